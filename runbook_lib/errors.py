@@ -43,20 +43,26 @@ class ExitCode(IntEnum):
 
 
 class RunbookError(Exception):
-    """
-    The base class: a message for the operator, and the next step.
+    """The base class: a message for the operator, a stable code, and the next step."""
 
-    `refuses` names the inputs whose value the remote system does not take.
-    """
+    code = "runbook-error"
+    """The error's name in the record, the journal and `--json`; docs/outcomes.md lists all."""
 
     exit_code = ExitCode.INCOMPLETE
-    next_step = "Run `runbook doctor` to check this machine."
-    refuses: tuple[str, ...] = ()
+    """The exit code of a command that ends with this error."""
 
-    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+    next_step = "Run `runbook doctor` to check this machine."
+    """What the operator does next."""
+
+    refuses: tuple[str, ...] = ()
+    """Names of the inputs whose value the remote system does not accept."""
+
+    def __init__(self, message: str, *, next_step: str | None = None, code: str = "") -> None:
         super().__init__(message)
         if next_step is not None:
             self.next_step = next_step
+        if code:
+            self.code = code
 
     def diagnostics(self) -> str:
         """Return what the operator does next."""
@@ -70,6 +76,7 @@ class RunbookError(Exception):
 class SettingsError(RunbookError):
     """A parameter, the environment or `.env` is unusable; nothing was done."""
 
+    code = "setting-invalid"
     exit_code = ExitCode.USAGE
     next_step = (
         "Correct the setting and run again; nothing was done. `runbook init` writes a file "
@@ -80,12 +87,14 @@ class SettingsError(RunbookError):
 class StatementError(SettingsError):
     """What a person says of a step, in a form, a command or a file, is unusable."""
 
+    code = "confirmation-invalid"
     next_step = "Correct it, then confirm again; nothing was recorded."
 
 
 class FleetFileError(SettingsError):
     """The file of tenants has mistakes, each with its table and key; nothing was done."""
 
+    code = "tenants-file-invalid"
     next_step = "Correct these values and run again; nothing was done."
 
     def __init__(self, message: str, mistakes: Sequence[str] = ()) -> None:
@@ -96,6 +105,7 @@ class FleetFileError(SettingsError):
 class InsecureSchedulerError(SettingsError):
     """The scheduler of a cluster has no TLS, and is not on this machine; nothing was done."""
 
+    code = "scheduler-without-tls"
     next_step = (
         "Use TLS, as the lines above do. Or give --insecure-scheduler, if nobody else can reach "
         "that network. Nothing was done."
@@ -105,12 +115,14 @@ class InsecureSchedulerError(SettingsError):
 class TextsError(SettingsError):
     """A file with a connector's texts has a mistake; the message names file, table and key."""
 
+    code = "texts-invalid"
     next_step = "Correct it there; CONTRIBUTING.md explains these files."
 
 
 class JournalError(RunbookError):
     """The journal could not be written; its earlier entries are intact."""
 
+    code = "journal-not-writable"
     next_step = (
         "Free disk space or make the evidence folder writable, then run again. "
         "The journal's earlier entries are intact."
@@ -120,6 +132,7 @@ class JournalError(RunbookError):
 class BusyError(RunbookError):
     """Another headless run of the same tenant and connector did not end in time."""
 
+    code = "other-run-in-progress"
     next_step = (
         "Run again when the other run has ended. RUNBOOK_QUEUE_SECONDS sets how long a run waits. "
         "Nothing was done."
@@ -129,34 +142,41 @@ class BusyError(RunbookError):
 class OAuthError(RunbookError):
     """An OAuth 2.0 exchange failed (RFC 6749)."""
 
+    code = "oauth-refused"
+
 
 class RemoteError(RunbookError):
     """A remote system could not be reached, or gave no usable answer."""
 
+    code = "remote-error"
     next_step = "Run again later; the journal keeps the results so far."
 
 
 class AuthorizationError(OAuthError):
     """The user or the server refused consent (RFC 6749 §4.1.2.1)."""
 
+    code = "authorization-refused"
     next_step = "Open the consent page again and grant the requested permissions."
 
 
 class RefusedConsentError(AuthorizationError):
     """Consent was refused; a later answer to the same request does not count."""
 
+    code = "consent-refused"
     next_step = "Sign in again, and grant the requested permissions."
 
 
 class StateMismatchError(OAuthError):
     """The redirect's `state` is not the one that was sent (RFC 6749 §10.12)."""
 
+    code = "state-mismatch"
     next_step = "Open the consent page again from here, and use that tab's address."
 
 
 class ListenerError(OAuthError):
     """The browser cannot be redirected to this machine safely, so no link is shown."""
 
+    code = "redirect-listener-unsafe"
     next_step = (
         "Find out which program that is before you sign in here, or paste the address instead."
     )
@@ -165,6 +185,7 @@ class ListenerError(OAuthError):
 class TokenRequestError(OAuthError):
     """The token endpoint refused; `error` is its word for it (RFC 6749 §5.2), if it gave one."""
 
+    code = "token-request-refused"
     next_step = "Compare the app's credentials with those that the provider shows."
 
     def __init__(self, message: str, *, status: int, error: str = "") -> None:
@@ -176,6 +197,7 @@ class TokenRequestError(OAuthError):
 class CyclrAPIError(RemoteError):
     """Cyclr's API answered with an error; `message` is Cyclr's own."""
 
+    code = "cyclr-refused"
     next_step = "Check the Cyclr API credentials and the Account API ID in the Cyclr console."
 
     def __init__(self, message: str, *, status: int) -> None:
@@ -186,6 +208,7 @@ class CyclrAPIError(RemoteError):
 class UnreachableError(RemoteError):
     """No answer came back: name resolution, connection, TLS or time-out."""
 
+    code = "host-unreachable"
     next_step = (
         "Check the network, a proxy or a firewall between here and that host, then run again."
     )
@@ -194,12 +217,14 @@ class UnreachableError(RemoteError):
 class InvalidCertificateError(UnreachableError):
     """A server's TLS certificate has ended, or is another host's: nobody else trusts it either."""
 
+    code = "certificate-invalid"
     next_step = "Ask the server's operator to renew the certificate, or correct the host's name."
 
 
 class SlowAnswerError(UnreachableError):
     """An answer did not arrive completely in time; another attempt may take as long."""
 
+    code = "response-timeout"
     next_step = (
         "Run again later. If the remote system is just slow, raise exchange_seconds and "
         "step_seconds."
@@ -209,6 +234,7 @@ class SlowAnswerError(UnreachableError):
 class ThrottledError(RemoteError):
     """The remote system asks to wait for `seconds`; no further request is sent to it until then."""
 
+    code = "rate-limited"
     next_step = "Wait as long as the message says, then run again."
 
     def __init__(self, message: str, *, seconds: float = 0.0) -> None:
@@ -219,22 +245,27 @@ class ThrottledError(RemoteError):
 class UnexpectedAnswerError(RemoteError):
     """An answer came back that is not what the API documents (not JSON, no such field)."""
 
+    code = "unexpected-response"
     next_step = "Run again; if it fails again, a proxy may be answering instead of the API."
 
 
 class CachedAnswerError(RemoteError):
     """A cache answered in place of the remote system, with what may no longer be true."""
 
+    code = "cached-response"
     next_step = "Find the proxy that caches answers, or wait until this one expires. Run again."
 
 
 class StepError(RunbookError):
     """A step was used in a way that the procedure does not allow."""
 
+    code = "step-misused"
+
 
 class UnknownStepError(StepError):
     """No step of the procedure has this id."""
 
+    code = "step-unknown"
     exit_code = ExitCode.USAGE
     next_step = "Run `runbook status` to see the ids of all steps."
 
@@ -242,6 +273,7 @@ class UnknownStepError(StepError):
 class StepFailedError(StepError):
     """A check contradicts a step; raised at a notebook's end so that papermill reports it."""
 
+    code = "step-failed"
     exit_code = ExitCode.FAILED
     next_step = "Do what the failed step's reason says, then run again."
 
@@ -249,12 +281,14 @@ class StepFailedError(StepError):
 class SealingError(RunbookError):
     """The headless run that seals a walkthrough left no bundle; the journal is intact."""
 
+    code = "sealing-failed"
     next_step = "Seal again; if it fails again, run `runbook run` in a terminal for details."
 
 
 class EvidenceError(RunbookError):
     """Evidence cannot be trusted or must not be sealed; `file` names the part, if known."""
 
+    code = "evidence-refused"
     exit_code = ExitCode.REFUSED
 
     def __init__(self, message: str, *, file: str = "", next_step: str | None = None) -> None:
@@ -270,6 +304,7 @@ class EvidenceError(RunbookError):
 class LeakError(EvidenceError):
     """A secret was found in a file that was about to become evidence."""
 
+    code = "secret-in-evidence"
     next_step = (
         "The evidence was not sealed. If one of your credentials equals a name that the runbook "
         "shows, such as a step's, change it. Otherwise report this as a defect, with the file and "
@@ -280,6 +315,7 @@ class LeakError(EvidenceError):
 class ChainError(EvidenceError):
     """The journal's hash chain is broken: a line was altered, removed or moved."""
 
+    code = "journal-chain-broken"
     next_step = (
         "Move the file aside unchanged, for an investigation, then rebuild the journal from the "
         "sealed bundles with `runbook journal`."
@@ -289,6 +325,7 @@ class ChainError(EvidenceError):
 class FormError(EvidenceError):
     """A journal, record or statement has another form than this runbook reads and writes."""
 
+    code = "format-unknown"
     exit_code = ExitCode.USAGE
     next_step = "Use the version of the runbook that wrote it; nothing was done."
 
@@ -300,12 +337,14 @@ class FormError(EvidenceError):
 class EnvelopeError(EvidenceError):
     """A statement or its envelope is not what the standards say (in-toto v1, DSSE v1)."""
 
+    code = "envelope-invalid"
     next_step = "Ask the sender for a new copy of the bundle; keep this one unchanged."
 
 
 class SignatureError(EvidenceError):
     """No trusted key has signed."""
 
+    code = "no-trusted-signature"
     next_step = (
         "If you have the key from a source that you trust, name it with --key; otherwise do not "
         "rely on this bundle."
@@ -315,18 +354,21 @@ class SignatureError(EvidenceError):
 class ContentError(EvidenceError):
     """A file differs from what was signed, is missing, or was added."""
 
+    code = "content-altered"
     next_step = "Do not rely on this bundle; ask the sender for a new copy."
 
 
 class TimestampError(EvidenceError):
     """A time-stamp does not match what it should stamp (RFC 3161)."""
 
+    code = "timestamp-mismatch"
     next_step = "Name the authority's certificate (--tsa-certificate), or ask for a new copy."
 
 
 class SigningError(EvidenceError):
     """The signing key could not be used; nothing was sealed."""
 
+    code = "signing-key-unusable"
     exit_code = ExitCode.INCOMPLETE
     next_step = "Make sure that the key or its service works, then run again."
 
@@ -334,6 +376,7 @@ class SigningError(EvidenceError):
 class ArchiveError(EvidenceError):
     """A store rejected a bundle or returned different content; the local bundle stays."""
 
+    code = "archive-refused"
     exit_code = ExitCode.INCOMPLETE
     next_step = (
         "Make sure that the store accepts writes, then run `runbook archive` again: it resumes "
@@ -347,6 +390,8 @@ class StoreUnavailableError(ArchiveError):
 
     `is_silent`: it did not answer or closed the connection, so another attempt may succeed.
     """
+
+    code = "archive-unavailable"
 
     def __init__(
         self, message: str, *, file: str = "", next_step: str | None = None, is_silent: bool = False

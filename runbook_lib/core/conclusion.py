@@ -19,12 +19,14 @@ class Conclusion:
     """
     A step's outcome, from findings and people's words.
 
+    `code` is that of the finding that decided it, empty if no check did.
     `needs_person`: verified in part; a person must confirm what its checks
     cannot see. `needs_another`: a second person must confirm the attestation.
     """
 
     outcome: Outcome
     reason: str
+    code: str = ""
     by_person: bool = False
     needs_person: bool = False
     needs_another: bool = False
@@ -35,8 +37,9 @@ def combine(findings: tuple[Finding, ...]) -> Conclusion | None:
     if not findings:
         return None
     worst = max(findings, key=lambda finding: OUTCOMES[finding.outcome].decides).outcome
-    reasons = dict.fromkeys(finding.reason for finding in findings if finding.outcome is worst)
-    return Conclusion(outcome=worst, reason=" ".join(reasons))
+    deciding = [finding for finding in findings if finding.outcome is worst]
+    reasons = dict.fromkeys(finding.reason for finding in deciding)
+    return Conclusion(outcome=worst, reason=" ".join(reasons), code=deciding[0].code)
 
 
 def conclude(
@@ -61,7 +64,7 @@ def conclude(
     what the word says instead of the step's sentence; it fails once its due day is before `today`.
     `until` is the last day on which the word counts.
     """
-    seen = _seen(findings, word)
+    seen = _with_contradiction(findings, word)
     if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
         is_in_part = bool(unseen) and seen.outcome is Outcome.VERIFIED
         return _verified_in_part(seen, word, others) if is_in_part else seen
@@ -103,13 +106,20 @@ def _left_or_declined(word: Word, until: str) -> Conclusion:
     return Conclusion(outcome=Outcome.FAILED, reason=reason, by_person=True)
 
 
-def _seen(findings: tuple[Finding, ...], word: Word | None) -> Conclusion | None:
-    """Return what the checks saw; that nothing was done contradicts a word that says it was."""
+def _with_contradiction(findings: tuple[Finding, ...], word: Word | None) -> Conclusion | None:
+    """
+    Return the conclusion from the checks alone, failed if they contradict a person.
+
+    That nothing was done contradicts somebody who said that it was, unless the finding has limits:
+    then it only says what is to do, and the person's word counts.
+    """
     seen = combine(findings)
-    if seen is not None and seen.outcome is Outcome.NOT_RUN and _says_done(word):
-        reason = f"{word.by} said on {word.at} that this was {word.kind}, but: {seen.reason}"
-        return replace(seen, outcome=Outcome.FAILED, reason=reason)
-    return seen
+    if seen is None or seen.outcome is not Outcome.NOT_RUN or not _says_done(word):
+        return seen
+    if all(finding.limits for finding in findings if finding.outcome is Outcome.NOT_RUN):
+        return replace(seen, outcome=Outcome.INCONCLUSIVE)
+    reason = f"{word.by} said on {word.at} that this was {word.kind}, but: {seen.reason}"
+    return replace(seen, outcome=Outcome.FAILED, reason=reason)
 
 
 def _attested(

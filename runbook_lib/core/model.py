@@ -21,7 +21,7 @@ from msgspec.json import schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this description, which each run names when it starts; no other is read.
-FORM = 6
+FORM = 7
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -33,6 +33,8 @@ _REMOTE = Meta(extra={"mask": "remote"})
 # Structure: names, ids, digests and times are never masked.
 Name = Annotated[str, _STRUCTURE]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$"), _STRUCTURE]
+# The stable name of a result or an error, in kebab-case.
+Code = Annotated[str, Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$"), _STRUCTURE]
 # RFC 3339, in UTC.
 Time = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z$"), _STRUCTURE]
 Day = Annotated[str, Meta(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"), _STRUCTURE]
@@ -198,7 +200,7 @@ class Table(Part):
 
 class Finding(Part):
     """
-    What one check saw.
+    The result of one check.
 
     `exchanges` are the numbers of the journal lines on which it rests.
     `limits` name what the check does not prove, `warnings` future problems,
@@ -206,10 +208,12 @@ class Finding(Part):
     steps may use, `tables` what was read (neither contains a secret). A fact whose name ends with
     `_ends_on` is the day on which something ends; the calendar of duties has it.
     `accepts` are the inputs whose value the remote system named as its own,
-    `refuses` those whose value it does not take.
+    `refuses` those whose value it does not take. A finding that nothing was done (`not_run`)
+    contradicts a person's attestation unless it has `limits`.
     """
 
     outcome: Outcome
+    code: Annotated[Code, Meta(description="stable name of the result; docs/outcomes.md lists all")]
     reason: Annotated[str, Meta(min_length=1), _REMOTE]
     check: Name = ""
     accepts: Annotated[
@@ -471,7 +475,12 @@ class CheckWithheld(Part):
     def findings(self) -> tuple[Finding, ...]:
         """Return an inconclusive finding for each check."""
         return tuple(
-            Finding(outcome=Outcome.INCONCLUSIVE, reason=_WITHHELD, check=check)
+            Finding(
+                outcome=Outcome.INCONCLUSIVE,
+                code="response-withheld",
+                reason=_WITHHELD,
+                check=check,
+            )
             for check in self.checks
         )
 

@@ -93,6 +93,9 @@ class StepRecord(Part):
     title: str
     kind: StepKind
     outcome: Outcome
+    code: Annotated[
+        str, Meta(description="code of the finding that decided the outcome; empty if none did")
+    ]
     reason: Annotated[str, Meta(min_length=1)]
     needs_person: Annotated[
         bool,
@@ -161,6 +164,7 @@ def step_record(state: StepState) -> StepRecord:
         title=state.step.heading,
         kind=state.step.kind,
         outcome=state.conclusion.outcome,
+        code=state.conclusion.code,
         reason=state.conclusion.reason,
         needs_person=state.conclusion.needs_person,
         sentence=state.step.sentence,

@@ -176,6 +176,7 @@ def perform_checks(
 def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> Result:
     finding = Finding(
         outcome=Outcome.INCONCLUSIVE,
+        code="check-stopped",
         reason=f"The check was stopped: it took over {deadline.seconds:g} s (step_seconds).",
         check=check.id,
     )
@@ -185,19 +186,29 @@ def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) 
 def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
     if context is None:
         reason = f"Not checked further: {_listed([absent])} not given."
-        return Result(Finding(outcome=Outcome.INCONCLUSIVE, reason=reason, check=check.id))
+        missing = Finding(
+            outcome=Outcome.INCONCLUSIVE, code="input-missing", reason=reason, check=check.id
+        )
+        return Result(missing)
     is_unanswered = False
+    finding: Finding | None
     try:
         finding = check.run(context)
     except JournalError:
         raise
     except RunbookError as error:
         is_unanswered = isinstance(error, _NO_ANSWER)
-        finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error), refuses=error.refuses)
+        finding = Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            code=error.code,
+            reason=str(error),
+            refuses=error.refuses,
+        )
     except Exception as error:  # noqa: BLE001  (a defect must not pass for a result)
         is_unanswered = True
         finding = Finding(
             outcome=Outcome.INCONCLUSIVE,
+            code="check-broken",
             reason=f"The check itself broke ({type(error).__name__}): a defect of the runbook.",
         )
     if finding is None:

@@ -80,6 +80,15 @@ class Cyclr:
         """Return the library's connectors called exactly `name`; ids differ between instances."""
         return [row for row in self._listed("connectors", query=name) if row.text("Name") == name]
 
+    def library(self) -> list[str]:
+        """
+        Return the names of all connectors of the library.
+
+        Its end must show: by the number of its pages, or by an empty page after the last one.
+        Raises `UnexpectedAnswerError` where it does not.
+        """
+        return [row.text("Name") for row in self._listed("connectors", is_short=False)]
+
     def account_connectors(self) -> list[Document]:
         """Return the connectors that are installed in the account."""
         return self._listed("account/connectors")
@@ -133,14 +142,18 @@ class Cyclr:
         query = urlencode({"pageSize": _PAGE_SIZE})
         return documents(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
-    def _listed(self, path: str, **params: str) -> list[Document]:
-        """Return the rows of all pages; raises `UnexpectedAnswerError` if they may be a part."""
+    def _listed(self, path: str, *, is_short: bool = True, **params: str) -> list[Document]:
+        """
+        Return the rows of all pages; raises `UnexpectedAnswerError` if they may be a part.
+
+        One that `is_short` ends with a first page that is not full; see `rows_of`.
+        """
         doubts: list[str] = []
 
         def fetch(number: int) -> tuple[list[Document], int]:
             return self._page(path, number, **params)
 
-        rows = list(rows_of(fetch, doubts, most=_MOST_OF_ONE, is_short=True))
+        rows = list(rows_of(fetch, doubts, most=_MOST_OF_ONE, is_short=is_short))
         if doubts:
             raise UnexpectedAnswerError(f"Cyclr (/{path}) did not give its whole list. {doubts[0]}")
         return rows

@@ -169,13 +169,24 @@ class Document(Mapping[str, Any]):
             self._refuse(name, "a time")
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of texts, empty if the field is absent."""
-        value = self.get(name)
-        if value is None:
-            return ()
+        """Return a list of texts, which may be empty, but not left out or null."""
+        value = self.get(name, _ABSENT)
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             self._refuse(name, "a list of texts")
         return tuple(value)
+
+    def texts_or_none(self, name: str) -> tuple[str, ...] | None:
+        """Return a list of texts, or `None` if the field is left out or null; see `gap`."""
+        return None if self.get(name) is None else self.texts(name)
+
+    def gap(self, name: str) -> str:
+        """Return how the field has no value: *is left out*, *is null* or *is empty*; else ''."""
+        if name not in self:
+            return "is left out"
+        value = self[name]
+        if value is None:
+            return "is null"
+        return "is empty" if value in ("", [], {}) else ""
 
     def document(self, name: str) -> Document:
         """Return the object in the field."""

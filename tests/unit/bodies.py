@@ -27,6 +27,7 @@ BAD_SECRET = graph_error("Error validating client secret.", 1)
 DESKTOP_APP = graph_error(
     "The request is invalid because the app is configured as a desktop app", 1
 )
+DEACTIVATED = graph_error("API access deactivated. To reactivate, go to the app dashboard.", 200)
 UNKNOWN_APP = graph_error(
     "Error validating application. Cannot get application info due to a system error.", 101
 )
@@ -120,6 +121,9 @@ TOKEN_INVALID: dict[str, Any] = {
     "is_valid": False,
     "scopes": [],
 }
+TOKEN_OF_ANOTHER_APP = graph_error(
+    "(#100) The App_id in the input_token did not match the Viewing App", 100
+)
 LEAD_ACCESS: dict[str, Any] = {
     "app_has_leads_permission": True,
     "can_access_lead": True,

@@ -20,6 +20,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.findings import compared, failed, inconclusive, not_done, verified
+from runbook_lib.connectors.proof import STATED, Listing, weigh_absence
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
@@ -46,6 +47,7 @@ def connector_is_in_library(context: CheckContext) -> Finding:
     if isinstance(connector, Finding):
         return connector
     return verified(
+        code="connector-in-library",
         reason=f"Cyclr's library has {context.text('cyclr_connector')!r} (id "
         f"{connector.number('Id')}, {shorten(connector.text('Status'))}).",
         accepts=("cyclr_client_id", "cyclr_connector"),
@@ -79,6 +81,7 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
     connector = installed_connector(context, cyclr)
     if connector is None:
         return inconclusive(
+            code="connector-not-installed",
             reason="The Client ID can be read only through an installed connector. This account "
             "has none yet.",
         )
@@ -94,13 +97,14 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
     if not url:
         where = f" and leads to {leads_to(last)}" if leads_to(last) else ""
         return inconclusive(
+            code="sign-in-link-ends-elsewhere",
             reason=f"Cyclr's sign-in link does not lead to {vendor.title}'s sign-in page; it ends "
             f"with {last.status}{where}. The connector's Setup may be empty.",
         )
     pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
     names = [name for name, _ in pairs]
-    for name in ("client_id", "redirect_uri"):
-        if names.count(name) != 1:
+    for name, least in (("client_id", 1), ("redirect_uri", 1), ("scope", 0)):
+        if not least <= names.count(name) <= 1:
             what = f"its address at {vendor.title} has {name} {names.count(name)} times"
             raise unexpected("Cyclr's sign-in link", what)
     return dict(pairs)
@@ -123,6 +127,7 @@ def connector_is_installed(context: CheckContext) -> Finding:
     if not context.text("account_api_id"):
         if context.values.get("create_test_account") is not True:
             return not_done(
+                code="account-not-named",
                 reason="You named no Cyclr account. Set account_api_id, or set "
                 "create_test_account to let the runbook create one.",
             )
@@ -137,7 +142,7 @@ def connector_is_installed(context: CheckContext) -> Finding:
         if not changes:
             raise
         # What was changed must be known, or the next run changes it again.
-        finding = inconclusive(reason=str(error))
+        finding = inconclusive(code=error.code, reason=str(error))
     facts = {"account_api_id": context.text("account_api_id")}
     return structs.replace(finding, changes=tuple(changes), facts=facts)
 
@@ -147,13 +152,17 @@ def connector_is_authenticated(vendor: Vendor, context: CheckContext) -> Finding
     """Ask Cyclr whether the installed connector is authenticated."""
     connector = installed_connector(context, context.cyclr())
     if connector is None:
-        return not_done(reason="The connector is not installed yet.")
+        return not_done(
+            code="connector-not-installed", reason="The connector is not installed yet."
+        )
     number = connector.number("Id")
     if not connector.flag("Authenticated"):
         return not_done(
+            code="connector-not-authenticated",
             reason=f"Installed, but nobody has signed in with {vendor.title} and consented yet.",
         )
     return _doubt(context, number) or verified(
+        code="connector-authenticated",
         reason=f"Cyclr says that account connector {number} is authenticated.",
         limits=(_NO_CONSENT_SEEN,),
     )
@@ -174,11 +183,13 @@ def error_webhook_is_set(context: CheckContext) -> Finding:
     field = "TransactionErrorWebhookEnabled"
     if shown.get(field) is None or not shown.flag(field):
         return inconclusive(
+            code="error-webhook-not-set",
             reason=f"Account {account} itself is not set to post failed transactions. The console "
             "may post them for all accounts, but no API shows that setting: check Settings > "
             "General Settings, then confirm it.",
         )
     return verified(
+        code="error-webhook-set",
         reason=f"Account {account} is set to post its failed transactions.",
         accepts=("account_api_id",),
         limits=(
@@ -195,17 +206,30 @@ def is_refusal(status: int) -> bool:
 
 
 def _in_library(context: CheckContext, cyclr: Cyclr) -> Document | Finding:
-    """Return the library's connector, of several the lowest id; drafts do not count."""
+    """
+    Return the library's connector, of several the lowest id; drafts do not count.
+
+    That it is not there is proven only by the search and by the whole library: an empty search, or
+    one whose query was ignored, shows nothing by itself.
+    """
     name = context.text("cyclr_connector")
     rows = cyclr.find_connectors(name)
     if not rows:
+        library = cyclr.library()
+        gap = "" if library else "it is empty"
+        search = Listing(source="The search", present=())
+        whole = Listing(source="Cyclr's library", present=library, gap=gap)
         return failed(
+            weigh_absence([name], search, whole).proof,
+            code="connector-not-in-library",
             reason=f"Cyclr's library has no connector called {name!r} for this account. "
             "Compare the name, or ask Cyclr's support to release the connector to your console.",
         )
     usable = [row for row in rows if row.words("Status").strip().lower() != _DRAFT]
     if not usable:
         return failed(
+            STATED,
+            code="connector-is-draft",
             reason=f"Cyclr's library has {name!r} (id {rows[0].number('Id')}) as a draft only, "
             "which cannot be installed. Ask Cyclr's support to release the connector to your "
             "console.",
@@ -231,18 +255,20 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     connector = installed_connector(context, cyclr)
     if connector is None and context.values.get("install_connector") is not True:
         return not_done(
+            code="connector-not-installed",
             reason="The connector is not installed in this account. Install it, or set "
             "install_connector to let the runbook do it.",
         )
     listed = _in_library(context, cyclr)
     if isinstance(listed, Finding):
-        return listed if connector is None else inconclusive(reason=listed.reason)
+        return listed if connector is None else inconclusive(code=listed.code, reason=listed.reason)
     identifier = listed.number("Id")
     if connector is None:
         connector = _install(context, cyclr, identifier, changes)
     number, installed = connector.number("Id"), connector.document("Connector").number("Id")
     if installed != identifier:
         return inconclusive(
+            code="other-library-connector",
             reason=f"Account connector {number} belongs to library connector {installed}, not to "
             f"{identifier}, which the earlier steps are about. Compare the two in the Cyclr "
             "console.",
@@ -252,6 +278,7 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
         return doubt
     name = connector.words("Name") or context.text("cyclr_connector")
     return verified(
+        code="connector-installed",
         reason=f"Installed as {name!r} (account connector {number}).",
         accepts=("account_api_id",),
     )
@@ -293,12 +320,14 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
         statuses_seen.append(_OK)
         if number in [row.number("Id") for row in rows]:
             return inconclusive(
+                code="made-up-account-answered",
                 reason=f"Cyclr lists account connector {number} for a made-up account too, so "
                 f"nothing shows that it is in account {account}. {look}",
             )
     if len(set(statuses_seen)) > 1:
         answers = " and ".join(map(str, statuses_seen))
         return inconclusive(
+            code="made-up-accounts-differ",
             reason=f"Cyclr answers differently ({answers}) for two made-up accounts, so nothing "
             f"shows that account connector {number} is in account {account}. {look}",
         )
@@ -308,6 +337,7 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
         context.cyclr(once_more=True).account_connectors()
     except CyclrAPIError as error:
         return inconclusive(
+            code="account-refused-after-control",
             reason=f"Cyclr refuses two made-up accounts ({statuses_seen[0]}), and after that does "
             f"not answer for account {account} either ({error.status}: {error}), so nothing shows "
             f"that account connector {number} is in it. The token may have expired: check again.",
@@ -325,6 +355,8 @@ def _compare(vendor: Vendor, context: CheckContext, sent: Mapping[str, str]) -> 
     )
     if sent["client_id"] != client_id:
         return failed(
+            STATED,
+            code="client-id-differs",
             reason=f"Cyclr signs users in with Client ID {shorten(sent['client_id']) or '(none)'}, "
             f"not with {vendor.client_id.label} {client_id}. Correct it in Connector Library > "
             "Setup.",
@@ -332,12 +364,15 @@ def _compare(vendor: Vendor, context: CheckContext, sent: Mapping[str, str]) -> 
         )
     if sent["redirect_uri"] != uri:
         return failed(
+            STATED,
+            code="redirect-uri-differs",
             reason=f"Cyclr sends users back to {shorten(sent['redirect_uri'])}, but the app "
             f"registers {uri}. Register the one that Cyclr sends.",
             tables=tables,
         )
     scope = sent.get("scope", "").replace(",", " ").split()
     return verified(
+        code="console-holds-app-id",
         reason=f"Cyclr signs users in with Client ID {client_id}, sends them back to {uri} and "
         f"asks for {shorten(', '.join(scope)) or 'no scope'}.",
         warnings=vendor.scope_warnings(context, scope),

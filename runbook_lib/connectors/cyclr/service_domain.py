@@ -5,23 +5,31 @@ The service domain: does its name resolve, is its certificate good, does the cal
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
+
+from msgspec import structs
 
 from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
-from runbook_lib.connectors.findings import failed
+from runbook_lib.connectors.findings import failed, inconclusive, verified
+from runbook_lib.connectors.proof import STATED
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import InvalidCertificateError
-from runbook_lib.remote.documents import shorten
-from runbook_lib.remote.domain import fetch_page, read_certificate, resolve_name
+from runbook_lib.remote.documents import RemoteAnswer, shorten
+from runbook_lib.remote.domain import fetch_page, leads_to, read_certificate, resolve_name
 
 CALLBACK_PATH = "/connector/callback"
 
 # The forms that Cyclr hands out (General Settings > Service Domain); all else is a custom domain.
 _CYCLR_DOMAIN = re.compile(r"[a-z0-9-]+-h\.(eu\.|us2\.|apac\.)?cyclr\.(com|uk)")
 _EXPIRES_SOON_DAYS = 21
-_CLIENT_ERROR, _SERVER_ERROR = 400, 500
+_OK = 200
 _NO_PAGE = (404, 410)
+_REDIRECTS = (301, 302, 303, 307, 308)
+# How a callback refuses a request without `code` and `state` (RFC 9110 §15.5): as wrong, or as one
+# of another method. 401 and 403 are what a guard in front of a host answers.
+_OF_A_CALLBACK = (400, 405, 422)
 
 
 def redirect_uri(service_domain: str) -> str:
@@ -40,22 +48,21 @@ def service_domain_answers(context: CheckContext) -> Finding:
     Resolve the service domain, verify its certificate and ask for the callback page.
 
     The certificate names the host. What the page says is nowhere documented,
-    so a made-up page beside it is the control: only a host that answers the
-    two differently shows that it has a callback. An error that is not about the
-    made-up page is no such answer. A certificate that has ended, or is another
-    host's, fails. Raises `UnreachableError`
-    where one of them gives no answer.
+    so a made-up page beside it is the control. Verified needs both: an answer that a callback may
+    give, and a made-up page that the host refuses otherwise. An answer that asks to come again, has
+    no content or leads to another host shows no callback. A certificate that has ended, or is
+    another host's, fails. Raises `UnreachableError` where one of them gives no answer.
     """
     host = context.text("service_domain")
     resolve_name(context.session, host)
     try:
         certificate = read_certificate(context.session, host)
     except InvalidCertificateError as error:
-        return failed(reason=f"{error} {error.diagnostics()}")
+        return failed(STATED, code=error.code, reason=f"{error} {error.diagnostics()}")
     days = (certificate.expires_on - context.now).days
     callback = redirect_uri(host)
-    answer = fetch_page(context.session, callback).status
-    control = fetch_page(context.session, f"{callback}-{context.random_hex(8)}").status
+    response = fetch_page(context.session, callback)
+    control = fetch_page(context.session, f"{callback}-{context.random_hex(8)}")
     warnings = []
     if days < _EXPIRES_SOON_DAYS:
         warnings.append(f"The certificate of {host} expires in {days} days.")
@@ -64,47 +71,66 @@ def service_domain_answers(context: CheckContext) -> Finding:
             f"{host} is a custom domain. General Settings shows the default one too, but the "
             "documentation names only the custom one for the sign-in callback: register this one."
         )
-    again = answer
-    if may_refuse_caller(control):
+    again = response.status
+    if may_refuse_caller(control.status):
         again = fetch_page(context.session.branch(once_more=True), callback).status
-    outcome, verdict = _judge(answer, control, again)
-    return Finding(
-        outcome=outcome,
-        accepts=("service_domain",) if outcome is Outcome.VERIFIED else (),
-        reason=(
-            f"{host} resolves, its certificate from {shorten(certificate.issuer)} is valid for "
-            f"{days} days, {verdict}."
-        ),
+    finding = _judge(host, response, control, again)
+    return structs.replace(
+        finding,
+        accepts=("service_domain",) if finding.outcome is Outcome.VERIFIED else (),
+        reason=f"{host} resolves, its certificate from {shorten(certificate.issuer)} is valid for "
+        f"{days} days, {finding.reason}.",
         limits=("That the Service Domain belongs to your Cyclr console: no API shows it.",),
         warnings=tuple(warnings),
         facts={"certificate_ends_on": certificate.expires_on.date().isoformat()},
     )
 
 
-def _judge(answer: int, control: int, again: int) -> tuple[Outcome, str]:
-    """Return what the statuses show: the callback page's, a made-up one's, the callback's again."""
-    if answer >= _SERVER_ERROR:
-        return Outcome.INCONCLUSIVE, f"the callback page answers {answer}"
-    if control >= _CLIENT_ERROR and not refuses_made_up(control):
-        return (
-            Outcome.INCONCLUSIVE,
-            f"the callback page answers ({answer}), but a made-up page answers {control}",
+def _judge(host: str, response: RemoteAnswer, control: RemoteAnswer, again: int) -> Finding:
+    """
+    Return what the responses show; the reason is the end of a sentence.
+
+    They are those to the callback page and to a made-up one; `again` is the status of the callback
+    page a second time.
+    """
+    answer, other = response.status, control.status
+    if answer in _NO_PAGE or answer == other:
+        return inconclusive(
+            code="callback-not-shown",
+            reason=f"but nothing shows that Cyclr's callback is there: the page answers {answer}, "
+            f"a made-up one {other}. Compare the name with Settings > General Settings > Service "
+            "Domain in the Cyclr console",
         )
-    if answer in _NO_PAGE or answer == control:
-        verdict = (
-            f"but nothing shows that Cyclr's callback is there: the page answers {answer}, a "
-            f"made-up one {control}. Compare the name with Settings > General Settings > Service "
-            "Domain in the Cyclr console"
+    if not refuses_made_up(other):
+        return inconclusive(
+            code="made-up-page-not-refused",
+            reason=f"the callback page answers ({answer}), but a made-up page answers {other}",
         )
-        return Outcome.INCONCLUSIVE, verdict
+    if why := _shows_no_callback(host, response):
+        return inconclusive(
+            code="callback-not-shown",
+            reason=f"but the callback page answers {answer}{why}, so nothing shows that Cyclr's "
+            "callback is there. Check again later",
+        )
     if again != answer:
-        verdict = (
-            f"but the callback page answers {answer}, and {again} after a made-up page has "
-            f"answered {control}, so nothing shows that Cyclr's callback is there. Check again "
-            "later"
+        return inconclusive(
+            code="callback-refused-after-control",
+            reason=f"but the callback page answers {answer}, and {again} after a made-up page has "
+            f"answered {other}, so nothing shows that Cyclr's callback is there. Check again later",
         )
-        return Outcome.INCONCLUSIVE, verdict
-    return (
-        Outcome.VERIFIED,
-        f"the callback page answers {answer}, a made-up page {control}",
+    return verified(
+        code="callback-answers",
+        reason=f"the callback page answers {answer}, a made-up page {other}",
     )
+
+
+def _shows_no_callback(host: str, response: RemoteAnswer) -> str:
+    """Return why no callback answers so, as the end of a clause; empty if one may."""
+    status = response.status
+    if status in _REDIRECTS:
+        target = leads_to(response)
+        is_same_host = urlsplit(f"//{target}").hostname == host
+        return "" if is_same_host else f" and leads to {target or 'no address'}"
+    if status == _OK:
+        return "" if response.text.strip() else " without content"
+    return "" if status in _OF_A_CALLBACK else " in place of a page"

@@ -14,6 +14,12 @@ from runbook_lib.connectors.facebook.errors import GraphAPIError, GraphTokenErro
 from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.connectors.facebook.permissions import with_dependencies
+from runbook_lib.connectors.facebook.refusals import (
+    APP_DEACTIVATED,
+    APP_ID_DOUBTED,
+    SECRET_REFUSED,
+    is_refused,
+)
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError
@@ -33,11 +39,8 @@ _NODE_FIELDS = (
 # What is read of `roles`, beside the ids.
 ROLE_READS = ("user", "role", "paging", "cursors", "after", "next")
 _NO_SUCH_FIELD = re.compile(r"nonexisting field \(([a-z_]+)\)")
-_UNKNOWN_APP = 101
 # Graph's words for an id that it does not know: code 803, or code 100 with subcode 33.
 _NO_SUCH_ALIAS, _BAD_PARAMETER, _NO_SUCH_OBJECT = 803, 100, 33
-_DEACTIVATED = "api access deactivated"
-_SECRET_REFUSED = (1, "error validating client secret")
 
 
 def authorization_server(values: Mapping[str, Value]) -> oauth.AuthorizationServer:
@@ -84,16 +87,13 @@ def user_graph(context: CheckContext) -> Graph:
     return app_graph(context, app_secret=context.secrets["app_secret"])
 
 
-def is_app_refused(error: GraphTokenError) -> bool:
+def refused_inputs(error: GraphTokenError) -> tuple[str, ...]:
     """
-    Return whether the token endpoint refuses the App ID, or its App Secret.
+    Return the inputs whose value the token endpoint does not accept, as far as it shows.
 
-    A mistyped App ID may be another app's, so a refused secret counts too. Code 1
-    alone does not: a fault of Facebook's has it as well (Graph: Handle Errors).
+    A mistyped App ID may be another app's, so a refused secret names the App ID, too.
     """
-    code, words = _SECRET_REFUSED
-    is_secret = error.code == code and words in str(error).lower()
-    return 400 <= error.status < 500 and (is_secret or error.code == _UNKNOWN_APP)
+    return ("app_id",) if is_refused(error, SECRET_REFUSED, APP_ID_DOUBTED) else ()
 
 
 def app_token(context: CheckContext) -> Secret:
@@ -105,14 +105,16 @@ def app_token(context: CheckContext) -> Secret:
     try:
         return request_app_token(context, context.secrets["app_secret"])
     except GraphTokenError as error:
-        refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        is_own_refusal = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
         msg = f"Facebook issued no app token ({error}), so the runbook read nothing with it."
-        if _DEACTIVATED in str(error).lower():
+        code = ""
+        if is_refused(error, APP_DEACTIVATED):
+            code = APP_DEACTIVATED.code
             msg += " The app is deactivated: complete the required actions in the dashboard."
-        elif refused:
+        elif is_own_refusal:
             msg += " Correct the App ID or App Secret, then check again."
-        kind = RefusedAppError if is_app_refused(error) else OAuthError
-        raise kind(msg, next_step=error.diagnostics()) from error
+        kind = RefusedAppError if refused_inputs(error) else OAuthError
+        raise kind(msg, next_step=error.diagnostics(), code=code) from error
 
 
 def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
@@ -177,7 +179,7 @@ def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
     except GraphAPIError as error:
         if _is_unknown(error, made_up):
             return
-        what = f"it does not refuse a made-up App ID as unknown ({error}, code {error.code})"
+        what = f"it does not refuse a made-up App ID as unknown ({error}, code {error.error_code})"
         refusal = error
     proves = f"so its answer about app {app_id} proves nothing"
     raise unexpected(f"Facebook (/{{app}}{edge})", f"{what}, {proves}") from refusal
@@ -190,7 +192,9 @@ def _is_unknown(error: GraphAPIError, made_up: str) -> bool:
     Code 100 has other meanings too (a field, a proof, a token): its subcode or its message decides.
     """
     is_named = error.error_subcode == _NO_SUCH_OBJECT or made_up in str(error)
-    is_unknown = error.code == _NO_SUCH_ALIAS or (error.code == _BAD_PARAMETER and is_named)
+    is_unknown = error.error_code == _NO_SUCH_ALIAS or (
+        error.error_code == _BAD_PARAMETER and is_named
+    )
     return is_unknown and HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
@@ -219,6 +223,7 @@ def _read_refusal(answer: RemoteAnswer) -> GraphTokenError:
     return GraphTokenError(
         error.words("message"),
         status=answer.status,
-        code=error.code("code"),
+        error_code=error.code("code"),
+        error_subcode=error.code("error_subcode"),
         trace_id=error.words("fbtrace_id"),
     )

@@ -16,7 +16,7 @@ from runbook_lib.connectors.facebook.access import (
     app_node,
     app_token,
     authorization_server,
-    is_app_refused,
+    refused_inputs,
     request_app_token,
     wanted_permissions,
 )
@@ -27,7 +27,15 @@ from runbook_lib.connectors.facebook.graph import (
     version_ends,
     version_warnings,
 )
+from runbook_lib.connectors.facebook.refusals import (
+    APP_DEACTIVATED,
+    OLD_REDIRECT_REFUSED,
+    REDIRECT_REFUSED,
+    SECRET_REFUSED,
+    is_refused,
+)
 from runbook_lib.connectors.findings import compared, failed, inconclusive, verified
+from runbook_lib.connectors.proof import REFUSED, STATED
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError
@@ -37,16 +45,9 @@ from runbook_lib.remote.owners import shared_domain
 
 _DUMMY_CODE = "runbook-probe"
 
-_BAD_SECRET = "error validating client secret"  # noqa: S105  (Facebook's words, not a secret)
-_NO_SUCH_ID = ("invalid client id", "missing client_id")
 _BAD_CODE = "invalid verification code format"
 _DESKTOP_APP = "configured as a desktop app"
-_SECRET_REFUSED = 1
 _CODE_REFUSED = 100
-_REDIRECT_REFUSED = 191
-_OLD_REDIRECT_REFUSED = "invalid redirect_uri"
-# Code 191 too, and about the form of the address: its host was not looked at.
-_BAD_FORM = ("isn't an absolute uri", "missing redirect_uri")
 
 _SECTIONS: Mapping[str, str] = {
     "privacy_policy_url": "Privacy Policy URL",
@@ -74,41 +75,49 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     Have Facebook issue an app token for the App ID and App Secret.
 
     The token names the app; a made-up secret, which must be refused, shows
-    that the secret counts. A refusal counts against the pair only where its
-    message names the secret or the id. Code 101 does not discriminate, so the
-    made-up secret is tried there too: the same answer to both proves nothing.
+    that the secret counts. A refusal counts against the pair only if the table of refusals
+    has it. Code 101 does not discriminate, so the made-up secret is tried there too: the same
+    answer to both proves nothing.
     """
     app_id, refusal = context.text("app_id"), _refusal(context)
     if refusal is None:
         return _compare_with_control(context)
-    message = str(refusal).lower()
-    refuses = ("app_id",) if is_app_refused(refusal) else ()
-    if _BAD_SECRET in message:
+    refuses = refused_inputs(refusal)
+    if is_refused(refusal, SECRET_REFUSED):
         return failed(
+            REFUSED,
+            code=SECRET_REFUSED.code,
             refuses=refuses,
             reason=f"Facebook knows App ID {app_id} but refuses this App Secret "
             f"({refusal}). Copy it again from Settings > Basic.",
         )
-    if any(words in message for words in _NO_SUCH_ID):
+    if is_refused(refusal, APP_DEACTIVATED):
         return failed(
-            refuses=refuses,
-            reason=f"Facebook does not accept {app_id} as an App ID ({refusal}). "
-            "Copy it again from Settings > Basic.",
+            REFUSED,
+            code=APP_DEACTIVATED.code,
+            reason=f"Facebook has deactivated the app ({refusal}): it refuses all of its calls, "
+            "and nobody can sign in. Complete the required actions in the app's dashboard.",
         )
-    if _DESKTOP_APP in message:
+    if _DESKTOP_APP in str(refusal).lower():
         return _of_another_answer(refusal)
     control = _control_refusal(context)
-    if control is not None and (control.code, str(control)) == (refusal.code, str(refusal)):
+    is_like_control = control is not None and (control.error_code, str(control)) == (
+        refusal.error_code,
+        str(refusal),
+    )
+    if is_like_control:
         return inconclusive(
+            code="app-id-not-recognised",
             refuses=refuses,
             reason=f"Facebook gives the same answer to this App Secret and to a made-up one "
-            f"({refusal}, code {refusal.code}): the App ID is unknown, blocked or not a Facebook "
-            "app's, or Facebook has a problem. Compare the App ID with the one in Settings > "
-            "Basic, correct it, then check again.",
+            f"({refusal}, code {refusal.error_code}): the App ID is unknown, blocked or not a "
+            "Facebook app's, or Facebook has a problem. Compare the App ID with the one in "
+            "Settings > Basic, correct it, then check again.",
         )
     return inconclusive(
+        code="refusal-unknown",
         reason=f"Facebook refused the App ID and App Secret with an answer that names neither "
-        f"({refusal}, code {refusal.code}). Run again.",
+        f"({refusal}, code {refusal.error_code}). Run again.",
     )
 
 
@@ -118,6 +127,7 @@ def app_is_registered(context: CheckContext) -> Finding:
     node, app_id = app_node(context, "name")[0], context.text("app_id")
     name = shorten(node.text("name"))
     return verified(
+        code="app-exists",
         reason=f"The app exists: {name} ({app_id}).",
         tables=compared(("App ID", app_id, node.identifier("id"))),
         accepts=("app_id",),
@@ -134,12 +144,15 @@ def app_name_matches(context: CheckContext) -> Finding:
     tables = compared(("App Display Name", meant, name))
     if name != meant:
         return failed(
+            STATED,
+            code="app-name-differs",
             reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
             "name at consent.",
             accepts=("app_id",),
             tables=tables,
         )
     return verified(
+        code="app-name-matches",
         reason=f"The app is called {name!r}.",
         tables=tables,
         accepts=("app_id", "app_display_name"),
@@ -163,7 +176,7 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
     warnings = []
     host = context.text("service_domain")
-    domains = [domain.lower() for domain in node.texts("app_domains")]
+    domains = [domain.lower() for domain in node.texts_or_none("app_domains") or ()]
     if host and not any(host == domain or host.endswith(f".{domain}") for domain in domains):
         warnings.append(
             f"App Domains in Settings > Basic does not list {host}; add it, or sign-in may fail."
@@ -177,6 +190,7 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     facts = version_ends(graph.version, *calendars)
     if gaps:
         return inconclusive(
+            code="app-sections-not-shown",
             reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in Settings > "
             "Basic, or attest that it is filled in.",
             warnings=tuple(warnings),
@@ -185,6 +199,7 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
             facts=facts,
         )
     return verified(
+        code="app-sections-filled",
         reason=f"Filled in: {', '.join(_SECTIONS.values())}.",
         warnings=tuple(warnings),
         tables=tables,
@@ -213,6 +228,8 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     answer = _redeem(context, uri)
     if _is_redirect_refused(answer):
         return failed(
+            REFUSED,
+            code=REDIRECT_REFUSED.code,
             reason=f"Facebook does not accept {uri} ({answer}). Enter it under Valid OAuth "
             "Redirect URIs and press Save Changes.",
             tables=compared((uri, _ACCEPTED, _REFUSED)),
@@ -221,18 +238,20 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
         return _of_another_answer(answer)
     control = _redeem(context, redirect_uri(f"{context.random_hex(8)}.example.com"))
     tried = (f"host of {uri}", _ACCEPTED, _ACCEPTED)
-    if not _is_other_refused(control):
+    if not _is_redirect_refused(control):
         return inconclusive(
+            code="unregistered-host-not-refused",
             reason="Facebook did not refuse an unregistered host either "
-            f"({control}, code {control.code}), so its answer about yours proves nothing.",
+            f"({control}, code {control.error_code}), so its answer about yours proves nothing.",
             tables=compared(tried, (_OTHER_HOST, _REFUSED, _NOT_REFUSED)),
         )
     sibling = _redeem(context, redirect_uri(f"{context.random_hex(8)}.{domain}"))
-    if not _is_other_refused(sibling):
+    if not _is_redirect_refused(sibling):
         return _of_any_host(uri, domain, sibling)
     refused = (_OTHER_HOST, _REFUSED, _REFUSED)
     if _is_path_compared(context, host):
         return verified(
+            code="redirect-uri-accepted",
             reason=f"Facebook accepts {uri}. It refuses another path on that host and "
             f"unregistered hosts, also under {domain}.",
             tables=compared(
@@ -242,6 +261,7 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
             ),
         )
     return verified(
+        code="redirect-uri-host-accepted",
         reason=f"Facebook accepts the host of {uri} and refuses unregistered hosts, also under "
         f"{domain}.",
         limits=(_PATH_UNPROVEN,),
@@ -251,13 +271,16 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
 
 def _of_another_answer(refusal: GraphTokenError) -> Finding:
     """Return what it means that Facebook says nothing of what was asked about."""
-    answer = f"({refusal}, code {refusal.code})."
+    answer = f"({refusal}, code {refusal.error_code})."
     if _DESKTOP_APP in str(refusal).lower():
         return inconclusive(
+            code="desktop-app",
             reason=f"Facebook refuses every exchange of a code, so nobody can sign in {answer} "
             "Switch Native or desktop app? off in Settings > Advanced, then check again.",
         )
-    return inconclusive(reason=f"Facebook gave an unexpected answer {answer}")
+    return inconclusive(
+        code="refusal-unknown", reason=f"Facebook gave an unexpected answer {answer}"
+    )
 
 
 def _of_any_host(uri: str, domain: str, sibling: GraphTokenError) -> Finding:
@@ -267,9 +290,10 @@ def _of_any_host(uri: str, domain: str, sibling: GraphTokenError) -> Finding:
     else:
         why = (
             f"Facebook neither accepts nor refuses a made-up host under {domain} ({sibling}, code "
-            f"{sibling.code}), so App Domains may let this one in"
+            f"{sibling.error_code}), so App Domains may let this one in"
         )
     return inconclusive(
+        code="any-host-of-domain-accepted",
         reason=f"{why}: nothing shows that {uri} is registered. Check that Valid OAuth Redirect "
         "URIs in Facebook Login > Settings lists it, character by character.",
     )
@@ -295,20 +319,16 @@ def _control_refusal(context: CheckContext) -> GraphTokenError | None:
 
 def _compare_with_control(context: CheckContext) -> Finding:
     app_id, control = context.text("app_id"), _control_refusal(context)
-    is_refused = (
-        control is not None
-        and control.code == _SECRET_REFUSED
-        and _BAD_SECRET in str(control).lower()
-        and _is_refusal(control)
-    )
-    if not is_refused:
-        answer = f"{control}, code {control.code}" if control else "it issued a token"
+    if control is None or not is_refused(control, SECRET_REFUSED):
+        answer = f"{control}, code {control.error_code}" if control else "it issued a token"
         return inconclusive(
+            code="made-up-secret-not-refused",
             reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
             f"made-up App Secret as wrong ({answer}), so nothing shows that the secret counts. "
             "Run again.",
         )
     return verified(
+        code="app-credentials-accepted",
         reason=f"Facebook issued an app token for App ID {app_id} and refused a made-up secret.",
         accepts=("app_id", "app_secret"),
     )
@@ -332,28 +352,17 @@ def _redeem(context: CheckContext, uri: str) -> GraphTokenError:
 
 def _is_path_compared(context: CheckContext, host: str) -> bool:
     try:
-        return _is_other_refused(_redeem(context, f"https://{host}/{context.random_hex(8)}"))
+        return _is_redirect_refused(_redeem(context, f"https://{host}/{context.random_hex(8)}"))
     except RemoteError:
         # It only sets the limit, and is in the record: the host control has decided.
         return False
 
 
-def _is_refusal(error: GraphTokenError) -> bool:
-    """Return whether the endpoint itself refused; any other status is somebody else's answer."""
-    return 400 <= error.status < 500
-
-
 def _is_redirect_refused(error: GraphTokenError) -> bool:
-    is_named = error.code == _REDIRECT_REFUSED or _OLD_REDIRECT_REFUSED in str(error).lower()
-    return is_named and _is_refusal(error)
-
-
-def _is_other_refused(control: GraphTokenError) -> bool:
-    """Return whether an address that nobody registered was refused for its host or its path."""
-    is_form = any(words in str(control).lower() for words in _BAD_FORM)
-    return _is_redirect_refused(control) and not is_form
+    """Return whether an address was refused for its host or its path, not for its form."""
+    return is_refused(error, REDIRECT_REFUSED, OLD_REDIRECT_REFUSED)
 
 
 def _is_code_refused(error: GraphTokenError) -> bool:
-    is_named = error.code == _CODE_REFUSED and _BAD_CODE in str(error).lower()
-    return is_named and _is_refusal(error)
+    is_named = error.error_code == _CODE_REFUSED and _BAD_CODE in str(error).lower()
+    return is_named and 400 <= error.status < 500

@@ -24,18 +24,19 @@ from runbook_lib.connectors.facebook.graph import (
 from runbook_lib.connectors.facebook.pages import Pages, pages_of
 from runbook_lib.connectors.facebook.permissions import (
     ASK_AGAIN,
-    READ,
+    GRANTED,
+    REISSUE,
     compared_permissions,
-    statuses,
+    granted_to,
 )
-from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
+from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, listed_scopes, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
+from runbook_lib.connectors.proof import STATED, weigh_absence
 from runbook_lib.core.model import Finding, Table, Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import Document, shorten, unexpected
 
-_GRANTS = "me/permissions"
 _ENDS_SOON = timedelta(days=14)
 _LEADS = "leads_retrieval"
 _MOST_ROWS = 25
@@ -89,22 +90,23 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     `/me/permissions`, which knows of those that the person declined.
     """
     token = context.secrets["user_access_token"]
-    data, problem = inspect_token(context, token)
-    if problem:
-        return failed(reason=problem)
+    data, contradiction = inspect_token(context, token)
+    if contradiction:
+        return contradiction
     end = end_of(context, data)
-    scopes, wanted = data.texts("scopes"), wanted_permissions(context)
-    rows = user_graph(context).rows(_GRANTS, token, reads=READ)
-    grants = statuses(rows, f"Facebook (/{_GRANTS})")
-    lacking = [name for name in wanted if name not in scopes or grants.get(name) != "granted"]
+    wanted, scopes = wanted_permissions(context), listed_scopes(data)
+    grants, granted = granted_to(user_graph(context), token)
     in_token = {
-        name: status for name, status in grants.items() if name in scopes or status != "granted"
+        name: status for name, status in grants.items() if scopes.lists(name) or status != GRANTED
     }
-    tables = compared_permissions(wanted, "granted", in_token)
-    if lacking:
+    tables = compared_permissions(wanted, GRANTED, in_token)
+    absence = weigh_absence(wanted, scopes, granted, advice=REISSUE)
+    if absence.names:
         declined = [name for name, status in grants.items() if status == "declined"]
         return failed(
-            reason=f"The token lacks {', '.join(lacking)}"
+            absence.proof,
+            code="token-lacks-permission",
+            reason=f"The token lacks {', '.join(absence.names)}"
             + (f" (declined: {', '.join(declined)}). {ASK_AGAIN}" if declined else ".")
             + " Sign in again and grant everything; before App Review has approved a permission, "
             "only people with a role on the app can grant it.",
@@ -122,15 +124,16 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         if ends_on is not None and ends_on - context.now < _ENDS_SOON:
             warnings.append(f"{what} ends soon: {until(ends_on)}. The person must consent again.")
     return verified(
+        code="token-valid",
         reason=f"The token is this app's, valid {until(end)}, and grants {', '.join(wanted)}.",
         facts=facts,
         warnings=tuple(warnings),
         tables=tables,
         limits=tuple(
             f"That {scope.identifier('scope')} applies to more than its "
-            f"{counted(len(scope.texts('target_ids')), 'chosen target')}."
+            f"{counted(len(targets), 'chosen target')}."
             for scope in data.documents("granular_scopes", ())
-            if scope.texts("target_ids")
+            if (targets := scope.texts_or_none("target_ids"))
         ),
     )
 
@@ -159,6 +162,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
         pages = pages_of(context)
     if not accounts:
         return inconclusive(
+            code="no-ad-account",
             reason="Facebook answers, but lists no ad account of this person "
             f"({counted(len(pages.rows), 'page')}), so nothing shows that the token reads "
             "marketing data. Sign in as a person who has access to an ad account and choose it "
@@ -180,6 +184,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
         _table("Pages", _PAGE, pages.rows),
     )
     return verified(
+        code="marketing-data-read",
         reason=pages.noted(
             f"The token reads {counted(len(accounts), 'ad account')} and "
             f"{counted(len(pages.rows), 'page')}."
@@ -228,7 +233,9 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
                 tables=(_table(caption, _LEAD_FORM, forms),),
             )
     reason = f"None of {counted(len(read), 'page')} has a lead form, so no lead could be read."
-    return inconclusive(reason=pages.noted(reason), warnings=_without_terms(read))
+    return inconclusive(
+        code="no-lead-form", reason=pages.noted(reason), warnings=_without_terms(read)
+    )
 
 
 def _without_terms(pages: Sequence[Document]) -> tuple[str, ...]:
@@ -272,16 +279,17 @@ def _text(value: Any) -> str:
 
 def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Document) -> Finding:
     graph, form_id = user_graph(context), form.identifier("id")
-    person, problem = inspect_token(context, context.secrets["user_access_token"])
-    if problem:
-        return inconclusive(reason=problem)
+    person, contradiction = inspect_token(context, context.secrets["user_access_token"])
+    if contradiction:
+        return inconclusive(code=contradiction.code, reason=contradiction.reason)
     denial = _lead_denial(context, page_id, page_token, person.identifier("user_id"))
     if denial:
-        return failed(reason=denial)
+        return failed(STATED, code="lead-access-denied", reason=denial)
     fields = "id,created_time,form_id"
     leads = graph.rows(f"{form_id}/leads", page_token, fields=fields, limit="1")
     if not leads:
         return inconclusive(
+            code="no-lead",
             reason=f"Lead Access Manager lets this person and this app read the leads of page "
             f"{page_id}, but Facebook gives none of form {form_id}. It has no leads, or all are "
             "older than 90 days and gone. Create a test lead with the Lead Ads Testing "
@@ -290,6 +298,7 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
     leads[0].identifier("id")
     leads[0].expect("form_id", form_id)
     return verified(
+        code="lead-read",
         reason=f"A lead of form {form_id} (page {page_id}) was read, without its answers.",
     )
 

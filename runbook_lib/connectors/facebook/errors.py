@@ -14,12 +14,14 @@ THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 class RefusedAppError(OAuthError):
     """Facebook issues no app token for the App ID and App Secret: it refuses the pair."""
 
+    code = "app-credentials-refused"
     refuses = ("app_id",)
 
 
 class GraphTokenError(TokenRequestError):
     """Facebook's token endpoint refused; Graph's own error fields are kept."""
 
+    code = "graph-token-request-refused"
     next_step = "Compare the App ID and App Secret with Settings > Basic of the app."
 
     def __init__(
@@ -27,18 +29,21 @@ class GraphTokenError(TokenRequestError):
         message: str,
         *,
         status: int,
-        code: int | None = None,
+        error_code: int | None = None,
+        error_subcode: int | None = None,
         trace_id: str = "",
         error: str = "",
     ) -> None:
         super().__init__(message, status=status, error=error)
-        self.code = code
+        self.error_code = error_code
+        self.error_subcode = error_subcode
         self.trace_id = trace_id
 
 
 class GraphAPIError(RemoteError):
     """Graph answered with an error object (Graph API: Handle Errors)."""
 
+    code = "graph-request-refused"
     next_step = "Look up the code in Graph's error reference, and give Facebook the fbtrace_id."
 
     def __init__(
@@ -46,13 +51,13 @@ class GraphAPIError(RemoteError):
         message: str,
         *,
         status: int,
-        code: int | None,
+        error_code: int | None,
         error_subcode: int | None = None,
         trace_id: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.code = code
+        self.error_code = error_code
         self.error_subcode = error_subcode
         self.trace_id = trace_id
 

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from urllib.parse import urlencode
 
 from runbook_lib.connectors.facebook.errors import THROTTLED, GraphAPIError
+from runbook_lib.connectors.facebook.refusals import APP_DEACTIVATED, is_refused
 from runbook_lib.connectors.facebook.usage import access_tier
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
@@ -66,6 +67,23 @@ MARKETING_CALENDAR = SunsetDates(
 )
 
 _FIELD = re.compile(r"[a-z_]+")
+# A cursor becomes part of a URL or of a field expression.
+_CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
+# What is read of a page beside its rows.
+_PAGING = ("paging", "cursors", "after", "next")
+# No edge that a check reads has so many pages.
+_MOST_PAGES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PagedList:
+    """The rows of an edge."""
+
+    rows: list[Document]
+    """The rows of all pages that were read, in their order."""
+
+    gap: str = ""
+    """Why this may be only a part of the list, as the end of a sentence; empty if it is whole."""
 
 
 class Graph:
@@ -138,6 +156,46 @@ class Graph:
         """Return the first page of the edge at `path`; see `get`."""
         return self.get(path, token, reads=reads, **params).documents("data")
 
+    def list_all(
+        self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
+    ) -> PagedList:
+        """
+        Return every page of the edge at `path`; raises as `get`.
+
+        Only `paging.next` says that there is more: cursors are there on the last page, too (Graph
+        API: Paginated Results). Each page is requested by its cursor, never by the URL in `next`,
+        which repeats the token.
+        """
+        rows: list[Document] = []
+        cursors = [""]
+        for _ in range(_MOST_PAGES):
+            more = {"after": cursors[-1]} if cursors[-1] else {}
+            page = self.get(path, token, reads={*reads, *_PAGING}, **params, **more)
+            rows += page.documents("data")
+            cursor = next_cursor(page)
+            if cursor is None:
+                return PagedList(rows)
+            if not cursor:
+                return PagedList(rows, gap="names a next page without a usable cursor")
+            if cursor in cursors:
+                return PagedList(rows, gap="repeats a page")
+            cursors.append(cursor)
+        return PagedList(rows, gap=f"has more than {_MOST_PAGES} pages")
+
+
+def next_cursor(page: Document) -> str | None:
+    """
+    Return the cursor of the page after `page`, or `None` if that is the last one.
+
+    It is empty if there is a next page whose cursor cannot be used.
+    """
+    if page.get("paging") is None or page.document("paging").get("next") is None:
+        return None
+    paging = page.document("paging")
+    cursors = paging.document("cursors") if paging.get("cursors") is not None else {}
+    cursor = cursors.get("after")
+    return cursor if isinstance(cursor, str) and _CURSOR.fullmatch(cursor) else ""
+
 
 def version_ends(version: str, *calendars: SunsetDates) -> dict[str, Value]:
     """Return as facts on which day `version` ends in each of `calendars`, where it is announced."""
@@ -184,13 +242,16 @@ def _refusal(answer: RemoteAnswer, error: Document) -> RemoteError:
         title = error.words("error_user_title")
         named = f"{message}: {title}" if title else message
         return ThrottledError(f"Facebook limits the number of calls ({named})")
-    return GraphAPIError(
+    refusal = GraphAPIError(
         message,
         status=answer.status,
-        code=code,
+        error_code=code,
         error_subcode=error.code("error_subcode"),
         trace_id=error.words("fbtrace_id"),
     )
+    if is_refused(refusal, APP_DEACTIVATED):
+        refusal.code = APP_DEACTIVATED.code
+    return refusal
 
 
 def _is_transient(answer: RemoteAnswer) -> bool:

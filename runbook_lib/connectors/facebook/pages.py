@@ -117,13 +117,13 @@ def _chosen(context: CheckContext, token: Secret) -> tuple[list[str], str]:
     granted for all pages, so it names none.
     """
     try:
-        inspected, problem = inspect_token(context, token)
-        if problem:
-            return [], problem
+        inspected, contradiction = inspect_token(context, token)
+        if contradiction:
+            return [], contradiction.reason
         targets = [
             {
                 Document({"id": ident}, _INSPECTION).identifier("id")
-                for ident in scope.texts("target_ids")
+                for ident in scope.texts_or_none("target_ids") or ()
             }
             for scope in inspected.documents("granular_scopes", ())
             if scope.identifier("scope").startswith(_OF_PAGES)

@@ -4,8 +4,6 @@ A person without a role on the app: only such a person sees what customers will 
 
 from __future__ import annotations
 
-import re
-
 from msgspec import structs
 
 from runbook_lib.connectors.checks import check
@@ -19,25 +17,25 @@ from runbook_lib.connectors.facebook.access import (
     wanted_permissions,
 )
 from runbook_lib.connectors.facebook.errors import GraphAPIError
+from runbook_lib.connectors.facebook.graph import next_cursor
 from runbook_lib.connectors.facebook.pages import pages_of
 from runbook_lib.connectors.facebook.permissions import (
     ASK_AGAIN,
-    READ,
+    GRANTED,
+    REISSUE,
     compared_permissions,
-    statuses,
+    granted_to,
 )
-from runbook_lib.connectors.facebook.tokens import inspect_token
+from runbook_lib.connectors.facebook.refusals import ACCESS_VERIFICATION_MISSING, is_refused
+from runbook_lib.connectors.facebook.tokens import inspect_token, listed_scopes
 from runbook_lib.connectors.findings import failed, inconclusive, verified
+from runbook_lib.connectors.proof import REFUSED, STATED, weigh_absence
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import RemoteError
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import unexpected
 
 _MOST_PAGES = 50
-_CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
-_GRANTS = "me/permissions"
-_REFUSED = 100
-_GRANTED = "granted"
 # The title of the step that takes the token of a person with a role.
 OTHER_STEP = "Inspect a user's token of this app"
 
@@ -50,23 +48,30 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
     The list of roles counts only if it names the person whose token made the
     test calls, since the form of Facebook's answer is documented nowhere.
     """
-    customer, problem = inspect_token(context, context.secrets["customer_access_token"])
-    if problem:
-        return failed(reason=problem)
-    tester, problem = inspect_token(context, context.secrets["user_access_token"])
-    if problem:
-        return inconclusive(reason=f"The token of the person with a role: {problem}")
+    token = context.secrets["customer_access_token"]
+    customer, contradiction = inspect_token(context, token)
+    if contradiction:
+        return contradiction
+    tester, contradiction = inspect_token(context, context.secrets["user_access_token"])
+    if contradiction:
+        return inconclusive(
+            code=contradiction.code,
+            reason=f"The token of the person with a role: {contradiction.reason}",
+        )
     doubt = _doubt(context, customer.identifier("user_id"), tester.identifier("user_id"))
     if doubt is not None:
         return doubt
-    wanted, scopes = wanted_permissions(context), customer.texts("scopes")
-    tables = compared_permissions(wanted, _GRANTED, dict.fromkeys(scopes, _GRANTED))
-    lacking = [name for name in wanted if name not in scopes]
-    if lacking:
+    wanted, scopes = wanted_permissions(context), listed_scopes(customer)
+    tables = compared_permissions(wanted, GRANTED, dict.fromkeys(scopes.present, GRANTED))
+    if not all(map(scopes.lists, wanted)):
+        _, granted = granted_to(user_graph(context), token)
+        absence = weigh_absence(wanted, scopes, granted, advice=REISSUE)
         return failed(
-            reason=f"This person's token lacks {', '.join(lacking)}. Without a role on the app, "
-            "people can grant only what App Review has approved. If it approved these, sign in "
-            f"again and grant everything. {ASK_AGAIN}",
+            absence.proof,
+            code="customer-token-lacks-permission",
+            reason=f"This person's token lacks {', '.join(absence.names)}. Without a role on the "
+            "app, people can grant only what App Review has approved. If it approved these, sign "
+            f"in again and grant everything. {ASK_AGAIN}",
             tables=tables,
         )
     return structs.replace(_with_data(context), tables=tables)
@@ -75,19 +80,39 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
 def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
     """Return why `who` may have a role, or nothing where the list shows that there is none."""
     if who == with_role:
-        return failed(reason=f"Both tokens belong to the same person. {_wrong_token(context, who)}")
+        return _same_person(context, who)
     roles = _roles(context)
     if who in roles:
         return failed(
+            STATED,
+            code="customer-has-role",
             reason=f"This person has a role on the app ({roles[who] or 'unnamed'}). Sign in as "
             "somebody without one.",
         )
     if with_role not in roles:
         return inconclusive(
+            code="roles-list-incomplete",
             reason=f"Facebook's list of {counted(len(roles), 'role')} does not name the person "
             "whose token made the test calls, so it proves nothing about this person.",
         )
     return None
+
+
+def _same_person(context: CheckContext, who: str) -> Finding:
+    """Return that both tokens are of the person `who`, if Facebook says so a second time."""
+    token = context.secrets["customer_access_token"]
+    owner = user_graph(context).get("me", token, fields="id").identifier("id")
+    if owner != who:
+        return inconclusive(
+            code="sources-disagree",
+            reason=f"debug_token says that this token belongs to the person {who}, /me says "
+            f"{owner}. So nothing shows whose token it is. Check again.",
+        )
+    return failed(
+        STATED,
+        code="same-person-twice",
+        reason=f"Both tokens belong to the same person. {_wrong_token(context, who)}",
+    )
 
 
 def _wrong_token(context: CheckContext, who: str) -> str:
@@ -116,14 +141,17 @@ def _with_data(context: CheckContext) -> Finding:
     try:
         pages = pages_of(context, "customer_access_token")
     except GraphAPIError as error:
-        if error.code != _REFUSED:
+        if not is_refused(error, ACCESS_VERIFICATION_MISSING):
             raise
         return failed(
+            REFUSED,
+            code=ACCESS_VERIFICATION_MISSING.code,
             reason=f"This person consented, but Facebook refuses the data ({error}): check Access "
             "Verification, as a Tech Provider.",
         )
     if not pages.rows:
         return inconclusive(
+            code="customer-without-page",
             reason=pages.noted(
                 "This person consented, but Facebook lists no page of this person, so nothing "
                 f"shows that the app reads a customer's data. {_declined(context)} Check that the "
@@ -132,6 +160,7 @@ def _with_data(context: CheckContext) -> Finding:
             ),
         )
     return verified(
+        code="customer-data-read",
         reason=pages.noted(
             "A person without a role on the app granted "
             f"{', '.join(wanted_permissions(context))}, and the app reads that person's pages."
@@ -143,11 +172,10 @@ def _declined(context: CheckContext) -> str:
     """Say which permissions the customer did not grant, as Facebook lists them."""
     token = context.secrets["customer_access_token"]
     try:
-        rows = user_graph(context).rows(_GRANTS, token, reads=READ)
-        grants = statuses(rows, f"Facebook (/{_GRANTS})")
+        grants, _ = granted_to(user_graph(context), token)
     except RemoteError as error:
         return f"The declined permissions could not be read ({error})."
-    declined = [f"{name} ({status})" for name, status in grants.items() if status != _GRANTED]
+    declined = [f"{name} ({status})" for name, status in grants.items() if status != GRANTED]
     if "pages_show_list" not in grants:
         declined.append("pages_show_list (not listed)")
     if not declined:
@@ -172,10 +200,10 @@ def _roles(context: CheckContext) -> dict[str, str]:
         roles = node.document("roles")
         for row in roles.documents("data"):
             role_of[row.identifier("user")] = row.words("role")
-        paging = roles.document("paging") if "paging" in roles else {}
-        if "next" not in paging:
+        following = next_cursor(roles)
+        if following is None:
             return role_of
-        cursor = roles.document("paging").document("cursors").text("after")
-        if not _CURSOR.fullmatch(cursor):
+        if not following:
             break
+        cursor = following
     raise unexpected("Facebook (/roles)", "its pages have no end")

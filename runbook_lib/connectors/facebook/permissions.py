@@ -9,18 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from runbook_lib.config.settings import suggestion
+from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.connectors.findings import compared
+from runbook_lib.connectors.proof import Listing
 from runbook_lib.core.model import Table
+from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.documents import Document, unexpected
 
 # What is read of each row of an edge that lists permissions.
 READ = ("permission", "status")
+# Statuses of a person's permissions (Graph: User, permissions).
+GRANTED = "granted"
+_NOT_GRANTED = ("declined", "expired")
+_GRANTS = "me/permissions"
 # The way out of a declined permission (Facebook Login: manual flow, re-asking).
 ASK_AGAIN = (
     "Facebook does not ask again by itself for a declined permission: press Edit settings in "
     "its dialog, or use Sign in with Facebook here, which asks again (auth_type=rerequest). As a "
     "last resort, the person removes the app under Business Integrations. That ends all of "
     "the person's tokens for the app, Cyclr's too."
+)
+# What `debug_token` and `/me/permissions` may disagree about.
+REISSUE = (
+    "Check again. If it stays so, sign in again: a token keeps the permissions that were granted "
+    "when it was issued."
 )
 # Graph permission reference: the dashboard offers the permission only with these beside it.
 PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
@@ -92,6 +104,28 @@ def compared_permissions(
 ) -> tuple[Table, ...]:
     """Return the table of each wanted permission: the expected status, and the one that it has."""
     return compared(*((name, expected, status_of.get(name, "not listed")) for name in wanted))
+
+
+def granted_to(graph: Graph, token: Secret) -> tuple[dict[str, str], Listing]:
+    """
+    Return the status of each permission of the token's person, and what that shows.
+
+    (Graph: User, permissions.) All pages are read. An empty list shows nothing, since everybody who
+    signs in grants `public_profile`. Raises what `Graph.get` and `statuses` do.
+    """
+    listed = graph.list_all(_GRANTS, token, reads=READ)
+    status_of = statuses(listed.rows, f"Facebook (/{_GRANTS})")
+    return status_of, listing_of(status_of, _GRANTS, gap=listed.gap)
+
+
+def listing_of(status_of: Mapping[str, str], source: str, *, gap: str = "") -> Listing:
+    """Return what the statuses of a person's permissions show, read from `source`."""
+    return Listing(
+        source=source,
+        present=[name for name, status in status_of.items() if status == GRANTED],
+        refused=[name for name, status in status_of.items() if status in _NOT_GRANTED],
+        gap=f"the list {gap or 'is empty'}" if gap or not status_of else "",
+    )
 
 
 def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:

@@ -7,15 +7,20 @@ are recorded, no more.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
+
+from msgspec import structs
 
 from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.facebook.access import APP, app_node
 from runbook_lib.connectors.findings import failed, inconclusive, verified
-from runbook_lib.core.model import Finding, Table
+from runbook_lib.connectors.proof import LOOK_YOURSELF, is_gone, weigh_gone
+from runbook_lib.core.model import Finding, Outcome, Table
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.pages import PublicPage, open_page
@@ -31,6 +36,8 @@ _NOT_READ = (
     "That each page says what it must and is about this app: the check opens the pages and does "
     "not judge their text."
 )
+# Of two pages that are the same but for an address or an id, so much of the words is shared.
+_ALIKE = 0.9
 _OK = 200
 _CLIENT_ERROR = 400
 
@@ -54,46 +61,76 @@ def public_pages_open(context: CheckContext) -> Finding:
 def _judge(context: CheckContext, page: tuple[str, str]) -> Finding:
     label, url = page
     if not url:
-        return inconclusive(reason=f"{label}: no address is known.")
+        return inconclusive(code="page-not-named", reason=f"{label}: no address is known.")
     if urlsplit(url).scheme != "https":
-        return failed(reason=f"{label}: {shorten(url)} is not https.")
+        return inconclusive(
+            code="page-not-https",
+            reason=f"{label}: {shorten(url)} is not https, so its content can change on the way. "
+            "Enter an https address at Facebook.",
+        )
     try:
         return _judge_page(context, label, url)
     except RemoteError as error:
-        return inconclusive(reason=f"{label}: {error}")
+        return inconclusive(code=error.code, reason=f"{label}: {error} {LOOK_YOURSELF}")
 
 
 def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
     page = open_page(context.session, url)
     if page.status != _OK:
-        return failed(reason=f"{label}: {shorten(url)} answers {page.status}.")
+        return _judge_missing(context, label, url, page.status)
     if len(page.text) < _LEAST_TEXT:
-        return failed(
+        return inconclusive(
+            code="page-without-text",
             reason=f"{label}: {shorten(url)} shows only {len(page.text)} characters without "
-            "JavaScript.",
+            f"JavaScript. {LOOK_YOURSELF}",
         )
     control = _control(context, page.url)
     if control and control.status >= _CLIENT_ERROR and not refuses_made_up(control.status):
         return inconclusive(
+            code="made-up-page-not-refused",
             reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page with "
-            f"{control.status}, so nothing shows that {shorten(url)} is there.",
+            f"{control.status}, so nothing shows that {shorten(url)} is there. {LOOK_YOURSELF}",
         )
-    if control is not None and (
-        control.url == page.url or (control.status, control.text) == (page.status, page.text)
-    ):
+    if control is not None and (control.url == page.url or _is_alike(page, control)):
         return inconclusive(
+            code="made-up-page-alike",
             reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page the same way as "
-            f"{shorten(url)}, so nothing shows that this page is there.",
+            f"{shorten(url)}, so nothing shows that this page is there. {LOOK_YOURSELF}",
         )
     if control and may_refuse_caller(control.status):
         again = open_page(context.session.branch(once_more=True), url).status
         if again != _OK:
             return inconclusive(
+                code="page-refused-after-control",
                 reason=f"{label}: {shorten(url)} answers {again} after a made-up page has "
                 f"answered {control.status}, so nothing shows that this page is there. Check "
                 "again later.",
             )
-    return verified(reason=f"{label}: “{page.title or 'no title'}” opens without JavaScript.")
+    return verified(
+        code="page-opens", reason=f"{label}: “{page.title or 'no title'}” opens without JavaScript."
+    )
+
+
+def _judge_missing(context: CheckContext, label: str, url: str, status: int) -> Finding:
+    """Return what it means that the page did not open: it fails only if it is gone, seen twice."""
+    statuses = [status]
+    if is_gone(status):
+        statuses.append(open_page(context.session.branch(once_more=True), url).status)
+    answers = " and then ".join(map(str, dict.fromkeys(statuses)))
+    reason = f"{label}: {shorten(url)} answers {answers}."
+    proof = weigh_gone(statuses)
+    if proof.doubt:
+        proof = replace(proof, doubt=f"{reason} {proof.doubt}")
+    return failed(proof, code="page-gone", reason=reason)
+
+
+def _is_alike(page: PublicPage, control: PublicPage) -> bool:
+    """Return whether two pages say the same, but for an address or an id that they repeat."""
+    if page.status != control.status:
+        return False
+    words, others = Counter(page.text.split()), Counter(control.text.split())
+    shared = sum((words & others).values())
+    return shared >= _ALIKE * max(words.total(), others.total())
 
 
 def _control(context: CheckContext, url: str) -> PublicPage | None:
@@ -112,14 +149,10 @@ def _control(context: CheckContext, url: str) -> PublicPage | None:
 
 def _combine(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Finding:
     rows = tuple((_PAGES[name], named[name] or "–", findings[name].outcome) for name in named)
-    worst = min(findings.values(), key=lambda finding: _ORDER.index(finding.outcome)).outcome
-    reasons = [finding.reason for finding in findings.values() if finding.outcome is worst]
-    return Finding(
-        outcome=worst,
-        reason=" ".join(reasons),
-        limits=(_NOT_READ,),
-        tables=(Table(caption="Public pages", columns=("Page", "Address", "Result"), rows=rows),),
-    )
+    worst = min(findings.values(), key=lambda finding: _ORDER.index(finding.outcome))
+    reasons = [one.reason for one in findings.values() if one.outcome is worst.outcome]
+    table = Table(caption="Public pages", columns=("Page", "Address", "Result"), rows=rows)
+    return structs.replace(worst, reason=" ".join(reasons), limits=(_NOT_READ,), tables=(table,))
 
 
-_ORDER = tuple(conclude.keywords["outcome"] for conclude in (failed, inconclusive, verified))
+_ORDER = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.VERIFIED)

@@ -28,7 +28,7 @@ from runbook_lib.connectors.facebook.permissions import (
 from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.model import Finding, Table
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
-from runbook_lib.remote.documents import shorten
+from runbook_lib.remote.documents import shorten, unexpected
 
 _LIVE = "live"
 _NO_ACCESS_LEVEL = (
@@ -72,12 +72,14 @@ def public_profile_is_live(context: CheckContext) -> Finding:
     missing, tables = _not_live(context, ("public_profile",))
     if missing:
         return inconclusive(
+            code="permission-not-live",
             reason=f"{missing} It is listed only after a first review, so its absence proves "
             "nothing: check its Advanced Access under App Review > Permissions and Features.",
             limits=(_NO_ACCESS_LEVEL,),
             tables=tables,
         )
     return verified(
+        code="permissions-live",
         reason="Facebook lists public_profile as live.",
         limits=(_NO_ACCESS_LEVEL,),
         tables=tables,
@@ -99,12 +101,14 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
     missing, tables = _not_live(context, wanted)
     if missing:
         return inconclusive(
+            code="permission-not-live",
             reason=f"{missing} Facebook lists a permission only once it is approved: check under "
             "App Review > Permissions and Features that you requested Advanced Access for each.",
             limits=(_NO_ACCESS_LEVEL, _NO_TIER),
             tables=tables,
         )
     return verified(
+        code="permissions-live",
         reason=f"Facebook lists {', '.join(wanted)} as live.",
         limits=(_NO_ACCESS_LEVEL, _NO_TIER),
         tables=tables,
@@ -118,6 +122,7 @@ def review_is_approved(context: CheckContext) -> Finding:
     missing, tables = _not_live(context, wanted)
     if missing:
         return inconclusive(
+            code="permission-not-live",
             reason=f"{missing} App Review > Requests shows whether each missing one is waiting or "
             f"was declined: say here what it shows. A review takes 1 to {LONGEST_WAIT_DAYS} days; "
             "after that it is overdue.",
@@ -125,6 +130,7 @@ def review_is_approved(context: CheckContext) -> Finding:
             tables=tables,
         )
     return verified(
+        code="permissions-live",
         reason=f"All {len(wanted)} permissions are live.",
         limits=(_NO_ACCESS_LEVEL,),
         tables=tables,
@@ -134,10 +140,13 @@ def review_is_approved(context: CheckContext) -> Finding:
 def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> tuple[str, tuple[Table, ...]]:
     """Say which wanted permissions are not live, nothing where all are; return a table of all."""
     edge = f"{context.text('app_id')}/permissions"
-    rows = app_graph(context).rows(edge, app_token(context), reads=READ)
+    paged = app_graph(context).list_all(edge, app_token(context), reads=READ)
     require_refusal_of_others(context, "/permissions")
-    listed = statuses(rows, f"Facebook (/{edge})")
+    source = f"Facebook (/{edge})"
+    listed = statuses(paged.rows, source)
     absent = [name for name in wanted if name not in listed]
+    if absent and paged.gap:
+        raise unexpected(source, f"its list {paged.gap}")
     live = [name for name in wanted if listed.get(name) == _LIVE]
     notes = [
         f"Facebook lists {name} as {listed[name]}, not as live."

@@ -24,7 +24,7 @@ from runbook_lib.connectors.facebook.pages import pages_of
 from runbook_lib.connectors.facebook.permissions import with_dependencies
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import inconclusive, verified
-from runbook_lib.core.model import Finding, Table
+from runbook_lib.core.model import Finding, Outcome, Table
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.documents import Document
 
@@ -116,9 +116,11 @@ def each_permission_is_used(context: CheckContext) -> Finding:
     logs of it no API shows. Calls that two permissions share are made once.
     """
     wanted = with_dependencies(wanted_permissions(context))
-    data, problem = inspect_token(context, context.secrets["user_access_token"])
-    if problem:
-        return inconclusive(reason=f"No test call was made. {problem}")
+    data, contradiction = inspect_token(context, context.secrets["user_access_token"])
+    if contradiction:
+        return inconclusive(
+            code=contradiction.code, reason=f"No test call was made. {contradiction.reason}"
+        )
     made = context.side_by_side(partial(_try, data), wanted)
     return _judge(context, made)
 
@@ -190,6 +192,7 @@ def _judge(context: CheckContext, made: list[_Made]) -> Finding:
         ),
     )
     finding = verified(
+        code="test-calls-made",
         reason=f"{calls}, one with each of {len(made)} permissions; they count until {end}.",
         limits=(_NOT_LOGGED,),
         tables=(table,),
@@ -198,7 +201,8 @@ def _judge(context: CheckContext, made: list[_Made]) -> Finding:
         names = ", ".join(result.permission for result in open_ones)
         finding = structs.replace(
             finding,
-            outcome=inconclusive(reason="").outcome,
+            outcome=Outcome.INCONCLUSIVE,
+            code="test-calls-not-shown",
             reason=f"{calls}, but none shows that it used {names}. In App Review > Permissions "
             "and Features check whether you can press Request advanced access for each.",
         )

@@ -8,57 +8,129 @@ from datetime import datetime
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import app_graph, app_token
+from runbook_lib.connectors.facebook.errors import GraphAPIError
+from runbook_lib.connectors.facebook.refusals import (
+    TOKEN_INVALID,
+    TOKEN_OF_ANOTHER_APP,
+    is_refused,
+)
+from runbook_lib.connectors.findings import failed, inconclusive
+from runbook_lib.connectors.proof import REFUSED, STATED, Listing
+from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.documents import Document, unexpected
 
 _DEBUG = "debug_token"
+_SOURCE = f"Facebook (/{_DEBUG})"
 _READ = (
     *("app_id", "type", "is_valid", "error", "code", "subcode", "message", "user_id"),
     *("expires_at", "data_access_expires_at", "scopes", "granular_scopes", "scope", "target_ids"),
 )
+_USER = "USER"
+# Kinds of tokens that are not a person's (Graph: debug_token, `type`).
+_OTHER_KINDS = ("APP", "PAGE")
+_OK = 200
 
 
-def inspect_token(context: CheckContext, token: Secret) -> tuple[Document, str]:
+def inspect_token(context: CheckContext, token: Secret) -> tuple[Document, Finding | None]:
     """
-    Return what Facebook says of `token`, and what contradicts that it is this app's user's.
+    Return what Facebook says of `token`, and a finding unless it is a user's, valid, of this app.
 
-    Without a contradiction the app's id and the `user_id` are in the answer, and
-    neither the token nor its access to the person's data has ended.
+    The finding is failed if Facebook refuses the token, and inconclusive if Facebook could not
+    inspect it. Without one the app's id and the `user_id` are in the response, and neither the
+    token nor its access to the person's data has ended. Raises what `Graph.get` does.
     """
-    graph = app_graph(context)
-    answer = graph.get(_DEBUG, app_token(context), reads=_READ, input_token=token.reveal())
-    data = answer.document("data")
-    return data, _problem(context, data)
-
-
-def _problem(context: CheckContext, data: Document) -> str:
-    """Return what contradicts that this is a valid user token of the app."""
     app_id = context.text("app_id")
-    # NOTE: an input token that Facebook cannot read has no app.
-    owner = data.identifier("app_id", "")
-    if owner not in ("", app_id):
-        return f"The token belongs to app {owner}, not to {app_id}. Use a token of this app."
+    try:
+        response = app_graph(context).get(
+            _DEBUG, app_token(context), reads=_READ, input_token=token.reveal()
+        )
+    except GraphAPIError as error:
+        if not is_refused(error, TOKEN_OF_ANOTHER_APP):
+            raise
+        return Document({}, _SOURCE), failed(
+            REFUSED,
+            code=TOKEN_OF_ANOTHER_APP.code,
+            reason=f"The token belongs to another app, not to {app_id} ({error}). Paste a token "
+            "of this app.",
+        )
+    data = response.document("data")
+    return data, _contradiction(context, data)
+
+
+def _contradiction(context: CheckContext, data: Document) -> Finding | None:
+    """Return why this is no valid user token of the app, or `None` if it is one."""
+    # NOTE: a token that Facebook cannot read has no app; another app's is refused before.
+    if data.identifier("app_id", "") or data.flag("is_valid"):
+        data.expect("app_id", context.text("app_id"))
     if not data.flag("is_valid"):
-        cause = ""
-        if "error" in data:
-            error = data.document("error")
-            code = "/".join(str(error.code(key)) for key in ("code", "subcode") if key in error)
-            cause = f" ({error.words('message') or 'no reason given'}, {code})"
-        return f"The token is not valid{cause}. Sign in again for a fresh one."
-    data.expect("app_id", app_id)
+        return _invalid(data)
+    if data.get("error") is not None:
+        raise unexpected(_SOURCE, "it calls the token valid, and names an error of it")
     kind = data.identifier("type")
-    if kind != "USER":
-        return f"This is a token of type {kind}, not a user's. Sign in for a user access token."
+    if kind in _OTHER_KINDS:
+        return failed(
+            STATED,
+            code="token-of-other-kind",
+            reason=f"This is a token of type {kind}, not a user's. Sign in for a user access "
+            "token.",
+        )
+    if kind != _USER:
+        return inconclusive(
+            code="token-kind-unknown",
+            reason=f"This is a token of type {kind}, not a user's, so nothing shows what a "
+            "person's token reads. Sign in for a user access token.",
+        )
     data.identifier("user_id")
     end_of(context, data)
     # NOTE: such a token stays valid and reads no data (Facebook Login: Data Access Expiration).
     end = data.moment("data_access_expires_at", 0)
     if end is not None and end <= context.now:
-        return (
-            f"The token's access to the person's data ended on {end:%Y-%m-%dT%H:%M:%SZ}. The "
-            "person must sign in and consent again."
+        return failed(
+            STATED,
+            code="data-access-ended",
+            reason=f"The token's access to the person's data ended on {end:%Y-%m-%dT%H:%M:%SZ}. "
+            "The person must sign in and consent again.",
         )
-    return ""
+    return None
+
+
+def _invalid(data: Document) -> Finding:
+    """Return what it means that Facebook calls the token invalid: only its error tells."""
+    if data.get("error") is None:
+        return inconclusive(
+            code="token-error-not-named",
+            reason="Facebook calls the token invalid, but does not say why: its field error "
+            f"{data.gap('error')}. Check again; if it stays so, sign in again.",
+        )
+    error = data.document("error")
+    message = error.words("message") or "no reason given"
+    numbers = (error.code("code"), error.code("subcode"))
+    shown = "/".join(str(number) for number in numbers if number is not None)
+    # NOTE: here the error stands in a response with status 200 (Graph: debug_token).
+    is_known = TOKEN_INVALID.matches(
+        message, status=_OK, error_code=numbers[0], subcode=numbers[1], is_inside_data=True
+    )
+    if not is_known:
+        return inconclusive(
+            code="token-not-inspected",
+            reason=f"Facebook could not inspect the token ({message}, {shown or 'no code'}). "
+            "That says nothing about the token: check again.",
+        )
+    return failed(
+        REFUSED,
+        code=TOKEN_INVALID.code,
+        reason=f"The token is not valid ({message}, {shown}). Sign in again for a fresh one.",
+    )
+
+
+def listed_scopes(data: Document) -> Listing:
+    """Return the permissions that the inspected token carries."""
+    scopes = data.texts_or_none("scopes") or ()
+    gap = data.gap("scopes")
+    return Listing(
+        source="debug_token", present=scopes, gap=f"the field scopes {gap}" if gap else ""
+    )
 
 
 def end_of(context: CheckContext, data: Document) -> datetime | None:
@@ -66,7 +138,7 @@ def end_of(context: CheckContext, data: Document) -> datetime | None:
     end = data.moment("expires_at")
     if end is not None and end <= context.now:
         what = f"Facebook calls the token valid, but it ended on {end:%Y-%m-%dT%H:%M:%SZ}"
-        raise unexpected(f"Facebook (/{_DEBUG})", what)
+        raise unexpected(_SOURCE, what)
     return end
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import USER, app_node, user_graph
-from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
-from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified, waiting
+from runbook_lib.connectors.proof import STATED
+from runbook_lib.core.model import Finding
 from runbook_lib.remote.documents import Document, shorten
 
 # Business.verification_status, as Meta's SDK lists it.
@@ -43,10 +44,12 @@ def business_is_verified(context: CheckContext) -> Finding:
         return _judge(seen[owner])
     if owner:
         return inconclusive(
+            code="business-not-shown",
             reason=f"The app belongs to business {owner}, which this person's token does not show.",
         )
     known = ", ".join(f"{_name(row)}: {_status(row) or 'no status'}" for row in seen.values())
     return inconclusive(
+        code="business-not-named",
         reason="Facebook does not say which business owns the app"
         + (f"; this person's businesses: {known}." if known else ", and shows no business."),
     )
@@ -55,19 +58,27 @@ def business_is_verified(context: CheckContext) -> Finding:
 def _judge(business: Document) -> Finding:
     name, status = _name(business), _status(business)
     if status == _VERIFIED:
-        return verified(reason=f"{name}, which owns the app, is verified.")
+        return verified(
+            code="business-verified", reason=f"{name}, which owns the app, is verified."
+        )
     if status in _WAITS:
         more = " Facebook asks for more information." if status.endswith("info") else ""
         reason = f"The verification of {name}, which owns the app, is pending.{more}"
-        return Finding(outcome=Outcome.WAITING, reason=reason)
+        return waiting(code="business-verification-pending", reason=reason)
     if status in _NOT_BEGUN:
-        return not_done(reason=f"{name}, which owns the app, is not verified: start verification.")
+        return not_done(
+            code="business-verification-not-started",
+            reason=f"{name}, which owns the app, is not verified: start verification.",
+        )
     if status in _REFUSED:
         return failed(
+            STATED,
+            code="business-verification-refused",
             reason=f"The verification of {name}, which owns the app, is {status}. The "
             "portfolio's Security Center says why; correct that and submit it again.",
         )
     return inconclusive(
+        code="business-verification-unknown",
         reason=f"Facebook gives {name}, which owns the app, "
         f"{f'the unknown status {status}' if status else 'no verification status'}.",
     )

@@ -12,11 +12,19 @@ from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.connector import ACCOUNT, installed_connector
 from runbook_lib.connectors.facebook.access import wanted_permissions
-from runbook_lib.connectors.facebook.permissions import ASK_AGAIN, compared_permissions, statuses
+from runbook_lib.connectors.facebook.graph import next_cursor
+from runbook_lib.connectors.facebook.permissions import (
+    ASK_AGAIN,
+    GRANTED,
+    compared_permissions,
+    listing_of,
+    statuses,
+)
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
+from runbook_lib.connectors.proof import weigh_absence
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError
-from runbook_lib.remote.documents import documents
+from runbook_lib.remote.documents import Document, documents
 
 _LIST_PERMISSIONS = "List My Permissions"
 _FORBIDDEN = 403
@@ -37,13 +45,16 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     cyclr = context.cyclr()
     connector = installed_connector(context, cyclr)
     if connector is None:
-        return not_done(reason="The connector is not installed yet.")
+        return not_done(
+            code="connector-not-installed", reason="The connector is not installed yet."
+        )
     methods = cyclr.methods(connector.document("Connector").number("Id"))
     method = next(
         (candidate for candidate in methods if candidate.text("Name") == _LIST_PERMISSIONS), None
     )
     if method is None:
         return inconclusive(
+            code="method-not-offered",
             reason=f"The connector has no method called {_LIST_PERMISSIONS!r} here.",
         )
     try:
@@ -53,6 +64,7 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
         if error.status != _FORBIDDEN:
             raise
         return inconclusive(
+            code="address-not-allowed",
             reason="The runbook cannot test this from here: Cyclr does not know this address "
             f"({error}). Ask Cyclr to allow it, or run from an address that it knows.",
         )
@@ -60,18 +72,26 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
 
 
 def _compare_grants(context: CheckContext, answer: Any) -> Finding:
-    content = answer.get("data") if isinstance(answer, dict) else answer
+    content, gap = answer, "does not say whether there is another page"
+    if isinstance(answer, dict):
+        page = Document(answer, _LIST_PERMISSIONS)
+        content = page.get("data")
+        # NOTE: Cyclr's method takes no cursor.
+        gap = "" if next_cursor(page) is None else "names a next page"
     grants = statuses(documents(content, _LIST_PERMISSIONS, "data"), _LIST_PERMISSIONS)
     wanted = wanted_permissions(context)
-    lacking = [name for name in wanted if grants.get(name) != "granted"]
-    tables = compared_permissions(wanted, "granted", grants)
-    if lacking:
+    tables = compared_permissions(wanted, GRANTED, grants)
+    absence = weigh_absence(wanted, listing_of(grants, _LIST_PERMISSIONS, gap=gap))
+    if absence.names:
         return failed(
-            reason=f"The connection lacks {', '.join(lacking)}: the person who signed in did not "
-            f"grant it, or Cyclr did not ask. {ASK_AGAIN}",
+            absence.proof,
+            code="connection-lacks-permission",
+            reason=f"The connection lacks {', '.join(absence.names)}: the person who signed in did "
+            f"not grant it, or Cyclr did not ask. {ASK_AGAIN}",
             tables=tables,
         )
     return verified(
+        code="permissions-seen-through-cyclr",
         reason=f"Through Cyclr, Facebook grants {', '.join(wanted)}.",
         limits=(_NO_OWNER_NAMED,),
         tables=tables,

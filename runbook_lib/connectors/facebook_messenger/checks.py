@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlencode
 
+from msgspec import structs
+
 from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
@@ -16,13 +18,16 @@ from runbook_lib.connectors.cyclr.connector import ACCOUNT, sign_in_request
 from runbook_lib.connectors.facebook.access import USER, user_graph
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook.pages import pages_of
-from runbook_lib.connectors.findings import compared, failed, inconclusive, verified
-from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.connectors.findings import compared, failed, inconclusive, not_done, verified
+from runbook_lib.connectors.proof import STATED, Listing, weigh_absence
+from runbook_lib.core.model import Finding
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page
 
 _OK, _FORBIDDEN = 200, 403
+# Without this field of a subscription Facebook passes on no message (Messenger Platform: Webhooks).
+_MESSAGES = "messages"
 # In place of a status: the webhook returned the challenge.
 _CONFIRMED = 0
 _REFUSAL_UNKNOWN = (
@@ -51,6 +56,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
     page = next((row for row in pages.rows if row.identifier("id") == page_id), None)
     if page is None:
         return inconclusive(
+            code="page-not-listed",
             reason=pages.noted(
                 f"Facebook does not list page {page_id} among the "
                 f"{counted(len(pages.rows), 'page')} that the token's person manages and chose at "
@@ -60,14 +66,28 @@ def page_is_subscribed(context: CheckContext) -> Finding:
     name = f"{shorten(page.words('name')) or 'page'} ({page_id})"
     if "access_token" not in page:
         return inconclusive(
+            code="page-without-token",
             reason=f"Facebook shows the subscriptions of {name} only to a person who has a task "
             "on it, and the token's person has none.",
         )
     page_token = pages.take_token(context, page)
-    apps = graph.rows(f"{page_id}/subscribed_apps", page_token, reads=("subscribed_fields",))
-    mine = next((app for app in apps if app.identifier("id") == app_id), None)
-    if mine is None:
+    listed = graph.list_all(f"{page_id}/subscribed_apps", page_token, reads=("subscribed_fields",))
+    apps = {app.identifier("id"): app for app in listed.rows}
+    if not apps:
+        return inconclusive(
+            code="no-subscription-listed",
+            reason=pages.noted(
+                f"Facebook lists no app to which {name} is subscribed, so nothing shows whether it "
+                f"is subscribed to app {app_id}. Run the cycle whose webhook step names this page: "
+                "that subscribes it. Then check again."
+            ),
+        )
+    gap = f"the list {listed.gap}" if listed.gap else ""
+    absence = weigh_absence([app_id], Listing(source="subscribed_apps", present=apps, gap=gap))
+    if absence.names:
         return failed(
+            absence.proof,
+            code="page-not-subscribed",
             reason=pages.noted(
                 f"{name} is not subscribed to app {app_id}; Facebook lists "
                 f"{counted(len(apps), 'other app')}. Add the page under Messenger > Settings > "
@@ -75,17 +95,20 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             ),
             tables=compared((name, "subscribed", "not subscribed")),
         )
-    fields = ", ".join(mine.texts("subscribed_fields"))
-    if not fields:
+    fields = apps[app_id].texts_or_none("subscribed_fields") or ()
+    if _MESSAGES not in fields:
+        shown = f"only {shorten(', '.join(fields))}" if fields else "no field"
         return inconclusive(
+            code="messages-not-subscribed",
             reason=pages.noted(
-                f"{name} is subscribed to app {app_id}, but Facebook lists no field of the "
-                "subscription, so nothing shows that Facebook passes messages on. Check the "
-                "page's fields under Messenger > Settings > Webhooks."
+                f"{name} is subscribed to app {app_id}, but Facebook lists {shown} of the "
+                f"subscription, so nothing shows that Facebook passes messages on: {_MESSAGES} is "
+                "needed. Check the page's fields under Messenger > Settings > Webhooks."
             ),
         )
     return verified(
-        reason=pages.noted(f"{name} is subscribed to app {app_id} ({fields})."),
+        code="page-subscribed",
+        reason=pages.noted(f"{name} is subscribed to app {app_id} ({', '.join(fields)})."),
         accepts=("page_id",),
         limits=(_FIELDS_UNKNOWN,),
         tables=compared((name, "subscribed", "subscribed")),
@@ -104,15 +127,24 @@ def scopes_are_asked_for(context: CheckContext) -> Finding:
     app_id = context.text("app_id")
     if request["client_id"] != app_id:
         return inconclusive(
+            code="client-id-differs",
             reason="Cyclr signs users in with Client ID "
             f"{shorten(request['client_id']) or '(none)'}, not with App ID {app_id}, so its scopes "
             "are not this app's. Correct the Client ID in the connector's Setup first.",
         )
-    requested = set(request.get("scope", "").replace(",", " ").split())
+    if "scope" not in request:
+        named = " It sends a config_id, which names them." if "config_id" in request else ""
+        return inconclusive(
+            code="scope-not-sent",
+            reason=f"Cyclr's sign-in link names no scope, so nothing shows which permissions Cyclr "
+            f"asks for.{named}",
+        )
+    requested = set(request["scope"].replace(",", " ").split())
     wanted = set(context.text("scopes").split(","))
     tables = compared(("Scopes", ", ".join(sorted(wanted)), ", ".join(sorted(requested))))
     if requested == wanted:
         return verified(
+            code="scopes-asked-for",
             reason=f"At sign-in Cyclr asks for {', '.join(sorted(requested))}, as Scopes says.",
             tables=tables,
         )
@@ -122,6 +154,8 @@ def scopes_are_asked_for(context: CheckContext) -> Finding:
     if requested - wanted:
         problems.append(f"asks for {shorten(', '.join(sorted(requested - wanted)))} as well")
     return failed(
+        STATED,
+        code="scopes-differ",
         reason=f"At sign-in Cyclr {' and '.join(problems)}. Correct Scopes in the connector's "
         "Setup.",
         tables=tables,
@@ -150,54 +184,59 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
     if answer == _CONFIRMED and may_refuse_caller(made_up[0]):
         afresh = replace(context, session=context.session.branch(once_more=True))
         again = _challenge(afresh, verify_token, challenge)
-    outcome, reason = _judge_webhook(answer, made_up, again)
-    return Finding(
-        outcome=outcome,
-        reason=reason,
-        accepts=("verify_token",) if outcome is Outcome.VERIFIED else (),
-        limits=(_REFUSAL_UNKNOWN, "That Facebook calls this webhook: no API shows it."),
-    )
+    finding = _judge_webhook(answer, made_up, again)
+    limits = (_REFUSAL_UNKNOWN, "That Facebook calls this webhook: no API shows it.")
+    return structs.replace(finding, limits=limits)
 
 
-def _judge_webhook(answer: int, made_up: list[int], again: int) -> tuple[Outcome, str]:
+def _judge_webhook(answer: int, made_up: list[int], again: int) -> Finding:
     """Return what the answers show: to the Verify Token, to made-up ones, and to it once more."""
     address = "Compare its address with the one in Facebook's webhook settings."
     if not made_up:
-        reason = f"The webhook answers {answer} and does not return the challenge. {address}"
-        return Outcome.INCONCLUSIVE, reason
+        return inconclusive(
+            code="webhook-not-confirmed",
+            reason=f"The webhook answers {answer} and does not return the challenge. {address}",
+        )
     if _CONFIRMED in made_up:
-        return Outcome.INCONCLUSIVE, (
-            "The webhook returns the challenge for a made-up Verify Token too, so its answer "
-            "proves nothing."
+        return inconclusive(
+            code="made-up-verify-token-accepted",
+            reason="The webhook returns the challenge for a made-up Verify Token too, so its "
+            "answer proves nothing.",
         )
     refusal, other = made_up
     if refusal != other or not refuses_made_up(refusal):
-        return Outcome.INCONCLUSIVE, (
-            f"The webhook answers {refusal} and {other} for two made-up Verify Tokens, not the "
-            "same refusal for both, so nothing shows that the token counts. Check again later."
+        return inconclusive(
+            code="made-up-verify-token-not-refused",
+            reason=f"The webhook answers {refusal} and {other} for two made-up Verify Tokens, not "
+            "the same refusal for both, so nothing shows that the token counts. Check again later.",
         )
     if answer == again == _CONFIRMED:
-        return Outcome.VERIFIED, (
-            "Cyclr's webhook returns the challenge for this Verify Token, and refuses two made-up "
-            f"ones ({refusal})."
+        return verified(
+            code="verify-token-accepted",
+            reason="Cyclr's webhook returns the challenge for this Verify Token, and refuses two "
+            f"made-up ones ({refusal}).",
+            accepts=("verify_token",),
         )
     if answer == refusal:
-        # NOTE: before anybody entered it, that is not a contradiction: `conclude` weighs it.
-        return Outcome.NOT_RUN, (
-            "Cyclr's webhook refuses this Verify Token just like made-up ones "
+        # NOTE: its limits keep it from contradicting a person: a host that refuses everybody
+        # answers the same.
+        return not_done(
+            code="verify-token-refused",
+            reason="Cyclr's webhook refuses this Verify Token just like made-up ones "
             f"({refusal}). Enter the same one in the connector's Setup and in Facebook's webhook "
-            "settings."
+            "settings.",
         )
-    reason = (
-        f"The webhook answers {answer} for this Verify Token and {refusal} for made-up ones, and "
-        f"returns the challenge for none. {address}"
-    )
     if answer == _CONFIRMED:
-        reason = (
-            f"The webhook refuses made-up Verify Tokens ({refusal}), and after that this one too "
-            f"({again}), so nothing shows that the token counts. Check again later."
+        return inconclusive(
+            code="verify-token-answers-differ",
+            reason=f"The webhook refuses made-up Verify Tokens ({refusal}), and after that this "
+            f"one too ({again}), so nothing shows that the token counts. Check again later.",
         )
-    return Outcome.INCONCLUSIVE, reason
+    return inconclusive(
+        code="webhook-not-confirmed",
+        reason=f"The webhook answers {answer} for this Verify Token and {refusal} for made-up "
+        f"ones, and returns the challenge for none. {address}",
+    )
 
 
 def _challenge(context: CheckContext, verify_token: str, challenge: str) -> int:

@@ -75,8 +75,8 @@ class Kind(StrEnum):
 
 
 _LABELS = {
-    Kind.OUTAGE: "not answered for a day",
-    Kind.OUTAGE_OVER: "answered again",
+    Kind.OUTAGE: "could not be checked for a day",
+    Kind.OUTAGE_OVER: "can be checked again",
     Kind.REMINDER: "still failing",
     Kind.TEST: "a test",
 }
@@ -251,6 +251,8 @@ class Watched(Struct, forbid_unknown_fields=True, tag_field="form", tag=2):
 
 class DamagedError(SettingsError):
     """What a watch keeps cannot be understood; `form` is that of another version, if it has one."""
+
+    code = "watch-state-damaged"
 
     def __init__(self, path: Path, form: int | None, known: object) -> None:
         is_damaged = form in (None, known)

@@ -5,7 +5,7 @@ Changed answers with one cause are one change, and so is its end. Nothing is ask
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from runbook_lib.core.advice import what_to_do
@@ -62,16 +62,27 @@ class Causes:
         }
 
     def related(
-        self, confirmed: Iterable[Confirmed], watched: Watched, looked: set[str], on: str
+        self,
+        confirmed: Iterable[Confirmed],
+        watched: Watched,
+        looked: set[str],
+        on: str,
+        undecided: Mapping[str, Finding],
     ) -> list[Step]:
-        """Return the steps not `looked` at that may share the cause of what is worse since now."""
+        """
+        Return unchecked steps that may share the cause of a new problem.
+
+        `undecided` are the findings that cannot tell any more, by key: a step that can may fail.
+        """
         worse = {part.key for part in confirmed if part.now.is_worse(part.was)}
+        worse.update(undecided)
         for key, topic in watched.topics.items():
             first = topic.candidate
             if topic.known and first and first.on == on and first.is_worse(topic.known):
                 worse.add(key)
         steps = {key.partition("/")[0] for key in worse}
         refused = {name for part in confirmed for name in part.refuses}
+        refused.update(name for finding in undecided.values() for name in finding.refuses)
         values = self.run.values
         related = []
         for step in self.run.procedure.steps:
@@ -169,6 +180,30 @@ class Causes:
         """Return every step on which `step` rests."""
         named = set(self._requires.get(step, ()))
         return named.union(*(self.required_by(name) for name in named))
+
+    def explained(self, watched: Watched) -> set[str]:
+        """
+        Return the keys of the topics that an open failure explains.
+
+        A check cannot tell anything where a value that it needs too is refused, or where a step
+        fails that its own requires.
+        """
+        failing = {
+            key
+            for key, topic in watched.topics.items()
+            if topic.change and topic.known and topic.known.outcome is Outcome.FAILED
+        }
+        return {
+            key
+            for key in watched.topics
+            for other in failing
+            if key != other and self._is_explained(key, other)
+        }
+
+    def _is_explained(self, key: str, other: str) -> bool:
+        needs = self._needs.get(other, set())
+        is_required = other.partition("/")[0] in self.required_by(key.partition("/")[0])
+        return is_required or (bool(needs) and needs <= self._needs.get(key, set()))
 
     def _change(self, cause: _Cause, on: str) -> Change:
         first, run = cause[0], self.run

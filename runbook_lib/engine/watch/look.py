@@ -8,7 +8,7 @@ outage never. Nothing is written to the journal: only a changed outcome is worth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -133,17 +133,19 @@ class Watch:
             if used > _MOST_USED:
                 held = f"Not checked: {used:.0f} % of the app's calls of this hour are used."
                 steps = []
-            confirmed = [*self._look_at(steps, watched, state, on)]
-            # When a cause shows, what shares it is looked at too, so that it is one change.
+            undecided: dict[str, Finding] = {}
+            confirmed = [*self._look_at(steps, watched, state, on, undecided)]
+            # When a cause shows, steps that may share it are checked too, so that it is one change.
             causes = Causes(self.run)
-            related = causes.related(confirmed, watched, {step.id for step in steps}, on)
-            confirmed += self._look_at(related, watched, state, on)
+            checked = {step.id for step in steps}
+            related = causes.related(confirmed, watched, checked, on, undecided)
+            confirmed += self._look_at(related, watched, state, on, undecided)
             confirmed += _words_of(state, watched, on)
             if any(part.finding and part.was.outcome is not part.now.outcome for part in confirmed):
                 watched.unsealed_since = on
             changes = [
                 *causes.changes(confirmed, watched, on),
-                *_outage(self.run, watched, now),
+                *_outage(self.run, watched, now, causes.explained(watched)),
                 *self._reminders(state, watched, now),
             ]
             if steps or changes:
@@ -200,7 +202,8 @@ class Watch:
                 topic = watched.topics.setdefault(CUSTOMERS, Topic())
                 topic.unanswered = unanswered or " ".join(seen.notes if seen else ())
                 topic.unanswered_since = topic.silent_since(on) if topic.unanswered else ""
-            watched.changes += [*changes, *_outage(run, watched, run.clock())]
+            explained = Causes(run).explained(watched)
+            watched.changes += [*changes, *_outage(run, watched, run.clock(), explained)]
             watched.save(self.path)
         return WatchResult(len(seen.accounts) if seen else 0, watched)
 
@@ -290,14 +293,24 @@ class Watch:
                 )
 
     def _look_at(
-        self, steps: list[Step], watched: Watched, state: RunState, on: str
+        self,
+        steps: list[Step],
+        watched: Watched,
+        state: RunState,
+        on: str,
+        undecided: dict[str, Finding],
     ) -> Iterator[Confirmed]:
-        """Ask, keep the answers, and yield those that changed and count."""
+        """
+        Check the steps, keep the findings, and yield those that changed and count.
+
+        `undecided` gets the findings of checks that could tell before and cannot any more, by key.
+        """
         values = self.run.values
         for name, results in self.run.peek(steps).items():
             step = self.run.step(name)
             watched.looked[name] = on
             lacking = {check.id for check in step.checks if self.run.lacking(check, values)}
+            only_people_see = {check.id for check in step.checks if check.leaves_to_person}
             for result in results:
                 if result.finding.check in lacking:
                     continue
@@ -306,14 +319,21 @@ class Watch:
                 self.run.redactor.allow(result.finding.facts.values())
                 finding = masked(result.finding, self.run.redactor)
                 seen = (exchange.recorded() for exchange in result.seen)
-                if result.is_unanswered or self._is_fault(finding, seen):
+                if topic.known is None:
+                    topic.known = self._baseline(state.steps[name], finding.check)
+                is_silent = result.is_unanswered or self._is_fault(finding, seen)
+                is_taken_back = _is_taken_back(topic.known, finding)
+                if is_taken_back and not is_silent:
+                    undecided[key] = finding
+                if is_silent or is_taken_back:
                     topic.unanswered_since = topic.silent_since(on)
                     topic.unanswered = finding.reason
                     continue
                 topic.unanswered_since = topic.unanswered = ""
-                if topic.known is None:
-                    topic.known = self._baseline(state.steps[name], finding.check)
-                was = topic.take(Observation.of(finding, on), is_definite=bool(finding.refuses))
+                is_whole = finding.check in only_people_see and bool(finding.limits)
+                if topic.known and finding.outcome is Outcome.INCONCLUSIVE and not is_whole:
+                    continue
+                was = topic.take(Observation.of(finding, on), is_definite=_is_definite(finding))
                 if was and topic.known:
                     yield Confirmed(key, state.steps[name], topic, was, topic.known, finding)
 
@@ -342,6 +362,17 @@ class Watch:
         return None
 
 
+def _is_taken_back(known: Observation | None, finding: Finding) -> bool:
+    """Return whether a check cannot tell what it could tell before: that is never a change."""
+    is_undecided = finding.outcome is Outcome.INCONCLUSIVE
+    return is_undecided and known is not None and known.outcome is not Outcome.INCONCLUSIVE
+
+
+def _is_definite(finding: Finding) -> bool:
+    """Return whether the remote system refuses a value, so that no second poll is needed."""
+    return finding.outcome is Outcome.FAILED and bool(finding.refuses)
+
+
 def _has_passed(interval: timedelta, since: str, now: datetime) -> bool:
     """Return whether so much time has passed; true also where a wrong clock was ahead of now."""
     return not since or not timedelta() <= now - datetime.fromisoformat(since) < interval
@@ -362,13 +393,17 @@ def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[Confirmed]
             yield Confirmed(key, step, topic, was, topic.known)
 
 
-def _outage(run: Run, watched: Watched, now: datetime) -> Iterator[Change]:
-    """Yield that something has not been answered for a day, or that everything is again."""
+def _outage(
+    run: Run, watched: Watched, now: datetime, explained: Container[str]
+) -> Iterator[Change]:
+    """Yield that something could not be checked for a day, or that everything can be again."""
     topics = watched.topics.values()
     failures = [topic.known.reason for topic in topics if topic.change and topic.known]
     silent = []
-    for topic in (topic for topic in topics if topic.unanswered_since):
-        if any(topic.unanswered in text for text in failures):
+    for key, topic in watched.topics.items():
+        if not topic.unanswered_since:
+            continue
+        if key in explained or any(topic.unanswered in text for text in failures):
             # What a failure explains is silent by itself from its end on.
             topic.unanswered_since = timestamp(now)
         else:
@@ -383,5 +418,5 @@ def _outage(run: Run, watched: Watched, now: datetime) -> Iterator[Change]:
             yield made(id=watched.outage, kind=Kind.OUTAGE, since=since, reason=reason)
     elif not oldest and watched.outage:
         ends, watched.outage = watched.outage, ""
-        name, text = digest("over", ends), "Every check gets an answer again."
+        name, text = digest("over", ends), "Every check can tell again."
         yield made(id=name, kind=Kind.OUTAGE_OVER, since=timestamp(now), reason=text, ends=ends)

@@ -84,7 +84,7 @@ def test_the_last_line_gives_the_outcome_of_the_run(
 def test_only_open_steps_have_a_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The short form counts settled steps; each other one is a line with number, mark and title."""
     monkeypatch.setenv("COLUMNS", "80")
-    finding = Finding(outcome=Outcome.VERIFIED, reason="", warnings=("Soon.",))
+    finding = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="", warnings=("Soon.",))
     settled = state("done", Outcome.VERIFIED, findings=(finding,))
     failed = state("a-title-that-is-long-" * 4, Outcome.FAILED, "Why it failed. " * 20)
     waiting = state("review", Outcome.WAITING, "Since 2026-11-24T12:00:00Z.")
@@ -123,7 +123,9 @@ def test_a_wait_says_since_when_however_narrow(
 def test_what_is_verified_in_part_is_open_with_what_to_confirm(capsys: Capture) -> None:
     """It has its own label and count, and its line begins with what a person must confirm."""
     check = Check("seen", lambda _: None, person_confirms="It is so.")
-    finding = Finding(outcome=Outcome.VERIFIED, reason="Seen.", check="seen", limits=("More.",))
+    finding = Finding(
+        outcome=Outcome.VERIFIED, code="a-code", reason="Seen.", check="seen", limits=("More.",)
+    )
     given = state("a", Outcome.VERIFIED, "Seen.", findings=(finding,))
     in_part = replace(
         given,
@@ -217,7 +219,9 @@ def test_a_time_in_a_reason_is_readable(capsys: Capture) -> None:
 
 def test_remote_text_is_not_markup(capsys: Capture) -> None:
     """Markup in a reason or a warning is shown as text."""
-    warning = Finding(outcome=Outcome.FAILED, reason="", warnings=("[link=x]soon[/link]",))
+    warning = Finding(
+        outcome=Outcome.FAILED, code="a-code", reason="", warnings=("[link=x]soon[/link]",)
+    )
 
     show_steps(run(state("a", Outcome.FAILED, "[bold]x[/] [/]", findings=(warning,))))
 
@@ -243,7 +247,7 @@ def test_text_is_one_line_of_printable_characters(text: str, shown: str) -> None
 def test_remote_text_cannot_move_the_cursor(capsys: Capture) -> None:
     """Control characters in a reason, a warning or a title are escaped."""
     odd = "\x1b[2J\nforged"
-    warning = Finding(outcome=Outcome.FAILED, reason="", warnings=(odd,))
+    warning = Finding(outcome=Outcome.FAILED, code="a-code", reason="", warnings=(odd,))
     hostile = state("a", Outcome.FAILED, odd, findings=(warning,), checked_on="t")
     hostile = replace(hostile, step=replace(hostile.step, title=odd))
 
@@ -395,7 +399,7 @@ def test_a_message_cannot_move_the_cursor(capsys: Capture) -> None:
 
 def test_a_table_cannot_move_the_cursor(capsys: Capture) -> None:
     """Titles, cells, reasons and warnings in a table are escaped and are not markup."""
-    finding = Finding(outcome=Outcome.FAILED, reason=HOSTILE, warnings=(HOSTILE,))
+    finding = Finding(outcome=Outcome.FAILED, code="a-code", reason=HOSTILE, warnings=(HOSTILE,))
     one = state("a", Outcome.FAILED, HOSTILE, findings=(finding,))
 
     show_steps(run(one), title=HOSTILE)

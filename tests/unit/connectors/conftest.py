@@ -139,7 +139,8 @@ def finds(remote: FakeRemote, make_context: MakeContext) -> Finds:
     """
     Return what performs a check, given the answers by path, and asserts how it ends.
 
-    That is an outcome or an error, and words of its reason: `^` is its beginning, `$` its end.
+    That is an outcome or an error, its `code`, and words of its reason: `^` is the reason's
+    beginning, `$` its end.
     """
 
     def find(
@@ -147,6 +148,7 @@ def finds(remote: FakeRemote, make_context: MakeContext) -> Finds:
         end: Outcome | type[Exception],
         *words: str,
         answers: Mapping[str, Responder] | None = None,
+        code: str = "",
         **changes: Any,
     ) -> Any:
         for path, answer in (answers or {}).items():
@@ -157,9 +159,11 @@ def finds(remote: FakeRemote, make_context: MakeContext) -> Finds:
             with pytest.raises(end) as caught:
                 check(context)
             found, text = caught.value, str(caught.value)
+            assert code in ("", found.code)
         else:
             found = check(context)
-            assert found.outcome is end
+            assert found.outcome is end, found.reason
+            assert code in ("", found.code)
             assert shows_no_secret(found, context)
             text = found.reason
         for each in words:

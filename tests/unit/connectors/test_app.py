@@ -126,11 +126,19 @@ def test_an_issued_token_verifies_the_credentials(
                 (refuses({}), "answered 400"),
             )
         ),
-        # If Facebook refuses the App ID, the step fails.
+        # Code 101 does not discriminate, whatever its words are.
         *(
-            (refuses(body), refuses(body), FAILED, [f"does not accept {APP_ID} as an App ID"])
+            (refuses(body), refuses(body), INCONCLUSIVE, ["Compare the App ID with the one in"])
             for body in (bodies.MALFORMED_ID, bodies.MISSING_ID)
         ),
+        # A refused secret or a deactivated app with a status other than 4xx decides nothing.
+        *(
+            (says(body, status), BAD_SECRET, INCONCLUSIVE, [])
+            for body in (bodies.BAD_SECRET, bodies.DEACTIVATED)
+            for status in (200, 500, 503)
+        ),
+        # A deactivated app fails: nobody can sign in, whatever the credentials are.
+        (refuses(bodies.DEACTIVATED), BAD_SECRET, FAILED, ["^Facebook has deactivated the app"]),
         # A temporary fault is not a refusal, even if the made-up secret is refused.
         *(
             (refuses(fault), BAD_SECRET, INCONCLUSIVE, [])

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.core.model import Finding, Outcome
-from tests.unit.bodies import APP_ID
+from tests.unit.bodies import APP_ID, statuses
 from tests.unit.connectors.least import LEAST, Least, Said
 from tests.unit.connectors.perform import CHECKS, perform
 
@@ -147,7 +147,9 @@ def test_what_differs_is_compared(name: str, old: str, new: str, rows: Rows) -> 
     """Where they differ, the table has what was found in place of what was expected."""
     least = LEAST[name][0]
     said = tuple(otherwise(answer, old, new) for answer in least.said)
-    finding = performed(name, replace(least, said=said))
+    # What a check asks only where something is missing.
+    second_source = Said("/v26.0/me/permissions", statuses(public_profile="granted"))
+    finding = performed(name, replace(least, said=(*said, second_source)))
 
     assert finding.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
     assert rows_of(finding) == rows

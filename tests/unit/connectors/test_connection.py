@@ -88,34 +88,71 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: Find
 @pytest.mark.parametrize(
     ("data", "end", "words"),
     [
-        # A token of another app fails, even if it is valid.
+        # Facebook refuses to inspect a token of another app; a response with another id is not its.
         (
             {"app_id": "999999999999999"},
-            FAILED,
-            [f"belongs to app 999999999999999, not to {APP_ID}"],
+            UnexpectedAnswerError,
+            [f"data.app_id is '999999999999999', not {APP_ID}"],
         ),
-        # A token that is not valid fails, even if Facebook gives no reason.
-        ({"is_valid": False}, FAILED, ["^The token is not valid. "]),
-        # A token that is not a user's fails.
+        # A token that is not valid fails only by an error of the table.
+        ({"is_valid": False}, INCONCLUSIVE, ["its field error is left out"]),
+        ({"is_valid": False, "error": None}, INCONCLUSIVE, ["its field error is null"]),
         *(
-            ({"type": kind}, FAILED, [f"of type {kind}, not a user's"])
-            for kind in ("PAGE", "APP", "SYSTEM_USER")
+            ({"is_valid": False, "error": {"code": code, "message": "No."}}, INCONCLUSIVE, [said])
+            for code in (1, 2, 4, 17, 100, 368)
+            for said in [f"could not inspect the token (No., {code})"]
         ),
-        # A permission that the app has but this token's scopes lack fails.
+        *(
+            (
+                {"is_valid": False, "error": {"code": 190, "message": "No.", "subcode": subcode}},
+                end,
+                [f"(No., 190/{subcode})"],
+            )
+            for subcode, end in ((460, FAILED), (463, FAILED), (99, INCONCLUSIVE))
+        ),
+        ({"is_valid": False, "error": {"code": 190}}, FAILED, ["(no reason given, 190)"]),
+        ({"error": {"code": 190}}, UnexpectedAnswerError, ["names an error of it"]),
+        # A token that is not a user's fails; of another kind nothing is known.
+        *(
+            ({"type": kind}, end, [f"of type {kind}, not a user's"])
+            for kind, end in (("PAGE", FAILED), ("APP", FAILED), ("NEW_KIND", INCONCLUSIVE))
+        ),
+        # A permission that both sources lack fails.
+        (
+            {"scopes": ["public_profile"], "grants": bodies.statuses(public_profile="granted")},
+            FAILED,
+            ["^The token lacks leads_retrieval. Sign in again"],
+        ),
+        # If only one source lacks it, the reason names both.
         (
             {"scopes": ["public_profile"]},
-            FAILED,
-            ["^The token lacks leads_retrieval. Sign in again"],
+            INCONCLUSIVE,
+            ["^me/permissions lists leads_retrieval, debug_token does not.", "sign in again"],
         ),
-        # A permission that is not listed as granted fails.
         (
             {"grants": bodies.statuses(public_profile="granted")},
-            FAILED,
-            ["^The token lacks leads_retrieval. Sign in again"],
+            INCONCLUSIVE,
+            ["^debug_token lists leads_retrieval, me/permissions does not."],
+        ),
+        (
+            {"grants": DECLINED},
+            INCONCLUSIVE,
+            ["^debug_token lists leads_retrieval, me/permissions does not."],
+        ),
+        # A list that is left out, null, empty or a part shows nothing.
+        *(
+            ({"scopes": scopes}, INCONCLUSIVE, [f"debug_token: the field scopes {gap}."])
+            for scopes, gap in ((None, "is null"), ([], "is empty"))
+        ),
+        ({"grants": {"data": []}}, INCONCLUSIVE, ["me/permissions: the list is empty."]),
+        (
+            {"grants": {**bodies.statuses(public_profile="granted"), "paging": {"next": "x"}}},
+            INCONCLUSIVE,
+            ["me/permissions: the list names a next page without a usable cursor."],
         ),
         # A declined permission fails, and the reason says that it was declined.
         (
-            {"grants": DECLINED},
+            {"scopes": ["public_profile"], "grants": DECLINED},
             FAILED,
             [
                 "The token lacks leads_retrieval (declined: leads_retrieval).",

@@ -49,6 +49,7 @@ OTHER = {**ACCOUNT_CONNECTOR, "Id": 1, "Connector": {**CONNECTOR, "Name": "Slack
 NAMESAKE = {**CONNECTOR, "Id": 15_909}
 DRAFT = {**CONNECTOR, "Status": "Draft"}
 AS_A_DRAFT = "(id 17208) as a draft only, which cannot be installed"
+SLACK = {**CONNECTOR, "Id": 3, "Name": "Slack"}
 OF_SEVERAL = [{**DRAFT, "Id": 1}, CONNECTOR, {**CONNECTOR, "Id": 99_999}]
 OLDER = {**ACCOUNT_CONNECTOR, "Id": 7, "Authenticated": False}
 OTHER_CLIENT = "999999999999999"
@@ -72,6 +73,17 @@ def answers(first: Responder, second: Responder, *rows: dict[str, Any]) -> Respo
     def respond(request: httpx.Request) -> httpx.Response:
         account = request.headers["x-cyclr-account"]
         return controls.get(account, says([*rows]))(request)
+
+    return respond
+
+
+def searched(found: list[Any], library: list[Any], pages: str = "1") -> Responder:
+    """Answer the search with `found`, and the whole library with `library`."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if "query" in fields(request):
+            return says(found)(request)
+        return says(library, headers={"Total-Pages": pages} if pages else {})(request)
 
     return respond
 
@@ -108,26 +120,44 @@ def test_a_connector_of_that_name_is_verified(remote: FakeRemote, finds: Finds) 
 @pytest.mark.parametrize(
     ("library", "end", "words"),
     [
-        # Without a connector of exactly that name, the step fails.
+        # Without a connector of exactly that name, in the whole library too, the step fails.
         *(
-            (found, FAILED, "no connector called 'Facebook Marketing API'")
+            (
+                searched(found, [SLACK, *found]),
+                FAILED,
+                "no connector called 'Facebook Marketing API'",
+            )
             for found in ([], [{**CONNECTOR, "Name": "Facebook Marketing API v2"}])
         ),
+        # An empty search, an ignored query or a library without an end shows nothing by itself.
+        (searched([], []), INCONCLUSIVE, "^Cyclr's library: it is empty."),
+        (
+            searched([], [SLACK, CONNECTOR]),
+            INCONCLUSIVE,
+            "^Cyclr's library lists Facebook Marketing API, The search does not.",
+        ),
+        (says([]), INCONCLUSIVE, "Cyclr's library: it is empty."),
+        (says([SLACK]), UnexpectedAnswerError, "did not give its whole list"),
+        (searched([SLACK], [SLACK], pages="2"), UnexpectedAnswerError, "whole list"),
+        (searched([], [SLACK], pages=""), UnexpectedAnswerError, "whole list"),
         # A draft cannot be installed (Cyclr's answer to that: 400), so the step fails.
         *(
-            ([{**CONNECTOR, "Status": status}] * count, FAILED, AS_A_DRAFT)
+            (says([{**CONNECTOR, "Status": status}] * count), FAILED, AS_A_DRAFT)
             for status in ("Draft", "draft", "DRAFT ")
             for count in (1, 2)
         ),
         # A draft beside a released connector does not count, whatever their order and ids.
-        *((found, VERIFIED, "id 17208, Approved") for found in (OF_SEVERAL, OF_SEVERAL[::-1])),
+        *(
+            (says(found), VERIFIED, "id 17208, Approved")
+            for found in (OF_SEVERAL, OF_SEVERAL[::-1])
+        ),
     ],
 )
 def test_which_connector_of_the_library_counts(
-    finds: Finds, library: list[Any], end: Outcome, words: str
+    finds: Finds, library: Responder, end: Any, words: str
 ) -> None:
-    """A released connector of that name verifies."""
-    finds(connector_is_in_library, end, words, answers={LIBRARY: says(library)})
+    """A released connector of that name verifies; only a whole library without it fails."""
+    finds(connector_is_in_library, end, words, answers={LIBRARY: library})
 
 
 def test_an_installed_connector_is_verified(remote: FakeRemote, finds: Finds) -> None:
@@ -177,7 +207,10 @@ def test_only_what_is_missing_and_permitted_is_installed(
     said: str,
 ) -> None:
     """The check installs a connector only if it is missing, released and permitted."""
-    found = {INSTALLED: lists(*installed), LIBRARY: says(library)}
+    found = {
+        INSTALLED: lists(*installed),
+        LIBRARY: searched(library or [], [SLACK, *(library or [])]),
+    }
     finding = installs(end, said, answers=found, install_connector=may_install)
     assert (finding.changes, announced) == ((), [])
     assert finding.accepts == (("account_api_id",) if end is VERIFIED else ())

@@ -135,7 +135,7 @@ def test_an_error_object_is_raised_with_its_fields(
 
     error = caught.value
     assert str(error) == body["error"]["message"]
-    assert (error.status, error.code, error.error_subcode) == (status, code, subcode)
+    assert (error.status, error.error_code, error.error_subcode) == (status, code, subcode)
     assert error.trace_id == "F0n/KYH+Z5K"
 
 

@@ -39,12 +39,22 @@ def ask(remote: FakeRemote, finds: Finds) -> Finds:
     """Return the check; `pages` are the pages of roles, in order."""
 
     def run(
-        end: Any, *words: str, pages: Any = (), customer: Any = (), **changed: Responder
+        end: Any,
+        *words: str,
+        pages: Any = (),
+        customer: Any = (),
+        changed_owner: str = "",
+        **changed: Responder,
     ) -> Any:
         def inspect(request: Any) -> Any:
             is_customer = fields(request)["input_token"] == CUSTOMER_TOKEN
             who = {"user_id": CUSTOMER, **dict(customer)} if is_customer else {"user_id": OPERATOR}
             return says({"data": {**TOKEN_INSPECTED, **who}})(request)
+
+        def me(request: Any) -> Any:
+            is_customer = CUSTOMER_TOKEN in request.headers["authorization"]
+            who = dict(customer).get("user_id", CUSTOMER) if is_customer else OPERATOR
+            return says({"id": changed_owner or who})(request)
 
         remaining = iter(pages or (roles(OPERATOR),))
 
@@ -57,6 +67,7 @@ def ask(remote: FakeRemote, finds: Finds) -> Finds:
             f"/v26.0/{APP_ID}": next_page,
             "/v26.0/me/accounts": changed.get("data", says(rows({"id": "77"}))),
             "/v26.0/me/businesses": says(rows()),
+            "/v26.0/me": me,
             GRANTS: changed.get("grants", says(rows())),
         }
         return finds(CHECK, end, *words, answers=answers)
@@ -134,17 +145,47 @@ def test_one_person_with_two_tokens_fails(ask: Finds, page: dict[str, Any], said
             "2 roles does not name the person whose token made the test calls",
         ),
         # A customer whose token lacks a wanted permission fails the step, with its name.
-        ({"customer": {"scopes": ["public_profile"]}}, FAILED, "lacks leads_retrieval"),
+        (
+            {
+                "customer": {"scopes": ["public_profile"]},
+                "grants": says(statuses(public_profile="granted")),
+            },
+            FAILED,
+            "lacks leads_retrieval",
+        ),
+        # Of two sources that disagree, or one with a gap, nothing is known.
+        (
+            {
+                "customer": {"scopes": ["public_profile"]},
+                "grants": says(statuses(public_profile="granted", leads_retrieval="granted")),
+            },
+            INCONCLUSIVE,
+            "^me/permissions lists leads_retrieval, debug_token does not.",
+        ),
+        ({"customer": {"scopes": []}}, INCONCLUSIVE, "the field scopes is empty"),
+        # That both tokens are one person's must be seen twice.
+        (
+            {"customer": {"user_id": OPERATOR}, "changed_owner": "555"},
+            INCONCLUSIVE,
+            "the person 873, /me says 555",
+        ),
         # A customer's token that reads no data any more fails, and asks for a new consent.
         ({"customer": {"data_access_expires_at": 1_578_986_473}}, FAILED, "consent again"),
-        # A token that is not valid any more fails.
-        ({"customer": {"is_valid": False}}, FAILED, ""),
-        # Code 100 on a customer's data fails, and names the verification.
-        (
-            {"data": says(graph_error("Unsupported get request.", 100), 400)},
-            FAILED,
-            "Access Verification",
+        # A token that is not valid any more fails, if Facebook's error says so.
+        ({"customer": bodies.TOKEN_INVALID}, FAILED, "changed their password"),
+        ({"customer": {"is_valid": False}}, INCONCLUSIVE, "its field error is left out"),
+        # Code 100 with subcode 33 on a customer's data fails, and names the verification.
+        ({"data": says(bodies.NO_SUCH_OBJECT, 400)}, FAILED, "Access Verification"),
+        # Any other code 100 is about the request: a proof, a field, a parameter.
+        *(
+            ({"data": says(graph_error(message, 100), status)}, GraphAPIError, "")
+            for message, status in (
+                ("Invalid appsecret_proof provided in the API argument", 400),
+                ("(#100) Tried accessing nonexisting field (accounts)", 400),
+                ("Unsupported get request.", 400),
+            )
         ),
+        ({"data": says(bodies.NO_SUCH_OBJECT, 500)}, GraphAPIError, ""),
         # Another code is raised as it is, and so becomes inconclusive.
         ({"data": says(graph_error("(#10) Not permitted", 10), 403)}, GraphAPIError, ""),
     ],

@@ -38,6 +38,7 @@ def call(finds: Finds) -> Finds:
         *words: str,
         permissions: tuple[str, ...] = ("leads_retrieval",),
         scopes: tuple[str, ...] = ALL,
+        code: str = "",
         **answers: Any,
     ) -> Any:
         inspected = {**TOKEN_INSPECTED, "scopes": list(scopes), "user_id": "873"}
@@ -55,7 +56,7 @@ def call(finds: Finds) -> Finds:
         }
         said = {f"/v26.0/{path}": answer for path, answer in {**usual, **answers}.items()}
         check = review_calls.each_permission_is_used
-        return finds(check, end, *words, answers=said, permissions=permissions)
+        return finds(check, end, *words, answers=said, permissions=permissions, code=code)
 
     return run
 
@@ -144,7 +145,11 @@ def test_the_tier_comes_from_the_headers(call: Finds) -> None:
 
 def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: Finds) -> None:
     """A token that is not this app's makes no test call, which would count for another app."""
-    other = {**TOKEN_INSPECTED, "app_id": "999999999999999"}
-    said = "No test call was made. The token belongs to app 999999999999999"
-    call(INCONCLUSIVE, said, debug_token=says({"data": other}))
+    said = "No test call was made. The token belongs to another app"
+    call(
+        INCONCLUSIVE,
+        said,
+        debug_token=says(bodies.TOKEN_OF_ANOTHER_APP, 400),
+        code="token-of-another-app",
+    )
     assert not [path for path in remote.paths if "/me" in path]

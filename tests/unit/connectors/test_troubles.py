@@ -565,7 +565,7 @@ def test_no_step_sends_people_to_itself(procedure: Procedure) -> None:
     """What a step advises names other steps only."""
     for step in procedure.steps:
         number = procedure.numbers[step.id]
-        conclusion = conclude((Finding(outcome=Outcome.FAILED, reason="No."),))
+        conclusion = conclude((Finding(outcome=Outcome.FAILED, code="no", reason="No."),))
         record = step_record(StepState(step, conclusion, number))
         assert len(record.troubles) == len(step.troubles)
         for trouble in record.troubles:

@@ -23,7 +23,7 @@ CHECKED = (
 
 
 def finding(outcome: Outcome, reason: str = "") -> Finding:
-    return Finding(outcome=outcome, reason=reason or f"seen as {outcome}.")
+    return Finding(outcome=outcome, code="a-code", reason=reason or f"seen as {outcome}.")
 
 
 def test_nothing_checked_is_no_conclusion() -> None:
@@ -49,7 +49,7 @@ def test_equal_findings_give_all_their_reasons() -> None:
     """Findings with the same outcome all give their reasons."""
     pair = (finding(Outcome.VERIFIED, "One."), finding(Outcome.VERIFIED, "Two."))
 
-    assert combine(pair) == Conclusion(outcome=Outcome.VERIFIED, reason="One. Two.")
+    assert combine(pair) == Conclusion(outcome=Outcome.VERIFIED, code="a-code", reason="One. Two.")
 
 
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED, DECLINED, SKIP])
@@ -61,7 +61,7 @@ def test_failed_and_verified_override_people(
     """`failed` and `verified` take precedence over every statement of a person."""
     said = conclude((finding(outcome),), word=word, obstacle=obstacle)
 
-    assert said == Conclusion(outcome=outcome, reason=finding(outcome).reason)
+    assert said == Conclusion(outcome=outcome, code="a-code", reason=finding(outcome).reason)
     assert not said.by_person
 
 
@@ -89,6 +89,7 @@ def test_a_verified_step_with_an_unseen_part_needs_a_person(
 
     assert seen == Conclusion(
         outcome=Outcome.VERIFIED,
+        code="a-code",
         reason=finding(Outcome.VERIFIED).reason,
         needs_person=needs_person,
         needs_another=needs_another,
@@ -113,11 +114,23 @@ def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
     assert not said.by_person
 
 
+@pytest.mark.parametrize("word", [WORD, SUBMITTED])
+def test_not_done_with_limits_contradicts_nobody(word: Word) -> None:
+    """A check that names what it does not prove says what is to do; a person's word counts."""
+    not_done = structs.replace(finding(Outcome.NOT_RUN, "It is not installed."), limits=("The rest.",))
+    said = conclude((not_done,), word=word)
+
+    assert said.outcome is (Outcome.ATTESTED if word is WORD else Outcome.WAITING)
+    assert "a check ran and could not tell: It is not installed." in said.reason
+    assert conclude((not_done,)).outcome is Outcome.NOT_RUN
+    assert conclude((not_done, finding(Outcome.NOT_RUN)), word=word).outcome is Outcome.FAILED
+
+
 def test_not_run_without_an_attestation_is_no_failure() -> None:
     """Without an attestation, a step that is not done is `not_run`."""
     said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),))
 
-    assert said == Conclusion(outcome=Outcome.NOT_RUN, reason="It is not installed.")
+    assert said == Conclusion(outcome=Outcome.NOT_RUN, code="a-code", reason="It is not installed.")
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.WAITING, Outcome.INCONCLUSIVE])
@@ -160,14 +173,16 @@ def test_a_waiting_step_stays_waiting(word: Word | None) -> None:
     """No statement of a person ends a wait that a check sees."""
     said = conclude((finding(Outcome.WAITING),), word=word)
 
-    assert said == Conclusion(outcome=Outcome.WAITING, reason=finding(Outcome.WAITING).reason)
+    assert said == Conclusion(
+        outcome=Outcome.WAITING, code="a-code", reason=finding(Outcome.WAITING).reason
+    )
 
 
 def test_inconclusive_stays_without_an_attestation() -> None:
     """Without an attestation, an inconclusive check leaves the step inconclusive."""
     said = conclude((finding(Outcome.INCONCLUSIVE, "Hidden."),))
 
-    assert said == Conclusion(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+    assert said == Conclusion(outcome=Outcome.INCONCLUSIVE, code="a-code", reason="Hidden.")
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,7 @@ def chatty(secret: str) -> Check:
         )
         return Finding(
             outcome=Outcome.VERIFIED,
+            code="a-code",
             reason=f"It says {secret}.",
             limits=(secret,),
             warnings=(f"{secret}!",),

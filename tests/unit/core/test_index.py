@@ -149,7 +149,7 @@ def test_folding_goes_on_from_a_saved_index(busy_path: Path) -> None:
 
 def judged(path: Path, app_id: str, **named: list[str]) -> None:
     """Record a check about `app_id` whose finding accepts or refuses the values that it names."""
-    finding = {"outcome": "inconclusive", "reason": "x", "check": "y", **named}
+    finding = {"outcome": "inconclusive", "code": "a-code", "reason": "x", "check": "y", **named}
     bound = to_builtins(bind(step("c"), Subject(PROCEDURE, {"app_id": app_id})))
     data = {"findings": [finding], "binding": bound}
     append(Journal(path), EventType.STEP_CHECKED, data, step="c")

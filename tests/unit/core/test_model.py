@@ -53,6 +53,7 @@ BINDING = {
 }
 FINDING = {
     "outcome": "verified",
+    "code": "app-exists",
     "reason": "It is there.",
     "check": "app-exists",
     "accepts": ["app_id"],

@@ -28,11 +28,11 @@ def test_an_outcome_that_a_check_may_return_has_its_place_among_findings(outcome
     places = [row.decides for row in OUTCOMES.values()]
 
     if place := OUTCOMES[outcome].decides:
-        assert Finding(outcome=outcome, reason="").outcome is outcome
+        assert Finding(outcome=outcome, code="a-code", reason="").outcome is outcome
         assert places.count(place) == 1
     else:
         with pytest.raises(ValueError, match="cannot attest or skip"):
-            Finding(outcome=outcome, reason="")
+            Finding(outcome=outcome, code="a-code", reason="")
 
 
 @pytest.mark.parametrize("outcome", Outcome)

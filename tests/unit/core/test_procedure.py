@@ -219,7 +219,7 @@ def test_what_is_unseen_belongs_to_a_finding_with_limits() -> None:
     )
     step = replace(STEP, confirms="Done.", checks=checks)
     limited = tuple(
-        Finding(outcome=Outcome.VERIFIED, reason="", check=name, limits=limits)
+        Finding(outcome=Outcome.VERIFIED, code="a-code", reason="", check=name, limits=limits)
         for name, limits in (("a", ()), ("b", ("That B is so.",)), ("c", ("That C is so.",)))
     )
 

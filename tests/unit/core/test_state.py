@@ -123,7 +123,10 @@ class Lines:
 
     def checked(self, step: str, *outcomes: Outcome, run: str = "r1", unchecked: str = "") -> Lines:
         """Add a check's findings."""
-        findings = [{"outcome": outcome, "reason": f"{step} {outcome}."} for outcome in outcomes]
+        findings = [
+            {"outcome": outcome, "code": "a-code", "reason": f"{step} {outcome}."}
+            for outcome in outcomes
+        ]
         return self.add(
             EventType.STEP_CHECKED, step, run=run, findings=findings, unchecked=unchecked
         )
@@ -144,7 +147,13 @@ class Lines:
 
     def rests(self, step: str, *numbers: int) -> Lines:
         """Add a check that rests on the exchanges with these numbers."""
-        finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": numbers}
+        finding = {
+            "outcome": "verified",
+            "code": "a-code",
+            "reason": "ok",
+            "check": "a",
+            "exchanges": numbers,
+        }
         return self.add(EventType.STEP_CHECKED, step, findings=[finding])
 
     def given(self, name: str, value: Any) -> Lines:
@@ -295,7 +304,9 @@ def test_a_step_that_is_verified_in_part_does_not_complete_a_run() -> None:
     asking = replace(step("b"), checks=(check,))
     section = replace(PROCEDURE.sections[0], steps=(step("a"), asking))
     procedure = replace(PROCEDURE, sections=(section,))
-    finding = Finding(outcome=Outcome.VERIFIED, reason="Yes.", check="seen", limits=("More.",))
+    finding = Finding(
+        outcome=Outcome.VERIFIED, code="a-code", reason="Yes.", check="seen", limits=("More.",)
+    )
     subject = Subject(procedure, {})
     bound = to_builtins(bind(asking, subject))
     lines = Lines().add(EventType.RUN_STARTED).attested("a")
@@ -337,7 +348,7 @@ def test_facts_of_later_findings_win() -> None:
     """Facts of later findings take precedence."""
     lines = Lines()
     for name, facts in (("a", {"x": 1, "y": ["p", "q"]}), ("b", {"x": 2})):
-        finding = Finding(outcome=Outcome.VERIFIED, reason="ok", facts=facts)  # type: ignore[arg-type]
+        finding = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="ok", facts=facts)  # type: ignore[arg-type]
         lines.add(EventType.STEP_CHECKED, name, findings=[to_builtins(finding)])
 
     assert lines.fold().facts == {"x": 2, "y": ("p", "q")}

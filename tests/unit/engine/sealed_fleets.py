@@ -66,7 +66,7 @@ def sealed(
 def fail(run: Run) -> None:
     """Let a check of the run fail."""
     step = next(step for step in run.procedure.steps if step.checks)
-    finding = Finding(outcome=Outcome.FAILED, reason="No.", check=step.checks[0].id)
+    finding = Finding(outcome=Outcome.FAILED, code="a-code", reason="No.", check=step.checks[0].id)
     seen: Performed = ((Result(finding),), "")
     look = cast("StepsUnderWay", SimpleNamespace(take=lambda _: (seen, run.subject(run.history))))
     run.perform(step.id, look)

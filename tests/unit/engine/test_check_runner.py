@@ -28,7 +28,7 @@ def context(remote: FakeRemote, seconds: int) -> CheckContext:
 
 def found(context: CheckContext) -> Finding:
     """Return a verified finding."""
-    return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+    return Finding(outcome=Outcome.VERIFIED, code="a-code", reason="It is there.")
 
 
 def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:

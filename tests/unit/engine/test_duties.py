@@ -22,7 +22,7 @@ def word(**more: str) -> Word:
 
 
 def seen(**facts: str) -> StepState:
-    finding = Finding(outcome=Outcome.VERIFIED, reason="Seen.", facts=facts)
+    finding = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="Seen.", facts=facts)
     return replace(step("a", Outcome.VERIFIED), findings=(finding,), checked_on=AT)
 
 

@@ -79,7 +79,7 @@ def writer(tmp_path: Path) -> ExchangeWriter:
 def asks(context: CheckContext, outcome: Outcome = Outcome.VERIFIED) -> Finding:
     """Ask the remote system the one question, and find `outcome`."""
     context.session.ask(Request(method="GET", url=URL))
-    return Finding(outcome=outcome, reason="So it says.")
+    return Finding(outcome=outcome, code="a-code", reason="So it says.")
 
 
 def asking(name: str, *, requires: tuple[str, ...] = ()) -> Step:
@@ -265,7 +265,7 @@ def test_what_was_asked_for_a_blocked_step_is_recorded(
 
     def other(context: CheckContext) -> Finding:
         context.session.ask(Request(method="GET", url="https://api.example/y"))
-        return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+        return Finding(outcome=Outcome.VERIFIED, code="a-code", reason="It is there.")
 
     failing = Check("a", partial(asks, outcome=Outcome.FAILED))
     run = make_run(step("a", failing), step("b", Check("b", other), requires=("a",)))

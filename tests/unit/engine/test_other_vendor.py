@@ -25,6 +25,7 @@ from runbook_lib.connectors.cyclr import steps as cyclr
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE as MARKETING
 from runbook_lib.connectors.findings import failed, verified
+from runbook_lib.connectors.proof import REFUSED
 from runbook_lib.connectors.provider import Vendor, vendor_of
 from runbook_lib.connectors.texts import read_procedure
 from runbook_lib.core.fingerprints import FingerprintKey
@@ -82,8 +83,12 @@ def pair_is_accepted(context: CheckContext) -> Finding:
         )
     except TokenRequestError as error:
         if error.error == "invalid_grant":
-            return verified(reason="Only the code is refused.", accepts=("app_id", "app_secret"))
-        return failed(reason=f"The pair is refused ({error.error}).")
+            return verified(
+                code="pair-accepted",
+                reason="Only the code is refused.",
+                accepts=("app_id", "app_secret"),
+            )
+        return failed(REFUSED, code="pair-refused", reason=f"The pair is refused ({error.error}).")
     raise AssertionError("a token was issued")
 
 

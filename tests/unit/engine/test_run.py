@@ -72,17 +72,17 @@ def verified(context: CheckContext) -> Finding:
     """Return a verified finding, with one exchange."""
     note = Exchange(method="GET", url="https://api.example/", sent_on=OLD, elapsed=0.0, status=200)
     context.session.note(note)
-    return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+    return Finding(outcome=Outcome.VERIFIED, code="a-code", reason="It is there.")
 
 
 def failed(context: CheckContext) -> Finding:
     """Return a failed finding."""
-    return Finding(outcome=Outcome.FAILED, reason="It is not there.")
+    return Finding(outcome=Outcome.FAILED, code="a-code", reason="It is not there.")
 
 
 def undecided(context: CheckContext) -> Finding:
     """Return an inconclusive finding."""
-    return Finding(outcome=Outcome.INCONCLUSIVE, reason="It is hidden.")
+    return Finding(outcome=Outcome.INCONCLUSIVE, code="a-code", reason="It is hidden.")
 
 
 def not_applicable(context: CheckContext) -> None:
@@ -408,7 +408,12 @@ def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> N
 
     def ask(context: CheckContext) -> Finding:
         context.announce_change(f"Send {CANARY}.")
-        return Finding(outcome=Outcome.FAILED, reason=f"It refused {CANARY}.", facts={"x": CANARY})
+        return Finding(
+            outcome=Outcome.FAILED,
+            code="a-code",
+            reason=f"It refused {CANARY}.",
+            facts={"x": CANARY},
+        )
 
     run = make_run(step("a", ask), region=f"x{CANARY}", said=[])
     run.perform("a")
@@ -473,7 +478,7 @@ def test_a_credential_that_was_typed_is_used_and_never_written(
 
     def ask(context: CheckContext) -> Finding:
         issued.append(context.secrets["app_secret"].reveal())
-        return Finding(outcome=Outcome.FAILED, reason=f"Refused {issued[-1]}.")
+        return Finding(outcome=Outcome.FAILED, code="a-code", reason=f"Refused {issued[-1]}.")
 
     run = make_run(step("a", ask))
     run.perform("a")

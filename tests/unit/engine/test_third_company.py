@@ -90,7 +90,7 @@ def connector(*providers: Provider, inputs: tuple[Input, ...]) -> Procedure:
         form = {"client_secret": context.secrets[secret].reveal()}
         url = f"{context.text('api_url')}/oauth/token"
         context.session.send(Request(method="POST", url=url, form=form))
-        return verified(reason="It took the secret.")
+        return verified(code="pair-accepted", reason="It took the secret.")
 
     step = plain_step("01-token", checks=(Check("its-secret", post, (secret,)),))
     return plain_procedure(step, id="other_leads", inputs=inputs, providers=providers)

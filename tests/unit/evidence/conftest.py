@@ -47,6 +47,7 @@ def _seen_as(outcome: Outcome) -> Callable[[CheckContext], Finding]:
         )
         return Finding(
             outcome=outcome,
+            code="a-code",
             reason=f"Seen as {outcome}.",
             limits=("The rest.",),
             tables=(Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "Acme"),)),),

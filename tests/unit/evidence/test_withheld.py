@@ -94,7 +94,7 @@ def check_with(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the data of a check's line."""
     lists: dict[str, Any] = {name: [] for name in ("accepts", "refuses", "limits", "changes")}
     rest = {"warnings": [], "facts": {}, "tables": [], "exchanges": [1]}
-    finding = {"outcome": "inconclusive", "reason": "No.", "check": "app-exists"}
+    finding = {"outcome": "inconclusive", "code": "a-code", "reason": "No.", "check": "app-exists"}
     return {"findings": [{**finding, **lists, **rest, **fields}], "binding": BINDING}
 
 
@@ -200,7 +200,9 @@ def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
         response = {"message": f"{APP_SECRET} or {MD5}"}
         exchange = Exchange(method="GET", url="https://x.example/", sent_on=AT, elapsed=0.1)
         context.session.note(structs.replace(exchange, response=response))
-        return Finding(outcome=Outcome.INCONCLUSIVE, reason=f"No: {APP_SECRET}, {MD5}.")
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE, code="a-code", reason=f"No: {APP_SECRET}, {MD5}."
+        )
 
     step = replace(STEPS[0], checks=(Check("a", answering),), subject=("app_secret",))
     section = Section(id="01", title="One", intro="", steps=(step,))

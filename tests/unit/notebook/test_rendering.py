@@ -46,6 +46,7 @@ EXCHANGE = Exchange(
 )
 FINDING = Finding(
     outcome=Outcome.VERIFIED,
+    code="a-code",
     reason="It is accepted.",
     check="redirect_uri_is_accepted",
     limits=("The exact path.",),
@@ -126,6 +127,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
         "number": "8",
         "title": "Set the redirect URI",
         "kind": "ask",
+        "code": "",
         "outcome": "verified",
         "reason": "It is accepted.",
         "needs_person": True,
@@ -140,6 +142,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
         "checks": [
             {
                 "check": "redirect_uri_is_accepted",
+                "code": "a-code",
                 "outcome": "verified",
                 "reason": "It is accepted.",
                 "accepts": [],
@@ -452,6 +455,7 @@ def test_plain_text_cannot_move_the_cursor() -> None:
     hostile = "a\x1b[2J\x9b\u202e\x7f\r\nb"
     finding = Finding(
         outcome=Outcome.FAILED,
+        code="a-code",
         reason=hostile,
         warnings=(hostile,),
         limits=(hostile,),

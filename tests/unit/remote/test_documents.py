@@ -25,6 +25,7 @@ READERS: dict[str, tuple[Read, Any, Any]] = {
     "flag": (lambda one: one.flag("f"), False, False),
     "moment": (lambda one: one.moment("f"), 86_400, datetime(1970, 1, 2, tzinfo=UTC)),
     "texts": (lambda one: one.texts("f"), ["a", ""], ("a", "")),
+    "texts_or_none": (lambda one: one.texts_or_none("f"), ["a", ""], ("a", "")),
     "document": (lambda one: one.document("f"), {"g": 1}, {"g": 1}),
     "documents": (lambda one: one.documents("f"), [{"g": 1}, {}], [{"g": 1}, {}]),
     "expect": (lambda one: one.expect("f", "mine"), "mine", None),
@@ -38,6 +39,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "flag": (0, 1),
     "moment": (10**18, 10**400, 1.0),
     "texts": ([1], [None], "a"),
+    "texts_or_none": ([1], [None], "a"),
     "documents": ([1], [None], [[]], {}),
     "expect": ("other", ["mine"], "mine "),
 }
@@ -51,12 +53,13 @@ WANTED = {
     "flag": "true or false",
     "moment": "a (whole number|time)",
     "texts": "a list of texts",
+    "texts_or_none": "a list of texts",
     "document": "an object",
     "documents": "(a list of objects|an object)",
     "expect": "mine",
 }
 # These readers return an empty value if the field is absent or null.
-OPTIONAL = {"words": "", "code": None, "texts": ()}
+OPTIONAL = {"words": "", "code": None, "texts_or_none": None}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -92,6 +95,20 @@ def test_a_field_that_is_missing_is_named(name: str) -> None:
         return
     with pytest.raises(UnexpectedAnswerError, match=f"f is missing, not {WANTED[name]}"):
         read(Document({}, "Facebook"))
+
+
+@pytest.mark.parametrize(
+    ("content", "gap"),
+    [
+        ({}, "is left out"),
+        ({"f": None}, "is null"),
+        *(({"f": empty}, "is empty") for empty in ("", [], {})),
+        *(({"f": given}, "") for given in (0, False, "a", [None], {"a": None})),
+    ],
+)
+def test_left_out_null_and_empty_are_three_things(content: dict[str, object], gap: str) -> None:
+    """A reader can tell a field that is left out from one that is null, and from an empty one."""
+    assert Document(content, "Facebook").gap("f") == gap
 
 
 def test_a_default_is_for_absent_fields_only() -> None:

@@ -143,7 +143,7 @@ def test_a_refusal_keeps_graphs_own_error_fields(
         request_token(session)
 
     assert str(caught.value) == body["error"]["message"]
-    assert (caught.value.status, caught.value.code) == (400, code)
+    assert (caught.value.status, caught.value.error_code) == (400, code)
     assert caught.value.trace_id == "F0n/KYH+Z5K"
     assert len(remote.requests) == 1
 

@@ -29,7 +29,7 @@ KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
 
 def undecided(context: CheckContext) -> Finding:
     """Return an inconclusive finding."""
-    return Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+    return Finding(outcome=Outcome.INCONCLUSIVE, code="a-code", reason="Hidden.")
 
 
 def unreachable(context: CheckContext) -> Finding:

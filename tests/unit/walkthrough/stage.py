@@ -40,12 +40,12 @@ INPUTS = (
 
 def verified(context: CheckContext) -> Finding:
     """Return a verified finding."""
-    return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+    return Finding(outcome=Outcome.VERIFIED, code="a-code", reason="It is there.")
 
 
 def waits(context: CheckContext) -> Finding:
     """Return the finding that an outside party has not acted yet."""
-    return Finding(outcome=Outcome.WAITING, reason="Not live yet.")
+    return Finding(outcome=Outcome.WAITING, code="a-code", reason="Not live yet.")
 
 
 def make_step(name: str, *checks: Callable[..., Any], needs: Any = (), **more: Any) -> Step:

@@ -70,7 +70,8 @@ def ask(play: Scene, finished: int = 1) -> dict[str, Any]:
 def has_token(context: CheckContext) -> Finding:
     """Return whether a user's token is known, as a finding."""
     is_known = "user_access_token" in context.secrets
-    return Finding(outcome=Outcome.VERIFIED if is_known else Outcome.NOT_RUN, reason="So.")
+    outcome = Outcome.VERIFIED if is_known else Outcome.NOT_RUN
+    return Finding(outcome=outcome, code="a-code", reason="So.")
 
 
 def dialog(play: Scene, name: str = "consent_url") -> dict[str, str]:
@@ -248,7 +249,7 @@ def test_a_refused_token_checks_no_other_step(
     """If the check of the token fails, the steps that need it are not checked."""
 
     def lacks(_context: CheckContext) -> Finding:
-        return Finding(outcome=Outcome.FAILED, reason="It lacks leads_retrieval.")
+        return Finding(outcome=Outcome.FAILED, code="a-code", reason="It lacks leads_retrieval.")
 
     steps = (consent_step(lacks), after_consent_step())
     play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)

@@ -76,7 +76,7 @@ def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
 )
 def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: str) -> None:
     """The message of each outcome says what to do next."""
-    play = scene(make_step("a", lambda _: Finding(outcome=outcome, reason="So.")))
+    play = scene(make_step("a", lambda _: Finding(outcome=outcome, code="a-code", reason="So.")))
     assert play.perform("a")["message"] == said
 
 
@@ -259,7 +259,7 @@ def test_a_text_is_masked_once_it_is_known_to_be_secret(scene: Make) -> None:
     word = "Quarterly-Passphrase-77"
 
     def echoes(context: CheckContext) -> Finding:
-        return Finding(outcome=Outcome.INCONCLUSIVE, reason=f"It says {word}.")
+        return Finding(outcome=Outcome.INCONCLUSIVE, code="a-code", reason=f"It says {word}.")
 
     play = scene(app_step(echoes))
     play.run.perform("app")

@@ -116,7 +116,7 @@ def test_sealing_asks_once_where_a_step_is_not_done_any_more(
     answers = iter((Outcome.VERIFIED, Outcome.FAILED))
 
     def is_there(_: CheckContext) -> Finding:
-        return Finding(outcome=next(answers), reason="Looked.")
+        return Finding(outcome=next(answers), code="a-code", reason="Looked.")
 
     sealed: list[Run] = []
 
@@ -162,7 +162,7 @@ def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
     monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.INCOMPLETE))
 
     def also(_: CheckContext) -> Finding:
-        return Finding(outcome=Outcome.VERIFIED, reason="So is that.")
+        return Finding(outcome=Outcome.VERIFIED, code="a-code", reason="So is that.")
 
     play = scene(make_step("a", verified, also), make_step("b", waits), make_step("hand"))
     play.walkthrough.seal()

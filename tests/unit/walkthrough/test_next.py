@@ -28,7 +28,7 @@ from tests.unit.walkthrough.stage import (
 
 def refused(context: CheckContext) -> Finding:
     """Return a failed finding."""
-    return Finding(outcome=Outcome.FAILED, reason="Hidden.")
+    return Finding(outcome=Outcome.FAILED, code="a-code", reason="Hidden.")
 
 
 GREY = ("not_run", "○", "to do")
@@ -121,7 +121,9 @@ def test_who_works_on_a_step_sees_its_outcome(
 
 def left(context: CheckContext) -> Finding:
     """Return what a check has seen that cannot tell, with what it does not prove."""
-    return Finding(outcome=Outcome.INCONCLUSIVE, reason="2 calls made.", limits=("The log.",))
+    return Finding(
+        outcome=Outcome.INCONCLUSIVE, code="a-code", reason="2 calls made.", limits=("The log.",)
+    )
 
 
 @pytest.mark.parametrize("work", [by_button, by_check_everything, by_a_headless_run])
@@ -183,7 +185,7 @@ def test_the_page_alone_changes_no_record(scene: Make) -> None:
 
 def test_what_follows_a_step_is_looked_at_again(scene: Make) -> None:
     """What follows what is done now is looked at again, also by way of another; nothing else is."""
-    findings = [Finding(outcome=Outcome.NOT_RUN, reason="Not installed yet.")]
+    findings = [Finding(outcome=Outcome.NOT_RUN, code="a-code", reason="Not installed yet.")]
     sign_in = saying(findings, [])
     play = scene(
         make_step("install", verified),
@@ -194,7 +196,9 @@ def test_what_follows_a_step_is_looked_at_again(scene: Make) -> None:
     )
     for name in ("other", "sign-in", "read", "elsewhere"):
         play.run.perform(name)
-    findings.append(Finding(outcome=Outcome.INCONCLUSIVE, reason="Nobody has signed in."))
+    findings.append(
+        Finding(outcome=Outcome.INCONCLUSIVE, code="a-code", reason="Nobody has signed in.")
+    )
     play.walkthrough.perform(play.step("install"), {})
 
     for name in ("sign-in", "read"):
@@ -205,10 +209,10 @@ def test_what_follows_a_step_is_looked_at_again(scene: Make) -> None:
 
 def test_a_word_leads_on_too(scene: Make) -> None:
     """What follows a step that a person confirms is looked at again."""
-    findings = [Finding(outcome=Outcome.NOT_RUN, reason="So.")]
+    findings = [Finding(outcome=Outcome.NOT_RUN, code="a-code", reason="So.")]
     play = scene(make_step("a"), make_step("b", saying(findings, []), after=("a",)))
     play.run.perform("b")
-    findings.append(Finding(outcome=Outcome.WAITING, reason="So."))
+    findings.append(Finding(outcome=Outcome.WAITING, code="a-code", reason="So."))
     play.walkthrough.say(play.step("a"), DONE, {"by": "Ann"}, [])
 
     eventually(lambda: play.screens["b"].view["outcome"] == "waiting")

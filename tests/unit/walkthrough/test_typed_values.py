@@ -40,7 +40,7 @@ def test_a_secret_that_was_typed_stays_in_memory(scene: Make, tmp_path: Path) ->
 
     def quotes(context: CheckContext) -> Finding:
         said = context.secrets["app_secret"].reveal()
-        return Finding(outcome=Outcome.FAILED, reason=f"It refused {said}.")
+        return Finding(outcome=Outcome.FAILED, code="a-code", reason=f"It refused {said}.")
 
     play = scene(app_step(quotes))
     view = play.perform("app", {"app_secret": f" {APP_SECRET}\n"})

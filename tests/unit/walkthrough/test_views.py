@@ -140,10 +140,14 @@ def entry(event: str, step: str = "a", **data: Any) -> Entry:
 
 SECRET_CHECK = make_step("b", verified, needs=("app_secret",)).checks
 PAGE = Link("My Apps", "https://d.example/apps/{app_id}", "App ID")
-FAILED = Finding(outcome=Outcome.FAILED, reason="No.")
-REFUSED = Finding(outcome=Outcome.INCONCLUSIVE, reason="Refused.", refuses=("app_secret",))
-UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
-PROVEN = Finding(outcome=Outcome.VERIFIED, reason="So.", limits=("That it is saved.",))
+FAILED = Finding(outcome=Outcome.FAILED, code="a-code", reason="No.")
+REFUSED = Finding(
+    outcome=Outcome.INCONCLUSIVE, code="a-code", reason="Refused.", refuses=("app_secret",)
+)
+UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, code="a-code", reason="Hidden.")
+PROVEN = Finding(
+    outcome=Outcome.VERIFIED, code="a-code", reason="So.", limits=("That it is saved.",)
+)
 CHECKED = app_step(links=(PAGE,))
 PERMITTED = replace(
     CHECKED, checks=(replace(CHECKED.checks[0], spends="It uses 1.", permitted_by=("install",)),)
@@ -175,7 +179,9 @@ NEEDS = (
 TWO_CHECKS = state(replace(waiting_step(), checks=NEEDS), Outcome.WAITING)
 IN_PART_DONE, SECOND = half(CHECKED, needs_person=True), half(make_step("a"), needs_another=True)
 LAPSED = (Lapsed(word=attested("a", at=AT), why="for App ID 1, not 2"),)
-WARNED = Finding(outcome=Outcome.VERIFIED, reason="", limits=("l1",), warnings=("w1", "w2"))
+WARNED = Finding(
+    outcome=Outcome.VERIFIED, code="a-code", reason="", limits=("l1",), warnings=("w1", "w2")
+)
 CHANGED = structs.replace(WARNED, limits=(), warnings=("w3",), changes=("c1",))
 ACCOUNTS = Table(caption="Ad accounts", columns=("ID",), rows=(("act_1",),))
 LISTED_ACCOUNTS = {"caption": "Ad accounts", "columns": ["ID"], "rows": [["act_1"]]}
@@ -371,8 +377,8 @@ def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
 
 
 CHECKED_TWO = [
-    {"check": "one", "outcome": "verified", "reason": "Yes."},
-    {"check": "two", "outcome": "failed", "reason": "No."},
+    {"check": "one", "outcome": "verified", "code": "a-code", "reason": "Yes."},
+    {"check": "two", "outcome": "failed", "code": "a-code", "reason": "No."},
 ]
 SHOT = {"name": "a.png", "sha256": "0" * 64, "size": 1, "media_type": "image/png"}
 
@@ -471,7 +477,9 @@ def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
     """If a check saw the approval, *Approved* is chosen; in *Declined* no permission is ticked."""
     seen = Check("seen", lambda _: None, person_confirms="It is Advanced.")
     step = replace(waiting_step(), inputs=(PERMISSIONS,), checks=(seen,))
-    found = Finding(outcome=Outcome.VERIFIED, reason="So.", check="seen", limits=("The level.",))
+    found = Finding(
+        outcome=Outcome.VERIFIED, code="a-code", reason="So.", check="seen", limits=("The level.",)
+    )
     in_part = replace(half(step, needs_person=True), findings=(found,))
 
     before, after = (view(given)["forms"][0] for given in (state(step, Outcome.WAITING), in_part))
@@ -642,6 +650,7 @@ def test_no_view_holds_a_credential(scene: Make) -> None:
         words = " ".join(secret.reveal() for secret in context.secrets.values())
         return Finding(
             outcome=Outcome.FAILED,
+            code="a-code",
             reason=words,
             warnings=(words,),
             limits=(words,),

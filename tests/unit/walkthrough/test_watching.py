@@ -56,11 +56,11 @@ GATES = (
 )
 
 
-UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
-ABSENT = Finding(outcome=Outcome.FAILED, reason="It is not there.")
-WRONG = Finding(outcome=Outcome.FAILED, reason="It is another.")
-THERE = Finding(outcome=Outcome.VERIFIED, reason="It is there.")
-PENDING = Finding(outcome=Outcome.WAITING, reason="Not live yet.")
+UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, code="a-code", reason="Hidden.")
+ABSENT = Finding(outcome=Outcome.FAILED, code="a-code", reason="It is not there.")
+WRONG = Finding(outcome=Outcome.FAILED, code="a-code", reason="It is another.")
+THERE = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="It is there.")
+PENDING = Finding(outcome=Outcome.WAITING, code="a-code", reason="Not live yet.")
 
 
 @pytest.fixture

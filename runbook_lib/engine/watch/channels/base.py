@@ -17,6 +17,7 @@ class NotSentError(RunbookError):
     `is_silent` the server did not answer, and with `may_be_there` it may have taken the message.
     """
 
+    code = "message-not-sent"
     next_step = "The watch retries, with growing waits. Try now: `runbook watch --notify-test`."
 
     def __init__(

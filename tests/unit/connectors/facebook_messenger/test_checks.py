@@ -68,17 +68,63 @@ def test_a_page_that_lists_the_app_is_verified(remote: FakeRemote, lists: Finds)
     assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
 
 
-@pytest.mark.parametrize("apps", [[], [{"id": "1"}], [{"id": f"{APP_ID}0"}]])
+@pytest.mark.parametrize("apps", [[{"id": "1"}], [{"id": f"{APP_ID}0"}]])
 def test_a_page_that_lists_only_other_apps_fails(lists: Finds, apps: list[Any]) -> None:
     """A page that does not list exactly this App ID fails."""
     look = "Add the page under Messenger > Settings"
     lists(apps, FAILED, f"not subscribed to app {APP_ID}", look)
 
 
-@pytest.mark.parametrize("named", [{}, {"subscribed_fields": []}])
-def test_a_subscription_to_no_field_proves_nothing(lists: Finds, named: dict[str, Any]) -> None:
-    """Of a subscription without fields Facebook passes nothing on; the reason says it."""
-    lists([{"id": APP_ID, **named}], INCONCLUSIVE, "lists no field of the subscription")
+def test_a_page_without_any_app_says_to_run_the_cycle(lists: Finds) -> None:
+    """An empty list has several causes: the reason names the act that subscribes the page."""
+    lists([], INCONCLUSIVE, "Run the cycle whose webhook step names this page")
+
+
+CURSOR = {"cursors": {"after": "QVFI"}, "next": "https://x.example/"}
+MINE = {"id": APP_ID, "subscribed_fields": ["messages"]}
+
+
+@pytest.mark.parametrize(
+    ("paging", "second", "code"),
+    [
+        # The app may be on a later page.
+        (CURSOR, rows(MINE), "page-subscribed"),
+        (CURSOR, rows({"id": "2"}), "page-not-subscribed"),
+        # A list that cannot be read to its end decides nothing.
+        (CURSOR, {"data": [], "paging": CURSOR}, "list-incomplete"),
+        ({"next": "https://x.example/"}, {}, "list-incomplete"),
+        ({"next": "x", "cursors": {"after": "x),name"}}, {}, "list-incomplete"),
+    ],
+)
+def test_every_page_of_subscriptions_is_read(
+    finds: Finds, paging: dict[str, Any], second: dict[str, Any], code: str
+) -> None:
+    """The app counts as not subscribed only if no page lists it."""
+    ends = {"page-subscribed": VERIFIED, "page-not-subscribed": FAILED}
+    first = {"data": [{"id": "1"}], "paging": paging}
+
+    def list_apps(request: httpx.Request) -> httpx.Response:
+        return says(second if "after" in fields(request) else first)(request)
+
+    node = {"id": "page-1", "name": "Bakery", "access_token": PAGE_TOKEN}
+    answers: dict[str, Responder] = {PAGES: says(rows(node)), SUBSCRIBED: list_apps}
+    finds(page_is_subscribed, ends.get(code, INCONCLUSIVE), answers=answers, code=code)
+
+
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [
+        ({}, "lists no field"),
+        ({"subscribed_fields": None}, "lists no field"),
+        ({"subscribed_fields": []}, "lists no field"),
+        ({"subscribed_fields": ["feed"]}, "lists only feed"),
+    ],
+)
+def test_a_subscription_without_messages_proves_nothing(
+    lists: Finds, named: dict[str, Any], shown: str
+) -> None:
+    """Without the field `messages` Facebook passes no message on; the reason says it."""
+    lists([{"id": APP_ID, **named}], INCONCLUSIVE, f"{shown} of the subscription")
 
 
 def test_without_a_page_token_nothing_is_proven(finds: Finds) -> None:

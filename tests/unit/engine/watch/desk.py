@@ -51,7 +51,7 @@ REFUSED = "Facebook knows App ID 1 but refuses this App Secret."
 
 def finding(outcome: Outcome = Outcome.VERIFIED, reason: str = "It is so.", **more: Any) -> Finding:
     """Return what a check saw."""
-    return Finding(outcome=outcome, reason=reason, **more)
+    return Finding(outcome=outcome, code="a-code", reason=reason, **more)
 
 
 def take(*_: object) -> None:

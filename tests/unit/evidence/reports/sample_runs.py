@@ -80,6 +80,7 @@ def check(outcome: str = "verified", reason: str = "Seen.", **more: Any) -> Docu
     """Return the finding of one check."""
     return {
         "check": "it_is_so",
+        "code": "a-code",
         "outcome": outcome,
         "reason": reason,
         "accepts": [],
@@ -107,6 +108,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "number": identifier.partition("-")[2].partition("-")[0].lstrip("0") or "0",
         "title": f"Do {identifier}",
         "kind": "call",
+        "code": "",
         "outcome": outcome,
         "reason": "Seen." if is_seen else f"It is {outcome}.",
         "needs_person": False,

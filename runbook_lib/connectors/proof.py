@@ -1,0 +1,170 @@
+"""
+The gate before *failed*: which evidence may say that a step is not done.
+
+*Verified* needs a control; *failed* needs a proof of the same weight. A check builds a `Proof` here
+and hands it to `findings.failed`, which returns an inconclusive finding where it is not enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+# What a person can do about a page that a check cannot open.
+LOOK_YOURSELF = "Open it yourself in a private window."
+# They say that a page is not there (RFC 9110 §15.5.5, §15.5.11).
+_GONE = (404, 410)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Evidence against a step, or why there is none."""
+
+    doubt: str = ""
+    """Why the responses prove nothing, as sentences for people; empty if they prove it."""
+
+    doubt_code: str = ""
+    """Code of the inconclusive finding that gives the doubt."""
+
+
+# The remote system names a value other than the expected one, in a field made for it.
+STATED = Proof()
+# It refuses, by an error that is in the table of refusals (`Refusal.matches`).
+REFUSED = Proof()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A row of a table of refusals: an error by which a remote system contradicts a step."""
+
+    code: str
+    """Our name for what is refused, such as `app-secret-refused`."""
+
+    error_codes: frozenset[int]
+    """The remote system's error codes, one of which it must have."""
+
+    subcodes: frozenset[int | None] = frozenset()
+    """The subcodes, one of which it must have (`None`: no subcode); empty if any will do."""
+
+    words: tuple[str, ...] = ()
+    """Texts in lower case, one of which its message must contain; empty if the codes decide."""
+
+    other_words: tuple[str, ...] = ()
+    """Texts in lower case of errors with the same code that mean something else."""
+
+    def matches(
+        self,
+        message: str,
+        *,
+        status: int,
+        error_code: int | None,
+        subcode: int | None,
+        is_inside_data: bool = False,
+    ) -> bool:
+        """
+        Return whether an error of HTTP `status` is this refusal; a server fault is none.
+
+        One that `is_inside_data` stands in a field of a successful response, with status 200.
+        """
+        text = message.lower()
+        has_status = status == 200 if is_inside_data else 400 <= status < 500
+        return (
+            has_status
+            and error_code in self.error_codes
+            and (not self.subcodes or subcode in self.subcodes)
+            and (not self.words or any(words in text for words in self.words))
+            and not any(words in text for words in self.other_words)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What one source lists."""
+
+    source: str
+    """Name of the source, for messages."""
+
+    present: Collection[str]
+    """Names that it lists as there."""
+
+    refused: Collection[str] = ()
+    """Names that it lists with a status that refuses them, such as *declined*."""
+
+    gap: str = ""
+    """Why the list may not be whole: missing, null, empty, or a page of more; empty if it is."""
+
+    def lists(self, name: str) -> bool:
+        """Return whether `name` is there."""
+        return name in self.present
+
+    def excludes(self, name: str) -> bool:
+        """Return whether it shows that `name` is not there."""
+        return name in self.refused or (not self.gap and name not in self.present)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """Names that not every source lists as there."""
+
+    names: tuple[str, ...]
+    """The names whose absence is proven; if there is none, those that are in doubt."""
+
+    proof: Proof
+    """Whether it is proven."""
+
+
+def weigh_absence(
+    wanted: Iterable[str], *listings: Listing, advice: str = "Check again."
+) -> Absence:
+    """
+    Return which of `wanted` are absent, and whether the lists prove it.
+
+    An absence is proven if no source lists the name, and each shows that it is not there: a whole
+    list without it, or a status that refuses it. A refusing status is enough where the others have
+    gaps. If two sources disagree, the doubt names both, with the `advice`.
+    """
+    proven, doubtful = [], []
+    doubts: dict[str, None] = {}
+    code = "list-incomplete"
+    for name in wanted:
+        listing_it = [listing for listing in listings if listing.lists(name)]
+        excluding = [listing for listing in listings if listing.excludes(name)]
+        if len(listing_it) == len(listings):
+            continue
+        is_refused = any(name in listing.refused for listing in excluding)
+        if not listing_it and (is_refused or len(excluding) == len(listings)):
+            proven.append(name)
+            continue
+        doubtful.append(name)
+        if listing_it and excluding:
+            code = "sources-disagree"
+            says_yes, says_no = (_sources(part) for part in (listing_it, excluding))
+            doubts[f"{says_yes} lists {name}, {says_no} does not."] = None
+        for listing in listings:
+            if listing.gap and not listing.lists(name) and name not in listing.refused:
+                doubts[f"{listing.source}: {listing.gap}."] = None
+    if proven:
+        return Absence(names=tuple(proven), proof=STATED)
+    if not doubtful:
+        return Absence(names=(), proof=STATED)
+    doubt = f"{' '.join(doubts)} So nothing shows whether {', '.join(doubtful)} is missing."
+    return Absence(names=tuple(doubtful), proof=Proof(doubt=f"{doubt} {advice}", doubt_code=code))
+
+
+def weigh_gone(statuses: Sequence[int]) -> Proof:
+    """Return whether a page is gone: only if it was fetched twice, and answered 404 or 410."""
+    if len(statuses) > 1 and all(status in _GONE for status in statuses):
+        return STATED
+    return Proof(
+        doubt=LOOK_YOURSELF,
+        doubt_code="page-not-opened",
+    )
+
+
+def is_gone(status: int) -> bool:
+    """Return whether a page's `status` says that it is not there."""
+    return status in _GONE
+
+
+def _sources(listings: Iterable[Listing]) -> str:
+    return " and ".join(listing.source for listing in listings)
