@@ -414,6 +414,11 @@ def reported_as(kind: type[RunbookError], what: str, **options: Any) -> Iterator
         raise kind(f"{what}: {reason_of(error)}.", **options) from error
 
 
+def error_document(error: RunbookError) -> dict[str, str]:
+    """Return an error for programs: its `code`, its message, and what to do next."""
+    return {"code": error.code, "message": str(error), "next": error.diagnostics()}
+
+
 def describe_error(error: BaseException) -> tuple[str, str]:
     """Return an error's message and what to do next; never text from an unknown error."""
     if isinstance(error, RunbookError):

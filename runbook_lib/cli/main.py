@@ -23,11 +23,19 @@ from runbook_lib.cli.evidence import EVIDENCE_COMMANDS
 from runbook_lib.cli.fleet import fleet
 from runbook_lib.cli.guidance import GUIDANCE_COMMANDS
 from runbook_lib.cli.machine import MACHINE_COMMANDS
+from runbook_lib.cli.options import AS_JSON
+from runbook_lib.cli.paragraphs import show_json
 from runbook_lib.cli.people import PEOPLE_COMMANDS
 from runbook_lib.cli.run import RUN_COMMANDS
 from runbook_lib.cli.walkthrough import lab
 from runbook_lib.cli.watch import WATCH_COMMANDS
-from runbook_lib.errors import ExitCode, JournalError, RunbookError, reason_of
+from runbook_lib.errors import (
+    ExitCode,
+    JournalError,
+    RunbookError,
+    error_document,
+    reason_of,
+)
 from runbook_lib.plain_text import one_line
 
 # NOTE: nbformat loads jsonschema with all formats that are installed. JupyterLab brings
@@ -52,6 +60,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except RunbookError as error:
+            if ctx.meta.get(AS_JSON):
+                show_json({"error": error_document(error)})
             _fail(str(error), error.diagnostics(), error.exit_code)
         except KeyboardInterrupt:
             advice = "The journal is intact: run again to continue."

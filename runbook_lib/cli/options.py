@@ -47,7 +47,24 @@ CONNECTOR = _option(
 _EVIDENCE = "The folder of journals and evidence."
 EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
 EVIDENCE_IF_READABLE = _option("evidence", _EVIDENCE, callback=_or_readable_setting)
-JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+
+
+def _note_json(ctx: click.Context, _option: click.Parameter, value: bool) -> bool:
+    """Let the command's errors be JSON, too."""
+    ctx.meta[AS_JSON] = value
+    return value
+
+
+# In `click.Context.meta`: whether the command answers in JSON.
+AS_JSON = "runbook_lib.as_json"
+JSON = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    callback=_note_json,
+    help="Answer in JSON, for programs.",
+)
 VERBOSE = click.option("--verbose", "is_verbose", is_flag=True, help="Show every step in full.")
 SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
 SANDBOX = click.option(

@@ -124,8 +124,6 @@ def weigh_absence(
     gaps. If two sources disagree, the doubt names both, with the `advice`.
     """
     proven, doubtful = [], []
-    doubts: dict[str, None] = {}
-    code = "list-incomplete"
     for name in wanted:
         listing_it = [listing for listing in listings if listing.lists(name)]
         excluding = [listing for listing in listings if listing.excludes(name)]
@@ -134,31 +132,41 @@ def weigh_absence(
         is_refused = any(name in listing.refused for listing in excluding)
         if not listing_it and (is_refused or len(excluding) == len(listings)):
             proven.append(name)
-            continue
-        doubtful.append(name)
-        if listing_it and excluding:
-            code = "sources-disagree"
-            says_yes, says_no = (_sources(part) for part in (listing_it, excluding))
-            doubts[f"{says_yes} lists {name}, {says_no} does not."] = None
-        for listing in listings:
-            if listing.gap and not listing.lists(name) and name not in listing.refused:
-                doubts[f"{listing.source}: {listing.gap}."] = None
+        else:
+            doubtful.append(name)
     if proven:
         return Absence(names=tuple(proven), proof=STATED)
     if not doubtful:
         return Absence(names=(), proof=STATED)
-    doubt = f"{' '.join(doubts)} So nothing shows whether {', '.join(doubtful)} is missing."
-    return Absence(names=tuple(doubtful), proof=Proof(doubt=f"{doubt} {advice}", doubt_code=code))
+    return Absence(names=tuple(doubtful), proof=_doubt(doubtful, listings, advice))
+
+
+def _doubt(names: Iterable[str], listings: Iterable[Listing], advice: str) -> Proof:
+    """Return why these lists do not show whether `names` are there: they disagree, or have gaps."""
+    disputes: dict[str, None] = {}
+    gaps: dict[str, None] = {}
+    for name in names:
+        listing_it = [listing for listing in listings if listing.lists(name)]
+        excluding = [listing for listing in listings if listing.excludes(name)]
+        if listing_it and excluding:
+            disputes[f"{_sources(listing_it)} lists {name}, {_sources(excluding)} does not."] = None
+        for listing in listings:
+            if listing.gap and not listing.lists(name) and name not in listing.refused:
+                gaps[f"{listing.source}: {listing.gap}."] = None
+    doubt = (
+        f"{' '.join((*disputes, *gaps))} So nothing shows whether {', '.join(names)} is missing. "
+        f"{advice}"
+    )
+    if disputes:
+        return Proof(doubt=doubt, doubt_code="sources-disagree")
+    return Proof(doubt=doubt, doubt_code="list-incomplete")
 
 
 def weigh_gone(statuses: Sequence[int]) -> Proof:
     """Return whether a page is gone: only if it was fetched twice, and answered 404 or 410."""
     if len(statuses) > 1 and all(status in _GONE for status in statuses):
         return STATED
-    return Proof(
-        doubt=LOOK_YOURSELF,
-        doubt_code="page-not-opened",
-    )
+    return Proof(doubt=LOOK_YOURSELF, doubt_code="page-not-opened")
 
 
 def is_gone(status: int) -> bool:

@@ -31,6 +31,10 @@ from runbook_lib.remote.domain import Destinations, follow_to_sign_in, leads_to
 # What a check that asks for an account in Cyclr cannot do without.
 ACCOUNT = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
 
+_NOTHING_LISTED = (
+    "That the connector is not installed: Cyclr lists no connector at all for this account, which "
+    "can also mean that these credentials may not see them."
+)
 _OK = 200
 _DRAFT = "draft"
 _NO_CONSENT_SEEN = (
@@ -150,11 +154,10 @@ def connector_is_installed(context: CheckContext) -> Finding:
 @check("connector-is-authenticated", needs=ACCOUNT, takes_vendor=True)
 def connector_is_authenticated(vendor: Vendor, context: CheckContext) -> Finding:
     """Ask Cyclr whether the installed connector is authenticated."""
-    connector = installed_connector(context, context.cyclr())
+    cyclr = context.cyclr()
+    connector = installed_connector(context, cyclr)
     if connector is None:
-        return not_done(
-            code="connector-not-installed", reason="The connector is not installed yet."
-        )
+        return not_installed(cyclr, "The connector is not installed yet.")
     number = connector.number("Id")
     if not connector.flag("Authenticated"):
         return not_done(
@@ -250,13 +253,23 @@ def installed_connector(context: CheckContext, cyclr: Cyclr) -> Document | None:
     return min(rows, key=lambda row: (row.get("Authenticated") is not True, row.number("Id")))
 
 
+def not_installed(cyclr: Cyclr, reason: str) -> Finding:
+    """
+    Return that the account lacks the connector.
+
+    It contradicts a person only if Cyclr lists other connectors of the account.
+    """
+    limits = () if cyclr.account_connectors() else (_NOTHING_LISTED,)
+    return not_done(code="connector-not-installed", reason=reason, limits=limits)
+
+
 def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     cyclr = context.cyclr()
     connector = installed_connector(context, cyclr)
     if connector is None and context.values.get("install_connector") is not True:
-        return not_done(
-            code="connector-not-installed",
-            reason="The connector is not installed in this account. Install it, or set "
+        return not_installed(
+            cyclr,
+            "The connector is not installed in this account. Install it, or set "
             "install_connector to let the runbook do it.",
         )
     listed = _in_library(context, cyclr)

@@ -10,7 +10,7 @@ from typing import Any
 
 from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.cyclr.connector import ACCOUNT, installed_connector
+from runbook_lib.connectors.cyclr.connector import ACCOUNT, installed_connector, not_installed
 from runbook_lib.connectors.facebook.access import wanted_permissions
 from runbook_lib.connectors.facebook.graph import next_cursor
 from runbook_lib.connectors.facebook.permissions import (
@@ -20,7 +20,7 @@ from runbook_lib.connectors.facebook.permissions import (
     listing_of,
     statuses,
 )
-from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
+from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import weigh_absence
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError
@@ -45,9 +45,7 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     cyclr = context.cyclr()
     connector = installed_connector(context, cyclr)
     if connector is None:
-        return not_done(
-            code="connector-not-installed", reason="The connector is not installed yet."
-        )
+        return not_installed(cyclr, "The connector is not installed yet.")
     methods = cyclr.methods(connector.document("Connector").number("Id"))
     method = next(
         (candidate for candidate in methods if candidate.text("Name") == _LIST_PERMISSIONS), None

@@ -7,7 +7,7 @@ Everything else is checked as for any connector of Facebook.
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from msgspec import structs
 
@@ -20,7 +20,7 @@ from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook.pages import pages_of
 from runbook_lib.connectors.findings import compared, failed, inconclusive, not_done, verified
 from runbook_lib.connectors.proof import STATED, Listing, weigh_absence
-from runbook_lib.core.model import Finding
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page
@@ -170,7 +170,8 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
     It must return the challenge for the Verify Token. Two made-up ones, which
     get the same refusal, show that the token counts: no reference says how
     Cyclr refuses one. After a refusal that may be of everybody, the Verify Token is tried
-    once more.
+    once more. That this token is refused contradicts a person only if a made-up page of the host
+    is answered otherwise.
     """
     verify_token = context.secrets["verify_token"].reveal()
     challenge = context.random_hex(8)
@@ -185,8 +186,17 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
         afresh = replace(context, session=context.session.branch(once_more=True))
         again = _challenge(afresh, verify_token, challenge)
     finding = _judge_webhook(answer, made_up, again)
+    if finding.outcome is Outcome.NOT_RUN and not _refuses_everybody(context, answer):
+        return finding
     limits = (_REFUSAL_UNKNOWN, "That Facebook calls this webhook: no API shows it.")
     return structs.replace(finding, limits=limits)
+
+
+def _refuses_everybody(context: CheckContext, refusal: int) -> bool:
+    """Return whether the host answers a made-up page as it answers the Verify Token."""
+    address = urlsplit(context.text("webhook_url"))
+    made_up = address._replace(path=f"{address.path}-{context.random_hex(8)}", query="").geturl()
+    return fetch_page(context.session, made_up).status == refusal
 
 
 def _judge_webhook(answer: int, made_up: list[int], again: int) -> Finding:
@@ -218,8 +228,6 @@ def _judge_webhook(answer: int, made_up: list[int], again: int) -> Finding:
             accepts=("verify_token",),
         )
     if answer == refusal:
-        # NOTE: its limits keep it from contradicting a person: a host that refuses everybody
-        # answers the same.
         return not_done(
             code="verify-token-refused",
             reason="Cyclr's webhook refuses this Verify Token just like made-up ones "

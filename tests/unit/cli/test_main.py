@@ -297,7 +297,11 @@ def test_an_expected_error_gives_no_traceback(
     assert said in result.stderr
     assert "Next: " in result.stderr
     assert not re.search("Traceback|canary", result.output)
-    assert result.stdout == ""
+    if isinstance(error, RunbookError):
+        shown = {"code": error.code, "message": str(error), "next": error.diagnostics()}
+        assert json.loads(result.stdout) == {"error": shown}
+    else:
+        assert result.stdout == ""
 
 
 def test_sigterm_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,9 @@ def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
 @pytest.mark.parametrize("word", [WORD, SUBMITTED])
 def test_not_done_with_limits_contradicts_nobody(word: Word) -> None:
     """A check that names what it does not prove says what is to do; a person's word counts."""
-    not_done = structs.replace(finding(Outcome.NOT_RUN, "It is not installed."), limits=("The rest.",))
+    not_done = structs.replace(
+        finding(Outcome.NOT_RUN, "It is not installed."), limits=("The rest.",)
+    )
     said = conclude((not_done,), word=word)
 
     assert said.outcome is (Outcome.ATTESTED if word is WORD else Outcome.WAITING)

@@ -21,7 +21,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.errors import RemoteError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, PAGE_TOKEN, SIGN_IN_TOKEN, rows
-from tests.unit.connectors.conftest import VALUES, VERIFY_TOKEN, Finds
+from tests.unit.connectors.conftest import MADE_UP, VALUES, VERIFY_TOKEN, Finds
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
@@ -210,12 +210,15 @@ def test_the_token_that_cyclr_holds_is_verified(remote: FakeRemote, finds: Finds
     assert "Facebook calls this webhook" in finding.limits[1]
 
 
-def test_a_token_that_cyclr_refuses_is_not_entered_yet(finds: Finds) -> None:
-    """A refused Verify Token has the outcome `not_run`."""
+@pytest.mark.parametrize(("made_up_page", "contradicts"), [(404, True), (200, True), (403, False)])
+def test_a_token_that_cyclr_refuses_is_not_entered_yet(
+    finds: Finds, made_up_page: int, contradicts: bool
+) -> None:
+    """A refused Verify Token is `not_run`; of a host that refuses every page it proves less."""
     said = "refuses this Verify Token just like made-up ones (403)"
-    answers = {HOOK: accepts()}
+    answers = {HOOK: accepts(), f"{HOOK}-{MADE_UP * 8}": says("no", made_up_page)}
     finding = finds(webhook_takes_verify_token, Outcome.NOT_RUN, said, answers=answers)
-    assert "no reference says" in finding.limits[0]
+    assert (finding.limits == ()) is contradicts
 
 
 @pytest.mark.parametrize(

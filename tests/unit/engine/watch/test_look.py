@@ -198,7 +198,7 @@ def test_an_undecided_check_is_never_a_change(desk: Desk, before: Outcome) -> No
 
 
 def test_a_permission_that_goes_live_is_a_change_of_what_only_people_see(desk: Desk) -> None:
-    """What a check reads of a list it knows only in part is news, though it cannot tell the rest."""
+    """A status that a check reads is news, even if only a person can see the rest."""
 
     def listed(status: str) -> Finding:
         return finding(
