@@ -40,7 +40,7 @@ NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
 .PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
-	rooms lint types lock notebooks outcomes bench soak clean
+	rooms lint types lock notebooks outcomes responses bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -116,6 +116,9 @@ types: $(VENV)/.installed-tests $(NODE)  ## mypy, and tsc for the browser script
 
 notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 	$(BIN)/runbook notebooks
+
+responses: $(VENV)/.installed-tests  ## every check with every response: print how many cells have which outcome
+	$(BIN)/python -m tests.unit.connectors.response_counts
 
 outcomes: $(VENV)/.installed-tests  ## write docs/outcomes.md from the codes of findings and errors
 	$(BIN)/python -m tools.outcomes

@@ -49,7 +49,7 @@ EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
 EVIDENCE_IF_READABLE = _option("evidence", _EVIDENCE, callback=_or_readable_setting)
 
 
-def _note_json(ctx: click.Context, _option: click.Parameter, value: bool) -> bool:
+def _note_json(ctx: click.Context, _option: click.Parameter, value: bool) -> bool:  # noqa: FBT001  (click calls it so)
     """Let the command's errors be JSON, too."""
     ctx.meta[AS_JSON] = value
     return value

@@ -29,12 +29,12 @@ class Proof:
 
 # The remote system names a value other than the expected one, in a field made for it.
 STATED = Proof()
-# It refuses, by an error that is in the table of refusals (`Refusal.matches`).
+# It refuses, by an error that is in the table of refusals (`KnownRefusal.matches`).
 REFUSED = Proof()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class KnownRefusal:
     """A row of a table of refusals: an error by which a remote system contradicts a step."""
 
     code: str
@@ -90,6 +90,9 @@ class Listing:
     refused: Collection[str] = ()
     """Names that it lists with a status that refuses them, such as *declined*."""
 
+    unclear: Collection[str] = ()
+    """Names that it lists with a status that says neither."""
+
     gap: str = ""
     """Why the list may not be whole: missing, null, empty, or a page of more; empty if it is."""
 
@@ -99,7 +102,9 @@ class Listing:
 
     def excludes(self, name: str) -> bool:
         """Return whether it shows that `name` is not there."""
-        return name in self.refused or (not self.gap and name not in self.present)
+        if name in self.refused:
+            return True
+        return not self.gap and name not in self.present and name not in self.unclear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +156,9 @@ def _doubt(names: Iterable[str], listings: Iterable[Listing], advice: str) -> Pr
         if listing_it and excluding:
             disputes[f"{_sources(listing_it)} lists {name}, {_sources(excluding)} does not."] = None
         for listing in listings:
-            if listing.gap and not listing.lists(name) and name not in listing.refused:
+            if name in listing.unclear:
+                gaps[f"{listing.source} lists {name} with a status that is not known."] = None
+            elif listing.gap and not listing.lists(name) and name not in listing.refused:
                 gaps[f"{listing.source}: {listing.gap}."] = None
     doubt = (
         f"{' '.join((*disputes, *gaps))} So nothing shows whether {', '.join(names)} is missing. "

@@ -34,6 +34,8 @@ from runbook_lib.remote.network import (
 from runbook_lib.remote.oauth import AuthorizationServer
 from runbook_lib.remote.transport import Request, Session
 
+# A browser follows these, and no other status with a Location (RFC 9110 §15.4).
+REDIRECTS = (301, 302, 303, 307, 308)
 _HTTPS = 443
 _SCHEMES = ("http", "https")
 _SECONDS = 5.0
@@ -200,7 +202,7 @@ def follow_to_sign_in(
             with contextlib.suppress(CookieError):
                 jar.load(cookie[:_LONGEST_COOKIES])
         location = answer.headers.get("location", "")
-        if not location:
+        if answer.status not in REDIRECTS or not location:
             return "", answer
         target = _web_address(location, url)
         is_same_place = origin_of(target) == origin_of(page) and not target.userinfo

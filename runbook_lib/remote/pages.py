@@ -11,13 +11,19 @@ from urllib.parse import urljoin, urlsplit
 
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.remote.documents import RemoteAnswer, shorten
-from runbook_lib.remote.domain import fetch_page
+from runbook_lib.remote.domain import REDIRECTS, fetch_page
 from runbook_lib.remote.owners import is_same_owner
 from runbook_lib.remote.transport import Session
 
 _MOST_HOPS = 5
-_REDIRECTS = (301, 302, 303, 307, 308)
 _CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
+# What guards in front of a host show to visitors who may be programs; a longer page may be about
+# one.
+_CHALLENGES = (
+    *("just a moment", "checking your browser", "attention required", "verify you are human"),
+    *("enable javascript and cookies", "are you a robot", "ddos protection", "captcha"),
+)
+_LONGEST_CHALLENGE = 2_000
 # What these contain is not shown without scripts, or at all.
 _HIDDEN = frozenset({"head", "script", "style", "template", "svg", "noscript"})
 
@@ -31,6 +37,13 @@ class PublicPage:
     title: str
     text: str
 
+    @property
+    def is_challenge(self) -> bool:
+        """Whether it may ask visitors to prove that they are people, in place of the page."""
+        shown = f"{self.title} {self.text}".lower()
+        is_short = len(self.text) <= _LONGEST_CHALLENGE
+        return is_short and any(words in shown for words in _CHALLENGES)
+
 
 def open_page(session: Session, url: str) -> PublicPage:
     """
@@ -43,8 +56,8 @@ def open_page(session: Session, url: str) -> PublicPage:
     for _ in range(_MOST_HOPS):
         answer = fetch_page(session, current)
         location = answer.headers.get("location", "")
-        if answer.status not in _REDIRECTS or not location:
-            return _read(current, answer)
+        if answer.status not in REDIRECTS or not location:
+            return read_page(current, answer)
         target = urljoin(current, location)
         why = ""
         if urlsplit(target).scheme != "https":
@@ -66,7 +79,8 @@ def _host(url: str) -> str:
         return ""
 
 
-def _read(url: str, answer: RemoteAnswer) -> PublicPage:
+def read_page(url: str, answer: RemoteAnswer) -> PublicPage:
+    """Return what a person without scripts reads in the page that `url` answered with."""
     # The page is in the encoding that it names in its first KiB.
     named = _CHARSET.search(answer.content[:1024])
     try:

@@ -17,7 +17,14 @@ from runbook_lib.connectors.proof import STATED
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import InvalidCertificateError
 from runbook_lib.remote.documents import RemoteAnswer, shorten
-from runbook_lib.remote.domain import fetch_page, leads_to, read_certificate, resolve_name
+from runbook_lib.remote.domain import (
+    REDIRECTS,
+    fetch_page,
+    leads_to,
+    read_certificate,
+    resolve_name,
+)
+from runbook_lib.remote.pages import read_page
 
 CALLBACK_PATH = "/connector/callback"
 
@@ -26,7 +33,6 @@ _CYCLR_DOMAIN = re.compile(r"[a-z0-9-]+-h\.(eu\.|us2\.|apac\.)?cyclr\.(com|uk)")
 _EXPIRES_SOON_DAYS = 21
 _OK = 200
 _NO_PAGE = (404, 410)
-_REDIRECTS = (301, 302, 303, 307, 308)
 # How a callback refuses a request without `code` and `state` (RFC 9110 §15.5): as wrong, or as one
 # of another method. 401 and 403 are what a guard in front of a host answers.
 _OF_A_CALLBACK = (400, 405, 422)
@@ -127,10 +133,13 @@ def _judge(host: str, response: RemoteAnswer, control: RemoteAnswer, again: int)
 def _shows_no_callback(host: str, response: RemoteAnswer) -> str:
     """Return why no callback answers so, as the end of a clause; empty if one may."""
     status = response.status
-    if status in _REDIRECTS:
+    if status in REDIRECTS and response.headers.get("location"):
         target = leads_to(response)
         is_same_host = urlsplit(f"//{target}").hostname == host
         return "" if is_same_host else f" and leads to {target or 'no address'}"
-    if status == _OK:
+    is_page = status == _OK or status in REDIRECTS
+    if is_page and read_page(response.url, response).is_challenge:
+        return " and asks visitors to prove that they are people"
+    if is_page:
         return "" if response.text.strip() else " without content"
     return "" if status in _OF_A_CALLBACK else " in place of a page"

@@ -124,6 +124,9 @@ def listing_of(status_of: Mapping[str, str], source: str, *, gap: str = "") -> L
         source=source,
         present=[name for name, status in status_of.items() if status == GRANTED],
         refused=[name for name, status in status_of.items() if status in _NOT_GRANTED],
+        unclear=[
+            name for name, status in status_of.items() if status not in (GRANTED, *_NOT_GRANTED)
+        ],
         gap=f"the list {gap or 'is empty'}" if gap or not status_of else "",
     )
 

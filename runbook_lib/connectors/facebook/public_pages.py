@@ -84,6 +84,12 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
             reason=f"{label}: {shorten(url)} shows only {len(page.text)} characters without "
             f"JavaScript. {LOOK_YOURSELF}",
         )
+    if page.is_challenge:
+        return inconclusive(
+            code="page-challenge",
+            reason=f"{label}: {shorten(url)} asks visitors to prove that they are people "
+            f"(“{page.title or 'no title'}”), so nothing shows the page itself. {LOOK_YOURSELF}",
+        )
     control = _control(context, page.url)
     if control and control.status >= _CLIENT_ERROR and not refuses_made_up(control.status):
         return inconclusive(

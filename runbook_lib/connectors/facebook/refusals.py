@@ -10,57 +10,57 @@ nothing (Graph API: Handle Errors).
 from __future__ import annotations
 
 from runbook_lib.connectors.facebook.errors import GraphAPIError, GraphTokenError
-from runbook_lib.connectors.proof import Refusal
+from runbook_lib.connectors.proof import KnownRefusal
 
 # NOTE: code 1 is also "API Unknown", a fault of Facebook's own: the words decide.
-SECRET_REFUSED = Refusal(
+SECRET_REFUSED = KnownRefusal(
     code="app-secret-refused",
     error_codes=frozenset({1}),
     words=("error validating client secret",),
 )
 # NOTE: code 101 does not discriminate: Facebook gives it for a blocked app and for another
 # product's ID, too. It names the App ID as doubtful, and never fails a step.
-APP_ID_DOUBTED = Refusal(code="app-id-not-recognised", error_codes=frozenset({101}))
+APP_ID_DOUBTED = KnownRefusal(code="app-id-not-recognised", error_codes=frozenset({101}))
 # Refused so are the token endpoint and every call with a token of the app (readings, 2022 to 2026).
-APP_DEACTIVATED = Refusal(
+APP_DEACTIVATED = KnownRefusal(
     code="app-deactivated",
     error_codes=frozenset({200}),
     words=("api access deactivated",),
 )
 # NOTE: 191 is also about the form of an address, whose host Facebook then did not look at.
-REDIRECT_REFUSED = Refusal(
+REDIRECT_REFUSED = KnownRefusal(
     code="redirect-uri-refused",
     error_codes=frozenset({191}),
     other_words=("isn't an absolute uri", "missing redirect_uri"),
 )
 # The same in the wording of before 2018.
-OLD_REDIRECT_REFUSED = Refusal(
+OLD_REDIRECT_REFUSED = KnownRefusal(
     code="redirect-uri-refused",
     error_codes=frozenset({100, 191}),
     words=("invalid redirect_uri: given url is not allowed",),
 )
 # `debug_token` inspects only tokens of the app that asks (recorded 2025 and 2026).
-TOKEN_OF_ANOTHER_APP = Refusal(
+TOKEN_OF_ANOTHER_APP = KnownRefusal(
     code="token-of-another-app",
     error_codes=frozenset({100}),
     words=("app_id in the input_token did not match the viewing app",),
 )
 # Access Token Guide, Debugging: app not installed, checkpoint, password changed, expired,
 # unconfirmed, invalidated, logged out, checkpoint, page role.
-TOKEN_INVALID = Refusal(
+TOKEN_INVALID = KnownRefusal(
     code="token-invalid",
     error_codes=frozenset({102, 190}),
     subcodes=frozenset({None, 458, 459, 460, 463, 464, 466, 467, 490, 492}),
 )
 # What other businesses own "does not exist" for the app of nobody's Tech Provider.
-ACCESS_VERIFICATION_MISSING = Refusal(
+ACCESS_VERIFICATION_MISSING = KnownRefusal(
     code="access-verification-missing",
     error_codes=frozenset({100}),
     subcodes=frozenset({33}),
 )
 
 
-def is_refused(error: GraphAPIError | GraphTokenError, *rows: Refusal) -> bool:
+def is_refused(error: GraphAPIError | GraphTokenError, *rows: KnownRefusal) -> bool:
     """Return whether Facebook's `error` is in one of these rows of the table."""
     return any(
         row.matches(

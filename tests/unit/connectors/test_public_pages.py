@@ -21,6 +21,7 @@ from tests.unit.fake_remote import Responder, breaks, says
 VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
 TEXT = "<title>Privacy</title><p>" + "We delete it. " * 30 + "</p>"
 CHALLENGE = "<title>Just a moment</title><p>" + "Checking your browser. " * 12 + "Ray 7f3a</p>"
+NOT_FOUND = "<title>Acme</title><p>" + "We did not find this page. " * 12 + "7f3a</p>"
 GONE = (404, 410)
 SHELL = '<title>App</title><div id="root"></div><script>' + "render(); " * 100 + "</script>"
 CONTROL = f"/{MADE_UP * 8}"
@@ -93,10 +94,17 @@ def test_three_pages_with_text_verify(look: Finds) -> None:
             for status in (401, 403, 405, 408, 409, 425, 451, 500, 502, 504, 520, 521)
         ),
         ({"privacy": says("no", 503)}, INCONCLUSIVE, "Open it yourself in a private window."),
+        ({"privacy": says(CHALLENGE)}, INCONCLUSIVE, "prove that they are people"),
+        # A page of which only an id differs from a made-up one shows nothing.
+        (
+            {"privacy": says(NOT_FOUND), "control": says(NOT_FOUND.replace("7f3a", "91bc"))},
+            INCONCLUSIVE,
+            "answers a made-up page the same way as",
+        ),
         (
             {"privacy": says(CHALLENGE), "control": says(CHALLENGE.replace("7f3a", "91bc"))},
             INCONCLUSIVE,
-            "answers a made-up page the same way as",
+            "prove that they are people",
         ),
         (
             {"privacy": leads_to(f"{ELSEWHERE}/privacy")},

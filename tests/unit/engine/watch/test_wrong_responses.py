@@ -1,0 +1,58 @@
+"""A day of wrong responses: the watch reports none of them."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from runbook_lib.core.model import Outcome
+from runbook_lib.engine.check_runner import Result
+from runbook_lib.engine.run import Run
+from tests.unit.connectors.least import LEAST
+from tests.unit.connectors.perform import perform_whole
+from tests.unit.connectors.responses import variants
+from tests.unit.connectors.test_response_matrix import expected
+from tests.unit.engine.watch.desk import HOUR, MINUTE, Desk
+
+_DECIDING = (Outcome.FAILED, Outcome.NOT_RUN)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_day_of_wrong_responses_sends_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Responses that refuse nothing are no change, however often they come."""
+    dice = Random(seed)
+    is_right = True
+
+    def find(check: object) -> Result:
+        name = check.id  # type: ignore[attr-defined]
+        least = LEAST[name][0]
+        place = dice.randrange(len(least.said))
+        # Those that state a refusal are no fault of the response.
+        wrong = [
+            other
+            for response, other in variants(least.said[place])
+            if expected(name, 0, place, response) not in _DECIDING
+        ]
+        if not is_right:
+            least = least.with_said(place, dice.choice(wrong))
+        result = perform_whole(check, least)  # type: ignore[arg-type]
+        assert result is not None
+        return result
+
+    monkeypatch.setattr(
+        Run,
+        "peek",
+        lambda _run, steps: {step.id: tuple(map(find, step.checks)) for step in steps},
+    )
+    desk.begin()
+    desk.look()
+    first = desk.changes(HOUR)
+    is_right = False
+    changes = desk.changes(*[15 * MINUTE] * 4, *[HOUR] * 22)
+
+    assert first == []
+    assert changes == []
+    assert desk.post.sent == []
