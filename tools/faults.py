@@ -44,6 +44,91 @@ class Fault(NamedTuple):
 
 
 FAULTS = (
+    # --- the gate before failed ------------------------------------------------------------
+    Fault(
+        "connectors/findings.py",
+        "    if proof.doubt:\n",
+        "    if not proof:\n",
+        "connectors/test_connection.py",
+        "a check fails without proof",
+    ),
+    Fault(
+        "connectors/proof.py",
+        "if not listing_it and (is_refused or len(excluding) == len(listings)):",
+        "if excluding:",
+        "connectors/test_connection.py",
+        "a permission that one of two sources lists fails the step",
+    ),
+    Fault(
+        "connectors/proof.py",
+        "return not self.gap and name not in self.present and name not in self.unclear",
+        "return name not in self.present and name not in self.unclear",
+        "connectors/test_connection.py",
+        "a missing, null or empty list is read as a whole one",
+    ),
+    Fault(
+        "connectors/proof.py",
+        "has_status = status == 200 if is_inside_data else 400 <= status < 500",
+        "has_status = True",
+        "connectors/test_app.py",
+        "a refusal with HTTP 500 fails the step",
+    ),
+    Fault(
+        "connectors/facebook/refusals.py",
+        "    subcodes=frozenset({33}),\n",
+        "",
+        "connectors/test_people.py",
+        "any code 100 accuses the verification",
+    ),
+    Fault(
+        "connectors/facebook/refusals.py",
+        "error_codes=frozenset({102, 190}),",
+        "error_codes=frozenset({1, 2, 4, 17, 102, 190}),",
+        "connectors/test_connection.py",
+        "a fault of the remote's own ends a token",
+    ),
+    Fault(
+        "connectors/proof.py",
+        "if len(statuses) > 1 and all(status in _GONE for status in statuses):",
+        "if all(status >= 400 for status in statuses):",
+        "connectors/test_public_pages.py",
+        "a page fails that did not open once",
+    ),
+    Fault(
+        "connectors/facebook/graph.py",
+        "            if cursor is None:\n                return PagedList(rows)\n",
+        "            return PagedList(rows)\n",
+        "connectors/facebook_messenger/test_checks.py",
+        "the first page of a list counts as the whole",
+    ),
+    Fault(
+        "connectors/facebook_messenger/checks.py",
+        "if _MESSAGES not in fields:",
+        "if not fields:",
+        "connectors/facebook_messenger/test_checks.py",
+        "a subscription to feed alone is verified",
+    ),
+    Fault(
+        "connectors/cyclr/service_domain.py",
+        'return "" if status in _OF_A_CALLBACK else " in place of a page"',
+        'return ""',
+        "connectors/test_response_matrix.py",
+        "a callback is verified by a status that asks to come again",
+    ),
+    Fault(
+        "core/conclusion.py",
+        "if all(finding.limits for finding in findings if finding.outcome is Outcome.NOT_RUN):",
+        "if False:",
+        "core/test_conclusion.py",
+        "an empty list contradicts a person",
+    ),
+    Fault(
+        "engine/watch/look.py",
+        "if is_silent or is_taken_back:",
+        "if is_silent:",
+        "engine/watch/test_look.py",
+        "a check that cannot tell is reported as a change",
+    ),
     # --- outcomes --------------------------------------------------------------------------
     Fault(
         "core/conclusion.py",
@@ -179,9 +264,9 @@ FAULTS = (
         "any refusal of a made-up App ID verifies every step that rests on the app",
     ),
     Fault(
-        "connectors/facebook/app.py",
-        "    return _is_redirect_refused(control) and not is_form\n",
-        "    return _is_redirect_refused(control)\n",
+        "connectors/proof.py",
+        "and not any(words in text for words in self.other_words)",
+        "and True",
         "connectors/test_controls.py",
         "a made-up host that was refused for the form of its address verifies the host",
     ),
@@ -392,14 +477,14 @@ FAULTS = (
     ),
     Fault(
         "connectors/facebook/app.py",
-        "if not _is_other_refused(control):",
+        "if not _is_redirect_refused(control):",
         "if control is None:",
         "connectors/test_app.py",
         "the redirect URI is verified where Facebook accepts any host",
     ),
     Fault(
         "connectors/facebook/app.py",
-        "if not _is_other_refused(sibling):",
+        "if not _is_redirect_refused(sibling):",
         "if sibling is None:",
         "connectors/test_app.py",
         "the redirect URI is verified where App Domains let its host in",

@@ -19,8 +19,8 @@ ERRORS = {
 }
 DETAILS = {
     errors.TokenRequestError: {"status": 400, "error": "invalid_client"},
-    facebook.GraphTokenError: {"status": 400, "code": 1},
-    facebook.GraphAPIError: {"status": 400, "code": 190},
+    facebook.GraphTokenError: {"status": 400, "error_code": 1},
+    facebook.GraphAPIError: {"status": 400, "error_code": 190},
     errors.CyclrAPIError: {"status": 403},
     errors.FormError: {"form": 7, "known": 2},
 }
@@ -94,10 +94,10 @@ def test_a_notebook_shows_the_advice_instead_of_a_traceback() -> None:
 def test_remote_errors_keep_the_remote_fields() -> None:
     """Status, code, subcode and trace id of a remote error can be read from it."""
     error = facebook.GraphAPIError(
-        "Session has expired", status=400, code=190, error_subcode=463, trace_id="F0n"
+        "Session has expired", status=400, error_code=190, error_subcode=463, trace_id="F0n"
     )
 
-    assert (error.status, error.code, error.error_subcode, error.trace_id) == (
+    assert (error.status, error.error_code, error.error_subcode, error.trace_id) == (
         400,
         190,
         463,
