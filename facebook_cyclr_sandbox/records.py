@@ -1,0 +1,136 @@
+"""
+Published responses of the Graph API, as facts: keys, types, codes and example values.
+
+The data is in `recorded/`, a file per topic. It holds no token, no secret and no person's name.
+The sandbox does not answer from it: a test holds its responses against it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent / "recorded"
+_FIELD_TYPES = "field_types"
+
+
+class RecordKind(StrEnum):
+    """How far to trust a record."""
+
+    RECORDED = "recorded"
+    """A response of Facebook, or a fixture of which its repository shows that it was one."""
+
+    DOCUMENTED = "documented"
+    """An example of Meta's documentation, or the types of Meta's SDK generator."""
+
+    MODELLED = "double modelled on live"
+    """A test double whose author describes the live case; it may lack keys."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordSource:
+    """Where a record was published: a file of a repository, or a stored text."""
+
+    repository: str = ""
+    """Owner and name on GitHub; empty for a stored text."""
+
+    path: str = ""
+    """The file in the repository, or the issue."""
+
+    commit: str = ""
+    """The commit at which the file was read; empty if not known."""
+
+    stored_text_id: str = ""
+    """The number of a stored public text; empty for a repository."""
+
+    what: str = ""
+    """What kind of text it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedResponse:
+    """One published response of the Graph API."""
+
+    topic: str
+    """The file that holds it, such as `debug_token`; `id` is unique within it."""
+
+    id: str
+    """A short name, such as `debug_token_garbage`."""
+
+    kind: RecordKind
+    """How far to trust it."""
+
+    date: str
+    """When Facebook answered, or when the file was written; often only the year is known."""
+
+    source: RecordSource
+    """Where it was published."""
+
+    method: str
+    """The HTTP method of the request."""
+
+    path: str
+    """The path of the request, ids as `{page-id}`; empty for any call, and for a webhook's post."""
+
+    params: Mapping[str, str]
+    """The parameters of the request, as far as they are known."""
+
+    status: int | None
+    """The HTTP status, or None if the source has only headers."""
+
+    headers: Mapping[str, str]
+    """The headers of which the source says something, in lower case."""
+
+    body: Mapping[str, Any]
+    """The JSON object of the body; empty if the source has only headers."""
+
+    is_row: bool
+    """Whether `body` is one row of the list that the call answers."""
+
+    note: str
+    """What to know about it; empty if nothing."""
+
+
+@cache
+def recorded_responses() -> tuple[RecordedResponse, ...]:
+    """Return every record, in the order of the files and of the records in them."""
+    return tuple(
+        _read_record(path.stem, record)
+        for path in sorted(_FOLDER.glob("*.json"))
+        if path.stem != _FIELD_TYPES
+        for record in _read_json(path)["records"]
+    )
+
+
+@cache
+def published_field_types() -> Mapping[str, Mapping[str, str]]:
+    """Return, by the name of a node, its fields with the types that Meta's SDK generator has."""
+    nodes = _read_json(_FOLDER / f"{_FIELD_TYPES}.json")["nodes"]
+    return {name: node["fields"] for name, node in nodes.items()}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def _read_record(topic: str, record: Mapping[str, Any]) -> RecordedResponse:
+    request = record.get("request", {})
+    return RecordedResponse(
+        topic=topic,
+        id=record["id"],
+        kind=RecordKind(record["kind"]),
+        date=record["date"],
+        source=RecordSource(**record["source"]),
+        method=request.get("method", "GET"),
+        path=request.get("path", ""),
+        params=request.get("params", {}),
+        status=record.get("status"),
+        headers=record.get("headers", {}),
+        body=record.get("body", {}),
+        is_row=record.get("is_row", False),
+        note=record.get("note", ""),
+    )
