@@ -34,6 +34,7 @@ from facebook_cyclr_sandbox.state.world import World
 
 _PYTHON_LIST = re.compile(r"\s*\[\s*'[^'\"]*'(?:\s*,\s*'[^'\"]*')*\s*\]\s*\Z")
 _QUOTED = re.compile(r"'([^']*)'")
+_WITH_TIER = ("ads_management", "pages")
 
 
 @dataclass
@@ -116,7 +117,7 @@ class Call:
             "total_time": percent,
             "estimated_time_to_regain_access": math.ceil(meter.seconds_to_regain(now) / 60),
         }
-        if kind.startswith("ads"):
+        if kind in _WITH_TIER:
             entry["ads_api_access_tier"] = self.app.tier.value if self.app else ""
         self.usage[holder] = [entry]
         if is_full:

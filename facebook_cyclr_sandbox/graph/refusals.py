@@ -167,16 +167,16 @@ UNKNOWN_APP = Refusal(
 )
 MALFORMED_CLIENT_ID = Refusal("Invalid Client ID", 101, kind="invalid_code")
 MISSING_CLIENT_ID = Refusal("Missing client_id parameter.", 101, kind="invalid_code")
-MISSING_REDIRECT_URI = Refusal("Missing redirect_uri parameter.", 191, kind="invalid_code")
+MISSING_REDIRECT_URI = Refusal("Missing redirect_uri parameter.", 191, kind="redirect_uri_mismatch")
 RELATIVE_REDIRECT_URI = Refusal(
-    "redirect_uri isn't an absolute URI. Check RFC 3986.", 191, kind="invalid_code"
+    "redirect_uri isn't an absolute URI. Check RFC 3986.", 191, kind="redirect_uri_mismatch"
 )
 FOREIGN_REDIRECT_URI = Refusal(
     "Can't load URL: The domain of this URL isn't included in the app's domains. To be able to "
     "load this URL, add all domains and sub-domains of your app to the App Domains field in your "
     "app settings.",
     191,
-    kind="invalid_code",
+    kind="redirect_uri_mismatch",
 )
 MISSING_CODE = Refusal("Missing authorization code", 1, kind="invalid_code")
 INVALID_CODE = Refusal("Invalid verification code format.", 100, kind="invalid_code")
@@ -222,9 +222,7 @@ INSIGHTS_LIMIT = Refusal(
 LEADGEN_LIMIT = Refusal(
     "(#80005) There have been too many leadgen api calls to this Page account." + _MORE, 80005
 )
-UNAVAILABLE = Refusal(
-    "Service temporarily unavailable", 2, type="FacebookApiException", status=503, is_transient=True
-)
+UNAVAILABLE = Refusal("(#2) Service temporarily unavailable", 2, is_transient=True)
 UNKNOWN_ERROR = Refusal("An unknown error has occurred.", 1, status=500)
 USER_LIMIT = Refusal("(#17) User request limit reached", 17)
 PAGE_REQUEST_LIMIT = Refusal("(#32) Page request limit reached", 32)

@@ -178,9 +178,9 @@ def debug_token(call: Call) -> dict[str, object]:
     except GraphError as problem:
         known = call.world.facebook.tokens.get(value)
         _check_same_app(caller, known)
-        return {"data": _invalid_token(known, problem)}
+        return {"data": _invalid_token(call.world, known, problem)}
     _check_same_app(caller, token)
-    return {"data": _valid_token(call.world, token)}
+    return {"data": _described(call.world, token)}
 
 
 def _check_same_app(caller: Token, token: Token | None) -> None:
@@ -188,15 +188,21 @@ def _check_same_app(caller: Token, token: Token | None) -> None:
         raise GraphError(refusals.DEBUG_OTHER_APP)
 
 
-def _invalid_token(token: Token | None, problem: GraphError) -> dict[str, object]:
+def _invalid_token(world: World, token: Token | None, problem: GraphError) -> dict[str, object]:
+    """Describe a token that is refused: an expired one is described as before, any other is not."""
     error: dict[str, object] = {"code": problem.refusal.code, "message": problem.message}
     if problem.refusal.subcode is not None:
         error["subcode"] = problem.refusal.subcode
+    if token is not None and problem.refusal is refusals.EXPIRED_TOKEN:
+        return _described(world, token, error)
     data: dict[str, object] = {"app_id": token.app_id} if token else {}
     return {**data, "error": error, "is_valid": False, "scopes": []}
 
 
-def _valid_token(world: World, token: Token) -> dict[str, object]:
+def _described(
+    world: World, token: Token, error: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """Describe a token; with an `error` it is not valid."""
     app = world.facebook.apps[token.app_id]
     data: dict[str, object] = {
         "app_id": token.app_id,
@@ -206,8 +212,10 @@ def _valid_token(world: World, token: Token) -> dict[str, object]:
     if token.kind is TokenKind.APP:
         return {**data, "is_valid": True, "scopes": []}
     data["data_access_expires_at"] = token.data_access_expires_at
+    if error is not None:
+        data["error"] = error
     data["expires_at"] = token.expires_at
-    data["is_valid"] = True
+    data["is_valid"] = error is None
     data["issued_at"] = token.issued_at
     if token.profile_id:
         data["profile_id"] = token.profile_id

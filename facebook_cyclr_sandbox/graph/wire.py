@@ -12,7 +12,7 @@ from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.http.web import Headers, Reply
 from facebook_cyclr_sandbox.state.stores import Dice
 
-_UNSAFE_IN_HEADER = re.compile(r"[^\x20-\x7e]")
+_UNSAFE_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 _CHALLENGED = 500
 
 

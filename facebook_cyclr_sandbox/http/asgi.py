@@ -186,7 +186,8 @@ def _json_fields(body: bytes) -> list[tuple[str, str]]:
 
 async def _send(send: Any, request: WebRequest, reply: Reply) -> None:
     headers = [
-        (name.encode("latin-1"), value.encode("latin-1", "replace"))
+        # NOTE: Facebook writes a message into `WWW-Authenticate` as raw UTF-8.
+        (name.encode("latin-1"), value.encode("utf-8", "replace"))
         for name, value in reply.headers
     ]
     headers.append((b"Content-Length", str(len(reply.body)).encode("ascii")))

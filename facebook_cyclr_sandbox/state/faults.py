@@ -16,7 +16,7 @@ class FaultKind(StrEnum):
     """
     What goes wrong.
 
-    `server-error` is a 5xx (Graph's own transient error on Graph), `graph-error` any
+    `server-error` is a 503 (on Graph its code 2, an HTTP 400), `graph-error` any
     error of Graph's by its code, `reset` a connection cut before the answer, `slow` an
     answer after some seconds, `truncated` half a body, `html` a page instead of JSON.
     """

@@ -160,7 +160,7 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
         slow = walk.panel(slow_step)
         slow.get_by_text("More", exact=True).click()
         slow.get_by_text("Requests and answers").click()
-        expect(slow.get_by_text("→ 503")).to_have_count(3)
+        expect(slow.get_by_text("→ 400")).to_have_count(3)
         for step in steps:
             for _ in range(4):
                 outcome = walk.check(step)

@@ -18,13 +18,14 @@ def control(graph: Graph, name: str, document: Any, method: str = "POST") -> htt
 
 
 def test_a_server_error_is_graphs_own(own: Graph) -> None:
-    """A server error is Graph's code 2 with is_transient; the next call is answered."""
+    """A server error is Graph's code 2, HTTP 400 with is_transient; the next call is answered."""
     control(own, "faults", {"faults": [{"kind": "server-error", "remaining": 1}]})
     answer = own.get("me")
-    assert answer.status_code == 503
+    assert answer.status_code == 400
     error = error_of(answer)
     assert list(error) == ["message", "type", "is_transient", "code", "fbtrace_id"]
-    assert error["message"] == "Service temporarily unavailable"
+    assert error["message"] == "(#2) Service temporarily unavailable"
+    assert error["type"] == "OAuthException"
     assert own.get("me").status_code == 200
 
 

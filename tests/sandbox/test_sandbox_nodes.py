@@ -217,6 +217,22 @@ def test_ad_account_node_and_usage(graph: Graph) -> None:
     )
 
 
+def test_the_usage_of_a_page_names_the_tier(graph: Graph) -> None:
+    """The usage entry of a page has the keys of the recorded one, the tier too."""
+    page = str(graph.given["page_id"])
+    usage = json.loads(graph.get(page).headers["x-business-use-case-usage"])
+    (entry,) = usage[page]
+    assert list(entry) == [
+        "type",
+        "call_count",
+        "total_cputime",
+        "total_time",
+        "estimated_time_to_regain_access",
+        "ads_api_access_tier",
+    ]
+    assert (entry["type"], entry["ads_api_access_tier"]) == ("pages", "standard_access")
+
+
 def test_insights_show_their_throttle(graph: Graph) -> None:
     """Insights have the header x-fb-ads-insights-throttle."""
     answer = graph.get(f"act_{graph.given['ad_account_id']}/insights")

@@ -162,12 +162,25 @@ def test_debug_token_knows_page_and_app_tokens(graph: Graph) -> None:
     assert (app["type"], "user_id" in app) == ("APP", False)
 
 
-def test_debug_token_answers_200_for_an_invalid_token(graph: Graph) -> None:
-    """An invalid token is reported in `data`, not as an HTTP error."""
+def test_debug_token_says_nothing_else_of_a_garbage_token(graph: Graph) -> None:
+    """Of a text that is no token `data` has the error, `is_valid` and no scopes; HTTP 200."""
     answer = graph.get("debug_token", "app", input_token="nonsense")
     assert answer.status_code == 200
     data = answer.json()["data"]
+    assert list(data) == ["error", "is_valid", "scopes"]
+    assert list(data["error"]) == ["code", "message"]
     assert (data["is_valid"], data["scopes"], data["error"]["code"]) == (False, [], 190)
+
+
+def test_debug_token_still_describes_an_expired_token(own: Graph) -> None:
+    """An expired token keeps its type, application, scopes, user and dates."""
+    token = str(own.given["user_access_token"])
+    before = own.get("debug_token", "app", input_token=token).json()["data"]
+    own.sandbox.world.offset = 61 * 86_400
+    after = own.get("debug_token", "app", input_token=token).json()["data"]
+    error = after.pop("error")
+    assert (error["code"], error["subcode"]) == (190, 463)
+    assert after == {**before, "is_valid": False}
 
 
 def test_debug_token_needs_an_input_token(graph: Graph) -> None:
@@ -188,13 +201,18 @@ def test_debug_token_is_for_the_app_or_its_developers(graph: Graph) -> None:
 
 
 def test_debug_token_of_another_app(graph: Graph) -> None:
-    """An app cannot inspect another app's token."""
+    """An app cannot inspect another app's token: the call is refused, with HTTP 400."""
     apps, token = graph.sandbox.world.facebook.apps, str(graph.given["user_access_token"])
     other = replace(app_of(graph.sandbox), id="9999999999999999", secret="f" * 32, roles=set())
     apps[other.id] = other
     answer = graph.get("debug_token", f"{other.id}|{other.secret}", input_token=token)
     del apps[other.id]
-    assert error_of(answer)["code"] == 100
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert (error["type"], error["code"]) == ("OAuthException", 100)
+    assert error["message"] == (
+        "(#100) The App_id in the input_token did not match the Viewing App"
+    )
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,25 @@ def test_challenge_of_the_token_endpoint_is_invalid_code(graph: Graph) -> None:
     assert '"invalid_code"' in graph.exchange(client_secret="no").headers["www-authenticate"]
 
 
+@pytest.mark.parametrize("redirect_uri", ["https://other.example/x", "x", ""])
+def test_a_refused_redirect_uri_has_a_kind_of_its_own(graph: Graph, redirect_uri: str) -> None:
+    """Code 191 has the kind redirect_uri_mismatch."""
+    answer = graph.exchange(redirect_uri=redirect_uri, code="DUMMY")
+    assert error_of(answer)["code"] == 191
+    challenge = answer.headers["www-authenticate"]
+    assert challenge.startswith('OAuth "Facebook Platform" "redirect_uri_mismatch" "')
+
+
+def test_a_message_stands_in_its_header_as_raw_utf_8(graph: Graph) -> None:
+    """The body escapes what is not ASCII, WWW-Authenticate does not."""
+    answer = graph.get("me", fields="नाम")
+    message = error_of(answer)["message"]
+    assert "नाम" in message
+    (challenge,) = [value for name, value in answer.headers.raw if name == b"WWW-Authenticate"]
+    assert message.replace('"', "'") in challenge.decode("utf-8")
+    assert answer.content.isascii()
+
+
 def test_an_error_cannot_break_out_of_its_header(graph: Graph) -> None:
     """Quotes and line ends in a message cannot add a header."""
     answer = graph.get("me", fields='x"\r\nSet-Cookie: a=b')

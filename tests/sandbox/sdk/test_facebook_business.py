@@ -271,8 +271,8 @@ def test_transient_errors_are_marked(given: Given, open_api: Open) -> None:
     error = refusal(User("me").api_get)
     assert error.api_transient_error() is True
     assert shown(error) == (
-        *(503, "FacebookApiException", 2, None),
-        "Service temporarily unavailable",
+        *(400, "OAuthException", 2, None),
+        "(#2) Service temporarily unavailable",
     )
     assert User("me").api_get()["name"] == "Sandbox Operator"
 
