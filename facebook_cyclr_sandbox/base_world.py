@@ -64,6 +64,7 @@ _ANSWERS = (
     "page_access_token",
     "leadgen_form_id",
     "ad_account_id",
+    "config_id",
     "scopes",
     "verify_token",
     "webhook_url",
@@ -236,11 +237,15 @@ def new_app(world: World, name: str) -> App:
     return app
 
 
-def give_tokens(world: World, permissions: tuple[str, ...]) -> None:
-    """Grant `permissions` of the operator to the app, and nothing else; give out the tokens."""
-    app, person = the_app(world), world.facebook.person
-    world.facebook.grants[person.id, app.id] = dict.fromkeys(permissions, "granted")
-    user = world.issue_user_token(app, person.id, permissions, keep=True)
+def give_tokens(world: World, permissions: tuple[str, ...], user_id: str = "") -> None:
+    """
+    Grant `permissions` of a user to the app, and nothing else; give out the tokens.
+
+    Without a `user_id` it is the operator.
+    """
+    app, user_id = the_app(world), user_id or world.facebook.person.id
+    world.facebook.grants[user_id, app.id] = dict.fromkeys(permissions, "granted")
+    user = world.issue_user_token(app, user_id, permissions, keep=True)
     world.answers["user_access_token"] = user.value
     has_page = "pages_show_list" in permissions
     page_id = world.answers["page_id"]

@@ -16,6 +16,7 @@ from facebook_cyclr_sandbox.base_world import MARKETING, library_connector, the_
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.tokens import pacific_time
+from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, Cycle
 from facebook_cyclr_sandbox.state.world import DAY, LONG_LIFETIME, World
 
@@ -111,7 +112,7 @@ def _fail(world: World, account: Account, reason: str) -> None:
         "permission": "leads_retrieval",
         "id": world.answers["page_id"],
     }
-    error = GraphError(refusal, **values)
+    error = translate(GraphError(refusal, **values), world.facebook.locale)
     page = world.answers["page_id"]
     body = json.dumps(error.body(world.dice.alphanumeric(11)), separators=(",", ":"))
     request = (

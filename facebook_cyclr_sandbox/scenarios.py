@@ -26,9 +26,12 @@ from facebook_cyclr_sandbox.base_world import (
 from facebook_cyclr_sandbox.customers import add_customers, end_connection
 from facebook_cyclr_sandbox.state.facebook_world import (
     AppMode,
+    Business,
+    Page,
     Renewal,
     Review,
     ReviewState,
+    SystemUser,
     Tier,
     Verification,
 )
@@ -51,6 +54,7 @@ SCENARIOS: tuple[str, ...] = (
     *("rate-limited", "flaky", "version-expired", "portfolio-pages", "customer-disconnected"),
     *("renewal-expired", "messenger-wrong-scopes", "messenger-wrong-verify-token"),
     "messenger-page-not-subscribed",
+    *("portfolio-page-without-token", "portfolio-refuses", "system-user", "answers-in-portuguese"),
 )
 """The names of all scenarios."""
 
@@ -169,8 +173,28 @@ def _change(world: World) -> None:
             world.calendar.amend(Version("v26.0", graph_until=now - DAY, upgraded_from=now - DAY))
         case "portfolio-pages":
             # People reach the page only through the portfolio: `/me/accounts` leaves it out.
-            for page in facebook.pages.values():
-                page.is_in_portfolio = True
+            _move_into_portfolio(world)
+        case "portfolio-page-without-token":
+            # The operator's token does not name the page; the portfolio lists it without its own.
+            facebook.has_operator_chosen_all_pages = True
+            for page in _move_into_portfolio(world):
+                page.is_listed_without_token = True
+        case "portfolio-refuses":
+            # The operator has a second portfolio, whose lists of pages are refused.
+            facebook.has_operator_chosen_all_pages = True
+            _move_into_portfolio(world)
+            agency = Business(world.dice.digits(16), "Sandbox Agency", refuses_page_lists=True)
+            facebook.further_businesses.append(agency)
+        case "system-user":
+            # Signing in with the app's configuration gives a system user's token.
+            system_user = facebook.system_user = SystemUser(
+                world.dice.digits(15), "Sandbox System User"
+            )
+            app.system_user_configurations = set(app.configurations)
+            world.answers["config_id"] = next(iter(app.configurations))
+            give_tokens(world, PERMISSIONS[1:], system_user.id)
+        case "answers-in-portuguese":
+            facebook.locale = "pt_BR"
         case "customer-disconnected":
             _disconnect_customers(world)
         case "renewal-expired":
@@ -187,6 +211,14 @@ def _change(world: World) -> None:
         case "messenger-page-not-subscribed":
             for page in facebook.pages.values():
                 page.subscribed.clear()
+
+
+def _move_into_portfolio(world: World) -> list[Page]:
+    """Let the partner's business own every page, and people reach it only there."""
+    pages = list(world.facebook.pages.values())
+    for page in pages:
+        page.portfolio_id = world.facebook.business.id
+    return pages
 
 
 def _take_back(world: World, *, called: tuple[str, ...] = PERMISSIONS) -> None:

@@ -11,6 +11,7 @@ from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.graph.tokens import exchange
+from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.state.world import World
 from facebook_cyclr_sandbox.vendor import RefusedExchangeError, SandboxVendor
 
@@ -19,7 +20,8 @@ def _exchange_at_graph(world: World, params: Mapping[str, str]) -> Mapping[str, 
     try:
         return exchange(world, params)
     except GraphError as error:
-        raise RefusedExchangeError(error.refusal.type, error.message) from error
+        shown = translate(error, world.facebook.locale)
+        raise RefusedExchangeError(error.refusal.type, shown.message) from error
 
 
 FACEBOOK = SandboxVendor(

@@ -241,7 +241,7 @@ def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
             error_reason="user_denied",
         )
         return f"{denied}#_=_"
-    key = (ask.person.id, ask.app.id)
+    key = (_holder(world, ask), ask.app.id)
     grants = dict(world.facebook.grants.get(key, {}))
     for scope in ask.permissions:
         grants[scope] = "granted" if scope in granted else "declined"
@@ -249,17 +249,24 @@ def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
     return _granted(world, ask, granted)
 
 
+def _holder(world: World, ask: _Ask) -> str:
+    """Return whose the token is: the person's, or with such a configuration the system user's."""
+    system_user = world.facebook.system_user
+    is_for_it = ask.fields.get("config_id") in ask.app.system_user_configurations
+    return system_user.id if system_user is not None and is_for_it else ask.person.id
+
+
 def _granted(world: World, ask: _Ask, granted: tuple[str, ...]) -> str:
     asked = set(re.split(r"[,\s]+", ask.fields.get("response_type", "")))
     query: dict[str, str] = {}
-    fragment = "_=_"
+    fragment, holder = "_=_", _holder(world, ask)
     if "token" in asked:
-        token = world.issue_user_token(ask.app, ask.person.id, granted, lifetime=SHORT_LIFETIME)
+        token = world.issue_user_token(ask.app, holder, granted, lifetime=SHORT_LIFETIME)
         shown = {"access_token": token.value, "expires_in": str(SHORT_LIFETIME), **_state(ask)}
         fragment = urlencode(shown)
     if "code" in asked or "token" not in asked:
         redirect_uri = ask.fields["redirect_uri"]
-        query["code"] = world.issue_code(ask.app, ask.person.id, redirect_uri, granted).value
+        query["code"] = world.issue_code(ask.app, holder, redirect_uri, granted).value
     if "granted_scopes" in asked:
         denied = (*ask.declined_before, *(s for s in ask.permissions if s not in granted))
         query |= {"granted_scopes": ",".join(granted), "denied_scopes": ",".join(denied)}

@@ -32,6 +32,7 @@ from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, FOR_TECH_PR
 from facebook_cyclr_sandbox.state.stores import Meter
 from facebook_cyclr_sandbox.state.world import World
 
+TOKEN_ENDPOINT = ("oauth", "access_token")
 _PYTHON_LIST = re.compile(r"\s*\[\s*'[^'\"]*'(?:\s*,\s*'[^'\"]*')*\s*\]\s*\Z")
 _QUOTED = re.compile(r"'([^']*)'")
 _WITH_TIER = ("ads_management", "pages")
@@ -63,6 +64,16 @@ class Call:
         if self.token is None:
             raise GraphError(NO_TOKEN)
         return self.token
+
+    @property
+    def locale(self) -> str:
+        """
+        The language of messages: of the `locale` parameter, else that of the people.
+
+        Whether the token endpoint heeds the parameter is unknown: here it does not.
+        """
+        chosen = "" if self.path == TOKEN_ENDPOINT else self.params.get("locale", "")
+        return chosen or self.world.facebook.locale
 
     @property
     def scopes(self) -> frozenset[str]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.apps import APPLICATION
-from facebook_cyclr_sandbox.graph.call import Call
+from facebook_cyclr_sandbox.graph.call import TOKEN_ENDPOINT, Call
 from facebook_cyclr_sandbox.graph.nodes import Node, NodeType, answer_node
 from facebook_cyclr_sandbox.graph.pages import FORM, LEAD, PAGE
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.tokens import authenticate, check_proof, debug_token, exchange
+from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.graph.users import AD_ACCOUNT, BUSINESS, USER, revoke
 from facebook_cyclr_sandbox.graph.wire import Trace, reply
 from facebook_cyclr_sandbox.http.web import Reply
@@ -41,7 +42,7 @@ def answer_graph(world: World, method: str, path: str, params: Mapping[str, str]
             raise GraphError(refusals.UNSUPPORTED_METHOD, method=method.lower())
         answer = _answer(call)
     except GraphError as error:
-        answer = error
+        answer = translate(error, call.locale)
     return reply(answer, trace, version=call.version, usage=call.usage_headers())
 
 
@@ -53,7 +54,7 @@ def _answer(call: Call) -> dict[str, Any]:
         if served is None:
             raise GraphError(refusals.UNKNOWN_PATH, path="/" + "/".join(call.path))
         call.version = served
-    if call.path == ("oauth", "access_token"):
+    if call.path == TOKEN_ENDPOINT:
         return exchange(world, call.params)
     app = _authenticate(call)
     _choose_version(call, app, requested)
@@ -128,14 +129,14 @@ def _find(call: Call, name: str) -> Node:
             raise GraphError(refusals.NO_TOKEN_ME)
         if caller.kind is TokenKind.PAGE:
             return Node(PAGE, facebook.pages[caller.profile_id], caller.profile_id)
-        return Node(USER, facebook.people[caller.user_id], caller.user_id)
+        return Node(USER, facebook.users[caller.user_id], caller.user_id)
     if name == "app":
         name = call.caller.app_id
-    if name in facebook.people and call.caller.user_id != name:
+    if name in facebook.users and call.caller.user_id != name:
         raise GraphError(refusals.MISSING_OBJECT, id=name)
     tables: tuple[tuple[NodeType, Mapping[str, Any]], ...] = (
-        (USER, facebook.people),
-        (BUSINESS, {facebook.business.id: facebook.business}),
+        (USER, facebook.users),
+        (BUSINESS, facebook.businesses),
         (APPLICATION, facebook.apps),
         (PAGE, facebook.pages),
         (AD_ACCOUNT, {f"act_{key}": account for key, account in facebook.ad_accounts.items()}),

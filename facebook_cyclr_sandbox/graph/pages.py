@@ -182,7 +182,8 @@ def _unsubscribe(call: Call, page: Page) -> dict[str, object]:
 def _access_token(call: Call, page: Page, _field: Field) -> str | None:
     if call.caller.kind is TokenKind.PAGE:
         return call.caller.value if call.caller.profile_id == page.id else None
-    if "pages_show_list" not in call.scopes:
+    is_listed = len(call.path) > 1
+    if "pages_show_list" not in call.scopes or (is_listed and page.is_listed_without_token):
         return None
     return call.world.issue_page_token(call.caller, page.id).value
 
@@ -190,7 +191,7 @@ def _access_token(call: Call, page: Page, _field: Field) -> str | None:
 def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
     call.require("leads_retrieval")
     user_id = field.arguments.get("user_id") or call.caller.user_id
-    may = user_id in call.world.facebook.people
+    may = user_id in call.world.facebook.users
     return {
         "app_has_leads_permission": "leads_retrieval" in call.scopes,
         "can_access_lead": may,
@@ -235,7 +236,7 @@ PAGE = NodeType(
             {"id": page.category_id, "name": page.category}
         ],
         "tasks": lambda call, page, _field: (
-            list(page.tasks) if call.caller.kind is TokenKind.USER else None
+            None if call.caller.kind is TokenKind.PAGE else list(page.tasks)
         ),
         "link": lambda _call, page, _field: f"https://www.facebook.com/{page.id}",
         "is_published": lambda _call, _page, _field: True,

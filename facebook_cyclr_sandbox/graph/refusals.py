@@ -13,7 +13,8 @@ class Refusal:
     """
     One of Graph's errors.
 
-    `kind` is the middle word of `WWW-Authenticate: OAuth "Facebook Platform" "<kind>" "<message>"`.
+    `kind` is the middle word of `WWW-Authenticate: OAuth "Facebook Platform" "<kind>" "<message>"`,
+    `data` the JSON that `error_data` holds as a text.
     """
 
     message: str
@@ -25,13 +26,14 @@ class Refusal:
     kind: str = "invalid_request"
     title: str = ""
     explanation: str = ""
+    data: str = ""
 
 
 class GraphError(Exception):
     """A `Refusal` to answer with; `values` fill the placeholders of its message."""
 
     def __init__(self, refusal: Refusal, **values: object) -> None:
-        self.refusal = refusal
+        self.refusal, self.values = refusal, values
         self.message = refusal.message.format(**values) if values else refusal.message
         super().__init__(self.message)
 
@@ -42,6 +44,8 @@ class GraphError(Exception):
         if refusal.is_transient is not None:
             error["is_transient"] = refusal.is_transient
         error["code"] = refusal.code
+        if refusal.data:
+            error["error_data"] = refusal.data
         if refusal.subcode is not None:
             error["error_subcode"] = refusal.subcode
         if refusal.title:
@@ -124,6 +128,7 @@ NO_FIELD = Refusal("(#100) Tried accessing nonexisting field ({field}) on node t
 FIELD_SYNTAX = Refusal('Syntax error "{problem}" at character {position}: {text}', 2500)
 MISSING_PARAMETER = Refusal("(#100) The parameter {name} is required", 100)
 BAD_PARAMETER = Refusal("(#100) Param {name} must be {expected}", 100)
+INVALID_PARAMETER = Refusal("Invalid parameter", 100, data='{"blame_field_specs":[["account_id"]]}')
 
 # --- permissions (graph §7) ----------------------------------------------------------------
 AD_ACCOUNT_NOT_GRANTED = Refusal(
@@ -131,6 +136,9 @@ AD_ACCOUNT_NOT_GRANTED = Refusal(
 )
 PERMISSION_NEEDED = Refusal(
     "(#200) Requires {permission} permission to manage the object", 200, status=403
+)
+NO_PERMISSION = Refusal(
+    "(#10) Application does not have permission for this action", 10, status=403
 )
 PAGE_NOT_PUBLIC = Refusal(
     "(#10) This endpoint requires the 'pages_read_engagement' permission or the 'Page Public "
@@ -237,6 +245,7 @@ BY_CODE = {
     for refusal in (
         UNKNOWN_ERROR,
         UNAVAILABLE,
+        INVALID_PARAMETER,
         APP_LIMIT,
         USER_LIMIT,
         PAGE_REQUEST_LIMIT,

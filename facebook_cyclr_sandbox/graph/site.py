@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus, urlsplit
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.graph.refusals import GraphError
+from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.graph.wire import Trace, reply
 from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest, fields_of, redirect
 from facebook_cyclr_sandbox.state.versions import Calendar
@@ -49,12 +50,13 @@ class GraphSite(Site):
         where = f"{self._world.addresses.facebook}{version}/dialog/oauth"
         return redirect(f"{where}?{query}" if query else where)
 
-    def refuse(self, code: int) -> Reply:
-        """Return a transient error by its code; for an unknown code, `2`."""
-        refusal = refusals.BY_CODE.get(code, refusals.UNAVAILABLE)
+    def refuse(self, code: int, request: WebRequest) -> Reply:
+        """Return an error by its code; for an unknown code, `2`."""
+        error = GraphError(refusals.BY_CODE.get(code, refusals.UNAVAILABLE))
         world = self._world
-        trace = Trace.roll(world.dice)
-        return reply(GraphError(refusal), trace, version=world.facebook_version())
+        trace, locale = Trace.roll(world.dice), request.params.get("locale", "")
+        shown = translate(error, locale or world.facebook.locale)
+        return reply(shown, trace, version=world.facebook_version())
 
 
 def _credentials(request: WebRequest) -> dict[str, str]:
@@ -90,7 +92,7 @@ def _answer_batch(world: World, path: str, params: Mapping[str, str]) -> Reply:
             _answer_one(world, version, params, request) for request in _requests(params["batch"])
         ]
     except GraphError as error:
-        answer = error
+        answer = translate(error, params.get("locale", "") or world.facebook.locale)
     return reply(answer, trace, version=served)
 
 

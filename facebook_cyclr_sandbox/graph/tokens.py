@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.call import Call, effective_scopes
 from facebook_cyclr_sandbox.graph.refusals import GraphError
+from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.origins import handles
 from facebook_cyclr_sandbox.state.facebook_world import App, Code, Token, TokenKind
 from facebook_cyclr_sandbox.state.world import World
@@ -178,7 +179,7 @@ def debug_token(call: Call) -> dict[str, object]:
     except GraphError as problem:
         known = call.world.facebook.tokens.get(value)
         _check_same_app(caller, known)
-        return {"data": _invalid_token(call.world, known, problem)}
+        return {"data": _invalid_token(call, known, problem)}
     _check_same_app(caller, token)
     return {"data": _described(call.world, token)}
 
@@ -188,13 +189,14 @@ def _check_same_app(caller: Token, token: Token | None) -> None:
         raise GraphError(refusals.DEBUG_OTHER_APP)
 
 
-def _invalid_token(world: World, token: Token | None, problem: GraphError) -> dict[str, object]:
-    """Describe a token that is refused: an expired one is described as before, any other is not."""
-    error: dict[str, object] = {"code": problem.refusal.code, "message": problem.message}
+def _invalid_token(call: Call, token: Token | None, problem: GraphError) -> dict[str, object]:
+    """Describe a token that is refused: an expired one as before, of any other only the app."""
+    message = translate(problem, call.locale).message
+    error: dict[str, object] = {"code": problem.refusal.code, "message": message}
     if problem.refusal.subcode is not None:
         error["subcode"] = problem.refusal.subcode
     if token is not None and problem.refusal is refusals.EXPIRED_TOKEN:
-        return _described(world, token, error)
+        return _described(call.world, token, error)
     data: dict[str, object] = {"app_id": token.app_id} if token else {}
     return {**data, "error": error, "is_valid": False, "scopes": []}
 
@@ -221,10 +223,13 @@ def _described(
         data["profile_id"] = token.profile_id
     scopes = sorted(effective_scopes(world, token))
     data["scopes"] = scopes
-    chosen = [page.id for page in world.facebook.pages.values() if page.is_in_portfolio]
+    facebook = world.facebook
+    chosen = [page.id for page in facebook.pages.values() if page.portfolio_id]
+    is_operator = token.user_id == facebook.person.id
+    names_all = facebook.has_operator_chosen_all_pages and is_operator
     data["granular_scopes"] = [
-        {"scope": scope, "target_ids": chosen}
-        if chosen and scope.startswith(_FOR_PAGES)
+        {"scope": scope, "target_ids": [] if names_all else chosen}
+        if (chosen or names_all) and scope.startswith(_FOR_PAGES)
         else {"scope": scope}
         for scope in scopes
         if scope not in {"public_profile", "email"}

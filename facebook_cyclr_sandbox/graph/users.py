@@ -17,6 +17,7 @@ from facebook_cyclr_sandbox.state.facebook_world import (
     Business,
     Page,
     Person,
+    SystemUser,
     Verification,
 )
 
@@ -104,19 +105,27 @@ _STANDS = {
 def _see_business(call: Call, business: Business) -> None:
     """Check that the caller may read a business."""
     call.require("business_management")
-    if call.caller.user_id != call.world.facebook.person.id:
+    if not call.world.facebook.is_in_business(call.caller.user_id):
         raise GraphError(refusals.MISSING_OBJECT, id=business.id)
+
+
+def _see_page_lists(call: Call, business: Business) -> None:
+    """Check that the caller may list the pages of a business."""
+    _see_business(call, business)
+    if business.refuses_page_lists:
+        raise GraphError(refusals.NO_PERMISSION)
 
 
 def _owned_pages(call: Call, business: Business) -> Sequence[Page]:
     """Return the pages that the business owns (graph §7)."""
-    _see_business(call, business)
-    return tuple(page for page in call.world.facebook.pages.values() if page.is_in_portfolio)
+    _see_page_lists(call, business)
+    pages = call.world.facebook.pages.values()
+    return tuple(page for page in pages if page.portfolio_id == business.id)
 
 
 def _client_pages(call: Call, business: Business) -> Sequence[Page]:
     """Return the pages that clients share with the business (graph §7)."""
-    _see_business(call, business)
+    _see_page_lists(call, business)
     return ()
 
 
@@ -136,29 +145,29 @@ BUSINESS = NodeType(
 )
 
 
-def _businesses(call: Call, person: Person) -> Sequence[Business]:
+def _businesses(call: Call, person: Person | SystemUser) -> Sequence[Business]:
     """Return the person's businesses (graph §7)."""
     call.require("business_management")
     facebook = call.world.facebook
-    return (facebook.business,) if person.id == facebook.person.id else ()
+    return tuple(facebook.businesses.values()) if facebook.is_in_business(person.id) else ()
 
 
 # --- the person ------------------------------------------------------------------------------
-def _ad_accounts(call: Call, _person: Person) -> Sequence[AdAccount]:
+def _ad_accounts(call: Call, _person: Person | SystemUser) -> Sequence[AdAccount]:
     """Return the person's ad accounts (graph §7)."""
     call.require_any(*_ADS, refusal=refusals.AD_ACCOUNT_NOT_GRANTED)
     return tuple(call.world.facebook.ad_accounts.values())
 
 
-def _accounts(call: Call, _person: Person) -> Sequence[Page]:
+def _accounts(call: Call, _person: Person | SystemUser) -> Sequence[Page]:
     """Return the person's pages (graph §7)."""
     if "pages_show_list" not in call.scopes:
         return ()
     call.require("pages_show_list")
-    return tuple(page for page in call.world.facebook.pages.values() if not page.is_in_portfolio)
+    return tuple(page for page in call.world.facebook.pages.values() if not page.portfolio_id)
 
 
-def _permissions(call: Call, person: Person) -> dict[str, object]:
+def _permissions(call: Call, person: Person | SystemUser) -> dict[str, object]:
     """Return what the person granted, as rows (graph §6)."""
     wanted = list_of(call.params.get("status", ""), "status", _STATUSES)
     named = list_of(call.params.get("permission", ""), "permission")
@@ -184,13 +193,17 @@ def revoke(call: Call, permission: str) -> dict[str, object]:
     return {"success": True}
 
 
-def _first_name(_call: Call, person: Person, _field: Field) -> str:
+def _first_name(_call: Call, person: Person | SystemUser, _field: Field) -> str:
     return person.name.split(maxsplit=1)[0]
 
 
-def _picture(_call: Call, person: Person, _field: Field) -> dict[str, object]:
+def _picture(_call: Call, person: Person | SystemUser, _field: Field) -> dict[str, object]:
     url = f"https://platform-lookaside.fbsbx.com/platform/profilepic/?asid={person.id}"
     return {"data": {"height": 50, "is_silhouette": True, "url": url, "width": 50}}
+
+
+def _email(call: Call, person: Person | SystemUser, _field: Field) -> str | None:
+    return person.email if isinstance(person, Person) and "email" in call.scopes else None
 
 
 USER = NodeType(
@@ -201,7 +214,7 @@ USER = NodeType(
         "last_name": lambda _call, person, _field: person.name.split(maxsplit=1)[-1],
         "short_name": _first_name,
         "picture": _picture,
-        "email": lambda call, person, _field: person.email if "email" in call.scopes else None,
+        "email": _email,
     },
     ("name", "id"),
     {

@@ -79,7 +79,7 @@ class SiteApplication:
             case FaultKind.HTML:
                 return _SORRY
             case FaultKind.SERVER_ERROR | FaultKind.GRAPH_ERROR:
-                return self._site.refuse(fault.code)
+                return self._site.refuse(fault.code, request)
             case FaultKind.SLOW:
                 await asyncio.sleep(fault.seconds)
                 return self._site(request)

@@ -77,7 +77,7 @@ class Site(ABC):
     def __call__(self, request: WebRequest) -> Reply:
         """Answer a request."""
 
-    def refuse(self, code: int) -> Reply:  # noqa: ARG002
+    def refuse(self, code: int, request: WebRequest) -> Reply:  # noqa: ARG002
         """Return the error that was asked for as a fault, by its `code` where there are codes."""
         # inferred: what a proxy answers while its backend does not
         return Reply(503, b"Service Unavailable\n", PLAIN)

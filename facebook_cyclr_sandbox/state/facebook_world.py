@@ -61,16 +61,22 @@ class Verification(StrEnum):
 
 @dataclass
 class Business:
-    """
-    The partner's business: it owns the apps.
-
-    Access Verification makes it a Tech Provider, whose apps other businesses may use.
-    """
+    """A business portfolio, such as the partner's, which owns the apps."""
 
     id: str
+    """Its id in Graph."""
+
     name: str
+    """Its name."""
+
     verification: Verification = Verification.NOT_STARTED
+    """Where Business Verification stands."""
+
     access_verification: Verification = Verification.NOT_STARTED
+    """Where Access Verification stands; a verified Tech Provider's apps serve other businesses."""
+
+    refuses_page_lists: bool = False
+    """Whether `owned_pages` and `client_pages` of it are refused, with code 10."""
 
 
 @dataclass
@@ -123,6 +129,8 @@ class App:
     permissions there are; a classic app has no use case, and all permissions.
     `permissions` maps a requested permission to `live` or `unapproved`; one that
     was never requested has no entry, and `declined` says why one is not live.
+    `configurations` are those of Facebook Login for Business, by their `config_id`, with their
+    permissions; of the `system_user_configurations` a sign-in gives a system user's token.
     Graph lists the live ones, and `public_profile` once the app `was_reviewed`.
     `test_calls` maps a permission to the time of the last call that used it.
     `roles` maps a person to their role. `renewal` is there once Facebook asks for it.
@@ -158,6 +166,7 @@ class App:
     profile: dict[str, object] = field(default_factory=dict)
     unexposed: dict[str, str] = field(default_factory=dict)
     configurations: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    system_user_configurations: set[str] = field(default_factory=set)
     login_settings: dict[str, bool] = field(
         default_factory=lambda: {
             "client_oauth": True,
@@ -211,6 +220,14 @@ class Person:
 
 
 @dataclass
+class SystemUser:
+    """A system user of the partner's business: it has tokens, and logs in nowhere."""
+
+    id: str
+    name: str
+
+
+@dataclass
 class Lead:
     """One submission of a form."""
 
@@ -238,23 +255,43 @@ class Form:
 
 @dataclass
 class Page:
-    """
-    One page of both people; `subscribed` maps an app's id to its webhook fields.
-
-    People reach a page that `is_in_portfolio` only through the business.
-    """
+    """One page of both people."""
 
     id: str
+    """Its id in Graph."""
+
     name: str
+    """Its name."""
+
     category: str
+    """The name of its category."""
+
     category_id: str
+    """The id of its category."""
+
     tasks: tuple[str, ...]
+    """What both people may do there."""
+
     forms: list[Form] = field(default_factory=list)
+    """Its lead forms."""
+
     subscribed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """App id → the webhook fields to which the app is subscribed."""
+
     meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+    """The limit of calls to it."""
+
     lead_meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
-    is_in_portfolio: bool = False
+    """The limit of calls to its leads."""
+
+    portfolio_id: str = ""
+    """The business that owns it, through which alone people reach it; empty if none does."""
+
+    is_listed_without_token: bool = False
+    """Whether lists of pages leave out its `access_token`, which its own node has."""
+
     are_terms_accepted: bool = True
+    """Whether the terms of lead ads are accepted for it."""
 
 
 @dataclass
@@ -275,6 +312,7 @@ class TokenKind(StrEnum):
     APP = "APP"
     USER = "USER"
     PAGE = "PAGE"
+    SYSTEM_USER = "SYSTEM_USER"
 
 
 @dataclass(frozen=True)
@@ -311,30 +349,75 @@ class Code:
 
 @dataclass
 class Facebook:
-    """
-    Everything that Facebook stores.
-
-    `person` registers the apps; the `customer` has a role on none of them.
-    `grants` maps (person, app) to permission and its status; `page_tokens` maps
-    a page and a user token to their page token; `sessions` are log-ins by cookie.
-    """
+    """Everything that Facebook stores."""
 
     person: Person
+    """The operator, who registers the apps."""
+
     customer: Person
+    """A person with a role on none of the apps."""
+
     business: Business
+    """The partner's business, which is the operator's."""
+
+    further_businesses: list[Business] = field(default_factory=list)
+    """More businesses of the operator; Graph lists them first."""
+
+    system_user: SystemUser | None = None
+    """The system user of the partner's business, if there is one."""
+
+    locale: str = "en_US"
+    """The language of its people, in which Graph writes its messages."""
+
+    has_operator_chosen_all_pages: bool = False
+    """Whether the operator's tokens name no page, as with *all current and future pages*."""
+
     apps: dict[str, App] = field(default_factory=dict)
+    """The apps, by id."""
+
     pages: dict[str, Page] = field(default_factory=dict)
+    """The pages, by id."""
+
     ad_accounts: dict[str, AdAccount] = field(default_factory=dict)
+    """The ad accounts, by id, without `act_`."""
+
     grants: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    """(person or system user, app) → permission → its status."""
+
     tokens: Shelf[Token] = field(default_factory=Shelf)
+    """The tokens of people, pages and the system user, by value."""
+
     codes: Shelf[Code] = field(default_factory=Shelf)
+    """The authorization codes, by value."""
+
     page_tokens: Shelf[str] = field(default_factory=Shelf)
+    """A page and a user token → their page token."""
+
     sessions: Shelf[str] = field(default_factory=Shelf)
+    """The log-ins, by cookie."""
 
     @property
     def people(self) -> dict[str, Person]:
-        """Everybody, by ID."""
+        """The people, by id."""
         return {person.id: person for person in (self.person, self.customer)}
+
+    @property
+    def users(self) -> dict[str, Person | SystemUser]:
+        """The people and the system user, by id."""
+        known: list[Person | SystemUser] = [self.person, self.customer]
+        if self.system_user is not None:
+            known.append(self.system_user)
+        return {user.id: user for user in known}
+
+    @property
+    def businesses(self) -> dict[str, Business]:
+        """The operator's businesses, by id, in the order in which Graph lists them."""
+        known = (*self.further_businesses, self.business)
+        return {business.id: business for business in known}
+
+    def is_in_business(self, user_id: str) -> bool:
+        """Return whether it is the operator, or the system user."""
+        return user_id in self.users and user_id != self.customer.id
 
     @property
     def forms(self) -> dict[str, Form]:

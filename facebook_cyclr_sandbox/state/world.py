@@ -111,17 +111,25 @@ class World:
         issued_at: float | None = None,
         keep: bool = False,
     ) -> Token:
-        """Issue a token of `user_id` for `app` that lives `lifetime` seconds; 0 means no expiry."""
+        """
+        Issue a token of `user_id` for `app` that lives `lifetime` seconds; 0 means no expiry.
+
+        One of the system user never ends, and lacks `public_profile`.
+        """
         start = int(self.now() if issued_at is None else issued_at)
+        system_user = self.facebook.system_user
+        is_system_user = system_user is not None and user_id == system_user.id
+        if is_system_user:
+            scopes = tuple(scope for scope in scopes if scope != "public_profile")
         token = Token(
             self._token_text(),
-            TokenKind.USER,
+            TokenKind.SYSTEM_USER if is_system_user else TokenKind.USER,
             app.id,
             user_id=user_id,
             scopes=scopes,
             issued_at=start,
-            expires_at=start + lifetime if lifetime else 0,
-            data_access_expires_at=start + DATA_ACCESS_LIFETIME,
+            expires_at=start + lifetime if lifetime and not is_system_user else 0,
+            data_access_expires_at=0 if is_system_user else start + DATA_ACCESS_LIFETIME,
         )
         self.facebook.tokens.put(token.value, token, keep=keep)
         return token

@@ -29,13 +29,21 @@ def test_a_server_error_is_graphs_own(own: Graph) -> None:
     assert own.get("me").status_code == 200
 
 
-@pytest.mark.parametrize("code", [1, 4, 17, 32, 341, 368, 613, 80000, 80001, 80004, 80005])
+@pytest.mark.parametrize("code", [1, 2, 4, 17, 32, 341, 368, 613, 80000, 80001, 80004, 80005])
 def test_any_transient_error_can_be_set(own: Graph, code: int) -> None:
     """Each transient error can be set by its code, and is removed by DELETE."""
     control(own, "faults", {"faults": [{"kind": "graph-error", "code": code}]})
     assert error_of(own.get("me"))["code"] == code
     control(own, "faults", None, "DELETE")
     assert own.get("me").status_code == 200
+
+
+def test_error_data_is_a_text(own: Graph) -> None:
+    """`error_data` holds its JSON as a text, after the code."""
+    control(own, "faults", {"faults": [{"kind": "graph-error", "code": 100}]})
+    error = error_of(own.get("me"))
+    assert list(error) == ["message", "type", "code", "error_data", "fbtrace_id"]
+    assert json.loads(error["error_data"]) == {"blame_field_specs": [["account_id"]]}
 
 
 def test_broken_answers(own: Graph) -> None:

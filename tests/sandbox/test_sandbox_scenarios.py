@@ -1,10 +1,16 @@
 """Each scenario has the state that its name promises, seen from outside."""
 
+import re
+from dataclasses import replace
+
 import httpx
 import pytest
 
+from facebook_cyclr_sandbox.graph import refusals
+from facebook_cyclr_sandbox.graph.translations import in_portuguese
 from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.faults import fault_of
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 from .conftest import (
@@ -43,6 +49,7 @@ KEYS = [
     "page_access_token",
     "leadgen_form_id",
     "ad_account_id",
+    "config_id",
     "scopes",
     "verify_token",
     "webhook_url",
@@ -92,6 +99,8 @@ def test_description_has_every_key(start: Start, scenario: str) -> None:
     expected = EMPTY_IN_FRESH if scenario == "fresh" else set()
     if scenario in WITHOUT_CUSTOMER:
         expected = expected | {"customer_access_token"}
+    if scenario != "system-user":
+        expected = expected | {"config_id"}
     if scenario == "test-calls-missing":
         expected = expected | {"page_access_token"}
     assert empty == expected
@@ -274,3 +283,170 @@ def test_a_pending_review_stays_pending_for_a_day(start: Start, graph_of: Open) 
         sandbox = start("review-pending", seed=seed)
         sandbox.world.offset += 24 * 3600
         assert live(graph_of(sandbox)) == set()
+
+
+def test_portfolio_page_without_token(start: Start, graph_of: Open) -> None:
+    """
+    The portfolio lists the page without its token, which its node has.
+
+    The operator's token names no page; the customer's does.
+    """
+    graph = graph_of(start("portfolio-page-without-token"))
+    page, token = str(graph.given["page_id"]), str(graph.given["user_access_token"])
+    assert graph.get("me/accounts").json() == {"data": []}
+    for inspected, chosen in ((token, []), (str(graph.given["customer_access_token"]), [page])):
+        data = graph.get("debug_token", "app", input_token=inspected).json()["data"]
+        named = {row["scope"]: row.get("target_ids") for row in data["granular_scopes"]}
+        assert named["pages_show_list"] == named["leads_retrieval"] == chosen
+        assert named["ads_read"] is None
+    (business,) = graph.get("me/businesses", fields="owned_pages{id,access_token}").json()["data"]
+    assert business["owned_pages"]["data"] == [{"id": page}]
+    edge = graph.get(f"{business['id']}/owned_pages", fields="id,name,access_token").json()
+    assert [list(row) for row in edge["data"]] == [["id", "name"]]
+    assert graph.get(f"{business['id']}/client_pages").json() == {"data": []}
+    assert graph.get(page, fields="access_token").json()["access_token"].startswith("EAA")
+
+
+def test_portfolio_refuses(start: Start, graph_of: Open) -> None:
+    """One portfolio refuses both lists with code 10 and HTTP 403; the other one has the page."""
+    graph = graph_of(start("portfolio-refuses"))
+    refusing, partner = graph.get("me/businesses", fields="id,name").json()["data"]
+    for edge in ("owned_pages", "client_pages"):
+        answer = graph.get(f"{refusing['id']}/{edge}", fields="id,access_token")
+        error = error_of(answer)
+        assert (answer.status_code, error["code"], error["type"]) == (403, 10, "OAuthException")
+        assert error["message"] == "(#10) Application does not have permission for this action"
+    assert graph.get(refusing["id"], fields="name").json()["name"] == refusing["name"]
+    (page,) = graph.get(f"{partner['id']}/owned_pages", fields="access_token").json()["data"]
+    assert page["id"] == graph.given["page_id"]
+    assert page["access_token"].startswith("EAA")
+    nested = graph.get("me/businesses", fields="owned_pages{id},client_pages{id}")
+    assert (nested.status_code, error_of(nested)["code"]) == (403, 10)
+
+
+def test_the_pages_of_a_portfolio_are_paged(start: Start, graph_of: Open) -> None:
+    """Each page of the list has its rows and cursors, and `paging.next` until the last one."""
+    sandbox = start("portfolio-pages")
+    facebook, graph = sandbox.world.facebook, graph_of(sandbox)
+    (page,) = facebook.pages.values()
+    for number in range(4):
+        facebook.pages[f"{page.id}{number}"] = replace(page, id=f"{page.id}{number}", forms=[])
+    answer = graph.get(f"{facebook.business.id}/owned_pages", fields="id", limit="2").json()
+    pages = [answer]
+    while following := pages[-1]["paging"].get("next"):
+        assert following.startswith(f"{graph.base}/{facebook.business.id}/owned_pages?")
+        pages.append(graph.http.get(following).json())
+    assert [len(each["data"]) for each in pages] == [2, 2, 1]
+    assert [set(each["paging"]["cursors"]) for each in pages] == [{"before", "after"}] * 3
+    rows = [row["id"] for each in pages for row in each["data"]]
+    assert rows == list(facebook.pages)
+    after = pages[0]["paging"]["cursors"]["after"]
+    path = f"{facebook.business.id}/owned_pages"
+    assert graph.get(path, fields="id", limit="2", after=after).json()["data"] == pages[1]["data"]
+
+
+def test_system_user(start: Start, graph_of: Open) -> None:
+    """The user's token is a system user's: without an end, and without `public_profile`."""
+    graph = graph_of(start("system-user"))
+    token, page = str(graph.given["user_access_token"]), str(graph.given["page_id"])
+    data = graph.get("debug_token", "app", input_token=token).json()["data"]
+    assert (data["type"], data["is_valid"]) == ("SYSTEM_USER", True)
+    assert (data["expires_at"], data["data_access_expires_at"]) == (0, 0)
+    assert "public_profile" not in data["scopes"]
+    assert "leads_retrieval" in data["scopes"]
+    me = graph.get("me").json()
+    assert me == {"name": "Sandbox System User", "id": data["user_id"]}
+    assert data["user_id"] not in graph.sandbox.world.facebook.people
+    mine = {row["permission"] for row in graph.get("me/permissions").json()["data"]}
+    assert mine == set(data["scopes"])
+    assert [row["id"] for row in graph.get("me/accounts").json()["data"]] == [page]
+    assert len(graph.get("me/businesses").json()["data"]) == 1
+    assert graph.get(f"{page}/leadgen_forms", "page").status_code == 200
+
+
+def test_a_configuration_gives_a_system_users_token(
+    start: Start, graph_of: Open, answer_dialog: Answer
+) -> None:
+    """Signing in with `config_id` gives a system user's token, with a scope a person's."""
+    sandbox = start("system-user")
+    graph = graph_of(sandbox)
+    kinds = []
+    for asked in ({"config_id": str(graph.given["config_id"])}, {"scope": "ads_read"}):
+        reply = answer_dialog(sandbox, dialog(sandbox, response_type="code", **asked))
+        code = httpx.URL(reply.headers["location"]).params["code"]
+        uri = str(graph.given["redirect_uri"])
+        granted = graph.exchange(redirect_uri=uri, code=code).json()
+        token = granted["access_token"]
+        data = graph.get("debug_token", "app", input_token=token).json()["data"]
+        kinds.append((data["type"], "expires_in" in granted, "public_profile" in data["scopes"]))
+    assert kinds == [("SYSTEM_USER", False, False), ("USER", True, True)]
+
+
+def test_nobody_logs_in_as_the_system_user(start: Start, http: httpx.Client) -> None:
+    """The dialog knows no email and no password of a system user."""
+    sandbox = start("system-user")
+    page = http.post(dialog(sandbox), data={"email": "", "password": "", "decision": "continue"})
+    assert "location" not in page.headers
+
+
+def test_answers_in_portuguese(start: Start, graph_of: Open) -> None:
+    """Messages are Portuguese; codes, subcodes and kinds are the same; `locale` chooses English."""
+    graph, english = graph_of(start("answers-in-portuguese")), graph_of(start("approved"))
+    portuguese = graph.get("123")
+    assert error_of(portuguese)["message"].startswith("Solicitação get não compatível.")
+    assert "123" in error_of(portuguese)["message"]
+    assert error_of(portuguese)["error_subcode"] == 33
+    message = error_of(english.get("123"))["message"]
+    assert error_of(graph.get("123", locale="en_US"))["message"] == message
+    form = {"access_token": str(graph.given["user_access_token"]), "locale": "en_US"}
+    posted = graph.http.post(f"{graph.base}/123", data=form)
+    assert error_of(posted)["message"] == message
+    garbage = graph.get("debug_token", "app", input_token="x").json()["data"]["error"]
+    assert garbage["message"].startswith("Token de acesso OAuth inválido")
+    asked = {"input_token": "x", "locale": "en_US"}
+    garbage = graph.get("debug_token", "app", **asked).json()["data"]["error"]
+    assert garbage["message"].startswith("Invalid OAuth access token")
+    assert graph.get("me").json()["name"] == english.get("me").json()["name"]
+
+
+def test_the_token_endpoint_does_not_heed_the_locale(start: Start, graph_of: Open) -> None:
+    """A refused redirect URI is Portuguese with any `locale`, as raw UTF-8 in the header too."""
+    graph = graph_of(start("answers-in-portuguese"))
+    for asked in ({}, {"locale": "en_US"}):
+        answer = graph.exchange(redirect_uri="https://other.example/x", code="DUMMY", **asked)
+        error = error_of(answer)
+        assert error["code"] == 191
+        assert error["message"].startswith("Não é possível carregar a URL: O domínio dessa URL")
+        (challenge,) = [text for name, text in answer.headers.raw if name == b"WWW-Authenticate"]
+        expected = f'OAuth "Facebook Platform" "redirect_uri_mismatch" "{error["message"]}"'
+        assert challenge.decode("utf-8") == expected
+        assert answer.content.isascii()
+
+
+def test_faults_are_portuguese_too(start: Start, graph_of: Open) -> None:
+    """A fault that the operator asks for has its message in the language of the call."""
+    graph = graph_of(start("answers-in-portuguese"))
+    graph.sandbox.world.faults.active = [fault_of({"kind": "graph-error", "code": 2})]
+    assert error_of(graph.get("me"))["message"] == "(#2) Serviço temporariamente indisponível"
+    english = error_of(graph.get("me", locale="en_US"))["message"]
+    assert english == "(#2) Service temporarily unavailable"
+
+
+def test_every_message_of_graph_has_a_translation() -> None:
+    """Each message but the sandbox's own has a Portuguese one with the same blanks and code."""
+    known = [value for value in vars(refusals).values() if isinstance(value, refusals.Refusal)]
+    missing = [one.message for one in known if one not in in_portuguese()]
+    assert all("sandbox" in message for message in missing)
+    for english, portuguese in in_portuguese().items():
+        assert portuguese == replace(
+            english,
+            message=portuguese.message,
+            title=portuguese.title,
+            explanation=portuguese.explanation,
+        )
+        assert portuguese.message != english.message
+        assert bool(portuguese.title) == bool(english.title)
+        assert bool(portuguese.explanation) == bool(english.explanation)
+        blanks, codes = re.compile(r"\{\w+\}").findall, re.compile(r"^\(#\d+\)").findall
+        assert sorted(blanks(portuguese.message)) == sorted(blanks(english.message))
+        assert codes(portuguese.message) == codes(english.message)

@@ -196,7 +196,8 @@ def test_a_refused_exchange(
     assert (error["code"], error.get("error_subcode")) == (code, subcode)
     assert str(error["message"]).startswith(message)
     challenge = caught.value.response.headers["www-authenticate"]
-    assert challenge.startswith('OAuth "Facebook Platform" "invalid_code" "')
+    kind = "redirect_uri_mismatch" if code == 191 else "invalid_code"
+    assert challenge.startswith(f'OAuth "Facebook Platform" "{kind}" "')
 
 
 def test_an_expired_token_is_not_made_longer(
