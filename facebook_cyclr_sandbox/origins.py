@@ -3,8 +3,9 @@ The source of each answer of the sandbox.
 
 An answer is *verbatim* (the bytes or the rule are in a public source), *inferred* (it follows from
 such sources) or *unknown* (no source says: a choice was made). `fidelity.toml` lists what is
-inferred or unknown. Every other answer is verbatim in the section that the docstring of its handler
-names, such as `(graph §5)`; without a section it is unknown.
+inferred or unknown, and under `shapes` each key that no published response of its call has. Every
+other answer is verbatim in the section that the docstring of its handler names, such as
+`(graph §5)`; without a section it is unknown.
 """
 
 import re
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 MARKS = ("verbatim", "inferred", "unknown")
 _SECTION = re.compile(r"\(((?:graph|cyclr) §\d+|messenger|website)\b")
+_SHAPES = "shapes"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _handlers: dict[str, Callable[..., Any]] = {}
@@ -49,14 +51,30 @@ def sections() -> dict[str, dict[str, Any]]:
     return tomllib.loads(text)
 
 
+def shapes() -> dict[str, dict[str, str]]:
+    """Return by call the keys, with types, that no published response of it has, and why."""
+    marked = sections()[_SHAPES]
+    found: dict[str, dict[str, str]] = {}
+    for mark in MARKS:
+        for call, lines in marked.get(mark, {}).items():
+            found.setdefault(call, {}).update(lines)
+    return found
+
+
 def origins() -> list[Origin]:
     """Return the origin of each route's answers, and each exception."""
     found = [_origin(route, handler) for route, handler in _handlers.items()]
     for section, facts in sections().items():
+        if section == _SHAPES:
+            continue
         for mark in MARKS:
             for fact in facts.get(mark, ()):
                 what, _, source = fact.partition(" | ")
                 found.append(Origin(mark, section, what, source))
+    for mark in MARKS:
+        for call, lines in sections()[_SHAPES].get(mark, {}).items():
+            for line, source in lines.items():
+                found.append(Origin(mark, _SHAPES, f"{call}: {line}", source))
     return sorted(found, key=lambda origin: (origin.section, origin.mark, origin.what))
 
 
