@@ -12,7 +12,7 @@ is a kind of these, beside that provider's client.
                     TokenRequestError, ListenerError
   x RemoteError     CyclrAPIError, UnreachableError, InvalidCertificateError,
                     SlowAnswerError, ThrottledError, UnexpectedAnswerError,
-                    CachedAnswerError
+                    LeftOutFieldError, CachedAnswerError
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
@@ -246,7 +246,14 @@ class UnexpectedAnswerError(RemoteError):
     """An answer came back that is not what the API documents (not JSON, no such field)."""
 
     code = "unexpected-response"
-    next_step = "Run again; if it fails again, a proxy may be answering instead of the API."
+    next_step = "Run again; if it fails again, report it as a defect, with this message."
+
+
+class LeftOutFieldError(UnexpectedAnswerError):
+    """A response lacks a field that a check needs; remote systems leave out what has no value."""
+
+    code = "field-left-out"
+    next_step = "Check again. If the field stays away, look at the value where the system shows it."
 
 
 class CachedAnswerError(RemoteError):

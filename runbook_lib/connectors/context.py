@@ -29,7 +29,8 @@ class CheckContext:
     """
     What one check may use.
 
-    `now` is the run's clock reading; `announce_change` writes to the journal
+    `now` is the run's clock reading, `answers` are the names of the answers that people confirmed
+    instead of a step's sentence (`Confirmation.name`). `announce_change` writes to the journal
     before a remote system is altered. `random_hex` takes a number of bytes:
     a control must ask about something that does not exist. Each token is issued once a look,
     since the session asks for it once.
@@ -39,6 +40,7 @@ class CheckContext:
     secrets: Mapping[str, Secret]
     session: Session
     now: datetime
+    answers: frozenset[str] = frozenset()
     announce_change: Callable[[str], None] = lambda _: None
     random_hex: Callable[[int], str] = randomness.token_hex
 

@@ -355,9 +355,10 @@ class Run(KnownRun):
 
     def _begin(self, steps: Sequence[Step], keep: Keep) -> StepsUnderWay:
         look, values = LookCache(), self.values
+        answers = self._confirmed_answers()
         return StepsUnderWay(
             steps,
-            lambda step: self._prepared(step, look, keep),
+            lambda step: self._prepared(step, look, keep, answers),
             is_permitted=lambda check: any(values.get(name) for name in check.permitted_by),
             words={name: state.word for name, state in self.state.steps.items()},
         )
@@ -481,7 +482,9 @@ class Run(KnownRun):
         """Close every connection that is not shared."""
         self._connections.close()
 
-    def _prepared(self, step: Step, look: LookCache, keep: Keep) -> Prepared:
+    def _prepared(
+        self, step: Step, look: LookCache, keep: Keep, answers: frozenset[str]
+    ) -> Prepared:
         """Return the checks of `step` with the values that are known now."""
         values, secrets = self.values, self.settings.secrets
 
@@ -495,6 +498,7 @@ class Run(KnownRun):
                 secrets=secrets,
                 session=self._connections.open_session(values, look, keep=keep),
                 now=self.clock(),
+                answers=answers,
                 announce_change=announce_change,
             )
 
@@ -508,6 +512,15 @@ class Run(KnownRun):
             doubts=step.doubts(values),
         )
         return Prepared(self.subject(self.history), perform)
+
+    def _confirmed_answers(self) -> frozenset[str]:
+        """Return the names of the answers that count: each is about a step of this procedure."""
+        chosen = (
+            state.step.sentences.get(state.word.binding.confirms)
+            for state in self.state.steps.values()
+            if state.word is not None
+        )
+        return frozenset(answer.name for answer in chosen if answer is not None)
 
     def open_session(self) -> Session:
         """Return a recording session for the known addresses."""

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from runbook_lib.core.json_text import RepeatedNameError, parse_json
-from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.errors import LeftOutFieldError, UnexpectedAnswerError
 from runbook_lib.plain_text import one_line
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.network import host_of
@@ -26,6 +26,7 @@ _LONGEST_VALUE = 60
 # Identifiers become part of a URL, so nothing else is allowed in one.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ABSENT = object()
+_PROXY = "Run again; if it fails again, a proxy may be answering instead of the API."
 # NOTE: a parsed value of three characters takes up to a hundred bytes; no answer that a check
 # requests has a tenth of these.
 _MOST_VALUES = 100_000
@@ -69,7 +70,7 @@ class RemoteAnswer:
                 name = shorten(error.name, _LONGEST_VALUE)
                 raise unexpected(host, f"an object in it has {name!r} twice") from error
             msg = f"{host} answered {self.status} with something that is not JSON."
-            raise UnexpectedAnswerError(msg) from error
+            raise UnexpectedAnswerError(msg, next_step=_PROXY) from error
 
     @cached_property
     def _parsed(self) -> Any:
@@ -105,7 +106,7 @@ class Document(Mapping[str, Any]):
 
     def __init__(self, content: object, source: str, path: str = "") -> None:
         if not isinstance(content, dict):
-            raise unexpected(source, f"{path or 'the answer'} is {_shown(content)}, not an object")
+            raise _other_type(source, path, content, "an object")
         self._content: dict[str, Any] = content
         self._source = source
         self._path = path
@@ -134,12 +135,24 @@ class Document(Mapping[str, Any]):
         return shorten(value or "")
 
     def identifier(self, name: str, default: str | None = None) -> str:
-        """Return the id in the field, a text that is safe in a URL."""
+        """
+        Return the id in the field, a text that is safe in a URL.
+
+        A remote system may write an id that consists of digits as a number.
+        """
         value = self.get(name, default)
         if value == default and default is not None:
             return default
-        if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+        text = _digits(value)
+        if not isinstance(text, str) or not _IDENTIFIER.fullmatch(text):
             self._refuse(name, "an id")
+        return text
+
+    def keyword(self, name: str) -> str:
+        """Return the name in the field, such as a permission or a status: a text without blanks."""
+        value = self.get(name)
+        if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+            self._refuse(name, "a name")
         return value
 
     def number(self, name: str, default: int | None = None) -> int:
@@ -198,30 +211,40 @@ class Document(Mapping[str, Any]):
         return documents(value, self._source, self._place(name))
 
     def expect(self, name: str, expected: str) -> None:
-        """Raise unless the field names `wanted`, which was requested."""
-        if self.get(name) != expected:
+        """Raise unless the field names `expected`, which was requested."""
+        if _digits(self.get(name)) != expected:
             self._refuse(name, expected)
 
     def _place(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
 
     def _refuse(self, name: str, expected: str) -> NoReturn:
-        shown = _shown(self.get(name, _ABSENT))
-        raise unexpected(self._source, f"{self._place(name)} is {shown}, not {expected}")
+        value = self.get(name, _ABSENT)
+        raise _other_type(self._source, self._place(name), value, expected)
+
+
+def _other_type(source: str, path: str, value: object, expected: str) -> UnexpectedAnswerError:
+    """Return the error for a field that is left out, or of another type than `expected`."""
+    if value is _ABSENT:
+        return LeftOutFieldError(f"{source} left out {path}, which this check needs ({expected}).")
+    return unexpected(source, f"{path or 'the answer'} is {_shown(value)}, not {expected}")
+
+
+def _digits(value: Any) -> Any:
+    """Return a whole number as its digits, anything else as it is."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return str(value) if is_number and value <= _LARGEST_NUMBER else value
 
 
 def documents(content: object, source: str, path: str = "") -> list[Document]:
     """Return the objects of a list; raises `UnexpectedAnswerError` if it is not a list."""
     if not isinstance(content, list):
-        what = f"{path or 'the answer'} is {_shown(content)}, not a list of objects"
-        raise unexpected(source, what)
+        raise _other_type(source, path, content, "a list of objects")
     return [Document(item, source, f"{path}[{place}]") for place, item in enumerate(content)]
 
 
 def _shown(value: object) -> str:
     """Return a field's value for a message, shortened."""
-    if value is _ABSENT:
-        return "missing"
     if isinstance(value, str):
         return repr(value if len(value) <= _LONGEST_VALUE else shorten(value, _LONGEST_VALUE))
     if isinstance(value, dict):

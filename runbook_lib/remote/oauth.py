@@ -39,9 +39,11 @@ class AuthorizationServer:
 
     `title` is the provider's in messages, `scope` what people are asked for. The rest is
     where a provider differs from the RFC: what stands between two scopes (§3.3),
-    further `parameters` of its authorization request, `stable_path` of its address
+    further `parameters` of its authorization request and `token_parameters` of a request to its
+    token endpoint, `stable_path` of its address
     (without what varies, such as a version), the fields of its redirects by the RFC's
-    names, the form of its tokens, and how its refusals of a token request are read.
+    names, the form of its tokens, which of its responses are temporary faults, so that a request
+    that is safe to repeat is repeated, and how its refusals of a token request are read.
     """
 
     title: str
@@ -50,9 +52,11 @@ class AuthorizationServer:
     scope: tuple[str, ...] = ()
     scope_separator: str = " "
     parameters: Mapping[str, str] = field(default_factory=dict)
+    token_parameters: Mapping[str, str] = field(default_factory=dict)
     stable_path: Callable[[str], str] = str
     answer_fields: Callable[[Mapping[str, str]], Mapping[str, str]] = _unchanged
     is_token: Callable[[str], bool] = is_issued_token
+    is_transient: Callable[[RemoteAnswer], bool] = lambda _: False
     read_refusal: Callable[[RemoteAnswer], TokenRequestError] = read_refusal
 
 
@@ -70,7 +74,8 @@ def request_token_by_client_credentials(
         "client_id": client_id,
         "client_secret": client_secret.reveal(),
     }
-    return _take_token(session, server, session.ask(_token_request(server, form)))
+    request = _token_request(server, form)
+    return _take_token(session, server, session.ask(request, is_transient=server.is_transient))
 
 
 def request_token_by_code(
@@ -99,8 +104,13 @@ def request_token_by_code(
 
 
 def _token_request(server: AuthorizationServer, form: dict[str, str]) -> Request:
-    endpoint, client_id = server.token_endpoint, form["client_id"]
-    return Request(method="POST", url=endpoint, form=form, app=client_id, reads=("access_token",))
+    return Request(
+        method="POST",
+        url=server.token_endpoint,
+        form={**form, **server.token_parameters},
+        app=form["client_id"],
+        reads=("access_token",),
+    )
 
 
 def _take_token(session: Session, server: AuthorizationServer, answer: RemoteAnswer) -> Secret:

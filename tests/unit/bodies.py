@@ -40,6 +40,8 @@ TRANSIENT = graph_error(
 
 # Token endpoint, authorization code.
 BAD_CODE = graph_error("Invalid verification code format.", 100)
+BAD_CODE_IN_PORTUGUESE = graph_error("Formato de código de verificação inválido.", 100)
+REDIRECT_REFUSED_IN_HINDI = graph_error("URL लोड नहीं हो पा रहा है", 191)
 EXPIRED_CODE = graph_error("This authorization code has expired.", 100, error_subcode=36007)
 OTHER_REDIRECT = graph_error(
     "Error validating verification code. Please make sure your redirect_uri is identical to the "

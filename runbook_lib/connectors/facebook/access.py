@@ -12,7 +12,7 @@ from http import HTTPStatus
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.errors import GraphAPIError, GraphTokenError, RefusedAppError
 from runbook_lib.connectors.facebook.formats import is_token
-from runbook_lib.connectors.facebook.graph import Graph
+from runbook_lib.connectors.facebook.graph import IN_ENGLISH, Graph, is_transient
 from runbook_lib.connectors.facebook.permissions import with_dependencies
 from runbook_lib.connectors.facebook.refusals import (
     APP_DEACTIVATED,
@@ -51,17 +51,26 @@ def authorization_server(values: Mapping[str, Value]) -> oauth.AuthorizationServ
     their path, the dialog's with or without it.
     """
     permissions, version = values.get("permissions", ()), values.get("graph_version", "")
+    scope = with_dependencies(permissions) if isinstance(permissions, tuple) else ()
+    # NOTE: without it Facebook does not ask again for declined permissions.
+    parameters = {"auth_type": "rerequest"}
+    if config_id := str(values.get("config_id", "")):
+        # NOTE: Facebook Login for Business: the configuration names the permissions.
+        scope = ()
+        parameters = {"config_id": config_id, "override_default_response_type": "true"}
     return oauth.AuthorizationServer(
         title="Facebook",
         authorization_endpoint=str(values.get("dialog_url", "")),
         token_endpoint=f"{values.get('graph_url', '')}/{version}/oauth/access_token",
-        scope=with_dependencies(permissions) if isinstance(permissions, tuple) else (),
+        scope=scope,
         scope_separator=",",
-        # NOTE: without it Facebook does not ask again for declined permissions.
-        parameters={"auth_type": "rerequest"},
+        parameters=parameters,
+        # NOTE: whether the token endpoint heeds it is not known; Graph does.
+        token_parameters=IN_ENGLISH,
         stable_path=partial(re.compile(r"^/v[0-9]+\.[0-9]+(?=/)").sub, ""),
         answer_fields=_answer_fields,
         is_token=is_token,
+        is_transient=is_transient,
         read_refusal=_read_refusal,
     )
 
@@ -105,14 +114,15 @@ def app_token(context: CheckContext) -> Secret:
     try:
         return request_app_token(context, context.secrets["app_secret"])
     except GraphTokenError as error:
-        is_own_refusal = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
         msg = f"Facebook issued no app token ({error}), so the runbook read nothing with it."
         code = ""
         if is_refused(error, APP_DEACTIVATED):
             code = APP_DEACTIVATED.code
             msg += " The app is deactivated: complete the required actions in the dashboard."
-        elif is_own_refusal:
+        elif refused_inputs(error):
             msg += " Correct the App ID or App Secret, then check again."
+        else:
+            msg += " Check again in a few minutes."
         kind = RefusedAppError if refused_inputs(error) else OAuthError
         raise kind(msg, next_step=error.diagnostics(), code=code) from error
 

@@ -6,6 +6,7 @@ App Review is asked in `review`; what a user's token can do in `connection`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from runbook_lib.connectors.checks import check
@@ -48,6 +49,9 @@ _DUMMY_CODE = "runbook-probe"
 _BAD_CODE = "invalid verification code format"
 _DESKTOP_APP = "configured as a desktop app"
 _CODE_REFUSED = 100
+# "Please make sure your redirect_uri is identical to the one you used": the code belongs to another
+# redirect URI, which Facebook finds out once it has accepted this one.
+_OTHER_URI = 36008
 
 _SECTIONS: Mapping[str, str] = {
     "privacy_policy_url": "Privacy Policy URL",
@@ -60,6 +64,10 @@ _PATH_UNPROVEN = (
     "That this address, with its path, is in the list of Valid OAuth Redirect URIs: only its host "
     "is proven. Strict Mode compares every character at sign-in. To test the address before that, "
     "use the Redirect URI Validator in Facebook Login > Settings, which reads the saved list."
+)
+# One of these is in any sentence of Facebook's in English.
+_ENGLISH = frozenset(
+    ("the", "is", "are", "not", "of", "to", "this", "has", "been", "invalid", "validating")
 )
 # What Facebook says of a redirect URI.
 _ACCEPTED, _REFUSED, _NOT_REFUSED = "accepted", "refused", "not refused"
@@ -117,7 +125,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     return inconclusive(
         code="refusal-unknown",
         reason=f"Facebook refused the App ID and App Secret with an answer that names neither "
-        f"({refusal}, code {refusal.error_code}). Run again.",
+        f"({refusal}, code {refusal.error_code}).{_in_other_language(refusal)} Run again.",
     )
 
 
@@ -279,7 +287,19 @@ def _of_another_answer(refusal: GraphTokenError) -> Finding:
             "Switch Native or desktop app? off in Settings > Advanced, then check again.",
         )
     return inconclusive(
-        code="refusal-unknown", reason=f"Facebook gave an unexpected answer {answer}"
+        code="refusal-unknown",
+        reason=f"Facebook gave an unexpected answer {answer}{_in_other_language(refusal)}",
+    )
+
+
+def _in_other_language(refusal: GraphTokenError) -> str:
+    """Return that a refusal may not be in English, where only its text could tell."""
+    words = set(re.findall(r"[a-z]+", str(refusal).lower()))
+    if words & _ENGLISH:
+        return ""
+    return (
+        " Only its text tells what Facebook refused, and the text may be in another language: "
+        "`runbook explain` knows some translations."
     )
 
 
@@ -364,5 +384,10 @@ def _is_redirect_refused(error: GraphTokenError) -> bool:
 
 
 def _is_code_refused(error: GraphTokenError) -> bool:
-    is_named = error.error_code == _CODE_REFUSED and _BAD_CODE in str(error).lower()
-    return is_named and 400 <= error.status < 500
+    """
+    Return whether the made-up code was refused, so that the address before it was accepted.
+
+    Of code 100 a subcode decides, or the known text.
+    """
+    is_named = error.error_subcode == _OTHER_URI or _BAD_CODE in str(error).lower()
+    return error.error_code == _CODE_REFUSED and is_named and 400 <= error.status < 500

@@ -7,7 +7,7 @@ and its form's id are read: what a customer wrote does not belong in evidence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -29,7 +29,13 @@ from runbook_lib.connectors.facebook.permissions import (
     compared_permissions,
     granted_to,
 )
-from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, listed_scopes, until
+from runbook_lib.connectors.facebook.tokens import (
+    carried_permissions,
+    end_of,
+    inspect_token,
+    listed_scopes,
+    until,
+)
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import STATED, weigh_absence
 from runbook_lib.core.model import Finding, Table, Value
@@ -61,6 +67,8 @@ _LEAD_ACCESS = (
     *("page_id", "user_id", "can_access_lead", "app_has_leads_permission"),
     *("failure_reason", "failure_resolution"),
 )
+# Who may read leads, by the flags of Graph's `has_lead_access`.
+_LEAD_FLAGS = {"can_access_lead": "person", "app_has_leads_permission": "app"}
 # Marketing API: Ad Account, account_status.
 _ACTIVE = "1"
 # What usage headers call an app's access tier before the full one is granted.
@@ -94,7 +102,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     if contradiction:
         return contradiction
     end = end_of(context, data)
-    wanted, scopes = wanted_permissions(context), listed_scopes(data)
+    wanted, scopes = carried_permissions(context, data), listed_scopes(data)
     grants, granted = granted_to(user_graph(context), token)
     in_token = {
         name: status for name, status in grants.items() if scopes.lists(name) or status != GRANTED
@@ -130,7 +138,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         warnings=tuple(warnings),
         tables=tables,
         limits=tuple(
-            f"That {scope.identifier('scope')} applies to more than its "
+            f"That {scope.keyword('scope')} applies to more than its "
             f"{counted(len(targets), 'chosen target')}."
             for scope in data.documents("granular_scopes", ())
             if (targets := scope.texts_or_none("target_ids"))
@@ -282,8 +290,14 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
     person, contradiction = inspect_token(context, context.secrets["user_access_token"])
     if contradiction:
         return inconclusive(code=contradiction.code, reason=contradiction.reason)
-    denial = _lead_denial(context, page_id, page_token, person.identifier("user_id"))
-    if denial:
+    access = _lead_access(context, page_id, page_token, person.identifier("user_id"))
+    for name, gap in _lead_gaps(access):
+        return inconclusive(
+            code="lead-access-not-shown",
+            reason=f"Facebook's field {name} of page {page_id} {gap}, so nothing shows whether "
+            "this person and this app may read its leads. Check the page in Leads Access Manager.",
+        )
+    if denial := _lead_denial(access.document("has_lead_access"), page_id):
         return failed(STATED, code="lead-access-denied", reason=denial)
     fields = "id,created_time,form_id"
     leads = graph.rows(f"{form_id}/leads", page_token, fields=fields, limit="1")
@@ -303,19 +317,31 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
     )
 
 
-def _lead_denial(context: CheckContext, page_id: str, page_token: Secret, user_id: str) -> str:
-    """Return how Lead Access Manager denies the page's leads, or nothing where it does not."""
-    graph = user_graph(context)
+def _lead_access(context: CheckContext, page_id: str, page_token: Secret, user_id: str) -> Document:
+    """Return the page's node with Lead Access Manager's view of the person (Graph: Page)."""
     fields = f"has_lead_access.user_id({user_id})"
-    page = graph.get(page_id, page_token, reads=_LEAD_ACCESS, fields=fields)
+    page = user_graph(context).get(page_id, page_token, reads=_LEAD_ACCESS, fields=fields)
+    if not page.gap("has_lead_access"):
+        access = page.document("has_lead_access")
+        access.expect("page_id", page_id)
+        access.expect("user_id", user_id)
+    return page
+
+
+def _lead_gaps(page: Document) -> Iterator[tuple[str, str]]:
+    """Yield the names of fields that Facebook left out or gave as null, and how."""
+    if gap := page.gap("has_lead_access"):
+        yield "has_lead_access", gap
+        return
     access = page.document("has_lead_access")
-    access.expect("page_id", page_id)
-    access.expect("user_id", user_id)
-    whom = [
-        who
-        for field, who in (("can_access_lead", "person"), ("app_has_leads_permission", "app"))
-        if not access.flag(field)
-    ]
+    for name in _LEAD_FLAGS:
+        if gap := access.gap(name):
+            yield f"has_lead_access.{name}", gap
+
+
+def _lead_denial(access: Document, page_id: str) -> str:
+    """Return how Lead Access Manager denies the page's leads, or nothing where it does not."""
+    whom = [who for field, who in _LEAD_FLAGS.items() if not access.flag(field)]
     if not whom:
         return ""
     return (

@@ -11,6 +11,9 @@ _REFUSALS = ("client secret", "desktop app")
 THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 
 
+_WITHOUT_TRACE = "Look up the code in Graph's error reference, then check again."
+
+
 class RefusedAppError(OAuthError):
     """Facebook issues no app token for the App ID and App Secret: it refuses the pair."""
 
@@ -55,7 +58,7 @@ class GraphAPIError(RemoteError):
         error_subcode: int | None = None,
         trace_id: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, next_step=None if trace_id else _WITHOUT_TRACE)
         self.status = status
         self.error_code = error_code
         self.error_subcode = error_subcode

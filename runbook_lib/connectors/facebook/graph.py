@@ -66,11 +66,19 @@ MARKETING_CALENDAR = SunsetDates(
     "marketing_api_version_ends_on",
 )
 
+# Facebook answers in the language that it takes for the caller's. Names can be translated, too, so
+# this is not sent where a name is read (Graph API: Localization).
+IN_ENGLISH: Mapping[str, str] = {"locale": "en_US"}
+
 _FIELD = re.compile(r"[a-z_]+")
 # A cursor becomes part of a URL or of a field expression.
 _CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
 # What is read of a page beside its rows.
 _PAGING = ("paging", "cursors", "after", "next")
+# How Facebook refuses a list that is too much work (HTTP 500, code 1).
+_LESS_DATA = "reduce the amount of data"
+# So many rows are asked for then.
+_SMALL_PAGE = "5"
 # No edge that a check reads has so many pages.
 _MOST_PAGES = 50
 
@@ -128,6 +136,8 @@ class Graph:
             redactor = self._session.redactor
             redactor.learn(Secret(proof), *redactor.owners_of(self._app_secret))
             params["appsecret_proof"] = proof
+        if "name" not in _FIELD.findall(params.get("fields", "")):
+            params.update(IN_ENGLISH)
         query = f"?{urlencode(params, safe=',(){}')}" if params else ""
         url = f"{self._base_url}/{self.version}/{path.strip('/')}{query}"
         headers = {"authorization": f"Bearer {token.reveal()}"}
@@ -138,7 +148,7 @@ class Graph:
             app=self._app_id,
             reads={"data", *reads, *_FIELD.findall(params.get("fields", ""))},
         )
-        answer = self._session.ask(request, is_transient=_is_transient)
+        answer = self._session.ask(request, is_transient=is_transient)
         self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
         self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))
         self.access_tier = access_tier(answer.headers)
@@ -154,7 +164,18 @@ class Graph:
         self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
     ) -> list[Document]:
         """Return the first page of the edge at `path`; see `get`."""
-        return self.get(path, token, reads=reads, **params).documents("data")
+        return self._page(path, token, reads=reads, **params).documents("data")
+
+    def _page(
+        self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
+    ) -> Document:
+        """Return a page of an edge; a smaller one, once, if Facebook asks to reduce the amount."""
+        try:
+            return self.get(path, token, reads=reads, **params)
+        except GraphAPIError as error:
+            if _LESS_DATA not in str(error).lower():
+                raise
+            return self.get(path, token, reads=reads, **{**params, "limit": _SMALL_PAGE})
 
     def list_all(
         self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
@@ -170,7 +191,7 @@ class Graph:
         cursors = [""]
         for _ in range(_MOST_PAGES):
             more = {"after": cursors[-1]} if cursors[-1] else {}
-            page = self.get(path, token, reads={*reads, *_PAGING}, **params, **more)
+            page = self._page(path, token, reads={*reads, *_PAGING}, **params, **more)
             rows += page.documents("data")
             cursor = next_cursor(page)
             if cursor is None:
@@ -254,7 +275,8 @@ def _refusal(answer: RemoteAnswer, error: Document) -> RemoteError:
     return refusal
 
 
-def _is_transient(answer: RemoteAnswer) -> bool:
+def is_transient(answer: RemoteAnswer) -> bool:
+    """Return whether a response is a fault of Graph's that passes, or no JSON (Handle Errors)."""
     try:
         error = answer.document().get("error", {})
     except (UnexpectedAnswerError, AttributeError):

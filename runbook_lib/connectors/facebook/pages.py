@@ -29,9 +29,13 @@ _PORTFOLIO_EDGES = ("owned_pages", "client_pages")
 _INSPECTION = "Facebook (/debug_token)"
 # Permissions whose targets are pages; those of others are ad accounts or businesses.
 _OF_PAGES = ("pages_", "leads_retrieval")
+# So many portfolios are looked through.
+_MOST_PORTFOLIOS = 10
+# Of so many pages in them the own node is read.
+_MOST_NODES = 5
 # Which fields of a page are asked for, and how many pages; a customer's is asked for its id only.
 _ASKED = {
-    "user_access_token": ("id,name,access_token,leadgen_tos_accepted", "100"),
+    "user_access_token": ("id,name,access_token,leadgen_tos_accepted,tasks", "100"),
     "customer_access_token": ("id", "1"),
 }
 
@@ -71,7 +75,7 @@ def pages_of(
 
     If `/me/accounts` lists no page with a token, a page that the token names is read by its id:
     the lowest one that is not listed. If that finds none, the person's business portfolios are
-    asked, once. These ways only add: if they fail, the note says why.
+    asked, once. These ways only add: the note says which of them failed, and why.
     """
     graph, token = user_graph(context), context.secrets[credential]
     fields, limit = _ASKED[credential]
@@ -86,27 +90,96 @@ def pages_of(
         missing = [page_id] if page_id in chosen or not chosen else []
     if problem or ((known or chosen) and not missing):
         return Pages(listed, note=problem)
-    ways = [(ident, "its id", _page) for ident in missing[:1]]
-    ways.append((_PORTFOLIOS, "a business portfolio", _of_portfolios))
-    tried = []
-    for source, way, ask in ways:
+    search = _Search(graph, token, fields, needed)
+    if missing and (page := search.read_node(missing[0])):
+        return Pages([page, *listed], missing[0], _note([page], "its id", missing[0]))
+    wanted = {page_id} if page_id else {*chosen} - known
+    found = search.read_portfolios(wanted, known)
+    refused = f" ({'; '.join(search.failed)})" if search.failed else ""
+    if found:
+        note = _note(found, "a business portfolio", search.source)
+        without = f" Not read: {'; '.join(search.failed)}." if search.failed else ""
+        return Pages([*found, *listed], search.source, f"{note}{without}")
+    return Pages(listed, note=f"Other ways found no page{refused}.")
+
+
+def _note(found: Sequence[Document], way: str, source: str) -> str:
+    which = counted(len(found), "page")
+    if len(found) == 1:
+        which = f"page {found[0].identifier('id')}"
+    return f"/{_LIST} does not list {which}: found by {way} (/{source})."
+
+
+class _Search:
+    """
+    Looks for pages that `/me/accounts` leaves out; what fails is noted, and the search goes on.
+
+    `failed` are the requests that gave no page, each with the reason; `source` is the request that
+    found one.
+    """
+
+    def __init__(self, graph: Graph, token: Secret, fields: str, needed: str) -> None:
+        self._graph = graph
+        self._token = token
+        self._fields = fields
+        self._needed = needed
+        self.failed: list[str] = []
+        self.source = ""
+        self._nodes = 0
+
+    def read_node(self, ident: str) -> Document | None:
+        """Return the page with this id from its own node, or `None` if it cannot be used."""
         try:
-            rows = {
-                row.identifier("id"): row
-                for row in ask(graph, source, token, fields)
-                if needed in row
-            }
+            page = self._graph.get(ident, self._token, fields=self._fields)
+            page.expect("id", ident)
         except RemoteError as error:
-            tried.append(f"/{source}: {error}")
-            continue
-        wanted = ({page_id} if page_id else set(chosen) or rows.keys()) - known
-        found = [row for ident, row in rows.items() if ident in wanted]
-        if found:
-            which = f"page {found[0]['id']}" if len(found) == 1 else counted(len(found), "page")
-            note = f"/{_LIST} does not list {which}: found by {way} (/{source})."
-            return Pages([*found, *listed], source, note)
-        tried.append(f"/{source}: no readable page")
-    return Pages(listed, note=f"Other ways found no page ({'; '.join(tried)}).")
+            self.failed.append(f"/{ident}: {error}")
+            return None
+        if self._needed not in page:
+            self.failed.append(f"/{ident}: no readable page")
+            return None
+        return page
+
+    def read_portfolios(self, wanted: set[str], known: set[str]) -> list[Document]:
+        """
+        Return the pages in the person's business portfolios: those `wanted`, or all not `known`.
+
+        (Graph: User, businesses; Business, owned_pages and client_pages.) Each edge is asked by
+        itself, since one portfolio may refuse. A row without what is needed is read at its own
+        node, which may give it.
+        """
+        try:
+            businesses = self._graph.list_all(_PORTFOLIOS, self._token, fields="id", limit="100")
+        except RemoteError as error:
+            self.failed.append(f"/{_PORTFOLIOS}: {error}")
+            return []
+        found: dict[str, Document] = {}
+        for business in businesses.rows[:_MOST_PORTFOLIOS]:
+            for edge in _PORTFOLIO_EDGES:
+                path = f"{business.identifier('id')}/{edge}"
+                for page in self._pages_of(path):
+                    ident = page.identifier("id")
+                    is_wanted = ident in wanted if wanted else ident not in known
+                    if is_wanted and ident not in found and (whole := self._completed(page)):
+                        self.source = self.source or path
+                        found[ident] = whole
+        if not found:
+            self.failed.append(f"/{_PORTFOLIOS}: no readable page")
+        return [*found.values()]
+
+    def _pages_of(self, path: str) -> list[Document]:
+        try:
+            return self._graph.list_all(path, self._token, fields=self._fields, limit="100").rows
+        except RemoteError as error:
+            self.failed.append(f"/{path}: {error}")
+            return []
+
+    def _completed(self, page: Document) -> Document | None:
+        """Return the page with what is needed, from its own node if the list left that out."""
+        if self._needed in page:
+            return page
+        self._nodes += 1
+        return self.read_node(page.identifier("id")) if self._nodes <= _MOST_NODES else None
 
 
 def _chosen(context: CheckContext, token: Secret) -> tuple[list[str], str]:
@@ -126,7 +199,7 @@ def _chosen(context: CheckContext, token: Secret) -> tuple[list[str], str]:
                 for ident in scope.texts_or_none("target_ids") or ()
             }
             for scope in inspected.documents("granular_scopes", ())
-            if scope.identifier("scope").startswith(_OF_PAGES)
+            if scope.keyword("scope").startswith(_OF_PAGES)
         ]
     except (OAuthError, RemoteError) as error:
         return [], str(error)
@@ -134,20 +207,3 @@ def _chosen(context: CheckContext, token: Secret) -> tuple[list[str], str]:
     shared = set.intersection(*named) if named else set()
     ids = set().union(*named)
     return sorted(ids, key=lambda ident: (ident not in shared, len(ident), ident)), ""
-
-
-def _page(graph: Graph, path: str, token: Secret, fields: str) -> list[Document]:
-    page = graph.get(path, token, fields=fields)
-    page.expect("id", path)
-    return [page]
-
-
-def _of_portfolios(graph: Graph, path: str, token: Secret, fields: str) -> list[Document]:
-    edges = ",".join(f"{edge}{{{fields}}}" for edge in _PORTFOLIO_EDGES)
-    return [
-        page
-        for business in graph.rows(path, token, fields=edges)
-        for edge in _PORTFOLIO_EDGES
-        if edge in business
-        for page in business.document(edge).documents("data")
-    ]

@@ -27,7 +27,7 @@ from runbook_lib.connectors.facebook.permissions import (
     granted_to,
 )
 from runbook_lib.connectors.facebook.refusals import ACCESS_VERIFICATION_MISSING, is_refused
-from runbook_lib.connectors.facebook.tokens import inspect_token, listed_scopes
+from runbook_lib.connectors.facebook.tokens import carried_permissions, inspect_token, listed_scopes
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import REFUSED, STATED, weigh_absence
 from runbook_lib.core.model import Finding
@@ -61,7 +61,7 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
     doubt = _doubt(context, customer.identifier("user_id"), tester.identifier("user_id"))
     if doubt is not None:
         return doubt
-    wanted, scopes = wanted_permissions(context), listed_scopes(customer)
+    wanted, scopes = carried_permissions(context, customer), listed_scopes(customer)
     tables = compared_permissions(wanted, GRANTED, dict.fromkeys(scopes.present, GRANTED))
     if not all(map(scopes.lists, wanted)):
         _, granted = granted_to(user_graph(context), token)

@@ -140,7 +140,7 @@ def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:
     """
     status_of: dict[str, str] = {}
     for row in rows:
-        permission, status = row.identifier("permission"), row.identifier("status")
+        permission, status = row.keyword("permission"), row.keyword("status")
         if status_of.setdefault(permission, status) != status:
             both = " and ".join(sorted({status_of[permission], status}))
             raise unexpected(source, f"{permission} is listed as {both}")

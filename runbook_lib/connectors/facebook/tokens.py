@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import app_graph, app_token
+from runbook_lib.connectors.facebook.access import app_graph, app_token, wanted_permissions
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.refusals import (
     TOKEN_INVALID,
@@ -27,6 +27,10 @@ _READ = (
     *("expires_at", "data_access_expires_at", "scopes", "granular_scopes", "scope", "target_ids"),
 )
 _USER = "USER"
+# A token of Facebook Login for Business may be a system user's: it has no end.
+SYSTEM_USER = "SYSTEM_USER"
+# The answer to the step that asks which kind of token Cyclr keeps (`Confirmation.name`).
+KEEPS_SYSTEM_USERS_TOKEN = "system-user"  # noqa: S105  (a name)
 # Kinds of tokens that are not a person's (Graph: debug_token, `type`).
 _OTHER_KINDS = ("APP", "PAGE")
 _OK = 200
@@ -67,7 +71,7 @@ def _contradiction(context: CheckContext, data: Document) -> Finding | None:
         return _invalid(data)
     if data.get("error") is not None:
         raise unexpected(_SOURCE, "it calls the token valid, and names an error of it")
-    kind = data.identifier("type")
+    kind = data.keyword("type")
     if kind in _OTHER_KINDS:
         return failed(
             STATED,
@@ -75,13 +79,27 @@ def _contradiction(context: CheckContext, data: Document) -> Finding | None:
             reason=f"This is a token of type {kind}, not a user's. Sign in for a user access "
             "token.",
         )
-    if kind != _USER:
+    if kind == SYSTEM_USER and KEEPS_SYSTEM_USERS_TOKEN not in context.answers:
+        return inconclusive(
+            code="token-of-system-user",
+            reason="This is a system user's token. Does Cyclr's connector keep such tokens? If "
+            "Cyclr says so, confirm it in the step “Ask which kind of token it keeps”, then check "
+            "again. Otherwise sign in for a user access token.",
+        )
+    if kind not in (_USER, SYSTEM_USER):
         return inconclusive(
             code="token-kind-unknown",
             reason=f"This is a token of type {kind}, not a user's, so nothing shows what a "
             "person's token reads. Sign in for a user access token.",
         )
     data.identifier("user_id")
+    if gap := data.gap("expires_at"):
+        return inconclusive(
+            code="token-end-unknown",
+            reason=f"Facebook calls the token valid, but its field expires_at {gap}, so nothing "
+            "shows when the token ends. Check again; Facebook's Access Token Debugger shows it, "
+            "too.",
+        )
     end_of(context, data)
     # NOTE: such a token stays valid and reads no data (Facebook Login: Data Access Expiration).
     end = data.moment("data_access_expires_at", 0)
@@ -122,6 +140,13 @@ def _invalid(data: Document) -> Finding:
         code=TOKEN_INVALID.code,
         reason=f"The token is not valid ({message}, {shown}). Sign in again for a fresh one.",
     )
+
+
+def carried_permissions(context: CheckContext, data: Document) -> tuple[str, ...]:
+    """Return the permissions that an inspected token must carry; a system user has no profile."""
+    wanted = wanted_permissions(context)
+    is_system_users = data.get("type") == SYSTEM_USER
+    return wanted[1:] if is_system_users else wanted
 
 
 def listed_scopes(data: Document) -> Listing:

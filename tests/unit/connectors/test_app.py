@@ -26,6 +26,7 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.state import StepState
 from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import (
+    LeftOutFieldError,
     OAuthError,
     RemoteError,
     RunbookError,
@@ -289,12 +290,12 @@ UNNAMED = {name: value for name, value in bodies.APPLICATION.items() if name != 
     ("node", "error", "said"),
     [
         # An answer without a name decides nothing.
-        (says(UNNAMED), UnexpectedAnswerError, "name is"),
+        (says(UNNAMED), LeftOutFieldError, "left out name, which this check needs"),
         *(
             (says({**UNNAMED, "name": name}), UnexpectedAnswerError, "name is")
             for name in ("", 7, ["Acme Lead Sync"])
         ),
-        # The answer's id must be the App ID, as text.
+        # The answer's id must be the App ID.
         *(
             (
                 says({**bodies.APPLICATION, "id": identifier}),
@@ -303,7 +304,7 @@ UNNAMED = {name: value for name, value in bodies.APPLICATION.items() if name != 
             )
             for identifier, shown in (
                 ("9" * 16, f"'{'9' * 16}'"),
-                (int(APP_ID), APP_ID),
+                (int(f"{APP_ID}0"), f"{APP_ID}0"),
                 (None, "null"),
                 ("", "''"),
             )
@@ -582,6 +583,16 @@ UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
 @pytest.mark.parametrize(
     ("said", "end", "words"),
     [
+        # A made-up code that belongs to another address was looked at after the address.
+        ({"real": refuses(bodies.OTHER_REDIRECT)}, VERIFIED, ["accepts the host of"]),
+        # Only text could tell, and it is in another language.
+        (
+            {"real": refuses(bodies.BAD_CODE_IN_PORTUGUESE)},
+            INCONCLUSIVE,
+            ["gave an unexpected answer", "the text may be in another language"],
+        ),
+        # The code decides, whatever the language is.
+        ({"real": refuses(bodies.REDIRECT_REFUSED_IN_HINDI)}, FAILED, ["does not accept"]),
         # Anything but a refusal of the sibling's address is inconclusive, whatever the rest.
         *(
             (

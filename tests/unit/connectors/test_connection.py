@@ -80,7 +80,7 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: Find
 
     assert (finding.warnings, finding.limits) == ((), ())
     inspected, permissions = remote.requests[1:]
-    assert fields(inspected) == {"input_token": USER_TOKEN}
+    assert fields(inspected) == {"input_token": USER_TOKEN, "locale": "en_US"}
     assert inspected.headers["authorization"] == f"Bearer {bodies.APP_TOKEN}"
     assert fields(permissions)["appsecret_proof"] == proof(USER_TOKEN)
 
@@ -388,7 +388,7 @@ def reads_leads(finds: Finds) -> Finds:
 def test_a_lead_that_was_read_is_verified(remote: FakeRemote, reads_leads: Finds) -> None:
     """Only id, time and form of a lead are requested, with the page's token and its proof."""
     reads_leads(VERIFIED, "A lead of form form-1 (page page-1) was read")
-    assert fields(remote.requests[0])["fields"] == "id,name,access_token,leadgen_tos_accepted"
+    assert fields(remote.requests[0])["fields"] == "id,name,access_token,leadgen_tos_accepted,tasks"
     asked = fields(remote.requests[-1])
     assert asked["fields"] == "id,created_time,form_id"
     assert asked["appsecret_proof"] == proof(PAGE_TOKEN)

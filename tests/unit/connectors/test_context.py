@@ -79,6 +79,7 @@ def test_the_app_token_is_requested_with_the_apps_credentials(
         "grant_type": "client_credentials",
         "client_id": APP_ID,
         "client_secret": APP_SECRET,
+        "locale": "en_US",
     }
 
 

@@ -20,6 +20,7 @@ READERS: dict[str, tuple[Read, Any, Any]] = {
     "text": (lambda one: one.text("f"), "Acme", "Acme"),
     "words": (lambda one: one.words("f"), " two\n words ", "two words"),
     "identifier": (lambda one: one.identifier("f"), "act_1-2", "act_1-2"),
+    "keyword": (lambda one: one.keyword("f"), "pages_show_list", "pages_show_list"),
     "number": (lambda one: one.number("f"), 7, 7),
     "code": (lambda one: one.code("f"), 191, 191),
     "flag": (lambda one: one.flag("f"), False, False),
@@ -34,6 +35,7 @@ READERS: dict[str, tuple[Read, Any, Any]] = {
 WRONG: dict[str, tuple[Any, ...]] = {
     "text": ("", "  "),
     "identifier": ("", "a/b", "..", "a b", "\u00e9", "x" * 200, "a?b"),
+    "keyword": ("", "a b", 7),
     "number": (1.0, True),
     "code": (1.0, True),
     "flag": (0, 1),
@@ -48,6 +50,7 @@ WANTED = {
     "text": "a text",
     "words": "a text",
     "identifier": "an id",
+    "keyword": "a name",
     "number": "a whole number",
     "code": "a whole number",
     "flag": "true or false",
@@ -76,6 +79,8 @@ def test_a_reader_refuses_every_other_type(name: str) -> None:
     read, value, _ = READERS[name]
     others = (None, "text", 7, 1.5, True, [], {}, ["a"], {"a": 1})
     wrong = [other for other in others if type(other) is not type(value)]
+    if name == "identifier":
+        wrong.remove(7)
     for other in (*wrong, *WRONG.get(name, ())):
         if other is None and name in OPTIONAL:
             continue
@@ -93,8 +98,21 @@ def test_a_field_that_is_missing_is_named(name: str) -> None:
         assert read(Document({}, "Facebook")) == OPTIONAL[name]
         assert read(Document({"f": None}, "Facebook")) == OPTIONAL[name]
         return
-    with pytest.raises(UnexpectedAnswerError, match=f"f is missing, not {WANTED[name]}"):
+    with pytest.raises(UnexpectedAnswerError, match=rf"left out f, .*\({WANTED[name]}\)"):
         read(Document({}, "Facebook"))
+
+
+def test_digits_are_an_id_in_either_type() -> None:
+    """An id that consists of digits may be a number, but no negative one."""
+    ids = Document({"text": "12", "number": 12, "negative": -1, "flag": True}, "Facebook")
+
+    assert ids.identifier("text") == ids.identifier("number") == "12"
+    ids.expect("number", "12")
+    for name in ("negative", "flag"):
+        with pytest.raises(UnexpectedAnswerError):
+            ids.identifier(name)
+    with pytest.raises(UnexpectedAnswerError):
+        ids.expect("number", "13")
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_client_credentials_are_sent_as_a_form(remote: FakeRemote, session: Sess
         "grant_type": "client_credentials",
         "client_id": APP_ID,
         "client_secret": APP_SECRET,
+        "locale": "en_US",
     }
     assert APP_SECRET not in repr(session.exchanges())
 
@@ -113,6 +114,7 @@ def test_a_code_is_redeemed_with_its_redirect_uri(remote: FakeRemote, session: S
         "client_secret": APP_SECRET,
         "redirect_uri": REDIRECT_URI,
         "code": "AQDcode-0aB1cD2eF3gH4",
+        "locale": "en_US",
     }
     assert session.exchanges()[0].request["code"] == MASK
 
