@@ -23,9 +23,11 @@ _MOST_PLACES = 3
 # A text of so few words, such as “access_denied”, is one of other systems too.
 _COMMON_WORDS = 3
 # Tokens, secrets, codes and named values; no word of a sentence has such a form, but for the name
-# of an error, in capitals. Languages without blanks have long words of other letters.
+# of an error, in capitals, a code "(#131030)" and a share "30%". Languages without blanks have long
+# words of other letters.
 _LONG_WORD = re.compile(
     r"(?<![!-~])(?![A-Z]{2,}(?:_+[A-Z]+)+(?!\S))"
+    r"(?!\(#[0-9]{1,7}\)(?!\S))(?![0-9]{1,3}(?:[.,][0-9]{1,2})?%[.,]?(?!\S))"
     r"(?:[!-~]{20,}|[!-~]*[=&%][!-~]*|[!-~]*[0-9][!-~]{7,}|[!-~]{7,}[0-9][!-~]*)"
 )
 

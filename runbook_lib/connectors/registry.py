@@ -106,6 +106,8 @@ def practice_words(connector: str, scenario: str, today: date) -> str:
     """
     package = import_module(f"{_PACKAGE}.{connector}")
     unsaid = set(package.UNSAID.get(scenario, ()))
+    only_elsewhere = getattr(package, "SAID_ONLY_IN", {})
+    unsaid.update(*(said for name, said in only_elsewhere.items() if name != scenario))
     text = (_FOLDER / connector / "practice" / "words.toml").read_text(encoding="utf-8")
     heading, *entries = text.split("\n\n[[")
     words = [entry for entry in entries if not unsaid & _named(entry)]

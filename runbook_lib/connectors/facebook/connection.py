@@ -58,6 +58,8 @@ _AD_ACCOUNT = {
 }
 _PAGE = {"id": "ID", "name": "Name", "category": "Category", "tasks": "Tasks"}
 _LEAD_FORM = {"id": "ID", "name": "Name", "status": "Status", "locale": "Language"}
+# The task on a page without which Facebook gives no leads (Page: tasks; Leads Retrieval).
+_ADVERTISE = "ADVERTISE"
 _TERMS = "https://www.facebook.com/ads/leadgen/tos"
 _OF_THE_PERSON = (
     "That leads can be read with another person's token: lead access belongs to this token's "
@@ -236,14 +238,30 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
             return structs.replace(
                 finding,
                 reason=pages.noted(finding.reason),
-                warnings=_without_terms([page]),
+                warnings=_lead_warnings([page]),
                 limits=(*finding.limits, _OF_THE_PERSON),
                 tables=(_table(caption, _LEAD_FORM, forms),),
             )
     reason = f"None of {counted(len(read), 'page')} has a lead form, so no lead could be read."
     return inconclusive(
-        code="no-lead-form", reason=pages.noted(reason), warnings=_without_terms(read)
+        code="no-lead-form", reason=pages.noted(reason), warnings=_lead_warnings(read)
     )
+
+
+def _lead_warnings(pages: Sequence[Document]) -> tuple[str, ...]:
+    return (*_without_terms(pages), *_without_advertiser(pages))
+
+
+def _without_advertiser(pages: Sequence[Document]) -> tuple[str, ...]:
+    """Warn if this person has the task ADVERTISE on no page; Facebook may leave tasks out."""
+    tasks = [page.texts_or_none("tasks") for page in pages]
+    if not tasks or any(task is None or _ADVERTISE in task for task in tasks):
+        return ()
+    warning = (
+        "Facebook gives leads only to a person with the task ADVERTISE on the page. This person "
+        "has it on none of the pages read: ask for it in the page's access settings."
+    )
+    return (warning,)
 
 
 def _without_terms(pages: Sequence[Document]) -> tuple[str, ...]:

@@ -42,6 +42,14 @@ def app_id(text: str) -> str:
     return typed
 
 
+def config_id(text: str) -> str:
+    """Return the ID of a configuration of Facebook Login for Business: digits only."""
+    typed = text.strip()
+    if typed and not _APP_ID.fullmatch(typed):
+        raise ValueError("a login configuration ID is a number, as Configurations shows it")
+    return typed
+
+
 def app_secret(text: str) -> str:
     """Return the App Secret: 32 hexadecimal characters."""
     typed = text.strip()

@@ -75,6 +75,14 @@ USER_ACCESS_TOKEN = Input(
     secret=True,
     provider=_FACEBOOK,
 )
+CONFIG_ID = Input(
+    name="config_id",
+    label="Login configuration ID",
+    help="Facebook Login for Business > Configurations; only if Cyclr's connector uses one.",
+    parse=formats.config_id,
+    example="123456789012345",
+    provider=_FACEBOOK,
+)
 CUSTOMER_ACCESS_TOKEN = Input(
     name="customer_access_token",
     label="Customer's access token",

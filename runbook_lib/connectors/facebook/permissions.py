@@ -44,6 +44,7 @@ PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
         "pages_read_engagement",
         "pages_show_list",
     ),
+    "ads_management": ("pages_read_engagement", "pages_show_list"),
 }
 # Every permission by its family (use cases and permissions; permissions reference), read in
 # November 2026. A list grows old, so a name that is not in it only gives a warning.

@@ -20,6 +20,7 @@ INPUTS = (
     cyclr.cyclr_connector("Facebook Marketing API"),
     cyclr.INSTALL_CONNECTOR,
     cyclr.CREATE_TEST_ACCOUNT,
+    facebook.CONFIG_ID,
     facebook.USER_ACCESS_TOKEN,
     facebook.MAKE_TEST_CALLS,
     facebook.DATA_DELETION_URL,

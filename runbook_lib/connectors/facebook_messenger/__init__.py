@@ -28,6 +28,7 @@ UNSAID = {
     ),
     "review-declined": _AFTER_REVIEW,
     "review-pending": _AFTER_REVIEW,
+    "system-user": ("attestation test-07-ask-token-kind done",),
     "tech-provider-pending": ("attestation fb-05b-access-verification",),
     "test-calls-missing": (*_FROM_TEST_CALLS, *_AFTER_REVIEW),
     "rate-limited": _UNCHECKED,
@@ -35,6 +36,9 @@ UNSAID = {
     "use-case-missing": ("fb-04a-use-case", *_FROM_TEST_CALLS, *_AFTER_REVIEW),
     "wrong-secret": _UNCHECKED,
 }
+
+# What somebody has said in one scenario only.
+SAID_ONLY_IN = {"system-user": ("attestation test-07-ask-token-kind system-user",)}
 
 # How many days before Monday of last week people have said something, where a scenario differs.
 SAID_AGO = {"renewal-expired": {"renewed": 400}}

@@ -54,6 +54,7 @@ INPUTS = (
     facebook.APP_SECRET,
     facebook.GRAPH_VERSION,
     _PAGE_ID,
+    facebook.CONFIG_ID,
     facebook.USER_ACCESS_TOKEN,
     cyclr.CYCLR_CLIENT_ID,
     cyclr.CYCLR_CLIENT_SECRET,

@@ -128,7 +128,8 @@ def test_what_is_to_be_pasted_is_the_documented_value() -> None:
     }
 
     assert pasted["fb-08-redirect-uri"] == {
-        "Valid OAuth Redirect URIs": "https://acme-h.cyclr.com/connector/callback"
+        "Valid OAuth Redirect URIs": "https://acme-h.cyclr.com/connector/callback",
+        "App Domains": "acme-h.cyclr.com",
     }
     assert pasted["cy-02-client-id"] == {"Client ID": APP_ID}
 
