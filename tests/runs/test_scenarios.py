@@ -242,6 +242,15 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
         },
     ),
     "portfolio-pages": (0, {}),
+    "portfolio-page-without-token": (0, {}),
+    "portfolio-refuses": (0, {}),
+    # The list of roles names people only, so a customer cannot be compared with a system user.
+    "system-user": (3, {"test-06-customer-consent": "inconclusive"}),
+    # The token endpoint does not heed the wanted language, so only texts could tell.
+    "answers-in-portuguese": (
+        3,
+        {"fb-08-redirect-uri": "attested", "fb-13-app-id-and-secret": "inconclusive"},
+    ),
     "renewal-due": (
         1,
         {
@@ -344,6 +353,13 @@ SAID = {
         "fb-13-app-id-and-secret",
         "same answer to this App Secret and to a made-up",
     ),
+    "portfolio-page-without-token": ("test-05-marketing-data", "found by a business portfolio (/"),
+    "portfolio-refuses": (
+        "test-05-marketing-data",
+        "/owned_pages: (#10) Application does not have",
+    ),
+    "system-user": ("test-06-customer-consent", "is a system user's"),
+    "answers-in-portuguese": ("fb-13-app-id-and-secret", "the text may be in another language"),
     "redirect-missing": ("fb-08-redirect-uri", "Enter it under Valid OAuth Redirect URIs"),
     "app-domains-only": ("fb-08-redirect-uri", "Facebook accepts any host under partner.test"),
     "review-pending": ("fb-12-submit-review", "does not list public_profile, leads_retrieval"),
@@ -524,6 +540,13 @@ MESSENGER = {
     "messenger-wrong-verify-token": (1, {"cy-05-verify-token": "failed"}),
     "messenger-page-not-subscribed": (3, {"fb-10-page-access": "inconclusive"}),
     "portfolio-pages": (0, {}),
+    "portfolio-page-without-token": (0, {}),
+    "portfolio-refuses": (0, {}),
+    "system-user": (3, {"test-04-customer-consent": "inconclusive"}),
+    "answers-in-portuguese": (
+        3,
+        {"fb-08-redirect-uri": "attested", "fb-11-app-id-and-secret": "inconclusive"},
+    ),
     "renewal-due": (
         1,
         {

@@ -344,8 +344,8 @@ def _compare_with_control(context: CheckContext) -> Finding:
         return inconclusive(
             code="made-up-secret-not-refused",
             reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
-            f"made-up App Secret as wrong ({answer}), so nothing shows that the secret counts. "
-            "Run again.",
+            f"made-up App Secret as wrong ({answer}), so nothing shows that the secret counts."
+            f"{_in_other_language(control) if control else ''} Run again.",
         )
     return verified(
         code="app-credentials-accepted",

@@ -27,7 +27,12 @@ from runbook_lib.connectors.facebook.permissions import (
     granted_to,
 )
 from runbook_lib.connectors.facebook.refusals import ACCESS_VERIFICATION_MISSING, is_refused
-from runbook_lib.connectors.facebook.tokens import carried_permissions, inspect_token, listed_scopes
+from runbook_lib.connectors.facebook.tokens import (
+    SYSTEM_USER,
+    carried_permissions,
+    inspect_token,
+    listed_scopes,
+)
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import REFUSED, STATED, weigh_absence
 from runbook_lib.core.model import Finding
@@ -57,6 +62,13 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
         return inconclusive(
             code=contradiction.code,
             reason=f"The token of the person with a role: {contradiction.reason}",
+        )
+    if tester.get("type") == SYSTEM_USER:
+        return inconclusive(
+            code="tester-is-system-user",
+            reason=f"The token of the step “{OTHER_STEP}” is a system user's. The list of roles "
+            "names people only, so it cannot show here that the customer has no role. Give that "
+            "step a person's token, or look at the app's roles yourself and confirm this step.",
         )
     doubt = _doubt(context, customer.identifier("user_id"), tester.identifier("user_id"))
     if doubt is not None:
