@@ -83,7 +83,7 @@ REFUSED_TOKEN = (
     *("inner 190/458 *", "inner 190/463 *"),
 )
 REDIRECT_REFUSED = ("error 191/- Can't Load URL* 40?",)
-# A made-up code was refused, also as one of another redirect URI: the address before it was accepted.
+# A made-up code was refused, also as one of another redirect URI: the address was accepted.
 CODE_REFUSED = (
     *_REFUSING,
     *("error 100/- Invalid verification* 40?", "error 100/36008 * 40?"),
