@@ -97,12 +97,12 @@ quick: $(VENV)/.installed-tests  ## unit tests and the sandbox's, without covera
 check: lint tests matrices  ## what CI runs: each test once
 
 tests: $(VENV)/.installed-tests programs  ## all but matrices; unit tests with the branches that they cover
-	@$(SIDE_BY_SIDE) coverage others types rooms wheel SELECTED='$(WITHOUT_MATRICES)'
+	@$(SIDE_BY_SIDE) coverage others types wheel SELECTED='$(WITHOUT_MATRICES)'
 
 wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
 	.ci/wheel
 
-rooms: $(VENV)/.installed-tests  ## the lines of each room; none is above its budget
+rooms: $(VENV)/.installed-tests  ## count the lines of each package
 	$(BIN)/python -m tools.rooms
 
 lint: $(VENV)/.installed-tests $(NODE)  ## ruff, and biome for the browser scripts
