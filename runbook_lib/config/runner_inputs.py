@@ -192,10 +192,6 @@ NOTIFY = (
         example="https://hc-ping.com/00000000-0000-0000-0000-000000000000",
     ),
 )
-# Settings that do nothing any more; where `.env` has one, a watch says so once.
-WITHDRAWN = tuple(
-    Input(name=name, label=name, help="") for name in ("escalate_to", "escalate_days")
-)
 OUTSIDE_KERNEL = (*EVIDENCE, *NOTIFY)
 RUNNER = (*IN_KERNEL, *OUTSIDE_KERNEL)
 

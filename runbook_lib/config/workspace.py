@@ -27,8 +27,6 @@ FLEET_FOLDER = "fleet"
 _TAKEN = {KEYS_FOLDER: "the public keys", FLEET_FOLDER: "the results of fleets"}
 
 _CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
-# Device names on Windows, whatever follows a dot.
-_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LONGEST_NAME = 255
 # How the names of the remote systems' addresses end.
 _ADDRESS = "_url"
@@ -42,9 +40,6 @@ def tenant_name(text: str) -> str:
         raise SettingsError(msg)
     if not _TENANT.fullmatch(text):
         msg = f"{text[:80]!r} is not a tenant name: letters, digits, dots, hyphens, at most 63."
-        raise SettingsError(msg)
-    if _DEVICE.fullmatch(text):
-        msg = f"A tenant cannot be called {text}: Windows reserves that name for a device."
         raise SettingsError(msg)
     return text
 

@@ -85,7 +85,7 @@ def known_variables() -> set[str]:
     Each counts for all connectors that have the provider's setting, or, with the
     connector's name in it, for that one alone.
     """
-    from runbook_lib.config.runner_inputs import RUNNER, WITHDRAWN  # noqa: PLC0415  (slow to import)
+    from runbook_lib.config.runner_inputs import RUNNER  # noqa: PLC0415  (slow to import)
     from runbook_lib.config.settings import variables_of  # noqa: PLC0415
 
     inputs: dict[str, tuple[Input, ...]] = {}
@@ -93,7 +93,7 @@ def known_variables() -> set[str]:
         # NOTE: without its texts, which only one connector's command reads.
         own = import_module(f"{_PACKAGE}.{name}.inputs")
         settings = (item for provider in own.PROVIDERS for item in provider.settings)
-        inputs[name] = (*own.INPUTS, *settings, *RUNNER, *WITHDRAWN)
+        inputs[name] = (*own.INPUTS, *settings, *RUNNER)
     return variables_of(inputs)
 
 

@@ -26,7 +26,7 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import LABELS, OUTCOMES
 from runbook_lib.errors import BusyError, SettingsError, reported_as
 
-WATCH_NAME, OLD_NAME = "watch.json", "watch.form-1.json"
+WATCH_NAME = "watch.json"
 
 # RFC 3339 with a zone; empty for never.
 _MOMENT = r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
@@ -261,9 +261,9 @@ class DamagedError(SettingsError):
         super().__init__(f"{path} {'is damaged' if is_damaged else other}.", next_step=advice)
         self.form = None if is_damaged else form
 
-    def set_aside(self, path: Path, name: str, form: int | None) -> str:
-        """Move the file to `name` and return what to say of it; raise this for any but `form`."""
-        if self.form != form:
+    def set_aside(self, path: Path, name: str) -> str:
+        """Move a damaged file to `name` and say so; raise this for one of another version."""
+        if self.form is not None:
             raise self
         path.replace(path.with_name(name))
         return f"{self} It is now {name}."

@@ -26,10 +26,8 @@ from runbook_lib.engine.process import ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.tenants import TenantState, unknown_tenant
 from runbook_lib.engine.watch.answers import (
-    OLD_NAME,
     WATCH_NAME,
     Change,
-    DamagedError,
     Kind,
     Observation,
     Topic,
@@ -71,7 +69,6 @@ class WatchResult:
     asked: int
     watched: Watched
     held: str = ""
-    said: str = ""
 
     @property
     def code(self) -> ExitCode:
@@ -123,11 +120,9 @@ class Watch:
         Raises `BusyError` while another process looks, and `SettingsError` for a damaged file.
         """
         with watched_alone(self.path):
-            said, state, now = "", self.run.whole_state, self.run.clock()
-            try:
-                watched = read_watched(self.path)
-            except DamagedError as error:
-                said, watched = error.set_aside(self.path, OLD_NAME, 1), Watched()
+            state = self.run.whole_state
+            now = self.run.clock()
+            watched = read_watched(self.path)
             steps, held, on = self._due(watched, state, now), "", timestamp(now)
             used = self.run.used_calls if steps else 0.0
             if used > _MOST_USED:
@@ -152,7 +147,7 @@ class Watch:
                 watched.looked_on = on if steps else watched.looked_on
                 watched.changes += changes
                 watched.save(self.path)
-        return WatchResult(len(steps) + len(related), watched, held, said)
+        return WatchResult(len(steps) + len(related), watched, held)
 
     def due_customers(self, watched: Watched) -> list[str] | None:
         """Return the customers to ask now: none of them for all, `None` for nobody."""

@@ -162,17 +162,16 @@ def parts_of(
             )
 
 
-class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
+class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=2):
     """
     The content of the file: the messages, and the changes that somebody knows of.
 
-    `gone` are the servers that take no messages any more, `said` is what was said once.
+    `gone` are the servers that take no messages any more.
     """
 
     letters: list[Letter] = []
     acks: dict[str, Ack] = {}
     gone: dict[str, Time] = {}
-    said: list[str] = []
 
     @property
     def known(self) -> set[str]:

@@ -18,15 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.fleet_file import FleetTenant
-from runbook_lib.config.runner_inputs import WITHDRAWN
-from runbook_lib.config.settings import settings_file, variables_of
 from runbook_lib.config.workspace import evidence_folder, journal_path
 from runbook_lib.core.files import write_parts
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.answers import (
-    OLD_NAME,
     WATCH_NAME,
     DamagedError,
     Kind,
@@ -205,29 +202,20 @@ class Round:
             yield f"{self.folder / WATCH_PAGE} cannot be written: {reason_of(error)}."
 
     def _read_outbox(self) -> Iterator[str]:
-        """Read the outbox; yield what is said once of it, and of settings that were withdrawn."""
-        path, old = self.folder / MESSAGES_NAME, self.folder / WATCH_NAME
+        """Read the outbox; a damaged one is moved away, and a line says so."""
+        path = self.folder / MESSAGES_NAME
         if not self.folder.is_dir():
             return
-        if old.exists():
-            old.replace(old.with_name(OLD_NAME))
-            yield f"{old} is from an earlier version. It is now {OLD_NAME}."
         try:
             with opened(path):
                 pass
         except DamagedError as error:
             name = f"messages.damaged-{self._now():%Y%m%dT%H%M%SZ}.json"
-            said = error.set_aside(path, name, None)
+            said = error.set_aside(path, name)
             self._codes.add(ExitCode.INCOMPLETE)
             yield f"{said} The watch sends each failure again, and each change nobody was shown."
-        withdrawn = variables_of({t.procedure.id: WITHDRAWN for t in self.tenants.values()})
-        known = settings_file(self.options.get("env_file", ""))
         with opened(path) as outbox:
-            left = [name for name in known if name in withdrawn and name not in outbox.said]
-            outbox.said += left
-        self._outbox, self._known = outbox, outbox.known
-        if left:
-            yield f"{', '.join(left)} in .env has no effect any more: remove it."
+            self._outbox, self._known = outbox, outbox.known
 
     def _register(self) -> Iterable[str]:
         """Have what was seen sent; until that is kept nothing counts as shown."""
@@ -294,7 +282,8 @@ class Round:
             self._customers[key] = watched.looked.get(CUSTOMERS, "")
         if url := str(run.values.get("healthcheck", "")):
             self._pings.setdefault(url, key)
-        yield from (f"{run.tenant}: {text}" for text in (look.said, look.held) if text)
+        if look.held:
+            yield f"{run.tenant}: {look.held}"
 
     def _not_looked_at(self, key: str, tenant: FleetTenant, problem: str) -> TenantRow:
         looked_on = ""

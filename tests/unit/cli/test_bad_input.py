@@ -201,14 +201,14 @@ def test_an_attestations_path_that_is_not_a_file_is_refused(path: str, folder: P
 @pytest.mark.parametrize(
     "tenant",
     [
-        "../a", "a/b", ".", "..", "keys", "KEYS", "Keys", "CON", "con", "NUL.txt", "aux", "COM1",
-        "lpt9.log", "a b", "a\x07", "ａcme", "a" * 64, "-a", "a.", "a\u200b", "prn.a.b",
+        "../a", "a/b", ".", "..", "keys", "KEYS", "Keys",
+        "a b", "a\x07", "ａcme", "a" * 64, "-a", "a.", "a\u200b",
     ],
     ids=ascii,
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["run", "status", "lab", "report", "journal"])
 def test_an_invalid_tenant_name_is_refused(command: str, tenant: str, folder: Path) -> None:
-    """A tenant name is refused if it is unsafe as a folder name, also on Windows and macOS."""
+    """A tenant name is refused if it is unsafe as a folder name."""
     more = ("--trusted-keys", ".") if command == "journal" else ()
     refused(command, "--tenant", tenant, *more, folder=folder)
     refused(command, *more, folder=folder, env={"RUNBOOK_TENANT": tenant})

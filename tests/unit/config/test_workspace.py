@@ -17,9 +17,9 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import first_unseen
 
 
-@pytest.mark.parametrize("name", ["acme", "acme-h.cyclr.com", "console", "nulls", "com", "aux-1"])
+@pytest.mark.parametrize("name", ["acme", "acme-h.cyclr.com", "a"])
 def test_an_ordinary_tenant_name_is_accepted(name: str) -> None:
-    """Only exact Windows device names are refused, not names that begin with one."""
+    """Letters, digits, dots and hyphens make a name."""
     assert tenant_name(name) == name
 
 

@@ -415,18 +415,6 @@ def test_a_file_that_cannot_be_understood_is_named(
     assert "Move it away" in error.value.diagnostics()
 
 
-def test_a_file_of_the_form_before_is_set_aside_once(desk: Desk) -> None:
-    """It is said, and the watch begins again."""
-    desk.begin()
-    desk.path().write_text('{"form":1,"looked_on":"2026-11-24T12:00:00Z"}')
-    first, second = desk.look(), desk.look(DAY)
-
-    assert "has format 1; this version of the runbook reads 2. It is now watch.form" in first.said
-    assert second.said == ""
-    assert first.asked == second.asked > 0
-    assert desk.path().with_name("watch.form-1.json").exists()
-
-
 def test_what_a_watch_writes_it_can_read(tmp_path: Path) -> None:
     """Where an app is closed, tens of thousands of customers are signed out at once."""
     topic = Topic(

@@ -557,7 +557,7 @@ def test_on_a_full_disk_nothing_is_sent(failing: Desk, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b"{", b'{"form":1,"else":1}', b"[" * 200_000]
+    "content", [b"", b"[]", b"{}", b"{", b'{"form":2,"else":1}', b"[" * 200_000]
 )
 def test_a_damaged_outbox_is_moved_away_and_said_once(failing: Desk, content: bytes) -> None:
     """What still fails is sent again with the same id, what was shown and is over is not."""
@@ -579,24 +579,24 @@ def test_a_damaged_outbox_is_moved_away_and_said_once(failing: Desk, content: by
 
 @pytest.mark.parametrize(
     ("kind", "says"),
-    [("link", "it is a link"), ("folder", "it is a folder"), ("newer", "format 2")],
+    [("link", "it is a link"), ("folder", "it is a folder"), ("newer", "format 3")],
 )
 def test_an_outbox_that_is_not_ours_is_left_alone(failing: Desk, kind: str, says: str) -> None:
     """No link is followed; it is named each time, nothing is sent, and nothing counts as shown."""
     elsewhere = failing.folder / "elsewhere.json"
-    elsewhere.write_text('{"form":1}')
+    elsewhere.write_text('{"form":2}')
     if kind == "link":
         failing.outbox.symlink_to(elsewhere)
     elif kind == "folder":
         failing.outbox.mkdir()
     else:
-        failing.outbox.write_text('{"form":2}')
+        failing.outbox.write_text('{"form":3}')
     for _ in range(2):
         said = failing.round(DAY, ("acme",))
         assert any(says in line for line in said)
         with pytest.raises(SettingsError):
             outbox.acknowledge("1", by="Ann", until="", note="", evidence="")
-    assert (failing.post.tries, elsewhere.read_text()) == ([], '{"form":1}')
+    assert (failing.post.tries, elsewhere.read_text()) == ([], '{"form":2}')
     assert not failing.kept().changes[0].shown_on
     failing.outbox.rename("away")
     failing.round(HOUR, ("acme",))
@@ -640,13 +640,3 @@ def test_only_so_much_is_kept(desk: Desk) -> None:
     mark_shown(desk.path(), {"02"}, on, needed={"00"})
 
     assert [change.id for change in desk.kept().changes] == ["00", "01", *names[10:]]
-
-
-def test_a_withdrawn_setting_is_said_once_and_stops_nothing(desk: Desk) -> None:
-    """`ESCALATE_TO`, left in `.env`, does nothing."""
-    desk.set(RUNBOOK_ESCALATE_TO="head@acme.example", RUNBOOK_ESCALATE_DAYS="x")
-    said = [desk.round(HOUR) for _ in range(2)]
-
-    assert [len(lines) for lines in said] == [1, 0]
-    assert "RUNBOOK_ESCALATE_TO" in said[0][0]
-    assert desk.code is ExitCode.COMPLETE

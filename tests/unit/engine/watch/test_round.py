@@ -135,15 +135,6 @@ def test_two_fleets_do_not_meet(desk: Desk) -> None:
         assert desk.round(0, ("acme",), is_alone=True) == []
 
 
-def test_what_a_fleet_kept_before_is_set_aside_once(desk: Desk) -> None:
-    """The messages of the form before are moved away, and that is said."""
-    desk.round(0, FOUR)
-    Path("evidence/watch.json").write_text('{"form":1,"changes":[]}')
-
-    assert [len(desk.round(HOUR, FOUR)) for _ in range(2)] == [1, 0]
-    assert Path("evidence/watch.form-1.json").exists()
-
-
 def test_what_nobody_was_shown_is_not_lost(desk: Desk) -> None:
     """A round that was killed before it was shown is shown by the next one, with the same id."""
     desk.round()
