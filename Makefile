@@ -40,7 +40,7 @@ NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
 .PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
-	rooms lint types lock notebooks outcomes responses bench soak clean
+	rooms lint types lock notebooks outcomes responses fidelity bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -113,6 +113,9 @@ lint: $(VENV)/.installed-tests $(NODE)  ## ruff, and biome for the browser scrip
 types: $(VENV)/.installed-tests $(NODE)  ## mypy, and tsc for the browser scripts
 	$(BIN)/mypy
 	npm run --silent types
+
+fidelity: $(VENV)/.installed-tests  ## list what the sandbox infers or does not know in docs/sandbox.md
+	$(BIN)/python -m tools.fidelity
 
 notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 	$(BIN)/runbook notebooks

@@ -2,7 +2,6 @@
 `/_sandbox/…`, on every site: what the sandbox says about itself, and how tests drive it.
 
 * `GET /_sandbox/description`: what `runbook sandbox --json` printed
-* `GET /_sandbox/fidelity`: which answers are verbatim, inferred or unknown (HTML or JSON)
 * `GET /_sandbox/state`: the whole world as JSON, secrets included: they are all invented
 * `GET`, `POST`, `DELETE /_sandbox/faults`: the faults in force; POST replaces them by
   `{"faults": [{"kind": "server-error", "share": 0.5, "remaining": 3, "site": "graph"}, …]}`
@@ -21,16 +20,14 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
 from facebook_cyclr_sandbox.customers import add_customers, end_connection, recover, remove
 from facebook_cyclr_sandbox.cyclr.shapes import json_reply
-from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, WebRequest
-from facebook_cyclr_sandbox.origins import MARKS, origins, sections
 from facebook_cyclr_sandbox.state.facebook_world import ReviewState
 from facebook_cyclr_sandbox.state.faults import fault_of
 from facebook_cyclr_sandbox.state.review import decide
@@ -141,13 +138,6 @@ class Control:
     @_router.route("GET", "/_sandbox/transaction-errors")
     def _list_transaction_errors(self, _request: WebRequest) -> Reply:
         return json_reply(self.world.cyclr.transaction_errors)
-
-    @_router.route("GET", "/_sandbox/fidelity")
-    def _fidelity(self, request: WebRequest) -> Reply:
-        known = origins()
-        if request.accepts_html:
-            return page("fidelity.html", origins=known, marks=MARKS, sections=sections())
-        return json_reply([asdict(origin) for origin in known])
 
 
 def _object(request: WebRequest, known: set[str]) -> dict[str, Any]:

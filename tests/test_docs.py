@@ -31,6 +31,7 @@ from tests.conftest import NOON
 from tests.runs.conftest import settings_of
 from tests.test_architecture import ROOMS, SANDBOX
 from tests.test_dependencies import declared
+from tools.fidelity import with_fidelity
 
 ROOT = Path(__file__).parents[1]
 PROCEDURE = find_procedure("facebook_marketing")
@@ -292,6 +293,13 @@ def test_the_readme_explains_every_outcome() -> None:
 def test_the_documents_name_every_scenario() -> None:
     """docs/sandbox.md lists every scenario."""
     assert all(f"| `{scenario}` |" in DOCUMENTS["docs/sandbox.md"] for scenario in SCENARIOS)
+
+
+def test_what_the_sandbox_infers_or_does_not_know_is_listed() -> None:
+    """docs/sandbox.md has the list of today; `make fidelity` writes it."""
+    page = DOCUMENTS["docs/sandbox.md"]
+    assert with_fidelity(page) == page
+    assert "granular_scopes" in page
 
 
 @pytest.mark.parametrize("connector", connector_names())

@@ -8,10 +8,26 @@ from facebook_cyclr_sandbox.graph.fields import Field
 from facebook_cyclr_sandbox.graph.nodes import Edge, Getter, NodeType
 from facebook_cyclr_sandbox.graph.pages import graph_time
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.graph.sdk_names import KNOWN_FIELDS
 from facebook_cyclr_sandbox.state.facebook_world import App, TokenKind
 
 _PUBLIC = ("category", "link", "name", "namespace", "id")
+_FIELDS = (
+    *_PUBLIC,
+    "app_domains",
+    "app_name",
+    "business",
+    "config_ids",
+    "contact_email",
+    "created_time",
+    "creator_uid",
+    "icon_url",
+    "logo_url",
+    "owner_business",
+    "privacy_policy_url",
+    "terms_of_service_url",
+    "user_support_email",
+    "website_url",
+)
 _STATUSES = ("live", "unapproved")
 
 
@@ -85,7 +101,7 @@ def _instruments(_call: Call, _app: App) -> dict[str, object]:
 
 APPLICATION = NodeType(
     "Application",
-    {name: _value(name) for name in KNOWN_FIELDS["Application"]},
+    {name: _value(name) for name in _FIELDS},
     _PUBLIC,
     {
         "permissions": Edge(items=_permissions),

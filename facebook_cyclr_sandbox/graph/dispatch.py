@@ -1,7 +1,7 @@
 """
 Answering one Graph call: path and version, token and proof, limits, then the node.
 
-A call is a method, a path and parameters; `site` makes it from HTTP or a batch.
+A call is a method, a path and parameters; `site` makes it from HTTP.
 """
 
 import re
@@ -116,6 +116,8 @@ def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
 def _answer_root(call: Call) -> dict[str, Any]:
     if "ids" in call.params:
         raise GraphError(refusals.IDS_ENDED)
+    if "batch" in call.params:
+        raise GraphError(refusals.NOT_SERVED, route=f"{call.method} / with a batch")
     if call.params.get("id"):
         return _answer_path(call, (call.params["id"],))
     raise GraphError(refusals.MISSING_OBJECT, id="")

@@ -15,7 +15,6 @@ from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.call import Call, list_of
 from facebook_cyclr_sandbox.graph.fields import Field, parse_fields
 from facebook_cyclr_sandbox.graph.refusals import GraphError, Refusal
-from facebook_cyclr_sandbox.graph.sdk_names import KNOWN_EDGES, KNOWN_FIELDS
 from facebook_cyclr_sandbox.origins import handles
 
 _DEFAULT_LIMIT = 25
@@ -24,6 +23,9 @@ _MAX_LIMIT = 5_000
 Getter = Callable[[Call, Any, Field], object]
 Lister = Callable[[Call, Any], "Sequence[Any] | dict[str, object]"]
 Action = Callable[[Call, Any], "dict[str, object]"]
+
+# The edges of every node type, by name.
+_known_edges: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class NodeType:
     uses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _known_edges.update(self.edges)
         for name, edge in self.edges.items():
             actions = {"GET": edge.items, "POST": edge.post, "DELETE": edge.delete}
             for method, action in actions.items():
@@ -102,8 +105,6 @@ def _field(call: Call, kind: NodeType, value: Any, field: Field) -> object:
     if field.name in kind.fields:
         return kind.fields[field.name](call, value, field)
     edge = kind.edges.get(field.name)
-    if edge is None and field.name in KNOWN_FIELDS.get(kind.name, ()):
-        return None
     if edge is None or edge.items is None:
         raise GraphError(refusals.NO_FIELD, field=field.name, type=kind.name)
     inner = {key: text for key, text in call.params.items() if key == "access_token"}
@@ -121,7 +122,7 @@ def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]
             return node.type.delete(call, node.value)
         raise GraphError(_unsupported(call.method), id=node.id)
     edge = node.type.edges.get(rest[0])
-    if edge is None and rest[0] in KNOWN_EDGES and len(rest) == 1:
+    if edge is None and rest[0] in _known_edges and len(rest) == 1:
         raise GraphError(refusals.NO_FIELD, field=rest[0], type=node.type.name)
     if edge is None or len(rest) > 1:
         raise GraphError(

@@ -153,15 +153,6 @@ TEST_LEAD_EXISTS = Refusal(
 
 
 # --- requests (graph §10) ------------------------------------------------------------------
-TOO_MANY_IN_BATCH = Refusal(
-    "Too many requests in batch message. Maximum batch size is 50", 1, type=_METHOD
-)
-REFERENCE_IN_BATCH = Refusal(
-    "(#100) The sandbox fills in no {{result=…}} in a batch: {route}.", 100
-)
-MALFORMED_BATCH = Refusal(
-    "(#100) Param batch must be an array of requests, each with a method and a relative_url.", 100
-)
 TOO_LARGE = Refusal("The request is larger than this sandbox reads.", 1, status=413)
 
 

@@ -296,7 +296,6 @@ PAGES: dict[str, tuple[str, Go]] = {
     "explorer": ("approved", lambda v: v.dashboard("/tools/explorer/")),
     "explorer-token": ("approved", Visitor.token),
     "explorer-call": ("approved", Visitor.test_call),
-    "fidelity": ("approved", lambda v: v.dashboard("/_sandbox/fidelity")),
     "not-found": ("approved", lambda v: v.dashboard("/nowhere/")),
     "general-settings": ("approved", lambda v: v.console("/settings/general/")),
     "api-clients": ("approved", lambda v: v.console("/settings/oauth-client-credentials/")),

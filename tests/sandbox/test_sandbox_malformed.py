@@ -195,36 +195,6 @@ def test_graph_never_fails(
         assert isinstance(document["error"]["code"], int)
 
 
-@THOROUGHLY
-@given(
-    st.lists(
-        st.fixed_dictionaries(
-            {},
-            optional={
-                "method": VALUES | st.integers(),
-                "relative_url": VALUES | st.just("{result=a:$.data.*.id}"),
-                "body": VALUES | JSON,
-                "name": st.just("a") | JSON,
-            },
-        )
-        | JSON,
-        max_size=4,
-    )
-)
-def test_batches_never_fail(requests: list[Any]) -> None:
-    """Any batch gets Graph's answers."""
-    form = {"batch": json.dumps(requests), "access_token": ANSWERS["user_access_token"]}
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    answer = ask(GraphSite(WORLD), "POST", "/v26.0/", "", headers, urlencode(form).encode())
-    document = json.loads(answer.body)
-    if answer.status == 200:
-        assert len(document) == len(requests)
-        for one in document:
-            assert json.loads(one["body"]) is not None
-    else:
-        assert document["error"]["message"]
-
-
 CYCLR_PATHS = sorted(
     {template for _, template in api_router.templates()}
     | {"/oauth/token", "/v1.0/{x}", f"/v1.0/account/connectors/{INSTALLED}/{{x}}"}

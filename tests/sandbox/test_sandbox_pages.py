@@ -323,7 +323,6 @@ EVERY_PAGE = [
     ),
     ("dashboard_url", "/login"),
     ("dashboard_url", "/nowhere"),
-    ("dashboard_url", "/_sandbox/fidelity"),
 ]
 
 

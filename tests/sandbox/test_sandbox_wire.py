@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.origins import Origin, _handlers, origins, sections
+from facebook_cyclr_sandbox.origins import _handlers, section_of_routes, sections
 from tests.conftest import NOON
 
 from .conftest import Graph, Open, Start, app_of, error_of
@@ -115,7 +115,7 @@ def test_what_graph_no_longer_serves_has_no_effect(graph: Graph) -> None:
     again = graph.http.get(first.request.url, headers={"If-None-Match": first.headers["etag"]})
     others = graph.get("me", pretty="1", debug="all", date_format="U")
     assert (again.status_code, again.content, others.content) == (200, first.content, first.content)
-    marked = [origin.what for origin in origins() if origin.mark == "unknown"]
+    marked = sections()["graph §10"]["unknown"]
     for name in ("pretty", "debug", "date_format", "If-None-Match"):
         assert any(what.startswith(f"`{name}` has no effect") for what in marked)
 
@@ -124,14 +124,13 @@ def test_what_graph_no_longer_serves_has_no_effect(graph: Graph) -> None:
     "name",
     [
         *("multi-ID requests", "date and time formats", "method override", "field aliases"),
-        *("JSONP", "asynchronous batch"),
+        "JSONP",
     ],
 )
 def test_what_new_apps_do_not_get_is_marked_unknown(name: str) -> None:
     """Of an app made since 2026-11-04 it is not known what Graph answers to these."""
-    (origin,) = (origin for origin in origins() if origin.what.startswith(name))
-    assert (origin.mark, origin.section) == ("unknown", "graph §10")
-    assert "of an app made since 2026-11-04" in origin.what
+    (fact,) = (fact for fact in sections()["graph §10"]["unknown"] if fact.startswith(name))
+    assert "of an app made since 2026-11-04" in fact
 
 
 @pytest.mark.parametrize("version", ["v27.0/", "v26.0/", "v20.0/", ""])
@@ -189,8 +188,8 @@ def test_marketing_versions_end_earlier(graph: Graph) -> None:
         assert (ended.status_code, ended.headers["facebook-api-version"]) == (200, "v27.0")
         assert "x-ad-api-version-warning" not in ended.headers
     assert error_of(graph.at("me/adaccounts"))["code"] == 2635
-    inferred = [origin.what for origin in origins() if origin.mark == "inferred"]
-    assert any("of an ended version is answered by the newest" in what for what in inferred)
+    inferred = sections()["graph §1"]["inferred"]
+    assert any("of an ended version is answered by the newest" in fact for fact in inferred)
 
 
 @pytest.mark.parametrize("how", ["query", "bearer", "oauth"])
@@ -210,21 +209,11 @@ def test_unknown_parameters_are_ignored(graph: Graph) -> None:
     assert graph.get("me/adaccounts", summary="true").status_code == 200
 
 
-def test_the_fidelity_page_shows_routes_and_exceptions(graph: Graph) -> None:
-    """The fidelity page lists routes as verbatim, and exceptions, as JSON and HTML."""
-    url = f"{graph.given['graph_url']}/_sandbox/fidelity"
-    rows = graph.http.get(url).json()
-    assert {row["mark"] for row in rows} == {"verbatim", "inferred", "unknown"}
-    assert {row["section"] for row in rows} == sections().keys()
-    page = graph.http.get(url, headers={"Accept": "text/html"}).text
-    assert "<title>SANDBOX" in page
-    assert "granular_scopes" in page
-    assert "GET /v1.0/accounts<" in page
-
-
 def test_each_handler_names_its_section() -> None:
     """A handler's docstring names a section of the references: its answers are not unknown."""
-    assert [origin.what for origin in origins() if not origin.section] == []
+    named = section_of_routes()
+    assert [route for route, section in named.items() if not section] == []
+    assert set(named.values()) <= sections().keys()
 
 
 def test_an_answer_that_nobody_marked_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,14 +223,12 @@ def test_an_answer_that_nobody_marked_is_unknown(monkeypatch: pytest.MonkeyPatch
         """Answer something."""
 
     monkeypatch.setitem(_handlers, "GET /new", answer)
-    assert Origin("unknown", "", "GET /new") in origins()
+    assert section_of_routes()["GET /new"] == ""
 
 
-def test_sources_are_public(graph: Graph) -> None:
+def test_sources_are_public() -> None:
     """A source is a document, a repository or a dated reading, never a number of an index."""
-    rows = graph.http.get(f"{graph.given['graph_url']}/_sandbox/fidelity").json()
-    for row in rows:
-        assert not re.search(r"\br:\d+", row["source"] + row["what"]), row
+    assert not re.search(r"\br:\d+", str(sections()))
 
 
 def test_json_bodies_are_parameters_too(graph: Graph) -> None:

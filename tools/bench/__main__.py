@@ -131,7 +131,6 @@ def _mixed(given: Given) -> list[Ask]:
         ask(f"{graph}/me/accounts", **user),
         ask(f"{graph}/me", access_token="nonsense"),
         ask(f"{graph}/{given['app_id']}", fields="no_such_field", **user),
-        ask(f"{graph}/", "POST", form={**user, "batch": '[{"method":"GET","relative_url":"me"}]'}),
         ask(f"{given['dashboard_url']}/nowhere"),
         ask(f"{api}/v1.0/connectors", headers=bearer),
     ]

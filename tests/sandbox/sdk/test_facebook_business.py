@@ -1,4 +1,4 @@
-"""The official Python SDK: objects, edges with cursors, errors, batches, proofs and limits."""
+"""The official Python SDK: objects, edges with cursors, errors, proofs and limits."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from facebook_business.adobjects.lead import Lead
 from facebook_business.adobjects.leadgenform import LeadgenForm
 from facebook_business.adobjects.page import Page
 from facebook_business.adobjects.user import User
-from facebook_business.api import Cursor, FacebookAdsApi, FacebookResponse
+from facebook_business.api import Cursor, FacebookAdsApi
 from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.stores import Meter
-from tests.conftest import NOON
 from tests.sandbox.sdk.conftest import Given, control
 
 Open = Callable[..., FacebookAdsApi]
@@ -363,67 +362,10 @@ def test_a_missing_proof_is_refused_where_it_is_required(
     )
 
 
-# --- batches ---------------------------------------------------------------------------------
-class Callbacks:
-    """The callbacks of a batch, and the responses that they received."""
-
-    def __init__(self) -> None:
-        self.good: list[FacebookResponse] = []
-        self.bad: list[FacebookResponse] = []
-
-    @property
-    def callbacks(self) -> dict[str, Callable[[FacebookResponse], None]]:
-        """Return both callbacks by the SDK's names."""
-        return {"success": self.good.append, "failure": self.bad.append}
-
-
-def test_a_batch_answers_each_call_as_if_it_came_alone(given: Given, open_api: Open) -> None:
-    """
-    Successful calls reach `success`, refused ones `failure`, each with its own status and body.
-    """
-    api = open_api(given)
-    heard, batch = Callbacks(), api.new_batch()
-    me = User("me").api_get(fields=["name"], batch=batch, **heard.callbacks)
-    campaigns = AdAccount(f"act_{given['ad_account_id']}").get_campaigns(
-        fields=["name"], params={"limit": 1}, batch=batch, **heard.callbacks
-    )
-    assert campaigns.get_params() == {"limit": 1}
-    assert me.get_fields() == ["name"]
-    AdAccount("act_1").api_get(batch=batch, **heard.callbacks)
-    assert batch.execute() is None
-    assert [one.json().get("name") for one in heard.good] == ["Sandbox Operator", None]
-    assert [row["name"] for row in heard.good[1].json()["data"]] == ["Campaign 1"]
-    (bad,) = heard.bad
-    assert shown(bad.error())[:4] == (400, "GraphMethodException", 100, 33)
-    assert api.get_num_requests_attempted() == 1
-
-
-def test_an_oversized_batch_is_refused(given: Given, open_api: Open) -> None:
-    """More than fifty calls are refused as a whole."""
-    api = open_api(given)
-    batch = api.new_batch()
-    for _ in range(51):
-        batch.add("GET", ("me",))
-    error = refusal(batch.execute)
-    assert (error.api_error_code(), error.http_status()) == (1, 400)
-    assert "Maximum batch size is 50" in error.api_error_message()
-
-
-def test_a_batch_writes_too(given: Given, open_api: Open) -> None:
-    """A POST in a batch takes effect for later reads."""
-    api = open_api(given, "page")
-    heard, batch = Callbacks(), api.new_batch()
-    batch.add("POST", (given["leadgen_form_id"], "test_leads"), **heard.callbacks)
-    batch.add("GET", (given["leadgen_form_id"], "test_leads"), **heard.callbacks)
-    assert batch.execute() is None
-    made, read = (one.json() for one in heard.good)
-    assert [lead["id"] for lead in read["data"]] == [made["id"]]
-    assert NOON.strftime("%Y-%m-%dT%H:%M:%S+0000") == read["data"][0]["created_time"]
-
-
+# --- lists -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("edge", ["get_ads", "get_ad_sets", "get_insights", "get_campaigns"])
 def test_what_data_connectors_list_is_answered(given: Given, open_api: Open, edge: str) -> None:
-    """The edges that data connectors read of an ad account answer, with any field of the SDK."""
+    """The edges that data connectors read of an ad account answer."""
     open_api(given)
     account = AdAccount(f"act_{given['ad_account_id']}")
     rows = list(getattr(account, edge)(params={"limit": 5}))

@@ -1,19 +1,11 @@
-"""Batches, a page's webhooks and test leads: Graph's less common calls."""
+"""A page's webhooks and test leads: Graph's less common calls."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from .conftest import Graph, error_of
-
-
-def batch(graph: Graph, requests: Any, **params: str) -> httpx.Response:
-    token = {"access_token": str(graph.given["user_access_token"])}
-    text = requests if isinstance(requests, str) else json.dumps(requests)
-    return graph.http.post(f"{graph.base}/", data={**token, "batch": text, **params})
 
 
 def post(graph: Graph, path: str, token: str = "page_access_token", **form: str) -> Any:
@@ -26,53 +18,11 @@ def delete(graph: Graph, path: str, token: str = "page_access_token") -> Any:
     return graph.http.delete(f"{graph.base}/{path}", params=params)
 
 
-def test_each_request_of_a_batch_has_its_own_answer(own: Graph) -> None:
-    """
-    Each answer has code, headers and a JSON text as body; a failed request does not fail the
-    others.
-    """
-    requests = [
-        {"method": "GET", "relative_url": "me?fields=id"},
-        {"method": "GET", "relative_url": "v26.0/4711"},
-        {"method": "POST", "relative_url": "me", "body": "method=get&fields=name"},
-    ]
-    answers = batch(own, requests).json()
-    assert [one["code"] for one in answers] == [200, 400, 200]
-    assert json.loads(answers[0]["body"])["id"] == own.sandbox.world.facebook.person.id
-    assert json.loads(answers[1]["body"])["error"]["error_subcode"] == 33
-    assert {"name", "value"} == set(answers[0]["headers"][0])
-    assert "name" in json.loads(answers[2]["body"])
-    bare = batch(own, requests, include_headers="false").json()
-    assert "headers" not in bare[0]
-
-
-@pytest.mark.parametrize("field", ["relative_url", "body"])
-def test_a_request_that_uses_the_answer_of_another_is_refused(own: Graph, field: str) -> None:
-    """{result=name:$.path} is not filled in: the error names the request."""
-    request = {"method": "POST", "relative_url": "me", field: "me?id={result=mine:$.data.0.id}"}
-    error = error_of(batch(own, [request]))
-    assert "fills in no {result=…}" in error["message"]
-    assert f"batch: {request['relative_url']}." in error["message"]
-
-
-@pytest.mark.parametrize(
-    "requests", ["", "{", "[]", "{}", "[1]", '[{"method":"GET"}]', "[" * 50_000, [{}] * 51]
-)
-def test_an_invalid_batch_is_refused(own: Graph, requests: Any) -> None:
-    """An invalid batch gets one error for the whole batch."""
-    answer = batch(own, requests)
-    assert answer.status_code == 400
-    assert error_of(answer)["message"]
-
-
-def test_a_batch_with_a_file_is_multipart(own: Graph) -> None:
-    """A batch may be multipart, as the SDKs send it with a file."""
-    form = {
-        "access_token": str(own.given["user_access_token"]),
-        "batch": json.dumps([{"method": "GET", "relative_url": "me"}]),
-    }
-    answer = own.http.post(f"{own.base}/", data=form, files={"file": b"x"})
-    assert answer.json()[0]["code"] == 200
+def test_a_batch_is_refused(own: Graph) -> None:
+    """No check and no client here sends batches: the refusal names the route."""
+    form = {"access_token": str(own.given["user_access_token"]), "batch": "[]"}
+    answer = own.http.post(f"{own.base}/", data=form)
+    assert error_of(answer)["message"] == "(#100) The sandbox does not answer POST / with a batch."
 
 
 def test_test_leads(own: Graph) -> None:

@@ -1,0 +1,50 @@
+"""
+Write what the sandbox infers or does not know into docs/sandbox.md: `make fidelity`.
+
+The list is `facebook_cyclr_sandbox/fidelity.toml`; this is how people read it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from facebook_cyclr_sandbox.origins import SHAPES, sections
+
+PAGE = Path(__file__).parents[1] / "docs" / "sandbox.md"
+_BEGIN = "<!-- From fidelity.toml, by `make fidelity` -->\n"
+
+
+def with_fidelity(page: str) -> str:
+    """Return `page` with the list of today, which is its end."""
+    before, begin, _ = page.partition(_BEGIN)
+    if not begin:
+        raise ValueError(f"docs/sandbox.md has no line {_BEGIN.strip()}")
+    return before + begin + "".join(_fold(name, facts) for name, facts in sections().items())
+
+
+def _fold(name: str, facts: dict[str, Any]) -> str:
+    marked = [
+        (mark, *fact.partition(" | ")[::2])
+        for mark in ("inferred", "unknown")
+        for fact in (_keys(facts.get(mark, {})) if name == SHAPES else facts.get(mark, ()))
+    ]
+    if not marked:
+        return ""
+    title = f"{name.split(' ', maxsplit=1)[0].capitalize()}: {facts['about']}"
+    rows = "".join(f"| {mark} | {answer} | {source} |\n" for mark, answer, source in marked)
+    return (
+        f"\n<details><summary>{title} ({len(marked)})</summary>\n\n"
+        f"| | answer | source |\n|---|---|---|\n{rows}\n</details>\n"
+    )
+
+
+def _keys(calls: dict[str, dict[str, str]]) -> list[str]:
+    """Return the keys that no published response has, as facts."""
+    return [
+        f"{call}: {key} | {source}" for call, keys in calls.items() for key, source in keys.items()
+    ]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_fidelity(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
