@@ -304,37 +304,36 @@ def key(*, is_rotated: bool, connector: str, env_file: str, evidence: str, as_js
 @tenant_options
 @EVIDENCE
 def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
-    """Build a tenant's history as HTML, or the report of BUNDLE again."""
+    """Build the report of BUNDLE again, or of the tenant's newest sealed run."""
     from runbook_lib.core.files import is_folder
     from runbook_lib.core.model import Mode
     from runbook_lib.engine.run import open_run
     from runbook_lib.engine.tenants import unknown_tenant
     from runbook_lib.evidence.chain import finish_interrupted
     from runbook_lib.evidence.parts import report_entries
-    from runbook_lib.evidence.reports.report import history_report, run_report
-    from runbook_lib.evidence.reports.run_history import sealed_record, sealed_runs
+    from runbook_lib.evidence.reports.report import run_report
+    from runbook_lib.evidence.reports.sealed_record import sealed_record
 
     if bundle:
         folder = Path(bundle)
         if not is_folder(folder):
             msg = f"There is no bundle {bundle}."
             raise SettingsError(msg)
-        record = sealed_record(folder)
-        entries = report_entries(folder, record)
-        page = run_report(record, entries, attachments=folder / "attachments")
-        path = Path(output or f"{folder.resolve().name}.html")
     else:
         opened = open_run(find_procedure(connector), {}, mode=Mode.HEADLESS, **options)
         if not opened.journal.path.exists():
             raise SettingsError(unknown_tenant(opened.tenant, str(opened.evidence)), next_step="")
-        folder = opened.journal.path.parent
-        finish_interrupted(folder)
-        runs = sealed_runs(opened.history_reader)
-        if not runs:
-            msg = f"There is no sealed run of {opened.tenant} in {folder}."
+        home = opened.journal.path.parent
+        finish_interrupted(home)
+        sealed = opened.history_reader.read().index.sealed
+        if not sealed:
+            msg = f"There is no sealed run of {opened.tenant} in {home}."
             raise SettingsError(msg, next_step=f"Run: runbook run --tenant {opened.tenant}")
-        page = history_report(opened.tenant, runs)
-        path = Path(output) if output else folder / "history.html"
+        folder = home / sealed[-1].sealed.bundle
+    record = sealed_record(folder)
+    entries = report_entries(folder, record)
+    page = run_report(record, entries, attachments=folder / "attachments")
+    path = Path(output or f"{folder.resolve().name}.html")
     # NOTE: a named pipe that nobody reads would be waited for; a device or a pipe may be meant.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
     with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as file:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,27 +17,22 @@ from pypdf import PageObject, PdfReader
 
 from runbook_lib.core.model import Attachment
 from runbook_lib.evidence.record import Record
-from runbook_lib.evidence.reports.report import history_report, run_report
-from runbook_lib.evidence.reports.run_history import RecordFault, SealedRun
+from runbook_lib.evidence.reports.report import run_report
 from tests.browser.jupyter import keep_picture
 from tests.browser.test_practice_accessibility import violations
 from tests.support.practice_runs import PracticeRun, PractiseOnce
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     attachment,
-    on,
     record,
-    sealed,
-    spoilt,
     step,
 )
-from tests.unit.evidence.reports.test_report_safety import HOSTILE, everywhere, faulty, lines_with
+from tests.unit.evidence.reports.test_report_safety import HOSTILE, everywhere, lines_with
 
 # The largest size of a report of a complete run, in bytes.
 LARGEST = 185_000
 SCENARIOS = ("approved", "review-pending", "wrong-secret")
-REPORTS = (*SCENARIOS, "production", "hostile", "history", "faulty-history", "hostile-history")
-PRACTICE = (*SCENARIOS, "history")
+REPORTS = (*SCENARIOS, "production", "hostile")
 
 every_report = pytest.mark.parametrize("name", REPORTS)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -85,27 +80,10 @@ def reports(
             attachments=kept,
         ),
         "hostile": run_report(hostile, lines_with(" ".join(HOSTILE.values())), attachments=kept),
-        "history": history_report("acme", sealed(*records.values())),
-        "faulty-history": history_report("acme", _faulty_history()),
-        "hostile-history": history_report(
-            HOSTILE["long word"],
-            [*sealed(*[hostile, everywhere(HOSTILE["markup"])] * 8), *faulty(HOSTILE["long word"])],
-        ),
     }
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return folder
-
-
-def _faulty_history() -> list[SealedRun]:
-    """Return runs of which one is missing and the newest is altered."""
-    first, second, third = sealed(on(1, *EVERY_OUTCOME), on(2), on(3))
-    return [
-        first,
-        spoilt(second, RecordFault.MISSING),
-        replace(sealed(on(4))[0], number=3, bundle="20261204T080000Z-00000004"),
-        spoilt(replace(third, number=4), RecordFault.ALTERED),
-    ]
 
 
 @dataclass
@@ -252,7 +230,7 @@ def test_an_attached_picture_is_shown(reader: Make) -> None:
     expect(page.locator("img")).to_have_js_property("naturalWidth", 300)
 
 
-@pytest.mark.parametrize("name", PRACTICE)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_the_sandbox_banner_stays_visible(reader: Make, name: str) -> None:
     """The sandbox banner stays at the top of the window when the page is scrolled."""
     page = reader(viewport={"width": 400, "height": 700}).open(name)
@@ -265,7 +243,7 @@ def test_the_sandbox_banner_stays_visible(reader: Make, name: str) -> None:
 
 
 @pytest.mark.matrix(1)
-@pytest.mark.parametrize("name", PRACTICE)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_every_printed_page_says_sandbox(desktop: Reader, name: str) -> None:
     """
     Each printed page says SANDBOX at its top and across it, and has its page number.
@@ -324,7 +302,7 @@ def test_print_is_dark_on_white(reader: Make, scheme: str) -> None:
     assert page.evaluate(f"{style}.color") == "rgb(31, 35, 40)"
     assert page.evaluate(f"{style}.backgroundColor") == "rgba(0, 0, 0, 0)"
     breaks = "rows => rows.map(row => getComputedStyle(row).breakInside)"
-    assert set(page.locator("tr, .timeline li").evaluate_all(breaks)) == {"avoid"}
+    assert set(page.locator("tr, .log li").evaluate_all(breaks)) == {"avoid"}
     badge = "badge => getComputedStyle(badge).backgroundColor"
     assert page.locator(".badge").first.evaluate(badge) == "rgba(0, 0, 0, 0)"
 

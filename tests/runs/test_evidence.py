@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import EventType
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
 from tests.runs.conftest import Process, RunAcme, journal_of_acme, runbook
@@ -315,38 +314,33 @@ def test_an_archive_error_keeps_the_sealed_bundle(run_acme: RunAcme, tmp_path: P
 
 
 def test_a_report_can_be_rebuilt(evidence: Path, tmp_path: Path) -> None:
-    """A run's report is rebuilt byte for byte; a tenant's report lists every run."""
+    """A run's report is rebuilt byte for byte; without one the newest run is meant."""
     bundle = bundles(evidence)[1]
     result = runbook("report", str(bundle), "--output", str(tmp_path / "again.html"))
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "again.html").read_bytes() == (bundle / "report.html").read_bytes()
 
-    result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))
+    newest = tmp_path / "newest.html"
+    result = runbook(
+        "report", "--tenant", "acme", "--evidence", str(evidence), "--output", str(newest)
+    )
     assert result.returncode == 0, result.stderr
-    history = (evidence / "acme" / PROCEDURE.id / "history.html").read_text(encoding="utf-8")
-    assert all(each.name.rpartition("-")[2] in history for each in bundles(evidence))
-    assert verified(evidence).returncode == 0
+    assert newest.read_bytes() == (bundles(evidence)[1] / "report.html").read_bytes()
 
 
-def test_a_history_shows_altered_and_missing_runs(evidence: Path) -> None:
-    """The history shows an altered record as not intact and a missing run as MISSING."""
-    first, second = bundles(evidence)
-    second.rename(evidence / "acme" / PROCEDURE.id / f".sealed-{second.name.rpartition('-')[2]}")
-    record = (first / "record.json").read_text(encoding="utf-8")
-    (first / "record.json").write_text(record.replace('"incomplete"', '"complete"'), "utf-8")
-
+def test_no_report_is_built_of_an_altered_or_missing_run(evidence: Path) -> None:
+    """If the newest run is altered or missing, the exit code is 4, and it is named."""
+    newest = bundles(evidence)[1]
+    record = (newest / "record.json").read_text(encoding="utf-8")
+    (newest / "record.json").write_text(record + " ", "utf-8")
     result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))
-    assert result.returncode == 0, result.stderr
-    history = (evidence / "acme" / PROCEDURE.id / "history.html").read_text(encoding="utf-8")
-    assert "1 of 2 runs is not intact." in history
-    assert "altered since it was sealed" in history
-    assert second.is_dir()
+    assert (result.returncode, result.stdout) == (4, "")
+    assert "It is not the sealed one." in result.stderr
 
-    shutil.rmtree(second)
-    runbook("report", "--tenant", "acme", "--evidence", str(evidence))
-    history = (evidence / "acme" / PROCEDURE.id / "history.html").read_text(encoding="utf-8")
-    assert ">MISSING</span>" in history
-    assert ">COMPLETE</span>" not in history
+    shutil.rmtree(newest)
+    result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))
+    assert (result.returncode, result.stdout) == (4, "")
+    assert newest.name in result.stderr
 
 
 @pytest.mark.parametrize(

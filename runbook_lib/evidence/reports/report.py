@@ -1,7 +1,7 @@
 """
-The reports: one HTML file about a run, and one about a tenant's history.
+The report: one HTML file about a run.
 
-Self-contained: no script, nothing loaded. A report is derived from records and
+Self-contained: no script, nothing loaded. A report is derived from the record and
 journal lines and is not evidence itself. `templates` contains its design.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import chain, groupby
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from runbook_lib.core.attachments import SUFFIXES, attachment_path
@@ -27,10 +27,9 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.outcome import IN_PART, OPEN, OUTCOMES, SETTLED
 from runbook_lib.core.step_record import StepRecord, gathered
-from runbook_lib.core.words import person_key
 from runbook_lib.evidence.record import Record
-from runbook_lib.evidence.reports import timeline
-from runbook_lib.evidence.reports.phrases import day, listed, plain, read_in
+from runbook_lib.evidence.reports.attestation_log import attestations_by_step, in_order_of_time
+from runbook_lib.evidence.reports.phrases import listed, plain, read_in
 from runbook_lib.evidence.reports.pictures import (
     meanwhile,
     road_picture,
@@ -39,19 +38,15 @@ from runbook_lib.evidence.reports.pictures import (
     screen_picture,
 )
 from runbook_lib.evidence.reports.renderer import render
-from runbook_lib.evidence.reports.run_history import SealedRun
-from runbook_lib.evidence.reports.timeline import TimelineWord
 from runbook_lib.plain_text import counted
 
 # Pictures are embedded up to this size each, and this size in all.
 _LARGEST_PICTURE = 300 * 1024
 _ALL_PICTURES = 1024 * 1024
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-_MOST_EVENTS = 300
+_MOST_ATTESTATIONS = 300
 # Of one step; the record has the others.
 _MOST_EXCHANGES = 40
-_MOST_RUNS = 200
-_MOST_COLUMNS = 12
 _MOST_HOSTS = 3
 
 
@@ -64,8 +59,8 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
     attachment is linked, relative to the bundle.
     """
     lines = [entry for entry in entries if entry.seq <= run.journal.lines]
-    words, happened = timeline.words_by_step(lines, run), timeline.events(lines, run)
-    waits = timeline.waits_of_run(lines, run)
+    log = attestations_by_step(lines, run)
+    said = in_order_of_time(log)
     until = run.finished_on or max((entry.at for entry in lines), default="")
     with read_in(until):
         return render(
@@ -73,29 +68,22 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             run=run,
             sandbox=run.sandbox,
             mark=f"Run {run.run_id}",
-            reached=_reached([run]),
+            reached=_reached(run),
             verdict=_verdict(run),
             app=_app(run),
             open_steps=_open_steps(run),
-            expected=_expected(run),
-            titles={step.id: step.title for step in run.steps},
+            steps={step.id: step for step in run.steps},
             exchanges=_exchanges(run),
             most_exchanges=_MOST_EXCHANGES,
-            words=words,
-            people=_people(words),
+            words=log,
+            said=said[-_MOST_ATTESTATIONS:],
+            earlier=max(0, len(said) - _MOST_ATTESTATIONS),
             confirmations=[
                 (step, word)
                 for step in run.steps
                 for word in (*step.confirms, step.word)
                 if word and word.kind is WordKind.ATTESTED
             ],
-            events=[
-                (date, list(events))
-                for date, events in groupby(happened[-_MOST_EVENTS:], lambda event: day(event.at))
-            ],
-            earlier_events=max(0, len(happened) - _MOST_EVENTS),
-            waits=waits,
-            until=until,
             pictures=_pictures(run, attachments),
             limits=_limits(run),
             screens={
@@ -115,58 +103,20 @@ def _exchanges(run: Record) -> list[tuple[Exchange, list[StepRecord]]]:
     return [shown[number] for number in sorted(shown)]
 
 
-def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
-    """
-    Return the history of a tenant: its runs, each step over time, and its waits.
-
-    `sealed` are all of its runs in the order of sealing. The outcome of a run
-    with a fault is not shown.
-    """
-    runs = sealed[-_MOST_RUNS:]
-    faultless = [run.record for run in sealed if run.record]
-    intact = [run.record for run in runs if run.record]
-    steps = {step.id: f"{step.number} {step.title}".strip() for run in intact for step in run.steps}
-    waits = timeline.waits_across_runs(faultless)
-    until = (intact[-1].finished_on or intact[-1].started_on) if intact else ""
-    newest = runs[-1].record if runs else None
-    with read_in(until):
-        return render(
-            "history.html",
-            tenant=tenant,
-            sandbox=any(run.sandbox for run in sealed),
-            reached=_reached(faultless),
-            practice_runs=sum(run.sandbox for run in sealed),
-            number=len(sealed),
-            runs=runs,
-            intact=intact,
-            faulty=[run for run in sealed if run.fault],
-            verdict=_verdict(newest) if newest else "",
-            columns=[
-                (run, {step.id: step for step in run.steps}) for run in intact[-_MOST_COLUMNS:]
-            ],
-            steps=steps,
-            expected=_expected(intact[-1] if intact else None),
-            waits=waits,
-            until=until,
-        )
-
-
-def _reached(runs: Sequence[Record]) -> str:
-    """Return which hosts answered in these runs, as a sentence."""
+def _reached(run: Record) -> str:
+    """Return which hosts answered in this run, as a sentence."""
     asked: dict[str, bool] = {}
-    steps = (step for run in runs for step in run.steps)
-    for exchange in (exchange for step in steps for exchange in step.exchanges):
+    for exchange in (exchange for step in run.steps for exchange in step.exchanges):
         if host := host_in(exchange.url):
             # NOTE: a refused connection is not an answer.
             is_answer = exchange.status is not None
             asked[host] = asked.get(host, False) or is_answer
     answered = [host for host, is_answer in asked.items() if is_answer]
     silent = [host for host, is_answer in asked.items() if not is_answer]
-    where = "in this run" if len(runs) == 1 else "in these runs"
     if not answered:
-        return f"no remote system answered a request {where}."
+        return "no remote system answered a request in this run."
     rest = f"; {_hosts(silent)} did not" if silent else ""
-    return f"{_hosts(answered)} answered {where}{rest}."
+    return f"{_hosts(answered)} answered in this run{rest}."
 
 
 def _hosts(names: Sequence[str]) -> str:
@@ -219,25 +169,6 @@ def _open_steps(run: Record) -> list[StepRecord]:
     open_steps = [step for outcome in OPEN for step in steps if step.outcome == outcome]
     in_part = [step for step in steps if step.needs_person]
     return [*open_steps, *in_part, *blocked]
-
-
-def _expected(run: Record | None) -> dict[str, str]:
-    """Return the day by which each decision that is waited for is expected, by its step."""
-    legs = run.road.legs if run and run.road else ()
-    return {leg.step: leg.ends for leg in legs if leg.stage == "waiting"}
-
-
-def _people(words: Mapping[str, Sequence[TimelineWord]]) -> list[tuple[list[TimelineWord], str]]:
-    """Return the words of each person, and a summary of them, in the order of the first ones."""
-    spoken = [word for about_step in words.values() for word in about_step]
-    people: dict[str, list[TimelineWord]] = {}
-    for word in sorted(spoken, key=lambda word: word.at):
-        people.setdefault(person_key(word.by), []).append(word)
-    summaries = []
-    for mine in people.values():
-        count = Counter(word.kind for word in mine)
-        summaries.append(listed([f"{count[kind]} {kind}" for kind in WordKind if count[kind]]))
-    return list(zip(people.values(), summaries, strict=True))
 
 
 def _limits(run: Record) -> dict[str, list[StepRecord]]:

@@ -11,9 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.evidence.record import Record
-from runbook_lib.evidence.reports.report import history_report, run_report
-from tests.unit.evidence.reports.sample_runs import Document, record, sealed
+from runbook_lib.evidence.reports.report import run_report
+from tests.unit.evidence.reports.sample_runs import Document, record
 
 VOID = {"meta", "link", "br", "img", "input"}
 
@@ -149,8 +148,3 @@ def report_of(
 ) -> ReportPage:
     """Return the report of a run with these steps and journal lines."""
     return ReportPage(run_report(record(*steps, **more), lines, attachments=attachments))
-
-
-def history(*records: Record) -> ReportPage:
-    """Return the history of the tenant acme."""
-    return ReportPage(history_report("acme", sealed(*records)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 from msgspec import convert
@@ -11,7 +10,6 @@ from msgspec import convert
 from runbook_lib.core.model import FORM, Entry, Outcome
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.evidence.record import SCHEMA, Record
-from runbook_lib.evidence.reports.run_history import RecordFault, SealedRun
 from tests.support import journals
 
 Document = dict[str, Any]
@@ -208,33 +206,6 @@ def checked(step: str, outcome: str, *, at: str = CHECKED, run: str = "") -> Ent
     findings = [check(outcome)] if outcome else []
     data = {"findings": findings, "binding": words(step)["binding"]}
     return entry("step.checked", data, at=at, step=step, run=run)
-
-
-def on(day: int, *steps: Document, **more: Any) -> Record:
-    """Return the record of a run on a day of December."""
-    at = f"2026-12-{day:02}T08:00:00.000Z"
-    return record(*steps, **{"started_on": at, "finished_on": at, "run_id": f"{day:08x}", **more})
-
-
-def sealed(*records: Record) -> list[SealedRun]:
-    """Return runs as sealed in sequence, none of them with a fault."""
-    return [
-        SealedRun(
-            record.run_id,
-            number,
-            f"20261201T080000Z-{number:08x}",
-            record.started_on,
-            record.mode,
-            record.sandbox,
-            record,
-        )
-        for number, record in enumerate(records, start=1)
-    ]
-
-
-def spoilt(run: SealedRun, fault: RecordFault) -> SealedRun:
-    """Return a sealed run with a fault."""
-    return replace(run, fault=fault, record=None)
 
 
 EVERY_OUTCOME = tuple(

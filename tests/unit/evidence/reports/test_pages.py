@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.evidence.reports.report import history_report, run_report
-from runbook_lib.evidence.reports.run_history import RecordFault
+from runbook_lib.evidence.reports.report import run_report
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     attachment,
@@ -22,12 +21,9 @@ from tests.unit.evidence.reports.sample_runs import (
     check,
     checked,
     entry,
-    on,
     record,
-    sealed,
     skip,
     skipped,
-    spoilt,
     step,
     words,
 )
@@ -63,17 +59,7 @@ def failed() -> str:
     return run_report(record(*steps, outcome="failed", sandbox=True), [])
 
 
-def history() -> str:
-    """Return the history of three runs, the second of which is missing."""
-    first, second, third = sealed(
-        on(1, step(_REVIEW, "waiting"), outcome="incomplete"),
-        on(2, step(_REVIEW, "waiting"), outcome="incomplete"),
-        on(9, step(_REVIEW)),
-    )
-    return history_report("acme", [first, spoilt(second, RecordFault.MISSING), third])
-
-
-MAKERS: dict[str, Callable[[], str]] = {"complete": complete, "failed": failed, "history": history}
+MAKERS: dict[str, Callable[[], str]] = {"complete": complete, "failed": failed}
 
 
 def plain(page: str) -> str:

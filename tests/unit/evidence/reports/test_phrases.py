@@ -35,7 +35,7 @@ def test_a_time_is_shown_in_utc(text: str, expected: str, monkeypatch: pytest.Mo
 
 
 def test_a_time_has_a_day_and_a_clock() -> None:
-    """The timeline shows the day and the time separately; `date` always has the year."""
+    """Day and time are shown together or apart; `date` always has the year."""
     assert phrases.day("2026-12-31T23:59:59.999Z") == "31 Dec"
     assert phrases.date("2026-12-31T23:59:59.999Z") == "31 Dec 2026"
     assert phrases.clock("2026-12-31T23:59:59.999Z") == "23:59"

@@ -10,10 +10,10 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import ICONS, IN_PART_MEANING, LABELS, MEANINGS
 from runbook_lib.engine.run import Run
 from runbook_lib.evidence.record import LinesRecord, build_record, record_schema
-from runbook_lib.evidence.reports import phrases, report
+from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import run_report
 from tests.support.journals import described, head_of
-from tests.unit.evidence.reports.report_page import ReportPage, history, report_of
+from tests.unit.evidence.reports.report_page import ReportPage, report_of
 from tests.unit.evidence.reports.sample_runs import (
     CHECKED,
     EVERY_OUTCOME,
@@ -23,11 +23,9 @@ from tests.unit.evidence.reports.sample_runs import (
     attachment,
     attested,
     check,
-    checked,
     document,
     entry,
     exchange,
-    on,
     record,
     skip,
     skipped,
@@ -134,7 +132,6 @@ def test_a_real_run_is_reported_step_by_step(run: Run) -> None:
         part = page.step(state.step.id)
         assert part.attributes["data-outcome"] == state.conclusion.outcome
         assert state.step.title in part.text
-    assert "This run ended: failed." in page.section("timeline")
     assert head_of(run.journal) in page.section("verify")
 
 
@@ -343,8 +340,8 @@ def test_an_attestation_is_shown_with_its_details() -> None:
     assert "Skipped by First" in earlier.text
 
 
-def test_statements_are_summed_up_by_person() -> None:
-    """A table has each person with the number of statements and their first and last time."""
+def test_statements_are_listed_by_time() -> None:
+    """A line for each statement says when, who and what, in the order of the named times."""
     page = report_of(
         step("fb-01-said", "attested"),
         step("fb-02-said", "attested"),
@@ -358,96 +355,31 @@ def test_statements_are_summed_up_by_person() -> None:
         ],
     )
 
-    table = page.table("People's statements")
-    assert [row.text for row in page.within(table, "tr")[1:]] == [
-        "First1 attested, 1 submitted and 1 skipped20 Nov, 09:0023 Nov, 09:00",
-        "Second1 attested22 Nov, 09:0022 Nov, 09:00",
+    assert [line.text for line in page.within(page.one("ol", class_="log"), "li")] == [
+        "20 Nov, 09:00 First attested 1 Do fb-01-said",
+        f"21 Nov, 09:00 First submitted 12 Do {REVIEW}",
+        "22 Nov, 09:00 Second attested 2 Do fb-02-said",
+        "23 Nov, 09:00 First skipped 4 Do fb-04-out",
     ]
+    assert "Who said what" not in report_of().text
 
 
-def test_the_timeline_lists_events_by_day() -> None:
-    """The timeline lists people's and machine's events by time, with one heading per day."""
+def test_a_long_list_of_statements_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long list shows its newest statements and counts the others."""
+    monkeypatch.setattr(report, "_MOST_ATTESTATIONS", 2)
     page = report_of(
-        step("fb-01-said", "attested"),
-        step("fb-02-seen"),
-        lines=[
-            entry("run.started"),
-            attested("fb-01-said"),
-            checked("fb-02-seen", "verified"),
-            checked("fb-02-seen", "verified", at="2026-11-24T12:05:00Z"),
-        ],
+        step("fb-01-said"), lines=[attested("fb-01-said", note=f"N{n}.") for n in range(5)]
     )
 
-    days = [each.text for each in page.all("h3") if each.parents[-1].tag != "div"]
-    assert days[:2] == ["20 Nov", "24 Nov"]
-    first, second = page.all("ol", class_="timeline")
-    assert first.text == "09:00 ✍ attestedOperator: Do fb-01-said"
-    assert second.text == (
-        "12:00 This run started. 12:00 ✔ verifiedMachine check: Do fb-02-seen "
-        "(2 times the same, last 24 Nov, 12:05)"
-    )
-
-
-def test_a_long_timeline_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long timeline shows its newest events and counts the others."""
-    monkeypatch.setattr(report, "_MOST_EVENTS", 2)
-    page = report_of(
-        lines=[entry("run.interrupted", {"reason": f"R{n}."}, run="f") for n in range(5)]
-    )
-
-    assert "3 earlier events are in journal.jsonl only." in page.section("timeline")
-    assert "R2." not in page.text
-    assert "R3." in page.text
-
-
-def test_a_wait_is_shown_with_its_duration() -> None:
-    """A wait shows its start, end and duration, and by whose statement."""
-    waiting = attested(REVIEW, kind="submitted")
-    open_wait = report_of(step(REVIEW, "waiting"), lines=[waiting]).one("div", class_="wait")
-    assert open_wait.text == (
-        f"Do {REVIEW} {ICONS[Outcome.WAITING]} waiting Waiting since 20 Nov, 09:00 "
-        "(reported by Operator), 4 days 3 hours by 24 Nov, 12:00."
-    )
-
-    lines = [waiting, checked(REVIEW, "verified", at="2026-11-23T10:30:00Z")]
-    ended = report_of(step(REVIEW), lines=lines).one("div", class_="wait")
-    assert ended.text == (
-        f"Do {REVIEW} ✔ verified Waited since 20 Nov, 09:00 (reported by Operator), until "
-        "23 Nov, 10:30: 3 days 1 hour."
-    )
-
-
-@pytest.mark.parametrize(
-    ("ended_on", "said"),
-    [
-        ("2026-12-12T09:00:00Z", "Expected by 12 Dec."),
-        ("2026-12-13T00:00:00Z", "Overdue since 12 Dec: see the step for what to do then."),
-    ],
-)
-def test_a_wait_for_a_review_says_when_it_is_overdue(ended_on: str, said: str) -> None:
-    """An open wait for an outside party says by when it is expected; a second person's not."""
-    given = step(REVIEW, "waiting", kind="wait", word=words(REVIEW, kind="submitted"))
-    leg = {"step": REVIEW, "number": "12", "title": "Review", "stage": "waiting", "after": []}
-    leg |= {"begins": "2026-11-20", "ends": "2026-12-12"}
-    road = {"today": ended_on[:10], "legs": [leg], "beside": []}
-    page = report_of(given, finished_on=ended_on, road=road)
-
-    assert page.one("div", class_="wait").text.endswith(f" by {phrases.when(ended_on)}. {said}")
-    past = history(on(12, given), on(13, given, finished_on=ended_on, road=road))
-    assert past.one("div", class_="wait").text.endswith(said)
-    other = {**road, "legs": [{**leg, "stage": "ahead"}]}
-    shown = report_of(given, finished_on=ended_on, road=other).one("div", class_="wait").text
-    assert "verdue" not in shown
-    assert "xpected" not in shown
+    assert "3 earlier statements are in journal.jsonl only." in page.section("log")
+    assert len(page.within(page.one("ol", class_="log"), "li")) == 2
 
 
 def test_what_is_asked_for_has_its_own_due_day() -> None:
-    """A wait for a person here shows the day that was named, and not how long reviews take."""
-    asked = words(REVIEW, due="2026-12-24")
-    waits = step(REVIEW, "waiting", kind="wait", word=asked)
+    """A step that waits for a person here shows the day that was named."""
+    waits = step(REVIEW, "waiting", kind="wait", word=words(REVIEW, due="2026-12-24"))
     page = report_of(waits, finished_on="2026-12-20T09:00:00Z")
 
-    assert "verdue" not in page.one("div", class_="wait").text
     assert page.one("div", class_="part").attributes["data-outcome"] == "waiting"
     assert "Due 2026-12-24." in page.one("section", id=f"step-{REVIEW}").text
     attested = report_of(step(REVIEW, "attested", word=words(REVIEW, until="2027-11-24")))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ import pytest
 
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import report
-from runbook_lib.evidence.reports.report import history_report, run_report
-from runbook_lib.evidence.reports.run_history import RecordFault, SealedRun
+from runbook_lib.evidence.reports.report import run_report
 from tests.unit.evidence.reports.report_page import (
     ReportPage,
     assert_accessible,
@@ -33,9 +30,7 @@ from tests.unit.evidence.reports.sample_runs import (
     checked,
     entry,
     exchange,
-    on,
     record,
-    sealed,
     skip,
     skipped,
     step,
@@ -224,37 +219,24 @@ def lines_with(text: str) -> list[Any]:
     ]
 
 
-def faulty(text: str) -> list[SealedRun]:
-    """Return runs with each fault and this folder name, then a good one."""
-    gone = [
-        SealedRun(text, 2, text, text, text, sandbox=False, fault=fault) for fault in RecordFault
-    ]
-    (intact,) = sealed(everywhere(text + "2"))
-    return [*gone, replace(intact, number=0, bundle=text)]
-
-
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_other_peoples_text_is_only_text(kind: str) -> None:
     """Text in a record adds no element, attribute, link or style."""
     text = HOSTILE[kind]
-    plain = (run_report(record(), []), history_report("acme", sealed(record())))
-    plain_styles = ["".join(ReportPage(each).one("style").pieces) for each in plain]
-    for page_text in (
-        run_report(everywhere(text), lines_with(text)),
-        history_report(text, [*sealed(everywhere(text)), *faulty(text)]),
-    ):
-        page = ReportPage(page_text)
-        page_text.encode("utf-8")
-        assert {element.tag for element in page.elements} <= HARMLESS
-        for element in page.elements:
-            assert set(element.attributes) <= ATTRIBUTES, element
-        assert "".join(page.one("style").pieces) in plain_styles
-        names = [each.attributes["id"] for each in page.elements if "id" in each.attributes]
-        assert all(re.fullmatch("[a-z0-9-]+", name) for name in names)
-        assert {link.attributes["href"][0] for link in page.all("a")} <= {"#"}
-        assert "49" not in page.one("h1").text
-        assert not set("\u202e\u2066\x00\x1b") & set(page_text)
-        assert len(page_text) < 400_000
+    plain_page = ReportPage(run_report(record(), []))
+    page_text = run_report(everywhere(text), lines_with(text))
+    page = ReportPage(page_text)
+    page_text.encode("utf-8")
+    assert {element.tag for element in page.elements} <= HARMLESS
+    for element in page.elements:
+        assert set(element.attributes) <= ATTRIBUTES, element
+    assert page.one("style").pieces == plain_page.one("style").pieces
+    names = [each.attributes["id"] for each in page.elements if "id" in each.attributes]
+    assert all(re.fullmatch("[a-z0-9-]+", name) for name in names)
+    assert {link.attributes["href"][0] for link in page.all("a")} <= {"#"}
+    assert "49" not in page.one("h1").text
+    assert not set("\u202e\u2066\x00\x1b") & set(page_text)
+    assert len(page_text) < 400_000
 
 
 def test_right_to_left_text_is_isolated() -> None:
@@ -296,20 +278,9 @@ def full() -> str:
     )
 
 
-def both() -> str:
-    """Return a history with and without changes."""
-    return history_report(
-        "acme", sealed(on(1), on(2), on(3, step(outcome="failed")), on(4, step(REVIEW)))
-    )
-
-
-made = pytest.mark.parametrize("make", [full, both])
-
-
-@made
-def test_a_report_is_one_file_that_loads_and_runs_nothing(make: Callable[[], str]) -> None:
+def test_a_report_is_one_file_that_loads_and_runs_nothing() -> None:
     """A report has no script and loads nothing, and its policy forbids both."""
-    text = make()
+    text = full()
     page = ReportPage(text)
 
     (policy,) = page.all("meta", http_equiv="Content-Security-Policy")
@@ -327,10 +298,9 @@ def test_a_report_is_one_file_that_loads_and_runs_nothing(make: Callable[[], str
     assert "@import" not in text
 
 
-@made
-def test_a_report_is_accessible(make: Callable[[], str]) -> None:
+def test_a_report_is_accessible() -> None:
     """A report has a language, one h1, no skipped level, captions, and valid internal links."""
-    page = ReportPage(make())
+    page = ReportPage(full())
 
     assert_accessible(page)
     assert page.one("html").attributes["lang"] == "en"
@@ -339,13 +309,11 @@ def test_a_report_is_accessible(make: Callable[[], str]) -> None:
     assert [each.tag for each in page.elements if each.tag in parts] == parts
 
 
-@made
-def test_the_same_run_gives_the_same_report(make: Callable[[], str]) -> None:
+def test_the_same_run_gives_the_same_report() -> None:
     """A report is the same to the byte in another process, time zone and hash seed."""
-    code = f"from {__name__} import {make.__name__} as make; print(make())"
-    printed = printed_elsewhere(code)
+    printed = printed_elsewhere(f"from {__name__} import full; print(full())")
 
-    assert printed == [make() + "\n"] * 2
+    assert printed == [full() + "\n"] * 2
 
 
 def test_the_record_is_not_changed() -> None:
@@ -353,6 +321,5 @@ def test_the_record_is_not_changed() -> None:
     given = record(*EVERY_OUTCOME)
     before = deepcopy(given)
     run_report(given, [])
-    history_report("acme", sealed(given))
 
     assert given == before

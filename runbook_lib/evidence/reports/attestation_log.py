@@ -1,0 +1,99 @@
+"""
+Who said what, and when: the attestations of a run, from journal lines or from its record. Pure.
+
+A time that a person named may be long before its line was written: both are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from msgspec import structs, to_builtins
+
+from runbook_lib.core.model import Entry, Outcome, Statement, Word, WordKind
+from runbook_lib.evidence.record import Record
+from runbook_lib.evidence.reports.phrases import parse_time, plain
+
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+_OUTCOMES: Mapping[WordKind, Outcome] = {
+    WordKind.ATTESTED: Outcome.ATTESTED,
+    WordKind.SUBMITTED: Outcome.WAITING,
+    WordKind.DECLINED: Outcome.FAILED,
+    WordKind.SKIPPED: Outcome.SKIPPED,
+    WordKind.WITHDRAWN: Outcome.NOT_RUN,
+}
+# Of a secret an attestation holds this only.
+_FINGERPRINT = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
+_ABOUT = {"app_name": "App", "app_id": "App ID", "service_domain": "Service Domain"}
+
+
+class LoggedAttestation(Word, kw_only=True):
+    """An attestation, and when it was recorded, as far as its line is there."""
+
+    written_on: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The step's outcome by this attestation alone."""
+        return Outcome.WAITING if self.due else _OUTCOMES[self.kind]
+
+    @property
+    def about(self) -> str:
+        """What it is about: app, Service Domain, and the rest of its subject."""
+        named = {label: getattr(self, name) for name, label in _ABOUT.items()}
+        rest = {
+            name.replace("_", " "): plain(value)
+            for name, value in self.binding.subject.items()
+            if name not in _ABOUT
+        }
+        return ", ".join(
+            f"{label} {value}"
+            for label, value in {**named, **rest}.items()
+            if value and not _FINGERPRINT.fullmatch(value)
+        )
+
+
+def attestations_by_step(
+    entries: Sequence[Entry], run: Record
+) -> dict[str, list[LoggedAttestation]]:
+    """Return the attestations of each step of `run`, in the order of writing; the last counts."""
+    log: dict[str, list[LoggedAttestation]] = {step.id: [] for step in run.steps}
+    for entry in _without_repeats(entries):
+        if entry.step in log:
+            log[entry.step].append(_logged(entry))
+    for step in run.steps:
+        if step.word and not log[step.id]:
+            log[step.id].append(LoggedAttestation(**structs.asdict(step.word)))
+    return log
+
+
+def in_order_of_time(
+    log: Mapping[str, Sequence[LoggedAttestation]],
+) -> list[tuple[str, LoggedAttestation]]:
+    """Return each step's id with an attestation, by the time that its author named."""
+    pairs = [(step, attestation) for step, of_step in log.items() for attestation in of_step]
+    return sorted(pairs, key=lambda pair: parse_time(pair[1].at) or _LONG_AGO)
+
+
+def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
+    """
+    Return the lines with an attestation, without those that a person repeated in another file.
+
+    A repeated one has its first text at its last place, since the last one counts.
+    """
+    once: dict[object, Entry] = {}
+    for entry in entries:
+        if isinstance(entry.data, Statement):
+            spoken = to_builtins(structs.replace(entry.data, origin=""))
+            key = (entry.type, entry.step, json.dumps(spoken))
+            once[key] = once.pop(key, entry)
+    return list(once.values())
+
+
+def _logged(entry: Entry) -> LoggedAttestation:
+    kind = WordKind(entry.type.removeprefix("step."))
+    details = structs.asdict(entry.data)
+    return LoggedAttestation(**details, kind=kind, step=entry.step, written_on=entry.at)
