@@ -96,8 +96,8 @@ def kit(
     """
     Write the texts and the screencast script for the provider's review.
 
-    It writes review-kit.md and review-kit.html for you to adapt. Once you have submitted
-    review-kit.md, --attach --by NAME keeps it with the step. Fill in every blank first.
+    It writes review-kit.md for you to adapt. Once you have submitted the texts, --attach --by NAME
+    keeps the file with the step. Fill in every blank first.
     """
     from pathlib import Path
 
@@ -119,12 +119,13 @@ def kit(
     )
     written = write_kit(request)
     if as_json:
-        files = [
-            {"path": str(file.path), "changed": file.is_changed, "blanks": len(file.blanks)}
-            for file in written.files
-        ]
+        file = written.file
         document = {
-            "files": files,
+            "file": {
+                "path": str(file.path),
+                "changed": file.is_changed,
+                "blanks": len(file.blanks),
+            },
             "permissions": [part.name for part in written.kit.permissions],
             "warnings": list(written.kit.warnings),
             "attached_to": written.step or None,
@@ -138,14 +139,14 @@ GUIDANCE_COMMANDS = (explain, kit)
 
 
 def _show_kit(written: WrittenKit) -> None:
-    for file in written.files:
-        say(f"{'Kept with your changes' if file.is_changed else 'Written'}: {file.path}")
+    file = written.file
+    say(f"{'Kept with your changes' if file.is_changed else 'Written'}: {file.path}")
     for warning in written.kit.warnings:
         show_paragraph(warning, indent="", first="! ")
     if written.step:
         say(f"Kept as the submitted text of step {written.step}.")
         return
-    places = counted(len(written.files[0].blanks), "place")
+    places = counted(len(file.blanks), "place")
     show_paragraph(
         f"Next: replace the {places} marked ‹…›, and record the screencast from its script. After "
         "you submit them: runbook kit --attach --by NAME.",

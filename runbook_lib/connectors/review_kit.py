@@ -1,5 +1,5 @@
 """
-A review kit: texts, screencast script and reviewer's steps for a review, as Markdown and HTML.
+A review kit: texts, screencast script and reviewer's steps for a review, as Markdown.
 
 Pure. What a kit says is made in the provider's room. It contains no credential. What
 only the maker of the product knows is in `‹…›`.
@@ -8,18 +8,17 @@ only the maker of the product knows is in `‹…›`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib.core.templates import template_environment
 from runbook_lib.plain_text import one_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
     from runbook_lib.core.procedure import Procedure
 
@@ -80,16 +79,11 @@ class KitPermission:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """
-    A part of the recording: what it shows, a caption, and the permissions that it is about.
-
-    `step` is the end of the id of the step on whose screen it begins.
-    """
+    """A part of the recording: what it shows, a caption, and the permissions that it is about."""
 
     shows: str
     caption: str
     permissions: tuple[str, ...] = ()
-    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +92,6 @@ class Preparation:
 
     name: str
     text: str
-
-
-class Pictures(NamedTuple):
-    """
-    What a kit shows beside its texts.
-
-    `screens` are picture and caption of a step's screen, by the end of the step's id. Of the
-    `road` there is the picture, its `title`, and each line as text.
-    """
-
-    style: str = ""
-    screens: Mapping[str, tuple[str, str]] = {}
-    road: str = ""
-    title: str = ""
-    lines: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,25 +132,22 @@ def find_blanks(text: str) -> list[tuple[int, str]]:
     ]
 
 
-_NO_PICTURES = Pictures()
+# --- as Markdown ------------------------------------------------------------------------------
+def kit_markdown(
+    kit: Kit, procedure: Procedure, *, road_title: str = "", road_lines: Sequence[str] = ()
+) -> str:
+    """
+    Return the kit as Markdown; what people named in it cannot become markup.
 
-
-# --- as Markdown and HTML ---------------------------------------------------------------------
-def kit_markdown(kit: Kit, procedure: Procedure, pictures: Pictures = _NO_PICTURES) -> str:
-    """Return the kit as Markdown; what people named in it cannot become markup."""
-    values = {"kit": kit, "procedure": procedure, "pictures": pictures}
+    `road_title` and `road_lines` say how far the road is today.
+    """
+    values = {"kit": kit, "procedure": procedure, "title": road_title, "lines": road_lines}
     return _markdown().get_template("kit.md").render(values)
 
 
 def road_markdown(procedure: Procedure) -> str:
     """Return as Markdown how long the whole procedure takes, and why."""
     return _markdown().get_template("road.md").render(procedure=procedure)
-
-
-def kit_html(kit: Kit, procedure: Procedure, pictures: Pictures = _NO_PICTURES) -> str:
-    """Return the kit as one HTML file, which loads nothing and runs nothing."""
-    values = {"kit": kit, "procedure": procedure, "pictures": pictures}
-    return _page().get_template("kit.html").render(values)
 
 
 @cache
@@ -184,17 +160,3 @@ def _markdown() -> Environment:
         return Markup(_MARKED.sub(r"\\\g<0>", one_line(str(value)))) if is_text else value  # noqa: S704
 
     return template_environment(_TEMPLATES, finalize=shown)
-
-
-@cache
-def _page() -> Environment:
-    made = template_environment(_TEMPLATES)
-    made.filters["blanks"] = _with_blanks
-    return made
-
-
-def _with_blanks(text: str) -> Markup:
-    """Return `text` as HTML with each place to fill in marked."""
-    from markupsafe import Markup, escape  # noqa: PLC0415
-
-    return Markup(_BLANK.sub(r"<mark>\g<0></mark>", str(escape(text))))  # noqa: S704  (escaped)

@@ -1,7 +1,7 @@
 """
-The review kit as files: written for a person to adapt, and kept as what was submitted.
+The review kit as a file: written for a person to adapt, and kept as what was submitted.
 
-A file ends with the SHA-256 of its text, so that a file that a person changed is
+The file ends with the SHA-256 of its text, so that one that a person changed is
 recognised and not overwritten.
 """
 
@@ -17,13 +17,7 @@ from pathlib import Path
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import visible_text
 from runbook_lib.connectors.registry import kit_of
-from runbook_lib.connectors.review_kit import (
-    Kit,
-    Pictures,
-    find_blanks,
-    kit_html,
-    kit_markdown,
-)
+from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_markdown
 from runbook_lib.core.attachments import store_document
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp
@@ -33,18 +27,10 @@ from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.road import road_ahead
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError, reported_as
-from runbook_lib.evidence.reports.pictures import (
-    meanwhile,
-    picture_style,
-    road_lines,
-    road_picture,
-    road_title,
-    screen_caption,
-    screen_picture,
-)
+from runbook_lib.evidence.reports.pictures import meanwhile, road_lines, road_title
 from runbook_lib.plain_text import counted
 
-MARKDOWN_NAME, HTML_NAME = "review-kit.md", "review-kit.html"
+KIT_NAME = "review-kit.md"
 
 _ORIGIN = "runbook kit"
 _LARGEST = 4 * 1024 * 1024
@@ -77,7 +63,7 @@ class KitRequest:
 
 @dataclass(frozen=True, slots=True)
 class KitFile:
-    """A file of the kit; `is_changed` by a person, so it was left as it is."""
+    """The kit's file; `is_changed` by a person, so it was left as it is."""
 
     path: Path
     content: bytes
@@ -91,10 +77,10 @@ class KitFile:
 
 @dataclass(frozen=True, slots=True)
 class WrittenKit:
-    """The kit, its files, and the step that was recorded as submitted, if any."""
+    """The kit, its file, and the step that was recorded as submitted, if any."""
 
     kit: Kit
-    files: tuple[KitFile, ...]
+    file: KitFile
     step: str = ""
 
 
@@ -102,11 +88,11 @@ def write_kit(request: KitRequest) -> WrittenKit:
     """
     Write the kit into the request's folder, or attach it where somebody submitted it.
 
-    No credential is read. What is attached is the Markdown file as a person
-    adapted it. Raises `SettingsError` before anything is written, for a connector
-    without a kit, a file that would be overwritten, a file to attach that contains
-    a credential or has places to fill in, an unusable name, and where practice and
-    real runs would mix; `OSError` and `JournalError` where writing fails.
+    No credential is read. The file is attached as a person adapted it. Raises
+    `SettingsError` before anything is written, for a connector without a kit, a file that
+    would be overwritten, a file to attach that contains a credential or has places to fill
+    in, an unusable name, and where practice and real runs would mix; `OSError` and
+    `JournalError` where writing fails.
     """
     procedure = request.procedure
     step = next((step for step in procedure.steps if step.review_kit), None)
@@ -117,15 +103,12 @@ def write_kit(request: KitRequest) -> WrittenKit:
     note = visible_text("--note", request.note, may_have_lines=True)
     run = _opened(request)
     kit = replace(kit_of(step.review_kit, run.values), is_sandbox=run.is_sandbox)
-    pictures = _pictures(run, kit)
-    files = [
-        _planned(request, MARKDOWN_NAME, kit_markdown(kit, procedure, pictures), keeps=bool(by))
-    ]
+    file = _planned(request, _text_of(kit, run), keeps=bool(by))
     if by:
-        _require_submittable(files[0])
+        _require_submittable(file)
         run.start()
-        folder, markdown = run.journal.path.parent / "attachments", files[0]
-        attachment = store_document(folder, name=markdown.path.name, content=markdown.content)
+        folder = run.journal.path.parent / "attachments"
+        attachment = store_document(folder, name=file.path.name, content=file.content)
         word = Word(
             kind=WordKind.SUBMITTED,
             step=step.id,
@@ -137,32 +120,22 @@ def write_kit(request: KitRequest) -> WrittenKit:
         )
         run.say([word])
     else:
-        files.append(_planned(request, HTML_NAME, kit_html(kit, procedure, pictures), keeps=False))
-        for file in files:
-            file.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file.path, file.content)
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file.path, file.content)
     run.close()
-    return WrittenKit(kit, tuple(files), step.id if by else "")
+    return WrittenKit(kit, file, step.id if by else "")
 
 
-def _pictures(run: Run, kit: Kit) -> Pictures:
-    """Return the screens of the recording's parts, and the road as it is today."""
-    wanted = {shot.step for shot in kit.shots if shot.step}
-    ends = {step.id.split("-", 2)[2]: step.screen for step in run.procedure.steps}
-    screens = {name: ends[name] for name in wanted if ends.get(name)}
+def _text_of(kit: Kit, run: Run) -> str:
+    """Return the kit as Markdown, with the road as it is today."""
     road = road_ahead(run.whole_state)
-    lines = [f"{name}: {days}" for name, days in road_lines(road)] if road else []
-    return Pictures(
-        style=picture_style(),
-        screens={
-            name: (screen_picture(screen, run.values), screen_caption(screen))
-            for name, screen in screens.items()
-            if screen
-        },
-        road=road_picture(road) if road else "",
-        title=road_title(road) if road else "",
-        lines=[*lines, *filter(None, [meanwhile(road) if road else ""])],
-    )
+    if road is None:
+        return kit_markdown(kit, run.procedure)
+    lines = [f"{name}: {days}" for name, days in road_lines(road)]
+    beside = meanwhile(road)
+    if beside:
+        lines.append(beside)
+    return kit_markdown(kit, run.procedure, road_title=road_title(road), road_lines=lines)
 
 
 def _opened(request: KitRequest) -> Run:
@@ -183,13 +156,13 @@ def _opened(request: KitRequest) -> Run:
     )
 
 
-def _planned(request: KitRequest, name: str, text: str, *, keeps: bool) -> KitFile:
+def _planned(request: KitRequest, text: str, *, keeps: bool) -> KitFile:
     """
-    Return the file `name` as it will be; with `keeps`, a person's version stays.
+    Return the file as it will be; with `keeps`, a person's version stays.
 
     Raises `SettingsError` if a person's version would be overwritten.
     """
-    path = request.output / name
+    path = request.output / KIT_NAME
     current, advice = None, "Name another folder with --output."
     with (
         reported_as(SettingsError, f"{path} cannot be read", next_step=advice),

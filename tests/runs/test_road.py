@@ -60,7 +60,6 @@ def test_the_road_is_the_same_everywhere(
     status = CliRunner().invoke(main, ["status", *words], env={"COLUMNS": "160"})
     texts = {
         "header": f"{header['title']} {header['svg']}",
-        "kit": (tmp_path / "review-kit.html").read_text(encoding="utf-8"),
         "report": (run.bundle / "report.html").read_text(encoding="utf-8"),
     }
     assert kit.exit_code == 0

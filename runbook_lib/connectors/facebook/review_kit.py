@@ -182,9 +182,8 @@ def _shots(
     )
     begin, end = (
         [
-            Shot(shows.format_map(values), caption.format_map(values), step=step)
-            for shows, more in _PLACE.pairs(key, getattr(_texts(), key))
-            for caption, _, step in [more.partition(" | ")]
+            Shot(shows.format_map(values), caption.format_map(values))
+            for shows, caption in _PLACE.pairs(key, getattr(_texts(), key))
         ]
         for key in ("begin", "end")
     )

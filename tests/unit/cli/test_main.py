@@ -749,13 +749,13 @@ def test_what_step_8_cannot_test_is_left_to_facebooks_validator(connector: str, 
 
 
 def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
-    """`kit` names its two files, what to look at, and what to do next; nothing is recorded."""
+    """`kit` names its file, what to look at, and what to do next; nothing is recorded."""
     text = shown("kit", *GIVEN, "--set", "permissions=email")
 
-    assert text.startswith("Written: review-kit.md Written: review-kit.html")
+    assert text.startswith("Written: review-kit.md ")
     assert "! We know of nothing in the Facebook Marketing API connector that uses email." in text
     assert "runbook kit --attach --by NAME" in text
-    assert sorted(path.name for path in folder.iterdir()) == ["review-kit.html", "review-kit.md"]
+    assert [path.name for path in folder.iterdir()] == ["review-kit.md"]
 
 
 def fill_in(path: Path) -> None:
@@ -779,14 +779,13 @@ def test_a_kit_is_kept_as_what_was_submitted(folder: Path) -> None:
 
 
 def test_a_kit_in_json(folder: Path) -> None:
-    """In JSON the kit has its files, permissions and warnings, and the step if it was attached."""
+    """In JSON the kit has its file, permissions and warnings, and the step if it was attached."""
     words = ("kit", "--connector", "facebook_messenger", *GIVEN)
     document = json.loads(runbook(*words, "--json").stdout)
 
-    assert [*document] == ["files", "permissions", "warnings", "attached_to"]
-    assert [[*file] for file in document["files"]] == [["path", "changed", "blanks"]] * 2
-    names = [Path(file["path"]).name for file in document["files"]]
-    assert names == ["review-kit.md", "review-kit.html"]
+    assert [*document] == ["file", "permissions", "warnings", "attached_to"]
+    assert [*document["file"]] == ["path", "changed", "blanks"]
+    assert document["file"]["path"] == "review-kit.md"
     assert "pages_messaging" in document["permissions"]
     assert document["attached_to"] is None
     fill_in(folder / "review-kit.md")

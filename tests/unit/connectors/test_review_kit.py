@@ -20,7 +20,7 @@ from runbook_lib.connectors.facebook.review_kit import (
     review_kit,
 )
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.connectors.review_kit import find_blanks, kit_html, kit_markdown, road_markdown
+from runbook_lib.connectors.review_kit import find_blanks, kit_markdown, road_markdown
 from runbook_lib.core.procedure import StepKind
 from tests.support.connectors import FACEBOOK_CONNECTORS
 
@@ -46,14 +46,6 @@ HOSTILE = {
 MARKDOWN_ELEMENTS = set(
     re.findall(r"\w+", "a blockquote em h1 h2 h3 li ol p strong table tbody td th thead tr ul")
 )
-HTML_ELEMENTS = set(
-    re.findall(
-        r"\w+",
-        "html head meta link title style body aside div p header main footer nav h1 h2 h3 ul ol li "
-        "a code strong em mark bdi blockquote section span dl dt dd table thead tbody tr th td br",
-    )
-)
-
 connectors = pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 hostile = pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 
@@ -99,11 +91,6 @@ MARKETING = find_procedure("facebook_marketing")
 def markdown(kit: Kit) -> str:
     """Return the kit as Markdown, with the road of the Marketing connector."""
     return kit_markdown(kit, MARKETING)
-
-
-def html(kit: Kit) -> str:
-    """Return the kit as HTML, with the road of the Marketing connector."""
-    return kit_html(kit, MARKETING)
 
 
 def made(
@@ -288,11 +275,11 @@ def test_the_values_of_a_run_make_a_kit() -> None:
     assert "hush-hush" not in json.dumps(kit.document())
 
 
-# --- Markdown and HTML -----------------------------------------------------------------------
+# --- Markdown --------------------------------------------------------------------------------
 @connectors
 @pytest.mark.parametrize("is_sandbox", [False, True])
-def test_both_forms_say_the_same(connector: str, is_sandbox: bool) -> None:
-    """Markdown and HTML have each text, warning, shot and step; practice is marked in both."""
+def test_the_markdown_has_the_whole_kit(connector: str, is_sandbox: bool) -> None:
+    """Each text, warning, shot and step is there; practice is marked."""
     names = tuple(use.name for use in permission_uses(connector).uses if not use.is_feature)
     kit = made(*names, "email", connector=connector, is_sandbox=is_sandbox)
     texts = [
@@ -308,10 +295,10 @@ def test_both_forms_say_the_same(connector: str, is_sandbox: bool) -> None:
         *kit.sources,
     ]
 
-    for page in (as_page(markdown(kit)), Page(html(kit))):
-        squeezed = re.sub(r"\s", "", page.text)
-        assert [text for text in texts if re.sub(r"\s", "", text) not in squeezed] == []
-        assert ("SANDBOX" in page.text) is is_sandbox
+    page = as_page(markdown(kit))
+    squeezed = re.sub(r"\s", "", page.text)
+    assert [text for text in texts if re.sub(r"\s", "", text) not in squeezed] == []
+    assert ("SANDBOX" in page.text) is is_sandbox
 
 
 @hostile
@@ -328,31 +315,11 @@ def test_a_hostile_name_is_text_in_markdown(name: str) -> None:
 
 
 @hostile
-def test_a_hostile_name_is_text_in_html(name: str) -> None:
-    """Whatever an app is called, the HTML has the same elements, and loads and runs nothing."""
-    plain = Page(html(made("leads_retrieval", "email")))
-    text = html(made("leads_retrieval", "email", app_name=name, service_domain=name))
-    page = Page(text)
-
-    assert set(page.tags) <= HTML_ELEMENTS
-    assert page.tags == plain.tags
-    assert not re.search(r"<(script|img|iframe|object|embed)\b|url\(|@import", text)
-    assert not [each for each, _ in page.attributes if each.startswith("on") or each == "src"]
-    links = [value for each, value in page.attributes if each == "href"]
-    assert all(
-        link.startswith(("#", "https://developers.facebook.com/", "data:,")) for link in links
-    )
-    assert "default-src 'none'" in text
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", text)
-
-
-@hostile
 def test_a_hostile_permission_is_text_too(name: str) -> None:
-    """A name of a permission that no form would admit is text in both forms."""
+    """A name of a permission that no form would admit is text, too."""
     kit = made(name)
 
     assert set(as_page(markdown(kit)).tags) <= MARKDOWN_ELEMENTS
-    assert set(Page(html(kit)).tags) <= HTML_ELEMENTS
 
 
 def test_an_ordinary_name_is_not_escaped() -> None:
@@ -371,7 +338,7 @@ def test_long_names_and_lists_are_bounded() -> None:
 
     assert len(kit.app_name) == 200
     assert len(kit.permissions) == 301
-    assert len(html(kit)) < 1_000_000
+    assert len(markdown(kit)) < 1_000_000
 
 
 def test_blanks_are_found() -> None:
@@ -407,10 +374,9 @@ def test_the_road_is_printed_from_the_procedure(connector: str) -> None:
         *(road.whole, road.source),
     ]
 
-    pages = (as_page(kit_markdown(kit, procedure)), Page(kit_html(kit, procedure)))
-    for page in (*pages, as_page(road_markdown(procedure))):
-        squeezed = re.sub(r"\s", "", page.text)
-        assert [text for text in texts if re.sub(r"\s", "", text) not in squeezed] == []
+    for text in (kit_markdown(kit, procedure), road_markdown(procedure)):
+        squeezed = re.sub(r"\s", "", as_page(text).text)
+        assert [part for part in texts if re.sub(r"\s", "", part) not in squeezed] == []
 
 
 @connectors

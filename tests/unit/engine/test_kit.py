@@ -1,4 +1,4 @@
-"""The review kit as files: what a person changed is not lost, what was submitted is kept."""
+"""The review kit as a file: what a person changed is not lost, what was submitted is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.engine.kit import HTML_NAME, MARKDOWN_NAME, KitRequest, WrittenKit, write_kit
+from runbook_lib.engine.kit import KIT_NAME, KitRequest, WrittenKit, write_kit
 from runbook_lib.engine.run import open_run
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.evidence.bundle import write_record
@@ -47,7 +47,7 @@ def filled(text: str) -> str:
 def adapt(folder: Path) -> bytes:
     """Write the kit, and fill in its blanks; return the Markdown."""
     write(folder)
-    path = folder / MARKDOWN_NAME
+    path = folder / KIT_NAME
     path.write_text(filled(path.read_text()))
     return path.read_bytes()
 
@@ -65,43 +65,42 @@ def state(folder: Path, **given: str) -> Any:
 
 
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
-def test_the_kit_is_two_files_and_nothing_else(tmp_path: Path, connector: str) -> None:
-    """Both files are written for the values of the settings; no journal and no key is made."""
+def test_the_kit_is_one_file_and_nothing_else(tmp_path: Path, connector: str) -> None:
+    """It is written for the values of the settings; no journal and no key is made."""
     written = write(tmp_path / "new" / "folder", find_procedure(connector))
 
     folder = tmp_path / "new" / "folder"
-    assert sorted(path.name for path in folder.iterdir()) == [HTML_NAME, MARKDOWN_NAME]
-    for file in written.files:
-        assert file.path.read_bytes() == file.content
-        assert b"Acme Lead Sync" in file.content
-        assert b"acme-h.cyclr.com" in file.content
+    file = written.file
+    assert [*folder.iterdir()] == [file.path]
+    assert file.path.name == KIT_NAME
+    assert file.path.read_bytes() == file.content
+    assert b"Acme Lead Sync" in file.content
+    assert b"acme-h.cyclr.com" in file.content
     assert written.step == ""
 
 
 def test_a_file_that_nobody_changed_is_written_again(tmp_path: Path) -> None:
-    """Another name or other permissions give new files for these."""
+    """Another name or other permissions give a new file for these."""
     write(tmp_path)
     written = write(tmp_path, given={"app_display_name": "Other", "permissions": "ads_read"})
 
-    assert "Review kit: Other" in (tmp_path / MARKDOWN_NAME).read_text()
+    assert "Review kit: Other" in (tmp_path / KIT_NAME).read_text()
     assert [part.name for part in written.kit.permissions] == ["public_profile", "ads_read"]
 
 
-@pytest.mark.parametrize("name", [MARKDOWN_NAME, HTML_NAME])
 @pytest.mark.parametrize("change", [b"mine\n", None])
-def test_a_changed_file_is_not_overwritten(tmp_path: Path, name: str, change: bytes | None) -> None:
-    """A file that a person changed, or another file of that name, stays, and so does the other."""
+def test_a_changed_file_is_not_overwritten(tmp_path: Path, change: bytes | None) -> None:
+    """A file that a person changed, or another file of that name, stays."""
     write(tmp_path)
-    path = tmp_path / name
+    path = tmp_path / KIT_NAME
     mine = change or path.read_bytes().replace(b"Acme", b"ACME")
     path.write_bytes(mine)
-    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
 
-    with pytest.raises(SettingsError, match=f"{name} was changed since") as caught:
+    with pytest.raises(SettingsError, match=f"{KIT_NAME} was changed since") as caught:
         write(tmp_path, given={"app_display_name": "Other"})
 
     assert "--force" in caught.value.diagnostics()
-    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+    assert path.read_bytes() == mine
     write(tmp_path, overwrites=True)
     assert path.read_bytes() != mine
 
@@ -111,12 +110,12 @@ def test_a_place_that_is_no_file_is_refused(tmp_path: Path, make: str) -> None:
     """A folder of that name, or a file where a folder is needed, is a usage error."""
     target = tmp_path / "out"
     if make == "folder":
-        (target / MARKDOWN_NAME).mkdir(parents=True)
+        (target / KIT_NAME).mkdir(parents=True)
     elif make == "file above":
         target.write_text("")
     else:
         target.mkdir()
-        (target / MARKDOWN_NAME).symlink_to(target)
+        (target / KIT_NAME).symlink_to(target)
 
     with pytest.raises(SettingsError, match="cannot be read"):
         write(target)
@@ -156,20 +155,17 @@ def test_what_cannot_be_written_leaves_nothing(
 def test_what_was_submitted_is_kept_with_the_step(tmp_path: Path) -> None:
     """The Markdown is attached as it was adapted; the step waits, for these permissions only."""
     adapted = adapt(tmp_path)
-    # HTML with other texts stays as it is.
-    (tmp_path / HTML_NAME).write_text("<script>alert(1)</script>")
-
     written = write(tmp_path, by="Operator", note="Second try.")
     review = state(tmp_path)
 
     assert written.step == REVIEW
-    assert (tmp_path / MARKDOWN_NAME).read_bytes() == adapted
-    assert [file.is_changed for file in written.files] == [True]
+    assert (tmp_path / KIT_NAME).read_bytes() == adapted
+    assert written.file.is_changed
     assert review.conclusion.outcome is Outcome.WAITING
     assert (review.word.by, review.word.note) == ("Operator", "Second try.")
     assert review.word.binding.subject["app_id"] == GIVEN["app_id"]
     (kept,) = review.word.attachments
-    assert (kept.name, kept.media_type) == (MARKDOWN_NAME, "text/markdown")
+    assert (kept.name, kept.media_type) == (KIT_NAME, "text/markdown")
     folder = tmp_path / "evidence" / "acme-h.cyclr.com" / "facebook_marketing" / "attachments"
     assert [path.read_bytes() for path in folder.iterdir()] == [adapted]
     assert state(tmp_path, permissions="ads_read").conclusion.outcome is Outcome.NOT_RUN
@@ -188,7 +184,7 @@ def test_a_kit_with_places_to_fill_in_was_not_submitted(
 ) -> None:
     """Each place in angle quotes is named with its line, and nothing is written or recorded."""
     write(tmp_path)
-    path = tmp_path / MARKDOWN_NAME
+    path = tmp_path / KIT_NAME
     path.write_text(change(path.read_text()))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -204,7 +200,7 @@ def test_a_kit_with_places_to_fill_in_was_not_submitted(
 def test_a_credential_in_the_texts_is_refused(tmp_path: Path, secret: str) -> None:
     """A token or App Secret in an adapted text is refused before anything is recorded."""
     adapt(tmp_path)
-    with (tmp_path / MARKDOWN_NAME).open("a") as file:
+    with (tmp_path / KIT_NAME).open("a") as file:
         file.write(f"The secret is {secret} here.\n")
 
     with pytest.raises(SettingsError, match="looks like a token") as caught:
@@ -248,14 +244,14 @@ def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
     """A kit of practice says SANDBOX, and is not recorded for a tenant with real runs."""
     practice = {"graph_url": "http://127.0.0.1:8000"}
     written = write(tmp_path / "out", given=practice)
-    assert all(b"SANDBOX" in file.content for file in written.files)
+    assert b"SANDBOX" in written.file.content
 
     adapt(tmp_path)
     write(tmp_path, by="Operator")
-    before = (tmp_path / MARKDOWN_NAME).read_bytes()
+    before = (tmp_path / KIT_NAME).read_bytes()
     with pytest.raises(SettingsError, match="would be practice"):
         write(tmp_path, by="Operator", given=practice)
-    assert (tmp_path / MARKDOWN_NAME).read_bytes() == before
+    assert (tmp_path / KIT_NAME).read_bytes() == before
 
 
 def test_it_is_in_the_evidence(tmp_path: Path) -> None:

@@ -53,10 +53,7 @@ FILE_PLACES = {
     "confirm": (JOURNAL, STATE, KEY, ENV, HOME / "journal.lock"),
     "doctor": (ENV, NOTEBOOK, SIGNING_KEY),
     "lab": (JOURNAL, STATE, KEY, ENV, COPY),
-    "kit": (
-        *(JOURNAL, STATE, KEY, ENV, HOME / "journal.lock"),
-        *(Path("review-kit.md"), Path("review-kit.html")),
-    ),
+    "kit": (JOURNAL, STATE, KEY, ENV, HOME / "journal.lock", Path("review-kit.md")),
 }
 FOLDER_PLACES = (
     *(Path("evidence"), Path("evidence", "acme"), HOME, Path("evidence", "keys")),
