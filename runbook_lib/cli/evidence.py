@@ -288,7 +288,10 @@ def key(*, is_rotated: bool, connector: str, env_file: str, evidence: str, as_js
     if is_rotated:
         old, present = present, keys.rotate(settings, present, folder)
         message = f"It signs from now on. Give verifiers both keys; the old one is {old.key_id}."
-    public = keys.export_public_key(present, folder)
+    exported = keys.export_public_key(present, folder)
+    keys.keep_public_key(present)
+    own = keys.own_public_keys() / exported.name
+    public = own if own.exists() else exported
     if keys.is_unencrypted(settings):
         click.echo(f"{keys.UNENCRYPTED}: --rotate makes an encrypted one.", err=True)
     if as_json:
@@ -392,33 +395,45 @@ def _trusted(
     keys: tuple[str, ...], trusted_keys: str, evidence: Sequence[Path]
 ) -> tuple[dict[str, SSlibKey], str]:
     """
-    Return the public keys that were named, and a note about keys near the `evidence`.
+    Return the public keys that were named, and a note about those inside the `evidence`.
 
-    Raises `SettingsError` if none was named, with the command that trusts those near it.
+    Raises `SettingsError` if none was named, with the command that trusts one's own.
     """
     from runbook_lib.cli.terminal import this_program
-    from runbook_lib.config.workspace import KEYS_FOLDER
-    from runbook_lib.evidence.signing.keys import WHY_LESS, read_public_keys
-    from runbook_lib.evidence.verify.nearby import keys_near_evidence
+    from runbook_lib.evidence.signing.keys import (
+        WHY_LESS,
+        exported_keys,
+        own_public_keys,
+        read_public_keys,
+    )
 
     named = [Path(text) for text in (*keys, trusted_keys) if text]
     if not named:
         msg = "No key is trusted by default: name the public key with --key or --trusted-keys."
-        near = [folder for path in evidence for folder in (path, *path.parents)]
-        key_folders = [
-            path / KEYS_FOLDER for path in near if any(path.glob(f"{KEYS_FOLDER}/*.pub.pem"))
-        ]
-        advice = _ANOTHER_WAY
-        if key_folders:
-            command = shlex.join(
-                ["verify", "--trusted-keys", str(key_folders[0]), *map(str, evidence)]
-            )
-            advice += f" {WHY_LESS} To trust the keys there: {this_program()} {command}"
+        advice, own = _ANOTHER_WAY, own_public_keys()
+        if exported_keys(own):
+            command = shlex.join(["verify", "--trusted-keys", str(own), *map(str, evidence)])
+            advice += f" To trust your own signing key: {this_program()} {command}"
         raise SettingsError(msg, next_step=advice)
     trusted = read_public_keys(named)
-    nearby = ", ".join(map(str, keys_near_evidence(named, evidence)))
-    note = f"Inside or beside the evidence: {nearby}. {WHY_LESS} {_ANOTHER_WAY}" if nearby else ""
-    return trusted, note
+    folders = [_evidence_around(path) for path in evidence]
+    inside = [
+        str(key)
+        for key in named
+        if any(Path(os.path.realpath(key)).is_relative_to(folder) for folder in folders)
+    ]
+    if not inside:
+        return trusted, ""
+    return trusted, f"Inside the evidence: {', '.join(inside)}. {WHY_LESS} {_ANOTHER_WAY}"
+
+
+def _evidence_around(path: Path) -> Path:
+    """Return the evidence folder, which has public keys, around a bundle or a tenant in it."""
+    from runbook_lib.config.workspace import KEYS_FOLDER
+
+    real = Path(os.path.realpath(path))
+    around = (real, *real.parents[:3])
+    return next((folder for folder in around if (folder / KEYS_FOLDER).is_dir()), real)
 
 
 EVIDENCE_COMMANDS = (verify, report, archive, key, journal)

@@ -18,9 +18,8 @@ from runbook_lib.cli.terminal import (
     show_steps,
     this_program,
 )
-from runbook_lib.config.workspace import keys_beside
 from runbook_lib.engine.headless import RunListener, RunResult
-from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS
+from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, own_public_keys
 from runbook_lib.plain_text import escaped_json
 
 if TYPE_CHECKING:
@@ -72,10 +71,9 @@ class RunDisplay(RunListener, ExitStack):
             say(f"Sealed as number {sealed.sequence} of its chain: {sealed.folder}")
             say(f"Read {sealed.folder / 'report.html'}; signed by the key {result.key_id[:16]}.")
             home = sealed.folder.parent
-            key = keys_beside(home) / f"{result.key_id}{PUBLIC_SUFFIX}"
+            key = own_public_keys() / f"{result.key_id}{PUBLIC_SUFFIX}"
             command = shlex.join(["verify", "--key", str(key), str(home)])
             say(f"Verify it: {this_program()} {command}")
-            say(f"           {WHY_LESS}")
         if sealed.unstamped:
             refused = "`verify` with --tsa-certificate will refuse this run."
             say(f"No time-stamp: {sealed.unstamped} {refused}", is_error=True)

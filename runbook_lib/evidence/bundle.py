@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
+from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.attachments import attachment_path, copy_attachment
 from runbook_lib.core.files import remove, sync_folder
 from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref, read_lines
@@ -44,7 +44,7 @@ from runbook_lib.evidence.record import (
 )
 from runbook_lib.evidence.reports.renderer import render
 from runbook_lib.evidence.reports.report import run_report
-from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS, SigningKey, export_public_key
+from runbook_lib.evidence.signing.keys import SigningKey, export_public_key, keep_public_key
 from runbook_lib.evidence.signing.statement import (
     PAYLOAD_TYPE,
     PROVENANCE,
@@ -154,6 +154,7 @@ def seal(
         remote_words = RemoteWords([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
         refuse_leaks(content, redactor, remote_words, _attached(record))
         export_public_key(seal_with.key, keys)
+        keep_public_key(seal_with.key)
         _write_statement(folder, record, seal_with, link)
         unstamped = _stamp(folder, seal_with)
         refuse_leaks(set(_files(folder)) - set(content), redactor, remote_words)
@@ -196,9 +197,6 @@ def verify_instructions(
         key_id=key_id,
         link=link,
         authority=timestamp_authority,
-        keys=KEYS_FOLDER,
-        suffix=PUBLIC_SUFFIX,
-        why_less=WHY_LESS,
         kind=PAYLOAD_TYPE,
     )
 

@@ -28,7 +28,7 @@ from runbook_lib.core.model import BundleSealed, EventType
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import HistoryReader, open_history
 from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError, reason_of
-from runbook_lib.evidence.signing.keys import WHY_LESS, exported_keys
+from runbook_lib.evidence.signing.keys import exported_keys, own_public_keys
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
     TEST_RESULT,
@@ -124,8 +124,8 @@ def _refuse_unannounced(statements: list[Path], announced: set[str], home: Path)
         advice = (
             f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
             f"--connector {connector} --evidence {quote(str(home.parents[1]))} "
-            f"--trusted-keys {quote(str(keys_beside(home)))}`; then run again. A bundle that is "
-            f"not used there belongs elsewhere: move its folder away, and keep it. {WHY_LESS}"
+            f"--trusted-keys {quote(str(own_public_keys()))}`; then run again. A bundle that is "
+            "not used there belongs elsewhere: move its folder away, and keep it."
         )
         raise ChainError(msg, file=JOURNAL_NAME, next_step=advice)
 

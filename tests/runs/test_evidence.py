@@ -63,10 +63,11 @@ def by_hand(bundle: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run every command of VERIFY.md literally, in one shell that stops at the first error."""
     script = "".join(BLOCK.findall((bundle / "VERIFY.md").read_text(encoding="utf-8")))
     assert script.count("openssl") >= 3
+    (key,) = (bundle.parents[2] / "keys").glob("*.pub.pem")
     return subprocess.run(
         ["sh", "-e", "-c", script],
         cwd=bundle,
-        env={"PATH": os.environ["PATH"], **variables},
+        env={"PATH": os.environ["PATH"], "KEY": str(key), **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -80,7 +81,7 @@ def test_practice_evidence_verifies(evidence: Path) -> None:
     result = verified(evidence)
     assert result.returncode == 0, result.stdout
     first, *lines = result.stdout.splitlines()
-    assert first.startswith("! Inside or beside the evidence: ")
+    assert first.startswith("! Inside the evidence: ")
     assert len(lines) == 3
     assert all(line.startswith("✔ acme") for line in lines)
     assert lines[0].count("SANDBOX · incomplete") == lines[1].count("SANDBOX · complete") == 1
@@ -161,11 +162,14 @@ def test_an_auditor_accepts_a_requested_time_stamp(run_acme: RunAcme, tmp_path: 
 
 @needs("openssl")
 def test_the_auditors_own_key_counts(evidence: Path, tmp_path: Path) -> None:
-    """A key named by the auditor is used instead of the one beside the evidence."""
+    """Without a key of the auditor's nothing is verified; another key than the signer's fails."""
     create_key(tmp_path / "other.pem")
     other = export_public_key(open_key(str(tmp_path / "other.pem"), is_sandbox=False), tmp_path)
     bundle = bundles(evidence)[0]
 
+    without = by_hand(bundle, KEY="")
+    assert without.returncode != 0
+    assert "the public key that you trust" in without.stderr
     assert by_hand(bundle, KEY=str(other)).returncode != 0
     result = runbook("verify", "--key", str(other), str(bundle))
     assert result.returncode == 4

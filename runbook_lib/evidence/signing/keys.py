@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 PUBLIC_SUFFIX = ".pub.pem"
-# Said wherever such a key is trusted, or advised.
+# Said wherever such a key is trusted.
 WHY_LESS = (
     "A key stored next to the evidence proves less: anyone who can change one can change the other."
 )
@@ -74,6 +74,11 @@ def default_key_path(*, is_sandbox: bool) -> Path:
     """Return the path of this person's key; practice has a separate one."""
     name = "sandbox-key.pem" if is_sandbox else "signing-key.pem"
     return Path(user_data_path("facebook-marketing-runbook")) / name
+
+
+def own_public_keys() -> Path:
+    """Return the folder with the public halves of this person's own keys, apart from evidence."""
+    return default_key_path(is_sandbox=False).with_name("public-keys")
 
 
 def open_key(
@@ -158,14 +163,21 @@ def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
     drafted.unlink(missing_ok=True)
     create_key(drafted, passphrase=passphrase)
     new = open_key(str(drafted), passphrase=passphrase, is_sandbox=False)
-    export_public_key(old, folder)
-    export_public_key(new, folder)
+    for key in (old, new):
+        export_public_key(key, folder)
+        keep_public_key(key)
     # NOTE: if the process is killed here, the old key goes on signing, which is still valid.
     kept = path.with_name(f"{path.stem}-{old.key_id[:16]}.pem")
     kept.unlink(missing_ok=True)
     kept.hardlink_to(path)
     drafted.replace(path)
     return new
+
+
+def keep_public_key(key: SigningKey) -> None:
+    """Export the public key to this person's own folder, if that can be written."""
+    with suppress(OSError):
+        export_public_key(key, own_public_keys())
 
 
 def export_public_key(key: SigningKey, folder: Path) -> Path:

@@ -869,18 +869,20 @@ def test_an_unknown_tenant_is_one_line(command: str) -> None:
     assert "has only facebook_marketing: name it with --connector." in there.stderr
 
 
-def test_verify_without_a_key_prints_the_command_with_one(folder: Path) -> None:
-    """Without a key nothing is verified; the command that trusts those beside it is printed."""
+def test_verify_without_a_key_prints_the_command_with_ones_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key nothing is verified; the command that trusts your own key is printed."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     before = runbook("verify")
-    keys = folder / "evidence" / "keys"
-    keys.mkdir(parents=True)
-    (keys / "a.pub.pem").touch()
+    runbook("key")
     after, tenant = runbook("verify"), runbook("verify", "evidence/my acme")
 
     assert {each.exit_code for each in (before, after, tenant)} == {ExitCode.USAGE}
-    assert "--trusted-keys evidence" not in before.stderr
-    assert "runbook verify --trusted-keys evidence/keys evidence\n" in after.stderr
-    assert "verify --trusted-keys evidence/keys 'evidence/my acme'\n" in tenant.stderr
+    assert "To trust your own signing key" not in before.stderr
+    own = folder / "home" / "facebook-marketing-runbook" / "public-keys"
+    assert f"runbook verify --trusted-keys {own} evidence\n" in after.stderr
+    assert f"verify --trusted-keys {own} 'evidence/my acme'\n" in tenant.stderr
 
 
 def test_verify_reads_the_projects_evidence_if_no_path_is_given(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`runbook verify` and `journal` say first that trusted keys near the evidence prove less."""
+"""`runbook verify` and `journal` say first that trusted keys inside the evidence prove less."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUNDLE_FIELDS = {
     "stamped_on", "statement", "withheld",
 }  # fmt: skip
 CHAIN_FIELDS = {"accepted", "chain", "notes", "path"}
-NEAR, ELSEWHERE = ("--trusted-keys", "evidence/keys"), ("--trusted-keys", "../trusted")
+INSIDE, ELSEWHERE = ("--trusted-keys", "evidence/keys"), ("--trusted-keys", "../trusted")
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def one_key(folder: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("command", [("verify", "evidence"), ("verify",), JOURNAL], ids=str)
-def test_keys_near_the_evidence_are_named_first(command: tuple[str, ...]) -> None:
+def test_keys_inside_the_evidence_are_named_first(command: tuple[str, ...]) -> None:
     """The first line names the keys, why they prove less, and what to do; it fails nothing."""
-    for options in (NEAR, one_key("evidence/keys"), (*one_key("../trusted"), *NEAR)):
+    for options in (INSIDE, one_key("evidence/keys"), (*one_key("../trusted"), *INSIDE)):
         result = runbook(*command, *options)
         first = result.stdout.splitlines()[0]
-        assert first.startswith(f"! Inside or beside the evidence: {options[-1]}. {WHY_LESS} ")
+        assert first.startswith(f"! Inside the evidence: {options[-1]}. {WHY_LESS} ")
         assert "Get the public key from its owner" in first
         assert result.exit_code == ExitCode.COMPLETE
     for options in (ELSEWHERE, one_key("../trusted")):
@@ -65,16 +65,25 @@ def test_keys_near_the_evidence_are_named_first(command: tuple[str, ...]) -> Non
 @pytest.mark.parametrize("command", [("verify", "evidence"), JOURNAL], ids=str)
 def test_each_json_object_has_the_note(command: tuple[str, ...]) -> None:
     """With --json each object has `trust_note`, and only if there is something to note."""
-    near = [json.loads(line) for line in runbook(*command, *NEAR, "--json").stdout.splitlines()]
+    inside = [json.loads(line) for line in runbook(*command, *INSIDE, "--json").stdout.splitlines()]
     others = [
         json.loads(line) for line in runbook(*command, *ELSEWHERE, "--json").stdout.splitlines()
     ]
 
-    assert near
-    assert all(WHY_LESS in document.pop("trust_note") for document in near)
-    assert near == others
+    assert inside
+    assert all(WHY_LESS in document.pop("trust_note") for document in inside)
+    assert inside == others
     if "verify" in command:
-        assert [document.keys() for document in near] == [BUNDLE_FIELDS, CHAIN_FIELDS]
+        assert [document.keys() for document in inside] == [BUNDLE_FIELDS, CHAIN_FIELDS]
+
+
+@pytest.mark.parametrize("path", ["evidence", "evidence/acme", "evidence/acme/p", "../link"])
+def test_the_evidence_folder_is_found_around_a_path(path: str) -> None:
+    """Of a tenant or a bundle the evidence folder is the one around it; links are followed."""
+    Path("../link").symlink_to(Path("evidence").absolute())
+
+    assert runbook("verify", path, *INSIDE).stdout.startswith("! Inside the evidence: ")
+    assert "Inside the evidence" not in runbook("verify", path, *ELSEWHERE).stdout
 
 
 def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
@@ -86,7 +95,7 @@ def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
 
     assert result.exit_code == ExitCode.REFUSED
     first, second = result.stdout.splitlines()
-    assert first.startswith(f"! Inside or beside the evidence: {own}. {WHY_LESS}")
+    assert first.startswith(f"! Inside the evidence: {own}. {WHY_LESS}")
     assert "KEY.pub.pem: It was added" in second
 
 
