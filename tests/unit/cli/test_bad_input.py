@@ -86,11 +86,12 @@ def refused(*arguments: str, folder: Path, env: dict[str, str] | None = None) ->
 
 # NOTE: an empty value in the environment or in `.env` means: not known yet.
 SETTING_CASES = [
-    (name, text, source)
-    for source in ("--set", "environment", ".env")
-    for name, texts in BAD_SETTINGS.items()
-    for text in texts
-    if text or source == "--set"
+    *((name, text, "--set") for name, texts in BAD_SETTINGS.items() for text in texts),
+    *(
+        (name, BAD_SETTINGS[name][-1], source)
+        for source in ("environment", ".env")
+        for name in ("service_domain", "graph_url", "queue_seconds", "signing_key")
+    ),
 ]
 VARIABLES = {item.name: item.variable for item in inputs_of(PROCEDURE)}
 TEXT_INPUTS = [
@@ -104,7 +105,7 @@ def identified(value: object) -> str:
 
 @pytest.mark.parametrize(("name", "text", "source"), SETTING_CASES, ids=identified)
 def test_an_invalid_setting_is_refused(name: str, text: str, source: str, folder: Path) -> None:
-    """An invalid setting is refused from every source, before a key or a journal is written."""
+    """An invalid setting is refused, from every source, before a key or a journal is written."""
     variable = VARIABLES[name]
     given = () if name == "service_domain" else ("--set", DOMAIN)
     if source == "--set":

@@ -93,7 +93,12 @@ MONOTONE = ["aaaaaaaaaaaaaaaa", "abababababab", "12341234", "--------", "f" * 32
 NAMES = [name for name in WORDS if "-" not in name or name[0].isdigit()]
 
 
-@pytest.mark.parametrize("text", [*NAMES, *SHORT, *MONOTONE])
+def test_no_word_of_the_runbook_is_a_credential() -> None:
+    """Each word of journal, record, notebook and settings is refused."""
+    assert [text for text in NAMES if not implausible(text)] == []
+
+
+@pytest.mark.parametrize("text", ["facebook_marketing", *SHORT, *MONOTONE])
 def test_a_credential_like_an_ordinary_word_is_refused(text: str) -> None:
     """A short, repetitive or common word is refused in any case, without being quoted."""
     for each in (text, text.upper(), text.title()):

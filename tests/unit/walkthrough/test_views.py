@@ -750,18 +750,17 @@ def test_what_a_person_does_next_is_one_action_and_one_beside_it(
     assert {*actions["menu"], primary, other} <= {*named, "check", "consent", "link", "open", ""}
 
 
-@pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.ATTESTED])
 @pytest.mark.parametrize(
     "step",
     [step for name in connector_names() for step in find_procedure(name).steps if step.checks],
     ids=lambda step: step.id,
 )
-def test_a_check_is_in_sight_wherever_there_is_one(step: Step, outcome: Outcome) -> None:
+def test_a_check_is_in_sight_wherever_there_is_one(step: Step) -> None:
     """Texts ask to check again: the button is never in the menu, whatever else comes first."""
-    actions = view(state(step, outcome))["actions"]
-
-    assert [actions[name] for name in ("primary", "other", "again")].count("check") == 1
-    assert "check" not in actions["menu"]
+    for outcome in set(Outcome) - {Outcome.ATTESTED}:
+        actions = view(state(step, outcome))["actions"]
+        assert [actions[name] for name in ("primary", "other", "again")].count("check") == 1
+        assert "check" not in actions["menu"]
 
 
 @pytest.mark.parametrize("name", connector_names())
