@@ -36,7 +36,8 @@ OTHERS = tests $(addprefix --ignore=,$(UNITS)) $(AS_WRITTEN)
 # Of those, `make test` has a run of each scenario, a walk in a browser and a client of Facebook's.
 WALKS = tests/runs/test_scenarios.py tests/browser/test_walkthrough.py tests/sandbox/sdk/test_facebook_business.py
 SLOWEST = --costs 40
-NODE := node_modules/.package-lock.json
+NODE := tests/support/node
+NODE_MODULES := $(NODE)/node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
 .PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
@@ -96,7 +97,7 @@ quick: $(VENV)/.installed-tests  ## unit tests and the sandbox's, without covera
 
 check: lint tests matrices  ## what CI runs: each test once
 
-tests: $(VENV)/.installed-tests programs  ## all but matrices; unit tests with the branches that they cover
+tests: $(VENV)/.installed-tests $(NODE_MODULES) programs  ## all but matrices; unit tests with the branches that they cover
 	@$(SIDE_BY_SIDE) coverage others types wheel SELECTED='$(WITHOUT_MATRICES)'
 
 wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
@@ -105,14 +106,14 @@ wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an em
 rooms: $(VENV)/.installed-tests  ## count the lines of each package
 	$(BIN)/python -m tools.rooms
 
-lint: $(VENV)/.installed-tests $(NODE)  ## ruff, and biome for the browser scripts
+lint: $(VENV)/.installed-tests $(NODE_MODULES)  ## ruff, and biome for the browser scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	npm run --silent lint
+	$(NODE)/node_modules/.bin/biome ci --error-on-warnings --config-path=$(NODE) runbook_lib tests/unit/walkthrough/scripts
 
-types: $(VENV)/.installed-tests $(NODE)  ## mypy, and tsc for the browser scripts
+types: $(VENV)/.installed-tests $(NODE_MODULES)  ## mypy, and tsc for the browser scripts
 	$(BIN)/mypy
-	npm run --silent types
+	$(NODE)/node_modules/.bin/tsc --project $(NODE)
 
 fidelity: $(VENV)/.installed-tests  ## list what the sandbox infers or does not know in docs/sandbox.md
 	$(BIN)/python -m tools.fidelity
@@ -146,7 +147,7 @@ lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
 	echo "-e ." >>requirements.txt
 
 clean:
-	rm -rf $(VENV) node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(NODE)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@echo "Setting up $(VENV), once; about a minute: the $$(grep -c == requirements.txt) packages of" \
@@ -161,7 +162,7 @@ $(VENV)/.installed-tests: $(VENV)/.installed tests/requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
-$(NODE): package-lock.json | programs
-	@echo "Adding the tools that check browser scripts: the packages of package-lock.json (biome, TypeScript)."
-	@npm ci
+$(NODE_MODULES): $(NODE)/package-lock.json | programs
+	@echo "Adding what tests and linters need of npm: the packages of $(NODE) (biome, TypeScript, axe, …)."
+	@cd $(NODE) && npm ci
 	@touch $@

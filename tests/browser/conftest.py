@@ -29,8 +29,6 @@ FLAGS = (
     "--renderer-process-limit=1",
 )
 _PATIENCE_MILLISECONDS = 120_000
-# The folder of package-lock.json.
-NPM = Path(__file__).parent
 
 # What is expected comes sooner, but for a browser on a busy machine.
 expect.set_options(timeout=60_000)
@@ -136,8 +134,8 @@ def _note(url: str, elsewhere: list[str]) -> None:
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """Return the source of axe-core, in the version of `package-lock.json`."""
-    modules = installed(NPM)
+    """Return the source of axe-core, in the version of the lock file."""
+    modules = installed()
     return (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 

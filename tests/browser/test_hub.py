@@ -20,7 +20,6 @@ from playwright.sync_api import Page
 
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
-from tests.browser.conftest import NPM
 from tests.browser.jupyter import NO_CERTIFICATES, NOTEBOOK, OPERATOR, Lab, Walk
 from tests.runs.conftest import ROOT, environment, settings_of
 from tests.support.npm import installed
@@ -108,7 +107,7 @@ class Hub:
             port=self.lab.port,
             hub_port=self.lab.port + 1,
             proxy_port=self.lab.port + 2,
-            proxy=installed(NPM) / ".bin" / "configurable-http-proxy",
+            proxy=installed() / ".bin" / "configurable-http-proxy",
             password=self.password,
             user=USER,
             homes=self.folder,

@@ -27,7 +27,7 @@ Verify = Callable[[Path, Path], dict[str, Any]]
 @pytest.fixture(scope="module")
 def verify() -> Verify:
     """Return a function that returns the result of Sigstore's verifier for a bundle and a key."""
-    installed(FOLDER)
+    installed()
 
     def run(bundle: Path, public: Path) -> dict[str, Any]:
         done = subprocess.run(

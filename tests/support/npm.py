@@ -8,30 +8,31 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+_FOLDER = Path(__file__).parent / "node"
 _PATIENCE_SECONDS = 240
 
 
-def installed(folder: Path) -> Path:
-    """Return `node_modules` beside the lock file in `folder`; run `npm ci` first if it is stale."""
+def installed() -> Path:
+    """Return the folder `node_modules`; run `npm ci` first if it is stale."""
     # NOTE: pytest-xdist's workers may install the same packages at the same time.
-    with FileLock(folder / ".npm.lock"):
-        _install(folder)
-    return folder / "node_modules"
+    with FileLock(_FOLDER / ".npm.lock"):
+        _install()
+    return _FOLDER / "node_modules"
 
 
-def _install(folder: Path) -> None:
+def _install() -> None:
     """Run `npm ci` if `node_modules` is stale."""
-    if not _is_fresh(folder / "node_modules", folder / "package-lock.json"):
+    if not _is_fresh(_FOLDER / "node_modules", _FOLDER / "package-lock.json"):
         done = subprocess.run(
             ["npm", "ci", "--no-audit", "--no-fund"],
-            cwd=folder,
+            cwd=_FOLDER,
             capture_output=True,
             text=True,
             timeout=_PATIENCE_SECONDS,
             check=False,
         )
         if done.returncode != 0:
-            pytest.fail(f"npm ci in {folder} failed:\n{done.stderr}", pytrace=False)
+            pytest.fail(f"npm ci in {_FOLDER} failed:\n{done.stderr}", pytrace=False)
 
 
 def _is_fresh(modules: Path, lock: Path) -> bool:
