@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import wrap
 
 from runbook_lib.config.runner_inputs import EVIDENCE, IN_KERNEL, NOTIFY
 from runbook_lib.core.files import write_once
-from runbook_lib.core.procedure import Procedure
+from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.errors import SettingsError, reported_as
 
 _HEAD = """\
 # Settings of the runbook for the {title}. Fill in what you know, and leave the rest
 # empty. Keep this file private: chmod 600 {name}
+"""
+_REST = """
+# === Most people never need the settings below ==================================================
 #
 # A credential may also be a reference to where it is stored:
 #   {secret}=keyring:SERVICE/USER
@@ -27,36 +31,45 @@ _HEAD = """\
 # RUNBOOK_TENANT=
 # RUNBOOK_EVIDENCE=evidence
 """
+# The Service Domain, and the app's name, ID and secret: the first inputs without a default.
+_NEEDED = 4
 _WIDTH = 96
 _ANOTHER = "Name another file with --output."
 
 
 def env_template(procedure: Procedure, name: str) -> str:
     """Return the text of the settings file `name` for `procedure`; defaults are comments."""
+    needed = [item for item in procedure.inputs if not _has_default(item)][:_NEEDED]
     first = next(item for item in procedure.inputs if item.secret)
-    head = _HEAD.format(
-        title=procedure.title,
-        name=name,
-        secret=first.variable,
-        alone=first.variable_for(procedure.id),
-    )
+    rest = _REST.format(secret=first.variable, alone=first.variable_for(procedure.id))
     sections = (
-        ("Settings of the steps", procedure.inputs),
+        ("Settings of the steps", [item for item in procedure.inputs if item not in needed]),
         ("Addresses and limits", (*procedure.settings[len(procedure.inputs) :], *IN_KERNEL)),
         ("Signing and archive of the evidence", EVIDENCE),
         ("Messages of a watch", NOTIFY),
     )
-    parts = [head]
+    parts = [
+        _HEAD.format(title=procedure.title, name=name).rstrip(),
+        *_lines(needed),
+        rest.rstrip(),
+    ]
     for title, items in sections:
         parts.append(f"\n# --- {title} {'-' * (_WIDTH - len(title) - 7)}")
-        for item in items:
-            parts.append("")
-            parts += [f"# {line}" for line in wrap(f"{item.label}: {item.help}", _WIDTH)]
-            if item.example:
-                parts.append(f"# For example: {item.example}")
-            has_default = item.default is not None and item.default != ()
-            parts.append(f"{'# ' if has_default else ''}{item.variable}={_text(item.default)}")
+        parts += _lines(items)
     return "\n".join(parts) + "\n"
+
+
+def _lines(items: Iterable[Input]) -> Iterator[str]:
+    for item in items:
+        yield ""
+        yield from (f"# {line}" for line in wrap(f"{item.label}: {item.help}", _WIDTH))
+        if item.example:
+            yield f"# For example: {item.example}"
+        yield f"{'# ' if _has_default(item) else ''}{item.variable}={_text(item.default)}"
+
+
+def _has_default(item: Input) -> bool:
+    return item.default is not None and item.default != ()
 
 
 def write_env_file(path: Path, procedure: Procedure) -> Path:

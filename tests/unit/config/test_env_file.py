@@ -33,6 +33,18 @@ def test_it_names_every_setting_with_its_help(procedure: Procedure) -> None:
 
 
 @procedures
+def test_it_begins_with_the_four_settings_that_matter(procedure: Procedure) -> None:
+    """Domain and the app's name, ID and secret come first; a line tells most people to stop."""
+    first, line, _ = env_template(procedure, ".env").partition("Most people never need")
+
+    assert line
+    names = re.findall(r"^RUNBOOK_(\w+)=", first, flags=re.MULTILINE)
+    wanted = ("SERVICE_DOMAIN", "APP_DISPLAY_NAME", "APP_ID", "APP_SECRET")
+    assert len(names) == len(wanted)
+    assert all(name.endswith(end) for name, end in zip(names, wanted, strict=True))
+
+
+@procedures
 def test_it_can_be_used_as_it_is(procedure: Procedure, tmp_path: Path) -> None:
     """The template loads unchanged: an empty value means not known yet."""
     path = write_env_file(tmp_path / "x.env", procedure)
