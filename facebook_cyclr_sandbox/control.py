@@ -48,7 +48,8 @@ class Control:
 
     def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""
-        match = _router.match(request.method, request.path)
+        method = "GET" if request.method == "HEAD" else request.method
+        match = _router.match(method, request.path)
         if match is None:
             return json_reply({"error": "the sandbox has no such page"}, 404)
         try:

@@ -58,9 +58,8 @@ class ApiCall:
     token: ApiToken
     account: Account | None = None
 
-    @property
-    def in_account(self) -> Account:
-        """The account of an account call."""
+    def require_account(self) -> Account:
+        """Return the account of an account call; raise 401 for another call."""
         if self.account is None:
             raise CyclrError(401, _DENIED)
         return self.account
@@ -201,12 +200,12 @@ def issue_sign_in_token(world: World, account: Account, username: str) -> SignIn
 @api_router.route("GET", "/v1.0/connectors")
 def list_connectors(call: ApiCall) -> Reply:
     """List the connectors of the library (cyclr §3)."""
-    account = call.in_account
+    call.require_account()
     query = call.request.query_params.get("query", "").lower()
     connectors = [
         connector
         for connector in call.world.cyclr.library.values()
-        if query in connector.name.lower() and account
+        if query in connector.name.lower()
     ]
     return _paged(call, sorted(connectors, key=lambda connector: connector.name), connector_shape)
 
@@ -214,7 +213,7 @@ def list_connectors(call: ApiCall) -> Reply:
 @api_router.route("GET", "/v1.0/connectors/{which}/methods")
 def list_methods(call: ApiCall, which: str) -> Reply:
     """List a connector's methods (cyclr §3)."""
-    _ = call.in_account
+    call.require_account()
     return json_reply([method_shape(method) for method in _connector(call, which).methods])
 
 
@@ -229,7 +228,7 @@ def _connector(call: ApiCall, which: str) -> LibraryConnector:
 @api_router.route("POST", "/v1.0/connectors/{which}/install")
 def install_connector(call: ApiCall, which: str) -> Reply:
     """Install a connector of the library in the account (cyclr §3)."""
-    account = call.in_account
+    account = call.require_account()
     connector = _connector(call, which)
     document = call.document()
     if not call.request.body.strip():
@@ -278,7 +277,7 @@ def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Pr
 
 # --- installed connectors --------------------------------------------------------------------
 def _find(call: ApiCall, number: str) -> AccountConnector:
-    account = call.in_account
+    account = call.require_account()
     installed = by_number(call.world.cyclr.account_connectors, number)
     if installed is None or installed.account_id != account.id:
         raise CyclrError(404, "Account connector not found.")
@@ -292,7 +291,7 @@ def _shape(world: World, installed: AccountConnector) -> dict[str, Any]:
 @api_router.route("GET", "/v1.0/account/connectors")
 def list_installed(call: ApiCall) -> Reply:
     """List the connectors that are installed in the account (cyclr §3)."""
-    installed = call.world.cyclr.installed_in(call.in_account.id)
+    installed = call.world.cyclr.installed_in(call.require_account().id)
     return _paged(call, installed, lambda connector: _shape(call.world, connector))
 
 
@@ -366,7 +365,7 @@ def _parameters(method: Method, document: object) -> dict[str, str]:
 @api_router.route("GET", "/v1.0/cycles/{cycle_id}/prerequisites")
 def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
     """List what prevents a cycle from starting (cyclr §3)."""
-    account = call.in_account
+    account = call.require_account()
     cycle = call.world.cyclr.cycles.get(cycle_id)
     if cycle is None or cycle.account_id != account.id:
         raise CyclrError(404, "Cycle not found.")

@@ -80,7 +80,7 @@ def check_proof(app: App, access_token: str, proof: str | None) -> None:
 
 @handles("GET POST /oauth/access_token")
 def exchange(world: World, params: Mapping[str, str]) -> dict[str, object]:
-    """Answer the token endpoint, for every grant type (graph §2, §5) (graph §5)."""
+    """Answer the token endpoint, for every grant type (graph §2, §5)."""
     app = _client(world, params)
     grant = params.get("grant_type", "")
     if grant == "client_credentials":

@@ -373,6 +373,8 @@ def journal(
 
     folder = evidence_folder(evidence)
     path = journal_path(folder, tenant_name(tenant), connector_folder(connector)).absolute()
+    if path.parents[1].is_dir() and not path.parent.is_dir():
+        find_procedure(connector)  # raises for a misspelt name
     trusted, note = _trusted(keys, trusted_keys, [folder, path.parent])
     if note and not as_json:
         say(f"! {note}")

@@ -32,7 +32,7 @@ from typing import Any
 import tomli
 
 from runbook_lib.config.runner_inputs import inputs_of
-from runbook_lib.config.settings import REFERENCE_FORMS, is_reference, typed
+from runbook_lib.config.settings import REFERENCE_FORMS, is_reference, suggestion, typed
 from runbook_lib.config.workspace import tenant_name
 from runbook_lib.core.credential_form import implausible
 from runbook_lib.core.files import read_plain
@@ -297,10 +297,10 @@ class _TenantReader:
         name = table.values.get(_CONNECTOR, default)
         if isinstance(name, str) and name.strip() in self._procedures:
             return name.strip()
+        meant = suggestion(str(name), self._procedures).strip()
+        mistake = f"no connector has this name{f' ({meant})' if meant else ''}"
         known = ", ".join(self._procedures)
-        self._note(
-            table.place, _CONNECTOR, f"no connector has this name; known connectors: {known}"
-        )
+        self._note(table.place, _CONNECTOR, f"{mistake}; known connectors: {known}")
         return default
 
     def _note(self, place: str, key: str, mistake: str) -> None:

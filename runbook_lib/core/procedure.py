@@ -102,7 +102,9 @@ class Input:
         return tuple(found)
 
     def variable_for(self, connector: str) -> str:
-        """Return the name of the variable that applies to `connector` alone."""
+        """Return the name of the variable for `connector` alone; without one, that for all."""
+        if not connector:
+            return self.variable
         return f"RUNBOOK_{connector.upper()}_{self.name.upper()}"
 
 

@@ -290,11 +290,16 @@ def archive_sealed(
     url = str(values.get("archive", ""))
     if not url or (is_sandbox and "archive" not in given):
         return ""
-    from runbook_lib.evidence.archive.archive import archive_bundle, check_archive  # noqa: PLC0415
+    from runbook_lib.evidence.archive.archive import (  # noqa: PLC0415
+        archive_bundle,
+        check_apart,
+        check_archive,
+    )
     from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits  # noqa: PLC0415
 
     if is_trial:
         check_archive(url, bundle)
+        check_apart(url, [bundle.parents[1]])
         return url
     seconds = float(str(values.get("archive_seconds", DEFAULT_SECONDS)))
     limits = TransferLimits(seconds, say=say)

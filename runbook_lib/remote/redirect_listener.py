@@ -25,8 +25,8 @@ from runbook_lib.errors import ListenerError, reason_of
 _NAME = "localhost"
 _PATH = "/consent"
 _PAGE = (
-    "<!doctype html><html lang='en'><meta charset='utf-8'><title>Facebook Marketing runbook"
-    "</title><body style='font:16px system-ui;margin:4em'><h1>{heading}</h1>"
+    "<!doctype html><html lang='en'><meta charset='utf-8'><title>Runbook</title>"
+    "<body style='font:16px system-ui;margin:4em'><h1>{heading}</h1>"
     "<p>{text}</p></body></html>"
 )
 _TAKEN = "The answer has arrived. You can close this tab."

@@ -46,6 +46,14 @@ def test_error_data_is_a_text(own: Graph) -> None:
     assert json.loads(error["error_data"]) == {"blame_field_specs": [["account_id"]]}
 
 
+def test_head_is_answered_like_get(own: Graph) -> None:
+    """HEAD of a control has the status of GET, and no body; nothing else has that path."""
+    url = f"{own.given['graph_url']}/_sandbox"
+    answer = own.http.head(f"{url}/time")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert own.http.head(f"{url}/nowhere").status_code == 404
+
+
 def test_broken_answers(own: Graph) -> None:
     """An answer can be reset, truncated, HTML instead of JSON, or slow."""
     control(own, "faults", {"faults": [{"kind": "reset", "remaining": 1}]})

@@ -79,6 +79,10 @@ def test_a_bundle_that_is_refused_is_named(evidence: Path) -> None:
         (("--trusted-keys", "{keys}", "--tenant", ""), "is not a tenant name"),
         (("--trusted-keys", "{keys}", "--connector", "../x"), "is not a connector name"),
         (("--trusted-keys", "{keys}", "--tenant", "globex"), "There is no folder"),
+        (
+            ("--trusted-keys", "{keys}", "--connector", "facebook_mesenger"),
+            "Did you mean facebook_messenger?",
+        ),
     ],
 )
 def test_invalid_arguments_are_a_usage_error(

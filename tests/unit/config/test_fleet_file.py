@@ -184,8 +184,12 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
         ["2, tenant: acme and ACME differ only in case"],
     ),
     "an unknown connector": (
-        f'{ACME}connector = "facebook"\n',
+        f'{ACME}connector = "mailchimp"\n',
         ["1, connector: no connector has this name; known connectors: f"],
+    ),
+    "a misspelt connector": (
+        f'{ACME}connector = "facebook_mesenger"\n',
+        ["1, connector: no connector has this name (Did you mean facebook_messenger?); known"],
     ),
     "a connector that is a list": (
         f"{ACME}connector = []",

@@ -193,6 +193,7 @@ def test_an_input_can_be_given(item: Input) -> None:
     prefix = "" if item.name.startswith("cyclr_") else f"{item.provider}_" * bool(item.provider)
     assert item.variable == f"RUNBOOK_{prefix.upper()}{item.name.upper()}"
     assert item.variable_for("some_connector") == f"RUNBOOK_SOME_CONNECTOR_{item.name.upper()}"
+    assert item.variable_for("") == item.variable
     assert item.label
     assert item.help.endswith(".")
     assert not (item.secret and (item.default or item.example))

@@ -270,6 +270,7 @@ def test_a_walkthrough_copy_is_not_executed(kernel: Kernel) -> None:
         ({"attestations": "none.toml"}, "none.toml"),
         ({"given": {"archive": "ftp://x/"}}, "archive"),
         ({"given": {"archive": "evidence"}}, "overlaps the evidence itself"),
+        ({"given": {"archive": "evidence/copies"}}, "overlaps the evidence in"),
     ],
 )
 def test_an_invalid_request_is_refused_before_anything_is_written(
