@@ -1,6 +1,8 @@
 """
-The Cyclr Console: General Settings, Connector Library and Setup, accounts, install, authenticate.
+The Cyclr Console, one page of forms: settings, library and setup, accounts, install, authenticate.
 """
+
+from typing import Any
 
 from facebook_cyclr_sandbox.cyclr.api import MOST_ACCOUNTS, install, issue_sign_in_token
 from facebook_cyclr_sandbox.cyclr.connect import sign_in_link
@@ -37,33 +39,58 @@ class CyclrConsoleSite(Site):
         return without_sniffing(reply)
 
 
-@console_router.route("GET", "/")
-def show_start(_visit: Visit) -> Reply:
-    """Redirect to the Connector Library (cyclr §2)."""
-    return see_other("/connectors/library/")
+# --- the page --------------------------------------------------------------------------------
+_MENU = {
+    "library": "Connectors > Connector Library",
+    "accounts": "Accounts > Account Management",
+    "general-settings": "Settings > General Settings",
+    "client-credentials": "Settings > OAuth Client Credentials",
+}
+_ACTIONS = {
+    "authenticate": "Authenticate",
+    "setup-token": "Generate Setup Token",
+    "deauthenticate": "De-authenticate",
+    "remove": "Remove",
+}
 
 
-# --- Settings --------------------------------------------------------------------------------
+def _page(visit: Visit, group: str, problem: str = "", **more: Any) -> Reply:
+    """Return the console's page, open at `group`."""
+    cyclr = visit.world.cyclr
+    known = {
+        "entries": list(_MENU.items()),
+        "current": group,
+        "problem": problem,
+        "cyclr": cyclr,
+        "library": list(cyclr.library.values()),
+        "accounts": list(cyclr.accounts.values()),
+        "account": None,
+        "connector": None,
+        "setup_link": "",
+        "installed": (),
+        "actions": _ACTIONS,
+    }
+    return visit.page("cyclr.html", 400 if problem else 200, **{**known, **more})
+
+
 @console_router.route("GET", "/settings/general")
 def show_general_settings(visit: Visit) -> Reply:
     """Show General Settings with the Service Domain (cyclr §2)."""
-    return visit.page("general_settings.html", cyclr=visit.world.cyclr)
+    return _page(visit, "general-settings")
 
 
 @console_router.route("GET", "/settings/oauth-client-credentials")
 def show_api_clients(visit: Visit) -> Reply:
     """Show the OAuth client credentials of the Cyclr API (cyclr §3)."""
-    return visit.page("api_clients.html", clients=visit.world.cyclr.clients)
+    return _page(visit, "client-credentials")
 
 
 # --- Connectors > Connector Library ----------------------------------------------------------
+@console_router.route("GET", "/")
 @console_router.route("GET", "/connectors/library")
 def show_library(visit: Visit) -> Reply:
-    """Show the Connector Library, with a search (cyclr §1)."""
-    wanted = visit.query("q").strip()
-    library = visit.world.cyclr.library.values()
-    listed = [connector for connector in library if wanted.lower() in connector.name.lower()]
-    return visit.page("library.html", connectors=listed, wanted=wanted)
+    """Show the Connector Library (cyclr §1)."""
+    return _page(visit, "library")
 
 
 @console_router.route("GET POST", "/connectors/library/{number}/setup")
@@ -79,7 +106,7 @@ def set_up_connector(visit: Visit, number: str) -> Reply:
             connector.scopes = visit.text("scopes")
             connector.verify_token = visit.text("verify_token")
         return see_other("/connectors/library/", f"{connector.name}: changes saved.")
-    return visit.page("setup.html", connector=connector, cyclr=visit.world.cyclr)
+    return _page(visit, "setup", connector=connector)
 
 
 def _connector(visit: Visit, number: str) -> LibraryConnector:
@@ -102,12 +129,7 @@ def manage_accounts(visit: Visit) -> Reply:
             accounts[account.id] = account
             return see_other(f"/accounts/{account.id}/connectors/", "The account is created.")
         problem = "Name is required."
-    return visit.page(
-        "accounts.html",
-        400 if problem else 200,
-        accounts=list(accounts.values()),
-        problem=problem,
-    )
+    return _page(visit, "accounts", problem)
 
 
 @console_router.route("GET POST", "/accounts/{account_id}/connectors")
@@ -128,14 +150,9 @@ def manage_connectors(visit: Visit, account: Account) -> Reply:
 def _account_page(
     visit: Visit, account: Account, *, problem: str = "", setup_link: str = ""
 ) -> Reply:
-    return visit.page(
-        "account.html",
-        400 if problem else 200,
-        installed=visit.world.cyclr.installed_in(account.id),
-        library=list(visit.world.cyclr.library.values()),
-        problem=problem,
-        setup_link=setup_link,
-    )
+    installed = visit.world.cyclr.installed_in(account.id)
+    more = {"account": account, "installed": installed, "setup_link": setup_link}
+    return _page(visit, "account", problem, **more)
 
 
 @console_router.route("POST", "/accounts/{account_id}/connectors/{number}/{action}")

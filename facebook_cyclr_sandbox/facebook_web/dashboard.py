@@ -1,14 +1,15 @@
 """
-The App Dashboard together with the OAuth dialog: `FacebookSite`.
+The App Dashboard, one page of forms, together with the OAuth dialog: `FacebookSite`.
 
-Screens, fields and buttons have the documented names, and the content that they have today
-(graph §9); the design is the sandbox's own.
+Groups, fields and buttons have the documented names, and the content that they have today
+(graph §9); the design is the sandbox's own. Each documented address opens the page at its group.
 """
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from facebook_cyclr_sandbox.facebook_web.dialog import answer_dialog, is_dialog
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
@@ -19,7 +20,6 @@ from facebook_cyclr_sandbox.http.web import (
     Site,
     WebRequest,
     fields_of,
-    redirect,
     web_address,
 )
 from facebook_cyclr_sandbox.state.facebook_world import (
@@ -77,10 +77,160 @@ def grant(visit: Visit, app: App, permissions: Iterable[str]) -> None:
     granted |= dict.fromkeys(permissions, "granted")
 
 
+# --- the page --------------------------------------------------------------------------------
+_VERIFICATION_DAYS = 5
+_VERIFICATIONS = {"business": "Business Verification", "access": "Access Verification"}
+_PRODUCTS = {
+    "facebook_login": "Facebook Login",
+    "marketing_api": "Marketing API",
+    "messenger": "Facebook Messenger",
+    "webhooks": "Webhooks",
+}
+_ACCOUNT_GROUPS = {"apps": "My Apps", "create": "Create App", "explorer": "Graph API Explorer"}
+_REGISTRATION = {"registration": "Developer account"}
+# Where each address of an app's dashboard opens its page.
+_GROUPS = {
+    "dashboard": "dashboard",
+    "use_cases": "use-cases",
+    "settings/basic": "settings-basic",
+    "settings/advanced": "settings-advanced",
+    "roles/roles": "roles",
+    "fb-login/settings": "login",
+    "business-login/settings": "login",
+    "messenger/settings": "messenger",
+    "app-review/permissions": "permissions",
+    "app-review/access/{permission}": "permissions",
+    "app-review/request": "review-request",
+    "app-review/requests": "review",
+    "app-review/submissions": "review",
+    "data-access-renewal": "renewal",
+    "verification": "verification",
+    "go_live": "publish",
+}
+
+
+def _menu(app: App) -> dict[str, str]:
+    """Return the groups that an app has, with their names in the menu."""
+    menu = {
+        "dashboard": "Dashboard",
+        "use-cases": "Use cases",
+        "settings-basic": "Settings > Basic",
+        "settings-advanced": "Settings > Advanced",
+        "roles": "App roles",
+        "login": f"{_login_name(app)} > Settings",
+        "messenger": "Facebook Messenger > Settings",
+        "permissions": "Permissions and Features",
+        "review-request": "App Review Request",
+        "review": "App Review > Requests",
+        "renewal": "Data Access Renewal",
+        "verification": "Verification",
+        "publish": "Publish",
+    }
+    if not _login_name(app):
+        menu.pop("login")
+    if "messenger" not in app.products:
+        menu.pop("messenger")
+    if app.is_classic:
+        menu.pop("publish")
+    return menu
+
+
+def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any) -> Reply:
+    """Return the page of an app, open at `group`."""
+    menu = _menu(app)
+    is_refused = bool(problem or more.get("missing"))
+    if group not in menu:
+        problem = "The app has no such settings yet: set the product up first."
+        group = "dashboard"
+    facebook, now = visit.world.facebook, visit.world.now()
+    business = facebook.business
+    labels = {name: _label(app, name) for name in sorted(app.available_permissions)}
+    renewal = app.renewal
+    known = {
+        "app": app,
+        "entries": list(menu.items()),
+        "current": group,
+        "problem": problem,
+        "actions": required_actions(app, business),
+        "products": _PRODUCTS,
+        "cases": [USE_CASES[name] for name in app.use_cases],
+        "others": [name for name in USE_CASES if name not in app.use_cases],
+        "secret": "",
+        "urls": _URLS,
+        "categories": _CATEGORIES,
+        "versions": _versions(app),
+        "people": [facebook.people[person_id] for person_id in app.roles],
+        "login_name": _login_name(app),
+        "login_path": _login_path(app),
+        "redirect_uris": "\n".join(app.redirect_uris),
+        "checked": "",
+        "switches": _SWITCHES,
+        "locked": _LOCKED,
+        "pages": facebook.pages,
+        "page_token": "",
+        "labels": labels,
+        "lacking": {name for name in labels if not is_called_lately(app, name, now)},
+        "days": TEST_CALL_DAYS,
+        "sections": SECTIONS,
+        "missing": [],
+        "checklist": for_submission(app, business),
+        "in_review": SUBMISSION_IN_REVIEW,
+        "review_days": REVIEW_DAYS,
+        "titles": RENEWAL_SECTIONS,
+        "due": f"{datetime.fromtimestamp(renewal.due_on, UTC):%d %B %Y}" if renewal else "",
+        "is_deactivated": app.is_deactivated(now),
+        "business": business,
+        "verifications": [
+            ("business", _VERIFICATIONS["business"], business.verification.value),
+            ("access", _VERIFICATIONS["access"], business.access_verification.value),
+        ],
+        "verification_days": _VERIFICATION_DAYS,
+        "unpublished": for_publishing(app),
+    }
+    return visit.page("facebook.html", 400 if is_refused else 200, **{**known, **more})
+
+
+def _opener(group: str) -> Callable[..., Reply]:
+    def show(visit: Visit, app: App, permission: str = "") -> Reply:
+        """Show the app's page at one of its groups (graph §9)."""
+        if permission:
+            _require_permission(app, permission)
+        return _app_page(visit, app, group)
+
+    return show
+
+
+for _path, _group in _GROUPS.items():
+    dashboard_router.route("GET", f"/apps/{{app_id}}/{_path}")(_opener(_group))
+
+
+def _account_page(visit: Visit, group: str, problem: str = "", **more: Any) -> Reply:
+    """Return the page without an app, open at `group`; it asks others to register first."""
+    is_developer = visit.person.is_developer
+    known = {
+        "app": None,
+        "entries": list((_ACCOUNT_GROUPS if is_developer else _REGISTRATION).items()),
+        "current": group if is_developer else "registration",
+        "problem": problem,
+        "is_customer": visit.person is visit.world.facebook.customer,
+        "apps": apps_of(visit),
+        "answers": dict.fromkeys(_ANSWERS, ""),
+        "use_cases": OFFERED,
+        "types": TYPES,
+        "purposes": PURPOSES,
+        "token": "",
+        "path": "me",
+        "answer": "",
+        "permissions": PERMISSIONS,
+    }
+    return visit.page("facebook.html", 400 if problem else 200, **{**known, **more})
+
+
 # --- apps, and how one is created ------------------------------------------------------------
 _MOST_APPS = 15
 _LONGEST_NAME = 100
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\Z")
+_ANSWERS = ("use_case", "type", "name", "contact_email", "purpose")
 
 OTHER = "Other"
 OFFERED = (*USE_CASES, OTHER)
@@ -89,96 +239,36 @@ PURPOSES = ("Yourself or your own business", "Clients")
 
 
 @dashboard_router.route("GET", "/")
-def show_start(_visit: Visit) -> Reply:
-    """Redirect to My Apps (graph §9)."""
-    return see_other("/apps/")
-
-
 @dashboard_router.route("GET", "/apps")
+@dashboard_router.route("GET", "/async/registration")
 def list_apps(visit: Visit) -> Reply:
     """Show My Apps, or the registration to a person who is not a developer yet (graph §9)."""
-    if not visit.person.is_developer:
-        return see_other("/async/registration/")
-    return visit.page("apps.html", apps=apps_of(visit))
+    return _account_page(visit, "apps")
 
 
-@dashboard_router.route("GET POST", "/async/registration")
+@dashboard_router.route("POST", "/async/registration")
 def register(visit: Visit) -> Reply:
     """Make the person a Facebook developer; the customer stays one (graph §9)."""
-    is_customer = visit.person is visit.world.facebook.customer
-    if visit.request.method == "POST" and not is_customer:
-        visit.person.is_developer = True
-        return see_other("/apps/", "You are registered as a developer.")
-    return visit.page("registration.html", is_customer=is_customer)
-
-
-_ANSWERS = ("use_case", "type", "name", "contact_email", "purpose")
-_FOLLOWING = {"use_case": "type", "type": "details", "details": "password"}
+    if visit.person is visit.world.facebook.customer:
+        return _account_page(visit, "registration")
+    visit.person.is_developer = True
+    return see_other("/apps/", "You are registered as a developer.")
 
 
 @dashboard_router.route("GET POST", "/apps/creation")
 def create_app(visit: Visit) -> Reply:
-    """Show the pages of Create App one by one; the last one asks for the password (graph §9)."""
-    if not visit.person.is_developer:
-        return see_other("/async/registration/")
+    """Show Create App, or create an app with the person's password (graph §9)."""
+    if visit.request.method == "GET" or not visit.person.is_developer:
+        return _account_page(visit, "create")
     answers = {name: visit.text(name) for name in _ANSWERS}
-    step = visit.text("step") or "use_case"
-    if visit.request.method == "GET":
-        return _creation(visit, "use_case", answers)
-    problem = _missing(step, answers)
-    if problem:
-        return _creation(visit, step, answers, problem)
-    if step == "password":
-        return _create(visit, answers)
-    if step == "use_case" and answers["use_case"] != OTHER:
-        return _creation(visit, "details", {**answers, "type": "", "purpose": ""})
-    return _creation(visit, _FOLLOWING[step], answers)
-
-
-def _missing(step: str, answers: dict[str, str]) -> str:
-    """Return what is wrong with the answers up to `step`, or an empty string."""
-    name, is_classic = answers["name"], answers["use_case"] not in USE_CASES
-    is_typed = not is_classic or answers["type"] in TYPES
-    checks = {
-        "use_case": ((answers["use_case"] in OFFERED, "Select a use case."),),
-        "type": ((answers["type"] in TYPES, "Select an app type."),),
-        "details": (
-            (is_typed, "Select an app type."),
-            (0 < len(name) <= _LONGEST_NAME, "Enter an App Display Name of 100 letters at most."),
-            (_EMAIL.match(answers["contact_email"]), "Enter an App Contact Email."),
-            (not is_classic or answers["purpose"] in PURPOSES, "Select an App Purpose."),
-        ),
-    }
-    wanted = checks.get("details" if step == "password" else step, ((False, "Begin again."),))
-    return next((problem for is_right, problem in wanted if not is_right), "")
-
-
-def _creation(visit: Visit, step: str, answers: dict[str, str], problem: str = "") -> Reply:
-    known = step if step in {*_FOLLOWING, "password"} else "use_case"
-    return visit.page(
-        "create_app.html",
-        200 if not problem else 400,
-        step=known,
-        answers=answers,
-        problem=problem,
-        use_cases=OFFERED,
-        types=TYPES,
-        purposes=PURPOSES,
-        is_classic=answers["use_case"] not in USE_CASES,
-    )
-
-
-def _create(visit: Visit, answers: dict[str, str]) -> Reply:
-    if not visit.has_password:
-        problem = "That is not the invented person's password."
-        return _creation(visit, "password", answers, problem)
-    if len(visit.world.facebook.apps) >= _MOST_APPS:
-        return _creation(visit, "password", answers, "You have 15 apps already.")
-    app = visit.world.register_app(answers["name"])
-    app.contact_email, app.purpose = answers["contact_email"], answers["purpose"]
     case = USE_CASES.get(answers["use_case"])
+    problem = _missing(visit, answers)
+    if problem:
+        return _account_page(visit, "create", problem, answers=answers)
+    app = visit.world.register_app(answers["name"])
+    app.contact_email = answers["contact_email"]
     if case is None:
-        app.type = answers["type"]
+        app.type, app.purpose = answers["type"], answers["purpose"]
         app.mode = AppMode.LIVE if app.type == "Business" else AppMode.DEVELOPMENT
     else:
         app.use_cases, app.products = [case.name], set(case.products)
@@ -187,27 +277,25 @@ def _create(visit: Visit, answers: dict[str, str]) -> Reply:
     return see_other(f"/apps/{app.id}/dashboard/", "Your app is created.")
 
 
-# --- the first page of an app ----------------------------------------------------------------
-_PRODUCTS = {
-    "facebook_login": "Facebook Login",
-    "marketing_api": "Marketing API",
-    "messenger": "Facebook Messenger",
-    "webhooks": "Webhooks",
-}
+def _missing(visit: Visit, answers: dict[str, str]) -> str:
+    """Return what is wrong with the answers, or an empty string."""
+    is_classic = answers["use_case"] not in USE_CASES
+    checks = (
+        (answers["use_case"] in OFFERED, "Select a use case."),
+        (0 < len(answers["name"]) <= _LONGEST_NAME, "Enter an App Display Name of 100 letters."),
+        (_EMAIL.match(answers["contact_email"]), "Enter an App Contact Email."),
+        (not is_classic or answers["type"] in TYPES, "Select an app type."),
+        (not is_classic or answers["purpose"] in PURPOSES, "Select an App Purpose."),
+        (visit.has_password, "That is not the invented person's password."),
+        (len(visit.world.facebook.apps) < _MOST_APPS, "You have 15 apps already."),
+    )
+    return next((problem for is_right, problem in checks if not is_right), "")
 
 
 @dashboard_router.route("GET", "/apps/{app_id}")
 def open_app(_visit: Visit, app: App) -> Reply:
-    """Redirect to the app's first page (graph §9)."""
+    """Redirect to the app's first group (graph §9)."""
     return see_other(f"/apps/{app.id}/dashboard/")
-
-
-@dashboard_router.route("GET", "/apps/{app_id}/dashboard")
-def show_products(visit: Visit, app: App) -> Reply:
-    """Show Add Products to Your App, or the use cases of an app that has them (graph §9)."""
-    actions = required_actions(app, visit.world.facebook.business)
-    template = "products.html" if app.is_classic else "app_dashboard.html"
-    return visit.page(template, products=_PRODUCTS, actions=actions)
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/products/{product}")
@@ -230,11 +318,9 @@ _URLS = {
 }
 
 
-@dashboard_router.route("GET POST", "/apps/{app_id}/settings/basic")
+@dashboard_router.route("POST", "/apps/{app_id}/settings/basic")
 def set_basics(visit: Visit, app: App) -> Reply:
-    """Show or save Settings > Basic (graph §9)."""
-    if visit.request.method == "GET":
-        return _basics(visit)
+    """Save Settings > Basic (graph §9)."""
     domains = [
         domain for domain in re.split(r"[,\s]+", visit.text("app_domains").lower()) if domain
     ]
@@ -244,7 +330,7 @@ def set_basics(visit: Visit, app: App) -> Reply:
     ]
     if wrong or not visit.text("name") or len(domains) > _MOST_VALUES:
         problem = f"Not valid: {', '.join(wrong) or 'App Display Name, App Domains'}."
-        return _basics(visit, problem)
+        return _app_page(visit, app, "settings-basic", problem)
     app.name, app.contact_email = visit.text("name"), visit.text("contact_email")
     app.app_domains = domains
     app.category = visit.text("category") if visit.text("category") in _CATEGORIES else app.category
@@ -260,42 +346,24 @@ def set_basics(visit: Visit, app: App) -> Reply:
 def show_secret(visit: Visit, app: App) -> Reply:
     """Show the App Secret to a person who enters the password (graph §9)."""
     if not visit.has_password:
-        return _basics(visit, "That is not the invented person's password.")
-    return _basics(visit, secret=app.secret)
+        problem = "That is not the invented person's password."
+        return _app_page(visit, app, "settings-basic", problem)
+    return _app_page(visit, app, "settings-basic", secret=app.secret)
 
 
-def _basics(visit: Visit, problem: str = "", secret: str = "") -> Reply:
-    return visit.page(
-        "settings_basic.html",
-        400 if problem else 200,
-        problem=problem,
-        secret=secret,
-        urls=_URLS,
-        categories=_CATEGORIES,
-    )
+def _versions(app: App) -> list[str]:
+    """Return the versions to which the app can be upgraded."""
+    names = [version.name for version in CALENDAR]
+    return [name for name in names if name >= app.version or name > "v24.0"][-4:]
 
 
-@dashboard_router.route("GET POST", "/apps/{app_id}/settings/advanced")
+@dashboard_router.route("POST", "/apps/{app_id}/settings/advanced")
 def set_advanced(visit: Visit, app: App) -> Reply:
-    """Show or save Settings > Advanced (graph §1)."""
-    versions = [
-        version.name
-        for version in CALENDAR
-        if version.name >= app.version or version.name > "v24.0"
-    ][-4:]
-    if visit.request.method == "POST":
-        if visit.text("version") in versions:
-            app.version = visit.text("version")
-        app.requires_proof = "requires_proof" in visit.request.form
-        return see_other(f"/apps/{app.id}/settings/advanced/", "Changes saved.")
-    return visit.page("settings_advanced.html", versions=versions)
-
-
-@dashboard_router.route("GET", "/apps/{app_id}/roles/roles")
-def show_roles(visit: Visit, app: App) -> Reply:
-    """Show who has a role on the app (graph §9)."""
-    people = visit.world.facebook.people
-    return visit.page("roles.html", people=[people[person_id] for person_id in app.roles])
+    """Save Settings > Advanced (graph §1)."""
+    if visit.text("version") in _versions(app):
+        app.version = visit.text("version")
+    app.requires_proof = "requires_proof" in visit.request.form
+    return see_other(f"/apps/{app.id}/settings/advanced/", "Changes saved.")
 
 
 # --- Facebook Login > Settings ---------------------------------------------------------------
@@ -306,31 +374,23 @@ _SWITCHES = {
     "strict_mode": "Use Strict Mode for Redirect URIs",
 }
 _LOCKED = frozenset({"enforce_https", "strict_mode"})
-_NAMES = {"fb-login": "Facebook Login", "business-login": "Facebook Login for Business"}
 
 
-@dashboard_router.route("GET POST", "/apps/{app_id}/fb-login/settings")
-def set_up_login(visit: Visit, app: App) -> Reply:
-    """Show or save Facebook Login's settings, with the Valid OAuth Redirect URIs (graph §9)."""
+def _login_name(app: App) -> str:
+    """Return the app's log-in product, or nothing."""
     if "login_for_business" in app.products:
-        there = f"/apps/{app.id}/business-login/settings/"
-        return redirect(there, 307 if visit.request.method == "POST" else 303)
-    if "facebook_login" not in app.products:
-        return see_other(f"/apps/{app.id}/dashboard/", "Set up Facebook Login first.")
-    return _settings(visit, app)
+        return "Facebook Login for Business"
+    return "Facebook Login" if "facebook_login" in app.products else ""
 
 
-@dashboard_router.route("GET POST", "/apps/{app_id}/business-login/settings")
-def set_up_business_login(visit: Visit, app: App) -> Reply:
-    """Show or save those of Facebook Login for Business: the same list of URIs (graph §9)."""
-    if "login_for_business" not in app.products:
-        return see_other(f"/apps/{app.id}/dashboard/", "This app has another kind of log-in.")
-    return _settings(visit, app)
+def _login_path(app: App) -> str:
+    return "business-login" if "login_for_business" in app.products else "fb-login"
 
 
-def _settings(visit: Visit, app: App) -> Reply:
-    if visit.request.method == "GET":
-        return _login_settings(visit, app, "\n".join(app.redirect_uris))
+@dashboard_router.route("POST", "/apps/{app_id}/fb-login/settings")
+@dashboard_router.route("POST", "/apps/{app_id}/business-login/settings")
+def set_up_login(visit: Visit, app: App) -> Reply:
+    """Save the log-in's settings, with the Valid OAuth Redirect URIs (graph §9)."""
     text = visit.text("redirect_uris")
     uris = list(dict.fromkeys(text.split()))
     wrong = []
@@ -340,51 +400,21 @@ def _settings(visit: Visit, app: App) -> Reply:
             wrong.append(uri)
     if wrong or len(uris) > _MOST_VALUES:
         problem = f"Not a secure URI: {', '.join(wrong)}" if wrong else "Too many URIs."
-        return _login_settings(visit, app, text, problem)
+        return _app_page(visit, app, "login", problem, redirect_uris=text)
     app.redirect_uris = uris
     for name in _SWITCHES:
         app.login_settings[name] = name in _LOCKED or name in visit.request.form
-    return see_other(f"/apps/{app.id}/{_kind(app)}/settings/", "Changes saved.")
-
-
-def _kind(app: App) -> str:
-    return "business-login" if "login_for_business" in app.products else "fb-login"
+    return see_other(f"/apps/{app.id}/{_login_path(app)}/settings/", "Changes saved.")
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/fb-login/validator")
 @dashboard_router.route("POST", "/apps/{app_id}/business-login/validator")
 def validate_redirect_uri(visit: Visit, app: App) -> Reply:
     """Show whether a redirect URI is one of the Valid OAuth Redirect URIs (graph §9)."""
-    uri = visit.text("redirect_uri")
-    verdict = "valid" if uri in app.redirect_uris else "invalid"
-    return _login_settings(visit, app, "\n".join(app.redirect_uris), verdict=verdict, checked=uri)
-
-
-def _login_settings(visit: Visit, app: App, text: str, problem: str = "", **values: str) -> Reply:
-    return visit.page(
-        "login_settings.html",
-        400 if problem else 200,
-        text=text,
-        problem=problem,
-        switches=_SWITCHES,
-        locked=_LOCKED,
-        kind=_kind(app),
-        name=_NAMES[_kind(app)],
-        **{"verdict": "", "checked": "", **values},
-    )
+    return _app_page(visit, app, "login", checked=visit.text("redirect_uri"))
 
 
 # --- use cases -------------------------------------------------------------------------------
-@dashboard_router.route("GET", "/apps/{app_id}/use_cases")
-def customize(visit: Visit, app: App) -> Reply:
-    """Show the app's use cases, their permissions, and those that can be added (graph §9)."""
-    return visit.page(
-        "use_cases.html",
-        cases=[USE_CASES[name] for name in app.use_cases],
-        others=[name for name in USE_CASES if name not in app.use_cases],
-    )
-
-
 @dashboard_router.route("POST", "/apps/{app_id}/use_cases/add")
 def add_use_case(visit: Visit, app: App) -> Reply:
     """Add a use case to the app, with its products (graph §9)."""
@@ -430,35 +460,11 @@ def explore(visit: Visit) -> Reply:
         permissions = tuple(name for name in PERMISSIONS if name in app.available_permissions)
         grant(visit, app, permissions)
         token = visit.world.issue_user_token(app, visit.person.id, permissions).value
-    return visit.page(
-        "explorer.html",
-        apps=apps_of(visit),
-        token=token,
-        path=visit.text("path") or "me",
-        answer=answer,
-        permissions=PERMISSIONS,
-    )
+    path = visit.text("path") or "me"
+    return _account_page(visit, "explorer", token=token, path=path, answer=answer)
 
 
 # --- App Review ------------------------------------------------------------------------------
-@dashboard_router.route("GET", "/apps/{app_id}/app-review/permissions")
-def list_permissions(visit: Visit, app: App) -> Reply:
-    """Show Permissions and Features, with a search (graph §9)."""
-    wanted = visit.query("q").strip().lower()
-    now = visit.world.now()
-    names = sorted(name for name in app.available_permissions if wanted in name)
-    lacking = {name for name in names if not is_called_lately(app, name, now)}
-    labels = {name: _label(app, name) for name in names}
-    return visit.page(
-        "permissions.html",
-        names=names,
-        labels=labels,
-        lacking=lacking,
-        wanted=wanted,
-        days=TEST_CALL_DAYS,
-    )
-
-
 def _label(app: App, permission: str) -> str:
     """Return the name of the button that asks for Advanced Access."""
     if permission in app.declined:
@@ -468,55 +474,45 @@ def _label(app: App, permission: str) -> str:
     return "Increase access" if permission == "public_profile" else "Request advanced access"
 
 
-@dashboard_router.route("GET POST", "/apps/{app_id}/app-review/access/{permission}")
-def get_advanced_access(visit: Visit, app: App, permission: str) -> Reply:
-    """Show or accept the request for Advanced Access, or say why it is grey (graph §9)."""
+def _require_permission(app: App, permission: str) -> None:
     if permission not in app.available_permissions:
         raise MissingPageError("The app has no such permission: see Use cases > Customize.")
+
+
+@dashboard_router.route("POST", "/apps/{app_id}/app-review/access/{permission}")
+def get_advanced_access(visit: Visit, app: App, permission: str) -> Reply:
+    """Accept the request for Advanced Access, or say why it is not possible (graph §9)."""
+    _require_permission(app, permission)
     needed = [*DEPENDENCIES.get(permission, ()), permission]
     needed = [name for name in needed if app.permissions.get(name) != "live"]
     lacking = [name for name in needed if not is_called_lately(app, name, visit.world.now())]
-    is_reviewed_now = app.review.state is ReviewState.PENDING and permission != "public_profile"
-    is_refused = bool(lacking) or is_reviewed_now
-    is_asked = visit.request.method == "POST" and "confirmed" in visit.request.form
-    if is_asked and not is_refused:
-        request_access(app, permission)
-        granted = app.permissions[permission] == "live"
-        notice = "is granted" if granted else "is requested: go on with Edit App Review Request"
-        path = f"/apps/{app.id}/app-review/permissions/"
-        return see_other(path, f"Advanced Access to {permission} {notice}.")
-    return visit.page(
-        "advanced_access.html",
-        400 if is_asked else 200,
-        permission=permission,
-        label=_label(app, permission),
-        dependencies=DEPENDENCIES.get(permission, ()),
-        lacking=lacking,
-        problem=SUBMISSION_IN_REVIEW if is_reviewed_now else "",
-        days=TEST_CALL_DAYS,
-    )
+    if app.review.state is ReviewState.PENDING and permission != "public_profile":
+        return _app_page(visit, app, "permissions", f"{SUBMISSION_IN_REVIEW}.")
+    if lacking:
+        problem = (
+            f"Not possible yet: in the last {TEST_CALL_DAYS} days the app made no successful call "
+            f"with {', '.join(lacking)}. Make one, for instance in Graph API Explorer."
+        )
+        return _app_page(visit, app, "permissions", problem)
+    request_access(app, permission)
+    granted = app.permissions[permission] == "live"
+    notice = "is granted" if granted else "is requested: go on with Edit App Review Request"
+    path = f"/apps/{app.id}/app-review/permissions/"
+    return see_other(path, f"Advanced Access to {permission} {notice}.")
 
 
-@dashboard_router.route("GET POST", "/apps/{app_id}/app-review/request")
+@dashboard_router.route("POST", "/apps/{app_id}/app-review/request")
 def edit_review_request(visit: Visit, app: App) -> Reply:
-    """Show or submit Edit App Review Request, with its checklist (graph §9)."""
+    """Submit Edit App Review Request, with its checklist (graph §9)."""
+    if app.review.state is ReviewState.PENDING:
+        return _app_page(visit, app, "review-request", f"{SUBMISSION_IN_REVIEW}.")
     checklist = for_submission(app, visit.world.facebook.business)
-    missing: list[str] = []
-    is_asked = visit.request.method == "POST"
-    if is_asked and app.review.state is not ReviewState.PENDING:
-        sections = {name: visit.text(name) for name in SECTIONS}
-        missing = _submit(visit, app, sections, checklist)
-        if not missing:
-            path = f"/apps/{app.id}/app-review/requests/"
-            return see_other(path, "Your request is submitted for review.")
-    return visit.page(
-        "review_request.html",
-        400 if is_asked else 200,
-        sections=SECTIONS,
-        missing=missing,
-        checklist=checklist,
-        problem=SUBMISSION_IN_REVIEW if app.review.state is ReviewState.PENDING else "",
-    )
+    sections = {name: visit.text(name) for name in SECTIONS}
+    missing = _submit(visit, app, sections, checklist)
+    if missing:
+        return _app_page(visit, app, "review-request", missing=missing)
+    path = f"/apps/{app.id}/app-review/requests/"
+    return see_other(path, "Your request is submitted for review.")
 
 
 def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[str]) -> list[str]:
@@ -530,13 +526,6 @@ def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[st
     app.review.state, app.review.submitted_on = ReviewState.PENDING, visit.world.now()
     plan(app.review, visit.world.dice)
     return []
-
-
-@dashboard_router.route("GET", "/apps/{app_id}/app-review/requests")
-@dashboard_router.route("GET", "/apps/{app_id}/app-review/submissions")
-def show_review(visit: Visit, _app: App) -> Reply:
-    """Show the state of the review, and the control that advances the clock (graph §9)."""
-    return visit.page("review_state.html", days=REVIEW_DAYS)
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/app-review/later")
@@ -560,17 +549,6 @@ def let_days_pass(visit: Visit, app: App) -> Reply:
 
 
 # --- verification ----------------------------------------------------------------------------
-_DAYS = 5
-_KINDS = {"business": "Business Verification", "access": "Access Verification"}
-
-
-@dashboard_router.route("GET", "/apps/{app_id}/verification")
-def show_verification(visit: Visit, _app: App) -> Reply:
-    """Show where the business's two verifications stand (graph §9)."""
-    business = visit.world.facebook.business
-    return visit.page("verification.html", business=business, days=_DAYS)
-
-
 @dashboard_router.route("POST", "/apps/{app_id}/verification/{kind}")
 def start_verification(visit: Visit, app: App, kind: str) -> Reply:
     """Start one of the verifications; Access Verification needs the other one first (graph §9)."""
@@ -578,13 +556,13 @@ def start_verification(visit: Visit, app: App, kind: str) -> Reply:
     here = f"/apps/{app.id}/verification/"
     if kind == "later":
         # a sandbox control: advance the clock by five days, and complete what is pending
-        visit.world.offset += _DAYS * DAY
+        visit.world.offset += _VERIFICATION_DAYS * DAY
         if business.verification is Verification.PENDING:
             business.verification = Verification.VERIFIED
         if business.access_verification is Verification.PENDING:
             business.access_verification = Verification.VERIFIED
-        return see_other(here, f"{_DAYS} days later.")
-    if kind not in _KINDS:
+        return see_other(here, f"{_VERIFICATION_DAYS} days later.")
+    if kind not in _VERIFICATIONS:
         raise MissingPageError("There is no such verification.")
     if kind == "access" and business.verification is not Verification.VERIFIED:
         return see_other(here, "Complete Business Verification first.")
@@ -592,57 +570,46 @@ def start_verification(visit: Visit, app: App, kind: str) -> Reply:
         business.verification = Verification.PENDING
     if kind == "access" and business.access_verification is Verification.NOT_STARTED:
         business.access_verification = Verification.PENDING
-    return see_other(here, f"{_KINDS[kind]} is submitted.")
+    return see_other(here, f"{_VERIFICATIONS[kind]} is submitted.")
 
 
-@dashboard_router.route("GET POST", "/apps/{app_id}/data-access-renewal")
+@dashboard_router.route("POST", "/apps/{app_id}/data-access-renewal")
 def renew_data_access(visit: Visit, app: App) -> Reply:
-    """Show the Data Access Renewal, or complete the sections that were confirmed (graph §9)."""
+    """Complete the sections of the Data Access Renewal that were confirmed (graph §9)."""
     renewal = app.renewal
-    if visit.request.method == "POST" and renewal is not None:
-        renewal.sections |= set(visit.request.form) & set(RENEWAL_SECTIONS)
-        notice = "complete" if renewal.is_done else "saved; sections are missing"
-        path = f"/apps/{app.id}/data-access-renewal/"
-        return see_other(path, f"The Data Access Renewal is {notice}.")
-    due = f"{datetime.fromtimestamp(renewal.due_on, UTC):%d %B %Y}" if renewal else ""
-    return visit.page(
-        "data_access_renewal.html",
-        titles=RENEWAL_SECTIONS,
-        due=due,
-        is_deactivated=app.is_deactivated(visit.world.now()),
-    )
+    if renewal is None:
+        return _app_page(visit, app, "renewal")
+    renewal.sections |= set(visit.request.form) & set(RENEWAL_SECTIONS)
+    notice = "complete" if renewal.is_done else "saved; sections are missing"
+    path = f"/apps/{app.id}/data-access-renewal/"
+    return see_other(path, f"The Data Access Renewal is {notice}.")
 
 
-@dashboard_router.route("GET POST", "/apps/{app_id}/go_live")
+@dashboard_router.route("POST", "/apps/{app_id}/go_live")
 def go_live(visit: Visit, app: App) -> Reply:
-    """Show what publishing needs, or publish the app (graph §9)."""
+    """Publish the app, or say what that needs (graph §9)."""
     missing = for_publishing(app)
-    if visit.request.method == "POST" and not missing:
-        app.mode = AppMode.LIVE
-        return see_other(f"/apps/{app.id}/go_live/", "Your app is published.")
-    status = 400 if visit.request.method == "POST" else 200
-    return visit.page("go_live.html", status, missing=missing)
+    if missing:
+        return _app_page(visit, app, "publish", f"Not published: {' '.join(missing)}")
+    app.mode = AppMode.LIVE
+    return see_other(f"/apps/{app.id}/go_live/", "Your app is published.")
 
 
 # --- Facebook Messenger > Settings -----------------------------------------------------------
-@dashboard_router.route("GET POST", "/apps/{app_id}/messenger/settings")
+@dashboard_router.route("POST", "/apps/{app_id}/messenger/settings")
 def choose_pages(visit: Visit, app: App) -> Reply:
-    """Show or save the pages that the app is used for (graph §9)."""
-    facebook = visit.world.facebook
-    here = f"/apps/{app.id}/messenger/settings/"
+    """Save the pages that the app is used for (graph §9)."""
     if "messenger" not in app.products:
-        return see_other(f"/apps/{app.id}/dashboard/", "Set up Facebook Messenger first.")
-    if visit.request.method == "GET":
-        return visit.page("messenger_settings.html", pages=facebook.pages, token="")
+        return _app_page(visit, app, "messenger")
     chosen = visit.request.params.getlist("page")
-    for page in facebook.pages.values():
+    for page in visit.world.facebook.pages.values():
         if page.id in chosen:
             page.subscribed.setdefault(app.id, MESSENGER_FIELDS)
         else:
             page.subscribed.pop(app.id, None)
     if chosen:
         grant(visit, app, MESSENGER_PERMISSIONS)
-    return see_other(here, "Changes saved.")
+    return see_other(f"/apps/{app.id}/messenger/settings/", "Changes saved.")
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/messenger/tokens/{page_id}")
@@ -654,7 +621,7 @@ def show_page_token(visit: Visit, app: App, page_id: str) -> Reply:
         raise MissingPageError("This page was not added.")
     user = visit.world.issue_user_token(app, facebook.person.id, MESSENGER_PERMISSIONS)
     token = visit.world.issue_page_token(user, page.id).value
-    return visit.page("messenger_settings.html", pages=facebook.pages, token=token)
+    return _app_page(visit, app, "messenger", page_token=token)
 
 
 # --- the site --------------------------------------------------------------------------------

@@ -125,7 +125,6 @@ class Visit:
             "person": self.person,
             "at": self.world.addresses,
             "notice": self.query("notice"),
-            "here": f"{self.request.path.rstrip('/')}/",
         }
         return page(template, status, (), **{**known, **self.found, **values})
 

@@ -1,6 +1,5 @@
 """Facebook Messenger in the sandbox: pages, Setup, sign-in and webhook, with the same app."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -161,18 +160,21 @@ def test_setup_is_filled_in_on_the_console(browser: Browser) -> None:
     console = browser.given["cyclr_console_url"]
     browser.open(f"{console}/connectors/library/")
     browser.log_in()
-    library = browser.open(f"{console}/connectors/library/?q=messenger")
-    assert "Open: Setup Required" in library
-    (setup,) = re.findall(r'"(/connectors/library/\d+/setup/)"', library)
+    (connector,) = (
+        one for one in browser.sandbox.world.cyclr.library.values() if "Messenger" in one.name
+    )
+    setup = f"/connectors/library/{connector.id}/setup/"
+    assert not connector.is_set_up
     page = browser.open(f"{console}{setup}")
     for label in ("Client ID", "Client Secret", "Scopes", "Verify Token"):
         assert f">{label}</label>" in page
     assert browser.given["webhook_url"] in page
     fields = {"client_id": "1", "client_secret": "s", "scopes": f" {SCOPES} "}
     browser.submit(setup, **fields)
-    assert "Open: Setup Required" in browser.open(f"{console}/connectors/library/?q=messenger")
+    assert not connector.is_set_up
     browser.submit(setup, **fields, verify_token="chosen")
-    assert "Closed" in browser.open(f"{console}/connectors/library/?q=messenger")
+    assert connector.is_set_up
+    assert "Closed" in browser.page.text
     page = browser.open(f"{console}{setup}")
     assert f'value="{SCOPES}"' in page
     assert 'value="chosen"' in page
@@ -198,7 +200,7 @@ def test_pages_are_added_and_removed_in_the_dashboard(browser: Browser, http: ht
     app_id = create_app(browser)
     base = f"/apps/{app_id}"
     early = browser.open(f"{base}/messenger/settings/")
-    assert "Set up Facebook Messenger first." in early
+    assert "set the product up first" in early
     browser.submit(f"{base}/products/messenger/")
     page = browser.open(f"{base}/messenger/settings/")
     page_id = page.partition('name="page" value="')[2].partition('"')[0]

@@ -18,14 +18,18 @@ def create_app(browser: Browser, name: str = "My Partner App") -> str:
     """Perform documented steps 1 to 5; return the App ID."""
     browser.open("/apps/")
     browser.log_in()
-    if browser.path == "/async/registration/":
+    if "Complete Registration" in browser.page.text:
         browser.submit("/async/registration/")
-    assert "My Apps" in browser.page.text
-    browser.fill_in("/apps/creation/", use_case="Other")
-    browser.submit("/apps/creation/", type="Business")
-    browser.submit("/apps/creation/", name=name, contact_email="me@partner.test", purpose="Clients")
-    assert "Please Re-enter Your Password" in browser.page.text
-    browser.submit("/apps/creation/", password=browser.given["login_password"])
+    assert "You have no app yet." in browser.page.text
+    browser.fill_in(
+        "/apps/creation/",
+        use_case="Other",
+        type="Business",
+        name=name,
+        contact_email="me@partner.test",
+        purpose="Clients",
+        password=browser.given["login_password"],
+    )
     assert "Add Products to Your App" in browser.page.text
     found = re.search(r"/apps/(\d+)/dashboard/", browser.path)
     assert found is not None
@@ -107,13 +111,13 @@ def test_the_whole_procedure_from_fresh(
     assert "Changes saved." in browser.page.text
     browser.submit(f"{base}/fb-login/validator/", redirect_uri=browser.given["redirect_uri"])
     assert "This is a valid redirect URI" in browser.page.text
-    found = browser.open(f"{base}/app-review/permissions/?q=public_profile")
-    assert "Get Advanced Access" in found
-    browser.fill_in(f"{base}/app-review/access/public_profile/", confirmed="1")
+    found = browser.open(f"{base}/app-review/permissions/")
+    assert "Get Advanced Access to public_profile" in found
+    browser.submit(f"{base}/app-review/access/public_profile/")
     assert "Advanced Access to public_profile is granted." in browser.page.text
     make_test_calls(browser, app_id)
-    browser.fill_in(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
-    assert "Edit App Review Request" in browser.page.text
+    browser.fill_in(f"{base}/app-review/access/leads_retrieval/")
+    assert "is requested: go on with Edit App Review Request" in browser.page.text
     complete_checklist(browser, app_id)
     browser.fill_in(f"{base}/app-review/request/", usage="leads")
     assert "Not submitted" in browser.page.text
@@ -183,15 +187,38 @@ def test_a_declined_review_can_be_sent_again(start: Start, browse: Browse, graph
     assert "<strong>pending</strong>" in browser.page.text
 
 
-def test_the_menu_marks_the_current_page(approved: Sandbox, browse: Browse) -> None:
-    """Exactly one menu entry is marked as the current page; error pages link to the start."""
+@pytest.mark.parametrize(
+    ("path", "group", "focused"),
+    [
+        ("settings/basic/", "settings-basic", 'id="secret-password"'),
+        ("business-login/settings/", "login", 'id="redirect-uris"'),
+        ("fb-login/settings", "login", 'id="redirect-uris"'),
+        ("app-review/permissions/", "permissions", 'id="permissions-title"'),
+        ("app-review/access/ads_read/", "permissions", 'id="permissions-title"'),
+        ("app-review/submissions/", "review", 'id="review-title"'),
+        ("messenger/settings/", "messenger", 'id="page-'),
+    ],
+)
+def test_an_address_opens_the_page_at_its_group(
+    approved: Sandbox, browse: Browse, path: str, group: str, focused: str
+) -> None:
+    """One group is current, in the menu too, and its field or heading is focused."""
     browser = browse(approved)
     browser.enter()
-    base = f"/apps/{browser.given['app_id']}"
-    for path, label in (("settings/basic", "Basic"), ("app-review/requests/", "Requests")):
-        page = browser.open(f"{base}/{path}")
-        assert re.findall(r'aria-current="page">([^<]+)<', page) == [label]
-    assert 'href="/">Back to the start' in browser.open(f"{base}/nowhere/")
+    page = browser.open(f"/apps/{browser.given['app_id']}/{path}")
+    assert re.findall(r'<section [^>]*id="([^"]+)"[^>]*data-current', page) == [group]
+    assert re.findall(r'href="#([^"]+)" aria-current="location"', page) == [group]
+    (element,) = re.findall(r"<[^>]* autofocus[^>]*>", page)
+    assert focused in element
+
+
+def test_a_missing_page_leads_to_the_start(approved: Sandbox, browse: Browse) -> None:
+    """An unknown address is named, with a link to the start."""
+    browser = browse(approved)
+    browser.enter()
+    page = browser.open(f"/apps/{browser.given['app_id']}/nowhere/")
+    assert browser.page.status_code == 404
+    assert 'href="/">Back to the start' in page
 
 
 def test_an_approved_review_names_its_permissions(approved: Sandbox, browse: Browse) -> None:
@@ -206,32 +233,23 @@ def test_an_approved_review_names_its_permissions(approved: Sandbox, browse: Bro
 
 
 def test_creation_names_what_is_missing(start: Start, browse: Browse) -> None:
-    """Each page of the app creation names what is missing, and the password is checked."""
+    """The form names what is missing, and keeps the answers; the password is checked."""
     browser = browse(start("approved"))
     browser.enter("/apps/creation/")
-    for fields, problem in (
-        ({"step": "use_case"}, "Select a use case."),
-        ({"step": "type", "use_case": "Other"}, "Select an app type."),
-        ({"step": "details", "type": "Business"}, "Enter an App Display Name"),
-        ({"step": "details", "type": "Business", "name": "x"}, "Enter an App Contact Email."),
-        ({"step": "nonsense"}, "Begin again."),
+    answers: dict[str, str] = {}
+    for name, value, problem in (
+        ("use_case", "Other", "Select a use case."),
+        ("name", "x", "Enter an App Display Name"),
+        ("contact_email", "a@b.test", "Enter an App Contact Email."),
+        ("type", "Consumer", "Select an app type."),
+        ("purpose", "Clients", "Select an App Purpose."),
+        ("password", browser.given["login_password"], "not the invented person&#39;s password"),
     ):
-        assert problem in browser.submit("/apps/creation/", **fields)
-    answers = {
-        "use_case": "Other",
-        "type": "Consumer",
-        "name": "x",
-        "contact_email": "a@b.test",
-        "purpose": "Clients",
-    }
-    page = browser.submit("/apps/creation/", step="password", password="no", **answers)
-    assert "not the invented person&#39;s password" in page
-    password = browser.given["login_password"]
-    page = browser.submit("/apps/creation/", step="password", password=password, **answers)
-    assert "App mode: development" in page
-    direct = "Authenticate and request data from users with Facebook Login"
-    browser.open("/apps/creation/")
-    assert "App Display Name" in browser.submit("/apps/creation/", use_case=direct)
+        assert problem in browser.submit("/apps/creation/", **answers)
+        assert browser.page.status_code == 400
+        answers[name] = value
+    assert 'value="a@b.test"' in browser.page.text
+    assert "App mode: development" in browser.submit("/apps/creation/", **answers)
 
 
 def test_a_token_can_be_made_for_an_own_app(start: Start, browse: Browse, graph_of: Open) -> None:
