@@ -145,6 +145,7 @@ def test_a_code_is_redeemed_once_and_its_token_used(
         "client_secret": APP_SECRET,
         "redirect_uri": asked["redirect_uri"],
         "code": CODE,
+        "locale": "en_US",
     }
     assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
     shown = json.dumps(consent.screens["consent"].views) + consent.written
