@@ -121,8 +121,6 @@ def app_token(context: CheckContext) -> Secret:
             msg += " The app is deactivated: complete the required actions in the dashboard."
         elif refused_inputs(error):
             msg += " Correct the App ID or App Secret, then check again."
-        else:
-            msg += " Check again in a few minutes."
         kind = RefusedAppError if refused_inputs(error) else OAuthError
         raise kind(msg, next_step=error.diagnostics(), code=code) from error
 
