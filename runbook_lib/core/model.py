@@ -152,12 +152,23 @@ def _require_moment(text: str) -> None:
     datetime.fromisoformat(text)
 
 
+class ResponseShape(Part):
+    """The shape of a provider's response, for field reports: it holds no value."""
+
+    body: Annotated[Name, Meta(description="JSON: keys with types and length classes; see shapes")]
+    error: Annotated[Name, Meta(description="code and subcode of an error object, or empty")] = ""
+    header_names: Annotated[
+        tuple[Name, ...], Meta(description="headers that not every response has")
+    ] = ()
+
+
 class Exchange(Part):
     """
     One HTTP exchange, already redacted.
 
     `elapsed` in seconds; `status` is `None` and `error` says why when no
-    answer came back; bodies are JSON documents or text, cut when long.
+    answer came back; bodies are JSON documents or text, cut when long. Pages that a check opens
+    have no `shape`.
     """
 
     method: Name
@@ -169,6 +180,7 @@ class Exchange(Part):
     headers: Mapping[Name, Said] = field(default_factory=dict)
     response: Annotated[Any, _REMOTE] = None
     error: Said = ""
+    shape: ResponseShape | None = None
 
     def __post_init__(self) -> None:
         _require_moment(self.sent_on)

@@ -141,7 +141,9 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
         words.setdefault((event, step_id, word.by), []).append(word)
     exchanges: dict[int, RecordedExchange] = {}
     for exchange in (exchange for step in record.steps for exchange in step.exchanges):
-        if exchanges.setdefault(exchange.number, exchange) != exchange:
+        shown = exchanges.setdefault(exchange.number, exchange)
+        # NOTE: a record has the shape of an exchange once, in the first step that shares it.
+        if exchange not in (shown, structs.replace(shown, shape=None)):
             _refuse_other(exchange.number)
     numbers: set[int] = set()
     for entry in (line.entry for line in lines):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, ValidationError, convert
+from msgspec import Meta, ValidationError, convert, structs
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_own
@@ -137,7 +137,7 @@ def build_record(
         finished_on=state.finished_on or None,
         resumes=started.resumes or None,
         outcome=state.outcome,
-        steps=tuple(step_record(step) for step in state.steps.values()),
+        steps=_with_each_shape_once(step_record(step) for step in state.steps.values()),
         parameters=started.parameters,
         credentials=started.credentials,
         environment=state.environment,
@@ -148,6 +148,20 @@ def build_record(
         screens={name: step.step.screen for name, step in state.steps.items() if step.step.screen},
         road=road_ahead(state),
     )
+
+
+def _with_each_shape_once(steps: Iterable[StepRecord]) -> tuple[StepRecord, ...]:
+    """Return the steps; an exchange that several of them share has its shape in the first one."""
+    shown: set[int] = set()
+    kept = []
+    for step in steps:
+        exchanges = tuple(
+            structs.replace(exchange, shape=None) if exchange.number in shown else exchange
+            for exchange in step.exchanges
+        )
+        shown.update(exchange.number for exchange in exchanges)
+        kept.append(structs.replace(step, exchanges=exchanges))
+    return tuple(kept)
 
 
 def read_record(bundle: Path) -> Record:

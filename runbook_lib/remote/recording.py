@@ -11,7 +11,9 @@ from collections.abc import Collection
 from typing import Any
 
 from runbook_lib.core.json_text import RepeatedNameError, rebuild
+from runbook_lib.core.model import ResponseShape
 from runbook_lib.core.redaction import Redactor
+from runbook_lib.core.shapes import error_numbers, key_name, shape_text
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.remote.documents import RemoteAnswer
 from runbook_lib.remote.http_library import httpx
@@ -25,6 +27,15 @@ _REFUSAL = 400
 _IDENTIFYING = frozenset({"id", "Id", "name", "Name"})
 _NOT_READ = "(fields that no check reads)"
 _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
+# A shape does not name these headers: any server sends them.
+_USUAL_HEADERS = frozenset(
+    (
+        *("cache-control", "connection", "content-length", "content-type", "date", "etag"),
+        *("expires", "keep-alive", "pragma", "server", "strict-transport-security", "vary"),
+        *("transfer-encoding", "alt-svc", "content-encoding", "access-control-allow-origin"),
+        *("x-content-type-options", "x-frame-options", "set-cookie"),
+    )
+)
 _KEPT_HEADERS = (
     "age",
     "content-type",
@@ -59,6 +70,26 @@ def recorded_headers(
         for name, value in values.items()
         for text in [redactor.redact_remote(value)]
     }
+
+
+def recorded_shape(
+    answer: RemoteAnswer, redactor: Redactor, *, without: Collection[str] = ()
+) -> ResponseShape:
+    """
+    Return the shape of a provider's response: no value of it, nor the headers `without`.
+
+    A remote system may give a secret as a key.
+    """
+    names = {key_name(name.lower()) for name in answer.headers}
+    headers = tuple(sorted(names - _USUAL_HEADERS - {*without}))
+    try:
+        document = answer.document()
+    except UnexpectedAnswerError:
+        is_page = "<" in answer.text[:200]
+        kind = "page" if is_page else "text" if answer.text.strip() else "nothing"
+        return ResponseShape(body=json.dumps(kind), header_names=headers)
+    body = redactor.redact(shape_text(document))
+    return ResponseShape(body=body, error=error_numbers(document), header_names=headers)
 
 
 def recorded_body(answer: RemoteAnswer, redactor: Redactor, reads: Collection[str] = ()) -> Any:

@@ -49,7 +49,12 @@ from runbook_lib.remote.rate_limits import (
     CoolDowns,
     retry_after,
 )
-from runbook_lib.remote.recording import recorded_body, recorded_headers, recorded_url
+from runbook_lib.remote.recording import (
+    recorded_body,
+    recorded_headers,
+    recorded_shape,
+    recorded_url,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -712,6 +717,8 @@ class Session:
 def _record(sent: _Sent, transport: Transport) -> Exchange:
     redactor, answer = transport.redactor, sent.answer
     sent_body = sent.request.form if sent.request.form is not None else sent.request.document
+    headers = recorded_headers(answer.headers, redactor, transport.headers) if answer else {}
+    of_provider = bool(sent.request.app)
     return Exchange(
         method=sent.request.method,
         url=recorded_url(sent.request.url, redactor),
@@ -719,9 +726,10 @@ def _record(sent: _Sent, transport: Transport) -> Exchange:
         elapsed=sent.elapsed,
         status=answer.status if answer else None,
         request=redactor.redact_document(sent_body),
-        headers=recorded_headers(answer.headers, redactor, transport.headers) if answer else {},
+        headers=headers,
         response=recorded_body(answer, redactor, sent.request.reads) if answer else None,
         error=redactor.redact(sent.error),
+        shape=recorded_shape(answer, redactor, without=headers) if answer and of_provider else None,
     )
 
 

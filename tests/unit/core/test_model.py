@@ -75,6 +75,7 @@ EXCHANGE = {
     "headers": {"content-type": "application/json"},
     "response": {"id": "1"},
     "error": "",
+    "shape": {"body": '{"id":"s8"}', "error": "100/33", "header_names": ["x-fb-debug"]},
 }
 WORD = {
     "by": "Operator",

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from runbook_lib.core.redaction import Redactor
+from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.remote.documents import RemoteAnswer
-from runbook_lib.remote.recording import recorded_body
+from runbook_lib.remote.recording import recorded_body, recorded_shape
 
 PERSON = "Ada of Somewhere"
 NOT_READ = "(fields that no check reads)"
@@ -100,3 +100,33 @@ def test_deep_nesting_is_recorded_too() -> None:
     given = answer("[" * 900 + "]" * 900)
 
     assert json.dumps(recorded(given))[:3] in {"[[[", '"[['}
+
+
+def test_the_shape_of_a_response_has_no_value() -> None:
+    """Keys with types, numbers of an error, and names of headers that not every server sends."""
+    given = answer({"name": PERSON, "error": {"code": 190, "error_subcode": 463}}, 400)
+    headers = httpx.Headers({"Date": "today", "X-New": PERSON, "retry-after": "3"})
+
+    shape = recorded_shape(replace(given, headers=headers), Redactor(), without=["retry-after"])
+
+    body = {"error": {"code": "i", "error_subcode": "i"}, "name": "s32"}
+    assert json.loads(shape.body) == body
+    assert (shape.error, shape.header_names) == ("190/463", ("x-new",))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("<html></html>", "page"), ("\n <!DOCTYPE html>", "page"), ("No.", "text"), (" ", "nothing")],
+)
+def test_the_shape_of_what_is_not_json_is_its_kind(text: str, kind: str) -> None:
+    """A page, a text or nothing."""
+    assert json.loads(recorded_shape(answer(text), Redactor()).body) == kind
+
+
+def test_a_secret_that_is_a_key_is_not_in_the_shape() -> None:
+    """A remote system may give a credential as a key; it looks like any name."""
+    secret = "correct_horse_battery"
+
+    shape = recorded_shape(answer({secret: 1}), Redactor([Secret(secret)]))
+
+    assert secret not in shape.body

@@ -70,6 +70,7 @@ def exchange(**more: Any) -> Document:
         "headers": {},
         "response": {"id": "4711"},
         "error": "",
+        "shape": {"body": '{"id":"s8"}', "error": "", "header_names": ["x-fb-debug"]},
         **more,
     }
 
