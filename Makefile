@@ -41,7 +41,7 @@ NODE_MODULES := $(NODE)/node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
 .PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
-	rooms lint types lock notebooks outcomes responses fidelity bench soak clean
+	rooms lint types lock notebooks outcomes responses fidelity shapes bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -117,6 +117,9 @@ types: $(VENV)/.installed-tests $(NODE_MODULES)  ## mypy, and tsc for the browse
 
 fidelity: $(VENV)/.installed-tests  ## list what the sandbox infers or does not know in docs/sandbox.md
 	$(BIN)/python -m tools.fidelity
+
+shapes: $(VENV)/.installed-tests  ## write which shapes of responses are known: minutes
+	$(BIN)/python -m tools.shapes
 
 notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 	$(BIN)/runbook notebooks

@@ -3,9 +3,10 @@ The source of each answer of the sandbox.
 
 An answer is *verbatim* (the bytes or the rule are in a public source), *inferred* (it follows from
 such sources) or *unknown* (no source says: a choice was made). `fidelity.toml` lists what is
-inferred or unknown, and under `shapes` each key that no published response of its call has. Every
-other answer is verbatim in the section that the docstring of its handler names, such as
-`(graph §5)`; without a section it is unknown.
+inferred or unknown, and under `shapes` each key that no published response of its call has; under
+`seen` are the calls that a run saw answered in this shape, with the month. Every other answer is
+verbatim in the section that the docstring of its handler names, such as `(graph §5)`; without a
+section it is unknown.
 """
 
 import re
@@ -18,6 +19,8 @@ from typing import Any, TypeVar
 _SECTION = re.compile(r"\(((?:graph|cyclr) §\d+|messenger|website)\b")
 # The section of `fidelity.toml` with keys that no published response has, by call.
 SHAPES = "shapes"
+# The section with the calls that the live systems answered as the sandbox does, with the month.
+SEEN = "seen"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _handlers: dict[str, Callable[..., Any]] = {}
@@ -44,8 +47,8 @@ def shapes() -> dict[str, dict[str, str]]:
     """Return by call the keys, with types, that no published response of it has, and why."""
     marked = sections()[SHAPES]
     found: dict[str, dict[str, str]] = {}
-    for calls in marked.values():
-        for call, lines in calls.items():
+    for mark in ("inferred", "unknown"):
+        for call, lines in marked.get(mark, {}).items():
             found.setdefault(call, {}).update(lines)
     return found
 

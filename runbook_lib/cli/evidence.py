@@ -346,6 +346,43 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
 
 
 @click.command()
+@click.argument("evidence", metavar="EVIDENCE")
+@click.option("--write", "output", default="", metavar="FILE", help="Write the field report.")
+@click.option("--issue", "is_issue", is_flag=True, help="Print a text for an issue; sends nothing.")
+@JSON
+def compare(*, evidence: str, output: str, is_issue: bool, as_json: bool) -> None:
+    """
+    Compare the responses of a run with those that the sandbox knows, in shape only.
+
+    EVIDENCE is a bundle, or a folder of which the newest bundle counts. Nothing is sent, and no
+    value of the run is shown.
+    """
+    import msgspec
+
+    from runbook_lib.cli.field_report import issue_text, show_field_report
+    from runbook_lib.engine.field_report import compare_record
+    from runbook_lib.evidence.reports.sealed_record import sealed_record
+    from runbook_lib.evidence.verify.discovery import newest_bundle
+
+    folder = newest_bundle(Path(evidence))
+    if folder is None:
+        msg = f"There is no bundle in {evidence}."
+        raise SettingsError(msg, next_step="Name a bundle, or the evidence folder of a tenant.")
+    field_report = compare_record(sealed_record(folder))
+    document = msgspec.to_builtins(field_report)
+    if output:
+        Path(output).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(document))
+    elif is_issue:
+        click.echo(issue_text(field_report))
+    else:
+        show_field_report(field_report, folder)
+        if output:
+            say(f"Read {output} before you send it to anybody.")
+
+
+@click.command()
 @_KEY
 @_TRUSTED_KEYS
 @TENANT
@@ -438,4 +475,4 @@ def _evidence_around(path: Path) -> Path:
     return next((folder for folder in around if (folder / KEYS_FOLDER).is_dir()), real)
 
 
-EVIDENCE_COMMANDS = (verify, report, archive, key, journal)
+EVIDENCE_COMMANDS = (verify, report, compare, archive, key, journal)

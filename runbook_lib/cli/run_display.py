@@ -74,6 +74,9 @@ class RunDisplay(RunListener, ExitStack):
             key = own_public_keys() / f"{result.key_id}{PUBLIC_SUFFIX}"
             command = shlex.join(["verify", "--key", str(key), str(home)])
             say(f"Verify it: {this_program()} {command}")
+            if self.run is not None and not self.run.is_sandbox:
+                command = shlex.join(["compare", str(sealed.folder)])
+                say(f"Compare its responses with the sandbox's: {this_program()} {command}")
         if sealed.unstamped:
             refused = "`verify` with --tsa-certificate will refuse this run."
             say(f"No time-stamp: {sealed.unstamped} {refused}", is_error=True)

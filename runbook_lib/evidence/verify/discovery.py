@@ -47,6 +47,13 @@ def bundles_in(home: Path) -> list[Path]:
     return [place for place in _places(home) if is_bundle(place)]
 
 
+def newest_bundle(path: Path) -> Path | None:
+    """Return the bundle at `path`, or the newest one under it; `None` without any."""
+    if is_bundle(path):
+        return path
+    return max(_bundles_below(path), key=lambda bundle: bundle.name, default=None)
+
+
 def unfinished_in(home: Path, announced: Iterable[BundleIndex]) -> dict[Path, str]:
     """
     Return the announced bundles that do not have their final name yet, each with that name.
@@ -66,17 +73,18 @@ def unfinished_in(home: Path, announced: Iterable[BundleIndex]) -> dict[Path, st
 
 def withheld_below(path: Path) -> int:
     """Return how many journal lines the bundles at or under `path` withhold, by their own word."""
-    if is_bundle(path):
-        bundles = [path]
-    else:
-        homes = [home for home in homes_below(path) if isinstance(home, Path)]
-        bundles = [bundle for home in homes for bundle in bundles_in(home)]
+    bundles = [path] if is_bundle(path) else _bundles_below(path)
     count = 0
     for file in (bundle / name for bundle in bundles for name in (JOURNAL_NAME, CARRIED_NAME)):
         with suppress(OSError), open_plain(file, follows_links=False) as lines:
             while text := lines.readline(LONGEST_LINE):
                 count += bool(withheld_digest(text))
     return count
+
+
+def _bundles_below(path: Path) -> list[Path]:
+    homes = [home for home in homes_below(path) if isinstance(home, Path)]
+    return [bundle for home in homes for bundle in bundles_in(home)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,396 @@
+"""
+A field report: where the responses of a run differ in shape from the known ones.
+
+Known are the shapes of the sandbox's responses and of published ones: `known_shapes.json` of each
+provider, made by `make shapes`. A report holds keys, types, statuses, error codes and names of
+headers; no value of the run is in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import runbook_lib.connectors
+from runbook_lib.core.json_text import parse_own
+from runbook_lib.core.model import Exchange
+from runbook_lib.core.shapes import ID, NOT_JSON, OTHER_KEY, TOO_LONG
+from runbook_lib.evidence.record import Record
+
+FORMAT_VERSION = 1
+# Where a known response is known from.
+SANDBOX, PUBLISHED = "sandbox", "published"
+KNOWN_SHAPES = "known_shapes.json"
+_API_VERSION = re.compile(r"v[0-9]+\.[0-9]+")
+_PATH_WORD = re.compile(r"[a-z_]{2,40}")
+_WORD = re.compile(r"[A-Za-z0-9_-]+")
+_DIGITS = re.compile(r"[0-9]+")
+# What `fields` asks for of later pages names a cursor.
+_CURSOR = re.compile(r"\.after\([^)]*\)")
+_OK = range(200, 300)
+# The types of a shape in words; of one that is left out for its length, none is known.
+_TYPES = {"s": "text", "i": "number", "f": "number", "b": "true or false", "n": "null"}
+_UNKNOWN_TYPE = "too long to tell"
+
+
+class DifferenceKind(StrEnum):
+    """In which way a response differs."""
+
+    LEFT_OUT = "left out"
+    OTHER_TYPE = "other type"
+    MORE_KEYS = "more keys"
+    UNKNOWN_CODE = "unknown code"
+    STATUS = "other status"
+    NOT_JSON = "not JSON"
+    UNKNOWN_CALL = "unknown call"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeDifference:
+    """One way in which a response differs from the known ones."""
+
+    kind: DifferenceKind
+    """In which way."""
+
+    where: str = ""
+    """The key, after those above it, or empty for the whole response."""
+
+    known: str = ""
+    """The types, statuses or codes that are known."""
+
+    seen: str = ""
+    """Those of this response."""
+
+    matters: bool
+    """Whether a check reads it, so that its verdict may be wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallComparison:
+    """The responses to one call, compared with the known ones."""
+
+    call: str
+    """Method and path, ids as `{id}`, with the fields that were asked for."""
+
+    checks: tuple[str, ...]
+    """Ids of the checks that read it."""
+
+    differences: tuple[ShapeDifference, ...] = ()
+    """What differs; empty if nothing does."""
+
+    @property
+    def matters(self) -> bool:
+        """Whether a check may misread it."""
+        return any(difference.matters for difference in self.differences)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldReport:
+    """What a run teaches about the remote systems' responses."""
+
+    format: int = FORMAT_VERSION
+    """The format of the report as a JSON document."""
+
+    runbook: str
+    """The version of the runbook that compared."""
+
+    connector: str
+    """The id of the procedure."""
+
+    month: str
+    """The month of the run, `YYYY-MM`."""
+
+    sandbox: bool
+    """Whether the run was practice, which teaches nothing."""
+
+    headers: tuple[str, ...]
+    """Names of headers that no known response has; no check reads them."""
+
+    calls: tuple[CallComparison, ...]
+    """The calls of the run, those that matter first."""
+
+
+@dataclass
+class KnownCall:
+    """The known responses to a call."""
+
+    reads: frozenset[str] = frozenset()
+    """Paths of the keys that checks read."""
+
+    responses: list[dict[str, Any]] = field(default_factory=list)
+    """Status, error numbers and shape of each, and where it is known from."""
+
+
+@dataclass(frozen=True)
+class KnownResponses:
+    """All known responses."""
+
+    calls: Mapping[str, KnownCall]
+    """The known responses, by call."""
+
+    codes: frozenset[str]
+    """The codes with subcodes that a known response has."""
+
+    headers: frozenset[str]
+    """The names of the headers that a known response has."""
+
+    @property
+    def path_words(self) -> frozenset[str]:
+        """The words in the paths of known calls."""
+        paths = (call.partition(" ")[2].partition("?")[0].partition(" ")[0] for call in self.calls)
+        return frozenset(word for path in paths for word in path.split("/")) - {ID}
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words in the known calls, and the keys of known responses."""
+        words = {word for call in self.calls for word in _WORD.findall(call)}
+        for known in self.calls.values():
+            for response in known.responses:
+                paths = _by_path(response["body"])
+                words |= {word for path in paths for word in _WORD.findall(path)}
+        return frozenset(words)
+
+
+class _Mask:
+    """Replaces words of a run that are values in it; an unknown key may be a name or a token."""
+
+    def __init__(self, record: Record, known: frozenset[str]) -> None:
+        exchanges = [exchange for step in record.steps for exchange in step.exchanges]
+        bodies = (body for one in exchanges for body in (one.request, one.response))
+        said = (*record.parameters.values(), *bodies)
+        self._values = {text for part in said for text in _texts(part)} - known
+
+    def __call__(self, text: str) -> str:
+        """Return `text` with such words as `{key}`."""
+        return _WORD.sub(lambda word: OTHER_KEY if word[0] in self._values else word[0], text)
+
+
+def compare_record(record: Record) -> FieldReport:
+    """Return how the responses in `record` differ from the known ones."""
+    known = known_responses()
+    mask, path_words = _Mask(record, known.words), known.path_words
+    readers: defaultdict[int, set[str]] = defaultdict(set)
+    for step in record.steps:
+        for finding in step.checks:
+            for number in finding.exchanges:
+                readers[number].add(finding.check)
+    found: dict[str, tuple[set[str], dict[ShapeDifference, None]]] = {}
+    headers: set[str] = set()
+    for exchange in (exchange for step in record.steps for exchange in step.exchanges):
+        if exchange.shape is None:
+            continue
+        headers |= {*exchange.shape.header_names} - known.headers
+        call = call_of(exchange, path_words)
+        checks, differences = found.setdefault(mask(call), (set(), {}))
+        checks |= readers[exchange.number]
+        for difference in differences_of(known, call, exchange):
+            differences[replace(difference, where=mask(difference.where))] = None
+    calls = [
+        CallComparison(call=call, checks=tuple(sorted(checks)), differences=tuple(differences))
+        for call, (checks, differences) in found.items()
+    ]
+    calls.sort(key=lambda call: (not call.matters, not call.differences, call.call))
+    return FieldReport(
+        runbook=version("facebook-marketing-runbook"),
+        connector=record.procedure.id,
+        month=record.started_on[:7],
+        sandbox=record.sandbox,
+        headers=tuple(sorted(map(mask, headers))),
+        calls=tuple(calls),
+    )
+
+
+def call_of(exchange: Exchange, words: Collection[str] | None = None) -> str:
+    """
+    Return which call an exchange is, without anything of whoever made it.
+
+    Only `words` stay in the path (any lower-case word if not given); all else is an id.
+    """
+    parts = urlsplit(exchange.url)
+    path = [part for part in parts.path.split("/") if part and not _API_VERSION.fullmatch(part)]
+    shown = [part if _is_word(part, words) else ID for part in path]
+    call = f"{exchange.method} {'/'.join(shown)}"
+    query = dict(parse_qsl(parts.query))
+    if "fields" in query:
+        asked = _DIGITS.sub(ID, _CURSOR.sub("", query["fields"]))
+        call += f"?fields={asked}"
+    sent = exchange.request if isinstance(exchange.request, Mapping) else {}
+    if isinstance(sent.get("grant_type"), str):
+        call += f" {sent['grant_type']}"
+    return call
+
+
+def _is_word(part: str, words: Collection[str] | None) -> bool:
+    return bool(_PATH_WORD.fullmatch(part)) if words is None else part in words
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield each text and number in a JSON value, as text."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, str | int) and not isinstance(value, bool):
+        yield str(value)
+
+
+@cache
+def known_responses() -> KnownResponses:
+    """Return the known responses of all providers."""
+    calls: dict[str, KnownCall] = {}
+    codes: set[str] = set()
+    headers: set[str] = set()
+    folder = Path(runbook_lib.connectors.__file__).parent
+    for file in sorted(folder.glob(f"*/{KNOWN_SHAPES}")):
+        document = parse_own(file.read_bytes())
+        codes |= {*document["codes"]}
+        headers |= {*document["headers"]}
+        for call, entry in document["calls"].items():
+            calls[call] = KnownCall(frozenset(entry["reads"]), entry["responses"])
+    return KnownResponses(calls, frozenset(codes), frozenset(headers))
+
+
+def flattened(shape: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path of each part of a shape, such as `data[].id`, with its type."""
+    if isinstance(shape, dict):
+        yield place, "object"
+        for key, inner in shape.items():
+            yield from flattened(inner, f"{place}.{key}" if place else key)
+    elif isinstance(shape, list):
+        yield place, "list"
+        for row in shape:
+            yield from flattened(row, f"{place}[]")
+    else:
+        yield place, _TYPES.get(str(shape)[:1], _UNKNOWN_TYPE)
+
+
+def differences_of(
+    known: KnownResponses, call: str, exchange: Exchange
+) -> Iterator[ShapeDifference]:
+    """Yield how a response to `call` differs from all known ones."""
+    if call not in known.calls:
+        yield ShapeDifference(kind=DifferenceKind.UNKNOWN_CALL, matters=False)
+        return
+    responses, reads = known.calls[call].responses, known.calls[call].reads
+    shape, status = exchange.shape, exchange.status or 0
+    body = _shape_body(exchange)
+    if shape is None or body == TOO_LONG:
+        return
+    if isinstance(body, str) and body in NOT_JSON:
+        if all(response["body"] not in NOT_JSON for response in responses):
+            yield ShapeDifference(
+                kind=DifferenceKind.NOT_JSON, known="JSON", seen=body, matters=True
+            )
+        return
+    if shape.error and shape.error not in known.codes:
+        yield ShapeDifference(
+            kind=DifferenceKind.UNKNOWN_CODE, where="error", seen=shape.error, matters=True
+        )
+    kind = (status in _OK, bool(shape.error))
+    alike = [response for response in responses if _kind_of(response) == kind]
+    statuses = {response["status"] for response in alike or responses}
+    if status not in statuses:
+        yield ShapeDifference(
+            kind=DifferenceKind.STATUS,
+            known=_listed(map(str, statuses)),
+            seen=str(status),
+            # NOTE: what an error means is decided by its code.
+            matters=not shape.error and not alike,
+        )
+    if alike:
+        yield from _key_differences(reads, alike, body)
+
+
+def _kind_of(response: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Return whether a known response is a success, and whether it is an error with a code."""
+    return response["status"] in _OK, bool(response["error"])
+
+
+def _shape_body(exchange: Exchange) -> Any:
+    """Return the shape of a response, as it is in a record that anybody may have made."""
+    try:
+        return parse_own(exchange.shape.body.encode()) if exchange.shape else TOO_LONG
+    except ValueError:
+        return TOO_LONG
+
+
+def _key_differences(
+    reads: Collection[str], known: Iterable[Mapping[str, Any]], seen: Any
+) -> Iterator[ShapeDifference]:
+    """
+    Yield the keys that are left out, of another type, or more.
+
+    A key is expected if each of the sandbox's responses with the object around it has it; a
+    published response may have been asked for other fields.
+    """
+    types: defaultdict[str, set[str]] = defaultdict(set)
+    own: list[dict[str, set[str]]] = []
+    for response in known:
+        flat = _by_path(response["body"])
+        for path, kinds in flat.items():
+            types[path] |= kinds
+        if response["from"] == SANDBOX:
+            own.append(flat)
+    expected = {
+        path
+        for path in {path for flat in own for path in flat}
+        if all(path in flat for flat in own if _has_keys(flat, path.rpartition(".")[0]))
+    }
+    mine = _by_path(seen)
+    needed = {*reads, *(above for path in reads for above in _above(path))}
+    for path in sorted(expected - mine.keys()):
+        # What is in a key that is left out, or in an empty list, is not named by itself.
+        if _has_keys(mine, path.rpartition(".")[0]) and not path.endswith("[]"):
+            yield ShapeDifference(
+                kind=DifferenceKind.LEFT_OUT,
+                where=path,
+                known=_listed(types[path]),
+                matters=path in needed,
+            )
+    for path in sorted(mine):
+        others = mine[path] - types.get(path, set()) - {_UNKNOWN_TYPE}
+        if path not in types and next(_above(path), "") in types:
+            yield ShapeDifference(
+                kind=DifferenceKind.MORE_KEYS, where=path, seen=_listed(mine[path]), matters=False
+            )
+        elif path in types and others:
+            yield ShapeDifference(
+                kind=DifferenceKind.OTHER_TYPE,
+                where=path,
+                known=_listed(types[path]),
+                seen=_listed(others),
+                matters=path in needed,
+            )
+
+
+def _has_keys(flat: Mapping[str, Collection[str]], path: str) -> bool:
+    """Return whether there is an object at `path`; in an empty list there is none."""
+    return "object" in flat.get(path, ())
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the paths of the objects and lists in which a key is."""
+    while path:
+        path = path.removesuffix("[]") if path.endswith("[]") else path.rpartition(".")[0]
+        yield path
+
+
+def _by_path(shape: Any) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for path, kind in flattened(shape):
+        found.setdefault(path, set()).add(kind)
+    return found
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(filter(None, names)))
