@@ -321,7 +321,8 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
         folder = Path(bundle)
         if not is_folder(folder):
             msg = f"There is no bundle {bundle}."
-            raise SettingsError(msg)
+            advice = "Name the folder of a sealed run, or no folder for the tenant's newest one."
+            raise SettingsError(msg, next_step=advice)
     else:
         opened = open_run(find_procedure(connector), {}, mode=Mode.HEADLESS, **options)
         if not opened.journal.path.exists():

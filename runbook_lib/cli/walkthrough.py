@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from runbook_lib.cli.options import EVIDENCE, SANDBOX, tenant_options
+from runbook_lib.config.settings import suggestion
 from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.errors import SettingsError
+
+# JupyterLab's options that most people use: it is not loaded to look them up.
+_USUAL = ("--port", "--ip", "--no-browser", "--debug")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -23,6 +29,7 @@ def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **option
     from runbook_lib.config.workspace import evidence_folder
     from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
 
+    _refuse_misspelt(options["arguments"])
     request = LabRequest(
         procedure=find_procedure(connector),
         evidence=str(evidence_folder(evidence).absolute()),
@@ -34,6 +41,29 @@ def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **option
         sys.exit(practise_in_lab(scenario, request, say=say))
     ask = click.prompt if _is_a_person_there() else None
     sys.exit(open_lab(request, say=say, ask=ask))
+
+
+def _refuse_misspelt(arguments: Sequence[str]) -> None:
+    """
+    Refuse an option that neither `lab` nor JupyterLab has.
+
+    JupyterLab takes its own options, and any trait as `--Class.trait=value`.
+    """
+    named = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    named = [name for name in named if "." not in name and name not in _USUAL]
+    if not named:
+        return
+    from jupyterlab.labapp import LabApp
+
+    theirs = {f"--{name}" for name in (*LabApp.aliases, *LabApp.flags)}
+    own = [name for option in lab.params for name in option.opts if name.startswith("--")]
+    for name in named:
+        if name not in theirs:
+            msg = f"There is no option {name}.{suggestion(name, [*own, *theirs])}"
+            advice = (
+                "`runbook lab --help` lists the options here, `jupyter lab --help` JupyterLab's."
+            )
+            raise SettingsError(msg, next_step=advice)
 
 
 def _is_a_person_there() -> bool:

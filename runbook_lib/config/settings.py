@@ -79,7 +79,7 @@ def resolve(
     for name in given:
         if name not in items:
             msg = f"There is no parameter called {name}.{suggestion(name, items)}"
-            raise SettingsError(msg)
+            raise SettingsError(msg, next_step=f"Known parameters: {', '.join(items)}.")
     file_values = env_file or {}
     known = {*_OWN, *others, *variables_of({connector: items.values()})}
     _refuse_unknown_variables(file_values, known, "The settings file")

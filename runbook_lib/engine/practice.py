@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runbook_lib.config.runner_inputs import inputs_of
-from runbook_lib.config.settings import settings_file
+from runbook_lib.config.settings import settings_file, suggestion
 from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import known_variables, practice_words
@@ -56,8 +56,8 @@ def require_scenario(name: str) -> None:
     from facebook_cyclr_sandbox import SCENARIOS  # noqa: PLC0415  (only for practice)
 
     if name not in SCENARIOS:
-        msg = f"There is no scenario called {name[:60]}; known scenarios: {', '.join(SCENARIOS)}."
-        raise SettingsError(msg)
+        msg = f"There is no scenario called {name[:60]}.{suggestion(name, SCENARIOS)}"
+        raise SettingsError(msg, next_step=f"Known scenarios: {', '.join(SCENARIOS)}.")
 
 
 def serve_until_interrupted(

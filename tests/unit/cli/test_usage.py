@@ -53,7 +53,10 @@ def refusal(*words: str) -> str:
         ),
         (("run", "--sandbox", "aproved"), "There is no scenario called aproved"),
         (("lab", "--sandbox", "aproved"), "no scenario called aproved"),
-        (("sandbox", "--scenario", "aproved"), "no scenario called aproved"),
+        (("sandbox", "--scenario", "aproved"), "called aproved. Did you mean approved?"),
+        (("lab", "--sanbox"), "There is no option --sanbox. Did you mean --sandbox?"),
+        (("lab", "--colaborative"), "Did you mean --collaborative?"),
+        ((*GIVEN, "--set", "servce_domain=x"), "Did you mean service_domain?"),
         # A secret on the command line is refused, and the message does not repeat it.
         (("run", "--set", f"app_secret={APP_SECRET}"), "RUNBOOK_FACEBOOK_APP_SECRET"),
         ((*GIVEN, "--set", "app_secret=0123456789abcdef"), "never use it as a parameter"),
@@ -71,6 +74,22 @@ def refusal(*words: str) -> str:
 def test_wrong_words_are_one_message_and_a_next_step(words: tuple[str, ...], said: str) -> None:
     """A usage error gives exit code 2, one message and a next step; nothing is written."""
     assert said in refusal(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("report", "nowhere"), "Next: Name the folder of a sealed run"),
+        ((*GIVEN, "--set", "nothing=x"), "Next: Known parameters: service_domain, "),
+        (("run", "--sandbox", "nothing"), "Next: Known scenarios: approved, fresh, "),
+    ],
+)
+def test_the_next_step_is_about_the_mistake(words: tuple[str, ...], advice: str) -> None:
+    """It does not advise a new settings file where none is wrong."""
+    said = refused(*words)
+
+    assert advice in said
+    assert "runbook init" not in said
 
 
 def test_an_unknown_option_is_named() -> None:

@@ -117,11 +117,12 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
     """An unknown scenario is refused with the list of known ones."""
     with (
         pytest.raises(
-            SettingsError, match=r"no scenario called aproved; known scenarios: .*approved"
-        ),
+            SettingsError, match=r"no scenario called aproved\. Did you mean approved\?"
+        ) as refused,
         practice("aproved", PROCEDURE, FingerprintKey()),
     ):
         pass
+    assert refused.value.diagnostics().startswith("Known scenarios: approved, fresh, ")
 
 
 class Runs:
