@@ -84,7 +84,10 @@ def watch(
                     click.echo(f"Accepted: {', '.join(try_channels(run))}.")
                     return ExitCode.COMPLETE
                 alone = [FleetTenant(run.tenant, procedure, values, {})]
-            return _look(alone, settings, seal_every, as_json=as_json, is_alone=True)
+            is_told = bool(scenario) and not as_json
+            return _look(
+                alone, settings, seal_every, as_json=as_json, is_alone=True, is_told=is_told
+            )
 
         if is_once or is_test:
             sys.exit(look())
@@ -118,23 +121,35 @@ def _look(
     *,
     as_json: bool,
     is_alone: bool = False,
+    is_told: bool = False,
 ) -> ExitCode:
-    """Look at each tenant, show and send what is new, seal what is due; return the worst code."""
+    """
+    Look at each tenant, show and send what is new, seal what is due; return the worst code.
+
+    With `is_told` it also says that it looked, which a person who practises wants to know.
+    """
     from runbook_lib.engine.watch.messages import by_cause
     from runbook_lib.engine.watch.round import watching
+    from runbook_lib.plain_text import counted
 
+    shown = 0
     with watching(tenants, is_alone=is_alone, seal_every=seal_every or 0, **options) as this:
         for look in (this.look, this.look_at_customers):
             for problem in look():
                 say(problem, is_error=True)
             for document in this.new if as_json else by_cause(this.new):
                 _show(document, as_json=as_json)
+                shown += 1
             sys.stdout.flush()
             this.show()
             for line in this.send():
                 say(line, is_error=True)
         for line in chain(this.ping(), this.write_page(), this.seal()):
             say(line, is_error=True)
+        if is_told:
+            names = ", ".join(one.tenant for one in tenants)
+            changes = counted(shown, "change") if shown else "nothing changed"
+            say(f"Looked at {names} in the sandbox: {changes}.")
         return this.code
 
 

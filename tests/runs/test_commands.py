@@ -265,6 +265,21 @@ def test_installing_the_connector_needs_permission_and_is_recorded(
     assert "Installed Facebook Marketing API in Cyclr account" in step["checks"][0]["changes"][0]
 
 
+def test_a_look_in_practice_says_what_it_did(practice_run: PractiseOnce, tmp_path: Path) -> None:
+    """A look for cron prints only changes; somebody who practises reads that there were none."""
+    run = practice_run("approved")
+    evidence = str(run.copy_evidence(tmp_path / "evidence"))
+    words = ("watch", "--sandbox", "approved", "--once", "--evidence", evidence)
+
+    said = runbook(*words, env=run.environment)
+    for_programs = runbook(*words, "--json", env=run.environment)
+
+    assert said.stdout == "Looked at sandbox-approved in the sandbox: nothing changed.\n", (
+        said.stderr
+    )
+    assert for_programs.stdout == ""
+
+
 def test_a_second_practice_run_uses_the_same_app(
     practice_run: PractiseOnce, tmp_path: Path
 ) -> None:
