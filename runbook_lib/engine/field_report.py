@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 import runbook_lib.connectors
 from runbook_lib.core.json_text import parse_own
 from runbook_lib.core.model import Exchange
-from runbook_lib.core.shapes import ID, NOT_JSON, OTHER_KEY, TOO_LONG
+from runbook_lib.core.shapes import ID, NO_CODE, NOT_JSON, OTHER_KEY, TOO_LONG
 from runbook_lib.evidence.record import Record
 
 FORMAT_VERSION = 1
@@ -278,42 +278,57 @@ def differences_of(
     known: KnownResponses, call: str, exchange: Exchange
 ) -> Iterator[ShapeDifference]:
     """Yield how a response to `call` differs from all known ones."""
+    shape, body = exchange.shape, _shape_body(exchange)
+    of_call = known.calls.get(call, KnownCall())
     if call not in known.calls:
         yield ShapeDifference(kind=DifferenceKind.UNKNOWN_CALL, matters=False)
-        return
-    responses, reads = known.calls[call].responses, known.calls[call].reads
-    shape, status = exchange.shape, exchange.status or 0
-    body = _shape_body(exchange)
     if shape is None or body == TOO_LONG:
         return
     if isinstance(body, str) and body in NOT_JSON:
-        if all(response["body"] not in NOT_JSON for response in responses):
+        if all(response["body"] not in NOT_JSON for response in of_call.responses):
             yield ShapeDifference(
                 kind=DifferenceKind.NOT_JSON, known="JSON", seen=body, matters=True
             )
         return
-    if shape.error and shape.error not in known.codes:
+    alike = [
+        response
+        for response in of_call.responses
+        if _kind_of(response["status"], response["error"]) == _kind_of(exchange.status, shape.error)
+    ]
+    has_no_code = shape.error == NO_CODE and not alike
+    if shape.error and (shape.error not in known.codes or has_no_code):
         yield ShapeDifference(
             kind=DifferenceKind.UNKNOWN_CODE, where="error", seen=shape.error, matters=True
         )
-    kind = (status in _OK, bool(shape.error))
-    alike = [response for response in responses if _kind_of(response) == kind]
-    statuses = {response["status"] for response in alike or responses}
-    if status not in statuses:
+    yield from _status_differences(of_call, alike, exchange.status, shape.error)
+    if alike:
+        yield from _key_differences(of_call.reads, alike, body)
+
+
+def _kind_of(status: int | None, error: str) -> tuple[bool, bool]:
+    """Return whether a response is a success, and whether it has an error."""
+    return status in _OK, bool(error)
+
+
+def _status_differences(
+    known: KnownCall, alike: Collection[Mapping[str, Any]], status: int | None, error: str
+) -> Iterator[ShapeDifference]:
+    """Yield whether a status is new for this call; an error with HTTP 200 is, too."""
+    statuses = {_told_status(each["status"], each["error"]) for each in alike or known.responses}
+    seen = _told_status(status, error)
+    if known.responses and seen not in statuses:
+        # NOTE: what a refusal means is decided by its code.
+        is_refusal = bool(error) and status not in _OK
         yield ShapeDifference(
             kind=DifferenceKind.STATUS,
-            known=_listed(map(str, statuses)),
-            seen=str(status),
-            # NOTE: what an error means is decided by its code.
-            matters=not shape.error and not alike,
+            known=_listed(statuses),
+            seen=seen,
+            matters=not alike and not is_refusal,
         )
-    if alike:
-        yield from _key_differences(reads, alike, body)
 
 
-def _kind_of(response: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Return whether a known response is a success, and whether it is an error with a code."""
-    return response["status"] in _OK, bool(response["error"])
+def _told_status(status: int | None, error: str) -> str:
+    return f"{status} with an error" if error and status in _OK else str(status)
 
 
 def _shape_body(exchange: Exchange) -> Any:

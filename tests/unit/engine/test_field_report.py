@@ -101,6 +101,12 @@ ERROR = {"error": {"code": 100, "error_subcode": 33, "message": "No."}}
             400,
             [(DifferenceKind.UNKNOWN_CODE, "error", True), (DifferenceKind.STATUS, "", False)],
         ),
+        (ERROR, 200, [(DifferenceKind.STATUS, "", True)]),
+        (
+            {"error": {"code": "100"}},
+            400,
+            [(DifferenceKind.UNKNOWN_CODE, "error", True), (DifferenceKind.STATUS, "", False)],
+        ),
     ],
     ids=str,
 )
@@ -111,6 +117,17 @@ def test_what_differs_is_named_with_its_weight(
     found = differences_of(known(response(BODY)), CALL, exchange(body, status))
 
     assert [(one.kind, one.where, one.matters) for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "kinds"),
+    [(BODY, set()), (ERROR, set()), ({"error": {"code": 7}}, {DifferenceKind.UNKNOWN_CODE})],
+)
+def test_a_call_that_nobody_knows_is_named(body: Any, kinds: set[DifferenceKind]) -> None:
+    """Nothing is known of its keys; an unknown code matters all the same."""
+    found = differences_of(known(response(BODY)), "GET {id}/new", exchange(body, 400))
+
+    assert {one.kind for one in found} == {DifferenceKind.UNKNOWN_CALL, *kinds}
 
 
 @pytest.mark.parametrize("kind", ["page", "text", "nothing"])
