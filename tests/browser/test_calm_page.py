@@ -208,7 +208,11 @@ def test_a_failed_check_says_what_to_do(app: Lab, page: Page, axe: str) -> None:
     secret.fill("0a1b2c3d4e5f6071" * 2)
     secret.press("Enter")  # who leaves the field has it checked, too: a button may be gone by then
     expect(panel).to_have_attribute("data-outcome", "inconclusive")
+    # The page goes on to the next sitting, sooner or later: open the step as who comes back to it.
+    page.reload()
+    panel.locator(".rb-fold").click()
     expect(panel).to_have_attribute("data-open", "true")
+    expect(panel).to_contain_text("Correct the App ID or App Secret, then check again.")
     _show(page, _CREATED)
     _counts(page, "failed")
     assert _violations(page, axe) == []

@@ -276,7 +276,7 @@ def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
     expect(title.locator("img")).to_be_hidden()
     read = f"{title.aria_snapshot()}\n{panel.aria_snapshot()}"
     parts = (
-        *('heading "8 · Set the Valid OAuth Redirect URI', "Enter the address below"),
+        *('heading "8 · Set the Valid OAuth Redirect URI', "Enter both texts below"),
         *('region "8 · Set', 'img "Schematic.', 'textbox "Service Domain"', 'button "Check"'),
     )
     places = [read.find(part) for part in parts]
