@@ -355,7 +355,7 @@ def compare(*, evidence: str, output: str, is_issue: bool, as_json: bool) -> Non
     """
     Compare the responses of a run with those that the sandbox knows, in shape only.
 
-    EVIDENCE is a bundle, or a folder of which the newest bundle counts. Nothing is sent, and no
+    EVIDENCE is a bundle or a folder; in a folder the newest bundle counts. Nothing is sent, and no
     value of the run is shown.
     """
     import msgspec
