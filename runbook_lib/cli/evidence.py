@@ -470,10 +470,11 @@ def _trusted(
 def _evidence_around(path: Path) -> Path:
     """Return the evidence folder, which has public keys, around a bundle or a tenant in it."""
     from runbook_lib.config.workspace import KEYS_FOLDER
+    from runbook_lib.core.files import is_folder
 
     real = Path(os.path.realpath(path))
     around = (real, *real.parents[:3])
-    return next((folder for folder in around if (folder / KEYS_FOLDER).is_dir()), real)
+    return next((folder for folder in around if is_folder(folder / KEYS_FOLDER)), real)
 
 
 EVIDENCE_COMMANDS = (verify, report, compare, archive, key, journal)

@@ -31,7 +31,7 @@ from tests.unit.engine.watch.test_changes import CASES, NotifiedDesk, Repair
 
 OUTAGE = "outage"
 CHANGES = (
-    *("secret refused", "app renamed", "permission lost", OUTAGE),
+    *("secret refused", "app renamed", "certificate ended", OUTAGE),
     "redirect no longer accepted",
 )
 # Two looks that nobody kills: a changed answer counts when it is seen again.

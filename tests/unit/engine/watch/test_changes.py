@@ -266,10 +266,6 @@ CASES = (
         "Facebook does not accept https://connect.partner.test/connector/callback",
         "No customer can sign in: Facebook refuses the redirect.",
         "Copy the address that the runbook shows into Valid OAuth Redirect URIs"),
-    Case("permission lost", take_permission, "11 Request leads_retrieval",
-        "verified (ads_read: live)", "could not be checked (ads_read: not listed)",
-        "Facebook does not list ads_read.",
-        "Customers cannot use what these permissions allow.", "Do what the reason says"),
     Case("business verification lost",
         set_to(business_of, "verification", Verification.NOT_STARTED),
         "5a Have your business verified", "verified", "to do",
@@ -347,6 +343,22 @@ def test_a_change_is_one_message_and_its_end_another(desk: NotifiedDesk, case: C
     for part in (case.title, f"Before: {change['was']}. Now: {case.now}.", case.reason, case.do):
         assert part in text
     assert case.over is not Kind.RECOVERED or last["References"] == mail["Message-ID"]
+
+
+def test_a_permission_that_is_no_longer_listed_is_told_once(desk: NotifiedDesk) -> None:
+    """The list decides nothing, so it is no change; the step cannot be checked for a day."""
+    desk.set("RUNBOOK_WORD_DAYS=30")
+    desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
+    desk.perform()
+    desk.pass_by(0)
+    repair = take_permission(desk)
+    (told,) = [change for change in desk.pass_by(*LOOKS) if change["kind"] != Kind.DUE]
+    repair()
+    (over,) = [change for change in desk.pass_by(*EARLY_LOOKS) if change["kind"] != Kind.DUE]
+
+    assert (told["kind"], over["kind"]) == (Kind.OUTAGE, Kind.OUTAGE_OVER)
+    assert told["reason"].startswith("Facebook does not list ads_read.")
+    assert over["ends"] == told["id"]
 
 
 def test_the_console_is_looked_at_only_where_that_is_permitted(desk: NotifiedDesk) -> None:
