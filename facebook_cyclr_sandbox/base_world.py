@@ -243,7 +243,8 @@ def give_tokens(world: World, permissions: tuple[str, ...], user_id: str = "") -
 
     Without a `user_id` it is the operator.
     """
-    app, user_id = the_app(world), user_id or world.facebook.person.id
+    app = the_app(world)
+    user_id = user_id or world.facebook.person.id
     world.facebook.grants[user_id, app.id] = dict.fromkeys(permissions, "granted")
     user = world.issue_user_token(app, user_id, permissions, keep=True)
     world.answers["user_access_token"] = user.value

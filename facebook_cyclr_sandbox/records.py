@@ -21,7 +21,7 @@ class RecordKind(StrEnum):
     """How far to trust a record."""
 
     RECORDED = "recorded"
-    """A response of Facebook, or a fixture of which its repository shows that it was one."""
+    """A response of Facebook, or a fixture whose repository shows that Facebook sent it."""
 
     DOCUMENTED = "documented"
     """An example of Meta's documentation, or the types of Meta's SDK generator."""
@@ -47,7 +47,7 @@ class RecordSource:
     """The number of a stored public text; empty for a repository."""
 
     what: str = ""
-    """What kind of text it is."""
+    """The kind of text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class RecordedResponse:
     """The HTTP status, or None if the source has only headers."""
 
     headers: Mapping[str, str]
-    """The headers of which the source says something, in lower case."""
+    """The headers that the source mentions, in lower case."""
 
     body: Mapping[str, Any]
     """The JSON object of the body; empty if the source has only headers."""
@@ -91,7 +91,7 @@ class RecordedResponse:
     """Whether `body` is one row of the list that the call answers."""
 
     note: str
-    """What to know about it; empty if nothing."""
+    """A remark for readers, or empty."""
 
 
 @cache

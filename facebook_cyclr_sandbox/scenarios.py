@@ -54,7 +54,10 @@ SCENARIOS: tuple[str, ...] = (
     *("rate-limited", "flaky", "version-expired", "portfolio-pages", "customer-disconnected"),
     *("renewal-expired", "messenger-wrong-scopes", "messenger-wrong-verify-token"),
     "messenger-page-not-subscribed",
-    *("portfolio-page-without-token", "portfolio-refuses", "system-user", "answers-in-portuguese"),
+    "portfolio-page-without-token",
+    "portfolio-refuses",
+    "system-user",
+    "answers-in-portuguese",
 )
 """The names of all scenarios."""
 

@@ -42,9 +42,18 @@ FIDELITY = ROOT / "facebook_cyclr_sandbox" / "fidelity.toml"
 CONNECTORS = ("facebook_marketing", "facebook_messenger")
 # Scenarios whose responses differ from those of `approved` in a way that a check reads.
 SCENARIOS = (
-    *("approved", "fresh", "wrong-secret", "redirect-missing", "permission-missing"),
-    *("token-expired", "portfolio-pages", "portfolio-refuses", "system-user", "renewal-due"),
-    *("cyclr-ip-blocked", "tech-provider-pending"),
+    "approved",
+    "fresh",
+    "wrong-secret",
+    "redirect-missing",
+    "permission-missing",
+    "token-expired",
+    "portfolio-pages",
+    "portfolio-refuses",
+    "system-user",
+    "renewal-due",
+    "cyclr-ip-blocked",
+    "tech-provider-pending",
 )
 PROVIDERS = ("cyclr", "facebook")
 _PATH_OF_CYCLR = re.compile(r"https?://[^/]+/(?:v1\.0|oauth/token)\b")
@@ -134,9 +143,17 @@ def _practised() -> Iterator[Exchange]:
             for scenario in SCENARIOS:
                 subprocess.run(
                     [
-                        *(sys.executable, "-m", "runbook_lib", "run", "--json"),
-                        *("--sandbox", scenario, "--connector", connector),
-                        *("--evidence", folder),
+                        sys.executable,
+                        "-m",
+                        "runbook_lib",
+                        "run",
+                        "--json",
+                        "--sandbox",
+                        scenario,
+                        "--connector",
+                        connector,
+                        "--evidence",
+                        folder,
                     ],
                     env={**environ, "XDG_DATA_HOME": folder, "PYTHONPATH": str(ROOT)},
                     cwd=folder,

@@ -142,7 +142,8 @@ def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any
     if group not in menu:
         problem = "The app has no such settings yet: set the product up first."
         group = "dashboard"
-    facebook, now = visit.world.facebook, visit.world.now()
+    facebook = visit.world.facebook
+    now = visit.world.now()
     business = facebook.business
     labels = {name: _label(app, name) for name in sorted(app.available_permissions)}
     renewal = app.renewal
@@ -268,7 +269,8 @@ def create_app(visit: Visit) -> Reply:
     app = visit.world.register_app(answers["name"])
     app.contact_email = answers["contact_email"]
     if case is None:
-        app.type, app.purpose = answers["type"], answers["purpose"]
+        app.type = answers["type"]
+        app.purpose = answers["purpose"]
         app.mode = AppMode.LIVE if app.type == "Business" else AppMode.DEVELOPMENT
     else:
         app.use_cases, app.products = [case.name], set(case.products)

@@ -259,7 +259,8 @@ def _holder(world: World, ask: _Ask) -> str:
 def _granted(world: World, ask: _Ask, granted: tuple[str, ...]) -> str:
     asked = set(re.split(r"[,\s]+", ask.fields.get("response_type", "")))
     query: dict[str, str] = {}
-    fragment, holder = "_=_", _holder(world, ask)
+    fragment = "_=_"
+    holder = _holder(world, ask)
     if "token" in asked:
         token = world.issue_user_token(ask.app, holder, granted, lifetime=SHORT_LIFETIME)
         shown = {"access_token": token.value, "expires_in": str(SHORT_LIFETIME), **_state(ask)}

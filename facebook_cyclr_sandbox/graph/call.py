@@ -68,7 +68,7 @@ class Call:
     @property
     def locale(self) -> str:
         """
-        The language of messages: of the `locale` parameter, else that of the people.
+        The language of messages: the `locale` parameter names it, or it is the people's language.
 
         Whether the token endpoint heeds the parameter is unknown: here it does not.
         """

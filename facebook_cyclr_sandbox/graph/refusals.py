@@ -33,7 +33,8 @@ class GraphError(Exception):
     """A `Refusal` to answer with; `values` fill the placeholders of its message."""
 
     def __init__(self, refusal: Refusal, **values: object) -> None:
-        self.refusal, self.values = refusal, values
+        self.refusal = refusal
+        self.values = values
         self.message = refusal.message.format(**values) if values else refusal.message
         super().__init__(self.message)
 

@@ -46,7 +46,8 @@ class GraphSite(Site):
         """Return an error by its code; for an unknown code, `2`."""
         error = GraphError(refusals.BY_CODE.get(code, refusals.UNAVAILABLE))
         world = self._world
-        trace, locale = Trace.roll(world.dice), request.params.get("locale", "")
+        trace = Trace.roll(world.dice)
+        locale = request.params.get("locale", "")
         shown = translate(error, locale or world.facebook.locale)
         return reply(shown, trace, version=world.facebook_version())
 

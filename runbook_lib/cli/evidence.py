@@ -450,7 +450,8 @@ def _trusted(
     named = [Path(text) for text in (*keys, trusted_keys) if text]
     if not named:
         msg = "No key is trusted by default: name the public key with --key or --trusted-keys."
-        advice, own = _ANOTHER_WAY, own_public_keys()
+        advice = _ANOTHER_WAY
+        own = own_public_keys()
         if exported_keys(own):
             command = shlex.join(["verify", "--trusted-keys", str(own), *map(str, evidence)])
             advice += f" To trust your own signing key: {this_program()} {command}"

@@ -87,7 +87,8 @@ def _show_call(call: CallComparison) -> None:
 
 def _told(difference: ShapeDifference) -> str:
     """Return a difference as a sentence without its end."""
-    seen, known = difference.seen, difference.known
+    seen = difference.seen
+    known = difference.known
     match difference.kind:
         case DifferenceKind.LEFT_OUT:
             return f"{difference.where} is left out: {known} is known"

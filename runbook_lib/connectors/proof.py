@@ -18,7 +18,7 @@ _GONE = (404, 410)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Evidence against a step, or why there is none."""
+    """Evidence against a step, or the reason why it is missing."""
 
     doubt: str = ""
     """Why the responses prove nothing, as sentences for people; empty if they prove it."""
@@ -41,13 +41,13 @@ class KnownRefusal:
     """Our name for what is refused, such as `app-secret-refused`."""
 
     error_codes: frozenset[int]
-    """The remote system's error codes, one of which it must have."""
+    """The remote system's error codes; the response must have one of them."""
 
     subcodes: frozenset[int | None] = frozenset()
-    """The subcodes, one of which it must have (`None`: no subcode); empty if any will do."""
+    """The subcodes; the response must have one of them (`None`: no subcode). Empty: any will do."""
 
     words: tuple[str, ...] = ()
-    """Texts in lower case, one of which its message must contain; empty if the codes decide."""
+    """Texts in lower case; the message must contain one of them. Empty: the codes decide."""
 
     other_words: tuple[str, ...] = ()
     """Texts in lower case of errors with the same code that mean something else."""
@@ -62,7 +62,7 @@ class KnownRefusal:
         is_inside_data: bool = False,
     ) -> bool:
         """
-        Return whether an error of HTTP `status` is this refusal; a server fault is none.
+        Return whether an error of HTTP `status` is this refusal; a server fault never is.
 
         One that `is_inside_data` stands in a field of a successful response, with status 200.
         """
@@ -112,7 +112,7 @@ class Absence:
     """Names that not every source lists as there."""
 
     names: tuple[str, ...]
-    """The names whose absence is proven; if there is none, those that are in doubt."""
+    """The names whose absence is proven, or else the names that are in doubt."""
 
     proof: Proof
     """Whether it is proven."""
@@ -128,7 +128,8 @@ def weigh_absence(
     list without it, or a status that refuses it. A refusing status is enough where the others have
     gaps. If two sources disagree, the doubt names both, with the `advice`.
     """
-    proven, doubtful = [], []
+    proven = []
+    doubtful = []
     for name in wanted:
         listing_it = [listing for listing in listings if listing.lists(name)]
         excluding = [listing for listing in listings if listing.excludes(name)]

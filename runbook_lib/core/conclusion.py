@@ -19,7 +19,7 @@ class Conclusion:
     """
     A step's outcome, from findings and people's words.
 
-    `code` is that of the finding that decided it, empty if no check did.
+    `code` comes from the finding that decided it; it is empty if no check did.
     `needs_person`: verified in part; a person must confirm what its checks
     cannot see. `needs_another`: a second person must confirm the attestation.
     """

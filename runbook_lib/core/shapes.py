@@ -18,7 +18,8 @@ _LENGTH_CLASSES = (0, 8, 32, 128, 512, 4_096)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,60}")
 _DIGITS = re.compile(r"(?:act_)?[0-9]+")
 _MOST_DIGITS = 4
-ID, OTHER_KEY = "{id}", "{key}"
+ID = "{id}"
+OTHER_KEY = "{key}"
 # In place of a shape, for a body that is not JSON.
 NOT_JSON = ("page", "text", "nothing")
 # In place of the numbers of an error that has none.

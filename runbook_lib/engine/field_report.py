@@ -27,7 +27,8 @@ from runbook_lib.evidence.record import Record
 
 FORMAT_VERSION = 1
 # Where a known response is known from.
-SANDBOX, PUBLISHED = "sandbox", "published"
+SANDBOX = "sandbox"
+PUBLISHED = "published"
 KNOWN_SHAPES = "known_shapes.json"
 _API_VERSION = re.compile(r"v[0-9]+\.[0-9]+")
 _PATH_WORD = re.compile(r"[a-z_]{2,40}")
@@ -176,7 +177,8 @@ class _Mask:
 def compare_record(record: Record) -> FieldReport:
     """Return how the responses in `record` differ from the known ones."""
     known = known_responses()
-    mask, path_words = _Mask(record, known.words), known.path_words
+    mask = _Mask(record, known.words)
+    path_words = known.path_words
     readers: defaultdict[int, set[str]] = defaultdict(set)
     for step in record.steps:
         for finding in step.checks:
@@ -278,7 +280,8 @@ def differences_of(
     known: KnownResponses, call: str, exchange: Exchange
 ) -> Iterator[ShapeDifference]:
     """Yield how a response to `call` differs from all known ones."""
-    shape, body = exchange.shape, _shape_body(exchange)
+    shape = exchange.shape
+    body = _shape_body(exchange)
     of_call = known.calls.get(call, KnownCall())
     if call not in known.calls:
         yield ShapeDifference(kind=DifferenceKind.UNKNOWN_CALL, matters=False)
@@ -389,7 +392,7 @@ def _key_differences(
 
 
 def _has_keys(flat: Mapping[str, Collection[str]], path: str) -> bool:
-    """Return whether there is an object at `path`; in an empty list there is none."""
+    """Return whether there is an object at `path`; an empty list has no object."""
     return "object" in flat.get(path, ())
 
 

@@ -20,8 +20,14 @@ _CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", r
 # What guards in front of a host show to visitors who may be programs; a longer page may be about
 # one.
 _CHALLENGES = (
-    *("just a moment", "checking your browser", "attention required", "verify you are human"),
-    *("enable javascript and cookies", "are you a robot", "ddos protection", "captcha"),
+    "just a moment",
+    "checking your browser",
+    "attention required",
+    "verify you are human",
+    "enable javascript and cookies",
+    "are you a robot",
+    "ddos protection",
+    "captcha",
 )
 _LONGEST_CHALLENGE = 2_000
 # What these contain is not shown without scripts, or at all.

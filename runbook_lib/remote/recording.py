@@ -30,10 +30,25 @@ _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
 # A shape does not name these headers: any server sends them.
 _USUAL_HEADERS = frozenset(
     (
-        *("cache-control", "connection", "content-length", "content-type", "date", "etag"),
-        *("expires", "keep-alive", "pragma", "server", "strict-transport-security", "vary"),
-        *("transfer-encoding", "alt-svc", "content-encoding", "access-control-allow-origin"),
-        *("x-content-type-options", "x-frame-options", "set-cookie"),
+        "cache-control",
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+        "etag",
+        "expires",
+        "keep-alive",
+        "pragma",
+        "server",
+        "strict-transport-security",
+        "vary",
+        "transfer-encoding",
+        "alt-svc",
+        "content-encoding",
+        "access-control-allow-origin",
+        "x-content-type-options",
+        "x-frame-options",
+        "set-cookie",
     )
 )
 _KEPT_HEADERS = (

@@ -31,7 +31,10 @@ from tests.unit.engine.watch.test_changes import CASES, NotifiedDesk, Repair
 
 OUTAGE = "outage"
 CHANGES = (
-    *("secret refused", "app renamed", "certificate ended", OUTAGE),
+    "secret refused",
+    "app renamed",
+    "certificate ended",
+    OUTAGE,
     "redirect no longer accepted",
 )
 # Two looks that nobody kills: a changed answer counts when it is seen again.

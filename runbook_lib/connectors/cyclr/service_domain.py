@@ -99,7 +99,8 @@ def _judge(host: str, response: RemoteAnswer, control: RemoteAnswer, again: int)
     They are those to the callback page and to a made-up one; `again` is the status of the callback
     page a second time.
     """
-    answer, other = response.status, control.status
+    answer = response.status
+    other = control.status
     if answer in _NO_PAGE or answer == other:
         return inconclusive(
             code="callback-not-shown",

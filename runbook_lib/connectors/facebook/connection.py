@@ -104,7 +104,8 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     if contradiction:
         return contradiction
     end = end_of(context, data)
-    wanted, scopes = carried_permissions(context, data), listed_scopes(data)
+    wanted = carried_permissions(context, data)
+    scopes = listed_scopes(data)
     grants, granted = granted_to(user_graph(context), token)
     in_token = {
         name: status for name, status in grants.items() if scopes.lists(name) or status != GRANTED

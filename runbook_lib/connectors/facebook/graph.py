@@ -73,7 +73,7 @@ IN_ENGLISH: Mapping[str, str] = {"locale": "en_US"}
 _FIELD = re.compile(r"[a-z_]+")
 # A cursor becomes part of a URL or of a field expression.
 _CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
-# What is read of a page beside its rows.
+# Fields that are read beside the rows of a page.
 _PAGING = ("paging", "cursors", "after", "next")
 # How Facebook refuses a list that is too much work (HTTP 500, code 1).
 _LESS_DATA = "reduce the amount of data"

@@ -31,7 +31,7 @@ _INSPECTION = "Facebook (/debug_token)"
 _OF_PAGES = ("pages_", "leads_retrieval")
 # So many portfolios are looked through.
 _MOST_PORTFOLIOS = 10
-# Of so many pages in them the own node is read.
+# At most so many pages are read by their own node.
 _MOST_NODES = 5
 # Which fields of a page are asked for, and how many pages; a customer's is asked for its id only.
 _ASKED = {

@@ -73,7 +73,8 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
     doubt = _doubt(context, customer.identifier("user_id"), tester.identifier("user_id"))
     if doubt is not None:
         return doubt
-    wanted, scopes = carried_permissions(context, customer), listed_scopes(customer)
+    wanted = carried_permissions(context, customer)
+    scopes = listed_scopes(customer)
     tables = compared_permissions(wanted, GRANTED, dict.fromkeys(scopes.present, GRANTED))
     if not all(map(scopes.lists, wanted)):
         _, granted = granted_to(user_graph(context), token)

@@ -141,7 +141,8 @@ def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:
     """
     status_of: dict[str, str] = {}
     for row in rows:
-        permission, status = row.keyword("permission"), row.keyword("status")
+        permission = row.keyword("permission")
+        status = row.keyword("status")
         if status_of.setdefault(permission, status) != status:
             both = " and ".join(sorted({status_of[permission], status}))
             raise unexpected(source, f"{permission} is listed as {both}")

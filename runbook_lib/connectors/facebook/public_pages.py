@@ -134,7 +134,8 @@ def _is_alike(page: PublicPage, control: PublicPage) -> bool:
     """Return whether two pages say the same, but for an address or an id that they repeat."""
     if page.status != control.status:
         return False
-    words, others = Counter(page.text.split()), Counter(control.text.split())
+    words = Counter(page.text.split())
+    others = Counter(control.text.split())
     shared = sum((words & others).values())
     return shared >= _ALIKE * max(words.total(), others.total())
 

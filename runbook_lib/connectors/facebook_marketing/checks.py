@@ -70,7 +70,8 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
 
 
 def _compare_grants(context: CheckContext, answer: Any) -> Finding:
-    content, gap = answer, "does not say whether there is another page"
+    content = answer
+    gap = "does not say whether there is another page"
     if isinstance(answer, dict):
         page = Document(answer, _LIST_PERMISSIONS)
         content = page.get("data")

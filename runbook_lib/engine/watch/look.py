@@ -413,5 +413,6 @@ def _outage(
             yield made(id=watched.outage, kind=Kind.OUTAGE, since=since, reason=reason)
     elif not oldest and watched.outage:
         ends, watched.outage = watched.outage, ""
-        name, text = digest("over", ends), "Every check can tell again."
+        name = digest("over", ends)
+        text = "Every check can tell again."
         yield made(id=name, kind=Kind.OUTAGE_OVER, since=timestamp(now), reason=text, ends=ends)

@@ -215,7 +215,8 @@ class Round:
             self._codes.add(ExitCode.INCOMPLETE)
             yield f"{said} The watch sends each failure again, and each change nobody was shown."
         with opened(path) as outbox:
-            self._outbox, self._known = outbox, outbox.known
+            self._outbox = outbox
+            self._known = outbox.known
 
     def _register(self) -> Iterable[str]:
         """Have what was seen sent; until that is kept nothing counts as shown."""
