@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from runbook_lib.cli.options import EVIDENCE, SANDBOX, tenant_options
-from runbook_lib.config.settings import suggestion
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import SettingsError
 
@@ -54,6 +53,8 @@ def _refuse_misspelt(arguments: Sequence[str]) -> None:
     if not named:
         return
     from jupyterlab.labapp import LabApp
+
+    from runbook_lib.config.settings import suggestion
 
     theirs = {f"--{name}" for name in (*LabApp.aliases, *LabApp.flags)}
     own = [name for option in lab.params for name in option.opts if name.startswith("--")]

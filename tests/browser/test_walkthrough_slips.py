@@ -148,7 +148,8 @@ def test_a_doubtful_value_is_used_only_by_who_is_sure(walk: Walk) -> None:
     walk.press(_NAME_STEP, "save")
     expect(panel).to_contain_text("Not saved yet: App Display Name.")
     anyway = panel.get_by_role("button", name="Use it anyway")
-    anyway.click()
+    with walk.work(_NAME_STEP):
+        anyway.click()
     expect(anyway).to_be_hidden()
     expect(panel).to_contain_text("Warning: App Display Name: It contains facebook")
 
