@@ -57,6 +57,9 @@ class RunbookError(Exception):
     refuses: tuple[str, ...] = ()
     """Names of the inputs whose value the remote system does not accept."""
 
+    quotes: tuple[str, ...] = ()
+    """What the remote system says, in its own words, where the message does not have them."""
+
     def __init__(self, message: str, *, next_step: str | None = None, code: str = "") -> None:
         super().__init__(message)
         if next_step is not None:

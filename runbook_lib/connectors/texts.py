@@ -276,6 +276,7 @@ class _Step(Struct):
     person_confirms: Mapping[str, Text] = {}
     requires: Names = ()
     after: Names = ()
+    checkable_after: Names = ()
     hands_over: str = ""
     consent_gives: str = ""
     review_kit: bool = False
@@ -462,6 +463,9 @@ class _ProcedureReader:
             requires=place.known("requires", "step", self._names, read.requires),
             after=place.known(
                 "after", "step", self._names, _members(read.after, self._sets, place, "after")
+            ),
+            checkable_after=place.known(
+                "checkable_after", "step", self._names, read.checkable_after
             ),
             hands_over=self._input(place, "hands_over", read.hands_over),
             consent_gives=self._input(place, "consent_gives", read.consent_gives),

@@ -4,56 +4,97 @@ What a person does next, the same wherever it is shown. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import NamedTuple
+
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import advice_of, step_record
 
+_CONFIRM_THE_REST = "No check can tell the rest. Confirm it once it is done: {}"
+_CONFIRM_LATE = "What it prepares has gone on. Confirm it if it was done: {}"
 
-def next_step(state: RunState) -> tuple[StepState, str] | None:
+
+class NextStep(NamedTuple):
+    """The step that needs somebody next, and what that person does."""
+
+    step: StepState
+    advice: str
+
+
+def next_step(state: RunState, passed: Collection[str] = ()) -> NextStep | None:
     """
-    Return the next step that needs somebody, and what that person does.
+    Return the next step that needs somebody, and what that person does; `None` if none does.
 
     Only steps that can be started count. First what failed, or waits for a person's word; then
-    what is to do; then what could not be checked; last what waits for others. Of equals, the
-    first in the documented order.
+    what is to do, or was checked in vain; then what a later step has overtaken; last what waits for
+    others. Of equals, the first in the documented order. `passed` are the ids of steps that a
+    person went past, because a remote system has a fault: they come late, and hold up nothing.
     """
     ranked = [
-        (_rank(step), step)
+        (_rank(state, step, passed), step)
         for step in state.steps.values()
         if not (step.is_settled or step.conclusion.outcome is Outcome.SKIPPED)
-        and not waits_for(state, step)
+        and not waits_for(state, step, passed)
     ]
     if not ranked:
         return None
     _, step = max(ranked, key=lambda pair: pair[0])
-    return step, what_to_do(step)
+    return NextStep(step, what_to_do(step, is_overtaken=_is_overtaken(state, step)))
 
 
-def waits_for(state: RunState, step: StepState) -> tuple[StepState, ...]:
+def waits_for(
+    state: RunState, step: StepState, passed: Collection[str] = ()
+) -> tuple[StepState, ...]:
     """Return the steps that must come before `step` and are still open; empty if it can start."""
     earlier = (state.steps[name] for name in step.step.after)
-    return tuple(before for before in earlier if before.holds_up)
+    return tuple(before for before in earlier if before.holds_up and before.step.id not in passed)
 
 
-def later(state: RunState) -> dict[str, str]:
+def later(state: RunState, passed: Collection[str] = ()) -> dict[str, str]:
     """Return what each step waits for that is to do and cannot be started yet, by its id."""
     return {
         name: f"later: after {', '.join(before.number for before in blockers)}"
         for name, step in state.steps.items()
-        if step.is_to_do and (blockers := waits_for(state, step))
+        if step.is_to_do and (blockers := waits_for(state, step, passed))
     }
 
 
-def _rank(step: StepState) -> int:
+def is_checkable(state: RunState, step: StepState) -> bool:
+    """Return whether the steps are done without which its checks cannot tell."""
+    return all(state.steps[name].is_settled for name in step.step.checkable_after)
+
+
+def _rank(state: RunState, step: StepState, passed: Collection[str]) -> int:
     conclusion = step.conclusion
     if conclusion.needs_person or conclusion.needs_another or step.is_asked_for:
         return OUTCOMES[Outcome.FAILED].rank
-    return OUTCOMES[Outcome.NOT_RUN if step.is_to_do else conclusion.outcome].rank
+    if step.step.id in passed or _is_overtaken(state, step):
+        return OUTCOMES[Outcome.INCONCLUSIVE].rank
+    is_tried = conclusion.outcome is Outcome.INCONCLUSIVE
+    return OUTCOMES[Outcome.NOT_RUN if step.is_to_do or is_tried else conclusion.outcome].rank
 
 
-def what_to_do(step: StepState) -> str:
-    """Return what a person does about this step; empty for nothing."""
+def _is_overtaken(state: RunState, step: StepState) -> bool:
+    """
+    Return whether a step that this one prepares has gone on, although no check can tell of this.
+
+    Then nobody repeats it; it is only to be confirmed.
+    """
+    return step.leaves_to_person and any(
+        step.step.id in other.step.after
+        and (other.is_settled or other.conclusion.outcome is Outcome.WAITING)
+        for other in state.steps.values()
+    )
+
+
+def what_to_do(step: StepState, *, is_overtaken: bool = False) -> str:
+    """
+    Return what a person does about this step; empty for nothing.
+
+    `is_overtaken` says that a step which this one prepares has gone on.
+    """
     if step.conclusion.needs_another:
         return "A second person must check and confirm it."
     if step.conclusion.needs_person:
@@ -62,5 +103,7 @@ def what_to_do(step: StepState) -> str:
         is_late = step.conclusion.outcome is Outcome.FAILED
         by_when = f"It was due on {step.due}: do it" if is_late else f"Do it by {step.due}"
         return f"{by_when}, then confirm that it is done."
+    if step.leaves_to_person:
+        return (_CONFIRM_LATE if is_overtaken else _CONFIRM_THE_REST).format(step.sentence)
     general = OUTCOMES[step.conclusion.outcome].advice
     return (advice_of(step_record(step)) or general) if general else ""

@@ -220,8 +220,8 @@ class Finding(Part):
     steps may use, `tables` what was read (neither contains a secret). A fact whose name ends with
     `_ends_on` is the day on which something ends; the calendar of duties has it.
     `accepts` are the inputs whose value the remote system named as its own,
-    `refuses` those whose value it does not take. A finding that nothing was done (`not_run`)
-    contradicts a person's attestation unless it has `limits`.
+    `refuses` those whose value it does not take, `quotes` are its own words. A finding that
+    nothing was done (`not_run`) contradicts a person's attestation unless it has `limits`.
     """
 
     outcome: Outcome
@@ -235,6 +235,9 @@ class Finding(Part):
     refuses: Annotated[
         tuple[Name, ...],
         Meta(description="names of the parameters whose value it does not accept"),
+    ] = ()
+    quotes: Annotated[
+        tuple[Said, ...], Meta(description="what the remote system says, in its own words")
     ] = ()
     limits: Annotated[tuple[Said, ...], Meta(description="what this check does not prove")] = ()
     warnings: tuple[Said, ...] = ()

@@ -81,6 +81,8 @@ class Input:
     required: bool = False
     choices: tuple[tuple[str, tuple[str, ...]], ...] = ()
     locked: tuple[str, ...] = ()
+    asked_fact: str = ""
+    """Name of the fact that lists which of the choices the connector asks people for."""
     provider: str = ""
 
     @property
@@ -358,6 +360,8 @@ class Step:
     checks: tuple[Check, ...] = ()
     requires: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    checkable_after: tuple[str, ...] = ()
+    """Ids of the steps without which its checks cannot tell; after them it is checked by itself."""
     hands_over: Input | None = None
     consent_gives: Input | None = None
     review_kit: str = ""
@@ -391,13 +395,15 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles`, days, `attest_label`, `sitting`, `question`, `screen` and `after`: what
-        else may go wrong, how long others take or a word counts, what a button or a heading says,
-        what a picture shows and what comes first does not alter what was confirmed.
+        Without `troubles`, days, `attest_label`, `sitting`, `question`, `screen`, `after` and
+        `checkable_after`: what else may go wrong, how long others take or a word counts, what a
+        button or a heading says, what a picture shows and what comes first does not alter what was
+        confirmed.
         """
         text = replace(self, troubles=(), attest_label="", sitting="", question="", screen=None)
         text = replace(text, least_days=0, usual_days=0, counts_days=0)
-        return _digest({name: part for name, part in _document(text).items() if name != "after"})
+        order = ("after", "checkable_after")
+        return _digest({name: part for name, part in _document(text).items() if name not in order})
 
     @property
     def sentence(self) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from msgspec import structs
 
 from runbook_lib.core.conclusion import Conclusion, combine, conclude
+from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import (
@@ -118,6 +119,8 @@ class StepState:
     waiting_since: str = ""
     ends_on: str = ""
     is_worked_on: bool = True
+    has_fault: bool = False
+    """Whether its check could not tell because a remote system had a fault of its own."""
 
     @property
     def assigned_to(self) -> str:
@@ -196,13 +199,11 @@ class StepState:
     @property
     def holds_up(self) -> bool:
         """
-        Return whether what comes after it cannot be started.
+        Return whether what comes after it cannot be started, because it is not done.
 
-        What is verified in part, and what somebody has checked in vain, holds up nothing.
+        What is verified in part holds up nothing.
         """
-        outcomes = (*SETTLED, Outcome.INCONCLUSIVE)
-        is_open = self.is_to_do or self.conclusion.outcome not in outcomes
-        return is_open and not self.is_skipped_by_person
+        return self.conclusion.outcome not in SETTLED and not self.is_skipped_by_person
 
     @property
     def again(self) -> str:
@@ -564,6 +565,7 @@ class _StepFold:
             checked_on=entry.at if entry and not unfit else "",
             lines=tuple(lines),
             is_worked_on=step.id in self._history.index.worked_on,
+            has_fault=self._has_fault(findings, exchanges),
         )
         is_by_word = state.conclusion.by_person or bool(step.unseen(findings))
         return self._with_notes(
@@ -572,6 +574,13 @@ class _StepFold:
                 waiting_since=self._waiting_since(state),
                 ends_on=ends_on if state.is_settled and is_by_word else "",
             )
+        )
+
+    def _has_fault(self, findings: Iterable[Finding], exchanges: Mapping[int, Exchange]) -> bool:
+        providers = self._subject.procedure.providers
+        return any(
+            shows_fault(finding, (exchanges[number] for number in finding.exchanges), providers)
+            for finding in findings
         )
 
     def _waiting_since(self, state: StepState) -> str:

@@ -188,8 +188,10 @@ def step_record(state: StepState) -> StepRecord:
 
 
 def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
-    """Return the step's troubles, first those whose text is in its reason or in an answer."""
-    step, reason = state.step, state.conclusion.reason
+    """Return the step's troubles, first those whose text is said of it or in an answer."""
+    step = state.step
+    quotes = [quote for finding in state.findings for quote in finding.quotes]
+    said = " ".join([state.conclusion.reason, *quotes])
     answers = [exchange.response for exchange in state.exchanges.values()]
     here = step_name(state.number, step.title)
     return tuple(
@@ -203,7 +205,7 @@ def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
             source=trouble.source,
             seen=seen,
         )
-        for trouble, seen in step.order_troubles(step.troubles, reason, answers)
+        for trouble, seen in step.order_troubles(step.troubles, said, answers)
     )
 
 
@@ -219,7 +221,7 @@ def advice_of(step: StepRecord) -> str:
 
 
 def gathered(step: StepRecord, name: str) -> list[Any]:
-    """Return the `warnings`, `limits`, `changes` or `tables` of all checks of a step."""
+    """Return the `quotes`, `warnings`, `limits`, `changes` or `tables` of all checks of a step."""
     return [item for finding in step.checks for item in getattr(finding, name)]
 
 

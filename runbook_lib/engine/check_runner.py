@@ -203,6 +203,7 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
             code=error.code,
             reason=str(error),
             refuses=error.refuses,
+            quotes=error.quotes,
         )
     except Exception as error:  # noqa: BLE001  (a defect must not pass for a result)
         is_unanswered = True

@@ -36,6 +36,7 @@ from runbook_lib.config.workspace import (
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import known_variables
+from runbook_lib.core.advice import is_checkable
 from runbook_lib.core.conclusion import Conclusion, combine
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal
@@ -52,6 +53,7 @@ from runbook_lib.core.model import (
     InputGiven,
     Mode,
     NotebookFinished,
+    Outcome,
     Part,
     ProcedureName,
     Remark,
@@ -331,7 +333,24 @@ class Run(KnownRun):
             for name, value in finding.facts.items():
                 if name in inputs and name not in self.settings.values and value:
                     self.remember(name, value)
+        self._check_after(step)
         return self.state.steps[step.id]
+
+    def _check_after(self, step: Step) -> None:
+        """
+        Check again what could not be told before `step` was done, where somebody worked on it.
+
+        Also what uses something up, since a person asked for that check, or named what it needs.
+        """
+        state = self.state
+        if not state.steps[step.id].is_settled:
+            return
+        for other in state.steps.values():
+            is_tried = other.is_worked_on and other.conclusion.outcome is not Outcome.VERIFIED
+            is_waited_for = step.id in other.step.checkable_after
+            can_ask = not all(self.lacking(check) for check in other.step.checks)
+            if is_waited_for and is_tried and can_ask and is_checkable(state, other):
+                self.perform(other.step.id, is_asked=False)
 
     def preview(self, steps: Sequence[Step]) -> dict[str, Conclusion | None]:
         """

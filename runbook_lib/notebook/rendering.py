@@ -36,7 +36,12 @@ STEP_MIME = "application/vnd.runbook.step+json"
 SUMMARY_MIME = "application/vnd.runbook.summary+json"
 
 _AS_SAVED = "As last saved. Press Start at the top of the notebook to go on."
-_NOTES = {"warnings": "Warning", "changes": "Changed", "limits": "Not proven"}
+_NOTES = {
+    "quotes": "In its own words",
+    "warnings": "Warning",
+    "changes": "Changed",
+    "limits": "Not proven",
+}
 
 
 def step_bundle(

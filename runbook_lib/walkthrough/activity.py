@@ -46,7 +46,8 @@ class Activities:
     The activity of each step, of a round over all, and of the sealing.
 
     `doubts` are what a person is asked before the evidence is sealed. Those of steps are safe to
-    change from several threads. `next_look` is when waiting steps are checked again, `held_back`
+    change from several threads. `passed` are the ids of steps that a person went past because a
+    remote system has a fault. `next_look` is when waiting steps are checked again, `held_back`
     why they were not at the last time.
     """
 
@@ -56,6 +57,7 @@ class Activities:
         self.round = Activity()
         self.sealing = Activity()
         self.doubts: Sequence[str] = ()
+        self.passed: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._activities: dict[str, Activity] = {}
         self._looked: dict[str, datetime] = {}
@@ -85,9 +87,15 @@ class Activities:
             changes[name] = getattr(current, name) + 1
             self._activities[step_id] = replace(current, **changes)
 
+    def go_past(self, step_id: str) -> None:
+        """Note that a person goes on without this step, until it is worked on again."""
+        with self._lock:
+            self.passed |= {step_id}
+
     def begin(self, step_id: str) -> None:
         """Note that one more action runs."""
         with self._lock:
+            self.passed -= {step_id}
             current = self.of(step_id)
             self._activities[step_id] = replace(
                 current,

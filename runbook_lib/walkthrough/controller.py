@@ -167,6 +167,11 @@ class Walkthrough:
         """
         self._begin(step, lambda: self._check(step, inputs, sure, is_asked=is_asked))
 
+    def go_past(self, step: Step) -> None:
+        """Go on without the step, whose remote system has a fault; it stays open."""
+        self._activities.go_past(step.id)
+        self.displays.draw()
+
     def save(self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()) -> None:
         """Accept the inputs as `perform` does, without checking the step."""
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from runbook_lib.config.workspace import LAB_COMMAND
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.core.advice import later, next_step
+from runbook_lib.core.advice import is_checkable, later, next_step
 from runbook_lib.engine.run import Run, logged_in
 from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
@@ -110,7 +110,8 @@ class Displays:
         activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
         run = self._run
         state, history, sealed = run.state, run.history, run.last_sealed
-        following = next_step(state)
+        passed = self._activities.passed
+        following = next_step(state, passed)
         scene = Scene(
             vendor=vendor_of(run.procedure),
             today=run.clock().date(),
@@ -119,10 +120,19 @@ class Displays:
             credentials=self._credentials.places(),
             chosen_in=self._chosen_in,
             has_confirm_page=self._has_confirm_page,
-            following=following[0].step if following else None,
-            current=sitting_of(run.procedure, following[0].step) if following else frozenset(),
+            following=following,
+            current=sitting_of(run.procedure, following.step.step) if following else frozenset(),
             user=self._user,
-            later=later(state),
+            later=later(state, passed),
+            too_early=frozenset(
+                name for name, step in state.steps.items() if not is_checkable(state, step)
+            ),
+            facts={
+                name: (value, step.checked_on)
+                for step in state.steps.values()
+                for finding in step.findings
+                for name, value in finding.facts.items()
+            },
             next_look=f"{self._activities.next_look:%H:%M}{self._activities.held_back}",
         )
         for step_id in only or tuple(activities):
@@ -158,6 +168,7 @@ class Displays:
         if self._finish is not None and not only:
             view = finish_view(
                 state,
+                scene,
                 activity=self._activities.sealing,
                 bundle=str(sealed[0]) if sealed else "",
                 sealed=sealed_on,

@@ -15,7 +15,7 @@ from typing import Any, TypedDict, Unpack
 
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
-from runbook_lib.core.advice import next_step, waits_for
+from runbook_lib.core.advice import NextStep, waits_for
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
@@ -107,7 +107,7 @@ class Scene:
     known credential to where it is kept ("this session", "keyring", ".env"). `chosen_in`
     maps the name of a list to the step in which it is chosen: elsewhere it is only shown.
     `has_confirm_page` says that this server has the page on which a second person
-    confirms a step. `following` is the step that is next, `current` has the ids of its sitting,
+    confirms a step. `following` is what is next, `current` has the ids of its sitting,
     `next_look` says when waiting steps are checked again. `user` is who is logged in to the
     server, as far as it says so. `later` says what steps wait for that cannot be started yet.
     """
@@ -119,11 +119,15 @@ class Scene:
     credentials: Mapping[str, str]
     chosen_in: Mapping[str, Step]
     has_confirm_page: bool
-    following: Step | None
+    following: NextStep | None
     current: frozenset[str]
     next_look: str
     user: str
     later: Mapping[str, str] = field(default_factory=dict)
+    too_early: frozenset[str] = frozenset()
+    """Ids of the steps whose checks cannot tell yet."""
+    facts: Mapping[str, tuple[Value, str]] = field(default_factory=dict)
+    """What checks found by name, and when each was checked."""
 
 
 def shown(state: StepState) -> Conclusion:
@@ -181,8 +185,8 @@ def step_view(
         "reason": with_times(record.reason),
         "remarks": [with_times(text) for text in record.remarks],
         # What was taken all the same stays in sight, also before a check has said so.
-        "warnings": list(dict.fromkeys([*step.doubts(values), *gathered(record, "warnings")])),
-        **{name: gathered(record, name) for name in ("limits", "changes")},
+        "warnings": _warnings(state, scene),
+        **{name: gathered(record, name) for name in ("quotes", "limits", "changes")},
         "tables": [
             {
                 "caption": table.caption,
@@ -198,7 +202,11 @@ def step_view(
             if paste.value(values)
         ],
         "inputs": [
-            {**_input_view(item, values, credentials), "is_needed": item in lacks}
+            {
+                **_input_view(item, values, credentials),
+                "help": _help(item, scene),
+                "is_needed": item in lacks,
+            }
             for item in dict.fromkeys((*step.inputs, *(lacks if is_tried else ())))
             if item.name not in elsewhere
         ],
@@ -214,12 +222,10 @@ def step_view(
         ],
         "spends": step.spends,
         "actions": _actions(state, scene, lacks),
-        "is_next": step is scene.following,
+        "is_next": _is_next(step, scene),
         "is_current": step.id in scene.current and not state.is_settled,
         "is_settled": state.is_settled,
-        "next": {"id": scene.following.id, "title": scene.following.title}
-        if scene.following
-        else None,
+        "next": _next_view(scene),
         "since": _since(state, scene),
         "can_look": _can_look(state, lacks),
         "user": scene.user,
@@ -243,6 +249,12 @@ def step_view(
         "troubles": [_trouble_view(trouble) for trouble in troubles_of(state)],
         **asdict(activity),
     }
+
+
+def _warnings(state: StepState, scene: Scene) -> list[str]:
+    """Return what is doubtful about the values of a step, and what its checks warn of."""
+    found = gathered(step_record(state), "warnings")
+    return list(dict.fromkeys([*state.step.doubts(scene.values), *found]))
 
 
 def screen_view(screen: Screen, values: Mapping[str, object]) -> dict[str, str]:
@@ -307,10 +319,12 @@ def _next_actions(
     cases = (
         (state.is_settled, ("", check)),
         (conclusion.needs_another, (person, "link" if scene.has_confirm_page else "")),
+        (step.id in scene.too_early, (person, check)),
         (conclusion.needs_person or _lacks_word(state), (person, check)),
         (token is not None and token.name not in scene.credentials, ("consent", "check")),
         (state.is_asked_for, (person, "")),
         (conclusion.outcome is Outcome.WAITING, ("", person)),
+        (state.has_fault and _is_next(step, scene), (check, "continue")),
         (
             step.kind is StepKind.WAIT,
             (page, person) if page and not is_declined else (person, page),
@@ -383,7 +397,7 @@ def header_view(
             {"outcome": outcome, "icon": ICONS[outcome], "label": label, "count": number}
             for outcome, label, number in tally(map(shown, state.steps.values()))
         ],
-        "next": _next_view(state),
+        "next": _next_view(scene),
         "steps": [
             {**_line(step), "who": _since(step, scene), "again": step.again}
             for step in state.steps.values()
@@ -488,11 +502,14 @@ def _overdue(state: StepState, today: date) -> str:
     return f"{counted(days, 'day')} overdue{usual}"
 
 
-def _next_view(state: RunState) -> dict[str, str] | None:
-    following = next_step(state)
-    if following is None:
+def _is_next(step: Step, scene: Scene) -> bool:
+    return scene.following is not None and step is scene.following.step.step
+
+
+def _next_view(scene: Scene) -> dict[str, str] | None:
+    if scene.following is None:
         return None
-    step, advice = following
+    step, advice = scene.following
     return {
         "id": step.step.id,
         "number": step.number,
@@ -504,6 +521,7 @@ def _next_view(state: RunState) -> dict[str, str] | None:
 
 def finish_view(
     state: RunState,
+    scene: Scene,
     *,
     activity: Activity,
     bundle: str,
@@ -519,19 +537,37 @@ def finish_view(
     """
     steps = state.steps.values()
     is_done = bool(bundle) and state.outcome is RunOutcome.COMPLETE
+    warnings = [
+        f"{step.number} · {step.step.title}: {text}"
+        for step in steps
+        for text in _warnings(step, scene)
+    ]
     return {
-        "end": {"sealed": sealed, "watch": list(road.afterwards if road else ())}
+        "end": {
+            "verdict": _verdict(warnings),
+            "warnings": warnings,
+            "sealed": sealed,
+            "watch": list(road.afterwards if road else ()),
+        }
         if is_done
         else None,
         "total": len(steps),
         "done": sum(step.is_settled for step in steps),
         "open": [_line(step) for step in steps if not step.is_settled],
-        "next": _next_view(state),
+        "next": _next_view(scene),
         "doubts": list(doubts),
         "bundle": bundle,
         "bundle_name": bundle.rpartition("/")[2],
         **asdict(activity),
     }
+
+
+def _verdict(warnings: Sequence[str]) -> str:
+    """Return what is reached once every step is done and sealed."""
+    if not warnings:
+        return "Your customers can connect."
+    number = "one warning" if len(warnings) == 1 else counted(len(warnings), "warning")
+    return f"Your customers can connect, with {number}:"
 
 
 def _forms(state: StepState, scene: Scene) -> list[dict[str, Any]]:
@@ -711,6 +747,14 @@ def _input_view(
             for name, needs in item.choices
         ],
     }
+
+
+def _help(item: Input, scene: Scene) -> str:
+    """Return the help of an input, with what the connector was seen to ask people for."""
+    asked, on = scene.facts.get(item.asked_fact, ((), ""))
+    if not asked:
+        return item.help
+    return f"{item.help} Read on {day(on)}, it asks for: {as_text(asked)}."
 
 
 def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] | None:

@@ -158,6 +158,9 @@ class StepPanel(_Panel):
         inputs, sure = dict(message.get("inputs", {})), message.get("sure", ())
         self._walkthrough.save(self._step, inputs, sure)
 
+    def _continue(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.go_past(self._step)
+
     def _look(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.look(self._step)
 
@@ -195,6 +198,7 @@ class StepPanel(_Panel):
     _actions: dict[str, Callable[[StepPanel, dict[str, Any], list[Any]], None]] = {  # noqa: RUF012
         "check": _check,
         "save": _save,
+        "continue": _continue,
         "look": _look,
         **dict.fromkeys(WORDS, _say),
         **dict.fromkeys(NOTES, _add_note),

@@ -18,6 +18,7 @@ from msgspec import structs
 from runbook_lib.connectors.checks import CLIENT_ID, check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
+from runbook_lib.connectors.cyclr.inputs import SCOPE_FACT
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.findings import compared, failed, inconclusive, not_done, verified
 from runbook_lib.connectors.proof import STATED, Listing, weigh_absence
@@ -390,4 +391,5 @@ def _compare(vendor: Vendor, context: CheckContext, sent: Mapping[str, str]) -> 
         f"asks for {shorten(', '.join(scope)) or 'no scope'}.",
         warnings=vendor.scope_warnings(context, scope),
         tables=tables,
+        facts={SCOPE_FACT: tuple(scope)} if scope else {},
     )

@@ -18,6 +18,8 @@ SERVICE_DOMAIN = Input(
     required=True,
     provider=_CYCLR,
 )
+# The fact that names what Cyclr's connector asks people for at sign-in.
+SCOPE_FACT = "connector_scope"
 CYCLR_CLIENT_ID = Input(
     name="cyclr_client_id",
     label="Cyclr API Client ID",

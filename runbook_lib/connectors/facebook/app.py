@@ -17,11 +17,12 @@ from runbook_lib.connectors.facebook.access import (
     app_node,
     app_token,
     authorization_server,
+    in_own_words,
     refused_inputs,
     request_app_token,
     wanted_permissions,
 )
-from runbook_lib.connectors.facebook.errors import GraphTokenError
+from runbook_lib.connectors.facebook.errors import PAIR_REFUSED, GraphTokenError
 from runbook_lib.connectors.facebook.graph import (
     GRAPH_CALENDAR,
     MARKETING_CALENDAR,
@@ -87,18 +88,11 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     has it. Code 101 does not discriminate, so the made-up secret is tried there too: the same
     answer to both proves nothing.
     """
-    app_id, refusal = context.text("app_id"), _refusal(context)
+    refusal = _refusal(context)
     if refusal is None:
         return _compare_with_control(context)
-    refuses = refused_inputs(refusal)
     if is_refused(refusal, SECRET_REFUSED):
-        return failed(
-            REFUSED,
-            code=SECRET_REFUSED.code,
-            refuses=refuses,
-            reason=f"Facebook knows App ID {app_id} but refuses this App Secret "
-            f"({refusal}). Copy it again from Settings > Basic.",
-        )
+        return _of_refused_secret(refusal)
     if is_refused(refusal, APP_DEACTIVATED):
         return failed(
             REFUSED,
@@ -113,14 +107,19 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
         refusal.error_code,
         str(refusal),
     )
+    if is_like_control and not refused_inputs(refusal):
+        return inconclusive(
+            code="refusal-unknown",
+            reason=f"Facebook gives the same answer to this App Secret and to a made-up one "
+            f"({refusal}, code {refusal.error_code}), so it says nothing about yours. Check again.",
+        )
     if is_like_control:
         return inconclusive(
             code="app-id-not-recognised",
-            refuses=refuses,
-            reason=f"Facebook gives the same answer to this App Secret and to a made-up one "
-            f"({refusal}, code {refusal.error_code}): the App ID is unknown, blocked or not a "
-            "Facebook app's, or Facebook has a problem. Compare the App ID with the one in "
-            "Settings > Basic, correct it, then check again.",
+            refuses=refused_inputs(refusal),
+            reason=f"{PAIR_REFUSED} It gives the same answer to a made-up secret, so look at the "
+            "App ID first.",
+            quotes=(in_own_words(refusal),),
         )
     return inconclusive(
         code="refusal-unknown",
@@ -131,7 +130,14 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
 
 @check("app-is-registered", needs=APP)
 def app_is_registered(context: CheckContext) -> Finding:
-    """Read the app's node: it is there only once the app was created."""
+    """
+    Read the app's node: it is there only once the app was created.
+
+    A refused secret fails the step: nobody can be sure that the App ID is the new app's.
+    """
+    refusal = _refusal(context)
+    if refusal is not None and is_refused(refusal, SECRET_REFUSED):
+        return _of_refused_secret(refusal)
     node, app_id = app_node(context, "name")[0], context.text("app_id")
     name = shorten(node.text("name"))
     return verified(
@@ -316,6 +322,17 @@ def _of_any_host(uri: str, domain: str, sibling: GraphTokenError) -> Finding:
         code="any-host-of-domain-accepted",
         reason=f"{why}: nothing shows that {uri} is registered. Check that Valid OAuth Redirect "
         "URIs in Facebook Login > Settings lists it, character by character.",
+    )
+
+
+def _of_refused_secret(refusal: GraphTokenError) -> Finding:
+    """Return what it means that Facebook knows the App ID and refuses the App Secret."""
+    return failed(
+        REFUSED,
+        code=SECRET_REFUSED.code,
+        refuses=refused_inputs(refusal),
+        reason=PAIR_REFUSED,
+        quotes=(in_own_words(refusal),),
     )
 
 

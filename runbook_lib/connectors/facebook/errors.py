@@ -11,14 +11,24 @@ _REFUSALS = ("client secret", "desktop app")
 THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 
 
+# What a person reads where Facebook takes the App ID and App Secret for no pair.
+PAIR_REFUSED = (
+    "Facebook does not accept this App ID with this App Secret. Compare both with App settings > "
+    "Basic."
+)
 _WITHOUT_TRACE = "Look up the code in Graph's error reference, then check again."
 
 
 class RefusedAppError(OAuthError):
-    """Facebook issues no app token for the App ID and App Secret: it refuses the pair."""
+    """Facebook issues no app token for the App ID and App Secret; `quote` is how it words that."""
 
     code = "app-credentials-refused"
     refuses = ("app_id",)
+    next_step = "Correct the one that differs, then check again."
+
+    def __init__(self, quote: str) -> None:
+        super().__init__(PAIR_REFUSED)
+        self.quotes = (quote,)
 
 
 class GraphTokenError(TokenRequestError):

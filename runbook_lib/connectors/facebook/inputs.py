@@ -191,12 +191,18 @@ FACEBOOK = Vendor(
 )
 
 
-def permissions(*default: str, example: str) -> Input:
-    """Return the input for the permissions of the use case; `default` is what a connector needs."""
+def permissions(*default: str, example: str, why: str = "", asked_fact: str = "") -> Input:
+    """
+    Return the input for the permissions of the use case; `default` is what a connector needs.
+
+    `why` says, as a sentence, where that comes from. The fact `asked_fact` lists what the connector
+    was seen to ask for.
+    """
+    always = "The permissions to request, separated by commas; public_profile is always included."
     return Input(
         name="permissions",
         label="Permissions",
-        help="The permissions to request, separated by commas; public_profile is always included.",
+        help=f"{always} {why}".strip(),
         parse=formats.permission_names,
         doubt=permission_doubt,
         default=("public_profile", *default),
@@ -206,5 +212,6 @@ def permissions(*default: str, example: str) -> Input:
             for name in dict.fromkeys((*with_dependencies(default), *KNOWN_PERMISSIONS))
         ),
         locked=("public_profile",),
+        asked_fact=asked_fact,
         provider=_FACEBOOK,
     )

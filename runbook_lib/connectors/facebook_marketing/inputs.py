@@ -5,11 +5,22 @@ from __future__ import annotations
 from runbook_lib.connectors.cyclr import inputs as cyclr
 from runbook_lib.connectors.facebook import inputs as facebook
 
+# NOTE: Cyclr documents no scopes; `uses.toml` has what the connector's calls and webhooks need.
+_WHY = (
+    "As far as its uses show (November 2026), Cyclr's connector asks people for all that are "
+    "chosen at first. Leave none of them out, or sign-in may answer Invalid Scopes."
+)
 PROVIDERS = (facebook.FACEBOOK, cyclr.CYCLR)
 INPUTS = (
     cyclr.SERVICE_DOMAIN,
     facebook.APP_DISPLAY_NAME,
-    facebook.permissions("leads_retrieval", example="leads_retrieval, ads_read"),
+    facebook.permissions(
+        "leads_retrieval",
+        "pages_manage_metadata",
+        example="leads_retrieval, ads_read",
+        why=_WHY,
+        asked_fact=cyclr.SCOPE_FACT,
+    ),
     facebook.APP_ID,
     facebook.APP_SECRET,
     facebook.GRAPH_VERSION,

@@ -8,16 +8,17 @@ outage never. Nothing is written to the journal: only a changed outcome is worth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from runbook_lib.connectors.registry import known_variables
+from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.masking import masked
-from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
+from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.customer_connections import CONSOLE, Customers
@@ -52,8 +53,6 @@ _SEALED_AGAIN = timedelta(hours=1)
 _MOST_USED = 50
 # So many days before something is due it is said.
 _REMINDED = (30, 7, 1)
-_SERVER_ERROR, _TOO_MANY = 500, 429
-_LOOKUPS = ("DNS", "TLS")
 _WORDS = "words"
 _FIRST_RUN = "To begin it, run `runbook run` once (with --sandbox to practise), then watch again."
 
@@ -316,7 +315,9 @@ class Watch:
                 seen = (exchange.recorded() for exchange in result.seen)
                 if topic.known is None:
                     topic.known = self._baseline(state.steps[name], finding.check)
-                is_silent = result.is_unanswered or self._is_fault(finding, seen)
+                is_silent = result.is_unanswered or shows_fault(
+                    finding, seen, self.run.procedure.providers
+                )
                 is_taken_back = _is_taken_back(topic.known, finding)
                 if is_taken_back and not is_silent:
                     undecided[key] = finding
@@ -332,27 +333,14 @@ class Watch:
                 if was and topic.known:
                     yield Confirmed(key, state.steps[name], topic, was, topic.known, finding)
 
-    def _is_fault(self, finding: Finding, seen: Iterable[Exchange]) -> bool:
-        """Return whether a check could not tell, and a remote system had a fault meanwhile."""
-        if finding.outcome is not Outcome.INCONCLUSIVE:
-            return False
-        for exchange in seen:
-            if exchange.status is None:
-                # A name that resolves and a certificate that is valid have no status.
-                is_fault = bool(exchange.error) or exchange.method not in _LOOKUPS
-            else:
-                is_fault = exchange.status >= _SERVER_ERROR or exchange.status == _TOO_MANY
-            providers = self.run.procedure.providers
-            if is_fault or any(provider.is_fault(exchange.response) for provider in providers):
-                return True
-        return False
-
     def _baseline(self, step: StepState, check: str) -> Observation | None:
         """Return what the journal says of a check not looked at before, also of another subject."""
         earlier = step.superseded
         for finding in earlier.data.findings if earlier else step.findings:
             seen = [step.exchanges[n] for n in finding.exchanges if n in step.exchanges]
-            if finding.check == check and not self._is_fault(finding, seen):
+            if finding.check == check and not shows_fault(
+                finding, seen, self.run.procedure.providers
+            ):
                 return Observation.of(finding, earlier.at if earlier else step.checked_on)
         return None
 

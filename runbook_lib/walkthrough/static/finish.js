@@ -53,8 +53,10 @@ class Finish {
   drawKnown(view) {
     this.root.dataset.outcome = view.open.length ? "not_run" : "verified";
     const done = view.open.length ? `${view.done} of ${view.total} steps are done.` : `All ${view.total} steps are done.`;
-    setText(this.title, view.end ? "Your customers can connect." : done);
-    redraw(this.end, view.end, () => (view.end ? [element("div", {}, `${done} ${view.end.sealed}`),
+    setText(this.title, view.end ? view.end.verdict : done);
+    redraw(this.end, view.end, () => (view.end ? [
+      view.end.warnings.length ? element("ul", { class: "rb-notes" }, ...view.end.warnings.map((text) => element("li", { dir: "auto" }, text))) : "",
+      element("div", {}, `${done} ${view.end.sealed}`),
       view.end.watch.length ? element("div", {}, element("strong", {}, "Watch from now on"),
         element("ul", { class: "rb-notes" }, ...view.end.watch.map((text) => element("li", {}, text)))) : ""] : []));
     setText(this.seal, view.end ? "Seal again" : "Seal the evidence");

@@ -3,6 +3,7 @@
 
 const WIDE = "(min-width: 1200px)";
 const ROOMY = "(min-width: 760px)"; // what to have at hand, and step 1 below it, fit in a window
+const TIGHT = "(max-width: 600px), (max-height: 600px)"; // a phone, or a window at 200 %: one line has to do
 // A step's number in a text of the runbook's own: "Now failed: 9a, 10."
 const NUMBER = /(?<=^|[:,] |steps? )(\d+[a-z]?)(?=[,:.;]|$)/m;
 
@@ -57,11 +58,13 @@ class Header {
       element("div", { class: "rb-row" }, this.world, this.title, this.tenant, this.person),
       this.bar, this.road,
       element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll, this.begin));
-    this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" }, this.known,
-      element("div", { "aria-live": "polite" }, this.next, this.done, this.live),
-    element("div", { class: "rb-folds" }, this.gates, this.overview), this.close);
+    // Next is the first line, outside of what scrolls: it is seen at every width.
+    this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" },
+      element("div", { class: "rb-next", "aria-live": "polite" }, this.next, this.done),
+      element("div", { class: "rb-rest" }, element("div", { "aria-live": "polite" }, this.live), this.known,
+        element("div", { class: "rb-folds" }, this.gates, this.overview)), this.close);
     ignoreClicksWhileHeld(this.root);
-    this.showWhole(true);
+    this.showWhole(!matchMedia(TIGHT).matches);
     this.buildSide();
     el.append(this.root);
   }
@@ -101,7 +104,7 @@ class Header {
   showWhole(isWhole) {
     this.root.dataset.closed = String(!isWhole);
     this.close.setAttribute("aria-expanded", String(isWhole));
-    setText(this.close, isWhole ? "Hide" : "Show progress");
+    setText(this.close, isWhole ? "Hide" : "Progress");
   }
 
   // What to have at hand is shown the first time, until a step is done; later by its button.

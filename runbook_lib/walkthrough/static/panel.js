@@ -147,6 +147,10 @@ class Panel {
   // focus follows only on the page where the person acted.
   goOn(view) {
     if (view.busy_since || this.forms.some(({ asked }) => asked)) return;
+    if (this.isPassing && !view.is_next && view.next) {
+      this.isPassing = false;
+      jump(view.next.id, view.next.title, { isAsked: false });
+    }
     const isSettled = view.is_settled && !view.inputs.some((input) => this.offersToSave(view, input));
     const { hasActed, isSettled: wasSettled } = this;
     this.isSettled = isSettled;
@@ -391,7 +395,15 @@ class Panel {
     }
     if (name === "consent") return make(`Sign in with ${view.provider}`, () => this.askConsent());
     if (name === "link") return make("Ask a second person", () => this.send({ action: "link" }));
-    return make(name === "check" ? "Check" : "Save", () => this.sendTyped({ action: name }));
+    if (name === "continue") return make("Continue", () => this.goPast());
+    const check = view.actions.other === "continue" ? "Check again" : "Check";
+    return make(name === "check" ? check : "Save", () => this.sendTyped({ action: name }));
+  }
+
+  // The step folds and stays open for later; the next one opens.
+  goPast() {
+    this.isPassing = this.send({ action: "continue" });
+    this.fold = undefined;
   }
 
   // Its answer comes by another page.
@@ -493,7 +505,7 @@ class Panel {
       view.busy_since ? element("span", { class: "rb-spin", "aria-hidden": "true" }) : "",
       element("span", { class: "rb-label", dir: "auto" }, [view.since, ...this.isOpen ? [] : this.doubts(view)].filter(Boolean).join(" · "))]);
     const isNew = view.outcome === "not_run" && !view.checked_on;
-    redraw(this.status, [isNew, view.reason, view.remarks, view.warnings, view.changes, view.limits, view.overdue, view.assigned], () => [
+    redraw(this.status, [isNew, view.reason, view.quotes, view.remarks, view.warnings, view.changes, view.limits, view.overdue, view.assigned], () => [
       ...this.drawReason(view, isNew),
       view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " The text above says what to do.") : "",
       view.assigned ? element("div", { dir: "auto" }, view.assigned) : ""]);
@@ -536,7 +548,8 @@ class Panel {
       ...view.changes.map((text) => ["Changed", text]),
       ...view.limits.map((text) => ["Not proven", text])];
     const texts = [element("span", { dir: "auto" }, view.reason), notes.length ? element("ul", { class: "rb-notes" }, ...notes.map(([label, text]) =>
-      element("li", {}, element("em", {}, `${label}: `), text))) : ""];
+      element("li", {}, element("em", {}, `${label}: `), text))) : "",
+    view.quotes.length ? this.buildFold("quotes", `What ${view.provider} says`, view.quotes.map((text) => element("div", { dir: "auto" }, text))) : ""];
     return view.in_part ? [this.buildFold("seen", "Checks and their limits", texts)] : texts;
   }
 

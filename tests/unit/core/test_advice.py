@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.advice import later, next_step, waits_for
+from runbook_lib.core.advice import is_checkable, later, next_step, waits_for
 from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.model import Outcome, Word, WordKind
-from runbook_lib.core.procedure import Procedure
+from runbook_lib.core.model import Finding, Outcome, Word, WordKind
+from runbook_lib.core.procedure import Check, Procedure
 from runbook_lib.core.state import RunState, StepState
 from tests.support.words import AT
 
@@ -20,6 +20,9 @@ procedures = pytest.mark.parametrize("name", connector_names())
 
 # What a step can be like, by the sign that a scenario below has for it.
 DUE = Word(kind=WordKind.ATTESTED, step="", by="Operator", at=AT, due="2026-12-24")
+LEFT = Finding(
+    outcome=Outcome.INCONCLUSIVE, code="a-code", reason="So.", check="seen", limits=("The rest.",)
+)
 SIGNS: dict[str, dict[str, Any]] = {
     "verified": {},
     "attested": {"outcome": Outcome.ATTESTED, "by_person": True},
@@ -29,6 +32,7 @@ SIGNS: dict[str, dict[str, Any]] = {
     "half": {"outcome": Outcome.WAITING, "by_person": True, "needs_another": True},
     "asked for": {"outcome": Outcome.WAITING, "by_person": True, "word": DUE},
     "unclear": {"outcome": Outcome.INCONCLUSIVE},
+    "left": {"outcome": Outcome.INCONCLUSIVE, "leaves": True},
     "failed": {"outcome": Outcome.FAILED},
     "skipped": {"outcome": Outcome.SKIPPED, "by_person": True},
     "blocked": {"outcome": Outcome.SKIPPED},
@@ -43,10 +47,15 @@ def state_of(signs: str, *, rest: str = "verified", procedure: Procedure = MARKE
     given = dict(part.split(" ", 1) for part in signs.split(", ") if part)
     assert given.keys() <= set(procedure.numbers.values())
     states = {}
-    for step in procedure.steps:
+    for documented in procedure.steps:
+        step = documented
         number = procedure.numbers[step.id]
         sign = dict(SIGNS[given.get(number, rest)])
         more = {name: sign.pop(name) for name in ("word", "is_worked_on") if name in sign}
+        if sign.pop("leaves", False):
+            check = Check("seen", lambda _: None, leaves_to_person=True)
+            step = replace(step, checks=(check,))
+            more["findings"] = (LEFT,)
         conclusion = Conclusion(**{"outcome": Outcome.VERIFIED, "reason": "So.", **sign})
         states[step.id] = StepState(step, conclusion, number=number, **more)
     return RunState("0a1b2c3d", states)
@@ -85,12 +94,19 @@ def numbered(state: RunState) -> str:
         ("2 to do, 8 seen failed", "2"),
         ("8 seen failed, 9 failed", "9"),
         ("8 seen failed, 13 to do", "8"),
-        ("6 unclear, 13 to do", "13"),
+        ("6 unclear, 13 to do", "6"),
+        ("6 to do, 13 unclear", "6"),
         ("6 unclear, 12 waits, 12a to do", "6"),
         ("12 waits, 12a to do, 21a to do", "12"),
-        # What could not be checked holds up nothing once somebody has worked on it.
-        ("9a unclear, 11 to do", "11"),
+        # What was checked in vain stays next: nothing after it can be started.
+        ("5 unclear, 5a to do, 6 to do", "5"),
+        ("9a unclear, 11 to do", "9a"),
         ("9a seen unclear, 11 to do", "9a"),
+        ("9a left, 11 to do", "9a"),
+        ("15 left, 16 to do, 16a to do", "15"),
+        # What a later step has overtaken comes last, but before a wait.
+        ("9a left, 12 waits, 12a to do, 16a to do", "16a"),
+        ("9a left, 12 waits, 12a to do", "9a"),
         ("9a unclear, 11 attested", "9a"),
         # Verified in part, skipped, attested: what follows can be started; a failure blocks it.
         ("7 in part, 8 failed", "7"),
@@ -158,3 +174,37 @@ def test_what_nobody_asked_for_is_to_do() -> None:
     said = state_of("8 seen failed").steps["fb-08-redirect-uri"]
     declined = replace(said, conclusion=replace(said.conclusion, by_person=True))
     assert not declined.is_to_do
+
+
+def test_who_goes_past_a_fault_comes_back_to_it() -> None:
+    """Whoever went past a step meets the others first, and then that step again."""
+    state = state_of("5 unclear, 5a to do, 13 to do")
+    step_id = next(name for name, number in MARKETING.numbers.items() if number == "5")
+    passed = next_step(state, {step_id})
+
+    assert passed is not None
+    assert (passed.step.number, numbered(state)) == ("5a", "5")
+    assert "5a" not in {MARKETING.numbers[name] for name in later(state, {step_id})}
+    last = next_step(state_of("5 unclear"), {step_id})
+    assert last is not None
+    assert last.step.number == "5"
+
+
+def test_what_no_check_can_tell_is_only_confirmed() -> None:
+    """Nobody is sent to do again what a later step shows was done."""
+    before = next_step(state_of("9a left, 11 to do, 12 to do"))
+    after = next_step(state_of("9a left, 12 waits, 12a to do"))
+
+    assert before is not None
+    assert after is not None
+    assert before.advice.startswith("No check can tell the rest. Confirm it once it is done: ")
+    assert after.advice.startswith("What it prepares has gone on. Confirm it if it was done: ")
+
+
+def test_a_check_waits_for_the_steps_without_which_it_cannot_tell() -> None:
+    """The console's Client ID can be read once the connector is installed, not before."""
+    states = [state_of(signs) for signs in ("15 to do, 17 to do", "15 to do")]
+    steps = [next(step for step in state.steps.values() if step.number == "15") for state in states]
+
+    told = [is_checkable(state, step) for state, step in zip(states, steps, strict=True)]
+    assert told == [False, True]

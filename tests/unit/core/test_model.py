@@ -58,6 +58,7 @@ FINDING = {
     "check": "app-exists",
     "accepts": ["app_id"],
     "refuses": ["app_secret"],
+    "quotes": ["It is refused."],
     "limits": ["a"],
     "warnings": ["b"],
     "changes": ["c"],

@@ -130,6 +130,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "check's needs": {"checks": (Check("seen", seen),)},
     "requires": {"requires": ()},
     "after": {"after": ("fb-01-b",)},
+    "checkable after": {"checkable_after": ("fb-01-b",)},
     "hands over": {"hands_over": ASKED},
     "consent": {"consent_gives": Input(name="token", label="T", help="H")},
     "review kit": {"review_kit": "p"},
@@ -185,7 +186,7 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
         name
         not in (
             *("troubles", "least days", "usual days", "label", "end of a word"),
-            *("sitting", "question", "after", "screen"),
+            *("sitting", "question", "after", "checkable after", "screen"),
         )
     )
 

@@ -147,6 +147,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
                 "reason": "It is accepted.",
                 "accepts": [],
                 "refuses": [],
+                "quotes": [],
                 "limits": ["The exact path."],
                 "warnings": ["It ends soon."],
                 "changes": ["Installed it."],

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.core.advice import NextStep
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.state import RunState, StepState
@@ -47,7 +48,7 @@ def _made() -> dict[str, Any]:
         )
     ]
     run = RunState("0a1b2c3d", {state.step.id: state for state in states})
-    scene = make_scene(has_confirm_page=True, following=states[0].step)
+    scene = make_scene(has_confirm_page=True, following=NextStep(states[0], ""))
     known: dict[str, Any] = {
         "title": "One",
         "tenant": "acme",
@@ -61,7 +62,9 @@ def _made() -> dict[str, Any]:
     views = {
         "step": step_view(states[0], scene, recent=(), activity=Activity(), lacks=()),
         "header": header_view(run, scene, activity=Activity(), **known),
-        "finish": finish_view(run, activity=Activity(), bundle="", sealed="", doubts=(), road=None),
+        "finish": finish_view(
+            run, scene, activity=Activity(), bundle="", sealed="", doubts=(), road=None
+        ),
     }
     return json.loads(json.dumps(views))  # type: ignore[no-any-return]
 

@@ -159,7 +159,8 @@ def test_what_only_a_person_can_say_is_asked_for(
     assert step_record(state).outcome == state.conclusion.outcome
     if look == GREY:
         assert (view["actions"]["primary"], view["actions"]["other"]) == ("attest", "check")
-        assert waits_for(play.run.state, play.run.state.steps["b"]) == ()
+        assert waits_for(play.run.state, play.run.state.steps["b"]) == (state,)
+        assert view["is_next"]
         counts = {part["outcome"] for part in play.header.view["counts"]}
         assert not {"failed", "inconclusive"} & counts
 
@@ -245,7 +246,9 @@ def test_who_follows_next_misses_nothing(look: str) -> None:
         told = ", ".join(f"{numbers[step_id]} {sign}" for step_id, sign in signs.items())
         state = state_of(told)
         following = next_step(state)
-        view = header_view(state, make_scene(), activity=Activity(), road=None)["next"]
+        view = header_view(state, make_scene(following=following), activity=Activity(), road=None)[
+            "next"
+        ]
         assert (view and view["id"]) == (following and following[0].step.id)
         if following is None:
             break

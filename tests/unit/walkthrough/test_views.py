@@ -13,7 +13,7 @@ from msgspec import structs
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.connectors.troubles import ordered
-from runbook_lib.core.advice import later, next_step
+from runbook_lib.core.advice import NextStep, later, next_step
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
     DATA,
@@ -121,12 +121,14 @@ def header(*states: StepState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"activity": Activity(), "road": None, "title": "One"}
     known |= {"tenant": "acme", "sandbox": False}
     given = {name: more.pop(name) for name in known if name in more}
-    return header_view(state, make_scene(later=later(state), **more), **{**known, **given})
+    scene = make_scene(later=later(state), following=next_step(state), **more)
+    return header_view(state, scene, **{**known, **given})
 
 
 def finish(given: RunState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"activity": Activity(), "bundle": "", "sealed": ""}
-    return finish_view(given, **{**known, "doubts": (), "road": None, **more})
+    scene = make_scene(following=next_step(given))
+    return finish_view(given, scene, **{**known, "doubts": (), "road": None, **more})
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -201,7 +203,8 @@ UNKNOWN = {**HANDED, "unknown": "Not known yet. Enter it in the step that asks f
 BUSY: dict[str, Any] = {"busy_since": 1.5, "finished": 2, "message": "m", "advice": "a"}
 BUSY |= {"is_error": True}
 SITTING = {"current": frozenset({"a", "b"})}
-NEXT = {"following": PLAIN.step}
+NEXT = {"following": NextStep(PLAIN, "")}
+NEXT_VIEW = {"id": "a", "number": "number a", "title": "Do a", "advice": ""}
 SAID = state(make_step("a"), Outcome.ATTESTED, by_person=True, word=attested("a", at=AT))
 AGAIN = (
     "Operator confirmed this on 24 Nov, 12:00 for App ID 1, not 2, so it no longer counts: "
@@ -290,8 +293,8 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(SECOND, needs_another=True),
         row(WAITING, needs_another=False),
         # Each panel says whether its step is next, and which one is.
-        row(PLAIN, NEXT, is_next=True, next={"id": "a", "title": "Do a"}),
-        row(state(make_step("b")), NEXT, is_next=False, next={"id": "a", "title": "Do a"}),
+        row(PLAIN, NEXT, is_next=True, next=NEXT_VIEW),
+        row(state(make_step("b")), NEXT, is_next=False, next=NEXT_VIEW),
         row(PLAIN, next=None),
         # Of the steps of the next one's sitting, those not done are open.
         row(PLAIN, SITTING, is_current=True),
@@ -499,6 +502,40 @@ def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
     assert {"ads_read", "pages_show_list"} < set(ticks["decline"][1])
 
 
+def test_only_after_a_fault_a_person_may_go_on() -> None:
+    """*Check again* and *Continue* stand at what is next; a check in vain has no *Continue*."""
+    vain = state(app_step(), Outcome.INCONCLUSIVE)
+    fault = replace(vain, has_fault=True)
+    shown = [view(given, following=NextStep(given, ""))["actions"] for given in (vain, fault)]
+    elsewhere = view(fault)["actions"]
+
+    assert (shown[0]["primary"], shown[0]["other"]) == ("check", "attest")
+    assert (shown[1]["primary"], shown[1]["other"]) == ("check", "continue")
+    assert elsewhere["other"] == "attest"
+
+
+def test_what_a_check_cannot_tell_yet_is_confirmed_first() -> None:
+    """No blue *Check* stands at a step before the values or steps exist that it needs."""
+    given = state(app_step())
+    early = view(given, too_early=frozenset({given.step.id}))["actions"]
+    late = view(given)["actions"]
+
+    assert (early["primary"], early["other"]) == ("attest", "check")
+    assert (late["primary"], late["other"]) == ("check", "attest")
+
+
+def test_a_list_says_what_the_connector_was_seen_to_ask_for() -> None:
+    """Once a check has read it, with the day; before, the help stands alone."""
+    asked = replace(PERMISSIONS, asked_fact="connector_scope")
+    given = state(replace(make_step("a"), inputs=(asked,)))
+    facts = {"connector_scope": (("ads_read", "email"), AT)}
+    before = view(given)["inputs"][0]["help"]
+    after = view(given, facts=facts)["inputs"][0]["help"]
+
+    assert before == asked.help
+    assert after == f"{asked.help} Read on 24 Nov, it asks for: ads_read, email."
+
+
 @pytest.mark.parametrize(
     "answers", [(), (Confirmation(name="no", label="No", sentence="It is not."),)]
 )
@@ -580,7 +617,8 @@ def test_the_header_counts() -> None:
     ("outcomes", "following"),
     [
         ((Outcome.NOT_RUN, Outcome.FAILED), "b"),
-        ((Outcome.INCONCLUSIVE, Outcome.NOT_RUN), "b"),
+        ((Outcome.INCONCLUSIVE, Outcome.NOT_RUN), "a"),
+        ((Outcome.NOT_RUN, Outcome.INCONCLUSIVE), "a"),
         ((Outcome.WAITING, Outcome.INCONCLUSIVE), "b"),
         ((Outcome.VERIFIED, Outcome.WAITING), "b"),
         ((Outcome.NOT_RUN, Outcome.NOT_RUN), "a"),
@@ -632,12 +670,31 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
     road = make_road(afterwards=("the certificate",))
 
     assert finish(done, **sealed, road=road)["end"] == {
+        "verdict": "Your customers can connect.",
+        "warnings": [],
         "sealed": "Sealed today: complete.",
         "watch": ["the certificate"],
     }
-    assert finish(done, **sealed)["end"] == {"sealed": "Sealed today: complete.", "watch": []}
+    assert finish(done, **sealed)["end"]["watch"] == []
     assert finish(done, road=road)["end"] is None
     assert finish(going, **sealed, road=road)["end"] is None
+
+
+@pytest.mark.parametrize(
+    ("warnings", "verdict"),
+    [
+        (("It ends soon.",), "Your customers can connect, with one warning:"),
+        (("It ends soon.", "Ask Cyclr."), "Your customers can connect, with 2 warnings:"),
+    ],
+)
+def test_the_end_shows_every_warning_that_is_left(warnings: tuple[str, ...], verdict: str) -> None:
+    """Each with its step; nobody takes the end for a clean one."""
+    found = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="So.", warnings=warnings)
+    done = run_state(replace(state(make_step("a"), Outcome.VERIFIED), findings=(found,)))
+    end = finish(done, bundle="/e/acme/x-1", sealed="Sealed today: complete.")["end"]
+
+    assert end["verdict"] == verdict
+    assert end["warnings"] == [f"number a · Do a: {text}" for text in warnings]
 
 
 def test_no_view_holds_a_credential(scene: Make) -> None:

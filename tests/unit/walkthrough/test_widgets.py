@@ -82,6 +82,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             {"action": "save", "inputs": {"app_id": "1"}, "sure": ["app_id"]},
             ("save", STEP, {"app_id": "1"}, ["app_id"]),
         ),
+        ({"action": "continue"}, ("go_past", STEP)),
         ({"action": "look"}, ("look", STEP)),
         *(
             (

@@ -84,6 +84,7 @@ def check(outcome: str = "verified", reason: str = "Seen.", **more: Any) -> Docu
         "reason": reason,
         "accepts": [],
         "refuses": [],
+        "quotes": [],
         "limits": [],
         "warnings": [],
         "changes": [],

@@ -34,13 +34,15 @@ describe("the end of the notebook", () => {
     const { model, root, seal } = shown();
     assert.equal(seal.textContent, "Seal the evidence");
     assert.doesNotMatch(root.textContent, /customers can connect|watch from now on/);
-    const end = { sealed: "Sealed 24 Nov 2026: complete.", watch: ["the certificate", "the Graph version"] };
+    const end = { verdict: "Your customers can connect.", warnings: [], sealed: "Sealed 24 Nov 2026: complete.", watch: ["the certificate", "the Graph version"] };
     model.show({ open: [], done: 21, next: null, bundle: BUNDLE, end });
     assert.match(root.textContent, /^Your customers can connect\./);
     assert.match(root.textContent, /All 21 steps are done\. Sealed 24 Nov 2026: complete\.Watch from now onthe certificatethe Graph version/);
     assert.equal(seal.textContent, "Seal again");
     model.show({ end: { ...end, watch: [] } });
     assert.doesNotMatch(root.textContent, /watch from now on/);
+    model.show({ end: { ...end, verdict: "Your customers can connect, with one warning:", warnings: ["8 · It ends soon."] } });
+    assert.match(root.textContent, /^Your customers can connect, with one warning:Open steps8 · It ends soon\.All 21/);
     model.show({ open: finishView().open, done: 20, end: null });
     assert.match(root.textContent, /^20 of 21 steps are done\./);
     assert.doesNotMatch(root.textContent, /customers can connect|Sealed 24 Nov/);

@@ -13,7 +13,7 @@ function shown(changes = {}) {
   const model = new Model(headerView(changes));
   const stop = script.render({ model, el: put("div", { class: "jp-Cell" }) });
   const root = page.body.querySelector(".rb-header");
-  return { model, stop, root, link: root.querySelector("a"), live: root.querySelector("[aria-live]"),
+  return { model, stop, root, link: root.querySelector("a"), live: root.querySelectorAll("[aria-live]")[1],
     isShown: (text) => root.querySelectorAll("strong").some((one) => one.textContent.startsWith(text) && !one.closest("[hidden]")) };
 }
 
@@ -27,7 +27,7 @@ describe("the header", () => {
       ["3", "21", "3 of 21 steps done"]);
     assert.deepEqual(bar.childNodes.map((part) => [part.dataset.outcome, Math.round(parseFloat(part.style.width))]), [["attested", 14]]);
     model.show({ sandbox: false });
-    assert.match(root.textContent, /^PRODUCTION/);
+    assert.match(root.textContent, /^Next: .*PRODUCTION/);
     assert.equal(root.querySelector(".rb-badge").classList.contains("rb-sandbox"), false);
   });
 
@@ -42,8 +42,8 @@ describe("the header", () => {
   });
 
   test("links to the next step; the link keeps the focus when the step changes", () => {
-    const { model, link, live } = shown();
-    assert.match(live.textContent, /^Next: 4 · Create App\. Do it\./);
+    const { model, root, link } = shown();
+    assert.match(root.textContent, /^Next: 4 · Create App\. Do it\./);
     assert.equal(link.href, "#runbook-fb-04");
     link.focus();
     model.show({ next: { id: "fb-05", number: 5, title: "Confirm", advice: "Wait." } });
@@ -159,9 +159,19 @@ describe("the header", () => {
     const state = () => [root.dataset.closed, button.getAttribute("aria-expanded"), button.textContent];
     assert.deepEqual(state(), ["false", "true", "Hide"]);
     button.click();
-    assert.deepEqual(state(), ["true", "false", "Show progress"]);
+    assert.deepEqual(state(), ["true", "false", "Progress"]);
     button.click();
     assert.equal(root.dataset.closed, "false");
+  });
+
+  test("begins with what is next, outside of what folds and scrolls; narrow, the rest is folded", () => {
+    page.isNarrow = true;
+    const { root } = shown();
+    const [first, rest] = root.childNodes;
+    assert.match(first.textContent, /^Next: 4 · Create App/);
+    assert.equal(first.classList.contains("rb-next"), true);
+    assert.equal(rest.querySelectorAll('[role="progressbar"]').length, 1);
+    assert.equal(root.dataset.closed, "true");
   });
 
   test("links each step's number in what it says, and no other number", () => {

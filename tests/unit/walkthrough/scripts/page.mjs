@@ -185,8 +185,8 @@ export function newPage() {
     },
     localStorage: { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value) },
     navigator: { clipboard: { writeText: async (text) => { page.copied.push(text); } } },
-    matchMedia: () => ({
-      get matches() { return !page.isNarrow; },
+    matchMedia: (query) => ({
+      get matches() { return query.includes("max-") === Boolean(page.isNarrow); },
       addEventListener: (_kind, call) => widths.add(call),
       removeEventListener: (_kind, call) => widths.delete(call),
     }),

@@ -1,0 +1,35 @@
+"""Whether a check could not tell because a remote system had a fault of its own. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runbook_lib.core.model import Exchange, Finding, Outcome
+from runbook_lib.core.procedure import Provider
+
+_SERVER_ERROR, _TOO_MANY = 500, 429
+# A name that resolves and a certificate that is valid have no status.
+_LOOKUPS = ("DNS", "TLS")
+
+
+def shows_fault(
+    finding: Finding, exchanges: Iterable[Exchange], providers: Iterable[Provider]
+) -> bool:
+    """
+    Return whether a check could not tell, and a remote system had a fault meanwhile.
+
+    `exchanges` are those on which the finding rests. A fault is no response, an HTTP status of 5xx
+    or 429, or what one of the `providers` calls a fault of its own.
+    """
+    if finding.outcome is not Outcome.INCONCLUSIVE:
+        return False
+    known = tuple(providers)
+    return any(_is_fault(exchange, known) for exchange in exchanges)
+
+
+def _is_fault(exchange: Exchange, providers: tuple[Provider, ...]) -> bool:
+    if exchange.status is None:
+        is_silent = bool(exchange.error) or exchange.method not in _LOOKUPS
+    else:
+        is_silent = exchange.status >= _SERVER_ERROR or exchange.status == _TOO_MANY
+    return is_silent or any(provider.is_fault(exchange.response) for provider in providers)
