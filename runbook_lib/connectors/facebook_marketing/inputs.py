@@ -6,10 +6,7 @@ from runbook_lib.connectors.cyclr import inputs as cyclr
 from runbook_lib.connectors.facebook import inputs as facebook
 
 # NOTE: Cyclr documents no scopes; `uses.toml` has what the connector's calls and webhooks need.
-_WHY = (
-    "As far as its uses show (November 2026), Cyclr's connector asks people for all that are "
-    "chosen at first. Leave none of them out, or sign-in may answer Invalid Scopes."
-)
+_WHY = "Chosen are those that Cyclr's connector uses (November 2026)."
 PROVIDERS = (facebook.FACEBOOK, cyclr.CYCLR)
 INPUTS = (
     cyclr.SERVICE_DOMAIN,

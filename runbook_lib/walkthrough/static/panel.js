@@ -352,7 +352,8 @@ class Panel {
   // --- actions -------------------------------------------------------------
   // What comes next is blue, one more button beside it, the rest in a menu.
   drawActions(view) {
-    const { primary, other, again, menu } = view.actions;
+    const { again, menu } = view.actions;
+    const [primary, other] = this.nextActions(view.actions);
     const typed = this.hasTyped ? [...view.can_check ? ["check"] : [], "save"] : [];
     const [main] = [...typed, primary];
     const no = menu.includes("no") ? ["no"] : [];
@@ -381,6 +382,11 @@ class Panel {
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
   }
 
+  // Whoever has opened the page comes back to say what it shows, or to check that.
+  nextActions({ primary, other }) {
+    return this.hasOpened && primary === "open" && other ? [other, primary] : [primary, other];
+  }
+
   // Only what a person needs next is a main button, and only in the step that is next.
   buildAction(view, name, isMain) {
     const look = isMain && view.is_next ? "rb-main" : null;
@@ -390,8 +396,8 @@ class Panel {
     if (form) return make(form.form.label, () => this.toggleForm(form), { "data-form": name, "aria-expanded": "false" });
     if (name === "open") {
       const [{ label, url }] = view.links;
-      return element("a", { class: look || "rb-button", href: url, target: "_blank", rel: "noopener", "data-action": "open", "data-key": "open" },
-        `Open ${label} ↗`);
+      return element("a", { class: look || "rb-button", href: url, target: "_blank", rel: "noopener", "data-action": "open", "data-key": "open",
+        onclick: () => this.noteOpened() }, `Open ${label} ↗`);
     }
     if (name === "consent") return make(`Sign in with ${view.provider}`, () => this.askConsent());
     if (name === "link") return make("Ask a second person", () => this.send({ action: "link" }));
@@ -404,6 +410,11 @@ class Panel {
   goPast() {
     this.isPassing = this.send({ action: "continue" });
     this.fold = undefined;
+  }
+
+  // The link is followed first; then the blue button is what comes after it.
+  noteOpened() {
+    setTimeout(() => { this.hasOpened = true; this.drawActions(this.model.get("view")); });
   }
 
   // Its answer comes by another page.

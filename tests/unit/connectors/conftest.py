@@ -35,7 +35,11 @@ from tests.unit.fake_remote import FakeRemote, Responder, open_session, says
 
 CYCLR_SECRET = "cyclr-client-secret-1"
 VERIFY_TOKEN = "verify-me-0815-4711"
-DEFAULTS = {item.name: item.default for item in inputs_of(PROCEDURE) if item.default is not None}
+DEFAULTS = {
+    **{item.name: item.default for item in inputs_of(PROCEDURE) if item.default is not None},
+    # Fewer than a connector uses: the answers in these tests are about them.
+    "permissions": ("public_profile", "leads_retrieval"),
+}
 VALUES = {
     **DEFAULTS,
     "service_domain": "acme-h.cyclr.com",

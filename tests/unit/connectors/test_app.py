@@ -19,7 +19,7 @@ from runbook_lib.connectors.facebook.app import (
     missing_sections_are_filled,
     redirect_uri_is_accepted,
 )
-from runbook_lib.connectors.facebook.errors import GraphAPIError, RefusedAppError
+from runbook_lib.connectors.facebook.errors import PAIR_REFUSED, GraphAPIError, RefusedAppError
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Finding, Outcome
@@ -129,7 +129,7 @@ def test_an_issued_token_verifies_the_credentials(
         ),
         # Code 101 does not discriminate, whatever its words are.
         *(
-            (refuses(body), refuses(body), INCONCLUSIVE, ["Compare the App ID with the one in"])
+            (refuses(body), refuses(body), INCONCLUSIVE, ["look at the App ID first"])
             for body in (bodies.MALFORMED_ID, bodies.MISSING_ID)
         ),
         # A refused secret or a deactivated app with a status other than 4xx decides nothing.
@@ -168,7 +168,6 @@ def test_what_does_not_verify_the_credentials(
     ("body", "status", "is_refused"),
     [
         (bodies.UNKNOWN_APP, 400, True),
-        (bodies.BAD_SECRET, 400, True),
         (bodies.BAD_SECRET, 500, False),
         (bodies.UNKNOWN_APP, 503, False),
         ({"error": {"message": "An unknown error has occurred.", "code": 1}}, 400, False),
@@ -206,11 +205,15 @@ def test_a_token_that_does_not_name_the_app_proves_nothing(
         app_token(context)
 
 
-def test_a_wrong_secret_fails(remote: FakeRemote, finds: Finds) -> None:
-    """If Facebook refuses the secret, the step fails with Facebook's message."""
-    words = ("refuses this App Secret (Error validating client secret.)", "Settings > Basic")
-    finding = finds(app_credentials_are_accepted, FAILED, *words, answers={TOKEN_PATH: BAD_SECRET})
+@pytest.mark.parametrize("check", [app_credentials_are_accepted, app_is_registered])
+def test_a_wrong_secret_fails(
+    remote: FakeRemote, finds: Finds, check: Callable[[CheckContext], Finding]
+) -> None:
+    """If Facebook refuses the secret, the step fails in plain words; Facebook's own are quoted."""
+    finding = finds(check, FAILED, f"^{PAIR_REFUSED}$", answers={TOKEN_PATH: BAD_SECRET})
+    assert finding.code == "app-secret-refused"
     assert finding.refuses == ("app_id",)
+    assert finding.quotes == ("Error validating client secret. (code 1)",)
     assert len(remote.requests) == 1
 
 
@@ -220,8 +223,10 @@ def test_one_answer_to_every_secret_proves_nothing(
 ) -> None:
     """If a made-up secret gets the same error, such as code 101, the result is inconclusive."""
     remote.on(TOKEN_PATH, refuses(body))
-    said = "the same answer to this App Secret and to a made-up one"
-    finds(app_credentials_are_accepted, INCONCLUSIVE, said)
+    is_about_app = body is bodies.UNKNOWN_APP
+    said = "the same answer to a made-up" if is_about_app else "it says nothing about yours"
+    finding = finds(app_credentials_are_accepted, INCONCLUSIVE, said)
+    assert finding.reason.startswith(PAIR_REFUSED) is is_about_app
     secrets = [fields(request)["client_secret"] for request in remote.requests]
     assert secrets[0] == APP_SECRET
     assert len(set(secrets)) == 2
@@ -229,16 +234,22 @@ def test_one_answer_to_every_secret_proves_nothing(
 
 
 def test_a_mistyped_app_id_is_to_be_corrected(remote: FakeRemote, context: CheckContext) -> None:
-    """For an App ID that Facebook does not know, reason and advice say to correct it."""
+    """For an App ID that Facebook does not know, reason and advice say to compare it."""
     remote.on(TOKEN_PATH, refuses(bodies.UNKNOWN_APP))
     finding = app_credentials_are_accepted(context)
     with pytest.raises(OAuthError) as caught:
         app_token(context)
-    for reason in (finding.reason, str(caught.value)):
-        conclusion = Conclusion(outcome=INCONCLUSIVE, reason=reason)
-        advice = advice_of(step_record(StepState(CREDENTIALS, conclusion)))
-        assert "orrect" in reason
-        assert "check again" in reason
+    broken_off = Finding(
+        outcome=INCONCLUSIVE, code="a-code", reason=str(caught.value), quotes=caught.value.quotes
+    )
+    for found in (finding, broken_off):
+        conclusion = Conclusion(outcome=INCONCLUSIVE, reason=found.reason)
+        state = StepState(CREDENTIALS, conclusion, findings=(found,))
+        advice = advice_of(step_record(state))
+        assert found.reason.startswith(PAIR_REFUSED)
+        assert found.quotes[0].endswith(
+            "Cannot get application info due to a system error. (code 101)"
+        )
         assert advice.startswith("Compare the App ID with the one in Settings > Basic, correct")
         assert "confirm" not in advice
 
@@ -322,15 +333,14 @@ def test_a_node_that_is_not_the_apps_decides_nothing(
 
 @pytest.mark.parametrize(
     "check",
-    [app_is_registered, app_name_matches, missing_sections_are_filled, redirect_uri_is_accepted],
+    [app_name_matches, missing_sections_are_filled, redirect_uri_is_accepted],
 )
 def test_without_an_app_token_nothing_is_decided(
     remote: FakeRemote, finds: Finds, check: Callable[[CheckContext], Finding]
 ) -> None:
     """Without an app token, the checks that need one raise `OAuthError` and ask nothing else."""
-    words = ("issued no app token", "Error validating client secret.")
-    words += ("Correct the App ID or App Secret",)
-    finds(check, OAuthError, *words, answers={TOKEN_PATH: BAD_SECRET})
+    error = finds(check, OAuthError, f"^{PAIR_REFUSED}$", answers={TOKEN_PATH: BAD_SECRET})
+    assert error.quotes == ("Error validating client secret. (code 1)",)
     assert len(remote.requests) == 1
 
 

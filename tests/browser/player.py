@@ -1,0 +1,138 @@
+"""
+A player: somebody at the walkthrough who knows only what the page says.
+
+It reads what is visible, finds things by their role and name, and presses what is blue. It knows no
+ids of steps, and nothing of the kernel. What a step's text says to do, it does at the sandbox's
+pages, as `Person`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from playwright.sync_api import ElementHandle, Locator, Page, expect
+
+OPERATOR = "Sandbox operator"
+_PATIENCE = 120_000
+# What is blue: the one action that a person needs next.
+_BLUE = """() => [...document.querySelectorAll(".rb button, .rb a")].filter((one) => {
+  const style = getComputedStyle(one);
+  const box = one.getBoundingClientRect();
+  return style.backgroundColor === "rgb(11, 87, 164)" && style.visibility === "visible"
+    && box.width > 0 && box.height > 0;
+})"""
+_NEXT = re.compile(r"Next: (\S+) · ([^\n]*)")
+
+
+@dataclass
+class Next:
+    """What the header names as next: the step's number, and the rest of the line."""
+
+    number: str
+    text: str
+
+
+@dataclass
+class Player:
+    """Somebody at the walkthrough."""
+
+    page: Page
+    pressed: list[str] = field(default_factory=list)
+    """What was pressed, in order, each with the number of the step that was next."""
+
+    # --- what the page shows -------------------------------------------------------------------
+    @property
+    def header(self) -> Locator:
+        """Return the header."""
+        return self.page.get_by_role("region", name="Progress of the runbook")
+
+    def next(self) -> Next | None:
+        """Return what the header names as next, or `None` once every step is done."""
+        shown = _NEXT.search(self.header.inner_text())
+        return Next(shown[1], shown[2]) if shown else None
+
+    def card(self, number: str) -> Locator:
+        """Return the card of the step with this number."""
+        return self.page.get_by_role("region", name=re.compile(rf"^{re.escape(number)} · "))
+
+    def blue(self) -> list[ElementHandle]:
+        """Return all that is blue."""
+        found = self.page.evaluate_handle(_BLUE)
+        return [
+            element
+            for value in found.get_properties().values()
+            if (element := value.as_element()) is not None
+        ]
+
+    def is_next_in_sight(self) -> bool:
+        """Return whether the whole line that names the next step can be seen."""
+        line = self.header.get_by_text("Next:", exact=True)
+        box = line.bounding_box()
+        window = self.page.evaluate("[innerWidth, innerHeight]")
+        return (
+            box is not None
+            and box["x"] >= 0
+            and box["x"] + box["width"] <= window[0]
+            and box["y"] >= 0
+            and box["y"] + box["height"] <= window[1]
+        )
+
+    # --- what a person does --------------------------------------------------------------------
+    def act(self, element: ElementHandle | Locator, number: str) -> None:
+        """Press something in the card of a step, and wait until the page has answered."""
+        self.pressed.append(f"{number}: {element.inner_text()}")
+        element.click()
+        self.settle(number)
+
+    def settle(self, number: str) -> None:
+        """Wait until nothing is under way in the card."""
+        self.page.wait_for_timeout(150)
+        expect(self.card(number)).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
+
+    def enter(self, number: str, **fields: str) -> None:
+        """Type into fields of a card by their labels, with `_` for a blank."""
+        for label, text in fields.items():
+            self.field(number, label.replace("_", " ")).fill(text)
+
+    def field(self, number: str, label: str) -> Locator:
+        """Return a visible field of a card, by its label."""
+        return self.card(number).get_by_label(label, exact=True).filter(visible=True).first
+
+    def button(self, number: str, name: str | re.Pattern[str]) -> Locator:
+        """Return a visible button of a card, by its name."""
+        return self.card(number).get_by_role("button", name=name).filter(visible=True).first
+
+    def says(self, number: str, text: str | re.Pattern[str]) -> None:
+        """Wait until a card shows this text."""
+        shown = self.card(number).get_by_text(text).filter(visible=True).first
+        expect(shown).to_be_visible(timeout=_PATIENCE)
+
+    def confirm(self, number: str) -> None:
+        """Confirm by name that the step is done, with the form that is blue or in the card."""
+        name = self.card(number).get_by_label("Your name", exact=True).filter(visible=True)
+        if name.count():
+            name.first.fill(OPERATOR)
+        self.act(self.button(number, re.compile(f"^{OPERATOR} confirms")), number)
+
+    def press_blue(self) -> str:
+        """Press what is blue in the step that is next, and return its text."""
+        following = self.next()
+        assert following is not None
+        blue = self.blue()
+        assert len(blue) == 1, (following, [one.inner_text() for one in blue])
+        text = blue[0].inner_text()
+        if text.startswith("Open "):
+            with self.page.context.expect_page() as opened:
+                blue[0].click()
+            opened.value.close()
+            self.page.bring_to_front()
+            self.pressed.append(f"{following.number}: {text}")
+            self.settle(following.number)
+        else:
+            self.act(blue[0], following.number)
+        return text
+
+
+Deed = Callable[[Player, str], None]
