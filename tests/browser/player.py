@@ -23,6 +23,13 @@ _BLUE = """() => [...document.querySelectorAll(".rb button, .rb a")].filter((one
   return style.backgroundColor === "rgb(11, 87, 164)" && style.visibility === "visible"
     && box.width > 0 && box.height > 0;
 })"""
+# Header and cards are drawn one after the other: what is blue belongs to what is next.
+_AGREES = """() => {
+  const blue = (%s)();
+  const next = document.querySelector(".rb-header").innerText.match(/Next: (\\S+) ·/);
+  return blue.every((one) => !next
+    || one.closest("section").getAttribute("aria-label").startsWith(`${next[1]} ·`));
+}""" % _BLUE
 _NEXT = re.compile(r"Next: (\S+) · ([^\n]*)")
 
 
@@ -87,9 +94,10 @@ class Player:
         self.settle(number)
 
     def settle(self, number: str) -> None:
-        """Wait until nothing is under way in the card."""
+        """Wait until nothing is under way, and what is blue is in the card that is next."""
         self.page.wait_for_timeout(150)
         expect(self.card(number)).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
+        self.page.wait_for_function(_AGREES, timeout=_PATIENCE)
 
     def enter(self, number: str, **fields: str) -> None:
         """Type into fields of a card by their labels, with `_` for a blank."""
