@@ -107,9 +107,9 @@ def test_every_file_of_every_connector_loads() -> None:
         (STEPS, "[steps.log-in]", "[step.log-in]", "steps.toml, step: unknown key 'step'"),
         (STEPS, "[steps.my-apps]", "[steps.log-in]", "steps.toml: Cannot declare"),
         (STEPS, "[steps.my-apps]", "[steps.my-apps", "steps.toml: Expected"),
-        (STEPS, 'highlight = "Get', 'highlght = "Get', "account.screen], highlght: unknown"),
+        (STEPS, 'highlight = "Go', 'highlght = "Go', "publish.screen], highlght: unknown"),
         (STEPS, 'fields = "App D', 'fields = "P | {x} ', "screen], fields: unknown name"),
-        (STEPS, 'page = "Create App"', 'page = ""', "creation.screen], page: Expected"),
+        (STEPS, 'page = "Business portfolio"', 'page = ""', "verification.screen], page: Expected"),
         (STEPS, 'source = "$page"', 'source = "$pag"', "[steps.my-apps], screen.source: unknown"),
         (OWN, '"fb-01-log-in"', '"fb-01-login"', "partner-app], steps: unknown step 'login'"),
         (OWN, '"fb-01-log-in"', '"log-in"', "partner-app], steps: 'log-in' is not a step id"),
@@ -178,10 +178,10 @@ def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
 
 def test_a_screen_without_a_source_has_no_picture(edited: Folder) -> None:
     """Nobody can know whether it looks so."""
-    folder = edited(STEPS, 'page = "Create App"\nsource = "$page"\n', 'page = "Create App"\n')
+    folder = edited(STEPS, 'source = "$RELEASE"\nmenu = "Publish"\n', 'menu = "Publish"\n')
     screens = {step.id: step.screen for step in load(folder).steps}
 
-    assert screens["fb-05-confirm-creation"] is None
+    assert screens["fb-12a-publish"] is None
     assert screens["fb-04-create-app"] is not None
 
 
