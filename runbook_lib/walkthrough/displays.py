@@ -184,7 +184,8 @@ class Displays:
         if step_id not in self._masked or self._masked[step_id][0] != basis:
             redacted = redactor.redact_values(view, structure=STRUCTURE)
             # Drawn of masked values: a mask in a picture would break it.
-            screen = self._run.step(step_id).screen
+            # A step that is done needs no picture of where to do it.
+            screen = None if view["is_settled"] else self._run.step(step_id).screen
             values = {name: as_text(value) for name, value in self._run.values.items()}
             shown = screen_view(screen, redactor.redact_values(values)) if screen else None
             self._masked[step_id] = (basis, {**redacted, "screen": shown})

@@ -11,6 +11,7 @@ import pytest
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.procedure import Screen as OtherScreen
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import JournalError
@@ -39,6 +40,18 @@ def held(released: threading.Event, threads: list[threading.Thread]) -> Any:
         return verified(context)
 
     return slow
+
+
+def test_a_settled_step_shows_no_picture(scene: Make) -> None:
+    """The picture shows where to do a step, so it goes once the step is done."""
+    place = OtherScreen(page="Settings", source="https://example.com", menu=("Basic",))
+    play = scene(app_step(screen=place))
+    panel = play.screens["app"]
+    assert "Basic" in panel.view["screen"]["svg"]
+
+    play.walkthrough.perform(play.step("app"), {})
+    view = settled(panel)
+    assert (view["outcome"], view["screen"]) == ("verified", None)
 
 
 def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
