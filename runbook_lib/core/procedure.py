@@ -15,9 +15,7 @@ from functools import cached_property
 from string import Formatter
 from typing import Any
 
-from msgspec import to_builtins
-
-from runbook_lib.core.model import Finding, Part, Value
+from runbook_lib.core.model import Finding, Value
 from runbook_lib.core.redaction import Owner
 from runbook_lib.plain_text import counted
 
@@ -185,26 +183,32 @@ class Paste:
         return _filled(self.template, values)
 
 
-class ScreenField(Part):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenField:
     """A field of a screen; `template` is the text that goes into it, like that of a `Paste`."""
 
     label: str
     template: str = ""
 
 
-class Screen(Part):
-    """
-    A screen of another system, as a picture shows it: schematic, from what `source` says.
-
-    `page` is its title, `menu` the entries on the way to it. `highlight` is the button to press;
-    before ` | ` stands what it belongs to. Without one, the last entry of the menu is marked.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """A screen of another system where a step is done, as a schematic picture shows it."""
 
     page: str
+    """The screen's title."""
+
     source: str
+    """Where the screen is described: a public page, or when it was read."""
+
     menu: tuple[str, ...] = ()
+    """The entries to open, in order; the last one is marked."""
+
     fields: tuple[ScreenField, ...] = ()
+    """The fields to fill in or to read, from top to bottom."""
+
     highlight: str = ""
+    """The button to press; before ` | ` stands what it belongs to. Empty if there is none."""
 
     def filled(self, values: Mapping[str, object]) -> list[tuple[str, str]]:
         """Return label and text of each field; the text is empty while a value is unknown."""
@@ -582,7 +586,7 @@ def _document(value: object) -> Any:
         return {name: _document(part) for name, part in named if not callable(part)}
     if isinstance(value, tuple):
         return [_document(part) for part in value]
-    return to_builtins(value) if isinstance(value, Part) else value
+    return value
 
 
 def _digest(document: object) -> str:

@@ -29,7 +29,6 @@ from runbook_lib.core.model import (
     invalid,
     json_schema,
 )
-from runbook_lib.core.procedure import Screen
 from runbook_lib.core.road import RoadAhead, road_ahead
 from runbook_lib.core.state import RunState
 from runbook_lib.core.step_record import RULES, StepRecord, step_record
@@ -101,10 +100,6 @@ class Record(Part):
         tuple[str, ...],
         Meta(description="what no check and no API shows, and a partner must know all the same"),
     ] = ()
-    screens: Annotated[
-        Mapping[str, Screen],
-        Meta(description="where steps are done, by their ids: what a picture of that screen shows"),
-    ] = {}
     road: Annotated[
         RoadAhead | None, Meta(description="the decisions of others, and when they usually fall")
     ] = None
@@ -145,7 +140,6 @@ def build_record(
         journal=journal,
         carried=tuple(carried),
         unseen=state.unseen,
-        screens={name: step.step.screen for name, step in state.steps.items() if step.step.screen},
         road=road_ahead(state),
     )
 

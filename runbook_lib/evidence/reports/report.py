@@ -34,8 +34,6 @@ from runbook_lib.evidence.reports.pictures import (
     meanwhile,
     road_picture,
     road_title,
-    screen_caption,
-    screen_picture,
 )
 from runbook_lib.evidence.reports.renderer import render
 from runbook_lib.plain_text import counted
@@ -86,10 +84,6 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             ],
             pictures=_pictures(run, attachments),
             limits=_limits(run),
-            screens={
-                step: (screen_picture(screen, run.parameters), screen_caption(screen))
-                for step, screen in run.screens.items()
-            },
             road=run.road and (road_picture(run.road), road_title(run.road), meanwhile(run.road)),
         )
 

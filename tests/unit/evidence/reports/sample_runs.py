@@ -160,7 +160,6 @@ def document(*steps: Document, **more: Any) -> Document:
         "journal": {"first": 1, "lines": 1_000, "previous": "0" * 64, "head": SHA},
         "carried": [],
         "unseen": [],
-        "screens": {},
         "road": None,
         **more,
     }

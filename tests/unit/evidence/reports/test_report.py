@@ -577,18 +577,3 @@ def test_a_lapsed_attestation_is_named_once() -> None:
     said = f"No longer counts: attested by Ann on 20 Nov, 09:00, {why}."
     assert said in page.step("fb-01-said").text
     assert page.step("fb-02-named").text.count(why) == 1
-
-
-def test_a_picture_stands_where_a_person_acts() -> None:
-    """A step that a machine verified shows no screen; one that a person has to do shows it."""
-    screen = {"page": "Settings", "source": "https://example.com", "menu": ["Login"]}
-    page = report_of(
-        step("fb-01-log-in"),
-        step("fb-02-app", "not_run"),
-        screens={"fb-01-log-in": screen, "fb-02-app": screen},
-    )
-
-    assert "Schematic" not in page.step("fb-01-log-in").text
-    assert page.step("fb-02-app").text.endswith(
-        "Schematic, not a screenshot. Source: https://example.com"
-    )
