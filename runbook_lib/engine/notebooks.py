@@ -14,7 +14,7 @@ from typing import Any
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Procedure, Road, Screen, Step
-from runbook_lib.evidence.reports.pictures import screen_caption, screen_picture
+from runbook_lib.evidence.reports.pictures import SCHEMATIC, screen_picture
 from runbook_lib.plain_text import as_text
 
 # What the cells import.
@@ -23,11 +23,13 @@ _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name":
 # A notebook with pictures of every step has some MiB.
 _LARGEST = 64 * 1024 * 1024
 _WIDTH = 100
-# NOTE: JupyterLab runs the command of such a button (CommandLinker); elsewhere it is plain text.
+# NOTE: JupyterLab runs the command of such a button (CommandLinker). A browser draws nothing of a
+# `template`, so elsewhere there is no dead button; JupyterLab's sanitizer leaves its content alone.
 _START = (
-    '<button class="jp-mod-styled jp-mod-accept" '
+    '<template><button class="jp-mod-styled jp-mod-accept" '
     'data-commandlinker-command="notebook:run-all-cells">Start</button> '
     "Press it to begin or continue. Each step below gets its panel, and the page shows the next."
+    "</template>"
 )
 _ELSEWHERE = (
     "*Start* works in JupyterLab only. In VS Code or the classic Notebook, write "
@@ -200,9 +202,10 @@ def _picture(procedure: Procedure, screen: Screen) -> str:
     values = {item.name: f"‹{item.label}›" for item in procedure.inputs}
     svg = base64.b64encode(screen_picture(screen, values, is_alone=True).encode()).decode()
     # NOTE: JupyterLab draws no attachment that is SVG (4.6: "unknown image mime type").
+    # NOTE: outside JupyterLab, an address takes the asterisk behind it: a source has no emphasis.
     return (
         f"<figure>\n\n![Schematic. {screen.described(values)}](data:image/svg+xml;base64,{svg})\n\n"
-        f"*{screen_caption(screen)}*\n\n</figure>"
+        f"*{SCHEMATIC}.* Source: {screen.source}\n\n</figure>"
     )
 
 

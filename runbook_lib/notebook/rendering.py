@@ -60,7 +60,8 @@ def step_bundle(
         step=record,
         notes=notes,
         tables=gathered(record, "tables"),
-        links=[link.shown(values) for link in state.step.links],
+        # A practice run's sandbox has stopped when somebody reads this.
+        links=[link.shown({} if is_sandbox else values) for link in state.step.links],
         pastes=[paste for paste in pastes if paste["value"]],
         kit=kit_of(state.step.review_kit, values) if state.step.review_kit else None,
         is_sandbox=is_sandbox,

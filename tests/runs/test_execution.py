@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from tests.runs.conftest import ROOT
+from tests.support.converted_page import ConvertedPage
 from tests.support.notebooks import notebook
 from tests.support.practice_runs import PractiseOnce
 
@@ -79,6 +80,16 @@ def test_where_nothing_can_be_forked_a_run_is_refused(
     assert said in first
     assert advice in second
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_executed_notebook_has_no_dead_link_as_html(practice_run: PractiseOnce) -> None:
+    """Converted by nbconvert, none leads to the sandbox, which has stopped; no button is dead."""
+    (executed,) = practice_run("approved").bundle.glob("*.ipynb")
+    page = ConvertedPage(nbformat.read(executed, 4), "lab")
+
+    assert len(page.links) > 30
+    assert page.dead_links() == []
+    assert page.buttons == []
 
 
 def test_the_record_names_the_engine(practice_run: PractiseOnce) -> None:

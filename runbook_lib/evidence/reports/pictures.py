@@ -47,11 +47,6 @@ def screen_picture(
     )
 
 
-def screen_caption(screen: Screen) -> str:
-    """Return what stands below the schematic of a screen."""
-    return f"{SCHEMATIC}. Source: {screen.source}"
-
-
 def road_picture(road: RoadAhead, *, is_strip: bool = False) -> Markup:
     """Return the road: a bar for each decision, over weeks; as a strip, one line high."""
     days = [day for leg in road.legs for day in (leg.begins, leg.ends) if day] + [road.today]

@@ -24,6 +24,7 @@ from runbook_lib.engine.notebooks import (
     notebook_name,
     notebook_text,
 )
+from tests.support.converted_page import ConvertedPage
 
 COMMITTED = Path(__file__).parents[3] / "notebooks"
 NAME = notebook_name(PROCEDURE)
@@ -216,6 +217,18 @@ def test_a_fold_is_html(template: str) -> None:
     assert "until you complete it, <strong>submit for review</strong> is grey" in " ".join(
         page.casefold().split()
     )
+
+
+@pytest.mark.parametrize("template", ["classic", "lab"])
+@pytest.mark.parametrize("connector", connector_names())
+def test_as_html_no_link_and_no_button_is_dead(connector: str, template: str) -> None:
+    """Every link of a converted notebook leads somewhere, and no *Start* is dead."""
+    text = notebook_text(find_procedure(connector))
+    page = ConvertedPage(nbformat.reads(text, as_version=4), template)
+
+    assert len(page.links) > 30
+    assert page.dead_links() == []
+    assert page.buttons == []
 
 
 @pytest.mark.parametrize("connector", connector_names())

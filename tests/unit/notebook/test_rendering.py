@@ -237,6 +237,19 @@ def test_links_open_in_a_new_tab_and_unknown_pastes_are_hidden() -> None:
     assert "Other" not in known.text
 
 
+def test_practice_has_no_link_to_its_sandbox() -> None:
+    """The sandbox stops with the run, so the executed notebook names its pages without a link."""
+    systems = (Link("App dashboard", "{dashboard_url}/apps/{app_id}/", "App ID"),)
+    state = replace(STATE, step=replace(STEP, links=systems))
+    values = {**VALUES, "dashboard_url": "http://127.0.0.1:1234"}
+    practice = Page(bundle(state, values, is_sandbox=True)["text/html"])
+    real = Page(bundle(state, values)["text/html"])
+
+    assert not [tag for tag, _ in practice.tags if tag == "a"]
+    assert "App dashboard (while the sandbox runs)" in practice.text
+    assert [tag for tag, _ in real.tags if tag == "a"] == ["a"]
+
+
 HOSTILE_STATE = StepState(
     step=replace(
         STEP,
