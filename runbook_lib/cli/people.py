@@ -108,6 +108,8 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
     from runbook_lib.engine.confirmation import prepare
 
     confirmation = prepare(find_procedure(connector), step, **options)
+    for name, why in confirmation.doubts.items():
+        say(f"Warning: --{name}: {why}", is_error=True)
     if not is_sure:
         _ask(confirmation)
     state = confirmation.record()

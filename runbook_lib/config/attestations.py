@@ -312,6 +312,21 @@ def _day_within(key: str, text: str, place: str, *, at: str, days: int) -> str:
     return day
 
 
+def doubtful_days(given: Mapping[str, str], *, today: date) -> dict[str, str]:
+    """
+    Return by the field's name why a day in `given` is probably a slip; empty if none is.
+
+    `on` is the day of something that has happened, `due` the day of something to do.
+    """
+    doubts = {}
+    as_of = f"today is {today.isoformat()} (UTC)"
+    if given.get("on", "") > today.isoformat():
+        doubts["on"] = f"{given['on']} is in the future: {as_of}."
+    if "" < given.get("due", "") < today.isoformat():
+        doubts["due"] = f"{given['due']} has passed: {as_of}."
+    return doubts
+
+
 def due_day(
     value: object, place: str, *, since: str, key: str = "due", act: str = "assigned"
 ) -> str:

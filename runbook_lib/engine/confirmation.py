@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runbook_lib.config.attestations import answered
+from runbook_lib.config.attestations import answered, doubtful_days
 from runbook_lib.config.settings import suggestion, visible_text
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Word, WordKind
@@ -38,6 +38,11 @@ class PreparedConfirmation:
     def about(self) -> list[str]:
         """Return the values that the confirmation is bound to, with labels, without secrets."""
         return subject_of(self.run, self.state.step)
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """Return why a day of the confirmation is probably a slip, by its option."""
+        return doubtful_days({"due": self.word.due}, today=self.run.clock().date())
 
     def record(self) -> StepState:
         """Record the confirmation in the journal, and return the step's new state."""

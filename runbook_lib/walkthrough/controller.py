@@ -192,6 +192,7 @@ class Walkthrough:
 
         def record() -> str:
             self._take(step, dict(words.get("inputs", {})), words.get("sure", ()))
+            self._require_likely_days(step, words)
             return self._record(step, self._statements.word(step, kind, words, files))
 
         self._begin(step, record)
@@ -199,6 +200,17 @@ class Walkthrough:
     def add_note(self, step: Step, kind: NoteKind, words: dict[str, Any]) -> None:
         """Record a comment on the step, or who does it by when; no outcome rests on either."""
         self._begin(step, lambda: self._record(step, self._statements.note(step, kind, words)))
+
+    def _require_likely_days(self, step: Step, words: dict[str, Any]) -> None:
+        """Raise `SettingsError` if a typed day is probably a slip; its field says why."""
+        doubts = self._statements.doubts(words)
+        refused = [{"input": name, "doubt": why} for name, why in doubts.items()]
+        self._activities.update(step.id, refused=refused)
+        if doubts:
+            raise SettingsError(
+                "Not recorded yet: a day is probably wrong.",
+                next_step="Read the warning: correct the day, or press Use it anyway.",
+            )
 
     def _record(self, step: Step, statement: Remark) -> str:
         was_settled = self.run.state.steps[step.id].is_settled

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.config.attestations import answered, due_day
+from runbook_lib.config.attestations import answered, doubtful_days, due_day
 from runbook_lib.config.settings import visible_text
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
@@ -28,6 +28,10 @@ _FIELDS = {
     "answer": "The answer",
     "on": "The day",
 }
+# Fields whose day a person may mistype.
+_DAYS = ("on", "due")
+# Lists that a panel sends beside the names that a person chose.
+_NO_NAMES = ("files", "inputs", "sure")
 
 
 class Statements:
@@ -63,6 +67,14 @@ class Statements:
             **fields,
         )
 
+    def doubts(self, typed: dict[str, Any]) -> dict[str, str]:
+        """Return why a typed day is probably a slip, by its field, unless a person is sure."""
+        given = {
+            name: due_day(_text(typed, name), _FIELDS[name], since="", key=name) for name in _DAYS
+        }
+        doubts = doubtful_days(given, today=self._run.clock().date())
+        return {name: why for name, why in doubts.items() if name not in typed.get("sure", ())}
+
     def note(self, step: Step, kind: NoteKind, typed: dict[str, Any]) -> Note | Assignment:
         """Return a comment on the step, or who does it by when."""
         fields = self._fields(step, typed)
@@ -95,7 +107,7 @@ def _with_event(typed: dict[str, Any]) -> str:
     event += [
         f"{name}: {', '.join(map(str, chosen))}"
         for name, chosen in typed.items()
-        if isinstance(chosen, list) and name not in ("files", "inputs") and chosen
+        if isinstance(chosen, list) and name not in _NO_NAMES and chosen
     ]
     parts = (f"({'; '.join(event)})" if event else "", str(typed.get("note", "")).strip())
     return _text({"note": " ".join(filter(None, parts))}, "note")

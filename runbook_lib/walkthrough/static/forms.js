@@ -12,11 +12,13 @@ class WordForm {
     this.option = this.chosen;
     this.asked = null; // what was written and finished when this form was confirmed
     this.files = [];
+    this.sure = new Map(); // days that were warned of, and are used anyway
     this.sentence = element("div", { class: "rb-confirms" });
     this.fields = element("div", { class: "rb-fields" });
     this.who = element("div", { class: "rb-fields" });
     this.notes = element("div", { class: "rb-fields" });
     this.problem = element("div", { class: "rb-problem", role: "alert", hidden: true });
+    this.doubt = element("div", { class: "rb-doubt", role: "alert", hidden: true });
     this.confirmButton = element("button", { type: "button", "data-action": `confirm-${form.name}`, onclick: () => this.confirm() });
     this.notYou = element("button", { type: "button", class: "rb-small rb-plain", "data-action": "not-you",
       onclick: () => this.askWho() }, "Not you?");
@@ -27,7 +29,7 @@ class WordForm {
       ...form.needs_note ? [notes] : [],
       element("div", { class: "rb-row" }, this.confirmButton, this.notYou),
       ...form.needs_note ? [] : [notes],
-      this.problem);
+      this.problem, this.doubt);
     this.root.addEventListener("keydown", (event) => this.press(event));
     this.addText(this.who, "by", "Your name", "", { autocomplete: "name", oninput: () => this.drawWho(false) });
     this.noteLabel = this.addText(this.notes, "note", form.note_label, form.note_help);
@@ -157,7 +159,8 @@ class WordForm {
     }
     const files = this.files.map((file) => ({ name: file.name || "pasted.png", type: file.type }));
     const { action, answer } = this.option;
-    return { words: { ...typed, action, answer, by: this.person || typed.by.trim(), files }, buffers };
+    const sure = [...this.sure].filter(([name, day]) => typed[name] === day).map(([name]) => name);
+    return { words: { ...typed, action, answer, by: this.person || typed.by.trim(), files, ...sure.length ? { sure } : {} }, buffers };
   }
 
   async confirm() {
@@ -169,6 +172,7 @@ class WordForm {
     }
     if (this.form.needs_note && this.lacks("note", this.form.note_missing)) return;
     this.asked = { written, finished };
+    this.drawDoubts([]);
     try {
       const { words, buffers } = await this.statement();
       if (!isSecond) setPerson(words.by);
@@ -199,10 +203,25 @@ class WordForm {
       this.panel.closeForm(this);
     } else if (view.finished > this.asked.finished && !view.busy_since) {
       this.asked = null;
+      this.drawDoubts(view.refused.filter(({ input, doubt }) => doubt && this.field(input)));
     }
   }
 
+  // A day that is probably wrong is recorded only if the person says so.
+  drawDoubts(doubts) {
+    this.doubt.hidden = !doubts.length;
+    this.doubt.replaceChildren(...doubts.map(({ doubt }) => element("div", {}, doubt)),
+      element("button", { type: "button", class: "rb-small", "data-action": `anyway-${this.name}`,
+        onclick: () => this.confirmAnyway(doubts) }, "Use it anyway"));
+  }
+
+  confirmAnyway(doubts) {
+    for (const { input } of doubts) this.sure.set(input, this.field(input).value);
+    this.confirm();
+  }
+
   clear() {
+    this.sure.clear();
     for (const field of this.root.querySelectorAll("input[data-name]")) field.value = "";
     if (this.fileNames) this.setFiles([]);
     this.choose(this.chosen);

@@ -321,7 +321,8 @@ class Panel {
       }
     }
     const { taken, finished } = this.model.get("view");
-    const sure = Object.keys(inputs).filter((name) => this.sure.has(name) && this.sure.get(name) === inputs[name]);
+    const sure = [...content.sure ?? [],
+      ...Object.keys(inputs).filter((name) => this.sure.has(name) && this.sure.get(name) === inputs[name])];
     // A value that is left by pressing Check is sent once.
     const text = JSON.stringify([content, inputs, sure, taken, finished]);
     if (this.typed?.text === text) return true;

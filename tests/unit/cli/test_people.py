@@ -129,6 +129,26 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
     assert len({word.sentence for word in words}) == 3
 
 
+def test_a_day_that_has_passed_is_asked_about_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A due day in the past is recorded by who says yes, or `--yes`; nobody there is a refusal."""
+    begun()
+    yesterday = f"{utc_now().date() - timedelta(days=1)}"
+    asked = ("--tenant", "acme", "--by", "Ann", "--answer", "asked", "--due", yesterday)
+    before, warning = lines(), f"Warning: --due: {yesterday} has passed: today is"
+    unasked = runbook("confirm", RENEWAL, *asked)
+    assert (unasked.exit_code, lines()) == (ExitCode.USAGE, before)
+    assert "--yes to confirm without asking" in unasked.stderr
+
+    at_a_terminal(monkeypatch)
+    refused = runbook("confirm", RENEWAL, *asked, typed="n\n")
+    assert (refused.exit_code, lines()) == (ExitCode.INCOMPLETE, before)
+    agreed = runbook("confirm", RENEWAL, *asked, typed="y\n")
+    sure = runbook("confirm", RENEWAL, *asked, "--yes")
+    assert (agreed.exit_code, sure.exit_code, lines()) == (0, 0, before + 2)
+    for result in (unasked, refused, agreed, sure):
+        assert warning in result.stderr
+
+
 def test_a_second_person_confirms_what_the_first_did() -> None:
     """Where two people must attest, the second one's word has the first one's answer and end."""
     begun(four_eyes=("all",))

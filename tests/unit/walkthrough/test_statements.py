@@ -288,6 +288,46 @@ def test_the_day_of_what_happened_elsewhere_is_a_day(scene: Make) -> None:
     assert play.written == ""
 
 
+DOUBTFUL_DAYS = [
+    (WordKind.SUBMITTED, {"on": "2026-11-25"}, "2026-11-25 is in the future"),
+    (WordKind.DECLINED, {"on": "2027-11-23"}, "2027-11-23 is in the future"),
+    (DONE, {"answer": "asked", "due": "2026-11-23"}, "2026-11-23 has passed"),
+]
+
+
+@pytest.mark.parametrize(("kind", "words", "doubt"), DOUBTFUL_DAYS)
+def test_a_doubtful_day_is_recorded_only_if_a_person_is_sure(
+    scene: Make, kind: WordKind, words: dict[str, str], doubt: str
+) -> None:
+    """What was sent tomorrow or due yesterday is asked about first, and nothing is kept."""
+    play = scene(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
+    (name,) = set(words) - {"answer"}
+    view = say(play, kind, {"name": "a.png", "media_type": "image/png", "content": PNG}, **words)
+    assert "Use it anyway" in view["advice"]
+    assert refused(play, view).startswith("Not recorded yet")
+    assert view["refused"] == [
+        {"input": name, "doubt": f"{doubt}: today is 2026-11-24 (UTC)."},
+    ]
+    assert not (play.run.journal.path.parent / "attachments").exists()
+
+    view = say(play, kind, **words, sure=[name], finished=2)
+    assert (view["refused"], view["message"]) == ([], "Recorded.")
+    assert "sure" not in kept(play).note
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (WordKind.SUBMITTED, {"on": "2026-11-24"}),
+        (DONE, {"answer": "asked", "due": "2026-11-24"}),
+    ],
+)
+def test_today_is_no_doubtful_day(scene: Make, kind: WordKind, words: dict[str, str]) -> None:
+    """What was sent today, or is due today, is recorded at once."""
+    play = scene(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
+    assert say(play, kind, **words)["message"] == "Recorded."
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -114,6 +114,29 @@ describe("a form", () => {
     assert.equal(personHere(""), "Ada");
   });
 
+  test("asks about a doubtful day, and sends it again only by Use it anyway, and not once it is another", async () => {
+    const { model, form } = opened("assign");
+    const due = form.field("due");
+    const anyway = () => form.root.querySelectorAll('[data-action="anyway-assign"]');
+    due.value = "2026-11-01";
+    form.confirm();
+    await settle();
+    model.show({ finished: 1, refused: [{ input: "due", doubt: "2026-11-01 has passed." }] });
+    assert.deepEqual([isShown(form.doubt), form.doubt.querySelector("div").textContent, due.value],
+      [true, "2026-11-01 has passed.", "2026-11-01"]);
+    anyway()[0].click();
+    await settle();
+    assert.deepEqual(model.sent.map(({ sure }) => sure), [undefined, ["due"]]);
+    assert.equal(isShown(form.doubt), false);
+    model.show({ finished: 2, refused: [] });
+    due.value = "2026-11-02";
+    form.confirm();
+    await settle();
+    assert.equal(model.sent[2].sure, undefined);
+    model.show({ finished: 3, written: 1 });
+    assert.equal(isShown(form.doubt), false);
+  });
+
   test("has no files if it asks for a reason only", async () => {
     const { model, form } = opened("skip");
     assert.equal(form.fileNames, undefined);
