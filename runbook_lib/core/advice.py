@@ -105,5 +105,7 @@ def what_to_do(step: StepState, *, is_overtaken: bool = False) -> str:
         return f"{by_when}, then confirm that it is done."
     if step.leaves_to_person:
         return (_CONFIRM_LATE if is_overtaken else _CONFIRM_THE_REST).format(step.sentence)
+    if step.has_grown_old:
+        return step.again
     general = OUTCOMES[step.conclusion.outcome].advice
     return (advice_of(step_record(step)) or general) if general else ""

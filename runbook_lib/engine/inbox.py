@@ -25,12 +25,17 @@ _TO_DO = tuple(outcome for outcome in OPEN if outcome not in (Outcome.FAILED, Ou
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A step that waits for somebody; `overdue_days` is 0 while there is time."""
+    """
+    A step that waits for somebody; `overdue_days` is 0 while there is time.
+
+    `is_next` is whether `next_step` names it for its tenant.
+    """
 
     tenant: TenantState
     step: StepState
     waits_for: WaitsFor
     overdue_days: int = 0
+    is_next: bool = False
 
     @property
     def is_practice(self) -> bool:
@@ -42,7 +47,7 @@ class Item:
         """Return what to do; of a word that ends soon or has ended, that it is asked for again."""
         if self.step.ends_on:
             return f"The confirmation ends on {self.step.ends_on}: look again, then confirm it."
-        return self.step.again if self.step.has_grown_old else what_to_do(self.step)
+        return what_to_do(self.step)
 
     def row(self, today: date) -> StepRow:
         """Return the item as a step of its tenant's row."""
@@ -66,6 +71,7 @@ class Item:
             ends_on=step.ends_on,
             overdue_days=self.overdue_days,
             usual_days=step.step.usual_days if is_outside else 0,
+            is_next=self.is_next,
         )
 
 
@@ -77,9 +83,9 @@ def inbox(tenants: Iterable[TenantState], *, today: date, person: str = "") -> l
     With `person`, only what is assigned to somebody of that name.
     """
     items = [
-        Item(tenant, step, waits_for, step.overdue_days(today))
+        Item(tenant, step, waits_for, step.overdue_days(today), is_next=is_next)
         for tenant in tenants
-        for step, waits_for in _waits_in(tenant.state, today)
+        for step, waits_for, is_next in _waits_in(tenant.state, today)
     ]
     if person:
         key = person_key(person)
@@ -125,13 +131,15 @@ def waits_by_step(state: RunState, today: date) -> dict[str, WaitResult]:
             "due": step.due or None,
             "overdue_days": step.overdue_days(today),
         }
-        for step, waits_for in _waits_in(state)
+        for step, waits_for, _ in _waits_in(state)
     }
 
 
-def _waits_in(state: RunState, today: date | None = None) -> Iterator[tuple[StepState, WaitsFor]]:
+def _waits_in(
+    state: RunState, today: date | None = None
+) -> Iterator[tuple[StepState, WaitsFor, bool]]:
     """
-    Yield each step that waits, and for whom, in the order of the steps.
+    Yield each step that waits, for whom, and whether it is next, in the order of the steps.
 
     With `today` also those that wait soon, since the words that settle them end.
     """
@@ -142,13 +150,13 @@ def _waits_in(state: RunState, today: date | None = None) -> Iterator[tuple[Step
         is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person or step.is_asked_for
         is_old = step.has_grown_old or (today is not None and step.ends_soon(today))
         if step.assigned_to:
-            yield step, WaitsFor.PERSON
+            yield step, WaitsFor.PERSON, is_next
         elif step.conclusion.needs_another:
-            yield step, WaitsFor.SECOND_PERSON
+            yield step, WaitsFor.SECOND_PERSON, is_next
         elif outcome is Outcome.WAITING and not step.is_asked_for:
-            yield step, WaitsFor.OUTSIDE_PARTY
+            yield step, WaitsFor.OUTSIDE_PARTY, is_next
         elif is_to_do or is_old or (is_next and outcome in _TO_DO):
-            yield step, WaitsFor.ANYBODY
+            yield step, WaitsFor.ANYBODY, is_next
 
 
 def _badness(item: Item) -> tuple[Any, ...]:

@@ -48,7 +48,8 @@ class StepRow:
     A step of a tenant; `advice` is what to do, `days` for how long it waits, where known.
 
     It waits for `assigned_to`, else for `waits_for`, after `said_by` if somebody said it first.
-    `ends_on` is the last day on which the word that settles it counts.
+    `ends_on` is the last day on which the word that settles it counts. `is_next` is whether
+    `advice.next_step` names it for its tenant.
     """
 
     id: str
@@ -67,6 +68,12 @@ class StepRow:
     ends_on: str = ""
     overdue_days: int = 0
     usual_days: int = 0
+    is_next: bool = False
+
+    @property
+    def is_with_others(self) -> bool:
+        """Whether nobody here can do it: an outside party decides."""
+        return not self.assigned_to and self.waits_for == WaitsFor.OUTSIDE_PARTY
 
     @property
     def whom(self) -> str:
@@ -151,17 +158,16 @@ class TenantRow:
     open: tuple[StepRow, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Note the steps that are not settled: what failed, what waits, then what is open."""
+        """Note the steps that are not settled: next, what failed, what waits, what is open."""
         unsettled = sorted((step for step in self.steps if not step.is_settled), key=_urgency)
         object.__setattr__(self, "open", tuple(unsettled))
 
     @property
     def lines(self) -> list[tuple[StepRow, str]]:
-        """Return what is open, with names: steps that are open for one reason share a line."""
+        """Return what is open, with names: steps with the same text share a line."""
         together: dict[tuple[Any, ...], list[StepRow]] = {}
         for step in self.open:
-            alone = step.id if step.whom else ""
-            key = (step.outcome, step.needs_person, step.reason, step.since, alone)
+            key = (step.outcome, step.needs_person, step.text)
             together.setdefault(key, []).append(step)
         return [
             (first, f"Steps {listed([step.number or step.id for step in (first, *rest)])}")
@@ -262,12 +268,22 @@ def what_now(rows: Sequence[TenantRow], name: str = "tenant") -> str:
     if to_do:
         many = counted(len(to_do), name)
         needs = "needs" if len(to_do) == 1 else "need"
-        first = to_do[0]
-        summary = (first.summary or "see below").replace("`", "").rstrip(".")
-        return f"{network}{many} {needs} you. Start with {first.tenant} ({first.word}): {summary}."
+        return f"{network}{many} {needs} you. {_where_to_start(to_do[0])}"
     waiting = sum(bool(row.open) or row.outcome is not Outcome.VERIFIED for row in rows)
     others = f": {counted(waiting, name)} can only wait" if waiting else ""
     return f"{network}There is nothing to do now{others}."
+
+
+def _where_to_start(row: TenantRow) -> str:
+    """Return which step of a tenant comes first, in a sentence; its row says what to do."""
+    tenant = f"{row.tenant} ({row.word})"
+    if row.problem or not row.open:
+        return f"Start with {tenant}."
+    step = row.open[0]
+    late = f" ({counted(step.overdue_days, 'day')} overdue)" if step.overdue_days else ""
+    if step.is_with_others:
+        return f"{tenant} waits for an outside party: {step.name}{late}."
+    return f"Start with {tenant}: {step.name}{late}."
 
 
 def _silent_hosts(text: str) -> set[str]:
@@ -280,8 +296,7 @@ def _is_to_do(row: TenantRow) -> bool:
     """Return whether somebody here can do something about it now."""
     if row.problem or row.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE):
         return True
-    outside = WHOM[WaitsFor.OUTSIDE_PARTY]
-    return any(step.whom not in ("", outside) or step.overdue_days for step in row.open)
+    return any(step.overdue_days or (step.whom and not step.is_with_others) for step in row.open)
 
 
 def fleet_rows(
@@ -357,7 +372,8 @@ def _link(bundle: str) -> str:
     return quote("/".join((_UP, *parts, "report.html")), errors="replace")
 
 
-def _urgency(step: StepRow) -> tuple[int, int, int]:
+def _urgency(step: StepRow) -> tuple[bool, int, int, int]:
     place = _LINES.index(step.outcome) if step.outcome in _LINES else len(_LINES)
     is_failed = step.outcome is Outcome.FAILED
-    return (0 if is_failed else 1 if step.whom else 2, -step.overdue_days, place)
+    kind = 0 if is_failed else 1 if step.whom else 2
+    return (not step.is_next, kind, -step.overdue_days, place)

@@ -301,7 +301,7 @@ def test_the_inbox_is_what_waits_in_every_tenant() -> None:
 
     assert result.exit_code == 0
     assert shown == [
-        f"3 tenants need you. Start with acme (incomplete): 12a {PUBLISH.title}: Waits for Ann",
+        "3 tenants need you. Start with acme (incomplete): 1 Log in to Facebook.",
         "◔ acme (facebook_marketing): incomplete",
         "◔ umbrella (facebook_messenger): incomplete",
         "◔ SANDBOX practice (facebook_marketing): incomplete",

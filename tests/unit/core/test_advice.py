@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,11 +11,15 @@ import pytest
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.advice import is_checkable, later, next_step, waits_for
 from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.model import Finding, Outcome, Word, WordKind
+from runbook_lib.core.model import Finding, Outcome, WaitsFor, Word, WordKind
 from runbook_lib.core.procedure import Check, Procedure
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.engine.inbox import inbox, tenant_rows
+from runbook_lib.engine.tenants import TenantState
+from runbook_lib.evidence.reports.tenant_rows import what_now
 from tests.support.words import AT
 
+TODAY = date(2026, 11, 24)
 MARKETING = find_procedure("facebook_marketing")
 procedures = pytest.mark.parametrize("name", connector_names())
 
@@ -67,59 +72,90 @@ def numbered(state: RunState) -> str:
     return following[0].number if following else ""
 
 
-@pytest.mark.parametrize(
-    ("signs", "following"),
-    [
-        ("", ""),
-        # In the procedure's order.
-        ("6 to do, 9 to do", "6"),
-        # The review is not submitted: what the page saw by itself does not hide it.
-        ("12 seen unclear, 12a to do, 21a to do", "12"),
-        ("12 to do, 12a to do", "12"),
-        # Business Verification takes weeks: what waits for it is not offered, all else is.
-        ("5a waits, 5b to do, 6 to do", "6"),
-        ("5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 13 to do", "13"),
-        ("5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 21a to do", "5a"),
-        ("5a seen waiting, 5b to do", "5a"),
-        # The renewal holds up the review only while it is asked for.
-        ("11b to do, 12 to do, 13 to do", "11b"),
-        ("11b asked for, 12 to do, 13 to do", "11b"),
-        ("11b attested, 12 to do, 12a to do", "12"),
-        ("5a waits, 11b asked for, 12 to do, 13 to do", "13"),
-        # First what failed or waits for a word, then what is to do, then what is unclear.
-        ("2 to do, 8 in part", "8"),
-        ("2 to do, 8 half", "8"),
-        ("2 to do, 8 failed", "8"),
-        ("5 in part, 8 failed", "5"),
-        ("2 to do, 8 seen failed", "2"),
-        ("8 seen failed, 9 failed", "9"),
-        ("8 seen failed, 13 to do", "8"),
-        ("6 unclear, 13 to do", "6"),
-        ("6 to do, 13 unclear", "6"),
-        ("6 unclear, 12 waits, 12a to do", "6"),
-        ("12 waits, 12a to do, 21a to do", "12"),
-        # What was checked in vain stays next: nothing after it can be started.
-        ("5 unclear, 5a to do, 6 to do", "5"),
-        ("9a unclear, 11 to do", "9a"),
-        ("9a seen unclear, 11 to do", "9a"),
-        ("9a left, 11 to do", "9a"),
-        ("15 left, 16 to do, 16a to do", "15"),
-        # What a later step has overtaken comes last, but before a wait.
-        ("9a left, 12 waits, 12a to do, 16a to do", "16a"),
-        ("9a left, 12 waits, 12a to do", "9a"),
-        ("9a unclear, 11 attested", "9a"),
-        # Verified in part, skipped, attested: what follows can be started; a failure blocks it.
-        ("7 in part, 8 failed", "7"),
-        ("7 skipped, 8 to do", "8"),
-        ("7 attested, 8 to do", "8"),
-        ("7 failed, 8 failed", "7"),
-        ("13 failed, 15 blocked, 16 blocked, 18 blocked", "13"),
-        ("13 seen failed, 15 blocked, 16 blocked, 16a to do", "13"),
-    ],
-)
+SCENARIOS = [
+    ("", ""),
+    # In the procedure's order.
+    ("6 to do, 9 to do", "6"),
+    # The review is not submitted: what the page saw by itself does not hide it.
+    ("12 seen unclear, 12a to do, 21a to do", "12"),
+    ("12 to do, 12a to do", "12"),
+    # Business Verification takes weeks: what waits for it is not offered, all else is.
+    ("5a waits, 5b to do, 6 to do", "6"),
+    ("5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 13 to do", "13"),
+    ("5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 21a to do", "5a"),
+    ("5a seen waiting, 5b to do", "5a"),
+    # The renewal holds up the review only while it is asked for.
+    ("11b to do, 12 to do, 13 to do", "11b"),
+    ("11b asked for, 12 to do, 13 to do", "11b"),
+    ("11b attested, 12 to do, 12a to do", "12"),
+    ("5a waits, 11b asked for, 12 to do, 13 to do", "13"),
+    # First what failed or waits for a word, then what is to do, then what is unclear.
+    ("2 to do, 8 in part", "8"),
+    ("2 to do, 8 half", "8"),
+    ("2 to do, 8 failed", "8"),
+    ("5 in part, 8 failed", "5"),
+    ("2 to do, 8 seen failed", "2"),
+    ("8 seen failed, 9 failed", "9"),
+    ("8 seen failed, 13 to do", "8"),
+    ("6 unclear, 13 to do", "6"),
+    ("6 to do, 13 unclear", "6"),
+    ("6 unclear, 12 waits, 12a to do", "6"),
+    ("12 waits, 12a to do, 21a to do", "12"),
+    # What was checked in vain stays next: nothing after it can be started.
+    ("5 unclear, 5a to do, 6 to do", "5"),
+    ("9a unclear, 11 to do", "9a"),
+    ("9a seen unclear, 11 to do", "9a"),
+    ("9a left, 11 to do", "9a"),
+    ("15 left, 16 to do, 16a to do", "15"),
+    # What a later step has overtaken comes last, but before a wait.
+    ("9a left, 12 waits, 12a to do, 16a to do", "16a"),
+    ("9a left, 12 waits, 12a to do", "9a"),
+    ("9a unclear, 11 attested", "9a"),
+    # Verified in part, skipped, attested: what follows can be started; a failure blocks it.
+    ("7 in part, 8 failed", "7"),
+    ("7 skipped, 8 to do", "8"),
+    ("7 attested, 8 to do", "8"),
+    ("7 failed, 8 failed", "7"),
+    ("13 failed, 15 blocked, 16 blocked, 18 blocked", "13"),
+    ("13 seen failed, 15 blocked, 16 blocked, 16a to do", "13"),
+]
+
+
+@pytest.mark.parametrize(("signs", "following"), SCENARIOS)
 def test_next_is_the_first_that_can_be_started(signs: str, following: str) -> None:
     """Of the steps that can be started, those that need a person most, in the documented order."""
     assert numbered(state_of(signs)) == following
+
+
+def assert_same_act(state: RunState) -> None:
+    """Compare what `inbox` puts first for a tenant with what `status` names."""
+    following = next_step(state)
+    tenant = TenantState("acme", MARKETING.id, state)
+    (row,) = tenant_rows([tenant], inbox([tenant], today=TODAY), TODAY)
+    sentence = what_now([row])
+    first = row.open[0] if row.open else None
+    assert (first and first.id) == (following and following[0].step.id)
+    if first is None or following is None:
+        return
+    act = following[1] if first.waits_for != WaitsFor.OUTSIDE_PARTY else ""
+    assert first.advice == act
+    if first.waits_for == WaitsFor.OUTSIDE_PARTY:
+        assert "Start with" not in sentence
+    else:
+        assert sentence.endswith(f"Start with acme ({row.word}): {first.name}.")
+
+
+@pytest.mark.parametrize("signs", [signs for signs, _ in SCENARIOS])
+def test_inbox_and_status_name_the_same_act(signs: str) -> None:
+    """Both name one step and one act; a wait for others is nothing to start with."""
+    assert_same_act(state_of(signs))
+
+
+@pytest.mark.parametrize("second", SIGNS)
+@pytest.mark.parametrize("first", SIGNS)
+def test_inbox_and_status_agree_on_any_two_steps(first: str, second: str) -> None:
+    """However two steps stand, both name the same one."""
+    assert_same_act(state_of(f"8 {first}, 12 {second}"))
 
 
 def test_a_step_is_later_with_what_it_waits_for() -> None:
