@@ -58,7 +58,7 @@ _KINDS = {"str": "a text", "int": "a whole number", "array": "a list", "object":
 # The keys that a `Step` has too, and those of the road that are lists.
 _SAME = (
     *("title", "kind", "today", "confirms", "prose", "sitting", "developer_tools", "attest_label"),
-    *("question", "least_days", "usual_days", "counts_days"),
+    *("question", "least_days", "usual_days", "overdue", "counts_days"),
 )
 _LISTS = ("ready", "meanwhile", "afterwards")
 
@@ -284,6 +284,7 @@ class _Step(Struct):
     developer_tools: str = ""
     least_days: Days = 0
     usual_days: Days = 0
+    overdue: str = ""
     attest_label: str = ""
     counts_days: Days = 0
     answers: tuple[Mapping[str, Any], ...] = ()

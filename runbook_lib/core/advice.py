@@ -5,6 +5,7 @@ What a person does next, the same wherever it is shown. Pure.
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import date
 from typing import NamedTuple
 
 from runbook_lib.core.model import Outcome
@@ -13,7 +14,8 @@ from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import advice_of, step_record
 
 _CONFIRM_THE_REST = "No check can tell the rest. Confirm it once it is done: {}"
-_CONFIRM_LATE = "What it prepares has gone on. Confirm it if it was done: {}"
+# What to do about an outside party that takes too long, where a step says nothing itself.
+_ASK = "It takes longer than usual: ask the party that decides, and write its answer in a comment."
 
 
 class NextStep(NamedTuple):
@@ -41,7 +43,8 @@ def next_step(state: RunState, passed: Collection[str] = ()) -> NextStep | None:
     if not ranked:
         return None
     _, step = max(ranked, key=lambda pair: pair[0])
-    return NextStep(step, what_to_do(step, is_overtaken=_is_overtaken(state, step)))
+    is_overdue = bool(state.today) and step.overdue_days(date.fromisoformat(state.today)) > 0
+    return NextStep(step, what_to_do(step, is_overdue=is_overdue))
 
 
 def waits_for(
@@ -89,23 +92,24 @@ def _is_overtaken(state: RunState, step: StepState) -> bool:
     )
 
 
-def what_to_do(step: StepState, *, is_overtaken: bool = False) -> str:
+def what_to_do(step: StepState, *, is_overdue: bool = False) -> str:
     """
     Return what a person does about this step; empty for nothing.
 
-    `is_overtaken` says that a step which this one prepares has gone on.
+    `is_overdue` says that its due day, or an outside party's usual time, has passed.
     """
     if step.conclusion.needs_another:
         return "A second person must check and confirm it."
     if step.conclusion.needs_person:
         return f"Check it yourself, then confirm: {' '.join(step.step.unseen(step.findings))}"
     if step.is_asked_for:
-        is_late = step.conclusion.outcome is Outcome.FAILED
-        by_when = f"It was due on {step.due}: do it" if is_late else f"Do it by {step.due}"
+        by_when = f"It was due on {step.due}: do it" if is_overdue else f"Do it by {step.due}"
         return f"{by_when}, then confirm that it is done."
     if step.leaves_to_person:
-        return (_CONFIRM_LATE if is_overtaken else _CONFIRM_THE_REST).format(step.sentence)
+        return _CONFIRM_THE_REST.format(step.sentence)
     if step.has_grown_old:
         return step.again
+    if is_overdue and step.conclusion.outcome is Outcome.WAITING:
+        return step.step.overdue or _ASK
     general = OUTCOMES[step.conclusion.outcome].advice
     return (advice_of(step_record(step)) or general) if general else ""

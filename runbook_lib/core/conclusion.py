@@ -132,12 +132,12 @@ def _attested(
     today: str,
     until: str,
 ) -> Conclusion:
-    is_submitted, is_late = word.kind is WordKind.SUBMITTED, bool(word.due) and today > word.due
+    is_submitted = word.kind is WordKind.SUBMITTED
     label = "Submitted" if is_submitted else answer.label if answer else ""
     who = f"{word.by} on {word.at}"
     reason = f"{label} ({who})" if label else who
     if word.due:
-        reason += f", due {word.due}{' (that day has passed)' if is_late else ''}"
+        reason += f", due {word.due}{' (overdue)' if today > word.due else ''}"
     if until:
         reason += f", counts until {until}"
     if others:
@@ -152,9 +152,8 @@ def _attested(
     if needs_another:
         reason += "; another person must confirm it."
     is_open = is_submitted or needs_another or bool(word.due)
-    outcome = Outcome.WAITING if is_open else Outcome.ATTESTED
     return Conclusion(
-        outcome=Outcome.FAILED if is_late else outcome,
+        outcome=Outcome.WAITING if is_open else Outcome.ATTESTED,
         reason=reason,
         by_person=True,
         needs_another=needs_another,

@@ -82,7 +82,7 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = {
     ),
     Outcome.FAILED: OutcomeRow(
         *("✘", "failed", _RED, 4, 5),
-        "a check contradicts the step, even if a person confirmed it; or it is declined or overdue",
+        "a check contradicts the step, even if a person confirmed it; or it is declined",
         "Fix the problem described above, then check again.",
     ),
     Outcome.SKIPPED: OutcomeRow(

@@ -374,6 +374,9 @@ class Step:
     developer_tools: str = ""
     least_days: int = 0
     usual_days: int = 0
+    overdue: str = ""
+    """What to look at and whom to ask once an outside party takes longer than `usual_days`."""
+
     attest_label: str = ""
     counts_days: int = 0
     answers: tuple[Confirmation, ...] = ()
@@ -399,13 +402,13 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles`, days, `attest_label`, `sitting`, `question`, `screen`, `after` and
-        `checkable_after`: what else may go wrong, how long others take or a word counts, what a
+        Without `troubles`, days, `overdue`, `attest_label`, `sitting`, `question`, `screen`, `after`
+        and `checkable_after`: what else may go wrong, how long others take or a word counts, what a
         button or a heading says, what a picture shows and what comes first does not alter what was
         confirmed.
         """
         text = replace(self, troubles=(), attest_label="", sitting="", question="", screen=None)
-        text = replace(text, least_days=0, usual_days=0, counts_days=0)
+        text = replace(text, least_days=0, usual_days=0, counts_days=0, overdue="")
         order = ("after", "checkable_after")
         return _digest({name: part for name, part in _document(text).items() if name not in order})
 

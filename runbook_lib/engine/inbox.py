@@ -47,7 +47,7 @@ class Item:
         """Return what to do; of a word that ends soon or has ended, that it is asked for again."""
         if self.step.ends_on:
             return f"The confirmation ends on {self.step.ends_on}: look again, then confirm it."
-        return what_to_do(self.step)
+        return what_to_do(self.step, is_overdue=self.overdue_days > 0)
 
     def row(self, today: date) -> StepRow:
         """Return the item as a step of its tenant's row."""
@@ -59,7 +59,7 @@ class Item:
             outcome=conclusion.outcome,
             needs_person=conclusion.needs_person,
             reason=conclusion.reason,
-            advice="" if is_outside else self.advice,
+            advice="" if is_outside and not self.overdue_days else self.advice,
             number=step.number,
             title=step.step.title,
             waits_for=self.waits_for,

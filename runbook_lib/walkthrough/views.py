@@ -15,7 +15,7 @@ from typing import Any, TypedDict, Unpack
 
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
-from runbook_lib.core.advice import NextStep, waits_for
+from runbook_lib.core.advice import NextStep, waits_for, what_to_do
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
@@ -181,6 +181,9 @@ def step_view(
         **{name: getattr(record, name) for name in names},
         **_outcome(state),
         "overdue": _overdue(state, scene.today),
+        "overdue_act": what_to_do(state, is_overdue=True)
+        if state.overdue_days(scene.today)
+        else "",
         "assigned": _assigned(state),
         "reason": with_times(record.reason),
         "remarks": [with_times(text) for text in record.remarks],

@@ -517,9 +517,10 @@ class Panel {
       view.busy_since ? element("span", { class: "rb-spin", "aria-hidden": "true" }) : "",
       element("span", { class: "rb-label", dir: "auto" }, [view.since, ...this.isOpen ? [] : this.doubts(view)].filter(Boolean).join(" · "))]);
     const isNew = view.outcome === "not_run" && !view.checked_on;
-    redraw(this.status, [isNew, view.reason, view.quotes, view.remarks, view.warnings, view.changes, view.limits, view.overdue, view.assigned], () => [
+    const told = [view.reason, view.quotes, view.remarks, view.warnings, view.changes, view.limits, view.overdue, view.overdue_act, view.assigned];
+    redraw(this.status, [isNew, ...told], () => [
       ...this.drawReason(view, isNew),
-      view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " The text above says what to do.") : "",
+      view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), ` ${view.overdue_act}`) : "",
       view.assigned ? element("div", { dir: "auto" }, view.assigned) : ""]);
     this.status.hidden = !this.status.firstChild;
     this.onTaken(view);

@@ -11,7 +11,7 @@ import pytest
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.advice import is_checkable, later, next_step, waits_for
 from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.model import Finding, Outcome, WaitsFor, Word, WordKind
+from runbook_lib.core.model import Finding, Outcome, RunOutcome, WaitsFor, Word, WordKind
 from runbook_lib.core.procedure import Check, Procedure
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.inbox import inbox, tenant_rows
@@ -158,6 +158,40 @@ def test_inbox_and_status_agree_on_any_two_steps(first: str, second: str) -> Non
     assert_same_act(state_of(f"8 {first}, 12 {second}"))
 
 
+@pytest.mark.parametrize(
+    ("today", "own", "act"),
+    [
+        ("2026-12-16", "Look, then ask.", "Nothing to do but wait."),
+        ("2026-12-17", "Look, then ask.", "Look, then ask."),
+        ("2026-12-17", "", "It takes longer than usual: ask the party that decides"),
+        ("", "Look, then ask.", "Nothing to do but wait."),
+    ],
+)
+def test_a_gate_that_is_late_has_an_act(today: str, own: str, act: str) -> None:
+    """Later than its usual time a gate says what to look at and whom to ask, also in the inbox."""
+    state = state_of("12 waits")
+    gate = state.steps["fb-12-submit-review"]
+    step = replace(gate.step, overdue=own)
+    late = replace(gate, step=step, waiting_since="2026-11-24T09:00:00Z")
+    state = replace(state, steps={**state.steps, step.id: late}, today=today)
+    following = next_step(state)
+    assert following is not None
+    assert following[1].startswith(act)
+    assert state.outcome is RunOutcome.INCOMPLETE
+
+    if today:
+        day = date.fromisoformat(today)
+        (item,) = inbox([TenantState("acme", MARKETING.id, state)], today=day)
+        assert item.row(day).advice == (following[1] if item.overdue_days else "")
+
+
+@procedures
+def test_each_gate_says_what_to_do_once_it_is_late(name: str) -> None:
+    """Where it is known how long an outside party takes, it is said what to do after that."""
+    for step in find_procedure(name).steps:
+        assert bool(step.overdue) is bool(step.usual_days), step.id
+
+
 def test_a_step_is_later_with_what_it_waits_for() -> None:
     """Only what is to do is later, for what holds it up itself; nothing that is begun."""
     signs = "5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 21a unclear, 13 to do, 15 blocked"
@@ -227,14 +261,11 @@ def test_who_goes_past_a_fault_comes_back_to_it() -> None:
 
 
 def test_what_no_check_can_tell_is_only_confirmed() -> None:
-    """Nobody is sent to do again what a later step shows was done."""
-    before = next_step(state_of("9a left, 11 to do, 12 to do"))
-    after = next_step(state_of("9a left, 12 waits, 12a to do"))
+    """Nobody is sent to do again what no check can tell."""
+    told = next_step(state_of("9a left, 11 to do, 12 to do"))
 
-    assert before is not None
-    assert after is not None
-    assert before.advice.startswith("No check can tell the rest. Confirm it once it is done: ")
-    assert after.advice.startswith("What it prepares has gone on. Confirm it if it was done: ")
+    assert told is not None
+    assert told.advice.startswith("No check can tell the rest. Confirm it once it is done: ")
 
 
 def test_a_check_waits_for_the_steps_without_which_it_cannot_tell() -> None:

@@ -138,6 +138,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "troubles": {"troubles": (TROUBLE,)},
     "least days": {"least_days": 2},
     "usual days": {"usual_days": 5},
+    "overdue": {"overdue": "Ask them."},
     "label": {"attest_label": "I compared it"},
     "end of a word": {"counts_days": 90},
     "answers": {"answers": (Confirmation(name="b", label="B", sentence="It is not asked for."),)},
@@ -185,7 +186,7 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
     assert (altered.text_digest != STEP.text_digest) is (
         name
         not in (
-            *("troubles", "least days", "usual days", "label", "end of a word"),
+            *("troubles", "least days", "usual days", "overdue", "label", "end of a word"),
             *("sitting", "question", "after", "checkable after", "screen"),
         )
     )

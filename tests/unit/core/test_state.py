@@ -37,7 +37,7 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.core.state import History, RunState, StepState, fold, obstacle
 from runbook_lib.core.words import Subject, bind
-from runbook_lib.errors import ChainError
+from runbook_lib.errors import ChainError, ExitCode
 from tests.support.journals import entry
 
 AT = "2026-11-24T09:30:00Z"
@@ -594,7 +594,7 @@ def test_a_skip_grows_old_too() -> None:
 
 
 def test_what_is_asked_for_waits_until_its_due_day() -> None:
-    """Asked for and not done: the step waits for a person, is next, and fails after its due day."""
+    """Asked for and not done: the step waits for a person and is next; a late one is no failure."""
     lines = answer(Lines(), ASKED, due="2026-12-24")
     waits, late = gate(lines, "2026-12-24"), gate(lines, "2026-12-26")
 
@@ -604,12 +604,13 @@ def test_what_is_asked_for_waits_until_its_due_day() -> None:
     assert (asked.due, asked.waiting_since, asked.is_settled) == ("2026-12-24", AT, False)
     assert next_step(waits) == (asked, "Do it by 2026-12-24, then confirm that it is done.")
     overdue = late.steps["a"]
-    assert overdue.conclusion.outcome is Outcome.FAILED
-    assert overdue.conclusion.reason.endswith("due 2026-12-24 (that day has passed)")
+    assert overdue.conclusion.outcome is Outcome.WAITING
+    assert (late.outcome, late.outcome.exit_code) == (RunOutcome.INCOMPLETE, ExitCode.INCOMPLETE)
+    assert overdue.conclusion.reason.endswith("due 2026-12-24 (overdue)")
     assert overdue.overdue_days(date(2026, 12, 26)) == 2
     again = "It was due on 2026-12-24: do it, then confirm that it is done."
     assert next_step(late) == (overdue, again)
-    assert late.steps["b"].conclusion.outcome is Outcome.SKIPPED
+    assert late.steps["b"].conclusion.outcome is Outcome.NOT_RUN
 
 
 def test_what_is_asked_for_needs_no_second_person() -> None:

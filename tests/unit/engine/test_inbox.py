@@ -254,4 +254,4 @@ def test_what_an_outside_party_asks_for_waits_for_anybody() -> None:
 
     assert (item.waits_for, item.overdue_days) == ("anybody", 2)
     assert item.row(TODAY).due == "2026-11-20"
-    assert item.advice == "Do it by 2026-11-20, then confirm that it is done."
+    assert item.advice == "It was due on 2026-11-20: do it, then confirm that it is done."

@@ -951,7 +951,8 @@ def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
 
 def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
     """Who does a step by when, and a wait that takes longer than usual, are said."""
-    step = replace(waiting_step(), usual_days=22)
+    act = "Look at Requests, then ask support."
+    step = replace(waiting_step(), usual_days=22, overdue=act)
     said = Assignment(step="wait", by="A", at=AT, to="A colleague", due="2026-12-01")
     waits = state(step, Outcome.WAITING, waiting_since="2026-11-01T09:00:00Z")
 
@@ -960,6 +961,7 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
     for day, overdue in ((23, ""), (24, "1 day overdue: usually at most 22 days")):
         today = date(2026, 11, day)
         assert view(waits, today=today)["overdue"] == overdue
+        assert view(waits, today=today)["overdue_act"] == (act if overdue else "")
         (line,) = header(waits, today=today)["steps"]
         assert line["who"].startswith("waits for Facebook since 1 Nov")
         assert line["who"].endswith(overdue)

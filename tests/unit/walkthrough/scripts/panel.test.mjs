@@ -362,6 +362,11 @@ describe("the display of a step", () => {
       ["Note: r", "Warning: Copy it again.", "Changed: c", "Not proven: That it is yours."]);
   });
 
+  test("says by how much others are late, and what to do about it", () => {
+    const { root } = shown({ overdue: "1 day overdue", overdue_act: "Read every result." });
+    assert.match(root.querySelector(".rb-reason").textContent, /1 day overdue\. Read every result\.$/);
+  });
+
   test("has tables with a caption, column headings and row headings", () => {
     const { root } = shown({ tables: [{ caption: "Pages", columns: ["ID", "Name"], rows: [["1", "One"], ["2", "Two"]] }] });
     const texts = (selector) => root.querySelectorAll(selector).map((one) => one.textContent);
