@@ -25,6 +25,7 @@ _USUAL = ("--port", "--ip", "--no-browser", "--debug")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **options: Any) -> None:
     """Open the walkthrough in JupyterLab, and pass other options on to JupyterLab."""
+    from runbook_lib.cli.terminal import this_program
     from runbook_lib.config.workspace import evidence_folder
     from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
 
@@ -33,6 +34,7 @@ def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **option
         procedure=find_procedure(connector),
         evidence=str(evidence_folder(evidence).absolute()),
         env_file=str(Path(env_file).absolute()) if env_file else "",
+        program=this_program(),
         **options,
     )
     say = lambda text: click.echo(text, err=True)  # noqa: E731

@@ -18,7 +18,6 @@ from typing import Any
 from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.conclusion import combine
 from runbook_lib.core.model import NoteKind, Outcome, Remark, WordKind
-from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.confirm_links import make_link
@@ -411,8 +410,9 @@ class Walkthrough:
         advice = "" if is_clear else what_to_do(state)
         if absent and outcome is not Outcome.FAILED:
             advice = f"Enter {', '.join(item.label for item in absent)}, then press Check."
-        result = f"Result: {label_of(state.conclusion)}." if state.findings or not absent else ""
-        return f"{result or 'Not checked.'} {advice}".strip()
+        # The outcome stands in the panel's badge.
+        result = "Checked." if state.findings or not absent else "Not checked."
+        return f"{result} {advice}".strip()
 
     def _take(self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()) -> None:
         """

@@ -53,6 +53,7 @@ _ENDING_SECONDS = 20
 _PORT = re.compile(r"--(?:port|ServerApp\.port)(?:=(.*))?", re.DOTALL)
 _RETRIES = re.compile(r"--(?:port-retries|ServerApp\.port_retries)(?:=(.*))?", re.DOTALL)
 _IP = re.compile(r"--(?:ip|ServerApp\.ip)(?:=(.*))?", re.DOTALL)
+_NO_BROWSER = re.compile(r"--no-browser|--(?:ServerApp|LabApp)\.open_browser=False")
 _LOG_LEVEL = re.compile(r"--debug|--(?:log-level|\w+\.log_level)(?:=.*)?", re.DOTALL)
 _ERRORS_ONLY = "--Application.log_level=ERROR"
 _HIGHEST_PORT = 65_535
@@ -66,7 +67,7 @@ class LabRequest:
     `arguments` go to the server as they are (`--no-browser`, `--port`,
     `--ServerApp.base_url`), so that it runs in places like JupyterHub too.
     `environ` is what the server and its kernels inherit. `scenario` is that of the sandbox, in
-    practice.
+    practice. `program` is how to call the runbook, quoted for a shell.
     """
 
     procedure: Procedure
@@ -77,13 +78,14 @@ class LabRequest:
     arguments: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     scenario: str = ""
+    program: str = "runbook"
 
     @property
     def command(self) -> str:
         """
-        Return the command that starts this walkthrough again, for a shell.
+        Return the command that starts this walkthrough again, for a shell in any folder.
 
-        Of what goes to the server it has the port alone: other options may hold a password.
+        Of what goes to the server it has port and browser alone: others may hold a password.
         """
         named = {
             "--sandbox": self.scenario,
@@ -95,7 +97,9 @@ class LabRequest:
         }
         options = [(name, value) for name, value in named.items() if value]
         app = ["--app"] if self.is_app else []
-        return shlex.join(["runbook", "lab", *app, *itertools.chain(*options)])
+        browser = [] if _opens_browser(self) else ["--no-browser"]
+        words = shlex.join(["lab", *app, *itertools.chain(*options), *browser])
+        return f"cd {shlex.quote(str(Path.cwd()))} && {self.program} {words}"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -137,14 +141,10 @@ def open_lab(
     )
     folder = project_folder() / WORKING_COPIES
     notebook = _working_copy(request.procedure, folder, say)
-    opens = (
-        "The walkthrough opens in your browser, without code."
-        if request.is_app
-        else "JupyterLab opens in your browser: press Start at the top of the notebook."
-    )
-    say(opens)
+    say(_what_opens(request))
     say(f"Tenant {request.tenant}. {request.procedure.title}.")
-    say("If no browser opens, copy one of the addresses below into one.")
+    if _opens_browser(request):
+        say("If no browser opens, copy one of the addresses below into one.")
     say("Ctrl+C in this window stops it; your work is kept.")
     say("")
     environ = {**request.environ, **request.variables}
@@ -167,6 +167,22 @@ def open_lab(
         if not any(_LOG_LEVEL.fullmatch(argument) for argument in request.arguments):
             program.append(_ERRORS_ONLY)
         return _serve([sys.executable, "-m", *program, *request.arguments], environ)
+
+
+def _what_opens(request: LabRequest) -> str:
+    """Return what a person sees next, and where."""
+    if request.is_app:
+        shown, begin = "The walkthrough", ", without code."
+    else:
+        shown, begin = "JupyterLab", ": press Start at the top of the notebook."
+    if _opens_browser(request):
+        return f"{shown} opens in your browser{begin}"
+    return f"{shown} is at the address below{begin}"
+
+
+def _opens_browser(request: LabRequest) -> bool:
+    """Return whether the server opens a browser, as far as its options say."""
+    return not any(_NO_BROWSER.fullmatch(argument) for argument in request.arguments)
 
 
 def _serve(command: Sequence[str], environ: Mapping[str, str]) -> int:

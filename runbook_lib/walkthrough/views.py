@@ -606,7 +606,7 @@ def _forms(state: StepState, scene: Scene) -> list[dict[str, Any]]:
     return [
         word,
         _act("no", "No", no, "says no", action="withdraw", act="No, it is not so", **_REASON),
-        _act("skip", "Skip", "This step is skipped.", "skips this", **_REASON),
+        _act("skip", "Skip", "This step will be skipped.", "skips this", **_REASON),
         _act("withdraw", "Withdraw", withdrawn, "withdraws it", **_REASON),
         _act("comment", "Comment", commented, "comments", **_COMMENT),
         _act("assign", "Hand over", handed, "hands it over", *_ASSIGN_FIELDS),

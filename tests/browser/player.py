@@ -24,12 +24,12 @@ _BLUE = """() => [...document.querySelectorAll(".rb button, .rb a")].filter((one
     && box.width > 0 && box.height > 0;
 })"""
 # Header and cards are drawn one after the other: what is blue belongs to what is next.
-_AGREES = """() => {
-  const blue = (%s)();
+_AGREES = f"""() => {{
+  const blue = ({_BLUE})();
   const next = document.querySelector(".rb-header").innerText.match(/Next: (\\S+) ·/);
   return blue.every((one) => !next
-    || one.closest("section").getAttribute("aria-label").startsWith(`${next[1]} ·`));
-}""" % _BLUE
+    || one.closest("section").getAttribute("aria-label").startsWith(`${{next[1]}} ·`));
+}}"""
 _NEXT = re.compile(r"Next: (\S+) · ([^\n]*)")
 
 

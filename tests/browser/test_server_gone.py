@@ -59,7 +59,7 @@ def test_a_server_that_is_gone_is_seen(
 
     served.stop()
     expect(band).to_be_in_viewport()
-    command = ["runbook", "lab", *["--app"] * is_app, "--connector", PROCEDURE.id]
+    command = ["lab", *["--app"] * is_app, "--connector", PROCEDURE.id]
     given = {"tenant": TENANT, "evidence": served.evidence, "env-file": served.env_file}
     command += [word for name, value in given.items() for word in (f"--{name}", str(value))]
     expect(band).to_contain_text(shlex.join([*command, "--port", str(served.port)]))

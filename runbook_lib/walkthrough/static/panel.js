@@ -362,13 +362,14 @@ class Panel {
       .filter((name) => name && name !== "attest" && !(name === "answer" && name === primary));
     const rest = menu.filter((name) => !row.includes(name));
     const held = this.model.get("view").busy_since;
-    redraw(this.actions, [row, main, view.is_next, view.links, view.spends, held], () => [
-      ...row.map((name) => this.buildAction(view, name, name === main)),
+    redraw(this.actions, [row, view.links, view.spends, held], () => [
+      ...row.map((name) => this.buildAction(view, name)),
       row.includes("check") && view.spends ? element("span", { class: "rb-field-note" }, view.spends) : ""]);
     this.actions.hidden = !row.length;
     redraw(this.others, [rest, view.spends, held], () => [
-      element("div", { class: "rb-row" }, ...rest.map((name) => this.buildAction(view, name, false))),
+      element("div", { class: "rb-row" }, ...rest.map((name) => this.buildAction(view, name))),
       rest.includes("check") && view.spends ? element("div", { class: "rb-field-note" }, `Check: ${view.spends}`) : ""]);
+    this.markMain(view, main);
     for (const form of this.forms) {
       const isInline = form.name === primary || (form.name === "attest" && other === "attest");
       form.root.hidden = this.shownForm !== form.name && !isInline;
@@ -388,16 +389,26 @@ class Panel {
     return this.hasOpened && primary === "open" && other ? [other, primary] : [primary, other];
   }
 
-  // Only what a person needs next is a main button, and only in the step that is next.
-  buildAction(view, name, isMain) {
-    const look = isMain && view.is_next ? "rb-main" : null;
-    const make = (text, act, more = {}) => element("button", { type: "button", class: look, "data-action": name,
+  // What a person needs next is blue, in the step that is next. A form or a consent page that is open
+  // has the blue button itself.
+  markMain(view, main) {
+    const isOpened = Boolean(this.shownForm || view.consent_url || view.consent_paste_url);
+    for (const action of this.actions.querySelectorAll("[data-action]")) {
+      const { action: name } = /** @type {HTMLElement} */ (action).dataset;
+      const isMain = name === main && view.is_next && !isOpened;
+      action.classList.toggle("rb-main", isMain);
+      if (name === "open") action.classList.toggle("rb-button", !isMain);
+    }
+  }
+
+  buildAction(view, name) {
+    const make = (text, act, more = {}) => element("button", { type: "button", "data-action": name,
       "data-key": name, onclick: act, ...more }, text);
     const form = this.forms.find((item) => item.name === name);
     if (form) return make(form.form.label, () => this.toggleForm(form), { "data-form": name, "aria-expanded": "false" });
     if (name === "open") {
       const [{ label, url }] = view.links;
-      return element("a", { class: look || "rb-button", href: url, target: "_blank", rel: "noopener", "data-action": "open", "data-key": "open",
+      return element("a", { href: url, target: "_blank", rel: "noopener", "data-action": "open", "data-key": "open",
         onclick: () => this.noteOpened() }, `Open ${label} ↗`);
     }
     if (name === "consent") return make(`Sign in with ${view.provider}`, () => this.askConsent());

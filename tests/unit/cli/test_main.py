@@ -358,8 +358,9 @@ def test_lab_passes_its_arguments_to_kernels(lab: Lab, folder: Path) -> None:
         "RUNBOOK_TENANT": "acme",
         "RUNBOOK_EVIDENCE": str(folder / "e"),
         "RUNBOOK_ENV_FILE": str(folder / "x.env"),
-        "RUNBOOK_LAB_COMMAND": "runbook lab --connector facebook_marketing --tenant acme"
-        f" --evidence {folder}/e --env-file {folder}/x.env --port 8899",
+        "RUNBOOK_LAB_COMMAND": f"cd {folder} && runbook lab --connector"
+        f" facebook_marketing --tenant acme --evidence {folder}/e --env-file {folder}/x.env"
+        " --port 8899 --no-browser",
     }
     assert lab.command[1:3] == ["-m", "jupyterlab"]
     assert lab.command[-3:] == ["--no-browser", "--port", "8899"]
@@ -394,8 +395,8 @@ def test_lab_without_arguments_uses_the_project(lab: Lab, folder: Path) -> None:
     assert lab.variables == {
         "RUNBOOK_TENANT": "acme",
         "RUNBOOK_EVIDENCE": str(folder / "evidence"),
-        "RUNBOOK_LAB_COMMAND": "runbook lab --app --connector facebook_marketing --tenant acme"
-        f" --evidence {folder}/evidence",
+        "RUNBOOK_LAB_COMMAND": f"cd {folder} && runbook lab --app --connector"
+        f" facebook_marketing --tenant acme --evidence {folder}/evidence",
     }
     assert lab.command[1:3] == ["-m", "runbook_lib.walkthrough.app_server"]
 

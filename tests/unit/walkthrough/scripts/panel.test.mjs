@@ -553,6 +553,19 @@ describe("the actions of a step", () => {
     }
   });
 
+  test("have one blue button also while a form is open, or the consent page is offered", () => {
+    const { model, root } = shown(actions("check", "", ["comment", "skip"]));
+    const toggle = () => root.querySelector('[data-form="skip"]').click();
+    toggle();
+    assert.deepEqual(main(root), ["confirm-skip"]);
+    toggle();
+    assert.deepEqual(main(root), ["check"]);
+    model.show(actions("consent", "check"));
+    assert.deepEqual(main(root), ["consent"]);
+    model.show({ consent_paste_url: "https://d.example/dialog" });
+    assert.deepEqual(main(root), []);
+  });
+
   test("begin with the step's page where the person must go there, and do not repeat its link", () => {
     const links = [{ label: "App Review", url: "https://d.example/apps/7" }, { label: "Help", url: "https://h.example/" }];
     const { model, root } = shown({ links, ...actions("open", "attest") });
@@ -684,7 +697,7 @@ describe("during an action and after it", () => {
 
   test("outcome, reason and warnings are heard with the message, which does not repeat them", () => {
     const { model, live } = shown();
-    model.show({ finished: 1, message: "Result: failed.", label: "failed", reason: "Facebook refuses it.",
+    model.show({ finished: 1, message: "Checked.", label: "failed", reason: "Facebook refuses it.",
       warnings: ["It ends soon."], limits: ["That it is yours."] });
     const heard = live.querySelector(".rb-heard");
     assert.equal(heard.textContent, "failed: Facebook refuses it. It ends soon. Not proven: That it is yours.");
