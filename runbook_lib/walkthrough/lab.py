@@ -56,6 +56,8 @@ _IP = re.compile(r"--(?:ip|ServerApp\.ip)(?:=(.*))?", re.DOTALL)
 _NO_BROWSER = re.compile(r"--no-browser|--(?:ServerApp|LabApp)\.open_browser=False")
 _LOG_LEVEL = re.compile(r"--debug|--(?:log-level|\w+\.log_level)(?:=.*)?", re.DOTALL)
 _ERRORS_ONLY = "--Application.log_level=ERROR"
+# NOTE: ipykernel warns of eavesdroppers whenever it starts without it.
+_ENCRYPTED = "--KernelManager.transport_encryption=auto"
 _HIGHEST_PORT = 65_535
 
 
@@ -164,6 +166,7 @@ def open_lab(
                 f"--LabApp.default_url=/doc/tree/{folder.name}/{notebook.name}",
                 f"--LabApp.workspaces_dir={workspaces}",
             ]
+        program.append(_ENCRYPTED)
         if not any(_LOG_LEVEL.fullmatch(argument) for argument in request.arguments):
             program.append(_ERRORS_ONLY)
         return _serve([sys.executable, "-m", *program, *request.arguments], environ)

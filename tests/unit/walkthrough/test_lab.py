@@ -140,7 +140,7 @@ def test_jupyterlab_opens_the_notebook(server: Server, folder: Path) -> None:
         *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
         f"--LabApp.default_url=/doc/tree/walkthrough/{NAME}",
         f"{WORKSPACES}{workspaces}",
-        QUIET,
+        *("--KernelManager.transport_encryption=auto", QUIET),
         *("--no-browser", "--port", "8899"),
     ]
     assert [path.relative_to(folder) for path in folder.rglob("*")] == [
@@ -218,7 +218,7 @@ def test_the_app_opens_pages_without_code(server: Server, folder: Path) -> None:
     assert server.command == [
         *(sys.executable, "-m", "runbook_lib.walkthrough.app_server", str(folder / "walkthrough")),
         f"--ServerApp.default_url=/voila/render/{NAME}",
-        QUIET,
+        *("--KernelManager.transport_encryption=auto", QUIET),
         "--no-browser",
     ]
 
