@@ -156,7 +156,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@echo "Setting up $(VENV), once; about a minute: the $$(grep -c == requirements.txt) packages of" \
 		"requirements.txt (JupyterLab, papermill, …) and the runbook itself."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)  # or it was interrupted
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(VENV)/.installed-tests: $(VENV)/.installed tests/requirements.txt
