@@ -85,8 +85,11 @@ class HeaderPanel(_Panel):
         return _TEXT.format("header")
 
     def _on_message(self, _widget: Any, message: dict[str, Any], _buffers: list[Any]) -> None:
-        if message.get("action") == "check_all":
-            self._walkthrough.check_all()
+        match message.get("action"):
+            case "check_all":
+                self._walkthrough.check_all()
+            case "ping":
+                self.send({"kind": "pong"})
 
 
 class FinishPanel(_Panel):

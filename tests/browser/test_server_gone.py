@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -13,6 +16,7 @@ from tests.browser.jupyter import NOTEBOOK, TENANT, TOKEN, Lab, Serve, Walk, kee
 
 _STEP = "fb-01-log-in"
 _PATIENCE = 60_000
+_NOTICED = 30_000
 _HELD = "buttons => buttons.map((button) => button.getAttribute('aria-disabled'))"
 _CHECK_ALL = '.rb-header [data-action="check-all"]'
 
@@ -27,12 +31,29 @@ def _open(served: Lab, page: Page, *, is_app: bool) -> Walk:
     return walk
 
 
+@contextmanager
+def _frozen(served: Lab, program: str) -> Iterator[None]:
+    """Stop the processes of the server that run `program`, without ending them."""
+    assert served.process is not None
+    started = psutil.Process(served.process.pid).children(recursive=True)
+    frozen = [process for process in started if program in " ".join(process.cmdline())]
+    assert frozen
+    for process in frozen:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in frozen:
+            process.resume()
+
+
 @pytest.mark.parametrize("is_app", [True, False], ids=["app", "lab"])
 def test_a_server_that_is_gone_is_seen(
     sandbox: Any, serve: Serve, page: Page, *, is_app: bool
 ) -> None:
     """
-    A cut line connects again by itself; a stopped server is said with how to start it.
+    A cut line connects again by itself; a stopped server is said with how to start it, and a
+    frozen kernel or server is noticed within 30 seconds.
 
     Meanwhile no button does anything. One that was started again asks to load the page.
     """
@@ -56,6 +77,13 @@ def test_a_server_that_is_gone_is_seen(
     expect(band).to_be_hidden()
     expect(check_all).to_have_attribute("aria-disabled", "false")
     assert walk.attest(_STEP) == "attested"
+
+    with _frozen(served, "ipykernel_launcher"):
+        expect(band).to_contain_text("does not answer", timeout=_NOTICED)
+    expect(band).to_be_hidden(timeout=_PATIENCE)
+    with _frozen(served, "app_server" if is_app else "jupyterlab"):
+        expect(band).to_contain_text("cannot be reached", timeout=_NOTICED)
+    expect(band).to_be_hidden(timeout=_PATIENCE)
 
     served.stop()
     expect(band).to_be_in_viewport()

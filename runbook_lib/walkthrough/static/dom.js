@@ -115,10 +115,36 @@ async function reconnect(model) {
   } catch { /* the kernel is gone, which it says itself */ }
 }
 
-// Shows a band and holds all buttons while the server is gone; `howToStart` returns its texts and
-// nodes. Returns a function that stops that.
-function watchServer(model, howToStart) {
+// A kernel that runs nothing must answer. It is asked each PING_BEATS; after SILENT_BEATS without an
+// answer it is silent. A beat is a second.
+const PING_BEATS = 5;
+const SILENT_BEATS = 15;
+
+function watchKernelAnswers(model) {
+  let beats = 0;
+  let askedAt = 0; // the beat of the question that has no answer yet
+  const hear = ({ kind }) => { if (kind === "pong") askedAt = 0; };
+  model.on("msg:custom", hear);
+  return {
+    stop: () => model.off("msg:custom", hear),
+    // Counts one more beat, and returns whether the kernel is silent.
+    isSilent() {
+      beats += 1;
+      if (model.widget_manager?.kernel?.status === "busy") askedAt = 0;
+      else if (!askedAt && beats % PING_BEATS === 0) {
+        askedAt = beats;
+        try { model.send({ action: "ping" }); } catch { askedAt = 0; }
+      }
+      return Boolean(askedAt) && beats - askedAt >= SILENT_BEATS;
+    },
+  };
+}
+
+// Shows a band and holds all buttons while the server is gone or the kernel is silent; `howToStart`
+// returns its texts and nodes. A kernel that `isLost` is not asked. Returns a function that stops that.
+function watchServer(model, howToStart, isLost) {
   const { dataset } = document.documentElement;
+  const answers = watchKernelAnswers(model);
   let started = "";
   let isAsking = false;
   const band = element("div", { class: "rb rb-band", role: "alert", hidden: true });
@@ -128,12 +154,7 @@ function watchServer(model, howToStart) {
     if (state) dataset.runbookServer = state;
     else delete dataset.runbookServer;
     band.hidden = !state;
-    band.replaceChildren(...state === "stopped" ? [
-      element("strong", {}, "The runbook has stopped, or cannot be reached. "), ...howToStart(),
-      " Saved input is not lost. Keep this page open: it shows when the runbook is back."] : [
-      element("strong", {}, "The runbook was started again. "),
-      "Saved input is not lost. Load this page again to continue. If it asks for a token, open the address in the terminal instead. ",
-      element("button", { type: "button", class: "rb-main", onclick: () => location.reload() }, "Load this page again")]);
+    band.replaceChildren(...bandContent(state, howToStart));
     document.dispatchEvent(new CustomEvent(SERVER));
     if (!state) reconnect(model);
   };
@@ -145,7 +166,9 @@ function watchServer(model, howToStart) {
     if (now === "") show("stopped");
     else {
       started ||= now ?? "";
-      show(now === started || !started ? "" : "restarted");
+      const isSilent = !isLost() && answers.isSilent();
+      if (started && now !== started) show("restarted");
+      else show(isSilent ? "silent" : "");
     }
   };
   beat();
@@ -154,8 +177,25 @@ function watchServer(model, howToStart) {
   return () => {
     clearInterval(timer);
     forgetAsked();
+    answers.stop();
     band.remove();
   };
+}
+
+// What the band says, and what to do.
+function bandContent(state, howToStart) {
+  switch (state) {
+    case "stopped":
+      return [element("strong", {}, "The runbook has stopped, or cannot be reached. "), ...howToStart(),
+        " Saved input is not lost. Keep this page open: it shows when the runbook is back."];
+    case "silent":
+      return [element("strong", {}, "The runbook does not answer. "), "Saved input is not lost. Wait a minute. If this stays, ",
+        isApp() ? "load this page again." : "choose Kernel > Restart Kernel, then press Start at the top of the notebook."];
+    default:
+      return [element("strong", {}, "The runbook was started again. "),
+        "Saved input is not lost. Load this page again to continue. If it asks for a token, open the address in the terminal instead. ",
+        element("button", { type: "button", class: "rb-main", onclick: () => location.reload() }, "Load this page again")];
+  }
 }
 
 // The cell around `node`; voila wraps each cell in one more node.

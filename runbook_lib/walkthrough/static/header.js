@@ -285,7 +285,7 @@ function render({ model, el }) {
   const forgetPerson = listen(PERSON, draw);
   const forgetLeaving = askBeforeLeaving();
   const forgetHeld = listen(SERVER, draw);
-  const forgetServer = watchServer(model, () => header.howToStart());
+  const forgetServer = watchServer(model, () => header.howToStart(), () => header.isLost);
   draw();
   const forgetPlace = whenPlaced(header.root, () => stick(header.root));
   const forgetSize = measure(header.root);

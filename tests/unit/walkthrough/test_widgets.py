@@ -282,6 +282,16 @@ def test_only_its_own_actions_do_anything(panel: Any, actions: Any, asked: Any) 
     assert walkthrough.asked == asked
 
 
+def test_a_header_that_is_asked_answers() -> None:
+    """The page learns that its kernel answers, and nothing else happens."""
+    walkthrough: Any = FakeWalkthrough()
+    header, sent = HeaderPanel(walkthrough), list[Any]()
+    header.send = sent.append
+    receive(header, {"action": "ping"})
+
+    assert (sent, walkthrough.asked) == ([{"kind": "pong"}], [])
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in panels._STATIC.iterdir()))
 def test_static_files_load_nothing_remote(name: str) -> None:
     """The scripts and styles of the panels load nothing from a network."""

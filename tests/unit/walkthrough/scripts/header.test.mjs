@@ -365,6 +365,31 @@ describe("the server", () => {
     assert.match(band.textContent, /in JupyterHub/);
   });
 
+  test("answers, but the kernel does not: that is said within 30 seconds, until it answers again", async () => {
+    const { band, isHeld, model } = await withServer();
+    const pings = () => model.sent.filter(({ action }) => action === "ping").length;
+    for (let second = 0; second < 60; second += 1) {
+      await beat();
+      if (model.sent.length) model.say({ kind: "pong" });
+    }
+    assert.deepEqual([band.hidden, pings()], [true, 12]);
+    for (let second = 0; second < 30; second += 1) await beat();
+    assert.deepEqual([band.hidden, isHeld(), pings()], [false, true, 13]);
+    assert.match(band.textContent, /does not answer.*Saved input is not lost/);
+    model.say({ kind: "pong" });
+    await beat();
+    assert.deepEqual([band.hidden, isHeld()], [true, false]);
+  });
+
+  for (const [name, make] of [["runs a cell", (model) => { model.widget_manager.kernel.status = "busy"; }], ["is gone", (model) => model.status("dead")]]) {
+    test(`does not ask a kernel that ${name}`, async () => {
+      const { band, model } = await withServer();
+      make(model);
+      for (let second = 0; second < 40; second += 1) await beat();
+      assert.deepEqual([band.hidden, model.sent], [true, []]);
+    });
+  }
+
   test("and the kernel with it: the band alone says what to do", async () => {
     const { live, model } = await withServer();
     page.server = null;
