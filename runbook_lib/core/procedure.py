@@ -403,9 +403,9 @@ class Step:
         Return the SHA-256 of the step's whole text and checks.
 
         Without `troubles`, days, `overdue`, `attest_label`, `sitting`, `question`, `screen`,
-        `after` and `checkable_after`: what else may go wrong, how long others take or a word counts, what a
-        button or a heading says, what a picture shows and what comes first does not alter what was
-        confirmed.
+        `after` and `checkable_after`: what else may go wrong, how long others take or a word
+        counts, what a button or a heading says, what a picture shows and what comes first does not
+        alter what was confirmed.
         """
         text = replace(self, troubles=(), attest_label="", sitting="", question="", screen=None)
         text = replace(text, least_days=0, usual_days=0, counts_days=0, overdue="")
