@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _LONGEST_PASTE = 1024 * 1024
 _MOST_PERHAPS = 6
+_HAS_BLANKS = (
+    "The kit has blanks for this. Name the tenant with --tenant, enter the value in the "
+    "walkthrough, or give it with --set."
+)
 _UNTESTED = "No API shows this. Check it yourself."
 
 
@@ -128,6 +132,7 @@ def kit(
             },
             "permissions": [part.name for part in written.kit.permissions],
             "warnings": list(written.kit.warnings),
+            "unknown": list(written.kit.unknown),
             "attached_to": written.step or None,
         }
         show_json(document)
@@ -143,6 +148,9 @@ def _show_kit(written: WrittenKit) -> None:
     say(f"{'Kept with your changes' if file.is_changed else 'Written'}: {file.path}")
     for warning in written.kit.warnings:
         show_paragraph(warning, indent="", first="! ")
+    if written.kit.unknown and not file.is_changed:
+        names = ", ".join(written.kit.unknown)
+        show_paragraph(f"Not known yet: {names}. {_HAS_BLANKS}", indent="")
     if written.step:
         say(f"Kept as the submitted text of step {written.step}.")
         return

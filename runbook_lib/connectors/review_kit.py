@@ -100,7 +100,8 @@ class Kit:
     All that a submission to a provider's review needs in words.
 
     `review` is what it is called, `declined` why most submissions are declined. `prepare` are
-    the parts of what the provider may ask for first, `prepare_for`.
+    the parts of what the provider may ask for first, `prepare_for`. `unknown` are the labels of
+    the values that the texts have blanks for.
     """
 
     review: str
@@ -117,6 +118,7 @@ class Kit:
     prepare_for: str
     prepare: tuple[Preparation, ...]
     sources: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
     is_sandbox: bool = False
 
     def document(self) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runbook_lib.config.runner_inputs import inputs_of
-from runbook_lib.config.settings import visible_text
+from runbook_lib.config.settings import Settings, visible_text
+from runbook_lib.config.workspace import is_sandbox
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_markdown
 from runbook_lib.core.attachments import store_document
@@ -102,7 +103,8 @@ def write_kit(request: KitRequest) -> WrittenKit:
     by = visible_text("--by", request.by, longest=_LONGEST_NAME)
     note = visible_text("--note", request.note, may_have_lines=True)
     run = _opened(request)
-    kit = replace(kit_of(step.review_kit, run.values), is_sandbox=run.is_sandbox)
+    values = _as_practised(run, request.given).values_on_record
+    kit = replace(kit_of(step.review_kit, values), is_sandbox=is_sandbox(values))
     file = _planned(request, _text_of(kit, run), keeps=bool(by))
     if by:
         _require_submittable(file)
@@ -154,6 +156,14 @@ def _opened(request: KitRequest) -> Run:
         env_file=request.env_file,
         withheld=secrets,
     )
+
+
+def _as_practised(run: Run, given: Mapping[str, object]) -> Run:
+    """Return `run` without the real settings where the tenant is practice; `given` ones count."""
+    if run.is_sandbox or True not in run.history.index.practice:
+        return run
+    values = {name: value for name, value in run.settings.values.items() if name in given}
+    return replace(run, settings=Settings(values))
 
 
 def _planned(request: KitRequest, text: str, *, keeps: bool) -> KitFile:

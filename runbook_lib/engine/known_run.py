@@ -178,6 +178,15 @@ class KnownRun:
         }
 
     @property
+    def values_on_record(self) -> dict[str, Value]:
+        """Return every known value: given now, else as earlier runs recorded it, with all facts."""
+        recorded = self.history.index.recorded
+        return {
+            **known_values(self.procedure, recorded, self.settings),
+            **self.whole_state.facts,
+        }
+
+    @property
     def link_values(self) -> dict[str, Value]:
         """
         Return the values that links to pages are made of.

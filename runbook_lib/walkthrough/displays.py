@@ -116,6 +116,7 @@ class Displays:
             vendor=vendor_of(run.procedure),
             today=run.clock().date(),
             values=run.values,
+            kit_values=run.values_on_record,
             link_values=run.link_values,
             credentials=self._credentials.places(),
             chosen_in=self._chosen_in,

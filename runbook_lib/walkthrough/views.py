@@ -103,6 +103,7 @@ class Scene:
     """
     What all panels of one drawing have in common; `vendor` is whose app it is.
 
+    `kit_values` are those that the review kit is made of, also from earlier runs,
     `link_values` are those that links are made of, `credentials` maps the name of each
     known credential to where it is kept ("this session", "keyring", ".env"). `chosen_in`
     maps the name of a list to the step in which it is chosen: elsewhere it is only shown.
@@ -115,6 +116,7 @@ class Scene:
     vendor: Vendor
     today: date
     values: Mapping[str, Value]
+    kit_values: Mapping[str, Value]
     link_values: Mapping[str, Value]
     credentials: Mapping[str, str]
     chosen_in: Mapping[str, Step]
@@ -248,7 +250,7 @@ def step_view(
             {"at": when(entry.at), "what": f"{_EVENT_WORDS[entry.type]}{_details(entry)}"}
             for entry in reversed(recent)
         ],
-        "kit": _kit_view(step, values),
+        "kit": _kit_view(step, scene.kit_values),
         "troubles": [_trouble_view(trouble) for trouble in troubles_of(state)],
         **asdict(activity),
     }

@@ -50,9 +50,11 @@ def _texts() -> _Texts:
 def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     """Return the kit of `connector` for the known `values` of a run."""
     permissions = values.get("permissions", ())
+    # The name that was chosen, else the one that the app has at Facebook.
+    app_name = values.get("app_display_name") or values.get("app_name", "")
     return review_kit(
         permissions if isinstance(permissions, tuple) else (),
-        app_name=str(values.get("app_display_name", "")),
+        app_name=str(app_name),
         service_domain=str(values.get("service_domain", "")),
         connector=connector,
     )
@@ -79,6 +81,9 @@ def review_kit(
         _part(name, uses, chosen, because, app) for name, because in _wanted(chosen, uses).items()
     )
     blanks = _blanks(parts, uses, app)
+    unknown = [
+        blank for blank, name in ((_NO_APP_NAME, app), (_NO_DOMAIN, domain)) if name == blank
+    ]
     named = [source for part in parts for source in part.source.split("; ") if source]
     return Kit(
         review="Facebook’s App Review",
@@ -97,6 +102,7 @@ def review_kit(
         prepare_for="Data Access Renewal, if Facebook asks for it",
         prepare=tuple(Preparation(*part) for part in _PLACE.pairs("renewal", texts.renewal)),
         sources=tuple(dict.fromkeys((*items(texts.sources), *named))),
+        unknown=tuple(blank.strip("‹›") for blank in unknown),
     )
 
 

@@ -754,6 +754,7 @@ def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
     text = shown("kit", *GIVEN, "--set", "permissions=email")
 
     assert text.startswith("Written: review-kit.md ")
+    assert "Not known yet: App Display Name. The kit has blanks for this." in text
     assert "! We know of nothing in the Facebook Marketing API connector that uses email." in text
     assert "runbook kit --attach --by NAME" in text
     assert [path.name for path in folder.iterdir()] == ["review-kit.md"]
@@ -784,7 +785,7 @@ def test_a_kit_in_json(folder: Path) -> None:
     words = ("kit", "--connector", "facebook_messenger", *GIVEN)
     document = json.loads(runbook(*words, "--json").stdout)
 
-    assert [*document] == ["file", "permissions", "warnings", "attached_to"]
+    assert [*document] == ["file", "permissions", "warnings", "unknown", "attached_to"]
     assert [*document["file"]] == ["path", "changed", "blanks"]
     assert document["file"]["path"] == "review-kit.md"
     assert "pages_messaging" in document["permissions"]

@@ -263,6 +263,8 @@ def test_unknown_names_are_blanks(connector: str) -> None:
     kit = made("pages_show_list", connector=connector, app_name=" ", service_domain="")
 
     assert (kit.app_name, kit.service_domain) == ("‹App Display Name›", "‹Service Domain›")
+    assert kit.unknown == ("App Display Name", "Service Domain")
+    assert made("pages_show_list", connector=connector).unknown == ()
 
 
 def test_the_values_of_a_run_make_a_kit() -> None:
@@ -273,6 +275,13 @@ def test_the_values_of_a_run_make_a_kit() -> None:
     assert part(kit, "ads_read").is_chosen
     assert kit.app_name == NAME
     assert "hush-hush" not in json.dumps(kit.document())
+
+
+def test_without_a_chosen_name_the_kit_has_the_apps_own() -> None:
+    """If nobody gave an App Display Name, the kit has the name that Facebook reported."""
+    assert kit_of("facebook_marketing", {"app_name": NAME}).app_name == NAME
+    both = {"app_name": "Other", "app_display_name": NAME}
+    assert kit_of("facebook_marketing", both).app_name == NAME
 
 
 # --- Markdown --------------------------------------------------------------------------------

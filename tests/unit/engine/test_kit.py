@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -252,6 +252,48 @@ def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="would be practice"):
         write(tmp_path, by="Operator", given=practice)
     assert (tmp_path / KIT_NAME).read_bytes() == before
+
+
+def recorded_kit(folder: Path, *, earlier: Mapping[str, str], **given: str) -> WrittenKit:
+    """Record a headless run that was given `earlier`; write its tenant's kit with `given`."""
+    run = open_run(MARKETING, earlier, mode=Mode.HEADLESS, tenant="acme", evidence="evidence")
+    run.start()
+    run.finish()
+    run.close()
+    request = KitRequest(
+        procedure=MARKETING,
+        given=given,
+        output=folder / "out",
+        tenant="acme",
+        evidence="evidence",
+    )
+    return write_kit(request)
+
+
+def test_recorded_values_are_in_the_kit(tmp_path: Path) -> None:
+    """What an earlier run was given needs no setting now; a parameter replaces it."""
+    earlier = {**GIVEN, "permissions": "ads_read"}
+    kit = recorded_kit(tmp_path, earlier=earlier).kit
+
+    assert (kit.app_name, kit.service_domain) == ("Acme Lead Sync", "acme-h.cyclr.com")
+    assert [part.name for part in kit.permissions] == ["public_profile", "ads_read"]
+    assert kit.unknown == ()
+
+    kit = recorded_kit(tmp_path, earlier=earlier, app_display_name="Other").kit
+    assert kit.app_name == "Other"
+
+
+def test_a_practice_tenants_kit_has_no_real_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a practice tenant the kit says SANDBOX, and has its values in place of real settings."""
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_DISPLAY_NAME", "Real")
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_GRAPH_URL", "https://graph.facebook.com")
+    earlier = {**GIVEN, "graph_url": "http://127.0.0.1:8000"}
+    kit = recorded_kit(tmp_path, earlier=earlier).kit
+
+    assert kit.app_name == "Acme Lead Sync"
+    assert kit.is_sandbox
 
 
 def test_it_is_in_the_evidence(tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def make_scene(**more: Any) -> Scene:
         "vendor": inputs.FACEBOOK,
         "today": date(2026, 11, 24),
         "values": {},
+        "kit_values": more.get("values", {}),
         "link_values": more.get("values", {}),
         "credentials": {},
         "chosen_in": {},

@@ -332,3 +332,13 @@ def test_the_steps_of_the_next_sitting_are_open(scene: Make) -> None:
     assert play.screens["b"].view["is_next"]
     play.say("b", DONE, {"by": "A"})
     eventually(lambda: is_open() == ["c"])
+
+
+def test_the_review_kit_has_values_of_earlier_runs(scene: Make) -> None:
+    """The step of the review shows the texts with what an earlier run was given, say headless."""
+    play = scene(make_step("a", review_kit="facebook_marketing"))
+    earlier = {"parameters": {"app_display_name": "Acme Sync"}, "fingerprints": {}}
+    play.run.journal.append("run.joined", earlier, run_id="00000000")
+    play.walkthrough.displays.draw("a")
+
+    assert "Acme Sync" in json.dumps(play.screens["a"].view["kit"])
