@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
 from tests.browser.conftest import new_lab, own_windows
-from tests.browser.jupyter import Walk, keep_picture
+from tests.browser.jupyter import OPERATOR, Walk, keep_picture
 
 _PATIENCE = 120_000
 FOUR_EYES_STEP = "fb-03-my-apps"
@@ -175,3 +175,20 @@ def test_a_second_person_confirms_by_a_link(pair: Pair, browser: Browser, axe: s
         expect(theirs.get_by_role("alert")).to_contain_text("ask for another one")
     expect(panel).to_have_attribute("data-outcome", "attested", timeout=_PATIENCE)
     expect(panel).to_contain_text("Third operator on")
+
+
+@pytest.mark.costly("JupyterLab is loaded again, and ends with this file")
+def test_a_name_stays_in_its_tab_over_a_reload(pair: Pair) -> None:
+    """Whoever loads the page again is not asked for their name."""
+    first, step = pair.first, "fb-01-log-in"
+    first.skip(step, "There is one already.")
+    button = first.form(step, "comment").locator('[data-action="confirm-comment"]')
+    expect(button).to_have_text(f"{OPERATOR} comments")
+    first.save()  # or the browser asks before it leaves
+
+    first.page.reload()
+    first.press_start()
+
+    form = first.form(step, "comment")
+    expect(form.locator('[data-action="confirm-comment"]')).to_have_text(f"{OPERATOR} comments")
+    expect(form.get_by_label("Your name")).to_be_hidden()

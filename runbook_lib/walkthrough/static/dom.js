@@ -288,14 +288,26 @@ function showSeconds(root, since) {
   if (shown) setText(shown, ` ${Math.max(0, Date.now() / 1000 - since).toFixed(0)} s`);
 }
 
-// Who acts on this page: a name typed here since it was opened, else the server's user. Never one of
-// an earlier session: a word is a named person's.
+// What belongs to this page, until its tab is closed.
+const PAGE = location.pathname;
+
+function savedInTab(kind) {
+  try { return sessionStorage.getItem(`${kind}:${PAGE}`); } catch { return null; }
+}
+
+function saveInTab(kind, text) {
+  try { sessionStorage.setItem(`${kind}:${PAGE}`, text); } catch { /* lost when the page is reloaded */ }
+}
+
+// Who acts on this page: a name typed in this tab, else the server's user. Another tab asks again,
+// since an attestation is a named person's.
 const PERSON = "runbook:person";
 
-function personHere(user) { return document.documentElement.dataset.runbookPerson ?? user; }
+function personHere(user) { return document.documentElement.dataset.runbookPerson ?? savedInTab(PERSON) ?? user; }
 
 function setPerson(name) {
   document.documentElement.dataset.runbookPerson = name;
+  saveInTab(PERSON, name);
   document.dispatchEvent(new CustomEvent(PERSON));
 }
 
@@ -306,17 +318,16 @@ function listen(kind, hear) {
   return () => document.removeEventListener(kind, listener);
 }
 
-// Which steps are open belongs to this page: what the person opened or closed, until its tab is closed.
+// Which steps the person opened or closed.
 const FOLD = "runbook:fold";
-const FOLDS = `${FOLD}:${location.pathname}`;
 
 function savedFolds() {
-  try { return JSON.parse(sessionStorage.getItem(FOLDS) || "{}"); } catch { return {}; }
+  try { return JSON.parse(savedInTab(FOLD) || "{}"); } catch { return {}; }
 }
 
 // Opens or closes a step; without `isOpen` the page decides again.
 function setFold(id, isOpen) {
-  try { sessionStorage.setItem(FOLDS, JSON.stringify({ ...savedFolds(), [id]: isOpen })); } catch { /* until it is reloaded */ }
+  saveInTab(FOLD, JSON.stringify({ ...savedFolds(), [id]: isOpen }));
   document.dispatchEvent(new CustomEvent(FOLD, { detail: { id, isOpen } }));
 }
 

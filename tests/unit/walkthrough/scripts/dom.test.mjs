@@ -182,16 +182,37 @@ describe("who acts on the page", () => {
     assert.equal(heard, 1);
   });
 
-  test("is kept in no storage, and is not taken from one", () => {
-    for (const name of ["runbook.operator", dom.PERSON]) {
-      page.kept.set(name, "Ada");
-      page.stored.set(name, "Ada");
-    }
-    assert.equal(dom.personHere(""), "");
-    dom.setPerson("Bob");
-    assert.equal([...page.kept.values(), ...page.stored.values()].includes("Bob"), false);
+  test("is kept for this tab, also over a reload, and so is that somebody is not who was named", () => {
+    const reload = () => {
+      const { stored } = page;
+      page = newPage();
+      for (const [name, value] of stored) page.stored.set(name, value);
+    };
+    dom.setPerson("Ada");
+    reload();
+    assert.equal(dom.personHere("ann"), "Ada");
+    dom.setPerson("");
+    reload();
+    assert.equal(dom.personHere("ann"), "");
+  });
+
+  test("is kept for one page, and neither for another tab nor for the next session", async () => {
+    dom.setPerson("Ada");
+    assert.deepEqual([...page.kept.values()], []);
     page = newPage();
     assert.equal(dom.personHere(""), "");
+    dom.setPerson("Ada");
+    delete document.documentElement.dataset.runbookPerson;
+    location.pathname = "/lab/tree/walkthrough/other.ipynb";
+    assert.equal((await load("dom.js")).personHere(""), "");
+  });
+
+  test("is known until a reload if the browser keeps nothing", () => {
+    const refuse = () => { throw new Error("no storage"); };
+    globalThis.sessionStorage = { getItem: refuse, setItem: refuse };
+    assert.equal(dom.personHere("ann"), "ann");
+    dom.setPerson("Ada");
+    assert.equal(dom.personHere("ann"), "Ada");
   });
 });
 
@@ -223,7 +244,7 @@ describe("which steps are open", () => {
     const refuse = () => { throw new Error("no storage"); };
     let heard = 0;
     const stop = dom.listen(dom.FOLD, () => { heard += 1; });
-    page.stored.set(dom.FOLDS, "not JSON");
+    dom.saveInTab(dom.FOLD, "not JSON");
     assert.deepEqual(dom.savedFolds(), {});
     globalThis.sessionStorage = { getItem: refuse, setItem: refuse };
     dom.setFold("fb-01", true);
