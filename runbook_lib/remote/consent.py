@@ -58,15 +58,19 @@ def read_redirect(
 
     `pending` are the requests by their `state`. Raises `StateMismatchError` if
     the redirect answers none of them, `RefusedConsentError` if the person or
-    the provider refused, `AuthorizationError` if it is not an answer at all.
+    the provider refused, `AuthorizationError` if it is not an answer at all, such as the
+    address of another tab.
     """
     if not _ADDRESS.match(url.strip()):
         msg = "This is not an address." if url.strip() else "No address was pasted."
-        raise AuthorizationError(msg, next_step=_PASTE)
+        raise AuthorizationError(msg, next_step=_what_to_paste(pending))
+    if pending and not _is_redirect(pending, url):
+        msg = "This is the address of another page."
+        raise AuthorizationError(msg, next_step=_what_to_paste(pending))
     fields = _fields(url)
     if not fields:
         msg = "This address contains no answer."
-        raise AuthorizationError(msg, next_step=_PASTE)
+        raise AuthorizationError(msg, next_step=_what_to_paste(pending))
     request = _answered(pending, fields)
     if request is None:
         msg = "This does not answer the latest request (its state differs), or was already used."
@@ -84,6 +88,21 @@ def read_redirect(
         msg = "This address contains no code: copy all of it from the browser's address bar."
         raise AuthorizationError(msg)
     return request, Secret(fields["code"])
+
+
+def _what_to_paste(pending: Mapping[str, PendingAuthorization]) -> str:
+    """Return which address to paste, and what it begins with."""
+    # The last request is the one whose answer is usually pasted.
+    requests = reversed([*pending.values()])
+    beginnings = dict.fromkeys(f"{request.redirect_uri}?" for request in requests)
+    return f"{_PASTE} It begins with {' or '.join(beginnings)}" if beginnings else _PASTE
+
+
+def _is_redirect(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
+    """Return whether an address is one of the redirect URIs; one without a host may be any."""
+    address = re.split("[?#]", url.strip(), maxsplit=1)[0].casefold()
+    uris = [request.redirect_uri.casefold() for request in pending.values()]
+    return address.startswith("/") or address in uris
 
 
 def answers(pending: Mapping[str, PendingAuthorization], url: str) -> bool:

@@ -99,7 +99,7 @@ def test_a_redirect_answers_its_own_request(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://[x/?a=1",
+        "http://localhost:1/consent?code=AQDcode-0aB1cD2eF3gH4&state=other",
         "/consent?code=AQDcode-0aB1cD2eF3gH4",
         "/consent?code=AQDcode-0aB1cD2eF3gH4&state=other",
     ],
@@ -121,7 +121,11 @@ def test_a_redirect_with_another_state_is_refused(url: str) -> None:
         (" \n", "No address was pasted"),
         ("AQDcode-0aB1cD2eF3gH4", "This is not an address"),
         ("what is this?", "This is not an address"),
-        ("https://acme-h.cyclr.com/connector/callback", "This address contains no answer"),
+        ("http://localhost:1/consent", "This address contains no answer"),
+        # Another tab, such as the consent page itself, whose address has the state too.
+        ("http://[x/?a=1", "another page"),
+        ("http://localhost:1/other?state=state-1&code=AQDcode-0aB1cD2eF3gH4", "another page"),
+        (f"{DIALOG}?state=state-1&redirect_uri=http://localhost:1/consent?", "another page"),
     ],
 )
 def test_a_text_that_is_not_a_redirect_is_refused(url: str, said: str) -> None:
@@ -131,7 +135,9 @@ def test_a_text_that_is_not_a_redirect_is_refused(url: str, said: str) -> None:
     with pytest.raises(AuthorizationError, match=said) as caught:
         read_redirect(PENDING, url)
 
-    assert caught.value.diagnostics().startswith("Paste the whole address")
+    advice = caught.value.diagnostics()
+    assert advice.startswith("Paste the whole address")
+    assert "It begins with http://localhost:1/consent?" in advice
 
 
 @pytest.mark.parametrize(

@@ -166,12 +166,25 @@ def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote)
 
 def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
     """A code with an unknown state is not redeemed (RFC 6749 §10.12)."""
-    view = answer(consent, "http://localhost:1/consent?code=AQDcode0aB1cD2eF3gH4-1&state=forged")
+    view = answer(consent, address({**dialog(consent), "state": "forged"}))
 
     assert "its state differs" in view["message"]
     assert view["advice"] == StateMismatchError.next_step
     assert remote.requests == []
     assert view["consent_url"]
+
+
+def test_another_tabs_address_is_refused_with_the_right_beginning(
+    consent: Scene, remote: FakeRemote
+) -> None:
+    """If the consent page's own address is pasted, the panel says how the right one begins."""
+    here, there = dialog(consent), dialog(consent, "consent_paste_url")
+    view = answer(consent, consent.screens["consent"].view["consent_paste_url"])
+
+    assert view["message"] == "This is the address of another page."
+    beginnings = f"{there['redirect_uri']}? or {here['redirect_uri']}?"
+    assert view["advice"].endswith(f"It begins with {beginnings}")
+    assert answer(consent, address(there), 3)["outcome"] == "verified"
 
 
 @pytest.mark.parametrize(
