@@ -96,14 +96,28 @@ def practise_tenant(
     while True:
         key = sandbox_key(request.procedure, request.evidence, request.tenant)
         with practice(scenario, request.procedure, key) as sandbox, suppress(OtherAppError):
-            practised = replace(
-                request,
-                key=key,
-                env_file=sandbox.env_file,
-                attestations=request.attestations or sandbox.attestations,
-                environ=practice_environment(request.environ),
-            )
-            return run_tenant(practised, listener)
+            return practise_in(sandbox, request, key, listener)
+
+
+def practise_in(
+    sandbox: Practice,
+    request: RunRequest,
+    key: FingerprintKey,
+    listener: RunListener | None = None,
+) -> RunResult:
+    """
+    Run the procedure of `request` against the running `sandbox`: see `run_tenant`.
+
+    Where only a person can confirm a step, the sandbox's operator has confirmed it.
+    """
+    practised = replace(
+        request,
+        key=key,
+        env_file=sandbox.env_file,
+        attestations=request.attestations or sandbox.attestations,
+        environ=practice_environment(request.environ),
+    )
+    return run_tenant(practised, listener)
 
 
 @contextmanager

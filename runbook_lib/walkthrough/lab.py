@@ -32,10 +32,12 @@ from runbook_lib.core.fingerprints import keep_key
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
+from runbook_lib.engine.headless import RunRequest
 from runbook_lib.engine.notebooks import build, is_outdated, notebook_name
 from runbook_lib.engine.practice import (
     practice,
     practice_environment,
+    practise_in,
     require_scenario,
     sandbox_key,
 )
@@ -49,6 +51,9 @@ from runbook_lib.errors import ExitCode, SettingsError, reason_of
 # GET of a page starts a kernel.
 _CONFIG = Path(__file__).parent / "jupyter"
 _ENDING_SECONDS = 20
+
+# In these a person does the whole procedure. Every other scenario is about a later state.
+_FROM_THE_BEGINNING = ("approved", "fresh")
 
 _PORT = re.compile(r"--(?:port|ServerApp\.port)(?:=(.*))?", re.DOTALL)
 _RETRIES = re.compile(r"--(?:port-retries|ServerApp\.port_retries)(?:=(.*))?", re.DOTALL)
@@ -214,7 +219,9 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
     """
     Serve the walkthrough against a sandbox in `scenario`: see `open_lab`.
 
-    Nothing of the operator's real settings is used, whatever the environment holds.
+    A new tenant begins in the state that the scenario is about: a headless run comes first, with
+    what the sandbox's operator has confirmed. Nothing of the operator's real settings is used,
+    whatever the environment holds.
     """
     require_scenario(scenario)
     _check_arguments(request.arguments)
@@ -239,6 +246,17 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
                 f"Your earlier work as {tenant} still counts, and the sandbox has the same app. "
                 "To start again from the beginning, add --tenant NAME."
             )
+        elif sandbox.scenario not in _FROM_THE_BEGINNING:
+            say("A practice run brings you to this state first.")
+            before = RunRequest(
+                procedure=request.procedure,
+                tenant=tenant,
+                evidence=request.evidence,
+                environ=request.environ,
+            )
+            steps = practise_in(sandbox, before, key).state.steps.values()
+            done = sum(step.is_settled for step in steps)
+            say(f"{done} of {len(steps)} steps are done, as practice of the sandbox's operator.")
         say("The sandbox forgets changes on its own pages when it stops.")
         return open_lab(practised, say=say)
 

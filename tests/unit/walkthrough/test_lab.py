@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -21,6 +22,8 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.procedure import Procedure
+from runbook_lib.engine import practice as practising
+from runbook_lib.engine.headless import RunRequest
 from runbook_lib.engine.notebooks import build, is_outdated, is_stale, notebook_name
 from runbook_lib.engine.practice import Practice
 from runbook_lib.errors import SettingsError
@@ -494,15 +497,17 @@ def sandboxes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Fingerprint
         keys.append(key)
         env_file = folder / "sandbox.env"
         env_file.write_text("RUNBOOK_FACEBOOK_GRAPH_URL=http://127.0.0.1:9\n", encoding="utf-8")
-        yield Practice(scenario, str(env_file), "", "operator@example.com / a password")
+        yield Practice(scenario, str(env_file), "words.toml", "operator@example.com / a password")
 
     monkeypatch.setattr(lab, "practice", fake)
     return keys
 
 
-def practise(heard: list[str] | None = None, *, tenant: str = "", **more: Any) -> int:
+def practise(
+    heard: list[str] | None = None, scenario: str = "approved", *, tenant: str = "", **more: Any
+) -> int:
     asked = request(evidence="evidence", tenant=tenant, **more)
-    return practise_in_lab("approved", asked, say=([] if heard is None else heard).append)
+    return practise_in_lab(scenario, asked, say=([] if heard is None else heard).append)
 
 
 def test_practice_leaves_the_real_settings_out(
@@ -540,6 +545,46 @@ def test_practising_again_uses_the_same_app(
     is_known = ["Your earlier work as mine still counts" in text for text in said]
     assert is_known == [False, True, False]
     assert all("log in as operator@example.com / a password" in text for text in said)
+
+
+@pytest.fixture
+def headless(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
+    """Return the requests of headless runs; none is performed, and each has settled one step."""
+    requests: list[RunRequest] = []
+
+    def fake(request: RunRequest, _listener: Any) -> Any:
+        requests.append(request)
+        steps = {str(number): SimpleNamespace(is_settled=not number) for number in range(3)}
+        return SimpleNamespace(state=SimpleNamespace(steps=steps))
+
+    monkeypatch.setattr(practising, "run_tenant", fake)
+    return requests
+
+
+def test_practice_begins_in_the_state_of_its_scenario(
+    server: Server, sandboxes: list[FingerprintKey], headless: list[RunRequest]
+) -> None:
+    """For a new tenant a headless run does the steps before, in this sandbox; later none does."""
+    heard = list[str]()
+    practise(heard, "review-pending")
+    (before,) = headless
+
+    assert (before.tenant, before.evidence) == ("sandbox-review-pending", "evidence")
+    assert before.env_file == server.env["RUNBOOK_ENV_FILE"]
+    assert (before.attestations, before.key) == ("words.toml", sandboxes[0])
+    assert "1 of 3 steps are done, as practice of the sandbox's operator." in heard
+    journal_path(Path("evidence"), "sandbox-review-pending", PROCEDURE.id).touch()
+    practise(scenario="review-pending")
+    assert headless == [before]
+
+
+@pytest.mark.parametrize("scenario", ["approved", "fresh"])
+def test_practice_of_the_whole_procedure_begins_with_its_first_step(
+    server: Server, sandboxes: list[FingerprintKey], headless: list[RunRequest], scenario: str
+) -> None:
+    """These scenarios are for somebody who does every step."""
+    assert practise(scenario=scenario) == 0
+    assert headless == []
 
 
 LATE = subprocess.TimeoutExpired("jupyterlab", 20)
