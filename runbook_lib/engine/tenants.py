@@ -25,6 +25,8 @@ from runbook_lib.evidence.reports.phrases import sealed_on
 
 # A fleet has thousands.
 _MOST_LISTED = 10
+_IS_NEW = "There is no record of {name} yet. Begin it as a new tenant, in PRODUCTION? (yes or no)"
+_YES = ("y", "yes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,8 @@ def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] |
     Return the tenant of a walkthrough: the Service Domain, else what a person answers.
 
     A Service Domain may be answered as its input takes it, as an address, say; what is neither that
-    nor a name is asked again. `ask` asks, or raises `EOFError` if nobody answers: without an
-    answer this raises `SettingsError`.
+    nor a name is asked again. A new tenant is begun only after a yes. `ask` asks, or raises
+    `EOFError` if nobody answers: without an answer this raises `SettingsError`.
     """
     named = str(settings.values.get("service_domain", ""))
     if named:
@@ -111,15 +113,16 @@ def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] |
         try:
             if ask is None:
                 raise EOFError
-            answer = ask(f"{reason}{question}").strip()
+            name = _answered_tenant(ask(f"{reason}{question}").strip(), names, evidence)
+            if name in names or ask(_IS_NEW.format(name=name)).strip().casefold() in _YES:
+                return name
+            reason = ""
         except EOFError:
             msg = f"No tenant is named.{there_are}"
             advice = (
                 "Name the tenant (--tenant, RUNBOOK_TENANT) or set RUNBOOK_CYCLR_SERVICE_DOMAIN."
             )
             raise SettingsError(msg, next_step=advice) from None
-        try:
-            return _answered_tenant(answer, names, evidence)
         except SettingsError as error:
             reason = f"{error} "
 

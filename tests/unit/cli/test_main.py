@@ -379,7 +379,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
 
     def answer(question: str) -> str:
         asked.append(question)
-        return " acme "
+        return "yes" if "no record" in question else " acme "
 
     monkeypatch.setattr(click, "prompt", answer)
     assert runbook("lab").exit_code == 7

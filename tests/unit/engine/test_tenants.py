@@ -96,8 +96,33 @@ def test_the_walkthrough_takes_a_service_domain_as_its_step_does(typed: str, ten
     """An address is its host's name in lower case; a name, and a tenant that is there, stay."""
     begin("Old.Name")
 
-    answers = iter([typed])
+    answers = iter([typed, "yes"])
     assert chosen_tenant(Settings(), "evidence", lambda _: next(answers)) == tenant
+
+
+def test_a_new_tenant_is_begun_only_after_a_yes() -> None:
+    """A name without a record is asked about, without a yes the first question comes again."""
+    begin("acme")
+    answers = ["acme-h.cyclr.com", "no", "acme-h.cyclr.com", "", "acme-h.cyclr.com", " Yes "]
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return answers[len(asked) - 1]
+
+    assert chosen_tenant(Settings(), "evidence", answer) == "acme-h.cyclr.com"
+    assert asked[::2] == [asked[0]] * 3
+    assert asked[1::2] == [asked[1]] * 3
+    assert asked[1].startswith("There is no record of acme-h.cyclr.com yet.")
+    assert "PRODUCTION" in asked[1]
+
+    def leave(question: str) -> str:
+        if question == asked[1]:
+            raise EOFError
+        return "acme-h.cyclr.com"
+
+    with pytest.raises(SettingsError, match="No tenant is named"):
+        chosen_tenant(Settings(), "evidence", leave)
 
 
 def test_the_walkthrough_asks_again_for_what_is_no_tenant() -> None:
