@@ -292,13 +292,7 @@ def turn(game: Game) -> None:
     name = player.card(number).get_by_label("Your name", exact=True).filter(visible=True)
     if name.count():
         name.first.fill(OPERATOR)
-    text = player.press_blue()
-    if text.startswith("Open ") and player.next() == following:
-        check = player.button(number, re.compile("^Check"))
-        if check.count():
-            player.act(check, number)
-        else:
-            player.act(player.button(number, re.compile("confirms|I have done")), number)
+    player.press_blue()
 
 
 def walk_to_the_end(game: Game) -> None:

@@ -45,6 +45,7 @@ class WordForm {
 
   choose(option) {
     this.option = option;
+    this.refuse("");
     for (const radio of this.root.querySelectorAll("[data-option]")) radio.checked = radio.dataset.option === option?.name;
     this.drawOption();
   }
@@ -74,7 +75,6 @@ class WordForm {
   drawOption() {
     const { option } = this;
     this.sentence.hidden = !option;
-    this.confirmButton.hidden = !option;
     setText(this.sentence, option?.sentence ?? "");
     if (option) setText(this.noteLabel, option.note_label || this.form.note_label);
     this.fields.replaceChildren();
@@ -164,7 +164,12 @@ class WordForm {
   }
 
   async confirm() {
-    if (this.asked || !this.option) return;
+    if (this.asked) return;
+    if (!this.option) {
+      this.refuse("Choose an answer first.");
+      this.root.querySelector("[data-option]").focus();
+      return;
+    }
     const { written, finished, needs_another: isSecond } = this.panel.model.get("view");
     if (!this.person) {
       this.drawWho(true);

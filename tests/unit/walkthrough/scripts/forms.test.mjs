@@ -367,7 +367,8 @@ describe("a question with several answers", () => {
     assert.equal(group.getAttribute("aria-label"), "What does App Review say?");
     assert.deepEqual(group.querySelectorAll("label").map((label) => label.textContent), [" submit", " attest-asked", " decline"]);
     assert.equal(new Set(group.querySelectorAll("input").map((radio) => radio.getAttribute("name"))).size, 1);
-    for (const node of [form.sentence, form.confirmButton, form.notYou, form.field("by")]) assert.equal(isShown(node), false);
+    assert.equal(isShown(form.confirmButton), true);
+    for (const node of [form.sentence, form.notYou, form.field("by")]) assert.equal(isShown(node), false);
   });
 
   test("shows sentence, fields and note of the chosen answer, and of no other", () => {
@@ -401,8 +402,9 @@ describe("a question with several answers", () => {
     const { model, form } = opened("answer", asked, "");
     form.confirm();
     await settle();
-    assert.deepEqual([model.sent, isShown(form.problem)], [[], false]);
+    assert.deepEqual([model.sent, form.problem.textContent], [[], "Choose an answer first."]);
     choose(form, "submit");
+    assert.equal(isShown(form.problem), false);
     form.field("on").value = "2026-11-20";
     form.fields.querySelectorAll("[data-choice]")[0].checked = false;
     form.confirm();
