@@ -235,7 +235,7 @@ def step_view(
         "can_look": _can_look(state, lacks),
         "user": scene.user,
         "next_look": scene.next_look if is_watched(state, lacks) else "",
-        "can_check": bool(step.checks),
+        "can_check": bool(step.checks) and step.id not in scene.too_early,
         "forms": _forms(state, scene),
         "provider": scene.vendor.title,
         "needs_consent": step.consent_gives is not None,

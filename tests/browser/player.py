@@ -13,9 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from playwright.sync_api import ElementHandle, Locator, Page, expect
+from playwright.sync_api import Error as PlaywrightError
 
 OPERATOR = "Sandbox operator"
 _PATIENCE = 120_000
+_TRIES = 10
+# So long the header may lag behind the cards.
+_REDRAWN = 500
 # What is blue: the one action that a person needs next.
 _BLUE = """() => [...document.querySelectorAll(".rb button, .rb a")].filter((one) => {
   const style = getComputedStyle(one);
@@ -35,10 +39,11 @@ _NEXT = re.compile(r"Next: (\S+) · ([^\n]*)")
 
 @dataclass
 class Next:
-    """What the header names as next: the step's number, and the rest of the line."""
+    """What the header names as next: the step's number, its title, and what it advises."""
 
     number: str
-    text: str
+    title: str
+    advice: str
 
 
 @dataclass
@@ -58,7 +63,16 @@ class Player:
     def next(self) -> Next | None:
         """Return what the header names as next, or `None` once every step is done."""
         shown = _NEXT.search(self.header.inner_text())
-        return Next(shown[1], shown[2]) if shown else None
+        if shown is None:
+            return None
+        label = self.card(shown[1]).get_attribute("aria-label") or ""
+        title = label.partition(" · ")[2]
+        return Next(shown[1], title, shown[2].removeprefix(title))
+
+    def next_number(self) -> str:
+        """Return the number of the step that is next; empty once every step is done."""
+        following = self.next()
+        return following.number if following else ""
 
     def card(self, number: str) -> Locator:
         """Return the card of the step with this number."""
@@ -90,7 +104,7 @@ class Player:
     def act(self, element: ElementHandle | Locator, number: str) -> None:
         """Press something in the card of a step, and wait until the page has answered."""
         self.pressed.append(f"{number}: {element.inner_text()}")
-        element.click()
+        element.click(timeout=10_000)
         self.settle(number)
 
     def settle(self, number: str) -> None:
@@ -124,23 +138,39 @@ class Player:
             name.first.fill(OPERATOR)
         self.act(self.button(number, re.compile(f"^{OPERATOR} confirms")), number)
 
-    def press_blue(self) -> str:
-        """Press what is blue in the step that is next, and return its text."""
-        following = self.next()
-        assert following is not None
-        blue = self.blue()
-        assert len(blue) == 1, (following, [one.inner_text() for one in blue])
-        text = blue[0].inner_text()
-        if text.startswith("Open "):
-            with self.page.context.expect_page() as opened:
-                blue[0].click()
-            opened.value.close()
-            self.page.bring_to_front()
-            self.pressed.append(f"{following.number}: {text}")
-            self.settle(following.number)
-        else:
-            self.act(blue[0], following.number)
-        return text
+    def press_blue(self, number: str = "") -> None:
+        """
+        Press what is blue; it is in the step that is next, and nothing else is blue.
+
+        With `number`, only while the step with this number is next.
+        """
+        for tries_left in reversed(range(_TRIES)):
+            following = self.next_number()
+            blue = self.blue()
+            if not following or (number and following != number):
+                return
+            if not (blue and self.page.evaluate(_AGREES)) and tries_left:
+                self.page.wait_for_timeout(_REDRAWN)
+                continue
+            assert len(blue) == 1, (following, [one.inner_text() for one in blue])
+            try:
+                self._press(blue[0], following)
+                return
+            except PlaywrightError:
+                # The page was drawn again in between, as a look of its own does.
+                if not tries_left:
+                    raise
+
+    def _press(self, blue: ElementHandle, number: str) -> None:
+        if not blue.inner_text().startswith("Open "):
+            self.act(blue, number)
+            return
+        self.pressed.append(f"{number}: {blue.inner_text()}")
+        with self.page.context.expect_page() as opened:
+            blue.click()
+        opened.value.close()
+        self.page.bring_to_front()
+        self.settle(number)
 
 
 Deed = Callable[[Player, str], None]

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+from playwright.sync_api import Browser, expect
+
+from facebook_cyclr_sandbox.server import Sandbox
+from tests.browser.conftest import new_lab, own_windows
 from tests.browser.jupyter import Lab, Walk
 from tests.browser.player import OPERATOR, Player
 from tests.browser.test_practice import NAME, Person, png
+from tests.browser.test_server_gone import NOTICED, frozen
 
 _LOADED = 60_000
 # More presses than steps: each step takes a few, and each mistake one or two more.
 _MOST_TURNS = 160
-_CUSTOMER = "Leads of Acme"
+# What a person finds in the consoles.
+_LEFT_OUT = (
+    *("RUNBOOK_CYCLR_CLIENT_ID", "RUNBOOK_CYCLR_CLIENT_SECRET", "RUNBOOK_CYCLR_ACCOUNT_API_ID"),
+    *("RUNBOOK_CYCLR_USERNAME", "RUNBOOK_CYCLR_SERVICE_DOMAIN"),
+    "RUNBOOK_FACEBOOK_DATA_DELETION_URL",
+)
 
 
 @dataclass
@@ -43,6 +55,7 @@ class Game:
     world: World
     lab: Lab
     walk: Walk
+    makes_mistakes: bool = False
     done: set[str] = field(default_factory=set)
     """Titles of the steps whose text was followed at the sandbox's pages."""
 
@@ -123,7 +136,7 @@ def publish_pages(game: Game, number: str) -> None:
     person = game.world.at_app()
     person.press("Settings > Basic")
     address = person.complete_settings(png(game.world.folder / "icon.png"))
-    game.player.enter(number, Data_deletion_URL=address)
+    game.player.enter(number, Data_deletion_address=address)
 
 
 def renew(game: Game, number: str) -> None:
@@ -191,8 +204,9 @@ def authenticate(game: Game, number: str) -> None:
 def consent(game: Game, number: str, *, customer: bool = False) -> None:
     player, page = game.player, game.player.page
     sign_in = player.button(number, "Sign in with Facebook")
-    if sign_in.count():
-        player.act(sign_in, number)
+    if not sign_in.count():
+        return  # its token is known from the test calls
+    player.act(sign_in, number)
     with page.context.expect_page() as opened:
         player.card(number).get_by_role("link", name="Open the consent page ↗").click()
     dialog = Person(opened.value, game.world.person.dashboard, game.world.person.console)
@@ -234,6 +248,211 @@ DEEDS: dict[str, Callable[[Game, str], None]] = {
     "Inspect a user's token": consent,
     "Consent as somebody": consent_as_customer,
 }
+
+
+# --- the mistakes that people make, each once, before a step's text is followed ------------------
+def without_a_name(game: Game, number: str) -> None:
+    """No name; one with a character that nobody sees; one with blanks around it is taken."""
+    player = game.player
+    player.press_blue()
+    player.says(number, re.compile("Enter your name"))
+    player.field(number, "Your name").fill("Sandbox\u200boperator")
+    player.press_blue()
+    player.says(number, re.compile("invisible character"))
+    assert player.next_number() == number
+    player.field(number, "Your name").fill(f"  {OPERATOR} ")
+
+
+def twice(game: Game, number: str) -> None:
+    """A double click confirms one step, not two."""
+    player = game.player
+    player.button(number, re.compile("confirms$")).dblclick()
+    player.settle(number)
+    expect(player.header).to_contain_text("2 of 34 done")
+
+
+def with_facebook_in_the_name(game: Game, number: str) -> None:
+    player = game.player
+    player.enter(number, App_Display_Name="Facebook Leads")
+    player.press_blue()
+    player.says(number, "Not saved yet: App Display Name.")
+    expect(player.button(number, "Use it anyway")).to_be_visible()
+
+
+def wrong_pair(game: Game, number: str) -> None:
+    """One wrong digit; another app's secret; both pasted with blanks, a tab and a line's end."""
+    player = game.player
+    app_id, secret = game.world.person.read_credentials()
+    wrong = app_id[:-1] + str((int(app_id[-1]) + 1) % 10)
+    for pair in ((wrong, secret), (app_id, "0123456789abcdef0fedcba987654321")):
+        player.enter(number, App_ID=pair[0], App_Secret=pair[1])
+        player.press_blue()
+        player.says(number, re.compile("^Facebook does not accept this App ID with this App Sec"))
+        assert player.next_number() == number
+        assert len(player.blue()) == 1
+    player.enter(number, App_ID=f"\t{app_id} ", App_Secret=f" {secret}\n")
+    player.press_blue()
+
+
+def skip_without_a_reason(game: Game, number: str) -> None:
+    player = game.player
+    player.card(number).get_by_text("More", exact=True).click()
+    player.button(number, "Skip").click()
+    player.button(number, re.compile("skips this$")).click()
+    player.says(number, re.compile("Give a reason"))
+    player.page.keyboard.press("Escape")
+
+
+def reload_with_a_note(game: Game, number: str) -> None:
+    """The page asks before a note that was typed is lost; whoever goes on anyway is at the step."""
+    player = game.player
+    player.card(number).get_by_text("Add a note").filter(visible=True).first.click()
+    player.field(number, "Note").fill("Half a sentence")
+    asked: list[str] = []
+    player.page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    player.page.reload()
+    game.walk.press_start()
+    assert asked == ["beforeunload"]
+    assert player.next_number() == number
+
+
+def two_tabs(game: Game, number: str) -> None:
+    """What is confirmed in one tab is done in the other, too."""
+    player, first = game.player, game.player.page
+    second = Walk(first.context.new_page(), game.lab)
+    second.load()
+    second.press_start()
+    player.page = second.page
+    player.card(number).get_by_label("Your name", exact=True).first.fill(OPERATOR)
+    player.confirm(number)
+    player.page = first
+    first.bring_to_front()
+    expect(player.header).not_to_contain_text(f"Next: {number} ")
+    second.page.close()
+    game.walk.restart_kernel()
+
+
+def with_a_path(game: Game, number: str) -> None:
+    """A Service Domain pasted as an address, in capitals, is taken as its host."""
+    player = game.player
+    for pasted in ("https://CONNECT.partner.test/path?x", "CONNECT.PARTNER.TEST"):
+        player.enter(number, Service_Domain=pasted)
+        player.press_blue()
+        player.says(number, "https://connect.partner.test/connector/callback")
+
+
+def misspelt_permission(game: Game, number: str) -> None:
+    player = game.player
+    player.card(number).get_by_text("More permissions", exact=True).click()
+    field = player.card(number).get_by_role("textbox", name="Permissions", exact=True)
+    before = field.input_value()
+    field.fill(f"{before}, ads_raed")
+    player.says(number, re.compile("Did you mean ads_read?"))
+    field.fill(before)
+    player.press_blue()
+
+
+def without_https(game: Game, number: str) -> None:
+    player = game.player
+    player.enter(number, Data_deletion_address="www.partner.test/data-deletion")
+    player.says(number, re.compile("must start with https://"))
+
+
+def due_in_the_past(game: Game, number: str) -> None:
+    player = game.player
+    player.press_blue()
+    player.card(number).get_by_role("radio", name="Asked for, not done yet").check()
+    player.field(number, "Due").fill("2020-01-31")
+    player.confirm(number)
+    expect(player.button(number, "Use it anyway")).to_be_visible()
+    assert player.next_number() == number
+    player.card(number).get_by_role("radio", name="It is done").check()
+
+
+def submitted_tomorrow(game: Game, number: str) -> None:
+    player = game.player
+    player.press_blue()
+    player.card(number).get_by_role("radio", name="Submitted, and not decided").check()
+    player.field(number, "Sent").fill("2099-01-31")
+    player.confirm(number)
+    expect(player.button(number, "Use it anyway")).to_be_visible()
+    player.field(number, "Sent").fill("")
+
+
+def server_frozen_and_stopped(game: Game, number: str) -> None:
+    """The page says within 30 seconds that the server is frozen, and at once that it stopped."""
+    player = game.player
+    band = player.page.get_by_role("alert").filter(visible=True)
+    with frozen(game.lab, "jupyterlab"):
+        expect(band).to_contain_text("cannot be reached", timeout=NOTICED)
+    expect(band).to_have_count(0)
+    game.lab.stop()
+    expect(band).to_contain_text("The runbook has stopped")
+    game.lab.start()
+    game.walk.load()
+    game.walk.press_start()
+    assert player.next_number() == number
+
+
+def kernel_restarted(game: Game, number: str) -> None:
+    game.walk.restart_kernel()
+    assert game.player.next_number() == number
+
+
+def another_tabs_address(game: Game, number: str) -> None:
+    player = game.player
+    player.press_blue()
+    player.field(number, "Address to paste").fill(game.world.app_page)
+    player.act(player.button(number, "Use this address"), number)
+    player.says(number, re.compile("This is the address of another page"))
+    player.says(number, re.compile("begins with"))
+
+
+def by_keyboard(game: Game, number: str) -> None:
+    """The question is answered without a mouse."""
+    page = game.player.page
+    radio = game.player.card(number).get_by_role("radio", name="None of them")
+    tab_to(game, lambda: radio.evaluate("one => one === document.activeElement"))
+    page.keyboard.press("Space")
+    name = game.player.card(number).get_by_label("Your name", exact=True).filter(visible=True)
+    if name.count():
+        tab_to(game, lambda: name.first.evaluate("one => one === document.activeElement"))
+        page.keyboard.type(OPERATOR)
+    tab_to(
+        game, lambda: bool(page.evaluate("document.activeElement.textContent.endsWith('confirms')"))
+    )
+    page.keyboard.press("Enter")
+    game.player.settle(number)
+
+
+def tab_to(game: Game, is_there: Callable[[], bool]) -> None:
+    """Press Tab until it is there."""
+    for _ in range(_MOST_TURNS):
+        if is_there():
+            return
+        game.player.page.keyboard.press("Tab")
+    pytest.fail("The keyboard does not reach it.")
+
+
+MISTAKES: dict[str, Callable[[Game, str], None]] = {
+    "Log in to Facebook": without_a_name,
+    "Get a Facebook developer account": twice,
+    "Create App:": with_facebook_in_the_name,
+    "Create the app and confirm": wrong_pair,
+    "Be verified as a Tech Provider": skip_without_a_reason,
+    "Set up Facebook Login": reload_with_a_note,
+    "Open Facebook Login": two_tabs,
+    "Set the Valid OAuth Redirect URI": with_a_path,
+    "Choose Permissions and Features": misspelt_permission,
+    "Publish the privacy policy": without_https,
+    "Renew the app's data access": due_in_the_past,
+    "Submit for review": submitted_tomorrow,
+    "Open the connector's Setup": server_frozen_and_stopped,
+    "Client Secret:": kernel_restarted,
+    "Ask whether it sends": by_keyboard,
+    "Consent as somebody": another_tabs_address,
+}
+
 ANSWERS = {
     "Have your business verified": "Approved",
     "Be verified as a Tech Provider": "Approved",
@@ -256,7 +475,7 @@ def turn(game: Game) -> None:
     player = game.player
     following = player.next()
     assert following is not None
-    number, title = following.number, following.text
+    number, title = following.number, following.title
     assert player.is_next_in_sight(), player.pressed[-3:]
     offer = player.page.get_by_role("button", name=re.compile(r"^\.env: ")).filter(visible=True)
     if offer.count():
@@ -264,40 +483,83 @@ def turn(game: Game) -> None:
         player.page.wait_for_timeout(500)
         return
     if title not in game.done:
-        deed = matching(DEEDS, title)
         game.done.add(title)
+        mistake = matching(MISTAKES, title) if game.makes_mistakes else None
+        if mistake:
+            mistake(game, number)
+            if player.next_number() != number:
+                return
+        deed = matching(DEEDS, title)
         if deed:
             deed(game, number)
             player.page.bring_to_front()
             player.settle(number)
             if player.next() != following:
                 return
-    blue = [one.inner_text() for one in player.blue()]
+    blue = player.blue()
     answer = matching(ANSWERS, title)
     radio = (
         player.card(number).get_by_role("radio", name=answer).filter(visible=True)
         if answer
         else None
     )
-    if not blue and "Nothing to do but wait" in game.player.header.inner_text():
+    if not blue and "Nothing to do but wait" in following.advice:
         game.world.person.page.goto(game.world.requests_page)
         game.world.person.await_decision()
         player.page.bring_to_front()
         player.act(player.button(number, re.compile("^Check")), number)
         return
-    if radio is not None and radio.count() and not player.button(number, "Save").count():
+    is_chosen = player.card(number).get_by_role("radio", checked=True).filter(visible=True).count()
+    if radio is not None and radio.count() and not is_chosen:
         radio.first.check()
         player.confirm(number)
         return
     name = player.card(number).get_by_label("Your name", exact=True).filter(visible=True)
     if name.count():
         name.first.fill(OPERATOR)
-    player.press_blue()
+    player.press_blue(number)
 
 
 def walk_to_the_end(game: Game) -> None:
+    """Do what the page asks for until every step is done, then seal."""
     for _ in range(_MOST_TURNS):
         if game.player.next() is None:
             break
         turn(game)
     assert game.player.next() is None, game.player.pressed[-10:]
+
+
+@contextmanager
+def begun(browser: Browser, folder: Path, keys_home: Path, width: int) -> Iterator[Game]:
+    """Yield the start: nothing is done, and nothing is known but where the systems are."""
+    with Sandbox("fresh") as sandbox, own_windows(browser) as context:
+        given: dict[str, Any] = sandbox.description
+        with new_lab(folder, sandbox, keys_home, token="") as lab:
+            lab.leave_out(*_LEFT_OUT)
+            walk = Walk(context.new_page(), lab)
+            walk.page.set_viewport_size({"width": width, "height": 900})
+            person = Person(context.new_page(), given["dashboard_url"], given["cyclr_console_url"])
+            walk.load()
+            walk.press_start()
+            yield Game(Player(walk.page), World(given, person, folder), lab, walk)
+
+
+@pytest.mark.parametrize("width", [1280, 400, 320])
+def test_who_presses_what_is_blue_ends_with_sealed_evidence(
+    browser: Browser, tmp_path: Path, keys_home: Path, width: int
+) -> None:
+    """
+    Whoever follows only the page, and makes every usual mistake, ends with all steps done.
+
+    At each width what is next is in sight, and while something is to do, one thing is blue. The
+    mistakes are made at 1280 pixels; narrow pages are dark.
+    """
+    with begun(browser, tmp_path, keys_home, width) as game:
+        game.makes_mistakes = width == 1280
+        if not game.makes_mistakes:
+            game.walk.page.emulate_media(color_scheme="dark")
+        walk_to_the_end(game)
+        end = game.player.page.get_by_role("region", name="The end of the notebook")
+        end.get_by_role("button", name="Seal the evidence").click()
+        expect(end).to_contain_text("Your customers can connect", timeout=_LOADED * 4)
+        expect(end).to_contain_text("All 34 steps are done.")

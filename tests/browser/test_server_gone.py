@@ -16,7 +16,7 @@ from tests.browser.jupyter import NOTEBOOK, TENANT, TOKEN, Lab, Serve, Walk, kee
 
 _STEP = "fb-01-log-in"
 _PATIENCE = 60_000
-_NOTICED = 30_000
+NOTICED = 30_000
 _HELD = "buttons => buttons.map((button) => button.getAttribute('aria-disabled'))"
 _CHECK_ALL = '.rb-header [data-action="check-all"]'
 
@@ -32,7 +32,7 @@ def _open(served: Lab, page: Page, *, is_app: bool) -> Walk:
 
 
 @contextmanager
-def _frozen(served: Lab, program: str) -> Iterator[None]:
+def frozen(served: Lab, program: str) -> Iterator[None]:
     """Stop the processes of the server that run `program`, without ending them."""
     assert served.process is not None
     started = psutil.Process(served.process.pid).children(recursive=True)
@@ -78,11 +78,11 @@ def test_a_server_that_is_gone_is_seen(
     expect(check_all).to_have_attribute("aria-disabled", "false")
     assert walk.attest(_STEP) == "attested"
 
-    with _frozen(served, "ipykernel_launcher"):
-        expect(band).to_contain_text("does not answer", timeout=_NOTICED)
+    with frozen(served, "ipykernel_launcher"):
+        expect(band).to_contain_text("does not answer", timeout=NOTICED)
     expect(band).to_be_hidden(timeout=_PATIENCE)
-    with _frozen(served, "app_server" if is_app else "jupyterlab"):
-        expect(band).to_contain_text("cannot be reached", timeout=_NOTICED)
+    with frozen(served, "app_server" if is_app else "jupyterlab"):
+        expect(band).to_contain_text("cannot be reached", timeout=NOTICED)
     expect(band).to_be_hidden(timeout=_PATIENCE)
 
     served.stop()

@@ -34,6 +34,11 @@ class Confirmed:
         return self.finding.refuses if self.finding else ()
 
     @property
+    def code(self) -> str:
+        """Return the code of the finding; empty where no check gave it."""
+        return self.finding.code if self.finding else ""
+
+    @property
     def moved(self) -> list[tuple[str, ...]]:
         """Return what was and what is of each value that is another now."""
         return self.now.moved(self.topic.before or self.was)
@@ -146,7 +151,8 @@ class Causes:
                 part.is_unclear and self._rests_on(part, first.key, first.now)
             ):
                 return cause
-            if part.is_unclear and set(part.refuses) & set(first.refuses):
+            is_refused_alike = bool(set(part.refuses) & set(first.refuses))
+            if is_refused_alike and (part.is_unclear or part.code == first.code):
                 return cause
         return None
 

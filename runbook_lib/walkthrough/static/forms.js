@@ -142,6 +142,13 @@ class WordForm {
     setText(this.confirmButton, name ? `${name} ${this.form.verb}` : this.form.act);
   }
 
+  // What was refused may be the name: it stands in its field again, to be corrected.
+  askNameAgain(name) {
+    setPerson("");
+    this.field("by").value = name;
+    this.drawWho(true);
+  }
+
   askWho() {
     setPerson("");
     this.drawWho(true);
@@ -180,6 +187,7 @@ class WordForm {
     this.drawDoubts([]);
     try {
       const { words, buffers } = await this.statement();
+      this.asked.typedName = this.person ? "" : words.by;
       if (!isSecond) setPerson(words.by);
       if (!this.panel.sendTyped(words, buffers)) this.asked = null;
     } catch {
@@ -207,7 +215,9 @@ class WordForm {
       this.clear();
       this.panel.closeForm(this);
     } else if (view.finished > this.asked.finished && !view.busy_since) {
+      const { typedName } = this.asked;
       this.asked = null;
+      if (typedName && view.is_error) this.askNameAgain(typedName);
       this.drawDoubts(view.refused.filter(({ input, doubt }) => doubt && this.field(input)));
     }
   }

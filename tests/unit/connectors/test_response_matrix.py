@@ -118,7 +118,11 @@ CELLS: Mapping[str, tuple[Cell, ...]] = {
     ),
     # Another name is stated, in the field made for it.
     "app-name-matches": (Cell(FAILED, ("text name",), 1), *APP_NODE),
-    "app-is-registered": (Cell(VERIFIED, ("text name",), 1), *APP_NODE),
+    "app-is-registered": (
+        Cell(FAILED, ("error 1/- Error validating c* 40?",), 0),
+        Cell(VERIFIED, ("text name",), 1),
+        *APP_NODE,
+    ),
     "missing-sections-are-filled": (
         Cell(VERIFIED, tuple(f"text {name}" for name in ("category", "contact_email", "*_url")), 1),
         *APP_NODE,

@@ -92,7 +92,8 @@ def exchange_with(fields: dict[str, Any]) -> dict[str, Any]:
 
 def check_with(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the data of a check's line."""
-    lists: dict[str, Any] = {name: [] for name in ("accepts", "refuses", "limits", "changes")}
+    names = ("accepts", "refuses", "quotes", "limits", "changes")
+    lists: dict[str, Any] = {name: [] for name in names}
     rest = {"warnings": [], "facts": {}, "tables": [], "exchanges": [1]}
     finding = {"outcome": "inconclusive", "code": "a-code", "reason": "No.", "check": "app-exists"}
     return {"findings": [{**finding, **lists, **rest, **fields}], "binding": BINDING}

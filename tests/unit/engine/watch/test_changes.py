@@ -36,7 +36,7 @@ from runbook_lib.engine.watch.round import watching
 from runbook_lib.remote.rate_limits import SHARED
 from tests.support.post import Post, receiving
 from tests.support.words import attested, submitted
-from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON, PROCEDURE, SECRET_STEP
+from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON, PROCEDURE
 
 # Two looks a day later, since a changed answer counts when it is seen again; then two more.
 LOOKS = (DAY, 6 * MINUTE, DAY, 6 * MINUTE)
@@ -379,7 +379,7 @@ def test_another_secret_that_is_refused_is_a_change_at_the_first_look(desk: Noti
     desk.set(f"RUNBOOK_FACEBOOK_APP_SECRET={right}")
     (over,) = desk.pass_by(*EARLY_LOOKS)
 
-    assert (change["kind"], change["step"]) == (Kind.FAILED, SECRET_STEP)
+    assert (change["kind"], change["step"]) == (Kind.FAILED, "fb-05-confirm-creation")
     assert (change["was"].partition(" ")[0], change["now"]) == ("verified", "failed")
     assert (over["kind"], over["ends"]) == (Kind.RECOVERED, change["id"])
 
@@ -401,7 +401,7 @@ def test_a_decided_review_is_one_message(folder: Path, post: Post) -> None:
     assert change["now"].startswith("verified (")
     assert "leads_retrieval: not listed" in change["was"]
     assert "leads_retrieval: live" in change["now"]
-    assert change["reason"] == "All 8 permissions are live."
+    assert change["reason"] == "All 9 permissions are live."
 
 
 # --- what falls due --------------------------------------------------------------------------

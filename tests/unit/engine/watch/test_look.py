@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from runbook_lib.connectors.findings import compared
+from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Exchange, Finding, Outcome
 from runbook_lib.engine.process import Finished, ProcessRequest
@@ -246,7 +247,7 @@ def test_a_fault_of_the_remote_systems_own_is_told_from_a_refusal(desk: Desk) ->
             status=status, response=response,
         )  # fmt: skip
         with desk.opened() as watch:
-            return watch._is_fault(inconclusive, [exchange])
+            return shows_fault(inconclusive, [exchange], watch.run.procedure.providers)
 
     assert [is_fault(400, code) for code in (1, 2, 4, 100)] == [True, True, True, False]
     assert not is_fault(400, 1, "Error validating client secret.")
