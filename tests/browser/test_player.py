@@ -283,6 +283,7 @@ def wrong_pair(game: Game, number: str) -> None:
     """One wrong digit; another app's secret; both pasted with blanks, a tab and a line's end."""
     player = game.player
     app_id, secret = game.world.person.read_credentials()
+    game.world.found.update(app_id=app_id, app_secret=secret)
     wrong = app_id[:-1] + str((int(app_id[-1]) + 1) % 10)
     for pair in ((wrong, secret), (app_id, "0123456789abcdef0fedcba987654321")):
         player.enter(number, App_ID=pair[0], App_Secret=pair[1])
