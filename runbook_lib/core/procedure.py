@@ -17,6 +17,7 @@ from typing import Any
 
 from runbook_lib.core.model import Finding, Value
 from runbook_lib.core.redaction import Owner
+from runbook_lib.errors import UnknownStepError
 from runbook_lib.plain_text import counted
 
 
@@ -523,6 +524,13 @@ class Procedure:
     def steps(self) -> tuple[Step, ...]:
         """Return every step in the documented order."""
         return tuple(step for section in self.sections for step in section.steps)
+
+    def step(self, step_id: str) -> Step:
+        """Return the step called `step_id`; raises `UnknownStepError`."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise UnknownStepError(f"There is no step called {step_id}.")
 
     @cached_property
     def numbers(self) -> dict[str, str]:

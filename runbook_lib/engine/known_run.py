@@ -19,7 +19,6 @@ from runbook_lib.core.model import Mode, Value
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
 from runbook_lib.core.state import History, HistoryReader, RunState, StepState, fold
 from runbook_lib.core.words import Subject
-from runbook_lib.errors import UnknownStepError
 
 
 def known_values(
@@ -206,11 +205,7 @@ class KnownRun:
 
     def step(self, step_id: str) -> Step:
         """Return the step called `step_id`; raises `UnknownStepError`."""
-        for step in self.procedure.steps:
-            if step.id == step_id:
-                return step
-        msg = f"There is no step called {step_id}."
-        raise UnknownStepError(msg)
+        return self.procedure.step(step_id)
 
     def lacking(self, check: Check, values: Mapping[str, Value] | None = None) -> list[Input]:
         """Return the inputs that `check` needs and was not given; `values` are the known ones."""
