@@ -217,6 +217,32 @@ function whenPlaced(root, act) {
   return () => cancelAnimationFrame(frame);
 }
 
+// JupyterLab itself scrolls to the last cell, on a slow machine seconds after the panels are there.
+const SETTLED_MILLISECONDS = 600;
+const SETTLED_LOOKS = 10;
+
+// Calls `stand` some times, until the person goes elsewhere than to the panel whose id `ownPanel`
+// returns. Returns a function that forgets it.
+function standUntilActed(stand, ownPanel) {
+  let looks = SETTLED_LOOKS;
+  const note = (event) => {
+    const panel = event.target.closest(".rb");
+    if (event.type !== "focusin" || (panel && panel.id !== ownPanel())) looks = 0;
+  };
+  const kinds = ["wheel", "keydown", "pointerdown", "focusin"];
+  for (const kind of kinds) document.addEventListener(kind, note, { capture: true });
+  const forget = () => {
+    clearInterval(timer);
+    for (const kind of kinds) document.removeEventListener(kind, note, { capture: true });
+  };
+  const timer = setInterval(() => {
+    if (looks > 0) stand();
+    looks -= 1;
+    if (looks <= 0) forget();
+  }, SETTLED_MILLISECONDS);
+  return forget;
+}
+
 function forgetMark(node, name) { (node && markedCell(node))?.classList.remove(name); }
 
 function markedCell(node) { return node.closest(".jp-Cell") || node.querySelector(".jp-Cell"); }

@@ -1,7 +1,5 @@
 // The end of the notebook: what is done, what is open, and the evidence.
 
-const SETTLED_MILLISECONDS = 600;
-const SETTLED_LOOKS = 10;
 const PRINTED_MILLISECONDS = 60_000;
 
 class Finish {
@@ -126,28 +124,11 @@ function stand({ next }) {
   document.getElementById(`runbook-${next.id}`)?.focus({ preventScroll: true });
 }
 
-// Once every panel is there, stands at what is next, until the person goes elsewhere: JupyterLab
-// itself scrolls to the last cell, on a slow machine seconds later. What is next may move meanwhile:
-// others settle steps too. Returns a function that forgets it.
+// Once every panel is there, stands at what is next, which may move meanwhile: others settle steps
+// too. Returns a function that forgets it.
 function standAtNext(model) {
-  let looks = SETTLED_LOOKS;
-  const note = (event) => {
-    const panel = event.target.closest(".rb");
-    if (event.type !== "focusin" || (panel && panel.id !== `runbook-${model.get("view").next?.id}`)) looks = 0;
-  };
-  const kinds = ["wheel", "keydown", "pointerdown", "focusin"];
-  for (const kind of kinds) document.addEventListener(kind, note, { capture: true });
-  const forget = () => {
-    clearInterval(timer);
-    for (const kind of kinds) document.removeEventListener(kind, note, { capture: true });
-  };
-  const timer = setInterval(() => {
-    const view = model.get("view");
-    if (looks > 0 && view.next) stand(view);
-    looks -= 1;
-    if (looks <= 0) forget();
-  }, SETTLED_MILLISECONDS);
-  return forget;
+  const next = () => model.get("view").next;
+  return standUntilActed(() => { if (next()) stand(model.get("view")); }, () => `runbook-${next()?.id}`);
 }
 
 function render({ model, el }) {
