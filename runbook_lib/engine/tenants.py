@@ -11,7 +11,13 @@ from pathlib import Path
 
 from runbook_lib.config.formats import domain_name
 from runbook_lib.config.settings import Settings, suggestion
-from runbook_lib.config.workspace import evidence_folder, journal_path, refuse_twin, tenant_name
+from runbook_lib.config.workspace import (
+    evidence_folder,
+    is_sandbox,
+    journal_path,
+    refuse_twin,
+    tenant_name,
+)
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import JOURNAL_NAME, Journal
@@ -25,7 +31,6 @@ from runbook_lib.evidence.reports.phrases import sealed_on
 
 # A fleet has thousands.
 _MOST_LISTED = 10
-_IS_NEW = "There is no record of {name} yet. Begin it as a new tenant, in PRODUCTION? (yes or no)"
 _YES = ("y", "yes")
 
 
@@ -94,48 +99,89 @@ def unknown_tenant(tenant: str, evidence: str = "", *, begin: str = "") -> str:
     return f"There is no record yet of a tenant called {tenant}.{near}{others} {begin}"
 
 
+class TenantQuestion:
+    """
+    The question whose app a walkthrough is about, where no setting names the tenant.
+
+    Who asks it shows `text`, takes the answer through `read`, and begins a tenant of which there
+    is a `doubt` only if the person says so.
+    """
+
+    text = "Whose app is this?"
+    field = "Service Domain, or a name"
+    example = "acme-h.cyclr.com"
+
+    def __init__(self, settings: Settings, evidence: str) -> None:
+        self._evidence = evidence
+        self.world = "SANDBOX" if is_sandbox(settings.values) else "PRODUCTION"
+        names = tenant_names(evidence)
+        self.known = f"There are: {listed(names)}." if names else ""
+
+    def read(self, answer: str) -> str:
+        """
+        Return the tenant that a person named: its name, or a Service Domain as its step takes it.
+
+        Raises `SettingsError` if that cannot be a tenant's name.
+        """
+        answer = answer.strip()
+        if answer in tenant_names(self._evidence):
+            return answer
+        name = answer
+        with suppress(ValueError):
+            name = domain_name(answer)
+        refuse_twin(evidence_folder(self._evidence), tenant_name(name))
+        return name
+
+    def doubt(self, name: str) -> str:
+        """Return that there is no record of the tenant, or nothing."""
+        names = tenant_names(self._evidence)
+        if name in names:
+            return ""
+        return f"There is no record of {name} yet.{suggestion(name, names)}"
+
+    def refusal(self) -> SettingsError:
+        """Return the error for a place where nobody answers."""
+        return SettingsError(
+            f"No tenant is named. {self.known}".strip(),
+            next_step="Name the tenant (--tenant, RUNBOOK_TENANT) or set "
+            "RUNBOOK_CYCLR_SERVICE_DOMAIN.",
+        )
+
+
+def configured_tenant(settings: Settings) -> str:
+    """Return the tenant that the settings name by its Service Domain, or nothing."""
+    named = str(settings.values.get("service_domain", ""))
+    return tenant_name(named) if named else ""
+
+
 def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] | None) -> str:
     """
     Return the tenant of a walkthrough: the Service Domain, else what a person answers.
 
-    A Service Domain may be answered as its input takes it, as an address, say; what is neither that
-    nor a name is asked again. A new tenant is begun only after a yes. `ask` asks, or raises
-    `EOFError` if nobody answers: without an answer this raises `SettingsError`.
+    An answer that cannot be a tenant is asked again. A new tenant is begun only after a yes. `ask`
+    asks, or raises `EOFError` if nobody answers: without an answer this raises `SettingsError`.
     """
-    named = str(settings.values.get("service_domain", ""))
+    named = configured_tenant(settings)
     if named:
-        return tenant_name(named)
-    names = tenant_names(evidence)
-    there_are = f" There are: {listed(names)}." if names else ""
-    question = f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name"
+        return named
+    question = TenantQuestion(settings, evidence)
+    if ask is None:
+        raise question.refusal()
+    words = (question.text, question.known, f"{question.field} ({question.example})")
+    prompt = " ".join(filter(None, words))
     reason = ""
     while True:
         try:
-            if ask is None:
-                raise EOFError
-            name = _answered_tenant(ask(f"{reason}{question}").strip(), names, evidence)
-            if name in names or ask(_IS_NEW.format(name=name)).strip().casefold() in _YES:
+            name = question.read(ask(f"{reason}{prompt}"))
+            doubt = question.doubt(name)
+            begin = f"{doubt} Begin it as a new tenant, in {question.world}? (yes or no)"
+            if not doubt or ask(begin).strip().casefold() in _YES:
                 return name
             reason = ""
         except EOFError:
-            msg = f"No tenant is named.{there_are}"
-            advice = (
-                "Name the tenant (--tenant, RUNBOOK_TENANT) or set RUNBOOK_CYCLR_SERVICE_DOMAIN."
-            )
-            raise SettingsError(msg, next_step=advice) from None
+            raise question.refusal() from None
         except SettingsError as error:
             reason = f"{error} "
-
-
-def _answered_tenant(answer: str, names: Sequence[str], evidence: str) -> str:
-    """Return the tenant that a person named; raises `SettingsError` if that is not a name."""
-    if answer in names:
-        return answer
-    name = answer
-    with suppress(ValueError):
-        name = domain_name(answer)
-    refuse_twin(evidence_folder(evidence), tenant_name(name))
-    return name
 
 
 def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState:

@@ -2,18 +2,23 @@
 What a notebook's cells call: open the run, show a step, finish.
 
 Headless, a step is performed when its cell runs. In JupyterLab a cell shows
-the step's panel. The kernel's environment decides which of the two.
+the step's panel. The kernel's environment decides which of the two. Where nothing
+names the tenant, the header asks for it, and the panels follow the answer.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from IPython.core.getipython import get_ipython
+from IPython.display import display, update_display
 
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import own_setting
@@ -25,7 +30,7 @@ from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.kernel_environment import WITHHELD
 from runbook_lib.engine.run import RESERVED, Run, load_settings
 from runbook_lib.engine.run import open_run as open_plain_run
-from runbook_lib.engine.tenants import chosen_tenant
+from runbook_lib.engine.tenants import TenantQuestion, configured_tenant
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering
 from runbook_lib.notebook.results import MimeBundle, ShownStep, StepTable, step_line, step_table
@@ -40,6 +45,7 @@ _SESSION_VARIABLE = "JPY_SESSION_NAME"
 # voila puts it there, as a CGI server would (RFC 3875 §4.1.17).
 _SERVER_VARIABLE = "SERVER_SOFTWARE"
 _NOT_PARAMETERS = ("In", "Out")
+_ANSWER_FIRST = "Answer the question at the top of the notebook first."
 _NOT_SEALED = "Not sealed. To check again and seal the evidence: runbook run --tenant {tenant}"
 
 # The locks of this kernel, by the folder of the journal, and its newest walkthroughs.
@@ -102,6 +108,105 @@ class InteractiveRun(_StepsOfRun):
         return FinishPanel(self.walkthrough)
 
 
+class PendingPanel:
+    """
+    What a cell shows until the run is open; then the run's panel takes its place.
+
+    A new output under the same display id replaces all of the old one, also what identifies the
+    panel when the notebook is saved.
+    """
+
+    def __init__(self, content: object, panel_of: Callable[[InteractiveRun], object]) -> None:
+        self._content = content
+        self._panel_of = panel_of
+        self._display_id = uuid4().hex
+
+    def _ipython_display_(self) -> None:
+        display(self._content, display_id=self._display_id)  # type: ignore[no-untyped-call]
+
+    def show_panel(self, run: InteractiveRun) -> None:
+        """Show the run's panel where this is shown."""
+        panel = self._panel_of(run)
+        update_display(panel, display_id=self._display_id)  # type: ignore[no-untyped-call]
+
+
+class PendingRun:
+    """
+    A run in JupyterLab whose tenant nothing names: the header asks for it.
+
+    NOTE: a kernel receives what a person does in a panel only between two cells, so no cell waits
+    for the answer. Each shows something else until then.
+    """
+
+    def __init__(
+        self,
+        procedure: Procedure,
+        question: TenantQuestion,
+        open_tenant: Callable[[str], InteractiveRun],
+    ) -> None:
+        self._procedure = procedure
+        self._question = question
+        self._open_tenant = open_tenant
+        self._opened: InteractiveRun | None = None
+        self._pending: dict[str, PendingPanel] = {}
+
+    @property
+    def run(self) -> Run:
+        """The run, once it is open; before, this raises `SettingsError`."""
+        return self._require_opened().run
+
+    @property
+    def steps(self) -> StepTable:
+        """A line for each step; raises like `run`."""
+        return self._require_opened().steps
+
+    def summary(self) -> MimeBundle:
+        """Show all steps; raises like `run`."""
+        return self._require_opened().summary()
+
+    def header(self) -> Any:
+        """Show the question, then the header."""
+        from runbook_lib.walkthrough.widgets import TenantPanel  # noqa: PLC0415
+
+        question = TenantPanel(self._question, self._procedure.id, self._open)
+        return self._show("header", question, InteractiveRun.header)
+
+    def step(self, step_id: str) -> Any:
+        """Show the step's panel once the run is open; raises `UnknownStepError`."""
+        self._procedure.step(step_id)
+        return self._show(step_id, _answer_first(), lambda run: run.step(step_id))
+
+    def finish(self) -> Any:
+        """Show the notebook's end once the run is open."""
+        return self._show("finish", _answer_first(), InteractiveRun.finish)
+
+    def _show(
+        self, part: str, content: object, panel_of: Callable[[InteractiveRun], object]
+    ) -> object:
+        if self._opened is not None:
+            return panel_of(self._opened)
+        # A cell that runs again replaces what it showed.
+        self._pending[part] = PendingPanel(content, panel_of)
+        return self._pending[part]
+
+    def _open(self, tenant: str) -> None:
+        """Open the tenant's run, and show its panels; raises what opening a run raises."""
+        if self._opened is not None:
+            return
+        self._opened = self._open_tenant(tenant)
+        for pending in self._pending.values():
+            pending.show_panel(self._opened)
+
+    def _require_opened(self) -> InteractiveRun:
+        if self._opened is None:
+            raise SettingsError("No tenant is named yet.", next_step=_ANSWER_FIRST)
+        return self._opened
+
+
+def _answer_first() -> MimeBundle:
+    return MimeBundle({"text/markdown": _ANSWER_FIRST, "text/plain": _ANSWER_FIRST})
+
+
 @dataclass(frozen=True, slots=True)
 class HeadlessRun(_StepsOfRun):
     """
@@ -159,11 +264,14 @@ class HeadlessRun(_StepsOfRun):
         return MimeBundle(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox, end=end))
 
 
-def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | HeadlessRun:
+def open_run(
+    namespace: Mapping[str, Any], connector: str
+) -> InteractiveRun | PendingRun | HeadlessRun:
     """
     Open the run that a notebook's parameters describe; the notebook calls it with `globals()`.
 
-    Raises `SettingsError` for an unknown, missing or wrongly typed parameter.
+    An interactive run without a tenant is pending until a person names one. Raises
+    `SettingsError` for an unknown, missing or wrongly typed parameter.
     """
     procedure = find_procedure(connector)
     own = {name: _own(namespace, name) for name in RESERVED}
@@ -175,24 +283,38 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
         msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {own['mode']!r}."
         raise SettingsError(msg) from None
     given = _given(namespace, procedure, refuse_unknown=mode != Mode.INTERACTIVE)
-    if mode == Mode.INTERACTIVE and not own["tenant"]:
+
+    def open_tenant(tenant: str) -> Run:
+        return open_plain_run(
+            procedure,
+            given,
+            mode=mode,
+            tenant=tenant,
+            evidence=own["evidence"],
+            env_file=own["env_file"],
+            run_id=own["run_id"],
+            withheld=WITHHELD,
+        )
+
+    def open_interactive(tenant: str) -> InteractiveRun:
+        run = open_tenant(tenant)
+        run.start()
+        return InteractiveRun(run)
+
+    if mode == Mode.INTERACTIVE:
+        if own["tenant"]:
+            return open_interactive(own["tenant"])
         settings = load_settings(
             procedure, given=given, env_file=own["env_file"], withheld=WITHHELD
         )
-        own["tenant"] = chosen_tenant(settings, own["evidence"], _ask)
-    run = open_plain_run(
-        procedure,
-        given,
-        mode=mode,
-        tenant=own["tenant"],
-        evidence=own["evidence"],
-        env_file=own["env_file"],
-        run_id=own["run_id"],
-        withheld=WITHHELD,
-    )
-    if mode == Mode.INTERACTIVE:
-        run.start()
-        return InteractiveRun(run)
+        named = configured_tenant(settings)
+        if named:
+            return open_interactive(named)
+        question = TenantQuestion(settings, own["evidence"])
+        if not _takes_answers():
+            raise question.refusal()
+        return PendingRun(procedure, question, open_interactive)
+    run = open_tenant(own["tenant"])
     run.require_startable()
     lock = None
     if not own["run_id"]:
@@ -206,18 +328,24 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
     return HeadlessRun(run, run.begin_look(procedure.steps), lock)
 
 
-def _ask(question: str) -> str:
-    """Return a person's answer below the cell; raises `EOFError` if nobody can answer."""
-    try:
-        return input(f"{question}: ")
-    except (NotImplementedError, OSError):  # voila, say, shows no field
-        raise EOFError from None
-
-
 def detected_mode() -> Mode:
     """Return interactive if a person uses the kernel (JupyterLab, voila), else headless."""
     is_voila = os.environ.get(_SERVER_VARIABLE, "").startswith("voila")
     return Mode.INTERACTIVE if is_voila or os.environ.get(_SESSION_VARIABLE) else Mode.HEADLESS
+
+
+def _takes_answers() -> bool:
+    """
+    Return whether a person can answer the program that executes this cell.
+
+    NOTE: it says so by `allow_stdin` (https://jupyter-client.readthedocs.io/en/stable/messaging.html).
+    papermill and voila, which show no output that comes later, do not.
+    """
+    # Without a kernel nobody asked for the cell.
+    get_request = getattr(get_ipython(), "get_parent", None)
+    if get_request is None:
+        return False
+    return bool(get_request().get("content", {}).get("allow_stdin"))
 
 
 def _own(namespace: Mapping[str, Any], name: str) -> str:

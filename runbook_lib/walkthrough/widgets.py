@@ -18,6 +18,8 @@ import traitlets
 from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.state import StepState
+from runbook_lib.engine.tenants import TenantQuestion
+from runbook_lib.errors import SettingsError, describe_error
 from runbook_lib.evidence.reports.pictures import picture_style
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import NOTES, WORDS
@@ -49,29 +51,84 @@ def _style() -> str:
 
 
 class _Panel(anywidget.AnyWidget):
-    """A browser view of the walkthrough; `part` is a step's id, "header" or "finish"."""
+    """A browser view; `part` is a step's id, "header" or "finish"."""
 
     _css = _style()
     view = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, walkthrough: Walkthrough, part: str) -> None:
+    def __init__(self, *, tenant: str, connector: str, part: str) -> None:
         super().__init__()
-        self._walkthrough = walkthrough
-        self._part = part
+        self._identity = {"tenant": tenant, "connector": connector, "part": part}
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Return the view, with the data that identifies the panel."""
-        run = self._walkthrough.run
         bundle, metadata = super()._repr_mimebundle_(**options) or ({}, {})
-        panel = {"tenant": run.tenant, "connector": run.procedure.id, "part": self._part}
-        return {**bundle, PANEL_MIME: panel}, metadata
+        return {**bundle, PANEL_MIME: self._identity}, metadata
 
     def show(self, view: dict[str, Any]) -> None:
         """Draw `view`."""
         self.view = view
 
 
-class HeaderPanel(_Panel):
+class TenantPanel(_Panel):
+    """
+    The question whose app this is, in the header's place until it is answered.
+
+    `open_tenant` opens the walkthrough of the tenant that was named.
+    """
+
+    _esm = _script("tenant.js")
+
+    def __init__(
+        self, question: TenantQuestion, connector: str, open_tenant: Callable[[str], None]
+    ) -> None:
+        super().__init__(tenant="", connector=connector, part="header")
+        self._question = question
+        self._open_tenant = open_tenant
+        self.on_msg(self._on_message)
+        self.show(
+            {
+                "question": question.text,
+                "field": question.field,
+                "help": f"For example {question.example}. {question.known}".strip(),
+            }
+        )
+
+    def __repr__(self) -> str:
+        return _TEXT.format("header")
+
+    def _on_message(self, _widget: Any, message: dict[str, Any], _buffers: list[Any]) -> None:
+        if message.get("action") == "answer":
+            is_sure = message.get("is_sure") is True
+            self.send(self._answer(str(message["text"]), is_sure=is_sure))
+
+    def _answer(self, text: str, *, is_sure: bool) -> dict[str, str]:
+        """Open the tenant's walkthrough, or return why not; `is_sure` begins a new tenant."""
+        try:
+            name = self._question.read(text)
+        except SettingsError as error:  # its advice is about a setting
+            return {"kind": "problem", "text": str(error)}
+        doubt = self._question.doubt(name)
+        if doubt and not is_sure:
+            advice = f"Correct the name, or begin a new tenant in {self._question.world}."
+            return {"kind": "doubt", "text": f"{doubt} {advice}"}
+        try:
+            self._open_tenant(name)
+        except Exception as error:  # noqa: BLE001  (the form must show the error)
+            return {"kind": "problem", "text": " ".join(describe_error(error))}
+        return {"kind": "opened", "text": ""}
+
+
+class _WalkthroughPanel(_Panel):
+    """A browser view of an open walkthrough."""
+
+    def __init__(self, walkthrough: Walkthrough, part: str) -> None:
+        run = walkthrough.run
+        super().__init__(tenant=run.tenant, connector=run.procedure.id, part=part)
+        self._walkthrough = walkthrough
+
+
+class HeaderPanel(_WalkthroughPanel):
     """The run's tenant, its progress, and the next step."""
 
     _esm = _script("header.js")
@@ -92,7 +149,7 @@ class HeaderPanel(_Panel):
                 self.send({"kind": "pong"})
 
 
-class FinishPanel(_Panel):
+class FinishPanel(_WalkthroughPanel):
     """The end of a notebook: what is done, what is open, and the evidence."""
 
     _esm = _script("finish.js")
@@ -115,7 +172,7 @@ class FinishPanel(_Panel):
             self.send({"kind": "file", "name": name}, [content])
 
 
-class StepPanel(_Panel):
+class StepPanel(_WalkthroughPanel):
     """One step: what is known of it, and all that a person can do about it."""
 
     _esm = _script("forms.js", "panel.js")

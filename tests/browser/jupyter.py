@@ -30,7 +30,7 @@ from tests.support.ports import free_ports
 _PATIENCE_SECONDS = 240
 _PATIENCE = _PATIENCE_SECONDS * 1000
 _TRIES = 3
-_KERNEL_IS_IDLE = re.compile(r"\| Idle$")
+KERNEL_IS_IDLE = re.compile(r"\| Idle$")
 NOTEBOOK = notebook_name(PROCEDURE)
 OPERATOR = "Sandbox operator"
 TENANT = "acme"
@@ -127,6 +127,12 @@ class Lab:
         """Return the server's log file."""
         return self.project / "lab.log"
 
+    @property
+    def program(self) -> list[str]:
+        """Return the command that serves it, without options of the server's own."""
+        named = ("--tenant", TENANT, "--env-file", str(self.env_file))
+        return command("lab", *named, "--evidence", str(self.evidence))
+
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         is_app = "--app" in self.arguments
@@ -138,10 +144,7 @@ class Lab:
             own += (f"--ServerApp.base_url={self.base}/",)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    *command("lab", "--tenant", TENANT, "--env-file", str(self.env_file)),
-                    *("--evidence", str(self.evidence), *self.arguments, *own),
-                ],
+                [*self.program, *self.arguments, *own],
                 cwd=self.project,
                 # JupyterLab's settings are the test's own, not the user's.
                 env=environment(
@@ -310,7 +313,7 @@ class Walk:
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=_PATIENCE)
         # NOTE: JupyterLab drops cells that are run before it is connected to a new kernel, which
         # only the status bar shows; on a slow machine, even that is not enough.
-        self.page.get_by_text(_KERNEL_IS_IDLE).wait_for(timeout=_PATIENCE)
+        self.page.get_by_text(KERNEL_IS_IDLE).wait_for(timeout=_PATIENCE)
         for _ in range(_TRIES):
             self.answer_dialog()
             self.menu("Run", "Run All Cells")
@@ -322,7 +325,7 @@ class Walk:
     def press_start(self) -> None:
         """Press *Start* in the open notebook, and wait for the panels."""
         # NOTE: JupyterLab drops cells that are run before it is connected to the kernel.
-        self.page.get_by_text(_KERNEL_IS_IDLE).wait_for(timeout=_PATIENCE)
+        self.page.get_by_text(KERNEL_IS_IDLE).wait_for(timeout=_PATIENCE)
         self.page.get_by_role("button", name="Start", exact=True).click()
         self.ready()
 

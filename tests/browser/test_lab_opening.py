@@ -210,19 +210,6 @@ def test_start_may_be_pressed_before_there_is_a_kernel(walk: Walk) -> None:
     expect(walk.page.locator(".rb-header")).to_have_count(1)
 
 
-def test_a_question_of_the_first_cell_is_seen(walk: Walk) -> None:
-    """The field for an answer to the first cell is in view, and the answer starts the rest."""
-    page = walk.page
-    open_copy(walk, "asks.ipynb", begin_with('name = input("Whose app is this?")'))
-    run_all(walk)
-
-    field = page.locator(".jp-Stdin-input")
-    expect(field).to_be_in_viewport(timeout=_PATIENCE)
-    field.fill("acme")
-    field.press("Enter")
-    walk.ready()
-
-
 def test_an_error_of_the_first_cell_is_seen(walk: Walk) -> None:
     """An error of the first cell is in view at once, and *Start* no longer says that it starts."""
     page = walk.page

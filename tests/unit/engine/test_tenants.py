@@ -136,7 +136,7 @@ def test_the_walkthrough_asks_again_for_what_is_no_tenant() -> None:
         return answers[len(asked) - 1]
 
     assert chosen_tenant(Settings(), "evidence", answer) == "acme"
-    question = "Whose app is this? There are: acme. Service Domain (acme-h.cyclr.com), or a name"
+    question = "Whose app is this? There are: acme. Service Domain, or a name (acme-h.cyclr.com)"
     assert asked[0] == question
     assert all(again.endswith(f" {question}") for again in asked[1:])
     assert asked[2].startswith("'Acme Corp' is not a tenant name")

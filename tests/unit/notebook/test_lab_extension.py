@@ -52,11 +52,16 @@ def test_a_panel_is_saved_as_what_is_known_of_its_step(folder: Path) -> None:
     assert not re.search("[0-9]", end["text/plain"])
 
 
-@pytest.mark.parametrize("tenant", ["../x", "nobody"])
-def test_without_a_journal_a_panel_is_saved_all_the_same(folder: Path, tenant: str) -> None:
-    """Whatever a notebook claims, saving goes on, and says how to see the panel."""
-    (shown,) = saved(panel("unknown", tenant))
+@pytest.mark.parametrize(
+    ("tenant", "part"), [("../x", "unknown"), ("nobody", "unknown"), ("", "header")]
+)
+def test_without_a_journal_a_panel_is_saved_all_the_same(
+    folder: Path, tenant: str, part: str
+) -> None:
+    """Whatever a notebook claims, or before a tenant is named, it says how to see the panel."""
+    (shown,) = saved(panel(part, tenant))
 
+    assert "Tenant" not in shown["text/html"]
     assert "Press Start at the top of the notebook" in shown["text/plain"]
 
 

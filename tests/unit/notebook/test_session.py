@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from IPython.core.error import StdinNotImplementedError
 
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -27,8 +26,9 @@ from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
 from runbook_lib.notebook.session import HeadlessRun, InteractiveRun, detected_mode
 from runbook_lib.walkthrough import controller as walkthrough_module
 from runbook_lib.walkthrough.controller import Walkthrough
-from runbook_lib.walkthrough.widgets import FinishPanel, HeaderPanel, StepPanel
+from runbook_lib.walkthrough.widgets import PANEL_MIME, FinishPanel, HeaderPanel, StepPanel
 from tests.unit.bodies import APP_SECRET
+from tests.unit.notebook.cell import Cell
 from tests.unit.walkthrough.stage import eventually, stopped
 
 EMPTY = {
@@ -267,27 +267,140 @@ def test_a_headless_run_needs_the_service_domain(folder: Path) -> None:
     assert not (folder / "evidence").exists()
 
 
-def test_the_walkthrough_asks_for_the_tenant_that_nothing_names(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def cell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
+    """Run cells in this process as a kernel of JupyterLab does."""
+    monkeypatch.setenv("JPY_SESSION_NAME", "x.ipynb")
+    with Cell.in_new_shell() as cell:
+        yield cell
+
+
+def answer(question: Any, text: str, **more: Any) -> dict[str, Any]:
+    """Return what the form gets for an answer that a person sends by it."""
+    sent: list[dict[str, Any]] = []
+    question.send = sent.append
+    question._handle_custom_msg({"action": "answer", "text": text, **more}, [])
+    (result,) = sent
+    return result
+
+
+def test_the_header_asks_for_the_tenant_that_nothing_names(cell: Cell, folder: Path) -> None:
+    """In JupyterLab the header is a form, nothing is written before the answer, no cell waits."""
+    run = open_run(EMPTY, connector=PROCEDURE.id)
+    question = cell.show(run.header())
+    for step in PROCEDURE.steps:
+        cell.show(run.step(step.id))
+    cell.show(run.finish())
+
+    assert question.view["question"] == "Whose app is this?"
+    waiting = [bundle["text/plain"] for bundle in cell.bundles[1:]]
+    assert waiting == ["Answer the question at the top of the notebook first."] * (
+        len(PROCEDURE.steps) + 1
+    )
+    assert not (folder / "evidence").exists()
+    with pytest.raises(SettingsError, match="No tenant is named yet"):
+        run.summary()
+    with pytest.raises(UnknownStepError):
+        run.step("fb-99-nothing")
+
+
+def test_the_answer_puts_each_panel_in_its_cell(cell: Cell, folder: Path) -> None:
+    """Once a tenant is named, header, steps and end take their places, and say what they are."""
+    run = open_run(EMPTY, connector=PROCEDURE.id)
+    question = cell.show(run.header())
+    cell.show(run.step("fb-01-log-in"))
+    cell.show(run.finish())
+    before = cell.bundles[0][PANEL_MIME]
+
+    assert answer(question, " acme ", is_sure=True)["kind"] == "opened"
+
+    parts = ["header", "fb-01-log-in", "finish"]
+    panels = [bundle[PANEL_MIME] for bundle in cell.bundles]
+    assert before == {"tenant": "", "connector": PROCEDURE.id, "part": "header"}
+    assert panels == [{"tenant": "acme", "connector": PROCEDURE.id, "part": part} for part in parts]
+    assert types(folder) == ["run.started"]
+    assert isinstance(run.step("fb-01-log-in"), StepPanel)
+    assert isinstance(run.header(), HeaderPanel)
+    assert len(run.steps) == len(PROCEDURE.steps)
+    assert run.run.tenant == "acme"
+    answer(question, "other", is_sure=True)
+    assert [*(folder / "evidence").iterdir()] == [folder / "evidence" / "acme"]
+
+
+def test_a_cell_that_runs_again_before_the_answer_gets_the_panel(cell: Cell) -> None:
+    """Of a cell that was run twice, the output that is on the page becomes the panel."""
+    run = open_run(EMPTY, connector=PROCEDURE.id)
+    question = cell.show(run.header())
+    cell.show(run.step("fb-01-log-in"))
+    cell.show(run.step("fb-01-log-in"))
+
+    answer(question, "acme", is_sure=True)
+
+    assert [PANEL_MIME in bundle for bundle in cell.bundles] == [True, False, True]
+
+
+def test_the_form_says_why_an_answer_opens_nothing(
+    cell: Cell, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The walkthrough asks whose it is before it writes; where nobody answers, it is an error."""
-    asked: list[str] = []
+    """No name, a new name, and a run that cannot be opened: the form stays and says so."""
+    run = open_run(EMPTY, connector=PROCEDURE.id)
+    question = cell.show(run.header())
 
-    def answer(question: str) -> str:
-        if len(asked) == 2:
-            raise StdinNotImplementedError
-        asked.append(question)
-        return "yes" if "no record" in question else " acme "
+    refused = answer(question, "Acme Corp")
+    assert refused["kind"] == "problem"
+    assert refused["text"] == (
+        "'Acme Corp' is not a tenant name: letters, digits, dots, hyphens, at most 63."
+    )
+    doubted = answer(question, "https://Acme-h.cyclr.com/")
+    assert doubted["kind"] == "doubt"
+    assert doubted["text"] == (
+        "There is no record of acme-h.cyclr.com yet. "
+        "Correct the name, or begin a new tenant in PRODUCTION."
+    )
+    assert not (folder / "evidence").exists()
 
-    monkeypatch.setattr("builtins.input", answer)
-    interactive = {**EMPTY, "mode": "interactive"}
-    open_run(interactive, connector=PROCEDURE.id)
-    assert asked[0].startswith("Whose app is this? Service Domain")
-    assert (folder / "evidence" / "acme" / PROCEDURE.id / "journal.jsonl").is_file()
+    def refuse(reader: HistoryReader) -> None:
+        raise ChainError(f"{reader.journal.path.name} lacks a bundle.")
 
-    with pytest.raises(SettingsError, match=r"No tenant is named\. There are: acme\."):
-        open_run(interactive, connector=PROCEDURE.id)
-    assert len([*(folder / "evidence").glob("*/*/journal.jsonl")]) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(chain, "check_restored", refuse)
+        broken = answer(question, "acme-h.cyclr.com", is_sure=True)
+    assert broken["kind"] == "problem"
+    assert "lacks a bundle" in broken["text"]
+    assert PANEL_MIME in cell.bundles[0]
+    assert "Acme" not in repr(question.get_state())
+
+    assert answer(question, "acme-h.cyclr.com", is_sure=True)["kind"] == "opened"
+    again = cell.show(open_run(EMPTY, connector=PROCEDURE.id).header())
+    assert again.view["help"].endswith("There are: acme-h.cyclr.com.")
+    assert "Did you mean acme-h.cyclr.com?" in answer(again, "acm-h.cyclr.com")["text"]
+    assert answer(again, "acme-h.cyclr.com")["kind"] == "opened"
+
+
+def test_a_configured_service_domain_is_the_tenant(cell: Cell, folder: Path) -> None:
+    """With a Service Domain in the settings the walkthrough does not ask."""
+    run = open_run({**EMPTY, "service_domain": "acme-h.cyclr.com"}, connector=PROCEDURE.id)
+
+    assert isinstance(run, InteractiveRun)
+    assert run.run.tenant == "acme-h.cyclr.com"
+
+
+def test_where_nobody_can_answer_there_is_no_form(cell: Cell, folder: Path) -> None:
+    """Under papermill and voila, an interactive run without a tenant is an error."""
+    cell.allow_answers(is_allowed=False)
+
+    with pytest.raises(SettingsError, match=r"No tenant is named\."):
+        open_run(EMPTY, connector=PROCEDURE.id)
+
+    assert not (folder / "evidence").exists()
+
+
+def test_without_a_kernel_there_is_no_form(folder: Path) -> None:
+    """In plain Python, an interactive run without a tenant is an error."""
+    with pytest.raises(SettingsError, match=r"No tenant is named\."):
+        open_run({**EMPTY, "mode": "interactive"}, connector=PROCEDURE.id)
+
+    assert not (folder / "evidence").exists()
 
 
 def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> None:

@@ -10,10 +10,18 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.config.settings import Settings
+from runbook_lib.engine.tenants import TenantQuestion
 from runbook_lib.walkthrough import widgets as panels
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import NOTES, WORDS
-from runbook_lib.walkthrough.widgets import PANEL_MIME, FinishPanel, HeaderPanel, StepPanel
+from runbook_lib.walkthrough.widgets import (
+    PANEL_MIME,
+    FinishPanel,
+    HeaderPanel,
+    StepPanel,
+    TenantPanel,
+)
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.stage import HAND_STEP, app_step, eventually, make_run, stopped
 
@@ -292,6 +300,23 @@ def test_a_header_that_is_asked_answers() -> None:
     assert (sent, walkthrough.asked) == ([{"kind": "pong"}], [])
 
 
+@pytest.mark.parametrize(
+    "message",
+    [{}, {"action": "nonsense"}, {"action": "answer"}, {"action": "answer", "is_sure": True}, None],
+)
+def test_a_malformed_answer_opens_nothing(message: Any, folder: Path) -> None:
+    """The question passes on an answer only; without one nothing is opened."""
+    opened: list[str] = []
+    panel = TenantPanel(TenantQuestion(Settings(), "evidence"), "one", opened.append)
+    receive(panel, message)
+
+    assert opened == []
+    receive(panel, {"action": "answer", "text": "acme", "is_sure": "yes"})
+    assert opened == []
+    receive(panel, {"action": "answer", "text": "acme", "is_sure": True})
+    assert opened == ["acme"]
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in panels._STATIC.iterdir()))
 def test_static_files_load_nothing_remote(name: str) -> None:
     """The scripts and styles of the panels load nothing from a network."""
@@ -302,7 +327,7 @@ def test_static_files_load_nothing_remote(name: str) -> None:
     assert "import(" not in text
 
 
-@pytest.mark.parametrize("panel", [HeaderPanel, StepPanel, FinishPanel])
+@pytest.mark.parametrize("panel", [HeaderPanel, StepPanel, FinishPanel, TenantPanel])
 def test_panels_share_one_helper(panel: Any) -> None:
     """The helper that all panels share is in each script exactly once."""
     assert str(panel._esm).count("function element(") == 1
