@@ -11,7 +11,13 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
-from runbook_lib.engine.tenants import chosen_tenant, listed, tenant_states, tenants_of
+from runbook_lib.engine.tenants import (
+    TenantQuestion,
+    chosen_tenant,
+    listed,
+    tenant_states,
+    tenants_of,
+)
 from runbook_lib.errors import SettingsError
 from tests.support.words import attested
 
@@ -123,6 +129,15 @@ def test_a_new_tenant_is_begun_only_after_a_yes() -> None:
 
     with pytest.raises(SettingsError, match="No tenant is named"):
         chosen_tenant(Settings(), "evidence", leave)
+
+
+@pytest.mark.parametrize(
+    ("address", "world"),
+    [("https://127.0.0.1:8443", "SANDBOX"), ("https://graph.facebook.com", "PRODUCTION")],
+)
+def test_the_question_says_where_a_new_tenant_begins(address: str, world: str) -> None:
+    """With a remote system on this machine a new tenant is practice, else production."""
+    assert TenantQuestion(Settings({"graph_base_url": address}), "evidence").world == world
 
 
 def test_the_walkthrough_asks_again_for_what_is_no_tenant() -> None:
