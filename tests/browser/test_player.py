@@ -40,6 +40,8 @@ class World:
     app_page: str = ""
     requests_page: str = ""
     found: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Credentials by the labels of their fields."""
 
     def at_app(self) -> Person:
         """Return the person, at the app's dashboard."""
@@ -111,7 +113,9 @@ def choose_permissions(game: Game, number: str) -> None:
 
 
 def make_test_calls(game: Game, number: str) -> None:
-    game.player.enter(number, User_access_token=game.world.person.take_token())
+    token = game.world.person.take_token()
+    game.world.secrets["User access token"] = token
+    game.player.enter(number, User_access_token=token)
     game.player.card(number).get_by_label(re.compile("test calls")).filter(
         visible=True
     ).first.check()
@@ -168,6 +172,7 @@ def open_setup(game: Game, number: str) -> None:
     person.page.goto(person.console)
     person.press("First Customer")
     account = person.page.locator("#account-id").inner_text().strip()
+    game.world.secrets["Cyclr API Client Secret"] = secret
     game.player.enter(
         number,
         Cyclr_API_Client_ID=client_id,
@@ -497,6 +502,7 @@ def turn(game: Game) -> None:
             player.settle(number)
             if player.next() != following:
                 return
+    enter_again(game, number)
     blue = player.blue()
     answer = matching(ANSWERS, title)
     radio = (
@@ -519,6 +525,14 @@ def turn(game: Game) -> None:
     if name.count():
         name.first.fill(OPERATOR)
     player.press_blue(number)
+
+
+def enter_again(game: Game, number: str) -> None:
+    """Enter the credentials that the card asks for, since a restart has lost them."""
+    asked = game.player.card(number).inner_text()
+    for label, secret in game.world.secrets.items():
+        if re.search(rf"Enter [^.]*{label}", asked):
+            game.player.field(number, label).fill(secret)
 
 
 def walk_to_the_end(game: Game) -> None:
