@@ -44,6 +44,42 @@ class Fault(NamedTuple):
 
 
 FAULTS = (
+    # --- what is next ----------------------------------------------------------------------
+    Fault(
+        "core/state.py",
+        "return self.conclusion.outcome not in SETTLED and not self.is_skipped_by_person",
+        "return self.conclusion.outcome not in (*SETTLED, Outcome.INCONCLUSIVE)",
+        "core/test_advice.py",
+        "a check in vain holds up nothing: a wrong App ID sends the person on",
+    ),
+    Fault(
+        "core/advice.py",
+        "Outcome.NOT_RUN if step.is_to_do or is_tried else conclusion.outcome",
+        "Outcome.NOT_RUN if step.is_to_do else conclusion.outcome",
+        "core/test_advice.py",
+        "the blue button passes over a step that only a person can confirm",
+    ),
+    Fault(
+        "walkthrough/static/header.js",
+        "showWhole(!matchMedia(TIGHT).matches)",
+        "showWhole(true)",
+        "walkthrough/test_browser_scripts.py",
+        "a narrow header covers what is next",
+    ),
+    Fault(
+        "engine/run.py",
+        "            if is_waited_for and is_tried and can_ask and is_checkable(state, other):\n",
+        "            if False:\n",
+        "engine/test_run.py",
+        "the console's Client ID is not read once the connector is installed",
+    ),
+    Fault(
+        "connectors/facebook_marketing/inputs.py",
+        '        "pages_manage_metadata",\n',
+        "",
+        "connectors/test_procedures.py",
+        "step 9 leaves out a permission that the connector uses: Invalid Scopes",
+    ),
     # --- the gate before failed ------------------------------------------------------------
     Fault(
         "connectors/findings.py",

@@ -149,7 +149,8 @@ class Player:
             blue = self.blue()
             if not following or (number and following != number):
                 return
-            if not (blue and self.page.evaluate(_AGREES)) and tries_left:
+            is_drawn = self.page.evaluate(_AGREES) and self.next_number() == following
+            if not (blue and is_drawn) and tries_left:
                 self.page.wait_for_timeout(_REDRAWN)
                 continue
             assert len(blue) == 1, (following, [one.inner_text() for one in blue])

@@ -98,12 +98,12 @@ def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_pat
     evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
     result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
     assert result.returncode == 3
-    assert "Next: step 16, Client Secret: the App Secret (cy-03-client-secret)" in result.stdout
+    assert "Next: step 15, Client ID: the App ID (cy-02-client-id)" in result.stdout
     machine = runbook(
         "status", "--tenant", "sandbox-review-pending", "--evidence", evidence, "--json"
     )
     document = json.loads(machine.stdout)
-    assert document["next"]["step"] == "cy-03-client-secret"
+    assert document["next"]["step"] == "cy-02-client-id"
     assert document["outcome"] == "incomplete"
 
 

@@ -110,7 +110,7 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
         1,
         {
             "fb-04-create-app": "attested",
-            "fb-05-confirm-creation": "inconclusive",
+            "fb-05-confirm-creation": "failed",
             "fb-05a-business-verification": "inconclusive",
             "fb-08-redirect-uri": "inconclusive",
             "fb-10-public-profile": "attested",
@@ -348,10 +348,10 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
 # Part of the reason of the relevant step, in each scenario.
 SAID = {
     "fresh": ("fb-13-app-id-and-secret", "App ID, App Secret not given"),
-    "wrong-secret": ("fb-13-app-id-and-secret", "refuses this App Secret"),
+    "wrong-secret": ("fb-13-app-id-and-secret", "does not accept this App ID with this App"),
     "unknown-app": (
         "fb-13-app-id-and-secret",
-        "same answer to this App Secret and to a made-up",
+        "does not accept this App ID with this App Secret",
     ),
     "portfolio-page-without-token": ("test-05-marketing-data", "found by a business portfolio (/"),
     "portfolio-refuses": (

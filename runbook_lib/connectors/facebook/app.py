@@ -72,6 +72,10 @@ _ENGLISH = frozenset(
 )
 # What Facebook says of a redirect URI.
 _ACCEPTED, _REFUSED, _NOT_REFUSED = "accepted", "refused", "not refused"
+_WHICH_IS_WRONG = (
+    "Which of the two is wrong: Facebook gives a made-up secret the same answer. Look at the App "
+    "ID first."
+)
 _OTHER_HOST = "a host that is not registered"
 _LONGEST_NAME = 100
 # With one of these the connector makes calls that the Marketing API serves.
@@ -117,8 +121,8 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
         return inconclusive(
             code="app-id-not-recognised",
             refuses=refused_inputs(refusal),
-            reason=f"{PAIR_REFUSED} It gives the same answer to a made-up secret, so look at the "
-            "App ID first.",
+            reason=PAIR_REFUSED,
+            limits=(_WHICH_IS_WRONG,),
             quotes=(in_own_words(refusal),),
         )
     return inconclusive(

@@ -14,6 +14,7 @@ import pytest
 from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from runbook_lib.config.attestations import read_words
 from runbook_lib.config.runner_inputs import RUNNER, inputs_of
+from runbook_lib.connectors.facebook.permission_uses import permission_uses
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure, practice_words
 from runbook_lib.core.model import WordKind
@@ -339,3 +340,13 @@ def test_what_nothing_shows_is_named(name: str) -> None:
 
     for topic in ("works", "tokens end", "Advanced Access", "Redirect URIs", "Graph version"):
         assert len([text for text in unseen if topic in text]) == 1
+
+
+def test_what_the_connector_uses_is_chosen_at_first() -> None:
+    """Whoever keeps the permissions that are chosen at first leaves out none that it uses."""
+    procedure = find_procedure("facebook_marketing")
+    item = next(item for item in procedure.inputs if item.name == "permissions")
+    used = {use.name for use in permission_uses("facebook_marketing").uses if not use.is_feature}
+    chosen = set(item.with_needs(item.default))
+
+    assert used <= chosen

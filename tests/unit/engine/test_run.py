@@ -391,6 +391,36 @@ def test_facts_of_a_check_are_known_to_later_runs(make_run: MakeRun, journal: Jo
     assert "other" not in make_run(step("a")).values
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        # Tried in vain before, it is checked again by itself, once.
+        (["late"], verified, ["late", "early", "late"]),
+        # Nobody has worked on it, or what it waits for is not done.
+        ([], verified, ["early"]),
+        (["late"], failed, ["late", "early"]),
+    ],
+)
+def test_what_could_not_be_told_before_is_checked_after(
+    make_run: MakeRun,
+    journal: Journal,
+    before: list[str],
+    after: CheckFunction,
+    expected: list[str],
+) -> None:
+    """A step is checked again once the step is done without which its check cannot tell."""
+    late = replace(step("late", undecided), checkable_after=("early",))
+    run = make_run(late, step("early", after))
+    for name in (*before, "early"):
+        run.perform(name)
+
+    checked = [entry for entry in journal.entries() if entry.type == "step.checked"]
+    assert [entry.step for entry in checked] == expected
+    assert [entry.data.unasked for entry in checked[len(before) + 1 :]] == [True] * (
+        len(expected) - len(before) - 1
+    )
+
+
 def test_a_check_is_given_values_secrets_and_the_clock(make_run: MakeRun) -> None:
     """A check gets values, secrets and the run's clock."""
     seen: list[CheckContext] = []
