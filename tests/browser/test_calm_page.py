@@ -202,17 +202,16 @@ def test_a_sitting_in_the_middle_is_as_calm(app: Lab, page: Page, axe: str) -> N
 
 
 def test_a_failed_check_says_what_to_do(app: Lab, page: Page, axe: str) -> None:
-    """A wrong App Secret is refused; the reason and the next thing to do stand at the field."""
+    """A wrong App Secret is refused; the step stays next and open, with what to compare."""
     panel = page.locator(f"#runbook-{_CREATED}")
     secret = panel.locator('[data-name="app_secret"]')
     secret.fill("0a1b2c3d4e5f6071" * 2)
     secret.press("Enter")  # who leaves the field has it checked, too: a button may be gone by then
-    expect(panel).to_have_attribute("data-outcome", "inconclusive")
-    # The page goes on to the next sitting, sooner or later: open the step as who comes back to it.
+    expect(panel).to_have_attribute("data-outcome", "failed")
+    expect(panel).to_contain_text("Compare both with App settings > Basic.")
+    expect(page.locator(".rb-header")).to_contain_text("Next: 5 · ")
     page.reload()
-    panel.locator(".rb-fold").click()
     expect(panel).to_have_attribute("data-open", "true")
-    expect(panel).to_contain_text("Correct the App ID or App Secret, then check again.")
     _show(page, _CREATED)
     _counts(page, "failed")
     assert _violations(page, axe) == []
@@ -221,7 +220,6 @@ def test_a_failed_check_says_what_to_do(app: Lab, page: Page, axe: str) -> None:
 def test_gates_wait_in_one_table(app: Lab, sandbox: Any, page: Page, axe: str) -> None:
     """Whoever comes back sees what waits since when; nothing of it asks for anything."""
     panel = page.locator(f"#runbook-{_CREATED}")
-    panel.locator(".rb-fold").click()
     secret = panel.locator('[data-name="app_secret"]')
     secret.fill(sandbox.description["app_secret"])
     secret.press("Enter")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
 from tests.browser.conftest import new_lab, own_windows
@@ -416,25 +416,26 @@ def another_tabs_address(game: Game, number: str) -> None:
 
 def by_keyboard(game: Game, number: str) -> None:
     """The question is answered without a mouse."""
-    page = game.player.page
-    radio = game.player.card(number).get_by_role("radio", name="None of them")
-    tab_to(game, lambda: radio.evaluate("one => one === document.activeElement"))
-    page.keyboard.press("Space")
-    name = game.player.card(number).get_by_label("Your name", exact=True).filter(visible=True)
+    card, keyboard = game.player.card(number), game.player.page.keyboard
+    radio = card.get_by_role("radio", name="None of them")
+    # Tab leads to a group's first answer, the arrow to the others.
+    tab_to(game, card.get_by_role("radio").first)
+    for key in ("Space", "ArrowDown"):
+        keyboard.press(key)
+    expect(radio).to_be_checked()
+    name = card.get_by_label("Your name", exact=True).filter(visible=True)
     if name.count():
-        tab_to(game, lambda: name.first.evaluate("one => one === document.activeElement"))
-        page.keyboard.type(OPERATOR)
-    tab_to(
-        game, lambda: bool(page.evaluate("document.activeElement.textContent.endsWith('confirms')"))
-    )
-    page.keyboard.press("Enter")
+        tab_to(game, name.first)
+        keyboard.type(OPERATOR)
+    tab_to(game, game.player.button(number, re.compile("confirms$")))
+    keyboard.press("Enter")
     game.player.settle(number)
 
 
-def tab_to(game: Game, is_there: Callable[[], bool]) -> None:
-    """Press Tab until it is there."""
+def tab_to(game: Game, there: Locator) -> None:
+    """Press Tab until it has the focus."""
     for _ in range(_MOST_TURNS):
-        if is_there():
+        if there.evaluate("one => one === document.activeElement"):
             return
         game.player.page.keyboard.press("Tab")
     pytest.fail("The keyboard does not reach it.")

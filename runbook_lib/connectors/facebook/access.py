@@ -115,18 +115,13 @@ def app_token(context: CheckContext) -> Secret:
         return request_app_token(context, context.secrets["app_secret"])
     except GraphTokenError as error:
         if refused_inputs(error):
-            raise RefusedAppError(in_own_words(error)) from error
+            raise RefusedAppError(error) from error
         msg = f"Facebook issued no app token ({error}), so the runbook read nothing with it."
         code = ""
         if is_refused(error, APP_DEACTIVATED):
             code = APP_DEACTIVATED.code
             msg += " The app is deactivated: complete the required actions in the dashboard."
         raise OAuthError(msg, next_step=error.diagnostics(), code=code) from error
-
-
-def in_own_words(error: GraphTokenError) -> str:
-    """Return how Facebook itself words a refusal, with its code."""
-    return f"{error} (code {error.error_code})"
 
 
 def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:

@@ -17,12 +17,11 @@ from runbook_lib.connectors.facebook.access import (
     app_node,
     app_token,
     authorization_server,
-    in_own_words,
     refused_inputs,
     request_app_token,
     wanted_permissions,
 )
-from runbook_lib.connectors.facebook.errors import PAIR_REFUSED, GraphTokenError
+from runbook_lib.connectors.facebook.errors import PAIR_REFUSED, GraphTokenError, RefusedAppError
 from runbook_lib.connectors.facebook.graph import (
     GRAPH_CALENDAR,
     MARKETING_CALENDAR,
@@ -123,7 +122,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
             refuses=refused_inputs(refusal),
             reason=PAIR_REFUSED,
             limits=(_WHICH_IS_WRONG,),
-            quotes=(in_own_words(refusal),),
+            quotes=(refusal.in_own_words,),
         )
     return inconclusive(
         code="refusal-unknown",
@@ -139,10 +138,13 @@ def app_is_registered(context: CheckContext) -> Finding:
 
     A refused secret fails the step: nobody can be sure that the App ID is the new app's.
     """
-    refusal = _refusal(context)
-    if refusal is not None and is_refused(refusal, SECRET_REFUSED):
-        return _of_refused_secret(refusal)
-    node, app_id = app_node(context, "name")[0], context.text("app_id")
+    try:
+        node, _ = app_node(context, "name")
+    except RefusedAppError as error:
+        if not is_refused(error.refusal, SECRET_REFUSED):
+            raise
+        return _of_refused_secret(error.refusal)
+    app_id = context.text("app_id")
     name = shorten(node.text("name"))
     return verified(
         code="app-exists",
@@ -336,7 +338,7 @@ def _of_refused_secret(refusal: GraphTokenError) -> Finding:
         code=SECRET_REFUSED.code,
         refuses=refused_inputs(refusal),
         reason=PAIR_REFUSED,
-        quotes=(in_own_words(refusal),),
+        quotes=(refusal.in_own_words,),
     )
 
 

@@ -19,18 +19,6 @@ PAIR_REFUSED = (
 _WITHOUT_TRACE = "Look up the code in Graph's error reference, then check again."
 
 
-class RefusedAppError(OAuthError):
-    """Facebook issues no app token for the App ID and App Secret; `quote` is how it words that."""
-
-    code = "app-credentials-refused"
-    refuses = ("app_id",)
-    next_step = "Correct the one that differs, then check again."
-
-    def __init__(self, quote: str) -> None:
-        super().__init__(PAIR_REFUSED)
-        self.quotes = (quote,)
-
-
 class GraphTokenError(TokenRequestError):
     """Facebook's token endpoint refused; Graph's own error fields are kept."""
 
@@ -51,6 +39,24 @@ class GraphTokenError(TokenRequestError):
         self.error_code = error_code
         self.error_subcode = error_subcode
         self.trace_id = trace_id
+
+    @property
+    def in_own_words(self) -> str:
+        """Return how Facebook itself words it, with its code."""
+        return f"{self} (code {self.error_code})"
+
+
+class RefusedAppError(OAuthError):
+    """Facebook issues no app token for the App ID and App Secret; `refusal` is its own answer."""
+
+    code = "app-credentials-refused"
+    refuses = ("app_id",)
+    next_step = "Correct the one that differs, then check again."
+
+    def __init__(self, refusal: GraphTokenError) -> None:
+        super().__init__(PAIR_REFUSED)
+        self.refusal = refusal
+        self.quotes = (refusal.in_own_words,)
 
 
 class GraphAPIError(RemoteError):
