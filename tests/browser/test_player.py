@@ -415,20 +415,10 @@ def another_tabs_address(game: Game, number: str) -> None:
 
 
 def by_keyboard(game: Game, number: str) -> None:
-    """The question is answered without a mouse."""
-    card, keyboard = game.player.card(number), game.player.page.keyboard
-    radio = card.get_by_role("radio", name="None of them")
-    # Tab leads to a group's first answer, the arrow to the others.
-    tab_to(game, card.get_by_role("radio").first)
-    for key in ("Space", "ArrowDown"):
-        keyboard.press(key)
-    expect(radio).to_be_checked()
-    name = card.get_by_label("Your name", exact=True).filter(visible=True)
-    if name.count():
-        tab_to(game, name.first)
-        keyboard.type(OPERATOR)
+    """The step is confirmed without a mouse."""
+    game.player.header.get_by_role("link").first.focus()
     tab_to(game, game.player.button(number, re.compile("confirms$")))
-    keyboard.press("Enter")
+    game.player.page.keyboard.press("Enter")
     game.player.settle(number)
 
 
@@ -445,6 +435,7 @@ MISTAKES: dict[str, Callable[[Game, str], None]] = {
     "Log in to Facebook": without_a_name,
     "Get a Facebook developer account": twice,
     "Create App:": with_facebook_in_the_name,
+    "Choose the use case": by_keyboard,
     "Create the app and confirm": wrong_pair,
     "Be verified as a Tech Provider": skip_without_a_reason,
     "Set up Facebook Login": reload_with_a_note,
@@ -456,7 +447,6 @@ MISTAKES: dict[str, Callable[[Game, str], None]] = {
     "Submit for review": submitted_tomorrow,
     "Open the connector's Setup": server_frozen_and_stopped,
     "Client Secret:": kernel_restarted,
-    "Ask whether it sends": by_keyboard,
     "Consent as somebody": another_tabs_address,
 }
 
