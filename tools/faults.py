@@ -61,8 +61,8 @@ FAULTS = (
     ),
     Fault(
         "walkthrough/static/header.js",
-        "showWhole(!matchMedia(TIGHT).matches)",
-        "showWhole(true)",
+        "this.showWhole(!tight.matches)",
+        "this.showWhole(true)",
         "walkthrough/test_browser_scripts.py",
         "a narrow header covers what is next",
     ),

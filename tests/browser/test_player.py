@@ -543,10 +543,12 @@ def begun(browser: Browser, folder: Path, keys_home: Path, width: int) -> Iterat
         with new_lab(folder, sandbox, keys_home, token="") as lab:
             lab.leave_out(*_LEFT_OUT)
             walk = Walk(context.new_page(), lab)
-            walk.page.set_viewport_size({"width": width, "height": 900})
             person = Person(context.new_page(), given["dashboard_url"], given["cyclr_console_url"])
             walk.load()
             walk.press_start()
+            if width < 1280:
+                walk.choose_theme("JupyterLab Dark")
+                walk.page.set_viewport_size({"width": width, "height": 900})
             yield Game(Player(walk.page), World(given, person, folder), lab, walk)
 
 
@@ -562,8 +564,6 @@ def test_who_presses_what_is_blue_ends_with_sealed_evidence(
     """
     with begun(browser, tmp_path, keys_home, width) as game:
         game.makes_mistakes = width == 1280
-        if not game.makes_mistakes:
-            game.walk.page.emulate_media(color_scheme="dark")
         walk_to_the_end(game)
         end = game.player.page.get_by_role("region", name="The end of the notebook")
         end.get_by_role("button", name="Seal the evidence").click()

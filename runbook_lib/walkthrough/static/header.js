@@ -24,6 +24,7 @@ function measure(root) {
 class Header {
   constructor(model, el) {
     this.forgetWidth = () => {};
+    this.forgetTight = () => {};
     this.hasAskedBegin = false; // the person has shown or hidden what to have at hand
     this.model = model;
     this.world = element("span", { class: "rb-badge" });
@@ -64,7 +65,7 @@ class Header {
       element("div", { class: "rb-rest" }, element("div", { "aria-live": "polite" }, this.live), this.known,
         element("div", { class: "rb-folds" }, this.gates, this.overview)), this.close);
     ignoreClicksWhileHeld(this.root);
-    this.showWhole(!matchMedia(TIGHT).matches);
+    this.foldWhereTight();
     this.buildSide();
     el.append(this.root);
   }
@@ -105,6 +106,15 @@ class Header {
     this.root.dataset.closed = String(!isWhole);
     this.close.setAttribute("aria-expanded", String(isWhole));
     setText(this.close, isWhole ? "Hide" : "Progress");
+  }
+
+  // Also when the window becomes narrow, or is zoomed.
+  foldWhereTight() {
+    const tight = matchMedia(TIGHT);
+    const fold = () => this.showWhole(!tight.matches);
+    tight.addEventListener("change", fold);
+    this.forgetTight = () => tight.removeEventListener("change", fold);
+    fold();
   }
 
   // What to have at hand is shown the first time, until a step is done; later by its button.
@@ -292,6 +302,7 @@ function render({ model, el }) {
   return () => {
     forgetSize();
     header.forgetWidth();
+    header.forgetTight();
     forgetPlace();
     if (!document.querySelector(".rb-header")) forgetMark(beginHeading(), "rb-begin");
     forgetKernel();

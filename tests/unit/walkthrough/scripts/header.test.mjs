@@ -165,8 +165,9 @@ describe("the header", () => {
   });
 
   test("begins with what is next, outside of what folds and scrolls; narrow, the rest is folded", () => {
-    page.isNarrow = true;
     const { root } = shown();
+    assert.equal(root.dataset.closed, "false");
+    page.narrow();
     const [first, rest] = root.childNodes;
     assert.match(first.textContent, /^Next: 4 · Create App/);
     assert.equal(first.classList.contains("rb-next"), true);
