@@ -23,7 +23,7 @@ from runbook_lib.config.workspace import (
     tenant_name,
 )
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.errors import RefusedAppError
+from runbook_lib.connectors.facebook.errors import GraphTokenError, RefusedAppError
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core import journal as core_journal
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
@@ -1015,7 +1015,8 @@ def test_settings_at_hand_are_not_a_practice_tenants(
 
 def test_a_refused_app_id_voids_nothing_but_its_own_steps(make_run: MakeRun) -> None:
     """A check that raises names the refused value in its finding, and words about another stay."""
-    steps = bound_step("a"), bound_step("b", raising(RefusedAppError("No such app.")))
+    refusal = GraphTokenError("No such app.", status=400, error_code=101)
+    steps = bound_step("a"), bound_step("b", raising(RefusedAppError(refusal)))
     run = make_run(*steps, mode=Mode.INTERACTIVE, app_id="111", said=[attested("a")])
     run.give("app_id", "999")
     assert run.state.steps["a"].conclusion.outcome is Outcome.NOT_RUN
