@@ -51,13 +51,13 @@ class Explained(NamedTuple):
 EXPLAINED = {
     "wrong-secret": Explained(
         ("fb-13-app-id-and-secret",),
-        "refuses this App Secret",
-        "Copy it again from Settings > Basic",
+        "does not accept this App ID with this App Secret",
+        "Compare both with App settings > Basic",
     ),
     "unknown-app": Explained(
         ("fb-13-app-id-and-secret",),
-        "and to a made-up one",
-        "Compare the App ID with the one in Settings > Basic",
+        "does not accept this App ID with this App Secret",
+        "Look at the App ID first",
     ),
     "redirect-missing": Explained(
         ("fb-08-redirect-uri",),

@@ -110,7 +110,9 @@ class Causes:
         rest.sort(key=lambda part: (part.now.outcome is not Outcome.FAILED, -len(part.moved)))
         for part in rest:
             if cause := self._cause_of(part, [*causes, *over.values()]):
-                cause.append(part)
+                # Of several steps whose value is refused alike, the last says where it is copied.
+                is_refused_alike = bool(part.refuses) and part.code == cause[0].code
+                cause.insert(0 if is_refused_alike else len(cause), part)
             elif part in worse and (known := self._open_cause(part, watched)):
                 part.topic.change, part.topic.before = known, part.topic.before or part.was
             else:

@@ -36,7 +36,7 @@ from runbook_lib.engine.watch.round import watching
 from runbook_lib.remote.rate_limits import SHARED
 from tests.support.post import Post, receiving
 from tests.support.words import attested, submitted
-from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON, PROCEDURE
+from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON, PROCEDURE, SECRET_STEP
 
 # Two looks a day later, since a changed answer counts when it is seen again; then two more.
 LOOKS = (DAY, 6 * MINUTE, DAY, 6 * MINUTE)
@@ -258,7 +258,7 @@ CASES = (
         "Customers see a different name when they consent.",
         "Fix the problem described above"),
     Case("secret refused", set_to(app_of, "secret", "f" * 32), "13 Complete Settings > Basic",
-        "verified", "failed", "refuses this App Secret",
+        "verified", "failed", "does not accept this App ID with this App Secret",
         "No customer can sign in, and no token is renewed.", "Copy the App Secret again"),
     # The host was verified, and the address is refused: no detail is the same.
     Case("redirect no longer accepted", take_redirect, "8 Set the Valid OAuth Redirect URI",
@@ -379,7 +379,7 @@ def test_another_secret_that_is_refused_is_a_change_at_the_first_look(desk: Noti
     desk.set(f"RUNBOOK_FACEBOOK_APP_SECRET={right}")
     (over,) = desk.pass_by(*EARLY_LOOKS)
 
-    assert (change["kind"], change["step"]) == (Kind.FAILED, "fb-05-confirm-creation")
+    assert (change["kind"], change["step"]) == (Kind.FAILED, SECRET_STEP)
     assert (change["was"].partition(" ")[0], change["now"]) == ("verified", "failed")
     assert (over["kind"], over["ends"]) == (Kind.RECOVERED, change["id"])
 
