@@ -338,7 +338,7 @@ class Run(KnownRun):
 
     def _check_after(self, step: Step) -> None:
         """
-        Check again what could not be told before `step` was done, where somebody worked on it.
+        Check the steps again that wait for `step` to be done, if somebody worked on them.
 
         Also what uses something up, since a person asked for that check, or named what it needs.
         """
