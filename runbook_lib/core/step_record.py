@@ -188,7 +188,7 @@ def step_record(state: StepState) -> StepRecord:
 
 
 def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
-    """Return the step's troubles, first those whose text its reason, a quote or an answer contains."""
+    """Return the step's troubles, first those that its reason, a quote or an answer contains."""
     step = state.step
     quotes = [quote for finding in state.findings for quote in finding.quotes]
     said = " ".join([state.conclusion.reason, *quotes])
