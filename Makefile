@@ -38,10 +38,15 @@ WALKS = tests/runs/test_scenarios.py tests/browser/test_walkthrough.py tests/san
 SLOWEST = --costs 40
 NODE := tests/support/node
 NODE_MODULES := $(NODE)/node_modules/.package-lock.json
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
+# `make lock UPGRADE=--upgrade` takes the newest releases that pyproject.toml allows.
+UPGRADE =
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate $(UPGRADE)
+# What is installed is a wheel whose hash is in a lock: nothing is built from source on the way.
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
+COUNT = grep -c '^[a-z].*=='
 
 .PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
-	rooms lint types lock notebooks outcomes responses fidelity shapes bench soak clean
+	rooms lint types lock dependencies newest notebooks outcomes responses fidelity shapes bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -144,25 +149,35 @@ faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tes
 mutants: $(VENV)/.installed-tests  ## change one line at a time, 400 of them, and list those that no test sees: an hour
 	nice $(BIN)/python -m tools.mutants --workers $(WORKERS)
 
-lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
-	$(LOCK) pyproject.toml --output-file requirements.txt
-	$(LOCK) --group test --constraint requirements.txt --output-file tests/requirements.txt
+lock: $(VENV)/.installed-tests  ## compile the lock files anew from the ranges in pyproject.toml, and list the licences
+	$(LOCK) --generate-hashes pyproject.toml --group build --output-file requirements.lock
+	$(LOCK) --generate-hashes --group test --constraint requirements.lock --output-file tests/requirements.lock
+	$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements.txt
+	$(LOCK) --group test --constraint tests/requirements.lock --output-file tests/requirements.txt
 	echo "-e ." >>requirements.txt
+	$(MAKE) --no-print-directory dependencies
+
+dependencies: $(VENV)/.installed-tests  ## write docs/dependencies.md: each locked package and its licence
+	$(BIN)/python -m tools.dependencies
+
+newest:  ## test with the newest release of every dependency: fails when an upper bound must stay
+	.ci/newest
 
 clean:
 	rm -rf $(VENV) $(NODE)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
 
-$(VENV)/.installed: requirements.txt pyproject.toml
-	@echo "Setting up $(VENV), once; about a minute: the $$(grep -c == requirements.txt) packages of" \
-		"requirements.txt (JupyterLab, papermill, …) and the runbook itself."
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "Setting up $(VENV), once; about a minute: the $$($(COUNT) requirements.lock) packages of" \
+		"requirements.lock (JupyterLab, papermill, …), each checked by its hash, and the runbook itself."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)  # or it was interrupted
-	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@$(INSTALL) -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.installed-tests: $(VENV)/.installed tests/requirements.txt
-	@echo "Adding what tests and tools need: the $$(grep -c == tests/requirements.txt) packages of" \
-		"tests/requirements.txt (pytest, mypy, Playwright, …)."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+$(VENV)/.installed-tests: $(VENV)/.installed tests/requirements.lock
+	@echo "Adding what tests and tools need: the $$($(COUNT) tests/requirements.lock) packages of" \
+		"tests/requirements.lock (pytest, mypy, Playwright, …), each checked by its hash."
+	@$(INSTALL) --quiet -r tests/requirements.lock
 	@touch $@
 
 $(NODE_MODULES): $(NODE)/package-lock.json | programs

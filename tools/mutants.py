@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 SURVIVORS = Path(__file__).with_name("mutants.toml")
 _NEEDED = (
     *("runbook_lib", "facebook_cyclr_sandbox", "tests", "notebooks"),
-    *("pyproject.toml", "requirements.txt"),
+    *("pyproject.toml", "requirements.lock", "requirements.txt"),
 )
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
 # A room's mutants are tested by the tests that mirror it. Deselected tests start another Python,

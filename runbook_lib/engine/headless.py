@@ -189,7 +189,7 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
         ):
             # The inputs of the build: the notebook before execution, and the lock file.
             materials = [resource(source, f"notebooks/{source.name}")]
-            lock = project_folder() / "requirements.txt"
+            lock = project_folder() / "requirements.lock"
             if lock.is_file():
                 materials.append(resource(lock, lock.name))
             broken = _execute(run, source, folder / source.name, request, listener)

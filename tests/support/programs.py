@@ -36,7 +36,7 @@ def problems() -> dict[str, str]:
     }
     # NOTE: most containers have `unshare` but are not allowed to use it.
     if "unshare" not in found and _fails(*_NAMESPACE):
-        found["unshare"] = "unshare is not allowed here (a container needs --privileged)"
+        found["unshare"] = "unshare is not allowed here (a container needs --cap-add=SYS_ADMIN)"
     return found
 
 

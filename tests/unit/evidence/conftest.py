@@ -35,7 +35,7 @@ AT = "2026-11-20T09:00:00Z"
 Change = Callable[[Any], Any]
 MATERIALS = (
     Resource("notebooks/01.ipynb", "ab" * 32, 12),
-    Resource("requirements.txt", "cd" * 32, 3),
+    Resource("requirements.lock", "cd" * 32, 3),
 )
 
 

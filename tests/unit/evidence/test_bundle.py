@@ -111,7 +111,7 @@ def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) ->
     definition = made["predicate"]["buildDefinition"]
     assert [each["name"] for each in definition["resolvedDependencies"]] == [
         "notebooks/01.ipynb",
-        "requirements.txt",
+        "requirements.lock",
     ]
     assert definition["externalParameters"]["tenant"] == "acme"
     assert definition["internalParameters"] == {

@@ -40,7 +40,7 @@ SIGNING_KEY = Path("home", "facebook-marketing-runbook", "signing-key.pem")
 # The files that each command may open.
 FILE_PLACES = {
     "run": (
-        *(JOURNAL, STATE, KEY, ENV, NOTEBOOK, SIGNING_KEY, Path("requirements.txt")),
+        *(JOURNAL, STATE, KEY, ENV, NOTEBOOK, SIGNING_KEY, Path("requirements.lock")),
         *(HOME / name for name in ("journal.lock", "run.lock", "run.holder", "sealing.lock")),
         *(
             HOME / ".draft-0a1b2c3d",
@@ -90,7 +90,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(runbook_lib.engine.headless, "execute_notebook", _execute_nothing)
         (path / ".env").write_text("RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\n")
         (path / ".env").chmod(0o600)
-        (path / "requirements.txt").write_text("httpx\n")
+        (path / "requirements.lock").write_text("httpx\n")
         build(PROCEDURE, path / "notebooks")
         build(PROCEDURE, path / "walkthrough")
         assert CliRunner().invoke(main, COMMANDS["run"]).exit_code == 3
