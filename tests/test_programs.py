@@ -118,7 +118,9 @@ def test_a_program_that_is_not_allowed_counts_as_missing(
 
     (programs / "unshare").unlink()
     (programs / "unshare").symlink_to("/bin/false")
-    assert problems() == {"unshare": "unshare is not allowed here (a container needs --cap-add=SYS_ADMIN)"}
+    assert problems() == {
+        "unshare": "unshare is not allowed here (a container needs --cap-add=SYS_ADMIN)"
+    }
 
 
 @pytest.fixture
