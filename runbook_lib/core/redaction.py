@@ -259,8 +259,7 @@ class Redactor:
         hiding = _HIDING if self._forms else _HIDING_TOKEN
         if not hiding.search(masked) or not search.is_leak(masked):
             return masked
-        words = [MASK if search.is_leak(word) else word for word in _BLANKS.split(masked)]
-        cleaned = "".join(words)
+        cleaned = "".join(_masked_words(search, _BLANKS.split(masked)))
         return MASK if search.is_leak(cleaned) else cleaned
 
     def _redacted_item(self, item: Any) -> Any:
@@ -361,6 +360,16 @@ def _signs_in(word: str) -> bool:
     whole = base64.b64decode(f"{bare[: len(bare) - (len(bare) % 4 == 1)]}===", "-_")
     is_plain = b":" in whole and min(whole) >= ord(" ")
     return is_plain or bare != unquote(word) or any(map(str.isdigit, bare))
+
+
+def _masked_words(search: SecretSearch, words: list[str]) -> list[str]:
+    """Return `words`, with the mask in place of each that hides a secret; halves are searched."""
+    if not search.is_leak("".join(words)):
+        return words
+    if len(words) == 1:
+        return [MASK]
+    middle = len(words) // 2
+    return [*_masked_words(search, words[:middle]), *_masked_words(search, words[middle:])]
 
 
 def _places(form: str, text: str) -> Iterator[tuple[int, int]]:

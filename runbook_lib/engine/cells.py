@@ -11,14 +11,17 @@ import gc
 import json
 import multiprocessing
 import os
+import select
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 from runbook_lib.errors import SettingsError, reason_of
@@ -27,6 +30,11 @@ _TICK_SECONDS = 0.05
 _CELL_SECONDS = 300
 # How long a cell that took too long may take to say where it was.
 _GRACE_SECONDS = 3
+# A message is its length in bytes, and UTF-16 of JSON. What a cell shows is bounded in `shell`; a
+# cell that writes to the socket itself finds its limit here.
+_LENGTH = struct.Struct("!Q")
+_MAX_MESSAGE_BYTES = 64 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 class CellOutput(NamedTuple):
@@ -35,6 +43,10 @@ class CellOutput(NamedTuple):
     number: int | None
     outputs: list[dict[str, Any]]
     error: str = ""
+
+
+class _InvalidMessageError(Exception):
+    """The cells' process sent what is no message of it."""
 
 
 class Child:
@@ -58,12 +70,15 @@ class Child:
         context: Any = multiprocessing.get_context(
             "fork" if threading.active_count() == 1 else "spawn"
         )
-        self._end, theirs = context.Pipe()
+        self._socket, theirs = socket.socketpair()
+        # For a process that reads nothing; what arrives is read without waiting.
+        self._socket.settimeout(_CELL_SECONDS)
+        self._arrived = bytearray()
         self._process = context.Process(target=_live, args=[theirs])
         try:
             self._process.start()
         except OSError as error:
-            self._end.close()
+            self._socket.close()
             msg = f"No process can be started for the notebook: {reason_of(error)}."
             raise SettingsError(msg, next_step="Free memory or processes, and run again.") from None
         finally:
@@ -83,20 +98,23 @@ class Child:
         end = time.monotonic() + _CELL_SECONDS
         self._send(source)
         try:
-            while not self._end.poll(_TICK_SECONDS):
+            while (shown := self._shown(_TICK_SECONDS)) is None:
                 on_tick()
-                # NOTE: what a cell started may keep the pipe open after the process has died.
-                if self._has_died() and not self._end.poll():
+                # NOTE: what a cell started may keep the socket open after the process has died.
+                if self._has_died() and not self._is_readable(0):
                     raise EOFError
                 if time.monotonic() > end:
                     return self._late()
-            return self._shown()
+            return shown
         except (EOFError, OSError):
             return _failed(CellOutput(None, []), "DeadKernelError", "Kernel died")
+        except _InvalidMessageError:
+            text = "A cell wrote to the connection of its own process"
+            return _failed(CellOutput(None, []), "InvalidMessageError", text)
 
     def close(self) -> None:
         """Kill the process, with all that its cells started."""
-        if self._end.closed:
+        if self._socket.fileno() < 0:
             return
         # NOTE: before it is reaped, while nobody else can have its number.
         with suppress(OSError):  # it may not lead its session yet
@@ -104,7 +122,7 @@ class Child:
         self._process.kill()
         self._process.join()
         self._process.close()
-        self._end.close()
+        self._socket.close()
 
     def _has_died(self) -> bool:
         """Return whether the process has ended; it is not reaped, so its number stays its own."""
@@ -113,17 +131,47 @@ class Child:
 
     def _send(self, value: object) -> None:
         with suppress(OSError):  # it has died, as its reply will show
-            self._end.send_bytes(_packed(value))
+            self._socket.sendall(_packed(value))
 
-    def _shown(self) -> CellOutput:
-        number, outputs, error = _unpacked(self._end.recv_bytes())
-        return CellOutput(number, [json.loads(output) for output in outputs], error)
+    def _is_readable(self, seconds: float) -> bool:
+        """Return whether something has arrived, or does within `seconds`."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
+
+    def _shown(self, seconds: float) -> CellOutput | None:
+        """
+        Read what has arrived, or does within `seconds`; return what a cell showed once it is whole.
+
+        Raises `EOFError` at the end of the stream.
+        """
+        if not self._is_readable(seconds):
+            return None
+        block = self._socket.recv(_BLOCK_BYTES)
+        if not block:
+            raise EOFError
+        self._arrived += block
+        if len(self._arrived) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._arrived)
+        if length > _MAX_MESSAGE_BYTES or len(self._arrived) > _LENGTH.size + length:
+            raise _InvalidMessageError
+        if len(self._arrived) < _LENGTH.size + length:
+            return None
+        message = bytes(self._arrived[_LENGTH.size :])
+        self._arrived.clear()
+        return _cell_output(message)
 
     def _late(self) -> CellOutput:
         """Interrupt the cell, so that it shows where it was."""
         os.killpg(self.pid, signal.SIGINT)
-        shown = self._shown() if self._end.poll(_GRACE_SECONDS) else CellOutput(None, [])
-        return _failed(shown, "CellTimeoutError", f"A cell took more than {_CELL_SECONDS} s")
+        end = time.monotonic() + _GRACE_SECONDS
+        shown = None
+        while shown is None and (left := end - time.monotonic()) > 0:
+            shown = self._shown(left)
+        return _failed(
+            shown or CellOutput(None, []),
+            "CellTimeoutError",
+            f"A cell took more than {_CELL_SECONDS} s",
+        )
 
 
 def _failed(shown: CellOutput, name: str, text: str) -> CellOutput:
@@ -132,7 +180,8 @@ def _failed(shown: CellOutput, name: str, text: str) -> CellOutput:
 
 
 def _packed(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+    content = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+    return _LENGTH.pack(len(content)) + content
 
 
 def _unpacked(data: bytes) -> Any:
@@ -140,7 +189,20 @@ def _unpacked(data: bytes) -> Any:
     return json.loads(data.decode("utf-16", "replace"))
 
 
-def _live(end: Connection) -> None:
+def _cell_output(message: bytes) -> CellOutput:
+    """Return what a cell showed; raises `_InvalidMessageError` if `message` is something else."""
+    try:
+        number, outputs, error = _unpacked(message)
+        shown = [json.loads(output) for output in outputs]
+    except (ValueError, TypeError, RecursionError):
+        raise _InvalidMessageError from None
+    is_output = all(isinstance(output, dict) and "output_type" in output for output in shown)
+    if not is_output or not isinstance(number, int | None) or not isinstance(error, str):
+        raise _InvalidMessageError
+    return CellOutput(number, shown, error)
+
+
+def _live(end: socket.socket) -> None:
     """Run the cells that come over `end`, in the new process."""
     _part_from_parent(end.fileno())
     from runbook_lib.engine.shell import make_shell  # noqa: PLC0415  (loads IPython)
@@ -148,17 +210,33 @@ def _live(end: Connection) -> None:
     pid = os.getpid()
     with suppress(EOFError):
         os.environ.clear()
-        os.environ.update(_unpacked(end.recv_bytes()))
+        os.environ.update(_received(end))
         time.tzset()
         shell = make_shell()
         while True:
-            source = _unpacked(end.recv_bytes())
+            source = _received(end)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             shown = shell.perform(source)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             if os.getpid() != pid:  # a cell forked, and its child came here as well
                 os._exit(0)
-            end.send_bytes(_packed(shown))
+            end.sendall(_packed(shown))
+
+
+def _received(end: socket.socket) -> Any:
+    """Return the parent's next message; raises `EOFError` when there is none."""
+    (length,) = _LENGTH.unpack(_received_bytes(end, _LENGTH.size))
+    return _unpacked(_received_bytes(end, length))
+
+
+def _received_bytes(end: socket.socket, number: int) -> bytes:
+    content = bytearray()
+    while len(content) < number:
+        block = end.recv(min(number - len(content), _BLOCK_BYTES))
+        if not block:
+            raise EOFError
+        content += block
+    return bytes(content)
 
 
 def _part_from_parent(end: int) -> None:

@@ -12,13 +12,21 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-# What a cell may show, in characters. The exception that ends it is shown in any case, with each
-# of its texts cut.
-_CELL_CHARACTERS = 32 << 20
+# What a cell, and a whole notebook, may show: bytes of JSON in the notebook's file. The leak gate
+# reads a file at up to 3 s a MiB. The exception that ends a cell is shown in any case, with each of
+# its texts cut, and its last lines.
+_MAX_CELL_BYTES = 8 << 20
+_MAX_NOTEBOOK_BYTES = 16 << 20
+# A cell has room for so much, however much those before it showed: what a step shows takes less.
+_LEAST_CELL_BYTES = 128 << 10
 _ERROR_CHARACTERS = 4096
+_ERROR_LINES = 200
 # An output counts at least so much: that is what it takes in memory.
-_OUTPUT_CHARACTERS = 512
-_LEFT_OUT = f"… the rest is left out: a cell keeps {_CELL_CHARACTERS >> 20} MiB of output.\n"
+_LEAST_OUTPUT_BYTES = 512
+_LEFT_OUT = (
+    f"… the rest is left out: a cell keeps {_MAX_CELL_BYTES >> 20} MiB of output, and a notebook "
+    f"{_MAX_NOTEBOOK_BYTES >> 20}.\n"
+)
 
 
 class _OutputStream(StringIO):
@@ -30,8 +38,13 @@ class _OutputStream(StringIO):
 
     def write(self, text: str) -> int:
         """Keep the part of `text` for which there is room."""
-        super().write(text[: max(self._shell.room, 0)])
-        self._shell.room -= len(text)
+        # NOTE: a byte of JSON or more for each character, so a longer part is never kept.
+        part = text[: max(self._shell.room, 0) + 1]
+        size = _json_bytes(part)
+        if size > self._shell.room:
+            part = _as_far_as(part, self._shell.room)
+        super().write(part)
+        self._shell.room -= size
         return len(text)
 
     def take(self) -> str:
@@ -89,6 +102,7 @@ class Shell(InteractiveShell):
     history_manager: Any
     streams: dict[str, _OutputStream]
     room: int
+    notebook_room: int
     _outputs: list[str]
     _error: str
 
@@ -98,10 +112,14 @@ class Shell(InteractiveShell):
 
         Of the outputs text comes first, then the rest in its order.
         """
-        self.room, self._outputs, self._error = _CELL_CHARACTERS, [], ""
+        room = max(min(_MAX_CELL_BYTES, self.notebook_room), _LEAST_CELL_BYTES)
+        self.room = room
+        self._outputs = []
+        self._error = ""
         result = self.run_cell(source, store_history=True)
         error = result.error_before_exec or result.error_in_exec
         texts = {name: stream.take() for name, stream in self.streams.items()}
+        self.notebook_room -= room - max(self.room, 0)
         if self.room < 0:
             texts["stderr"] += _LEFT_OUT
         streams = [
@@ -115,7 +133,8 @@ class Shell(InteractiveShell):
     def show(self, kind: str, **content: Any) -> None:
         """Keep an output if there is room for it."""
         output = json.dumps({"output_type": kind, **content}, ensure_ascii=False, default=str)
-        self.room -= max(len(output), _OUTPUT_CHARACTERS)
+        size = len(output.encode("utf-8", "surrogatepass"))
+        self.room -= max(size, _LEAST_OUTPUT_BYTES)
         if self.room >= 0 or kind == "error":
             self._outputs.append(output)
 
@@ -126,8 +145,26 @@ class Shell(InteractiveShell):
     def _showtraceback(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
         """Keep an exception; IPython has subclasses do so here."""
         self._error = etype.__name__
-        value, *lines = (text[:_ERROR_CHARACTERS] for text in (str(evalue), *stb))
+        value, *lines = (text[:_ERROR_CHARACTERS] for text in (str(evalue), *stb[-_ERROR_LINES:]))
         self.show("error", ename=etype.__name__, evalue=value, traceback=lines)
+
+
+def _json_bytes(text: str) -> int:
+    """Return how many bytes `text` takes in JSON, without its quotes."""
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) - 2
+
+
+def _as_far_as(text: str, most: int) -> str:
+    """Return the longest beginning of `text` that takes at most `most` bytes in JSON."""
+    shortest = 0
+    longest = len(text)
+    while shortest < longest:
+        middle = (shortest + longest + 1) // 2
+        if _json_bytes(text[:middle]) <= most:
+            shortest = middle
+        else:
+            longest = middle - 1
+    return text[:shortest]
 
 
 def make_shell() -> Shell:
@@ -136,6 +173,7 @@ def make_shell() -> Shell:
     config.HistoryManager.enabled = False
     shell: Shell = Shell.instance(config=config)
     shell.room = 0
+    shell.notebook_room = _MAX_NOTEBOOK_BYTES
     shell.history_manager.outputs = _NoOutputs()
     shell.streams = {"stdout": _OutputStream(shell), "stderr": _OutputStream(shell)}
     sys.stdout, sys.stderr = shell.streams.values()

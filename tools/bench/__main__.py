@@ -2,8 +2,8 @@
 `python -m tools.bench`: headless runs, the sandbox, what evidence costs, a person's wait, a fleet.
 
 `--only runs` measures one of the parts `runs`, `distance`, `sandbox`, `evidence`, `walkthrough`,
-`fleet`, `fleet-distance`, `fleet-page` and `watch-fleet`; `--json FILE` writes the figures of
-headless runs, of runs at a distance, of fleets and of their watch.
+`leak-gate`, `fleet`, `fleet-distance`, `fleet-page` and `watch-fleet`; `--json FILE` writes the
+figures of headless runs, of runs at a distance, of fleets and of their watch.
 
 The sandbox runs in its own process, pinned to one core; the load comes from another core, if there
 is one.
@@ -34,6 +34,7 @@ from tools.bench import (
     fleet,
     fleet_distance,
     fleet_page,
+    leak_gate,
     runs,
     walkthrough,
     watch_fleet,
@@ -226,6 +227,7 @@ PARTS: dict[str, Callable[[Console], Any]] = {
     "distance": distance.report,
     "sandbox": _measure_sandbox,
     "evidence": evidence.report,
+    "leak-gate": leak_gate.report,
     "walkthrough": walkthrough.report,
     "fleet": fleet.report,
     "fleet-distance": fleet_distance.report,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -63,6 +64,14 @@ def nothing() -> None:
 def value(shown: CellOutput) -> str:
     """Return the text of a cell's value."""
     return str(shown.outputs[-1]["data"]["text/plain"])
+
+
+def file_size(shown: CellOutput) -> int:
+    """Return the bytes that a cell's outputs take in a notebook's file."""
+    return sum(
+        len(json.dumps(output, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        for output in shown.outputs
+    )
 
 
 def kinds(shown: CellOutput) -> list[str]:
@@ -301,24 +310,95 @@ def test_cells_end_with_their_parent(number: int, source: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("source", "most"),
     [
-        ("for _ in range(100): print('x' * 1_000_000)", 32),
-        ("import sys\nfor _ in range(100): print('x' * 1_000_000, file=sys.stderr)", 32),
-        ("for _ in range(100): display({'text/plain': 'x' * 1_000_000}, raw=True)", 32),
-        ("for _ in range(100_000): display(1)", 8),
+        ("for _ in range(100): print('x' * 1_000_000)", 8),
+        ("import sys\nfor _ in range(100): print('x' * 1_000_000, file=sys.stderr)", 8),
+        ("for _ in range(100): display({'text/plain': 'x' * 1_000_000}, raw=True)", 8),
+        ("for _ in range(200_000): display(1)", 2),
         ("display({'text/plain': 'x' * 34_000_000}, raw=True)", 0),
+        ("for _ in range(100): print('\\0' * 1_000_000)", 8),
+        ("print('\\U0001f600' * 20_000_000)", 8),
+        ("print('\\\\' * 20_000_000)", 8),
+        ("print('\\ud800' * 20_000_000)", 8),
+        ("for _ in range(1024): print('x' * (1 << 20), end='')", 8),
     ],
 )
 def test_what_a_cell_shows_is_bounded(child: Child, source: str, most: int) -> None:
-    """A cell keeps 32 MiB of what it prints and displays; the rest is left out, in words."""
+    """A cell keeps 8 MiB of a notebook's file; the rest is left out, in words."""
     child.run("import resource; use = lambda: resource.getrusage(0).ru_maxrss >> 10\n1", nothing)
     before = int(value(child.run("use()", nothing)))
     shown = child.run(source, nothing)
     after = int(value(child.run("use()", nothing)))
 
-    assert most / 2 * MEBIBYTE <= len(str(shown.outputs)) <= (most + 1) * MEBIBYTE
-    assert "the rest is left out: a cell keeps 32 MiB" in str(shown.outputs)
+    assert most / 2 * MEBIBYTE <= file_size(shown) <= (most + 1) * MEBIBYTE
+    assert "the rest is left out: a cell keeps 8 MiB of output" in str(shown.outputs[:2])
     assert shown.error == ""
     assert after - before < 400
+
+
+@pytest.mark.matrix(1)
+def test_what_a_notebook_shows_is_bounded(child: Child) -> None:
+    """Cells keep 16 MiB together; whatever was shown before, each keeps 128 KiB and its error."""
+    flood = "for _ in range(30): print('x' * 1_000_000)"
+    sizes = [file_size(child.run(flood, nothing)) for _ in range(4)]
+    shown = child.run("print('y' * 100_000)\nraise ValueError('z' * 100_000)", nothing)
+
+    assert [round(size / MEBIBYTE, 1) for size in sizes] == [8, 8, 0.1, 0.1]
+    assert "'" + "y" * 100_000 in str(shown.outputs[0])
+    assert shown.error == "ValueError"
+    assert file_size(shown) < 128 * 1024
+
+
+def test_the_frames_of_an_exception_are_bounded(child: Child) -> None:
+    """An exception with thousands of frames is shown with its last ones."""
+    frames = "['first', *['frame'] * 1000, 'last']"
+    source = f"get_ipython()._showtraceback(ValueError, ValueError('no'), {frames})"
+    shown = child.run(source, nothing)
+
+    assert shown.error == "ValueError"
+    assert shown.outputs[-1]["traceback"] == [*["frame"] * 199, "last"]
+
+
+def written_to_the_connection(message: str) -> str:
+    """Return a cell that writes to the connection of its own process, and sleeps."""
+    return f"""
+import os, socket, stat, struct, time
+for name in os.listdir("/proc/self/fd"):
+    number = int(name)
+    try:
+        is_ours = stat.S_ISSOCK(os.fstat(number).st_mode) and number > 2
+    except OSError:
+        continue
+    if is_ours and socket.socket(fileno=os.dup(number)).family == socket.AF_UNIX:
+        os.write(number, {message})
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ('b"\\0\\0"', "CellTimeoutError"),
+        ('struct.pack("!Q", 1000) + b"x" * 10', "CellTimeoutError"),
+        ('struct.pack("!Q", 1 << 62)', "InvalidMessageError"),
+        ('struct.pack("!Q", 2 << 30) + b"x"', "InvalidMessageError"),
+        ('struct.pack("!Q", 4) + b"nope"', "InvalidMessageError"),
+        ('struct.pack("!Q", 4) + "{}".encode("utf-16")[2:]', "InvalidMessageError"),
+        ('struct.pack("!Q", 22) + "[1,[3],\'\']".encode("utf-16")', "InvalidMessageError"),
+        ('struct.pack("!Q", 2) + b"too much"', "InvalidMessageError"),
+    ],
+)  # fmt: skip
+def test_half_a_message_is_bounded_in_size_and_time(
+    child: Child, monkeypatch: pytest.MonkeyPatch, message: str, error: str
+) -> None:
+    """A cell that writes half a message, or a false one, ends; nothing waits for the rest."""
+    child.run("1", nothing)
+    monkeypatch.setattr(module, "_CELL_SECONDS", 1)
+    monkeypatch.setattr(module, "_GRACE_SECONDS", 0.2)
+
+    shown = child.run(written_to_the_connection(message), nothing)
+
+    assert shown.error == error
+    assert shown.outputs[-1]["output_type"] == "error"
 
 
 # --- a notebook --------------------------------------------------------------------------

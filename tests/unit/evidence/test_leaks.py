@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -377,6 +377,19 @@ HARD: dict[str, Callable[[int], bytes]] = {
 
 
 @pytest.mark.matrix(10)
+@given(text=st.text(st.sampled_from("%aAfF09cC3eEé–8 Z"), max_size=24))
+def test_a_url_is_decoded_as_the_library_does(text: str) -> None:
+    """Percent-encoded text is read as `urllib.parse.unquote` reads it, broken UTF-8 too."""
+    found: list[str] = []
+
+    def collect(reading: str) -> int:
+        found.append(reading)
+        return -1
+
+    SecretSearch(collect).is_leak(text)
+    assert unquote(text) in found
+
+
 @pytest.mark.parametrize("make", HARD.values(), ids=HARD)
 def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], bytes]) -> None:
     """Eight times as much data takes less than thirty times as long, whatever the content."""
