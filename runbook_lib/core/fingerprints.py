@@ -8,14 +8,17 @@ test guesses against the evidence alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
 import secrets as randomness
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runbook_lib.core.files import locked, open_plain, write_whole
+from runbook_lib.core.files import draft_beside, locked, open_plain, write_whole
+from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import JournalError, reported_as
 
@@ -87,15 +90,46 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
     """
     Write `key` into `folder` unless it has one already; return the stored key.
 
-    It gets the permissions of the journal beside it. Raises `JournalError` if
-    it cannot be written.
+    Its file never has more rights than the journal beside it, and none for others; see
+    `private_mode`. Raises `JournalError` if it cannot be written.
     """
     path = folder / _LOCK_NAME
     busy = JournalError(f"Another process has locked {path} for over {_LOCK_SECONDS} s.")
     with reported_as(JournalError, f"The fingerprint key in {folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(path, seconds=_LOCK_SECONDS, busy=busy):
+            mode = private_mode(_journal_mode(folder))
             stored = read_key(folder)
             if stored is None:
-                write_whole(folder / KEY_NAME, key.text().encode("ascii"))
+                write_whole(folder / KEY_NAME, key.text().encode("ascii"), mode=mode)
+            else:
+                _take_rights(folder / KEY_NAME, mode)
     return stored or key
+
+
+def private_mode(journal_mode: int) -> int:
+    """
+    Return the mode of a key's file beside a journal with `journal_mode`.
+
+    A group that shares the journal shares the key: it may write the journal, or reads what others
+    may not. Others never have any right.
+    """
+    is_shared = bool(journal_mode & stat.S_IWGRP) or not journal_mode & stat.S_IRWXO
+    return journal_mode & (0o660 if is_shared else 0o600)
+
+
+def _journal_mode(folder: Path) -> int:
+    """Return the mode of the journal in `folder`, or the one that a new file there gets."""
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_IMODE((folder / JOURNAL_NAME).stat().st_mode)
+    with draft_beside(folder / KEY_NAME) as draft:
+        draft.touch()
+        return stat.S_IMODE(draft.stat().st_mode)
+
+
+def _take_rights(path: Path, mode: int) -> None:
+    """Take the rights from the file at `path` that are not in `mode`, if it is this user's."""
+    stored = stat.S_IMODE(path.stat().st_mode)
+    if stored & ~mode:
+        with contextlib.suppress(PermissionError):
+            path.chmod(stored & mode)

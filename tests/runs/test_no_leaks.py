@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
+from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.process import ProcessRequest, run_in_process
-from tests.runs.conftest import RunAcme, outcomes, records, runbook
+from tests.runs.conftest import RunAcme, new_runbook, outcomes, records, runbook
 from tests.runs.test_truth import project_with
 from tests.support.post import SECRET, receiving
 from tests.support.practice_runs import CommandLines, PractiseOnce
@@ -83,6 +84,38 @@ def test_no_secret_is_left_anywhere(scenario: str, practice_run: PractiseOnce) -
     assert {path.suffix for path in files} >= {".ipynb", ".json", ".jsonl"}
     for path in files:
         assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
+
+
+def test_no_other_user_reads_a_file_with_key_material(tmp_path: Path, sandbox: Any) -> None:
+    """Each file with a key or a credential is private, also where the umask forbids nothing."""
+    private = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+    private |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    given = str(sandbox.description["app_secret"])
+    before = os.umask(0)
+    try:
+        run = new_runbook("run", "--sandbox", "approved", cwd=tmp_path, env=private)
+        made = new_runbook("init", cwd=tmp_path, env=private)
+        item = next(item for item in inputs_of(PROCEDURE) if item.name == "app_secret")
+        store = EnvFileStore(tmp_path / ".env")
+        store.remember("acme", item, Secret(given))
+        store.forget("acme", next(each for each in inputs_of(PROCEDURE) if each.name == "app_id"))
+    finally:
+        os.umask(before)
+
+    assert (run.returncode, made.returncode) == (0, 0)
+    key = read_key(next(tmp_path.glob("evidence/*/facebook_marketing")))
+    with Sandbox("approved", seed=key.seed) as practised:
+        secrets = {name: str(practised.description[name]) for name in SECRETS}
+    secrets |= {"fingerprint key": key.text().strip(), "setting": given}
+    holders = {
+        path: path.stat().st_mode & (0o007 if path.name == "fingerprint.key" else 0o077)
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+        and (_found(secrets, text := path.read_text("utf-8", "replace")) or "PRIVATE KEY" in text)
+    }
+    assert {path.name for path in holders} >= {"fingerprint.key", "sandbox-key.pem", ".env"}
+    assert {path.name: mode for path, mode in holders.items() if mode} == {}
 
 
 def test_sealing_a_walkthrough_leaks_no_typed_credential(

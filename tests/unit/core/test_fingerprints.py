@@ -53,15 +53,49 @@ def test_a_key_is_kept_and_read(tmp_path: Path) -> None:
     assert not list(folder.glob(".*"))
 
 
-def test_a_key_has_the_permissions_of_the_journal(tmp_path: Path) -> None:
-    """The key file has the permissions of the process's umask, as the journal has."""
-    before = os.umask(0o027)
+@pytest.mark.parametrize(
+    ("umask", "mode"),
+    [
+        (0o022, 0o600),
+        (0o027, 0o640),
+        (0o002, 0o660),
+        (0o007, 0o660),
+        (0o000, 0o660),
+        (0o077, 0o600),
+    ],
+)
+def test_a_key_is_private_whatever_the_umask(umask: int, mode: int, tmp_path: Path) -> None:
+    """Others never read the key; a group does if it shares the journal that the umask gives."""
+    before = os.umask(umask)
     try:
         keep_key(tmp_path, FingerprintKey())
     finally:
         os.umask(before)
 
-    assert (tmp_path / KEY_NAME).stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / KEY_NAME).stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize(
+    ("journal", "mode"), [(0o600, 0o600), (0o644, 0o600), (0o640, 0o640), (0o660, 0o660)]
+)
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_key_has_no_more_rights_than_the_journal(
+    journal: int, mode: int, is_known: bool, tmp_path: Path
+) -> None:
+    """A new key has at most the rights of its journal, and an older one loses the rest."""
+    (tmp_path / "journal.jsonl").touch()
+    (tmp_path / "journal.jsonl").chmod(journal)
+    path = tmp_path / KEY_NAME
+    if is_known:
+        path.write_text(FingerprintKey().text())
+        path.chmod(0o666)
+    before = os.umask(0)
+    try:
+        keep_key(tmp_path, FingerprintKey())
+    finally:
+        os.umask(before)
+
+    assert path.stat().st_mode & 0o777 == mode
 
 
 def test_several_at_once_keep_one_key(tmp_path: Path) -> None:
