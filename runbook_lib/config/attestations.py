@@ -33,9 +33,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import tomli
-
 from runbook_lib.config.settings import suggestion, typed, visible_text
+from runbook_lib.config.toml_tables import parse_tables, tables_of
 from runbook_lib.core.files import read_text
 from runbook_lib.core.model import (
     Assignment,
@@ -52,6 +51,7 @@ from runbook_lib.core.words import days_after
 from runbook_lib.errors import SettingsError, StatementError
 
 _LARGEST_FILE = 1024 * 1024
+_WHAT = "The attestations file"
 _LONGEST_NAME = 200
 
 _KINDS: Mapping[str, WordKind | NoteKind] = {
@@ -88,23 +88,19 @@ def read_words(
     tenant's. Raises `StatementError` for an unreadable file, an unknown step, key or
     subject, a missing name, or a time in the future.
     """
-    text = read_text(path, _LARGEST_FILE, StatementError, "The attestations file")
-    try:
-        document = tomli.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
-        msg = f"The attestations file {path} is not TOML: {reason}."
-        raise StatementError(msg) from None
+    text = read_text(path, _LARGEST_FILE, StatementError, _WHAT)
+    document = parse_tables(text, path, StatementError, _WHAT)
     _refuse_other_keys(document, tuple(_KINDS), f"{path}")
     steps = {step.id: step for step in procedure.steps}
     inputs = {item.name: item for item in procedure.inputs}
     reader = _AttestationReader(path, steps, inputs, now, values)
     words: list[Remark] = []
     for name, kind in _KINDS.items():
-        tables = document.get(name, [])
-        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            msg = f"{path}: write [[{name}]] with two brackets."
-            raise StatementError(msg)
+        try:
+            tables = tables_of(document, name)
+        except ValueError as error:
+            msg = f"{path}: {error}."
+            raise StatementError(msg) from None
         for table in tables:
             if isinstance(kind, WordKind):
                 words += reader.words(kind, table)

@@ -29,19 +29,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomli
-
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import REFERENCE_FORMS, is_reference, suggestion, typed
+from runbook_lib.config.toml_tables import parse_tables, tables_of
 from runbook_lib.config.workspace import tenant_name
 from runbook_lib.core.credential_form import implausible
-from runbook_lib.core.files import read_plain
+from runbook_lib.core.files import read_text
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, Procedure
-from runbook_lib.errors import FleetFileError, SettingsError, reported_as
+from runbook_lib.errors import FleetFileError, SettingsError
 from runbook_lib.plain_text import counted
 
 _LARGEST_FILE = 16 * 1024 * 1024
+_WHAT = "The file of tenants"
 _TENANT, _CONNECTOR, _SECRETS, _DEFAULTS = "tenant", "connector", "secrets", "defaults"
 _OWN = (_TENANT, _CONNECTOR)
 # A mistaken name is shown only if it cannot be a secret: somebody may forget the line of headings.
@@ -86,25 +86,19 @@ def read_fleet_file(path: Path, procedures: Mapping[str, Procedure], default: st
     `procedures` maps connector names to procedures; `default` is the connector of
     a tenant that names none. Raises `FleetFileError` with every mistake.
     """
-    with reported_as(FleetFileError, f"The file of tenants {path} cannot be read"):
-        content = read_plain(path, _LARGEST_FILE)
-    try:
-        text = content.decode("utf-8-sig")
-    except ValueError:
-        msg = f"The file of tenants {path} is not UTF-8 text."
-        raise FleetFileError(msg) from None
+    text = read_text(path, _LARGEST_FILE, FleetFileError, _WHAT)
     reader = _TenantReader(procedures, default)
     if path.suffix.lower() == ".csv":
         reader.read_csv(text)
     else:
         reader.read_toml(text, path)
     if reader.mistakes:
-        msg = f"The file of tenants {path} has {counted(len(reader.mistakes), 'mistake')}."
+        msg = f"{_WHAT} {path} has {counted(len(reader.mistakes), 'mistake')}."
         raise FleetFileError(msg, list(reader.mistakes))
     if not reader.tenants:
-        msg = f"The file of tenants {path} names no tenant."
+        msg = f"{_WHAT} {path} names no tenant."
         raise FleetFileError(msg)
-    return FleetFile(reader.tenants, hashlib.sha256(content).hexdigest())
+    return FleetFile(reader.tenants, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 class _TenantReader:
@@ -127,12 +121,7 @@ class _TenantReader:
 
     def read_toml(self, text: str, path: Path) -> None:
         """Read the tables of a TOML document; raises `FleetFileError` if it is not TOML."""
-        try:
-            document = tomli.loads(text)
-        except (ValueError, RecursionError) as error:
-            reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
-            msg = f"The file of tenants {path} is not TOML: {reason}."
-            raise FleetFileError(msg) from None
+        document = parse_tables(text, path, FleetFileError, _WHAT)
         for name in document:
             if name not in (_TENANT, _DEFAULTS):
                 self._unknown("", name)
@@ -140,10 +129,11 @@ class _TenantReader:
         if not isinstance(defaults, dict):
             self._note("", _DEFAULTS, "write [defaults] as its own table")
             defaults = {}
-        tables = document.get(_TENANT, [])
-        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self._note("", _TENANT, "write [[tenant]] with two brackets")
-            tables = []
+        tables: list[dict[str, Any]] = []
+        try:
+            tables = tables_of(document, _TENANT)
+        except ValueError as error:
+            self._note("", _TENANT, str(error))
         shared = self._table("[defaults]", defaults)
         numbered = enumerate(tables, 1)
         self._read([self._table(f"[[tenant]] {n}", table) for n, table in numbered], shared)
