@@ -21,7 +21,7 @@ from msgspec.json import schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this description, which each run names when it starts; no other is read.
-FORM = 7
+FORM = 8
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -184,6 +184,22 @@ class Exchange(Part):
 
     def __post_init__(self) -> None:
         _require_moment(self.sent_on)
+
+
+class Wait(Part):
+    """For whom an open step waits at the end of a run."""
+
+    waits_for: WaitsFor
+    since: str | None
+    """When the wait began, as a time in UTC, where that is known."""
+
+    assigned_to: str | None
+    """Who does the step."""
+
+    due: str | None
+    """The last day on which it is in time."""
+
+    overdue_days: int
 
 
 class HostCalls(Part):
@@ -414,12 +430,25 @@ class ProcedureName(Part):
     digest: Annotated[Sha256, Meta(description="SHA-256 of the procedure's whole text and checks")]
 
 
+class FleetRun(Part):
+    """The run of a fleet that asked for a tenant's run. A tenant here is one with a connector."""
+
+    id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$"), _STRUCTURE]
+    selected: Annotated[Number, Meta(description="number of the tenants that it selected")]
+    selected_sha256: Annotated[
+        Sha256, Meta(description="digest of the sorted list of these tenants with connectors")
+    ]
+    entry_sha256: Annotated[
+        Sha256, Meta(description="digest of this tenant's entry in the file of tenants")
+    ]
+
+
 class RunStarted(Part):
     """
     A run began under this `form`.
 
     `credentials` are the names of those that were given, `resumes` is the previous
-    run, if it was interrupted.
+    run, if it was interrupted. `fleet_run` is the run of a fleet that asked for this one.
     """
 
     form: int
@@ -432,6 +461,7 @@ class RunStarted(Part):
     fingerprints: Mapping[Name, Name]
     resumes: Name
     environment: Mapping[Name, Name]
+    fleet_run: FleetRun | None = None
 
 
 class RunJoined(Part):

@@ -50,8 +50,9 @@ from runbook_lib.connectors.registry import (
     known_variables,
 )
 from runbook_lib.core.fingerprints import read_key
+from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.journal import Journal, timestamp, utc_now
-from runbook_lib.core.model import Value
+from runbook_lib.core.model import FleetRun, Value
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.known_run import known_values
@@ -70,7 +71,6 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.fleet_record import (
     ConnectorName,
     FleetRecord,
-    FleetRun,
     Status,
     StepName,
     TenantResult,
@@ -249,7 +249,7 @@ class Fleet:
         for run in reversed(self._last_runs("--failed")):
             for name, asked in read_record(run.path).results.items():
                 if name in self._known and name not in last:
-                    last[name] = self._counted(name, FleetRun(run.fleet_id, asked.key))
+                    last[name] = self._counted(name, (run.fleet_id, asked.key))
             if set(names) <= last.keys():
                 break
         results = [(name, last[name]) for name in names if name in last]
@@ -281,16 +281,20 @@ class Fleet:
             raise SettingsError(msg, next_step=f"Leave {option} out.")
         return self._runs
 
-    def _counted(self, name: tuple[str, str], run: FleetRun | None = None) -> TenantResult | None:
+    def _counted(
+        self, name: tuple[str, str], run: tuple[str, str] | None = None
+    ) -> TenantResult | None:
         """Return the result of a tenant if a bundle counts for `run`, by default for this one."""
         try:
             return self._result_of(self._known[name], run)
         except (RunbookError, OSError):
             return None
 
-    def _result_of(self, job: Job, run: FleetRun | None = None, *, until: str = "") -> TenantResult:
+    def _result_of(
+        self, job: Job, run: tuple[str, str] | None = None, *, until: str = ""
+    ) -> TenantResult:
         """Return what the last bundle of a tenant proves; raises if it does not count."""
-        run = run or FleetRun(self.record.fleet_id, job.key)
+        run = run or (self.record.fleet_id, job.key)
         # NOTE: the environment of a cluster's worker may make a run one of practice.
         modes = {is_sandbox(job.values), is_sandbox(job.values) or bool(self._request.scheduler)}
         keys = [self._key(is_sandbox=mode) for mode in modes]
@@ -420,7 +424,12 @@ class Fleet:
             attestations=self._request.attestations,
             variables=job.variables,
             is_once=bool(job.spending),
-            fleet=FleetRun(self.record.fleet_id, job.key),
+            fleet_run=FleetRun(
+                id=self.record.fleet_id,
+                selected=len(self.record.results),
+                selected_sha256=selection_digest(self.record.results),
+                entry_sha256=job.key,
+            ),
         )
 
     def _result(self, done: Done) -> TenantResult:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,19 @@ from runbook_lib.config.attestations import is_about, read_words
 from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL
 from runbook_lib.config.workspace import project_folder
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.model import Mode, Remark, Value, Word
+from runbook_lib.core.model import FleetRun, Mode, Remark, Value, Word
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import RunState
 from runbook_lib.engine.cells import Child
 from runbook_lib.engine.execution import execute_notebook
-from runbook_lib.engine.inbox import waits_by_step
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
 from runbook_lib.evidence.chain import remove_drafts
-from runbook_lib.evidence.fleet_record import FleetRun
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 
@@ -46,7 +44,7 @@ class RunRequest:
     `environ` is the environment that settings are read from, and that the
     kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
     With `needs_subject`, only attestations that name this tenant's subject count.
-    The cells run in `child`, which a caller with threads starts before them. `fleet` is the
+    The cells run in `child`, which a caller with threads starts before them. `fleet_run` is the
     run of a fleet that asks for this one. `mode` is walkthrough where a person seals it there.
     """
 
@@ -60,7 +58,7 @@ class RunRequest:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     key: FingerprintKey | None = None
     child: Child | None = None
-    fleet: FleetRun | None = None
+    fleet_run: FleetRun | None = None
     mode: Mode = Mode.HEADLESS
 
 
@@ -176,7 +174,7 @@ def _begin(run: Run, words: list[Remark], request: RunRequest) -> None:
     if request.key is not None and read_key(home) not in (None, request.key):
         raise OtherAppError
     run.require_startable()
-    run.start()
+    run.start(request.fleet_run)
     run.say(words)
 
 
@@ -195,8 +193,6 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
             broken = _execute(run, source, folder / source.name, request, listener)
             state = run.finish({"engine": "fork"})
             run.redactor.allow([*run.values.values(), *state.facts.values()])
-            waits = waits_by_step(state, run.clock().date())
-            fleet = replace(request.fleet, waits=waits) if request.fleet else None
             seal_with = Seal(
                 key,
                 tuple(materials),
@@ -204,7 +200,6 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
                 lambda authority, content: request_timestamp(
                     run.open_session(), authority, content
                 ),
-                asdict(fleet) if fleet else None,
             )
             sealed = seal(folder, state, run.history_reader, run.redactor, seal_with)
             run.save_index()

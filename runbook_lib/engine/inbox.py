@@ -4,23 +4,19 @@ The inbox: what waits for whom, over all tenants, the worst first. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from runbook_lib.core.advice import next_step, what_to_do
+from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.model import Outcome, WaitsFor
-from runbook_lib.core.outcome import OPEN
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.state import StepState
+from runbook_lib.core.waits import waits_in
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
-from runbook_lib.evidence.fleet_record import WaitResult
 from runbook_lib.evidence.reports.phrases import days_between
 from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE, StepRow, TenantRow
-
-# To do by anybody: of these only what comes next, else the whole procedure would be listed.
-_TO_DO = tuple(outcome for outcome in OPEN if outcome not in (Outcome.FAILED, Outcome.WAITING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +81,7 @@ def inbox(tenants: Iterable[TenantState], *, today: date, person: str = "") -> l
     items = [
         Item(tenant, step, waits_for, step.overdue_days(today), is_next=is_next)
         for tenant in tenants
-        for step, waits_for, is_next in _waits_in(tenant.state, today)
+        for step, waits_for, is_next in waits_in(tenant.state, today)
     ]
     if person:
         key = person_key(person)
@@ -119,44 +115,6 @@ def tenant_rows(
     ]
     places = {name: place for place, name in enumerate(order)}
     return sorted(rows, key=lambda row: places.get((row.tenant, row.connector), len(order)))
-
-
-def waits_by_step(state: RunState, today: date) -> dict[str, WaitResult]:
-    """Return for whom each step waits, and since when, as a fleet's record has it."""
-    return {
-        step.step.id: {
-            "for": waits_for,
-            "since": step.waiting_since or None,
-            "assigned_to": step.assigned_to or None,
-            "due": step.due or None,
-            "overdue_days": step.overdue_days(today),
-        }
-        for step, waits_for, _ in _waits_in(state)
-    }
-
-
-def _waits_in(
-    state: RunState, today: date | None = None
-) -> Iterator[tuple[StepState, WaitsFor, bool]]:
-    """
-    Yield each step that waits, for whom, and whether it is next, in the order of the steps.
-
-    With `today` also those that wait soon, since the words that settle them end.
-    """
-    following = next_step(state)
-    upcoming = following[0].step.id if following else ""
-    for step in state.steps.values():
-        outcome, is_next = step.conclusion.outcome, step.step.id == upcoming
-        is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person or step.is_asked_for
-        is_old = step.has_grown_old or (today is not None and step.ends_soon(today))
-        if step.assigned_to:
-            yield step, WaitsFor.PERSON, is_next
-        elif step.conclusion.needs_another:
-            yield step, WaitsFor.SECOND_PERSON, is_next
-        elif outcome is Outcome.WAITING and not step.is_asked_for:
-            yield step, WaitsFor.OUTSIDE_PARTY, is_next
-        elif is_to_do or is_old or (is_next and outcome in _TO_DO):
-            yield step, WaitsFor.ANYBODY, is_next
 
 
 def _badness(item: Item) -> tuple[Any, ...]:

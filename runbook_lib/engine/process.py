@@ -16,23 +16,24 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread, Timer
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
+from msgspec import convert, to_builtins
+
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.model import Mode
+from runbook_lib.core.model import FleetRun, Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.cells import Child
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import RunbookError, SealingError, describe_error
-from runbook_lib.evidence.fleet_record import FleetRun
 
 # How long a run that was interrupted may take to write its end.
 GRACE_SECONDS = 10
@@ -54,7 +55,7 @@ class ProcessRequest:
     `references` say where the new process finds others, by the name of the input.
     `attestations` names their file; only those about this tenant's subject
     count. `variables` are those of the environment that no other tenant's
-    process gets. With `is_once` a run that was lost must not be repeated unasked. `fleet`
+    process gets. With `is_once` a run that was lost must not be repeated unasked. `fleet_run`
     is the run of a fleet that asks for this one, `mode` what the record calls it.
     """
 
@@ -68,7 +69,7 @@ class ProcessRequest:
     attestations: str = ""
     variables: Collection[str] = ()
     is_once: bool = False
-    fleet: FleetRun | None = None
+    fleet_run: FleetRun | None = None
     mode: Mode = Mode.HEADLESS
 
     @classmethod
@@ -218,7 +219,7 @@ def request_document(request: ProcessRequest, environ: Mapping[str, str]) -> dic
         "references": dict(request.references),
         "environ": {name: environ[name] for name in request.variables if name in environ},
         "mode": request.mode,
-        "fleet": asdict(request.fleet) if request.fleet else None,
+        "fleet_run": to_builtins(request.fleet_run),
     }
 
 
@@ -312,7 +313,7 @@ def answer_request(
                 environ=_with_secrets(environ, procedure, document["references"]),
                 child=child,
                 mode=Mode(document["mode"]),
-                fleet=FleetRun(**document["fleet"]) if document["fleet"] else None,
+                fleet_run=convert(document["fleet_run"], FleetRun | None),
             )
             return _finished(run_tenant(request, listener))
     except KeyboardInterrupt:

@@ -50,6 +50,7 @@ from runbook_lib.core.model import (
     CredentialGiven,
     CredentialRemembered,
     EventType,
+    FleetRun,
     InputGiven,
     Mode,
     NotebookFinished,
@@ -245,12 +246,13 @@ class Run(KnownRun):
                 raise SettingsError(msg)
         _refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
 
-    def start(self) -> None:
+    def start(self, fleet_run: FleetRun | None = None) -> None:
         """
         Write the beginning of this run, unless another process did.
 
-        Raises `SettingsError` if the tenant's earlier runs were practice and this
-        one is not, or vice versa; and like `require_whole_journal`.
+        `fleet_run` is the run of a fleet that asked for it. Raises `SettingsError` if the
+        tenant's earlier runs were practice and this one is not, or vice versa; and like
+        `require_whole_journal`.
         """
         history = self.history
         _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
@@ -278,6 +280,7 @@ class Run(KnownRun):
             # NOTE: it has the lock, so a run without an end was cut off.
             resumes=history.cut_off_run if self.mode != Mode.INTERACTIVE else "",
             environment=_environment(),
+            fleet_run=fleet_run,
         )
         self._write(EventType.RUN_STARTED, started)
 

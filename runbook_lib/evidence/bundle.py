@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from msgspec import to_builtins
 
@@ -71,15 +70,13 @@ class Seal:
     What evidence is sealed with: the key, and the run's materials.
 
     `stamp` requests a time-stamp of some bytes from `timestamp_authority` (a
-    web address, or empty). `fleet` is what the provenance says of the fleet's run
-    that asked for this one (see `FleetRun` in `fleet_record`).
+    web address, or empty).
     """
 
     key: SigningKey
     materials: tuple[Resource, ...]
     timestamp_authority: str = ""
     stamp: Callable[[str, bytes], bytes] | None = None
-    fleet: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +209,7 @@ def _attached(record: Record) -> dict[str, str]:
 
 def _write_statement(folder: Path, record: Record, seal_with: Seal, link: ChainLink) -> None:
     key, authority = seal_with.key, seal_with.timestamp_authority
-    made = provenance_predicate(record, materials=seal_with.materials, fleet=seal_with.fleet)
+    made = provenance_predicate(record, materials=seal_with.materials)
     envelope = sign_statement(key, _resources(folder), PROVENANCE, made)
     (folder / PROVENANCE_NAME).write_bytes(envelope)
     text = verify_instructions(record, key_id=key.key_id, link=link, timestamp_authority=authority)

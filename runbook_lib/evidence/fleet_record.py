@@ -17,7 +17,7 @@ from msgspec import Meta, convert, to_builtins
 
 from runbook_lib.core.files import open_plain, read_plain, write_parts
 from runbook_lib.core.json_text import parse_own, write_json
-from runbook_lib.core.model import HostCalls, Outcome, RunOutcome, Sha256, Time, WaitsFor
+from runbook_lib.core.model import HostCalls, Outcome, RunOutcome, Sha256, Time, Wait
 from runbook_lib.errors import ExitCode, FormError, SettingsError, reason_of
 from runbook_lib.evidence.signing.statement import ChainLink
 
@@ -43,18 +43,6 @@ class Status(StrEnum):
 _SomeText = Annotated[str, Meta(min_length=1)]
 _Id = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 
-# For whom a step waits, and since when.
-WaitResult = TypedDict(
-    "WaitResult",
-    {
-        "for": WaitsFor,
-        "since": str | None,
-        "assigned_to": str | None,
-        "due": str | None,
-        "overdue_days": int,
-    },
-)
-
 
 class StepResult(TypedDict):
     """The result of a step, and for whom it waits, if it does."""
@@ -63,20 +51,7 @@ class StepResult(TypedDict):
     outcome: Outcome
     reason: str
     needs_person: bool
-    wait: NotRequired[WaitResult]
-
-
-@dataclass(frozen=True, slots=True)
-class FleetRun:
-    """
-    The run of a fleet for which a tenant's run was made; `key` is the digest of the request.
-
-    `waits` say by step for whom it waits, and since when, as the fleet's record has it.
-    """
-
-    fleet_id: _Id
-    key: Sha256
-    waits: Mapping[str, WaitResult] = field(default_factory=dict)
+    wait: NotRequired[Wait]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

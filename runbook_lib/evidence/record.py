@@ -8,6 +8,7 @@ JSON Schema, `record.schema.json` in a bundle, is made from the model.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -17,6 +18,7 @@ from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_own
 from runbook_lib.core.model import (
     FORM,
+    FleetRun,
     HostCalls,
     Mode,
     Number,
@@ -26,19 +28,21 @@ from runbook_lib.core.model import (
     Sha256,
     Time,
     Value,
+    Wait,
     invalid,
     json_schema,
 )
 from runbook_lib.core.road import RoadAhead, road_ahead
 from runbook_lib.core.state import RunState
 from runbook_lib.core.step_record import RULES, StepRecord, step_record
+from runbook_lib.core.waits import waits_by_step
 from runbook_lib.errors import ContentError, FormError, JournalError, reported_as
 
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024
 _SCHEMA = "facebook-marketing-runbook/record/v"
-SCHEMA: Final = "facebook-marketing-runbook/record/v7"
+SCHEMA: Final = "facebook-marketing-runbook/record/v8"
 
 
 class LinesRecord(Part):
@@ -62,7 +66,7 @@ class CarriedRecord(Part):
 class Record(Part):
     """Record of one run of the Facebook Marketing runbook."""
 
-    schema: Literal["facebook-marketing-runbook/record/v7"]
+    schema: Literal["facebook-marketing-runbook/record/v8"]
     run_id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
     tenant: Annotated[str, Meta(min_length=1)]
     procedure: ProcedureName
@@ -94,6 +98,14 @@ class Record(Part):
             description="the older lines in carried.jsonl: earlier words that still count, and "
             "checks with their exchanges"
         ),
+    ]
+
+    waits: Annotated[
+        Mapping[str, Wait], Meta(description="for whom each open step waits, by the step's id")
+    ]
+    fleet_run: Annotated[
+        FleetRun | None,
+        Meta(description="the run of a fleet that asked for this run; null outside of a fleet"),
     ]
 
     unseen: Annotated[
@@ -139,6 +151,8 @@ def build_record(
         calls=state.calls,
         journal=journal,
         carried=tuple(carried),
+        waits=waits_by_step(state, date.fromisoformat((state.finished_on or state.today)[:10])),
+        fleet_run=started.fleet_run,
         unseen=state.unseen,
         road=road_ahead(state),
     )

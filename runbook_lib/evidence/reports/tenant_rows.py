@@ -315,7 +315,8 @@ def fleet_rows(
         for step in result.steps:
             key = (result.connector, step["id"])
             place, number, title = known.get(key, (len(known), "", ""))
-            waits: Mapping[str, Any] = step.get("wait", {})
+            wait = step.get("wait")
+            since = (wait.since or "") if wait else ""
             made = StepRow(
                 id=step["id"],
                 outcome=Outcome(step["outcome"]),
@@ -323,12 +324,12 @@ def fleet_rows(
                 reason=step["reason"],
                 number=number,
                 title=title,
-                waits_for=waits.get("for", ""),
-                assigned_to=waits.get("assigned_to") or "",
-                since=waits.get("since") or "",
-                days=days_between(waits.get("since") or "", until),
-                due=waits.get("due") or "",
-                overdue_days=waits.get("overdue_days", 0),
+                waits_for=wait.waits_for if wait else "",
+                assigned_to=(wait.assigned_to or "") if wait else "",
+                since=since,
+                days=days_between(since, until),
+                due=(wait.due or "") if wait else "",
+                overdue_days=wait.overdue_days if wait else 0,
                 usual_days=(usual or {}).get(key, 0),
             )
             steps.append((place, made))

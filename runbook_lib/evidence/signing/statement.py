@@ -37,7 +37,7 @@ FLEET = "urn:facebook-marketing-runbook:fleet:v4"
 # What the statement claims of the record as it is.
 _CLAIMED = (
     *("run_id", "tenant", "sandbox", "mode", "outcome"),
-    *("started_on", "finished_on", "procedure", "journal"),
+    *("started_on", "finished_on", "procedure", "journal", "fleet_run"),
 )
 _BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
 _BUILDER = "urn:facebook-marketing-runbook:builder"
@@ -147,14 +147,11 @@ def check_build_form(signed: Signed) -> None:
         raise FormError("It", form, FORM)
 
 
-def provenance_predicate(
-    record: Record, *, materials: Iterable[Resource], fleet: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def provenance_predicate(record: Record, *, materials: Iterable[Resource]) -> dict[str, Any]:
     """
     Return the predicate with the provenance of a run (SLSA provenance v1).
 
-    `materials` are the notebooks before execution and the lock file, `fleet` is what the
-    fleet's run that asked for this one asked for; `None` outside of a fleet.
+    `materials` are the notebooks before execution and the lock file.
     Parameters never contain a secret; credentials are only named.
     """
     environment = dict(record.environment)
@@ -167,7 +164,6 @@ def provenance_predicate(
                 "mode": record.mode,
                 "credentials": record.credentials,
                 "procedure": to_builtins(record.procedure),
-                "fleet": fleet,
             },
             "resolvedDependencies": [material.descriptor() for material in materials],
         },

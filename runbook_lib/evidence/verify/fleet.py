@@ -23,12 +23,10 @@ from runbook_lib.core.files import is_there, read_plain
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, ExitCode, SettingsError
-from runbook_lib.evidence.bundle import PROVENANCE_NAME
 from runbook_lib.evidence.chain import STATEMENT_NAME, finish_interrupted
 from runbook_lib.evidence.fleet_record import (
     FLEET_NAME,
     FleetRecord,
-    FleetRun,
     Status,
     TenantResult,
     parse_record,
@@ -72,14 +70,14 @@ FleetBundles = defaultdict[str, dict[str, Proven]]
 
 
 def counted_result(
-    evidence: Path, name: tuple[str, str], run: FleetRun, trust: Trust, *, until: str = ""
+    evidence: Path, name: tuple[str, str], run: tuple[str, str], trust: Trust, *, until: str = ""
 ) -> TenantResult:
     """
     Return what the last bundle of a tenant's connector proves for the fleet's run `run`.
 
-    `trust` is in the fleet's key alone. `until` is the bundle that was just sealed, which others
-    may follow by now. Raises `EvidenceError` with the reason if it does not count, and what
-    reading raises.
+    That is its id and the digest of the tenant's entry. `trust` is in the fleet's key alone.
+    `until` is the bundle that was just sealed, which others may follow by now. Raises
+    `EvidenceError` with the reason if it does not count, and what reading raises.
     """
     home = journal_path(evidence, *name).parent
     finish_interrupted(home)
@@ -90,9 +88,11 @@ def counted_result(
         raise verdict.error
     verified = verdict.verified if verdict else None
     result = verified.result if verified else None
-    if not last or not verified or not result or verified.fleet_id != run.fleet_id:
+    fleet_id, key = run
+    of = verified.fleet_run if verified else None
+    if not last or not result or not of or of.id != fleet_id:
         raise ContentError("The last bundle of this tenant does not belong to this run.")
-    if result.key != run.key:
+    if result.key != key:
         raise ContentError("The last bundle of this tenant belongs to another request.")
     if (result.name, result.statement) != (name, last.statement):
         raise ContentError("The last bundle of this tenant is not the one that was sealed here.")
@@ -103,19 +103,19 @@ def bundles_of(home: Path, fleet_id: str) -> Iterator[tuple[str, str]]:
     """Yield each bundle in `home` that says it is of this run, with its statement's SHA-256."""
     for bundle in bundles_in(home):
         with suppress(OSError, ValueError, LookupError, TypeError):
-            content = read_plain(bundle / PROVENANCE_NAME, LARGEST_ENVELOPE, follows_links=False)
-            definition = claimed_statement(content)["predicate"]["buildDefinition"]
-            if definition["internalParameters"]["fleet"]["fleet_id"] == fleet_id:
-                statement = digest(read_plain(bundle / STATEMENT_NAME, LARGEST_ENVELOPE))
-                yield "/".join(bundle.parts[-3:]), statement
+            content = read_plain(bundle / STATEMENT_NAME, LARGEST_ENVELOPE, follows_links=False)
+            run = claimed_statement(content)["predicate"]["runbook_run"]
+            if run["fleet_run"]["id"] == fleet_id:
+                yield "/".join(bundle.parts[-3:]), digest(content)
 
 
 def note_bundle(bundles: FleetBundles, folder: Path, verified: Verified) -> None:
     """Note a verified bundle, if it is of a fleet, and in the place of its tenant."""
     result, sequence = verified.result, verified.link.sequence
-    if result and folder.parts[-3:-1] == result.name:
+    run = verified.fleet_run
+    if result and run and folder.parts[-3:-1] == result.name:
         proven = Proven(_digest_of(result), verified.statement, sequence, verified.key_id)
-        bundles[verified.fleet_id][str(result.bundle)] = proven
+        bundles[run.id][str(result.bundle)] = proven
 
 
 def runs_in(home: Path) -> list[Path]:

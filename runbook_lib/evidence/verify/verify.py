@@ -18,11 +18,10 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from msgspec import ValidationError, convert, to_builtins
-
 from runbook_lib.core.files import kind_of, open_plain
 from runbook_lib.core.journal import JOURNAL_NAME, JournalLine, timestamp
 from runbook_lib.core.json_text import parse_own, write_json
+from runbook_lib.core.model import FleetRun
 from runbook_lib.errors import ContentError, EvidenceError
 from runbook_lib.evidence.bundle import (
     INSTRUCTIONS_NAME,
@@ -35,7 +34,7 @@ from runbook_lib.evidence.bundle import (
     sums,
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.fleet_record import FleetRun, Status, StepResult, TenantResult
+from runbook_lib.evidence.fleet_record import Status, StepResult, TenantResult
 from runbook_lib.evidence.parts import (
     CARRIED_NAME,
     carried_lines,
@@ -117,7 +116,7 @@ class Verified(RunClaims):
     `stamped_on` is the time-stamp of a named authority, or empty. `notes` say what was not
     checked. `part` are the journal lines that it
     copied, `carried` the older ones in it, `withheld` the numbers of those that it does
-    not show. `fleet_id` names the fleet's run that asked for it, if one did, and `result`
+    not show. `fleet_run` is the fleet's run that asked for it, if one did, and `result`
     is what that run's record must say of it.
     """
 
@@ -126,7 +125,7 @@ class Verified(RunClaims):
     notes: tuple[str, ...] = ()
     carried: tuple[CarriedRecord, ...] = ()
     withheld: tuple[int, ...] = ()
-    fleet_id: str = ""
+    fleet_run: FleetRun | None = None
     result: TenantResult | None = None
 
 
@@ -145,8 +144,7 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
         check_build_form(made)
     _check_listing(present, contents, envelope, signed, made)
     record = parse_record(contents[RECORD_NAME])
-    fleet = _fleet_run(made)
-    _check_claims(record, signed, made, fleet)
+    _check_claims(record, signed, made)
     withheld = _check_lines(folder, present, record)
     place = place_of(signed, envelope)
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
@@ -162,39 +160,33 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
         part=record.journal,
         carried=record.carried,
         withheld=withheld,
-        fleet_id=fleet.fleet_id if fleet else "",
-        result=_result_of(record, fleet, name, place.statement) if fleet else None,
+        fleet_run=record.fleet_run,
+        result=_result_of(record, record.fleet_run, name, place.statement),
     )
 
 
-def _fleet_run(made: Signed) -> FleetRun | None:
-    """Return what a provenance says of a fleet's run; `None` for a run outside of a fleet."""
-    try:
-        claimed = made.predicate["buildDefinition"]["internalParameters"]["fleet"]
-        return None if claimed is None else convert(claimed, FleetRun)
-    except (KeyError, TypeError, ValidationError):
-        msg = "It does not name the fleet's run that it belongs to."
-        raise ContentError(msg, file=PROVENANCE_NAME) from None
-
-
-def _result_of(record: Record, run: FleetRun, bundle: str, statement: str) -> TenantResult:
+def _result_of(
+    record: Record, run: FleetRun | None, bundle: str, statement: str
+) -> TenantResult | None:
     """
-    Return the result of the run with this record, in the folder `bundle` with this statement.
+    Return a fleet's result of the run with this record, in the folder `bundle`.
 
     How long it took, and whether it was archived, no bundle says.
     """
+    if run is None:
+        return None
     steps: list[StepResult] = []
     for step in record.steps:
         result = StepResult(
             id=step.id, outcome=step.outcome, reason=step.reason, needs_person=step.needs_person
         )
-        if step.id in run.waits:
-            result["wait"] = run.waits[step.id]
+        if step.id in record.waits:
+            result["wait"] = record.waits[step.id]
         steps.append(result)
     return TenantResult(
         tenant=record.tenant,
         connector=record.procedure.id,
-        key=run.key,
+        key=run.entry_sha256,
         sandbox=record.sandbox,
         status=Status.SEALED,
         outcome=record.outcome,
@@ -356,13 +348,13 @@ def _check_listing(
         raise ContentError("It is the provenance of other files.", file=PROVENANCE_NAME)
 
 
-def _check_claims(record: Record, signed: Signed, made: Signed, fleet: FleetRun | None) -> None:
+def _check_claims(record: Record, signed: Signed, made: Signed) -> None:
     """Raise if the statements claim something else than the record."""
     result, built = (
         parse_own(write_json(claims).encode("utf-8", "backslashreplace"))
         for claims in (
             result_predicate(record, link=ChainLink(1), configuration=(), timestamp_authority=""),
-            provenance_predicate(record, materials=(), fleet=to_builtins(fleet)),
+            provenance_predicate(record, materials=()),
         )
     )
     sources = signed.predicate.get("configuration")

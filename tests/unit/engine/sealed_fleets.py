@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +12,6 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.engine.check_runner import Performed, Result, StepsUnderWay
-from runbook_lib.engine.inbox import waits_by_step
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.evidence.bundle import Seal, draft, seal
@@ -39,20 +37,17 @@ def sealed(
     run = open_run(
         procedure, given, mode=Mode.HEADLESS, tenant=request.tenant, evidence=request.evidence
     )
-    run.start()
+    run.start(request.fleet_run)
     if is_complete:
         # NOTE: some words grow old within 90 days.
         on = timestamp(run.clock())
         run.say([skipped(step.id, at=on) for step in procedure.steps])
     before(run)
     state = run.finish()
-    waits = waits_by_step(state, run.clock().date())
-    fleet = asdict(replace(request.fleet, waits=waits)) if request.fleet else None
     key = key or key_from_settings(run.settings, is_sandbox=run.is_sandbox)
     with draft(run.journal.path.parent, run.run_id) as folder:
         (folder / "01.ipynb").write_text('{"cells": []}\n')
-        seal_with = Seal(key, (), fleet=fleet)
-        done = seal(folder, state, run.history_reader, run.redactor, seal_with)
+        done = seal(folder, state, run.history_reader, run.redactor, Seal(key, ()))
     return {
         "event": "finished",
         "outcome": str(state.outcome),

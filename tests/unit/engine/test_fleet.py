@@ -253,7 +253,7 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
         (crash, "The run's process ended without a result (signal 9).", 3),
         (lambda _: {"event": "finished"}, "itself broke (KeyError).", 3),
         (lambda _: {"event": "finished", "bundle": "x"}, "does not belong to this run.", 4),
-        (lambda each: sealed(replace(each, fleet=None)), "does not belong to this run.", 4),
+        (lambda each: sealed(replace(each, fleet_run=None)), "does not belong to this run.", 4),
         (lambda each: sealed(each, key=other_key()), "is not a trusted key.", 4),
         (altered, "record.json: It was altered: its SHA-256 is not the signed one.", 4),
         (lambda _: refused(ExitCode.USAGE), "No.", 3),
@@ -285,7 +285,7 @@ def test_a_run_that_follows_at_once_takes_no_result_away(processes: Processes) -
 
     def followed(request: ProcessRequest) -> Mapping[str, Any]:
         event = sealed(request)
-        sealed(replace(request, fleet=None), is_complete=False)
+        sealed(replace(request, fleet_run=None), is_complete=False)
         return event
 
     processes.acts = {"a": followed}
@@ -338,7 +338,9 @@ def test_the_record_is_begun_before_anything_runs(processes: Processes) -> None:
     run(*ABC, only=["a", "b"])
 
     (first,), last = begun, written()
-    requests = {each.tenant: each.fleet.key for each in processes.requests if each.fleet}
+    requests = {
+        each.tenant: each.fleet_run.entry_sha256 for each in processes.requests if each.fleet_run
+    }
     assert [(each["status"], each["steps"]) for each in first["tenants"]] == [("pending", [])] * 2
     assert {each["tenant"]: each["key"] for each in first["tenants"]} == requests
     assert first["left_out"] == [["c", "facebook_marketing"]]
@@ -515,8 +517,8 @@ def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> No
     (path,) = Path("evidence/fleet").glob("*/fleet.json")
     text = path.read_text()
 
-    path.write_text(text.replace("fleet/v7", "fleet/v8"))
-    with pytest.raises(FormError, match="has format 8; this runbook reads format 7"):
+    path.write_text(text.replace("fleet/v7", "fleet/v9"))
+    with pytest.raises(FormError, match="has format 9; this runbook reads format 7"):
         run(resumes=True)
     for broken in ("", "[]", text.replace('"sealed"', '"done"')):
         path.write_text(broken)

@@ -14,12 +14,13 @@ import pytest
 from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
+from runbook_lib.core.fleet_selection import selection_digest
+from runbook_lib.core.model import FleetRun
 from runbook_lib.engine import pools
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_record import (
     FleetRecord,
-    FleetRun,
     Status,
     TenantResult,
     read_record,
@@ -143,7 +144,12 @@ def again(record: FleetRecord, **options: Any) -> Path:
         tenant="a",
         evidence="evidence",
         given=given,
-        fleet=FleetRun(record.fleet_id, record.results["a", HOME].key),
+        fleet_run=FleetRun(
+            id=record.fleet_id,
+            selected=3,
+            selected_sha256=selection_digest(record.results),
+            entry_sha256=record.results["a", HOME].key,
+        ),
     )
     return Path(sealed(request, **options)["bundle"])
 

@@ -18,8 +18,9 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.procedure import StepKind
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.waits import waits_by_step
 from runbook_lib.core.words import Lapsed
-from runbook_lib.engine.inbox import Item, inbox, tenant_rows, waits_by_step
+from runbook_lib.engine.inbox import Item, inbox, tenant_rows
 from runbook_lib.engine.tenants import TenantState
 from tests.support.procedures import plain_step
 from tests.support.words import AT, assigned, attested

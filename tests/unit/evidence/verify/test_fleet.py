@@ -12,12 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
+from runbook_lib.core.fleet_selection import selection_digest
+from runbook_lib.core.model import FleetRun
 from runbook_lib.engine import pools
 from runbook_lib.engine.fleet import FleetRequest, prepare
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.bundle import resource
-from runbook_lib.evidence.fleet_record import FleetRecord, FleetRun, Status, read_record
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, read_record
 from runbook_lib.evidence.fleet_seal import FLEET_FILES, claims, seal_fleet
 from runbook_lib.evidence.signing.keys import (
     SigningKey,
@@ -127,7 +129,12 @@ def swapped(record: FleetRecord) -> None:
         tenant="a",
         evidence="evidence",
         given={"service_domain": "a.cyclr.com", "app_id": "10000097"},
-        fleet=FleetRun(record.fleet_id, record.results[NAME].key),
+        fleet_run=FleetRun(
+            id=record.fleet_id,
+            selected=2,
+            selected_sha256=selection_digest(record.results),
+            entry_sha256=record.results[NAME].key,
+        ),
     )
     bundle = Path(sealed(request, is_complete=False)["bundle"])
     digest = hashlib.sha256((bundle / "statement.dsse.json").read_bytes()).hexdigest()

@@ -1,0 +1,54 @@
+"""
+Which steps wait, for whom, and since when. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from runbook_lib.core.advice import next_step
+from runbook_lib.core.model import Outcome, Wait, WaitsFor
+from runbook_lib.core.outcome import OPEN
+from runbook_lib.core.state import RunState, StepState
+
+# To do by anybody: of these only what comes next, else the whole procedure would be listed.
+_TO_DO = tuple(outcome for outcome in OPEN if outcome not in (Outcome.FAILED, Outcome.WAITING))
+
+
+def waits_by_step(state: RunState, today: date) -> dict[str, Wait]:
+    """Return for whom each step waits, and since when, by the step's id."""
+    return {
+        step.step.id: Wait(
+            waits_for=waits_for,
+            since=step.waiting_since or None,
+            assigned_to=step.assigned_to or None,
+            due=step.due or None,
+            overdue_days=step.overdue_days(today),
+        )
+        for step, waits_for, _ in waits_in(state)
+    }
+
+
+def waits_in(
+    state: RunState, today: date | None = None
+) -> Iterator[tuple[StepState, WaitsFor, bool]]:
+    """
+    Yield each step that waits, for whom, and whether it is next, in the order of the steps.
+
+    With `today` also those that wait soon, since the words that settle them end.
+    """
+    following = next_step(state)
+    upcoming = following[0].step.id if following else ""
+    for step in state.steps.values():
+        outcome, is_next = step.conclusion.outcome, step.step.id == upcoming
+        is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person or step.is_asked_for
+        is_old = step.has_grown_old or (today is not None and step.ends_soon(today))
+        if step.assigned_to:
+            yield step, WaitsFor.PERSON, is_next
+        elif step.conclusion.needs_another:
+            yield step, WaitsFor.SECOND_PERSON, is_next
+        elif outcome is Outcome.WAITING and not step.is_asked_for:
+            yield step, WaitsFor.OUTSIDE_PARTY, is_next
+        elif is_to_do or is_old or (is_next and outcome in _TO_DO):
+            yield step, WaitsFor.ANYBODY, is_next
