@@ -852,7 +852,7 @@ FAULTS = (
         "a tenant's journal gets what was said of others",
     ),
     Fault(
-        "evidence/fleet_record.py",
+        "evidence/fleet_result.py",
         "_WORST = (ExitCode.FAILED, ExitCode.REFUSED",
         "_WORST = (ExitCode.REFUSED, ExitCode.FAILED",
         "engine/test_fleet.py",

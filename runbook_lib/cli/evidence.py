@@ -28,6 +28,7 @@ from runbook_lib.errors import (
     ContentError,
     EvidenceError,
     ExitCode,
+    FleetFileError,
     SettingsError,
     StoreUnavailableError,
     reason_of,
@@ -69,6 +70,16 @@ _SECONDS = click.option(
 @click.option("--tsa-certificate", metavar="FILE", help="Time-stamp authorities to trust.")
 @_SECONDS
 @click.option("--connector", default="", help="Only this connector's evidence.")
+@click.option(
+    "--tenants",
+    "tenants_file",
+    default="",
+    metavar="FILE",
+    help="File of tenants: exit code 4 if one is missing from the fleet's newest run.",
+)
+@click.option(
+    "--fleet-run", "fleet_id", default="", metavar="ID", help="Exit code 4 if this run lacks any."
+)
 @JSON
 def verify(
     *,
@@ -77,6 +88,8 @@ def verify(
     keys: tuple[str, ...],
     trusted_keys: str,
     tsa_certificate: str | None,
+    tenants_file: str,
+    fleet_id: str,
     as_json: bool,
     seconds: int | None,
 ) -> None:
@@ -85,13 +98,19 @@ def verify(
 
     Without PATH it verifies the project's evidence folder.
     """
-    from runbook_lib.cli.terminal import show_verdict
+    from runbook_lib.cli.terminal import show_fleet_verdict, show_verdict
     from runbook_lib.config.workspace import default_evidence
     from runbook_lib.evidence.archive.archive import fetched
     from runbook_lib.evidence.signing.timestamps import read_certificates
+    from runbook_lib.evidence.verify.fleet import FleetCount
     from runbook_lib.evidence.verify.tree import verify_tree
     from runbook_lib.evidence.verify.verify import Trust
 
+    if connector and (tenants_file or fleet_id):
+        raise SettingsError(
+            "A fleet's run is counted over all connectors.", next_step="Leave --connector out."
+        )
+    count = FleetCount(_tenants_in(tenants_file) if tenants_file else None, fleet_id)
     connector = connector and find_procedure(connector).id
     paths = paths or (default_evidence(),)
     authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate is not None else []
@@ -111,6 +130,8 @@ def verify(
                 say(f"! {withheld}")
             for verdict in verify_tree(folder, trust, connector):
                 is_refused = is_refused or verdict.error is not None
+                if verdict.verified:
+                    count.note(verdict.verified)
                 if not as_json:
                     show_verdict(verdict)
                     continue
@@ -121,7 +142,29 @@ def verify(
                     document["path"] = "/".join([path.rstrip("/"), *Path(below).parts])
                 # NOTE: in ASCII: a file's name may contain characters that move the cursor.
                 click.echo(json.dumps(document))
+    for on_fleet in count.verdicts():
+        is_refused = is_refused or on_fleet.error is not None
+        if as_json:
+            document = on_fleet.document() | ({"trust_note": note} if note else {})
+            click.echo(json.dumps(document))
+        else:
+            show_fleet_verdict(on_fleet)
     sys.exit(ExitCode.REFUSED if is_refused else ExitCode.COMPLETE)
+
+
+def _tenants_in(file: str) -> list[tuple[str, str]]:
+    """Return the tenants in a file of tenants, each with its connector; raises `FleetFileError`."""
+    from runbook_lib.config.fleet_file import read_fleet_file
+    from runbook_lib.connectors.registry import DEFAULT, connector_names
+
+    procedures = {name: find_procedure(name) for name in connector_names()}
+    try:
+        tenants = read_fleet_file(Path(file), procedures, DEFAULT)
+    except FleetFileError as error:
+        for mistake in error.mistakes:
+            say(mistake, is_error=True)
+        raise
+    return [(each.tenant, each.procedure.id) for each in tenants]
 
 
 @click.command()
@@ -148,20 +191,17 @@ def archive(
     as_json: bool,
 ) -> None:
     """
-    Copy sealed evidence to an archive: a bundle, or all of a tenant's bundles.
+    Copy sealed evidence to an archive: a bundle, or all bundles of a folder.
 
-    A whole evidence folder includes the records of fleets. Run it again to resume an interrupted
-    copy.
+    Run it again to resume an interrupted copy.
     """
     from runbook_lib.cli.terminal import progress_bar
     from runbook_lib.engine.run import load_settings
     from runbook_lib.evidence.archive.archive import (
         archive_bundle,
-        archive_fleet,
         check_apart,
         check_archive,
         evidence_below,
-        fleets_below,
     )
 
     values = load_settings(find_procedure(connector), env_file=env_file).values
@@ -171,26 +211,22 @@ def archive(
         msg = "Name the archive with --to URL, or set RUNBOOK_ARCHIVE."
         raise SettingsError(msg)
     check_apart(url, map(Path, paths))
-    contents = [(*evidence_below(Path(path)), *fleets_below(Path(path))) for path in paths]
-    bundles = [bundle for below, *_ in contents for bundle in below]
+    contents = [evidence_below(Path(path)) for path in paths]
+    bundles = [bundle for below, _ in contents for bundle in below]
     for home in {bundle.parent for bundle in bundles}:
         with suppress(ArchiveError):  # said of each bundle below
             check_archive(url, home)
     outcomes = _Outcomes(as_json=as_json)
-    for _, unseen_bundles, _, unseen_fleets in contents:
-        for unseen in (*unseen_bundles, *unseen_fleets):
-            outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
-    fleets = [fleet for _, _, runs, _ in contents for fleet in runs]
-    # NOTE: fleets after all bundles, on which they rest.
-    copies = [(bundle, partial(archive_bundle, bundle, url)) for bundle in bundles]
-    copies += [(fleet, partial(archive_fleet, fleet, url, outcomes.archived)) for fleet in fleets]
+    for unseen in (each for _, places in contents for each in places):
+        outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
     limits = _limits(seconds)
     with progress_bar(is_error=True) as bar:
         task = bar.add_task("", total=None)
-        for number, (folder, copy) in enumerate(copies, 1):
-            place = f"{number} of {len(copies)}: {folder.name}"
+        for number, bundle in enumerate(bundles, 1):
+            place = f"{number} of {len(bundles)}: {bundle.name}"
             show = partial(_show_progress, bar, task, place)
-            outcomes.perform(folder, partial(copy, limits=limits, on_progress=show))
+            copy = partial(archive_bundle, bundle, url, limits=limits, on_progress=show)
+            outcomes.perform(bundle, copy)
     outcomes.advise()
     sys.exit(outcomes.code)
 
@@ -200,13 +236,12 @@ class _Outcomes:
     """The outcome of each bundle, shown at once; the worst of them is the exit code."""
 
     as_json: bool
-    archived: set[Path] = field(default_factory=set)
     code: ExitCode = ExitCode.COMPLETE
     is_over: bool = False
     advice: dict[str, None] = field(default_factory=dict)
 
     def perform(self, folder: Path, copy: Callable[[], Archived]) -> None:
-        """Copy a bundle, or the record of a fleet, and show the outcome."""
+        """Copy a bundle, and show the outcome."""
         if self.is_over:
             reason = "It was not tried, because the archive cannot be used."
             document = {"archived": False, "outcome": "not_tried", "reason": reason}
@@ -222,7 +257,6 @@ class _Outcomes:
             reason = f"It cannot be read: {reason_of(error)}."
             self.refuse(folder, ContentError(reason))
         else:
-            self.archived.add(folder)
             document = {"archived": True, "outcome": "archived" if done.copied else "present"}
             line = f"✔ {done.address}: {done.copied} new, {done.present} already there"
             self._show(folder, {**document, **asdict(done)}, line)

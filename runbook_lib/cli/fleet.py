@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from runbook_lib.engine.fleet import Fleet
-    from runbook_lib.evidence.fleet_record import FleetRecord, TenantResult
+    from runbook_lib.evidence.fleet_result import FleetResult, TenantResult
 
 
 _LONGEST_RUN = 86_400
@@ -57,8 +57,10 @@ _MOST_SHOWN = 20
     help="Time limit for each tenant.",
 )
 @click.option("--only", multiple=True, metavar="NAME", help="Only this tenant; * is a wildcard.")
-@click.option("--resume", "resumes", is_flag=True, help="Finish the last run of this file.")
-@click.option("--failed", "is_failed", is_flag=True, help="Run only tenants whose last run failed.")
+@click.option("--resume", default="", metavar="ID", help="Finish an earlier run, by its id.")
+@click.option(
+    "--failed", "is_failed", is_flag=True, help="Run only tenants whose last run is not complete."
+)
 @click.option("--attestations", default="", help="TOML file of attestations.")
 @JUNIT
 @click.option(
@@ -79,7 +81,7 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
     if request.workers and request.scheduler:
         msg = "--workers is for this machine: a Dask cluster has its own workers."
         raise SettingsError(msg)
-    if request.resumes and request.is_failed:
+    if request.resume and request.is_failed:
         msg = "Give either --resume or --failed: they choose different tenants."
         raise SettingsError(msg)
     try:
@@ -95,45 +97,43 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
     _refuse_spending(prepared, is_sure=is_sure)
     if junit:
         require_place(junit)
-    _show_left_out(prepared, request.file)
-    record = _run(prepared, request.file, as_json=as_json)
+    _show_unmatched(prepared)
+    result = _run(prepared, request.file, as_json=as_json)
     if junit:
         from runbook_lib.evidence.reports.tenant_rows import fleet_rows
 
-        write_junit(junit, fleet_rows(record), name=record.file)
+        write_junit(junit, fleet_rows(result), name=result.file)
     if as_json:
-        click.echo(escaped_json(record.text()), nl=False)
+        click.echo(escaped_json(result.text()), nl=False)
     else:
-        _show_sum(record)
-    sys.exit(record.exit_code)
+        _show_sum(result, request.file)
+    sys.exit(result.exit_code)
 
 
-def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
+def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetResult:
     """Run the fleet; an interruption says how to go on."""
-    if not (prepared.jobs or as_json):
-        say("No tenant is left to run.")
+    fleet_id = prepared.result.fleet_id
+    if not as_json:
+        many = counted(len(prepared.jobs), "tenant") if prepared.jobs else "no tenant is left"
+        say(f"Fleet run {fleet_id}: {many} to run.")
     try:
         with _FleetProgress(len(prepared.jobs), is_quiet=as_json) as display:
             return prepared.run(display.show)
     except KeyboardInterrupt:
         say("runbook: Interrupted.", is_error=True)
-        again = f"`runbook fleet {file} --resume` runs the rest."
+        again = f"`runbook fleet {file} --resume {fleet_id}` runs the rest."
         say(f"Next: {again} The journals are intact.", is_error=True)
         sys.exit(ExitCode.INTERRUPTED)
 
 
-def _show_left_out(prepared: Fleet, file: Path) -> None:
-    """Show which attestations are about no tenant, and which tenants the file dropped."""
-    unmatched, gone = prepared.unmatched, prepared.gone
+def _show_unmatched(prepared: Fleet) -> None:
+    """Show which attestations are about no tenant."""
+    unmatched = prepared.unmatched
     for sentence in unmatched[:_MOST_SHOWN]:
         say(sentence, is_error=True)
     more = len(unmatched) - _MOST_SHOWN
     if more > 0:
         say(f"And {counted(more, 'more entry', 'more entries')} about no tenant.", is_error=True)
-    if gone:
-        others = f" and {len(gone) - _MOST_SHOWN:,} more" if gone[_MOST_SHOWN:] else ""
-        names = ", ".join(gone[:_MOST_SHOWN])
-        say(f"Not run, because {file} no longer names them: {names}{others}.", is_error=True)
 
 
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
@@ -147,28 +147,32 @@ def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
         raise SettingsError(msg, next_step="Give --yes to permit it. Nothing was done.")
 
 
-def _show_sum(record: FleetRecord) -> None:
-    """Show how many tenants have which outcome, and where the report is."""
+def _show_sum(result: FleetResult, file: Path) -> None:
+    """Show how many tenants have which outcome, and where the page is."""
     from collections import Counter
 
     from runbook_lib.evidence.reports.tenants_page import FLEET_PAGE
 
-    counts = Counter(result.outcome or result.status.value for result in record.results.values())
+    results = result.results.values()
+    counts = Counter(str(each.outcome or each.status.value) for each in results)
     say(" · ".join(f"{many} {word}" for word, many in sorted(counts.items())))
-    say(f"Read {record.folder / FLEET_PAGE}; `runbook verify` checks its evidence.")
+    page = result.folder / FLEET_PAGE
+    say(f"Read {page}; `runbook verify --tenants {file}` checks the evidence.")
 
 
 def _line(result: TenantResult) -> str:
     """Return the result of a tenant as one line: what failed, or why nothing was sealed."""
     from runbook_lib.core.model import Outcome
     from runbook_lib.core.outcome import ICONS
+    from runbook_lib.evidence.fleet_result import Status
     from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE
 
     failed = [step["id"] for step in result.steps if step["outcome"] == Outcome.FAILED]
     why = ", ".join(failed) or result.reason
     icon = ICONS[LOOKS_LIKE.get(result.outcome, Outcome.FAILED)]
     name = f"{'SANDBOX ' * result.sandbox}{result.tenant} ({result.connector})"
-    return one_line(f"{icon} {name}: {result.outcome or 'not sealed'}{f': {why}' if why else ''}")
+    word = result.outcome or ("not run" if result.status is Status.NOT_RUN else "not sealed")
+    return one_line(f"{icon} {name}: {word}{f': {why}' if why else ''}")
 
 
 class _FleetProgress(ExitStack):

@@ -61,7 +61,7 @@ class RunReport:
         if getattr(error, "exit_code", None) == ExitCode.USAGE:
             return
         from runbook_lib.core.model import Outcome
-        from runbook_lib.evidence.fleet_record import Status
+        from runbook_lib.evidence.fleet_result import Status
 
         is_interrupted = isinstance(error, KeyboardInterrupt)
         reason = "Interrupted." if is_interrupted else describe_error(error)[0]

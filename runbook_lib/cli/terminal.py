@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -33,6 +33,7 @@ from runbook_lib.plain_text import counted, one_line
 
 if TYPE_CHECKING:
     from runbook_lib.core.model import Value
+    from runbook_lib.evidence.verify.fleet import FleetVerdict
     from runbook_lib.evidence.verify.verdict import Verdict
     from runbook_lib.evidence.verify.verify import Verified
 
@@ -226,15 +227,13 @@ def show_table(
 
 def show_verdict(verdict: Verdict) -> None:
     """Print the verdict on a bundle or a tenant's chain in one line, with notes below."""
-    is_chain = verdict.verified is None and verdict.error is None  # or a fleet's run
+    is_chain = verdict.verified is None and verdict.error is None
     name = one_line("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
     mark, notes = Text("✔", "green"), verdict.notes
     if verdict.error is not None:
         mark, text = Text("✘", "red"), line_of(str(verdict.error))
     elif verdict.verified is not None:
         text, notes = _proven(verdict.verified), verdict.verified.notes
-    elif verdict.fleet is not None:
-        text = _of_fleet(verdict.fleet)
     elif verdict.is_unsealed:
         mark, text, notes = Text("-"), Text("nothing sealed yet"), ()
     else:
@@ -250,6 +249,7 @@ def _proven(verified: Verified) -> Text:
     words: list[str | Text] = [
         *([_SANDBOX] if run["sandbox"] else []),
         Text(run["outcome"], _RUN_STYLES[run["outcome"]]),
+        *(["not run"] if run["not_run"] else []),
         *(f"{len(steps[outcome])} {LABELS[outcome]}" for outcome in Outcome if steps[outcome]),
         f"number {verified.link.sequence}",
         f"key {verified.key_id[:8]}",
@@ -259,19 +259,21 @@ def _proven(verified: Verified) -> Text:
     return Text(" · ").join(Text.assemble(word) for word in words)
 
 
-def _of_fleet(claimed: Mapping[str, Any]) -> Text:
-    """Return the outcome of a fleet's run, and the key that signed it."""
-    outcomes = [f"{many} {word}" for word, many in claimed["outcomes"].items()]
-    is_practice = claimed["sandbox"] == claimed["tenants"] and claimed["tenants"]
-    left_out = len(claimed["left_out"])
-    words: list[str | Text] = [
-        *([_SANDBOX] if is_practice else []),
-        counted(claimed["tenants"], "tenant"),
-        *outcomes,
-        *([f"{left_out} left out"] if left_out else []),
-        f"key {claimed['key_id'][:8]}",
+def show_fleet_verdict(verdict: FleetVerdict) -> None:
+    """Print how many tenants of a fleet's run have a verified bundle, with notes below."""
+    is_whole = verdict.present == verdict.selected
+    mark = Text("✔", "green") if is_whole else Text("!", "yellow")
+    words = [
+        f"{verdict.present:,} of {counted(verdict.selected, 'tenant')}",
+        *([f"{verdict.not_run:,} not run"] if verdict.not_run else []),
     ]
-    return Text(" · ").join(Text.assemble(word) for word in words)
+    text = Text(" · ".join(words))
+    if verdict.error is not None:
+        mark, text = Text("✘", "red"), line_of(str(verdict.error))
+    name = f"fleet run {verdict.fleet_id}" if verdict.fleet_id else "fleet runs"
+    _print(Text.assemble(mark, f" {name}: ", text))
+    for note in verdict.notes:
+        _print(Text.assemble("  ", line_of(f"! {note}", "yellow")))
 
 
 def outcome_of(step: StepState) -> str:

@@ -76,7 +76,7 @@ def watch(
         def look() -> ExitCode:
             if file:
                 procedures = {name: find_procedure(name) for name in connector_names()}
-                tenants = read_fleet_file(file, procedures, DEFAULT).tenants
+                tenants = read_fleet_file(file, procedures, DEFAULT)
                 return _look(tenants, settings, seal_every, as_json=as_json)
             run = open_watched(procedure, values, tenant=tenant, **settings)
             with closing(run):

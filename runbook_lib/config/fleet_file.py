@@ -20,7 +20,6 @@ table (or row) and key.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import re
 import sys
@@ -63,14 +62,6 @@ class FleetTenant:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetFile:
-    """The tenants that a file names, in its order, and the SHA-256 of its content."""
-
-    tenants: list[FleetTenant]
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Table:
     """What the file says about one tenant, or about all, before it is validated."""
 
@@ -79,9 +70,11 @@ class _Table:
     secrets: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_fleet_file(path: Path, procedures: Mapping[str, Procedure], default: str) -> FleetFile:
+def read_fleet_file(
+    path: Path, procedures: Mapping[str, Procedure], default: str
+) -> list[FleetTenant]:
     """
-    Return the tenants of the TOML or CSV file at `path`.
+    Return the tenants of the TOML or CSV file at `path`, in its order.
 
     `procedures` maps connector names to procedures; `default` is the connector of
     a tenant that names none. Raises `FleetFileError` with every mistake.
@@ -98,7 +91,7 @@ def read_fleet_file(path: Path, procedures: Mapping[str, Procedure], default: st
     if not reader.tenants:
         msg = f"{_WHAT} {path} names no tenant."
         raise FleetFileError(msg)
-    return FleetFile(reader.tenants, hashlib.sha256(path.read_bytes()).hexdigest())
+    return reader.tenants
 
 
 class _TenantReader:

@@ -443,12 +443,20 @@ class FleetRun(Part):
     ]
 
 
+class NotRun(Part):
+    """Why a run could not start, and what to do about it."""
+
+    reason: Text
+    next_step: Text
+
+
 class RunStarted(Part):
     """
     A run began under this `form`.
 
     `credentials` are the names of those that were given, `resumes` is the previous
     run, if it was interrupted. `fleet_run` is the run of a fleet that asked for this one.
+    `not_run` says why it ended at once, without any check.
     """
 
     form: int
@@ -462,6 +470,7 @@ class RunStarted(Part):
     resumes: Name
     environment: Mapping[Name, Name]
     fleet_run: FleetRun | None = None
+    not_run: NotRun | None = None
 
 
 class RunJoined(Part):
@@ -587,12 +596,17 @@ class JournalEnd(Part):
 
 
 class BundleSealed(Part):
-    """A bundle was sealed; `statement` is the SHA-256 of its envelope."""
+    """
+    A bundle was sealed; `statement` is the SHA-256 of its envelope.
+
+    `fleet_run` is the id of the fleet's run that asked for it, or empty.
+    """
 
     bundle: Name
     sequence: Number
     statement: Sha256
     journal: JournalEnd
+    fleet_run: Name = ""
 
 
 class EventType(StrEnum):

@@ -32,7 +32,7 @@ from runbook_lib.engine.pools import Done, Groups, not_started
 from runbook_lib.engine.process import ProcessRequest, refused, run_apart
 from runbook_lib.engine.scheduler_address import no_scheduler
 from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.fleet_record import FLEET_NAME
+from runbook_lib.evidence.fleet_result import UNSEALED_NAME
 from runbook_lib.remote.look import begin
 
 # A scheduler that takes the connection and says nothing must end a fleet within a minute.
@@ -192,7 +192,7 @@ def _perform(
 ) -> Done:
     """Run a request on a worker of the cluster; `token` names this fleet's run."""
     worker = get_worker()
-    if not (folder / FLEET_NAME).is_file():
+    if not (folder / UNSEALED_NAME).is_file():
         reason = f"The worker {worker.address} does not find {folder}."
         return Done(request, refused(reason, "Give all workers the same evidence folder."), 0)
     if request.is_once:

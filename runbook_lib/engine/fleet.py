@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +37,9 @@ from runbook_lib.config.settings import (
 )
 from runbook_lib.config.workspace import (
     FLEET_FOLDER,
-    connector_folder,
     evidence_folder,
     is_sandbox,
     journal_path,
-    tenant_name,
 )
 from runbook_lib.connectors.registry import (
     DEFAULT,
@@ -49,10 +47,11 @@ from runbook_lib.connectors.registry import (
     find_procedure,
     known_variables,
 )
+from runbook_lib.core.files import is_there, remove, write_parts
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.fleet_selection import selection_digest
-from runbook_lib.core.journal import Journal, timestamp, utc_now
-from runbook_lib.core.model import FleetRun, Value
+from runbook_lib.core.journal import JOURNAL_NAME, Journal, timestamp, utc_now
+from runbook_lib.core.model import FleetRun, RunOutcome, Value
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.known_run import known_values
@@ -61,6 +60,7 @@ from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import new_run_id
 from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
 from runbook_lib.errors import (
+    ContentError,
     EvidenceError,
     ExitCode,
     FleetFileError,
@@ -68,21 +68,27 @@ from runbook_lib.errors import (
     SettingsError,
     describe_error,
 )
-from runbook_lib.evidence.fleet_record import (
+from runbook_lib.evidence.bundle import bundle_name
+from runbook_lib.evidence.fleet_result import (
     ConnectorName,
-    FleetRecord,
+    FleetResult,
     Status,
     StepName,
     TenantResult,
-    read_record,
+    notes_in,
+    result_of,
+    write_notes,
 )
-from runbook_lib.evidence.fleet_seal import begin, runs_of, seal_fleet
+from runbook_lib.evidence.record import Record
+from runbook_lib.evidence.reports.tenants_page import FLEET_PAGE, fleet_page
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
-from runbook_lib.evidence.verify.fleet import bundles_of, counted_result
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.fleet import is_done, newest_sealed, sealed_for
+from runbook_lib.evidence.verify.verify import Trust, Verified
 
 if TYPE_CHECKING:
     from runbook_lib.engine.dask_pool import DaskPool
+
+_FLEET_ID = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +99,8 @@ class FleetRequest:
     `workers` is the number of tenants at a time (default: `default_workers`),
     `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
     workers run them instead; with `is_insecure` it may be one without TLS. `only` are
-    patterns of names. `resumes` runs what is left of the file's last run, `is_failed`
-    what failed.
+    patterns of names. `resume` is the id of an earlier run, of which it runs the rest;
+    `is_failed` runs what was not complete.
     """
 
     file: Path
@@ -106,7 +112,7 @@ class FleetRequest:
     is_insecure: bool = False
     seconds: float = 900
     only: Sequence[str] = ()
-    resumes: bool = False
+    resume: str = ""
     is_failed: bool = False
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
@@ -130,8 +136,8 @@ class Job:
         return self.tenant.tenant, self.tenant.procedure.id
 
     @property
-    def key(self) -> str:
-        """Return the digest of the request, by which a result is recognised."""
+    def entry_sha256(self) -> str:
+        """The digest of the tenant's entry, by which a result is recognised."""
         tenant = self.tenant
         parts = [*self.name, tenant.procedure.digest, tenant.given, tenant.references]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -152,7 +158,10 @@ class Job:
         """Return the result of a job that has not begun."""
         tenant, connector = self.name
         practice = is_sandbox(self.values)
-        return TenantResult(tenant=tenant, connector=connector, key=self.key, sandbox=practice)
+        entry = self.entry_sha256
+        return TenantResult(
+            tenant=tenant, connector=connector, entry_sha256=entry, sandbox=practice
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +183,20 @@ def prepare(request: FleetRequest) -> Fleet:
         check_scheduler(request.scheduler, is_insecure=request.is_insecure)
         check_greeting(request.scheduler)
     procedures = {name: find_procedure(name) for name in connector_names()}
-    named = read_fleet_file(request.file, procedures, DEFAULT)
+    if request.resume and not _FLEET_ID.fullmatch(request.resume):
+        msg = f"{request.resume[:40]} is not the id of a fleet's run."
+        raise SettingsError(msg, next_step="It has 8 characters, such as 7f3a90c1.")
+    tenants = read_fleet_file(request.file, procedures, DEFAULT)
     evidence = evidence_folder(request.evidence).absolute()
     env_file = request.env_file or find_env_file()
-    jobs = {job.name: job for job in _jobs(named.tenants, evidence, env_file, request)}
+    jobs = {job.name: job for job in _jobs(tenants, evidence, env_file, request)}
     values = [(job.tenant.procedure, job.values) for job in jobs.values()]
     words = Path(request.attestations) if request.attestations else None
     unmatched = check_subjects(words, values, now=utc_now()) if words else []
     started_on, fleet_id = timestamp(utc_now()), new_run_id()
     stamp = f"{started_on[:19].replace('-', '').replace(':', '')}Z"
     folder = evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
-    record = FleetRecord(
-        folder, fleet_id, request.file.name, {}, started_on, file_sha256=named.sha256
-    )
-    names = _only(jobs, request.only)
+    result = FleetResult(folder, fleet_id, request.file.name, {}, started_on)
     prepared = Fleet(
         replace(
             request,
@@ -196,13 +205,10 @@ def prepare(request: FleetRequest) -> Fleet:
         ),
         evidence,
         jobs,
-        record,
+        result,
         unmatched,
     )
-    if request.resumes:
-        prepared.resume(names)
-    else:
-        prepared.choose(prepared.failed(names) if request.is_failed else names)
+    prepared.select(_only(jobs, request.only))
     return prepared
 
 
@@ -210,8 +216,7 @@ class Fleet:
     """
     A fleet of the tenants in `known`; `jobs` are those that it runs.
 
-    `unmatched` are attestations about no tenant, `gone` are tenants of the resumed run that
-    the file no longer names.
+    `unmatched` are attestations about no tenant.
     """
 
     def __init__(
@@ -219,115 +224,162 @@ class Fleet:
         request: FleetRequest,
         evidence: Path,
         known: Mapping[tuple[str, str], Job],
-        record: FleetRecord,
+        result: FleetResult,
         unmatched: Sequence[str],
     ) -> None:
         self.jobs: Sequence[Job] = ()
-        self.record = record
+        self.result = result
         self.unmatched = unmatched
-        self.gone: Sequence[str] = ()
         self._request = request
         self._evidence = evidence
         self._known = known
+        self._selected: _Names = ()
         self._taken: list[tuple[str, str]] = []
-        self._named: Sequence[tuple[str, str]] = ()
         # NOTE: of each tenant of its file, also of those that do not run now.
         self._is_practice = all(is_sandbox(job.values) for job in known.values())
         self._withheld = {name for job in known.values() for name in job.variables}
         self._keys: dict[bool, SigningKey] = {}
-        # NOTE: two records with one number are refused before anything runs.
-        self._runs = runs_of(evidence, record.file)
 
-    def choose(self, names: _Names) -> None:
-        """Run these tenants, and leave the others of the file out."""
-        self.jobs = [self._known[name] for name in names]
-        self.record.left_out = tuple(name for name in self._known if name not in set(names))
-
-    def failed(self, names: _Names) -> _Names:
-        """Return those whose last run had a failed step, or left no bundle that counts."""
-        last: dict[tuple[str, str], TenantResult | None] = {}
-        for run in reversed(self._last_runs("--failed")):
-            for name, asked in read_record(run.path).results.items():
-                if name in self._known and name not in last:
-                    last[name] = self._counted(name, (run.fleet_id, asked.key))
-            if set(names) <= last.keys():
-                break
-        results = [(name, last[name]) for name in names if name in last]
-        return [name for name, result in results if result is None or result.is_failed]
-
-    def resume(self, names: _Names) -> None:
+    def select(self, names: _Names) -> None:
         """
-        Resume the file's last run: a tenant without a bundle that counts for it runs again.
+        Select these tenants, or those of them that failed; and run those that are not done.
 
-        Only names are read from the record.
+        The other tenants of the file are left out.
         """
-        last = self._last_runs("--resume")[-1]
-        self._named = list(read_record(last.path).results)
-        self.gone = ["{} ({})".format(*name) for name in self._named if name not in self._known]
-        self.record = replace(self.record, folder=last.folder, fleet_id=last.fleet_id)
-        counted = {name: self._counted(name) for name in self._known}
-        for name, job in self._known.items():
-            self.record.put(counted[name] or job.pending)
-        self._taken = [name for name, result in counted.items() if result]
-        self.jobs = [self._known[name] for name in names if not counted[name]]
-        bundles = [Path(str(result.bundle)).name for result in counted.values() if result]
-        if bundles:
-            began = datetime.strptime(min(bundles)[:16], "%Y%m%dT%H%M%SZ")  # noqa: DTZ007
-            self.record.started_on = began.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._selected = self._failed(names) if self._request.is_failed else names
+        selected = set(self._selected)
+        self.result.left_out = tuple(name for name in self._known if name not in selected)
+        for name in self._selected:
+            self.result.put(self._known[name].pending)
+        if self._request.resume:
+            self._resume(self._request.resume)
+        done = set(self._taken)
+        self.jobs = [self._known[name] for name in self._selected if name not in done]
 
-    def _last_runs(self, option: str) -> Sequence[FleetRecord]:
-        if not self._runs:
-            msg = f"There is no earlier run of {self.record.file} in {self._evidence}."
-            raise SettingsError(msg, next_step=f"Leave {option} out.")
-        return self._runs
+    def _failed(self, names: _Names) -> _Names:
+        """Return those whose newest bundle is not complete, or whose last fleet left none."""
+        unsealed: dict[tuple[str, str], str] = {}
+        for _, notes in notes_in(self._evidence):
+            for left in notes.unsealed:
+                name = (left.tenant, left.connector)
+                unsealed[name] = max(notes.started_on, unsealed.get(name, ""))
+        newest = {name: self._newest_complete(name) for name in names}
+        if not (unsealed or any(complete is not None for complete in newest.values())):
+            msg = f"No tenant of {self.result.file} has run in {self._evidence}."
+            raise SettingsError(msg, next_step="Leave --failed out.")
+        return [
+            name
+            for name, complete in newest.items()
+            if (complete or "") < unsealed.get(name, "") or complete == ""
+        ]
 
-    def _counted(
-        self, name: tuple[str, str], run: tuple[str, str] | None = None
-    ) -> TenantResult | None:
-        """Return the result of a tenant if a bundle counts for `run`, by default for this one."""
-        try:
-            return self._result_of(self._known[name], run)
-        except (RunbookError, OSError):
+    def _newest_complete(self, name: tuple[str, str]) -> str | None:
+        """Return when a tenant's newest run began if it is complete, else ""; `None` without."""
+        job = self._known[name]
+        if not is_there(self._home(job) / JOURNAL_NAME):
             return None
+        try:
+            newest = newest_sealed(self._home(job), self._trust(job))
+        except (RunbookError, OSError):
+            return ""
+        if newest is None:
+            return None
+        _, record = newest
+        return record.started_on if record.outcome is RunOutcome.COMPLETE else ""
 
-    def _result_of(
-        self, job: Job, run: tuple[str, str] | None = None, *, until: str = ""
-    ) -> TenantResult:
-        """Return what the last bundle of a tenant proves; raises if it does not count."""
-        run = run or (self.record.fleet_id, job.key)
+    def _resume(self, fleet_id: str) -> None:
+        """
+        Go on with an earlier run: what has a bundle that counts for it is taken as it is.
+
+        Raises `SettingsError` if that run selected other tenants, or nothing is known of it.
+        """
+        own = (len(self._selected), selection_digest(self._selected))
+        self.result.fleet_id = fleet_id
+        selections: set[tuple[int, str]] = set()
+        began = []
+        for name, job in self._known.items():
+            for verified, record in self._sealed(job, fleet_id):
+                fleet_run = record.fleet_run
+                if fleet_run:
+                    selections.add((fleet_run.selected, fleet_run.selected_sha256))
+                    began.append(record.started_on)
+                is_taken = name in self._taken or name not in self.result.results
+                if not is_taken and is_done(record, self._fleet_run(job)):
+                    self._taken.append(name)
+                    bundle = bundle_name(record.started_on, record.run_id)
+                    self.result.put(result_of(record, bundle, verified.statement))
+        for folder, notes in notes_in(self._evidence, fleet_id)[:1]:
+            self.result.folder = folder
+            began.append(notes.started_on)
+            # NOTE: no evidence; it decides only where no bundle does.
+            selections = selections or {(notes.selected, notes.selected_sha256)}
+        if not selections:
+            msg = f"Nothing of a fleet's run {fleet_id} is in {self._evidence}."
+            advice = "Compare the id, or leave --resume out to begin a new run."
+            raise SettingsError(msg, next_step=advice)
+        if selections != {own}:
+            then = ", ".join(sorted(f"{selected:,}" for selected, _ in selections))
+            msg = (
+                f"The run {fleet_id} selected other tenants than {self.result.file} and --only "
+                f"select now ({then} then, {own[0]:,} now)."
+            )
+            advice = "Give the same tenants and --only as then, or leave --resume out."
+            raise SettingsError(msg, next_step=advice)
+        self.result.started_on = min(began)
+
+    def _sealed(self, job: Job, fleet_id: str) -> Iterator[tuple[Verified, Record]]:
+        """Yield the bundles of a fleet's run in a tenant's folder that its key signed."""
+        home = self._home(job)
+        if is_there(home / JOURNAL_NAME):
+            # NOTE: the tenant's own run reports what is wrong there.
+            with suppress(RunbookError, OSError):
+                yield from sealed_for(home, fleet_id, self._trust(job))
+
+    def _home(self, job: Job) -> Path:
+        return journal_path(self._evidence, *job.name).parent
+
+    def _trust(self, job: Job) -> Trust:
+        """Return trust in the keys that this fleet signs the tenant's evidence with, alone."""
         # NOTE: the environment of a cluster's worker may make a run one of practice.
         modes = {is_sandbox(job.values), is_sandbox(job.values) or bool(self._request.scheduler)}
         keys = [self._key(is_sandbox=mode) for mode in modes]
-        trust = Trust({key.key_id: key.public for key in keys})
-        return counted_result(self._evidence, job.name, run, trust, until=until)
+        return Trust({key.key_id: key.public for key in keys})
+
+    def _fleet_run(self, job: Job) -> FleetRun:
+        """Return what a tenant's record says of this run."""
+        return FleetRun(
+            id=self.result.fleet_id,
+            selected=len(self._selected),
+            selected_sha256=selection_digest(self._selected),
+            entry_sha256=job.entry_sha256,
+        )
 
     @property
     def spending(self) -> list[Spending]:
-        """Return what the checks of this run may spend."""
+        """What the checks of this run may spend."""
         counts = Counter(spent for job in self.jobs for spent in job.spending)
         return [Spending(name, many, spends) for (name, spends), many in sorted(counts.items())]
 
-    def run(self, on_result: Callable[[TenantResult], None]) -> FleetRecord:
+    def run(self, on_result: Callable[[TenantResult], None]) -> FleetResult:
         """
-        Run every tenant, and return the record, which is begun on disk before and then signed.
+        Run every tenant, write the page, and return the result.
 
         Calls `on_result` with each result, from the caller's thread. An interruption
-        (or an error of `on_result`) ends the tenants under way, leaves a record that can be
-        resumed, and goes on.
+        (or an error of `on_result`) ends the tenants under way, and goes on.
         """
-        key = self._key(is_sandbox=self._is_practice)
+        # NOTE: a signing key that cannot be used is refused before anything runs.
+        self._key(is_sandbox=self._is_practice)
         pool = self._pool()
-        for job in self.jobs:
-            self.record.put(job.pending)
-        for _, connector in self.record.results:
+        for _, connector in self.result.results:
             procedure = find_procedure(connector)
             steps = tuple(
                 StepName(id=step.id, number=procedure.numbers[step.id], title=step.title)
                 for step in procedure.steps
             )
-            self.record.connectors[connector] = ConnectorName(title=procedure.title, steps=steps)
+            self.result.connectors[connector] = ConnectorName(title=procedure.title, steps=steps)
         try:
-            begin(self.record)
+            remove(self.result.folder / FLEET_PAGE)
+            self._write_notes()
         except BaseException:
             list(pool.stop())
             raise
@@ -335,41 +387,31 @@ class Fleet:
         try:
             for done in pool.run(groups):
                 result = self._result(done)
-                self.record.put(result)
+                self.result.put(result)
                 on_result(result)
         except BaseException:
             list(pool.stop())
             raise
         for name in self._taken:
             self._archive(self._known[name])
-        self.record.replaced = self._replaced()
-        self.record.finished_on = timestamp(utc_now())
+        self.result.finished_on = timestamp(utc_now())
+        self._write_notes()
         usual = {
             (connector, step.id): step.usual_days
-            for connector in self.record.connectors
+            for connector in self.result.connectors
             for step in find_procedure(connector).steps
         }
-        seal_fleet(self.record, key, usual)
-        return self.record
+        page = fleet_page(self.result, usual)
+        write_parts(self.result.folder / FLEET_PAGE, (part.encode() for part in page))
+        return self.result
 
-    def _replaced(self) -> dict[str, str]:
-        """Return the bundles of this run on which no result rests."""
-        # NOTE: a run that goes on may have sealed before, as may a worker that was lost. Else a
-        # tenant has no bundle but the last.
-        several = self._request.resumes or self._request.scheduler
-        results = self.record.results
-        names = {*self._named, *self._known} if several else results
-        replaced: dict[str, str] = {}
-        lacking = sorted(name for name in names if several or not results[name].bundle)
-        for tenant, connector in lacking:
-            with suppress(SettingsError, OSError):
-                home = self._evidence / tenant_name(tenant) / connector_folder(connector)
-                replaced.update(bundles_of(home, self.record.fleet_id))
-        return {name: replaced[name] for name in replaced if name not in self.record.bundles}
+    def _write_notes(self) -> None:
+        selected = self._selected
+        write_notes(self.result, len(selected), selection_digest(selected))
 
     def _archive(self, job: Job) -> None:
         """Archive a bundle that was found again; it does not say whether it was archived."""
-        result = self.record.results[job.name]
+        result = self.result.results[job.name]
         try:
             archive_sealed(
                 self._evidence / str(result.bundle),
@@ -379,7 +421,7 @@ class Fleet:
             )
         except (EvidenceError, SettingsError) as error:
             reason, advice = f"Not archived: {error}", error.diagnostics()
-            self.record.put(_noted(result, reason, advice, is_archived=False))
+            self.result.put(_noted(result, reason, advice, is_archived=False))
 
     def _key(self, *, is_sandbox: bool) -> SigningKey:
         """Return the key of the operator who runs the fleet; it is opened once."""
@@ -408,7 +450,7 @@ class Fleet:
                 msg = f"--scheduler needs a package that is not installed ({error.name})."
                 advice = "pip install distributed, or the extra `cluster` of this package."
                 raise SettingsError(msg, next_step=advice) from None
-            folder = self.record.folder
+            folder = self.result.folder
             return DaskPool(request.scheduler, self._withheld, request.seconds, folder)
         workers = request.workers or default_workers(os.cpu_count() or 1, available_memory())
         return LocalPool(workers, request.environ, self._withheld, request.seconds)
@@ -424,12 +466,7 @@ class Fleet:
             attestations=self._request.attestations,
             variables=job.variables,
             is_once=bool(job.spending),
-            fleet_run=FleetRun(
-                id=self.record.fleet_id,
-                selected=len(self.record.results),
-                selected_sha256=selection_digest(self.record.results),
-                entry_sha256=job.key,
-            ),
+            fleet_run=self._fleet_run(job),
         )
 
     def _result(self, done: Done) -> TenantResult:
@@ -438,7 +475,7 @@ class Fleet:
         is_finished = event.get("event") == "finished"
         try:
             bundle = Path(event["bundle"]).name if is_finished else ""
-            result = replace(self._result_of(job, until=bundle), seconds=done.seconds)
+            result = replace(self._proven(job, bundle), seconds=done.seconds)
             if is_finished:
                 is_archived, reason, advice = (
                     event[name] for name in ("is_archived", "said", "next_step")
@@ -457,11 +494,36 @@ class Fleet:
         unsealed = replace(job.pending, status=Status.UNSEALED, seconds=done.seconds)
         return replace(unsealed, exit_code=code, reason=reason, next_step=advice)
 
+    def _proven(self, job: Job, bundle: str) -> TenantResult:
+        """
+        Return what a tenant's bundle proves for this run; without a name, that which counts.
+
+        Raises `EvidenceError` if it does not verify or count, and what reading raises.
+        """
+        home, trust, fleet_run = self._home(job), self._trust(job), self._fleet_run(job)
+        if bundle:
+            found = newest_sealed(home, trust, bundle)
+            own = found and found[1].fleet_run
+            if not found or not own or own.id != fleet_run.id:
+                raise ContentError("The bundle of this tenant does not belong to this run.")
+            if own != fleet_run:
+                raise ContentError("The bundle of this tenant belongs to another request.")
+        else:
+            sealed = sealed_for(home, fleet_run.id, trust)
+            found = next((pair for pair in sealed if is_done(pair[1], fleet_run)), None)
+            if not found:
+                raise ContentError("This tenant has no bundle of this run.")
+        verified, record = found
+        name = bundle_name(record.started_on, record.run_id)
+        return result_of(record, name, verified.statement)
+
 
 def _noted(result: TenantResult, reason: str, advice: str, *, is_archived: bool) -> TenantResult:
     """Return a result with what went wrong after it was sealed: one without an archive is open."""
     is_open = result.exit_code == ExitCode.COMPLETE and not is_archived
     code = ExitCode.INCOMPLETE if is_open else result.exit_code
+    if not reason:
+        return replace(result, exit_code=code)
     return replace(result, exit_code=code, reason=reason, next_step=advice)
 
 

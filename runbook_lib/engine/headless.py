@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.attestations import is_about, read_words
-from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL
+from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL, inputs_of
+from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.config.workspace import project_folder
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.model import FleetRun, Mode, Remark, Value, Word
+from runbook_lib.core.model import FleetRun, Mode, NotRun, Remark, Value, Word
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
@@ -28,11 +29,13 @@ from runbook_lib.engine.execution import execute_notebook
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.run import Run, open_run
-from runbook_lib.errors import EvidenceError
-from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
+from runbook_lib.errors import EvidenceError, SettingsError
+from runbook_lib.evidence.bundle import Seal, Sealed, bundle_name, draft, resource, seal
 from runbook_lib.evidence.chain import remove_drafts
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
+from runbook_lib.evidence.verify.fleet import is_done, sealed_for
+from runbook_lib.evidence.verify.verify import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,8 @@ class RunRequest:
     kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
     With `needs_subject`, only attestations that name this tenant's subject count.
     The cells run in `child`, which a caller with threads starts before them. `fleet_run` is the
-    run of a fleet that asks for this one. `mode` is walkthrough where a person seals it there.
+    run of a fleet that asks for this one. `references` say where secrets are, by the name of the
+    input. `mode` is walkthrough where a person seals it there.
     """
 
     procedure: Procedure
@@ -59,6 +63,7 @@ class RunRequest:
     key: FingerprintKey | None = None
     child: Child | None = None
     fleet_run: FleetRun | None = None
+    references: Mapping[str, str] = field(default_factory=dict)
     mode: Mode = Mode.HEADLESS
 
 
@@ -107,19 +112,30 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     """
     Run the whole procedure for one tenant, seal the evidence, and archive it where asked.
 
-    An archive that fails is part of the result. Raises `SettingsError` before
-    anything is written; `LeakError`, `SigningError`, `JournalError` or `OSError`
-    without leaving half a bundle; `OtherAppError`. An interruption is written
-    into the journal and goes on.
+    For a fleet, a tenant that this run of the fleet has sealed already does not run again, and
+    refused settings are sealed as the reason why it did not run. An archive that fails is part of
+    the result. Raises `SettingsError` before anything is written; `LeakError`, `SigningError`,
+    `JournalError` or `OSError` without leaving half a bundle; `OtherAppError`. An interruption is
+    written into the journal and goes on.
     """
     listener = listener or RunListener()
-    run, words = _opened(request)
+    not_run: NotRun | None = None
+    try:
+        request = replace(request, environ=_with_secrets(request), references={})
+        run, words = _opened(request)
+    except SettingsError as error:
+        run, words = _without_secrets(request, error), []
+        not_run = NotRun(reason=str(error), next_step=error.diagnostics())
     key = key_from_settings(run.settings, is_sandbox=run.is_sandbox)
     home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
     with run_lock(home, seconds=seconds, on_wait=listener.on_wait):
-        _begin(run, words, request)
-        listener.on_start(run)
-        result = _perform(run, key, request, listener)
+        sealed_before = _sealed_before(run, key, request)
+        if sealed_before:
+            result = sealed_before
+        else:
+            _begin(run, words, request, not_run)
+            listener.on_start(run)
+            result = _perform(run, key, request, listener, not_run)
     listener.on_sealed(result)
     values, given = run.settings.values, request.given
     try:
@@ -130,6 +146,10 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
         )
     except EvidenceError as error:
         return replace(result, archive_address=str(values["archive"]), archive_error=error)
+    except SettingsError:
+        if not_run is None:
+            raise
+        return result
     return replace(result, archived=archived)
 
 
@@ -167,19 +187,94 @@ def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
     return run, [word for word, subject in named if subject and is_about(subject, values)]
 
 
-def _begin(run: Run, words: list[Remark], request: RunRequest) -> None:
+def _with_secrets(request: RunRequest) -> Mapping[str, str]:
+    """
+    Return the environment with the secrets that references name, for this connector only.
+
+    The variables in the references are left out. Raises `SettingsError` for a
+    reference to nothing.
+    """
+    environ, procedure, references = request.environ, request.procedure, request.references
+    if not references:
+        return environ
+    items = [item for item in inputs_of(procedure) if item.name in references]
+    names = referred_variables(references.values())
+    named = {name: text for name, text in environ.items() if name in names}
+    secrets = resolve(items, given=references, environ=named).secrets
+    return {
+        **{name: text for name, text in environ.items() if name not in names},
+        **{item.variable_for(procedure.id): secrets[item.name].reveal() for item in items},
+    }
+
+
+def _without_secrets(request: RunRequest, error: SettingsError) -> Run:
+    """
+    Return the run of a fleet's tenant that cannot start, opened without its secrets.
+
+    Raises `error` outside of a fleet, and where the other settings are refused too.
+    """
+    if request.fleet_run is None:
+        raise error
+    secrets = [item.name for item in inputs_of(request.procedure) if item.secret]
+    signing = {item.name for item in OUTSIDE_KERNEL}
+    try:
+        return open_run(
+            request.procedure,
+            request.given,
+            mode=request.mode,
+            tenant=request.tenant,
+            evidence=request.evidence,
+            env_file=request.env_file,
+            key=request.key,
+            withheld=[name for name in secrets if name not in signing],
+            environ=request.environ,
+        )
+    except SettingsError:
+        raise error from None
+
+
+def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult | None:
+    """
+    Return the result of the tenant's run that this run of the fleet has sealed before, if any.
+
+    The caller has the tenant's lock. So of two processes that resume a fleet only one runs it.
+    """
+    if request.fleet_run is None:
+        return None
+    home, trust = run.journal.path.parent, Trust({key.key_id: key.public})
+    for verified, record in sealed_for(home, request.fleet_run.id, trust, run.history_reader):
+        if is_done(record, request.fleet_run):
+            folder = home / bundle_name(record.started_on, record.run_id)
+            return RunResult(
+                tenant=run.tenant,
+                run_id=record.run_id,
+                state=replace(run, run_id=record.run_id).state,
+                sealed=Sealed(folder, verified.link.sequence, ""),
+                key_id=key.key_id,
+            )
+    return None
+
+
+def _begin(run: Run, words: list[Remark], request: RunRequest, not_run: NotRun | None) -> None:
     """Write the beginning of the run, and the attestations; raises `OtherAppError`."""
     home = run.journal.path.parent
     remove_drafts(home)
     if request.key is not None and read_key(home) not in (None, request.key):
         raise OtherAppError
-    run.require_startable()
-    run.start(request.fleet_run)
+    if not_run is None:
+        run.require_startable()
+    run.start(request.fleet_run, not_run)
     run.say(words)
 
 
-def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListener) -> RunResult:
-    """Execute the notebook, seal the evidence, and return the result."""
+def _perform(
+    run: Run,
+    key: SigningKey,
+    request: RunRequest,
+    listener: RunListener,
+    not_run: NotRun | None,
+) -> RunResult:
+    """Execute the notebook unless it cannot start, seal the evidence, and return the result."""
     try:
         with (
             draft(run.journal.path.parent, run.run_id) as folder,
@@ -190,8 +285,10 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
             lock = project_folder() / "requirements.lock"
             if lock.is_file():
                 materials.append(resource(lock, lock.name))
-            broken = _execute(run, source, folder / source.name, request, listener)
-            state = run.finish({"engine": "fork"})
+            broken = ""
+            if not_run is None:
+                broken = _execute(run, source, folder / source.name, request, listener)
+            state = run.finish({"engine": "fork"} if not_run is None else {})
             run.redactor.allow([*run.values.values(), *state.facts.values()])
             seal_with = Seal(
                 key,

@@ -24,11 +24,8 @@ from typing import Any, NoReturn, TextIO, cast
 
 from msgspec import convert, to_builtins
 
-from runbook_lib.config.runner_inputs import inputs_of
-from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import FleetRun, Mode
-from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.cells import Child
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
@@ -239,27 +236,6 @@ class _Reporter(RunListener):
         self._stream.flush()
 
 
-def _with_secrets(
-    environ: Mapping[str, str], procedure: Procedure, references: Mapping[str, str]
-) -> Mapping[str, str]:
-    """
-    Return `environ` with the secrets that `references` name, for this connector only.
-
-    The variables in the references are left out. Raises `SettingsError` for a
-    reference to nothing.
-    """
-    if not references:
-        return environ
-    items = [item for item in inputs_of(procedure) if item.name in references]
-    names = referred_variables(references.values())
-    named = {name: text for name, text in environ.items() if name in names}
-    secrets = resolve(items, given=references, environ=named).secrets
-    return {
-        **{name: text for name, text in environ.items() if name not in names},
-        **{item.variable_for(procedure.id): secrets[item.name].reveal() for item in items},
-    }
-
-
 def _finished(result: RunResult) -> dict[str, Any]:
     """Return the last event of a sealed run."""
     error = result.archive_error
@@ -310,7 +286,8 @@ def answer_request(
                 **{name: document[name] for name in _AS_GIVEN},
                 procedure=procedure,
                 needs_subject=True,
-                environ=_with_secrets(environ, procedure, document["references"]),
+                environ=environ,
+                references=document["references"],
                 child=child,
                 mode=Mode(document["mode"]),
                 fleet_run=convert(document["fleet_run"], FleetRun | None),

@@ -54,6 +54,7 @@ from runbook_lib.core.model import (
     InputGiven,
     Mode,
     NotebookFinished,
+    NotRun,
     Outcome,
     Part,
     ProcedureName,
@@ -246,11 +247,12 @@ class Run(KnownRun):
                 raise SettingsError(msg)
         _refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
 
-    def start(self, fleet_run: FleetRun | None = None) -> None:
+    def start(self, fleet_run: FleetRun | None = None, not_run: NotRun | None = None) -> None:
         """
         Write the beginning of this run, unless another process did.
 
-        `fleet_run` is the run of a fleet that asked for it. Raises `SettingsError` if the
+        `fleet_run` is the run of a fleet that asked for it, `not_run` says why it ends at once.
+        Raises `SettingsError` if the
         tenant's earlier runs were practice and this one is not, or vice versa; and like
         `require_whole_journal`.
         """
@@ -281,6 +283,7 @@ class Run(KnownRun):
             resumes=history.cut_off_run if self.mode != Mode.INTERACTIVE else "",
             environment=_environment(),
             fleet_run=fleet_run,
+            not_run=not_run,
         )
         self._write(EventType.RUN_STARTED, started)
 

@@ -167,6 +167,7 @@ def seal(
             sequence=link.sequence,
             statement=digest((folder / STATEMENT_NAME).read_bytes()),
             journal=JournalEnd(lines=part.lines, head=part.head, end=after.end + size),
+            fleet_run=record.fleet_run.id if record.fleet_run else "",
         )
         final = announce(reader, folder, record.run_id, sealed)
     return Sealed(final, link.sequence, unstamped)

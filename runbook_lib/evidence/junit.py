@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import IN_PART, SETTLED
-from runbook_lib.evidence.fleet_record import Status
+from runbook_lib.evidence.fleet_result import Status
 from runbook_lib.evidence.reports.tenant_rows import TenantRow
 
 # What XML 1.0 cannot contain, not even escaped (§2.2).
@@ -45,7 +45,7 @@ def _suite(row: TenantRow) -> ET.Element:
     if row.status is not Status.SEALED:
         case = ET.SubElement(suite, "testcase", classname=name, name=_SEALING)
         message = _text(f"{row.status}: {row.problem}")
-        what = "error" if row.status is Status.UNSEALED else "skipped"
+        what = "skipped" if row.status is Status.PENDING else "error"
         ET.SubElement(case, what, message=message)
     counts = {"failures": "failure", "errors": "error", "skipped": "skipped"}
     suite.set("tests", str(len(suite)))

@@ -201,6 +201,7 @@ def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _GrowingJournal)
             sequence=bundle.link.sequence,
             statement=bundle.statement,
             journal=JournalEnd(lines=last.seq, head=last.digest, end=last.end),
+            fleet_run=bundle.fleet_run.id if bundle.fleet_run else "",
         )
         reader.journal.append(EventType.BUNDLE_SEALED, sealed, run_id=run_id)
     name_announced(home, reader.read().index.sealed)

@@ -21,6 +21,7 @@ from runbook_lib.core.model import (
     FleetRun,
     HostCalls,
     Mode,
+    NotRun,
     Number,
     Part,
     ProcedureName,
@@ -107,6 +108,9 @@ class Record(Part):
         FleetRun | None,
         Meta(description="the run of a fleet that asked for this run; null outside of a fleet"),
     ]
+    not_run: Annotated[
+        NotRun | None, Meta(description="why the run could not start; null if it did")
+    ]
 
     unseen: Annotated[
         tuple[str, ...],
@@ -143,7 +147,8 @@ def build_record(
         started_on=state.started_on,
         finished_on=state.finished_on or None,
         resumes=started.resumes or None,
-        outcome=state.outcome,
+        # NOTE: people's words alone may settle every step.
+        outcome=RunOutcome.INCOMPLETE if started.not_run else state.outcome,
         steps=_with_each_shape_once(step_record(step) for step in state.steps.values()),
         parameters=started.parameters,
         credentials=started.credentials,
@@ -153,6 +158,7 @@ def build_record(
         carried=tuple(carried),
         waits=waits_by_step(state, date.fromisoformat((state.finished_on or state.today)[:10])),
         fleet_run=started.fleet_run,
+        not_run=started.not_run,
         unseen=state.unseen,
         road=road_ahead(state),
     )

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from pypdf import PdfReader
 
-from runbook_lib.evidence.fleet_record import FleetRecord
+from runbook_lib.evidence.fleet_result import FleetResult
 from tests.browser.test_practice_accessibility import violations
 from tests.browser.test_report import Reader
 from tests.unit.evidence.reports.sample_fleets import (
@@ -42,10 +42,15 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 every_page = pytest.mark.parametrize("name", PAGES)
 
 
-def small_fleet() -> FleetRecord:
+def small_fleet() -> FleetResult:
     """Return a fleet in which each order of the tenants differs from the others."""
-    wrong = step(REDIRECT, "failed", "The URI is another one.", for_="anybody", since=None)
-    person = {"for_": "person", "assigned_to": "A colleague", "since": None, "due": "2026-12-01"}
+    wrong = step(REDIRECT, "failed", "The URI is another one.", waits_for="anybody", since=None)
+    person = {
+        "waits_for": "person",
+        "assigned_to": "A colleague",
+        "since": None,
+        "due": "2026-12-01",
+    }
     return fleet(
         result("tenant-10", step(LOGIN), seconds=9.0),
         replace(waiting("tenant-2", 30), sandbox=True),

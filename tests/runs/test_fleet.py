@@ -19,12 +19,12 @@ from xml.etree import ElementTree as ET
 
 import psutil
 import pytest
+from runbook_lib.evidence.fleet_seal import seal_fleet
 
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.evidence.fleet_record import read_record
-from runbook_lib.evidence.fleet_seal import seal_fleet
+from runbook_lib.evidence.fleet_result import read_record
 from runbook_lib.evidence.signing.keys import open_key, read_public_keys
 from runbook_lib.evidence.signing.statement import FLEET, open_envelope, sign_statement
 from runbook_lib.evidence.verify.tree import verify_tree

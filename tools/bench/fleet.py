@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import psutil
 from rich.console import Console
@@ -28,7 +29,6 @@ from rich.table import Table
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import RunOutcome
-from runbook_lib.evidence.fleet_record import read_record
 
 TENANTS, BY_PAPERMILL, SHORT, LONG, ON_DASK = 200, 20, 50, 1_000, 60
 _APPS = 8
@@ -83,7 +83,7 @@ class Place:
         command = [sys.executable, "-m", "runbook_lib", "fleet", str(path), *words]
         before, began = _processor(self.sandbox), time.perf_counter()
         process = psutil.Popen(
-            [*command, "--evidence", str(folder / "evidence")],
+            [*command, "--evidence", str(folder / "evidence"), "--junit", str(folder / "out.xml")],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -98,9 +98,8 @@ class Place:
         expected = RunOutcome(outcome).exit_code
         if process.returncode != expected or f"{tenants} {outcome}" not in output:
             raise RuntimeError(output[-2_000:])
-        (record,) = folder.glob("evidence/fleet/*/fleet.json")
-        results = read_record(record).results.values()
-        at_a_time = sum(result.seconds or 0 for result in results) / seconds
+        suites = ET.parse(folder / "out.xml").getroot()
+        at_a_time = sum(float(suite.get("time", "0")) for suite in suites) / seconds
         return Took(tenants, seconds, _processor(self.sandbox) - before, max(peaks), at_a_time)
 
     def papermill(self, tenants: int) -> Took:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +50,11 @@ from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, claimed_lin
 from runbook_lib.evidence.verify.discovery import (
     Unseen,
     bundles_in,
-    fleet_homes_below,
     homes_below,
     is_bundle,
     odd_keys,
     unfinished_in,
 )
-from runbook_lib.evidence.verify.fleet import check_signed, runs_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 
@@ -96,11 +94,6 @@ class Progress:
     of: int
     name: str
     size: int
-
-
-def fleets_below(path: Path) -> tuple[list[Path], list[Unseen]]:
-    """Return the folder of each fleet's run below `path`, and what could not be read."""
-    return _collected(fleet_homes_below(Path(os.path.realpath(path))), runs_in)
 
 
 def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
@@ -208,39 +201,6 @@ def archive_bundle(
     _check_apart(store, folder.parent)
     files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
     _check_same_chain(store, folder, verified)
-    return _copy_all(store, files, place, on_progress)
-
-
-def archive_fleet(
-    folder: Path,
-    url: str,
-    archived: Collection[Path],
-    *,
-    limits: TransferLimits | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
-) -> Archived:
-    """
-    Copy the record of a fleet's run to `url`/fleet/<name>/, its statement last.
-
-    `archived` are the bundles that are in the archive: the record is of use with all that it
-    names. Raises like `archive_bundle`, and `ArchiveError` for a run that has not ended.
-    """
-    store = open_store(url, limits)
-    place = "/".join(folder.parts[-2:])
-    evidence = folder.parent.parent
-    if not is_there(folder / STATEMENT_NAME):
-        msg = "It is not finished: nothing is signed before a fleet's run has ended."
-        advice = "`runbook fleet FILE --resume` ends it; then archive again."
-        raise ArchiveError(msg, next_step=advice, file=place)
-    with reported_as(ContentError, "It cannot be read", file=place):
-        record, _ = check_signed(folder, Trust(exported_keys(evidence / KEYS_FOLDER)))
-    for bundle in (*record.bundles, *record.replaced):
-        if evidence / bundle not in archived:
-            msg = f"{bundle} is not in the archive."
-            advice = "Archive the whole evidence folder again, and everything that was refused."
-            raise ArchiveError(msg, next_step=advice, file=place)
-    check_apart(url, [folder.parent])
-    files = {**_keys(evidence / KEYS_FOLDER), **_files(folder, place)}
     return _copy_all(store, files, place, on_progress)
 
 

@@ -133,6 +133,8 @@ def _app(run: Record) -> dict[str, str]:
 
 def _verdict(run: Record) -> str:
     """Return what the outcome of a run means, in plain words."""
+    if run.not_run:
+        return f"Not run, because: {run.not_run.reason} {run.not_run.next_step}".strip()
     number = counted(len(run.steps), "step")
     if run.outcome == RunOutcome.COMPLETE:
         return f"All {number} are settled: {listed(_counts(run, (*SETTLED, Outcome.SKIPPED)))}."

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from runbook_lib.core.model import Outcome, RunOutcome, WaitsFor
 from runbook_lib.core.outcome import IN_PART, LABELS, OPEN, SETTLED
 from runbook_lib.errors import ExitCode
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult
 from runbook_lib.evidence.reports.phrases import day, days_between, listed, sealed_on
 from runbook_lib.plain_text import counted
 
@@ -300,7 +300,7 @@ def _is_to_do(row: TenantRow) -> bool:
 
 
 def fleet_rows(
-    record: FleetRecord, usual: Mapping[tuple[str, str], int] | None = None
+    record: FleetResult, usual: Mapping[tuple[str, str], int] | None = None
 ) -> list[TenantRow]:
     """Return a row for each tenant, as recorded; `usual` are the usual days of each gate."""
     known = {
@@ -343,6 +343,8 @@ def _fleet_row(result: TenantResult, steps: Sequence[StepRow]) -> TenantRow:
     word = str(result.outcome)
     if result.status is Status.PENDING:
         word, outcome = "not started", Outcome.NOT_RUN
+    elif result.status is Status.NOT_RUN:
+        word, outcome = "not run", Outcome.FAILED
     elif result.status is Status.UNSEALED:
         is_refused = result.exit_code == ExitCode.REFUSED
         word, outcome = "refused" if is_refused else "not sealed", Outcome.FAILED

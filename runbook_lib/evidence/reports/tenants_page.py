@@ -2,8 +2,8 @@
 The pages of many tenants: a fleet's run, a watch, the customers' connections.
 
 One template draws the rows of each, whole without a script and without a network. The script of
-`fleet.html`, whose digest its policy names, only sorts and filters. Only `fleet.html` is signed,
-beside `fleet.json`; the evidence is in the tenants' bundles.
+`fleet.html`, whose digest its policy names, only sorts and filters. No page is signed: the
+evidence is in the tenants' bundles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from runbook_lib.core.model import HostCalls, Outcome
-from runbook_lib.evidence.fleet_record import FleetRecord
+from runbook_lib.evidence.fleet_result import FleetResult
 from runbook_lib.evidence.reports.phrases import read_in
 from runbook_lib.evidence.reports.renderer import TEMPLATES, stream
 from runbook_lib.evidence.reports.tenant_rows import TenantRow, fleet_rows, gates, what_now
@@ -37,7 +37,7 @@ LIKE = {
 
 
 def fleet_page(
-    record: FleetRecord, usual: Mapping[tuple[str, str], int] | None = None
+    record: FleetResult, usual: Mapping[tuple[str, str], int] | None = None
 ) -> Iterator[str]:
     """
     Return the `fleet.html` of a run that ended, in parts: of thousands of tenants it has MiB.
@@ -100,7 +100,7 @@ def _page(
         )
 
 
-def _calls(record: FleetRecord) -> list[HostCalls]:
+def _calls(record: FleetResult) -> list[HostCalls]:
     """Return the answers of each host to all tenants, with the largest share of an app's."""
     numbers: Counter[str] = Counter()
     shares: dict[str, float] = {}

@@ -32,12 +32,12 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
-FLEET = "urn:facebook-marketing-runbook:fleet:v4"
 
 # What the statement claims of the record as it is.
 _CLAIMED = (
     *("run_id", "tenant", "sandbox", "mode", "outcome"),
-    *("started_on", "finished_on", "procedure", "journal", "fleet_run"),
+    *("started_on", "finished_on", "procedure", "journal"),
+    *("fleet_run", "not_run"),
 )
 _BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
 _BUILDER = "urn:facebook-marketing-runbook:builder"

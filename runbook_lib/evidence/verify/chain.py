@@ -173,8 +173,7 @@ def check_order(
     numbers = Counter(bundle.link.sequence for bundle in chain)
     for number in range(1, max([*announced, *numbers, 0]) + 1):
         if numbers[number] > 1:
-            what = "bundles" if isinstance(chain[0], Verified) else "records"
-            raise ChainError(f"Two {what} claim to be number {number} of the chain.")
+            raise ChainError(f"Two bundles claim to be number {number} of the chain.")
         expected = announced.get(number)
         name = expected.sealed.bundle if expected else ""
         # NOTE: without a journal the number of a rejected bundle is unknown.
@@ -275,5 +274,4 @@ def _check_journal(chain: Sequence[Verified], journal: _TenantJournal) -> None:
 
 
 def _called(bundle: RunClaims) -> str:
-    name = bundle.run["fleet_id" if "fleet_id" in bundle.run else "run_id"]
-    return f"Number {bundle.link.sequence} ({name})"
+    return f"Number {bundle.link.sequence} ({bundle.run['run_id']})"

@@ -26,8 +26,8 @@ from runbook_lib.evidence.parts import CARRIED_NAME
 
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _DEEPEST = 5
-# Other modules read these: the folder of keys, the results of fleets, and the journal, whatever
-# it is.
+# Other modules read these: the folder of keys, that of fleets (no evidence), and the journal,
+# whatever it is.
 _OTHERS = (KEYS_FOLDER, FLEET_FOLDER, JOURNAL_NAME)
 _FOLDER, _LINK = kind_of(stat.S_IFDIR), kind_of(stat.S_IFLNK)
 
@@ -108,13 +108,6 @@ def homes_below(path: Path) -> Iterator[Path | Unseen]:
             yield place
         elif is_there(place[0] / JOURNAL_NAME) or any(map(is_bundle, place[1])):
             yield place[0]
-
-
-def fleet_homes_below(path: Path) -> Iterator[Path]:
-    """Yield the folders under `path` that hold the runs of fleets; `homes_below` says the rest."""
-    for place in _folders_below(path):
-        if not isinstance(place, Unseen) and is_there(place[0] / FLEET_FOLDER):
-            yield place[0] / FLEET_FOLDER
 
 
 def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | Unseen]:

@@ -1,216 +1,245 @@
 """
-Which bundle counts for a fleet's run, and whether the statement over a run says just that.
+The tenants of a fleet's run, counted in verified bundles.
 
-A tenant's result counts only from a bundle that names this run and this request, verifies, is
-signed by the fleet's key, and is the last of its chain.
+Each bundle of a fleet names the run, the number of tenants that it selected, and the digest of
+their list. So a bundle alone shows how many there must be, and a list of names who is missing.
 """
 
 from __future__ import annotations
 
-import errno
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from msgspec import to_builtins
+from runbook_lib.core.fleet_selection import selection_digest
+from runbook_lib.core.model import BundleSealed, FleetRun
+from runbook_lib.core.state import HistoryReader, open_history
+from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError
+from runbook_lib.evidence.chain import finish_interrupted
+from runbook_lib.evidence.record import Record
+from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
+from runbook_lib.evidence.verify.verify import Trust, Verified, verify_record
+from runbook_lib.plain_text import counted
 
-from runbook_lib.config.workspace import journal_path
-from runbook_lib.core.files import is_there, read_plain
-from runbook_lib.core.json_text import write_json
-from runbook_lib.core.state import open_history
-from runbook_lib.errors import ChainError, ContentError, ExitCode, SettingsError
-from runbook_lib.evidence.chain import STATEMENT_NAME, finish_interrupted
-from runbook_lib.evidence.fleet_record import (
-    FLEET_NAME,
-    FleetRecord,
-    Status,
-    TenantResult,
-    parse_record,
-)
-from runbook_lib.evidence.fleet_seal import FLEET_FILES, claims
-from runbook_lib.evidence.signing.statement import (
-    FLEET,
-    LARGEST_ENVELOPE,
-    claimed_statement,
-    digest,
-    link_claim,
-)
-from runbook_lib.evidence.verify.chain import check_order, odd_in, verdict_on
-from runbook_lib.evidence.verify.discovery import bundles_in
-from runbook_lib.evidence.verify.verdict import Verdict, judged
-from runbook_lib.evidence.verify.verify import RunClaims, Trust, Verified, place_of, read_signed
+_MOST_NAMED = 20
 
-_UNFINISHED = "Its run has not ended: nothing is signed, so nothing in it counts."
-_RESUME = "`runbook fleet FILE --resume` ends it; or move its folder away."
-# What a result's exit code may be: an archive that refuses leaves a complete run open.
-_CODES: Mapping[str, tuple[int | None, ...]] = {
-    "complete": (ExitCode.COMPLETE, ExitCode.INCOMPLETE),
-    "failed": (ExitCode.FAILED,),
-    "incomplete": (ExitCode.INCOMPLETE,),
-    Status.PENDING: (None,),
-    Status.UNSEALED: (ExitCode.INCOMPLETE, ExitCode.REFUSED),
-}
+Name = tuple[str, str]
 
 
-class Proven(NamedTuple):
-    """What a verified bundle proves: its result, by its digest, its place in its chain, its key."""
-
-    result: str
-    statement: str
-    sequence: int
-    key_id: str
-
-
-# The verified bundles of an evidence folder: by the fleet's run, by their folders in it.
-FleetBundles = defaultdict[str, dict[str, Proven]]
-
-
-def counted_result(
-    evidence: Path, name: tuple[str, str], run: tuple[str, str], trust: Trust, *, until: str = ""
-) -> TenantResult:
+def sealed_for(
+    home: Path, fleet_id: str, trust: Trust, reader: HistoryReader | None = None
+) -> Iterator[tuple[Verified, Record]]:
     """
-    Return what the last bundle of a tenant's connector proves for the fleet's run `run`.
+    Yield the verified bundles in `home` that belong to a fleet's run, the newest first.
 
-    That is its id and the digest of the tenant's entry. `trust` is in the fleet's key alone.
-    `until` is the bundle that was just sealed, which others may follow by now. Raises
-    `EvidenceError` with the reason if it does not count, and what reading raises.
+    `home` is the folder of a tenant's connector. Bundles that do not verify are passed over.
+    Raises `JournalError` and `OSError`.
     """
-    home = journal_path(evidence, *name).parent
+    finish_interrupted(home)
+    for line in reversed((reader or open_history(home)).read().index.sealed):
+        if line.sealed.fleet_run == fleet_id:
+            with suppress(EvidenceError, OSError, JournalError, *NOT_UNDERSTOOD):
+                yield verified_for(home, line.sealed, fleet_id, trust)
+
+
+def newest_sealed(home: Path, trust: Trust, bundle: str = "") -> tuple[Verified, Record] | None:
+    """
+    Return what the newest bundle in `home` proves, or that called `bundle`; `None` without any.
+
+    Raises like `verified_for`.
+    """
     finish_interrupted(home)
     announced = [line.sealed for line in open_history(home).read().index.sealed]
-    last = next((each for each in reversed(announced) if until in ("", each.bundle)), None)
-    verdict = verdict_on(home / last.bundle, trust, last.bundle) if last else None
-    if verdict and verdict.error:
-        raise verdict.error
-    verified = verdict.verified if verdict else None
-    result = verified.result if verified else None
-    fleet_id, key = run
-    of = verified.fleet_run if verified else None
-    if not last or not result or not of or of.id != fleet_id:
-        raise ContentError("The last bundle of this tenant does not belong to this run.")
-    if result.key != key:
-        raise ContentError("The last bundle of this tenant belongs to another request.")
-    if (result.name, result.statement) != (name, last.statement):
-        raise ContentError("The last bundle of this tenant is not the one that was sealed here.")
-    return result
+    last = next((each for each in reversed(announced) if bundle in ("", each.bundle)), None)
+    return verified_for(home, last, "", trust) if last else None
 
 
-def bundles_of(home: Path, fleet_id: str) -> Iterator[tuple[str, str]]:
-    """Yield each bundle in `home` that says it is of this run, with its statement's SHA-256."""
-    for bundle in bundles_in(home):
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            content = read_plain(bundle / STATEMENT_NAME, LARGEST_ENVELOPE, follows_links=False)
-            run = claimed_statement(content)["predicate"]["runbook_run"]
-            if run["fleet_run"]["id"] == fleet_id:
-                yield "/".join(bundle.parts[-3:]), digest(content)
-
-
-def note_bundle(bundles: FleetBundles, folder: Path, verified: Verified) -> None:
-    """Note a verified bundle, if it is of a fleet, and in the place of its tenant."""
-    result, sequence = verified.result, verified.link.sequence
-    run = verified.fleet_run
-    if result and run and folder.parts[-3:-1] == result.name:
-        proven = Proven(_digest_of(result), verified.statement, sequence, verified.key_id)
-        bundles[run.id][str(result.bundle)] = proven
-
-
-def runs_in(home: Path) -> list[Path]:
-    """Return the folder of each run in `home`; raises `OSError` where those cannot be seen."""
-    if home.is_symlink():
-        raise OSError(errno.ELOOP, "it is a link, and links are not followed")
-    names = (FLEET_NAME, STATEMENT_NAME)
-    return sorted(
-        folder for folder in home.iterdir() if any(is_there(folder / name) for name in names)
-    )
-
-
-def verify_fleets(home: Path, trust: Trust, bundles: FleetBundles) -> Iterator[Verdict]:
+def verified_for(
+    home: Path, sealed: BundleSealed, fleet_id: str, trust: Trust
+) -> tuple[Verified, Record]:
     """
-    Yield a verdict for each fleet's run in `home`, then one for each chain that is refused or odd.
+    Return what the bundle that a journal announces as `sealed` proves for a fleet's run, if named.
 
-    `bundles` are the verified ones of the same evidence folder. Raises `OSError` where the
-    runs cannot be seen.
+    Raises `EvidenceError` with the reason if it does not verify or is another one, and what
+    reading raises.
     """
-    chains: dict[str, list[RunClaims]] = defaultdict(list)
-    refused: set[str] = set()
-
-    def verdict_on_run(folder: Path) -> Verdict:
-        record, place = check_signed(folder, trust)
-        chains[record.file].append(place)
-        for fault in _faults(record, place.key_id, bundles[record.fleet_id]):
-            raise ContentError(fault, file=FLEET_NAME)
-        claimed = {**place.run, **link_claim(place.link), "key_id": place.key_id}
-        return Verdict(folder, fleet=claimed)
-
-    for folder in runs_in(home):
-        verdict = judged(folder, partial(verdict_on_run, folder))
-        if verdict.error and is_there(folder / STATEMENT_NAME):
-            refused.add(folder.name)
-        yield verdict
-    for file, places in chains.items():
-        chain = sorted(places, key=lambda place: place.link.sequence)
-        try:
-            check_order(chain, {}, refused)
-        except ChainError as error:
-            yield Verdict(home, error=ChainError(f"The records of {file}: {error}"))
-        else:
-            if odd := tuple(odd_in(chain)):
-                yield Verdict(home, length=len(chain), odd=odd)
+    verified, record = verify_record(home / sealed.bundle, trust)
+    if fleet_id and (record.fleet_run is None or record.fleet_run.id != fleet_id):
+        raise ContentError("The bundle does not belong to this run of the fleet.")
+    owner = (record.tenant, record.procedure.id)
+    if owner != home.parts[-2:] or verified.statement != sealed.statement:
+        raise ContentError("The bundle is not the one that was sealed here.")
+    return verified, record
 
 
-def check_signed(folder: Path, trust: Trust) -> tuple[FleetRecord, RunClaims]:
+def is_done(record: Record, fleet_run: FleetRun) -> bool:
+    """Return whether a verified record is that of this run, and of the tenant's entry as it is."""
+    own = record.fleet_run
+    return record.not_run is None and own is not None and own == fleet_run
+
+
+@dataclass
+class _Found:
+    """The verified bundles of one fleet's run."""
+
+    run: FleetRun
+    began: str
+    tenants: dict[Name, bool] = field(default_factory=dict)
+    """Each tenant with a bundle, and whether its newest bundle says that it did not run."""
+
+    keys: set[tuple[bool, str]] = field(default_factory=set)
+    """The keys that signed, each with whether it signed practice."""
+
+    others: set[tuple[int, str]] = field(default_factory=set)
+    """The selections that bundles name, which must be one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetVerdict:
+    """How many tenants of a fleet's run have a verified bundle."""
+
+    fleet_id: str
+    selected: int
+
+    present: int
+    """The tenants with a verified bundle."""
+
+    not_run: int = 0
+    """Those of them whose bundle says that the tenant could not start."""
+
+    notes: tuple[str, ...] = ()
+    error: EvidenceError | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON object that `runbook verify --json` prints."""
+        document: dict[str, Any] = {
+            "fleet_run": self.fleet_id,
+            "accepted": self.error is None,
+            "selected": self.selected,
+            "present": self.present,
+            "not_run": self.not_run,
+            "notes": self.notes,
+        }
+        return document if self.error is None else {**document, "reason": str(self.error)}
+
+
+class FleetCount:
     """
-    Return the record in `folder`, and what the statement over it proves of its place.
+    Counts the tenants of each fleet's run.
 
-    What the record says of a bundle is not compared with it. Raises `EvidenceError` or `OSError`.
+    With `tenants`, the names in a file of tenants, none of the newest run may be missing; if that
+    selected only some of them, neither of the newest run of most. With `fleet_id`, none of that
+    run.
     """
-    if not is_there(folder / STATEMENT_NAME):
-        raise ContentError(_UNFINISHED, file=FLEET_NAME, next_step=_RESUME)
-    _, envelope, signed, contents = read_signed(
-        folder, trust, FLEET, needed=FLEET_FILES, looked_into=[FLEET_NAME]
-    )
-    try:
-        record = parse_record(contents[FLEET_NAME], folder / FLEET_NAME)
-    except SettingsError as error:
-        raise ContentError(str(error), file=FLEET_NAME) from None
-    if claims(record) != signed.predicate:
-        raise ContentError("It differs from its statement.", file=FLEET_NAME)
-    return record, place_of(signed, envelope)
+
+    def __init__(self, tenants: Collection[Name] | None = None, fleet_id: str = "") -> None:
+        self._names = None if tenants is None else set(tenants)
+        self._wanted = fleet_id
+        self._found: dict[str, _Found] = {}
+
+    def note(self, verified: Verified) -> None:
+        """Note a verified bundle, if a fleet asked for its run."""
+        fleet_run, run = verified.fleet_run, verified.run
+        if fleet_run is None:
+            return
+        began = str(run["started_on"])
+        found = self._found.setdefault(fleet_run.id, _Found(fleet_run, began))
+        found.began = min(found.began, began)
+        found.others.add((fleet_run.selected, fleet_run.selected_sha256))
+        found.keys.add((bool(run["sandbox"]), verified.key_id))
+        # NOTE: bundles of a tenant come oldest first.
+        found.tenants[str(run["tenant"]), str(run["procedure"]["id"])] = bool(run["not_run"])
+
+    def verdicts(self) -> Iterator[FleetVerdict]:
+        """Yield a verdict on each fleet's run, the oldest first, and on one that is missing."""
+        runs = sorted(self._found.values(), key=lambda found: (found.began, found.run.id))
+        must_be_whole = self._to_be_whole(runs)
+        for found in runs:
+            yield self._verdict(found, is_whole=found.run.id in must_be_whole)
+        if self._wanted and self._wanted not in self._found:
+            error = ChainError(f"No verified bundle names the fleet's run {self._wanted}.")
+            yield FleetVerdict(fleet_id=self._wanted, selected=0, present=0, error=error)
+        elif self._names is not None and not runs:
+            error = ChainError("No verified bundle names a fleet's run.")
+            yield FleetVerdict(fleet_id="", selected=0, present=0, error=error)
+
+    def _to_be_whole(self, runs: Sequence[_Found]) -> set[str]:
+        """Return the ids of the runs of which no tenant may be missing; the newest comes last."""
+        if self._wanted:
+            return {self._wanted}
+        if self._names is None or not runs:
+            return set()
+        newest = runs[-1]
+        if newest.run.selected >= len(self._names):
+            return {newest.run.id}
+        most = max(found.run.selected for found in runs)
+        largest = [found for found in runs if found.run.selected == most]
+        return {newest.run.id, largest[-1].run.id}
+
+    def _verdict(self, found: _Found, *, is_whole: bool) -> FleetVerdict:
+        """Return the verdict on a run; with `is_whole`, missing tenants are an error."""
+        notes = []
+        for is_sandbox in (False, True):
+            keys = sorted(key[:16] for practice, key in found.keys if practice == is_sandbox)
+            if len(keys) > 1:
+                notes.append(f"Its bundles are signed by {len(keys)} keys: {', '.join(keys)}.")
+        fault = _contradiction(found)
+        if not fault and is_whole:
+            fault = self._missing(found)
+            notes += self._unselected(found) if not fault else ()
+        return FleetVerdict(
+            fleet_id=found.run.id,
+            selected=found.run.selected,
+            present=len(found.tenants),
+            not_run=sum(found.tenants.values()),
+            notes=tuple(notes),
+            error=ChainError(fault) if fault else None,
+        )
+
+    def _missing(self, found: _Found) -> str:
+        """Return which tenants that the run selected have no bundle; empty if all have one."""
+        present, selected = set(found.tenants), found.run.selected
+        lacking = selected - len(present)
+        if not lacking:
+            return ""
+        many = f"{counted(lacking, 'tenant')} of {selected} {'is' if lacking == 1 else 'are'}"
+        if self._names is None:
+            return f"{many} missing. A file of tenants (--tenants) names them."
+        absent = self._names - present
+        if len(absent) == lacking and selection_digest({*present, *absent}) == (
+            found.run.selected_sha256
+        ):
+            return f"{many} missing: {_listed(absent)}."
+        text = f"{many} missing. The file of tenants is not as it was when this run began."
+        if absent:
+            text += f" Of those that it names now, these have no bundle: {_listed(absent)}."
+        if len(absent) < lacking:
+            unnamed = counted(lacking - len(absent), "missing tenant")
+            text += f" At least {unnamed} it names no more."
+        return text
+
+    def _unselected(self, found: _Found) -> Sequence[str]:
+        """Return a note about the tenants of the file that a whole run did not select."""
+        others = (self._names or set()) - set(found.tenants)
+        return [f"It did not select {_listed(others)}."] if others else []
 
 
-def _faults(record: FleetRecord, key_id: str, proven: Mapping[str, Proven]) -> Iterator[str]:
-    """Yield what the record says and the bundles of its run do not, or the other way round."""
-    named = {**record.bundles, **record.replaced}
-    here = {bundle: each.statement for bundle, each in proven.items()}
-    differing = {bundle for bundle, _ in named.items() ^ here.items()}
-    for bundle in sorted(differing, key=lambda bundle: (bundle not in named, bundle)):
-        if bundle in named:
-            yield f"It names {bundle}, which is not a verified bundle of this run."
-        yield f"It leaves out {bundle}, a bundle of this run."
-    for tenant, _ in sorted(record.results.keys() & set(record.left_out)):
-        yield f"It has a result of {tenant}, but says that {tenant} was left out."
-    ordered = sorted(proven.items(), key=lambda pair: pair[1].sequence)
-    last = set({bundle.rpartition("/")[0]: bundle for bundle, _ in ordered}.values())
-    for result in record.results.values():
-        own, tenant = proven.get(result.bundle or ""), result.tenant
-        if own and _digest_of(result) != own.result:
-            yield f"Its result of {tenant} contradicts the tenant's bundle."
-        if not own and any((result.outcome, result.run_id, result.statement, result.steps)):
-            yield f"It gives {tenant} a result, though nothing was sealed."
-        kind = result.outcome or result.status
-        if result.exit_code not in _CODES.get(kind, ()):
-            yield f"It gives {tenant} the exit code {result.exit_code}, though it is {kind}."
-        if own and own.key_id != key_id and not result.sandbox:
-            yield f"The bundle of {tenant} is signed by another key than the fleet's."
-        if own and result.bundle not in last:
-            yield f"It names {result.bundle}, but this run sealed another bundle after it."
+def _contradiction(found: _Found) -> str:
+    """Return what the bundles of one run contradict; empty if nothing."""
+    if len(found.others) > 1:
+        return "Its bundles name different selections of tenants."
+    present, run = set(found.tenants), found.run
+    is_other = len(present) == run.selected and selection_digest(present) != run.selected_sha256
+    if is_other or len(present) > run.selected:
+        return f"Its bundles are of other tenants than the {run.selected:,} that it selected."
+    return ""
 
 
-def _digest_of(result: TenantResult) -> str:
-    """Return the SHA-256 of what a bundle says of a result, in hexadecimal."""
-    claimed = replace(result, exit_code=None, reason="", next_step="", seconds=None)
-    return digest(write_json(to_builtins(claimed)).encode("utf-8", "surrogatepass"))
+def _listed(names: Iterable[Name]) -> str:
+    """Return tenants with their connectors as text; of many the first."""
+    texts = [f"{tenant} ({connector})" for tenant, connector in sorted(names)]
+    more = len(texts) - _MOST_NAMED
+    shown = ", ".join(texts[:_MOST_NAMED])
+    return f"{shown} and {more:,} more" if more > 0 else shown

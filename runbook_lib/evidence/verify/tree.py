@@ -1,5 +1,5 @@
 """
-Verify all evidence at or under a path: bundles, each tenant's chain of them, and fleets.
+Verify all evidence at or under a path: bundles, and each tenant's chain of them.
 
 Each gets a verdict; a rejected one does not stop the others.
 """
@@ -7,45 +7,34 @@ Each gets a verdict; a rejected one does not stop the others.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from runbook_lib.config.workspace import FLEET_FOLDER, keys_beside
+from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.files import is_there
 from runbook_lib.errors import ContentError, SettingsError
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
 from runbook_lib.evidence.verify.chain import verdict_on, verify_home
 from runbook_lib.evidence.verify.discovery import (
     Unseen,
-    fleet_homes_below,
     homes_below,
     is_bundle,
     odd_keys,
 )
-from runbook_lib.evidence.verify.fleet import FleetBundles, note_bundle, verify_fleets
-from runbook_lib.evidence.verify.verdict import Verdict, refusal
+from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
 
 
 def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
     """
-    Yield a verdict for each bundle at or under `path`, each tenant's chain, and each fleet's run.
+    Yield a verdict for each bundle at or under `path`, and for each tenant's chain.
 
     With `connector`, only for the bundles and chains of that one. Raises
     `SettingsError` if there is no evidence at all.
     """
     path = Path(os.path.realpath(path))
     verdicts: Iterable[Verdict] = ()
-    if FLEET_FOLDER in (path.name, path.parent.name):
-        fleets, connector = path if path.name == FLEET_FOLDER else path.parent, ""
-        # NOTE: what is wrong with a chain concerns each run of it.
-        verdicts = (
-            verdict
-            for verdict in _below(fleets.parent, [fleets], trust)
-            if verdict.path in (path, fleets) or verdict.path.parent == path
-        )
-    elif is_bundle(path):
+    if is_bundle(path):
         verdict = verdict_on(path, trust, path.name)
         owner = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
         if connector and owner != connector:
@@ -53,8 +42,7 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
             verdict = Verdict(verdict.path, error=error)
         verdicts = [verdict]
     elif is_there(path) and not path.is_file():
-        fleet_homes = () if connector else fleet_homes_below(path)
-        verdicts = _below(path, fleet_homes, trust, connector)
+        verdicts = _below(path, trust, connector)
     is_sealed = False
     for verdict in verdicts:
         is_sealed = is_sealed or not verdict.is_unsealed
@@ -66,12 +54,9 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
         raise SettingsError(msg, next_step=advice)
 
 
-def _below(
-    path: Path, fleet_homes: Iterable[Path], trust: Trust, connector: str = ""
-) -> Iterator[Verdict]:
-    """Yield the verdicts on the tenants under `path`, then on the runs in `fleet_homes`."""
+def _below(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
+    """Yield the verdicts on the tenants under `path`."""
     seen: set[Path] = set()
-    bundles = defaultdict[Path, FleetBundles](lambda: defaultdict(dict))
     for home in homes_below(path):
         if isinstance(home, Unseen):
             yield Verdict(home.path, error=ContentError(home.why, file=home.name))
@@ -83,12 +68,4 @@ def _below(
             seen.add(keys)
             for odd in odd_keys(keys, PUBLIC_SUFFIX):
                 yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
-        for verdict in verify_home(home, trust):
-            if verdict.verified:
-                note_bundle(bundles[home.parent.parent], verdict.path, verdict.verified)
-            yield verdict
-    for fleets in fleet_homes:
-        try:
-            yield from verify_fleets(fleets, trust, bundles[fleets.parent])
-        except OSError as error:
-            yield refusal(fleets, error)
+        yield from verify_home(home, trust)

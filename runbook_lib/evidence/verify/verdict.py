@@ -1,9 +1,9 @@
-"""The verdict on a bundle, on a tenant's chain of them, or on a fleet's run."""
+"""The verdict on a bundle, or on a tenant's chain of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionE
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    The verdict on one bundle (`verified`), on a tenant's whole chain (its `length`), or a fleet.
+    The verdict on one bundle (`verified`), or on a tenant's whole chain (its `length`).
 
     `error` is set if it is rejected. `notes` say what a chain does not show, `odd` what
-    is strange in it. `fleet` is what the statement over a fleet's run claims.
+    is strange in it.
     """
 
     path: Path
@@ -32,13 +32,11 @@ class Verdict:
     length: int = 0
     notes: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
-    fleet: Mapping[str, Any] | None = None
 
     @property
     def is_unsealed(self) -> bool:
         """Return whether this is about a tenant without any sealed bundle."""
-        nothing = self.verified is None and self.error is None and self.fleet is None
-        return nothing and not self.length
+        return self.verified is None and self.error is None and not self.length
 
     def document(self) -> dict[str, Any]:
         """Return the JSON object that `runbook verify --json` prints."""
@@ -46,11 +44,9 @@ class Verdict:
         if self.error is not None:
             kind = type(self.error).__name__.removesuffix("Error").lower()
             return {**document, "refused": kind, "file": self.error.file, "reason": str(self.error)}
-        if self.fleet is not None:
-            return {**document, "fleet": self.fleet, "notes": self.notes}
         if self.verified is None:
             return {**document, "chain": self.length, "notes": self.notes + self.odd}
-        verified: dict[str, Any] = to_builtins(replace(self.verified, result=None))
+        verified: dict[str, Any] = to_builtins(self.verified)
         verified["carried"] = [structs.astuple(line) for line in self.verified.carried]
         del verified["part"]  # it is in `run`
         return {**document, **verified}

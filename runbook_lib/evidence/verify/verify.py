@@ -30,11 +30,9 @@ from runbook_lib.evidence.bundle import (
     SUMS_NAME,
     TIMESTAMP_NAME,
     UNSIGNED,
-    bundle_name,
     sums,
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.fleet_record import Status, StepResult, TenantResult
 from runbook_lib.evidence.parts import (
     CARRIED_NAME,
     carried_lines,
@@ -116,8 +114,7 @@ class Verified(RunClaims):
     `stamped_on` is the time-stamp of a named authority, or empty. `notes` say what was not
     checked. `part` are the journal lines that it
     copied, `carried` the older ones in it, `withheld` the numbers of those that it does
-    not show. `fleet_run` is the fleet's run that asked for it, if one did, and `result`
-    is what that run's record must say of it.
+    not show. `fleet_run` is the fleet's run that asked for it, if one did.
     """
 
     part: LinesRecord
@@ -126,12 +123,16 @@ class Verified(RunClaims):
     carried: tuple[CarriedRecord, ...] = ()
     withheld: tuple[int, ...] = ()
     fleet_run: FleetRun | None = None
-    result: TenantResult | None = None
 
 
 def verify_bundle(folder: Path, trust: Trust) -> Verified:
+    """Return what the bundle in `folder` proves; raises like `verify_record`."""
+    return verify_record(folder, trust)[0]
+
+
+def verify_record(folder: Path, trust: Trust) -> tuple[Verified, Record]:
     """
-    Return what the bundle in `folder` proves.
+    Return what the bundle in `folder` proves, and its record.
 
     Raises an `EvidenceError`, with the file and the reason, at the first fault.
     """
@@ -149,8 +150,7 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     place = place_of(signed, envelope)
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = _timestamp(present, envelope, authority, trust)
-    name = bundle_name(record.started_on, record.run_id)
-    return Verified(
+    verified = Verified(
         run=place.run,
         link=place.link,
         statement=place.statement,
@@ -161,42 +161,8 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
         carried=record.carried,
         withheld=withheld,
         fleet_run=record.fleet_run,
-        result=_result_of(record, record.fleet_run, name, place.statement),
     )
-
-
-def _result_of(
-    record: Record, run: FleetRun | None, bundle: str, statement: str
-) -> TenantResult | None:
-    """
-    Return a fleet's result of the run with this record, in the folder `bundle`.
-
-    How long it took, and whether it was archived, no bundle says.
-    """
-    if run is None:
-        return None
-    steps: list[StepResult] = []
-    for step in record.steps:
-        result = StepResult(
-            id=step.id, outcome=step.outcome, reason=step.reason, needs_person=step.needs_person
-        )
-        if step.id in record.waits:
-            result["wait"] = record.waits[step.id]
-        steps.append(result)
-    return TenantResult(
-        tenant=record.tenant,
-        connector=record.procedure.id,
-        key=run.entry_sha256,
-        sandbox=record.sandbox,
-        status=Status.SEALED,
-        outcome=record.outcome,
-        exit_code=record.outcome.exit_code,
-        run_id=record.run_id,
-        bundle=f"{record.tenant}/{record.procedure.id}/{bundle}",
-        statement=statement,
-        steps=tuple(steps),
-        calls=record.calls,
-    )
+    return verified, record
 
 
 def place_of(signed: Signed, envelope: bytes) -> RunClaims:

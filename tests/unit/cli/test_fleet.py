@@ -15,7 +15,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet
 from runbook_lib.engine.pools import Done, Groups, LocalPool
 from runbook_lib.errors import FleetFileError
-from runbook_lib.evidence.fleet_record import Status, TenantResult
+from runbook_lib.evidence.fleet_result import Status, TenantResult
 from tests.unit.bodies import APP_SECRET
 
 HOSTILE = "a\x1b[2J\u202e\nb"
@@ -70,8 +70,10 @@ def test_each_result_is_a_line() -> None:
     """In a log each tenant is a line with what failed or why; a hostile reason moves no cursor."""
     result = fleet("--workers", "1")
 
-    first, second, third, counts, path = result.stdout.splitlines()
+    begun, first, second, third, counts, path = result.stdout.splitlines()
     assert result.exit_code == 1
+    (folder,) = Path("evidence/fleet").iterdir()
+    assert begun == f"Fleet run {folder.name[-8:]}: 3 tenants to run."
     assert first.startswith("[1/3, ")
     assert first.endswith("✔ acme (facebook_marketing): complete")
     assert second.endswith("✘ bloom (facebook_marketing): failed: fb-08-redirect-uri")
@@ -80,12 +82,20 @@ def test_each_result_is_a_line() -> None:
     assert Path(path.removeprefix("Read ").partition(";")[0]).is_file()
 
 
-def test_json_is_the_record_alone() -> None:
-    """`--json` prints the record as it is on disk, with control characters escaped."""
+def test_json_is_the_result_alone() -> None:
+    """`--json` prints the result and no more, with control characters escaped."""
     result = fleet("--json")
 
-    (path,) = Path("evidence/fleet").glob("*/fleet.json")
-    assert json.loads(result.stdout) == json.loads(path.read_bytes())
+    document = json.loads(result.stdout)
+    (folder,) = Path("evidence/fleet").iterdir()
+    assert folder.name.endswith(f"-{document['fleet_id']}")
+    outcomes = [(each["tenant"], each["status"], each["outcome"]) for each in document["tenants"]]
+    assert outcomes == [
+        ("acme", "sealed", "complete"),
+        ("bloom", "sealed", "failed"),
+        ("clover", "unsealed", None),
+    ]
+    assert document["tenants"][2]["reason"] == HOSTILE
     assert "\x1b" not in result.stdout
 
 
@@ -178,7 +188,8 @@ def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--resume", "--failed"), "choose different tenants"),
+        (("--resume", "0badcafe", "--failed"), "choose different tenants"),
+        (("--resume", "../.."), "is not the id of a fleet's run"),
         (("--junit", "."), "cannot be written: it is a folder"),
         (("--junit", "no/out.xml"), "cannot be written: No such file"),
         (("--workers", "0"), "Invalid value for '--workers'"),
@@ -204,5 +215,8 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyboardInterrupt
 
     monkeypatch.setattr("runbook_lib.cli.fleet._FleetProgress.show", interrupted)
-    assert fleet().exit_code == 130
-    assert "`runbook fleet tenants.toml --resume` runs the rest." in fleet().stderr
+    result = fleet()
+    assert result.exit_code == 130
+    (folder,) = Path("evidence/fleet").iterdir()
+    again = f"`runbook fleet tenants.toml --resume {folder.name[-8:]}` runs the rest."
+    assert again in result.stderr

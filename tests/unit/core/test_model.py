@@ -109,6 +109,13 @@ RUN = {
     "fingerprints": {"app_secret": FINGERPRINT},
     "resumes": "",
     "environment": {"python": "3.11.2"},
+    "fleet_run": {
+        "id": "7f3a90c1",
+        "selected": 2,
+        "selected_sha256": DIGEST,
+        "entry_sha256": DIGEST,
+    },
+    "not_run": {"reason": "no secret", "next_step": "Give it."},
 }
 # A complete line of each type.
 WHOLE: dict[str, dict[str, Any]] = {
@@ -147,6 +154,7 @@ WHOLE: dict[str, dict[str, Any]] = {
         "sequence": 1,
         "statement": DIGEST,
         "journal": {"lines": 3, "head": DIGEST, "end": 900},
+        "fleet_run": "7f3a90c1",
     },
 }
 # Fields that may hold anything: a remote system's documents.
@@ -352,6 +360,7 @@ def _structure(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
         "outcome", "check", "method", "sent_on", "connector", "confirms", "text", "sha256",
         "media_type", "entry", "at", "link", "sentence", "checks", "accepts", "refuses",
         "tenant", "id", "version", "digest", "mode", "resumes",
+        "selected_sha256", "entry_sha256", "fleet_run",
         "name", "fingerprint", "reference", "bundle", "statement", "app_secret",
         "python",
     }  # fmt: skip

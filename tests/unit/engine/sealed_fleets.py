@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Finding, Mode, Outcome
+from runbook_lib.core.model import Finding, Mode, NotRun, Outcome
 from runbook_lib.engine.check_runner import Performed, Result, StepsUnderWay
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import Run, open_run
@@ -28,17 +27,22 @@ def sealed(
     request: ProcessRequest,
     *,
     is_complete: bool = True,
+    not_run: str = "",
     key: SigningKey | None = None,
     before: Callable[[Run], object] = lambda _: None,
 ) -> dict[str, Any]:
-    """Seal a run in which a person left out every step, or none; return its last event."""
+    """
+    Seal a run in which a person left out every step, or none; return its last event.
+
+    With `not_run`, it could not start for this reason.
+    """
     procedure = find_procedure(request.connector)
     given = dict(request.given)
     run = open_run(
         procedure, given, mode=Mode.HEADLESS, tenant=request.tenant, evidence=request.evidence
     )
-    run.start(request.fleet_run)
-    if is_complete:
+    run.start(request.fleet_run, NotRun(reason=not_run, next_step="Give it.") if not_run else None)
+    if is_complete and not not_run:
         # NOTE: some words grow old within 90 days.
         on = timestamp(run.clock())
         run.say([skipped(step.id, at=on) for step in procedure.steps])
@@ -76,29 +80,3 @@ def verdicts(path: Path = EVIDENCE) -> list[Verdict]:
 def refused(path: Path = EVIDENCE) -> list[str]:
     """Return what `verify` refuses, in its words."""
     return [str(each.error) for each in verdicts(path) if each.error is not None]
-
-
-def fleet_folders(evidence: Path = EVIDENCE) -> list[Path]:
-    """Return the folders of the fleets' runs."""
-    return sorted(path.parent for path in evidence.glob("fleet/*/fleet.json"))
-
-
-def change(path: Path, act: Callable[[dict[str, Any]], object]) -> None:
-    """Change a record of a fleet as an editor would, and keep its layout."""
-    head, *lines = path.read_text().splitlines()
-    document = json.loads(f"{head}{''.join(lines)}")
-    act(document)
-    tenants = document.pop("tenants")
-    text = json.dumps(document, separators=(",", ":"))
-    rows = ",\n".join(json.dumps(each, separators=(",", ":")) for each in tenants)
-    path.write_text(f'{text[:-1]},"tenants":[\n{rows}\n]}}\n')
-
-
-def every(act: Callable[[dict[str, Any]], object]) -> Callable[[Mapping[str, Any]], None]:
-    """Return what changes every result of a record."""
-
-    def change_all(document: Mapping[str, Any]) -> None:
-        for result in document["tenants"]:
-            act(result)
-
-    return change_all

@@ -112,8 +112,8 @@ def asked(name: str, **more: Any) -> ProcessRequest:
 
 
 def pool_of(address: str, folder: Path) -> DaskPool:
-    """Return a pool whose fleet's record is in `folder`."""
-    (folder / "fleet.json").write_text("{}")
+    """Return a pool whose fleet's notes are in `folder`."""
+    (folder / "unsealed.json").write_text("{}")
     return DaskPool(address, {"B", "A"}, 7, folder)
 
 
@@ -145,15 +145,15 @@ def test_each_request_is_run_and_groups_stay_together(
     assert not runs.together & {frozenset(["broken", "b"]), frozenset("cd")}
     assert max(map(len, runs.together)) == 2
     assert set(runs.withheld) == {"A", "B"}
-    assert [path.name for path in tmp_path.iterdir()] == ["fleet.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["unsealed.json"]
 
 
 def test_a_worker_that_does_not_see_the_folder_says_so(
     address: str, runs: Runs, tmp_path: Path
 ) -> None:
-    """Without the fleet's record where the worker looks, nothing runs there."""
+    """Without the fleet's notes where the worker looks, nothing runs there."""
     pool = pool_of(address, tmp_path)
-    (tmp_path / "fleet.json").unlink()
+    (tmp_path / "unsealed.json").unlink()
     (done,) = pool.run([[asked("a")]])
 
     assert f"does not find {tmp_path}" in done.event["said"]

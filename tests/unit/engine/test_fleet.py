@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import math
 import multiprocessing
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.model import Mode
 from runbook_lib.engine import pools
 from runbook_lib.engine.fleet import Fleet, FleetRequest, grouped, prepare
@@ -24,11 +24,10 @@ from runbook_lib.engine.run import open_run
 from runbook_lib.errors import (
     ExitCode,
     FleetFileError,
-    FormError,
     LeakError,
     SettingsError,
 )
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.look import begin
 from tests.unit.engine.sealed_fleets import fail, sealed
@@ -125,13 +124,13 @@ def fleet(*tables: str, **more: Any) -> Fleet:
 
 def run(*tables: str, **more: Any) -> dict[str, TenantResult]:
     """Run a fleet and return the results by tenant."""
-    record = fleet(*tables, **more).run(lambda _: None)
-    return {tenant: result for (tenant, _), result in record.results.items()}
+    done = fleet(*tables, **more).run(lambda _: None)
+    return {tenant: result for (tenant, _), result in done.results.items()}
 
 
 def written() -> dict[str, Any]:
-    """Return the newest record on disk."""
-    paths = Path("evidence/fleet").glob("*/fleet.json")
+    """Return what the newest fleet noted on disk."""
+    paths = Path("evidence/fleet").glob("*/unsealed.json")
     newest = max(paths, key=lambda path: path.stat().st_mtime_ns)
     document: dict[str, Any] = json.loads(newest.read_bytes())
     return document
@@ -318,56 +317,58 @@ def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) ->
 )
 def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None:
     """A failed step comes before refused evidence, that before what is open or did not run."""
-    record = FleetRecord(Path(), "0badcafe", "tenants.toml", {}, "now")
+    record = FleetResult(Path(), "0badcafe", "tenants.toml", {}, "now")
     for number, code in enumerate(codes):
-        given = {"tenant": f"{number}", "connector": "x", "key": "0" * 64, "sandbox": False}
+        given = {
+            "tenant": f"{number}",
+            "connector": "x",
+            "entry_sha256": "0" * 64,
+            "sandbox": False,
+        }
         record.put(TenantResult(**given, exit_code=code))
 
     assert record.exit_code == worst
 
 
-def test_the_record_is_begun_before_anything_runs(processes: Processes) -> None:
-    """It has the digest of the file, all names and each request's digest; at the end the rest."""
-    begun: list[dict[str, Any]] = []
+def test_each_tenant_is_told_the_run_and_its_selection(processes: Processes) -> None:
+    """Every request names run, number and list of the selected tenants, and the own entry."""
+    noted: list[dict[str, Any]] = []
 
     def act(request: ProcessRequest) -> Mapping[str, Any]:
-        begun.append(written())
+        noted.append(written())
         return sealed(request)
 
     processes.acts = {"a": act}
-    run(*ABC, only=["a", "b"])
+    results = run(*ABC, only=["a", "b"])
 
-    (first,), last = begun, written()
-    requests = {
-        each.tenant: each.fleet_run.entry_sha256 for each in processes.requests if each.fleet_run
-    }
-    assert [(each["status"], each["steps"]) for each in first["tenants"]] == [("pending", [])] * 2
-    assert {each["tenant"]: each["key"] for each in first["tenants"]} == requests
-    assert first["left_out"] == [["c", "facebook_marketing"]]
-    assert first["file_sha256"] == hashlib.sha256(Path("tenants.toml").read_bytes()).hexdigest()
-    assert (first["finished_on"], first["link"]) == (None, None)
-    assert [each["status"] for each in last["tenants"]] == ["sealed", "sealed"]
-    for name in ("fleet_id", "number", "file_sha256", "left_out"):
-        assert last[name] == first[name]
+    (first,) = noted
+    asked = {each.tenant: each.fleet_run for each in processes.requests if each.fleet_run}
+    names = [("a", PROCEDURE.id), ("b", PROCEDURE.id)]
+    for name, fleet_run in asked.items():
+        assert fleet_run.id == first["fleet_id"]
+        assert fleet_run.selected == first["selected"] == 2
+        assert fleet_run.selected_sha256 == first["selected_sha256"] == selection_digest(names)
+        assert fleet_run.entry_sha256 == results[name].entry_sha256
+    assert asked["a"].entry_sha256 != asked["b"].entry_sha256
+    assert written() == first
 
 
 def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the result cannot be written in the end, every tenant has run; `--resume` signs it."""
-    write = FleetRecord.write
+    """Where the page cannot be written in the end, every tenant has run; resuming writes it."""
 
-    def full(self: FleetRecord) -> None:
-        if self.finished_on:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(self)
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(FleetRecord, "write", full)
-    with pytest.raises(OSError, match="No space left"):
-        run(*ABC)
+    with monkeypatch.context() as patch:
+        patch.setattr("runbook_lib.engine.fleet.write_parts", full)
+        with pytest.raises(OSError, match="No space left"):
+            run(*ABC)
     assert processes.tenants == ["a", "b", "c"]
 
-    monkeypatch.setattr(FleetRecord, "write", write)
-    assert {each.status for each in run(resumes=True).values()} == {Status.SEALED}
+    resumed = run(resume=written()["fleet_id"])
+    assert {each.status for each in resumed.values()} == {Status.SEALED}
     assert processes.tenants == ["a", "b", "c"]
+    assert list(Path("evidence/fleet").glob("*/fleet.html"))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), BrokenPipeError()], ids=["Ctrl-C", "pipe"])
@@ -388,38 +389,40 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
     with pytest.raises(type(error)):
         fleet(*ABC, workers=2).run(interrupt)
 
-    first = written()
-    assert [each["status"] for each in first["tenants"]] == ["pending"] * 3
-    assert first["finished_on"] is None
-
+    fleet_id = written()["fleet_id"]
     processes.acts = {}
     processes.requests.clear()
-    results = run(resumes=True)
+    results = run(resume=fleet_id)
 
     assert processes.tenants == ["b", "c"]
     assert {each.status for each in results.values()} == {Status.SEALED}
-    assert (written()["fleet_id"], len(written()["tenants"])) == (first["fleet_id"], 3)
+    assert written()["fleet_id"] == fleet_id
     processes.requests.clear()
-    run(resumes=True)
+    run(resume=fleet_id)
     assert processes.tenants == []
 
 
-def test_what_failed_is_found_over_several_runs(processes: Processes) -> None:
-    """`is_failed` runs the tenants whose own last run failed, whichever fleet run that was."""
+def test_what_is_not_complete_is_found_over_several_runs(processes: Processes) -> None:
+    """
+    `--failed` runs the tenants whose newest bundle is not complete, whichever run that was.
+
+    Also those of which a later run left no bundle; not those that never ran.
+    """
+    run(table("b"))
     processes.acts = {
         "a": lambda each: sealed(each, before=fail),
         "b": crash,
         "c": lambda each: sealed(each, is_complete=False),
     }
-    run(*ABC)
+    run(*ABC, table("d"), only=["a", "b", "c"])
     processes.acts = {}
     run(only=["a"])
     processes.requests.clear()
 
     results = run(is_failed=True)
 
-    assert processes.tenants == ["b"]
-    assert list(results) == ["b"]
+    assert processes.tenants == ["b", "c"]
+    assert list(results) == ["b", "c"]
     processes.acts = {"c": lambda each: sealed(each, before=fail)}
     run(only=["c"])
     processes.requests.clear()
@@ -438,8 +441,9 @@ def test_only_what_matches_runs(processes: Processes) -> None:
     ("more", "said"),
     [
         ({"only": ["acm"]}, "No tenant of the file matches acm. Did you mean acme"),
-        ({"resumes": True}, "There is no earlier run of tenants.toml"),
-        ({"is_failed": True}, "There is no earlier run of tenants.toml"),
+        ({"resume": "0badcafe"}, "Nothing of a fleet's run 0badcafe is in"),
+        ({"resume": "*"}, "is not the id of a fleet's run"),
+        ({"is_failed": True}, "No tenant of tenants.toml has run in"),
     ],
 )
 def test_a_choice_of_nothing_is_refused(
@@ -511,20 +515,23 @@ def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
     assert fleet(*ABC).unmatched == []
 
 
-def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> None:
-    """Another version of the record is refused as such, anything else as no record."""
+def test_notes_that_are_none_are_named(processes: Processes) -> None:
+    """What stands in the place of the notes is named, to be deleted; they are no evidence."""
     run(*ABC)
-    (path,) = Path("evidence/fleet").glob("*/fleet.json")
+    fleet_id = written()["fleet_id"]
+    (path,) = Path("evidence/fleet").glob("*/unsealed.json")
     text = path.read_text()
 
-    path.write_text(text.replace("fleet/v7", "fleet/v9"))
-    with pytest.raises(FormError, match="has format 9; this runbook reads format 7"):
-        run(resumes=True)
-    for broken in ("", "[]", text.replace('"sealed"', '"done"')):
+    for broken in ("", "[]", text.replace('"form": 1', '"form": 2'), text.replace(fleet_id, "0")):
         path.write_text(broken)
-        with pytest.raises(SettingsError, match="is not a fleet record"):
+        with pytest.raises(SettingsError, match=r"unsealed.json is not what a fleet writes") as it:
             run(is_failed=True)
+        assert "Delete it" in it.value.diagnostics()
     path.unlink()
     path.mkdir()
     with pytest.raises(SettingsError, match="cannot be read: it is a folder"):
-        run(resumes=True)
+        run(resume=fleet_id)
+    path.rmdir()
+    processes.requests.clear()
+    assert len(run(resume=fleet_id)) == 3
+    assert processes.requests == []

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs, to_builtins
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import Mode
+from runbook_lib.core.fleet_selection import selection_digest
+from runbook_lib.core.journal import Journal, timestamp
+from runbook_lib.core.model import FleetRun, Mode
 from runbook_lib.engine import headless
 from runbook_lib.engine.cells import Child
 from runbook_lib.engine.headless import (
@@ -27,7 +30,12 @@ from runbook_lib.engine.headless import (
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
-from tests.unit.bodies import APP_SECRET
+from runbook_lib.evidence.signing.keys import create_key, open_key
+from runbook_lib.evidence.signing.statement import claimed_statement
+from runbook_lib.remote.look import begin
+from tests.support.words import skipped
+from tests.unit.bodies import APP_SECRET, USER_TOKEN
+from tests.unit.engine.sealed_fleets import verdicts
 
 NAME = notebook_name(PROCEDURE)
 REQUEST = RunRequest(
@@ -408,3 +416,159 @@ def test_practice_is_archived_only_on_request(kernel: Kernel, *, is_given: bool)
     result = kernel.run(given=given, environ=environ)
 
     assert bool(result.archived) is is_given
+
+
+def test_references_are_resolved_here(kernel: Kernel, tmp_path: Path) -> None:
+    """A secret is found where the run is, and reaches its cells under the name that wins."""
+    (tmp_path / "secret").write_text(APP_SECRET)
+    references = {"app_secret": f"file:{tmp_path}/secret", "user_access_token": "env:RUNBOOK_ACME"}
+    environ = {"RUNBOOK_ACME": USER_TOKEN, "PATH": "/bin"}
+    kernel.run(environ=environ, references=references)
+
+    prefix = "RUNBOOK_FACEBOOK_MARKETING_"
+    assert kernel.environment[f"{prefix}APP_SECRET"] == APP_SECRET
+    assert kernel.environment[f"{prefix}USER_ACCESS_TOKEN"] == USER_TOKEN
+    assert "RUNBOOK_ACME" not in kernel.environment
+    assert record(kernel.results[0])["credentials"] == ["app_secret", "user_access_token"]
+
+
+# --- of a fleet --------------------------------------------------------------------------
+
+FLEET = FleetRun(
+    id="7f3a90c1",
+    selected=2,
+    selected_sha256=selection_digest([("acme", PROCEDURE.id), ("bloom", PROCEDURE.id)]),
+    entry_sha256="1" * 64,
+)
+
+
+def test_the_record_names_the_fleets_run(kernel: Kernel) -> None:
+    """Record, statement and journal name run, selection and entry; the provenance does not."""
+    result = kernel.run(fleet_run=FLEET)
+
+    expected = to_builtins(FLEET)
+    assert record(result)["fleet_run"] == expected
+    assert journal().entries()[0].data.fleet_run == FLEET
+    assert journal().entries()[-1].data.fleet_run == FLEET.id
+    (verdict,) = [each for each in verdicts() if each.verified]
+    assert verdict.verified
+    assert verdict.verified.fleet_run == FLEET
+    assert verdict.verified.run["fleet_run"] == expected
+    provenance = claimed_statement((result.sealed.folder / "provenance.dsse.json").read_bytes())
+    assert FLEET.id not in json.dumps(provenance["predicate"])
+    assert record(kernel.run())["fleet_run"] is None
+
+
+def test_a_tenant_is_run_once_for_a_run_of_a_fleet(kernel: Kernel) -> None:
+    """What the run has sealed is returned, not run again; another entry or run of it is run."""
+    first = kernel.run(fleet_run=FLEET)
+    heard = len(kernel.heard)
+    again = kernel.run(fleet_run=FLEET)
+
+    assert (again.sealed.folder, again.run_id) == (first.sealed.folder, first.run_id)
+    assert (again.state.outcome, again.sealed.sequence) == (first.state.outcome, 1)
+    assert kernel.heard[heard:] == ["sealed"]
+    changed = structs.replace(FLEET, entry_sha256="2" * 64)
+    assert kernel.run(fleet_run=changed).sealed.sequence == 2
+    assert kernel.run(fleet_run=structs.replace(FLEET, id="7f3a90c2")).sealed.sequence == 3
+    # NOTE: not only the last bundle of the chain counts.
+    assert kernel.run(fleet_run=FLEET).sealed.sequence == 1
+    assert kernel.run().sealed.sequence == 4
+
+
+def test_two_that_resume_run_a_tenant_once(kernel: Kernel) -> None:
+    """Whoever waited for the tenant's lock finds the bundle of the one that had it."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(run: Run) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        run.finish_notebook()
+
+    kernel.does = wait
+    first = begin(lambda: kernel.run(fleet_run=FLEET), "first")
+    assert begun.wait(20)
+    waits = threading.Event()
+    listener = RunListener()
+    listener.on_wait = lambda _: waits.set()  # type: ignore[method-assign]
+    second = begin(lambda: run_tenant(replace(REQUEST, fleet_run=FLEET), listener), "second")
+    assert waits.wait(20)
+    go_on.set()
+
+    assert first.result(20).sealed.folder == second.result(20).sealed.folder
+    assert types().count("run.started") == 1
+
+
+@pytest.mark.parametrize("trust", ["altered", "another key"])
+def test_what_does_not_verify_is_run_again(
+    kernel: Kernel, trust: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle that was altered, or is signed by another key than this run's, does not count."""
+    first = kernel.run(fleet_run=FLEET)
+    if trust == "altered":
+        (first.sealed.folder / "report.html").write_text("x")
+    else:
+        create_key(Path("other.pem"))
+        monkeypatch.setattr(
+            headless, "key_from_settings", lambda *_, **__: open_key("other.pem", is_sandbox=False)
+        )
+
+    assert kernel.run(fleet_run=FLEET).sealed.sequence == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"references": {"app_secret": "env:NOT_THERE"}}, "nothing is stored under env:NOT_THERE"),
+        ({"environ": {"RUNBOOK_FACEBOOK_APP_SECRET": "x"}}, "app_secret"),
+        ({"given": {"archive": "evidence"}}, "overlaps"),
+        ({"attestations": "none.toml"}, "cannot be read"),
+    ],
+    ids=["no secret", "a refused secret", "a refused archive", "no attestations"],
+)
+def test_a_tenant_that_cannot_start_leaves_a_signed_reason(
+    kernel: Kernel, changes: dict[str, Any], reason: str
+) -> None:
+    """In a fleet the bundle says why; no step was checked, and no secret is in it."""
+    result = kernel.run(fleet_run=FLEET, **changes)
+
+    found = record(result)
+    assert reason in found["not_run"]["reason"]
+    assert (found["outcome"], found["fleet_run"]["id"]) == ("incomplete", FLEET.id)
+    assert {step["outcome"] for step in found["steps"]} == {"not_run"}
+    assert found["credentials"] == []
+    assert "Not run, because: " in (result.sealed.folder / "report.html").read_text()
+    assert kernel.text == ""
+    assert [str(each.error) for each in verdicts() if each.error] == []
+    assert not list(result.sealed.folder.glob("*.ipynb"))
+    assert kernel.run(fleet_run=FLEET).sealed.sequence == 2
+
+
+def test_words_alone_do_not_complete_what_did_not_run(kernel: Kernel) -> None:
+    """A bundle of a tenant that could not start is incomplete, whatever people said before."""
+    run = open_run(PROCEDURE, REQUEST.given, mode=Mode.HEADLESS, tenant="acme", evidence="evidence")
+    run.start()
+    run.say([skipped(step.id, at=timestamp(run.clock())) for step in PROCEDURE.steps])
+    run.finish()
+    result = kernel.run(fleet_run=FLEET, references={"app_secret": "env:NOT_THERE"})
+
+    assert {step["outcome"] for step in record(result)["steps"]} == {"skipped"}
+    assert record(result)["outcome"] == "incomplete"
+    assert [str(each.error) for each in verdicts() if each.error] == []
+
+
+def test_outside_of_a_fleet_refused_settings_write_nothing(kernel: Kernel) -> None:
+    """Only a fleet seals that a tenant did not run; a single run is refused as before."""
+    with pytest.raises(SettingsError, match="NOT_THERE"):
+        kernel.run(references={"app_secret": "env:NOT_THERE"})
+
+    assert not Path("evidence").exists()
+
+
+def test_practice_is_never_mixed_by_a_reason(kernel: Kernel) -> None:
+    """A tenant that was practised with gets no real bundle, not even one that says why."""
+    kernel.run(given={"graph_url": "http://127.0.0.1:9"})
+    with pytest.raises(SettingsError, match="practice"):
+        kernel.run(fleet_run=FLEET)
+
+    assert types().count("run.started") == 1

@@ -168,19 +168,16 @@ def test_a_run_has_its_own_variables_and_no_others(
 
 
 @both
-def test_references_are_resolved_in_the_process(
-    perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_references_travel_to_the_process(
+    perform: Perform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A secret is found where the run is, under the name that wins, and travels nowhere."""
-    (tmp_path / "secret").write_text(APP_SECRET)
+    """Where a secret is arrives with the variable that it names; the secret itself does not."""
     monkeypatch.setenv("RUNBOOK_ACME", USER_TOKEN)
-    names = "('APP_SECRET', 'USER_ACCESS_TOKEN')"
-    found = f"[request.environ['RUNBOOK_FACEBOOK_MARKETING_' + name] for name in {names}]"
-    references = {"app_secret": f"file:{tmp_path}/secret", "user_access_token": "env:RUNBOOK_ACME"}
-    asking = telling(f"[{found}, 'RUNBOOK_ACME' in request.environ]", secrets={})
+    references = {"app_secret": "file:secret", "user_access_token": "env:RUNBOOK_ACME"}
+    asking = telling("[request.references, request.environ['RUNBOOK_ACME']]", secrets={})
     asking = replace(asking, references=references, variables=["RUNBOOK_ACME"])
 
-    assert json.loads(perform(asking)["said"]) == [[APP_SECRET, USER_TOKEN], False]
+    assert json.loads(perform(asking)["said"]) == [references, USER_TOKEN]
 
 
 # --- how it ends -------------------------------------------------------------------------
@@ -229,7 +226,6 @@ NOTHING = "app_secret (App Secret): nothing is stored under env:NOT_THERE."
         ("os._exit(7)", {}, LOST.format("exit code 7"), "the journal is intact", None),
         ("os._exit(0)", {}, LOST.format("exit code 0"), "the journal is intact", None),
         ("", {"tenant": "broken"}, BROKEN, "Do that.", None),
-        ("", {"references": {"app_secret": "env:NOT_THERE"}}, NOTHING, "", 2),
         ("", {"connector": "nonsense"}, "There is no connector called 'nonsense'.", "", 2),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.evidence.fleet_record import Status, TenantResult
+from runbook_lib.evidence.fleet_result import Status, TenantResult
 from runbook_lib.evidence.junit import junit_xml
 from runbook_lib.evidence.reports.tenant_rows import fleet_rows
 from tests.unit.evidence.reports.sample_fleets import fleet
@@ -21,7 +21,12 @@ def result(*steps: tuple[str, str, str], **more: object) -> TenantResult:
         dict(zip(("id", "outcome", "reason"), step, strict=True)) | {"needs_person": False}
         for step in steps
     )
-    default = {"tenant": "acme", "connector": "x", "key": "0" * 64, "status": Status.SEALED}
+    default = {
+        "tenant": "acme",
+        "connector": "x",
+        "entry_sha256": "0" * 64,
+        "status": Status.SEALED,
+    }
     return TenantResult(**{**default, "sandbox": False, "steps": named, **more})  # type: ignore[arg-type]
 
 

@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet
 from runbook_lib.engine.pools import Done, Groups, LocalPool
-from runbook_lib.evidence.fleet_record import Status, TenantResult
+from runbook_lib.evidence.fleet_result import Status, TenantResult
 from tests.support.odd_files import FILES, put, remove, time_limit
 from tests.unit.odd.test_odd_files import ends_well
 
 pytestmark = pytest.mark.matrix(80)
 
-RECORD = Path("evidence/fleet/20261124T000000Z-0badcafe/fleet.json")
+NOTES = Path("evidence/fleet/20261124T000000Z-0badcafe/unsealed.json")
 JOURNAL = "acme/facebook_marketing/journal.jsonl"
 WORDS = (
     ("tenants.toml", ("fleet", "tenants.toml")),
@@ -30,7 +30,8 @@ WORDS = (
     ("evidence", ("fleet", "tenants.toml")),
     ("evidence/fleet", ("fleet", "tenants.toml")),
     (f"evidence/{JOURNAL}", ("fleet", "tenants.toml")),
-    (f"{RECORD}", ("fleet", "tenants.toml", "--resume")),
+    (f"{NOTES}", ("fleet", "tenants.toml", "--resume", "0badcafe")),
+    (f"{NOTES}", ("fleet", "tenants.toml", "--failed")),
 )
 
 
@@ -51,8 +52,8 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Path("tenants.toml").write_text(text)
     with time_limit():
         assert CliRunner().invoke(main, ("fleet", "tenants.toml")).exit_code == 0
-    (record,) = Path("evidence/fleet").iterdir()
-    shutil.move(record, RECORD.parent)
+    (noted,) = Path("evidence/fleet").iterdir()
+    shutil.move(noted, NOTES.parent)
     yield folder
     remove(*folder.iterdir())
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE as MARKETING
 from runbook_lib.connectors.facebook_messenger.procedure import PROCEDURE as MESSENGER
+from runbook_lib.core.model import Wait
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult
 from runbook_lib.evidence.reports.tenants_page import fleet_page
 
 ENDED = "2026-11-24T12:00:00.000000Z"
@@ -38,11 +39,13 @@ def step(name: str, outcome: str = "verified", reason: str = "", **wait: Any) ->
         "reason": reason,
         "needs_person": False,
     }
-    default = {"for": "outside_party", "since": "2026-10-31T12:00:00.000000Z", "assigned_to": None}
-    named = {name.rstrip("_"): value for name, value in wait.items()}
-    return (
-        {**found, "wait": {**default, "due": None, "overdue_days": 0, **named}} if wait else found
-    )
+    default = {
+        "waits_for": "outside_party",
+        "since": "2026-10-31T12:00:00.000000Z",
+        "assigned_to": None,
+    }
+    made = {**default, "due": None, "overdue_days": 0, **wait}
+    return {**found, "wait": Wait(**made)} if wait else found
 
 
 def result(tenant: str, *steps: Mapping[str, Any], **more: Any) -> TenantResult:
@@ -50,7 +53,7 @@ def result(tenant: str, *steps: Mapping[str, Any], **more: Any) -> TenantResult:
     connector = more.get("connector", MARKETING.id)
     default = {
         "connector": connector,
-        "key": "0" * 64,
+        "entry_sha256": "0" * 64,
         "sandbox": False,
         "status": Status.SEALED,
         "outcome": "complete",
@@ -68,19 +71,18 @@ def unsealed(tenant: str, **more: Any) -> TenantResult:
     return result(tenant, **{**nothing, "exit_code": 3, **more})
 
 
-def fleet(*results: TenantResult, **more: Any) -> FleetRecord:
+def fleet(*results: TenantResult, **more: Any) -> FleetResult:
     """Return the record of a fleet with these results."""
     known = {each.id: described(each) for each in (MARKETING, MESSENGER)}
     default = {
         "folder": Path("evidence/fleet/20261124T113000Z-1234abcd"),
         "fleet_id": "1234abcd",
         "file": "tenants.toml",
-        "file_sha256": "0" * 64,
         "connectors": {each.connector: known.get(each.connector) for each in results},
         "started_on": "2026-11-24T11:30:00.000000Z",
         "finished_on": ENDED,
     }
-    record = FleetRecord(**{**default, **more})
+    record = FleetResult(**{**default, **more})
     for each in results:
         record.put(each)
     return record
@@ -94,7 +96,7 @@ def waiting(tenant: str, days: int, **more: Any) -> TenantResult:
     return result(tenant, *steps, outcome="incomplete", exit_code=3)
 
 
-def large_fleet(tenants: int) -> FleetRecord:
+def large_fleet(tenants: int) -> FleetResult:
     """Return a fleet with so many tenants, whose results differ, and all steps of the procedure."""
     return fleet(*(_one_of_many(number) for number in range(tenants)))
 
@@ -121,7 +123,7 @@ def _step_of_many(number: int, place: int) -> dict[str, Any]:
     name, kind = MARKETING.steps[place].id, number % 10
     if name == REDIRECT and kind == 9:
         said = f"Facebook refuses the redirect URI of app {number:015}: URL blocked."
-        return step(name, "failed", said, for_="anybody", since=None)
+        return step(name, "failed", said, waits_for="anybody", since=None)
     if name in (REVIEW, "fb-05a-business-verification") and kind in (4, 5, 8):
         days = number * 7 % 40
         since = datetime.fromisoformat(ENDED) - timedelta(days=days)
@@ -133,7 +135,7 @@ def _step_of_many(number: int, place: int) -> dict[str, Any]:
         due = date(2026, 11, 20) + timedelta(days=number % 9)
         late = max((date(2026, 11, 24) - due).days, 0)
         person = {
-            "for_": "person",
+            "waits_for": "person",
             "assigned_to": f"Colleague {number % 3}",
             "due": due.isoformat(),
         }
@@ -144,6 +146,6 @@ def _step_of_many(number: int, place: int) -> dict[str, Any]:
     return step(name, *(("attested", "") if place % 3 == 0 else ("verified", said)))
 
 
-def page_text(record: FleetRecord) -> str:
+def page_text(record: FleetResult) -> str:
     """Return the page of a fleet's run as one text."""
     return "".join(fleet_page(record))

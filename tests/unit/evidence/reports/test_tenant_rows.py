@@ -8,7 +8,7 @@ import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Outcome
-from runbook_lib.evidence.fleet_record import Status, TenantResult
+from runbook_lib.evidence.fleet_result import Status, TenantResult
 from runbook_lib.evidence.reports.tenant_rows import (
     StepRow,
     TenantRow,
@@ -89,11 +89,16 @@ def test_the_worst_is_first() -> None:
 @pytest.mark.parametrize(
     ("wait", "words"),
     [
-        ({"for_": "outside_party"}, "an outside party since 31 Oct (24 days)"),
-        ({"for_": "second_person"}, "a second person since 31 Oct (24 days)"),
-        ({"for_": "anybody", "since": None}, "anybody"),
+        ({"waits_for": "outside_party"}, "an outside party since 31 Oct (24 days)"),
+        ({"waits_for": "second_person"}, "a second person since 31 Oct (24 days)"),
+        ({"waits_for": "anybody", "since": None}, "anybody"),
         (
-            {"for_": "person", "assigned_to": "A colleague", "since": None, "due": "2026-12-01"},
+            {
+                "waits_for": "person",
+                "assigned_to": "A colleague",
+                "since": None,
+                "due": "2026-12-01",
+            },
             "A colleague, due 1 Dec",
         ),
         ({"overdue_days": 2}, "an outside party since 31 Oct (24 days), 2 days overdue"),
@@ -117,7 +122,7 @@ def test_what_is_open_comes_first() -> None:
     """A row says first what failed, then what is overdue and what waits, then what is to do."""
     found = row(
         step(LOGIN, "not_run", "Nothing happened yet."),
-        step("fb-02-developer-account", "waiting", for_="anybody"),
+        step("fb-02-developer-account", "waiting", waits_for="anybody"),
         step("fb-03-my-apps", "waiting", overdue_days=3),
         step("fb-04-create-app", "skipped", "Blocked."),
         step(REDIRECT, "failed", "Wrong."),
@@ -135,8 +140,8 @@ def test_steps_with_one_reason_are_one_line() -> None:
     found = row(
         step(LOGIN, "not_run", "Nothing yet."),
         step("fb-02-developer-account", "not_run", "Nothing yet."),
-        step("fb-03-my-apps", "not_run", "Nothing yet.", for_="anybody", since=None),
-        step("fb-04-create-app", "not_run", "Nothing yet.", for_="anybody", since=None),
+        step("fb-03-my-apps", "not_run", "Nothing yet.", waits_for="anybody", since=None),
+        step("fb-04-create-app", "not_run", "Nothing yet.", waits_for="anybody", since=None),
     )
 
     assert [(name, line.text) for line, name in found.lines] == [
@@ -155,7 +160,7 @@ def test_without_evidence_the_summary_is_the_reason() -> None:
 
 def test_what_is_verified_in_part_is_open() -> None:
     """A step that a person must look at is open once it waits, with its reason."""
-    in_part = {**step(REDIRECT, "verified", "Seen.", for_="anybody", since=None)}
+    in_part = {**step(REDIRECT, "verified", "Seen.", waits_for="anybody", since=None)}
     found = row(step(LOGIN), {**in_part, "needs_person": True})
 
     assert found.summary.endswith("verified in part: Seen. Waits for anybody.")
@@ -229,10 +234,10 @@ def test_the_gate_that_most_wait_at_is_first() -> None:
     """Each step that somebody waits at since a known time is a gate; others are none."""
     first, second = gates(
         rows(
-            result("a", step("fb-12a-publish", "waiting", for_="anybody")),
+            result("a", step("fb-12a-publish", "waiting", waits_for="anybody")),
             late("b", 1),
             late("c", 2),
-            result("d", step(LOGIN, "waiting", for_="anybody", since=None)),
+            result("d", step(LOGIN, "waiting", waits_for="anybody", since=None)),
         )
     )
 

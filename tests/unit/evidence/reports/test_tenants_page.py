@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.core.model import HostCalls, Outcome
 from runbook_lib.core.outcome import ICONS, LABELS
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult
 from runbook_lib.evidence.reports.tenant_rows import StepRow, TenantRow
 from runbook_lib.evidence.reports.tenants_page import watch_page
 from tests.unit.evidence.reports.report_page import (
@@ -66,11 +66,11 @@ def cells(page: ReportPage, tenant: str) -> list[str]:
     return [each.text for each in page.elements if each.parents[-1:] == (row,) and each.text]
 
 
-def hostile(text: str) -> FleetRecord:
+def hostile(text: str) -> FleetResult:
     """Return a record with `text` wherever others can write."""
     described = {"title": text, "steps": [{"id": text, "number": text, "title": text}]}
     steps = (
-        step(text, "waiting", text, for_=text, since=text, assigned_to=text, due=text),
+        step(text, "waiting", text, waits_for=text, since=text, assigned_to=text, due=text),
         step(f"{text}2", "failed", text),
     )
     return fleet(
@@ -237,7 +237,7 @@ def test_outcomes_have_their_words_and_glyphs() -> None:
 )
 def test_the_steps_are_folded(reason: str, shown: str, folded: list[str]) -> None:
     """A row shows what is wrong with it, or its worst step; the other steps are folded."""
-    wrong, waits = step(REDIRECT, "failed", "Wrong."), step(LOGIN, "waiting", for_="anybody")
+    wrong, waits = step(REDIRECT, "failed", "Wrong."), step(LOGIN, "waiting", waits_for="anybody")
     row = named(page := page_of(result("acme", wrong, waits, reason=reason)), "acme")
 
     assert [each.text for each in page.within(row, "summary")] == [shown]

@@ -1,0 +1,294 @@
+"""
+The result of a fleet's run: that of each tenant, step by step.
+
+It is read from the tenants' bundles, which are the evidence; the result itself is none. One small
+file beside the page says why tenants have no bundle. It is no evidence either: delete it at will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NotRequired, TypedDict
+
+from msgspec import Meta, ValidationError, convert, to_builtins
+
+from runbook_lib.config.workspace import FLEET_FOLDER
+from runbook_lib.core.files import read_plain, write_parts
+from runbook_lib.core.json_text import parse_own, write_json
+from runbook_lib.core.model import HostCalls, Number, Outcome, RunOutcome, Sha256, Time, Wait
+from runbook_lib.errors import ExitCode, SettingsError, reason_of
+from runbook_lib.evidence.record import Record
+
+UNSEALED_NAME = "unsealed.json"
+_FORM = 1
+SCHEMA = "facebook-marketing-runbook/fleet/v8"
+_LARGEST = 64 * 1024 * 1024
+_TENANTS = ',"tenants":['
+_NOT_IN_HEAD = ("folder", "results", "_steps")
+# The exit code of a fleet is the worst of its tenants'.
+_WORST = (ExitCode.FAILED, ExitCode.REFUSED, ExitCode.INCOMPLETE)
+
+
+class Status(StrEnum):
+    """How far a tenant is: only what is sealed has evidence of this fleet's run."""
+
+    PENDING = "pending"
+    UNSEALED = "unsealed"
+    NOT_RUN = "not_run"
+    """A bundle says that the tenant could not start, and why."""
+
+    SEALED = "sealed"
+
+
+_SomeText = Annotated[str, Meta(min_length=1)]
+_Id = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
+
+
+class StepResult(TypedDict):
+    """The result of a step, and for whom it waits, if it does."""
+
+    id: str
+    outcome: Outcome
+    reason: str
+    needs_person: bool
+    wait: NotRequired[Wait]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantResult:
+    """The result of one tenant's run."""
+
+    tenant: _SomeText
+    connector: _SomeText
+
+    entry_sha256: Sha256
+    """The digest of the tenant's entry in the file of tenants."""
+
+    sandbox: bool
+    status: Status = Status.PENDING
+    outcome: RunOutcome | None = None
+    exit_code: int | None = None
+
+    reason: str = ""
+    """Why it did not run, or why nothing was sealed or archived."""
+
+    next_step: str = ""
+    """What to do about `reason`."""
+
+    run_id: str | None = None
+
+    bundle: str | None = None
+    """The bundle's folder below the evidence folder."""
+
+    statement: Sha256 | None = None
+    """The SHA-256 of the bundle's statement."""
+
+    seconds: float | None = None
+    steps: tuple[StepResult, ...] = ()
+
+    calls: tuple[HostCalls, ...] = ()
+    """How often each host answered."""
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What a fleet has once: tenant and connector."""
+        return self.tenant, self.connector
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether a step failed, or the tenant has no evidence of its run."""
+        without = self.status in (Status.UNSEALED, Status.NOT_RUN)
+        return without or self.exit_code == ExitCode.FAILED
+
+
+class StepName(TypedDict):
+    """A step of a connector, with its number on screen."""
+
+    id: str
+    number: str
+    title: str
+
+
+class ConnectorName(TypedDict):
+    """A connector: its title and its steps."""
+
+    title: str
+    steps: tuple[StepName, ...]
+
+
+@dataclass
+class FleetResult:
+    """What is known of a fleet's run."""
+
+    folder: Path
+    """Where its page and the file of tenants without a bundle are."""
+
+    fleet_id: _Id
+
+    file: _SomeText
+    """The name of its file of tenants."""
+
+    connectors: dict[str, ConnectorName]
+    started_on: Time
+    finished_on: Time | None = None
+    results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
+
+    left_out: tuple[tuple[_SomeText, _SomeText], ...] = ()
+    """The tenants of the file that it did not select."""
+
+    _steps: dict[str, StepResult] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The worst exit code: a failed step, then refused evidence, then what is open."""
+        codes = {
+            ExitCode.INCOMPLETE if result.exit_code is None else result.exit_code
+            for result in self.results.values()
+        }
+        return next((code for code in _WORST if code in codes), ExitCode.COMPLETE)
+
+    def put(self, result: TenantResult) -> None:
+        """Note the result of a tenant."""
+        # NOTE: most tenants have most steps in common; a thousand copies would be 15 MiB.
+        steps = tuple(self._steps.setdefault(repr(step), step) for step in result.steps)
+        self.results[result.name] = replace(result, steps=steps)
+
+    def text(self) -> str:
+        """Return the result as JSON, a line for each tenant."""
+        return "".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        head = to_builtins({name: getattr(self, name) for name in _HEAD})
+        yield f"{write_json({'schema': SCHEMA, **head})[:-1]}{_TENANTS}\n"
+        last = next(reversed(self.results), None)
+        for name, result in self.results.items():
+            yield f"{write_json(to_builtins(result))}{',' if name != last else ''}\n"
+        yield "]}\n"
+
+
+# What the JSON has before its results.
+_HEAD = [each.name for each in fields(FleetResult) if each.name not in _NOT_IN_HEAD]
+
+
+def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
+    """
+    Return the result of the fleet's run that `record` names, from `bundle` with this statement.
+
+    How long it took, and whether it was archived, no bundle says.
+    """
+    fleet_run, not_run = record.fleet_run, record.not_run
+    if fleet_run is None:
+        raise ValueError("the record names no run of a fleet")
+    proven = TenantResult(
+        tenant=record.tenant,
+        connector=record.procedure.id,
+        entry_sha256=fleet_run.entry_sha256,
+        sandbox=record.sandbox,
+        run_id=record.run_id,
+        bundle=f"{record.tenant}/{record.procedure.id}/{bundle}",
+        statement=statement,
+    )
+    if not_run:
+        return replace(
+            proven,
+            status=Status.NOT_RUN,
+            exit_code=ExitCode.INCOMPLETE,
+            reason=not_run.reason,
+            next_step=not_run.next_step,
+        )
+    steps: list[StepResult] = []
+    for step in record.steps:
+        result = StepResult(
+            id=step.id, outcome=step.outcome, reason=step.reason, needs_person=step.needs_person
+        )
+        if step.id in record.waits:
+            result["wait"] = record.waits[step.id]
+        steps.append(result)
+    return replace(
+        proven,
+        status=Status.SEALED,
+        outcome=record.outcome,
+        exit_code=record.outcome.exit_code,
+        steps=tuple(steps),
+        calls=record.calls,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsealed:
+    """Why a tenant has no bundle of a fleet's run."""
+
+    tenant: _SomeText
+    connector: _SomeText
+    reason: str
+    next_step: str
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetNotes:
+    """What a fleet notes beside its page. No evidence: bundles win over it."""
+
+    form: Annotated[int, Meta(ge=_FORM, le=_FORM)] = _FORM
+    fleet_id: _Id
+    started_on: Time
+
+    selected: Number
+    """The number of tenants that it selected."""
+
+    selected_sha256: Sha256
+    """The digest of their sorted list."""
+
+    unsealed: tuple[Unsealed, ...] = ()
+    """The tenants without a bundle; empty until the run ends."""
+
+
+def write_notes(result: FleetResult, selected: int, selected_sha256: str) -> None:
+    """Write which tenants of a fleet have no bundle, and why; raises `OSError`."""
+    ended = result.results.values() if result.finished_on else ()
+    notes = FleetNotes(
+        fleet_id=result.fleet_id,
+        started_on=result.started_on,
+        selected=selected,
+        selected_sha256=selected_sha256,
+        unsealed=tuple(
+            Unsealed(
+                tenant=each.tenant,
+                connector=each.connector,
+                reason=each.reason,
+                next_step=each.next_step,
+                exit_code=each.exit_code,
+            )
+            for each in ended
+            if each.bundle is None
+        ),
+    )
+    result.folder.mkdir(parents=True, exist_ok=True)
+    text = write_json(to_builtins(notes), indent=1)
+    write_parts(result.folder / UNSEALED_NAME, [f"{text}\n".encode()])
+
+
+def notes_in(evidence: Path, fleet_id: str = "*") -> Sequence[tuple[Path, FleetNotes]]:
+    """
+    Return the notes of a fleet's run, or of all, each with its folder.
+
+    Raises `SettingsError` for notes that cannot be read.
+    """
+    paths: Iterable[Path] = evidence.glob(f"{FLEET_FOLDER}/*-{fleet_id}/{UNSEALED_NAME}")
+    return [(path.parent, _read_notes(path)) for path in sorted(paths)]
+
+
+def _read_notes(path: Path) -> FleetNotes:
+    why = "is not what a fleet writes"
+    try:
+        notes = convert(parse_own(read_plain(path, _LARGEST)), FleetNotes)
+        if path.parent.name.endswith(f"-{notes.fleet_id}"):
+            return notes
+    except OSError as error:
+        why = f"cannot be read: {reason_of(error)}"
+    except (ValueError, ValidationError, RecursionError):
+        pass
+    raise SettingsError(f"{path} {why}.", next_step="Delete it: it is no evidence.")
