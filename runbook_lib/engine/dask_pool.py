@@ -40,7 +40,7 @@ _CONNECT_SECONDS, _ANSWER_SECONDS = 15, 30
 # Dask's defaults give each of these a level of its own.
 _LOGGERS = ("asyncio", "distributed", "distributed.client", "tornado", "tornado.application")
 _MARKS = "begun-"
-_RESUME = "`runbook fleet … --resume` runs it again."
+_RESUME = "`runbook fleet … --resume ID` runs it again."
 # How often to ask for the cluster's workers, and how long it may have none.
 _LOOK_SECONDS, _WITHOUT_SECONDS = 5, 120
 # How long workers of the cluster may take to interrupt what they run.

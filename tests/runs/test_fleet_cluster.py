@@ -129,19 +129,21 @@ def run_without(part: str, folder: Path, keys_home: Path) -> tuple[list[dict[str
         secrets = fleet_file(folder, settings_of(sandbox, folder / "settings"), silent)
         with cluster(folder, keys_home, **secrets) as (address, tls, scheduler):
             process = subprocess.Popen(
-                command("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler", address),
+                command(
+                    *("fleet", "tenants.toml", "--evidence", "evidence", "--json"),
+                    *("--scheduler", address),
+                ),
                 cwd=folder,
                 env=environment(PYTHONPATH=str(ROOT), **tls),
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
             worker = worker_of(folder / "evidence/acme/facebook_marketing")
             (worker if part == "worker" else scheduler).kill()
-            _, errors = process.communicate(timeout=_PATIENCE_SECONDS)
+            output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
     assert process.returncode == 3, errors
-    (path,) = folder.glob("evidence/fleet/*/fleet.json")
-    return json.loads(path.read_bytes())["tenants"], errors
+    return json.loads(output)["tenants"], errors
 
 
 def test_a_killed_worker_loses_nothing(tmp_path: Path, keys_home: Path) -> None:
@@ -159,7 +161,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, keys_home: Path) -> None:
     steps = {step["id"]: step["outcome"] for step in results[1]["steps"]}
     assert steps["fb-13-app-id-and-secret"] == "verified"
 
-    words = ("verify", "evidence", "--trusted-keys", "evidence/keys")
+    words = ("verify", "evidence", "--trusted-keys", "evidence/keys", "--tenants", "tenants.toml")
     result = runbook(*words, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert not list(tmp_path.glob("evidence/fleet/*/begun-*"))

@@ -3,13 +3,15 @@ Runs and fleets that are killed at random moments, and what they leave.
 
     python -m tools.soak.kills [--runs 100] [--fleets 50] [--seed NUMBER]
 
-After each SIGKILL no process of it is left within ten seconds; a fleet is then resumed. After the
-last one a run ends as if there had been none, and all evidence verifies. Exit code 1 if not.
+After each SIGKILL no process of it is left within ten seconds; a fleet is then resumed, which runs
+what has no bundle of that run, and nothing else. After the last one a run ends as if there had been
+none, and all evidence verifies. Exit code 1 if not.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -30,13 +32,13 @@ _TENANTS = 4
 _PATIENCE_SECONDS, _GONE_SECONDS = 300, 10
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Kill, print what was left, and return an exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak.kills")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--fleets", type=int, default=50)
     parser.add_argument("--seed", type=int, default=20261128)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     chance = random.Random(options.seed)
     with sandboxes(_TENANTS) as place:
         path = place.folder / "tenants.toml"
@@ -48,6 +50,7 @@ def main() -> int:
         found = [
             _killed(place.folder / name, name, count, words, code, chance)
             for name, count, words, code in kinds
+            if count
         ]
     return 0 if all(found) else 1
 
@@ -61,7 +64,9 @@ def _killed(
     first = _start(folder, words).wait(_PATIENCE_SECONDS)
     latest = time.monotonic() - began
     under_way, left, again = 0, Counter[str](), Counter[int]()
+    repeated = 0
     for _ in range(count):
+        before = _fleets(folder)
         process = _start(folder, words)
         with suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0, latest))
@@ -75,18 +80,42 @@ def _killed(
         for pid in alive:
             os.kill(pid, signal.SIGKILL)
         if name == "fleets":
-            again[_start(folder, (*words, "--resume")).wait(_PATIENCE_SECONDS)] += 1
+            resuming = [("--resume", begun[-8:]) for begun in _fleets(folder) - before]
+            (options,) = resuming or [()]
+            again[_start(folder, (*words, *options)).wait(_PATIENCE_SECONDS)] += 1
+            (fleet_id,) = [begun[-8:] for begun in _fleets(folder) - before]
+            sealed = _sealed(folder, fleet_id)
+            repeated += sealed != dict.fromkeys(sealed, 1) or len(sealed) != _TENANTS
     if name == "runs":
         again[_start(folder, words).wait(_PATIENCE_SECONDS)] += 1
     check = ("verify", str(folder / "evidence"), "--trusted-keys", str(folder / "evidence/keys"))
+    if name == "fleets":
+        check = (*check, "--tenants", words[1])
     verified = _start(folder, check, evidence=False).wait(_PATIENCE_SECONDS)
     halves = len(list((folder / "evidence").rglob(".draft-*")))
     print(  # noqa: T201
         f"{name}: {count} kills, {under_way} under way; processes left {dict(left)}; exit codes "
-        f"{first} before, {dict(again)} after; verify {verified}; half bundles {halves}",
+        f"{first} before, {dict(again)} after; verify {verified}; half bundles {halves}; "
+        f"not run exactly once {repeated}",
         flush=True,
     )
-    return not left and halves == 0 and (first, verified) == (code, 0) and set(again) == {code}
+    is_clean = not (left or halves or repeated)
+    return is_clean and (first, verified) == (code, 0) and set(again) == {code}
+
+
+def _fleets(folder: Path) -> set[str]:
+    """Return the names of the folders of the fleets' runs; each ends with the run's id."""
+    return {path.name for path in (folder / "evidence/fleet").glob("*Z-*")}
+
+
+def _sealed(folder: Path, fleet_id: str) -> Counter[str]:
+    """Return how many bundles of a fleet's run each tenant has."""
+    found = Counter[str]()
+    for path in (folder / "evidence").glob("*/*/2*/record.json"):
+        record = json.loads(path.read_bytes())
+        if record["fleet_run"] and record["fleet_run"]["id"] == fleet_id:
+            found[record["tenant"]] += 1
+    return found
 
 
 def _start(folder: Path, words: Sequence[str], *, evidence: bool = True) -> subprocess.Popen[bytes]:
