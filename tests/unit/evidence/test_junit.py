@@ -99,6 +99,24 @@ def test_the_sums_are_those_of_the_cases() -> None:
     assert [root[0].get(name) for name in names] == ["3", "1", "0", "1"]
 
 
+@pytest.mark.parametrize(
+    ("status", "tag"),
+    [
+        (Status.SEALED, None),
+        (Status.NOT_RUN, "error"),
+        (Status.UNSEALED, "error"),
+        (Status.PENDING, "skipped"),
+    ],
+)
+def test_only_what_ran_has_no_case_for_its_evidence(status: Status, tag: str | None) -> None:
+    """A tenant that did not run is an error with the reason, also where a bundle says so."""
+    found = suite(result(status=status, reason="No secret."))
+
+    cases = [(each.get("name"), [part.tag for part in each]) for each in found]
+    assert cases == ([("sealed-evidence", [tag])] if tag else [])
+    assert not tag or found[0][0].get("message") == f"{status}: No secret."
+
+
 @given(strategies.text(strategies.characters(exclude_categories=())))
 def test_it_is_well_formed_whatever_a_reason_contains(reason: str) -> None:
     """No text of a remote system makes the XML malformed, and what is printable stays."""

@@ -56,6 +56,7 @@ def failed(tenant: str, *, steps: int = 1) -> TenantResult:
         ({"exit_code": 3}, "not archived"),
         ({"status": Status.UNSEALED, "outcome": None, "exit_code": 3}, "not sealed"),
         ({"status": Status.UNSEALED, "outcome": None, "exit_code": 4}, "refused"),
+        ({"status": Status.NOT_RUN, "outcome": None, "exit_code": 3}, "not run"),
         ({"status": Status.PENDING, "outcome": None, "exit_code": None}, "not started"),
     ],
 )
