@@ -190,6 +190,8 @@ class Wait(Part):
     """For whom an open step waits at the end of a run."""
 
     waits_for: WaitsFor
+    """Who must act."""
+
     since: str | None
     """When the wait began, as a time in UTC, where that is known."""
 
@@ -200,6 +202,7 @@ class Wait(Part):
     """The last day on which it is in time."""
 
     overdue_days: int
+    """How many days late it is; 0 while there is time."""
 
 
 class HostCalls(Part):

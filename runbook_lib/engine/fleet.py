@@ -52,7 +52,7 @@ from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.journal import JOURNAL_NAME, Journal, timestamp, utc_now
 from runbook_lib.core.model import FleetRun, RunOutcome, Value
-from runbook_lib.core.state import HistoryReader
+from runbook_lib.core.state import HistoryReader, open_history
 from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_workers
@@ -193,7 +193,7 @@ def prepare(request: FleetRequest) -> Fleet:
     values = [(job.tenant.procedure, job.values) for job in jobs.values()]
     words = Path(request.attestations) if request.attestations else None
     unmatched = check_subjects(words, values, now=utc_now()) if words else []
-    started_on, fleet_id = timestamp(utc_now()), new_run_id()
+    started_on, fleet_id = timestamp(utc_now()), request.resume or new_run_id()
     stamp = f"{started_on[:19].replace('-', '').replace(':', '')}Z"
     folder = evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
     result = FleetResult(folder, fleet_id, request.file.name, {}, started_on)
@@ -234,7 +234,9 @@ class Fleet:
         self._evidence = evidence
         self._known = known
         self._selected: _Names = ()
-        self._taken: list[tuple[str, str]] = []
+        self._selected_sha256 = ""
+        # The tenants whose bundle is taken as it is, once each.
+        self._taken: dict[tuple[str, str], None] = {}
         # NOTE: of each tenant of its file, also of those that do not run now.
         self._is_practice = all(is_sandbox(job.values) for job in known.values())
         self._withheld = {name for job in known.values() for name in job.variables}
@@ -247,45 +249,39 @@ class Fleet:
         The other tenants of the file are left out.
         """
         self._selected = self._failed(names) if self._request.is_failed else names
+        self._selected_sha256 = selection_digest(self._selected)
         selected = set(self._selected)
         self.result.left_out = tuple(name for name in self._known if name not in selected)
         for name in self._selected:
             self.result.put(self._known[name].pending)
         if self._request.resume:
             self._resume(self._request.resume)
-        done = set(self._taken)
-        self.jobs = [self._known[name] for name in self._selected if name not in done]
+        self.jobs = [self._known[name] for name in self._selected if name not in self._taken]
 
     def _failed(self, names: _Names) -> _Names:
-        """Return those whose newest bundle is not complete, or whose last fleet left none."""
+        """Return those whose newest run is not complete, or left no bundle."""
         unsealed: dict[tuple[str, str], str] = {}
         for _, notes in notes_in(self._evidence):
             for left in notes.unsealed:
                 name = (left.tenant, left.connector)
                 unsealed[name] = max(notes.started_on, unsealed.get(name, ""))
-        newest = {name: self._newest_complete(name) for name in names}
-        if not (unsealed or any(complete is not None for complete in newest.values())):
+        homes = (self._home(self._known[name]) for name in names)
+        if not (unsealed or any(is_there(home / JOURNAL_NAME) for home in homes)):
             msg = f"No tenant of {self.result.file} has run in {self._evidence}."
             raise SettingsError(msg, next_step="Leave --failed out.")
-        return [
-            name
-            for name, complete in newest.items()
-            if (complete or "") < unsealed.get(name, "") or complete == ""
-        ]
+        completed = {name: self._completed(self._known[name]) for name in names}
+        return [name for name in names if completed[name] <= unsealed.get(name, "")]
 
-    def _newest_complete(self, name: tuple[str, str]) -> str | None:
-        """Return when a tenant's newest run began if it is complete, else ""; `None` without."""
-        job = self._known[name]
-        if not is_there(self._home(job) / JOURNAL_NAME):
-            return None
-        try:
-            newest = newest_sealed(self._home(job), self._trust(job))
-        except (RunbookError, OSError):
-            return ""
-        if newest is None:
-            return None
-        _, record = newest
-        return record.started_on if record.outcome is RunOutcome.COMPLETE else ""
+    def _completed(self, job: Job) -> str:
+        """Return when a tenant's newest run began; empty unless it is complete."""
+        home = self._home(job)
+        # NOTE: the tenant's own run reports what is wrong there.
+        with suppress(RunbookError, OSError):
+            newest = newest_sealed(home, self._trust(job))
+            is_cut_off = bool(open_history(home).read().cut_off_run)
+            if newest and newest[1].outcome is RunOutcome.COMPLETE and not is_cut_off:
+                return newest[1].started_on
+        return ""
 
     def _resume(self, fleet_id: str) -> None:
         """
@@ -293,8 +289,7 @@ class Fleet:
 
         Raises `SettingsError` if that run selected other tenants, or nothing is known of it.
         """
-        own = (len(self._selected), selection_digest(self._selected))
-        self.result.fleet_id = fleet_id
+        own = (len(self._selected), self._selected_sha256)
         selections: set[tuple[int, str]] = set()
         began = []
         for name, job in self._known.items():
@@ -305,7 +300,7 @@ class Fleet:
                     began.append(record.started_on)
                 is_taken = name in self._taken or name not in self.result.results
                 if not is_taken and is_done(record, self._fleet_run(job)):
-                    self._taken.append(name)
+                    self._taken[name] = None
                     bundle = bundle_name(record.started_on, record.run_id)
                     self.result.put(result_of(record, bundle, verified.statement))
         for folder, notes in notes_in(self._evidence, fleet_id)[:1]:
@@ -350,7 +345,7 @@ class Fleet:
         return FleetRun(
             id=self.result.fleet_id,
             selected=len(self._selected),
-            selected_sha256=selection_digest(self._selected),
+            selected_sha256=self._selected_sha256,
             entry_sha256=job.entry_sha256,
         )
 
@@ -406,8 +401,7 @@ class Fleet:
         return self.result
 
     def _write_notes(self) -> None:
-        selected = self._selected
-        write_notes(self.result, len(selected), selection_digest(selected))
+        write_notes(self.result, len(self._selected), self._selected_sha256)
 
     def _archive(self, job: Job) -> None:
         """Archive a bundle that was found again; it does not say whether it was archived."""
@@ -482,7 +476,7 @@ class Fleet:
                 )
                 return _noted(result, reason, advice, is_archived=is_archived)
             # NOTE: its process was lost after it had sealed, maybe before it archived.
-            self._taken.append(job.name)
+            self._taken[job.name] = None
             return result
         except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
             reason, advice = describe_error(error)

@@ -62,15 +62,25 @@ class TenantResult:
     """The result of one tenant's run."""
 
     tenant: _SomeText
+    """The tenant's name."""
+
     connector: _SomeText
+    """The id of its procedure."""
 
     entry_sha256: Sha256
     """The digest of the tenant's entry in the file of tenants."""
 
     sandbox: bool
+    """Whether it is practice."""
+
     status: Status = Status.PENDING
+    """How far it is."""
+
     outcome: RunOutcome | None = None
+    """The outcome of its run, once that is sealed."""
+
     exit_code: int | None = None
+    """What a run of it alone would have ended with; `None` until it ends."""
 
     reason: str = ""
     """Why it did not run, or why nothing was sealed or archived."""
@@ -79,6 +89,7 @@ class TenantResult:
     """What to do about `reason`."""
 
     run_id: str | None = None
+    """The id of its own run."""
 
     bundle: str | None = None
     """The bundle's folder below the evidence folder."""
@@ -87,7 +98,10 @@ class TenantResult:
     """The SHA-256 of the bundle's statement."""
 
     seconds: float | None = None
+    """How long its process took; `None` if it ran earlier."""
+
     steps: tuple[StepResult, ...] = ()
+    """Its steps in the documented order."""
 
     calls: tuple[HostCalls, ...] = ()
     """How often each host answered."""
@@ -127,14 +141,22 @@ class FleetResult:
     """Where its page and the file of tenants without a bundle are."""
 
     fleet_id: _Id
+    """The id of the run, which its tenants' records name."""
 
     file: _SomeText
     """The name of its file of tenants."""
 
     connectors: dict[str, ConnectorName]
+    """Title and steps of each connector that has a tenant here."""
+
     started_on: Time
+    """When it first began."""
+
     finished_on: Time | None = None
+    """When it ended; `None` until then."""
+
     results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
+    """The result of each selected tenant with a connector."""
 
     left_out: tuple[tuple[_SomeText, _SomeText], ...] = ()
     """The tenants of the file that it did not select."""
@@ -222,10 +244,19 @@ class Unsealed:
     """Why a tenant has no bundle of a fleet's run."""
 
     tenant: _SomeText
+    """The tenant's name."""
+
     connector: _SomeText
+    """The id of its procedure."""
+
     reason: str
+    """Why there is none; empty if it did not begin."""
+
     next_step: str
+    """What to do about `reason`."""
+
     exit_code: int | None
+    """As in `TenantResult`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,8 +264,13 @@ class FleetNotes:
     """What a fleet notes beside its page. No evidence: bundles win over it."""
 
     form: Annotated[int, Meta(ge=_FORM, le=_FORM)] = _FORM
+    """The version of this file's format."""
+
     fleet_id: _Id
+    """The id of the run."""
+
     started_on: Time
+    """When it first began."""
 
     selected: Number
     """The number of tenants that it selected."""

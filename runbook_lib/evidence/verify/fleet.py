@@ -85,14 +85,18 @@ class _Found:
     """The verified bundles of one fleet's run."""
 
     run: FleetRun
+    """What the first of them says of the run."""
+
     began: str
+    """When the earliest of their runs started."""
+
     tenants: dict[Name, bool] = field(default_factory=dict)
     """Each tenant with a bundle, and whether its newest bundle says that it did not run."""
 
     keys: set[tuple[bool, str]] = field(default_factory=set)
     """The keys that signed, each with whether it signed practice."""
 
-    others: set[tuple[int, str]] = field(default_factory=set)
+    selections: set[tuple[int, str]] = field(default_factory=set)
     """The selections that bundles name, which must be one."""
 
 
@@ -101,7 +105,10 @@ class FleetVerdict:
     """How many tenants of a fleet's run have a verified bundle."""
 
     fleet_id: str
+    """The id of the run; empty if no bundle names one."""
+
     selected: int
+    """The tenants that it selected."""
 
     present: int
     """The tenants with a verified bundle."""
@@ -110,7 +117,10 @@ class FleetVerdict:
     """Those of them whose bundle says that the tenant could not start."""
 
     notes: tuple[str, ...] = ()
+    """What is strange, or was not selected."""
+
     error: EvidenceError | None = None
+    """Why the run is refused; `None` if it is not."""
 
     def document(self) -> dict[str, Any]:
         """Return the JSON object that `runbook verify --json` prints."""
@@ -147,7 +157,7 @@ class FleetCount:
         began = str(run["started_on"])
         found = self._found.setdefault(fleet_run.id, _Found(fleet_run, began))
         found.began = min(found.began, began)
-        found.others.add((fleet_run.selected, fleet_run.selected_sha256))
+        found.selections.add((fleet_run.selected, fleet_run.selected_sha256))
         found.keys.add((bool(run["sandbox"]), verified.key_id))
         # NOTE: bundles of a tenant come oldest first.
         found.tenants[str(run["tenant"]), str(run["procedure"]["id"])] = bool(run["not_run"])
@@ -228,7 +238,7 @@ class FleetCount:
 
 def _contradiction(found: _Found) -> str:
     """Return what the bundles of one run contradict; empty if nothing."""
-    if len(found.others) > 1:
+    if len(found.selections) > 1:
         return "Its bundles name different selections of tenants."
     present, run = set(found.tenants), found.run
     is_other = len(present) == run.selected and selection_digest(present) != run.selected_sha256

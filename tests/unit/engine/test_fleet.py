@@ -404,9 +404,9 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
 
 def test_what_is_not_complete_is_found_over_several_runs(processes: Processes) -> None:
     """
-    `--failed` runs the tenants whose newest bundle is not complete, whichever run that was.
+    `--failed` runs the tenants whose newest run is not complete, whichever fleet's run that was.
 
-    Also those of which a later run left no bundle; not those that never ran.
+    Also those of which a later run left no bundle, and those that never ran.
     """
     run(table("b"))
     processes.acts = {
@@ -421,13 +421,22 @@ def test_what_is_not_complete_is_found_over_several_runs(processes: Processes) -
 
     results = run(is_failed=True)
 
-    assert processes.tenants == ["b", "c"]
-    assert list(results) == ["b", "c"]
+    assert processes.tenants == ["b", "c", "d"]
+    assert list(results) == ["b", "c", "d"]
     processes.acts = {"c": lambda each: sealed(each, before=fail)}
     run(only=["c"])
     processes.requests.clear()
     run(is_failed=True)
     assert processes.tenants == ["c"]
+
+
+def test_a_run_that_was_cut_off_is_not_complete(processes: Processes) -> None:
+    """`--failed` runs a tenant again whose later run was killed after a complete one."""
+    run(table("a"), table("b"))
+    killed = open_run(PROCEDURE, {}, mode=Mode.HEADLESS, tenant="b")
+    killed.start()
+
+    assert [job.name[0] for job in fleet(is_failed=True).jobs] == ["b"]
 
 
 def test_only_what_matches_runs(processes: Processes) -> None:

@@ -245,7 +245,10 @@ def test_notes_never_count_for_more_than_bundles(two: TwoRuns, processes: Proces
     assert processes.tenants == []
 
     shutil.rmtree("evidence/fleet")
-    assert list(results(run(resume=two.last.fleet_id))) == ["a", "b", "c"]
+    for _ in range(2):
+        assert list(results(run(resume=two.last.fleet_id))) == ["a", "b", "c"]
+    (folder,) = Path("evidence/fleet").iterdir()
+    assert folder.name.endswith(f"-{two.last.fleet_id}")
     assert processes.tenants == []
 
 
