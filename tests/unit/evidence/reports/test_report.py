@@ -446,6 +446,28 @@ def test_the_circumstances_of_the_run_are_shown() -> None:
         assert words_ in text
 
 
+def test_the_run_of_a_fleet_is_named() -> None:
+    """The report of a fleet's tenant names the run and how many tenants it selected."""
+    fleet_run = {
+        "id": "7f3a90c1",
+        "selected": 60,
+        "selected_sha256": "0" * 64,
+        "entry_sha256": "0" * 64,
+    }
+
+    assert "Fleet run7f3a90c1, which selected 60 tenants" in report_of(fleet_run=fleet_run).text
+    assert "Fleet run" not in report_of().text
+
+
+def test_a_run_that_could_not_start_says_why_first() -> None:
+    """The report says first why the run could not start, and speaks of no notebook."""
+    page = report_of(not_run={"reason": "No secret.", "next_step": "Store one."})
+
+    assert "Not run, because: No secret. Store one." in page.text
+    assert "papermill’s own status" not in page.text
+    assert "papermill’s own status" in report_of().text
+
+
 def test_what_a_person_sealed_is_not_called_headless() -> None:
     """The report says that a person sealed it, and that nobody was at its cells."""
     text = report_of(mode="walkthrough").text
