@@ -18,7 +18,7 @@ from msgspec import Meta, ValidationError, convert, to_builtins
 from runbook_lib.config.workspace import FLEET_FOLDER
 from runbook_lib.core.files import read_plain, write_parts
 from runbook_lib.core.json_text import parse_own, write_json
-from runbook_lib.core.model import HostCalls, Number, Outcome, RunOutcome, Sha256, Time, Wait
+from runbook_lib.core.model import HostCalls, Outcome, RunOutcome, Sha256, Time, Wait
 from runbook_lib.errors import ExitCode, SettingsError, reason_of
 from runbook_lib.evidence.record import Record
 
@@ -272,7 +272,7 @@ class FleetNotes:
     started_on: Time
     """When it first began."""
 
-    selected: Number
+    selected: Annotated[int, Meta(ge=0)]
     """The number of tenants that it selected."""
 
     selected_sha256: Sha256

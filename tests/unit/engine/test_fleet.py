@@ -430,6 +430,17 @@ def test_what_is_not_complete_is_found_over_several_runs(processes: Processes) -
     assert processes.tenants == ["c"]
 
 
+def test_nothing_to_repeat_is_a_fleet_too(processes: Processes) -> None:
+    """Where every tenant is complete `--failed` runs none, as often as it is called."""
+    run(table("a"))
+    processes.requests.clear()
+
+    for _ in range(2):
+        done = fleet(is_failed=True).run(lambda _: None)
+        assert (done.results, done.exit_code) == ({}, ExitCode.COMPLETE)
+    assert processes.requests == []
+
+
 def test_a_run_that_was_cut_off_is_not_complete(processes: Processes) -> None:
     """`--failed` runs a tenant again whose later run was killed after a complete one."""
     run(table("a"), table("b"))
