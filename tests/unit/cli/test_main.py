@@ -25,7 +25,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Mode
+from runbook_lib.core.model import Mode, NotRun
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.doctor import Examination, Symptom
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, _parameters
@@ -62,9 +62,15 @@ class Headless:
         self.unstamped = ""
 
     def __call__(
-        self, run: Run, key: SigningKey, request: RunRequest, listener: RunListener
+        self,
+        run: Run,
+        key: SigningKey,
+        request: RunRequest,
+        listener: RunListener,
+        not_run: NotRun | None,
     ) -> RunResult:
         """Run no notebook, and write a bundle."""
+        assert not_run is None
         self.runs.append(run)
         self.requests.append(request)
         if self.error:
