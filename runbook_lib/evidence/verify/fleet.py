@@ -90,8 +90,8 @@ class _Found:
     began: str
     """When the earliest of their runs started."""
 
-    tenants: dict[Name, bool] = field(default_factory=dict)
-    """Each tenant with a bundle, and whether its newest bundle says that it did not run."""
+    tenants: dict[Name, tuple[str, bool]] = field(default_factory=dict)
+    """Each tenant with a bundle: when its newest run began, and whether it did not start."""
 
     keys: set[tuple[bool, str]] = field(default_factory=set)
     """The keys that signed, each with whether it signed practice."""
@@ -159,8 +159,9 @@ class FleetCount:
         found.began = min(found.began, began)
         found.selections.add((fleet_run.selected, fleet_run.selected_sha256))
         found.keys.add((bool(run["sandbox"]), verified.key_id))
-        # NOTE: bundles of a tenant come oldest first.
-        found.tenants[str(run["tenant"]), str(run["procedure"]["id"])] = bool(run["not_run"])
+        name = (str(run["tenant"]), str(run["procedure"]["id"]))
+        here = (began, bool(run["not_run"]))
+        found.tenants[name] = max(here, found.tenants.get(name, here))
 
     def verdicts(self) -> Iterator[FleetVerdict]:
         """Yield a verdict on each fleet's run, the oldest first, and on one that is missing."""
@@ -203,7 +204,7 @@ class FleetCount:
             fleet_id=found.run.id,
             selected=found.run.selected,
             present=len(found.tenants),
-            not_run=sum(found.tenants.values()),
+            not_run=sum(is_not_run for _, is_not_run in found.tenants.values()),
             notes=tuple(notes),
             error=ChainError(fault) if fault else None,
         )

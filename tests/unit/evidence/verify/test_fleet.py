@@ -397,6 +397,15 @@ def test_what_contradicts_itself_is_refused(two: TwoRuns) -> None:
     assert str(differing.error) == "Its bundles name different selections of tenants."
 
 
+def test_who_ran_after_all_has_run(two: TwoRuns) -> None:
+    """Whatever the order of bundles, a tenant's newest one says whether it ran."""
+    earlier = bundle(two.newest)
+    newest = seal_for("b", fleet_run_of(two.newest), not_run="No secret.")
+    for order in ((earlier, newest), (newest, earlier)):
+        (verdict,) = counted(*order)
+        assert (verdict.present, verdict.not_run) == (1, 1)
+
+
 def test_a_second_key_of_a_run_is_noted(two: TwoRuns) -> None:
     """A verifier who trusts several keys learns that a run was signed by more than one."""
     create_key(Path("other.pem"))
