@@ -1,7 +1,7 @@
 """
 The tenants as rows: how each stands, what is open, for whom, since when, last look, last seal.
 
-Pure. A fleet's record, journals, a watch and the customers' accounts give the same rows; pages,
+Pure. A fleet's result, journals, a watch and the customers' accounts give the same rows; pages,
 terminal and JUnit draw them.
 """
 
@@ -300,17 +300,17 @@ def _is_to_do(row: TenantRow) -> bool:
 
 
 def fleet_rows(
-    record: FleetResult, usual: Mapping[tuple[str, str], int] | None = None
+    fleet: FleetResult, usual: Mapping[tuple[str, str], int] | None = None
 ) -> list[TenantRow]:
     """Return a row for each tenant, as recorded; `usual` are the usual days of each gate."""
     known = {
         (connector, step["id"]): (place, step["number"], step["title"])
-        for connector, described in record.connectors.items()
+        for connector, described in fleet.connectors.items()
         for place, step in enumerate(described["steps"])
     }
-    until = str(record.finished_on)
+    until = str(fleet.finished_on)
     rows = []
-    for result in record.results.values():
+    for result in fleet.results.values():
         steps = []
         for step in result.steps:
             key = (result.connector, step["id"])

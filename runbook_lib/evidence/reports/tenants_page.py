@@ -37,7 +37,7 @@ LIKE = {
 
 
 def fleet_page(
-    record: FleetResult, usual: Mapping[tuple[str, str], int] | None = None
+    fleet: FleetResult, usual: Mapping[tuple[str, str], int] | None = None
 ) -> Iterator[str]:
     """
     Return the `fleet.html` of a run that ended, in parts: of thousands of tenants it has MiB.
@@ -47,11 +47,11 @@ def fleet_page(
     script = (TEMPLATES / "tenants.js").read_text(encoding="utf-8")
     yield from _page(
         "fleet.html",
-        sorted(fleet_rows(record, usual), key=attrgetter("badness")),
-        str(record.finished_on),
-        record=record,
-        mark=f"Fleet {record.fleet_id}" if _FLEET_ID.fullmatch(record.fleet_id) else "",
-        calls=_calls(record),
+        sorted(fleet_rows(fleet, usual), key=attrgetter("badness")),
+        str(fleet.finished_on),
+        fleet=fleet,
+        mark=f"Fleet {fleet.fleet_id}" if _FLEET_ID.fullmatch(fleet.fleet_id) else "",
+        calls=_calls(fleet),
         script=script,
         # By this digest the page's Content Security Policy permits the script.
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
@@ -100,11 +100,11 @@ def _page(
         )
 
 
-def _calls(record: FleetResult) -> list[HostCalls]:
+def _calls(fleet: FleetResult) -> list[HostCalls]:
     """Return the answers of each host to all tenants, with the largest share of an app's."""
     numbers: Counter[str] = Counter()
     shares: dict[str, float] = {}
-    for calls in (calls for result in record.results.values() for calls in result.calls):
+    for calls in (calls for result in fleet.results.values() for calls in result.calls):
         numbers[calls.host] += calls.calls
         if calls.share is not None:
             shares[calls.host] = max(calls.share, shares.get(calls.host, 0.0))

@@ -1,4 +1,4 @@
-"""A fleet's record as JUnit XML: well-formed, and nothing passes that was not seen."""
+"""A fleet's result as JUnit XML: well-formed, and nothing passes that was not seen."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def unsealed(tenant: str, **more: Any) -> TenantResult:
 
 
 def fleet(*results: TenantResult, **more: Any) -> FleetResult:
-    """Return the record of a fleet with these results."""
+    """Return the result of a fleet with these results of tenants."""
     known = {each.id: described(each) for each in (MARKETING, MESSENGER)}
     default = {
         "folder": Path("evidence/fleet/20261124T113000Z-1234abcd"),
