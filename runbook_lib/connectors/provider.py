@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.known_errors import NO_WORDS, SearchWords
 from runbook_lib.core.model import Value
-from runbook_lib.core.procedure import Input, Procedure, Provider, Trouble
+from runbook_lib.core.procedure import Input, KnownError, Procedure, Provider
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.oauth import AuthorizationServer
 
@@ -35,14 +36,11 @@ class Vendor(Provider):
     the addresses in a run's values.
 
     `scope_warnings` returns what is wrong with the scopes that Cyclr asks for,
-    `troubles` are the error texts that people meet at sign-in. `review_kit` returns the
+    `known_errors` are the errors that people meet at sign-in, `search_words` the vocabulary to
+    search all of them. `review_kit` returns the
     texts for its review of a connector, by the connector's id. `developer_tools` is what
     it calls the tools that `Step.developer_tools` is about, `trace_field` what it calls the id of
     an answer in its errors. `test_method` is a method of Cyclr's connector that only reads.
-
-    A text is about its products by one of the words in `about`, and about something else by one of
-    the rows in `unrelated`; both are written as `Trouble.words`. `abroad` are words of other
-    languages: `english: beginning/beginning`, with `; ` between them.
     """
 
     client_id: Input
@@ -50,14 +48,12 @@ class Vendor(Provider):
     oauth: Callable[[Mapping[str, Value]], AuthorizationServer]
     scope: str = ""
     scope_warnings: Callable[[CheckContext, Sequence[str]], tuple[str, ...]] = _no_warnings
-    troubles: tuple[Trouble, ...] = ()
+    known_errors: tuple[KnownError, ...] = ()
+    search_words: SearchWords = NO_WORDS
     review_kit: Callable[[str, Mapping[str, Value]], Kit] | None = None
     developer_tools: str = ""
     trace_field: str = ""
     test_method: str = ""
-    about: str = ""
-    unrelated: str = ""
-    abroad: str = ""
 
     @property
     def subject(self) -> tuple[str, ...]:

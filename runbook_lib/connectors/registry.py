@@ -74,7 +74,7 @@ def load_texts() -> None:
     for name in connector_names():
         if vendor_of(find_procedure(name)).review_kit is not None:
             kit_of(name, {})
-    for path in sorted(_FOLDER.glob("*/troubles.toml")):
+    for path in sorted(_FOLDER.glob("*/known_errors.toml")):
         require_known_checks(path.parent)
 
 

@@ -19,15 +19,16 @@ from typing import Annotated, Any, TypeVar
 import tomli
 from msgspec import Meta, Struct, ValidationError, convert
 
-from runbook_lib.connectors.blame import Blame
 from runbook_lib.connectors.checks import checks_of, registered_ids
+from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
+from runbook_lib.connectors.known_errors import SearchWords, rank_seen
 from runbook_lib.connectors.provider import Vendor
-from runbook_lib.connectors.troubles import ordered
 from runbook_lib.core.procedure import (
     Cause,
     Check,
     Confirmation,
     Input,
+    KnownError,
     Link,
     Paste,
     Procedure,
@@ -39,7 +40,6 @@ from runbook_lib.core.procedure import (
     Source,
     Step,
     StepKind,
-    Trouble,
     step_name,
 )
 from runbook_lib.errors import TextsError
@@ -172,70 +172,85 @@ def _members(names: Names, sets: Mapping[str, Names], place: TomlTable, key: str
     return tuple(members)
 
 
-# --- error texts ------------------------------------------------------------------------------
-class _Trouble(Struct):
+# --- known errors -----------------------------------------------------------------------------
+class _KnownError(Struct):
     shown: Text
-    means: Text
+    meaning: Text
     causes: Text
     advice: Text
     source: Text
     codes: tuple[int | Annotated[str, Meta(pattern="^[0-9]+-[0-9]+$")], ...] = ()
-    shares: tuple[int, ...] = ()
-    words: str = ""
+    shared_codes: tuple[int, ...] = ()
     subcodes: tuple[int, ...] = ()
-    is_vague: bool = False
+    also: str = ""
+    reports: Annotated[int, Meta(ge=0)] = 0
+    is_after_set_up: bool = False
+    is_generic: bool = False
     at: Names = ()
-    blames: Blame | None = None
+    fault_domain: FaultDomain | None = None
+    who_acts: str = ""
+    for_customer: str = ""
 
 
-class Troubles(Struct):
-    """The error texts of a file by name, with their places, and those of each group."""
+class ErrorFile(Struct):
+    """The known errors of a file by name, with their places, and those of each group."""
 
-    texts: Mapping[str, tuple[TomlTable, Trouble]] = {}
-    groups: Mapping[str, tuple[Trouble, ...]] = {}
+    errors: Mapping[str, tuple[TomlTable, KnownError]] = {}
+    groups: Mapping[str, tuple[KnownError, ...]] = {}
 
 
 @cache
-def read_troubles(folder: Path) -> Troubles:
-    """Return the error texts in the `troubles.toml` of a folder, if it has one."""
-    path = folder / "troubles.toml"
+def read_known_errors(folder: Path) -> ErrorFile:
+    """Return the known errors in the `known_errors.toml` of a folder, if it has one."""
+    path = folder / "known_errors.toml"
     document = read_file(path) if path.exists() else {}
     place, sources = TomlTable(path, "groups"), read_sources(folder)
     sets: Mapping[str, Names] = place.read(document.pop("groups", {}), dict[str, Names])
-    texts = {
-        name: _trouble(TomlTable(path, name), table, sources) for name, table in document.items()
+    errors = {
+        name: _known_error(TomlTable(path, name), table, sources)
+        for name, table in document.items()
     }
     groups = {
-        group: place.known(group, "error text", texts, _members(names, sets, place, group))
+        group: place.known(group, "error", errors, _members(names, sets, place, group))
         for group, names in sets.items()
     }
-    return Troubles(texts, {name: tuple(text[1] for text in groups[name]) for name in groups})
+    return ErrorFile(errors, {name: tuple(pair[1] for pair in groups[name]) for name in groups})
 
 
-def _trouble(place: TomlTable, table: Any, sources: Mapping[str, str]) -> tuple[TomlTable, Trouble]:
-    read = place.read(place.filled(table, sources), _Trouble)
-    trouble = Trouble(
+def _known_error(
+    place: TomlTable, table: Any, sources: Mapping[str, str]
+) -> tuple[TomlTable, KnownError]:
+    read = place.read(place.filled(table, sources), _KnownError)
+    error = KnownError(
+        id=place.table,
         shown=tuple(items(read.shown)),
-        means=read.means,
+        meaning=read.meaning,
         causes=tuple(map(_cause, items(read.causes))),
         advice=read.advice,
         source=read.source,
         codes=tuple(number for code in read.codes for number in _numbers(str(code))),
-        shares=read.shares,
-        words=tuple(filter(None, read.words.split("; "))),
+        shared_codes=read.shared_codes,
         subcodes=read.subcodes,
-        is_vague=read.is_vague,
+        also=read.also,
+        reports=read.reports,
+        is_after_set_up=read.is_after_set_up,
+        is_generic=read.is_generic,
         at=read.at,
-        blames=read.blames or "",
+        fault_domain=read.fault_domain or "",
+        who_acts=read.who_acts or WHO_ACTS[read.fault_domain or FaultDomain.UNKNOWN],
+        for_customer=read.for_customer,
     )
-    return place, trouble
+    return place, error
 
 
-def _cause(text: str) -> Cause:
+def _cause(item: str) -> Cause:
+    """Return the cause of an item: text, checks in brackets, and behind ` | ` what to do."""
+    text, _, advice = item.partition(" | ")
     match = _TESTED_BY.search(text) if text.endswith("]") else None
     if match is None:
-        return Cause(text=text)
-    return Cause(text=text[: match.start()], tested_by=tuple(match[1].split(", ")))
+        return Cause(text=text, advice=advice)
+    checks = tuple(match[1].split(", "))
+    return Cause(text=text[: match.start()], tested_by=checks, advice=advice)
 
 
 def _numbers(code: str) -> range:
@@ -244,10 +259,35 @@ def _numbers(code: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
+class _SearchWords(Struct):
+    products: Text
+    field: Text
+    change: Text
+    other_software: Text
+    translations: Mapping[str, Text]
+
+
+def read_search_words(folder: Path) -> SearchWords:
+    """Return the vocabulary in the `search_words.toml` of a folder."""
+    place = TomlTable(folder / "search_words.toml")
+    read = place.read(place.filled(read_file(place.path), {}), _SearchWords)
+    return SearchWords(
+        products=tuple(read.products.split()),
+        field=tuple(read.field.split()),
+        change=tuple(read.change.split()),
+        other_software=tuple(read.other_software.split()),
+        translations=tuple(
+            (begin, english)
+            for english, begins in read.translations.items()
+            for begin in begins.split(", ")
+        ),
+    )
+
+
 def require_known_checks(folder: Path) -> None:
-    """Raise `TextsError` if an error text in `folder` names a check of no connector."""
-    for place, trouble in read_troubles(folder).texts.values():
-        for cause in trouble.causes:
+    """Raise `TextsError` if a known error in `folder` names a check of no connector."""
+    for place, error in read_known_errors(folder).errors.values():
+        for cause in error.causes:
             place.known("causes", "check", registered_ids(), cause.tested_by)
 
 
@@ -280,7 +320,7 @@ class _Step(Struct):
     hands_over: str = ""
     consent_gives: str = ""
     review_kit: bool = False
-    troubles: Names = ()
+    known_errors: Names = ()
     developer_tools: str = ""
     least_days: Days = 0
     usual_days: Days = 0
@@ -355,7 +395,7 @@ def read_procedure(
         providers=providers,
         road=reader.road(),
         unseen=reader.unseen(),
-        troubles=reader.troubles,
+        known_errors=reader.known_errors,
     )
     return reader.with_step_names(procedure)
 
@@ -384,21 +424,21 @@ class _ProcedureReader:
             "client_secret_label": vendor.client_secret.label,
         }
         self._sets: dict[str, Names] = {"vendor": vendor.subject}
-        self._groups = {"sign-in": vendor.troubles}
-        self._places = {trouble.shown: self._own.place() for trouble in vendor.troubles}
-        self.troubles: tuple[Trouble, ...] = ()
+        self._groups = {"sign-in": vendor.known_errors}
+        self._places = {error.id: self._own.place() for error in vendor.known_errors}
+        self.known_errors: tuple[KnownError, ...] = ()
         self._tables: dict[str, tuple[TomlTable, Mapping[str, Any]]] = {}
         self._checks: dict[str, Check] = {}
         # The ids of steps, by all that may be said for them.
         self._names: dict[str, str] = {}
         for part in parts:
-            sources, troubles = read_sources(part.folder), read_troubles(part.folder)
+            sources, read = read_sources(part.folder), read_known_errors(part.folder)
             values = part.place("values").filled(part.steps.values, {**self._values, **sources})
             self._values |= {**sources, **values}
             self._sets |= part.steps.sets
-            self._groups |= troubles.groups
-            self._places |= {text.shown: place for place, text in troubles.texts.values()}
-            self.troubles += tuple(text for _, text in troubles.texts.values())
+            self._groups |= read.groups
+            self._places |= {name: place for name, (place, _) in read.errors.items()}
+            self.known_errors += tuple(error for _, error in read.errors.values())
             for name, table in part.steps.steps.items():
                 self._tables[name] = (part.place(f"steps.{name}"), table)
             for module in part.modules:
@@ -442,7 +482,7 @@ class _ProcedureReader:
         checks = place.known("checks", "check", self._checks, read.checks)
         confirmed = dict.fromkeys(read.checks)
         place.known("person_confirms", "check here", confirmed, read.person_confirms)
-        troubles = place.known("troubles", "group", self._groups, read.troubles)
+        groups = place.known("known_errors", "group", self._groups, read.known_errors)
         place.blanks("pastes", read.pastes, self._labels)
         is_on_page = page == 1 and not read.reading
         return Step(
@@ -471,8 +511,8 @@ class _ProcedureReader:
             hands_over=self._input(place, "hands_over", read.hands_over),
             consent_gives=self._input(place, "consent_gives", read.consent_gives),
             review_kit=self._own.folder.name if read.review_kit else "",
-            troubles=tuple(trouble for group in troubles for trouble in group),
-            order_troubles=ordered,
+            known_errors=tuple(error for group in groups for error in group),
+            rank_seen=rank_seen,
             answers=tuple(place.read(answer, Confirmation) for answer in read.answers),
             screen=self._screen(place, read),
             **{name: getattr(read, name) for name in _SAME},
@@ -534,21 +574,22 @@ class _ProcedureReader:
             for name, step in self._names.items()
         }
 
-        def named(trouble: Trouble) -> Trouble:
-            self._places[trouble.shown].blanks("advice", trouble.advice, names)
-            at = dict.fromkeys(self._names[name] for name in trouble.at if name in self._names)
-            return replace(trouble.naming(names), at=tuple(at))
+        def named(error: KnownError) -> KnownError:
+            for advice in (error.advice, *(cause.advice for cause in error.causes)):
+                self._places[error.id].blanks("advice", advice, names)
+            at = dict.fromkeys(self._names[name] for name in error.at if name in self._names)
+            return replace(error.naming(names), at=tuple(at))
 
-        known = {trouble.shown: trouble for each in self._groups.values() for trouble in each}
-        known |= {trouble.shown: trouble for trouble in self.troubles}
-        read = {shown: named(trouble) for shown, trouble in known.items()}
+        known = {error.id: error for group in self._groups.values() for error in group}
+        known |= {error.id: error for error in self.known_errors}
+        read = {name: named(error) for name, error in known.items()}
 
         def with_names(step: Step) -> Step:
-            return replace(step, troubles=tuple(read[each.shown] for each in step.troubles))
+            return replace(step, known_errors=tuple(read[each.id] for each in step.known_errors))
 
         sections = (
             replace(section, steps=tuple(map(with_names, section.steps)))
             for section in procedure.sections
         )
-        troubles = tuple(read[trouble.shown] for trouble in procedure.troubles)
-        return replace(procedure, sections=tuple(sections), troubles=troubles)
+        errors = tuple(read[error.id] for error in procedure.known_errors)
+        return replace(procedure, sections=tuple(sections), known_errors=errors)

@@ -261,48 +261,79 @@ class Confirmation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """
-    One thing that leads to a text; `tested_by` are the ids of the checks that test for it.
+    One thing that leads to an error.
 
-    Without any, only a person can look.
+    `tested_by` are the ids of the checks that test for it; without any, only a person can look.
+    `advice` is what to do about this cause, where that differs from the error's.
     """
 
     text: str
     tested_by: tuple[str, ...] = ()
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """
-    An error as it is shown, and what to do about it.
+class KnownError:
+    """An error as it is shown, and what to do about it."""
 
-    `shown` are its exact texts, the best known first; `…` stands for what
-    varies; a trouble for which the remote system shows no text has what people see instead.
-    `codes` are those by which an answer with another text is recognised, `shares` those that mean
-    other things too and decide nothing, but for one of `words` in a text that is not known; three
-    words decide without a code. One of `subcodes` decides before any text. One that
-    `is_vague` counts only where nothing else is known: its text comes with many causes.
-    `source` is a public address, or the kind of reading and its date. `advice` names steps by id,
-    as `{cy-03-client-secret}`, until `naming` has replaced them. `at` are the ids of steps where
-    people meet it, beside those that show it. `blames` is where the cause lies if a customer's call
-    fails so, as the connectors name it; empty where that is not known.
-    """
+    id: str
+    """Its name in the file."""
 
     shown: tuple[str, ...]
-    means: str
-    causes: tuple[Cause, ...]
-    advice: str
-    source: str
-    codes: tuple[int, ...] = ()
-    shares: tuple[int, ...] = ()
-    words: tuple[str, ...] = ()
-    subcodes: tuple[int, ...] = ()
-    is_vague: bool = False
-    at: tuple[str, ...] = ()
-    blames: str = ""
+    """
+    Its exact texts, translations too, the best known first; `…` stands for what varies. Where a
+    remote system shows no text: what people see instead.
+    """
 
-    def naming(self, steps: Mapping[str, str]) -> Trouble:
-        """Return this trouble with the step ids in its advice replaced by names from `steps`."""
-        return replace(self, advice=self.advice.format_map(steps))
+    meaning: str
+    """What happened, in one or two sentences."""
+
+    causes: tuple[Cause, ...]
+    """What leads to it, the likeliest first."""
+
+    advice: str
+    """What to do, the first action first; steps stand as `{cy-03-client-secret}`, see `naming`."""
+
+    source: str
+    """A public address, or the kind of reading and its date."""
+
+    codes: tuple[int, ...] = ()
+    """Codes that mean this and nothing else."""
+
+    shared_codes: tuple[int, ...] = ()
+    """Codes that mean other things, too."""
+
+    subcodes: tuple[int, ...] = ()
+    """Subcodes: one of them decides before any text."""
+
+    also: str = ""
+    """Plain words that people use for it, for the search."""
+
+    reports: int = 0
+    """How many of the public threads that were collected have it as their cause."""
+
+    is_after_set_up: bool = False
+    """Whether it comes in the months after the set-up, to what has worked."""
+
+    is_generic: bool = False
+    """Whether its text comes with many causes, so it counts only where nothing else is known."""
+
+    at: tuple[str, ...] = ()
+    """Ids of steps where people meet it, beside those that show it."""
+
+    fault_domain: str = ""
+    """Where the cause lies if a customer's call fails so; empty if that is not known."""
+
+    who_acts: str = ""
+    """Who must act: you, your customer, or one of the remote systems."""
+
+    for_customer: str = ""
+    """A sentence to send to the customer whose account shows it; empty if none is concerned."""
+
+    def naming(self, steps: Mapping[str, str]) -> KnownError:
+        """Return this error with the step ids in its advice replaced by names from `steps`."""
+        causes = (replace(c, advice=c.advice.format_map(steps)) for c in self.causes)
+        return replace(self, advice=self.advice.format_map(steps), causes=tuple(causes))
 
     def advice_at(self, step: str) -> str:
         """Return the advice as the step of this name shows it: it leads to no other place."""
@@ -311,20 +342,20 @@ class Trouble:
 
     @property
     def title(self) -> str:
-        """Return the best known text."""
+        """The best known text."""
         return self.shown[0]
 
 
 # Pairs each error text with where it was seen, those first that were: `reason` (why a step is where
 # it is), `answer` (what remote systems answered, as JSON documents or text) or nothing.
-OrderTroubles = Callable[[Iterable[Trouble], str, Iterable[object]], list[Any]]
+RankSeen = Callable[[Iterable[KnownError], str, Iterable[object]], list[Any]]
 
 
 def unrecognised(
-    troubles: Iterable[Trouble], _reason: str, _answers: Iterable[object]
+    errors: Iterable[KnownError], _reason: str, _answers: Iterable[object]
 ) -> list[Any]:
     """Return each trouble as seen nowhere: where no connector says how texts are recognised."""
-    return [(trouble, "") for trouble in troubles]
+    return [(error, "") for error in errors]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,8 +372,8 @@ class Step:
     can be started (by their ids), `hands_over` the
     credential that a person copies to another console, `consent_gives` the
     token that comes from a person's consent, `review_kit` the connector whose
-    texts for the provider's review belong to it. `troubles` are the error texts that people
-    meet here, `order_troubles` finds those that were seen, `developer_tools` names which
+    texts for the provider's review belong to it. `known_errors` are the error texts that people
+    meet here, `rank_seen` finds those that were seen, `developer_tools` names which
     answers of the provider's tools for developers show something about it, `least_days` and
     `usual_days` how long an outside party takes at least and at most, as far as that is known
     (else 0). `attest_label` is the button by which a person confirms it; that word, or a skip,
@@ -370,8 +401,8 @@ class Step:
     hands_over: Input | None = None
     consent_gives: Input | None = None
     review_kit: str = ""
-    troubles: tuple[Trouble, ...] = ()
-    order_troubles: OrderTroubles = unrecognised
+    known_errors: tuple[KnownError, ...] = ()
+    rank_seen: RankSeen = unrecognised
     developer_tools: str = ""
     least_days: int = 0
     usual_days: int = 0
@@ -403,12 +434,12 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles`, days, `overdue`, `attest_label`, `sitting`, `question`, `screen`,
+        Without `known_errors`, days, `overdue`, `attest_label`, `sitting`, `question`, `screen`,
         `after` and `checkable_after`: what else may go wrong, how long others take or a word
         counts, what a button or a heading says, what a picture shows and what comes first does not
         alter what was confirmed.
         """
-        text = replace(self, troubles=(), attest_label="", sitting="", question="", screen=None)
+        text = replace(self, known_errors=(), attest_label="", sitting="", question="", screen=None)
         text = replace(text, least_days=0, usual_days=0, counts_days=0, overdue="")
         order = ("after", "checkable_after")
         return _digest({name: part for name, part in _document(text).items() if name not in order})
@@ -498,7 +529,7 @@ class Procedure:
 
     `road` is there where outside parties take long. `unseen` is what nothing shows, no check and
     no API, and a partner must know all the same, each a clause that is understood alone.
-    `troubles` are all error texts that are known of its systems, also those that no step shows.
+    `known_errors` are all error texts that are known of its systems, also those that no step shows.
     """
 
     id: str
@@ -509,7 +540,7 @@ class Procedure:
     providers: tuple[Provider, ...] = ()
     road: Road | None = None
     unseen: tuple[str, ...] = ()
-    troubles: tuple[Trouble, ...] = ()
+    known_errors: tuple[KnownError, ...] = ()
 
     @property
     def settings(self) -> tuple[Input, ...]:

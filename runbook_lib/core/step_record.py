@@ -196,16 +196,16 @@ def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
     here = step_name(state.number, step.title)
     return tuple(
         TroubleRecord(
-            shown=trouble.shown,
-            means=trouble.means,
+            shown=error.shown,
+            means=error.meaning,
             causes=tuple(
-                CauseRecord(text=cause.text, tested_by=cause.tested_by) for cause in trouble.causes
+                CauseRecord(text=cause.text, tested_by=cause.tested_by) for cause in error.causes
             ),
-            advice=trouble.advice_at(here),
-            source=trouble.source,
+            advice=error.advice_at(here),
+            source=error.source,
             seen=seen,
         )
-        for trouble, seen in step.order_troubles(step.troubles, said, answers)
+        for error, seen in step.rank_seen(step.known_errors, said, answers)
     )
 
 

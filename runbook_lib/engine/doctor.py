@@ -22,6 +22,7 @@ from typing import Any
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, settings_file
 from runbook_lib.config.workspace import evidence_folder, project_folder
+from runbook_lib.connectors.known_errors import has_full_text_search
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.known_run import known_values
@@ -98,7 +99,7 @@ def examine(
     With `is_notify_test` a test message is sent, too.
     """
     python = Symptom("Python", platform.python_version())
-    symptoms = [python, _bytecode(), _kernel(), _notebook(procedure)]
+    symptoms = [python, _bytecode(), _full_text_search(), _kernel(), _notebook(procedure)]
     symptoms.append(_evidence_folder(evidence))
     settings, symptom = _settings(procedure, env_file, environ)
     symptoms.append(symptom)
@@ -125,6 +126,17 @@ def _bytecode() -> Symptom:
         f"`{sys.executable} -m compileall -q {Path(sources[-1]).parents[2]} {_PACKAGE_FOLDER}`"
     )
     return Symptom("Bytecode", advice, is_warning=True)
+
+
+def _full_text_search() -> Symptom:
+    """Return whether `explain` can search by words: FTS5 is a compile option of SQLite."""
+    if has_full_text_search():
+        return Symptom("Search of error texts", "SQLite has FTS5")
+    advice = (
+        "SQLite has no FTS5, so `runbook explain` knows texts and codes, but offers nothing by "
+        "words: use a Python whose SQLite has it"
+    )
+    return Symptom("Search of error texts", advice, is_warning=True)
 
 
 def _kernel() -> Symptom:

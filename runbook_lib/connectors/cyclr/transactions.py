@@ -18,12 +18,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from runbook_lib.connectors.blame import ADVICE, Blame
+from runbook_lib.connectors.error_text import ErrorText, read_error
+from runbook_lib.connectors.fault_domain import ADVICE, FaultDomain
+from runbook_lib.connectors.known_errors import (
+    Explanation,
+    KnownErrors,
+)
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.connectors.troubles import ErrorText, read_error, recognise
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.json_text import parse_first, parse_json
-from runbook_lib.core.procedure import Procedure, Trouble
+from runbook_lib.core.procedure import KnownError, Procedure
 from runbook_lib.core.redaction import MASK, Redactor, without_headers
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.owners import is_same_owner
@@ -67,9 +71,9 @@ _FIELDS = {
 }
 # Of Cyclr's 22 fixed messages those that were read and tell by themselves where the cause lies.
 _MESSAGES = {
-    "failed to authenticate the connector": Blame.CUSTOMER,
-    "out of retries": Blame.CYCLR,
-    "transaction stopped": Blame.CYCLR,
+    "failed to authenticate the connector": FaultDomain.CUSTOMER,
+    "out of retries": FaultDomain.CYCLR,
+    "transaction stopped": FaultDomain.CYCLR,
 }
 
 
@@ -92,7 +96,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     said: str
     codes: tuple[int, ...]
     trace: str
-    cause: Blame
+    cause: FaultDomain
     what: str
     do: str
     is_known: bool
@@ -138,7 +142,7 @@ class Failures:
             names = {item.account: item.account_name or item.account for item in group}
             yield {
                 "cause": last.cause.value,
-                "known": last.cause is not Blame.UNKNOWN,
+                "known": last.cause is not FaultDomain.UNKNOWN,
                 "what": last.what,
                 "said": last.said,
                 "accounts": len(names),
@@ -222,9 +226,9 @@ class _ErrorReader:
 
     def __init__(self, procedure: Procedure) -> None:
         self._vendor = vendor = vendor_of(procedure)
-        self._troubles = procedure.troubles
+        self._known = KnownErrors(procedure.known_errors, vendor.search_words)
         defaults = {item.name: item.default for item in vendor.settings if item.default is not None}
-        shown = " ".join(text for trouble in self._troubles for text in trouble.shown)
+        shown = " ".join(text for error in procedure.known_errors for text in error.shown)
         self._words = {*_WORD.findall(shown.casefold())}
         self._homes = {host for url in vendor.hosts(defaults) for host in _hosts(url)}
         self._redactor = Redactor()
@@ -241,9 +245,12 @@ class _ErrorReader:
         detail = detail[:_LONGEST_DETAIL] if isinstance(detail, str) else ""
         head, refusal, request = _parts(detail)
         error = read_error(refusal)
-        plain = ErrorText(tuple(map(self._plain, error.texts)), error.codes)
-        trouble, cause = self._recognised(plain, self._plain(message), _status(detail))
-        text = next(iter(error.texts), "") if refusal.startswith("{") else refusal or head
+        messages = tuple(map(self._plain, error.messages))
+        plain = ErrorText(" ".join(messages), messages, error.codes)
+        known, cause = self._recognised(plain, self._plain(message), _status(detail))
+        is_json = refusal.startswith("{")
+        text = error.messages[0] if is_json and error.messages != (error.text,) else ""
+        text = text if is_json else refusal or head
         answer = self._clean(text, _LONGEST_TEXT)
         fields = {name: self.text(fields, key) for name, key in _FIELDS.items()} | {
             "at": _moment(fields.get("Timestamp")), "message": message,
@@ -254,9 +261,9 @@ class _ErrorReader:
             codes=error.codes[:_MOST_IDS],
             trace=self._trace(refusal),
             cause=cause,
-            what=trouble.means if trouble else answer or message or "no text",
-            do=trouble.advice if trouble else ADVICE[cause],
-            is_known=trouble is not None,
+            what=known.meaning if known else answer or message or "no text",
+            do=known.advice if known else ADVICE[cause],
+            is_known=known is not None,
         )
         host = next(iter(_hosts(request)), "")
         return failure, bool(host) and not self._is_ours(host)
@@ -277,22 +284,28 @@ class _ErrorReader:
         return _ID.sub(plain, text)
 
     def _recognise(
-        self, error: ErrorText, message: str, status: int
-    ) -> tuple[Trouble | None, Blame]:
-        """Return what is known of a refusal, else of Cyclr's own message, and whose it is."""
-        trouble = next(iter(recognise(error, self._troubles)), None)
-        if trouble is not None:
-            return trouble, Blame(trouble.blames) if trouble.blames else Blame.UNKNOWN
+        self, refusal: ErrorText, message: str, status: int
+    ) -> tuple[KnownError | None, FaultDomain]:
+        """
+        Return the known error that a refusal is, else that of Cyclr's own message, and its domain.
+
+        A code alone names the domain, and no cause.
+        """
+        found = self._known.decide(refusal)
+        if found.is_certain or found.names_cause:
+            return found.errors[0] if found.names_cause else None, _domain(found)
         if status == _TOO_MANY_REQUESTS:
-            return None, Blame.LIMIT
-        if error.codes:
-            return None, Blame.UNKNOWN
+            return None, FaultDomain.LIMIT
+        if found.codes:
+            return None, FaultDomain.UNKNOWN
         cause = _MESSAGES.get(message.lower().rstrip("."))
-        known = recognise(ErrorText((message,)), self._troubles)
+        own = self._known.decide(read_error(message))
         if cause is not None:
-            return next((trouble for trouble in known if trouble.blames == cause), None), cause
-        own = next((trouble for trouble in known if not trouble.is_vague), None)
-        return own, Blame(own.blames) if own and own.blames else Blame.UNKNOWN
+            is_its = own.names_cause and _domain(own) is cause
+            return own.errors[0] if is_its else None, cause
+        if not own.names_cause or own.errors[0].is_generic:
+            return None, FaultDomain.UNKNOWN
+        return own.errors[0], _domain(own)
 
     def _trace(self, refusal: str) -> str:
         """Return the vendor's id of its answer, if the refusal has it."""
@@ -309,6 +322,11 @@ class _ErrorReader:
             masked = _NAMED_SECRET.sub(lambda match: f"{match[1]}{MASK}", without_headers(text))
             text = self._redactor.redact(masked)
         return shorten(text, longest)
+
+
+def _domain(found: Explanation) -> FaultDomain:
+    """Return where the cause of a certain answer lies."""
+    return FaultDomain(found.errors[0].fault_domain or FaultDomain.UNKNOWN)
 
 
 def _parts(detail: str) -> tuple[str, str, str]:
@@ -353,4 +371,4 @@ def _moment(value: object) -> str:
 
 def _width(group: Sequence[Failure]) -> tuple[int, int, str]:
     accounts = {failure.account for failure in group}
-    return -len(accounts), list(Blame).index(group[0].cause), group[0].what
+    return -len(accounts), list(FaultDomain).index(group[0].cause), group[0].what

@@ -24,7 +24,7 @@ from runbook_lib.connectors.facebook.permissions import (
 from runbook_lib.connectors.facebook.review import scope_warnings
 from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_share
 from runbook_lib.connectors.provider import Vendor
-from runbook_lib.connectors.texts import read_sources, read_troubles
+from runbook_lib.connectors.texts import read_known_errors, read_search_words
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input
 
@@ -180,14 +180,12 @@ FACEBOOK = Vendor(
     oauth=authorization_server,
     scope="permissions",
     scope_warnings=scope_warnings,
-    troubles=read_troubles(Path(__file__).parent).groups["consent"],
+    known_errors=read_known_errors(Path(__file__).parent).groups["consent"],
     review_kit=_kit_of,
     developer_tools="Meta's developer tools",
     trace_field="fbtrace_id",
     test_method="List My Permissions",
-    about=read_sources(Path(__file__).parent)["ABOUT"],
-    unrelated=read_sources(Path(__file__).parent)["UNRELATED"],
-    abroad=read_sources(Path(__file__).parent)["ABROAD"],
+    search_words=read_search_words(Path(__file__).parent),
 )
 
 

@@ -60,7 +60,7 @@ def test_what_changed_is_printed_once(desk: Desk) -> None:
     assert failed.exit_code == again.exit_code == ExitCode.FAILED
     assert failed.stdout.startswith("✘ SANDBOX acme: 13 Complete Settings > Basic;")
     assert "    Before: verified. Now: failed.\n" in failed.stdout
-    assert "What to do: Copy the App Secret again" in failed.stdout
+    assert "What to do: Copy App ID and App Secret again" in failed.stdout
     assert failed.stderr == "Sealed: evidence/bundle\n"
     assert again.stdout == ""
 

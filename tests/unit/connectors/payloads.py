@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from runbook_lib.connectors.blame import Blame
+from runbook_lib.connectors.fault_domain import FaultDomain
 
 TOKEN = "EAAB" + "sbCS1iHgBAKZCZAe7xQ2Lm9" * 4
 _EXPIRED = (
@@ -53,8 +53,8 @@ def _row(
 
 
 # Message, code, subcode, status; where the cause lies.
-_BY_CAUSE: dict[Blame, tuple[tuple[str, int, int | None, str], ...]] = {
-    Blame.CUSTOMER: (
+_BY_CAUSE: dict[FaultDomain, tuple[tuple[str, int, int | None, str], ...]] = {
+    FaultDomain.CUSTOMER: (
         _row(_EXPIRED, 190, 463),
         _row(_PASSWORD, 190, 460),
         _row(f"{_NO_SESSION}was invalidated explicitly using an API call.", 190, 466),
@@ -67,7 +67,7 @@ _BY_CAUSE: dict[Blame, tuple[tuple[str, int, int | None, str], ...]] = {
         _row(_NO_LEADS, 200, status=_FORBIDDEN),
         _row(_ADS, 294, status=_FORBIDDEN),
     ),
-    Blame.APP: (
+    FaultDomain.APP: (
         _row(_NOT_PERMITTED, 10, status=_FORBIDDEN),
         _row("(#3) Application does not have the capability to make this API call.", 3),
         _row("API access deactivated. To reactivate, go to the app dashboard.", 200),
@@ -77,23 +77,23 @@ _BY_CAUSE: dict[Blame, tuple[tuple[str, int, int | None, str], ...]] = {
         _row("Invalid parameter", 100, 1885183),
         _row("App not active: This app is not currently accessible", 190, status="400"),
     ),
-    Blame.PAGE: (
+    FaultDomain.PAGE: (
         _row(_MISSING, 100, 33),
         _row(_NO_ALIAS, 803, status="404 Not Found"),
     ),
-    Blame.LIMIT: (
+    FaultDomain.LIMIT: (
         _row("(#4) Application request limit reached", 4),
         _row("(#17) User request limit reached", 17),
         _row("(#32) Page request limit reached", 32),
         _row(_TOO_MANY, 80004, 2446079),
         _row("There have been too many leadgen api calls to this Page account.", 80005),
     ),
-    Blame.CYCLR: (
+    FaultDomain.CYCLR: (
         _row("(#190) This method must be called with a Page Access Token", 190),
         _row("The ids query parameter is deprecated in v26.0+", 100, status=_BROKEN),
         _row(_VERSION, 2635),
     ),
-    Blame.UNKNOWN: (
+    FaultDomain.UNKNOWN: (
         _row("(#10) This message is sent outside of allowed window.", 10, 2018278),
         _row("An unknown error has occurred.", 1, status=_BROKEN),
         _row("(#4711) Nobody has read this one", 4711, 99),

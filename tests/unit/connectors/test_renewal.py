@@ -69,8 +69,8 @@ def test_its_errors_lead_to_it(name: str, text: str, ending: str) -> None:
     at = [step for step in procedure.steps if ending and step.id.endswith(ending)]
 
     for place in (step, *at):
-        (trouble,) = (trouble for trouble in place.troubles if text in trouble.shown)
-        assert f"step {procedure.numbers[step.id]} ({step.title})" in trouble.advice
+        (known,) = (error for error in place.known_errors if text in error.shown)
+        assert f"step {procedure.numbers[step.id]} ({step.title})" in known.advice
 
 
 @connectors

@@ -26,7 +26,7 @@ from runbook_lib.errors import ExitCode, TextsError
 
 FOLDER = Path(connectors.__path__[0])
 STEPS, OWN, ERRORS = (
-    *("facebook/steps.toml", "facebook_marketing/steps.toml", "facebook/troubles.toml"),
+    *("facebook/steps.toml", "facebook_marketing/steps.toml", "facebook/known_errors.toml"),
 )
 USES, KIT = "facebook_marketing/uses.toml", "facebook/review_kit.toml"
 Folder = Callable[[str, str, str], Path]
@@ -62,8 +62,8 @@ def unread() -> Iterator[None]:
 def load(folder: Path) -> Procedure:
     """Return the Marketing procedure of a copy of the texts, once all of them are read."""
     shared = texts.read_part(folder / "facebook", *SHARED.modules)
-    for troubles in folder.glob("*/troubles.toml"):
-        texts.require_known_checks(troubles.parent)
+    for errors in folder.glob("*/known_errors.toml"):
+        texts.require_known_checks(errors.parent)
     return texts.read_procedure(
         folder / "facebook_marketing",
         checks,
@@ -99,7 +99,7 @@ def test_every_file_of_every_connector_loads() -> None:
         (STEPS, "{dashboard_url}/tools", "{dashbord}/tools", "links: unknown name"),
         (STEPS, "{app_display_name}", "{app_name}", "[steps.create-app], pastes: unknown name"),
         (STEPS, "App Display Name | {", "App Display Name: {", "pastes: there is no ` | `"),
-        (STEPS, '["creation"]', '["creations"]', "[steps.create-app], troubles: unknown group"),
+        (STEPS, '["creation"]', '["creations"]', "[steps.create-app], known_errors: unknown group"),
         (STEPS, 'gives = "user_', 'gives = "usr_', "consent_gives: unknown input"),
         (STEPS, "confirms.service-domain-answers", "confirms.x", "person_confirms: unknown check"),
         (STEPS, 'step = "submit-review"', 'step = "submit"', "[road], gates: unknown step"),
@@ -122,10 +122,10 @@ def test_every_file_of_every_connector_loads() -> None:
         (ERRORS, "Go to {fb-08-redirect-uri}", "Go to {fb-8}", "[url-blocked], advice: unknown"),
         (ERRORS, "Go to {fb-08-redirect-uri}", "Go to {fb-08", "[url-blocked], advice: unmatched"),
         (ERRORS, "codes = [191, ", 'codes = ["191+", ', "[url-blocked], codes[0]: Expected"),
-        (ERRORS, 'blames = "the app"', 'blames = "App"', "[bad-secret], blames: Invalid enum"),
+        (ERRORS, '= "the app"', '= "App"', "[bad-secret], fault_domain: Invalid enum"),
         (ERRORS, '"@limits"', '"@limit"', "[groups], redirect-uri: unknown set 'limit'"),
         (ERRORS, '["throttled"', '["@limits"', "[groups], limits: unknown set 'limits'"),
-        (ERRORS, '["throttled"', '["throtled"', "[groups], limits: unknown error text"),
+        (ERRORS, '["throttled"', '["throtled"', "[groups], limits: unknown error"),
         (ERRORS, "[url-blocked]", "x = 1\n[url-blocked]", "[x]: this is not a table"),
     ],
 )  # fmt: skip

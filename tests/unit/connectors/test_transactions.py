@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from runbook_lib.connectors.blame import ADVICE, Blame
-from runbook_lib.connectors.cyclr import transactions
 from runbook_lib.connectors.cyclr.transactions import LARGEST, Failures, read_failures
+from runbook_lib.connectors.fault_domain import ADVICE, FaultDomain
+from runbook_lib.connectors.known_errors import KnownErrors
 from runbook_lib.connectors.registry import find_procedure
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.connectors.payloads import REFUSALS, TOKEN, detail, payload, refusal
@@ -32,7 +32,7 @@ def read(*payloads: Any) -> Failures:
     ("message", "code", "subcode", "status", "cause"), REFUSALS, ids=lambda value: str(value)[:40]
 )
 def test_each_refusal_has_its_cause(
-    name: str, message: str, code: int, subcode: int | None, status: str, cause: Blame
+    name: str, message: str, code: int, subcode: int | None, status: str, cause: FaultDomain
 ) -> None:
     """Payloads of the documented form, over thirty: where the cause lies, and what was answered."""
     body = payload(Detail=detail(refusal(message, code, subcode), status))
@@ -49,23 +49,31 @@ def test_each_refusal_has_its_cause(
 @pytest.mark.parametrize(
     ("message", "answer", "cause"),
     [
-        ("Failed to authenticate the connector", "", Blame.CUSTOMER),
-        ("Out of retries", "", Blame.CYCLR),
-        ("Transaction Stopped", "", Blame.CYCLR),
-        ("Failed to call the method", "", Blame.UNKNOWN),
-        ("Another of the fixed texts", "", Blame.UNKNOWN),
-        ("Failed to call the method", "429 Too Many Requests\r\n\r\n", Blame.LIMIT),
-        ("Failed to call the method", "502 Bad Gateway\r\n<html>Bad</html>\r\n", Blame.UNKNOWN),
+        ("Failed to authenticate the connector", "", FaultDomain.CUSTOMER),
+        ("Out of retries", "", FaultDomain.CYCLR),
+        ("Transaction Stopped", "", FaultDomain.CYCLR),
+        ("Failed to call the method", "", FaultDomain.UNKNOWN),
+        ("Another of the fixed texts", "", FaultDomain.UNKNOWN),
+        ("Failed to call the method", "429 Too Many Requests\r\n\r\n", FaultDomain.LIMIT),
+        (
+            "Failed to call the method",
+            "502 Bad Gateway\r\n<html>Bad</html>\r\n",
+            FaultDomain.UNKNOWN,
+        ),
         (
             "Failed to authenticate the connector",
             detail(refusal("Error validating client secret.", 1)),
-            Blame.APP,
+            FaultDomain.APP,
         ),
-        ("Failed to authenticate the connector", detail(refusal("New.", 4711)), Blame.UNKNOWN),
+        (
+            "Failed to authenticate the connector",
+            detail(refusal("New.", 4711)),
+            FaultDomain.UNKNOWN,
+        ),
     ],
 )
 def test_cyclrs_own_message_counts_where_nothing_else_tells(
-    message: str, answer: str, cause: Blame
+    message: str, answer: str, cause: FaultDomain
 ) -> None:
     """The remote system's refusal decides; Cyclr's message only where there is none."""
     (failure,) = read(payload(Message=message, Detail=answer)).items
@@ -130,7 +138,25 @@ def test_cyclrs_own_texts_are_explained(message: str, meant: str) -> None:
     for answer in ("", "No data\r\n"):
         (failure,) = read(payload(Message=message, Detail=answer)).items
         assert meant in failure.what
-        assert failure.cause is Blame.CYCLR
+        assert failure.cause is FaultDomain.CYCLR
+
+
+@pytest.mark.parametrize(
+    ("refused", "quoted"),
+    [
+        # A text or a subcode names the cause; a code alone quotes what was answered.
+        (refusal("Session has expired on Monday", 190), ""),
+        (refusal("Un autre texte", 190, 463), ""),
+        (refusal("Demasiadas llamadas", 80004), "Demasiadas llamadas"),
+        (refusal("We have had no leads since yesterday", 190), "We have had no leads since"),
+    ],
+)
+def test_a_letter_names_a_cause_only_by_text_or_subcode(refused: str, quoted: str) -> None:
+    """A code alone, or words, name no cause to a customer: the answer is quoted."""
+    (failure,) = read(payload(Detail=detail(refused))).items
+
+    assert failure.is_known is not bool(quoted)
+    assert failure.what.startswith(quoted or "The token has ended")
 
 
 def test_what_is_not_known_keeps_its_code_and_trace_id() -> None:
@@ -142,7 +168,7 @@ def test_what_is_not_known_keeps_its_code_and_trace_id() -> None:
 
     assert (cause["cause"], cause["known"]) == ("not known", False)
     assert (cause["codes"], cause["traces"]) == ([4711, 9], ["AbCdEf1234x"])
-    assert (cause["said"], cause["do"]) == ("New.", ADVICE[Blame.UNKNOWN])
+    assert (cause["said"], cause["do"]) == ("New.", ADVICE[FaultDomain.UNKNOWN])
 
 
 def test_failures_of_one_cause_are_one_entry() -> None:
@@ -199,10 +225,8 @@ def test_failures_that_differ_in_ids_are_one_cause(texts: tuple[str, ...], group
 def test_refusals_with_other_ids_are_recognised_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """50,000 failures differ in their ids: what they mean is worked out once, not for each."""
     asked: list[object] = []
-    recognise = transactions.recognise
-    monkeypatch.setattr(
-        transactions, "recognise", lambda *given: asked.append(given) or recognise(*given)
-    )
+    decide = KnownErrors.decide
+    monkeypatch.setattr(KnownErrors, "decide", lambda *given: asked.append(given) or decide(*given))
     known = "Unsupported get request. Object with ID '{}' does not exist"
     texts = [known.format(10**14 + number) for number in range(300)]
     failures = read(*(payload(Detail=detail(refusal(text, 100, 33))) for text in texts))
@@ -216,7 +240,7 @@ def test_refusals_with_other_ids_are_recognised_once(monkeypatch: pytest.MonkeyP
     ("message", "code", "subcode", "status", "cause"), REFUSALS, ids=lambda value: str(value)[:40]
 )
 def test_an_id_in_a_refusal_changes_nothing(
-    message: str, code: int, subcode: int | None, status: str, cause: Blame
+    message: str, code: int, subcode: int | None, status: str, cause: FaultDomain
 ) -> None:
     """A text is recognised whatever ids stand around it."""
     found = []
@@ -269,7 +293,7 @@ def test_what_was_sent_is_not_what_was_answered(answer: str) -> None:
     (failure,) = read(payload(Detail=f"502 Bad Gateway\r\n{answer}{ours}")).items
 
     assert other.others == 1
-    assert (failure.cause, failure.codes) == (Blame.UNKNOWN, ())
+    assert (failure.cause, failure.codes) == (FaultDomain.UNKNOWN, ())
     assert "4111" not in json.dumps(to_builtins(failure))
 
 

@@ -13,6 +13,7 @@ from runbook_lib.core.procedure import (
     Check,
     Confirmation,
     Input,
+    KnownError,
     Link,
     Paste,
     Procedure,
@@ -21,7 +22,6 @@ from runbook_lib.core.procedure import (
     Source,
     Step,
     StepKind,
-    Trouble,
 )
 
 
@@ -89,9 +89,10 @@ STEP = Step(
 )
 
 
-TROUBLE = Trouble(
+KNOWN_ERROR = KnownError(
+    id="broken",
     shown=("It broke",),
-    means="It is broken.",
+    meaning="It is broken.",
     causes=(Cause(text="It fell."),),
     advice="Glue it.",
     source="https://example.com",
@@ -135,7 +136,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "consent": {"consent_gives": Input(name="token", label="T", help="H")},
     "review kit": {"review_kit": "p"},
     "developer tools": {"developer_tools": "published"},
-    "troubles": {"troubles": (TROUBLE,)},
+    "known errors": {"known_errors": (KNOWN_ERROR,)},
     "least days": {"least_days": 2},
     "usual days": {"usual_days": 5},
     "overdue": {"overdue": "Ask them."},
@@ -158,13 +159,13 @@ def test_every_field_of_a_step_is_changed_above() -> None:
     """The test above covers every field of a step, but for the one that is a function."""
     changed = {name for change in CHANGES.values() for name in change}
 
-    assert changed | {"order_troubles"} == {each.name for each in dataclasses.fields(Step)}
+    assert changed | {"rank_seen"} == {each.name for each in dataclasses.fields(Step)}
 
 
 def test_a_renamed_function_changes_no_digest() -> None:
     """A function's name is not part of any digest; the id of its check is."""
     renamed = replace(
-        STEP, checks=(Check("seen", seen_otherwise, ("a",)),), order_troubles=lambda *_: []
+        STEP, checks=(Check("seen", seen_otherwise, ("a",)),), rank_seen=lambda *_: []
     )
 
     assert procedure(renamed).digest == procedure().digest
@@ -186,7 +187,7 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
     assert (altered.text_digest != STEP.text_digest) is (
         name
         not in (
-            *("troubles", "least days", "usual days", "overdue", "label", "end of a word"),
+            *("known errors", "least days", "usual days", "overdue", "label", "end of a word"),
             *("sitting", "question", "after", "checkable after", "screen"),
         )
     )

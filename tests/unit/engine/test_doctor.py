@@ -78,6 +78,19 @@ def test_a_machine_that_is_ready_is_well(env: Path, folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {".env", "notebooks"}
 
 
+@pytest.mark.parametrize("has_it", [True, False])
+@pytest.mark.usefixtures("env")
+def test_a_sqlite_without_full_text_search_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, *, has_it: bool
+) -> None:
+    """FTS5 is a compile option of SQLite: without it texts and codes are still explained."""
+    monkeypatch.setattr(doctor, "has_full_text_search", lambda: has_it)
+    symptom = found("Search of error texts")
+
+    assert (symptom.is_warning, symptom.is_well) == (not has_it, True)
+    assert ("texts and codes" in symptom.said) is not has_it
+
+
 @pytest.mark.parametrize("is_kept", [True, False])
 def test_missing_bytecode_is_a_warning(
     env: Path, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from msgspec import structs, to_builtins
 
-from runbook_lib.connectors.troubles import ordered
+from runbook_lib.connectors.known_errors import rank_seen
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Exchange, Finding, Outcome, Table
 from runbook_lib.core.outcome import ICONS, LABELS
-from runbook_lib.core.procedure import Cause, Link, Paste, Source, Step, StepKind, Trouble
+from runbook_lib.core.procedure import Cause, KnownError, Link, Paste, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import step_record
 from runbook_lib.notebook import rendering
@@ -323,9 +323,10 @@ def test_practice_is_marked_wherever_a_person_reads(make: Any, mime: str) -> Non
     assert "SANDBOX" not in read(make()[mime])
 
 
-TROUBLE = Trouble(
+KNOWN_ERROR = KnownError(
+    id="blocked",
     shown=("URL <Blocked>",),
-    means="It does not lead back.",
+    meaning="It does not lead back.",
     causes=(Cause(text="It is not listed.", tested_by=("redirect_uri_is_accepted",)),),
     advice="List it.",
     source="https://example.com",
@@ -335,8 +336,8 @@ TROUBLE = Trouble(
 @pytest.mark.parametrize("reason", ["Facebook says URL Blocked.", "Something else."])
 def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> None:
     """A failed step shows its known errors, and opens what was seen; a verified one has none."""
-    texts = (TROUBLE, replace(TROUBLE, shown=("App Not Setup",)))
-    step = replace(STEP, troubles=texts, order_troubles=ordered)
+    texts = (KNOWN_ERROR, replace(KNOWN_ERROR, id="other", shown=("App Not Setup",)))
+    step = replace(STEP, known_errors=texts, rank_seen=rank_seen)
     failed = StepState(step, Conclusion(outcome=Outcome.FAILED, reason=reason))
     shown = bundle(failed)
     page = Page(shown["text/html"])

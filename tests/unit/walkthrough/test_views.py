@@ -11,8 +11,8 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.connectors.facebook import inputs
+from runbook_lib.connectors.known_errors import rank_seen
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.connectors.troubles import ordered
 from runbook_lib.core.advice import NextStep, later, next_step
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
@@ -33,6 +33,7 @@ from runbook_lib.core.procedure import (
     Check,
     Confirmation,
     Gate,
+    KnownError,
     Link,
     Paste,
     Procedure,
@@ -40,7 +41,6 @@ from runbook_lib.core.procedure import (
     Section,
     Step,
     StepKind,
-    Trouble,
 )
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import RunState, StepState
@@ -91,10 +91,11 @@ def state(step: Step, outcome: Outcome = Outcome.NOT_RUN, **more: Any) -> StepSt
     return StepState(step, conclusion, number=f"number {step.id}", **more)
 
 
-def trouble(text: str) -> Trouble:
-    return Trouble(
+def known_error(text: str) -> KnownError:
+    return KnownError(
+        id=text,
         shown=(text,),
-        means="It means this.",
+        meaning="It means this.",
         causes=(Cause(text="By hand."), Cause(text="By machine.", tested_by=("verified",))),
         advice="Undo it.",
         source="https://example.com",
@@ -431,8 +432,8 @@ def test_known_errors_are_shown_those_seen_first() -> None:
     """A panel has the step's error texts, first those in its reason, and what tests each cause."""
     step = make_step(
         *("a", verified),
-        troubles=(trouble("It fell"), trouble("It broke")),
-        order_troubles=ordered,
+        known_errors=(known_error("It fell"), known_error("It broke")),
+        rank_seen=rank_seen,
     )
     given = replace(told(Outcome.FAILED, "Facebook: It broke."), step=step)
     first, second = view(given)["troubles"]

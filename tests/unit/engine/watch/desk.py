@@ -46,7 +46,10 @@ RUNBOOK_MAIL_PEOPLE=Ann=ann@acme.example
 """
 SECRET_STEP, SECRET_CHECK = "fb-13-app-id-and-secret", "app-credentials-are-accepted"
 # What the App Secret's refusal is to the checks that need it.
-REFUSED = "Facebook knows App ID 1 but refuses this App Secret."
+REFUSED = (
+    "Facebook does not accept this App ID with this App Secret. Compare both with App settings > "
+    "Basic."
+)
 
 
 def finding(outcome: Outcome = Outcome.VERIFIED, reason: str = "It is so.", **more: Any) -> Finding:

@@ -78,7 +78,7 @@ def test_a_refused_secret_is_one_failure_at_once_and_one_recovery(desk: Desk) ->
     assert (failed.kind, failed.step) == (Kind.FAILED, SECRET_STEP)
     assert (failed.was, failed.now, failed.reason) == ("verified", "failed", REFUSED)
     assert "No customer can sign in" in failed.breaks
-    assert "Copy the App Secret again" in failed.do
+    assert "Copy App ID and App Secret again" in failed.do
     assert (recovered.kind, recovered.ends) == (Kind.RECOVERED, failed.id)
     assert recovered.title == failed.title
 
