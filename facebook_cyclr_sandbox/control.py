@@ -63,12 +63,12 @@ class Control:
 
     @_router.route("GET", "/_sandbox/state")
     def _show_state(self, _request: WebRequest) -> Reply:
-        return json_reply(_export(self.world))
+        return json_reply(export(self.world))
 
     @_router.route("GET", "/_sandbox/faults")
     def _list_faults(self, _request: WebRequest) -> Reply:
         faults = self.world.faults
-        shown = {"faults": _export(faults.active), "struck": faults.struck}
+        shown = {"faults": export(faults.active), "struck": faults.struck}
         return json_reply({**shown, "dialog_error": self.world.dialog_error})
 
     @_router.route("POST", "/_sandbox/faults")
@@ -165,7 +165,7 @@ def _number(value: object) -> float:
 
 
 # --- the state as JSON -----------------------------------------------------------------------
-def _export(value: Any) -> Any:
+def export(value: Any) -> Any:
     """Return `value` as what JSON can hold; a bounded store is shown as its size."""
     match value:
         case Shelf():
@@ -179,21 +179,22 @@ def _export(value: Any) -> Any:
         case set() | frozenset():
             return sorted(map(str, value))
         case list() | tuple():
-            return [_export(inner) for inner in value]
+            return [export(inner) for inner in value]
         case Mapping():
             return {
-                " ".join(map(str, key)) if isinstance(key, tuple) else str(key): _export(inner)
+                " ".join(map(str, key)) if isinstance(key, tuple) else str(key): export(inner)
                 for key, inner in value.items()
             }
         case World():
             return {"now": value.now(), **_members(value)}
-    return _members(value) if is_dataclass(value) else value
+    return _members(value) if is_dataclass(value) or hasattr(value, "__dict__") else value
 
 
 def _members(value: Any) -> dict[str, Any]:
-    named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(value))
+    names = [part.name for part in fields(value)] if is_dataclass(value) else vars(value)
+    named = ((name, getattr(value, name)) for name in names)
     return {
-        name: _export(inner)
+        name: export(inner)
         for name, inner in named
         if not isinstance(inner, Dice) and not callable(inner)
     }

@@ -23,6 +23,7 @@ from facebook_cyclr_sandbox.base_world import (
     register_app,
     the_app,
 )
+from facebook_cyclr_sandbox.control import export
 from facebook_cyclr_sandbox.customers import add_customers, end_connection
 from facebook_cyclr_sandbox.state.facebook_world import (
     AppMode,
@@ -42,7 +43,7 @@ from facebook_cyclr_sandbox.state.stores import Dice, Meter
 from facebook_cyclr_sandbox.state.use_cases import ADS
 from facebook_cyclr_sandbox.state.versions import Version
 from facebook_cyclr_sandbox.state.world import DAY, LONG_LIFETIME, World
-from facebook_cyclr_sandbox.vendors import VENDORS
+from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 _CALLS_PER_PERSON = 200
 
@@ -60,6 +61,38 @@ SCENARIOS: tuple[str, ...] = (
     "answers-in-portuguese",
 )
 """The names of all scenarios."""
+
+# What changes nothing that a connector of Facebook's meets: there it would be `approved`.
+_NOT_OF = {
+    MARKETING: (
+        "messenger-wrong-scopes",
+        "messenger-wrong-verify-token",
+        "messenger-page-not-subscribed",
+    ),
+    # It asks for no leads, and the customers have the other connector.
+    MESSENGER: ("permission-missing", "customer-disconnected"),
+}
+
+
+def scenarios_of(vendor: str, connector: str = "") -> tuple[str, ...]:
+    """
+    Return the scenarios that a connector of Cyclr's library can be practised in.
+
+    `vendor` is the company of its app: of one that nobody imitates there is none.
+    """
+    if vendor not in VENDORS:
+        return ()
+    if vendor == FACEBOOK.name:
+        return tuple(name for name in SCENARIOS if name not in _NOT_OF.get(connector, ()))
+    moment = time.time()
+
+    def state(scenario: str) -> object:
+        world = build_world(scenario, seed=0, clock=lambda: moment)
+        return export(world.vendors.get(vendor))
+
+    first, *others = SCENARIOS
+    usual, also = state(first), VENDORS[vendor].also
+    return (first, *(name for name in others if name in also or state(name) != usual))
 
 
 def build_world(

@@ -24,11 +24,15 @@ from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
 from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
 from facebook_cyclr_sandbox.http.web import Site
-from facebook_cyclr_sandbox.scenarios import build_world
+from facebook_cyclr_sandbox.scenarios import build_world, scenarios_of
 from facebook_cyclr_sandbox.state.world import Addresses, World
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 Description = dict[str, str | int]
+
+# What settings of no company are: where the sandbox is. All else is a company's.
+_NOBODYS = ("ca_file", "connect_to")
+_CYCLR = "cyclr"
 
 _ADDRESS = "127.0.0.1"
 # Each has a port, in this order.
@@ -97,11 +101,20 @@ class Sandbox:
             },
         }
 
+    scenarios_of = staticmethod(scenarios_of)
+
     def settings(self, provider: str) -> Description:
-        """Return the values of the inputs of `provider`; Facebook's and Cyclr's are described."""
-        if provider in VENDORS and provider != FACEBOOK.name:
+        """
+        Return the values of the inputs of `provider`; Facebook's and Cyclr's are described.
+
+        One that is not imitated gets nothing, least of all what is another one's.
+        """
+        if provider in (FACEBOOK.name, _CYCLR):
+            return self.description
+        if provider in VENDORS:
             return {**VENDORS[provider].settings(self.world)}
-        return self.description
+        shown = self.description if not provider else {}
+        return {name: value for name, value in shown.items() if name in _NOBODYS}
 
     def __enter__(self) -> "Sandbox":
         with ExitStack() as stack:

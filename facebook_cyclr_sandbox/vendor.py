@@ -29,6 +29,9 @@ class SandboxVendor:
     `RefusedExchangeError`. `settings` are the values of its inputs in the runbook, by
     their names. `build` adds to a world what it has in that world's scenario; its
     randomness is `World.dice.of` its name, so no other one's app changes.
+
+    It imitates `approved`, and each scenario in which `build` makes another state of it. `also`
+    are those that show elsewhere, such as in Cyclr. No other one can be practised.
     """
 
     name: str
@@ -37,3 +40,4 @@ class SandboxVendor:
     exchange: Callable[[World, Mapping[str, str]], Mapping[str, object]]
     settings: Callable[[World], Mapping[str, str]]
     build: Callable[[World], None] = lambda _world: None
+    also: tuple[str, ...] = ()

@@ -5,14 +5,15 @@ Messages and diagnostics never contain a secret. What only one provider's API an
 is a kind of these, beside that provider's client.
 
 * RunbookError
-  x SettingsError   StatementError, FleetFileError, InsecureSchedulerError, TextsError
+  x SettingsError   StatementError, FleetFileError, InsecureSchedulerError, TextsError,
+                    BrokenConnectorError
   x JournalError
   x BusyError
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
                     TokenRequestError, ListenerError
   x RemoteError     CyclrAPIError, UnreachableError, InvalidCertificateError,
                     SlowAnswerError, ThrottledError, UnexpectedAnswerError,
-                    LeftOutFieldError, CachedAnswerError
+                    LeftOutFieldError, CachedAnswerError, OutsidePracticeError
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
@@ -120,6 +121,13 @@ class TextsError(SettingsError):
 
     code = "texts-invalid"
     next_step = "Correct it there; CONTRIBUTING.md explains these files."
+
+
+class BrokenConnectorError(SettingsError):
+    """A connector cannot be loaded; the message names its file. The other connectors work."""
+
+    code = "connector-broken"
+    next_step = "Correct that file, or install that connector again. The other connectors work."
 
 
 class JournalError(RunbookError):
@@ -264,6 +272,16 @@ class CachedAnswerError(RemoteError):
 
     code = "cached-response"
     next_step = "Find the proxy that caches answers, or wait until this one expires. Run again."
+
+
+class OutsidePracticeError(RemoteError):
+    """A practice run would have contacted another machine; nothing was sent."""
+
+    code = "outside-practice"
+    next_step = (
+        "Practice contacts this machine only. Name an address on it, or run for real: without "
+        "--sandbox and without loopback addresses in the settings."
+    )
 
 
 class StepError(RunbookError):

@@ -24,6 +24,7 @@ import msgspec
 
 from facebook_cyclr_sandbox.origins import SEEN
 from facebook_cyclr_sandbox.records import RecordedResponse, recorded_responses
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, ResponseShape
 from runbook_lib.core.shapes import OTHER_KEY, error_numbers, shape_of
@@ -36,6 +37,7 @@ from runbook_lib.engine.field_report import (
     call_of,
     flattened,
 )
+from runbook_lib.engine.practice import scenarios_of
 
 ROOT = Path(__file__).parents[1]
 FIDELITY = ROOT / "facebook_cyclr_sandbox" / "fidelity.toml"
@@ -140,7 +142,8 @@ def _practised() -> Iterator[Exchange]:
     with tempfile.TemporaryDirectory() as folder:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("RUNBOOK_")}
         for connector in CONNECTORS:
-            for scenario in SCENARIOS:
+            theirs = scenarios_of(find_procedure(connector))
+            for scenario in (name for name in SCENARIOS if name in theirs):
                 subprocess.run(
                     [
                         sys.executable,

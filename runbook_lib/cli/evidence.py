@@ -155,16 +155,19 @@ def verify(
 def _tenants_in(file: str) -> list[tuple[str, str]]:
     """Return the tenants in a file of tenants, each with its connector; raises `FleetFileError`."""
     from runbook_lib.config.fleet_file import read_fleet_file
-    from runbook_lib.connectors.registry import DEFAULT, connector_names
+    from runbook_lib.connectors.registry import DEFAULT, broken_connectors, working_procedures
 
-    procedures = {name: find_procedure(name) for name in connector_names()}
     try:
-        tenants = read_fleet_file(Path(file), procedures, DEFAULT)
+        named = read_fleet_file(Path(file), working_procedures(), DEFAULT, broken_connectors())
+        if named.unusable:
+            raise FleetFileError(
+                f"The file of tenants {file} names a connector that is broken.", named.unusable
+            )
     except FleetFileError as error:
         for mistake in error.mistakes:
             say(mistake, is_error=True)
         raise
-    return [(each.tenant, each.procedure.id) for each in tenants]
+    return [(each.tenant, each.procedure.id) for each in named.tenants]
 
 
 @click.command()

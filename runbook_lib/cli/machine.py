@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE_IF_READABLE, JSON, SANDBOX
+from runbook_lib.cli.options import (
+    CONNECTOR,
+    ENV_FILE,
+    EVIDENCE_IF_READABLE,
+    JSON,
+    PRACTISED,
+    SANDBOX,
+)
+from runbook_lib.cli.paragraphs import say
 from runbook_lib.connectors.registry import connector_names, find_procedure, load_texts
-from runbook_lib.errors import ExitCode
+from runbook_lib.errors import ExitCode, SettingsError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -38,8 +46,15 @@ def notebooks(*, check: bool, connector: str) -> None:
 
     folder = project_folder() / "notebooks"
     names = (connector,) if connector else connector_names()
-    load_texts()
-    procedures = [find_procedure(name) for name in names]
+    procedures, broken = [], list[SettingsError]()
+    for name in names:
+        try:
+            load_texts([name])
+            procedures.append(find_procedure(name))
+        except SettingsError as error:
+            if len(names) == 1:
+                raise
+            broken.append(error)
     stale = [
         procedure
         for procedure in procedures
@@ -48,6 +63,11 @@ def notebooks(*, check: bool, connector: str) -> None:
     for procedure in stale if check else procedures:
         path = folder / notebook_name(procedure) if check else build(procedure, folder)
         click.echo(f"{'stale' if check else 'built'}: {path.name}")
+    for problem in dict.fromkeys(map(str, broken)):
+        say(f"runbook: {problem}", is_error=True)
+    if broken:
+        say(f"Next: {broken[0].diagnostics()}", is_error=True)
+        sys.exit(ExitCode.USAGE)
     sys.exit(ExitCode.FAILED if check and stale else ExitCode.COMPLETE)
 
 
@@ -72,10 +92,11 @@ def init(*, connector: str, output: str) -> None:
     default=0,
     help="The first port; each site gets one. Free ports if left out.",
 )
+@PRACTISED
 @JSON
-def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
+def sandbox(scenario: str, port: int, *, connector: str, as_json: bool) -> None:
     """Serve the remote systems on loopback, for practice and tests."""
-    from runbook_lib.engine.practice import serve_until_interrupted
+    from runbook_lib.engine.practice import require_scenario, serve_until_interrupted
 
     def announce(description: Mapping[str, Any]) -> None:
         if as_json:
@@ -85,6 +106,8 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
         for name, value in description.items():
             click.echo(f"  {name:24} {value}")
 
+    if connector:
+        require_scenario(scenario, find_procedure(connector))
     serve_until_interrupted(scenario, port, announce)
 
 

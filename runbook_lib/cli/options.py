@@ -44,6 +44,7 @@ CONNECTOR = _option(
     f"The connector to set up; {DEFAULT} if left out.",
     callback=lambda *arguments: _or_readable_setting(*arguments) or DEFAULT,
 )
+PRACTISED = _option("connector", "The connector to practise; any if left out.")
 _EVIDENCE = "The folder of journals and evidence."
 EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
 EVIDENCE_IF_READABLE = _option("evidence", _EVIDENCE, callback=_or_readable_setting)

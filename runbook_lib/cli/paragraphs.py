@@ -22,6 +22,14 @@ def say(text: str, *, is_error: bool = False) -> None:
     click.echo(one_line(text), err=is_error)
 
 
+def say_where(evidence: str) -> None:
+    """Say on stderr which folders a command uses that are not below the working directory."""
+    from runbook_lib.config.workspace import elsewhere, evidence_folder
+
+    if folders := elsewhere(evidence_folder(evidence)):
+        say(folders, is_error=True)
+
+
 def show_json(document: object) -> None:
     """Print a document for programs on one line; none of its characters moves a cursor."""
     click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))

@@ -33,13 +33,14 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.duties import calendar, duties
     from runbook_lib.engine.inbox import inbox as items_of
-    from runbook_lib.engine.inbox import tenant_rows
-    from runbook_lib.engine.tenants import tenant_states, unknown_tenant
+    from runbook_lib.engine.inbox import tenant_rows, unreadable_rows
+    from runbook_lib.engine.tenants import tenant_states, unknown_tenant, unreadable_tenants
     from runbook_lib.evidence.reports.tenant_rows import what_now
 
     name, today = person.strip(), utc_now().date()
     states = [state for state in tenant_states(evidence) if tenant in ("", state.tenant)]
-    if tenant and not states:
+    broken = [one for one in unreadable_tenants(evidence) if tenant in ("", one.tenant)]
+    if tenant and not (states or broken):
         raise SettingsError(unknown_tenant(tenant, evidence))
     if ics:
         dated = duties(states, person=name)
@@ -47,10 +48,12 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
         say(f"Written: {ics}, {counted(len(dated), 'entry', 'entries')}.", is_error=True)
     items = items_of(states, today=today, person=name)
     rows = [row for row in tenant_rows(states, items, today) if row.steps]
+    rows += unreadable_rows(broken)
+    say_broken()
     if as_json:
         show_json([row.document() for row in rows])
         return
-    if not items:
+    if not rows:
         say(f"Nothing is waiting for {name}." if name else "Nothing is waiting.")
         return
     say(what_now(rows))
@@ -63,16 +66,18 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
 def tenants(*, evidence: str, as_json: bool) -> None:
     """List the tenants in the evidence folder, and the progress of each."""
     from runbook_lib.core.journal import utc_now
-    from runbook_lib.engine.inbox import tenant_rows
-    from runbook_lib.engine.tenants import tenant_states
+    from runbook_lib.engine.inbox import tenant_rows, unreadable_rows
+    from runbook_lib.engine.tenants import tenant_states, unreadable_tenants
 
     states = tenant_states(evidence)
     rows = tenant_rows(states, (), utc_now().date())
+    rows += unreadable_rows(unreadable_tenants(evidence))
+    say_broken()
     if as_json:
         show_json([row.document() for row in rows])
         return
     show_rows(rows)
-    if not states:
+    if not rows:
         say("There is no tenant yet. Begin one with `runbook lab` or `runbook run`.")
 
 
@@ -125,6 +130,14 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
 
 
 PEOPLE_COMMANDS = (inbox, tenants, confirm)
+
+
+def say_broken() -> None:
+    """Say on stderr which connectors are broken, and why."""
+    from runbook_lib.connectors.registry import broken_connectors
+
+    for error in broken_connectors().values():
+        say(f"! {error} Next: {error.diagnostics()}", is_error=True)
 
 
 def show_rows(rows: Iterable[TenantRow]) -> None:

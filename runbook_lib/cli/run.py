@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -20,9 +20,12 @@ from runbook_lib.cli.options import (
     assignments,
     tenant_options,
 )
-from runbook_lib.cli.paragraphs import show_json
+from runbook_lib.cli.paragraphs import say_where, show_json
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
+
+if TYPE_CHECKING:
+    from runbook_lib.evidence.reports.tenant_rows import TenantRow
 
 
 @click.command()
@@ -72,6 +75,7 @@ def run(
         raise SettingsError(msg)
     if junit:
         require_place(junit)
+    say_where(request.evidence)
     run_display = RunDisplay(as_json=as_json, is_verbose=is_verbose)
     report = RunReport(junit, request)
     try:
@@ -105,17 +109,24 @@ def status(
     """Show the steps that are done or waiting, and what to do next."""
     from msgspec import to_builtins
 
+    from runbook_lib.cli.people import say_broken, show_rows
     from runbook_lib.cli.terminal import show_again, show_next, show_open, show_road, show_steps
     from runbook_lib.core.advice import next_step
     from runbook_lib.core.step_record import step_record
     from runbook_lib.engine.run import open_known
-    from runbook_lib.engine.tenants import unknown_tenant
+    from runbook_lib.engine.tenants import unknown_tenant, unreadable_tenants
 
     procedure = find_procedure(connector)
+    say_broken()
     opened = open_known(procedure, evidence=evidence, **options)
     if not opened.journal.path.exists():
         raise SettingsError(unknown_tenant(opened.tenant, evidence), next_step="")
     state = opened.whole_state
+    broken: list[TenantRow] = []
+    if others := [one for one in unreadable_tenants(evidence) if one.tenant == opened.tenant]:
+        from runbook_lib.engine.inbox import unreadable_rows
+
+        broken = unreadable_rows(others)
     following = next_step(state)
     if as_json:
         document = {
@@ -129,6 +140,7 @@ def status(
                 for step in state.steps.values()
                 if step.again
             ],
+            **({"unreadable": [row.document() for row in broken]} if broken else {}),
         }
         show_json(document)
     else:
@@ -138,6 +150,7 @@ def status(
         show_road(state)
         show_again(state)
         show_next(state, opened.link_values)
+        show_rows(broken)
     sys.exit(state.outcome.exit_code)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from runbook_lib.cli.options import EVIDENCE, SANDBOX, tenant_options
+from runbook_lib.cli.paragraphs import say_where
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import SettingsError
 
@@ -37,6 +38,7 @@ def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **option
         program=this_program(),
         **options,
     )
+    say_where(evidence)
     say = lambda text: click.echo(text, err=True)  # noqa: E731
     if scenario:
         sys.exit(practise_in_lab(scenario, request, say=say))

@@ -8,13 +8,18 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from runbook_lib.cli.options import EVIDENCE, JSON, SANDBOX, SET, assignments, tenant_options
 from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
-from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
+from runbook_lib.connectors.registry import (
+    DEFAULT,
+    broken_connectors,
+    find_procedure,
+    working_procedures,
+)
 from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError, describe_error
 
 if TYPE_CHECKING:
@@ -69,17 +74,28 @@ def watch(
     if file and (values or is_test or scenario):
         msg = "FILE names tenants and values: leave out --set, --sandbox and --notify-test."
         raise SettingsError(msg)
+    if file:
+
+        def look_at_all() -> ExitCode:
+            named = read_fleet_file(file, working_procedures(), DEFAULT, broken_connectors())
+            for problem in named.unusable:
+                say(problem, is_error=True)
+            code = _look(named.tenants, options, seal_every, as_json=as_json)
+            is_open = named.unusable and code is ExitCode.COMPLETE
+            return ExitCode.INCOMPLETE if is_open else code
+
+        if is_once:
+            sys.exit(look_at_all())
+        _look_on(look_at_all)
     procedure = find_procedure(connector)
     tenant = tenant or (f"sandbox-{scenario}" if scenario else "")
     with practice_settings(scenario, procedure, tenant, options) as settings:
 
         def look() -> ExitCode:
-            if file:
-                procedures = {name: find_procedure(name) for name in connector_names()}
-                tenants = read_fleet_file(file, procedures, DEFAULT)
-                return _look(tenants, settings, seal_every, as_json=as_json)
             run = open_watched(procedure, values, tenant=tenant, **settings)
             with closing(run):
+                if scenario:
+                    run.require_practice()
                 if is_test:
                     click.echo(f"Accepted: {', '.join(try_channels(run))}.")
                     return ExitCode.COMPLETE
@@ -97,7 +113,7 @@ def watch(
 WATCH_COMMANDS = (watch,)
 
 
-def _look_on(look: Callable[[], ExitCode]) -> None:
+def _look_on(look: Callable[[], ExitCode]) -> NoReturn:
     """Look every five minutes; after the first look, print a mistake and go on."""
     has_looked = False
     while True:

@@ -62,6 +62,15 @@ class FleetTenant:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetFile:
+    """The tenants that a file names, in its order."""
+
+    tenants: list[FleetTenant]
+    unusable: list[str] = field(default_factory=list)
+    """Of each tenant whose connector is broken: where it is named, and why."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Table:
     """What the file says about one tenant, or about all, before it is validated."""
 
@@ -71,16 +80,20 @@ class _Table:
 
 
 def read_fleet_file(
-    path: Path, procedures: Mapping[str, Procedure], default: str
-) -> list[FleetTenant]:
+    path: Path,
+    procedures: Mapping[str, Procedure],
+    default: str,
+    broken: Mapping[str, SettingsError] | None = None,
+) -> FleetFile:
     """
     Return the tenants of the TOML or CSV file at `path`, in its order.
 
-    `procedures` maps connector names to procedures; `default` is the connector of
-    a tenant that names none. Raises `FleetFileError` with every mistake.
+    `procedures` maps connector names to procedures, `broken` those of broken connectors to why;
+    `default` is the connector of a tenant that names none. Raises `FleetFileError` with every
+    mistake; of a tenant with a broken connector only the name can be checked.
     """
     text = read_text(path, _LARGEST_FILE, FleetFileError, _WHAT)
-    reader = _TenantReader(procedures, default)
+    reader = _TenantReader(procedures, default, broken or {})
     if path.suffix.lower() == ".csv":
         reader.read_csv(text)
     else:
@@ -88,18 +101,25 @@ def read_fleet_file(
     if reader.mistakes:
         msg = f"{_WHAT} {path} has {counted(len(reader.mistakes), 'mistake')}."
         raise FleetFileError(msg, list(reader.mistakes))
-    if not reader.tenants:
+    if not (reader.tenants or reader.unusable):
         msg = f"{_WHAT} {path} names no tenant."
         raise FleetFileError(msg)
-    return reader.tenants
+    return FleetFile(reader.tenants, reader.unusable)
 
 
 class _TenantReader:
     """Validates one table after the other, and notes each mistake with its place, once."""
 
-    def __init__(self, procedures: Mapping[str, Procedure], default: str) -> None:
+    def __init__(
+        self,
+        procedures: Mapping[str, Procedure],
+        default: str,
+        broken: Mapping[str, SettingsError],
+    ) -> None:
         self.tenants: list[FleetTenant] = []
+        self.unusable: list[str] = []
         self.mistakes: dict[str, None] = {}
+        self._broken = broken
         self._procedures = procedures
         self._default = default
         self._inputs = {
@@ -151,7 +171,8 @@ class _TenantReader:
         """Return the names of the columns, each once."""
         head = [cell.strip() for cell in cells]
         for number, name in enumerate(head):
-            if name not in _OWN and name not in self._all:
+            # NOTE: a broken connector may have a parameter of this name; a row tells.
+            if name not in _OWN and name not in self._all and not self._broken:
                 self._unknown(f"column {number + 1}", name)
             elif name in head[:number]:
                 self._note("", name, "two columns have this name")
@@ -164,6 +185,11 @@ class _TenantReader:
             return []
         named = {name: cell for name, cell in zip(head, cells, strict=False) if cell.strip()}
         known = {name: cell for name, cell in named.items() if name in _OWN or name in self._all}
+        if known.get(_CONNECTOR, self._default).strip() in self._broken:
+            return [_Table(place, known)]
+        for name in named.keys() - known.keys():
+            if self._broken:
+                self._unknown(place, name)
         own = self._inputs.get(known.get(_CONNECTOR, self._default).strip(), self._all)
         items = {**self._all, **own}
         secrets = [name for name in known if name not in _OWN and items[name].secret]
@@ -186,6 +212,12 @@ class _TenantReader:
             self._note(shared.place, _TENANT, "each tenant needs its own name")
         default = self._connector(shared, self._default)
         named = [(table, self._connector(table, default)) for table in tables]
+        for table, name in named:
+            if name in self._broken:
+                tenant = self._name(table, name)
+                self.unusable.append(f"{table.place}: {tenant or 'a tenant'}: {self._broken[name]}")
+        has_broken = len(self.unusable) > 0
+        named = [(table, name) for table, name in named if name not in self._broken]
         parts = {name: self._part(shared, self._inputs[name]) for _, name in named}
         read = {name: self._checked(part, self._inputs[name]) for name, part in parts.items()}
         # What concerns no tenant, and is a secret or unknown.
@@ -197,6 +229,10 @@ class _TenantReader:
             if name not in concerned and (name not in self._all or self._all[name].secret)
         }
         secrets = {name: text for name, text in shared.secrets.items() if name not in referred}
+        if has_broken:
+            # NOTE: what no working connector knows may concern a broken one.
+            values = {name: value for name, value in values.items() if name in self._all}
+            secrets = {name: text for name, text in secrets.items() if name in self._all}
         self._checked(_Table(shared.place, values, secrets), self._all)
         for table, connector in named:
             name, (values, secrets) = self._name(table, connector), read[connector]
@@ -278,7 +314,7 @@ class _TenantReader:
     def _connector(self, table: _Table, default: str) -> str:
         """Return the connector that a table names, else the default."""
         name = table.values.get(_CONNECTOR, default)
-        if isinstance(name, str) and name.strip() in self._procedures:
+        if isinstance(name, str) and name.strip() in {*self._procedures, *self._broken}:
             return name.strip()
         meant = suggestion(str(name), self._procedures).strip()
         mistake = f"no connector has this name{f' ({meant})' if meant else ''}"

@@ -50,6 +50,27 @@ class Settings:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
 
 
+class KnownVariables(frozenset[str]):
+    """
+    Names of variables of all connectors.
+
+    They are not complete while a connector is broken: any other name may be one of its own.
+    """
+
+    is_complete: bool
+
+    def __new__(cls, names: Iterable[str] = (), *, is_complete: bool = True) -> KnownVariables:
+        """Return the set of these names."""
+        made = super().__new__(cls, names)
+        made.is_complete = is_complete
+        return made
+
+    def may_have(self, name: str) -> bool:
+        """Return whether a variable is, or may be, one of a connector's."""
+        is_settings = name.startswith(_PREFIX) and name not in _OWN
+        return name in self or (is_settings and not self.is_complete)
+
+
 def resolve(
     inputs: Iterable[Input],
     *,
@@ -65,7 +86,8 @@ def resolve(
 
     A variable that contains the name of `connector` (`RUNBOOK_<CONNECTOR>_APP_ID`)
     wins over the one for all connectors of the provider, wherever each is set. Variables of
-    `others`, that is of other connectors (`variables_of`), are accepted but not read.
+    `others`, that is of other connectors (`variables_of`), are accepted but not read; while one of
+    these is broken, so is any name, since it may be that one's.
 
     A secret in `given` must be a reference (`env:NAME`, `file:PATH`,
     `dotenv:PATH#NAME`, `keyring:SERVICE/USER`), since others can see parameters
@@ -82,10 +104,13 @@ def resolve(
             raise SettingsError(msg, next_step=f"Known parameters: {', '.join(items)}.")
     file_values = env_file or {}
     known = {*_OWN, *others, *variables_of({connector: items.values()})}
-    _refuse_unknown_variables(file_values, known, "The settings file")
+    may_be = others if isinstance(others, KnownVariables) else KnownVariables()
+    file_names = [name for name in file_values if not may_be.may_have(name)]
+    _refuse_unknown_variables(file_names, known, "The settings file")
     all_texts = (*given.values(), *environ.values(), *file_values.values())
     known |= {_ENV_FILE, LAB_COMMAND, *referred_variables(all_texts)}
-    _refuse_unknown_variables(environ, known, "The environment")
+    names = [name for name in environ if not may_be.may_have(name)]
+    _refuse_unknown_variables(names, known, "The environment")
     values: dict[str, Value] = {}
     raw: dict[str, str] = {}
     sources = (environ, file_values)

@@ -18,6 +18,10 @@ from runbook_lib.errors import SettingsError
 
 # The project's folder with people's copies of the notebooks.
 WORKING_COPIES = "walkthrough"
+# The project's folder with the built notebooks.
+_NOTEBOOKS = "notebooks"
+_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108  (nothing is written there)
+_TEMPORARY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 # The variable in which `runbook lab` says to its kernels how to start it again.
 LAB_COMMAND = "RUNBOOK_LAB_COMMAND"
 # In the evidence folder: public keys.
@@ -30,6 +34,11 @@ _CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LONGEST_NAME = 255
 # How the names of the remote systems' addresses end.
 _ADDRESS = "_url"
+_HTTPS_PORT = 443
+# The settings of where evidence goes, or is signed, and the keys that a person has here.
+_EVIDENCE_PLACES = ("archive", "tsa", "signing_key")
+_LOCAL_KEYS = ("file2", "gnupg", "hsm", "tkey")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
 _TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
@@ -101,12 +110,57 @@ def connector_folder(text: str) -> str:
 
 
 def project_folder() -> Path:
-    """Return the nearest folder upwards that has notebooks, else the working directory."""
+    """
+    Return the nearest folder upwards that has notebooks, else the working directory.
+
+    The search ends at a home folder, a temporary folder and the root: what lies there belongs to
+    none of the projects below. They count as the working directory, and for the notebooks in them.
+    """
     here = Path.cwd()
+    ends = _ends()
+    is_notebooks = here.name in (_NOTEBOOKS, WORKING_COPIES)
     for folder in (here, *here.parents):
-        if (folder / "notebooks").is_dir() or any((folder / WORKING_COPIES).glob("*.ipynb")):
+        is_end = folder in ends
+        if is_end and folder != here and not (is_notebooks and folder == here.parent):
+            return here
+        if _has_notebooks(folder):
             return folder
+        if is_end:
+            return here
     return here
+
+
+def _has_notebooks(folder: Path) -> bool:
+    # NOTE: `os.path.isdir` is false where a folder cannot be searched; `Path.is_dir` would raise.
+    is_built = os.path.isdir(folder / _NOTEBOOKS)  # noqa: PTH112
+    return is_built or any((folder / WORKING_COPIES).glob("*.ipynb"))
+
+
+def _ends() -> set[Path]:
+    """Return where the search for a project ends, links resolved as in the working directory."""
+    named = [*_TEMPORARY, *(os.environ.get(name, "") for name in _TEMPORARY_VARIABLES)]
+    named += [os.path.expanduser("~"), _home()]  # noqa: PTH111  (it never raises)
+    absolute = (Path(os.path.realpath(name)) for name in named if Path(name).is_absolute())
+    return {Path(Path.cwd().anchor), *absolute}
+
+
+def _home() -> str:
+    """Return this user's home folder, whatever HOME says; empty if the system knows none."""
+    import pwd  # noqa: PLC0415  (Unix)
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+
+
+def elsewhere(evidence: Path) -> str:
+    """Return the folders of project and evidence, if one is not below the working directory."""
+    here, project = Path.cwd(), project_folder()
+    folder = Path(os.path.abspath(evidence))  # noqa: PTH100  (without `..`)
+    if project == here and folder.is_relative_to(here):
+        return ""
+    return f"Project folder: {project}. Evidence folder: {folder}."
 
 
 def default_evidence() -> str:
@@ -136,6 +190,35 @@ def on_this_machine(values: Mapping[str, Value]) -> dict[str, Value]:
         for name, value in values.items()
         if not name.endswith(_ADDRESS) or _is_here(name, value)
     }
+
+
+def leads_here(url: str, values: Mapping[str, Value]) -> bool:
+    """Return whether a web address leads to this machine, by its host or by `connect_to`."""
+    parts = urlsplit(url)
+    host, others = parts.hostname or "", values.get("connect_to", ())
+    pairs = [pair.partition("=") for pair in others] if isinstance(others, tuple) else []
+    # NOTE: only what is asked at the usual port of https is led elsewhere.
+    is_usual = parts.scheme == "https" and parts.port in (None, _HTTPS_PORT)
+    to = next((to for name, _, to in pairs if is_usual and name == host), "")
+    return is_this_machine(to.rpartition(":")[0].strip("[]") if to else host)
+
+
+def require_evidence_here(values: Mapping[str, Value]) -> None:
+    """Raise `SettingsError` if the evidence of practice would go to, or need, another machine."""
+    archive, authority, key = (str(values.get(name, "")) for name in _EVIDENCE_PLACES)
+    scheme, _, rest = key.partition(":")
+    what, variable = "", ""
+    if "://" in archive:
+        what, variable = f"the archive {archive}", "--archive, RUNBOOK_ARCHIVE"
+    elif authority and not is_this_machine(urlsplit(authority).hostname or ""):
+        what, variable = f"the time-stamp authority {authority}", "--tsa, RUNBOOK_TSA"
+    elif rest and _SCHEME.fullmatch(scheme) and scheme not in _LOCAL_KEYS:
+        what, variable = f"the key service {scheme}:", "RUNBOOK_SIGNING_KEY"
+    if what:
+        msg = f"This run is practice (SANDBOX), and {what} is not on this machine."
+        instead = ", or name a folder of this machine" if "://" in archive else ""
+        advice = f"Leave it out in practice ({variable}){instead}. Nothing was done."
+        raise SettingsError(msg, next_step=advice)
 
 
 def _is_here(name: str, value: Value) -> bool:

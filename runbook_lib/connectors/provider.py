@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.known_errors import NO_WORDS, SearchWords
@@ -43,6 +43,9 @@ class Vendor(Provider):
     an answer in its errors. `test_method` is a method of Cyclr's connector that only reads.
     """
 
+    # Whether the sandbox imitates it. It is no field: a procedure's digest is of what it says.
+    has_sandbox: ClassVar[bool] = False
+
     client_id: Input
     client_secret: Input
     oauth: Callable[[Mapping[str, Value]], AuthorizationServer]
@@ -59,6 +62,13 @@ class Vendor(Provider):
     def subject(self) -> tuple[str, ...]:
         """Return what a consent is about: the app, and the scopes if there are any."""
         return tuple(filter(None, (self.client_id.name, self.scope)))
+
+
+class ImitatedVendor(Vendor):
+    """A vendor that the sandbox imitates, so that its connectors can be practised."""
+
+    __slots__ = ()
+    has_sandbox: ClassVar[bool] = True
 
 
 def vendor_of(procedure: Procedure) -> Vendor:

@@ -5,7 +5,7 @@ The connections of a run: a transport for each set of addresses, as the values n
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from runbook_lib.core.model import Value
@@ -14,6 +14,7 @@ from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.look import LookCache
+from runbook_lib.remote.network import Reach
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.transport import Keep, Session, Transport, Wires
 
@@ -26,9 +27,19 @@ class Sessions:
 
     All of a folder's runs share what is known of hosts that must not be asked for a while,
     and of the calls that each app has used. `wires`, if set, are shared with other runs.
+    Where `is_practice` says so of a run's values, no session but one for its operator leaves
+    this machine.
     """
 
-    def __init__(self, providers: Sequence[Provider], redactor: Redactor, evidence: Path) -> None:
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        redactor: Redactor,
+        evidence: Path,
+        *,
+        is_practice: Callable[[Mapping[str, Value]], bool],
+    ) -> None:
+        self._is_practice = is_practice
         self._providers = providers
         self._redactor = redactor
         self._lock = threading.Lock()
@@ -43,20 +54,27 @@ class Sessions:
         look: LookCache | None = None,
         *,
         keep: Keep = lambda _: None,
+        is_for_operator: bool = False,
     ) -> Session:
-        """Return a session for the addresses in `values`; `look` and `keep` as it takes them."""
+        """
+        Return a session for the addresses in `values`; `look` and `keep` as it takes them.
+
+        One that `is_for_operator` tells the operator something, and asks no remote system.
+        """
+        is_bound = self._is_practice(values) and not is_for_operator
+        reach = Reach.LOOPBACK if is_bound else Reach.ANYWHERE
         hosts = {provider.name: provider.hosts(values) for provider in self._providers}
         places = (str(values.get(name, "")) for name in _NAMES)
         allowed = (values.get(name, ()) for name in ("redirect_hosts", "connect_to"))
-        key = (*places, *allowed, Limits.of(values), *hosts.values())
+        key = (reach, *places, *allowed, Limits.of(values), *hosts.values())
         # NOTE: the checks of a look begin at the same time, and share its connections.
         with self._lock:
             if key not in self._transports:
-                self._transports[key] = self._transport(values, hosts)
+                self._transports[key] = self._transport(values, hosts, reach)
             return self._transports[key].session(look, keep=keep)
 
     def _transport(
-        self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]]
+        self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]], reach: Reach
     ) -> Transport:
         host, address, ca_file = (str(values.get(name, "")) for name in _NAMES)
         private, others = values.get("redirect_hosts", ()), values.get("connect_to", ())
@@ -71,6 +89,7 @@ class Sessions:
             connect_to=connect_to,
             ca_file=ca_file,
             private_hosts=private if isinstance(private, tuple) else (),
+            reach=reach,
             headers={name for provider in self._providers for name in provider.headers},
             usage_pause=lambda headers: max(
                 (provider.usage_pause(headers) for provider in self._providers),

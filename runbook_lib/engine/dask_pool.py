@@ -26,7 +26,7 @@ from distributed.comm.addressing import resolve_address
 from distributed.comm.core import connect
 from distributed.security import Security
 
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import working_procedures
 from runbook_lib.core.files import remove, write_once
 from runbook_lib.engine.pools import Done, Groups, not_started
 from runbook_lib.engine.process import ProcessRequest, refused, run_apart
@@ -235,8 +235,8 @@ def _lost(request: ProcessRequest) -> Done:
 
 
 def _version() -> list[tuple[str, str]]:
-    """Return the version of the runbook: the digests of its connectors."""
-    return [(name, find_procedure(name).digest) for name in connector_names()]
+    """Return the version of the runbook: the digests of the connectors that are not broken."""
+    return [(name, procedure.digest) for name, procedure in working_procedures().items()]
 
 
 def _interrupt(token: str) -> None:

@@ -21,13 +21,20 @@ from typing import Any
 
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, settings_file
-from runbook_lib.config.workspace import evidence_folder, project_folder
+from runbook_lib.config.workspace import (
+    elsewhere,
+    evidence_folder,
+    is_sandbox,
+    project_folder,
+)
 from runbook_lib.connectors.known_errors import has_full_text_search
+from runbook_lib.connectors.registry import broken_connectors
+from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.notebooks import is_stale, notebook_name
-from runbook_lib.engine.run import load_settings, open_known
+from runbook_lib.engine.run import load_settings, open_known, require_within_reach
 from runbook_lib.engine.watch.channels import try_channels
 from runbook_lib.errors import ExitCode, RunbookError, SettingsError, reason_of
 from runbook_lib.evidence.signing.keys import (
@@ -37,6 +44,7 @@ from runbook_lib.evidence.signing.keys import (
     key_from_settings,
 )
 from runbook_lib.remote.limits import Limits
+from runbook_lib.remote.network import Reach
 from runbook_lib.remote.transport import Request, Transport
 
 _SECONDS = 30.0
@@ -99,17 +107,19 @@ def examine(
     With `is_notify_test` a test message is sent, too.
     """
     python = Symptom("Python", platform.python_version())
-    symptoms = [python, _bytecode(), _full_text_search(), _kernel(), _notebook(procedure)]
-    symptoms.append(_evidence_folder(evidence))
+    symptoms = [python, _bytecode(), _full_text_search(), _kernel(), *_connectors()]
+    symptoms += [_notebook(procedure), _project_folder(), _evidence_folder(evidence)]
     settings, symptom = _settings(procedure, env_file, environ)
     symptoms.append(symptom)
     values = known_values(procedure, {}, settings)
     doubts = procedure.doubts(values).items()
     symptoms += [Symptom(label, doubt, is_warning=True) for label, doubt in doubts]
     symptoms += _secrets(procedure, env_file, environ)
+    symptoms += _practice(procedure, values)
     symptoms.append(_signing_key(settings))
     addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
-    symptoms += [_reachable(url, Limits.of(values)) for url in addresses]
+    reach = Reach.LOOPBACK if is_sandbox(values) else Reach.ANYWHERE
+    symptoms += [_reachable(url, Limits.of(values), reach) for url in addresses]
     if is_notify_test:
         symptoms.append(_message(procedure, env_file, evidence))
     return Examination(tuple(symptoms))
@@ -149,6 +159,14 @@ def _kernel() -> Symptom:
     return Symptom("Jupyter kernel", str(spec.display_name))
 
 
+def _connectors() -> list[Symptom]:
+    """Return each broken connector; it stops no other one."""
+    return [
+        Symptom(f"Connector {name}", f"{error} {error.diagnostics()}", is_warning=True)
+        for name, error in broken_connectors().items()
+    ]
+
+
 def _notebook(procedure: Procedure) -> Symptom:
     path = project_folder() / "notebooks" / notebook_name(procedure)
     if not path.parent.is_dir():
@@ -159,11 +177,20 @@ def _notebook(procedure: Procedure) -> Symptom:
     return Symptom("Notebook", f"{path.name} matches the procedure")
 
 
+def _project_folder() -> Symptom:
+    project = project_folder()
+    is_here = project == Path.cwd()
+    which = "the working directory" if is_here else "a parent of the working directory"
+    return Symptom("Project folder", f"{project}, {which}")
+
+
 def _evidence_folder(evidence: str) -> Symptom:
     try:
         folder = evidence_folder(evidence)
     except SettingsError as error:
         return Symptom("Evidence folder", str(error), error.exit_code)
+    if elsewhere(folder):
+        folder = Path(os.path.abspath(folder))  # noqa: PTH100  (without `..`)
     try:
         nearest = next(f for f in (folder, *folder.absolute().parents) if f.is_dir())
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".runbook-doctor-"):
@@ -282,8 +309,17 @@ def _signing_key(settings: Settings) -> Symptom:
     return Symptom("Signing key", f"{key.key_id[:16]} can be used")
 
 
-def _reachable(url: str, limits: Limits) -> Symptom:
-    transport = Transport(Redactor(), limits=limits)
+def _practice(procedure: Procedure, values: Mapping[str, Value]) -> list[Symptom]:
+    """Return why a run with these values would be practice that is refused, if it would."""
+    try:
+        require_within_reach(procedure, values)
+    except SettingsError as error:
+        return [Symptom("Practice", f"{error} {error.diagnostics()}", error.exit_code)]
+    return []
+
+
+def _reachable(url: str, limits: Limits, reach: Reach) -> Symptom:
+    transport = Transport(Redactor(), limits=limits, reach=reach)
     try:
         answer = transport.session().send(Request(method="GET", url=url), is_repeatable=False)
     except RunbookError as error:

@@ -43,9 +43,10 @@ from runbook_lib.config.workspace import (
 )
 from runbook_lib.connectors.registry import (
     DEFAULT,
-    connector_names,
+    broken_connectors,
     find_procedure,
     known_variables,
+    working_procedures,
 )
 from runbook_lib.core.files import is_there, remove, write_parts
 from runbook_lib.core.fingerprints import read_key
@@ -57,7 +58,7 @@ from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_workers
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.run import new_run_id
+from runbook_lib.engine.run import new_run_id, require_within_reach
 from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
 from runbook_lib.errors import (
     ContentError,
@@ -182,14 +183,16 @@ def prepare(request: FleetRequest) -> Fleet:
     if request.scheduler:
         check_scheduler(request.scheduler, is_insecure=request.is_insecure)
         check_greeting(request.scheduler)
-    procedures = {name: find_procedure(name) for name in connector_names()}
     if request.resume and not _FLEET_ID.fullmatch(request.resume):
         msg = f"{request.resume[:40]} is not the id of a fleet's run."
         raise SettingsError(msg, next_step="It has 8 characters, such as 7f3a90c1.")
-    tenants = read_fleet_file(request.file, procedures, DEFAULT)
+    named = read_fleet_file(request.file, working_procedures(), DEFAULT, broken_connectors())
+    if named.unusable:
+        msg = f"The file of tenants {request.file} names a connector that is broken."
+        raise FleetFileError(msg, named.unusable)
     evidence = evidence_folder(request.evidence).absolute()
     env_file = request.env_file or find_env_file()
-    jobs = {job.name: job for job in _jobs(tenants, evidence, env_file, request)}
+    jobs = {job.name: job for job in _jobs(named.tenants, evidence, env_file, request)}
     values = [(job.tenant.procedure, job.values) for job in jobs.values()]
     words = Path(request.attestations) if request.attestations else None
     unmatched = check_subjects(words, values, now=utc_now()) if words else []
@@ -532,7 +535,7 @@ def grouped(jobs: Iterable[Job]) -> list[list[Job]]:
 def _jobs(
     tenants: Sequence[FleetTenant], evidence: Path, env_file: str, request: FleetRequest
 ) -> list[Job]:
-    """Return a job for each tenant; raises `FleetFileError` for values that are missing."""
+    """Return a job for each tenant; raises `FleetFileError` for values that no run can have."""
     file_values = read_env_file(Path(env_file)) if env_file else {}
     environ = request.environ
     own = [referred_variables(tenant.references.values()) for tenant in tenants]
@@ -558,9 +561,13 @@ def _jobs(
         if lacking:
             missing = " and no ".join(lacking)
             mistakes.append(f"{tenant.place}: the tenant {tenant.tenant} has no {missing}.")
+        try:
+            require_within_reach(tenant.procedure, values)
+        except SettingsError as error:
+            mistakes.append(f"{tenant.place}: {tenant.tenant}: {error} {error.diagnostics()}")
         jobs.append(Job(tenant, values, mine, settings.values))
     if mistakes:
-        msg = f"Tenants in {request.file} lack values."
+        msg = f"Tenants in {request.file} cannot be run with their values."
         raise FleetFileError(msg, mistakes)
     return jobs
 

@@ -17,7 +17,7 @@ from typing import Any
 from runbook_lib.config.attestations import is_about, read_words
 from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
-from runbook_lib.config.workspace import project_folder
+from runbook_lib.config.workspace import project_folder, require_evidence_here
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.model import FleetRun, Mode, NotRun, Remark, Value, Word
 from runbook_lib.core.procedure import Procedure
@@ -47,6 +47,7 @@ class RunRequest:
     `environ` is the environment that settings are read from, and that the
     kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
     With `needs_subject`, only attestations that name this tenant's subject count.
+    One that `is_practice` is refused where its values lead to the real systems.
     The cells run in `child`, which a caller with threads starts before them. `fleet_run` is the
     run of a fleet that asks for this one. `references` say where secrets are, by the name of the
     input. `mode` is walkthrough where a person seals it there.
@@ -65,6 +66,7 @@ class RunRequest:
     fleet_run: FleetRun | None = None
     references: Mapping[str, str] = field(default_factory=dict)
     mode: Mode = Mode.HEADLESS
+    is_practice: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,8 @@ def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
         key=request.key,
         environ=request.environ,
     )
+    if request.is_practice:
+        run.require_practice()
     run.require_startable()
     # NOTE: not `run.values`: an earlier run's archive is not this one's.
     archive_sealed(
@@ -377,11 +381,14 @@ def archive_sealed(
     Copy a bundle to the archive that the settings `values` name; return its address there.
 
     Empty if they name none; practice is archived only if this run names it. A trial copies nothing,
-    and `bundle` is the tenant's folder. Raises like `archive_bundle`, a trial like `check_archive`.
+    and `bundle` is the tenant's folder. Raises like `archive_bundle`, a trial like `check_archive`,
+    and `SettingsError` for practice whose archive is on another machine.
     """
     url = str(values.get("archive", ""))
     if not url or (is_sandbox and "archive" not in given):
         return ""
+    if is_sandbox:
+        require_evidence_here({"archive": url})
     from runbook_lib.evidence.archive.archive import (  # noqa: PLC0415
         archive_bundle,
         check_apart,

@@ -14,7 +14,7 @@ from runbook_lib.core.model import Outcome, WaitsFor
 from runbook_lib.core.state import StepState
 from runbook_lib.core.waits import waits_in
 from runbook_lib.core.words import person_key
-from runbook_lib.engine.tenants import TenantState
+from runbook_lib.engine.tenants import TenantState, UnreadableTenant
 from runbook_lib.evidence.reports.phrases import days_between
 from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE, StepRow, TenantRow
 
@@ -115,6 +115,21 @@ def tenant_rows(
     ]
     places = {name: place for place, name in enumerate(order)}
     return sorted(rows, key=lambda row: places.get((row.tenant, row.connector), len(order)))
+
+
+def unreadable_rows(tenants: Iterable[UnreadableTenant]) -> list[TenantRow]:
+    """Return the row of each tenant whose connector is broken: why, and what to do."""
+    return [
+        TenantRow(
+            tenant=tenant.tenant,
+            connector=tenant.connector,
+            word="not readable",
+            outcome=Outcome.INCONCLUSIVE,
+            problem=str(tenant.error),
+            next_step=tenant.error.diagnostics(),
+        )
+        for tenant in tenants
+    ]
 
 
 def _badness(item: Item) -> tuple[Any, ...]:

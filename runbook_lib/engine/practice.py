@@ -17,9 +17,14 @@ from typing import Any
 
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import settings_file, suggestion
-from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
+from runbook_lib.config.workspace import LAB_COMMAND, evidence_folder, journal_path, tenant_name
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.connectors.registry import known_variables, practice_words
+from runbook_lib.connectors.registry import (
+    connector_names,
+    find_procedure,
+    known_variables,
+    practice_words,
+)
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.procedure import Procedure
@@ -51,13 +56,48 @@ class Practice:
     login: str
 
 
-def require_scenario(name: str) -> None:
-    """Raise `SettingsError` if there is no scenario called `name`."""
+def require_scenario(name: str, procedure: Procedure | None = None) -> None:
+    """
+    Raise `SettingsError` if there is no scenario called `name`, or none for this `procedure`.
+
+    A company that the sandbox does not imitate has none, and no connector has those that change
+    nothing for it.
+    """
     from facebook_cyclr_sandbox import SCENARIOS  # noqa: PLC0415  (only for practice)
 
+    theirs = scenarios_of(procedure) if procedure else SCENARIOS
+    if procedure and not theirs:
+        vendor = vendor_of(procedure).title
+        msg = (
+            f"The connector {procedure.id} cannot be practised: the sandbox does not imitate "
+            f"{vendor}."
+        )
+        advice = f"Run it for real, without practice.{_others()} Nothing was done."
+        raise SettingsError(msg, next_step=advice)
     if name not in SCENARIOS:
-        msg = f"There is no scenario called {name[:60]}.{suggestion(name, SCENARIOS)}"
-        raise SettingsError(msg, next_step=f"Known scenarios: {', '.join(SCENARIOS)}.")
+        msg = f"There is no scenario called {name[:60]}.{suggestion(name, theirs)}"
+        raise SettingsError(msg, next_step=f"Known scenarios: {', '.join(theirs)}.")
+    if procedure and name not in theirs:
+        msg = f"The sandbox does not imitate the scenario {name} for {procedure.id}."
+        raise SettingsError(msg, next_step=f"Its scenarios: {', '.join(theirs)}.")
+
+
+def _others() -> str:
+    """Return which connectors can be practised, as a sentence; empty if none can."""
+    names = []
+    for name in connector_names():
+        with suppress(SettingsError):
+            names += [name] if scenarios_of(find_procedure(name)) else []
+    return f" Or practise {' or '.join(names)} (--connector)." if names else ""
+
+
+def scenarios_of(procedure: Procedure) -> tuple[str, ...]:
+    """Return the scenarios that `procedure` can be practised in, by name; maybe none."""
+    from facebook_cyclr_sandbox import serve  # noqa: PLC0415  (only for practice)
+
+    names = {item.name: item.default for item in procedure.inputs}
+    connector = str(names.get("cyclr_connector") or "")
+    return serve.scenarios_of(vendor_of(procedure).name, connector)
 
 
 def serve_until_interrupted(
@@ -91,7 +131,8 @@ def practise_tenant(
     Run the procedure of `request` against a sandbox in `scenario`: see `run_tenant`.
 
     The sandbox has the tenant's practice app; if another process creates one
-    meanwhile, the sandbox is started again with that.
+    meanwhile, the sandbox is started again with that. Raises `SettingsError` for a scenario that
+    the procedure has not.
     """
     while True:
         key = sandbox_key(request.procedure, request.evidence, request.tenant)
@@ -116,6 +157,7 @@ def practise_in(
         env_file=sandbox.env_file,
         attestations=request.attestations or sandbox.attestations,
         environ=practice_environment(request.environ),
+        is_practice=True,
     )
     return run_tenant(practised, listener)
 
@@ -134,6 +176,7 @@ def practice_settings(
         return
     if options.get("env_file"):
         raise SettingsError("--sandbox has its own settings: leave out --env-file.")
+    require_scenario(scenario, procedure)
     key = sandbox_key(procedure, options.get("evidence", ""), tenant)
     with practice(scenario, procedure, key) as sandbox:
         environ = practice_environment(os.environ)
@@ -152,8 +195,12 @@ def practice_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
     Who must confirm what is practised too.
     """
-    own = {*known_variables(), "RUNBOOK_ENV_FILE"} - {_FOUR_EYES}
-    return {name: value for name, value in environ.items() if name not in own}
+    variables, kept = known_variables(), {_FOUR_EYES, LAB_COMMAND}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in kept or not (name == "RUNBOOK_ENV_FILE" or variables.may_have(name))
+    }
 
 
 @contextmanager
@@ -162,13 +209,13 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     Serve the sandbox in `scenario` for as long as the context lasts.
 
     A tenant's `key` is its sandbox's seed: it meets the same app each time.
-    Raises `SettingsError` for an unknown scenario.
+    Raises `SettingsError` for a scenario that `procedure` has not, before anything is written.
     """
     from platformdirs import user_cache_path  # noqa: PLC0415  (slow to import)
 
     from facebook_cyclr_sandbox import serve  # noqa: PLC0415
 
-    require_scenario(scenario)
+    require_scenario(scenario, procedure)
     words = practice_words(procedure.id, scenario, utc_now().date())
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import suppress
 from importlib import import_module
 
-from runbook_lib.connectors.registry import connector_names, find_procedure, load_texts
+from runbook_lib.connectors.registry import load_texts, working_procedures
 from runbook_lib.core.redaction import without_headers
 from runbook_lib.core.templates import compile_all
 from runbook_lib.engine.notebooks import CELL_MODULE
+from runbook_lib.errors import SettingsError
 from runbook_lib.remote.owners import shared_domain
 
 # NOTE: see `cli.main`; before nbformat is loaded.
@@ -52,9 +54,10 @@ NAMES = (
 )
 for _name in NAMES:
     import_module(_name)
-load_texts()
-for _connector in connector_names():
-    _ = find_procedure(_connector).digest
+for _connector, _procedure in working_procedures().items():
+    _ = _procedure.digest
+    with suppress(SettingsError):  # a mistake in its texts stops its own commands only
+        load_texts([_connector])
 for _name in ("runbook_lib.evidence.reports.renderer", "runbook_lib.notebook.rendering"):
     compile_all(import_module(_name).environment())
 shared_domain("www.example.com")  # reads the Public Suffix List

@@ -29,12 +29,14 @@ from runbook_lib.config.workspace import (
     evidence_folder,
     is_sandbox,
     journal_path,
+    leads_here,
     project_folder,
     refuse_twin,
+    require_evidence_here,
     tenant_name,
 )
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.connectors.provider import Vendor, vendor_of
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.advice import is_checkable
 from runbook_lib.core.conclusion import Conclusion, combine
@@ -96,6 +98,10 @@ from runbook_lib.remote.transport import Keep, Session, Wires
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
 _NOT_RECORDED = frozenset(item.name for item in NOTIFY)
+_ALL_OR_NONE = (
+    "To run for real, take the addresses of this machine out of the settings; to practise, name "
+    "every address of that company on this machine. Nothing was done."
+)
 _PACKAGES = ("facebook-marketing-runbook", "papermill", "ipykernel", "httpx")
 
 
@@ -180,6 +186,29 @@ def open_known(
     return replace(run, settings=Settings()) if is_practice and not run.is_sandbox else run
 
 
+def require_within_reach(procedure: Procedure, values: Mapping[str, Value]) -> None:
+    """
+    Raise `SettingsError` if a run with these values is practice that would leave this machine.
+
+    A company without a sandbox is practised only if all of its addresses are here: else checks
+    would be meant for its real ones. An archive, a time-stamp authority or a key service
+    elsewhere would take practice for evidence.
+    """
+    if not is_sandbox(values):
+        return
+    for provider in procedure.providers:
+        if not isinstance(provider, Vendor) or provider.has_sandbox:
+            continue
+        places = provider.hosts(values)
+        if not places or not all(leads_here(url, values) for url in places):
+            msg = (
+                f"The connector {procedure.id} cannot be practised: settings name addresses on "
+                f"this machine (SANDBOX), but {provider.title} has no sandbox here."
+            )
+            raise SettingsError(msg, next_step=_ALL_OR_NONE)
+    require_evidence_here(values)
+
+
 def load_settings(
     procedure: Procedure,
     *,
@@ -219,7 +248,16 @@ class Run(KnownRun):
                 self.redactor.learn(self.settings.secrets[item.name], item.owner)
         self.redactor.allow(self.values.values())
         self._exchanges = ExchangeWriter(self.journal, self.redactor, self.run_id)
-        self._connections = Sessions(self.procedure.providers, self.redactor, self.evidence)
+        self._connections = Sessions(
+            self.procedure.providers,
+            self.redactor,
+            self.evidence,
+            is_practice=self._is_practice,
+        )
+
+    def _is_practice(self, values: Mapping[str, Value]) -> bool:
+        """Return whether a run with these values, or an earlier one of the tenant, is practice."""
+        return is_sandbox(values) or True in self.history.index.practice
 
     def _is_tenants_secret(self, word: str) -> bool:
         """Return whether the journal has the fingerprint of `word`, from any run of this tenant."""
@@ -230,12 +268,21 @@ class Run(KnownRun):
         names = [item.name for item in self.inputs if item.secret]
         return any(self.key.of_secret(name, Secret(word)) in fingerprints for name in names)
 
+    def require_practice(self) -> None:
+        """Raise `SettingsError` unless this run is practice: its own values may lead elsewhere."""
+        if not self.is_sandbox:
+            msg = (
+                "This run would not be practice: the given values replace the sandbox's addresses."
+            )
+            advice = "Leave these addresses out (--set), or leave out --sandbox. Nothing was done."
+            raise SettingsError(msg, next_step=advice)
+
     def require_startable(self) -> None:
         """
         Raise `SettingsError` if an unattended run cannot begin.
 
-        It lacks a required value, or the tenant's earlier runs were practice and
-        this one is not, or vice versa.
+        It lacks a required value, it is practice that would leave this machine, or the tenant's
+        earlier runs were practice and this one is not, or vice versa.
         """
         values = self.values
         for item in self.inputs:
@@ -245,6 +292,7 @@ class Run(KnownRun):
                     f"or as {item.variable} in .env."
                 )
                 raise SettingsError(msg)
+        require_within_reach(self.procedure, values)
         _refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
 
     def start(self, fleet_run: FleetRun | None = None, not_run: NotRun | None = None) -> None:
@@ -252,11 +300,11 @@ class Run(KnownRun):
         Write the beginning of this run, unless another process did.
 
         `fleet_run` is the run of a fleet that asked for it, `not_run` says why it ends at once.
-        Raises `SettingsError` if the
-        tenant's earlier runs were practice and this one is not, or vice versa; and like
-        `require_whole_journal`.
+        Raises `SettingsError` if the tenant's earlier runs were practice and this one is not, or
+        vice versa; and like `require_within_reach` and `require_whole_journal`.
         """
         history = self.history
+        require_within_reach(self.procedure, self.values)
         _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
         begun = history.run(self.run_id)
         if begun is not None and begun.started:
@@ -550,6 +598,10 @@ class Run(KnownRun):
     def open_session(self) -> Session:
         """Return a recording session for the known addresses."""
         return self._connections.open_session(self.values)
+
+    def open_operators_session(self) -> Session:
+        """Return a session to tell the operator something, which practice may do elsewhere too."""
+        return self._connections.open_session(self.values, is_for_operator=True)
 
     def _write(self, event: str, data: Part, *, step: str = "") -> None:
         self.journal.append(event, masked(data, self.redactor), run_id=self.run_id, step=step)

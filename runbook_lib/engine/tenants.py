@@ -18,7 +18,12 @@ from runbook_lib.config.workspace import (
     refuse_twin,
     tenant_name,
 )
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import (
+    broken_connectors,
+    connector_names,
+    find_procedure,
+    working_procedures,
+)
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import JOURNAL_NAME, Journal
 from runbook_lib.core.model import Mode
@@ -26,7 +31,7 @@ from runbook_lib.core.state import HistoryReader, RunState
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import new_run_id
 from runbook_lib.engine.watch.answers import WATCH_NAME, read_watched
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import BrokenConnectorError, SettingsError
 from runbook_lib.evidence.reports.phrases import sealed_on
 
 # A fleet has thousands.
@@ -54,6 +59,15 @@ class TenantState:
         return sum(step.is_settled for step in self.state.steps.values())
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableTenant:
+    """A connector of a tenant whose state cannot be read, since the connector is broken."""
+
+    tenant: str
+    connector: str
+    error: BrokenConnectorError
+
+
 def tenants_of(evidence: str = "") -> list[tuple[str, str]]:
     """
     Return tenant and connector of each journal in the evidence folder, sorted.
@@ -69,10 +83,27 @@ def tenant_states(evidence: str = "") -> list[TenantState]:
     """
     Return the state of each connector of each tenant, without any tenant's settings.
 
-    Raises `SettingsError` if `evidence` is not a folder, `JournalError` for a
-    journal that cannot be understood.
+    Those of a connector that is broken are left out: see `unreadable_tenants`. Raises
+    `SettingsError` if `evidence` is not a folder, `JournalError` for a journal that cannot be
+    understood.
     """
-    return [tenant_state(tenant, connector, evidence) for tenant, connector in tenants_of(evidence)]
+    working = working_procedures()
+    return [
+        tenant_state(tenant, connector, evidence)
+        for tenant, connector in tenants_of(evidence)
+        if connector in working
+    ]
+
+
+def unreadable_tenants(evidence: str = "") -> list[UnreadableTenant]:
+    """Return the tenants of each connector that is broken; raises like `tenants_of`."""
+    broken = broken_connectors()
+    known = tenants_of(evidence) if broken else []
+    return [
+        UnreadableTenant(tenant, connector, broken[connector])
+        for tenant, connector in known
+        if connector in broken
+    ]
 
 
 def tenant_names(evidence: str = "") -> list[str]:

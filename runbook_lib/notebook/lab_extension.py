@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 
 from runbook_lib.config.workspace import WORKING_COPIES, tenant_name
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import working_procedures
 from runbook_lib.core.state import RunState
 from runbook_lib.engine.notebooks import is_stale, notebook_name
 from runbook_lib.engine.tenants import tenant_state
@@ -28,8 +28,7 @@ from runbook_lib.walkthrough.widgets import PANEL_MIME, WIDGET_MIME
 def _load_jupyter_server_extension(server: Any) -> None:
     server.contents_manager.register_pre_save_hook(save_panels_as_text)
     add_confirm_page(server.web_app)
-    for connector in connector_names():
-        procedure = find_procedure(connector)
+    for procedure in working_procedures().values():
         path = Path(server.root_dir) / WORKING_COPIES / notebook_name(procedure)
         if path.is_file() and not is_stale(procedure, path):
             notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]

@@ -24,6 +24,7 @@ from runbook_lib.errors import (
 from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.network import (
+    Reach,
     find_addresses,
     host_of,
     may_be_public,
@@ -85,16 +86,20 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     """
     Return the addresses of `host`.
 
-    Raises `UnreachableError` if the name does not resolve, and
-    `UnexpectedAnswerError` if it has no public address and no setting gives one.
+    Raises `UnreachableError` if the name does not resolve,
+    `UnexpectedAnswerError` if it has no public address and no setting gives one, and
+    `OutsidePracticeError` if practice would ask a name server, or be led to another machine.
     """
     began, sent_on = time.perf_counter(), timestamp(utc_now())
     override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
     addresses: tuple[str, ...] = (override or "",)
-    error = ""
+    error, reach = "", session.transport.reach
+    if override and reach is Reach.LOOPBACK:
+        name, _, port = override.rpartition(":")
+        find_addresses(name, int(port), session.deadline(), reach=reach)
     if not override:
         try:
-            addresses = tuple(find_addresses(host, _HTTPS, session.deadline()))
+            addresses = tuple(find_addresses(host, _HTTPS, session.deadline(), reach=reach))
         except OSError as failure:
             # NOTE: without an answer nothing is known about the name.
             is_silent = isinstance(failure, TimeoutError)
@@ -124,8 +129,9 @@ def read_certificate(session: Session, host: str) -> Certificate:
     Return the certificate that `host` presents on port 443, verified for that name.
 
     Raises `InvalidCertificateError` if it has ended or is another host's, `UnreachableError` if
-    there is no connection or it is not trusted, and `UnexpectedAnswerError` if it has no end, or
-    the address is not public and no setting gives one.
+    there is no connection or it is not trusted, `UnexpectedAnswerError` if it has no end, or
+    the address is not public and no setting gives one, and `OutsidePracticeError` if practice
+    would connect to another machine.
     """
     import ssl  # noqa: PLC0415  (slow to import; `status` reads no certificate)
 
@@ -136,7 +142,13 @@ def read_certificate(session: Session, host: str) -> Certificate:
         deadline = session.deadline().within(2 * _SECONDS)
         name, _, port = (override or f"{host}:{_HTTPS}").rpartition(":")
         is_public_only = session.transport.is_public_only(host, _HTTPS)
-        addresses = find_addresses(name, int(port), deadline, is_public_only=is_public_only)
+        addresses = find_addresses(
+            name,
+            int(port),
+            deadline,
+            is_public_only=is_public_only,
+            reach=session.transport.reach,
+        )
         with open_connection(addresses, int(port), deadline) as plain:
             # NOTE: the time-out is for the whole handshake, not for each read (CPython: _ssl).
             plain.settimeout(max(0.01, min(_SECONDS, deadline.left)))

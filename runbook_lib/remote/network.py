@@ -17,10 +17,11 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from runbook_lib.config.formats import is_this_machine
-from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.errors import OutsidePracticeError, UnexpectedAnswerError
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.limits import Deadline
 
@@ -48,6 +49,13 @@ _PRIVATE = (
 _PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str, int]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Reach(Enum):
+    """To where a run may connect: practice to this machine only, whatever its settings name."""
+
+    ANYWHERE = "anywhere"
+    LOOPBACK = "loopback"
 
 
 class OutOfTimeError(Exception):
@@ -159,17 +167,28 @@ def origin_of(url: httpx.URL) -> Origin:
 
 
 def find_addresses(
-    host: str, port: int, deadline: Deadline, *, is_public_only: bool = False
+    host: str,
+    port: int,
+    deadline: Deadline,
+    *,
+    is_public_only: bool = False,
+    reach: Reach = Reach.ANYWHERE,
 ) -> list[str]:
     """
     Return the addresses of `host`.
 
-    Raises `UnexpectedAnswerError` if only public ones are allowed and it has
+    Within the reach of practice only loopback ones, and no name server is asked for the name of
+    another machine. Raises `OutsidePracticeError` if there is none,
+    `UnexpectedAnswerError` if only public ones are allowed and it has
     none, `OSError` if the name does not resolve in time.
     """
+    if reach is Reach.LOOPBACK and not is_this_machine(host.strip("[]")):
+        raise _outside(host)
     addresses = _lookup(host, port, min(CONNECT_SECONDS, deadline.left))
     if not addresses:
         raise OSError(socket.EAI_NONAME, "Name or service not known")
+    if reach is Reach.LOOPBACK:
+        addresses = require_loopback(host, addresses)
     return require_public(host, addresses) if is_public_only else addresses
 
 
@@ -195,6 +214,28 @@ def require_public(host: str, addresses: list[str]) -> list[str]:
         msg = f"{host} was not contacted: {at} is not a public internet address."
         raise UnexpectedAnswerError(msg, next_step=_PRIVATE)
     return public
+
+
+def require_loopback(host: str, addresses: list[str]) -> list[str]:
+    """Return those of `addresses` that are loopback; raises `OutsidePracticeError` without any."""
+    here = [address for address in addresses if is_loopback(address)]
+    if not here:
+        raise _outside(host, addresses[0])
+    return here
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether a connection to an IP address stays on this machine."""
+    parsed = _address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed
+    return parsed is not None and parsed.is_loopback
+
+
+def _outside(host: str, address: str = "") -> OutsidePracticeError:
+    at = f"its address {address}" if address not in ("", host) else "it"
+    msg = f"{host} was not contacted: this run is practice (SANDBOX), and {at} is not loopback."
+    return OutsidePracticeError(msg)
 
 
 def _address(host: str) -> Address | None:

@@ -37,6 +37,7 @@ from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.look import LookCache
 from runbook_lib.remote.network import (
     OutOfTimeError,
+    Reach,
     RefusedAnswerError,
     host_of,
     origin_of,
@@ -191,7 +192,7 @@ class Wires:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._wires: dict[str, tuple[httpx.BaseTransport, httpx.BaseTransport]] = {}
+        self._wires: dict[tuple[str, Reach], tuple[httpx.BaseTransport, httpx.BaseTransport]] = {}
         self.abandoned: dict[Hashable, _Abandoned] = {}
 
     def tls_context(self, ca_file: str) -> ssl.SSLContext:
@@ -205,15 +206,23 @@ class Wires:
             return self._contexts[ca_file]
 
     def of(
-        self, ca_file: str, tls: ssl.SSLContext
+        self, ca_file: str, tls: ssl.SSLContext, reach: Reach = Reach.ANYWHERE
     ) -> tuple[httpx.BaseTransport, httpx.BaseTransport]:
-        """Return the connections to any address, and those to public ones only."""
+        """
+        Return the connections to any address, and those to public ones only.
+
+        Within the reach of practice both are to loopback only: the second to no address at all.
+        """
         from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
 
         with self._lock:
-            if ca_file not in self._wires:
-                self._wires[ca_file] = Wire(tls), Wire(tls, is_public_only=True)
-            return self._wires[ca_file]
+            key = (ca_file, reach)
+            if key not in self._wires:
+                self._wires[key] = (
+                    Wire(tls, reach=reach),
+                    Wire(tls, is_public_only=True, reach=reach),
+                )
+            return self._wires[key]
 
     def close(self) -> None:
         """Close every connection."""
@@ -230,7 +239,8 @@ class Transport:
     its own provider only. `connect_to` maps
     `host:port` to another address, like curl's option;
     `ca_file` adds a certificate authority; `private_hosts` may be on a private
-    network. The record keeps these `headers` of answers beside the usual ones, and
+    network. In practice its `reach` is loopback, whatever the others name. The record keeps these
+    `headers` of answers beside the usual ones, and
     `usage_pause` returns how long an answer's headers ask to wait, and for which limit;
     `on_call` gets the app and the headers of each answer that counts for an app.
     `cool_downs` are those of the process; `wires` are shared with other runs, else its own.
@@ -245,6 +255,7 @@ class Transport:
         connect_to: Mapping[str, str] | None = None,
         ca_file: str = "",
         private_hosts: Collection[str] = (),
+        reach: Reach = Reach.ANYWHERE,
         headers: Collection[str] = (),
         usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _: (0.0, ""),
         on_call: Callable[[str, Mapping[str, str]], None] = lambda _app, _headers: None,
@@ -263,6 +274,7 @@ class Transport:
         self.connect_to = dict(connect_to or {})
         self.ca_file = ca_file
         self._private_hosts = frozenset(private_hosts)
+        self.reach = reach
         self.headers = headers
         self._usage_pause = usage_pause
         self._on_call = on_call
@@ -274,11 +286,12 @@ class Transport:
         self._turns: dict[str, threading.Semaphore] = {}
         self._wires = wires or Wires()
         if wire is None:
-            self._wire, self._public_wire = self._wires.of(ca_file, self.tls_context())
+            self._wire, self._public_wire = self._wires.of(ca_file, self.tls_context(), reach)
         else:
             self._wire = self._public_wire = wire
         self._to_close = (wire or self._wires) if wires is None else None
-        self._way = (tuple(sorted(self.connect_to.items())), ca_file, self.limits)
+        places = tuple(sorted(self.connect_to.items()))
+        self._way = (places, ca_file, self.limits, reach)
         # NOTE: this removes the filter even if nobody closes the transport.
         redacting = RedactingFilter(redactor)
         for name in _LOGGERS:

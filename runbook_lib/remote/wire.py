@@ -21,6 +21,7 @@ from runbook_lib.config.formats import is_this_machine
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.network import (
     CONNECT_SECONDS,
+    Reach,
     count,
     deadline_now,
     find_addresses,
@@ -88,10 +89,15 @@ class _BoundedStream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Opens connections for httpcore; with `is_public_only`, to public addresses only."""
+    """
+    Opens connections for httpcore.
 
-    def __init__(self, *, is_public_only: bool) -> None:
+    With `is_public_only` to public addresses only; in practice, by its `reach`, to loopback.
+    """
+
+    def __init__(self, *, is_public_only: bool, reach: Reach) -> None:
         self._is_public_only = is_public_only
+        self._reach = reach
         self._plain = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -104,7 +110,11 @@ class _Backend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         try:
             addresses = find_addresses(
-                host, port, deadline_now(), is_public_only=self._is_public_only
+                host,
+                port,
+                deadline_now(),
+                is_public_only=self._is_public_only,
+                reach=self._reach,
             )
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error)) from error
@@ -125,19 +135,28 @@ class Wire(httpx.BaseTransport):
     Sends requests over HTTP/1.1, directly or through the proxy in the environment.
 
     With `is_public_only` it connects to public addresses only. A proxy resolves
-    names itself, so only literal private addresses are rejected there.
+    names itself, so only literal private addresses are rejected there. With
+    the `reach` of practice it connects to loopback only, and through no proxy.
     """
 
-    def __init__(self, tls: ssl.SSLContext, *, is_public_only: bool = False) -> None:
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        *,
+        is_public_only: bool = False,
+        reach: Reach = Reach.ANYWHERE,
+    ) -> None:
         self._tls = tls
         self._is_public_only = is_public_only
+        self._reach = reach
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, str], httpcore.ConnectionPool] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response; the caller reads its body."""
         url = request.url
-        proxy = _proxy_for(url)
+        # NOTE: a proxy on this machine would lead out of it.
+        proxy = "" if self._reach is Reach.LOOPBACK else _proxy_for(url)
         if proxy and self._is_public_only and not may_be_public(host_of(url)):
             require_public(host_of(url), [host_of(url)])
         with _errors_of_httpx():
@@ -190,7 +209,10 @@ class Wire(httpx.BaseTransport):
             "max_keepalive_connections": 20,
             "keepalive_expiry": 5.0,
             # NOTE: with a proxy, the only address to connect to is the operator's own.
-            "network_backend": _Backend(is_public_only=self._is_public_only and not proxy),
+            "network_backend": _Backend(
+                is_public_only=self._is_public_only and not proxy,
+                reach=self._reach,
+            ),
         }
         if not proxy:
             return httpcore.ConnectionPool(**options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from runbook_lib.config.workspace import leads_here
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.procedure import Step
@@ -75,12 +76,17 @@ class Consent:
         The second redirects to the Service Domain, which every app has
         registered; it is empty while that is not known. The first is empty
         where another program could read the answer; the last text says so then. Raises
-        `SettingsError` where the app is not known yet, `ListenerError` where neither is left.
+        `SettingsError` where the app is not known yet, or practice would open another machine's
+        page, and `ListenerError` where neither is left.
         """
         values, item, secret = self._run.values, self._vendor.client_id, self._vendor.client_secret
         if not values.get(item.name) or secret.name not in self._run.settings.secrets:
             msg = f"{item.label} and {secret.label} are not known yet."
             raise SettingsError(msg, next_step="Enter them in the step that asks for them.")
+        page = self._vendor.oauth(values).authorization_endpoint
+        if self._run.is_sandbox and not leads_here(page, values):
+            msg = f"This run is practice (SANDBOX), and {page} is not on this machine."
+            raise SettingsError(msg, next_step="Correct that address in the settings.")
         domain, listening_uri, untrusted = str(values.get("service_domain") or ""), "", ""
         try:
             with self._asking:

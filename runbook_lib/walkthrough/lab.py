@@ -41,7 +41,7 @@ from runbook_lib.engine.practice import (
     require_scenario,
     sandbox_key,
 )
-from runbook_lib.engine.run import load_settings, open_run
+from runbook_lib.engine.run import load_settings, open_run, require_within_reach
 from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import ExitCode, SettingsError, reason_of
 
@@ -128,7 +128,8 @@ def open_lab(
 
     `ask` asks for the tenant if neither the request nor the settings name one.
     Raises `SettingsError`, before anything is written, if there is none, if the
-    settings or the tenant's journal cannot be used, or the server could not be started.
+    settings or the tenant's journal cannot be used, if practice would leave this machine, or
+    the server could not be started.
     """
     _check_arguments(request.arguments)
     if not request.tenant:
@@ -137,7 +138,7 @@ def open_lab(
         )
         request = replace(request, tenant=chosen_tenant(settings, request.evidence, ask))
     request = replace(request, tenant=tenant_name(request.tenant))
-    open_run(
+    run = open_run(
         request.procedure,
         {},
         mode=Mode.INTERACTIVE,
@@ -146,6 +147,7 @@ def open_lab(
         env_file=request.env_file,
         environ=request.environ,
     )
+    require_within_reach(request.procedure, run.values)
     folder = project_folder() / WORKING_COPIES
     notebook = _working_copy(request.procedure, folder, say)
     say(_what_opens(request))
@@ -223,7 +225,7 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
     what the sandbox's operator has confirmed. Nothing of the operator's real settings is used,
     whatever the environment holds.
     """
-    require_scenario(scenario)
+    require_scenario(scenario, request.procedure)
     _check_arguments(request.arguments)
     tenant = tenant_name(request.tenant or f"sandbox-{scenario}")
     journal = journal_path(Path(request.evidence), tenant, request.procedure.id)

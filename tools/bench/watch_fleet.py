@@ -108,7 +108,7 @@ def _notebook_run(place: Place, number: int) -> float:
 def look_daily(file: Path, evidence: str, looks: int) -> None:
     """Look so often in this process, and print the figures of each look."""
     procedures = {name: find_procedure(name) for name in connector_names()}
-    tenants = read_fleet_file(file, procedures, DEFAULT)
+    tenants = read_fleet_file(file, procedures, DEFAULT).tenants
     for tenant in tenants:
         given = {**tenant.given, **tenant.references}
         run = open_run(

@@ -23,7 +23,7 @@ from runbook_lib.connectors.facebook.permissions import (
 )
 from runbook_lib.connectors.facebook.review import scope_warnings
 from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_share
-from runbook_lib.connectors.provider import Vendor
+from runbook_lib.connectors.provider import ImitatedVendor
 from runbook_lib.connectors.texts import read_known_errors, read_search_words
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input
@@ -162,7 +162,7 @@ _RENEWS = {
     "graph_version": "Set graph_version to a newer version, then check again.",
     "marketing_api_version": "Set graph_version to a newer version, then check again.",
 }
-FACEBOOK = Vendor(
+FACEBOOK = ImitatedVendor(
     name=_FACEBOOK,
     title="Facebook",
     settings=(_GRAPH_URL, _DIALOG_URL, _DASHBOARD_URL),

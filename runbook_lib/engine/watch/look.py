@@ -24,7 +24,7 @@ from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.customer_connections import CONSOLE, Customers
 from runbook_lib.engine.duties import duties
 from runbook_lib.engine.process import ProcessRequest, run_in_process
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.run import Run, open_run, require_within_reach
 from runbook_lib.engine.tenants import TenantState, unknown_tenant
 from runbook_lib.engine.watch.answers import (
     WATCH_NAME,
@@ -97,6 +97,7 @@ def open_watched(
     all_given = {**given, **{item.name: False for item in items}}
     run = open_run(procedure, all_given, mode=Mode.HEADLESS, **options)
     run.clock = clock
+    require_within_reach(procedure, run.values)
     if not run.journal.path.exists():
         msg = unknown_tenant(run.tenant, str(run.evidence), begin=_FIRST_RUN)
         raise SettingsError(msg, next_step="")

@@ -201,6 +201,7 @@ class TenantRow:
 
     def document(self) -> dict[str, Any]:
         """Return the tenant for programs, with what is open; what is not known is null."""
+        problem = {"problem": self.problem, "do": self.next_step or None} if self.problem else {}
         return {
             "tenant": self.tenant,
             "connector": self.connector,
@@ -211,6 +212,7 @@ class TenantRow:
             "looked_on": self.looked_on or None,
             "sealed_on": self.sealed_on or None,
             "open": [step.document() for step in self.open],
+            **problem,
         }
 
     @property

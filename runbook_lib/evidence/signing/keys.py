@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from platformdirs import user_data_path
 
 from runbook_lib.config.settings import Settings
+from runbook_lib.config.workspace import require_evidence_here
 from runbook_lib.core.files import read_plain, write_once, write_whole
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import SettingsError, SigningError, reason_of, reported_as
@@ -100,7 +101,9 @@ def open_key(
 
 
 def key_from_settings(settings: Settings, *, is_sandbox: bool) -> SigningKey:
-    """Return the key that the settings name; see `open_key`."""
+    """Return the key that the settings name; see `open_key`. Practice needs one that is here."""
+    if is_sandbox:
+        require_evidence_here({"signing_key": str(settings.values.get("signing_key", ""))})
     return open_key(
         str(settings.values.get("signing_key", "")),
         passphrase=settings.secrets.get("signing_passphrase"),

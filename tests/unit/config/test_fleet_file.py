@@ -44,7 +44,7 @@ def read(folder: Path, text: str, name: str = "tenants.toml") -> list[FleetTenan
     """Return what is read from a file with this text."""
     path = folder / name
     path.write_text(text, encoding="utf-8", newline="")
-    return read_fleet_file(path, PROCEDURES, DEFAULT)
+    return read_fleet_file(path, PROCEDURES, DEFAULT).tenants
 
 
 def mistakes(folder: Path, text: str, name: str = "tenants.toml") -> list[str]:
@@ -117,7 +117,7 @@ def test_defaults_are_read_with_each_tenants_own_connector(
     head = '[defaults]\napp_id = "123456789012345"\nsecrets = {app_secret = "env:SHARED"}\n'
     path.write_text(f"{head}{ACME}")
 
-    (acme,) = read_fleet_file(path, procedures, DEFAULT)
+    (acme,) = read_fleet_file(path, procedures, DEFAULT).tenants
     assert acme.given == {"app_id": "123456789012345"}
     assert acme.references == {"app_secret": "env:SHARED"}
 
@@ -142,7 +142,7 @@ def test_a_column_is_read_with_each_rows_own_connector(tmp_path: Path) -> None:
     rows = ("tenant,connector,app_id,app_secret", "acme,,123456789,env:ACME", "b,third,1.2,Name")
     path.write_text("\n".join(rows))
 
-    acme, other = read_fleet_file(path, {**PROCEDURES, "third": THIRD}, DEFAULT)
+    acme, other = read_fleet_file(path, {**PROCEDURES, "third": THIRD}, DEFAULT).tenants
 
     assert (acme.given, acme.references) == ({"app_id": "123456789"}, {"app_secret": "env:ACME"})
     assert (other.given, other.references) == ({"app_id": "1.2", "app_secret": "Name"}, {})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from facebook_cyclr_sandbox import vendors
+from facebook_cyclr_sandbox import SCENARIOS, vendors
 from facebook_cyclr_sandbox.cyclr.shapes import json_reply
 from facebook_cyclr_sandbox.http.web import Reply, WebRequest
 from facebook_cyclr_sandbox.http.web import Site as SandboxSite
@@ -32,11 +32,13 @@ from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.engine import practice as practice_module
+from runbook_lib.engine.practice import scenarios_of
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError, TokenRequestError
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_code
 
 NAME = "plainmail"
+IMITATED = ("approved", "wrong-secret")
 APP_ID = Input(name="app_id", label="Client ID", help="Registered apps.", provider=NAME)
 APP_SECRET = Input(
     name="app_secret",
@@ -204,6 +206,52 @@ def test_a_wrong_secret_fails_by_the_servers_word() -> None:
 
     assert conclusion.outcome is Outcome.FAILED
     assert conclusion.reason == "The pair is refused (invalid_client)."
+
+
+@pytest.mark.usefixtures("folder", "sandbox_vendor")
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name not in IMITATED])
+def test_a_scenario_that_it_does_not_imitate_is_refused(scenario: str) -> None:
+    """It would silently be `approved`; the refusal names those that there are."""
+    with (
+        pytest.raises(SettingsError, match=f"the scenario {scenario} for {NAME}") as refused,
+        practised(scenario),
+    ):
+        pass
+
+    assert refused.value.diagnostics() == f"Its scenarios: {', '.join(IMITATED)}."
+    assert not list(Path().iterdir())
+
+
+class Account:
+    """What a vendor may keep, without any method."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+@pytest.mark.parametrize("also", [(), ("flaky",)])
+@pytest.mark.parametrize("kept", [Account, lambda name: {"of": Account(name)}])
+def test_a_scenario_counts_if_it_shows(
+    monkeypatch: pytest.MonkeyPatch, kept: Callable[[str], object], also: tuple[str, ...]
+) -> None:
+    """In the vendor's own state, whatever that is made of, or where its `also` says so."""
+
+    def build_account(world: World) -> None:
+        name = world.scenario if world.scenario == "token-expired" else "usual"
+        world.vendors[NAME] = kept(name)
+
+    vendor = SandboxVendor(
+        name=NAME,
+        sites={},
+        sign_in_page=lambda _: "",
+        exchange=lambda _world, _params: {},
+        settings=lambda _: {},
+        build=build_account,
+        also=also,
+    )
+    monkeypatch.setitem(vendors.VENDORS, NAME, vendor)
+
+    assert {*scenarios_of(PROCEDURE)} == {"approved", "token-expired", *also}
 
 
 @pytest.mark.usefixtures("sandbox_vendor")

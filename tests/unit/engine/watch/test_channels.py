@@ -20,9 +20,11 @@ import pytest
 from standardwebhooks import Webhook
 
 from runbook_lib.config import formats
+from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch import channels
+from runbook_lib.engine.watch.answers import Change, Kind, Watched
 from runbook_lib.engine.watch.channels import (
     CHANNELS,
     addresses,
@@ -33,6 +35,7 @@ from runbook_lib.engine.watch.channels import (
 from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.channels.mail import mail_of
 from runbook_lib.engine.watch.messages import Message, trial
+from runbook_lib.engine.watch.outbox import Outbox, parts_of
 from runbook_lib.errors import SettingsError
 from tests.unit.engine.watch.desk import ENV, HOOK_SECRET, NOON, PROCEDURE
 
@@ -107,6 +110,22 @@ def mail_server(**says: str) -> Iterator[tuple[str, list[str]]]:
         yield f"127.0.0.1:{listener.getsockname()[1]}", commands
         over.set()
         listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_practice_and_real_tenants_have_no_receiver_in_common(opened: Opened) -> None:
+    """So no message, and no reminder, lists both; each has the same mail settings."""
+    real = {"facebook_graph_url": "", "cyclr_api_url": ""}
+    hook = {"webhook": "https://h.example/", "webhook_secret": HOOK_SECRET}
+    change = Change(id="c1", kind=Kind.FAILED, on=timestamp(NOON), since=timestamp(NOON))
+    places = []
+    for run in (opened(**hook), opened(**hook, **real)):
+        (part,) = parts_of(run, Watched(changes=[change]), Outbox(), ())
+        assert part.document["sandbox"] is run.is_sandbox
+        places.append({name: receiver for name, (receiver, _) in part.channels.items()})
+
+    practice, others = places
+    assert practice.keys() == others.keys() == {"mail", "webhook"}
+    assert not {*practice.values()} & {*others.values()}
 
 
 def sent(run: Run, channel: str, **more: Any) -> NotSentError | None:

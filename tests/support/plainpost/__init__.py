@@ -1,0 +1,3 @@
+"""A connector of a company that no sandbox imitates: tests install it beside the product's own."""
+
+UNSAID = {"fresh": ("",)}
