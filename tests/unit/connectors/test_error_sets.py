@@ -7,7 +7,9 @@ certain answer with another cause. The blind sets were collected before the sear
 
 NOTE: when they were asked first, 48 of the threads, 38 of the help pages and 16 of the questions
 were right or offered, and none was wrong. General words for the commonest causes, written after
-that, made it 49, 44 and 16.
+that, made it 49, 44 and 16. So `blind_later.txt` was collected after the search was finished, and
+nothing was changed since: 48 of 50, none wrong. Of its 17 descriptions in a person's own words one
+is certain and 15 are offered.
 """
 
 from __future__ import annotations
@@ -101,7 +103,7 @@ def test_no_blind_text_is_a_known_text() -> None:
     assert (len(rows("blind_questions.txt")), len(BLIND_FOREIGN)) == (20, 50)
 
 
-@pytest.mark.parametrize("file", ["blind_threads.txt", "blind_help.txt"])
+@pytest.mark.parametrize("file", ["blind_threads.txt", "blind_help.txt", "blind_later.txt"])
 def test_a_fresh_text_has_its_cause(file: str) -> None:
     """Of 50 texts from public threads 44 are right or offered, and one at most is wrong."""
     answers = count(rows(file))
