@@ -180,11 +180,11 @@ FAULTS = (
         "an empty list contradicts a person",
     ),
     Fault(
-        "engine/watch/look.py",
-        "if is_silent or is_taken_back:",
-        "if is_silent:",
-        "engine/watch/test_look.py",
-        "a check that cannot tell is reported as a change",
+        "engine/watch/problems.py",
+        "if poll.is_silent or is_taken_back:",
+        "if poll.is_silent:",
+        "engine/watch/test_problems.py",
+        "a check that cannot tell any more is not missed",
     ),
     # --- outcomes --------------------------------------------------------------------------
     Fault(

@@ -24,19 +24,27 @@ from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError,
 
 if TYPE_CHECKING:
     from runbook_lib.config.fleet_file import FleetTenant
+    from runbook_lib.engine.watch.digest import DigestEntry
 
 _EVERY_SECONDS = 300
 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--once", "is_once", is_flag=True, help="Look once and end, for cron, a timer or CI.")
+@click.option("--once", "is_once", is_flag=True, help="Poll once and end, for cron, a timer or CI.")
+@click.option(
+    "--seal-changes", "seals_changes", is_flag=True,
+    help="Run and seal a tenant after an outcome changed.",
+)  # fmt: skip
 @click.option(
     "--seal-every", type=click.IntRange(1), default=None, metavar="DAYS",
-    help="Run and seal at least this often; without it, only when an outcome changed.",
+    help="Run and seal each tenant at least this often.",
 )  # fmt: skip
 @click.option("--notify-test", "is_test", is_flag=True, help="Only send a test message.")
-@click.option("--ack", metavar="ID", help="Only acknowledge a problem: no more reminders.")
+@click.option(
+    "--ack", metavar="ID",
+    help="Only acknowledge a problem: no more reminders. 8 letters of its ID are enough.",
+)  # fmt: skip
 @click.option("--by", default="", metavar="NAME", help="With --ack: your name.")
 @click.option("--until", default="", metavar="DATE", help="With --ack: remind again after DATE.")
 @click.option("--note", default="", metavar="TEXT", help="With --ack: a note for others.")
@@ -46,52 +54,57 @@ _EVERY_SECONDS = 300
 @EVIDENCE
 @JSON
 def watch(
-    *, file: Path | None, is_once: bool, is_test: bool, seal_every: int | None, ack: str | None,
-    by: str, until: str, note: str, scenario: str, connector: str, tenant: str,
-    given: tuple[str, ...], as_json: bool, **options: Any,
+    *, file: Path | None, is_once: bool, is_test: bool, seals_changes: bool,
+    seal_every: int | None, ack: str | None, by: str, until: str, note: str, scenario: str,
+    connector: str, tenant: str, given: tuple[str, ...], as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
     Check every step again and report each change once.
 
     Run it as often as you like: it checks waiting steps every 15 minutes at most, and finished
-    steps once a day. It prints only changes. Without --once it looks every 5 minutes. With FILE it
-    looks at each tenant of a fleet's file, instead of the tenant in the settings.
+    steps once a day. It prints only changes. Without --once it polls every 5 minutes. With FILE it
+    polls each tenant of a fleet's file, instead of the tenant in the settings.
     """
     from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
+    from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.practice import practice_settings
     from runbook_lib.engine.watch.channels import try_channels
-    from runbook_lib.engine.watch.look import open_watched
-    from runbook_lib.engine.watch.outbox import acknowledge
+    from runbook_lib.engine.watch.cycle import acknowledge
+    from runbook_lib.engine.watch.poll import open_watched
 
     values = assignments(given)
     if ack:
-        tenants = acknowledge(ack, by=by, until=until, note=note, evidence=options["evidence"])
+        evidence = options["evidence"]
+        tenants = acknowledge(ack, by=by, until=until, note=note, evidence=evidence, now=utc_now())
         end = f" until {until}" if until else ""
         say(f"Noted for {', '.join(tenants)}: {by} knows about it. Reminders stop{end}.")
         return
     if by or until or note:
         raise SettingsError("--by, --until and --note need --ack.")
     if file and (values or is_test or scenario):
-        msg = "FILE names tenants and values: leave out --set, --sandbox and --notify-test."
-        raise SettingsError(msg)
+        raise SettingsError(
+            "FILE names tenants and values: leave out --set, --sandbox and --notify-test."
+        )
     if file:
+        every_tenant = {**options, "seals_changes": seals_changes, "seal_every": seal_every or 0}
 
-        def look_at_all() -> ExitCode:
+        def run_all_once() -> ExitCode:
             named = read_fleet_file(file, working_procedures(), DEFAULT, broken_connectors())
-            for problem in named.unusable:
-                say(problem, is_error=True)
-            code = _look(named.tenants, options, seal_every, as_json=as_json)
+            for mistake in named.unusable:
+                say(mistake, is_error=True)
+            code = _run_cycle(named.tenants, every_tenant, as_json=as_json)
             is_open = named.unusable and code is ExitCode.COMPLETE
             return ExitCode.INCOMPLETE if is_open else code
 
         if is_once:
-            sys.exit(look_at_all())
-        _look_on(look_at_all)
+            sys.exit(run_all_once())
+        _run_on(run_all_once)
     procedure = find_procedure(connector)
     tenant = tenant or (f"sandbox-{scenario}" if scenario else "")
     with practice_settings(scenario, procedure, tenant, options) as settings:
+        wishes = {**settings, "seals_changes": seals_changes, "seal_every": seal_every or 0}
 
-        def look() -> ExitCode:
+        def run_once() -> ExitCode:
             run = open_watched(procedure, values, tenant=tenant, **settings)
             with closing(run):
                 if scenario:
@@ -101,85 +114,80 @@ def watch(
                     return ExitCode.COMPLETE
                 alone = [FleetTenant(run.tenant, procedure, values, {})]
             is_told = bool(scenario) and not as_json
-            return _look(
-                alone, settings, seal_every, as_json=as_json, is_alone=True, is_told=is_told
-            )
+            return _run_cycle(alone, {**wishes, "is_alone": True}, as_json=as_json, is_told=is_told)
 
         if is_once or is_test:
-            sys.exit(look())
-        _look_on(look)
+            sys.exit(run_once())
+        _run_on(run_once)
 
 
 WATCH_COMMANDS = (watch,)
 
 
-def _look_on(look: Callable[[], ExitCode]) -> NoReturn:
-    """Look every five minutes; after the first look, print a mistake and go on."""
-    has_looked = False
+def _run_on(run_once: Callable[[], ExitCode]) -> NoReturn:
+    """Run a cycle every five minutes; after the first one, print a mistake and go on."""
+    has_run = False
     while True:
         try:
-            look()
+            run_once()
         except (RunbookError, OSError) as error:
-            is_mistake = isinstance(error, SettingsError) and not has_looked
+            is_mistake = isinstance(error, SettingsError) and not has_run
             if is_mistake or isinstance(error, BrokenPipeError):
                 raise
             if not isinstance(error, BusyError):
                 message, advice = describe_error(error)
                 say(f"runbook: {message} Next: {advice}", is_error=True)
-        has_looked = True
+        has_run = True
         time.sleep(_EVERY_SECONDS)
 
 
-def _look(
+def _run_cycle(
     tenants: list[FleetTenant],
     options: Mapping[str, Any],
-    seal_every: int | None,
     *,
     as_json: bool,
-    is_alone: bool = False,
     is_told: bool = False,
 ) -> ExitCode:
     """
-    Look at each tenant, show and send what is new, seal what is due; return the worst code.
+    Poll each tenant, show and send what is new; return the worst exit code.
 
-    With `is_told` it also says that it looked, which a person who practises wants to know.
+    With `is_told` it also says that it polled, which a person who practises wants to know.
     """
-    from runbook_lib.engine.watch.messages import by_cause
-    from runbook_lib.engine.watch.round import watching
+    from runbook_lib.engine.watch.cycle import watching
     from runbook_lib.plain_text import counted
 
     shown = 0
-    with watching(tenants, is_alone=is_alone, seal_every=seal_every or 0, **options) as this:
-        for look in (this.look, this.look_at_customers):
-            for problem in look():
-                say(problem, is_error=True)
-            for document in this.new if as_json else by_cause(this.new):
-                _show(document, as_json=as_json)
-                shown += 1
+    with watching(tenants, **options) as cycle:
+        for problem in chain(cycle.poll(), cycle.poll_customers()):
+            say(problem, is_error=True)
+        for entry in cycle.shown():
+            if as_json:
+                for document in cycle.documents(entry):
+                    show_json(document)
+            else:
+                _show(entry)
+            shown += 1
             sys.stdout.flush()
-            this.show()
-            for line in this.send():
-                say(line, is_error=True)
-        for line in chain(this.ping(), this.write_page(), this.seal()):
+        rest = (cycle.send, cycle.ping, cycle.write_page, cycle.seal, cycle.forget_old)
+        for line in chain.from_iterable(act() for act in rest):
             say(line, is_error=True)
         if is_told:
-            names = ", ".join(one.tenant for one in tenants)
+            names = ", ".join(tenant.tenant for tenant in tenants)
             changes = counted(shown, "change") if shown else "nothing changed"
-            say(f"Looked at {names} in the sandbox: {changes}.")
-        return this.code
+            say(f"Polled {names} in the sandbox: {changes}.")
+        return cycle.code
 
 
-def _show(document: Mapping[str, Any], *, as_json: bool) -> None:
-    """Show a change, with its tenants if there are several."""
+def _show(entry: DigestEntry) -> None:
+    """Show an entry: its title, and what to do about it."""
     from runbook_lib.core.outcome import ICONS
-    from runbook_lib.engine.watch.messages import details, for_programs, whose
+    from runbook_lib.engine.watch.digest import problem_document
+    from runbook_lib.evidence.reports.phrases import with_times
     from runbook_lib.evidence.reports.tenants_page import LIKE
 
-    if as_json:
-        show_json(for_programs(document))
-        return
-    say(f"{ICONS[LIKE[document['kind']]]} {whose(document)}: {document['title']}")
-    for line in details(document):
-        show_paragraph(line, indent="    ")
-    if len(document["tenants"]) > 1:
-        show_paragraph(f"Tenants: {', '.join(document['tenants'])}", indent="    ")
+    view = entry.views[entry.first.tenant]
+    kind = problem_document(entry.first, view)["kind"]
+    mark = "SANDBOX " if view.is_sandbox else ""
+    say(f"{ICONS[LIKE[kind]]} {mark}{entry.whose}: {entry.title} ({entry.label})")
+    for line in entry.lines():
+        show_paragraph(with_times(line), indent="    ")

@@ -1,8 +1,8 @@
 """
 The customers' connections: every account of the Cyclr console, and what Cyclr says of it.
 
-One look is kept in `connections.json` beside the tenant's journal: it is no evidence, holds no
-secrets, and a look that was cut off goes on from it. Nothing here changes anything at Cyclr.
+Each account is a row of the watch's state (`watch.db`): it is no evidence, holds no secrets, and a
+survey that was cut off goes on from it. Nothing here changes anything at Cyclr.
 """
 
 from __future__ import annotations
@@ -10,24 +10,31 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Meta, Struct, structs, to_builtins
+from msgspec import Struct, structs, to_builtins
 
 from runbook_lib.connectors.cyclr.connector import is_refusal
 from runbook_lib.connectors.cyclr.transactions import Failure
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.core.files import locked, read_plain, write_whole
+from runbook_lib.core.files import locked
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import unknown_tenant
+from runbook_lib.engine.watch.state import (
+    CustomerSurvey,
+    WatchedCustomer,
+    WatchState,
+    has_passed,
+    open_state,
+)
 from runbook_lib.errors import (
     BusyError,
     CyclrAPIError,
@@ -41,16 +48,14 @@ from runbook_lib.remote.cyclr import Cyclr, request_api_token, rows_of, sign_in_
 from runbook_lib.remote.documents import Document, shorten
 from runbook_lib.remote.rate_limits import Pace
 
-CONNECTIONS_NAME = "connections.json"
 # What it takes to ask the console.
 CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
 
-_FORM = 1
-# The accounts of 2,000 pages with long names take 90 MB.
-_LARGEST = 256 * 1024 * 1024
 _SAVE_SECONDS = 2.0
-# A look that was cut off goes on within a day; what it saw is too old after that.
+# A survey that was cut off goes on within a day; what it saw is too old after that.
 _RESUMED_WITHIN = timedelta(days=1)
+# A changed result of an account is polled again after so long.
+CONFIRMED_AFTER = timedelta(minutes=5)
 # Cyclr may ask to wait so long, and so often in a row.
 _LONGEST_WAIT = 300.0
 _MOST_WAITS = 5
@@ -66,7 +71,7 @@ _EMPTY = (
 _ACCOUNT = re.compile(r"[!-~]{1,128}")
 _LOST = (
     "No account has {connector} any more. Earlier looks saw it in {accounts}. Compare its name and "
-    f"the accounts in the Cyclr console. If all were removed on purpose, delete {CONNECTIONS_NAME}."
+    "the accounts in the Cyclr console: the API credentials may have lost a right."
 )
 
 _T = TypeVar("_T")
@@ -117,6 +122,7 @@ class KnownAccount(Struct, frozen=True):
 
     `not_signed_in_since` is when our own looks first saw it so, `signed_in_on` when they last saw
     it signed in, `installed_on` when they last saw the connector; each is empty where none did.
+    Since `in_doubt_since` a watch sees another result than the one that counts for it.
     """
 
     id: str
@@ -129,6 +135,7 @@ class KnownAccount(Struct, frozen=True):
     not_signed_in_since: str = ""
     signed_in_on: str = ""
     installed_on: str = ""
+    in_doubt_since: str = ""
     error: str = ""
 
 
@@ -142,7 +149,6 @@ class Survey(Struct):
     of: tuple[str, ...]
     began: str
     number: int = 1
-    form: Annotated[int, Meta(ge=_FORM, le=_FORM)] = _FORM
     ended: str = ""
     is_listed: bool = False
     notes: list[str] = []
@@ -183,12 +189,17 @@ class _StopError(Exception):
     """Cyclr cannot be asked now; its text says why."""
 
 
+class PollTimeoutError(Exception):
+    """The time of a watch's cycle for customers is over; its `on_progress` raises it."""
+
+
 class Customers:
     """
     The accounts of the console that `run` names, asked at its pace.
 
-    `on_progress` gets how many accounts were asked, of how many. Tests replace `clock`, `sleep`
-    and `monotonic`. Raises `SettingsError` if Cyclr's credentials are missing.
+    `on_progress` gets how many accounts were asked, of how many; a watch passes its open `state`.
+    Tests replace `clock`, `sleep` and `monotonic`. Raises `SettingsError` if Cyclr's credentials
+    are missing.
     """
 
     def __init__(
@@ -199,6 +210,7 @@ class Customers:
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        state: WatchState | None = None,
     ) -> None:
         self._run, self._values = run, run.values
         known = {**self._values, **run.settings.secrets}
@@ -211,7 +223,10 @@ class Customers:
             raise SettingsError(msg, next_step="Name another tenant.")
         if not (run.is_sandbox or run.journal.path.exists()):
             raise SettingsError(unknown_tenant(run.tenant, str(run.evidence)))
-        self.path = run.journal.path.with_name(CONNECTIONS_NAME)
+        self._lock = run.journal.path.with_name("connections.lock")
+        self._key = f"{run.procedure.id}/{run.tenant}"
+        self._state = state
+        self._unsaved: dict[str, KnownAccount] = {}
         self._on_progress = on_progress
         self._clock, self._sleep, self._monotonic = clock, sleep, monotonic
         per_second = int(str(self._values["cyclr_requests_a_second"]))
@@ -225,27 +240,53 @@ class Customers:
         """Return the connector's name in Cyclr's library."""
         return str(self._values["cyclr_connector"])
 
-    def look(self, *, only: Collection[str] = ()) -> Survey:
+    def look(self) -> Survey:
         """
-        Ask for every account, and return what Cyclr said; a look that was cut off goes on.
+        Ask for every account, and return what Cyclr said; a survey that was cut off goes on.
 
-        With `only`, ask for these of the last look once more. Raises `BusyError` while another
-        process looks, `RemoteError` if Cyclr refuses its credentials, and `SettingsError` if the
-        earlier look cannot be read.
+        Raises `BusyError` while another process asks, `RemoteError` if Cyclr refuses its
+        credentials, and `StateError` if what earlier surveys saw cannot be used.
         """
+        return self._alone(self._look)
+
+    def look_longest_unpolled(self) -> Survey:
+        """
+        Do the same for a watch, and return also a survey that was cut off by `on_progress`.
+
+        Between two surveys, ask only for accounts that are in doubt. Raises as `look`.
+        """
+        return self._alone(self._look_longest_unpolled)
+
+    def known(self) -> Survey:
+        """Return what the rows say of the last survey; nothing is asked."""
+        return self._open(self._kept)
+
+    def _alone(self, ask: Callable[[], Survey]) -> Survey:
         self.client()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        msg = "Another process is looking at these connections."
-        busy = BusyError(msg, next_step="Wait until it has ended.")
-        with locked(self.path.with_suffix(".lock"), busy=busy):
-            return self._look_again(only) if only else self._look()
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        busy = BusyError(
+            "Another process is asking for these connections.",
+            next_step="Wait until it has ended.",
+        )
+        with locked(self._lock, busy=busy):
+            return self._open(ask)
+
+    def _open(self, act: Callable[[], Survey]) -> Survey:
+        if self._state:
+            return act()
+        with open_state(self._run.evidence, self._clock()) as state:
+            self._state = state
+            try:
+                return act()
+            finally:
+                self._state = None
 
     def _look(self) -> Survey:
         look = self._resumed()
         try:
             if not look.is_listed:
                 self._list(look)
-            self._ask_all(look)
+            self._ask_all(look, self._waiting(look))
             look.ended = timestamp(self._clock())
         except _StopError as error:
             look.notes.append(str(error))
@@ -253,14 +294,25 @@ class Customers:
             self._save(look)
         return look
 
-    def _look_again(self, accounts: Collection[str]) -> Survey:
-        look = self._kept()
+    def _look_longest_unpolled(self) -> Survey:
+        kept, now = self._kept(), self._clock()
+        is_over = bool(kept.ended) and not has_passed(_RESUMED_WITHIN, kept.began, now)
+        look = kept if is_over and not kept.notes else self._resumed()
+        doubtful = [
+            account
+            for account in look.accounts.values()
+            if account.in_doubt_since and has_passed(CONFIRMED_AFTER, account.in_doubt_since, now)
+        ]
         try:
-            for ident in accounts:
-                known = look.accounts.get(ident, KnownAccount(ident, ""))
-                look.accounts[ident] = self._ask(known, look)[0]
-        except _StopError:
-            pass  # who was not asked is as before
+            if not look.is_listed:
+                self._list(look)
+            waiting = {account.id: account for account in (*self._waiting(look), *doubtful)}
+            self._ask_all(look, [*waiting.values()])
+            look.ended = look.ended or timestamp(self._clock())
+        except _StopError as error:
+            look.notes.append(str(error))
+        except PollTimeoutError:
+            pass  # who was not asked is polled first by the next cycle
         finally:
             self._save(look)
         return look
@@ -345,29 +397,28 @@ class Customers:
         return lacking
 
     def _kept(self) -> Survey:
-        """Return the last look of this connector in this console, or the first one."""
+        """Return the last survey of this connector in this console, or the first one."""
         host = urlsplit(str(self._values["cyclr_api_url"])).hostname or ""
         of = (host, str(self._values["cyclr_client_id"]), self.connector)
         first = Survey(of, timestamp(self._clock()))
-        try:
-            look = msgspec.json.decode(read_plain(self.path, _LARGEST), type=Survey)
-            looked = (item.looked_on for item in look.accounts.values())
-            signed_in = (item.signed_in_on for item in look.accounts.values())
-            for text in filter(None, (look.began, *looked, *signed_in)):
-                if not datetime.fromisoformat(text).tzinfo:
-                    raise ValueError("a time has no zone")
-        except FileNotFoundError:
+        rows = self._rows.surveys.read(tenant=self._key)
+        look = msgspec.json.decode(rows[0].body, type=Survey) if rows else first
+        if look.of != of:
             return first
-        except (OSError, ValueError, RecursionError) as error:
-            msg = f"{self.path} cannot be read: {getattr(error, 'strerror', None) or error}."
-            advice = "Move it away. The runbook makes a new one; only earlier dates are lost."
-            raise SettingsError(msg, next_step=advice) from None
-        return look if look.of == of else first
+        for row in self._rows.customers.read(tenant=self._key):
+            look.accounts[row.account] = msgspec.json.decode(row.body, type=KnownAccount)
+        return look
+
+    @property
+    def _rows(self) -> WatchState:
+        if self._state is None:
+            raise RuntimeError("`_open` opens the state first")
+        return self._state
 
     def _resumed(self) -> Survey:
-        """Return the look that was cut off, or a new one that knows what earlier ones saw."""
+        """Return the survey that was cut off, or a new one that knows what earlier ones saw."""
         look, now = self._kept(), self._clock()
-        if not look.ended and now - datetime.fromisoformat(look.began) < _RESUMED_WITHIN:
+        if not look.ended and not has_passed(_RESUMED_WITHIN, look.began, now):
             look.notes = []
             return look
         kept = (
@@ -375,6 +426,14 @@ class Customers:
         )
         accounts = {item.id: item for item in kept}
         return Survey(look.of, timestamp(now), look.number + 1, accounts=accounts)
+
+    def _waiting(self, look: Survey) -> list[KnownAccount]:
+        """Return the accounts that this survey has not read yet."""
+        return [
+            account
+            for account in look.accounts.values()
+            if account.looked_in < look.number or account.standing is AccountStatus.NOT_KNOWN
+        ]
 
     def _list(self, look: Survey) -> None:
         """Add every account of the console to `look`; a page that cannot be read is noted."""
@@ -395,20 +454,18 @@ class Customers:
         if not (number or look.notes):
             look.notes.append(_EMPTY)
         look.is_listed = not look.notes
-        self._save(look)
+        self._unsaved = dict(look.accounts)
+        self._save(look, is_new=True)
 
-    def _ask_all(self, look: Survey) -> None:
-        waiting = [
-            account
-            for account in look.accounts.values()
-            if account.looked_in < look.number or account.standing is AccountStatus.NOT_KNOWN
-        ]
+    def _ask_all(self, look: Survey, waiting: Sequence[KnownAccount]) -> None:
+        """Ask for these accounts, the longest unpolled first."""
         total = len(look.accounts)
         unread: list[KnownAccount] = []
-        for place, account in enumerate(waiting, start=total - len(waiting)):
+        ordered = sorted(waiting, key=lambda account: account.looked_on)
+        for place, account in enumerate(ordered, start=total - len(waiting)):
             self._on_progress(place, total)
             asked, is_fault = self._ask(account, look)
-            look.accounts[account.id] = asked
+            look.accounts[account.id] = self._unsaved[account.id] = asked
             unread = [*unread, account] if is_fault else []
             if len(unread) >= _MOST_FAILURES:
                 self._find_fault(look, unread)
@@ -422,7 +479,9 @@ class Customers:
         try:
             self._patiently(lambda: self.client().accounts())
         except RemoteError as error:
-            look.accounts |= {account.id: account for account in unread}
+            before = {account.id: account for account in unread}
+            look.accounts |= before
+            self._unsaved |= before
             raise _StopError(f"Cyclr stopped answering: {error}") from error
 
     def _ask(self, account: KnownAccount, look: Survey) -> tuple[KnownAccount, bool]:
@@ -496,8 +555,22 @@ class Customers:
                 self._waits = 0
                 return answer
 
-    def _save(self, look: Survey) -> None:
-        write_whole(self.path, msgspec.json.encode(look), is_durable=False)
+    def save_accounts(self, accounts: Iterable[KnownAccount]) -> None:
+        """Save these accounts in an open transaction."""
+        self._rows.customers.write(
+            WatchedCustomer(self._key, account.id, account.looked_on, msgspec.json.encode(account))
+            for account in accounts
+        )
+
+    def _save(self, look: Survey, *, is_new: bool = False) -> None:
+        """Save the survey and the accounts that have changed; of a new one all of them."""
+        bare = structs.replace(look, accounts={})
+        with self._rows.transaction():
+            if is_new:
+                self._rows.customers.delete(self._rows.customers.read(tenant=self._key))
+            self._rows.surveys.write([CustomerSurvey(self._key, msgspec.json.encode(bare))])
+            self.save_accounts(self._unsaved.values())
+        self._unsaved = {}
         self._saved_at = self._monotonic()
 
 
@@ -522,6 +595,7 @@ def document(
         row = {**to_builtins(account), "standing": standing.value, "says": LABELS[standing]}
         if standing is AccountStatus.NOT_ASKED:
             row |= {"connectors": (), "error": ""}
+        del row["in_doubt_since"]
         row["last_failure"] = to_builtins(failure)
         row["cycle_lacks"] = cycles.get(failure.cycle, "") if failure else ""
         rows.append(row)

@@ -30,7 +30,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.core.state import HistoryReader, RunState
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import new_run_id
-from runbook_lib.engine.watch.answers import WATCH_NAME, read_watched
+from runbook_lib.engine.watch.state import last_polled_on
 from runbook_lib.errors import BrokenConnectorError, SettingsError
 from runbook_lib.evidence.reports.phrases import sealed_on
 
@@ -235,9 +235,7 @@ def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState
         reader=HistoryReader(journal, key),
     )
     # NOTE: what only a watch knows must not hide what the journal says.
-    looked_on = None
-    with suppress(SettingsError):
-        looked_on = read_watched(journal.path.with_name(WATCH_NAME)).looked_on
+    looked_on = last_polled_on(evidence_folder(evidence), f"{connector}/{tenant}")
     sealed = run.last_sealed
     sealed_at = sealed_on(sealed[0].name) if sealed else ""
     return TenantState(tenant, connector, run.whole_state, looked_on, sealed_at)

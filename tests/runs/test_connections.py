@@ -10,6 +10,7 @@ from typing import Any
 
 from facebook_cyclr_sandbox.customers import add_customers
 from facebook_cyclr_sandbox.server import Sandbox
+from runbook_lib.engine.watch.state import read_state
 from tests.runs.conftest import command, environment
 
 COUNT = 260
@@ -17,16 +18,20 @@ PATIENCE = 240
 
 
 def looked(path: Path) -> set[str]:
-    """Return the accounts that the look at `path` has asked so far."""
-    if not path.exists():
-        return set()
-    look: dict[str, Any] = json.loads(path.read_bytes())
-    return {name for name, account in look["accounts"].items() if account["looked_in"]}
+    """Return the accounts that the survey in the state at `path` has asked so far."""
+    return {name for name, account in accounts(path).items() if account["looked_in"]}
+
+
+def accounts(path: Path) -> dict[str, Any]:
+    """Return the rows of accounts by id."""
+    with read_state(path) as state:
+        rows = state.customers.read() if state else []
+    return {row.account: json.loads(row.body) for row in rows}
 
 
 def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     """Each of many accounts is in the result once, and what was kept is not asked again."""
-    path = tmp_path / "evidence/acme/facebook_marketing/connections.json"
+    path = tmp_path / "evidence"
     with Sandbox("approved", seed=2) as sandbox:
         add_customers(sandbox.world, COUNT - 1)
         described = sandbox.description
@@ -44,7 +49,7 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
         first.kill()
         first.wait(PATIENCE)
         kept = looked(path)
-        before = json.loads(path.read_bytes())["accounts"]
+        before = accounts(path)
         done = subprocess.run(
             words, cwd=tmp_path, env=mine, capture_output=True, text=True, check=False
         )

@@ -21,7 +21,7 @@ from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
-from runbook_lib.engine.watch.answers import read_watched
+from runbook_lib.engine.watch.state import last_polled_on
 from tests.runs.conftest import ROOT
 
 PATIENCE = 240
@@ -36,6 +36,7 @@ class Installation:
 
     folder: Path
     watch_file: Path
+    tenant: str
 
     def printed(self, language: str) -> str:
         """Return the only block of docs/watch.md in that language, with this folder in it."""
@@ -73,7 +74,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         )  # fmt: skip
         run.start()
         run.close()
-        yield Installation(folder, run.journal.path.with_name("watch.json"))
+        yield Installation(folder, folder / "evidence" / "watch.db", f"{PROCEDURE.id}/{run.tenant}")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +82,7 @@ def _first_look(installation: Installation) -> Iterator[None]:
     """Let each test's look be the first, and see that it took place."""
     installation.watch_file.unlink(missing_ok=True)
     yield
-    assert read_watched(installation.watch_file).looked_on
+    assert last_polled_on(installation.watch_file.parent, installation.tenant)
 
 
 def test_cron_looks(installation: Installation, tmp_path: Path) -> None:

@@ -73,14 +73,13 @@ def _live(
 
     if ahead:
         from runbook_lib.core.journal import utc_now  # noqa: PLC0415
-        from runbook_lib.engine.watch import look  # noqa: PLC0415
-        from runbook_lib.engine.watch import round as rounds  # noqa: PLC0415
+        from runbook_lib.engine.watch import cycle, poll  # noqa: PLC0415
 
         def clock() -> datetime:
             return utc_now() + timedelta(seconds=ahead)
 
-        look.open_watched.__kwdefaults__["clock"] = clock  # type: ignore[index]
-        rounds.utc_now = clock  # type: ignore[attr-defined]
+        poll.open_watched.__kwdefaults__["clock"] = clock  # type: ignore[index]
+        cycle.utc_now = clock  # type: ignore[attr-defined]
     os.setsid()
     os.chdir(cwd)
     os.environ.clear()

@@ -32,7 +32,7 @@ from runbook_lib.connectors.registry import DEFAULT, connector_names, find_proce
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
-from runbook_lib.engine.watch.round import watching
+from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.remote.transport import Wires
 from runbook_lib.remote.wire import Wire
 from tools.bench.fleet import Place, _tenants, sandboxes
@@ -163,11 +163,10 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
         seen.clear()
         opened.clear()
         began = process_time()
-        with watching(tenants, evidence=evidence, clock=clock) as this:
-            problems = [*this.look(), *this.look_at_customers()]
-            changes = len(this.new)
-            this.show()
-            problems += [*this.send(), *this.write_page(), *this.seal()]
+        with watching(tenants, evidence=evidence, clock=clock) as cycle:
+            problems = [*cycle.poll(), *cycle.poll_customers()]
+            changes = len([*cycle.shown()])
+            problems += [*cycle.send(), *cycle.write_page(), *cycle.seal()]
         figures = {
             "cpu": process_time() - began,
             "requests": len(seen),

@@ -16,14 +16,12 @@ import random
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.faults import fault_of
 from runbook_lib.core.journal import Journal
-from runbook_lib.engine.watch.answers import Change, read_watched
-from runbook_lib.engine.watch.outbox import MESSAGES_NAME, opened
+from runbook_lib.engine.watch.state import Problem, open_state
 from tests.support.loaded import LoadedCommand
 from tests.support.post import Post, receiving
 from tests.unit.engine.watch.desk import HOUR, MINUTE
@@ -37,22 +35,20 @@ CHANGES = (
     OUTAGE,
     "redirect no longer accepted",
 )
-# Two looks that nobody kills: a changed answer counts when it is seen again.
-_UNDISTURBED = 2
+# Watches that nobody kills: a changed result counts when it is seen again, then it is sent.
+_UNDISTURBED = 3
 _PATIENCE = 120.0
 _WATCH = ("watch", "--once", "--json", "--tenant", "acme", "--env-file", "watch.env")
 
 
 @dataclass
 class Week:
-    """What became of a week: the changes, how many kills hit, what was sent more than once."""
+    """What became of a week: the problems, how many kills hit, what was sent more than once."""
 
-    changes: list[Change]
-    printed: set[str]
+    problems: list[Problem]
     kills: int
     repeats: int
     hours: float
-    sealed: int
     wrong: list[str] = field(default_factory=list)
 
 
@@ -65,7 +61,7 @@ def watched_week(
     # So that some kills fall between the acceptance of a message and our line about it.
     post.slow = 0.3
     began, hits = desk.offset, 0
-    printed = _look(desk)
+    printed = _watch(desk)
     halves = [(name, is_over) for name in names for is_over in (False, True)]
     repairs: dict[str, Repair] = {}
     for number, (name, is_over) in enumerate(halves):
@@ -76,7 +72,7 @@ def watched_week(
             # What is finished is looked at once a day, and an outage is a message after one more.
             desk.wait(24 * HOUR)
             if name == OUTAGE:
-                printed |= _look(desk)
+                printed |= _watch(desk)
                 desk.wait(24 * HOUR)
         for _ in range(kills * (number + 1) // len(halves) - kills * number // len(halves)):
             desk.wait(20 * MINUTE)
@@ -84,23 +80,18 @@ def watched_week(
             printed, hits = printed | shown, hits + is_hit
         for _ in range(_UNDISTURBED):
             desk.wait(20 * MINUTE)
-            printed |= _look(desk)
-    watched = read_watched(desk.path)
-    # NOTE: of what lasts for a day there is a reminder each day; how many is left to chance.
-    reminders = {hook["data"]["id"] for hook in post.hooks if hook["type"] == "watch.reminder"}
-    received = [name for name in post.received if not any(part in name for part in reminders)]
-    # A kill between two marks repeats a message in each way: in a row in its own way.
-    hooks = [name for name in received if name.startswith("msg_")]
-    mails = [name for name in received if name not in hooks]
-    messages = [name for way in (mails, hooks) for name, _ in groupby(way)]
+            printed |= _watch(desk)
+    problems = _problems(desk)
+    mails = list(post.mails)
+    hooks = [hook["data"] for hook in post.hooks]
+    sent = [(mail["Message-ID"], mail.get_content()) for mail in mails]
+    sent += [(hook["id"], json.dumps(hook)) for hook in hooks]
     return Week(
-        changes=watched.changes,
-        printed=printed,
+        problems=problems,
         kills=hits,
-        repeats=len(received) - len(messages),
+        repeats=len(sent) - len(dict(sent)),
         hours=(desk.offset - began) / HOUR,
-        sealed=len(list(desk.path.parent.glob("2*/statement.dsse.json"))),
-        wrong=_wrong(desk, watched.changes, printed, messages),
+        wrong=_wrong(desk, problems, printed, sent),
     )
 
 
@@ -117,48 +108,77 @@ def _start(desk: NotifiedDesk) -> LoadedCommand:
     return LoadedCommand(_WATCH, desk.folder, kept, ahead=desk.offset)
 
 
-def _look(desk: NotifiedDesk) -> set[str]:
-    """Look to the end; return the ids of what was printed."""
+def _watch(desk: NotifiedDesk) -> set[str]:
+    """Watch to the end; return the ids of what was printed."""
     code, output, errors = _start(desk).communicate(_PATIENCE)
     assert code in (0, 1, 3), errors
     return {json.loads(line)["id"] for line in output.splitlines()}
 
 
 def _killed(desk: NotifiedDesk, chance: random.Random) -> tuple[set[str], bool]:
-    """Kill a look; what it leaves is whole. Return what it had printed, and whether it ran."""
+    """Kill a watch; what it leaves is whole. Return what it had printed, and whether it ran."""
     command = _start(desk)
-    # Most moments are early: that is where it asks, saves and sends; a sealed run takes seconds.
+    # Most moments are early: that is where it polls, saves and sends.
     is_hit = command.kill(chance.choice((0.3, 1.0, 5.0)) * chance.random())
     _, output, _ = command.communicate(_PATIENCE)
-    read_watched(desk.path)
+    _problems(desk)
     Journal(desk.path.with_name("journal.jsonl")).entries()
     lines = [line for line in output.splitlines(keepends=True) if line.endswith("\n")]
     return {json.loads(line)["id"] for line in lines}, is_hit
 
 
+def _problems(desk: NotifiedDesk) -> list[Problem]:
+    with open_state(desk.folder / "evidence", desk.now()) as state:
+        assert state.notices.read() == [], "the state was damaged"
+        return sorted(state.problems.read(), key=lambda problem: problem.on)
+
+
 def _wrong(
-    desk: NotifiedDesk, changes: Sequence[Change], printed: set[str], messages: Sequence[str]
+    desk: NotifiedDesk,
+    problems: Sequence[Problem],
+    printed: set[str],
+    sent: Sequence[tuple[str, str]],
 ) -> list[str]:
-    """Return what was lost, and what came again though something else came in between."""
-    with opened(desk.folder / "evidence" / MESSAGES_NAME) as outbox:
-        unsent = [letter for letter in outbox.letters if letter.changes and not letter.accepted_on]
-    expected = [f"<{change.id}@acme.example>" for change in changes]
-    expected += [f"msg_{change.id}" for change in changes]
+    """Return what was lost, what was sent again with another text, and what was not printed."""
+    began: dict[str, set[str]] = {"mail": set(), "webhook": set()}
+    ended: dict[str, set[str]] = {"mail": set(), "webhook": set()}
+    with open_state(desk.folder / "evidence", desk.now()) as state:
+        channels = {row.receiver: row.channel for row in state.receivers.read()}
+        for delivery in state.deliveries.read():
+            if channel := channels.get(delivery.receiver):
+                began[channel].add(delivery.problem)
+                if delivery.is_end_reported:
+                    ended[channel].add(delivery.problem)
+        unsent = state.digests.read()
+    reported = {problem["id"] for hook in desk.post.hooks for problem in hook["data"]["problems"]}
+    texts: dict[str, set[str]] = {}
+    for ident, text in sent:
+        texts.setdefault(ident, set()).add(text)
+    lasting = [problem for problem in problems if not problem.is_superseded]
     return [
-        *(f"lost: {name}" for name in expected if name not in messages),
-        *(f"unknown: {name}" for name in messages if name not in expected),
-        *(f"late again: {name}" for name in set(messages) if messages.count(name) > 1),
-        *(f"not shown: {change.id}" for change in changes if change.id not in printed),
-        *(f"still to be sent: {letter.changes}" for letter in unsent),
+        *(
+            f"not reported by {channel}: {problem.title}"
+            for channel, ids in began.items()
+            for problem in problems
+            if problem.id not in ids
+        ),
+        *(
+            f"end not reported by {channel}: {problem.title}"
+            for channel, ids in ended.items()
+            for problem in lasting
+            if problem.kind.lasts and problem.id not in ids
+        ),
+        *(f"never received: {p.title}" for p in problems if p.id not in reported),
+        *(f"another text under one id: {name}" for name, own in texts.items() if len(own) > 1),
+        *(f"not printed: {problem.title}" for problem in problems if problem.id not in printed),
+        *(f"still to be sent: {digest.subject}" for digest in unsent),
         *(f"forged: {signature}" for signature in desk.post.forged),
-        *(["not sealed: a changed outcome"] if read_watched(desk.path).unsealed_since else []),
     ]
 
 
-def kinds_of(names: Sequence[str]) -> list[str]:
-    """Return the kinds of the messages that these changes are, in their order."""
-    failed, outage = ["failed", "recovered"], ["outage", "outage_over"]
-    return [kind for name in names for kind in (outage if name == OUTAGE else failed)]
+def kinds_of(names: Sequence[str]) -> set[str]:
+    """Return the kinds of the problems that these changes are."""
+    return {"outage" if name == OUTAGE else "failed" for name in names}
 
 
 def main() -> None:
@@ -176,12 +196,13 @@ def main() -> None:
                 folder, post, sandbox, names=CHANGES, kills=options.kills, seed=options.seed
             )
         os.chdir("/")
-    is_right = [change.kind for change in week.changes] == kinds_of(CHANGES)
-    print(f"{week.hours:.0f} hours, {options.kills} kills, {week.kills} of a look that ran")  # noqa: T201
-    print(f"{len(week.changes)} messages in two ways, {week.repeats} repeated")  # noqa: T201
-    print(*[f"{change.kind} {change.title}" for change in week.changes], sep="\n")  # noqa: T201
-    print(f"{week.sealed} sealed runs; wrong: {week.wrong or 'nothing'}")  # noqa: T201
-    raise SystemExit(0 if is_right and not week.wrong and week.repeats <= week.kills else 1)
+    kinds = {str(problem.kind) for problem in week.problems} - {"changed", "due"}
+    is_right = kinds == kinds_of(CHANGES)
+    print(f"{week.hours:.0f} hours, {options.kills} kills, {week.kills} of a watch that ran")  # noqa: T201
+    print(f"{len(week.problems)} problems, {week.repeats} digests repeated")  # noqa: T201
+    print(*[f"{problem.kind} {problem.title}" for problem in week.problems], sep="\n")  # noqa: T201
+    print(f"wrong: {week.wrong or 'nothing'}")  # noqa: T201
+    raise SystemExit(0 if is_right and not week.wrong and week.repeats <= 2 * week.kills else 1)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""A watch over tenants, one or thousands: looks, changes, messages, and rounds of them."""
+"""A watch over tenants, one or thousands: two polls are compared, one digest goes to a receiver."""

@@ -59,16 +59,21 @@ def fleet_page(
 
 
 def watch_page(
-    rows: Iterable[TenantRow], changes: Iterable[Mapping[str, Any]], on: str
+    rows: Iterable[TenantRow],
+    changes: Iterable[Mapping[str, Any]],
+    on: str,
+    *,
+    undelivered: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[str]:
     """
-    Return the page of a look that ended at `on`, in parts.
+    Return the page of a cycle that ended at `on`, in parts.
 
     `changes` are as `watch --json` has them, with a `label` and whether each `is_new`.
+    `undelivered` names the tenants of each receiver that did not accept a message, and the reason.
     """
     newest = sorted(changes, key=itemgetter("on"), reverse=True)
     worst = sorted(rows, key=attrgetter("badness"))
-    yield from _page("watch.html", worst, on, changes=newest, like=LIKE)
+    yield from _page("watch.html", worst, on, changes=newest, like=LIKE, undelivered=undelivered)
 
 
 def connections_page(rows: Sequence[TenantRow], document: Mapping[str, Any]) -> Iterator[str]:

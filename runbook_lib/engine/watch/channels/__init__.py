@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from functools import partial
 
+from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.run import Run, new_run_id
 from runbook_lib.engine.watch.channels.apprise import AppriseChannel
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.channels.mail import MailChannel
 from runbook_lib.engine.watch.channels.webhook import WebhookChannel
-from runbook_lib.engine.watch.messages import Message, trial
+from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import one_line
 from runbook_lib.remote.look import begin
@@ -40,15 +41,15 @@ def addresses(run: Run, person: str = "") -> dict[str, tuple[str, ...]]:
     return found
 
 
-def send(run: Run, channel: Channel, message: Message) -> None:
+def send(run: Run, channel: Channel, digest: Digest) -> None:
     """
-    Send a message; it is accepted when this returns.
+    Send a digest; it is accepted when this returns.
 
     Raises `NotSentError`, also where something breaks in a library: its text has no secret.
     """
     try:
         # NOTE: what hangs, such as a name's look-up, cannot be stopped: its thread is abandoned.
-        error = begin(partial(channel.send, run, message), "message").exception(MOST_SECONDS)
+        error = begin(partial(channel.send, run, digest), "message").exception(MOST_SECONDS)
     except TimeoutError:
         text = f"it was not accepted within {MOST_SECONDS:.0f} s"
         error = NotSentError(text, is_silent=True, may_be_there=True)
@@ -59,7 +60,7 @@ def send(run: Run, channel: Channel, message: Message) -> None:
         text = f"the message could not be made ({type(error).__name__})"
         error = NotSentError(text, is_final=True)
     reason = one_line(run.redactor.redact(str(error)))[:_LONGEST_REASON]
-    error.args = (f"The message about {message.title} was not sent ({channel.name}): {reason}",)
+    error.args = (f"The message “{digest.subject}” was not sent ({channel.name}): {reason}",)
     raise error from None
 
 
@@ -73,7 +74,23 @@ def try_channels(run: Run) -> list[str]:
     if not known:
         msg = "No channel is set for messages."
         raise SettingsError(msg, next_step="Set mail_server, mail_from and mail_to, or webhook.")
-    document = trial(run, run.clock())
     for name in known:
-        send(run, CHANNELS[name], Message(f"test{new_run_id()}", document))
+        send(run, CHANNELS[name], _trial(run, name))
     return list(known)
+
+
+def _trial(run: Run, channel: str) -> Digest:
+    """Return a test message."""
+    mark = "SANDBOX " if run.is_sandbox else ""
+    about = f"{mark}{run.tenant}"
+    text = f"{about}: this message only shows that messages arrive. Nothing changed."
+    return Digest(
+        id=f"test{new_run_id()}",
+        receiver="",
+        channel=channel,
+        server="",
+        subject=f"{about}: test message",
+        text=text,
+        created_on=timestamp(run.clock()),
+        document={"kind": "test", "sandbox": run.is_sandbox, "tenant": run.tenant},
+    )

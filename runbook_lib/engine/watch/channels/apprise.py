@@ -8,7 +8,7 @@ from pathlib import Path
 from runbook_lib.core.files import open_plain
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
-from runbook_lib.engine.watch.messages import Message
+from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import reason_of
 
 
@@ -22,7 +22,7 @@ class AppriseChannel(Channel):
         """Return the file, and the person, who is named in the message."""
         return str(run.values["apprise_file"]), person
 
-    def send(self, run: Run, message: Message) -> None:
+    def send(self, run: Run, digest: Digest) -> None:
         """Let Apprise send it, past the transport."""
         try:
             import apprise  # noqa: PLC0415  (an extra)
@@ -39,5 +39,5 @@ class AppriseChannel(Channel):
             raise NotSentError(f"{path}: {reason_of(error)}") from None
         if not (config.add(str(path)) and sender.add(config) and len(sender)):
             raise NotSentError(f"Apprise finds no address in {path}")
-        if not sender.notify(title=message.subject, body=message.text, body_format="text"):
+        if not sender.notify(title=digest.subject, body=digest.text, body_format="text"):
             raise NotSentError("a service did not accept it")

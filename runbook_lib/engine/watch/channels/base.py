@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.watch.messages import Message
+from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import RunbookError
 
 
@@ -43,5 +43,5 @@ class Channel(Protocol):
     def address(self, run: Run, person: str) -> tuple[str, ...]:
         """Return the server, then what else tells who gets a message of a step `person` has."""
 
-    def send(self, run: Run, message: Message) -> None:
-        """Send a message; raises `NotSentError` unless it is accepted."""
+    def send(self, run: Run, digest: Digest) -> None:
+        """Send a digest; raises `NotSentError` unless it is accepted."""

@@ -14,7 +14,8 @@ from runbook_lib.config.formats import is_this_machine
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
-from runbook_lib.engine.watch.messages import Message
+from runbook_lib.engine.watch.state import Digest
+from runbook_lib.plain_text import one_line
 
 _TLS_PORT = 465
 # For an answer of the server.
@@ -36,9 +37,9 @@ class MailChannel(Channel):
         names = ("mail_server", "mail_user", "mail_from")
         return *(str(run.values.get(name, "")) for name in names), _receiver(run, person)
 
-    def send(self, run: Run, message: Message) -> None:
+    def send(self, run: Run, digest: Digest) -> None:
         """Send it; a server that was given the whole mail may have taken it."""
-        mail, server = mail_of(run, message), None
+        mail, server = mail_of(run, digest), None
         try:
             server = _connected(str(run.values["mail_server"]), str(run.values.get("ca_file", "")))
             if run.values.get("mail_user"):
@@ -68,19 +69,20 @@ class MailChannel(Channel):
                 server.close()
 
 
-def mail_of(run: Run, message: Message) -> EmailMessage:
-    """Return a message as a mail; what strangers have named is one line in each header."""
+def mail_of(run: Run, digest: Digest) -> EmailMessage:
+    """Return a digest as a mail; what strangers have named is one line in each header."""
     sender = str(run.values["mail_from"])
     domain = sender.rpartition("@")[2]
     mail = EmailMessage(policy=SMTP)
-    mail["From"], mail["To"] = sender, _receiver(run, message.document["person"])
-    mail["Subject"] = message.subject
+    mail["From"], mail["To"] = sender, _receiver(run, digest.person)
+    mail["Subject"] = one_line(digest.subject)
     mail["Date"] = format_datetime(run.clock())
-    mail["Message-ID"] = f"<{message.id}@{domain}>"
+    mail["Message-ID"] = f"<{digest.id}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
-    if message.thread:
-        mail["References"] = f"<{message.thread}@{domain}>"
-    mail.set_content(f"{message.text}\n")
+    if digest.thread:
+        mail["In-Reply-To"] = f"<{digest.thread[-1]}@{domain}>"
+        mail["References"] = " ".join(f"<{name}@{domain}>" for name in digest.thread)
+    mail.set_content(f"{digest.text}\n")
     return mail
 
 

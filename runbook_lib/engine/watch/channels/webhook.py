@@ -5,7 +5,7 @@ from __future__ import annotations
 from runbook_lib.core.json_text import write_json
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
-from runbook_lib.engine.watch.messages import Message, for_programs
+from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.plain_text import escaped_json
 from runbook_lib.remote.http_library import httpx
@@ -27,15 +27,19 @@ class WebhookChannel(Channel):
         secret = run.settings.secrets["webhook_secret"].reveal()
         return str(run.values["webhook"]), secret, person
 
-    def send(self, run: Run, message: Message) -> None:
+    def send(self, run: Run, digest: Digest) -> None:
         """Post it."""
         from standardwebhooks import Webhook  # noqa: PLC0415  (few have one)
 
-        now, name = run.clock(), f"msg_{message.id}"
-        shown = {**for_programs(message.document), "id": message.id, "ends": message.thread}
-        # What a person reads at once, where the receiver shows one line: practice says SANDBOX.
-        shown["subject"] = message.subject
-        body = {"type": f"watch.{shown['kind']}", "timestamp": shown["on"], "data": shown}
+        now, name = run.clock(), f"msg_{digest.id}"
+        data = {
+            **digest.document,
+            "id": digest.id,
+            "subject": digest.subject,
+            "thread": digest.thread,
+            "on": digest.created_on,
+        }
+        body = {"type": f"watch.{data['kind']}", "timestamp": digest.created_on, "data": data}
         content = escaped_json(write_json(body)).encode("utf-8", "backslashreplace")
         key = Webhook(run.settings.secrets["webhook_secret"].reveal())
         headers = {

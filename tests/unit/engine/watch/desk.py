@@ -17,14 +17,21 @@ from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import Result
 from runbook_lib.engine.run import Run, open_run
-from runbook_lib.engine.watch import look as look_module
-from runbook_lib.engine.watch.answers import Change, Watched, read_watched
+from runbook_lib.engine.watch import cycle as cycle_module
 from runbook_lib.engine.watch.channels import CHANNELS
 from runbook_lib.engine.watch.channels.base import NotSentError
-from runbook_lib.engine.watch.look import Watch, WatchResult, open_watched
-from runbook_lib.engine.watch.messages import Message
-from runbook_lib.engine.watch.outbox import MESSAGES_NAME
-from runbook_lib.engine.watch.round import watching
+from runbook_lib.engine.watch.cycle import watching
+from runbook_lib.engine.watch.digest import DigestEntry
+from runbook_lib.engine.watch.poll import PollResult, open_watched, poll_tenant
+from runbook_lib.engine.watch.state import (
+    STATE_NAME,
+    Digest,
+    Problem,
+    WatchedStep,
+    WatchedTenant,
+    WatchState,
+    open_state,
+)
 
 PROCEDURE = find_procedure("facebook_marketing")
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -54,7 +61,7 @@ REFUSED = (
 
 def finding(outcome: Outcome = Outcome.VERIFIED, reason: str = "It is so.", **more: Any) -> Finding:
     """Return what a check saw."""
-    return Finding(outcome=outcome, code="a-code", reason=reason, **more)
+    return Finding(outcome=outcome, reason=reason, **{"code": "a-code", **more})
 
 
 def take(*_: object) -> None:
@@ -79,22 +86,34 @@ class Post:
     """What channels were given; `act` may refuse it, by raising, before or after it is taken."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[str, str, Message]] = []
-        self.act: Callable[[str, Message], object] = take
-        self.tries: list[tuple[str, str]] = []
+        self.sent: list[tuple[str, str, Digest]] = []
+        self.act: Callable[[str, Digest], object] = take
+        self.tries: list[tuple[str, Digest]] = []
 
-    def send(self, channel: str, run: Run, message: Message) -> None:
-        """Take a message in place of a channel."""
-        to = CHANNELS[channel].address(run, message.document["person"])[-1]
-        self.tries.append((to, message.id))
-        self.act(to, message)
-        self.sent.append((channel, to, message))
+    def send(self, channel: str, run: Run, digest: Digest) -> None:
+        """Take a digest in place of a channel."""
+        to = CHANNELS[channel].address(run, digest.person)[-1]
+        self.tries.append((to, digest))
+        self.act(to, digest)
+        self.sent.append((channel, to, digest))
 
-    def told(self) -> list[tuple[str, str, list[str]]]:
-        """Return who was told what of whom, and forget it."""
-        told = [(to, str(m.document["kind"]), m.document["tenants"]) for _, to, m in self.sent]
+    def told(self) -> list[str]:
+        """Return who was told what of whom, a line for each entry, and forget it."""
+        lines = [line for _, to, digest in self.sent for line in told_by(to, digest)]
         self.sent.clear()
-        return told
+        return lines
+
+
+def told_by(to: str, digest: Digest) -> list[str]:
+    """Return the entries of a digest, each with its phase, kind and tenants."""
+    named: dict[tuple[str, str, str], list[str]] = {}
+    for problem in digest.document["problems"]:
+        key = (problem["phase"], problem["kind"], problem["title"])
+        named.setdefault(key, []).append(problem["tenant"])
+    who = to.partition("@")[0]
+    lines = [f"{who} {phase} {'+'.join(names)}" for (phase, _, _), names in named.items()]
+    watched = digest.document["watched"]
+    return [*([f"{who} watched {'+'.join(watched)}"] if watched else []), *lines]
 
 
 class Desk:
@@ -112,12 +131,12 @@ class Desk:
         self.asked: list[str] = []
         monkeypatch.setattr(Run, "peek", lambda run, steps: self._peek(run, steps))  # noqa: PLW0108
         monkeypatch.setattr(Run, "used_calls", 0.0)
-        monkeypatch.setattr(look_module, "run_in_process", self._seal)
+        monkeypatch.setattr(cycle_module, "run_in_process", self._seal)
         for name, channel in CHANNELS.items():
             monkeypatch.setattr(
                 type(channel),
                 "send",
-                lambda _, run, message, name=name: self.post.send(name, run, message),
+                lambda _, run, digest, name=name: self.post.send(name, run, digest),
             )
 
     def _peek(self, run: Run, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
@@ -161,66 +180,84 @@ class Desk:
             self.begin(name)
         return FleetTenant(name, PROCEDURE, given, {})
 
-    def path(self, name: str = "acme") -> Path:
-        """Return where it is kept what is known of a tenant."""
-        return Path("evidence", name, PROCEDURE.id, "watch.json")
-
-    def kept(self, name: str = "acme") -> Watched:
-        """Return what is known of a tenant."""
-        return read_watched(self.path(name))
-
     @property
-    def outbox(self) -> Path:
-        """Return where it is kept what was sent."""
-        return Path("evidence", MESSAGES_NAME)
+    def path(self) -> Path:
+        """Return where the watch keeps its state."""
+        return Path("evidence", STATE_NAME)
+
+    def journal(self, name: str = "acme") -> Path:
+        """Return a tenant's journal."""
+        return Path("evidence", name, PROCEDURE.id, "journal.jsonl")
 
     @contextmanager
-    def opened(self, name: str = "acme") -> Iterator[Watch]:
-        """Give the watch over a tenant."""
+    def state(self) -> Iterator[WatchState]:
+        """Open the state."""
+        with open_state(Path("evidence"), self.now()) as state:
+            yield state
+
+    def problems(self, name: str = "acme") -> list[Problem]:
+        """Return the problems of a tenant."""
+        with self.state() as state:
+            return state.problems.read(tenant=f"{PROCEDURE.id}/{name}")
+
+    def kept(self, name: str = "acme") -> WatchedTenant:
+        """Return what is kept of a tenant."""
+        with self.state() as state:
+            return state.tenant(f"{PROCEDURE.id}/{name}")
+
+    def step(self, check: str, name: str = "acme") -> WatchedStep:
+        """Return what is kept of a check."""
+        with self.state() as state:
+            (row,) = state.steps.read(tenant=f"{PROCEDURE.id}/{name}", check=check)
+        return row
+
+    @contextmanager
+    def opened(self, name: str = "acme") -> Iterator[Run]:
+        """Give the run that is watched of a tenant."""
         run = open_watched(PROCEDURE, {}, tenant=name, env_file="watch.env", clock=self.now)
         try:
-            yield Watch(run)
+            yield run
         finally:
             run.close()
 
-    def look(self, after: float = 0.0) -> WatchResult:
-        """Look at the first tenant once, after so many seconds."""
+    def poll(self, after: float = 0.0) -> PollResult:
+        """Poll the first tenant once, after so many seconds."""
         self.offset += after
         self.tenant("acme")
-        with self.opened() as watch:
-            return watch.look()
+        with self.opened() as run, self.state() as state:
+            return poll_tenant(run, state)
 
-    def changes(self, *waits: float) -> list[Change]:
-        """Return what looks after these waits have found."""
-        known = {change.id for change in self.kept().changes}
+    def changes(self, *waits: float) -> list[Problem]:
+        """Return the problems that polls after these waits began or ended."""
+        before = self.problems() if self.path.exists() else []
         for wait in waits:
-            self.look(wait)
-        return [change for change in self.kept().changes if change.id not in known]
+            self.poll(wait)
+        return [problem for problem in self.problems() if problem not in before]
 
-    def round(
+    def cycle(
         self, after: float = 0.0, tenants: Sequence[FleetTenant | str] = ("acme",), **more: Any
     ) -> list[str]:
         """Watch tenants once after so many seconds; return what was said about it."""
         self.offset += after
         named = [self.tenant(name) if isinstance(name, str) else name for name in tenants]
-        with watching(named, env_file="watch.env", clock=self.now, **more) as this:
-            lines: list[str] = []
-            for look in (this.look, this.look_at_customers):
-                lines += look()
-                this.show()
-                lines += this.send()
-            lines += [*this.ping(), *this.write_page()]
-            self.code = this.code
+        with watching(named, env_file="watch.env", clock=self.now, **more) as cycle:
+            lines = [*cycle.poll(), *cycle.poll_customers()]
+            self.shown: list[DigestEntry] = [*cycle.shown()]
+            for act in (cycle.send, cycle.ping, cycle.write_page, cycle.seal, cycle.forget_old):
+                lines += act()
+            self.code = cycle.code
         return lines
 
     def refuse_secret(self, *tenants: str) -> None:
         """Let the App Secret of these tenants, or of all, be refused."""
         for name in tenants or ("",):
-            refused = finding(Outcome.FAILED, REFUSED, refuses=("app_id",))
+            refused = finding(
+                Outcome.FAILED, REFUSED, code="app-secret-refused", refuses=("app_id",)
+            )
             self.answers[name, SECRET_CHECK] = refused
 
     def fail(self, tenants: Sequence[FleetTenant | str] = ("acme",)) -> None:
-        """Have the App Secret be refused after a first round, and look a day later."""
-        self.round(0, tenants)
+        """Have the App Secret be refused after a first cycle, and watch a day later."""
+        self.cycle(0, tenants)
         self.refuse_secret()
-        self.round(DAY, tenants)
+        self.cycle(DAY, tenants)

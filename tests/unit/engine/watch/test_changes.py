@@ -31,8 +31,7 @@ from runbook_lib.connectors.facebook.graph import GRAPH_CALENDAR, MARKETING_CALE
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
-from runbook_lib.engine.watch.answers import Kind
-from runbook_lib.engine.watch.round import watching
+from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.remote.rate_limits import SHARED
 from tests.support.post import Post, receiving
 from tests.support.words import attested, submitted
@@ -67,7 +66,7 @@ class NotifiedDesk:
         )
         self.run.clock = self.now
         self.run.start()
-        self.path = self.run.journal.path.with_name("watch.json")
+        self.path = self.run.journal.path
 
     @property
     def app(self) -> Any:
@@ -94,22 +93,34 @@ class NotifiedDesk:
         path.write_text("\n".join((*kept, *lines, "")))
 
     def pass_by(self, *waits: float) -> list[dict[str, Any]]:
-        """Look after each of these waits, send what is due; return what the webhook got."""
+        """
+        Watch after each of these waits; return the problems that began or ended, by the webhook.
+
+        Each has the `digest` that reports it, and the `thread` of that.
+        """
         before = len(self.post.hooks)
         for wait in waits:
             self.wait(wait)
             SHARED._cooling.clear()
             alone = FleetTenant("acme", PROCEDURE, self.given, {})
             options = {"env_file": "watch.env", "clock": self.now, "is_alone": True}
-            with watching([alone], **options) as this:
-                for look in (this.look, this.look_at_customers):
-                    assert [*look()] == []
-                    this.show()
-                    assert [*this.send()] == []
+            with watching([alone], **options) as cycle:
+                for act in (cycle.poll, cycle.poll_customers, cycle.shown, cycle.send):
+                    lines: list[Any] = [*act()]
+                    assert act == cycle.shown or lines == []
         assert not self.post.forged
         assert len(self.post.mails) == len(self.post.hooks)
-        told = [hook["data"] for hook in self.post.hooks[before:]]
-        return [change for change in told if change["kind"] != Kind.REMINDER]
+        return [
+            {**problem, "digest": hook["data"]["id"], "thread": hook["data"]["thread"]}
+            for hook in self.post.hooks[before:]
+            for problem in hook["data"]["problems"]
+            if problem["phase"] != "still failing"
+        ]
+
+    def mail_of(self, problem: dict[str, Any]) -> Any:
+        """Return the mail that went out with the webhook's digest of a problem."""
+        ids = [hook["data"]["id"] for hook in self.post.hooks]
+        return self.post.mails[ids.index(problem["digest"])]
 
     def perform(self) -> None:
         """Check every step, as a run does."""
@@ -247,8 +258,8 @@ class Case:
     reason: str
     breaks: str
     do: str
-    kind: Kind = Kind.FAILED
-    over: Kind = Kind.RECOVERED
+    kind: str = "failed"
+    over: str = "recovered"
 
 
 CASES = (
@@ -280,14 +291,14 @@ CASES = (
     Case("access tier lost", set_to(app_of, "tier", Tier.LIMITED), "21 Read marketing data",
         "verified (access_tier: standard_access)", "verified (access_tier: development_access)",
         "Request the full tier, Marketing API Access Tier, in App Review.", "", "",
-        kind=Kind.CHANGED, over=Kind.CHANGED),
+        kind="changed", over="changed"),
     Case("Graph version ended", end_graph_version, "13 Complete Settings > Basic",
         "verified (Graph API version: v26.0)", "verified (Graph API version: v27.0, not v26.0)",
-        "Set graph_version to a current one.", "", "", kind=Kind.CHANGED, over=Kind.CHANGED),
+        "Set graph_version to a current one.", "", "", kind="changed", over="changed"),
     Case("Marketing API version ended", end_marketing_version, "21 Read marketing data",
         "verified (marketing_api_version: as set)",
         "verified (marketing_api_version: v27.0, not v26.0)",
-        "Set graph_version to a current one.", "", "", kind=Kind.CHANGED, over=Kind.CHANGED),
+        "Set graph_version to a current one.", "", "", kind="changed", over="changed"),
     Case("certificate ended", end_certificate, "8 Set the Valid OAuth Redirect URI", "verified",
         "failed", "its TLS certificate is not trusted (certificate has expired)",
         "No customer can sign in: the sign-in ends at this address.",
@@ -304,102 +315,109 @@ CASES = (
         "20 Inspect a user's token of this app", "verified", "failed",
         "The token's access to the person's data ended on",
         "The runbook cannot test the connection with this token.", "Sign in again."),
-    Case("Client ID in Cyclr's console is another app's",
-        set_to(connector_of, "client_id", "1234567890123456"), "15 Client ID: the App ID",
-        "verified (Client ID: ", "failed (Client ID: 1234567890123456)",
-        "Correct it in Connector Library > Setup.",
-        "Customers sign in with a different app.", "Fix the problem described above"),
     Case("an old word", let_word_grow_old, "12a Publish", "attested", "to do", "confirm", "",
         "confirm"),
 )  # fmt: skip
 
 
+def one_digest(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the problems but for days that come; one digest reports them all, as one cause."""
+    told = [problem for problem in problems if problem["kind"] != "due"]
+    assert len({problem["digest"] for problem in told}) == 1
+    return told
+
+
 @pytest.mark.matrix(3)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_change_is_one_message_and_its_end_another(desk: NotifiedDesk, case: Case) -> None:
-    """One message however often it is looked at; its end is in the same thread, under one id."""
+def test_a_change_is_one_digest_and_its_end_another(desk: NotifiedDesk, case: Case) -> None:
+    """One digest however often it is polled; its end is in the same thread, under one id."""
     desk.set("RUNBOOK_WORD_DAYS=30")
     desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
     desk.perform()
     desk.pass_by(0)
     before = timestamp(desk.now())
     repair = case.change(desk)
-    (change,) = [c for c in desk.pass_by(*LOOKS) if c["kind"] != Kind.DUE]
+    change, *_ = one_digest(desk.pass_by(*LOOKS))
     repair()
-    (over,) = [c for c in desk.pass_by(*EARLY_LOOKS) if c["kind"] != Kind.DUE]
+    over, *_ = one_digest(desk.pass_by(*EARLY_LOOKS))
 
     assert (change["kind"], over["kind"]) == (case.kind, case.over)
-    assert change["title"].startswith(case.title)
+    assert change["place"].startswith(case.title)
     assert change["was"].startswith(case.was)
     assert change["now"] == case.now
     assert before < change["since"] <= change["on"]
     for name in ("reason", "breaks", "do"):
         assert getattr(case, name) in change[name]
-    assert over["title"] == change["title"]
-    assert over["was"] == change["now"]
-    assert over["ends"] == (change["id"] if case.over is Kind.RECOVERED else "")
-    mail, last = [desk.post.mail_of(document) for document in (change, over)]
+    assert over["place"] == change["place"]
+    assert (over["id"] == change["id"]) is (case.over == "recovered")
+    assert over["thread"] == ([change["digest"]] if case.over == "recovered" else [])
+    mail, last = [desk.mail_of(problem) for problem in (change, over)]
     text = mail.get_content()
-    for part in (case.title, f"Before: {change['was']}. Now: {case.now}.", case.reason, case.do):
+    for part in (f"Before: {change['was']}. Now: {case.now}.", case.reason, case.do):
         assert part in text
-    assert case.over is not Kind.RECOVERED or last["References"] == mail["Message-ID"]
+    assert case.over != "recovered" or last["References"] == mail["Message-ID"]
 
 
-def test_a_permission_that_is_no_longer_listed_is_told_once(desk: NotifiedDesk) -> None:
+def test_a_permission_that_is_no_longer_listed_is_an_outage(desk: NotifiedDesk) -> None:
     """The list decides nothing, so it is no change; the step cannot be checked for a day."""
     desk.set("RUNBOOK_WORD_DAYS=30")
     desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
     desk.perform()
     desk.pass_by(0)
     repair = take_permission(desk)
-    (told,) = [change for change in desk.pass_by(*LOOKS) if change["kind"] != Kind.DUE]
+    (told,) = one_digest(desk.pass_by(*LOOKS))
     repair()
-    (over,) = [change for change in desk.pass_by(*EARLY_LOOKS) if change["kind"] != Kind.DUE]
+    (over,) = one_digest(desk.pass_by(*EARLY_LOOKS))
 
-    assert (told["kind"], over["kind"]) == (Kind.OUTAGE, Kind.OUTAGE_OVER)
+    assert (told["kind"], over["kind"]) == ("outage", "outage_over")
     assert told["reason"].startswith("Facebook does not list ads_read.")
-    assert over["ends"] == told["id"]
+    assert over["id"] == told["id"]
 
 
-def test_the_console_is_looked_at_only_where_that_is_permitted(desk: NotifiedDesk) -> None:
-    """Without a Cyclr user name no sign-in link is used, and another Client ID is not noticed."""
-    desk.set("RUNBOOK_CYCLR_USERNAME=")
+@pytest.mark.parametrize("user", ["", "operator"])
+def test_no_sign_in_link_is_used_up(desk: NotifiedDesk, user: str) -> None:
+    """Whatever the settings permit, so another Client ID in Cyclr's console is not noticed."""
+    desk.set(f"RUNBOOK_CYCLR_USERNAME={user}")
     desk.pass_by(0)
     set_to(connector_of, "client_id", "1234567890123456")(desk)
 
     assert desk.pass_by(*LOOKS) == []
 
 
-def test_another_secret_that_is_refused_is_a_change_at_the_first_look(desk: NotifiedDesk) -> None:
-    """The check in the journal was made with the right one; step and end are named as always."""
+def test_another_secret_that_is_refused_is_a_problem_at_the_first_poll(desk: NotifiedDesk) -> None:
+    """The check in the journal was made with the right one; it and its end are one problem."""
     right = desk.sandbox.settings("facebook")["app_secret"]
     desk.perform()
     desk.set(f"RUNBOOK_FACEBOOK_APP_SECRET={right[::-1]}")
-    (change,) = desk.pass_by(0)
+    told = one_digest(desk.pass_by(0))
     desk.set(f"RUNBOOK_FACEBOOK_APP_SECRET={right}")
-    (over,) = desk.pass_by(*EARLY_LOOKS)
+    over = one_digest(desk.pass_by(*EARLY_LOOKS))
 
-    assert (change["kind"], change["step"]) == (Kind.FAILED, SECRET_STEP)
-    assert (change["was"].partition(" ")[0], change["now"]) == ("verified", "failed")
-    assert (over["kind"], over["ends"]) == (Kind.RECOVERED, change["id"])
+    assert SECRET_STEP in {problem["step"] for problem in told}
+    assert {(p["kind"], p["code"], p["now"]) for p in told} == {
+        ("failed", "app-secret-refused", "failed")
+    }
+    assert {p["kind"] for p in over} == {"recovered"}
+    assert {p["id"] for p in over} == {p["id"] for p in told}
 
 
-def test_a_decided_review_is_one_message(folder: Path, post: Post) -> None:
-    """Approved, each step that waited for it is named in one message, and there is no second."""
+def test_a_decided_review_is_one_entry_of_one_digest(folder: Path, post: Post) -> None:
+    """Approved: each step that waited for it is named, the next step too, and that once."""
     with Sandbox("review-pending", seed=2) as sandbox:
         desk = NotifiedDesk(folder, sandbox, post)
         desk.run.say([submitted("fb-12-submit-review")])
         desk.pass_by(0)
         decide(desk.app, dict.fromkeys(desk.app.review.permissions, "approved"), "")
-        (change,) = desk.pass_by(*LOOKS, *LOOKS)
+        told = one_digest(desk.pass_by(*LOOKS, *LOOKS))
+        mail = desk.mail_of(told[0])
         desk.run.close()
 
-    assert change["kind"] == Kind.CHANGED
-    assert change["title"].startswith("12 Submit for review")
-    assert [title.partition(" ")[0] for title in change["also"]] == ["11", "10"]
-    assert change["was"].startswith("could not be checked (")
-    assert change["now"].startswith("verified (")
-    assert "leads_retrieval: not listed" in change["was"]
+    change = told[0]
+    assert {problem["kind"] for problem in told} == {"changed"}
+    assert {problem["place"].partition(" ")[0] for problem in told} == {"10", "11", "12"}
+    assert mail["Subject"] == (
+        "SANDBOX acme: Facebook lists the permissions as live. Next: 12a Publish the app"
+    )
     assert "leads_retrieval: live" in change["now"]
     assert change["reason"] == "All 9 permissions are live."
 
@@ -468,11 +486,11 @@ def test_what_ends_is_said_30_7_and_1_days_before(
     days = [3, 23, 6, 1]
     messages = desk.pass_by(0, *[part for day in days for part in (day * DAY - HOUR, HOUR)])
 
-    assert [message["kind"] for message in messages] == [Kind.DUE] * 3
+    assert [message["kind"] for message in messages] == ["due"] * 3
     assert {(message["step"], message["do"][: len(do)]) for message in messages} == {(step, do)}
-    assert [text in message["reason"] for message in messages] == [True] * 3
-    left = [message["reason"].rpartition(" in ")[2] for message in messages]
-    assert left == ["30 days.", "7 days.", "1 day."]
+    assert [text in message["title"] for message in messages] == [True] * 3
+    left = [message["title"].rpartition(" in ")[2] for message in messages]
+    assert left == ["30 days", "7 days", "1 day"]
 
 
 # --- what is none ----------------------------------------------------------------------------
@@ -533,7 +551,7 @@ def test_a_day_of_random_outages_is_one_message(
     over = desk.pass_by(6 * MINUTE, *LOOKS)
 
     assert some == []
-    assert [message["kind"] for message in whole] == [Kind.OUTAGE]
-    assert [(message["kind"], message["ends"]) for message in over] == [
-        (Kind.OUTAGE_OVER, whole[0]["id"])
+    assert [message["kind"] for message in whole] == ["outage"]
+    assert [(message["kind"], message["id"]) for message in over] == [
+        ("outage_over", whole[0]["id"])
     ]

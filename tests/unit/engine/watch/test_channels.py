@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from standardwebhooks import Webhook
 
 from runbook_lib.config import formats
-from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch import channels
-from runbook_lib.engine.watch.answers import Change, Kind, Watched
 from runbook_lib.engine.watch.channels import (
     CHANNELS,
     addresses,
@@ -34,8 +33,7 @@ from runbook_lib.engine.watch.channels import (
 )
 from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.channels.mail import mail_of
-from runbook_lib.engine.watch.messages import Message, trial
-from runbook_lib.engine.watch.outbox import Outbox, parts_of
+from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import SettingsError
 from tests.unit.engine.watch.desk import ENV, HOOK_SECRET, NOON, PROCEDURE
 
@@ -112,26 +110,15 @@ def mail_server(**says: str) -> Iterator[tuple[str, list[str]]]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_practice_and_real_tenants_have_no_receiver_in_common(opened: Opened) -> None:
-    """So no message, and no reminder, lists both; each has the same mail settings."""
-    real = {"facebook_graph_url": "", "cyclr_api_url": ""}
-    hook = {"webhook": "https://h.example/", "webhook_secret": HOOK_SECRET}
-    change = Change(id="c1", kind=Kind.FAILED, on=timestamp(NOON), since=timestamp(NOON))
-    places = []
-    for run in (opened(**hook), opened(**hook, **real)):
-        (part,) = parts_of(run, Watched(changes=[change]), Outbox(), ())
-        assert part.document["sandbox"] is run.is_sandbox
-        places.append({name: receiver for name, (receiver, _) in part.channels.items()})
-
-    practice, others = places
-    assert practice.keys() == others.keys() == {"mail", "webhook"}
-    assert not {*practice.values()} & {*others.values()}
+def made_digest(run: Run, channel: str, **more: Any) -> Digest:
+    """Return a test message."""
+    return structs.replace(channels._trial(run, channel), **{"id": "m1", **more})
 
 
 def sent(run: Run, channel: str, **more: Any) -> NotSentError | None:
     """Send a test message; return why it was not accepted."""
     try:
-        send(run, CHANNELS[channel], Message("m1", {**trial(run, NOON), **more}))
+        send(run, CHANNELS[channel], made_digest(run, channel, **more))
     except NotSentError as error:
         return error
     return None
@@ -257,7 +244,7 @@ def test_what_a_stranger_named_is_one_line_in_a_header(opened: Opened) -> None:
     """CR and LF in a name neither begin a header nor stay in one."""
     title = "x\r\nBcc: all@evil.example\r\n\r\nbody \u202e"
     run = opened()
-    made = mail_of(run, Message("m1", {**trial(run, NOON), "title": title}, "m0"))
+    made = mail_of(run, made_digest(run, "mail", subject=title, thread=["m0"]))
 
     assert isinstance(made, EmailMessage)
     assert "Bcc" not in made
@@ -398,7 +385,7 @@ def test_other_services_get_it_by_apprise(
     document = json.loads(got[0][1])
 
     assert errors[0] is None
-    assert document["title"] == "SANDBOX acme: Test message: a test"
+    assert document["title"] == "SANDBOX acme: test message"
     assert "Nothing changed" in document["message"]
     assert "a service did not accept it" in str(errors[1])
     printed = capfd.readouterr()

@@ -35,6 +35,7 @@ def test_a_day_of_wrong_responses_sends_nothing(
             other
             for response, other in variants(least.said[place])
             if expected(name, 0, place, response) not in _DECIDING
+            and "deactivated" not in repr(other)
         ]
         if not is_right:
             least = least.with_said(place, dice.choice(wrong))
@@ -48,7 +49,7 @@ def test_a_day_of_wrong_responses_sends_nothing(
         lambda _run, steps: {step.id: tuple(map(find, step.checks)) for step in steps},
     )
     desk.begin()
-    desk.look()
+    desk.poll()
     first = desk.changes(HOUR)
     is_right = False
     changes = desk.changes(*[15 * MINUTE] * 4, *[HOUR] * 22)

@@ -1,0 +1,231 @@
+"""
+Poll a tenant's customers in Cyclr: who was signed out, who is back, and rights that were lost.
+
+Only accounts that were signed in before are watched; new customers are not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from msgspec import structs
+
+from runbook_lib.core.journal import timestamp
+from runbook_lib.engine.customer_connections import (
+    CONFIRMED_AFTER,
+    CONSOLE,
+    AccountStatus,
+    Customers,
+    KnownAccount,
+    PollTimeoutError,
+    Survey,
+)
+from runbook_lib.engine.customer_connections import LABELS as STATUS_LABELS
+from runbook_lib.engine.run import Run
+from runbook_lib.engine.watch.digest import CUSTOMERS_CAUSE
+from runbook_lib.engine.watch.poll import CUSTOMERS_STEP, PollResult, exit_code, key_of
+from runbook_lib.engine.watch.problems import open_problems
+from runbook_lib.engine.watch.state import (
+    Problem,
+    ProblemKind,
+    WatchedStep,
+    WatchState,
+    has_passed,
+    identify,
+    not_later,
+)
+from runbook_lib.errors import BusyError, RemoteError
+from runbook_lib.plain_text import one_line
+
+CUSTOMERS_TITLE = "Customers' connections"
+_SURVEY_CHECK, RIGHTS_CHECK = "survey", "rights"
+_EVERY = timedelta(days=1)
+_EVERY_UNANSWERED = timedelta(minutes=15)
+_BREAKS = "No data reaches their cycles until they sign in again."
+_DO = "Send each a new sign-in link: `runbook connections --sign-in-link ACCOUNT --user NAME`."
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerChange:
+    """What a poll of one account changes: a problem that begins or ends, a doubt that does."""
+
+    account: KnownAccount
+    problem: Problem | None = None
+
+
+def is_due(run: Run, state: WatchState) -> bool:
+    """Return whether customers are to be polled now: not without Cyclr's credentials."""
+    known = {**run.values, **run.settings.secrets}
+    if not all(map(known.get, CONSOLE)):
+        return False
+    key, now = key_of(run), run.clock()
+    survey = state.steps.read(tenant=key, step=CUSTOMERS_STEP)
+    interval = _EVERY_UNANSWERED if any(row.unanswered_since for row in survey) else _EVERY
+    if has_passed(interval, state.tenant(key).customers_polled_on, now):
+        return True
+    accounts = Customers(run, clock=run.clock, state=state).known().accounts.values()
+    return any(
+        account.in_doubt_since and has_passed(CONFIRMED_AFTER, account.in_doubt_since, now)
+        for account in accounts
+    )
+
+
+def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
+    """
+    Poll the customers, the longest unpolled first, for at most `seconds`; save what changed.
+
+    The next cycle goes on with the others. Raises `StateError` if it cannot be saved.
+    """
+    until, key = time.monotonic() + seconds, key_of(run)
+
+    def end_in_time(_done: int, _total: int) -> None:
+        if time.monotonic() > until:
+            raise PollTimeoutError
+
+    asked = Customers(run, clock=run.clock, on_progress=end_in_time, state=state)
+    tenant, began = state.tenant(key), timestamp(run.clock())
+    row = next(
+        iter(state.steps.read(tenant=key, step=CUSTOMERS_STEP)),
+        WatchedStep(key, CUSTOMERS_STEP, _SURVEY_CHECK),
+    )
+    survey, unanswered = None, ""
+    try:
+        survey = asked.look_longest_unpolled()
+        unanswered = " ".join(survey.notes)
+    except BusyError:  # another process asks: the next cycle compares what it saw
+        return _result(state, key, 0)
+    except RemoteError as error:
+        unanswered = run.redactor.redact(str(error))
+    now = run.clock()
+    on = timestamp(now)
+    problems = state.problems.read(tenant=key, step=CUSTOMERS_STEP)
+    changes: list[CustomerChange] = []
+    if survey:
+        own = str(run.values.get("account_api_id", ""))
+        changes = [*customer_changes(key, survey, problems, own, now)]
+    row.unanswered = one_line(unanswered)
+    row.unanswered_since = not_later(row.unanswered_since, on) if unanswered else ""
+    if not survey or survey.ended or survey.notes:
+        tenant.customers_polled_on = on
+    with state.transaction():
+        if survey:
+            asked.save_accounts(change.account for change in changes)
+        found = [change.problem for change in changes if change.problem]
+        state.problems.write(found)
+        state.steps.write([row])
+        state.tenants.write([tenant])
+    polled = (
+        sum(account.looked_on >= began for account in survey.accounts.values()) if survey else 0
+    )
+    return _result(state, key, polled)
+
+
+def customer_changes(
+    tenant: str, survey: Survey, problems: Iterable[Problem], own_account: str, now: datetime
+) -> Iterator[CustomerChange]:
+    """
+    Yield the accounts whose doubt begins or ends, with the problem that begins or ends.
+
+    An account that is out counts when a later poll sees it too. `own_account` is the test account,
+    which a step checks. Pure.
+    """
+    known = open_problems(p for p in problems if p.step == CUSTOMERS_STEP)
+    on, is_lost = timestamp(now), bool(survey.lost)
+    yield from _rights(tenant, survey, known.get((CUSTOMERS_STEP, RIGHTS_CHECK)), now)
+    gone = {account for _, account in known} - survey.accounts.keys() - {RIGHTS_CHECK}
+    absent = [
+        KnownAccount(account, "", looked_in=survey.number, standing=AccountStatus.VANISHED)
+        for account in gone
+        if survey.is_listed
+    ]
+    for account in (*survey.accounts.values(), *absent):
+        standing = survey.standing(account)
+        if standing in (AccountStatus.NOT_KNOWN, AccountStatus.NOT_ASKED):
+            continue
+        if account.id == own_account or (is_lost and standing is AccountStatus.NOT_INSTALLED):
+            continue
+        problem = known.get((CUSTOMERS_STEP, account.id))
+        is_out = standing is AccountStatus.NOT_SIGNED_IN and bool(account.signed_in_on)
+        is_known = is_out if problem else not is_out
+        if is_known:
+            if account.in_doubt_since:
+                yield CustomerChange(structs.replace(account, in_doubt_since=""))
+            continue
+        since = account.in_doubt_since
+        is_again = bool(since) and since < account.looked_on and since <= on
+        if account in absent or (is_again and has_passed(CONFIRMED_AFTER, since, now)):
+            changed = (
+                structs.replace(problem, ended_on=on, end_reason=STATUS_LABELS[standing])
+                if problem
+                else _signed_out(tenant, account, since, on)
+            )
+            yield CustomerChange(structs.replace(account, in_doubt_since=""), changed)
+        elif not since or since > on:
+            yield CustomerChange(structs.replace(account, in_doubt_since=account.looked_on or on))
+
+
+def _rights(
+    tenant: str, survey: Survey, known: Problem | None, now: datetime
+) -> Iterator[CustomerChange]:
+    """Yield that Cyclr shows the connector in no account any more, or that it does again."""
+    on = timestamp(now)
+    if not survey.lost:
+        is_back = any(account.connectors for account in survey.accounts.values())
+        if known and is_back:
+            account = next(a for a in survey.accounts.values() if a.connectors)
+            reason = f"Cyclr shows the connector in {account.name or account.id} again."
+            yield CustomerChange(account, structs.replace(known, ended_on=on, end_reason=reason))
+        return
+    lost = [
+        account
+        for account in survey.accounts.values()
+        if survey.standing(account) is AccountStatus.NOT_INSTALLED and account.installed_on
+    ]
+    for account in lost:
+        if not account.in_doubt_since or account.in_doubt_since > on:
+            yield CustomerChange(structs.replace(account, in_doubt_since=account.looked_on or on))
+    oldest = min((a.in_doubt_since for a in lost if a.in_doubt_since), default="")
+    is_again = all(a.in_doubt_since and a.in_doubt_since < a.looked_on for a in lost)
+    if not known and oldest and is_again and has_passed(CONFIRMED_AFTER, oldest, now):
+        problem = Problem(
+            id=identify(tenant, CUSTOMERS_STEP, RIGHTS_CHECK, oldest),
+            tenant=tenant,
+            kind=ProblemKind.FAILED,
+            step=CUSTOMERS_STEP,
+            check=RIGHTS_CHECK,
+            title="Cyclr shows the connector in no account any more",
+            since=oldest,
+            on=on,
+            cause="rights lost",
+            reason=survey.findings[-1],
+            do="Check the rights of the API credentials in the Cyclr console.",
+            place=CUSTOMERS_TITLE,
+        )
+        yield CustomerChange(lost[0], problem)
+
+
+def _signed_out(tenant: str, account: KnownAccount, since: str, on: str) -> Problem:
+    return Problem(
+        id=identify(tenant, CUSTOMERS_STEP, account.id, since),
+        tenant=tenant,
+        kind=ProblemKind.FAILED,
+        step=CUSTOMERS_STEP,
+        check=account.id,
+        title="signed out",
+        since=since,
+        on=on,
+        cause=f"{CUSTOMERS_CAUSE} signed out",
+        was=STATUS_LABELS[AccountStatus.SIGNED_IN],
+        now=STATUS_LABELS[AccountStatus.NOT_SIGNED_IN],
+        reason="Cyclr says not signed in.",
+        breaks=_BREAKS,
+        do=_DO,
+        place=f"{account.name} ({account.id})".strip(),
+    )
+
+
+def _result(state: WatchState, key: str, polled: int) -> PollResult:
+    return PollResult(polled, exit_code(state.steps.read(tenant=key), state.open_problems(key)))

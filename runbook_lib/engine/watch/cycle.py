@@ -1,0 +1,500 @@
+"""
+One cycle of the watch over tenants, one or thousands: poll them, then customers, for minutes at
+most; show, send one digest to each receiver, ping, write the page, and seal if that is wanted.
+
+The tenants share their connections. If something breaks for one of them, or in one message, the
+cycle names it and goes on with the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from runbook_lib.config.fleet_file import FleetTenant
+from runbook_lib.config.settings import visible
+from runbook_lib.config.workspace import evidence_folder
+from runbook_lib.connectors.registry import known_variables
+from runbook_lib.core.files import write_parts
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.model import Outcome
+from runbook_lib.engine.process import ProcessRequest, run_in_process
+from runbook_lib.engine.run import Run
+from runbook_lib.engine.watch.customer_poll import CUSTOMERS_TITLE, is_due, poll_customers
+from runbook_lib.engine.watch.digest import (
+    DigestEntry,
+    Phase,
+    due,
+    entries,
+    known_to,
+    problem_document,
+)
+from runbook_lib.engine.watch.poll import (
+    CUSTOMERS_STEP,
+    PollResult,
+    key_of,
+    open_watched,
+    poll_tenant,
+)
+from runbook_lib.engine.watch.send import AddressBook, Sender, refusals, told_terminal
+from runbook_lib.engine.watch.state import (
+    STATE_NAME,
+    Delivery,
+    Problem,
+    ProblemKind,
+    WatchState,
+    has_passed,
+    open_state,
+    polled_alone,
+)
+from runbook_lib.errors import (
+    ExitCode,
+    RemoteError,
+    RunbookError,
+    SettingsError,
+    describe_error,
+    reason_of,
+)
+from runbook_lib.evidence.reports.phrases import sealed_on
+from runbook_lib.evidence.reports.tenant_rows import StepRow, TenantRow
+from runbook_lib.evidence.reports.tenants_page import WATCH_PAGE, watch_page
+from runbook_lib.plain_text import one_line
+from runbook_lib.remote.transport import Request, Wires
+
+# Seconds for customers in a cycle; the watch is called every five minutes.
+_CUSTOMER_SECONDS = 180.0
+# A run takes dozens of the app's calls: one that cannot be sealed is not repeated at each poll.
+_SEALED_AGAIN = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_MIN_ID_LETTERS = 8
+
+
+@contextmanager
+def watching(
+    tenants: Sequence[FleetTenant],
+    *,
+    is_alone: bool = False,
+    seals_changes: bool = False,
+    seal_every: int = 0,
+    **options: Any,
+) -> Iterator[WatchCycle]:
+    """
+    Give a cycle over these tenants; `options` are those of `open_watched`.
+
+    One `is_alone` that is not from a fleet's file: other watches may go on in the same folder, and
+    no page is written. Raises `BusyError` while another process watches a fleet there, and
+    `StateError` if what the watch keeps cannot be used.
+    """
+    folder = evidence_folder(options.get("evidence", ""))
+    clock: Callable[[], datetime] = options.get("clock", utc_now)
+    with ExitStack() as stack:
+        state = None
+        if folder.is_dir():
+            if not is_alone:
+                stack.enter_context(polled_alone(folder))
+            state = stack.enter_context(open_state(folder, clock()))
+        wires = stack.enter_context(closing(Wires()))
+        named = {f"{tenant.procedure.id}/{tenant.tenant}": tenant for tenant in tenants}
+        sealing = SealingWish(seals_changes, seal_every)
+        yield WatchCycle(named, folder, state, wires, is_alone, sealing, options)
+
+
+@dataclass(frozen=True, slots=True)
+class SealingWish:
+    """When a watched tenant is run and sealed: after each change, every so many days, or never."""
+
+    after_changes: bool = False
+    every_days: int = 0
+
+
+@dataclass(slots=True)
+class WatchCycle:
+    """
+    One cycle: `poll`, `poll_customers`, `shown`, `send`, then the rest.
+
+    Each yields a line for what could not be done.
+    """
+
+    tenants: Mapping[str, FleetTenant]
+    """The tenants by connector and name."""
+    folder: Path
+    """The evidence folder."""
+    state: WatchState | None
+    """What the watch keeps; `None` without an evidence folder."""
+    wires: Wires
+    is_alone: bool
+    sealing: SealingWish
+    options: Mapping[str, Any]
+    _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
+    _book: AddressBook = field(default_factory=AddressBook)
+    _rows: dict[str, TenantRow] = field(default_factory=dict)
+    _polled: list[str] = field(default_factory=list)
+    _with_customers: set[str] = field(default_factory=set)
+    """The tenants whose customers are due."""
+    _new: set[str] = field(default_factory=set)
+    """Ids of the problems that this cycle has shown."""
+    _pings: dict[str, str] = field(default_factory=dict)
+    """Address of a health check → one of its tenants."""
+
+    @property
+    def code(self) -> ExitCode:
+        """The worst exit code of all tenants, 1 before 3."""
+        return ExitCode.FAILED if ExitCode.FAILED in self._codes else max(self._codes)
+
+    def poll(self) -> Iterator[str]:
+        """Poll each tenant; yield why one was not polled."""
+        for key, tenant in self.tenants.items():
+            for line in self._for_each([key], self._poll_tenant):
+                if key not in self._rows:
+                    self._rows[key] = self._row_without_poll(key, tenant, line)
+                yield line
+
+    def poll_customers(self) -> Iterator[str]:
+        """Poll customers, for minutes at most, those first that wait longest; yield as `poll`."""
+        until = time.monotonic() + _CUSTOMER_SECONDS
+        if not self._with_customers:
+            return
+        state = self._state
+        due = (key for key in self._polled if key in self._with_customers)
+        ordered = sorted(due, key=lambda key: state.tenant(key).customers_polled_on)
+        for key in ordered:
+            left = until - time.monotonic()
+            if left > 0:
+                yield from self._for_each([key], partial(self._poll_customers, seconds=left))
+
+    def shown(self) -> Iterator[DigestEntry]:
+        """
+        Yield what began or ended and was not printed yet, by cause.
+
+        It counts as printed once the iterator ends: after a kill it is printed again.
+        """
+        if self.state is None:
+            return
+        now, state = self._now(), self._state
+        terminal, told = told_terminal(state, now)
+        problems = self._problems()
+        found = due(terminal, problems, told, now)
+        found.pop(Phase.FAILING, None)
+        shown = [
+            entry
+            for phase in (Phase.NEW, Phase.ENDED)
+            for entry in entries(phase, found.get(phase, ()), self._book.views)
+        ]
+        yield from shown
+        self._new |= {problem.id for entry in shown for problem in entry.problems}
+        rows = [
+            Delivery(
+                problem.id, "", timestamp(now), entry=entry.id,
+                is_end_reported=entry.phase is Phase.ENDED,
+            )
+            for entry in shown
+            for problem in entry.problems
+        ]  # fmt: skip
+        if rows:
+            # NOTE: what cannot be saved is printed again, with the same id.
+            with suppress(RunbookError), state.transaction():
+                state.deliveries.write(rows)
+
+    def documents(self, entry: DigestEntry) -> list[dict[str, Any]]:
+        """Return the problems of an entry for programs."""
+        return [
+            problem_document(problem, self._book.views[problem.tenant])
+            for problem in entry.problems
+        ]
+
+    def send(self) -> Iterator[str]:
+        """Send the digests that are due; yield what was not accepted."""
+        if self.state is None or not self._polled:
+            return
+        sender = Sender(self.state, self._book, self._run, self._now)
+        for line in self._tried(partial(sender.send_due, self.folder)):
+            self._codes.add(ExitCode.INCOMPLETE)
+            yield line
+        if any(self._tried(self._find_refusals)):
+            self._codes.add(ExitCode.INCOMPLETE)
+
+    def ping(self) -> Iterator[str]:
+        """Send a GET to each health check once; yield why it was not taken."""
+        yield from self._for_each(self._pings.values(), _ping)
+
+    def seal(self) -> Iterator[str]:
+        """Run and seal each tenant for which that is wanted and due; yield the bundle."""
+        if self.sealing.after_changes or self.sealing.every_days:
+            yield from self._for_each(self._polled, self._seal)
+
+    def write_page(self) -> Iterator[str]:
+        """Write the state of each tenant and what changed in a day; yield why it is not written."""
+        if self.is_alone or self.state is None:
+            return
+        now = self._now()
+        yesterday = timestamp(now - _DAY)
+        recent = [p for p in self._problems() if (p.ended_on or p.on) >= yesterday]
+        changes = []
+        for phase, part in (
+            (Phase.NEW, [p for p in recent if not p.ended_on]),
+            (Phase.ENDED, [p for p in recent if p.ended_on and not p.is_superseded]),
+        ):
+            for entry in entries(phase, part, self._book.views):
+                document = self.documents(entry)[0]
+                is_new = any(problem.id in self._new for problem in entry.problems)
+                changes.append(
+                    {
+                        **document, "title": entry.title, "label": entry.label,
+                        "is_new": is_new, "tenants": entry.tenants,
+                        "also": [p.place for p in entry.problems if p.place != entry.first.place],
+                    }
+                )  # fmt: skip
+        undelivered = [
+            {"tenants": tenants, "reason": reason}
+            for tenants, reason in refusals(self._state, self._book)
+        ]
+        parts = watch_page(self._rows.values(), changes, timestamp(now), undelivered=undelivered)
+        content = (part.encode("utf-8", "backslashreplace") for part in parts)
+        try:
+            write_parts(self.folder / WATCH_PAGE, content, is_durable=False)
+        except OSError as error:
+            yield f"{self.folder / WATCH_PAGE} cannot be written: {reason_of(error)}."
+
+    def forget_old(self) -> Iterator[str]:
+        """Delete what ended long ago; yield why that failed."""
+        yield from self._tried(self._forget)
+
+    def _forget(self) -> Iterable[str]:
+        if self.state:
+            with self.state.transaction():
+                self.state.forget_old(self._now())
+        return ()
+
+    def _find_refusals(self) -> list[str]:
+        return [reason for _, reason in refusals(self._state, self._book)]
+
+    @property
+    def _state(self) -> WatchState:
+        if self.state is None:
+            raise SettingsError(f"There is no evidence folder {self.folder}.")
+        return self.state
+
+    def _now(self) -> datetime:
+        clock: Callable[[], datetime] = self.options.get("clock", utc_now)
+        return clock()
+
+    def _problems(self) -> list[Problem]:
+        return [p for key in self._book.views for p in self._state.problems.read(tenant=key)]
+
+    def _tried(self, act: Callable[[], Iterable[str]], whose: str = "") -> list[str]:
+        """Return what `act` yields; if it breaks, that ends here, and is named as well."""
+        lines: list[str] = []
+        try:
+            lines += act()
+        except Exception as error:  # noqa: BLE001
+            self._codes.add(ExitCode.INCOMPLETE)
+            message, advice = describe_error(error)
+            lines.append(f"{whose}{message} Next: {advice}")
+        return lines
+
+    def _for_each(self, keys: Iterable[str], act: Callable[[Run], Iterable[str]]) -> Iterator[str]:
+        """Yield what `act` returns for each tenant, or why it could not be done."""
+
+        def acted(key: str) -> Iterator[str]:
+            with self._run(key) as run:
+                yield from act(run)
+
+        for key in keys:
+            yield from self._tried(partial(acted, key), f"{self.tenants[key].tenant}: ")
+
+    @contextmanager
+    def _run(self, key: str) -> Iterator[Run]:
+        tenant = self.tenants[key]
+        given = {**tenant.given, **tenant.references}
+        run = open_watched(tenant.procedure, given, tenant=tenant.tenant, **self.options)
+        run.share(self.wires)
+        with closing(run):
+            yield run
+
+    def _poll_tenant(self, run: Run) -> Iterator[str]:
+        """Poll a tenant, and note what is to be done about it; yield why nothing was checked."""
+        key = key_of(run)
+        if url := str(run.values.get("healthcheck", "")):
+            self._pings.setdefault(url, key)
+        result = poll_tenant(run, self._state)
+        self._note(run, result)
+        self._polled.append(key)
+        if is_due(run, self._state):
+            self._with_customers.add(key)
+        if result.held:
+            yield f"{run.tenant}: {result.held}"
+
+    def _poll_customers(self, run: Run, *, seconds: float) -> Iterator[str]:
+        self._note(run, poll_customers(run, self._state, seconds))
+        yield from ()
+
+    def _note(self, run: Run, result: PollResult) -> None:
+        key, state = key_of(run), self._state
+        self._codes.add(result.code)
+        assigned = state.problems.select("tenant = ? AND person <> ''", key)
+        people = {problem.person for problem in assigned}
+        self._book.add(run, key, sorted(people), self._now())
+        self._rows[key] = _row(run, state, key)
+
+    def _row_without_poll(self, key: str, tenant: FleetTenant, problem: str) -> TenantRow:
+        polled_on = self.state.tenant(key).last_polled_on if self.state else ""
+        return TenantRow(
+            tenant=tenant.tenant,
+            connector=tenant.procedure.title,
+            word="not polled",
+            outcome=Outcome.INCONCLUSIVE,
+            looked_on=polled_on,
+            problem=problem,
+        )
+
+    def _seal(self, run: Run) -> Iterator[str]:
+        """Run and seal a tenant; if that fails it is tried again an hour later."""
+        key, now, state = key_of(run), self._now(), self._state
+        before = state.tenant(key)
+        every = timedelta(days=self.sealing.every_days)
+        is_old = bool(self.sealing.every_days) and has_passed(every, before.sealed_on, now)
+        is_changed = self.sealing.after_changes and bool(before.changed_on)
+        if not (is_old or is_changed) or not has_passed(_SEALED_AGAIN, before.seal_failed_on, now):
+            return
+        failed_on = timestamp(now)
+        try:
+            # NOTE: a practice server must not get settings of real runs.
+            withheld = known_variables() if run.is_sandbox else ()
+            bundle = str(run_in_process(ProcessRequest.of(run), withheld=withheld).bundle)
+            failed_on = ""
+        finally:
+            with state.transaction():
+                after = state.tenant(key)
+                after.seal_failed_on = failed_on
+                if not failed_on:
+                    after.sealed_on = timestamp(now)
+                    # NOTE: a change that another poll saw meanwhile is not in this run.
+                    if after.changed_on == before.changed_on:
+                        after.changed_on = ""
+                state.tenants.write([after])
+        yield f"Sealed: {bundle}"
+
+
+def acknowledge(
+    ident: str, *, by: str, until: str, note: str, evidence: str, now: datetime
+) -> list[str]:
+    """
+    Save that a person knows of a problem, or of all in an entry or digest; return whose they are.
+
+    The first eight letters of an id are enough. Raises `SettingsError` for an unknown id, a text
+    that cannot be used, or what somebody else has acknowledged, and writes nothing.
+    """
+    try:
+        by, note = visible(by), visible(note)
+        if until and date.fromisoformat(until).isoformat() != until:
+            raise ValueError("not a day, such as 2026-12-24")
+    except ValueError as error:
+        raise SettingsError(f"--by, --until or --note cannot be used: {error}.") from None
+    if not by:
+        raise SettingsError("--ack needs --by NAME, the person who knows.")
+    if until and until < now.date().isoformat():
+        raise SettingsError(f"--until {until} is in the past.", next_step="Give a day to come.")
+    folder = evidence_folder(evidence)
+    if not (folder / STATE_NAME).exists():
+        raise SettingsError(f"There is no {folder / STATE_NAME}: no watch has run yet.")
+    with open_state(folder, now) as state, state.transaction():
+        problems = _named(state, ident)
+        if not problems:
+            advice = "Take the ID from a message, from watch --json or from the terminal."
+            raise SettingsError(f"No failing problem has the ID {ident[:80]}.", next_step=advice)
+        others = {p.acknowledged_by for p in problems if p.is_acknowledged(now)} - {by}
+        if others:
+            names = ", ".join(sorted(others))
+            message = f"{names} has acknowledged it already."
+            raise SettingsError(message, next_step=f"Ask {names}, or use --by with that name.")
+        state.problems.write(
+            structs.replace(
+                problem,
+                acknowledged_by=by,
+                acknowledged_on=timestamp(now),
+                acknowledged_until=until,
+                note=note,
+            )
+            for problem in problems
+        )
+    return sorted({problem.tenant.partition("/")[2] for problem in problems})
+
+
+def _named(state: WatchState, ident: str) -> list[Problem]:
+    """Return the open problems that a whole id, or its first letters, names."""
+    if len(ident) < _MIN_ID_LETTERS or not ident.isalnum():
+        return []
+    begin = f"{ident}%"
+    deliveries: list[Delivery] = state.deliveries.select(
+        "entry LIKE ? OR digest LIKE ?", begin, begin
+    )
+    ids = {delivery.problem for delivery in deliveries}
+    for digest in state.digests.read():
+        ids |= {
+            problem
+            for problem, entry in digest.reported.items()
+            if entry.startswith(ident) or digest.id.startswith(ident)
+        }
+    problems = state.problems.select("ended_on = '' AND kind = 'failed'")
+    found = [p for p in problems if p.id in ids or p.id.startswith(ident)]
+    exact = [p for p in found if p.id == ident]
+    return exact or found
+
+
+def _ping(run: Run) -> Iterator[str]:
+    """Send a GET to the health check's address; yield why it did not take it."""
+    request = Request(method="GET", url=str(run.values["healthcheck"]))
+    try:
+        status = run.open_session().send(request).status
+    except RemoteError as error:
+        yield f"The health check could not be reached: {one_line(run.redactor.redact(str(error)))}"
+    else:
+        if not 200 <= status < 300:
+            yield f"The health check answered {status} ({request.host})."
+
+
+def _row(run: Run, state: WatchState, key: str) -> TenantRow:
+    """Return the state of a tenant for the page; it does not depend on who was told."""
+    numbers = run.procedure.numbers
+    names = {step.id: (numbers[step.id], step.title) for step in run.procedure.steps}
+    names[CUSTOMERS_STEP] = ("", CUSTOMERS_TITLE)
+    steps: dict[tuple[str, Outcome], StepRow] = {}
+    word, worst = "in order", Outcome.VERIFIED
+    failing = [p for p in state.open_problems(key) if p.kind is ProblemKind.FAILED]
+    silent = [row for row in state.steps.read(tenant=key) if row.unanswered_since]
+    seen = [
+        *(
+            (p.step, Outcome.FAILED, p.since, f"{p.title}. {p.reason} {known_to(p)}".strip())
+            for p in failing
+        ),
+        *((r.step, Outcome.INCONCLUSIVE, r.unanswered_since, r.unanswered) for r in silent),
+    ]
+    for step, outcome, since, reason in seen:
+        number, title = names.get(step, ("", step))
+        row = StepRow(
+            id=step, outcome=outcome, reason=reason, number=number, title=title, since=since
+        )
+        steps.setdefault((step, outcome), row)
+    if failing:
+        word, worst = "failing", Outcome.FAILED
+    elif silent:
+        word, worst = "not answered", Outcome.INCONCLUSIVE
+    sealed = run.last_sealed
+    return TenantRow(
+        tenant=run.tenant,
+        connector=run.procedure.title,
+        word=word,
+        outcome=worst,
+        steps=[*steps.values()],
+        sandbox=run.is_sandbox,
+        looked_on=state.tenant(key).last_polled_on,
+        sealed_on=sealed_on(sealed[0].name) if sealed else "",
+    )

@@ -1,0 +1,352 @@
+"""
+Problems -> one digest for each receiver. Pure: nothing is asked, saved or sent here.
+
+Problems with one cause are one entry with the tenants and steps that have it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import takewhile
+from typing import Any
+
+from runbook_lib.core.journal import timestamp
+from runbook_lib.engine.watch.state import (
+    Delivery,
+    Digest,
+    Notice,
+    Problem,
+    ProblemKind,
+    WatchReceiver,
+    has_passed,
+    identify,
+    not_later,
+)
+from runbook_lib.evidence.reports.phrases import with_times
+from runbook_lib.plain_text import counted, one_line
+
+CUSTOMERS_CAUSE = "customers"
+_DAY = timedelta(days=1)
+_MAX_SUBJECT = 200
+# So many tenants, places and reasons are named in an entry, and so many letters of an id.
+_MAX_NAMES = 40
+_MAX_REASONS = 3
+_ID_LETTERS = 8
+# So many problems of an entry are in the document for programs: thousands of customers may be out.
+_MAX_DOCUMENTS = 100
+
+
+class Phase(StrEnum):
+    """Why a problem is in a digest, in the order of its entries."""
+
+    NEW = "new"
+    ENDED = "ended"
+    FAILING = "still failing"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedView:
+    """A tenant as a digest names it."""
+
+    key: str
+    tenant: str
+    connector: str
+    connector_title: str
+    is_sandbox: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DigestEntry:
+    """Problems of one phase with one cause."""
+
+    phase: Phase
+    problems: Sequence[Problem]
+    views: Mapping[str, WatchedView]
+
+    @property
+    def id(self) -> str:
+        """The id by which people acknowledge it; of one problem it is the problem's."""
+        ids = [problem.id for problem in self.problems]
+        return ids[0] if len(ids) == 1 else identify(*sorted(ids))
+
+    @property
+    def first(self) -> Problem:
+        """The problem that names the cause."""
+        return self.problems[0]
+
+    @property
+    def tenants(self) -> list[str]:
+        """The tenants that have it."""
+        names = (self.views[problem.tenant].tenant for problem in self.problems)
+        return list(dict.fromkeys(names))
+
+    @property
+    def whose(self) -> str:
+        """The tenant, or how many there are."""
+        tenants = self.tenants
+        return tenants[0] if len(tenants) == 1 else counted(len(tenants), "tenant")
+
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        if self.first.cause.startswith(CUSTOMERS_CAUSE):
+            number = len({problem.check for problem in self.problems})
+            verb = "is" if number == 1 else "are"
+            return f"{counted(number, 'customer')} {verb} {self.first.title}"
+        return self.first.title
+
+    @property
+    def do(self) -> str:
+        """What a person does about it; after good news, a step that has none itself."""
+        places = [problem.place for problem in self.problems if problem.place]
+        others = (p.do for p in self.problems if not any(place in p.do for place in places))
+        return next(filter(None, others), self.first.do)
+
+    @property
+    def label(self) -> str:
+        """What became of it, in words."""
+        if self.phase is not Phase.NEW:
+            return "over" if self.phase is Phase.ENDED else "still failing"
+        words = {ProblemKind.CHANGED: "changed", ProblemKind.DUE: "due"}
+        return words.get(self.first.kind, "new")
+
+    @property
+    def headline(self) -> str:
+        """Whose it is and what, for a subject."""
+        mark = "" if self.phase is Phase.NEW else f"{self.label}: "
+        after = ""
+        if self.first.kind is ProblemKind.CHANGED and self.do:
+            after = f". {self.do.rstrip('.')}"
+        return f"{self.whose}: {mark}{self.title}{after}"
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person reads below the title."""
+        first = self.first
+        if self.phase is Phase.ENDED:
+            yield f"Since {first.since} UTC, over since {first.ended_on} UTC: {first.end_reason}"
+        else:
+            for reason in list(dict.fromkeys(p.reason for p in self.problems))[:_MAX_REASONS]:
+                yield f"Since {first.since} UTC: {reason}"
+            if first.was:
+                yield f"Before: {first.was}. Now: {first.now}."
+            if first.breaks:
+                yield f"This breaks: {first.breaks}"
+        yield from self._names()
+        if self.phase is not Phase.ENDED and self.do:
+            yield f"What to do: {self.do}"
+        yield from dict.fromkeys(filter(None, map(known_to, self.problems)))
+        if self.phase is not Phase.ENDED and first.kind is ProblemKind.FAILED:
+            yield f"To stop reminders: runbook watch --ack {self.id[:_ID_LETTERS]} --by NAME"
+
+    def _names(self) -> Iterator[str]:
+        places = sorted({p.place for p in self.problems if p.place}, key=_in_order)
+        what = "Customers" if self.first.cause.startswith(CUSTOMERS_CAUSE) else "Steps"
+        if places and (len(places) > 1 or places[0] != self.title):
+            yield f"{what}: {_listed(places)}"
+        if len(self.tenants) > 1:
+            yield f"Tenants: {_listed(self.tenants)}"
+
+
+def _in_order(place: str) -> tuple[int, str]:
+    """Return a key that sorts `4a Step` before `12 Step`."""
+    digits = "".join(takewhile(str.isdecimal, place))
+    return int(digits or 0), place
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    shown = ", ".join(names[:_MAX_NAMES])
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def entries(
+    phase: Phase, problems: Iterable[Problem], views: Mapping[str, WatchedView]
+) -> list[DigestEntry]:
+    """Return an entry for each cause, what lasts before the news."""
+    causes: dict[tuple[bool, str], list[Problem]] = defaultdict(list)
+    for problem in problems:
+        is_sandbox = views[problem.tenant].is_sandbox
+        causes[is_sandbox, problem.cause].append(problem)
+    for alike in causes.values():
+        # What failed names the cause before what only could not be checked because of it.
+        alike.sort(key=lambda problem: (problem.now != "failed", -len(problem.now)))
+    found = [DigestEntry(phase, alike, views) for alike in causes.values()]
+    return sorted(found, key=lambda entry: [*ProblemKind].index(entry.first.kind))
+
+
+def known_to(problem: Problem) -> str:
+    """Return who has acknowledged a problem, since when, until when and why; empty for nobody."""
+    if not problem.acknowledged_by:
+        return ""
+    until = f" until {problem.acknowledged_until}" if problem.acknowledged_until else ""
+    note = f": {problem.note}" if problem.note else ""
+    since = problem.acknowledged_on
+    return with_times(f"{problem.acknowledged_by} has known since {since} UTC{until}{note}")
+
+
+def due(
+    receiver: WatchReceiver,
+    problems: Iterable[Problem],
+    deliveries: Mapping[str, Delivery],
+    now: datetime,
+) -> dict[Phase, list[Problem]]:
+    """Return what a receiver is to be told now; what still fails is told once a day."""
+    found: dict[Phase, list[Problem]] = defaultdict(list)
+    is_day_over = False
+    first_on = not_later(receiver.first_on, timestamp(now - _DAY))
+    for problem in problems:
+        delivery = deliveries.get(problem.id)
+        if delivery is None:
+            is_news = not problem.kind.lasts and problem.on >= first_on
+            if problem.is_open or is_news:
+                found[Phase.NEW].append(problem)
+        elif problem.ended_on:
+            if not (delivery.is_end_reported or problem.is_superseded):
+                found[Phase.ENDED].append(problem)
+        elif problem.kind is ProblemKind.FAILED and not problem.is_acknowledged(now):
+            found[Phase.FAILING].append(problem)
+            is_day_over |= has_passed(_DAY, delivery.reported_on, now)
+    if not is_day_over:
+        found.pop(Phase.FAILING, None)
+    return found
+
+
+def compose(
+    receiver: WatchReceiver,
+    problems: Sequence[Problem],
+    views: Mapping[str, WatchedView],
+    deliveries: Mapping[str, Delivery],
+    now: datetime,
+    *,
+    notices: Sequence[Notice] = (),
+) -> Digest | None:
+    """
+    Return the digest that a receiver is to get now; `None` for nothing.
+
+    `views` are the tenants that are its own, `problems` theirs. The first digest says what is
+    watched; the `notices` come first.
+    """
+    told = due(receiver, problems, deliveries, now)
+    is_first = not receiver.introduced_on
+    if not (is_first or any(told.values())):
+        return None
+    shown = [entry for phase in Phase for entry in entries(phase, told.get(phase, ()), views)]
+    on = timestamp(now)
+    reported = {
+        problem.id: entry.id
+        for entry in shown
+        if entry.phase is not Phase.ENDED
+        for problem in entry.problems
+    }
+    ended = [problem.id for problem in told.get(Phase.ENDED, ())]
+    named = {problem.tenant for part in told.values() for problem in part}
+    tenants = sorted(views) if is_first else sorted(named)
+    is_sandbox = any(views[key].is_sandbox for key in tenants)
+    subject = _subject(shown, len(views))
+    lines = [notice.text for notice in notices]
+    if is_first:
+        lines.append(_introduction(views, has_problems=bool(shown)))
+    phase = None
+    for entry in shown:
+        if entry.phase is not phase:
+            phase = entry.phase
+            lines += ["", f"{phase.value.upper()}"]
+        lines += ["", f"{entry.whose}: {entry.title} ({entry.label})"]
+        lines += [f"  {with_times(line)}" for line in entry.lines()]
+    thread = [deliveries[ident].digest for ident in ended if deliveries[ident].digest]
+    return Digest(
+        id=identify(receiver.receiver, on, *reported, *ended),
+        receiver=receiver.receiver,
+        channel=receiver.channel,
+        server=receiver.server,
+        subject=one_line(f"{'SANDBOX ' if is_sandbox else ''}{subject}")[:_MAX_SUBJECT],
+        text="\n".join(one_line(line) for line in lines).strip(),
+        created_on=on,
+        tenants=tenants,
+        document={
+            "kind": "digest",
+            "sandbox": is_sandbox,
+            "notices": [notice.text for notice in notices],
+            "watched": sorted(view.tenant for view in views.values()) if is_first else [],
+            "problems": [
+                {**problem_document(problem, views[problem.tenant]), "phase": entry.phase.value}
+                for entry in shown
+                for problem in entry.problems[:_MAX_DOCUMENTS]
+            ],
+            "more": sum(max(len(entry.problems) - _MAX_DOCUMENTS, 0) for entry in shown),
+        },
+        thread=list(dict.fromkeys(thread)),
+        person=next((p.person for part in told.values() for p in part), ""),
+        reported=reported,
+        ended=ended,
+        is_introduction=is_first,
+    )
+
+
+def accepted(digest: Digest, deliveries: Mapping[str, Delivery], now: datetime) -> list[Delivery]:
+    """Return what the receiver was told of each problem, now that it accepted the digest."""
+    on = timestamp(now)
+    told = []
+    for ident, entry in digest.reported.items():
+        before = deliveries.get(ident)
+        first = (before and before.digest) or digest.id
+        told.append(Delivery(ident, digest.receiver, on, first, entry))
+    for ident in digest.ended:
+        before = deliveries.get(ident)
+        first = before.digest if before else digest.id
+        told.append(Delivery(ident, digest.receiver, on, first, is_end_reported=True))
+    return told
+
+
+def problem_document(problem: Problem, view: WatchedView) -> dict[str, Any]:
+    """Return a problem for programs, with whose it is and who knows of it."""
+    kind = str(problem.kind)
+    if problem.ended_on:
+        kind = "recovered" if problem.kind is ProblemKind.FAILED else "outage_over"
+    known = None
+    if problem.acknowledged_by:
+        known = {
+            "by": problem.acknowledged_by,
+            "on": problem.acknowledged_on,
+            "until": problem.acknowledged_until,
+            "note": problem.note,
+        }
+    return {
+        "id": problem.id,
+        "tenant": view.tenant,
+        "connector": view.connector,
+        "sandbox": view.is_sandbox,
+        "kind": kind,
+        "step": problem.step,
+        "check": problem.check,
+        "code": problem.code,
+        "title": problem.title,
+        "place": problem.place,
+        "was": problem.was,
+        "now": problem.now,
+        "reason": problem.end_reason if problem.ended_on else problem.reason,
+        "breaks": problem.breaks,
+        "do": "" if problem.ended_on else problem.do,
+        "since": problem.since,
+        "on": problem.ended_on or problem.on,
+        "person": problem.person,
+        "acknowledged": known,
+    }
+
+
+def _subject(shown: Sequence[DigestEntry], watched: int) -> str:
+    if not shown:
+        return f"Watching {counted(watched, 'tenant')}: nothing fails"
+    more = f" (and {len(shown) - 1:,} more)" if len(shown) > 1 else ""
+    # NOTE: the number of others is never cut off.
+    return f"{shown[0].headline[: _MAX_SUBJECT - 30]}{more}"
+
+
+def _introduction(views: Mapping[str, WatchedView], *, has_problems: bool) -> str:
+    names = [view.tenant for view in views.values()]
+    state = "These need people now:" if has_problems else "Nothing fails."
+    return f"The watch checks {counted(len(names), 'tenant')}: {_listed(names)}. {state}"

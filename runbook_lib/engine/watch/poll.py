@@ -1,0 +1,380 @@
+"""
+Poll a tenant: check what is due, without a side effect, and save what that changes.
+
+Nothing is written to the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from msgspec import structs
+
+from runbook_lib.connectors.code_meanings import meaning_of
+from runbook_lib.connectors.findings import COMPARED
+from runbook_lib.core.advice import what_to_do
+from runbook_lib.core.conclusion import combine
+from runbook_lib.core.faults import shows_fault
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.masking import masked
+from runbook_lib.core.model import Finding, Mode, Outcome
+from runbook_lib.core.procedure import Check, Procedure, Step
+from runbook_lib.core.state import RunState, StepState
+from runbook_lib.engine.check_runner import Result
+from runbook_lib.engine.duties import duties
+from runbook_lib.engine.run import Run, open_run, require_within_reach
+from runbook_lib.engine.tenants import TenantState, unknown_tenant
+from runbook_lib.engine.watch.channels import addresses
+from runbook_lib.engine.watch.problems import (
+    OUTAGE_CHECK,
+    CheckPoll,
+    PollVerdict,
+    ProblemText,
+    explained_by,
+    join_causes,
+    judge,
+    open_problems,
+    outage,
+)
+from runbook_lib.engine.watch.state import (
+    PolledCheck,
+    Problem,
+    ProblemKind,
+    WatchedStep,
+    WatchState,
+    has_passed,
+    identify,
+    polled_alone,
+)
+from runbook_lib.errors import ExitCode, SettingsError
+from runbook_lib.plain_text import counted
+
+CUSTOMERS_STEP = "customers"
+# How often what waits or fails is polled, and what is finished.
+_WAITING = timedelta(minutes=15)
+_FINISHED = timedelta(days=1)
+# Beyond this share of the app's calls of an hour, in percent, the watch leaves the rest to people.
+_MOST_USED_PERCENT = 50
+# So many days before a day on which something ends it is reported.
+_DAYS_BEFORE = (30, 7, 1)
+# The check of a row about what a person confirmed.
+_CONFIRMATION = "confirmation"
+_FIRST_RUN = "To begin it, run `runbook run` once (with --sandbox to practise), then watch again."
+
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """What a poll of a tenant leaves: how many steps it checked, and the exit code."""
+
+    polled: int
+    code: ExitCode
+    held: str = ""
+    """Why nothing was checked; empty if it was."""
+
+
+def key_of(run: Run) -> str:
+    """Return what stands for a tenant's connector."""
+    return f"{run.procedure.id}/{run.tenant}"
+
+
+def open_watched(
+    procedure: Procedure,
+    given: Mapping[str, object],
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    **options: Any,
+) -> Run:
+    """
+    Return a run of a tenant that has a journal, to watch it; `options` are those of `open_run`.
+
+    Raises `SettingsError` for a tenant without one, and like `open_run`.
+    """
+    # NOTE: a watch changes nothing, and makes no call that may count against the app.
+    permits = {name for step in procedure.steps for c in step.checks for name in c.permitted_by}
+    items = [item for item in procedure.inputs if item.default is False and item.name in permits]
+    all_given = {**given, **{item.name: False for item in items}}
+    run = open_run(procedure, all_given, mode=Mode.HEADLESS, **options)
+    run.clock = clock
+    require_within_reach(procedure, run.values)
+    if not run.journal.path.exists():
+        message = unknown_tenant(run.tenant, str(run.evidence), begin=_FIRST_RUN)
+        raise SettingsError(message, next_step="")
+    run.require_startable()
+    addresses(run)  # raises for a channel with a missing setting
+    return run
+
+
+def exit_code(steps: Iterable[WatchedStep], problems: Iterable[Problem]) -> ExitCode:
+    """Return 1 while anything fails, 3 if a result is missing, else 0; whoever knows of it."""
+    is_failing = any(problem.is_open and problem.kind is ProblemKind.FAILED for problem in problems)
+    if is_failing:
+        return ExitCode.FAILED
+    is_unanswered = any(step.unanswered_since for step in steps)
+    return ExitCode.INCOMPLETE if is_unanswered else ExitCode.COMPLETE
+
+
+def poll_tenant(run: Run, state: WatchState) -> PollResult:
+    """
+    Check what is due at the tenant of `run`, and save it with the problems that begin and end.
+
+    Raises `BusyError` while another process polls the tenant, `StateError` if it cannot be saved.
+    """
+    with polled_alone(run.journal.path.parent):
+        return _Poll(run, state).run_due()
+
+
+class _Poll:
+    """One poll of a tenant."""
+
+    def __init__(self, run: Run, state: WatchState) -> None:
+        self.run, self.state = run, state
+        self.key, self.now = key_of(run), run.clock()
+        self.on = timestamp(self.now)
+        self.tenant = state.tenant(self.key)
+        self.rows: dict[_Key, WatchedStep] = {
+            (row.step, row.check): row for row in state.steps.read(tenant=self.key)
+        }
+        self.problems = state.problems_of(self.key, but_step=CUSTOMERS_STEP)
+        self._open = open_problems(self.problems)
+        self._before = {key: structs.replace(row) for key, row in self.rows.items()}
+        self._changed: dict[str, Problem] = {}
+        self.run_state: RunState = run.whole_state
+        self.verdicts: list[PollVerdict] = []
+        self.is_unsettled = False
+
+    def run_due(self) -> PollResult:
+        """Poll what is due; whatever gets worse has every other step polled at once."""
+        due, held = [step for step in self.run.procedure.steps if self._is_due(step)], ""
+        used = self.run.used_calls if due else 0.0
+        if used > _MOST_USED_PERCENT:
+            held = f"Not checked: {used:.0f} % of the app's calls of this hour are used."
+            due = []
+        self._check(due)
+        if self.is_unsettled:
+            # NOTE: what fails for the same cause is then in the same digest.
+            names = {step.id for step in due}
+            others = [step for step in self.run.procedure.steps if step.id not in names]
+            self._check(others)
+            due += [step for step in others if step.checks]
+        self._read_confirmations()
+        join_causes(self.verdicts)
+        for verdict in self.verdicts:
+            self._apply(verdict)
+        self._report_outage()
+        if due:
+            self.tenant.last_polled_on = self.on
+        with self.state.transaction():
+            self.state.tenants.write([self.tenant])
+            changed = (row for key, row in self.rows.items() if row != self._before.get(key))
+            self.state.steps.write(changed)
+            self.state.problems.write([*self._changed.values(), *self._due_days()])
+        code = exit_code(self.rows.values(), self.state.open_problems(self.key))
+        if held and code is ExitCode.COMPLETE:
+            code = ExitCode.INCOMPLETE
+        return PollResult(len(due), code, held)
+
+    def _apply(self, verdict: PollVerdict) -> None:
+        for problem in (verdict.ended, verdict.began):
+            if problem:
+                self.problems = [known for known in self.problems if known.id != problem.id]
+                self.problems.append(problem)
+                self._changed[problem.id] = problem
+
+    def _is_due(self, step: Step) -> bool:
+        if not step.checks:
+            return False
+        rows = [row for row in self.rows.values() if row.step == step.id]
+        is_open = any(row.unanswered_since or (row.step, row.check) in self._open for row in rows)
+        is_settled = self.run_state.steps[step.id].is_settled
+        interval = _FINISHED if is_settled and not is_open else _WAITING
+        is_in_doubt = any(row.unconfirmed for row in rows)
+        return is_in_doubt or has_passed(interval, self.tenant.polled_on.get(step.id, ""), self.now)
+
+    def _check(self, steps: Sequence[Step]) -> None:
+        """Run the checks of these steps that have no side effect, and judge each result."""
+        values = self.run.values
+        peeked = {step.id: replace(step, checks=harmless_checks(step, values)) for step in steps}
+        wanted = [step for step in peeked.values() if step.checks]
+        for name, results in self.run.peek(wanted).items():
+            lacking = {check.id for check in peeked[name].checks if self.run.lacking(check, values)}
+            for result in results:
+                if result.finding.check not in lacking:
+                    self._judge(peeked[name], result)
+        for step in steps:
+            if step.checks:
+                self.tenant.polled_on[step.id] = self.on
+
+    def _judge(self, step: Step, result: Result) -> None:
+        run, name = self.run, result.finding.check
+        run.redactor.allow(result.finding.facts.values())
+        finding = masked(result.finding, run.redactor)
+        row = self.rows.setdefault((step.id, name), WatchedStep(self.key, step.id, name))
+        step_state = self.run_state.steps[step.id]
+        if row.current is None:
+            row.current, row.since = self._baseline(step_state, name)
+        exchanges = (exchange.recorded() for exchange in result.seen)
+        is_expected = bool(finding.limits) and any(
+            check.id == name and check.leaves_to_person for check in step.checks
+        )
+        poll = CheckPoll(
+            seen=polled_check(finding),
+            is_silent=result.is_unanswered
+            or shows_fault(finding, exchanges, run.procedure.providers),
+            is_definite=finding.outcome is Outcome.FAILED and bool(finding.refuses),
+            is_failing=is_failing(finding),
+            is_expected=is_expected,
+        )
+        known = self._open.get((step.id, name))
+        was_silent, was_in_doubt = bool(row.unanswered_since), bool(row.unconfirmed)
+        before = row.current
+        verdict = judge(row, poll, known, self._text(step_state, finding), self.now)
+        self.verdicts.append(verdict)
+        is_now_undecided = bool(row.unanswered_since) and not (was_silent or poll.is_silent)
+        is_now_in_doubt = bool(row.unconfirmed) and not was_in_doubt
+        self.is_unsettled |= verdict.is_worse or is_now_undecided or is_now_in_doubt
+        if before and row.current and before.outcome is not row.current.outcome:
+            self.tenant.changed_on = self.on
+
+    def _baseline(self, step: StepState, check: str) -> tuple[PolledCheck | None, str]:
+        """Return the last result in the journal, also of other values, and when it was."""
+        earlier = step.superseded
+        for finding in earlier.data.findings if earlier else step.findings:
+            seen = [step.exchanges[n] for n in finding.exchanges if n in step.exchanges]
+            if finding.check == check and not shows_fault(
+                finding, seen, self.run.procedure.providers
+            ):
+                return polled_check(finding), earlier.at if earlier else step.checked_on
+        return None, ""
+
+    def _text(self, step: StepState, finding: Finding | None, reason: str = "") -> ProblemText:
+        procedure = self.run.procedure
+        findings = (finding,) if finding else ()
+        conclusion = combine(findings)
+        seen = replace(step, findings=findings, conclusion=conclusion) if conclusion else step
+        meaning = meaning_of(finding.code) if finding and is_cause(finding) else None
+        check = finding.check if finding else ""
+        broken = [provider.breaks(check) for provider in procedure.providers]
+        following = next((other for other in procedure.steps if step.step.id in other.after), None)
+        warnings = finding.warnings if finding and not is_failing(finding) else ()
+        after = f"{procedure.numbers[following.id]} {following.title}" if following else ""
+        return ProblemText(
+            place=f"{step.number} {step.step.title}",
+            reason=" ".join((finding.reason if finding else reason, *warnings)),
+            breaks=" ".join(filter(None, broken)),
+            do=meaning.advice if meaning else what_to_do(seen),
+            next=f"Next: {after}."
+            if after and finding and finding.outcome is Outcome.VERIFIED
+            else "",
+            person=step.assigned_to,
+        )
+
+    def _read_confirmations(self) -> None:
+        """Judge the confirmations that have expired, and those that were given again."""
+        for step in self.run_state.steps.values():
+            key = (step.step.id, _CONFIRMATION)
+            if not (step.ends_on or step.has_grown_old or key in self.rows):
+                continue
+            row = self.rows.setdefault(key, WatchedStep(self.key, *key))
+            outcome, reason = Outcome.ATTESTED, step.conclusion.reason
+            if step.has_grown_old:
+                outcome, reason = Outcome.NOT_RUN, step.again
+            poll = CheckPoll(
+                seen=PolledCheck(outcome, reason),
+                is_definite=True,
+                is_failing=step.has_grown_old,
+            )
+            known = self._open.get(key)
+            text = self._text(step, None, reason)
+            self.verdicts.append(judge(row, poll, known, text, self.now))
+
+    def _report_outage(self) -> None:
+        procedure = self.run.procedure
+        needs: dict[_Key, Sequence[str]] = {
+            (step.id, check.id): check.needs for step in procedure.steps for check in step.checks
+        }
+        required = {step.id: required_steps(procedure, step.id) for step in procedure.steps}
+        explained = explained_by(self.problems, needs, required)
+        known = self._open.get(("", OUTAGE_CHECK))
+        found = outage(self.key, self.rows.values(), known, explained, self.now)
+        if found:
+            self._apply(PollVerdict(began=found))
+
+    def _due_days(self) -> Iterator[Problem]:
+        """Yield what ends in 30, 7 or 1 days, each once; a poll knows the newest days."""
+        today, run = self.now.date(), self.run
+        reported = {problem.id for problem in self.problems}
+        for duty in duties([TenantState(run.tenant, run.procedure.id, self.run_state)]):
+            seen = [
+                row.current.facts.get(f"{duty.what}_ends_on")
+                for row in self.rows.values()
+                if row.current and row.step == duty.step
+            ]
+            day = next(filter(None, seen), duty.day)
+            left = (date.fromisoformat(day) - today).days
+            reached = [days for days in _DAYS_BEFORE if 0 <= left <= days]
+            ident = identify(self.key, duty.uid, day, str(min(reached, default=0)))
+            if not reached or ident in reported:
+                continue
+            step = self.run_state.steps[duty.step]
+            renewals = [provider.renews(duty.what) for provider in run.procedure.providers]
+            yield Problem(
+                id=ident,
+                tenant=self.key,
+                kind=ProblemKind.DUE,
+                step=duty.step,
+                check=duty.what,
+                title=f"{duty.text}: on {day}, in {counted(left, 'day')}",
+                since=duty.since,
+                on=self.on,
+                cause=f"due {duty.text} {day}",
+                reason=f"{duty.text}: on {day}.",
+                do=next(filter(None, renewals), duty.description),
+                place=f"{step.number} {step.step.title}",
+                person=duty.person or step.assigned_to,
+            )
+
+
+def harmless_checks(step: Step, values: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Return the checks of a step without those that the settings let change or use something."""
+    return tuple(
+        check
+        for check in step.checks
+        if not check.spends
+        or (check.permitted_by and not any(values.get(name) for name in check.permitted_by))
+    )
+
+
+def required_steps(procedure: Procedure, step: str) -> set[str]:
+    """Return every step that `step` requires, directly or not."""
+    own = next((other.requires for other in procedure.steps if other.id == step), ())
+    return {*own}.union(*(required_steps(procedure, name) for name in own))
+
+
+def polled_check(finding: Finding) -> PolledCheck:
+    """Return the result in a masked finding, with the values that it compared."""
+    facts = {name: str(value) for name, value in finding.facts.items()}
+    tables = [table for table in finding.tables if table.columns == COMPARED]
+    rows = [row for table in tables for row in table.rows]
+    for what, expected, actual in rows:
+        # Of a verified result only this says that a value is not the one that was meant.
+        is_other = finding.outcome is Outcome.VERIFIED and actual != expected
+        facts[what] = f"{actual}, not {expected}" if is_other else actual
+    meant = [what for what, expected, actual in rows if actual == expected]
+    return PolledCheck(finding.outcome, finding.reason, finding.code, facts, meant)
+
+
+def is_failing(finding: Finding) -> bool:
+    """Return whether a check failed, or was refused for a known cause."""
+    return finding.outcome is Outcome.FAILED or is_cause(finding)
+
+
+def is_cause(finding: Finding) -> bool:
+    """Return whether a check failed, or cannot tell, because of a cause that others share."""
+    meaning = meaning_of(finding.code)
+    is_bad = finding.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
+    return is_bad and meaning is not None and meaning.is_cause

@@ -1,0 +1,276 @@
+"""
+Send the digests: freeze each before its first sending, and note who accepted it.
+
+A digest keeps its id and text until its receiver accepts it. After a kill it is sent again, the
+same. Nothing is sent that could not be saved.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from runbook_lib.core.files import locked
+from runbook_lib.core.journal import timestamp
+from runbook_lib.engine.run import Run
+from runbook_lib.engine.watch.channels import CHANNELS, addresses, send
+from runbook_lib.engine.watch.channels.base import NotSentError
+from runbook_lib.engine.watch.digest import WatchedView, accepted, compose
+from runbook_lib.engine.watch.state import (
+    LOCK_TIMEOUT_SECONDS,
+    Delivery,
+    Digest,
+    Problem,
+    WatchReceiver,
+    WatchState,
+    has_passed,
+    identify,
+    not_later,
+)
+from runbook_lib.errors import BusyError, describe_error
+
+# Waits before a digest is sent again: doubled after each try, up to a day.
+_FIRST_WAIT = timedelta(minutes=5)
+_LONGEST_WAIT = timedelta(days=1)
+_MAX_DOUBLINGS = 16
+
+
+@dataclass(slots=True)
+class Addressee:
+    """A receiver in this cycle: its tenants, and their problems that are for it."""
+
+    row: WatchReceiver
+    views: dict[str, WatchedView] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+class AddressBook:
+    """Who gets what, by the settings of the tenants of this cycle."""
+
+    def __init__(self) -> None:
+        self._people: dict[str, Callable[[str], Mapping[str, WatchReceiver]]] = {}
+        self.views: dict[str, WatchedView] = {}
+
+    def add(self, run: Run, key: str, people: Sequence[str], now: datetime) -> None:
+        """Note to whom the tenant's problems go: to each of these people, or else its address."""
+        on = timestamp(now)
+        known = {person: receivers_of(run, person, on) for person in {"", *people}}
+        self._people[key] = lambda person: known.get(person, known[""])
+        self.views[key] = WatchedView(
+            key, run.tenant, run.procedure.id, run.procedure.title, run.is_sandbox
+        )
+
+    def knows(self, key: str) -> bool:
+        """Return whether the tenant is in this cycle."""
+        return key in self._people
+
+    def receivers(self, key: str, person: str = "") -> Mapping[str, WatchReceiver]:
+        """Return who gets the problems of a tenant that this person has, by channel."""
+        return self._people[key](person)
+
+    def addressees(self, problems: Sequence[Problem]) -> dict[str, Addressee]:
+        """Return each receiver with its own tenants and problems, in the order of tenants."""
+        found: dict[str, Addressee] = {}
+        for key, view in self.views.items():
+            for row in self.receivers(key).values():
+                found.setdefault(row.receiver, Addressee(row)).views[key] = view
+        for problem in problems:
+            if not self.knows(problem.tenant):
+                continue
+            for row in self.receivers(problem.tenant, problem.person).values():
+                addressee = found.setdefault(row.receiver, Addressee(row))
+                addressee.views[problem.tenant] = self.views[problem.tenant]
+                addressee.problems.append(problem)
+        return found
+
+
+def receivers_of(run: Run, person: str, on: str) -> dict[str, WatchReceiver]:
+    """Return the receivers of a tenant by channel; practice and real ones are never the same."""
+    world = "SANDBOX" if run.is_sandbox else ""
+    return {
+        name: WatchReceiver(
+            receiver=identify(world, name, *address),
+            channel=name,
+            server=identify(world, name, address[0]),
+            first_on=on,
+        )
+        for name, address in addresses(run, person).items()
+    }
+
+
+class Sender:
+    """Sends what is due in a cycle; a server that was silent is not waited for twice."""
+
+    def __init__(
+        self,
+        state: WatchState,
+        book: AddressBook,
+        open_run: Callable[[str], AbstractContextManager[Run]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.state, self.book = state, book
+        self._open_run, self._clock = open_run, clock
+        self._silent: set[str] = set()
+
+    def send_due(self, folder: Path) -> Iterator[str]:
+        """
+        Send the digests that are due; yield what was not accepted, and why.
+
+        One process sends at a time: the others wait, then raise `BusyError`.
+        """
+        busy = BusyError(
+            "Another watch is sending.", next_step="The next cycle sends what is left."
+        )
+        with locked(folder / "watch-send.lock", seconds=LOCK_TIMEOUT_SECONDS, busy=busy):
+            problems = [
+                problem
+                for key in self.book.views
+                for problem in self.state.problems.read(tenant=key)
+            ]
+            for addressee in self.book.addressees(problems).values():
+                yield from self._serve(addressee)
+
+    def _serve(self, addressee: Addressee) -> Iterator[str]:
+        """Send one receiver its digest, if one is due."""
+        now = self._clock()
+        digest = self._freeze(addressee, now)
+        if digest is None or digest.server in self._silent or not _is_due(digest, now):
+            return
+        digest.tries += 1
+        digest.tried_on = timestamp(now)
+        with self.state.transaction():
+            self.state.digests.write([digest])
+        refused = self._send(digest, addressee)
+        row = self._receiver(addressee)
+        with self.state.transaction():
+            if refused is None:
+                self._accept(digest, row)
+            else:
+                self._note_refusal(digest, row, refused)
+        if refused:
+            yield str(refused)
+
+    def _freeze(self, addressee: Addressee, now: datetime) -> Digest | None:
+        """Return the pending digest of a receiver, or a new one, which is saved first."""
+        row = self._receiver(addressee)
+        with self.state.transaction():
+            self.state.receivers.write([row])
+            pending = self._pending(addressee)
+            if pending or row.gone_on:
+                return pending if not row.gone_on else None
+            told = {d.problem: d for d in self.state.deliveries.read(receiver=row.receiver)}
+            waiting = {
+                ident
+                for digest in self.state.digests.read(receiver=row.receiver)
+                for ident in (*digest.reported, *digest.ended)
+            }
+            problems = [p for p in addressee.problems if p.id not in waiting]
+            notices = [
+                notice
+                for notice in self.state.notices.read()
+                if not row.introduced_on or notice.on > row.introduced_on
+            ]
+            digest = compose(row, problems, addressee.views, told, now, notices=notices)
+            if digest:
+                self.state.digests.write([digest])
+            return digest
+
+    def _pending(self, addressee: Addressee) -> Digest | None:
+        """
+        Return the frozen digest of a receiver, all of whose tenants still lead there.
+
+        One that names a tenant that has left, or that this cycle does not know, is withdrawn. One
+        that names no tenant of this cycle is another watch's.
+        """
+        found = None
+        for digest in self.state.digests.read(receiver=addressee.row.receiver):
+            own = [key for key in digest.tenants if self.book.knows(key)]
+            if not own:
+                continue
+            is_whole = all(self._leads_to(key, digest, addressee) for key in digest.tenants)
+            if is_whole and found is None:
+                found = digest
+            else:
+                self.state.digests.delete([digest])
+        return found
+
+    def _leads_to(self, key: str, digest: Digest, addressee: Addressee) -> bool:
+        """Return whether a tenant, and each of its problems in the digest, is this receiver's."""
+        if key not in addressee.views:
+            return False
+        known = {problem.id for problem in addressee.problems}
+        own = {problem.id for problem in self.state.problems.read(tenant=key)}.intersection(
+            (*digest.reported, *digest.ended)
+        )
+        return own <= known
+
+    def _receiver(self, addressee: Addressee) -> WatchReceiver:
+        rows = self.state.receivers.read(receiver=addressee.row.receiver)
+        return rows[0] if rows else addressee.row
+
+    def _send(self, digest: Digest, addressee: Addressee) -> NotSentError | None:
+        """Send a digest with the settings of one of its tenants; return why it was refused."""
+        try:
+            with self._open_run((digest.tenants or [*addressee.views])[0]) as run:
+                send(run, CHANNELS[digest.channel], digest)
+        except NotSentError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  (one tenant's settings stop no other)
+            return NotSentError(" ".join(describe_error(error)))
+        return None
+
+    def _accept(self, digest: Digest, row: WatchReceiver) -> None:
+        """Note what the receiver was told; others of its server need not wait any longer."""
+        now, state = self._clock(), self.state
+        told = {d.problem: d for d in state.deliveries.read(receiver=row.receiver)}
+        state.deliveries.write(accepted(digest, told, now))
+        row.introduced_on, row.refusal = timestamp(now), ""
+        state.receivers.write([row])
+        state.digests.delete([digest])
+        woken = [other for other in state.digests.read(server=digest.server) if not other.is_final]
+        for other in woken:
+            other.tried_on = ""
+        state.digests.write(woken)
+
+    def _note_refusal(self, digest: Digest, row: WatchReceiver, refused: NotSentError) -> None:
+        digest.is_final = refused.is_final
+        row.refusal = str(refused)
+        if refused.is_gone:
+            row.gone_on = timestamp(self._clock())
+            self.state.digests.delete([digest])
+        else:
+            self.state.digests.write([digest])
+        self.state.receivers.write([row])
+        if refused.is_silent or refused.is_gone:
+            self._silent.add(digest.server)
+
+
+def refusals(state: WatchState, book: AddressBook) -> list[tuple[list[str], str]]:
+    """Return the receivers of this cycle that did not accept their last digest: whose, and why."""
+    found: dict[str, tuple[list[str], str]] = defaultdict(lambda: ([], ""))
+    known = {row.receiver: row for row in state.receivers.read() if row.refusal}
+    for key, view in book.views.items():
+        for receiver in book.receivers(key).values():
+            if row := known.get(receiver.receiver):
+                tenants, _ = found[row.receiver]
+                found[row.receiver] = ([*tenants, view.tenant], row.refusal)
+    return [*found.values()]
+
+
+def told_terminal(state: WatchState, now: datetime) -> tuple[WatchReceiver, dict[str, Delivery]]:
+    """Return the terminal as a receiver, and what it has shown."""
+    terminal = WatchReceiver("", "", "", first_on=not_later("", timestamp(now)))
+    told = {delivery.problem: delivery for delivery in state.deliveries.read(receiver="")}
+    return terminal, told
+
+
+def _is_due(digest: Digest, now: datetime) -> bool:
+    """Return whether a digest may be sent now: at once, then after doubling waits."""
+    wait = _FIRST_WAIT * 2 ** min(max(digest.tries - 1, 0), _MAX_DOUBLINGS)
+    if digest.is_final:
+        wait = _LONGEST_WAIT
+    return not digest.tries or has_passed(min(wait, _LONGEST_WAIT), digest.tried_on, now)

@@ -1,0 +1,302 @@
+"""Customers in a watch: who was signed out, who is back, and rights that were lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from filelock import FileLock
+
+from runbook_lib.core.journal import timestamp
+from runbook_lib.core.model import Mode
+from runbook_lib.engine.customer_connections import AccountStatus, KnownAccount, Survey
+from runbook_lib.engine.watch.customer_poll import customer_changes, is_due, poll_customers
+from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
+from runbook_lib.engine.watch.poll import PollResult, key_of
+from runbook_lib.engine.watch.state import Problem, WatchedStep, open_state
+from runbook_lib.errors import ExitCode
+from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON
+from tests.unit.fake_console import Console, console_run
+
+KEY = "facebook_marketing/acme"
+
+
+class Office:
+    """A tenant with customers in a console, at a time that moves only when somebody says so."""
+
+    def __init__(self, console: Console, folder: Path) -> None:
+        self.console = console
+        self.run = console_run(console, folder, RUNBOOK_CYCLR_REQUESTS_A_SECOND=50)
+        self.run.mode = Mode.HEADLESS
+        self.folder, self.offset = folder, 0.0
+        self.run.clock = lambda: NOON + timedelta(seconds=self.offset)
+        self.run.journal.path.parent.mkdir(parents=True, exist_ok=True)
+        self.run.journal.path.touch()
+
+    def poll(self, after: float = 0.0, seconds: float = float("inf")) -> PollResult:
+        """Poll the customers that are due, `after` so many seconds."""
+        self.offset += after
+        with open_state(self.folder, self.run.clock()) as state:
+            assert key_of(self.run) == KEY
+            if not is_due(self.run, state):
+                return PollResult(0, ExitCode.COMPLETE)
+            return poll_customers(self.run, state, seconds)
+
+    @property
+    def problems(self) -> dict[str, Problem]:
+        """The problems by id."""
+        with open_state(self.folder, self.run.clock()) as state:
+            return {problem.id: problem for problem in state.problems.read(tenant=KEY)}
+
+    def changes(self, *waits: float) -> list[str]:
+        """Return who was signed out (+) or is back (-) after these waits."""
+        before = self.problems
+        for wait in waits:
+            self.poll(wait)
+        changed = [p for p in self.problems.values() if p != before.get(p.id)]
+        return sorted(f"{'-' if p.ended_on else '+'}{p.check}" for p in changed)
+
+    def survey(self) -> WatchedStep:
+        """Return what is kept of the survey."""
+        with open_state(self.folder, self.run.clock()) as state:
+            (row,) = state.steps.read(tenant=KEY, step="customers")
+        return row
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(Console({"a": True, "b": True, "c": True, "new": False}), tmp_path)
+
+
+def test_customers_who_are_signed_out_are_problems_until_they_are_back(office: Office) -> None:
+    """They count when a second poll sees them, and so does their return; a new one never was in."""
+    assert office.changes(0, DAY) == []
+    office.console.accounts |= {"a": False, "b": False}
+    assert office.changes(DAY) == []
+    assert office.changes(4 * MINUTE) == []
+    assert office.changes(MINUTE) == ["+a", "+b"]
+    assert office.changes(HOUR, DAY, DAY) == []
+    office.console.accounts |= {"a": True, "b": True}
+    assert office.changes(DAY, 6 * MINUTE, DAY) == ["-a", "-b"]
+
+
+def test_they_are_one_entry_with_their_names(office: Office) -> None:
+    """A digest about many stays short, says how many there are, and has the command."""
+    office.console.accounts |= {f"m{number:02}": True for number in range(50)}
+    office.poll()
+    office.console.accounts |= {f"m{number:02}": False for number in range(50)}
+    office.poll(DAY)
+    assert len(office.changes(6 * MINUTE)) == 50
+    view = WatchedView(KEY, "acme", "facebook_marketing", "", is_sandbox=False)
+    (entry,) = entries(Phase.NEW, office.problems.values(), {KEY: view})
+
+    assert entry.headline == "acme: 50 customers are signed out"
+    text = "\n".join(entry.lines())
+    assert "Customers: Name of m00 (m00), Name of m01 (m01)," in text.replace("\n", " ")
+    assert " and 10 more" in text
+    assert "--sign-in-link" in text
+
+
+def test_only_who_is_in_doubt_is_polled_between_two_surveys(office: Office) -> None:
+    """A whole survey once a day; in between only those whose result changed."""
+    office.poll()
+    office.console.accounts["a"] = False
+    office.poll(DAY)
+    office.console.asked.clear()
+    office.changes(6 * MINUTE, HOUR)
+    assert dict(office.console.asked) == {"a": 1}
+
+
+def test_an_outage_of_cyclr_signs_nobody_out(office: Office) -> None:
+    """Customers who could not be polled are no change; that they cannot is kept, and how long."""
+    office.poll()
+    office.console.faults["/v1.0/accounts"] = lambda _: httpx.Response(503)
+    office.console.faults |= {name: lambda _: httpx.Response(503) for name in "abc"}
+    assert office.changes(DAY, 6 * MINUTE, HOUR) == []
+    since = office.survey().unanswered_since
+    assert since
+    assert office.poll(HOUR).code is ExitCode.INCOMPLETE
+    assert office.survey().unanswered_since == since
+    office.console.faults.clear()
+    assert office.changes(HOUR, DAY) == []
+    assert not office.survey().unanswered_since
+
+
+def test_another_process_that_asks_for_them_is_waited_for(office: Office) -> None:
+    """While `runbook connections` asks, the watch does not, and asks the next time."""
+    with FileLock(office.run.journal.path.with_name("connections.lock")):
+        assert office.poll().polled == 0
+    assert office.poll().polled == 4
+
+
+@pytest.mark.parametrize("share", [1, 2])
+def test_nobody_waits_behind_the_first(
+    office: Office, monkeypatch: pytest.MonkeyPatch, share: int
+) -> None:
+    """With time for a few in each cycle, each is polled once before anybody is polled again."""
+    clock = [0.0]
+
+    def ticking() -> float:
+        clock[0] += 1.0
+        return clock[0]
+
+    office.console.accounts = {f"m{number}": True for number in range(6)}
+    monkeypatch.setattr("runbook_lib.engine.watch.customer_poll.time.monotonic", ticking)
+    for _ in range(6 // share):
+        office.poll(6 * MINUTE, seconds=share + 0.5)
+    assert dict(office.console.asked) == dict.fromkeys(office.console.accounts, 1)
+    office.console.accounts = dict.fromkeys(office.console.accounts, False)
+    office.console.asked.clear()
+    office.offset += DAY
+    for _ in range(3 * 6 // share):
+        office.poll(6 * MINUTE, seconds=share + 0.5)
+    assert {p.check for p in office.problems.values()} == {*office.console.accounts}
+
+
+def test_nobody_waits_behind_accounts_that_cannot_be_read(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are tried again after all others, though they stay to be polled."""
+    clock = [0.0]
+
+    def ticking() -> float:
+        clock[0] += 1.0
+        return clock[0]
+
+    office.console.accounts = {f"m{number}": True for number in range(6)}
+    polled: list[str] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        polled.append(request.headers["x-cyclr-account"])
+        return httpx.Response(403, json={"Message": "no"})
+
+    office.console.faults |= {"m0": refuse, "m1": refuse}
+    monkeypatch.setattr("runbook_lib.engine.watch.customer_poll.time.monotonic", ticking)
+    for _ in range(6):
+        office.poll(6 * MINUTE, seconds=1.5)
+    assert {*office.console.asked} | {*polled} == {*office.console.accounts}
+
+
+def test_a_survey_that_is_out_of_time_goes_on_in_the_next_cycle(office: Office) -> None:
+    """What was not polled in time is polled then, nobody twice."""
+    office.poll()
+    office.console.accounts["a"] = False
+    office.console.asked.clear()
+    assert office.poll(DAY, seconds=0.0).polled == 0
+    assert office.poll().polled == 4
+    assert max(office.console.asked.values()) == 1
+    assert office.changes(6 * MINUTE) == ["+a"]
+
+
+def test_without_the_consoles_credentials_nobody_is_polled(tmp_path: Path) -> None:
+    """A tenant that has no Cyclr credentials is watched without its customers."""
+    office = Office(Console({"a": True}), tmp_path)
+    del office.run.settings.secrets["cyclr_client_secret"]  # type: ignore[attr-defined]
+    assert office.poll().polled == 0
+    assert office.console.requests == 0
+
+
+def test_a_lost_state_recovers_nobody(office: Office) -> None:
+    """Without what polls have seen, and with an empty list, nobody has vanished."""
+    office.poll()
+    (office.folder / "watch.db").unlink()
+    office.console.faults["/v1.0/accounts"] = lambda _: httpx.Response(200, json=[])
+    assert office.changes(DAY, DAY) == []
+    assert "proves nothing" in office.survey().unanswered
+
+
+def test_rights_that_were_lost_are_one_problem(office: Office) -> None:
+    """If every account has an empty list of connectors, nobody has uninstalled it; seen twice."""
+    office.poll()
+    office.console.accounts = dict.fromkeys(office.console.accounts, None)
+    assert office.changes(DAY) == []
+    assert office.changes(6 * MINUTE) == ["+rights"]
+    assert office.changes(HOUR, DAY) == []
+    (problem,) = office.problems.values()
+    assert problem.title == "Cyclr shows the connector in no account any more"
+    office.console.accounts["b"] = True
+    assert office.changes(DAY, 6 * MINUTE) == ["-rights"]
+
+
+FIRST = "2026-11-24T12:00:00.000Z"
+NAMES = {
+    "IN": AccountStatus.SIGNED_IN,
+    "OUT": AccountStatus.NOT_SIGNED_IN,
+    "BARE": AccountStatus.NOT_INSTALLED,
+    "LOST": AccountStatus.NOT_KNOWN,
+    "LATER": AccountStatus.NOT_ASKED,
+    "GONE": AccountStatus.VANISHED,
+    "NEW": AccountStatus.NOT_SIGNED_IN,
+}
+
+
+@pytest.mark.parametrize(
+    ("polls", "told"),
+    [
+        # Who was signed in and is not any more, in two polls; a new customer never was.
+        ("IN IN", ""),
+        ("OUT IN", "+a"),
+        ("OUT OUT", "+a+b"),
+        ("NEW IN", ""),
+        ("LATER LATER", ""),
+        ("OUT IN, IN IN", "+a -a"),
+        ("OUT OUT, IN OUT, IN IN", "+a+b -a -b"),
+        # Who has removed the connector, or has gone, has nothing to sign in to.
+        ("BARE IN", ""),
+        ("OUT IN, BARE IN", "+a -a"),
+        ("OUT IN, GONE IN", "+a -a"),
+        ("GONE GONE", ""),
+        # Without the connector in any account, rights are lost, and nobody has uninstalled it.
+        ("BARE BARE", "+rights"),
+        ("BARE BARE, IN IN", "+rights -rights"),
+        ("OUT IN, BARE BARE, IN IN", "+a +rights -rights-a"),
+        ("BARE GONE", "+rights"),
+        # Who could not be read, or was not polled, decides nothing, and is not forgotten.
+        ("BARE LOST", ""),
+        ("BARE LATER", ""),
+        ("LOST LOST", ""),
+        ("OUT OUT, LOST IN", "+a+b -b"),
+        ("OUT OUT, LOST IN, IN IN", "+a+b -b -a"),
+        ("OUT OUT, LOST LOST, LATER LATER, IN IN", "+a+b -a-b"),
+    ],
+)
+def test_what_cyclr_shows_decides(polls: str, told: str) -> None:
+    """A table of what two accounts show, three polls each, and of the problems that follow."""
+    problems: dict[str, Problem] = {}
+    doubts: dict[str, str] = {}
+    minutes, groups = 0, []
+    for standings in polls.split(", "):
+        marks = []
+        for _ in range(3):
+            minutes += 6
+            now = NOON + timedelta(days=1, minutes=minutes)
+            accounts = {
+                ident: KnownAccount(
+                    ident, "", looked_in=1, looked_on=timestamp(now), installed_on=FIRST,
+                    standing=NAMES[name], signed_in_on="" if name == "NEW" else FIRST,
+                    in_doubt_since=doubts.get(ident, ""), connectors=(1,) if name == "IN" else (),  # type: ignore[arg-type]
+                )
+                for ident, name in zip("ab", standings.split(), strict=True)
+            }  # fmt: skip
+            survey = Survey(("console", "x", "name"), FIRST, accounts=accounts, is_listed=True)
+            for change in customer_changes("t", survey, [*problems.values()], "", now):
+                doubts[change.account.id] = change.account.in_doubt_since
+                if change.problem:
+                    problems[change.problem.id] = change.problem
+                    marks.append(f"{'-' if change.problem.ended_on else '+'}{change.problem.check}")
+        groups.append("".join(marks))
+    assert " ".join(filter(None, groups)) == told
+
+
+def test_the_test_account_is_a_steps(tmp_path: Path) -> None:
+    """Its sign-out is reported by the step that checks it, and not twice."""
+    on = timestamp(NOON)
+    account = KnownAccount(
+        "own", "", looked_in=1, looked_on=on, installed_on=FIRST, signed_in_on=FIRST,
+        standing=AccountStatus.NOT_SIGNED_IN,
+    )  # fmt: skip
+    survey = Survey(("c", "x", "n"), FIRST, accounts={"own": account}, is_listed=True)
+    assert list(customer_changes("t", survey, [], "own", NOON)) == []
+    assert list(customer_changes("t", survey, [], "", NOON)) != []

@@ -1,0 +1,252 @@
+"""A cycle over tenants: whatever breaks for one stops no other; the page, and health checks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import pytest
+from filelock import FileLock
+
+from facebook_cyclr_sandbox.server import Sandbox
+from runbook_lib.config.fleet_file import FleetTenant
+from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.core.model import Mode
+from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.watch import cycle as cycle_module
+from runbook_lib.engine.watch.cycle import acknowledge, watching
+from runbook_lib.engine.watch.poll import PollResult, poll_tenant
+from runbook_lib.engine.watch.state import Digest, WatchState
+from runbook_lib.errors import BusyError, ExitCode
+from runbook_lib.remote.transport import Wires
+from tests.support.post import receiving
+from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, PROCEDURE, Desk
+from tests.unit.fake_console import Console
+
+FOUR = ("acme", "beta", "coda", "dodo")
+
+
+@pytest.mark.parametrize("error", [OSError(5, "secret"), ValueError("secret"), RecursionError()])
+def test_what_breaks_for_one_tenant_stops_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It is named, with the code 3 or the others' 1; the others' problems are sent."""
+
+    def poll_or_break(run: Run, state: WatchState) -> PollResult:
+        if run.tenant == "dodo":
+            raise error
+        return poll_tenant(run, state)
+
+    desk.cycle(0, FOUR)
+    desk.post.told()
+    monkeypatch.setattr(cycle_module, "poll_tenant", poll_or_break)
+    desk.refuse_secret()
+    lines = desk.cycle(DAY, FOUR)
+
+    assert [line.startswith("dodo: ") for line in lines] == [True]
+    assert desk.code is ExitCode.FAILED
+    assert desk.post.told() == ["all new acme+beta+coda"]
+    assert "not polled" in Path("evidence/watch.html").read_text()
+    desk.answers.clear()
+    for wait in (16 * MINUTE, 6 * MINUTE):
+        desk.cycle(wait, FOUR)
+    assert desk.code is ExitCode.INCOMPLETE
+
+
+def test_a_tenant_that_another_process_polls_is_named(desk: Desk) -> None:
+    """It is told of in the next cycle, by itself."""
+    desk.cycle(0, FOUR)
+    desk.post.told()
+    desk.refuse_secret()
+    with FileLock(desk.journal("acme").with_name("watch.lock")):
+        (line,) = desk.cycle(DAY, FOUR)
+    desk.cycle(MINUTE, FOUR)
+
+    assert line.startswith("acme: Another watch is running in ")
+    assert desk.post.told() == ["all new beta+coda+dodo", "all new acme"]
+
+
+def test_one_message_that_breaks_stops_no_other(desk: Desk) -> None:
+    """It is named without what its error says, and the others' are sent."""
+    fleet = [desk.tenant(name, mail_to=f"{name}@x.example") for name in FOUR]
+    desk.cycle(0, fleet)
+    desk.post.told()
+    desk.refuse_secret()
+
+    def broken(to: str, _: Digest) -> None:
+        if to.startswith("acme"):
+            raise LookupError("secret")
+
+    desk.post.act = broken
+    (line,) = desk.cycle(DAY, fleet)
+    assert "secret" not in line.lower().replace("app secret", "")
+    assert desk.post.told() == ["beta new beta", "coda new coda", "dodo new dodo"]
+
+
+def test_two_fleets_do_not_meet(desk: Desk) -> None:
+    """One fleet at a time is watched in a folder; a tenant alone is watched beside it."""
+    desk.cycle(0, FOUR)
+    with FileLock("evidence/watch.lock"):
+        with pytest.raises(BusyError):
+            desk.cycle(DAY, FOUR)
+        assert desk.cycle(0, ("acme",), is_alone=True) == []
+
+
+def test_the_page_says_how_each_tenant_is(desk: Desk) -> None:
+    """What fails, since when, and who knows; what changed by cause; who was not polled, and why."""
+    fleet = [*FOUR[:3], FleetTenant("nobody", PROCEDURE, {}, {})]
+    page = Path("evidence/watch.html")
+    desk.cycle(0, fleet)
+    calm = page.read_text()
+    desk.refuse_secret()
+    desk.cycle(DAY, fleet)
+    new = page.read_text()
+    (problem,) = desk.problems()
+    acknowledge(problem.id, by="Ann", until="", note="on <it>", evidence="", now=desk.now())
+    desk.cycle(HOUR, fleet)
+    later = page.read_text()
+    desk.answers.clear()
+    for wait in (16 * MINUTE, 6 * MINUTE):
+        desk.cycle(wait, fleet)
+    over = page.read_text()
+    desk.cycle(2 * DAY, fleet)
+
+    assert "Nothing in the last day." in calm
+    assert "3 in order" in calm
+    assert '<strong class="new">new</strong>' in new
+    assert "3 failing" in later
+    assert '<strong class="new">' not in later
+    assert later.count('<div class="wait change"') == 1
+    assert "<bdi>acme</bdi>, <bdi>beta</bdi>, <bdi>coda</bdi>" in later
+    assert "There is no record yet of a tenant called nobody." in later
+    assert "Ann has known since" in later
+    assert "on &lt;it&gt;" in later
+    assert "SANDBOX" in later
+    assert "<script" not in later
+    assert "3 in order" in over
+    assert "over" in over
+    assert "Nothing in the last day." in page.read_text()
+
+
+def test_a_deactivated_app_is_not_in_order_on_the_page(desk: Desk) -> None:
+    """A check that cannot tell because of a known cause fails there, too."""
+    from tests.unit.engine.watch.test_poll import deactivated  # noqa: PLC0415
+
+    desk.answers["", "app-name-matches"] = deactivated()
+    desk.cycle(0)
+    page = Path("evidence/watch.html").read_text()
+    assert "1 failing" in page
+    assert "Facebook has deactivated the app" in page
+
+
+def test_the_page_names_whose_systems_do_not_answer(desk: Desk) -> None:
+    """A tenant in an outage is not in order, and does not fail."""
+    desk.cycle(0, FOUR[:2])
+    checks = [check.id for step in PROCEDURE.steps for check in step.checks]
+    desk.answers = {("acme", check): None for check in checks}
+    desk.cycle(DAY, FOUR[:2])
+    page = Path("evidence/watch.html").read_text()
+
+    assert "1 not answered" in page
+    assert "1 in order" in page
+    assert "failing" not in page
+
+
+@pytest.fixture
+def console(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Console:
+    """Let all tenants have their customers in one console."""
+    desk.set(
+        RUNBOOK_CYCLR_CLIENT_ID="partner-client",
+        RUNBOOK_CYCLR_CLIENT_SECRET="cyclr-api-secret-Zq81",
+        RUNBOOK_CYCLR_REQUESTS_A_SECOND="50",
+    )
+    console = Console({"a": True, "b": True})
+    monkeypatch.setattr(Wires, "of", lambda *_: (console, console))
+    return console
+
+
+def test_customers_of_one_console_are_one_entry_of_all_tenants(
+    desk: Desk, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are polled last; without time left they are polled by the next cycle."""
+    desk.cycle(0, FOUR)
+    desk.post.told()
+    console.accounts["a"] = False
+    console.asked.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(cycle_module, "_CUSTOMER_SECONDS", -1.0)
+        desk.cycle(DAY, FOUR)
+    assert not console.asked
+    desk.cycle(MINUTE, FOUR)
+    desk.cycle(6 * MINUTE, FOUR)
+    desk.cycle(HOUR, FOUR)
+
+    ((_, _, digest),) = desk.post.sent
+    assert digest.subject == "SANDBOX 4 tenants: 1 customer is signed out"
+    assert desk.post.told() == ["all new acme+beta+coda+dodo"]
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_each_cycle_is_told_to_the_health_check_once(desk: Desk, status: int) -> None:
+    """One GET for each address follows each cycle; a refusal is said, and changes no code."""
+    with receiving() as post:
+        post.refuses = status > 200
+        desk.set(RUNBOOK_HEALTHCHECK=f"http://127.0.0.1:{post.hook_port}/ping")
+        lines = desk.cycle(0, FOUR)
+
+    assert post.pings[0] == "/ping"
+    said = ["The health check answered 503 (127.0.0.1)."]
+    assert lines == (said if status > 200 else [])
+    assert desk.code is ExitCode.COMPLETE
+
+
+# --- real connections -------------------------------------------------------------------------
+@pytest.fixture
+def sandbox(folder: Path) -> Iterator[Sandbox]:
+    """Serve a sandbox whose settings are in `watch.env`."""
+    with Sandbox("approved", seed=2) as running:
+        items = [(item, running.settings(item.provider)) for item in inputs_of(PROCEDURE)]
+        lines = [f'{i.variable}="{known[i.name]}"\n' for i, known in items if known.get(i.name)]
+        (folder / "watch.env").write_text("".join(lines))
+        yield running
+
+
+def _begun(name: str, **references: str) -> FleetTenant:
+    run = open_run(PROCEDURE, references, mode=Mode.INTERACTIVE, tenant=name, env_file="watch.env")
+    run.start()
+    run.close()
+    return FleetTenant(name, PROCEDURE, {}, references)
+
+
+def test_a_fleet_shares_its_connections_and_no_secret_gets_elsewhere(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To one host ten tenants open no more connections than one; each has its own secret."""
+    opened: Counter[int] = Counter()
+    connect = httpcore.SyncBackend.connect_tcp
+
+    def connected(backend: Any, host: str, port: int, *given: Any, **more: Any) -> Any:
+        opened[port] += 1
+        return connect(backend, host, port, *given, **more)
+
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connected)
+    wrong = "0123456789abcdef" * 2
+    Path("other.env").write_text(f"SECRET={wrong}\n")
+    fleet = [_begun(f"t{number}") for number in range(5)]
+    fleet += [_begun("other", app_secret="dotenv:other.env#SECRET")]
+    with watching(fleet, env_file="watch.env") as cycle:
+        assert [*cycle.poll()] == []
+
+    assert len(opened) > 1
+    # As many as one poll asks at the same time.
+    assert max(opened.values()) <= 6
+    outcomes = {row.tenant: row.word for row in cycle._rows.values()}
+    assert outcomes.pop("other") == "failing"
+    assert set(outcomes.values()) == {"in order"}
+    content = b"".join(path.read_bytes() for path in Path("evidence").rglob("*") if path.is_file())
+    secret = next(iter(sandbox.world.facebook.apps.values())).secret
+    assert secret.encode() not in content
+    assert wrong.encode() not in content

@@ -1,0 +1,202 @@
+"""The file of the state: damaged, huge, foreign, read-only, missing, or no file at all."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.core.model import Outcome
+from runbook_lib.engine.watch import state as state_module
+from runbook_lib.engine.watch.cycle import acknowledge
+from runbook_lib.engine.watch.state import (
+    STATE_NAME,
+    DamagedStateError,
+    Digest,
+    PolledCheck,
+    Problem,
+    ProblemKind,
+    StateError,
+    WatchedCustomer,
+    WatchedStep,
+    WatchedTenant,
+    last_polled_on,
+    open_state,
+    read_state,
+)
+from runbook_lib.errors import BusyError, ExitCode
+from tests.unit.engine.watch.desk import DAY, HOUR, NOON, Desk
+
+
+def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Texts, numbers, truth values, bytes and structs come back the same, also Unicode."""
+    seen = PolledCheck(Outcome.FAILED, "Nein: ü\u2028", "x", {"a": "\ud83d\ude00"[:0] + "é"}, ["a"])
+    rows = (
+        WatchedTenant("c/t", polled_on={"s": "x"}),
+        WatchedStep("c/t", "s", "k", seen, "x", unconfirmed=None),
+        Problem("1", "c/t", ProblemKind.DUE, "s", "k", "T", "", "", before=Outcome.VERIFIED),
+        Digest("1", "r", "mail", "s", "S", "T", "", ["c/t"], {"a": [1]}, is_final=True, tries=3),
+        WatchedCustomer("c/t", "a", "", b"\x00\xff"),
+    )
+    with open_state(tmp_path, NOON) as state, state.transaction():
+        tables = (state.tenants, state.steps, state.problems, state.digests, state.customers)
+        for table, row in zip(tables, rows, strict=True):
+            table.write([row])  # type: ignore[attr-defined]
+    with open_state(tmp_path, NOON) as state:
+        tables = (state.tenants, state.steps, state.problems, state.digests, state.customers)
+        assert tuple(table.read()[0] for table in tables) == rows  # type: ignore[attr-defined]
+
+
+def test_a_transaction_is_saved_whole_or_not_at_all(tmp_path: Path) -> None:
+    """What breaks in the middle leaves nothing behind."""
+    with open_state(tmp_path, NOON) as state:
+        with suppress(KeyboardInterrupt), state.transaction():
+            state.tenants.write([WatchedTenant("c/t")])
+            raise KeyboardInterrupt
+        assert state.tenants.read() == []
+
+
+def test_it_has_no_write_ahead_log_and_is_private(tmp_path: Path) -> None:
+    """A rollback journal works on network folders; only its owner may read it."""
+    os.umask(os.umask(0))
+    with open_state(tmp_path, NOON) as state:
+        (mode,) = state._connection.execute("PRAGMA journal_mode").fetchone()
+    assert mode == "delete"
+    assert stat.S_IMODE((tmp_path / STATE_NAME).stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [STATE_NAME]
+
+
+def foreign(path: Path) -> None:
+    """Write another program's database."""
+    path.unlink()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE other (x)")
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    """Write another version of the format."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+def torn(path: Path) -> None:
+    """Overwrite the middle of the file."""
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(8192))
+
+
+def huge(path: Path) -> None:
+    """Make the file longer than the limit, without using the disk."""
+    os.truncate(path, state_module._MAX_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"{}" * 3000),
+        lambda path: path.write_bytes(path.read_bytes()[:5000]),
+        torn, foreign, newer, huge,
+    ],
+    ids=["no database", "cut", "torn", "foreign", "newer", "huge"],
+)  # fmt: skip
+def test_a_state_that_is_not_ours_is_moved_aside_and_said_first(
+    desk: Desk, damage: Callable[[Path], object]
+) -> None:
+    """What still fails is reported again, and the first line of the digest says why."""
+    desk.fail()
+    desk.post.told()
+    damage(desk.path)
+    assert last_polled_on(Path("evidence"), "facebook_marketing/acme") is None
+    assert desk.cycle(HOUR) == []
+    ((_, _, digest),) = desk.post.sent
+    (aside,) = Path("evidence").glob("watch.damaged-*.db")
+
+    assert aside.name in digest.text.splitlines()[0]
+    assert "acknowledgements and what was reported are lost" in digest.text.splitlines()[0]
+    assert desk.post.told() == ["all watched acme", "all new acme"]
+    assert desk.code is ExitCode.FAILED
+    desk.cycle(DAY)
+    ((_, _, later),) = desk.post.sent
+    assert "watch.damaged" not in later.text
+
+
+@pytest.mark.parametrize(("kind", "says"), [("link", "it is a link"), ("folder", "it is a folder")])
+def test_a_place_that_is_no_file_is_left_alone(desk: Desk, kind: str, says: str) -> None:
+    """No link is followed; it is named each time, and nothing is sent."""
+    desk.begin()
+    elsewhere = desk.folder / "elsewhere.db"
+    elsewhere.write_text("mine")
+    if kind == "link":
+        desk.path.symlink_to(elsewhere)
+    else:
+        desk.path.mkdir()
+    for _ in range(2):
+        with pytest.raises(StateError, match=says):
+            desk.cycle(DAY)
+        with pytest.raises(StateError):
+            acknowledge("1" * 8, by="Ann", until="", note="", evidence="", now=desk.now())
+    assert (desk.post.tries, elsewhere.read_text()) == ([], "mine")
+
+
+def test_a_state_that_cannot_be_written_is_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent that could not be saved; each tenant says why."""
+    desk.fail()
+    desk.post.told()
+    connect = sqlite3.connect
+
+    def read_only(name: str, **more: object) -> sqlite3.Connection:
+        return connect(name.replace("mode=rw", "mode=ro"), **more)  # type: ignore[call-overload, no-any-return]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", read_only)
+        lines = desk.cycle(DAY)
+    assert desk.code is ExitCode.INCOMPLETE
+    assert "readonly database" in " ".join(lines)
+    assert desk.post.sent == []
+    desk.cycle(HOUR)
+    assert desk.post.told() == ["all still failing acme"]
+
+
+def test_a_missing_state_begins_again_from_the_journal(desk: Desk) -> None:
+    """What fails is reported again; nobody is told that all is well because a file is gone."""
+    desk.fail()
+    desk.post.told()
+    desk.path.unlink()
+    desk.cycle(HOUR)
+    assert desk.post.told() == ["all watched acme", "all new acme"]
+
+
+def test_a_state_that_another_process_writes_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After that the watch says so, and nothing is lost."""
+    monkeypatch.setattr(state_module, "LOCK_TIMEOUT_SECONDS", 0.1)
+    with open_state(tmp_path, NOON) as one, open_state(tmp_path, NOON) as other:
+        with one.transaction():
+            one.tenants.write([WatchedTenant("c/t")])
+            with pytest.raises(BusyError), other.transaction():
+                pass
+        with other.transaction():
+            other.tenants.write([WatchedTenant("c/u")])
+        assert len(one.tenants.read()) == 2
+
+
+def test_who_only_reads_creates_and_moves_nothing(tmp_path: Path) -> None:
+    """A missing state is no state, and a damaged one an error."""
+    with read_state(tmp_path) as state:
+        assert state is None
+    assert last_polled_on(tmp_path, "c/t") == ""
+    (tmp_path / STATE_NAME).write_bytes(b"x" * 5000)
+    with pytest.raises(DamagedStateError), read_state(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [STATE_NAME]
