@@ -274,9 +274,7 @@ def test_a_look_in_practice_says_what_it_did(practice_run: PractiseOnce, tmp_pat
     said = runbook(*words, env=run.environment)
     for_programs = runbook(*words, "--json", env=run.environment)
 
-    assert said.stdout == "Looked at sandbox-approved in the sandbox: nothing changed.\n", (
-        said.stderr
-    )
+    assert said.stdout == "Polled sandbox-approved in the sandbox: nothing changed.\n", said.stderr
     assert for_programs.stdout == ""
 
 
