@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct, convert
 
 from runbook_lib.core.model import Outcome
+from runbook_lib.core.outcome import OF_ONE_CAUSE
 
 _FOLDER = Path(__file__).parent
 
@@ -24,7 +25,7 @@ class CodeMeaning(Struct, frozen=True):
     @property
     def is_cause(self) -> bool:
         """Whether checks fail with this code, and others cannot tell because of the same cause."""
-        return {Outcome.FAILED, Outcome.INCONCLUSIVE} <= {*self.outcomes}
+        return {*self.outcomes} >= OF_ONE_CAUSE
 
 
 def meaning_of(code: str) -> CodeMeaning | None:

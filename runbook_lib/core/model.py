@@ -438,10 +438,10 @@ class FleetRun(Part):
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$"), _STRUCTURE]
     selected: Annotated[Number, Meta(description="number of the tenants that it selected")]
-    selected_sha256: Annotated[
+    selected_digest: Annotated[
         Sha256, Meta(description="digest of the sorted list of these tenants with connectors")
     ]
-    entry_sha256: Annotated[
+    entry_digest: Annotated[
         Sha256, Meta(description="digest of this tenant's entry in the file of tenants")
     ]
 

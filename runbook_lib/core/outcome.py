@@ -102,6 +102,8 @@ MEANINGS: Mapping[Outcome, str] = {outcome: row.meaning for outcome, row in OUTC
 
 # Nothing is left to do; a person's skip settles a step, too.
 SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
+# A code with both: checks fail with it, and others cannot tell because of the same cause.
+OF_ONE_CAUSE = frozenset({Outcome.FAILED, Outcome.INCONCLUSIVE})
 # Something is left to do, or to wait for; failures first.
 OPEN = (
     Outcome.FAILED,

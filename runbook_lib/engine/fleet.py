@@ -137,7 +137,7 @@ class Job:
         return self.tenant.tenant, self.tenant.procedure.id
 
     @property
-    def entry_sha256(self) -> str:
+    def entry_digest(self) -> str:
         """The digest of the tenant's entry, by which a result is recognised."""
         tenant = self.tenant
         parts = [*self.name, tenant.procedure.digest, tenant.given, tenant.references]
@@ -159,9 +159,9 @@ class Job:
         """Return the result of a job that has not begun."""
         tenant, connector = self.name
         practice = is_sandbox(self.values)
-        entry = self.entry_sha256
+        entry = self.entry_digest
         return TenantResult(
-            tenant=tenant, connector=connector, entry_sha256=entry, sandbox=practice
+            tenant=tenant, connector=connector, entry_digest=entry, sandbox=practice
         )
 
 
@@ -237,7 +237,7 @@ class Fleet:
         self._evidence = evidence
         self._known = known
         self._selected: _Names = ()
-        self._selected_sha256 = ""
+        self._selected_digest = ""
         # The tenants whose bundle is taken as it is, once each.
         self._taken: dict[tuple[str, str], None] = {}
         # NOTE: of each tenant of its file, also of those that do not run now.
@@ -252,7 +252,7 @@ class Fleet:
         The other tenants of the file are left out.
         """
         self._selected = self._failed(names) if self._request.is_failed else names
-        self._selected_sha256 = selection_digest(self._selected)
+        self._selected_digest = selection_digest(self._selected)
         selected = set(self._selected)
         self.result.left_out = tuple(name for name in self._known if name not in selected)
         for name in self._selected:
@@ -292,14 +292,14 @@ class Fleet:
 
         Raises `SettingsError` if that run selected other tenants, or nothing is known of it.
         """
-        own = (len(self._selected), self._selected_sha256)
+        own = (len(self._selected), self._selected_digest)
         selections: set[tuple[int, str]] = set()
         began = []
         for name, job in self._known.items():
             for verified, record in self._sealed(job, fleet_id):
                 fleet_run = record.fleet_run
                 if fleet_run:
-                    selections.add((fleet_run.selected, fleet_run.selected_sha256))
+                    selections.add((fleet_run.selected, fleet_run.selected_digest))
                     began.append(record.started_on)
                 is_taken = name in self._taken or name not in self.result.results
                 if not is_taken and is_done(record, self._fleet_run(job)):
@@ -310,7 +310,7 @@ class Fleet:
             self.result.folder = folder
             began.append(notes.started_on)
             # NOTE: no evidence; it decides only where no bundle does.
-            selections = selections or {(notes.selected, notes.selected_sha256)}
+            selections = selections or {(notes.selected, notes.selected_digest)}
         if not selections:
             msg = f"Nothing of a fleet's run {fleet_id} is in {self._evidence}."
             advice = "Compare the id, or leave --resume out to begin a new run."
@@ -348,8 +348,8 @@ class Fleet:
         return FleetRun(
             id=self.result.fleet_id,
             selected=len(self._selected),
-            selected_sha256=self._selected_sha256,
-            entry_sha256=job.entry_sha256,
+            selected_digest=self._selected_digest,
+            entry_digest=job.entry_digest,
         )
 
     @property
@@ -404,7 +404,7 @@ class Fleet:
         return self.result
 
     def _write_notes(self) -> None:
-        write_notes(self.result, len(self._selected), self._selected_sha256)
+        write_notes(self.result, len(self._selected), self._selected_digest)
 
     def _archive(self, job: Job) -> None:
         """Archive a bundle that was found again; it does not say whether it was archived."""

@@ -67,7 +67,7 @@ class TenantResult:
     connector: _SomeText
     """The id of its procedure."""
 
-    entry_sha256: Sha256
+    entry_digest: Sha256
     """The digest of the tenant's entry in the file of tenants."""
 
     sandbox: bool
@@ -207,7 +207,7 @@ def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
     proven = TenantResult(
         tenant=record.tenant,
         connector=record.procedure.id,
-        entry_sha256=fleet_run.entry_sha256,
+        entry_digest=fleet_run.entry_digest,
         sandbox=record.sandbox,
         run_id=record.run_id,
         bundle=f"{record.tenant}/{record.procedure.id}/{bundle}",
@@ -275,21 +275,21 @@ class FleetNotes:
     selected: Annotated[int, Meta(ge=0)]
     """The number of tenants that it selected."""
 
-    selected_sha256: Sha256
+    selected_digest: Sha256
     """The digest of their sorted list."""
 
     unsealed: tuple[Unsealed, ...] = ()
     """The tenants without a bundle; empty until the run ends."""
 
 
-def write_notes(result: FleetResult, selected: int, selected_sha256: str) -> None:
+def write_notes(result: FleetResult, selected: int, selected_digest: str) -> None:
     """Write which tenants of a fleet have no bundle, and why; raises `OSError`."""
     ended = result.results.values() if result.finished_on else ()
     notes = FleetNotes(
         fleet_id=result.fleet_id,
         started_on=result.started_on,
         selected=selected,
-        selected_sha256=selected_sha256,
+        selected_digest=selected_digest,
         unsealed=tuple(
             Unsealed(
                 tenant=each.tenant,

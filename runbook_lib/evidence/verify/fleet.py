@@ -157,7 +157,7 @@ class FleetCount:
         began = str(run["started_on"])
         found = self._found.setdefault(fleet_run.id, _Found(fleet_run, began))
         found.began = min(found.began, began)
-        found.selections.add((fleet_run.selected, fleet_run.selected_sha256))
+        found.selections.add((fleet_run.selected, fleet_run.selected_digest))
         found.keys.add((bool(run["sandbox"]), verified.key_id))
         name = (str(run["tenant"]), str(run["procedure"]["id"]))
         here = (began, bool(run["not_run"]))
@@ -220,7 +220,7 @@ class FleetCount:
             return f"{many} missing. A file of tenants (--tenants) names them."
         absent = self._names - present
         if len(absent) == lacking and selection_digest({*present, *absent}) == (
-            found.run.selected_sha256
+            found.run.selected_digest
         ):
             return f"{many} missing: {_listed(absent)}."
         text = f"{many} missing. The file of tenants is not as it was when this run began."
@@ -242,7 +242,7 @@ def _contradiction(found: _Found) -> str:
     if len(found.selections) > 1:
         return "Its bundles name different selections of tenants."
     present, run = set(found.tenants), found.run
-    is_other = len(present) == run.selected and selection_digest(present) != run.selected_sha256
+    is_other = len(present) == run.selected and selection_digest(present) != run.selected_digest
     if is_other or len(present) > run.selected:
         return f"Its bundles are of other tenants than the {run.selected:,} that it selected."
     return ""

@@ -112,8 +112,8 @@ RUN = {
     "fleet_run": {
         "id": "7f3a90c1",
         "selected": 2,
-        "selected_sha256": DIGEST,
-        "entry_sha256": DIGEST,
+        "selected_digest": DIGEST,
+        "entry_digest": DIGEST,
     },
     "not_run": {"reason": "no secret", "next_step": "Give it."},
 }
@@ -360,7 +360,7 @@ def _structure(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
         "outcome", "check", "method", "sent_on", "connector", "confirms", "text", "sha256",
         "media_type", "entry", "at", "link", "sentence", "checks", "accepts", "refuses",
         "tenant", "id", "version", "digest", "mode", "resumes",
-        "selected_sha256", "entry_sha256", "fleet_run",
+        "selected_digest", "entry_digest", "fleet_run",
         "name", "fingerprint", "reference", "bundle", "statement", "app_secret",
         "python",
     }  # fmt: skip

@@ -322,7 +322,7 @@ def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None
         given = {
             "tenant": f"{number}",
             "connector": "x",
-            "entry_sha256": "0" * 64,
+            "entry_digest": "0" * 64,
             "sandbox": False,
         }
         record.put(TenantResult(**given, exit_code=code))
@@ -347,9 +347,9 @@ def test_each_tenant_is_told_the_run_and_its_selection(processes: Processes) -> 
     for name, fleet_run in asked.items():
         assert fleet_run.id == first["fleet_id"]
         assert fleet_run.selected == first["selected"] == 2
-        assert fleet_run.selected_sha256 == first["selected_sha256"] == selection_digest(names)
-        assert fleet_run.entry_sha256 == results[name].entry_sha256
-    assert asked["a"].entry_sha256 != asked["b"].entry_sha256
+        assert fleet_run.selected_digest == first["selected_digest"] == selection_digest(names)
+        assert fleet_run.entry_digest == results[name].entry_digest
+    assert asked["a"].entry_digest != asked["b"].entry_digest
     assert written() == first
 
 

@@ -374,7 +374,7 @@ def test_the_entry_says_all_that_is_asked(processes: Processes) -> None:
         after = changed[tenant]
         assert before
         assert after
-        assert (before.entry_sha256 == after.entry_sha256) == (tenant == "c")
-        assert structs.replace(after, id=before.id, entry_sha256="") == structs.replace(
-            before, entry_sha256=""
+        assert (before.entry_digest == after.entry_digest) == (tenant == "c")
+        assert structs.replace(after, id=before.id, entry_digest="") == structs.replace(
+            before, entry_digest=""
         )

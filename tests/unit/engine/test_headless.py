@@ -437,8 +437,8 @@ def test_references_are_resolved_here(kernel: Kernel, tmp_path: Path) -> None:
 FLEET = FleetRun(
     id="7f3a90c1",
     selected=2,
-    selected_sha256=selection_digest([("acme", PROCEDURE.id), ("bloom", PROCEDURE.id)]),
-    entry_sha256="1" * 64,
+    selected_digest=selection_digest([("acme", PROCEDURE.id), ("bloom", PROCEDURE.id)]),
+    entry_digest="1" * 64,
 )
 
 
@@ -468,7 +468,7 @@ def test_a_tenant_is_run_once_for_a_run_of_a_fleet(kernel: Kernel) -> None:
     assert (again.sealed.folder, again.run_id) == (first.sealed.folder, first.run_id)
     assert (again.state.outcome, again.sealed.sequence) == (first.state.outcome, 1)
     assert kernel.heard[heard:] == ["sealed"]
-    changed = structs.replace(FLEET, entry_sha256="2" * 64)
+    changed = structs.replace(FLEET, entry_digest="2" * 64)
     assert kernel.run(fleet_run=changed).sealed.sequence == 2
     assert kernel.run(fleet_run=structs.replace(FLEET, id="7f3a90c2")).sealed.sequence == 3
     # NOTE: not only the last bundle of the chain counts.

@@ -24,7 +24,7 @@ def result(*steps: tuple[str, str, str], **more: object) -> TenantResult:
     default = {
         "tenant": "acme",
         "connector": "x",
-        "entry_sha256": "0" * 64,
+        "entry_digest": "0" * 64,
         "status": Status.SEALED,
     }
     return TenantResult(**{**default, "sandbox": False, "steps": named, **more})  # type: ignore[arg-type]

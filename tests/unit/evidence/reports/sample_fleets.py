@@ -53,7 +53,7 @@ def result(tenant: str, *steps: Mapping[str, Any], **more: Any) -> TenantResult:
     connector = more.get("connector", MARKETING.id)
     default = {
         "connector": connector,
-        "entry_sha256": "0" * 64,
+        "entry_digest": "0" * 64,
         "sandbox": False,
         "status": Status.SEALED,
         "outcome": "complete",

@@ -451,8 +451,8 @@ def test_the_run_of_a_fleet_is_named() -> None:
     fleet_run = {
         "id": "7f3a90c1",
         "selected": 60,
-        "selected_sha256": "0" * 64,
-        "entry_sha256": "0" * 64,
+        "selected_digest": "0" * 64,
+        "entry_digest": "0" * 64,
     }
 
     assert "Fleet run7f3a90c1, which selected 60 tenants" in report_of(fleet_run=fleet_run).text

@@ -390,8 +390,8 @@ def test_what_contradicts_itself_is_refused(two: TwoRuns) -> None:
     three = FleetRun(
         id=own.id,
         selected=3,
-        selected_sha256=own.selected_sha256,
-        entry_sha256=own.entry_sha256,
+        selected_digest=own.selected_digest,
+        entry_digest=own.entry_digest,
     )
     (differing,) = counted(present, seal_for("d", three))
     assert str(differing.error) == "Its bundles name different selections of tenants."
