@@ -62,7 +62,7 @@ SCENARIOS: tuple[str, ...] = (
 )
 """The names of all scenarios."""
 
-# What changes nothing that a connector of Facebook's meets: there it would be `approved`.
+# These scenarios change nothing for that connector of Facebook's: there they would be `approved`.
 _NOT_OF = {
     MARKETING: (
         "messenger-wrong-scopes",
@@ -78,7 +78,7 @@ def scenarios_of(vendor: str, connector: str = "") -> tuple[str, ...]:
     """
     Return the scenarios that a connector of Cyclr's library can be practised in.
 
-    `vendor` is the company of its app: of one that nobody imitates there is none.
+    `vendor` is the company of its app. A company that the sandbox does not imitate has none.
     """
     if vendor not in VENDORS:
         return ()

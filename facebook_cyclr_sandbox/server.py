@@ -30,7 +30,7 @@ from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 Description = dict[str, str | int]
 
-# What settings of no company are: where the sandbox is. All else is a company's.
+# Settings that belong to no company: they say where the sandbox is.
 _NOBODYS = ("ca_file", "connect_to")
 _CYCLR = "cyclr"
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 LONGEST_PASTE = 1024 * 1024
 MAX_ECHO_CHARACTERS = 60
 MAX_STEPS = 3
-MAX_TITLE_WORDS, MAX_HINT_WORDS = 14, 6
+MAX_TITLE_WORDS = 14
+MAX_HINT_WORDS = 6
 UNTESTED = "No API shows this. Check it yourself."
 # Tokens, secrets, codes and named values; no word of a sentence has such a form, but for the name
 # of an error, in capitals, a code "(#131030)" and a share "30%". Languages without blanks have long

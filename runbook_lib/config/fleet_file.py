@@ -67,7 +67,7 @@ class FleetFile:
 
     tenants: list[FleetTenant]
     unusable: list[str] = field(default_factory=list)
-    """Of each tenant whose connector is broken: where it is named, and why."""
+    """A line for each tenant whose connector is broken: its place in the file, and the reason."""
 
 
 @dataclass(frozen=True, slots=True)

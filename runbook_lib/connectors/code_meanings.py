@@ -1,4 +1,4 @@
-"""What the code of a finding means, for people: the tables of each `codes.toml`."""
+"""The meaning of each finding's code, for people: the tables of each `codes.toml`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CodeMeaning(Struct, frozen=True):
 
 
 def meaning_of(code: str) -> CodeMeaning | None:
-    """Return what a code means; `None` for one that no table has, such as an error's."""
+    """Return the meaning of a code; `None` if no table has it, such as an error's."""
     return _meanings().get(code)
 
 

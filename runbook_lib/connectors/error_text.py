@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
-# What varies in a known text: a name, a list of permissions, a time.
+# The parts that vary in a known text: a name, a list of permissions, a time.
 GAP = "…"
 MAX_PASTE_CHARACTERS = 400_000
 _CODE = re.compile(

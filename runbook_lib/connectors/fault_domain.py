@@ -35,7 +35,7 @@ ADVICE: Mapping[FaultDomain, str] = {
     ),
 }
 
-# Who must act, where an error does not say otherwise.
+# The default of who must act; an error may say otherwise.
 WHO_ACTS: Mapping[FaultDomain, str] = {
     FaultDomain.APP: "you",
     FaultDomain.CYCLR: "Cyclr",

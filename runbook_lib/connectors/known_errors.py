@@ -202,7 +202,7 @@ class KnownErrors:
                         yield (not error.is_generic, size), error, shown
 
     def _quoting(self, error_text: ErrorText) -> tuple[KnownError, ...]:
-        """Return the errors of which a message is a part, if it has words enough."""
+        """Return the errors whose known text contains a message, if it has enough words."""
         messages = [f" {plain(message)} " for message in error_text.messages]
         long_enough = [text for text in messages if len(text.split()) > COMMON_WORDS]
         return tuple(

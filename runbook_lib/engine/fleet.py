@@ -100,7 +100,7 @@ class FleetRequest:
     `workers` is the number of tenants at a time (default: `default_workers`),
     `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
     workers run them instead; with `is_insecure` it may be one without TLS. `only` are
-    patterns of names. `resume` is the id of an earlier run, of which it runs the rest;
+    patterns of names. `resume` is the id of an earlier run, whose rest it runs;
     `is_failed` runs what was not complete.
     """
 
