@@ -106,8 +106,11 @@ class Displays:
                 self._draw_error(*describe_error(error))
 
     def _draw(self, only: tuple[str, ...]) -> None:
-        # NOTE: before the state, or a view could say that a check has ended, without its result.
+        # NOTE: before the state, or a view could say that a check or the sealing has ended,
+        # without its result.
         activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
+        checking, sealing = self._activities.round, self._activities.sealing
+        doubts = self._activities.doubts
         run = self._run
         state, history, sealed = run.state, run.history, run.last_sealed
         passed = self._activities.passed
@@ -155,7 +158,7 @@ class Displays:
             view = header_view(
                 state,
                 scene,
-                activity=self._activities.round,
+                activity=checking,
                 road=run.procedure.road,
                 title=run.procedure.title,
                 tenant=run.tenant,
@@ -170,10 +173,10 @@ class Displays:
             view = finish_view(
                 state,
                 scene,
-                activity=self._activities.sealing,
+                activity=sealing,
                 bundle=str(sealed[0]) if sealed else "",
                 sealed=sealed_on,
-                doubts=self._activities.doubts,
+                doubts=doubts,
                 road=run.procedure.road,
             )
             self._show("finish", self._finish, view)

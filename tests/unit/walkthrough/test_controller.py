@@ -16,6 +16,7 @@ from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import statements
+from runbook_lib.walkthrough.activity import Activity
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, Make, damage
 from tests.unit.walkthrough.stage import (
@@ -342,3 +343,21 @@ def test_the_review_kit_has_values_of_earlier_runs(scene: Make) -> None:
     play.walkthrough.displays.draw("a")
 
     assert "Acme Sync" in json.dumps(play.screens["a"].view["kit"])
+
+
+def test_a_view_never_has_the_end_of_the_sealing_without_the_bundle(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evidence that is sealed while the state is read is shown by the next drawing, whole."""
+    play = scene(app_step())
+    activities = play.walkthrough._activities
+
+    def sealed_meanwhile(_: Run) -> None:
+        activities.sealing = Activity(message="The run is complete.")
+        activities.doubts = ("Now open.",)
+
+    monkeypatch.setattr(Run, "last_sealed", property(sealed_meanwhile))
+    play.walkthrough.displays.draw()
+    assert (play.finish.view["message"], play.finish.view["doubts"]) == ("", [])
+    play.walkthrough.displays.draw()
+    assert play.finish.view["message"] == "The run is complete."
