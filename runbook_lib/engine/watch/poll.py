@@ -162,7 +162,7 @@ class _Poll:
             self._check(others)
             due += [step for step in others if step.checks]
         self._read_confirmations()
-        join_causes(self.verdicts)
+        join_causes(self.verdicts, self.problems, self.now)
         for verdict in self.verdicts:
             self._apply(verdict)
         self._report_outage()

@@ -31,6 +31,8 @@ from runbook_lib.engine.watch.state import (
 _CONFIRMED_AFTER = timedelta(minutes=5)
 # Without a result for so long, it is one problem.
 _OUTAGE_AFTER = timedelta(days=1)
+# A check that could not be read when another one's problem ended may see the same so much later.
+_SAME_CHANGE_WITHIN = timedelta(days=1)
 # The end of the name of a fact that is a day: that it moves is no change.
 _ENDS_ON = "_ends_on"
 OUTAGE_CHECK = "outage"
@@ -74,8 +76,10 @@ class PollVerdict:
     """A new problem, or news."""
     ended: Problem | None = None
     """The problem that is over, or that the new one replaces."""
-    moved: frozenset[tuple[str, ...]] = frozenset()
+    moved: frozenset[tuple[str, str]] = frozenset()
     """What was and what is, of each value that differs."""
+    are_values_alone: bool = False
+    """Whether it is news of other values, with the outcome that was."""
 
     @property
     def is_worse(self) -> bool:
@@ -156,7 +160,12 @@ def judge(
         return PollVerdict(_begin(watched, current, text, now)) if is_unknown else PollVerdict()
     verdict = PollVerdict(moved=_moved(current, replaced))
     if known and _is_over(known, current, poll):
-        verdict.ended = replace(known, ended_on=timestamp(now), end_reason=current.reason)
+        verdict.ended = replace(
+            known,
+            ended_on=timestamp(now),
+            end_reason=current.reason,
+            moved=sorted(verdict.moved),
+        )
         return verdict
     if known or poll.is_failing or _rank(current) > _rank(replaced):
         before = known.before if known else replaced.outcome
@@ -167,18 +176,31 @@ def judge(
         verdict.began = _begin(
             watched, current, text, now, replaced=replaced, kind=ProblemKind.CHANGED
         )
+        verdict.are_values_alone = current.outcome is replaced.outcome
     return verdict
 
 
-def join_causes(verdicts: Iterable[PollVerdict]) -> None:
+def join_causes(
+    verdicts: Collection[PollVerdict], problems: Iterable[Problem], now: datetime
+) -> None:
     """
     Give the problems of one poll that share a changed value the cause of the first one.
 
-    An app that was renamed is seen by each check that reads its name.
+    An app that was renamed is seen by each check that reads its name. If values alone have changed,
+    as they did with an open one of `problems`, or with one that has just ended, that is no news.
     """
+    ended = [verdict.ended for verdict in verdicts if verdict.ended]
+    known_moves = [
+        {*problem.moved}
+        for problem in (*problems, *ended)
+        if problem.is_open or not has_passed(_SAME_CHANGE_WITHIN, problem.ended_on, now)
+    ]
+    for verdict in verdicts:
+        if verdict.are_values_alone and any(verdict.moved <= moved for moved in known_moves):
+            verdict.began = None
     began = [(verdict, verdict.began) for verdict in verdicts if verdict.began]
     began.sort(key=lambda pair: (not pair[1].kind.lasts, -len(pair[0].moved)))
-    known: list[tuple[frozenset[tuple[str, ...]], str]] = []
+    known: list[tuple[frozenset[tuple[str, str]], str]] = []
     for verdict, problem in began:
         cause = next((cause for moved, cause in known if moved & verdict.moved), "")
         problem.cause = cause or problem.cause
@@ -287,6 +309,7 @@ def _begin(
         place=text.place,
         person=text.person,
         before=before,
+        moved=sorted(_moved(current, replaced)) if replaced else [],
     )
 
 
@@ -302,7 +325,7 @@ def _is_over(problem: Problem, current: PolledCheck, poll: CheckPoll) -> bool:
     return is_back and not poll.is_failing
 
 
-def _moved(current: PolledCheck, replaced: PolledCheck) -> frozenset[tuple[str, ...]]:
+def _moved(current: PolledCheck, replaced: PolledCheck) -> frozenset[tuple[str, str]]:
     changed = differing(current, replaced)
     return frozenset((replaced.facts[name], value) for name, value in changed.items())
 

@@ -32,7 +32,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.errors import BusyError, RunbookError, SettingsError
 
 STATE_NAME = "watch.db"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Seconds to wait for another process that writes.
 LOCK_TIMEOUT_SECONDS = 30.0
 
@@ -135,6 +135,8 @@ class Problem(Struct):
     """Who has the step; empty for the tenant's own address."""
     before: Outcome | None = None
     """The outcome at which the problem is over."""
+    moved: list[tuple[str, str]] = []
+    """What was and what is, of each value that differed when it began, or when it ended."""
     ended_on: str = ""
     end_reason: str = ""
     is_superseded: bool = False

@@ -13,7 +13,7 @@ from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Exchange, Finding, Outcome
 from runbook_lib.engine.watch.poll import harmless_checks, open_watched
-from runbook_lib.engine.watch.state import ProblemKind
+from runbook_lib.engine.watch.state import Problem, ProblemKind
 from runbook_lib.errors import BusyError, ExitCode, SettingsError
 from tests.support.words import assigned, attested
 from tests.unit.engine.watch.desk import (
@@ -175,6 +175,40 @@ def test_a_renamed_app_is_one_cause(desk: Desk) -> None:
 
     assert {problem.kind for problem in problems} == {ProblemKind.FAILED, ProblemKind.CHANGED}
     assert {problem.cause for problem in problems} == {"code app-name-differs"}
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_name_that_is_back_is_an_end_and_no_news(desk: Desk, is_late: bool) -> None:
+    """A value that only moved with a problem is in its entry, or in none, if it is read later."""
+
+    def name(shown: str, outcome: Outcome, code: str) -> None:
+        table = compared(("App Display Name", "Partner", shown))
+        desk.answers["", NAME_CHECK] = finding(outcome, code=code, tables=table)
+        desk.answers["", "app-is-registered"] = finding(facts={"app_name": shown})
+
+    def poll_twice() -> list[Problem]:
+        found = desk.changes(DAY)
+        reader = desk.answers["", "app-is-registered"]
+        if is_late:
+            desk.answers["", "app-is-registered"] = None
+        found += desk.changes(6 * MINUTE)
+        desk.answers["", "app-is-registered"] = reader
+        return found + desk.changes(16 * MINUTE, 6 * MINUTE)
+
+    name("Partner", Outcome.VERIFIED, "app-name-matches")
+    desk.poll()
+    name("Another", Outcome.FAILED, "app-name-differs")
+    began = poll_twice()
+    name("Partner", Outcome.VERIFIED, "app-name-matches")
+    ended = poll_twice()
+    name("Third", Outcome.VERIFIED, "app-name-matches")
+    other = poll_twice()
+
+    assert len(began) == (1 if is_late else 2)
+    assert {problem.cause for problem in began} == {"code app-name-differs"}
+    assert [(problem.check, bool(problem.ended_on)) for problem in ended] == [(NAME_CHECK, True)]
+    assert {problem.kind for problem in other} == {ProblemKind.CHANGED}
+    assert len(other) == 2
 
 
 @pytest.mark.parametrize("before", [Outcome.VERIFIED, Outcome.FAILED])

@@ -219,7 +219,7 @@ def test_what_moved_alike_has_one_cause() -> None:
     news, failed, alone = (
         began("news", [move], ProblemKind.CHANGED), began("failed", [move]), began("x", [other]),
     )  # fmt: skip
-    join_causes([news, failed, alone])
+    join_causes([news, failed, alone], [], NOON)
     assert [v.began.cause for v in (news, failed, alone) if v.began] == ["failed", "failed", "x"]
 
 
