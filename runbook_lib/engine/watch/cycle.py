@@ -214,7 +214,8 @@ class WatchCycle:
         """Send the digests that are due; yield what was not accepted."""
         if self.state is None or not self._polled:
             return
-        sender = Sender(self.state, self._book, self._run, self._now)
+        fleet = None if self.is_alone else self.tenants
+        sender = Sender(self.state, self._book, self._run, self._now, fleet)
         for line in self._tried(partial(sender.send_due, self.folder)):
             self._codes.add(ExitCode.INCOMPLETE)
             yield line

@@ -8,7 +8,7 @@ same. Nothing is sent that could not be saved.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -111,9 +111,11 @@ class Sender:
         book: AddressBook,
         open_run: Callable[[str], AbstractContextManager[Run]],
         clock: Callable[[], datetime],
+        fleet: Collection[str] | None = None,
     ) -> None:
+        """`fleet` are the tenants that are watched at all; `None` if other watches have others."""
         self.state, self.book = state, book
-        self._open_run, self._clock = open_run, clock
+        self._open_run, self._clock, self._fleet = open_run, clock, fleet
         self._silent: set[str] = set()
 
     def send_due(self, folder: Path) -> Iterator[str]:
@@ -131,8 +133,42 @@ class Sender:
                 for key in self.book.views
                 for problem in self.state.problems.read(tenant=key)
             ]
-            for addressee in self.book.addressees(problems).values():
+            addressees = self.book.addressees(problems)
+            self._withdraw(addressees)
+            for addressee in addressees.values():
                 yield from self._serve(addressee)
+
+    def _withdraw(self, addressees: Mapping[str, Addressee]) -> None:
+        """
+        Delete the digests that name a tenant which has left their receiver.
+
+        A tenant that this cycle does not know leads where it did: it was not polled, or another
+        watch polls it. Whatever names no tenant of this cycle is another watch's.
+        """
+        left = [
+            digest
+            for digest in self.state.digests.read()
+            if any(map(self.book.knows, digest.tenants))
+            and any(
+                self._has_left(key, digest, addressees.get(digest.receiver))
+                for key in digest.tenants
+            )
+        ]
+        if left:
+            with self.state.transaction():
+                self.state.digests.delete(left)
+
+    def _has_left(self, key: str, digest: Digest, addressee: Addressee | None) -> bool:
+        """Return whether a tenant, or one of its problems in the digest, is another receiver's."""
+        if not self.book.knows(key):
+            return self._fleet is not None and key not in self._fleet
+        if addressee is None or key not in addressee.views:
+            return True
+        known = {problem.id for problem in addressee.problems}
+        own = {problem.id for problem in self.state.problems.read(tenant=key)}.intersection(
+            (*digest.reported, *digest.ended)
+        )
+        return not own <= known
 
     def _serve(self, addressee: Addressee) -> Iterator[str]:
         """Send one receiver its digest, if one is due."""
@@ -144,7 +180,7 @@ class Sender:
         digest.tried_on = timestamp(now)
         with self.state.transaction():
             self.state.digests.write([digest])
-        refused = self._send(digest, addressee)
+        refused = self._send(digest)
         row = self._receiver(addressee)
         with self.state.transaction():
             if refused is None:
@@ -159,7 +195,7 @@ class Sender:
         row = self._receiver(addressee)
         with self.state.transaction():
             self.state.receivers.write([row])
-            pending = self._pending(addressee)
+            pending = self._pending(addressee, now)
             if pending or row.gone_on:
                 return pending if not row.gone_on else None
             told = {d.problem: d for d in self.state.deliveries.read(receiver=row.receiver)}
@@ -179,43 +215,24 @@ class Sender:
                 self.state.digests.write([digest])
             return digest
 
-    def _pending(self, addressee: Addressee) -> Digest | None:
-        """
-        Return the frozen digest of a receiver, all of whose tenants still lead there.
-
-        One that names a tenant that has left, or that this cycle does not know, is withdrawn. One
-        that names no tenant of this cycle is another watch's.
-        """
-        found = None
-        for digest in self.state.digests.read(receiver=addressee.row.receiver):
-            own = [key for key in digest.tenants if self.book.knows(key)]
-            if not own:
-                continue
-            is_whole = all(self._leads_to(key, digest, addressee) for key in digest.tenants)
-            if is_whole and found is None:
-                found = digest
-            else:
-                self.state.digests.delete([digest])
-        return found
-
-    def _leads_to(self, key: str, digest: Digest, addressee: Addressee) -> bool:
-        """Return whether a tenant, and each of its problems in the digest, is this receiver's."""
-        if key not in addressee.views:
-            return False
-        known = {problem.id for problem in addressee.problems}
-        own = {problem.id for problem in self.state.problems.read(tenant=key)}.intersection(
-            (*digest.reported, *digest.ended)
-        )
-        return own <= known
+    def _pending(self, addressee: Addressee, now: datetime) -> Digest | None:
+        """Return the frozen digest of a receiver that is due first; `None` if it has none."""
+        digests = [
+            digest
+            for digest in self.state.digests.read(receiver=addressee.row.receiver)
+            if any(map(self.book.knows, digest.tenants))
+        ]
+        digests.sort(key=lambda digest: (not _is_due(digest, now), digest.created_on, digest.id))
+        return next(iter(digests), None)
 
     def _receiver(self, addressee: Addressee) -> WatchReceiver:
         rows = self.state.receivers.read(receiver=addressee.row.receiver)
         return rows[0] if rows else addressee.row
 
-    def _send(self, digest: Digest, addressee: Addressee) -> NotSentError | None:
+    def _send(self, digest: Digest) -> NotSentError | None:
         """Send a digest with the settings of one of its tenants; return why it was refused."""
         try:
-            with self._open_run((digest.tenants or [*addressee.views])[0]) as run:
+            with self._open_run(next(filter(self.book.knows, digest.tenants))) as run:
                 send(run, CHANNELS[digest.channel], digest)
         except NotSentError as error:
             return error

@@ -479,6 +479,63 @@ def test_what_cannot_be_saved_is_not_sent(failing: Desk, monkeypatch: pytest.Mon
     assert failing.post.told() == ["all new acme+beta+coda"]
 
 
+@pytest.mark.parametrize("broken", [("coda",), ("acme",), ("acme", "beta"), THREE])
+def test_a_tenant_that_could_not_be_polled_withdraws_no_digest(
+    failing: Desk, broken: tuple[str, ...]
+) -> None:
+    """Its settings cannot be read, so it leads where it did: id and text stay as they were."""
+    failing.post.act = refuse
+    failing.cycle(DAY, THREE)
+    ((_, tried),) = failing.post.tries[1:]
+    failing.post.act = take
+    unreadable = {"graph_url": "nonsense"}
+    fleet = [failing.tenant(name, **(unreadable if name in broken else {})) for name in THREE]
+    for _ in range(2):
+        lines = failing.cycle(HOUR, fleet)
+        assert [line.partition(":")[0] for line in lines if "graph_url" in line] == [*broken]
+    failing.cycle(HOUR, THREE)
+    ((_, _, sent),) = failing.post.sent
+    assert (sent.id, sent.subject, sent.text) == (tried.id, tried.subject, tried.text)
+
+
+def test_a_single_watch_withdraws_no_digest_of_a_fleet(failing: Desk) -> None:
+    """It sends it as it is: the other tenants lead where they did."""
+    failing.post.act = refuse
+    failing.cycle(DAY, THREE)
+    failing.post.act = take
+    failing.cycle(HOUR, ("beta",), is_alone=True)
+    assert failing.post.told() == ["all new acme+beta+coda"]
+    assert len({digest.id for _, digest in failing.post.tries[1:]}) == 1
+
+
+def test_each_of_two_digests_of_a_receiver_keeps_its_id(failing: Desk) -> None:
+    """One was frozen while the tenant of the other could not be polled; both are sent."""
+    unreadable = failing.tenant("acme", graph_url="nonsense")
+    failing.post.act = refuse
+    failing.answers.clear()
+    failing.refuse_secret("acme")
+    failing.cycle(DAY, THREE)
+    failing.refuse_secret("beta")
+    failing.cycle(DAY, [unreadable, "beta", "coda"])
+    frozen = {digest.id for _, digest in failing.post.tries[1:]}
+    failing.post.act = take
+    failing.cycle(HOUR, THREE)
+    failing.cycle(MINUTE, THREE)
+    assert {digest.id for _, _, digest in failing.post.sent} == frozen
+    assert sorted(failing.post.told()) == ["all new acme", "all new beta"]
+
+
+def test_a_digest_of_tenants_that_all_left_never_comes_back(failing: Desk) -> None:
+    """One of them returns to its receiver while the other cannot be polled."""
+    failing.post.act = refuse
+    failing.cycle(DAY, ("acme", "beta"))
+    failing.post.act = take
+    failing.cycle(HOUR, [failing.tenant(name, mail_to=OWN) for name in ("acme", "beta")])
+    failing.post.told()
+    failing.cycle(HOUR, ["acme", failing.tenant("beta", graph_url="nonsense")])
+    assert failing.post.told() == ["all new acme"]
+
+
 # --- servers ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("is_final", "waits"),
