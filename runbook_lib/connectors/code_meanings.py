@@ -21,6 +21,8 @@ class CodeMeaning(Struct, frozen=True):
     means: str
     outcomes: tuple[Outcome, ...] = ()
     advice: str = ""
+    news: str = ""
+    """The headline as more compared values come to be as expected: `{number}` of `{total}`."""
 
     @property
     def is_cause(self) -> bool:

@@ -172,10 +172,26 @@ def entries(
         is_sandbox = views[problem.tenant].is_sandbox
         causes[is_sandbox, problem.cause].append(problem)
     for alike in causes.values():
-        # What failed names the cause before what only could not be checked because of it.
-        alike.sort(key=lambda problem: (problem.now != "failed", -len(problem.now)))
+        alike.sort(key=_weight)
     found = [DigestEntry(phase, alike, views) for alike in causes.values()]
     return sorted(found, key=lambda entry: [*ProblemKind].index(entry.first.kind))
+
+
+def _weight(problem: Problem) -> tuple[object, ...]:
+    """
+    Return a key that sorts the problem that names the cause before the others.
+
+    What failed comes before what only could not be checked because of it. Of equals the first step
+    names a problem, and the last one news, since it concludes the others.
+    """
+    number, place = _in_order(problem.place)
+    return (
+        [*ProblemKind].index(problem.kind),
+        problem.now != "failed",
+        -len(problem.now),
+        number if problem.kind.lasts else -number,
+        place,
+    )
 
 
 def known_to(problem: Problem) -> str:

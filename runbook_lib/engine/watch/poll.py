@@ -267,6 +267,7 @@ class _Poll:
             reason=" ".join((finding.reason if finding else reason, *warnings)),
             breaks=" ".join(filter(None, broken)),
             do=meaning.advice if meaning else what_to_do(seen),
+            news=good_news(finding) if finding else "",
             next=f"Next: {after}."
             if after and finding and finding.outcome is Outcome.VERIFIED
             else "",
@@ -366,6 +367,17 @@ def polled_check(finding: Finding) -> PolledCheck:
         facts[what] = f"{actual}, not {expected}" if is_other else actual
     meant = [what for what, expected, actual in rows if actual == expected]
     return PolledCheck(finding.outcome, finding.reason, finding.code, facts, meant)
+
+
+def good_news(finding: Finding) -> str:
+    """Return the headline of a finding's code, with how many of its values are as expected."""
+    meaning = meaning_of(finding.code)
+    tables = [table for table in finding.tables if table.columns == COMPARED]
+    rows = [row for table in tables for row in table.rows]
+    if not (meaning and meaning.news and len(rows) > 1):
+        return ""
+    number = sum(actual == expected for _, expected, actual in rows)
+    return meaning.news.format(number=number, total=len(rows))
 
 
 def is_failing(finding: Finding) -> bool:

@@ -63,6 +63,8 @@ class ProblemText:
     reason: str
     breaks: str = ""
     do: str = ""
+    news: str = ""
+    """The headline of good news: what, and how many; empty for the meaning of its code."""
     next: str = ""
     """What comes next after good news."""
     person: str = ""
@@ -289,6 +291,8 @@ def _begin(
     )
     shown = describe(current, replaced)
     title = meaning.means.rstrip(".") if meaning and is_named else text.place
+    if text.news and replaced and _is_better(current, replaced):
+        title = text.news
     cause = f"code {current.code}" if is_named else f"{watched.step} {shown} {current.reason}"
     return Problem(
         id=identify(watched.tenant, watched.step, watched.check, kind, current.code, watched.since),
@@ -328,6 +332,11 @@ def _is_over(problem: Problem, current: PolledCheck, poll: CheckPoll) -> bool:
 def _moved(current: PolledCheck, replaced: PolledCheck) -> frozenset[tuple[str, str]]:
     changed = differing(current, replaced)
     return frozenset((replaced.facts[name], value) for name, value in changed.items())
+
+
+def _is_better(current: PolledCheck, replaced: PolledCheck) -> bool:
+    is_nearer = len(current.expected) > len(replaced.expected)
+    return is_nearer or _rank(current) < _rank(replaced)
 
 
 def _rank(check: PolledCheck) -> int:

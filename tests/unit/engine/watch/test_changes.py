@@ -422,7 +422,7 @@ def test_a_decided_review_is_one_entry_of_one_digest(folder: Path, post: Post) -
     assert {problem["kind"] for problem in told} == {"changed"}
     assert {problem["place"].partition(" ")[0] for problem in told} == {"10", "11", "12"}
     assert mail["Subject"] == (
-        "SANDBOX acme: Facebook lists the permissions as live. Next: 12a Publish the app"
+        "SANDBOX acme: App Review approved all 9 permissions. Next: 12a Publish the app"
     )
     assert "leads_retrieval: live" in change["now"]
     assert change["reason"] == "All 9 permissions are live."

@@ -253,19 +253,45 @@ def test_a_permission_that_goes_live_is_news_of_what_only_people_see(desk: Desk)
     )  # fmt: skip
 
 
-def test_an_approval_says_what_comes_next(desk: Desk) -> None:
-    """Good news names the step that comes after it."""
-    desk.answers["", "review-is-approved"] = finding(Outcome.WAITING, "In review.")
-    desk.poll()
-    desk.answers["", "review-is-approved"] = finding(
-        Outcome.VERIFIED, "All 8 are live.", code="permissions-live"
-    )
-    (news,) = desk.changes(DAY, 6 * MINUTE)
+APPROVED = "App Review approved all 8 permissions"
 
-    assert (news.kind, news.title) == (
-        ProblemKind.CHANGED, "Facebook lists the permissions as live",
-    )  # fmt: skip
-    assert news.do == "Next: 12a Publish the app."
+
+@pytest.mark.parametrize(
+    ("before", "live", "title"),
+    [
+        (0, 8, APPROVED),
+        (None, 8, APPROVED),
+        (7, 8, APPROVED),
+        (0, 5, "Facebook lists 5 of 8 permissions as live"),
+        (None, 1, "Facebook lists the permissions as live"),
+        (5, 4, "12 Submit for review, and wait"),
+        (8, 8, ""),
+    ],
+)
+def test_good_news_names_what_and_how_many(
+    desk: Desk, before: int | None, live: int, title: str
+) -> None:
+    """An approval, whole or in part, names the number and the step after it; a loss does not."""
+
+    def listed(number: int, of: int = 8) -> Finding:
+        status = ["live" if place < number else "not listed" for place in range(of)]
+        table = compared(*((f"permission {n}", "live", found) for n, found in enumerate(status)))
+        if number == of:
+            return finding(Outcome.VERIFIED, "All.", code="permissions-live", tables=table)
+        return finding(
+            Outcome.INCONCLUSIVE, "Some.", code="permission-not-live", tables=table, limits=("x",)
+        )
+
+    waits = finding(Outcome.WAITING, "In review.")
+    desk.answers["", "review-is-approved"] = waits if before is None else listed(before)
+    desk.poll()
+    desk.answers["", "review-is-approved"] = listed(live, live if live == 1 else 8)
+    news = desk.changes(DAY, 6 * MINUTE)
+
+    assert {problem.kind for problem in news} <= {ProblemKind.CHANGED}
+    assert [problem.title for problem in news] == ([title] if title else [])
+    if title == APPROVED:
+        assert news[0].do == "Next: 12a Publish the app."
 
 
 def test_an_outage_is_one_problem_after_a_day(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from runbook_lib.connectors.findings import compared
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.watch import send as send_module
 from runbook_lib.engine.watch import state as state_module
@@ -143,13 +144,16 @@ def test_an_approval_says_whose_and_what_comes_next(desk: Desk) -> None:
     desk.cycle(0)
     desk.post.told()
     desk.answers["", "review-is-approved"] = finding(
-        Outcome.VERIFIED, "All 8 are live.", code="permissions-live"
+        Outcome.VERIFIED,
+        "All 8 are live.",
+        code="permissions-live",
+        tables=compared(*((f"permission {number}", "live", "live") for number in range(8))),
     )
     for wait in (DAY, 6 * MINUTE, DAY, DAY):
         desk.cycle(wait)
     ((_, _, digest),) = desk.post.sent
     assert digest.subject == (
-        "SANDBOX acme: Facebook lists the permissions as live. Next: 12a Publish the app"
+        "SANDBOX acme: App Review approved all 8 permissions. Next: 12a Publish the app"
     )
 
 
