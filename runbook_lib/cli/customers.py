@@ -80,7 +80,7 @@ def connections(
             call = asked.test_call(tested) if tested else asked.sign_in_link(linked, user)
             _show(call, as_json=as_json)
             return
-        look = asked.look()
+        look = asked.look(failures.items if failures else ())
         last = failures.last if failures else {}
         shown = document(look, run, last, asked.prerequisites(last.values()))
         files: Iterable[tuple[str, Iterable[str]]] = (
@@ -92,7 +92,8 @@ def connections(
                 content = (part.encode("utf-8", "backslashreplace") for part in parts)
                 write_parts(Path(name), content)
         _show(shown, as_json=as_json)
-        is_well = shown["complete"] and not {"not_signed_in", "not_known"} & shown["counts"].keys()
+        is_open = {"not_signed_in", "calls_fail", "not_known"} & shown["counts"].keys()
+        is_well = shown["complete"] and not is_open
         sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
 
 
@@ -179,7 +180,7 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     for note in shown["notes"]:
         show_paragraph(note, indent="", first="! ")
     show_paragraph(what_now(rows, "account"), indent="")
-    is_open = {"not_signed_in", "not_known", "vanished"}
+    is_open = {"not_signed_in", "calls_fail", "not_known", "vanished"}
     open_ones = [
         row
         for row, account in zip(rows, shown["accounts"], strict=True)

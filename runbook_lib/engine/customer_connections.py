@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,7 +20,8 @@ import msgspec
 from msgspec import Struct, structs, to_builtins
 
 from runbook_lib.connectors.cyclr.connector import is_refusal
-from runbook_lib.connectors.cyclr.transactions import Failure
+from runbook_lib.connectors.cyclr.transactions import Failure, explain_refusal
+from runbook_lib.connectors.fault_domain import FaultDomain
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.files import locked
 from runbook_lib.core.journal import timestamp, utc_now
@@ -33,12 +34,14 @@ from runbook_lib.engine.watch.state import (
     WatchedCustomer,
     WatchState,
     has_passed,
+    not_later,
     open_state,
 )
 from runbook_lib.errors import (
     BusyError,
     CyclrAPIError,
     RemoteError,
+    RunbookError,
     SettingsError,
     ThrottledError,
 )
@@ -62,6 +65,8 @@ _MOST_WAITS = 5
 # After so many accounts in a row could not be read, a page of the list decides whose fault it is.
 _MOST_FAILURES = 5
 _NOT_FOUND = 404
+# With this status Cyclr passes on what the vendor refused; others may be about our own request.
+_PASSED_ON = 400
 _MOST_CYCLES = 200
 _EMPTY = (
     "Cyclr lists no account. That proves nothing: compare the accounts in the Cyclr console, and "
@@ -78,9 +83,10 @@ _T = TypeVar("_T")
 
 
 class AccountStatus(StrEnum):
-    """What Cyclr says of an account, the worst first."""
+    """What is known of an account, the worst first."""
 
     NOT_SIGNED_IN = "not_signed_in"
+    CALLS_FAIL = "calls_fail"
     NOT_KNOWN = "not_known"
     VANISHED = "vanished"
     SIGNED_IN = "signed_in"
@@ -91,6 +97,7 @@ class AccountStatus(StrEnum):
 LABELS: Mapping[AccountStatus, str] = {
     AccountStatus.SIGNED_IN: "Cyclr says signed in",
     AccountStatus.NOT_SIGNED_IN: "Cyclr says not signed in",
+    AccountStatus.CALLS_FAIL: "signed in, but calls fail",
     AccountStatus.NOT_INSTALLED: "connector not installed",
     AccountStatus.VANISHED: "account no longer there",
     AccountStatus.NOT_KNOWN: "could not be read",
@@ -101,6 +108,7 @@ LABELS: Mapping[AccountStatus, str] = {
 _LIKE: Mapping[str, Outcome] = {
     AccountStatus.SIGNED_IN: Outcome.VERIFIED,
     AccountStatus.NOT_SIGNED_IN: Outcome.FAILED,
+    AccountStatus.CALLS_FAIL: Outcome.FAILED,
     AccountStatus.NOT_INSTALLED: Outcome.NOT_RUN,
     AccountStatus.VANISHED: Outcome.SKIPPED,
     AccountStatus.NOT_KNOWN: Outcome.INCONCLUSIVE,
@@ -116,27 +124,70 @@ class Installed(Struct, frozen=True):
     signed_in: bool
 
 
-class KnownAccount(Struct, frozen=True):
-    """
-    An account as the last look saw it; `listed_in` and `looked_in` are the numbers of looks.
+class FailingCalls(Struct, frozen=True):
+    """Calls with a customer's token fail, although Cyclr says signed in."""
 
-    `not_signed_in_since` is when our own looks first saw it so, `signed_in_on` when they last saw
-    it signed in, `installed_on` when they last saw the connector; each is empty where none did.
-    Since `in_doubt_since` a watch sees another result than the one that counts for it.
-    """
+    since: str
+    """When the first known one failed, after the last success."""
+    cause: str
+    """The known error's meaning, if its text or a subcode decided; else what was answered."""
+    do: str
+    """What a person does about it."""
+
+
+class KnownAccount(Struct, frozen=True):
+    """An account as the last look saw it; each time is empty if there was none."""
 
     id: str
     name: str
     listed_in: int = 0
+    """The number of the look that last saw it in Cyclr's list."""
     looked_in: int = 0
+    """The number of the look that last asked for it."""
     looked_on: str = ""
     standing: AccountStatus = AccountStatus.NOT_ASKED
+    """What Cyclr said of it."""
     connectors: tuple[Installed, ...] = ()
     not_signed_in_since: str = ""
+    """When our own looks first saw it so."""
     signed_in_on: str = ""
+    """When they last saw it signed in."""
     installed_on: str = ""
+    """When they last saw the connector."""
     in_doubt_since: str = ""
+    """Since when a watch sees another result than the one that counts for it."""
     error: str = ""
+    proven_on: str = ""
+    """The last proven use: a test call was answered, or it was signed in and no call failed."""
+    succeeded_on: str = ""
+    """When a test call was answered, or it was signed in anew: no earlier failure counts."""
+    failing: FailingCalls | None = None
+    """Why its calls fail, until the next success."""
+
+    def with_failures(self, failures: Sequence[Failure], now: str) -> KnownAccount:
+        """Return it with what these failures, the oldest first, say since its last success."""
+        succeeded_on = self.succeeded_on if self.succeeded_on <= now else ""
+        # NOTE: nobody knows whether one without a time came before the success.
+        later = [
+            (not_later(failure.at, now), failure)
+            for failure in failures
+            if (not_later(failure.at, now) > succeeded_on if failure.at else not succeeded_on)
+        ]
+        if not later:
+            return self
+        since = min(at for at, _ in later)
+        if self.failing:
+            since = min(since, self.failing.since)
+        _, newest = later[-1]
+        return structs.replace(
+            self,
+            failing=FailingCalls(since, newest.what, newest.do),
+            proven_on=succeeded_on if self.proven_on > since else self.proven_on,
+        )
+
+    def with_success(self, now: str) -> KnownAccount:
+        """Return it after a success."""
+        return structs.replace(self, proven_on=now, succeeded_on=now, failing=None)
 
 
 class Survey(Struct):
@@ -156,7 +207,10 @@ class Survey(Struct):
 
     def standing(self, account: KnownAccount) -> AccountStatus:
         """Return what this look knows of an account."""
-        return account.standing if account.looked_in == self.number else AccountStatus.NOT_ASKED
+        if account.looked_in != self.number:
+            return AccountStatus.NOT_ASKED
+        is_failing = account.standing is AccountStatus.SIGNED_IN and account.failing
+        return AccountStatus.CALLS_FAIL if is_failing else account.standing
 
     @property
     def counts(self) -> dict[AccountStatus, int]:
@@ -240,14 +294,20 @@ class Customers:
         """Return the connector's name in Cyclr's library."""
         return str(self._values["cyclr_connector"])
 
-    def look(self) -> Survey:
+    def look(self, failures: Iterable[Failure] = ()) -> Survey:
         """
         Ask for every account, and return what Cyclr said; a survey that was cut off goes on.
+
+        Calls fail for a signed-in account if one of `failures`, the oldest first, is newer than its
+        last success.
 
         Raises `BusyError` while another process asks, `RemoteError` if Cyclr refuses its
         credentials, and `StateError` if what earlier surveys saw cannot be used.
         """
-        return self._alone(self._look)
+        by_account: dict[str, list[Failure]] = defaultdict(list)
+        for failure in failures:
+            by_account[failure.account].append(failure)
+        return self._alone(lambda: self._look(by_account))
 
     def look_longest_unpolled(self) -> Survey:
         """
@@ -261,7 +321,7 @@ class Customers:
         """Return what the rows say of the last survey; nothing is asked."""
         return self._open(self._kept)
 
-    def _alone(self, ask: Callable[[], Survey]) -> Survey:
+    def _alone(self, ask: Callable[[], _T]) -> _T:
         self.client()
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         busy = BusyError(
@@ -271,7 +331,7 @@ class Customers:
         with locked(self._lock, busy=busy):
             return self._open(ask)
 
-    def _open(self, act: Callable[[], Survey]) -> Survey:
+    def _open(self, act: Callable[[], _T]) -> _T:
         if self._state:
             return act()
         with open_state(self._run.evidence, self._clock()) as state:
@@ -281,11 +341,13 @@ class Customers:
             finally:
                 self._state = None
 
-    def _look(self) -> Survey:
+    def _look(self, failures: Mapping[str, Sequence[Failure]]) -> Survey:
         look = self._resumed()
         try:
             if not look.is_listed:
                 self._list(look)
+            # NOTE: whoever is seen signed in anew after that has succeeded since.
+            self._note_failures(look, failures)
             self._ask_all(look, self._waiting(look))
             look.ended = timestamp(self._clock())
         except _StopError as error:
@@ -293,6 +355,12 @@ class Customers:
         finally:
             self._save(look)
         return look
+
+    def _note_failures(self, look: Survey, failures: Mapping[str, Sequence[Failure]]) -> None:
+        now = timestamp(self._clock())
+        for name in failures.keys() & look.accounts.keys():
+            account = look.accounts[name].with_failures(failures[name], now)
+            look.accounts[name] = self._unsaved[name] = account
 
     def _look_longest_unpolled(self) -> Survey:
         kept, now = self._kept(), self._clock()
@@ -340,7 +408,8 @@ class Customers:
         """
         Have Cyclr call the vendor's method that only reads, once, for one account.
 
-        It spends a call of the customer's token. What was answered is not kept.
+        It spends a call of the customer's token. What was answered is not kept; that it was, or
+        what the vendor refused, is.
         """
         vendor = vendor_of(self._run.procedure)
         client, installed = self.client(account), self._installed(account)
@@ -353,12 +422,46 @@ class Customers:
         try:
             client.run_method(installed.id, ids[name])
             lines = [f"{vendor.title} answered {name} for this account just now."]
+            is_answered, not_kept = True, self._note_test(account, None)
         except CyclrAPIError as error:
             refused = self._run.redactor.redact(str(error))
             lines = [f"{name} was refused: {refused}", f'Next: runbook explain "{refused}"']
-        is_answered = len(lines) == 1
+            is_answered, not_kept = False, self._note_refusal(account, refused, error.status)
         lines.append("The test made one call with the customer's token, and two calls to Cyclr.")
+        if not_kept:
+            lines.append(not_kept)
         return {"account": account, "answered": is_answered, "lines": lines}
+
+    def _note_refusal(self, account: str, refused: str, status: int) -> str:
+        """Save what the vendor refused; return why nothing was saved, or nothing."""
+        at = timestamp(self._clock())
+        failure = explain_refusal(refused, self._run.procedure, account=account, at=at)
+        is_vendors = failure.is_known and failure.cause is not FaultDomain.CYCLR
+        if status == _PASSED_ON or (is_refusal(status) and is_vendors):
+            return self._note_test(account, failure)
+        return "Cyclr itself may have refused it, so it does not show that calls fail."
+
+    def _note_test(self, account: str, failure: Failure | None) -> str:
+        """Save a test call's result in the account's row; return why it was not, or nothing."""
+        now = timestamp(self._clock())
+
+        def save() -> str:
+            survey = self._kept_survey()
+            if survey and survey.of != self._of:
+                return "The result was not kept: the last look was at another console."
+            rows = self._rows.customers.read(tenant=self._key, account=account)
+            known = KnownAccount(account, "")
+            if rows:
+                known = msgspec.json.decode(rows[0].body, type=KnownAccount)
+            known = known.with_failures([failure], now) if failure else known.with_success(now)
+            with self._rows.transaction():
+                self.save_accounts([known])
+            return ""
+
+        try:
+            return self._alone(save)
+        except RunbookError as error:
+            return f"The result was not kept: {error}"
 
     def sign_in_link(self, account: str, user: str) -> dict[str, Any]:
         """
@@ -398,16 +501,23 @@ class Customers:
 
     def _kept(self) -> Survey:
         """Return the last survey of this connector in this console, or the first one."""
-        host = urlsplit(str(self._values["cyclr_api_url"])).hostname or ""
-        of = (host, str(self._values["cyclr_client_id"]), self.connector)
-        first = Survey(of, timestamp(self._clock()))
-        rows = self._rows.surveys.read(tenant=self._key)
-        look = msgspec.json.decode(rows[0].body, type=Survey) if rows else first
-        if look.of != of:
+        first = Survey(self._of, timestamp(self._clock()))
+        look = self._kept_survey() or first
+        if look.of != first.of:
             return first
         for row in self._rows.customers.read(tenant=self._key):
             look.accounts[row.account] = msgspec.json.decode(row.body, type=KnownAccount)
         return look
+
+    def _kept_survey(self) -> Survey | None:
+        """Return the last survey without its accounts, of whatever console."""
+        rows = self._rows.surveys.read(tenant=self._key)
+        return msgspec.json.decode(rows[0].body, type=Survey) if rows else None
+
+    @property
+    def _of(self) -> tuple[str, ...]:
+        host = urlsplit(str(self._values["cyclr_api_url"])).hostname or ""
+        return host, str(self._values["cyclr_client_id"]), self.connector
 
     @property
     def _rows(self) -> WatchState:
@@ -507,7 +617,7 @@ class Customers:
         since = account.not_signed_in_since
         if standing is not AccountStatus.NOT_KNOWN:
             since = (since or now) if standing is AccountStatus.NOT_SIGNED_IN else ""
-        return structs.replace(
+        asked = structs.replace(
             account,
             looked_in=look.number,
             looked_on=now,
@@ -517,7 +627,12 @@ class Customers:
             signed_in_on=now if standing is AccountStatus.SIGNED_IN else account.signed_in_on,
             installed_on=now if connectors else account.installed_on,
             error=shorten(self._run.redactor.redact(error)),
-        ), is_fault
+        )
+        if standing is AccountStatus.SIGNED_IN and _is_signed_in_anew(account, connectors):
+            asked = asked.with_success(now)
+        elif standing is AccountStatus.SIGNED_IN and not account.failing:
+            asked = structs.replace(asked, proven_on=now)
+        return asked, is_fault
 
     def _connectors(self, account: KnownAccount) -> tuple[Installed, ...]:
         """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
@@ -596,6 +711,8 @@ def document(
         if standing is AccountStatus.NOT_ASKED:
             row |= {"connectors": (), "error": ""}
         del row["in_doubt_since"]
+        if standing is not AccountStatus.CALLS_FAIL:
+            row["failing"] = None
         row["last_failure"] = to_builtins(failure)
         row["cycle_lacks"] = cycles.get(failure.cycle, "") if failure else ""
         rows.append(row)
@@ -623,6 +740,12 @@ def account_rows(shown: Mapping[str, Any]) -> list[TenantRow]:
         parts = [account["error"]] if account["error"] else []
         if account["not_signed_in_since"]:
             parts.append(f"Last seen signed in on {before}" if before else "Never seen signed in")
+        failing = account["failing"]
+        if failing:
+            proven = account["proven_on"]
+            if not failure:
+                parts.append(failing["cause"])
+            parts.append(f"Last proven use {proven}" if proven else "No use of it is proven")
         if failure:
             said = f"{failure['cause']}, {failure['said'] or failure['what']}"
             parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {said}")
@@ -636,8 +759,8 @@ def account_rows(shown: Mapping[str, Any]) -> list[TenantRow]:
             outcome=_LIKE[account["standing"]],
             sandbox=shown["sandbox"],
             problem=". ".join(part.rstrip(".") for part in parts) + "." * bool(parts),
-            next_step=failure["do"] if failure else "",
-            since=account["not_signed_in_since"],
+            next_step=(failing or failure or {"do": ""})["do"],
+            since=failing["since"] if failing else account["not_signed_in_since"],
             looked_on=account["looked_on"],
             note=account["id"],
         )
@@ -647,17 +770,33 @@ def account_rows(shown: Mapping[str, Any]) -> list[TenantRow]:
 
 def csv_text(shown: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of the CSV of a look; a field that a spreadsheet would run is text."""
-    names = ("id", "name", "says", "not_signed_in_since", "signed_in_on", "looked_on", "error")
-    failed = ("at", "cause", "said")
-    yield _csv_line((*names, *(f"failure_{name}" for name in failed), "cycle_lacks"))
+    names = (
+        "id", "name", "says", "not_signed_in_since", "signed_in_on", "proven_on", "looked_on",
+        "error",
+    )  # fmt: skip
+    calls, failed = ("since", "cause", "do"), ("at", "cause", "said")
+    heads = (*(f"calls_fail_{name}" for name in calls), *(f"failure_{name}" for name in failed))
+    yield _csv_line((*names, *heads, "cycle_lacks"))
     for row in shown["accounts"]:
-        failure = row["last_failure"] or {}
-        fields = [row[name] for name in names] + [failure.get(name, "") for name in failed]
+        failing, failure = row["failing"] or {}, row["last_failure"] or {}
+        fields = [row[name] for name in names]
+        fields += [failing.get(name, "") for name in calls]
+        fields += [failure.get(name, "") for name in failed]
         yield _csv_line((*fields, row["cycle_lacks"]))
 
 
 def _csv_line(fields: Iterable[str]) -> str:
     return ",".join(map(csv_cell, fields)) + "\r\n"
+
+
+def _is_signed_in_anew(account: KnownAccount, connectors: Sequence[Installed]) -> bool:
+    """Return whether an account that is signed in now was not before, or has other connectors."""
+    was_out = bool(account.not_signed_in_since) or account.standing in (
+        AccountStatus.NOT_INSTALLED,
+        AccountStatus.VANISHED,
+    )
+    before = {installed.id for installed in account.connectors}
+    return was_out or (bool(before) and before.isdisjoint(item.id for item in connectors))
 
 
 def _standing_of(connectors: tuple[Installed, ...]) -> AccountStatus:

@@ -190,6 +190,13 @@ def read_failures(
     return Failures(tuple(sorted(items, key=lambda item: item.at)), unread, others, is_cut)
 
 
+def explain_refusal(refusal: str, procedure: Procedure, *, account: str, at: str) -> Failure:
+    """Return what the refusal of an account's call means, in the form of a webhook's failure."""
+    # NOTE: the first line of `Detail` is the status.
+    fields = {"AccountId": account, "Timestamp": at, "Detail": f"\n{refusal}"}
+    return _ErrorReader(procedure).failure(fields)[0]
+
+
 def _payloads(text: str) -> tuple[int, Iterator[object]]:
     """Return how many entries there may be, and each payload, or `None` for what is not one."""
     try:

@@ -32,7 +32,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.errors import BusyError, RunbookError, SettingsError
 
 STATE_NAME = "watch.db"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 # Seconds to wait for another process that writes.
 LOCK_TIMEOUT_SECONDS = 30.0
 

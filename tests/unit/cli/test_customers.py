@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.customers import end_connection
+from facebook_cyclr_sandbox.customers import end_connection, recover
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
 from runbook_lib.plain_text import counted, csv_cell
@@ -25,8 +25,9 @@ FIELDS = {
     "sandbox", "tenant", "unknown_accounts", "unseen",
 }  # fmt: skip
 ACCOUNT_FIELDS = {
-    "connectors", "cycle_lacks", "error", "id", "installed_on", "last_failure", "listed_in",
-    "looked_in", "looked_on", "name", "not_signed_in_since", "says", "signed_in_on", "standing",
+    "connectors", "cycle_lacks", "error", "failing", "id", "installed_on", "last_failure",
+    "listed_in", "looked_in", "looked_on", "name", "not_signed_in_since", "proven_on", "says",
+    "signed_in_on", "standing", "succeeded_on",
 }  # fmt: skip
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"
 
@@ -248,6 +249,44 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Cyclr created the user new@acme.example if it did not exist" in link.stdout
     assert users == {"new@acme.example"}
     assert b"token=" not in Path("evidence/watch.db").read_bytes()
+
+
+def test_calls_that_fail_are_a_state_until_the_next_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A log or a refused test makes it, all outputs show it, and an answered test ends it."""
+    with Sandbox("customer-disconnected", seed=4) as sandbox:
+        served(sandbox, monkeypatch)
+        cyclr = sandbox.world.cyclr
+        Path("log").write_text(json.dumps(cyclr.transaction_errors), encoding="utf-8")
+        logged = json.loads(runbook("connections", "--json", "--errors", "log").stdout)
+        failing = {row["id"] for row in logged["accounts"] if row["standing"] == "calls_fail"}
+        works = next(row["id"] for row in logged["accounts"] if row["standing"] == "signed_in")
+        end_connection(sandbox.world, works, "token-ended", is_noticed=False)
+        refused = runbook("connections", "--test", works)
+        result = runbook("connections", "--page", "page.html", "--csv", "all.csv")
+        recover(sandbox.world, works)
+        runbook("connections", "--test", works)
+        after = json.loads(runbook("connections", "--json").stdout)
+
+    text = " ".join(result.stdout.split())
+    rows = {row["id"]: row for row in csv.DictReader(Path("all.csv").read_text().splitlines())}
+    states = {row["id"]: row for row in after["accounts"]}
+    assert logged["counts"] == {
+        "not_signed_in": 1, "calls_fail": 2, "signed_in": 2, "not_installed": 1,
+    }  # fmt: skip
+    assert "was refused" in refused.stdout
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert "3 signed in, but calls fail" in text
+    assert "The token has ended" in text
+    assert "Last proven use" in text
+    assert "signed in, but calls fail" in Path("page.html").read_text()
+    for name in (works, *failing):
+        assert rows[name]["says"] == "signed in, but calls fail"
+        assert all(rows[name][f"calls_fail_{part}"] for part in ("since", "cause", "do"))
+    assert states[works]["standing"] == "signed_in"
+    assert states[works]["failing"] is None
+    assert {states[name]["standing"] for name in failing} == {"calls_fail"}
 
 
 def test_practice_brings_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from filelock import FileLock
 
 from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.customer_connections import (
     AccountStatus,
     Customers,
+    KnownAccount,
     Survey,
     csv_text,
     document,
@@ -34,6 +37,7 @@ TWICE = (
     '[{"Id": 2, "Authenticated": false, "Authenticated": true, "Connector": {"Name": "X"}}]',
     '[{"Id": 2, "Connector": {"Name": "X", "N": [{"Authenticated": 1, "Authenticated": 1}]}}]',
 )
+EXPIRED = "Error validating access token: Session has expired on Saturday, 13-Jun-26 05:00:00 PDT."
 TOTAL_OF_ONE = {"Total-Pages": "1"}
 
 
@@ -464,6 +468,131 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
     run = console_run(Console({}), tmp_path, RUNBOOK_CYCLR_CLIENT_ID="")
     with pytest.raises(SettingsError, match="Cyclr API Client ID"):
         Customers(run)
+
+
+# What happens an hour apart: a look that sees the account `in`, `out` or `gone`, one with a log
+# whose last failure was so many hours ago (`?` at an unknown time), and a test call.
+@pytest.mark.parametrize(
+    ("events", "standing", "since", "proven"),
+    [
+        ("in", "signed_in", None, 0),
+        ("in in", "signed_in", None, 1),
+        ("in log-2", "calls_fail", -1, None),
+        ("in in in log-1", "calls_fail", 2, 2),
+        ("in log-1 in in", "calls_fail", 0, 0),
+        ("in answered log-2", "signed_in", None, 2),
+        ("in answered in log-1", "calls_fail", 2, 2),
+        ("in in answered log-1 answered in", "signed_in", None, 5),
+        ("in refused in", "calls_fail", 1, 0),
+        ("in refused in refused in", "calls_fail", 1, 0),
+        ("in refused answered in", "signed_in", None, 3),
+        ("in refused out", "not_signed_in", None, 0),
+        ("in refused out in", "signed_in", None, 3),
+        ("in refused gone in", "signed_in", None, 3),
+        ("in out in log-2", "signed_in", None, 3),
+        ("in log? in", "calls_fail", 1, 0),
+        ("in answered log?", "signed_in", None, 2),
+        ("refused in", "calls_fail", 0, None),
+        ("answered in", "signed_in", None, 1),
+        ("in log+9 in", "calls_fail", 1, 0),
+        ("in blocked in", "signed_in", None, 2),
+        ("in broken in", "signed_in", None, 2),
+        ("in denied in", "signed_in", None, 2),
+        ("in forbidden in", "calls_fail", 1, 0),
+    ],
+)
+def test_calls_fail_until_the_next_success(
+    tmp_path: Path, moment: Time, events: str, standing: str, since: int | None, proven: int | None
+) -> None:
+    """A refused test or a newer failure makes it; an answered test or a new sign-in ends it."""
+    console = Console({"a": True})
+    replies = {
+        "answered": httpx.Response(200, json={"data": []}),
+        "refused": httpx.Response(400, json={"Message": EXPIRED}),
+        "forbidden": httpx.Response(403, json={"Message": EXPIRED}),
+        "denied": httpx.Response(401, json={"Message": "Authorization has been denied."}),
+        "blocked": httpx.Response(403, json={"Message": "Unknown client IP Address"}),
+        "broken": httpx.Response(500, json={"Message": EXPIRED}),
+    }
+    began = moment.now()
+    event = ""
+
+    def respond(request: httpx.Request) -> httpx.Response | None:
+        if "/methods/" in request.url.path:
+            return replies[event]
+        if request.url.path.endswith("/methods"):
+            rows = [{"Name": "List My Permissions", "MethodUniqueIdentifier": "m"}]
+            return httpx.Response(200, json=rows)
+        return None
+
+    console.faults["a"] = respond
+    for number, event in enumerate(events.split()):
+        moment.seconds = number * 3600.0
+        run = console_run(console, tmp_path, moment.monotonic, RUNBOOK_CYCLR_REQUESTS_A_SECOND=50)
+        asked = Customers(run, clock=moment.now, sleep=lambda _: None, monotonic=moment.monotonic)
+        if event in replies:
+            asked.test_call("a")
+            continue
+        lines: list[dict[str, str]] = []
+        if event.startswith("log"):
+            at = began + timedelta(hours=number + float(event[3:].replace("?", "") or 0))
+            time = "" if "?" in event else at.isoformat()
+            lines = [{"AccountId": "a", "Timestamp": time, "Message": EXPIRED, "Detail": ""}]
+        else:
+            console.accounts = {"a": {"in": True, "out": False, "gone": None}[event]}
+        failures = read_failures(json.dumps(lines).encode(), run.procedure)
+        seen = asked.look(failures.items)
+
+    (row,) = shown(seen, tmp_path)["accounts"]
+
+    def hour(of: str) -> int | None:
+        return round((datetime.fromisoformat(of) - began).total_seconds() / 3600) if of else None
+
+    assert (row["standing"], hour(row["proven_on"])) == (standing, proven)
+    assert (row["failing"] is None) is (standing != "calls_fail")
+    if row["failing"]:
+        assert hour(row["failing"]["since"]) == since
+        assert row["failing"]["cause"].startswith("The token has ended, was withdrawn")
+        assert row["failing"]["do"].startswith("Sign in again.")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("free", "two calls to Cyclr."),
+        ("busy", "The result was not kept: Another process is asking for these connections."),
+        ("foreign", "The result was not kept: the last look was at another console."),
+    ],
+)
+def test_a_test_whose_result_is_not_kept_says_so(
+    look: Look, tmp_path: Path, state: str, said: str
+) -> None:
+    """While another process asks, or if the rows are another console's; its result is shown."""
+    console = Console({"a": True})
+    look(console, **({"RUNBOOK_CYCLR_CLIENT_ID": "other"} if state == "foreign" else {}))
+    console.faults["a"] = lambda request: (
+        httpx.Response(200, json=[{"Name": "List My Permissions", "MethodUniqueIdentifier": "m"}])
+        if "/methods" in request.url.path
+        else None
+    )
+    lock = FileLock(tmp_path / "acme" / "facebook_marketing" / "connections.lock")
+    with lock if state == "busy" else nullcontext():
+        result = Customers(console_run(console, tmp_path)).test_call("a")
+
+    assert result["answered"] is True
+    assert result["lines"][-1].endswith(said)
+
+
+def test_a_success_that_a_wrong_clock_kept_hides_no_failure() -> None:
+    """A time later than now is none; a failure in the future counts as one of now."""
+    now, ahead = timestamp(NOON), timestamp(NOON + timedelta(days=400))
+    line = {"AccountId": "a", "Timestamp": ahead, "Message": "Out of retries", "Detail": ""}
+    procedure = find_procedure("facebook_marketing")
+    failures = read_failures(json.dumps(line).encode(), procedure).items
+    account = KnownAccount("a", "").with_success(ahead).with_failures(failures, now)
+
+    assert account.failing
+    assert (account.failing.since, account.proven_on) == (now, "")
 
 
 def test_odd_accounts_are_not_dropped_in_silence(look: Look) -> None:

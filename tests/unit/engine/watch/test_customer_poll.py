@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,9 +10,15 @@ import httpx
 import pytest
 from filelock import FileLock
 
+from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.customer_connections import AccountStatus, KnownAccount, Survey
+from runbook_lib.engine.customer_connections import (
+    AccountStatus,
+    Customers,
+    KnownAccount,
+    Survey,
+)
 from runbook_lib.engine.watch.customer_poll import customer_changes, is_due, poll_customers
 from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
 from runbook_lib.engine.watch.poll import PollResult, key_of
@@ -80,6 +87,22 @@ def test_customers_who_are_signed_out_are_problems_until_they_are_back(office: O
     assert office.changes(HOUR, DAY, DAY) == []
     office.console.accounts |= {"a": True, "b": True}
     assert office.changes(DAY, 6 * MINUTE, DAY) == ["-a", "-b"]
+
+
+def test_calls_that_fail_are_no_problem_of_the_watch(office: Office) -> None:
+    """It cannot see them end; the row keeps them, and the account counts as signed in."""
+    log = {"AccountId": "a", "Timestamp": timestamp(NOON), "Message": "Out of retries"}
+    failures = read_failures(json.dumps(log).encode(), office.run.procedure)
+    office.poll()
+    seen = Customers(office.run, clock=office.run.clock).look(failures.items)
+    assert seen.standing(seen.accounts["a"]) is AccountStatus.CALLS_FAIL
+    assert office.changes(DAY, 6 * MINUTE, DAY) == []
+    assert "calls_fail" in Customers(office.run, clock=office.run.clock).known().counts
+    office.console.accounts["a"] = False
+    assert office.changes(DAY, 6 * MINUTE) == ["+a"]
+    office.console.accounts["a"] = True
+    assert office.changes(DAY, 6 * MINUTE) == ["-a"]
+    assert "calls_fail" not in Customers(office.run, clock=office.run.clock).known().counts
 
 
 def test_they_are_one_entry_with_their_names(office: Office) -> None:
