@@ -529,6 +529,15 @@ def test_each_of_two_digests_of_a_receiver_keeps_its_id(failing: Desk) -> None:
     assert sorted(failing.post.told()) == ["all new acme", "all new beta"]
 
 
+def test_a_first_digest_that_names_a_tenant_that_left_is_withdrawn(desk: Desk) -> None:
+    """It reports no problem, and says what is watched: that is another receiver's."""
+    desk.post.act = refuse
+    desk.cycle(0, THREE)
+    desk.post.act = take
+    desk.cycle(HOUR, ["acme", "beta", desk.tenant("coda", mail_to=OWN)])
+    assert sorted(desk.post.told()) == ["all watched acme+beta", "own watched coda"]
+
+
 def test_a_digest_of_tenants_that_all_left_never_comes_back(failing: Desk) -> None:
     """One of them returns to its receiver while the other cannot be polled."""
     failing.post.act = refuse
