@@ -2,8 +2,9 @@
 `python -m tools.bench`: headless runs, the sandbox, what evidence costs, a person's wait, a fleet.
 
 `--only runs` measures one of the parts `runs`, `distance`, `sandbox`, `evidence`, `walkthrough`,
-`leak-gate`, `fleet`, `fleet-distance`, `fleet-page` and `watch-fleet`; `--json FILE` writes the
-figures of headless runs, of runs at a distance, of fleets and of their watch.
+`leak-gate`, `fleet`, `fleet-distance`, `fleet-page`, `watch-fleet`, `watch-customers` and
+`watch-store`; `--json FILE` writes the figures of headless runs, of runs at a distance, of fleets
+and of their watch.
 
 The sandbox runs in its own process, pinned to one core; the load comes from another core, if there
 is one.
@@ -37,7 +38,9 @@ from tools.bench import (
     leak_gate,
     runs,
     walkthrough,
+    watch_customers,
     watch_fleet,
+    watch_store,
 )
 from tools.bench.load import Ask, ask, send
 
@@ -233,6 +236,8 @@ PARTS: dict[str, Callable[[Console], Any]] = {
     "fleet-distance": fleet_distance.report,
     "fleet-page": fleet_page.report,
     "watch-fleet": watch_fleet.report,
+    "watch-customers": watch_customers.report,
+    "watch-store": watch_store.report,
 }
 
 
