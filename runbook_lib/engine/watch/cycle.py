@@ -136,7 +136,6 @@ class WatchCycle:
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
     _book: AddressBook = field(default_factory=AddressBook)
     _rows: dict[str, TenantRow] = field(default_factory=dict)
-    _polled: list[str] = field(default_factory=list)
     _with_customers: set[str] = field(default_factory=set)
     """The tenants whose customers are due."""
     _new: set[str] = field(default_factory=set)
@@ -163,7 +162,7 @@ class WatchCycle:
         if not self._with_customers:
             return
         state = self._state
-        due = (key for key in self._polled if key in self._with_customers)
+        due = (key for key in self._book.views if key in self._with_customers)
         ordered = sorted(due, key=lambda key: state.tenant(key).customers_polled_on)
         for key in ordered:
             left = until - time.monotonic()
@@ -212,7 +211,7 @@ class WatchCycle:
 
     def send(self) -> Iterator[str]:
         """Send the digests that are due; yield what was not accepted."""
-        if self.state is None or not self._polled:
+        if self.state is None or not self._book.views:
             return
         fleet = None if self.is_alone else self.tenants
         sender = Sender(self.state, self._book, self._run, self._now, fleet)
@@ -229,7 +228,7 @@ class WatchCycle:
     def seal(self) -> Iterator[str]:
         """Run and seal each tenant for which that is wanted and due; yield the bundle."""
         if self.sealing.after_changes or self.sealing.every_days:
-            yield from self._for_each(self._polled, self._seal)
+            yield from self._for_each(self._book.views, self._seal)
 
     def write_page(self) -> Iterator[str]:
         """Write the state of each tenant and what changed in a day; yield why it is not written."""
@@ -327,7 +326,6 @@ class WatchCycle:
             self._pings.setdefault(url, key)
         result = poll_tenant(run, self._state)
         self._note(run, result)
-        self._polled.append(key)
         if is_due(run, self._state):
             self._with_customers.add(key)
         if result.held:
@@ -340,8 +338,7 @@ class WatchCycle:
     def _note(self, run: Run, result: PollResult) -> None:
         key, state = key_of(run), self._state
         self._codes.add(result.code)
-        assigned = state.problems.select("tenant = ? AND person <> ''", key)
-        people = {problem.person for problem in assigned}
+        people = {problem.person for problem in state.problems.read(tenant=key)} - {""}
         self._book.add(run, key, sorted(people), self._now())
         self._rows[key] = _row(run, state, key)
 
@@ -431,21 +428,27 @@ def acknowledge(
 
 def _named(state: WatchState, ident: str) -> list[Problem]:
     """Return the open problems that a whole id, or its first letters, names."""
-    if len(ident) < _MIN_ID_LETTERS or not ident.isalnum():
+    ident = ident.lower()
+    if len(ident) < _MIN_ID_LETTERS:
         return []
-    begin = f"{ident}%"
-    deliveries: list[Delivery] = state.deliveries.select(
-        "entry LIKE ? OR digest LIKE ?", begin, begin
-    )
-    ids = {delivery.problem for delivery in deliveries}
+    ids = {
+        delivery.problem
+        for delivery in state.deliveries.read()
+        if delivery.entry.startswith(ident) or delivery.digest.startswith(ident)
+    }
     for digest in state.digests.read():
         ids |= {
             problem
             for problem, entry in digest.reported.items()
             if entry.startswith(ident) or digest.id.startswith(ident)
         }
-    problems = state.problems.select("ended_on = '' AND kind = 'failed'")
-    found = [p for p in problems if p.id in ids or p.id.startswith(ident)]
+    found = [
+        problem
+        for problem in state.problems.read()
+        if (problem.id in ids or problem.id.startswith(ident))
+        and problem.is_open
+        and problem.kind is ProblemKind.FAILED
+    ]
     exact = [p for p in found if p.id == ident]
     return exact or found
 

@@ -139,7 +139,8 @@ class _Poll:
         self.rows: dict[_Key, WatchedStep] = {
             (row.step, row.check): row for row in state.steps.read(tenant=self.key)
         }
-        self.problems = state.problems_of(self.key, but_step=CUSTOMERS_STEP)
+        known = state.problems.read(tenant=self.key)
+        self.problems = [problem for problem in known if problem.step != CUSTOMERS_STEP]
         self._open = open_problems(self.problems)
         self._before = {key: structs.replace(row) for key, row in self.rows.items()}
         self._changed: dict[str, Problem] = {}

@@ -261,14 +261,10 @@ class StateTable(Generic[_Row]):
     def read(self, **equal: str) -> list[_Row]:
         """Return the rows in which these columns have these values, by their key."""
         where = " AND ".join(f'"{name}" = ?' for name in equal) or "1"
-        return self.select(where, *equal.values())
-
-    def select(self, where: str, *values: str) -> list[_Row]:
-        """Return the rows for which an SQL expression of our own is true, by their key."""
         order = ", ".join(f'"{name}"' for name in self._key)
         query = f"SELECT * FROM {self.name} WHERE {where} ORDER BY {order}"  # noqa: S608
         with _reported(self._path):
-            found = self._connection.execute(query, values).fetchall()
+            found = self._connection.execute(query, tuple(equal.values())).fetchall()
         try:
             return [self._row(row) for row in found]
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
@@ -333,14 +329,9 @@ class WatchState:
         """Return a tenant; a new one if it was never polled."""
         return next(iter(self.tenants.read(tenant=key)), WatchedTenant(key))
 
-    def problems_of(self, key: str, *, but_step: str = "") -> list[Problem]:
-        """Return the problems of a tenant, but for those of one step."""
-        return self.problems.select("tenant = ? AND step <> ?", key, but_step or "-")
-
     def open_problems(self, key: str) -> list[Problem]:
         """Return what lasts at a tenant."""
-        query = "tenant = ? AND ended_on = '' AND kind IN ('failed', 'outage')"
-        return self.problems.select(query, key)
+        return [problem for problem in self.problems.read(tenant=key) if problem.is_open]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -655,7 +655,7 @@ def test_a_problem_is_reminded_of_daily_until_it_is_acknowledged(failing: Desk) 
     ident = digest.text.partition("--ack ")[2].split()[0]
     assert len(ident) == 8
     known = {"until": until, "note": "on it", "evidence": "", "now": failing.now()}
-    assert acknowledge(ident, by="Ann", **known) == ["acme"]
+    assert acknowledge(ident.upper(), by="Ann", **known) == ["acme"]
     for _ in range(3):
         failing.cycle(DAY, ("acme",))
     assert failing.post.told() == []
