@@ -437,7 +437,8 @@ def read_state(folder: Path) -> Iterator[WatchState | None]:
     Raises `StateError` if it cannot be read, and moves nothing.
     """
     path = folder / STATE_NAME
-    if not os.path.lexists(path):
+    # NOTE: another process that has just created it has saved nothing yet.
+    if not os.path.lexists(path) or (path.is_file() and not path.stat().st_size):
         yield None
         return
     with closing(_connect(path, is_read_only=True)) as connection:

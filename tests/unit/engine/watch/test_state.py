@@ -191,6 +191,14 @@ def test_a_state_that_another_process_writes_is_waited_for(
         assert len(one.tenants.read()) == 2
 
 
+def test_a_state_that_was_just_created_is_no_damage(tmp_path: Path) -> None:
+    """Another process has made the file and saved nothing: no watch has run yet."""
+    (tmp_path / STATE_NAME).touch(0o600)
+    with read_state(tmp_path) as state:
+        assert state is None
+    assert last_polled_on(tmp_path, "t") == ""
+
+
 def test_who_only_reads_creates_and_moves_nothing(tmp_path: Path) -> None:
     """A missing state is no state, and a damaged one an error."""
     with read_state(tmp_path) as state:
