@@ -63,11 +63,12 @@ def run(
     from runbook_lib.engine.headless import RunRequest, run_tenant
     from runbook_lib.engine.practice import practise_tenant
 
-    named = {"tsa": tsa, "archive": archive}
+    named, typed = {"tsa": tsa, "archive": archive}, assignments(given)
     request = RunRequest(
         procedure=find_procedure(connector),
-        given={**assignments(given), **{name: url for name, url in named.items() if url}},
+        given={**typed, **{name: url for name, url in named.items() if url}},
         tenant=tenant or (f"sandbox-{scenario}" if scenario else ""),
+        rechecks=tuple(typed),
         **options,
     )
     if scenario and request.env_file:

@@ -4,16 +4,17 @@ Checks by their ids: `@check` beside a function registers it, and the texts of a
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.model import Finding
-from runbook_lib.core.procedure import Check
+from runbook_lib.core.procedure import Check, sentence_digest
 
 F = TypeVar("F", bound=Callable[..., Finding | None])
 
@@ -58,6 +59,28 @@ def check(
 def checks_of(module: ModuleType, vendor: Vendor) -> Mapping[str, Check]:
     """Return the checks that `module` registers, for an app registered with `vendor`."""
     return {name: make(vendor) for name, make in _REGISTERED[module.__name__].items()}
+
+
+def code_digest(check: Check) -> str:
+    """
+    Return the SHA-256 of the source of the module that defines `check`; empty if it has none.
+
+    A package in a zip file has the same source, one without sources has none.
+    """
+    function: Any = check.run
+    while isinstance(function, partial):
+        function = function.func
+    return _source_digest(str(getattr(function, "__module__", "")))
+
+
+@cache
+def _source_digest(module: str) -> str:
+    import inspect  # noqa: PLC0415  (slow to import)
+
+    try:
+        return sentence_digest(inspect.getsource(sys.modules[module]))
+    except (KeyError, OSError, TypeError):
+        return ""
 
 
 def registered_ids() -> Mapping[str, None]:

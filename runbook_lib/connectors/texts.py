@@ -24,6 +24,7 @@ from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
 from runbook_lib.connectors.known_errors import SearchWords, rank_seen
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import (
+    RECHECK_DAYS,
     Cause,
     Check,
     Confirmation,
@@ -330,6 +331,7 @@ class _Step(Struct):
     answers: tuple[Mapping[str, Any], ...] = ()
     question: str = ""
     screen: Mapping[str, Any] | None = None
+    recheck_days: Annotated[int, Meta(ge=1)] | None = None
 
 
 class _Section(Struct):
@@ -483,6 +485,8 @@ class _ProcedureReader:
         confirmed = dict.fromkeys(read.checks)
         place.known("person_confirms", "check here", confirmed, read.person_confirms)
         groups = place.known("known_errors", "group", self._groups, read.known_errors)
+        if read.recheck_days and not any(check.spends for check in checks):
+            raise place.error("recheck_days", "none of its checks has a side effect.")
         place.blanks("pastes", read.pastes, self._labels)
         is_on_page = page == 1 and not read.reading
         return Step(
@@ -515,6 +519,7 @@ class _ProcedureReader:
             rank_seen=rank_seen,
             answers=tuple(place.read(answer, Confirmation) for answer in read.answers),
             screen=self._screen(place, read),
+            recheck_days=read.recheck_days or RECHECK_DAYS,
             **{name: getattr(read, name) for name in _SAME},
         )
 

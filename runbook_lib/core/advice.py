@@ -101,7 +101,7 @@ def what_to_do(step: StepState, *, is_overdue: bool = False) -> str:
     if step.conclusion.needs_another:
         return "A second person must check and confirm it."
     if step.conclusion.needs_person:
-        return f"Check it yourself, then confirm: {' '.join(step.step.unseen(step.findings))}"
+        return f"Check it yourself, then confirm: {' '.join(step.step.unseen(step.all_findings))}"
     if step.is_asked_for:
         by_when = f"It was due on {step.due}: do it" if is_overdue else f"Do it by {step.due}"
         return f"{by_when}, then confirm that it is done."

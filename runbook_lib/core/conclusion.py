@@ -30,6 +30,11 @@ class Conclusion:
     by_person: bool = False
     needs_person: bool = False
     needs_another: bool = False
+    verified_on: str = ""
+    """The day of the earlier check on which it rests; empty if it rests on none."""
+
+    due_on: str = ""
+    """Since when it must be checked again; empty if no earlier check has ended."""
 
 
 def combine(findings: tuple[Finding, ...]) -> Conclusion | None:

@@ -1,4 +1,4 @@
-"""Whether a check could not tell because a remote system had a fault of its own. Pure."""
+"""Whether a check could not tell because a remote system had a fault, or did not answer. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,34 @@ from collections.abc import Iterable
 
 from runbook_lib.core.model import Exchange, Finding, Outcome
 from runbook_lib.core.procedure import Provider
+from runbook_lib.errors import (
+    CachedAnswerError,
+    InvalidCertificateError,
+    LeftOutFieldError,
+    SlowAnswerError,
+    ThrottledError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
 
 _SERVER_ERROR, _TOO_MANY = 500, 429
 # A name that resolves and a certificate that is valid have no status.
 _LOOKUPS = ("DNS", "TLS")
+# The codes of a check that was broken off, or whose response could not be read.
+_BROKEN_OFF = frozenset(
+    {
+        "check-broken",
+        "check-stopped",
+        "input-missing",
+        CachedAnswerError.code,
+        InvalidCertificateError.code,
+        LeftOutFieldError.code,
+        SlowAnswerError.code,
+        ThrottledError.code,
+        UnexpectedAnswerError.code,
+        UnreachableError.code,
+    }
+)
 
 
 def shows_fault(
@@ -25,6 +49,14 @@ def shows_fault(
         return False
     known = tuple(providers)
     return any(_is_fault(exchange, known) for exchange in exchanges)
+
+
+def decides_nothing(
+    finding: Finding, exchanges: Iterable[Exchange], providers: Iterable[Provider]
+) -> bool:
+    """Return whether a check ended without a response that says anything about its values."""
+    is_broken_off = finding.code in _BROKEN_OFF and finding.outcome is Outcome.INCONCLUSIVE
+    return is_broken_off or shows_fault(finding, exchanges, providers)
 
 
 def _is_fault(exchange: Exchange, providers: tuple[Provider, ...]) -> bool:

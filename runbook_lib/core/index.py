@@ -34,6 +34,7 @@ from runbook_lib.core.model import (
     ExchangeWithheld,
     InputGiven,
     NotebookFinished,
+    Outcome,
     Part,
     RunFinished,
     RunJoined,
@@ -50,6 +51,9 @@ _MOST_EXCHANGES = 1_000
 _RECENT = 30
 # Of the values that were refused, the newest.
 _MOST_REFUSED = 32
+# Checks with a side effect are made about once a month.
+_MOST_BASED = 64
+_MOST_FAILURES = 16
 # What the history of one step shows.
 _OF_STEP = (Statement, Commented, Checked, CheckWithheld, ChangeIntended)
 
@@ -68,10 +72,24 @@ class WordIndex(Part):
 
 
 class CheckIndex(Part):
-    """Where the line of a step's checks is, and those of the exchanges that it names."""
+    """
+    Where the line of a step's checks is, and those of the exchanges that it names.
+
+    `carried` are the earlier lines that it counts again. With `is_carried` a later run has counted
+    this line again, and checked nothing of the step itself.
+    """
 
     ref: Ref
     exchanges: tuple[Ref, ...] = ()
+    carried: tuple[CheckIndex, ...] = ()
+    is_carried: bool = False
+
+
+class RefusalIndex(Part):
+    """A value that a remote system refused, and the number of the last line that says so."""
+
+    value: Value
+    line: int
 
 
 class RunIndex(Part):
@@ -89,6 +107,9 @@ class RunIndex(Part):
     calls: Mapping[str, int] = field(default_factory=dict)
     checked: Mapping[str, CheckIndex] = field(default_factory=dict)
     finished_on: str = ""
+    finished: int = 0
+    """The number of the line that ends it; 0 while it goes on."""
+
     outcome: str = ""
     reached_end: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -112,7 +133,9 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     not take, `replaced` is the last value before the recorded one that was not
     refused. `links` maps each link for a second person to the step it was used for.
     `sealed` are the lines that announce bundles, `withheld` those that stand for others.
-    `worked_on` are the steps that somebody said something about, or had checked.
+    `worked_on` are the steps that somebody said something about, or had checked. Of each step,
+    `based` are the newest lines with a check that has a side effect, `failures` those with a check
+    that failed. `refusals` are the values that remote systems refused, by name.
 
     Treat it as frozen: only `fold` alters one, a copy that nobody else has.
     """
@@ -133,6 +156,9 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     checked: dict[str, CheckIndex] = field(default_factory=dict)
     worked_on: frozenset[str] = frozenset()
     recent: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
+    based: dict[str, tuple[CheckIndex, ...]] = field(default_factory=dict)
+    failures: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
+    refusals: dict[str, tuple[RefusalIndex, ...]] = field(default_factory=dict)
     sealed: tuple[BundleIndex, ...] = ()
     withheld: tuple[Ref, ...] = ()
     practice: frozenset[bool] = frozenset()
@@ -174,6 +200,7 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                     entry,
                     exchanges=(),
                     finished_on=run.finished_on or entry.at,
+                    finished=run.finished or entry.seq,
                     outcome=run.outcome or data.outcome,
                     environment=data.environment,
                 )
@@ -191,9 +218,10 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
             case Checked() | CheckWithheld():
                 named = {number for finding in data.findings for number in finding.exchanges}
                 exchanges = tuple(sent for sent in run.exchanges if sent.seq in named)
-                check = CheckIndex(ref=ref, exchanges=exchanges)
+                check = self._with_carried(CheckIndex(ref=ref, exchanges=exchanges), entry)
                 self._judge(data)
-                self.checked[step] = check
+                self._note_results(check, entry)
+                self.checked[step] = self._newest(check, entry)
                 if not (isinstance(data, Checked) and data.unasked):
                     self.worked_on |= {step}
                 self._set_run(entry, checked={**run.checked, step: check})
@@ -234,6 +262,41 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                 self.replaced[name] = earlier
             if value:
                 self.recorded[name] = value
+
+    def _with_carried(self, check: CheckIndex, entry: Entry) -> CheckIndex:
+        """Return `check` with the earlier lines that its own counts again, as far as known."""
+        earlier = {known.ref.seq: known for known in self.based.get(entry.step, ())}
+        carried = entry.data.carried if isinstance(entry.data, Checked) else ()
+        found = dict.fromkeys(result.line for result in carried if result.line in earlier)
+        return replace(check, carried=tuple(earlier[line] for line in found)) if found else check
+
+    def _newest(self, check: CheckIndex, entry: Entry) -> CheckIndex:
+        """Return where the newest result of a step is: a line that only carries it has none."""
+        known = self.checked.get(entry.step)
+        is_same = known is not None and [each.ref for each in check.carried] == [known.ref]
+        return (
+            replace(known, is_carried=True)
+            if known and is_same and not entry.data.findings
+            else check
+        )
+
+    def _note_results(self, check: CheckIndex, entry: Entry) -> None:
+        """Note what later runs may carry, and what ends that."""
+        data, step = entry.data, entry.step
+        # NOTE: what is withheld may be another result of such a check.
+        is_unknown = isinstance(data, CheckWithheld) and step in self.based
+        if is_unknown or (isinstance(data, Checked) and data.bases):
+            self.based[step] = (*self.based.get(step, ()), check)[-_MOST_BASED:]
+        if any(finding.outcome is Outcome.FAILED for finding in data.findings):
+            self.failures[step] = (*self.failures.get(step, ()), check.ref)[-_MOST_FAILURES:]
+        bases = {basis.check: basis.values for basis in getattr(data, "bases", ())}
+        for finding in data.findings:
+            known = {**self.recorded, **bases.get(finding.check, {}), **data.binding.subject}
+            for name in finding.refuses:
+                if value := known.get(name):
+                    refusal = RefusalIndex(value=value, line=entry.seq)
+                    others = [each for each in self.refusals.get(name, ()) if each.value != value]
+                    self.refusals[name] = (*others, refusal)[-_MOST_REFUSED:]
 
     def _judge(self, data: Checked | CheckWithheld) -> None:
         """
@@ -276,7 +339,16 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
 # What an index is made of. One that an earlier or a later version has saved is not used.
 _PARTS = {
     part.__name__: {name: str(kind) for name, kind in part.__annotations__.items()}
-    for part in (Index, WordIndex, CheckIndex, RunIndex, BundleIndex, BundleSealed, Ref)
+    for part in (
+        Index,
+        WordIndex,
+        CheckIndex,
+        RefusalIndex,
+        RunIndex,
+        BundleIndex,
+        BundleSealed,
+        Ref,
+    )
 }
 
 

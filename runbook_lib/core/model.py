@@ -21,7 +21,7 @@ from msgspec.json import schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this description, which each run names when it starts; no other is read.
-FORM = 8
+FORM = 9
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -307,6 +307,60 @@ class Binding(Part):
     ] = field(default_factory=dict)
 
 
+class CheckBasis(Part):
+    """What a check with a side effect was about: only for the same does its result count later."""
+
+    check: Name
+    """Its id."""
+
+    code_digest: Annotated[Sha256, Meta(description="SHA-256 of the module that defines the check")]
+    """A result of other code does not count later."""
+
+    values: Annotated[
+        Mapping[Name, Annotated[Value, Meta(extra={"mask": "subject"})] | None],
+        Meta(
+            description="all that the check needs and the step is about (for a secret, its keyed "
+            "fingerprint); null if unknown"
+        ),
+    ]
+    """What the check needs and what its step is about, by name; a secret as its fingerprint."""
+
+
+class CarriedResult(Part):
+    """An earlier result of a check with a side effect, which a later run counts again."""
+
+    check: Name
+    """The id of the check."""
+
+    code_digest: Sha256
+    """As in its `CheckBasis`, then and now."""
+
+    run_id: Annotated[Name, Meta(description="the run that made this check")]
+    """The run of the line; empty if it belongs to none."""
+
+    line: Annotated[Number, Meta(description="number of the journal line with the result")]
+    """The number of its journal line."""
+
+    sha256: Annotated[Sha256, Meta(description="SHA-256 of that line")]
+    """The digest of its journal line."""
+
+    checked_on: Annotated[Time, Meta(description="when it was checked")]
+    """The time of its journal line."""
+
+    recheck_days: Annotated[int, Meta(ge=1, description="days for which such a result counts")]
+    """The step's, when it was carried (`Step.recheck_days`)."""
+
+    until: Annotated[
+        str,
+        Meta(
+            pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+            description="the last day on which it counts, in UTC",
+        ),
+        _STRUCTURE,
+    ]
+    """The last day on which it counts."""
+
+
 class Statement(Part):
     """
     What a named person said of a step, as its journal line has it.
@@ -474,6 +528,11 @@ class RunStarted(Part):
     environment: Mapping[Name, Name]
     fleet_run: FleetRun | None = None
     not_run: NotRun | None = None
+    rechecks: tuple[Name, ...] = ()
+    """Settings that ask for their checks now, also where an earlier result counts."""
+
+    may_spend: bool = True
+    """Whether settings may permit checks with side effects in this run."""
 
 
 class RunJoined(Part):
@@ -515,6 +574,14 @@ class Checked(Part):
     unchecked: Text = ""
     unasked: bool = False
     binding: Binding = Binding()
+    bases: tuple[CheckBasis, ...] = ()
+    """What those of the checks were about that have a side effect."""
+
+    carried: tuple[CarriedResult, ...] = ()
+    """Earlier results that count in place of checks that were not made."""
+
+    due_on: Day = ""
+    """Since when an earlier result no longer counts, of a check that was not made."""
 
 
 class CheckWithheld(Part):

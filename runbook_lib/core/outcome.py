@@ -124,6 +124,16 @@ IN_PART_MEANING = (
 )
 
 
+# Of a step that rests on a check in an earlier run (`Conclusion.verified_on`).
+CARRIED = "verified on"
+CARRIED_MEANING = (
+    "a machine verified it in an earlier run, and this run did not check it again, since that "
+    "would use something up; it counts for a limited time, and only for the same values"
+)
+# Of a step whose earlier check no longer counts (`Conclusion.due_on`).
+DUE = "due"
+
+
 class Concluded(Protocol):
     """What has an outcome: a conclusion, or a step of a record."""
 
@@ -135,18 +145,38 @@ class Concluded(Protocol):
     def needs_person(self) -> bool:
         """Return whether a person must confirm the rest of what is verified."""
 
+    @property
+    def verified_on(self) -> str:
+        """Return the day of the earlier check that it rests on; empty if none."""
+
+    @property
+    def due_on(self) -> str:
+        """Return since when it must be checked again; empty if no earlier check has ended."""
+
 
 def label_of(concluded: Concluded) -> str:
     """Return a step's outcome as a person reads it."""
-    return IN_PART if concluded.needs_person else LABELS[concluded.outcome]
+    if concluded.needs_person:
+        return IN_PART
+    if concluded.verified_on:
+        return f"{CARRIED} {concluded.verified_on}"
+    is_due = concluded.outcome is Outcome.NOT_RUN and concluded.due_on
+    return DUE if is_due else LABELS[concluded.outcome]
 
 
 def tally(steps: Iterable[Concluded]) -> list[tuple[Outcome, str, int]]:
-    """Return how many steps have each outcome, with its label; *in part* counts separately."""
-    counts = Counter((step.outcome, step.needs_person) for step in steps)
+    """Return how many steps have each outcome, with its label; other labels count separately."""
+    counts = Counter((step.outcome, label_of(step)) for step in steps)
+    labels = sorted({label for _, label in counts}, key=_place_of)
     return [
-        (outcome, IN_PART if in_part else LABELS[outcome], counts[outcome, in_part])
+        (outcome, label, counts[outcome, label])
         for outcome in Outcome
-        for in_part in (False, True)
-        if counts[outcome, in_part]
+        for label in labels
+        if counts[outcome, label]
     ]
+
+
+def _place_of(label: str) -> tuple[int, str]:
+    """Return where a label stands among those of one outcome: verified, on a day, in part, due."""
+    places = (label in LABELS.values(), label.startswith(CARRIED), label == IN_PART)
+    return (places.index(True) if True in places else len(places)), label

@@ -20,6 +20,9 @@ from runbook_lib.core.redaction import Owner
 from runbook_lib.errors import UnknownStepError
 from runbook_lib.plain_text import counted
 
+# A verified result of a check with a side effect counts for so long, if its step names no days.
+RECHECK_DAYS = 30
+
 
 class StepKind(StrEnum):
     """Who acts: a person (`manual`, `ask`), this program (`call`) or an outside party (`wait`)."""
@@ -54,6 +57,11 @@ class Check:
     alters: bool = False
     person_confirms: str = ""
     leaves_to_person: bool = False
+
+    @property
+    def always_spends(self) -> bool:
+        """Whether it cannot run without its side effect: what permits that is what it needs."""
+        return bool(self.spends) and any(name in self.needs for name in self.permitted_by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -414,6 +422,8 @@ class Step:
     answers: tuple[Confirmation, ...] = ()
     question: str = ""
     screen: Screen | None = None
+    recheck_days: int = RECHECK_DAYS
+    """Days for which a verified result of a check with a side effect counts in later runs."""
 
     @property
     def spends(self) -> str:
@@ -441,8 +451,9 @@ class Step:
         """
         text = replace(self, known_errors=(), attest_label="", sitting="", question="", screen=None)
         text = replace(text, least_days=0, usual_days=0, counts_days=0, overdue="")
-        order = ("after", "checkable_after")
-        return _digest({name: part for name, part in _document(text).items() if name not in order})
+        left_out = ("after", "checkable_after", "recheck_days")
+        parts = {name: part for name, part in _document(text).items() if name not in left_out}
+        return _digest(parts)
 
     @property
     def sentence(self) -> str:
@@ -550,6 +561,24 @@ class Procedure:
     def doubts(self, values: Mapping[str, Value]) -> dict[str, str]:
         """Return what is doubtful about `values`, by the label of the input."""
         return _doubts(self.inputs, values)
+
+    @cached_property
+    def permits(self) -> frozenset[str]:
+        """The names of the settings that permit side effects of checks."""
+        checks = (check for step in self.steps for check in step.checks)
+        return frozenset(name for check in checks for name in check.permitted_by)
+
+    @cached_property
+    def fingerprinted(self) -> frozenset[str]:
+        """The names of all that a result may be bound to; secrets among them get fingerprints."""
+        steps = self.steps
+        needs = (check.needs for step in steps for check in step.checks if check.spends)
+        return frozenset().union(*(step.subject for step in steps), *needs)
+
+    def required_by(self, step_id: str) -> frozenset[str]:
+        """Return the id of every step that this one requires, directly or not."""
+        own = next((step.requires for step in self.steps if step.id == step_id), ())
+        return frozenset(own).union(*(self.required_by(name) for name in own))
 
     @property
     def steps(self) -> tuple[Step, ...]:

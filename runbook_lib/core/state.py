@@ -17,6 +17,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from runbook_lib.core.carrying import Due, EarlierResult, read_carried
 from runbook_lib.core.conclusion import Conclusion, combine, conclude
 from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.files import read_plain, write_whole
@@ -121,6 +122,14 @@ class StepState:
     is_worked_on: bool = True
     has_fault: bool = False
     """Whether its check could not tell because a remote system had a fault of its own."""
+
+    carried: tuple[EarlierResult, ...] = ()
+    """Results of earlier runs that count in this one, of checks with a side effect."""
+
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """The findings that count: those of this run, then those of earlier ones."""
+        return (*self.findings, *(earlier.finding for earlier in self.carried))
 
     @property
     def assigned_to(self) -> str:
@@ -301,7 +310,11 @@ class RunState:
     @property
     def facts(self) -> dict[str, Value]:
         """Return the facts from all checks of this run; later ones win."""
-        findings = [finding for state in self.steps.values() for finding in state.findings]
+        findings = [
+            finding
+            for state in self.steps.values()
+            for finding in (*(each.finding for each in state.carried), *state.findings)
+        ]
         return {name: value for finding in findings for name, value in finding.facts.items()}
 
 
@@ -489,6 +502,8 @@ class _StepFold:
         self._history = history
         self._subject = subject
         self._run_id = run_id
+        # Later lines say nothing about a run that has ended.
+        self._limit = run.finished if run else 0
         self._begun = run.begun if run else frozenset[str]()
         self._checked = run.checked if run else dict[str, CheckIndex]()
         if run_id is None:
@@ -509,6 +524,9 @@ class _StepFold:
             index.words.get(step.id),
             index.notes.get(step.id),
             index.recent.get(step.id),
+            index.based.get(step.id),
+            [index.failures.get(name) for name in self._required(step)],
+            index.refusals if self._may_carry(step) else None,
             step.id in index.worked_on,
             obstacle(step, states),
             self._demands(step),
@@ -520,6 +538,10 @@ class _StepFold:
         findings = () if entry is None or unfit else entry.data.findings
         lines = [*self._lines_of_check(step, findings)]
         exchanges = {ref.seq: self._history.read(ref).data for ref in lines[1:]}
+        blocked = obstacle(step, states)
+        carried, due = ((), None) if unfit or blocked else self._carried(step, entry)
+        lines += [ref for earlier in carried for ref in earlier.lines]
+        counted_findings = (*findings, *(earlier.finding for earlier in carried))
         words, links = self._history.words(step.id), self._history.index.links
         word, others, lapsed = weigh(
             [candidate for candidate, _ in words],
@@ -537,17 +559,19 @@ class _StepFold:
         unchecked = unfit or _why_unchecked(
             entry, step, is_begun=step.id in self._begun, run_id=self._run_id
         )
+        if due:
+            unchecked = f"{due.reason} {unchecked}".strip()
         ends = [last_day(counted, step, self._subject.most_days) for counted in counting]
         ends_on = min(filter(None, ends), default="")
         state = StepState(
             step=step,
             number=self._subject.procedure.numbers[step.id],
             conclusion=conclude(
-                findings,
+                counted_findings,
                 word=word,
-                obstacle=obstacle(step, states),
+                obstacle=blocked,
                 others=tuple(other.by for other in others) if needs_two else None,
-                unseen=step.unseen(findings),
+                unseen=step.unseen(counted_findings),
                 answer=step.sentences.get(word.binding.confirms) if word else None,
                 today=self._subject.today,
                 until=ends_on,
@@ -566,8 +590,10 @@ class _StepFold:
             lines=tuple(lines),
             is_worked_on=step.id in self._history.index.worked_on,
             has_fault=self._has_fault(findings, exchanges),
+            carried=carried,
         )
-        is_by_word = state.conclusion.by_person or bool(step.unseen(findings))
+        state = replace(state, conclusion=self._marked(state, entry, due))
+        is_by_word = state.conclusion.by_person or bool(step.unseen(counted_findings))
         return self._with_notes(
             replace(
                 state,
@@ -575,6 +601,60 @@ class _StepFold:
                 ends_on=ends_on if state.is_settled and is_by_word else "",
             )
         )
+
+    def _required(self, step: Step) -> frozenset[str]:
+        """Return the steps whose failure ends what `step` may carry."""
+        is_carrying = self._may_carry(step)
+        return self._subject.procedure.required_by(step.id) if is_carrying else frozenset()
+
+    @staticmethod
+    def _may_carry(step: Step) -> bool:
+        return any(check.spends for check in step.checks)
+
+    def _carried(
+        self, step: Step, entry: Entry | None
+    ) -> tuple[tuple[EarlierResult, ...], Due | None]:
+        """Return the earlier results that the newest check carries, or why one does not count."""
+        known = self._checked.get(step.id)
+        if known is None or known.is_carried or entry is None:
+            return (), None
+        if not isinstance(entry.data, Checked):
+            return (), None
+        found = {check.ref.seq: check for check in known.carried}
+        carried = []
+        for result in entry.data.carried:
+            if result.line not in found:
+                lost = f"The result of {result.checked_on[:10]} is not in the journal any more."
+                return (), Due(lost, self._subject.today)
+            earlier = read_carried(
+                self._history,
+                self._subject.procedure,
+                step,
+                found[result.line],
+                result,
+                today=self._subject.today,
+                limit=self._limit,
+            )
+            if isinstance(earlier, Due):
+                return (), earlier
+            carried.append(earlier)
+        return tuple(carried), None
+
+    def _marked(self, state: StepState, entry: Entry | None, due: Due | None) -> Conclusion:
+        """Return the conclusion, marked if it rests on an earlier run, or if that has ended."""
+        conclusion, known = state.conclusion, self._checked.get(state.step.id)
+        if conclusion.outcome is Outcome.NOT_RUN:
+            return replace(conclusion, due_on=due.since if due else _due_since(entry))
+        if conclusion.outcome is not Outcome.VERIFIED:
+            return conclusion
+        if known and known.is_carried and state.checked_on:
+            return replace(conclusion, verified_on=state.checked_on[:10])
+        if not state.carried:
+            return conclusion
+        began = min(earlier.result.checked_on[:10] for earlier in state.carried)
+        sentences = " ".join(earlier.sentence for earlier in state.carried)
+        reason = f"{sentences} {conclusion.reason}"
+        return replace(conclusion, verified_on=began, reason=reason)
 
     def _has_fault(self, findings: Iterable[Finding], exchanges: Mapping[int, Exchange]) -> bool:
         providers = self._subject.procedure.providers
@@ -620,7 +700,7 @@ class _StepFold:
             return None, ""
         entry = self._history.read(check.ref)
         why = misfit(entry.data.binding, step, self._subject)
-        is_outdated = why and entry.data.findings
+        is_outdated = why and (entry.data.findings or getattr(entry.data, "carried", ()))
         return entry, f"Checked on {entry.at} {why}: check it again." if is_outdated else ""
 
     def _lines_of_check(self, step: Step, findings: Iterable[Finding]) -> Iterator[Ref]:
@@ -673,6 +753,10 @@ def _loaded(journal: Journal, key: FingerprintKey) -> Index:
     except (JournalError, ChainError):
         return Index()
     return index or Index()
+
+
+def _due_since(entry: Entry | None) -> str:
+    return entry.data.due_on if entry and isinstance(entry.data, Checked) else ""
 
 
 def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: str | None) -> str:

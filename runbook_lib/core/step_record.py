@@ -5,20 +5,25 @@ A step as the record, the report, the notebook and the panels have it.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, structs
 
+from runbook_lib.core.carrying import EarlierResult
 from runbook_lib.core.model import (
     Assigned,
     Attachment,
+    CarriedResult,
     Commented,
+    Day,
     Exchange,
     Finding,
     Number,
     Outcome,
     Part,
     Time,
+    Value,
     Word,
 )
 from runbook_lib.core.procedure import StepKind, step_name
@@ -33,12 +38,21 @@ RULES = {
         {
             "if": {"properties": {"outcome": {"const": "verified"}}},
             "then": {
-                "properties": {
-                    "checks": {"minItems": 1},
-                    "exchanges": {"minItems": 1},
-                    "checked_on": {"type": "string"},
-                }
+                "anyOf": [
+                    {
+                        "properties": {
+                            "checks": {"minItems": 1},
+                            "exchanges": {"minItems": 1},
+                            "checked_on": {"type": "string"},
+                        }
+                    },
+                    {"properties": {"carried": {"minItems": 1}}},
+                ]
             },
+        },
+        {
+            "if": {"properties": {"carried": {"minItems": 1}, "outcome": {"const": "verified"}}},
+            "then": {"properties": {"verified_on": {"minLength": 10}}},
         },
         {
             "if": {"properties": {"outcome": {"const": "attested"}}},
@@ -56,6 +70,30 @@ class RecordedExchange(Exchange, kw_only=True):
     """One HTTP exchange, redacted; `number` is that of its journal line."""
 
     number: Number
+
+
+class CarriedCheck(CarriedResult, kw_only=True):
+    """An earlier result that counts in this run, and the journal line on which it rests."""
+
+    bundle: Annotated[
+        str,
+        Meta(
+            description="the bundle whose journal.jsonl has that line; empty if it is this bundle"
+        ),
+    ]
+    """The name of the bundle that copied the line."""
+
+    values: Annotated[
+        Mapping[str, Value | None],
+        Meta(description="what it is about; of a secret, its keyed fingerprint"),
+    ]
+    """As in the line's `CheckBasis`."""
+
+    finding: Finding
+    """What the check found then."""
+
+    exchanges: Annotated[tuple[RecordedExchange, ...], Meta(min_length=1)]
+    """The exchanges on which it rests, as they were then."""
 
 
 class CauseRecord(Part):
@@ -103,6 +141,16 @@ class StepRecord(Part):
             description="true: verified in part, and open until a person has confirmed the sentence"
         ),
     ]
+    verified_on: Annotated[
+        Day,
+        Meta(
+            description="verified in an earlier run, on this day, and not checked again; or empty"
+        ),
+    ]
+    due_on: Annotated[
+        Day,
+        Meta(description="since when it must be checked again, because that ended; or empty"),
+    ]
     sentence: Annotated[str, Meta(min_length=1, description="the sentence that a person confirms")]
     answers: Annotated[
         tuple[str, ...], Meta(description="sentences that a person may confirm instead")
@@ -133,6 +181,13 @@ class StepRecord(Part):
     ]
     checks: tuple[Finding, ...]
     exchanges: tuple[RecordedExchange, ...]
+    carried: Annotated[
+        tuple[CarriedCheck, ...],
+        Meta(
+            description="results of earlier runs that count in this one; checks and exchanges "
+            "have those of this run alone"
+        ),
+    ]
     attachments: tuple[Attachment, ...]
     troubles: Annotated[
         tuple[TroubleRecord, ...],
@@ -144,7 +199,11 @@ class StepRecord(Part):
 
     def require_evidence(self) -> None:
         """Raise `ValueError` if the outcome claims more than is here, as `RULES` say."""
-        is_seen = self.checks and self.exchanges and self.checked_on
+        is_seen = (self.checks and self.exchanges and self.checked_on) or self.carried
+        days = [carried.checked_on[:10] for carried in self.carried]
+        is_carried = self.outcome is Outcome.VERIFIED and days
+        if self.verified_on != (min(days) if is_carried else ""):
+            raise ValueError("a step that rests on an earlier run says when that was")
         if self.outcome is Outcome.VERIFIED and not is_seen:
             raise ValueError("a verified step has a check, and an exchange that it is based on")
         if self.outcome is Outcome.ATTESTED and not (self.attested_by and self.word):
@@ -167,9 +226,12 @@ def step_record(state: StepState) -> StepRecord:
         code=state.conclusion.code,
         reason=state.conclusion.reason,
         needs_person=state.conclusion.needs_person,
+        verified_on=state.conclusion.verified_on,
+        due_on=state.conclusion.due_on,
         sentence=state.step.sentence,
         answers=tuple(answer.sentence for answer in state.step.answers),
-        checked_on=state.checked_on or None,
+        # NOTE: a run that only carries a result has checked nothing.
+        checked_on=(state.checked_on if state.findings or not state.carried else "") or None,
         attested_by=state.attested_by,
         word=state.word,
         confirms=state.others,
@@ -182,8 +244,22 @@ def step_record(state: StepState) -> StepRecord:
             RecordedExchange(**structs.asdict(exchange), number=number)
             for number, exchange in state.exchanges.items()
         ),
+        carried=tuple(_carried_check(earlier) for earlier in state.carried),
         attachments=tuple({file.sha256: file for file in attachments}.values()),
         troubles=troubles_of(state) if state.conclusion.outcome in _OPEN else (),
+    )
+
+
+def _carried_check(earlier: EarlierResult) -> CarriedCheck:
+    return CarriedCheck(
+        **structs.asdict(earlier.result),
+        bundle=earlier.bundle,
+        values=earlier.basis.values if earlier.basis else {},
+        finding=earlier.finding,
+        exchanges=tuple(
+            RecordedExchange(**structs.asdict(exchange), number=number)
+            for number, exchange in earlier.exchanges.items()
+        ),
     )
 
 
@@ -222,7 +298,15 @@ def advice_of(step: StepRecord) -> str:
 
 def gathered(step: StepRecord, name: str) -> list[Any]:
     """Return the `quotes`, `warnings`, `limits`, `changes` or `tables` of all checks of a step."""
-    return [item for finding in step.checks for item in getattr(finding, name)]
+    findings = (*step.checks, *(carried.finding for carried in step.carried))
+    return [item for finding in findings for item in getattr(finding, name)]
+
+
+def earlier_line(carried: CarriedCheck) -> str:
+    """Return where an earlier result is, as a reader finds it."""
+    where = f"bundle {carried.bundle}" if carried.bundle else "this bundle"
+    run = f" (run {carried.run_id})" if carried.run_id else ""
+    return f"line {carried.line} of the journal in {where}{run}, SHA-256 {carried.sha256}"
 
 
 def exchange_detail(exchange: Exchange) -> str:

@@ -42,7 +42,8 @@ def waits_in(
     upcoming = following[0].step.id if following else ""
     for step in state.steps.values():
         outcome, is_next = step.conclusion.outcome, step.step.id == upcoming
-        is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person or step.is_asked_for
+        is_again = step.conclusion.needs_person or bool(step.conclusion.due_on)
+        is_to_do = outcome is Outcome.FAILED or is_again or step.is_asked_for
         is_old = step.has_grown_old or (today is not None and step.ends_soon(today))
         if step.assigned_to:
             yield step, WaitsFor.PERSON, is_next

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.carrying import Due
 from runbook_lib.core.conclusion import conclude
-from runbook_lib.core.model import Finding, Outcome, Word
+from runbook_lib.core.model import CarriedResult, CheckBasis, Finding, Outcome, Word
 from runbook_lib.core.procedure import Check, Step
 from runbook_lib.core.words import Subject
 from runbook_lib.errors import (
@@ -52,10 +53,18 @@ Performed = tuple[tuple[Result, ...], str]
 
 
 class Prepared(NamedTuple):
-    """A step's checks, ready to be performed, and the values that they are about."""
+    """
+    A step's checks, ready to be performed, and the values that they are about.
+
+    `bases` say what those of the checks are about that have a side effect. `carried` are earlier
+    results that count instead of other checks, `due` says why such a result does not count.
+    """
 
     subject: Subject
     perform: Callable[[], Performed]
+    bases: tuple[CheckBasis, ...] = ()
+    carried: tuple[CarriedResult, ...] = ()
+    due: Due | None = None
 
 
 class StepsUnderWay:
@@ -80,30 +89,30 @@ class StepsUnderWay:
         self._is_permitted = is_permitted
         self._words = words
         self._begun: dict[str, Future[Performed]] = {}
-        self._not_taken: dict[str, Subject] = {}
+        self._not_taken: dict[str, Prepared] = {}
         late: set[str] = set()
         for step in steps:
             if self._alters(step) or late.intersection(step.requires):
                 late.add(step.id)
             elif step.checks:
-                subject, perform = prepare(step)
-                self._not_taken[step.id] = subject
-                in_time = partial(self._perform_in_time, step, perform)
+                prepared = prepare(step)
+                self._not_taken[step.id] = prepared
+                in_time = partial(self._perform_in_time, step, prepared.perform)
                 self._begun[step.id] = begin(in_time, step.id)
 
-    def take(self, step: Step) -> tuple[Performed, Subject]:
+    def take(self, step: Step) -> tuple[Performed, Prepared]:
         """
-        Return what became of the checks of `step`, and the values that they were about.
+        Return what became of the checks of `step`, and what they were about.
 
         A second time they are performed again.
         """
-        subject = self._not_taken.pop(step.id, None)
-        if subject is not None:
-            return self._begun[step.id].result(), subject
+        prepared = self._not_taken.pop(step.id, None)
+        if prepared is not None:
+            return self._begun[step.id].result(), prepared
         if self._alters(step):
             self.wait()
-        subject, perform = self._prepare(step)
-        return perform(), subject
+        prepared = self._prepare(step)
+        return prepared.perform(), prepared
 
     def wait(self) -> None:
         """Wait until nothing is under way any more."""

@@ -105,7 +105,7 @@ def _dates_at(step: StepState) -> Iterator[tuple[str, str, str, str, str, str]]:
     for said, day in ending:
         why = f"{said.by} confirmed on {said.at}: {said.sentence or step.step.sentence}"
         yield "word", day, "confirm it again", why, said.at, ""
-    for finding in step.findings:
+    for finding in step.all_findings:
         for name, value in finding.facts.items():
             if name.endswith(_ENDS_ON):
                 what = name.removesuffix(_ENDS_ON)

@@ -8,7 +8,7 @@ loses nothing: the outcomes of its steps are in the journal.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,6 +67,11 @@ class RunRequest:
     references: Mapping[str, str] = field(default_factory=dict)
     mode: Mode = Mode.HEADLESS
     is_practice: bool = False
+    rechecks: Collection[str] = ()
+    """Settings that ask for the checks that they permit, also where an earlier result counts."""
+
+    may_spend: bool = True
+    """Whether settings may permit checks with side effects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +272,7 @@ def _begin(run: Run, words: list[Remark], request: RunRequest, not_run: NotRun |
         raise OtherAppError
     if not_run is None:
         run.require_startable()
-    run.start(request.fleet_run, not_run)
+    run.start(request.fleet_run, not_run, rechecks=request.rechecks, may_spend=request.may_spend)
     run.say(words)
 
 

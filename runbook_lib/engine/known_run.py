@@ -157,8 +157,8 @@ class KnownRun:
         return Subject(self.procedure, values, history.index.before(values), today)
 
     def fingerprints(self) -> dict[str, str]:
-        """Return the fingerprint of each secret that is the subject of a step, by name."""
-        named = {name for step in self.procedure.steps for name in step.subject}
+        """Return the fingerprint of each secret that a result may be bound to, by name."""
+        named = self.procedure.fingerprinted
         return {
             name: self.key.of_secret(name, secret)
             for name, secret in self.settings.secrets.items()

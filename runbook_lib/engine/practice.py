@@ -158,6 +158,8 @@ def practise_in(
         attestations=request.attestations or sandbox.attestations,
         environ=practice_environment(request.environ),
         is_practice=True,
+        # A scenario is about what the sandbox responds now.
+        rechecks=request.procedure.permits,
     )
     return run_tenant(practised, listener)
 

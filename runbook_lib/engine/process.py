@@ -68,6 +68,8 @@ class ProcessRequest:
     is_once: bool = False
     fleet_run: FleetRun | None = None
     mode: Mode = Mode.HEADLESS
+    may_spend: bool = True
+    """Whether settings may permit checks with side effects."""
 
     @classmethod
     def of(cls, run: Run, mode: Mode = Mode.HEADLESS) -> ProcessRequest:
@@ -217,6 +219,7 @@ def request_document(request: ProcessRequest, environ: Mapping[str, str]) -> dic
         "environ": {name: environ[name] for name in request.variables if name in environ},
         "mode": request.mode,
         "fleet_run": to_builtins(request.fleet_run),
+        "may_spend": request.may_spend,
     }
 
 
@@ -290,6 +293,7 @@ def answer_request(
                 references=document["references"],
                 child=child,
                 mode=Mode(document["mode"]),
+                may_spend=document["may_spend"],
                 fleet_run=convert(document["fleet_run"], FleetRun | None),
             )
             return _finished(run_tenant(request, listener))

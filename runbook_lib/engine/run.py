@@ -39,6 +39,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.provider import Vendor, vendor_of
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.advice import is_checkable
+from runbook_lib.core.carrying import Due, EarlierResult
 from runbook_lib.core.conclusion import Conclusion, combine
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal
@@ -47,7 +48,9 @@ from runbook_lib.core.model import (
     DATA,
     FORM,
     Binding,
+    CarriedResult,
     ChangeIntended,
+    CheckBasis,
     Checked,
     CredentialGiven,
     CredentialRemembered,
@@ -89,6 +92,7 @@ from runbook_lib.engine.check_runner import (
     perform_checks,
 )
 from runbook_lib.engine.connections import Sessions
+from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
@@ -295,11 +299,20 @@ class Run(KnownRun):
         require_within_reach(self.procedure, values)
         _refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
 
-    def start(self, fleet_run: FleetRun | None = None, not_run: NotRun | None = None) -> None:
+    def start(
+        self,
+        fleet_run: FleetRun | None = None,
+        not_run: NotRun | None = None,
+        *,
+        rechecks: Iterable[str] = (),
+        may_spend: bool = True,
+    ) -> None:
         """
         Write the beginning of this run, unless another process did.
 
         `fleet_run` is the run of a fleet that asked for it, `not_run` says why it ends at once.
+        The checks that the settings `rechecks` permit run also where an earlier result counts;
+        unless the run `may_spend`, no setting permits any.
         Raises `SettingsError` if the tenant's earlier runs were practice and this one is not, or
         vice versa; and like `require_within_reach` and `require_whole_journal`.
         """
@@ -332,6 +345,8 @@ class Run(KnownRun):
             environment=_environment(),
             fleet_run=fleet_run,
             not_run=not_run,
+            rechecks=tuple(sorted(self.procedure.permits.intersection(rechecks))),
+            may_spend=may_spend,
         )
         self._write(EventType.RUN_STARTED, started)
 
@@ -366,10 +381,11 @@ class Run(KnownRun):
         step = self.step(step_id)
         self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
         performed: Performed = ((), "")
-        subject = self.subject(self.history)
+        prepared = Prepared(self.subject(self.history), lambda: ((), ""))
         if not obstacle(step, self.state.steps):
-            performed, subject = (look or self.begin_look([step])).take(step)
+            performed, prepared = (look or self.begin_look([step])).take(step)
         results, unchecked = performed
+        subject = prepared.subject
         findings = [result.finding for result in results]
         facts = {name: value for finding in findings for name, value in finding.facts.items()}
         self.redactor.allow(facts.values())
@@ -380,7 +396,16 @@ class Run(KnownRun):
             structs.replace(result.finding, exchanges=self._exchanges.write(result.seen))
             for result in results
         )
-        end = Checked(findings=checked, unchecked=unchecked, unasked=not is_asked, binding=binding)
+        made, due = {finding.check for finding in checked}, prepared.due
+        end = Checked(
+            findings=checked,
+            unchecked=f"{due.reason} {unchecked}".strip() if due and not findings else unchecked,
+            unasked=not is_asked,
+            binding=binding,
+            bases=tuple(_filled(basis, bound) for basis in prepared.bases if basis.check in made),
+            carried=prepared.carried,
+            due_on=due.since if due else "",
+        )
         self._write(EventType.STEP_CHECKED, end, step=step.id)
         inputs = {item.name for item in self.inputs}
         for finding in findings:
@@ -419,19 +444,22 @@ class Run(KnownRun):
 
     def peek(self, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
         """Check the steps in one look without recording it; return the results for each id."""
-        look = self._begin(steps, keep=lambda _: None)
+        look = self._begin(steps, keep=lambda _: None, is_recorded=False)
         return {step.id: look.take(step)[0][0] for step in steps}
 
     def begin_look(self, steps: Sequence[Step]) -> StepsUnderWay:
         """Begin the checks of the steps at once, as one look; `perform` takes their results."""
         return self._begin(steps, self._exchanges.write)
 
-    def _begin(self, steps: Sequence[Step], keep: Keep) -> StepsUnderWay:
-        look, values = LookCache(), self.values
+    def _begin(
+        self, steps: Sequence[Step], keep: Keep, *, is_recorded: bool = True
+    ) -> StepsUnderWay:
+        look, values = LookCache(), self._without_withheld(self.values)
         answers = self._confirmed_answers()
+        earlier = self._earlier_results() if is_recorded else None
         return StepsUnderWay(
             steps,
-            lambda step: self._prepared(step, look, keep, answers),
+            lambda step: self._prepared(step, look, keep, answers, earlier),
             is_permitted=lambda check: any(values.get(name) for name in check.permitted_by),
             words={name: state.word for name, state in self.state.steps.items()},
         )
@@ -555,11 +583,69 @@ class Run(KnownRun):
         """Close every connection that is not shared."""
         self._connections.close()
 
+    @property
+    def _started(self) -> RunStarted | None:
+        """The line that begins this run, if the journal has it."""
+        history = self.history
+        begun = history.run(self.run_id)
+        return history.read(begun.started).data if begun and begun.started else None
+
+    def _without_withheld(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return `values` without the settings that permit side effects, if this run has none."""
+        started = self._started
+        may_spend = started is None or started.may_spend
+        withheld = frozenset() if may_spend else self.procedure.permits
+        return {name: value for name, value in values.items() if name not in withheld}
+
+    def _earlier_results(self) -> EarlierResults:
+        history = self.history
+        return EarlierResults(
+            self.procedure,
+            self.tenant,
+            self.evidence,
+            history,
+            self.subject(history).values,
+            self.clock(),
+        )
+
+    def _carried(
+        self, step: Step, earlier: EarlierResults | None
+    ) -> tuple[dict[str, CarriedResult], Due | None]:
+        """
+        Return the earlier results that count instead of checks of `step`, by the check's id.
+
+        And why such a result does not count, if one does not. In the walkthrough all earlier
+        checks count, and one that a person asks for is made.
+        """
+        started = self._started
+        if earlier is None or started is None or self.mode == Mode.INTERACTIVE:
+            return {}, None
+        carried, due = dict[str, CarriedResult](), None
+        asked = {name for name in started.rechecks if self.values.get(name)}
+        for check in step.checks:
+            is_asked_for = not asked.isdisjoint(check.permitted_by)
+            if not check.always_spends or (is_asked_for and started.may_spend):
+                continue
+            found = earlier.find(step, check)
+            if isinstance(found, EarlierResult):
+                carried[check.id] = found.result
+            else:
+                due = due or found
+        return carried, due
+
     def _prepared(
-        self, step: Step, look: LookCache, keep: Keep, answers: frozenset[str]
+        self,
+        step: Step,
+        look: LookCache,
+        keep: Keep,
+        answers: frozenset[str],
+        earlier: EarlierResults | None,
     ) -> Prepared:
         """Return the checks of `step` with the values that are known now."""
-        values, secrets = self.values, self.settings.secrets
+        known, secrets = self.values, self.settings.secrets
+        values = self._without_withheld(known)
+        carried, due = self._carried(step, earlier)
+        checks = tuple(check for check in step.checks if check.id not in carried)
 
         def announce_change(text: str) -> None:
             look.forget()
@@ -575,16 +661,28 @@ class Run(KnownRun):
                 announce_change=announce_change,
             )
 
+        def label(item: Input) -> str:
+            return f"--yes for {item.name}" if known.get(item.name) else item.label
+
         lacking = {
-            check: [item.label for item in self.lacking(check, values)] for check in step.checks
+            check: [label(item) for item in self.lacking(check, values)] for check in step.checks
         }
         perform = partial(
             perform_checks,
-            *(step.checks, open_context),
+            *(checks, open_context),
             lacking=lacking.__getitem__,
             doubts=step.doubts(values),
         )
-        return Prepared(self.subject(self.history), perform)
+        made = [check for check in checks if check.spends and not lacking[check]]
+        bases = [earlier.basis(step, check) for check in made] if earlier else []
+        is_due = any(check.always_spends and lacking[check] for check in checks)
+        return Prepared(
+            self.subject(self.history),
+            perform,
+            bases=tuple(basis for basis in bases if basis),
+            carried=tuple(carried.values()),
+            due=due if is_due else None,
+        )
 
     def _confirmed_answers(self) -> frozenset[str]:
         """Return the names of the answers that count: each is about a step of this procedure."""
@@ -605,6 +703,12 @@ class Run(KnownRun):
 
     def _write(self, event: str, data: Part, *, step: str = "") -> None:
         self.journal.append(event, masked(data, self.redactor), run_id=self.run_id, step=step)
+
+
+def _filled(basis: CheckBasis, facts: Mapping[str, Value]) -> CheckBasis:
+    """Return `basis` with those of its values that the check itself has found."""
+    found = {name: value for name, value in facts.items() if name in basis.values}
+    return structs.replace(basis, values={**basis.values, **found})
 
 
 def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:

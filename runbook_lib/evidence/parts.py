@@ -27,6 +27,8 @@ from runbook_lib.core.journal import (
     read_lines,
 )
 from runbook_lib.core.model import (
+    CarriedResult,
+    CheckBasis,
     Checked,
     Commented,
     Entry,
@@ -40,7 +42,8 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.core.state import HistoryReader
-from runbook_lib.core.step_record import RecordedExchange
+from runbook_lib.core.step_record import CarriedCheck, RecordedExchange, StepRecord
+from runbook_lib.core.words import days_after
 from runbook_lib.errors import ContentError, reported_as
 from runbook_lib.evidence.record import RECORD_NAME, CarriedRecord, LinesRecord, Record
 
@@ -132,22 +135,29 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     Raise `ContentError` if the record rests on a word, a note or an exchange not in `lines`.
 
     So does a word whose sentence is not the one that its digest names, and a check in
-    `lines` that rests on an exchange which is missing. The record may contain a value
+    `lines` that rests on an exchange which is missing, and an earlier result that is not in its
+    line, or that no longer counted. The record may contain a value
     that was unknown when the word was recorded: the first one that the remote system
     confirmed.
     """
     words: dict[tuple[str, str, str], list[Statement | Commented]] = {}
     for event, step_id, word in _words(record):
         words.setdefault((event, step_id, word.by), []).append(word)
+    carried = {(step.id, check.check): check for step in record.steps for check in step.carried}
     exchanges: dict[int, RecordedExchange] = {}
-    for exchange in (exchange for step in record.steps for exchange in step.exchanges):
+    for exchange in (
+        *(exchange for step in record.steps for exchange in step.exchanges),
+        *(exchange for check in carried.values() for exchange in check.exchanges),
+    ):
         shown = exchanges.setdefault(exchange.number, exchange)
         # NOTE: a record has the shape of an exchange once, in the first step that shares it.
         if exchange not in (shown, structs.replace(shown, shape=None)):
             _refuse_other(exchange.number)
     numbers: set[int] = set()
-    for entry in (line.entry for line in lines):
-        data = entry.data
+    claimed: dict[str, tuple[CarriedResult, ...]] = {}
+    missing = set(carried)
+    for line in lines:
+        entry, data = line.entry, line.entry.data
         if isinstance(data, Exchange):
             numbers.add(entry.seq)
             recorded = RecordedExchange(**structs.asdict(data), number=entry.seq)
@@ -158,6 +168,13 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
             # the newest one may rest on an exchange in an earlier bundle then.
             first = record.journal.first
             _check_rests(entry.step, data.findings, numbers, JOURNAL_NAME, first)
+            if entry.run_id == record.run_id:
+                claimed[entry.step] = data.carried
+            for basis in data.bases:
+                key = (entry.step, basis.check)
+                if key in missing and carried[key].line == line.ref.seq:
+                    _check_earlier(carried[key], line, basis)
+                    missing.remove(key)
         elif isinstance(data, Statement | Commented):
             if isinstance(data, Statement):
                 _check_sentence(entry.step, data)
@@ -170,14 +187,53 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     if exchanges:
         msg = f"No line here records its exchange {min(exchanges)}."
         raise ContentError(msg, file=RECORD_NAME)
+    for step_id, name in sorted(missing):
+        number = carried[step_id, name].line
+        msg = f"Line {number}, on which the check {name} of {step_id} rests, is not here."
+        raise ContentError(msg, file=RECORD_NAME)
     for step in record.steps:
         numbers = {exchange.number for exchange in step.exchanges}
         _check_rests(step.id, step.checks, numbers, RECORD_NAME)
+        _check_carried(record, step, claimed.get(step.id, ()))
         for lapsed in step.lapsed:
             _check_sentence(step.id, lapsed.word)
         if step.word is not None and step.word.sentence not in (step.sentence, *step.answers):
             msg = f"{step.word.by} confirmed a sentence that {step.id} does not have."
             raise ContentError(msg, file=RECORD_NAME)
+
+
+def _check_carried(record: Record, step: StepRecord, claimed: tuple[CarriedResult, ...]) -> None:
+    """Raise if a step rests on earlier results that the run did not carry, or not for so long."""
+    for check in step.carried:
+        names = {field: getattr(check, field) for field in CarriedResult.__struct_fields__}
+        day = (record.finished_on or record.started_on)[:10]
+        is_own = check.line >= record.journal.first
+        if CarriedResult(**names) not in claimed:
+            why = "no line of this run carries it"
+        elif is_own == bool(check.bundle):
+            why = f"line {check.line} is not of the bundle that it names"
+        elif check.until != days_after(check.checked_on, check.recheck_days) or day > check.until:
+            why = f"it counted until {check.until} only"
+        elif check.checked_on[:10] > day:
+            why = "it is later than the run"
+        else:
+            known = {exchange.number for exchange in check.exchanges}
+            _check_rests(step.id, [check.finding], known, RECORD_NAME)
+            continue
+        msg = f"The earlier result of {check.check} at {step.id} does not count: {why}."
+        raise ContentError(msg, file=RECORD_NAME)
+
+
+def _check_earlier(check: CarriedCheck, line: JournalLine, basis: CheckBasis) -> None:
+    """Raise unless an earlier result is what its journal line has."""
+    entry = line.entry
+    findings = [finding for finding in entry.data.findings if finding.check == check.check]
+    here = (line.ref.digest, entry.run_id, entry.at, basis.code_digest)
+    there = (check.sha256, check.run_id, check.checked_on, check.code_digest)
+    is_equal = here == there and findings == [check.finding] and basis.values == check.values
+    if not is_equal or check.finding.outcome is not Outcome.VERIFIED:
+        msg = f"The earlier result of {check.check} differs from line {check.line}."
+        raise ContentError(msg, file=RECORD_NAME)
 
 
 def _refuse_other(number: int) -> NoReturn:
@@ -232,7 +288,8 @@ def _words(record: Record) -> Iterator[tuple[str, str, Statement | Commented]]:
             # A skip rests on a failed check of another step.
             is_checked = Outcome.FAILED in outcomes
         else:
-            checked = {check.outcome for check in step.checks}
+            findings = (*step.checks, *(carried.finding for carried in step.carried))
+            checked = {finding.outcome for finding in findings}
             is_checked = outcome in checked or outcome is Outcome.NOT_RUN
         named = word.by if word is not None and is_attested else None
         if (word is None and not is_checked) or step.attested_by != named:

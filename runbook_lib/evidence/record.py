@@ -43,7 +43,7 @@ RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024
 _SCHEMA = "facebook-marketing-runbook/record/v"
-SCHEMA: Final = "facebook-marketing-runbook/record/v8"
+SCHEMA: Final = "facebook-marketing-runbook/record/v9"
 
 
 class LinesRecord(Part):
@@ -67,7 +67,7 @@ class CarriedRecord(Part):
 class Record(Part):
     """Record of one run of the Facebook Marketing runbook."""
 
-    schema: Literal["facebook-marketing-runbook/record/v8"]
+    schema: Literal["facebook-marketing-runbook/record/v9"]
     run_id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
     tenant: Annotated[str, Meta(min_length=1)]
     procedure: ProcedureName

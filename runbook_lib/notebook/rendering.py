@@ -20,6 +20,7 @@ from runbook_lib.core.outcome import ICONS, MODES, OUTCOMES, label_of
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     StepRecord,
+    earlier_line,
     exchange_detail,
     gathered,
     step_record,
@@ -50,6 +51,7 @@ def step_bundle(
     """Return the three renderings of a step, by MIME type."""
     record = step_record(state)
     notes = [("Note", text) for text in record.remarks]
+    notes += [("Rests on", earlier_line(carried)) for carried in record.carried]
     if record.needs_person:
         notes.append(("Not confirmed by anybody yet", record.sentence))
     for name, label in _NOTES.items():
@@ -158,7 +160,12 @@ def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bo
 
 def _without_exchanges(step: StepRecord) -> dict[str, Any]:
     """Return a step's document for machines; the record has the exchanges."""
-    return {name: value for name, value in to_builtins(step).items() if name != "exchanges"}
+    document = {name: value for name, value in to_builtins(step).items() if name != "exchanges"}
+    earlier = tuple(
+        {name: value for name, value in carried.items() if name != "exchanges"}
+        for carried in document["carried"]
+    )
+    return {**document, "carried": earlier}
 
 
 def _html(template: str, **values: Any) -> str:

@@ -324,7 +324,7 @@ def open_run(
         _locks.pop(home, ExitStack()).close()
         lock = _locks[home] = ExitStack()
         lock.enter_context(run_lock(home, seconds=seconds, on_wait=print))
-    run.start()
+    run.start(rechecks=given)
     return HeadlessRun(run, run.begin_look(procedure.steps), lock)
 
 

@@ -98,27 +98,28 @@ def result_predicate(
     """
     Return the predicate with the results (in-toto test-result v0.1).
 
-    Passed is what a machine verified, warned what a person attested or has yet to
-    confirm, failed what a check contradicts. The extension fields `runbook_run` and
-    `runbook_chain` contain all seven outcomes and the link of the chain.
+    Passed is what a machine verified in this run, warned what it verified in an earlier one, and
+    what a person attested or has yet to confirm, failed what a check contradicts. The extension
+    fields `runbook_run` and `runbook_chain` contain all seven outcomes and the link of the chain.
     """
     outcomes: dict[str, list[str]] = {str(outcome): [] for outcome in Outcome}
-    in_part = []
+    warned = []
     for step in record.steps:
         outcomes[step.outcome].append(step.id)
-        in_part += [step.id] if step.needs_person else []
-    passed = [name for name in outcomes[Outcome.VERIFIED] if name not in in_part]
+        warned += [step.id] if step.needs_person or step.verified_on else []
+    passed = [name for name in outcomes[Outcome.VERIFIED] if name not in warned]
     unfailed = "PASSED" if len(passed) == len(record.steps) else "WARNED"
     return {
         "result": "FAILED" if record.outcome == "failed" else unfailed,
         "configuration": [source.descriptor() for source in configuration],
         "passedTests": passed,
-        "warnedTests": [*outcomes[Outcome.ATTESTED], *in_part],
+        "warnedTests": [*outcomes[Outcome.ATTESTED], *warned],
         "failedTests": outcomes[Outcome.FAILED],
         "runbook_run": {
             "form": FORM,
             **{name: value for name, value in to_builtins(record).items() if name in _CLAIMED},
             "outcomes": outcomes,
+            "verified_on": {step.id: step.verified_on for step in record.steps if step.verified_on},
         },
         "runbook_chain": {**link_claim(link), "timestamp_authority": timestamp_authority},
     }

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -139,6 +139,8 @@ def _chain(
             if lines.get(line.seq, line.sha256) != line.sha256:
                 called = _called(verified_bundle)
                 raise ChainError(f"{called} carries a line {line.seq} that is not the journal's.")
+    for verified_bundle in chain:
+        check_earlier(home, verified_bundle, verified, refused)
     if refused:
         numbers = [bundle.link.sequence for bundle in chain]
         proven = sum(here == number for number, here in enumerate(numbers, 1))
@@ -148,6 +150,66 @@ def _chain(
         )
     notes = [*([] if journal else [_NO_JOURNAL]), *([] if bundles else [_UNSEALED])]
     return Verdict(home, length=len(bundles), notes=tuple(notes), odd=odd_in(chain))
+
+
+def verdict_alone(folder: Path, trust: Trust) -> Verdict:
+    """
+    Return the verdict on one bundle, with those beside it on whose lines its steps rest.
+
+    A note names each that is not there.
+    """
+    verdict = verdict_on(folder, trust, folder.name)
+    if verdict.verified is None:
+        return verdict
+    bundle, home = verdict.verified, folder.parent
+
+    def look() -> Verdict:
+        names = dict.fromkeys(earlier.bundle for earlier in bundle.earlier)
+        beside = {name: home / name for name in names if is_there(home / name)}
+        others = {name: _verified_beside(path, trust) for name, path in beside.items()}
+        here = tuple(earlier for earlier in bundle.earlier if earlier.bundle in others)
+        check_earlier(home, replace(bundle, earlier=here), others, ())
+        notes = [
+            f"{earlier.step} rests on line {earlier.line} of {earlier.bundle}, which is not here: "
+            "this bundle has a copy, and only that one shows that the line is in it."
+            for earlier in bundle.earlier
+            if earlier.bundle not in others
+        ]
+        return Verdict(folder, verified=replace(bundle, notes=(*bundle.notes, *notes)))
+
+    return judged(folder, look)
+
+
+def _verified_beside(folder: Path, trust: Trust) -> Verified:
+    """Return what a bundle proves on which another one rests; the error names it."""
+    try:
+        return verify_bundle(folder, trust)
+    except (EvidenceError, JournalError) as error:
+        raise ChainError(f"It rests on {folder.name}, which is refused: {error}") from None
+
+
+def check_earlier(
+    home: Path, bundle: Verified, others: Mapping[str, Verified], refused: Collection[str]
+) -> None:
+    """Raise `ChainError` unless each line that `bundle` rests on is in the bundle it names."""
+    for name in dict.fromkeys(earlier.bundle for earlier in bundle.earlier):
+        named = [earlier for earlier in bundle.earlier if earlier.bundle == name]
+        first, other = named[0], others.get(name)
+        if other is None or other.link.sequence >= bundle.link.sequence:
+            is_refused = "is refused" if name in refused else "is not an earlier one here"
+            msg = f"{_called(bundle)} rests on line {first.line} of {name}, which {is_refused}."
+            raise ChainError(msg)
+        if other.run["tenant"] != bundle.run["tenant"]:
+            raise ChainError(f"{_called(bundle)} rests on {name}, which is another tenant's.")
+        wanted = {earlier.line: earlier for earlier in named}
+        for line in part_lines(home / name, other.part):
+            earlier = wanted.get(line.ref.seq)
+            is_shown = earlier and not line.entry.withheld and line.entry.run_id == earlier.run_id
+            if earlier and is_shown and line.ref.digest == earlier.sha256:
+                del wanted[line.ref.seq]
+        for number in wanted:
+            msg = f"{_called(bundle)} rests on line {number} of {name}, which does not show it."
+            raise ChainError(msg)
 
 
 def _check_chain(

@@ -14,7 +14,7 @@ from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.files import is_there
 from runbook_lib.errors import ContentError, SettingsError
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
-from runbook_lib.evidence.verify.chain import verdict_on, verify_home
+from runbook_lib.evidence.verify.chain import verdict_alone, verify_home
 from runbook_lib.evidence.verify.discovery import (
     Unseen,
     homes_below,
@@ -35,7 +35,7 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
     path = Path(os.path.realpath(path))
     verdicts: Iterable[Verdict] = ()
     if is_bundle(path):
-        verdict = verdict_on(path, trust, path.name)
+        verdict = verdict_alone(path, trust)
         owner = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
         if connector and owner != connector:
             error = ContentError(f"It belongs to the connector {owner}.")

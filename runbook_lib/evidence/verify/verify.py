@@ -107,6 +107,22 @@ class RunClaims:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierLine:
+    """A journal line of an earlier bundle on which a step of this one rests."""
+
+    step: str
+    """The id of the step."""
+
+    bundle: str
+    """The bundle that is said to have copied the line."""
+
+    line: int
+    sha256: str
+    run_id: str
+    """The run that made the check."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verified(RunClaims):
     """
     What a bundle with a valid signature, files and claims proves.
@@ -123,6 +139,8 @@ class Verified(RunClaims):
     carried: tuple[CarriedRecord, ...] = ()
     withheld: tuple[int, ...] = ()
     fleet_run: FleetRun | None = None
+    earlier: tuple[EarlierLine, ...] = ()
+    """The lines of other bundles on which steps rest; only those bundles show that they are so."""
 
 
 def verify_bundle(folder: Path, trust: Trust) -> Verified:
@@ -161,6 +179,12 @@ def verify_record(folder: Path, trust: Trust) -> tuple[Verified, Record]:
         carried=record.carried,
         withheld=withheld,
         fleet_run=record.fleet_run,
+        earlier=tuple(
+            EarlierLine(step.id, check.bundle, check.line, check.sha256, check.run_id)
+            for step in record.steps
+            for check in step.carried
+            if check.bundle
+        ),
     )
     return verified, record
 

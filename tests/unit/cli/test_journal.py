@@ -100,7 +100,7 @@ def test_an_unknown_journal_form_is_refused_by_every_command(evidence: Path) -> 
     """Every command names an unknown journal form and refuses it; no evidence is changed."""
     path = evidence / "acme" / "p" / "journal.jsonl"
     first, *others = lines_of(path)
-    of_another_form = {**first, "data": {**first["data"], "form": 9}}
+    of_another_form = {**first, "data": {**first["data"], "form": 10}}
     path.write_bytes(chained([first, *others, of_another_form]))
     known = ("--trusted-keys", str(evidence / "keys"))
     before = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
@@ -109,15 +109,15 @@ def test_an_unknown_journal_form_is_refused_by_every_command(evidence: Path) -> 
     completed = journal(evidence, *known)
 
     assert verified.exit_code == ExitCode.REFUSED
-    assert "has format 9; this runbook reads format 8" in verified.stdout
+    assert "has format 10; this runbook reads format 9" in verified.stdout
     assert completed.exit_code == ExitCode.USAGE
-    assert "has format 9; this runbook reads format 8" in completed.stderr
+    assert "has format 10; this runbook reads format 9" in completed.stderr
     shutil.move(evidence / "acme" / "p", evidence / "acme" / "facebook_marketing")
     arguments = ("--tenant", "acme", "--evidence", str(evidence))
     for command in ("status", "run", "report"):
         result = CliRunner().invoke(main, [command, *arguments])
         assert result.exit_code == ExitCode.USAGE, command
-        assert "has format 9; this runbook reads format 8" in result.stderr
+        assert "has format 10; this runbook reads format 9" in result.stderr
     shutil.move(evidence / "acme" / "facebook_marketing", evidence / "acme" / "p")
     after = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
     assert {path.name for path in after if before.get(path) != after[path]} <= {"journal.lock"}

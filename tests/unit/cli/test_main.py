@@ -118,6 +118,19 @@ def practice_scenarios(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[st
     return scenarios
 
 
+def test_a_setting_that_is_typed_asks_for_its_check(headless: Headless, folder: Path) -> None:
+    """What `--set` names is checked now; what the settings file names only if it is due."""
+    (folder / ".env").write_text("RUNBOOK_CYCLR_USERNAME=u\n")
+    typed = ["--set", "service_domain=acme-h.cyclr.com"]
+
+    for more in ([], ["--set", "cyclr_username=u"]):
+        assert runbook("run", *typed, *more).exit_code == ExitCode.INCOMPLETE
+
+    started = [run.history.read(run.history.run(run.run_id).started).data for run in headless.runs]
+    assert [each.rechecks for each in started] == [(), ("cyclr_username",)]
+    assert [each.may_spend for each in started] == [True, True]
+
+
 def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
     """Settings, evidence folder and settings file reach the kernel as parameters."""
     env_file = folder / "x.env"

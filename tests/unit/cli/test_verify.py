@@ -18,7 +18,7 @@ __all__ = ["key"]
 JOURNAL = ("journal", "--tenant", "acme", "--connector", "p", "--evidence", "evidence")
 # The fields of `verify --json`, of a bundle and of a chain: programs rely on them.
 BUNDLE_FIELDS = {
-    "accepted", "carried", "fleet_run", "key_id", "link", "notes", "path", "run",
+    "accepted", "carried", "earlier", "fleet_run", "key_id", "link", "notes", "path", "run",
     "stamped_on", "statement", "withheld",
 }  # fmt: skip
 CHAIN_FIELDS = {"accepted", "chain", "notes", "path"}

@@ -89,6 +89,8 @@ def test_every_file_of_every_connector_loads() -> None:
         (STEPS, 'title = "Log in to Facebook"', 'title = ""', "[steps.log-in], title: Expected"),
         (STEPS, "counts_days = 90", 'counts_days = "90"', "counts_days: Expected a whole number"),
         (STEPS, "counts_days = 365", "counts_days = -1", "counts_days: Expected"),
+        (STEPS, "counts_days = 90", "recheck_days = 90", "recheck_days: none of its checks has"),
+        (STEPS, "counts_days = 365", "recheck_days = 0", "recheck_days: Expected"),
         (STEPS, "due_days = 60", "due_day = 60", "[steps.data-access-renewal], due_day: unknown"),
         (STEPS, 'kind = "ask"', 'kind = "aks"', "[steps.create-app], kind: Invalid enum value"),
         (STEPS, 'reading = "$USE_CASES"\n', "", "[steps.use-case], reading: say where"),
@@ -216,6 +218,15 @@ def test_a_day_is_changed_in_the_text_alone(edited: Folder) -> None:
     changed = load(edited(STEPS, "counts_days = 90", "counts_days = 30"))
 
     assert 30 in [step.counts_days for step in changed.steps]
+
+
+def test_a_step_says_for_how_long_a_costly_result_counts(edited: Folder) -> None:
+    """`recheck_days` is a number in the file, 30 if it is left out, of such a step only."""
+    old = 'checks = ["test-calls-are-made"]'
+    weekly = load(edited(STEPS, old, f"{old}\nrecheck_days = 7"))
+
+    assert weekly.step("fb-09a-test-calls").recheck_days == 7
+    assert PROCEDURE.step("fb-09a-test-calls").recheck_days == 30
 
 
 def test_a_review_takes_as_long_as_its_step_says() -> None:

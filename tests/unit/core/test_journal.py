@@ -239,7 +239,7 @@ def test_an_invalid_line_is_neither_read_nor_continued(
     assert path.read_bytes() == line.replace(part, instead, 1)
 
 
-@pytest.mark.parametrize(("form", "said"), [(9, "has format 9"), (None, "names no format")])
+@pytest.mark.parametrize(("form", "said"), [(10, "has format 10"), (None, "names no format")])
 def test_a_run_of_another_form_is_named_by_its_line(path: Path, form: Any, said: str) -> None:
     """A run that started under another form raises `FormError` with its line and the file."""
     written(path, 1)

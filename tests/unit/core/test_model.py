@@ -116,6 +116,23 @@ RUN = {
         "entry_digest": DIGEST,
     },
     "not_run": {"reason": "no secret", "next_step": "Give it."},
+    "rechecks": ["cyclr_username"],
+    "may_spend": True,
+}
+BASIS = {
+    "check": "app-exists",
+    "code_digest": DIGEST,
+    "values": {"app_id": "1234567891011121", "app_secret": FINGERPRINT, "service_domain": None},
+}
+CARRIED = {
+    "check": "app-exists",
+    "code_digest": DIGEST,
+    "run_id": "3627f3c0",
+    "line": 7,
+    "sha256": DIGEST,
+    "checked_on": AT,
+    "recheck_days": 30,
+    "until": "2026-12-24",
 }
 # A complete line of each type.
 WHOLE: dict[str, dict[str, Any]] = {
@@ -133,6 +150,9 @@ WHOLE: dict[str, dict[str, Any]] = {
         "unchecked": "",
         "unasked": False,
         "binding": BINDING,
+        "bases": [BASIS],
+        "carried": [CARRIED],
+        "due_on": "2026-12-24",
     },
     EventType.STEP_WITHHELD: {"sha256": DIGEST, "checks": ["app-exists"], "binding": BINDING},
     EventType.EXCHANGE_RECORDED: EXCHANGE,
@@ -158,7 +178,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     },
 }
 # Fields that may hold anything: a remote system's documents.
-MAPS = ("parameters", "fingerprints", "environment", "facts", "subject", "headers")
+MAPS = ("parameters", "fingerprints", "environment", "facts", "subject", "values", "headers")
 ANYTHING = ("request", "response")
 
 

@@ -142,6 +142,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "overdue": {"overdue": "Ask them."},
     "label": {"attest_label": "I compared it"},
     "end of a word": {"counts_days": 90},
+    "recheck": {"recheck_days": 7},
     "answers": {"answers": (Confirmation(name="b", label="B", sentence="It is not asked for."),)},
     "screen": {"screen": Screen(page="Settings", source="https://example.com")},
 }
@@ -188,7 +189,7 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
         name
         not in (
             *("known errors", "least days", "usual days", "overdue", "label", "end of a word"),
-            *("sitting", "question", "after", "checkable after", "screen"),
+            *("sitting", "question", "after", "checkable after", "screen", "recheck"),
         )
     )
 

@@ -169,6 +169,8 @@ def test_a_run_against_the_sandbox_gets_the_sandboxs_settings(runs: Runs) -> Non
     assert given.key is not None
     assert given.env_file == f"{given.key.seed}.env"
     assert (given.attestations, given.environ) == ("said.toml", {"PATH": "/bin"})
+    # A scenario shows what is so now, not what an earlier run verified.
+    assert set(given.rechecks) == PROCEDURE.permits
 
 
 def test_given_attestations_take_precedence(runs: Runs) -> None:

@@ -640,7 +640,7 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
         verify_bundle(folder, trust)
 
 
-@pytest.mark.parametrize("form", [1, 2, 6, 9, None, "8"])
+@pytest.mark.parametrize("form", [1, 2, 6, 10, None, "9"])
 def test_a_journal_of_another_form_is_refused_by_name(
     form: Any, tenant: Path, trust: Trust
 ) -> None:
@@ -651,24 +651,24 @@ def test_a_journal_of_another_form_is_refused_by_name(
     lines.append({**lines[0], "data": data if form is None else {**data, "form": form}})
     path.write_bytes(chained(lines))
 
-    said = "names no format" if form is None else f"has format {form}; this runbook reads format 8"
+    said = "names no format" if form is None else f"has format {form}; this runbook reads format 9"
     *_, last = errors_of(tenant, trust)
     assert isinstance(last, FormError)
     assert said in str(last)
-    with pytest.raises(FormError, match="this runbook reads format 8") as caught:
+    with pytest.raises(FormError, match="this runbook reads format 9") as caught:
         open_history(tenant).read()
     assert caught.value.exit_code == 2
 
 
-OTHER_FORM = "It has format 9; this runbook reads format 8."
+OTHER_FORM = "It has format 10; this runbook reads format 9."
 
 
 def test_a_record_of_another_form_is_refused_by_name(tenant: Path, refused: Refused) -> None:
     """A record of another form raises `FormError`."""
-    change = new(schema="facebook-marketing-runbook/record/v9")
+    change = new(schema="facebook-marketing-runbook/record/v10")
 
     assert refused(2, change) == f"record.json: {OTHER_FORM}"
-    with pytest.raises(FormError, match="has format 9"):
+    with pytest.raises(FormError, match="has format 10"):
         read_record(bundle(tenant, 2))
 
 
@@ -678,18 +678,18 @@ def test_a_statement_of_another_form_is_refused_by_name(
     """A statement or a provenance of another form raises `FormError`, and stops the sealing."""
     folder = bundle(tenant, 2)
     made = payload(folder / "provenance.dsse.json")["predicate"]
-    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v8")
+    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v9")
     statement = payload(folder / STATEMENT)
-    statement["predicate"]["runbook_run"]["form"] = 9
+    statement["predicate"]["runbook_run"]["form"] = 10
     resign_everything(folder, key, statement)
 
     assert refusal(folder, trust) == f"{STATEMENT}: {OTHER_FORM}"
     journal = tenant / "journal.jsonl"
     journal.write_bytes(copied(bundle(tenant, 1), folder))
-    with pytest.raises(FormError, match=r"00000002/statement\.dsse\.json: It has format 9"):
+    with pytest.raises(FormError, match=r"00000002/statement\.dsse\.json: It has format 10"):
         seal_run(ended_run(tmp_path / "evidence", "00000004"), key)
 
-    monkeypatch.setattr("runbook_lib.evidence.signing.statement.FORM", 9)
+    monkeypatch.setattr("runbook_lib.evidence.signing.statement.FORM", 10)
     resign_everything(folder, key, statement)
-    said = "provenance.dsse.json: It has format 8; this runbook reads format 9."
+    said = "provenance.dsse.json: It has format 9; this runbook reads format 10."
     assert refusal(folder, trust) == said

@@ -152,7 +152,8 @@ def test_a_strangers_hexadecimal_digits_stay(
         is_check = part == "check"
         data = check_with(fields) if is_check else exchange_with(fields)
         kind = "step.checked" if is_check else "exchange.recorded"
-        more = {"unchecked": "", "unasked": False} if is_check else {"shape": None}
+        marks = {"bases": [], "carried": [], "due_on": ""}
+        more = {"unchecked": "", "unasked": False, **marks} if is_check else {"shape": None}
         assert redact(kind, data, Redactor()) == {**data, **more}
     assert MD5 not in written(Redactor([Secret(MD5)]), tmp_path, **parts).read_text()
 

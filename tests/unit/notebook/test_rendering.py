@@ -131,6 +131,8 @@ def test_the_json_rendering_is_the_step_document() -> None:
         "outcome": "verified",
         "reason": "It is accepted.",
         "needs_person": True,
+        "verified_on": "",
+        "due_on": "",
         "sentence": "It stands there.",
         "answers": [],
         "checked_on": "2026-11-24T12:00:00.000Z",
@@ -162,6 +164,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
                 "exchanges": [7],
             }
         ],
+        "carried": [],
         "comments": [],
         "assigned": None,
         "attachments": [],

@@ -62,9 +62,9 @@ def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         walkthroughs.append(walkthrough)
         follow(walkthrough)
 
-    def noted(run: Run) -> None:
+    def noted(run: Run, **options: Any) -> None:
         runs.append(run)
-        start(run)
+        start(run, **options)
 
     monkeypatch.setattr(Run, "start", noted)
     monkeypatch.setattr(Walkthrough, "start", followed)
