@@ -91,6 +91,7 @@ class RunReport:
                     id=name,
                     outcome=step.conclusion.outcome,
                     needs_person=step.conclusion.needs_person,
+                    verified_on=step.conclusion.verified_on,
                     reason=step.conclusion.reason,
                 )
                 for name, step in state.steps.items()

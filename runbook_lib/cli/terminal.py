@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from runbook_lib.cli.paragraphs import NARROWEST, columns, say, show_paragraph, 
 from runbook_lib.core.advice import later, next_step
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.core.outcome import ICONS, LABELS, OUTCOMES, label_of, tally
+from runbook_lib.core.outcome import CARRIED, ICONS, LABELS, OUTCOMES, label_of, tally
 from runbook_lib.core.road import road_ahead
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.evidence.reports.phrases import day, when, with_times
@@ -245,12 +246,20 @@ def show_verdict(verdict: Verdict) -> None:
 
 def _proven(verified: Verified) -> Text:
     run = verified.run
-    steps = run["outcomes"]
+    steps, earlier = dict(run["outcomes"]), run["verified_on"]
+    verified_now = [step for step in steps[Outcome.VERIFIED] if step not in earlier]
+    carried = Counter(earlier.values())
     words: list[str | Text] = [
         *([_SANDBOX] if run["sandbox"] else []),
         Text(run["outcome"], _RUN_STYLES[run["outcome"]]),
         *(["not run"] if run["not_run"] else []),
-        *(f"{len(steps[outcome])} {LABELS[outcome]}" for outcome in Outcome if steps[outcome]),
+        *([f"{len(verified_now)} {LABELS[Outcome.VERIFIED]}"] if verified_now else []),
+        *(f"{number} {CARRIED} {on}" for on, number in sorted(carried.items())),
+        *(
+            f"{len(steps[outcome])} {LABELS[outcome]}"
+            for outcome in Outcome
+            if steps[outcome] and outcome is not Outcome.VERIFIED
+        ),
         f"number {verified.link.sequence}",
         f"key {verified.key_id[:8]}",
         *([f"stamped {verified.stamped_on}"] if verified.stamped_on else []),
@@ -321,7 +330,9 @@ def _why(step: StepState) -> str:
     """Return why a step has its outcome, after who must do it."""
     due = f", due {day(step.due)}" if step.due else ""
     whose = f"{step.assigned_to}{due}: " if step.assigned_to else ""
-    unconfirmed = " ".join(step.step.unseen(step.findings)) if step.conclusion.needs_person else ""
+    unconfirmed = (
+        " ".join(step.step.unseen(step.all_findings)) if step.conclusion.needs_person else ""
+    )
     # NOTE: the end may be cut off.
     confirmation = f"Verified in part; a person must confirm: {unconfirmed} " if unconfirmed else ""
     return with_times(f"{whose}{confirmation}{step.conclusion.reason}")
@@ -343,4 +354,7 @@ def _marked(step: StepState) -> Text:
 
 
 def _warnings(step: StepState) -> list[str]:
-    return [*step.remarks, *(text for finding in step.findings for text in finding.warnings)]
+    return [
+        *step.remarks,
+        *(text for finding in step.all_findings for text in finding.warnings),
+    ]

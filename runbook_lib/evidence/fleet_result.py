@@ -54,6 +54,7 @@ class StepResult(TypedDict):
     outcome: Outcome
     reason: str
     needs_person: bool
+    verified_on: NotRequired[str]
     wait: NotRequired[Wait]
 
 
@@ -226,6 +227,8 @@ def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
         result = StepResult(
             id=step.id, outcome=step.outcome, reason=step.reason, needs_person=step.needs_person
         )
+        if step.verified_on:
+            result["verified_on"] = step.verified_on
         if step.id in record.waits:
             result["wait"] = record.waits[step.id]
         steps.append(result)

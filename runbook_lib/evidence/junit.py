@@ -1,7 +1,8 @@
 """
 The rows of tenants as JUnit XML: a test suite for each tenant, a test case for each step.
 
-What waits, could not be checked or is to do is skipped, never passed.
+What waits, could not be checked or is to do is skipped, never passed. What an earlier run verified
+says so.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def _suite(row: TenantRow) -> ET.Element:
             ET.SubElement(case, "failure", message=message).text = message
         elif step.outcome not in SETTLED or step.needs_person:
             ET.SubElement(case, "skipped", message=message)
+        elif step.verified_on:
+            ET.SubElement(case, "system-out").text = _text(step.reason)
     if row.status is not Status.SEALED:
         case = ET.SubElement(suite, "testcase", classname=name, name=_SEALING)
         message = _text(f"{row.status}: {row.problem}")

@@ -134,7 +134,7 @@ class Displays:
             facts={
                 name: (value, step.checked_on)
                 for step in state.steps.values()
-                for finding in step.findings
+                for finding in step.all_findings
                 for name, value in finding.facts.items()
             },
             next_look=f"{self._activities.next_look:%H:%M}{self._activities.held_back}",

@@ -70,10 +70,8 @@ def sealed_words(sealed: Finished, seen: RunState, after: RunState) -> str:
     `after` is the state with what the sealed run found.
     """
     still_open = [step.number for step in after.steps.values() if not step.is_settled]
-    before = {name: label_of(step.conclusion) for name, step in seen.steps.items()}
-    changed = [
-        step for name, step in after.steps.items() if label_of(step.conclusion) != before[name]
-    ]
+    before = {name: _label(step) for name, step in seen.steps.items()}
+    changed = [step for name, step in after.steps.items() if _label(step) != before[name]]
     first = f"The run is {sealed.outcome}."
     if still_open:
         first += f" Open steps: {', '.join(still_open)}."
@@ -82,6 +80,11 @@ def sealed_words(sealed: Finished, seen: RunState, after: RunState) -> str:
         earlier = " or ".join(dict.fromkeys(before[step.step.id] for step in steps))
         lines.append(f"{_named(steps)}: {label} when sealed, {earlier} before. {reason}")
     return "\n".join(lines)
+
+
+def _label(state: StepState) -> str:
+    """Return the label of a step; that the sealed run carried an earlier result changes nothing."""
+    return label_of(replace(state.conclusion, verified_on=""))
 
 
 def _named(states: Sequence[StepState]) -> str:

@@ -136,10 +136,12 @@ def shown(state: StepState) -> Conclusion:
     """
     Return the conclusion as the page shows it.
 
-    A step that nobody has worked on is to do, and so is one that only lacks a person's word.
+    A step that nobody has worked on is to do, and so is one that only lacks a person's word. Checks
+    of all runs count here, so it does not matter in which one a step was verified.
     """
+    conclusion = replace(state.conclusion, verified_on="")
     is_open = state.is_to_do or state.leaves_to_person
-    return replace(state.conclusion, outcome=Outcome.NOT_RUN) if is_open else state.conclusion
+    return replace(conclusion, outcome=Outcome.NOT_RUN) if is_open else conclusion
 
 
 def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:

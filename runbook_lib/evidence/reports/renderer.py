@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from runbook_lib.core.model import Exchange, Outcome
 from runbook_lib.core.outcome import (
+    CARRIED,
+    CARRIED_MEANING,
     ICONS,
     IN_PART,
     IN_PART_MEANING,
@@ -26,7 +28,7 @@ from runbook_lib.core.outcome import (
     label_of,
     tally,
 )
-from runbook_lib.core.step_record import StepRecord, advice_of, gathered
+from runbook_lib.core.step_record import StepRecord, advice_of, earlier_line, gathered
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE
@@ -75,6 +77,8 @@ def environment() -> Environment:
         modes=MODES,
         in_part=IN_PART,
         in_part_meaning=IN_PART_MEANING,
+        carried=CARRIED,
+        carried_meaning=CARRIED_MEANING,
         lasting=phrases.lasting,
         counted=counted,
     )
@@ -94,11 +98,16 @@ def environment() -> Environment:
         trace_ids=_trace_ids,
         answers=_answers,
         advice=advice_of,
+        earlier_line=earlier_line,
         limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),
         tally=tally,
         as_is=Markup,  # a page's own script, or the base64 of a picture
     )
-    made.tests.update(web_link=phrases.is_web_link, repeated_below=_is_repeated_below)
+    made.tests.update(
+        web_link=phrases.is_web_link,
+        repeated_below=_is_repeated_below,
+        not_whole=lambda label: str(label).startswith((IN_PART, CARRIED)),
+    )
     return made
 
 
@@ -127,6 +136,8 @@ def _trace_ids(exchange: Exchange) -> dict[str, str]:
 
 def _is_repeated_below(step: StepRecord) -> bool:
     """Return whether a step's reason only repeats the checks or the word below it."""
+    if step.carried:
+        return bool(step.verified_on) and not step.checks
     word = step.word
     seen = [check.reason for check in step.checks if check.outcome == step.outcome]
     repeated = [" ".join(dict.fromkeys(seen))]

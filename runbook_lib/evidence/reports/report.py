@@ -121,7 +121,12 @@ def _hosts(names: Sequence[str]) -> str:
 
 def _app(run: Record) -> dict[str, str]:
     """Return which app and Service Domain the run is about, each with its label."""
-    facts = {k: v for step in run.steps for check in step.checks for k, v in check.facts.items()}
+    facts = {
+        name: value
+        for step in run.steps
+        for check in (*(carried.finding for carried in step.carried), *step.checks)
+        for name, value in check.facts.items()
+    }
     parameters = run.parameters
     named = {
         "App": facts.get("app_name") or parameters.get("app_display_name"),
@@ -137,7 +142,7 @@ def _verdict(run: Record) -> str:
         return f"Not run, because: {run.not_run.reason} {run.not_run.next_step}".strip()
     number = counted(len(run.steps), "step")
     if run.outcome == RunOutcome.COMPLETE:
-        return f"All {number} are settled: {listed(_counts(run, (*SETTLED, Outcome.SKIPPED)))}."
+        return f"All {number} are settled: {listed(_settled(run))}."
     if run.outcome == RunOutcome.FAILED:
         failed = sum(step.outcome == Outcome.FAILED for step in run.steps)
         return (
@@ -152,8 +157,17 @@ def _verdict(run: Record) -> str:
     )
 
 
-def _counts(run: Record, outcomes: Sequence[Outcome]) -> list[str]:
+def _settled(run: Record) -> list[str]:
+    """Return how many steps are settled in which way; those of earlier runs count separately."""
+    earlier = sum(bool(step.verified_on) for step in run.steps)
+    words = _counts(run, (*SETTLED, Outcome.SKIPPED), but=earlier)
+    return [*words, *([f"{earlier} verified in an earlier run"] if earlier else [])]
+
+
+def _counts(run: Record, outcomes: Sequence[Outcome], but: int = 0) -> list[str]:
+    """Return how many steps have each of these outcomes, without `but` of the verified ones."""
     count = Counter(step.outcome for step in run.steps)
+    count[Outcome.VERIFIED] -= but
     rows = [(count[outcome], OUTCOMES[outcome]) for outcome in outcomes]
     return [f"{number} {row.verdict or row.label}" for number, row in rows if number]
 

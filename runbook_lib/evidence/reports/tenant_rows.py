@@ -69,6 +69,8 @@ class StepRow:
     overdue_days: int = 0
     usual_days: int = 0
     is_next: bool = False
+    verified_on: str = ""
+    """The day of the earlier check on which it rests; empty if it rests on none."""
 
     @property
     def is_with_others(self) -> bool:
@@ -323,6 +325,7 @@ def fleet_rows(
                 id=step["id"],
                 outcome=Outcome(step["outcome"]),
                 needs_person=step["needs_person"],
+                verified_on=step.get("verified_on", ""),
                 reason=step["reason"],
                 number=number,
                 title=title,

@@ -70,6 +70,17 @@ def test_a_tenant_without_evidence_is_a_test_case(status: Status, tag: str) -> N
     assert found.get("time") == "1.500"
 
 
+def test_what_an_earlier_run_verified_passes_and_says_so() -> None:
+    """A step that rests on an earlier run passes, with the day on which it was verified."""
+    given = result(("a", "verified", "Verified on 2026-11-24 in run 3627f3c0."))
+    carried = replace(given, steps=({**given.steps[0], "verified_on": "2026-11-24"},))
+
+    (case,) = suite(carried).findall("testcase")
+
+    assert [each.tag for each in case] == ["system-out"]
+    assert case[0].text == "Verified on 2026-11-24 in run 3627f3c0."
+
+
 def test_what_is_verified_in_part_is_skipped() -> None:
     """A verified step that nobody has confirmed does not pass."""
     given = result(("a", "verified", "Seen."))
