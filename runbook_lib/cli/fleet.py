@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LONGEST_RUN = 86_400
 _MOST_SHOWN = 20
+_MOST_NAMED = 5
 
 
 @click.command()
@@ -77,7 +78,7 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
     from runbook_lib.engine.fleet import FleetRequest, prepare
     from runbook_lib.engine.scheduler_address import TLS_LINES
 
-    request = FleetRequest(**options)
+    request = FleetRequest(**options, may_spend=is_sure)
     if request.workers and request.scheduler:
         msg = "--workers is for this machine: a Dask cluster has its own workers."
         raise SettingsError(msg)
@@ -140,8 +141,9 @@ def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
     """List what checks may spend, and raise `SettingsError` unless somebody is sure."""
     spending = prepared.spending
     for check in spending:
-        many = counted(check.tenants, "tenant")
-        say(f"{check.setting} is set for {many}. {check.spends}", is_error=True)
+        many, more = counted(check.tenants, "tenant"), check.tenants - _MOST_NAMED
+        names = ", ".join(check.names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+        say(f"{check.setting} is set for {many}. {check.spends} Due: {names}.", is_error=True)
     if spending and not is_sure:
         msg = "These settings let checks change or use up something at a remote system."
         raise SettingsError(msg, next_step="Give --yes to permit it. Nothing was done.")

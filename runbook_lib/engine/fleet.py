@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -48,12 +47,14 @@ from runbook_lib.connectors.registry import (
     known_variables,
     working_procedures,
 )
+from runbook_lib.core.carrying import Due, EarlierResult
 from runbook_lib.core.files import is_there, remove, write_parts
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.journal import JOURNAL_NAME, Journal, timestamp, utc_now
 from runbook_lib.core.model import FleetRun, RunOutcome, Value
-from runbook_lib.core.state import HistoryReader, open_history
+from runbook_lib.core.state import History, HistoryReader, open_history
+from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_workers
@@ -115,6 +116,9 @@ class FleetRequest:
     only: Sequence[str] = ()
     resume: str = ""
     is_failed: bool = False
+    may_spend: bool = False
+    """Whether settings may permit checks with side effects; without it none is made."""
+
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
@@ -130,6 +134,8 @@ class Job:
     values: Mapping[str, Value]
     variables: Sequence[str]
     settings: Mapping[str, Value]
+    spending: Sequence[tuple[str, str]] = ()
+    """Settings that permit a check which is due, each with what that check spends."""
 
     @property
     def name(self) -> tuple[str, str]:
@@ -144,15 +150,9 @@ class Job:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
-    def spending(self) -> list[tuple[str, str]]:
-        """Return the settings that permit a check to spend something, each with what it spends."""
-        return [
-            (name, check.spends)
-            for step in self.tenant.procedure.steps
-            for check in step.checks
-            for name in check.permitted_by
-            if self.values.get(name)
-        ]
+    def is_permitted(self) -> bool:
+        """Whether a setting permits a check to spend something, now or once it is due."""
+        return any(self.values.get(name) for name in self.tenant.procedure.permits)
 
     @property
     def pending(self) -> TenantResult:
@@ -167,11 +167,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """How many tenants have a setting that permits checks to spend something, and what."""
+    """A setting that lets checks spend something, which are due at these tenants."""
 
     setting: str
     tenants: int
     spends: str
+    names: Sequence[str]
 
 
 def prepare(request: FleetRequest) -> Fleet:
@@ -354,9 +355,15 @@ class Fleet:
 
     @property
     def spending(self) -> list[Spending]:
-        """What the checks of this run may spend."""
-        counts = Counter(spent for job in self.jobs for spent in job.spending)
-        return [Spending(name, many, spends) for (name, spends), many in sorted(counts.items())]
+        """What the checks of this run would spend."""
+        due: dict[tuple[str, str], list[str]] = {}
+        for job in self.jobs:
+            for spent in job.spending:
+                due.setdefault(spent, []).append(job.tenant.tenant)
+        return [
+            Spending(setting, len(names), spends, sorted(names))
+            for (setting, spends), names in sorted(due.items())
+        ]
 
     def run(self, on_result: Callable[[TenantResult], None]) -> FleetResult:
         """
@@ -462,7 +469,8 @@ class Fleet:
             references=job.tenant.references,
             attestations=self._request.attestations,
             variables=job.variables,
-            is_once=bool(job.spending),
+            is_once=self._request.may_spend and job.is_permitted,
+            may_spend=self._request.may_spend,
             fleet_run=self._fleet_run(job),
         )
 
@@ -556,7 +564,9 @@ def _jobs(
             connector=tenant.procedure.id,
             others=variables,
         )
-        values = known_values(tenant.procedure, _earlier(evidence, tenant), settings)
+        history = _history(evidence, tenant)
+        given = history.index.given if history else {}
+        values = known_values(tenant.procedure, given, settings)
         lacking = [item.name for item in inputs if item.required and not values.get(item.name)]
         if lacking:
             missing = " and no ".join(lacking)
@@ -565,21 +575,52 @@ def _jobs(
             require_within_reach(tenant.procedure, values)
         except SettingsError as error:
             mistakes.append(f"{tenant.place}: {tenant.tenant}: {error} {error.diagnostics()}")
-        jobs.append(Job(tenant, values, mine, settings.values))
+        spending = _spending(tenant, values, evidence, history)
+        jobs.append(Job(tenant, values, mine, settings.values, spending))
     if mistakes:
         msg = f"Tenants in {request.file} cannot be run with their values."
         raise FleetFileError(msg, mistakes)
     return jobs
 
 
-def _earlier(evidence: Path, tenant: FleetTenant) -> Mapping[str, Value]:
-    """Return the values of the tenant's earlier runs; its own run reports what is wrong there."""
+def _history(evidence: Path, tenant: FleetTenant) -> History | None:
+    """Return what the tenant's journal says; its own run reports what is wrong there."""
     journal = Journal(journal_path(evidence, tenant.tenant, tenant.procedure.id))
     if journal.path.exists():
         with suppress(RunbookError, OSError):
             key = read_key(journal.path.parent)
-            return HistoryReader(journal, key).read().index.given
-    return {}
+            return HistoryReader(journal, key).read()
+    return None
+
+
+def _spending(
+    tenant: FleetTenant, values: Mapping[str, Value], evidence: Path, history: History | None
+) -> list[tuple[str, str]]:
+    """
+    Return the settings that permit a check which would spend something, each with what it spends.
+
+    A check whose earlier result counts is left out. The tenant's secrets are taken to be those of
+    its last run: only its own process reads them.
+    """
+    procedure = tenant.procedure
+    permitted = [
+        (step, check, name)
+        for step in procedure.steps
+        for check in step.checks
+        for name in check.permitted_by
+        if values.get(name)
+    ]
+    if not permitted or history is None:
+        return [(name, check.spends) for _, check, name in permitted]
+    earlier = EarlierResults(procedure, tenant.tenant, evidence, history, values, utc_now())
+    due = []
+    for step, check, name in permitted:
+        found: EarlierResult | Due | None = None
+        with suppress(RunbookError, OSError):
+            found = earlier.find(step, check)
+        if not isinstance(found, EarlierResult):
+            due.append((name, check.spends))
+    return due
 
 
 _Names = Collection[tuple[str, str]]

@@ -10,17 +10,19 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fleet_selection import selection_digest
-from runbook_lib.core.model import Mode
+from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.engine import pools
+from runbook_lib.engine.check_runner import Performed, Prepared, Result, StepsUnderWay
 from runbook_lib.engine.fleet import Fleet, FleetRequest, grouped, prepare
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.run import open_run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import (
     ExitCode,
     FleetFileError,
@@ -30,6 +32,7 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.look import begin
+from runbook_lib.remote.transport import Seen
 from tests.unit.engine.sealed_fleets import fail, sealed
 
 Act = Callable[[ProcessRequest], Mapping[str, Any]]
@@ -501,6 +504,48 @@ def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
     assert counts == {"install_connector": 1, "make_test_calls": 2, "cyclr_username": 2}
     assert all(each.spends for each in found)
     assert fleet(*ABC, only=["a"]).spending == []
+
+
+def test_only_what_is_due_would_be_spent(processes: Processes) -> None:
+    """A tenant whose earlier result counts is not listed; without permission no process spends."""
+    tables = [
+        table(name, 'cyclr_username = "u"', 'cyclr_client_id = "1"', 'account_api_id = "2"')
+        for name in ("a", "b")
+    ]
+    run(*tables)
+    for name, values in (("a", {"cyclr_username": "u"}), ("b", {"cyclr_username": "another"})):
+        number = sum(name.encode()) + 10_000_000
+        given = {
+            "service_domain": f"{name}.cyclr.com", "app_id": str(number), "cyclr_client_id": "1",
+            "account_api_id": "2", **values,
+        }  # fmt: skip
+        earlier = open_run(PROCEDURE, given, mode=Mode.HEADLESS, tenant=name)
+        earlier.start()
+        verify_link(earlier)
+
+    (due,) = fleet(*tables).spending
+    assert (due.setting, due.tenants, due.names) == ("cyclr_username", 1, ["b"])
+    run(*tables)
+    assert {(each.may_spend, each.is_once) for each in processes.requests} == {(False, False)}
+    run(*tables, may_spend=True)
+    assert (processes.requests[-1].may_spend, processes.requests[-1].is_once) == (True, True)
+
+
+def verify_link(run: Run) -> None:
+    """Let the check that uses up a sign-in link be verified."""
+    step = run.step("cy-02-client-id")
+    (check,) = step.checks
+    exchange = Exchange(
+        method="GET", url="https://a.cyclr.com/", sent_on="2026-11-24T09:00:00Z", elapsed=0.1,
+        status=200,
+    )  # fmt: skip
+    finding = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="Yes.", check=check.id)
+    basis = run._earlier_results().basis(step, check)
+    assert basis is not None
+    seen: Performed = ((Result(finding, (Seen(lambda: exchange),)),), "")
+    prepared = Prepared(run.subject(run.history), lambda: seen, bases=(basis,))
+    look = SimpleNamespace(take=lambda _: (seen, prepared))
+    run.perform(step.id, cast("StepsUnderWay", look))
 
 
 def say(kind: str, step: str, subject: str = "") -> Path:
