@@ -1,0 +1,372 @@
+"""
+The state of tenants, as each list, page, mail, test report and exit code shows it. Pure.
+
+`engine.tenant_state` computes it, once, from the journal, the watch's confirmed polls and the
+customers' rows. Here are its words, its order and its grouping: one row for each cause.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from runbook_lib.core.model import Outcome, RunOutcome
+from runbook_lib.evidence.reports.phrases import day, listed
+from runbook_lib.plain_text import counted
+
+_NO_DAY = "9999-12-31"
+
+
+class Standing(StrEnum):
+    """The state of a tenant, the worst first."""
+
+    NEEDS_YOU = "needs_you"
+    UNCHECKED = "cannot_be_checked"
+    WAITING = "waiting"
+    IN_ORDER = "in_order"
+
+
+STANDING_LABELS: dict[Standing, str] = {
+    Standing.NEEDS_YOU: "needs you",
+    Standing.UNCHECKED: "cannot be checked",
+    Standing.WAITING: "waiting",
+    Standing.IN_ORDER: "in order",
+}
+
+
+class ItemGroup(StrEnum):
+    """When an open item is somebody's turn here, as its list shows it."""
+
+    DUE_NOW = "due_now"
+    DUE_LATER = "due_later"
+    WAITING = "waiting"
+    """Others act: Facebook, Cyclr, a colleague."""
+
+
+GROUP_LABELS: dict[ItemGroup, str] = {
+    ItemGroup.DUE_NOW: "Due now",
+    ItemGroup.DUE_LATER: "Due later",
+    ItemGroup.WAITING: "Waiting for others",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemPlace:
+    """Where an open item shows: a step, or a customer."""
+
+    id: str
+    """The step's id, or the customer's account."""
+    name: str
+    """Number and title of the step, or the customer's name."""
+    outcome: Outcome | None = None
+    """The step's outcome; `None` for a customer."""
+    reason: str = ""
+    """What the check, or the remote system, said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenItem:
+    """Something open at a tenant: one cause, with every step or customer that has it."""
+
+    group: ItemGroup
+    cause: str
+    """Items of an equal cause are one row."""
+    title: str
+    """The cause, in a line, without whose it is and without a full stop."""
+    is_failing: bool = False
+    """Whether something that worked, or should, does not."""
+    stops: str = ""
+    """What it stops, and for whom; empty if that is not known."""
+    do: str = ""
+    """What to do first."""
+    command: str = ""
+    """The command for it, that runs as printed; empty if there is none."""
+    link: str = ""
+    """The page at which it is done; empty if there is none."""
+    whom: str = "you"
+    """Who must act: `you`, a person's name, or the party that decides."""
+    since: str = ""
+    """Since when it is so (RFC 3339, UTC); empty if that is not known."""
+    due: str = ""
+    """The day by which it must be done; empty for no day."""
+    overdue_days: int = 0
+    usual_days: int = 0
+    """How many days others usually take; 0 if that is not known."""
+    known_to: str = ""
+    """Who has acknowledged it, and until when; empty for nobody."""
+    is_about_customers: bool = False
+    places: tuple[ItemPlace, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """What the remote systems said, each text once."""
+        return " ".join(dict.fromkeys(place.reason for place in self.places if place.reason))
+
+    @property
+    def urgency(self) -> tuple[object, ...]:
+        """The key by which items are sorted: what fails, what is overdue, what is due first."""
+        return (
+            [*ItemGroup].index(self.group),
+            not self.is_failing,
+            -self.overdue_days,
+            self.due or _NO_DAY,
+            self.since or _NO_DAY,
+            self.title,
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return the item for programs; what is not known is null."""
+        return {
+            "group": self.group.value,
+            "failing": self.is_failing,
+            "cause": self.cause,
+            "title": self.title,
+            "stops": self.stops or None,
+            "do": self.do or None,
+            "command": self.command or None,
+            "link": self.link or None,
+            "waits_for": self.whom,
+            "since": self.since or None,
+            "due": self.due or None,
+            "overdue_days": self.overdue_days,
+            "usual_days": self.usual_days or None,
+            "known_to": self.known_to or None,
+            "customers": self.is_about_customers,
+            "places": [
+                {"id": p.id, "name": p.name, "outcome": p.outcome, "reason": p.reason}
+                for p in self.places
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantStatus:
+    """The state of one connector of a tenant."""
+
+    tenant: str
+    connector: str
+    """The id of its procedure."""
+    connector_title: str
+    is_practice: bool = False
+    items: tuple[OpenItem, ...] = ()
+    """What is open, the most urgent first."""
+    is_unusable: bool = False
+    """Whether nothing can be asked: settings or journal cannot be read, or nobody ran it yet."""
+    unchecked_since: str = ""
+    """Since when no remote system has answered, if that is more than a day; else empty."""
+    unchecked: str = ""
+    """Why it cannot be checked."""
+    polled_on: str | None = ""
+    """When a check last ran; empty for never, `None` if that cannot be read."""
+    sealed_on: str = ""
+    """When the newest sealed run began."""
+    outcome: RunOutcome | None = None
+    """The outcome of the newest sealed run; `None` without one."""
+    bundle: str = ""
+    """The newest bundle, relative to the evidence folder; empty without one."""
+    dashboard: str = ""
+    """The address of the app's page at its vendor; empty if it is not known."""
+    done: int = 0
+    """How many steps are settled."""
+    total: int = 0
+
+    @property
+    def standing(self) -> Standing:
+        """The state: what is due now, what cannot be checked, what others do, or in order."""
+        groups = {item.group for item in self.items}
+        if ItemGroup.DUE_NOW in groups:
+            return Standing.NEEDS_YOU
+        if self.unchecked_since:
+            return Standing.UNCHECKED
+        return Standing.WAITING if ItemGroup.WAITING in groups else Standing.IN_ORDER
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether something fails."""
+        return any(item.is_failing for item in self.items)
+
+    @property
+    def label(self) -> str:
+        """The state in words, such as `needs you (failing)`."""
+        label = STANDING_LABELS[self.standing]
+        if self.standing is Standing.NEEDS_YOU:
+            return f"{label} ({'failing' if self.is_failing else 'due'})"
+        if self.standing is Standing.UNCHECKED:
+            return f"{label} since {day(self.unchecked_since)}"
+        if self.standing is Standing.WAITING:
+            whom = dict.fromkeys(i.whom for i in self.items if i.group is ItemGroup.WAITING)
+            return f"{label} for {listed([*whom])}"
+        return label
+
+    @property
+    def urgency(self) -> tuple[object, ...]:
+        """The key by which tenants are sorted: real before practice, unusable ones first."""
+        first = self.items[0].urgency if self.items else ()
+        return (
+            self.is_practice,
+            [*Standing].index(self.standing),
+            not self.is_unusable,
+            not self.is_failing,
+            first,
+            self.tenant.casefold(),
+            self.connector,
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return the state for programs; what is not known is null."""
+        return {
+            "tenant": self.tenant,
+            "connector": self.connector,
+            "sandbox": self.is_practice,
+            "state": self.standing.value,
+            "failing": self.is_failing,
+            "done": self.done,
+            "steps": self.total,
+            "unchecked_since": self.unchecked_since or None,
+            "unchecked": self.unchecked or None,
+            "polled_on": self.polled_on or None,
+            "sealed_on": self.sealed_on or None,
+            "run_outcome": self.outcome,
+            "bundle": self.bundle or None,
+            "open": [item.document() for item in self.items],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CauseRow:
+    """Open items of one group with one cause: one row, with all who have it."""
+
+    items: Sequence[tuple[TenantStatus, OpenItem]]
+
+    @property
+    def first(self) -> OpenItem:
+        """The most urgent item, which names the cause."""
+        return self.items[0][1]
+
+    @property
+    def tenants(self) -> list[str]:
+        """The tenants that have it, the most urgent first."""
+        return list(dict.fromkeys(status.tenant for status, _ in self.items))
+
+    @property
+    def whose(self) -> str:
+        """The tenant, or how many there are."""
+        tenants = self.tenants
+        return tenants[0] if len(tenants) == 1 else counted(len(tenants), "tenant")
+
+    @property
+    def customers(self) -> list[str]:
+        """The customers that have it."""
+        about = (item for _, item in self.items if item.is_about_customers)
+        return [place.name for item in about for place in item.places]
+
+    @property
+    def since(self) -> str:
+        """Since when the first one has it."""
+        return min((item.since for _, item in self.items if item.since), default="")
+
+    @property
+    def due(self) -> str:
+        """The first day by which one of them must be done."""
+        return min((item.due for _, item in self.items if item.due), default="")
+
+    @property
+    def is_practice(self) -> bool:
+        """Whether the tenants are those of practice."""
+        return self.items[0][0].is_practice
+
+
+def sorted_statuses(statuses: Iterable[TenantStatus]) -> list[TenantStatus]:
+    """Return the tenants, the most urgent first; every reader shows them in this order."""
+    return sorted(statuses, key=lambda status: status.urgency)
+
+
+def cause_rows(statuses: Iterable[TenantStatus]) -> list[CauseRow]:
+    """Return a row for each group and cause, the most urgent first, practice last."""
+    causes: dict[tuple[object, ...], list[tuple[TenantStatus, OpenItem]]] = defaultdict(list)
+    for status in sorted_statuses(statuses):
+        for item in status.items:
+            causes[status.is_practice, item.group, item.cause].append((status, item))
+    rows = []
+    for alike in causes.values():
+        alike.sort(key=lambda pair: pair[1].urgency)
+        rows.append(CauseRow(alike))
+    return sorted(rows, key=_row_urgency)
+
+
+def _row_urgency(row: CauseRow) -> tuple[object, ...]:
+    group, is_not_failing, *rest = row.first.urgency
+    is_usable = not row.items[0][0].is_unusable
+    return (row.is_practice, group, is_usable, is_not_failing, *rest, -len(row.items))
+
+
+def what_now(statuses: Iterable[TenantStatus]) -> str:
+    """
+    Return what to do now: how many need somebody, and with whom to start.
+
+    Practice counts only if there is nothing else.
+    """
+    every = sorted_statuses(statuses)
+    ordered = [status for status in every if not status.is_practice] or every
+    needing = [status for status in ordered if status.standing is Standing.NEEDS_YOU]
+    unchecked = [status for status in ordered if status.standing is Standing.UNCHECKED]
+    waiting = [status for status in ordered if status.standing is Standing.WAITING]
+    sentences = []
+    if needing:
+        first = needing[0]
+        verb = "needs" if len(needing) == 1 else "need"
+        sentences.append(f"{counted(len(needing), 'tenant')} {verb} you.")
+        sentences.append(f"Start with {first.tenant}: {first.items[0].title}.")
+    elif ordered:
+        sentences.append("There is nothing to do now.")
+    if unchecked:
+        sentences.append(f"{counted(len(unchecked), 'tenant')} cannot be checked.")
+    if waiting:
+        sentences.append(f"{counted(len(waiting), 'tenant')} can only wait.")
+    return " ".join(sentences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerRow:
+    """A customer's account in Cyclr, as the page lists it."""
+
+    tenant: str
+    account: str
+    name: str
+    state: str
+    """In words: `signed in`, `signed out`, `calls fail`, …"""
+    outcome: Outcome
+    """The outcome whose colour and icon are most like the state's."""
+    since: str = ""
+    """Since when the state is so; empty if that is not known."""
+    proven_on: str = ""
+    """When the connection was last seen to work."""
+    polled_on: str = ""
+    reason: str = ""
+    """Why, where that is known: a refusal, or why it could not be read."""
+    do: str = ""
+    command: str = ""
+    is_practice: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The newest run of a fleet: who ran, and how each ended."""
+
+    fleet_id: str
+    file: str
+    """The name of its file of tenants."""
+    started_on: str
+    counts: tuple[tuple[str, int], ...]
+    """How many tenants ended with each word, such as (`complete`, 58)."""
+    problems: tuple[tuple[str, str], ...] = ()
+    """Tenants without evidence of it, each with the reason."""
+
+
+def days_until(day_text: str, today: date) -> int:
+    """Return how many days are left until a day; negative once it is over."""
+    return (date.fromisoformat(day_text) - today).days
