@@ -1,0 +1,248 @@
+"""
+`index.html`: the state of all tenants and their customers on one page, at one address.
+
+The page is whole without a script and without a network. Its script, whose digest its policy
+names, only searches, filters and sorts. It is not signed: the evidence is in the tenants' bundles.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from runbook_lib.core.model import Outcome
+from runbook_lib.evidence.reports.phrases import parse_time, read_in
+from runbook_lib.evidence.reports.renderer import TEMPLATES, stream
+from runbook_lib.evidence.reports.tenant_status import (
+    GROUP_LABELS,
+    STANDING_LABELS,
+    CauseRow,
+    CustomerRow,
+    ItemGroup,
+    LastRun,
+    OpenItem,
+    Standing,
+    TenantStatus,
+    cause_rows,
+    sorted_statuses,
+    what_now,
+)
+from runbook_lib.evidence.reports.tenants_page import LIKE
+
+INDEX_PAGE = "index.html"
+
+# A state has the colour and the icon of the outcome that is most like it.
+_LOOKS = {
+    Standing.NEEDS_YOU: Outcome.WAITING,
+    Standing.UNCHECKED: Outcome.INCONCLUSIVE,
+    Standing.WAITING: Outcome.WAITING,
+    Standing.IN_ORDER: Outcome.VERIFIED,
+}
+_WORST_FIRST = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.WAITING, Outcome.NOT_RUN)
+_PRACTICE = "practice"
+_OVERDUE = "overdue"
+
+
+@dataclass(frozen=True, slots=True)
+class CauseGroup:
+    """The causes of a group; a column without anything in it is left out."""
+
+    group: ItemGroup
+    rows: Sequence[CauseRow]
+
+    @property
+    def label(self) -> str:
+        """Whose turn it is, in words."""
+        return GROUP_LABELS[self.group]
+
+    @property
+    def has_people(self) -> bool:
+        """Whether anybody but the reader must act."""
+        return any(_people(row) != ["you"] for row in self.rows)
+
+    @property
+    def has_since(self) -> bool:
+        """Whether it is known since when one of them is so."""
+        return any(row.since for row in self.rows)
+
+    @property
+    def has_due(self) -> bool:
+        """Whether one of them is due on a day, or overdue."""
+        return any(row.due or _overdue(row) for row in self.rows)
+
+
+def index_page(
+    statuses: Iterable[TenantStatus],
+    customers: Iterable[CustomerRow],
+    changes: Iterable[Mapping[str, Any]],
+    last_run: LastRun | None,
+    on: str,
+    *,
+    undelivered: Sequence[Mapping[str, Any]] = (),
+    notices: Sequence[str] = (),
+) -> Iterator[str]:
+    """
+    Return the page as it is at `on`, in parts: of thousands of tenants it has MiB.
+
+    `changes` are as `watch --json` has them, with a `label` and whether each `is_new`.
+    `undelivered` names the tenants of each receiver that did not accept a message, and the reason.
+    The `notices` come first.
+    """
+    tenants = sorted_statuses(statuses)
+    accounts = sorted(customers, key=_customer_urgency)
+    newest = sorted(changes, key=itemgetter("on"), reverse=True)
+    causes = cause_rows(tenants)
+    kinds = {
+        *(tenant.is_practice for tenant in tenants),
+        *(account.is_practice for account in accounts),
+        *(bool(change["sandbox"]) for change in newest),
+    }
+    is_practice = kinds == {True}
+    script = (TEMPLATES / "index.js").read_text(encoding="utf-8")
+    with read_in(on):
+        yield from stream(
+            "index.html",
+            on=on,
+            now=what_now(tenants),
+            verdict=_verdict(tenants),
+            groups=[
+                CauseGroup(group, rows)
+                for group in ItemGroup
+                if (rows := [row for row in causes if row.first.group is group])
+            ],
+            tenants=tenants,
+            customers=accounts,
+            changes=newest,
+            last_run=last_run,
+            undelivered=undelivered,
+            notices=notices,
+            sandbox=is_practice,
+            # One mark in the banner is enough where all rows are practice.
+            marks_rows=len(kinds) > 1,
+            has_dashboards=any(tenant.dashboard for tenant in tenants),
+            has_connectors=len({tenant.connector for tenant in tenants}) > 1,
+            people=_counts(_people(row) for row in causes),
+            tenant_states=_counts(map(_tenant_words, tenants)),
+            customer_states=_counts(map(_customer_words, accounts)),
+            change_labels=_counts([str(change["label"])] for change in newest),
+            words_of={"tenant": _tenant_words, "customer": _customer_words, "cause": _people},
+            looks=_LOOKS,
+            like=LIKE,
+            alike=_alike,
+            connectors_of=_connectors,
+            report=_report,
+            has_details=_has_details,
+            dates_differ=_dates_differ,
+            overdue=_overdue,
+            known_to=_known_to,
+            days=partial(_days, on=on),
+            script=script,
+            # By this digest the page's Content Security Policy permits the script.
+            digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        )
+
+
+def _verdict(tenants: Sequence[TenantStatus]) -> Outcome:
+    """Return the outcome whose colour the first sentence has: grey until something is due."""
+    standings = {tenant.standing for tenant in tenants}
+    if any(tenant.is_failing for tenant in tenants):
+        return Outcome.FAILED
+    is_due = bool({Standing.NEEDS_YOU, Standing.UNCHECKED} & standings)
+    return Outcome.WAITING if is_due else Outcome.NOT_RUN
+
+
+def _counts(words: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
+    """Return the words that a filter offers, as they first come, and how many rows have each."""
+    return [*Counter(word for row in words for word in row).items()]
+
+
+def _tenant_words(tenant: TenantStatus) -> list[str]:
+    """Return the words by which the page filters a tenant."""
+    is_first = tenant.standing is Standing.NEEDS_YOU
+    words = [tenant.label if is_first else STANDING_LABELS[tenant.standing]]
+    if any(item.overdue_days for item in tenant.items):
+        words.append(_OVERDUE)
+    if tenant.is_practice:
+        words.append(_PRACTICE)
+    return words
+
+
+def _customer_words(customer: CustomerRow) -> list[str]:
+    return [customer.state, *([_PRACTICE] if customer.is_practice else [])]
+
+
+def _people(row: CauseRow) -> list[str]:
+    """Return who must act."""
+    return list(dict.fromkeys(item.whom for _, item in row.items))
+
+
+def _customer_urgency(customer: CustomerRow) -> tuple[object, ...]:
+    is_open = customer.outcome in _WORST_FIRST
+    return (
+        customer.is_practice,
+        _WORST_FIRST.index(customer.outcome) if is_open else len(_WORST_FIRST),
+        customer.since or "9",
+        customer.tenant.casefold(),
+        customer.name.casefold(),
+        customer.account,
+    )
+
+
+def _alike(row: CauseRow) -> list[CauseRow]:
+    """Return the parts of a cause, those tenants together of which the page says the same."""
+    parts: dict[tuple[object, ...], list[tuple[TenantStatus, OpenItem]]] = defaultdict(list)
+    for tenant, item in row.items:
+        places = tuple((place.name, place.outcome) for place in item.places)
+        said = (item.title, item.reason, item.command, item.link, item.known_to)
+        parts[places, *said].append((tenant, item))
+    return [CauseRow(pairs) for pairs in parts.values()]
+
+
+def _connectors(row: CauseRow) -> list[str]:
+    """Return the titles of the connectors that have it."""
+    return list(dict.fromkeys(tenant.connector_title for tenant, _ in row.items))
+
+
+def _has_details(row: CauseRow) -> bool:
+    """Return whether there is more to a cause than its row shows."""
+    return len(row.items) > 1 or any(item.reason or item.places for _, item in row.items)
+
+
+def _dates_differ(row: CauseRow) -> bool:
+    """Return whether it began, or is due, at another time for one tenant than for another."""
+    return len({(item.since[:10], item.due, item.overdue_days) for _, item in row.items}) > 1
+
+
+def _overdue(row: CauseRow) -> int:
+    """Return by how many days the first of a cause's items is overdue."""
+    return max(item.overdue_days for _, item in row.items)
+
+
+def _known_to(row: CauseRow) -> str:
+    """Return who has acknowledged all of a cause; empty if nobody has, or only a part."""
+    known = {item.known_to for _, item in row.items}
+    return known.pop() if len(known) == 1 else ""
+
+
+def _days(text: str, *, on: str) -> int | None:
+    """Return how many calendar days `text` is before `on`; negative after it, `None` if unknown."""
+    first, last = parse_time(text), parse_time(on)
+    if first is None or last is None or not 2000 <= first.year < 2100:
+        return None
+    return (last.date() - first.date()).days
+
+
+def _report(bundle: str) -> str:
+    """Return the link to the report in a bundle, if there is one, relative to the page."""
+    parts = PurePosixPath(bundle).parts
+    if not parts or {"/", "..", "//"} & set(parts):
+        return ""
+    return quote("/".join((*parts, "report.html")), errors="replace")

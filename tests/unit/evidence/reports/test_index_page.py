@@ -1,0 +1,649 @@
+"""`index.html`: all tenants and customers on one page, whatever strangers have named."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tracemalloc
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+
+from runbook_lib.core.model import Outcome
+from runbook_lib.core.outcome import LABELS
+from runbook_lib.evidence.reports.index_page import index_page
+from runbook_lib.evidence.reports.tenant_status import (
+    GROUP_LABELS,
+    ItemGroup,
+    LastRun,
+    sorted_statuses,
+    what_now,
+)
+from tests.unit.evidence.reports.report_page import (
+    Element,
+    ReportPage,
+    assert_accessible,
+    printed_elsewhere,
+)
+from tests.unit.evidence.reports.sample_statuses import (
+    CALLS_FAIL,
+    CYCLR,
+    LAST_RUN,
+    MESSENGER,
+    NEVER_RUN,
+    ON,
+    RENEWAL,
+    SECRET,
+    TITLES,
+    UNDELIVERED,
+    UNPUBLISHED,
+    change,
+    changes,
+    customer,
+    customers,
+    deactivated,
+    full_page,
+    in_review,
+    item,
+    many,
+    many_customers,
+    page,
+    place,
+    signed_out,
+    status,
+    tenants,
+)
+from tests.unit.evidence.reports.test_report_safety import ATTRIBUTES, HARMLESS, HOSTILE
+
+CONTROLS = {"form", "label", "input", "select", "option", "button", "output", "b", "script"}
+OF_CONTROLS = {
+    "hidden",
+    "name",
+    "type",
+    "autocomplete",
+    "placeholder",
+    "value",
+    "form",
+    "aria-live",
+    "data-is",
+    "data-of",
+    "data-icon",
+    "data-filter",
+    "data-written",
+}
+# What a tenant may cost the browser, in elements; see `tools.bench`.
+MOST_ELEMENTS = 30
+NAMES = [f"tenant-{number:02}" for number in range(13)]
+
+
+def rows(found: ReportPage, kind: str) -> list[Element]:
+    """Return the rows of a list: `causes`, `tenants`, `customers`, `changes` or `problems`."""
+    tables = found.all("table", class_=f"list {kind}")
+    bodies = [body for table in tables for body in found.within(table, "tbody")]
+    return [row for body in bodies for row in found.within(body, "tr")]
+
+
+def cells(found: ReportPage, row: Element) -> list[str]:
+    """Return the texts of a row's cells."""
+    return [each.text for each in found.elements if each.parents[-1:] == (row,)]
+
+
+def heads(found: ReportPage, kind: str) -> list[str]:
+    """Return the heads of the first list of a kind."""
+    table = found.all("table", class_=f"list {kind}")[0]
+    return [each.text for each in found.within(found.within(table, "thead")[0], "th")]
+
+
+def hostile(text: str) -> str:
+    """Return a page with `text` wherever others can write."""
+    bad = item(
+        text, stops=text, do=text, command=text, link=text, whom=text, since=text, due=text,
+        known_to=text, overdue_days=1, places=(place(text, "failed", text), place(text, None)),
+    )  # fmt: skip
+    other = replace(bad, title=f"{text}!", command=f"{text}!", since=f"{text}!")
+    about = replace(bad, group=ItemGroup.WAITING, cause=f"{text}?", is_about_customers=True)
+    own = {"connector": text, "connector_title": text, "bundle": text, "dashboard": text}
+    rest = {"polled_on": text, "sealed_on": text, "unchecked": text, "unchecked_since": text}
+    run = LastRun(
+        fleet_id=text, file=text, started_on=text, counts=((text, 1),), problems=((text, text),)
+    )
+    strange = customer(
+        text, text, text, account=text, since=text, proven_on=text, reason=text, do=text,
+        command=text,
+    )  # fmt: skip
+    changed = {name: [text] if name in ("tenants", "also") else text for name in change()}
+    return page(
+        [status(text, bad, about, **own, **rest), status("acme", other, is_practice=True)],
+        [strange],
+        [{**changed, "sandbox": False, "is_new": True}],
+        run,
+        text,
+        undelivered=[{"tenants": [text], "reason": text}],
+        notices=[text],
+    )
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_other_peoples_text_is_only_text(kind: str) -> None:
+    """Text of others adds no element, attribute, style, script or link that leads elsewhere."""
+    text = hostile(HOSTILE[kind])
+    found, plain = ReportPage(text), ReportPage(page())
+    text.encode("utf-8")
+
+    assert {each.tag for each in found.elements} <= HARMLESS | CONTROLS
+    for each in found.elements:
+        assert set(each.attributes) <= ATTRIBUTES | OF_CONTROLS, each
+    assert found.one("style").pieces == [
+        piece.replace("0 tenants", "2 tenants") for piece in plain.one("style").pieces
+    ]
+    assert found.one("script").pieces == plain.one("script").pieces
+    for link in found.all("a"):
+        parts = urlsplit(link.attributes["href"])
+        assert (parts.scheme, parts.netloc) in {("", ""), ("https", "developers.facebook.com")}
+    assert not set("\u202e\u2066\x00\x1b") & set(text)
+    assert len(text) < 300_000
+
+
+def test_the_policy_permits_one_script_by_its_digest() -> None:
+    """The page loads nothing, and its policy permits the one script in it alone."""
+    found = ReportPage(full_page())
+    (policy,) = found.all("meta", http_equiv="Content-Security-Policy")
+    script = "".join(found.one("script").pieces)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+    assert policy.attributes["content"].split("; ") == [
+        "default-src 'none'",
+        f"script-src 'sha256-{digest}'",
+        "style-src 'unsafe-inline'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    assert "url(" not in found.one("style").text
+
+
+@pytest.mark.parametrize("text", [page(), page([status("acme")]), full_page()])
+def test_the_page_is_accessible(text: str) -> None:
+    """It has one h1, no skipped level, tables with caption and scopes, labelled controls."""
+    found = ReportPage(text)
+
+    assert_accessible(found)
+    assert all(each.attributes["scope"] in ("row", "col") for each in found.all("th"))
+    for tag in ("input", "select"):
+        assert all(any(up.tag == "label" for up in each.parents) for each in found.all(tag))
+    links = [each for each in found.all("a") if not each.text.startswith("Open ")]
+    names = [each.attributes.get("aria-label", each.text) for each in links]
+    assert len(set(names)) == len(names)
+
+
+def test_the_page_begins_with_what_to_do_now() -> None:
+    """Notices come first, then the sentence that every list begins with, then the causes."""
+    text = page(tenants(), notices=["tenants.toml cannot be read: line 12."])
+    found = ReportPage(text)
+    body = found.text
+
+    now = what_now(tenants())
+    assert now in found.section("today")
+    places = [
+        body.index(part) for part in ("line 12", now, "Due now", "Due later", "Waiting for o")
+    ]
+    assert places == sorted(places)
+
+
+def test_sections_without_anything_are_left_out() -> None:
+    """No customers, no changes, no run: no section, and no link to one."""
+    found = ReportPage(page([status("acme")]))
+
+    assert [each.text for each in found.all("h2")] == ["Today", "Tenants"]
+    assert found.all("h3") == []
+    assert [each.attributes["href"] for each in found.within(found.one("nav"), "a")] == [
+        "#today",
+        "#tenants",
+    ]
+    assert "There is nothing to do now." in found.section("today")
+    assert "There is no tenant." in ReportPage(page()).section("today")
+    assert [each.text for each in ReportPage(full_page()).all("h2")] == [
+        "Today",
+        "Tenants",
+        "Customers",
+        "What changed",
+        "Last run",
+    ]
+
+
+def test_a_cause_is_one_row_with_twelve_names() -> None:
+    """Tenants with one cause are one row; of more than twelve it names three, the fold all."""
+    twelve = [status(name, deactivated(name)) for name in NAMES[:12]]
+    found = ReportPage(page(twelve))
+    (row,) = rows(found, "causes")
+    assert cells(found, row)[1] == ", ".join(NAMES[:12])
+
+    found = ReportPage(page([*twelve, status(NAMES[12], deactivated(NAMES[12]))]))
+    (row,) = rows(found, "causes")
+    assert cells(found, row)[1] == "tenant-00, tenant-01, tenant-02 and 10 more"
+    (fold,) = found.within(row, "details")
+    assert ", ".join(NAMES) in fold.text
+
+
+def test_a_cause_says_what_it_stops_and_what_to_do_first() -> None:
+    """A row has cause, tenant, what to do, who, since and due; the answer is one fold away."""
+    found = ReportPage(page([status("kite", SECRET), status("quail", UNPUBLISHED)]))
+    failing, due = rows(found, "causes")
+
+    assert heads(found, "causes") == [
+        "Cause",
+        "Where",
+        "What to do first",
+        "Waits for",
+        "Since",
+        "Due",
+        "Details",
+    ]
+    assert cells(found, failing) == [
+        f"failing {SECRET.title}{SECRET.stops}",
+        "kite",
+        f"{SECRET.do}{SECRET.command}",
+        "you",
+        "28 Nov3 days",
+        "",
+        (
+            "Details13 Copy App ID and App Secret (failed)Error validating client secret. "
+            "(code 1, trace AbCdEf123)"
+        ),
+    ]
+    assert cells(found, due) == [
+        (
+            "The app is not publishedOnly people with a role in the app can sign in."
+            "Acknowledged by Anna until 5 Dec"
+        ),
+        "quail",
+        "Publish it in the app's dashboard.Open developers.facebook.com",
+        "Anna",
+        "",
+        "28 Nov3 days overdue",
+        "Details12a Publish the app (to do)",
+    ]
+    (answer,) = found.within(failing, "blockquote")
+    assert any(each.tag == "details" for each in answer.parents)
+    assert found.within(due, "a")[0].attributes["href"] == UNPUBLISHED.link
+
+
+def test_a_command_can_be_copied_as_it_is() -> None:
+    """Its blanks and its characters stay as they are, however long it is."""
+    command = f"runbook run  --env-file 'my settings/kite.env' --set note={'x' * 900}"
+    found = ReportPage(page([status("kite", replace(SECRET, command=command))]))
+
+    (row,) = rows(found, "causes")
+    (code,) = found.within(row, "code")
+    assert "".join(code.pieces) == command
+
+
+def test_the_groups_have_their_own_columns() -> None:
+    """Three groups, those without an item left out; so is a column in which nothing is."""
+    found = ReportPage(page([status("reed", RENEWAL, CYCLR), status("mole", NEVER_RUN)]))
+
+    assert [each.text for each in found.all("h3")] == [
+        f"{label} 1" for label in GROUP_LABELS.values()
+    ]
+    tables = found.all("table", class_="list causes")
+    heads_of = [
+        [each.text for each in found.within(found.within(table, "thead")[0], "th")][3:-1]
+        for table in tables
+    ]
+    assert heads_of == [[], ["Due"], ["Waits for", "Since"]]
+    now, later, waiting = rows(found, "causes")
+    assert cells(found, now)[-1] == ""
+    assert cells(found, later)[3] == "8 Decin 7 days"
+    assert cells(found, waiting)[3:5] == ["Cyclr", "20 Nov11 days"]
+
+
+@pytest.mark.parametrize(
+    ("since", "due", "texts"),
+    [
+        ("2026-12-01T00:00:00Z", "2026-12-01", ["1 Dectoday", "1 Dectoday"]),
+        ("2026-11-30T23:59:59Z", "2026-12-02", ["30 Nov1 day", "2 Decin 1 day"]),
+        ("2025-11-30T23:59:59Z", "2027-01-01", ["30 Nov 2025366 days", "1 Jan 2027in 31 days"]),
+        ("soon", "soon", ["soon", "soon"]),
+    ],
+)
+def test_days_are_those_of_the_calendar(since: str, due: str, texts: list[str]) -> None:
+    """A day is over at midnight in UTC, for the past and for what is to come."""
+    found = ReportPage(page([status("acme", item("It is so", since=since, due=due))]))
+
+    (row,) = rows(found, "causes")
+    assert cells(found, row)[3:5] == texts
+
+
+def test_a_fold_says_whose_each_answer_is() -> None:
+    """Tenants of which the page says the same share a line; own days and commands are named."""
+    late = in_review(since="2026-11-03T09:00:00.000Z", overdue_days=6)
+    found = ReportPage(page([status("otter", in_review()), status("pine", late)]))
+    (row,) = rows(found, "causes")
+    assert cells(found, row)[4] == "3 Nov28 days; usually up to 22 days"
+    assert [each.text for each in found.within(row, "li")] == [
+        (
+            "pine (since 3 Nov, 6 days overdue), otter (since 22 Nov): "
+            "12 Submit for review, and wait (waiting)Facebook reviews it."
+        )
+    ]
+
+    one, two = (signed_out(name, f"Customer of {name}") for name in ("harbor", "island"))
+    found = ReportPage(page([status("harbor", one), status("island", two)]))
+    (row,) = rows(found, "causes")
+    assert cells(found, row)[1] == "harbor, islandCustomer of harbor, Customer of island"
+    assert cells(found, row)[2] == f"{one.do}{one.command}"
+    assert [each.text for each in found.within(row, "li")] == [
+        "harbor: Customer of harbor",
+        f"island: {two.title}. {two.command}",
+    ]
+
+
+def test_each_tenant_has_its_own_command() -> None:
+    """The row has the command of the first tenant; those of the others are in the fold."""
+    other = replace(SECRET, command=SECRET.command.replace("kite", "lark"))
+    found = ReportPage(page([status("kite", SECRET), status("lark", other)]))
+
+    (row,) = rows(found, "causes")
+    commands = [each.text for each in found.within(row, "code")]
+    assert commands == [SECRET.command, other.command]
+    first, second = found.within(row, "li")
+    assert first.text.startswith("kite: ")
+    assert second.text.startswith("lark: ")
+    assert second.text.endswith(other.command)
+
+
+def test_who_knows_of_a_part_of_a_cause_is_in_the_fold() -> None:
+    """A row names who knows only if that is so of all its tenants."""
+    known = replace(SECRET, known_to="Anna until 5 Dec")
+    found = ReportPage(page([status("kite", known), status("lark", SECRET)]))
+
+    (row,) = rows(found, "causes")
+    assert "Anna" not in cells(found, row)[0]
+    first, second = found.within(row, "li")
+    assert "kite: 13 Copy App ID and App Secret" in first.text
+    assert "Acknowledged by Anna until 5 Dec" in first.text
+    assert "Anna" not in second.text
+
+
+def test_tenants_are_in_the_order_of_all_lists() -> None:
+    """Each tenant has one row, in the order that every list has, with all that is known."""
+    found = ReportPage(page(tenants()))
+    listed = [cells(found, row) for row in rows(found, "tenants")]
+
+    assert [row[0].split()[0] for row in listed] == [s.tenant for s in sorted_statuses(tenants())]
+    by_name = {row[0]: row[1:] for row in listed}
+    seal = "1 Dec, 02:15"
+    assert by_name["heath"] == [
+        "needs you (failing)",
+        "Facebook has deactivated the app1 moreThe Data Use Checkup is due (8 Dec)",
+        "32 of 34",
+        "1 Dec, 05:00",
+        f"failed {seal}",
+        "Dashboard",
+    ]
+    assert by_name["quail"][:2] == ["needs you (due)", "The app is not published 3 days overdue"]
+    assert by_name["jay"][:2] == [
+        "cannot be checked since 29 Nov",
+        "The connection to graph.facebook.com was refused.",
+    ]
+    assert by_name["mole"][2:] == ["0 of 34", "never", "never", ""]
+    assert by_name["lark"][3] == "unknown"
+    assert by_name["acme"] == [
+        "in order",
+        "",
+        "34 of 34",
+        "1 Dec, 05:00",
+        f"complete {seal}",
+        "Dashboard",
+    ]
+
+
+def test_a_row_leads_to_report_and_dashboard() -> None:
+    """The outcome of the last run links its report, from the evidence folder; so is the app's."""
+    found = ReportPage(page([status("acme"), status("sandbox", bundle="", dashboard="")]))
+    with_links, without = rows(found, "tenants")
+
+    report, dashboard = found.within(with_links, "a")
+    bundle = status("acme").bundle
+    assert report.attributes["href"] == f"{bundle}/report.html"
+    assert dashboard.attributes["href"] == status("acme").dashboard
+    assert found.within(without, "a") == []
+    assert "Dashboard" not in heads(ReportPage(page([status("a", dashboard="")])), "tenants")
+
+
+@pytest.mark.parametrize(
+    "bundle", ["/etc", "../../elsewhere", "//example.com/a", "a/../../b", "javascript:alert(1)"]
+)
+def test_a_report_is_linked_in_the_evidence_folder_only(bundle: str) -> None:
+    """A bundle that is elsewhere is no link, and no name becomes a scheme or a host."""
+    found = ReportPage(page([status("acme", bundle=bundle, dashboard="")]))
+
+    for link in found.within(rows(found, "tenants")[0], "a"):
+        assert urlsplit(link.attributes["href"])[:2] == ("", "")
+        assert ".." not in link.attributes["href"]
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8000/apps", "javascript:alert(1)"])
+def test_only_a_secure_address_becomes_a_link(address: str) -> None:
+    """Another address is shown as text at the cause, and not at all at the tenant."""
+    own = replace(UNPUBLISHED, link=address)
+    found = ReportPage(page([status("acme", own, bundle="", dashboard=address)]))
+
+    assert found.within(found.one("main"), "a") == []
+    assert address in rows(found, "causes")[0].text
+
+
+def test_each_row_names_its_connector_where_there_are_several() -> None:
+    """With several connectors each row names its own; with one, none does."""
+    found = ReportPage(page([status("acme", SECRET), status("acme", SECRET, connector=MESSENGER)]))
+    titles = [*TITLES.values()]
+
+    assert sorted(cells(found, row)[0] for row in rows(found, "tenants")) == [
+        f"acme{title}" for title in titles
+    ]
+    assert cells(found, rows(found, "causes")[0])[1] == f"acme{', '.join(titles)}"
+    assert titles[0] not in page([status("acme", SECRET)])
+
+
+def test_customers_have_the_worst_first() -> None:
+    """A customer has its state, since when, when it last worked, and what to do."""
+    found = ReportPage(page([status("acme")], customers()))
+    listed = [cells(found, row) for row in rows(found, "customers")]
+
+    assert len(listed) == 18
+    assert [row[0] for row in listed[:6]] == [
+        "First Customer",
+        "Eleventh Customer",
+        "Tenth Customer",
+        "Fifth Customer",
+        "Sixth Customer",
+        "Customer 20",
+    ]
+    assert listed[0][1:] == [
+        "harbor",
+        "signed out",
+        "29 Nov",
+        "28 Nov, 22:00",
+        (
+            "Send a sign-in link."
+            "runbook connections --tenant harbor --sign-in-link a-1 --user operator"
+        ),
+    ]
+    assert listed[3][2:] == [
+        "calls fail",
+        "30 Nov",
+        "1 Dec, 04:40",
+        f"{CALLS_FAIL.do}{CALLS_FAIL.command}Why(#100) The parameter level is required.",
+    ]
+    assert listed[5][1:] == ["acme", "signed in", "", "1 Dec, 04:40", ""]
+    assert listed[-1][0] == "Practice 2 SANDBOX"
+
+
+def test_changes_have_the_newest_first() -> None:
+    """What changed in a day is listed with whom it hits; the newest poll's are marked."""
+    found = ReportPage(page([status("acme")], changed=changes(), undelivered=UNDELIVERED))
+    listed = [cells(found, row) for row in rows(found, "changes")]
+
+    assert [row[1] for row in listed] == [
+        "1 Dec, 05:00",
+        "1 Dec, 00:05",
+        "30 Nov, 20:00",
+        "30 Nov, 06:10",
+    ]
+    assert listed[0][0] == (
+        "changed Facebook has approved ads_read newBefore: waiting. Now: verified."
+    )
+    assert "This breaks: All customers are cut off." in listed[3][0]
+    assert "With the same cause: 11 Ask for Advanced Access" in listed[3][0]
+    assert listed[3][2] == "fjord, heath"
+    assert listed[3][3].startswith("Open the app's dashboard")
+    section = found.section("changes")
+    assert "A message was not accepted: mail to ops@example.com: the server refused it." in section
+    assert "Tenant: kite" in section
+
+
+def test_a_change_of_many_names_all_in_its_fold() -> None:
+    """Of many tenants a change names twelve, and all of them one fold away."""
+    found = ReportPage(page([status("acme")], changed=[change(tenants=NAMES)]))
+    (row,) = rows(found, "changes")
+
+    assert cells(found, row)[2].endswith("tenant-11 and 1 more")
+    assert ", ".join(NAMES) in found.within(row, "details")[0].text
+
+
+def test_the_last_run_says_how_each_ended() -> None:
+    """It counts how tenants ended, and names those without evidence, with the reason."""
+    found = ReportPage(page([status("acme")], run=LAST_RUN))
+
+    assert (
+        "Run 1234abcd of tenants.toml, started 1 Dec, 02:00: 6 complete, 9 incomplete, 2 failed."
+    ) in found.section("run")
+    (row,) = rows(found, "problems")
+    assert cells(found, row) == ["lark", "app_secret: the variable LARK_SECRET is not set."]
+
+
+def test_practice_is_marked_once_or_on_each_row() -> None:
+    """If all is practice the banner says so; else each row of practice does, and no other."""
+    real, practice = status("acme", SECRET), status("try-it", SECRET, is_practice=True)
+    account = customer("First", "try-it", is_practice=True)
+    changed = change(sandbox=True, tenants=["try-it"])
+    mark = '<strong class="practice">SANDBOX</strong>'
+
+    every = page([practice], [account], [changed])
+    assert ReportPage(every).title.startswith("SANDBOX · ")
+    assert "SANDBOX: practice against a simulation." in ReportPage(every).one("aside").text
+    assert mark not in every
+
+    mixed = page([real, practice], [account, customer("Second")], [changed, change()])
+    found = ReportPage(mixed)
+    assert not found.title.startswith("SANDBOX")
+    assert "PRODUCTION:" in found.one("aside").text
+    assert "Rows marked SANDBOX are practice." in found.one("aside").text
+    marked = [
+        row.text
+        for kind in ("causes", "tenants", "customers", "changes")
+        for row in rows(found, kind)
+        if "SANDBOX" in row.text
+    ]
+    assert mixed.count(mark) == len(marked) == 4
+    assert all("try-it" in text for text in marked)
+
+    assert "SANDBOX" not in ReportPage(page([real])).text
+    assert "SANDBOX" not in ReportPage(page()).text
+
+
+def test_rows_have_the_values_that_filters_offer() -> None:
+    """Each value of a filter is that of so many rows as it says, and each row has one."""
+    found = ReportPage(full_page())
+
+    selects = {each.attributes["name"]: each for each in found.all("select")}
+    assert set(selects) == {"today", "tenants", "customers", "changes"}
+    assert all(each.attributes["form"] == "filters" for each in selects.values())
+    for name, select in selects.items():
+        listed = [
+            row.attributes["data-is"].split("\n")
+            for table in found.all("table", data_filter=name)
+            for row in found.within(table, "tr")
+            if "data-is" in row.attributes
+        ]
+        words = {word for row in listed for word in row}
+        first, *options = found.within(select, "option")
+        assert first.attributes["value"] == ""
+        assert {each.attributes["value"] for each in options} == words
+        for each in options:
+            value = each.attributes["value"]
+            assert each.text == f"{value} ({sum(value in row for row in listed)})"
+    tenant_words = [each.text for each in found.within(selects["tenants"], "option")]
+    assert "overdue (2)" in tenant_words
+    assert "practice (2)" in tenant_words
+    assert all("hidden" in label.attributes for label in found.all("label", class_="filter"))
+    assert found.one("form").attributes["hidden"] == ""
+
+
+def test_a_filter_that_could_leave_nothing_out_is_not_offered() -> None:
+    """Where all rows have the same state there is no filter by it."""
+    assert (
+        ReportPage(page([status("acme"), status("bloom")], [customer("First")])).all("select") == []
+    )
+
+
+def test_a_state_has_a_glyph_and_is_neutral_until_something_is_wrong() -> None:
+    """A state is told by word and glyph; only what fails, is due or unknown has a colour."""
+    found = ReportPage(page(tenants()))
+
+    looks = {
+        (each.text, each.attributes["data-icon"], each.attributes["data-outcome"])
+        for each in found.all("b")
+        if "data-icon" in each.attributes
+    }
+    assert looks == {
+        ("failing", "✘", "failed"),
+        ("needs you (failing)", "✘", "failed"),
+        ("needs you (due)", "!", "waiting"),
+        ("cannot be checked since 29 Nov", "?", "inconclusive"),
+        ("waiting for Facebook", "◔", "waiting"),
+        ("waiting for Cyclr", "◔", "waiting"),
+        ("in order", "✔", "verified"),
+    }
+    kinds = {"calm": (), "waits": (CYCLR,), "due": (UNPUBLISHED,), "fails": (SECRET,)}
+    verdicts = {
+        name: ReportPage(page([status("acme", *items)])).one("div", class_="verdict now")
+        for name, items in kinds.items()
+    }
+    assert {name: each.attributes["data-outcome"] for name, each in verdicts.items()} == {
+        "calm": "not_run",
+        "waits": "not_run",
+        "due": "waiting",
+        "fails": "failed",
+    }
+    assert LABELS[Outcome.INCONCLUSIVE] in page([status("acme", deactivated("acme"))])
+
+
+def test_a_tenant_costs_few_elements() -> None:
+    """A tenant more is a few elements more, so that thousands can be opened."""
+    few, more = (ReportPage(page(many(number))) for number in (108, 216))
+
+    assert len(more.elements) - len(few.elements) < 108 * MOST_ELEMENTS
+
+
+@pytest.mark.matrix(0)
+def test_a_page_is_never_whole_in_memory() -> None:
+    """It is written in parts: of thousands of tenants only their order is held meanwhile."""
+    statuses = many(18)
+    reason = "It is refused. " * 40
+    accounts = [replace(account, reason=reason) for account in many_customers(6_000)]
+    page(statuses)
+    tracemalloc.start()
+    length = sum(len(part) for part in index_page(statuses, accounts, [], None, ON))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < length / 3
+
+
+def test_the_same_state_gives_the_same_page() -> None:
+    """A page is the same to the byte in another process, time zone and hash seed."""
+    code = f"from {full_page.__module__} import full_page; print(full_page())"
+
+    assert printed_elsewhere(code) == [full_page() + "\n"] * 2
