@@ -44,7 +44,7 @@ class ItemGroup(StrEnum):
     DUE_NOW = "due_now"
     DUE_LATER = "due_later"
     WAITING = "waiting"
-    """Others act: Facebook, Cyclr, a colleague."""
+    """Others act: the vendor, another party, a colleague."""
 
 
 GROUP_LABELS: dict[ItemGroup, str] = {
