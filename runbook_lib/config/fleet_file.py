@@ -24,6 +24,7 @@ import io
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ _TENANT, _CONNECTOR, _SECRETS, _DEFAULTS = "tenant", "connector", "secrets", "de
 _OWN = (_TENANT, _CONNECTOR)
 # A mistaken name is shown only if it cannot be a secret: somebody may forget the line of headings.
 _NAME = re.compile(r"[A-Za-z][A-Za-z_ -]{0,39}")
+_HEADER = re.compile(r"\s*\[\[\s*tenant\s*\]\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class _TenantReader:
         document = parse_tables(text, path, FleetFileError, _WHAT)
         for name in document:
             if name not in (_TENANT, _DEFAULTS):
-                self._unknown("", name)
+                self._unknown("", name, (_TENANT, _DEFAULTS))
         defaults = document.get(_DEFAULTS, {})
         if not isinstance(defaults, dict):
             self._note("", _DEFAULTS, "write [defaults] as its own table")
@@ -148,8 +150,14 @@ class _TenantReader:
         except ValueError as error:
             self._note("", _TENANT, str(error))
         shared = self._table("[defaults]", defaults)
-        numbered = enumerate(tables, 1)
-        self._read([self._table(f"[[tenant]] {n}", table) for n, table in numbered], shared)
+        lines = _header_lines(text)
+        if len(lines) != len(tables):
+            lines = [0] * len(tables)
+        named = [
+            self._table(f"[[tenant]] {number}{_whose(table.get(_TENANT), line)}", table)
+            for number, (table, line) in enumerate(zip(tables, lines, strict=True), 1)
+        ]
+        self._read(named, shared)
 
     def read_csv(self, text: str) -> None:
         """Read the rows of a CSV document."""
@@ -173,13 +181,15 @@ class _TenantReader:
         for number, name in enumerate(head):
             # NOTE: a broken connector may have a parameter of this name; a row tells.
             if name not in _OWN and name not in self._all and not self._broken:
-                self._unknown(f"column {number + 1}", name)
+                self._unknown(f"column {number + 1}", name, (*_OWN, *self._all))
             elif name in head[:number]:
                 self._note("", name, "two columns have this name")
         return head
 
     def _row(self, place: str, head: list[str], cells: list[str]) -> list[_Table]:
         """Return the table of a row; nothing if the row has too many cells."""
+        if _TENANT in head[: len(cells)]:
+            place += _whose(cells[head.index(_TENANT)].strip(), 0)
         if len(cells) > len(head):
             self._note(place, "", f"this row has {len(cells)} cells for {len(head)} headings")
             return []
@@ -189,7 +199,7 @@ class _TenantReader:
             return [_Table(place, known)]
         for name in named.keys() - known.keys():
             if self._broken:
-                self._unknown(place, name)
+                self._unknown(place, name, self._all)
         own = self._inputs.get(known.get(_CONNECTOR, self._default).strip(), self._all)
         items = {**self._all, **own}
         secrets = [name for name in known if name not in _OWN and items[name].secret]
@@ -281,7 +291,7 @@ class _TenantReader:
             if name in _OWN:
                 continue
             if name not in inputs:
-                self._unknown(table.place, name)
+                self._unknown(table.place, name, inputs)
             elif inputs[name].secret:
                 self._note(table.place, name, f"it is a secret: put a reference into {_SECRETS}")
             elif value not in ("", None):
@@ -300,7 +310,8 @@ class _TenantReader:
         for name, value in table.secrets.items():
             place = f"{table.place}, {_SECRETS}"
             if name not in inputs or not inputs[name].secret:
-                self._unknown(place, name)
+                known = [item.name for item in inputs.values() if item.secret]
+                self._unknown(place, name, known)
             elif not is_reference(value):
                 forms = f"not the secret itself: {REFERENCE_FORMS}"
                 self._note(place, name, f"it takes a reference, {forms}")
@@ -308,8 +319,11 @@ class _TenantReader:
                 references[inputs[name].name] = sys.intern(value)
         return values, references
 
-    def _unknown(self, place: str, name: str) -> None:
-        self._note(place, name if _NAME.fullmatch(name) else "a key", "this name is not known")
+    def _unknown(self, place: str, name: str, known: Iterable[str]) -> None:
+        is_shown = bool(_NAME.fullmatch(name))
+        near = suggestion(name, known) if is_shown else ""
+        mistake = f"this name is not known{f'.{near}' if near else ''}".rstrip("?.")
+        self._note(place, name if is_shown else "a key", mistake, end="?" if near else ".")
 
     def _connector(self, table: _Table, default: str) -> str:
         """Return the connector that a table names, else the default."""
@@ -322,5 +336,22 @@ class _TenantReader:
         self._note(table.place, _CONNECTOR, f"{mistake}; known connectors: {known}")
         return default
 
-    def _note(self, place: str, key: str, mistake: str) -> None:
-        self.mistakes[f"{', '.join(filter(None, (place, key)))}: {mistake}."] = None
+    def _note(self, place: str, key: str, mistake: str, end: str = ".") -> None:
+        self.mistakes[f"{', '.join(filter(None, (place, key)))}: {mistake}{end}"] = None
+
+
+def _header_lines(text: str) -> list[int]:
+    """Return the line of each `[[tenant]]`, as far as they are lines of their own."""
+    lines = enumerate(text.splitlines(), 1)
+    return [number for number, line in lines if _HEADER.match(line)]
+
+
+def _whose(tenant: object, line: int) -> str:
+    """Return whose table it is and its line, where they are known."""
+    name = ""
+    # NOTE: a secret in the wrong column must not be shown.
+    if isinstance(tenant, str) and implausible(tenant.strip()):
+        with suppress(SettingsError):
+            name = tenant_name(tenant.strip())
+    parts = [name, f"line {line}" if line else ""]
+    return f" ({', '.join(filter(None, parts))})" if any(parts) else ""

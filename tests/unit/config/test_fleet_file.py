@@ -83,7 +83,7 @@ def test_csv_says_the_same(tmp_path: Path, ending: str) -> None:
     acme, bloom = read(tmp_path, ending.join(rows), "tenants.CSV")
 
     assert acme.procedure.id == "facebook_marketing"
-    assert (acme.place, bloom.place) == ("row 2", "row 4")
+    assert (acme.place, bloom.place) == ("row 2 (acme)", "row 4 (bloom)")
     assert acme.given["permissions"] == ("public_profile", "ads_read", "ads_management")
     assert acme.references == {"app_secret": "env:ACME"}
     assert (bloom.given, bloom.references) == ({}, {"app_secret": "keyring:cyclr/bloom"})
@@ -159,39 +159,48 @@ def test_one_tenant_may_have_two_connectors(tmp_path: Path) -> None:
 
 
 MISTAKES: Mapping[str, tuple[str, list[str]]] = {
-    "no name": ("[[tenant]]\n", ["1, tenant: the name"]),
+    "no name": ("[[tenant]]\n", ["1 (line 1), tenant: the name"]),
     "a name that no folder has": (
         '[[tenant]]\n\ntenant = "a/b"\n',
-        ["1, tenant: use a name of letters"],
+        ["1 (line 1), tenant: use a name of letters"],
     ),
     "a name that is no text": (
         "[[tenant]]\ntenant = 7\n",
-        ["1, tenant: the name of the tenant is missing"],
+        ["1 (line 1), tenant: the name of the tenant is missing"],
     ),
-    "twice": (ACME + ACME, ["2, tenant: acme appears twice"]),
+    "twice": (ACME + ACME, ["2 (acme, line 3), tenant: acme appears twice"]),
     "in case only": (
         f'{ACME}[[tenant]]\ntenant = "ACME"\nconnector = "facebook_messenger"',
-        ["2, tenant: acme and ACME differ only in case"],
+        ["2 (ACME, line 3), tenant: acme and ACME differ only in case"],
     ),
     "an unknown connector": (
         f'{ACME}connector = "mailchimp"\n',
-        ["1, connector: no connector has this name; known connectors: f"],
+        ["1 (acme, line 1), connector: no connector has this name; known connectors: f"],
     ),
     "a misspelt connector": (
         f'{ACME}connector = "facebook_mesenger"\n',
-        ["1, connector: no connector has this name (Did you mean facebook_messenger?); known"],
+        ["connector: no connector has this name (Did you mean facebook_messenger?); known"],
     ),
     "a connector that is a list": (
         f"{ACME}connector = []",
-        ["1, connector: no connector has this name"],
+        ["1 (acme, line 1), connector: no connector has this name"],
     ),
     "an unknown key": (
         f'{ACME}app_ids = "1"\n',
-        ["1, app_ids: this name is not known."],
+        ["1 (acme, line 1), app_ids: this name is not known. Did you mean app_id?"],
     ),
-    "another connector's key": (f'{ACME}page_id = "12345"', ["1, page_id: this name is not known"]),
-    "a value that is refused": (f'{ACME}app_id = "x"', ["1: app_id (App ID): an App ID is"]),
-    "a value of another type": (f"{ACME}app_id = {{a = 1}}", ["1: app_id (App ID) takes"]),
+    "another connector's key": (
+        f'{ACME}page_id = "12345"',
+        ["1 (acme, line 1), page_id: this name is not known"],
+    ),
+    "a value that is refused": (
+        f'{ACME}app_id = "x"',
+        ["1 (acme, line 1): app_id (App ID): an App ID is"],
+    ),
+    "a value of another type": (
+        f"{ACME}app_id = {{a = 1}}",
+        ["1 (acme, line 1): app_id (App ID) takes"],
+    ),
     "in the defaults": (
         f'[defaults]\n\napp_id = "x"\n{ACME}',
         ["[defaults]: app_id (App ID): an App ID"],
@@ -202,47 +211,57 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     ),
     "a secret": (
         f'{ACME}secrets = {{app_secret = "{APP_SECRET}"}}',
-        ["1, secrets, app_secret: it takes a reference, not the secret itself: env"],
+        ["1 (acme, line 1), secrets, app_secret: it takes a reference, not the secret itself: env"],
     ),
     "a secret among several lines": (
         f'{ACME}note = """\n[[tenant]]\n"""\n[tenant.secrets]\napp_secret = "{APP_SECRET}"',
-        ["1, note: this name", "1, secrets, app_secret: it takes a ref"],
+        ["1 (acme), note: this name", "1 (acme), secrets, app_secret: it takes a ref"],
     ),
     "a secret as a parameter": (
         f'{ACME}app_secret = "{APP_SECRET}"',
-        ["1, app_secret: it is a secret: put a reference into secrets"],
+        ["1 (acme, line 1), app_secret: it is a secret: put a reference into secrets"],
     ),
     "a token in a reference": (
         f'{ACME}secrets.app_secret = "env:{USER_TOKEN}"',
-        ["1, secrets, app_secret: it takes a reference"],
+        ["1 (acme, line 1), secrets, app_secret: it takes a reference"],
     ),
     "a parameter as a secret": (
         f'{ACME}secrets.app_id = "env:A"',
-        ["1, secrets, app_id: this name is not known"],
+        ["1 (acme, line 1), secrets, app_id: this name is not known"],
     ),
-    "a secret as a key": (f'{ACME}{APP_SECRET} = ""', ["1, a key: this name is not known"]),
+    "a secret as a key": (
+        f'{ACME}{APP_SECRET} = ""',
+        ["1 (acme, line 1), a key: this name is not known"],
+    ),
     "a secret in another's place": (
         f'{ACME}permissions = "{APP_SECRET}!"',
-        ["[[tenant]] 1: permissions (Permissions): '…' is not a permission"],
+        ["[[tenant]] 1 (acme, line 1): permissions (Permissions): '…' is not a permission"],
     ),
-    "secrets that are no table": (f'{ACME}secrets = "env:A"', ["1, secrets: write it as a table"]),
+    "secrets that are no table": (
+        f'{ACME}secrets = "env:A"',
+        ["1 (acme, line 1), secrets: write it as a table"],
+    ),
     "a number as reference": (
         f"{ACME}secrets = {{app_secret = 7}}",
-        ["1, secrets, app_secret: it takes"],
+        ["1 (acme, line 1), secrets, app_secret: it takes"],
     ),
     "one bracket": ('[tenant]\ntenant = "acme"', ["tenant: write [[tenant]] with two brackets"]),
     "defaults twice": (f"[[defaults]]\n{ACME}", ["defaults: write [defaults] as its own table"]),
     "another table": (
         f"{ACME}[default]\n",
-        ["default: this name is not known."],
+        ["default: this name is not known. Did you mean defaults?"],
     ),
     "all of them": (
         '[[tenant]]\n[[tenant]]\ntenant = "b"\napp_id = "x"\nb = 1\n',
-        ["[[tenant]] 1, tenant: the n", "[[tenant]] 2: app_id", "[[tenant]] 2, b: this name"],
+        [
+            "[[tenant]] 1 (line 1), tenant: the n",
+            "[[tenant]] 2 (b, line 2): app_id",
+            "[[tenant]] 2 (b, line 2), b: this name",
+        ],
     ),
     "inline tables": (
         'tenant = [{tenant = "a"},\n  {tenant = "a"}]',
-        ["2, tenant: a appears twice"],
+        ["2 (a), tenant: a appears twice"],
     ),
     "no TOML": ("[[tenant]\n", ["is not TOML: "]),
     "deep TOML": (f"a = {'[' * 100_000}", ["is not TOML: it is nested too deeply"]),
@@ -276,17 +295,20 @@ CSV_MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     "too many cells": (
         'tenant,app_display_name\na,"x\ny"\nb,x,y\n',
         [
-            "row 3: this row has 3 cells for 2 headings",
-            "row 2: app_display_name",
+            "row 3 (b): this row has 3 cells for 2 headings",
+            "row 2 (a): app_display_name",
         ],
     ),
     "a secret": (
         f"tenant,app_secret\nacme,{APP_SECRET}\nbloom,vault:x\n",
-        ["row 2, secrets, app_secret: it takes a", "row 3, secrets, app_secret: it takes a"],
+        [
+            "row 2 (acme), secrets, app_secret: it takes a",
+            "row 3 (bloom), secrets, app_secret: it takes a",
+        ],
     ),
     "another connector's column": (
         "tenant,page_id,connector\nacme,12345,\nbloom,12345,facebook_messenger\n",
-        ["row 2, page_id: this name is not known"],
+        ["row 2 (acme), page_id: this name is not known"],
     ),
     "an open quote": ('tenant\nacme\n"bloom\n', ["row 3: this is not CSV"]),
     "a secret as name": (f"tenant\n{APP_SECRET}!\n", ["row 2, tenant: use a name of letters"]),
