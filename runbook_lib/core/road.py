@@ -87,7 +87,8 @@ def _leg(state: RunState, gate: StepState, legs: dict[str, Leg], today: str) -> 
     before = [legs[name] for name in _before(state, gate) if name in legs]
     first = [leg for leg in before if leg.stage != "done"]
     is_waiting = gate.conclusion.outcome is Outcome.WAITING and not gate.conclusion.needs_another
-    stage: Stage = "done" if gate.is_settled else "waiting" if is_waiting else "ahead"
+    # NOTE: of a decision that is verified in part a person confirms the rest; it is made.
+    stage: Stage = "waiting" if is_waiting else "ahead" if gate.holds_up else "done"
     said = gate.word.at if gate.word and gate.conclusion.by_person else gate.checked_on
     begins = {
         "done": said[:10],
@@ -96,13 +97,15 @@ def _leg(state: RunState, gate: StepState, legs: dict[str, Leg], today: str) -> 
     }[stage]
     is_known = begins and gate.step.usual_days
     usual = days_after(begins, gate.step.usual_days) if is_known else ""
+    # A day that was named and is over says nothing about a decision that is still ahead.
+    is_over = stage == "ahead" and gate.due < begins
     return Leg(
         step=gate.step.id,
         number=gate.number,
         title=gate.step.title,
         stage=stage,
         begins=begins,
-        ends=begins if stage == "done" else gate.due or usual,
+        ends=begins if stage == "done" else usual if is_over else gate.due or usual,
         after=tuple(leg.number for leg in first) if stage == "ahead" else (),
     )
 
