@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 WORKERS ?= 2
 # Tests that start browsers, kernels and commands wait more than they compute, so they run beside
 # those that compute.
-WAITING ?= 2
+WAITING ?= 3
 # What `others` and `coverage` run of their tests: all.
 SELECTED =
 # Four at once, also those that another one of them starts.
