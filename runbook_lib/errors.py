@@ -5,8 +5,8 @@ Messages and diagnostics never contain a secret. What only one provider's API an
 is a kind of these, beside that provider's client.
 
 * RunbookError
-  x SettingsError   StatementError, FleetFileError, InsecureSchedulerError, TextsError,
-                    BrokenConnectorError
+  x SettingsError   StatementError, UnknownTenantError, FleetFileError,
+                    InsecureSchedulerError, TextsError, BrokenConnectorError
   x JournalError
   x BusyError
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
@@ -93,6 +93,12 @@ class StatementError(SettingsError):
 
     code = "confirmation-invalid"
     next_step = "Correct it, then confirm again; nothing was recorded."
+
+
+class UnknownTenantError(SettingsError):
+    """There is no record of the tenant; nothing was done."""
+
+    code = "tenant-unknown"
 
 
 class FleetFileError(SettingsError):

@@ -1000,18 +1000,18 @@ FAULTS = (
         "a fleet spends something unasked",
     ),
     Fault(
-        "evidence/reports/tenant_rows.py",
-        "is_refused = result.exit_code == ExitCode.REFUSED",
-        "is_refused = False",
-        "evidence/reports/test_tenant_rows.py",
-        "refused evidence looks as if it were only not sealed",
-    ),
-    Fault(
-        "evidence/reports/tenant_rows.py",
+        "evidence/reports/index_page.py",
         '{"/", "..", "//"} & set(parts)',
         "False",
-        "evidence/reports/test_tenant_rows.py",
-        "a link on the page of a fleet leads out of the evidence folder",
+        "evidence/reports/test_index_page.py",
+        "a link on the page of all tenants leads out of the evidence folder",
+    ),
+    Fault(
+        "core/state.py",
+        'if poll.seen_on > (entry.at if entry else "")',
+        "if poll.seen_on",
+        "engine/test_one_state.py",
+        "what a watch saw hides what a later run has seen",
     ),
     Fault(
         "engine/process.py",

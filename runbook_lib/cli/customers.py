@@ -5,13 +5,16 @@ The command `connections`: the customers' connections in Cyclr, and why transact
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from runbook_lib.cli.options import EVIDENCE, JSON, SANDBOX, tenant_options
+from runbook_lib.cli.index_renewal import renew_index
+from runbook_lib.cli.options import EVIDENCE, FILE, JSON, SANDBOX, tenant_options
 from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
@@ -19,8 +22,9 @@ from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
+    from runbook_lib.engine.run import Run
 
-# Of thousands of accounts the terminal shows the first that need somebody; page and CSV have all.
+# Of thousands of accounts the terminal shows the first that need somebody; the CSV has all.
 _MOST_SHOWN = 20
 _MOST_CAUSES = 50
 # A line of progress for each twentieth of the accounts.
@@ -28,19 +32,20 @@ _PARTS = 20
 
 
 @click.command()
+@FILE
 @SANDBOX
-@click.option("--page", default="", metavar="FILE", help="Write all accounts as a page.")
 @click.option("--csv", "csv_file", default="", metavar="FILE", help="Write all accounts as CSV.")
 @click.option(
     "--errors", default="", metavar="FILE", help="Show each account's last failure in this log."
 )
 @click.option(
     "--test", "tested", default="", metavar="ACCOUNT",
-    help="Only test ACCOUNT: Cyclr makes one call with the customer's token.",
+    help="Only test ACCOUNT, by id or name: Cyclr makes one call with the customer's token.",
 )  # fmt: skip
 @click.option(
     "--sign-in-link", "linked", default="", metavar="ACCOUNT",
-    help="Only make a sign-in link for ACCOUNT. It works once, for 5 minutes. Needs --user.",
+    help="Only make a sign-in link for ACCOUNT, by id or name. It works once, for 5 minutes. "
+    "Needs --user.",
 )  # fmt: skip
 @click.option(
     "--user",
@@ -51,50 +56,120 @@ _PARTS = 20
 @tenant_options
 @EVIDENCE
 @JSON
+@click.pass_context
 def connections(
-    *, scenario: str, page: str, csv_file: str, errors: str, tested: str, linked: str, user: str,
-    connector: str, tenant: str, as_json: bool, **options: Any,
+    ctx: click.Context, /, *, file: Path | None, scenario: str, csv_file: str, errors: str,
+    tested: str, linked: str, user: str, connector: str, tenant: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
     List your customers' connections, and whether each is signed in.
 
-    It asks Cyclr about every account of your console, and changes nothing. Set its pace with
-    RUNBOOK_CYCLR_REQUESTS_A_SECOND. If you interrupt it, run it again within a day to continue.
+    It asks Cyclr about every account of your console, and changes nothing. With FILE it asks each
+    console of its tenants once. Set its pace with RUNBOOK_CYCLR_REQUESTS_A_SECOND. If you interrupt
+    it, run it again within a day to continue.
     """
-    from runbook_lib.core.files import write_parts
-    from runbook_lib.engine.customer_connections import Customers, account_rows, csv_text, document
-    from runbook_lib.engine.practice import practice_settings
-    from runbook_lib.engine.run import open_known
-    from runbook_lib.evidence.reports.tenants_page import connections_page
+    from runbook_lib.engine.customer_connections import Customers
 
     if bool(tested) + bool(linked) > 1 or bool(user) is not bool(linked):
         msg = "Give either --test or --sign-in-link. --sign-in-link needs --user."
         raise SettingsError(msg, next_step="No request was sent.")
+    if file and scenario:
+        raise SettingsError("FILE names tenants: leave out --sandbox.")
+    # NOTE: a tenant in the settings is no choice among those of FILE.
+    if file and ctx.get_parameter_source("tenant") is not ParameterSource.COMMANDLINE:
+        tenant = ""
     failures = read_webhook(errors, connector) if errors else None
+    with _opened(file, scenario, connector, tenant, options) as runs:
+        if tested or linked:
+            if len(runs) != 1:
+                raise SettingsError(
+                    "FILE names several tenants: name the customer's with --tenant.",
+                    next_step="No request was sent.",
+                )
+            asked = Customers(runs[0])
+            account = asked.account_of(tested or linked)
+            call = asked.test_call(account) if tested else asked.sign_in_link(account, user)
+            _show(call, as_json=as_json)
+            is_well = call.get("answered", True)
+        else:
+            is_well = _survey(runs, failures, csv_file, as_json=as_json)
+    renew_index(options["evidence"])
+    sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
+
+
+@contextmanager
+def _opened(
+    file: Path | None, scenario: str, connector: str, tenant: str, options: Mapping[str, Any]
+) -> Iterator[list[Run]]:
+    """Give a run of each tenant of a FILE, or of the one that is named or practised."""
+    from runbook_lib.engine.practice import practice_settings
+    from runbook_lib.engine.run import open_known
+
+    if file:
+        yield _runs_of(file, tenant, options)
+        return
     procedure = find_procedure(connector)
     tenant = tenant or (f"sandbox-{scenario}" if scenario else "")
     with practice_settings(scenario, procedure, tenant, options) as settings:
-        run = open_known(procedure, tenant=tenant, **settings)
+        yield [open_known(procedure, tenant=tenant, **settings)]
+
+
+def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
+    """Return a run of each tenant of a FILE, or of the one that is named, to read about it."""
+    from runbook_lib.config.settings import suggestion
+    from runbook_lib.core.model import Mode
+    from runbook_lib.engine.run import open_run
+    from runbook_lib.engine.tenant_list import whole_tenants_file
+
+    named = whole_tenants_file(file)
+    chosen = [one for one in named if tenant in ("", one.tenant)]
+    if not chosen:
+        near = suggestion(tenant, [one.tenant for one in named])
+        raise SettingsError(f"{file} names no tenant called {tenant}.{near}")
+    return [
+        open_run(
+            one.procedure,
+            {**one.given, **one.references},
+            mode=Mode.HEADLESS,
+            tenant=one.tenant,
+            **options,
+        )
+        for one in chosen
+    ]
+
+
+def _survey(
+    runs: Sequence[Run], failures: Failures | None, csv_file: str, *, as_json: bool
+) -> bool:
+    """Ask each console once, show the answers, and return whether nothing is open there."""
+    from runbook_lib.core.files import write_parts
+    from runbook_lib.engine.customer_connections import Customers, csv_text, document
+
+    looks: list[dict[str, Any]] = []
+    consoles: dict[tuple[str, ...], str] = {}
+    for run in runs:
         asked = Customers(run, on_progress=_Progress())
-        if tested or linked:
-            call = asked.test_call(tested) if tested else asked.sign_in_link(linked, user)
-            _show(call, as_json=as_json)
-            return
+        other = consoles.setdefault(asked.console, run.tenant)
+        if other != run.tenant:
+            say(f"{run.tenant}: the same console as {other}, which was asked.", is_error=True)
+            continue
         look = asked.look(failures.items if failures else ())
         last = failures.last if failures else {}
-        shown = document(look, run, last, asked.prerequisites(last.values()))
-        files: Iterable[tuple[str, Iterable[str]]] = (
-            (page, connections_page(account_rows(shown), shown)),
-            (csv_file, csv_text(shown)),
-        )
-        for name, parts in files:
-            if name:
-                content = (part.encode("utf-8", "backslashreplace") for part in parts)
-                write_parts(Path(name), content)
-        _show(shown, as_json=as_json)
-        is_open = {"not_signed_in", "calls_fail", "not_known"} & shown["counts"].keys()
-        is_well = shown["complete"] and not is_open
-        sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
+        looks.append(document(look, run, last, asked.prerequisites(last.values())))
+    if csv_file:
+        content = (part.encode("utf-8", "backslashreplace") for part in csv_text(looks))
+        write_parts(Path(csv_file), content)
+    if as_json:
+        show_json(looks[0] if len(runs) == 1 else looks)
+    else:
+        for shown in looks:
+            _show(shown, as_json=False)
+    return all(map(_is_well, looks))
+
+
+def _is_well(shown: Mapping[str, Any]) -> bool:
+    is_open = {"not_signed_in", "calls_fail", "not_known"} & shown["counts"].keys()
+    return shown["complete"] and not is_open
 
 
 def read_webhook(source: str, connector: str) -> Failures:
@@ -158,9 +233,8 @@ CUSTOMER_COMMANDS = (connections,)
 
 
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
-    from runbook_lib.cli.people import show_rows
-    from runbook_lib.engine.customer_connections import LABELS, AccountStatus, account_rows
-    from runbook_lib.evidence.reports.tenant_rows import what_now
+    """Print a look, or what a single call answered."""
+    from runbook_lib.engine.customer_rows import LABELS, AccountStatus
 
     if as_json:
         show_json(shown)
@@ -169,7 +243,6 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
         say(line)
     if "accounts" not in shown:
         return
-    rows = account_rows(shown)
     mark = "SANDBOX " if shown["sandbox"] else ""
     say(f"{mark}{shown['tenant']} · {shown['cyclr_connector']} in Cyclr")
     say(
@@ -179,22 +252,44 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
         say(f"  {number:>6,} {LABELS[AccountStatus(standing)]}")
     for note in shown["notes"]:
         show_paragraph(note, indent="", first="! ")
-    show_paragraph(what_now(rows, "account"), indent="")
     is_open = {"not_signed_in", "calls_fail", "not_known", "vanished"}
     open_ones = [
-        row
-        for row, account in zip(rows, shown["accounts"], strict=True)
+        account
+        for account in shown["accounts"]
         if account["standing"] in is_open or account["last_failure"]
     ]
-    show_rows(open_ones[:_MOST_SHOWN])
+    for account in open_ones[:_MOST_SHOWN]:
+        _show_account(account)
     if len(open_ones) > _MOST_SHOWN:
-        say(f"{len(open_ones) - _MOST_SHOWN:,} more: --page, --csv and --json show all.")
+        say(f"{len(open_ones) - _MOST_SHOWN:,} more: --csv and --json show all.")
     if shown["unknown_accounts"]:
         number = counted(len(shown["unknown_accounts"]), "account")
         say(f"The log has failures of {number} that this console does not list.")
     say("Not visible in any API:")
     for text in shown["unseen"]:
         show_paragraph(text, indent="  ", first="- ")
+
+
+def _show_account(account: Mapping[str, Any]) -> None:
+    """Print a line for an account, and below it what is known and what to do."""
+    from runbook_lib.core.outcome import ICONS
+    from runbook_lib.engine.customer_connections import account_facts
+    from runbook_lib.engine.customer_rows import LIKE
+    from runbook_lib.evidence.reports.phrases import when, with_times
+
+    failing, failure = account["failing"], account["last_failure"]
+    since = failing["since"] if failing else account["not_signed_in_since"]
+    facts = (
+        account["says"],
+        account["id"],
+        f"since {when(since)}" if since else "",
+        f"last polled {when(account['looked_on'])}" if account["looked_on"] else "",
+    )
+    name = account["name"] or account["id"]
+    say(f"{ICONS[LIKE[account['standing']]]} {name}: {', '.join(filter(None, facts))}")
+    for text in (" ".join(account_facts(account)), (failing or failure or {"do": ""})["do"]):
+        if text:
+            show_paragraph(with_times(text), indent="    ")
 
 
 class _Progress:

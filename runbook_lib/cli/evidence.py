@@ -28,7 +28,6 @@ from runbook_lib.errors import (
     ContentError,
     EvidenceError,
     ExitCode,
-    FleetFileError,
     SettingsError,
     StoreUnavailableError,
     reason_of,
@@ -154,20 +153,9 @@ def verify(
 
 def _tenants_in(file: str) -> list[tuple[str, str]]:
     """Return the tenants in a file of tenants, each with its connector; raises `FleetFileError`."""
-    from runbook_lib.config.fleet_file import read_fleet_file
-    from runbook_lib.connectors.registry import DEFAULT, broken_connectors, working_procedures
+    from runbook_lib.engine.tenant_list import whole_tenants_file
 
-    try:
-        named = read_fleet_file(Path(file), working_procedures(), DEFAULT, broken_connectors())
-        if named.unusable:
-            raise FleetFileError(
-                f"The file of tenants {file} names a connector that is broken.", named.unusable
-            )
-    except FleetFileError as error:
-        for mistake in error.mistakes:
-            say(mistake, is_error=True)
-        raise
-    return [(each.tenant, each.procedure.id) for each in named.tenants]
+    return [(each.tenant, each.procedure.id) for each in whole_tenants_file(Path(file))]
 
 
 @click.command()

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from runbook_lib.cli.index_renewal import renew_index
 from runbook_lib.cli.junit import JUNIT, require_place, write_junit
 from runbook_lib.cli.options import ENV_FILE, EVIDENCE, JSON
 from runbook_lib.cli.paragraphs import say
-from runbook_lib.errors import ExitCode, FleetFileError, InsecureSchedulerError, SettingsError
+from runbook_lib.errors import ExitCode, InsecureSchedulerError, SettingsError
 from runbook_lib.plain_text import counted, escaped_json, one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from runbook_lib.engine.fleet import Fleet
+    from runbook_lib.engine.fleet import Fleet, FleetRequest
     from runbook_lib.evidence.fleet_result import FleetResult, TenantResult
+    from runbook_lib.evidence.junit import JUnitSuite
+    from runbook_lib.evidence.reports.tenant_status import TenantStatus
 
 
 _LONGEST_RUN = 86_400
@@ -91,23 +95,19 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
         for line in TLS_LINES:
             click.echo(line, err=True)
         raise
-    except FleetFileError as error:
-        for mistake in error.mistakes:
-            say(mistake, is_error=True)
-        raise
     _refuse_spending(prepared, is_sure=is_sure)
     if junit:
         require_place(junit)
     _show_unmatched(prepared)
     result = _run(prepared, request.file, as_json=as_json)
+    read = renew_index(request.evidence, file=request.file)
+    statuses = read.statuses if read else ()
     if junit:
-        from runbook_lib.evidence.reports.tenant_rows import fleet_rows
-
-        write_junit(junit, fleet_rows(result), name=result.file)
+        write_junit(junit, _suites(statuses, result), name=result.file)
     if as_json:
         click.echo(escaped_json(result.text()), nl=False)
     else:
-        _show_sum(result, request.file)
+        _show_sum(statuses, result, request)
     sys.exit(result.exit_code)
 
 
@@ -149,30 +149,43 @@ def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
         raise SettingsError(msg, next_step="Give --yes to permit it. Nothing was done.")
 
 
-def _show_sum(result: FleetResult, file: Path) -> None:
-    """Show how many tenants have which outcome, and where the page is."""
+def _suites(statuses: Sequence[TenantStatus], result: FleetResult) -> Iterator[JUnitSuite]:
+    """Yield the test suite of each tenant that was selected, in the order of the file."""
+    from runbook_lib.evidence.junit import tenant_suite
+
+    known = {(status.tenant, status.connector): status for status in statuses}
+    for name, found in result.results.items():
+        if name in known:
+            yield tenant_suite(known[name], found)
+
+
+def _show_sum(statuses: Sequence[TenantStatus], result: FleetResult, request: FleetRequest) -> None:
+    """Show how many tenants have which outcome, what to do now, and where the page is."""
     from collections import Counter
 
-    from runbook_lib.evidence.reports.tenants_page import FLEET_PAGE
+    from runbook_lib.config.workspace import evidence_folder
+    from runbook_lib.evidence.reports.index_page import INDEX_PAGE
+    from runbook_lib.evidence.reports.tenant_status import what_now
 
     results = result.results.values()
     counts = Counter(str(each.outcome or each.status.value) for each in results)
     say(" · ".join(f"{many} {word}" for word, many in sorted(counts.items())))
-    page = result.folder / FLEET_PAGE
-    say(f"Read {page}; `runbook verify --tenants {file}` checks the evidence.")
+    say(what_now(statuses))
+    page = evidence_folder(request.evidence) / INDEX_PAGE
+    say(f"Read {page}; `runbook verify --tenants {request.file}` checks the evidence.")
 
 
 def _line(result: TenantResult) -> str:
     """Return the result of a tenant as one line: what failed, or why nothing was sealed."""
     from runbook_lib.core.model import Outcome
-    from runbook_lib.core.outcome import ICONS
+    from runbook_lib.core.outcome import ICONS, LOOKS_LIKE
     from runbook_lib.evidence.fleet_result import Status
-    from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE
 
     failed = [step["id"] for step in result.steps if step["outcome"] == Outcome.FAILED]
     why = ", ".join(failed) or result.reason
     icon = ICONS[LOOKS_LIKE.get(result.outcome, Outcome.FAILED)]
-    name = f"{'SANDBOX ' * result.sandbox}{result.tenant} ({result.connector})"
+    mark = "SANDBOX " if result.sandbox else ""
+    name = f"{mark}{result.tenant} ({result.connector})"
     word = result.outcome or ("not run" if result.status is Status.NOT_RUN else "not sealed")
     return one_line(f"{icon} {name}: {word}{f': {why}' if why else ''}")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,7 @@ from runbook_lib.errors import ExitCode, SettingsError, describe_error, reported
 if TYPE_CHECKING:
     from runbook_lib.engine.headless import RunRequest, RunResult
     from runbook_lib.engine.known_run import KnownRun
-    from runbook_lib.evidence.reports.tenant_rows import TenantRow
+    from runbook_lib.evidence.junit import JUnitCase, JUnitSuite
 
 
 JUNIT = click.option(
@@ -35,12 +35,12 @@ def require_place(file: str) -> None:
         check_place(path)
 
 
-def write_junit(file: str, rows: Iterable[TenantRow], *, name: str) -> None:
+def write_junit(file: str, suites: Iterable[JUnitSuite], *, name: str) -> None:
     """Write the results of the run `name`; raises `OSError`."""
     from runbook_lib.core.files import write_whole
     from runbook_lib.evidence.junit import junit_xml
 
-    write_whole(Path(file), junit_xml(rows, name=name), is_durable=False)
+    write_whole(Path(file), junit_xml(suites, name=name), is_durable=False)
 
 
 class RunReport:
@@ -58,51 +58,43 @@ class RunReport:
 
     def failed(self, error: BaseException, run: KnownRun | None) -> None:
         """Write that the run ended with `error`; `run` is there if it had begun."""
-        if getattr(error, "exit_code", None) == ExitCode.USAGE:
+        if not self._file or getattr(error, "exit_code", None) == ExitCode.USAGE:
             return
-        from runbook_lib.core.model import Outcome
         from runbook_lib.evidence.fleet_result import Status
+        from runbook_lib.evidence.junit import sealing_case
 
         is_interrupted = isinstance(error, KeyboardInterrupt)
         reason = "Interrupted." if is_interrupted else describe_error(error)[0]
         # NOTE: what ended the run is more than that its result cannot be written.
         with suppress(OSError):
             self._write(
-                tenant=run.tenant if run else self._request.tenant or "unnamed",
-                sandbox=bool(run and run.is_sandbox),
-                word="not sealed",
-                outcome=Outcome.FAILED,
-                status=Status.UNSEALED,
-                problem=reason,
+                run.tenant if run else self._request.tenant or "unnamed",
+                [sealing_case(Status.UNSEALED, reason)],
+                is_practice=bool(run and run.is_sandbox),
             )
 
     def sealed(self, result: RunResult) -> None:
         """Write the result of a sealed run, whatever its outcome."""
-        from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE, StepRow
-
-        state = result.state
-        self._write(
-            tenant=result.tenant,
-            word=state.outcome,
-            outcome=LOOKS_LIKE[state.outcome],
-            sandbox=state.is_practice,
-            steps=[
-                StepRow(
-                    id=name,
-                    outcome=step.conclusion.outcome,
-                    needs_person=step.conclusion.needs_person,
-                    verified_on=step.conclusion.verified_on,
-                    reason=step.conclusion.reason,
-                )
-                for name, step in state.steps.items()
-            ],
-        )
-
-    def _write(self, **fields: Any) -> None:
         if not self._file:
             return
-        from runbook_lib.evidence.reports.tenant_rows import TenantRow
+        from runbook_lib.evidence.junit import step_case
+
+        cases = [
+            step_case(
+                name,
+                step.conclusion.outcome,
+                step.conclusion.reason,
+                needs_person=step.conclusion.needs_person,
+                is_earlier=bool(step.conclusion.verified_on),
+            )
+            for name, step in result.state.steps.items()
+        ]
+        self._write(result.tenant, cases, is_practice=result.state.is_practice)
+
+    def _write(self, tenant: str, cases: Sequence[JUnitCase], *, is_practice: bool) -> None:
+        from runbook_lib.evidence.junit import JUnitSuite
 
         lasted = time.monotonic() - self._began
-        row = TenantRow(connector=self._request.procedure.id, seconds=lasted, **fields)
-        write_junit(self._file, [row], name=_NAME)
+        connector = self._request.procedure.id
+        suite = JUnitSuite(tenant, connector, cases, is_practice=is_practice, seconds=lasted)
+        write_junit(self._file, [suite], name=_NAME)

@@ -19,6 +19,7 @@ from runbook_lib.cli.options import (
     CONNECTOR,
     ENV_FILE,
     EVIDENCE_IF_READABLE,
+    FILE,
     JSON,
     PRACTISED,
     SANDBOX,
@@ -112,6 +113,7 @@ def sandbox(scenario: str, port: int, *, connector: str, as_json: bool) -> None:
 
 
 @click.command()
+@FILE
 @SANDBOX
 @CONNECTOR
 @ENV_FILE
@@ -121,16 +123,30 @@ def sandbox(scenario: str, port: int, *, connector: str, as_json: bool) -> None:
 )
 @JSON
 def doctor(
-    *, scenario: str, connector: str, is_notify_test: bool, as_json: bool, **options: Any
+    *,
+    file: Path | None,
+    scenario: str,
+    connector: str,
+    is_notify_test: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Check whether this machine, its .env and its network are ready."""
+    """
+    Check whether this machine, its .env and its network are ready.
+
+    With FILE and --notify-test, each receiver of the FILE's tenants gets a test message.
+    """
     from runbook_lib.cli.terminal import line_of, show_table
     from runbook_lib.engine.doctor import examine
     from runbook_lib.engine.practice import practice_settings
+    from runbook_lib.engine.tenant_list import whole_tenants_file
 
+    if file and (scenario or not is_notify_test):
+        raise SettingsError("FILE is for --notify-test, and not for --sandbox.")
     procedure = find_procedure(connector)
+    tenants = whole_tenants_file(file) if file else ()
     with practice_settings(scenario, procedure, f"sandbox-{scenario}", options) as settings:
-        examination = examine(procedure, is_notify_test=is_notify_test, **settings)
+        examination = examine(procedure, is_notify_test=is_notify_test, tenants=tenants, **settings)
     if as_json:
         click.echo(json.dumps([asdict(symptom) for symptom in examination.symptoms]))
     else:

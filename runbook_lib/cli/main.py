@@ -18,19 +18,22 @@ from typing import Any, NoReturn
 
 import click
 
+from runbook_lib.cli.confirm import confirm
 from runbook_lib.cli.customers import CUSTOMER_COMMANDS
 from runbook_lib.cli.evidence import EVIDENCE_COMMANDS
 from runbook_lib.cli.fleet import fleet
 from runbook_lib.cli.guidance import GUIDANCE_COMMANDS
+from runbook_lib.cli.inbox import inbox
 from runbook_lib.cli.machine import MACHINE_COMMANDS
 from runbook_lib.cli.options import AS_JSON
-from runbook_lib.cli.paragraphs import show_json
-from runbook_lib.cli.people import PEOPLE_COMMANDS
-from runbook_lib.cli.run import RUN_COMMANDS
+from runbook_lib.cli.paragraphs import say, show_json
+from runbook_lib.cli.run import run
+from runbook_lib.cli.status import status
 from runbook_lib.cli.walkthrough import lab
 from runbook_lib.cli.watch import WATCH_COMMANDS
 from runbook_lib.errors import (
     ExitCode,
+    FleetFileError,
     JournalError,
     RunbookError,
     error_document,
@@ -62,6 +65,8 @@ class _Commands(click.Group):
         except RunbookError as error:
             if ctx.meta.get(AS_JSON):
                 show_json({"error": error_document(error)})
+            for mistake in error.mistakes if isinstance(error, FleetFileError) else ():
+                say(mistake, is_error=True)
             _fail(str(error), error.diagnostics(), error.exit_code)
         except KeyboardInterrupt:
             advice = "The journal is intact: run again to continue."
@@ -96,9 +101,11 @@ def main(ctx: click.Context) -> None:
 
 
 for command in (
-    *RUN_COMMANDS,
+    run,
+    status,
     fleet,
-    *PEOPLE_COMMANDS,
+    inbox,
+    confirm,
     *CUSTOMER_COMMANDS,
     *WATCH_COMMANDS,
     lab,

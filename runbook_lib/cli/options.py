@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -66,6 +67,7 @@ JSON = click.option(
     callback=_note_json,
     help="Answer in JSON, for programs.",
 )
+FILE = click.argument("file", required=False, type=click.Path(path_type=Path))
 VERBOSE = click.option("--verbose", "is_verbose", is_flag=True, help="Show every step in full.")
 SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
 SANDBOX = click.option(

@@ -1,15 +1,16 @@
-"""The commands `run`, `status` and `tenants`: perform the procedure, and show how far it is."""
+"""The command `run`: perform the procedure, and seal the evidence."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from runbook_lib.cli.index_renewal import renew_index
 from runbook_lib.cli.junit import JUNIT, RunReport, require_place
 from runbook_lib.cli.options import (
     EVIDENCE,
@@ -20,12 +21,9 @@ from runbook_lib.cli.options import (
     assignments,
     tenant_options,
 )
-from runbook_lib.cli.paragraphs import say_where, show_json
+from runbook_lib.cli.paragraphs import say_where
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
-
-if TYPE_CHECKING:
-    from runbook_lib.evidence.reports.tenant_rows import TenantRow
 
 
 @click.command()
@@ -91,71 +89,13 @@ def run(
         report.failed(error, run_display.run)
         raise
     report.sealed(result)
+    renew_index(request.evidence, alone=[(result.tenant, request.procedure.id)])
     show_archived(result, as_json=as_json)
     again = _same_tenant(ctx, result.tenant)
     run_display.show_result(result, options=again, ended=bool(scenario))
     code = result.state.outcome.exit_code
     is_open = result.archive_error is not None and code == ExitCode.COMPLETE
     sys.exit(ExitCode.INCOMPLETE if is_open else code)
-
-
-@click.command()
-@tenant_options
-@EVIDENCE
-@VERBOSE
-@JSON
-def status(
-    *, connector: str, evidence: str, is_verbose: bool, as_json: bool, **options: Any
-) -> None:
-    """Show the steps that are done or waiting, and what to do next."""
-    from msgspec import to_builtins
-
-    from runbook_lib.cli.people import say_broken, show_rows
-    from runbook_lib.cli.terminal import show_again, show_next, show_open, show_road, show_steps
-    from runbook_lib.core.advice import next_step
-    from runbook_lib.core.step_record import step_record
-    from runbook_lib.engine.run import open_known
-    from runbook_lib.engine.tenants import unknown_tenant, unreadable_tenants
-
-    procedure = find_procedure(connector)
-    say_broken()
-    opened = open_known(procedure, evidence=evidence, **options)
-    if not opened.journal.path.exists():
-        raise SettingsError(unknown_tenant(opened.tenant, evidence), next_step="")
-    state = opened.whole_state
-    broken: list[TenantRow] = []
-    if others := [one for one in unreadable_tenants(evidence) if one.tenant == opened.tenant]:
-        from runbook_lib.engine.inbox import unreadable_rows
-
-        broken = unreadable_rows(others)
-    following = next_step(state)
-    if as_json:
-        document = {
-            "tenant": opened.tenant,
-            "connector": procedure.id,
-            "outcome": state.outcome,
-            "steps": [to_builtins(step_record(step)) for step in state.steps.values()],
-            "next": {"step": following[0].step.id, "do": following[1]} if following else None,
-            "again": [
-                {"step": step.step.id, "why": step.again}
-                for step in state.steps.values()
-                if step.again
-            ],
-            **({"unreadable": [row.document() for row in broken]} if broken else {}),
-        }
-        show_json(document)
-    else:
-        mark = "SANDBOX " if state.is_practice else ""
-        show = show_steps if is_verbose else show_open
-        show(state, title=f"{mark}{opened.tenant} · {procedure.title}")
-        show_road(state)
-        show_again(state)
-        show_next(state, opened.link_values)
-        show_rows(broken)
-    sys.exit(state.outcome.exit_code)
-
-
-RUN_COMMANDS = (run, status)
 
 
 def _same_tenant(ctx: click.Context, tenant: str) -> list[str]:

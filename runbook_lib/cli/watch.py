@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from runbook_lib.cli.options import EVIDENCE, JSON, SANDBOX, SET, assignments, tenant_options
+from runbook_lib.cli.index_renewal import renew_index
+from runbook_lib.cli.options import EVIDENCE, FILE, JSON, SANDBOX, SET, assignments, tenant_options
 from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import (
-    DEFAULT,
-    broken_connectors,
     find_procedure,
-    working_procedures,
 )
 from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError, describe_error
 
@@ -30,7 +28,7 @@ _EVERY_SECONDS = 300
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@FILE
 @click.option("--once", "is_once", is_flag=True, help="Poll once and end, for cron, a timer or CI.")
 @click.option(
     "--seal-changes", "seals_changes", is_flag=True,
@@ -65,9 +63,10 @@ def watch(
     steps once a day. It prints only changes. Without --once it polls every 5 minutes. With FILE it
     polls each tenant of a fleet's file, instead of the tenant in the settings.
     """
-    from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
+    from runbook_lib.config.fleet_file import FleetTenant
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.practice import practice_settings
+    from runbook_lib.engine.tenant_list import read_tenants_file
     from runbook_lib.engine.watch.channels import try_channels
     from runbook_lib.engine.watch.cycle import acknowledge
     from runbook_lib.engine.watch.poll import open_watched
@@ -81,18 +80,18 @@ def watch(
         return
     if by or until or note:
         raise SettingsError("--by, --until and --note need --ack.")
-    if file and (values or is_test or scenario):
-        raise SettingsError(
-            "FILE names tenants and values: leave out --set, --sandbox and --notify-test."
-        )
+    if file and (values or scenario):
+        raise SettingsError("FILE names tenants and values: leave out --set and --sandbox.")
+    if file and is_test:
+        sys.exit(_try_receivers(file, options))
     if file:
         every_tenant = {**options, "seals_changes": seals_changes, "seal_every": seal_every or 0}
 
         def run_all_once() -> ExitCode:
-            named = read_fleet_file(file, working_procedures(), DEFAULT, broken_connectors())
+            named = read_tenants_file(file)
             for mistake in named.unusable:
                 say(mistake, is_error=True)
-            code = _run_cycle(named.tenants, every_tenant, as_json=as_json)
+            code = _run_cycle(named.tenants, every_tenant, file=file, as_json=as_json)
             is_open = named.unusable and code is ExitCode.COMPLETE
             return ExitCode.INCOMPLETE if is_open else code
 
@@ -124,6 +123,18 @@ def watch(
 WATCH_COMMANDS = (watch,)
 
 
+def _try_receivers(file: Path, options: Mapping[str, Any]) -> ExitCode:
+    """Send a test message to each receiver of a FILE's tenants; return the worst exit code."""
+    from runbook_lib.engine.tenant_list import whole_tenants_file
+    from runbook_lib.engine.watch.trial_messages import try_receivers
+
+    code = ExitCode.COMPLETE
+    for trial in try_receivers(whole_tenants_file(file), **options):
+        say(f"{trial.tenant}: {trial.said}", is_error=trial.exit_code is not ExitCode.COMPLETE)
+        code = max(code, trial.exit_code)
+    return code
+
+
 def _run_on(run_once: Callable[[], ExitCode]) -> NoReturn:
     """Run a cycle every five minutes; after the first one, print a mistake and go on."""
     has_run = False
@@ -146,10 +157,11 @@ def _run_cycle(
     options: Mapping[str, Any],
     *,
     as_json: bool,
+    file: Path | None = None,
     is_told: bool = False,
 ) -> ExitCode:
     """
-    Poll each tenant, show and send what is new; return the worst exit code.
+    Poll each tenant, show and send what is new, and build the page; return the exit code.
 
     With `is_told` it also says that it polled, which a person who practises wants to know.
     """
@@ -168,22 +180,31 @@ def _run_cycle(
                 _show(entry)
             shown += 1
             sys.stdout.flush()
-        rest = (cycle.send, cycle.ping, cycle.write_page, cycle.seal, cycle.forget_old)
+        rest = (cycle.send, cycle.ping, cycle.seal, cycle.forget_old)
         for line in chain.from_iterable(act() for act in rest):
             say(line, is_error=True)
         if is_told:
             names = ", ".join(tenant.tenant for tenant in tenants)
             changes = counted(shown, "change") if shown else "nothing changed"
             say(f"Polled {names} in the sandbox: {changes}.")
-        return cycle.code
+        code = cycle.code
+    watched = {(tenant.tenant, tenant.procedure.id) for tenant in tenants}
+    read = renew_index(options.get("evidence", ""), file=file, alone=() if file else watched)
+    if read is None:
+        return code
+    own = [one for one in read.statuses if (one.tenant, one.connector) in watched]
+    if any(one.is_failing for one in own):
+        return ExitCode.FAILED
+    # NOTE: what a run has seen since is over, although the watch has not polled it yet.
+    return ExitCode.INCOMPLETE if code is ExitCode.FAILED else code
 
 
 def _show(entry: DigestEntry) -> None:
     """Show an entry: its title, and what to do about it."""
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.watch.digest import problem_document
+    from runbook_lib.evidence.reports.index_page import LIKE
     from runbook_lib.evidence.reports.phrases import with_times
-    from runbook_lib.evidence.reports.tenants_page import LIKE
 
     view = entry.views[entry.first.tenant]
     kind = problem_document(entry.first, view)["kind"]

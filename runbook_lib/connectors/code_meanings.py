@@ -21,6 +21,8 @@ class CodeMeaning(Struct, frozen=True):
     means: str
     outcomes: tuple[Outcome, ...] = ()
     advice: str = ""
+    stops: str = ""
+    """What it stops, and for whom, whichever check meets it; empty if the check decides that."""
     news: str = ""
     """The headline as more compared values come to be as expected: `{number}` of `{total}`."""
 

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from msgspec import ValidationError, convert, structs, to_builtins
 
@@ -98,6 +98,7 @@ class Journal:
         self._clock = clock
         # NOTE: threads wait for each other without polling, which a file lock does.
         self._turns = threading.Lock()
+        self._held: BinaryIO | None = None
         self._lock_path = path.with_suffix(".lock")
 
     def entries(self) -> list[Entry]:
@@ -115,13 +116,33 @@ class Journal:
         Raises `ChainError` if its SHA-256 differs, `JournalError` if the file
         cannot be read.
         """
-        with _reading(self.path), open_plain(self.path) as file:
+        with _reading(self.path), self._opened() as file:
             file.seek(ref.start)
             text = file.read(min(max(0, ref.end - ref.start), LONGEST_LINE))
         if line_digest(text) != ref.digest:
             msg = f"Line {ref.seq} of {self.path} was changed."
             raise ChainError(msg)
         return text
+
+    @contextmanager
+    def held_open(self) -> Iterator[None]:
+        """Keep the file open for reading within, which is quicker; for one thread."""
+        with _reading(self.path):
+            file = open_plain(self.path)
+        with file:
+            self._held = file
+            try:
+                yield
+            finally:
+                self._held = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        if self._held is not None:
+            yield self._held
+            return
+        with open_plain(self.path) as file:
+            yield file
 
     def append(self, event: str, data: Part, *, run_id: str = "", step: str = "") -> None:
         """Append one line; as `append_lines`."""

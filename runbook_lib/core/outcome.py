@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from runbook_lib.core.model import Mode, Outcome
+from runbook_lib.core.model import Mode, Outcome, RunOutcome
 
 # The longest wait for a review that people reported; a longer one is overdue.
 LONGEST_WAIT_DAYS = 22
@@ -99,6 +99,13 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = {
 ICONS: Mapping[Outcome, str] = {outcome: row.icon for outcome, row in OUTCOMES.items()}
 LABELS: Mapping[Outcome, str] = {outcome: row.label for outcome, row in OUTCOMES.items()}
 MEANINGS: Mapping[Outcome, str] = {outcome: row.meaning for outcome, row in OUTCOMES.items()}
+
+# The outcome of a step that looks like the outcome of a run.
+LOOKS_LIKE: Mapping[RunOutcome | None, Outcome] = {
+    RunOutcome.FAILED: Outcome.FAILED,
+    RunOutcome.INCOMPLETE: Outcome.WAITING,
+    RunOutcome.COMPLETE: Outcome.VERIFIED,
+}
 
 # Nothing is left to do; a person's skip settles a step, too.
 SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)

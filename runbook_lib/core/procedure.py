@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from string import Formatter
 from typing import Any
 
@@ -632,6 +632,7 @@ class Procedure:
 _NOT_ON_THE_PAGE = " (not on the documented page)"
 
 
+@lru_cache(maxsize=1024)
 def sentence_digest(text: str) -> str:
     """Return the SHA-256 of `text` in UTF-8: of a step's sentence, what a word is bound to."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -318,6 +319,20 @@ class RunState:
         return {name: value for finding in findings for name, value in finding.facts.items()}
 
 
+class PolledFinding(NamedTuple):
+    """A result of a check that a watch saw twice, and that no journal has."""
+
+    finding: Finding
+    since: str
+    """When it was first seen."""
+    seen_on: str
+    """When it was last seen; it counts only if that is after the step's newest check."""
+
+
+Polls = Mapping[str, Sequence[PolledFinding]]
+"""The polled findings of each step, by its id."""
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """A tenant's journal at one moment; people's words count across runs."""
@@ -439,7 +454,13 @@ def open_history(folder: Path) -> HistoryReader:
 
 
 def fold(
-    history: History, subject: Subject, run_id: str | None, earlier: RunState | None = None
+    history: History,
+    subject: Subject,
+    run_id: str | None,
+    earlier: RunState | None = None,
+    polls: Polls | None = None,
+    *,
+    has_exchanges: bool = True,
 ) -> RunState:
     """
     Return the state of the run `run_id`, or of all runs together if it is `None`.
@@ -448,7 +469,9 @@ def fold(
     people's words count from any time. Both count only for the current
     `subject`. A step whose check never returned is `not_run`, whatever the
     notebook's own record says. Of an `earlier` state the steps are kept about which
-    nothing is new. A run that has ended is judged on the day on which it did.
+    nothing is new. A run that has ended is judged on the day on which it did. Of `polls`, a
+    finding replaces that of the same check if it was seen later. Without `has_exchanges` steps
+    have none, unless a check could not tell: reading them is most of what a state costs.
     """
     name = history.last_run if run_id is None else run_id
     mine = history.run(name)
@@ -457,7 +480,7 @@ def fold(
         days = started.data.parameters.get(WORD_DAYS, 0) if started else 0
         values = {**subject.values, WORD_DAYS: days}
         subject = replace(subject, values=values, today=mine.finished_on[:10])
-    folded = _StepFold(history, subject, run_id, started)
+    folded = _StepFold(history, subject, run_id, started, polls or {}, has_exchanges=has_exchanges)
     states: dict[str, StepState] = {}
     bases: dict[str, object] = {}
     for step in subject.procedure.steps:
@@ -496,9 +519,18 @@ class _StepFold:
     """Computes the states of steps for one run, or (`run_id` is `None`) for all of them."""
 
     def __init__(
-        self, history: History, subject: Subject, run_id: str | None, started: Entry | None
+        self,
+        history: History,
+        subject: Subject,
+        run_id: str | None,
+        started: Entry | None,
+        polls: Polls,
+        *,
+        has_exchanges: bool,
     ) -> None:
         run = history.run(run_id) if run_id is not None else None
+        self._has_exchanges = has_exchanges
+        self._polls = polls
         self._history = history
         self._subject = subject
         self._run_id = run_id
@@ -530,6 +562,7 @@ class _StepFold:
             step.id in index.worked_on,
             obstacle(step, states),
             self._demands(step),
+            self._polls.get(step.id),
         )
 
     def state_of(self, step: Step, states: Mapping[str, StepState]) -> StepState:
@@ -537,7 +570,17 @@ class _StepFold:
         entry, unfit = self._newest_check(step)
         findings = () if entry is None or unfit else entry.data.findings
         lines = [*self._lines_of_check(step, findings)]
-        exchanges = {ref.seq: self._history.read(ref).data for ref in lines[1:]}
+        polled = [
+            poll
+            for poll in self._polls.get(step.id, ())
+            if poll.seen_on > (entry.at if entry else "")
+        ]
+        if polled:
+            findings, unfit = _replaced(findings, polled), ""
+        exchanges = {
+            ref.seq: self._history.read(ref).data
+            for ref in (lines[1:] if self._needs_exchanges(findings) else ())
+        }
         blocked = obstacle(step, states)
         carried, due = ((), None) if unfit or blocked else self._carried(step, entry)
         lines += [ref for earlier in carried for ref in earlier.lines]
@@ -586,7 +629,9 @@ class _StepFold:
             lapsed=lapsed,
             outdated=unfit,
             superseded=entry if unfit else None,
-            checked_on=entry.at if entry and not unfit else "",
+            checked_on=max(
+                (poll.seen_on for poll in polled), default=entry.at if entry and not unfit else ""
+            ),
             lines=tuple(lines),
             is_worked_on=step.id in self._history.index.worked_on,
             has_fault=self._has_fault(findings, exchanges),
@@ -597,7 +642,7 @@ class _StepFold:
         return self._with_notes(
             replace(
                 state,
-                waiting_since=self._waiting_since(state),
+                waiting_since=self._waiting_since(state, polled),
                 ends_on=ends_on if state.is_settled and is_by_word else "",
             )
         )
@@ -656,6 +701,11 @@ class _StepFold:
         reason = f"{sentences} {conclusion.reason}"
         return replace(conclusion, verified_on=began, reason=reason)
 
+    def _needs_exchanges(self, findings: Iterable[Finding]) -> bool:
+        """Return whether exchanges are wanted, or decide whether a remote system had a fault."""
+        is_unclear = any(finding.outcome is Outcome.INCONCLUSIVE for finding in findings)
+        return self._has_exchanges or is_unclear
+
     def _has_fault(self, findings: Iterable[Finding], exchanges: Mapping[int, Exchange]) -> bool:
         providers = self._subject.procedure.providers
         return any(
@@ -663,14 +713,15 @@ class _StepFold:
             for finding in findings
         )
 
-    def _waiting_since(self, state: StepState) -> str:
+    def _waiting_since(self, state: StepState, polled: Sequence[PolledFinding]) -> str:
         """Return when the wait began, as a person says, or else as the newest checks saw it."""
         word, conclusion = state.word, state.conclusion
         if conclusion.outcome is not Outcome.WAITING:
             return ""
         if word and (word.kind is WordKind.SUBMITTED or word.due or conclusion.needs_another):
             return word.at
-        since = state.checked_on
+        waits = [p.since for p in polled if p.finding.outcome is Outcome.WAITING]
+        since = min(waits, default=state.checked_on)
         for entry in reversed(self._history.recent(state.step.id)):
             is_check = isinstance(entry.data, Checked | CheckWithheld)
             seen = combine(entry.data.findings) if is_check else None
@@ -722,6 +773,15 @@ class _StepFold:
 
     def _demands(self, step: Step) -> bool:
         return any(name in (step.id, EVERY_STEP) for name in self._four_eyes)
+
+
+def _replaced(
+    findings: tuple[Finding, ...], polled: Sequence[PolledFinding]
+) -> tuple[Finding, ...]:
+    """Return the findings, with the polled one for each check that has one."""
+    newer = {poll.finding.check: poll.finding for poll in polled}
+    kept = tuple(newer.pop(finding.check, finding) for finding in findings)
+    return (*kept, *newer.values())
 
 
 def obstacle(step: Step, states: Mapping[str, StepState]) -> str:

@@ -12,29 +12,35 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, structs, to_builtins
 
+from runbook_lib.config.settings import suggestion
 from runbook_lib.connectors.cyclr.connector import is_refusal
 from runbook_lib.connectors.cyclr.transactions import Failure, explain_refusal
 from runbook_lib.connectors.fault_domain import FaultDomain
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.files import locked
 from runbook_lib.core.journal import timestamp, utc_now
-from runbook_lib.core.model import Outcome
 from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.customer_rows import (
+    CONFIRMED_AFTER,
+    LABELS,
+    AccountStatus,
+    Installed,
+    KnownAccount,
+)
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.engine.watch.state import (
+    STATE_NAME,
     CustomerSurvey,
     WatchedCustomer,
     WatchState,
     has_passed,
-    not_later,
     open_state,
 )
 from runbook_lib.errors import (
@@ -45,7 +51,6 @@ from runbook_lib.errors import (
     SettingsError,
     ThrottledError,
 )
-from runbook_lib.evidence.reports.tenant_rows import TenantRow
 from runbook_lib.plain_text import counted, csv_cell
 from runbook_lib.remote.cyclr import Cyclr, request_api_token, rows_of, sign_in_url
 from runbook_lib.remote.documents import Document, shorten
@@ -57,8 +62,6 @@ CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
 _SAVE_SECONDS = 2.0
 # A survey that was cut off goes on within a day; what it saw is too old after that.
 _RESUMED_WITHIN = timedelta(days=1)
-# A changed result of an account is polled again after so long.
-CONFIRMED_AFTER = timedelta(minutes=5)
 # Cyclr may ask to wait so long, and so often in a row.
 _LONGEST_WAIT = 300.0
 _MOST_WAITS = 5
@@ -80,114 +83,6 @@ _LOST = (
 )
 
 _T = TypeVar("_T")
-
-
-class AccountStatus(StrEnum):
-    """What is known of an account, the worst first."""
-
-    NOT_SIGNED_IN = "not_signed_in"
-    CALLS_FAIL = "calls_fail"
-    NOT_KNOWN = "not_known"
-    VANISHED = "vanished"
-    SIGNED_IN = "signed_in"
-    NOT_INSTALLED = "not_installed"
-    NOT_ASKED = "not_asked"
-
-
-LABELS: Mapping[AccountStatus, str] = {
-    AccountStatus.SIGNED_IN: "Cyclr says signed in",
-    AccountStatus.NOT_SIGNED_IN: "Cyclr says not signed in",
-    AccountStatus.CALLS_FAIL: "signed in, but calls fail",
-    AccountStatus.NOT_INSTALLED: "connector not installed",
-    AccountStatus.VANISHED: "account no longer there",
-    AccountStatus.NOT_KNOWN: "could not be read",
-    AccountStatus.NOT_ASKED: "not asked yet",
-}
-
-# The colour and the icon of each standing are those of the outcome that is most like it.
-_LIKE: Mapping[str, Outcome] = {
-    AccountStatus.SIGNED_IN: Outcome.VERIFIED,
-    AccountStatus.NOT_SIGNED_IN: Outcome.FAILED,
-    AccountStatus.CALLS_FAIL: Outcome.FAILED,
-    AccountStatus.NOT_INSTALLED: Outcome.NOT_RUN,
-    AccountStatus.VANISHED: Outcome.SKIPPED,
-    AccountStatus.NOT_KNOWN: Outcome.INCONCLUSIVE,
-    AccountStatus.NOT_ASKED: Outcome.WAITING,
-}
-
-
-class Installed(Struct, frozen=True):
-    """The connector as it is installed in an account."""
-
-    id: int
-    library_id: int
-    signed_in: bool
-
-
-class FailingCalls(Struct, frozen=True):
-    """Calls with a customer's token fail, although Cyclr says signed in."""
-
-    since: str
-    """When the first known one failed, after the last success."""
-    cause: str
-    """The known error's meaning, if its text or a subcode decided; else what was answered."""
-    do: str
-    """What a person does about it."""
-
-
-class KnownAccount(Struct, frozen=True):
-    """An account as the last look saw it; each time is empty if there was none."""
-
-    id: str
-    name: str
-    listed_in: int = 0
-    """The number of the look that last saw it in Cyclr's list."""
-    looked_in: int = 0
-    """The number of the look that last asked for it."""
-    looked_on: str = ""
-    standing: AccountStatus = AccountStatus.NOT_ASKED
-    """What Cyclr said of it."""
-    connectors: tuple[Installed, ...] = ()
-    not_signed_in_since: str = ""
-    """When our own looks first saw it so."""
-    signed_in_on: str = ""
-    """When they last saw it signed in."""
-    installed_on: str = ""
-    """When they last saw the connector."""
-    in_doubt_since: str = ""
-    """Since when a watch sees another result than the one that counts for it."""
-    error: str = ""
-    proven_on: str = ""
-    """The last proven use: a test call was answered, or it was signed in and no call failed."""
-    succeeded_on: str = ""
-    """When a test call was answered, or it was signed in anew: no earlier failure counts."""
-    failing: FailingCalls | None = None
-    """Why its calls fail, until the next success."""
-
-    def with_failures(self, failures: Sequence[Failure], now: str) -> KnownAccount:
-        """Return it with what these failures, the oldest first, say since its last success."""
-        succeeded_on = self.succeeded_on if self.succeeded_on <= now else ""
-        # NOTE: nobody knows whether one without a time came before the success.
-        later = [
-            (not_later(failure.at, now), failure)
-            for failure in failures
-            if (not_later(failure.at, now) > succeeded_on if failure.at else not succeeded_on)
-        ]
-        if not later:
-            return self
-        since = min(at for at, _ in later)
-        if self.failing:
-            since = min(since, self.failing.since)
-        _, newest = later[-1]
-        return structs.replace(
-            self,
-            failing=FailingCalls(since, newest.what, newest.do),
-            proven_on=succeeded_on if self.proven_on > since else self.proven_on,
-        )
-
-    def with_success(self, now: str) -> KnownAccount:
-        """Return it after a success."""
-        return structs.replace(self, proven_on=now, succeeded_on=now, failing=None)
 
 
 class Survey(Struct):
@@ -320,6 +215,33 @@ class Customers:
     def known(self) -> Survey:
         """Return what the rows say of the last survey; nothing is asked."""
         return self._open(self._kept)
+
+    @property
+    def console(self) -> tuple[str, ...]:
+        """What is asked: the host, the API credentials' id, the connector's name."""
+        return self._of
+
+    def account_of(self, named: str) -> str:
+        """
+        Return the id of the account with this id, or of the only one with this name.
+
+        Raises `SettingsError` for a name that several have, or that no survey has seen.
+        """
+        is_surveyed = (self._run.evidence / STATE_NAME).exists()
+        known = self.known().accounts if is_surveyed else {}
+        if named in known:
+            return named
+        key = named.strip().casefold()
+        found = [a.id for a in known.values() if a.name.strip().casefold() == key]
+        if len(found) > 1:
+            message = f"{len(found):,} accounts are called {named}: {', '.join(found[:9])}."
+            raise SettingsError(message, next_step="Name one by its id. No request was sent.")
+        if not found and not _ACCOUNT.fullmatch(named):
+            near = suggestion(named, [account.name for account in known.values()])
+            message = f"No account is called {named}.{near}"
+            advice = "`runbook connections` lists them. No request was sent."
+            raise SettingsError(message, next_step=advice)
+        return found[0] if found else named
 
     def _alone(self, ask: Callable[[], _T]) -> _T:
         self.client()
@@ -732,57 +654,42 @@ def document(
     }
 
 
-def account_rows(shown: Mapping[str, Any]) -> list[TenantRow]:
-    """Return the accounts of a look's document as rows, in their order."""
-    rows = []
-    for account in shown["accounts"]:
-        failure, before = account["last_failure"], account["signed_in_on"]
-        parts = [account["error"]] if account["error"] else []
-        if account["not_signed_in_since"]:
-            parts.append(f"Last seen signed in on {before}" if before else "Never seen signed in")
-        failing = account["failing"]
-        if failing:
-            proven = account["proven_on"]
-            if not failure:
-                parts.append(failing["cause"])
-            parts.append(f"Last proven use {proven}" if proven else "No use of it is proven")
-        if failure:
-            said = f"{failure['cause']}, {failure['said'] or failure['what']}"
-            parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {said}")
-        if account["cycle_lacks"]:
-            cycle = failure["cycle_name"] or failure["cycle"]
-            parts.append(f"Cycle {cycle} lacks {account['cycle_lacks']}")
-        row = TenantRow(
-            tenant=account["name"] or account["id"],
-            connector="",
-            word=account["says"],
-            outcome=_LIKE[account["standing"]],
-            sandbox=shown["sandbox"],
-            problem=". ".join(part.rstrip(".") for part in parts) + "." * bool(parts),
-            next_step=(failing or failure or {"do": ""})["do"],
-            since=failing["since"] if failing else account["not_signed_in_since"],
-            looked_on=account["looked_on"],
-            note=account["id"],
-        )
-        rows.append(row)
-    return rows
+def account_facts(account: Mapping[str, Any]) -> list[str]:
+    """Return what is known of an account in a look's document beside its state, as sentences."""
+    failure, before, failing = account["last_failure"], account["signed_in_on"], account["failing"]
+    parts = [account["error"]] if account["error"] else []
+    if account["not_signed_in_since"]:
+        parts.append(f"Last seen signed in on {before}" if before else "Never seen signed in")
+    if failing:
+        proven = account["proven_on"]
+        if not failure:
+            parts.append(failing["cause"])
+        parts.append(f"Last proven use {proven}" if proven else "No use of it is proven")
+    if failure:
+        said = f"{failure['cause']}, {failure['said'] or failure['what']}"
+        parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {said}")
+    if account["cycle_lacks"]:
+        cycle = failure["cycle_name"] or failure["cycle"]
+        parts.append(f"Cycle {cycle} lacks {account['cycle_lacks']}")
+    return [f"{part.rstrip('.')}." for part in parts]
 
 
-def csv_text(shown: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of the CSV of a look; a field that a spreadsheet would run is text."""
+def csv_text(looks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the CSV of looks; a field that a spreadsheet would run is text."""
     names = (
         "id", "name", "says", "not_signed_in_since", "signed_in_on", "proven_on", "looked_on",
         "error",
     )  # fmt: skip
     calls, failed = ("since", "cause", "do"), ("at", "cause", "said")
     heads = (*(f"calls_fail_{name}" for name in calls), *(f"failure_{name}" for name in failed))
-    yield _csv_line((*names, *heads, "cycle_lacks"))
-    for row in shown["accounts"]:
-        failing, failure = row["failing"] or {}, row["last_failure"] or {}
-        fields = [row[name] for name in names]
-        fields += [failing.get(name, "") for name in calls]
-        fields += [failure.get(name, "") for name in failed]
-        yield _csv_line((*fields, row["cycle_lacks"]))
+    yield _csv_line(("tenant", *names, *heads, "cycle_lacks"))
+    for shown in looks:
+        for row in shown["accounts"]:
+            failing, failure = row["failing"] or {}, row["last_failure"] or {}
+            fields = [shown["tenant"], *(row[name] for name in names)]
+            fields += [failing.get(name, "") for name in calls]
+            fields += [failure.get(name, "") for name in failed]
+            yield _csv_line((*fields, row["cycle_lacks"]))
 
 
 def _csv_line(fields: Iterable[str]) -> str:

@@ -13,12 +13,13 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, settings_file
 from runbook_lib.config.workspace import (
@@ -36,6 +37,7 @@ from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.notebooks import is_stale, notebook_name
 from runbook_lib.engine.run import load_settings, open_known, require_within_reach
 from runbook_lib.engine.watch.channels import try_channels
+from runbook_lib.engine.watch.trial_messages import try_receivers
 from runbook_lib.errors import ExitCode, RunbookError, SettingsError, reason_of
 from runbook_lib.evidence.signing.keys import (
     UNENCRYPTED,
@@ -99,12 +101,13 @@ def examine(
     evidence: str,
     *,
     is_notify_test: bool = False,
+    tenants: Sequence[FleetTenant] = (),
     environ: Mapping[str, str] = os.environ,
 ) -> Examination:
     """
     Examine Python, Jupyter, the notebook, the evidence folder, settings, secrets and network.
 
-    With `is_notify_test` a test message is sent, too.
+    With `is_notify_test` a test message is sent, too; if there are `tenants`, to their receivers.
     """
     python = Symptom("Python", platform.python_version())
     symptoms = [python, _bytecode(), _full_text_search(), _kernel(), *_connectors()]
@@ -120,7 +123,13 @@ def examine(
     addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
     reach = Reach.LOOPBACK if is_sandbox(values) else Reach.ANYWHERE
     symptoms += [_reachable(url, Limits.of(values), reach) for url in addresses]
-    if is_notify_test:
+    if tenants:
+        trials = try_receivers(tenants, env_file=env_file, evidence=evidence, environ=environ)
+        symptoms += [
+            Symptom(f"Test message of {trial.tenant}", trial.said, trial.exit_code)
+            for trial in trials
+        ]
+    elif is_notify_test:
         symptoms.append(_message(procedure, env_file, evidence))
     return Examination(tuple(symptoms))
 

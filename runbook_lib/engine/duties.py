@@ -7,13 +7,13 @@ Equal states give the same bytes: an entry's stamp is when its reason was said o
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-from runbook_lib.core.state import StepState
+from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
-from runbook_lib.engine.tenants import TenantState
 from runbook_lib.plain_text import one_line
 
 # The end of the name of a fact that is the day on which something ends.
@@ -22,45 +22,68 @@ _ENDS_ON = "_ends_on"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Duty:
-    """
-    What is due on `day`: `what` it is, at which step of whom, known since `since`.
-
-    `text` says so in words, without whose it is.
-    """
+    """Something of a tenant that is due, or ends, on a day."""
 
     day: str
     tenant: str
     connector: str
     step: str
+    """The first step that it is about."""
     what: str
-    text: str
+    """What it is; a tenant has each thing once for a day."""
+    title: str
+    """What it is, in words."""
+    places: tuple[str, ...]
+    """Number and title of each step that it is about."""
     description: str
     since: str
+    """Since when that is known."""
     person: str = ""
+    """Whose it is; empty for anybody."""
     is_practice: bool = False
+    is_end: bool = False
+    """Whether a remote system says that something ends, such as a token."""
+
+    @property
+    def text(self) -> str:
+        """What it is, and at which steps, without whose it is."""
+        return f"{self.title} ({', '.join(self.places)})"
 
     @property
     def summary(self) -> str:
-        """Return the line of the calendar's entry, with whose it is."""
-        return f"{'SANDBOX ' * self.is_practice}{self.tenant}: {self.text}"
+        """The line of the calendar's entry, with whose it is."""
+        mark = "SANDBOX " if self.is_practice else ""
+        return f"{mark}{self.tenant}: {self.text}"
 
     @property
     def uid(self) -> str:
-        """Return what stays the same when the day moves."""
+        """The calendar's id of it, which stays the same when the day moves."""
         key = "\0".join((self.tenant, self.connector, self.step, self.what))
         return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}@runbook"
 
 
-def duties(tenants: Iterable[TenantState], *, person: str = "") -> list[Duty]:
-    """Return every dated duty, by day; with `person`, only what was handed over to that name."""
-    known = [
-        duty
-        for tenant in tenants
-        for step in tenant.state.steps.values()
-        for duty in _duties_at(step, tenant)
-        if not person or person_key(duty.person) == person_key(person)
-    ]
-    return sorted(known)
+def duties(tenants: Iterable[tuple[str, str, RunState]], *, person: str = "") -> list[Duty]:
+    """
+    Return every dated duty of tenants with a connector and its state, by day.
+
+    What several steps know of one thing and day is one duty. With `person`, only what was handed
+    over to that name.
+    """
+    found: dict[tuple[str, ...], list[Duty]] = defaultdict(list)
+    for tenant, connector, state in tenants:
+        for step in state.steps.values():
+            for duty in _duties_at(step, tenant, connector, is_practice=state.is_practice):
+                if not person or person_key(duty.person) == person_key(person):
+                    key = (tenant, duty.what, duty.day, duty.title, person_key(duty.person))
+                    found[key].append(duty)
+    return sorted(_joined(alike) for alike in found.values())
+
+
+def _joined(alike: list[Duty]) -> Duty:
+    alike = sorted(alike, key=lambda duty: duty.connector)
+    places = dict.fromkeys(place for duty in alike for place in duty.places)
+    descriptions = dict.fromkeys(duty.description for duty in alike)
+    return replace(alike[0], places=tuple(places), description=" ".join(descriptions))
 
 
 def calendar(known: Iterable[Duty]) -> bytes:
@@ -84,30 +107,54 @@ def calendar(known: Iterable[Duty]) -> bytes:
     return content
 
 
-def _duties_at(step: StepState, tenant: TenantState) -> Iterator[Duty]:
-    place = (tenant.tenant, tenant.connector, step.step.id)
-    for what, day, text, why, since, person in _dates_at(step):
-        named = f"{text} ({step.number} {step.step.title})"
-        yield Duty(day, *place, what, named, why, since, person, tenant.state.is_practice)
-
-
-def _dates_at(step: StepState) -> Iterator[tuple[str, str, str, str, str, str]]:
-    """Yield what is due at a step, on which day, in words, why, since when known, and to whom."""
+def _duties_at(
+    step: StepState, tenant: str, connector: str, *, is_practice: bool
+) -> Iterator[Duty]:
     note, word = step.assignment, step.word
+    base = Duty(
+        day="",
+        tenant=tenant,
+        connector=connector,
+        step=step.step.id,
+        what="",
+        title="",
+        places=(f"{step.number} {step.step.title}",),
+        description="",
+        since="",
+        is_practice=is_practice,
+    )
     if note and note.due:
-        why = f"Handed over to {note.to} by {note.by}. {note.note}".strip()
-        yield "handed-over", note.due, f"due, {note.to}", why, note.at, note.to
+        yield replace(
+            base, what="handed-over", day=note.due, title=f"due, {note.to}", since=note.at,
+            description=f"Handed over to {note.to} by {note.by}. {note.note}".strip(),
+            person=note.to,
+        )  # fmt: skip
     if word and word.due:
-        yield "asked-for", word.due, "due", f"{word.by} reported it on {word.at}.", word.at, ""
+        yield replace(
+            base, what="asked-for", day=word.due, title="due", since=word.at,
+            description=f"{word.by} reported it on {word.at}.",
+        )  # fmt: skip
     ending = [(word, step.ends_on)] if word and step.ends_on else []
     if step.has_grown_old:
         ending += [(lapsed.word, lapsed.ended) for lapsed in step.lapsed if lapsed.ended][:1]
     for said, day in ending:
-        why = f"{said.by} confirmed on {said.at}: {said.sentence or step.step.sentence}"
-        yield "word", day, "confirm it again", why, said.at, ""
+        yield replace(
+            base, what="word", day=day, title="confirm it again", since=said.at,
+            description=f"{said.by} confirmed on {said.at}: {said.sentence or step.step.sentence}",
+        )  # fmt: skip
     for finding in step.all_findings:
         for name, value in finding.facts.items():
-            if name.endswith(_ENDS_ON):
+            if name.endswith(_ENDS_ON) and _is_day(str(value)):
                 what = name.removesuffix(_ENDS_ON)
-                text = f"{what.replace('_', ' ')} ends"
-                yield what, str(value), text, finding.reason, step.checked_on, ""
+                yield replace(
+                    base, what=what, day=str(value), title=f"{what.replace('_', ' ')} ends",
+                    description=finding.reason, since=step.checked_on, is_end=True,
+                )  # fmt: skip
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_lib.config.attestations import check_subjects
-from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
+from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_inputs import (
     SIGNING_KEY,
     SIGNING_PASSPHRASE,
@@ -41,14 +41,11 @@ from runbook_lib.config.workspace import (
     journal_path,
 )
 from runbook_lib.connectors.registry import (
-    DEFAULT,
-    broken_connectors,
     find_procedure,
     known_variables,
-    working_procedures,
 )
 from runbook_lib.core.carrying import Due, EarlierResult
-from runbook_lib.core.files import is_there, remove, write_parts
+from runbook_lib.core.files import is_there
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.journal import JOURNAL_NAME, Journal, timestamp, utc_now
@@ -61,6 +58,13 @@ from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import new_run_id, require_within_reach
 from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
+from runbook_lib.engine.tenant_list import whole_tenants_file
+from runbook_lib.engine.watch.state import (
+    NO_EVIDENCE,
+    RUN_CUT_SHORT,
+    SETTINGS_UNUSABLE,
+    open_state,
+)
 from runbook_lib.errors import (
     ContentError,
     EvidenceError,
@@ -82,7 +86,6 @@ from runbook_lib.evidence.fleet_result import (
     write_notes,
 )
 from runbook_lib.evidence.record import Record
-from runbook_lib.evidence.reports.tenants_page import FLEET_PAGE, fleet_page
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.verify.fleet import is_done, newest_sealed, sealed_for
 from runbook_lib.evidence.verify.verify import Trust, Verified
@@ -90,6 +93,8 @@ from runbook_lib.evidence.verify.verify import Trust, Verified
 if TYPE_CHECKING:
     from runbook_lib.engine.dask_pool import DaskPool
 
+# What is wrong with a tenant whose result has a reason.
+_TITLES = {Status.NOT_RUN: SETTINGS_UNUSABLE, Status.UNSEALED: NO_EVIDENCE}
 _FLEET_ID = re.compile("[0-9a-f]{8}")
 
 
@@ -187,13 +192,10 @@ def prepare(request: FleetRequest) -> Fleet:
     if request.resume and not _FLEET_ID.fullmatch(request.resume):
         msg = f"{request.resume[:40]} is not the id of a fleet's run."
         raise SettingsError(msg, next_step="It has 8 characters, such as 7f3a90c1.")
-    named = read_fleet_file(request.file, working_procedures(), DEFAULT, broken_connectors())
-    if named.unusable:
-        msg = f"The file of tenants {request.file} names a connector that is broken."
-        raise FleetFileError(msg, named.unusable)
+    named = whole_tenants_file(request.file)
     evidence = evidence_folder(request.evidence).absolute()
     env_file = request.env_file or find_env_file()
-    jobs = {job.name: job for job in _jobs(named.tenants, evidence, env_file, request)}
+    jobs = {job.name: job for job in _jobs(named, evidence, env_file, request)}
     values = [(job.tenant.procedure, job.values) for job in jobs.values()]
     words = Path(request.attestations) if request.attestations else None
     unmatched = check_subjects(words, values, now=utc_now()) if words else []
@@ -367,7 +369,7 @@ class Fleet:
 
     def run(self, on_result: Callable[[TenantResult], None]) -> FleetResult:
         """
-        Run every tenant, write the page, and return the result.
+        Run every tenant, and return the result.
 
         Calls `on_result` with each result, from the caller's thread. An interruption
         (or an error of `on_result`) ends the tenants under way, and goes on.
@@ -383,7 +385,6 @@ class Fleet:
             )
             self.result.connectors[connector] = ConnectorName(title=procedure.title, steps=steps)
         try:
-            remove(self.result.folder / FLEET_PAGE)
             self._write_notes()
         except BaseException:
             list(pool.stop())
@@ -401,14 +402,21 @@ class Fleet:
             self._archive(self._known[name])
         self.result.finished_on = timestamp(utc_now())
         self._write_notes()
-        usual = {
-            (connector, step.id): step.usual_days
-            for connector in self.result.connectors
-            for step in find_procedure(connector).steps
-        }
-        page = fleet_page(self.result, usual)
-        write_parts(self.result.folder / FLEET_PAGE, (part.encode() for part in page))
+        self._note_unusable()
         return self.result
+
+    def _note_unusable(self) -> None:
+        """Keep why tenants could not start, for every list of tenants; it is no evidence."""
+        now = utc_now()
+        with suppress(RunbookError), open_state(self._evidence, now) as state:
+            rows = []
+            for result in self.result.results.values():
+                row = state.tenant(f"{result.connector}/{result.tenant}")
+                title = _TITLES.get(result.status, RUN_CUT_SHORT)
+                row.set_unusable(result.reason, result.next_step, timestamp(now), title)
+                rows.append(row)
+            with state.transaction():
+                state.tenants.write(rows)
 
     def _write_notes(self) -> None:
         write_notes(self.result, len(self._selected), self._selected_digest)

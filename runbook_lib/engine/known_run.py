@@ -17,7 +17,7 @@ from runbook_lib.core.index import RunIndex
 from runbook_lib.core.journal import Journal, utc_now
 from runbook_lib.core.model import Mode, Value
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
-from runbook_lib.core.state import History, HistoryReader, RunState, StepState, fold
+from runbook_lib.core.state import History, HistoryReader, Polls, RunState, StepState, fold
 from runbook_lib.core.words import Subject
 
 
@@ -55,6 +55,10 @@ class KnownRun:
     reader: HistoryReader | None = None
     env_file: Path = Path(".env")
     clock: Callable[[], datetime] = utc_now
+    polls: Polls = field(default_factory=dict)
+    """What a watch has seen since; it counts in `whole_state`."""
+    has_exchanges: bool = True
+    """Whether `whole_state` has the exchanges of its steps."""
 
     def __post_init__(self) -> None:
         self._reader = self.reader or HistoryReader(self.journal)
@@ -88,22 +92,23 @@ class KnownRun:
         A headless run counts only its own checks; in the walkthrough all earlier
         checks count.
         """
-        return self._state(None if self.mode == Mode.INTERACTIVE else self.run_id)
+        return self._state(None if self.mode == Mode.INTERACTIVE else self.run_id, {})
 
     @property
     def whole_state(self) -> RunState:
         """Return the state over all runs of this tenant."""
-        return self._state(None)
+        return self._state(None, self.polls)
 
-    def _state(self, run_id: str | None) -> RunState:
+    def _state(self, run_id: str | None, polls: Polls) -> RunState:
         history = self.history
         subject = self.subject(history)
         # NOTE: a step asks five times for the same state, which is a third of what it costs.
-        key = (history.index.last, run_id, subject.values, subject.before, subject.today)
+        key = (history.index.last, run_id, subject.values, subject.before, subject.today, polls)
         folded = self._folded
         if folded is None or folded[0] != key:
             earlier = folded[1] if folded else None
-            folded = self._folded = (key, fold(history, subject, run_id, earlier))
+            state = fold(history, subject, run_id, earlier, polls, has_exchanges=self.has_exchanges)
+            folded = self._folded = (key, state)
         return folded[1]
 
     @property

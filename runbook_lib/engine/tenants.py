@@ -1,12 +1,12 @@
 """
-The tenants of an evidence folder, each with the state of its connectors.
+The names of the tenants in an evidence folder, and the question for one.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.config.formats import domain_name
@@ -14,58 +14,18 @@ from runbook_lib.config.settings import Settings, suggestion
 from runbook_lib.config.workspace import (
     evidence_folder,
     is_sandbox,
-    journal_path,
     refuse_twin,
     tenant_name,
 )
 from runbook_lib.connectors.registry import (
-    broken_connectors,
     connector_names,
-    find_procedure,
-    working_procedures,
 )
-from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.journal import JOURNAL_NAME, Journal
-from runbook_lib.core.model import Mode
-from runbook_lib.core.state import HistoryReader, RunState
-from runbook_lib.engine.known_run import KnownRun
-from runbook_lib.engine.run import new_run_id
-from runbook_lib.engine.watch.state import last_polled_on
-from runbook_lib.errors import BrokenConnectorError, SettingsError
-from runbook_lib.evidence.reports.phrases import sealed_on
+from runbook_lib.core.journal import JOURNAL_NAME
+from runbook_lib.errors import SettingsError
 
 # A fleet has thousands.
 _MOST_LISTED = 10
 _YES = ("y", "yes")
-
-
-@dataclass(frozen=True, slots=True)
-class TenantState:
-    """
-    What is known of one connector of a tenant, from its journal alone.
-
-    `looked_on` is when a watch last looked at it: empty for never, `None` if that cannot be read.
-    """
-
-    tenant: str
-    connector: str
-    state: RunState
-    looked_on: str | None = ""
-    sealed_on: str = ""
-
-    @property
-    def done(self) -> int:
-        """Return how many steps are settled."""
-        return sum(step.is_settled for step in self.state.steps.values())
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableTenant:
-    """A connector of a tenant whose state cannot be read, since the connector is broken."""
-
-    tenant: str
-    connector: str
-    error: BrokenConnectorError
 
 
 def tenants_of(evidence: str = "") -> list[tuple[str, str]]:
@@ -75,35 +35,9 @@ def tenants_of(evidence: str = "") -> list[tuple[str, str]]:
     Raises `SettingsError` if that is not a folder.
     """
     folder = evidence_folder(evidence)
-    folders = [path.parent for path in folder.glob(f"*/*/{JOURNAL_NAME}")]
+    # NOTE: a journal that is a link to nowhere is one that cannot be read, not none.
+    folders = [path for path in folder.glob("*/*") if os.path.lexists(path / JOURNAL_NAME)]
     return sorted((path.parent.name, path.name) for path in folders if _is_tenant(path))
-
-
-def tenant_states(evidence: str = "") -> list[TenantState]:
-    """
-    Return the state of each connector of each tenant, without any tenant's settings.
-
-    Those of a connector that is broken are left out: see `unreadable_tenants`. Raises
-    `SettingsError` if `evidence` is not a folder, `JournalError` for a journal that cannot be
-    understood.
-    """
-    working = working_procedures()
-    return [
-        tenant_state(tenant, connector, evidence)
-        for tenant, connector in tenants_of(evidence)
-        if connector in working
-    ]
-
-
-def unreadable_tenants(evidence: str = "") -> list[UnreadableTenant]:
-    """Return the tenants of each connector that is broken; raises like `tenants_of`."""
-    broken = broken_connectors()
-    known = tenants_of(evidence) if broken else []
-    return [
-        UnreadableTenant(tenant, connector, broken[connector])
-        for tenant, connector in known
-        if connector in broken
-    ]
 
 
 def tenant_names(evidence: str = "") -> list[str]:
@@ -115,7 +49,7 @@ def listed(names: Sequence[str]) -> str:
     """Return the names as text; of many only the first."""
     more = len(names) - _MOST_LISTED
     shown = ", ".join(names[:_MOST_LISTED])
-    return f"{shown} and {more:,} more (`runbook tenants`)" if more > 0 else shown
+    return f"{shown} and {more:,} more (`runbook status`)" if more > 0 else shown
 
 
 def unknown_tenant(tenant: str, evidence: str = "", *, begin: str = "") -> str:
@@ -213,32 +147,6 @@ def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] |
             raise question.refusal() from None
         except SettingsError as error:
             reason = f"{error} "
-
-
-def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState:
-    """
-    Return the state of one connector of a tenant, from its journal alone.
-
-    Raises `SettingsError` and `JournalError` like `tenant_states`.
-    """
-    # NOTE: the current settings belong to one tenant, and would void attestations about others.
-    journal = Journal(journal_path(evidence_folder(evidence), tenant, connector))
-    key = read_key(journal.path.parent)
-    run = KnownRun(
-        find_procedure(connector),
-        Settings({}, {}),
-        journal,
-        tenant,
-        Mode.HEADLESS,
-        new_run_id(),
-        key=key or FingerprintKey(),
-        reader=HistoryReader(journal, key),
-    )
-    # NOTE: what only a watch knows must not hide what the journal says.
-    looked_on = last_polled_on(evidence_folder(evidence), f"{connector}/{tenant}")
-    sealed = run.last_sealed
-    sealed_at = sealed_on(sealed[0].name) if sealed else ""
-    return TenantState(tenant, connector, run.whole_state, looked_on, sealed_at)
 
 
 def _is_tenant(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from runbook_lib.errors import ExitCode, SettingsError, reason_of
 from runbook_lib.evidence.record import Record
 
 UNSEALED_NAME = "unsealed.json"
-_FORM = 1
+_FORM = 2
 SCHEMA = "facebook-marketing-runbook/fleet/v8"
 _LARGEST = 64 * 1024 * 1024
 _TENANTS = ',"tenants":['
@@ -275,6 +275,9 @@ class FleetNotes:
     started_on: Time
     """When it first began."""
 
+    file: _SomeText
+    """The name of its file of tenants."""
+
     selected: Annotated[int, Meta(ge=0)]
     """The number of tenants that it selected."""
 
@@ -291,6 +294,7 @@ def write_notes(result: FleetResult, selected: int, selected_digest: str) -> Non
     notes = FleetNotes(
         fleet_id=result.fleet_id,
         started_on=result.started_on,
+        file=result.file,
         selected=selected,
         selected_digest=selected_digest,
         unsealed=tuple(

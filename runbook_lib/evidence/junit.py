@@ -1,60 +1,126 @@
 """
-The rows of tenants as JUnit XML: a test suite for each tenant, a test case for each step.
+JUnit XML: a test suite for each tenant.
 
-What waits, could not be checked or is to do is skipped, never passed. What an earlier run verified
-says so.
+A run's suite has a test case for each step, a fleet's for each open item; a tenant that is in order
+has one case, which passes. What waits, could not be checked or is to do is skipped, never passed.
+What an earlier run verified says so.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import IN_PART, SETTLED
-from runbook_lib.evidence.fleet_result import Status
-from runbook_lib.evidence.reports.tenant_rows import TenantRow
+from runbook_lib.evidence.fleet_result import Status, TenantResult
+from runbook_lib.evidence.reports.tenant_status import ItemGroup, OpenItem, Standing, TenantStatus
 
 # What XML 1.0 cannot contain, not even escaped (§2.2).
 _IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# The test case of a run without evidence.
+# The test case of a run without evidence, and that of a tenant that is in order.
 _SEALING = "sealed-evidence"
+_IN_ORDER = "in-order"
 
 
-def junit_xml(rows: Iterable[TenantRow], *, name: str) -> bytes:
-    """Return the rows of the run `name` as JUnit XML."""
+@dataclass(frozen=True, slots=True)
+class JUnitCase:
+    """
+    A test case; `tag` is `failure`, `error`, `skipped`, or `system-out` with a note.
+
+    It passes with a note, and with an empty tag.
+    """
+
+    name: str
+    tag: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JUnitSuite:
+    """The test cases of one tenant."""
+
+    tenant: str
+    connector: str
+    cases: Sequence[JUnitCase]
+    is_practice: bool = False
+    seconds: float = 0.0
+
+
+def step_case(
+    step: str, outcome: Outcome, reason: str, *, needs_person: bool, is_earlier: bool = False
+) -> JUnitCase:
+    """Return the case of a step; `is_earlier` says that it rests on an earlier run's check."""
+    message = f"{IN_PART if needs_person else outcome}: {reason}"
+    if outcome is Outcome.FAILED:
+        return JUnitCase(step, "failure", message)
+    if outcome in SETTLED and not needs_person:
+        return JUnitCase(step, "system-out", reason) if is_earlier else JUnitCase(step)
+    return JUnitCase(step, "skipped", message)
+
+
+def sealing_case(status: Status, reason: str) -> JUnitCase:
+    """Return the case of a tenant without evidence of its run."""
+    tag = "skipped" if status is Status.PENDING else "error"
+    return JUnitCase(_SEALING, tag, f"{status}: {reason}")
+
+
+def tenant_suite(status: TenantStatus, result: TenantResult) -> JUnitSuite:
+    """Return the suite of a fleet's tenant: its state, and whether its run was sealed."""
+    is_sealed = result.status is Status.SEALED
+    # NOTE: why a run was not sealed is a case of its own.
+    cases = [
+        _item_case(item)
+        for item in status.items
+        if item.group is not ItemGroup.DUE_LATER and (is_sealed or item.reason != result.reason)
+    ]
+    if status.standing is Standing.UNCHECKED:
+        cases.append(JUnitCase(status.label, "skipped", status.unchecked))
+    if not is_sealed:
+        cases.append(sealing_case(result.status, result.reason))
+    return JUnitSuite(
+        tenant=status.tenant,
+        connector=status.connector,
+        cases=cases or [JUnitCase(_IN_ORDER)],
+        is_practice=status.is_practice,
+        seconds=result.seconds or 0.0,
+    )
+
+
+def junit_xml(suites: Iterable[JUnitSuite], *, name: str) -> bytes:
+    """Return the suites of the run `name` as JUnit XML."""
     root = ET.Element("testsuites", name=_text(name))
-    for row in rows:
-        root.append(_suite(row))
+    for suite in suites:
+        root.append(_element(suite))
     for what in ("tests", "failures", "errors", "skipped"):
         root.set(what, str(sum(int(suite.get(what, "0")) for suite in root)))
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _suite(row: TenantRow) -> ET.Element:
-    mark = "SANDBOX." if row.sandbox else ""
-    name = _text(f"{mark}{row.tenant}.{row.connector}")
-    suite = ET.Element("testsuite", name=name, time=f"{row.seconds or 0:.3f}")
-    for step in row.steps:
-        case = ET.SubElement(suite, "testcase", classname=name, name=_text(step.id))
-        message = _text(f"{IN_PART if step.needs_person else step.outcome}: {step.reason}")
-        if step.outcome is Outcome.FAILED:
-            ET.SubElement(case, "failure", message=message).text = message
-        elif step.outcome not in SETTLED or step.needs_person:
-            ET.SubElement(case, "skipped", message=message)
-        elif step.verified_on:
-            ET.SubElement(case, "system-out").text = _text(step.reason)
-    if row.status is not Status.SEALED:
-        case = ET.SubElement(suite, "testcase", classname=name, name=_SEALING)
-        message = _text(f"{row.status}: {row.problem}")
-        what = "skipped" if row.status is Status.PENDING else "error"
-        ET.SubElement(case, what, message=message)
+def _item_case(item: OpenItem) -> JUnitCase:
+    parts = (f"{item.title}.", item.stops, item.do, item.reason)
+    message = " ".join(filter(None, parts))
+    return JUnitCase(item.title, "failure" if item.is_failing else "skipped", message)
+
+
+def _element(suite: JUnitSuite) -> ET.Element:
+    mark = "SANDBOX." if suite.is_practice else ""
+    name = _text(f"{mark}{suite.tenant}.{suite.connector}")
+    element = ET.Element("testsuite", name=name, time=f"{suite.seconds:.3f}")
+    for case in suite.cases:
+        shown = ET.SubElement(element, "testcase", classname=name, name=_text(case.name))
+        if case.tag:
+            message = _text(case.message)
+            is_note = case.tag == "system-out"
+            found = ET.SubElement(shown, case.tag, {} if is_note else {"message": message})
+            found.text = message if is_note or case.tag == "failure" else None
     counts = {"failures": "failure", "errors": "error", "skipped": "skipped"}
-    suite.set("tests", str(len(suite)))
+    element.set("tests", str(len(element)))
     for what, tag in counts.items():
-        suite.set(what, str(len(suite.findall(f"testcase/{tag}"))))
-    return suite
+        element.set(what, str(len(element.findall(f"testcase/{tag}"))))
+    return element
 
 
 def _text(text: str) -> str:

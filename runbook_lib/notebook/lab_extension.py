@@ -14,11 +14,12 @@ from typing import Any
 
 import nbformat
 
-from runbook_lib.config.workspace import WORKING_COPIES, tenant_name
+from runbook_lib.config.workspace import WORKING_COPIES, evidence_folder, tenant_name
 from runbook_lib.connectors.registry import working_procedures
+from runbook_lib.core.journal import utc_now
 from runbook_lib.core.state import RunState
 from runbook_lib.engine.notebooks import is_stale, notebook_name
-from runbook_lib.engine.tenants import tenant_state
+from runbook_lib.engine.tenant_reader import WatchedRows, read_tenant
 from runbook_lib.errors import RunbookError
 from runbook_lib.notebook.confirm_page import add_confirm_page
 from runbook_lib.notebook.rendering import saved_bundle
@@ -57,8 +58,8 @@ def save_panels_as_text(*, model: dict[str, Any], **_: Any) -> None:
 
 def _state(tenant: str, connector: str) -> RunState | None:
     """Return the tenant's state; `None` if it cannot be read, which must not stop saving."""
-    evidence = os.environ.get("RUNBOOK_EVIDENCE", "")
     try:
-        return tenant_state(tenant_name(tenant), connector, evidence).state
+        folder = evidence_folder(os.environ.get("RUNBOOK_EVIDENCE", ""))
+        return read_tenant(tenant_name(tenant), connector, folder, utc_now(), WatchedRows()).state
     except RunbookError:
         return None

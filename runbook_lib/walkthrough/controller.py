@@ -21,6 +21,7 @@ from runbook_lib.core.model import NoteKind, Outcome, Remark, WordKind
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.confirm_links import make_link
+from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import (
     AuthorizationError,
@@ -275,6 +276,8 @@ class Walkthrough:
                 activities.sealing = Activity()
             else:
                 sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
+                name = (self.run.tenant, self.run.procedure.id)
+                build_index(str(self.run.evidence), self.run.clock(), alone=[name])
                 activities.sealing = Activity(message=sealed_words(sealed, before, self.run.state))
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)

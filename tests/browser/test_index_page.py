@@ -52,7 +52,7 @@ def small_page() -> str:
             status("tenant-2", in_review(), **earlier),
             status("tenant-1", SECRET, UNPUBLISHED, polled_on=None, done=31),
             status("bakery", UNPUBLISHED, RENEWAL, sealed_on="", bundle="", outcome=None),
-            status("clinic", UNREADABLE, is_unusable=True, sealed_on="2026-11-30T02:15:00Z"),
+            status("clinic", UNREADABLE, sealed_on="2026-11-30T02:15:00Z"),
         ],
         [customer("First"), customer("Second", "bakery", "signed out", outcome=Outcome.FAILED)],
         [change(), change(title="Another", on="2026-12-01T01:00:00.000Z")],

@@ -37,10 +37,21 @@ Child().close()
 print(json.dumps([name for name in before if sys.modules[name]]))
 """
 _OURS = "runbook_lib"
-# What `run --sandbox` loads and a tenant of a fleet does not.
+# What `run --sandbox` loads and a tenant of a fleet does not: after it, the page is built.
 _NOT_IN_A_FLEET = (
     f"{_OURS}.cli",
+    f"{_OURS}.config.fleet_file",
+    f"{_OURS}.config.toml_tables",
+    f"{_OURS}.connectors.code_meanings",
+    f"{_OURS}.engine.customer_rows",
+    f"{_OURS}.engine.duties",
+    f"{_OURS}.engine.index_builder",
     f"{_OURS}.engine.practice",
+    f"{_OURS}.engine.tenant_",
+    f"{_OURS}.engine.watch",
+    f"{_OURS}.evidence.fleet_result",
+    f"{_OURS}.evidence.reports.index_page",
+    f"{_OURS}.evidence.reports.tenant_status",
 )
 # What starts every Python, where a distribution or an installer adds it.
 _START = {"__main__", "_distutils_hack", "sitecustomize", "usercustomize"}

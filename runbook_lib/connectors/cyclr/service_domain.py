@@ -65,7 +65,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
         certificate = read_certificate(context.session, host)
     except InvalidCertificateError as error:
         return failed(STATED, code=error.code, reason=f"{error} {error.diagnostics()}")
-    days = (certificate.expires_on - context.now).days
+    days = (certificate.expires_on.date() - context.now.date()).days
     callback = redirect_uri(host)
     response = fetch_page(context.session, callback)
     control = fetch_page(context.session, f"{callback}-{context.random_hex(8)}")

@@ -115,7 +115,8 @@ def app_token(context: CheckContext) -> Secret:
         return request_app_token(context, context.secrets["app_secret"])
     except GraphTokenError as error:
         if refused_inputs(error):
-            raise RefusedAppError(error) from error
+            code = SECRET_REFUSED.code if is_refused(error, SECRET_REFUSED) else ""
+            raise RefusedAppError(error, code=code) from error
         msg = f"Facebook issued no app token ({error}), so the runbook read nothing with it."
         code = ""
         if is_refused(error, APP_DEACTIVATED):

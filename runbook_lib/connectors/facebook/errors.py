@@ -53,8 +53,8 @@ class RefusedAppError(OAuthError):
     refuses = ("app_id",)
     next_step = "Correct the one that differs, then check again."
 
-    def __init__(self, refusal: GraphTokenError) -> None:
-        super().__init__(PAIR_REFUSED)
+    def __init__(self, refusal: GraphTokenError, *, code: str = "") -> None:
+        super().__init__(PAIR_REFUSED, code=code)
         self.refusal = refusal
         self.quotes = (refusal.in_own_words,)
 

@@ -14,21 +14,15 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.customer_connections import (
-    CONFIRMED_AFTER,
-    CONSOLE,
-    AccountStatus,
-    Customers,
-    KnownAccount,
-    PollTimeoutError,
-    Survey,
-)
-from runbook_lib.engine.customer_connections import LABELS as STATUS_LABELS
+from runbook_lib.engine.customer_connections import CONSOLE, Customers, PollTimeoutError, Survey
+from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, AccountStatus, KnownAccount
+from runbook_lib.engine.customer_rows import LABELS as STATUS_LABELS
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.digest import CUSTOMERS_CAUSE
-from runbook_lib.engine.watch.poll import CUSTOMERS_STEP, PollResult, exit_code, key_of
+from runbook_lib.engine.watch.poll import PollResult, exit_code, key_of
 from runbook_lib.engine.watch.problems import open_problems
 from runbook_lib.engine.watch.state import (
+    CUSTOMERS_STEP,
     Problem,
     ProblemKind,
     WatchedStep,
@@ -38,6 +32,7 @@ from runbook_lib.engine.watch.state import (
     not_later,
 )
 from runbook_lib.errors import BusyError, RemoteError
+from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_title
 from runbook_lib.plain_text import one_line
 
 CUSTOMERS_TITLE = "Customers' connections"
@@ -214,7 +209,7 @@ def _signed_out(tenant: str, account: KnownAccount, since: str, on: str) -> Prob
         kind=ProblemKind.FAILED,
         step=CUSTOMERS_STEP,
         check=account.id,
-        title="signed out",
+        title=customers_title(SIGNED_OUT, account.name or account.id),
         since=since,
         on=on,
         cause=f"{CUSTOMERS_CAUSE} signed out",

@@ -23,22 +23,18 @@ from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.settings import visible
 from runbook_lib.config.workspace import evidence_folder
 from runbook_lib.connectors.registry import known_variables
-from runbook_lib.core.files import write_parts
 from runbook_lib.core.journal import timestamp, utc_now
-from runbook_lib.core.model import Outcome
 from runbook_lib.engine.process import ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.watch.customer_poll import CUSTOMERS_TITLE, is_due, poll_customers
+from runbook_lib.engine.watch.customer_poll import is_due, poll_customers
 from runbook_lib.engine.watch.digest import (
     DigestEntry,
     Phase,
     due,
     entries,
-    known_to,
     problem_document,
 )
 from runbook_lib.engine.watch.poll import (
-    CUSTOMERS_STEP,
     PollResult,
     key_of,
     open_watched,
@@ -50,6 +46,7 @@ from runbook_lib.engine.watch.state import (
     Delivery,
     Problem,
     ProblemKind,
+    StateError,
     WatchState,
     has_passed,
     open_state,
@@ -60,12 +57,9 @@ from runbook_lib.errors import (
     RemoteError,
     RunbookError,
     SettingsError,
+    UnknownTenantError,
     describe_error,
-    reason_of,
 )
-from runbook_lib.evidence.reports.phrases import sealed_on
-from runbook_lib.evidence.reports.tenant_rows import StepRow, TenantRow
-from runbook_lib.evidence.reports.tenants_page import WATCH_PAGE, watch_page
 from runbook_lib.plain_text import one_line
 from runbook_lib.remote.transport import Request, Wires
 
@@ -135,11 +129,8 @@ class WatchCycle:
     options: Mapping[str, Any]
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
     _book: AddressBook = field(default_factory=AddressBook)
-    _rows: dict[str, TenantRow] = field(default_factory=dict)
     _with_customers: set[str] = field(default_factory=set)
     """The tenants whose customers are due."""
-    _new: set[str] = field(default_factory=set)
-    """Ids of the problems that this cycle has shown."""
     _pings: dict[str, str] = field(default_factory=dict)
     """Address of a health check → one of its tenants."""
 
@@ -151,10 +142,22 @@ class WatchCycle:
     def poll(self) -> Iterator[str]:
         """Poll each tenant; yield why one was not polled."""
         for key, tenant in self.tenants.items():
-            for line in self._for_each([key], self._poll_tenant):
-                if key not in self._rows:
-                    self._rows[key] = self._row_without_poll(key, tenant, line)
-                yield line
+            yield from self._tried(partial(self._poll_if_usable, key), f"{tenant.tenant}: ")
+
+    def _poll_if_usable(self, key: str) -> list[str]:
+        """Poll a tenant; if its settings cannot be used, keep why."""
+        try:
+            with self._run(key) as run:
+                return [*self._poll_tenant(run)]
+        except (UnknownTenantError, StateError):
+            raise
+        except SettingsError as error:
+            if self.state:
+                row = self.state.tenant(key)
+                row.set_unusable(*describe_error(error), timestamp(self._now()))
+                with self.state.transaction():
+                    self.state.tenants.write([row])
+            raise
 
     def poll_customers(self) -> Iterator[str]:
         """Poll customers, for minutes at most, those first that wait longest; yield as `poll`."""
@@ -188,7 +191,6 @@ class WatchCycle:
             for entry in entries(phase, found.get(phase, ()), self._book.views)
         ]
         yield from shown
-        self._new |= {problem.id for entry in shown for problem in entry.problems}
         rows = [
             Delivery(
                 problem.id, "", timestamp(now), entry=entry.id,
@@ -229,39 +231,6 @@ class WatchCycle:
         """Run and seal each tenant for which that is wanted and due; yield the bundle."""
         if self.sealing.after_changes or self.sealing.every_days:
             yield from self._for_each(self._book.views, self._seal)
-
-    def write_page(self) -> Iterator[str]:
-        """Write the state of each tenant and what changed in a day; yield why it is not written."""
-        if self.is_alone or self.state is None:
-            return
-        now = self._now()
-        yesterday = timestamp(now - _DAY)
-        recent = [p for p in self._problems() if (p.ended_on or p.on) >= yesterday]
-        changes = []
-        for phase, part in (
-            (Phase.NEW, [p for p in recent if not p.ended_on]),
-            (Phase.ENDED, [p for p in recent if p.ended_on and not p.is_superseded]),
-        ):
-            for entry in entries(phase, part, self._book.views):
-                document = self.documents(entry)[0]
-                is_new = any(problem.id in self._new for problem in entry.problems)
-                changes.append(
-                    {
-                        **document, "title": entry.title, "label": entry.label,
-                        "is_new": is_new, "tenants": entry.tenants,
-                        "also": [p.place for p in entry.problems if p.place != entry.first.place],
-                    }
-                )  # fmt: skip
-        undelivered = [
-            {"tenants": tenants, "reason": reason}
-            for tenants, reason in refusals(self._state, self._book)
-        ]
-        parts = watch_page(self._rows.values(), changes, timestamp(now), undelivered=undelivered)
-        content = (part.encode("utf-8", "backslashreplace") for part in parts)
-        try:
-            write_parts(self.folder / WATCH_PAGE, content, is_durable=False)
-        except OSError as error:
-            yield f"{self.folder / WATCH_PAGE} cannot be written: {reason_of(error)}."
 
     def forget_old(self) -> Iterator[str]:
         """Delete what ended long ago; yield why that failed."""
@@ -340,18 +309,6 @@ class WatchCycle:
         self._codes.add(result.code)
         people = {problem.person for problem in state.problems.read(tenant=key)} - {""}
         self._book.add(run, key, sorted(people), self._now())
-        self._rows[key] = _row(run, state, key)
-
-    def _row_without_poll(self, key: str, tenant: FleetTenant, problem: str) -> TenantRow:
-        polled_on = self.state.tenant(key).last_polled_on if self.state else ""
-        return TenantRow(
-            tenant=tenant.tenant,
-            connector=tenant.procedure.title,
-            word="not polled",
-            outcome=Outcome.INCONCLUSIVE,
-            looked_on=polled_on,
-            problem=problem,
-        )
 
     def _seal(self, run: Run) -> Iterator[str]:
         """Run and seal a tenant; if that fails it is tried again an hour later."""
@@ -463,42 +420,3 @@ def _ping(run: Run) -> Iterator[str]:
     else:
         if not 200 <= status < 300:
             yield f"The health check answered {status} ({request.host})."
-
-
-def _row(run: Run, state: WatchState, key: str) -> TenantRow:
-    """Return the state of a tenant for the page; it does not depend on who was told."""
-    numbers = run.procedure.numbers
-    names = {step.id: (numbers[step.id], step.title) for step in run.procedure.steps}
-    names[CUSTOMERS_STEP] = ("", CUSTOMERS_TITLE)
-    steps: dict[tuple[str, Outcome], StepRow] = {}
-    word, worst = "in order", Outcome.VERIFIED
-    failing = [p for p in state.open_problems(key) if p.kind is ProblemKind.FAILED]
-    silent = [row for row in state.steps.read(tenant=key) if row.unanswered_since]
-    seen = [
-        *(
-            (p.step, Outcome.FAILED, p.since, f"{p.title}. {p.reason} {known_to(p)}".strip())
-            for p in failing
-        ),
-        *((r.step, Outcome.INCONCLUSIVE, r.unanswered_since, r.unanswered) for r in silent),
-    ]
-    for step, outcome, since, reason in seen:
-        number, title = names.get(step, ("", step))
-        row = StepRow(
-            id=step, outcome=outcome, reason=reason, number=number, title=title, since=since
-        )
-        steps.setdefault((step, outcome), row)
-    if failing:
-        word, worst = "failing", Outcome.FAILED
-    elif silent:
-        word, worst = "not answered", Outcome.INCONCLUSIVE
-    sealed = run.last_sealed
-    return TenantRow(
-        tenant=run.tenant,
-        connector=run.procedure.title,
-        word=word,
-        outcome=worst,
-        steps=[*steps.values()],
-        sandbox=run.is_sandbox,
-        looked_on=state.tenant(key).last_polled_on,
-        sealed_on=sealed_on(sealed[0].name) if sealed else "",
-    )

@@ -27,6 +27,7 @@ from runbook_lib.engine.watch.state import (
     not_later,
 )
 from runbook_lib.evidence.reports.phrases import with_times
+from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_title
 from runbook_lib.plain_text import counted, one_line
 
 CUSTOMERS_CAUSE = "customers"
@@ -93,10 +94,10 @@ class DigestEntry:
     @property
     def title(self) -> str:
         """What it is, in a line."""
-        if self.first.cause.startswith(CUSTOMERS_CAUSE):
-            number = len({problem.check for problem in self.problems})
-            verb = "is" if number == 1 else "are"
-            return f"{counted(number, 'customer')} {verb} {self.first.title}"
+        # NOTE: tenants of one console have the same customers.
+        number = len({problem.check for problem in self.problems})
+        if self.first.cause.startswith(CUSTOMERS_CAUSE) and number > 1:
+            return customers_title(SIGNED_OUT, number=number)
         return self.first.title
 
     @property

@@ -26,7 +26,7 @@ from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.check_runner import Result
 from runbook_lib.engine.duties import duties
 from runbook_lib.engine.run import Run, open_run, require_within_reach
-from runbook_lib.engine.tenants import TenantState, unknown_tenant
+from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.engine.watch.channels import addresses
 from runbook_lib.engine.watch.problems import (
     OUTAGE_CHECK,
@@ -40,6 +40,7 @@ from runbook_lib.engine.watch.problems import (
     outage,
 )
 from runbook_lib.engine.watch.state import (
+    CUSTOMERS_STEP,
     PolledCheck,
     Problem,
     ProblemKind,
@@ -49,10 +50,9 @@ from runbook_lib.engine.watch.state import (
     identify,
     polled_alone,
 )
-from runbook_lib.errors import ExitCode, SettingsError
+from runbook_lib.errors import ExitCode, UnknownTenantError
 from runbook_lib.plain_text import counted
 
-CUSTOMERS_STEP = "customers"
 # How often what waits or fails is polled, and what is finished.
 _WAITING = timedelta(minutes=15)
 _FINISHED = timedelta(days=1)
@@ -103,7 +103,7 @@ def open_watched(
     require_within_reach(procedure, run.values)
     if not run.journal.path.exists():
         message = unknown_tenant(run.tenant, str(run.evidence), begin=_FIRST_RUN)
-        raise SettingsError(message, next_step="")
+        raise UnknownTenantError(message, next_step="")
     run.require_startable()
     addresses(run)  # raises for a channel with a missing setting
     return run
@@ -147,6 +147,8 @@ class _Poll:
         self.run_state: RunState = run.whole_state
         self.verdicts: list[PollVerdict] = []
         self.is_unsettled = False
+        self._refusals: set[str] = set()
+        self._of_a_cause: list[tuple[Step, Result]] = []
 
     def run_due(self) -> PollResult:
         """Poll what is due; whatever gets worse has every other step polled at once."""
@@ -162,6 +164,7 @@ class _Poll:
             others = [step for step in self.run.procedure.steps if step.id not in names]
             self._check(others)
             due += [step for step in others if step.checks]
+        self._judge_refused()
         self._read_confirmations()
         join_causes(self.verdicts, self.problems, self.now)
         for verdict in self.verdicts:
@@ -169,6 +172,7 @@ class _Poll:
         self._report_outage()
         if due:
             self.tenant.last_polled_on = self.on
+        self.tenant.set_unusable("", "", self.on)
         with self.state.transaction():
             self.state.tenants.write([self.tenant])
             changed = (row for key, row in self.rows.items() if row != self._before.get(key))
@@ -210,7 +214,13 @@ class _Poll:
             if step.checks:
                 self.tenant.polled_on[step.id] = self.on
 
-    def _judge(self, step: Step, result: Result) -> None:
+    def _judge_refused(self) -> None:
+        """Count at once what cannot tell because of a refusal that this poll has seen as well."""
+        for step, result in self._of_a_cause:
+            if result.finding.code in self._refusals:
+                self._judge(step, result, is_definite=True)
+
+    def _judge(self, step: Step, result: Result, *, is_definite: bool = False) -> None:
         run, name = self.run, result.finding.check
         run.redactor.allow(result.finding.facts.values())
         finding = masked(result.finding, run.redactor)
@@ -222,11 +232,16 @@ class _Poll:
         is_expected = bool(finding.limits) and any(
             check.id == name and check.leaves_to_person for check in step.checks
         )
+        is_refusal = finding.outcome is Outcome.FAILED and bool(finding.refuses)
+        if is_refusal:
+            self._refusals.add(finding.code)
+        elif is_cause(finding) and not is_definite:
+            self._of_a_cause.append((step, result))
         poll = CheckPoll(
             seen=polled_check(finding),
             is_silent=result.is_unanswered
             or shows_fault(finding, exchanges, run.procedure.providers),
-            is_definite=finding.outcome is Outcome.FAILED and bool(finding.refuses),
+            is_definite=is_definite or is_refusal,
             is_failing=is_failing(finding),
             is_expected=is_expected,
         )
@@ -310,7 +325,7 @@ class _Poll:
         """Yield what ends in 30, 7 or 1 days, each once; a poll knows the newest days."""
         today, run = self.now.date(), self.run
         reported = {problem.id for problem in self.problems}
-        for duty in duties([TenantState(run.tenant, run.procedure.id, self.run_state)]):
+        for duty in duties([(run.tenant, run.procedure.id, self.run_state)]):
             seen = [
                 row.current.facts.get(f"{duty.what}_ends_on")
                 for row in self.rows.values()
@@ -367,7 +382,8 @@ def polled_check(finding: Finding) -> PolledCheck:
         is_other = finding.outcome is Outcome.VERIFIED and actual != expected
         facts[what] = f"{actual}, not {expected}" if is_other else actual
     meant = [what for what, expected, actual in rows if actual == expected]
-    return PolledCheck(finding.outcome, finding.reason, finding.code, facts, meant)
+    limits = list(finding.limits)
+    return PolledCheck(finding.outcome, finding.reason, finding.code, facts, meant, limits)
 
 
 def good_news(finding: Finding) -> str:

@@ -124,6 +124,7 @@ def confirm(
     watched.unanswered_since = watched.unanswered = ""
     if known is None or is_alike(known, seen):
         watched.current, watched.since = seen, not_later(watched.since, on)
+        watched.seen_on = on
         watched.unconfirmed, watched.unconfirmed_since = None, ""
         return None
     if is_undecided and not (poll.is_expected or before is Outcome.INCONCLUSIVE):
@@ -137,6 +138,7 @@ def confirm(
     if not (poll.is_definite or is_old):
         return None
     watched.current, watched.since = seen, watched.unconfirmed_since
+    watched.seen_on = on
     watched.unconfirmed, watched.unconfirmed_since = None, ""
     return known
 

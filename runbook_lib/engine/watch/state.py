@@ -32,6 +32,12 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.errors import BusyError, RunbookError, SettingsError
 
 STATE_NAME = "watch.db"
+# What can be wrong with a tenant itself: nothing is asked, or its last run has no good end.
+SETTINGS_UNUSABLE = "Its settings cannot be used"
+NO_EVIDENCE = "Its last run left no evidence"
+RUN_CUT_SHORT = "Its last run did not end well"
+# The step of problems with customers.
+CUSTOMERS_STEP = "customers"
 FORMAT_VERSION = 3
 # Seconds to wait for another process that writes.
 LOCK_TIMEOUT_SECONDS = 30.0
@@ -73,6 +79,23 @@ class WatchedTenant(Struct):
     seal_failed_on: str = ""
     customers_polled_on: str = ""
     """When all customers were last polled, or could not be."""
+    unusable_title: str = ""
+    """What is wrong, in a line."""
+    unusable: str = ""
+    """Why nothing could be asked when it was last tried, such as an unreadable secret."""
+    unusable_advice: str = ""
+    unusable_since: str = ""
+    unusable_on: str = ""
+    """When it was last so."""
+
+    def set_unusable(
+        self, reason: str, advice: str, on: str, title: str = SETTINGS_UNUSABLE
+    ) -> None:
+        """Note what is wrong at the time `on`, in a line and why; without a reason, nothing is."""
+        self.unusable_title = title if reason else ""
+        self.unusable_since = not_later(self.unusable_since, on) if reason else ""
+        self.unusable_on = on if reason else ""
+        self.unusable, self.unusable_advice = reason, advice
 
 
 class PolledCheck(Struct, frozen=True):
@@ -85,6 +108,8 @@ class PolledCheck(Struct, frozen=True):
     """Facts and compared values, by name."""
     expected: list[str] = []
     """Names of the facts that are as they were meant to be."""
+    limits: list[str] = []
+    """What the check does not prove."""
 
 
 class WatchedStep(Struct):
@@ -96,6 +121,8 @@ class WatchedStep(Struct):
     current: PolledCheck | None = None
     since: str = ""
     """When the current result was first seen."""
+    seen_on: str = ""
+    """When a poll last saw the current result; empty if it comes from the journal."""
     unconfirmed: PolledCheck | None = None
     """A different result of the last poll; it counts once it is seen again."""
     unconfirmed_since: str = ""

@@ -35,8 +35,16 @@ from runbook_lib.evidence.reports.tenant_status import (
     sorted_statuses,
     what_now,
 )
-from runbook_lib.evidence.reports.tenants_page import LIKE
 
+# A kind of change has the colour and the icon of the outcome that is most like it.
+LIKE = {
+    "failed": Outcome.FAILED,
+    "recovered": Outcome.VERIFIED,
+    "changed": Outcome.WAITING,
+    "outage": Outcome.INCONCLUSIVE,
+    "outage_over": Outcome.VERIFIED,
+    "due": Outcome.WAITING,
+}
 INDEX_PAGE = "index.html"
 
 # A state has the colour and the icon of the outcome that is most like it.
@@ -76,7 +84,7 @@ class CauseGroup:
     @property
     def has_due(self) -> bool:
         """Whether one of them is due on a day, or overdue."""
-        return any(row.due or _overdue(row) for row in self.rows)
+        return any(row.due or row.overdue_days for row in self.rows)
 
 
 def index_page(
@@ -141,8 +149,6 @@ def index_page(
             report=_report,
             has_details=_has_details,
             dates_differ=_dates_differ,
-            overdue=_overdue,
-            known_to=_known_to,
             days=partial(_days, on=on),
             script=script,
             # By this digest the page's Content Security Policy permits the script.
@@ -219,17 +225,6 @@ def _has_details(row: CauseRow) -> bool:
 def _dates_differ(row: CauseRow) -> bool:
     """Return whether it began, or is due, at another time for one tenant than for another."""
     return len({(item.since[:10], item.due, item.overdue_days) for _, item in row.items}) > 1
-
-
-def _overdue(row: CauseRow) -> int:
-    """Return by how many days the first of a cause's items is overdue."""
-    return max(item.overdue_days for _, item in row.items)
-
-
-def _known_to(row: CauseRow) -> str:
-    """Return who has acknowledged all of a cause; empty if nobody has, or only a part."""
-    known = {item.known_to for _, item in row.items}
-    return known.pop() if len(known) == 1 else ""
 
 
 def _days(text: str, *, on: str) -> int | None:

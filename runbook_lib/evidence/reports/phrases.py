@@ -74,14 +74,6 @@ def sealed_on(bundle: str) -> str:
     return "{}-{}-{}:{}:{}".format(*match.groups()) if match else ""
 
 
-def days_between(since: str, until: str) -> int | None:
-    """Return the whole days from one time to a later one; `None` unless both are sensible."""
-    first, last = parse_time(since), parse_time(until)
-    if first is None or last is None or not 2000 <= first.year < 2100:
-        return None
-    return max((last - first).days, 0)
-
-
 def clock(text: str) -> str:
     """Return the time of day in UTC: `09:40`."""
     moment = parse_time(text)

@@ -22,6 +22,7 @@ from runbook_lib.core.outcome import (
     IN_PART,
     IN_PART_MEANING,
     LABELS,
+    LOOKS_LIKE,
     MEANINGS,
     MODES,
     OUTCOMES,
@@ -31,7 +32,6 @@ from runbook_lib.core.outcome import (
 from runbook_lib.core.step_record import StepRecord, advice_of, earlier_line, gathered
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import phrases
-from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE
 from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:

@@ -15,10 +15,21 @@ from enum import StrEnum
 from typing import Any
 
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.evidence.reports.phrases import day, listed
+from runbook_lib.evidence.reports.phrases import bounded, day, listed
 from runbook_lib.plain_text import counted
 
+SIGNED_OUT = "customers signed out"
+CALLS_FAIL = "customers' calls fail"
+# What is said of one customer, and of many.
+CUSTOMER_CAUSES = {
+    SIGNED_OUT: ("{} is signed out", "{:,} customers are signed out"),
+    CALLS_FAIL: ("Calls of {} fail", "Calls of {:,} customers fail"),
+}
 _NO_DAY = "9999-12-31"
+# A customer's name is cut there.
+_MAX_NAME_CHARS = 120
+# So many tenants are named in one command.
+_MAX_OPTIONS = 12
 
 
 class Standing(StrEnum):
@@ -38,13 +49,20 @@ STANDING_LABELS: dict[Standing, str] = {
 }
 
 
+_LOOKS_LIKE: dict[Standing, Outcome] = {
+    Standing.UNCHECKED: Outcome.INCONCLUSIVE,
+    Standing.WAITING: Outcome.WAITING,
+    Standing.IN_ORDER: Outcome.VERIFIED,
+}
+
+
 class ItemGroup(StrEnum):
     """When an open item is somebody's turn here, as its list shows it."""
 
     DUE_NOW = "due_now"
     DUE_LATER = "due_later"
     WAITING = "waiting"
-    """Others act: the vendor, another party, a colleague."""
+    """Others act: the party that decides, or a colleague."""
 
 
 GROUP_LABELS: dict[ItemGroup, str] = {
@@ -85,6 +103,8 @@ class OpenItem:
     """What to do first."""
     command: str = ""
     """The command for it, that runs as printed; empty if there is none."""
+    tenant_option: str = ""
+    """The end of the command that names the tenant, if it can name several in this way."""
     link: str = ""
     """The page at which it is done; empty if there is none."""
     whom: str = "you"
@@ -98,7 +118,11 @@ class OpenItem:
     """How many days others usually take; 0 if that is not known."""
     known_to: str = ""
     """Who has acknowledged it, and until when; empty for nobody."""
+    is_next: bool = False
+    """Whether it is what comes next in the procedure."""
     is_about_customers: bool = False
+    stops_checks: bool = False
+    """Whether nothing of the tenant is checked until it is done: it comes first."""
     places: tuple[ItemPlace, ...] = ()
 
     @property
@@ -107,12 +131,23 @@ class OpenItem:
         return " ".join(dict.fromkeys(place.reason for place in self.places if place.reason))
 
     @property
+    def looks_like(self) -> Outcome:
+        """The outcome whose icon and colour it has."""
+        if self.is_failing:
+            return Outcome.FAILED
+        return Outcome.WAITING if self.group is ItemGroup.WAITING else Outcome.NOT_RUN
+
+    @property
     def urgency(self) -> tuple[object, ...]:
         """The key by which items are sorted: what fails, what is overdue, what is due first."""
         return (
             [*ItemGroup].index(self.group),
+            not self.stops_checks,
             not self.is_failing,
             -self.overdue_days,
+            # What fails at more steps stops more.
+            -len(self.places) if self.is_failing else 0,
+            not self.is_next,
             self.due or _NO_DAY,
             self.since or _NO_DAY,
             self.title,
@@ -154,8 +189,6 @@ class TenantStatus:
     is_practice: bool = False
     items: tuple[OpenItem, ...] = ()
     """What is open, the most urgent first."""
-    is_unusable: bool = False
-    """Whether nothing can be asked: settings or journal cannot be read, or nobody ran it yet."""
     unchecked_since: str = ""
     """Since when no remote system has answered, if that is more than a day; else empty."""
     unchecked: str = ""
@@ -185,6 +218,18 @@ class TenantStatus:
         return Standing.WAITING if ItemGroup.WAITING in groups else Standing.IN_ORDER
 
     @property
+    def looks_like(self) -> Outcome:
+        """The outcome whose icon and colour it has."""
+        if self.standing is Standing.NEEDS_YOU:
+            return Outcome.FAILED if self.is_failing else Outcome.NOT_RUN
+        return _LOOKS_LIKE[self.standing]
+
+    @property
+    def is_unusable(self) -> bool:
+        """Whether nothing can be asked: settings or journal cannot be read, or nobody ran it."""
+        return any(item.stops_checks for item in self.items)
+
+    @property
     def is_failing(self) -> bool:
         """Whether something fails."""
         return any(item.is_failing for item in self.items)
@@ -204,13 +249,11 @@ class TenantStatus:
 
     @property
     def urgency(self) -> tuple[object, ...]:
-        """The key by which tenants are sorted: real before practice, unusable ones first."""
+        """The key by which tenants are sorted: real before practice, then by the first item."""
         first = self.items[0].urgency if self.items else ()
         return (
             self.is_practice,
             [*Standing].index(self.standing),
-            not self.is_unusable,
-            not self.is_failing,
             first,
             self.tenant.casefold(),
             self.connector,
@@ -248,21 +291,34 @@ class CauseRow:
         return self.items[0][1]
 
     @property
+    def title(self) -> str:
+        """The cause, in a line; of customers, who or how many they are."""
+        if self.first.is_about_customers and self.first.cause in CUSTOMER_CAUSES:
+            customers = self.customers
+            return customers_title(self.first.cause, customers[0], number=len(customers))
+        return self.first.title
+
+    @property
     def tenants(self) -> list[str]:
         """The tenants that have it, the most urgent first."""
         return list(dict.fromkeys(status.tenant for status, _ in self.items))
 
     @property
-    def whose(self) -> str:
-        """The tenant, or how many there are."""
-        tenants = self.tenants
-        return tenants[0] if len(tenants) == 1 else counted(len(tenants), "tenant")
+    def connectors(self) -> list[str]:
+        """The ids of the connectors that have it."""
+        return list(dict.fromkeys(status.connector for status, _ in self.items))
 
     @property
     def customers(self) -> list[str]:
-        """The customers that have it."""
+        """The customers that have it; tenants of one console have the same ones."""
         about = (item for _, item in self.items if item.is_about_customers)
-        return [place.name for item in about for place in item.places]
+        return [*{place.id: place.name for item in about for place in item.places}.values()]
+
+    @property
+    def steps(self) -> list[str]:
+        """Number and title of each step that has it."""
+        about = (item for _, item in self.items if not item.is_about_customers)
+        return list(dict.fromkeys(p.name for item in about for p in item.places if p.name))
 
     @property
     def since(self) -> str:
@@ -275,9 +331,35 @@ class CauseRow:
         return min((item.due for _, item in self.items if item.due), default="")
 
     @property
+    def command(self) -> str:
+        """The command for all who have it; if one cannot name them, that of the first."""
+        options = dict.fromkeys(item.tenant_option for _, item in self.items)
+        stems = {item.command.removesuffix(item.tenant_option) for _, item in self.items}
+        if "" in options or len(stems) > 1 or len(options) > _MAX_OPTIONS:
+            return self.first.command
+        return f"{stems.pop()}{' '.join(options)}"
+
+    @property
+    def overdue_days(self) -> int:
+        """By how many days the first of them is overdue."""
+        return max(item.overdue_days for _, item in self.items)
+
+    @property
+    def known_to(self) -> str:
+        """Who has acknowledged all of it; empty if nobody has, or only a part."""
+        known = {item.known_to for _, item in self.items}
+        return known.pop() if len(known) == 1 else ""
+
+    @property
     def is_practice(self) -> bool:
         """Whether the tenants are those of practice."""
         return self.items[0][0].is_practice
+
+
+def customers_title(cause: str, name: str = "", *, number: int = 1) -> str:
+    """Return what customers are or do: of one by name, of many how many."""
+    of_one, of_many = CUSTOMER_CAUSES[cause]
+    return of_one.format(bounded(name, _MAX_NAME_CHARS)) if number == 1 else of_many.format(number)
 
 
 def sorted_statuses(statuses: Iterable[TenantStatus]) -> list[TenantStatus]:
@@ -286,7 +368,7 @@ def sorted_statuses(statuses: Iterable[TenantStatus]) -> list[TenantStatus]:
 
 
 def cause_rows(statuses: Iterable[TenantStatus]) -> list[CauseRow]:
-    """Return a row for each group and cause, the most urgent first, practice last."""
+    """Return a row for each group and cause, the most urgent first; practice ends each group."""
     causes: dict[tuple[object, ...], list[tuple[TenantStatus, OpenItem]]] = defaultdict(list)
     for status in sorted_statuses(statuses):
         for item in status.items:
@@ -299,9 +381,8 @@ def cause_rows(statuses: Iterable[TenantStatus]) -> list[CauseRow]:
 
 
 def _row_urgency(row: CauseRow) -> tuple[object, ...]:
-    group, is_not_failing, *rest = row.first.urgency
-    is_usable = not row.items[0][0].is_unusable
-    return (row.is_practice, group, is_usable, is_not_failing, *rest, -len(row.items))
+    group, *rest = row.first.urgency
+    return (group, row.is_practice, *rest, -len(row.items))
 
 
 def what_now(statuses: Iterable[TenantStatus]) -> str:

@@ -70,7 +70,7 @@ def test_each_result_is_a_line() -> None:
     """In a log each tenant is a line with what failed or why; a hostile reason moves no cursor."""
     result = fleet("--workers", "1")
 
-    begun, first, second, third, counts, path = result.stdout.splitlines()
+    begun, first, second, third, counts, now, path = result.stdout.splitlines()
     assert result.exit_code == 1
     (folder,) = Path("evidence/fleet").iterdir()
     assert begun == f"Fleet run {folder.name[-8:]}: 3 tenants to run."
@@ -79,6 +79,7 @@ def test_each_result_is_a_line() -> None:
     assert second.endswith("✘ bloom (facebook_marketing): failed: fb-08-redirect-uri")
     assert third.endswith("clover (facebook_marketing): not sealed: a[U+001B][2J[U+202E][U+000A]b")
     assert counts == "1 complete · 1 failed · 1 unsealed"
+    assert now.startswith("3 tenants need you. Start with ")
     assert Path(path.removeprefix("Read ").partition(";")[0]).is_file()
 
 
@@ -126,9 +127,9 @@ def test_every_mistake_is_a_line_and_nothing_is_written() -> None:
     assert result.exit_code == 2
     lines = result.stderr.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
-        "[[tenant]] 3",
-        "[[tenant]] 3, a key",
-        "[[tenant]] 3, secrets, app_secret",
+        "[[tenant]] 3 (clover, line 7)",
+        "[[tenant]] 3 (clover, line 7), a key",
+        "[[tenant]] 3 (clover, line 7), secrets, app_secret",
         "runbook",
         "Next",
     ]

@@ -58,7 +58,7 @@ def test_what_changed_is_printed_once(desk: Desk) -> None:
     assert failed.exit_code == again.exit_code == ExitCode.FAILED
     assert failed.stdout.startswith(f"✘ SANDBOX acme: {REFUSED} (new)")
     assert "    Before: verified. Now: failed.\n" in failed.stdout
-    assert "What to do: Copy App ID and App Secret again" in failed.stdout
+    assert "What to do: Copy the App Secret again" in failed.stdout
     assert failed.stderr == ""
     assert again.stdout == ""
 
@@ -238,20 +238,21 @@ def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_is_seen_when_a_tenant_was_last_looked_at(desk: Desk) -> None:
-    """`tenants` and `inbox` say when; nothing before the first look, and what cannot be read."""
-    before = [runbook(name) for name in ("tenants", "inbox")]
+    """The list of tenants says when; nothing before the first poll, and what cannot be read."""
+    desk.tenant("beta")
+    before = runbook("status")
     runbook(*ONCE)
-    looked_on = desk.kept().last_polled_on
-    after = [runbook(name) for name in ("tenants", "inbox")]
-    (tenant,) = json.loads(runbook("tenants", "--json").stdout)
-    items = json.loads(runbook("inbox", "--json").stdout)
+    polled_on = desk.kept().last_polled_on
+    after = runbook("status")
+    tenants = json.loads(runbook("status", "--json").stdout)
     desk.path.write_bytes(b"x" * 5000)
-    broken = [runbook(name) for name in ("tenants", "inbox")]
+    broken = runbook("status")
 
-    assert not [shown for shown in before if "looked at" in shown.stdout]
-    assert all(f"last looked at {when(looked_on)}" in shown.stdout for shown in after)
-    assert {looked_on} == {tenant["looked_on"], *(item["looked_on"] for item in items)}
-    assert all("time of the last look cannot be read" in shown.stdout for shown in broken)
+    assert "last polled" not in before.stdout
+    assert f"last polled {when(polled_on)}" in after.stdout
+    assert polled_on in [tenant["polled_on"] for tenant in tenants]
+    assert "time of the last poll cannot be read" in broken.stdout
+    assert "watch.db" in broken.stderr
 
 
 def test_a_tenant_of_a_fleet_that_nobody_knows_stops_no_other(desk: Desk) -> None:
@@ -324,6 +325,30 @@ def test_a_test_message_goes_the_way_of_a_real_one(desk: Desk, post: Post) -> No
     for result in refused:
         assert "was not sent (mail): (451" in " ".join(result.output.split())
     assert not desk.path.exists()
+
+
+def test_each_receiver_of_a_file_gets_one_test_message(desk: Desk, post: Post) -> None:
+    """With FILE each tenant's receivers are tried, a shared one once; none stops others."""
+    desk.tenant("beta")
+    desk.tenant("coda")
+    Path("tenants.toml").write_text(
+        "".join(f'[[tenant]]\ntenant = "{name}"\n' for name in ("acme", "nobody", "beta"))
+        + '[[tenant]]\ntenant = "coda"\nmail_to = "coda@acme.example"\n'
+    )
+    words = ("tenants.toml", "--env-file", "watch.env", "--notify-test")
+    watch, doctor = runbook("watch", *words), runbook("doctor", *words)
+
+    assert watch.stdout.splitlines() == [
+        "acme: Accepted: mail, webhook.",
+        "beta: Accepted: mail, as acme, webhook, as acme.",
+        "coda: Accepted: mail, webhook, as acme.",
+    ]
+    assert "nobody: There is no record yet" in watch.stderr
+    assert watch.exit_code == ExitCode.USAGE
+    assert "Accepted: mail, as acme" in " ".join(doctor.output.split())
+    assert [mail["To"] for mail in post.mails] == ["all@acme.example", "coda@acme.example"] * 2
+    assert len(post.hooks) == 2
+    assert runbook("doctor", "tenants.toml").exit_code == ExitCode.USAGE
 
 
 def test_practice_has_its_own_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,11 +20,12 @@ from runbook_lib.connectors.registry import (
     known_variables,
     working_procedures,
 )
+from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.dask_pool import _version
 from runbook_lib.engine.practice import practice_environment
 from runbook_lib.engine.run import open_run
-from runbook_lib.engine.tenants import tenant_states, unreadable_tenants
+from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.errors import BrokenConnectorError, ExitCode, FleetFileError, SettingsError
 from tests.support.commands import runbook
 from tests.support.other_connectors import NAME, beside, forget
@@ -198,22 +199,24 @@ def test_status_and_inbox_of_others_name_it(plainpost: Path, tenants: Path, how:
 
     status = runbook("status", "--tenant", "acme", "--json")
     document = json.loads(status.stdout)
-    (unreadable,) = document.pop("unreadable")
-    assert document == before
-    assert status.exit_code == ExitCode.INCOMPLETE
+    unreadable, other = document.pop("states")
+    (same,) = [one for one in before.pop("states") if one["connector"] == DEFAULT]
+    assert (document, other) == (before, same)
+    assert status.exit_code == ExitCode.COMPLETE
     assert (unreadable["tenant"], unreadable["connector"]) == ("acme", NAME)
-    assert unreadable["outcome"] == "not readable"
-    assert said in unreadable["problem"]
-    assert "Correct that file" in unreadable["do"]
+    (item,) = unreadable["open"]
+    assert item["title"] == "Its record cannot be read"
+    assert said in item["places"][0]["reason"]
+    assert "Correct that file" in item["do"]
     assert said in line_of(status.stderr)
     inbox = runbook("inbox", "--json")
     rows = json.loads(inbox.stdout)
     assert [(row["tenant"], row["connector"]) for row in rows] == [
-        ("acme", DEFAULT),
         ("acme", NAME),
         ("beta", NAME),
+        ("acme", DEFAULT),
     ]
-    assert all(said in row["problem"] for row in rows[1:])
+    assert all(said in row["open"][0]["places"][0]["reason"] for row in rows[:2])
     assert said in line_of(inbox.stderr)
 
 
@@ -221,15 +224,19 @@ def test_other_commands_work_and_name_it(plainpost: Path, tenants: Path) -> None
     """What people read says it, too; what concerns no connector goes on."""
     said = broken(plainpost, "a missing package")
 
-    for words in (("inbox",), ("tenants",)):
+    for words in (("inbox",), ("status",)):
         shown = runbook(*words)
         assert shown.exit_code == ExitCode.COMPLETE
-        assert said in line_of(shown.stdout)
-        assert "beta (plainpost): not readable" in shown.stdout
-        assert "acme (facebook_marketing)" in shown.stdout
-        assert "Correct that file" in shown.stdout
-    assert "beta (plainpost)" in runbook("inbox", "--tenant", "beta").stdout
-    assert "acme (plainpost): not readable" in runbook("status", "--tenant", "acme").stdout
+        assert said in line_of(shown.stderr)
+        assert "Its record cannot be read" in shown.stdout
+    inbox, status = runbook("inbox").stdout, runbook("status").stdout
+    assert said in line_of(inbox)
+    assert "acme, beta (plainpost): Its record cannot be read" in inbox
+    assert "Correct that file" in inbox
+    assert "beta (plainpost): needs you" in status
+    assert "acme (facebook_marketing)" in status
+    assert "beta" in runbook("inbox", "--tenant", "beta").stdout
+    assert "acme (plainpost): Its record" in runbook("status", "--tenant", "acme").stdout
     assert "beta" not in runbook("status", "--tenant", "acme").stdout
     doctor = runbook("doctor", "--json")
     (symptom,) = [one for one in json.loads(doctor.stdout) if one["subject"] == f"Connector {NAME}"]
@@ -248,11 +255,12 @@ def test_who_lists_connectors_goes_on(plainpost: Path, tenants: Path, how: str) 
     assert [*working_procedures()] == ["facebook_marketing", "facebook_messenger"]
     assert [*broken_connectors()] == [NAME]
     assert [name for name, _ in _version()] == ["facebook_marketing", "facebook_messenger"]
-    assert [state.tenant for state in tenant_states("evidence")] == ["acme"]
-    assert [(one.tenant, one.connector) for one in unreadable_tenants("evidence")] == [
+    read = read_tenants("evidence", utc_now()).statuses
+    assert [(one.tenant, one.connector) for one in read if one.is_unusable] == [
         ("acme", NAME),
         ("beta", NAME),
     ]
+    assert [one.tenant for one in read if not one.is_unusable] == ["acme"]
     with pytest.raises(BrokenConnectorError):
         find_procedure(NAME)
 
@@ -396,7 +404,7 @@ def test_a_fleet_with_its_tenants_is_refused_and_a_watch_goes_on(
     assert "names a connector that is broken" in fleet.stderr
     assert watch.exit_code == ExitCode.INCOMPLETE, watch.output
     assert "beta: The connector plainpost is broken" in line_of(watch.stderr)
-    page = (tenants / "watch.html").read_text()
+    page = (tenants / "index.html").read_text()
     assert "acme" in page
     path.write_text('[[tenant]]\ntenant = "acme"\nservice_domain = "acme-h.cyclr.com"\n')
     assert "plainpost" not in runbook("watch", "t.toml", "--once").output

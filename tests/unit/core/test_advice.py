@@ -3,67 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
-from typing import Any
+from datetime import UTC, date, datetime, time
 
 import pytest
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.advice import is_checkable, later, next_step, waits_for
-from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.model import Finding, Outcome, RunOutcome, WaitsFor, Word, WordKind
-from runbook_lib.core.procedure import Check, Procedure
-from runbook_lib.core.state import RunState, StepState
-from runbook_lib.engine.inbox import inbox, tenant_rows
-from runbook_lib.engine.tenants import TenantState
-from runbook_lib.evidence.reports.tenant_rows import what_now
-from tests.support.words import AT
+from runbook_lib.core.model import RunOutcome
+from runbook_lib.core.state import RunState
+from runbook_lib.engine.tenant_state import KnownTenant, status_of
+from runbook_lib.evidence.reports.tenant_status import ItemGroup, TenantStatus, what_now
+from tests.support.run_states import MARKETING, SIGNS, state_of
 
 TODAY = date(2026, 11, 24)
-MARKETING = find_procedure("facebook_marketing")
 procedures = pytest.mark.parametrize("name", connector_names())
-
-# What a step can be like, by the sign that a scenario below has for it.
-DUE = Word(kind=WordKind.ATTESTED, step="", by="Operator", at=AT, due="2026-12-24")
-LEFT = Finding(
-    outcome=Outcome.INCONCLUSIVE, code="a-code", reason="So.", check="seen", limits=("The rest.",)
-)
-SIGNS: dict[str, dict[str, Any]] = {
-    "verified": {},
-    "attested": {"outcome": Outcome.ATTESTED, "by_person": True},
-    "in part": {"needs_person": True},
-    "to do": {"outcome": Outcome.NOT_RUN},
-    "waits": {"outcome": Outcome.WAITING},
-    "half": {"outcome": Outcome.WAITING, "by_person": True, "needs_another": True},
-    "asked for": {"outcome": Outcome.WAITING, "by_person": True, "word": DUE},
-    "unclear": {"outcome": Outcome.INCONCLUSIVE},
-    "left": {"outcome": Outcome.INCONCLUSIVE, "leaves": True},
-    "failed": {"outcome": Outcome.FAILED},
-    "skipped": {"outcome": Outcome.SKIPPED, "by_person": True},
-    "blocked": {"outcome": Outcome.SKIPPED},
-    "seen unclear": {"outcome": Outcome.INCONCLUSIVE, "is_worked_on": False},
-    "seen failed": {"outcome": Outcome.FAILED, "is_worked_on": False},
-    "seen waiting": {"outcome": Outcome.WAITING, "is_worked_on": False},
-}
-
-
-def state_of(signs: str, *, rest: str = "verified", procedure: Procedure = MARKETING) -> RunState:
-    """Return the state in which these steps, by number, are so: `5a waits, 12 to do`."""
-    given = dict(part.split(" ", 1) for part in signs.split(", ") if part)
-    assert given.keys() <= set(procedure.numbers.values())
-    states = {}
-    for documented in procedure.steps:
-        step = documented
-        number = procedure.numbers[step.id]
-        sign = dict(SIGNS[given.get(number, rest)])
-        more = {name: sign.pop(name) for name in ("word", "is_worked_on") if name in sign}
-        if sign.pop("leaves", False):
-            check = Check("seen", lambda _: None, leaves_to_person=True)
-            step = replace(step, checks=(check,))
-            more["findings"] = (LEFT,)
-        conclusion = Conclusion(**{"outcome": Outcome.VERIFIED, "reason": "So.", **sign})
-        states[step.id] = StepState(step, conclusion, number=number, **more)
-    return RunState("0a1b2c3d", states)
 
 
 def numbered(state: RunState) -> str:
@@ -127,22 +80,33 @@ def test_next_is_the_first_that_can_be_started(signs: str, following: str) -> No
     assert numbered(state_of(signs)) == following
 
 
+def status(state: RunState, day: date = TODAY) -> TenantStatus:
+    """Return the state of a tenant whose journal gives this state of its steps."""
+    following = next_step(state)
+    known = KnownTenant(
+        tenant="acme",
+        procedure=MARKETING,
+        state=state,
+        next_id=following.step.step.id if following else "",
+    )
+    return status_of(known, datetime.combine(day, time(9), UTC))
+
+
 def assert_same_act(state: RunState) -> None:
     """Compare what `inbox` puts first for a tenant with what `status` names."""
-    following = next_step(state)
-    tenant = TenantState("acme", MARKETING.id, state)
-    (row,) = tenant_rows([tenant], inbox([tenant], today=TODAY), TODAY)
-    sentence = what_now([row])
-    first = row.open[0] if row.open else None
-    assert (first and first.id) == (following and following[0].step.id)
-    if first is None or following is None:
+    following, found = next_step(state), status(state)
+    if following is None:
+        assert not found.items
         return
-    act = following[1] if first.waits_for != WaitsFor.OUTSIDE_PARTY else ""
-    assert first.advice == act
-    if first.waits_for == WaitsFor.OUTSIDE_PARTY:
-        assert "Start with" not in sentence
-    else:
-        assert sentence.endswith(f"Start with acme ({row.word}): {first.name}.")
+    (named,) = [item for item in found.items if item.is_next]
+    assert named.places[0].id == following.step.step.id
+    is_with_others = named.group is ItemGroup.WAITING and named.whom == "Facebook"
+    assert named.do == ("" if is_with_others else following.advice)
+    first = found.items[0]
+    # What fails comes first, and what a colleague has is nothing to start with.
+    assert first.is_next or first.is_failing or named.group is ItemGroup.WAITING
+    starts = f"Start with acme: {first.title}." in what_now([found])
+    assert starts is (first.group is ItemGroup.DUE_NOW)
 
 
 @pytest.mark.parametrize("signs", [signs for signs, _ in SCENARIOS])
@@ -181,8 +145,8 @@ def test_a_gate_that_is_late_has_an_act(today: str, own: str, act: str) -> None:
 
     if today:
         day = date.fromisoformat(today)
-        (item,) = inbox([TenantState("acme", MARKETING.id, state)], today=day)
-        assert item.row(day).advice == (following[1] if item.overdue_days else "")
+        (item,) = status(state, day).items
+        assert item.do == (following[1] if item.overdue_days else "")
 
 
 @procedures

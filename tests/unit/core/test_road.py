@@ -9,7 +9,8 @@ from msgspec import structs
 
 from runbook_lib.core.road import Leg, RoadAhead, road_ahead
 from runbook_lib.core.state import RunState
-from tests.unit.core.test_advice import MARKETING, state_of
+from tests.support.run_states import MARKETING, state_of
+from tests.support.words import assigned
 
 TODAY = "2026-12-01"
 GATES = tuple(gate.step for gate in MARKETING.road.gates) if MARKETING.road else ()
@@ -79,6 +80,17 @@ def road_of(signs: str, days: dict[str, str]) -> RoadAhead:
                 "5b": ("done", "2026-11-02", "2026-11-02", ()),
                 "11b": ("waiting", "2026-11-25", "2026-12-24", ()),
                 "12": ("ahead", "2026-12-24", "2027-01-15", ("11b",)),
+            },
+        ),
+        # What is verified in part is decided: nobody begins it now.
+        (
+            "5a in part, 5b to do",
+            {"5a": "2026-11-20", "11b": "2026-11-01", "12": "2026-11-02"},
+            {
+                "5a": ("done", "2026-11-20", "2026-11-20", ()),
+                "5b": ("ahead", "2026-12-01", "2026-12-06", ()),
+                "11b": ("done", "2026-11-01", "2026-11-01", ()),
+                "12": ("done", "2026-11-02", "2026-11-02", ()),
             },
         ),
         # A second person's word is no decision of others; what a person skipped is settled.
@@ -160,3 +172,17 @@ def test_a_day_at_the_end_of_time_ends_no_calculation() -> None:
         "9999-12-31",
         "9999-12-31",
     )
+
+
+def test_a_named_day_that_is_over_is_no_forecast() -> None:
+    """A decision ahead whose named day is over is expected after the usual time."""
+    state = state_on("5a waits, 12 to do", {"5a": "2026-11-30", "5b": "2026-11-02"})
+    name = next(step for step, one in state.steps.items() if one.number == "12")
+    note = assigned(name, "Ann", due="2026-11-22")
+    steps = {**state.steps, name: replace(state.steps[name], assignment=note)}
+    road = road_ahead(replace(state, steps=steps))
+
+    assert road is not None
+    leg = next(leg for leg in road.legs if leg.number == "12")
+    assert leg.begins <= leg.ends
+    assert leg.ends == "2027-01-12"

@@ -18,14 +18,8 @@ from filelock import FileLock
 from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.customer_connections import (
-    AccountStatus,
-    Customers,
-    KnownAccount,
-    Survey,
-    csv_text,
-    document,
-)
+from runbook_lib.engine.customer_connections import Customers, Survey, csv_text, document
+from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.errors import BusyError, CyclrAPIError, SettingsError
 from runbook_lib.remote.rate_limits import Pace
 from tests.conftest import NOON
@@ -614,12 +608,12 @@ def test_a_field_of_the_csv_is_never_a_formula(look: Look, tmp_path: Path, name:
     """A customer's name that a spreadsheet would run is text; any name is one field."""
     console = Console({"a": True})
     console.faults["/v1.0/accounts"] = says(200, [{"Id": "a", "Name": name}])
-    rows = list(csv.reader(io.StringIO("".join(csv_text(shown(look(console), tmp_path))))))
+    rows = list(csv.reader(io.StringIO("".join(csv_text([shown(look(console), tmp_path)])))))
 
     assert len(rows) == 2
     assert len(rows[1]) == len(rows[0])
-    assert not rows[1][1].startswith(("=", "+", "-", "@"))
-    assert name.strip() in rows[1][1]
+    assert not rows[1][2].startswith(("=", "+", "-", "@"))
+    assert name.strip() in rows[1][2]
 
 
 def test_the_last_failure_stands_beside_its_account(look: Look, tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ import pytest
 from icalendar import Calendar
 
 from runbook_lib.core.model import Finding, Outcome, Word, WordKind
-from runbook_lib.core.state import StepState
+from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import Lapsed
 from runbook_lib.engine.duties import Duty, calendar, duties
-from runbook_lib.engine.tenants import TenantState
+from tests.support.waiting_steps import run_of, step
 from tests.support.words import AT
-from tests.unit.engine.test_inbox import step, tenant
+
+
+def tenant(name: str, *steps: StepState, sandbox: bool = False) -> tuple[str, str, RunState]:
+    return name, "facebook_marketing", run_of(*steps, sandbox=sandbox)
 
 
 def word(**more: str) -> Word:
@@ -47,6 +50,7 @@ LAPSED = Lapsed(word=word(), why="400 days ago, until 2026-10-20", ended="2026-1
         (seen(certificate_ends_on="2027-02-25"), ("2027-02-25", "certificate ends")),
         (seen(data_access_ends_on="2027-02-25"), ("2027-02-25", "data access ends")),
         (seen(app_name="2027-02-25"), None),
+        (seen(token_ends_on="never"), None),
     ],
 )
 def test_each_kind_of_duty(state: StepState, expected: tuple[str, str] | None) -> None:
@@ -58,7 +62,7 @@ def test_each_kind_of_duty(state: StepState, expected: tuple[str, str] | None) -
     ]
 
 
-def tenants(day: str = "2026-12-01") -> list[TenantState]:
+def tenants(day: str = "2026-12-01") -> list[tuple[str, str, RunState]]:
     return [
         tenant("umbrella", seen(certificate_ends_on="2027-02-25")),
         tenant("acme", step("a", Outcome.NOT_RUN, to="Ben", due=day), sandbox=True),
@@ -100,10 +104,22 @@ def test_a_person_has_what_was_handed_over() -> None:
 )
 def test_no_text_breaks_out_of_its_line(text: str) -> None:
     """What people wrote is one text: no line, no property, no control character of its own."""
-    duty = Duty("2026-12-01", text, "c", "s", "what", text, text, AT)
+    duty = Duty("2026-12-01", text, "c", "s", "what", text, (text,), text, AT)
     content = calendar([duty])
     (event,) = Calendar.from_ical(content).walk("VEVENT")
 
     assert len(Calendar.from_ical(content).subcomponents) == 1
     assert str(event["summary"]).isprintable()
     assert b"\nBEGIN:VALARM" not in content
+
+
+def test_a_thing_is_one_entry_for_each_day() -> None:
+    """What several steps know of one thing and day is one entry with their names."""
+    first, second = (
+        replace(seen(token_ends_on="2027-02-25"), step=step(name, "verified").step)
+        for name in ("a", "b")
+    )
+    (duty,) = duties([tenant("acme", first, second)])
+
+    assert duty.summary == "acme: token ends (1 Do a, 1 Do b)"
+    assert duty.is_end

@@ -29,7 +29,7 @@ from runbook_lib.errors import (
     LeakError,
     SettingsError,
 )
-from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult
+from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult, write_notes
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.look import begin
 from runbook_lib.remote.transport import Seen
@@ -357,13 +357,15 @@ def test_each_tenant_is_told_the_run_and_its_selection(processes: Processes) -> 
 
 
 def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the page cannot be written in the end, every tenant has run; resuming writes it."""
+    """Where its notes cannot be written in the end, every tenant has run; resuming writes them."""
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full_in_the_end(result: FleetResult, *more: Any) -> None:
+        if result.finished_on:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_notes(result, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr("runbook_lib.engine.fleet.write_parts", full)
+        patch.setattr("runbook_lib.engine.fleet.write_notes", full_in_the_end)
         with pytest.raises(OSError, match="No space left"):
             run(*ABC)
     assert processes.tenants == ["a", "b", "c"]
@@ -371,7 +373,7 @@ def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.Monk
     resumed = run(resume=written()["fleet_id"])
     assert {each.status for each in resumed.values()} == {Status.SEALED}
     assert processes.tenants == ["a", "b", "c"]
-    assert list(Path("evidence/fleet").glob("*/fleet.html"))
+    assert list(Path("evidence/fleet").glob("*/unsealed.json"))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), BrokenPipeError()], ids=["Ctrl-C", "pipe"])
@@ -484,7 +486,9 @@ def test_a_missing_value_is_named_with_its_line(processes: Processes) -> None:
     with pytest.raises(FleetFileError) as caught:
         fleet(table("a"), '[[tenant]]\ntenant = "b"\n')
 
-    assert caught.value.mistakes == ["[[tenant]] 2: the tenant b has no service_domain."]
+    assert caught.value.mistakes == [
+        "[[tenant]] 2 (b, line 6): the tenant b has no service_domain."
+    ]
 
 
 def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
@@ -587,7 +591,7 @@ def test_notes_that_are_none_are_named(processes: Processes) -> None:
     (path,) = Path("evidence/fleet").glob("*/unsealed.json")
     text = path.read_text()
 
-    for broken in ("", "[]", text.replace('"form": 1', '"form": 2'), text.replace(fleet_id, "0")):
+    for broken in ("", "[]", text.replace('"form": 2', '"form": 1'), text.replace(fleet_id, "0")):
         path.write_text(broken)
         with pytest.raises(SettingsError, match=r"unsealed.json is not what a fleet writes") as it:
             run(is_failed=True)

@@ -11,14 +11,15 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
+from runbook_lib.engine.tenant_reader import read_tenants
 from runbook_lib.engine.tenants import (
     TenantQuestion,
     chosen_tenant,
     listed,
-    tenant_states,
     tenants_of,
 )
 from runbook_lib.errors import SettingsError
+from tests.conftest import NOON
 from tests.support.words import attested
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -60,19 +61,19 @@ def test_a_state_rests_on_the_journal_alone(monkeypatch: pytest.MonkeyPatch) -> 
     Path(".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n", "utf-8")
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_ID", "888888888888888")
 
-    (found,) = tenant_states("evidence")
+    (found,) = read_tenants("evidence", NOON).statuses
 
     assert (found.tenant, found.connector, found.done) == ("acme", PROCEDURE.id, 2)
-    assert found.state.outcome == "incomplete"
+    assert found.standing == "needs_you"
 
 
 def test_an_empty_folder_has_no_tenant() -> None:
     """Nothing is listed, and nothing is written."""
-    assert tenant_states("evidence") == []
+    assert read_tenants("evidence", NOON).statuses == []
     assert not Path("evidence").exists()
     Path("file").touch()
     with pytest.raises(SettingsError):
-        tenant_states("file")
+        read_tenants("file", NOON)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_an_empty_folder_has_no_tenant() -> None:
     [
         (2, "t0, t1"),
         (10, "t0, t1, t2, t3, t4, t5, t6, t7, t8, t9"),
-        (5_010, "t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 5,000 more (`runbook tenants`)"),
+        (5_010, "t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 5,000 more (`runbook status`)"),
     ],
 )
 def test_of_many_tenants_only_the_first_are_named(many: int, said: str) -> None:

@@ -1,8 +1,9 @@
-"""A fleet's result as JUnit XML: well-formed, and nothing passes that was not seen."""
+"""JUnit XML: well-formed, and nothing passes that was not seen."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -10,30 +11,39 @@ from hypothesis import given, strategies
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.evidence.fleet_result import Status, TenantResult
-from runbook_lib.evidence.junit import junit_xml
-from runbook_lib.evidence.reports.tenant_rows import fleet_rows
-from tests.unit.evidence.reports.sample_fleets import fleet
+from runbook_lib.evidence.junit import (
+    JUnitSuite,
+    junit_xml,
+    sealing_case,
+    step_case,
+    tenant_suite,
+)
+from runbook_lib.evidence.reports.tenant_status import TenantStatus
+from tests.support.waiting_steps import known, status, step
+
+TODAY = date(2026, 11, 24)
 
 
-def result(*steps: tuple[str, str, str], **more: object) -> TenantResult:
-    """Return the result of a tenant with these steps: id, outcome and reason."""
-    named = tuple(
-        dict(zip(("id", "outcome", "reason"), step, strict=True)) | {"needs_person": False}
-        for step in steps
-    )
-    default = {
-        "tenant": "acme",
-        "connector": "x",
-        "entry_digest": "0" * 64,
-        "status": Status.SEALED,
-    }
-    return TenantResult(**{**default, "sandbox": False, "steps": named, **more})  # type: ignore[arg-type]
+def run_suite(*cases: tuple[str, Outcome, str], is_practice: bool = False) -> ET.Element:
+    """Return the suite of a run with these steps: id, outcome and reason; read again."""
+    made = [step_case(*case, needs_person=False) for case in cases]
+    return read(JUnitSuite("acme", "x", made, is_practice=is_practice))
 
 
-def suite(one: TenantResult) -> ET.Element:
-    """Return the suite of a tenant, read again."""
-    (found,) = ET.fromstring(junit_xml(fleet_rows(fleet(one, connectors={})), name="tenants.toml"))
-    return found
+def read(*suites: JUnitSuite) -> ET.Element:
+    """Return the first suite of a document, read again."""
+    return ET.fromstring(junit_xml(suites, name="tenants.toml"))[0]
+
+
+def result(**more: object) -> TenantResult:
+    """Return the result of a tenant's run."""
+    default = {"tenant": "acme", "connector": "facebook_marketing", "entry_digest": "0" * 64}
+    return TenantResult(**{**default, "sandbox": False, "status": Status.SEALED, **more})  # type: ignore[arg-type]
+
+
+def tenant(*steps: tuple[str, str]) -> TenantStatus:
+    """Return the state of a tenant with these steps: id and outcome."""
+    return status(known("acme", *(step(*each) for each in steps)), TODAY)
 
 
 @pytest.mark.parametrize(
@@ -50,68 +60,83 @@ def suite(one: TenantResult) -> ET.Element:
 )
 def test_each_outcome_is_a_test_case(outcome: Outcome, tag: str | None) -> None:
     """A failed step is a failure; only what was verified or attested passes."""
-    (case,) = suite(result(("fb-01-log-in", outcome, "Why.")))
+    (case,) = run_suite(("fb-01-log-in", outcome, "Why."))
 
     assert (case.get("classname"), case.get("name")) == ("acme.x", "fb-01-log-in")
-    assert [each.tag for each in case] == [tag] * bool(tag)
+    assert [each.tag for each in case] == ([tag] if tag else [])
     assert not tag or case[0].get("message") == f"{outcome}: Why."
-
-
-@pytest.mark.parametrize(
-    ("status", "tag"),
-    [(Status.UNSEALED, "error"), (Status.PENDING, "skipped")],
-)
-def test_a_tenant_without_evidence_is_a_test_case(status: Status, tag: str) -> None:
-    """What could not be sealed is an error with its reason; what did not run is skipped."""
-    found = suite(result(status=status, reason="No.", seconds=1.5))
-
-    (case,) = found
-    assert (case[0].tag, case[0].get("message")) == (tag, f"{status}: No.")
-    assert found.get("time") == "1.500"
-
-
-def test_what_an_earlier_run_verified_passes_and_says_so() -> None:
-    """A step that rests on an earlier run passes, with the day on which it was verified."""
-    given = result(("a", "verified", "Verified on 2026-11-24 in run 3627f3c0."))
-    carried = replace(given, steps=({**given.steps[0], "verified_on": "2026-11-24"},))
-
-    (case,) = suite(carried).findall("testcase")
-
-    assert [each.tag for each in case] == ["system-out"]
-    assert case[0].text == "Verified on 2026-11-24 in run 3627f3c0."
 
 
 def test_what_is_verified_in_part_is_skipped() -> None:
     """A verified step that nobody has confirmed does not pass."""
-    given = result(("a", "verified", "Seen."))
-    in_part = replace(given, steps=({**given.steps[0], "needs_person": True},))
-
-    (case,) = suite(in_part).findall("testcase")
+    made = step_case("a", Outcome.VERIFIED, "Seen.", needs_person=True)
+    (case,) = read(JUnitSuite("acme", "x", [made]))
 
     (skipped,) = case
     assert (skipped.tag, skipped.get("message")) == ("skipped", "verified in part: Seen.")
 
 
+def test_what_an_earlier_run_verified_passes_and_says_so() -> None:
+    """A step that rests on an earlier run passes, with the day on which it was verified."""
+    reason = "Verified on 2026-11-24 in run 3627f3c0."
+    made = step_case("a", Outcome.VERIFIED, reason, needs_person=False, is_earlier=True)
+    (case,) = read(JUnitSuite("acme", "x", [made]))
+
+    assert [each.tag for each in case] == ["system-out"]
+    assert case[0].text == reason
+
+
 def test_practice_is_marked() -> None:
     """The suite of a practice tenant says SANDBOX."""
-    found = suite(result(("a", "verified", ""), sandbox=True))
+    found = run_suite(("a", Outcome.VERIFIED, ""), is_practice=True)
 
     assert found.get("name") == found[0].get("classname") == "SANDBOX.acme.x"
 
 
+def test_a_tenant_that_is_in_order_has_one_case() -> None:
+    """However many steps it has, one case passes."""
+    (case,) = read(tenant_suite(tenant(("a", "verified"), ("b", "attested")), result()))
+
+    assert (case.get("name"), len(case)) == ("in-order", 0)
+
+
+def test_each_open_item_is_a_case() -> None:
+    """What fails is a failure, with what to do; what waits or is to do is skipped."""
+    found = tenant(("a", "failed"), ("b", "verified"), ("c", "waiting"))
+    suite = read(tenant_suite(found, result(seconds=1.5)))
+
+    cases = [(case.get("name"), case[0].tag) for case in suite]
+    assert cases == [
+        ("1 Do a: contradicted by a check", "failure"),
+        ("1 Do c", "skipped"),
+    ]
+    assert "Fix the problem described above" in suite[0][0].get("message", "")
+    assert suite.get("time") == "1.500"
+
+
+def test_what_is_due_later_fails_nobody() -> None:
+    """A tenant that is in order with something due in weeks passes."""
+    settled = replace(step("a", "attested"), ends_on="2026-12-20")
+    (case,) = read(tenant_suite(status(known("acme", settled), TODAY), result()))
+
+    assert (case.get("name"), len(case)) == ("in-order", 0)
+
+
 def test_the_sums_are_those_of_the_cases() -> None:
     """Suites and the whole count tests, failures, errors and skipped."""
-    steps = [("a", "verified", ""), ("b", "failed", ""), ("c", "waiting", "")]
-    record = fleet(result(*steps), result(status=Status.UNSEALED, tenant="b"), connectors={})
-    root = ET.fromstring(junit_xml(fleet_rows(record), name="tenants.toml"))
+    suites = [
+        tenant_suite(tenant(("a", "failed"), ("c", "waiting")), result()),
+        tenant_suite(tenant(("a", "verified")), result(status=Status.UNSEALED, reason="No.")),
+    ]
+    root = ET.fromstring(junit_xml(suites, name="tenants.toml"))
 
     names = ("tests", "failures", "errors", "skipped")
-    assert [root.get(name) for name in names] == ["4", "1", "1", "1"]
-    assert [root[0].get(name) for name in names] == ["3", "1", "0", "1"]
+    assert [root.get(name) for name in names] == ["3", "1", "1", "1"]
+    assert [root[0].get(name) for name in names] == ["2", "1", "0", "1"]
 
 
 @pytest.mark.parametrize(
-    ("status", "tag"),
+    ("ended", "tag"),
     [
         (Status.SEALED, None),
         (Status.NOT_RUN, "error"),
@@ -119,19 +144,24 @@ def test_the_sums_are_those_of_the_cases() -> None:
         (Status.PENDING, "skipped"),
     ],
 )
-def test_only_what_ran_has_no_case_for_its_evidence(status: Status, tag: str | None) -> None:
+def test_only_what_ran_has_no_case_for_its_evidence(ended: Status, tag: str | None) -> None:
     """A tenant that did not run is an error with the reason, also where a bundle says so."""
-    found = suite(result(status=status, reason="No secret."))
+    done = tenant(("a", "verified"))
+    suite = read(tenant_suite(done, result(status=ended, reason="No secret.")))
 
-    cases = [(each.get("name"), [part.tag for part in each]) for each in found]
-    assert cases == ([("sealed-evidence", [tag])] if tag else [])
-    assert not tag or found[0][0].get("message") == f"{status}: No secret."
+    cases = [(each.get("name"), [part.tag for part in each]) for each in suite]
+    assert cases == [("sealed-evidence", [tag]) if tag else ("in-order", [])]
+    assert not tag or suite[0][0].get("message") == f"{ended}: No secret."
 
 
 @given(strategies.text(strategies.characters(exclude_categories=())))
 def test_it_is_well_formed_whatever_a_reason_contains(reason: str) -> None:
     """No text of a remote system makes the XML malformed, and what is printable stays."""
-    found = suite(result(("a", "failed", f"{reason}<ü>]]>"), status=Status.UNSEALED, reason=reason))
+    cases = [
+        step_case("a", Outcome.FAILED, f"{reason}<ü>]]>", needs_person=False),
+        sealing_case(Status.UNSEALED, reason),
+    ]
+    found = read(JUnitSuite("acme", "x", cases))
 
     assert "<ü>]]>" in found[0][0].get("message", "")
     assert len(found) == 2

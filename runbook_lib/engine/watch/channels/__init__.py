@@ -64,19 +64,25 @@ def send(run: Run, channel: Channel, digest: Digest) -> None:
     raise error from None
 
 
-def try_channels(run: Run) -> list[str]:
+def try_channels(run: Run, tried: dict[tuple[str, ...], str] | None = None) -> list[str]:
     """
     Send a test message in each channel that is set, as a real one goes; return the channels.
 
-    Raises `NotSentError`, and `SettingsError` where no channel is set.
+    A receiver in `tried` gets none, and its channel names the tenant that has tried it. Raises
+    `NotSentError`, and `SettingsError` where no channel is set.
     """
     known = addresses(run)
     if not known:
         msg = "No channel is set for messages."
         raise SettingsError(msg, next_step="Set mail_server, mail_from and mail_to, or webhook.")
-    for name in known:
-        send(run, CHANNELS[name], _trial(run, name))
-    return list(known)
+    accepted, tried = [], {} if tried is None else tried
+    for name, address in known.items():
+        other = tried.get((name, *address))
+        if other is None:
+            send(run, CHANNELS[name], _trial(run, name))
+            tried[name, *address] = run.tenant
+        accepted.append(f"{name}, as {other}" if other else name)
+    return accepted
 
 
 def _trial(run: Run, channel: str) -> Digest:

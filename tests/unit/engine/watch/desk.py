@@ -16,6 +16,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import Result
+from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch import cycle as cycle_module
 from runbook_lib.engine.watch.channels import CHANNELS
@@ -243,10 +244,16 @@ class Desk:
         with watching(named, env_file="watch.env", clock=self.now, **more) as cycle:
             lines = [*cycle.poll(), *cycle.poll_customers()]
             self.shown: list[DigestEntry] = [*cycle.shown()]
-            for act in (cycle.send, cycle.ping, cycle.write_page, cycle.seal, cycle.forget_old):
+            for act in (cycle.send, cycle.ping, cycle.seal, cycle.forget_old):
                 lines += act()
             self.code = cycle.code
         return lines
+
+    def page(self) -> str:
+        """Return the page of all tenants, built now."""
+        _, problem = build_index("evidence", self.now())
+        assert not problem
+        return Path("evidence/index.html").read_text(encoding="utf-8")
 
     def refuse_secret(self, *tenants: str) -> None:
         """Let the App Secret of these tenants, or of all, be refused."""

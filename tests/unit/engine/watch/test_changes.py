@@ -400,9 +400,9 @@ def test_another_secret_that_is_refused_is_a_problem_at_the_first_poll(desk: Not
     over = one_digest(desk.pass_by(*EARLY_LOOKS))
 
     assert SECRET_STEP in {problem["step"] for problem in told}
-    assert {(p["kind"], p["code"], p["now"]) for p in told} == {
-        ("failed", "app-secret-refused", "failed")
-    }
+    # Every other check that meets the refusal cannot tell because of the same cause.
+    assert {(p["kind"], p["code"]) for p in told} == {("failed", "app-secret-refused")}
+    assert {p["step"] for p in told if p["now"] == "failed"} >= {SECRET_STEP}
     assert {p["kind"] for p in over} == {"recovered"}
     assert {p["id"] for p in over} == {p["id"] for p in told}
 

@@ -74,7 +74,7 @@ def test_a_refused_secret_is_one_problem_at_once(desk: Desk) -> None:
     assert (failed.was, failed.now, failed.reason) == ("verified", "failed", REFUSED)
     assert failed.title == "Facebook knows the App ID and refuses this App Secret"
     assert "No customer can sign in" in failed.breaks
-    assert "Copy App ID and App Secret again" in failed.do
+    assert "Copy the App Secret again" in failed.do
     assert (ended.id, bool(ended.ended_on), ended.is_open) == (failed.id, True, False)
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.evidence.reports.index_page import index_page
+from runbook_lib.evidence.reports.tenant_status import CALLS_FAIL as CALLS_FAIL_CAUSE
 from runbook_lib.evidence.reports.tenant_status import (
+    SIGNED_OUT,
     CustomerRow,
     ItemGroup,
     ItemPlace,
@@ -98,7 +100,7 @@ def signed_out(tenant: str, *names: str) -> OpenItem:
     one = len(names) == 1
     return item(
         f"{names[0]} is signed out" if one else f"{len(names)} customers are signed out",
-        cause="customers: signed out",
+        cause=SIGNED_OUT,
         is_failing=True,
         stops="Their data is not transferred.",
         do="Send them a sign-in link.",
@@ -127,12 +129,14 @@ SECRET = item(
 UNREADABLE = item(
     "app_secret cannot be read",
     is_failing=True,
+    stops_checks=True,
     stops="Nothing of it can be checked.",
     do="Set the variable LARK_SECRET, or give the secret in another way.",
     command="runbook doctor --tenant lark --env-file settings/lark.env",
 )
 NEVER_RUN = item(
     "Nobody has run it yet",
+    stops_checks=True,
     do="Begin it in the walkthrough.",
     command="runbook lab --tenant mole --env-file settings/mole.env",
 )
@@ -181,7 +185,7 @@ CYCLR = item(
 )
 CALLS_FAIL = item(
     "Calls of Fifth Customer fail",
-    cause="customers: calls fail",
+    cause=CALLS_FAIL_CAUSE,
     is_failing=True,
     stops="Its campaigns are not transferred.",
     do="Make one call with its token, and look at the answer.",
@@ -199,9 +203,9 @@ def tenants() -> list[TenantStatus]:
         status("fjord", deactivated("fjord")),
         status("heath", deactivated("heath"), RENEWAL, outcome=RunOutcome.FAILED),
         status("kite", SECRET, outcome=RunOutcome.FAILED),
-        status("lark", UNREADABLE, is_unusable=True, polled_on=None, dashboard=""),
+        status("lark", UNREADABLE, polled_on=None, dashboard=""),
         status(
-            "mole", NEVER_RUN, is_unusable=True, polled_on="", sealed_on="", bundle="",
+            "mole", NEVER_RUN, polled_on="", sealed_on="", bundle="",
             outcome=None, done=0, dashboard="",
         ),
         status("newt", TOKEN),

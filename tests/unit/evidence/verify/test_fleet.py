@@ -431,5 +431,5 @@ def test_a_file_with_mistakes_names_each(two: TwoRuns) -> None:
     result = verify("--tenants", "tenants.toml")
 
     assert result.exit_code == ExitCode.USAGE
-    assert result.stderr.count("[[tenant]] 1, ") == 2
+    assert result.stderr.count("[[tenant]] 1 (line 1), ") == 2
     assert result.stdout == ""

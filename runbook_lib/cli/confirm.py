@@ -1,0 +1,99 @@
+"""
+The command `confirm`: a person's confirmation in a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runbook_lib.cli.index_renewal import renew_index
+from runbook_lib.cli.options import EVIDENCE, JSON, tenant_options
+from runbook_lib.cli.paragraphs import say, show_json
+from runbook_lib.errors import ExitCode, SettingsError
+
+if TYPE_CHECKING:
+    from runbook_lib.engine.confirmation import PreparedConfirmation
+
+
+@click.command()
+@click.argument("step")
+@click.option("--by", required=True, metavar="NAME", help="Your name.")
+@click.option("--note", default="", help="A note for the record.")
+@click.option("--answer", default="", metavar="NAME", help="Another of the step's answers.")
+@click.option("--due", default="", metavar="DAY", help="The day by which it must be done.")
+@click.option("--until", default="", metavar="DAY", help="The last day on which this counts.")
+@click.option(
+    "--no",
+    "is_no",
+    is_flag=True,
+    help="As the second person: reject the confirmation; needs --note.",
+)
+@click.option("--yes", "is_sure", is_flag=True, help="Confirm without asking.")
+@tenant_options
+@EVIDENCE
+@JSON
+def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **options: Any) -> None:
+    """
+    Confirm that STEP (its id or its number on screen) is done.
+
+    It first shows the sentence that you confirm. It does not verify your name. With four eyes,
+    --no withdraws the first person's confirmation.
+    """
+    from msgspec import to_builtins
+
+    from runbook_lib.cli.terminal import outcome_of
+    from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.core.step_record import step_record
+    from runbook_lib.engine.confirmation import prepare
+
+    confirmation = prepare(find_procedure(connector), step, **options)
+    for name, why in confirmation.doubts.items():
+        say(f"Warning: --{name}: {why}", is_error=True)
+    if not is_sure:
+        _ask(confirmation)
+    state = confirmation.record()
+    run = confirmation.run
+    renew_index(str(run.evidence), alone=[(run.tenant, run.procedure.id)])
+    if as_json:
+        document = {
+            "tenant": confirmation.run.tenant,
+            "connector": confirmation.run.procedure.id,
+            "step": to_builtins(step_record(state)),
+        }
+        show_json(document)
+        return
+    say(f"Recorded. Step {state.number} ({state.step.id}): {outcome_of(state)}")
+
+
+def _ask(confirmation: PreparedConfirmation) -> None:
+    """Show what would be confirmed, and end here unless the person says yes."""
+    from runbook_lib.cli.terminal import outcome_of
+    from runbook_lib.core.model import WordKind
+
+    if not sys.stdin.isatty():
+        msg = "There is no terminal to ask you: use --yes to confirm without asking."
+        raise SettingsError(msg, next_step="Nothing was written.")
+    run, state = confirmation.run, confirmation.state
+    mark = "SANDBOX " if True in run.history.index.practice else ""
+    say(f"{mark}{run.tenant} · {run.procedure.title} · times are UTC", is_error=True)
+    title = f"Step {state.number}, {state.step.title} ({state.step.id})"
+    say(f"{title}: {outcome_of(state)}", is_error=True)
+    word = confirmation.word
+    confirmed = word.witness or word.sentence or state.step.sentence
+    says = "withdraws" if word.kind is WordKind.WITHDRAWN else "confirms"
+    say(f"{word.by} {says}: {confirmed}", is_error=True)
+    if word.due or word.until:
+        days = (f"due {word.due}" * bool(word.due), f"counts until {word.until}" * bool(word.until))
+        say(", ".join(filter(None, days)).capitalize(), is_error=True)
+    if confirmation.about:
+        say(f"For {' · '.join(confirmation.about)}", is_error=True)
+    try:
+        is_sure = click.confirm("Is this true?", err=True)
+    except click.Abort:
+        is_sure = False
+    if not is_sure:
+        say("Not confirmed; nothing was written.", is_error=True)
+        sys.exit(ExitCode.INCOMPLETE)

@@ -1,0 +1,222 @@
+"""
+The command `inbox`: what is open at all tenants, by cause, and who must act.
+
+`status` without a tenant shows the same tenants, a line each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runbook_lib.cli.options import EVIDENCE, FILE, JSON, VERBOSE
+from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
+from runbook_lib.errors import SettingsError
+from runbook_lib.plain_text import counted
+
+if TYPE_CHECKING:
+    from runbook_lib.engine.tenant_reader import TenantsRead
+    from runbook_lib.evidence.reports.tenant_status import CauseRow, TenantStatus
+
+# So many names are shown of a cause that more tenants have.
+_MAX_NAMES = 12
+_MAX_REASON_CHARS = 600
+
+
+@click.command()
+@FILE
+@EVIDENCE
+@click.option("--for", "person", default="", metavar="NAME", help="Show only NAME's items.")
+@click.option("--tenant", default="", metavar="NAME", help="Show only this tenant.")
+@click.option("--ics", default="", metavar="FILE", help="Write all dated duties as a calendar.")
+@VERBOSE
+@JSON
+def inbox(
+    *,
+    file: Path | None,
+    evidence: str,
+    person: str,
+    tenant: str,
+    ics: str,
+    is_verbose: bool,
+    as_json: bool,
+) -> None:
+    """List what is open at all tenants, by cause, the worst first, and who must act."""
+    from runbook_lib.engine.tenants import unknown_tenant
+
+    name = person.strip()
+    read = read_listed(evidence, file, tenant)
+    if tenant and not read.statuses:
+        raise SettingsError(unknown_tenant(tenant, evidence))
+    if ics:
+        _write_calendar(ics, read, name)
+    shown = _of_person(read.statuses, name) if name else read.statuses
+    shown = [status for status in shown if status.items or status.unchecked_since]
+    for notice in read.notices:
+        say(f"! {notice}", is_error=True)
+    if as_json:
+        show_json([status.document() for status in shown])
+        return
+    _show_inbox(shown, read.statuses, name, is_verbose=is_verbose)
+
+
+def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsRead:
+    """Return the tenants, of all FILEs or of `file`; raises `FleetFileError` for its mistakes."""
+    from runbook_lib.core.journal import utc_now
+    from runbook_lib.engine.tenant_list import whole_tenants_file
+    from runbook_lib.engine.tenant_reader import read_tenants
+
+    only = [tenant] if tenant else []
+    if file is None:
+        return read_tenants(evidence, utc_now(), only=only)
+    names = {(one.tenant, one.procedure.id) for one in whole_tenants_file(file)}
+    read = read_tenants(evidence, utc_now(), file=file, only=only)
+    of_file = [s for s in read.statuses if (s.tenant, s.connector) in names]
+    known = [k for k in read.known if (k.tenant, k.procedure.id) in names]
+    return replace(read, statuses=of_file, known=known)
+
+
+def show_tenants(read: TenantsRead) -> None:
+    """Print a line for each tenant, the worst first, after what to do now; times are UTC."""
+    from runbook_lib.evidence.reports.phrases import when
+    from runbook_lib.evidence.reports.tenant_status import what_now
+
+    say(what_now(read.statuses))
+    for status in read.statuses:
+        polled = f"last polled {when(status.polled_on)}" if status.polled_on else ""
+        facts = (
+            status.label,
+            f"{status.done} of {status.total} done",
+            "time of the last poll cannot be read" if status.polled_on is None else polled,
+            f"sealed {when(status.sealed_on)}" if status.sealed_on else "",
+        )
+        say(f"{icon_of(status)} {name_of(status)}: {', '.join(filter(None, facts))}")
+        for item in status.items[:1]:
+            show_paragraph(item.title, indent="    ")
+
+
+def name_of(status: TenantStatus) -> str:
+    """Return whose state it is, with the mark of practice."""
+    mark = "SANDBOX " if status.is_practice else ""
+    return f"{mark}{status.tenant} ({status.connector})"
+
+
+def icon_of(status: TenantStatus) -> str:
+    """Return the icon of a tenant's state."""
+    from runbook_lib.core.outcome import ICONS
+
+    return ICONS[status.looks_like]
+
+
+def _of_person(statuses: Iterable[TenantStatus], name: str) -> list[TenantStatus]:
+    """Return the tenants with only what was handed over to a person of that name."""
+    from runbook_lib.core.words import person_key
+
+    key = person_key(name)
+    return [
+        replace(status, items=mine)
+        for status in statuses
+        if (mine := tuple(item for item in status.items if person_key(item.whom) == key))
+    ]
+
+
+def _write_calendar(ics: str, read: TenantsRead, person: str) -> None:
+    from runbook_lib.core.files import write_whole
+    from runbook_lib.engine.duties import calendar, duties
+
+    tenants = ((one.tenant, one.procedure.id, one.state) for one in read.known)
+    dated = duties(tenants, person=person)
+    write_whole(Path(ics), calendar(dated))
+    say(f"Written: {ics}, {counted(len(dated), 'entry', 'entries')}.", is_error=True)
+
+
+def _show_inbox(
+    shown: Sequence[TenantStatus],
+    everybody: Sequence[TenantStatus],
+    person: str,
+    *,
+    is_verbose: bool,
+) -> None:
+    from runbook_lib.evidence.reports.tenant_status import what_now
+
+    if person:
+        say(_sum_for(person, shown, everybody))
+    elif not everybody:
+        say("There is no tenant yet. Begin one with `runbook lab` or `runbook run`.")
+    else:
+        say(what_now(everybody))
+    show_items(shown, is_verbose=is_verbose)
+
+
+def show_items(shown: Sequence[TenantStatus], *, is_verbose: bool = False) -> None:
+    """Print what is open at these tenants by group and cause, then what cannot be checked."""
+    from runbook_lib.evidence.reports.phrases import bounded
+    from runbook_lib.evidence.reports.tenant_status import GROUP_LABELS, cause_rows
+
+    group, connectors = None, {status.connector for status in shown}
+    for row in cause_rows(shown):
+        if row.first.group is not group:
+            group = row.first.group
+            say("")
+            say(GROUP_LABELS[group].upper())
+        _show_row(row, has_connectors=len(connectors) > 1, is_verbose=is_verbose)
+    for status in shown:
+        if status.unchecked_since:
+            say("")
+            say(f"{icon_of(status)} {name_of(status)}: {status.label}")
+            show_paragraph(bounded(status.unchecked, _MAX_REASON_CHARS), indent="    ")
+
+
+def _sum_for(person: str, shown: Iterable[TenantStatus], everybody: Iterable[TenantStatus]) -> str:
+    """Return how many items wait for a person, and how many for anybody."""
+    from runbook_lib.engine.tenant_state import YOU
+
+    mine = sum(len(status.items) for status in shown)
+    free = [item for status in everybody for item in status.items if item.whom == YOU]
+    others = f"{counted(len(free), 'item')} for anybody"
+    if not mine:
+        return f"Nothing is waiting for {person}; {others}."
+    return f"{counted(mine, 'item')} for {person}, {others}."
+
+
+def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
+    """Print a cause: who has it, what it stops, what to do, who acts, since when, by when."""
+    from runbook_lib.core.outcome import ICONS
+    from runbook_lib.evidence.reports.phrases import bounded, day, with_times
+
+    item, whose = row.first, _named(row.tenants)
+    if has_connectors:
+        whose += f" ({', '.join(row.connectors)})"
+    mark = "SANDBOX " if row.is_practice else ""
+    say(f"{ICONS[item.looks_like]} {mark}{whose}: {row.title}")
+    facts = (
+        item.whom,
+        f"since {day(row.since)}" if row.since else "",
+        f"due {day(row.due)}" if row.due else "",
+        f"{counted(row.overdue_days, 'day')} overdue" if row.overdue_days else "",
+        f"usually up to {counted(item.usual_days, 'day')}" if item.usual_days else "",
+    )
+    lines = [
+        ", ".join(filter(None, facts)),
+        item.stops,
+        item.do,
+        item.link,
+        f"Then: {row.command}" if row.command and not item.is_about_customers else row.command,
+        row.known_to,
+        f"Customers: {_named(row.customers)}" if len(row.customers) > 1 else "",
+        f"Steps: {', '.join(row.steps)}" if row.steps and row.steps != [item.title] else "",
+        bounded(item.reason, _MAX_REASON_CHARS) if is_verbose or item.stops_checks else "",
+    ]
+    for text in filter(None, lines):
+        show_paragraph(with_times(text), indent="    ")
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return the names with commas; of many only the first."""
+    more = len(names) - _MAX_NAMES
+    shown = ", ".join(names[:_MAX_NAMES])
+    return f"{shown} and {more:,} more" if more > 0 else shown

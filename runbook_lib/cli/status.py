@@ -1,0 +1,120 @@
+"""
+The command `status`: all tenants, or the steps of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runbook_lib.cli.inbox import read_listed, show_items, show_tenants
+from runbook_lib.cli.options import EVIDENCE, FILE, JSON, VERBOSE, tenant_options
+from runbook_lib.cli.paragraphs import say, show_json
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.errors import SettingsError
+
+if TYPE_CHECKING:
+    from runbook_lib.engine.known_run import KnownRun
+    from runbook_lib.engine.tenant_reader import TenantsRead
+
+
+@click.command()
+@FILE
+@tenant_options
+@EVIDENCE
+@VERBOSE
+@JSON
+def status(
+    *,
+    file: Path | None,
+    connector: str,
+    tenant: str,
+    env_file: str,
+    evidence: str,
+    is_verbose: bool,
+    as_json: bool,
+) -> None:
+    """Show all tenants, or, if there is one or you name one, its steps and what to do next."""
+    read = read_listed(evidence, file, "" if file else tenant)
+    for notice in read.notices:
+        say(f"! {notice}", is_error=True)
+    opened = None if file else _one_tenant(read, connector, tenant, env_file, evidence)
+    if opened:
+        _show_one(opened, read, is_verbose=is_verbose, as_json=as_json)
+    elif as_json:
+        show_json([one.document() for one in read.statuses])
+    else:
+        show_tenants(read)
+
+
+def _one_tenant(
+    read: TenantsRead, connector: str, tenant: str, env_file: str, evidence: str
+) -> KnownRun | None:
+    """
+    Return the tenant that is named, that the settings name, or that is the only one.
+
+    `None` if there are several. Raises `SettingsError` for one that is not known.
+    """
+    from runbook_lib.engine.run import open_known
+    from runbook_lib.engine.tenants import unknown_tenant
+
+    options: dict[str, Any] = {"env_file": env_file, "evidence": evidence}
+    only = read.statuses[0] if len(read.statuses) == 1 else None
+    if not tenant and only:
+        connector, tenant = only.connector, only.tenant
+    try:
+        opened = open_known(find_procedure(connector), tenant=tenant, **options)
+    except SettingsError:
+        if tenant or not read.statuses:
+            raise
+        return None
+    if opened.journal.path.exists():
+        return opened
+    if tenant or not read.statuses:
+        raise SettingsError(unknown_tenant(opened.tenant, evidence), next_step="")
+    return None
+
+
+def _show_one(run: KnownRun, read: TenantsRead, *, is_verbose: bool, as_json: bool) -> None:
+    """Show the steps of a tenant, and what to do first; its state is that of every list."""
+    from msgspec import to_builtins
+
+    from runbook_lib.cli.terminal import show_again, show_next, show_open, show_road, show_steps
+    from runbook_lib.core.advice import next_step
+    from runbook_lib.core.step_record import step_record
+
+    own = [one for one in read.statuses if one.tenant == run.tenant]
+    polls = [one.polls for one in read.known if one.is_of(run)]
+    run.polls = next(iter(polls), {})
+    state, following = run.whole_state, next_step(run.whole_state)
+    if as_json:
+        document = {
+            "tenant": run.tenant,
+            "connector": run.procedure.id,
+            "outcome": state.outcome,
+            "steps": [to_builtins(step_record(step)) for step in state.steps.values()],
+            "next": {"step": following[0].step.id, "do": following[1]} if following else None,
+            "again": [
+                {"step": step.step.id, "why": step.again}
+                for step in state.steps.values()
+                if step.again
+            ],
+            "states": [one.document() for one in own],
+        }
+        show_json(document)
+        return
+    mark = "SANDBOX " if state.is_practice else ""
+    show = show_steps if is_verbose else show_open
+    show(state, title=f"{mark}{run.tenant} · {run.procedure.title}")
+    show_road(state)
+    show_again(state)
+    show_next(state, run.link_values)
+    # NOTE: the next step is shown already, with its links.
+    others = [
+        replace(one, items=tuple(i for i in one.items if i.is_failing or not i.is_next))
+        for one in own
+    ]
+    show_items(others, is_verbose=is_verbose)

@@ -1,0 +1,142 @@
+"""
+What is known of each customer's account in Cyclr: the rows that surveys, watch and pages share.
+
+Pure: `customer_connections` asks Cyclr, and keeps the rows in the watch's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from runbook_lib.core.model import Outcome
+from runbook_lib.engine.watch.state import not_later
+
+if TYPE_CHECKING:
+    from runbook_lib.connectors.cyclr.transactions import Failure
+
+# A changed result of an account is polled again after so long.
+CONFIRMED_AFTER = timedelta(minutes=5)
+
+
+class AccountStatus(StrEnum):
+    """What is known of an account, the worst first."""
+
+    NOT_SIGNED_IN = "not_signed_in"
+    CALLS_FAIL = "calls_fail"
+    NOT_KNOWN = "not_known"
+    VANISHED = "vanished"
+    SIGNED_IN = "signed_in"
+    NOT_INSTALLED = "not_installed"
+    NOT_ASKED = "not_asked"
+
+
+LABELS: Mapping[AccountStatus, str] = {
+    AccountStatus.SIGNED_IN: "Cyclr says signed in",
+    AccountStatus.NOT_SIGNED_IN: "Cyclr says not signed in",
+    AccountStatus.CALLS_FAIL: "signed in, but calls fail",
+    AccountStatus.NOT_INSTALLED: "connector not installed",
+    AccountStatus.VANISHED: "account no longer there",
+    AccountStatus.NOT_KNOWN: "could not be read",
+    AccountStatus.NOT_ASKED: "not asked yet",
+}
+
+# The same without who says it, as lists show it.
+ACCOUNT_STATES: Mapping[AccountStatus, str] = {
+    AccountStatus.SIGNED_IN: "signed in",
+    AccountStatus.NOT_SIGNED_IN: "signed out",
+    AccountStatus.CALLS_FAIL: "calls fail",
+    AccountStatus.NOT_INSTALLED: "not installed",
+    AccountStatus.VANISHED: "no longer there",
+    AccountStatus.NOT_KNOWN: "could not be read",
+    AccountStatus.NOT_ASKED: "not asked yet",
+}
+
+# The colour and the icon of each standing are those of the outcome that is most like it.
+LIKE: Mapping[str, Outcome] = {
+    AccountStatus.SIGNED_IN: Outcome.VERIFIED,
+    AccountStatus.NOT_SIGNED_IN: Outcome.FAILED,
+    AccountStatus.CALLS_FAIL: Outcome.FAILED,
+    AccountStatus.NOT_INSTALLED: Outcome.NOT_RUN,
+    AccountStatus.VANISHED: Outcome.SKIPPED,
+    AccountStatus.NOT_KNOWN: Outcome.INCONCLUSIVE,
+    AccountStatus.NOT_ASKED: Outcome.WAITING,
+}
+
+
+class Installed(Struct, frozen=True):
+    """The connector as it is installed in an account."""
+
+    id: int
+    library_id: int
+    signed_in: bool
+
+
+class FailingCalls(Struct, frozen=True):
+    """Calls with a customer's token fail, although Cyclr says signed in."""
+
+    since: str
+    """When the first known one failed, after the last success."""
+    cause: str
+    """The known error's meaning, if its text or a subcode decided; else what was answered."""
+    do: str
+    """What a person does about it."""
+
+
+class KnownAccount(Struct, frozen=True):
+    """An account as the last look saw it; each time is empty if there was none."""
+
+    id: str
+    name: str
+    listed_in: int = 0
+    """The number of the look that last saw it in Cyclr's list."""
+    looked_in: int = 0
+    """The number of the look that last asked for it."""
+    looked_on: str = ""
+    standing: AccountStatus = AccountStatus.NOT_ASKED
+    """What Cyclr said of it."""
+    connectors: tuple[Installed, ...] = ()
+    not_signed_in_since: str = ""
+    """When our own looks first saw it so."""
+    signed_in_on: str = ""
+    """When they last saw it signed in."""
+    installed_on: str = ""
+    """When they last saw the connector."""
+    in_doubt_since: str = ""
+    """Since when a watch sees another result than the one that counts for it."""
+    error: str = ""
+    proven_on: str = ""
+    """The last proven use: a test call was answered, or it was signed in and no call failed."""
+    succeeded_on: str = ""
+    """When a test call was answered, or it was signed in again: no earlier failure counts."""
+    failing: FailingCalls | None = None
+    """Why its calls fail, until the next success."""
+
+    def with_failures(self, failures: Sequence[Failure], now: str) -> KnownAccount:
+        """Return it with what these failures, the oldest first, say since its last success."""
+        succeeded_on = self.succeeded_on if self.succeeded_on <= now else ""
+        # NOTE: nobody knows whether one without a time came before the success.
+        later = [
+            (not_later(failure.at, now), failure)
+            for failure in failures
+            if (not_later(failure.at, now) > succeeded_on if failure.at else not succeeded_on)
+        ]
+        if not later:
+            return self
+        since = min(at for at, _ in later)
+        if self.failing:
+            since = min(since, self.failing.since)
+        _, newest = later[-1]
+        return structs.replace(
+            self,
+            failing=FailingCalls(since, newest.what, newest.do),
+            proven_on=succeeded_on if self.proven_on > since else self.proven_on,
+        )
+
+    def with_success(self, now: str) -> KnownAccount:
+        """Return it after a success."""
+        return structs.replace(self, proven_on=now, succeeded_on=now, failing=None)

@@ -1,0 +1,304 @@
+"""
+Read the tenants of an evidence folder: their journals, what a watch keeps, who is listed.
+
+Whoever shows tenants reads them here, so that all show the same. No tenant's settings are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from runbook_lib.config.settings import Settings
+from runbook_lib.config.workspace import (
+    evidence_folder,
+    is_sandbox,
+    journal_path,
+    on_this_machine,
+)
+from runbook_lib.connectors.registry import broken_connectors, working_procedures
+from runbook_lib.core.advice import next_step
+from runbook_lib.core.conclusion import combine
+from runbook_lib.core.fingerprints import FingerprintKey, read_key
+from runbook_lib.core.journal import Journal, timestamp
+from runbook_lib.core.model import Checked, Finding, Mode, Outcome, RunOutcome, Value
+from runbook_lib.core.state import History, HistoryReader, PolledFinding, Polls, StepState
+from runbook_lib.engine.customer_rows import KnownAccount
+from runbook_lib.engine.duties import duties
+from runbook_lib.engine.known_run import KnownRun
+from runbook_lib.engine.run import new_run_id
+from runbook_lib.engine.tenant_list import read_list
+from runbook_lib.engine.tenant_state import (
+    KnownTenant,
+    fleet_command,
+    status_of,
+    unusable_status,
+)
+from runbook_lib.engine.tenants import tenants_of
+from runbook_lib.engine.watch.state import (
+    DamagedStateError,
+    Problem,
+    WatchedStep,
+    WatchedTenant,
+    WatchState,
+    read_state,
+)
+from runbook_lib.errors import RunbookError, describe_error
+from runbook_lib.evidence.reports.phrases import sealed_on
+from runbook_lib.evidence.reports.tenant_status import TenantStatus, sorted_statuses
+
+NEVER_RUN = "Nobody has run it yet"
+# The clocks of two machines may differ so far.
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantsRead:
+    """The tenants of an evidence folder, the most urgent first."""
+
+    statuses: Sequence[TenantStatus]
+    known: Sequence[KnownTenant] = ()
+    """All that is known of those that can be read."""
+    notices: Sequence[str] = ()
+    """What cannot be read, such as a FILE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedRows:
+    """What a watch keeps of one connector of a tenant; nothing if none polled it."""
+
+    tenant: WatchedTenant | None = None
+    steps: Sequence[WatchedStep] = ()
+    problems: Sequence[Problem] = ()
+    accounts: Sequence[KnownAccount] = ()
+    """The customers' accounts."""
+    is_readable: bool = True
+
+
+def read_tenants(
+    evidence: str, now: datetime, *, file: Path | None = None, only: Iterable[str] = ()
+) -> TenantsRead:
+    """
+    Return the state of every tenant that is listed; with `only`, of those of these names.
+
+    `file` is a FILE that names tenants. Raises `SettingsError` if `evidence` is not a folder.
+    """
+    folder, wanted = evidence_folder(evidence), frozenset(only)
+    listed = read_list(folder, file)
+    working, broken = working_procedures(), broken_connectors()
+    journals = tenants_of(evidence)
+    names = [*dict.fromkeys((*journals, *listed.files))]
+    statuses, known = [], []
+    notices = [*listed.notices, *(" ".join(describe_error(error)) for error in broken.values())]
+    with ExitStack() as stack:
+        watch = _Watch(stack, folder)
+        for tenant, connector in names:
+            if (tenant, connector) in listed.left or (wanted and tenant not in wanted):
+                continue
+            named_in = listed.files.get((tenant, connector), "")
+            if connector in broken:
+                statuses.append(_unreadable(tenant, connector, broken[connector]))
+            elif (tenant, connector) not in journals:
+                rows = watch.rows_of(tenant, connector)
+                statuses.append(_never_run(tenant, connector, named_in, rows))
+            elif connector in working:
+                try:
+                    rows = watch.rows_of(tenant, connector)
+                    one = read_tenant(tenant, connector, folder, now, rows, file=named_in)
+                except RunbookError as error:
+                    statuses.append(_unreadable(tenant, connector, error))
+                else:
+                    known.append(one)
+                    statuses.append(status_of(one, now))
+    return TenantsRead(sorted_statuses(statuses), known, [*notices, *watch.notices])
+
+
+def read_tenant(
+    tenant: str,
+    connector: str,
+    folder: Path,
+    now: datetime,
+    rows: WatchedRows,
+    *,
+    file: str = "",
+) -> KnownTenant:
+    """
+    Return all that is known of one connector of a tenant; `rows` are what a watch keeps.
+
+    Raises `JournalError` for a journal that cannot be understood.
+    """
+    # NOTE: the current settings belong to one tenant, and would void attestations about others.
+    journal = Journal(journal_path(folder, tenant, connector))
+    key = read_key(journal.path.parent)
+    run = KnownRun(
+        working_procedures()[connector],
+        Settings({}, {}),
+        journal,
+        tenant,
+        Mode.HEADLESS,
+        new_run_id(),
+        key=key or FingerprintKey(),
+        reader=HistoryReader(journal, key),
+        clock=lambda: now,
+        polls=polls_of(rows.steps, now),
+        has_exchanges=False,
+    )
+    with journal.held_open():
+        history, whole, sealed = run.history, run.whole_state, run.last_sealed
+        last, following = history.run(history.last_run), next_step(whole)
+        return KnownTenant(
+            tenant=tenant,
+            procedure=run.procedure,
+            state=whole,
+            polls=run.polls,
+            next_id=following.step.step.id if following else "",
+            duties=duties([(tenant, connector, whole)]),
+            failing_since=_failing_since(history, rows.steps, whole.steps),
+            watched=rows.tenant,
+            is_watch_readable=rows.is_readable,
+            unanswered=[*_unanswered(history, rows.steps)],
+            problems=rows.problems,
+            accounts=rows.accounts,
+            values=_link_values(run),
+            run_outcome=RunOutcome(sealed[1].outcome) if sealed and sealed[1].outcome else None,
+            run_on=whole.started_on if last else "",
+            sealed_on=sealed_on(sealed[0].name) if sealed else "",
+            bundle=sealed[0].relative_to(folder).as_posix() if sealed else "",
+            file=file,
+        )
+
+
+def _link_values(run: KnownRun) -> dict[str, Value]:
+    """Return the values of links, as runs recorded them; practice never links to real systems."""
+    values = run.values_on_record
+    is_practice = True in run.history.index.practice or is_sandbox(values)
+    return on_this_machine(values) if is_practice else values
+
+
+def polls_of(rows: Iterable[WatchedStep], now: datetime) -> Polls:
+    """
+    Return the confirmed results of polls, as findings.
+
+    One of a time to come has a wrong time, and nobody knows what is newer.
+    """
+    latest = timestamp(now + _CLOCKS_DIFFER)
+    polls: dict[str, tuple[PolledFinding, ...]] = {}
+    for row in rows:
+        current = row.current
+        is_dated = bool(row.seen_on) and row.seen_on <= latest
+        if current is None or not is_dated or current.outcome is Outcome.ATTESTED:
+            continue
+        finding = Finding(
+            outcome=current.outcome,
+            code=current.code,
+            reason=current.reason,
+            check=row.check,
+            limits=tuple(current.limits),
+            facts=current.facts,
+        )
+        found = PolledFinding(finding, row.since, row.seen_on)
+        polls[row.step] = (*polls.get(row.step, ()), found)
+    return polls
+
+
+def _unanswered(history: History, rows: Iterable[WatchedStep]) -> Iterator[tuple[str, str]]:
+    """Yield since when a watch gets no answer to a check, and no run has got one; and why."""
+    for row in rows:
+        if row.unanswered_since:
+            answered = [
+                entry.at
+                for entry in history.recent(row.step)
+                if isinstance(entry.data, Checked)
+                for finding in entry.data.findings
+                if finding.check == row.check and finding.outcome is not Outcome.INCONCLUSIVE
+            ]
+            yield max([row.unanswered_since, *answered[-1:]]), row.unanswered
+
+
+def _failing_since(
+    history: History, rows: Iterable[WatchedStep], steps: Mapping[str, StepState]
+) -> dict[str, str]:
+    """Return since when the newest checks of each step fail, as far as recent lines show it."""
+    since: dict[str, str] = {}
+    failing = [name for name, step in steps.items() if not step.is_settled]
+    for step in failing:
+        for entry in reversed(history.recent(step)):
+            if not isinstance(entry.data, Checked):
+                continue
+            seen = combine(entry.data.findings)
+            if seen is None or seen.outcome in (Outcome.VERIFIED, Outcome.WAITING):
+                break
+            if seen.outcome is Outcome.FAILED:
+                since[step] = entry.at
+    for row in rows:
+        if row.current and row.current.outcome is Outcome.FAILED and row.seen_on:
+            since[row.step] = min(filter(None, (since.get(row.step, ""), row.since)))
+    return since
+
+
+class _Watch:
+    """What a watch keeps; `notices` say what of it cannot be read, and hide nothing else."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        self._state: WatchState | None = None
+        self._is_readable = True
+        self.notices: dict[str, None] = {}
+        try:
+            self._state = stack.enter_context(read_state(folder))
+        except RunbookError as error:
+            self._is_readable = False
+            self._note(error)
+
+    def rows_of(self, tenant: str, connector: str) -> WatchedRows:
+        """Return what it keeps of one connector of a tenant."""
+        state, key = self._state, f"{connector}/{tenant}"
+        if state is None:
+            return WatchedRows(is_readable=self._is_readable)
+        try:
+            accounts = [
+                msgspec.json.decode(row.body, type=KnownAccount)
+                for row in state.customers.read(tenant=key)
+            ]
+            return WatchedRows(
+                tenant=state.tenant(key),
+                steps=state.steps.read(tenant=key),
+                problems=state.problems.read(tenant=key),
+                accounts=accounts,
+            )
+        except RunbookError as error:
+            self._note(error)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._note(DamagedStateError(f"{state.path} is damaged ({error})."))
+        return WatchedRows(is_readable=False)
+
+    def _note(self, error: RunbookError) -> None:
+        self.notices[" ".join(describe_error(error))] = None
+
+
+def _unreadable(tenant: str, connector: str, error: RunbookError) -> TenantStatus:
+    return unusable_status(
+        tenant,
+        working_procedures().get(connector),
+        connector,
+        title="Its record cannot be read",
+        reason=str(error),
+        do=error.diagnostics(),
+    )
+
+
+def _never_run(tenant: str, connector: str, file: str, rows: WatchedRows) -> TenantStatus:
+    """Return the state of a tenant without a journal: why it could not start, if that is known."""
+    return unusable_status(
+        tenant,
+        working_procedures().get(connector),
+        connector,
+        title=NEVER_RUN,
+        do="Run it once.",
+        command=fleet_command(tenant, file),
+        watched=rows.tenant,
+    )

@@ -1,0 +1,578 @@
+"""
+What is known of a tenant -> its state, as everything shows it. Pure.
+
+A step has its newest confirmed result, whether a run or a watch saw it. Whatever shares a cause is
+one open item: it says what the cause is, what it stops and for whom, and what to do first.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+from runbook_lib.connectors.code_meanings import CodeMeaning, meaning_of
+from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.connectors.registry import DEFAULT
+from runbook_lib.core.advice import waits_for, what_to_do
+from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
+from runbook_lib.core.procedure import Procedure
+from runbook_lib.core.state import Polls, RunState, StepState
+from runbook_lib.core.waits import waits_in
+from runbook_lib.engine.customer_rows import (
+    ACCOUNT_STATES,
+    CONFIRMED_AFTER,
+    LABELS,
+    LIKE,
+    AccountStatus,
+    KnownAccount,
+)
+from runbook_lib.engine.duties import Duty
+from runbook_lib.engine.known_run import KnownRun
+from runbook_lib.engine.watch.state import (
+    CUSTOMERS_STEP,
+    SETTINGS_UNUSABLE,
+    Problem,
+    ProblemKind,
+    WatchedTenant,
+    has_passed,
+)
+from runbook_lib.evidence.reports.phrases import bounded
+from runbook_lib.evidence.reports.tenant_status import (
+    CALLS_FAIL,
+    SIGNED_OUT,
+    CustomerRow,
+    ItemGroup,
+    ItemPlace,
+    OpenItem,
+    TenantStatus,
+    customers_title,
+    days_until,
+)
+
+# A day so near is somebody's turn now, one within the second limit is shown as due later.
+_NOW_DAYS = 7
+_LATER_DAYS = 30
+# A customer's name is cut there.
+_MAX_NAME_CHARS = 120
+_UNCHECKED_AFTER = timedelta(days=1)
+YOU = "you"
+SECOND_PERSON = "a second person"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownTenant:
+    """All that the evidence folder knows of one connector of a tenant."""
+
+    tenant: str
+    procedure: Procedure
+    state: RunState
+    """The journal, with what a watch has confirmed since."""
+    polls: Polls = field(default_factory=dict)
+    """The confirmed results of the watch's polls."""
+    next_id: str = ""
+    """The id of the step that needs somebody next; empty if none does."""
+    duties: Sequence[Duty] = ()
+    """The days on which something is due or ends."""
+    failing_since: Mapping[str, str] = field(default_factory=dict)
+    """Step id → since when its newest checks fail."""
+    watched: WatchedTenant | None = None
+    """What a watch keeps of it; `None` if none polled it, or that cannot be read."""
+    is_watch_readable: bool = True
+    problems: Sequence[Problem] = ()
+    """What a watch has found."""
+    unanswered: Sequence[tuple[str, str]] = ()
+    """Since when neither a watch nor a run gets an answer to a check, and why; for each check."""
+    accounts: Sequence[KnownAccount] = ()
+    """The customers' accounts."""
+    values: Mapping[str, Value] = field(default_factory=dict)
+    """The values of which links are made."""
+    run_outcome: RunOutcome | None = None
+    """The outcome of the newest sealed run."""
+    run_on: str = ""
+    """When the newest run began, sealed or not."""
+    sealed_on: str = ""
+    bundle: str = ""
+    file: str = ""
+    """The file of tenants that names it; empty if none does."""
+
+    def is_of(self, run: KnownRun) -> bool:
+        """Return whether it is the same connector of the same tenant."""
+        return (self.tenant, self.procedure.id) == (run.tenant, run.procedure.id)
+
+
+def status_of(known: KnownTenant, now: datetime) -> TenantStatus:
+    """Return the state of a tenant."""
+    state, today = known.state, now.date()
+    unusable = _unusable(known)
+    items = [*_merged(_items(known, today, now))]
+    items += [unusable] if unusable else []
+    unchecked_since, unchecked = _unchecked(known, now)
+    polled_on = known.watched.last_polled_on if known.watched else ""
+    checked_on = max((step.checked_on for step in state.steps.values()), default="")
+    return TenantStatus(
+        tenant=known.tenant,
+        connector=known.procedure.id,
+        connector_title=known.procedure.title,
+        is_practice=state.is_practice,
+        items=tuple(sorted(items, key=lambda item: item.urgency)),
+        unchecked_since=unchecked_since,
+        unchecked=unchecked,
+        polled_on=max(polled_on, checked_on) if known.is_watch_readable else None,
+        sealed_on=known.sealed_on,
+        outcome=known.run_outcome,
+        bundle=known.bundle,
+        dashboard=_dashboard(known),
+        done=sum(step.is_settled for step in state.steps.values()),
+        total=len(state.steps),
+    )
+
+
+def unusable_status(
+    tenant: str,
+    procedure: Procedure | None,
+    connector: str,
+    *,
+    title: str,
+    reason: str = "",
+    do: str = "",
+    command: str = "",
+    watched: WatchedTenant | None = None,
+) -> TenantStatus:
+    """
+    Return the state of a tenant of which nothing can be read, or which nobody has run.
+
+    If it is `watched`, that says why it could not be.
+    """
+    item = _refused_item(watched) if watched and watched.unusable else None
+    if item is None:
+        places = (ItemPlace(id="", name="", reason=reason),) if reason else ()
+        item = OpenItem(
+            group=ItemGroup.DUE_NOW,
+            cause=f"unusable {title}",
+            title=title,
+            do=do,
+            stops_checks=True,
+            places=places,
+        )
+    item = replace(item, command=command, tenant_option=_only(tenant) if command else "")
+    return TenantStatus(
+        tenant=tenant,
+        connector=connector,
+        connector_title=procedure.title if procedure else connector,
+        items=(item,),
+        total=len(procedure.steps) if procedure else 0,
+    )
+
+
+def run_command(known: KnownTenant) -> str:
+    """Return the command that runs a tenant once more; of practice alone nobody knows one."""
+    tenant = shlex.quote(known.tenant)
+    if known.file:
+        return fleet_command(known.tenant, known.file)
+    if known.state.is_practice:
+        return ""
+    return f"runbook run --tenant {tenant}{_connector_option(known.procedure.id)}"
+
+
+def fleet_command(tenant: str, file: str) -> str:
+    """Return the command that runs a tenant of a FILE."""
+    return f"runbook fleet {shlex.quote(file)} {_only(tenant)}"
+
+
+def _only(tenant: str) -> str:
+    """Return the option that names a tenant of a FILE; several can be given."""
+    return f"--only {shlex.quote(tenant)}"
+
+
+def _connector_option(connector: str) -> str:
+    return f" --connector {connector}" if connector != DEFAULT else ""
+
+
+def cause_of(finding: Finding) -> CodeMeaning | None:
+    """
+    Return the meaning of a finding that names a cause: it failed, or others fail with its code.
+
+    `None` for a finding that fails nothing.
+    """
+    meaning = meaning_of(finding.code)
+    if meaning is None:
+        return None
+    if finding.outcome is Outcome.FAILED:
+        return meaning
+    is_shared = finding.outcome is Outcome.INCONCLUSIVE and meaning.is_cause
+    return meaning if is_shared else None
+
+
+def _stopped_by(procedure: Procedure, finding: Finding, meaning: CodeMeaning) -> str:
+    """Return what a cause stops; of a check that only cannot tell because of it, nothing."""
+    if meaning.stops or finding.outcome is not Outcome.FAILED:
+        return meaning.stops
+    return broken_without(procedure, finding.check)
+
+
+def broken_without(procedure: Procedure, check: str) -> str:
+    """Return what no longer works if a check fails; empty if that is not known."""
+    broken = (provider.breaks(check) for provider in procedure.providers)
+    return " ".join(dict.fromkeys(filter(None, broken)))
+
+
+def is_signed_out(account: KnownAccount, now: datetime) -> bool:
+    """Return whether an account that was signed in is not any more, and a second look saw it."""
+    if account.standing is not AccountStatus.NOT_SIGNED_IN or not account.signed_in_on:
+        return False
+    since = account.not_signed_in_since
+    is_again = account.looked_on > since and has_passed(CONFIRMED_AFTER, since, now)
+    return not account.in_doubt_since or is_again
+
+
+def _unusable(known: KnownTenant) -> OpenItem | None:
+    """Return why nothing can be asked, unless a run began later."""
+    watched = known.watched
+    if not watched or not watched.unusable or watched.unusable_on < known.run_on:
+        return None
+    return _refused_item(watched)
+
+
+def _refused_item(watched: WatchedTenant) -> OpenItem:
+    """Return the item of a tenant that could not be asked, or whose last run has no good end."""
+    is_asked = watched.unusable_title != SETTINGS_UNUSABLE
+    return OpenItem(
+        group=ItemGroup.DUE_NOW,
+        cause=f"unusable {watched.unusable}",
+        title=watched.unusable_title,
+        stops="" if is_asked else "Nothing about this tenant is checked.",
+        do=watched.unusable_advice,
+        since=watched.unusable_since,
+        stops_checks=not is_asked,
+        is_failing=is_asked,
+        places=(ItemPlace(id="", name="", reason=watched.unusable),),
+    )
+
+
+def _unchecked(known: KnownTenant, now: datetime) -> tuple[str, str]:
+    """
+    Return since when something cannot be checked, and why; nothing within the first day.
+
+    The watch decides whether an open problem explains it; then it is no outage.
+    """
+    has_outage = any(p.is_open and p.kind is ProblemKind.OUTAGE for p in known.problems)
+    if not (has_outage and known.unanswered):
+        return "", ""
+    since, reason = min(known.unanswered)
+    return (since, reason) if has_passed(_UNCHECKED_AFTER, since, now) else ("", "")
+
+
+def _items(known: KnownTenant, today: date, now: datetime) -> Iterator[OpenItem]:
+    listed = set()
+    for step in known.state.steps.values():
+        for item in _failing(known, step):
+            listed.add(step.step.id)
+            yield item
+    for step, whom, _ in waits_in(known.state, today):
+        if step.step.id not in listed:
+            item = _waiting(known, step, whom, today)
+            if item.is_next and item.group is ItemGroup.WAITING:
+                yield from _beside(known)
+            yield item
+    yield from _days(known, today)
+    yield from _customers(known, now)
+
+
+def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
+    """
+    Yield an item for each cause for which a step fails, or cannot be checked.
+
+    A step that nobody has begun fails nothing, unless a watch found a problem there: else only the
+    walkthrough has looked at it.
+    """
+    is_problem = any(p.is_open and p.step == step.step.id for p in known.problems)
+    if step.is_to_do and not is_problem:
+        return
+    findings = [(finding, cause_of(finding)) for finding in step.findings]
+    causes = [(finding, meaning) for finding, meaning in findings if meaning]
+    if not causes and step.conclusion.outcome is not Outcome.FAILED:
+        return
+    item = _item_of(known, step)
+    item = replace(
+        item,
+        is_failing=True,
+        command=run_command(known),
+        tenant_option=_only(known.tenant) if known.file else "",
+    )
+    for finding, meaning in causes:
+        yield replace(
+            item,
+            cause=f"code {finding.code}",
+            title=meaning.means.rstrip("."),
+            stops=_stopped_by(known.procedure, finding, meaning),
+            do=meaning.advice or what_to_do(step),
+            places=(replace(item.places[0], reason=finding.reason),),
+        )
+    if step.conclusion.outcome is Outcome.FAILED and not causes:
+        what = "declined" if step.conclusion.by_person else "contradicted by a check"
+        stops = (broken_without(known.procedure, check.id) for check in step.step.checks)
+        yield replace(
+            item,
+            cause=f"{item.cause} {what}",
+            title=f"{item.title}: {what}",
+            stops=" ".join(filter(None, stops)),
+            do=what_to_do(step),
+        )
+
+
+def _waiting(known: KnownTenant, step: StepState, whom: WaitsFor, today: date) -> OpenItem:
+    """Return the item of a step that waits for somebody, or is the next one to do."""
+    item = _item_of(known, step)
+    due, overdue = step.due or step.ends_on, step.overdue_days(today)
+    title = _title(step, item.title)
+    item = replace(
+        item, title=title, do=_advice(step, is_overdue=overdue > 0), due=due, overdue_days=overdue
+    )
+    if whom is WaitsFor.OUTSIDE_PARTY:
+        meaning = meaning_of(step.conclusion.code)
+        title = meaning.means.rstrip(".") if meaning else title
+        item = replace(item, title=title, usual_days=step.step.usual_days)
+        if overdue:
+            item = replace(item, title=f"{title}: it takes longer than usual")
+        else:
+            party = vendor_of(known.procedure).title
+            item = replace(item, group=ItemGroup.WAITING, whom=party, do="", link="")
+    elif whom is WaitsFor.SECOND_PERSON:
+        item = replace(item, group=ItemGroup.WAITING, whom=SECOND_PERSON)
+    elif whom is WaitsFor.PERSON and not overdue:
+        item = replace(item, group=ItemGroup.WAITING)
+    elif due and not item.is_next and days_until(due, today) > _NOW_DAYS:
+        item = replace(item, group=ItemGroup.DUE_LATER)
+    return replace(item, cause=f"{item.cause} {item.title} {item.whom} {due}")
+
+
+def _beside(known: KnownTenant) -> Iterator[OpenItem]:
+    """Yield the first step that somebody here can do while a colleague has the next one."""
+    for step in known.state.steps.values():
+        is_open = step.conclusion.outcome in (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
+        if is_open and not (step.is_settled or step.assigned_to or waits_for(known.state, step)):
+            yield replace(_item_of(known, step), do=what_to_do(step))
+            return
+
+
+def _title(step: StepState, name: str) -> str:
+    if step.ends_on:
+        return f"{name}: its confirmation ends"
+    if step.conclusion.needs_another:
+        first = f", after {step.word.by}" if step.word else ""
+        return f"{name}: a second person must confirm it{first}"
+    if step.conclusion.needs_person:
+        return f"{name}: confirm what no check can see"
+    return f"{name}: confirm it again" if step.has_grown_old else name
+
+
+def _advice(step: StepState, *, is_overdue: bool) -> str:
+    if step.ends_on:
+        return f"The confirmation ends on {step.ends_on}: look again, then confirm it."
+    return what_to_do(step, is_overdue=is_overdue)
+
+
+def _item_of(known: KnownTenant, step: StepState) -> OpenItem:
+    """Return what every item of a step has: where it is, since when, who has it, its page."""
+    step_id, name = step.step.id, f"{step.number} {step.step.title}"
+    links = (link.url(known.values) for link in step.step.links)
+    acknowledged = (_acknowledged(p) for p in known.problems if p.is_open and p.step == step_id)
+    place = ItemPlace(
+        id=step_id, name=name, outcome=step.conclusion.outcome, reason=step.conclusion.reason
+    )
+    return OpenItem(
+        group=ItemGroup.DUE_NOW,
+        cause=f"{known.procedure.id} {step_id}",
+        title=name,
+        link=next(filter(None, links), ""),
+        whom=step.assigned_to or YOU,
+        since=step.waiting_since or known.failing_since.get(step_id, ""),
+        known_to=next(filter(None, acknowledged), ""),
+        is_next=known.next_id == step_id,
+        places=(place,),
+    )
+
+
+def _acknowledged(problem: Problem) -> str:
+    """Return who has acknowledged a problem, until when and why; empty for nobody."""
+    if not problem.acknowledged_by:
+        return ""
+    until = f" until {problem.acknowledged_until}" if problem.acknowledged_until else ""
+    note = f": {problem.note}" if problem.note else ""
+    return f"{problem.acknowledged_by}{until}{note}"
+
+
+def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
+    """Yield what ends within 30 days, such as a token or a version."""
+    for duty in known.duties:
+        left = days_until(duty.day, today)
+        if not duty.is_end or left > _LATER_DAYS:
+            continue
+        steps = known.state.steps.values()
+        items = (_item_of(known, step) for step in steps)
+        places = [place for item in items for place in item.places if place.name in duty.places]
+        renewals = (provider.renews(duty.what) for provider in known.procedure.providers)
+        yield replace(
+            _item_of(known, known.state.steps[duty.step]),
+            group=ItemGroup.DUE_NOW if left <= _NOW_DAYS else ItemGroup.DUE_LATER,
+            cause=f"ends {duty.what} {duty.day}",
+            title=f"{duty.title[:1].upper()}{duty.title[1:]}",
+            do=next(filter(None, renewals), duty.description),
+            since="",
+            due=duty.day,
+            overdue_days=max(-left, 0),
+            places=tuple(places),
+        )
+
+
+def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
+    """Yield the customers who are cut off, and what else a watch found of all of them."""
+    problems = {p.check: p for p in known.problems if p.is_open and p.step == CUSTOMERS_STEP}
+    for account in known.accounts:
+        problem = problems.pop(account.id, None)
+        name = bounded(account.name or account.id, _MAX_NAME_CHARS)
+        named = _named_in_commands(known, account)
+        item = OpenItem(
+            group=ItemGroup.DUE_NOW,
+            cause=SIGNED_OUT,
+            title=customers_title(SIGNED_OUT, name),
+            is_failing=True,
+            stops="No data reaches their cycles until they sign in again.",
+            do="Send each a new sign-in link.",
+            command=sign_in_command(known, named),
+            since=account.not_signed_in_since or (problem.since if problem else ""),
+            known_to=_acknowledged(problem) if problem else "",
+            is_about_customers=True,
+            places=(ItemPlace(id=account.id, name=name, reason=LABELS[account.standing]),),
+        )
+        failing = account.failing
+        if problem or is_signed_out(account, now):
+            yield item
+        elif failing and account.standing is AccountStatus.SIGNED_IN:
+            yield replace(
+                item,
+                cause=CALLS_FAIL,
+                title=customers_title(CALLS_FAIL, name),
+                stops="Their cycles fail, although Cyclr says signed in.",
+                do=failing.do,
+                command=test_command(known, named),
+                since=failing.since,
+                places=(ItemPlace(id=account.id, name=name, reason=failing.cause),),
+            )
+    for problem in problems.values():
+        yield OpenItem(
+            group=ItemGroup.DUE_NOW,
+            cause=problem.cause,
+            title=problem.title,
+            is_failing=problem.kind is ProblemKind.FAILED,
+            stops=problem.breaks,
+            do=problem.do,
+            since=problem.since,
+            known_to=_acknowledged(problem),
+            places=(ItemPlace(id="", name=problem.place, reason=problem.reason),),
+        )
+
+
+def _named_in_commands(known: KnownTenant, account: KnownAccount) -> str:
+    """Return how a command names a customer: by name, or by id if the name is not plain."""
+    key = account.name.casefold()
+    alike = [
+        other
+        for other in known.accounts
+        if key in (other.name.strip().casefold(), other.id.casefold()) and other is not account
+    ]
+    is_plain = account.name.isprintable() and account.name == account.name.strip()
+    is_usable = bool(key) and is_plain and len(key) <= _MAX_NAME_CHARS and key[0] != "-"
+    return account.name if is_usable and not alike else account.id
+
+
+def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
+    """Yield every customer of a tenant, as the page lists them."""
+    open_items = {
+        place.id: item
+        for item in _customers(known, now)
+        if item.is_about_customers
+        for place in item.places
+    }
+    for account in known.accounts:
+        item = open_items.get(account.id)
+        state, outcome, since = ACCOUNT_STATES[account.standing], LIKE[account.standing], ""
+        if item:
+            state = "signed out" if item.cause == SIGNED_OUT else "calls fail"
+            outcome, since = Outcome.FAILED, item.since
+        elif account.standing is AccountStatus.NOT_SIGNED_IN:
+            # Nobody has seen it signed in, or no second look has seen it signed out.
+            state, outcome = "not signed in", Outcome.NOT_RUN
+        failing = account.failing.cause if account.failing else ""
+        yield CustomerRow(
+            tenant=known.tenant,
+            account=account.id,
+            name=account.name or account.id,
+            state=state,
+            outcome=outcome,
+            since=since,
+            proven_on=account.proven_on,
+            polled_on=account.looked_on,
+            reason=account.error or failing,
+            do=item.do if item else "",
+            command=item.command if item else "",
+            is_practice=known.state.is_practice,
+        )
+
+
+def test_command(known: KnownTenant, customer: str) -> str:
+    """Return the command that makes one test call for a customer."""
+    return f"runbook connections {_whose(known)} --test {shlex.quote(customer)}"
+
+
+def sign_in_command(known: KnownTenant, customer: str) -> str:
+    """Return the command that makes a sign-in link for a customer."""
+    name = shlex.quote(customer)
+    return f"runbook connections {_whose(known)} --sign-in-link {name} --user NAME"
+
+
+def _whose(known: KnownTenant) -> str:
+    tenant = f"--tenant {shlex.quote(known.tenant)}"
+    if known.file:
+        return f"{shlex.quote(known.file)} {tenant}"
+    return f"{tenant}{_connector_option(known.procedure.id)}"
+
+
+def _merged(items: Iterable[OpenItem]) -> Iterator[OpenItem]:
+    """Yield one item for each group and cause, with every place that has it."""
+    found: dict[tuple[ItemGroup, str], OpenItem] = {}
+    for item in items:
+        key = (item.group, item.cause)
+        before = found.get(key)
+        if before is None:
+            found[key] = item
+            continue
+        # The step that has failed names the cause, its page and its command.
+        first = item if _contradicts(item) and not _contradicts(before) else before
+        joined = replace(
+            first,
+            stops=first.stops or before.stops or item.stops,
+            since=min(filter(None, (before.since, item.since)), default=""),
+            known_to=before.known_to or item.known_to,
+            is_next=before.is_next or item.is_next,
+            places=(*before.places, *(p for p in item.places if p not in before.places)),
+        )
+        if joined.is_about_customers:
+            title = customers_title(joined.cause, joined.places[0].name, number=len(joined.places))
+            joined = replace(joined, title=title)
+        found[key] = joined
+    yield from found.values()
+
+
+def _contradicts(item: OpenItem) -> bool:
+    """Return whether a step of the item has failed; others only cannot tell for its cause."""
+    return any(place.outcome is Outcome.FAILED for place in item.places)
+
+
+def _dashboard(known: KnownTenant) -> str:
+    """Return the page of the app at its vendor: the first one that the procedure links to."""
+    app_id = str(known.values.get(vendor_of(known.procedure).client_id.name, ""))
+    links = (link.url(known.values) for step in known.procedure.steps for link in step.links)
+    return next((url for url in links if app_id and app_id in url), "")

@@ -1,0 +1,46 @@
+"""
+Send a test message to each receiver of a FILE's tenants, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from runbook_lib.config.fleet_file import FleetTenant
+from runbook_lib.engine.watch.channels import try_channels
+from runbook_lib.engine.watch.channels.base import NotSentError
+from runbook_lib.engine.watch.poll import open_watched
+from runbook_lib.errors import ExitCode, RunbookError, describe_error
+
+
+@dataclass(frozen=True, slots=True)
+class TrialMessages:
+    """What became of the test messages of one tenant."""
+
+    tenant: str
+    said: str
+    exit_code: ExitCode = ExitCode.COMPLETE
+
+
+def try_receivers(tenants: Iterable[FleetTenant], **options: Any) -> Iterator[TrialMessages]:
+    """
+    Yield for each tenant which channels accepted a test message, or why one was not sent.
+
+    A receiver that several tenants share gets one message. `options` are those of `open_watched`.
+    """
+    tried: dict[tuple[str, ...], str] = {}
+    for tenant in tenants:
+        given = {**tenant.given, **tenant.references}
+        try:
+            run = open_watched(tenant.procedure, given, tenant=tenant.tenant, **options)
+            with closing(run):
+                accepted = try_channels(run, tried)
+        except NotSentError as error:
+            yield TrialMessages(tenant.tenant, str(error), ExitCode.INCOMPLETE)
+        except RunbookError as error:
+            yield TrialMessages(tenant.tenant, " ".join(describe_error(error)), error.exit_code)
+        else:
+            yield TrialMessages(tenant.tenant, f"Accepted: {', '.join(accepted)}.")

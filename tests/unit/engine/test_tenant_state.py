@@ -1,0 +1,263 @@
+"""The state of a tenant: what is open, for whom, and what is worst."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from msgspec import structs
+
+from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.state import StepState
+from runbook_lib.core.waits import waits_by_step
+from runbook_lib.core.words import Lapsed
+from runbook_lib.engine.tenant_state import KnownTenant
+from runbook_lib.evidence.reports.tenant_status import cause_rows, sorted_statuses, what_now
+from tests.support.waiting_steps import known, status, step
+from tests.support.words import AT, attested
+
+TODAY = date(2026, 11, 24)
+
+
+def shown(tenant: KnownTenant, today: date = TODAY) -> list[tuple[str, str, str, int]]:
+    """Return group, step, who must act, and days overdue of each open item."""
+    return [
+        (item.group.value, item.places[0].id, item.whom, item.overdue_days)
+        for item in status(tenant, today).items
+    ]
+
+
+def test_each_step_waits_for_somebody() -> None:
+    """A colleague, a second person, you, the vendor; what is settled waits for none."""
+    acme = known(
+        "acme",
+        step("done", "verified"),
+        step("failed", "failed"),
+        step("mine", "not_run", to="Ann", due="2026-12-01"),
+        step("half", "waiting", needs_another=True, since=AT),
+        step("review", "waiting", since="2026-11-20T09:00:00Z", usual_days=22),
+        step("later", "not_run"),
+    )
+
+    assert shown(acme) == [
+        ("due_now", "failed", "you", 0),
+        ("waiting", "mine", "Ann", 0),
+        ("waiting", "review", "Facebook", 0),
+        ("waiting", "half", "a second person", 0),
+    ]
+
+
+def test_only_the_next_step_of_a_tenant_is_to_do() -> None:
+    """Of what is still to do, only what comes next is listed."""
+    assert shown(known("acme", step("a", "not_run"), step("b", "not_run"))) == [
+        ("due_now", "a", "you", 0)
+    ]
+    assert shown(known("acme", step("a", "verified"), step("b", "inconclusive"))) == [
+        ("due_now", "b", "you", 0)
+    ]
+    assert shown(known("acme", step("a", "attested"))) == []
+
+
+def test_who_waits_for_a_colleague_can_go_on_with_another_step() -> None:
+    """While a colleague has the next step, the first one that can be started is to do."""
+    half = step("a", "waiting", needs_another=True, since=AT)
+    later = step("c", "not_run")
+    after_half = replace(later, step=replace(later.step, after=("a",)))
+
+    assert shown(known("acme", half, step("b", "not_run"))) == [
+        ("due_now", "b", "you", 0),
+        ("waiting", "a", "a second person", 0),
+    ]
+    assert shown(known("acme", half, after_half)) == [("waiting", "a", "a second person", 0)]
+
+
+@pytest.mark.parametrize(
+    ("late", "expected"),
+    [
+        # A colleague's due date: the day itself is still in time.
+        *(
+            (step("a", "not_run", to="Ann", due=due), (group, "a", "Ann", days))
+            for due, group, days in (
+                ("", "waiting", 0),
+                ("2026-11-25", "waiting", 0),
+                ("2026-11-24", "waiting", 0),
+                ("2026-11-21", "due_now", 3),
+            )
+        ),
+        # An outside party's usual time: where it or the beginning is not known, none is overdue.
+        *(
+            (step("a", "waiting", since=since, usual_days=usual), (group, "a", whom, days))
+            for since, usual, group, whom, days in (
+                ("2026-11-02T23:59:00Z", 22, "waiting", "Facebook", 0),
+                ("2026-11-01T00:00:00Z", 22, "due_now", "you", 1),
+                ("2026-01-01T00:00:00Z", 0, "waiting", "Facebook", 0),
+                ("", 22, "waiting", "Facebook", 0),
+            )
+        ),
+    ],
+)
+def test_what_takes_longer_than_it_may_is_due_now(
+    late: StepState, expected: tuple[str, str, str, int]
+) -> None:
+    """Overdue days begin after the due date, or after the usual time of an outside party."""
+    assert shown(known("acme", late)) == [expected]
+
+
+def test_the_worst_comes_first_and_practice_last() -> None:
+    """What fails, then what is most overdue, then what waits; practice after all of it."""
+
+    def mine(due: str) -> StepState:
+        return step("a", "not_run", to="Ann", due=due)
+
+    review = step("a", "waiting", since="2026-09-01T00:00:00Z", usual_days=5)
+    tenants = [
+        known("practice", mine("2026-01-01"), sandbox=True),
+        known("no-day", mine("")),
+        known("late", mine("2026-12-24")),
+        known("soon", mine("2026-12-01")),
+        known("failed", step("a", "failed")),
+        known("overdue", mine("2026-11-23")),
+        known("review", review),
+        known("done", step("a", "verified")),
+    ]
+
+    ordered = sorted_statuses(status(tenant, TODAY) for tenant in tenants)
+    names = [one.tenant for one in ordered]
+    assert names == [
+        "failed", "review", "overdue", "soon", "late", "no-day", "done", "practice",
+    ]  # fmt: skip
+    assert what_now(ordered) == (
+        "3 tenants need you. Start with failed: 1 Do a: contradicted by a check. "
+        "3 tenants can only wait."
+    )
+
+
+def test_what_is_verified_in_part_is_due() -> None:
+    """A step that a person must look at is listed, also where another one comes next."""
+    seen = step("b", "verified", needs_person=True)
+    items = status(known("acme", step("a", "failed"), seen), TODAY).items
+
+    assert [(item.title, item.is_failing) for item in items] == [
+        ("1 Do a: contradicted by a check", True),
+        ("1 Do b: confirm what no check can see", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ends_on", "group"),
+    [
+        ("2026-12-01", "due_now"),
+        ("2026-12-02", "due_later"),
+        ("2026-12-24", "due_later"),
+        ("2026-12-25", ""),
+        ("", ""),
+    ],
+)
+def test_a_word_is_asked_for_again_30_days_before_it_ends(ends_on: str, group: str) -> None:
+    """A settled step is due later, and due now in its last 7 days; a run's waits leave it out."""
+    settled = replace(step("a", "attested"), ends_on=ends_on)
+    acme = known("acme", settled)
+
+    items = status(acme, TODAY).items
+    assert [(item.group, item.due) for item in items] == ([(group, ends_on)] if group else [])
+    assert [item.do for item in items] == [
+        f"The confirmation ends on {ends_on}: look again, then confirm it." for _ in items
+    ]
+    assert waits_by_step(acme.state, TODAY) == {}
+
+
+def test_a_word_that_has_grown_old_is_asked_for() -> None:
+    """It is listed also where another step comes next, with who said it and how long ago."""
+    word = attested("b", by="Ann", at="2025-10-20T09:00:00Z")
+    lapsed = Lapsed(word=word, why="400 days ago, until 2026-10-20", ended="2026-10-20")
+    old = replace(step("b", "not_run"), lapsed=(lapsed,))
+    other = replace(step("c", "not_run"), lapsed=(structs.replace(lapsed, ended=""),))
+
+    first, second = status(known("acme", step("a", "not_run"), old, other), TODAY).items
+
+    assert (first.places[0].id, second.places[0].id) == ("a", "b")
+    assert second.title == "1 Do b: confirm it again"
+    assert second.do.startswith("Ann confirmed this on 2025-10-20T09:00:00Z, 400 days ago")
+
+
+def test_what_an_outside_party_asks_for_is_due_here() -> None:
+    """A step that somebody said is asked for is to be done here, by its due day."""
+    asked = attested("a", due="2026-11-20")
+    waits = replace(step("a", "waiting", since=AT), word=asked)
+    (item,) = status(known("acme", waits), date(2026, 11, 22)).items
+
+    assert (item.group, item.whom, item.overdue_days) == ("due_now", "you", 2)
+    assert item.due == "2026-11-20"
+    assert item.do == "It was due on 2026-11-20: do it, then confirm that it is done."
+
+
+def test_what_has_one_cause_is_one_item() -> None:
+    """A known cause names the item, at every step that meets it, with what it stops."""
+
+    def seen(name: str, outcome: Outcome) -> StepState:
+        found = Finding(
+            outcome=outcome, code="app-deactivated", reason=f"{name} is refused.", check="c"
+        )
+        return replace(step(name, outcome), findings=(found,))
+
+    tenants = [
+        status(known(name, seen("a", Outcome.INCONCLUSIVE), seen("b", Outcome.FAILED)), TODAY)
+        for name in ("dune", "elm")
+    ]
+    (item,) = tenants[0].items
+
+    assert item.title.startswith("Facebook has deactivated the app")
+    assert item.stops == "All customers are cut off."
+    assert [place.id for place in item.places] == ["a", "b"]
+    assert item.reason == "a is refused. b is refused."
+    (row,) = cause_rows(tenants)
+    assert row.tenants == ["dune", "elm"]
+
+
+def test_a_state_is_a_document() -> None:
+    """Programs get ids, words and days; what is not known is null."""
+    acme = known("acme", step("a", "not_run", to="Ann", due="2026-11-21"))
+
+    assert status(acme, TODAY).document() == {
+        "tenant": "acme",
+        "connector": "facebook_marketing",
+        "sandbox": False,
+        "state": "needs_you",
+        "failing": False,
+        "done": 0,
+        "steps": 1,
+        "unchecked_since": None,
+        "unchecked": None,
+        "polled_on": None,
+        "sealed_on": None,
+        "run_outcome": None,
+        "bundle": None,
+        "open": [
+            {
+                "group": "due_now",
+                "failing": False,
+                "cause": "facebook_marketing a 1 Do a Ann 2026-11-21",
+                "title": "1 Do a",
+                "stops": None,
+                "do": "Do it, then check it or confirm that it is done.",
+                "command": None,
+                "link": None,
+                "waits_for": "Ann",
+                "since": None,
+                "due": "2026-11-21",
+                "overdue_days": 3,
+                "usual_days": None,
+                "known_to": None,
+                "customers": False,
+                "places": [
+                    {
+                        "id": "a",
+                        "name": "1 Do a",
+                        "outcome": "not_run",
+                        "reason": "Because a.",
+                    }
+                ],
+            }
+        ],
+    }
