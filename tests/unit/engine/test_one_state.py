@@ -1,0 +1,1086 @@
+"""One state of a tenant: a table of what must be said of each, and every reader against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from icalendar import Calendar
+from msgspec import structs
+
+from runbook_lib.core.journal import timestamp
+from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.engine.index_builder import build_index
+from runbook_lib.engine.tenant_list import LIST_NAME, list_tenants, read_list
+from runbook_lib.engine.tenant_reader import TenantsRead, read_tenants
+from runbook_lib.engine.watch.cycle import acknowledge
+from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
+from runbook_lib.engine.watch.state import ProblemKind
+from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.fleet_result import Status, TenantResult
+from runbook_lib.evidence.junit import tenant_suite
+from runbook_lib.evidence.reports.index_page import INDEX_PAGE
+from runbook_lib.evidence.reports.tenant_status import TenantStatus, cause_rows
+from tests.support.commands import runbook
+from tests.support.words import assigned, attested, submitted
+from tests.unit.engine import world as made
+from tests.unit.engine.world import DAY, EVIDENCE, HOUR, NOW, WorldTenant, finding
+
+APP_OFF = "Facebook has deactivated the app: it refuses all of its calls, and nobody can sign in"
+REFUSED = "Facebook knows the App ID and refuses this App Secret"
+TOKEN_ENDED = "Facebook refuses the token: it ended, or was taken back (code 190)"
+UNUSABLE = "Its settings cannot be used"
+CUT_OFF = "All customers are cut off."
+SECRET_STOPS = "If Cyclr has the same secret, no customer can sign in."
+NO_DATA = "No data reaches their cycles until they sign in again."
+NO_CHECK = "Nothing about this tenant is checked."
+NO_TEST = "The runbook cannot test the connection with this token."
+
+
+@dataclass(frozen=True)
+class Said:
+    """What must be said of a tenant."""
+
+    tenant: str
+    label: str
+    title: str = ""
+    """The first item's title; empty without one."""
+    stops: str = ""
+    whom: str = ""
+    others: tuple[str, ...] = ()
+    """The titles of its other items."""
+
+    @property
+    def titles(self) -> list[str]:
+        """All of its titles."""
+        return [*([self.title] if self.title else []), *self.others]
+
+
+FAILING, DUE = "needs you (failing)", "needs you (due)"
+# In the order in which everything shows them.
+TABLE = (
+    Said("elm", DUE, UNUSABLE, NO_CHECK, "you"),
+    Said("gingko", DUE, UNUSABLE, NO_CHECK, "you"),
+    Said("yew", DUE, "Its record cannot be read", "", "you"),
+    Said("fir", DUE, "Nobody has run it yet", "", "you"),
+    Said("alder", FAILING, APP_OFF, CUT_OFF, "you"),
+    Said("cedar", FAILING, REFUSED, SECRET_STOPS, "you"),
+    Said("birch", FAILING, APP_OFF, CUT_OFF, "you"),
+    Said("dogwood", FAILING, REFUSED, SECRET_STOPS, "you"),
+    Said("maple", FAILING, "2 customers are signed out", NO_DATA, "you"),
+    Said("hazel", FAILING, TOKEN_ENDED, NO_TEST, "you"),
+    Said(
+        "nutmeg", FAILING, "Twelfth Customer is signed out", NO_DATA, "you",
+        ("Calls of Seventh Customer fail",),
+    ),
+    Said("juniper", DUE, "12 Submit for review, and wait: it takes longer than usual", "", "you"),
+    Said("kite", DUE, "12a Publish the app", "", "you"),
+    Said("larch", DUE, "12a Publish the app", "", "you"),
+    Said("spruce", DUE, "Token ends", "", "you"),
+    Said("pine", "cannot be checked since 23 Nov"),
+    Said("iris", "waiting for Facebook", "12 Submit for review, and wait", "", "Facebook"),
+    Said("oak", "in order"),
+    Said("quince", "in order"),
+    Said("zelkova", "in order"),
+    Said("tamarack", "in order", "Token ends", "", "you"),
+    Said("willow", FAILING, APP_OFF, CUT_OFF, "you"),
+)  # fmt: skip
+NOW_SENTENCE = (
+    f"15 tenants need you. Start with elm: {UNUSABLE}. 1 tenant cannot be checked. 1 tenant can "
+    "only wait."
+)
+# One row for each cause, as everything shows them: group, tenants, title.
+ROWS = (
+    ("Due now", "elm, gingko", UNUSABLE),
+    ("Due now", "yew", "Its record cannot be read"),
+    ("Due now", "fir", "Nobody has run it yet"),
+    ("Due now", "alder, birch", APP_OFF),
+    ("Due now", "cedar, dogwood", REFUSED),
+    ("Due now", "maple, nutmeg", "3 customers are signed out"),
+    ("Due now", "hazel", TOKEN_ENDED),
+    ("Due now", "nutmeg", "Calls of Seventh Customer fail"),
+    ("Due now", "juniper", "12 Submit for review, and wait: it takes longer than usual"),
+    ("Due now", "kite, larch", "12a Publish the app"),
+    ("Due now", "spruce", "Token ends"),
+    ("Due now", "SANDBOX willow", APP_OFF),
+    ("Due later", "tamarack", "Token ends"),
+    ("Waiting for others", "iris", "12 Submit for review, and wait"),
+)
+every_tenant = pytest.mark.parametrize("said", TABLE, ids=[said.tenant for said in TABLE])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenantsRead]:
+    """Give what is read of the world, in its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("world"))
+        made.build(made.World(patch))
+        yield read_tenants("evidence", NOW)
+
+
+@pytest.fixture
+def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> made.World:
+    """Return an empty world."""
+    return made.World(monkeypatch)
+
+
+def output(*words: str) -> str:
+    """Return what a command that only reads prints; it always ends with 0."""
+    result = runbook(*words)
+    assert (result.exit_code, result.stderr) == (ExitCode.COMPLETE, "")
+    return result.stdout
+
+
+def state_of(name: str = "acme", now: datetime = NOW) -> TenantStatus:
+    """Return the state of a tenant."""
+    (status,) = read_tenants("evidence", now, only=[name]).statuses
+    return status
+
+
+def titles(status: TenantStatus) -> list[str]:
+    """Return what is open at a tenant."""
+    return [item.title for item in status.items]
+
+
+# --- Every reader against the table
+
+
+def test_the_order_is_that_of_the_table(whole: TenantsRead) -> None:
+    """Every tenant is listed once, also one that nobody ran; one that its FILE dropped is not."""
+    assert [status.tenant for status in whole.statuses] == [said.tenant for said in TABLE]
+    assert (whole.notices, len({status.tenant for status in whole.statuses})) == ([], 22)
+
+
+@every_tenant
+def test_the_state_is_as_the_table_says(whole: TenantsRead, said: Said) -> None:
+    """Its label, what is open, what that stops and who must act."""
+    status = next(status for status in whole.statuses if status.tenant == said.tenant)
+    first = status.items[0] if status.items else None
+
+    assert (status.label, titles(status)) == (said.label, said.titles)
+    assert (first.stops, first.whom) == (said.stops, said.whom) if first else not said.title
+    assert status.is_failing is (said.label == FAILING)
+
+
+def shown_rows(text: str) -> list[tuple[str, str, str]]:
+    """Return the rows that `inbox` prints: group, tenants, title."""
+    rows, group = [], ""
+    for line in text.splitlines():
+        if line.isupper():
+            group = line.capitalize()
+        elif match := re.fullmatch(r"\S ([\w, -]+?)(?: \([\w, ]+\))?: (.*)", line):
+            rows.append((group, match[1], match[2]))
+    return rows
+
+
+def test_inbox_says_the_same(whole: TenantsRead) -> None:
+    """One row for each cause, then what cannot be checked; first what to do now."""
+    text = output("inbox")
+
+    assert text.splitlines()[0] == NOW_SENTENCE
+    *rows, last = shown_rows(text)
+    assert rows == [*ROWS]
+    assert last[1:] == ("pine", "cannot be checked since 23 Nov")
+    for said in TABLE:
+        assert said.stops in " ".join(text.split())
+
+
+def documents(*words: str) -> list[dict[str, Any]]:
+    """Return what a command prints for programs."""
+    found: list[dict[str, Any]] = json.loads(output(*words))
+    return found
+
+
+def test_documents_say_the_same(whole: TenantsRead) -> None:
+    """`status --json` has all tenants, `inbox --json` those with something open; in one order."""
+    every = documents("status", "--json")
+    states = {"in order": "in_order", "waiting": "waiting", "cannot": "cannot_be_checked"}
+
+    assert [found["tenant"] for found in every] == [said.tenant for said in TABLE]
+    for found, said in zip(every, TABLE, strict=True):
+        state = next((v for k, v in states.items() if said.label.startswith(k)), "needs_you")
+        assert (found["state"], found["failing"]) == (state, said.label == FAILING)
+        assert [item["title"] for item in found["open"]] == said.titles
+        first = found["open"][0] if found["open"] else {"stops": None, "waits_for": None}
+        assert (first["stops"] or "", first["waits_for"] or "") == (said.stops, said.whom)
+    is_open = [found for found in every if found["open"] or found["unchecked_since"]]
+    assert documents("inbox", "--json") == is_open
+
+
+def status_lines(text: str) -> list[tuple[str, str, str]]:
+    """Return what `status` prints of each tenant: name, label, first title."""
+    rows = re.findall(r"^\S (?:SANDBOX )?(\S+) \(\w+\): (.*?), \d.*\n(?:    (.*)\n)?", text, re.M)
+    return [(name, label, title) for name, label, title in rows]
+
+
+def test_status_says_the_same(whole: TenantsRead) -> None:
+    """A line for each tenant, in the same order, after the same first sentence."""
+    text = output("status")
+
+    assert text.splitlines()[0] == NOW_SENTENCE
+    assert status_lines(text) == [(said.tenant, said.label, said.title) for said in TABLE]
+
+
+@pytest.mark.parametrize("command", ["status", "inbox"])
+def test_a_file_shows_its_own_tenants(whole: TenantsRead, command: str) -> None:
+    """Of all of them it is the same text; of two only those, with their own first sentence."""
+    assert output(command, "tenants.toml") == output(command)
+    Path("two.toml").write_text('[[tenant]]\ntenant = "kite"\n[[tenant]]\ntenant = "hazel"\n')
+    two = output(command, "two.toml")
+
+    assert two.startswith(f"2 tenants need you. Start with hazel: {TOKEN_ENDED}.")
+    assert "elm" not in two
+
+
+class PageTables(HTMLParser):
+    """The first line of each cell of the page's tables, without marks, and the headings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self.headings: list[str] = []
+        self._hidden = 0
+        self._text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a table, a row, a cell or a heading; marks and folds are hidden."""
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("th", "td", "h3"):
+            self._text = ""
+        elif tag in ("details", "strong"):
+            self._hidden += 1
+        if ("class", "more") in attrs:
+            self._text += "\n"
+
+    def handle_endtag(self, tag: str) -> None:
+        """End what began."""
+        text = " ".join(self._text.split("\n")[0].split())
+        if tag in ("details", "strong"):
+            self._hidden -= 1
+        elif tag in ("th", "td") and self.tables:
+            self.tables[-1][-1].append(text)
+        elif tag == "h3":
+            self.headings.append(text.rpartition(" ")[0])
+
+    def handle_data(self, data: str) -> None:
+        """Take text that is not hidden."""
+        if not self._hidden:
+            self._text += data
+
+
+def page_tables() -> PageTables:
+    """Return the page's tables, built from disk."""
+    assert build_index("evidence", NOW)[1] == ""
+    parsed = PageTables()
+    parsed.feed((EVIDENCE / INDEX_PAGE).read_text())
+    return parsed
+
+
+def test_the_page_says_the_same(whole: TenantsRead) -> None:
+    """The same rows, groups, tenants, labels and titles, in the same order."""
+    page = page_tables()
+    causes = page.tables[: len(page.headings)]
+    rows = [
+        (heading, row[1], row[0].removeprefix("failing "))
+        for heading, table in zip(page.headings, causes, strict=True)
+        for row in table[1:]
+    ]
+    tenants = [(row[0], row[1], row[2].split(" (")[0]) for row in page.tables[3][1:]]
+
+    assert rows == [(group, names.removeprefix("SANDBOX "), title) for group, names, title in ROWS]
+    assert tenants == [(said.tenant, said.label, said.title.split(" (")[0]) for said in TABLE]
+    assert NOW_SENTENCE in (EVIDENCE / INDEX_PAGE).read_text()
+
+
+CUSTOMER_STATES = {
+    "signed out": "First Second Twelfth",
+    "calls fail": "Seventh",
+    "could not be read": "Sixth",
+    "not signed in": "Fifth Ninth Fifteenth Seventeenth",
+    "not installed": "Tenth",
+    "no longer there": "Sixteenth",
+    "signed in": "Third Fourth Eighth Eleventh Thirteenth Fourteenth Eighteenth",
+}
+
+
+def test_the_page_lists_every_customer_once(whole: TenantsRead) -> None:
+    """All 18 with their state: one that a single look saw signed out is not signed out yet."""
+    found = {row[0].split()[0]: row[2] for row in page_tables().tables[4][1:]}
+    expected = {name: state for state, names in CUSTOMER_STATES.items() for name in names.split()}
+
+    assert len(found) == 18
+    assert found == expected
+
+
+@every_tenant
+def test_a_test_report_says_the_same(whole: TenantsRead, said: Said) -> None:
+    """What fails is a failure, what is due or waits is skipped, and in order passes once."""
+    status = next(status for status in whole.statuses if status.tenant == said.tenant)
+    result = TenantResult(
+        tenant=said.tenant, connector=status.connector, entry_digest="0" * 64,
+        sandbox=status.is_practice, status=Status.SEALED,
+    )  # fmt: skip
+    cases = [(case.name, case.tag) for case in tenant_suite(status, result).cases]
+
+    if said.label == FAILING:
+        assert cases == [(title, "failure") for title in said.titles]
+    elif said.label == "in order":
+        assert cases == [("in-order", "")]
+    else:
+        assert cases == [(title, "skipped") for title in said.titles or [said.label]]
+
+
+def test_a_digest_names_the_same_causes(whole: TenantsRead) -> None:
+    """What lasts at the watched tenants has the titles of the list, and the same tenants."""
+    views = {
+        f"{one.connector}/{one.tenant}": WatchedView(
+            f"{one.connector}/{one.tenant}", one.tenant, one.connector, "", one.is_practice
+        )
+        for one in whole.statuses
+    }
+    lasting = [
+        problem
+        for known in whole.known
+        for problem in known.problems
+        if problem.kind is ProblemKind.FAILED
+    ]
+    told = {entry.title: entry.tenants for entry in entries(Phase.NEW, lasting, views)}
+
+    assert told == {
+        APP_OFF: ["birch"],
+        REFUSED: ["dogwood"],
+        "3 customers are signed out": ["maple", "nutmeg"],
+    }
+    rows = {title: names for _, names, title in ROWS if "SANDBOX" not in names}
+    assert all(set(names) <= {*rows[title].split(", ")} for title, names in told.items())
+
+
+# --- The newer of journal and poll
+
+
+SECRET = "app-credentials-are-accepted"
+STEP = "fb-13-app-id-and-secret"
+WELL: dict[str, Finding | None] = {}
+BAD: dict[str, Finding | None] = {SECRET: made.REFUSED}
+ACME = WorldTenant(name="acme")
+IN_ORDER = "in order"
+
+
+@pytest.mark.parametrize(
+    ("ran", "run_before", "polled", "polls", "label"),
+    [
+        (WELL, 3 * DAY, BAD, (2 * HOUR, HOUR), FAILING),
+        (BAD, 3 * DAY, WELL, (2 * HOUR, HOUR), IN_ORDER),
+        (BAD, 3 * DAY, BAD, (2 * HOUR, HOUR), FAILING),
+        # A poll that only one look saw changes nothing.
+        (BAD, 3 * DAY, WELL, (HOUR,), FAILING),
+    ],
+)
+def test_a_newer_poll_replaces_a_check(
+    world: made.World, ran: Any, run_before: timedelta, polled: Any, polls: Any, label: str
+) -> None:
+    """A confirmed poll counts for its check, if it is newer; the list, page and mail agree."""
+    world.begin(replace(ACME, seen=ran, run_before=run_before))
+    world.poll(ACME, polled, *polls)
+    status = state_of()
+
+    assert (status.label, titles(status)) == (label, [REFUSED] if label == FAILING else [])
+    assert status.polled_on == timestamp(NOW - polls[-1])
+
+
+@pytest.mark.parametrize(("polled", "ran", "label"), [(BAD, WELL, IN_ORDER), (WELL, BAD, FAILING)])
+def test_a_newer_check_replaces_a_poll(
+    world: made.World, polled: Any, ran: Any, label: str
+) -> None:
+    """A poll that is older than the journal's check is ignored."""
+    world.begin(replace(ACME, seen=polled))
+    world.poll(ACME, polled, 6 * HOUR, 5 * HOUR)
+    assert state_of().label == (FAILING if polled is BAD else IN_ORDER)
+    world.run(replace(ACME, seen=ran, run_before=HOUR))
+
+    assert state_of().label == label
+
+
+def test_each_check_of_a_step_has_its_own_newest_result(world: made.World) -> None:
+    """A poll that confirms one check leaves the journal's result of the other one of that step."""
+    world.begin(replace(ACME, seen={"missing-sections-are-filled": made.DEACTIVATED}))
+    world.poll(ACME, {"missing-sections-are-filled": finding()}, HOUR)
+    status = state_of()
+
+    assert titles(status) == [APP_OFF]
+    assert status.polled_on == timestamp(NOW - HOUR)
+
+
+def test_a_poll_of_a_time_to_come_counts_for_nothing(world: made.World) -> None:
+    """A clock that was ahead hides no newer check of a run."""
+    world.begin(ACME)
+    world.poll(ACME, BAD, -300 * DAY, -300 * DAY - HOUR)
+
+    assert state_of().label == IN_ORDER
+    assert state_of(now=NOW + 301 * DAY).is_failing
+
+
+def test_the_state_is_that_of_the_day_it_is_asked_for(world: made.World) -> None:
+    """The clock of the reader decides what has ended, not that of the machine."""
+    word = attested("fb-01-log-in", until="2026-11-25")
+    world.begin(replace(ACME, said=(word,)))
+
+    assert [item.title for item in state_of(now=NOW).items] == [
+        "1 Log in to Facebook: its confirmation ends"
+    ]
+    assert state_of(now=NOW).items[0].due == "2026-11-25"
+    later = state_of(now=NOW + 3 * DAY)
+    assert titles(later) == ["1 Log in to Facebook: confirm it again"]
+
+
+# --- Outages
+
+
+SILENT: dict[str, Finding | None] = dict.fromkeys(made.FACEBOOK_STEPS)
+
+
+@pytest.mark.parametrize(
+    ("polls", "label"),
+    [
+        ((5 * HOUR, HOUR), IN_ORDER),
+        ((24 * HOUR, HOUR), IN_ORDER),
+        ((26 * HOUR, HOUR), "cannot be checked since 23 Nov"),
+        ((3 * DAY - HOUR, HOUR), "cannot be checked since 21 Nov"),
+    ],
+)
+def test_an_outage_counts_after_a_day(world: made.World, polls: Any, label: str) -> None:
+    """Until then only the time of the last poll changes."""
+    world.begin(ACME)
+    world.poll(ACME, SILENT, *polls)
+    status = state_of()
+
+    assert (status.label, status.items) == (label, ())
+    assert status.polled_on == timestamp(NOW - HOUR)
+    assert bool(status.unchecked) is (label != IN_ORDER)
+
+
+def test_an_outage_keeps_the_last_confirmed_result(world: made.World) -> None:
+    """What failed before it still fails: that comes first, and the outage is named beside it."""
+    world.begin(ACME)
+    world.poll(ACME, {STEP: made.REFUSED}, 50 * HOUR, 49 * HOUR)
+    world.poll(ACME, {STEP: made.REFUSED, "cy-01-connector-setup": None}, 47 * HOUR, HOUR)
+
+    assert (state_of().label, titles(state_of())) == (FAILING, [REFUSED])
+
+
+def test_a_newer_check_ends_an_outage(world: made.World) -> None:
+    """A run got answers: the watch's silence counts from there, also after its next poll."""
+    world.begin(ACME)
+    world.poll(ACME, SILENT, 60 * HOUR, 31 * HOUR)
+    assert state_of().label.startswith("cannot be checked")
+    world.run(replace(ACME, run_before=30 * HOUR))
+    assert state_of(now=NOW - 29 * HOUR).label == IN_ORDER
+    world.poll(ACME, SILENT, 28 * HOUR)
+    assert state_of(now=NOW - 28 * HOUR).label == IN_ORDER
+    world.poll(ACME, SILENT, HOUR)
+    assert state_of().unchecked_since == timestamp(NOW - 30 * HOUR)
+
+
+def test_a_run_without_answers_ends_no_outage(world: made.World) -> None:
+    """It could not tell either."""
+    world.begin(ACME)
+    world.poll(ACME, SILENT, 2 * DAY, 3 * HOUR)
+    world.run(replace(ACME, run_before=2 * HOUR, seen=SILENT))
+
+    assert state_of().label == "cannot be checked since 22 Nov"
+
+
+# --- Grouping
+
+
+def test_twelve_tenants_with_one_cause_are_one_row(world: made.World) -> None:
+    """The row names all of them; the sentence above counts tenants."""
+    names = [f"tenant-{number:02}" for number in range(12)]
+    for name in names:
+        world.begin(WorldTenant(name=name, seen=BAD))
+    statuses = read_tenants("evidence", NOW).statuses
+    (row,) = cause_rows(statuses)
+
+    assert (row.title, row.tenants) == (REFUSED, names)
+    lines = output("inbox").splitlines()
+    assert lines[0].startswith("12 tenants need you. Start with tenant-00:")
+    assert lines[3] == f"✘ {', '.join(names)}: {REFUSED}"
+
+
+def test_one_command_is_for_all_who_have_it(world: made.World) -> None:
+    """It names each tenant of the FILE; from another FILE it is that of the first one."""
+    for name in ("acme", "beta", "coda"):
+        world.begin(WorldTenant(name=name, seen=BAD))
+    list_tenants(EVIDENCE, file=world.write_file(["acme", "beta"]))
+    (row,) = cause_rows(read_tenants("evidence", NOW, only=["acme", "beta"]).statuses)
+
+    assert row.command == "runbook fleet tenants.toml --only acme --only beta"
+    assert f"Then: {row.command}\n" in output("inbox", "tenants.toml")
+    list_tenants(EVIDENCE, file=world.write_file(["coda"], path="other.toml"))
+    (row,) = cause_rows(read_tenants("evidence", NOW).statuses)
+    assert row.command == "runbook fleet tenants.toml --only acme"
+
+
+def test_a_cause_at_other_steps_is_one_item(world: made.World) -> None:
+    """The step that it contradicts names the page; the others only cannot tell because of it."""
+    world.begin(replace(ACME, seen=made.cause_at_all(made.REFUSED)))
+    (item,) = state_of().items
+
+    assert {place.outcome for place in item.places} == {Outcome.FAILED, Outcome.ATTESTED}
+    assert [place.id for place in item.places] == [*made.FACEBOOK_STEPS, STEP]
+    assert item.link.endswith("/settings/basic/")
+
+
+def test_other_causes_are_items_of_their_own(world: made.World) -> None:
+    """What fails for another reason has its own row; the one that stops more comes first."""
+    other = finding(Outcome.FAILED, "Another.", code="app-name-differs")
+    seen = {**made.cause_at_all(made.REFUSED), "fb-04-create-app": other}
+    world.begin(replace(ACME, seen=seen))
+
+    named = "The app has another name than the App Display Name"
+    assert titles(state_of()) == [REFUSED, named]
+
+
+# --- Due now, due later, waiting
+
+
+@pytest.mark.parametrize(
+    ("days", "label", "group", "overdue"),
+    [
+        (-3, DUE, "due_now", 3), (-1, DUE, "due_now", 1), (0, DUE, "due_now", 0),
+        (7, DUE, "due_now", 0), (8, IN_ORDER, "due_later", 0), (30, IN_ORDER, "due_later", 0),
+        (31, IN_ORDER, "", 0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("hour", [0, 23])
+def test_a_day_is_due_now_or_later(
+    world: made.World, days: int, label: str, group: str, overdue: int, hour: int
+) -> None:
+    """Within 7 days it is due now, within 30 it is due later; the hour of the day is the same."""
+    world.begin(replace(ACME, seen={made.TOKEN: made.ends_on(days)}))
+    status = state_of(now=NOW.replace(hour=hour, minute=59))
+    day = (NOW + days * DAY).date().isoformat()
+
+    assert status.label == label
+    assert [(i.group.value, i.due, i.overdue_days) for i in status.items] == (
+        [(group, day, overdue)] if group else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("due", "group", "overdue"),
+    [("2026-11-20", "due_now", 4), ("2026-11-24", "waiting", 0), ("2027-01-24", "waiting", 0)],
+)
+def test_a_colleague_has_it_until_its_day(
+    world: made.World, due: str, group: str, overdue: int
+) -> None:
+    """It waits for that person; once its day is over it is due, and still that person's."""
+    handed = assigned(made.PUBLISH, "Ben", due=due)
+    world.begin(replace(ACME, unsaid=(made.PUBLISH,), said=(handed,)))
+    (item,) = state_of().items
+
+    assert (item.group.value, item.whom, item.due, item.overdue_days) == (
+        group, "Ben", due, overdue,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("days", [21, 22, 23])
+def test_a_review_is_overdue_by_calendar_days(world: made.World, days: int) -> None:
+    """Facebook usually takes 22 days: from the 23rd on somebody must ask."""
+    since = (NOW - days * DAY).replace(hour=23)
+    said = submitted(made.REVIEW, at=timestamp(since))
+    world.begin(replace(
+        ACME, seen={made.REVIEW: made.NOT_LIVE}, said=(said,), unsaid=(made.PUBLISH, made.CONSENT)
+    ))  # fmt: skip
+    status = state_of()
+
+    assert status.label == ("waiting for Facebook" if days <= 22 else DUE)
+    assert status.items[0].overdue_days == max(days - 22, 0)
+
+
+def test_a_second_person_is_waited_for(world: made.World) -> None:
+    """Somebody else must confirm it; the other steps are done."""
+    world.begin(replace(ACME, given={"four_eyes": ("fb-01-log-in",)}))
+
+    assert state_of().label == "waiting for a second person"
+
+
+def test_one_entry_for_each_app_thing_and_day(world: made.World) -> None:
+    """Two steps that know of one end are one entry of the calendar, and one item."""
+    world.begin(
+        replace(ACME, seen=dict.fromkeys(
+            (made.TOKEN, "test-05-marketing-data"), made.ends_on(5, "data_access")
+        )),
+        replace(ACME, connector="facebook_messenger", seen={
+            "test-03-user-token": made.ends_on(5, "data_access"),
+        }),
+    )  # fmt: skip
+    runbook("inbox", "--ics", "due.ics")
+    entries_of_it = [
+        entry
+        for entry in Calendar.from_ical(Path("due.ics").read_bytes()).walk("VEVENT")
+        if "data access ends" in entry["summary"]
+    ]
+
+    (entry,) = entries_of_it
+    assert entry["summary"] == (
+        "acme: data access ends (20 Inspect a user's token of this app, 21 Read marketing data "
+        "with that token, 19 Inspect a user's token of this app)"
+    )
+    assert [titles(one) for one in read_tenants("evidence", NOW).statuses] == [
+        ["Data access ends"], ["Data access ends"],
+    ]  # fmt: skip
+
+
+# --- People
+
+
+def test_for_a_person_and_for_anybody(world: made.World) -> None:
+    """`--for` shows that person's items, and says how many wait for anybody."""
+    handed = assigned(made.PUBLISH, "Ben")
+    world.begin(
+        replace(ACME, unsaid=(made.PUBLISH,), said=(handed,)),
+        WorldTenant(name="beta", seen=BAD),
+        WorldTenant(name="coda", seen={made.TOKEN: made.ends_on(9)}),
+    )
+    mine = output("inbox", "--for", "BEN ")
+
+    assert mine.startswith("1 item for BEN, 2 items for anybody.\n")
+    assert "12a Publish the app" in mine
+    assert "beta" not in mine
+    assert output("inbox", "--for", "Ann").startswith(
+        "Nothing is waiting for Ann; 2 items for anybody."
+    )
+
+
+def test_who_knows_is_named_with_the_cause(world: made.World) -> None:
+    """An acknowledged problem stays in the list, with who knows, although other steps have it."""
+    world.begin(ACME)
+    world.poll(ACME, made.cause_at_all(made.REFUSED), 2 * HOUR, HOUR)
+    with world.state() as state:
+        problems = state.problems.read(tenant="facebook_marketing/acme")
+    (failed,) = [problem for problem in problems if problem.check == SECRET]
+    acknowledge(failed.id, by="Ann", until="", note="", evidence="", now=NOW)
+    (item,) = state_of().items
+
+    assert item.known_to == "Ann"
+    assert "Ann" in output("inbox")
+
+
+# --- Customers
+
+
+@pytest.mark.parametrize(
+    ("accounts", "found"),
+    [
+        ((made.signed_out("Ann"),), ["Ann is signed out"]),
+        ((made.signed_out("Ann"), made.signed_out("Ben")), ["2 customers are signed out"]),
+        ((made.signed_out("Ann", looks=1),), []),
+        ((made.failing("Ann"),), ["Calls of Ann fail"]),
+        ((made.failing("Ann"), made.failing("Ben")), ["Calls of 2 customers fail"]),
+        ((made.signed_out("Ann"), made.failing("Ben")), ["Ann is signed out", "Calls of Ben fail"]),
+        # Nobody has seen it signed in; signed out, nobody knows of its calls.
+        ((made.signed_out("Ann", signed_in_on=""),), []),
+        ((made.failing("Ann", standing=made.AccountStatus.VANISHED),), []),
+        ((made.customer("Ann"),), []),
+    ],
+)
+def test_customers_are_named_or_counted(
+    world: made.World, accounts: Sequence[made.KnownAccount], found: list[str]
+) -> None:
+    """One by name, many by number; only what a second look saw."""
+    world.begin(ACME)
+    world.survey(ACME, *accounts, before=timedelta())
+
+    assert titles(state_of()) == found
+    assert state_of().is_failing is bool(found)
+
+
+def test_a_customer_is_listed_until_back(world: made.World) -> None:
+    """Also while the watch has doubts; then it is gone from the list."""
+    world.begin(ACME)
+    world.survey(ACME, made.signed_out("Ann"), before=timedelta())
+    doubt = timestamp(NOW)
+    world.survey(ACME, made.customer("Ann", in_doubt_since=doubt), before=timedelta())
+    assert titles(state_of()) == ["Ann is signed out"]
+    back = made.customer("Ann", in_doubt_since=doubt, looked_on=timestamp(NOW + HOUR))
+    world.survey(ACME, back, before=-HOUR)
+
+    assert titles(state_of(now=NOW + HOUR)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("Ann Lee", "'Ann Lee'"), ("Ann", "Ann"), ("", "the-id"), (" Ann", "the-id"),
+        ("--test", "the-id"), ("A\x1b[2J", "the-id"), ("A\u202eB", "the-id"),
+        ("A" * 4_000, "the-id"), ("Twin", "the-id"), ("other-id", "the-id"), ("A'B", "'A'\"'\"'B'"),
+    ],
+)  # fmt: skip
+def test_a_command_names_one_customer(world: made.World, name: str, named: str) -> None:
+    """By its name as printed, or by its id where the name would not be taken for that account."""
+    world.begin(ACME)
+    accounts = (
+        structs.replace(made.signed_out("x"), id="the-id", name=name),
+        structs.replace(made.customer("x"), id="other-id", name="twin"),
+    )
+    world.survey(ACME, *accounts, before=timedelta())
+    (item,) = state_of().items
+
+    assert item.command == f"runbook connections --tenant acme --sign-in-link {named} --user NAME"
+    assert len(item.title) < 200
+    printed = output("inbox")
+    assert all(line.isprintable() for line in printed.splitlines())
+    assert build_index("evidence", NOW)[1] == ""
+
+
+# --- FILE and tenants.json
+
+
+def test_a_tenant_leaves_with_its_file_and_comes_back_alone(world: made.World) -> None:
+    """Its FILE no longer names it: nothing shows it, until somebody runs it alone."""
+    world.begin(ACME, WorldTenant(name="beta"))
+    file = world.write_file(["acme", "beta"])
+    build_index("evidence", NOW, file=file)
+    world.write_file(["beta"])
+    assert [one.tenant for one in read_tenants("evidence", NOW).statuses] == ["beta"]
+    build_index("evidence", NOW)
+    assert "acme" not in (EVIDENCE / INDEX_PAGE).read_text()
+    build_index("evidence", NOW, alone=[("acme", ACME.connector)])
+
+    assert [one.tenant for one in read_tenants("evidence", NOW).statuses] == ["acme", "beta"]
+    assert "acme" in (EVIDENCE / INDEX_PAGE).read_text()
+
+
+def test_a_run_of_some_drops_nobody(world: made.World) -> None:
+    """Each FILE keeps its tenants, also those that nobody has run, and one that was run alone."""
+    world.begin(ACME)
+    build_index("evidence", NOW, alone=[("acme", ACME.connector)])
+    build_index("evidence", NOW, file=world.write_file(["beta", "coda"], path="one.toml"))
+    build_index("evidence", NOW, file=world.write_file(["dodo"], path="two.toml"))
+
+    assert [one.tenant for one in read_tenants("evidence", NOW).statuses] == [
+        "beta", "coda", "dodo", "acme",
+    ]  # fmt: skip
+    commands = [one.items[0].command for one in read_tenants("evidence", NOW).statuses[:3]]
+    assert commands == [
+        "runbook fleet one.toml --only beta", "runbook fleet one.toml --only coda",
+        "runbook fleet two.toml --only dodo",
+    ]  # fmt: skip
+
+
+def test_the_list_has_names_and_no_values(world: made.World) -> None:
+    """What a FILE says of a tenant besides its name is not copied."""
+    EVIDENCE.mkdir()
+    Path("tenants.toml").write_text(
+        '[[tenant]]\ntenant = "acme"\napp_id = "1234567890"\n'
+        'secrets = {app_secret = "env:ACME_SECRET"}\n'
+    )
+    list_tenants(EVIDENCE, file=Path("tenants.toml"))
+
+    assert json.loads((EVIDENCE / LIST_NAME).read_text()) == {
+        "format_version": 1,
+        "tenants": [
+            {
+                "tenant": "acme", "connector": "facebook_marketing", "file": "../tenants.toml",
+                "has_left": False,
+            }
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [None, "[[tenant]\n", "", '[[tenant]]\ntenant = "a/b"\n'])
+def test_a_file_that_cannot_be_read_keeps_its_tenants(
+    world: made.World, content: str | None
+) -> None:
+    """Everything says so, and shows the tenants that it named last."""
+    EVIDENCE.mkdir()
+    file = world.write_file(["acme", "beta"])
+    build_index("evidence", NOW, file=file)
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    build_index("evidence", NOW)
+    read = read_tenants("evidence", NOW)
+
+    assert [one.tenant for one in read.statuses] == ["acme", "beta"]
+    (notice,) = read.notices
+    assert "tenants.toml" in notice
+    assert notice.endswith("Its tenants are shown as it last named them.")
+    result = runbook("inbox")
+    assert (result.exit_code, notice.split()[-1] in result.stderr) == (ExitCode.COMPLETE, True)
+    assert "as it last named them" in (EVIDENCE / INDEX_PAGE).read_text()
+
+
+def damage_list(kind: str) -> None:
+    """Put something else in the place of the list of tenants."""
+    path = EVIDENCE / LIST_NAME
+    path.unlink()
+    row = {"tenant": "acme", "connector": "facebook_marketing", "file": "\0", "has_left": False}
+    document = {"format_version": 1, "tenants": [row]}
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "huge":
+            with path.open("wb") as file:
+                file.truncate(65 * 1024 * 1024)
+        case "loop":
+            path.symlink_to(path.name)
+        case "another format":
+            path.write_text(json.dumps({**document, "format_version": 2}))
+        case "no path":
+            path.write_text(json.dumps(document))
+        case "endless path":
+            row["file"] = "/dev/zero"
+            path.write_text(json.dumps(document))
+        case "deep":
+            path.write_text("[" * 100_000)
+        case _:
+            path.write_bytes(b"\xff{")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "folder", "pipe", "huge", "loop", "another format", "no path", "endless path", "deep",
+        "bytes",
+    ],
+)  # fmt: skip
+def test_a_damaged_list_stops_nothing(world: made.World, kind: str) -> None:
+    """A notice says so, and whoever has a journal is listed; the page does not break."""
+    world.begin(ACME)
+    build_index("evidence", NOW, alone=[("acme", ACME.connector)])
+    damage_list(kind)
+    read = read_tenants("evidence", NOW)
+
+    assert [one.label for one in read.statuses] == [IN_ORDER]
+    assert len(read.notices) == 1
+    result = runbook("status")
+    assert (result.exit_code, result.exception) == (ExitCode.COMPLETE, None)
+    build_index("evidence", NOW, alone=[("acme", ACME.connector)])
+    if kind not in ("folder", "pipe", "no path", "endless path", "loop"):
+        assert read_list(EVIDENCE).notices == ()
+
+
+def test_the_only_tenant_is_shown_with_its_steps(world: made.World) -> None:
+    """Its steps have the confirmed polls, and its state is that of the list."""
+    world.begin(ACME)
+    world.poll(ACME, BAD, 2 * HOUR, HOUR)
+    shown = json.loads(output("status", "--json"))
+    outcomes = {step["id"]: step["outcome"] for step in shown["steps"]}
+
+    assert shown["states"] == documents("inbox", "--json")
+    assert (shown["outcome"], outcomes[STEP]) == ("failed", "failed")
+    assert f"acme: {REFUSED}" in output("status")
+
+
+# --- Records that cannot be read
+
+
+@pytest.mark.parametrize("kind", ["bytes", "folder", "pipe", "another format", "loop"])
+def test_a_damaged_watch_hides_no_journal(world: made.World, kind: str) -> None:
+    """A notice says so, nobody knows when it polled last, and the rest is shown."""
+    world.begin(replace(ACME, seen=BAD, polled={}))
+    path = EVIDENCE / "watch.db"
+    path.unlink()
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "loop":
+            path.symlink_to(path.name)
+        case "another format":
+            with world.state() as state:
+                state._connection.execute("PRAGMA user_version = 999")
+        case _:
+            path.write_bytes(b"SQLite format 3\0" + b"x" * 4_000)
+    read = read_tenants("evidence", NOW)
+
+    assert ([one.label for one in read.statuses], len(read.notices)) == ([FAILING], 1)
+    assert read.statuses[0].polled_on is None
+    result = runbook("inbox")
+    assert (result.exit_code, REFUSED in result.stdout) == (ExitCode.COMPLETE, True)
+    assert build_index("evidence", NOW)[1] == ""
+
+
+def test_a_damaged_row_of_the_watch_hides_no_tenant(world: made.World) -> None:
+    """A damaged part of the watch is one notice, like a damaged whole."""
+    world.begin(replace(ACME, seen=BAD, polled={}), WorldTenant(name="beta"))
+    with world.state() as state:
+        state._connection.execute("UPDATE watchedstep SET current = '{'")
+    read = read_tenants("evidence", NOW)
+
+    assert [(one.tenant, one.label) for one in read.statuses] == [
+        ("acme", FAILING), ("beta", IN_ORDER),
+    ]  # fmt: skip
+    assert len(read.notices) == 1
+    assert build_index("evidence", NOW)[1] == ""
+
+
+def damage_record(folder: Path, kind: str) -> None:
+    """Put something else in the place of a tenant's journal, or of what is beside it."""
+    journal = folder / "journal.jsonl"
+    content = journal.read_bytes()
+    first, _, rest = content.partition(b"\n")
+    match kind:
+        case "folder" | "pipe" | "loop":
+            journal.unlink()
+            made_instead = {
+                "folder": Path.mkdir, "pipe": os.mkfifo,
+                "loop": lambda path: path.symlink_to(path.name),
+            }  # fmt: skip
+            made_instead[kind](journal)
+        case "bytes":
+            journal.write_bytes(b"\xff\x00" * 5_000 + b"\n")
+        case "changed line":
+            journal.write_bytes(content.replace(b"Operator", b"Somebody", 1))
+        case "lost line":
+            journal.write_bytes(rest)
+        case "long line":
+            journal.write_bytes(b"x" * 20_000_000)
+        case "deep line":
+            journal.write_bytes(first + b"\n" + b"[" * 100_000 + b"\n" + rest)
+        case "key is a folder":
+            key = next(path for path in folder.iterdir() if "key" in path.name)
+            key.unlink()
+            key.mkdir()
+        case _:
+            (folder / "state.json").mkdir()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "folder", "pipe", "loop", "bytes", "changed line", "lost line", "deep line", "long line",
+        "key is a folder", "index is a folder",
+    ],
+)  # fmt: skip
+def test_a_record_that_cannot_be_read_stops_no_other(world: made.World, kind: str) -> None:
+    """It is in the list, first, with what to do; the others are shown as they are."""
+    world.begin(ACME, WorldTenant(name="beta", seen=BAD))
+    damage_record(EVIDENCE / "acme" / ACME.connector, kind)
+    read = read_tenants("evidence", NOW)
+
+    assert [(one.tenant, titles(one)) for one in read.statuses] == [
+        ("acme", ["Its record cannot be read"]), ("beta", [REFUSED]),
+    ]  # fmt: skip
+    assert read.statuses[0].items[0].do
+    assert output("status").startswith("2 tenants need you. Start with acme: Its record cannot")
+    assert "acme: Its record cannot be read" in output("inbox")
+    assert build_index("evidence", NOW)[1] == ""
+
+
+def test_huge_and_odd_texts_stay_in_their_place(world: made.World) -> None:
+    """A reason of a MiB is cut in lists; no text moves the cursor or leaves its cell."""
+    odd = "\x1b[2J\u202e<script>alert(1)</script>\n" * 30_000
+    world.begin(ACME)
+    world.unusable("acme", odd, "Do \x1b[2J it.")
+    status = state_of()
+    text = output("inbox", "--verbose")
+
+    assert status.label == DUE
+    assert len(text) < 3_000
+    assert all(line.isprintable() for line in text.splitlines())
+    assert build_index("evidence", NOW)[1] == ""
+    page = (EVIDENCE / INDEX_PAGE).read_text()
+    assert "<script>alert" not in page
+    assert len(page) < 200_000
+    assert json.loads(output("inbox", "--json"))[0]["open"][0]["places"][0]["reason"] == odd
+
+
+def test_a_run_ends_what_the_watch_could_not_use(world: made.World) -> None:
+    """Settings that a later run could use are usable."""
+    world.begin(ACME)
+    world.unusable("acme", made.UNREADABLE, made.UNREADABLE_ADVICE, before=DAY)
+    assert titles(state_of()) == [UNUSABLE]
+    world.run(replace(ACME, run_before=HOUR))
+
+    assert state_of().label == IN_ORDER
+
+
+def test_what_stops_all_checks_comes_first(world: made.World) -> None:
+    """Also before what fails at the same tenant, and at others."""
+    world.begin(
+        replace(ACME, seen=BAD), WorldTenant(name="aaa", seen=made.cause_at_all(BAD[SECRET]))
+    )
+    world.unusable("acme", made.UNREADABLE, made.UNREADABLE_ADVICE)
+    statuses = read_tenants("evidence", NOW).statuses
+
+    assert [(one.tenant, titles(one)) for one in statuses] == [
+        ("acme", [UNUSABLE, REFUSED]), ("aaa", [REFUSED]),
+    ]  # fmt: skip
+    assert [row.title for row in cause_rows(statuses)] == [UNUSABLE, REFUSED]
+
+
+def test_practice_is_last_and_marked(world: made.World) -> None:
+    """It counts only if there is nothing else."""
+    world.begin(WorldTenant(name="aaa", seen=BAD, given=made.HERE), ACME)
+    text = output("inbox")
+
+    assert text.startswith("There is nothing to do now.")
+    assert f"✘ SANDBOX aaa: {REFUSED}" in text
+    assert output("status").splitlines()[1].startswith("✔ acme")
+    assert output("status").splitlines()[2].startswith("✘ SANDBOX aaa")
+
+
+# --- Exit codes of the watch
+
+
+NO_CONSENT = finding(Outcome.FAILED, "Lacks one.", code="customer-token-lacks-permission")
+
+
+def watch_once(world: made.World, polled: Any) -> int:
+    """Watch the tenant `acme` of a FILE once, whose checks see this; return the exit code."""
+    world.responses = made.Responses(polled)
+    given = "".join(f'{name} = "{value}"\n' for name, value in world.values(ACME).items())
+    Path("tenants.toml").write_text(f'[[tenant]]\ntenant = "acme"\n{given}')
+    return runbook("watch", "tenants.toml", "--once", "--env-file", "runbook.env").exit_code
+
+
+@pytest.mark.parametrize(
+    ("seen", "polled", "code"),
+    [
+        (WELL, WELL, ExitCode.COMPLETE),
+        (WELL, BAD, ExitCode.FAILED),
+        (WELL, SILENT, ExitCode.INCOMPLETE),
+        (BAD, BAD, ExitCode.FAILED),
+        # A watch cannot poll it, and a run saw that it fails.
+        ({made.CONSENT: NO_CONSENT}, WELL, ExitCode.FAILED),
+    ],
+)
+def test_a_watch_ends_with_what_is_failing(
+    world: made.World, seen: Any, polled: Any, code: ExitCode
+) -> None:
+    """1 while anything fails, 3 if a result is missing, else 0; those that only read end with 0."""
+    world.at = datetime.now(UTC)
+    world.begin(replace(ACME, seen=seen))
+
+    assert watch_once(world, polled) == code
+    assert runbook("inbox").exit_code == runbook("status").exit_code == ExitCode.COMPLETE
+    assert state_of(now=datetime.now(UTC)).is_failing is (code is ExitCode.FAILED)
+
+
+def test_a_watch_counts_what_a_run_has_seen_since(world: made.World) -> None:
+    """A run saw that the failure is over: the watch is not sure yet, and nothing is failing."""
+    world.at = datetime.now(UTC)
+    world.begin(ACME)
+    world.poll(ACME, BAD, 2 * HOUR, HOUR)
+    assert state_of(now=world.at).is_failing
+    world.run(replace(ACME, run_before=HOUR / 2))
+
+    assert watch_once(world, WELL) == ExitCode.INCOMPLETE
+    assert state_of(now=datetime.now(UTC)).label == IN_ORDER
