@@ -2,7 +2,7 @@
 `python -m tools.bench`: headless runs, the sandbox, what evidence costs, a person's wait, a fleet.
 
 `--only runs` measures one of the parts `runs`, `distance`, `sandbox`, `evidence`, `walkthrough`,
-`leak-gate`, `fleet`, `fleet-distance`, `fleet-page`, `watch-fleet`, `watch-customers` and
+`leak-gate`, `fleet`, `fleet-distance`, `index-page`, `watch-fleet`, `watch-customers` and
 `watch-store`; `--json FILE` writes the figures of headless runs, of runs at a distance, of fleets
 and of their watch.
 
@@ -34,7 +34,7 @@ from tools.bench import (
     evidence,
     fleet,
     fleet_distance,
-    fleet_page,
+    index_page,
     leak_gate,
     runs,
     walkthrough,
@@ -234,7 +234,7 @@ PARTS: dict[str, Callable[[Console], Any]] = {
     "walkthrough": walkthrough.report,
     "fleet": fleet.report,
     "fleet-distance": fleet_distance.report,
-    "fleet-page": fleet_page.report,
+    "index-page": index_page.report,
     "watch-fleet": watch_fleet.report,
     "watch-customers": watch_customers.report,
     "watch-store": watch_store.report,

@@ -30,6 +30,7 @@ from runbook_lib.config.fleet_file import read_fleet_file
 from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
+from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.remote.transport import Wires
@@ -173,7 +174,8 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
         with watching(tenants, evidence=evidence, clock=clock) as cycle:
             problems = [*cycle.poll(), *cycle.poll_customers()]
             changes = len([*cycle.shown()])
-            problems += [*cycle.send(), *cycle.write_page(), *cycle.seal()]
+            problems += [*cycle.send(), *cycle.seal()]
+        build_index(evidence, clock())
         figures = {
             "cpu": process_time() - began,
             "requests": len(seen),
