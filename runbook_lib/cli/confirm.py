@@ -86,8 +86,9 @@ def _ask(confirmation: PreparedConfirmation) -> None:
     says = "withdraws" if word.kind is WordKind.WITHDRAWN else "confirms"
     say(f"{word.by} {says}: {confirmed}", is_error=True)
     if word.due or word.until:
-        days = (f"due {word.due}" * bool(word.due), f"counts until {word.until}" * bool(word.until))
-        say(", ".join(filter(None, days)).capitalize(), is_error=True)
+        due = f"due {word.due}" if word.due else ""
+        until = f"counts until {word.until}" if word.until else ""
+        say(", ".join(filter(None, (due, until))).capitalize(), is_error=True)
     if confirmation.about:
         say(f"For {' · '.join(confirmation.about)}", is_error=True)
     try:

@@ -268,7 +268,7 @@ class Customers:
         try:
             if not look.is_listed:
                 self._list(look)
-            # NOTE: whoever is seen signed in anew after that has succeeded since.
+            # NOTE: an account that the survey then sees signed in again has succeeded since.
             self._note_failures(look, failures)
             self._ask_all(look, self._waiting(look))
             look.ended = timestamp(self._clock())

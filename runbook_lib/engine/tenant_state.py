@@ -87,7 +87,7 @@ class KnownTenant:
     accounts: Sequence[KnownAccount] = ()
     """The customers' accounts."""
     values: Mapping[str, Value] = field(default_factory=dict)
-    """The values of which links are made."""
+    """The values that links need."""
     run_outcome: RunOutcome | None = None
     """The outcome of the newest sealed run."""
     run_on: str = ""
@@ -141,7 +141,7 @@ def unusable_status(
     watched: WatchedTenant | None = None,
 ) -> TenantStatus:
     """
-    Return the state of a tenant of which nothing can be read, or which nobody has run.
+    Return the state of a tenant that nobody has run, or whose record cannot be read.
 
     If it is `watched`, that says why it could not be.
     """

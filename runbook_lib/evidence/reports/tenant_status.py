@@ -20,7 +20,7 @@ from runbook_lib.plain_text import counted
 
 SIGNED_OUT = "customers signed out"
 CALLS_FAIL = "customers' calls fail"
-# What is said of one customer, and of many.
+# The title for one customer, and for many.
 CUSTOMER_CAUSES = {
     SIGNED_OUT: ("{} is signed out", "{:,} customers are signed out"),
     CALLS_FAIL: ("Calls of {} fail", "Calls of {:,} customers fail"),
@@ -102,11 +102,11 @@ class OpenItem:
     do: str = ""
     """What to do first."""
     command: str = ""
-    """The command for it, that runs as printed; empty if there is none."""
+    """The command that does it, as printed; empty if there is none."""
     tenant_option: str = ""
     """The end of the command that names the tenant, if it can name several in this way."""
     link: str = ""
-    """The page at which it is done; empty if there is none."""
+    """The page where a person does it; empty if there is none."""
     whom: str = "you"
     """Who must act: `you`, a person's name, or the party that decides."""
     since: str = ""
