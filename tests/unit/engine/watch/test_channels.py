@@ -73,6 +73,7 @@ def opened(folder: Path) -> Iterator[Opened]:
 def mail_server(**says: str) -> Iterator[tuple[str, list[str]]]:
     """Give the address of a mail server that says this, and the commands that it got."""
     answers, commands, over = {**WELL, **says}, [], threading.Event()
+    serving: list[threading.Thread] = []
 
     def say(connection: socket.socket, text: str) -> None:
         if text == DROP:
@@ -91,7 +92,7 @@ def mail_server(**says: str) -> Iterator[tuple[str, list[str]]]:
             say(connection, answers[""])
             is_mail = False
             for line in lines:
-                word = line.strip().decode().upper().partition(" ")[0]
+                word = line.strip().decode(errors="replace").upper().partition(" ")[0]
                 if not is_mail:
                     commands.append(word)
                 if not is_mail or word == ".":
@@ -101,13 +102,20 @@ def mail_server(**says: str) -> Iterator[tuple[str, list[str]]]:
     def accept(listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()
+                connection, _ = listener.accept()
+                serving.append(threading.Thread(target=serve, args=[connection], daemon=True))
+                serving[-1].start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, args=[listener], daemon=True).start()
+        accepting = threading.Thread(target=accept, args=[listener], daemon=True)
+        accepting.start()
         yield f"127.0.0.1:{listener.getsockname()[1]}", commands
         over.set()
         listener.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+        # What breaks in one of them belongs to the test that began it.
+        for thread in serving:
+            thread.join(timeout=10.0)
 
 
 def made_digest(run: Run, channel: str, **more: Any) -> Digest:
