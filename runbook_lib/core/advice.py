@@ -92,6 +92,25 @@ def _is_overtaken(state: RunState, step: StepState) -> bool:
     )
 
 
+def open_title(step: StepState) -> str:
+    """Return the title of what is open at a step: number and title, and why it is open again."""
+    name = f"{step.number} {step.step.title}"
+    if step.ends_on:
+        return f"{name}: its confirmation ends"
+    if step.conclusion.needs_another:
+        first = f", after {step.word.by}" if step.word else ""
+        return f"{name}: a second person must confirm it{first}"
+    if step.conclusion.needs_person:
+        return f"{name}: confirm what no check can see"
+    return f"{name}: confirm it again" if step.has_grown_old else name
+
+
+def failed_title(step: StepState) -> str:
+    """Return the title of a step that failed, where no known cause names it."""
+    what = "declined" if step.conclusion.by_person else "contradicted by a check"
+    return f"{step.number} {step.step.title}: {what}"
+
+
 def what_to_do(step: StepState, *, is_overdue: bool = False) -> str:
     """
     Return what a person does about this step; empty for nothing.

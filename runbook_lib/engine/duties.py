@@ -12,12 +12,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
+from runbook_lib.core.advice import open_title
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.plain_text import one_line
 
 # The end of the name of a fact that is the day on which something ends.
 _ENDS_ON = "_ends_on"
+# How people write a word of such a name.
+_ABBREVIATIONS = {"api": "API"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,6 +36,8 @@ class Duty:
     """What it is; a tenant has each thing once for a day."""
     title: str
     """What it is, in words."""
+    headline: str
+    """The title of its row in each list, without whose it is."""
     places: tuple[str, ...]
     """Number and title of each step that it is about."""
     description: str
@@ -118,6 +123,7 @@ def _duties_at(
         step=step.step.id,
         what="",
         title="",
+        headline=open_title(step),
         places=(f"{step.number} {step.step.title}",),
         description="",
         since="",
@@ -146,8 +152,11 @@ def _duties_at(
         for name, value in finding.facts.items():
             if name.endswith(_ENDS_ON) and _is_day(str(value)):
                 what = name.removesuffix(_ENDS_ON)
+                words = (_ABBREVIATIONS.get(word, word) for word in what.split("_"))
+                title = f"{' '.join(words)} ends"
                 yield replace(
-                    base, what=what, day=str(value), title=f"{what.replace('_', ' ')} ends",
+                    base, what=what, day=str(value), title=title,
+                    headline=f"{title[:1].upper()}{title[1:]}",
                     description=finding.reason, since=step.checked_on, is_end=True,
                 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from runbook_lib.connectors.code_meanings import CodeMeaning, meaning_of
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import DEFAULT
-from runbook_lib.core.advice import waits_for, what_to_do
+from runbook_lib.core.advice import failed_title, open_title, waits_for, what_to_do
 from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.state import Polls, RunState, StepState
@@ -311,12 +311,11 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
             places=(replace(item.places[0], reason=finding.reason),),
         )
     if step.conclusion.outcome is Outcome.FAILED and not causes:
-        what = "declined" if step.conclusion.by_person else "contradicted by a check"
         stops = (broken_without(known.procedure, check.id) for check in step.step.checks)
         yield replace(
             item,
-            cause=f"{item.cause} {what}",
-            title=f"{item.title}: {what}",
+            cause=f"{known.procedure.id} {failed_title(step)}",
+            title=failed_title(step),
             stops=" ".join(filter(None, stops)),
             do=what_to_do(step),
         )
@@ -326,7 +325,7 @@ def _waiting(known: KnownTenant, step: StepState, whom: WaitsFor, today: date) -
     """Return the item of a step that waits for somebody, or is the next one to do."""
     item = _item_of(known, step)
     due, overdue = step.due or step.ends_on, step.overdue_days(today)
-    title = _title(step, item.title)
+    title = open_title(step)
     item = replace(
         item, title=title, do=_advice(step, is_overdue=overdue > 0), due=due, overdue_days=overdue
     )
@@ -355,17 +354,6 @@ def _beside(known: KnownTenant) -> Iterator[OpenItem]:
         if is_open and not (step.is_settled or step.assigned_to or waits_for(known.state, step)):
             yield replace(_item_of(known, step), do=what_to_do(step))
             return
-
-
-def _title(step: StepState, name: str) -> str:
-    if step.ends_on:
-        return f"{name}: its confirmation ends"
-    if step.conclusion.needs_another:
-        first = f", after {step.word.by}" if step.word else ""
-        return f"{name}: a second person must confirm it{first}"
-    if step.conclusion.needs_person:
-        return f"{name}: confirm what no check can see"
-    return f"{name}: confirm it again" if step.has_grown_old else name
 
 
 def _advice(step: StepState, *, is_overdue: bool) -> str:
@@ -418,7 +406,7 @@ def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
             _item_of(known, known.state.steps[duty.step]),
             group=ItemGroup.DUE_NOW if left <= _NOW_DAYS else ItemGroup.DUE_LATER,
             cause=f"ends {duty.what} {duty.day}",
-            title=f"{duty.title[:1].upper()}{duty.title[1:]}",
+            title=duty.headline,
             do=next(filter(None, renewals), duty.description),
             since="",
             due=duty.day,

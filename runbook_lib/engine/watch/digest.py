@@ -26,7 +26,7 @@ from runbook_lib.engine.watch.state import (
     identify,
     not_later,
 )
-from runbook_lib.evidence.reports.phrases import with_times
+from runbook_lib.evidence.reports.phrases import day, with_times
 from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_title
 from runbook_lib.plain_text import counted, one_line
 
@@ -112,14 +112,15 @@ class DigestEntry:
         """What became of it, in words."""
         if self.phase is not Phase.NEW:
             return "over" if self.phase is Phase.ENDED else "still failing"
-        words = {ProblemKind.CHANGED: "changed", ProblemKind.DUE: "due"}
-        return words.get(self.first.kind, "new")
+        if self.first.kind is ProblemKind.DUE:
+            return f"due {day(self.first.due)}"
+        return "changed" if self.first.kind is ProblemKind.CHANGED else "new"
 
     @property
     def headline(self) -> str:
         """Whose it is and what, for a subject."""
         mark = "" if self.phase is Phase.NEW else f"{self.label}: "
-        after = ""
+        after = f", {self.label}" if self.first.kind is ProblemKind.DUE else ""
         if self.first.kind is ProblemKind.CHANGED and self.do:
             after = f". {self.do.rstrip('.')}"
         return f"{self.whose}: {mark}{self.title}{after}"
@@ -349,6 +350,7 @@ def problem_document(problem: Problem, view: WatchedView) -> dict[str, Any]:
         "breaks": problem.breaks,
         "do": "" if problem.ended_on else problem.do,
         "since": problem.since,
+        "due": problem.due or None,
         "on": problem.ended_on or problem.on,
         "person": problem.person,
         "acknowledged": known,

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.connectors.findings import COMPARED
-from runbook_lib.core.advice import what_to_do
+from runbook_lib.core.advice import failed_title, open_title, what_to_do
 from runbook_lib.core.conclusion import combine
 from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.journal import timestamp, utc_now
@@ -278,7 +278,9 @@ class _Poll:
         following = next((other for other in procedure.steps if step.step.id in other.after), None)
         warnings = finding.warnings if finding and not is_failing(finding) else ()
         after = f"{procedure.numbers[following.id]} {following.title}" if following else ""
+        is_failed = finding is not None and finding.outcome is Outcome.FAILED
         return ProblemText(
+            title=failed_title(seen) if is_failed else open_title(step),
             place=f"{step.number} {step.step.title}",
             reason=" ".join((finding.reason if finding else reason, *warnings)),
             breaks=" ".join(filter(None, broken)),
@@ -345,14 +347,15 @@ class _Poll:
                 kind=ProblemKind.DUE,
                 step=duty.step,
                 check=duty.what,
-                title=f"{duty.text}: on {day}, in {counted(left, 'day')}",
+                title=duty.headline,
                 since=duty.since,
                 on=self.on,
-                cause=f"due {duty.text} {day}",
-                reason=f"{duty.text}: on {day}.",
+                cause=f"due {duty.headline} {day}",
+                reason=f"In {counted(left, 'day')}: {duty.text}.",
                 do=next(filter(None, renewals), duty.description),
                 place=f"{step.number} {step.step.title}",
                 person=duty.person or step.assigned_to,
+                due=day,
             )
 
 

@@ -58,6 +58,8 @@ class CheckPoll:
 class ProblemText:
     """What people read of a problem of a step."""
 
+    title: str
+    """What it is, in a line, where no known cause names it."""
     place: str
     """Number and title of the step."""
     reason: str
@@ -292,7 +294,9 @@ def _begin(
         is_news and replaced is not None and replaced.code == current.code
     )
     shown = describe(current, replaced)
-    title = meaning.means.rstrip(".") if meaning and is_named else text.place
+    title = text.place if is_news else text.title
+    if meaning and is_named:
+        title = meaning.means.rstrip(".")
     if text.news and replaced and _is_better(current, replaced):
         title = text.news
     cause = f"code {current.code}" if is_named else f"{watched.step} {shown} {current.reason}"

@@ -38,7 +38,7 @@ NO_EVIDENCE = "Its last run left no evidence"
 RUN_CUT_SHORT = "Its last run did not end well"
 # The step of problems with customers.
 CUSTOMERS_STEP = "customers"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 # Seconds to wait for another process that writes.
 LOCK_TIMEOUT_SECONDS = 30.0
 
@@ -160,6 +160,8 @@ class Problem(Struct):
     """Number and title of the step, or the customer's name and account."""
     person: str = ""
     """Who has the step; empty for the tenant's own address."""
+    due: str = ""
+    """The day by which it must be done; empty for no day."""
     before: Outcome | None = None
     """The outcome at which the problem is over."""
     moved: list[tuple[str, str]] = []

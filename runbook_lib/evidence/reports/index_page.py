@@ -127,6 +127,7 @@ def index_page(
                 if (rows := [row for row in causes if row.first.group is group])
             ],
             tenants=tenants,
+            number=len({tenant.tenant for tenant in tenants}),
             customers=accounts,
             changes=newest,
             last_run=last_run,

@@ -7,7 +7,7 @@ customers' rows. Here are its words, its order and its grouping: one row for eac
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -393,21 +393,23 @@ def what_now(statuses: Iterable[TenantStatus]) -> str:
     """
     every = sorted_statuses(statuses)
     ordered = [status for status in every if not status.is_practice] or every
-    needing = [status for status in ordered if status.standing is Standing.NEEDS_YOU]
-    unchecked = [status for status in ordered if status.standing is Standing.UNCHECKED]
-    waiting = [status for status in ordered if status.standing is Standing.WAITING]
+    # A tenant with several connectors counts once, with the first of its states.
+    worst: dict[str, Standing] = {}
+    for status in ordered:
+        worst.setdefault(status.tenant, status.standing)
+    numbers = Counter(worst.values())
     sentences = []
-    if needing:
-        first = needing[0]
-        verb = "needs" if len(needing) == 1 else "need"
-        sentences.append(f"{counted(len(needing), 'tenant')} {verb} you.")
+    if needing := numbers[Standing.NEEDS_YOU]:
+        first = ordered[0]
+        verb = "needs" if needing == 1 else "need"
+        sentences.append(f"{counted(needing, 'tenant')} {verb} you.")
         sentences.append(f"Start with {first.tenant}: {first.items[0].title}.")
     elif ordered:
         sentences.append("There is nothing to do now.")
-    if unchecked:
-        sentences.append(f"{counted(len(unchecked), 'tenant')} cannot be checked.")
-    if waiting:
-        sentences.append(f"{counted(len(waiting), 'tenant')} can only wait.")
+    if unchecked := numbers[Standing.UNCHECKED]:
+        sentences.append(f"{counted(unchecked, 'tenant')} cannot be checked.")
+    if waiting := numbers[Standing.WAITING]:
+        sentences.append(f"{counted(waiting, 'tenant')} can only wait.")
     return " ".join(sentences)
 
 

@@ -21,7 +21,7 @@ ONCE = ("watch", "--once", "--tenant", "acme", "--env-file", "watch.env")
 FILE = ("watch", "tenants.toml", "--once", "--env-file", "watch.env")
 # The fields of a line of `watch --json`: programs rely on them.
 FIELDS = {
-    "acknowledged", "breaks", "check", "code", "connector", "do", "id", "kind", "now", "on",
+    "acknowledged", "breaks", "check", "code", "connector", "do", "due", "id", "kind", "now", "on",
     "person", "place", "reason", "sandbox", "since", "step", "tenant", "title", "was",
 }  # fmt: skip
 REFUSED = "Facebook knows the App ID and refuses this App Secret"

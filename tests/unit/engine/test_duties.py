@@ -104,7 +104,7 @@ def test_a_person_has_what_was_handed_over() -> None:
 )
 def test_no_text_breaks_out_of_its_line(text: str) -> None:
     """What people wrote is one text: no line, no property, no control character of its own."""
-    duty = Duty("2026-12-01", text, "c", "s", "what", text, (text,), text, AT)
+    duty = Duty("2026-12-01", text, "c", "s", "what", text, text, (text,), text, AT)
     content = calendar([duty])
     (event,) = Calendar.from_ical(content).walk("VEVENT")
 

@@ -366,6 +366,45 @@ def test_a_digest_names_the_same_causes(whole: TenantsRead) -> None:
     assert all(set(names) <= {*rows[title].split(", ")} for title, names in told.items())
 
 
+@pytest.mark.parametrize(
+    ("seen", "said", "expected"),
+    [
+        ({made.TOKEN: made.ends_on(6)}, (), "Token ends"),
+        ({made.TOKEN: made.ends_on(6, "marketing_api_version")}, (), "Marketing API version ends"),
+        (
+            {"fb-04-create-app": finding(Outcome.FAILED, "Another name.")},
+            (),
+            "4 Create App: Business type, name and purpose: contradicted by a check",
+        ),
+        ({}, (assigned("fb-01-log-in", "Ann", due="2026-11-30"),), "1 Log in to Facebook"),
+        (
+            {},
+            (attested("fb-01-log-in", until="2026-11-25"),),
+            "1 Log in to Facebook: its confirmation ends",
+        ),
+        (
+            {},
+            (attested("fb-01-log-in", until="2026-11-23"),),
+            "1 Log in to Facebook: confirm it again",
+        ),
+    ],
+    ids=["token", "version", "failed", "handed over", "ends", "ended"],
+)
+def test_a_digest_has_the_title_and_the_day_of_the_list(
+    world: made.World, seen: Any, said: Any, expected: str
+) -> None:
+    """What fails without a known cause, what ends, and what somebody must do by a day."""
+    world.begin(replace(ACME, seen=seen, said=said, polled={}))
+    with world.state() as state:
+        problems = state.problems.read()
+    view = WatchedView("facebook_marketing/acme", "acme", "facebook_marketing", "", False)
+    (entry,) = entries(Phase.NEW, problems, {view.key: view})
+    (item,) = state_of().items
+
+    assert entry.title == item.title == expected
+    assert entry.first.due == item.due
+
+
 # --- The newer of journal and poll
 
 

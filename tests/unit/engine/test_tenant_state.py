@@ -133,6 +133,24 @@ def test_the_worst_comes_first_and_practice_last() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (step("b", "failed"), "1 tenant needs you. Start with acme: 1 Do a: contradicted"),
+        (step("b", "waiting", since=AT), "1 tenant needs you. Start with acme: 1 Do a"),
+        (step("b", "verified"), "1 tenant needs you. Start with acme: 1 Do a"),
+    ],
+)
+def test_a_tenant_with_two_connectors_counts_once(second: StepState, expected: str) -> None:
+    """It counts with the worst of its states."""
+    one = status(known("acme", step("a", "failed")), TODAY)
+    other = replace(status(known("acme", second), TODAY), connector="another")
+
+    said = what_now([other, one])
+    assert said.startswith(expected)
+    assert "only wait" not in said
+
+
 def test_what_is_verified_in_part_is_due() -> None:
     """A step that a person must look at is listed, also where another one comes next."""
     seen = step("b", "verified", needs_person=True)

@@ -448,31 +448,31 @@ DUE: dict[str, tuple[Callable[[NotifiedDesk, datetime], object], str, str, str]]
     "graph_version": (
         partial(end_in_calendar, GRAPH_CALENDAR),
         "fb-13-app-id-and-secret",
-        "graph version ends",
+        "Graph version ends",
         "Set graph_version to a newer version, then check again.",
     ),
     "marketing_api_version": (
         partial(end_in_calendar, MARKETING_CALENDAR),
         "fb-13-app-id-and-secret",
-        "marketing api version ends",
+        "Marketing API version ends",
         "Set graph_version to a newer version, then check again.",
     ),
     "certificate": (
         lambda desk, ends: desk.present(desk.world.cyclr.service_domain, ends=ends),
         "fb-08-redirect-uri",
-        "certificate ends",
+        "Certificate ends",
         "Renew the certificate of the Service Domain before then",
     ),
     "token": (
         partial(end_token_later, "expires_at"),
         "test-04-user-token",
-        "token ends",
+        "Token ends",
         "Sign in again before then",
     ),
     "data_access": (
         partial(end_token_later, "data_access_expires_at"),
         "test-04-user-token",
-        "data access ends",
+        "Data access ends",
         "The person must sign in and consent again",
     ),
 }
@@ -495,8 +495,9 @@ def test_what_ends_is_said_30_7_and_1_days_before(
     assert [message["kind"] for message in messages] == ["due"] * 3
     assert {(message["step"], message["do"][: len(do)]) for message in messages} == {(step, do)}
     assert [text in message["title"] for message in messages] == [True] * 3
-    left = [message["title"].rpartition(" in ")[2] for message in messages]
-    assert left == ["30 days", "7 days", "1 day"]
+    left = [message["reason"].partition(":")[0] for message in messages]
+    assert left == ["In 30 days", "In 7 days", "In 1 day"]
+    assert {message["due"] for message in messages} == {ends.date().isoformat()}
 
 
 # --- what is none ----------------------------------------------------------------------------

@@ -445,7 +445,8 @@ def test_a_day_that_ends_something_is_reported_30_7_and_1_days_before(desk: Desk
     due = (desk.now() + timedelta(days=40)).date().isoformat()
     desk.begin("acme", assigned("fb-01-log-in", "Ann", due=due))
     told = [desk.changes(DAY) for _ in range(42)]
-    titles = [problem.title for problems in told for problem in problems]
+    reasons = [problem.reason.partition(":")[0] for problems in told for problem in problems]
 
-    assert [title.rpartition(" in ")[2] for title in titles] == ["30 days", "7 days", "1 day"]
+    assert reasons == ["In 30 days", "In 7 days", "In 1 day"]
+    assert {problem.due for problems in told for problem in problems} == {due}
     assert {problem.kind for problems in told for problem in problems} == {ProblemKind.DUE}

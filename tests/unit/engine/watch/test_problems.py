@@ -31,7 +31,13 @@ from tests.unit.engine.watch.desk import NOON
 
 V, F, W = Outcome.VERIFIED, Outcome.FAILED, Outcome.WAITING
 U, N = Outcome.INCONCLUSIVE, Outcome.NOT_RUN
-TEXT = ProblemText(place="4 Create App", reason="It said so.", do="Do it.", next="Next: 5.")
+TEXT = ProblemText(
+    title="4 Create App: contradicted by a check",
+    place="4 Create App",
+    reason="It said so.",
+    do="Do it.",
+    next="Next: 5.",
+)
 # Results by a letter; `d` is a definite refusal, `c` a cause that is known, `e` what only people
 # see, `s` silence.
 POLLS = {
