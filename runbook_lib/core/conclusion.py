@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from runbook_lib.core.model import Finding, Outcome, Word, WordKind
-from runbook_lib.core.outcome import OUTCOMES
+from runbook_lib.core.outcome import OUTCOMES, SETTLED
 from runbook_lib.core.procedure import Confirmation
 
 
@@ -35,6 +35,17 @@ class Conclusion:
 
     due_on: str = ""
     """Since when it must be checked again; empty if no earlier check has ended."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do."""
+        is_done = self.outcome in SETTLED and not self.needs_person
+        return is_done or self.is_skipped_by_person
+
+    @property
+    def is_skipped_by_person(self) -> bool:
+        """Whether a named person skipped the step."""
+        return self.outcome is Outcome.SKIPPED and self.by_person
 
 
 def combine(findings: tuple[Finding, ...]) -> Conclusion | None:

@@ -366,7 +366,7 @@ def unrecognised(
     return [(error, "") for error in errors]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """
     One documented step.
@@ -439,7 +439,7 @@ class Step:
         """Return the title, marked where the documented page has no such step."""
         return f"{self.title}{_NOT_ON_THE_PAGE if self.source.reading else ''}"
 
-    @property
+    @cached_property
     def text_digest(self) -> str:
         """
         Return the SHA-256 of the step's whole text and checks.
@@ -455,7 +455,7 @@ class Step:
         parts = {name: part for name, part in _document(text).items() if name not in left_out}
         return _digest(parts)
 
-    @property
+    @cached_property
     def sentence(self) -> str:
         """Return all that a person confirms, with what only a person can see of its checks."""
         sentences = (check.person_confirms for check in self.checks)
@@ -467,13 +467,13 @@ class Step:
         least = f"{self.least_days} to " if self.least_days else "up to "
         return f"{least}{counted(self.usual_days, 'day')}" if self.usual_days else ""
 
-    @property
+    @cached_property
     def sentences(self) -> dict[str, Confirmation | None]:
         """Return the SHA-256 of all that may be confirmed: its sentence (`None`), its answers."""
         answers = {sentence_digest(answer.sentence): answer for answer in self.answers}
         return {sentence_digest(self.sentence): None, **answers}
 
-    @property
+    @cached_property
     def check_ids(self) -> tuple[str, ...]:
         """Return the ids of the checks, sorted."""
         return tuple(sorted(check.id for check in self.checks))
@@ -580,7 +580,12 @@ class Procedure:
         own = next((step.requires for step in self.steps if step.id == step_id), ())
         return frozenset(own).union(*(self.required_by(name) for name in own))
 
-    @property
+    @cached_property
+    def inputs_by_name(self) -> Mapping[str, Input]:
+        """The inputs by name."""
+        return {item.name: item for item in self.inputs}
+
+    @cached_property
     def steps(self) -> tuple[Step, ...]:
         """Return every step in the documented order."""
         return tuple(step for section in self.sections for step in section.steps)

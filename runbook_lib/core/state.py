@@ -34,6 +34,7 @@ from runbook_lib.core.index import (
 from runbook_lib.core.journal import (
     JOURNAL_NAME,
     Journal,
+    JournalLine,
     Ref,
     parse_line,
     read_lines,
@@ -187,8 +188,7 @@ class StepState:
     @property
     def is_settled(self) -> bool:
         """Return whether nothing is left to do."""
-        is_done = self.conclusion.outcome in SETTLED and not self.conclusion.needs_person
-        return is_done or self.is_skipped_by_person
+        return self.conclusion.is_settled
 
     @property
     def is_to_do(self) -> bool:
@@ -224,7 +224,7 @@ class StepState:
     @property
     def is_skipped_by_person(self) -> bool:
         """Return whether a named person skipped the step."""
-        return self.conclusion.outcome is Outcome.SKIPPED and self.conclusion.by_person
+        return self.conclusion.is_skipped_by_person
 
     @property
     def is_impossible(self) -> bool:
@@ -406,7 +406,7 @@ class HistoryReader:
         """Return the current history; raises what `read_lines` does."""
         with self._lock:
             lines = read_lines(self.journal.path, after=self._index.last)
-            index = self._index.fold(lines)
+            index = self._index.fold(self._keeping(lines))
             folded = index.last.seq - self._index.last.seq
             self._index = index
         if self._key and folded > _MANY_LINES:
@@ -442,10 +442,20 @@ class HistoryReader:
             instead = parse_line(self.line(ref)) if ref in self._withheld else None
             entry = instead or self.journal.read(ref)
             with self._lock:
-                self._kept[ref.seq] = entry
-                while len(self._kept) > _MOST_KEPT:
-                    del self._kept[next(iter(self._kept))]
+                self._keep(ref, entry)
         return entry
+
+    def _keeping(self, lines: Iterable[JournalLine]) -> Iterator[JournalLine]:
+        """Yield the lines; the last ones are kept, since a state is made of them next."""
+        for entry, ref in lines:
+            if ref not in self._withheld:
+                self._keep(ref, entry)
+            yield JournalLine(entry, ref)
+
+    def _keep(self, ref: Ref, entry: Entry) -> None:
+        self._kept[ref.seq] = entry
+        while len(self._kept) > _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
 
 
 def open_history(folder: Path) -> HistoryReader:
@@ -606,22 +616,33 @@ class _StepFold:
             unchecked = f"{due.reason} {unchecked}".strip()
         ends = [last_day(counted, step, self._subject.most_days) for counted in counting]
         ends_on = min(filter(None, ends), default="")
-        state = StepState(
+        conclusion = conclude(
+            counted_findings,
+            word=word,
+            obstacle=blocked,
+            others=tuple(other.by for other in others) if needs_two else None,
+            unseen=step.unseen(counted_findings),
+            answer=step.sentences.get(word.binding.confirms) if word else None,
+            today=self._subject.today,
+            until=ends_on,
+            unchecked=" ".join(filter(None, (*(lapse.sentence for lapse in lapsed), unchecked))),
+        )
+        checked_on = max(
+            (poll.seen_on for poll in polled), default=entry.at if entry and not unfit else ""
+        )
+        conclusion = self._marked(
+            step, conclusion, checked_on=checked_on, carried=carried, entry=entry, due=due
+        )
+        is_by_word = conclusion.by_person or bool(step.unseen(counted_findings))
+        notes = self._history.notes(step.id)
+        comments = {ref: note for note, ref in notes if not isinstance(note, Assigned)}
+        assigned = [(note, ref) for note, ref in notes if isinstance(note, Assigned)]
+        # Who does it is named until nothing is left to do.
+        newest = {ref: note for note, ref in assigned[-1:] if note.to and not conclusion.is_settled}
+        return StepState(
             step=step,
             number=self._subject.procedure.numbers[step.id],
-            conclusion=conclude(
-                counted_findings,
-                word=word,
-                obstacle=blocked,
-                others=tuple(other.by for other in others) if needs_two else None,
-                unseen=step.unseen(counted_findings),
-                answer=step.sentences.get(word.binding.confirms) if word else None,
-                today=self._subject.today,
-                until=ends_on,
-                unchecked=" ".join(
-                    filter(None, (*(lapse.sentence for lapse in lapsed), unchecked))
-                ),
-            ),
+            conclusion=conclusion,
             findings=findings,
             exchanges=exchanges,
             word=word,
@@ -629,22 +650,15 @@ class _StepFold:
             lapsed=lapsed,
             outdated=unfit,
             superseded=entry if unfit else None,
-            checked_on=max(
-                (poll.seen_on for poll in polled), default=entry.at if entry and not unfit else ""
-            ),
-            lines=tuple(lines),
+            checked_on=checked_on,
+            lines=(*lines, *comments, *newest),
+            comments=tuple(comments.values()),
+            assignment=next(iter(newest.values()), None),
+            waiting_since=self._waiting_since(step, word, conclusion, checked_on, polled),
+            ends_on=ends_on if conclusion.is_settled and is_by_word else "",
             is_worked_on=step.id in self._history.index.worked_on,
             has_fault=self._has_fault(findings, exchanges),
             carried=carried,
-        )
-        state = replace(state, conclusion=self._marked(state, entry, due))
-        is_by_word = state.conclusion.by_person or bool(step.unseen(counted_findings))
-        return self._with_notes(
-            replace(
-                state,
-                waiting_since=self._waiting_since(state, polled),
-                ends_on=ends_on if state.is_settled and is_by_word else "",
-            )
         )
 
     def _required(self, step: Step) -> frozenset[str]:
@@ -685,19 +699,28 @@ class _StepFold:
             carried.append(earlier)
         return tuple(carried), None
 
-    def _marked(self, state: StepState, entry: Entry | None, due: Due | None) -> Conclusion:
+    def _marked(
+        self,
+        step: Step,
+        conclusion: Conclusion,
+        *,
+        checked_on: str,
+        carried: Sequence[EarlierResult],
+        entry: Entry | None,
+        due: Due | None,
+    ) -> Conclusion:
         """Return the conclusion, marked if it rests on an earlier run, or if that has ended."""
-        conclusion, known = state.conclusion, self._checked.get(state.step.id)
+        known = self._checked.get(step.id)
         if conclusion.outcome is Outcome.NOT_RUN:
             return replace(conclusion, due_on=due.since if due else _due_since(entry))
         if conclusion.outcome is not Outcome.VERIFIED:
             return conclusion
-        if known and known.is_carried and state.checked_on:
-            return replace(conclusion, verified_on=state.checked_on[:10])
-        if not state.carried:
+        if known and known.is_carried and checked_on:
+            return replace(conclusion, verified_on=checked_on[:10])
+        if not carried:
             return conclusion
-        began = min(earlier.result.checked_on[:10] for earlier in state.carried)
-        sentences = " ".join(earlier.sentence for earlier in state.carried)
+        began = min(earlier.result.checked_on[:10] for earlier in carried)
+        sentences = " ".join(earlier.sentence for earlier in carried)
         reason = f"{sentences} {conclusion.reason}"
         return replace(conclusion, verified_on=began, reason=reason)
 
@@ -713,16 +736,22 @@ class _StepFold:
             for finding in findings
         )
 
-    def _waiting_since(self, state: StepState, polled: Sequence[PolledFinding]) -> str:
+    def _waiting_since(
+        self,
+        step: Step,
+        word: Word | None,
+        conclusion: Conclusion,
+        checked_on: str,
+        polled: Sequence[PolledFinding],
+    ) -> str:
         """Return when the wait began, as a person says, or else as the newest checks saw it."""
-        word, conclusion = state.word, state.conclusion
         if conclusion.outcome is not Outcome.WAITING:
             return ""
         if word and (word.kind is WordKind.SUBMITTED or word.due or conclusion.needs_another):
             return word.at
         waits = [p.since for p in polled if p.finding.outcome is Outcome.WAITING]
-        since = min(waits, default=state.checked_on)
-        for entry in reversed(self._history.recent(state.step.id)):
+        since = min(waits, default=checked_on)
+        for entry in reversed(self._history.recent(step.id)):
             is_check = isinstance(entry.data, Checked | CheckWithheld)
             seen = combine(entry.data.findings) if is_check else None
             if seen and seen.outcome is Outcome.WAITING:
@@ -730,19 +759,6 @@ class _StepFold:
             elif seen and seen.outcome is not Outcome.INCONCLUSIVE:
                 break
         return since
-
-    def _with_notes(self, state: StepState) -> StepState:
-        """Return `state` with its comments; with who does it, unless nothing is left to do."""
-        notes = self._history.notes(state.step.id)
-        comments = {ref: note for note, ref in notes if not isinstance(note, Assigned)}
-        assigned = [(note, ref) for note, ref in notes if isinstance(note, Assigned)]
-        newest = {ref: note for note, ref in assigned[-1:] if note.to and not state.is_settled}
-        return replace(
-            state,
-            comments=tuple(comments.values()),
-            assignment=next(iter(newest.values()), None),
-            lines=(*state.lines, *comments, *newest),
-        )
 
     def _newest_check(self, step: Step) -> tuple[Entry | None, str]:
         """Return the newest check of `step`, and why it does not count for the current subject."""

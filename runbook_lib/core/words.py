@@ -54,9 +54,9 @@ class Subject:
     today: str = ""
 
     @property
-    def inputs(self) -> dict[str, Input]:
+    def inputs(self) -> Mapping[str, Input]:
         """Return the procedure's inputs by name."""
-        return {item.name: item for item in self.procedure.inputs}
+        return self.procedure.inputs_by_name
 
     @property
     def most_days(self) -> int:
@@ -70,6 +70,8 @@ class Subject:
 
         A refused value voids nothing, but for the step that takes it.
         """
+        if not self.before:
+            return self
         names = {item.name for item in step.inputs}
         earlier = {name: value for name, value in self.before.items() if name not in names}
         return replace(self, values={**self.values, **earlier})

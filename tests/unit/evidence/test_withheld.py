@@ -312,6 +312,21 @@ def test_each_check_that_rests_on_a_withheld_exchange_is_withheld(
     assert is_in_order(run.journal.path.parent, trust)
 
 
+@pytest.mark.parametrize("is_read_before", [True, False])
+def test_a_reader_gives_no_line_that_is_withheld(run: Run, *, is_read_before: bool) -> None:
+    """Neither if it has read the line before, nor if it reads it now."""
+    checks = run.history.index.checked.values()
+    reader = HistoryReader(run.journal)
+    if is_read_before:
+        history = reader.read()
+        assert {history.read(check.ref).type for check in checks} == {EventType.STEP_CHECKED}
+    reader.withhold(check.ref for check in checks)
+
+    history = reader.read()
+    kinds = {history.read(check.ref).type for check in checks}
+    assert kinds == {EventType.STEP_WITHHELD}
+
+
 def test_an_exchange_on_which_nothing_rests_is_withheld_too(
     key: SigningKey, trust: Trust, tmp_path: Path
 ) -> None:
