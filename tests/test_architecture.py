@@ -264,7 +264,7 @@ def test_generic_rooms_name_no_vendor() -> None:
         ("core/outcome.py", "# Facebook decides.", True),
         ("walkthrough/static/panel.js", 'const text = "the Graph API";', True),
         ("evidence/reports/templates/run.html", "<p>App Review</p>", True),
-        ("core/words.py", "# As Cyclr has it.", True),
+        ("core/attestation_rules.py", "# As Cyclr has it.", True),
         ("connectors/context.py", "graph_url = 1", True),
         ("evidence/run.py", "# As Cyclr has it.", False),
         ("connectors/facebook/app.py", "# Facebook decides.", False),

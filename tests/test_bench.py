@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.config.attestations import check_subjects, read_words
+from runbook_lib.config.attestations import check_subjects, read_attestations
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.connectors.registry import practice_words
+from runbook_lib.connectors.registry import practice_attestations
 from tools.bench.distance import count_requests, waits_in_a_row
 from tools.bench.fleet import sandboxes
 from tools.bench.fleet_distance import attestations
@@ -48,16 +48,16 @@ def test_waits_in_a_row_are_what_the_longest_round_trip_adds() -> None:
 def test_attestations_of_a_fleet_are_about_each_app(tmp_path: Path) -> None:
     """Each app gets every entry of the file, as if it were its own."""
     now, apps = datetime(2026, 11, 28, tzinfo=UTC), ["7901379058727833", "8618852524944418"]
-    words = practice_words(PROCEDURE.id, "approved", now.date())
+    words = practice_attestations(PROCEDURE.id, "approved", now.date())
     own, fleet = tmp_path / "own.toml", tmp_path / "fleet.toml"
     own.write_text(words)
     fleet.write_text(attestations(words, apps))
-    expected = [word.step for word in read_words(own, PROCEDURE, now=now, values={})]
+    expected = [word.step for word in read_attestations(own, PROCEDURE, now=now, values={})]
 
     tenants = [{"app_id": app} for app in apps]
     assert check_subjects(fleet, [(PROCEDURE, values) for values in tenants], now=now) == []
     for values in tenants:
-        read = read_words(fleet, PROCEDURE, now=now, values=values)
+        read = read_attestations(fleet, PROCEDURE, now=now, values=values)
         assert [word.step for word in read] == expected
 
 

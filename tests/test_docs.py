@@ -17,14 +17,14 @@ import pytest
 from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.cli.main import main
-from runbook_lib.config.attestations import read_words
+from runbook_lib.config.attestations import read_attestations
 from runbook_lib.config.env_file import write_env_file
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.connectors.review_kit import road_markdown
-from runbook_lib.core.model import NoteKind, Outcome, WordKind
+from runbook_lib.core.model import AttestationKind, NoteKind, Outcome
 from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.errors import ExitCode
 from tests.conftest import NOON
@@ -394,8 +394,8 @@ def test_the_example_attestations_are_valid(tmp_path: Path) -> None:
     """The attestations file in the documents is valid and has every kind of entry."""
     path = tmp_path / "attestations.toml"
     path.write_text(attestations(), encoding="utf-8")
-    words = read_words(path, PROCEDURE, now=NOON)
-    assert {word.kind for word in words} == {*WordKind, *NoteKind}
+    words = read_attestations(path, PROCEDURE, now=NOON)
+    assert {word.kind for word in words} == {*AttestationKind, *NoteKind}
 
 
 def test_the_road_in_the_documents_is_the_procedures() -> None:

@@ -273,10 +273,10 @@ FAULTS = (
         "an altered index is accepted",
     ),
     Fault(
-        "core/words.py",
+        "core/attestation_rules.py",
         "if not earlier or is_same:",
         "if not earlier or current:",
-        "core/test_words.py",
+        "core/test_attestation_rules.py",
         "an attestation counts for another app",
     ),
     Fault(

@@ -71,7 +71,7 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
 def _ask(confirmation: PreparedConfirmation) -> None:
     """Show what would be confirmed, and end here unless the person says yes."""
     from runbook_lib.cli.terminal import outcome_of
-    from runbook_lib.core.model import WordKind
+    from runbook_lib.core.model import AttestationKind
 
     if not sys.stdin.isatty():
         msg = "There is no terminal to ask you: use --yes to confirm without asking."
@@ -81,13 +81,13 @@ def _ask(confirmation: PreparedConfirmation) -> None:
     say(f"{mark}{run.tenant} · {run.procedure.title} · times are UTC", is_error=True)
     title = f"Step {state.number}, {state.step.title} ({state.step.id})"
     say(f"{title}: {outcome_of(state)}", is_error=True)
-    word = confirmation.word
-    confirmed = word.witness or word.sentence or state.step.sentence
-    says = "withdraws" if word.kind is WordKind.WITHDRAWN else "confirms"
-    say(f"{word.by} {says}: {confirmed}", is_error=True)
-    if word.due or word.until:
-        due = f"due {word.due}" if word.due else ""
-        until = f"counts until {word.until}" if word.until else ""
+    attestation = confirmation.attestation
+    confirmed = attestation.witness or attestation.sentence or state.step.sentence
+    says = "withdraws" if attestation.kind is AttestationKind.WITHDRAWN else "confirms"
+    say(f"{attestation.by} {says}: {confirmed}", is_error=True)
+    if attestation.due or attestation.until:
+        due = f"due {attestation.due}" if attestation.due else ""
+        until = f"counts until {attestation.until}" if attestation.until else ""
         say(", ".join(filter(None, (due, until))).capitalize(), is_error=True)
     if confirmation.about:
         say(f"For {' · '.join(confirmation.about)}", is_error=True)

@@ -114,7 +114,7 @@ def icon_of(status: TenantStatus) -> str:
 
 def _of_person(statuses: Iterable[TenantStatus], name: str) -> list[TenantStatus]:
     """Return the tenants with only what was handed over to a person of that name."""
-    from runbook_lib.core.words import person_key
+    from runbook_lib.core.attestation_rules import person_key
 
     key = person_key(name)
     return [

@@ -98,9 +98,9 @@ def _show_one(run: KnownRun, read: TenantsRead, *, is_verbose: bool, as_json: bo
             "steps": [to_builtins(step_record(step)) for step in state.steps.values()],
             "next": {"step": following[0].step.id, "do": following[1]} if following else None,
             "again": [
-                {"step": step.step.id, "why": step.again}
+                {"step": step.step.id, "why": step.redo_reason}
                 for step in state.steps.values()
-                if step.again
+                if step.redo_reason
             ],
             "states": [one.document() for one in own],
         }

@@ -200,7 +200,7 @@ def show_road(state: RunState) -> None:
 
 def show_again(state: RunState) -> None:
     """Print which steps must be done again because a value that they are about has changed."""
-    steps = [step for step in state.steps.values() if step.again]
+    steps = [step for step in state.steps.values() if step.redo_reason]
     if steps:
         click.echo("\nTo do again:")
     for step in steps:

@@ -9,7 +9,7 @@ The attestations file: what people say about steps, in TOML.
     subject = {app_id = "123456789012345"}   # optional: what it is about
     answer = "not-asked"       # where a step has other answers than its sentence
     due = 2027-01-20           # where that answer has one: the day by which it must be done
-    until = 2027-11-24         # where the word has an end: its last day, if that is earlier
+    until = 2027-11-24         # where the attestation has an end: its last day, if that is earlier
 
     [[submitted]]     # sent to the provider's review; `note` is optional
     [[declined]]      # the provider declined it; `note` is what the reviewer named
@@ -19,7 +19,7 @@ The attestations file: what people say about steps, in TOML.
     [[assignment]]    # `to` does the step, until the day `due`; without `to`, anybody does
 
 An entry without a subject is bound to the values that are known when a
-tenant's journal first records it. `words` decides which entries count.
+tenant's journal first records it. `attestations` decides which entries count.
 Several subjects, `[{app_id = "1…"}, {app_id = "2…"}]`, are as many entries.
 """
 
@@ -35,45 +35,45 @@ from typing import Any
 
 from runbook_lib.config.settings import suggestion, typed, visible_text
 from runbook_lib.config.toml_tables import parse_tables, tables_of
+from runbook_lib.core.attestation_rules import days_after
 from runbook_lib.core.files import read_text
 from runbook_lib.core.model import (
     Assignment,
+    Attestation,
+    AttestationKind,
     Binding,
     Note,
     NoteKind,
     Remark,
     Value,
-    Word,
-    WordKind,
 )
 from runbook_lib.core.procedure import Input, Procedure, Step, StepKind
-from runbook_lib.core.words import days_after
 from runbook_lib.errors import SettingsError, StatementError
 
 _LARGEST_FILE = 1024 * 1024
 _WHAT = "The attestations file"
 _LONGEST_NAME = 200
 
-_KINDS: Mapping[str, WordKind | NoteKind] = {
-    "attestation": WordKind.ATTESTED,
-    "submitted": WordKind.SUBMITTED,
-    "declined": WordKind.DECLINED,
-    "skip": WordKind.SKIPPED,
-    "withdrawal": WordKind.WITHDRAWN,
+_KINDS: Mapping[str, AttestationKind | NoteKind] = {
+    "attestation": AttestationKind.ATTESTED,
+    "submitted": AttestationKind.SUBMITTED,
+    "declined": AttestationKind.DECLINED,
+    "skip": AttestationKind.SKIPPED,
+    "withdrawal": AttestationKind.WITHDRAWN,
     "comment": NoteKind.COMMENTED,
     "assignment": NoteKind.ASSIGNED,
 }
 # These need a reason; the others may have a note.
-_WITH_REASON = (WordKind.SKIPPED, WordKind.WITHDRAWN)
+_WITH_REASON = (AttestationKind.SKIPPED, AttestationKind.WITHDRAWN)
 # What an entry may name of any step, also of one that comes before there is an app.
 _ALWAYS = ("app_id", "service_domain")
 # Which of a step's answers an attestation gives, and its days.
 _ANSWERED = ("answer", "due", "until")
 # Only a step that waits for an outside party can be submitted or declined.
-_OF_A_WAIT = (WordKind.SUBMITTED, WordKind.DECLINED)
+_OF_A_WAIT = (AttestationKind.SUBMITTED, AttestationKind.DECLINED)
 
 
-def read_words(
+def read_attestations(
     path: Path,
     procedure: Procedure,
     *,
@@ -81,10 +81,10 @@ def read_words(
     values: Mapping[str, Value] | None = None,
 ) -> list[Remark]:
     """
-    Return the words and notes in the file at `path`, ordered by the times that they give.
+    Return the attestations and notes in the file at `path`, ordered by the times that they give.
 
-    A word's `binding` contains only the subject that its entry names. An entry with
-    several subjects gives a word for each, or only for those that match `values`, a
+    An attestation's `binding` contains only the subject that its entry names. An entry with
+    several subjects gives an attestation for each, or only for those that match `values`, a
     tenant's. Raises `StatementError` for an unreadable file, an unknown step, key or
     subject, a missing name, or a time in the future.
     """
@@ -94,7 +94,7 @@ def read_words(
     steps = {step.id: step for step in procedure.steps}
     inputs = {item.name: item for item in procedure.inputs}
     reader = _AttestationReader(path, steps, inputs, now, values)
-    words: list[Remark] = []
+    attestations: list[Remark] = []
     for name, kind in _KINDS.items():
         try:
             tables = tables_of(document, name)
@@ -102,11 +102,11 @@ def read_words(
             msg = f"{path}: {error}."
             raise StatementError(msg) from None
         for table in tables:
-            if isinstance(kind, WordKind):
-                words += reader.words(kind, table)
+            if isinstance(kind, AttestationKind):
+                attestations += reader.attestations(kind, table)
             else:
-                words.append(reader.note(kind, table))
-    return sorted(words, key=lambda word: word.at)
+                attestations.append(reader.note(kind, table))
+    return sorted(attestations, key=lambda attestation: attestation.at)
 
 
 def check_subjects(
@@ -121,31 +121,31 @@ def check_subjects(
     by_connector: dict[str, tuple[Procedure, list[Mapping[str, Value]]]] = {}
     for procedure, values in tenants:
         by_connector.setdefault(procedure.id, (procedure, []))[1].append(values)
-    words: dict[str, Word] = {}
+    attestations: dict[str, Attestation] = {}
     matched: set[str] = set()
     for procedure, tenant_values in by_connector.values():
-        # NOTE: a set for each choice of names: words times tenants may be a hundred million.
+        # NOTE: a set for each choice of names: attestations times tenants may be a hundred million.
         known: dict[tuple[str, ...], set[tuple[Value | None, ...]]] = {}
-        for word in read_words(path, procedure, now=now):
-            if not (isinstance(word, Word) and word.binding.subject):
+        for attestation in read_attestations(path, procedure, now=now):
+            if not (isinstance(attestation, Attestation) and attestation.binding.subject):
                 msg = (
-                    f"{path}, step {word.step}: in a fleet each entry needs a subject, such as "
-                    '{app_id = "123456789012345"}, or it would count for every tenant.'
+                    f"{path}, step {attestation.step}: in a fleet each entry needs a subject, "
+                    'such as {app_id = "123456789012345"}, or it would count for every tenant.'
                 )
                 raise StatementError(msg)
-            words[word.entry] = word
-            subject = word.binding.subject
+            attestations[attestation.entry] = attestation
+            subject = attestation.binding.subject
             names = tuple(sorted(subject))
             if names not in known:
                 known[names] = {tuple(map(values.get, names)) for values in tenant_values}
             if tuple(subject[name] for name in names) in known[names]:
-                matched.add(word.entry)
+                matched.add(attestation.entry)
     unmatched = []
-    for entry, word in words.items():
+    for entry, attestation in attestations.items():
         if entry not in matched:
-            pairs = [f"{name} {value}" for name, value in word.binding.subject.items()]
+            pairs = [f"{name} {value}" for name, value in attestation.binding.subject.items()]
             reason = f"no tenant has {' and '.join(pairs)}, so this entry counts for none."
-            unmatched.append(f"{path}, step {word.step}: {reason}")
+            unmatched.append(f"{path}, step {attestation.step}: {reason}")
     return unmatched
 
 
@@ -159,15 +159,15 @@ class _AttestationReader:
     now: datetime
     values: Mapping[str, Value] | None
 
-    def words(self, kind: WordKind, table: Mapping[str, Any]) -> list[Word]:
-        """Return the word in `table`, once for each subject."""
-        more = _ANSWERED if kind is WordKind.ATTESTED else ()
+    def attestations(self, kind: AttestationKind, table: Mapping[str, Any]) -> list[Attestation]:
+        """Return the attestation in `table`, once for each subject."""
+        more = _ANSWERED if kind is AttestationKind.ATTESTED else ()
         step, place, fields = self._entry(kind, table, ("subject", *more))
         given = {name: str(table[name]) for name in more if name in table}
         _text(table, "answer", place, is_needed=False, longest=_LONGEST_NAME)
         answer = answered(step, given, place, at=fields["at"]) if more else {}
         return [
-            Word(
+            Attestation(
                 kind=kind,
                 **fields,
                 **answer,
@@ -193,7 +193,7 @@ class _AttestationReader:
         return Assignment(**fields, origin=self.path.name, entry=_digest([kind, fields]))
 
     def _entry(
-        self, kind: WordKind | NoteKind, table: Mapping[str, Any], more: tuple[str, ...]
+        self, kind: AttestationKind | NoteKind, table: Mapping[str, Any], more: tuple[str, ...]
     ) -> tuple[Step, str, dict[str, Any]]:
         """Return the step of an entry, its place, for messages, and who says what of it, when."""
         name = _text(table, "step", f"{self.path}", is_needed=True)
@@ -269,7 +269,7 @@ def is_about(subject: Mapping[str, Value | None], values: Mapping[str, Value]) -
 
 def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> dict[str, Any]:
     """
-    Return as a word's fields which sentence of `step` it confirms, and its days.
+    Return as an attestation's fields which sentence of `step` it confirms, and its days.
 
     `given` has the `answer` by name, or none for the step's own sentence, and the days `due`
     and `until` as text. Raises `StatementError` for an unknown answer, a day that this answer

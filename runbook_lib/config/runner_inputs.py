@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import partial
 
 from runbook_lib.config import formats
+from runbook_lib.core.attestation_rules import ATTESTATION_DAYS
 from runbook_lib.core.procedure import Input, Procedure
-from runbook_lib.core.words import WORD_DAYS
 
 SIGNING_KEY = Input(
     name="signing_key",
@@ -71,7 +71,7 @@ IN_KERNEL = (
         example="cy-03-client-secret",
     ),
     Input(
-        name=WORD_DAYS,
+        name=ATTESTATION_DAYS,
         label="Days that a confirmation counts",
         help="The most days, for steps with a limit. 0 means as long as the procedure says. No "
         "number extends that.",

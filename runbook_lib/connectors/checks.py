@@ -31,7 +31,7 @@ def check(
     spends: str = "",
     permitted_by: tuple[str, ...] = (),
     alters: bool = False,
-    leaves_to_person: bool = False,
+    needs_human_only: bool = False,
     takes_vendor: bool = False,
 ) -> Callable[[F], F]:
     """
@@ -42,7 +42,7 @@ def check(
 
     def register(run: F) -> F:
         made = Check(
-            *(name, run, needs, spends, permitted_by, alters), leaves_to_person=leaves_to_person
+            *(name, run, needs, spends, permitted_by, alters), needs_human_only=needs_human_only
         )
 
         def for_vendor(vendor: Vendor) -> Check:

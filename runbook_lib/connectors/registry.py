@@ -129,7 +129,7 @@ def known_variables() -> KnownVariables:
     )
 
 
-def practice_words(connector: str, scenario: str, today: date) -> str:
+def practice_attestations(connector: str, scenario: str, today: date) -> str:
     """
     Return what people have said in `scenario` by then, as TOML; empty for nothing.
 

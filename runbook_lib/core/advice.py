@@ -52,7 +52,9 @@ def waits_for(
 ) -> tuple[StepState, ...]:
     """Return the steps that must come before `step` and are still open; empty if it can start."""
     earlier = (state.steps[name] for name in step.step.after)
-    return tuple(before for before in earlier if before.holds_up and before.step.id not in passed)
+    return tuple(
+        before for before in earlier if before.blocks_later_steps and before.step.id not in passed
+    )
 
 
 def later(state: RunState, passed: Collection[str] = ()) -> dict[str, str]:
@@ -60,7 +62,7 @@ def later(state: RunState, passed: Collection[str] = ()) -> dict[str, str]:
     return {
         name: f"later: after {', '.join(before.number for before in blockers)}"
         for name, step in state.steps.items()
-        if step.is_to_do and (blockers := waits_for(state, step, passed))
+        if step.is_untouched and (blockers := waits_for(state, step, passed))
     }
 
 
@@ -76,7 +78,7 @@ def _rank(state: RunState, step: StepState, passed: Collection[str]) -> int:
     if step.step.id in passed or _is_overtaken(state, step):
         return OUTCOMES[Outcome.INCONCLUSIVE].rank
     is_tried = conclusion.outcome is Outcome.INCONCLUSIVE
-    return OUTCOMES[Outcome.NOT_RUN if step.is_to_do or is_tried else conclusion.outcome].rank
+    return OUTCOMES[Outcome.NOT_RUN if step.is_untouched or is_tried else conclusion.outcome].rank
 
 
 def _is_overtaken(state: RunState, step: StepState) -> bool:
@@ -85,7 +87,7 @@ def _is_overtaken(state: RunState, step: StepState) -> bool:
 
     Then nobody repeats it; it is only to be confirmed.
     """
-    return step.leaves_to_person and any(
+    return step.needs_human_only and any(
         step.step.id in other.step.after
         and (other.is_settled or other.conclusion.outcome is Outcome.WAITING)
         for other in state.steps.values()
@@ -98,11 +100,11 @@ def open_title(step: StepState) -> str:
     if step.ends_on:
         return f"{name}: its confirmation ends"
     if step.conclusion.needs_another:
-        first = f", after {step.word.by}" if step.word else ""
+        first = f", after {step.attestation.by}" if step.attestation else ""
         return f"{name}: a second person must confirm it{first}"
     if step.conclusion.needs_person:
         return f"{name}: confirm what no check can see"
-    return f"{name}: confirm it again" if step.has_grown_old else name
+    return f"{name}: confirm it again" if step.has_expired else name
 
 
 def failed_title(step: StepState) -> str:
@@ -124,10 +126,10 @@ def what_to_do(step: StepState, *, is_overdue: bool = False) -> str:
     if step.is_asked_for:
         by_when = f"It was due on {step.due}: do it" if is_overdue else f"Do it by {step.due}"
         return f"{by_when}, then confirm that it is done."
-    if step.leaves_to_person:
+    if step.needs_human_only:
         return _CONFIRM_THE_REST.format(step.sentence)
-    if step.has_grown_old:
-        return step.again
+    if step.has_expired:
+        return step.redo_reason
     if is_overdue and step.conclusion.outcome is Outcome.WAITING:
         return step.step.overdue or _ASK
     general = OUTCOMES[step.conclusion.outcome].advice

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from runbook_lib.core.attestation_rules import days_after
 from runbook_lib.core.faults import decides_nothing
 from runbook_lib.core.index import CheckIndex, Index
 from runbook_lib.core.journal import Ref
@@ -27,7 +28,6 @@ from runbook_lib.core.model import (
     Value,
 )
 from runbook_lib.core.procedure import Check, Procedure, Step
-from runbook_lib.core.words import days_after
 from runbook_lib.plain_text import counted
 
 # Clocks of machines that write into one journal may differ by so much.

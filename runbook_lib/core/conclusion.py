@@ -1,7 +1,7 @@
 """
-How a step's outcome follows from checks and words.
+How a step's outcome follows from checks and attestations.
 
-Pure; `words` decides whether a person's word still counts.
+Pure; `attestation_rules` decides whether a person's attestation still counts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from runbook_lib.core.model import Finding, Outcome, Word, WordKind
+from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
 from runbook_lib.core.outcome import OUTCOMES, SETTLED
 from runbook_lib.core.procedure import Confirmation
 
@@ -17,7 +17,7 @@ from runbook_lib.core.procedure import Confirmation
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
     """
-    A step's outcome, from findings and people's words.
+    A step's outcome, from findings and people's attestations.
 
     `code` comes from the finding that decided it; it is empty if no check did.
     `needs_person`: verified in part; a person must confirm what its checks
@@ -61,7 +61,7 @@ def combine(findings: tuple[Finding, ...]) -> Conclusion | None:
 def conclude(
     findings: tuple[Finding, ...],
     *,
-    word: Word | None = None,
+    attestation: Attestation | None = None,
     obstacle: str = "",
     unchecked: str = "",
     others: tuple[str, ...] | None = None,
@@ -71,75 +71,85 @@ def conclude(
     until: str = "",
 ) -> Conclusion:
     """
-    Return a step's outcome from its findings and a person's `word`.
+    Return a step's outcome from its findings and a person's `attestation`.
 
-    A check that contradicts or verifies it decides; otherwise the word counts.
+    A check that contradicts or verifies it decides; otherwise the attestation counts.
     `obstacle` names an earlier failure that blocks the step, `unchecked` says why
     the step's check did not run, `others` who else attested it if two people must,
     `unseen` what a person must confirm of a verified step (`Step.unseen`). `answer` is
-    what the word says instead of the step's sentence; it fails once its due day is before `today`.
-    `until` is the last day on which the word counts.
+    what the attestation says instead of the step's sentence; it fails once its due day is before
+    `today`. `until` is the last day on which the attestation counts.
     """
-    seen = _with_contradiction(findings, word)
+    seen = _with_contradiction(findings, attestation)
     if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
         is_in_part = bool(unseen) and seen.outcome is Outcome.VERIFIED
-        return _verified_in_part(seen, word, others) if is_in_part else seen
-    if word is not None and not _says_done(word):
-        return _left_or_declined(word, until)
+        return _verified_in_part(seen, attestation, others) if is_in_part else seen
+    if attestation is not None and not _says_done(attestation):
+        return _left_or_declined(attestation, until)
     if obstacle:
         return Conclusion(outcome=Outcome.SKIPPED, reason=obstacle)
-    if seen is not None and (seen.outcome is Outcome.WAITING or word is None):
+    if seen is not None and (seen.outcome is Outcome.WAITING or attestation is None):
         return seen
-    if word is not None:
-        return _attested(word, seen, unchecked, others, answer=answer, today=today, until=until)
+    if attestation is not None:
+        return _attested(
+            attestation, seen, unchecked, others, answer=answer, today=today, until=until
+        )
     reason = unchecked or "Only you can confirm this: no API shows it."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
 
 
 def _verified_in_part(
-    seen: Conclusion, word: Word | None, others: tuple[str, ...] | None
+    seen: Conclusion, attestation: Attestation | None, others: tuple[str, ...] | None
 ) -> Conclusion:
     """Return whether somebody has confirmed the rest of a verified step, and enough people."""
-    is_attested = word is not None and word.kind is WordKind.ATTESTED
+    is_attested = attestation is not None and attestation.kind is AttestationKind.ATTESTED
     needs_another = is_attested and others == ()
     needs_person = needs_another or not is_attested
     return replace(seen, needs_person=needs_person, needs_another=needs_another)
 
 
-def _says_done(word: Word | None) -> TypeGuard[Word]:
-    return word is not None and word.kind in (WordKind.ATTESTED, WordKind.SUBMITTED)
+def _says_done(attestation: Attestation | None) -> TypeGuard[Attestation]:
+    return attestation is not None and attestation.kind in (
+        AttestationKind.ATTESTED,
+        AttestationKind.SUBMITTED,
+    )
 
 
-def _left_or_declined(word: Word, until: str) -> Conclusion:
-    if word.kind is WordKind.SKIPPED:
-        reason = f"{word.by}: {word.note}{f' (counts until {until})' if until else ''}"
+def _left_or_declined(attestation: Attestation, until: str) -> Conclusion:
+    if attestation.kind is AttestationKind.SKIPPED:
+        reason = (
+            f"{attestation.by}: {attestation.note}{f' (counts until {until})' if until else ''}"
+        )
         return Conclusion(outcome=Outcome.SKIPPED, reason=reason, by_person=True)
-    note = f": {word.note.rstrip('.')}" if word.note else ""
+    note = f": {attestation.note.rstrip('.')}" if attestation.note else ""
     reason = (
-        f"{word.by} reported on {word.at} that the reviewer declined this{note}. Correct what "
-        "the reviewer names, submit it again, then confirm that it was submitted."
+        f"{attestation.by} reported on {attestation.at} that the reviewer declined this{note}. "
+        "Correct what the reviewer names, submit it again, then confirm that it was submitted."
     )
     return Conclusion(outcome=Outcome.FAILED, reason=reason, by_person=True)
 
 
-def _with_contradiction(findings: tuple[Finding, ...], word: Word | None) -> Conclusion | None:
+def _with_contradiction(
+    findings: tuple[Finding, ...], attestation: Attestation | None
+) -> Conclusion | None:
     """
     Return the conclusion from the checks alone, failed if they contradict a person.
 
     That nothing was done contradicts somebody who said that it was, unless the finding has limits:
-    then it only says what is to do, and the person's word counts.
+    then it only says what is to do, and the person's attestation counts.
     """
     seen = combine(findings)
-    if seen is None or seen.outcome is not Outcome.NOT_RUN or not _says_done(word):
+    if seen is None or seen.outcome is not Outcome.NOT_RUN or not _says_done(attestation):
         return seen
     if all(finding.limits for finding in findings if finding.outcome is Outcome.NOT_RUN):
         return replace(seen, outcome=Outcome.INCONCLUSIVE)
-    reason = f"{word.by} said on {word.at} that this was {word.kind}, but: {seen.reason}"
+    told = f"{attestation.by} said on {attestation.at} that this was {attestation.kind}"
+    reason = f"{told}, but: {seen.reason}"
     return replace(seen, outcome=Outcome.FAILED, reason=reason)
 
 
 def _attested(
-    word: Word,
+    attestation: Attestation,
     seen: Conclusion | None,
     unchecked: str,
     others: tuple[str, ...] | None,
@@ -148,18 +158,18 @@ def _attested(
     today: str,
     until: str,
 ) -> Conclusion:
-    is_submitted = word.kind is WordKind.SUBMITTED
+    is_submitted = attestation.kind is AttestationKind.SUBMITTED
     label = "Submitted" if is_submitted else answer.label if answer else ""
-    who = f"{word.by} on {word.at}"
+    who = f"{attestation.by} on {attestation.at}"
     reason = f"{label} ({who})" if label else who
-    if word.due:
-        reason += f", due {word.due}{' (overdue)' if today > word.due else ''}"
+    if attestation.due:
+        reason += f", due {attestation.due}{' (overdue)' if today > attestation.due else ''}"
     if until:
         reason += f", counts until {until}"
     if others:
         reason += f", confirming {', '.join(others)}"
-    if word.note:
-        reason += f": {word.note}"
+    if attestation.note:
+        reason += f": {attestation.note}"
     if seen is not None:
         reason += f" (a check ran and could not tell: {seen.reason})"
     elif unchecked:
@@ -167,7 +177,7 @@ def _attested(
     needs_another = others == ()
     if needs_another:
         reason += "; another person must confirm it."
-    is_open = is_submitted or needs_another or bool(word.due)
+    is_open = is_submitted or needs_another or bool(attestation.due)
     return Conclusion(
         outcome=Outcome.WAITING if is_open else Outcome.ATTESTED,
         reason=reason,

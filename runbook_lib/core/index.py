@@ -22,6 +22,7 @@ from runbook_lib.core.journal import BEFORE_THE_FIRST, JournalLine, Ref
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
     FORM,
+    AttestationDetails,
     BundleSealed,
     ChangeIntended,
     Checked,
@@ -39,7 +40,6 @@ from runbook_lib.core.model import (
     RunFinished,
     RunJoined,
     RunStarted,
-    Statement,
     StepStarted,
     Value,
     host_in,
@@ -55,14 +55,14 @@ _MOST_REFUSED = 32
 _MOST_BASED = 64
 _MOST_FAILURES = 16
 # What the history of one step shows.
-_OF_STEP = (Statement, Commented, Checked, CheckWithheld, ChangeIntended)
+_OF_STEP = (AttestationDetails, Commented, Checked, CheckWithheld, ChangeIntended)
 
 
-class WordIndex(Part):
+class AttestationIndex(Part):
     """
-    Where an attestation or another word is, and the file entry that it was read from.
+    Where an attestation or a note is, and the file entry that it was read from.
 
-    `subject` is what the word is about; a value that was unknown then is the
+    `subject` is what the attestation is about; a value that was unknown then is the
     first one that the remote system confirms. A note has none.
     """
 
@@ -141,8 +141,8 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     last: Ref = BEFORE_THE_FIRST
-    words: dict[str, tuple[WordIndex, ...]] = field(default_factory=dict)
-    notes: dict[str, tuple[WordIndex, ...]] = field(default_factory=dict)
+    attestations: dict[str, tuple[AttestationIndex, ...]] = field(default_factory=dict)
+    notes: dict[str, tuple[AttestationIndex, ...]] = field(default_factory=dict)
     given: dict[str, Value] = field(default_factory=dict)
     recorded: dict[str, Value] = field(default_factory=dict)
     replaced: dict[str, Value] = field(default_factory=dict)
@@ -222,17 +222,19 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                 self._judge(data)
                 self._note_results(check, entry)
                 self.checked[step] = self._newest(check, entry)
-                if not (isinstance(data, Checked) and data.unasked):
+                if not (isinstance(data, Checked) and data.automatic):
                     self.worked_on |= {step}
                 self._set_run(entry, checked={**run.checked, step: check})
-            case Statement():
-                word = WordIndex(ref=ref, entry=data.entry, subject=data.binding.subject)
-                self.words[step] = (*self.words.get(step, ()), word)
+            case AttestationDetails():
+                attestation = AttestationIndex(
+                    ref=ref, entry=data.entry, subject=data.binding.subject
+                )
+                self.attestations[step] = (*self.attestations.get(step, ()), attestation)
                 self.worked_on |= {step}
                 if data.link:
                     self.links.setdefault(data.link, step)
             case Commented():
-                note = WordIndex(ref=ref, entry=data.entry)
+                note = AttestationIndex(ref=ref, entry=data.entry)
                 self.notes[step] = (*self.notes.get(step, ()), note)
             case InputGiven():
                 self.given[data.name] = data.value
@@ -302,7 +304,7 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
         """
         Record the values that a check's findings confirm or refuse.
 
-        Confirmed values are also filled into the words that lacked them.
+        Confirmed values are also filled into the attestations that lacked them.
         """
         subject = data.binding.subject
         for name in (name for finding in data.findings for name in finding.refuses):
@@ -315,8 +317,10 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
             self.confirmed[name] = value
             if name in self.refused:
                 self.refused[name] = tuple(each for each in self.refused[name] if each != value)
-        for step, words in self.words.items() if confirmed else ():
-            self.words[step] = tuple(_filled(word, confirmed) for word in words)
+        for step, attestations in self.attestations.items() if confirmed else ():
+            self.attestations[step] = tuple(
+                _filled(attestation, confirmed) for attestation in attestations
+            )
 
     def before(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return, for each of `values` that was refused, the one that it was to replace."""
@@ -332,8 +336,10 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     @property
     def entries(self) -> frozenset[str]:
         """Return the SHA-256 of each file entry that was read so far."""
-        entries = (*self.words.values(), *self.notes.values())
-        return frozenset(word.entry for words in entries for word in words)
+        entries = (*self.attestations.values(), *self.notes.values())
+        return frozenset(
+            attestation.entry for attestations in entries for attestation in attestations
+        )
 
 
 # What an index is made of. One that an earlier or a later version has saved is not used.
@@ -341,7 +347,7 @@ _PARTS = {
     part.__name__: {name: str(kind) for name, kind in part.__annotations__.items()}
     for part in (
         Index,
-        WordIndex,
+        AttestationIndex,
         CheckIndex,
         RefusalIndex,
         RunIndex,
@@ -369,11 +375,11 @@ def load_index(content: bytes, key: FingerprintKey) -> Index | None:
     return convert(document["index"], Index) if is_ours else None
 
 
-def _filled(word: WordIndex, values: Mapping[str, Value]) -> WordIndex:
-    """Return a word with the values that were unknown when it was said."""
+def _filled(attestation: AttestationIndex, values: Mapping[str, Value]) -> AttestationIndex:
+    """Return an attestation with the values that were unknown when it was said."""
     late = {
         name: value
         for name, value in values.items()
-        if name in word.subject and word.subject[name] is None
+        if name in attestation.subject and attestation.subject[name] is None
     }
-    return replace(word, subject={**word.subject, **late}) if late else word
+    return replace(attestation, subject={**attestation.subject, **late}) if late else attestation

@@ -21,7 +21,7 @@ from msgspec.json import schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this description, which each run names when it starts; no other is read.
-FORM = 9
+FORM = 10
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -97,7 +97,7 @@ class Mode(StrEnum):
     WALKTHROUGH = "walkthrough"
 
 
-class WordKind(StrEnum):
+class AttestationKind(StrEnum):
     """What a person can say of a step; the last part of the journal's event name."""
 
     ATTESTED = "attested"
@@ -285,7 +285,7 @@ class Attachment(Part):
 
 class Binding(Part):
     """
-    What a word or a check is about; it counts for nothing else.
+    What an attestation or a check is about; it counts for nothing else.
 
     `connector` is the procedure's id, `confirms` the SHA-256 of the step's
     sentence in UTF-8, `checks` the ids of its checks, `subject` the value of
@@ -361,22 +361,22 @@ class CarriedResult(Part):
     """The last day on which it counts."""
 
 
-class Statement(Part):
+class AttestationDetails(Part):
     """
     What a named person said of a step, as its journal line has it.
 
     `note` is the reason for a skip or a withdrawal. `seen` names the variant
     of the screens that the person saw, `at` is RFC 3339, `origin` says where
-    the word was given; `entry` is the SHA-256 of a file's entry, to recognise
+    it was given; `entry` is the SHA-256 of a file's entry, to recognise
     it when the file is read again.
 
     `by` is the name that the person gave. `login` is who was logged in where it
     was recorded, if a server knows: that a name is true, neither proves. `link`
     is the SHA-256 of the link by which a second person gave it.
 
-    `sentence` is the step's, to which the word refers (a digest binds the word to
+    `sentence` is the step's, to which it refers (a digest binds it to
     it), or that of one of its other answers. `witness` is what a second person confirmed instead:
-    the first one's sentence, as somebody else says it. The word counts until the day `until`,
+    the first one's sentence, as somebody else says it. It counts until the day `until`,
     `due` is the day by which the step must be done (both in UTC, or empty). `app_name`, `app_id`
     and `service_domain` are what was known of the app then, or empty.
     """
@@ -401,7 +401,7 @@ class Statement(Part):
         Name,
         Meta(
             min_length=1,
-            description="the step's sentence that the word is about; an attestation confirms it",
+            description="the step's sentence that the attestation is about and confirms",
         ),
     ] = ""
     witness: Annotated[
@@ -416,7 +416,8 @@ class Statement(Part):
         Meta(description="the day by which an outside party wants the open step done"),
     ] = ""
     until: Annotated[
-        Day, Meta(description="the last day on which the word counts; empty if it has no end")
+        Day,
+        Meta(description="the last day on which the attestation counts; empty if it has no end"),
     ] = ""
     app_name: Annotated[Text, Meta(description="the app's display name, if it was known then")] = ""
     app_id: Annotated[Text, Meta(description="the app's ID, if it was known then")] = ""
@@ -429,15 +430,15 @@ class Statement(Part):
         _require_moment(self.at)
 
 
-class Word(Statement, kw_only=True):
+class Attestation(AttestationDetails, kw_only=True):
     """A statement with its kind and its step: done, skipped, submitted, declined or withdrawn."""
 
-    kind: WordKind
+    kind: AttestationKind
     step: Name
 
 
 class Commented(Part):
-    """A person's comment on a step: no outcome rests on it; fields as in a `Statement`."""
+    """A person's comment on a step: no outcome rests on it; fields as in a `AttestationDetails`."""
 
     by: By
     at: Time
@@ -476,7 +477,7 @@ class Assignment(Assigned, kw_only=True):
     step: Name
 
 
-Remark = Word | Note | Assignment
+Remark = Attestation | Note | Assignment
 
 
 class ProcedureName(Part):
@@ -567,12 +568,12 @@ class Checked(Part):
     """
     The checks of a step ended; `unchecked` says why there are no findings.
 
-    `unasked` are those that the walkthrough made by itself: nobody pressed a button for them.
+    `automatic` are those that the walkthrough made by itself: nobody pressed a button for them.
     """
 
     findings: tuple[Finding, ...]
     unchecked: Text = ""
-    unasked: bool = False
+    automatic: bool = False
     binding: Binding = Binding()
     bases: tuple[CheckBasis, ...] = ()
     """What those of the checks were about that have a side effect."""
@@ -700,11 +701,11 @@ class EventType(StrEnum):
     STEP_WITHHELD = "step.withheld", CheckWithheld
     EXCHANGE_RECORDED = "exchange.recorded", Exchange
     EXCHANGE_WITHHELD = "exchange.withheld", ExchangeWithheld
-    STEP_ATTESTED = "step.attested", Statement
-    STEP_SUBMITTED = "step.submitted", Statement
-    STEP_DECLINED = "step.declined", Statement
-    STEP_SKIPPED = "step.skipped", Statement
-    STEP_WITHDRAWN = "step.withdrawn", Statement
+    STEP_ATTESTED = "step.attested", AttestationDetails
+    STEP_SUBMITTED = "step.submitted", AttestationDetails
+    STEP_DECLINED = "step.declined", AttestationDetails
+    STEP_SKIPPED = "step.skipped", AttestationDetails
+    STEP_WITHDRAWN = "step.withdrawn", AttestationDetails
     STEP_COMMENTED = "step.commented", Commented
     STEP_ASSIGNED = "step.assigned", Assigned
     INPUT_GIVEN = "input.given", InputGiven

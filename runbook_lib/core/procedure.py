@@ -45,7 +45,7 @@ class Check:
     `alters` what others read runs while no other does.
     `person_confirms` is the sentence that a person must confirm as well where the
     finding names limits: what lies beyond them can break a customer's sign-in or data.
-    `leaves_to_person` says that a finding of it that names limits and cannot tell is no trouble:
+    `needs_human_only` says that a finding of it that names limits and cannot tell is no trouble:
     no API shows the rest, only a person does.
     """
 
@@ -56,7 +56,7 @@ class Check:
     permitted_by: tuple[str, ...] = ()
     alters: bool = False
     person_confirms: str = ""
-    leaves_to_person: bool = False
+    needs_human_only: bool = False
 
     @property
     def always_spends(self) -> bool:
@@ -254,9 +254,9 @@ class Confirmation:
     """
     What a person can confirm of a step without checks instead of its sentence.
 
-    A file and the command line call it `name`; its button says `label`. Such a word counts for
-    `counts_days` (0: without end). Where it has `due_days`, the step is not done: it waits until
-    the day that the person names, at most so many days later.
+    A file and the command line call it `name`; its button says `label`. Such an attestation counts
+    for `counts_days` (0: without end). Where it has `due_days`, the step is not done: it waits
+    until the day that the person names, at most so many days later.
     """
 
     name: str
@@ -384,9 +384,9 @@ class Step:
     meet here, `rank_seen` finds those that were seen, `developer_tools` names which
     answers of the provider's tools for developers show something about it, `least_days` and
     `usual_days` how long an outside party takes at least and at most, as far as that is known
-    (else 0). `attest_label` is the button by which a person confirms it; that word, or a skip,
-    counts for `counts_days` (0: without end). `answers` are what may be true instead. `screen` is
-    where it is done, if a source shows that.
+    (else 0). `attest_label` is the button by which a person confirms it; that attestation, or a
+    skip, counts for `counts_days` (0: without end). `answers` are what may be true instead.
+    `screen` is where it is done, if a source shows that.
     """
 
     id: str
@@ -445,9 +445,9 @@ class Step:
         Return the SHA-256 of the step's whole text and checks.
 
         Without `known_errors`, days, `overdue`, `attest_label`, `sitting`, `question`, `screen`,
-        `after` and `checkable_after`: what else may go wrong, how long others take or a word
-        counts, what a button or a heading says, what a picture shows and what comes first does not
-        alter what was confirmed.
+        `after` and `checkable_after`: what else may go wrong, how long others take or an
+        attestation counts, what a button or a heading says, what a picture shows and what comes
+        first does not alter what was confirmed.
         """
         text = replace(self, known_errors=(), attest_label="", sitting="", question="", screen=None)
         text = replace(text, least_days=0, usual_days=0, counts_days=0, overdue="")
@@ -639,7 +639,7 @@ _NOT_ON_THE_PAGE = " (not on the documented page)"
 
 @lru_cache(maxsize=1024)
 def sentence_digest(text: str) -> str:
-    """Return the SHA-256 of `text` in UTF-8: of a step's sentence, what a word is bound to."""
+    """Return the SHA-256 of `text` in UTF-8, such as the sentence that an attestation binds to."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

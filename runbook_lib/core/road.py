@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 from runbook_lib.core.advice import waits_for
+from runbook_lib.core.attestation_rules import days_after
 from runbook_lib.core.model import Day, Outcome, Part
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.words import days_after
 from runbook_lib.plain_text import counted
 
 Stage = Literal["done", "waiting", "ahead"]
@@ -88,8 +88,10 @@ def _leg(state: RunState, gate: StepState, legs: dict[str, Leg], today: str) -> 
     first = [leg for leg in before if leg.stage != "done"]
     is_waiting = gate.conclusion.outcome is Outcome.WAITING and not gate.conclusion.needs_another
     # NOTE: of a decision that is verified in part a person confirms the rest; it is made.
-    stage: Stage = "waiting" if is_waiting else "ahead" if gate.holds_up else "done"
-    said = gate.word.at if gate.word and gate.conclusion.by_person else gate.checked_on
+    stage: Stage = "waiting" if is_waiting else "ahead" if gate.blocks_later_steps else "done"
+    said = (
+        gate.attestation.at if gate.attestation and gate.conclusion.by_person else gate.checked_on
+    )
     begins = {
         "done": said[:10],
         "waiting": gate.waiting_since[:10],

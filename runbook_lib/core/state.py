@@ -1,7 +1,7 @@
 """
 State: journal lines folded to the state of a tenant and of one run.
 
-Reading continues where the index ends; a word or a finding that counts is read
+Reading continues where the index ends; an attestation or a finding that counts is read
 from its own line. Nothing here asks a remote system or stores what cannot be
 derived.
 """
@@ -18,16 +18,27 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from runbook_lib.core.attestation_rules import (
+    ATTESTATION_DAYS,
+    Subject,
+    VoidAttestation,
+    days_between,
+    last_day,
+    mismatch,
+    person_key,
+    second_person_sentence,
+    select_current,
+)
 from runbook_lib.core.carrying import Due, EarlierResult, read_carried
 from runbook_lib.core.conclusion import Conclusion, combine, conclude
 from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import (
+    AttestationIndex,
     CheckIndex,
     Index,
     RunIndex,
-    WordIndex,
     dump_index,
     load_index,
 )
@@ -42,6 +53,9 @@ from runbook_lib.core.journal import (
 )
 from runbook_lib.core.model import (
     Assigned,
+    Attestation,
+    AttestationDetails,
+    AttestationKind,
     Checked,
     CheckWithheld,
     Commented,
@@ -52,25 +66,11 @@ from runbook_lib.core.model import (
     Outcome,
     RunOutcome,
     RunStarted,
-    Statement,
     Value,
-    Word,
-    WordKind,
     host_in,
 )
 from runbook_lib.core.outcome import SETTLED
 from runbook_lib.core.procedure import Provider, Step, step_name
-from runbook_lib.core.words import (
-    WORD_DAYS,
-    Lapsed,
-    Subject,
-    days_between,
-    last_day,
-    misfit,
-    person_key,
-    weigh,
-    witness_sentence,
-)
 from runbook_lib.errors import ChainError, JournalError, reported_as
 
 # The parameter that names the steps whose attestation a second person must confirm.
@@ -79,7 +79,7 @@ EVERY_STEP = "all"
 # Where the index is saved, beside the journal.
 STATE_NAME = "state.json"
 
-# So many days before a word ends it is asked for again.
+# So many days before an attestation ends it is asked for again.
 _SOON_DAYS = 30
 # How many lines are cached once they were read from the journal.
 _MOST_KEPT = 256
@@ -92,17 +92,17 @@ _LARGEST_INDEX = 256 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class StepState:
     """
-    A step, its findings with the exchanges by number, its words, and what follows.
+    A step, its findings with the exchanges by number, its attestations, and what follows.
 
-    `word` is the word that counts, `others` are the words that it confirms if
-    two people must attest, `lapsed` those that no longer count. `outdated`
+    `attestation` is the attestation that counts, `others` are the attestations that it confirms if
+    two people must attest, `void_attestations` those that no longer count. `outdated`
     says why the newest check, `superseded`, does not count. `lines` are the journal lines of
-    the words and the check that count and of the notes, `number` is the step's
+    the attestations and the check that count and of the notes, `number` is the step's
     on screen. `comments` are all of them, oldest first; `assignment` says who
     does the step; `waiting_since` is when the wait for somebody else began, or
-    was seen first. `ends_on` is the last day on which the words that settle it count; empty
-    where it has no end, or does not rest on words. `is_worked_on` is false while nobody has said
-    anything about it or had it checked: then only the walkthrough itself may have looked.
+    was seen first. `ends_on` is the last day on which the attestations that settle it count; empty
+    where it has no end, or does not rest on attestations. `is_worked_on` is false while nobody has
+    said anything about it or had it checked: then only the walkthrough itself may have looked.
     """
 
     step: Step
@@ -110,9 +110,9 @@ class StepState:
     number: str = ""
     findings: tuple[Finding, ...] = ()
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
-    word: Word | None = None
-    others: tuple[Word, ...] = ()
-    lapsed: tuple[Lapsed, ...] = ()
+    attestation: Attestation | None = None
+    others: tuple[Attestation, ...] = ()
+    void_attestations: tuple[VoidAttestation, ...] = ()
     outdated: str = ""
     superseded: Entry | None = None
     checked_on: str = ""
@@ -141,23 +141,27 @@ class StepState:
     @property
     def due(self) -> str:
         """Return the day by which it must be done, of those that were named; empty for no day."""
-        named = (part.due for part in (self.assignment, self.word) if part)
+        named = (part.due for part in (self.assignment, self.attestation) if part)
         return min(filter(None, named), default="")
 
     @property
     def is_asked_for(self) -> bool:
         """Return whether somebody said that an outside party asks for it, and it is not done."""
-        return self.word is not None and bool(self.word.due)
+        return self.attestation is not None and bool(self.attestation.due)
 
     @property
     def sentence(self) -> str:
         """Return what is to be confirmed: the step's sentence, or a second person's own."""
-        is_half = self.word is not None and self.conclusion.needs_another
-        return witness_sentence(self.word) if self.word and is_half else self.step.sentence
+        is_half = self.attestation is not None and self.conclusion.needs_another
+        return (
+            second_person_sentence(self.attestation)
+            if self.attestation and is_half
+            else self.step.sentence
+        )
 
-    def second_word(self, by: str) -> dict[str, str]:
+    def second_attestation(self, by: str) -> dict[str, str]:
         """Return what `by` confirms as the second person; nothing if no second one is needed."""
-        first = self.word if self.conclusion.needs_another else None
+        first = self.attestation if self.conclusion.needs_another else None
         if first is None or person_key(first.by) == person_key(by):
             return {}
         return {"sentence": first.sentence, "witness": self.sentence, "until": first.until}
@@ -177,13 +181,15 @@ class StepState:
         return max((today - date.fromisoformat(self.waiting_since[:10])).days - usual, 0)
 
     def ends_soon(self, today: date) -> bool:
-        """Return whether the words that settle it end within 30 days."""
+        """Return whether the attestations that settle it end within 30 days."""
         return bool(self.ends_on) and days_between(today.isoformat(), self.ends_on) <= _SOON_DAYS
 
     @property
-    def has_grown_old(self) -> bool:
-        """Return whether a word about it has ended, and nothing settles it since."""
-        return not self.is_settled and any(lapsed.ended for lapsed in self.lapsed)
+    def has_expired(self) -> bool:
+        """Return whether an attestation about it has ended, and nothing settles it since."""
+        return not self.is_settled and any(
+            void_attestations.ended for void_attestations in self.void_attestations
+        )
 
     @property
     def is_settled(self) -> bool:
@@ -191,7 +197,7 @@ class StepState:
         return self.conclusion.is_settled
 
     @property
-    def is_to_do(self) -> bool:
+    def is_untouched(self) -> bool:
         """Return whether nobody has begun it: a look that nobody asked for begins nothing."""
         is_seen_only = not (self.is_worked_on or self.conclusion.by_person)
         open_ones = (Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.SKIPPED)
@@ -199,15 +205,15 @@ class StepState:
         return outcome is Outcome.NOT_RUN or (is_seen_only and outcome in open_ones)
 
     @property
-    def leaves_to_person(self) -> bool:
+    def needs_human_only(self) -> bool:
         """Return whether its checks have seen what there is to see, and a person says the rest."""
-        leave_it = {check.id for check in self.step.checks if check.leaves_to_person}
+        leave_it = {check.id for check in self.step.checks if check.needs_human_only}
         unclear = [part for part in self.findings if part.outcome is Outcome.INCONCLUSIVE]
         is_left = bool(unclear) and all(part.check in leave_it and part.limits for part in unclear)
         return self.conclusion.outcome is Outcome.INCONCLUSIVE and is_left
 
     @property
-    def holds_up(self) -> bool:
+    def blocks_later_steps(self) -> bool:
         """
         Return whether what comes after it cannot be started, because it is not done.
 
@@ -216,9 +222,12 @@ class StepState:
         return self.conclusion.outcome not in SETTLED and not self.is_skipped_by_person
 
     @property
-    def again(self) -> str:
+    def redo_reason(self) -> str:
         """Return why the step must be confirmed or checked again; empty if it need not."""
-        reasons = [*(lapsed.sentence for lapsed in self.lapsed), self.outdated]
+        reasons = [
+            *(void_attestations.sentence for void_attestations in self.void_attestations),
+            self.outdated,
+        ]
         return "" if self.is_settled else " ".join(filter(None, reasons))
 
     @property
@@ -227,7 +236,7 @@ class StepState:
         return self.conclusion.is_skipped_by_person
 
     @property
-    def is_impossible(self) -> bool:
+    def blocks_dependents(self) -> bool:
         """Return whether steps that require this one cannot be done."""
         skipped = self.conclusion.outcome is Outcome.SKIPPED and not self.conclusion.by_person
         return skipped or self.conclusion.outcome is Outcome.FAILED
@@ -235,16 +244,20 @@ class StepState:
     @property
     def attested_by(self) -> str | None:
         """Return who attested this step, if an attestation counts for it."""
-        is_attested = self.word is not None and self.word.kind is WordKind.ATTESTED
-        return self.word.by if self.word and is_attested else None
+        is_attested = (
+            self.attestation is not None and self.attestation.kind is AttestationKind.ATTESTED
+        )
+        return self.attestation.by if self.attestation and is_attested else None
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return what else a reader must know about people's words."""
-        sentences = tuple(lapsed.sentence for lapsed in self.lapsed)
+        """Return what else a reader must know about people's attestations."""
+        sentences = tuple(
+            void_attestations.sentence for void_attestations in self.void_attestations
+        )
         remarks = tuple(text for text in sentences if text not in self.conclusion.reason)
-        if self.word and self.word.binding.text != self.step.text_digest:
-            changed = f"The text of this step has changed since {self.word.by} confirmed it."
+        if self.attestation and self.attestation.binding.text != self.step.text_digest:
+            changed = f"The text of this step has changed since {self.attestation.by} confirmed it."
             return (*remarks, changed)
         return remarks
 
@@ -335,16 +348,16 @@ Polls = Mapping[str, Sequence[PolledFinding]]
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A tenant's journal at one moment; people's words count across runs."""
+    """A tenant's journal at one moment; people's attestations count across runs."""
 
     index: Index
     read: Callable[[Ref], Entry]
 
-    def words(self, step_id: str) -> list[tuple[Word, Ref]]:
-        """Return all words about a step, oldest first, each with its line."""
+    def attestations(self, step_id: str) -> list[tuple[Attestation, Ref]]:
+        """Return all attestations about a step, oldest first, each with its line."""
         return [
-            (_word(self.read(word.ref), word), word.ref)
-            for word in self.index.words.get(step_id, ())
+            (_attestation(self.read(attestation.ref), attestation), attestation.ref)
+            for attestation in self.index.attestations.get(step_id, ())
         ]
 
     def notes(self, step_id: str) -> list[tuple[Commented, Ref]]:
@@ -476,7 +489,7 @@ def fold(
     Return the state of the run `run_id`, or of all runs together if it is `None`.
 
     Only findings of that run count (of all runs, the newest of each step);
-    people's words count from any time. Both count only for the current
+    people's attestations count from any time. Both count only for the current
     `subject`. A step whose check never returned is `not_run`, whatever the
     notebook's own record says. Of an `earlier` state the steps are kept about which
     nothing is new. A run that has ended is judged on the day on which it did. Of `polls`, a
@@ -487,8 +500,8 @@ def fold(
     mine = history.run(name)
     started = history.read(mine.started) if mine and mine.started else None
     if run_id is not None and mine and mine.finished_on:
-        days = started.data.parameters.get(WORD_DAYS, 0) if started else 0
-        values = {**subject.values, WORD_DAYS: days}
+        days = started.data.parameters.get(ATTESTATION_DAYS, 0) if started else 0
+        values = {**subject.values, ATTESTATION_DAYS: days}
         subject = replace(subject, values=values, today=mine.finished_on[:10])
     folded = _StepFold(history, subject, run_id, started, polls or {}, has_exchanges=has_exchanges)
     states: dict[str, StepState] = {}
@@ -563,7 +576,7 @@ class _StepFold:
             self._run_id,
             step.id in self._begun,
             self._checked.get(step.id),
-            index.words.get(step.id),
+            index.attestations.get(step.id),
             index.notes.get(step.id),
             index.recent.get(step.id),
             index.based.get(step.id),
@@ -595,19 +608,25 @@ class _StepFold:
         carried, due = ((), None) if unfit or blocked else self._carried(step, entry)
         lines += [ref for earlier in carried for ref in earlier.lines]
         counted_findings = (*findings, *(earlier.finding for earlier in carried))
-        words, links = self._history.words(step.id), self._history.index.links
-        word, others, lapsed = weigh(
-            [candidate for candidate, _ in words],
+        attestations, links = self._history.attestations(step.id), self._history.index.links
+        attestation, others, void_attestations = select_current(
+            [candidate for candidate, _ in attestations],
             step,
             self._subject,
             spent_links=[link for link, used_for in links.items() if used_for != step.id],
         )
-        is_done = word is not None and word.kind is WordKind.ATTESTED and not word.due
+        is_done = (
+            attestation is not None
+            and attestation.kind is AttestationKind.ATTESTED
+            and not attestation.due
+        )
         needs_two = is_done and self._demands(step)
         others = others if needs_two else ()
-        counting = [counted for counted in (*others, word) if counted is not None]
+        counting = [counted for counted in (*others, attestation) if counted is not None]
         lines += [
-            ref for candidate, ref in words if any(candidate is counted for counted in counting)
+            ref
+            for candidate, ref in attestations
+            if any(candidate is counted for counted in counting)
         ]
         unchecked = unfit or _why_unchecked(
             entry, step, is_begun=step.id in self._begun, run_id=self._run_id
@@ -618,14 +637,16 @@ class _StepFold:
         ends_on = min(filter(None, ends), default="")
         conclusion = conclude(
             counted_findings,
-            word=word,
+            attestation=attestation,
             obstacle=blocked,
             others=tuple(other.by for other in others) if needs_two else None,
             unseen=step.unseen(counted_findings),
-            answer=step.sentences.get(word.binding.confirms) if word else None,
+            answer=step.sentences.get(attestation.binding.confirms) if attestation else None,
             today=self._subject.today,
             until=ends_on,
-            unchecked=" ".join(filter(None, (*(lapse.sentence for lapse in lapsed), unchecked))),
+            unchecked=" ".join(
+                filter(None, (*(lapse.sentence for lapse in void_attestations), unchecked))
+            ),
         )
         checked_on = max(
             (poll.seen_on for poll in polled), default=entry.at if entry and not unfit else ""
@@ -633,7 +654,7 @@ class _StepFold:
         conclusion = self._marked(
             step, conclusion, checked_on=checked_on, carried=carried, entry=entry, due=due
         )
-        is_by_word = conclusion.by_person or bool(step.unseen(counted_findings))
+        is_by_person = conclusion.by_person or bool(step.unseen(counted_findings))
         notes = self._history.notes(step.id)
         comments = {ref: note for note, ref in notes if not isinstance(note, Assigned)}
         assigned = [(note, ref) for note, ref in notes if isinstance(note, Assigned)]
@@ -645,17 +666,17 @@ class _StepFold:
             conclusion=conclusion,
             findings=findings,
             exchanges=exchanges,
-            word=word,
+            attestation=attestation,
             others=others,
-            lapsed=lapsed,
+            void_attestations=void_attestations,
             outdated=unfit,
             superseded=entry if unfit else None,
             checked_on=checked_on,
             lines=(*lines, *comments, *newest),
             comments=tuple(comments.values()),
             assignment=next(iter(newest.values()), None),
-            waiting_since=self._waiting_since(step, word, conclusion, checked_on, polled),
-            ends_on=ends_on if conclusion.is_settled and is_by_word else "",
+            waiting_since=self._waiting_since(step, attestation, conclusion, checked_on, polled),
+            ends_on=ends_on if conclusion.is_settled and is_by_person else "",
             is_worked_on=step.id in self._history.index.worked_on,
             has_fault=self._has_fault(findings, exchanges),
             carried=carried,
@@ -739,7 +760,7 @@ class _StepFold:
     def _waiting_since(
         self,
         step: Step,
-        word: Word | None,
+        attestation: Attestation | None,
         conclusion: Conclusion,
         checked_on: str,
         polled: Sequence[PolledFinding],
@@ -747,8 +768,12 @@ class _StepFold:
         """Return when the wait began, as a person says, or else as the newest checks saw it."""
         if conclusion.outcome is not Outcome.WAITING:
             return ""
-        if word and (word.kind is WordKind.SUBMITTED or word.due or conclusion.needs_another):
-            return word.at
+        if attestation and (
+            attestation.kind is AttestationKind.SUBMITTED
+            or attestation.due
+            or conclusion.needs_another
+        ):
+            return attestation.at
         waits = [p.since for p in polled if p.finding.outcome is Outcome.WAITING]
         since = min(waits, default=checked_on)
         for entry in reversed(self._history.recent(step.id)):
@@ -766,7 +791,7 @@ class _StepFold:
         if check is None:
             return None, ""
         entry = self._history.read(check.ref)
-        why = misfit(entry.data.binding, step, self._subject)
+        why = mismatch(entry.data.binding, step, self._subject)
         is_outdated = why and (entry.data.findings or getattr(entry.data, "carried", ()))
         return entry, f"Checked on {entry.at} {why}: check it again." if is_outdated else ""
 
@@ -804,7 +829,7 @@ def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
     """Return which earlier failure blocks `step`, or nothing."""
     for required in step.requires:
         state = states.get(required)
-        if state is not None and state.is_impossible:
+        if state is not None and state.blocks_dependents:
             return f"Blocked: complete {step_name(state.number, state.step.title)} first."
     return ""
 
@@ -845,10 +870,10 @@ def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: s
     return "Not checked yet." if step.checks else ""
 
 
-def _word(entry: Entry, index: WordIndex) -> Word:
-    statement: Statement = entry.data
+def _attestation(entry: Entry, index: AttestationIndex) -> Attestation:
+    statement: AttestationDetails = entry.data
     binding = structs.replace(statement.binding, subject=index.subject)
-    kind = WordKind(entry.type.removeprefix("step."))
-    return Word(
+    kind = AttestationKind(entry.type.removeprefix("step."))
+    return Attestation(
         **{**structs.asdict(statement), "kind": kind, "step": entry.step, "binding": binding}
     )

@@ -10,10 +10,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, structs
 
+from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.carrying import EarlierResult
 from runbook_lib.core.model import (
     Assigned,
     Attachment,
+    Attestation,
     CarriedResult,
     Commented,
     Day,
@@ -24,11 +26,9 @@ from runbook_lib.core.model import (
     Part,
     Time,
     Value,
-    Word,
 )
 from runbook_lib.core.procedure import StepKind, step_name
 from runbook_lib.core.state import StepState
-from runbook_lib.core.words import Lapsed
 
 # Where troubles belong into the record: what they explain is open.
 _OPEN = (Outcome.FAILED, Outcome.INCONCLUSIVE)
@@ -56,7 +56,9 @@ RULES = {
         },
         {
             "if": {"properties": {"outcome": {"const": "attested"}}},
-            "then": {"properties": {"attested_by": {"type": "string"}, "word": {"type": "object"}}},
+            "then": {
+                "properties": {"attested_by": {"type": "string"}, "attestation": {"type": "object"}}
+            },
         },
         {
             "if": {"properties": {"needs_person": {"const": True}}},
@@ -157,13 +159,15 @@ class StepRecord(Part):
     ]
     checked_on: Time | None
     attested_by: str | None
-    word: Annotated[Word | None, Meta(description="the person's word about this step that counts")]
+    attestation: Annotated[
+        Attestation | None, Meta(description="the person's word about this step that counts")
+    ]
     confirms: Annotated[
-        tuple[Word, ...],
+        tuple[Attestation, ...],
         Meta(description="the attestations that this one confirms, if two people must attest"),
     ]
-    lapsed: Annotated[
-        tuple[Lapsed, ...],
+    void_attestations: Annotated[
+        tuple[VoidAttestation, ...],
         Meta(
             description="words about this step that no longer count, because they were about "
             "something else"
@@ -206,7 +210,7 @@ class StepRecord(Part):
             raise ValueError("a step that rests on an earlier run says when that was")
         if self.outcome is Outcome.VERIFIED and not is_seen:
             raise ValueError("a verified step has a check, and an exchange that it is based on")
-        if self.outcome is Outcome.ATTESTED and not (self.attested_by and self.word):
+        if self.outcome is Outcome.ATTESTED and not (self.attested_by and self.attestation):
             raise ValueError("an attested step has a word")
         if self.needs_person and self.outcome is not Outcome.VERIFIED:
             raise ValueError("only a verified step is verified in part")
@@ -214,9 +218,11 @@ class StepRecord(Part):
 
 def step_record(state: StepState) -> StepRecord:
     """Return everything about a step; `troubles` of one that failed or could not be checked."""
-    words = (*state.others, *((state.word,) if state.word else ()))
+    attestations = (*state.others, *((state.attestation,) if state.attestation else ()))
     # What people attached, each file once.
-    attachments = [attachment for word in words for attachment in word.attachments]
+    attachments = [
+        attachment for attestation in attestations for attachment in attestation.attachments
+    ]
     return StepRecord(
         id=state.step.id,
         number=state.number,
@@ -233,9 +239,9 @@ def step_record(state: StepState) -> StepRecord:
         # NOTE: a run that only carries a result has checked nothing.
         checked_on=(state.checked_on if state.findings or not state.carried else "") or None,
         attested_by=state.attested_by,
-        word=state.word,
+        attestation=state.attestation,
         confirms=state.others,
-        lapsed=state.lapsed,
+        void_attestations=state.void_attestations,
         remarks=state.remarks,
         comments=state.comments,
         assigned=state.assignment,

@@ -36,20 +36,20 @@ def waits_in(
     """
     Yield each step that waits, for whom, and whether it is next, in the order of the steps.
 
-    With `today` also those that wait soon, since the words that settle them end.
+    With `today` also those that wait soon, since the attestations that settle them end.
     """
     following = next_step(state)
     upcoming = following[0].step.id if following else ""
     for step in state.steps.values():
         outcome, is_next = step.conclusion.outcome, step.step.id == upcoming
         is_again = step.conclusion.needs_person or bool(step.conclusion.due_on)
-        is_to_do = outcome is Outcome.FAILED or is_again or step.is_asked_for
-        is_old = step.has_grown_old or (today is not None and step.ends_soon(today))
+        is_untouched = outcome is Outcome.FAILED or is_again or step.is_asked_for
+        is_old = step.has_expired or (today is not None and step.ends_soon(today))
         if step.assigned_to:
             yield step, WaitsFor.PERSON, is_next
         elif step.conclusion.needs_another:
             yield step, WaitsFor.SECOND_PERSON, is_next
         elif outcome is Outcome.WAITING and not step.is_asked_for:
             yield step, WaitsFor.OUTSIDE_PARTY, is_next
-        elif is_to_do or is_old or (is_next and outcome in _TO_DO):
+        elif is_untouched or is_old or (is_next and outcome in _TO_DO):
             yield step, WaitsFor.ANYBODY, is_next

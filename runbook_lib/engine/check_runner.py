@@ -12,11 +12,11 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.attestation_rules import Subject
 from runbook_lib.core.carrying import Due
 from runbook_lib.core.conclusion import conclude
-from runbook_lib.core.model import CarriedResult, CheckBasis, Finding, Outcome, Word
+from runbook_lib.core.model import Attestation, CarriedResult, CheckBasis, Finding, Outcome
 from runbook_lib.core.procedure import Check, Step
-from runbook_lib.core.words import Subject
 from runbook_lib.errors import (
     CachedAnswerError,
     JournalError,
@@ -71,7 +71,7 @@ class StepsUnderWay:
     """
     The checks of these steps, begun together; a step's results are taken at its turn.
 
-    `prepare` returns a step's checks, and `words` are people's words by step. What
+    `prepare` returns a step's checks, and `attestations` are people's attestations by step. What
     alters a system waits for its turn, until nothing else is under way, and so does what requires
     it. What spends something begins once no step that it requires can fail any more.
     """
@@ -82,12 +82,12 @@ class StepsUnderWay:
         prepare: Callable[[Step], Prepared],
         *,
         is_permitted: Callable[[Check], bool],
-        words: Mapping[str, Word | None],
+        attestations: Mapping[str, Attestation | None],
     ) -> None:
         self._steps = {step.id: step for step in steps}
         self._prepare = prepare
         self._is_permitted = is_permitted
-        self._words = words
+        self._attestations = attestations
         self._begun: dict[str, Future[Performed]] = {}
         self._not_taken: dict[str, Prepared] = {}
         late: set[str] = set()
@@ -136,7 +136,9 @@ class StepsUnderWay:
     def _fails(self, name: str) -> bool:
         results, _ = self._begun[name].result() if name in self._begun else ((), "")
         findings = tuple(result.finding for result in results)
-        return conclude(findings, word=self._words.get(name)).outcome is Outcome.FAILED
+        return (
+            conclude(findings, attestation=self._attestations.get(name)).outcome is Outcome.FAILED
+        )
 
 
 def perform_checks(

@@ -9,11 +9,11 @@ from typing import Any
 
 from runbook_lib.config.attestations import answered, doubtful_days
 from runbook_lib.config.settings import suggestion, visible_text
+from runbook_lib.core.attestation_rules import person_key
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Word, WordKind
+from runbook_lib.core.model import Attestation, AttestationKind
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.state import StepState
-from runbook_lib.core.words import person_key
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run, open_known
 from runbook_lib.engine.tenants import unknown_tenant
@@ -23,16 +23,16 @@ from runbook_lib.plain_text import as_text
 
 _LONGEST_NAME = 200
 _NOTHING = "Nothing was written."
-_NO_WORD = "{} does not wait for a second person, so there is nothing to reject."
+_NO_ATTESTATION = "{} does not wait for a second person, so there is nothing to reject."
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedConfirmation:
-    """A confirmation that may be recorded as `word`; `state` is the step's before that."""
+    """A confirmation that may be recorded as `attestation`; `state` is the step's before that."""
 
     run: Run
     state: StepState
-    word: Word
+    attestation: Attestation
 
     @property
     def about(self) -> list[str]:
@@ -42,16 +42,16 @@ class PreparedConfirmation:
     @property
     def doubts(self) -> dict[str, str]:
         """Return why a day of the confirmation is probably a slip, by its option."""
-        return doubtful_days({"due": self.word.due}, today=self.run.clock().date())
+        return doubtful_days({"due": self.attestation.due}, today=self.run.clock().date())
 
     def record(self) -> StepState:
         """Record the confirmation in the journal, and return the step's new state."""
-        self.run.say([self.word])
+        self.run.say([self.attestation])
         return self.run.whole_state.steps[self.state.step.id]
 
 
 def subject_of(run: KnownRun, step: Step) -> list[str]:
-    """Return the known values that a word about `step` is bound to, each with its label."""
+    """Return the known values that an attestation about `step` is bound to, each with its label."""
     items = {item.name: item for item in run.inputs if not item.secret}
     values = {**run.history.index.recorded, **run.values}
     named = [name for name in step.subject if name in items and values.get(name)]
@@ -106,14 +106,18 @@ def prepare(
     _require_open(state, by)
     at, named = timestamp(run.clock()), f"Step {state.step.id}"
     given = {"answer": answer, "due": due, "until": until}
-    confirmed: dict[str, Any] = {} if any(given.values()) else state.second_word(by)
+    confirmed: dict[str, Any] = {} if any(given.values()) else state.second_attestation(by)
     if is_no and not (confirmed and note):
-        msg = "Give a reason: it is kept in the record." if confirmed else _NO_WORD.format(named)
+        msg = (
+            "Give a reason: it is kept in the record."
+            if confirmed
+            else _NO_ATTESTATION.format(named)
+        )
         raise SettingsError(msg, next_step=_NOTHING)
     if is_no:
         confirmed = {}
-    word = Word(
-        kind=WordKind.WITHDRAWN if is_no else WordKind.ATTESTED,
+    attestation = Attestation(
+        kind=AttestationKind.WITHDRAWN if is_no else AttestationKind.ATTESTED,
         step=step_id,
         by=by,
         at=at,
@@ -122,19 +126,19 @@ def prepare(
         origin=origin,
         link=link,
     )
-    return PreparedConfirmation(run, state, word)
+    return PreparedConfirmation(run, state, attestation)
 
 
 def _require_open(state: StepState, by: str) -> None:
     """Raise `SettingsError` if `by` can add nothing to the step by confirming it."""
-    conclusion, word = state.conclusion, state.word
-    # NOTE: the answer may have changed before the word that counts has ended.
+    conclusion, attestation = state.conclusion, state.attestation
+    # NOTE: the answer may have changed before the attestation that counts has ended.
     if state.is_settled and not state.step.answers:
         reason = with_times(conclusion.reason)
         msg = f"Step {state.number} ({state.step.id}) is {conclusion.outcome}: {reason}"
         advice = f"There is nothing to confirm. {_NOTHING}"
         raise SettingsError(msg, next_step=advice)
-    if conclusion.needs_another and word and person_key(word.by) == person_key(by):
+    if conclusion.needs_another and attestation and person_key(attestation.by) == person_key(by):
         named = f"step {state.number} ({state.step.id})"
-        msg = f"{word.by} already confirmed {named} on {when(word.at)} UTC."
+        msg = f"{attestation.by} already confirmed {named} on {when(attestation.at)} UTC."
         raise SettingsError(msg, next_step=f"A second person must confirm it. {_NOTHING}")

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from runbook_lib.core.advice import open_title
+from runbook_lib.core.attestation_rules import person_key
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.words import person_key
 from runbook_lib.plain_text import one_line
 
 # The end of the name of a fact that is the day on which something ends.
@@ -115,7 +115,7 @@ def calendar(known: Iterable[Duty]) -> bytes:
 def _duties_at(
     step: StepState, tenant: str, connector: str, *, is_practice: bool
 ) -> Iterator[Duty]:
-    note, word = step.assignment, step.word
+    note, attestation = step.assignment, step.attestation
     base = Duty(
         day="",
         tenant=tenant,
@@ -135,24 +135,28 @@ def _duties_at(
             description=f"Handed over to {note.to} by {note.by}. {note.note}".strip(),
             person=note.to,
         )  # fmt: skip
-    if word and word.due:
+    if attestation and attestation.due:
         yield replace(
-            base, what="asked-for", day=word.due, title="due", since=word.at,
-            description=f"{word.by} reported it on {word.at}.",
+            base, what="asked-for", day=attestation.due, title="due", since=attestation.at,
+            description=f"{attestation.by} reported it on {attestation.at}.",
         )  # fmt: skip
-    ending = [(word, step.ends_on)] if word and step.ends_on else []
-    if step.has_grown_old:
-        ending += [(lapsed.word, lapsed.ended) for lapsed in step.lapsed if lapsed.ended][:1]
+    ending = [(attestation, step.ends_on)] if attestation and step.ends_on else []
+    if step.has_expired:
+        ending += [
+            (lapsed.attestation, lapsed.ended) for lapsed in step.void_attestations if lapsed.ended
+        ][:1]
     for said, day in ending:
         yield replace(
-            base, what="word", day=day, title="confirm it again", since=said.at,
+            base, what="attestation", day=day, title="confirm it again", since=said.at,
             description=f"{said.by} confirmed on {said.at}: {said.sentence or step.step.sentence}",
         )  # fmt: skip
     for finding in step.all_findings:
         for name, value in finding.facts.items():
             if name.endswith(_ENDS_ON) and _is_day(str(value)):
                 what = name.removesuffix(_ENDS_ON)
-                words = (_ABBREVIATIONS.get(word, word) for word in what.split("_"))
+                words = (
+                    _ABBREVIATIONS.get(attestation, attestation) for attestation in what.split("_")
+                )
                 title = f"{' '.join(words)} ends"
                 yield replace(
                     base, what=what, day=str(value), title=title,

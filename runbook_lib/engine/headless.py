@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.attestations import is_about, read_words
+from runbook_lib.config.attestations import is_about, read_attestations
 from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.config.workspace import project_folder, require_evidence_here
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.model import FleetRun, Mode, NotRun, Remark, Value, Word
+from runbook_lib.core.model import Attestation, FleetRun, Mode, NotRun, Remark, Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
@@ -129,9 +129,9 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     not_run: NotRun | None = None
     try:
         request = replace(request, environ=_with_secrets(request), references={})
-        run, words = _opened(request)
+        run, attestations = _opened(request)
     except SettingsError as error:
-        run, words = _without_secrets(request, error), []
+        run, attestations = _without_secrets(request, error), []
         not_run = NotRun(reason=str(error), next_step=error.diagnostics())
     key = key_from_settings(run.settings, is_sandbox=run.is_sandbox)
     home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
@@ -140,7 +140,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
         if sealed_before:
             result = sealed_before
         else:
-            _begin(run, words, request, not_run)
+            _begin(run, attestations, request, not_run)
             listener.on_start(run)
             result = _perform(run, key, request, listener, not_run)
     listener.on_sealed(result)
@@ -188,12 +188,17 @@ def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
     if not request.attestations:
         return run, []
     values, path = run.values, Path(request.attestations)
-    words = read_words(path, request.procedure, now=run.clock(), values=values)
+    attestations = read_attestations(path, request.procedure, now=run.clock(), values=values)
     if not request.needs_subject:
-        return run, words
-    subjects = [word.binding.subject if isinstance(word, Word) else {} for word in words]
-    named = zip(words, subjects, strict=True)
-    return run, [word for word, subject in named if subject and is_about(subject, values)]
+        return run, attestations
+    subjects = [
+        attestation.binding.subject if isinstance(attestation, Attestation) else {}
+        for attestation in attestations
+    ]
+    named = zip(attestations, subjects, strict=True)
+    return run, [
+        attestation for attestation, subject in named if subject and is_about(subject, values)
+    ]
 
 
 def _with_secrets(request: RunRequest) -> Mapping[str, str]:
@@ -264,7 +269,9 @@ def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult 
     return None
 
 
-def _begin(run: Run, words: list[Remark], request: RunRequest, not_run: NotRun | None) -> None:
+def _begin(
+    run: Run, attestations: list[Remark], request: RunRequest, not_run: NotRun | None
+) -> None:
     """Write the beginning of the run, and the attestations; raises `OtherAppError`."""
     home = run.journal.path.parent
     remove_drafts(home)
@@ -273,7 +280,7 @@ def _begin(run: Run, words: list[Remark], request: RunRequest, not_run: NotRun |
     if not_run is None:
         run.require_startable()
     run.start(request.fleet_run, not_run, rechecks=request.rechecks, may_spend=request.may_spend)
-    run.say(words)
+    run.say(attestations)
 
 
 def _perform(

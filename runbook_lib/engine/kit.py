@@ -22,7 +22,7 @@ from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_markdown
 from runbook_lib.core.attachments import store_document
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Mode, Word, WordKind
+from runbook_lib.core.model import Attestation, AttestationKind, Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.road import road_ahead
@@ -111,8 +111,8 @@ def write_kit(request: KitRequest) -> WrittenKit:
         run.start()
         folder = run.journal.path.parent / "attachments"
         attachment = store_document(folder, name=file.path.name, content=file.content)
-        word = Word(
-            kind=WordKind.SUBMITTED,
+        word = Attestation(
+            kind=AttestationKind.SUBMITTED,
             step=step.id,
             by=by,
             at=timestamp(run.clock()),

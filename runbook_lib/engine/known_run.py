@@ -12,13 +12,13 @@ from pathlib import Path
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import Settings, secret_of
 from runbook_lib.config.workspace import is_sandbox, on_this_machine
+from runbook_lib.core.attestation_rules import Subject
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.index import RunIndex
 from runbook_lib.core.journal import Journal, utc_now
 from runbook_lib.core.model import Mode, Value
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
 from runbook_lib.core.state import History, HistoryReader, Polls, RunState, StepState, fold
-from runbook_lib.core.words import Subject
 
 
 def known_values(

@@ -23,7 +23,7 @@ from runbook_lib.connectors.registry import (
     connector_names,
     find_procedure,
     known_variables,
-    practice_words,
+    practice_attestations,
 )
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import utc_now
@@ -218,7 +218,7 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     from facebook_cyclr_sandbox import serve  # noqa: PLC0415
 
     require_scenario(scenario, procedure)
-    words = practice_words(procedure.id, scenario, utc_now().date())
+    attestations = practice_attestations(procedure.id, scenario, utc_now().date())
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
         # The sandbox keeps its certificate between runs.
@@ -242,11 +242,11 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         env_file.touch(mode=0o600)
         text = "".join(f'{item.variable}="{value}"\n' for item, value in values.items() if value)
         env_file.write_text(text, encoding="utf-8")
-        words_file = folder / "words.toml"
-        words_file.write_text(words, encoding="utf-8")
+        attestations_file = folder / "words.toml"
+        attestations_file.write_text(attestations, encoding="utf-8")
         yield Practice(
             scenario=scenario,
             env_file=str(env_file),
-            attestations=str(words_file) if words else "",
+            attestations=str(attestations_file) if attestations else "",
             login=f"{description['login_email']} / {description['login_password']}",
         )

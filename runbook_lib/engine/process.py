@@ -52,7 +52,7 @@ class ProcessRequest:
     `references` say where the new process finds others, by the name of the input.
     `attestations` names their file; only those about this tenant's subject
     count. `variables` are those of the environment that no other tenant's
-    process gets. With `is_once` a run that was lost must not be repeated unasked. `fleet_run`
+    process gets. With `is_once` a run that was lost must not be repeated automatic. `fleet_run`
     is the run of a fleet that asks for this one, `mode` what the record calls it.
     """
 

@@ -39,6 +39,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.provider import Vendor, vendor_of
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.advice import is_checkable
+from runbook_lib.core.attestation_rules import bind
 from runbook_lib.core.carrying import Due, EarlierResult
 from runbook_lib.core.conclusion import Conclusion, combine
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
@@ -47,6 +48,7 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import (
     DATA,
     FORM,
+    Attestation,
     Binding,
     CarriedResult,
     ChangeIntended,
@@ -70,7 +72,6 @@ from runbook_lib.core.model import (
     RunStarted,
     StepStarted,
     Value,
-    Word,
 )
 from runbook_lib.core.procedure import Input, Procedure, Step
 from runbook_lib.core.redaction import Redactor, Secret
@@ -83,7 +84,6 @@ from runbook_lib.core.state import (
     StepState,
     obstacle,
 )
-from runbook_lib.core.words import bind
 from runbook_lib.engine.check_runner import (
     Performed,
     Prepared,
@@ -263,14 +263,14 @@ class Run(KnownRun):
         """Return whether a run with these values, or an earlier one of the tenant, is practice."""
         return is_sandbox(values) or True in self.history.index.practice
 
-    def _is_tenants_secret(self, word: str) -> bool:
-        """Return whether the journal has the fingerprint of `word`, from any run of this tenant."""
+    def _is_tenants_secret(self, text: str) -> bool:
+        """Return whether the journal has the fingerprint of `text`, from any run of this tenant."""
         index = self.history.index
         fingerprints = [
             value for source in (index.recorded, index.replaced) for value in source.values()
         ]
         names = [item.name for item in self.inputs if item.secret]
-        return any(self.key.of_secret(name, Secret(word)) in fingerprints for name in names)
+        return any(self.key.of_secret(name, Secret(text)) in fingerprints for name in names)
 
     def require_practice(self) -> None:
         """Raise `SettingsError` unless this run is practice: its own values may lead elsewhere."""
@@ -400,7 +400,7 @@ class Run(KnownRun):
         end = Checked(
             findings=checked,
             unchecked=f"{due.reason} {unchecked}".strip() if due and not findings else unchecked,
-            unasked=not is_asked,
+            automatic=not is_asked,
             binding=binding,
             bases=tuple(_filled(basis, bound) for basis in prepared.bases if basis.check in made),
             carried=prepared.carried,
@@ -461,12 +461,12 @@ class Run(KnownRun):
             steps,
             lambda step: self._prepared(step, look, keep, answers, earlier),
             is_permitted=lambda check: any(values.get(name) for name in check.permitted_by),
-            words={name: state.word for name, state in self.state.steps.items()},
+            attestations={name: state.attestation for name, state in self.state.steps.items()},
         )
 
-    def say(self, words: Iterable[Remark]) -> None:
+    def say(self, remarks: Iterable[Remark]) -> None:
         """
-        Record what people say, words bound to the present values, skipping duplicates.
+        Record what people say, attestations bound to the present values, skipping duplicates.
 
         A file of attestations is read again at every run: an entry that the journal
         has already is neither recorded nor bound again. Who is logged in is recorded
@@ -476,15 +476,15 @@ class Run(KnownRun):
         subject, recorded_entries = self.subject(history), history.index.entries - {""}
         values = {**history.index.recorded, **self.values}
         login = logged_in()
-        for word in words:
-            if word.entry in recorded_entries:
+        for remark in remarks:
+            if remark.entry in recorded_entries:
                 continue
-            step = self.step(word.step)
-            event = f"step.{word.kind}"
-            statement: Any = structs.replace(word, login=login)
-            if isinstance(word, Word):
-                sentence = word.sentence or step.sentence
-                binding = bind(step, subject, word.binding.subject, sentence)
+            step = self.step(remark.step)
+            event = f"step.{remark.kind}"
+            statement: Any = structs.replace(remark, login=login)
+            if isinstance(remark, Attestation):
+                sentence = remark.sentence or step.sentence
+                binding = bind(step, subject, remark.binding.subject, sentence)
                 app = _app_of(binding, values)
                 statement = structs.replace(statement, binding=binding, sentence=sentence, **app)
             self._write(event, convert(statement, DATA[event], from_attributes=True), step=step.id)
@@ -687,9 +687,9 @@ class Run(KnownRun):
     def _confirmed_answers(self) -> frozenset[str]:
         """Return the names of the answers that count: each is about a step of this procedure."""
         chosen = (
-            state.step.sentences.get(state.word.binding.confirms)
+            state.step.sentences.get(state.attestation.binding.confirms)
             for state in self.state.steps.values()
-            if state.word is not None
+            if state.attestation is not None
         )
         return frozenset(answer.name for answer in chosen if answer is not None)
 
@@ -712,7 +712,7 @@ def _filled(basis: CheckBasis, facts: Mapping[str, Value]) -> CheckBasis:
 
 
 def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:
-    """Return the app and the Service Domain that a word with this binding is about."""
+    """Return the app and the Service Domain that an attestation with this binding is about."""
     current = {name: str(values.get(name, "")) for name in ("app_id", "service_domain")}
     app = {name: str(binding.subject.get(name) or current[name]) for name in current}
     # NOTE: a file may name another app than the one whose name is known.

@@ -288,7 +288,7 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
     walkthrough has looked at it.
     """
     is_problem = any(p.is_open and p.step == step.step.id for p in known.problems)
-    if step.is_to_do and not is_problem:
+    if step.is_untouched and not is_problem:
         return
     findings = [(finding, cause_of(finding)) for finding in step.findings]
     causes = [(finding, meaning) for finding, meaning in findings if meaning]

@@ -2,7 +2,7 @@
 Parts: the journal lines in a bundle, and the older ones that its outcomes rest on.
 
 `journal.jsonl` contains the lines since the previous bundle, `carried.jsonl`
-each older line of a person's word that counts here. They are read line by line
+each older line of a person's attestation that counts here. They are read line by line
 and compared with the record.
 """
 
@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from msgspec import structs
 
+from runbook_lib.core.attestation_rules import days_after
 from runbook_lib.core.files import open_plain
 from runbook_lib.core.journal import (
     JOURNAL_NAME,
@@ -27,6 +28,9 @@ from runbook_lib.core.journal import (
     read_lines,
 )
 from runbook_lib.core.model import (
+    Attestation,
+    AttestationDetails,
+    AttestationKind,
     CarriedResult,
     CheckBasis,
     Checked,
@@ -36,14 +40,10 @@ from runbook_lib.core.model import (
     Exchange,
     Finding,
     Outcome,
-    Statement,
-    Word,
-    WordKind,
 )
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.core.step_record import CarriedCheck, RecordedExchange, StepRecord
-from runbook_lib.core.words import days_after
 from runbook_lib.errors import ContentError, reported_as
 from runbook_lib.evidence.record import RECORD_NAME, CarriedRecord, LinesRecord, Record
 
@@ -132,17 +132,18 @@ def copy_carried(
 
 def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     """
-    Raise `ContentError` if the record rests on a word, a note or an exchange not in `lines`.
+    Raise `ContentError` if the record rests on an attestation, a note or an exchange not in
+    `lines`.
 
-    So does a word whose sentence is not the one that its digest names, and a check in
+    So does an attestation whose sentence is not the one that its digest names, and a check in
     `lines` that rests on an exchange which is missing, and an earlier result that is not in its
     line, or that no longer counted. The record may contain a value
-    that was unknown when the word was recorded: the first one that the remote system
+    that was unknown when the attestation was recorded: the first one that the remote system
     confirmed.
     """
-    words: dict[tuple[str, str, str], list[Statement | Commented]] = {}
-    for event, step_id, word in _words(record):
-        words.setdefault((event, step_id, word.by), []).append(word)
+    attestations: dict[tuple[str, str, str], list[AttestationDetails | Commented]] = {}
+    for event, step_id, attestation in _words(record):
+        attestations.setdefault((event, step_id, attestation.by), []).append(attestation)
     carried = {(step.id, check.check): check for step in record.steps for check in step.carried}
     exchanges: dict[int, RecordedExchange] = {}
     for exchange in (
@@ -175,14 +176,14 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
                 if key in missing and carried[key].line == line.ref.seq:
                     _check_earlier(carried[key], line, basis)
                     missing.remove(key)
-        elif isinstance(data, Statement | Commented):
-            if isinstance(data, Statement):
+        elif isinstance(data, AttestationDetails | Commented):
+            if isinstance(data, AttestationDetails):
                 _check_sentence(entry.step, data)
-            left = words.get((entry.type, entry.step, data.by), [])
-            left[:] = [word for word in left if not _agrees(data, word)]
-    for (_, step_id, by), left in words.items():
-        for word in left:
-            msg = f"No line here records what {by} said about {step_id} on {word.at}."
+            left = attestations.get((entry.type, entry.step, data.by), [])
+            left[:] = [attestation for attestation in left if not _agrees(data, attestation)]
+    for (_, step_id, by), left in attestations.items():
+        for attestation in left:
+            msg = f"No line here records what {by} said about {step_id} on {attestation.at}."
             raise ContentError(msg, file=RECORD_NAME)
     if exchanges:
         msg = f"No line here records its exchange {min(exchanges)}."
@@ -195,10 +196,13 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
         numbers = {exchange.number for exchange in step.exchanges}
         _check_rests(step.id, step.checks, numbers, RECORD_NAME)
         _check_carried(record, step, claimed.get(step.id, ()))
-        for lapsed in step.lapsed:
-            _check_sentence(step.id, lapsed.word)
-        if step.word is not None and step.word.sentence not in (step.sentence, *step.answers):
-            msg = f"{step.word.by} confirmed a sentence that {step.id} does not have."
+        for lapsed in step.void_attestations:
+            _check_sentence(step.id, lapsed.attestation)
+        if step.attestation is not None and step.attestation.sentence not in (
+            step.sentence,
+            *step.answers,
+        ):
+            msg = f"{step.attestation.by} confirmed a sentence that {step.id} does not have."
             raise ContentError(msg, file=RECORD_NAME)
 
 
@@ -252,15 +256,15 @@ def _check_rests(
                 raise ContentError(f"{msg}which is missing.", file=file)
 
 
-def _check_sentence(step_id: str, word: Statement) -> None:
-    """Raise if a word's sentence, App ID or Service Domain is not what it is bound to."""
-    subject = word.binding.subject
-    named = {"app_id": word.app_id, "service_domain": word.service_domain}
+def _check_sentence(step_id: str, attestation: AttestationDetails) -> None:
+    """Raise if an attestation's sentence, App ID or Service Domain is not what it is bound to."""
+    subject = attestation.binding.subject
+    named = {"app_id": attestation.app_id, "service_domain": attestation.service_domain}
     is_bound = all(not value or subject.get(name) in (None, value) for name, value in named.items())
-    if not is_bound or sentence_digest(word.sentence) != word.binding.confirms:
+    if not is_bound or sentence_digest(attestation.sentence) != attestation.binding.confirms:
         raise ContentError(
-            f"The statement of {word.by} about {step_id} on {word.at} is bound to other words than "
-            "those that it is recorded with."
+            f"The statement of {attestation.by} about {step_id} on {attestation.at} is bound to "
+            "other words than those that it is recorded with."
         )
 
 
@@ -274,16 +278,16 @@ def report_entries(bundle: Path, record: Record) -> list[Entry]:
     return [line.entry for line in chain(older, own) if not isinstance(line.entry.data, Exchange)]
 
 
-def _words(record: Record) -> Iterator[tuple[str, str, Statement | Commented]]:
+def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | Commented]]:
     """
-    Yield each word that counts, comment and assignment in `record`, with event and step.
+    Yield each attestation that counts, comment and assignment in `record`, with event and step.
 
-    Raise if a step rests on a word that is missing.
+    Raise if a step rests on an attestation that is missing.
     """
     outcomes = {step.outcome for step in record.steps}
     for step in record.steps:
-        word, outcome = step.word, step.outcome
-        is_attested = word is not None and word.kind is WordKind.ATTESTED
+        attestation, outcome = step.attestation, step.outcome
+        is_attested = attestation is not None and attestation.kind is AttestationKind.ATTESTED
         if outcome is Outcome.SKIPPED:
             # A skip rests on a failed check of another step.
             is_checked = Outcome.FAILED in outcomes
@@ -291,11 +295,11 @@ def _words(record: Record) -> Iterator[tuple[str, str, Statement | Commented]]:
             findings = (*step.checks, *(carried.finding for carried in step.carried))
             checked = {finding.outcome for finding in findings}
             is_checked = outcome in checked or outcome is Outcome.NOT_RUN
-        named = word.by if word is not None and is_attested else None
-        if (word is None and not is_checked) or step.attested_by != named:
-            msg = f"It does not name the person whose word makes {step.id} {outcome}."
+        named = attestation.by if attestation is not None and is_attested else None
+        if (attestation is None and not is_checked) or step.attested_by != named:
+            msg = f"It does not name the person whose attestation makes {step.id} {outcome}."
             raise ContentError(msg, file=RECORD_NAME)
-        for counted in (*step.confirms, *([word] if word is not None else [])):
+        for counted in (*step.confirms, *([attestation] if attestation is not None else [])):
             yield f"step.{counted.kind}", step.id, counted
         for comment in step.comments:
             yield EventType.STEP_COMMENTED, step.id, comment
@@ -303,15 +307,15 @@ def _words(record: Record) -> Iterator[tuple[str, str, Statement | Commented]]:
             yield EventType.STEP_ASSIGNED, step.id, step.assigned
 
 
-def _agrees(said: Statement | Commented, recorded: Statement | Commented) -> bool:
-    """Return whether the data of a journal line agrees with a word or a note of the record."""
-    if not isinstance(recorded, Word):
+def _agrees(said: AttestationDetails | Commented, recorded: AttestationDetails | Commented) -> bool:
+    """Return whether a journal line agrees with an attestation or a note of the record."""
+    if not isinstance(recorded, Attestation):
         return said == recorded
-    if not isinstance(said, Statement):
+    if not isinstance(said, AttestationDetails):
         return False
     then, now = said.binding, recorded.binding
     known = structs.replace(then, subject=now.subject)
-    late = Word(
+    late = Attestation(
         **{**structs.asdict(said), "binding": known}, kind=recorded.kind, step=recorded.step
     )
     return (

@@ -63,7 +63,7 @@ class Activities:
         self._looked: dict[str, datetime] = {}
 
     def may_look(self, step_id: str, now: datetime) -> bool:
-        """Return whether an open step may be looked at again unasked, and note that it was."""
+        """Return whether an open step may be looked at again automatic, and note that it was."""
         with self._lock:
             last = self._looked.get(step_id)
             if last is not None and now - last < _LOOK_AGAIN:

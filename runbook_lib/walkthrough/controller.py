@@ -17,7 +17,7 @@ from typing import Any
 
 from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.conclusion import combine
-from runbook_lib.core.model import NoteKind, Outcome, Remark, WordKind
+from runbook_lib.core.model import AttestationKind, NoteKind, Outcome, Remark
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.confirm_links import make_link
@@ -182,7 +182,7 @@ class Walkthrough:
         self._begin(step, take)
 
     def say(
-        self, step: Step, kind: WordKind, words: dict[str, Any], files: list[dict[str, Any]]
+        self, step: Step, kind: AttestationKind, words: dict[str, Any], files: list[dict[str, Any]]
     ) -> None:
         """
         Record what a named person confirms about the step, with attachments.
@@ -403,10 +403,10 @@ class Walkthrough:
         state = self.run.perform(step.id, is_asked=is_asked)
         if not was_settled:
             self._look_after(step)
-        if state.is_to_do and not is_asked:
+        if state.is_untouched and not is_asked:
             return ""  # what was seen stands there as information
         outcome, absent = state.conclusion.outcome, lacking(self.run, step)
-        if state.leaves_to_person and not absent:
+        if state.needs_human_only and not absent:
             return "Checked. Only you can confirm the rest."
         # What a person confirms beside a check stands at its button.
         is_clear = outcome is Outcome.WAITING or state.conclusion.needs_person

@@ -29,7 +29,7 @@ class CheckPlan:
     """
 
     steps: tuple[Step, ...]
-    unasked: tuple[Step, ...]
+    automatic: tuple[Step, ...]
     blocked: tuple[tuple[Step, tuple[Input, ...]], ...]
     changed: tuple[tuple[StepState, StepState], ...] = ()
 
@@ -43,14 +43,14 @@ def lacking(run: KnownRun, step: Step) -> tuple[Input, ...]:
 def plan(run: KnownRun) -> CheckPlan:
     """Return what *Check everything now* would do."""
     steps: list[Step] = []
-    unasked: list[Step] = []
+    automatic: list[Step] = []
     blocked: list[tuple[Step, tuple[Input, ...]]] = []
     for step in run.procedure.steps:
         if all(run.lacking(check) for check in step.checks):
             blocked += [(step, lacking(run, step))] if step.checks else []
         else:
-            (unasked if step.spends else steps).append(step)
-    return CheckPlan(tuple(steps), tuple(unasked), tuple(blocked))
+            (automatic if step.spends else steps).append(step)
+    return CheckPlan(tuple(steps), tuple(automatic), tuple(blocked))
 
 
 def check_everything(
@@ -91,7 +91,7 @@ def summary(run: KnownRun, done: CheckPlan) -> str:
             ),
             *(
                 f"Not checked: {numbers[step.id]}. {step.spends} Press Check there."
-                for step in done.unasked
+                for step in done.automatic
             ),
             *(
                 f"Not checked: {', '.join(steps)}; {label} is not given."

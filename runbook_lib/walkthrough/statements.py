@@ -10,7 +10,7 @@ from runbook_lib.config.attestations import answered, doubtful_days, due_day
 from runbook_lib.config.settings import visible_text
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Assignment, Note, NoteKind, Word, WordKind
+from runbook_lib.core.model import Assignment, Attestation, AttestationKind, Note, NoteKind
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
@@ -45,21 +45,21 @@ class Statements:
         self._run = run
 
     def word(
-        self, step: Step, kind: WordKind, typed: dict[str, Any], files: list[dict[str, Any]]
-    ) -> Word:
+        self, step: Step, kind: AttestationKind, typed: dict[str, Any], files: list[dict[str, Any]]
+    ) -> Attestation:
         """Return what a named person confirms about the step; its attachments are stored."""
         fields = self._fields(step, typed)
-        if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not fields["note"]:
+        if kind in (AttestationKind.SKIPPED, AttestationKind.WITHDRAWN) and not fields["note"]:
             msg = "Give a reason."
             raise SettingsError(msg, next_step="It is kept in the record.")
         given = {name: _text(typed, name) for name in ("answer", "due", "until")}
-        is_done = kind is WordKind.ATTESTED
+        is_done = kind is AttestationKind.ATTESTED
         said: dict[str, Any] = {}
         if is_done:
-            said = self._run.state.steps[step.id].second_word(fields["by"])
+            said = self._run.state.steps[step.id].second_attestation(fields["by"])
             said = said or answered(step, given, step.title, at=fields["at"])
         folder = self._run.journal.path.parent / "attachments"
-        return Word(
+        return Attestation(
             kind=kind,
             seen=_text(typed, "seen"),
             attachments=tuple(store_attachment(folder, **file) for file in files),

@@ -20,6 +20,8 @@ from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
     Assigned,
+    AttestationDetails,
+    AttestationKind,
     ChangeIntended,
     Checked,
     CheckWithheld,
@@ -29,9 +31,7 @@ from runbook_lib.core.model import (
     NoteKind,
     Outcome,
     RunOutcome,
-    Statement,
     Value,
-    WordKind,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
 from runbook_lib.core.procedure import Input, Procedure, Road, Screen, Step, StepKind
@@ -69,11 +69,11 @@ _EVENT_WORDS: Mapping[str, str] = {
 
 # What a panel's forms send, and what it means.
 WORDS = {
-    "submit": WordKind.SUBMITTED,
-    "attest": WordKind.ATTESTED,
-    "decline": WordKind.DECLINED,
-    "skip": WordKind.SKIPPED,
-    "withdraw": WordKind.WITHDRAWN,
+    "submit": AttestationKind.SUBMITTED,
+    "attest": AttestationKind.ATTESTED,
+    "decline": AttestationKind.DECLINED,
+    "skip": AttestationKind.SKIPPED,
+    "withdraw": AttestationKind.WITHDRAWN,
 }
 NOTES = {"comment": NoteKind.COMMENTED, "assign": NoteKind.ASSIGNED}
 # The parts of a view that are structure, and so never redacted.
@@ -140,7 +140,7 @@ def shown(state: StepState) -> Conclusion:
     of all runs count here, so it does not matter in which one a step was verified.
     """
     conclusion = replace(state.conclusion, verified_on="")
-    is_open = state.is_to_do or state.leaves_to_person
+    is_open = state.is_untouched or state.needs_human_only
     return replace(conclusion, outcome=Outcome.NOT_RUN) if is_open else conclusion
 
 
@@ -282,7 +282,7 @@ def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str
     """
     Return the action that a person needs next in this step, one beside it, and the others.
 
-    Texts ask to check again: `again` is that button, where it is neither of the two.
+    Texts ask to check again: `redo_reason` is that button, where it is neither of the two.
     """
     step = state.step
     person = "answer" if _is_question(step) else "attest"
@@ -297,7 +297,7 @@ def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str
         "assign": True,
         "no": state.conclusion.needs_another,
         "skip": True,
-        "withdraw": state.word is not None,
+        "withdraw": state.attestation is not None,
     }
     menu = [name for name, is_possible in possible.items() if is_possible]
     return {
@@ -348,7 +348,7 @@ def _next_actions(
 
 def _lacks_word(state: StepState) -> bool:
     """Return whether somebody has checked the step, and only a person's word is left."""
-    return state.leaves_to_person and not state.is_to_do
+    return state.needs_human_only and not state.is_untouched
 
 
 def _is_question(step: Step) -> bool:
@@ -406,7 +406,7 @@ def header_view(
         ],
         "next": _next_view(scene),
         "steps": [
-            {**_line(step), "who": _since(step, scene), "again": step.again}
+            {**_line(step), "who": _since(step, scene), "again": step.redo_reason}
             for step in state.steps.values()
         ],
         "sittings": _sittings(state),
@@ -482,7 +482,7 @@ def _outcome(state: StepState) -> dict[str, Any]:
 
 
 def _who(state: StepState, provider: str) -> str:
-    word, conclusion = state.word, state.conclusion
+    word, conclusion = state.attestation, state.conclusion
     if state.is_asked_for and word is not None:
         return f"due {word.due} ({word.by})"
     if conclusion.outcome is Outcome.WAITING:
@@ -522,7 +522,7 @@ def _next_view(scene: Scene) -> dict[str, str] | None:
         "number": step.number,
         "title": step.step.title,
         # What nobody has begun needs no advice but its own text.
-        "advice": "" if step.is_to_do else advice.replace("described above", "described there"),
+        "advice": "" if step.is_untouched else advice.replace("described above", "described there"),
     }
 
 
@@ -602,7 +602,7 @@ def _forms(state: StepState, scene: Scene) -> list[dict[str, Any]]:
         word = _form(name, question, *answers, act="Confirm", chosen=chosen, **said)
     else:
         word = _form(name, done, _done(step, done), **said)
-    first = state.word.by if state.word else ""
+    first = state.attestation.by if state.attestation else ""
     no = f"This withdraws the confirmation of {first}."
     withdrawn = "The confirmation of this step is no longer true."
     commented = "A comment does not change the outcome."
@@ -835,7 +835,7 @@ def _details(entry: Entry) -> str:
     to = ""
     if isinstance(data, Assigned):
         to = f" to {data.to or 'nobody'}" + (f" until {data.due}" if data.due else "")
-    is_word = isinstance(data, Statement)
+    is_word = isinstance(data, AttestationDetails)
     attachments = data.attachments if is_word else ()
     if is_word and data.due:
         to = f" as due on {data.due}"

@@ -29,7 +29,7 @@ from tests.browser.jupyter import (
     Lab,
     keep_picture,
 )
-from tests.support.words import attested, submitted
+from tests.support.attestations import attested, submitted
 
 _PATIENCE_MILLISECONDS = 120_000
 # The sandbox's Service Domain is a custom one, of which the page warns.

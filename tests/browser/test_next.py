@@ -20,7 +20,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from tests.browser.jupyter import TENANT, Serve, Walk, keep_picture
-from tests.support.words import attested
+from tests.support.attestations import attested
 
 _PATIENCE = 20_000
 _BUSINESS, _PROVIDER = "fb-05a-business-verification", "fb-05b-access-verification"

@@ -31,8 +31,8 @@ from tests.browser.jupyter import (
     serious_violations,
 )
 from tests.runs.conftest import settings_of
+from tests.support.attestations import attested
 from tests.support.ports import free_ports
-from tests.support.words import attested
 
 APP_STEP = "fb-13-app-id-and-secret"
 # Those of the steps whose button *Check* is not there, or in a menu.

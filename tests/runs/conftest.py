@@ -20,7 +20,7 @@ import pytest
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.connectors.registry import practice_words
+from runbook_lib.connectors.registry import practice_attestations
 from runbook_lib.core.journal import Journal, utc_now
 from runbook_lib.core.model import Entry
 from tests.support.loaded import LoadedCommand
@@ -138,7 +138,9 @@ def env_file(sandbox: Any, tmp_path: Path) -> Path:
 def words_beside(env_file: Path) -> Path:
     """Return a file, beside the settings, with what people say in a practice run."""
     path = env_file.with_name("words.toml")
-    path.write_text(practice_words(PROCEDURE.id, "approved", utc_now().date()), encoding="utf-8")
+    path.write_text(
+        practice_attestations(PROCEDURE.id, "approved", utc_now().date()), encoding="utf-8"
+    )
     return path
 
 

@@ -321,5 +321,7 @@ def test_attestations_of_another_app_do_not_count(
     for name in ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps"):
         assert left.pop(name) == "attested"
     assert set(left.values()) == {"not_run"}
-    lapsed = next(step for step in found["steps"] if step["id"] == "cy-03-client-secret")["lapsed"]
+    lapsed = next(step for step in found["steps"] if step["id"] == "cy-03-client-secret")[
+        "void_attestations"
+    ]
     assert "for App ID" in lapsed[0]["why"]

@@ -20,7 +20,7 @@ from facebook_cyclr_sandbox.cyclr import api
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.connectors.registry import practice_words
+from runbook_lib.connectors.registry import practice_attestations
 from runbook_lib.core.journal import Journal, utc_now
 from runbook_lib.core.model import EventType
 from runbook_lib.evidence.signing.keys import create_key
@@ -131,7 +131,7 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[In
         (folder / "tenants.toml").write_text(
             f"[defaults]\nsecrets = {{{references}}}\n\n" + "\n".join(tables)
         )
-        words = practice_words(PROCEDURE.id, "approved", utc_now().date())
+        words = practice_attestations(PROCEDURE.id, "approved", utc_now().date())
         (folder / "words.toml").write_text(words, encoding="utf-8")
         yield Installation(folder, secrets, links)
 

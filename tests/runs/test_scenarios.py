@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from runbook_lib.cli.main import main
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.attestation_rules import Subject
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import JournalLine, Ref, utc_now
 from runbook_lib.core.model import Checked, Entry, EventType, Outcome, Statement
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.state import History, RunState, fold
 from runbook_lib.core.step_record import step_record
-from runbook_lib.core.words import Subject
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.poll import key_of, open_watched, poll_tenant
 from runbook_lib.engine.watch.state import open_state
@@ -406,13 +406,13 @@ def test_who_asked_for_a_check_changes_no_outcome(
 ) -> None:
     """Outcome, exit code and record are the same if only the walkthrough looked by itself."""
     run = practice_run(scenario)
-    unasked = [
-        replace(entry, data=replace(entry.data, unasked=True))
+    automatic = [
+        replace(entry, data=replace(entry.data, automatic=True))
         if isinstance(entry.data, Checked)
         else entry
         for entry in run.entries
     ]
-    asked, by_itself = (folded(entries) for entries in (run.entries, unasked))
+    asked, by_itself = (folded(entries) for entries in (run.entries, automatic))
 
     assert by_itself.outcome is asked.outcome
     assert [*map(step_record, by_itself.steps.values())] == [
@@ -437,12 +437,12 @@ def test_who_asked_for_a_check_changes_no_status_and_no_watch(
     monkeypatch.setattr(Run, "peek", lambda _run, steps: asked.extend(steps) or {})
 
     def read(*, by_itself: bool) -> tuple[object, ...]:
-        evidence = practice_run(scenario).copy_evidence(tmp_path / f"unasked-{by_itself}")
+        evidence = practice_run(scenario).copy_evidence(tmp_path / f"automatic-{by_itself}")
         (journal,) = evidence.glob("*/*/journal.jsonl")
         lines = lines_of(journal)
         for line in lines:
             if line["type"] == EventType.STEP_CHECKED:
-                line["data"]["unasked"] = by_itself
+                line["data"]["automatic"] = by_itself
         journal.write_bytes(chained(lines))
         where = {"tenant": journal.parent.parent.name, "evidence": str(evidence)}
         words = [word for name, value in where.items() for word in (f"--{name}", value)]
@@ -473,7 +473,7 @@ def test_what_only_a_person_can_say_is_left_to_one(practice_run: PractiseOnce) -
     """Test calls and reviews that no API shows are no trouble of the step; a refusal is."""
     state = folded(practice_run("test-calls-missing").entries)
     unclear = {
-        name: step.leaves_to_person
+        name: step.needs_human_only
         for name, step in state.steps.items()
         if step.conclusion.outcome is Outcome.INCONCLUSIVE
     }

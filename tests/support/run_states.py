@@ -7,15 +7,15 @@ from typing import Any
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.model import Finding, Outcome, Word, WordKind
+from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
 from runbook_lib.core.procedure import Check, Procedure
 from runbook_lib.core.state import RunState, StepState
-from tests.support.words import AT
+from tests.support.attestations import AT
 
 MARKETING = find_procedure("facebook_marketing")
 
 # What a step can be like, by the sign that a scenario below has for it.
-DUE = Word(kind=WordKind.ATTESTED, step="", by="Operator", at=AT, due="2026-12-24")
+DUE = Attestation(kind=AttestationKind.ATTESTED, step="", by="Operator", at=AT, due="2026-12-24")
 LEFT = Finding(
     outcome=Outcome.INCONCLUSIVE, code="a-code", reason="So.", check="seen", limits=("The rest.",)
 )
@@ -26,7 +26,7 @@ SIGNS: dict[str, dict[str, Any]] = {
     "to do": {"outcome": Outcome.NOT_RUN},
     "waits": {"outcome": Outcome.WAITING},
     "half": {"outcome": Outcome.WAITING, "by_person": True, "needs_another": True},
-    "asked for": {"outcome": Outcome.WAITING, "by_person": True, "word": DUE},
+    "asked for": {"outcome": Outcome.WAITING, "by_person": True, "attestation": DUE},
     "unclear": {"outcome": Outcome.INCONCLUSIVE},
     "left": {"outcome": Outcome.INCONCLUSIVE, "leaves": True},
     "failed": {"outcome": Outcome.FAILED},
@@ -47,9 +47,9 @@ def state_of(signs: str, *, rest: str = "verified", procedure: Procedure = MARKE
         step = documented
         number = procedure.numbers[step.id]
         sign = dict(SIGNS[given.get(number, rest)])
-        more = {name: sign.pop(name) for name in ("word", "is_worked_on") if name in sign}
+        more = {name: sign.pop(name) for name in ("attestation", "is_worked_on") if name in sign}
         if sign.pop("leaves", False):
-            check = Check("seen", lambda _: None, leaves_to_person=True)
+            check = Check("seen", lambda _: None, needs_human_only=True)
             step = replace(step, checks=(check,))
             more["findings"] = (LEFT,)
         conclusion = Conclusion(**{"outcome": Outcome.VERIFIED, "reason": "So.", **sign})

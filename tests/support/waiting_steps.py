@@ -13,8 +13,8 @@ from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.duties import duties
 from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import TenantStatus
+from tests.support.attestations import assigned, attested
 from tests.support.procedures import plain_step
-from tests.support.words import assigned, attested
 
 MARKETING = find_procedure("facebook_marketing")
 
@@ -34,7 +34,7 @@ def step(
         step=plain_step(name, kind=StepKind.WAIT, usual_days=usual_days),
         conclusion=Conclusion(outcome=Outcome(outcome), reason=f"Because {name}.", **needs),
         number="1",
-        word=attested(name) if "needs_another" in needs else None,
+        attestation=attested(name) if "needs_another" in needs else None,
         assignment=assigned(name, to, due=due) if to else None,
         waiting_since=since,
     )

@@ -23,11 +23,11 @@ from rich.table import Table
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.attestation_rules import Subject
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Entry, EventType, Mode
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.state import HistoryReader, fold
-from runbook_lib.core.words import Subject
 from runbook_lib.engine.run import open_run
 from runbook_lib.evidence.bundle import Seal, draft, seal
 from runbook_lib.evidence.signing.keys import (

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from facebook_cyclr_sandbox.state.faults import SITES
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.connectors.registry import practice_words
+from runbook_lib.connectors.registry import practice_attestations
 from runbook_lib.core.journal import utc_now
 from runbook_lib.engine.pools import available_memory, default_workers
 from tools.bench.fleet import Place, Took, sandboxes
@@ -80,6 +80,6 @@ def _run(place: Place, round_trip: float) -> Took:
         control = f"{sandbox['graph_url']}/_sandbox/faults"
         httpx.post(control, json={"faults": slow}).raise_for_status()
     path = place.folder / "attestations.toml"
-    words = f"{practice_words(PROCEDURE.id, 'approved', utc_now().date())}{_LEFT_OUT}"
+    words = f"{practice_attestations(PROCEDURE.id, 'approved', utc_now().date())}{_LEFT_OUT}"
     path.write_text(attestations(words, [sandbox["app_id"] for sandbox in place.given]))
     return place.fleet(TENANTS, "--attestations", str(path), outcome="complete")

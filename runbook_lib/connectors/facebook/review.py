@@ -62,7 +62,7 @@ def scope_warnings(context: CheckContext, scope: Sequence[str]) -> tuple[str, ..
     return tuple(warnings)
 
 
-@check("public-profile-is-live", needs=APP, leaves_to_person=True)
+@check("public-profile-is-live", needs=APP, needs_human_only=True)
 def public_profile_is_live(context: CheckContext) -> Finding:
     """
     Look for `public_profile` among the app's permissions.
@@ -86,7 +86,7 @@ def public_profile_is_live(context: CheckContext) -> Finding:
     )
 
 
-@check("permissions-are-requested", needs=APP, leaves_to_person=True)
+@check("permissions-are-requested", needs=APP, needs_human_only=True)
 def permissions_are_requested(context: CheckContext) -> Finding | None:
     """
     Look for each wanted permission, and all that it depends on, among the live ones.
@@ -115,7 +115,7 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
     )
 
 
-@check("review-is-approved", needs=APP, leaves_to_person=True)
+@check("review-is-approved", needs=APP, needs_human_only=True)
 def review_is_approved(context: CheckContext) -> Finding:
     """Return whether every wanted permission is live; what is not cannot be judged from here."""
     wanted = with_dependencies(wanted_permissions(context))

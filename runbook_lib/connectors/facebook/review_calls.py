@@ -105,7 +105,7 @@ class _Made:
     needs=(*USER, "make_test_calls"),
     spends="It makes one call for each permission with this token.",
     permitted_by=("make_test_calls",),
-    leaves_to_person=True,
+    needs_human_only=True,
 )
 def each_permission_is_used(context: CheckContext) -> Finding:
     """

@@ -230,7 +230,7 @@ class _Poll:
             row.current, row.since = self._baseline(step_state, name)
         exchanges = (exchange.recorded() for exchange in result.seen)
         is_expected = bool(finding.limits) and any(
-            check.id == name and check.leaves_to_person for check in step.checks
+            check.id == name and check.needs_human_only for check in step.checks
         )
         is_refusal = finding.outcome is Outcome.FAILED and bool(finding.refuses)
         if is_refusal:
@@ -296,16 +296,16 @@ class _Poll:
         """Judge the confirmations that have expired, and those that were given again."""
         for step in self.run_state.steps.values():
             key = (step.step.id, _CONFIRMATION)
-            if not (step.ends_on or step.has_grown_old or key in self.rows):
+            if not (step.ends_on or step.has_expired or key in self.rows):
                 continue
             row = self.rows.setdefault(key, WatchedStep(self.key, *key))
             outcome, reason = Outcome.ATTESTED, step.conclusion.reason
-            if step.has_grown_old:
-                outcome, reason = Outcome.NOT_RUN, step.again
+            if step.has_expired:
+                outcome, reason = Outcome.NOT_RUN, step.redo_reason
             poll = CheckPoll(
                 seen=PolledCheck(outcome, reason),
                 is_definite=True,
-                is_failing=step.has_grown_old,
+                is_failing=step.has_expired,
             )
             known = self._open.get(key)
             text = self._text(step, None, reason)

@@ -13,24 +13,24 @@ from datetime import UTC, datetime
 
 from msgspec import structs, to_builtins
 
-from runbook_lib.core.model import Entry, Outcome, Statement, Word, WordKind
+from runbook_lib.core.model import Attestation, AttestationDetails, AttestationKind, Entry, Outcome
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.phrases import parse_time, plain
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
-_OUTCOMES: Mapping[WordKind, Outcome] = {
-    WordKind.ATTESTED: Outcome.ATTESTED,
-    WordKind.SUBMITTED: Outcome.WAITING,
-    WordKind.DECLINED: Outcome.FAILED,
-    WordKind.SKIPPED: Outcome.SKIPPED,
-    WordKind.WITHDRAWN: Outcome.NOT_RUN,
+_OUTCOMES: Mapping[AttestationKind, Outcome] = {
+    AttestationKind.ATTESTED: Outcome.ATTESTED,
+    AttestationKind.SUBMITTED: Outcome.WAITING,
+    AttestationKind.DECLINED: Outcome.FAILED,
+    AttestationKind.SKIPPED: Outcome.SKIPPED,
+    AttestationKind.WITHDRAWN: Outcome.NOT_RUN,
 }
 # Of a secret an attestation holds this only.
 _FINGERPRINT = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
 _ABOUT = {"app_name": "App", "app_id": "App ID", "service_domain": "Service Domain"}
 
 
-class LoggedAttestation(Word, kw_only=True):
+class LoggedAttestation(Attestation, kw_only=True):
     """An attestation, and when it was recorded, as far as its line is there."""
 
     written_on: str = ""
@@ -65,8 +65,8 @@ def attestations_by_step(
         if entry.step in log:
             log[entry.step].append(_logged(entry))
     for step in run.steps:
-        if step.word and not log[step.id]:
-            log[step.id].append(LoggedAttestation(**structs.asdict(step.word)))
+        if step.attestation and not log[step.id]:
+            log[step.id].append(LoggedAttestation(**structs.asdict(step.attestation)))
     return log
 
 
@@ -86,7 +86,7 @@ def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
     """
     once: dict[object, Entry] = {}
     for entry in entries:
-        if isinstance(entry.data, Statement):
+        if isinstance(entry.data, AttestationDetails):
             spoken = to_builtins(structs.replace(entry.data, origin=""))
             key = (entry.type, entry.step, json.dumps(spoken))
             once[key] = once.pop(key, entry)
@@ -94,6 +94,6 @@ def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _logged(entry: Entry) -> LoggedAttestation:
-    kind = WordKind(entry.type.removeprefix("step."))
+    kind = AttestationKind(entry.type.removeprefix("step."))
     details = structs.asdict(entry.data)
     return LoggedAttestation(**details, kind=kind, step=entry.step, written_on=entry.at)

@@ -138,10 +138,14 @@ def _is_repeated_below(step: StepRecord) -> bool:
     """Return whether a step's reason only repeats the checks or the word below it."""
     if step.carried:
         return bool(step.verified_on) and not step.checks
-    word = step.word
+    attestation = step.attestation
     seen = [check.reason for check in step.checks if check.outcome == step.outcome]
     repeated = [" ".join(dict.fromkeys(seen))]
-    if word:
-        spoken = f"{word.by} on {word.at}"
-        repeated += [spoken, f"{spoken}: {word.note}", f"{word.by}: {word.note}"]
+    if attestation:
+        spoken = f"{attestation.by} on {attestation.at}"
+        repeated += [
+            spoken,
+            f"{spoken}: {attestation.note}",
+            f"{attestation.by}: {attestation.note}",
+        ]
     return step.reason in repeated

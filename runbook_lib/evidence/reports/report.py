@@ -18,11 +18,11 @@ from runbook_lib.core.attachments import SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.model import (
     Attachment,
+    AttestationKind,
     Entry,
     Exchange,
     Outcome,
     RunOutcome,
-    WordKind,
     host_in,
 )
 from runbook_lib.core.outcome import IN_PART, OPEN, OUTCOMES, SETTLED
@@ -79,8 +79,8 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             confirmations=[
                 (step, word)
                 for step in run.steps
-                for word in (*step.confirms, step.word)
-                if word and word.kind is WordKind.ATTESTED
+                for word in (*step.confirms, step.attestation)
+                if word and word.kind is AttestationKind.ATTESTED
             ],
             pictures=_pictures(run, attachments),
             limits=_limits(run),
@@ -175,7 +175,7 @@ def _counts(run: Record, outcomes: Sequence[Outcome], but: int = 0) -> list[str]
 def _open_steps(run: Record) -> list[StepRecord]:
     """Return the steps that need action, failures first."""
     steps = run.steps
-    blocked = [step for step in steps if step.outcome == Outcome.SKIPPED and not step.word]
+    blocked = [step for step in steps if step.outcome == Outcome.SKIPPED and not step.attestation]
     open_steps = [step for outcome in OPEN for step in steps if step.outcome == outcome]
     in_part = [step for step in steps if step.needs_person]
     return [*open_steps, *in_part, *blocked]

@@ -45,7 +45,7 @@ BAD_SETTINGS: dict[str, tuple[str, ...]] = {
     "service_domain_address": ("127.0.0.1", "a:0", "a:99999", ":1", "a b:80", "a:８０"),
     "ca_file": ("nowhere.pem", ".", "/dev/zero", "/dev/null", "fifo"),
     "queue_seconds": ("-1", "1.5", "ten", "86401", HUGE, "１"),
-    "word_days": ("-1", "1.5", "ten", "3651", HUGE, "１"),
+    "attestation_days": ("-1", "1.5", "ten", "3651", HUGE, "１"),
     "signing_key": ("nowhere.pem", ".", "/dev/zero", "/dev/null", "fifo", "nosuch:thing"),
     "tsa": ("timestamp", "https://a b", "ftp://a.b"),
     "archive": ("ftp://a", "s3://", "s3://key:secret@bucket", "s3://a?b=c"),

@@ -35,9 +35,9 @@ from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
 from runbook_lib.evidence.bundle import Sealed
 from runbook_lib.evidence.signing.keys import SigningKey
+from tests.support.attestations import attested
 from tests.support.commands import refused, runbook, shown
 from tests.support.connectors import FACEBOOK_CONNECTORS
-from tests.support.words import attested
 
 DOMAIN = "acme-h.cyclr.com"
 GIVEN = ("--set", f"service_domain={DOMAIN}")
@@ -261,7 +261,7 @@ def test_attestations_are_recorded_before_the_run(headless: Headless, folder: Pa
     said.write_text(WORDS.format(step=FIRST.id), encoding="utf-8")
     runbook("run", *GIVEN, "--attestations", str(said))
 
-    ((word, _),) = headless.runs[0].history.words(FIRST.id)
+    ((word, _),) = headless.runs[0].history.attestations(FIRST.id)
     assert word.by == "Operator"
 
 
@@ -276,7 +276,7 @@ def test_practice_has_its_own_settings_tenant_and_attestations(
     (run,) = headless.runs
     assert run.tenant == "sandbox-review-pending"
     assert headless.requests[0].env_file.endswith("sandbox.env")
-    assert list(run.history.index.words) == [FIRST.id]
+    assert list(run.history.index.attestations) == [FIRST.id]
 
 
 def test_the_default_scenario_is_approved(

@@ -12,12 +12,12 @@ from click.testing import Result
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import utc_now
-from runbook_lib.core.model import Mode, Outcome, WordKind
+from runbook_lib.core.model import AttestationKind, Mode, Outcome
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.engine.run import Run, open_known, open_run
 from runbook_lib.errors import ExitCode
+from tests.support.attestations import assigned, attested, commented, submitted
 from tests.support.commands import runbook
-from tests.support.words import assigned, attested, commented, submitted
 
 STEP = "fb-12a-publish"
 PUBLISH = next(step for step in PROCEDURE.steps if step.id == STEP)
@@ -73,12 +73,19 @@ def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
     assert result.exit_code == 0
     assert f"Recorded. Step 12a ({STEP}): ✍ attested. Ann on " in result.stdout
     run = open_known(PROCEDURE, tenant="acme")
-    ((word, _),) = run.history.words(STEP)
-    assert (word.kind, word.by, word.note) == (WordKind.ATTESTED, "Ann", "Seen.")
-    assert word.origin == "runbook confirm"
-    assert (word.sentence, word.app_id) == (PUBLISH.sentence, word.binding.subject["app_id"])
-    assert word.binding.confirms == sentence_digest(PUBLISH.sentence)
-    assert word.binding.subject["app_id"] == "1234567891011121"
+    ((attestation, _),) = run.history.attestations(STEP)
+    assert (attestation.kind, attestation.by, attestation.note) == (
+        AttestationKind.ATTESTED,
+        "Ann",
+        "Seen.",
+    )
+    assert attestation.origin == "runbook confirm"
+    assert (attestation.sentence, attestation.app_id) == (
+        PUBLISH.sentence,
+        attestation.binding.subject["app_id"],
+    )
+    assert attestation.binding.confirms == sentence_digest(PUBLISH.sentence)
+    assert attestation.binding.subject["app_id"] == "1234567891011121"
 
 
 def test_the_sentence_is_shown_before_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,21 +119,31 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
     answer = ("confirm", RENEWAL, "--tenant", "acme", "--by", "Ann")
     today = utc_now().date()
     due, last = f"{today + timedelta(days=60)}", f"{today + timedelta(days=90)}"
-    unasked = runbook(*answer, "--answer", "not-asked", typed="y\n")
+    automatic = runbook(*answer, "--answer", "not-asked", typed="y\n")
     asked = runbook(*answer, "--answer", "asked", "--due", due, typed="y\n")
     done = runbook(*answer, "--until", last, "--yes")
 
-    shown = " ".join(unasked.stderr.split())
+    shown = " ".join(automatic.stderr.split())
     assert "Ann confirms: Required actions, alerts and mails ask for no Data Access" in shown
     assert f"Counts until {last}" in shown
-    assert "✍ attested. Not asked of this app (Ann on " in unasked.stdout
+    assert "✍ attested. Not asked of this app (Ann on " in automatic.stdout
     assert f"Due {due}" in asked.stderr
     assert "◔ waiting. Asked for, not done yet (Ann on " in asked.stdout
     assert f", counts until {last}" in " ".join(done.stdout.split())
-    words = [word for word, _ in open_known(PROCEDURE, tenant="acme").history.words(RENEWAL)]
-    assert [(word.due, word.until) for word in words] == [("", last), (due, ""), ("", last)]
-    assert all(sentence_digest(word.sentence) == word.binding.confirms for word in words)
-    assert len({word.sentence for word in words}) == 3
+    words = [
+        attestation
+        for attestation, _ in open_known(PROCEDURE, tenant="acme").history.attestations(RENEWAL)
+    ]
+    assert [(attestation.due, attestation.until) for attestation in words] == [
+        ("", last),
+        (due, ""),
+        ("", last),
+    ]
+    assert all(
+        sentence_digest(attestation.sentence) == attestation.binding.confirms
+        for attestation in words
+    )
+    assert len({attestation.sentence for attestation in words}) == 3
 
 
 def test_a_day_that_has_passed_is_asked_about_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,9 +152,9 @@ def test_a_day_that_has_passed_is_asked_about_first(monkeypatch: pytest.MonkeyPa
     yesterday = f"{utc_now().date() - timedelta(days=1)}"
     asked = ("--tenant", "acme", "--by", "Ann", "--answer", "asked", "--due", yesterday)
     before, warning = lines(), f"Warning: --due: {yesterday} has passed: today is"
-    unasked = runbook("confirm", RENEWAL, *asked)
-    assert (unasked.exit_code, lines()) == (ExitCode.USAGE, before)
-    assert "--yes to confirm without asking" in unasked.stderr
+    automatic = runbook("confirm", RENEWAL, *asked)
+    assert (automatic.exit_code, lines()) == (ExitCode.USAGE, before)
+    assert "--yes to confirm without asking" in automatic.stderr
 
     at_a_terminal(monkeypatch)
     refused = runbook("confirm", RENEWAL, *asked, typed="n\n")
@@ -145,7 +162,7 @@ def test_a_day_that_has_passed_is_asked_about_first(monkeypatch: pytest.MonkeyPa
     agreed = runbook("confirm", RENEWAL, *asked, typed="y\n")
     sure = runbook("confirm", RENEWAL, *asked, "--yes")
     assert (agreed.exit_code, sure.exit_code, lines()) == (0, 0, before + 2)
-    for result in (unasked, refused, agreed, sure):
+    for result in (automatic, refused, agreed, sure):
         assert warning in result.stderr
 
 
@@ -159,7 +176,7 @@ def test_a_second_person_confirms_what_the_first_did() -> None:
 
     assert (late.exit_code, half.exit_code, both.exit_code) == (2, 0, 0)
     assert "more than 90 days after" in " ".join(late.stderr.split())
-    (one, _), (two, _) = open_known(PROCEDURE, tenant="acme").history.words(RENEWAL)
+    (one, _), (two, _) = open_known(PROCEDURE, tenant="acme").history.attestations(RENEWAL)
     assert (two.sentence, two.until) == (one.sentence, one.until)
     assert "✍ attested. Not asked of this app (Bob on " in both.stdout
 
@@ -239,7 +256,10 @@ def test_a_second_person_can_say_no() -> None:
     assert "Give a reason" in silent.stderr
     record = json.loads(said.stdout)["step"]
     assert record["outcome"] == "not_run"
-    both = [(lapse["word"]["kind"], lapse["word"]["by"]) for lapse in record["lapsed"]]
+    both = [
+        (lapse["attestation"]["kind"], lapse["attestation"]["by"])
+        for lapse in record["void_attestations"]
+    ]
     assert both == [("attested", "Ann"), ("withdrawn", "Ben")]
     assert "but Ben withdrew it on " in record["reason"]
     assert "(It is not live)" in record["reason"]
@@ -251,7 +271,9 @@ def test_a_second_persons_sentence_is_recorded() -> None:
     for name in ("Ann", "Ben"):
         runbook("confirm", "1", "--tenant", "acme", "--by", name, "--yes")
 
-    (first, _), (second, _) = open_known(PROCEDURE, tenant="acme").history.words("fb-01-log-in")
+    (first, _), (second, _) = open_known(PROCEDURE, tenant="acme").history.attestations(
+        "fb-01-log-in"
+    )
     account = "logged in with the Facebook account that owns the app."
     assert (first.witness, second.witness) == ("", f"Ann is {account} I have seen it.")
     assert first.sentence == second.sentence == f"I am {account}"
@@ -274,7 +296,7 @@ def test_a_confirmation_as_json() -> None:
     assert [*document] == ["tenant", "connector", "step"]
     assert (document["tenant"], document["step"]["id"]) == ("acme", STEP)
     assert document["step"]["outcome"] == Outcome.ATTESTED
-    assert document["step"]["word"]["by"] == "Ann"
+    assert document["step"]["attestation"]["by"] == "Ann"
 
 
 def test_a_practice_tenant_can_be_confirmed_without_its_sandbox(folder: Path) -> None:
@@ -285,8 +307,8 @@ def test_a_practice_tenant_can_be_confirmed_without_its_sandbox(folder: Path) ->
     assert confirm("--yes").exit_code == 0
     state = open_known(PROCEDURE, tenant="acme").whole_state.steps[STEP]
     assert state.conclusion.outcome is Outcome.ATTESTED
-    assert state.word is not None
-    assert state.word.binding.subject["app_id"] == "1234567891011121"
+    assert state.attestation is not None
+    assert state.attestation.binding.subject["app_id"] == "1234567891011121"
 
 
 def test_the_inbox_is_what_waits_in_every_tenant() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.config.attestations import check_subjects, read_words
+from runbook_lib.config.attestations import check_subjects, read_attestations
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.model import Assignment, Binding, Note, WordKind
+from runbook_lib.core.model import Assignment, AttestationKind, Binding, Note
 from runbook_lib.core.procedure import (
     Confirmation,
     Input,
@@ -79,7 +79,7 @@ def read(folder: Path, *entries: str | bytes) -> list[Any]:
     path = folder / "said.toml"
     lines = [entry if isinstance(entry, bytes) else entry.encode() for entry in entries]
     path.write_bytes(b"\n".join(lines))
-    return read_words(path, PROCEDURE, now=NOON)
+    return read_attestations(path, PROCEDURE, now=NOON)
 
 
 def attestation(**fields: str) -> str:
@@ -102,7 +102,7 @@ def entry(table: str, **fields: str) -> str:
 
 def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
     """Entries of each kind, in any order, are sorted by time; each keeps author and file name."""
-    words = read(
+    attestations = read(
         tmp_path,
         attestation(note='" Business. "', at="2026-11-24T09:34:00Z"),
         entry("submitted", step='"fb-12-review"', at="2026-11-24T09:31:00Z"),
@@ -111,16 +111,22 @@ def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
         entry("withdrawal", at="2026-11-24T09:35:00Z", reason='"a mistake"'),
     )
 
-    assert [(word.kind, word.step, word.note) for word in words] == [
-        (WordKind.SUBMITTED, "fb-12-review", ""),
-        (WordKind.DECLINED, "fb-12-review", "why"),
-        (WordKind.SKIPPED, "fb-01-log-in", "no forms"),
-        (WordKind.ATTESTED, "fb-01-log-in", "Business."),
-        (WordKind.WITHDRAWN, "fb-01-log-in", "a mistake"),
+    assert [
+        (attestation.kind, attestation.step, attestation.note) for attestation in attestations
+    ] == [
+        (AttestationKind.SUBMITTED, "fb-12-review", ""),
+        (AttestationKind.DECLINED, "fb-12-review", "why"),
+        (AttestationKind.SKIPPED, "fb-01-log-in", "no forms"),
+        (AttestationKind.ATTESTED, "fb-01-log-in", "Business."),
+        (AttestationKind.WITHDRAWN, "fb-01-log-in", "a mistake"),
     ]
-    assert {(word.by, word.origin) for word in words} == {("Operator", "said.toml")}
-    assert words[3].at == "2026-11-24T09:34:00Z"
-    assert {word.binding for word in words if word.binding != Binding()} == set()
+    assert {(attestation.by, attestation.origin) for attestation in attestations} == {
+        ("Operator", "said.toml")
+    }
+    assert attestations[3].at == "2026-11-24T09:34:00Z"
+    assert {
+        attestation.binding for attestation in attestations if attestation.binding != Binding()
+    } == set()
 
 
 def test_notes_are_read(tmp_path: Path) -> None:
@@ -148,9 +154,9 @@ def test_notes_are_read(tmp_path: Path) -> None:
 
 def test_an_entry_names_what_it_is_about(tmp_path: Path) -> None:
     """A subject is parsed as the settings are; an entry without a subject has no binding."""
-    (word,) = read(tmp_path, attestation(subject='{app_id = "123"}'))
+    (found,) = read(tmp_path, attestation(subject='{app_id = "123"}'))
 
-    assert word.binding == Binding(subject={"app_id": "123"})
+    assert found.binding == Binding(subject={"app_id": "123"})
 
 
 def test_an_entry_is_recognised_by_its_content(tmp_path: Path) -> None:
@@ -307,9 +313,9 @@ def test_an_attestation_may_give_another_answer(
     tmp_path: Path, fields: dict[str, str], sentence: str, due: str, until: str
 ) -> None:
     """An answer is read as its sentence, with the days that it has."""
-    (word,) = read(tmp_path, gate(**fields))
+    (attestation,) = read(tmp_path, gate(**fields))
 
-    assert (word.sentence, word.due, word.until) == (sentence, due, until)
+    assert (attestation.sentence, attestation.due, attestation.until) == (sentence, due, until)
 
 
 SEVERAL = "[{app_id = '1'}, {app_id = ' 2 '}, {app_id = '1'}]"
@@ -327,12 +333,12 @@ SEVERAL = "[{app_id = '1'}, {app_id = ' 2 '}, {app_id = '1'}]"
     ids=["attestation", "skip", "withdrawal", "submitted", "declined"],
 )
 def test_several_subjects_are_as_many_entries(make: Callable[..., str], tmp_path: Path) -> None:
-    """A word about each subject, once, is the same as if it stood in an entry of its own."""
-    words = read(tmp_path, make(subject=SEVERAL))
+    """An attestation about each subject, once, is as if it stood in an entry of its own."""
+    attestations = read(tmp_path, make(subject=SEVERAL))
 
     alone = [read(tmp_path, make(subject=f"{{app_id = '{number}'}}")) for number in (1, 2)]
-    assert [[each] for each in words] == alone
-    assert [each.binding.subject for each in words] == [{"app_id": "1"}, {"app_id": "2"}]
+    assert [[each] for each in attestations] == alone
+    assert [each.binding.subject for each in attestations] == [{"app_id": "1"}, {"app_id": "2"}]
 
 
 def test_of_several_subjects_a_tenant_gets_its_own(tmp_path: Path) -> None:
@@ -342,14 +348,14 @@ def test_of_several_subjects_a_tenant_gets_its_own(tmp_path: Path) -> None:
     path.write_text(f"{attestation(subject=SEVERAL)}\n{third}\n")
 
     for values, subjects in (({"app_id": "2"}, ["2", "3"]), ({}, ["3"]), (None, ["1", "2", "3"])):
-        words = read_words(path, PROCEDURE, now=NOON, values=values)
-        assert [word.binding.subject["app_id"] for word in words] == subjects
+        attestations = read_attestations(path, PROCEDURE, now=NOON, values=values)
+        assert [attestation.binding.subject["app_id"] for attestation in attestations] == subjects
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """A missing file is an error."""
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
-        read_words(tmp_path / "none.toml", PROCEDURE, now=NOON)
+        read_attestations(tmp_path / "none.toml", PROCEDURE, now=NOON)
 
 
 # --- a fleet's -------------------------------------------------------------------------------

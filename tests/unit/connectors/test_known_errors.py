@@ -24,8 +24,8 @@ from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import StepState
 from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import SettingsError
+from tests.support.attestations import declined
 from tests.support.connectors import FACEBOOK_CONNECTORS
-from tests.support.words import declined
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]
@@ -438,8 +438,8 @@ def test_the_submission_says_what_to_do_when_overdue_or_declined(name: str) -> N
     """The step of the review names the longest wait, and what to do then and after a decline."""
     (step,) = (each for each in find_procedure(name).steps if each.review_kit)
     word = declined(step.id, note="No screencast.")
-    conclusion = conclude((), word=word)
-    advice = advice_of(step_record(StepState(step, conclusion, word=word)))
+    conclusion = conclude((), attestation=word)
+    advice = advice_of(step_record(StepState(step, conclusion, attestation=word)))
 
     assert conclusion.outcome is Outcome.FAILED
     told = (

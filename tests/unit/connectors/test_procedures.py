@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from facebook_cyclr_sandbox.scenarios import SCENARIOS
-from runbook_lib.config.attestations import read_words
+from runbook_lib.config.attestations import read_attestations
 from runbook_lib.config.runner_inputs import RUNNER, inputs_of
 from runbook_lib.connectors.facebook.permission_uses import permission_uses
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.connectors.registry import connector_names, find_procedure, practice_words
-from runbook_lib.core.model import WordKind
+from runbook_lib.connectors.registry import connector_names, find_procedure, practice_attestations
+from runbook_lib.core.model import AttestationKind
 from runbook_lib.core.procedure import Input, Procedure, Step, StepKind
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_ID
@@ -235,11 +235,11 @@ def test_the_words_of_practice_are_valid(
     """What is said in practice is about existing steps, and all by the sandbox operator."""
     path = tmp_path / "words.toml"
     now = datetime(2027, 3, 1, tzinfo=UTC)
-    path.write_text(practice_words(procedure.id, scenario, now.date()), encoding="utf-8")
-    said = read_words(path, procedure, now=now)
+    path.write_text(practice_attestations(procedure.id, scenario, now.date()), encoding="utf-8")
+    said = read_attestations(path, procedure, now=now)
 
     assert bool(said) == (scenario != "fresh")
-    assert {word.kind for word in said} <= {WordKind.ATTESTED, WordKind.SUBMITTED}
+    assert {word.kind for word in said} <= {AttestationKind.ATTESTED, AttestationKind.SUBMITTED}
     assert {word.by for word in said} <= {"Sandbox operator"}
     assert "SANDBOX" in path.read_text(encoding="utf-8") or not said
 
@@ -250,13 +250,13 @@ def test_words_of_practice_that_end_or_wait_follow_the_day(
 ) -> None:
     """In any year they count, and nothing waits for longer than some weeks."""
     path, now = tmp_path / "words.toml", datetime(2031, 5, 7, tzinfo=UTC)
-    path.write_text(practice_words(procedure.id, "approved", now.date()), encoding="utf-8")
+    path.write_text(practice_attestations(procedure.id, "approved", now.date()), encoding="utf-8")
     ending = {step.id for step in procedure.steps if step.counts_days}
 
     said = [
         word
-        for word in read_words(path, procedure, now=now)
-        if word.kind is WordKind.SUBMITTED or word.step in ending
+        for word in read_attestations(path, procedure, now=now)
+        if word.kind is AttestationKind.SUBMITTED or word.step in ending
     ]
 
     assert len(said) > 5
@@ -268,11 +268,11 @@ def test_what_is_unsaid_in_a_scenario_is_said_in_another(procedure: Procedure) -
     """Each scenario leaves out exactly the words that it names, and names no other step."""
     unsaid = import_module(f"runbook_lib.connectors.{procedure.id}").UNSAID
     today = date(2026, 11, 28)
-    everything = practice_words(procedure.id, "approved", today)
+    everything = practice_attestations(procedure.id, "approved", today)
 
     assert set(unsaid) <= set(SCENARIOS)
     for scenario, names in unsaid.items():
-        words = practice_words(procedure.id, scenario, today)
+        words = practice_attestations(procedure.id, scenario, today)
         for name in names:
             kind, step, answer = [*name.split(), ""][:3] if " " in name else ("", name, "")
             entry = f'[[{kind}]]\nstep = "{step}"' if kind else f'step = "{step}'

@@ -200,14 +200,14 @@ def test_what_nobody_asked_for_is_to_do() -> None:
     What only the page looked at is to do where that settles nothing; a word or a check begins it.
     """
     looks = {
-        number: state_of(f"8 {number}").steps["fb-08-redirect-uri"].is_to_do for number in SIGNS
+        number: state_of(f"8 {number}").steps["fb-08-redirect-uri"].is_untouched for number in SIGNS
     }
     to_do = {"to do", "seen unclear", "seen failed"}
     assert {number for number, is_so in looks.items() if is_so} == to_do
 
     said = state_of("8 seen failed").steps["fb-08-redirect-uri"]
     declined = replace(said, conclusion=replace(said.conclusion, by_person=True))
-    assert not declined.is_to_do
+    assert not declined.is_untouched
 
 
 def test_who_goes_past_a_fault_comes_back_to_it() -> None:

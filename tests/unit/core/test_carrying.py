@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs, to_builtins
 
+from runbook_lib.core.attestation_rules import Subject, bind
 from runbook_lib.core.carrying import Due, EarlierResult, basis_of, find_earlier
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import JournalLine, Ref
@@ -36,7 +37,6 @@ from runbook_lib.core.procedure import (
 from runbook_lib.core.state import History, RunState, fold, rests_on
 from runbook_lib.core.step_record import step_record
 from runbook_lib.core.waits import waits_in
-from runbook_lib.core.words import Subject, bind
 from tests.support.journals import entry
 
 CODE, OTHER_CODE = "a" * 64, "b" * 64

@@ -6,8 +6,8 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.core.conclusion import Conclusion, combine, conclude
-from runbook_lib.core.model import Finding, Outcome, Word
-from tests.support.words import AT, attested, declined, skipped, submitted
+from runbook_lib.core.model import Attestation, Finding, Outcome
+from tests.support.attestations import AT, attested, declined, skipped, submitted
 
 WORD = attested("fb-01-a")
 SUBMITTED = submitted("fb-01-a")
@@ -52,21 +52,21 @@ def test_equal_findings_give_all_their_reasons() -> None:
     assert combine(pair) == Conclusion(outcome=Outcome.VERIFIED, code="a-code", reason="One. Two.")
 
 
-@pytest.mark.parametrize("word", [None, WORD, SUBMITTED, DECLINED, SKIP])
+@pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED, DECLINED, SKIP])
 @pytest.mark.parametrize("obstacle", ["", "Blocked: complete step 13 first."])
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.VERIFIED])
 def test_failed_and_verified_override_people(
-    outcome: Outcome, word: Word | None, obstacle: str
+    outcome: Outcome, attestation: Attestation | None, obstacle: str
 ) -> None:
     """`failed` and `verified` take precedence over every statement of a person."""
-    said = conclude((finding(outcome),), word=word, obstacle=obstacle)
+    said = conclude((finding(outcome),), attestation=attestation, obstacle=obstacle)
 
     assert said == Conclusion(outcome=outcome, code="a-code", reason=finding(outcome).reason)
     assert not said.by_person
 
 
 @pytest.mark.parametrize(
-    ("word", "others", "needs_person", "needs_another"),
+    ("attestation", "others", "needs_person", "needs_another"),
     [
         (None, None, True, False),
         (SUBMITTED, None, True, False),
@@ -79,13 +79,15 @@ def test_failed_and_verified_override_people(
     ],
 )
 def test_a_verified_step_with_an_unseen_part_needs_a_person(
-    word: Word | None,
+    attestation: Attestation | None,
     others: tuple[str, ...] | None,
     needs_person: bool,
     needs_another: bool,
 ) -> None:
     """The outcome stays `verified`; only an attestation, by as many as must, completes it."""
-    seen = conclude((finding(Outcome.VERIFIED),), word=word, others=others, unseen=("It is so.",))
+    seen = conclude(
+        (finding(Outcome.VERIFIED),), attestation=attestation, others=others, unseen=("It is so.",)
+    )
 
     assert seen == Conclusion(
         outcome=Outcome.VERIFIED,
@@ -102,10 +104,10 @@ def test_only_a_verified_step_has_an_unseen_part(outcome: Outcome) -> None:
     assert not conclude((finding(outcome),), unseen=("It is so.",)).needs_person
 
 
-@pytest.mark.parametrize("word", [WORD, SUBMITTED])
-def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
+@pytest.mark.parametrize("attestation", [WORD, SUBMITTED])
+def test_an_attestation_that_a_check_contradicts_fails(attestation: Attestation) -> None:
     """An attestation that a check contradicts is `failed`, with author and time in the reason."""
-    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), word=word)
+    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), attestation=attestation)
 
     assert said.outcome is Outcome.FAILED
     assert "Operator" in said.reason
@@ -114,18 +116,21 @@ def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
     assert not said.by_person
 
 
-@pytest.mark.parametrize("word", [WORD, SUBMITTED])
-def test_not_done_with_limits_contradicts_nobody(word: Word) -> None:
-    """A check that names what it does not prove says what is to do; a person's word counts."""
+@pytest.mark.parametrize("attestation", [WORD, SUBMITTED])
+def test_not_done_with_limits_contradicts_nobody(attestation: Attestation) -> None:
+    """A check that names what it does not prove says what to do; an attestation counts."""
     not_done = structs.replace(
         finding(Outcome.NOT_RUN, "It is not installed."), limits=("The rest.",)
     )
-    said = conclude((not_done,), word=word)
+    said = conclude((not_done,), attestation=attestation)
 
-    assert said.outcome is (Outcome.ATTESTED if word is WORD else Outcome.WAITING)
+    assert said.outcome is (Outcome.ATTESTED if attestation is WORD else Outcome.WAITING)
     assert "a check ran and could not tell: It is not installed." in said.reason
     assert conclude((not_done,)).outcome is Outcome.NOT_RUN
-    assert conclude((not_done, finding(Outcome.NOT_RUN)), word=word).outcome is Outcome.FAILED
+    assert (
+        conclude((not_done, finding(Outcome.NOT_RUN)), attestation=attestation).outcome
+        is Outcome.FAILED
+    )
 
 
 def test_not_run_without_an_attestation_is_no_failure() -> None:
@@ -139,7 +144,7 @@ def test_not_run_without_an_attestation_is_no_failure() -> None:
 @pytest.mark.parametrize("obstacle", ["", "Blocked: complete step 13 first."])
 def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
     """A skip by a person has its reason, and takes precedence over an obstacle."""
-    said = conclude((finding(outcome),), word=SKIP, obstacle=obstacle)
+    said = conclude((finding(outcome),), attestation=SKIP, obstacle=obstacle)
 
     assert said.outcome is Outcome.SKIPPED
     assert said.by_person
@@ -148,13 +153,13 @@ def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str
 
 def test_a_skip_needs_no_check() -> None:
     """A step without a check can be skipped."""
-    assert conclude((), word=SKIP).by_person
+    assert conclude((), attestation=SKIP).by_person
 
 
 def test_a_declined_step_fails_with_a_next_step() -> None:
     """A decline fails the step if no check decides, and the reason says what to do."""
     for findings in ((), (finding(Outcome.INCONCLUSIVE, "Hidden."),)):
-        said = conclude(findings, word=structs.replace(DECLINED, note="No screencast."))
+        said = conclude(findings, attestation=structs.replace(DECLINED, note="No screencast."))
 
         assert said.outcome is Outcome.FAILED
         begin = f"Operator reported on {AT} that the reviewer declined this: No screencast. Correct"
@@ -162,18 +167,18 @@ def test_a_declined_step_fails_with_a_next_step() -> None:
         assert "submit it again" in said.reason
 
 
-@pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
-def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
+@pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])
+def test_an_obstacle_skips_the_step_without_a_person(attestation: Attestation | None) -> None:
     """A step that an earlier failure blocks is skipped, but not by a person."""
-    said = conclude((), word=word, obstacle="Blocked: complete step 13 first.")
+    said = conclude((), attestation=attestation, obstacle="Blocked: complete step 13 first.")
 
     assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Blocked: complete step 13 first.")
 
 
-@pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
-def test_a_waiting_step_stays_waiting(word: Word | None) -> None:
+@pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])
+def test_a_waiting_step_stays_waiting(attestation: Attestation | None) -> None:
     """No statement of a person ends a wait that a check sees."""
-    said = conclude((finding(Outcome.WAITING),), word=word)
+    said = conclude((finding(Outcome.WAITING),), attestation=attestation)
 
     assert said == Conclusion(
         outcome=Outcome.WAITING, code="a-code", reason=finding(Outcome.WAITING).reason
@@ -188,14 +193,14 @@ def test_inconclusive_stays_without_an_attestation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "outcome"), [(WORD, Outcome.ATTESTED), (SUBMITTED, Outcome.WAITING)]
+    ("attestation", "outcome"), [(WORD, Outcome.ATTESTED), (SUBMITTED, Outcome.WAITING)]
 )
 @pytest.mark.parametrize("findings", [(), (finding(Outcome.INCONCLUSIVE, "Hidden."),)])
 def test_a_persons_statement_counts_if_no_check_decides(
-    findings: tuple[Finding, ...], word: Word, outcome: Outcome
+    findings: tuple[Finding, ...], attestation: Attestation, outcome: Outcome
 ) -> None:
     """If no check decides, an attestation settles the step, and a submission makes it wait."""
-    said = conclude(findings, word=structs.replace(word, note="As agreed."))
+    said = conclude(findings, attestation=structs.replace(attestation, note="As agreed."))
 
     assert said.outcome is outcome
     assert said.by_person
@@ -207,7 +212,7 @@ def test_a_persons_statement_counts_if_no_check_decides(
 
 def test_an_attestation_never_reads_as_verified() -> None:
     """An attestation has the outcome `attested`, with the person's name."""
-    said = conclude((), word=WORD)
+    said = conclude((), attestation=WORD)
 
     assert said.outcome is Outcome.ATTESTED
     assert said.reason == f"Operator on {AT}"
@@ -218,7 +223,7 @@ def test_an_unchecked_step_says_why_no_check_ran() -> None:
     why = "Not checked: App ID not given."
 
     assert conclude((), unchecked=why) == Conclusion(outcome=Outcome.NOT_RUN, reason=why)
-    assert why in conclude((), word=WORD, unchecked=why).reason
+    assert why in conclude((), attestation=WORD, unchecked=why).reason
 
 
 def test_a_step_without_anything_is_not_run() -> None:

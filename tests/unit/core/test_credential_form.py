@@ -31,7 +31,7 @@ from runbook_lib.core.credential_form import implausible, is_issued_token
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import GENESIS, Journal
 from runbook_lib.core.masking import masked
-from runbook_lib.core.model import EventType, Exchange, Finding, Mode, Outcome, WordKind
+from runbook_lib.core.model import AttestationKind, EventType, Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.core.state import HistoryReader
@@ -46,8 +46,8 @@ from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.inputs import problem
 from runbook_lib.walkthrough.views import STRUCTURE, step_view
 from tests.conftest import NOON
+from tests.support.attestations import attested
 from tests.support.journals import described
-from tests.support.words import attested
 from tests.unit import bodies
 from tests.unit.fake_remote import FakeRemote, open_session, owned, says
 from tests.unit.walkthrough.stage import make_scene
@@ -70,7 +70,7 @@ def field_names(document: Any) -> Iterator[str]:
 WORDS = sorted(
     {
         *(outcome.value for outcome in Outcome),
-        *(kind.value for kind in WordKind),
+        *(kind.value for kind in AttestationKind),
         *EventType,
         *field_names(record_schema()),
         *(step.id for step in PROCEDURE.steps),

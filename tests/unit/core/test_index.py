@@ -12,18 +12,17 @@ import pytest
 from msgspec import structs, to_builtins
 
 from runbook_lib.config.settings import Settings
+from runbook_lib.core.attestation_rules import Subject, bind
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.index import Index, dump_index, load_index
 from runbook_lib.core.journal import BEFORE_THE_FIRST, Journal, read_lines
-from runbook_lib.core.model import EventType, Mode, Outcome, Word, WordKind
+from runbook_lib.core.model import Attestation, AttestationKind, EventType, Mode, Outcome
 from runbook_lib.core.procedure import Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.state import STATE_NAME, HistoryReader, RunState, fold
-from runbook_lib.core.words import Subject, bind
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import ChainError
 from tests.conftest import NOON
-from tests.support.journals import append
-from tests.support.words import (
+from tests.support.attestations import (
     AT,
     assigned,
     attested,
@@ -33,6 +32,7 @@ from tests.support.words import (
     submitted,
     withdrawn,
 )
+from tests.support.journals import append
 
 APP_ID = Input(name="app_id", label="App ID", help="")
 
@@ -221,7 +221,7 @@ def test_a_word_counts_for_the_value_that_it_is_about(
         else:
             assert outcome(path) is (Outcome.ATTESTED if what == "counts" else Outcome.NOT_RUN)
 
-    assert index_of(path).words["a"][0].subject == {"app_id": bound}
+    assert index_of(path).attestations["a"][0].subject == {"app_id": bound}
 
 
 def test_only_the_newest_refused_values_are_kept(path: Path) -> None:
@@ -272,9 +272,9 @@ def flipped(content: bytes) -> bytes:
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
-def without_words(content: bytes) -> bytes:
+def without_attestations(content: bytes) -> bytes:
     signature, _, saved = content.partition(b"\n")
-    return signature + b"\n" + json.dumps({**json.loads(saved), "words": {}}).encode()
+    return signature + b"\n" + json.dumps({**json.loads(saved), "attestations": {}}).encode()
 
 
 def signed(saved: bytes, key: FingerprintKey = KEY) -> bytes:
@@ -309,7 +309,7 @@ ALTERED: dict[str, Alter] = {
         )
     ),
     "a flipped bit": flipped,
-    "words left out": without_words,
+    "attestations left out": without_attestations,
     "signed by another key": lambda content: signed(content.partition(b"\n")[2], FingerprintKey()),
     "of another form": of_other_parts(lambda document: document.update(form=99)),
     "cut off": lambda content: content[: len(content) // 2],
@@ -348,13 +348,13 @@ def test_an_index_of_another_journal_is_not_used(busy_path: Path, tmp_path: Path
 def test_an_index_with_a_wrong_reference_is_detected(busy_path: Path) -> None:
     """A line read through the index must have the recorded SHA-256."""
     index = index_of(busy_path)
-    (word,) = index.words["c"]
+    (word,) = index.attestations["c"]
     lines = list(read_lines(busy_path))
     wrong = structs.replace(
         word, ref=word.ref._replace(start=lines[0].ref.start, end=lines[0].ref.end)
     )
     busy_path.with_name(STATE_NAME).write_bytes(
-        dump_index(structs.replace(index, words={**index.words, "c": (wrong,)}), KEY)
+        dump_index(structs.replace(index, attestations={**index.attestations, "c": (wrong,)}), KEY)
     )
 
     with pytest.raises(ChainError, match="was changed"):
@@ -392,8 +392,10 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
     dice = random.Random(9)
     run = begin(path)
     for number in range(200):
-        kind = dice.choice(list(WordKind))
-        word = Word(kind=kind, step=dice.choice("abc"), by=dice.choice("AB"), at=AT, note="n")
+        kind = dice.choice(list(AttestationKind))
+        word = Attestation(
+            kind=kind, step=dice.choice("abc"), by=dice.choice("AB"), at=AT, note="n"
+        )
         act = dice.randrange(4)
         if act == 0:
             run.remember("app_id", str(dice.randrange(3)))
@@ -413,10 +415,10 @@ def test_an_empty_value_is_ignored(path: Path) -> None:
     """An empty value does not replace a recorded one, and no typed one binds an attestation."""
     run = spoken(path)
     run.remember("app_id", "")
-    assert index_of(path).words["a"][0].subject == {"app_id": None}
+    assert index_of(path).attestations["a"][0].subject == {"app_id": None}
 
     run.remember("app_id", "111")
     run.remember("app_id", "")
     index = index_of(path)
-    assert index.words["a"][0].subject == {"app_id": None}
+    assert index.attestations["a"][0].subject == {"app_id": None}
     assert index.recorded["app_id"] == "111"

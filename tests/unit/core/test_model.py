@@ -148,7 +148,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     EventType.STEP_CHECKED: {
         "findings": [FINDING],
         "unchecked": "",
-        "unasked": False,
+        "automatic": False,
         "binding": BINDING,
         "bases": [BASIS],
         "carried": [CARRIED],

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from runbook_lib.core.road import Leg, RoadAhead, road_ahead
 from runbook_lib.core.state import RunState
+from tests.support.attestations import assigned
 from tests.support.run_states import MARKETING, state_of
-from tests.support.words import assigned
 
 TODAY = "2026-12-01"
 GATES = tuple(gate.step for gate in MARKETING.road.gates) if MARKETING.road else ()
@@ -161,9 +161,9 @@ def test_a_day_at_the_end_of_time_ends_no_calculation() -> None:
     """What follows the last day that there is ends on it."""
     state = state_on("11b asked for, 12 to do", {"5a": TODAY})
     renewal = state.steps["fb-11b-data-access-renewal"]
-    assert renewal.word
-    last = structs.replace(renewal.word, due="9999-12-31")
-    steps = {**state.steps, renewal.step.id: replace(renewal, word=last)}
+    assert renewal.attestation
+    last = structs.replace(renewal.attestation, due="9999-12-31")
+    steps = {**state.steps, renewal.step.id: replace(renewal, attestation=last)}
     road = road_ahead(replace(state, steps=steps))
 
     legs = {leg.number: leg for leg in (road.legs if road else ())}

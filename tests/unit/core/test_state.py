@@ -13,6 +13,7 @@ import pytest
 from msgspec import structs, to_builtins
 
 from runbook_lib.core.advice import next_step
+from runbook_lib.core.attestation_rules import Subject, bind
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import JournalLine, Ref
 from runbook_lib.core.model import (
@@ -36,7 +37,6 @@ from runbook_lib.core.procedure import (
     StepKind,
 )
 from runbook_lib.core.state import History, RunState, StepState, fold, obstacle
-from runbook_lib.core.words import Subject, bind
 from runbook_lib.errors import ChainError, ExitCode
 from tests.support.journals import entry
 
@@ -221,9 +221,9 @@ def test_attestations_count_across_runs() -> None:
     state = lines.fold("r2")
 
     assert outcomes(state) == "attested not_run not_run skipped"
-    assert state.steps["a"].word is not None
-    assert state.steps["a"].word.note == "new"
-    assert state.steps["d"].word is not None
+    assert state.steps["a"].attestation is not None
+    assert state.steps["a"].attestation.note == "new"
+    assert state.steps["d"].attestation is not None
 
 
 def test_the_last_of_attestation_and_skip_counts() -> None:
@@ -285,13 +285,13 @@ def test_an_unknown_requirement_is_no_obstacle() -> None:
 def test_the_steps_decide_a_run(said: str, seen: str, run: str) -> None:
     """What checks and people said of each step decides its outcome, and the run's."""
     lines = Lines()
-    for name, word in zip("abcd", said.split(), strict=False):
-        if word == "attested":
+    for name, attestation in zip("abcd", said.split(), strict=False):
+        if attestation == "attested":
             lines.attested(name)
-        elif word == "skipped":
+        elif attestation == "skipped":
             lines.skipped(name)
-        elif word != "-":
-            lines.checked(name, Outcome(word))
+        elif attestation != "-":
+            lines.checked(name, Outcome(attestation))
 
     state = lines.fold()
 
@@ -480,7 +480,7 @@ def test_a_wait_lasts_since_checks_saw_it_first(seen: tuple[Outcome, ...], since
 
 
 def test_a_wait_lasts_since_a_person_says_so() -> None:
-    """What was submitted waits since then, a half-said step since its first word; none else."""
+    """What was submitted waits since then, a half-said step since its first attestation."""
     submitted = Lines().checked("a", Outcome.WAITING)
     submitted.add(EventType.STEP_SUBMITTED, "a", by="Operator", at=AT)
     half = started("a").attested("a")
@@ -490,7 +490,7 @@ def test_a_wait_lasts_since_a_person_says_so() -> None:
     assert half.fold("r1").steps["b"].waiting_since == ""
 
 
-# --- words that end, and other answers ---------------------------------------------------------
+# --- attestations that end, and other answers --------------------------------------------------
 NOT_ASKED = Confirmation(
     name="not", label="Not asked", sentence="It is not asked for.", counts_days=90
 )
@@ -535,7 +535,7 @@ def test_a_word_that_has_ended_is_asked_for_again() -> None:
     after = state.steps["a"]
 
     assert before.steps["a"].is_settled
-    assert (after.conclusion.outcome, after.word) == (Outcome.NOT_RUN, None)
+    assert (after.conclusion.outcome, after.attestation) == (Outcome.NOT_RUN, None)
     assert "until 2027-11-24, so it no longer counts" in after.conclusion.reason
 
 
@@ -551,23 +551,23 @@ def test_a_run_that_has_ended_is_judged_on_its_own_day() -> None:
 
 
 def test_a_run_that_has_ended_keeps_its_own_setting() -> None:
-    """How long words count at most is what the run was given; later runs may be given less."""
-    lines = answer(started(word_days=100)).add(EventType.RUN_FINISHED)
+    """How long attestations count at most is what the run was given; later runs may have less."""
+    lines = answer(started(attestation_days=100)).add(EventType.RUN_FINISHED)
 
-    sealed = first(lines, "2026-12-25", "r1", word_days=10)
+    sealed = first(lines, "2026-12-25", "r1", attestation_days=10)
     assert (sealed.is_settled, sealed.ends_on) == (True, "2027-03-04")
-    assert not first(lines, "2026-12-25", word_days=10).is_settled
+    assert not first(lines, "2026-12-25", attestation_days=10).is_settled
 
 
 def test_a_state_knows_when_the_words_end_that_settle_it() -> None:
-    """The earliest end of the words that count; none once they have ended, or settle nothing."""
+    """The earliest end of the attestations that count; none once they ended, or settle nothing."""
     lines = answer(Lines(), until="2027-11-24")
     settled, old = first(lines, "2026-11-24"), first(lines, "2027-11-25")
 
-    assert (settled.ends_on, settled.has_grown_old) == ("2027-11-24", False)
+    assert (settled.ends_on, settled.has_expired) == ("2027-11-24", False)
     assert not settled.ends_soon(date(2027, 10, 24))
     assert settled.ends_soon(date(2027, 10, 25))
-    assert (old.ends_on, old.has_grown_old) == ("", True)
+    assert (old.ends_on, old.has_expired) == ("", True)
     assert first(answer(Lines(), ASKED, due="2026-12-24"), "2026-11-25").ends_on == ""
     assert first(answer(started("a"), until="2027-11-24"), "2026-11-25", "r1").ends_on == ""
 
@@ -587,7 +587,7 @@ def test_a_skip_grows_old_too() -> None:
 
     assert before.conclusion.reason == "Operator: ours only (counts until 2027-11-24)"
     assert (before.is_settled, after.is_settled) == (True, False)
-    assert after.lapsed[0].sentence == (
+    assert after.void_attestations[0].sentence == (
         f"Operator skipped this on {AT}, 366 days ago, until 2027-11-24, so it no longer counts: "
         "say it again."
     )

@@ -18,7 +18,7 @@ from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings, rea
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
-from tests.support.words import skipped
+from tests.support.attestations import skipped
 
 EVIDENCE = Path("evidence")
 

@@ -21,7 +21,7 @@ from runbook_lib.engine.confirm_links import (
 )
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError
-from tests.support.words import attested
+from tests.support.attestations import attested
 
 STEP = "fb-03-my-apps"
 
@@ -153,7 +153,7 @@ def test_the_word_is_bound_to_the_settings_of_the_walkthrough_that_made_the_link
 
     assert link.open_run().values["app_id"] == "123456789012345"
     confirmation = confirm_by_link(link, "Second operator", "")
-    (*_, (word, _)) = confirmation.run.history.words(STEP)
-    assert word.app_id == "123456789012345"
-    assert word.link == link.path.stem
-    assert word.origin == "a link for a second person"
+    (*_, (attestation, _)) = confirmation.run.history.attestations(STEP)
+    assert attestation.app_id == "123456789012345"
+    assert attestation.link == link.path.stem
+    assert attestation.origin == "a link for a second person"

@@ -230,7 +230,7 @@ def test_a_schedulers_greeting_is_known(address: str) -> None:
 
 
 @contextmanager
-def unasked() -> Iterator[str]:
+def automatic() -> Iterator[str]:
     """Give the address of what speaks HTTP before it is asked."""
 
     def at_once(listener: socket.socket) -> None:
@@ -251,9 +251,9 @@ def unasked() -> Iterator[str]:
     [
         ("ws", partial(hostile_server, "429")),
         ("tcp", partial(hostile_server, "silence")),
-        ("tcp", unasked),
+        ("tcp", automatic),
     ],
-    ids=["another server", "silence", "unasked"],
+    ids=["another server", "silence", "automatic"],
 )
 def test_what_is_no_scheduler_is_refused(
     protocol: str,

@@ -8,20 +8,22 @@ from datetime import date
 import pytest
 from icalendar import Calendar
 
-from runbook_lib.core.model import Finding, Outcome, Word, WordKind
+from runbook_lib.core.attestation_rules import VoidAttestation
+from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.words import Lapsed
 from runbook_lib.engine.duties import Duty, calendar, duties
+from tests.support.attestations import AT
 from tests.support.waiting_steps import run_of, step
-from tests.support.words import AT
 
 
 def tenant(name: str, *steps: StepState, sandbox: bool = False) -> tuple[str, str, RunState]:
     return name, "facebook_marketing", run_of(*steps, sandbox=sandbox)
 
 
-def word(**more: str) -> Word:
-    return Word(kind=WordKind.ATTESTED, step="a", by="Ann", at=AT, sentence="It is.", **more)
+def attestation(**more: str) -> Attestation:
+    return Attestation(
+        kind=AttestationKind.ATTESTED, step="a", by="Ann", at=AT, sentence="It is.", **more
+    )
 
 
 def seen(**facts: str) -> StepState:
@@ -29,7 +31,9 @@ def seen(**facts: str) -> StepState:
     return replace(step("a", Outcome.VERIFIED), findings=(finding,), checked_on=AT)
 
 
-LAPSED = Lapsed(word=word(), why="400 days ago, until 2026-10-20", ended="2026-10-20")
+LAPSED = VoidAttestation(
+    attestation=attestation(), why="400 days ago, until 2026-10-20", ended="2026-10-20"
+)
 
 
 @pytest.mark.parametrize(
@@ -37,14 +41,17 @@ LAPSED = Lapsed(word=word(), why="400 days ago, until 2026-10-20", ended="2026-1
     [
         (step("a", Outcome.NOT_RUN, to="Ben", due="2026-12-01"), ("2026-12-01", "due, Ben")),
         (step("a", Outcome.NOT_RUN, to="Ben"), None),
-        (replace(step("a", Outcome.WAITING), word=word(due="2026-12-24")), ("2026-12-24", "due")),
         (
-            replace(step("a", Outcome.ATTESTED), word=word(), ends_on="2027-11-24"),
+            replace(step("a", Outcome.WAITING), attestation=attestation(due="2026-12-24")),
+            ("2026-12-24", "due"),
+        ),
+        (
+            replace(step("a", Outcome.ATTESTED), attestation=attestation(), ends_on="2027-11-24"),
             ("2027-11-24", "confirm it again"),
         ),
-        (replace(step("a", Outcome.ATTESTED), word=word()), None),
+        (replace(step("a", Outcome.ATTESTED), attestation=attestation()), None),
         (
-            replace(step("a", Outcome.NOT_RUN), lapsed=(LAPSED,)),
+            replace(step("a", Outcome.NOT_RUN), void_attestations=(LAPSED,)),
             ("2026-10-20", "confirm it again"),
         ),
         (seen(certificate_ends_on="2027-02-25"), ("2027-02-25", "certificate ends")),

@@ -18,8 +18,8 @@ from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult
 from runbook_lib.evidence.signing.keys import create_key, open_key
+from tests.support.attestations import attested
 from tests.support.commands import runbook
-from tests.support.words import attested
 from tests.unit.engine.sealed_fleets import refused, sealed
 from tests.unit.engine.test_fleet import ABC, Processes, fleet, table
 

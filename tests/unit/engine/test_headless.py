@@ -33,7 +33,7 @@ from runbook_lib.errors import EvidenceError, SettingsError
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from runbook_lib.evidence.signing.statement import claimed_statement
 from runbook_lib.remote.look import begin
-from tests.support.words import skipped
+from tests.support.attestations import skipped
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.engine.sealed_fleets import verdicts
 
@@ -363,9 +363,9 @@ def test_a_key_created_meanwhile_stops_the_run(
     mine, kept, opened = FingerprintKey(), FingerprintKey(), headless._opened
 
     def opened_meanwhile(request: RunRequest) -> Any:
-        run, words = opened(request)
+        run, attestations = opened(request)
         keep_key(run.journal.path.parent, kept)
-        return run, words
+        return run, attestations
 
     monkeypatch.setattr(headless, "_opened", opened_meanwhile)
     with pytest.raises(OtherAppError):

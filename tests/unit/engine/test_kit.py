@@ -162,9 +162,9 @@ def test_what_was_submitted_is_kept_with_the_step(tmp_path: Path) -> None:
     assert (tmp_path / KIT_NAME).read_bytes() == adapted
     assert written.file.is_changed
     assert review.conclusion.outcome is Outcome.WAITING
-    assert (review.word.by, review.word.note) == ("Operator", "Second try.")
-    assert review.word.binding.subject["app_id"] == GIVEN["app_id"]
-    (kept,) = review.word.attachments
+    assert (review.attestation.by, review.attestation.note) == ("Operator", "Second try.")
+    assert review.attestation.binding.subject["app_id"] == GIVEN["app_id"]
+    (kept,) = review.attestation.attachments
     assert (kept.name, kept.media_type) == (KIT_NAME, "text/markdown")
     folder = tmp_path / "evidence" / "acme-h.cyclr.com" / "facebook_marketing" / "attachments"
     assert [path.read_bytes() for path in folder.iterdir()] == [adapted]

@@ -32,8 +32,8 @@ from runbook_lib.engine.run import Run, new_run_id, open_run
 from runbook_lib.errors import JournalError, RemoteError
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Request, Seen, Transport
+from tests.support.attestations import declined
 from tests.support.procedures import plain_procedure
-from tests.support.words import declined
 from tests.unit.engine.test_run import step
 from tests.unit.fake_remote import FakeRemote, says
 

@@ -29,8 +29,8 @@ from runbook_lib.evidence.fleet_result import Status, TenantResult
 from runbook_lib.evidence.junit import tenant_suite
 from runbook_lib.evidence.reports.index_page import INDEX_PAGE
 from runbook_lib.evidence.reports.tenant_status import TenantStatus, cause_rows
+from tests.support.attestations import assigned, attested, submitted
 from tests.support.commands import runbook
-from tests.support.words import assigned, attested, submitted
 from tests.unit.engine import world as made
 from tests.unit.engine.world import DAY, EVIDENCE, HOUR, NOW, WorldTenant, finding
 
@@ -472,8 +472,8 @@ def test_a_poll_of_a_time_to_come_counts_for_nothing(world: made.World) -> None:
 
 def test_the_state_is_that_of_the_day_it_is_asked_for(world: made.World) -> None:
     """The clock of the reader decides what has ended, not that of the machine."""
-    word = attested("fb-01-log-in", until="2026-11-25")
-    world.begin(replace(ACME, said=(word,)))
+    attestation = attested("fb-01-log-in", until="2026-11-25")
+    world.begin(replace(ACME, said=(attestation,)))
 
     assert [item.title for item in state_of(now=NOW).items] == [
         "1 Log in to Facebook: its confirmation ends"

@@ -29,6 +29,7 @@ from runbook_lib.core import journal as core_journal
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import (
+    Attestation,
     Binding,
     Exchange,
     Finding,
@@ -36,7 +37,6 @@ from runbook_lib.core.model import (
     Outcome,
     RunJoined,
     RunOutcome,
-    Word,
 )
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
 from runbook_lib.core.redaction import MASK, Secret
@@ -51,8 +51,8 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from tests.conftest import NOON
+from tests.support.attestations import assigned, attested, commented, skipped, withdrawn
 from tests.support.procedures import plain_procedure, plain_step
-from tests.support.words import assigned, attested, commented, skipped, withdrawn
 
 CANARY = "canary-secret-1"
 DOMAIN = Input(name="service_domain", label="Service Domain", help="Where.", required=True)
@@ -416,7 +416,7 @@ def test_what_could_not_be_told_before_is_checked_after(
 
     checked = [entry for entry in journal.entries() if entry.type == "step.checked"]
     assert [entry.step for entry in checked] == expected
-    assert [entry.data.unasked for entry in checked[len(before) + 1 :]] == [True] * (
+    assert [entry.data.automatic for entry in checked[len(before) + 1 :]] == [True] * (
         len(expected) - len(before) - 1
     )
 
@@ -466,7 +466,7 @@ def test_attestations_are_written_once(make_run: MakeRun, journal: Journal) -> N
 
     assert types(journal) == ["step.attested", "step.skipped"]
     for name, said in (("a", word), ("b", skip)):
-        found = run.state.steps[name].word
+        found = run.state.steps[name].attestation
         assert found is not None
         kept = structs.replace(said, origin="said.toml", sentence=run.step(name).sentence)
         assert structs.replace(found, binding=said.binding) == kept
@@ -756,7 +756,7 @@ SKIP = skipped("a", at=OLD, entry="1" * 64)
     ],
 )
 def test_a_file_that_is_read_again_does_not_win(
-    make_run: MakeRun, first: Word, then: Word, outcome: Outcome
+    make_run: MakeRun, first: Attestation, then: Attestation, outcome: Outcome
 ) -> None:
     """What people said after a file was read still counts when it is read again."""
     run = make_run(step("a"), said=[first])
@@ -928,8 +928,8 @@ def test_who_is_logged_in_is_recorded_beside_the_name(
     monkeypatch.setenv("JUPYTERHUB_USER", "ann@example.com")
     run.say([attested("a", by="Second"), commented("a"), assigned("a", "Second")])
 
-    words = [(word.by, word.login) for word, _ in run.history.words("a")]
-    assert words == [("Operator", ""), ("Second", "ann@example.com")]
+    attestations = [(word.by, word.login) for word, _ in run.history.attestations("a")]
+    assert attestations == [("Operator", ""), ("Second", "ann@example.com")]
     assert {note.login for note, _ in run.history.notes("a")} == {"ann@example.com"}
 
 

@@ -8,14 +8,14 @@ from datetime import date
 import pytest
 from msgspec import structs
 
+from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.state import StepState
 from runbook_lib.core.waits import waits_by_step
-from runbook_lib.core.words import Lapsed
 from runbook_lib.engine.tenant_state import KnownTenant
 from runbook_lib.evidence.reports.tenant_status import cause_rows, sorted_statuses, what_now
+from tests.support.attestations import AT, attested
 from tests.support.waiting_steps import known, status, step
-from tests.support.words import AT, attested
 
 TODAY = date(2026, 11, 24)
 
@@ -187,10 +187,12 @@ def test_a_word_is_asked_for_again_30_days_before_it_ends(ends_on: str, group: s
 
 def test_a_word_that_has_grown_old_is_asked_for() -> None:
     """It is listed also where another step comes next, with who said it and how long ago."""
-    word = attested("b", by="Ann", at="2025-10-20T09:00:00Z")
-    lapsed = Lapsed(word=word, why="400 days ago, until 2026-10-20", ended="2026-10-20")
-    old = replace(step("b", "not_run"), lapsed=(lapsed,))
-    other = replace(step("c", "not_run"), lapsed=(structs.replace(lapsed, ended=""),))
+    attestation = attested("b", by="Ann", at="2025-10-20T09:00:00Z")
+    lapsed = VoidAttestation(
+        attestation=attestation, why="400 days ago, until 2026-10-20", ended="2026-10-20"
+    )
+    old = replace(step("b", "not_run"), void_attestations=(lapsed,))
+    other = replace(step("c", "not_run"), void_attestations=(structs.replace(lapsed, ended=""),))
 
     first, second = status(known("acme", step("a", "not_run"), old, other), TODAY).items
 
@@ -202,7 +204,7 @@ def test_a_word_that_has_grown_old_is_asked_for() -> None:
 def test_what_an_outside_party_asks_for_is_due_here() -> None:
     """A step that somebody said is asked for is to be done here, by its due day."""
     asked = attested("a", due="2026-11-20")
-    waits = replace(step("a", "waiting", since=AT), word=asked)
+    waits = replace(step("a", "waiting", since=AT), attestation=asked)
     (item,) = status(known("acme", waits), date(2026, 11, 22)).items
 
     assert (item.group, item.whom, item.overdue_days) == ("due_now", "you", 2)

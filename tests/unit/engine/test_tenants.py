@@ -20,7 +20,7 @@ from runbook_lib.engine.tenants import (
 )
 from runbook_lib.errors import SettingsError
 from tests.conftest import NOON
-from tests.support.words import attested
+from tests.support.attestations import attested
 
 pytestmark = pytest.mark.usefixtures("folder")
 

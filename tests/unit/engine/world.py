@@ -29,7 +29,7 @@ from runbook_lib.engine.tenant_list import list_tenants
 from runbook_lib.engine.watch.customer_poll import customer_changes
 from runbook_lib.engine.watch.poll import open_watched, poll_tenant
 from runbook_lib.engine.watch.state import WatchedCustomer, WatchState, open_state
-from tests.support.words import attested, submitted
+from tests.support.attestations import attested, submitted
 
 MARKETING = find_procedure("facebook_marketing")
 MESSENGER = find_procedure("facebook_messenger")

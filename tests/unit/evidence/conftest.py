@@ -28,7 +28,7 @@ from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.conftest import NOON
-from tests.support.words import attested, skipped
+from tests.support.attestations import attested, skipped
 
 CANARY = "canary/secret+1"
 AT = "2026-11-20T09:00:00Z"

@@ -15,7 +15,7 @@ import pytest
 from msgspec import structs, to_builtins
 
 from runbook_lib.core.journal import Journal, JournalLine, Ref, read_lines
-from runbook_lib.core.model import Binding, Checked, Exchange, Finding, Outcome, Statement
+from runbook_lib.core.model import AttestationDetails, Binding, Checked, Exchange, Finding, Outcome
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormError
 from runbook_lib.evidence.bundle import write_record
@@ -24,8 +24,8 @@ from runbook_lib.evidence.parts import check_lines, copy_lines, report_entries
 from runbook_lib.evidence.record import read_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle
+from tests.support.attestations import assigned, attested, commented, withdrawn
 from tests.support.journals import announced, chained, copied, entry, lines_of
-from tests.support.words import assigned, attested, commented, withdrawn
 from tests.unit.evidence.conftest import (
     AT,
     Change,
@@ -124,7 +124,7 @@ def test_one_bundle_alone_can_be_verified(tenant: Path, tmp_path: Path, trust: T
 
     assert errors_of(alone, trust) == [None]
     entries = report_entries(alone, read_record(alone))
-    said = [entry.data.note for entry in entries if isinstance(entry.data, Statement)]
+    said = [entry.data.note for entry in entries if isinstance(entry.data, AttestationDetails)]
     assert said == ["Done.", "Not needed."]
     assert "Done." in (alone / "report.html").read_text(encoding="utf-8")
 
@@ -205,8 +205,8 @@ def listed(seq: int, sha256: Any = ZEROS) -> Document:
 
 
 def another_step(record: Document) -> None:
-    word = record["steps"][1]["word"]
-    record["steps"][7] |= {"word": word, "attested_by": word["by"]}
+    attestation = record["steps"][1]["attestation"]
+    record["steps"][7] |= {"attestation": attestation, "attested_by": attestation["by"]}
 
 
 def shared(record: Document, *, is_first: bool) -> None:
@@ -248,16 +248,16 @@ OTHER_EXCHANGE = "Its exchange 5 differs from the line of that number."
         (new(carried=[listed(2, 1)]), "carried[0].sha256 is not valid."),
         (new(carried=[listed(0)]), "carried[0].seq is not valid."),
         # An attested step needs an attestation, and its author in `attested_by`.
-        (new("steps", 1, word=None, attested_by=None), "it is not valid."),
+        (new("steps", 1, attestation=None, attested_by=None), "it is not valid."),
         # A statement must be valid.
-        (new("steps", 6, word=3), "steps[6].word is not valid."),
-        (new("steps", 6, word=[]), "steps[6].word is not valid."),
-        (new("steps", 6, word={"kind": "attested"}), "steps[6].word.by is missing."),
-        (new("steps", 6, word={"kind": []}), "steps[6].word.kind is not valid."),
+        (new("steps", 6, attestation=3), "steps[6].attestation is not valid."),
+        (new("steps", 6, attestation=[]), "steps[6].attestation is not valid."),
+        (new("steps", 6, attestation={"kind": "attested"}), "steps[6].attestation.by is missing."),
+        (new("steps", 6, attestation={"kind": []}), "steps[6].attestation.kind is not valid."),
         # A record that lacks a field is refused even if it is signed.
         (lost("outcome"), "outcome is missing."),
         (lost("run_id"), "run_id is missing."),
-        (lost("steps", 1, "word", "by"), "steps[1].word.by is missing."),
+        (lost("steps", 1, "attestation", "by"), "steps[1].attestation.by is missing."),
     ],
 )
 def test_a_record_that_is_not_valid_is_refused(change: Change, said: str, refused: Refused) -> None:
@@ -272,7 +272,7 @@ def test_a_record_that_is_not_valid_is_refused(change: Change, said: str, refuse
         (2, new(carried=[listed(10**6)]), ORDER),
         (2, new(carried=[listed(3), listed(2)]), ORDER),
         # An attested step needs an attestation, and its author in `attested_by`.
-        (1, new("steps", 1, word=None, attested_by=None), NOT_VALID),
+        (1, new("steps", 1, attestation=None, attested_by=None), NOT_VALID),
         (2, new("steps", 1, attested_by="Somebody Else"), f"{UNNAMED} fb-02-attested attested."),
         # A waiting or failed step needs a check or a statement.
         (2, new("steps", 2, checks=[]), f"{UNNAMED} fb-03-waiting waiting."),
@@ -326,7 +326,7 @@ def test_carried_lines_are_those_that_are_listed(
 
 
 def words_of(record: Document) -> list[Document]:
-    return [step["word"] for step in record["steps"] if step["word"]]
+    return [step["attestation"] for step in record["steps"] if step["attestation"]]
 
 
 @pytest.mark.parametrize(
@@ -384,33 +384,35 @@ def test_a_skipped_step_needs_a_statement() -> None:
 )
 def test_a_word_says_what_it_is_bound_to(changed: Document) -> None:
     """Digest and sentence, App ID and subject of a word agree, in a line as in the record."""
-    word = words(STEP)
-    for bound in (word, changed):
+    attestation = words(STEP)
+    for bound in (attestation, changed):
         bound["binding"]["subject"] = {"app_id": "4711"}
-    lines, attested_step = [_line(word)], step(STEP, "attested", word=word)
+    lines, attested_step = [_line(attestation)], step(STEP, "attested", attestation=attestation)
     check_lines(record(attested_step), lines)
 
     with pytest.raises(ContentError, match="is bound to other words"):
         check_lines(record(attested_step), [*lines, _line(changed)])
-    attested_step["lapsed"] = [{"word": changed, "why": "x"}]
+    attested_step["void_attestations"] = [{"attestation": changed, "why": "x"}]
     with pytest.raises(ContentError, match="is bound to other words"):
         check_lines(record(attested_step), lines)
 
 
 def test_a_word_that_counts_has_a_sentence_of_its_step() -> None:
     """A record whose step lacks the sentence of the word that counts, also as another answer."""
-    word = words(STEP)
-    other = {"word": word, "sentence": "I did something else."}
+    attestation = words(STEP)
+    other = {"attestation": attestation, "sentence": "I did something else."}
 
     with pytest.raises(ContentError, match=f"confirmed a sentence that {STEP} does not have"):
-        check_lines(record(step(STEP, "attested", **other)), [_line(word)])
-    answered = step(STEP, "attested", **other, answers=[word["sentence"]])
-    check_lines(record(answered), [_line(word)])
+        check_lines(record(step(STEP, "attested", **other)), [_line(attestation)])
+    answered = step(STEP, "attested", **other, answers=[attestation["sentence"]])
+    check_lines(record(answered), [_line(attestation)])
 
 
-def _line(word: Document) -> JournalLine:
-    data = {name: value for name, value in word.items() if name not in ("kind", "step")}
-    read = entry(1, f"step.{word['kind']}", data, run_id="0a1b2c3d", step=word["step"])
+def _line(attestation: Document) -> JournalLine:
+    data = {name: value for name, value in attestation.items() if name not in ("kind", "step")}
+    read = entry(
+        1, f"step.{attestation['kind']}", data, run_id="0a1b2c3d", step=attestation["step"]
+    )
     return JournalLine(read, Ref(1, "0" * 64, 0, 1))
 
 

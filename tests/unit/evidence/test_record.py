@@ -105,9 +105,9 @@ def test_a_step_shows_what_its_outcome_rests_on(record: Record) -> None:
     assert step["attested_by"] is None
 
     assert said["attested_by"] == "Operator"
-    assert (said["word"]["at"], said["word"]["note"]) == (AT, "Done.")
+    assert (said["attestation"]["at"], said["attestation"]["note"]) == (AT, "Done.")
     assert (said["checks"], said["exchanges"]) == ([], [])
-    assert record["steps"][6]["word"]["note"] == "Not needed."
+    assert record["steps"][6]["attestation"]["note"] == "Not needed."
 
 
 def test_a_run_under_way_has_no_end(run: Run) -> None:
@@ -135,8 +135,8 @@ def validator() -> jsonschema.Draft202012Validator:
         new("steps", 0, checks=[]),
         new("steps", 0, checked_on=None),
         new("steps", 1, attested_by=None),
-        new("steps", 1, word=None),
-        new("steps", 1, "word", by=""),
+        new("steps", 1, attestation=None),
+        new("steps", 1, "attestation", by=""),
         new("steps", 7, outcome="completed"),
         new("steps", 7, reason=""),
         # A table has its caption, nothing more, and texts only.

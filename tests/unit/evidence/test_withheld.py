@@ -36,8 +36,8 @@ from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify import chain
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
+from tests.support.attestations import withdrawn
 from tests.support.journals import chained, lines_of, redact
-from tests.support.words import withdrawn
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.evidence.conftest import AT, CANARY, STEPS, ended_run, is_in_order, seal_run
 
@@ -153,7 +153,7 @@ def test_a_strangers_hexadecimal_digits_stay(
         data = check_with(fields) if is_check else exchange_with(fields)
         kind = "step.checked" if is_check else "exchange.recorded"
         marks = {"bases": [], "carried": [], "due_on": ""}
-        more = {"unchecked": "", "unasked": False, **marks} if is_check else {"shape": None}
+        more = {"unchecked": "", "automatic": False, **marks} if is_check else {"shape": None}
         assert redact(kind, data, Redactor()) == {**data, **more}
     assert MD5 not in written(Redactor([Secret(MD5)]), tmp_path, **parts).read_text()
 

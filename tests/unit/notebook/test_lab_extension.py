@@ -20,7 +20,7 @@ from runbook_lib.engine.run import open_run
 from runbook_lib.notebook import lab_extension
 from runbook_lib.notebook.lab_extension import save_panels_as_text
 from runbook_lib.walkthrough.widgets import PANEL_MIME, WIDGET_MIME
-from tests.support.words import attested
+from tests.support.attestations import attested
 
 
 def panel(part: str, tenant: str = "acme") -> dict[str, Any]:

@@ -19,7 +19,7 @@ from runbook_lib.core.procedure import Cause, KnownError, Link, Paste, Source, S
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import step_record
 from runbook_lib.notebook import rendering
-from tests.support.words import attested
+from tests.support.attestations import attested
 
 HOSTILE = "<script>alert('x')</script>\"><img src=https://evil.example/x onerror=1> & {braces}"
 
@@ -137,9 +137,9 @@ def test_the_json_rendering_is_the_step_document() -> None:
         "answers": [],
         "checked_on": "2026-11-24T12:00:00.000Z",
         "attested_by": None,
-        "word": None,
+        "attestation": None,
         "confirms": [],
-        "lapsed": [],
+        "void_attestations": [],
         "remarks": [],
         "checks": [
             {
@@ -175,7 +175,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
 def test_the_json_rendering_names_the_attestor() -> None:
     """The JSON rendering of an attested step names the person who attested it."""
     word = attested(STEP.id)
-    state = StepState(STEP, Conclusion(outcome=Outcome.ATTESTED, reason="x"), word=word)
+    state = StepState(STEP, Conclusion(outcome=Outcome.ATTESTED, reason="x"), attestation=word)
 
     document = bundle(state)[rendering.STEP_MIME]
 
@@ -437,7 +437,7 @@ WHOLE = replace(STATE, conclusion=replace(STATE.conclusion, needs_person=False))
     ("state", "label", "line"),
     [
         (STATE, "✔ verified in part", "dashed"),
-        (replace(WHOLE, word=attested(STEP.id)), "✔ verified", "solid"),
+        (replace(WHOLE, attestation=attested(STEP.id)), "✔ verified", "solid"),
     ],
 )
 def test_verified_in_part_does_not_look_finished(state: StepState, label: str, line: str) -> None:

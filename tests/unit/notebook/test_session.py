@@ -327,7 +327,7 @@ def test_the_answer_puts_each_panel_in_its_cell(cell: Cell, folder: Path) -> Non
     assert [*(folder / "evidence").iterdir()] == [folder / "evidence" / "acme"]
 
 
-def test_a_cell_that_runs_again_before_the_answer_gets_the_panel(cell: Cell) -> None:
+def test_a_cell_that_runs_again_before_the_answer_gets_the_panel(cell: Cell, folder: Path) -> None:
     """Of a cell that was run twice, the output that is on the page becomes the panel."""
     run = open_run(EMPTY, connector=PROCEDURE.id)
     question = cell.show(run.header())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.model import Finding, Outcome, WordKind
+from runbook_lib.core.model import AttestationKind, Finding, Outcome
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import UnreachableError
@@ -23,7 +23,7 @@ from tests.unit.walkthrough.stage import Screen, make_run, settled, stopped
 OTHER_SECRET = APP_SECRET[::-1]
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 TOKEN_PATH = "/v26.0/oauth/access_token"
-DONE, LEFT_OUT = WordKind.ATTESTED, WordKind.SKIPPED
+DONE, LEFT_OUT = AttestationKind.ATTESTED, AttestationKind.SKIPPED
 KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
 
 
@@ -62,7 +62,7 @@ class Scene:
         return settled(self.screens[step_id], finished)
 
     def say(
-        self, step_id: str, kind: WordKind, words: Any, files: Any = (), finished: int = 1
+        self, step_id: str, kind: AttestationKind, words: Any, files: Any = (), finished: int = 1
     ) -> dict[str, Any]:
         """Say this of the step; return what its panel shows once it is idle."""
         self.walkthrough.say(self.step(step_id), kind, words, list(files))

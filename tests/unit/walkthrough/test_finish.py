@@ -25,7 +25,7 @@ from runbook_lib.engine.process import Finished
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
-from tests.support.words import attested, skipped
+from tests.support.attestations import attested, skipped
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import Make, Scene, unreachable
 from tests.unit.walkthrough.stage import (

@@ -9,7 +9,7 @@ import pytest
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.advice import next_step, waits_for
-from runbook_lib.core.model import Finding, Mode, Outcome, WordKind
+from runbook_lib.core.model import AttestationKind, Finding, Mode, Outcome
 from runbook_lib.core.step_record import step_record
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import header_view
@@ -69,7 +69,7 @@ def test_what_only_the_page_saw_is_to_do(scene: Make, check: Callable[..., Findi
     assert play.header.view["steps"][1]["who"] == "later: after 1"
     assert play.run.state.steps["a"].conclusion.outcome == LOOKS[check][0]
     (line,) = [entry for entry in play.run.journal.entries() if entry.type == "step.checked"]
-    assert line.data.unasked
+    assert line.data.automatic
 
 
 def test_later_is_advice(scene: Make) -> None:
@@ -93,8 +93,10 @@ def by_check_everything(play: Play) -> None:
 
 
 def by_a_word(play: Play) -> None:
-    play.say("a", WordKind.DECLINED, {"by": "Ann"}, finished=2)
-    play.walkthrough.say(play.step("a"), WordKind.WITHDRAWN, {"by": "Ann", "note": "No."}, [])
+    play.say("a", AttestationKind.DECLINED, {"by": "Ann"}, finished=2)
+    play.walkthrough.say(
+        play.step("a"), AttestationKind.WITHDRAWN, {"by": "Ann", "note": "No."}, []
+    )
 
 
 def by_a_headless_run(play: Play) -> None:
@@ -116,7 +118,7 @@ def test_who_works_on_a_step_sees_its_outcome(
     work(play)
 
     eventually(lambda: shown(play) == LOOKS[check])
-    assert play.run.state.steps["b"].is_to_do
+    assert play.run.state.steps["b"].is_untouched
 
 
 def left(context: CheckContext) -> Finding:
@@ -147,7 +149,7 @@ def test_what_only_a_person_can_say_is_asked_for(
 ) -> None:
     """Where a check has seen what there is, the step asks for a word; all else is as it was."""
     step = make_step("a", check)
-    leaving = replace(step, checks=(replace(step.checks[0], leaves_to_person=is_left),))
+    leaving = replace(step, checks=(replace(step.checks[0], needs_human_only=is_left),))
     play = scene(leaving, make_step("b", after=("a",)))
     work(play)
 
@@ -168,7 +170,7 @@ def test_what_only_a_person_can_say_is_asked_for(
 def test_a_check_that_leaves_the_rest_says_so(scene: Make) -> None:
     """The button's answer names no trouble, and once a person confirms it, the step is done."""
     step = make_step("a", left)
-    play = scene(replace(step, checks=(replace(step.checks[0], leaves_to_person=True),)))
+    play = scene(replace(step, checks=(replace(step.checks[0], needs_human_only=True),)))
     by_button(play)
     assert settled(play.screens["a"])["message"] == "Checked. Only you can confirm the rest."
     assert play.say("a", DONE, {"by": "Ann"}, finished=2)["outcome"] == "attested"

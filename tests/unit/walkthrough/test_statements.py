@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from runbook_lib.core.model import Binding, EventType, NoteKind, Word, WordKind
+from runbook_lib.core.model import Attestation, AttestationKind, Binding, EventType, NoteKind
 from runbook_lib.core.procedure import Confirmation, StepKind
 from tests.unit.bodies import APP_ID
 from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, Scene, undecided
@@ -17,7 +17,11 @@ from tests.unit.walkthrough.stage import app_step, make_step, settled, waiting_s
 
 
 def say(
-    play: Scene, kind: WordKind = DONE, *files: dict[str, Any], finished: int = 1, **words: Any
+    play: Scene,
+    kind: AttestationKind = DONE,
+    *files: dict[str, Any],
+    finished: int = 1,
+    **words: Any,
 ) -> dict[str, Any]:
     """Say this of the only step, as a person does in its panel; return what that shows then."""
     ((name, screen),) = play.screens.items()
@@ -25,9 +29,9 @@ def say(
     return settled(screen, finished)
 
 
-def kept(play: Scene) -> Word:
+def kept(play: Scene) -> Attestation:
     """Return the only word that the journal has."""
-    ((word, _),) = play.run.history.words(*play.screens)
+    ((word, _),) = play.run.history.attestations(*play.screens)
     return word
 
 
@@ -43,11 +47,13 @@ def refused(play: Scene, view: dict[str, Any], advice: str = "") -> str:
 def test_a_persons_statement_is_recorded(scene: Make) -> None:
     """Author, note and what they saw are recorded, with the sentence that they confirmed."""
     play = scene(make_step("a"))
-    view = say(play, WordKind.SUBMITTED, by=" Operator ", note=" Seen. ", seen=" new screen ")
+    view = say(
+        play, AttestationKind.SUBMITTED, by=" Operator ", note=" Seen. ", seen=" new screen "
+    )
 
     assert (view["message"], view["outcome"]) == ("Recorded.", "waiting")
-    assert structs.replace(kept(play), binding=Binding()) == Word(
-        kind=WordKind.SUBMITTED,
+    assert structs.replace(kept(play), binding=Binding()) == Attestation(
+        kind=AttestationKind.SUBMITTED,
         step="a",
         by="Operator",
         at="2026-11-24T12:00:00.000Z",
@@ -80,8 +86,8 @@ def test_an_invalid_screenshot_is_refused(scene: Make) -> None:
 
 
 @pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x"}])
-@pytest.mark.parametrize("said", WordKind)
-def test_a_name_is_required(scene: Make, words: Any, said: WordKind) -> None:
+@pytest.mark.parametrize("said", AttestationKind)
+def test_a_name_is_required(scene: Make, words: Any, said: AttestationKind) -> None:
     """Without a name nothing is recorded."""
     play = scene(make_step("a"))
     assert refused(play, play.say("a", said, words)).startswith("Enter your name")
@@ -101,8 +107,8 @@ def test_an_attestation_is_withdrawn_with_a_reason(scene: Make) -> None:
     """After a withdrawal the attestation no longer counts, and the history shows both."""
     play = scene(make_step("a"))
     say(play)
-    assert say(play, WordKind.WITHDRAWN, note="", finished=2)["outcome"] == "attested"
-    view = say(play, WordKind.WITHDRAWN, note="A mistake.", finished=3)
+    assert say(play, AttestationKind.WITHDRAWN, note="", finished=2)["outcome"] == "attested"
+    view = say(play, AttestationKind.WITHDRAWN, note="A mistake.", finished=3)
 
     assert view["outcome"] == "not_run"
     assert "withdraw" not in view["actions"]["menu"]
@@ -113,7 +119,7 @@ def test_an_attestation_is_withdrawn_with_a_reason(scene: Make) -> None:
 def test_what_was_submitted_may_be_declined_and_submitted_again(scene: Make) -> None:
     """A decline fails the step; the latest statement counts."""
     play = scene(waiting_step(undecided))
-    kinds = (WordKind.SUBMITTED, WordKind.DECLINED, WordKind.SUBMITTED)
+    kinds = (AttestationKind.SUBMITTED, AttestationKind.DECLINED, AttestationKind.SUBMITTED)
     found = [say(play, kind, note="n", finished=n)["outcome"] for n, kind in enumerate(kinds, 1)]
 
     assert found == ["waiting", "failed", "waiting"]
@@ -193,7 +199,7 @@ def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
         ("waiting", f"Asked for (A on {at}), due 2026-12-24"),
         ("attested", f"A on {at}, counts until 2027-11-24"),
     ]
-    words = [word for word, _ in play.run.history.words("a")]
+    words = [word for word, _ in play.run.history.attestations("a")]
     assert [word.sentence for word in words] == [
         *("It is not asked for.", "It is asked for.", "I did a.")
     ]
@@ -225,7 +231,7 @@ def test_days_that_cannot_be_are_refused(scene: Make, words: dict[str, str], sai
 def test_only_what_is_attested_has_days(scene: Make) -> None:
     """That something was submitted has no end, also where an attestation would have one."""
     play = scene(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
-    view = say(play, WordKind.SUBMITTED, until="x")
+    view = say(play, AttestationKind.SUBMITTED, until="x")
 
     assert (view["outcome"], view["reason"]) == ("waiting", "Submitted (A on 24 Nov, 12:00)")
 
@@ -252,25 +258,25 @@ def test_an_answer_of_the_developer_tools_is_kept_unread(scene: Make) -> None:
     [
         # The day and the names that a person gave are recorded in front of their note.
         (
-            WordKind.DECLINED,
+            AttestationKind.DECLINED,
             {"on": "2026-11-20", "permissions": ["ads_read", "leads_retrieval"]},
             "(on 20 Nov 2026; permissions: ads_read, leads_retrieval) n",
         ),
         # Without them nothing is; files and inputs are no names.
-        (WordKind.SUBMITTED, {}, "n"),
-        (WordKind.SUBMITTED, {"on": ""}, "n"),
-        (WordKind.SUBMITTED, {"permissions": []}, "n"),
-        (WordKind.SUBMITTED, {"files": [{"name": "x"}], "inputs": {}}, "n"),
+        (AttestationKind.SUBMITTED, {}, "n"),
+        (AttestationKind.SUBMITTED, {"on": ""}, "n"),
+        (AttestationKind.SUBMITTED, {"permissions": []}, "n"),
+        (AttestationKind.SUBMITTED, {"files": [{"name": "x"}], "inputs": {}}, "n"),
         # What is not a text in a list is recorded as it is written, and ends no action.
         (
-            WordKind.SUBMITTED,
+            AttestationKind.SUBMITTED,
             {"permissions": [1, None, {"a": ["b"]}]},
             "(permissions: 1, None, {'a': ['b']}) n",
         ),
     ],
 )
 def test_what_happened_elsewhere_stands_before_the_note(
-    scene: Make, kind: WordKind, words: Any, note: str
+    scene: Make, kind: AttestationKind, words: Any, note: str
 ) -> None:
     """What a person says of an event elsewhere is kept as text, with their note behind it."""
     play = scene(waiting_step())
@@ -282,22 +288,22 @@ def test_what_happened_elsewhere_stands_before_the_note(
 def test_the_day_of_what_happened_elsewhere_is_a_day(scene: Make) -> None:
     """Another text is refused with an example, and nothing is recorded."""
     play = scene(waiting_step())
-    view = say(play, WordKind.DECLINED, on="last week")
+    view = say(play, AttestationKind.DECLINED, on="last week")
 
     assert "takes a day such as 2026-12-01" in refused(play, view)
     assert play.written == ""
 
 
 DOUBTFUL_DAYS = [
-    (WordKind.SUBMITTED, {"on": "2026-11-25"}, "2026-11-25 is in the future"),
-    (WordKind.DECLINED, {"on": "2027-11-23"}, "2027-11-23 is in the future"),
+    (AttestationKind.SUBMITTED, {"on": "2026-11-25"}, "2026-11-25 is in the future"),
+    (AttestationKind.DECLINED, {"on": "2027-11-23"}, "2027-11-23 is in the future"),
     (DONE, {"answer": "asked", "due": "2026-11-23"}, "2026-11-23 has passed"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "words", "doubt"), DOUBTFUL_DAYS)
 def test_a_doubtful_day_is_recorded_only_if_a_person_is_sure(
-    scene: Make, kind: WordKind, words: dict[str, str], doubt: str
+    scene: Make, kind: AttestationKind, words: dict[str, str], doubt: str
 ) -> None:
     """What was sent tomorrow or due yesterday is asked about first, and nothing is kept."""
     play = scene(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
@@ -318,11 +324,13 @@ def test_a_doubtful_day_is_recorded_only_if_a_person_is_sure(
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (WordKind.SUBMITTED, {"on": "2026-11-24"}),
+        (AttestationKind.SUBMITTED, {"on": "2026-11-24"}),
         (DONE, {"answer": "asked", "due": "2026-11-24"}),
     ],
 )
-def test_today_is_no_doubtful_day(scene: Make, kind: WordKind, words: dict[str, str]) -> None:
+def test_today_is_no_doubtful_day(
+    scene: Make, kind: AttestationKind, words: dict[str, str]
+) -> None:
     """What was sent today, or is due today, is recorded at once."""
     play = scene(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
     assert say(play, kind, **words)["message"] == "Recorded."
@@ -344,7 +352,7 @@ def test_today_is_no_doubtful_day(scene: Make, kind: WordKind, words: dict[str, 
 def test_names_that_cannot_be_kept_are_refused(scene: Make, words: Any) -> None:
     """A note has a limit and no invisible character, whatever is put before it."""
     play = scene(waiting_step())
-    view = say(play, WordKind.SUBMITTED, **words)
+    view = say(play, AttestationKind.SUBMITTED, **words)
 
     assert len(refused(play, view, "Correct it, then press the button again.")) < 300
 
@@ -367,5 +375,5 @@ def test_a_refused_value_records_no_word(scene: Make) -> None:
     assert view["is_error"]
     assert [refused["input"] for refused in view["refused"]] == ["app_id"]
     assert view["written"] == 0
-    assert play.run.history.words("app") == []
+    assert play.run.history.attestations("app") == []
     assert EventType.STEP_ATTESTED not in play.types

@@ -14,7 +14,7 @@ from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.step_record import step_record
-from tests.support.words import attested
+from tests.support.attestations import attested
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, OTHER_SECRET, Make
 from tests.unit.walkthrough.stage import PERMISSIONS, app_step, make_step, settled, verified

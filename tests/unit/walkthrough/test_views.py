@@ -14,18 +14,19 @@ from runbook_lib.connectors.facebook import inputs
 from runbook_lib.connectors.known_errors import rank_seen
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.advice import NextStep, later, next_step
+from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
     DATA,
     Assignment,
     Attachment,
+    Attestation,
+    AttestationKind,
     Entry,
     Exchange,
     Finding,
     Outcome,
     Table,
-    Word,
-    WordKind,
 )
 from runbook_lib.core.outcome import ICONS, IN_PART
 from runbook_lib.core.procedure import (
@@ -44,7 +45,6 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.words import Lapsed
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import (
     NOTES,
@@ -55,7 +55,7 @@ from runbook_lib.walkthrough.views import (
     step_view,
 )
 from tests.support import journals
-from tests.support.words import attested
+from tests.support.attestations import attested
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import Make, spending
 from tests.unit.walkthrough.stage import (
@@ -157,7 +157,7 @@ PERMITTED = replace(
 )
 REVIEW = replace(waiting_step(), links=(PAGE,))
 ASKED_FOR = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
-DUE = Word(kind=WordKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
+DUE = Attestation(kind=AttestationKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
 KNOWN_APP = {"link_values": {"app_id": "7"}}
 HERE, ELSEWHERE = {"lacks": (inputs.APP_SECRET,)}, {"lacks": (inputs.USER_ACCESS_TOKEN,)}
 TO_DO, PLAIN = state(app_step()), state(make_step("a"))
@@ -181,7 +181,7 @@ NEEDS = (
 )
 TWO_CHECKS = state(replace(waiting_step(), checks=NEEDS), Outcome.WAITING)
 IN_PART_DONE, SECOND = half(CHECKED, needs_person=True), half(make_step("a"), needs_another=True)
-LAPSED = (Lapsed(word=attested("a", at=AT), why="for App ID 1, not 2"),)
+LAPSED = (VoidAttestation(attestation=attested("a", at=AT), why="for App ID 1, not 2"),)
 WARNED = Finding(
     outcome=Outcome.VERIFIED, code="a-code", reason="", limits=("l1",), warnings=("w1", "w2")
 )
@@ -206,7 +206,7 @@ BUSY |= {"is_error": True}
 SITTING = {"current": frozenset({"a", "b"})}
 NEXT = {"following": NextStep(PLAIN, "")}
 NEXT_VIEW = {"id": "a", "number": "number a", "title": "Do a", "advice": ""}
-SAID = state(make_step("a"), Outcome.ATTESTED, by_person=True, word=attested("a", at=AT))
+SAID = state(make_step("a"), Outcome.ATTESTED, by_person=True, attestation=attested("a", at=AT))
 AGAIN = (
     "Operator confirmed this on 24 Nov, 12:00 for App ID 1, not 2, so it no longer counts: "
     "confirm it again."
@@ -283,7 +283,7 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(TWO_CHECKS, HERE, next_look="12:15"),
         row(TWO_CHECKS, {"lacks": (inputs.APP_SECRET, inputs.APP_ID)}, next_look=""),
         # A lapsed attestation is shown with author, time and the reason to repeat it.
-        row(state(make_step("a"), lapsed=LAPSED), remarks=[AGAIN]),
+        row(state(make_step("a"), void_attestations=LAPSED), remarks=[AGAIN]),
         # The current activity and its result are part of the view.
         row(
             PLAIN,
@@ -544,7 +544,7 @@ def test_a_second_person_says_yes_or_no(answers: Any) -> None:
     """The second person has a sentence of their own, and can say no with a reason."""
     word = attested("a", by="Ann", sentence="I am logged in.")
     step = make_step("a", answers=answers)
-    shown = view(replace(half(step, by_person=True, needs_another=True), word=word))
+    shown = view(replace(half(step, by_person=True, needs_another=True), attestation=word))
     yes, no = shown["forms"][:2]
 
     (said,) = yes["options"]
@@ -764,7 +764,7 @@ NEXT_ACTIONS: dict[str, tuple[StepState, dict[str, Any], str, str]] = {
     "a review that a check calls failed": (REVIEWED, KNOWN_APP, "open", "answer"),
     "waiting": (state(REVIEW, Outcome.WAITING), KNOWN_APP, "", "answer"),
     "asked for by a day": (
-        state(replace(REVIEW, answers=(ASKED_FOR,)), Outcome.WAITING, word=DUE),
+        state(replace(REVIEW, answers=(ASKED_FOR,)), Outcome.WAITING, attestation=DUE),
         KNOWN_APP,
         "answer",
         "",
@@ -874,8 +874,8 @@ def test_the_rest_of_the_actions_is_in_the_menu() -> None:
     saved = make_step("a", inputs=(inputs.APP_ID,))
     assert menu(state(saved)) == notes
     # Only a word that counts can be withdrawn.
-    assert menu(state(make_step("a"), lapsed=LAPSED)) == notes
-    assert menu(state(make_step("a"), word=attested("a"))) == [*notes, "withdraw"]
+    assert menu(state(make_step("a"), void_attestations=LAPSED)) == notes
+    assert menu(state(make_step("a"), attestation=attested("a"))) == [*notes, "withdraw"]
 
 
 def test_a_sitting_has_the_steps_beside_it() -> None:
@@ -974,7 +974,7 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
 def test_what_is_asked_for_says_by_when() -> None:
     """A step with several answers leads to *done*; asked for, it shows until when, says who."""
     gate = replace(waiting_step(), checks=(), answers=(ASKED_FOR,))
-    waits = state(gate, Outcome.WAITING, word=DUE)
+    waits = state(gate, Outcome.WAITING, attestation=DUE)
 
     assert view(waits)["actions"]["primary"] == "answer"
     assert view(waits, today=date(2026, 12, 3))["overdue"] == "2 days overdue"

@@ -12,7 +12,7 @@ import pytest
 from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.model import Finding, Outcome, WordKind
+from runbook_lib.core.model import AttestationKind, Finding, Outcome
 from runbook_lib.core.procedure import Input, Step, StepKind
 from runbook_lib.engine import connections
 from runbook_lib.engine.connections import Sessions
@@ -21,7 +21,7 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.transport import Transport
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from tests.conftest import NOON
-from tests.support.words import submitted
+from tests.support.attestations import submitted
 from tests.unit.bodies import (
     APP_ID,
     APP_SECRET,
@@ -122,7 +122,7 @@ def test_a_step_that_lacks_a_value_is_not_watched(scene: Make) -> None:
     """A step that waits and cannot be looked at does not say when, and asks for what it lacks."""
     step = make_step("gate", waits, kind=StepKind.WAIT, needs=("app_secret",))
     play = scene(step)
-    view = play.say("gate", WordKind.SUBMITTED, {"by": "A"})
+    view = play.say("gate", AttestationKind.SUBMITTED, {"by": "A"})
     assert (view["outcome"], view["next_look"]) == ("waiting", "")
     assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]
 

@@ -33,8 +33,8 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.remote.rate_limits import SHARED
+from tests.support.attestations import attested, submitted
 from tests.support.post import Post, receiving
-from tests.support.words import attested, submitted
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON, PROCEDURE, SECRET_STEP
 
 # Two looks a day later, since a changed answer counts when it is seen again; then two more.
@@ -236,7 +236,7 @@ def end_token(desk: NotifiedDesk, field: str = "expires_at") -> Repair:
     return renew
 
 
-def let_word_grow_old(desk: NotifiedDesk) -> Repair:
+def let_attestation_expire(desk: NotifiedDesk) -> Repair:
     """Let the words about publishing grow old; the person confirms it once more."""
 
     def confirm() -> None:
@@ -315,7 +315,7 @@ CASES = (
         "20 Inspect a user's token of this app", "verified", "failed",
         "The token's access to the person's data ended on",
         "The runbook cannot test the connection with this token.", "Sign in again."),
-    Case("an old word", let_word_grow_old, "12a Publish", "attested", "to do", "confirm", "",
+    Case("an old word", let_attestation_expire, "12a Publish", "attested", "to do", "confirm", "",
         "confirm"),
 )  # fmt: skip
 
@@ -336,7 +336,7 @@ def at(title: str, problems: list[dict[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_change_is_one_digest_and_its_end_another(desk: NotifiedDesk, case: Case) -> None:
     """One digest however often it is polled; its end is in the same thread, under one id."""
-    desk.set("RUNBOOK_WORD_DAYS=30")
+    desk.set("RUNBOOK_ATTESTATION_DAYS=30")
     desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
     desk.perform()
     desk.pass_by(0)
@@ -366,7 +366,7 @@ def test_a_change_is_one_digest_and_its_end_another(desk: NotifiedDesk, case: Ca
 
 def test_a_permission_that_is_no_longer_listed_is_an_outage(desk: NotifiedDesk) -> None:
     """The list decides nothing, so it is no change; the step cannot be checked for a day."""
-    desk.set("RUNBOOK_WORD_DAYS=30")
+    desk.set("RUNBOOK_ATTESTATION_DAYS=30")
     desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
     desk.perform()
     desk.pass_by(0)

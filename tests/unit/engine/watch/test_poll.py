@@ -15,7 +15,7 @@ from runbook_lib.core.model import Exchange, Finding, Outcome
 from runbook_lib.engine.watch.poll import harmless_checks, open_watched
 from runbook_lib.engine.watch.state import Problem, ProblemKind
 from runbook_lib.errors import BusyError, ExitCode, SettingsError
-from tests.support.words import assigned, attested
+from tests.support.attestations import assigned, attested
 from tests.unit.engine.watch.desk import (
     DAY,
     HOUR,

@@ -18,7 +18,7 @@ from runbook_lib.engine.watch import state as state_module
 from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.state import Digest, StateError, WatchState
 from runbook_lib.errors import ExitCode, SettingsError
-from tests.support.words import assigned
+from tests.support.attestations import assigned
 from tests.unit.engine.watch.desk import (
     DAY,
     HOOK_SECRET,

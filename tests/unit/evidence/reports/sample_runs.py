@@ -118,9 +118,9 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "sentence": f"I did {identifier}.",
         "checked_on": CHECKED,
         "attested_by": "Operator" if outcome == "attested" else None,
-        "word": words(identifier) if outcome == "attested" else None,
+        "attestation": words(identifier) if outcome == "attested" else None,
         "confirms": [],
-        "lapsed": [],
+        "void_attestations": [],
         "remarks": [],
         "comments": [],
         "assigned": None,
@@ -219,7 +219,7 @@ EVERY_OUTCOME = tuple(
     step(
         f"fb-{number:02}-step",
         outcome,
-        **({"word": skip("x", "Not here.")} if outcome is Outcome.SKIPPED else {}),
+        **({"attestation": skip("x", "Not here.")} if outcome is Outcome.SKIPPED else {}),
     )
     for number, outcome in enumerate(Outcome)
 )

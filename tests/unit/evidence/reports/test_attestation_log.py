@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbook_lib.core.model import Outcome, WordKind
+from runbook_lib.core.model import AttestationKind, Outcome
 from runbook_lib.evidence.reports.attestation_log import attestations_by_step, in_order_of_time
 from tests.unit.evidence.reports.sample_runs import (
     CHECKED,
@@ -32,7 +32,7 @@ def test_statements_are_in_the_order_of_writing() -> None:
     done, left = attestations_by_step(lines, record(step("fb-01-log-in")))["fb-01-log-in"]
     assert (done.by, done.at, done.kind, done.note) == ("Operator", SAID, "attested", "Done.")
     assert (done.seen, done.origin, done.written_on) == ("new", "words.toml", STARTED)
-    assert (left.kind, left.note, left.written_on) == (WordKind.SKIPPED, "No.", CHECKED)
+    assert (left.kind, left.note, left.written_on) == (AttestationKind.SKIPPED, "No.", CHECKED)
     for word in (done, left):
         assert word.sentence == "I did fb-01-log-in."
         assert word.about == "App Acme Lead Sync, App ID 4711, Service Domain acme-h.cyclr.com"
@@ -67,9 +67,9 @@ def test_the_same_statement_from_another_file_is_listed_once() -> None:
 def test_without_a_journal_the_records_statements_are_used() -> None:
     """Without journal lines, the statements of the record are used."""
     run = record(
-        step("fb-01-log-in", "attested", word=words("fb-01-log-in", by="A")),
-        step("fb-02-app", "skipped", word=skip("fb-02-app", note="Why.")),
-        step(REVIEW, "waiting", word=words(REVIEW, kind="submitted")),
+        step("fb-01-log-in", "attested", attestation=words("fb-01-log-in", by="A")),
+        step("fb-02-app", "skipped", attestation=skip("fb-02-app", note="Why.")),
+        step(REVIEW, "waiting", attestation=words(REVIEW, kind="submitted")),
         step("fb-04-seen"),
     )
 

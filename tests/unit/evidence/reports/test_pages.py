@@ -36,10 +36,13 @@ def complete() -> str:
     """Return the report of a production run in which everything is settled."""
     said = words("fb-01-log-in", note="As the owner.", attachments=[attachment()])
     steps = (
-        step("fb-01-log-in", "attested", word=said, attachments=[attachment()]),
+        step("fb-01-log-in", "attested", attestation=said, attachments=[attachment()]),
         step("fb-04-create-app"),
         step(
-            _TEST, "skipped", word=skip(_TEST, "Cyclr does it."), reason="Operator: Cyclr does it."
+            _TEST,
+            "skipped",
+            attestation=skip(_TEST, "Cyclr does it."),
+            reason="Operator: Cyclr does it.",
         ),
     )
     lines = [

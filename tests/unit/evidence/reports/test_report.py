@@ -60,7 +60,7 @@ def test_a_sealed_report_leaves_out_its_own_year() -> None:
     """The head names the year and UTC once; below, only times of another year have theirs."""
     page = report_of(
         step(checked_on="2025-12-30T23:59:00Z"),
-        step("fb-02-said", "attested", word=words("fb-02-said")),
+        step("fb-02-said", "attested", attestation=words("fb-02-said")),
         started_on="2025-12-30T12:00:00Z",
         finished_on="2025-12-31T12:00:00Z",
     )
@@ -81,7 +81,7 @@ def test_a_sealed_report_leaves_out_its_own_year() -> None:
         ),
         (
             "complete",
-            (step("fb-02-out", "skipped", word=skip("x")),),
+            (step("fb-02-out", "skipped", attestation=skip("x")),),
             "All 1 step are settled: 1 skipped for a reason that a person gave.",
         ),
         (
@@ -143,7 +143,7 @@ def test_open_steps_are_listed_failures_first() -> None:
         step("fb-02-slow", "waiting"),
         step("fb-03-wrong", "failed", reason="Another Client ID."),
         step("fb-04-said", "attested"),
-        step("fb-05-out", "skipped", word=skip("x")),
+        step("fb-05-out", "skipped", attestation=skip("x")),
         step("fb-06-seen"),
         outcome="failed",
     )
@@ -157,7 +157,7 @@ def test_what_is_not_proven_is_listed() -> None:
     """Attested and skipped steps and the limits of checks are listed, with people and reasons."""
     page = report_of(
         step("fb-01-said", "attested"),
-        step("fb-02-out", "skipped", word=skip("x", note="The test is enough.", by="Boss")),
+        step("fb-02-out", "skipped", attestation=skip("x", note="The test is enough.", by="Boss")),
         step("fb-03-seen", checks=[check(limits=["The access level.", "The exact path."])]),
         step("fb-04-seen", checks=[check(limits=["The access level."])] * 2),
     )
@@ -223,9 +223,9 @@ def test_the_reason_of_a_step_is_shown_once() -> None:
     page = report_of(
         step("fb-01-two", reason="A. B.", checks=[check(reason="A."), check(reason="B.")]),
         step("fb-02-other", reason="Weighed.", checks=[check(reason="Seen.")]),
-        step("fb-03-said", "attested", reason=f"Operator on {SAID}: Done.", word=done),
-        step("fb-04-half", "attested", reason=unchecked, word=done),
-        step("fb-05-out", "skipped", reason="Operator: No.", word=skip("x", note="No.")),
+        step("fb-03-said", "attested", reason=f"Operator on {SAID}: Done.", attestation=done),
+        step("fb-04-half", "attested", reason=unchecked, attestation=done),
+        step("fb-05-out", "skipped", reason="Operator: No.", attestation=skip("x", note="No.")),
         step("fb-06-bare", "attested", reason=f"Operator on {SAID}"),
     )
 
@@ -346,7 +346,7 @@ def test_statements_are_listed_by_time() -> None:
         step("fb-01-said", "attested"),
         step("fb-02-said", "attested"),
         step(REVIEW, "waiting"),
-        step("fb-04-out", "skipped", word=skip("x")),
+        step("fb-04-out", "skipped", attestation=skip("x")),
         lines=[
             attested("fb-02-said", by="Second", at="2026-11-22T09:00:00Z"),
             attested("fb-01-said", by="First", at="2026-11-20T09:00:00Z"),
@@ -377,12 +377,12 @@ def test_a_long_list_of_statements_keeps_its_newest_part(monkeypatch: pytest.Mon
 
 def test_what_is_asked_for_has_its_own_due_day() -> None:
     """A step that waits for a person here shows the day that was named."""
-    waits = step(REVIEW, "waiting", kind="wait", word=words(REVIEW, due="2026-12-24"))
+    waits = step(REVIEW, "waiting", kind="wait", attestation=words(REVIEW, due="2026-12-24"))
     page = report_of(waits, finished_on="2026-12-20T09:00:00Z")
 
     assert page.one("div", class_="part").attributes["data-outcome"] == "waiting"
     assert "Due 2026-12-24." in page.one("section", id=f"step-{REVIEW}").text
-    attested = report_of(step(REVIEW, "attested", word=words(REVIEW, until="2027-11-24")))
+    attested = report_of(step(REVIEW, "attested", attestation=words(REVIEW, until="2027-11-24")))
     assert "Counts until 2027-11-24." in attested.one("section", id=f"step-{REVIEW}").text
 
 
@@ -559,7 +559,7 @@ def test_verified_in_part_does_not_look_finished() -> None:
     limited = {"kind": "ask", "checks": [check(limits=["The exact path."])]}
     page = report_of(
         step("fb-01-part", needs_person=True, **limited),
-        step("fb-02-said", word=words("fb-02-said"), **limited),
+        step("fb-02-said", attestation=words("fb-02-said"), **limited),
         step("fb-03-whole"),
         outcome="incomplete",
     )
@@ -590,10 +590,12 @@ def test_verified_in_part_does_not_look_finished() -> None:
 def test_a_lapsed_attestation_is_named_once() -> None:
     """A lapsed attestation is named with author and subject, unless the reason already does."""
     why = "for App ID 111, not 222"
-    lapsed = [{"word": words("x", by="Ann"), "why": why}]
+    lapsed = [{"attestation": words("x", by="Ann"), "why": why}]
     page = report_of(
-        step("fb-01-said", "inconclusive", reason="Hidden.", lapsed=lapsed),
-        step("fb-02-named", "not_run", reason=f"Ann confirmed this {why}.", lapsed=lapsed),
+        step("fb-01-said", "inconclusive", reason="Hidden.", void_attestations=lapsed),
+        step(
+            "fb-02-named", "not_run", reason=f"Ann confirmed this {why}.", void_attestations=lapsed
+        ),
     )
 
     said = f"No longer counts: attested by Ann on 20 Nov, 09:00, {why}."

@@ -190,11 +190,11 @@ def steps_with(text: str) -> list[Document]:
             "attested",
             title=text,
             reason=text,
-            word=said,
+            attestation=said,
             attachments=[attachment(name=text, media_type=text)],
         ),
-        step("fb-03-x", "skipped", title=text, word=skip(text, note=text, by=text)),
-        step("fb-04-x", "waiting", title=text, reason=text, word=said),
+        step("fb-03-x", "skipped", title=text, attestation=skip(text, note=text, by=text)),
+        step("fb-04-x", "waiting", title=text, reason=text, attestation=said),
     ]
 
 
@@ -250,7 +250,7 @@ def test_right_to_left_text_is_isolated() -> None:
 
 def test_a_long_note_is_cut_and_its_rest_counted() -> None:
     """A long note is cut, with the number of the remaining characters."""
-    page = report_of(step("fb-01-said", "attested", word=words("x", note="n" * 10_000)))
+    page = report_of(step("fb-01-said", "attested", attestation=words("x", note="n" * 10_000)))
 
     note = page.one("blockquote").text
     assert note.endswith("… (6,000 more characters)")

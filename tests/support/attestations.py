@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.core.model import Assignment, Note, Word, WordKind
+from runbook_lib.core.model import Assignment, Attestation, AttestationKind, Note
 
 AT = "2026-11-24T09:30:00Z"
 
 
-def word(kind: WordKind, step: str, **more: Any) -> Word:
+def attestation(kind: AttestationKind, step: str, **more: Any) -> Attestation:
     """Return a statement of the operator about `step`."""
-    return Word(**{"kind": kind, "step": step, "by": "Operator", "at": AT, **more})
+    return Attestation(**{"kind": kind, "step": step, "by": "Operator", "at": AT, **more})
 
 
-def attested(step: str, **more: Any) -> Word:
+def attested(step: str, **more: Any) -> Attestation:
     """Return the attestation that `step` is done."""
-    return word(WordKind.ATTESTED, step, **more)
+    return attestation(AttestationKind.ATTESTED, step, **more)
 
 
-def submitted(step: str, **more: Any) -> Word:
+def submitted(step: str, **more: Any) -> Attestation:
     """Return the statement that `step` was submitted to an outside party."""
-    return word(WordKind.SUBMITTED, step, **more)
+    return attestation(AttestationKind.SUBMITTED, step, **more)
 
 
-def declined(step: str, **more: Any) -> Word:
+def declined(step: str, **more: Any) -> Attestation:
     """Return the statement that an outside party declined `step`."""
-    return word(WordKind.DECLINED, step, **more)
+    return attestation(AttestationKind.DECLINED, step, **more)
 
 
-def skipped(step: str, **more: Any) -> Word:
+def skipped(step: str, **more: Any) -> Attestation:
     """Return the statement that `step` is skipped."""
-    return word(WordKind.SKIPPED, step, **{"note": "not needed", **more})
+    return attestation(AttestationKind.SKIPPED, step, **{"note": "not needed", **more})
 
 
-def withdrawn(step: str, **more: Any) -> Word:
+def withdrawn(step: str, **more: Any) -> Attestation:
     """Return the withdrawal of the statement about `step`."""
-    return word(WordKind.WITHDRAWN, step, **{"note": "a mistake", **more})
+    return attestation(AttestationKind.WITHDRAWN, step, **{"note": "a mistake", **more})
 
 
 def commented(step: str, **more: Any) -> Note:

@@ -1,7 +1,7 @@
 """
-Words: decide whether a person's word, or a check, still counts.
+Attestations: decide whether a person's attestation, or a check, still counts.
 
-Pure. A word counts only for the connector, the sentence and the subject that
+Pure. An attestation counts only for the connector, the sentence and the subject that
 it is about (`Binding`), and until its last day (`last_day`). `conclusion.conclude`
 decides what follows.
 """
@@ -17,35 +17,36 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from runbook_lib.core.model import Binding, Part, Value, Word, WordKind
+from runbook_lib.core.model import Attestation, AttestationKind, Binding, Part, Value
 from runbook_lib.core.procedure import Input, Procedure, Step, sentence_digest
 from runbook_lib.plain_text import as_text, counted
 
-# The parameter that shortens for how many days words count.
-WORD_DAYS = "word_days"
+# The parameter that shortens for how many days attestations count.
+ATTESTATION_DAYS = "attestation_days"
 
-# Kinds of words that settle a step; each counts for the days that the step, or its answer, has.
-_SETTLING = (WordKind.ATTESTED, WordKind.SKIPPED)
+# Kinds of attestations that settle a step; each counts for the days that the step, or its answer,
+# has.
+_SETTLING = (AttestationKind.ATTESTED, AttestationKind.SKIPPED)
 # A sentence of the first person, as somebody else says it.
 _FIRST_PERSON = re.compile(r"\b(?:I am|I have|I|my)\b")
 _TOLD = {"I am": "{} is", "I have": "{} has", "I": "{}", "my": "their"}
-# What a word of each kind says, for the sentence that it no longer counts.
+# What an attestation of each kind says, for the sentence that it no longer counts.
 _ACTS = {
-    WordKind.ATTESTED: "confirmed this",
-    WordKind.SUBMITTED: "said that this was submitted",
-    WordKind.DECLINED: "said that this was declined",
-    WordKind.SKIPPED: "skipped this",
+    AttestationKind.ATTESTED: "confirmed this",
+    AttestationKind.SUBMITTED: "said that this was submitted",
+    AttestationKind.DECLINED: "said that this was declined",
+    AttestationKind.SKIPPED: "skipped this",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """
-    The currently known values, to compare with those that a word is about.
+    The currently known values, to compare with those that an attestation is about.
 
     A secret is given as its fingerprint. `before` has, for a value that the
     remote system refused, the one that it was to replace. `today` is the day in UTC on
-    which words are weighed; without one no word ends.
+    which attestations are weighed; without one no attestation ends.
     """
 
     procedure: Procedure
@@ -60,13 +61,13 @@ class Subject:
 
     @property
     def most_days(self) -> int:
-        """Return for how many days words that end count at most; 0 where no setting says so."""
-        days = self.values.get(WORD_DAYS, 0)
+        """The most days for which an attestation that ends counts; 0 where no setting says so."""
+        days = self.values.get(ATTESTATION_DAYS, 0)
         return days if isinstance(days, int) else 0
 
-    def of_words(self, step: Step) -> Subject:
+    def for_attestations(self, step: Step) -> Subject:
         """
-        Return the subject that words about `step` are compared with.
+        Return the subject that attestations about `step` are compared with.
 
         A refused value voids nothing, but for the step that takes it.
         """
@@ -77,17 +78,17 @@ class Subject:
         return replace(self, values={**self.values, **earlier})
 
     def refusal(self, step: Step) -> str:
-        """Return which value that `step` takes was refused; no word about the step counts then."""
+        """Return which value that `step` takes was refused; then no attestation of it counts."""
         for item in step.inputs:
             if item.name in self.before:
                 return f"but {item.label} {self.values[item.name]} was refused"
         return ""
 
 
-class Lapsed(Part):
-    """A word that is shown but does not count, and why (`for App ID 111, not 222`)."""
+class VoidAttestation(Part):
+    """An attestation that is shown but does not count, and why (`for App ID 111, not 222`)."""
 
-    word: Word
+    attestation: Attestation
     why: Annotated[str, Meta(min_length=1)]
     ended: Annotated[
         str, Meta(description="the last day on which it counted; empty if it has not expired")
@@ -96,33 +97,34 @@ class Lapsed(Part):
     @property
     def sentence(self) -> str:
         """Return who said what, when, and what to do again; of a withdrawal nothing."""
-        if self.word.kind is WordKind.WITHDRAWN:
+        if self.attestation.kind is AttestationKind.WITHDRAWN:
             return ""
-        statement = f"{self.word.by} {_ACTS[self.word.kind]} on {self.word.at}"
+        statement = f"{self.attestation.by} {_ACTS[self.attestation.kind]} on {self.attestation.at}"
         statement += "," * bool(self.ended)
-        again = "confirm it" if self.word.kind is WordKind.ATTESTED else "say it"
+        again = "confirm it" if self.attestation.kind is AttestationKind.ATTESTED else "say it"
         return f"{statement} {self.why}, so it no longer counts: {again} again."
 
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """A word, its place in the journal, and why it does not match its step now, or nothing."""
+    """An attestation, its place in the journal, and why it does not match its step, or nothing."""
 
     place: int
-    word: Word
+    attestation: Attestation
     why: str
 
     def is_withdrawn_by(self, other: _Weighed) -> bool:
         """Return whether the withdrawal `other` is about the same, and was said after this."""
         is_about_same = (
-            not (self.why or other.why) or self.word.binding.subject == other.word.binding.subject
+            not (self.why or other.why)
+            or self.attestation.binding.subject == other.attestation.binding.subject
         )
         return is_about_same and self._said < other._said
 
     @property
     def _said(self) -> tuple[datetime, int]:
         # A time without a zone is in UTC (RFC 3339).
-        moment = datetime.fromisoformat(self.word.at)
+        moment = datetime.fromisoformat(self.attestation.at)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC), self.place
 
 
@@ -133,10 +135,10 @@ def bind(
     sentence: str = "",
 ) -> Binding:
     """
-    Return what a word about `step` is about now.
+    Return what an attestation about `step` is about now.
 
     `given` is the subject that a file's entry names; it overrides known values, and
-    binds the word where the step itself does not. `sentence` is that of another answer.
+    binds the attestation where the step itself does not. `sentence` is that of another answer.
     """
     given = given or {}
     values: dict[str, Value | None] = {**subject.values, **given}
@@ -149,7 +151,7 @@ def bind(
     )
 
 
-def misfit(binding: Binding, step: Step, subject: Subject) -> str:
+def mismatch(binding: Binding, step: Step, subject: Subject) -> str:
     """Return why `binding` does not match `step` and `subject`; empty if it does."""
     if binding.connector != subject.procedure.id:
         return f"for the connector {binding.connector or 'of another form'}"
@@ -175,24 +177,24 @@ def person_key(name: str) -> str:
     return " ".join("".join(shown).split())
 
 
-def witness_sentence(first: Word) -> str:
+def second_person_sentence(first: Attestation) -> str:
     """Return what a second person confirms: what the first one said, as somebody else says it."""
     told = _FIRST_PERSON.sub(lambda found: _TOLD[found[0]].format(first.by), first.sentence)
     return f"{told} I have seen it."
 
 
-def last_day(word: Word, step: Step, most_days: int = 0) -> str:
+def last_day(attestation: Attestation, step: Step, most_days: int = 0) -> str:
     """
-    Return the last day on which `word` counts for `step`; empty if it has no end.
+    Return the last day on which `attestation` counts for `step`; empty if it has no end.
 
     `most_days`, if not 0, shortens the time of what has an end, and lengthens none.
     """
-    answer = step.sentences.get(word.binding.confirms)
+    answer = step.sentences.get(attestation.binding.confirms)
     days = answer.counts_days if answer else step.counts_days
-    if word.kind not in _SETTLING:
+    if attestation.kind not in _SETTLING:
         return ""
-    ends = days_after(word.at, min(days, most_days or days)) if days else ""
-    return min(filter(None, (word.until, ends)), default="")
+    ends = days_after(attestation.at, min(days, most_days or days)) if days else ""
+    return min(filter(None, (attestation.until, ends)), default="")
 
 
 def days_after(moment: str, days: int) -> str:
@@ -206,65 +208,80 @@ def days_between(moment: str, day: str) -> int:
     return (date.fromisoformat(day) - datetime.fromisoformat(moment).date()).days
 
 
-def weigh(
-    words: Sequence[Word], step: Step, subject: Subject, *, spent_links: Collection[str] = ()
-) -> tuple[Word | None, tuple[Word, ...], tuple[Lapsed, ...]]:
+def select_current(
+    attestations: Sequence[Attestation],
+    step: Step,
+    subject: Subject,
+    *,
+    spent_links: Collection[str] = (),
+) -> tuple[Attestation | None, tuple[Attestation, ...], tuple[VoidAttestation, ...]]:
     """
-    Return the word that counts for `step`, the others that it confirms, and the lapsed ones.
+    Return the attestation that counts for `step`, the others that it confirms, and the void ones.
 
-    `words` are all words about the step, in the order of the journal. The newest
+    `attestations` are all attestations about the step, in the order of the journal. The newest
     that matches counts, and a skip, a decline and an attestation each replace the
     other kinds; a withdrawal cancels those that were said before its own time. A
-    link counts once: `spent_links` were used for other steps. A word that has ended
-    replaces those before it all the same. Each person's newest lapsed word is shown unless
-    another word counts; so is a word that somebody else withdrew, with that withdrawal.
+    link counts once: `spent_links` were used for other steps. An attestation that has ended
+    replaces those before it all the same. Each person's newest void attestation is shown unless
+    another attestation counts; so is an attestation that somebody else withdrew, with that
+    withdrawal.
     """
-    matching, refusal = subject.of_words(step), subject.refusal(step)
+    matching, refusal = subject.for_attestations(step), subject.refusal(step)
     weighed = [
-        _Weighed(place, word, misfit(word.binding, step, matching) or refusal)
-        for place, word in enumerate(words)
+        _Weighed(place, attestation, mismatch(attestation.binding, step, matching) or refusal)
+        for place, attestation in enumerate(attestations)
     ]
-    withdrawals = [candidate for candidate in weighed if candidate.word.kind is WordKind.WITHDRAWN]
+    withdrawals = [
+        candidate
+        for candidate in weighed
+        if candidate.attestation.kind is AttestationKind.WITHDRAWN
+    ]
     used = set(spent_links)
-    counting: list[Word] = []
-    lapsed: dict[str, Lapsed] = {}
+    counting: list[Attestation] = []
+    void: dict[str, VoidAttestation] = {}
     for candidate in weighed:
-        word, why = candidate.word, candidate.why
-        is_used, person = word.link in used, person_key(word.by)
-        used |= {word.link} - {""}
-        is_withdrawal = word.kind is WordKind.WITHDRAWN
-        undone = [other.word for other in withdrawals if candidate.is_withdrawn_by(other)]
+        attestation, why = candidate.attestation, candidate.why
+        is_used, person = attestation.link in used, person_key(attestation.by)
+        used |= {attestation.link} - {""}
+        is_withdrawal = attestation.kind is AttestationKind.WITHDRAWN
+        undone = [other.attestation for other in withdrawals if candidate.is_withdrawn_by(other)]
         for other in () if is_withdrawal or why else undone:
             if person_key(other.by) != person:
                 why = f"but {other.by} withdrew it on {other.at} ({other.note.rstrip('.')})"
-                lapsed[person] = Lapsed(word=word, why=why)
-                # NOTE: beside that person's own lapsed word.
-                lapsed[f"{other.by}\n"] = Lapsed(word=other, why=f"of what {word.by} confirmed")
+                void[person] = VoidAttestation(attestation=attestation, why=why)
+                # NOTE: beside that person's own void attestation.
+                void[f"{other.by}\n"] = VoidAttestation(
+                    attestation=other, why=f"of what {attestation.by} confirmed"
+                )
         if is_withdrawal or undone:
             continue
         if why or is_used:
-            lapsed[person] = Lapsed(word=word, why=why or "by a link that had been used before")
+            void[person] = VoidAttestation(
+                attestation=attestation, why=why or "by a link that had been used before"
+            )
             continue
-        same = [other for other in counting if _says_the_same(other, word)]
+        same = [other for other in counting if _says_the_same(other, attestation)]
         counting = [other for other in same if person_key(other.by) != person]
-        ends = last_day(word, step, subject.most_days)
+        ends = last_day(attestation, step, subject.most_days)
         if ends and subject.today > ends:
-            age = f"{counted(days_between(word.at, subject.today), 'day')} ago"
-            lapsed[person] = Lapsed(word=word, why=f"{age}, until {ends}", ended=ends)
+            age = f"{counted(days_between(attestation.at, subject.today), 'day')} ago"
+            void[person] = VoidAttestation(
+                attestation=attestation, why=f"{age}, until {ends}", ended=ends
+            )
         else:
-            counting.append(word)
+            counting.append(attestation)
     if not counting:
-        return None, (), tuple(lapsed.values())
+        return None, (), tuple(void.values())
     *others, newest = counting
     return newest, tuple(others), ()
 
 
-def _says_the_same(word: Word, other: Word) -> bool:
-    return (word.kind, word.binding.confirms) == (other.kind, other.binding.confirms)
+def _says_the_same(attestation: Attestation, other: Attestation) -> bool:
+    return (attestation.kind, attestation.binding.confirms) == (other.kind, other.binding.confirms)
 
 
 def _difference(item: Input | None, earlier: Value | None, current: Value | None) -> str:
-    """Return how a value differs from the one that a word is about; empty if it does not."""
+    """Return how a value differs from the one that was attested; empty if it does not."""
     if isinstance(earlier, tuple) and isinstance(current, tuple):
         is_same = set(earlier) == set(current)
     else:

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from runbook_lib.core.model import Binding, Value, Word, WordKind
+from runbook_lib.core.attestation_rules import (
+    Subject,
+    bind,
+    last_day,
+    mismatch,
+    person_key,
+    second_person_sentence,
+    select_current,
+)
+from runbook_lib.core.model import Attestation, AttestationKind, Binding, Value
 from runbook_lib.core.procedure import (
     Check,
     Confirmation,
@@ -23,16 +32,7 @@ from runbook_lib.core.procedure import (
     Step,
     StepKind,
 )
-from runbook_lib.core.words import (
-    Subject,
-    bind,
-    last_day,
-    misfit,
-    person_key,
-    weigh,
-    witness_sentence,
-)
-from tests.support.words import AT, attested, declined, skipped, submitted, withdrawn
+from tests.support.attestations import AT, attested, declined, skipped, submitted, withdrawn
 
 APP_ID = Input(name="app_id", label="App ID", help="")
 NAMES = Input(name="permissions", label="Permissions", help="")
@@ -72,9 +72,11 @@ def subject(**values: Value) -> Subject:
     return Subject(PROCEDURE, {**VALUES, **values})
 
 
-def said(word: Word, of: Subject = NOW, given: Mapping[str, Value] | None = None) -> Word:
+def said(
+    attestation: Attestation, of: Subject = NOW, given: Mapping[str, Value] | None = None
+) -> Attestation:
     """Return the statement as the journal has it."""
-    return structs.replace(word, binding=bind(STEP, of, given))
+    return structs.replace(attestation, binding=bind(STEP, of, given))
 
 
 def test_a_word_is_bound_to_all_that_its_step_is_about() -> None:
@@ -102,8 +104,8 @@ def test_a_given_subject_takes_precedence() -> None:
 
 def test_a_statement_fits_its_own_subject() -> None:
     """A statement fits the same values, in any order of permissions."""
-    assert misfit(bind(STEP, NOW), STEP, NOW) == ""
-    assert misfit(bind(STEP, NOW), STEP, subject(permissions=("b", "a"))) == ""
+    assert mismatch(bind(STEP, NOW), STEP, NOW) == ""
+    assert mismatch(bind(STEP, NOW), STEP, subject(permissions=("b", "a"))) == ""
 
 
 @pytest.mark.parametrize(
@@ -127,14 +129,14 @@ def test_a_statement_fits_its_own_subject() -> None:
 )
 def test_a_changed_value_is_named(change: dict[str, Value], why: str) -> None:
     """A changed value is named with the old and the new one; of a secret only that it changed."""
-    assert misfit(bind(STEP, NOW), STEP, subject(**change)) == why
+    assert mismatch(bind(STEP, NOW), STEP, subject(**change)) == why
 
 
 def test_a_value_that_was_unknown_is_no_misfit() -> None:
     """A value that was unknown at the time is no misfit."""
     bound = bind(STEP, Subject(PROCEDURE, {"permissions": ("a", "b")}))
 
-    assert misfit(bound, STEP, NOW) == ""
+    assert mismatch(bound, STEP, NOW) == ""
 
 
 def test_another_sentence_check_or_connector_is_a_misfit() -> None:
@@ -146,37 +148,39 @@ def test_another_sentence_check_or_connector_is_a_misfit() -> None:
     rechecked = replace(STEP, checks=(replace(STEP.checks[0], id="is-there-still"),))
     asked = replace(STEP, checks=(replace(STEP.checks[0], person_confirms="I see it."),))
     for step in (reworded, rechecked, asked):
-        assert misfit(bound, step, NOW) == "before its sentence or its checks were changed"
-    assert misfit(bound, STEP, other) == "for the connector p"
-    assert misfit(Binding(), STEP, NOW) == "for the connector of another form"
+        assert mismatch(bound, step, NOW) == "before its sentence or its checks were changed"
+    assert mismatch(bound, STEP, other) == "for the connector p"
+    assert mismatch(Binding(), STEP, NOW) == "for the connector of another form"
 
 
 def test_other_text_is_no_misfit() -> None:
     """A change of prose, title or hints is no misfit."""
     corrected = replace(STEP, prose="Corrected.", title="Do it", today="Moved.")
 
-    assert misfit(bind(STEP, NOW), corrected, NOW) == ""
+    assert mismatch(bind(STEP, NOW), corrected, NOW) == ""
 
 
 def test_a_statement_without_a_later_subject_name_is_a_misfit() -> None:
     """A statement from before a name was added to the subject does not fit."""
     bound = structs.replace(bind(STEP, NOW), subject={"app_id": "111"})
 
-    assert misfit(bound, STEP, NOW) == "before all values that it is about were recorded"
+    assert mismatch(bound, STEP, NOW) == "before all values that it is about were recorded"
 
 
-@pytest.mark.parametrize("kind", [kind for kind in WordKind if kind is not WordKind.WITHDRAWN])
-def test_every_kind_of_statement_lapses(kind: WordKind) -> None:
+@pytest.mark.parametrize(
+    "kind", [kind for kind in AttestationKind if kind is not AttestationKind.WITHDRAWN]
+)
+def test_every_kind_of_statement_lapses(kind: AttestationKind) -> None:
     """No kind of statement counts for another app."""
-    word = said(Word(kind=kind, step="a", by="Operator", at=AT))
+    attestation = said(Attestation(kind=kind, step="a", by="Operator", at=AT))
 
-    assert weigh([word], STEP, NOW) == (word, (), ())
-    counting, others, (lapsed,) = weigh([word], STEP, subject(app_id="222"))
+    assert select_current([attestation], STEP, NOW) == (attestation, (), ())
+    counting, others, (void,) = select_current([attestation], STEP, subject(app_id="222"))
     assert (counting, others) == (None, ())
-    assert lapsed.word == word
-    assert lapsed.sentence.startswith("Operator ")
-    again = "confirm it again." if kind is WordKind.ATTESTED else "say it again."
-    assert lapsed.sentence.endswith(f"for App ID 111, not 222, so it no longer counts: {again}")
+    assert void.attestation == attestation
+    assert void.sentence.startswith("Operator ")
+    again = "confirm it again." if kind is AttestationKind.ATTESTED else "say it again."
+    assert void.sentence.endswith(f"for App ID 111, not 222, so it no longer counts: {again}")
 
 
 def test_the_newest_fitting_statement_counts() -> None:
@@ -184,54 +188,57 @@ def test_the_newest_fitting_statement_counts() -> None:
     old = said(attested("a", by="First"))
     other = said(skipped("a", by="Second"), subject(app_id="222"))
 
-    assert weigh([old, other], STEP, NOW) == (old, (), ())
-    assert weigh([old, other], STEP, subject(app_id="222"))[0] == other
+    assert select_current([old, other], STEP, NOW) == (old, (), ())
+    assert select_current([old, other], STEP, subject(app_id="222"))[0] == other
 
 
 def test_kinds_replace_each_other() -> None:
     """Of several kinds of statements, the last one counts."""
-    words = [said(word("a", note=str(n))) for n, word in enumerate((submitted, declined) * 2)]
-    words.append(said(attested("a")))
+    attestations = [
+        said(attestation("a", note=str(n)))
+        for n, attestation in enumerate((submitted, declined) * 2)
+    ]
+    attestations.append(said(attested("a")))
 
-    for number, word in enumerate(words, start=1):
-        assert weigh(words[:number], STEP, NOW) == (word, (), ())
+    for number, attestation in enumerate(attestations, start=1):
+        assert select_current(attestations[:number], STEP, NOW) == (attestation, (), ())
 
 
 def test_a_second_person_confirms_only_what_fits() -> None:
     """Of other persons, the newest fitting statement of the same kind confirms."""
     first, again = said(attested("a", by="First")), said(attested("a", by="first", note="x"))
-    lapsed = said(attested("a", by="Third"), subject(app_id="222"))
+    void = said(attested("a", by="Third"), subject(app_id="222"))
     second = said(attested("a", by="Second"))
 
-    assert weigh([first, lapsed, again, second], STEP, NOW) == (second, (again,), ())
+    assert select_current([first, void, again, second], STEP, NOW) == (second, (again,), ())
 
 
 def test_a_withdrawal_takes_back_what_was_said_before() -> None:
     """A withdrawal voids the earlier statements of all persons, but no later one."""
-    words = [
+    attestations = [
         said(attested("a", by="First")),
         said(attested("a", by="Second")),
         said(withdrawn("a")),
     ]
     later = said(attested("a", by="Third"))
 
-    assert weigh(words, STEP, NOW)[:2] == (None, ())
-    assert weigh([*words, later], STEP, NOW) == (later, (), ())
+    assert select_current(attestations, STEP, NOW)[:2] == (None, ())
+    assert select_current([*attestations, later], STEP, NOW) == (later, (), ())
 
 
 def test_a_word_that_somebody_else_withdrew_is_shown() -> None:
-    """Both are shown, with the reason; who withdraws their own word has said nothing any more."""
+    """Both are shown, with the reason; who withdraws their own has said nothing any more."""
     first, no = said(attested("a", by="Ann")), said(withdrawn("a", note="Not that account."))
-    lapsed = weigh([first, no], STEP, NOW)[2]
+    void = select_current([first, no], STEP, NOW)[2]
     withdrawal = f"Operator withdrew it on {AT} (Not that account)"
 
-    assert [lapse.word for lapse in lapsed] == [first, no]
-    assert [lapse.sentence for lapse in lapsed] == [
+    assert [lapse.attestation for lapse in void] == [first, no]
+    assert [lapse.sentence for lapse in void] == [
         f"Ann confirmed this on {AT} but {withdrawal}, so it no longer counts: confirm it again.",
         "",
     ]
     own = said(withdrawn("a", by="ann"))
-    assert weigh([first, own], STEP, NOW) == (None, (), ())
+    assert select_current([first, own], STEP, NOW) == (None, (), ())
 
 
 @pytest.mark.parametrize(
@@ -247,7 +254,7 @@ def test_a_second_person_has_a_sentence_of_their_own(sentence: str, told: str) -
     """It says what the first person said, as somebody else says it, and that it was seen."""
     first = structs.replace(attested("a", by="Ann"), sentence=sentence)
 
-    assert witness_sentence(first) == told
+    assert second_person_sentence(first) == told
 
 
 @pytest.mark.parametrize(
@@ -265,19 +272,23 @@ def test_a_withdrawal_voids_only_what_was_said_before_its_own_time(
     said_at: str, withdrawn_at: str, counts: bool, is_recorded_first: bool
 ) -> None:
     """Times decide, in whatever order a file and the walkthrough brought both to the journal."""
-    word = said(attested("a", at=said_at))
+    attestation = said(attested("a", at=said_at))
     withdrawal = said(withdrawn("a", at=withdrawn_at))
-    words = [word, withdrawal] if is_recorded_first else [withdrawal, word]
+    attestations = [attestation, withdrawal] if is_recorded_first else [withdrawal, attestation]
 
-    assert weigh(words, STEP, NOW) == ((word, (), ()) if counts else (None, (), ()))
+    assert select_current(attestations, STEP, NOW) == (
+        (attestation, (), ()) if counts else (None, (), ())
+    )
 
 
 def test_a_withdrawal_voids_no_lapsed_word_of_a_later_time() -> None:
-    """A lapsed word that was said after a withdrawal about the same app is still shown."""
-    word = said(attested("a", at="2026-11-24T09:31:00Z"))
-    words = [word, said(withdrawn("a"))]
+    """A void attestation that was said after a withdrawal about the same app is still shown."""
+    attestation = said(attested("a", at="2026-11-24T09:31:00Z"))
+    attestations = [attestation, said(withdrawn("a"))]
 
-    assert [lapsed.word for lapsed in weigh(words, STEP, subject(app_id="222"))[2]] == [word]
+    assert [
+        void.attestation for void in select_current(attestations, STEP, subject(app_id="222"))[2]
+    ] == [attestation]
 
 
 @pytest.mark.parametrize(
@@ -293,9 +304,9 @@ def test_a_withdrawal_voids_no_lapsed_word_of_a_later_time() -> None:
 )
 def test_two_spellings_of_a_name_are_one_person(spelling: str) -> None:
     """Blanks, case and compatible characters make no second person."""
-    words = [said(attested("a", by="Ann Lee")), said(attested("a", by=spelling))]
+    attestations = [said(attested("a", by="Ann Lee")), said(attested("a", by=spelling))]
 
-    assert weigh(words, STEP, NOW) == (words[1], (), ())
+    assert select_current(attestations, STEP, NOW) == (attestations[1], (), ())
     assert person_key(spelling) == person_key("Ann Lee")
 
 
@@ -310,33 +321,33 @@ def test_the_forms_of_one_name_are_one_person(name: str) -> None:
 
 
 def test_a_link_counts_once() -> None:
-    """A second word by the same link never counts, whoever gives it, and says why."""
+    """A second attestation by the same link never counts, whoever gives it, and says why."""
     first = said(attested("a", by="First"))
     linked = said(attested("a", by="Second", link="d" * 64))
     again = said(attested("a", by="Third", link="d" * 64))
 
-    assert weigh([first, linked, again], STEP, NOW) == (linked, (first,), ())
-    counting, others, (lapsed,) = weigh([linked], STEP, NOW, spent_links=["d" * 64])
+    assert select_current([first, linked, again], STEP, NOW) == (linked, (first,), ())
+    counting, others, (void,) = select_current([linked], STEP, NOW, spent_links=["d" * 64])
     assert (counting, others) == (None, ())
-    assert "by a link that had been used before" in lapsed.sentence
+    assert "by a link that had been used before" in void.sentence
 
 
 def test_a_link_stays_used_after_its_word_was_withdrawn() -> None:
     """A withdrawal gives no link back."""
     linked = said(attested("a", by="Second", link="d" * 64))
     later = "2026-11-24T09:40:00Z"
-    words = [linked, said(withdrawn("a")), structs.replace(linked, at=later, by="Third")]
+    attestations = [linked, said(withdrawn("a")), structs.replace(linked, at=later, by="Third")]
 
-    assert weigh(words, STEP, NOW)[0] is None
+    assert select_current(attestations, STEP, NOW)[0] is None
 
 
 def test_a_refused_value_voids_nothing() -> None:
-    """A word about the value before the refused one counts; one about the refused does not."""
+    """An attestation about the value before the refused one counts; one about that does not."""
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
     mine, mistaken = said(attested("a")), said(attested("a"), refused)
 
-    assert weigh([mine], STEP, refused) == (mine, (), ())
-    assert weigh([mistaken], STEP, refused)[0] is None
+    assert select_current([mine], STEP, refused) == (mine, (), ())
+    assert select_current([mistaken], STEP, refused)[0] is None
 
 
 @pytest.mark.parametrize(
@@ -350,74 +361,81 @@ def test_a_refused_value_voids_nothing() -> None:
 def test_no_word_settles_a_step_whose_value_was_refused(
     said_of: dict[str, Value], why: str
 ) -> None:
-    """Where the refused value is given, neither a word about it nor one about another counts."""
+    """Where the refused value is given, no attestation counts: about it, or about another one."""
     taking = replace(STEP, inputs=(APP_ID,))
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
-    word = structs.replace(attested("a"), binding=bind(taking, subject(**said_of)))
+    attestation = structs.replace(attested("a"), binding=bind(taking, subject(**said_of)))
 
-    counting, _, (lapsed,) = weigh([word], taking, refused)
+    counting, _, (void,) = select_current([attestation], taking, refused)
 
     assert counting is None
-    assert lapsed.why == why
+    assert void.why == why
 
 
 def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
     """A withdrawal about another app voids nothing of this one."""
     other = subject(app_id="222")
     mine, theirs = said(attested("a")), said(attested("a", by="Second"), other)
-    words = [mine, theirs, said(withdrawn("a"), other)]
+    attestations = [mine, theirs, said(withdrawn("a"), other)]
 
-    assert weigh(words, STEP, NOW) == (mine, (), ())
-    assert weigh(words, STEP, other)[:2] == (None, ())
-    assert weigh([mine], STEP, other)[2][0] in weigh(words, STEP, other)[2]
+    assert select_current(attestations, STEP, NOW) == (mine, (), ())
+    assert select_current(attestations, STEP, other)[:2] == (None, ())
+    assert select_current([mine], STEP, other)[2][0] in select_current(attestations, STEP, other)[2]
 
 
 def test_lapsed_statements_are_shown_once_per_person() -> None:
-    """The newest lapsed statement of each person is shown, and none if a newer statement counts."""
+    """The newest void statement of each person is shown, and none if a newer statement counts."""
     old = [said(attested("a", by=by, note=str(n))) for n, by in enumerate(("A", "B", "a"))]
     now = subject(app_id="222")
-    lapsed = weigh(old, STEP, now)[2]
+    void = select_current(old, STEP, now)[2]
 
-    assert [(each.word.by, each.word.note) for each in lapsed] == [("a", "2"), ("B", "1")]
-    assert weigh([*old, said(attested("a"), now)], STEP, now)[2] == ()
+    assert [(each.attestation.by, each.attestation.note) for each in void] == [
+        ("a", "2"),
+        ("B", "1"),
+    ]
+    assert select_current([*old, said(attested("a"), now)], STEP, now)[2] == ()
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(WordKind), st.sampled_from("AB"), st.sampled_from("12"))),
+    st.lists(
+        st.tuples(st.sampled_from(AttestationKind), st.sampled_from("AB"), st.sampled_from("12"))
+    ),
     st.sampled_from("12"),
 )
 def test_no_statement_counts_for_another_subject(
-    words: list[tuple[WordKind, str, str]], now: str
+    attestations: list[tuple[AttestationKind, str, str]], now: str
 ) -> None:
     """Whatever the order of statements, the one that counts is about the present app."""
     spoken = [
-        said(Word(kind=kind, step="a", by=by, at=AT), subject(app_id=app_id))
-        for kind, by, app_id in words
+        said(Attestation(kind=kind, step="a", by=by, at=AT), subject(app_id=app_id))
+        for kind, by, app_id in attestations
     ]
-    counting, others, lapsed = weigh(spoken, STEP, subject(app_id=now))
+    counting, others, void = select_current(spoken, STEP, subject(app_id=now))
 
-    for word in (*others, *([counting] if counting else [])):
-        assert word.binding.subject["app_id"] == now
-    withdrawn_now = any(kind is WordKind.WITHDRAWN for kind, _, app_id in words if app_id == now)
-    for each in lapsed:
-        assert withdrawn_now or each.word.binding.subject["app_id"] != now
-    mine = [kind for kind, _, app_id in words if app_id == now]
-    assert (counting is None) is (not mine or mine[-1] is WordKind.WITHDRAWN)
+    for attestation in (*others, *([counting] if counting else [])):
+        assert attestation.binding.subject["app_id"] == now
+    withdrawn_now = any(
+        kind is AttestationKind.WITHDRAWN for kind, _, app_id in attestations if app_id == now
+    )
+    for each in void:
+        assert withdrawn_now or each.attestation.binding.subject["app_id"] != now
+    mine = [kind for kind, _, app_id in attestations if app_id == now]
+    assert (counting is None) is (not mine or mine[-1] is AttestationKind.WITHDRAWN)
 
 
 def test_another_kind_of_statement_starts_a_new_count() -> None:
     """An attestation after a skip by another person does not confirm the one before the skip."""
-    words = [
+    attestations = [
         said(attested("a", by="First")),
         said(skipped("a", by="Second")),
         said(attested("a", by="Third")),
     ]
 
-    assert weigh(words, STEP, NOW) == (words[2], (), ())
-    assert weigh(words[:2], STEP, NOW) == (words[1], (), ())
+    assert select_current(attestations, STEP, NOW) == (attestations[2], (), ())
+    assert select_current(attestations[:2], STEP, NOW) == (attestations[1], (), ())
 
 
-# --- words that end, and other answers ---------------------------------------------------------
+# --- attestations that end, and other answers --------------------------------------------------
 ASKED = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
 NOT_ASKED = Confirmation(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
 YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
@@ -425,7 +443,7 @@ YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
 IN_90_DAYS, IN_A_YEAR = "2027-02-22", "2027-11-24"
 
 
-def answered(answer: Confirmation | None = None, **more: str) -> Word:
+def answered(answer: Confirmation | None = None, **more: str) -> Attestation:
     """Return the attestation of this answer, or of the step's own sentence, with its binding."""
     sentence = answer.sentence if answer else YEARLY.sentence
     return attested("a", sentence=sentence, binding=bind(YEARLY, NOW, None, sentence), **more)
@@ -437,26 +455,26 @@ def on(day: str) -> Subject:
 
 
 @pytest.mark.parametrize(
-    ("word", "last"),
+    ("attestation", "last"),
     [
         (answered(), IN_A_YEAR),
         (answered(until="2027-01-01"), "2027-01-01"),
         (answered(until="2031-01-01"), IN_A_YEAR),
         (answered(NOT_ASKED), IN_90_DAYS),
         (answered(ASKED, due="2026-12-24"), ""),
-        (structs.replace(answered(), kind=WordKind.SKIPPED), IN_A_YEAR),
-        (structs.replace(answered(), kind=WordKind.SUBMITTED), ""),
-        (structs.replace(answered(), kind=WordKind.DECLINED), ""),
+        (structs.replace(answered(), kind=AttestationKind.SKIPPED), IN_A_YEAR),
+        (structs.replace(answered(), kind=AttestationKind.SUBMITTED), ""),
+        (structs.replace(answered(), kind=AttestationKind.DECLINED), ""),
         (structs.replace(answered(), at="9999-12-31T00:00:00Z"), "9999-12-31"),
     ],
 )
-def test_a_word_counts_for_as_long_as_its_answer_does(word: Word, last: str) -> None:
+def test_a_word_counts_for_as_long_as_its_answer_does(attestation: Attestation, last: str) -> None:
     """Each answer has its days; a person may name an earlier last day, and no later one."""
-    assert last_day(word, YEARLY) == last
+    assert last_day(attestation, YEARLY) == last
 
 
 @pytest.mark.parametrize(
-    ("word", "most_days", "last"),
+    ("attestation", "most_days", "last"),
     [
         (answered(), 30, "2026-12-24"),
         (answered(), 3650, IN_A_YEAR),
@@ -465,42 +483,44 @@ def test_a_word_counts_for_as_long_as_its_answer_does(word: Word, last: str) -> 
         (answered(ASKED, due="2026-12-24"), 30, ""),
     ],
 )
-def test_a_setting_shortens_the_time_of_a_word(word: Word, most_days: int, last: str) -> None:
+def test_a_setting_shortens_the_time_of_a_word(
+    attestation: Attestation, most_days: int, last: str
+) -> None:
     """A setting lengthens no time, and gives none to what has no end."""
-    assert last_day(word, YEARLY, most_days) == last
+    assert last_day(attestation, YEARLY, most_days) == last
 
 
 def test_the_setting_is_a_known_value() -> None:
-    """The days in `word_days` count for each word that is weighed."""
-    shortened = replace(on("2026-12-25"), values={**VALUES, "word_days": 30})
+    """The days in `attestation_days` count for each attestation that is weighed."""
+    shortened = replace(on("2026-12-25"), values={**VALUES, "attestation_days": 30})
 
-    assert weigh([answered()], YEARLY, on("2026-12-25"))[0] is not None
-    assert weigh([answered()], YEARLY, shortened)[0] is None
+    assert select_current([answered()], YEARLY, on("2026-12-25"))[0] is not None
+    assert select_current([answered()], YEARLY, shortened)[0] is None
 
 
 def test_a_word_that_has_ended_no_longer_counts() -> None:
-    """A word counts on its last day, and lapses on the next: it is shown, with that day."""
-    word = answered(until="2026-12-24")
+    """An attestation counts on its last day, and lapses on the next: it is shown, with that day."""
+    attestation = answered(until="2026-12-24")
 
-    assert weigh([word], YEARLY, on("2026-12-24")) == (word, (), ())
-    counting, _, (lapsed,) = weigh([word], YEARLY, on("2026-12-25"))
+    assert select_current([attestation], YEARLY, on("2026-12-24")) == (attestation, (), ())
+    counting, _, (void,) = select_current([attestation], YEARLY, on("2026-12-25"))
     assert counting is None
-    assert lapsed.sentence == (
+    assert void.sentence == (
         f"Operator confirmed this on {AT}, 31 days ago, until 2026-12-24, so it no longer counts: "
         "confirm it again."
     )
-    assert lapsed.ended == "2026-12-24"
+    assert void.ended == "2026-12-24"
     elsewhere = replace(on("2026-12-24"), procedure=replace(PROCEDURE, id="q"))
-    assert weigh([word], YEARLY, elsewhere)[2][0].ended == ""
-    assert weigh([word], YEARLY, NOW) == (word, (), ())
+    assert select_current([attestation], YEARLY, elsewhere)[2][0].ended == ""
+    assert select_current([attestation], YEARLY, NOW) == (attestation, (), ())
 
 
 def test_what_was_said_before_a_word_that_ended_stays_replaced() -> None:
-    """Once a word has ended, the answers before it do not count again."""
-    words = [answered(ASKED, due="2027-01-20"), answered(until="2026-12-24")]
-    counting, others, lapsed = weigh(words, YEARLY, on("2026-12-25"))
+    """Once an attestation has ended, the answers before it do not count again."""
+    attestations = [answered(ASKED, due="2027-01-20"), answered(until="2026-12-24")]
+    counting, others, void = select_current(attestations, YEARLY, on("2026-12-25"))
 
-    assert (counting, others, [one.word for one in lapsed]) == (None, (), [words[1]])
+    assert (counting, others, [one.attestation for one in void]) == (None, (), [attestations[1]])
 
 
 def test_only_the_same_sentence_confirms_another_word() -> None:
@@ -508,15 +528,15 @@ def test_only_the_same_sentence_confirms_another_word() -> None:
     first, second = answered(NOT_ASKED, by="First"), answered(NOT_ASKED, by="Second")
     other = answered(by="Second")
 
-    assert weigh([first, second], YEARLY, NOW) == (second, (first,), ())
-    assert weigh([first, other], YEARLY, NOW) == (other, (), ())
+    assert select_current([first, second], YEARLY, NOW) == (second, (first,), ())
+    assert select_current([first, other], YEARLY, NOW) == (other, (), ())
 
 
 def test_another_sentence_than_the_steps_answers_is_a_misfit() -> None:
-    """A word for an answer that the step no longer has, or has in other words, lapses."""
+    """An attestation for an answer that the step no longer has, or has in other words, lapses."""
     reworded = replace(YEARLY, answers=(replace(NOT_ASKED, sentence="It is not wanted."), ASKED))
 
-    assert misfit(answered(NOT_ASKED).binding, YEARLY, NOW) == ""
+    assert mismatch(answered(NOT_ASKED).binding, YEARLY, NOW) == ""
     why = "before its sentence or its checks were changed"
-    assert misfit(answered(NOT_ASKED).binding, reworded, NOW) == why
-    assert misfit(answered(ASKED).binding, reworded, NOW) == ""
+    assert mismatch(answered(NOT_ASKED).binding, reworded, NOW) == why
+    assert mismatch(answered(ASKED).binding, reworded, NOW) == ""
