@@ -76,8 +76,8 @@ def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsRe
     names = {(one.tenant, one.procedure.id) for one in whole_tenants_file(file)}
     read = read_tenants(evidence, utc_now(), file=file, only=only)
     of_file = [s for s in read.statuses if (s.tenant, s.connector) in names]
-    known = [k for k in read.known if (k.tenant, k.procedure.id) in names]
-    return replace(read, statuses=of_file, known=known)
+    duties = [duty for duty in read.duties if (duty.tenant, duty.connector) in names]
+    return replace(read, statuses=of_file, duties=duties)
 
 
 def show_tenants(read: TenantsRead) -> None:
@@ -126,10 +126,9 @@ def _of_person(statuses: Iterable[TenantStatus], name: str) -> list[TenantStatus
 
 def _write_calendar(ics: str, read: TenantsRead, person: str) -> None:
     from runbook_lib.core.files import write_whole
-    from runbook_lib.engine.duties import calendar, duties
+    from runbook_lib.engine.duties import calendar, joined_duties
 
-    tenants = ((one.tenant, one.procedure.id, one.state) for one in read.known)
-    dated = duties(tenants, person=person)
+    dated = joined_duties(read.duties, person=person)
     write_whole(Path(ics), calendar(dated))
     say(f"Written: {ics}, {counted(len(dated), 'entry', 'entries')}.", is_error=True)
 

@@ -85,10 +85,10 @@ def _show_one(run: KnownRun, read: TenantsRead, *, is_verbose: bool, as_json: bo
     from runbook_lib.cli.terminal import show_again, show_next, show_open, show_road, show_steps
     from runbook_lib.core.advice import next_step
     from runbook_lib.core.step_record import step_record
+    from runbook_lib.engine.tenant_reader import confirmed_polls
 
     own = [one for one in read.statuses if one.tenant == run.tenant]
-    polls = [one.polls for one in read.known if one.is_of(run)]
-    run.polls = next(iter(polls), {})
+    run.polls = confirmed_polls(str(run.evidence), run.tenant, run.procedure.id, run.clock())
     state, following = run.whole_state, next_step(run.whole_state)
     if as_json:
         document = {

@@ -67,20 +67,23 @@ class Duty:
         return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}@runbook"
 
 
-def duties(tenants: Iterable[tuple[str, str, RunState]], *, person: str = "") -> list[Duty]:
-    """
-    Return every dated duty of tenants with a connector and its state, by day.
+def duties_at_steps(tenant: str, connector: str, state: RunState) -> Iterator[Duty]:
+    """Yield what is due, or ends, at each step of a connector of a tenant."""
+    for step in state.steps.values():
+        yield from _duties_at(step, tenant, connector, is_practice=state.is_practice)
 
-    What several steps know of one thing and day is one duty. With `person`, only what was handed
-    over to that name.
+
+def joined_duties(at_steps: Iterable[Duty], *, person: str = "") -> list[Duty]:
+    """
+    Return one duty for what several steps know of one thing and day, by day.
+
+    With `person`, only what was handed over to that name.
     """
     found: dict[tuple[str, ...], list[Duty]] = defaultdict(list)
-    for tenant, connector, state in tenants:
-        for step in state.steps.values():
-            for duty in _duties_at(step, tenant, connector, is_practice=state.is_practice):
-                if not person or person_key(duty.person) == person_key(person):
-                    key = (tenant, duty.what, duty.day, duty.title, person_key(duty.person))
-                    found[key].append(duty)
+    for duty in at_steps:
+        if not person or person_key(duty.person) == person_key(person):
+            key = (duty.tenant, duty.what, duty.day, duty.title, person_key(duty.person))
+            found[key].append(duty)
     return sorted(_joined(alike) for alike in found.values())
 
 

@@ -18,7 +18,6 @@ from runbook_lib.core.files import locked, write_parts
 from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.tenant_list import Name, list_tenants
 from runbook_lib.engine.tenant_reader import TenantsRead, read_tenants
-from runbook_lib.engine.tenant_state import customer_rows
 from runbook_lib.engine.watch.digest import Phase, WatchedView, entries, problem_document
 from runbook_lib.engine.watch.state import WatchState, read_state
 from runbook_lib.errors import BusyError, RunbookError, SettingsError, describe_error, reason_of
@@ -65,7 +64,7 @@ def _write(folder: Path, read: TenantsRead, now: datetime) -> None:
             undelivered = _undelivered(state)
     parts = index_page(
         read.statuses,
-        [row for known in read.known for row in customer_rows(known, now)],
+        read.customers,
         changes,
         _last_run(folder, read),
         timestamp(now),

@@ -29,12 +29,13 @@ from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import Checked, Finding, Mode, Outcome, RunOutcome, Value
 from runbook_lib.core.state import History, HistoryReader, PolledFinding, Polls, StepState
 from runbook_lib.engine.customer_rows import KnownAccount
-from runbook_lib.engine.duties import duties
+from runbook_lib.engine.duties import Duty, duties_at_steps
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import new_run_id
 from runbook_lib.engine.tenant_list import read_list
 from runbook_lib.engine.tenant_state import (
     KnownTenant,
+    customer_rows,
     fleet_command,
     status_of,
     unusable_status,
@@ -50,7 +51,11 @@ from runbook_lib.engine.watch.state import (
 )
 from runbook_lib.errors import RunbookError, describe_error
 from runbook_lib.evidence.reports.phrases import sealed_on
-from runbook_lib.evidence.reports.tenant_status import TenantStatus, sorted_statuses
+from runbook_lib.evidence.reports.tenant_status import (
+    CustomerRow,
+    TenantStatus,
+    sorted_statuses,
+)
 
 NEVER_RUN = "Nobody has run it yet"
 # The clocks of two machines may differ so far.
@@ -59,11 +64,14 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class TenantsRead:
-    """The tenants of an evidence folder, the most urgent first."""
+    """The tenants of an evidence folder; no more of each is kept, since there may be thousands."""
 
     statuses: Sequence[TenantStatus]
-    known: Sequence[KnownTenant] = ()
-    """All that is known of those that can be read."""
+    """The state of each, the most urgent first."""
+    customers: Sequence[CustomerRow] = ()
+    """The customers of all of them."""
+    duties: Sequence[Duty] = ()
+    """The days on which something is due or ends, at each step of each."""
     notices: Sequence[str] = ()
     """What cannot be read, such as a FILE."""
 
@@ -93,7 +101,9 @@ def read_tenants(
     working, broken = working_procedures(), broken_connectors()
     journals = tenants_of(evidence)
     names = [*dict.fromkeys((*journals, *listed.files))]
-    statuses, known = [], []
+    statuses: list[TenantStatus] = []
+    customers: list[CustomerRow] = []
+    duties: list[Duty] = []
     notices = [*listed.notices, *(" ".join(describe_error(error)) for error in broken.values())]
     with ExitStack() as stack:
         watch = _Watch(stack, folder)
@@ -113,9 +123,18 @@ def read_tenants(
                 except RunbookError as error:
                     statuses.append(_unreadable(tenant, connector, error))
                 else:
-                    known.append(one)
                     statuses.append(status_of(one, now))
-    return TenantsRead(sorted_statuses(statuses), known, [*notices, *watch.notices])
+                    customers += customer_rows(one, now)
+                    duties += one.duties
+    ordered = sorted_statuses(statuses)
+    return TenantsRead(ordered, customers, duties, [*notices, *watch.notices])
+
+
+def confirmed_polls(evidence: str, tenant: str, connector: str, now: datetime) -> Polls:
+    """Return what the polls of a watch have confirmed of a tenant; nothing if none can be read."""
+    with ExitStack() as stack:
+        watch = _Watch(stack, evidence_folder(evidence))
+        return polls_of(watch.rows_of(tenant, connector).steps, now)
 
 
 def read_tenant(
@@ -155,9 +174,8 @@ def read_tenant(
             tenant=tenant,
             procedure=run.procedure,
             state=whole,
-            polls=run.polls,
             next_id=following.step.step.id if following else "",
-            duties=duties([(tenant, connector, whole)]),
+            duties=[*duties_at_steps(tenant, connector, whole)],
             failing_since=_failing_since(history, rows.steps, whole.steps),
             watched=rows.tenant,
             is_watch_readable=rows.is_readable,

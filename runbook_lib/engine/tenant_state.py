@@ -18,7 +18,7 @@ from runbook_lib.connectors.registry import DEFAULT
 from runbook_lib.core.advice import failed_title, open_title, waits_for, what_to_do
 from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.core.state import Polls, RunState, StepState
+from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.waits import waits_in
 from runbook_lib.engine.customer_rows import (
     ACCOUNT_STATES,
@@ -28,8 +28,7 @@ from runbook_lib.engine.customer_rows import (
     AccountStatus,
     KnownAccount,
 )
-from runbook_lib.engine.duties import Duty
-from runbook_lib.engine.known_run import KnownRun
+from runbook_lib.engine.duties import Duty, joined_duties
 from runbook_lib.engine.watch.state import (
     CUSTOMERS_STEP,
     SETTINGS_UNUSABLE,
@@ -69,12 +68,10 @@ class KnownTenant:
     procedure: Procedure
     state: RunState
     """The journal, with what a watch has confirmed since."""
-    polls: Polls = field(default_factory=dict)
-    """The confirmed results of the watch's polls."""
     next_id: str = ""
     """The id of the step that needs somebody next; empty if none does."""
     duties: Sequence[Duty] = ()
-    """The days on which something is due or ends."""
+    """The days on which something is due or ends, at each step."""
     failing_since: Mapping[str, str] = field(default_factory=dict)
     """Step id → since when its newest checks fail."""
     watched: WatchedTenant | None = None
@@ -96,10 +93,6 @@ class KnownTenant:
     bundle: str = ""
     file: str = ""
     """The file of tenants that names it; empty if none does."""
-
-    def is_of(self, run: KnownRun) -> bool:
-        """Return whether it is the same connector of the same tenant."""
-        return (self.tenant, self.procedure.id) == (run.tenant, run.procedure.id)
 
 
 def status_of(known: KnownTenant, now: datetime) -> TenantStatus:
@@ -394,7 +387,7 @@ def _acknowledged(problem: Problem) -> str:
 
 def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
     """Yield what ends within 30 days, such as a token or a version."""
-    for duty in known.duties:
+    for duty in joined_duties(known.duties):
         left = days_until(duty.day, today)
         if not duty.is_end or left > _LATER_DAYS:
             continue

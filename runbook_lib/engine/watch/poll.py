@@ -24,7 +24,7 @@ from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.check_runner import Result
-from runbook_lib.engine.duties import duties
+from runbook_lib.engine.duties import duties_at_steps, joined_duties
 from runbook_lib.engine.run import Run, open_run, require_within_reach
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.engine.watch.channels import addresses
@@ -327,7 +327,7 @@ class _Poll:
         """Yield what ends in 30, 7 or 1 days, each once; a poll knows the newest days."""
         today, run = self.now.date(), self.run
         reported = {problem.id for problem in self.problems}
-        for duty in duties([(run.tenant, run.procedure.id, self.run_state)]):
+        for duty in joined_duties(duties_at_steps(run.tenant, run.procedure.id, self.run_state)):
             seen = [
                 row.current.facts.get(f"{duty.what}_ends_on")
                 for row in self.rows.values()

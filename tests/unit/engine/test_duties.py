@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 
@@ -11,13 +12,18 @@ from icalendar import Calendar
 from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.engine.duties import Duty, calendar, duties
+from runbook_lib.engine.duties import Duty, calendar, duties_at_steps, joined_duties
 from tests.support.attestations import AT
 from tests.support.waiting_steps import run_of, step
 
 
 def tenant(name: str, *steps: StepState, sandbox: bool = False) -> tuple[str, str, RunState]:
     return name, "facebook_marketing", run_of(*steps, sandbox=sandbox)
+
+
+def duties(of: Iterable[tuple[str, str, RunState]], *, person: str = "") -> list[Duty]:
+    at_steps = (duty for one in of for duty in duties_at_steps(*one))
+    return joined_duties(at_steps, person=person)
 
 
 def attestation(**more: str) -> Attestation:

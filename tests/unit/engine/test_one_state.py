@@ -23,7 +23,7 @@ from runbook_lib.engine.tenant_list import LIST_NAME, list_tenants, read_list
 from runbook_lib.engine.tenant_reader import TenantsRead, read_tenants
 from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
-from runbook_lib.engine.watch.state import ProblemKind
+from runbook_lib.engine.watch.state import ProblemKind, read_state
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_result import Status, TenantResult
 from runbook_lib.evidence.junit import tenant_suite
@@ -349,12 +349,10 @@ def test_a_digest_names_the_same_causes(whole: TenantsRead) -> None:
         )
         for one in whole.statuses
     }
-    lasting = [
-        problem
-        for known in whole.known
-        for problem in known.problems
-        if problem.kind is ProblemKind.FAILED
-    ]
+    with read_state(EVIDENCE) as state:
+        assert state
+        known = [problem for key in views for problem in state.problems.read(tenant=key)]
+    lasting = [problem for problem in known if problem.kind is ProblemKind.FAILED]
     told = {entry.title: entry.tenants for entry in entries(Phase.NEW, lasting, views)}
 
     assert told == {
