@@ -308,24 +308,24 @@ FAULTS = (
         "half a line of a killed process stays",
     ),
     Fault(
-        "remote/look.py",
+        "remote/response_cache.py",
         "                if not is_kept(answer):",
         "                if is_kept(answer) is None:",
-        "remote/test_look.py",
+        "remote/test_response_cache.py",
         "a fault of a remote system is kept for the whole look",
     ),
     Fault(
         "remote/transport.py",
         "        request.is_public_only,\n    )",
         "    )",
-        "remote/test_look.py",
+        "remote/test_response_cache.py",
         "an answer from a private network counts as a public one",
     ),
     Fault(
         "remote/transport.py",
         "seconds):\n                self._await_turn(request)\n                answer",
         "[self._await_turn(request), seconds][1]):\n                answer",
-        "remote/test_look.py",
+        "remote/test_response_cache.py",
         "who waits for a turn is sent although the host has asked for a pause",
     ),
     Fault(

@@ -26,7 +26,7 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.limits import Deadline
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import begin
 from runbook_lib.remote.transport import Seen
 
 # A check whose time is over sends nothing more; it may still return its finding for so long.

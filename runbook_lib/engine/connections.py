@@ -13,9 +13,9 @@ from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.look import LookCache
 from runbook_lib.remote.network import Reach
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
+from runbook_lib.remote.response_cache import LookCache
 from runbook_lib.remote.transport import Keep, Session, Transport, Wires
 
 _NAMES = ("service_domain", "service_domain_address", "ca_file")

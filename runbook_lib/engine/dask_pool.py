@@ -33,7 +33,7 @@ from runbook_lib.engine.process import ProcessRequest, refused, run_apart
 from runbook_lib.engine.scheduler_address import no_scheduler
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_result import UNSEALED_NAME
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import begin
 
 # A scheduler that takes the connection and says nothing must end a fleet within a minute.
 _CONNECT_SECONDS, _ANSWER_SECONDS = 15, 30

@@ -96,7 +96,7 @@ from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.look import LookCache
+from runbook_lib.remote.response_cache import LookCache
 from runbook_lib.remote.transport import Keep, Session, Wires
 
 # Parameters of the run itself, beside the procedure's inputs.

@@ -34,7 +34,6 @@ from runbook_lib.errors import (
 from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.look import LookCache
 from runbook_lib.remote.network import (
     OutOfTimeError,
     Reach,
@@ -56,6 +55,7 @@ from runbook_lib.remote.recording import (
     recorded_shape,
     recorded_url,
 )
+from runbook_lib.remote.response_cache import LookCache
 
 if TYPE_CHECKING:
     import ssl

@@ -21,7 +21,7 @@ from runbook_lib.config import formats
 from runbook_lib.core.files import read_plain, sync_folder, write_once
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError, reason_of
 from runbook_lib.evidence.archive.refusals import refusal
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import begin
 
 _MOST_OBJECTS = 100_000
 # How many seconds a store may take, and how slow a transfer may be in bytes per second.

@@ -31,7 +31,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult, write_notes
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import begin
 from runbook_lib.remote.transport import Seen
 from tests.unit.engine.sealed_fleets import fail, sealed
 

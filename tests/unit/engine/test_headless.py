@@ -32,7 +32,7 @@ from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from runbook_lib.evidence.signing.statement import claimed_statement
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import begin
 from tests.support.words import skipped
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.engine.sealed_fleets import verdicts

@@ -15,7 +15,7 @@ from runbook_lib.engine.watch.channels.webhook import WebhookChannel
 from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import one_line
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import begin
 
 _CHANNELS: tuple[Channel, ...] = (MailChannel(), WebhookChannel(), AppriseChannel())
 CHANNELS = {channel.name: channel for channel in _CHANNELS}

@@ -63,17 +63,3 @@ class LookCache:
     def _drop(self, question: Hashable) -> None:
         with self._lock:
             self._answers.pop(question, None)
-
-
-def begin(perform: Callable[[], T], name: str) -> Future[T]:
-    """Perform in a thread called `name`, which blocks no exit; return the future result."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(perform())
-        except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
-            future.set_exception(error)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return future
