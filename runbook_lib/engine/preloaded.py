@@ -16,7 +16,7 @@ from runbook_lib.core.redaction import without_headers
 from runbook_lib.core.templates import compile_all
 from runbook_lib.engine.notebooks import CELL_MODULE
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.owners import shared_domain
+from runbook_lib.remote.registrable_domains import shared_domain
 
 # NOTE: see `cli.main`; before nbformat is loaded.
 UNUSED_FORMATS = (

@@ -30,7 +30,7 @@ from runbook_lib.core.json_text import parse_first, parse_json
 from runbook_lib.core.procedure import KnownError, Procedure
 from runbook_lib.core.redaction import MASK, Redactor, without_headers
 from runbook_lib.remote.documents import shorten
-from runbook_lib.remote.owners import is_same_owner
+from runbook_lib.remote.registrable_domains import is_same_owner
 
 # What is read of a file or of stdin, in bytes.
 LARGEST = 16 * 1024 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.remote.owners import is_same_owner, shared_domain
+from runbook_lib.remote.registrable_domains import is_same_owner, shared_domain
 
 
 @pytest.mark.parametrize(
