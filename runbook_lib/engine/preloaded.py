@@ -44,7 +44,7 @@ NAMES = (
     "runbook_lib.engine.pools",
     "runbook_lib.engine.shell",
     "runbook_lib.evidence.reports.report",
-    "runbook_lib.remote.pages",
+    "runbook_lib.remote.page_reader",
     "runbook_lib.remote.wire",
     "securesystemslib.dsse",
     "securesystemslib.signer",

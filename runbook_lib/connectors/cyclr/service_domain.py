@@ -24,7 +24,7 @@ from runbook_lib.remote.domain import (
     read_certificate,
     resolve_name,
 )
-from runbook_lib.remote.pages import read_page
+from runbook_lib.remote.page_reader import read_page
 
 CALLBACK_PATH = "/connector/callback"
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
-from runbook_lib.remote.pages import PublicPage, open_page
+from runbook_lib.remote.page_reader import PublicPage, open_page
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 URL = "https://www.acme.example/privacy"
