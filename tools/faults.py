@@ -336,17 +336,17 @@ FAULTS = (
         "an answer is lost if the next request never ends",
     ),
     Fault(
-        "remote/wire.py",
+        "remote/http_transport.py",
         'if info == "is_readable" and (self._is_closed or self._status_lines > 1):',
         'if info == "is_readable" and (self._is_closed or self._status_lines > 2):',
-        "remote/test_wire.py",
+        "remote/test_http_transport.py",
         "a second answer to a request counts as the answer to the next",
     ),
     Fault(
-        "remote/wire.py",
+        "remote/http_transport.py",
         'self._is_closed or (self._status_lines and self.get_extra_info("is_readable")):',
         "False:",
-        "remote/test_wire.py",
+        "remote/test_http_transport.py",
         "a request goes over a connection that another thread has just ended",
     ),
     Fault(

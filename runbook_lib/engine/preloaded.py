@@ -45,7 +45,7 @@ NAMES = (
     "runbook_lib.engine.shell",
     "runbook_lib.evidence.reports.report",
     "runbook_lib.remote.page_reader",
-    "runbook_lib.remote.wire",
+    "runbook_lib.remote.http_transport",
     "securesystemslib.dsse",
     "securesystemslib.signer",
     "sqlite3",

@@ -213,7 +213,7 @@ class Wires:
 
         Within the reach of practice both are to loopback only: the second to no address at all.
         """
-        from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
+        from runbook_lib.remote.http_transport import Wire  # noqa: PLC0415  (slow to import)
 
         with self._lock:
             key = (ca_file, reach)

@@ -32,7 +32,7 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch.cycle import watching
-from runbook_lib.remote.wire import Wire
+from runbook_lib.remote.http_transport import Wire
 from tools.bench.fleet import Place
 
 CUSTOMERS, POLLS, PER_SECOND = 2_000, 3, 50

@@ -676,7 +676,7 @@ def test_no_proxy_is_used_for_loopback_addresses(
 
 def test_shared_connections_stay_open(server: Callable[[], str]) -> None:
     """A transport closes connections of its own, and leaves those that others share."""
-    from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
+    from runbook_lib.remote.http_transport import Wire  # noqa: PLC0415  (slow to import)
 
     wires, url = Wires(), server()
     shared = [Transport(Redactor(), wires=wires) for _ in range(2)]

@@ -15,11 +15,11 @@ import pytest
 
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import SlowAnswerError, UnexpectedAnswerError
+from runbook_lib.remote.http_transport import Wire, _BoundedStream
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.network import OutOfTimeError, within
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Request, Transport
-from runbook_lib.remote.wire import Wire, _BoundedStream
 
 
 @pytest.fixture
@@ -321,7 +321,7 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
     with _server(answer) as (port, connections), pytest.MonkeyPatch.context() as patch:
         url = f"http://127.0.0.1:{port}"
         if ends == "interrupt":
-            patch.setattr("runbook_lib.remote.wire.count", stop)
+            patch.setattr("runbook_lib.remote.http_transport.count", stop)
         with pytest.raises(raised[ends]):
             transport.exchange(Request(method="GET", url=f"{url}/first"), Deadline(9, lambda: now))
         patch.undo()
