@@ -11,9 +11,9 @@ from pathlib import Path
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
+from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.network import Reach
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.response_cache import LookCache
 from runbook_lib.remote.transport import Keep, Session, Transport, Wires

@@ -45,8 +45,8 @@ from runbook_lib.evidence.signing.keys import (
     is_unencrypted,
     key_from_settings,
 )
+from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.network import Reach
 from runbook_lib.remote.transport import Request, Transport
 
 _SECONDS = 30.0

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 from runbook_lib.core.json_text import RepeatedNameError, parse_json
 from runbook_lib.errors import LeftOutFieldError, UnexpectedAnswerError
 from runbook_lib.plain_text import one_line
+from runbook_lib.remote.addresses import host_of
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.network import host_of
 
 _LONGEST = 300
 _LONGEST_VALUE = 60

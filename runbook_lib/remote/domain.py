@@ -21,9 +21,7 @@ from runbook_lib.errors import (
     UnreachableError,
     reason_of,
 )
-from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
-from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.network import (
+from runbook_lib.remote.addresses import (
     Reach,
     find_addresses,
     host_of,
@@ -32,6 +30,8 @@ from runbook_lib.remote.network import (
     origin_of,
     require_public,
 )
+from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
+from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.oauth import AuthorizationServer
 from runbook_lib.remote.transport import Request, Session
 

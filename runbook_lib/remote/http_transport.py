@@ -19,17 +19,14 @@ import httpx
 
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.network import (
-    CONNECT_SECONDS,
+from runbook_lib.remote.addresses import (
     Reach,
-    count,
-    deadline_now,
     find_addresses,
     host_of,
     may_be_public,
     require_public,
-    seconds_now,
 )
+from runbook_lib.remote.limits import CONNECT_SECONDS, count, deadline_now, seconds_now
 
 _READ_SECONDS = 15.0
 _STATUS_LINE = b"HTTP/"

@@ -1,14 +1,20 @@
 """
 How large an answer may be and how long it may take, from settings; and deadlines.
 
-`wire`, `domain` and `transport` enforce them.
+`http_transport`, `domain` and `transport` enforce them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
+
+CONNECT_SECONDS = 5.0
+# Allowed beside the body, for headers and chunk framing.
+_FRAMING = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +54,59 @@ class Deadline:
     def within(self, seconds: float) -> Deadline:
         """Return a deadline after `seconds`, but not later than this one."""
         return Deadline(min(seconds, self.left), self._clock)
+
+
+class OutOfTimeError(Exception):
+    """An exchange reached its deadline."""
+
+
+class RefusedAnswerError(Exception):
+    """An answer was rejected while it was read; the message says why."""
+
+
+@dataclass(slots=True)
+class _Awaited:
+    """The limits of the current read: its deadline and how many bytes are left."""
+
+    deadline: Deadline
+    bytes_left: int
+
+
+_AWAITED: ContextVar[_Awaited | None] = ContextVar("awaited", default=None)
+
+
+def seconds_now(longest: float | None) -> float | None:
+    """Return the time-out of the next call; raises `OutOfTimeError` if no time is left."""
+    awaited = _AWAITED.get()
+    if awaited is None:
+        return longest
+    left = awaited.deadline.left
+    if left <= 0:
+        raise OutOfTimeError
+    return left if longest is None else min(longest, left)
+
+
+def deadline_now() -> Deadline:
+    """Return the deadline of the current exchange, or one for a connection."""
+    awaited = _AWAITED.get()
+    return awaited.deadline if awaited else Deadline(CONNECT_SECONDS)
+
+
+def count(data: bytes) -> bytes:
+    """Return the received `data`; raises `RefusedAnswerError` if it is too much."""
+    awaited = _AWAITED.get()
+    if awaited is not None:
+        awaited.bytes_left -= len(data)
+        if awaited.bytes_left < 0:
+            raise RefusedAnswerError("more bytes than an answer may have")
+    return data
+
+
+@contextmanager
+def within(deadline: Deadline, most: int) -> Iterator[None]:
+    """Limit what this thread reads: until `deadline`, at most `most` bytes of body."""
+    token = _AWAITED.set(_Awaited(deadline, most + _FRAMING))
+    try:
+        yield
+    finally:
+        _AWAITED.reset(token)

@@ -31,18 +31,10 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
+from runbook_lib.remote.addresses import Reach, host_of, origin_of
 from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.network import (
-    OutOfTimeError,
-    Reach,
-    RefusedAnswerError,
-    host_of,
-    origin_of,
-    read_body,
-    within,
-)
+from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, RefusedAnswerError, within
 from runbook_lib.remote.rate_limits import (
     SHARED,
     CoolDown,
@@ -55,6 +47,7 @@ from runbook_lib.remote.recording import (
     recorded_shape,
     recorded_url,
 )
+from runbook_lib.remote.response_body import read_body
 from runbook_lib.remote.response_cache import LookCache
 
 if TYPE_CHECKING:

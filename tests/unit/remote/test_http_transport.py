@@ -16,8 +16,7 @@ import pytest
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import SlowAnswerError, UnexpectedAnswerError
 from runbook_lib.remote.http_transport import Wire, _BoundedStream
-from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.network import OutOfTimeError, within
+from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, within
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Request, Transport
 

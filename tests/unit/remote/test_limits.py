@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from runbook_lib.remote.limits import Deadline, Limits
+import pytest
+
+from runbook_lib.remote.limits import (
+    CONNECT_SECONDS,
+    Deadline,
+    Limits,
+    OutOfTimeError,
+    deadline_now,
+    seconds_now,
+    within,
+)
 
 
 def test_settings_set_the_limits() -> None:
@@ -26,3 +36,23 @@ def test_a_deadline_within_another_ends_no_later() -> None:
 
     now = 125.0
     assert (step.left, short.left, step.within(10).left) == (5, 0, 5)
+
+
+def test_a_call_has_its_own_time_and_no_more_than_the_exchange() -> None:
+    """A call's time-out is what it asks for, but no more than the exchange has left."""
+    now = 0.0
+    with within(Deadline(30, lambda: now), 1):
+        assert [seconds_now(longest) for longest in (15, 60, None)] == [15, 30, 30]
+
+        now = 30.0
+        with pytest.raises(OutOfTimeError):
+            seconds_now(15)
+
+
+def test_a_connection_ends_with_its_exchange() -> None:
+    """The deadline is that of the exchange; outside of one it is the time for a connection."""
+    deadline = Deadline(30)
+    with within(deadline, 1):
+        assert deadline_now() is deadline
+
+    assert deadline_now().seconds == CONNECT_SECONDS

@@ -1,8 +1,5 @@
 """
-The limits of every read from the network: addresses, deadlines, sizes.
-
-Every name is resolved and every body read here. `wire` connects for HTTP,
-`domain` for its TLS handshake.
+Internet addresses: those of a name, and which of them a run may connect to.
 """
 
 from __future__ import annotations
@@ -10,25 +7,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.errors import OutsidePracticeError, UnexpectedAnswerError
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.limits import Deadline
+from runbook_lib.remote.limits import CONNECT_SECONDS, Deadline
 
-CONNECT_SECONDS = 5.0
-# Allowed beside the body, for headers and chunk framing.
-_FRAMING = 256 * 1024
-_GZIP = 16 + zlib.MAX_WBITS
 # RFC 6052 §2.1: a gateway may put an IPv4 address into an IPv6 one.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -41,13 +30,16 @@ _NOT_PUBLIC = tuple(
         *("::/96", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "64:ff9b:1::/48"),
     )
 )
+
 _PRIVATE = (
     "Check the spelling of the name. If this Cyclr is on a private network, set "
     "service_domain_address for the Service Domain, redirect_hosts for other hosts."
 )
 
 _PORTS = {"http": 80, "https": 443}
+
 Origin = tuple[str, str, int]
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -56,62 +48,6 @@ class Reach(Enum):
 
     ANYWHERE = "anywhere"
     LOOPBACK = "loopback"
-
-
-class OutOfTimeError(Exception):
-    """An exchange reached its deadline."""
-
-
-class RefusedAnswerError(Exception):
-    """An answer was rejected while it was read; the message says why."""
-
-
-@dataclass(slots=True)
-class _Awaited:
-    """The limits of the current read: its deadline and how many bytes are left."""
-
-    deadline: Deadline
-    bytes_left: int
-
-
-_AWAITED: ContextVar[_Awaited | None] = ContextVar("awaited", default=None)
-
-
-def seconds_now(longest: float | None) -> float | None:
-    """Return the time-out of the next call; raises `OutOfTimeError` if no time is left."""
-    awaited = _AWAITED.get()
-    if awaited is None:
-        return longest
-    left = awaited.deadline.left
-    if left <= 0:
-        raise OutOfTimeError
-    return left if longest is None else min(longest, left)
-
-
-def deadline_now() -> Deadline:
-    """Return the deadline of the current exchange, or one for a connection."""
-    awaited = _AWAITED.get()
-    return awaited.deadline if awaited else Deadline(CONNECT_SECONDS)
-
-
-def count(data: bytes) -> bytes:
-    """Return the received `data`; raises `RefusedAnswerError` if it is too much."""
-    awaited = _AWAITED.get()
-    if awaited is not None:
-        awaited.bytes_left -= len(data)
-        if awaited.bytes_left < 0:
-            raise RefusedAnswerError("more bytes than an answer may have")
-    return data
-
-
-@contextmanager
-def within(deadline: Deadline, most: int) -> Iterator[None]:
-    """Limit what this thread reads: until `deadline`, at most `most` bytes of body."""
-    token = _AWAITED.set(_Awaited(deadline, most + _FRAMING))
-    try:
-        yield
-    finally:
-        _AWAITED.reset(token)
 
 
 def _lookup(host: str, port: int, seconds: float) -> list[str]:
@@ -248,75 +184,3 @@ def _address(host: str) -> Address | None:
 def may_be_public(host: str) -> bool:
     """Return whether `host` is a public address, or a name that may have one."""
     return is_public(host) if _address(host) else not is_this_machine(host)
-
-
-def read_body(response: httpx.Response, most: int) -> bytes:
-    """
-    Return the decoded body of `response`, at most `most` bytes.
-
-    Raises `RefusedAnswerError` for a larger one and for an encoding that was not
-    requested, `httpx.DecodingError` for broken gzip data.
-    """
-    stream = response.stream
-    if not isinstance(stream, httpx.SyncByteStream):
-        raise RefusedAnswerError("a body that cannot be read")
-    decoder = _decoder(response.headers, most)
-    pieces: list[bytes] = []
-    size = arrived = 0
-    for chunk in stream:
-        arrived += len(chunk)
-        piece = decoder.decode(chunk) if decoder else chunk
-        size += len(piece)
-        if max(size, arrived) > most:
-            raise RefusedAnswerError(f"a body of more than {most // 1024:,} KiB")
-        pieces.append(piece)
-    if decoder:
-        decoder.finish()
-    return b"".join(pieces)
-
-
-def _decoder(headers: httpx.Headers, most: int) -> _Gunzip | None:
-    named = [
-        name.strip().lower() for name in headers.get_list("content-encoding", split_commas=True)
-    ]
-    encodings = [name for name in named if name not in ("", "identity")]
-    if not encodings:
-        return None
-    if len(encodings) > 1 or encodings[0] not in ("gzip", "x-gzip"):
-        # NOTE: layers multiply: a body that is encoded twice may grow a million times.
-        what = f"a body encoded as {', '.join(encodings)[:60]}, which the runbook did not request"
-        raise RefusedAnswerError(what)
-    return _Gunzip(most)
-
-
-class _Gunzip:
-    """Decodes gzip (RFC 1952), with one or more members, to at most `most` + 1 bytes."""
-
-    def __init__(self, most: int) -> None:
-        self._left = most + 1
-        self._inflate = zlib.decompressobj(_GZIP)
-        self._has_begun = False
-
-    def decode(self, chunk: bytes) -> bytes:
-        """Return the decoded `chunk`, cut at the limit of the whole."""
-        pieces = []
-        while chunk and self._left > 0:
-            if self._inflate.eof:
-                if not chunk.startswith(b"\x1f"):
-                    # NOTE: bytes after the last member are padding, which every reader ignores.
-                    break
-                self._inflate = zlib.decompressobj(_GZIP)
-            try:
-                piece = self._inflate.decompress(chunk, self._left)
-            except zlib.error as error:
-                raise httpx.DecodingError(str(error)) from error
-            self._has_begun = True
-            self._left -= len(piece)
-            pieces.append(piece)
-            chunk = self._inflate.unused_data
-        return b"".join(pieces)
-
-    def finish(self) -> None:
-        """Raise `httpx.DecodingError` if the data ended too early."""
-        if self._has_begun and not self._inflate.eof:
-            raise httpx.DecodingError("the gzip data is incomplete")

@@ -1,0 +1,84 @@
+"""
+Reads the body of a response, decoded and up to a size.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from runbook_lib.remote.http_library import httpx
+from runbook_lib.remote.limits import RefusedAnswerError
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+def read_body(response: httpx.Response, most: int) -> bytes:
+    """
+    Return the decoded body of `response`, at most `most` bytes.
+
+    Raises `RefusedAnswerError` for a larger one and for an encoding that was not
+    requested, `httpx.DecodingError` for broken gzip data.
+    """
+    stream = response.stream
+    if not isinstance(stream, httpx.SyncByteStream):
+        raise RefusedAnswerError("a body that cannot be read")
+    decoder = _decoder(response.headers, most)
+    pieces: list[bytes] = []
+    size = arrived = 0
+    for chunk in stream:
+        arrived += len(chunk)
+        piece = decoder.decode(chunk) if decoder else chunk
+        size += len(piece)
+        if max(size, arrived) > most:
+            raise RefusedAnswerError(f"a body of more than {most // 1024:,} KiB")
+        pieces.append(piece)
+    if decoder:
+        decoder.finish()
+    return b"".join(pieces)
+
+
+def _decoder(headers: httpx.Headers, most: int) -> _Gunzip | None:
+    named = [
+        name.strip().lower() for name in headers.get_list("content-encoding", split_commas=True)
+    ]
+    encodings = [name for name in named if name not in ("", "identity")]
+    if not encodings:
+        return None
+    if len(encodings) > 1 or encodings[0] not in ("gzip", "x-gzip"):
+        # NOTE: layers multiply: a body that is encoded twice may grow a million times.
+        what = f"a body encoded as {', '.join(encodings)[:60]}, which the runbook did not request"
+        raise RefusedAnswerError(what)
+    return _Gunzip(most)
+
+
+class _Gunzip:
+    """Decodes gzip (RFC 1952), with one or more members, to at most `most` + 1 bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most + 1
+        self._inflate = zlib.decompressobj(_GZIP)
+        self._has_begun = False
+
+    def decode(self, chunk: bytes) -> bytes:
+        """Return the decoded `chunk`, cut at the limit of the whole."""
+        pieces = []
+        while chunk and self._left > 0:
+            if self._inflate.eof:
+                if not chunk.startswith(b"\x1f"):
+                    # NOTE: bytes after the last member are padding, which every reader ignores.
+                    break
+                self._inflate = zlib.decompressobj(_GZIP)
+            try:
+                piece = self._inflate.decompress(chunk, self._left)
+            except zlib.error as error:
+                raise httpx.DecodingError(str(error)) from error
+            self._has_begun = True
+            self._left -= len(piece)
+            pieces.append(piece)
+            chunk = self._inflate.unused_data
+        return b"".join(pieces)
+
+    def finish(self) -> None:
+        """Raise `httpx.DecodingError` if the data ended too early."""
+        if self._has_begun and not self._inflate.eof:
+            raise httpx.DecodingError("the gzip data is incomplete")
