@@ -53,7 +53,8 @@ from runbook_lib.errors import (
 )
 from runbook_lib.plain_text import counted, csv_cell
 from runbook_lib.remote.cyclr import Cyclr, request_api_token, rows_of, sign_in_url
-from runbook_lib.remote.documents import Document, shorten
+from runbook_lib.remote.json_fields import Document
+from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import Pace
 
 # What it takes to ask the console.

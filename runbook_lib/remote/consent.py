@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, urlencode
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
-from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.oauth import AuthorizationServer
+from runbook_lib.remote.quoting import shorten
 
 _PASTE = "Paste the whole address from the address bar of the tab where the consent ended."
 _ADDRESS = re.compile(r"(https?://[^/?#]+)?/")

@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.remote.documents import RemoteAnswer, shorten
 from runbook_lib.remote.domain import REDIRECTS, fetch_page
+from runbook_lib.remote.http_messages import RemoteAnswer
+from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.registrable_domains import is_same_owner
 from runbook_lib.remote.transport import Session
 

@@ -15,8 +15,8 @@ from runbook_lib.core.model import ResponseShape
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.shapes import error_numbers, key_name, shape_text
 from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.remote.documents import RemoteAnswer
 from runbook_lib.remote.http_library import httpx
+from runbook_lib.remote.http_messages import RemoteAnswer
 
 _LONGEST_BODY = 8_192
 # Only the start of a longer body is redacted, and the end of that start is left out.

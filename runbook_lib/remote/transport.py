@@ -32,9 +32,10 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.addresses import Reach, host_of, origin_of
-from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx
+from runbook_lib.remote.http_messages import RemoteAnswer, unexpected
 from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, RefusedAnswerError, within
+from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import (
     SHARED,
     CoolDown,

@@ -26,8 +26,10 @@ from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
-from runbook_lib.remote.documents import Document, shorten, unexpected
 from runbook_lib.remote.domain import Destinations, follow_to_sign_in, leads_to
+from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.json_fields import Document
+from runbook_lib.remote.quoting import shorten
 
 # What a check that asks for an account in Cyclr cannot do without.
 ACCOUNT = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")

@@ -16,7 +16,6 @@ from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import STATED
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import InvalidCertificateError
-from runbook_lib.remote.documents import RemoteAnswer, shorten
 from runbook_lib.remote.domain import (
     REDIRECTS,
     fetch_page,
@@ -24,7 +23,9 @@ from runbook_lib.remote.domain import (
     read_certificate,
     resolve_name,
 )
+from runbook_lib.remote.http_messages import RemoteAnswer
 from runbook_lib.remote.page_reader import read_page
+from runbook_lib.remote.quoting import shorten
 
 CALLBACK_PATH = "/connector/callback"
 

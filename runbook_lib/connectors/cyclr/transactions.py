@@ -29,7 +29,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.json_text import parse_first, parse_json
 from runbook_lib.core.procedure import KnownError, Procedure
 from runbook_lib.core.redaction import MASK, Redactor, without_headers
-from runbook_lib.remote.documents import shorten
+from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.registrable_domains import is_same_owner
 
 # What is read of a file or of stdin, in bytes.

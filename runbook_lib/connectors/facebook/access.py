@@ -24,7 +24,8 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError
 from runbook_lib.remote import oauth
-from runbook_lib.remote.documents import Document, RemoteAnswer, unexpected
+from runbook_lib.remote.http_messages import RemoteAnswer, unexpected
+from runbook_lib.remote.json_fields import Document
 
 # What checks of the app, and of a user's token for it, cannot do without.
 APP = ("app_id", "app_secret")

@@ -40,8 +40,8 @@ from runbook_lib.connectors.proof import REFUSED, STATED
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError
-from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.oauth import request_token_by_code
+from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.registrable_domains import shared_domain
 
 _DUMMY_CODE = "runbook-probe"

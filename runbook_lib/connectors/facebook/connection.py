@@ -41,7 +41,9 @@ from runbook_lib.connectors.proof import STATED, weigh_absence
 from runbook_lib.core.model import Finding, Table, Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.documents import Document, shorten, unexpected
+from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.json_fields import Document
+from runbook_lib.remote.quoting import shorten
 
 _ENDS_SOON = timedelta(days=14)
 _LEADS = "leads_retrieval"

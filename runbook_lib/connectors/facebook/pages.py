@@ -21,7 +21,7 @@ from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError, RemoteError
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.documents import Document
+from runbook_lib.remote.json_fields import Document
 
 _LIST = "me/accounts"
 _PORTFOLIOS = "me/businesses"

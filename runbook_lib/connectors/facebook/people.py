@@ -38,7 +38,7 @@ from runbook_lib.connectors.proof import REFUSED, STATED, weigh_absence
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import RemoteError
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.documents import unexpected
+from runbook_lib.remote.http_messages import unexpected
 
 _MOST_PAGES = 50
 # The title of the step that takes the token of a person with a role.

@@ -14,7 +14,8 @@ from runbook_lib.connectors.findings import compared
 from runbook_lib.connectors.proof import Listing
 from runbook_lib.core.model import Table
 from runbook_lib.core.redaction import Secret
-from runbook_lib.remote.documents import Document, unexpected
+from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.json_fields import Document
 
 # What is read of each row of an edge that lists permissions.
 READ = ("permission", "status")

@@ -22,8 +22,8 @@ from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import LOOK_YOURSELF, is_gone, weigh_gone
 from runbook_lib.core.model import Finding, Outcome, Table
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError
-from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.page_reader import PublicPage, open_page
+from runbook_lib.remote.quoting import shorten
 
 _PAGES: Mapping[str, str] = {
     "privacy_policy_url": "Privacy Policy URL",

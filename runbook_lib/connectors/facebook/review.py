@@ -28,7 +28,8 @@ from runbook_lib.connectors.facebook.permissions import (
 from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.model import Finding, Table
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
-from runbook_lib.remote.documents import shorten, unexpected
+from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.quoting import shorten
 
 _LIVE = "live"
 _NO_ACCESS_LEVEL = (

@@ -26,7 +26,7 @@ from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.model import Finding, Outcome, Table
 from runbook_lib.core.redaction import Secret
-from runbook_lib.remote.documents import Document
+from runbook_lib.remote.json_fields import Document
 
 COUNTED_FOR = timedelta(days=30)
 _NOT_LOGGED = (

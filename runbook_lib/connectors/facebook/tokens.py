@@ -18,7 +18,8 @@ from runbook_lib.connectors.findings import failed, inconclusive
 from runbook_lib.connectors.proof import REFUSED, STATED, Listing
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
-from runbook_lib.remote.documents import Document, unexpected
+from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.json_fields import Document
 
 _DEBUG = "debug_token"
 _SOURCE = f"Facebook (/{_DEBUG})"

@@ -12,7 +12,8 @@ from runbook_lib.connectors.facebook.access import USER, app_node, user_graph
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified, waiting
 from runbook_lib.connectors.proof import STATED
 from runbook_lib.core.model import Finding
-from runbook_lib.remote.documents import Document, shorten
+from runbook_lib.remote.json_fields import Document
+from runbook_lib.remote.quoting import shorten
 
 # Business.verification_status, as Meta's SDK lists it.
 _VERIFIED = "verified"

@@ -24,7 +24,7 @@ from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import weigh_absence
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError
-from runbook_lib.remote.documents import Document, documents
+from runbook_lib.remote.json_fields import Document, documents
 
 _LIST_PERMISSIONS = "List My Permissions"
 _FORBIDDEN = 403

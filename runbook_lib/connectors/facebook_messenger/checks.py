@@ -22,8 +22,8 @@ from runbook_lib.connectors.findings import compared, failed, inconclusive, not_
 from runbook_lib.connectors.proof import STATED, Listing, weigh_absence
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page
+from runbook_lib.remote.quoting import shorten
 
 _OK, _FORBIDDEN = 200, 403
 # Without this field of a subscription Facebook passes on no message (Messenger Platform: Webhooks).

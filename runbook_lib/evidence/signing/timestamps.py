@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.errors import SettingsError, TimestampError
-from runbook_lib.remote.documents import shorten
+from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.transport import Request, Session
 
 if TYPE_CHECKING:

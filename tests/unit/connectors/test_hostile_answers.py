@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.remote.documents import parse_answer
+from runbook_lib.remote.http_messages import parse_answer
 from tests.unit.bodies import APP_ID, graph_error
 from tests.unit.connectors.least import LEAST, Least
 from tests.unit.connectors.perform import CHECKS, perform

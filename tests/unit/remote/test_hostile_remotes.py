@@ -27,13 +27,13 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
-from runbook_lib.remote.documents import RemoteAnswer
 from runbook_lib.remote.domain import (
     Destinations,
     fetch_page,
     follow_to_sign_in,
     read_certificate,
 )
+from runbook_lib.remote.http_messages import RemoteAnswer
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
 from runbook_lib.remote.rate_limits import CoolDowns

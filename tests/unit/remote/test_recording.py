@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.remote.documents import RemoteAnswer
+from runbook_lib.remote.http_messages import RemoteAnswer
 from runbook_lib.remote.recording import recorded_body, recorded_shape
 
 PERSON = "Ada of Somewhere"

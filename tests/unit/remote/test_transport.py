@@ -23,7 +23,7 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.documents import RemoteAnswer
+from runbook_lib.remote.http_messages import RemoteAnswer
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.transport import Request, Session, Transport, Wires
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN

@@ -1,4 +1,4 @@
-"""The fields of a remote system's answer are read by type; another type is an error."""
+"""The fields of a JSON object are read by type; another type is an error."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.plain_text import one_line
-from runbook_lib.remote.documents import Document, documents, parse_answer, shorten
+from runbook_lib.remote.json_fields import Document, documents
 
 Read = Callable[[Document], Any]
 
@@ -31,6 +28,7 @@ READERS: dict[str, tuple[Read, Any, Any]] = {
     "documents": (lambda one: one.documents("f"), [{"g": 1}, {}], [{"g": 1}, {}]),
     "expect": (lambda one: one.expect("f", "mine"), "mine", None),
 }
+
 # Values that a reader refuses in addition to all of other types.
 WRONG: dict[str, tuple[Any, ...]] = {
     "text": ("", "  "),
@@ -45,6 +43,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "documents": ([1], [None], [[]], {}),
     "expect": ("other", ["mine"], "mine "),
 }
+
 # The end of the message: the documented type.
 WANTED = {
     "text": "a text",
@@ -61,6 +60,7 @@ WANTED = {
     "documents": "(a list of objects|an object)",
     "expect": "mine",
 }
+
 # These readers return an empty value if the field is absent or null.
 OPTIONAL = {"words": "", "code": None, "texts_or_none": None}
 
@@ -184,45 +184,3 @@ def test_only_a_list_contains_documents(content: object) -> None:
     """A list of documents is read from a list only; anything else is an error."""
     with pytest.raises(UnexpectedAnswerError, match="not a list of objects"):
         documents(content, "Cyclr")
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["NaN", "Infinity", "-Infinity", '{"a":NaN}', "[1e999]", "-1e999", "\ufeff{}", "{'a':1}"],
-)
-def test_json_beyond_rfc_8259_is_refused(text: str) -> None:
-    """NaN, infinities, numbers out of range, a byte order mark and single quotes are refused."""
-    with pytest.raises(ValueError, match=r".+"):
-        parse_answer(text)
-
-
-def test_json_is_read() -> None:
-    """JSON is read; a whole number stays an `int`."""
-    assert parse_answer('{"a":[1,1.5,true,null,"\\ud83d\\ude00"]}') == {
-        "a": [1, 1.5, True, None, "\U0001f600"]
-    }
-    assert isinstance(parse_answer("1"), int)
-
-
-def test_a_text_is_shortened_for_a_message() -> None:
-    """A text becomes one line of some 300 characters at most, with control characters escaped."""
-    assert shorten(" a\n b ") == "a b"
-    assert shorten("word " * 100) == ("word " * 60).strip() + "…"
-    assert shorten("x" * 301) == "… (301 characters without a space)"
-    assert len(shorten("a " * 5_000_000)) < 310
-    assert shorten("a\x1b[31mb\u202e") == "a[U+001B][31mb[U+202E]"
-
-
-@given(st.text(min_size=8, max_size=80).filter(lambda text: not any(map(str.isspace, text))))
-def test_no_word_is_cut(secret: str) -> None:
-    """A text is cut between words only: redaction would not find part of a credential."""
-    for before in range(280, 300):
-        shown = shorten("." * before + " " + secret + " and more" * 100)
-        assert secret in shown or shown == "." * before + "…" or one_line(secret) in shown
-
-
-@pytest.mark.parametrize("text", ["[" + "{}," * 200_000 + "{}]", '{"a":' + "[0," * 90_000])
-def test_a_document_with_too_many_values_is_refused(text: str) -> None:
-    """A document with too many values is refused: parsing it takes thirty times its size."""
-    with pytest.raises(ValueError):  # noqa: PT011
-        parse_answer(text)

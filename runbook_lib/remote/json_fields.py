@@ -1,5 +1,5 @@
 """
-A remote system's answer, and typed access to its fields.
+Typed access to the fields of a JSON object.
 
 A field of another type, or another name than the requested one, raises
 `UnexpectedAnswerError` with a message for people.
@@ -10,90 +10,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, NoReturn
 
-from runbook_lib.core.json_text import RepeatedNameError, parse_json
 from runbook_lib.errors import LeftOutFieldError, UnexpectedAnswerError
-from runbook_lib.plain_text import one_line
-from runbook_lib.remote.addresses import host_of
-from runbook_lib.remote.http_library import httpx
+from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.quoting import LONGEST_VALUE, shorten
 
-_LONGEST = 300
-_LONGEST_VALUE = 60
 # Identifiers become part of a URL, so nothing else is allowed in one.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
 _ABSENT = object()
-_PROXY = "Run again; if it fails again, a proxy may be answering instead of the API."
-# NOTE: a parsed value of three characters takes up to a hundred bytes; no answer that a check
-# requests has a tenth of these.
-_MOST_VALUES = 100_000
+
 _LARGEST_NUMBER = 2**63
-
-
-def parse_answer(text: str) -> Any:
-    """
-    Parse an answer as JSON (RFC 8259).
-
-    Raises `ValueError` for anything else, for too many values and for too many levels.
-    """
-    if len(text) > _MOST_VALUES and sum(map(text.count, ",[{")) > _MOST_VALUES:
-        msg = f"it has over {_MOST_VALUES:,} values"
-        raise ValueError(msg)
-    return parse_json(text)
-
-
-@dataclass(frozen=True)
-class RemoteAnswer:
-    """An answer: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
-
-    url: str
-    status: int
-    headers: httpx.Headers
-    text: str
-    content: bytes = b""
-
-    def document(self) -> Any:
-        """
-        Return the body as a JSON document (RFC 8259, without NaN).
-
-        Raises `UnexpectedAnswerError` if it is not JSON, has too many values, or an object with
-        two fields of one name.
-        """
-        try:
-            return self._parsed
-        except ValueError as error:
-            host = host_of(httpx.URL(self.url))
-            if isinstance(error, RepeatedNameError):
-                name = shorten(error.name, _LONGEST_VALUE)
-                raise unexpected(host, f"an object in it has {name!r} twice") from error
-            msg = f"{host} answered {self.status} with something that is not JSON."
-            raise UnexpectedAnswerError(msg, next_step=_PROXY) from error
-
-    @cached_property
-    def _parsed(self) -> Any:
-        return parse_answer(self.text)
-
-
-def shorten(text: str, longest: int = _LONGEST) -> str:
-    """
-    Return `text` as one printable line, shortened between two words.
-
-    It never cuts a word: half a credential would not be recognised as one.
-    """
-    head = text[: longest * 4]
-    line = one_line(" ".join(head.split()))
-    if len(line) <= longest and len(head) == len(text):
-        return line
-    head_words, blank, _ = line[: longest + 1].rpartition(" ")
-    return f"{head_words}…" if blank else f"… ({len(text):,} characters without a space)"
-
-
-def unexpected(source: str, what: str) -> UnexpectedAnswerError:
-    """Return the error for an answer from `source` that its API does not document."""
-    return UnexpectedAnswerError(f"{source} gave an unexpected answer: {what}.")
 
 
 class Document(Mapping[str, Any]):
@@ -246,10 +175,10 @@ def documents(content: object, source: str, path: str = "") -> list[Document]:
 def _shown(value: object) -> str:
     """Return a field's value for a message, shortened."""
     if isinstance(value, str):
-        return repr(value if len(value) <= _LONGEST_VALUE else shorten(value, _LONGEST_VALUE))
+        return repr(value if len(value) <= LONGEST_VALUE else shorten(value, LONGEST_VALUE))
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return "a list"
     text = json.dumps(value)
-    return text if len(text) <= _LONGEST_VALUE else "a long number"
+    return text if len(text) <= LONGEST_VALUE else "a long number"

@@ -1,0 +1,70 @@
+"""
+A response, and the error for one that its API does not document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from runbook_lib.core.json_text import RepeatedNameError, parse_json
+from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.remote.addresses import host_of
+from runbook_lib.remote.http_library import httpx
+from runbook_lib.remote.quoting import LONGEST_VALUE, shorten
+
+_PROXY = "Run again; if it fails again, a proxy may be answering instead of the API."
+
+# NOTE: a parsed value of three characters takes up to a hundred bytes; no answer that a check
+# requests has a tenth of these.
+_MOST_VALUES = 100_000
+
+
+def parse_answer(text: str) -> Any:
+    """
+    Parse an answer as JSON (RFC 8259).
+
+    Raises `ValueError` for anything else, for too many values and for too many levels.
+    """
+    if len(text) > _MOST_VALUES and sum(map(text.count, ",[{")) > _MOST_VALUES:
+        msg = f"it has over {_MOST_VALUES:,} values"
+        raise ValueError(msg)
+    return parse_json(text)
+
+
+@dataclass(frozen=True)
+class RemoteAnswer:
+    """An answer: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
+
+    url: str
+    status: int
+    headers: httpx.Headers
+    text: str
+    content: bytes = b""
+
+    def document(self) -> Any:
+        """
+        Return the body as a JSON document (RFC 8259, without NaN).
+
+        Raises `UnexpectedAnswerError` if it is not JSON, has too many values, or an object with
+        two fields of one name.
+        """
+        try:
+            return self._parsed
+        except ValueError as error:
+            host = host_of(httpx.URL(self.url))
+            if isinstance(error, RepeatedNameError):
+                name = shorten(error.name, LONGEST_VALUE)
+                raise unexpected(host, f"an object in it has {name!r} twice") from error
+            msg = f"{host} answered {self.status} with something that is not JSON."
+            raise UnexpectedAnswerError(msg, next_step=_PROXY) from error
+
+    @cached_property
+    def _parsed(self) -> Any:
+        return parse_answer(self.text)
+
+
+def unexpected(source: str, what: str) -> UnexpectedAnswerError:
+    """Return the error for an answer from `source` that its API does not document."""
+    return UnexpectedAnswerError(f"{source} gave an unexpected answer: {what}.")

@@ -1,0 +1,32 @@
+"""The body of a response is JSON by RFC 8259, with a limited number of values."""
+
+from __future__ import annotations
+
+import pytest
+
+from runbook_lib.remote.http_messages import parse_answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["NaN", "Infinity", "-Infinity", '{"a":NaN}', "[1e999]", "-1e999", "\ufeff{}", "{'a':1}"],
+)
+def test_json_beyond_rfc_8259_is_refused(text: str) -> None:
+    """NaN, infinities, numbers out of range, a byte order mark and single quotes are refused."""
+    with pytest.raises(ValueError, match=r".+"):
+        parse_answer(text)
+
+
+def test_json_is_read() -> None:
+    """JSON is read; a whole number stays an `int`."""
+    assert parse_answer('{"a":[1,1.5,true,null,"\\ud83d\\ude00"]}') == {
+        "a": [1, 1.5, True, None, "\U0001f600"]
+    }
+    assert isinstance(parse_answer("1"), int)
+
+
+@pytest.mark.parametrize("text", ["[" + "{}," * 200_000 + "{}]", '{"a":' + "[0," * 90_000])
+def test_a_document_with_too_many_values_is_refused(text: str) -> None:
+    """A document with too many values is refused: parsing it takes thirty times its size."""
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_answer(text)
