@@ -71,7 +71,7 @@ class Sessions:
         with self._lock:
             if key not in self._transports:
                 self._transports[key] = self._transport(values, hosts, reach)
-            return self._transports[key].session(look, keep=keep)
+            return Session(self._transports[key], look, keep=keep)
 
     def _transport(
         self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]], reach: Reach

@@ -47,7 +47,7 @@ from runbook_lib.evidence.signing.keys import (
 )
 from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.transport import Request, Transport
+from runbook_lib.remote.transport import Request, Session, Transport
 
 _SECONDS = 30.0
 # Fails without a keyring, and where an entry that it is given is not there.
@@ -330,7 +330,7 @@ def _practice(procedure: Procedure, values: Mapping[str, Value]) -> list[Symptom
 def _reachable(url: str, limits: Limits, reach: Reach) -> Symptom:
     transport = Transport(Redactor(), limits=limits, reach=reach)
     try:
-        answer = transport.session().send(Request(method="GET", url=url), is_repeatable=False)
+        answer = Session(transport).send(Request(method="GET", url=url), is_repeatable=False)
     except RunbookError as error:
         return Symptom(url, str(error), ExitCode.INCOMPLETE)
     finally:

@@ -300,10 +300,6 @@ class Transport:
         """Return whether `host` must have a public address: no setting gives another one."""
         return f"{host}:{port}" not in self.connect_to and host not in self._private_hosts
 
-    def session(self, look: LookCache | None = None, *, keep: Keep = lambda _: None) -> Session:
-        """Return a session that hands its exchanges to `keep`, and asks as part of `look`."""
-        return Session(self, look or LookCache(), keep)
-
     def close(self) -> None:
         """Close every connection of its own, and restore the loggers of the HTTP library."""
         if self._to_close:
@@ -459,9 +455,15 @@ class Session:
     One thread at a time uses it; `branch` gives another one its own.
     """
 
-    def __init__(self, transport: Transport, look: LookCache, keep: Keep = lambda _: None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        look: LookCache | None = None,
+        *,
+        keep: Keep = lambda _: None,
+    ) -> None:
         self.transport = transport
-        self.look = look
+        self.look = look or LookCache()
         self._keep_all = keep
         self._seen: list[Seen | Session] = []
         self._answered_by = ""
@@ -491,7 +493,7 @@ class Session:
         With `once_more` it asks again, once, what this look has the answer to already.
         """
         self.settle()
-        branch = Session(self.transport, self.look, self._keep_all)
+        branch = Session(self.transport, self.look, keep=self._keep_all)
         branch._end = self._end
         branch._is_once_more = once_more or self._is_once_more
         self._seen.append(branch)

@@ -83,4 +83,4 @@ def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options
     options.setdefault("usage_pause", FACEBOOK.usage_pause)
     options.setdefault("sleep", lambda _: None)
     options.setdefault("cool_downs", CoolDowns())
-    return Transport(redactor or Redactor(), wire=remote, **options).session()
+    return Session(Transport(redactor or Redactor(), wire=remote, **options))

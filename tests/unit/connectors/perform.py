@@ -18,7 +18,7 @@ from runbook_lib.core.procedure import Check
 from runbook_lib.engine.check_runner import Result, perform_checks
 from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Transport
+from runbook_lib.remote.transport import Session, Transport
 from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.connectors.conftest import SECRETS, VALUES, hosts, known_secrets
@@ -71,7 +71,7 @@ def perform_whole(
         return CheckContext(
             values=values,
             secrets=SECRETS,
-            session=transport.session(),
+            session=Session(transport),
             now=NOON,
             random_hex=_random_hex(),
         )

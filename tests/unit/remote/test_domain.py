@@ -131,7 +131,7 @@ def serve(authority: trustme.CA, tmp_path: Path) -> Server:
                 sleep=lambda _: None,
             )
             try:
-                yield transport.session()
+                yield Session(transport)
             finally:
                 transport.close()
                 server.shutdown()
@@ -547,7 +547,7 @@ def test_a_service_domain_on_a_private_network_is_refused(
     """DNS, certificate and page checks refuse a name that resolves to a private address."""
     resolve_to(monkeypatch, address)
     monkeypatch.setattr(socket, "create_connection", None)
-    session = transport.session()
+    session = Session(transport)
 
     for look in (resolve_name, read_certificate):
         with pytest.raises(UnexpectedAnswerError, match="not a public internet address") as said:
@@ -567,7 +567,7 @@ def test_a_private_host_that_a_setting_names_is_contacted(
         transport = Transport(Redactor(), ca_file=session.transport.ca_file, private_hosts=[HOST])
         resolve_to(monkeypatch, "127.0.0.1", port=int(address.rpartition(":")[2]))
         try:
-            answer = fetch_page(transport.session(), URL)
+            answer = fetch_page(Session(transport), URL)
         finally:
             transport.close()
 
@@ -590,7 +590,7 @@ def test_the_checked_address_is_the_one_connected_to(
     )
     monkeypatch.setattr(socket, "create_connection", refuse)
     with pytest.raises(RemoteError):
-        fetch_page(transport.session(), URL)
+        fetch_page(Session(transport), URL)
 
     assert connected == [("93.184.215.14", 443)]
 
@@ -603,7 +603,7 @@ def test_a_proxy_is_not_asked_for_a_private_address(
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
 
     with pytest.raises(UnexpectedAnswerError, match="not a public internet address"):
-        transport.session().send(Request(method="GET", url=location, is_public_only=True))
+        Session(transport).send(Request(method="GET", url=location, is_public_only=True))
 
 
 def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -620,9 +620,9 @@ def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatc
     try:
         for look in (resolve_name, read_certificate):
             with pytest.raises(UnreachableError):
-                look(transport.session(), HOST)
+                look(Session(transport), HOST)
         with pytest.raises(UnreachableError):
-            fetch_page(transport.session(), URL)
+            fetch_page(Session(transport), URL)
     finally:
         release.set()
         transport.close()

@@ -63,7 +63,7 @@ def attacked(mode: str | Mode, limits: Limits = LIMITS) -> Iterator[tuple[Sessio
             sleep=lambda _: None,
         )
         with closing(transport):
-            yield transport.session(), url
+            yield Session(transport), url
 
 
 def server_at(url: str) -> AuthorizationServer:
@@ -226,9 +226,9 @@ def test_a_slow_handshake_ends(tmp_path: Path) -> None:
             sleep=lambda _: None,
         )
         with pytest.raises(UnreachableError, match="no TLS connection"):
-            read_certificate(transport.session(), "acme-h.cyclr.com")
+            read_certificate(Session(transport), "acme-h.cyclr.com")
         with pytest.raises(UnreachableError):
-            fetch_page(transport.session(), "https://acme-h.cyclr.com/")
+            fetch_page(Session(transport), "https://acme-h.cyclr.com/")
         transport.close()
 
 
@@ -245,7 +245,7 @@ def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
         hostile_server("one byte at a time", tls=context) as url,
         pytest.raises(SlowAnswerError, match="not complete after 1 s"),
     ):
-        transport.session().send(Request(method="GET", url=url))
+        Session(transport).send(Request(method="GET", url=url))
     transport.close()
 
 
@@ -264,7 +264,7 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
             pytest.raises(UnexpectedAnswerError, match="which the runbook did not open"),
         ):
             follow_to_sign_in(
-                transport.session(), f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
+                Session(transport), f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
             )
     transport.close()
 

@@ -279,7 +279,7 @@ def test_transports_leave_nothing_behind(is_closed: bool) -> None:
         before, closed = resources(), list[Transport]()
         for _ in range(50):
             transport = Transport(Redactor())
-            transport.session().send(Request(method="GET", url=url))
+            Session(transport).send(Request(method="GET", url=url))
             if is_closed:
                 transport.close()
                 closed.append(transport)  # it need not be collected

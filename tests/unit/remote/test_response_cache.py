@@ -84,7 +84,7 @@ def test_an_answer_is_kept_for_the_look(remote: FakeRemote, status: int) -> None
     assert session.ask(GET) is session.branch().ask(GET)
     assert len(remote.requests) == 1
 
-    session.transport.session().ask(GET)
+    Session(session.transport).ask(GET)
     assert len(remote.requests) == 2
 
 

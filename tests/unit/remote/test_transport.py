@@ -267,7 +267,7 @@ def test_an_unreachable_host_is_not_contacted_for_30_seconds(
 
     for seconds in (0, 29):
         clock.now += seconds
-        later = session.transport.session()
+        later = Session(session.transport)
         with pytest.raises(UnreachableError) as second:
             later.send(GET)
         assert str(second.value) == str(first.value)
@@ -594,7 +594,7 @@ def test_the_http_library_logs_no_url_with_a_secret(
     transport = Transport(owned("url-canary-1"), hosts={"facebook": [address]})
     url = f"{address}?input_token=url-canary-1"
 
-    transport.session().send(Request(method="GET", url=url, headers={"x-a": "url-canary-1"}))
+    Session(transport).send(Request(method="GET", url=url, headers={"x-a": "url-canary-1"}))
     transport.close()
 
     assert "httpcore.http11" in {record.name for record in caplog.records}
@@ -615,7 +615,7 @@ def test_sessions_record_separately(remote: FakeRemote) -> None:
     """Each session of a transport records its own exchanges only."""
     remote.on(PATH, says("{}"))
     transport = Transport(Redactor(), wire=remote)
-    one, other = transport.session(), transport.session()
+    one, other = Session(transport), Session(transport)
 
     one.send(GET)
 
@@ -667,7 +667,7 @@ def test_no_proxy_is_used_for_loopback_addresses(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     transport = Transport(Redactor())
     try:
-        answer = transport.session().send(Request(method="GET", url=server()))
+        answer = Session(transport).send(Request(method="GET", url=server()))
     finally:
         transport.close()
 
@@ -681,7 +681,7 @@ def test_shared_connections_stay_open(server: Callable[[], str]) -> None:
     wires, url = Wires(), server()
     shared = [Transport(Redactor(), wires=wires) for _ in range(2)]
     first, second = (transport._wire for transport in shared)
-    assert shared[0].session().send(Request(method="GET", url=url)).status == 200
+    assert Session(shared[0]).send(Request(method="GET", url=url)).status == 200
     shared[0].close()
 
     assert isinstance(first, Wire)

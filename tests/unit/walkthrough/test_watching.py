@@ -18,7 +18,7 @@ from runbook_lib.engine import connections
 from runbook_lib.engine.connections import Sessions
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import UnreachableError
-from runbook_lib.remote.transport import Transport
+from runbook_lib.remote.transport import Session, Transport
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from tests.conftest import NOON
 from tests.support.words import submitted
@@ -165,7 +165,7 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     monkeypatch.setattr(
         Sessions,
         "open_session",
-        lambda _self, _values, look=None, **keep: transport.session(look, **keep),
+        lambda _self, _values, look=None, **keep: Session(transport, look, **keep),
     )
     monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
     play.run.say([submitted(name) for name in GATES])

@@ -56,7 +56,7 @@ def authority(serving: Authority) -> Authority:
 @pytest.fixture
 def session() -> Iterator[Session]:
     transport = Transport(Redactor(), sleep=lambda _seconds: None)
-    yield transport.session()
+    yield Session(transport)
     transport.close()
 
 
