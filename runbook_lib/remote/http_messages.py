@@ -1,10 +1,11 @@
 """
-A response, and the error for one that its API does not document.
+Requests and responses, and the error for a response that its API does not document.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +32,44 @@ def parse_answer(text: str) -> Any:
         msg = f"it has over {_MOST_VALUES:,} values"
         raise ValueError(msg)
     return parse_json(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """
+    A request, with at most one of `form` (urlencoded), `document` (JSON) and raw `content`.
+
+    It counts towards the limits of `app` (a client ID), if known. Of the answer the record
+    keeps the fields that `reads` names, at any depth. With `is_public_only` it goes to
+    public addresses only.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] | None = None
+    document: Any = None
+    content: bytes | None = None
+    app: str = ""
+    reads: Collection[str] = ()
+    is_public_only: bool = False
+
+    @property
+    def host(self) -> str:
+        """Return the host name in the URL, empty if it is not a web address."""
+        return host_of(self._address)
+
+    @property
+    def place(self) -> str:
+        """Return the host with its port, to which a cool-down applies."""
+        return self._address.netloc.decode("ascii", "replace")
+
+    @cached_property
+    def _address(self) -> httpx.URL:
+        try:
+            return httpx.URL(self.url)
+        except (httpx.InvalidURL, ValueError):
+            return httpx.URL("")
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
 from runbook_lib.core.journal import timestamp, utc_now
@@ -33,7 +33,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.remote.addresses import Reach, host_of, origin_of
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.http_messages import RemoteAnswer, unexpected
+from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
 from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, RefusedAnswerError, within
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import (
@@ -92,44 +92,6 @@ _STRAY = (
     "Compare the addresses in your settings. If two settings hold the same secret, correct one."
 )
 _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """
-    A request, with at most one of `form` (urlencoded), `document` (JSON) and raw `content`.
-
-    It counts towards the limits of `app` (a client ID), if known. Of the answer the record
-    keeps the fields that `reads` names, at any depth. With `is_public_only` it goes to
-    public addresses only.
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    form: Mapping[str, str] | None = None
-    document: Any = None
-    content: bytes | None = None
-    app: str = ""
-    reads: Collection[str] = ()
-    is_public_only: bool = False
-
-    @property
-    def host(self) -> str:
-        """Return the host name in the URL, empty if it is not a web address."""
-        return host_of(self._address)
-
-    @property
-    def place(self) -> str:
-        """Return the host with its port, to which a cool-down applies."""
-        return self._address.netloc.decode("ascii", "replace")
-
-    @cached_property
-    def _address(self) -> httpx.URL:
-        try:
-            return httpx.URL(self.url)
-        except (httpx.InvalidURL, ValueError):
-            return httpx.URL("")
 
 
 @dataclass(slots=True, eq=False)

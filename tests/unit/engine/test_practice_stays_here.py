@@ -43,8 +43,8 @@ from runbook_lib.remote.domain import (
     read_certificate,
     resolve_name,
 )
+from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.page_reader import open_page
-from runbook_lib.remote.transport import Request
 from runbook_lib.walkthrough.consent import Consent
 from tests.support.commands import runbook
 from tests.support.internet import ADDRESS, Internet, internet

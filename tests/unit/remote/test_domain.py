@@ -33,9 +33,10 @@ from runbook_lib.remote.domain import (
     read_certificate,
     resolve_name,
 )
+from runbook_lib.remote.http_messages import RemoteAnswer, Request
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.oauth import AuthorizationServer
-from runbook_lib.remote.transport import RemoteAnswer, Request, Session, Transport
+from runbook_lib.remote.transport import Session, Transport
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, open_session, says
 
 HOST = "acme-h.cyclr.com"

@@ -33,12 +33,12 @@ from runbook_lib.remote.domain import (
     follow_to_sign_in,
     read_certificate,
 )
-from runbook_lib.remote.http_messages import RemoteAnswer
+from runbook_lib.remote.http_messages import RemoteAnswer, Request
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import recorded_body
-from runbook_lib.remote.transport import Request, Session, Transport
+from runbook_lib.remote.transport import Session, Transport
 from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, Mode, hostile_server, whole
 
 pytestmark = pytest.mark.matrix

@@ -15,10 +15,11 @@ import pytest
 
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import SlowAnswerError, UnexpectedAnswerError
+from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.http_transport import Wire, _BoundedStream
 from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, within
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Request, Transport
+from runbook_lib.remote.transport import Transport
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.http_messages import RemoteAnswer
+from runbook_lib.remote.http_messages import RemoteAnswer, Request
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.transport import Request, Session, Transport, Wires
+from runbook_lib.remote.transport import Session, Transport, Wires
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, open_session, owned, says
 

@@ -9,7 +9,7 @@ from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.plain_text import escaped_json
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.transport import Request
+from runbook_lib.remote.http_messages import Request
 
 _GONE = 410
 # After these refusals another answer may come soon.
