@@ -8,7 +8,6 @@ interpret the answers.
 from __future__ import annotations
 
 import logging
-import random
 import re
 import threading
 import time
@@ -50,21 +49,16 @@ from runbook_lib.remote.recording import (
 )
 from runbook_lib.remote.response_body import read_body
 from runbook_lib.remote.response_cache import LookCache
+from runbook_lib.remote.retries import SERVER_ERRORS, TOO_MANY_REQUESTS, CircuitBreaker, RetryPolicy
 
 if TYPE_CHECKING:
     import ssl
 
 
-_ATTEMPTS = 3
 # Requests to a host and port at a time. A browser opens six connections to a host.
 _AT_A_TIME = 6
-_BACKOFF_SECONDS = 0.25
-# For so long after a failed connection later requests to the host fail at once.
-_DOWN_SECONDS = 30.0
-_SERVER_ERRORS = (500, 502, 503, 504)
-_TOO_MANY_REQUESTS = 429
 # After such an answer, and after any error of a server or gateway, a late one may follow.
-_GIVEN_UP = (408, _TOO_MANY_REQUESTS)
+_GIVEN_UP = (408, TOO_MANY_REQUESTS)
 _LEAST_SERVER_ERROR = 500
 # A check waits for a cool-down of up to this; a longer one ends it.
 _LONGEST_WAIT = 10.0
@@ -129,27 +123,19 @@ class _Asked:
     is_fault: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Abandoned:
-    """A host that did not answer: until `until` (monotonic), requests raise `error`."""
-
-    until: float
-    error: RemoteError
-
-
 class Wires:
     """
     Connections that transports with the same `ca_file` share; who made it closes it.
 
-    No secret is part of a connection: each transport looks at its own requests. `abandoned` are
-    the hosts that did not answer, by the way in which they were asked.
+    No secret is part of a connection: each transport looks at its own requests. They share
+    `circuit_breaker` too: a host that did not answer one of them fails at once for the others.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._wires: dict[tuple[str, Reach], tuple[httpx.BaseTransport, httpx.BaseTransport]] = {}
-        self.abandoned: dict[Hashable, _Abandoned] = {}
+        self.circuit_breaker = CircuitBreaker()
 
     def tls_context(self, ca_file: str) -> ssl.SSLContext:
         """Return a context that trusts the usual authorities and `ca_file`."""
@@ -216,6 +202,7 @@ class Transport:
         usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _: (0.0, ""),
         on_call: Callable[[str, Mapping[str, str]], None] = lambda _app, _headers: None,
         limits: Limits | None = None,
+        retry_policy: RetryPolicy | None = None,
         cool_downs: CoolDowns = SHARED,
         wires: Wires | None = None,
         wire: httpx.BaseTransport | None = None,
@@ -235,6 +222,7 @@ class Transport:
         self._usage_pause = usage_pause
         self._on_call = on_call
         self.limits = limits or Limits()
+        self.retry_policy = retry_policy or RetryPolicy()
         self.cool_downs = cool_downs
         self.sleep = sleep
         self.clock = clock
@@ -342,21 +330,13 @@ class Transport:
         finally:
             turns.release()
 
-    def refuse_abandoned(self, request: Request) -> None:
-        """Raise the stored error while the host is abandoned."""
-        if self.is_abandoned(request):
-            raise self._wires.abandoned[request.place, self._way].error
+    def open_circuit(self, request: Request) -> RemoteError | None:
+        """Return the error to raise if the host did not answer a short while ago."""
+        return self._wires.circuit_breaker.error((request.place, self._way), self.clock())
 
-    def is_abandoned(self, request: Request) -> bool:
-        """Return whether the host did not answer a short while ago."""
-        abandoned = self._wires.abandoned.get((request.place, self._way))
-        return abandoned is not None and self.clock() < abandoned.until
-
-    def abandon(self, request: Request, error: RemoteError) -> None:
+    def trip(self, request: Request, error: RemoteError) -> None:
         """Let later requests fail at once, after a host did not answer all attempts."""
-        with self._lock:
-            until = self.clock() + _DOWN_SECONDS
-            self._wires.abandoned[request.place, self._way] = _Abandoned(until, error)
+        self._wires.circuit_breaker.trip((request.place, self._way), error, self.clock())
 
     def cool_down(self, request: Request, seconds: float, reason: str, *, app: str) -> CoolDown:
         """Send the host nothing for `app`, or nothing at all if `app` is empty, for `seconds`."""
@@ -479,7 +459,7 @@ class Session:
                 answer = first.send(request, is_repeatable=True, is_transient=is_transient)
             except RemoteError as error:
                 return _Asked(first.seen(), error, is_fault=True)
-            is_fault = answer.status in _SERVER_ERRORS or is_transient(answer)
+            is_fault = answer.status in SERVER_ERRORS or is_transient(answer)
             return _Asked(first.seen(), answer, is_fault)
 
         seconds = self._end.left if self._end else None
@@ -516,22 +496,21 @@ class Session:
         """
         self.settle()
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
-        attempts, attempt = _ATTEMPTS if may_repeat else 1, 0
+        attempts, attempt = self.transport.retry_policy.attempts if may_repeat else 1, 0
         while True:
             attempt += 1
-            # Exponential, with jitter so that many tenants spread out.
-            pause = random.uniform(0.5, 1.0) * _BACKOFF_SECONDS * float(2**attempt)  # noqa: S311
+            pause = self.transport.retry_policy.pause(attempt)
             try:
                 answer, wait = self._send_in_turn(request, is_transient)
             except UnreachableError as error:
-                if self.transport.is_abandoned(request):
+                if self.transport.open_circuit(request):
                     raise
                 is_slow = isinstance(error, SlowAnswerError)
                 if is_slow or attempt == attempts or not self._has_time(pause):
-                    self.transport.abandon(request, error)
+                    self.transport.trip(request, error)
                     raise
             else:
-                is_passing = answer.status in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS)
+                is_passing = answer.status in (TOO_MANY_REQUESTS, *SERVER_ERRORS)
                 if not (is_passing or is_transient(answer)):
                     return answer
                 if attempt == attempts or not self._has_time(max(pause, wait)):
@@ -605,13 +584,12 @@ class Session:
         transport, now = self.transport, self.transport.clock()
         cool_down = transport.cool_downs.find(request.place, request.app, now)
         seconds = cool_down.seconds(now) if cool_down else 0.0
-        try:
-            transport.refuse_abandoned(request)
-            if cool_down and (seconds > _LONGEST_WAIT or not self._has_time(seconds)):
-                raise cool_down.error(now)
-        except RemoteError as error:
+        error = transport.open_circuit(request)
+        if not error and cool_down and (seconds > _LONGEST_WAIT or not self._has_time(seconds)):
+            error = cool_down.error(now)
+        if error:
             self._keep_unsent(request, error)
-            raise
+            raise error
         if seconds:
             transport.sleep(seconds)
 
@@ -639,9 +617,9 @@ class Session:
 
         Raises `ThrottledError` if that is too long to wait for.
         """
-        if answer.status not in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS):
+        if answer.status not in (TOO_MANY_REQUESTS, *SERVER_ERRORS):
             return 0.0
-        is_limit = answer.status == _TOO_MANY_REQUESTS
+        is_limit = answer.status == TOO_MANY_REQUESTS
         requested = retry_after(answer.headers.get("retry-after", ""), utc_now())
         seconds = requested if requested is not None else _DEFAULT_WAIT * is_limit
         if not seconds:
@@ -657,7 +635,7 @@ class Session:
 
     def _settled(self, request: Request, answer: RemoteAnswer) -> RemoteAnswer:
         """Return the last answer; raises `ThrottledError` if it only asks to wait."""
-        if answer.status != _TOO_MANY_REQUESTS:
+        if answer.status != TOO_MANY_REQUESTS:
             return answer
         now = self.transport.clock()
         cool_down = self.transport.cool_downs.find(request.place, request.app, now)

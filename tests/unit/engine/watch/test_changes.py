@@ -538,7 +538,7 @@ def test_a_day_of_random_outages_is_one_message(
     """
     print("seed", seed)  # noqa: T201
     chance = random.Random(seed)
-    monkeypatch.setattr("runbook_lib.remote.transport._BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr("runbook_lib.remote.retries.RetryPolicy.pause", lambda *_: 0.0)
     desk.set("RUNBOOK_EXCHANGE_SECONDS=1")
     desk.pass_by(0)
 
