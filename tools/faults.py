@@ -867,10 +867,10 @@ FAULTS = (
         "the status of an incomplete tenant ends with 0",
     ),
     Fault(
-        "remote/transport.py",
+        "remote/secret_guard.py",
         "if owners and all(owner.providers & providers for owner in owners):",
         "if owners:",
-        "remote/test_stray_secrets.py",
+        "remote/test_secret_guard.py",
         "a secret is sent to another provider",
     ),
     Fault(

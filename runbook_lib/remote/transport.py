@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, unquote_plus
 
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Exchange
-from runbook_lib.core.redaction import Owner, RedactingFilter, Redactor, Secret
+from runbook_lib.core.redaction import RedactingFilter, Redactor, Secret
 from runbook_lib.errors import (
     CachedAnswerError,
     RemoteError,
@@ -30,7 +29,7 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.addresses import Reach, host_of, origin_of
+from runbook_lib.remote.addresses import Reach, host_of
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
 from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, RefusedAnswerError, within
@@ -50,6 +49,7 @@ from runbook_lib.remote.recording import (
 from runbook_lib.remote.response_body import read_body
 from runbook_lib.remote.response_cache import LookCache
 from runbook_lib.remote.retries import SERVER_ERRORS, TOO_MANY_REQUESTS, CircuitBreaker, RetryPolicy
+from runbook_lib.remote.secret_guard import SecretGuard
 
 if TYPE_CHECKING:
     import ssl
@@ -74,17 +74,6 @@ _SENT_HEADERS = {
     "connection": "keep-alive",
     "user-agent": "facebook-marketing-runbook",
 }
-# A secret is searched as UTF-8 and as Latin-1, behind at most this many layers of encoding.
-_CODES = ("utf-8", "latin-1")
-_MOST_LAYERS = 3
-_UNDO: tuple[Callable[[str], str], ...] = (
-    unquote,
-    unquote_plus,
-    partial(re.compile(r"\\(.)").sub, r"\1"),
-)
-_STRAY = (
-    "Compare the addresses in your settings. If two settings hold the same secret, correct one."
-)
 _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
 
 
@@ -210,10 +199,7 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.redactor = redactor
-        self._origins = {
-            name: frozenset(origin_of(httpx.URL(address)) for address in addresses)
-            for name, addresses in (hosts or {}).items()
-        }
+        self.secret_guard = SecretGuard(redactor, hosts or {})
         self.connect_to = dict(connect_to or {})
         self.ca_file = ca_file
         self._private_hosts = frozenset(private_hosts)
@@ -276,7 +262,7 @@ class Transport:
         most = self.limits.answer_limit_kib * 1024
         try:
             built = self._built(request)
-            self._refuse_stray_secret(request, built)
+            self.secret_guard.check(request, built)
             with within(deadline, most):
                 response = wire.handle_request(built)
                 try:
@@ -343,26 +329,6 @@ class Transport:
         cool_down = CoolDown(self.clock() + seconds, reason)
         self.cool_downs.begin(request.place, app, cool_down)
         return cool_down
-
-    def issuer(self, url: str, what: str) -> Owner:
-        """Return the owner of a secret that the host of `url` has issued."""
-        return Owner(what, self._providers_at(url))
-
-    def _providers_at(self, url: str) -> frozenset[str]:
-        origin = origin_of(httpx.URL(url))
-        return frozenset(name for name, origins in self._origins.items() if origin in origins)
-
-    def _refuse_stray_secret(self, request: Request, built: httpx.Request) -> None:
-        """Raise `RemoteError` if the request contains a secret that its host must not get."""
-        providers = self._providers_at(request.url)
-        for owners in self.redactor.owners_in(_readings(request, built)):
-            if owners and all(owner.providers & providers for owner in owners):
-                continue
-            secret = " and ".join(sorted(owner.what for owner in owners)) or "a secret of this run"
-            allowed = sorted(set().union(*(owner.providers for owner in owners)))
-            rule = f"may go only to hosts of {' and '.join(allowed)}" if allowed else "is not sent"
-            msg = f"{request.place} was not contacted: it would receive {secret}, which {rule}."
-            raise RemoteError(msg, next_step=_STRAY)
 
     def _built(self, request: Request) -> httpx.Request:
         url = httpx.URL(request.url)
@@ -533,7 +499,9 @@ class Session:
             raise UnexpectedAnswerError(msg)
         token = Secret(value)
         # NOTE: it belongs to the host that answered last, whatever the name of `endpoint`.
-        issuer = self.transport.issuer(self._answered_by, f"a token that {endpoint} issued")
+        issuer = self.transport.secret_guard.issuer(
+            self._answered_by, f"a token that {endpoint} issued"
+        )
         self.redactor.learn(token, issuer)
         return token
 
@@ -691,19 +659,6 @@ def _question(request: Request) -> Hashable:
         tuple(sorted(request.form.items())) if request.form else (),
         request.is_public_only,
     )
-
-
-def _readings(request: Request, built: httpx.Request) -> str:
-    """Return all that would be sent, as it is and with its encodings undone, layer by layer."""
-    headers = [part for pair in built.headers.raw for part in pair]
-    sent = [*headers, str(built.url).encode(), built.read()]
-    texts = (content.decode(code, "replace") for content in sent for code in _CODES)
-    newest = {"\n".join((request.method, request.url, *texts))}
-    readings = set(newest)
-    for _ in range(_MOST_LAYERS):
-        newest = {undo(text) for text in newest for undo in _UNDO} - readings
-        readings |= newest
-    return "\n".join(readings)
 
 
 def _refuse_cached(request: Request, answer: RemoteAnswer) -> None:

@@ -173,7 +173,9 @@ def opened(
     secrets["consent's code"] = "AQDcode-0aB1cD2eF3gH4"
     transport = run.open_session().transport
     code = Secret(secrets["consent's code"])
-    run.redactor.learn(code, transport.issuer(str(run.values["dialog_url"]), "a consent's code"))
+    run.redactor.learn(
+        code, transport.secret_guard.issuer(str(run.values["dialog_url"]), "a consent's code")
+    )
     listener.requests.clear()
     return run, listener, secrets
 
