@@ -26,8 +26,8 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.limits import Deadline
+from runbook_lib.remote.recording import Seen
 from runbook_lib.remote.threads import begin
-from runbook_lib.remote.transport import Seen
 
 # A check whose time is over sends nothing more; it may still return its finding for so long.
 _GRACE_SECONDS = 5.0

@@ -13,7 +13,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import EventType
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.remote.transport import Seen
+from runbook_lib.remote.recording import Seen
 
 
 class ExchangeWriter:

@@ -7,16 +7,17 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from runbook_lib.core.json_text import RepeatedNameError, rebuild
-from runbook_lib.core.model import ResponseShape
+from runbook_lib.core.model import Exchange, ResponseShape
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.shapes import error_numbers, key_name, shape_text
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.http_messages import RemoteAnswer
+from runbook_lib.remote.http_messages import RemoteAnswer, Request
 
 _LONGEST_BODY = 8_192
 # Only the start of a longer body is redacted, and the end of that start is left out.
@@ -58,6 +59,46 @@ _KEPT_HEADERS = (
     "retry-after",
     "www-authenticate",
 )
+
+
+@dataclass(slots=True, eq=False)
+class UnredactedExchange:
+    """An exchange before redaction, since its tokens may be learned only after it ended."""
+
+    request: Request
+    sent_on: str
+    elapsed: float = 0.0
+    answer: RemoteAnswer | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Seen:
+    """An exchange that one or several checks saw; `recorded` returns it with all secrets masked."""
+
+    recorded: Callable[[], Exchange]
+
+
+def redacted_exchange(
+    sent: UnredactedExchange, redactor: Redactor, more: Collection[str]
+) -> Exchange:
+    """Return the record of an exchange; of the headers also those named in `more`."""
+    answer = sent.answer
+    sent_body = sent.request.form if sent.request.form is not None else sent.request.document
+    headers = recorded_headers(answer.headers, redactor, more) if answer else {}
+    of_provider = bool(sent.request.app)
+    return Exchange(
+        method=sent.request.method,
+        url=recorded_url(sent.request.url, redactor),
+        sent_on=sent.sent_on,
+        elapsed=sent.elapsed,
+        status=answer.status if answer else None,
+        request=redactor.redact_document(sent_body),
+        headers=headers,
+        response=recorded_body(answer, redactor, sent.request.reads) if answer else None,
+        error=redactor.redact(sent.error),
+        shape=recorded_shape(answer, redactor, without=headers) if answer and of_provider else None,
+    )
 
 
 def recorded_url(url: str, redactor: Redactor) -> str:

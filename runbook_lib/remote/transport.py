@@ -40,12 +40,7 @@ from runbook_lib.remote.rate_limits import (
     CoolDowns,
     retry_after,
 )
-from runbook_lib.remote.recording import (
-    recorded_body,
-    recorded_headers,
-    recorded_shape,
-    recorded_url,
-)
+from runbook_lib.remote.recording import Seen, UnredactedExchange, redacted_exchange
 from runbook_lib.remote.response_body import read_body
 from runbook_lib.remote.response_cache import LookCache
 from runbook_lib.remote.retries import SERVER_ERRORS, TOO_MANY_REQUESTS, CircuitBreaker, RetryPolicy
@@ -75,24 +70,6 @@ _SENT_HEADERS = {
     "user-agent": "facebook-marketing-runbook",
 }
 _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
-
-
-@dataclass(slots=True, eq=False)
-class _Sent:
-    """An exchange before redaction, since its tokens may be learned only after it ended."""
-
-    request: Request
-    sent_on: str
-    elapsed: float = 0.0
-    answer: RemoteAnswer | None = None
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Seen:
-    """An exchange that one or several checks saw; `recorded` returns it with all secrets masked."""
-
-    recorded: Callable[[], Exchange]
 
 
 # Gets the exchanges of a session so far.
@@ -570,10 +547,12 @@ class Session:
         return error
 
     def _keep_unsent(self, request: Request, error: RemoteError) -> None:
-        self._keep(_Sent(request, timestamp(utc_now()), error=f"not sent: {error}"))
+        self._keep(UnredactedExchange(request, timestamp(utc_now()), error=f"not sent: {error}"))
 
-    def _keep(self, sent: _Sent) -> None:
-        self._seen.append(Seen(partial(_record, sent, self.transport)))
+    def _keep(self, sent: UnredactedExchange) -> None:
+        self._seen.append(
+            Seen(partial(redacted_exchange, sent, self.redactor, self.transport.headers))
+        )
 
     def _has_time(self, seconds: float) -> bool:
         """Return whether the step has more than `seconds` left."""
@@ -614,7 +593,7 @@ class Session:
     def _send_once(
         self, request: Request, is_transient: Callable[[RemoteAnswer], bool]
     ) -> RemoteAnswer:
-        sent = _Sent(request, timestamp(utc_now()))
+        sent = UnredactedExchange(request, timestamp(utc_now()))
         self._keep(sent)
         began = time.perf_counter()
         try:
@@ -629,25 +608,6 @@ class Session:
         self._answered_by = sent.answer.url
         _refuse_cached(request, sent.answer)
         return sent.answer
-
-
-def _record(sent: _Sent, transport: Transport) -> Exchange:
-    redactor, answer = transport.redactor, sent.answer
-    sent_body = sent.request.form if sent.request.form is not None else sent.request.document
-    headers = recorded_headers(answer.headers, redactor, transport.headers) if answer else {}
-    of_provider = bool(sent.request.app)
-    return Exchange(
-        method=sent.request.method,
-        url=recorded_url(sent.request.url, redactor),
-        sent_on=sent.sent_on,
-        elapsed=sent.elapsed,
-        status=answer.status if answer else None,
-        request=redactor.redact_document(sent_body),
-        headers=headers,
-        response=recorded_body(answer, redactor, sent.request.reads) if answer else None,
-        error=redactor.redact(sent.error),
-        shape=recorded_shape(answer, redactor, without=headers) if answer and of_provider else None,
-    )
 
 
 def _question(request: Request) -> Hashable:

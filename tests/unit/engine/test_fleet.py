@@ -31,8 +31,8 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult, write_notes
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
+from runbook_lib.remote.recording import Seen
 from runbook_lib.remote.threads import begin
-from runbook_lib.remote.transport import Seen
 from tests.unit.engine.sealed_fleets import fail, sealed
 
 Act = Callable[[ProcessRequest], Mapping[str, Any]]
