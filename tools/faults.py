@@ -315,21 +315,21 @@ FAULTS = (
         "a fault of a remote system is kept for the whole look",
     ),
     Fault(
-        "remote/transport.py",
+        "remote/check_session.py",
         "        request.is_public_only,\n    )",
         "    )",
         "remote/test_response_cache.py",
         "an answer from a private network counts as a public one",
     ),
     Fault(
-        "remote/transport.py",
+        "remote/check_session.py",
         "seconds):\n                self._await_turn(request)\n                answer",
         "[self._await_turn(request), seconds][1]):\n                answer",
         "remote/test_response_cache.py",
         "who waits for a turn is sent although the host has asked for a pause",
     ),
     Fault(
-        "remote/transport.py",
+        "remote/check_session.py",
         '"""\n        self.settle()\n        may_repeat',
         '"""\n        may_repeat',
         "engine/test_look.py",
@@ -406,7 +406,7 @@ FAULTS = (
         "a control that was refused because the token had ended verifies",
     ),
     Fault(
-        "remote/transport.py",
+        "remote/check_session.py",
         "(self._is_once_more, _question(request)),",
         "_question(request),",
         "connectors/test_controls.py",
@@ -506,21 +506,21 @@ FAULTS = (
     ),
     # --- remote systems --------------------------------------------------------------------
     Fault(
-        "remote/transport.py",
+        "remote/check_session.py",
         'may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable',
         "may_repeat = True",
-        "remote/test_transport.py",
+        "remote/test_check_session.py",
         "a request that changes something is sent again",
     ),
     Fault(
-        "remote/transport.py",
+        "remote/client.py",
         "self._release()",
         "pass",
         "remote/test_rate_limits.py",
         "a closed transport leaves its filter on the loggers",
     ),
     Fault(
-        "remote/transport.py",
+        "remote/check_session.py",
         'app = request.app if is_limit else ""',
         'app = ""',
         "remote/test_rate_limits.py",
@@ -611,7 +611,7 @@ FAULTS = (
         "the redirect URI is verified where App Domains let its host in",
     ),
     Fault(
-        "remote/transport.py",
+        "remote/check_session.py",
         "        _refuse_cached(request, sent.answer)\n",
         "",
         "connectors/test_never_verified.py",

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.threads import begin
-from runbook_lib.remote.transport import Session
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -13,10 +13,11 @@ from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.budget import BUDGET_NAME, Budget
+from runbook_lib.remote.check_session import Keep, Session
+from runbook_lib.remote.client import Transport, Wires
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.response_cache import LookCache
-from runbook_lib.remote.transport import Keep, Session, Transport, Wires
 
 _NAMES = ("service_domain", "service_domain_address", "ca_file")
 

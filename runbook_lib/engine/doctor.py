@@ -46,9 +46,10 @@ from runbook_lib.evidence.signing.keys import (
     key_from_settings,
 )
 from runbook_lib.remote.addresses import Reach
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.transport import Session, Transport
 
 _SECONDS = 30.0
 # Fails without a keyring, and where an entry that it is given is not there.

@@ -96,8 +96,9 @@ from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
+from runbook_lib.remote.check_session import Keep, Session
+from runbook_lib.remote.client import Wires
 from runbook_lib.remote.response_cache import LookCache
-from runbook_lib.remote.transport import Keep, Session, Wires
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import RemoteAnswer, Request
 from runbook_lib.remote.json_fields import Document, documents
-from runbook_lib.remote.transport import Session
 
 _PAGE_SIZE = 100
 # The pages that are read of a list: of the console's, and of one account's or a search.

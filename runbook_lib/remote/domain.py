@@ -30,11 +30,11 @@ from runbook_lib.remote.addresses import (
     origin_of,
     require_public,
 )
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
 from runbook_lib.remote.oauth import AuthorizationServer
 from runbook_lib.remote.quoting import shorten
-from runbook_lib.remote.transport import Session
 
 # A browser follows these, and no other status with a Location (RFC 9110 §15.4).
 REDIRECTS = (301, 302, 303, 307, 308)

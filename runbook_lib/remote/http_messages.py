@@ -16,7 +16,6 @@ from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.quoting import LONGEST_VALUE, shorten
 
 _PROXY = "Run again; if it fails again, a proxy may be answering instead of the API."
-
 # NOTE: a parsed value of three characters takes up to a hundred bytes; no answer that a check
 # requests has a tenth of these.
 _MOST_VALUES = 100_000

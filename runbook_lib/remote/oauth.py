@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import TokenRequestError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import RemoteAnswer, Request
 from runbook_lib.remote.json_fields import Document
-from runbook_lib.remote.transport import Session
 
 _SOURCE = "The token endpoint"
 

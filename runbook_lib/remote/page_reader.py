@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.domain import REDIRECTS, fetch_page
 from runbook_lib.remote.http_messages import RemoteAnswer
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.registrable_domains import is_same_owner
-from runbook_lib.remote.transport import Session
 
 _MOST_HOPS = 5
 _CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)

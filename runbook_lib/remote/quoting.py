@@ -7,7 +7,6 @@ from __future__ import annotations
 from runbook_lib.plain_text import one_line
 
 _LONGEST = 300
-
 LONGEST_VALUE = 60
 
 

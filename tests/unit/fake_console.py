@@ -13,8 +13,8 @@ import httpx
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Transport
 from tests.unit.bodies import CYCLR_TOKEN
 
 MARKETING = "Facebook Marketing API"

@@ -10,8 +10,9 @@ import httpx
 
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.core.redaction import Owner, Redactor, Secret
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Session, Transport
 
 Responder = Callable[[httpx.Request], httpx.Response]
 

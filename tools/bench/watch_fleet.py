@@ -33,8 +33,8 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch.cycle import watching
+from runbook_lib.remote.client import Wires
 from runbook_lib.remote.http_transport import Wire
-from runbook_lib.remote.transport import Wires
 from tools.bench.fleet import Place, _tenants, sandboxes
 
 TENANTS, LOOKS, RUNS = 1_000, 3, 5

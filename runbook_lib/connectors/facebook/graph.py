@@ -18,10 +18,10 @@ from runbook_lib.connectors.facebook.usage import access_tier
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedAnswerError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
 from runbook_lib.remote.json_fields import Document
 from runbook_lib.remote.quoting import shorten
-from runbook_lib.remote.transport import Session
 
 _ENDS_SOON = timedelta(days=90)
 

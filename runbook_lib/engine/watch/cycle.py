@@ -61,8 +61,8 @@ from runbook_lib.errors import (
     describe_error,
 )
 from runbook_lib.plain_text import one_line
+from runbook_lib.remote.client import Wires
 from runbook_lib.remote.http_messages import Request
-from runbook_lib.remote.transport import Wires
 
 # Seconds for customers in a cycle; the watch is called every five minutes.
 _CUSTOMER_SECONDS = 180.0

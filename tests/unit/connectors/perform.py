@@ -16,9 +16,10 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding
 from runbook_lib.core.procedure import Check
 from runbook_lib.engine.check_runner import Result, perform_checks
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Session, Transport
 from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.connectors.conftest import SECRETS, VALUES, hosts, known_secrets

@@ -22,7 +22,7 @@ from runbook_lib.connectors.facebook.graph import (
 from runbook_lib.connectors.facebook.inputs import GRAPH_VERSION
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import ThrottledError, UnexpectedAnswerError, UnreachableError
-from runbook_lib.remote.transport import Session
+from runbook_lib.remote.check_session import Session
 from tests.unit.bodies import (
     APP_LIMIT,
     APP_SECRET,

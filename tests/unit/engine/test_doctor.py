@@ -16,7 +16,7 @@ from runbook_lib.engine.doctor import Examination, Symptom
 from runbook_lib.engine.notebooks import build
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import create_key, default_key_path
-from runbook_lib.remote.transport import Transport
+from runbook_lib.remote.client import Transport
 from tests.support.commands import runbook
 from tests.unit.fake_remote import FakeRemote, breaks, says
 

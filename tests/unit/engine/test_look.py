@@ -30,10 +30,10 @@ from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.practice import practice
 from runbook_lib.engine.run import Run, new_run_id, open_run
 from runbook_lib.errors import JournalError, RemoteError
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import Seen
-from runbook_lib.remote.transport import Transport
 from tests.support.procedures import plain_procedure
 from tests.support.words import declined
 from tests.unit.engine.test_run import step

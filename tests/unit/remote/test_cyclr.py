@@ -12,8 +12,8 @@ import pytest
 
 from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.cyclr import Cyclr, request_api_token, sign_in_url
-from runbook_lib.remote.transport import Session
 from tests.unit.bodies import (
     ACCOUNT_CONNECTOR,
     CONNECTOR,

@@ -24,6 +24,8 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.domain import (
     Destinations,
     _certificate,
@@ -36,7 +38,6 @@ from runbook_lib.remote.domain import (
 from runbook_lib.remote.http_messages import RemoteAnswer, Request
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.oauth import AuthorizationServer
-from runbook_lib.remote.transport import Session, Transport
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, open_session, says
 
 HOST = "acme-h.cyclr.com"

@@ -11,8 +11,8 @@ import pytest
 from msgspec import to_builtins
 
 from runbook_lib.errors import RunbookError
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.limits import Deadline
-from runbook_lib.remote.transport import Transport
 from tests.support.hostile_server import MODES
 from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, attacked
 

@@ -26,6 +26,8 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.evidence.signing.timestamps import request_timestamp
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.domain import (
     Destinations,
@@ -38,7 +40,6 @@ from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import recorded_body
-from runbook_lib.remote.transport import Session, Transport
 from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, Mode, hostile_server, whole
 
 pytestmark = pytest.mark.matrix

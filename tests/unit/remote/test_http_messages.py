@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
-from runbook_lib.remote.http_messages import parse_answer
+from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.remote.http_messages import RemoteAnswer, Request, parse_answer
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,29 @@ def test_a_document_with_too_many_values_is_refused(text: str) -> None:
     """A document with too many values is refused: parsing it takes thirty times its size."""
     with pytest.raises(ValueError):  # noqa: PT011
         parse_answer(text)
+
+
+URL = "https://graph.example/v26.0/me"
+
+
+@pytest.mark.parametrize("text", ["", "<html>", '{"a":', "[" * 200_000, "NaN", '{"a":Infinity}'])
+def test_an_answer_that_is_not_json_is_an_error(text: str) -> None:
+    """A page, an incomplete body or invalid JSON raises an error with the host and status."""
+    answer = RemoteAnswer(URL, 200, httpx.Headers(), text)
+
+    with pytest.raises(UnexpectedAnswerError, match=r"graph\.example answered 200"):
+        answer.document()
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "place"),
+    [
+        ("https://graph.example:8443/me", "graph.example", "graph.example:8443"),
+        ("https://graph.example:x/", "", ""),
+    ],
+)
+def test_a_request_names_its_host(url: str, host: str, place: str) -> None:
+    """`host` and `place` are read from the URL, and are empty if it is invalid."""
+    request = Request(method="GET", url=url)
+
+    assert (request.host, request.place) == (host, place)

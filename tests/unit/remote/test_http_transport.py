@@ -15,11 +15,11 @@ import pytest
 
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import SlowAnswerError, UnexpectedAnswerError
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.http_transport import Wire, _BoundedStream
 from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, within
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Transport
 
 
 @pytest.fixture
@@ -332,7 +332,7 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
     assert (text, len(connections)) == ("/second", 2)
 
 
-@pytest.mark.parametrize("place", ["httpx.Response", "runbook_lib.remote.transport.read_body"])
+@pytest.mark.parametrize("place", ["httpx.Response", "runbook_lib.remote.client.read_body"])
 def test_an_interrupt_at_any_moment_closes_the_connections(
     place: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,12 +11,12 @@ from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.connectors.facebook.errors import GraphTokenError
 from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.oauth import (
     AuthorizationServer,
     request_token_by_client_credentials,
     request_token_by_code,
 )
-from runbook_lib.remote.transport import Session
 from tests.unit.bodies import (
     APP_ID,
     APP_SECRET,

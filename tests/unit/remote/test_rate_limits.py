@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import ThrottledError
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.rate_limits import (
@@ -26,7 +28,6 @@ from runbook_lib.remote.rate_limits import (
     duration,
     retry_after,
 )
-from runbook_lib.remote.transport import Session, Transport
 from tests.support.hostile_server import hostile_server, whole
 from tests.unit.fake_remote import FakeRemote, open_session, says
 

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from runbook_lib.errors import RemoteError, ThrottledError, UnreachableError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.response_cache import LookCache
 from runbook_lib.remote.threads import begin
-from runbook_lib.remote.transport import Session
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 URL = "https://api.example/x"

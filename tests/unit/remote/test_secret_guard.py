@@ -27,8 +27,9 @@ from runbook_lib.core.redaction import Owner, Redactor, Secret
 from runbook_lib.engine import connections
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import RemoteError
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport
 from runbook_lib.remote.http_messages import Request
-from runbook_lib.remote.transport import Session, Transport
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_TOKEN, CYCLR_TOKEN, PAGE_TOKEN, SIGN_IN_TOKEN
 from tests.unit.fake_remote import open_session, owned

@@ -18,7 +18,8 @@ from runbook_lib.engine import connections
 from runbook_lib.engine.connections import Sessions
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import UnreachableError
-from runbook_lib.remote.transport import Session, Transport
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from tests.conftest import NOON
 from tests.support.words import submitted

@@ -23,7 +23,7 @@ from runbook_lib.engine.watch.cycle import acknowledge, watching
 from runbook_lib.engine.watch.poll import PollResult, poll_tenant
 from runbook_lib.engine.watch.state import Digest, WatchState, open_state
 from runbook_lib.errors import BusyError, ExitCode
-from runbook_lib.remote.transport import Wires
+from runbook_lib.remote.client import Wires
 from tests.support.post import receiving
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, PROCEDURE, Desk
 from tests.unit.fake_console import Console

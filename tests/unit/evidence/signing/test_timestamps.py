@@ -30,7 +30,8 @@ from runbook_lib.evidence.signing.timestamps import (
     stamped_at,
 )
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle
-from runbook_lib.remote.transport import Session, Transport
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport
 from tests.support.programs import needs
 from tests.timestamp_authority import Authority, serve_authority
 from tests.unit.evidence.conftest import ended_run, seal_run

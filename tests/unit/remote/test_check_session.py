@@ -1,14 +1,9 @@
-"""
-Requests have time limits, are recorded without secrets, and are repeated only if that is safe.
-"""
+"""Requests are repeated only if that is safe, and recorded without secrets."""
 
 from __future__ import annotations
 
 import json
-import logging
 import re
-import threading
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,18 +15,21 @@ from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.errors import (
     CachedAnswerError,
     ThrottledError,
-    UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.http_messages import RemoteAnswer, Request
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import Transport, Wires
+from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.transport import Session, Transport, Wires
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, open_session, owned, says
 
 URL = "https://graph.example/v26.0/me"
+
 PATH = "/v26.0/me"
+
 GET = Request(method="GET", url=URL)
+
 POST = Request(method="POST", url=URL, form={"a": "1"})
 
 
@@ -72,15 +70,6 @@ def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: 
     assert len(remote.requests) == 1
 
 
-@pytest.mark.parametrize("text", ["", "<html>", '{"a":', "[" * 200_000, "NaN", '{"a":Infinity}'])
-def test_an_answer_that_is_not_json_is_an_error(text: str) -> None:
-    """A page, an incomplete body or invalid JSON raises an error with the host and status."""
-    answer = RemoteAnswer(URL, 200, httpx.Headers(), text)
-
-    with pytest.raises(UnexpectedAnswerError, match=r"graph\.example answered 200"):
-        answer.document()
-
-
 @pytest.mark.parametrize("charset", ["base64", "utf-16", "latin-1", "idna", "no-such-charset"])
 def test_json_is_utf_8_whatever_the_header_says(
     remote: FakeRemote, session: Session, charset: str
@@ -103,6 +92,7 @@ def test_invalid_json_is_recorded_as_text(remote: FakeRemote, session: Session) 
 
 
 BUSY, DONE = says("busy", 503), says({"id": "1"})
+
 FAULTS = [
     says("busy", 500),
     says("busy", 502),
@@ -279,55 +269,13 @@ def test_an_unreachable_host_is_not_contacted_for_30_seconds(
     assert session.send(GET).status == 200
 
 
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (breaks(httpx.ConnectTimeout), "no connection within 5 s"),
-        (breaks(httpx.ReadTimeout), "no answer within 15 s"),
-        (breaks(httpx.PoolTimeout), "no answer within 15 s"),
-        (
-            breaks(httpx.ConnectError, "[Errno -2] Name or service not known"),
-            "its name does not resolve",
-        ),
-        (
-            breaks(httpx.ConnectError, "[Errno -3] Temporary failure in name resolution"),
-            "its name does not resolve",
-        ),
-        (
-            breaks(httpx.ConnectError, "[Errno 111] Connection refused"),
-            "the connection failed ([Errno 111] Connection refused)",
-        ),
-        (
-            breaks(
-                httpx.ConnectError,
-                "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local "
-                "issuer certificate (_ssl.c:1006)",
-            ),
-            "its TLS certificate is not trusted (unable to get local issuer certificate)",
-        ),
-        (breaks(httpx.ReadError), "the connection was closed (ReadError)"),
-    ],
-)
-def test_without_an_answer_the_error_has_the_host_and_reason(
-    remote: FakeRemote, session: Session, error: Any, said: str
-) -> None:
-    """The error names the host and the reason, and is recorded."""
-    remote.on(PATH, error)
-
-    with pytest.raises(UnreachableError) as caught:
-        session.send(POST)
-
-    assert str(caught.value) == f"graph.example could not be reached: {said}."
-    assert session.exchanges()[0].error == str(caught.value)
-    assert session.exchanges()[0].status is None
-
-
 def minutes(count: int, regain: int) -> dict[str, Any]:
     """Return a business's usage: calls, and minutes until it may call again."""
     return {"type": "pages", "call_count": count, "estimated_time_to_regain_access": regain}
 
 
 APP, ACCOUNT, BUSINESS = "x-app-usage", "x-ad-account-usage", "x-business-use-case-usage"
+
 USED_UP = [
     (APP, {"call_count": 96, "total_cputime": 0, "total_time": 2}, 3600),
     (APP, {"call_count": 0, "total_cputime": 95, "total_time": 2}, 3600),
@@ -407,35 +355,6 @@ def test_a_used_up_limit_ends_the_retries(remote: FakeRemote, session: Session) 
 
     assert len(remote.requests) == 1
     assert session.exchanges()[-1].error
-
-
-def test_connect_to_changes_the_address_only(remote: FakeRemote) -> None:
-    """Of its host and port alone; the Host header, SNI and the record keep the host's name."""
-    remote.on("/connector/callback", says("ok"))
-    session = open_session(remote, connect_to={"acme-h.cyclr.com:443": "127.0.0.1:8443"})
-
-    for place in ("acme-h.cyclr.com", "graph.example", "acme-h.cyclr.com:444"):
-        session.send(Request(method="GET", url=f"https://{place}/connector/callback?a=1"))
-
-    request, *others = remote.requests
-    assert str(request.url) == "https://127.0.0.1:8443/connector/callback?a=1"
-    assert request.headers["host"] == "acme-h.cyclr.com"
-    assert request.extensions["sni_hostname"] == "acme-h.cyclr.com"
-    assert session.exchanges()[0].url.startswith("https://acme-h.cyclr.com/")
-    assert [other.url.host for other in others] == ["graph.example", "acme-h.cyclr.com"]
-
-
-def test_redirects_are_not_followed_and_cookies_not_kept(
-    remote: FakeRemote, session: Session
-) -> None:
-    """The transport neither follows redirects nor keeps cookies."""
-    remote.on(PATH, says("", 302, {"location": "https://x.example/", "set-cookie": "sid=1"}))
-
-    assert session.send(GET).status == 302
-    session.send(GET)
-
-    assert len(remote.requests) == 2
-    assert "cookie" not in remote.requests[1].headers
 
 
 def only(session: Session) -> Exchange:
@@ -569,38 +488,6 @@ def test_the_value_of_a_secret_property_is_masked_however_long_it_is(
     assert MASK in str(only(session).response)
 
 
-@pytest.mark.parametrize("logger", ["httpx", "httpcore.http11", "httpcore.connection"])
-def test_log_lines_of_the_http_library_are_redacted(
-    remote: FakeRemote, caplog: pytest.LogCaptureFixture, logger: str
-) -> None:
-    """The HTTP library's log lines are redacted."""
-    caplog.set_level(logging.DEBUG)
-    secret = Secret("log-canary-1")
-    session = open_session(remote, Redactor([secret]))
-
-    logging.getLogger(logger).info("HTTP Request: %s", "https://x/?token=log-canary-1")
-
-    session.transport.close()
-    assert "log-canary-1" not in caplog.text
-    assert f"https://x/?token={MASK}" in caplog.text
-
-
-def test_the_http_library_logs_no_url_with_a_secret(
-    server: Callable[[], str], caplog: pytest.LogCaptureFixture
-) -> None:
-    """The debug log of a real request has no secret, neither in the URL nor in a header."""
-    caplog.set_level(logging.DEBUG)
-    address = server()
-    transport = Transport(owned("url-canary-1"), hosts={"facebook": [address]})
-    url = f"{address}?input_token=url-canary-1"
-
-    Session(transport).send(Request(method="GET", url=url, headers={"x-a": "url-canary-1"}))
-    transport.close()
-
-    assert "httpcore.http11" in {record.name for record in caplog.records}
-    assert "url-canary-1" not in caplog.text
-
-
 def test_notes_of_lower_layers_are_in_the_record(session: Session) -> None:
     """DNS queries and TLS connections are recorded like exchanges."""
     note = Exchange(
@@ -621,75 +508,6 @@ def test_sessions_record_separately(remote: FakeRemote) -> None:
 
     assert len(one.exchanges()) == 1
     assert other.exchanges() == ()
-
-
-@pytest.fixture
-def server() -> Iterator[Callable[[], str]]:
-    """Return a function that gives the address of an HTTP server on loopback."""
-    import http.server  # noqa: PLC0415
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(self.headers["user-agent"].encode())
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield lambda: f"http://127.0.0.1:{running.server_port}/"
-        running.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize(
-    ("url", "host", "place"),
-    [
-        ("https://graph.example:8443/me", "graph.example", "graph.example:8443"),
-        ("https://graph.example:x/", "", ""),
-    ],
-)
-def test_a_request_names_its_host(url: str, host: str, place: str) -> None:
-    """`host` and `place` are read from the URL, and are empty if it is invalid."""
-    request = Request(method="GET", url=url)
-
-    assert (request.host, request.place) == (host, place)
-
-
-def test_no_proxy_is_used_for_loopback_addresses(
-    server: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Requests to loopback ignore a proxy in the environment."""
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    transport = Transport(Redactor())
-    try:
-        answer = Session(transport).send(Request(method="GET", url=server()))
-    finally:
-        transport.close()
-
-    assert answer.text == "facebook-marketing-runbook"
-
-
-def test_shared_connections_stay_open(server: Callable[[], str]) -> None:
-    """A transport closes connections of its own, and leaves those that others share."""
-    from runbook_lib.remote.http_transport import Wire  # noqa: PLC0415  (slow to import)
-
-    wires, url = Wires(), server()
-    shared = [Transport(Redactor(), wires=wires) for _ in range(2)]
-    first, second = (transport._wire for transport in shared)
-    assert Session(shared[0]).send(Request(method="GET", url=url)).status == 200
-    shared[0].close()
-
-    assert isinstance(first, Wire)
-    assert first._pools
-    assert first is second
-    assert Transport(Redactor())._wire is not first
-    assert Transport(Redactor(), wires=wires).tls_context() is shared[0].tls_context()
-    wires.close()
 
 
 def test_who_shares_connections_shares_what_does_not_answer(remote: FakeRemote) -> None:

@@ -1,26 +1,20 @@
 """
-The only sender of HTTP requests: limits, retries, cool-downs, records, redaction.
+The requests of one check: retries, cool-downs, the cache of a run's responses, and the record.
 
-`wire` opens the connections; the clients (`oauth`, `cyclr`, `domain`, those of providers)
-interpret the answers.
+The clients (`oauth`, `cyclr`, `domain`, those of providers) interpret the responses.
 """
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
 import time
-import weakref
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Exchange
-from runbook_lib.core.redaction import RedactingFilter, Redactor, Secret
+from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.errors import (
     CachedAnswerError,
     RemoteError,
@@ -29,32 +23,15 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.addresses import Reach, host_of
-from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
-from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, RefusedAnswerError, within
+from runbook_lib.remote.client import Transport
+from runbook_lib.remote.http_messages import RemoteAnswer, Request
+from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.quoting import shorten
-from runbook_lib.remote.rate_limits import (
-    SHARED,
-    CoolDown,
-    CoolDowns,
-    retry_after,
-)
+from runbook_lib.remote.rate_limits import retry_after
 from runbook_lib.remote.recording import Seen, UnredactedExchange, redacted_exchange
-from runbook_lib.remote.response_body import read_body
 from runbook_lib.remote.response_cache import LookCache
-from runbook_lib.remote.retries import SERVER_ERRORS, TOO_MANY_REQUESTS, CircuitBreaker, RetryPolicy
-from runbook_lib.remote.secret_guard import SecretGuard
+from runbook_lib.remote.retries import SERVER_ERRORS, TOO_MANY_REQUESTS
 
-if TYPE_CHECKING:
-    import ssl
-
-
-# Requests to a host and port at a time. A browser opens six connections to a host.
-_AT_A_TIME = 6
-# After such an answer, and after any error of a server or gateway, a late one may follow.
-_GIVEN_UP = (408, TOO_MANY_REQUESTS)
-_LEAST_SERVER_ERROR = 500
 # A check waits for a cool-down of up to this; a longer one ends it.
 _LONGEST_WAIT = 10.0
 # An answer that a cache has kept for longer does not count as the remote system's.
@@ -62,15 +39,6 @@ _OLDEST_SECONDS = 300
 _DELTA_SECONDS = re.compile(r"[0-9]{1,10}")
 # The wait after a 429 without Retry-After (RFC 6585 §4).
 _DEFAULT_WAIT = 60.0
-_SENT_HEADERS = {
-    "accept": "*/*",
-    # NOTE: no other encoding can be decoded with a size limit.
-    "accept-encoding": "gzip",
-    "connection": "keep-alive",
-    "user-agent": "facebook-marketing-runbook",
-}
-_LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
-
 
 # Gets the exchanges of a session so far.
 Keep = Callable[[tuple[Seen, ...]], object]
@@ -87,249 +55,6 @@ class _Asked:
     seen: tuple[Seen, ...]
     outcome: RemoteAnswer | RemoteError
     is_fault: bool
-
-
-class Wires:
-    """
-    Connections that transports with the same `ca_file` share; who made it closes it.
-
-    No secret is part of a connection: each transport looks at its own requests. They share
-    `circuit_breaker` too: a host that did not answer one of them fails at once for the others.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._contexts: dict[str, ssl.SSLContext] = {}
-        self._wires: dict[tuple[str, Reach], tuple[httpx.BaseTransport, httpx.BaseTransport]] = {}
-        self.circuit_breaker = CircuitBreaker()
-
-    def tls_context(self, ca_file: str) -> ssl.SSLContext:
-        """Return a context that trusts the usual authorities and `ca_file`."""
-        with self._lock:
-            if ca_file not in self._contexts:
-                context = httpx.create_ssl_context()
-                if ca_file:
-                    context.load_verify_locations(ca_file)
-                self._contexts[ca_file] = context
-            return self._contexts[ca_file]
-
-    def of(
-        self, ca_file: str, tls: ssl.SSLContext, reach: Reach = Reach.ANYWHERE
-    ) -> tuple[httpx.BaseTransport, httpx.BaseTransport]:
-        """
-        Return the connections to any address, and those to public ones only.
-
-        Within the reach of practice both are to loopback only: the second to no address at all.
-        """
-        from runbook_lib.remote.http_transport import Wire  # noqa: PLC0415  (slow to import)
-
-        with self._lock:
-            key = (ca_file, reach)
-            if key not in self._wires:
-                self._wires[key] = (
-                    Wire(tls, reach=reach),
-                    Wire(tls, is_public_only=True, reach=reach),
-                )
-            return self._wires[key]
-
-    def close(self) -> None:
-        """Close every connection."""
-        for wires in self._wires.values():
-            for wire in wires:
-                wire.close()
-
-
-class Transport:
-    """
-    The requests of one run; `session()` gives each check its own record.
-
-    `hosts` are the addresses of each provider, by its name: a secret goes to those of
-    its own provider only. `connect_to` maps
-    `host:port` to another address, like curl's option;
-    `ca_file` adds a certificate authority; `private_hosts` may be on a private
-    network. In practice its `reach` is loopback, whatever the others name. The record keeps these
-    `headers` of answers beside the usual ones, and
-    `usage_pause` returns how long an answer's headers ask to wait, and for which limit;
-    `on_call` gets the app and the headers of each answer that counts for an app.
-    `cool_downs` are those of the process; `wires` are shared with other runs, else its own.
-    Tests replace `wire`, `sleep` and `clock`.
-    """
-
-    def __init__(
-        self,
-        redactor: Redactor,
-        *,
-        hosts: Mapping[str, Iterable[str]] | None = None,
-        connect_to: Mapping[str, str] | None = None,
-        ca_file: str = "",
-        private_hosts: Collection[str] = (),
-        reach: Reach = Reach.ANYWHERE,
-        headers: Collection[str] = (),
-        usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _: (0.0, ""),
-        on_call: Callable[[str, Mapping[str, str]], None] = lambda _app, _headers: None,
-        limits: Limits | None = None,
-        retry_policy: RetryPolicy | None = None,
-        cool_downs: CoolDowns = SHARED,
-        wires: Wires | None = None,
-        wire: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.redactor = redactor
-        self.secret_guard = SecretGuard(redactor, hosts or {})
-        self.connect_to = dict(connect_to or {})
-        self.ca_file = ca_file
-        self._private_hosts = frozenset(private_hosts)
-        self.reach = reach
-        self.headers = headers
-        self._usage_pause = usage_pause
-        self._on_call = on_call
-        self.limits = limits or Limits()
-        self.retry_policy = retry_policy or RetryPolicy()
-        self.cool_downs = cool_downs
-        self.sleep = sleep
-        self.clock = clock
-        self._lock = threading.Lock()
-        self._turns: dict[str, threading.Semaphore] = {}
-        self._wires = wires or Wires()
-        if wire is None:
-            self._wire, self._public_wire = self._wires.of(ca_file, self.tls_context(), reach)
-        else:
-            self._wire = self._public_wire = wire
-        self._to_close = (wire or self._wires) if wires is None else None
-        places = tuple(sorted(self.connect_to.items()))
-        self._way = (places, ca_file, self.limits, reach)
-        # NOTE: this removes the filter even if nobody closes the transport.
-        redacting = RedactingFilter(redactor)
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(redacting)
-        self._release = weakref.finalize(self, _remove_filter, redacting)
-
-    def tls_context(self) -> ssl.SSLContext:
-        """Return a context that trusts the usual authorities and `ca_file`."""
-        return self._wires.tls_context(self.ca_file)
-
-    def is_public_only(self, host: str, port: int) -> bool:
-        """Return whether `host` must have a public address: no setting gives another one."""
-        return f"{host}:{port}" not in self.connect_to and host not in self._private_hosts
-
-    def close(self) -> None:
-        """Close every connection of its own, and restore the loggers of the HTTP library."""
-        if self._to_close:
-            self._to_close.close()
-        self._release()
-
-    def exchange(
-        self,
-        request: Request,
-        deadline: Deadline,
-        *,
-        is_transient: Callable[[RemoteAnswer], bool] = lambda _: False,
-    ) -> RemoteAnswer:
-        """
-        Send `request` once and return the answer, whatever its status.
-
-        The connection is used for no other request if the remote system, a gateway or the
-        operator gave this one up.
-        Raises `UnreachableError` if none came by `deadline`,
-        `UnexpectedAnswerError` if it is too large, and `RemoteError` before anything is
-        sent if it holds a secret that this host must not get.
-        """
-        wire = self._public_wire if request.is_public_only else self._wire
-        most = self.limits.answer_limit_kib * 1024
-        try:
-            built = self._built(request)
-            self.secret_guard.check(request, built)
-            with within(deadline, most):
-                response = wire.handle_request(built)
-                try:
-                    content = read_body(response, most)
-                    # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may even
-                    # name a Python codec that is not for text.
-                    text = content.decode("utf-8", "replace")
-                    status, headers = response.status_code, response.headers
-                    answer = RemoteAnswer(request.url, status, headers, text, content)
-                    is_given_up = status in _GIVEN_UP or status >= _LEAST_SERVER_ERROR
-                    stream = response.extensions.get("network_stream")
-                    if stream and (is_given_up or is_transient(answer)):
-                        # NOTE: a gateway that gave the request up may still send the late answer:
-                        # the next request on this connection would get it.
-                        stream.close()
-                finally:
-                    response.close()
-        except (KeyboardInterrupt, SystemExit):
-            # NOTE: at some moments an interrupt leaves httpcore's connection half-way.
-            wire.close()
-            raise
-        except RefusedAnswerError as error:
-            raise unexpected(request.host, str(error)) from error
-        except OutOfTimeError as error:
-            raise _too_slow(request, deadline) from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            if deadline.left <= 0:
-                raise _too_slow(request, deadline) from error
-            msg = f"{request.host} could not be reached: {_describe_error(error)}."
-            raise UnreachableError(msg) from error
-        except (httpx.InvalidURL, ValueError) as error:
-            what = f"{shorten(request.url)} is not a valid address"
-            raise unexpected(request.host or "A remote system", what) from error
-        if request.app:
-            self._on_call(request.app, response.headers)
-        seconds, limit = self._usage_pause(response.headers)
-        if seconds:
-            reason = f"{request.host} reports that its {limit} is used up"
-            self.cool_down(request, seconds, reason, app=request.app)
-        return answer
-
-    @contextmanager
-    def turn(self, place: str, seconds: float | None) -> Iterator[None]:
-        """Wait until a request may go to `place`; raises `TimeoutError` after `seconds`."""
-        with self._lock:
-            turns = self._turns.setdefault(place, threading.Semaphore(_AT_A_TIME))
-        if not turns.acquire(timeout=seconds):
-            raise TimeoutError
-        try:
-            yield
-        finally:
-            turns.release()
-
-    def open_circuit(self, request: Request) -> RemoteError | None:
-        """Return the error to raise if the host did not answer a short while ago."""
-        return self._wires.circuit_breaker.error((request.place, self._way), self.clock())
-
-    def trip(self, request: Request, error: RemoteError) -> None:
-        """Let later requests fail at once, after a host did not answer all attempts."""
-        self._wires.circuit_breaker.trip((request.place, self._way), error, self.clock())
-
-    def cool_down(self, request: Request, seconds: float, reason: str, *, app: str) -> CoolDown:
-        """Send the host nothing for `app`, or nothing at all if `app` is empty, for `seconds`."""
-        cool_down = CoolDown(self.clock() + seconds, reason)
-        self.cool_downs.begin(request.place, app, cool_down)
-        return cool_down
-
-    def _built(self, request: Request) -> httpx.Request:
-        url = httpx.URL(request.url)
-        headers = {**_SENT_HEADERS, **request.headers}
-        extensions = {}
-        for name, value in request.headers.items():
-            if not (value.isascii() and value.isprintable()):
-                msg = f"{request.host} was not contacted: {name} is not printable ASCII."
-                raise RemoteError(msg, next_step="Correct the setting that it comes from.")
-        address = self.connect_to.get(f"{host_of(url)}:{url.port or 443}")
-        if address is not None:
-            headers["host"] = host_of(url)
-            extensions["sni_hostname"] = host_of(url)
-            host, _, port = address.rpartition(":")
-            url = url.copy_with(host=host, port=int(port))
-        return httpx.Request(
-            request.method,
-            url,
-            headers=headers,
-            data=None if request.form is None else dict(request.form),
-            json=request.document,
-            content=request.content,
-            extensions=extensions,
-        )
 
 
 class Session:
@@ -640,29 +365,3 @@ def _refuse_cached(request: Request, answer: RemoteAnswer) -> None:
             "check again."
         )
         raise CachedAnswerError(msg)
-
-
-def _remove_filter(redacting: RedactingFilter) -> None:
-    for name in _LOGGERS:
-        logging.getLogger(name).removeFilter(redacting)
-
-
-def _too_slow(request: Request, deadline: Deadline) -> SlowAnswerError:
-    took = f"its answer was not complete after {deadline.seconds:.3g} s"
-    return SlowAnswerError(f"{request.host} could not be reached: {took}.")
-
-
-def _describe_error(error: Exception) -> str:
-    """Return why no answer came, for the operator."""
-    text = shorten(str(error))
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        reason = text.rpartition(": ")[2].partition(" (_ssl")[0]
-        return f"its TLS certificate is not trusted ({reason})"
-    if isinstance(error, httpx.ConnectTimeout):
-        return "no connection within 5 s"
-    if isinstance(error, httpx.TimeoutException):
-        return "no answer within 15 s"
-    if isinstance(error, httpx.ConnectError):
-        is_name = "Name or service not known" in text or "name resolution" in text
-        return "its name does not resolve" if is_name else f"the connection failed ({text})"
-    return f"the connection was closed ({type(error).__name__})"
