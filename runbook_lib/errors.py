@@ -12,8 +12,8 @@ is a kind of these, beside that provider's client.
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
                     TokenRequestError, ListenerError
   x RemoteError     CyclrAPIError, UnreachableError, InvalidCertificateError,
-                    SlowAnswerError, ThrottledError, UnexpectedAnswerError,
-                    LeftOutFieldError, CachedAnswerError, OutsidePracticeError
+                    ResponseTimeoutError, ThrottledError, UnexpectedResponseError,
+                    MissingFieldError, StaleResponseError, OutsidePracticeError
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
@@ -238,7 +238,7 @@ class InvalidCertificateError(UnreachableError):
     next_step = "Ask the server's operator to renew the certificate, or correct the host's name."
 
 
-class SlowAnswerError(UnreachableError):
+class ResponseTimeoutError(UnreachableError):
     """An answer did not arrive completely in time; another attempt may take as long."""
 
     code = "response-timeout"
@@ -259,21 +259,21 @@ class ThrottledError(RemoteError):
         self.seconds = seconds
 
 
-class UnexpectedAnswerError(RemoteError):
+class UnexpectedResponseError(RemoteError):
     """An answer came back that is not what the API documents (not JSON, no such field)."""
 
     code = "unexpected-response"
     next_step = "Run again; if it fails again, report it as a defect, with this message."
 
 
-class LeftOutFieldError(UnexpectedAnswerError):
+class MissingFieldError(UnexpectedResponseError):
     """A response lacks a field that a check needs; remote systems leave out what has no value."""
 
     code = "field-left-out"
     next_step = "Check again. If the field stays away, look at the value where the system shows it."
 
 
-class CachedAnswerError(RemoteError):
+class StaleResponseError(RemoteError):
     """A cache answered in place of the remote system, with what may no longer be true."""
 
     code = "cached-response"

@@ -18,11 +18,11 @@ from runbook_lib.core.model import CarriedResult, CheckBasis, Finding, Outcome, 
 from runbook_lib.core.procedure import Check, Step
 from runbook_lib.core.words import Subject
 from runbook_lib.errors import (
-    CachedAnswerError,
     JournalError,
     RunbookError,
+    StaleResponseError,
     ThrottledError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from runbook_lib.remote.limits import Deadline
@@ -33,7 +33,7 @@ from runbook_lib.remote.threads import begin
 _GRACE_SECONDS = 5.0
 _BLOCKED = "Not checked: an earlier step failed."
 # What ends a check without an answer of the remote system's.
-_NO_ANSWER = (UnreachableError, ThrottledError, UnexpectedAnswerError, CachedAnswerError)
+_NO_ANSWER = (UnreachableError, ThrottledError, UnexpectedResponseError, StaleResponseError)
 
 
 class Result(NamedTuple):

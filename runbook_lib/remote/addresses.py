@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 
 from runbook_lib.config.formats import is_this_machine
-from runbook_lib.errors import OutsidePracticeError, UnexpectedAnswerError
+from runbook_lib.errors import OutsidePracticeError, UnexpectedResponseError
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.limits import CONNECT_SECONDS, Deadline
 
@@ -115,7 +115,7 @@ def find_addresses(
 
     Within the reach of practice only loopback ones, and no name server is asked for the name of
     another machine. Raises `OutsidePracticeError` if there is none,
-    `UnexpectedAnswerError` if only public ones are allowed and it has
+    `UnexpectedResponseError` if only public ones are allowed and it has
     none, `OSError` if the name does not resolve in time.
     """
     if reach is Reach.LOOPBACK and not is_this_machine(host.strip("[]")):
@@ -143,12 +143,12 @@ def open_connection(addresses: Iterable[str], port: int, deadline: Deadline) -> 
 
 
 def require_public(host: str, addresses: list[str]) -> list[str]:
-    """Return the public ones of `addresses`; raises `UnexpectedAnswerError` without any."""
+    """Return the public ones of `addresses`; raises `UnexpectedResponseError` without any."""
     public = [address for address in addresses if is_public(address)]
     if not public:
         at = f"its address {addresses[0]}" if addresses[0] != host else "it"
         msg = f"{host} was not contacted: {at} is not a public internet address."
-        raise UnexpectedAnswerError(msg, next_step=_PRIVATE)
+        raise UnexpectedResponseError(msg, next_step=_PRIVATE)
     return public
 
 

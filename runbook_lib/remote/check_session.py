@@ -16,11 +16,11 @@ from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Exchange
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.errors import (
-    CachedAnswerError,
     RemoteError,
-    SlowAnswerError,
+    ResponseTimeoutError,
+    StaleResponseError,
     ThrottledError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from runbook_lib.remote.client import Transport
@@ -160,7 +160,7 @@ class Session:
         times after no answer, a server error or a transient error, while the
         step has time. A short cool-down is waited for. Raises
         `UnreachableError`, `ThrottledError` for a long cool-down,
-        `CachedAnswerError`, or `UnexpectedAnswerError`.
+        `StaleResponseError`, or `UnexpectedResponseError`.
         """
         self.settle()
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
@@ -173,7 +173,7 @@ class Session:
             except UnreachableError as error:
                 if self.transport.open_circuit(request):
                     raise
-                is_slow = isinstance(error, SlowAnswerError)
+                is_slow = isinstance(error, ResponseTimeoutError)
                 if is_slow or attempt == attempts or not self._has_time(pause):
                     self.transport.trip(request, error)
                     raise
@@ -193,12 +193,12 @@ class Session:
         """
         Return a token that `endpoint` issued; from now on it is masked everywhere.
 
-        Raises `UnexpectedAnswerError` if `value` does not look like a token:
+        Raises `UnexpectedResponseError` if `value` does not look like a token:
         masking an ordinary word would spoil the record.
         """
         if not isinstance(value, str) or not is_token(value) or self.redactor.is_shown(value):
             msg = f"{endpoint} answered without a token: its value does not look like one."
-            raise UnexpectedAnswerError(msg)
+            raise UnexpectedResponseError(msg)
         token = Secret(value)
         # NOTE: it belongs to the host that answered last, whatever the name of `endpoint`.
         issuer = self.transport.secret_guard.issuer(
@@ -348,7 +348,7 @@ def _question(request: Request) -> Hashable:
 
 def _refuse_cached(request: Request, answer: RemoteAnswer) -> None:
     """
-    Raise `CachedAnswerError` if the answer's `Age` is too old, or not a number (RFC 9111 §5.1).
+    Raise `StaleResponseError` if the answer's `Age` is too old, or not a number (RFC 9111 §5.1).
 
     NOTE: a cache takes the first of several `Age` headers and ignores one that is not a number.
     Here the oldest counts, and so does any that is not a number: the header shows that the
@@ -364,4 +364,4 @@ def _refuse_cached(request: Request, answer: RemoteAnswer) -> None:
             "Find the proxy or network that caches answers, or wait until this copy expires; then "
             "check again."
         )
-        raise CachedAnswerError(msg)
+        raise StaleResponseError(msg)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runbook_lib.core.redaction import RedactingFilter, Redactor
-from runbook_lib.errors import RemoteError, SlowAnswerError, UnreachableError
+from runbook_lib.errors import RemoteError, ResponseTimeoutError, UnreachableError
 from runbook_lib.remote.addresses import Reach, host_of
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
@@ -187,7 +187,7 @@ class Transport:
         The connection is used for no other request if the remote system, a gateway or the
         operator gave this one up.
         Raises `UnreachableError` if none came by `deadline`,
-        `UnexpectedAnswerError` if it is too large, and `RemoteError` before anything is
+        `UnexpectedResponseError` if it is too large, and `RemoteError` before anything is
         sent if it holds a secret that this host must not get.
         """
         wire = self._public_wire if request.is_public_only else self._wire
@@ -292,9 +292,9 @@ def _remove_filter(redacting: RedactingFilter) -> None:
         logging.getLogger(name).removeFilter(redacting)
 
 
-def _too_slow(request: Request, deadline: Deadline) -> SlowAnswerError:
+def _too_slow(request: Request, deadline: Deadline) -> ResponseTimeoutError:
     took = f"its answer was not complete after {deadline.seconds:.3g} s"
-    return SlowAnswerError(f"{request.host} could not be reached: {took}.")
+    return ResponseTimeoutError(f"{request.host} could not be reached: {took}.")
 
 
 def _describe_error(error: Exception) -> str:

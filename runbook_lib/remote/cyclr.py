@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
+from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedResponseError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import RemoteAnswer, Request
 from runbook_lib.remote.json_fields import Document, documents
@@ -86,7 +86,7 @@ class Cyclr:
         Return the names of all connectors of the library.
 
         Its end must show: by the number of its pages, or by an empty page after the last one.
-        Raises `UnexpectedAnswerError` where it does not.
+        Raises `UnexpectedResponseError` where it does not.
         """
         return [row.text("Name") for row in self._listed("connectors", is_short=False)]
 
@@ -145,7 +145,7 @@ class Cyclr:
 
     def _listed(self, path: str, *, is_short: bool = True, **params: str) -> list[Document]:
         """
-        Return the rows of all pages; raises `UnexpectedAnswerError` if they may be a part.
+        Return the rows of all pages; raises `UnexpectedResponseError` if they may be a part.
 
         One that `is_short` ends with a first page that is not full; see `rows_of`.
         """
@@ -156,7 +156,9 @@ class Cyclr:
 
         rows = list(rows_of(fetch, doubts, most=_MOST_OF_ONE, is_short=is_short))
         if doubts:
-            raise UnexpectedAnswerError(f"Cyclr (/{path}) did not give its whole list. {doubts[0]}")
+            raise UnexpectedResponseError(
+                f"Cyclr (/{path}) did not give its whole list. {doubts[0]}"
+            )
         return rows
 
     def _page(self, path: str, number: int, **params: str) -> tuple[list[Document], int]:
@@ -283,7 +285,7 @@ def _is_cut_off(answer: RemoteAnswer) -> bool:
         return False
     try:
         answer.document()
-    except UnexpectedAnswerError:
+    except UnexpectedResponseError:
         return True
     return False
 
@@ -293,7 +295,7 @@ def _checked(answer: RemoteAnswer) -> Any:
         return answer.document()
     try:
         document = answer.document()
-    except UnexpectedAnswerError:
+    except UnexpectedResponseError:
         document = {}
     refusal = Document(document if isinstance(document, dict) else {}, "Cyclr")
     message = refusal.words("Message") or refusal.words("error_description")

@@ -17,7 +17,7 @@ from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Exchange
 from runbook_lib.errors import (
     InvalidCertificateError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
     reason_of,
 )
@@ -88,7 +88,7 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     Return the addresses of `host`.
 
     Raises `UnreachableError` if the name does not resolve,
-    `UnexpectedAnswerError` if it has no public address and no setting gives one, and
+    `UnexpectedResponseError` if it has no public address and no setting gives one, and
     `OutsidePracticeError` if practice would ask a name server, or be led to another machine.
     """
     began, sent_on = time.perf_counter(), timestamp(utc_now())
@@ -130,7 +130,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
     Return the certificate that `host` presents on port 443, verified for that name.
 
     Raises `InvalidCertificateError` if it has ended or is another host's, `UnreachableError` if
-    there is no connection or it is not trusted, `UnexpectedAnswerError` if it has no end, or
+    there is no connection or it is not trusted, `UnexpectedResponseError` if it has no end, or
     the address is not public and no setting gives one, and `OutsidePracticeError` if practice
     would connect to another machine.
     """
@@ -194,7 +194,7 @@ def follow_to_sign_in(
     Returns its address, or an empty one, with the last answer; a redirect to another
     page of its host ends the search too. Each host gets only its own cookies back.
     Nothing is repeated: the first address may contain a single-use token. Raises
-    `UnexpectedAnswerError` for a redirect to anything but a web address among the
+    `UnexpectedResponseError` for a redirect to anything but a web address among the
     `destinations`.
     """
     page, current = _web_address(server.authorization_endpoint), _web_address(url)
@@ -235,7 +235,7 @@ def follow_to_sign_in(
                 "Compare that address with your Cyclr console. If it is a host of your Cyclr, add "
                 "it to redirect_hosts."
             )
-            raise UnexpectedAnswerError(msg, next_step=advice)
+            raise UnexpectedResponseError(msg, next_step=advice)
         url, current = str(target), target
     return "", answer
 
@@ -258,7 +258,7 @@ def leads_to(answer: RemoteAnswer) -> str:
     """Return host and path of the redirect in `answer`, empty without one."""
     try:
         target = _web_address(answer.headers.get("location", ""), answer.url)
-    except UnexpectedAnswerError:
+    except UnexpectedResponseError:
         return ""
     return shorten(target.netloc.decode() + target.path, _LONGEST_PLACE)
 
@@ -279,7 +279,7 @@ def _web_address(url: str, base: str = "") -> httpx.URL:
         address = httpx.URL("")
     if address.scheme not in _SCHEMES or not host_of(address):
         msg = "A redirect leads to something that is not a web address."
-        raise UnexpectedAnswerError(msg)
+        raise UnexpectedResponseError(msg)
     return address
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from runbook_lib.core.json_text import RepeatedNameError, parse_json
-from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.addresses import host_of
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.quoting import LONGEST_VALUE, shorten
@@ -85,7 +85,7 @@ class RemoteAnswer:
         """
         Return the body as a JSON document (RFC 8259, without NaN).
 
-        Raises `UnexpectedAnswerError` if it is not JSON, has too many values, or an object with
+        Raises `UnexpectedResponseError` if it is not JSON, has too many values, or an object with
         two fields of one name.
         """
         try:
@@ -96,13 +96,13 @@ class RemoteAnswer:
                 name = shorten(error.name, LONGEST_VALUE)
                 raise unexpected(host, f"an object in it has {name!r} twice") from error
             msg = f"{host} answered {self.status} with something that is not JSON."
-            raise UnexpectedAnswerError(msg, next_step=_PROXY) from error
+            raise UnexpectedResponseError(msg, next_step=_PROXY) from error
 
     @cached_property
     def _parsed(self) -> Any:
         return parse_answer(self.text)
 
 
-def unexpected(source: str, what: str) -> UnexpectedAnswerError:
+def unexpected(source: str, what: str) -> UnexpectedResponseError:
     """Return the error for an answer from `source` that its API does not document."""
-    return UnexpectedAnswerError(f"{source} gave an unexpected answer: {what}.")
+    return UnexpectedResponseError(f"{source} gave an unexpected answer: {what}.")

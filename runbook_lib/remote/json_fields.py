@@ -2,7 +2,7 @@
 Typed access to the fields of a JSON object.
 
 A field of another type, or another name than the requested one, raises
-`UnexpectedAnswerError` with a message for people.
+`UnexpectedResponseError` with a message for people.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from runbook_lib.errors import LeftOutFieldError, UnexpectedAnswerError
+from runbook_lib.errors import MissingFieldError, UnexpectedResponseError
 from runbook_lib.remote.http_messages import unexpected
 from runbook_lib.remote.quoting import LONGEST_VALUE, shorten
 
@@ -152,10 +152,10 @@ class Document(Mapping[str, Any]):
         raise _other_type(self._source, self._place(name), value, expected)
 
 
-def _other_type(source: str, path: str, value: object, expected: str) -> UnexpectedAnswerError:
+def _other_type(source: str, path: str, value: object, expected: str) -> UnexpectedResponseError:
     """Return the error for a field that is left out, or of another type than `expected`."""
     if value is _ABSENT:
-        return LeftOutFieldError(f"{source} left out {path}, which this check needs ({expected}).")
+        return MissingFieldError(f"{source} left out {path}, which this check needs ({expected}).")
     return unexpected(source, f"{path or 'the answer'} is {_shown(value)}, not {expected}")
 
 
@@ -166,7 +166,7 @@ def _digits(value: Any) -> Any:
 
 
 def documents(content: object, source: str, path: str = "") -> list[Document]:
-    """Return the objects of a list; raises `UnexpectedAnswerError` if it is not a list."""
+    """Return the objects of a list; raises `UnexpectedResponseError` if it is not a list."""
     if not isinstance(content, list):
         raise _other_type(source, path, content, "a list of objects")
     return [Document(item, source, f"{path}[{place}]") for place, item in enumerate(content)]

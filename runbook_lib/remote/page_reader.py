@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
-from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.domain import REDIRECTS, fetch_page
 from runbook_lib.remote.http_messages import RemoteAnswer
@@ -56,7 +56,7 @@ def open_page(session: Session, url: str) -> PublicPage:
     """
     Return the page at `url`, after redirects within its registrable domain.
 
-    Raises `UnexpectedAnswerError` for a redirect to plain HTTP or to another
+    Raises `UnexpectedResponseError` for a redirect to plain HTTP or to another
     owner's domain, and `RemoteError` if the page does not answer.
     """
     current = url
@@ -73,10 +73,10 @@ def open_page(session: Session, url: str) -> PublicPage:
             why = "which is another owner's domain"
         if why:
             msg = f"{_host(current)} redirects to {shorten(_host(target) or 'no host')}, {why}."
-            raise UnexpectedAnswerError(msg)
+            raise UnexpectedResponseError(msg)
         current = target
     msg = f"{_host(url)} redirects more than {_MOST_HOPS} times."
-    raise UnexpectedAnswerError(msg)
+    raise UnexpectedResponseError(msg)
 
 
 def _host(url: str) -> str:

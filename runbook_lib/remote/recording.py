@@ -15,7 +15,7 @@ from runbook_lib.core.json_text import RepeatedNameError, rebuild
 from runbook_lib.core.model import Exchange, ResponseShape
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.shapes import error_numbers, key_name, shape_text
-from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import RemoteAnswer, Request
 
@@ -140,7 +140,7 @@ def recorded_shape(
     headers = tuple(sorted(names - _USUAL_HEADERS - {*without}))
     try:
         document = answer.document()
-    except UnexpectedAnswerError:
+    except UnexpectedResponseError:
         is_page = "<" in answer.text[:200]
         kind = "page" if is_page else "text" if answer.text.strip() else "nothing"
         return ResponseShape(body=json.dumps(kind), header_names=headers)
@@ -175,7 +175,7 @@ def _kept(answer: RemoteAnswer, reads: Collection[str]) -> Any:
             return document
         kept = _IDENTIFYING | set(reads)
         return rebuild(document, lambda part: _of_interest(part, kept))
-    except UnexpectedAnswerError as error:
+    except UnexpectedResponseError as error:
         if isinstance(error.__cause__, RepeatedNameError):
             # NOTE: what a field of such an answer holds, a credential perhaps, cannot be told.
             return f"{error} ({len(answer.text)} characters)"

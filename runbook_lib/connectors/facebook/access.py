@@ -130,7 +130,7 @@ def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
     """
     Return an app access token that Facebook issues for the App ID and `app_secret`.
 
-    Raises `GraphTokenError` where Facebook refuses, and `UnexpectedAnswerError` for a
+    Raises `GraphTokenError` where Facebook refuses, and `UnexpectedResponseError` for a
     token that does not name the app.
     """
     app_id = context.text("app_id")
@@ -153,7 +153,7 @@ def app_node(context: CheckContext, *needed: str) -> tuple[Document, Graph]:
 
     All that any check reads of the node is asked for at once. If Graph refuses a field, it is
     asked once more without it, unless it is needed. Raises `OAuthError` without an app token,
-    `GraphAPIError`, and `UnexpectedAnswerError` if a made-up App ID is answered too.
+    `GraphAPIError`, and `UnexpectedResponseError` if a made-up App ID is answered too.
     """
     graph, app_id, token = app_graph(context), context.text("app_id"), app_token(context)
     try:
@@ -172,7 +172,7 @@ def app_node(context: CheckContext, *needed: str) -> tuple[Document, Graph]:
 
 def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
     """
-    Raise `UnexpectedAnswerError` unless Graph refuses a made-up App ID, or that `edge` of it.
+    Raise `UnexpectedResponseError` unless Graph refuses a made-up App ID, or that `edge` of it.
 
     It must be refused because it is made up. One cached or foreign answer must not verify all the
     steps that rest on the app's node.

@@ -17,7 +17,7 @@ from runbook_lib.connectors.facebook.refusals import APP_DEACTIVATED, is_refused
 from runbook_lib.connectors.facebook.usage import access_tier
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedAnswerError
+from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedResponseError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
 from runbook_lib.remote.json_fields import Document
@@ -130,7 +130,7 @@ class Graph:
 
         The record keeps the `fields` that are asked for, and those that `reads` names.
         Raises `GraphAPIError` for an error object, `ThrottledError` if a limit
-        is reached, `UnexpectedAnswerError` for anything else.
+        is reached, `UnexpectedResponseError` for anything else.
         """
         if self._app_secret is not None:
             proof = appsecret_proof(self._app_secret, token)
@@ -281,7 +281,7 @@ def is_transient(answer: RemoteAnswer) -> bool:
     """Return whether a response is a fault of Graph's that passes, or no JSON (Handle Errors)."""
     try:
         error = answer.document().get("error", {})
-    except (UnexpectedAnswerError, AttributeError):
+    except (UnexpectedResponseError, AttributeError):
         return True
     # NOTE: code 2 is "API Service", documented as temporary; code 1 is ambiguous, since a wrong
     # secret has it too.

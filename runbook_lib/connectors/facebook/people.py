@@ -200,7 +200,7 @@ def _roles(context: CheckContext) -> dict[str, str]:
     """
     Return the role of each person, from all pages of the app's `roles`.
 
-    Raises `UnexpectedAnswerError` if there is no end to the pages.
+    Raises `UnexpectedResponseError` if there is no end to the pages.
     """
     app_id, token, cursor = context.text("app_id"), app_token(context), ""
     node, graph = app_node(context, "roles")

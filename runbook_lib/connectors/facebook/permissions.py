@@ -137,7 +137,7 @@ def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:
     """
     Return the status of each permission, sorted by its name.
 
-    Raises `UnexpectedAnswerError` for a row without one of both, and for a
+    Raises `UnexpectedResponseError` for a row without one of both, and for a
     permission that is listed with two statuses.
     """
     status_of: dict[str, str] = {}

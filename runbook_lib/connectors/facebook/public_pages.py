@@ -21,7 +21,7 @@ from runbook_lib.connectors.facebook.access import APP, app_node
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import LOOK_YOURSELF, is_gone, weigh_gone
 from runbook_lib.core.model import Finding, Outcome, Table
-from runbook_lib.errors import RemoteError, UnexpectedAnswerError
+from runbook_lib.errors import RemoteError, UnexpectedResponseError
 from runbook_lib.remote.page_reader import PublicPage, open_page
 from runbook_lib.remote.quoting import shorten
 
@@ -150,7 +150,7 @@ def _control(context: CheckContext, url: str) -> PublicPage | None:
     made_up = parts._replace(path=f"/{context.random_hex(8)}", query="", fragment="").geturl()
     try:
         return open_page(context.session, made_up)
-    except UnexpectedAnswerError:
+    except UnexpectedResponseError:
         return None
 
 

@@ -160,7 +160,7 @@ def listed_scopes(data: Document) -> Listing:
 
 
 def end_of(context: CheckContext, data: Document) -> datetime | None:
-    """Return when a valid token ends; raises `UnexpectedAnswerError` for one that has ended."""
+    """Return when a valid token ends; raises `UnexpectedResponseError` for one that has ended."""
     end = data.moment("expires_at")
     if end is not None and end <= context.now:
         what = f"Facebook calls the token valid, but it ended on {end:%Y-%m-%dT%H:%M:%SZ}"

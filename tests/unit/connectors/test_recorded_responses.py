@@ -24,7 +24,7 @@ from runbook_lib.connectors.facebook.errors import GraphAPIError, GraphTokenErro
 from runbook_lib.connectors.facebook.usage import access_tier, usage_pause, usage_share
 from runbook_lib.connectors.facebook.verification import business_is_verified
 from runbook_lib.core.model import Finding
-from runbook_lib.errors import LeftOutFieldError, RemoteError, UnexpectedAnswerError
+from runbook_lib.errors import MissingFieldError, RemoteError, UnexpectedResponseError
 from tests.conftest import NOON
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_TOKEN, USER_TOKEN, rows
@@ -181,13 +181,13 @@ def test_no_recorded_response_is_unexpected(
     }.items():
         remote.on(f"/v26.0/{usual}", says(answer))
     context = make_context(permissions=("public_profile",), now=before_the_end(body))
-    with suppress(LeftOutFieldError):
+    with suppress(MissingFieldError):
         if "error" not in body:
             read(context)
             return
         with pytest.raises((RemoteError, GraphTokenError)) as caught:
             read_error(read, context)
-        assert not isinstance(caught.value, UnexpectedAnswerError), str(caught.value)
+        assert not isinstance(caught.value, UnexpectedResponseError), str(caught.value)
 
 
 @pytest.mark.parametrize("record", by_name(HEADERS))

@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.core.model import Exchange
 from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.errors import (
-    CachedAnswerError,
+    StaleResponseError,
     ThrottledError,
     UnreachableError,
 )
@@ -206,7 +206,7 @@ def test_an_answer_from_a_cache_is_an_error(
     headers = httpx.Headers([("age", age) for age in ages])
     remote.on(PATH, says({"id": "1"}, headers=headers))
 
-    with pytest.raises(CachedAnswerError, match=r"graph\.example answered from a cache") as caught:
+    with pytest.raises(StaleResponseError, match=r"graph\.example answered from a cache") as caught:
         session.send(GET)
 
     assert said in str(caught.value)
@@ -220,7 +220,7 @@ def test_no_cached_answer_counts_whatever_its_status(
     """A cached answer of any status is an error at once, and no request is repeated for it."""
     remote.on(PATH, says({"id": "1"}, status, {"age": "301"}))
 
-    with pytest.raises(CachedAnswerError):
+    with pytest.raises(StaleResponseError):
         session.send(request_)
     assert len(remote.requests) == 1
 
@@ -237,7 +237,7 @@ def test_the_age_of_an_answer_is_recorded(remote: FakeRemote, session: Session) 
     """The record of an exchange shows the status, the body and why the answer did not count."""
     remote.on(PATH, says({"id": "1"}, headers={"Age": "4000"}))
 
-    with pytest.raises(CachedAnswerError):
+    with pytest.raises(StaleResponseError):
         session.send(GET)
 
     (exchange,) = session.exchanges()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from runbook_lib.core.redaction import MASK, Secret
-from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import CyclrAPIError, UnexpectedResponseError, UnreachableError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.cyclr import Cyclr, request_api_token, sign_in_url
 from tests.unit.bodies import (
@@ -90,7 +90,7 @@ def test_an_answer_without_a_token_is_an_error(
     """An answer with status 200 but without a token is an error."""
     remote.on("/oauth/token", says(body))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         ask_for_token(session)
 
 
@@ -175,7 +175,7 @@ def test_an_answer_that_is_not_json_is_an_error(
     """A page or an incomplete body is an error."""
     remote.on(f"/v1.0/{parts_of(route)[1]}", says(body))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         CALLS[route][0](cyclr)
 
 
@@ -189,7 +189,7 @@ def test_an_answer_of_another_type_is_an_error(
     remote.on(f"/v1.0/{path}", says({} if isinstance(answer, list) else []))
 
     with pytest.raises(
-        UnexpectedAnswerError, match=rf"^Cyclr \(/{path}\) gave an unexpected answer"
+        UnexpectedResponseError, match=rf"^Cyclr \(/{path}\) gave an unexpected answer"
     ):
         call(cyclr)
 
@@ -218,7 +218,7 @@ def test_a_get_is_repeated_after_an_incomplete_answer(
     if method == "GET":
         assert call(cyclr) == answer
     else:
-        with pytest.raises(UnexpectedAnswerError):
+        with pytest.raises(UnexpectedResponseError):
             call(cyclr)
         assert len(remote.requests) == 1
 
@@ -287,7 +287,7 @@ def test_a_part_of_a_list_is_an_error(
 
     remote.on(f"/v1.0/{path}", answer)
 
-    with pytest.raises(UnexpectedAnswerError, match=rf"\(/{path}\) did not give .*{why}"):
+    with pytest.raises(UnexpectedResponseError, match=rf"\(/{path}\) did not give .*{why}"):
         LISTS[path](cyclr)
     assert len(remote.requests) <= asked
 

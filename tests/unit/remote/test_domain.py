@@ -21,7 +21,7 @@ from runbook_lib.core.redaction import MASK, Redactor
 from runbook_lib.errors import (
     InvalidCertificateError,
     RemoteError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from runbook_lib.remote.check_session import Session
@@ -200,7 +200,7 @@ def test_an_issuer_has_the_name_of_its_organisation(issuer: dict[str, str], name
 @pytest.mark.parametrize("end", [{}, {"notAfter": "never"}])
 def test_a_certificate_without_an_end_is_an_error(end: dict[str, str]) -> None:
     """A certificate whose end is missing or is not a time is an error with the host's name."""
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         _certificate(end, HOST)
 
     said = "gave an unexpected answer: the end of its TLS certificate is not a time."
@@ -404,7 +404,7 @@ def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, locat
         remote.on(path, says("a page"))
 
     url = ""
-    with suppress(UnexpectedAnswerError):
+    with suppress(UnexpectedResponseError):
         url, _ = follow(remote)
 
     assert url == ""
@@ -484,7 +484,7 @@ def test_a_redirect_to_an_unknown_host_is_not_followed(remote: FakeRemote, name:
     session = open_session(remote)
     named = Destinations((f"https://{HOST}", DIALOG, "http://127.0.0.1:8002"))
 
-    with pytest.raises(UnexpectedAnswerError, match="redirects to") as caught:
+    with pytest.raises(UnexpectedResponseError, match="redirects to") as caught:
         follow(session, named=named)
 
     assert why in str(caught.value)
@@ -517,7 +517,7 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
     named = Destinations((f"https://{HOST}", "http://127.0.0.1:8002"))
     session = open_session(remote, connect_to={f"{HOST}:443": given})
 
-    with pytest.raises(UnexpectedAnswerError, match="8003/other, which the runbook did not open"):
+    with pytest.raises(UnexpectedResponseError, match="8003/other, which the runbook did not open"):
         follow(session, named=named)
 
     assert remote.paths == ["/start", "/next"]
@@ -552,11 +552,11 @@ def test_a_service_domain_on_a_private_network_is_refused(
     session = Session(transport)
 
     for look in (resolve_name, read_certificate):
-        with pytest.raises(UnexpectedAnswerError, match="not a public internet address") as said:
+        with pytest.raises(UnexpectedResponseError, match="not a public internet address") as said:
             look(session, HOST)
         assert address in str(said.value)
         assert "service_domain_address" in said.value.diagnostics()
-    with pytest.raises(UnexpectedAnswerError, match="not a public internet address"):
+    with pytest.raises(UnexpectedResponseError, match="not a public internet address"):
         fetch_page(session, URL)
 
 
@@ -604,7 +604,7 @@ def test_a_proxy_is_not_asked_for_a_private_address(
     """A URL with a private address or `localhost` is refused before a proxy is contacted."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
 
-    with pytest.raises(UnexpectedAnswerError, match="not a public internet address"):
+    with pytest.raises(UnexpectedResponseError, match="not a public internet address"):
         Session(transport).send(Request(method="GET", url=location, is_public_only=True))
 
 

@@ -19,10 +19,10 @@ import trustme
 from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.core.redaction import Owner, Redactor, Secret
 from runbook_lib.errors import (
+    ResponseTimeoutError,
     RunbookError,
-    SlowAnswerError,
     ThrottledError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from runbook_lib.evidence.signing.timestamps import request_timestamp
@@ -96,7 +96,7 @@ def peak(limits: Limits, mode: str) -> int:
     with attacked(mode, limits) as (session, url):
         tracemalloc.start()
         try:
-            with pytest.raises(UnexpectedAnswerError):  # it was contacted
+            with pytest.raises(UnexpectedResponseError):  # it was contacted
                 Graph(session, base_url=url, version="v26.0").get("me", SECRET)
             session.exchanges()
             most = tracemalloc.get_traced_memory()[1]
@@ -119,7 +119,7 @@ def test_a_gzip_bomb_is_inflated_up_to_the_limit_only() -> None:
     answer = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
     with attacked(answer, limits) as (session, url):
         tracemalloc.start()
-        with pytest.raises(UnexpectedAnswerError, match="a body of more than 1,024 KiB"):
+        with pytest.raises(UnexpectedResponseError, match="a body of more than 1,024 KiB"):
             session.send(Request(method="GET", url=url))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -156,7 +156,7 @@ def test_a_slow_answer_is_not_requested_again() -> None:
     """
     with attacked("one byte at a time") as (session, url):
         for _ in range(2):
-            with pytest.raises(SlowAnswerError):
+            with pytest.raises(ResponseTimeoutError):
                 session.send(Request(method="GET", url=url))
 
     assert [exchange.error[:8] for exchange in session.exchanges()] == ["127.0.0.", "not sent"]
@@ -244,7 +244,7 @@ def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
     )
     with (
         hostile_server("one byte at a time", tls=context) as url,
-        pytest.raises(SlowAnswerError, match="not complete after 1 s"),
+        pytest.raises(ResponseTimeoutError, match="not complete after 1 s"),
     ):
         Session(transport).send(Request(method="GET", url=url))
     transport.close()
@@ -262,7 +262,7 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
         leads = f"HTTP/1.1 302 Found\r\nlocation: {neighbour}/secret\r\n\r\n".encode()
         with (
             hostile_server(lambda connection, _: connection.sendall(leads)) as url,
-            pytest.raises(UnexpectedAnswerError, match="which the runbook did not open"),
+            pytest.raises(UnexpectedResponseError, match="which the runbook did not open"),
         ):
             follow_to_sign_in(
                 Session(transport), f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])

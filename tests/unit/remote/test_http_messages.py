@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.http_messages import RemoteAnswer, Request, parse_answer
 
 
@@ -42,7 +42,7 @@ def test_an_answer_that_is_not_json_is_an_error(text: str) -> None:
     """A page, an incomplete body or invalid JSON raises an error with the host and status."""
     answer = RemoteAnswer(URL, 200, httpx.Headers(), text)
 
-    with pytest.raises(UnexpectedAnswerError, match=r"graph\.example answered 200"):
+    with pytest.raises(UnexpectedResponseError, match=r"graph\.example answered 200"):
         answer.document()
 
 

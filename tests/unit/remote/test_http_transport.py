@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.errors import SlowAnswerError, UnexpectedAnswerError
+from runbook_lib.errors import ResponseTimeoutError, UnexpectedResponseError
 from runbook_lib.remote.client import Transport
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.http_transport import Wire, _BoundedStream
@@ -317,7 +317,11 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
 
     limits = Limits(answer_limit_kib=1 if ends == "size" else 10)
     transport = Transport(Redactor(), cool_downs=CoolDowns(), limits=limits)
-    raised = {"deadline": SlowAnswerError, "size": UnexpectedAnswerError, "interrupt": Stopped}
+    raised = {
+        "deadline": ResponseTimeoutError,
+        "size": UnexpectedResponseError,
+        "interrupt": Stopped,
+    }
     with _server(answer) as (port, connections), pytest.MonkeyPatch.context() as patch:
         url = f"http://127.0.0.1:{port}"
         if ends == "interrupt":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.json_fields import Document, documents
 
 Read = Callable[[Document], Any]
@@ -85,7 +85,7 @@ def test_a_reader_refuses_every_other_type(name: str) -> None:
         if other is None and name in OPTIONAL:
             continue
         said = rf"^Facebook gave an unexpected answer: f\b.* is .+, not {WANTED[name]}\.$"
-        with pytest.raises(UnexpectedAnswerError, match=said) as caught:
+        with pytest.raises(UnexpectedResponseError, match=said) as caught:
             read(Document({"f": other}, "Facebook"))
         assert len(str(caught.value)) < 300
 
@@ -98,7 +98,7 @@ def test_a_field_that_is_missing_is_named(name: str) -> None:
         assert read(Document({}, "Facebook")) == OPTIONAL[name]
         assert read(Document({"f": None}, "Facebook")) == OPTIONAL[name]
         return
-    with pytest.raises(UnexpectedAnswerError, match=rf"left out f, .*\({WANTED[name]}\)"):
+    with pytest.raises(UnexpectedResponseError, match=rf"left out f, .*\({WANTED[name]}\)"):
         read(Document({}, "Facebook"))
 
 
@@ -109,9 +109,9 @@ def test_digits_are_an_id_in_either_type() -> None:
     assert ids.identifier("text") == ids.identifier("number") == "12"
     ids.expect("number", "12")
     for name in ("negative", "flag"):
-        with pytest.raises(UnexpectedAnswerError):
+        with pytest.raises(UnexpectedResponseError):
             ids.identifier(name)
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         ids.expect("number", "13")
 
 
@@ -138,7 +138,7 @@ def test_a_default_is_for_absent_fields_only() -> None:
     assert empty.moment("f", 0) is None
     assert empty.documents("f", ()) == []
     for read in (lambda: null.number("f", -1), lambda: null.documents("f", ())):
-        with pytest.raises(UnexpectedAnswerError, match="f is null"):
+        with pytest.raises(UnexpectedResponseError, match="f is null"):
             read()
 
 
@@ -146,7 +146,7 @@ def test_the_error_has_the_full_path_of_a_field() -> None:
     """The error has the field's full path, with indexes of lists."""
     answer = Document({"data": [{"id": "1"}, {"id": {"x": 1}}]}, "Facebook (/me/accounts)")
 
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         answer.documents("data")[1].identifier("id")
 
     assert str(caught.value) == (
@@ -159,7 +159,7 @@ def test_a_long_value_is_cut_in_the_message() -> None:
     answer = Document({"id": "x" * 10_000, "number": 10**400}, "Facebook")
 
     for read in (lambda: answer.expect("id", "1"), lambda: answer.expect("number", "1")):
-        with pytest.raises(UnexpectedAnswerError) as caught:
+        with pytest.raises(UnexpectedResponseError) as caught:
             read()
         assert len(str(caught.value)) < 200
 
@@ -167,7 +167,7 @@ def test_a_long_value_is_cut_in_the_message() -> None:
 @pytest.mark.parametrize("content", [None, [], "text", 7, True])
 def test_only_an_object_is_a_document(content: object) -> None:
     """An answer that is not an object is an error."""
-    with pytest.raises(UnexpectedAnswerError, match=r"the answer is .*, not an object"):
+    with pytest.raises(UnexpectedResponseError, match=r"the answer is .*, not an object"):
         Document(content, "Facebook")
 
 
@@ -182,5 +182,5 @@ def test_a_document_is_a_mapping() -> None:
 @pytest.mark.parametrize("content", [{}, None, "text", 7])
 def test_only_a_list_contains_documents(content: object) -> None:
     """A list of documents is read from a list only; anything else is an error."""
-    with pytest.raises(UnexpectedAnswerError, match="not a list of objects"):
+    with pytest.raises(UnexpectedResponseError, match="not a list of objects"):
         documents(content, "Cyclr")

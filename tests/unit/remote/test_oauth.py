@@ -10,7 +10,7 @@ import pytest
 from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.connectors.facebook.errors import GraphTokenError
 from runbook_lib.core.redaction import MASK, Secret
-from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import TokenRequestError, UnexpectedResponseError, UnreachableError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.oauth import (
     AuthorizationServer,
@@ -208,7 +208,7 @@ def test_an_answer_without_a_token_is_an_error(
     """An answer that is not JSON or has no token is an error."""
     remote.on(PATH, says(body))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         request_token(session)
 
 

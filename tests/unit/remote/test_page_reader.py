@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import UnexpectedResponseError, UnreachableError
 from runbook_lib.remote.page_reader import PublicPage, open_page
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
@@ -88,7 +88,7 @@ def test_a_redirect_elsewhere_is_not_followed(location: str, said: str) -> None:
     remote = FakeRemote()
     remote.on("/privacy", says("", 302, {"location": location}))
 
-    with pytest.raises(UnexpectedAnswerError, match=said):
+    with pytest.raises(UnexpectedResponseError, match=said):
         open_page(open_session(remote), URL)
     assert len(remote.requests) == 1
 
