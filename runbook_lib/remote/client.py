@@ -191,7 +191,7 @@ class Transport:
         sent if it holds a secret that this host must not get.
         """
         wire = self._public_wire if request.is_public_only else self._wire
-        most = self.limits.answer_limit_kib * 1024
+        most = self.limits.response_limit_kib * 1024
         try:
             built = self._built(request)
             self.secret_guard.check(request, built)

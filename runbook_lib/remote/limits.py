@@ -22,12 +22,12 @@ class Limits:
     """
     The limits of one answer, one exchange and one step.
 
-    `answer_limit_kib` limits a body after decoding, `exchange_seconds` one request
+    `response_limit_kib` limits a body after decoding, `exchange_seconds` one request
     from resolving the name to the last byte, `step_seconds` all checks of a
     step, with retries and waits.
     """
 
-    answer_limit_kib: int = 4096
+    response_limit_kib: int = 4096
     exchange_seconds: int = 30
     step_seconds: int = 120
 

@@ -38,7 +38,7 @@ def opened(url: str, folder: Path) -> Run:
         "cyclr_client_id": "partner",
         "account_api_id": "acct-1",
         "cyclr_username": "operator@acme.example",
-        "answer_limit_kib": 256,
+        "response_limit_kib": 256,
         "exchange_seconds": 1,
         "step_seconds": 4,
         **dict.fromkeys(("graph_url", "cyclr_api_url"), url),

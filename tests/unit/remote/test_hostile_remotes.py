@@ -45,7 +45,7 @@ from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, Mode, hostile_s
 pytestmark = pytest.mark.matrix
 
 MIB = 1024 * 1024
-LIMITS = Limits(answer_limit_kib=256, exchange_seconds=1, step_seconds=3)
+LIMITS = Limits(response_limit_kib=256, exchange_seconds=1, step_seconds=3)
 SECRET = Secret("a-secret-of-the-test-1")
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 
@@ -110,12 +110,12 @@ def peak(limits: Limits, mode: str) -> int:
 )
 def test_a_large_answer_takes_little_memory(mode: str) -> None:
     """A body beyond the limit is neither kept nor inflated."""
-    assert peak(Limits(answer_limit_kib=1024, exchange_seconds=20), mode) < 16 * MIB
+    assert peak(Limits(response_limit_kib=1024, exchange_seconds=20), mode) < 16 * MIB
 
 
 def test_a_gzip_bomb_is_inflated_up_to_the_limit_only() -> None:
     """500 KiB that inflate to 100 MiB take less than 8 MiB of memory, with a limit of 1 MiB."""
-    limits = Limits(answer_limit_kib=1024, exchange_seconds=20)
+    limits = Limits(response_limit_kib=1024, exchange_seconds=20)
     answer = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
     with attacked(answer, limits) as (session, url):
         tracemalloc.start()
@@ -188,7 +188,7 @@ def test_a_message_of_5_mb_is_cut() -> None:
     body = json.dumps({"error": {"message": f"word {SECRET.reveal()} " * 180_000, "code": 1}})
     answer = whole(body.encode(), status="400 Bad Request")
     began = time.process_time()
-    limits = Limits(answer_limit_kib=8192)
+    limits = Limits(response_limit_kib=8192)
     with attacked(answer, limits) as (session, url), pytest.raises(RunbookError) as caught:
         CLIENTS["oauth"](session, url)
     (exchange,) = session.exchanges()

@@ -315,7 +315,7 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
     def stop(_: bytes) -> bytes:
         raise Stopped
 
-    limits = Limits(answer_limit_kib=1 if ends == "size" else 10)
+    limits = Limits(response_limit_kib=1 if ends == "size" else 10)
     transport = Transport(Redactor(), cool_downs=CoolDowns(), limits=limits)
     raised = {
         "deadline": ResponseTimeoutError,

@@ -17,10 +17,10 @@ from runbook_lib.remote.limits import (
 
 def test_settings_set_the_limits() -> None:
     """Each limit has a setting; without it, the default applies."""
-    given = {"answer_limit_kib": 1, "exchange_seconds": 2, "step_seconds": 3, "app_id": "4"}
+    given = {"response_limit_kib": 1, "exchange_seconds": 2, "step_seconds": 3, "app_id": "4"}
 
-    assert Limits.of(given) == Limits(answer_limit_kib=1, exchange_seconds=2, step_seconds=3)
-    assert Limits.of({"step_seconds": 3, "answer_limit_kib": None}) == Limits(step_seconds=3)
+    assert Limits.of(given) == Limits(response_limit_kib=1, exchange_seconds=2, step_seconds=3)
+    assert Limits.of({"step_seconds": 3, "response_limit_kib": None}) == Limits(step_seconds=3)
 
 
 def test_a_deadline_within_another_ends_no_later() -> None:
