@@ -24,7 +24,7 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.client import Transport
-from runbook_lib.remote.http_messages import RemoteAnswer, Request
+from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import retry_after
@@ -53,7 +53,7 @@ class _Asked:
     """
 
     seen: tuple[Seen, ...]
-    outcome: RemoteAnswer | RemoteError
+    outcome: Response | RemoteError
     is_fault: bool
 
 
@@ -110,8 +110,8 @@ class Session:
         return branch
 
     def ask(
-        self, request: Request, *, is_transient: Callable[[RemoteAnswer], bool] = lambda _: False
-    ) -> RemoteAnswer:
+        self, request: Request, *, is_transient: Callable[[Response], bool] = lambda _: False
+    ) -> Response:
         """
         Send a request that only reads, unless this look has its answer already.
 
@@ -124,11 +124,11 @@ class Session:
             first = Session(self.transport, self.look)
             first._end = self._end
             try:
-                answer = first.send(request, is_repeatable=True, is_transient=is_transient)
+                response = first.send(request, is_repeatable=True, is_transient=is_transient)
             except RemoteError as error:
                 return _Asked(first.seen(), error, is_fault=True)
-            is_fault = answer.status in SERVER_ERRORS or is_transient(answer)
-            return _Asked(first.seen(), answer, is_fault)
+            is_fault = response.status in SERVER_ERRORS or is_transient(response)
+            return _Asked(first.seen(), response, is_fault)
 
         seconds = self._end.left if self._end else None
         try:
@@ -151,8 +151,8 @@ class Session:
         request: Request,
         *,
         is_repeatable: bool | None = None,
-        is_transient: Callable[[RemoteAnswer], bool] = lambda _: False,
-    ) -> RemoteAnswer:
+        is_transient: Callable[[Response], bool] = lambda _: False,
+    ) -> Response:
         """
         Send `request` and return the answer, whatever its status but 429.
 
@@ -169,7 +169,7 @@ class Session:
             attempt += 1
             pause = self.transport.retry_policy.pause(attempt)
             try:
-                answer, wait = self._send_in_turn(request, is_transient)
+                response, wait = self._send_in_turn(request, is_transient)
             except UnreachableError as error:
                 if self.transport.open_circuit(request):
                     raise
@@ -178,11 +178,11 @@ class Session:
                     self.transport.trip(request, error)
                     raise
             else:
-                is_passing = answer.status in (TOO_MANY_REQUESTS, *SERVER_ERRORS)
-                if not (is_passing or is_transient(answer)):
-                    return answer
+                is_passing = response.status in (TOO_MANY_REQUESTS, *SERVER_ERRORS)
+                if not (is_passing or is_transient(response)):
+                    return response
                 if attempt == attempts or not self._has_time(max(pause, wait)):
-                    return self._settled(request, answer)
+                    return self._settled(request, response)
                 pause = 0.0 if wait else pause
             if pause:
                 self.transport.sleep(pause)
@@ -227,8 +227,8 @@ class Session:
         return tuple(seen.recorded() for seen in self.seen())
 
     def _send_in_turn(
-        self, request: Request, is_transient: Callable[[RemoteAnswer], bool]
-    ) -> tuple[RemoteAnswer, float]:
+        self, request: Request, is_transient: Callable[[Response], bool]
+    ) -> tuple[Response, float]:
         """
         Send `request` once, when a connection to its host is free and no cool-down forbids it.
 
@@ -236,10 +236,10 @@ class Session:
         """
         seconds = self._end.left if self._end else None
         try:
-            with self.transport.turn(request.place, seconds):
+            with self.transport.turn(request.netloc, seconds):
                 self._await_turn(request)
-                answer = self._send_once(request, is_transient)
-                return answer, self._apply_retry_after(request, answer)
+                response = self._send_once(request, is_transient)
+                return response, self._apply_retry_after(request, response)
         except TimeoutError:
             raise self._out_of_time(request) from None
 
@@ -252,7 +252,7 @@ class Session:
         if self._end is not None and self._end.left <= 0:
             raise self._out_of_time(request)
         transport, now = self.transport, self.transport.clock()
-        cool_down = transport.cool_downs.find(request.place, request.app, now)
+        cool_down = transport.cool_downs.find(request.netloc, request.app, now)
         seconds = cool_down.seconds(now) if cool_down else 0.0
         error = transport.open_circuit(request)
         if not error and cool_down and (seconds > _LONGEST_WAIT or not self._has_time(seconds)):
@@ -283,21 +283,21 @@ class Session:
         """Return whether the step has more than `seconds` left."""
         return self._end is None or self._end.left > seconds
 
-    def _apply_retry_after(self, request: Request, answer: RemoteAnswer) -> float:
+    def _apply_retry_after(self, request: Request, response: Response) -> float:
         """
         Return how many seconds a refusal asks to wait, and start the cool-down.
 
         Raises `ThrottledError` if that is too long to wait for.
         """
-        if answer.status not in (TOO_MANY_REQUESTS, *SERVER_ERRORS):
+        if response.status not in (TOO_MANY_REQUESTS, *SERVER_ERRORS):
             return 0.0
-        is_limit = answer.status == TOO_MANY_REQUESTS
-        requested = retry_after(answer.headers.get("retry-after", ""), utc_now())
+        is_limit = response.status == TOO_MANY_REQUESTS
+        requested = retry_after(response.headers.get("retry-after", ""), utc_now())
         seconds = requested if requested is not None else _DEFAULT_WAIT * is_limit
         if not seconds:
             return 0.0
         what = "limits the number of calls" if is_limit else "is not available"
-        reason = f"{request.host} {what} ({answer.status})"
+        reason = f"{request.host} {what} ({response.status})"
         # NOTE: a server that is not available fails for every app.
         app = request.app if is_limit else ""
         cool_down = self.transport.cool_down(request, seconds, reason, app=app)
@@ -305,19 +305,17 @@ class Session:
             raise cool_down.error(self.transport.clock())
         return seconds
 
-    def _settled(self, request: Request, answer: RemoteAnswer) -> RemoteAnswer:
+    def _settled(self, request: Request, response: Response) -> Response:
         """Return the last answer; raises `ThrottledError` if it only asks to wait."""
-        if answer.status != TOO_MANY_REQUESTS:
-            return answer
+        if response.status != TOO_MANY_REQUESTS:
+            return response
         now = self.transport.clock()
-        cool_down = self.transport.cool_downs.find(request.place, request.app, now)
+        cool_down = self.transport.cool_downs.find(request.netloc, request.app, now)
         if cool_down is not None:
             raise cool_down.error(now)
         raise ThrottledError(f"{request.host} limits the number of calls (429).")
 
-    def _send_once(
-        self, request: Request, is_transient: Callable[[RemoteAnswer], bool]
-    ) -> RemoteAnswer:
+    def _send_once(self, request: Request, is_transient: Callable[[Response], bool]) -> Response:
         sent = UnredactedExchange(request, timestamp(utc_now()))
         self._keep(sent)
         began = time.perf_counter()
@@ -346,7 +344,7 @@ def _question(request: Request) -> Hashable:
     )
 
 
-def _refuse_cached(request: Request, answer: RemoteAnswer) -> None:
+def _refuse_cached(request: Request, response: Response) -> None:
     """
     Raise `StaleResponseError` if the answer's `Age` is too old, or not a number (RFC 9111 §5.1).
 
@@ -354,7 +352,7 @@ def _refuse_cached(request: Request, answer: RemoteAnswer) -> None:
     Here the oldest counts, and so does any that is not a number: the header shows that the
     remote system itself did not give this answer.
     """
-    for age in answer.headers.get_list("age", split_commas=True):
+    for age in response.headers.get_list("age", split_commas=True):
         is_number = _DELTA_SECONDS.fullmatch(age) is not None
         if is_number and int(age) <= _OLDEST_SECONDS:
             continue

@@ -18,7 +18,7 @@ from runbook_lib.core.redaction import RedactingFilter, Redactor
 from runbook_lib.errors import RemoteError, ResponseTimeoutError, UnreachableError
 from runbook_lib.remote.addresses import Reach, host_of
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
+from runbook_lib.remote.http_messages import Request, Response, unexpected_response
 from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, RefusedAnswerError, within
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import SHARED, CoolDown, CoolDowns
@@ -179,8 +179,8 @@ class Transport:
         request: Request,
         deadline: Deadline,
         *,
-        is_transient: Callable[[RemoteAnswer], bool] = lambda _: False,
-    ) -> RemoteAnswer:
+        is_transient: Callable[[Response], bool] = lambda _: False,
+    ) -> Response:
         """
         Send `request` once and return the answer, whatever its status.
 
@@ -196,28 +196,28 @@ class Transport:
             built = self._built(request)
             self.secret_guard.check(request, built)
             with within(deadline, most):
-                response = wire.handle_request(built)
+                raw_response = wire.handle_request(built)
                 try:
-                    content = read_body(response, most)
+                    content = read_body(raw_response, most)
                     # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may even
                     # name a Python codec that is not for text.
                     text = content.decode("utf-8", "replace")
-                    status, headers = response.status_code, response.headers
-                    answer = RemoteAnswer(request.url, status, headers, text, content)
+                    status, headers = raw_response.status_code, raw_response.headers
+                    response = Response(request.url, status, headers, text, content)
                     is_given_up = status in _GIVEN_UP or status >= _LEAST_SERVER_ERROR
-                    stream = response.extensions.get("network_stream")
-                    if stream and (is_given_up or is_transient(answer)):
+                    stream = raw_response.extensions.get("network_stream")
+                    if stream and (is_given_up or is_transient(response)):
                         # NOTE: a gateway that gave the request up may still send the late answer:
                         # the next request on this connection would get it.
                         stream.close()
                 finally:
-                    response.close()
+                    raw_response.close()
         except (KeyboardInterrupt, SystemExit):
             # NOTE: at some moments an interrupt leaves httpcore's connection half-way.
             wire.close()
             raise
         except RefusedAnswerError as error:
-            raise unexpected(request.host, str(error)) from error
+            raise unexpected_response(request.host, str(error)) from error
         except OutOfTimeError as error:
             raise _too_slow(request, deadline) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
@@ -227,14 +227,14 @@ class Transport:
             raise UnreachableError(msg) from error
         except (httpx.InvalidURL, ValueError) as error:
             what = f"{shorten(request.url)} is not a valid address"
-            raise unexpected(request.host or "A remote system", what) from error
+            raise unexpected_response(request.host or "A remote system", what) from error
         if request.app:
-            self._on_call(request.app, response.headers)
-        seconds, limit = self._usage_pause(response.headers)
+            self._on_call(request.app, raw_response.headers)
+        seconds, limit = self._usage_pause(raw_response.headers)
         if seconds:
             reason = f"{request.host} reports that its {limit} is used up"
             self.cool_down(request, seconds, reason, app=request.app)
-        return answer
+        return response
 
     @contextmanager
     def turn(self, place: str, seconds: float | None) -> Iterator[None]:
@@ -250,16 +250,16 @@ class Transport:
 
     def open_circuit(self, request: Request) -> RemoteError | None:
         """Return the error to raise if the host did not answer a short while ago."""
-        return self._wires.circuit_breaker.error((request.place, self._way), self.clock())
+        return self._wires.circuit_breaker.error((request.netloc, self._way), self.clock())
 
     def trip(self, request: Request, error: RemoteError) -> None:
         """Let later requests fail at once, after a host did not answer all attempts."""
-        self._wires.circuit_breaker.trip((request.place, self._way), error, self.clock())
+        self._wires.circuit_breaker.trip((request.netloc, self._way), error, self.clock())
 
     def cool_down(self, request: Request, seconds: float, reason: str, *, app: str) -> CoolDown:
         """Send the host nothing for `app`, or nothing at all if `app` is empty, for `seconds`."""
         cool_down = CoolDown(self.clock() + seconds, reason)
-        self.cool_downs.begin(request.place, app, cool_down)
+        self.cool_downs.begin(request.netloc, app, cool_down)
         return cool_down
 
     def _built(self, request: Request) -> httpx.Request:
@@ -281,7 +281,7 @@ class Transport:
             url,
             headers=headers,
             data=None if request.form is None else dict(request.form),
-            json=request.document,
+            json=request.json,
             content=request.content,
             extensions=extensions,
         )

@@ -15,7 +15,7 @@ from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedResponseError
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.http_messages import RemoteAnswer, Request
+from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.json_fields import Document, documents
 
 _PAGE_SIZE = 100
@@ -44,8 +44,10 @@ def request_api_token(
         "client_secret": client_secret.reveal(),
     }
     url = f"{base_url.rstrip('/')}/oauth/token"
-    answer = session.ask(Request(method="POST", url=url, form=form, app=client_id, reads=_READ))
-    issued = Document(_checked(answer), "Cyclr's token endpoint")
+    response = session.ask(
+        Request(method="POST", url=url, form=form, app=client_id, recorded_fields=_READ)
+    )
+    issued = Document(_checked(response), "Cyclr's token endpoint")
     return session.take_token(issued.get("access_token"), endpoint=url, is_token=is_issued_token)
 
 
@@ -164,10 +166,10 @@ class Cyclr:
     def _page(self, path: str, number: int, **params: str) -> tuple[list[Document], int]:
         page = {"page": str(number)} if number else {}
         query = urlencode({**params, "pageSize": _PAGE_SIZE, **page})
-        answer = self._answer("GET", f"{path}?{query}")
-        total = answer.headers.get("total-pages", "")
+        response = self._answer("GET", f"{path}?{query}")
+        total = response.headers.get("total-pages", "")
         pages = int(total) if _PAGES.fullmatch(total) else 0
-        return documents(_checked(answer), f"Cyclr (/{path})"), pages
+        return documents(_checked(response), f"Cyclr (/{path})"), pages
 
     def _document(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
@@ -179,15 +181,15 @@ class Cyclr:
 
     def _answer(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
-    ) -> RemoteAnswer:
+    ) -> Response:
         self._pace()
         request = Request(
             method=method,
             url=f"{self._base_url}/{path}",
             headers=self._headers,
-            document=document,
+            json=document,
             app=self._client_id,
-            reads=_READ,
+            recorded_fields=_READ,
         )
         # NOTE: all that Cyclr is asked by GET only reads.
         send = self._session.ask if method == "GET" else self._session.send
@@ -279,24 +281,24 @@ def sign_in_url(service_domain: str, account_connector: int, token: Secret, targ
     return f"https://{service_domain}/connectorauth/updateaccountconnectoroauth?{query}"
 
 
-def _is_cut_off(answer: RemoteAnswer) -> bool:
+def _is_cut_off(response: Response) -> bool:
     """Return whether a successful answer is not JSON: it was damaged on the way."""
-    if answer.status != 200:
+    if response.status != 200:
         return False
     try:
-        answer.document()
+        response.json()
     except UnexpectedResponseError:
         return True
     return False
 
 
-def _checked(answer: RemoteAnswer) -> Any:
-    if answer.status == 200:
-        return answer.document()
+def _checked(response: Response) -> Any:
+    if response.status == 200:
+        return response.json()
     try:
-        document = answer.document()
+        document = response.json()
     except UnexpectedResponseError:
         document = {}
     refusal = Document(document if isinstance(document, dict) else {}, "Cyclr")
     message = refusal.words("Message") or refusal.words("error_description")
-    raise CyclrAPIError(message or f"Cyclr answered {answer.status}.", status=answer.status)
+    raise CyclrAPIError(message or f"Cyclr answered {response.status}.", status=response.status)

@@ -32,7 +32,7 @@ from runbook_lib.remote.addresses import (
 )
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
+from runbook_lib.remote.http_messages import Request, Response, unexpected_response
 from runbook_lib.remote.oauth import AuthorizationServer
 from runbook_lib.remote.quoting import shorten
 
@@ -178,7 +178,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
     return certificate
 
 
-def fetch_page(session: Session, url: str) -> RemoteAnswer:
+def fetch_page(session: Session, url: str) -> Response:
     """Return the answer of `url` to a plain GET, whatever its status."""
     is_public_only = _is_public_only(session, _web_address(url))
     return session.ask(Request(method="GET", url=url, is_public_only=is_public_only))
@@ -186,7 +186,7 @@ def fetch_page(session: Session, url: str) -> RemoteAnswer:
 
 def follow_to_sign_in(
     session: Session, url: str, server: AuthorizationServer, destinations: Destinations
-) -> tuple[str, RemoteAnswer]:
+) -> tuple[str, Response]:
     """
     Follow redirects from `url` until one leads to the sign-in page, which is not requested.
 
@@ -209,21 +209,21 @@ def follow_to_sign_in(
             headers={"cookie": pairs} if pairs else {},
             is_public_only=is_public_only,
         )
-        answer = session.send(request, is_repeatable=False)
-        for cookie in answer.headers.get_list("set-cookie"):
+        response = session.send(request, is_repeatable=False)
+        for cookie in response.headers.get_list("set-cookie"):
             # NOTE: a browser ignores a cookie that it cannot read (RFC 6265 §5.2).
             with contextlib.suppress(CookieError):
                 jar.load(cookie[:_LONGEST_COOKIES])
-        location = answer.headers.get("location", "")
-        if answer.status not in REDIRECTS or not location:
-            return "", answer
+        location = response.headers.get("location", "")
+        if response.status not in REDIRECTS or not location:
+            return "", response
         target = _web_address(location, url)
         is_same_place = origin_of(target) == origin_of(page) and not target.userinfo
         if is_same_place and server.stable_path(target.path) == server.stable_path(page.path):
-            return str(target), answer
+            return str(target), response
         is_same_server = target.port == page.port or target.scheme != page.scheme
         if host_of(target) == host_of(page) and is_same_server:
-            return "", answer
+            return "", response
         why = destinations.refusal(target, from_public=_is_public(session, current))
         if why:
             place = f"{target.scheme}://{target.netloc.decode()}{target.path}"
@@ -237,7 +237,7 @@ def follow_to_sign_in(
             )
             raise UnexpectedResponseError(msg, next_step=advice)
         url, current = str(target), target
-    return "", answer
+    return "", response
 
 
 def _is_public_only(session: Session, address: httpx.URL) -> bool:
@@ -254,10 +254,10 @@ def _is_public(session: Session, address: httpx.URL) -> bool:
     return _is_public_only(session, address)
 
 
-def leads_to(answer: RemoteAnswer) -> str:
-    """Return host and path of the redirect in `answer`, empty without one."""
+def leads_to(response: Response) -> str:
+    """Return host and path of the redirect in `response`, empty without one."""
     try:
-        target = _web_address(answer.headers.get("location", ""), answer.url)
+        target = _web_address(response.headers.get("location", ""), response.url)
     except UnexpectedResponseError:
         return ""
     return shorten(target.netloc.decode() + target.path, _LONGEST_PLACE)
@@ -295,6 +295,6 @@ def _certificate(peer: Mapping[str, Any], host: str) -> Certificate:
         expires = ssl.cert_time_to_seconds(str(peer.get("notAfter", "")))
         ends = datetime.fromtimestamp(expires, UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise unexpected(host, "the end of its TLS certificate is not a time") from error
+        raise unexpected_response(host, "the end of its TLS certificate is not a time") from error
     name = str(issuer.get("organizationName") or issuer.get("commonName") or "unknown")
     return Certificate(issuer=shorten(name), expires_on=ends)

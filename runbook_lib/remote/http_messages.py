@@ -15,20 +15,20 @@ from runbook_lib.remote.addresses import host_of
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.quoting import LONGEST_VALUE, shorten
 
-_PROXY = "Run again; if it fails again, a proxy may be answering instead of the API."
+_ADVICE = "Run again; if it fails again, a proxy may be answering instead of the API."
 # NOTE: a parsed value of three characters takes up to a hundred bytes; no answer that a check
 # requests has a tenth of these.
-_MOST_VALUES = 100_000
+_MAX_VALUES = 100_000
 
 
-def parse_answer(text: str) -> Any:
+def parse_body(text: str) -> Any:
     """
     Parse an answer as JSON (RFC 8259).
 
     Raises `ValueError` for anything else, for too many values and for too many levels.
     """
-    if len(text) > _MOST_VALUES and sum(map(text.count, ",[{")) > _MOST_VALUES:
-        msg = f"it has over {_MOST_VALUES:,} values"
+    if len(text) > _MAX_VALUES and sum(map(text.count, ",[{")) > _MAX_VALUES:
+        msg = f"it has over {_MAX_VALUES:,} values"
         raise ValueError(msg)
     return parse_json(text)
 
@@ -47,24 +47,24 @@ class Request:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = None
-    document: Any = None
+    json: Any = None
     content: bytes | None = None
     app: str = ""
-    reads: Collection[str] = ()
+    recorded_fields: Collection[str] = ()
     is_public_only: bool = False
 
     @property
     def host(self) -> str:
         """Return the host name in the URL, empty if it is not a web address."""
-        return host_of(self._address)
+        return host_of(self._parsed_url)
 
     @property
-    def place(self) -> str:
+    def netloc(self) -> str:
         """Return the host with its port, to which a cool-down applies."""
-        return self._address.netloc.decode("ascii", "replace")
+        return self._parsed_url.netloc.decode("ascii", "replace")
 
     @cached_property
-    def _address(self) -> httpx.URL:
+    def _parsed_url(self) -> httpx.URL:
         try:
             return httpx.URL(self.url)
         except (httpx.InvalidURL, ValueError):
@@ -72,7 +72,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class RemoteAnswer:
+class Response:
     """An answer: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
 
     url: str
@@ -81,7 +81,7 @@ class RemoteAnswer:
     text: str
     content: bytes = b""
 
-    def document(self) -> Any:
+    def json(self) -> Any:
         """
         Return the body as a JSON document (RFC 8259, without NaN).
 
@@ -89,20 +89,20 @@ class RemoteAnswer:
         two fields of one name.
         """
         try:
-            return self._parsed
+            return self._json
         except ValueError as error:
             host = host_of(httpx.URL(self.url))
             if isinstance(error, RepeatedNameError):
                 name = shorten(error.name, LONGEST_VALUE)
-                raise unexpected(host, f"an object in it has {name!r} twice") from error
+                raise unexpected_response(host, f"an object in it has {name!r} twice") from error
             msg = f"{host} answered {self.status} with something that is not JSON."
-            raise UnexpectedResponseError(msg, next_step=_PROXY) from error
+            raise UnexpectedResponseError(msg, next_step=_ADVICE) from error
 
     @cached_property
-    def _parsed(self) -> Any:
-        return parse_answer(self.text)
+    def _json(self) -> Any:
+        return parse_body(self.text)
 
 
-def unexpected(source: str, what: str) -> UnexpectedResponseError:
+def unexpected_response(source: str, what: str) -> UnexpectedResponseError:
     """Return the error for an answer from `source` that its API does not document."""
     return UnexpectedResponseError(f"{source} gave an unexpected answer: {what}.")

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from runbook_lib.errors import MissingFieldError, UnexpectedResponseError
-from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.http_messages import unexpected_response
 from runbook_lib.remote.quoting import LONGEST_VALUE, shorten
 
 # Identifiers become part of a URL, so nothing else is allowed in one.
@@ -156,7 +156,7 @@ def _other_type(source: str, path: str, value: object, expected: str) -> Unexpec
     """Return the error for a field that is left out, or of another type than `expected`."""
     if value is _ABSENT:
         return MissingFieldError(f"{source} left out {path}, which this check needs ({expected}).")
-    return unexpected(source, f"{path or 'the answer'} is {_shown(value)}, not {expected}")
+    return unexpected_response(source, f"{path or 'the answer'} is {_shown(value)}, not {expected}")
 
 
 def _digits(value: Any) -> Any:

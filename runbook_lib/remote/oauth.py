@@ -13,20 +13,20 @@ from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import TokenRequestError
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.http_messages import RemoteAnswer, Request
+from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.json_fields import Document
 
 _SOURCE = "The token endpoint"
 
 
-def read_refusal(answer: RemoteAnswer) -> TokenRequestError:
+def read_refusal(response: Response) -> TokenRequestError:
     """Return the refusal of a token request (RFC 6749 §5.2)."""
-    content = answer.document()
+    content = response.json()
     document = Document(content if isinstance(content, dict) else {}, _SOURCE)
     word = document.words("error")
     message = document.words("error_description") or word
-    message = message or f"The token endpoint answered {answer.status}."
-    return TokenRequestError(message, status=answer.status, error=word)
+    message = message or f"The token endpoint answered {response.status}."
+    return TokenRequestError(message, status=response.status, error=word)
 
 
 def _unchanged(fields: Mapping[str, str]) -> Mapping[str, str]:
@@ -57,8 +57,8 @@ class AuthorizationServer:
     stable_path: Callable[[str], str] = str
     answer_fields: Callable[[Mapping[str, str]], Mapping[str, str]] = _unchanged
     is_token: Callable[[str], bool] = is_issued_token
-    is_transient: Callable[[RemoteAnswer], bool] = lambda _: False
-    read_refusal: Callable[[RemoteAnswer], TokenRequestError] = read_refusal
+    is_transient: Callable[[Response], bool] = lambda _: False
+    read_refusal: Callable[[Response], TokenRequestError] = read_refusal
 
 
 def request_token_by_client_credentials(
@@ -110,13 +110,13 @@ def _token_request(server: AuthorizationServer, form: dict[str, str]) -> Request
         url=server.token_endpoint,
         form={**form, **server.token_parameters},
         app=form["client_id"],
-        reads=("access_token",),
+        recorded_fields=("access_token",),
     )
 
 
-def _take_token(session: Session, server: AuthorizationServer, answer: RemoteAnswer) -> Secret:
-    document = answer.document()
-    if answer.status != 200 or (isinstance(document, dict) and "error" in document):
-        raise server.read_refusal(answer)
+def _take_token(session: Session, server: AuthorizationServer, response: Response) -> Secret:
+    document = response.json()
+    if response.status != 200 or (isinstance(document, dict) and "error" in document):
+        raise server.read_refusal(response)
     issued = Document(document, _SOURCE).get("access_token")
     return session.take_token(issued, endpoint=server.token_endpoint, is_token=server.is_token)

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.domain import REDIRECTS, fetch_page
-from runbook_lib.remote.http_messages import RemoteAnswer
+from runbook_lib.remote.http_messages import Response
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.registrable_domains import is_same_owner
 
@@ -61,10 +61,10 @@ def open_page(session: Session, url: str) -> PublicPage:
     """
     current = url
     for _ in range(_MOST_HOPS):
-        answer = fetch_page(session, current)
-        location = answer.headers.get("location", "")
-        if answer.status not in REDIRECTS or not location:
-            return read_page(current, answer)
+        response = fetch_page(session, current)
+        location = response.headers.get("location", "")
+        if response.status not in REDIRECTS or not location:
+            return read_page(current, response)
         target = urljoin(current, location)
         why = ""
         if urlsplit(target).scheme != "https":
@@ -86,19 +86,19 @@ def _host(url: str) -> str:
         return ""
 
 
-def read_page(url: str, answer: RemoteAnswer) -> PublicPage:
+def read_page(url: str, response: Response) -> PublicPage:
     """Return what a person without scripts reads in the page that `url` answered with."""
     # The page is in the encoding that it names in its first KiB.
-    named = _CHARSET.search(answer.content[:1024])
+    named = _CHARSET.search(response.content[:1024])
     try:
-        page = answer.content.decode(named[1].decode() if named else "utf-8", "replace")
+        page = response.content.decode(named[1].decode() if named else "utf-8", "replace")
     except (LookupError, ValueError):
-        page = answer.text
+        page = response.text
     reader = _TextParser()
     reader.feed(page)
     reader.close()
     title, text = (" ".join("".join(parts).split()) for parts in (reader.title, reader.text))
-    return PublicPage(url, answer.status, shorten(title), text)
+    return PublicPage(url, response.status, shorten(title), text)
 
 
 class _TextParser(HTMLParser):

@@ -17,7 +17,7 @@ from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.shapes import error_numbers, key_name, shape_text
 from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.http_messages import RemoteAnswer, Request
+from runbook_lib.remote.http_messages import Request, Response
 
 _LONGEST_BODY = 8_192
 # Only the start of a longer body is redacted, and the end of that start is left out.
@@ -68,7 +68,7 @@ class UnredactedExchange:
     request: Request
     sent_on: str
     elapsed: float = 0.0
-    answer: RemoteAnswer | None = None
+    answer: Response | None = None
     error: str = ""
 
 
@@ -83,21 +83,25 @@ def redacted_exchange(
     sent: UnredactedExchange, redactor: Redactor, more: Collection[str]
 ) -> Exchange:
     """Return the record of an exchange; of the headers also those named in `more`."""
-    answer = sent.answer
-    sent_body = sent.request.form if sent.request.form is not None else sent.request.document
-    headers = recorded_headers(answer.headers, redactor, more) if answer else {}
+    response = sent.answer
+    sent_body = sent.request.form if sent.request.form is not None else sent.request.json
+    headers = recorded_headers(response.headers, redactor, more) if response else {}
     of_provider = bool(sent.request.app)
     return Exchange(
         method=sent.request.method,
         url=recorded_url(sent.request.url, redactor),
         sent_on=sent.sent_on,
         elapsed=sent.elapsed,
-        status=answer.status if answer else None,
+        status=response.status if response else None,
         request=redactor.redact_document(sent_body),
         headers=headers,
-        response=recorded_body(answer, redactor, sent.request.reads) if answer else None,
+        response=recorded_body(response, redactor, sent.request.recorded_fields)
+        if response
+        else None,
         error=redactor.redact(sent.error),
-        shape=recorded_shape(answer, redactor, without=headers) if answer and of_provider else None,
+        shape=recorded_shape(response, redactor, without=headers)
+        if response and of_provider
+        else None,
     )
 
 
@@ -129,46 +133,46 @@ def recorded_headers(
 
 
 def recorded_shape(
-    answer: RemoteAnswer, redactor: Redactor, *, without: Collection[str] = ()
+    response: Response, redactor: Redactor, *, without: Collection[str] = ()
 ) -> ResponseShape:
     """
     Return the shape of a provider's response: no value of it, nor the headers `without`.
 
     A remote system may give a secret as a key.
     """
-    names = {key_name(name.lower()) for name in answer.headers}
+    names = {key_name(name.lower()) for name in response.headers}
     headers = tuple(sorted(names - _USUAL_HEADERS - {*without}))
     try:
-        document = answer.document()
+        document = response.json()
     except UnexpectedResponseError:
-        is_page = "<" in answer.text[:200]
-        kind = "page" if is_page else "text" if answer.text.strip() else "nothing"
+        is_page = "<" in response.text[:200]
+        kind = "page" if is_page else "text" if response.text.strip() else "nothing"
         return ResponseShape(body=json.dumps(kind), header_names=headers)
     body = redactor.redact(shape_text(document))
     return ResponseShape(body=body, error=error_numbers(document), header_names=headers)
 
 
-def recorded_body(answer: RemoteAnswer, redactor: Redactor, reads: Collection[str] = ()) -> Any:
+def recorded_body(response: Response, redactor: Redactor, reads: Collection[str] = ()) -> Any:
     """
     Return what the record keeps of a body, redacted and cut.
 
     A refusal is kept whole; another JSON document with the fields that `reads` names or
     that identify it; a page with its title.
     """
-    body, head = _kept(answer, reads), _Head(redactor)
-    if len(answer.text) > _LONGEST_REDACTED:
+    body, head = _kept(response, reads), _Head(redactor)
+    if len(response.text) > _LONGEST_REDACTED:
         body = head.of(body)
     body = redactor.redact_document(body)
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     if len(text) <= _LONGEST_BODY and not head.is_full:
         return body
-    return f"{text[:_LONGEST_BODY]}… ({len(answer.text)} characters in all)"
+    return f"{text[:_LONGEST_BODY]}… ({len(response.text)} characters in all)"
 
 
-def _kept(answer: RemoteAnswer, reads: Collection[str]) -> Any:
+def _kept(response: Response, reads: Collection[str]) -> Any:
     try:
-        document = answer.document()
-        is_refusal = answer.status >= _REFUSAL or (
+        document = response.json()
+        is_refusal = response.status >= _REFUSAL or (
             isinstance(document, dict) and "error" in document
         )
         if is_refusal:
@@ -178,13 +182,13 @@ def _kept(answer: RemoteAnswer, reads: Collection[str]) -> Any:
     except UnexpectedResponseError as error:
         if isinstance(error.__cause__, RepeatedNameError):
             # NOTE: what a field of such an answer holds, a credential perhaps, cannot be told.
-            return f"{error} ({len(answer.text)} characters)"
-        title = _TITLE.search(answer.text, 0, _LONGEST_REDACTED)
-        if title or "html" in answer.headers.get("content-type", "").lower():
+            return f"{error} ({len(response.text)} characters)"
+        title = _TITLE.search(response.text, 0, _LONGEST_REDACTED)
+        if title or "html" in response.headers.get("content-type", "").lower():
             name = html.unescape(title[1]).strip() if title else ""
             page = f"page “{name}”" if title else "page without a title"
-            return f"{page} ({len(answer.text)} characters)"
-        return answer.text
+            return f"{page} ({len(response.text)} characters)"
+        return response.text
 
 
 def _of_interest(value: Any, kept: Collection[str]) -> Any:

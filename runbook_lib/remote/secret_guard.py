@@ -55,7 +55,7 @@ class SecretGuard:
             secret = " and ".join(sorted(owner.what for owner in owners)) or "a secret of this run"
             allowed = sorted(set().union(*(owner.providers for owner in owners)))
             rule = f"may go only to hosts of {' and '.join(allowed)}" if allowed else "is not sent"
-            msg = f"{request.place} was not contacted: it would receive {secret}, which {rule}."
+            msg = f"{request.netloc} was not contacted: it would receive {secret}, which {rule}."
             raise RemoteError(msg, next_step=_ADVICE)
 
     def _providers_at(self, url: str) -> frozenset[str]:

@@ -27,7 +27,7 @@ from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
 from runbook_lib.remote.domain import Destinations, follow_to_sign_in, leads_to
-from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.http_messages import unexpected_response
 from runbook_lib.remote.json_fields import Document
 from runbook_lib.remote.quoting import shorten
 
@@ -113,7 +113,7 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
     for name, least in (("client_id", 1), ("redirect_uri", 1), ("scope", 0)):
         if not least <= names.count(name) <= 1:
             what = f"its address at {vendor.title} has {name} {names.count(name)} times"
-            raise unexpected("Cyclr's sign-in link", what)
+            raise unexpected_response("Cyclr's sign-in link", what)
     return dict(pairs)
 
 

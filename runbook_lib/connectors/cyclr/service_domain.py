@@ -23,7 +23,7 @@ from runbook_lib.remote.domain import (
     read_certificate,
     resolve_name,
 )
-from runbook_lib.remote.http_messages import RemoteAnswer
+from runbook_lib.remote.http_messages import Response
 from runbook_lib.remote.page_reader import read_page
 from runbook_lib.remote.quoting import shorten
 
@@ -93,7 +93,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
     )
 
 
-def _judge(host: str, response: RemoteAnswer, control: RemoteAnswer, again: int) -> Finding:
+def _judge(host: str, response: Response, control: Response, again: int) -> Finding:
     """
     Return what the responses show; the reason is the end of a sentence.
 
@@ -132,7 +132,7 @@ def _judge(host: str, response: RemoteAnswer, control: RemoteAnswer, again: int)
     )
 
 
-def _shows_no_callback(host: str, response: RemoteAnswer) -> str:
+def _shows_no_callback(host: str, response: Response) -> str:
     """Return why no callback answers so, as the end of a clause; empty if one may."""
     status = response.status
     if status in REDIRECTS and response.headers.get("location"):

@@ -24,7 +24,7 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError
 from runbook_lib.remote import oauth
-from runbook_lib.remote.http_messages import RemoteAnswer, unexpected
+from runbook_lib.remote.http_messages import Response, unexpected_response
 from runbook_lib.remote.json_fields import Document
 
 # What checks of the app, and of a user's token for it, cannot do without.
@@ -143,7 +143,7 @@ def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
     # NOTE: an app token is `APPID|…` (Graph: Access Tokens, App Access Tokens).
     owner, separator, rest = token.reveal().partition("|")
     if (owner, separator) != (app_id, "|") or not rest:
-        raise unexpected("The token endpoint", f"the token does not name app {app_id}")
+        raise unexpected_response("The token endpoint", f"the token does not name app {app_id}")
     return token
 
 
@@ -191,7 +191,7 @@ def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
         what = f"it does not refuse a made-up App ID as unknown ({error}, code {error.error_code})"
         refusal = error
     proves = f"so its answer about app {app_id} proves nothing"
-    raise unexpected(f"Facebook (/{{app}}{edge})", f"{what}, {proves}") from refusal
+    raise unexpected_response(f"Facebook (/{{app}}{edge})", f"{what}, {proves}") from refusal
 
 
 def _is_unknown(error: GraphAPIError, made_up: str) -> bool:
@@ -221,9 +221,9 @@ def _answer_fields(fields: Mapping[str, str]) -> Mapping[str, str]:
     return named
 
 
-def _read_refusal(answer: RemoteAnswer) -> GraphTokenError:
+def _read_refusal(answer: Response) -> GraphTokenError:
     """Return Graph's error object as a refusal; one in the form of RFC 6749 §5.2 has no code."""
-    content = answer.document()
+    content = answer.json()
     document = Document(content if isinstance(content, dict) else {}, "The token endpoint")
     if not isinstance(document.get("error"), dict):
         plain = oauth.read_refusal(answer)

@@ -41,7 +41,7 @@ from runbook_lib.connectors.proof import STATED, weigh_absence
 from runbook_lib.core.model import Finding, Table, Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.http_messages import unexpected_response
 from runbook_lib.remote.json_fields import Document
 from runbook_lib.remote.quoting import shorten
 
@@ -167,7 +167,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     facts = {"marketing_api_version": "as set" if is_pinned else f"{served}, not {graph.version}"}
     for account in accounts:
         if not account.identifier("id").startswith("act_"):
-            raise unexpected(
+            raise unexpected_response(
                 "Facebook (/me/adaccounts)", "a row is not an ad account: its id lacks act_"
             )
     pages = Pages(_read(graph, "me/accounts", token, _PAGE))

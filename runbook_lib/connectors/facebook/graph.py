@@ -19,7 +19,7 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedResponseError
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.http_messages import RemoteAnswer, Request, unexpected
+from runbook_lib.remote.http_messages import Request, Response, unexpected_response
 from runbook_lib.remote.json_fields import Document
 from runbook_lib.remote.quoting import shorten
 
@@ -148,18 +148,18 @@ class Graph:
             url=url,
             headers=headers,
             app=self._app_id,
-            reads={"data", *reads, *_FIELD.findall(params.get("fields", ""))},
+            recorded_fields={"data", *reads, *_FIELD.findall(params.get("fields", ""))},
         )
         answer = self._session.ask(request, is_transient=is_transient)
         self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
         self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))
         self.access_tier = access_tier(answer.headers)
         source = f"Facebook (/{path.strip('/')})"
-        document = Document(answer.document(), source)
+        document = Document(answer.json(), source)
         if "error" in document:
             raise _refusal(answer, document.document("error"))
         if answer.status != 200:
-            raise unexpected(source, f"status {answer.status} without an error object")
+            raise unexpected_response(source, f"status {answer.status} without an error object")
         return document
 
     def rows(
@@ -257,7 +257,7 @@ def appsecret_proof(app_secret: Secret, token: Secret) -> str:
     ).hexdigest()
 
 
-def _refusal(answer: RemoteAnswer, error: Document) -> RemoteError:
+def _refusal(answer: Response, error: Document) -> RemoteError:
     code = error.code("code")
     message = error.words("message") or f"status {answer.status}, code {code}, no message"
     if code in THROTTLED:
@@ -277,10 +277,10 @@ def _refusal(answer: RemoteAnswer, error: Document) -> RemoteError:
     return refusal
 
 
-def is_transient(answer: RemoteAnswer) -> bool:
+def is_transient(answer: Response) -> bool:
     """Return whether a response is a fault of Graph's that passes, or no JSON (Handle Errors)."""
     try:
-        error = answer.document().get("error", {})
+        error = answer.json().get("error", {})
     except (UnexpectedResponseError, AttributeError):
         return True
     # NOTE: code 2 is "API Service", documented as temporary; code 1 is ambiguous, since a wrong

@@ -38,7 +38,7 @@ from runbook_lib.connectors.proof import REFUSED, STATED, weigh_absence
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import RemoteError
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.http_messages import unexpected_response
 
 _MOST_PAGES = 50
 # The title of the step that takes the token of a person with a role.
@@ -219,4 +219,4 @@ def _roles(context: CheckContext) -> dict[str, str]:
         if not following:
             break
         cursor = following
-    raise unexpected("Facebook (/roles)", "its pages have no end")
+    raise unexpected_response("Facebook (/roles)", "its pages have no end")

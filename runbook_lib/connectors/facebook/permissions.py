@@ -14,7 +14,7 @@ from runbook_lib.connectors.findings import compared
 from runbook_lib.connectors.proof import Listing
 from runbook_lib.core.model import Table
 from runbook_lib.core.redaction import Secret
-from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.http_messages import unexpected_response
 from runbook_lib.remote.json_fields import Document
 
 # What is read of each row of an edge that lists permissions.
@@ -146,5 +146,5 @@ def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:
         status = row.keyword("status")
         if status_of.setdefault(permission, status) != status:
             both = " and ".join(sorted({status_of[permission], status}))
-            raise unexpected(source, f"{permission} is listed as {both}")
+            raise unexpected_response(source, f"{permission} is listed as {both}")
     return dict(sorted(status_of.items()))

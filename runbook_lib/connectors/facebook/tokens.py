@@ -18,7 +18,7 @@ from runbook_lib.connectors.findings import failed, inconclusive
 from runbook_lib.connectors.proof import REFUSED, STATED, Listing
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
-from runbook_lib.remote.http_messages import unexpected
+from runbook_lib.remote.http_messages import unexpected_response
 from runbook_lib.remote.json_fields import Document
 
 _DEBUG = "debug_token"
@@ -71,7 +71,7 @@ def _contradiction(context: CheckContext, data: Document) -> Finding | None:
     if not data.flag("is_valid"):
         return _invalid(data)
     if data.get("error") is not None:
-        raise unexpected(_SOURCE, "it calls the token valid, and names an error of it")
+        raise unexpected_response(_SOURCE, "it calls the token valid, and names an error of it")
     kind = data.keyword("type")
     if kind in _OTHER_KINDS:
         return failed(
@@ -164,7 +164,7 @@ def end_of(context: CheckContext, data: Document) -> datetime | None:
     end = data.moment("expires_at")
     if end is not None and end <= context.now:
         what = f"Facebook calls the token valid, but it ended on {end:%Y-%m-%dT%H:%M:%SZ}"
-        raise unexpected(_SOURCE, what)
+        raise unexpected_response(_SOURCE, what)
     return end
 
 

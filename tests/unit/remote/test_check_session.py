@@ -65,7 +65,7 @@ def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: 
 
     answer = session.send(GET)
 
-    assert (answer.status, answer.document()) == (400, BAD_SECRET)
+    assert (answer.status, answer.json()) == (400, BAD_SECRET)
     assert answer.headers["Content-Type"].startswith("application/json")
     assert len(remote.requests) == 1
 
@@ -79,7 +79,7 @@ def test_json_is_utf_8_whatever_the_header_says(
     headers = {"content-type": f"application/json; charset={charset}"}
     remote.on(PATH, lambda _: httpx.Response(200, content=content, headers=headers))
 
-    assert session.send(GET).document() == {"name": "Zoë"}
+    assert session.send(GET).json() == {"name": "Zoë"}
 
 
 def test_invalid_json_is_recorded_as_text(remote: FakeRemote, session: Session) -> None:
@@ -172,7 +172,7 @@ def test_an_answer_that_the_caller_calls_transient_is_repeated(
 
     answer = session.send(GET, is_transient=lambda answer: answer.status == 400)
 
-    assert answer.document() == {"id": "1"}
+    assert answer.json() == {"id": "1"}
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_used_up_limit_pauses_requests(
     """The answer is still returned; requests then fail until the time that the header gives."""
     remote.on(PATH, says({"id": "1"}, headers={header: json.dumps(usage)}), says({"id": "2"}))
 
-    assert session.send(GET).document() == {"id": "1"}
+    assert session.send(GET).json() == {"id": "1"}
     clock.now += seconds - 30
     with pytest.raises(ThrottledError) as caught:
         session.send(GET)
@@ -305,7 +305,7 @@ def test_a_used_up_limit_pauses_requests(
     assert "wait about 30 s." in str(caught.value)
     assert len(remote.requests) == 1
     clock.now += 31
-    assert session.send(GET).document() == {"id": "2"}
+    assert session.send(GET).json() == {"id": "2"}
 
 
 @pytest.mark.parametrize(
@@ -341,8 +341,8 @@ def test_a_limit_that_is_not_used_up_pauses_nothing(
     """Usage below the limit, or a header of no use, causes neither a pause nor an error."""
     remote.on(PATH, says({"id": "1"}, headers={header: value}), says({"id": "2"}))
 
-    assert session.send(GET).document() == {"id": "1"}
-    assert session.send(GET).document() == {"id": "2"}
+    assert session.send(GET).json() == {"id": "1"}
+    assert session.send(GET).json() == {"id": "2"}
 
 
 def test_a_used_up_limit_ends_the_retries(remote: FakeRemote, session: Session) -> None:
@@ -369,7 +369,7 @@ def test_an_exchange_is_recorded(remote: FakeRemote, session: Session) -> None:
         says({"id": "1"}, headers={"facebook-api-version": "v26.0", "x-fb-debug": "xdaMt4RW"}),
     )
 
-    session.send(Request(method="POST", url=URL, document={"Name": "x"}))
+    session.send(Request(method="POST", url=URL, json={"Name": "x"}))
 
     exchange = only(session)
     assert (exchange.method, exchange.url, exchange.status) == ("POST", URL, 200)
@@ -433,7 +433,7 @@ def test_text_like_a_token_is_masked_in_bodies(remote: FakeRemote, session: Sess
     """Text of a token's form is masked in JSON and in text."""
     remote.on(PATH, says(f"<a href='?t={USER_TOKEN}'>"), says({"next": f"?t={USER_TOKEN}"}))
     session.send(GET)
-    session.send(replace(GET, reads=("next",)))
+    session.send(replace(GET, recorded_fields=("next",)))
 
     text, document = session.exchanges()
     assert text.response == f"<a href='?t={MASK}'>"
@@ -482,7 +482,7 @@ def test_the_value_of_a_secret_property_is_masked_however_long_it_is(
     """A value is masked by its name even if the name comes after a value longer than the record."""
     remote.on(PATH, says({"Value": "Zürich" * length, "Name": "ClientSecret"}))
 
-    session.send(replace(GET, reads=("Value",)))
+    session.send(replace(GET, recorded_fields=("Value",)))
 
     assert "Zürich" not in str(only(session).response)
     assert MASK in str(only(session).response)

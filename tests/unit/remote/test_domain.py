@@ -35,7 +35,7 @@ from runbook_lib.remote.domain import (
     read_certificate,
     resolve_name,
 )
-from runbook_lib.remote.http_messages import RemoteAnswer, Request
+from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.oauth import AuthorizationServer
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, open_session, says
@@ -71,7 +71,7 @@ def follow(
     url: str = START,
     server: AuthorizationServer = SERVER,
     named: Destinations = NAMED,
-) -> tuple[str, RemoteAnswer]:
+) -> tuple[str, Response]:
     """Follow the redirects from `url`, in a new session unless one is given."""
     session = open_session(there) if isinstance(there, FakeRemote) else there
     return follow_to_sign_in(session, url, server, named)
@@ -534,7 +534,7 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
 )
 def test_a_redirects_target_is_shown_without_its_query(location: str, place: str) -> None:
     """The target is shown as host and path, shortened; a query may contain a code."""
-    answer = RemoteAnswer(URL, 302, httpx.Headers({"location": location}), "")
+    answer = Response(URL, 302, httpx.Headers({"location": location}), "")
 
     assert leads_to(answer) == place
 

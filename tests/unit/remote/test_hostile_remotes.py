@@ -35,7 +35,7 @@ from runbook_lib.remote.domain import (
     follow_to_sign_in,
     read_certificate,
 )
-from runbook_lib.remote.http_messages import RemoteAnswer, Request
+from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
 from runbook_lib.remote.rate_limits import CoolDowns
@@ -209,7 +209,7 @@ def test_no_part_of_a_secret_remains_where_a_body_is_cut(before: int, is_json: b
     text = (tokens * 400)[:before] + secret.reveal() + "." * 70_000
     body = json.dumps({"a": text}) if is_json else text
 
-    answer = RemoteAnswer("https://graph.example", 400, httpx.Headers(), body)
+    answer = Response("https://graph.example", 400, httpx.Headers(), body)
     assert "bcdefgh-1" not in recorded_body(answer, Redactor([secret]))
 
 

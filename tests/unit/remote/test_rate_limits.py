@@ -122,7 +122,7 @@ def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
 
     answer = opened(remote, clock, CoolDowns()).send(get("1"))
 
-    assert answer.document() == {"id": "1"}
+    assert answer.json() == {"id": "1"}
     assert sum(clock.slept) == pytest.approx(3, abs=0.1)
 
 
@@ -139,7 +139,7 @@ def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, statu
 
     assert clock.slept == []
     assert len(remote.requests) == 1
-    assert session.send(get("1")).document() == {"id": "1"}
+    assert session.send(get("1")).json() == {"id": "1"}
 
 
 def test_a_limit_without_retry_after_lasts_a_minute(remote: FakeRemote, clock: Clock) -> None:

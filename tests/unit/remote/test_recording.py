@@ -10,20 +10,20 @@ import httpx
 import pytest
 
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.remote.http_messages import RemoteAnswer
+from runbook_lib.remote.http_messages import Response
 from runbook_lib.remote.recording import recorded_body, recorded_shape
 
 PERSON = "Ada of Somewhere"
 NOT_READ = "(fields that no check reads)"
 
 
-def answer(body: Any, status: int = 200) -> RemoteAnswer:
+def answer(body: Any, status: int = 200) -> Response:
     """Return an answer with this body."""
     text = body if isinstance(body, str) else json.dumps(body)
-    return RemoteAnswer("https://graph.example/me", status, httpx.Headers(), text)
+    return Response("https://graph.example/me", status, httpx.Headers(), text)
 
 
-def recorded(given: RemoteAnswer, *reads: str) -> Any:
+def recorded(given: Response, *reads: str) -> Any:
     """Return what the record keeps of an answer of which these fields are read."""
     return recorded_body(given, Redactor(), reads)
 
@@ -61,7 +61,7 @@ def test_an_answer_of_no_interest_shows_its_number_of_fields() -> None:
         answer({"Message": "denied", "Trace": "t-1"}, status=401),
     ],
 )
-def test_a_refusal_is_recorded_in_full(refused: RemoteAnswer) -> None:
+def test_a_refusal_is_recorded_in_full(refused: Response) -> None:
     """An error is recorded with all its fields, which the remote system's support may need."""
     assert recorded(refused) == json.loads(refused.text)
 

@@ -235,8 +235,8 @@ PLACES: dict[str, Place] = {
     "cookie": lambda at, text: _get(f"{at}/", headers={"cookie": f"a=b; c={text}; d=e"}),
     "form": lambda at, text: _post(f"{at}/", form={"a": text}),
     "name in the form": lambda at, text: _post(f"{at}/", form={text: "a"}),
-    "JSON": lambda at, text: _post(f"{at}/", document={"a": [{"b": f"-{text}-"}]}),
-    "name in JSON": lambda at, text: _post(f"{at}/", document={text: 1}),
+    "JSON": lambda at, text: _post(f"{at}/", json={"a": [{"b": f"-{text}-"}]}),
+    "name in JSON": lambda at, text: _post(f"{at}/", json={text: 1}),
     "content": lambda at, text: _post(f"{at}/", content=b"\xff\xc3" + text.encode() + b"\xe2\x82"),
 }
 IN_HEADERS: dict[str, Place] = {
