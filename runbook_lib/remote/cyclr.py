@@ -16,7 +16,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedResponseError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import Request, Response
-from runbook_lib.remote.json_fields import Document, documents
+from runbook_lib.remote.json_fields import JSONObject, json_objects
 
 _PAGE_SIZE = 100
 # The pages that are read of a list: of the console's, and of one account's or a search.
@@ -47,7 +47,7 @@ def request_api_token(
     response = session.ask(
         Request(method="POST", url=url, form=form, app=client_id, recorded_fields=_READ)
     )
-    issued = Document(_checked(response), "Cyclr's token endpoint")
+    issued = JSONObject(_checked(response), "Cyclr's token endpoint")
     return session.take_token(issued.get("access_token"), endpoint=url, is_token=is_issued_token)
 
 
@@ -79,7 +79,7 @@ class Cyclr:
             # NOTE: Cyclr answers 401 to an empty header.
             self._headers["x-cyclr-account"] = account
 
-    def find_connectors(self, name: str) -> list[Document]:
+    def find_connectors(self, name: str) -> list[JSONObject]:
         """Return the library's connectors called exactly `name`; ids differ between instances."""
         return [row for row in self._listed("connectors", query=name) if row.text("Name") == name]
 
@@ -92,11 +92,11 @@ class Cyclr:
         """
         return [row.text("Name") for row in self._listed("connectors", is_short=False)]
 
-    def account_connectors(self) -> list[Document]:
+    def account_connectors(self) -> list[JSONObject]:
         """Return the connectors that are installed in the account."""
         return self._listed("account/connectors")
 
-    def accounts(self, number: int = 0) -> tuple[list[Document], int]:
+    def accounts(self, number: int = 0) -> tuple[list[JSONObject], int]:
         """
         Return a page of the console's accounts, and how many pages there are, 0 if not known.
 
@@ -104,20 +104,20 @@ class Cyclr:
         """
         return self._page("accounts", number)
 
-    def account(self, account: str) -> Document:
+    def account(self, account: str) -> JSONObject:
         """Return the account with this id."""
         return self._document("GET", f"accounts/{quote(account, safe='')}")
 
-    def cycle_prerequisites(self, cycle: str) -> list[Document]:
+    def cycle_prerequisites(self, cycle: str) -> list[JSONObject]:
         """Return what a cycle of the account lacks (Cyclr: Cycle Prerequisites)."""
         path = f"cycles/{quote(cycle, safe='')}/prerequisites"
-        return documents(self._call("GET", path), f"Cyclr (/{path})")
+        return json_objects(self._call("GET", path), f"Cyclr (/{path})")
 
-    def install(self, connector: int, name: str) -> Document:
+    def install(self, connector: int, name: str) -> JSONObject:
         """Install the library connector `connector` and return the account connector."""
         return self._document("POST", f"connectors/{connector}/install", {"Name": name})
 
-    def create_account(self, name: str) -> Document:
+    def create_account(self, name: str) -> JSONObject:
         """Create an account called `name` and return it."""
         return self._document("POST", "accounts", {"Name": name})
 
@@ -133,7 +133,7 @@ class Cyclr:
             issued.get("Token"), endpoint=f"{self._base_url}/{path}", is_token=is_issued_token
         )
 
-    def methods(self, connector: int) -> list[Document]:
+    def methods(self, connector: int) -> list[JSONObject]:
         """Return the methods of a library connector."""
         return self._rows(f"connectors/{connector}/methods")
 
@@ -141,11 +141,11 @@ class Cyclr:
         """Run a method by its `MethodUniqueIdentifier`; return the provider's answer."""
         return self._call("POST", f"account/connectors/{account_connector}/methods/{method}", {})
 
-    def _rows(self, path: str) -> list[Document]:
+    def _rows(self, path: str) -> list[JSONObject]:
         query = urlencode({"pageSize": _PAGE_SIZE})
-        return documents(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
+        return json_objects(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
-    def _listed(self, path: str, *, is_short: bool = True, **params: str) -> list[Document]:
+    def _listed(self, path: str, *, is_short: bool = True, **params: str) -> list[JSONObject]:
         """
         Return the rows of all pages; raises `UnexpectedResponseError` if they may be a part.
 
@@ -153,7 +153,7 @@ class Cyclr:
         """
         doubts: list[str] = []
 
-        def fetch(number: int) -> tuple[list[Document], int]:
+        def fetch(number: int) -> tuple[list[JSONObject], int]:
             return self._page(path, number, **params)
 
         rows = list(rows_of(fetch, doubts, most=_MOST_OF_ONE, is_short=is_short))
@@ -163,18 +163,18 @@ class Cyclr:
             )
         return rows
 
-    def _page(self, path: str, number: int, **params: str) -> tuple[list[Document], int]:
+    def _page(self, path: str, number: int, **params: str) -> tuple[list[JSONObject], int]:
         page = {"page": str(number)} if number else {}
         query = urlencode({**params, "pageSize": _PAGE_SIZE, **page})
         response = self._answer("GET", f"{path}?{query}")
         total = response.headers.get("total-pages", "")
         pages = int(total) if _PAGES.fullmatch(total) else 0
-        return documents(_checked(response), f"Cyclr (/{path})"), pages
+        return json_objects(_checked(response), f"Cyclr (/{path})"), pages
 
     def _document(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
-    ) -> Document:
-        return Document(self._call(method, path, document), f"Cyclr (/{path})")
+    ) -> JSONObject:
+        return JSONObject(self._call(method, path, document), f"Cyclr (/{path})")
 
     def _call(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
         return _checked(self._answer(method, path, document))
@@ -197,12 +197,12 @@ class Cyclr:
 
 
 def rows_of(
-    fetch: Callable[[int], tuple[list[Document], int]],
+    fetch: Callable[[int], tuple[list[JSONObject], int]],
     doubts: list[str],
     *,
     most: int = _MOST_PAGES,
     is_short: bool = False,
-) -> Iterator[Document]:
+) -> Iterator[JSONObject]:
     """
     Yield the rows of a list once each; `doubts` gets why they may be only a part of it.
 
@@ -299,6 +299,6 @@ def _checked(response: Response) -> Any:
         document = response.json()
     except UnexpectedResponseError:
         document = {}
-    refusal = Document(document if isinstance(document, dict) else {}, "Cyclr")
-    message = refusal.words("Message") or refusal.words("error_description")
+    refusal = JSONObject(document if isinstance(document, dict) else {}, "Cyclr")
+    message = refusal.display_text("Message") or refusal.display_text("error_description")
     raise CyclrAPIError(message or f"Cyclr answered {response.status}.", status=response.status)

@@ -13,7 +13,7 @@ from runbook_lib.core.json_text import RepeatedNameError, parse_json
 from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.addresses import host_of
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.quoting import LONGEST_VALUE, shorten
+from runbook_lib.remote.quoting import MAX_VALUE_LENGTH, shorten
 
 _ADVICE = "Run again; if it fails again, a proxy may be answering instead of the API."
 # NOTE: a parsed value of three characters takes up to a hundred bytes; no answer that a check
@@ -93,7 +93,7 @@ class Response:
         except ValueError as error:
             host = host_of(httpx.URL(self.url))
             if isinstance(error, RepeatedNameError):
-                name = shorten(error.name, LONGEST_VALUE)
+                name = shorten(error.name, MAX_VALUE_LENGTH)
                 raise unexpected_response(host, f"an object in it has {name!r} twice") from error
             msg = f"{host} answered {self.status} with something that is not JSON."
             raise UnexpectedResponseError(msg, next_step=_ADVICE) from error

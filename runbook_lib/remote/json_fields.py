@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from runbook_lib.errors import MissingFieldError, UnexpectedResponseError
 from runbook_lib.remote.http_messages import unexpected_response
-from runbook_lib.remote.quoting import LONGEST_VALUE, shorten
+from runbook_lib.remote.quoting import MAX_VALUE_LENGTH, shorten
 
 # Identifiers become part of a URL, so nothing else is allowed in one.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -25,7 +25,7 @@ _ABSENT = object()
 _LARGEST_NUMBER = 2**63
 
 
-class Document(Mapping[str, Any]):
+class JSONObject(Mapping[str, Any]):
     """
     A JSON object in an answer, with readers that check a field's type.
 
@@ -35,7 +35,7 @@ class Document(Mapping[str, Any]):
 
     def __init__(self, content: object, source: str, path: str = "") -> None:
         if not isinstance(content, dict):
-            raise _other_type(source, path, content, "an object")
+            raise _type_error(source, path, content, "an object")
         self._content: dict[str, Any] = content
         self._source = source
         self._path = path
@@ -56,7 +56,7 @@ class Document(Mapping[str, Any]):
             self._refuse(name, "a text")
         return value
 
-    def words(self, name: str) -> str:
+    def display_text(self, name: str) -> str:
         """Return the field's text for people, shortened, or nothing."""
         value = self.get(name)
         if value is not None and not isinstance(value, str):
@@ -72,7 +72,7 @@ class Document(Mapping[str, Any]):
         value = self.get(name, default)
         if value == default and default is not None:
             return default
-        text = _digits(value)
+        text = _as_digits(value)
         if not isinstance(text, str) or not _IDENTIFIER.fullmatch(text):
             self._refuse(name, "an id")
         return text
@@ -95,7 +95,7 @@ class Document(Mapping[str, Any]):
         """Return the number of an error, if it has one."""
         return self.number(name) if self.get(name) is not None else None
 
-    def flag(self, name: str) -> bool:
+    def boolean(self, name: str) -> bool:
         """Return `true` or `false`; other values are not converted."""
         value = self.get(name)
         if not isinstance(value, bool):
@@ -110,18 +110,18 @@ class Document(Mapping[str, Any]):
         except (ValueError, OverflowError, OSError):
             self._refuse(name, "a time")
 
-    def texts(self, name: str) -> tuple[str, ...]:
+    def strings(self, name: str) -> tuple[str, ...]:
         """Return a list of texts, which may be empty, but not left out or null."""
         value = self.get(name, _ABSENT)
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             self._refuse(name, "a list of texts")
         return tuple(value)
 
-    def texts_or_none(self, name: str) -> tuple[str, ...] | None:
+    def strings_or_none(self, name: str) -> tuple[str, ...] | None:
         """Return a list of texts, or `None` if the field is left out or null; see `gap`."""
-        return None if self.get(name) is None else self.texts(name)
+        return None if self.get(name) is None else self.strings(name)
 
-    def gap(self, name: str) -> str:
+    def describe_absence(self, name: str) -> str:
         """Return how the field has no value: *is left out*, *is null* or *is empty*; else ''."""
         if name not in self:
             return "is left out"
@@ -130,55 +130,57 @@ class Document(Mapping[str, Any]):
             return "is null"
         return "is empty" if value in ("", [], {}) else ""
 
-    def document(self, name: str) -> Document:
+    def object_at(self, name: str) -> JSONObject:
         """Return the object in the field."""
-        return Document(self.get(name, _ABSENT), self._source, self._place(name))
+        return JSONObject(self.get(name, _ABSENT), self._source, self._field_path(name))
 
-    def documents(self, name: str, default: Sequence[object] | None = None) -> list[Document]:
+    def objects_at(self, name: str, default: Sequence[object] | None = None) -> list[JSONObject]:
         """Return the objects in the field's list."""
         value = self.get(name, _ABSENT if default is None else list(default))
-        return documents(value, self._source, self._place(name))
+        return json_objects(value, self._source, self._field_path(name))
 
     def expect(self, name: str, expected: str) -> None:
         """Raise unless the field names `expected`, which was requested."""
-        if _digits(self.get(name)) != expected:
+        if _as_digits(self.get(name)) != expected:
             self._refuse(name, expected)
 
-    def _place(self, name: str) -> str:
+    def _field_path(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
 
     def _refuse(self, name: str, expected: str) -> NoReturn:
         value = self.get(name, _ABSENT)
-        raise _other_type(self._source, self._place(name), value, expected)
+        raise _type_error(self._source, self._field_path(name), value, expected)
 
 
-def _other_type(source: str, path: str, value: object, expected: str) -> UnexpectedResponseError:
+def _type_error(source: str, path: str, value: object, expected: str) -> UnexpectedResponseError:
     """Return the error for a field that is left out, or of another type than `expected`."""
     if value is _ABSENT:
         return MissingFieldError(f"{source} left out {path}, which this check needs ({expected}).")
-    return unexpected_response(source, f"{path or 'the answer'} is {_shown(value)}, not {expected}")
+    return unexpected_response(
+        source, f"{path or 'the answer'} is {_describe_value(value)}, not {expected}"
+    )
 
 
-def _digits(value: Any) -> Any:
+def _as_digits(value: Any) -> Any:
     """Return a whole number as its digits, anything else as it is."""
     is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return str(value) if is_number and value <= _LARGEST_NUMBER else value
 
 
-def documents(content: object, source: str, path: str = "") -> list[Document]:
+def json_objects(content: object, source: str, path: str = "") -> list[JSONObject]:
     """Return the objects of a list; raises `UnexpectedResponseError` if it is not a list."""
     if not isinstance(content, list):
-        raise _other_type(source, path, content, "a list of objects")
-    return [Document(item, source, f"{path}[{place}]") for place, item in enumerate(content)]
+        raise _type_error(source, path, content, "a list of objects")
+    return [JSONObject(item, source, f"{path}[{place}]") for place, item in enumerate(content)]
 
 
-def _shown(value: object) -> str:
+def _describe_value(value: object) -> str:
     """Return a field's value for a message, shortened."""
     if isinstance(value, str):
-        return repr(value if len(value) <= LONGEST_VALUE else shorten(value, LONGEST_VALUE))
+        return repr(value if len(value) <= MAX_VALUE_LENGTH else shorten(value, MAX_VALUE_LENGTH))
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return "a list"
     text = json.dumps(value)
-    return text if len(text) <= LONGEST_VALUE else "a long number"
+    return text if len(text) <= MAX_VALUE_LENGTH else "a long number"

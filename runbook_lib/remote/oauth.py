@@ -14,7 +14,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import TokenRequestError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import Request, Response
-from runbook_lib.remote.json_fields import Document
+from runbook_lib.remote.json_fields import JSONObject
 
 _SOURCE = "The token endpoint"
 
@@ -22,9 +22,9 @@ _SOURCE = "The token endpoint"
 def read_refusal(response: Response) -> TokenRequestError:
     """Return the refusal of a token request (RFC 6749 §5.2)."""
     content = response.json()
-    document = Document(content if isinstance(content, dict) else {}, _SOURCE)
-    word = document.words("error")
-    message = document.words("error_description") or word
+    document = JSONObject(content if isinstance(content, dict) else {}, _SOURCE)
+    word = document.display_text("error")
+    message = document.display_text("error_description") or word
     message = message or f"The token endpoint answered {response.status}."
     return TokenRequestError(message, status=response.status, error=word)
 
@@ -118,5 +118,5 @@ def _take_token(session: Session, server: AuthorizationServer, response: Respons
     document = response.json()
     if response.status != 200 or (isinstance(document, dict) and "error" in document):
         raise server.read_refusal(response)
-    issued = Document(document, _SOURCE).get("access_token")
+    issued = JSONObject(document, _SOURCE).get("access_token")
     return session.take_token(issued, endpoint=server.token_endpoint, is_token=server.is_token)

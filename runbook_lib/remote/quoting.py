@@ -6,19 +6,19 @@ from __future__ import annotations
 
 from runbook_lib.plain_text import one_line
 
-_LONGEST = 300
-LONGEST_VALUE = 60
+_MAX_LENGTH = 300
+MAX_VALUE_LENGTH = 60
 
 
-def shorten(text: str, longest: int = _LONGEST) -> str:
+def shorten(text: str, max_length: int = _MAX_LENGTH) -> str:
     """
     Return `text` as one printable line, shortened between two words.
 
     It never cuts a word: half a credential would not be recognised as one.
     """
-    head = text[: longest * 4]
+    head = text[: max_length * 4]
     line = one_line(" ".join(head.split()))
-    if len(line) <= longest and len(head) == len(text):
+    if len(line) <= max_length and len(head) == len(text):
         return line
-    head_words, blank, _ = line[: longest + 1].rpartition(" ")
+    head_words, blank, _ = line[: max_length + 1].rpartition(" ")
     return f"{head_words}…" if blank else f"… ({len(text):,} characters without a space)"

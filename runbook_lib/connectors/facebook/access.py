@@ -25,7 +25,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError
 from runbook_lib.remote import oauth
 from runbook_lib.remote.http_messages import Response, unexpected_response
-from runbook_lib.remote.json_fields import Document
+from runbook_lib.remote.json_fields import JSONObject
 
 # What checks of the app, and of a user's token for it, cannot do without.
 APP = ("app_id", "app_secret")
@@ -147,7 +147,7 @@ def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
     return token
 
 
-def app_node(context: CheckContext, *needed: str) -> tuple[Document, Graph]:
+def app_node(context: CheckContext, *needed: str) -> tuple[JSONObject, Graph]:
     """
     Return the app's node, and the client that read it; `needed` are the fields that must be asked.
 
@@ -224,15 +224,15 @@ def _answer_fields(fields: Mapping[str, str]) -> Mapping[str, str]:
 def _read_refusal(answer: Response) -> GraphTokenError:
     """Return Graph's error object as a refusal; one in the form of RFC 6749 §5.2 has no code."""
     content = answer.json()
-    document = Document(content if isinstance(content, dict) else {}, "The token endpoint")
+    document = JSONObject(content if isinstance(content, dict) else {}, "The token endpoint")
     if not isinstance(document.get("error"), dict):
         plain = oauth.read_refusal(answer)
         return GraphTokenError(str(plain), status=plain.status, error=plain.error)
-    error = document.document("error")
+    error = document.object_at("error")
     return GraphTokenError(
-        error.words("message"),
+        error.display_text("message"),
         status=answer.status,
         error_code=error.code("code"),
         error_subcode=error.code("error_subcode"),
-        trace_id=error.words("fbtrace_id"),
+        trace_id=error.display_text("fbtrace_id"),
     )

@@ -193,10 +193,10 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     their version too.
     """
     node, graph = app_node(context, *_SECTIONS)
-    gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
+    gaps = [label for field, label in _SECTIONS.items() if not node.display_text(field)]
     warnings = []
     host = context.text("service_domain")
-    domains = [domain.lower() for domain in node.texts_or_none("app_domains") or ()]
+    domains = [domain.lower() for domain in node.strings_or_none("app_domains") or ()]
     if host and not any(host == domain or host.endswith(f".{domain}") for domain in domains):
         warnings.append(
             f"App Domains in Settings > Basic does not list {host}; add it, or sign-in may fail."

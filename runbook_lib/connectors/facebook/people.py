@@ -210,9 +210,9 @@ def _roles(context: CheckContext) -> dict[str, str]:
             fields = f"id,roles.limit(100).after({cursor})"
             node = graph.get(app_id, token, reads=ROLE_READS, fields=fields)
             node.expect("id", app_id)
-        roles = node.document("roles")
-        for row in roles.documents("data"):
-            role_of[row.identifier("user")] = row.words("role")
+        roles = node.object_at("roles")
+        for row in roles.objects_at("data"):
+            role_of[row.identifier("user")] = row.display_text("role")
         following = next_cursor(roles)
         if following is None:
             return role_of

@@ -15,7 +15,7 @@ from runbook_lib.connectors.proof import Listing
 from runbook_lib.core.model import Table
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.http_messages import unexpected_response
-from runbook_lib.remote.json_fields import Document
+from runbook_lib.remote.json_fields import JSONObject
 
 # What is read of each row of an edge that lists permissions.
 READ = ("permission", "status")
@@ -133,7 +133,7 @@ def listing_of(status_of: Mapping[str, str], source: str, *, gap: str = "") -> L
     )
 
 
-def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:
+def statuses(rows: Iterable[JSONObject], source: str) -> dict[str, str]:
     """
     Return the status of each permission, sorted by its name.
 

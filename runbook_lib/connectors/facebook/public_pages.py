@@ -52,7 +52,7 @@ def public_pages_open(context: CheckContext) -> Finding:
     """
     settings = list(_PAGES)[:2]
     node, _ = app_node(context, *settings)
-    named = {name: node.words(name) for name in settings}
+    named = {name: node.display_text(name) for name in settings}
     named["data_deletion_url"] = context.text("data_deletion_url")
     findings = context.side_by_side(_judge, [(_PAGES[name], url) for name, url in named.items()])
     return _combine(named, dict(zip(named, findings, strict=True)))

@@ -63,7 +63,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
                 "consent."
             ),
         )
-    name = f"{shorten(page.words('name')) or 'page'} ({page_id})"
+    name = f"{shorten(page.display_text('name')) or 'page'} ({page_id})"
     if "access_token" not in page:
         return inconclusive(
             code="page-without-token",
@@ -95,7 +95,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             ),
             tables=compared((name, "subscribed", "not subscribed")),
         )
-    fields = apps[app_id].texts_or_none("subscribed_fields") or ()
+    fields = apps[app_id].strings_or_none("subscribed_fields") or ()
     if _MESSAGES not in fields:
         shown = f"only {shorten(', '.join(fields))}" if fields else "no field"
         return inconclusive(

@@ -59,7 +59,7 @@ def read_lead_access(context: CheckContext) -> object:
     secret = context.secrets["user_access_token"]
     page = connection._lead_access(context, "page-1", secret, "873")
     gaps = list(connection._lead_gaps(page))
-    return gaps or connection._lead_denial(page.document("has_lead_access"), "page-1")
+    return gaps or connection._lead_denial(page.object_at("has_lead_access"), "page-1")
 
 
 def read_edge(path: str, **params: str) -> Read:

@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 
 from runbook_lib.errors import UnexpectedResponseError
-from runbook_lib.remote.json_fields import Document, documents
+from runbook_lib.remote.json_fields import JSONObject, json_objects
 
-Read = Callable[[Document], Any]
+Read = Callable[[JSONObject], Any]
 
 READERS: dict[str, tuple[Read, Any, Any]] = {
     "text": (lambda one: one.text("f"), "Acme", "Acme"),
-    "words": (lambda one: one.words("f"), " two\n words ", "two words"),
+    "display_text": (lambda one: one.display_text("f"), " two\n words ", "two words"),
     "identifier": (lambda one: one.identifier("f"), "act_1-2", "act_1-2"),
     "keyword": (lambda one: one.keyword("f"), "pages_show_list", "pages_show_list"),
     "number": (lambda one: one.number("f"), 7, 7),
     "code": (lambda one: one.code("f"), 191, 191),
-    "flag": (lambda one: one.flag("f"), False, False),
+    "boolean": (lambda one: one.boolean("f"), False, False),
     "moment": (lambda one: one.moment("f"), 86_400, datetime(1970, 1, 2, tzinfo=UTC)),
-    "texts": (lambda one: one.texts("f"), ["a", ""], ("a", "")),
-    "texts_or_none": (lambda one: one.texts_or_none("f"), ["a", ""], ("a", "")),
-    "document": (lambda one: one.document("f"), {"g": 1}, {"g": 1}),
-    "documents": (lambda one: one.documents("f"), [{"g": 1}, {}], [{"g": 1}, {}]),
+    "strings": (lambda one: one.strings("f"), ["a", ""], ("a", "")),
+    "strings_or_none": (lambda one: one.strings_or_none("f"), ["a", ""], ("a", "")),
+    "document": (lambda one: one.object_at("f"), {"g": 1}, {"g": 1}),
+    "documents": (lambda one: one.objects_at("f"), [{"g": 1}, {}], [{"g": 1}, {}]),
     "expect": (lambda one: one.expect("f", "mine"), "mine", None),
 }
 
@@ -36,10 +36,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "keyword": ("", "a b", 7),
     "number": (1.0, True),
     "code": (1.0, True),
-    "flag": (0, 1),
+    "boolean": (0, 1),
     "moment": (10**18, 10**400, 1.0),
-    "texts": ([1], [None], "a"),
-    "texts_or_none": ([1], [None], "a"),
+    "strings": ([1], [None], "a"),
+    "strings_or_none": ([1], [None], "a"),
     "documents": ([1], [None], [[]], {}),
     "expect": ("other", ["mine"], "mine "),
 }
@@ -47,22 +47,22 @@ WRONG: dict[str, tuple[Any, ...]] = {
 # The end of the message: the documented type.
 WANTED = {
     "text": "a text",
-    "words": "a text",
+    "display_text": "a text",
     "identifier": "an id",
     "keyword": "a name",
     "number": "a whole number",
     "code": "a whole number",
-    "flag": "true or false",
+    "boolean": "true or false",
     "moment": "a (whole number|time)",
-    "texts": "a list of texts",
-    "texts_or_none": "a list of texts",
+    "strings": "a list of texts",
+    "strings_or_none": "a list of texts",
     "document": "an object",
     "documents": "(a list of objects|an object)",
     "expect": "mine",
 }
 
 # These readers return an empty value if the field is absent or null.
-OPTIONAL = {"words": "", "code": None, "texts_or_none": None}
+OPTIONAL = {"display_text": "", "code": None, "strings_or_none": None}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -70,7 +70,7 @@ def test_a_reader_returns_a_value_of_its_type(name: str) -> None:
     """A value of the documented type is returned."""
     read, value, expected = READERS[name]
 
-    assert read(Document({"f": value}, "Facebook")) == expected
+    assert read(JSONObject({"f": value}, "Facebook")) == expected
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -86,7 +86,7 @@ def test_a_reader_refuses_every_other_type(name: str) -> None:
             continue
         said = rf"^Facebook gave an unexpected answer: f\b.* is .+, not {WANTED[name]}\.$"
         with pytest.raises(UnexpectedResponseError, match=said) as caught:
-            read(Document({"f": other}, "Facebook"))
+            read(JSONObject({"f": other}, "Facebook"))
         assert len(str(caught.value)) < 300
 
 
@@ -95,20 +95,20 @@ def test_a_field_that_is_missing_is_named(name: str) -> None:
     """A missing field is an error that names it, or gives the reader's empty value."""
     read, *_ = READERS[name]
     if name in OPTIONAL:
-        assert read(Document({}, "Facebook")) == OPTIONAL[name]
-        assert read(Document({"f": None}, "Facebook")) == OPTIONAL[name]
+        assert read(JSONObject({}, "Facebook")) == OPTIONAL[name]
+        assert read(JSONObject({"f": None}, "Facebook")) == OPTIONAL[name]
         return
     with pytest.raises(UnexpectedResponseError, match=rf"left out f, .*\({WANTED[name]}\)"):
-        read(Document({}, "Facebook"))
+        read(JSONObject({}, "Facebook"))
 
 
 def test_digits_are_an_id_in_either_type() -> None:
     """An id that consists of digits may be a number, but no negative one."""
-    ids = Document({"text": "12", "number": 12, "negative": -1, "flag": True}, "Facebook")
+    ids = JSONObject({"text": "12", "number": 12, "negative": -1, "boolean": True}, "Facebook")
 
     assert ids.identifier("text") == ids.identifier("number") == "12"
     ids.expect("number", "12")
-    for name in ("negative", "flag"):
+    for name in ("negative", "boolean"):
         with pytest.raises(UnexpectedResponseError):
             ids.identifier(name)
     with pytest.raises(UnexpectedResponseError):
@@ -126,28 +126,28 @@ def test_digits_are_an_id_in_either_type() -> None:
 )
 def test_left_out_null_and_empty_are_three_things(content: dict[str, object], gap: str) -> None:
     """A reader can tell a field that is left out from one that is null, and from an empty one."""
-    assert Document(content, "Facebook").gap("f") == gap
+    assert JSONObject(content, "Facebook").describe_absence("f") == gap
 
 
 def test_a_default_is_for_absent_fields_only() -> None:
     """A default replaces an absent field; null is an error."""
-    empty, null = Document({}, "Facebook"), Document({"f": None}, "Facebook")
+    empty, null = JSONObject({}, "Facebook"), JSONObject({"f": None}, "Facebook")
 
     assert empty.identifier("f", "") == ""
     assert empty.number("f", -1) == -1
     assert empty.moment("f", 0) is None
-    assert empty.documents("f", ()) == []
-    for read in (lambda: null.number("f", -1), lambda: null.documents("f", ())):
+    assert empty.objects_at("f", ()) == []
+    for read in (lambda: null.number("f", -1), lambda: null.objects_at("f", ())):
         with pytest.raises(UnexpectedResponseError, match="f is null"):
             read()
 
 
 def test_the_error_has_the_full_path_of_a_field() -> None:
     """The error has the field's full path, with indexes of lists."""
-    answer = Document({"data": [{"id": "1"}, {"id": {"x": 1}}]}, "Facebook (/me/accounts)")
+    answer = JSONObject({"data": [{"id": "1"}, {"id": {"x": 1}}]}, "Facebook (/me/accounts)")
 
     with pytest.raises(UnexpectedResponseError) as caught:
-        answer.documents("data")[1].identifier("id")
+        answer.objects_at("data")[1].identifier("id")
 
     assert str(caught.value) == (
         "Facebook (/me/accounts) gave an unexpected answer: data[1].id is an object, not an id."
@@ -156,7 +156,7 @@ def test_the_error_has_the_full_path_of_a_field() -> None:
 
 def test_a_long_value_is_cut_in_the_message() -> None:
     """A long text or number is cut in the error's message."""
-    answer = Document({"id": "x" * 10_000, "number": 10**400}, "Facebook")
+    answer = JSONObject({"id": "x" * 10_000, "number": 10**400}, "Facebook")
 
     for read in (lambda: answer.expect("id", "1"), lambda: answer.expect("number", "1")):
         with pytest.raises(UnexpectedResponseError) as caught:
@@ -168,12 +168,12 @@ def test_a_long_value_is_cut_in_the_message() -> None:
 def test_only_an_object_is_a_document(content: object) -> None:
     """An answer that is not an object is an error."""
     with pytest.raises(UnexpectedResponseError, match=r"the answer is .*, not an object"):
-        Document(content, "Facebook")
+        JSONObject(content, "Facebook")
 
 
 def test_a_document_is_a_mapping() -> None:
     """A document compares and iterates like its dictionary."""
-    answer = Document({"id": "1", "name": "Acme"}, "Facebook")
+    answer = JSONObject({"id": "1", "name": "Acme"}, "Facebook")
 
     assert answer == {"id": "1", "name": "Acme"}
     assert (list(answer), len(answer), answer["id"]) == (["id", "name"], 2, "1")
@@ -183,4 +183,4 @@ def test_a_document_is_a_mapping() -> None:
 def test_only_a_list_contains_documents(content: object) -> None:
     """A list of documents is read from a list only; anything else is an error."""
     with pytest.raises(UnexpectedResponseError, match="not a list of objects"):
-        documents(content, "Cyclr")
+        json_objects(content, "Cyclr")
