@@ -18,7 +18,7 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
-from runbook_lib.remote.threads import begin
+from runbook_lib.remote.threads import run_in_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,13 +59,13 @@ class CheckContext:
 
         A control that several checks need is one request then.
         """
-        return self.session.look.once(("made up", what), lambda: self.random_hex(size))
+        return self.session.cache.get_or_fetch(("made up", what), lambda: self.random_hex(size))
 
     def side_by_side(self, ask: Callable[[CheckContext, T], R], items: Sequence[T]) -> list[R]:
         """Return what `ask` returns for each of `items`, each with a context for its own thread."""
         branches = [replace(self, session=self.session.branch()) for _ in items]
         running = [
-            begin(partial(ask, branch, item), "ask")
+            run_in_thread(partial(ask, branch, item), "ask")
             for branch, item in zip(branches, items, strict=True)
         ]
         wait(running)

@@ -27,7 +27,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.recording import Seen
-from runbook_lib.remote.threads import begin
+from runbook_lib.remote.threads import run_in_thread
 
 # A check whose time is over sends nothing more; it may still return its finding for so long.
 _GRACE_SECONDS = 5.0
@@ -98,7 +98,7 @@ class StepsUnderWay:
                 prepared = prepare(step)
                 self._not_taken[step.id] = prepared
                 in_time = partial(self._perform_in_time, step, prepared.perform)
-                self._begun[step.id] = begin(in_time, step.id)
+                self._begun[step.id] = run_in_thread(in_time, step.id)
 
     def take(self, step: Step) -> tuple[Performed, Prepared]:
         """
@@ -166,7 +166,7 @@ def perform_checks(
     for context in opened:
         context.session.end_by(deadline)
     running = [
-        begin(partial(_perform, check, context, labels), check.id)
+        run_in_thread(partial(_perform, check, context, labels), check.id)
         for check, context, labels in zip(checks, contexts, absent, strict=True)
     ]
     wait(running, timeout=deadline.left + _GRACE_SECONDS)

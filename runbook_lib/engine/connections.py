@@ -17,7 +17,7 @@ from runbook_lib.remote.check_session import Keep, Session
 from runbook_lib.remote.client import Transport, Wires
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
-from runbook_lib.remote.response_cache import LookCache
+from runbook_lib.remote.response_cache import ResponseCache
 
 _NAMES = ("service_domain", "service_domain_address", "ca_file")
 
@@ -52,7 +52,7 @@ class Sessions:
     def open_session(
         self,
         values: Mapping[str, Value],
-        look: LookCache | None = None,
+        cache: ResponseCache | None = None,
         *,
         keep: Keep = lambda _: None,
         is_for_operator: bool = False,
@@ -72,7 +72,7 @@ class Sessions:
         with self._lock:
             if key not in self._transports:
                 self._transports[key] = self._transport(values, hosts, reach)
-            return Session(self._transports[key], look, keep=keep)
+            return Session(self._transports[key], cache, keep=keep)
 
     def _transport(
         self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]], reach: Reach

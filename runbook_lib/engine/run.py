@@ -98,7 +98,7 @@ from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.check_session import Keep, Session
 from runbook_lib.remote.client import Wires
-from runbook_lib.remote.response_cache import LookCache
+from runbook_lib.remote.response_cache import ResponseCache
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
@@ -384,7 +384,7 @@ class Run(KnownRun):
         performed: Performed = ((), "")
         prepared = Prepared(self.subject(self.history), lambda: ((), ""))
         if not obstacle(step, self.state.steps):
-            performed, prepared = (look or self.begin_look([step])).take(step)
+            performed, prepared = (look or self.start_snapshot([step])).take(step)
         results, unchecked = performed
         subject = prepared.subject
         findings = [result.finding for result in results]
@@ -448,14 +448,14 @@ class Run(KnownRun):
         look = self._begin(steps, keep=lambda _: None, is_recorded=False)
         return {step.id: look.take(step)[0][0] for step in steps}
 
-    def begin_look(self, steps: Sequence[Step]) -> StepsUnderWay:
+    def start_snapshot(self, steps: Sequence[Step]) -> StepsUnderWay:
         """Begin the checks of the steps at once, as one look; `perform` takes their results."""
         return self._begin(steps, self._exchanges.write)
 
     def _begin(
         self, steps: Sequence[Step], keep: Keep, *, is_recorded: bool = True
     ) -> StepsUnderWay:
-        look, values = LookCache(), self._without_withheld(self.values)
+        look, values = ResponseCache(), self._without_withheld(self.values)
         answers = self._confirmed_answers()
         earlier = self._earlier_results() if is_recorded else None
         return StepsUnderWay(
@@ -637,7 +637,7 @@ class Run(KnownRun):
     def _prepared(
         self,
         step: Step,
-        look: LookCache,
+        cache: ResponseCache,
         keep: Keep,
         answers: frozenset[str],
         earlier: EarlierResults | None,
@@ -649,14 +649,14 @@ class Run(KnownRun):
         checks = tuple(check for check in step.checks if check.id not in carried)
 
         def announce_change(text: str) -> None:
-            look.forget()
+            cache.clear()
             self._write(EventType.CHANGE_INTENDED, ChangeIntended(change=text), step=step.id)
 
         def open_context() -> CheckContext:
             return CheckContext(
                 values=values,
                 secrets=secrets,
-                session=self._connections.open_session(values, look, keep=keep),
+                session=self._connections.open_session(values, cache, keep=keep),
                 now=self.clock(),
                 answers=answers,
                 announce_change=announce_change,

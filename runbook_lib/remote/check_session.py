@@ -29,7 +29,7 @@ from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import retry_after
 from runbook_lib.remote.recording import Seen, UnredactedExchange, redacted_exchange
-from runbook_lib.remote.response_cache import LookCache
+from runbook_lib.remote.response_cache import ResponseCache
 from runbook_lib.remote.retries import SERVER_ERRORS, TOO_MANY_REQUESTS
 
 # A check waits for a cool-down of up to this; a longer one ends it.
@@ -68,12 +68,12 @@ class Session:
     def __init__(
         self,
         transport: Transport,
-        look: LookCache | None = None,
+        cache: ResponseCache | None = None,
         *,
         keep: Keep = lambda _: None,
     ) -> None:
         self.transport = transport
-        self.look = look or LookCache()
+        self.cache = cache or ResponseCache()
         self._keep_all = keep
         self._seen: list[Seen | Session] = []
         self._answered_by = ""
@@ -103,7 +103,7 @@ class Session:
         With `once_more` it asks again, once, what this look has the answer to already.
         """
         self.settle()
-        branch = Session(self.transport, self.look, keep=self._keep_all)
+        branch = Session(self.transport, self.cache, keep=self._keep_all)
         branch._end = self._end
         branch._is_once_more = once_more or self._is_once_more
         self._seen.append(branch)
@@ -121,7 +121,7 @@ class Session:
         self.settle()
 
         def send() -> _Asked:
-            first = Session(self.transport, self.look)
+            first = Session(self.transport, self.cache)
             first._end = self._end
             try:
                 response = first.send(request, is_repeatable=True, is_transient=is_transient)
@@ -132,10 +132,10 @@ class Session:
 
         seconds = self._end.left if self._end else None
         try:
-            asked = self.look.once(
+            asked = self.cache.get_or_fetch(
                 (self._is_once_more, _question(request)),
                 send,
-                is_kept=lambda asked: not asked.is_fault,
+                is_cacheable=lambda asked: not asked.is_fault,
                 seconds=seconds,
             )
         except TimeoutError:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class LookCache:
+class ResponseCache:
     """
     The answers of one look, by what was asked.
 
@@ -23,14 +23,14 @@ class LookCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._answers: dict[Hashable, Future[Any]] = {}
+        self._futures: dict[Hashable, Future[Any]] = {}
 
-    def once(
+    def get_or_fetch(
         self,
-        question: Hashable,
-        ask: Callable[[], T],
+        key: Hashable,
+        fetch: Callable[[], T],
         *,
-        is_kept: Callable[[T], bool] = lambda _: True,
+        is_cacheable: Callable[[T], bool] = lambda _: True,
         seconds: float | None = None,
     ) -> T:
         """
@@ -40,26 +40,26 @@ class LookCache:
         Raises what `ask` raises, and `TimeoutError` after waiting for `seconds`.
         """
         with self._lock:
-            is_first = question not in self._answers
-            future = self._answers.setdefault(question, Future())
+            is_first = key not in self._futures
+            future = self._futures.setdefault(key, Future())
         if is_first:
             try:
-                answer = ask()
+                fetched = fetch()
             except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
-                self._drop(question)
+                self._drop(key)
                 future.set_exception(error)
             else:
-                if not is_kept(answer):
-                    self._drop(question)
-                future.set_result(answer)
+                if not is_cacheable(fetched):
+                    self._drop(key)
+                future.set_result(fetched)
         result: T = future.result(seconds)
         return result
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Ask everything again from now on, since a remote system was altered."""
         with self._lock:
-            self._answers.clear()
+            self._futures.clear()
 
-    def _drop(self, question: Hashable) -> None:
+    def _drop(self, key: Hashable) -> None:
         with self._lock:
-            self._answers.pop(question, None)
+            self._futures.pop(key, None)

@@ -12,13 +12,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def begin(perform: Callable[[], T], name: str) -> Future[T]:
+def run_in_thread(function: Callable[[], T], name: str) -> Future[T]:
     """Perform in a thread called `name`, which blocks no exit; return the future result."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
-            future.set_result(perform())
+            future.set_result(function())
         except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
             future.set_exception(error)
 

@@ -32,7 +32,7 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult, write_notes
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.recording import Seen
-from runbook_lib.remote.threads import begin
+from runbook_lib.remote.threads import run_in_thread
 from tests.unit.engine.sealed_fleets import fail, sealed
 
 Act = Callable[[ProcessRequest], Mapping[str, Any]]
@@ -88,7 +88,7 @@ class FakeTenant:
         self.request, *self.following = group
         self.process = processes
         self.connection, self._theirs = multiprocessing.Pipe()
-        self._acted = begin(self._act, "tenant")
+        self._acted = run_in_thread(self._act, "tenant")
 
     def look(self) -> None:
         """Have no limit."""

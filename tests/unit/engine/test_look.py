@@ -102,7 +102,7 @@ def spending(name: str, spent: list[str], requires: str) -> Step:
 
 def looked(run: Run) -> dict[str, Outcome]:
     """Return the outcome of each step after one look."""
-    look = run.begin_look(run.procedure.steps)
+    look = run.start_snapshot(run.procedure.steps)
     outcomes = {
         step.id: run.perform(step.id, look).conclusion.outcome for step in run.procedure.steps
     }
@@ -293,7 +293,7 @@ def test_a_check_is_about_what_was_known_when_the_look_began(
     app_id = Input(name="app_id", label="App ID", help="Which.")
     run = make_run(made, inputs=(app_id,), mode=Mode.INTERACTIVE, app_id="1234567891011121")
 
-    look = run.begin_look(run.procedure.steps)
+    look = run.start_snapshot(run.procedure.steps)
     if is_changed:
         run.give("app_id", "1234567891011122")
     released.set()

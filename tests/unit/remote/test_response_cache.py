@@ -14,8 +14,8 @@ from runbook_lib.errors import RemoteError, ThrottledError, UnreachableError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.response_cache import LookCache
-from runbook_lib.remote.threads import begin
+from runbook_lib.remote.response_cache import ResponseCache
+from runbook_lib.remote.threads import run_in_thread
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 URL = "https://api.example/x"
@@ -55,7 +55,7 @@ def side_by_side(session: Session, requests: list[Request], held: Held) -> list[
     """Return what becomes of the requests, each asked in a thread of its own."""
     branches = [session.branch() for _ in requests]
     running = [
-        begin(lambda b=branch, r=request: outcome_of(lambda: b.ask(r)), "ask")  # type: ignore[misc]
+        run_in_thread(lambda b=branch, r=request: outcome_of(lambda: b.ask(r)), "ask")  # type: ignore[misc]
         for branch, request in zip(branches, requests, strict=True)
     ]
     time.sleep(0.1)
@@ -189,7 +189,7 @@ def test_who_waits_has_a_time_limit_of_their_own() -> None:
     session = open_session(remote, limits=Limits(exchange_seconds=30))
     first, second = session.branch(), session.branch()
     second.end_by(Deadline(0.2))
-    late = begin(lambda: first.ask(GET).text, "first")
+    late = run_in_thread(lambda: first.ask(GET).text, "first")
     time.sleep(0.05)
 
     with pytest.raises(RemoteError, match=r"took over 0.2 s: api.example was not contacted"):
@@ -224,20 +224,20 @@ def test_what_was_asked_is_asked_again_after_a_change(remote: FakeRemote) -> Non
     session = open_session(remote)
 
     assert session.ask(GET).text == "before"
-    session.look.forget()
+    session.cache.clear()
     assert session.ask(GET).text == "after"
 
 
 def test_an_error_is_raised_for_all_who_wait() -> None:
     """Also a defect reaches everybody who waits, and nobody waits for ever."""
-    look, released = LookCache(), threading.Event()
+    look, released = ResponseCache(), threading.Event()
 
     def ask() -> str:
         released.wait(30)
         raise ZeroDivisionError
 
-    running = [begin(lambda: look.once("x", ask), "ask") for _ in range(4)]
+    running = [run_in_thread(lambda: look.get_or_fetch("x", ask), "ask") for _ in range(4)]
     released.set()
 
     assert {type(future.exception(30)) for future in running} == {ZeroDivisionError}
-    assert look.once("x", lambda: "again") == "again"
+    assert look.get_or_fetch("x", lambda: "again") == "again"
