@@ -26,7 +26,7 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.limits import Deadline
-from runbook_lib.remote.recording import Seen
+from runbook_lib.remote.recording import RecordedExchange
 from runbook_lib.remote.threads import run_in_thread
 
 # A check whose time is over sends nothing more; it may still return its finding for so long.
@@ -44,7 +44,7 @@ class Result(NamedTuple):
     """
 
     finding: Finding
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[RecordedExchange, ...] = ()
     is_unanswered: bool = False
 
 
@@ -164,7 +164,7 @@ def perform_checks(
     transport = opened[0].session.transport
     deadline = Deadline(transport.limits.step_seconds, transport.clock)
     for context in opened:
-        context.session.end_by(deadline)
+        context.session.set_step_deadline(deadline)
     running = [
         run_in_thread(partial(_perform, check, context, labels), check.id)
         for check, context, labels in zip(checks, contexts, absent, strict=True)
@@ -189,7 +189,9 @@ def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) 
         reason=f"The check was stopped: it took over {deadline.seconds:g} s (step_seconds).",
         check=check.id,
     )
-    return Result(finding, context.session.seen() if context else (), is_unanswered=True)
+    return Result(
+        finding, context.session.recorded_exchanges() if context else (), is_unanswered=True
+    )
 
 
 def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
@@ -223,8 +225,10 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
         )
     if finding is None:
         return None
-    context.session.settle()
-    return Result(replace(finding, check=check.id), context.session.seen(), is_unanswered)
+    context.session.flush()
+    return Result(
+        replace(finding, check=check.id), context.session.recorded_exchanges(), is_unanswered
+    )
 
 
 def _listed(absent: Iterable[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.budget import BUDGET_NAME, Budget
-from runbook_lib.remote.check_session import Keep, Session
+from runbook_lib.remote.check_session import OnExchanges, Session
 from runbook_lib.remote.client import Transport, Wires
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
@@ -54,7 +54,7 @@ class Sessions:
         values: Mapping[str, Value],
         cache: ResponseCache | None = None,
         *,
-        keep: Keep = lambda _: None,
+        on_exchanges: OnExchanges = lambda _: None,
         is_for_operator: bool = False,
     ) -> Session:
         """
@@ -72,7 +72,7 @@ class Sessions:
         with self._lock:
             if key not in self._transports:
                 self._transports[key] = self._transport(values, hosts, reach)
-            return Session(self._transports[key], cache, keep=keep)
+            return Session(self._transports[key], cache, on_exchanges=on_exchanges)
 
     def _transport(
         self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]], reach: Reach

@@ -96,7 +96,7 @@ from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.check_session import Keep, Session
+from runbook_lib.remote.check_session import OnExchanges, Session
 from runbook_lib.remote.client import Wires
 from runbook_lib.remote.response_cache import ResponseCache
 
@@ -445,7 +445,7 @@ class Run(KnownRun):
 
     def peek(self, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
         """Check the steps in one look without recording it; return the results for each id."""
-        look = self._begin(steps, keep=lambda _: None, is_recorded=False)
+        look = self._begin(steps, on_exchanges=lambda _: None, is_recorded=False)
         return {step.id: look.take(step)[0][0] for step in steps}
 
     def start_snapshot(self, steps: Sequence[Step]) -> StepsUnderWay:
@@ -453,14 +453,14 @@ class Run(KnownRun):
         return self._begin(steps, self._exchanges.write)
 
     def _begin(
-        self, steps: Sequence[Step], keep: Keep, *, is_recorded: bool = True
+        self, steps: Sequence[Step], on_exchanges: OnExchanges, *, is_recorded: bool = True
     ) -> StepsUnderWay:
         look, values = ResponseCache(), self._without_withheld(self.values)
         answers = self._confirmed_answers()
         earlier = self._earlier_results() if is_recorded else None
         return StepsUnderWay(
             steps,
-            lambda step: self._prepared(step, look, keep, answers, earlier),
+            lambda step: self._prepared(step, look, on_exchanges, answers, earlier),
             is_permitted=lambda check: any(values.get(name) for name in check.permitted_by),
             words={name: state.word for name, state in self.state.steps.items()},
         )
@@ -638,7 +638,7 @@ class Run(KnownRun):
         self,
         step: Step,
         cache: ResponseCache,
-        keep: Keep,
+        on_exchanges: OnExchanges,
         answers: frozenset[str],
         earlier: EarlierResults | None,
     ) -> Prepared:
@@ -656,7 +656,7 @@ class Run(KnownRun):
             return CheckContext(
                 values=values,
                 secrets=secrets,
-                session=self._connections.open_session(values, cache, keep=keep),
+                session=self._connections.open_session(values, cache, on_exchanges=on_exchanges),
                 now=self.clock(),
                 answers=answers,
                 announce_change=announce_change,

@@ -28,31 +28,31 @@ from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import retry_after
-from runbook_lib.remote.recording import Seen, UnredactedExchange, redacted_exchange
+from runbook_lib.remote.recording import RecordedExchange, UnredactedExchange, redacted_exchange
 from runbook_lib.remote.response_cache import ResponseCache
 from runbook_lib.remote.retries import SERVER_ERRORS, TOO_MANY_REQUESTS
 
 # A check waits for a cool-down of up to this; a longer one ends it.
-_LONGEST_WAIT = 10.0
+_MAX_WAIT_SECONDS = 10.0
 # An answer that a cache has kept for longer does not count as the remote system's.
-_OLDEST_SECONDS = 300
+_MAX_AGE_SECONDS = 300
 _DELTA_SECONDS = re.compile(r"[0-9]{1,10}")
 # The wait after a 429 without Retry-After (RFC 6585 §4).
-_DEFAULT_WAIT = 60.0
+_DEFAULT_WAIT_SECONDS = 60.0
 
 # Gets the exchanges of a session so far.
-Keep = Callable[[tuple[Seen, ...]], object]
+OnExchanges = Callable[[tuple[RecordedExchange, ...]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _SharedResponse:
     """
     What became of a request that is asked once: its exchanges, and the answer or the error.
 
     `is_fault` says that the remote system did not decide: that may be over soon.
     """
 
-    seen: tuple[Seen, ...]
+    exchanges: tuple[RecordedExchange, ...]
     outcome: Response | RemoteError
     is_fault: bool
 
@@ -70,31 +70,31 @@ class Session:
         transport: Transport,
         cache: ResponseCache | None = None,
         *,
-        keep: Keep = lambda _: None,
+        on_exchanges: OnExchanges = lambda _: None,
     ) -> None:
         self.transport = transport
         self.cache = cache or ResponseCache()
-        self._keep_all = keep
-        self._seen: list[Seen | Session] = []
-        self._answered_by = ""
-        self._end: Deadline | None = None
-        self._is_once_more = False
+        self._on_exchanges = on_exchanges
+        self._recorded: list[RecordedExchange | Session] = []
+        self._last_response_url = ""
+        self._step_deadline: Deadline | None = None
+        self._bypasses_cache = False
 
     @property
     def redactor(self) -> Redactor:
         """Return the redactor, for clients that learn a token."""
         return self.transport.redactor
 
-    def end_by(self, deadline: Deadline) -> None:
+    def set_step_deadline(self, deadline: Deadline) -> None:
         """Send nothing after `deadline`, the end of the step."""
-        self._end = deadline
+        self._step_deadline = deadline
 
     def deadline(self) -> Deadline:
         """Return the deadline of an exchange that starts now."""
         seconds = self.transport.limits.exchange_seconds
-        if self._end is None:
+        if self._step_deadline is None:
             return Deadline(seconds, self.transport.clock)
-        return self._end.within(seconds)
+        return self._step_deadline.within(seconds)
 
     def branch(self, *, once_more: bool = False) -> Session:
         """
@@ -102,14 +102,14 @@ class Session:
 
         With `once_more` it asks again, once, what this look has the answer to already.
         """
-        self.settle()
-        branch = Session(self.transport, self.cache, keep=self._keep_all)
-        branch._end = self._end
-        branch._is_once_more = once_more or self._is_once_more
-        self._seen.append(branch)
+        self.flush()
+        branch = Session(self.transport, self.cache, on_exchanges=self._on_exchanges)
+        branch._step_deadline = self._step_deadline
+        branch._bypasses_cache = once_more or self._bypasses_cache
+        self._recorded.append(branch)
         return branch
 
-    def ask(
+    def get(
         self, request: Request, *, is_transient: Callable[[Response], bool] = lambda _: False
     ) -> Response:
         """
@@ -118,33 +118,33 @@ class Session:
         A refusal is an answer; after no answer or a server error the request is sent again. The
         exchange is recorded with each session that asks. Raises what `send` does.
         """
-        self.settle()
+        self.flush()
 
-        def send() -> _Asked:
+        def send() -> _SharedResponse:
             first = Session(self.transport, self.cache)
-            first._end = self._end
+            first._step_deadline = self._step_deadline
             try:
                 response = first.send(request, is_repeatable=True, is_transient=is_transient)
             except RemoteError as error:
-                return _Asked(first.seen(), error, is_fault=True)
+                return _SharedResponse(first.recorded_exchanges(), error, is_fault=True)
             is_fault = response.status in SERVER_ERRORS or is_transient(response)
-            return _Asked(first.seen(), response, is_fault)
+            return _SharedResponse(first.recorded_exchanges(), response, is_fault)
 
-        seconds = self._end.left if self._end else None
+        seconds = self._step_deadline.left if self._step_deadline else None
         try:
-            asked = self.cache.get_or_fetch(
-                (self._is_once_more, _question(request)),
+            shared = self.cache.get_or_fetch(
+                (self._bypasses_cache, _cache_key(request)),
                 send,
-                is_cacheable=lambda asked: not asked.is_fault,
+                is_cacheable=lambda shared: not shared.is_fault,
                 seconds=seconds,
             )
         except TimeoutError:
-            raise self._out_of_time(request) from None
-        self._seen += asked.seen
-        if isinstance(asked.outcome, RemoteError):
-            raise asked.outcome
-        self._answered_by = asked.outcome.url
-        return asked.outcome
+            raise self._step_timeout_error(request) from None
+        self._recorded += shared.exchanges
+        if isinstance(shared.outcome, RemoteError):
+            raise shared.outcome
+        self._last_response_url = shared.outcome.url
+        return shared.outcome
 
     def send(
         self,
@@ -162,14 +162,14 @@ class Session:
         `UnreachableError`, `ThrottledError` for a long cool-down,
         `StaleResponseError`, or `UnexpectedResponseError`.
         """
-        self.settle()
+        self.flush()
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
         attempts, attempt = self.transport.retry_policy.attempts if may_repeat else 1, 0
         while True:
             attempt += 1
             pause = self.transport.retry_policy.pause(attempt)
             try:
-                response, wait = self._send_in_turn(request, is_transient)
+                response, wait = self._send_in_slot(request, is_transient)
             except UnreachableError as error:
                 if self.transport.open_circuit(request):
                     raise
@@ -182,7 +182,7 @@ class Session:
                 if not (is_passing or is_transient(response)):
                     return response
                 if attempt == attempts or not self._has_time(max(pause, wait)):
-                    return self._settled(request, response)
+                    return self._last_response(request, response)
                 pause = 0.0 if wait else pause
             if pause:
                 self.transport.sleep(pause)
@@ -202,31 +202,32 @@ class Session:
         token = Secret(value)
         # NOTE: it belongs to the host that answered last, whatever the name of `endpoint`.
         issuer = self.transport.secret_guard.issuer(
-            self._answered_by, f"a token that {endpoint} issued"
+            self._last_response_url, f"a token that {endpoint} issued"
         )
         self.redactor.learn(token, issuer)
         return token
 
     def note(self, exchange: Exchange) -> None:
         """Add an exchange below HTTP (name resolution, TLS) to the record."""
-        self._seen.append(Seen(lambda: exchange))
+        self._recorded.append(RecordedExchange(lambda: exchange))
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Hand over the exchanges so far: the tokens that they issued are known by now."""
-        self._keep_all(self.seen())
+        self._on_exchanges(self.recorded_exchanges())
 
-    def seen(self) -> tuple[Seen, ...]:
+    def recorded_exchanges(self) -> tuple[RecordedExchange, ...]:
         """Return all exchanges so far, in the order in which they were asked for, each once."""
         parts = (
-            part.seen() if isinstance(part, Session) else (part,) for part in tuple(self._seen)
+            part.recorded_exchanges() if isinstance(part, Session) else (part,)
+            for part in tuple(self._recorded)
         )
         return tuple(dict.fromkeys(seen for part in parts for seen in part))
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """Return all exchanges so far, redacted with all secrets known now."""
-        return tuple(seen.recorded() for seen in self.seen())
+        return tuple(seen.redacted() for seen in self.recorded_exchanges())
 
-    def _send_in_turn(
+    def _send_in_slot(
         self, request: Request, is_transient: Callable[[Response], bool]
     ) -> tuple[Response, float]:
         """
@@ -234,54 +235,58 @@ class Session:
 
         Return the answer, and for how many seconds it asks to wait.
         """
-        seconds = self._end.left if self._end else None
+        seconds = self._step_deadline.left if self._step_deadline else None
         try:
             with self.transport.turn(request.netloc, seconds):
-                self._await_turn(request)
+                self._await_cool_down(request)
                 response = self._send_once(request, is_transient)
                 return response, self._apply_retry_after(request, response)
         except TimeoutError:
-            raise self._out_of_time(request) from None
+            raise self._step_timeout_error(request) from None
 
-    def _await_turn(self, request: Request) -> None:
+    def _await_cool_down(self, request: Request) -> None:
         """
         Wait for a short cool-down of the host or the app.
 
         Raises, and records, why the request is not sent now.
         """
-        if self._end is not None and self._end.left <= 0:
-            raise self._out_of_time(request)
+        if self._step_deadline is not None and self._step_deadline.left <= 0:
+            raise self._step_timeout_error(request)
         transport, now = self.transport, self.transport.clock()
         cool_down = transport.cool_downs.find(request.netloc, request.app, now)
         seconds = cool_down.seconds(now) if cool_down else 0.0
         error = transport.open_circuit(request)
-        if not error and cool_down and (seconds > _LONGEST_WAIT or not self._has_time(seconds)):
+        if not error and cool_down and (seconds > _MAX_WAIT_SECONDS or not self._has_time(seconds)):
             error = cool_down.error(now)
         if error:
-            self._keep_unsent(request, error)
+            self._record_unsent(request, error)
             raise error
         if seconds:
             transport.sleep(seconds)
 
-    def _out_of_time(self, request: Request) -> RemoteError:
+    def _step_timeout_error(self, request: Request) -> RemoteError:
         """Return, and record, that the step has no time left for `request`."""
-        seconds = self._end.seconds if self._end else 0
+        seconds = self._step_deadline.seconds if self._step_deadline else 0
         msg = f"The checks of this step took over {seconds:g} s: {request.host} was not contacted."
         error = RemoteError(msg, next_step="Run again later, or raise step_seconds.")
-        self._keep_unsent(request, error)
+        self._record_unsent(request, error)
         return error
 
-    def _keep_unsent(self, request: Request, error: RemoteError) -> None:
-        self._keep(UnredactedExchange(request, timestamp(utc_now()), error=f"not sent: {error}"))
+    def _record_unsent(self, request: Request, error: RemoteError) -> None:
+        self._record_sent(
+            UnredactedExchange(request, timestamp(utc_now()), error=f"not sent: {error}")
+        )
 
-    def _keep(self, sent: UnredactedExchange) -> None:
-        self._seen.append(
-            Seen(partial(redacted_exchange, sent, self.redactor, self.transport.headers))
+    def _record_sent(self, exchange: UnredactedExchange) -> None:
+        self._recorded.append(
+            RecordedExchange(
+                partial(redacted_exchange, exchange, self.redactor, self.transport.headers)
+            )
         )
 
     def _has_time(self, seconds: float) -> bool:
         """Return whether the step has more than `seconds` left."""
-        return self._end is None or self._end.left > seconds
+        return self._step_deadline is None or self._step_deadline.left > seconds
 
     def _apply_retry_after(self, request: Request, response: Response) -> float:
         """
@@ -293,7 +298,7 @@ class Session:
             return 0.0
         is_limit = response.status == TOO_MANY_REQUESTS
         requested = retry_after(response.headers.get("retry-after", ""), utc_now())
-        seconds = requested if requested is not None else _DEFAULT_WAIT * is_limit
+        seconds = requested if requested is not None else _DEFAULT_WAIT_SECONDS * is_limit
         if not seconds:
             return 0.0
         what = "limits the number of calls" if is_limit else "is not available"
@@ -301,11 +306,11 @@ class Session:
         # NOTE: a server that is not available fails for every app.
         app = request.app if is_limit else ""
         cool_down = self.transport.cool_down(request, seconds, reason, app=app)
-        if seconds > _LONGEST_WAIT:
+        if seconds > _MAX_WAIT_SECONDS:
             raise cool_down.error(self.transport.clock())
         return seconds
 
-    def _settled(self, request: Request, response: Response) -> Response:
+    def _last_response(self, request: Request, response: Response) -> Response:
         """Return the last answer; raises `ThrottledError` if it only asks to wait."""
         if response.status != TOO_MANY_REQUESTS:
             return response
@@ -316,24 +321,24 @@ class Session:
         raise ThrottledError(f"{request.host} limits the number of calls (429).")
 
     def _send_once(self, request: Request, is_transient: Callable[[Response], bool]) -> Response:
-        sent = UnredactedExchange(request, timestamp(utc_now()))
-        self._keep(sent)
+        exchange = UnredactedExchange(request, timestamp(utc_now()))
+        self._record_sent(exchange)
         began = time.perf_counter()
         try:
-            sent.answer = self.transport.exchange(
+            exchange.response = self.transport.exchange(
                 request, self.deadline(), is_transient=is_transient
             )
         except RemoteError as error:
-            sent.error = str(error)
+            exchange.error = str(error)
             raise
         finally:
-            sent.elapsed = round(time.perf_counter() - began, 3)
-        self._answered_by = sent.answer.url
-        _refuse_cached(request, sent.answer)
-        return sent.answer
+            exchange.elapsed = round(time.perf_counter() - began, 3)
+        self._last_response_url = exchange.response.url
+        _refuse_stale(request, exchange.response)
+        return exchange.response
 
 
-def _question(request: Request) -> Hashable:
+def _cache_key(request: Request) -> Hashable:
     """Return what makes two requests one question: all that is sent, and where it may go."""
     return (
         request.method,
@@ -344,7 +349,7 @@ def _question(request: Request) -> Hashable:
     )
 
 
-def _refuse_cached(request: Request, response: Response) -> None:
+def _refuse_stale(request: Request, response: Response) -> None:
     """
     Raise `StaleResponseError` if the answer's `Age` is too old, or not a number (RFC 9111 §5.1).
 
@@ -354,7 +359,7 @@ def _refuse_cached(request: Request, response: Response) -> None:
     """
     for age in response.headers.get_list("age", split_commas=True):
         is_number = _DELTA_SECONDS.fullmatch(age) is not None
-        if is_number and int(age) <= _OLDEST_SECONDS:
+        if is_number and int(age) <= _MAX_AGE_SECONDS:
             continue
         text = f"{int(age):,} s" if is_number else shorten(age) or "empty"
         msg = (

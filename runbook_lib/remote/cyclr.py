@@ -44,7 +44,7 @@ def request_api_token(
         "client_secret": client_secret.reveal(),
     }
     url = f"{base_url.rstrip('/')}/oauth/token"
-    response = session.ask(
+    response = session.get(
         Request(method="POST", url=url, form=form, app=client_id, recorded_fields=_READ)
     )
     issued = JSONObject(_checked(response), "Cyclr's token endpoint")
@@ -192,7 +192,7 @@ class Cyclr:
             recorded_fields=_READ,
         )
         # NOTE: all that Cyclr is asked by GET only reads.
-        send = self._session.ask if method == "GET" else self._session.send
+        send = self._session.get if method == "GET" else self._session.send
         return send(request, is_transient=_is_cut_off)
 
 

@@ -181,7 +181,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
 def fetch_page(session: Session, url: str) -> Response:
     """Return the answer of `url` to a plain GET, whatever its status."""
     is_public_only = _is_public_only(session, _web_address(url))
-    return session.ask(Request(method="GET", url=url, is_public_only=is_public_only))
+    return session.get(Request(method="GET", url=url, is_public_only=is_public_only))
 
 
 def follow_to_sign_in(
@@ -255,7 +255,7 @@ def _is_public(session: Session, address: httpx.URL) -> bool:
 
 
 def leads_to(response: Response) -> str:
-    """Return host and path of the redirect in `response`, empty without one."""
+    """Return host and path of the redirect in `answer`, empty without one."""
     try:
         target = _web_address(response.headers.get("location", ""), response.url)
     except UnexpectedResponseError:

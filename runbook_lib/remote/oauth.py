@@ -76,7 +76,7 @@ def request_token_by_client_credentials(
         "client_secret": client_secret.reveal(),
     }
     request = _token_request(server, form)
-    return _take_token(session, server, session.ask(request, is_transient=server.is_transient))
+    return _take_token(session, server, session.get(request, is_transient=server.is_transient))
 
 
 def request_token_by_code(

@@ -19,14 +19,14 @@ from runbook_lib.errors import UnexpectedResponseError
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import Request, Response
 
-_LONGEST_BODY = 8_192
+_MAX_BODY_LENGTH = 8_192
 # Only the start of a longer body is redacted, and the end of that start is left out.
-_LONGEST_REDACTED = 8 * _LONGEST_BODY
-_LONGEST_HEADER = 1_024
-_REFUSAL = 400
+_MAX_REDACTED_LENGTH = 8 * _MAX_BODY_LENGTH
+_MAX_HEADER_LENGTH = 1_024
+_LOWEST_ERROR_STATUS = 400
 # NOTE: the field Name also says whether another one contains a credential.
 _IDENTIFYING = frozenset({"id", "Id", "name", "Name"})
-_NOT_READ = "(fields that no check reads)"
+_OMITTED = "(fields that no check reads)"
 _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
 # A shape does not name these headers: any server sends them.
 _USUAL_HEADERS = frozenset(
@@ -52,7 +52,7 @@ _USUAL_HEADERS = frozenset(
         "set-cookie",
     )
 )
-_KEPT_HEADERS = (
+_RECORDED_HEADERS = (
     "age",
     "content-type",
     "location",
@@ -68,37 +68,39 @@ class UnredactedExchange:
     request: Request
     sent_on: str
     elapsed: float = 0.0
-    answer: Response | None = None
+    response: Response | None = None
     error: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Seen:
+class RecordedExchange:
     """An exchange that one or several checks saw; `recorded` returns it with all secrets masked."""
 
-    recorded: Callable[[], Exchange]
+    redacted: Callable[[], Exchange]
 
 
 def redacted_exchange(
-    sent: UnredactedExchange, redactor: Redactor, more: Collection[str]
+    exchange: UnredactedExchange, redactor: Redactor, header_names: Collection[str]
 ) -> Exchange:
     """Return the record of an exchange; of the headers also those named in `more`."""
-    response = sent.answer
-    sent_body = sent.request.form if sent.request.form is not None else sent.request.json
-    headers = recorded_headers(response.headers, redactor, more) if response else {}
-    of_provider = bool(sent.request.app)
+    response = exchange.response
+    sent_body = (
+        exchange.request.form if exchange.request.form is not None else exchange.request.json
+    )
+    headers = recorded_headers(response.headers, redactor, header_names) if response else {}
+    of_provider = bool(exchange.request.app)
     return Exchange(
-        method=sent.request.method,
-        url=recorded_url(sent.request.url, redactor),
-        sent_on=sent.sent_on,
-        elapsed=sent.elapsed,
+        method=exchange.request.method,
+        url=recorded_url(exchange.request.url, redactor),
+        sent_on=exchange.sent_on,
+        elapsed=exchange.elapsed,
         status=response.status if response else None,
         request=redactor.redact_document(sent_body),
         headers=headers,
-        response=recorded_body(response, redactor, sent.request.recorded_fields)
+        response=recorded_body(response, redactor, exchange.request.recorded_fields)
         if response
         else None,
-        error=redactor.redact(sent.error),
+        error=redactor.redact(exchange.error),
         shape=recorded_shape(response, redactor, without=headers)
         if response and of_provider
         else None,
@@ -118,15 +120,15 @@ def recorded_url(url: str, redactor: Redactor) -> str:
 
 
 def recorded_headers(
-    headers: httpx.Headers, redactor: Redactor, more: Collection[str]
+    headers: httpx.Headers, redactor: Redactor, further_names: Collection[str]
 ) -> dict[str, str]:
     """Return the headers that the record keeps: the usual ones, and those named in `more`."""
-    kept = sorted({*_KEPT_HEADERS, *more})
+    kept = sorted({*_RECORDED_HEADERS, *further_names})
     values = {name: headers[name] for name in kept if name in headers}
     if "location" in values:
         values["location"] = recorded_url(values["location"], redactor)
     return {
-        name: text if len(text) <= _LONGEST_HEADER else f"{text[:_LONGEST_HEADER]}…"
+        name: text if len(text) <= _MAX_HEADER_LENGTH else f"{text[:_MAX_HEADER_LENGTH]}…"
         for name, value in values.items()
         for text in [redactor.redact_remote(value)]
     }
@@ -152,38 +154,38 @@ def recorded_shape(
     return ResponseShape(body=body, error=error_numbers(document), header_names=headers)
 
 
-def recorded_body(response: Response, redactor: Redactor, reads: Collection[str] = ()) -> Any:
+def recorded_body(response: Response, redactor: Redactor, fields: Collection[str] = ()) -> Any:
     """
     Return what the record keeps of a body, redacted and cut.
 
     A refusal is kept whole; another JSON document with the fields that `reads` names or
     that identify it; a page with its title.
     """
-    body, head = _kept(response, reads), _Head(redactor)
-    if len(response.text) > _LONGEST_REDACTED:
-        body = head.of(body)
+    body, head = _recorded_part(response, fields), _Truncator(redactor)
+    if len(response.text) > _MAX_REDACTED_LENGTH:
+        body = head.truncate(body)
     body = redactor.redact_document(body)
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    if len(text) <= _LONGEST_BODY and not head.is_full:
+    if len(text) <= _MAX_BODY_LENGTH and not head.is_full:
         return body
-    return f"{text[:_LONGEST_BODY]}… ({len(response.text)} characters in all)"
+    return f"{text[:_MAX_BODY_LENGTH]}… ({len(response.text)} characters in all)"
 
 
-def _kept(response: Response, reads: Collection[str]) -> Any:
+def _recorded_part(response: Response, fields: Collection[str]) -> Any:
     try:
         document = response.json()
-        is_refusal = response.status >= _REFUSAL or (
+        is_refusal = response.status >= _LOWEST_ERROR_STATUS or (
             isinstance(document, dict) and "error" in document
         )
         if is_refusal:
             return document
-        kept = _IDENTIFYING | set(reads)
-        return rebuild(document, lambda part: _of_interest(part, kept))
+        kept = _IDENTIFYING | set(fields)
+        return rebuild(document, lambda part: _select_fields(part, kept))
     except UnexpectedResponseError as error:
         if isinstance(error.__cause__, RepeatedNameError):
             # NOTE: what a field of such an answer holds, a credential perhaps, cannot be told.
             return f"{error} ({len(response.text)} characters)"
-        title = _TITLE.search(response.text, 0, _LONGEST_REDACTED)
+        title = _TITLE.search(response.text, 0, _MAX_REDACTED_LENGTH)
         if title or "html" in response.headers.get("content-type", "").lower():
             name = html.unescape(title[1]).strip() if title else ""
             page = f"page “{name}”" if title else "page without a title"
@@ -191,44 +193,48 @@ def _kept(response: Response, reads: Collection[str]) -> Any:
         return response.text
 
 
-def _of_interest(value: Any, kept: Collection[str]) -> Any:
+def _select_fields(value: Any, kept: Collection[str]) -> Any:
     """Return an object's fields of these names, and how many others it has."""
     if not isinstance(value, dict):
         return value
     fields = {name: value[name] for name in value if name in kept}
     left = len(value) - len(fields)
-    return fields | {_NOT_READ: left} if left else fields
+    return fields | {_OMITTED: left} if left else fields
 
 
-class _Head:
+class _Truncator:
     """Takes the start of a document, up to a number of characters, with its structure."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._left = _LONGEST_REDACTED
+        self._left = _MAX_REDACTED_LENGTH
 
     @property
     def is_full(self) -> bool:
         """Return whether something did not fit."""
         return self._left <= 0
 
-    def of(self, value: Any) -> Any:
+    def truncate(self, value: Any) -> Any:
         """Return as much of `value` as fits."""
         if isinstance(value, str):
-            return self.of_text(value)
+            return self.truncate_text(value)
         if isinstance(value, dict):
             # NOTE: the field Name says whether another one contains a credential.
             names = sorted(value, key=lambda name: name != "Name")
-            return {self.of_text(name): self.of(value[name]) for name in names if self._left > 0}
+            return {
+                self.truncate_text(name): self.truncate(value[name])
+                for name in names
+                if self._left > 0
+            }
         if isinstance(value, list):
-            return [self.of(item) for item in value if self._left > 0]
+            return [self.truncate(item) for item in value if self._left > 0]
         self._left -= 8
         return value
 
-    def of_text(self, text: str) -> str:
+    def truncate_text(self, text: str) -> str:
         """Return `text`, or its start, without an end that may contain half a secret."""
         room = max(0, self._left)
         self._left -= len(text) + 4
         if len(text) <= room:
             return text
-        return self._redactor.redact_remote(text[:room])[:-_LONGEST_BODY] + "…"
+        return self._redactor.redact_remote(text[:room])[:-_MAX_BODY_LENGTH] + "…"

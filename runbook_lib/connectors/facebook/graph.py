@@ -150,7 +150,7 @@ class Graph:
             app=self._app_id,
             recorded_fields={"data", *reads, *_FIELD.findall(params.get("fields", ""))},
         )
-        answer = self._session.ask(request, is_transient=is_transient)
+        answer = self._session.get(request, is_transient=is_transient)
         self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
         self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))
         self.access_tier = access_tier(answer.headers)

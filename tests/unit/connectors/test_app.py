@@ -688,8 +688,8 @@ def test_the_node_is_asked_for_once(remote: FakeRemote, context: CheckContext) -
     app_is_registered(context)
     missing_sections_are_filled(other)
     assert remote.paths == [TOKEN_PATH, NODE, f"/v26.0/{MADE_UP_APP}"]
-    assert context.session.seen()[:3] == other.session.seen()
-    assert len(other.session.seen()) == 3
+    assert context.session.recorded_exchanges()[:3] == other.session.recorded_exchanges()
+    assert len(other.session.recorded_exchanges()) == 3
 
 
 @pytest.mark.parametrize(

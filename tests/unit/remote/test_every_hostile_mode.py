@@ -44,7 +44,7 @@ def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
     The message is printable and short, the record is small, and neither has the secret.
     """
     with attacked(mode, BRIEF if mode in ENDLESS else LIMITS) as (session, url):
-        session.end_by(Deadline(LIMITS.step_seconds))
+        session.set_step_deadline(Deadline(LIMITS.step_seconds))
         try:
             CLIENTS[client](session, url)
             said = ""

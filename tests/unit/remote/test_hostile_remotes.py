@@ -170,7 +170,7 @@ def test_a_step_ends_with_its_time() -> None:
     """
     limits = Limits(exchange_seconds=1, step_seconds=1)
     with attacked("silence", limits) as (session, url):
-        session.end_by(Deadline(1))
+        session.set_step_deadline(Deadline(1))
         with pytest.raises(UnreachableError, match="not complete after"):
             session.send(Request(method="GET", url=url))
         time.sleep(0.1)

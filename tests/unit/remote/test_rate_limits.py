@@ -224,7 +224,7 @@ def test_a_wait_beyond_the_steps_deadline_is_an_error(remote: FakeRemote, clock:
     """A wait that exceeds the step's deadline is an error at once."""
     remote.on(PATH, says({}, 429, {"retry-after": "9"}))
     session = opened(remote, clock, CoolDowns())
-    session.end_by(Deadline(5, clock))
+    session.set_step_deadline(Deadline(5, clock))
 
     with pytest.raises(ThrottledError, match="wait about 9 s"):
         session.send(get())
@@ -241,7 +241,7 @@ def test_there_is_no_retry_after_the_deadline(remote: FakeRemote, clock: Clock) 
 
     remote.on(PATH, slow)
     session = opened(remote, clock, CoolDowns())
-    session.end_by(Deadline(5, clock))
+    session.set_step_deadline(Deadline(5, clock))
 
     assert session.send(get()).status == 503
     assert len(remote.requests) == 1

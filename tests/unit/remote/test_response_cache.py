@@ -55,7 +55,7 @@ def side_by_side(session: Session, requests: list[Request], held: Held) -> list[
     """Return what becomes of the requests, each asked in a thread of its own."""
     branches = [session.branch() for _ in requests]
     running = [
-        run_in_thread(lambda b=branch, r=request: outcome_of(lambda: b.ask(r)), "ask")  # type: ignore[misc]
+        run_in_thread(lambda b=branch, r=request: outcome_of(lambda: b.get(r)), "ask")  # type: ignore[misc]
         for branch, request in zip(branches, requests, strict=True)
     ]
     time.sleep(0.1)
@@ -73,7 +73,7 @@ def test_what_is_under_way_is_awaited() -> None:
 
     assert len(remote.requests) == 1
     assert len({id(answer) for answer in answers}) == 1
-    assert len(session.seen()) == 1
+    assert len(session.recorded_exchanges()) == 1
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404])
@@ -82,10 +82,10 @@ def test_an_answer_is_kept_for_the_look(remote: FakeRemote, status: int) -> None
     remote.on("/x", says("", status))
     session = open_session(remote)
 
-    assert session.ask(GET) is session.branch().ask(GET)
+    assert session.get(GET) is session.branch().get(GET)
     assert len(remote.requests) == 1
 
-    Session(session.transport).ask(GET)
+    Session(session.transport).get(GET)
     assert len(remote.requests) == 2
 
 
@@ -94,12 +94,12 @@ def test_what_the_look_knows_is_asked_once_more_once(remote: FakeRemote) -> None
     remote.on("/x", says("", 200), says("", 401))
     session = open_session(remote)
 
-    assert session.ask(GET).status == 200
+    assert session.get(GET).status == 200
     branches = [session.branch(once_more=True) for _ in range(3)]
-    answers = [branch.ask(GET).status for branch in [*branches, branches[0].branch()]]
+    answers = [branch.get(GET).status for branch in [*branches, branches[0].branch()]]
 
     assert answers == [401] * 4
-    assert session.ask(GET).status == 200
+    assert session.get(GET).status == 200
     assert len(remote.requests) == 2
     assert [exchange.status for exchange in session.exchanges()] == [200, 401]
 
@@ -110,7 +110,7 @@ def test_a_fault_is_asked_again(remote: FakeRemote) -> None:
     session = open_session(remote)
 
     def ask() -> tuple[int, str]:
-        answer = session.branch().ask(GET, is_transient=lambda answer: answer.text == "wait")
+        answer = session.branch().get(GET, is_transient=lambda answer: answer.text == "wait")
         return answer.status, answer.text
 
     assert [ask(), ask(), ask(), ask()] == [(503, ""), (200, "wait"), (200, "now"), (200, "now")]
@@ -126,10 +126,10 @@ def test_no_answer_is_asked_again() -> None:
 
     errors = side_by_side(session, [GET] * 3, remote)
     assert {type(error) for error in errors} == {UnreachableError}
-    assert len(session.seen()) == 3
+    assert len(session.recorded_exchanges()) == 3
 
     now[0] += 60
-    assert session.branch().ask(GET).text == "now"
+    assert session.branch().get(GET).text == "now"
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_another_question_is_asked(remote: FakeRemote, other: Request) -> None:
     remote.on("/x", says("x"))
     session = open_session(remote, private_hosts=["api.example"])
 
-    session.ask(GET)
-    session.ask(Request(method="POST", url=URL, form={"a": "1", "b": "2"}))
-    session.ask(other)
-    session.ask(other)
+    session.get(GET)
+    session.get(Request(method="POST", url=URL, form={"a": "1", "b": "2"}))
+    session.get(other)
+    session.get(other)
 
     assert len(remote.requests) == 3
 
@@ -188,12 +188,12 @@ def test_who_waits_has_a_time_limit_of_their_own() -> None:
     remote.on("/x", says("late"))
     session = open_session(remote, limits=Limits(exchange_seconds=30))
     first, second = session.branch(), session.branch()
-    second.end_by(Deadline(0.2))
-    late = run_in_thread(lambda: first.ask(GET).text, "first")
+    second.set_step_deadline(Deadline(0.2))
+    late = run_in_thread(lambda: first.get(GET).text, "first")
     time.sleep(0.05)
 
     with pytest.raises(RemoteError, match=r"took over 0.2 s: api.example was not contacted"):
-        second.ask(GET)
+        second.get(GET)
 
     remote.released.set()
     assert late.result(30) == "late"
@@ -205,10 +205,10 @@ def test_exchanges_are_in_the_order_of_the_branches(remote: FakeRemote) -> None:
     remote.on("/x", says("x"))
     session = open_session(remote)
     branches = [session.branch() for _ in range(3)]
-    session.ask(Request(method="GET", url=f"{URL}?n=last"))
+    session.get(Request(method="GET", url=f"{URL}?n=last"))
     with ThreadPoolExecutor(3) as pool:
         for n in (2, 0, 1):
-            pool.submit(branches[n].ask, Request(method="GET", url=f"{URL}?n={n}")).result()
+            pool.submit(branches[n].get, Request(method="GET", url=f"{URL}?n={n}")).result()
 
     assert [exchange.url[-5:] for exchange in session.exchanges()] == [
         "x?n=0",
@@ -223,9 +223,9 @@ def test_what_was_asked_is_asked_again_after_a_change(remote: FakeRemote) -> Non
     remote.on("/x", says("before"), says("after"))
     session = open_session(remote)
 
-    assert session.ask(GET).text == "before"
+    assert session.get(GET).text == "before"
     session.cache.clear()
-    assert session.ask(GET).text == "after"
+    assert session.get(GET).text == "after"
 
 
 def test_an_error_is_raised_for_all_who_wait() -> None:
