@@ -161,8 +161,8 @@ def perform_checks(
         return (), f"Not checked: {_listed(absent)} not given."
     contexts = [None if labels else open_context() for labels in absent]
     opened = [context for context in contexts if context is not None]
-    transport = opened[0].session.transport
-    deadline = Deadline(transport.limits.step_seconds, transport.clock)
+    client = opened[0].session.client
+    deadline = Deadline(client.limits.step_seconds, client.clock)
     for context in opened:
         context.session.set_step_deadline(deadline)
     running = [

@@ -14,7 +14,7 @@ from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.check_session import OnExchanges, Session
-from runbook_lib.remote.client import Transport, Wires
+from runbook_lib.remote.client import ConnectionPools, HTTPClient
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.response_cache import ResponseCache
@@ -27,7 +27,7 @@ class Sessions:
     Transports to the systems of `providers`, made when they are first needed.
 
     All of a folder's runs share what is known of hosts that must not be asked for a while,
-    and of the calls that each app has used. `wires`, if set, are shared with other runs.
+    and of the calls that each app has used. `pools`, if set, are shared with other runs.
     Where `is_practice` says so of a run's values, no session but one for its operator leaves
     this machine.
     """
@@ -44,10 +44,10 @@ class Sessions:
         self._providers = providers
         self._redactor = redactor
         self._lock = threading.Lock()
-        self._transports: dict[tuple[object, ...], Transport] = {}
+        self._clients: dict[tuple[object, ...], HTTPClient] = {}
         self._cool_downs = KeptCoolDowns(evidence / COOL_DOWNS_NAME)
         self._budget = Budget(evidence / BUDGET_NAME)
-        self.wires: Wires | None = None
+        self.pools: ConnectionPools | None = None
 
     def open_session(
         self,
@@ -70,13 +70,13 @@ class Sessions:
         key = (reach, *places, *allowed, Limits.of(values), *hosts.values())
         # NOTE: the checks of a look begin at the same time, and share its connections.
         with self._lock:
-            if key not in self._transports:
-                self._transports[key] = self._transport(values, hosts, reach)
-            return Session(self._transports[key], cache, on_exchanges=on_exchanges)
+            if key not in self._clients:
+                self._clients[key] = self._client(values, hosts, reach)
+            return Session(self._clients[key], cache, on_exchanges=on_exchanges)
 
-    def _transport(
+    def _client(
         self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]], reach: Reach
-    ) -> Transport:
+    ) -> HTTPClient:
         host, address, ca_file = (str(values.get(name, "")) for name in _NAMES)
         private, others = values.get("redirect_hosts", ()), values.get("connect_to", ())
         # What to connect to, by `host:port`; `others` are `host=host:port`.
@@ -84,14 +84,14 @@ class Sessions:
         connect_to = {f"{name}:443": to for name, _, to in pairs}
         if address:
             connect_to[f"{host}:443"] = address
-        return Transport(
+        return HTTPClient(
             self._redactor,
             hosts=hosts,
             connect_to=connect_to,
             ca_file=ca_file,
             private_hosts=private if isinstance(private, tuple) else (),
             reach=reach,
-            headers={name for provider in self._providers for name in provider.headers},
+            recorded_headers={name for provider in self._providers for name in provider.headers},
             usage_pause=lambda headers: max(
                 (provider.usage_pause(headers) for provider in self._providers),
                 default=(0.0, ""),
@@ -99,7 +99,7 @@ class Sessions:
             on_call=self._count,
             limits=Limits.of(values),
             cool_downs=self._cool_downs,
-            wires=self.wires,
+            pools=self.pools,
         )
 
     def used(self, app: str, allowance: int) -> float:
@@ -112,6 +112,6 @@ class Sessions:
 
     def close(self) -> None:
         """Close every connection that is not shared."""
-        for transport in self._transports.values():
-            transport.close()
-        self._transports.clear()
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()

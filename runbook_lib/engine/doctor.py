@@ -47,7 +47,7 @@ from runbook_lib.evidence.signing.keys import (
 )
 from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
 
@@ -330,11 +330,11 @@ def _practice(procedure: Procedure, values: Mapping[str, Value]) -> list[Symptom
 
 
 def _reachable(url: str, limits: Limits, reach: Reach) -> Symptom:
-    transport = Transport(Redactor(), limits=limits, reach=reach)
+    client = HTTPClient(Redactor(), limits=limits, reach=reach)
     try:
-        answer = Session(transport).send(Request(method="GET", url=url), is_repeatable=False)
+        answer = Session(client).send(Request(method="GET", url=url), is_repeatable=False)
     except RunbookError as error:
         return Symptom(url, str(error), ExitCode.INCOMPLETE)
     finally:
-        transport.close()
+        client.close()
     return Symptom(url, f"answers ({answer.status})")

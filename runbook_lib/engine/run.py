@@ -97,7 +97,7 @@ from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.check_session import OnExchanges, Session
-from runbook_lib.remote.client import Wires
+from runbook_lib.remote.client import ConnectionPools
 from runbook_lib.remote.response_cache import ResponseCache
 
 # Parameters of the run itself, beside the procedure's inputs.
@@ -576,9 +576,9 @@ class Run(KnownRun):
         self._reader.read()
         self._reader.save(self.key)
 
-    def share(self, wires: Wires) -> None:
+    def share(self, pools: ConnectionPools) -> None:
         """Use the connections of other runs from now on; they stay open when this one closes."""
-        self._connections.wires = wires
+        self._connections.pools = pools
 
     def close(self) -> None:
         """Close every connection that is not shared."""

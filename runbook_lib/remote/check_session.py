@@ -23,7 +23,7 @@ from runbook_lib.errors import (
     UnexpectedResponseError,
     UnreachableError,
 )
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.quoting import shorten
@@ -67,12 +67,12 @@ class Session:
 
     def __init__(
         self,
-        transport: Transport,
+        client: HTTPClient,
         cache: ResponseCache | None = None,
         *,
         on_exchanges: OnExchanges = lambda _: None,
     ) -> None:
-        self.transport = transport
+        self.client = client
         self.cache = cache or ResponseCache()
         self._on_exchanges = on_exchanges
         self._recorded: list[RecordedExchange | Session] = []
@@ -83,7 +83,7 @@ class Session:
     @property
     def redactor(self) -> Redactor:
         """Return the redactor, for clients that learn a token."""
-        return self.transport.redactor
+        return self.client.redactor
 
     def set_step_deadline(self, deadline: Deadline) -> None:
         """Send nothing after `deadline`, the end of the step."""
@@ -91,9 +91,9 @@ class Session:
 
     def deadline(self) -> Deadline:
         """Return the deadline of an exchange that starts now."""
-        seconds = self.transport.limits.exchange_seconds
+        seconds = self.client.limits.exchange_seconds
         if self._step_deadline is None:
-            return Deadline(seconds, self.transport.clock)
+            return Deadline(seconds, self.client.clock)
         return self._step_deadline.within(seconds)
 
     def branch(self, *, once_more: bool = False) -> Session:
@@ -103,7 +103,7 @@ class Session:
         With `once_more` it asks again, once, what this look has the answer to already.
         """
         self.flush()
-        branch = Session(self.transport, self.cache, on_exchanges=self._on_exchanges)
+        branch = Session(self.client, self.cache, on_exchanges=self._on_exchanges)
         branch._step_deadline = self._step_deadline
         branch._bypasses_cache = once_more or self._bypasses_cache
         self._recorded.append(branch)
@@ -121,7 +121,7 @@ class Session:
         self.flush()
 
         def send() -> _SharedResponse:
-            first = Session(self.transport, self.cache)
+            first = Session(self.client, self.cache)
             first._step_deadline = self._step_deadline
             try:
                 response = first.send(request, is_repeatable=True, is_transient=is_transient)
@@ -164,18 +164,18 @@ class Session:
         """
         self.flush()
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
-        attempts, attempt = self.transport.retry_policy.attempts if may_repeat else 1, 0
+        attempts, attempt = self.client.retry_policy.attempts if may_repeat else 1, 0
         while True:
             attempt += 1
-            pause = self.transport.retry_policy.pause(attempt)
+            pause = self.client.retry_policy.pause(attempt)
             try:
                 response, wait = self._send_in_slot(request, is_transient)
             except UnreachableError as error:
-                if self.transport.open_circuit(request):
+                if self.client.open_circuit(request):
                     raise
                 is_slow = isinstance(error, ResponseTimeoutError)
                 if is_slow or attempt == attempts or not self._has_time(pause):
-                    self.transport.trip(request, error)
+                    self.client.trip(request, error)
                     raise
             else:
                 is_passing = response.status in (TOO_MANY_REQUESTS, *SERVER_ERRORS)
@@ -185,7 +185,7 @@ class Session:
                     return self._last_response(request, response)
                 pause = 0.0 if wait else pause
             if pause:
-                self.transport.sleep(pause)
+                self.client.sleep(pause)
 
     def take_token(
         self, value: object, *, endpoint: str, is_token: Callable[[str], bool]
@@ -201,7 +201,7 @@ class Session:
             raise UnexpectedResponseError(msg)
         token = Secret(value)
         # NOTE: it belongs to the host that answered last, whatever the name of `endpoint`.
-        issuer = self.transport.secret_guard.issuer(
+        issuer = self.client.secret_guard.issuer(
             self._last_response_url, f"a token that {endpoint} issued"
         )
         self.redactor.learn(token, issuer)
@@ -237,7 +237,7 @@ class Session:
         """
         seconds = self._step_deadline.left if self._step_deadline else None
         try:
-            with self.transport.turn(request.netloc, seconds):
+            with self.client.slot(request.netloc, seconds):
                 self._await_cool_down(request)
                 response = self._send_once(request, is_transient)
                 return response, self._apply_retry_after(request, response)
@@ -252,17 +252,17 @@ class Session:
         """
         if self._step_deadline is not None and self._step_deadline.left <= 0:
             raise self._step_timeout_error(request)
-        transport, now = self.transport, self.transport.clock()
-        cool_down = transport.cool_downs.find(request.netloc, request.app, now)
+        client, now = self.client, self.client.clock()
+        cool_down = client.cool_downs.find(request.netloc, request.app, now)
         seconds = cool_down.seconds(now) if cool_down else 0.0
-        error = transport.open_circuit(request)
+        error = client.open_circuit(request)
         if not error and cool_down and (seconds > _MAX_WAIT_SECONDS or not self._has_time(seconds)):
             error = cool_down.error(now)
         if error:
             self._record_unsent(request, error)
             raise error
         if seconds:
-            transport.sleep(seconds)
+            client.sleep(seconds)
 
     def _step_timeout_error(self, request: Request) -> RemoteError:
         """Return, and record, that the step has no time left for `request`."""
@@ -280,7 +280,7 @@ class Session:
     def _record_sent(self, exchange: UnredactedExchange) -> None:
         self._recorded.append(
             RecordedExchange(
-                partial(redacted_exchange, exchange, self.redactor, self.transport.headers)
+                partial(redacted_exchange, exchange, self.redactor, self.client.recorded_headers)
             )
         )
 
@@ -305,17 +305,17 @@ class Session:
         reason = f"{request.host} {what} ({response.status})"
         # NOTE: a server that is not available fails for every app.
         app = request.app if is_limit else ""
-        cool_down = self.transport.cool_down(request, seconds, reason, app=app)
+        cool_down = self.client.start_cool_down(request, seconds, reason, app=app)
         if seconds > _MAX_WAIT_SECONDS:
-            raise cool_down.error(self.transport.clock())
+            raise cool_down.error(self.client.clock())
         return seconds
 
     def _last_response(self, request: Request, response: Response) -> Response:
         """Return the last answer; raises `ThrottledError` if it only asks to wait."""
         if response.status != TOO_MANY_REQUESTS:
             return response
-        now = self.transport.clock()
-        cool_down = self.transport.cool_downs.find(request.netloc, request.app, now)
+        now = self.client.clock()
+        cool_down = self.client.cool_downs.find(request.netloc, request.app, now)
         if cool_down is not None:
             raise cool_down.error(now)
         raise ThrottledError(f"{request.host} limits the number of calls (429).")
@@ -325,7 +325,7 @@ class Session:
         self._record_sent(exchange)
         began = time.perf_counter()
         try:
-            exchange.response = self.transport.exchange(
+            exchange.response = self.client.send(
                 request, self.deadline(), is_transient=is_transient
             )
         except RemoteError as error:

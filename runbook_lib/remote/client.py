@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     import ssl
 
 # Requests to a host and port at a time. A browser opens six connections to a host.
-_AT_A_TIME = 6
+_MAX_CONCURRENT_REQUESTS = 6
 # After such an answer, and after any error of a server or gateway, a late one may follow.
 _GIVEN_UP = (408, TOO_MANY_REQUESTS)
-_LEAST_SERVER_ERROR = 500
+_LOWEST_SERVER_ERROR = 500
 _SENT_HEADERS = {
     "accept": "*/*",
     # NOTE: no other encoding can be decoded with a size limit.
@@ -44,7 +44,7 @@ _SENT_HEADERS = {
 _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
 
 
-class Wires:
+class ConnectionPools:
     """
     Connections that transports with the same `ca_file` share; who made it closes it.
 
@@ -54,21 +54,23 @@ class Wires:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._contexts: dict[str, ssl.SSLContext] = {}
-        self._wires: dict[tuple[str, Reach], tuple[httpx.BaseTransport, httpx.BaseTransport]] = {}
+        self._tls_contexts: dict[str, ssl.SSLContext] = {}
+        self._transports: dict[
+            tuple[str, Reach], tuple[httpx.BaseTransport, httpx.BaseTransport]
+        ] = {}
         self.circuit_breaker = CircuitBreaker()
 
     def tls_context(self, ca_file: str) -> ssl.SSLContext:
         """Return a context that trusts the usual authorities and `ca_file`."""
         with self._lock:
-            if ca_file not in self._contexts:
+            if ca_file not in self._tls_contexts:
                 context = httpx.create_ssl_context()
                 if ca_file:
                     context.load_verify_locations(ca_file)
-                self._contexts[ca_file] = context
-            return self._contexts[ca_file]
+                self._tls_contexts[ca_file] = context
+            return self._tls_contexts[ca_file]
 
-    def of(
+    def transports(
         self, ca_file: str, tls: ssl.SSLContext, reach: Reach = Reach.ANYWHERE
     ) -> tuple[httpx.BaseTransport, httpx.BaseTransport]:
         """
@@ -76,25 +78,25 @@ class Wires:
 
         Within the reach of practice both are to loopback only: the second to no address at all.
         """
-        from runbook_lib.remote.http_transport import Wire  # noqa: PLC0415  (slow to import)
+        from runbook_lib.remote.http_transport import HTTPTransport  # noqa: PLC0415  (slow to import)
 
         with self._lock:
             key = (ca_file, reach)
-            if key not in self._wires:
-                self._wires[key] = (
-                    Wire(tls, reach=reach),
-                    Wire(tls, is_public_only=True, reach=reach),
+            if key not in self._transports:
+                self._transports[key] = (
+                    HTTPTransport(tls, reach=reach),
+                    HTTPTransport(tls, is_public_only=True, reach=reach),
                 )
-            return self._wires[key]
+            return self._transports[key]
 
     def close(self) -> None:
         """Close every connection."""
-        for wires in self._wires.values():
-            for wire in wires:
-                wire.close()
+        for transports in self._transports.values():
+            for transport in transports:
+                transport.close()
 
 
-class Transport:
+class HTTPClient:
     """
     The requests of one run; `session()` gives each check its own record.
 
@@ -106,8 +108,8 @@ class Transport:
     `headers` of answers beside the usual ones, and
     `usage_pause` returns how long an answer's headers ask to wait, and for which limit;
     `on_call` gets the app and the headers of each answer that counts for an app.
-    `cool_downs` are those of the process; `wires` are shared with other runs, else its own.
-    Tests replace `wire`, `sleep` and `clock`.
+    `cool_downs` are those of the process; `pools` are shared with other runs, else its own.
+    Tests replace `transport`, `sleep` and `clock`.
     """
 
     def __init__(
@@ -119,14 +121,14 @@ class Transport:
         ca_file: str = "",
         private_hosts: Collection[str] = (),
         reach: Reach = Reach.ANYWHERE,
-        headers: Collection[str] = (),
+        recorded_headers: Collection[str] = (),
         usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _: (0.0, ""),
         on_call: Callable[[str, Mapping[str, str]], None] = lambda _app, _headers: None,
         limits: Limits | None = None,
         retry_policy: RetryPolicy | None = None,
         cool_downs: CoolDowns = SHARED,
-        wires: Wires | None = None,
-        wire: httpx.BaseTransport | None = None,
+        pools: ConnectionPools | None = None,
+        transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -136,7 +138,7 @@ class Transport:
         self.ca_file = ca_file
         self._private_hosts = frozenset(private_hosts)
         self.reach = reach
-        self.headers = headers
+        self.recorded_headers = recorded_headers
         self._usage_pause = usage_pause
         self._on_call = on_call
         self.limits = limits or Limits()
@@ -145,24 +147,26 @@ class Transport:
         self.sleep = sleep
         self.clock = clock
         self._lock = threading.Lock()
-        self._turns: dict[str, threading.Semaphore] = {}
-        self._wires = wires or Wires()
-        if wire is None:
-            self._wire, self._public_wire = self._wires.of(ca_file, self.tls_context(), reach)
+        self._slots: dict[str, threading.Semaphore] = {}
+        self._pools = pools or ConnectionPools()
+        if transport is None:
+            self._transport, self._public_transport = self._pools.transports(
+                ca_file, self.tls_context(), reach
+            )
         else:
-            self._wire = self._public_wire = wire
-        self._to_close = (wire or self._wires) if wires is None else None
-        places = tuple(sorted(self.connect_to.items()))
-        self._way = (places, ca_file, self.limits, reach)
+            self._transport = self._public_transport = transport
+        self._owned = (transport or self._pools) if pools is None else None
+        addresses = tuple(sorted(self.connect_to.items()))
+        self._route = (addresses, ca_file, self.limits, reach)
         # NOTE: this removes the filter even if nobody closes the transport.
         redacting = RedactingFilter(redactor)
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(redacting)
-        self._release = weakref.finalize(self, _remove_filter, redacting)
+        self._remove_log_filter = weakref.finalize(self, _remove_filters, redacting)
 
     def tls_context(self) -> ssl.SSLContext:
         """Return a context that trusts the usual authorities and `ca_file`."""
-        return self._wires.tls_context(self.ca_file)
+        return self._pools.tls_context(self.ca_file)
 
     def is_public_only(self, host: str, port: int) -> bool:
         """Return whether `host` must have a public address: no setting gives another one."""
@@ -170,11 +174,11 @@ class Transport:
 
     def close(self) -> None:
         """Close every connection of its own, and restore the loggers of the HTTP library."""
-        if self._to_close:
-            self._to_close.close()
-        self._release()
+        if self._owned:
+            self._owned.close()
+        self._remove_log_filter()
 
-    def exchange(
+    def send(
         self,
         request: Request,
         deadline: Deadline,
@@ -190,21 +194,21 @@ class Transport:
         `UnexpectedResponseError` if it is too large, and `RemoteError` before anything is
         sent if it holds a secret that this host must not get.
         """
-        wire = self._public_wire if request.is_public_only else self._wire
-        most = self.limits.response_limit_kib * 1024
+        transport = self._public_transport if request.is_public_only else self._transport
+        max_bytes = self.limits.response_limit_kib * 1024
         try:
-            built = self._built(request)
+            built = self._build(request)
             self.secret_guard.check(request, built)
-            with within(deadline, most):
-                raw_response = wire.handle_request(built)
+            with within(deadline, max_bytes):
+                raw_response = transport.handle_request(built)
                 try:
-                    content = read_body(raw_response, most)
+                    content = read_body(raw_response, max_bytes)
                     # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may even
                     # name a Python codec that is not for text.
                     text = content.decode("utf-8", "replace")
                     status, headers = raw_response.status_code, raw_response.headers
                     response = Response(request.url, status, headers, text, content)
-                    is_given_up = status in _GIVEN_UP or status >= _LEAST_SERVER_ERROR
+                    is_given_up = status in _GIVEN_UP or status >= _LOWEST_SERVER_ERROR
                     stream = raw_response.extensions.get("network_stream")
                     if stream and (is_given_up or is_transient(response)):
                         # NOTE: a gateway that gave the request up may still send the late answer:
@@ -214,15 +218,15 @@ class Transport:
                     raw_response.close()
         except (KeyboardInterrupt, SystemExit):
             # NOTE: at some moments an interrupt leaves httpcore's connection half-way.
-            wire.close()
+            transport.close()
             raise
         except RefusedAnswerError as error:
             raise unexpected_response(request.host, str(error)) from error
         except OutOfTimeError as error:
-            raise _too_slow(request, deadline) from error
+            raise _timeout_error(request, deadline) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             if deadline.left <= 0:
-                raise _too_slow(request, deadline) from error
+                raise _timeout_error(request, deadline) from error
             msg = f"{request.host} could not be reached: {_describe_error(error)}."
             raise UnreachableError(msg) from error
         except (httpx.InvalidURL, ValueError) as error:
@@ -233,36 +237,38 @@ class Transport:
         seconds, limit = self._usage_pause(raw_response.headers)
         if seconds:
             reason = f"{request.host} reports that its {limit} is used up"
-            self.cool_down(request, seconds, reason, app=request.app)
+            self.start_cool_down(request, seconds, reason, app=request.app)
         return response
 
     @contextmanager
-    def turn(self, place: str, seconds: float | None) -> Iterator[None]:
+    def slot(self, netloc: str, seconds: float | None) -> Iterator[None]:
         """Wait until a request may go to `place`; raises `TimeoutError` after `seconds`."""
         with self._lock:
-            turns = self._turns.setdefault(place, threading.Semaphore(_AT_A_TIME))
-        if not turns.acquire(timeout=seconds):
+            slots = self._slots.setdefault(netloc, threading.Semaphore(_MAX_CONCURRENT_REQUESTS))
+        if not slots.acquire(timeout=seconds):
             raise TimeoutError
         try:
             yield
         finally:
-            turns.release()
+            slots.release()
 
     def open_circuit(self, request: Request) -> RemoteError | None:
         """Return the error to raise if the host did not answer a short while ago."""
-        return self._wires.circuit_breaker.error((request.netloc, self._way), self.clock())
+        return self._pools.circuit_breaker.error((request.netloc, self._route), self.clock())
 
     def trip(self, request: Request, error: RemoteError) -> None:
         """Let later requests fail at once, after a host did not answer all attempts."""
-        self._wires.circuit_breaker.trip((request.netloc, self._way), error, self.clock())
+        self._pools.circuit_breaker.trip((request.netloc, self._route), error, self.clock())
 
-    def cool_down(self, request: Request, seconds: float, reason: str, *, app: str) -> CoolDown:
+    def start_cool_down(
+        self, request: Request, seconds: float, reason: str, *, app: str
+    ) -> CoolDown:
         """Send the host nothing for `app`, or nothing at all if `app` is empty, for `seconds`."""
         cool_down = CoolDown(self.clock() + seconds, reason)
         self.cool_downs.begin(request.netloc, app, cool_down)
         return cool_down
 
-    def _built(self, request: Request) -> httpx.Request:
+    def _build(self, request: Request) -> httpx.Request:
         url = httpx.URL(request.url)
         headers = {**_SENT_HEADERS, **request.headers}
         extensions = {}
@@ -287,12 +293,12 @@ class Transport:
         )
 
 
-def _remove_filter(redacting: RedactingFilter) -> None:
+def _remove_filters(redacting: RedactingFilter) -> None:
     for name in _LOGGERS:
         logging.getLogger(name).removeFilter(redacting)
 
 
-def _too_slow(request: Request, deadline: Deadline) -> ResponseTimeoutError:
+def _timeout_error(request: Request, deadline: Deadline) -> ResponseTimeoutError:
     took = f"its answer was not complete after {deadline.seconds:.3g} s"
     return ResponseTimeoutError(f"{request.host} could not be reached: {took}.")
 

@@ -92,9 +92,9 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     `OutsidePracticeError` if practice would ask a name server, or be led to another machine.
     """
     began, sent_on = time.perf_counter(), timestamp(utc_now())
-    override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
+    override = session.client.connect_to.get(f"{host}:{_HTTPS}")
     addresses: tuple[str, ...] = (override or "",)
-    error, reach = "", session.transport.reach
+    error, reach = "", session.client.reach
     if override and reach is Reach.LOOPBACK:
         name, _, port = override.rpartition(":")
         find_addresses(name, int(port), session.deadline(), reach=reach)
@@ -120,7 +120,7 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
         why = "no name server knows it" if "does not" in error else "no name server answered"
         msg = f"{host} does not resolve: {why}."
         raise UnreachableError(msg, next_step="Check the spelling of the Service Domain.")
-    if session.transport.is_public_only(host, _HTTPS):
+    if session.client.is_public_only(host, _HTTPS):
         require_public(host, list(addresses))
     return addresses
 
@@ -137,23 +137,23 @@ def read_certificate(session: Session, host: str) -> Certificate:
     import ssl  # noqa: PLC0415  (slow to import; `status` reads no certificate)
 
     began, sent_on = time.perf_counter(), timestamp(utc_now())
-    override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
+    override = session.client.connect_to.get(f"{host}:{_HTTPS}")
     certificate, error, kind = None, "", UnreachableError
     try:
         deadline = session.deadline().within(2 * _SECONDS)
         name, _, port = (override or f"{host}:{_HTTPS}").rpartition(":")
-        is_public_only = session.transport.is_public_only(host, _HTTPS)
+        is_public_only = session.client.is_public_only(host, _HTTPS)
         addresses = find_addresses(
             name,
             int(port),
             deadline,
             is_public_only=is_public_only,
-            reach=session.transport.reach,
+            reach=session.client.reach,
         )
         with open_connection(addresses, int(port), deadline) as plain:
             # NOTE: the time-out is for the whole handshake, not for each read (CPython: _ssl).
             plain.settimeout(max(0.01, min(_SECONDS, deadline.left)))
-            context = session.transport.tls_context()
+            context = session.client.tls_context()
             with context.wrap_socket(plain, server_hostname=host) as secure:
                 certificate = _certificate(secure.getpeercert() or {}, host)
     except ssl.SSLCertVerificationError as failure:
@@ -243,12 +243,12 @@ def follow_to_sign_in(
 def _is_public_only(session: Session, address: httpx.URL) -> bool:
     """Return whether only public addresses are allowed; not for a literal private one."""
     host = host_of(address)
-    return may_be_public(host) and session.transport.is_public_only(host, _port(address))
+    return may_be_public(host) and session.client.is_public_only(host, _port(address))
 
 
 def _is_public(session: Session, address: httpx.URL) -> bool:
     """Return whether an answer from `address` comes from the public internet."""
-    override = session.transport.connect_to.get(f"{host_of(address)}:{_port(address)}")
+    override = session.client.connect_to.get(f"{host_of(address)}:{_port(address)}")
     if override is not None:
         return may_be_public(override.rpartition(":")[0])
     return _is_public_only(session, address)

@@ -28,13 +28,13 @@ from runbook_lib.remote.addresses import (
 )
 from runbook_lib.remote.limits import CONNECT_SECONDS, count, deadline_now, seconds_now
 
-_READ_SECONDS = 15.0
+_READ_TIMEOUT_SECONDS = 15.0
 _STATUS_LINE = b"HTTP/"
 # So many sets of connections are kept, each to one proxy and under one name, the newest.
-_MOST_POOLS = 32
+_MAX_POOLS = 32
 
 
-class _BoundedStream(httpcore.NetworkStream):
+class Connection(httpcore.NetworkStream):
     """
     A connection whose reads and writes end at the exchange's deadline.
 
@@ -46,27 +46,30 @@ class _BoundedStream(httpcore.NetworkStream):
         self._stream = stream
         self._is_closed = False
         self._status_lines = 0
-        self._last_bytes = b""
+        self._previous_bytes = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return the next bytes, within the exchange's deadline and size limit."""
         content = count(self._stream.read(max_bytes, seconds_now(timeout)))
         # NOTE: h11 keeps what comes behind an answer, and would take it for the next one. A body
         # that quotes a status line is counted too; that costs a connection.
-        seen = self._last_bytes + content
+        seen = self._previous_bytes + content
         self._status_lines += seen.count(_STATUS_LINE)
-        self._last_bytes = seen[-len(_STATUS_LINE) + 1 :]
+        self._previous_bytes = seen[-len(_STATUS_LINE) + 1 :]
         return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send `buffer`; raises `ConnectionNotAvailable` if the connection must not be reused."""
         if self._is_closed or (self._status_lines and self.get_extra_info("is_readable")):
             # NOTE: httpcore drops the idle connections that have ended, and then chooses one that
             # is idle. It may choose one that another thread ended in between. Nothing was sent
             # over it yet; at this error httpcore chooses again.
             raise httpcore.ConnectionNotAvailable
-        self._status_lines, self._last_bytes = 0, b""
+        self._status_lines, self._previous_bytes = 0, b""
         self._stream.write(buffer, seconds_now(timeout))
 
     def close(self) -> None:
+        """Close the connection."""
         self._is_closed = True
         self._stream.close()
 
@@ -76,16 +79,18 @@ class _BoundedStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
+        """Return this connection after a TLS handshake."""
         seconds = seconds_now(timeout)
-        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, seconds))
+        return Connection(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
+        """Return a property; a connection that must not be reused is always readable."""
         if info == "is_readable" and (self._is_closed or self._status_lines > 1):
             return True
         return self._stream.get_extra_info(info)
 
 
-class _Backend(httpcore.NetworkBackend):
+class _NetworkBackend(httpcore.NetworkBackend):
     """
     Opens connections for httpcore.
 
@@ -95,7 +100,7 @@ class _Backend(httpcore.NetworkBackend):
     def __init__(self, *, is_public_only: bool, reach: Reach) -> None:
         self._is_public_only = is_public_only
         self._reach = reach
-        self._plain = httpcore.SyncBackend()
+        self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
         self,
@@ -120,14 +125,14 @@ class _Backend(httpcore.NetworkBackend):
         *earlier, last = addresses
         for address in earlier:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return self._connected(address, port)
-        return self._connected(last, port)
+                return self._connect(address, port)
+        return self._connect(last, port)
 
-    def _connected(self, address: str, port: int) -> httpcore.NetworkStream:
-        return _BoundedStream(self._plain.connect_tcp(address, port, seconds_now(CONNECT_SECONDS)))
+    def _connect(self, address: str, port: int) -> httpcore.NetworkStream:
+        return Connection(self._inner.connect_tcp(address, port, seconds_now(CONNECT_SECONDS)))
 
 
-class Wire(httpx.BaseTransport):
+class HTTPTransport(httpx.BaseTransport):
     """
     Sends requests over HTTP/1.1, directly or through the proxy in the environment.
 
@@ -156,14 +161,14 @@ class Wire(httpx.BaseTransport):
         proxy = "" if self._reach is Reach.LOOPBACK else _proxy_for(url)
         if proxy and self._is_public_only and not may_be_public(host_of(url)):
             require_public(host_of(url), [host_of(url)])
-        with _errors_of_httpx():
+        with _httpx_errors():
             # NOTE: a certificate was verified for one name: for another one of the same address
             # the connection does not count.
             key = (proxy, str(request.extensions.get("sni_hostname", "")))
             with self._lock:
-                pool = self._pools.pop(key, None) or self._opened(proxy)
+                pool = self._pools.pop(key, None) or self._open_pool(proxy)
                 self._pools[key] = pool
-                if len(self._pools) > _MOST_POOLS:
+                if len(self._pools) > _MAX_POOLS:
                     self._pools.pop(next(iter(self._pools))).close()
             response = pool.handle_request(
                 httpcore.Request(
@@ -177,9 +182,9 @@ class Wire(httpx.BaseTransport):
                         **request.extensions,
                         "timeout": {
                             "connect": CONNECT_SECONDS,
-                            "read": _READ_SECONDS,
-                            "write": _READ_SECONDS,
-                            "pool": _READ_SECONDS,
+                            "read": _READ_TIMEOUT_SECONDS,
+                            "write": _READ_TIMEOUT_SECONDS,
+                            "pool": _READ_TIMEOUT_SECONDS,
                         },
                     },
                 )
@@ -187,7 +192,7 @@ class Wire(httpx.BaseTransport):
         return httpx.Response(
             response.status,
             headers=response.headers,
-            stream=_Body(response),
+            stream=_ResponseStream(response),
             request=request,
             extensions=response.extensions,
         )
@@ -199,14 +204,14 @@ class Wire(httpx.BaseTransport):
                 pool.close()
             self._pools.clear()
 
-    def _opened(self, proxy: str) -> httpcore.ConnectionPool:
+    def _open_pool(self, proxy: str) -> httpcore.ConnectionPool:
         options: dict[str, Any] = {
             "ssl_context": self._tls,
             "max_connections": 100,
             "max_keepalive_connections": 20,
             "keepalive_expiry": 5.0,
             # NOTE: with a proxy, the only address to connect to is the operator's own.
-            "network_backend": _Backend(
+            "network_backend": _NetworkBackend(
                 is_public_only=self._is_public_only and not proxy,
                 reach=self._reach,
             ),
@@ -228,14 +233,14 @@ class Wire(httpx.BaseTransport):
             raise SettingsError(msg, next_step=advice) from None
 
 
-class _Body(httpx.SyncByteStream):
+class _ResponseStream(httpx.SyncByteStream):
     """A streamed body that raises httpx's errors."""
 
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
 
     def __iter__(self) -> Iterator[bytes]:
-        with _errors_of_httpx():
+        with _httpx_errors():
             yield from self._response.iter_stream()
 
     def close(self) -> None:
@@ -253,7 +258,7 @@ def _proxy_for(url: httpx.URL) -> str:
 
 
 @contextmanager
-def _errors_of_httpx() -> Iterator[None]:
+def _httpx_errors() -> Iterator[None]:
     """Translate httpcore's errors to httpx's errors of the same name."""
     try:
         yield

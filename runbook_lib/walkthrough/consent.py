@@ -121,9 +121,7 @@ class Consent:
                 raise
             self._end_awaiting()
         endpoint = request.server.authorization_endpoint
-        issuer = self._run.open_session().transport.secret_guard.issuer(
-            endpoint, "a consent's code"
-        )
+        issuer = self._run.open_session().client.secret_guard.issuer(endpoint, "a consent's code")
         self._run.redactor.learn(code, issuer)
         return request, code
 

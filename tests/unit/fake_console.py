@@ -13,7 +13,7 @@ import httpx
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.rate_limits import CoolDowns
 from tests.unit.bodies import CYCLR_TOKEN
 
@@ -105,10 +105,10 @@ def console_run(
         find_procedure("facebook_marketing"), {}, mode=Mode.HEADLESS, tenant="acme",
         evidence=str(folder), environ=environ,
     )  # fmt: skip
-    transport = Transport(
-        run.redactor, wire=console, cool_downs=CoolDowns(), sleep=lambda _: None,
+    client = HTTPClient(
+        run.redactor, transport=console, cool_downs=CoolDowns(), sleep=lambda _: None,
         hosts={"cyclr": ["http://127.0.0.1:9", "http://localhost:9"]},
         clock=clock,
     )  # fmt: skip
-    run.open_session = transport.session  # type: ignore[method-assign]
+    run.open_session = client.session  # type: ignore[method-assign]
     return run

@@ -11,7 +11,7 @@ import httpx
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.core.redaction import Owner, Redactor, Secret
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.rate_limits import CoolDowns
 
 Responder = Callable[[httpx.Request], httpx.Response]
@@ -80,8 +80,8 @@ def owned(*secrets: str, provider: str = "facebook") -> Redactor:
 
 def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options: Any) -> Session:
     """Return a session to `remote` that never sleeps, as a run of a Facebook connector has it."""
-    options.setdefault("headers", FACEBOOK.headers)
+    options.setdefault("recorded_headers", FACEBOOK.headers)
     options.setdefault("usage_pause", FACEBOOK.usage_pause)
     options.setdefault("sleep", lambda _: None)
     options.setdefault("cool_downs", CoolDowns())
-    return Session(Transport(redactor or Redactor(), wire=remote, **options))
+    return Session(HTTPClient(redactor or Redactor(), transport=remote, **options))

@@ -30,7 +30,7 @@ from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.practice import practice
 from runbook_lib.engine.run import Run, new_run_id, open_run
 from runbook_lib.errors import JournalError, RemoteError
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import RecordedExchange
@@ -50,10 +50,10 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
     remote = FakeRemote()
     remote.on("/x", says({"id": "1"}))
 
-    def transport(*arguments: Any, **options: Any) -> Transport:
-        return Transport(*arguments, **{**options, "wire": remote, "cool_downs": CoolDowns()})
+    def client(*arguments: Any, **options: Any) -> HTTPClient:
+        return HTTPClient(*arguments, **{**options, "transport": remote, "cool_downs": CoolDowns()})
 
-    monkeypatch.setattr(connections, "Transport", transport)
+    monkeypatch.setattr(connections, "HTTPClient", client)
     return remote
 
 
@@ -396,16 +396,16 @@ def test_any_order_of_answers_gives_one_record(
     tmp_path: Path, env_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty looks, in which each answer comes after a random time, have one record."""
-    exchange = Transport.exchange
+    exchange = HTTPClient.send
     delays = random.Random()
 
-    def delayed(transport: Transport, *arguments: Any) -> Any:
+    def delayed(transport: HTTPClient, *arguments: Any) -> Any:
         time.sleep(delays.random() / 50)
         answer = exchange(transport, *arguments)
         time.sleep(delays.random() / 50)
         return answer
 
-    monkeypatch.setattr(Transport, "exchange", delayed)
+    monkeypatch.setattr(HTTPClient, "send", delayed)
     records = []
     for seed in range(SEEDS):
         delays.seed(seed)

@@ -18,7 +18,7 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import Transport, Wires
+from runbook_lib.remote.client import ConnectionPools, HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
@@ -257,7 +257,7 @@ def test_an_unreachable_host_is_not_contacted_for_30_seconds(
 
     for seconds in (0, 29):
         clock.now += seconds
-        later = Session(session.transport)
+        later = Session(session.client)
         with pytest.raises(UnreachableError) as second:
             later.send(GET)
         assert str(second.value) == str(first.value)
@@ -501,8 +501,8 @@ def test_notes_of_lower_layers_are_in_the_record(session: Session) -> None:
 def test_sessions_record_separately(remote: FakeRemote) -> None:
     """Each session of a transport records its own exchanges only."""
     remote.on(PATH, says("{}"))
-    transport = Transport(Redactor(), wire=remote)
-    one, other = Session(transport), Session(transport)
+    client = HTTPClient(Redactor(), transport=remote)
+    one, other = Session(client), Session(client)
 
     one.send(GET)
 
@@ -513,12 +513,12 @@ def test_sessions_record_separately(remote: FakeRemote) -> None:
 def test_who_shares_connections_shares_what_does_not_answer(remote: FakeRemote) -> None:
     """A host that did not answer one run fails at once for the next, unless it asks otherwise."""
     remote.on(PATH, breaks(httpx.ConnectError))
-    wires = Wires()
+    pools = ConnectionPools()
 
     def asked(**options: Any) -> int:
         before = len(remote.requests)
         with pytest.raises(UnreachableError):
-            open_session(remote, wires=wires, **options).send(GET)
+            open_session(remote, pools=pools, **options).send(GET)
         return len(remote.requests) - before
 
     assert asked() == 3

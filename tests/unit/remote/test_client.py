@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import Transport, Wires
+from runbook_lib.remote.client import ConnectionPools, HTTPClient
 from runbook_lib.remote.http_messages import Request
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, owned, says
 
@@ -111,7 +111,7 @@ def test_log_lines_of_the_http_library_are_redacted(
 
     logging.getLogger(logger).info("HTTP Request: %s", "https://x/?token=log-canary-1")
 
-    session.transport.close()
+    session.client.close()
     assert "log-canary-1" not in caplog.text
     assert f"https://x/?token={MASK}" in caplog.text
 
@@ -122,11 +122,11 @@ def test_the_http_library_logs_no_url_with_a_secret(
     """The debug log of a real request has no secret, neither in the URL nor in a header."""
     caplog.set_level(logging.DEBUG)
     address = server()
-    transport = Transport(owned("url-canary-1"), hosts={"facebook": [address]})
+    client = HTTPClient(owned("url-canary-1"), hosts={"facebook": [address]})
     url = f"{address}?input_token=url-canary-1"
 
-    Session(transport).send(Request(method="GET", url=url, headers={"x-a": "url-canary-1"}))
-    transport.close()
+    Session(client).send(Request(method="GET", url=url, headers={"x-a": "url-canary-1"}))
+    client.close()
 
     assert "httpcore.http11" in {record.name for record in caplog.records}
     assert "url-canary-1" not in caplog.text
@@ -160,28 +160,28 @@ def test_no_proxy_is_used_for_loopback_addresses(
     """Requests to loopback ignore a proxy in the environment."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    transport = Transport(Redactor())
+    client = HTTPClient(Redactor())
     try:
-        answer = Session(transport).send(Request(method="GET", url=server()))
+        answer = Session(client).send(Request(method="GET", url=server()))
     finally:
-        transport.close()
+        client.close()
 
     assert answer.text == "facebook-marketing-runbook"
 
 
 def test_shared_connections_stay_open(server: Callable[[], str]) -> None:
     """A transport closes connections of its own, and leaves those that others share."""
-    from runbook_lib.remote.http_transport import Wire  # noqa: PLC0415  (slow to import)
+    from runbook_lib.remote.http_transport import HTTPTransport  # noqa: PLC0415  (slow to import)
 
-    wires, url = Wires(), server()
-    shared = [Transport(Redactor(), wires=wires) for _ in range(2)]
-    first, second = (transport._wire for transport in shared)
+    pools, url = ConnectionPools(), server()
+    shared = [HTTPClient(Redactor(), pools=pools) for _ in range(2)]
+    first, second = (client._transport for client in shared)
     assert Session(shared[0]).send(Request(method="GET", url=url)).status == 200
     shared[0].close()
 
-    assert isinstance(first, Wire)
+    assert isinstance(first, HTTPTransport)
     assert first._pools
     assert first is second
-    assert Transport(Redactor())._wire is not first
-    assert Transport(Redactor(), wires=wires).tls_context() is shared[0].tls_context()
-    wires.close()
+    assert HTTPClient(Redactor())._transport is not first
+    assert HTTPClient(Redactor(), pools=pools).tls_context() is shared[0].tls_context()
+    pools.close()

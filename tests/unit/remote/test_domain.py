@@ -25,7 +25,7 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.domain import (
     Destinations,
     _certificate,
@@ -84,9 +84,9 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str, port: int = 443
 
 
 @pytest.fixture
-def transport() -> Iterator[Transport]:
+def client() -> Iterator[HTTPClient]:
     """Return a transport to the network."""
-    made = Transport(Redactor(), sleep=lambda _: None)
+    made = HTTPClient(Redactor(), sleep=lambda _: None)
     yield made
     made.close()
 
@@ -126,16 +126,16 @@ def serve(authority: trustme.CA, tmp_path: Path) -> Server:
             server.handle_error = lambda *_: None  # type: ignore[method-assign]
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
-            transport = Transport(
+            client = HTTPClient(
                 Redactor(),
                 connect_to={f"{HOST}:443": f"127.0.0.1:{server.server_port}"},
                 ca_file=str(ca_file) if is_trusted else "",
                 sleep=lambda _: None,
             )
             try:
-                yield Session(transport)
+                yield Session(client)
             finally:
-                transport.close()
+                client.close()
                 server.shutdown()
                 thread.join()
 
@@ -544,12 +544,12 @@ PRIVATE = ["127.0.0.1", "10.0.0.5", "192.168.1.1", "169.254.1.1", "100.64.0.1", 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_a_service_domain_on_a_private_network_is_refused(
-    monkeypatch: pytest.MonkeyPatch, transport: Transport, address: str
+    monkeypatch: pytest.MonkeyPatch, client: HTTPClient, address: str
 ) -> None:
     """DNS, certificate and page checks refuse a name that resolves to a private address."""
     resolve_to(monkeypatch, address)
     monkeypatch.setattr(socket, "create_connection", None)
-    session = Session(transport)
+    session = Session(client)
 
     for look in (resolve_name, read_certificate):
         with pytest.raises(UnexpectedResponseError, match="not a public internet address") as said:
@@ -565,19 +565,19 @@ def test_a_private_host_that_a_setting_names_is_contacted(
 ) -> None:
     """A host of `private_hosts` may have a private address."""
     with serve() as session:
-        address = session.transport.connect_to[f"{HOST}:443"]
-        transport = Transport(Redactor(), ca_file=session.transport.ca_file, private_hosts=[HOST])
+        address = session.client.connect_to[f"{HOST}:443"]
+        client = HTTPClient(Redactor(), ca_file=session.client.ca_file, private_hosts=[HOST])
         resolve_to(monkeypatch, "127.0.0.1", port=int(address.rpartition(":")[2]))
         try:
-            answer = fetch_page(Session(transport), URL)
+            answer = fetch_page(Session(client), URL)
         finally:
-            transport.close()
+            client.close()
 
     assert answer.status == 200
 
 
 def test_the_checked_address_is_the_one_connected_to(
-    monkeypatch: pytest.MonkeyPatch, transport: Transport
+    monkeypatch: pytest.MonkeyPatch, client: HTTPClient
 ) -> None:
     """The connection goes to the address that was checked, even if DNS then changes (rebinding)."""
     answers = iter(["93.184.215.14", "127.0.0.1", "127.0.0.1"])
@@ -592,20 +592,20 @@ def test_the_checked_address_is_the_one_connected_to(
     )
     monkeypatch.setattr(socket, "create_connection", refuse)
     with pytest.raises(RemoteError):
-        fetch_page(Session(transport), URL)
+        fetch_page(Session(client), URL)
 
     assert connected == [("93.184.215.14", 443)]
 
 
 @pytest.mark.parametrize("location", ["https://localhost/x", "https://10.0.0.1/"])
 def test_a_proxy_is_not_asked_for_a_private_address(
-    monkeypatch: pytest.MonkeyPatch, transport: Transport, location: str
+    monkeypatch: pytest.MonkeyPatch, client: HTTPClient, location: str
 ) -> None:
     """A URL with a private address or `localhost` is refused before a proxy is contacted."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
 
     with pytest.raises(UnexpectedResponseError, match="not a public internet address"):
-        Session(transport).send(Request(method="GET", url=location, is_public_only=True))
+        Session(client).send(Request(method="GET", url=location, is_public_only=True))
 
 
 def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -618,16 +618,16 @@ def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatc
         released.append(release.wait(60))
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
-    transport = Transport(Redactor(), limits=Limits(exchange_seconds=1), sleep=lambda _: None)
+    client = HTTPClient(Redactor(), limits=Limits(exchange_seconds=1), sleep=lambda _: None)
     try:
         for look in (resolve_name, read_certificate):
             with pytest.raises(UnreachableError):
-                look(Session(transport), HOST)
+                look(Session(client), HOST)
         with pytest.raises(UnreachableError):
-            fetch_page(Session(transport), URL)
+            fetch_page(Session(client), URL)
     finally:
         release.set()
-        transport.close()
+        client.close()
 
     for thread in waiting:
         thread.join()

@@ -11,7 +11,7 @@ import pytest
 from msgspec import to_builtins
 
 from runbook_lib.errors import RunbookError
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.limits import Deadline
 from tests.support.hostile_server import MODES
 from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, attacked
@@ -31,7 +31,7 @@ def _one_tls_context() -> Iterator[None]:
     """Load the certificate authorities only once: no server here uses TLS."""
     context = httpx.create_ssl_context()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Transport, "tls_context", lambda _: context)
+        patch.setattr(HTTPClient, "tls_context", lambda _: context)
         yield
 
 

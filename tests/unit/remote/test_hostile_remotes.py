@@ -27,7 +27,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.domain import (
     Destinations,
@@ -56,15 +56,15 @@ def attacked(mode: str | Mode, limits: Limits = LIMITS) -> Iterator[tuple[Sessio
     redactor = Redactor()
     redactor.learn(SECRET, Owner("the secret", frozenset({"hostile"})))
     with hostile_server(mode) as url:
-        transport = Transport(
+        client = HTTPClient(
             redactor,
             hosts={"hostile": [url]},
             limits=limits,
             cool_downs=CoolDowns(),
             sleep=lambda _: None,
         )
-        with closing(transport):
-            yield Session(transport), url
+        with closing(client):
+            yield Session(client), url
 
 
 def server_at(url: str) -> AuthorizationServer:
@@ -219,7 +219,7 @@ def test_a_slow_handshake_ends(tmp_path: Path) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with hostile_server("429", is_handshake_slow=True) as url:
         port = url.rpartition(":")[2]
-        transport = Transport(
+        client = HTTPClient(
             Redactor(),
             connect_to={"acme-h.cyclr.com:443": f"127.0.0.1:{port}"},
             ca_file=str(tmp_path / "ca.pem"),
@@ -227,10 +227,10 @@ def test_a_slow_handshake_ends(tmp_path: Path) -> None:
             sleep=lambda _: None,
         )
         with pytest.raises(UnreachableError, match="no TLS connection"):
-            read_certificate(Session(transport), "acme-h.cyclr.com")
+            read_certificate(Session(client), "acme-h.cyclr.com")
         with pytest.raises(UnreachableError):
-            fetch_page(Session(transport), "https://acme-h.cyclr.com/")
-        transport.close()
+            fetch_page(Session(client), "https://acme-h.cyclr.com/")
+        client.close()
 
 
 def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
@@ -239,15 +239,15 @@ def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    transport = Transport(
+    client = HTTPClient(
         Redactor(), ca_file=str(tmp_path / "ca.pem"), limits=LIMITS, sleep=lambda _: None
     )
     with (
         hostile_server("one byte at a time", tls=context) as url,
         pytest.raises(ResponseTimeoutError, match="not complete after 1 s"),
     ):
-        Session(transport).send(Request(method="GET", url=url))
-    transport.close()
+        Session(client).send(Request(method="GET", url=url))
+    client.close()
 
 
 def test_a_redirect_to_loopback_is_not_fetched() -> None:
@@ -257,7 +257,7 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
     def hear(connection: socket.socket, _: threading.Event) -> None:
         heard.append(connection)
 
-    transport = Transport(Redactor(), connect_to={}, sleep=lambda _: None)
+    client = HTTPClient(Redactor(), connect_to={}, sleep=lambda _: None)
     with hostile_server(hear) as neighbour:
         leads = f"HTTP/1.1 302 Found\r\nlocation: {neighbour}/secret\r\n\r\n".encode()
         with (
@@ -265,9 +265,9 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
             pytest.raises(UnexpectedResponseError, match="which the runbook did not open"),
         ):
             follow_to_sign_in(
-                Session(transport), f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
+                Session(client), f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
             )
-    transport.close()
+    client.close()
 
     assert heard == []
 

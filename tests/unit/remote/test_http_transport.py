@@ -15,16 +15,16 @@ import pytest
 
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import ResponseTimeoutError, UnexpectedResponseError
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
-from runbook_lib.remote.http_transport import Wire, _BoundedStream
+from runbook_lib.remote.http_transport import Connection, HTTPTransport
 from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, within
 from runbook_lib.remote.rate_limits import CoolDowns
 
 
 @pytest.fixture
-def wire() -> Wire:
-    return Wire(ssl.create_default_context())
+def transport() -> HTTPTransport:
+    return HTTPTransport(ssl.create_default_context())
 
 
 class Pool:
@@ -38,12 +38,14 @@ class Pool:
         return httpcore.Response(204)
 
 
-def test_each_wait_has_a_time_out(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_wait_has_a_time_out(
+    transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A request has all four of httpcore's time-outs; httpcore waits indefinitely without them."""
     pool = Pool()
-    monkeypatch.setattr(wire, "_opened", lambda _proxy: pool)
+    monkeypatch.setattr(transport, "_open_pool", lambda _proxy: pool)
 
-    wire.handle_request(httpx.Request("GET", "https://graph.example/me"))
+    transport.handle_request(httpx.Request("GET", "https://graph.example/me"))
 
     assert pool.request.extensions["timeout"] == {
         "connect": 5.0,
@@ -84,7 +86,7 @@ class Plain(httpcore.NetworkStream):
 
 def test_nothing_is_sent_over_what_this_side_closed() -> None:
     """Another thread may have closed the connection that httpcore chose; it chooses again."""
-    stream = _BoundedStream(plain := Plain())
+    stream = Connection(plain := Plain())
     stream.close()
 
     assert stream.get_extra_info("is_readable") is True
@@ -96,7 +98,7 @@ def test_nothing_is_sent_over_what_this_side_closed() -> None:
 def test_no_wait_outlasts_the_exchange() -> None:
     """A handshake, a write and a read wait as long as they ask for, but not beyond the deadline."""
     now, plain = 0.0, Plain()
-    stream = _BoundedStream(plain)
+    stream = Connection(plain)
 
     def talk() -> None:
         secure = stream.start_tls(ssl.create_default_context(), "graph.example", 15)
@@ -126,7 +128,7 @@ def test_the_proxy_of_the_environment_is_used(
     proxy: str,
     place: tuple[bytes, bytes, int | None],
     auth: tuple[str, str] | None,
-    wire: Wire,
+    transport: HTTPTransport,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The proxy's scheme, host, port and credentials are those of `HTTPS_PROXY`."""
@@ -140,7 +142,7 @@ def test_the_proxy_of_the_environment_is_used(
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.delenv("NO_PROXY", raising=False)
 
-    wire.handle_request(httpx.Request("GET", "https://graph.example/me"))
+    transport.handle_request(httpx.Request("GET", "https://graph.example/me"))
 
     assert asked == [(place, auth)]
 
@@ -183,11 +185,13 @@ def _server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, lis
             serving.join()
 
 
-def _asked(wire: Wire, port: int, *paths: str) -> list[str]:
+def _asked(transport: HTTPTransport, port: int, *paths: str) -> list[str]:
     answers = []
     for path in paths:
         with within(Deadline(20), 10_000):
-            response = wire.handle_request(httpx.Request("GET", f"http://127.0.0.1:{port}{path}"))
+            response = transport.handle_request(
+                httpx.Request("GET", f"http://127.0.0.1:{port}{path}")
+            )
             answers.append(response.read().decode())
             response.close()
     return answers
@@ -208,7 +212,7 @@ def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("form", [_answer, _chunked])
 @pytest.mark.parametrize("cut", [0, 3, 20])
 def test_a_second_answer_is_not_taken_for_the_next(
-    form: Callable[[str], bytes], cut: int, wire: Wire
+    form: Callable[[str], bytes], cut: int, transport: HTTPTransport
 ) -> None:
     """Who answers a request twice in one piece, or nearly, gets no later request there."""
 
@@ -218,44 +222,48 @@ def test_a_second_answer_is_not_taken_for_the_next(
         return (both[:end], both[end:]) if path == "/first" else (form(path),)
 
     with _server(twice) as (port, connections):
-        assert _asked(wire, port, "/first", "/second", "/third") == ["/first", "/second", "/third"]
+        assert _asked(transport, port, "/first", "/second", "/third") == [
+            "/first",
+            "/second",
+            "/third",
+        ]
         assert len(connections) == 2
-        wire.close()
+        transport.close()
 
 
-def test_answers_share_a_connection(wire: Wire) -> None:
+def test_answers_share_a_connection(transport: HTTPTransport) -> None:
     """A connection is used again, but not after a body that quotes a status line."""
     with _server(lambda path: (_answer(path),)) as (port, connections):
-        _asked(wire, port, "/first", "/second", "/third")
+        _asked(transport, port, "/first", "/second", "/third")
         assert len(connections) == 1
-        assert _asked(wire, port, "/HTTP/1.1", "/next") == ["/HTTP/1.1", "/next"]
+        assert _asked(transport, port, "/HTTP/1.1", "/next") == ["/HTTP/1.1", "/next"]
         assert len(connections) == 2
-        wire.close()
+        transport.close()
 
 
-def test_a_connection_counts_under_its_own_name_only(wire: Wire) -> None:
+def test_a_connection_counts_under_its_own_name_only(transport: HTTPTransport) -> None:
     """A certificate was verified for one name: another one at the address gets a connection."""
     with _server(lambda _: (b"HTTP/1.1 204 No Content\r\n\r\n",)) as (port, connections):
         for name in ("one.example", "other.example", "one.example", "other.example"):
             extensions = {"sni_hostname": name}
             request = httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions=extensions)
             with within(Deadline(20), 10_000):
-                wire.handle_request(request).read()
-        wire.close()
+                transport.handle_request(request).read()
+        transport.close()
 
     assert len(connections) == 2
 
 
-def test_of_many_names_the_newest_keep_their_connections(wire: Wire) -> None:
+def test_of_many_names_the_newest_keep_their_connections(transport: HTTPTransport) -> None:
     """Connections under names that were not used for long are closed: tenants may be thousands."""
     with _server(lambda _: (b"HTTP/1.1 204 No Content\r\n\r\n",)) as (port, connections):
         for name in (*range(40), 39, 8, 0):
             extensions = {"sni_hostname": f"t{name}.example"}
             request = httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions=extensions)
             with within(Deadline(20), 10_000):
-                wire.handle_request(request).read()
-        assert len(wire._pools) == 32
-        wire.close()
+                transport.handle_request(request).read()
+        assert len(transport._pools) == 32
+        transport.close()
 
     assert len(connections) == 41
 
@@ -275,18 +283,18 @@ def test_a_late_answer_is_not_taken_for_the_next(status: int, body: str) -> None
         # On the first connection the late answer comes once the next request has been sent.
         return (_answer("/late"), _answer(path)) if len(connections) == 1 else (_answer(path),)
 
-    transport = Transport(Redactor(), cool_downs=CoolDowns())
+    client = HTTPClient(Redactor(), cool_downs=CoolDowns())
     with _server(late) as (port, connections):
         url = f"http://127.0.0.1:{port}"
         answers = [
-            transport.exchange(
+            client.send(
                 Request(method="GET", url=url + path),
                 Deadline(20),
                 is_transient=lambda answer: answer.text == "{",
             )
             for path in ("/first", "/second", "/third")
         ]
-        transport.close()
+        client.close()
 
     assert [answer.text for answer in answers] == [body, "/second", "/third"]
     assert len(connections) == 2
@@ -316,7 +324,7 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
         raise Stopped
 
     limits = Limits(response_limit_kib=1 if ends == "size" else 10)
-    transport = Transport(Redactor(), cool_downs=CoolDowns(), limits=limits)
+    client = HTTPClient(Redactor(), cool_downs=CoolDowns(), limits=limits)
     raised = {
         "deadline": ResponseTimeoutError,
         "size": UnexpectedResponseError,
@@ -327,34 +335,34 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
         if ends == "interrupt":
             patch.setattr("runbook_lib.remote.http_transport.count", stop)
         with pytest.raises(raised[ends]):
-            transport.exchange(Request(method="GET", url=f"{url}/first"), Deadline(9, lambda: now))
+            client.send(Request(method="GET", url=f"{url}/first"), Deadline(9, lambda: now))
         patch.undo()
         has_ended.set()
-        text = transport.exchange(Request(method="GET", url=f"{url}/second"), Deadline(20)).text
-        transport.close()
+        text = client.send(Request(method="GET", url=f"{url}/second"), Deadline(20)).text
+        client.close()
 
     assert (text, len(connections)) == ("/second", 2)
 
 
 @pytest.mark.parametrize("place", ["httpx.Response", "runbook_lib.remote.client.read_body"])
 def test_an_interrupt_at_any_moment_closes_the_connections(
-    place: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    place: str, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where httpcore has answered already, and nobody has the answer yet."""
 
     def stop(*_: Any, **__: Any) -> Any:
         raise Stopped
 
-    transport = Transport(Redactor(), cool_downs=CoolDowns(), wire=wire)
+    client = HTTPClient(Redactor(), cool_downs=CoolDowns(), transport=transport)
     with _server(lambda path: (_answer(path),)) as (port, connections):
         request = Request(method="GET", url=f"http://127.0.0.1:{port}/path")
-        transport.exchange(request, Deadline(20))
+        client.send(request, Deadline(20))
         with monkeypatch.context() as patch:
             patch.setattr(place, stop)
             with pytest.raises(Stopped):
-                transport.exchange(request, Deadline(20))
-        assert wire._pools == {}
-        assert transport.exchange(request, Deadline(20)).text == "/path"
-        transport.close()
+                client.send(request, Deadline(20))
+        assert transport._pools == {}
+        assert client.send(request, Deadline(20)).text == "/path"
+        client.close()
 
     assert len(connections) == 2

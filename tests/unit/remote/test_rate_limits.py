@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import ThrottledError
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.rate_limits import (
@@ -213,7 +213,7 @@ def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> 
 
 def test_transports_share_the_cool_downs_by_default() -> None:
     """By default, all transports of a process share the cool-downs."""
-    one, other = Transport(Redactor()), Transport(Redactor())
+    one, other = HTTPClient(Redactor()), HTTPClient(Redactor())
     one.close()
     other.close()
 
@@ -278,14 +278,14 @@ def test_transports_leave_nothing_behind(is_closed: bool) -> None:
     """
     gc.collect()  # what other tests forgot
     with hostile_server(whole(b"{}")) as url:
-        before, closed = resources(), list[Transport]()
+        before, closed = resources(), list[HTTPClient]()
         for _ in range(50):
-            transport = Transport(Redactor())
-            Session(transport).send(Request(method="GET", url=url))
+            client = HTTPClient(Redactor())
+            Session(client).send(Request(method="GET", url=url))
             if is_closed:
-                transport.close()
-                closed.append(transport)  # it need not be collected
-            del transport
+                client.close()
+                closed.append(client)  # it need not be collected
+            del client
         after = resources()
 
     assert after[0] == before[0]

@@ -85,7 +85,7 @@ def test_an_answer_is_kept_for_the_look(remote: FakeRemote, status: int) -> None
     assert session.get(GET) is session.branch().get(GET)
     assert len(remote.requests) == 1
 
-    Session(session.transport).get(GET)
+    Session(session.client).get(GET)
     assert len(remote.requests) == 2
 
 

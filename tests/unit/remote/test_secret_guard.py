@@ -28,7 +28,7 @@ from runbook_lib.engine import connections
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import RemoteError
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import Transport
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_TOKEN, CYCLR_TOKEN, PAGE_TOKEN, SIGN_IN_TOKEN
@@ -141,7 +141,7 @@ def opened(
 ) -> tuple[Run, Listener, dict[str, str]]:
     """Return a run that knows every kind of secret, who hears it, and the secrets by name."""
     listener = Listener()
-    patch.setattr(connections, "Transport", partial(Transport, wire=listener))
+    patch.setattr(connections, "HTTPClient", partial(HTTPClient, transport=listener))
     procedure = find_procedure(connector)
     names = {item.name for item in inputs_of(procedure)}
     secrets = {name: text for name, (text, _) in GIVEN.items() if name in names}
@@ -172,10 +172,10 @@ def opened(
     graph.get("me", token)
     secrets["proof"] = appsecret_proof(app_secret, token)
     secrets["consent's code"] = "AQDcode-0aB1cD2eF3gH4"
-    transport = run.open_session().transport
+    client = run.open_session().client
     code = Secret(secrets["consent's code"])
     run.redactor.learn(
-        code, transport.secret_guard.issuer(str(run.values["dialog_url"]), "a consent's code")
+        code, client.secret_guard.issuer(str(run.values["dialog_url"]), "a consent's code")
     )
     listener.requests.clear()
     return run, listener, secrets
