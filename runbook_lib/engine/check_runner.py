@@ -169,7 +169,7 @@ def perform_checks(
         run_in_thread(partial(_perform, check, context, labels), check.id)
         for check, context, labels in zip(checks, contexts, absent, strict=True)
     ]
-    wait(running, timeout=deadline.left + _GRACE_SECONDS)
+    wait(running, timeout=deadline.seconds_left + _GRACE_SECONDS)
     results = [
         future.result() if future.done() else _unfinished(check, context, deadline)
         for check, context, future in zip(checks, contexts, running, strict=True)

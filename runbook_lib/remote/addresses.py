@@ -16,7 +16,7 @@ from typing import Any
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.errors import OutsidePracticeError, UnexpectedResponseError
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.limits import CONNECT_SECONDS, Deadline
+from runbook_lib.remote.limits import CONNECT_TIMEOUT_SECONDS, Deadline
 
 # RFC 6052 §2.1: a gateway may put an IPv4 address into an IPv6 one.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -31,7 +31,7 @@ _NOT_PUBLIC = tuple(
     )
 )
 
-_PRIVATE = (
+_ADVICE = (
     "Check the spelling of the name. If this Cyclr is on a private network, set "
     "service_domain_address for the Service Domain, redirect_hosts for other hosts."
 )
@@ -50,27 +50,27 @@ class Reach(Enum):
     LOOPBACK = "loopback"
 
 
-def _lookup(host: str, port: int, seconds: float) -> list[str]:
+def _resolve(host: str, port: int, seconds: float) -> list[str]:
     """
     Return the addresses of `host`, each once, in the resolver's order.
 
     Raises `OSError` if the name does not resolve within `seconds`. The resolver
     cannot be stopped, so its thread is abandoned.
     """
-    literal = _address(host)
+    literal = _parse_address(host)
     if literal is not None:
         return [str(literal)]
-    answer: Future[list[Any]] = Future()
+    resolved: Future[list[Any]] = Future()
 
-    def ask() -> None:
+    def resolve() -> None:
         try:
-            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            resolved.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
-            answer.set_exception(error)
+            resolved.set_exception(error)
 
-    threading.Thread(target=ask, name=f"lookup {host[:40]}", daemon=True).start()
+    threading.Thread(target=resolve, name=f"lookup {host[:40]}", daemon=True).start()
     try:
-        entries = answer.result(timeout=seconds)
+        entries = resolved.result(timeout=seconds)
     except FutureTimeoutError:
         msg = f"no name server answered within {seconds:.0f} s"
         raise TimeoutError(msg) from None
@@ -82,7 +82,7 @@ def _lookup(host: str, port: int, seconds: float) -> list[str]:
 
 def is_public(address: str) -> bool:
     """Return whether an IP address is on the public internet."""
-    parsed = _address(address.partition("%")[0])
+    parsed = _parse_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
         # The IPv4 address in it, if there is one (RFC 4291, 3056, 6052).
         if parsed in _NAT64:
@@ -119,8 +119,8 @@ def find_addresses(
     none, `OSError` if the name does not resolve in time.
     """
     if reach is Reach.LOOPBACK and not is_this_machine(host.strip("[]")):
-        raise _outside(host)
-    addresses = _lookup(host, port, min(CONNECT_SECONDS, deadline.left))
+        raise _outside_practice(host)
+    addresses = _resolve(host, port, min(CONNECT_TIMEOUT_SECONDS, deadline.seconds_left))
     if not addresses:
         raise OSError(socket.EAI_NONAME, "Name or service not known")
     if reach is Reach.LOOPBACK:
@@ -132,7 +132,7 @@ def open_connection(addresses: Iterable[str], port: int, deadline: Deadline) -> 
     """Return a TCP connection to the first of `addresses` that answers; raises `OSError`."""
     failure: OSError = TimeoutError("timed out")
     for address in addresses:
-        seconds = min(CONNECT_SECONDS, deadline.left)
+        seconds = min(CONNECT_TIMEOUT_SECONDS, deadline.seconds_left)
         if seconds <= 0:
             break
         try:
@@ -148,33 +148,33 @@ def require_public(host: str, addresses: list[str]) -> list[str]:
     if not public:
         at = f"its address {addresses[0]}" if addresses[0] != host else "it"
         msg = f"{host} was not contacted: {at} is not a public internet address."
-        raise UnexpectedResponseError(msg, next_step=_PRIVATE)
+        raise UnexpectedResponseError(msg, next_step=_ADVICE)
     return public
 
 
 def require_loopback(host: str, addresses: list[str]) -> list[str]:
     """Return those of `addresses` that are loopback; raises `OutsidePracticeError` without any."""
-    here = [address for address in addresses if is_loopback(address)]
-    if not here:
-        raise _outside(host, addresses[0])
-    return here
+    loopback = [address for address in addresses if is_loopback(address)]
+    if not loopback:
+        raise _outside_practice(host, addresses[0])
+    return loopback
 
 
 def is_loopback(address: str) -> bool:
     """Return whether a connection to an IP address stays on this machine."""
-    parsed = _address(address.partition("%")[0])
+    parsed = _parse_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
         parsed = parsed.ipv4_mapped or parsed
     return parsed is not None and parsed.is_loopback
 
 
-def _outside(host: str, address: str = "") -> OutsidePracticeError:
+def _outside_practice(host: str, address: str = "") -> OutsidePracticeError:
     at = f"its address {address}" if address not in ("", host) else "it"
     msg = f"{host} was not contacted: this run is practice (SANDBOX), and {at} is not loopback."
     return OutsidePracticeError(msg)
 
 
-def _address(host: str) -> Address | None:
+def _parse_address(host: str) -> Address | None:
     try:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -183,4 +183,4 @@ def _address(host: str) -> Address | None:
 
 def may_be_public(host: str) -> bool:
     """Return whether `host` is a public address, or a name that may have one."""
-    return is_public(host) if _address(host) else not is_this_machine(host)
+    return is_public(host) if _parse_address(host) else not is_this_machine(host)

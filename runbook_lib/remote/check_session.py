@@ -130,7 +130,7 @@ class Session:
             is_fault = response.status in SERVER_ERRORS or is_transient(response)
             return _SharedResponse(first.recorded_exchanges(), response, is_fault)
 
-        seconds = self._step_deadline.left if self._step_deadline else None
+        seconds = self._step_deadline.seconds_left if self._step_deadline else None
         try:
             shared = self.cache.get_or_fetch(
                 (self._bypasses_cache, _cache_key(request)),
@@ -235,7 +235,7 @@ class Session:
 
         Return the answer, and for how many seconds it asks to wait.
         """
-        seconds = self._step_deadline.left if self._step_deadline else None
+        seconds = self._step_deadline.seconds_left if self._step_deadline else None
         try:
             with self.client.slot(request.netloc, seconds):
                 self._await_cool_down(request)
@@ -250,7 +250,7 @@ class Session:
 
         Raises, and records, why the request is not sent now.
         """
-        if self._step_deadline is not None and self._step_deadline.left <= 0:
+        if self._step_deadline is not None and self._step_deadline.seconds_left <= 0:
             raise self._step_timeout_error(request)
         client, now = self.client, self.client.clock()
         cool_down = client.cool_downs.find(request.netloc, request.app, now)
@@ -286,7 +286,7 @@ class Session:
 
     def _has_time(self, seconds: float) -> bool:
         """Return whether the step has more than `seconds` left."""
-        return self._step_deadline is None or self._step_deadline.left > seconds
+        return self._step_deadline is None or self._step_deadline.seconds_left > seconds
 
     def _apply_retry_after(self, request: Request, response: Response) -> float:
         """

@@ -19,7 +19,13 @@ from runbook_lib.errors import RemoteError, ResponseTimeoutError, UnreachableErr
 from runbook_lib.remote.addresses import Reach, host_of
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import Request, Response, unexpected_response
-from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, RefusedAnswerError, within
+from runbook_lib.remote.limits import (
+    Deadline,
+    DeadlineExceededError,
+    Limits,
+    RejectedResponseError,
+    read_limits,
+)
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import SHARED, CoolDown, CoolDowns
 from runbook_lib.remote.response_body import read_body
@@ -199,7 +205,7 @@ class HTTPClient:
         try:
             built = self._build(request)
             self.secret_guard.check(request, built)
-            with within(deadline, max_bytes):
+            with read_limits(deadline, max_bytes):
                 raw_response = transport.handle_request(built)
                 try:
                     content = read_body(raw_response, max_bytes)
@@ -220,12 +226,12 @@ class HTTPClient:
             # NOTE: at some moments an interrupt leaves httpcore's connection half-way.
             transport.close()
             raise
-        except RefusedAnswerError as error:
+        except RejectedResponseError as error:
             raise unexpected_response(request.host, str(error)) from error
-        except OutOfTimeError as error:
+        except DeadlineExceededError as error:
             raise _timeout_error(request, deadline) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
-            if deadline.left <= 0:
+            if deadline.seconds_left <= 0:
                 raise _timeout_error(request, deadline) from error
             msg = f"{request.host} could not be reached: {_describe_error(error)}."
             raise UnreachableError(msg) from error

@@ -152,7 +152,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
         )
         with open_connection(addresses, int(port), deadline) as plain:
             # NOTE: the time-out is for the whole handshake, not for each read (CPython: _ssl).
-            plain.settimeout(max(0.01, min(_SECONDS, deadline.left)))
+            plain.settimeout(max(0.01, min(_SECONDS, deadline.seconds_left)))
             context = session.client.tls_context()
             with context.wrap_socket(plain, server_hostname=host) as secure:
                 certificate = _certificate(secure.getpeercert() or {}, host)

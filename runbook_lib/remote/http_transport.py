@@ -26,7 +26,12 @@ from runbook_lib.remote.addresses import (
     may_be_public,
     require_public,
 )
-from runbook_lib.remote.limits import CONNECT_SECONDS, count, deadline_now, seconds_now
+from runbook_lib.remote.limits import (
+    CONNECT_TIMEOUT_SECONDS,
+    count_bytes,
+    current_deadline,
+    next_timeout,
+)
 
 _READ_TIMEOUT_SECONDS = 15.0
 _STATUS_LINE = b"HTTP/"
@@ -50,7 +55,7 @@ class Connection(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the next bytes, within the exchange's deadline and size limit."""
-        content = count(self._stream.read(max_bytes, seconds_now(timeout)))
+        content = count_bytes(self._stream.read(max_bytes, next_timeout(timeout)))
         # NOTE: h11 keeps what comes behind an answer, and would take it for the next one. A body
         # that quotes a status line is counted too; that costs a connection.
         seen = self._previous_bytes + content
@@ -66,7 +71,7 @@ class Connection(httpcore.NetworkStream):
             # over it yet; at this error httpcore chooses again.
             raise httpcore.ConnectionNotAvailable
         self._status_lines, self._previous_bytes = 0, b""
-        self._stream.write(buffer, seconds_now(timeout))
+        self._stream.write(buffer, next_timeout(timeout))
 
     def close(self) -> None:
         """Close the connection."""
@@ -80,7 +85,7 @@ class Connection(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         """Return this connection after a TLS handshake."""
-        seconds = seconds_now(timeout)
+        seconds = next_timeout(timeout)
         return Connection(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
@@ -114,7 +119,7 @@ class _NetworkBackend(httpcore.NetworkBackend):
             addresses = find_addresses(
                 host,
                 port,
-                deadline_now(),
+                current_deadline(),
                 is_public_only=self._is_public_only,
                 reach=self._reach,
             )
@@ -129,7 +134,9 @@ class _NetworkBackend(httpcore.NetworkBackend):
         return self._connect(last, port)
 
     def _connect(self, address: str, port: int) -> httpcore.NetworkStream:
-        return Connection(self._inner.connect_tcp(address, port, seconds_now(CONNECT_SECONDS)))
+        return Connection(
+            self._inner.connect_tcp(address, port, next_timeout(CONNECT_TIMEOUT_SECONDS))
+        )
 
 
 class HTTPTransport(httpx.BaseTransport):
@@ -181,7 +188,7 @@ class HTTPTransport(httpx.BaseTransport):
                     extensions={
                         **request.extensions,
                         "timeout": {
-                            "connect": CONNECT_SECONDS,
+                            "connect": CONNECT_TIMEOUT_SECONDS,
                             "read": _READ_TIMEOUT_SECONDS,
                             "write": _READ_TIMEOUT_SECONDS,
                             "pool": _READ_TIMEOUT_SECONDS,

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 
-CONNECT_SECONDS = 5.0
+CONNECT_TIMEOUT_SECONDS = 5.0
 # Allowed beside the body, for headers and chunk framing.
-_FRAMING = 256 * 1024
+_FRAMING_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,66 +47,66 @@ class Deadline:
         self._end = clock() + seconds
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Return how many seconds are left, at least 0."""
         return max(0.0, self._end - self._clock())
 
     def within(self, seconds: float) -> Deadline:
         """Return a deadline after `seconds`, but not later than this one."""
-        return Deadline(min(seconds, self.left), self._clock)
+        return Deadline(min(seconds, self.seconds_left), self._clock)
 
 
-class OutOfTimeError(Exception):
+class DeadlineExceededError(Exception):
     """An exchange reached its deadline."""
 
 
-class RefusedAnswerError(Exception):
+class RejectedResponseError(Exception):
     """An answer was rejected while it was read; the message says why."""
 
 
 @dataclass(slots=True)
-class _Awaited:
+class _ReadLimits:
     """The limits of the current read: its deadline and how many bytes are left."""
 
     deadline: Deadline
     bytes_left: int
 
 
-_AWAITED: ContextVar[_Awaited | None] = ContextVar("awaited", default=None)
+_READ_LIMITS: ContextVar[_ReadLimits | None] = ContextVar("awaited", default=None)
 
 
-def seconds_now(longest: float | None) -> float | None:
-    """Return the time-out of the next call; raises `OutOfTimeError` if no time is left."""
-    awaited = _AWAITED.get()
-    if awaited is None:
-        return longest
-    left = awaited.deadline.left
+def next_timeout(timeout: float | None) -> float | None:
+    """Return the time-out of the next call; raises `DeadlineExceededError` if no time is left."""
+    limits = _READ_LIMITS.get()
+    if limits is None:
+        return timeout
+    left = limits.deadline.seconds_left
     if left <= 0:
-        raise OutOfTimeError
-    return left if longest is None else min(longest, left)
+        raise DeadlineExceededError
+    return left if timeout is None else min(timeout, left)
 
 
-def deadline_now() -> Deadline:
+def current_deadline() -> Deadline:
     """Return the deadline of the current exchange, or one for a connection."""
-    awaited = _AWAITED.get()
-    return awaited.deadline if awaited else Deadline(CONNECT_SECONDS)
+    limits = _READ_LIMITS.get()
+    return limits.deadline if limits else Deadline(CONNECT_TIMEOUT_SECONDS)
 
 
-def count(data: bytes) -> bytes:
-    """Return the received `data`; raises `RefusedAnswerError` if it is too much."""
-    awaited = _AWAITED.get()
-    if awaited is not None:
-        awaited.bytes_left -= len(data)
-        if awaited.bytes_left < 0:
-            raise RefusedAnswerError("more bytes than an answer may have")
+def count_bytes(data: bytes) -> bytes:
+    """Return the received `data`; raises `RejectedResponseError` if it is too much."""
+    limits = _READ_LIMITS.get()
+    if limits is not None:
+        limits.bytes_left -= len(data)
+        if limits.bytes_left < 0:
+            raise RejectedResponseError("more bytes than an answer may have")
     return data
 
 
 @contextmanager
-def within(deadline: Deadline, most: int) -> Iterator[None]:
+def read_limits(deadline: Deadline, max_bytes: int) -> Iterator[None]:
     """Limit what this thread reads: until `deadline`, at most `most` bytes of body."""
-    token = _AWAITED.set(_Awaited(deadline, most + _FRAMING))
+    token = _READ_LIMITS.set(_ReadLimits(deadline, max_bytes + _FRAMING_BYTES))
     try:
         yield
     finally:
-        _AWAITED.reset(token)
+        _READ_LIMITS.reset(token)

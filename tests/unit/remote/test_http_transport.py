@@ -18,7 +18,7 @@ from runbook_lib.errors import ResponseTimeoutError, UnexpectedResponseError
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.http_transport import Connection, HTTPTransport
-from runbook_lib.remote.limits import Deadline, Limits, OutOfTimeError, within
+from runbook_lib.remote.limits import Deadline, DeadlineExceededError, Limits, read_limits
 from runbook_lib.remote.rate_limits import CoolDowns
 
 
@@ -105,13 +105,13 @@ def test_no_wait_outlasts_the_exchange() -> None:
         secure.write(b"GET", 15)
         secure.read(1, 15)
 
-    with within(Deadline(20, lambda: now), 100):
+    with read_limits(Deadline(20, lambda: now), 100):
         talk()
         now = 12.0
         talk()
         now = 20.0
         for call in (talk, lambda: stream.write(b"GET", 15), lambda: stream.read(1, 15)):
-            with pytest.raises(OutOfTimeError):
+            with pytest.raises(DeadlineExceededError):
                 call()
 
     assert plain.waits == [15, 15, 15, 8, 8, 8]
@@ -188,7 +188,7 @@ def _server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, lis
 def _asked(transport: HTTPTransport, port: int, *paths: str) -> list[str]:
     answers = []
     for path in paths:
-        with within(Deadline(20), 10_000):
+        with read_limits(Deadline(20), 10_000):
             response = transport.handle_request(
                 httpx.Request("GET", f"http://127.0.0.1:{port}{path}")
             )
@@ -247,7 +247,7 @@ def test_a_connection_counts_under_its_own_name_only(transport: HTTPTransport) -
         for name in ("one.example", "other.example", "one.example", "other.example"):
             extensions = {"sni_hostname": name}
             request = httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions=extensions)
-            with within(Deadline(20), 10_000):
+            with read_limits(Deadline(20), 10_000):
                 transport.handle_request(request).read()
         transport.close()
 
@@ -260,7 +260,7 @@ def test_of_many_names_the_newest_keep_their_connections(transport: HTTPTranspor
         for name in (*range(40), 39, 8, 0):
             extensions = {"sni_hostname": f"t{name}.example"}
             request = httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions=extensions)
-            with within(Deadline(20), 10_000):
+            with read_limits(Deadline(20), 10_000):
                 transport.handle_request(request).read()
         assert len(transport._pools) == 32
         transport.close()
@@ -333,7 +333,7 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
     with _server(answer) as (port, connections), pytest.MonkeyPatch.context() as patch:
         url = f"http://127.0.0.1:{port}"
         if ends == "interrupt":
-            patch.setattr("runbook_lib.remote.http_transport.count", stop)
+            patch.setattr("runbook_lib.remote.http_transport.count_bytes", stop)
         with pytest.raises(raised[ends]):
             client.send(Request(method="GET", url=f"{url}/first"), Deadline(9, lambda: now))
         patch.undo()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.remote.limits import (
-    CONNECT_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
     Deadline,
+    DeadlineExceededError,
     Limits,
-    OutOfTimeError,
-    deadline_now,
-    seconds_now,
-    within,
+    current_deadline,
+    next_timeout,
+    read_limits,
 )
 
 
@@ -32,27 +32,27 @@ def test_a_deadline_within_another_ends_no_later() -> None:
 
     step = Deadline(30, clock)
     short, long = step.within(10), step.within(60)
-    assert (step.left, short.left, long.left) == (30, 10, 30)
+    assert (step.seconds_left, short.seconds_left, long.seconds_left) == (30, 10, 30)
 
     now = 125.0
-    assert (step.left, short.left, step.within(10).left) == (5, 0, 5)
+    assert (step.seconds_left, short.seconds_left, step.within(10).seconds_left) == (5, 0, 5)
 
 
 def test_a_call_has_its_own_time_and_no_more_than_the_exchange() -> None:
     """A call's time-out is what it asks for, but no more than the exchange has left."""
     now = 0.0
-    with within(Deadline(30, lambda: now), 1):
-        assert [seconds_now(longest) for longest in (15, 60, None)] == [15, 30, 30]
+    with read_limits(Deadline(30, lambda: now), 1):
+        assert [next_timeout(longest) for longest in (15, 60, None)] == [15, 30, 30]
 
         now = 30.0
-        with pytest.raises(OutOfTimeError):
-            seconds_now(15)
+        with pytest.raises(DeadlineExceededError):
+            next_timeout(15)
 
 
 def test_a_connection_ends_with_its_exchange() -> None:
     """The deadline is that of the exchange; outside of one it is the time for a connection."""
     deadline = Deadline(30)
-    with within(deadline, 1):
-        assert deadline_now() is deadline
+    with read_limits(deadline, 1):
+        assert current_deadline() is deadline
 
-    assert deadline_now().seconds == CONNECT_SECONDS
+    assert current_deadline().seconds == CONNECT_TIMEOUT_SECONDS

@@ -7,7 +7,7 @@ import gzip
 import httpx
 import pytest
 
-from runbook_lib.remote.response_body import _Gunzip, read_body
+from runbook_lib.remote.response_body import _GzipDecoder, read_body
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", "Identity, identity", "gzip", "X-GZIP"])
@@ -25,7 +25,7 @@ def test_a_body_is_decoded_as_its_header_says(encoding: str) -> None:
 def test_members_of_gzip_are_inflated_up_to_the_limit_together(first: int) -> None:
     """The limit applies to all members of a gzip body together (RFC 1952 §2.2)."""
     content = b"x" * first + b"y" * 1_000_000
-    decoder = _Gunzip(100)
+    decoder = _GzipDecoder(100)
 
     decoded = decoder.decode(gzip.compress(content[:first]) + gzip.compress(content[first:]))
 
@@ -36,11 +36,11 @@ def test_members_of_gzip_are_inflated_up_to_the_limit_together(first: int) -> No
 def test_gzip_that_ends_too_early_is_an_error() -> None:
     """An incomplete gzip body is an error; bytes after its end are ignored."""
     whole = gzip.compress(b"x" * 50)
-    decoder = _Gunzip(100)
+    decoder = _GzipDecoder(100)
     assert decoder.decode(whole[:20]) + decoder.decode(whole[20:] + b"\0\0") == b"x" * 50
     decoder.finish()
 
-    decoder = _Gunzip(100)
+    decoder = _GzipDecoder(100)
     decoder.decode(whole[:-1])
     with pytest.raises(httpx.DecodingError, match="incomplete"):
         decoder.finish()
