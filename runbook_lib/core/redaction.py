@@ -121,10 +121,10 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class Credential:
     """The owner of a secret: `what` it is, in a message, and the `providers` that may get it."""
 
-    what: str
+    label: str
     providers: frozenset[str] = frozenset()
 
 
@@ -148,33 +148,36 @@ class Redactor:
         self._recognise = recognise
         self._lock = threading.Lock()
         self._forms: tuple[str, ...] = ()
-        self._owners: Mapping[str, frozenset[Owner]] = {}
+        self._credentials: Mapping[str, frozenset[Credential]] = {}
         self._allowed: frozenset[str] = frozenset()
         for secret in secrets:
             self.learn(secret)
 
-    def learn(self, secret: Secret, *owners: Owner) -> None:
+    def learn(self, secret: Secret, *credentials: Credential) -> None:
         """Mask `secret` from now on; it also belongs to `owners`, or to nobody without any."""
         with self._lock:
-            known = self._owners
+            known = self._credentials
             learned = {
-                form: known.get(form, frozenset()).union(owners) for form in encoded_forms(secret)
+                form: known.get(form, frozenset()).union(credentials)
+                for form in encoded_forms(secret)
             }
-            self._owners = {**known, **learned}
-            self._forms = tuple(sorted(self._owners, key=len, reverse=True))
+            self._credentials = {**known, **learned}
+            self._forms = tuple(sorted(self._credentials, key=len, reverse=True))
 
-    def release(self, owner: Owner) -> None:
+    def release(self, credential: Credential) -> None:
         """Keep masking what belonged to `owner` until now, as a secret of nobody."""
         with self._lock:
-            self._owners = {form: owners - {owner} for form, owners in self._owners.items()}
+            self._credentials = {
+                form: credentials - {credential} for form, credentials in self._credentials.items()
+            }
 
-    def owners_of(self, secret: Secret) -> frozenset[Owner]:
+    def credentials_of(self, secret: Secret) -> frozenset[Credential]:
         """Return the owners of `secret`, empty if it has none or is not known."""
-        return self._owners.get(secret.reveal(), frozenset())
+        return self._credentials.get(secret.reveal(), frozenset())
 
-    def owners_in(self, text: str) -> list[frozenset[Owner]]:
+    def credentials_in(self, text: str) -> list[frozenset[Credential]]:
         """Return the owners of each known secret that `text` contains in any of its forms."""
-        return [owners for form, owners in self._owners.items() if form in text]
+        return [credentials for form, credentials in self._credentials.items() if form in text]
 
     def allow(self, values: Iterable[object]) -> None:
         """Never mask these values because they look like a client secret."""

@@ -16,7 +16,7 @@ from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.check_session import OnExchanges, Session
 from runbook_lib.remote.client import ConnectionPools, HTTPClient
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
+from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, SharedCoolDowns
 from runbook_lib.remote.response_cache import ResponseCache
 
 _NAMES = ("service_domain", "service_domain_address", "ca_file")
@@ -45,7 +45,7 @@ class Sessions:
         self._redactor = redactor
         self._lock = threading.Lock()
         self._clients: dict[tuple[object, ...], HTTPClient] = {}
-        self._cool_downs = KeptCoolDowns(evidence / COOL_DOWNS_NAME)
+        self._cool_downs = SharedCoolDowns(evidence / COOL_DOWNS_NAME)
         self._budget = Budget(evidence / BUDGET_NAME)
         self.pools: ConnectionPools | None = None
 
@@ -104,11 +104,13 @@ class Sessions:
 
     def used(self, app: str, allowance: int) -> float:
         """Return how much of the hour's calls `app` has used, in percent; as `Budget.used`."""
-        return self._budget.used(app, allowance)
+        return self._budget.used_percent(app, allowance)
 
     def _count(self, app: str, headers: Mapping[str, str]) -> None:
         shares = (provider.usage_share(headers) for provider in self._providers)
-        self._budget.spend(app, max((share for share in shares if share is not None), default=None))
+        self._budget.count_call(
+            app, max((share for share in shares if share is not None), default=None)
+        )
 
     def close(self) -> None:
         """Close every connection that is not shared."""

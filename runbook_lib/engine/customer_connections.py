@@ -52,10 +52,10 @@ from runbook_lib.errors import (
     ThrottledError,
 )
 from runbook_lib.plain_text import counted, csv_cell
-from runbook_lib.remote.cyclr import Cyclr, request_api_token, rows_of, sign_in_url
+from runbook_lib.remote.cyclr import Cyclr, read_rows, request_api_token, sign_in_url
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.remote.quoting import shorten
-from runbook_lib.remote.rate_limits import Pace
+from runbook_lib.remote.rate_limits import RateLimiter
 
 # What it takes to ask the console.
 CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
@@ -180,7 +180,7 @@ class Customers:
         self._on_progress = on_progress
         self._clock, self._sleep, self._monotonic = clock, sleep, monotonic
         per_second = int(str(self._values["cyclr_requests_a_second"]))
-        self.pace = Pace(per_second, sleep=sleep, clock=monotonic)
+        self.pace = RateLimiter(per_second, sleep=sleep, clock=monotonic)
         self._token: Secret | None = None
         self._waits = 0
         self._saved_at = float("-inf")
@@ -475,7 +475,7 @@ class Customers:
             return self._patiently(lambda: self.client().accounts(number))
 
         number = 0
-        for row in rows_of(fetch, look.notes):
+        for row in read_rows(fetch, look.notes):
             number += 1
             account, name = row.get("Id"), row.get("Name")
             if not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):

@@ -250,7 +250,7 @@ class Run(KnownRun):
         self.redactor = Redactor(self.settings.secrets.values(), self._is_tenants_secret)
         for item in self.inputs:
             if item.name in self.settings.secrets:
-                self.redactor.learn(self.settings.secrets[item.name], item.owner)
+                self.redactor.learn(self.settings.secrets[item.name], item.credential)
         self.redactor.allow(self.values.values())
         self._exchanges = ExchangeWriter(self.journal, self.redactor, self.run_id)
         self._connections = Sessions(
@@ -509,8 +509,8 @@ class Run(KnownRun):
         Raises `ValueError` if it cannot be one (`secret_of`).
         """
         secret = secret_of(item, text, self.values)
-        self.redactor.release(item.owner)
-        self.redactor.learn(secret, item.owner)
+        self.redactor.release(item.credential)
+        self.redactor.learn(secret, item.credential)
         secrets = {**self.settings.secrets, item.name: secret}
         self.settings = replace(self.settings, secrets=secrets)
         fingerprint = self.fingerprints().get(item.name)
@@ -536,7 +536,7 @@ class Run(KnownRun):
         if item.name in self.history.index.credentials:
             forgotten = CredentialRemembered(name=item.name, reference="")
             self._write(EventType.CREDENTIAL_REMEMBERED, forgotten)
-        self.redactor.release(item.owner)
+        self.redactor.release(item.credential)
         remaining = {
             name: value for name, value in self.settings.secrets.items() if name != item.name
         }

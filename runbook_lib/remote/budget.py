@@ -18,8 +18,8 @@ from runbook_lib.core.json_text import parse_json, write_json
 
 # In the evidence folder, beside the tenants: several may share an app.
 BUDGET_NAME = "calls.jsonl"
-_HOUR = 3_600
-_LARGEST = 1024 * 1024
+_HOUR_SECONDS = 3_600
+_MAX_FILE_BYTES = 1024 * 1024
 
 
 class Budget:
@@ -34,7 +34,7 @@ class Budget:
         self._path = path
         self._wall = wall
 
-    def spend(self, app: str, share: float | None) -> None:
+    def count_call(self, app: str, share: float | None) -> None:
         """Count one call of `app`; `share` is what its answer says is used, in percent."""
         line = {"at": round(self._wall(), 3), "app": app, "share": share}
         text = f"{write_json(line)}\n".encode("utf-8", "backslashreplace")
@@ -44,13 +44,13 @@ class Budget:
             file = os.open(self._path, flags, 0o600)
             try:
                 os.write(file, text)
-                is_large = os.fstat(file).st_size > _LARGEST
+                is_large = os.fstat(file).st_size > _MAX_FILE_BYTES
             finally:
                 os.close(file)
             if is_large:
-                self._shorten()
+                self._rewrite()
 
-    def used(self, app: str, allowance: int) -> float:
+    def used_percent(self, app: str, allowance: int) -> float:
         """
         Return how much of the hour's calls `app` has used, in percent.
 
@@ -69,16 +69,18 @@ class Budget:
         # NOTE: the lines of many tenants' apps are parsed for one of them only.
         now, named = self._wall(), write_json(app)[1:-1].encode("utf-8", "backslashreplace")
         with contextlib.suppress(OSError):
-            for text in reversed(read_plain(self._path, 2 * _LARGEST).splitlines()):
+            for text in reversed(read_plain(self._path, 2 * _MAX_FILE_BYTES).splitlines()):
                 if named not in text:
                     continue
                 with contextlib.suppress(ValueError, TypeError, KeyError):
                     line = parse_json(text)
                     share = line["share"]
-                    if now - _HOUR < float(line["at"]) <= now and (share is None or share >= 0):
+                    if now - _HOUR_SECONDS < float(line["at"]) <= now and (
+                        share is None or share >= 0
+                    ):
                         yield {"at": line["at"], "app": line["app"], "share": share}
 
-    def _shorten(self) -> None:
-        lines = [write_json(line) for line in self._last_hour()][: _LARGEST // 200][::-1]
+    def _rewrite(self) -> None:
+        lines = [write_json(line) for line in self._last_hour()][: _MAX_FILE_BYTES // 200][::-1]
         content = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
         write_whole(self._path, content, is_durable=False)

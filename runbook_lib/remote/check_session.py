@@ -201,10 +201,10 @@ class Session:
             raise UnexpectedResponseError(msg)
         token = Secret(value)
         # NOTE: it belongs to the host that answered last, whatever the name of `endpoint`.
-        issuer = self.client.secret_guard.issuer(
+        credential = self.client.secret_guard.issued_credential(
             self._last_response_url, f"a token that {endpoint} issued"
         )
-        self.redactor.learn(token, issuer)
+        self.redactor.learn(token, credential)
         return token
 
     def note(self, exchange: Exchange) -> None:
@@ -254,7 +254,7 @@ class Session:
             raise self._step_timeout_error(request)
         client, now = self.client, self.client.clock()
         cool_down = client.cool_downs.find(request.netloc, request.app, now)
-        seconds = cool_down.seconds(now) if cool_down else 0.0
+        seconds = cool_down.seconds_left(now) if cool_down else 0.0
         error = client.open_circuit(request)
         if not error and cool_down and (seconds > _MAX_WAIT_SECONDS or not self._has_time(seconds)):
             error = cool_down.error(now)

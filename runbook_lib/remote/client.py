@@ -27,7 +27,7 @@ from runbook_lib.remote.limits import (
     read_limits,
 )
 from runbook_lib.remote.quoting import shorten
-from runbook_lib.remote.rate_limits import SHARED, CoolDown, CoolDowns
+from runbook_lib.remote.rate_limits import PROCESS_COOL_DOWNS, CoolDown, CoolDowns
 from runbook_lib.remote.response_body import read_body
 from runbook_lib.remote.retries import TOO_MANY_REQUESTS, CircuitBreaker, RetryPolicy
 from runbook_lib.remote.secret_guard import SecretGuard
@@ -132,7 +132,7 @@ class HTTPClient:
         on_call: Callable[[str, Mapping[str, str]], None] = lambda _app, _headers: None,
         limits: Limits | None = None,
         retry_policy: RetryPolicy | None = None,
-        cool_downs: CoolDowns = SHARED,
+        cool_downs: CoolDowns = PROCESS_COOL_DOWNS,
         pools: ConnectionPools | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -271,7 +271,7 @@ class HTTPClient:
     ) -> CoolDown:
         """Send the host nothing for `app`, or nothing at all if `app` is empty, for `seconds`."""
         cool_down = CoolDown(self.clock() + seconds, reason)
-        self.cool_downs.begin(request.netloc, app, cool_down)
+        self.cool_downs.start(request.netloc, app, cool_down)
         return cool_down
 
     def _build(self, request: Request) -> httpx.Request:

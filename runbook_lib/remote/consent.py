@@ -23,7 +23,7 @@ from runbook_lib.remote.quoting import shorten
 _PASTE = "Paste the whole address from the address bar of the tab where the consent ended."
 _ADDRESS = re.compile(r"(https?://[^/?#]+)?/")
 # A redirect has fewer than ten fields.
-_MOST_FIELDS = 50
+_MAX_FIELDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,19 @@ def read_redirect(
     """
     if not _ADDRESS.match(url.strip()):
         msg = "This is not an address." if url.strip() else "No address was pasted."
-        raise AuthorizationError(msg, next_step=_what_to_paste(pending))
+        raise AuthorizationError(msg, next_step=_paste_advice(pending))
     if pending and not _is_redirect(pending, url):
         msg = "This is the address of another page."
-        raise AuthorizationError(msg, next_step=_what_to_paste(pending))
+        raise AuthorizationError(msg, next_step=_paste_advice(pending))
     fields = _fields(url)
     if not fields:
         msg = "This address contains no answer."
-        raise AuthorizationError(msg, next_step=_what_to_paste(pending))
-    request = _answered(pending, fields)
+        raise AuthorizationError(msg, next_step=_paste_advice(pending))
+    request = _find_request(pending, fields)
     if request is None:
         msg = "This does not answer the latest request (its state differs), or was already used."
         raise StateMismatchError(msg)
-    fields = request.server.answer_fields(fields)
+    fields = request.server.response_fields(fields)
     if fields.get("error") == "access_denied":
         msg = "The person pressed Cancel: nothing was granted."
         raise RefusedConsentError(msg)
@@ -90,7 +90,7 @@ def read_redirect(
     return request, Secret(fields["code"])
 
 
-def _what_to_paste(pending: Mapping[str, PendingAuthorization]) -> str:
+def _paste_advice(pending: Mapping[str, PendingAuthorization]) -> str:
     """Return which address to paste, and what it begins with."""
     # The last request is the one whose answer is usually pasted.
     requests = reversed([*pending.values()])
@@ -105,12 +105,12 @@ def _is_redirect(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
     return address.startswith("/") or address in uris
 
 
-def answers(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
+def is_response_to(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
     """Return whether a redirect answers one of the requests, whatever the answer is."""
-    return _answered(pending, _fields(url)) is not None
+    return _find_request(pending, _fields(url)) is not None
 
 
-def _answered(
+def _find_request(
     pending: Mapping[str, PendingAuthorization], fields: Mapping[str, str]
 ) -> PendingAuthorization | None:
     """Return the request whose `state` comes back, compared in constant time."""
@@ -125,7 +125,7 @@ def _fields(url: str) -> Mapping[str, str]:
     """Return the fields of an address, without repeated ones (RFC 6749 §3.1)."""
     query = url.strip().partition("?")[2].partition("#")[0]
     try:
-        fields = parse_qs(query, max_num_fields=_MOST_FIELDS)
+        fields = parse_qs(query, max_num_fields=_MAX_FIELDS)
     except ValueError:
         return {}
     return {name: values[0] for name, values in fields.items() if len(values) == 1}

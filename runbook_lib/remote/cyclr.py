@@ -20,11 +20,11 @@ from runbook_lib.remote.json_fields import JSONObject, json_objects
 
 _PAGE_SIZE = 100
 # The pages that are read of a list: of the console's, and of one account's or a search.
-_MOST_PAGES = 2_000
-_MOST_OF_ONE = 50
+_MAX_PAGES = 2_000
+_MAX_PAGES_OF_ACCOUNT = 50
 _PAGES = re.compile(r"[0-9]{1,6}")
 # What is read of any answer, beside ids and names; a method's answer is the provider's own.
-_READ = (
+_RECORDED_FIELDS = (
     *("access_token", "Authenticated", "Connector", "MethodUniqueIdentifier", "Status", "Token"),
     *("data", "permission", "status", "TransactionErrorWebhookEnabled"),
 )
@@ -45,9 +45,9 @@ def request_api_token(
     }
     url = f"{base_url.rstrip('/')}/oauth/token"
     response = session.get(
-        Request(method="POST", url=url, form=form, app=client_id, recorded_fields=_READ)
+        Request(method="POST", url=url, form=form, app=client_id, recorded_fields=_RECORDED_FIELDS)
     )
-    issued = JSONObject(_checked(response), "Cyclr's token endpoint")
+    issued = JSONObject(_parse_or_raise(response), "Cyclr's token endpoint")
     return session.take_token(issued.get("access_token"), endpoint=url, is_token=is_issued_token)
 
 
@@ -81,7 +81,9 @@ class Cyclr:
 
     def find_connectors(self, name: str) -> list[JSONObject]:
         """Return the library's connectors called exactly `name`; ids differ between instances."""
-        return [row for row in self._listed("connectors", query=name) if row.text("Name") == name]
+        return [
+            row for row in self._read_list("connectors", query=name) if row.text("Name") == name
+        ]
 
     def library(self) -> list[str]:
         """
@@ -90,11 +92,11 @@ class Cyclr:
         Its end must show: by the number of its pages, or by an empty page after the last one.
         Raises `UnexpectedResponseError` where it does not.
         """
-        return [row.text("Name") for row in self._listed("connectors", is_short=False)]
+        return [row.text("Name") for row in self._read_list("connectors", is_short=False)]
 
     def account_connectors(self) -> list[JSONObject]:
         """Return the connectors that are installed in the account."""
-        return self._listed("account/connectors")
+        return self._read_list("account/connectors")
 
     def accounts(self, number: int = 0) -> tuple[list[JSONObject], int]:
         """
@@ -106,7 +108,7 @@ class Cyclr:
 
     def account(self, account: str) -> JSONObject:
         """Return the account with this id."""
-        return self._document("GET", f"accounts/{quote(account, safe='')}")
+        return self._call_object("GET", f"accounts/{quote(account, safe='')}")
 
     def cycle_prerequisites(self, cycle: str) -> list[JSONObject]:
         """Return what a cycle of the account lacks (Cyclr: Cycle Prerequisites)."""
@@ -115,11 +117,11 @@ class Cyclr:
 
     def install(self, connector: int, name: str) -> JSONObject:
         """Install the library connector `connector` and return the account connector."""
-        return self._document("POST", f"connectors/{connector}/install", {"Name": name})
+        return self._call_object("POST", f"connectors/{connector}/install", {"Name": name})
 
     def create_account(self, name: str) -> JSONObject:
         """Create an account called `name` and return it."""
-        return self._document("POST", "accounts", {"Name": name})
+        return self._call_object("POST", "accounts", {"Name": name})
 
     def sign_in_token(self, account: str, username: str) -> Secret:
         """
@@ -128,7 +130,7 @@ class Cyclr:
         NOTE: Cyclr creates the user if `username` is unknown.
         """
         path = f"accounts/{quote(account)}/signintoken"
-        issued = self._document("POST", path, {"Username": username})
+        issued = self._call_object("POST", path, {"Username": username})
         return self._session.take_token(
             issued.get("Token"), endpoint=f"{self._base_url}/{path}", is_token=is_issued_token
         )
@@ -145,7 +147,7 @@ class Cyclr:
         query = urlencode({"pageSize": _PAGE_SIZE})
         return json_objects(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
-    def _listed(self, path: str, *, is_short: bool = True, **params: str) -> list[JSONObject]:
+    def _read_list(self, path: str, *, is_short: bool = True, **params: str) -> list[JSONObject]:
         """
         Return the rows of all pages; raises `UnexpectedResponseError` if they may be a part.
 
@@ -156,7 +158,7 @@ class Cyclr:
         def fetch(number: int) -> tuple[list[JSONObject], int]:
             return self._page(path, number, **params)
 
-        rows = list(rows_of(fetch, doubts, most=_MOST_OF_ONE, is_short=is_short))
+        rows = list(read_rows(fetch, doubts, max_pages=_MAX_PAGES_OF_ACCOUNT, is_short=is_short))
         if doubts:
             raise UnexpectedResponseError(
                 f"Cyclr (/{path}) did not give its whole list. {doubts[0]}"
@@ -166,22 +168,20 @@ class Cyclr:
     def _page(self, path: str, number: int, **params: str) -> tuple[list[JSONObject], int]:
         page = {"page": str(number)} if number else {}
         query = urlencode({**params, "pageSize": _PAGE_SIZE, **page})
-        response = self._answer("GET", f"{path}?{query}")
+        response = self._send("GET", f"{path}?{query}")
         total = response.headers.get("total-pages", "")
         pages = int(total) if _PAGES.fullmatch(total) else 0
-        return json_objects(_checked(response), f"Cyclr (/{path})"), pages
+        return json_objects(_parse_or_raise(response), f"Cyclr (/{path})"), pages
 
-    def _document(
+    def _call_object(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
     ) -> JSONObject:
         return JSONObject(self._call(method, path, document), f"Cyclr (/{path})")
 
     def _call(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
-        return _checked(self._answer(method, path, document))
+        return _parse_or_raise(self._send(method, path, document))
 
-    def _answer(
-        self, method: str, path: str, document: Mapping[str, Any] | None = None
-    ) -> Response:
+    def _send(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Response:
         self._pace()
         request = Request(
             method=method,
@@ -189,18 +189,18 @@ class Cyclr:
             headers=self._headers,
             json=document,
             app=self._client_id,
-            recorded_fields=_READ,
+            recorded_fields=_RECORDED_FIELDS,
         )
         # NOTE: all that Cyclr is asked by GET only reads.
         send = self._session.get if method == "GET" else self._session.send
-        return send(request, is_transient=_is_cut_off)
+        return send(request, is_transient=_is_damaged)
 
 
-def rows_of(
+def read_rows(
     fetch: Callable[[int], tuple[list[JSONObject], int]],
     doubts: list[str],
     *,
-    most: int = _MOST_PAGES,
+    max_pages: int = _MAX_PAGES,
     is_short: bool = False,
 ) -> Iterator[JSONObject]:
     """
@@ -218,7 +218,7 @@ def rows_of(
     first: list[str] = []
     sizes: list[int] = []
     total = repeated = 0
-    for number in range(most + 1):
+    for number in range(max_pages + 1):
         try:
             rows, newest = fetch(number)
         except RemoteError as error:
@@ -246,9 +246,9 @@ def rows_of(
         if is_whole or _is_end(sizes, total, repeated):
             break
     else:
-        doubts.append(f"Cyclr's list has no end: the runbook read {most:,} pages of it.")
+        doubts.append(f"Cyclr's list has no end: the runbook read {max_pages:,} pages of it.")
     if not doubts:
-        doubts += _gaps(sizes, total, repeated)
+        doubts += _find_gaps(sizes, total, repeated)
 
 
 def _is_end(sizes: list[int], total: int, repeated: int) -> bool:
@@ -261,7 +261,7 @@ def _is_end(sizes: list[int], total: int, repeated: int) -> bool:
     return is_plain and len(sizes) == total and all(size == _PAGE_SIZE for size in earlier)
 
 
-def _gaps(sizes: list[int], total: int, repeated: int) -> Iterator[str]:
+def _find_gaps(sizes: list[int], total: int, repeated: int) -> Iterator[str]:
     """Yield why a list that has ended may be only a part."""
     filled = [place for place, size in enumerate(sizes, start=1) if size]
     before_last = sizes[: max(filled, default=1) - 1]
@@ -281,7 +281,7 @@ def sign_in_url(service_domain: str, account_connector: int, token: Secret, targ
     return f"https://{service_domain}/connectorauth/updateaccountconnectoroauth?{query}"
 
 
-def _is_cut_off(response: Response) -> bool:
+def _is_damaged(response: Response) -> bool:
     """Return whether a successful answer is not JSON: it was damaged on the way."""
     if response.status != 200:
         return False
@@ -292,7 +292,7 @@ def _is_cut_off(response: Response) -> bool:
     return False
 
 
-def _checked(response: Response) -> Any:
+def _parse_or_raise(response: Response) -> Any:
     if response.status == 200:
         return response.json()
     try:

@@ -40,13 +40,13 @@ from runbook_lib.remote.quoting import shorten
 REDIRECTS = (301, 302, 303, 307, 308)
 _HTTPS = 443
 _SCHEMES = ("http", "https")
-_SECONDS = 5.0
-_MOST_HOPS = 6
-_LONGEST_COOKIES = 8_192
-_LONGEST_PLACE = 150
+_TLS_TIMEOUT_SECONDS = 5.0
+_MAX_REDIRECTS = 6
+_MAX_COOKIES_LENGTH = 8_192
+_MAX_ADDRESS_LENGTH = 150
 # NOTE: X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_HOSTNAME_MISMATCH (OpenSSL). Other reasons may
 # be this machine's: a proxy, or an authority that it does not know.
-_INVALID = (10, 62)
+_INVALID_CODES = (10, 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Certificate:
     expires_on: datetime
 
 
-class Destinations:
+class AllowedRedirects:
     """
     The allowed targets of a redirect: the addresses in settings, and their hosts over https.
 
@@ -68,7 +68,7 @@ class Destinations:
         self._origins = {origin_of(_web_address(address)) for address in addresses if address}
         self._hosts = frozenset(hosts) | {host for _, host, _ in self._origins}
 
-    def refusal(self, target: httpx.URL, *, from_public: bool) -> str:
+    def refusal_reason(self, target: httpx.URL, *, from_public: bool) -> str:
         """Return why a redirect to `target` is not followed, empty if it is."""
         if target.userinfo:
             return "its address contains a user name"
@@ -140,7 +140,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
     override = session.client.connect_to.get(f"{host}:{_HTTPS}")
     certificate, error, kind = None, "", UnreachableError
     try:
-        deadline = session.deadline().within(2 * _SECONDS)
+        deadline = session.deadline().within(2 * _TLS_TIMEOUT_SECONDS)
         name, _, port = (override or f"{host}:{_HTTPS}").rpartition(":")
         is_public_only = session.client.is_public_only(host, _HTTPS)
         addresses = find_addresses(
@@ -152,13 +152,15 @@ def read_certificate(session: Session, host: str) -> Certificate:
         )
         with open_connection(addresses, int(port), deadline) as plain:
             # NOTE: the time-out is for the whole handshake, not for each read (CPython: _ssl).
-            plain.settimeout(max(0.01, min(_SECONDS, deadline.seconds_left)))
+            plain.settimeout(max(0.01, min(_TLS_TIMEOUT_SECONDS, deadline.seconds_left)))
             context = session.client.tls_context()
             with context.wrap_socket(plain, server_hostname=host) as secure:
                 certificate = _certificate(secure.getpeercert() or {}, host)
     except ssl.SSLCertVerificationError as failure:
         error = f"its TLS certificate is not trusted ({failure.verify_message})"
-        kind = InvalidCertificateError if failure.verify_code in _INVALID else UnreachableError
+        kind = (
+            InvalidCertificateError if failure.verify_code in _INVALID_CODES else UnreachableError
+        )
     except OSError as failure:
         error = f"no TLS connection ({reason_of(failure)})"
     session.note(
@@ -185,7 +187,7 @@ def fetch_page(session: Session, url: str) -> Response:
 
 
 def follow_to_sign_in(
-    session: Session, url: str, server: AuthorizationServer, destinations: Destinations
+    session: Session, url: str, server: AuthorizationServer, destinations: AllowedRedirects
 ) -> tuple[str, Response]:
     """
     Follow redirects from `url` until one leads to the sign-in page, which is not requested.
@@ -199,7 +201,7 @@ def follow_to_sign_in(
     """
     page, current = _web_address(server.authorization_endpoint), _web_address(url)
     cookies: dict[str, SimpleCookie] = {}
-    for _ in range(_MOST_HOPS):
+    for _ in range(_MAX_REDIRECTS):
         jar = cookies.setdefault(current.netloc.decode(), SimpleCookie())
         pairs = _cookie_header(jar)
         is_public_only = _is_public_only(session, current)
@@ -213,7 +215,7 @@ def follow_to_sign_in(
         for cookie in response.headers.get_list("set-cookie"):
             # NOTE: a browser ignores a cookie that it cannot read (RFC 6265 §5.2).
             with contextlib.suppress(CookieError):
-                jar.load(cookie[:_LONGEST_COOKIES])
+                jar.load(cookie[:_MAX_COOKIES_LENGTH])
         location = response.headers.get("location", "")
         if response.status not in REDIRECTS or not location:
             return "", response
@@ -224,11 +226,11 @@ def follow_to_sign_in(
         is_same_server = target.port == page.port or target.scheme != page.scheme
         if host_of(target) == host_of(page) and is_same_server:
             return "", response
-        why = destinations.refusal(target, from_public=_is_public(session, current))
+        why = destinations.refusal_reason(target, from_public=_is_public(session, current))
         if why:
             place = f"{target.scheme}://{target.netloc.decode()}{target.path}"
             msg = (
-                f"{host_of(current)} redirects to {shorten(place, _LONGEST_PLACE)}, which the "
+                f"{host_of(current)} redirects to {shorten(place, _MAX_ADDRESS_LENGTH)}, which the "
                 f"runbook did not open: {why}."
             )
             advice = (
@@ -254,13 +256,13 @@ def _is_public(session: Session, address: httpx.URL) -> bool:
     return _is_public_only(session, address)
 
 
-def leads_to(response: Response) -> str:
+def redirect_target(response: Response) -> str:
     """Return host and path of the redirect in `answer`, empty without one."""
     try:
         target = _web_address(response.headers.get("location", ""), response.url)
     except UnexpectedResponseError:
         return ""
-    return shorten(target.netloc.decode() + target.path, _LONGEST_PLACE)
+    return shorten(target.netloc.decode() + target.path, _MAX_ADDRESS_LENGTH)
 
 
 def _cookie_header(jar: SimpleCookie) -> str:
@@ -268,7 +270,7 @@ def _cookie_header(jar: SimpleCookie) -> str:
     pairs = [f"{name}={morsel.coded_value}" for name, morsel in jar.items()]
     sendable = [pair for pair in pairs if pair.isascii() and pair.isprintable()]
     header = "; ".join(sendable)
-    return header if len(header) <= _LONGEST_COOKIES else ""
+    return header if len(header) <= _MAX_COOKIES_LENGTH else ""
 
 
 def _web_address(url: str, base: str = "") -> httpx.URL:

@@ -55,7 +55,7 @@ class AuthorizationServer:
     parameters: Mapping[str, str] = field(default_factory=dict)
     token_parameters: Mapping[str, str] = field(default_factory=dict)
     stable_path: Callable[[str], str] = str
-    answer_fields: Callable[[Mapping[str, str]], Mapping[str, str]] = _unchanged
+    response_fields: Callable[[Mapping[str, str]], Mapping[str, str]] = _unchanged
     is_token: Callable[[str], bool] = is_issued_token
     is_transient: Callable[[Response], bool] = lambda _: False
     read_refusal: Callable[[Response], TokenRequestError] = read_refusal

@@ -14,9 +14,9 @@ from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.domain import REDIRECTS, fetch_page
 from runbook_lib.remote.http_messages import Response
 from runbook_lib.remote.quoting import shorten
-from runbook_lib.remote.registrable_domains import is_same_owner
+from runbook_lib.remote.registrable_domains import is_same_registrable_domain
 
-_MOST_HOPS = 5
+_MAX_REDIRECTS = 5
 _CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
 # What guards in front of a host show to visitors who may be programs; a longer page may be about
 # one.
@@ -30,7 +30,7 @@ _CHALLENGES = (
     "ddos protection",
     "captcha",
 )
-_LONGEST_CHALLENGE = 2_000
+_MAX_CHALLENGE_LENGTH = 2_000
 # What these contain is not shown without scripts, or at all.
 _HIDDEN = frozenset({"head", "script", "style", "template", "svg", "noscript"})
 
@@ -48,7 +48,7 @@ class PublicPage:
     def is_challenge(self) -> bool:
         """Whether it may ask visitors to prove that they are people, in place of the page."""
         shown = f"{self.title} {self.text}".lower()
-        is_short = len(self.text) <= _LONGEST_CHALLENGE
+        is_short = len(self.text) <= _MAX_CHALLENGE_LENGTH
         return is_short and any(words in shown for words in _CHALLENGES)
 
 
@@ -60,7 +60,7 @@ def open_page(session: Session, url: str) -> PublicPage:
     owner's domain, and `RemoteError` if the page does not answer.
     """
     current = url
-    for _ in range(_MOST_HOPS):
+    for _ in range(_MAX_REDIRECTS):
         response = fetch_page(session, current)
         location = response.headers.get("location", "")
         if response.status not in REDIRECTS or not location:
@@ -69,13 +69,13 @@ def open_page(session: Session, url: str) -> PublicPage:
         why = ""
         if urlsplit(target).scheme != "https":
             why = "which is not https"
-        elif not is_same_owner(_host(current), _host(target)):
+        elif not is_same_registrable_domain(_host(current), _host(target)):
             why = "which is another owner's domain"
         if why:
             msg = f"{_host(current)} redirects to {shorten(_host(target) or 'no host')}, {why}."
             raise UnexpectedResponseError(msg)
         current = target
-    msg = f"{_host(url)} redirects more than {_MOST_HOPS} times."
+    msg = f"{_host(url)} redirects more than {_MAX_REDIRECTS} times."
     raise UnexpectedResponseError(msg)
 
 

@@ -47,16 +47,16 @@ _HEADERS = {
 _LOOPBACK = ("127.0.0.1", "::1")
 # This machine does not have the address, so nobody can listen on it.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
-_PORT_TRIES = 20
+_MAX_PORT_ATTEMPTS = 20
 _BACKLOG = 256
 
 # A real request takes milliseconds.
-_REQUEST_SECONDS = 5.0
-_PROOF_SECONDS = 5.0
+_REQUEST_TIMEOUT_SECONDS = 5.0
+_PROOF_TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 # Each open connection has a thread. When more arrive, the oldest that has not sent its request
 # is closed, but not before a browser's request would have been read.
-_MOST_CONNECTIONS = 6
+_MAX_CONNECTIONS = 6
 _READ_SECONDS = 0.05
 
 
@@ -81,7 +81,7 @@ class RedirectListener:
         *,
         seconds: float = float("inf"),
         on_end: Callable[[RedirectListener], None] = lambda _listener: None,
-        request_seconds: float = _REQUEST_SECONDS,
+        request_seconds: float = _REQUEST_TIMEOUT_SECONDS,
     ) -> None:
         self._on_redirect = on_redirect
         self._on_end = on_end
@@ -139,7 +139,7 @@ class RedirectListener:
 
     def add(self, client: socket.socket) -> None:
         """Add a connection; if there are too many, end the one that has waited longest."""
-        while len(self.open) >= _MOST_CONNECTIONS:
+        while len(self.open) >= _MAX_CONNECTIONS:
             oldest, ends_at = min([*self.open.items()], key=lambda entry: entry[1])
             left = ends_at - self.request_seconds + _READ_SECONDS - time.monotonic()
             if left <= 0:
@@ -157,14 +157,14 @@ class RedirectListener:
         if address not in self.addresses:
             return _is_absent(address)
         try:
-            client = socket.create_connection((address, self._port), timeout=_PROOF_SECONDS)
+            client = socket.create_connection((address, self._port), timeout=_PROOF_TIMEOUT_SECONDS)
         except OSError:
             return False
         with client:
             # NOTE: sending something proves nothing, since another process could relay it. But no
             # other connection has the same two ends.
             ends = (client.getsockname()[:2], client.getpeername()[:2])
-            end = time.monotonic() + _PROOF_SECONDS
+            end = time.monotonic() + _PROOF_TIMEOUT_SECONDS
             while time.monotonic() < end:
                 if ends in map(_ends, [*self.open]):
                     return True
@@ -298,7 +298,7 @@ def _bound_sockets() -> list[socket.socket]:
     """Return a listening socket for each address on this machine, all at one free port."""
     addresses = [address for address in _addresses() if ipaddress.ip_address(address).is_loopback]
     reason = ""
-    for _ in range(_PORT_TRIES):
+    for _ in range(_MAX_PORT_ATTEMPTS):
         try:
             sockets = _bind_all(addresses)
         except OSError as error:

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
 
-def is_same_owner(*hosts: str) -> bool:
+def is_same_registrable_domain(*hosts: str) -> bool:
     """Return whether all hosts are in one registrable domain (Public Suffix List)."""
     names = [host.lower().rstrip(".") for host in hosts]
     domains = {_suffixes_for(name).privatesuffix(name) for name in names}
     return len(domains) == 1 and None not in domains
 
 
-def shared_domain(host: str) -> str:
+def parent_domain(host: str) -> str:
     """
     Return the domain above `host`, or `host` itself if only a public suffix is above it.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from urllib.parse import unquote, unquote_plus
 
-from runbook_lib.core.redaction import Owner, Redactor
+from runbook_lib.core.redaction import Credential, Redactor
 from runbook_lib.errors import RemoteError
 from runbook_lib.remote.addresses import origin_of
 from runbook_lib.remote.http_library import httpx
@@ -42,18 +42,21 @@ class SecretGuard:
             for name, addresses in hosts.items()
         }
 
-    def issuer(self, url: str, what: str) -> Owner:
+    def issued_credential(self, url: str, label: str) -> Credential:
         """Return the owner of a secret that the host of `url` has issued."""
-        return Owner(what, self._providers_at(url))
+        return Credential(label, self._providers_at(url))
 
     def check(self, request: Request, built: httpx.Request) -> None:
         """Raise `RemoteError` if the request contains a secret that its host must not get."""
         providers = self._providers_at(request.url)
-        for owners in self._redactor.owners_in(_decoded(request, built)):
-            if owners and all(owner.providers & providers for owner in owners):
+        for credentials in self._redactor.credentials_in(_decoded(request, built)):
+            if credentials and all(credential.providers & providers for credential in credentials):
                 continue
-            secret = " and ".join(sorted(owner.what for owner in owners)) or "a secret of this run"
-            allowed = sorted(set().union(*(owner.providers for owner in owners)))
+            secret = (
+                " and ".join(sorted(credential.label for credential in credentials))
+                or "a secret of this run"
+            )
+            allowed = sorted(set().union(*(credential.providers for credential in credentials)))
             rule = f"may go only to hosts of {' and '.join(allowed)}" if allowed else "is not sent"
             msg = f"{request.netloc} was not contacted: it would receive {secret}, which {rule}."
             raise RemoteError(msg, next_step=_ADVICE)

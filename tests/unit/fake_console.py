@@ -13,6 +13,7 @@ import httpx
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.rate_limits import CoolDowns
 from tests.unit.bodies import CYCLR_TOKEN
@@ -110,5 +111,5 @@ def console_run(
         hosts={"cyclr": ["http://127.0.0.1:9", "http://localhost:9"]},
         clock=clock,
     )  # fmt: skip
-    run.open_session = client.session  # type: ignore[method-assign]
+    run.open_session = lambda: Session(client)  # type: ignore[method-assign]
     return run

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
-from runbook_lib.core.redaction import Owner, Redactor, Secret
+from runbook_lib.core.redaction import Credential, Redactor, Secret
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.rate_limits import CoolDowns
@@ -74,7 +74,7 @@ def owned(*secrets: str, provider: str = "facebook") -> Redactor:
     """Return a redactor that knows these secrets as `provider`'s."""
     redactor = Redactor()
     for secret in secrets:
-        redactor.learn(Secret(secret), Owner("App Secret (app_secret)", frozenset({provider})))
+        redactor.learn(Secret(secret), Credential("App Secret (app_secret)", frozenset({provider})))
     return redactor
 
 

@@ -26,7 +26,7 @@ from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
-from runbook_lib.remote.domain import Destinations, follow_to_sign_in, leads_to
+from runbook_lib.remote.domain import AllowedRedirects, follow_to_sign_in, redirect_target
 from runbook_lib.remote.http_messages import unexpected_response
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.remote.quoting import shorten
@@ -98,11 +98,11 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
     # A redirect may lead wherever a setting says that the systems are.
     addresses = [context.text("cyclr_api_url"), context.text("cyclr_console_url")]
     addresses += [f"https://{host}", *vendor.hosts(context.values)]
-    destinations = Destinations(addresses, context.names("redirect_hosts"))
+    destinations = AllowedRedirects(addresses, context.names("redirect_hosts"))
     server = vendor.oauth(context.values)
     url, last = follow_to_sign_in(context.session, link, server, destinations)
     if not url:
-        where = f" and leads to {leads_to(last)}" if leads_to(last) else ""
+        where = f" and leads to {redirect_target(last)}" if redirect_target(last) else ""
         return inconclusive(
             code="sign-in-link-ends-elsewhere",
             reason=f"Cyclr's sign-in link does not lead to {vendor.title}'s sign-in page; it ends "

@@ -19,8 +19,8 @@ from runbook_lib.errors import InvalidCertificateError
 from runbook_lib.remote.domain import (
     REDIRECTS,
     fetch_page,
-    leads_to,
     read_certificate,
+    redirect_target,
     resolve_name,
 )
 from runbook_lib.remote.http_messages import Response
@@ -136,7 +136,7 @@ def _shows_no_callback(host: str, response: Response) -> str:
     """Return why no callback answers so, as the end of a clause; empty if one may."""
     status = response.status
     if status in REDIRECTS and response.headers.get("location"):
-        target = leads_to(response)
+        target = redirect_target(response)
         is_same_host = urlsplit(f"//{target}").hostname == host
         return "" if is_same_host else f" and leads to {target or 'no address'}"
     is_page = status == _OK or status in REDIRECTS

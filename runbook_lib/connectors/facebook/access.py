@@ -69,7 +69,7 @@ def authorization_server(values: Mapping[str, Value]) -> oauth.AuthorizationServ
         # NOTE: whether the token endpoint heeds it is not known; Graph does.
         token_parameters=IN_ENGLISH,
         stable_path=partial(re.compile(r"^/v[0-9]+\.[0-9]+(?=/)").sub, ""),
-        answer_fields=_answer_fields,
+        response_fields=_answer_fields,
         is_token=is_token,
         is_transient=is_transient,
         read_refusal=_read_refusal,

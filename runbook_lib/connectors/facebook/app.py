@@ -42,7 +42,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.remote.quoting import shorten
-from runbook_lib.remote.registrable_domains import shared_domain
+from runbook_lib.remote.registrable_domains import parent_domain
 
 _DUMMY_CODE = "runbook-probe"
 
@@ -243,7 +243,7 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     NOTE: made-up hosts are named to Facebook, and never contacted.
     """
     host = context.text("service_domain")
-    uri, domain = redirect_uri(host), shared_domain(host)
+    uri, domain = redirect_uri(host), parent_domain(host)
     app_token(context)
     answer = _redeem(context, uri)
     if _is_redirect_refused(answer):

@@ -136,7 +136,7 @@ class Graph:
             proof = appsecret_proof(self._app_secret, token)
             # An answer may repeat it in the URL of the next page.
             redactor = self._session.redactor
-            redactor.learn(Secret(proof), *redactor.owners_of(self._app_secret))
+            redactor.learn(Secret(proof), *redactor.credentials_of(self._app_secret))
             params["appsecret_proof"] = proof
         if "name" not in _FIELD.findall(params.get("fields", "")):
             params.update(IN_ENGLISH)

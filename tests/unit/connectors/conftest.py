@@ -70,7 +70,7 @@ def known_secrets() -> Redactor:
     """Return a redactor that knows the credentials, and whose each is."""
     redactor = Redactor()
     for name, secret in SECRETS.items():
-        redactor.learn(secret, ITEMS[name].owner)
+        redactor.learn(secret, ITEMS[name].credential)
     return redactor
 
 

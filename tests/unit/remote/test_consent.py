@@ -9,7 +9,7 @@ import pytest
 
 from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
-from runbook_lib.remote.consent import PendingAuthorization, answers, read_redirect
+from runbook_lib.remote.consent import PendingAuthorization, is_response_to, read_redirect
 from runbook_lib.remote.oauth import AuthorizationServer
 
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
@@ -199,7 +199,7 @@ def test_text_from_the_address_is_printable_and_short_in_a_message(query: str) -
 )
 def test_only_exactly_the_state_matches(query: str) -> None:
     """A state that is repeated, cut, in capitals or extended does not match."""
-    assert not answers(PENDING, f"/consent?{query}")
+    assert not is_response_to(PENDING, f"/consent?{query}")
     with pytest.raises(StateMismatchError):
         read_redirect(PENDING, f"/consent?{query}")
 

@@ -27,12 +27,12 @@ from runbook_lib.errors import (
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.domain import (
-    Destinations,
+    AllowedRedirects,
     _certificate,
     fetch_page,
     follow_to_sign_in,
-    leads_to,
     read_certificate,
+    redirect_target,
     resolve_name,
 )
 from runbook_lib.remote.http_messages import Request, Response
@@ -55,7 +55,7 @@ def server_of(page: str) -> AuthorizationServer:
 
 SERVER = server_of(DIALOG)
 VERSIONED = authorization_server({"dialog_url": DIALOG})
-NAMED = Destinations((f"https://{HOST}", DIALOG, "https://other.example"))
+NAMED = AllowedRedirects((f"https://{HOST}", DIALOG, "https://other.example"))
 
 Server = Callable[..., AbstractContextManager[Session]]
 
@@ -70,7 +70,7 @@ def follow(
     there: FakeRemote | Session,
     url: str = START,
     server: AuthorizationServer = SERVER,
-    named: Destinations = NAMED,
+    named: AllowedRedirects = NAMED,
 ) -> tuple[str, Response]:
     """Follow the redirects from `url`, in a new session unless one is given."""
     session = open_session(there) if isinstance(there, FakeRemote) else there
@@ -416,7 +416,7 @@ def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
     dialog, local = "http://127.0.0.1:8001/v26.0/dialog/oauth", "http://127.0.0.1:8002"
     remote.on("/start", moved(f"{local}/next"))
     remote.on("/next", moved(f"{dialog}?client_id=1"))
-    named = Destinations((dialog, local, "http://127.0.0.1:8003"))
+    named = AllowedRedirects((dialog, local, "http://127.0.0.1:8003"))
 
     url, _ = follow(remote, "http://127.0.0.1:8003/start", server_of(dialog), named)
 
@@ -482,7 +482,7 @@ def test_a_redirect_to_an_unknown_host_is_not_followed(remote: FakeRemote, name:
     location, why = REFUSED[name]
     remote.on("/start", moved(location))
     session = open_session(remote)
-    named = Destinations((f"https://{HOST}", DIALOG, "http://127.0.0.1:8002"))
+    named = AllowedRedirects((f"https://{HOST}", DIALOG, "http://127.0.0.1:8002"))
 
     with pytest.raises(UnexpectedResponseError, match="redirects to") as caught:
         follow(session, named=named)
@@ -502,7 +502,7 @@ def test_a_redirect_to_a_known_host_is_followed(remote: FakeRemote, location: st
     """Redirects to the settings' hosts, to `redirect_hosts` and to the same host are followed."""
     remote.on("/start", moved(location))
     remote.on("/next", says("done"))
-    named = Destinations((f"https://{HOST}", "https://other.example"), ["login.cyclr.example"])
+    named = AllowedRedirects((f"https://{HOST}", "https://other.example"), ["login.cyclr.example"])
 
     assert follow(remote, named=named)[1].text == "done"
 
@@ -514,7 +514,7 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
     """It may lead to loopback where the settings name host and port; others are refused."""
     remote.on("/start", moved("http://127.0.0.1:8002/next"))
     remote.on("/next", moved("http://127.0.0.1:8003/other"))
-    named = Destinations((f"https://{HOST}", "http://127.0.0.1:8002"))
+    named = AllowedRedirects((f"https://{HOST}", "http://127.0.0.1:8002"))
     session = open_session(remote, connect_to={f"{HOST}:443": given})
 
     with pytest.raises(UnexpectedResponseError, match="8003/other, which the runbook did not open"):
@@ -536,7 +536,7 @@ def test_a_redirects_target_is_shown_without_its_query(location: str, place: str
     """The target is shown as host and path, shortened; a query may contain a code."""
     answer = Response(URL, 302, httpx.Headers({"location": location}), "")
 
-    assert leads_to(answer) == place
+    assert redirect_target(answer) == place
 
 
 PRIVATE = ["127.0.0.1", "10.0.0.5", "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1", "fe80::1"]

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from runbook_lib.connectors.facebook.graph import Graph
-from runbook_lib.core.redaction import Owner, Redactor, Secret
+from runbook_lib.core.redaction import Credential, Redactor, Secret
 from runbook_lib.errors import (
     ResponseTimeoutError,
     RunbookError,
@@ -30,7 +30,7 @@ from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.domain import (
-    Destinations,
+    AllowedRedirects,
     fetch_page,
     follow_to_sign_in,
     read_certificate,
@@ -54,7 +54,7 @@ DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 def attacked(mode: str | Mode, limits: Limits = LIMITS) -> Iterator[tuple[Session, str]]:
     """Yield a session that may send the secret to a hostile server, and the server's address."""
     redactor = Redactor()
-    redactor.learn(SECRET, Owner("the secret", frozenset({"hostile"})))
+    redactor.learn(SECRET, Credential("the secret", frozenset({"hostile"})))
     with hostile_server(mode) as url:
         client = HTTPClient(
             redactor,
@@ -85,7 +85,7 @@ CLIENTS: dict[str, Callable[[Session, str], object]] = {
     ),
     "pages": lambda session, url: fetch_page(session, f"{url}/connector/callback"),
     "redirects": lambda session, url: follow_to_sign_in(
-        session, f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
+        session, f"{url}/start", server_at(DIALOG), AllowedRedirects([url, DIALOG])
     ),
     "time-stamps": lambda session, url: request_timestamp(session, url, b"content"),
 }
@@ -265,7 +265,7 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
             pytest.raises(UnexpectedResponseError, match="which the runbook did not open"),
         ):
             follow_to_sign_in(
-                Session(client), f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
+                Session(client), f"{url}/start", server_at(DIALOG), AllowedRedirects([url, DIALOG])
             )
     client.close()
 

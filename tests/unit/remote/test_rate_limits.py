@@ -24,7 +24,7 @@ from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.rate_limits import (
     CoolDown,
     CoolDowns,
-    KeptCoolDowns,
+    SharedCoolDowns,
     duration,
     retry_after,
 )
@@ -250,9 +250,9 @@ def test_there_is_no_retry_after_the_deadline(remote: FakeRemote, clock: Clock) 
 def test_the_longest_cool_down_applies() -> None:
     """A shorter cool-down does not replace a longer one, and an ended one does not apply."""
     cooling = CoolDowns()
-    cooling.begin("h", "", CoolDown(100, "long"))
-    cooling.begin("h", "", CoolDown(50, "short"))
-    cooling.begin("h", "1", CoolDown(120, "app"))
+    cooling.start("h", "", CoolDown(100, "long"))
+    cooling.start("h", "", CoolDown(50, "short"))
+    cooling.start("h", "1", CoolDown(120, "app"))
 
     def reason(app: str, now: float) -> str | None:
         found = cooling.find("h", app, now)
@@ -297,8 +297,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cool-downs.json"
 
 
-def kept(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> KeptCoolDowns:
-    return KeptCoolDowns(path, clock=lambda: now, wall=lambda: wall)
+def kept(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> SharedCoolDowns:
+    return SharedCoolDowns(path, clock=lambda: now, wall=lambda: wall)
 
 
 def test_a_cool_down_applies_to_other_processes(path: Path) -> None:
@@ -306,22 +306,22 @@ def test_a_cool_down_applies_to_other_processes(path: Path) -> None:
     first, second = kept(path), kept(path, wall=1_010.0, now=77.0)
     assert second.find("graph", "1", 77.0) is None
 
-    first.begin("graph", "1", CoolDown(65.0, "graph limits the number of calls (429)"))
+    first.start("graph", "1", CoolDown(65.0, "graph limits the number of calls (429)"))
 
     found = second.find("graph", "1", 77.0)
     assert found is not None
-    assert found.seconds(77.0) == 50.0
+    assert found.seconds_left(77.0) == 50.0
     assert found.reason == "graph limits the number of calls (429)"
     assert second.find("graph", "2", 77.0) is None
 
 
 def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(path: Path) -> None:
     """An ended cool-down does not apply and is removed at the next write."""
-    kept(path).begin("graph", "1", CoolDown(65.0, "old"))
+    kept(path).start("graph", "1", CoolDown(65.0, "old"))
     later = kept(path, wall=5_000.0)
     assert later.find("graph", "1", 5.0) is None
 
-    later.begin("graph", "2", CoolDown(65.0, "new"))
+    later.start("graph", "2", CoolDown(65.0, "new"))
 
     assert [each["reason"] for each in json.loads(path.read_text())] == ["new"]
 
@@ -329,8 +329,8 @@ def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(path: Path) ->
 def test_processes_keep_each_others_cool_downs(path: Path) -> None:
     """A process that writes the file keeps the cool-downs of others."""
     first, second = kept(path), kept(path)
-    first.begin("graph", "1", CoolDown(65.0, "one"))
-    second.begin("graph", "2", CoolDown(65.0, "two"))
+    first.start("graph", "1", CoolDown(65.0, "one"))
+    second.start("graph", "2", CoolDown(65.0, "two"))
 
     assert {each["reason"] for each in json.loads(path.read_text())} == {"one", "two"}
 
@@ -345,12 +345,12 @@ def test_a_damaged_file_means_a_day_at_most(path: Path, content: str) -> None:
     """A damaged file gives no cool-down, or one of a day at most."""
     path.write_text(content)
     found = kept(path).find("graph", "1", 5.0)
-    assert found is None or found.seconds(5.0) <= 86_400
+    assert found is None or found.seconds_left(5.0) <= 86_400
 
 
 def test_a_cool_down_applies_even_if_it_cannot_be_written(path: Path) -> None:
     """If the file cannot be written, the cool-down still applies to this process."""
     path.mkdir()
     cool_downs = kept(path)
-    cool_downs.begin("graph", "1", CoolDown(65.0, "one"))
+    cool_downs.start("graph", "1", CoolDown(65.0, "one"))
     assert cool_downs.find("graph", "1", 5.0) is not None

@@ -239,7 +239,7 @@ def test_an_address_of_another_machine_is_an_error(
 def test_a_relay_is_detected(listener: RedirectListener, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another program relays connections to the listener, `prove` raises an error."""
     connect = socket.create_connection
-    monkeypatch.setattr(redirect_listener, "_PROOF_SECONDS", 1.0)
+    monkeypatch.setattr(redirect_listener, "_PROOF_TIMEOUT_SECONDS", 1.0)
     with intruder("127.0.0.1", 0) as relay, contextlib.ExitStack() as passed_on:
 
         def deceived(address: Any, timeout: float) -> socket.socket:

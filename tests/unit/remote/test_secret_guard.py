@@ -23,7 +23,7 @@ from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Input
-from runbook_lib.core.redaction import Owner, Redactor, Secret
+from runbook_lib.core.redaction import Credential, Redactor, Secret
 from runbook_lib.engine import connections
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import RemoteError
@@ -175,7 +175,8 @@ def opened(
     client = run.open_session().client
     code = Secret(secrets["consent's code"])
     run.redactor.learn(
-        code, client.secret_guard.issuer(str(run.values["dialog_url"]), "a consent's code")
+        code,
+        client.secret_guard.issued_credential(str(run.values["dialog_url"]), "a consent's code"),
     )
     listener.requests.clear()
     return run, listener, secrets
@@ -343,7 +344,7 @@ def test_the_refusal_names_setting_host_and_provider(listener: Listener) -> None
 def test_a_secret_of_two_providers_goes_to_neither(listener: Listener) -> None:
     """Where two settings hold one text, sending it to one would give away the other's."""
     session = session_of(listener, VALUE)
-    session.redactor.learn(Secret(VALUE), Owner("Client Secret (x)", frozenset({"cyclr"})))
+    session.redactor.learn(Secret(VALUE), Credential("Client Secret (x)", frozenset({"cyclr"})))
     for address in ("https://graph.example", "https://api.example"):
         with pytest.raises(RemoteError, match=r"App Secret \(app_secret\) and Client Secret \(x\)"):
             session.send(_post(address, form={"a": VALUE}))
