@@ -162,7 +162,7 @@ def perform_checks(
     contexts = [None if labels else open_context() for labels in absent]
     opened = [context for context in contexts if context is not None]
     client = opened[0].session.client
-    deadline = Deadline(client.limits.step_seconds, client.clock)
+    deadline = Deadline(client.options.limits.step_seconds, client.clock)
     for context in opened:
         context.session.set_step_deadline(deadline)
     running = [

@@ -14,7 +14,7 @@ from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.check_session import OnExchanges, Session
-from runbook_lib.remote.client import ConnectionPools, HTTPClient
+from runbook_lib.remote.client import ClientOptions, ConnectionPools, HTTPClient
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, SharedCoolDowns
 from runbook_lib.remote.response_cache import ResponseCache
@@ -86,18 +86,22 @@ class Sessions:
             connect_to[f"{host}:443"] = address
         return HTTPClient(
             self._redactor,
-            hosts=hosts,
-            connect_to=connect_to,
-            ca_file=ca_file,
-            private_hosts=private if isinstance(private, tuple) else (),
-            reach=reach,
-            recorded_headers={name for provider in self._providers for name in provider.headers},
-            usage_pause=lambda headers: max(
-                (provider.usage_pause(headers) for provider in self._providers),
-                default=(0.0, ""),
+            ClientOptions(
+                hosts=hosts,
+                connect_to=connect_to,
+                ca_file=ca_file,
+                private_hosts=private if isinstance(private, tuple) else (),
+                reach=reach,
+                recorded_headers={
+                    name for provider in self._providers for name in provider.headers
+                },
+                usage_pause=lambda headers: max(
+                    (provider.usage_pause(headers) for provider in self._providers),
+                    default=(0.0, ""),
+                ),
+                on_call=self._count,
+                limits=Limits.of(values),
             ),
-            on_call=self._count,
-            limits=Limits.of(values),
             cool_downs=self._cool_downs,
             pools=self.pools,
         )

@@ -47,7 +47,7 @@ from runbook_lib.evidence.signing.keys import (
 )
 from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import HTTPClient
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
 
@@ -330,7 +330,7 @@ def _practice(procedure: Procedure, values: Mapping[str, Value]) -> list[Symptom
 
 
 def _reachable(url: str, limits: Limits, reach: Reach) -> Symptom:
-    client = HTTPClient(Redactor(), limits=limits, reach=reach)
+    client = HTTPClient(Redactor(), ClientOptions(limits=limits, reach=reach))
     try:
         answer = Session(client).send(Request(method="GET", url=url), is_repeatable=False)
     except RunbookError as error:

@@ -91,7 +91,7 @@ class Session:
 
     def deadline(self) -> Deadline:
         """Return the deadline of an exchange that starts now."""
-        seconds = self.client.limits.exchange_seconds
+        seconds = self.client.options.limits.exchange_seconds
         if self._step_deadline is None:
             return Deadline(seconds, self.client.clock)
         return self._step_deadline.within(seconds)
@@ -164,10 +164,10 @@ class Session:
         """
         self.flush()
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
-        attempts, attempt = self.client.retry_policy.attempts if may_repeat else 1, 0
+        attempts, attempt = self.client.options.retry_policy.attempts if may_repeat else 1, 0
         while True:
             attempt += 1
-            pause = self.client.retry_policy.pause(attempt)
+            pause = self.client.options.retry_policy.pause(attempt)
             try:
                 response, wait = self._send_in_slot(request, is_transient)
             except UnreachableError as error:
@@ -280,7 +280,9 @@ class Session:
     def _record_sent(self, exchange: UnredactedExchange) -> None:
         self._recorded.append(
             RecordedExchange(
-                partial(redacted_exchange, exchange, self.redactor, self.client.recorded_headers)
+                partial(
+                    redacted_exchange, exchange, self.redactor, self.client.options.recorded_headers
+                )
             )
         )
 

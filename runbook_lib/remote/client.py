@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runbook_lib.core.redaction import RedactingFilter, Redactor
@@ -35,10 +36,10 @@ from runbook_lib.remote.secret_guard import SecretGuard
 if TYPE_CHECKING:
     import ssl
 
-# Requests to a host and port at a time. A browser opens six connections to a host.
+# Concurrent requests to one host and port. A browser opens six connections to a host.
 _MAX_CONCURRENT_REQUESTS = 6
-# After such an answer, and after any error of a server or gateway, a late one may follow.
-_GIVEN_UP = (408, TOO_MANY_REQUESTS)
+# After such a status, and after any server or gateway error, a late response may follow.
+_GIVEN_UP_STATUSES = (408, TOO_MANY_REQUESTS)
 _LOWEST_SERVER_ERROR = 500
 _SENT_HEADERS = {
     "accept": "*/*",
@@ -52,10 +53,11 @@ _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcor
 
 class ConnectionPools:
     """
-    Connections that transports with the same `ca_file` share; who made it closes it.
+    The connections of one or several clients. The caller that makes it closes it.
 
-    No secret is part of a connection: each transport looks at its own requests. They share
-    `circuit_breaker` too: a host that did not answer one of them fails at once for the others.
+    Clients with the same `ca_file` and reach share connections. No secret is part of a
+    connection: each client checks its own requests. The clients share `circuit_breaker` too: a
+    host that did not respond to one of them fails at once for the others.
     """
 
     def __init__(self) -> None:
@@ -80,9 +82,9 @@ class ConnectionPools:
         self, ca_file: str, tls: ssl.SSLContext, reach: Reach = Reach.ANYWHERE
     ) -> tuple[httpx.BaseTransport, httpx.BaseTransport]:
         """
-        Return the connections to any address, and those to public ones only.
+        Return a transport to any address, and one to public addresses only.
 
-        Within the reach of practice both are to loopback only: the second to no address at all.
+        If `reach` is loopback, the first connects to loopback only, and the second to nothing.
         """
         from runbook_lib.remote.http_transport import HTTPTransport  # noqa: PLC0415  (slow to import)
 
@@ -102,36 +104,54 @@ class ConnectionPools:
                 transport.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions:
+    """The hosts that a client may send to, and the limits and retries of its requests."""
+
+    hosts: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    """Provider → its addresses. A secret goes only to the hosts of its own provider."""
+
+    connect_to: Mapping[str, str] = field(default_factory=dict)
+    """`host:port` → the `host:port` to connect to instead, like curl's `--connect-to`."""
+
+    ca_file: str = ""
+    """A PEM file with one more certificate authority to trust; empty for none."""
+
+    private_hosts: Collection[str] = ()
+    """Host names that may have private addresses; all others need a public one."""
+
+    reach: Reach = Reach.ANYWHERE
+    """The addresses it may connect to: in practice loopback, whatever the other options name."""
+
+    recorded_headers: Collection[str] = ()
+    """Response headers that the record keeps besides the usual ones, in lower case."""
+
+    usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _: (0.0, "")
+    """Response headers → seconds to send nothing, and the used-up limit that asks for them."""
+
+    on_call: Callable[[str, Mapping[str, str]], None] = lambda _app, _headers: None
+    """Gets the app and the response headers of each request that counts for an app."""
+
+    limits: Limits = field(default_factory=Limits)
+    """The size and time limits of a response, an exchange and a step."""
+
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    """The number of attempts of a repeatable request, and the pauses between them."""
+
+
 class HTTPClient:
     """
-    The requests of one run; `session()` gives each check its own record.
+    Sends the requests of one run, each once. Thread-safe.
 
-    `hosts` are the addresses of each provider, by its name: a secret goes to those of
-    its own provider only. `connect_to` maps
-    `host:port` to another address, like curl's option;
-    `ca_file` adds a certificate authority; `private_hosts` may be on a private
-    network. In practice its `reach` is loopback, whatever the others name. The record keeps these
-    `headers` of answers beside the usual ones, and
-    `usage_pause` returns how long an answer's headers ask to wait, and for which limit;
-    `on_call` gets the app and the headers of each answer that counts for an app.
-    `cool_downs` are those of the process; `pools` are shared with other runs, else its own.
-    Tests replace `transport`, `sleep` and `clock`.
+    Clients share their `cool_downs` within a process, and connections if given the same `pools`;
+    otherwise `close` closes a client's own. Tests replace `transport`, `sleep` and `clock`.
     """
 
     def __init__(
         self,
         redactor: Redactor,
+        options: ClientOptions | None = None,
         *,
-        hosts: Mapping[str, Iterable[str]] | None = None,
-        connect_to: Mapping[str, str] | None = None,
-        ca_file: str = "",
-        private_hosts: Collection[str] = (),
-        reach: Reach = Reach.ANYWHERE,
-        recorded_headers: Collection[str] = (),
-        usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _: (0.0, ""),
-        on_call: Callable[[str, Mapping[str, str]], None] = lambda _app, _headers: None,
-        limits: Limits | None = None,
-        retry_policy: RetryPolicy | None = None,
         cool_downs: CoolDowns = PROCESS_COOL_DOWNS,
         pools: ConnectionPools | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -139,16 +159,8 @@ class HTTPClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.redactor = redactor
-        self.secret_guard = SecretGuard(redactor, hosts or {})
-        self.connect_to = dict(connect_to or {})
-        self.ca_file = ca_file
-        self._private_hosts = frozenset(private_hosts)
-        self.reach = reach
-        self.recorded_headers = recorded_headers
-        self._usage_pause = usage_pause
-        self._on_call = on_call
-        self.limits = limits or Limits()
-        self.retry_policy = retry_policy or RetryPolicy()
+        self.options = options or ClientOptions()
+        self.secret_guard = SecretGuard(redactor, self.options.hosts)
         self.cool_downs = cool_downs
         self.sleep = sleep
         self.clock = clock
@@ -157,14 +169,18 @@ class HTTPClient:
         self._pools = pools or ConnectionPools()
         if transport is None:
             self._transport, self._public_transport = self._pools.transports(
-                ca_file, self.tls_context(), reach
+                self.options.ca_file, self.tls_context(), self.options.reach
             )
         else:
             self._transport = self._public_transport = transport
         self._owned = (transport or self._pools) if pools is None else None
-        addresses = tuple(sorted(self.connect_to.items()))
-        self._route = (addresses, ca_file, self.limits, reach)
-        # NOTE: this removes the filter even if nobody closes the transport.
+        self._route = (
+            tuple(sorted(self.options.connect_to.items())),
+            self.options.ca_file,
+            self.options.limits,
+            self.options.reach,
+        )
+        # NOTE: this removes the filter even if nobody closes the client.
         redacting = RedactingFilter(redactor)
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(redacting)
@@ -172,11 +188,12 @@ class HTTPClient:
 
     def tls_context(self) -> ssl.SSLContext:
         """Return a context that trusts the usual authorities and `ca_file`."""
-        return self._pools.tls_context(self.ca_file)
+        return self._pools.tls_context(self.options.ca_file)
 
     def is_public_only(self, host: str, port: int) -> bool:
         """Return whether `host` must have a public address: no setting gives another one."""
-        return f"{host}:{port}" not in self.connect_to and host not in self._private_hosts
+        has_override = f"{host}:{port}" in self.options.connect_to
+        return not has_override and host not in self.options.private_hosts
 
     def close(self) -> None:
         """Close every connection of its own, and restore the loggers of the HTTP library."""
@@ -192,16 +209,15 @@ class HTTPClient:
         is_transient: Callable[[Response], bool] = lambda _: False,
     ) -> Response:
         """
-        Send `request` once and return the answer, whatever its status.
+        Send `request` once and return the response, whatever its status.
 
-        The connection is used for no other request if the remote system, a gateway or the
-        operator gave this one up.
-        Raises `UnreachableError` if none came by `deadline`,
-        `UnexpectedResponseError` if it is too large, and `RemoteError` before anything is
-        sent if it holds a secret that this host must not get.
+        A connection is not reused after the remote system, a gateway or the operator gave the
+        request up. Raises `UnreachableError` if no response is complete by `deadline`,
+        `UnexpectedResponseError` if it is too large, and `RemoteError` before anything is sent
+        if the request holds a secret that this host must not get.
         """
         transport = self._public_transport if request.is_public_only else self._transport
-        max_bytes = self.limits.response_limit_kib * 1024
+        max_bytes = self.options.limits.response_limit_kib * 1024
         try:
             built = self._build(request)
             self.secret_guard.check(request, built)
@@ -214,10 +230,10 @@ class HTTPClient:
                     text = content.decode("utf-8", "replace")
                     status, headers = raw_response.status_code, raw_response.headers
                     response = Response(request.url, status, headers, text, content)
-                    is_given_up = status in _GIVEN_UP or status >= _LOWEST_SERVER_ERROR
+                    is_given_up = status in _GIVEN_UP_STATUSES or status >= _LOWEST_SERVER_ERROR
                     stream = raw_response.extensions.get("network_stream")
                     if stream and (is_given_up or is_transient(response)):
-                        # NOTE: a gateway that gave the request up may still send the late answer:
+                        # NOTE: a gateway that gave the request up may still send a late response:
                         # the next request on this connection would get it.
                         stream.close()
                 finally:
@@ -239,8 +255,8 @@ class HTTPClient:
             what = f"{shorten(request.url)} is not a valid address"
             raise unexpected_response(request.host or "A remote system", what) from error
         if request.app:
-            self._on_call(request.app, raw_response.headers)
-        seconds, limit = self._usage_pause(raw_response.headers)
+            self.options.on_call(request.app, raw_response.headers)
+        seconds, limit = self.options.usage_pause(raw_response.headers)
         if seconds:
             reason = f"{request.host} reports that its {limit} is used up"
             self.start_cool_down(request, seconds, reason, app=request.app)
@@ -248,28 +264,28 @@ class HTTPClient:
 
     @contextmanager
     def slot(self, netloc: str, seconds: float | None) -> Iterator[None]:
-        """Wait until a request may go to `place`; raises `TimeoutError` after `seconds`."""
+        """Wait for a free slot of the host; raises `TimeoutError` after `seconds`."""
         with self._lock:
-            slots = self._slots.setdefault(netloc, threading.Semaphore(_MAX_CONCURRENT_REQUESTS))
-        if not slots.acquire(timeout=seconds):
+            slot = self._slots.setdefault(netloc, threading.Semaphore(_MAX_CONCURRENT_REQUESTS))
+        if not slot.acquire(timeout=seconds):
             raise TimeoutError
         try:
             yield
         finally:
-            slots.release()
+            slot.release()
 
     def open_circuit(self, request: Request) -> RemoteError | None:
-        """Return the error to raise if the host did not answer a short while ago."""
+        """Return the error to raise if the host did not respond a short while ago."""
         return self._pools.circuit_breaker.error((request.netloc, self._route), self.clock())
 
     def trip(self, request: Request, error: RemoteError) -> None:
-        """Let later requests fail at once, after a host did not answer all attempts."""
+        """Make later requests fail at once, after the host responded to no attempt."""
         self._pools.circuit_breaker.trip((request.netloc, self._route), error, self.clock())
 
     def start_cool_down(
         self, request: Request, seconds: float, reason: str, *, app: str
     ) -> CoolDown:
-        """Send the host nothing for `app`, or nothing at all if `app` is empty, for `seconds`."""
+        """Send nothing to the host for `app`, or for any app if it is empty, for `seconds`."""
         cool_down = CoolDown(self.clock() + seconds, reason)
         self.cool_downs.start(request.netloc, app, cool_down)
         return cool_down
@@ -282,7 +298,7 @@ class HTTPClient:
             if not (value.isascii() and value.isprintable()):
                 msg = f"{request.host} was not contacted: {name} is not printable ASCII."
                 raise RemoteError(msg, next_step="Correct the setting that it comes from.")
-        address = self.connect_to.get(f"{host_of(url)}:{url.port or 443}")
+        address = self.options.connect_to.get(f"{host_of(url)}:{url.port or 443}")
         if address is not None:
             headers["host"] = host_of(url)
             extensions["sni_hostname"] = host_of(url)
@@ -310,7 +326,7 @@ def _timeout_error(request: Request, deadline: Deadline) -> ResponseTimeoutError
 
 
 def _describe_error(error: Exception) -> str:
-    """Return why no answer came, for the operator."""
+    """Return the reason for a missing response, for the operator."""
     text = shorten(str(error))
     if "CERTIFICATE_VERIFY_FAILED" in text:
         reason = text.rpartition(": ")[2].partition(" (_ssl")[0]

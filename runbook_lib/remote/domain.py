@@ -92,9 +92,9 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     `OutsidePracticeError` if practice would ask a name server, or be led to another machine.
     """
     began, sent_on = time.perf_counter(), timestamp(utc_now())
-    override = session.client.connect_to.get(f"{host}:{_HTTPS}")
+    override = session.client.options.connect_to.get(f"{host}:{_HTTPS}")
     addresses: tuple[str, ...] = (override or "",)
-    error, reach = "", session.client.reach
+    error, reach = "", session.client.options.reach
     if override and reach is Reach.LOOPBACK:
         name, _, port = override.rpartition(":")
         find_addresses(name, int(port), session.deadline(), reach=reach)
@@ -137,7 +137,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
     import ssl  # noqa: PLC0415  (slow to import; `status` reads no certificate)
 
     began, sent_on = time.perf_counter(), timestamp(utc_now())
-    override = session.client.connect_to.get(f"{host}:{_HTTPS}")
+    override = session.client.options.connect_to.get(f"{host}:{_HTTPS}")
     certificate, error, kind = None, "", UnreachableError
     try:
         deadline = session.deadline().within(2 * _TLS_TIMEOUT_SECONDS)
@@ -148,7 +148,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
             int(port),
             deadline,
             is_public_only=is_public_only,
-            reach=session.client.reach,
+            reach=session.client.options.reach,
         )
         with open_connection(addresses, int(port), deadline) as plain:
             # NOTE: the time-out is for the whole handshake, not for each read (CPython: _ssl).
@@ -250,7 +250,7 @@ def _is_public_only(session: Session, address: httpx.URL) -> bool:
 
 def _is_public(session: Session, address: httpx.URL) -> bool:
     """Return whether an answer from `address` comes from the public internet."""
-    override = session.client.connect_to.get(f"{host_of(address)}:{_port(address)}")
+    override = session.client.options.connect_to.get(f"{host_of(address)}:{_port(address)}")
     if override is not None:
         return may_be_public(override.rpartition(":")[0])
     return _is_public_only(session, address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import httpx
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.core.redaction import Credential, Redactor, Secret
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import HTTPClient
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.rate_limits import CoolDowns
 
 Responder = Callable[[httpx.Request], httpx.Response]
@@ -84,4 +85,6 @@ def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options
     options.setdefault("usage_pause", FACEBOOK.usage_pause)
     options.setdefault("sleep", lambda _: None)
     options.setdefault("cool_downs", CoolDowns())
-    return Session(HTTPClient(redactor or Redactor(), transport=remote, **options))
+    names = {field.name for field in dataclasses.fields(ClientOptions)}
+    chosen = ClientOptions(**{name: options.pop(name) for name in names & options.keys()})
+    return Session(HTTPClient(redactor or Redactor(), chosen, transport=remote, **options))

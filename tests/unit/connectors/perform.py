@@ -17,7 +17,7 @@ from runbook_lib.core.model import Finding
 from runbook_lib.core.procedure import Check
 from runbook_lib.engine.check_runner import Result, perform_checks
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import HTTPClient
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
 from tests.conftest import NOON
@@ -66,7 +66,7 @@ def perform_whole(
     def open_context() -> CheckContext:
         client = HTTPClient(
             known_secrets(),
-            hosts=hosts(values),
+            ClientOptions(hosts=hosts(values)),
             transport=transport or Script(least.said),
             sleep=lambda _: None,
             cool_downs=CoolDowns(),

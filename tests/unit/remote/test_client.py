@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import ConnectionPools, HTTPClient
+from runbook_lib.remote.client import ClientOptions, ConnectionPools, HTTPClient
 from runbook_lib.remote.http_messages import Request
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, owned, says
 
@@ -122,7 +122,10 @@ def test_the_http_library_logs_no_url_with_a_secret(
     """The debug log of a real request has no secret, neither in the URL nor in a header."""
     caplog.set_level(logging.DEBUG)
     address = server()
-    client = HTTPClient(owned("url-canary-1"), hosts={"facebook": [address]})
+    client = HTTPClient(
+        owned("url-canary-1"),
+        ClientOptions(hosts={"facebook": [address]}),
+    )
     url = f"{address}?input_token=url-canary-1"
 
     Session(client).send(Request(method="GET", url=url, headers={"x-a": "url-canary-1"}))

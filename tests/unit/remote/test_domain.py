@@ -25,7 +25,7 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import HTTPClient
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.domain import (
     AllowedRedirects,
     _certificate,
@@ -128,8 +128,10 @@ def serve(authority: trustme.CA, tmp_path: Path) -> Server:
             thread.start()
             client = HTTPClient(
                 Redactor(),
-                connect_to={f"{HOST}:443": f"127.0.0.1:{server.server_port}"},
-                ca_file=str(ca_file) if is_trusted else "",
+                ClientOptions(
+                    connect_to={f"{HOST}:443": f"127.0.0.1:{server.server_port}"},
+                    ca_file=str(ca_file) if is_trusted else "",
+                ),
                 sleep=lambda _: None,
             )
             try:
@@ -565,8 +567,14 @@ def test_a_private_host_that_a_setting_names_is_contacted(
 ) -> None:
     """A host of `private_hosts` may have a private address."""
     with serve() as session:
-        address = session.client.connect_to[f"{HOST}:443"]
-        client = HTTPClient(Redactor(), ca_file=session.client.ca_file, private_hosts=[HOST])
+        address = session.client.options.connect_to[f"{HOST}:443"]
+        client = HTTPClient(
+            Redactor(),
+            ClientOptions(
+                ca_file=session.client.options.ca_file,
+                private_hosts=[HOST],
+            ),
+        )
         resolve_to(monkeypatch, "127.0.0.1", port=int(address.rpartition(":")[2]))
         try:
             answer = fetch_page(Session(client), URL)
@@ -618,7 +626,11 @@ def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatc
         released.append(release.wait(60))
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
-    client = HTTPClient(Redactor(), limits=Limits(exchange_seconds=1), sleep=lambda _: None)
+    client = HTTPClient(
+        Redactor(),
+        ClientOptions(limits=Limits(exchange_seconds=1)),
+        sleep=lambda _: None,
+    )
     try:
         for look in (resolve_name, read_certificate):
             with pytest.raises(UnreachableError):

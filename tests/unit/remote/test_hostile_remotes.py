@@ -27,7 +27,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.remote.check_session import Session
-from runbook_lib.remote.client import HTTPClient
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.domain import (
     AllowedRedirects,
@@ -58,8 +58,10 @@ def attacked(mode: str | Mode, limits: Limits = LIMITS) -> Iterator[tuple[Sessio
     with hostile_server(mode) as url:
         client = HTTPClient(
             redactor,
-            hosts={"hostile": [url]},
-            limits=limits,
+            ClientOptions(
+                hosts={"hostile": [url]},
+                limits=limits,
+            ),
             cool_downs=CoolDowns(),
             sleep=lambda _: None,
         )
@@ -221,9 +223,11 @@ def test_a_slow_handshake_ends(tmp_path: Path) -> None:
         port = url.rpartition(":")[2]
         client = HTTPClient(
             Redactor(),
-            connect_to={"acme-h.cyclr.com:443": f"127.0.0.1:{port}"},
-            ca_file=str(tmp_path / "ca.pem"),
-            limits=Limits(exchange_seconds=1),
+            ClientOptions(
+                connect_to={"acme-h.cyclr.com:443": f"127.0.0.1:{port}"},
+                ca_file=str(tmp_path / "ca.pem"),
+                limits=Limits(exchange_seconds=1),
+            ),
             sleep=lambda _: None,
         )
         with pytest.raises(UnreachableError, match="no TLS connection"):
@@ -240,7 +244,12 @@ def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     client = HTTPClient(
-        Redactor(), ca_file=str(tmp_path / "ca.pem"), limits=LIMITS, sleep=lambda _: None
+        Redactor(),
+        ClientOptions(
+            ca_file=str(tmp_path / "ca.pem"),
+            limits=LIMITS,
+        ),
+        sleep=lambda _: None,
     )
     with (
         hostile_server("one byte at a time", tls=context) as url,
@@ -257,7 +266,11 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
     def hear(connection: socket.socket, _: threading.Event) -> None:
         heard.append(connection)
 
-    client = HTTPClient(Redactor(), connect_to={}, sleep=lambda _: None)
+    client = HTTPClient(
+        Redactor(),
+        ClientOptions(connect_to={}),
+        sleep=lambda _: None,
+    )
     with hostile_server(hear) as neighbour:
         leads = f"HTTP/1.1 302 Found\r\nlocation: {neighbour}/secret\r\n\r\n".encode()
         with (

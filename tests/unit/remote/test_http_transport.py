@@ -15,7 +15,7 @@ import pytest
 
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import ResponseTimeoutError, UnexpectedResponseError
-from runbook_lib.remote.client import HTTPClient
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.http_transport import Connection, HTTPTransport
 from runbook_lib.remote.limits import Deadline, DeadlineExceededError, Limits, read_limits
@@ -324,7 +324,11 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
         raise Stopped
 
     limits = Limits(response_limit_kib=1 if ends == "size" else 10)
-    client = HTTPClient(Redactor(), cool_downs=CoolDowns(), limits=limits)
+    client = HTTPClient(
+        Redactor(),
+        ClientOptions(limits=limits),
+        cool_downs=CoolDowns(),
+    )
     raised = {
         "deadline": ResponseTimeoutError,
         "size": UnexpectedResponseError,
