@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,37 +33,39 @@ from runbook_lib.remote.recording import RecordedExchange, UnredactedExchange, r
 from runbook_lib.remote.response_cache import ResponseCache
 from runbook_lib.remote.retries import SERVER_ERRORS, TOO_MANY_REQUESTS
 
-# A check waits for a cool-down of up to this; a longer one ends it.
+# A check waits for a cool-down up to this long; a longer one ends it.
 _MAX_WAIT_SECONDS = 10.0
-# An answer that a cache has kept for longer does not count as the remote system's.
+# A response that a cache has stored for longer does not count as the remote system's.
 _MAX_AGE_SECONDS = 300
 _DELTA_SECONDS = re.compile(r"[0-9]{1,10}")
 # The wait after a 429 without Retry-After (RFC 6585 §4).
 _DEFAULT_WAIT_SECONDS = 60.0
 
-# Gets the exchanges of a session so far.
+# Receives the exchanges of a session so far.
 OnExchanges = Callable[[tuple[RecordedExchange, ...]], object]
 
 
 @dataclass(frozen=True, slots=True)
 class _SharedResponse:
-    """
-    What became of a request that is asked once: its exchanges, and the answer or the error.
-
-    `is_fault` says that the remote system did not decide: that may be over soon.
-    """
+    """A response that concurrent and later callers share, or the error in its place."""
 
     exchanges: tuple[RecordedExchange, ...]
-    outcome: Response | RemoteError
+    """The exchanges that led to it; each caller's session records them."""
+
+    future: Future[Response]
+    """The response, or the `RemoteError`; already done."""
+
     is_fault: bool
+    """Whether the remote system failed to decide, so that a later request may succeed."""
 
 
 class Session:
     """
-    The requests of one check, as part of a look; `exchanges()` is their redacted record.
+    Sends the requests of one check; `exchanges()` returns their redacted record.
 
-    `keep` gets the exchanges so far before anything more is sent, and at the end (`settle`).
-    One thread at a time uses it; `branch` gives another one its own.
+    `get` sends each equal request once for all sessions with the same `cache`; `send` always
+    sends. `on_exchanges` receives the exchanges so far before each further request, and at the
+    end (`flush`). A session serves one thread; `branch` returns one for another thread.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Session:
 
     @property
     def redactor(self) -> Redactor:
-        """Return the redactor, for clients that learn a token."""
+        """The redactor, for clients that learn a token."""
         return self.client.redactor
 
     def set_step_deadline(self, deadline: Deadline) -> None:
@@ -98,9 +101,9 @@ class Session:
 
     def branch(self, *, once_more: bool = False) -> Session:
         """
-        Return a session for another thread; its exchanges come where it was made.
+        Return a session for another thread.
 
-        With `once_more` it asks again, once, what this look has the answer to already.
+        The record lists its exchanges at this point. `once_more=True` bypasses the cache once.
         """
         self.flush()
         branch = Session(self.client, self.cache, on_exchanges=self._on_exchanges)
@@ -113,22 +116,27 @@ class Session:
         self, request: Request, *, is_transient: Callable[[Response], bool] = lambda _: False
     ) -> Response:
         """
-        Send a request that only reads, unless this look has its answer already.
+        Send a read-only request, unless the cache has its response.
 
-        A refusal is an answer; after no answer or a server error the request is sent again. The
-        exchange is recorded with each session that asks. Raises what `send` does.
+        Concurrent callers of the same request share one response. The cache stores refusals, but
+        no server errors and no failures. Each caller's session records the exchange. Raises the
+        errors of `send`.
         """
         self.flush()
 
         def send() -> _SharedResponse:
             first = Session(self.client, self.cache)
             first._step_deadline = self._step_deadline
+            future: Future[Response] = Future()
+            is_fault = True
             try:
                 response = first.send(request, is_repeatable=True, is_transient=is_transient)
             except RemoteError as error:
-                return _SharedResponse(first.recorded_exchanges(), error, is_fault=True)
-            is_fault = response.status in SERVER_ERRORS or is_transient(response)
-            return _SharedResponse(first.recorded_exchanges(), response, is_fault)
+                future.set_exception(error)
+            else:
+                future.set_result(response)
+                is_fault = response.status in SERVER_ERRORS or is_transient(response)
+            return _SharedResponse(first.recorded_exchanges(), future, is_fault)
 
         seconds = self._step_deadline.seconds_left if self._step_deadline else None
         try:
@@ -141,10 +149,9 @@ class Session:
         except TimeoutError:
             raise self._step_timeout_error(request) from None
         self._recorded += shared.exchanges
-        if isinstance(shared.outcome, RemoteError):
-            raise shared.outcome
-        self._last_response_url = shared.outcome.url
-        return shared.outcome
+        response = shared.future.result()
+        self._last_response_url = response.url
+        return response
 
     def send(
         self,
@@ -154,20 +161,21 @@ class Session:
         is_transient: Callable[[Response], bool] = lambda _: False,
     ) -> Response:
         """
-        Send `request` and return the answer, whatever its status but 429.
+        Send `request` and return the response, whatever its status except 429.
 
-        A repeatable request (a GET, or as the caller says) is sent up to three
-        times after no answer, a server error or a transient error, while the
-        step has time. A short cool-down is waited for. Raises
-        `UnreachableError`, `ThrottledError` for a long cool-down,
-        `StaleResponseError`, or `UnexpectedResponseError`.
+        A repeatable request (a GET, or as `is_repeatable` says) is sent up to three times while
+        the step has time: after a missing response, a server error or a transient error. The
+        session waits for a short cool-down. Raises `UnreachableError`, `ThrottledError` for a
+        long cool-down, `StaleResponseError`, or `UnexpectedResponseError`.
         """
         self.flush()
+        policy = self.client.options.retry_policy
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
-        attempts, attempt = self.client.options.retry_policy.attempts if may_repeat else 1, 0
+        attempts = policy.attempts if may_repeat else 1
+        attempt = 0
         while True:
             attempt += 1
-            pause = self.client.options.retry_policy.pause(attempt)
+            pause = policy.pause(attempt)
             try:
                 response, wait = self._send_in_slot(request, is_transient)
             except UnreachableError as error:
@@ -178,8 +186,8 @@ class Session:
                     self.client.trip(request, error)
                     raise
             else:
-                is_passing = response.status in (TOO_MANY_REQUESTS, *SERVER_ERRORS)
-                if not (is_passing or is_transient(response)):
+                is_temporary = response.status in (TOO_MANY_REQUESTS, *SERVER_ERRORS)
+                if not (is_temporary or is_transient(response)):
                     return response
                 if attempt == attempts or not self._has_time(max(pause, wait)):
                     return self._last_response(request, response)
@@ -191,16 +199,16 @@ class Session:
         self, value: object, *, endpoint: str, is_token: Callable[[str], bool]
     ) -> Secret:
         """
-        Return a token that `endpoint` issued; from now on it is masked everywhere.
+        Return a token that `endpoint` issued, and mask it everywhere from now on.
 
-        Raises `UnexpectedResponseError` if `value` does not look like a token:
-        masking an ordinary word would spoil the record.
+        Raises `UnexpectedResponseError` if `value` does not look like a token: a masked ordinary
+        word would spoil the record.
         """
         if not isinstance(value, str) or not is_token(value) or self.redactor.is_shown(value):
             msg = f"{endpoint} answered without a token: its value does not look like one."
             raise UnexpectedResponseError(msg)
         token = Secret(value)
-        # NOTE: it belongs to the host that answered last, whatever the name of `endpoint`.
+        # NOTE: it belongs to the host of the last response, whatever `endpoint` is named.
         credential = self.client.secret_guard.issued_credential(
             self._last_response_url, f"a token that {endpoint} issued"
         )
@@ -212,28 +220,28 @@ class Session:
         self._recorded.append(RecordedExchange(lambda: exchange))
 
     def flush(self) -> None:
-        """Hand over the exchanges so far: the tokens that they issued are known by now."""
+        """Hand over the exchanges so far; the redactor knows the tokens that they issued."""
         self._on_exchanges(self.recorded_exchanges())
 
     def recorded_exchanges(self) -> tuple[RecordedExchange, ...]:
-        """Return all exchanges so far, in the order in which they were asked for, each once."""
+        """Return all exchanges so far in the order of their requests, each once."""
         parts = (
             part.recorded_exchanges() if isinstance(part, Session) else (part,)
             for part in tuple(self._recorded)
         )
-        return tuple(dict.fromkeys(seen for part in parts for seen in part))
+        return tuple(dict.fromkeys(exchange for part in parts for exchange in part))
 
     def exchanges(self) -> tuple[Exchange, ...]:
-        """Return all exchanges so far, redacted with all secrets known now."""
-        return tuple(seen.redacted() for seen in self.recorded_exchanges())
+        """Return all exchanges so far, redacted with all secrets that are known now."""
+        return tuple(exchange.redacted() for exchange in self.recorded_exchanges())
 
     def _send_in_slot(
         self, request: Request, is_transient: Callable[[Response], bool]
     ) -> tuple[Response, float]:
         """
-        Send `request` once, when a connection to its host is free and no cool-down forbids it.
+        Send `request` once, after its host has a free slot and no cool-down.
 
-        Return the answer, and for how many seconds it asks to wait.
+        Return the response, and the seconds that it asks to wait.
         """
         seconds = self._step_deadline.seconds_left if self._step_deadline else None
         try:
@@ -248,7 +256,7 @@ class Session:
         """
         Wait for a short cool-down of the host or the app.
 
-        Raises, and records, why the request is not sent now.
+        If the request cannot be sent now, record and raise the reason.
         """
         if self._step_deadline is not None and self._step_deadline.seconds_left <= 0:
             raise self._step_timeout_error(request)
@@ -265,7 +273,7 @@ class Session:
             client.sleep(seconds)
 
     def _step_timeout_error(self, request: Request) -> RemoteError:
-        """Return, and record, that the step has no time left for `request`."""
+        """Record and return the error for a step without time left for `request`."""
         seconds = self._step_deadline.seconds if self._step_deadline else 0
         msg = f"The checks of this step took over {seconds:g} s: {request.host} was not contacted."
         error = RemoteError(msg, next_step="Run again later, or raise step_seconds.")
@@ -278,13 +286,9 @@ class Session:
         )
 
     def _record_sent(self, exchange: UnredactedExchange) -> None:
-        self._recorded.append(
-            RecordedExchange(
-                partial(
-                    redacted_exchange, exchange, self.redactor, self.client.options.recorded_headers
-                )
-            )
-        )
+        header_names = self.client.options.recorded_headers
+        redacted = partial(redacted_exchange, exchange, self.redactor, header_names)
+        self._recorded.append(RecordedExchange(redacted))
 
     def _has_time(self, seconds: float) -> bool:
         """Return whether the step has more than `seconds` left."""
@@ -292,15 +296,16 @@ class Session:
 
     def _apply_retry_after(self, request: Request, response: Response) -> float:
         """
-        Return how many seconds a refusal asks to wait, and start the cool-down.
+        Return the seconds that a refusal asks to wait, and start the cool-down.
 
-        Raises `ThrottledError` if that is too long to wait for.
+        Raises `ThrottledError` if they are too many to wait.
         """
         if response.status not in (TOO_MANY_REQUESTS, *SERVER_ERRORS):
             return 0.0
         is_limit = response.status == TOO_MANY_REQUESTS
-        requested = retry_after(response.headers.get("retry-after", ""), utc_now())
-        seconds = requested if requested is not None else _DEFAULT_WAIT_SECONDS * is_limit
+        seconds = retry_after(response.headers.get("retry-after", ""), utc_now())
+        if seconds is None and is_limit:
+            seconds = _DEFAULT_WAIT_SECONDS
         if not seconds:
             return 0.0
         what = "limits the number of calls" if is_limit else "is not available"
@@ -313,7 +318,7 @@ class Session:
         return seconds
 
     def _last_response(self, request: Request, response: Response) -> Response:
-        """Return the last answer; raises `ThrottledError` if it only asks to wait."""
+        """Return the last response; raises `ThrottledError` if it only asks to wait."""
         if response.status != TOO_MANY_REQUESTS:
             return response
         now = self.client.clock()
@@ -341,7 +346,7 @@ class Session:
 
 
 def _cache_key(request: Request) -> Hashable:
-    """Return what makes two requests one question: all that is sent, and where it may go."""
+    """Return a key that equal requests share: all that is sent, and the allowed addresses."""
     return (
         request.method,
         request.url,
@@ -353,11 +358,11 @@ def _cache_key(request: Request) -> Hashable:
 
 def _refuse_stale(request: Request, response: Response) -> None:
     """
-    Raise `StaleResponseError` if the answer's `Age` is too old, or not a number (RFC 9111 §5.1).
+    Raise `StaleResponseError` if an `Age` header is too old, or not a number (RFC 9111 §5.1).
 
     NOTE: a cache takes the first of several `Age` headers and ignores one that is not a number.
     Here the oldest counts, and so does any that is not a number: the header shows that the
-    remote system itself did not give this answer.
+    response does not come from the remote system itself.
     """
     for age in response.headers.get_list("age", split_commas=True):
         is_number = _DELTA_SECONDS.fullmatch(age) is not None

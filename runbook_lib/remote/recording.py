@@ -1,5 +1,5 @@
 """
-What the record keeps of an exchange: redacted, and cut where it is long.
+Records exchanges: redacted, and shortened where they are long.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from runbook_lib.core.json_text import RepeatedNameError, rebuild
 from runbook_lib.core.model import Exchange, ResponseShape
@@ -63,47 +65,55 @@ _RECORDED_HEADERS = (
 
 @dataclass(slots=True, eq=False)
 class UnredactedExchange:
-    """An exchange before redaction, since its tokens may be learned only after it ended."""
+    """An exchange before redaction: its tokens may become known only after it ended."""
 
     request: Request
+    """The request, with its secrets."""
+
     sent_on: str
+    """The time of sending, as the journal writes it."""
+
     elapsed: float = 0.0
+    """Seconds from sending to the end of the response, or to the error."""
+
     response: Response | None = None
+    """The response; `None` while it is missing."""
+
     error: str = ""
+    """The reason for a missing response; empty if there is one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class RecordedExchange:
-    """An exchange that one or several checks saw; `recorded` returns it with all secrets masked."""
+    """An exchange that belongs to the record of one or several checks."""
 
     redacted: Callable[[], Exchange]
+    """Returns the exchange with all secrets masked that are known at the call."""
 
 
 def redacted_exchange(
     exchange: UnredactedExchange, redactor: Redactor, header_names: Collection[str]
 ) -> Exchange:
-    """Return the record of an exchange; of the headers also those named in `more`."""
-    response = exchange.response
-    sent_body = (
-        exchange.request.form if exchange.request.form is not None else exchange.request.json
-    )
-    headers = recorded_headers(response.headers, redactor, header_names) if response else {}
-    of_provider = bool(exchange.request.app)
-    return Exchange(
-        method=exchange.request.method,
-        url=recorded_url(exchange.request.url, redactor),
+    """Return the record of an exchange, with `header_names` besides the usual headers."""
+    request, response = exchange.request, exchange.response
+    sent_body = request.form if request.form is not None else request.json
+    redacted = Exchange(
+        method=request.method,
+        url=recorded_url(request.url, redactor),
         sent_on=exchange.sent_on,
         elapsed=exchange.elapsed,
-        status=response.status if response else None,
         request=redactor.redact_document(sent_body),
-        headers=headers,
-        response=recorded_body(response, redactor, exchange.request.recorded_fields)
-        if response
-        else None,
         error=redactor.redact(exchange.error),
-        shape=recorded_shape(response, redactor, without=headers)
-        if response and of_provider
-        else None,
+    )
+    if response is None:
+        return redacted
+    headers = recorded_headers(response.headers, redactor, header_names)
+    return replace(
+        redacted,
+        status=response.status,
+        headers=headers,
+        response=recorded_body(response, redactor, request.recorded_fields),
+        shape=recorded_shape(response, redactor, without=headers) if request.app else None,
     )
 
 
@@ -122,7 +132,7 @@ def recorded_url(url: str, redactor: Redactor) -> str:
 def recorded_headers(
     headers: httpx.Headers, redactor: Redactor, further_names: Collection[str]
 ) -> dict[str, str]:
-    """Return the headers that the record keeps: the usual ones, and those named in `more`."""
+    """Return the recorded headers: the usual ones, and those named in `further_names`."""
     kept = sorted({*_RECORDED_HEADERS, *further_names})
     values = {name: headers[name] for name in kept if name in headers}
     if "location" in values:

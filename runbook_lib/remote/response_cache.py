@@ -1,7 +1,7 @@
 """
-A look: what was asked of the remote systems, each thing once, and what they answered.
+A cache of responses for one snapshot: all checks of it see the same state of a remote system.
 
-It knows requests and answers, and no checks. Nothing goes from one look into the next.
+The cache knows no checks. Snapshots share nothing with each other.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 class ResponseCache:
     """
-    The answers of one look, by what was asked.
+    Results by key. Thread-safe.
 
-    Who asks what is under way waits for that answer.
+    Concurrent callers of the same key share one result.
     """
 
     def __init__(self) -> None:
@@ -34,10 +34,10 @@ class ResponseCache:
         seconds: float | None = None,
     ) -> T:
         """
-        Return what `ask` returns to the first who asks `question`.
+        Return the cached result for `key`, or else the result of `fetch`.
 
-        Whoever waits for it gets it too; afterwards it is asked again unless `is_kept`.
-        Raises what `ask` raises, and `TimeoutError` after waiting for `seconds`.
+        A result that is not cacheable goes only to the callers that already wait for it. Raises
+        the errors of `fetch`, and `TimeoutError` after waiting for `seconds`.
         """
         with self._lock:
             is_first = key not in self._futures
@@ -45,7 +45,7 @@ class ResponseCache:
         if is_first:
             try:
                 fetched = fetch()
-            except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
+            except BaseException as error:  # noqa: BLE001  (raised in the waiting callers)
                 self._drop(key)
                 future.set_exception(error)
             else:
@@ -56,7 +56,7 @@ class ResponseCache:
         return result
 
     def clear(self) -> None:
-        """Ask everything again from now on, since a remote system was altered."""
+        """Remove all results, since a remote system was changed."""
         with self._lock:
             self._futures.clear()
 

@@ -1,5 +1,5 @@
 """
-Threads that block no exit, and their results.
+Runs functions in daemon threads, which do not block the exit of the process.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 def run_in_thread(function: Callable[[], T], name: str) -> Future[T]:
-    """Perform in a thread called `name`, which blocks no exit; return the future result."""
+    """Call `function` in a daemon thread called `name`; return the future result."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
+        except BaseException as error:  # noqa: BLE001  (raised by `result`)
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()
