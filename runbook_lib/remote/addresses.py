@@ -1,5 +1,5 @@
 """
-Internet addresses: those of a name, and which of them a run may connect to.
+Resolves names, and decides to which internet addresses a run may connect.
 """
 
 from __future__ import annotations
@@ -25,9 +25,22 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
-        *("172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3"),
-        *("::/96", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "64:ff9b:1::/48"),
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "224.0.0.0/3",
+        "::/96",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+        "64:ff9b:1::/48",
     )
 )
 
@@ -44,7 +57,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Reach(Enum):
-    """To where a run may connect: practice to this machine only, whatever its settings name."""
+    """The addresses a run may connect to. Practice connects to this machine only."""
 
     ANYWHERE = "anywhere"
     LOOPBACK = "loopback"
@@ -54,8 +67,8 @@ def _resolve(host: str, port: int, seconds: float) -> list[str]:
     """
     Return the addresses of `host`, each once, in the resolver's order.
 
-    Raises `OSError` if the name does not resolve within `seconds`. The resolver
-    cannot be stopped, so its thread is abandoned.
+    Raises `OSError` if the name does not resolve within `seconds`. The resolver cannot be
+    stopped: its daemon thread continues.
     """
     literal = _parse_address(host)
     if literal is not None:
@@ -93,7 +106,7 @@ def is_public(address: str) -> bool:
 
 
 def host_of(url: httpx.URL) -> str:
-    """Return the host as it is sent (RFC 5891); httpx's own `host` decodes it, and may fail."""
+    """Return the host in its ASCII form (RFC 5891); httpx's own `host` decodes it, and may fail."""
     return url.raw_host.decode("ascii", "replace")
 
 
@@ -113,10 +126,10 @@ def find_addresses(
     """
     Return the addresses of `host`.
 
-    Within the reach of practice only loopback ones, and no name server is asked for the name of
+    If `reach` is loopback, it returns loopback addresses only, and never resolves the name of
     another machine. Raises `OutsidePracticeError` if there is none,
-    `UnexpectedResponseError` if only public ones are allowed and it has
-    none, `OSError` if the name does not resolve in time.
+    `UnexpectedResponseError` if only public ones are allowed and there is none, and `OSError`
+    if the name does not resolve in time.
     """
     if reach is Reach.LOOPBACK and not is_this_machine(host.strip("[]")):
         raise _outside_practice(host)
@@ -129,7 +142,7 @@ def find_addresses(
 
 
 def open_connection(addresses: Iterable[str], port: int, deadline: Deadline) -> socket.socket:
-    """Return a TCP connection to the first of `addresses` that answers; raises `OSError`."""
+    """Return a TCP connection to the first of `addresses` that accepts it; raises `OSError`."""
     failure: OSError = TimeoutError("timed out")
     for address in addresses:
         seconds = min(CONNECT_TIMEOUT_SECONDS, deadline.seconds_left)
@@ -143,7 +156,7 @@ def open_connection(addresses: Iterable[str], port: int, deadline: Deadline) -> 
 
 
 def require_public(host: str, addresses: list[str]) -> list[str]:
-    """Return the public ones of `addresses`; raises `UnexpectedResponseError` without any."""
+    """Return the public addresses; raises `UnexpectedResponseError` if there is none."""
     public = [address for address in addresses if is_public(address)]
     if not public:
         at = f"its address {addresses[0]}" if addresses[0] != host else "it"
@@ -153,7 +166,7 @@ def require_public(host: str, addresses: list[str]) -> list[str]:
 
 
 def require_loopback(host: str, addresses: list[str]) -> list[str]:
-    """Return those of `addresses` that are loopback; raises `OutsidePracticeError` without any."""
+    """Return the loopback addresses; raises `OutsidePracticeError` if there is none."""
     loopback = [address for address in addresses if is_loopback(address)]
     if not loopback:
         raise _outside_practice(host, addresses[0])

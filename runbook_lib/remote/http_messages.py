@@ -1,5 +1,5 @@
 """
-Requests and responses, and the error for a response that its API does not document.
+HTTP requests and responses.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.quoting import MAX_VALUE_LENGTH, shorten
 
 _ADVICE = "Run again; if it fails again, a proxy may be answering instead of the API."
-# NOTE: a parsed value of three characters takes up to a hundred bytes; no answer that a check
-# requests has a tenth of these.
+# NOTE: a parsed value of three characters takes up to a hundred bytes; no response that a
+# check requests has a tenth of these.
 _MAX_VALUES = 100_000
 
 
 def parse_body(text: str) -> Any:
     """
-    Parse an answer as JSON (RFC 8259).
+    Parse a body as JSON (RFC 8259).
 
-    Raises `ValueError` for anything else, for too many values and for too many levels.
+    Raises `ValueError` for other text, for too many values and for too many levels.
     """
     if len(text) > _MAX_VALUES and sum(map(text.count, ",[{")) > _MAX_VALUES:
         msg = f"it has over {_MAX_VALUES:,} values"
@@ -35,32 +35,43 @@ def parse_body(text: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """
-    A request, with at most one of `form` (urlencoded), `document` (JSON) and raw `content`.
-
-    It counts towards the limits of `app` (a client ID), if known. Of the answer the record
-    keeps the fields that `reads` names, at any depth. With `is_public_only` it goes to
-    public addresses only.
-    """
+    """An HTTP request, with at most one of `form`, `json` and `content`."""
 
     method: str
+    """The method, in capitals."""
+
     url: str
+    """The absolute URL, with its query."""
+
     headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers to send besides the client's own."""
+
     form: Mapping[str, str] | None = None
+    """Fields of a form, sent as `application/x-www-form-urlencoded`."""
+
     json: Any = None
+    """A document, sent as JSON."""
+
     content: bytes | None = None
+    """A raw body."""
+
     app: str = ""
+    """Client ID of the app whose rate limits the request counts towards; empty if unknown."""
+
     recorded_fields: Collection[str] = ()
+    """Fields of the response that the record keeps, at any depth."""
+
     is_public_only: bool = False
+    """Whether it may go to public addresses only."""
 
     @property
     def host(self) -> str:
-        """Return the host name in the URL, empty if it is not a web address."""
+        """The host name in the URL, empty if it is not a web address."""
         return host_of(self._parsed_url)
 
     @property
     def netloc(self) -> str:
-        """Return the host with its port, to which a cool-down applies."""
+        """The host with its port; cool-downs and slots apply to it."""
         return self._parsed_url.netloc.decode("ascii", "replace")
 
     @cached_property
@@ -73,20 +84,29 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
+    """An HTTP response, completely read."""
 
     url: str
+    """The URL of the request."""
+
     status: int
+    """The status code (RFC 9110 §15)."""
+
     headers: httpx.Headers
+    """The headers; their names have no case."""
+
     text: str
+    """The body decoded as UTF-8, whatever charset the headers name."""
+
     content: bytes = b""
+    """The body, after decoding of gzip."""
 
     def json(self) -> Any:
         """
-        Return the body as a JSON document (RFC 8259, without NaN).
+        Return the body parsed as JSON (RFC 8259, without NaN).
 
-        Raises `UnexpectedResponseError` if it is not JSON, has too many values, or an object with
-        two fields of one name.
+        Raises `UnexpectedResponseError` if it is not JSON, has too many values, or has an object
+        with two fields of one name.
         """
         try:
             return self._json
@@ -104,5 +124,5 @@ class Response:
 
 
 def unexpected_response(source: str, what: str) -> UnexpectedResponseError:
-    """Return the error for an answer from `source` that its API does not document."""
+    """Return the error for a response from `source` that its API does not document."""
     return UnexpectedResponseError(f"{source} gave an unexpected answer: {what}.")

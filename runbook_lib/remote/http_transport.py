@@ -1,7 +1,7 @@
 """
-Connections with a deadline: HTTP/1.1 over TCP and TLS, directly or through a proxy.
+HTTP/1.1 over TCP and TLS with deadlines, directly or through a proxy.
 
-Imported only to connect, since httpcore is slow to import.
+Import this module only to connect, since httpcore is slow to import.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from runbook_lib.remote.limits import (
 
 _READ_TIMEOUT_SECONDS = 15.0
 _STATUS_LINE = b"HTTP/"
-# So many sets of connections are kept, each to one proxy and under one name, the newest.
+# The newest connection pools that it keeps; each has one proxy and one TLS name.
 _MAX_POOLS = 32
 
 
 class Connection(httpcore.NetworkStream):
     """
-    A connection whose reads and writes end at the exchange's deadline.
+    A connection whose reads and writes end at the deadline of the exchange.
 
-    Once it has delivered more than the answer to the last request, it says that it has
-    something to read: httpcore closes an idle connection that does, and sends nothing over it.
+    If it delivers more than the response to the last request, it reports that it is readable:
+    httpcore closes an idle connection that is readable, and sends nothing over it.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
@@ -56,11 +56,11 @@ class Connection(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the next bytes, within the exchange's deadline and size limit."""
         content = count_bytes(self._stream.read(max_bytes, next_timeout(timeout)))
-        # NOTE: h11 keeps what comes behind an answer, and would take it for the next one. A body
-        # that quotes a status line is counted too; that costs a connection.
-        seen = self._previous_bytes + content
-        self._status_lines += seen.count(_STATUS_LINE)
-        self._previous_bytes = seen[-len(_STATUS_LINE) + 1 :]
+        # NOTE: h11 keeps bytes behind a response, and would take them for the next response. A
+        # body that quotes a status line is counted too; that costs a connection.
+        received = self._previous_bytes + content
+        self._status_lines += received.count(_STATUS_LINE)
+        self._previous_bytes = received[-len(_STATUS_LINE) + 1 :]
         return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -70,7 +70,8 @@ class Connection(httpcore.NetworkStream):
             # is idle. It may choose one that another thread ended in between. Nothing was sent
             # over it yet; at this error httpcore chooses again.
             raise httpcore.ConnectionNotAvailable
-        self._status_lines, self._previous_bytes = 0, b""
+        self._status_lines = 0
+        self._previous_bytes = b""
         self._stream.write(buffer, next_timeout(timeout))
 
     def close(self) -> None:
@@ -97,9 +98,9 @@ class Connection(httpcore.NetworkStream):
 
 class _NetworkBackend(httpcore.NetworkBackend):
     """
-    Opens connections for httpcore.
+    Opens connections for httpcore, to the addresses that it may connect to.
 
-    With `is_public_only` to public addresses only; in practice, by its `reach`, to loopback.
+    With `is_public_only` these are public addresses; if `reach` is loopback, loopback ones.
     """
 
     def __init__(self, *, is_public_only: bool, reach: Reach) -> None:
@@ -143,9 +144,9 @@ class HTTPTransport(httpx.BaseTransport):
     """
     Sends requests over HTTP/1.1, directly or through the proxy in the environment.
 
-    With `is_public_only` it connects to public addresses only. A proxy resolves
-    names itself, so only literal private addresses are rejected there. With
-    the `reach` of practice it connects to loopback only, and through no proxy.
+    With `is_public_only` it connects to public addresses only. A proxy resolves names itself, so
+    only literal private addresses are rejected there. If `reach` is loopback, it connects to
+    loopback only, and uses no proxy.
     """
 
     def __init__(
@@ -169,8 +170,8 @@ class HTTPTransport(httpx.BaseTransport):
         if proxy and self._is_public_only and not may_be_public(host_of(url)):
             require_public(host_of(url), [host_of(url)])
         with _httpx_errors():
-            # NOTE: a certificate was verified for one name: for another one of the same address
-            # the connection does not count.
+            # NOTE: the connection's certificate was verified for one name. Another name of the
+            # same address needs its own connection.
             key = (proxy, str(request.extensions.get("sni_hostname", "")))
             with self._lock:
                 pool = self._pools.pop(key, None) or self._open_pool(proxy)
@@ -255,10 +256,10 @@ class _ResponseStream(httpx.SyncByteStream):
 
 
 def _proxy_for(url: httpx.URL) -> str:
-    """Return the environment's proxy for `url`, or nothing."""
+    """Return the proxy in the environment for `url`, empty if there is none."""
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all") or ""
-    # NOTE: never use a proxy for this machine's own addresses.
+    # NOTE: never use a proxy for addresses of this machine.
     if not proxy or is_this_machine(host_of(url)) or proxy_bypass(host_of(url)):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
@@ -266,7 +267,7 @@ def _proxy_for(url: httpx.URL) -> str:
 
 @contextmanager
 def _httpx_errors() -> Iterator[None]:
-    """Translate httpcore's errors to httpx's errors of the same name."""
+    """Translate errors of httpcore to the errors of httpx with the same name."""
     try:
         yield
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:

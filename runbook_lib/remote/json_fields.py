@@ -1,8 +1,7 @@
 """
-Typed access to the fields of a JSON object.
+Reads fields of JSON objects by type.
 
-A field of another type, or another name than the requested one, raises
-`UnexpectedResponseError` with a message for people.
+A field of another type raises `UnexpectedResponseError`, with a message for people.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ _LARGEST_NUMBER = 2**63
 
 class JSONObject(Mapping[str, Any]):
     """
-    A JSON object in an answer, with readers that check a field's type.
+    A JSON object in a response, with readers that check the type of a field.
 
-    Messages name `source`, which answered, and `path`, the object's place in
-    the answer. A reader's `default` replaces an absent field.
+    Messages name the `source` of the response, and the `path` of the object in it. The `default`
+    of a reader replaces an absent field.
     """
 
     def __init__(self, content: object, source: str, path: str = "") -> None:
@@ -57,7 +56,7 @@ class JSONObject(Mapping[str, Any]):
         return value
 
     def display_text(self, name: str) -> str:
-        """Return the field's text for people, shortened, or nothing."""
+        """Return a text for people, shortened; empty if the field is absent."""
         value = self.get(name)
         if value is not None and not isinstance(value, str):
             self._refuse(name, "a text")
@@ -65,9 +64,9 @@ class JSONObject(Mapping[str, Any]):
 
     def identifier(self, name: str, default: str | None = None) -> str:
         """
-        Return the id in the field, a text that is safe in a URL.
+        Return an id, a text that is safe in a URL.
 
-        A remote system may write an id that consists of digits as a number.
+        A remote system may write an id of digits as a number.
         """
         value = self.get(name, default)
         if value == default and default is not None:
@@ -78,7 +77,7 @@ class JSONObject(Mapping[str, Any]):
         return text
 
     def keyword(self, name: str) -> str:
-        """Return the name in the field, such as a permission or a status: a text without blanks."""
+        """Return a name without blanks, such as a permission or a status."""
         value = self.get(name)
         if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
             self._refuse(name, "a name")
@@ -92,7 +91,7 @@ class JSONObject(Mapping[str, Any]):
         return value
 
     def code(self, name: str) -> int | None:
-        """Return the number of an error, if it has one."""
+        """Return an error code, `None` if the field is absent or null."""
         return self.number(name) if self.get(name) is not None else None
 
     def boolean(self, name: str) -> bool:
@@ -103,7 +102,7 @@ class JSONObject(Mapping[str, Any]):
         return value
 
     def moment(self, name: str, default: int | None = None) -> datetime | None:
-        """Return the time in the field, in seconds since 1970; `None` for 0, which is never."""
+        """Return a time, given in seconds since 1970; `None` for 0, which means never."""
         seconds = self.number(name, default)
         try:
             return datetime.fromtimestamp(seconds, UTC) if seconds else None
@@ -111,7 +110,7 @@ class JSONObject(Mapping[str, Any]):
             self._refuse(name, "a time")
 
     def strings(self, name: str) -> tuple[str, ...]:
-        """Return a list of texts, which may be empty, but not left out or null."""
+        """Return a list of texts; it may be empty, but not left out or null."""
         value = self.get(name, _ABSENT)
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             self._refuse(name, "a list of texts")
@@ -122,7 +121,7 @@ class JSONObject(Mapping[str, Any]):
         return None if self.get(name) is None else self.strings(name)
 
     def describe_absence(self, name: str) -> str:
-        """Return how the field has no value: *is left out*, *is null* or *is empty*; else ''."""
+        """Return *is left out*, *is null* or *is empty*; empty if the field has a value."""
         if name not in self:
             return "is left out"
         value = self[name]
@@ -140,7 +139,7 @@ class JSONObject(Mapping[str, Any]):
         return json_objects(value, self._source, self._field_path(name))
 
     def expect(self, name: str, expected: str) -> None:
-        """Raise unless the field names `expected`, which was requested."""
+        """Raise `UnexpectedResponseError` unless the field is `expected`, as requested."""
         if _as_digits(self.get(name)) != expected:
             self._refuse(name, expected)
 
@@ -162,7 +161,7 @@ def _type_error(source: str, path: str, value: object, expected: str) -> Unexpec
 
 
 def _as_digits(value: Any) -> Any:
-    """Return a whole number as its digits, anything else as it is."""
+    """Return a whole number as digits, and any other value unchanged."""
     is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return str(value) if is_number and value <= _LARGEST_NUMBER else value
 

@@ -1,7 +1,7 @@
 """
-How large an answer may be and how long it may take, from settings; and deadlines.
+Limits of responses and steps: their size, their time, and deadlines.
 
-`http_transport`, `domain` and `transport` enforce them.
+`client`, `http_transport`, `domain` and `check_session` enforce them.
 """
 
 from __future__ import annotations
@@ -13,23 +13,22 @@ from contextvars import ContextVar
 from dataclasses import dataclass, fields
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-# Allowed beside the body, for headers and chunk framing.
+# Allowed besides the body, for headers and chunk framing.
 _FRAMING_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """
-    The limits of one answer, one exchange and one step.
-
-    `response_limit_kib` limits a body after decoding, `exchange_seconds` one request
-    from resolving the name to the last byte, `step_seconds` all checks of a
-    step, with retries and waits.
-    """
+    """The limits of one response, one exchange and one step; each is a setting."""
 
     response_limit_kib: int = 4096
+    """The size of a body after decoding."""
+
     exchange_seconds: int = 30
+    """The time of one exchange, from resolving the name to the last byte."""
+
     step_seconds: int = 120
+    """The time of all checks of a step, with retries and waits."""
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Limits:
@@ -48,11 +47,11 @@ class Deadline:
 
     @property
     def seconds_left(self) -> float:
-        """Return how many seconds are left, at least 0."""
+        """The seconds that are left, at least 0."""
         return max(0.0, self._end - self._clock())
 
     def within(self, seconds: float) -> Deadline:
-        """Return a deadline after `seconds`, but not later than this one."""
+        """Return a deadline after `seconds`, or this one if it is earlier."""
         return Deadline(min(seconds, self.seconds_left), self._clock)
 
 
@@ -61,18 +60,18 @@ class DeadlineExceededError(Exception):
 
 
 class RejectedResponseError(Exception):
-    """An answer was rejected while it was read; the message says why."""
+    """A response was rejected while it was read; the message says why."""
 
 
 @dataclass(slots=True)
 class _ReadLimits:
-    """The limits of the current read: its deadline and how many bytes are left."""
+    """The deadline of the current read, and the number of bytes that are left."""
 
     deadline: Deadline
     bytes_left: int
 
 
-_READ_LIMITS: ContextVar[_ReadLimits | None] = ContextVar("awaited", default=None)
+_READ_LIMITS: ContextVar[_ReadLimits | None] = ContextVar("read_limits", default=None)
 
 
 def next_timeout(timeout: float | None) -> float | None:
@@ -87,13 +86,13 @@ def next_timeout(timeout: float | None) -> float | None:
 
 
 def current_deadline() -> Deadline:
-    """Return the deadline of the current exchange, or one for a connection."""
+    """Return the deadline of the current exchange, or else that of a new connection."""
     limits = _READ_LIMITS.get()
     return limits.deadline if limits else Deadline(CONNECT_TIMEOUT_SECONDS)
 
 
 def count_bytes(data: bytes) -> bytes:
-    """Return the received `data`; raises `RejectedResponseError` if it is too much."""
+    """Return the received `data`; raises `RejectedResponseError` if it exceeds the limit."""
     limits = _READ_LIMITS.get()
     if limits is not None:
         limits.bytes_left -= len(data)
@@ -104,7 +103,7 @@ def count_bytes(data: bytes) -> bytes:
 
 @contextmanager
 def read_limits(deadline: Deadline, max_bytes: int) -> Iterator[None]:
-    """Limit what this thread reads: until `deadline`, at most `most` bytes of body."""
+    """Limit the reads of this thread: until `deadline`, at most `max_bytes` of a body."""
     token = _READ_LIMITS.set(_ReadLimits(deadline, max_bytes + _FRAMING_BYTES))
     try:
         yield

@@ -1,5 +1,5 @@
 """
-Text of remote systems in messages: one printable line, not too long.
+Quotes text of remote systems in messages: shortened, on one printable line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def shorten(text: str, max_length: int = _MAX_LENGTH) -> str:
     """
     Return `text` as one printable line, shortened between two words.
 
-    It never cuts a word: half a credential would not be recognised as one.
+    It never cuts a word: the redactor does not recognise half a credential.
     """
     head = text[: max_length * 4]
     line = one_line(" ".join(head.split()))

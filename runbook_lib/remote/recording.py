@@ -22,7 +22,7 @@ from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import Request, Response
 
 _MAX_BODY_LENGTH = 8_192
-# Only the start of a longer body is redacted, and the end of that start is left out.
+# Only the start of a longer body is redacted, and the record omits the end of that start.
 _MAX_REDACTED_LENGTH = 8 * _MAX_BODY_LENGTH
 _MAX_HEADER_LENGTH = 1_024
 _LOWEST_ERROR_STATUS = 400
@@ -118,7 +118,7 @@ def redacted_exchange(
 
 
 def recorded_url(url: str, redactor: Redactor) -> str:
-    """Return `url` with its secrets masked, in the query by name too."""
+    """Return `url` with its secrets masked; in the query also by the names of fields."""
     try:
         parts = httpx.URL(url)
         fields = redactor.redact_document(dict(parts.params))
@@ -148,9 +148,9 @@ def recorded_shape(
     response: Response, redactor: Redactor, *, without: Collection[str] = ()
 ) -> ResponseShape:
     """
-    Return the shape of a provider's response: no value of it, nor the headers `without`.
+    Return the shape of a provider's response, without its values and the headers `without`.
 
-    A remote system may give a secret as a key.
+    NOTE: a remote system may use a secret as a key, so the shape is redacted.
     """
     names = {key_name(name.lower()) for name in response.headers}
     headers = tuple(sorted(names - _USUAL_HEADERS - {*without}))
@@ -166,10 +166,10 @@ def recorded_shape(
 
 def recorded_body(response: Response, redactor: Redactor, fields: Collection[str] = ()) -> Any:
     """
-    Return what the record keeps of a body, redacted and cut.
+    Return the recorded part of a body, redacted and shortened.
 
-    A refusal is kept whole; another JSON document with the fields that `reads` names or
-    that identify it; a page with its title.
+    The record has all of a refusal. It has the `fields` of other JSON, at any depth, with those
+    that identify an object. It has the title of a page.
     """
     body, head = _recorded_part(response, fields), _Truncator(redactor)
     if len(response.text) > _MAX_REDACTED_LENGTH:
@@ -193,7 +193,7 @@ def _recorded_part(response: Response, fields: Collection[str]) -> Any:
         return rebuild(document, lambda part: _select_fields(part, kept))
     except UnexpectedResponseError as error:
         if isinstance(error.__cause__, RepeatedNameError):
-            # NOTE: what a field of such an answer holds, a credential perhaps, cannot be told.
+            # NOTE: such a response does not tell whether a field holds a credential.
             return f"{error} ({len(response.text)} characters)"
         title = _TITLE.search(response.text, 0, _MAX_REDACTED_LENGTH)
         if title or "html" in response.headers.get("content-type", "").lower():
@@ -204,7 +204,7 @@ def _recorded_part(response: Response, fields: Collection[str]) -> Any:
 
 
 def _select_fields(value: Any, kept: Collection[str]) -> Any:
-    """Return an object's fields of these names, and how many others it has."""
+    """Return the `kept` fields of an object, and the number of the others."""
     if not isinstance(value, dict):
         return value
     fields = {name: value[name] for name in value if name in kept}
@@ -213,7 +213,7 @@ def _select_fields(value: Any, kept: Collection[str]) -> Any:
 
 
 class _Truncator:
-    """Takes the start of a document, up to a number of characters, with its structure."""
+    """Shortens a document to a number of characters, and keeps its structure."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -221,7 +221,7 @@ class _Truncator:
 
     @property
     def is_full(self) -> bool:
-        """Return whether something did not fit."""
+        """Whether a part did not fit."""
         return self._left <= 0
 
     def truncate(self, value: Any) -> Any:
@@ -242,7 +242,7 @@ class _Truncator:
         return value
 
     def truncate_text(self, text: str) -> str:
-        """Return `text`, or its start, without an end that may contain half a secret."""
+        """Return `text`, or its start without an end that may contain half a secret."""
         room = max(0, self._left)
         self._left -= len(text) + 4
         if len(text) <= room:

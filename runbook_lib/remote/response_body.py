@@ -1,5 +1,5 @@
 """
-Reads the body of a response, decoded and up to a size.
+Reads and decodes the body of a response, with a size limit.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 
 def read_body(response: httpx.Response, max_bytes: int) -> bytes:
     """
-    Return the decoded body of `response`, at most `most` bytes.
+    Return the decoded body of `response`, at most `max_bytes`.
 
-    Raises `RejectedResponseError` for a larger one and for an encoding that was not
-    requested, `httpx.DecodingError` for broken gzip data.
+    Raises `RejectedResponseError` for a larger body and for an encoding that was not requested,
+    and `httpx.DecodingError` for broken gzip data.
     """
     stream = response.stream
     if not isinstance(stream, httpx.SyncByteStream):
@@ -52,7 +52,7 @@ def _choose_decoder(headers: httpx.Headers, max_bytes: int) -> _GzipDecoder | No
 
 
 class _GzipDecoder:
-    """Decodes gzip (RFC 1952), with one or more members, to at most `most` + 1 bytes."""
+    """Decodes gzip (RFC 1952), with one or more members, to at most `max_bytes` + 1 bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         self._bytes_left = max_bytes + 1

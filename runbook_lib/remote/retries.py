@@ -1,5 +1,5 @@
 """
-When a request is sent again, and when its host is left alone.
+Retries of requests, and the circuit breaker for hosts that do not respond.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from runbook_lib.errors import RemoteError
 
 TOO_MANY_REQUESTS = 429
 SERVER_ERRORS = (500, 502, 503, 504)
-# Fail fast for this long after a host did not answer.
+# Fail fast for this long after a host did not respond.
 _OPEN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """
-    Up to `attempts`, with pauses that double.
+    The number of attempts of a repeatable request, with pauses that double.
 
-    The pauses are random within bounds, so that the requests of many tenants spread out.
+    Pauses are random within bounds, so that the requests of many tenants spread out.
     """
 
     attempts: int = 3
@@ -35,7 +35,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class OpenCircuit:
-    """A host that did not answer: requests raise `error` until `until` (monotonic)."""
+    """A host that did not respond: requests raise `error` until `until` (monotonic)."""
 
     until: float
     error: RemoteError
@@ -43,9 +43,9 @@ class OpenCircuit:
 
 class CircuitBreaker:
     """
-    Lets requests to a host fail at once for a while after it did not answer. Thread-safe.
+    Fails requests at once for a while after their host did not respond. Thread-safe.
 
-    A `route` is a host and the way to it: the address, proxy and limits with which it was tried.
+    A `route` is a host with the options that decide how a client reaches it.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from runbook_lib.remote.addresses import origin_of
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import Request
 
-# A secret is searched as UTF-8 and as Latin-1, behind at most this many layers of encoding.
+# Search for secrets as UTF-8 and Latin-1, behind at most this many layers of encoding.
 _CHARSETS = ("utf-8", "latin-1")
 _MAX_LAYERS = 3
 _DECODERS: tuple[Callable[[str], str], ...] = (
@@ -43,7 +43,7 @@ class SecretGuard:
         }
 
     def issued_credential(self, url: str, label: str) -> Credential:
-        """Return the owner of a secret that the host of `url` has issued."""
+        """Return the credential for a secret that the host of `url` has issued."""
         return Credential(label, self._providers_at(url))
 
     def check(self, request: Request, built: httpx.Request) -> None:
@@ -67,7 +67,7 @@ class SecretGuard:
 
 
 def _decoded(request: Request, built: httpx.Request) -> str:
-    """Return all that would be sent, as it is and with its encodings undone, layer by layer."""
+    """Return everything that would be sent, plain and with its encodings undone."""
     headers = [part for pair in built.headers.raw for part in pair]
     sent = [*headers, str(built.url).encode(), built.read()]
     texts = (content.decode(charset, "replace") for content in sent for charset in _CHARSETS)
