@@ -32,8 +32,8 @@ class CheckContext:
     `now` is the run's clock reading, `answers` are the names of the answers that people confirmed
     instead of a step's sentence (`Confirmation.name`). `announce_change` writes to the journal
     before a remote system is altered. `random_hex` takes a number of bytes:
-    a control must ask about something that does not exist. Each token is issued once a look,
-    since the session asks for it once.
+    a control must ask about something that does not exist. Each token is issued once a snapshot,
+    since the session caches the response.
     """
 
     values: Mapping[str, Value]
@@ -55,7 +55,7 @@ class CheckContext:
 
     def made_up(self, what: str, size: int) -> str:
         """
-        Return what `random_hex` does, one text for `what` in the whole look.
+        Return what `random_hex` does, one text for `what` in the whole snapshot.
 
         A control that several checks need is one request then.
         """
@@ -75,8 +75,8 @@ class CheckContext:
         """
         Return the Cyclr client of `account`, or else of the account that is tested in.
 
-        With `once_more` it asks again, once, what this look has the answer to, with the same
-        token. Raises `CyclrAPIError` where Cyclr refuses its API credentials.
+        `once_more=True` bypasses the cache once, with the same token. Raises `CyclrAPIError`
+        if Cyclr refuses its API credentials.
         """
         token = request_api_token(
             self.session,

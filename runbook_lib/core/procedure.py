@@ -100,7 +100,7 @@ class Input:
 
     @property
     def credential(self) -> Credential:
-        """Return the owner of this secret: its provider, or nobody."""
+        """The credential of this input, which only its provider may get."""
         return Credential(f"{self.label} ({self.name})", frozenset({self.provider} - {""}))
 
     def with_needs(self, names: Sequence[str]) -> tuple[str, ...]:

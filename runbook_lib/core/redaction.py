@@ -122,7 +122,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The owner of a secret: `what` it is, in a message, and the `providers` that may get it."""
+    """A credential or issued token: its `label` in messages, and the providers that may get it."""
 
     label: str
     providers: frozenset[str] = frozenset()
@@ -134,7 +134,7 @@ class Redactor:
 
     It learns tokens as they are issued (`learn`), and masks whatever looks
     like an access token or a client secret, unless it is a known exception
-    (`allow`). It knows the owners of each secret, for the transport. Thread-safe.
+    (`allow`). It knows the credentials that each secret belongs to. Thread-safe.
 
     `recognise` returns whether a word of 32 hexadecimal digits, which is not known
     here, is a secret all the same.
@@ -154,7 +154,7 @@ class Redactor:
             self.learn(secret)
 
     def learn(self, secret: Secret, *credentials: Credential) -> None:
-        """Mask `secret` from now on; it also belongs to `owners`, or to nobody without any."""
+        """Mask `secret` from now on, as a value of `credentials`; if none, no host may get it."""
         with self._lock:
             known = self._credentials
             learned = {
@@ -165,18 +165,18 @@ class Redactor:
             self._forms = tuple(sorted(self._credentials, key=len, reverse=True))
 
     def release(self, credential: Credential) -> None:
-        """Keep masking what belonged to `owner` until now, as a secret of nobody."""
+        """Detach the secrets of `credential`: they stay masked, and no host may get them for it."""
         with self._lock:
             self._credentials = {
                 form: credentials - {credential} for form, credentials in self._credentials.items()
             }
 
     def credentials_of(self, secret: Secret) -> frozenset[Credential]:
-        """Return the owners of `secret`, empty if it has none or is not known."""
+        """Return the credentials of `secret`, empty if it has none or is not known."""
         return self._credentials.get(secret.reveal(), frozenset())
 
     def credentials_in(self, text: str) -> list[frozenset[Credential]]:
-        """Return the owners of each known secret that `text` contains in any of its forms."""
+        """Return the credentials of each known secret that `text` contains in any of its forms."""
         return [credentials for form, credentials in self._credentials.items() if form in text]
 
     def allow(self, values: Iterable[object]) -> None:

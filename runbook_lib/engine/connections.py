@@ -1,5 +1,5 @@
 """
-The connections of a run: a transport for each set of addresses, as the values name them.
+The connections of a run: an HTTP client for each set of addresses in the values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAMES = ("service_domain", "service_domain_address", "ca_file")
 
 class Sessions:
     """
-    Transports to the systems of `providers`, made when they are first needed.
+    HTTP clients for the systems of `providers`, made when they are first needed.
 
     All of a folder's runs share what is known of hosts that must not be asked for a while,
     and of the calls that each app has used. `pools`, if set, are shared with other runs.
@@ -58,7 +58,7 @@ class Sessions:
         is_for_operator: bool = False,
     ) -> Session:
         """
-        Return a session for the addresses in `values`; `look` and `keep` as it takes them.
+        Return a session for the addresses in `values`, with `cache` and `on_exchanges`.
 
         One that `is_for_operator` tells the operator something, and asks no remote system.
         """
@@ -68,7 +68,7 @@ class Sessions:
         places = (str(values.get(name, "")) for name in _NAMES)
         allowed = (values.get(name, ()) for name in ("redirect_hosts", "connect_to"))
         key = (reach, *places, *allowed, Limits.of(values), *hosts.values())
-        # NOTE: the checks of a look begin at the same time, and share its connections.
+        # NOTE: the checks of a snapshot begin at the same time, and share its connections.
         with self._lock:
             if key not in self._clients:
                 self._clients[key] = self._client(values, hosts, reach)

@@ -1,8 +1,8 @@
 """
-A person's consent (RFC 6749 §4.1): the address to open, and the redirect that follows.
+A person's consent (RFC 6749 §4.1): the URL to open, and the redirect that follows.
 
-The redirect arrives at a listener on loopback, or is pasted if the browser is
-on another machine. `oauth` redeems the code.
+A listener on loopback receives the redirect, or the person pastes its URL if the browser is on
+another machine. `oauth` redeems the code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_FIELDS = 50
 
 @dataclass(frozen=True, slots=True)
 class PendingAuthorization:
-    """An authorization request that awaits its answer; single use, like its `state`."""
+    """An authorization request without a response so far; single use, like its `state`."""
 
     server: AuthorizationServer
     client_id: str
@@ -37,7 +37,7 @@ class PendingAuthorization:
 
     @property
     def url(self) -> str:
-        """Return the address that the person opens (RFC 6749 §4.1.1)."""
+        """The URL that the person opens (RFC 6749 §4.1.1)."""
         scope = self.server.scope_separator.join(self.server.scope)
         query = {
             "client_id": self.client_id,
@@ -54,12 +54,11 @@ def read_redirect(
     pending: Mapping[str, PendingAuthorization], url: str
 ) -> tuple[PendingAuthorization, Secret]:
     """
-    Return the request that a redirect answers, and its authorization code (RFC 6749 §4.1.2).
+    Return the request that a redirect responds to, and its authorization code (RFC 6749 §4.1.2).
 
-    `pending` are the requests by their `state`. Raises `StateMismatchError` if
-    the redirect answers none of them, `RefusedConsentError` if the person or
-    the provider refused, `AuthorizationError` if it is not an answer at all, such as the
-    address of another tab.
+    `pending` are the requests by their `state`. Raises `StateMismatchError` if the redirect
+    responds to none of them, `RefusedConsentError` if the person or the provider refused, and
+    `AuthorizationError` if it is no authorization response, such as the URL of another tab.
     """
     if not _ADDRESS.match(url.strip()):
         msg = "This is not an address." if url.strip() else "No address was pasted."
@@ -91,29 +90,29 @@ def read_redirect(
 
 
 def _paste_advice(pending: Mapping[str, PendingAuthorization]) -> str:
-    """Return which address to paste, and what it begins with."""
-    # The last request is the one whose answer is usually pasted.
+    """Return advice which address to paste, with its first characters."""
+    # People usually paste the response to the last request.
     requests = reversed([*pending.values()])
     beginnings = dict.fromkeys(f"{request.redirect_uri}?" for request in requests)
     return f"{_PASTE} It begins with {' or '.join(beginnings)}" if beginnings else _PASTE
 
 
 def _is_redirect(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
-    """Return whether an address is one of the redirect URIs; one without a host may be any."""
+    """Return whether an address is a redirect URI; without a host it may be any of them."""
     address = re.split("[?#]", url.strip(), maxsplit=1)[0].casefold()
     uris = [request.redirect_uri.casefold() for request in pending.values()]
     return address.startswith("/") or address in uris
 
 
 def is_response_to(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
-    """Return whether a redirect answers one of the requests, whatever the answer is."""
+    """Return whether a redirect responds to one of the requests, whatever it says."""
     return _find_request(pending, _fields(url)) is not None
 
 
 def _find_request(
     pending: Mapping[str, PendingAuthorization], fields: Mapping[str, str]
 ) -> PendingAuthorization | None:
-    """Return the request whose `state` comes back, compared in constant time."""
+    """Return the request with the same `state`, compared in constant time."""
     state = fields.get("state", "").encode(errors="replace")
     matching = [
         pending[expected] for expected in pending if hmac.compare_digest(expected.encode(), state)

@@ -19,14 +19,23 @@ from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.json_fields import JSONObject, json_objects
 
 _PAGE_SIZE = 100
-# The pages that are read of a list: of the console's, and of one account's or a search.
+# The most pages to read of a list: of the console, and of one account or a search.
 _MAX_PAGES = 2_000
 _MAX_PAGES_OF_ACCOUNT = 50
 _PAGES = re.compile(r"[0-9]{1,6}")
-# What is read of any answer, beside ids and names; a method's answer is the provider's own.
+# Recorded fields of every response besides ids and names. The response of a method is the
+# provider's own.
 _RECORDED_FIELDS = (
-    *("access_token", "Authenticated", "Connector", "MethodUniqueIdentifier", "Status", "Token"),
-    *("data", "permission", "status", "TransactionErrorWebhookEnabled"),
+    "access_token",
+    "Authenticated",
+    "Connector",
+    "MethodUniqueIdentifier",
+    "Status",
+    "Token",
+    "data",
+    "permission",
+    "status",
+    "TransactionErrorWebhookEnabled",
 )
 
 
@@ -55,9 +64,9 @@ class Cyclr:
     """
     Cyclr's API at `base_url` for one account.
 
-    `account` is the Account API ID (Accounts > Account Management > Settings);
-    calls count towards the limits of `client_id`, and `pace` is called before each. Every call
-    raises `CyclrAPIError` with Cyclr's own message if it refuses.
+    `account` is the Account API ID (Accounts > Account Management > Settings). Calls count
+    towards the limits of `client_id`, and call `pace` first. Each raises `CyclrAPIError` with
+    Cyclr's own message if Cyclr refuses.
     """
 
     def __init__(
@@ -89,8 +98,8 @@ class Cyclr:
         """
         Return the names of all connectors of the library.
 
-        Its end must show: by the number of its pages, or by an empty page after the last one.
-        Raises `UnexpectedResponseError` where it does not.
+        The number of pages, or an empty page after the last one, must show the end of the list.
+        Raises `UnexpectedResponseError` if neither does.
         """
         return [row.text("Name") for row in self._read_list("connectors", is_short=False)]
 
@@ -100,9 +109,9 @@ class Cyclr:
 
     def accounts(self, number: int = 0) -> tuple[list[JSONObject], int]:
         """
-        Return a page of the console's accounts, and how many pages there are, 0 if not known.
+        Return a page of the console's accounts, and the number of pages, 0 if unknown.
 
-        NOTE: which number the first page has is not documented; 0 asks without one, for the first.
+        NOTE: the number of the first page is not documented; 0 requests it without a number.
         """
         return self._page("accounts", number)
 
@@ -111,7 +120,7 @@ class Cyclr:
         return self._call_object("GET", f"accounts/{quote(account, safe='')}")
 
     def cycle_prerequisites(self, cycle: str) -> list[JSONObject]:
-        """Return what a cycle of the account lacks (Cyclr: Cycle Prerequisites)."""
+        """Return the missing prerequisites of a cycle (Cyclr: Cycle Prerequisites)."""
         path = f"cycles/{quote(cycle, safe='')}/prerequisites"
         return json_objects(self._call("GET", path), f"Cyclr (/{path})")
 
@@ -140,7 +149,7 @@ class Cyclr:
         return self._rows(f"connectors/{connector}/methods")
 
     def run_method(self, account_connector: int, method: str) -> Any:
-        """Run a method by its `MethodUniqueIdentifier`; return the provider's answer."""
+        """Run a method by its `MethodUniqueIdentifier`; return the provider's response."""
         return self._call("POST", f"account/connectors/{account_connector}/methods/{method}", {})
 
     def _rows(self, path: str) -> list[JSONObject]:
@@ -149,9 +158,9 @@ class Cyclr:
 
     def _read_list(self, path: str, *, is_short: bool = True, **params: str) -> list[JSONObject]:
         """
-        Return the rows of all pages; raises `UnexpectedResponseError` if they may be a part.
+        Return the rows of all pages; raises `UnexpectedResponseError` if some may be missing.
 
-        One that `is_short` ends with a first page that is not full; see `rows_of`.
+        With `is_short` a first page that is not full ends the list; see `read_rows`.
         """
         doubts: list[str] = []
 
@@ -191,7 +200,7 @@ class Cyclr:
             app=self._client_id,
             recorded_fields=_RECORDED_FIELDS,
         )
-        # NOTE: all that Cyclr is asked by GET only reads.
+        # NOTE: every GET we send to Cyclr is read-only.
         send = self._session.get if method == "GET" else self._session.send
         return send(request, is_transient=_is_damaged)
 
@@ -204,20 +213,21 @@ def read_rows(
     is_short: bool = False,
 ) -> Iterator[JSONObject]:
     """
-    Yield the rows of a list once each; `doubts` gets why they may be only a part of it.
+    Yield each row of a list once; append to `doubts` why some rows may be missing.
 
-    `fetch` returns a page and how many pages there are, 0 if not known. The list ends where that
-    number agrees with the rows, else with an empty page. One that `is_short` also ends with a
-    first page that is not full. At most `most` pages are asked for. Raises what `fetch` does for
-    the first page, and `ThrottledError` for any.
+    `fetch` returns a page and the number of pages, 0 if unknown. The list ends where that number
+    agrees with the rows, or else with an empty page. With `is_short` a first page that is not
+    full ends it too. Fetches at most `max_pages`. Raises the errors of `fetch` for the first
+    page, and `ThrottledError` for any page.
 
-    NOTE: the first page is asked for without a number, then all from 1: whether that is the
-    first or the second one is not documented.
+    NOTE: this fetches the first page without a number, then all pages from 1. Whether page 1 is
+    the first or the second is not documented.
     """
     known: set[str] = set()
     first: list[str] = []
     sizes: list[int] = []
-    total = repeated = 0
+    total = 0
+    repeated = 0
     for number in range(max_pages + 1):
         try:
             rows, newest = fetch(number)
@@ -252,7 +262,7 @@ def read_rows(
 
 
 def _is_end(sizes: list[int], total: int, repeated: int) -> bool:
-    """Return whether pages of these sizes are all: `total` agrees, or the last one is empty."""
+    """Return whether these pages are all: `total` agrees, or the last page is empty."""
     *earlier, last = sizes
     if not last:
         return bool(earlier) and (len(sizes) >= total or not earlier[-1])
@@ -262,7 +272,7 @@ def _is_end(sizes: list[int], total: int, repeated: int) -> bool:
 
 
 def _find_gaps(sizes: list[int], total: int, repeated: int) -> Iterator[str]:
-    """Yield why a list that has ended may be only a part."""
+    """Yield the signs that a list has ended too early."""
     filled = [place for place, size in enumerate(sizes, start=1) if size]
     before_last = sizes[: max(filled, default=1) - 1]
     short = [(place, size) for place, size in enumerate(before_last, start=1) if size < max(sizes)]
@@ -282,7 +292,7 @@ def sign_in_url(service_domain: str, account_connector: int, token: Secret, targ
 
 
 def _is_damaged(response: Response) -> bool:
-    """Return whether a successful answer is not JSON: it was damaged on the way."""
+    """Return whether a response with status 200 is not JSON, so that it was damaged on the way."""
     if response.status != 200:
         return False
     try:

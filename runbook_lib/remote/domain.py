@@ -1,5 +1,5 @@
 """
-The service domain as seen from the internet: name, certificate, pages and redirects.
+The service domain as the internet sees it: name, certificate, pages and redirects.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from runbook_lib.remote.http_messages import Request, Response, unexpected_respo
 from runbook_lib.remote.oauth import AuthorizationServer
 from runbook_lib.remote.quoting import shorten
 
-# A browser follows these, and no other status with a Location (RFC 9110 §15.4).
+# Browsers follow a Location with these statuses only (RFC 9110 §15.4).
 REDIRECTS = (301, 302, 303, 307, 308)
 _HTTPS = 443
 _SCHEMES = ("http", "https")
@@ -44,8 +44,8 @@ _TLS_TIMEOUT_SECONDS = 5.0
 _MAX_REDIRECTS = 6
 _MAX_COOKIES_LENGTH = 8_192
 _MAX_ADDRESS_LENGTH = 150
-# NOTE: X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_HOSTNAME_MISMATCH (OpenSSL). Other reasons may
-# be this machine's: a proxy, or an authority that it does not know.
+# NOTE: X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_HOSTNAME_MISMATCH (OpenSSL). This machine may
+# cause other errors: a proxy, or an authority that it does not know.
 _INVALID_CODES = (10, 62)
 
 
@@ -61,7 +61,7 @@ class AllowedRedirects:
     """
     The allowed targets of a redirect: the addresses in settings, and their hosts over https.
 
-    `hosts` are further names. Nothing else is requested.
+    `hosts` are further host names. Checks send nothing to other targets.
     """
 
     def __init__(self, addresses: Iterable[str], hosts: Iterable[str] = ()) -> None:
@@ -69,7 +69,7 @@ class AllowedRedirects:
         self._hosts = frozenset(hosts) | {host for _, host, _ in self._origins}
 
     def refusal_reason(self, target: httpx.URL, *, from_public: bool) -> str:
-        """Return why a redirect to `target` is not followed, empty if it is."""
+        """Return the reason not to follow a redirect to `target`, empty if it is allowed."""
         if target.userinfo:
             return "its address contains a user name"
         if from_public and not may_be_public(host_of(target)):
@@ -87,14 +87,16 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     """
     Return the addresses of `host`.
 
-    Raises `UnreachableError` if the name does not resolve,
-    `UnexpectedResponseError` if it has no public address and no setting gives one, and
-    `OutsidePracticeError` if practice would ask a name server, or be led to another machine.
+    Raises `UnreachableError` if the name does not resolve, `UnexpectedResponseError` if it has no
+    public address and no setting gives another one, and `OutsidePracticeError` if practice would
+    leave this machine.
     """
-    began, sent_on = time.perf_counter(), timestamp(utc_now())
+    began = time.perf_counter()
+    sent_on = timestamp(utc_now())
     override = session.client.options.connect_to.get(f"{host}:{_HTTPS}")
     addresses: tuple[str, ...] = (override or "",)
-    error, reach = "", session.client.options.reach
+    error = ""
+    reach = session.client.options.reach
     if override and reach is Reach.LOOPBACK:
         name, _, port = override.rpartition(":")
         find_addresses(name, int(port), session.deadline(), reach=reach)
@@ -102,7 +104,7 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
         try:
             addresses = tuple(find_addresses(host, _HTTPS, session.deadline(), reach=reach))
         except OSError as failure:
-            # NOTE: without an answer nothing is known about the name.
+            # NOTE: without a response nothing is known about the name.
             is_silent = isinstance(failure, TimeoutError)
             why = "no name server answered" if is_silent else "the name does not resolve"
             addresses, error = (), f"{type(failure).__name__}: {why}"
@@ -129,16 +131,19 @@ def read_certificate(session: Session, host: str) -> Certificate:
     """
     Return the certificate that `host` presents on port 443, verified for that name.
 
-    Raises `InvalidCertificateError` if it has ended or is another host's, `UnreachableError` if
-    there is no connection or it is not trusted, `UnexpectedResponseError` if it has no end, or
-    the address is not public and no setting gives one, and `OutsidePracticeError` if practice
-    would connect to another machine.
+    Raises `InvalidCertificateError` if it has expired or names another host, `UnreachableError`
+    if there is no connection or it is not trusted, `UnexpectedResponseError` if it has no end,
+    or the address is not public and no setting gives another one, and `OutsidePracticeError` if
+    practice would leave this machine.
     """
     import ssl  # noqa: PLC0415  (slow to import; `status` reads no certificate)
 
-    began, sent_on = time.perf_counter(), timestamp(utc_now())
+    began = time.perf_counter()
+    sent_on = timestamp(utc_now())
     override = session.client.options.connect_to.get(f"{host}:{_HTTPS}")
-    certificate, error, kind = None, "", UnreachableError
+    certificate = None
+    error = ""
+    kind = UnreachableError
     try:
         deadline = session.deadline().within(2 * _TLS_TIMEOUT_SECONDS)
         name, _, port = (override or f"{host}:{_HTTPS}").rpartition(":")
@@ -181,7 +186,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
 
 
 def fetch_page(session: Session, url: str) -> Response:
-    """Return the answer of `url` to a plain GET, whatever its status."""
+    """Return the response to a plain GET of `url`, whatever its status."""
     is_public_only = _is_public_only(session, _web_address(url))
     return session.get(Request(method="GET", url=url, is_public_only=is_public_only))
 
@@ -190,14 +195,13 @@ def follow_to_sign_in(
     session: Session, url: str, server: AuthorizationServer, destinations: AllowedRedirects
 ) -> tuple[str, Response]:
     """
-    Follow redirects from `url` until one leads to the sign-in page, which is not requested.
+    Follow redirects from `url` to the sign-in page, without requesting that page.
 
-    That is the authorization endpoint of `server`, by its scheme, host, port and path.
-    Returns its address, or an empty one, with the last answer; a redirect to another
-    page of its host ends the search too. Each host gets only its own cookies back.
-    Nothing is repeated: the first address may contain a single-use token. Raises
-    `UnexpectedResponseError` for a redirect to anything but a web address among the
-    `destinations`.
+    The sign-in page is the authorization endpoint of `server`, by its scheme, host, port and
+    path. Return its URL, empty if not found, and the last response. A redirect to another page
+    of its host ends the search too. Each host gets only its own cookies back. No request is
+    repeated, since `url` may contain a single-use token. Raises `UnexpectedResponseError` for a
+    redirect that `destinations` do not allow.
     """
     page, current = _web_address(server.authorization_endpoint), _web_address(url)
     cookies: dict[str, SimpleCookie] = {}
@@ -243,13 +247,13 @@ def follow_to_sign_in(
 
 
 def _is_public_only(session: Session, address: httpx.URL) -> bool:
-    """Return whether only public addresses are allowed; not for a literal private one."""
+    """Return whether only public addresses are allowed; a literal private one is exempt."""
     host = host_of(address)
     return may_be_public(host) and session.client.is_public_only(host, _port(address))
 
 
 def _is_public(session: Session, address: httpx.URL) -> bool:
-    """Return whether an answer from `address` comes from the public internet."""
+    """Return whether a response from `address` comes from the public internet."""
     override = session.client.options.connect_to.get(f"{host_of(address)}:{_port(address)}")
     if override is not None:
         return may_be_public(override.rpartition(":")[0])
@@ -257,7 +261,7 @@ def _is_public(session: Session, address: httpx.URL) -> bool:
 
 
 def redirect_target(response: Response) -> str:
-    """Return host and path of the redirect in `answer`, empty without one."""
+    """Return host and path of the redirect in `response`, empty if there is none."""
     try:
         target = _web_address(response.headers.get("location", ""), response.url)
     except UnexpectedResponseError:
@@ -266,7 +270,7 @@ def redirect_target(response: Response) -> str:
 
 
 def _cookie_header(jar: SimpleCookie) -> str:
-    """Return the cookies of `jar` for a header, without those that it cannot contain."""
+    """Return the `Cookie` header of `jar`, without cookies that a header cannot contain."""
     pairs = [f"{name}={morsel.coded_value}" for name, morsel in jar.items()]
     sendable = [pair for pair in pairs if pair.isascii() and pair.isprintable()]
     header = "; ".join(sendable)

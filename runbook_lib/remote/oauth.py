@@ -1,7 +1,7 @@
 """
 OAuth 2.0 by the RFC's names: a provider's authorization server, and grants at its token endpoint.
 
-`consent` makes the authorization request and reads the answer to it.
+`consent` makes the authorization request and reads the response.
 """
 
 from __future__ import annotations
@@ -36,29 +36,46 @@ def _unchanged(fields: Mapping[str, str]) -> Mapping[str, str]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationServer:
     """
-    A provider's authorization server: its authorization and its token endpoint (RFC 6749 §3).
+    A provider's authorization server (RFC 6749 §3).
 
-    `title` is the provider's in messages, `scope` what people are asked for. The rest is
-    where a provider differs from the RFC: what stands between two scopes (§3.3),
-    further `parameters` of its authorization request and `token_parameters` of a request to its
-    token endpoint, `stable_path` of its address
-    (without what varies, such as a version), the fields of its redirects by the RFC's
-    names, the form of its tokens, which of its responses are temporary faults, so that a request
-    that is safe to repeat is repeated, and how its refusals of a token request are read.
+    The optional fields describe how a provider differs from the RFC.
     """
 
     title: str
+    """The name of the provider in messages."""
+
     authorization_endpoint: str
+    """The URL of the consent dialog (§3.1)."""
+
     token_endpoint: str
+    """The URL that issues tokens (§3.2)."""
+
     scope: tuple[str, ...] = ()
+    """The scope that people are asked for (§3.3)."""
+
     scope_separator: str = " "
+    """The text between two values of the scope (§3.3: a space)."""
+
     parameters: Mapping[str, str] = field(default_factory=dict)
+    """Further parameters of the authorization request."""
+
     token_parameters: Mapping[str, str] = field(default_factory=dict)
+    """Further parameters of a token request."""
+
     stable_path: Callable[[str], str] = str
+    """Path of the authorization endpoint → the path without variable parts, such as a version."""
+
     response_fields: Callable[[Mapping[str, str]], Mapping[str, str]] = _unchanged
+    """Fields of a redirect → the same fields under the names of the RFC (§4.1.2)."""
+
     is_token: Callable[[str], bool] = is_issued_token
+    """Whether a text has the form of the provider's tokens."""
+
     is_transient: Callable[[Response], bool] = lambda _: False
+    """Whether a response is a temporary fault, after which a safe request is sent again."""
+
     read_refusal: Callable[[Response], TokenRequestError] = read_refusal
+    """Refusal of a token request → the error to raise (§5.2)."""
 
 
 def request_token_by_client_credentials(

@@ -1,5 +1,5 @@
 """
-A public page as a browser without scripts shows it.
+Reads public pages as a browser without scripts shows them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from runbook_lib.remote.registrable_domains import is_same_registrable_domain
 
 _MAX_REDIRECTS = 5
 _CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
-# What guards in front of a host show to visitors who may be programs; a longer page may be about
-# one.
+# Texts of pages that ask visitors to prove that they are people. A longer page may be about such
+# pages.
 _CHALLENGES = (
     "just a moment",
     "checking your browser",
@@ -31,22 +31,29 @@ _CHALLENGES = (
     "captcha",
 )
 _MAX_CHALLENGE_LENGTH = 2_000
-# What these contain is not shown without scripts, or at all.
+# A browser without scripts does not show the content of these elements.
 _HIDDEN = frozenset({"head", "script", "style", "template", "svg", "noscript"})
 
 
 @dataclass(frozen=True, slots=True)
 class PublicPage:
-    """The content of a page: its final address and status, title, and text as one line."""
+    """The content of a page, after redirects."""
 
     url: str
+    """The URL of the last response."""
+
     status: int
+    """The status code of the last response."""
+
     title: str
+    """The title, shortened."""
+
     text: str
+    """The visible text, as one line."""
 
     @property
     def is_challenge(self) -> bool:
-        """Whether it may ask visitors to prove that they are people, in place of the page."""
+        """Whether it may only ask visitors to prove that they are people."""
         shown = f"{self.title} {self.text}".lower()
         is_short = len(self.text) <= _MAX_CHALLENGE_LENGTH
         return is_short and any(words in shown for words in _CHALLENGES)
@@ -56,8 +63,8 @@ def open_page(session: Session, url: str) -> PublicPage:
     """
     Return the page at `url`, after redirects within its registrable domain.
 
-    Raises `UnexpectedResponseError` for a redirect to plain HTTP or to another
-    owner's domain, and `RemoteError` if the page does not answer.
+    Raises `UnexpectedResponseError` for a redirect to plain HTTP or to another registrable
+    domain, and `RemoteError` if there is no response.
     """
     current = url
     for _ in range(_MAX_REDIRECTS):
@@ -87,8 +94,8 @@ def _host(url: str) -> str:
 
 
 def read_page(url: str, response: Response) -> PublicPage:
-    """Return what a person without scripts reads in the page that `url` answered with."""
-    # The page is in the encoding that it names in its first KiB.
+    """Return the page in the `response` to `url`."""
+    # A page names its encoding in its first KiB.
     named = _CHARSET.search(response.content[:1024])
     try:
         page = response.content.decode(named[1].decode() if named else "utf-8", "replace")
@@ -112,7 +119,7 @@ class _TextParser(HTMLParser):
         self._is_title = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        """Note the start of the title, and of what is not shown."""
+        """Note the start of the title, or of a hidden element."""
         if tag == "body":
             # NOTE: it ends the head, even one that was left open (HTML: optional tags).
             self._inside.clear()
@@ -121,7 +128,7 @@ class _TextParser(HTMLParser):
             self._inside.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Note the end of what is not shown."""
+        """Note the end of the title, or of a hidden element."""
         self._is_title = False
         if tag in self._inside:
             while self._inside.pop() != tag:

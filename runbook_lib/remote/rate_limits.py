@@ -1,9 +1,9 @@
 """
-Rate limits: Retry-After, and the cool-downs that follow a limit.
+Rate limits: Retry-After, cool-downs after a reached limit, and evenly spaced requests.
 
-A cool-down applies to a host, or to one app there, since each app has its
-own limits. All transports of a process share them, and so do all processes
-with the same evidence folder. `transport` enforces them.
+A cool-down applies to a host, or to one app there, since each app has its own limits. All
+clients of a process share cool-downs, and so do all processes with the same evidence folder.
+`check_session` enforces them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ThrottledError
 
-# In the evidence folder, beside the tenants: several may share an app.
+# In the evidence folder, since several tenants may share an app.
 COOL_DOWNS_NAME = "cool-downs.json"
 
 # No limit lasts longer than a day.
@@ -41,7 +41,7 @@ class CoolDown:
     reason: str
 
     def seconds_left(self, now: float) -> float:
-        """Return how many seconds are left at `now`."""
+        """Return the seconds that are left at `now`."""
         return max(0.0, self.until - now)
 
     def error(self, now: float) -> ThrottledError:
@@ -79,8 +79,8 @@ class SharedCoolDowns(CoolDowns):
     """
     Cool-downs that are shared with other processes in the file at `path`.
 
-    If the file cannot be read or written, those of this process still apply.
-    `clock` is the transports' (monotonic), `wall` seconds since 1970.
+    If the file cannot be read or written, the cool-downs of this process still apply. `clock` is
+    the clock of the clients (monotonic), `wall` returns seconds since 1970.
     """
 
     def __init__(
@@ -92,7 +92,8 @@ class SharedCoolDowns(CoolDowns):
     ) -> None:
         super().__init__()
         self._path = path
-        self._clock, self._wall = clock, wall
+        self._clock = clock
+        self._wall = wall
         self._version_read: object = None
 
     def start(self, host: str, app: str, cool_down: CoolDown) -> None:
@@ -138,7 +139,7 @@ class SharedCoolDowns(CoolDowns):
 
 
 class RateLimiter:
-    """At most `per_second` requests a second, evenly; the caller waits before each."""
+    """Limits requests to `per_second`, evenly spaced: callers wait before each."""
 
     def __init__(
         self,
@@ -148,7 +149,8 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._interval = 1 / per_second
-        self._sleep, self._clock = sleep, clock
+        self._sleep = sleep
+        self._clock = clock
         self._next = clock()
         self.requests = 0
 
