@@ -59,14 +59,14 @@ def session(remote: FakeRemote, slept: list[float], clock: Clock) -> Session:
     return open_session(remote, sleep=slept.append, clock=clock)
 
 
-def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: Session) -> None:
+def test_a_response_is_returned_whatever_its_status(remote: FakeRemote, session: Session) -> None:
     """An answer with an error status is returned; the caller decides what it means."""
     remote.on(PATH, says(BAD_SECRET, 400))
 
-    answer = session.send(GET)
+    response = session.send(GET)
 
-    assert (answer.status, answer.json()) == (400, BAD_SECRET)
-    assert answer.headers["Content-Type"].startswith("application/json")
+    assert (response.status, response.json()) == (400, BAD_SECRET)
+    assert response.headers["Content-Type"].startswith("application/json")
     assert len(remote.requests) == 1
 
 
@@ -106,7 +106,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(
-    ("request_", "answers", "sent", "text"),
+    ("request_", "responses", "sent", "text"),
     [
         # After a server error or a broken connection a GET is sent up to three times.
         *((GET, [fault, fault, DONE], 3, '{"id": "1"}') for fault in FAULTS),
@@ -124,25 +124,27 @@ def test_a_get_is_repeated_after_a_transient_error(
     session: Session,
     slept: list[float],
     request_: Request,
-    answers: list[Responder],
+    responses: list[Responder],
     sent: int,
     text: str | None,
 ) -> None:
     """It is sent up to three times; the last answer is returned, and all are recorded."""
-    remote.on(PATH, *answers)
+    remote.on(PATH, *responses)
 
     if text is None:
         with pytest.raises(UnreachableError):
             session.send(request_)
         assert session.exchanges()[0].error
     else:
-        answer = session.send(request_)
-        assert (answer.text, answer.status) == (text, session.exchanges()[-1].status)
+        response = session.send(request_)
+        assert (response.text, response.status) == (text, session.exchanges()[-1].status)
     assert (len(remote.requests), len(slept)) == (sent, sent - 1)
     assert len(session.exchanges()) == sent
 
 
-def test_the_caller_decides_what_is_repeatable(remote: FakeRemote, session: Session) -> None:
+def test_the_caller_decides_which_requests_are_repeatable(
+    remote: FakeRemote, session: Session
+) -> None:
     """With `is_repeatable`, a POST is repeated, or a GET is not."""
     remote.on(PATH, says("busy", 503))
 
@@ -164,15 +166,15 @@ def test_the_pause_doubles_and_is_random(remote: FakeRemote, slept: list[float])
     assert len(set(first)) > 30
 
 
-def test_an_answer_that_the_caller_calls_transient_is_repeated(
+def test_a_request_is_repeated_after_a_transient_response(
     remote: FakeRemote, session: Session
 ) -> None:
     """A GET is repeated if `is_transient` is true for its answer."""
     remote.on(PATH, says(TRANSIENT, 400), says({"id": "1"}))
 
-    answer = session.send(GET, is_transient=lambda answer: answer.status == 400)
+    response = session.send(GET, is_transient=lambda response: response.status == 400)
 
-    assert answer.json() == {"id": "1"}
+    assert response.json() == {"id": "1"}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_an_answer_that_the_caller_calls_transient_is_repeated(
         (["5", ""], "Age empty"),
     ],
 )
-def test_an_answer_from_a_cache_is_an_error(
+def test_a_response_from_a_proxy_cache_is_an_error(
     remote: FakeRemote,
     session: Session,
     ages: list[str],
@@ -214,7 +216,7 @@ def test_an_answer_from_a_cache_is_an_error(
 
 
 @pytest.mark.parametrize(("request_", "status"), [(POST, 200), (GET, 302), (GET, 404), (GET, 503)])
-def test_no_cached_answer_counts_whatever_its_status(
+def test_no_stale_response_counts_whatever_its_status(
     remote: FakeRemote, session: Session, request_: Request, status: int
 ) -> None:
     """A cached answer of any status is an error at once, and no request is repeated for it."""
@@ -226,14 +228,16 @@ def test_no_cached_answer_counts_whatever_its_status(
 
 
 @pytest.mark.parametrize("ages", [[], ["0"], ["300"], ["000300"], ["12, 300"], ["1", " 2 "]])
-def test_a_fresh_answer_is_taken(remote: FakeRemote, session: Session, ages: list[str]) -> None:
+def test_a_fresh_response_is_accepted(
+    remote: FakeRemote, session: Session, ages: list[str]
+) -> None:
     """An answer without Age, or with one of up to 300 seconds, is returned."""
     remote.on(PATH, says({"id": "1"}, headers=httpx.Headers([("age", age) for age in ages])))
 
     assert session.send(GET).status == 200
 
 
-def test_the_age_of_an_answer_is_recorded(remote: FakeRemote, session: Session) -> None:
+def test_the_age_of_a_response_is_recorded(remote: FakeRemote, session: Session) -> None:
     """The record of an exchange shows the status, the body and why the answer did not count."""
     remote.on(PATH, says({"id": "1"}, headers={"Age": "4000"}))
 
@@ -418,7 +422,7 @@ def test_credentials_are_not_in_the_record(remote: FakeRemote) -> None:
     assert b"never-seen-5" in remote.requests[0].content
 
 
-def test_a_token_that_is_learned_later_is_masked_in_earlier_exchanges(
+def test_a_token_learned_later_is_masked_in_earlier_exchanges(
     remote: FakeRemote, session: Session
 ) -> None:
     """A secret that becomes known after an exchange is masked in its record too."""
@@ -458,10 +462,10 @@ def test_a_long_body_is_cut_and_says_so(
     """A long body is cut in the record, which has its full length; the answer is whole."""
     remote.on(PATH, says(body))
 
-    answer = session.send(GET)
+    response = session.send(GET)
 
     assert re.fullmatch(pattern, str(only(session).response), re.DOTALL)
-    assert answer.text == (body if isinstance(body, str) else json.dumps(body))
+    assert response.text == (body if isinstance(body, str) else json.dumps(body))
 
 
 def test_no_part_of_a_secret_remains_at_the_cut(remote: FakeRemote) -> None:
@@ -488,7 +492,7 @@ def test_the_value_of_a_secret_property_is_masked_however_long_it_is(
     assert MASK in str(only(session).response)
 
 
-def test_notes_of_lower_layers_are_in_the_record(session: Session) -> None:
+def test_exchanges_below_http_are_in_the_record(session: Session) -> None:
     """DNS queries and TLS connections are recorded like exchanges."""
     note = Exchange(
         method="DNS", url="acme-h.cyclr.com", sent_on="2026-11-24T12:00:00.000Z", elapsed=0.0
@@ -510,7 +514,7 @@ def test_sessions_record_separately(remote: FakeRemote) -> None:
     assert other.exchanges() == ()
 
 
-def test_who_shares_connections_shares_what_does_not_answer(remote: FakeRemote) -> None:
+def test_clients_with_shared_pools_share_open_circuits(remote: FakeRemote) -> None:
     """A host that did not answer one run fails at once for the next, unless it asks otherwise."""
     remote.on(PATH, breaks(httpx.ConnectError))
     pools = ConnectionPools()

@@ -57,7 +57,7 @@ def session(remote: FakeRemote) -> Session:
         (breaks(httpx.ReadError), "the connection was closed (ReadError)"),
     ],
 )
-def test_without_an_answer_the_error_has_the_host_and_reason(
+def test_without_a_response_the_error_has_the_host_and_reason(
     remote: FakeRemote, session: Session, error: Any, said: str
 ) -> None:
     """The error names the host and the reason, and is recorded."""
@@ -165,11 +165,11 @@ def test_no_proxy_is_used_for_loopback_addresses(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     client = HTTPClient(Redactor())
     try:
-        answer = Session(client).send(Request(method="GET", url=server()))
+        response = Session(client).send(Request(method="GET", url=server()))
     finally:
         client.close()
 
-    assert answer.text == "facebook-marketing-runbook"
+    assert response.text == "facebook-marketing-runbook"
 
 
 def test_shared_connections_stay_open(server: Callable[[], str]) -> None:

@@ -44,7 +44,7 @@ PENDING = {"state-1": authorization(), "state-2": authorization("state-2")}
         (replace(PLAIN, scope=()), PLAIN.authorization_endpoint, {}),
     ],
 )
-def test_the_request_is_what_the_provider_documents(
+def test_the_authorization_request_is_as_the_provider_documents(
     server: AuthorizationServer, dialog: str, own: dict[str, list[str]]
 ) -> None:
     """The dialog's address has the client, redirect URI, state, response type and scopes."""
@@ -84,7 +84,7 @@ def test_a_state_cannot_be_guessed() -> None:
         "  http://localhost:1/consent?code=AQDcode-0aB1cD2eF3gH4&state=state-2\n",
     ],
 )
-def test_a_redirect_answers_its_own_request(url: str) -> None:
+def test_a_redirect_responds_to_its_own_request(url: str) -> None:
     """
     A redirect is matched to its request by the state.
 

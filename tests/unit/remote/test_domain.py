@@ -230,9 +230,9 @@ def test_without_a_tls_connection_the_domain_is_unreachable() -> None:
 def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
     """The Host header names the Service Domain, although the connection goes to another address."""
     with serve() as session:
-        answer = fetch_page(session, URL)
+        response = fetch_page(session, URL)
 
-    assert (answer.status, answer.text) == (200, f"/connector/callback at {HOST}")
+    assert (response.status, response.text) == (200, f"/connector/callback at {HOST}")
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
@@ -243,7 +243,7 @@ def test_a_page_is_returned_with_any_status(remote: FakeRemote, status: int) -> 
     assert fetch_page(open_session(remote), URL).status == status
 
 
-def test_a_page_without_an_answer_is_unreachable(remote: FakeRemote) -> None:
+def test_a_page_without_a_response_is_unreachable(remote: FakeRemote) -> None:
     """A broken connection raises `UnreachableError`."""
     remote.on("/connector/callback", breaks())
 
@@ -284,7 +284,7 @@ def test_a_name_that_does_not_resolve_is_an_error(
     assert "does not resolve" in session.exchanges()[0].error
 
 
-def test_an_overridden_name_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overridden_name_is_not_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a setting gives the address, there is no DNS query, and the record says so."""
     monkeypatch.setattr(socket, "getaddrinfo", None)
     session = open_session(FakeRemote(), connect_to={f"{HOST}:443": "127.0.0.1:8443"})
@@ -300,9 +300,9 @@ def test_redirects_are_followed_up_to_the_dialog(remote: FakeRemote) -> None:
     remote.on("/next", moved(dialog, status=303))
     session = open_session(remote)
 
-    url, answer = follow(session)
+    url, response = follow(session)
 
-    assert (url, answer.status) == (dialog, 303)
+    assert (url, response.status) == (dialog, 303)
     assert remote.paths == ["/start", "/next"]
     assert {request.method for request in remote.requests} == {"GET"}
     assert [exchange.method for exchange in session.exchanges()] == ["GET", "GET"]
@@ -324,7 +324,7 @@ def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "sent"),
+    ("response", "status", "sent"),
     [
         # A page ends the redirects.
         (says("403 – Forbidden: Access is denied.", 403), 403, 1),
@@ -334,11 +334,11 @@ def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
         (says("busy", 503), 503, 1),
     ],
 )
-def test_redirects_that_end_elsewhere_return_the_last_answer(
-    remote: FakeRemote, answer: Responder, status: int, sent: int
+def test_redirects_that_end_elsewhere_return_the_last_response(
+    remote: FakeRemote, response: Responder, status: int, sent: int
 ) -> None:
     """The last answer is returned, without a dialog's address."""
-    remote.on("/start", answer)
+    remote.on("/start", response)
 
     url, last = follow(remote)
 
@@ -536,9 +536,9 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
 )
 def test_a_redirects_target_is_shown_without_its_query(location: str, place: str) -> None:
     """The target is shown as host and path, shortened; a query may contain a code."""
-    answer = Response(URL, 302, httpx.Headers({"location": location}), "")
+    response = Response(URL, 302, httpx.Headers({"location": location}), "")
 
-    assert redirect_target(answer) == place
+    assert redirect_target(response) == place
 
 
 PRIVATE = ["127.0.0.1", "10.0.0.5", "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1", "fe80::1"]
@@ -577,18 +577,18 @@ def test_a_private_host_that_a_setting_names_is_contacted(
         )
         resolve_to(monkeypatch, "127.0.0.1", port=int(address.rpartition(":")[2]))
         try:
-            answer = fetch_page(Session(client), URL)
+            response = fetch_page(Session(client), URL)
         finally:
             client.close()
 
-    assert answer.status == 200
+    assert response.status == 200
 
 
 def test_the_checked_address_is_the_one_connected_to(
     monkeypatch: pytest.MonkeyPatch, client: HTTPClient
 ) -> None:
     """The connection goes to the address that was checked, even if DNS then changes (rebinding)."""
-    answers = iter(["93.184.215.14", "127.0.0.1", "127.0.0.1"])
+    responses = iter(["93.184.215.14", "127.0.0.1", "127.0.0.1"])
     connected: list[object] = []
 
     def refuse(address: object, *_: object, **__: object) -> None:
@@ -596,7 +596,7 @@ def test_the_checked_address_is_the_one_connected_to(
         raise ConnectionRefusedError(111, "Connection refused")
 
     monkeypatch.setattr(
-        socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", (next(answers), 443))]
+        socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", (next(responses), 443))]
     )
     monkeypatch.setattr(socket, "create_connection", refuse)
     with pytest.raises(RemoteError):
@@ -606,7 +606,7 @@ def test_the_checked_address_is_the_one_connected_to(
 
 
 @pytest.mark.parametrize("location", ["https://localhost/x", "https://10.0.0.1/"])
-def test_a_proxy_is_not_asked_for_a_private_address(
+def test_no_private_address_is_requested_from_a_proxy(
     monkeypatch: pytest.MonkeyPatch, client: HTTPClient, location: str
 ) -> None:
     """A URL with a private address or `localhost` is refused before a proxy is contacted."""

@@ -110,7 +110,7 @@ def peak(limits: Limits, mode: str) -> int:
 @pytest.mark.parametrize(
     "mode", ["gzip bomb in gzip", "100 MiB of JSON", "100 MiB of numbers", "an endless body"]
 )
-def test_a_large_answer_takes_little_memory(mode: str) -> None:
+def test_a_large_response_takes_little_memory(mode: str) -> None:
     """A body beyond the limit is neither kept nor inflated."""
     assert peak(Limits(response_limit_kib=1024, exchange_seconds=20), mode) < 16 * MIB
 
@@ -118,8 +118,8 @@ def test_a_large_answer_takes_little_memory(mode: str) -> None:
 def test_a_gzip_bomb_is_inflated_up_to_the_limit_only() -> None:
     """500 KiB that inflate to 100 MiB take less than 8 MiB of memory, with a limit of 1 MiB."""
     limits = Limits(response_limit_kib=1024, exchange_seconds=20)
-    answer = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
-    with attacked(answer, limits) as (session, url):
+    response = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
+    with attacked(response, limits) as (session, url):
         tracemalloc.start()
         with pytest.raises(UnexpectedResponseError, match="a body of more than 1,024 KiB"):
             session.send(Request(method="GET", url=url))
@@ -143,7 +143,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("mode", REASONS)
-def test_the_error_says_what_was_wrong(mode: str) -> None:
+def test_the_error_names_the_fault_of_the_response(mode: str) -> None:
     """The error names the host and what was wrong with the answer."""
     with attacked(mode) as (session, url), pytest.raises(RunbookError) as caught:
         CLIENTS["graph"](session, url)
@@ -152,7 +152,7 @@ def test_the_error_says_what_was_wrong(mode: str) -> None:
     assert "127.0.0.1" in str(caught.value)
 
 
-def test_a_slow_answer_is_not_requested_again() -> None:
+def test_a_slow_response_is_not_requested_again() -> None:
     """
     A slow answer is an error at the first attempt, and the host is not contacted for some time.
     """
@@ -188,10 +188,10 @@ def test_a_step_ends_with_its_time() -> None:
 def test_a_message_of_5_mb_is_cut() -> None:
     """If the size limit permits a message of 5 MB, the error and the record have its start only."""
     body = json.dumps({"error": {"message": f"word {SECRET.reveal()} " * 180_000, "code": 1}})
-    answer = whole(body.encode(), status="400 Bad Request")
+    response = whole(body.encode(), status="400 Bad Request")
     began = time.process_time()
     limits = Limits(response_limit_kib=8192)
-    with attacked(answer, limits) as (session, url), pytest.raises(RunbookError) as caught:
+    with attacked(response, limits) as (session, url), pytest.raises(RunbookError) as caught:
         CLIENTS["oauth"](session, url)
     (exchange,) = session.exchanges()
 
@@ -211,8 +211,8 @@ def test_no_part_of_a_secret_remains_where_a_body_is_cut(before: int, is_json: b
     text = (tokens * 400)[:before] + secret.reveal() + "." * 70_000
     body = json.dumps({"a": text}) if is_json else text
 
-    answer = Response("https://graph.example", 400, httpx.Headers(), body)
-    assert "bcdefgh-1" not in recorded_body(answer, Redactor([secret]))
+    response = Response("https://graph.example", 400, httpx.Headers(), body)
+    assert "bcdefgh-1" not in recorded_body(response, Redactor([secret]))
 
 
 def test_a_slow_handshake_ends(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_json_is_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["[" + "{}," * 200_000 + "{}]", '{"a":' + "[0," * 90_000])
-def test_a_document_with_too_many_values_is_refused(text: str) -> None:
+def test_json_with_too_many_values_is_refused(text: str) -> None:
     """A document with too many values is refused: parsing it takes thirty times its size."""
     with pytest.raises(ValueError):  # noqa: PT011
         parse_body(text)
@@ -38,12 +38,12 @@ URL = "https://graph.example/v26.0/me"
 
 
 @pytest.mark.parametrize("text", ["", "<html>", '{"a":', "[" * 200_000, "NaN", '{"a":Infinity}'])
-def test_an_answer_that_is_not_json_is_an_error(text: str) -> None:
+def test_a_response_that_is_not_json_is_an_error(text: str) -> None:
     """A page, an incomplete body or invalid JSON raises an error with the host and status."""
-    answer = Response(URL, 200, httpx.Headers(), text)
+    response = Response(URL, 200, httpx.Headers(), text)
 
     with pytest.raises(UnexpectedResponseError, match=r"graph\.example answered 200"):
-        answer.json()
+        response.json()
 
 
 @pytest.mark.parametrize(

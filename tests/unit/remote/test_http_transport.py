@@ -84,7 +84,7 @@ class Plain(httpcore.NetworkStream):
         return self
 
 
-def test_nothing_is_sent_over_what_this_side_closed() -> None:
+def test_nothing_is_sent_over_a_connection_that_this_side_closed() -> None:
     """Another thread may have closed the connection that httpcore chose; it chooses again."""
     stream = Connection(plain := Plain())
     stream.close()
@@ -147,7 +147,7 @@ def test_the_proxy_of_the_environment_is_used(
     assert asked == [(place, auth)]
 
 
-def _answer(path: str) -> bytes:
+def _response(path: str) -> bytes:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(path)}\r\n\r\n"
     return (head + path).encode()
 
@@ -158,7 +158,7 @@ def _chunked(path: str) -> bytes:
 
 
 @contextmanager
-def _server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, list[int]]]:
+def _server(response: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, list[int]]]:
     """Serve what `answer` returns for each path, piece by piece; yield port and connections."""
     connections: list[int] = []
 
@@ -169,7 +169,7 @@ def _server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, lis
                 while line := self.rfile.readline():
                     while self.rfile.readline() not in (b"\r\n", b""):
                         pass
-                    for piece in answer(line.split()[1].decode()):
+                    for piece in response(line.split()[1].decode()):
                         self.wfile.write(piece)
 
     class Server(socketserver.ThreadingTCPServer):
@@ -185,16 +185,16 @@ def _server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, lis
             serving.join()
 
 
-def _asked(transport: HTTPTransport, port: int, *paths: str) -> list[str]:
-    answers = []
+def _request_paths(transport: HTTPTransport, port: int, *paths: str) -> list[str]:
+    responses = []
     for path in paths:
         with read_limits(Deadline(20), 10_000):
             response = transport.handle_request(
                 httpx.Request("GET", f"http://127.0.0.1:{port}{path}")
             )
-            answers.append(response.read().decode())
+            responses.append(response.read().decode())
             response.close()
-    return answers
+    return responses
 
 
 @pytest.fixture(params=["sees its end", "has looked before"])
@@ -209,20 +209,20 @@ def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("pool")
-@pytest.mark.parametrize("form", [_answer, _chunked])
+@pytest.mark.parametrize("form", [_response, _chunked])
 @pytest.mark.parametrize("cut", [0, 3, 20])
-def test_a_second_answer_is_not_taken_for_the_next(
+def test_a_second_response_is_not_taken_for_the_next(
     form: Callable[[str], bytes], cut: int, transport: HTTPTransport
 ) -> None:
     """Who answers a request twice in one piece, or nearly, gets no later request there."""
 
     def twice(path: str) -> tuple[bytes, ...]:
-        both = form(path) + _answer("/foreign")
+        both = form(path) + _response("/foreign")
         end = len(both) - cut
         return (both[:end], both[end:]) if path == "/first" else (form(path),)
 
     with _server(twice) as (port, connections):
-        assert _asked(transport, port, "/first", "/second", "/third") == [
+        assert _request_paths(transport, port, "/first", "/second", "/third") == [
             "/first",
             "/second",
             "/third",
@@ -231,12 +231,12 @@ def test_a_second_answer_is_not_taken_for_the_next(
         transport.close()
 
 
-def test_answers_share_a_connection(transport: HTTPTransport) -> None:
+def test_requests_share_a_connection(transport: HTTPTransport) -> None:
     """A connection is used again, but not after a body that quotes a status line."""
-    with _server(lambda path: (_answer(path),)) as (port, connections):
-        _asked(transport, port, "/first", "/second", "/third")
+    with _server(lambda path: (_response(path),)) as (port, connections):
+        _request_paths(transport, port, "/first", "/second", "/third")
         assert len(connections) == 1
-        assert _asked(transport, port, "/HTTP/1.1", "/next") == ["/HTTP/1.1", "/next"]
+        assert _request_paths(transport, port, "/HTTP/1.1", "/next") == ["/HTTP/1.1", "/next"]
         assert len(connections) == 2
         transport.close()
 
@@ -254,7 +254,7 @@ def test_a_connection_counts_under_its_own_name_only(transport: HTTPTransport) -
     assert len(connections) == 2
 
 
-def test_of_many_names_the_newest_keep_their_connections(transport: HTTPTransport) -> None:
+def test_only_the_newest_pools_are_kept(transport: HTTPTransport) -> None:
     """Connections under names that were not used for long are closed: tenants may be thousands."""
     with _server(lambda _: (b"HTTP/1.1 204 No Content\r\n\r\n",)) as (port, connections):
         for name in (*range(40), 39, 8, 0):
@@ -273,7 +273,7 @@ def test_of_many_names_the_newest_keep_their_connections(transport: HTTPTranspor
     ("status", "body"),
     [*((status, "{}") for status in (408, 429, 500, 502, 503, 504, 524)), (200, "{")],
 )
-def test_a_late_answer_is_not_taken_for_the_next(status: int, body: str) -> None:
+def test_a_late_response_is_not_taken_for_the_next(status: int, body: str) -> None:
     """After a request was given up, its connection is closed: what comes there later is lost."""
 
     def late(path: str) -> tuple[bytes, ...]:
@@ -281,22 +281,24 @@ def test_a_late_answer_is_not_taken_for_the_next(status: int, body: str) -> None
             head = f"HTTP/1.1 {status} Odd\r\nContent-Length: {len(body)}\r\n\r\n{body}"
             return (head.encode(),)
         # On the first connection the late answer comes once the next request has been sent.
-        return (_answer("/late"), _answer(path)) if len(connections) == 1 else (_answer(path),)
+        return (
+            (_response("/late"), _response(path)) if len(connections) == 1 else (_response(path),)
+        )
 
     client = HTTPClient(Redactor(), cool_downs=CoolDowns())
     with _server(late) as (port, connections):
         url = f"http://127.0.0.1:{port}"
-        answers = [
+        responses = [
             client.send(
                 Request(method="GET", url=url + path),
                 Deadline(20),
-                is_transient=lambda answer: answer.text == "{",
+                is_transient=lambda response: response.text == "{",
             )
             for path in ("/first", "/second", "/third")
         ]
         client.close()
 
-    assert [answer.text for answer in answers] == [body, "/second", "/third"]
+    assert [response.text for response in responses] == [body, "/second", "/third"]
     assert len(connections) == 2
 
 
@@ -309,16 +311,16 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
     """After a deadline, a body that is too large or an interrupt the next request gets its own."""
     now, has_ended = 0.0, threading.Event()
 
-    def answer(path: str) -> Iterator[bytes]:
+    def respond(path: str) -> Iterator[bytes]:
         nonlocal now
         if path != "/first":
-            yield _answer(path)
+            yield _response(path)
             return
         yield b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
         now = 30.0 if ends == "deadline" else 0.0
         yield b"x" * 4_000
         has_ended.wait(20)
-        yield b"x" * 1_000 + _answer("/late")
+        yield b"x" * 1_000 + _response("/late")
 
     def stop(_: bytes) -> bytes:
         raise Stopped
@@ -334,7 +336,7 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
         "size": UnexpectedResponseError,
         "interrupt": Stopped,
     }
-    with _server(answer) as (port, connections), pytest.MonkeyPatch.context() as patch:
+    with _server(respond) as (port, connections), pytest.MonkeyPatch.context() as patch:
         url = f"http://127.0.0.1:{port}"
         if ends == "interrupt":
             patch.setattr("runbook_lib.remote.http_transport.count_bytes", stop)
@@ -358,7 +360,7 @@ def test_an_interrupt_at_any_moment_closes_the_connections(
         raise Stopped
 
     client = HTTPClient(Redactor(), cool_downs=CoolDowns(), transport=transport)
-    with _server(lambda path: (_answer(path),)) as (port, connections):
+    with _server(lambda path: (_response(path),)) as (port, connections):
         request = Request(method="GET", url=f"http://127.0.0.1:{port}/path")
         client.send(request, Deadline(20))
         with monkeypatch.context() as patch:

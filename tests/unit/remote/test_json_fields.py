@@ -144,10 +144,10 @@ def test_a_default_is_for_absent_fields_only() -> None:
 
 def test_the_error_has_the_full_path_of_a_field() -> None:
     """The error has the field's full path, with indexes of lists."""
-    answer = JSONObject({"data": [{"id": "1"}, {"id": {"x": 1}}]}, "Facebook (/me/accounts)")
+    response = JSONObject({"data": [{"id": "1"}, {"id": {"x": 1}}]}, "Facebook (/me/accounts)")
 
     with pytest.raises(UnexpectedResponseError) as caught:
-        answer.objects_at("data")[1].identifier("id")
+        response.objects_at("data")[1].identifier("id")
 
     assert str(caught.value) == (
         "Facebook (/me/accounts) gave an unexpected answer: data[1].id is an object, not an id."
@@ -156,31 +156,31 @@ def test_the_error_has_the_full_path_of_a_field() -> None:
 
 def test_a_long_value_is_cut_in_the_message() -> None:
     """A long text or number is cut in the error's message."""
-    answer = JSONObject({"id": "x" * 10_000, "number": 10**400}, "Facebook")
+    response = JSONObject({"id": "x" * 10_000, "number": 10**400}, "Facebook")
 
-    for read in (lambda: answer.expect("id", "1"), lambda: answer.expect("number", "1")):
+    for read in (lambda: response.expect("id", "1"), lambda: response.expect("number", "1")):
         with pytest.raises(UnexpectedResponseError) as caught:
             read()
         assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("content", [None, [], "text", 7, True])
-def test_only_an_object_is_a_document(content: object) -> None:
+def test_only_a_json_object_has_fields(content: object) -> None:
     """An answer that is not an object is an error."""
     with pytest.raises(UnexpectedResponseError, match=r"the answer is .*, not an object"):
         JSONObject(content, "Facebook")
 
 
-def test_a_document_is_a_mapping() -> None:
+def test_a_json_object_is_a_mapping() -> None:
     """A document compares and iterates like its dictionary."""
-    answer = JSONObject({"id": "1", "name": "Acme"}, "Facebook")
+    response = JSONObject({"id": "1", "name": "Acme"}, "Facebook")
 
-    assert answer == {"id": "1", "name": "Acme"}
-    assert (list(answer), len(answer), answer["id"]) == (["id", "name"], 2, "1")
+    assert response == {"id": "1", "name": "Acme"}
+    assert (list(response), len(response), response["id"]) == (["id", "name"], 2, "1")
 
 
 @pytest.mark.parametrize("content", [{}, None, "text", 7])
-def test_only_a_list_contains_documents(content: object) -> None:
+def test_only_a_list_contains_json_objects(content: object) -> None:
     """A list of documents is read from a list only; anything else is an error."""
     with pytest.raises(UnexpectedResponseError, match="not a list of objects"):
         json_objects(content, "Cyclr")

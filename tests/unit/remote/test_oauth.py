@@ -199,7 +199,7 @@ def test_an_error_status_without_an_error_is_a_refusal(
 @pytest.mark.parametrize(
     "body", ["<html>", '{"access_token":', {}, {"access_token": ""}, {"access_token": 7}]
 )
-def test_an_answer_without_a_token_is_an_error(
+def test_a_response_without_a_token_is_an_error(
     remote: FakeRemote,
     session: Session,
     request_token: Callable[[Session], Secret],

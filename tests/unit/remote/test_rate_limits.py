@@ -58,7 +58,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def opened(remote: FakeRemote, clock: Clock, shared: CoolDowns) -> Session:
+def open_at(remote: FakeRemote, clock: Clock, shared: CoolDowns) -> Session:
     return open_session(remote, clock=clock, sleep=clock.sleep, cool_downs=shared)
 
 
@@ -120,9 +120,9 @@ def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
     """If a limit ends within seconds, the request is sent again after that time."""
     remote.on(PATH, says({}, 429, {"retry-after": "3"}), says({"id": "1"}))
 
-    answer = opened(remote, clock, CoolDowns()).send(get("1"))
+    response = open_at(remote, clock, CoolDowns()).send(get("1"))
 
-    assert answer.json() == {"id": "1"}
+    assert response.json() == {"id": "1"}
     assert sum(clock.slept) == pytest.approx(3, abs=0.1)
 
 
@@ -130,7 +130,7 @@ def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
 def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, status: int) -> None:
     """A longer wait is an error that says how long; until then, nothing is sent."""
     remote.on(PATH, says({}, status, {"retry-after": "3600"}), says({"id": "1"}))
-    session = opened(remote, clock, CoolDowns())
+    session = open_at(remote, clock, CoolDowns())
 
     for left in ("60 min", "30 min"):
         with pytest.raises(ThrottledError, match=f"{status}.*wait about {left}"):
@@ -145,7 +145,7 @@ def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, statu
 def test_a_limit_without_retry_after_lasts_a_minute(remote: FakeRemote, clock: Clock) -> None:
     """Status 429 without `Retry-After` (RFC 6585 §4) starts a cool-down of a minute."""
     remote.on(PATH, says({}, 429), says({}))
-    session = opened(remote, clock, CoolDowns())
+    session = open_at(remote, clock, CoolDowns())
 
     with pytest.raises(ThrottledError, match="wait about 1 min"):
         session.send(get())
@@ -159,7 +159,7 @@ def test_a_post_is_not_repeated_and_the_next_request_waits(
 ) -> None:
     """A POST with status 429 is not sent again; the next request waits for the limit."""
     remote.on(PATH, says({}, 429, {"retry-after": "5"}), says({}))
-    session = opened(remote, clock, CoolDowns())
+    session = open_at(remote, clock, CoolDowns())
 
     with pytest.raises(ThrottledError):
         session.send(Request(method="POST", url=URL, form={"a": "1"}))
@@ -169,7 +169,7 @@ def test_a_post_is_not_repeated_and_the_next_request_waits(
     assert clock.slept == [pytest.approx(5, abs=0.1)]
 
 
-def test_a_cool_down_is_shared_by_the_transports_of_a_process(
+def test_a_cool_down_is_shared_by_the_clients_of_a_process(
     remote: FakeRemote, clock: Clock
 ) -> None:
     """A cool-down applies to all transports of a process with the same App ID, host and port."""
@@ -177,14 +177,14 @@ def test_a_cool_down_is_shared_by_the_transports_of_a_process(
     remote.on(PATH, says({}, 429, {"retry-after": "600"}), says({}))
     for _ in range(2):
         with pytest.raises(ThrottledError):
-            opened(remote, clock, shared).send(get("1"))
+            open_at(remote, clock, shared).send(get("1"))
 
     for other in (
         get("2"),
         get("1", f"https://other.example{PATH}"),
         get("1", f"https://graph.example:8443{PATH}"),
     ):
-        assert opened(remote, clock, shared).send(other).status == 200
+        assert open_at(remote, clock, shared).send(other).status == 200
 
 
 @pytest.mark.parametrize(("status", "app"), [(429, ""), (503, "1")])
@@ -196,7 +196,7 @@ def test_a_hosts_cool_down_applies_to_every_app(
     remote.on(PATH, says({}, status, {"retry-after": "600"}), says({}))
     for asking in (app, "2"):
         with pytest.raises(ThrottledError):
-            opened(remote, clock, shared).send(get(asking))
+            open_at(remote, clock, shared).send(get(asking))
 
 
 def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> None:
@@ -204,14 +204,14 @@ def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> 
     shared = CoolDowns()
     usage = {"x-app-usage": json.dumps({"call_count": 100})}
     remote.on(PATH, says({}, 200, usage), says({}))
-    opened(remote, clock, shared).send(get("1"))
+    open_at(remote, clock, shared).send(get("1"))
 
     with pytest.raises(ThrottledError, match="x-app-usage is used up: wait about 60 min"):
-        opened(remote, clock, shared).send(get("1"))
-    assert opened(remote, clock, shared).send(get("2")).status == 200
+        open_at(remote, clock, shared).send(get("1"))
+    assert open_at(remote, clock, shared).send(get("2")).status == 200
 
 
-def test_transports_share_the_cool_downs_by_default() -> None:
+def test_clients_share_cool_downs_by_default() -> None:
     """By default, all transports of a process share the cool-downs."""
     one, other = HTTPClient(Redactor()), HTTPClient(Redactor())
     one.close()
@@ -223,7 +223,7 @@ def test_transports_share_the_cool_downs_by_default() -> None:
 def test_a_wait_beyond_the_steps_deadline_is_an_error(remote: FakeRemote, clock: Clock) -> None:
     """A wait that exceeds the step's deadline is an error at once."""
     remote.on(PATH, says({}, 429, {"retry-after": "9"}))
-    session = opened(remote, clock, CoolDowns())
+    session = open_at(remote, clock, CoolDowns())
     session.set_step_deadline(Deadline(5, clock))
 
     with pytest.raises(ThrottledError, match="wait about 9 s"):
@@ -240,7 +240,7 @@ def test_there_is_no_retry_after_the_deadline(remote: FakeRemote, clock: Clock) 
         return httpx.Response(503)
 
     remote.on(PATH, slow)
-    session = opened(remote, clock, CoolDowns())
+    session = open_at(remote, clock, CoolDowns())
     session.set_step_deadline(Deadline(5, clock))
 
     assert session.send(get()).status == 503
@@ -270,7 +270,7 @@ def resources() -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
-def test_transports_leave_nothing_behind(is_closed: bool) -> None:
+def test_clients_leave_nothing_behind(is_closed: bool) -> None:
     """
     The log filters of fifty transports are removed, whether they are closed or collected.
 
@@ -297,13 +297,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cool-downs.json"
 
 
-def kept(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> SharedCoolDowns:
+def cool_downs_in(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> SharedCoolDowns:
     return SharedCoolDowns(path, clock=lambda: now, wall=lambda: wall)
 
 
 def test_a_cool_down_applies_to_other_processes(path: Path) -> None:
     """A process reads the cool-downs of another from the file, although their clocks differ."""
-    first, second = kept(path), kept(path, wall=1_010.0, now=77.0)
+    first, second = cool_downs_in(path), cool_downs_in(path, wall=1_010.0, now=77.0)
     assert second.find("graph", "1", 77.0) is None
 
     first.start("graph", "1", CoolDown(65.0, "graph limits the number of calls (429)"))
@@ -317,8 +317,8 @@ def test_a_cool_down_applies_to_other_processes(path: Path) -> None:
 
 def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(path: Path) -> None:
     """An ended cool-down does not apply and is removed at the next write."""
-    kept(path).start("graph", "1", CoolDown(65.0, "old"))
-    later = kept(path, wall=5_000.0)
+    cool_downs_in(path).start("graph", "1", CoolDown(65.0, "old"))
+    later = cool_downs_in(path, wall=5_000.0)
     assert later.find("graph", "1", 5.0) is None
 
     later.start("graph", "2", CoolDown(65.0, "new"))
@@ -328,7 +328,7 @@ def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(path: Path) ->
 
 def test_processes_keep_each_others_cool_downs(path: Path) -> None:
     """A process that writes the file keeps the cool-downs of others."""
-    first, second = kept(path), kept(path)
+    first, second = cool_downs_in(path), cool_downs_in(path)
     first.start("graph", "1", CoolDown(65.0, "one"))
     second.start("graph", "2", CoolDown(65.0, "two"))
 
@@ -344,13 +344,13 @@ def test_processes_keep_each_others_cool_downs(path: Path) -> None:
 def test_a_damaged_file_means_a_day_at_most(path: Path, content: str) -> None:
     """A damaged file gives no cool-down, or one of a day at most."""
     path.write_text(content)
-    found = kept(path).find("graph", "1", 5.0)
+    found = cool_downs_in(path).find("graph", "1", 5.0)
     assert found is None or found.seconds_left(5.0) <= 86_400
 
 
 def test_a_cool_down_applies_even_if_it_cannot_be_written(path: Path) -> None:
     """If the file cannot be written, the cool-down still applies to this process."""
     path.mkdir()
-    cool_downs = kept(path)
+    cool_downs = cool_downs_in(path)
     cool_downs.start("graph", "1", CoolDown(65.0, "one"))
     assert cool_downs.find("graph", "1", 5.0) is not None

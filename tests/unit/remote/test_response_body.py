@@ -14,11 +14,11 @@ from runbook_lib.remote.response_body import _GzipDecoder, read_body
 def test_a_body_is_decoded_as_its_header_says(encoding: str) -> None:
     """`identity` is no encoding (RFC 9110 §12.5.3), and `x-gzip` is gzip (§8.4.1.3)."""
     sent = gzip.compress(b"body") if "gzip" in encoding.lower() else b"body"
-    answer = httpx.Response(
+    response = httpx.Response(
         200, headers={"content-encoding": encoding}, stream=httpx.ByteStream(sent)
     )
 
-    assert read_body(answer, 100) == b"body"
+    assert read_body(response, 100) == b"body"
 
 
 @pytest.mark.parametrize("first", [0, 99, 100, 101, 102, 1_000])

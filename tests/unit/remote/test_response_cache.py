@@ -22,7 +22,7 @@ URL = "https://api.example/x"
 GET = Request(method="GET", url=URL)
 
 
-class Held(FakeRemote):
+class BlockingRemote(FakeRemote):
     """A remote system that answers once it is released, and counts how many wait."""
 
     def __init__(self) -> None:
@@ -51,7 +51,9 @@ def outcome_of(ask: Callable[[], object]) -> object:
         return error
 
 
-def side_by_side(session: Session, requests: list[Request], held: Held) -> list[object]:
+def send_concurrently(
+    session: Session, requests: list[Request], held: BlockingRemote
+) -> list[object]:
     """Return what becomes of the requests, each asked in a thread of its own."""
     branches = [session.branch() for _ in requests]
     running = [
@@ -63,21 +65,21 @@ def side_by_side(session: Session, requests: list[Request], held: Held) -> list[
     return [future.result(30) for future in running]
 
 
-def test_what_is_under_way_is_awaited() -> None:
+def test_concurrent_identical_requests_share_one_response() -> None:
     """Ten who ask the same at the same time get one answer, and have one exchange."""
-    remote = Held()
+    remote = BlockingRemote()
     remote.on("/x", says({"id": "1"}))
     session = open_session(remote)
 
-    answers = side_by_side(session, [GET] * 10, remote)
+    responses = send_concurrently(session, [GET] * 10, remote)
 
     assert len(remote.requests) == 1
-    assert len({id(answer) for answer in answers}) == 1
+    assert len({id(response) for response in responses}) == 1
     assert len(session.recorded_exchanges()) == 1
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404])
-def test_an_answer_is_kept_for_the_look(remote: FakeRemote, status: int) -> None:
+def test_a_response_is_cached_for_the_snapshot(remote: FakeRemote, status: int) -> None:
     """A refusal is an answer too; another look asks again."""
     remote.on("/x", says("", status))
     session = open_session(remote)
@@ -89,42 +91,42 @@ def test_an_answer_is_kept_for_the_look(remote: FakeRemote, status: int) -> None
     assert len(remote.requests) == 2
 
 
-def test_what_the_look_knows_is_asked_once_more_once(remote: FakeRemote) -> None:
+def test_once_more_bypasses_the_cache_once(remote: FakeRemote) -> None:
     """However many ask once more, one request is sent, and each of them has it in its record."""
     remote.on("/x", says("", 200), says("", 401))
     session = open_session(remote)
 
     assert session.get(GET).status == 200
     branches = [session.branch(once_more=True) for _ in range(3)]
-    answers = [branch.get(GET).status for branch in [*branches, branches[0].branch()]]
+    responses = [branch.get(GET).status for branch in [*branches, branches[0].branch()]]
 
-    assert answers == [401] * 4
+    assert responses == [401] * 4
     assert session.get(GET).status == 200
     assert len(remote.requests) == 2
     assert [exchange.status for exchange in session.exchanges()] == [200, 401]
 
 
-def test_a_fault_is_asked_again(remote: FakeRemote) -> None:
+def test_a_fault_is_not_cached(remote: FakeRemote) -> None:
     """After a server error, or a transient one, the next who asks sends the request again."""
     remote.on("/x", *[says("", 503)] * 3, says("wait"), says("wait"), says("wait"), says("now"))
     session = open_session(remote)
 
     def ask() -> tuple[int, str]:
-        answer = session.branch().get(GET, is_transient=lambda answer: answer.text == "wait")
-        return answer.status, answer.text
+        response = session.branch().get(GET, is_transient=lambda response: response.text == "wait")
+        return response.status, response.text
 
     assert [ask(), ask(), ask(), ask()] == [(503, ""), (200, "wait"), (200, "now"), (200, "now")]
     assert len(remote.requests) == 7
 
 
-def test_no_answer_is_asked_again() -> None:
+def test_a_missing_response_is_not_cached() -> None:
     """After a connection that failed, those who waited learn of it; later ones ask again."""
-    remote = Held()
+    remote = BlockingRemote()
     remote.on("/x", *[breaks()] * 3, says("now"))
     now = [1000.0]
     session = open_session(remote, clock=lambda: now[0])
 
-    errors = side_by_side(session, [GET] * 3, remote)
+    errors = send_concurrently(session, [GET] * 3, remote)
     assert {type(error) for error in errors} == {UnreachableError}
     assert len(session.recorded_exchanges()) == 3
 
@@ -143,7 +145,7 @@ def test_no_answer_is_asked_again() -> None:
     ],
     ids=["address", "header", "public", "form", "other form"],
 )
-def test_another_question_is_asked(remote: FakeRemote, other: Request) -> None:
+def test_a_different_request_is_sent(remote: FakeRemote, other: Request) -> None:
     """Whatever differs in what is sent, or where it may go, is another question."""
     remote.on("/x", says("x"))
     session = open_session(remote, private_hosts=["api.example"])
@@ -158,33 +160,35 @@ def test_another_question_is_asked(remote: FakeRemote, other: Request) -> None:
 
 def test_six_requests_at_a_time_go_to_a_host() -> None:
     """More wait for their turn; another host has turns of its own."""
-    remote = Held()
+    remote = BlockingRemote()
     remote.on("/x", says("x"))
     hosts = [f"https://{name}.example/x?n={n}" for name in ("a", "b") for n in range(20)]
     session = open_session(remote)
 
-    answers = side_by_side(session, [Request(method="GET", url=url) for url in hosts], remote)
+    responses = send_concurrently(
+        session, [Request(method="GET", url=url) for url in hosts], remote
+    )
 
-    assert len(answers) == 40
+    assert len(responses) == 40
     assert remote.most == 12
 
 
-def test_a_pause_that_is_asked_for_stops_those_who_wait() -> None:
+def test_a_retry_after_stops_waiting_requests() -> None:
     """After a refusal that asks for a pause nothing more goes to that host."""
-    remote = Held()
+    remote = BlockingRemote()
     remote.on("/x", says("", 429, {"retry-after": "3600"}))
     session = open_session(remote)
     requests = [Request(method="GET", url=f"{URL}?n={n}", app="1") for n in range(30)]
 
-    errors = side_by_side(session, requests, remote)
+    errors = send_concurrently(session, requests, remote)
 
     assert len(remote.requests) == 6
     assert {type(error) for error in errors} == {ThrottledError}
 
 
-def test_who_waits_has_a_time_limit_of_their_own() -> None:
+def test_each_waiting_caller_has_its_own_deadline() -> None:
     """An answer that never comes holds nobody longer than their step may take."""
-    remote = Held()
+    remote = BlockingRemote()
     remote.on("/x", says("late"))
     session = open_session(remote, limits=Limits(exchange_seconds=30))
     first, second = session.branch(), session.branch()
@@ -218,7 +222,7 @@ def test_exchanges_are_in_the_order_of_the_branches(remote: FakeRemote) -> None:
     ]
 
 
-def test_what_was_asked_is_asked_again_after_a_change(remote: FakeRemote) -> None:
+def test_a_change_clears_the_cache(remote: FakeRemote) -> None:
     """Once a remote system was altered, no earlier answer counts."""
     remote.on("/x", says("before"), says("after"))
     session = open_session(remote)
@@ -228,7 +232,7 @@ def test_what_was_asked_is_asked_again_after_a_change(remote: FakeRemote) -> Non
     assert session.get(GET).text == "after"
 
 
-def test_an_error_is_raised_for_all_who_wait() -> None:
+def test_an_error_is_raised_in_all_waiting_callers() -> None:
     """Also a defect reaches everybody who waits, and nobody waits for ever."""
     look, released = ResponseCache(), threading.Event()
 

@@ -387,7 +387,7 @@ def test_a_corrected_credential_is_sent_again(
     run.close()
 
 
-def test_a_retry_looks_again(listener: Listener) -> None:
+def test_a_retry_is_checked_for_secrets_again(listener: Listener) -> None:
     """A secret that becomes known between two attempts is not in the second one."""
     redactor = Redactor()
     session = open_session(listener, redactor)  # type: ignore[arg-type]
