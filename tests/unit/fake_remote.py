@@ -1,4 +1,4 @@
-"""A remote system with scripted answers; nothing leaves the process."""
+"""A remote system with scripted responses; nothing leaves the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Responder = Callable[[httpx.Request], httpx.Response]
 
 
 class FakeRemote(httpx.BaseTransport):
-    """Answers by path, in the scripted order; the last answer for a path is repeated."""
+    """Answers by path, in the scripted order; the last response for a path is repeated."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -54,7 +54,7 @@ def fields(request: httpx.Request) -> dict[str, str]:
 
 
 def says(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
-    """Return an answer: JSON with Graph's escaped slashes, or text unchanged."""
+    """Return a response: JSON with Graph's escaped slashes, or text unchanged."""
     is_text = isinstance(body, str)
     content = body if is_text else json.dumps(body).replace("/", "\\/")
     given = {} if is_text else {"content-type": "application/json; charset=UTF-8"}
@@ -63,7 +63,7 @@ def says(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
 
 
 def breaks(error: type[httpx.TransportError] = httpx.ConnectError, text: str = "") -> Responder:
-    """Return a connection error in place of an answer."""
+    """Return a connection error in place of a response."""
 
     def respond(request: httpx.Request) -> httpx.Response:
         raise error(text, request=request)

@@ -50,7 +50,7 @@ def test_calls_are_counted_before_a_share_is_named(budget: Budget, path: Path, w
 
 
 def test_the_newest_share_counts(budget: Budget) -> None:
-    """What an answer says of the app's calls replaces our own count; another app's does not."""
+    """The usage in a response replaces our own count; that of another app does not."""
     for share in (None, 10.0, 63.5, None):
         budget.count_call("1", share)
     budget.count_call("2", 99.0)
@@ -136,7 +136,7 @@ def test_each_call_is_a_line_of_json(budget: Budget, path: Path) -> None:
 
 
 def test_other_apps_calls_are_not_read(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of thousands of calls of a fleet those of the app itself are parsed, the newest first."""
+    """Among thousands of calls of a fleet, only those of the app are parsed, newest first."""
     for app in range(50):
         for share in (None, 12.0, None):
             budget.count_call(f"app-{app}", share)

@@ -60,7 +60,7 @@ def session(remote: FakeRemote, slept: list[float], clock: Clock) -> Session:
 
 
 def test_a_response_is_returned_whatever_its_status(remote: FakeRemote, session: Session) -> None:
-    """An answer with an error status is returned; the caller decides what it means."""
+    """A response with an error status is returned; the caller decides what it means."""
     remote.on(PATH, says(BAD_SECRET, 400))
 
     response = session.send(GET)
@@ -83,7 +83,7 @@ def test_json_is_utf_8_whatever_the_header_says(
 
 
 def test_invalid_json_is_recorded_as_text(remote: FakeRemote, session: Session) -> None:
-    """An answer with NaN is recorded as text, since the record is strict JSON."""
+    """A response with NaN is recorded as text, since the record is strict JSON."""
     remote.on(PATH, says('{"a":NaN}'))
 
     session.send(GET)
@@ -110,9 +110,9 @@ FAULTS = [
     [
         # After a server error or a broken connection a GET is sent up to three times.
         *((GET, [fault, fault, DONE], 3, '{"id": "1"}') for fault in FAULTS),
-        # An answer with another status is returned at once.
+        # A response with another status is returned at once.
         *((GET, [says("no", status)], 1, "no") for status in (200, 400, 401, 403, 404)),
-        # If every attempt gets status 503, the third answer is returned.
+        # If every attempt gets status 503, the third response is returned.
         (GET, [BUSY], 3, "busy"),
         # A POST is sent once, because it may have had its effect.
         (POST, [BUSY], 1, "busy"),
@@ -128,7 +128,7 @@ def test_a_get_is_repeated_after_a_transient_error(
     sent: int,
     text: str | None,
 ) -> None:
-    """It is sent up to three times; the last answer is returned, and all are recorded."""
+    """A GET is sent up to three times; the last response is returned, and all are recorded."""
     remote.on(PATH, *responses)
 
     if text is None:
@@ -169,7 +169,7 @@ def test_the_pause_doubles_and_is_random(remote: FakeRemote, slept: list[float])
 def test_a_request_is_repeated_after_a_transient_response(
     remote: FakeRemote, session: Session
 ) -> None:
-    """A GET is repeated if `is_transient` is true for its answer."""
+    """A GET is repeated if `is_transient` is true for its response."""
     remote.on(PATH, says(TRANSIENT, 400), says({"id": "1"}))
 
     response = session.send(GET, is_transient=lambda response: response.status == 400)
@@ -204,7 +204,7 @@ def test_a_response_from_a_proxy_cache_is_an_error(
     ages: list[str],
     said: str,
 ) -> None:
-    """An answer that a cache kept too long (RFC 9111 §5.1) does not count."""
+    """A response that a cache kept too long (RFC 9111 §5.1) does not count."""
     headers = httpx.Headers([("age", age) for age in ages])
     remote.on(PATH, says({"id": "1"}, headers=headers))
 
@@ -219,7 +219,7 @@ def test_a_response_from_a_proxy_cache_is_an_error(
 def test_no_stale_response_counts_whatever_its_status(
     remote: FakeRemote, session: Session, request_: Request, status: int
 ) -> None:
-    """A cached answer of any status is an error at once, and no request is repeated for it."""
+    """A cached response of any status is an error at once, and no request is repeated for it."""
     remote.on(PATH, says({"id": "1"}, status, {"age": "301"}))
 
     with pytest.raises(StaleResponseError):
@@ -231,14 +231,14 @@ def test_no_stale_response_counts_whatever_its_status(
 def test_a_fresh_response_is_accepted(
     remote: FakeRemote, session: Session, ages: list[str]
 ) -> None:
-    """An answer without Age, or with one of up to 300 seconds, is returned."""
+    """A response without Age, or with one of up to 300 seconds, is returned."""
     remote.on(PATH, says({"id": "1"}, headers=httpx.Headers([("age", age) for age in ages])))
 
     assert session.send(GET).status == 200
 
 
 def test_the_age_of_a_response_is_recorded(remote: FakeRemote, session: Session) -> None:
-    """The record of an exchange shows the status, the body and why the answer did not count."""
+    """The record of an exchange shows the status, the body and why the response did not count."""
     remote.on(PATH, says({"id": "1"}, headers={"Age": "4000"}))
 
     with pytest.raises(StaleResponseError):
@@ -298,7 +298,7 @@ USED_UP = [
 def test_a_used_up_limit_pauses_requests(
     remote: FakeRemote, session: Session, clock: Clock, header: str, usage: Any, seconds: int
 ) -> None:
-    """The answer is still returned; requests then fail until the time that the header gives."""
+    """The response is still returned; requests then fail until the time that the header gives."""
     remote.on(PATH, says({"id": "1"}, headers={header: json.dumps(usage)}), says({"id": "2"}))
 
     assert session.send(GET).json() == {"id": "1"}
@@ -350,7 +350,7 @@ def test_a_limit_that_is_not_used_up_pauses_nothing(
 
 
 def test_a_used_up_limit_ends_the_retries(remote: FakeRemote, session: Session) -> None:
-    """If a failed answer says that a limit is used up, there is no retry."""
+    """If a failed response says that a limit is used up, there is no retry."""
     usage = json.dumps({"call_count": 100})
     remote.on(PATH, says("busy", 503, {"x-app-usage": usage}))
 
@@ -459,7 +459,7 @@ def test_text_like_a_token_is_masked_in_bodies(remote: FakeRemote, session: Sess
 def test_a_long_body_is_cut_and_says_so(
     remote: FakeRemote, session: Session, body: Any, pattern: str
 ) -> None:
-    """A long body is cut in the record, which has its full length; the answer is whole."""
+    """A long body is cut in the record, which has its full length; the response is whole."""
     remote.on(PATH, says(body))
 
     response = session.send(GET)
@@ -515,7 +515,7 @@ def test_sessions_record_separately(remote: FakeRemote) -> None:
 
 
 def test_clients_with_shared_pools_share_open_circuits(remote: FakeRemote) -> None:
-    """A host that did not answer one run fails at once for the next, unless it asks otherwise."""
+    """A host that did not respond to one run fails at once for the next on the same route."""
     remote.on(PATH, breaks(httpx.ConnectError))
     pools = ConnectionPools()
 

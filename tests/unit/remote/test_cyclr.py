@@ -87,7 +87,7 @@ def test_a_refused_token_raises_cyclrs_message(
 def test_a_response_without_a_token_is_an_error(
     remote: FakeRemote, session: Session, body: Any
 ) -> None:
-    """An answer with status 200 but without a token is an error."""
+    """A response with status 200 but without a token is an error."""
     remote.on("/oauth/token", says(body))
 
     with pytest.raises(UnexpectedResponseError):
@@ -179,7 +179,7 @@ def test_a_response_that_is_not_json_is_an_error(
         CALLS[route][0](cyclr)
 
 
-# A method's answer is the remote system's own, of any type.
+# A method's response is the remote system's own, of any type.
 @pytest.mark.parametrize("route", [route for route in CALLS if GUID not in route])
 def test_a_response_of_another_type_is_an_error(
     remote: FakeRemote, cyclr: Cyclr, route: str
@@ -210,7 +210,7 @@ def test_only_calls_that_read_are_repeated(remote: FakeRemote, cyclr: Cyclr, rou
 def test_a_get_is_repeated_after_an_incomplete_response(
     remote: FakeRemote, cyclr: Cyclr, route: str
 ) -> None:
-    """A GET is repeated if its answer is incomplete; a POST is not."""
+    """A GET is repeated if its response is incomplete; a POST is not."""
     method, path = parts_of(route)
     call, _, response = CALLS[route]
     remote.on(f"/v1.0/{path}", says(json.dumps(response)[:-1]), says(response))

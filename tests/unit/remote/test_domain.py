@@ -337,7 +337,7 @@ def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
 def test_redirects_that_end_elsewhere_return_the_last_response(
     remote: FakeRemote, response: Responder, status: int, sent: int
 ) -> None:
-    """The last answer is returned, without a dialog's address."""
+    """The last response is returned, without a dialog's address."""
     remote.on("/start", response)
 
     url, last = follow(remote)
@@ -347,7 +347,7 @@ def test_redirects_that_end_elsewhere_return_the_last_response(
 
 
 def test_a_single_use_address_is_requested_once(remote: FakeRemote) -> None:
-    """It is not requested again after a broken connection either."""
+    """The sign-in link is not requested again after a broken connection either."""
     remote.on("/start", breaks())
     with suppress(UnreachableError):
         follow(remote)
@@ -513,7 +513,7 @@ def test_a_redirect_to_a_known_host_is_followed(remote: FakeRemote, location: st
 def test_practice_follows_redirects_to_named_loopback_addresses(
     remote: FakeRemote, given: str
 ) -> None:
-    """It may lead to loopback where the settings name host and port; others are refused."""
+    """A redirect may lead to loopback if the settings name host and port; others are refused."""
     remote.on("/start", moved("http://127.0.0.1:8002/next"))
     remote.on("/next", moved("http://127.0.0.1:8003/other"))
     named = AllowedRedirects((f"https://{HOST}", "http://127.0.0.1:8002"))
@@ -617,7 +617,7 @@ def test_no_private_address_is_requested_from_a_proxy(
 
 
 def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A DNS query without an answer ends with the time limit of the exchange."""
+    """A DNS query without a response ends with the time limit of the exchange."""
     release, released = threading.Event(), list[bool]()
     waiting: list[threading.Thread] = []
 

@@ -39,7 +39,7 @@ def _one_tls_context() -> Iterator[None]:
 @pytest.mark.parametrize("mode", MODES)
 def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
     """
-    Each client returns an answer or raises a `RunbookError`, also of an answer without end.
+    Each client returns a response or raises a `RunbookError`, also of a response without end.
 
     The message is printable and short, the record is small, and neither has the secret.
     """

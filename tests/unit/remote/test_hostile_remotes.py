@@ -144,7 +144,7 @@ REASONS = {
 
 @pytest.mark.parametrize("mode", REASONS)
 def test_the_error_names_the_fault_of_the_response(mode: str) -> None:
-    """The error names the host and what was wrong with the answer."""
+    """The error names the host and what was wrong with the response."""
     with attacked(mode) as (session, url), pytest.raises(RunbookError) as caught:
         CLIENTS["graph"](session, url)
 
@@ -238,7 +238,7 @@ def test_a_slow_handshake_ends(tmp_path: Path) -> None:
 
 
 def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
-    """An answer of one byte at a time ends with the time limit over TLS too."""
+    """A response of one byte at a time ends with the time limit over TLS too."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -159,7 +159,7 @@ def _chunked(path: str) -> bytes:
 
 @contextmanager
 def _server(response: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, list[int]]]:
-    """Serve what `answer` returns for each path, piece by piece; yield port and connections."""
+    """Serve the pieces of `response` for each path, piece by piece; yield port and connections."""
     connections: list[int] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -214,7 +214,7 @@ def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_second_response_is_not_taken_for_the_next(
     form: Callable[[str], bytes], cut: int, transport: HTTPTransport
 ) -> None:
-    """Who answers a request twice in one piece, or nearly, gets no later request there."""
+    """A server that responds twice to a request gets no later request on that connection."""
 
     def twice(path: str) -> tuple[bytes, ...]:
         both = form(path) + _response("/foreign")
@@ -280,7 +280,7 @@ def test_a_late_response_is_not_taken_for_the_next(status: int, body: str) -> No
         if path == "/first":
             head = f"HTTP/1.1 {status} Odd\r\nContent-Length: {len(body)}\r\n\r\n{body}"
             return (head.encode(),)
-        # On the first connection the late answer comes once the next request has been sent.
+        # On the first connection the late response comes once the next request has been sent.
         return (
             (_response("/late"), _response(path)) if len(connections) == 1 else (_response(path),)
         )
@@ -354,7 +354,7 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
 def test_an_interrupt_at_any_moment_closes_the_connections(
     place: str, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where httpcore has answered already, and nobody has the answer yet."""
+    """This holds also after httpcore returned and before the caller has the response."""
 
     def stop(*_: Any, **__: Any) -> Any:
         raise Stopped

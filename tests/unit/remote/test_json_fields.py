@@ -166,7 +166,7 @@ def test_a_long_value_is_cut_in_the_message() -> None:
 
 @pytest.mark.parametrize("content", [None, [], "text", 7, True])
 def test_only_a_json_object_has_fields(content: object) -> None:
-    """An answer that is not an object is an error."""
+    """A response that is not an object is an error."""
     with pytest.raises(UnexpectedResponseError, match=r"the answer is .*, not an object"):
         JSONObject(content, "Facebook")
 

@@ -205,7 +205,7 @@ def test_a_response_without_a_token_is_an_error(
     request_token: Callable[[Session], Secret],
     body: object,
 ) -> None:
-    """An answer that is not JSON or has no token is an error."""
+    """A response that is not JSON or has no token is an error."""
     remote.on(PATH, says(body))
 
     with pytest.raises(UnexpectedResponseError):

@@ -96,7 +96,7 @@ def test_a_redirect_elsewhere_is_not_followed(location: str, said: str) -> None:
 
 
 def test_a_missing_response_is_raised_unchanged() -> None:
-    """A host that gives no answer is unreachable."""
+    """A host that gives no response is unreachable."""
     remote = FakeRemote()
     remote.on("/privacy", breaks())
 

@@ -233,7 +233,7 @@ def test_a_wait_beyond_the_steps_deadline_is_an_error(remote: FakeRemote, clock:
 
 
 def test_there_is_no_retry_after_the_deadline(remote: FakeRemote, clock: Clock) -> None:
-    """After the step's deadline there is no retry, and the last answer is returned."""
+    """After the step's deadline there is no retry, and the last response is returned."""
 
     def slow(_: httpx.Request) -> httpx.Response:
         clock.now += 10

@@ -18,13 +18,13 @@ NOT_READ = "(fields that no check reads)"
 
 
 def response(body: Any, status: int = 200) -> Response:
-    """Return an answer with this body."""
+    """Return a response with this body."""
     text = body if isinstance(body, str) else json.dumps(body)
     return Response("https://graph.example/me", status, httpx.Headers(), text)
 
 
 def recorded(given: Response, *reads: str) -> Any:
-    """Return what the record keeps of an answer of which these fields are read."""
+    """Return the recorded body of a response with these recorded fields."""
     return recorded_body(given, Redactor(), reads)
 
 
@@ -48,7 +48,7 @@ def test_a_missing_field_is_not_recorded() -> None:
 
 
 def test_the_record_counts_omitted_fields() -> None:
-    """If nobody reads the answer, the record has the number of its fields."""
+    """If nobody reads the response, the record has the number of its fields."""
     assert recorded(response({"a": 1, "who": PERSON})) == {NOT_READ: 2}
     assert recorded(response([])) == []
     assert recorded(response("12")) == 12
@@ -74,7 +74,7 @@ def test_only_the_title_of_a_page_is_recorded() -> None:
 
 
 def test_of_a_page_without_a_title_nothing_is_recorded_but_its_length() -> None:
-    """What calls itself HTML is a page, whatever it lacks."""
+    """A body with an HTML content type is a page, whatever it lacks."""
     page = f"<p>{PERSON}"
     headers = httpx.Headers({"content-type": "Text/HTML; charset=utf-8"})
     given = replace(response(page), headers=headers)
@@ -88,7 +88,7 @@ def test_a_plain_text_is_recorded() -> None:
 
 
 def test_a_response_with_a_repeated_field_is_recorded_by_that_name_only() -> None:
-    """Such an answer may hold credentials that nobody knows: its text is not kept."""
+    """The record omits the text of such a response, which may hold unknown credentials."""
     given = response('[{"AuthValue": "unknown-secret", "Id": 1, "Id": 2}]')
 
     said = "graph.example gave an unexpected answer: an object in it has 'Id' twice."
@@ -96,7 +96,7 @@ def test_a_response_with_a_repeated_field_is_recorded_by_that_name_only() -> Non
 
 
 def test_deep_nesting_is_recorded_too() -> None:
-    """A deeply nested answer is recorded as a document or as text, without an error."""
+    """A deeply nested response is recorded as a document or as text, without an error."""
     given = response("[" * 900 + "]" * 900)
 
     assert json.dumps(recorded(given))[:3] in {"[[[", '"[['}

@@ -1,4 +1,4 @@
-"""A look asks each thing once, however many ask at the same time, and forgets no fault."""
+"""The cache sends equal requests once, also concurrent ones, and stores no faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GET = Request(method="GET", url=URL)
 
 
 class BlockingRemote(FakeRemote):
-    """A remote system that answers once it is released, and counts how many wait."""
+    """A remote system that responds once it is released, and counts concurrent requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class BlockingRemote(FakeRemote):
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer in place of the network."""
+        """Respond in place of the network."""
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
@@ -54,7 +54,7 @@ def outcome_of(ask: Callable[[], object]) -> object:
 def send_concurrently(
     session: Session, requests: list[Request], held: BlockingRemote
 ) -> list[object]:
-    """Return what becomes of the requests, each asked in a thread of its own."""
+    """Send each request in a thread of its own; return the responses or errors."""
     branches = [session.branch() for _ in requests]
     running = [
         run_in_thread(lambda b=branch, r=request: outcome_of(lambda: b.get(r)), "ask")  # type: ignore[misc]
@@ -66,7 +66,7 @@ def send_concurrently(
 
 
 def test_concurrent_identical_requests_share_one_response() -> None:
-    """Ten who ask the same at the same time get one answer, and have one exchange."""
+    """Ten concurrent callers of the same request share one response and one exchange."""
     remote = BlockingRemote()
     remote.on("/x", says({"id": "1"}))
     session = open_session(remote)
@@ -80,7 +80,7 @@ def test_concurrent_identical_requests_share_one_response() -> None:
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404])
 def test_a_response_is_cached_for_the_snapshot(remote: FakeRemote, status: int) -> None:
-    """A refusal is an answer too; another look asks again."""
+    """A refusal is cached too; another snapshot sends the request again."""
     remote.on("/x", says("", status))
     session = open_session(remote)
 
@@ -92,7 +92,7 @@ def test_a_response_is_cached_for_the_snapshot(remote: FakeRemote, status: int) 
 
 
 def test_once_more_bypasses_the_cache_once(remote: FakeRemote) -> None:
-    """However many ask once more, one request is sent, and each of them has it in its record."""
+    """Several branches with `once_more` share one more request; each one's record has it."""
     remote.on("/x", says("", 200), says("", 401))
     session = open_session(remote)
 
@@ -107,7 +107,7 @@ def test_once_more_bypasses_the_cache_once(remote: FakeRemote) -> None:
 
 
 def test_a_fault_is_not_cached(remote: FakeRemote) -> None:
-    """After a server error, or a transient one, the next who asks sends the request again."""
+    """After a server error or a transient error the next caller sends the request again."""
     remote.on("/x", *[says("", 503)] * 3, says("wait"), says("wait"), says("wait"), says("now"))
     session = open_session(remote)
 
@@ -120,7 +120,7 @@ def test_a_fault_is_not_cached(remote: FakeRemote) -> None:
 
 
 def test_a_missing_response_is_not_cached() -> None:
-    """After a connection that failed, those who waited learn of it; later ones ask again."""
+    """After a connection error all waiting callers get it; a later caller sends again."""
     remote = BlockingRemote()
     remote.on("/x", *[breaks()] * 3, says("now"))
     now = [1000.0]
@@ -146,7 +146,7 @@ def test_a_missing_response_is_not_cached() -> None:
     ids=["address", "header", "public", "form", "other form"],
 )
 def test_a_different_request_is_sent(remote: FakeRemote, other: Request) -> None:
-    """Whatever differs in what is sent, or where it may go, is another question."""
+    """A request with another header, form, URL or reach is not served from the cache."""
     remote.on("/x", says("x"))
     session = open_session(remote, private_hosts=["api.example"])
 
@@ -159,7 +159,7 @@ def test_a_different_request_is_sent(remote: FakeRemote, other: Request) -> None
 
 
 def test_six_requests_at_a_time_go_to_a_host() -> None:
-    """More wait for their turn; another host has turns of its own."""
+    """Further requests wait for a free slot; another host has slots of its own."""
     remote = BlockingRemote()
     remote.on("/x", says("x"))
     hosts = [f"https://{name}.example/x?n={n}" for name in ("a", "b") for n in range(20)]
@@ -174,7 +174,7 @@ def test_six_requests_at_a_time_go_to_a_host() -> None:
 
 
 def test_a_retry_after_stops_waiting_requests() -> None:
-    """After a refusal that asks for a pause nothing more goes to that host."""
+    """After a refusal with Retry-After, nothing more goes to that host."""
     remote = BlockingRemote()
     remote.on("/x", says("", 429, {"retry-after": "3600"}))
     session = open_session(remote)
@@ -187,7 +187,7 @@ def test_a_retry_after_stops_waiting_requests() -> None:
 
 
 def test_each_waiting_caller_has_its_own_deadline() -> None:
-    """An answer that never comes holds nobody longer than their step may take."""
+    """A missing response delays no caller beyond the deadline of its own step."""
     remote = BlockingRemote()
     remote.on("/x", says("late"))
     session = open_session(remote, limits=Limits(exchange_seconds=30))
@@ -223,7 +223,7 @@ def test_exchanges_are_in_the_order_of_the_branches(remote: FakeRemote) -> None:
 
 
 def test_a_change_clears_the_cache(remote: FakeRemote) -> None:
-    """Once a remote system was altered, no earlier answer counts."""
+    """After a change of a remote system, no cached response counts."""
     remote.on("/x", says("before"), says("after"))
     session = open_session(remote)
 
@@ -233,7 +233,7 @@ def test_a_change_clears_the_cache(remote: FakeRemote) -> None:
 
 
 def test_an_error_is_raised_in_all_waiting_callers() -> None:
-    """Also a defect reaches everybody who waits, and nobody waits for ever."""
+    """A defect reaches all waiting callers too, and none waits forever."""
     look, released = ResponseCache(), threading.Event()
 
     def ask() -> str:
