@@ -317,7 +317,9 @@ class HTTPClient:
 
 def _remove_filters(redacting: RedactingFilter) -> None:
     for name in _LOGGERS:
-        logging.getLogger(name).removeFilter(redacting)
+        logger = logging.getLogger(name)
+        # NOTE: a logger iterates over this list, and `removeFilter` would make it skip a filter.
+        logger.filters = [other for other in logger.filters if other is not redacting]
 
 
 def _timeout_error(request: Request, deadline: Deadline) -> ResponseTimeoutError:

@@ -72,7 +72,7 @@ def test_without_a_response_the_error_has_the_host_and_reason(
 
 
 def test_connect_to_changes_the_address_only(remote: FakeRemote) -> None:
-    """Of its host and port alone; the Host header, SNI and the record keep the host's name."""
+    """Only host and port change; the Host header, SNI and the record keep the host's name."""
     remote.on("/connector/callback", says("ok"))
     session = open_session(remote, connect_to={"acme-h.cyclr.com:443": "127.0.0.1:8443"})
 
@@ -114,6 +114,27 @@ def test_log_lines_of_the_http_library_are_redacted(
     session.client.close()
     assert "log-canary-1" not in caplog.text
     assert f"https://x/?token={MASK}" in caplog.text
+
+
+def test_no_filter_is_skipped_while_another_client_closes(
+    remote: FakeRemote, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that closes while a line is logged leaves the filters of the others in force."""
+    caplog.set_level(logging.DEBUG)
+    logger = logging.getLogger("httpcore.http11")
+    closing = open_session(remote).client
+
+    def close(_: logging.LogRecord) -> bool:
+        closing.close()
+        return True
+
+    logger.addFilter(close)
+    remaining = open_session(remote, Redactor([Secret("log-canary-2")])).client
+    logger.info("sent log-canary-2")
+    logger.removeFilter(close)
+    remaining.close()
+
+    assert f"sent {MASK}" in caplog.text
 
 
 def test_the_http_library_logs_no_url_with_a_secret(
