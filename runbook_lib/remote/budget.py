@@ -62,7 +62,8 @@ class Budget:
         for line in self._last_hour(app):
             if line["app"] == app and line["share"] is not None:
                 return float(line["share"])
-            calls += line["app"] == app
+            if line["app"] == app:
+                calls += 1
         return 100 * calls / allowance if allowance else 0.0
 
     def _last_hour(self, app: str = "") -> Iterator[dict[str, Any]]:

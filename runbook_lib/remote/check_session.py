@@ -260,7 +260,8 @@ class Session:
         """
         if self._step_deadline is not None and self._step_deadline.seconds_left <= 0:
             raise self._step_timeout_error(request)
-        client, now = self.client, self.client.clock()
+        client = self.client
+        now = client.clock()
         cool_down = client.cool_downs.find(request.netloc, request.app, now)
         seconds = cool_down.seconds_left(now) if cool_down else 0.0
         error = client.open_circuit(request)

@@ -107,7 +107,8 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
             # NOTE: without a response nothing is known about the name.
             is_silent = isinstance(failure, TimeoutError)
             why = "no name server answered" if is_silent else "the name does not resolve"
-            addresses, error = (), f"{type(failure).__name__}: {why}"
+            addresses = ()
+            error = f"{type(failure).__name__}: {why}"
     session.note(
         Exchange(
             method="DNS",
@@ -203,7 +204,8 @@ def follow_to_sign_in(
     repeated, since `url` may contain a single-use token. Raises `UnexpectedResponseError` for a
     redirect that `destinations` do not allow.
     """
-    page, current = _web_address(server.authorization_endpoint), _web_address(url)
+    page = _web_address(server.authorization_endpoint)
+    current = _web_address(url)
     cookies: dict[str, SimpleCookie] = {}
     for _ in range(_MAX_REDIRECTS):
         jar = cookies.setdefault(current.netloc.decode(), SimpleCookie())

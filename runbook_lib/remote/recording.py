@@ -171,12 +171,13 @@ def recorded_body(response: Response, redactor: Redactor, fields: Collection[str
     The record has all of a refusal. It has the `fields` of other JSON, at any depth, with those
     that identify an object. It has the title of a page.
     """
-    body, head = _recorded_part(response, fields), _Truncator(redactor)
+    body = _recorded_part(response, fields)
+    truncator = _Truncator(redactor)
     if len(response.text) > _MAX_REDACTED_LENGTH:
-        body = head.truncate(body)
+        body = truncator.truncate(body)
     body = redactor.redact_document(body)
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    if len(text) <= _MAX_BODY_LENGTH and not head.is_full:
+    if len(text) <= _MAX_BODY_LENGTH and not truncator.is_full:
         return body
     return f"{text[:_MAX_BODY_LENGTH]}… ({len(response.text)} characters in all)"
 

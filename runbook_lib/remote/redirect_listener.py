@@ -181,7 +181,8 @@ class RedirectListener:
                     key.data.handle_request()
                 self._end_late(time.monotonic())
         with self._lock:
-            was_closed, self._is_closed = self._is_closed, True
+            was_closed = self._is_closed
+            self._is_closed = True
         for server in self._servers:
             server.server_close()
         self._end_late(float("inf"))
@@ -312,7 +313,8 @@ def _bound_sockets() -> list[socket.socket]:
 
 
 def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:
-    port, sockets = 0, []
+    port = 0
+    sockets = []
     with ExitStack() as opened:
         for address in addresses:
             try:
