@@ -396,14 +396,14 @@ def test_any_order_of_answers_gives_one_record(
     tmp_path: Path, env_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty looks, in which each answer comes after a random time, have one record."""
-    exchange = HTTPClient.send
+    send = HTTPClient.send
     delays = random.Random()
 
-    def delayed(transport: HTTPClient, *arguments: Any) -> Any:
+    def delayed(client: HTTPClient, *arguments: Any, **options: Any) -> Any:
         time.sleep(delays.random() / 50)
-        answer = exchange(transport, *arguments)
+        response = send(client, *arguments, **options)
         time.sleep(delays.random() / 50)
-        return answer
+        return response
 
     monkeypatch.setattr(HTTPClient, "send", delayed)
     records = []
