@@ -223,7 +223,7 @@ class CyclrAPIError(RemoteError):
 
 
 class UnreachableError(RemoteError):
-    """No answer came back: name resolution, connection, TLS or time-out."""
+    """No response came back: name resolution, connection, TLS or time-out failed."""
 
     code = "host-unreachable"
     next_step = (
@@ -239,7 +239,7 @@ class InvalidCertificateError(UnreachableError):
 
 
 class ResponseTimeoutError(UnreachableError):
-    """An answer did not arrive completely in time; another attempt may take as long."""
+    """A response was not complete in time; another attempt may take as long."""
 
     code = "response-timeout"
     next_step = (
@@ -260,7 +260,7 @@ class ThrottledError(RemoteError):
 
 
 class UnexpectedResponseError(RemoteError):
-    """An answer came back that is not what the API documents (not JSON, no such field)."""
+    """A response is not as the API documents: no JSON, or a field of another type."""
 
     code = "unexpected-response"
     next_step = "Run again; if it fails again, report it as a defect, with this message."
@@ -274,7 +274,7 @@ class MissingFieldError(UnexpectedResponseError):
 
 
 class StaleResponseError(RemoteError):
-    """A cache answered in place of the remote system, with what may no longer be true."""
+    """A cache responded instead of the remote system; its response may be out of date."""
 
     code = "cached-response"
     next_step = "Find the proxy that caches answers, or wait until this one expires. Run again."
