@@ -12,8 +12,8 @@ is a kind of these, beside that provider's client.
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
                     TokenRequestError, ListenerError
   x RemoteError     CyclrAPIError, UnreachableError, InvalidCertificateError,
-                    SlowAnswerError, ThrottledError, UnexpectedAnswerError,
-                    LeftOutFieldError, CachedAnswerError, OutsidePracticeError
+                    ResponseTimeoutError, ThrottledError, UnexpectedResponseError,
+                    MissingFieldError, StaleResponseError, OutsidePracticeError
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
@@ -223,7 +223,7 @@ class CyclrAPIError(RemoteError):
 
 
 class UnreachableError(RemoteError):
-    """No answer came back: name resolution, connection, TLS or time-out."""
+    """No response came back: name resolution, connection, TLS or time-out failed."""
 
     code = "host-unreachable"
     next_step = (
@@ -238,8 +238,8 @@ class InvalidCertificateError(UnreachableError):
     next_step = "Ask the server's operator to renew the certificate, or correct the host's name."
 
 
-class SlowAnswerError(UnreachableError):
-    """An answer did not arrive completely in time; another attempt may take as long."""
+class ResponseTimeoutError(UnreachableError):
+    """A response was not complete in time; another attempt may take as long."""
 
     code = "response-timeout"
     next_step = (
@@ -259,22 +259,22 @@ class ThrottledError(RemoteError):
         self.seconds = seconds
 
 
-class UnexpectedAnswerError(RemoteError):
-    """An answer came back that is not what the API documents (not JSON, no such field)."""
+class UnexpectedResponseError(RemoteError):
+    """A response is not as the API documents: no JSON, or a field of another type."""
 
     code = "unexpected-response"
     next_step = "Run again; if it fails again, report it as a defect, with this message."
 
 
-class LeftOutFieldError(UnexpectedAnswerError):
+class MissingFieldError(UnexpectedResponseError):
     """A response lacks a field that a check needs; remote systems leave out what has no value."""
 
     code = "field-left-out"
     next_step = "Check again. If the field stays away, look at the value where the system shows it."
 
 
-class CachedAnswerError(RemoteError):
-    """A cache answered in place of the remote system, with what may no longer be true."""
+class StaleResponseError(RemoteError):
+    """A cache responded instead of the remote system; its response may be out of date."""
 
     code = "cached-response"
     next_step = "Find the proxy that caches answers, or wait until this one expires. Run again."

@@ -89,10 +89,10 @@ def _apart(keys_home: Path) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_cool_downs() -> Iterator[None]:
     """Clear cool-downs, so that no test, and no fixture of a module, waits because of another."""
-    from runbook_lib.remote.rate_limits import SHARED  # noqa: PLC0415
+    from runbook_lib.remote.rate_limits import PROCESS_COOL_DOWNS  # noqa: PLC0415
 
     yield
-    SHARED._cooling.clear()
+    PROCESS_COOL_DOWNS._cool_downs.clear()
 
 
 @pytest.fixture(scope="session")

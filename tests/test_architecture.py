@@ -268,7 +268,7 @@ def test_generic_rooms_name_no_vendor() -> None:
         ("connectors/context.py", "graph_url = 1", True),
         ("evidence/run.py", "# As Cyclr has it.", False),
         ("connectors/facebook/app.py", "# Facebook decides.", False),
-        ("remote/transport.py", 'AGENT = "facebook-marketing-runbook"', False),
+        ("remote/client.py", 'AGENT = "facebook-marketing-runbook"', False),
         ("core/outcome.py", "# metadata of a paragraph", False),
     ],
 )
@@ -336,12 +336,12 @@ def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) 
     [
         ("core__redaction", "from runbook_lib.errors import RunbookError"),
         ("engine__run", "if TYPE_CHECKING:\n    from runbook_lib.errors import RunbookError"),
-        ("remote__oauth", "from runbook_lib.remote.transport import Session"),
+        ("remote__oauth", "from runbook_lib.remote.check_session import Session"),
     ],
 )
 def test_a_right_import_is_accepted(tmp_path: Path, importer: str, source: str) -> None:
     """Imports to lower rooms and within a room are accepted."""
-    names = ("errors", "engine__run", "remote__transport")
+    names = ("errors", "engine__run", "remote__check_session")
     known = tree(tmp_path, **{**dict.fromkeys(names, ""), importer: source})
 
     assert wrong_imports(known) == []

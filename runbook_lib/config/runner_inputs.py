@@ -92,9 +92,9 @@ IN_KERNEL = (
         parse=formats.certificate_file,
     ),
     Input(
-        name="answer_limit_kib",
-        label="Largest answer",
-        help="In KiB, after decoding. The runbook does not read the rest of a larger answer.",
+        name="response_limit_kib",
+        label="Largest response",
+        help="In KiB, after decoding. The runbook does not read the rest of a larger response.",
         parse=partial(formats.whole_number, least=64, most=65_536, unit="KiB"),
         default=4096,
     ),

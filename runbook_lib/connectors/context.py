@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
-from runbook_lib.remote.look import begin
-from runbook_lib.remote.transport import Session
+from runbook_lib.remote.threads import run_in_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,8 +32,8 @@ class CheckContext:
     `now` is the run's clock reading, `answers` are the names of the answers that people confirmed
     instead of a step's sentence (`Confirmation.name`). `announce_change` writes to the journal
     before a remote system is altered. `random_hex` takes a number of bytes:
-    a control must ask about something that does not exist. Each token is issued once a look,
-    since the session asks for it once.
+    a control must ask about something that does not exist. Each token is issued once a snapshot,
+    since the session caches the response.
     """
 
     values: Mapping[str, Value]
@@ -55,17 +55,17 @@ class CheckContext:
 
     def made_up(self, what: str, size: int) -> str:
         """
-        Return what `random_hex` does, one text for `what` in the whole look.
+        Return what `random_hex` does, one text for `what` in the whole snapshot.
 
         A control that several checks need is one request then.
         """
-        return self.session.look.once(("made up", what), lambda: self.random_hex(size))
+        return self.session.cache.get_or_fetch(("made up", what), lambda: self.random_hex(size))
 
     def side_by_side(self, ask: Callable[[CheckContext, T], R], items: Sequence[T]) -> list[R]:
         """Return what `ask` returns for each of `items`, each with a context for its own thread."""
         branches = [replace(self, session=self.session.branch()) for _ in items]
         running = [
-            begin(partial(ask, branch, item), "ask")
+            run_in_thread(partial(ask, branch, item), "ask")
             for branch, item in zip(branches, items, strict=True)
         ]
         wait(running)
@@ -75,8 +75,8 @@ class CheckContext:
         """
         Return the Cyclr client of `account`, or else of the account that is tested in.
 
-        With `once_more` it asks again, once, what this look has the answer to, with the same
-        token. Raises `CyclrAPIError` where Cyclr refuses its API credentials.
+        `once_more=True` bypasses the cache once, with the same token. Raises `CyclrAPIError`
+        if Cyclr refuses its API credentials.
         """
         token = request_api_token(
             self.session,

@@ -7,7 +7,7 @@ from typing import Any
 
 from runbook_lib.connectors.proof import Proof
 from runbook_lib.core.model import Finding, Outcome, Table
-from runbook_lib.remote.documents import shorten
+from runbook_lib.remote.quoting import shorten
 
 verified = partial(Finding, outcome=Outcome.VERIFIED)
 inconclusive = partial(Finding, outcome=Outcome.INCONCLUSIVE)

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from runbook_lib.core.model import Exchange, Finding, Outcome
 from runbook_lib.core.procedure import Provider
 from runbook_lib.errors import (
-    CachedAnswerError,
     InvalidCertificateError,
-    LeftOutFieldError,
-    SlowAnswerError,
+    MissingFieldError,
+    ResponseTimeoutError,
+    StaleResponseError,
     ThrottledError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 
@@ -25,12 +25,12 @@ _BROKEN_OFF = frozenset(
         "check-broken",
         "check-stopped",
         "input-missing",
-        CachedAnswerError.code,
+        StaleResponseError.code,
         InvalidCertificateError.code,
-        LeftOutFieldError.code,
-        SlowAnswerError.code,
+        MissingFieldError.code,
+        ResponseTimeoutError.code,
         ThrottledError.code,
-        UnexpectedAnswerError.code,
+        UnexpectedResponseError.code,
         UnreachableError.code,
     }
 )

@@ -16,7 +16,7 @@ from string import Formatter
 from typing import Any
 
 from runbook_lib.core.model import Finding, Value
-from runbook_lib.core.redaction import Owner
+from runbook_lib.core.redaction import Credential
 from runbook_lib.errors import UnknownStepError
 from runbook_lib.plain_text import counted
 
@@ -99,9 +99,9 @@ class Input:
         return f"RUNBOOK_{prefix.upper()}{self.name.removeprefix(prefix).upper()}"
 
     @property
-    def owner(self) -> Owner:
-        """Return the owner of this secret: its provider, or nobody."""
-        return Owner(f"{self.label} ({self.name})", frozenset({self.provider} - {""}))
+    def credential(self) -> Credential:
+        """The credential of this input, which only its provider may get."""
+        return Credential(f"{self.label} ({self.name})", frozenset({self.provider} - {""}))
 
     def with_needs(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return `names` of a list, and all that these depend on."""

@@ -121,10 +121,10 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """The owner of a secret: `what` it is, in a message, and the `providers` that may get it."""
+class Credential:
+    """A credential or issued token: its `label` in messages, and the providers that may get it."""
 
-    what: str
+    label: str
     providers: frozenset[str] = frozenset()
 
 
@@ -134,7 +134,7 @@ class Redactor:
 
     It learns tokens as they are issued (`learn`), and masks whatever looks
     like an access token or a client secret, unless it is a known exception
-    (`allow`). It knows the owners of each secret, for the transport. Thread-safe.
+    (`allow`). It knows the credentials that each secret belongs to. Thread-safe.
 
     `recognise` returns whether a word of 32 hexadecimal digits, which is not known
     here, is a secret all the same.
@@ -148,33 +148,36 @@ class Redactor:
         self._recognise = recognise
         self._lock = threading.Lock()
         self._forms: tuple[str, ...] = ()
-        self._owners: Mapping[str, frozenset[Owner]] = {}
+        self._credentials: Mapping[str, frozenset[Credential]] = {}
         self._allowed: frozenset[str] = frozenset()
         for secret in secrets:
             self.learn(secret)
 
-    def learn(self, secret: Secret, *owners: Owner) -> None:
-        """Mask `secret` from now on; it also belongs to `owners`, or to nobody without any."""
+    def learn(self, secret: Secret, *credentials: Credential) -> None:
+        """Mask `secret` from now on, as a value of `credentials`; if none, no host may get it."""
         with self._lock:
-            known = self._owners
+            known = self._credentials
             learned = {
-                form: known.get(form, frozenset()).union(owners) for form in encoded_forms(secret)
+                form: known.get(form, frozenset()).union(credentials)
+                for form in encoded_forms(secret)
             }
-            self._owners = {**known, **learned}
-            self._forms = tuple(sorted(self._owners, key=len, reverse=True))
+            self._credentials = {**known, **learned}
+            self._forms = tuple(sorted(self._credentials, key=len, reverse=True))
 
-    def release(self, owner: Owner) -> None:
-        """Keep masking what belonged to `owner` until now, as a secret of nobody."""
+    def release(self, credential: Credential) -> None:
+        """Detach the secrets of `credential`: they stay masked, and no host may get them for it."""
         with self._lock:
-            self._owners = {form: owners - {owner} for form, owners in self._owners.items()}
+            self._credentials = {
+                form: credentials - {credential} for form, credentials in self._credentials.items()
+            }
 
-    def owners_of(self, secret: Secret) -> frozenset[Owner]:
-        """Return the owners of `secret`, empty if it has none or is not known."""
-        return self._owners.get(secret.reveal(), frozenset())
+    def credentials_of(self, secret: Secret) -> frozenset[Credential]:
+        """Return the credentials of `secret`, empty if it has none or is not known."""
+        return self._credentials.get(secret.reveal(), frozenset())
 
-    def owners_in(self, text: str) -> list[frozenset[Owner]]:
-        """Return the owners of each known secret that `text` contains in any of its forms."""
-        return [owners for form, owners in self._owners.items() if form in text]
+    def credentials_in(self, text: str) -> list[frozenset[Credential]]:
+        """Return the credentials of each known secret that `text` contains in any of its forms."""
+        return [credentials for form, credentials in self._credentials.items() if form in text]
 
     def allow(self, values: Iterable[object]) -> None:
         """Never mask these values because they look like a client secret."""

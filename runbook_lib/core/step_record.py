@@ -68,7 +68,7 @@ RULES = {
 }
 
 
-class RecordedExchange(Exchange, kw_only=True):
+class NumberedExchange(Exchange, kw_only=True):
     """One HTTP exchange, redacted; `number` is that of its journal line."""
 
     number: Number
@@ -94,7 +94,7 @@ class CarriedCheck(CarriedResult, kw_only=True):
     finding: Finding
     """What the check found then."""
 
-    exchanges: Annotated[tuple[RecordedExchange, ...], Meta(min_length=1)]
+    exchanges: Annotated[tuple[NumberedExchange, ...], Meta(min_length=1)]
     """The exchanges on which it rests, as they were then."""
 
 
@@ -184,7 +184,7 @@ class StepRecord(Part):
         Assigned | None, Meta(description="who must do this step, and by which day")
     ]
     checks: tuple[Finding, ...]
-    exchanges: tuple[RecordedExchange, ...]
+    exchanges: tuple[NumberedExchange, ...]
     carried: Annotated[
         tuple[CarriedCheck, ...],
         Meta(
@@ -247,7 +247,7 @@ def step_record(state: StepState) -> StepRecord:
         assigned=state.assignment,
         checks=state.findings,
         exchanges=tuple(
-            RecordedExchange(**structs.asdict(exchange), number=number)
+            NumberedExchange(**structs.asdict(exchange), number=number)
             for number, exchange in state.exchanges.items()
         ),
         carried=tuple(_carried_check(earlier) for earlier in state.carried),
@@ -263,7 +263,7 @@ def _carried_check(earlier: EarlierResult) -> CarriedCheck:
         values=earlier.basis.values if earlier.basis else {},
         finding=earlier.finding,
         exchanges=tuple(
-            RecordedExchange(**structs.asdict(exchange), number=number)
+            NumberedExchange(**structs.asdict(exchange), number=number)
             for number, exchange in earlier.exchanges.items()
         ),
     )

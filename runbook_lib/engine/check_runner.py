@@ -18,22 +18,22 @@ from runbook_lib.core.conclusion import conclude
 from runbook_lib.core.model import Attestation, CarriedResult, CheckBasis, Finding, Outcome
 from runbook_lib.core.procedure import Check, Step
 from runbook_lib.errors import (
-    CachedAnswerError,
     JournalError,
     RunbookError,
+    StaleResponseError,
     ThrottledError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from runbook_lib.remote.limits import Deadline
-from runbook_lib.remote.look import begin
-from runbook_lib.remote.transport import Seen
+from runbook_lib.remote.recording import RecordedExchange
+from runbook_lib.remote.threads import run_in_thread
 
 # A check whose time is over sends nothing more; it may still return its finding for so long.
 _GRACE_SECONDS = 5.0
 _BLOCKED = "Not checked: an earlier step failed."
 # What ends a check without an answer of the remote system's.
-_NO_ANSWER = (UnreachableError, ThrottledError, UnexpectedAnswerError, CachedAnswerError)
+_NO_ANSWER = (UnreachableError, ThrottledError, UnexpectedResponseError, StaleResponseError)
 
 
 class Result(NamedTuple):
@@ -44,7 +44,7 @@ class Result(NamedTuple):
     """
 
     finding: Finding
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[RecordedExchange, ...] = ()
     is_unanswered: bool = False
 
 
@@ -98,7 +98,7 @@ class StepsUnderWay:
                 prepared = prepare(step)
                 self._not_taken[step.id] = prepared
                 in_time = partial(self._perform_in_time, step, prepared.perform)
-                self._begun[step.id] = begin(in_time, step.id)
+                self._begun[step.id] = run_in_thread(in_time, step.id)
 
     def take(self, step: Step) -> tuple[Performed, Prepared]:
         """
@@ -163,15 +163,15 @@ def perform_checks(
         return (), f"Not checked: {_listed(absent)} not given."
     contexts = [None if labels else open_context() for labels in absent]
     opened = [context for context in contexts if context is not None]
-    transport = opened[0].session.transport
-    deadline = Deadline(transport.limits.step_seconds, transport.clock)
+    client = opened[0].session.client
+    deadline = Deadline(client.options.limits.step_seconds, client.clock)
     for context in opened:
-        context.session.end_by(deadline)
+        context.session.set_step_deadline(deadline)
     running = [
-        begin(partial(_perform, check, context, labels), check.id)
+        run_in_thread(partial(_perform, check, context, labels), check.id)
         for check, context, labels in zip(checks, contexts, absent, strict=True)
     ]
-    wait(running, timeout=deadline.left + _GRACE_SECONDS)
+    wait(running, timeout=deadline.seconds_left + _GRACE_SECONDS)
     results = [
         future.result() if future.done() else _unfinished(check, context, deadline)
         for check, context, future in zip(checks, contexts, running, strict=True)
@@ -191,7 +191,9 @@ def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) 
         reason=f"The check was stopped: it took over {deadline.seconds:g} s (step_seconds).",
         check=check.id,
     )
-    return Result(finding, context.session.seen() if context else (), is_unanswered=True)
+    return Result(
+        finding, context.session.recorded_exchanges() if context else (), is_unanswered=True
+    )
 
 
 def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
@@ -225,8 +227,10 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
         )
     if finding is None:
         return None
-    context.session.settle()
-    return Result(replace(finding, check=check.id), context.session.seen(), is_unanswered)
+    context.session.flush()
+    return Result(
+        replace(finding, check=check.id), context.session.recorded_exchanges(), is_unanswered
+    )
 
 
 def _listed(absent: Iterable[Sequence[str]]) -> str:

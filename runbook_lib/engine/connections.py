@@ -1,5 +1,5 @@
 """
-The connections of a run: a transport for each set of addresses, as the values name them.
+The connections of a run: an HTTP client for each set of addresses in the values.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ from pathlib import Path
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
+from runbook_lib.remote.addresses import Reach
 from runbook_lib.remote.budget import BUDGET_NAME, Budget
+from runbook_lib.remote.check_session import OnExchanges, Session
+from runbook_lib.remote.client import ClientOptions, ConnectionPools, HTTPClient
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.look import LookCache
-from runbook_lib.remote.network import Reach
-from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
-from runbook_lib.remote.transport import Keep, Session, Transport, Wires
+from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, SharedCoolDowns
+from runbook_lib.remote.response_cache import ResponseCache
 
 _NAMES = ("service_domain", "service_domain_address", "ca_file")
 
 
 class Sessions:
     """
-    Transports to the systems of `providers`, made when they are first needed.
+    HTTP clients for the systems of `providers`, made when they are first needed.
 
     All of a folder's runs share what is known of hosts that must not be asked for a while,
-    and of the calls that each app has used. `wires`, if set, are shared with other runs.
+    and of the calls that each app has used. `pools`, if set, are shared with other runs.
     Where `is_practice` says so of a run's values, no session but one for its operator leaves
     this machine.
     """
@@ -43,21 +44,21 @@ class Sessions:
         self._providers = providers
         self._redactor = redactor
         self._lock = threading.Lock()
-        self._transports: dict[tuple[object, ...], Transport] = {}
-        self._cool_downs = KeptCoolDowns(evidence / COOL_DOWNS_NAME)
+        self._clients: dict[tuple[object, ...], HTTPClient] = {}
+        self._cool_downs = SharedCoolDowns(evidence / COOL_DOWNS_NAME)
         self._budget = Budget(evidence / BUDGET_NAME)
-        self.wires: Wires | None = None
+        self.pools: ConnectionPools | None = None
 
     def open_session(
         self,
         values: Mapping[str, Value],
-        look: LookCache | None = None,
+        cache: ResponseCache | None = None,
         *,
-        keep: Keep = lambda _: None,
+        on_exchanges: OnExchanges = lambda _: None,
         is_for_operator: bool = False,
     ) -> Session:
         """
-        Return a session for the addresses in `values`; `look` and `keep` as it takes them.
+        Return a session for the addresses in `values`, with `cache` and `on_exchanges`.
 
         One that `is_for_operator` tells the operator something, and asks no remote system.
         """
@@ -67,15 +68,15 @@ class Sessions:
         places = (str(values.get(name, "")) for name in _NAMES)
         allowed = (values.get(name, ()) for name in ("redirect_hosts", "connect_to"))
         key = (reach, *places, *allowed, Limits.of(values), *hosts.values())
-        # NOTE: the checks of a look begin at the same time, and share its connections.
+        # NOTE: the checks of a snapshot begin at the same time, and share its connections.
         with self._lock:
-            if key not in self._transports:
-                self._transports[key] = self._transport(values, hosts, reach)
-            return self._transports[key].session(look, keep=keep)
+            if key not in self._clients:
+                self._clients[key] = self._client(values, hosts, reach)
+            return Session(self._clients[key], cache, on_exchanges=on_exchanges)
 
-    def _transport(
+    def _client(
         self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]], reach: Reach
-    ) -> Transport:
+    ) -> HTTPClient:
         host, address, ca_file = (str(values.get(name, "")) for name in _NAMES)
         private, others = values.get("redirect_hosts", ()), values.get("connect_to", ())
         # What to connect to, by `host:port`; `others` are `host=host:port`.
@@ -83,34 +84,40 @@ class Sessions:
         connect_to = {f"{name}:443": to for name, _, to in pairs}
         if address:
             connect_to[f"{host}:443"] = address
-        return Transport(
+        return HTTPClient(
             self._redactor,
-            hosts=hosts,
-            connect_to=connect_to,
-            ca_file=ca_file,
-            private_hosts=private if isinstance(private, tuple) else (),
-            reach=reach,
-            headers={name for provider in self._providers for name in provider.headers},
-            usage_pause=lambda headers: max(
-                (provider.usage_pause(headers) for provider in self._providers),
-                default=(0.0, ""),
+            ClientOptions(
+                hosts=hosts,
+                connect_to=connect_to,
+                ca_file=ca_file,
+                private_hosts=private if isinstance(private, tuple) else (),
+                reach=reach,
+                recorded_headers={
+                    name for provider in self._providers for name in provider.headers
+                },
+                usage_pause=lambda headers: max(
+                    (provider.usage_pause(headers) for provider in self._providers),
+                    default=(0.0, ""),
+                ),
+                on_call=self._count,
+                limits=Limits.of(values),
             ),
-            on_call=self._count,
-            limits=Limits.of(values),
             cool_downs=self._cool_downs,
-            wires=self.wires,
+            pools=self.pools,
         )
 
     def used(self, app: str, allowance: int) -> float:
         """Return how much of the hour's calls `app` has used, in percent; as `Budget.used`."""
-        return self._budget.used(app, allowance)
+        return self._budget.used_percent(app, allowance)
 
     def _count(self, app: str, headers: Mapping[str, str]) -> None:
         shares = (provider.usage_share(headers) for provider in self._providers)
-        self._budget.spend(app, max((share for share in shares if share is not None), default=None))
+        self._budget.count_call(
+            app, max((share for share in shares if share is not None), default=None)
+        )
 
     def close(self) -> None:
         """Close every connection that is not shared."""
-        for transport in self._transports.values():
-            transport.close()
-        self._transports.clear()
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()

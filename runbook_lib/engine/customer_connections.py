@@ -52,9 +52,10 @@ from runbook_lib.errors import (
     ThrottledError,
 )
 from runbook_lib.plain_text import counted, csv_cell
-from runbook_lib.remote.cyclr import Cyclr, request_api_token, rows_of, sign_in_url
-from runbook_lib.remote.documents import Document, shorten
-from runbook_lib.remote.rate_limits import Pace
+from runbook_lib.remote.cyclr import Cyclr, read_rows, request_api_token, sign_in_url
+from runbook_lib.remote.json_fields import JSONObject
+from runbook_lib.remote.quoting import shorten
+from runbook_lib.remote.rate_limits import RateLimiter
 
 # What it takes to ask the console.
 CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
@@ -179,7 +180,7 @@ class Customers:
         self._on_progress = on_progress
         self._clock, self._sleep, self._monotonic = clock, sleep, monotonic
         per_second = int(str(self._values["cyclr_requests_a_second"]))
-        self.pace = Pace(per_second, sleep=sleep, clock=monotonic)
+        self.pace = RateLimiter(per_second, sleep=sleep, clock=monotonic)
         self._token: Secret | None = None
         self._waits = 0
         self._saved_at = float("-inf")
@@ -415,7 +416,7 @@ class Customers:
         for cycle, account in list(cycles.items())[:_MOST_CYCLES]:
             try:
                 rows = self.client(account).cycle_prerequisites(cycle)
-                reasons = dict.fromkeys(row.words("Reason") for row in rows)
+                reasons = dict.fromkeys(row.display_text("Reason") for row in rows)
                 lacking[cycle] = ", ".join(filter(None, reasons)) or "nothing"
             except RemoteError as error:
                 lacking[cycle] = f"not known ({error})"
@@ -470,11 +471,11 @@ class Customers:
     def _list(self, look: Survey) -> None:
         """Add every account of the console to `look`; a page that cannot be read is noted."""
 
-        def fetch(number: int) -> tuple[list[Document], int]:
+        def fetch(number: int) -> tuple[list[JSONObject], int]:
             return self._patiently(lambda: self.client().accounts(number))
 
         number = 0
-        for row in rows_of(fetch, look.notes):
+        for row in read_rows(fetch, look.notes):
             number += 1
             account, name = row.get("Id"), row.get("Name")
             if not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):
@@ -561,11 +562,13 @@ class Customers:
         rows = self._patiently(lambda: self.client(account.id).account_connectors())
         mine = {
             row.number("Id"): Installed(
-                row.number("Id"), row.document("Connector").number("Id"), row.flag("Authenticated")
+                row.number("Id"),
+                row.object_at("Connector").number("Id"),
+                row.boolean("Authenticated"),
             )
             for row in rows
             if row.get("Connector") is not None
-            and row.document("Connector").text("Name") == self.connector
+            and row.object_at("Connector").text("Name") == self.connector
         }
         return tuple(mine.values())
 

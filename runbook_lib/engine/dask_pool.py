@@ -33,7 +33,7 @@ from runbook_lib.engine.process import ProcessRequest, refused, run_apart
 from runbook_lib.engine.scheduler_address import no_scheduler
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_result import UNSEALED_NAME
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import run_in_thread
 
 # A scheduler that takes the connection and says nothing must end a fleet within a minute.
 _CONNECT_SECONDS, _ANSWER_SECONDS = 15, 30
@@ -77,13 +77,15 @@ class DaskPool:
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             # NOTE: a client that was never connected takes 30 s to close, with a traceback.
-            begin(lambda: resolve_address(address), "dask").result(_CONNECT_SECONDS)
-            begin(lambda: asyncio.run(_greet(address)), "dask").result(_CONNECT_SECONDS)
+            run_in_thread(lambda: resolve_address(address), "dask").result(_CONNECT_SECONDS)
+            run_in_thread(lambda: asyncio.run(_greet(address)), "dask").result(_CONNECT_SECONDS)
             connect_client = partial(
                 Client, address, timeout=_CONNECT_SECONDS, set_as_default=False
             )
-            self._client = begin(connect_client, "dask").result(_CONNECT_SECONDS + _LAST_SECONDS)
-            begin(self._prepare, "dask").result(_ANSWER_SECONDS)
+            self._client = run_in_thread(connect_client, "dask").result(
+                _CONNECT_SECONDS + _LAST_SECONDS
+            )
+            run_in_thread(self._prepare, "dask").result(_ANSWER_SECONDS)
         except SettingsError:
             self._client.close(timeout=_LAST_SECONDS)
             raise
@@ -130,7 +132,9 @@ class DaskPool:
         began = time.monotonic()
         while not self._is_closed.wait(_LOOK_SECONDS):
             try:
-                if begin(self._client.scheduler_info, "dask").result(_ANSWER_SECONDS)["workers"]:
+                if run_in_thread(self._client.scheduler_info, "dask").result(_ANSWER_SECONDS)[
+                    "workers"
+                ]:
                     began = time.monotonic()
             except TimeoutError:
                 self._done.put(None)
@@ -153,7 +157,7 @@ class DaskPool:
 
     def _is_answering(self) -> bool:
         with suppress(Exception):
-            return bool(begin(self._client.scheduler_info, "dask").result(_LAST_SECONDS))
+            return bool(run_in_thread(self._client.scheduler_info, "dask").result(_LAST_SECONDS))
         return False
 
     def _submit(self, group: Sequence[ProcessRequest]) -> None:
@@ -170,7 +174,7 @@ class DaskPool:
         self._is_closed.set()
         with suppress(Exception):
             if self._is_answering():
-                begin(self._leave, "dask").result(_GRACE_SECONDS)
+                run_in_thread(self._leave, "dask").result(_GRACE_SECONDS)
         remove(_marks(self._folder, self._token))
 
     def _leave(self) -> None:
@@ -221,7 +225,7 @@ def _marks(folder: Path, token: str) -> Path:
 def _done(future: Any, request: ProcessRequest) -> Done:
     if future.status == "finished":
         try:
-            done: Done = begin(future.result, "dask").result(_ANSWER_SECONDS)
+            done: Done = run_in_thread(future.result, "dask").result(_ANSWER_SECONDS)
         except TimeoutError:
             return _lost(request)
         return done

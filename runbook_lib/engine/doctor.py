@@ -45,9 +45,11 @@ from runbook_lib.evidence.signing.keys import (
     is_unencrypted,
     key_from_settings,
 )
+from runbook_lib.remote.addresses import Reach
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import ClientOptions, HTTPClient
+from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.network import Reach
-from runbook_lib.remote.transport import Request, Transport
 
 _SECONDS = 30.0
 # Fails without a keyring, and where an entry that it is given is not there.
@@ -328,11 +330,11 @@ def _practice(procedure: Procedure, values: Mapping[str, Value]) -> list[Symptom
 
 
 def _reachable(url: str, limits: Limits, reach: Reach) -> Symptom:
-    transport = Transport(Redactor(), limits=limits, reach=reach)
+    client = HTTPClient(Redactor(), ClientOptions(limits=limits, reach=reach))
     try:
-        answer = transport.session().send(Request(method="GET", url=url), is_repeatable=False)
+        answer = Session(client).send(Request(method="GET", url=url), is_repeatable=False)
     except RunbookError as error:
         return Symptom(url, str(error), ExitCode.INCOMPLETE)
     finally:
-        transport.close()
+        client.close()
     return Symptom(url, f"answers ({answer.status})")

@@ -13,7 +13,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import EventType
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.remote.transport import Seen
+from runbook_lib.remote.recording import RecordedExchange
 
 
 class ExchangeWriter:
@@ -24,10 +24,10 @@ class ExchangeWriter:
         self._redactor = redactor
         self._run_id = run_id
         self._writing = threading.Lock()
-        self._arrived: deque[Seen] = deque()
-        self._numbers: WeakKeyDictionary[Seen, int] = WeakKeyDictionary()
+        self._arrived: deque[RecordedExchange] = deque()
+        self._numbers: WeakKeyDictionary[RecordedExchange, int] = WeakKeyDictionary()
 
-    def write(self, seen: Iterable[Seen]) -> tuple[int, ...]:
+    def write(self, seen: Iterable[RecordedExchange]) -> tuple[int, ...]:
         """
         Return the numbers of these exchanges; those that are new are on disk by then.
 
@@ -38,7 +38,7 @@ class ExchangeWriter:
             self._append(known)
         return tuple(self._numbers[exchange] for exchange in known)
 
-    def _append(self, known: tuple[Seen, ...]) -> None:
+    def _append(self, known: tuple[RecordedExchange, ...]) -> None:
         self._arrived.extend(known)
         with self._writing:
             arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
@@ -46,7 +46,7 @@ class ExchangeWriter:
             together = dict.fromkeys((*arrived, *known))
             new = [exchange for exchange in together if exchange not in self._numbers]
             lines = [
-                (EventType.EXCHANGE_RECORDED, masked(exchange.recorded(), self._redactor))
+                (EventType.EXCHANGE_RECORDED, masked(exchange.redacted(), self._redactor))
                 for exchange in new
             ]
             if lines:

@@ -16,7 +16,7 @@ from runbook_lib.core.redaction import without_headers
 from runbook_lib.core.templates import compile_all
 from runbook_lib.engine.notebooks import CELL_MODULE
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.owners import shared_domain
+from runbook_lib.remote.registrable_domains import parent_domain
 
 # NOTE: see `cli.main`; before nbformat is loaded.
 UNUSED_FORMATS = (
@@ -44,8 +44,8 @@ NAMES = (
     "runbook_lib.engine.pools",
     "runbook_lib.engine.shell",
     "runbook_lib.evidence.reports.report",
-    "runbook_lib.remote.pages",
-    "runbook_lib.remote.wire",
+    "runbook_lib.remote.page_reader",
+    "runbook_lib.remote.http_transport",
     "securesystemslib.dsse",
     "securesystemslib.signer",
     "sqlite3",
@@ -60,7 +60,7 @@ for _connector, _procedure in working_procedures().items():
         load_texts([_connector])
 for _name in ("runbook_lib.evidence.reports.renderer", "runbook_lib.notebook.rendering"):
     compile_all(import_module(_name).environment())
-shared_domain("www.example.com")  # reads the Public Suffix List
+parent_domain("www.example.com")  # reads the Public Suffix List
 without_headers("")  # compiles its pattern
 # The schema of a notebook is compiled when the first one is validated.
 _nbformat = sys.modules["nbformat"]

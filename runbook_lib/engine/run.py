@@ -96,8 +96,9 @@ from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.look import LookCache
-from runbook_lib.remote.transport import Keep, Session, Wires
+from runbook_lib.remote.check_session import OnExchanges, Session
+from runbook_lib.remote.client import ConnectionPools
+from runbook_lib.remote.response_cache import ResponseCache
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
@@ -249,7 +250,7 @@ class Run(KnownRun):
         self.redactor = Redactor(self.settings.secrets.values(), self._is_tenants_secret)
         for item in self.inputs:
             if item.name in self.settings.secrets:
-                self.redactor.learn(self.settings.secrets[item.name], item.owner)
+                self.redactor.learn(self.settings.secrets[item.name], item.credential)
         self.redactor.allow(self.values.values())
         self._exchanges = ExchangeWriter(self.journal, self.redactor, self.run_id)
         self._connections = Sessions(
@@ -383,7 +384,7 @@ class Run(KnownRun):
         performed: Performed = ((), "")
         prepared = Prepared(self.subject(self.history), lambda: ((), ""))
         if not obstacle(step, self.state.steps):
-            performed, prepared = (look or self.begin_look([step])).take(step)
+            performed, prepared = (look or self.start_snapshot([step])).take(step)
         results, unchecked = performed
         subject = prepared.subject
         findings = [result.finding for result in results]
@@ -444,22 +445,22 @@ class Run(KnownRun):
 
     def peek(self, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
         """Check the steps in one look without recording it; return the results for each id."""
-        look = self._begin(steps, keep=lambda _: None, is_recorded=False)
+        look = self._begin(steps, on_exchanges=lambda _: None, is_recorded=False)
         return {step.id: look.take(step)[0][0] for step in steps}
 
-    def begin_look(self, steps: Sequence[Step]) -> StepsUnderWay:
+    def start_snapshot(self, steps: Sequence[Step]) -> StepsUnderWay:
         """Begin the checks of the steps at once, as one look; `perform` takes their results."""
         return self._begin(steps, self._exchanges.write)
 
     def _begin(
-        self, steps: Sequence[Step], keep: Keep, *, is_recorded: bool = True
+        self, steps: Sequence[Step], on_exchanges: OnExchanges, *, is_recorded: bool = True
     ) -> StepsUnderWay:
-        look, values = LookCache(), self._without_withheld(self.values)
+        look, values = ResponseCache(), self._without_withheld(self.values)
         answers = self._confirmed_answers()
         earlier = self._earlier_results() if is_recorded else None
         return StepsUnderWay(
             steps,
-            lambda step: self._prepared(step, look, keep, answers, earlier),
+            lambda step: self._prepared(step, look, on_exchanges, answers, earlier),
             is_permitted=lambda check: any(values.get(name) for name in check.permitted_by),
             attestations={name: state.attestation for name, state in self.state.steps.items()},
         )
@@ -508,8 +509,8 @@ class Run(KnownRun):
         Raises `ValueError` if it cannot be one (`secret_of`).
         """
         secret = secret_of(item, text, self.values)
-        self.redactor.release(item.owner)
-        self.redactor.learn(secret, item.owner)
+        self.redactor.release(item.credential)
+        self.redactor.learn(secret, item.credential)
         secrets = {**self.settings.secrets, item.name: secret}
         self.settings = replace(self.settings, secrets=secrets)
         fingerprint = self.fingerprints().get(item.name)
@@ -535,7 +536,7 @@ class Run(KnownRun):
         if item.name in self.history.index.credentials:
             forgotten = CredentialRemembered(name=item.name, reference="")
             self._write(EventType.CREDENTIAL_REMEMBERED, forgotten)
-        self.redactor.release(item.owner)
+        self.redactor.release(item.credential)
         remaining = {
             name: value for name, value in self.settings.secrets.items() if name != item.name
         }
@@ -575,9 +576,9 @@ class Run(KnownRun):
         self._reader.read()
         self._reader.save(self.key)
 
-    def share(self, wires: Wires) -> None:
+    def share(self, pools: ConnectionPools) -> None:
         """Use the connections of other runs from now on; they stay open when this one closes."""
-        self._connections.wires = wires
+        self._connections.pools = pools
 
     def close(self) -> None:
         """Close every connection that is not shared."""
@@ -636,8 +637,8 @@ class Run(KnownRun):
     def _prepared(
         self,
         step: Step,
-        look: LookCache,
-        keep: Keep,
+        cache: ResponseCache,
+        on_exchanges: OnExchanges,
         answers: frozenset[str],
         earlier: EarlierResults | None,
     ) -> Prepared:
@@ -648,14 +649,14 @@ class Run(KnownRun):
         checks = tuple(check for check in step.checks if check.id not in carried)
 
         def announce_change(text: str) -> None:
-            look.forget()
+            cache.clear()
             self._write(EventType.CHANGE_INTENDED, ChangeIntended(change=text), step=step.id)
 
         def open_context() -> CheckContext:
             return CheckContext(
                 values=values,
                 secrets=secrets,
-                session=self._connections.open_session(values, look, keep=keep),
+                session=self._connections.open_session(values, cache, on_exchanges=on_exchanges),
                 now=self.clock(),
                 answers=answers,
                 announce_change=announce_change,

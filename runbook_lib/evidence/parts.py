@@ -43,7 +43,7 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.core.state import HistoryReader
-from runbook_lib.core.step_record import CarriedCheck, RecordedExchange, StepRecord
+from runbook_lib.core.step_record import CarriedCheck, NumberedExchange, StepRecord
 from runbook_lib.errors import ContentError, reported_as
 from runbook_lib.evidence.record import RECORD_NAME, CarriedRecord, LinesRecord, Record
 
@@ -145,7 +145,7 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     for event, step_id, attestation in _words(record):
         attestations.setdefault((event, step_id, attestation.by), []).append(attestation)
     carried = {(step.id, check.check): check for step in record.steps for check in step.carried}
-    exchanges: dict[int, RecordedExchange] = {}
+    exchanges: dict[int, NumberedExchange] = {}
     for exchange in (
         *(exchange for step in record.steps for exchange in step.exchanges),
         *(exchange for check in carried.values() for exchange in check.exchanges),
@@ -161,7 +161,7 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
         entry, data = line.entry, line.entry.data
         if isinstance(data, Exchange):
             numbers.add(entry.seq)
-            recorded = RecordedExchange(**structs.asdict(data), number=entry.seq)
+            recorded = NumberedExchange(**structs.asdict(data), number=entry.seq)
             if exchanges.pop(entry.seq, recorded) != recorded:
                 _refuse_other(entry.seq)
         elif isinstance(data, Checked):

@@ -325,7 +325,7 @@ def open_run(
         lock = _locks[home] = ExitStack()
         lock.enter_context(run_lock(home, seconds=seconds, on_wait=print))
     run.start(rechecks=given)
-    return HeadlessRun(run, run.begin_look(procedure.steps), lock)
+    return HeadlessRun(run, run.start_snapshot(procedure.steps), lock)
 
 
 def detected_mode() -> Mode:

@@ -1,1 +1,1 @@
-"""Clients of the remote systems; every request goes through `transport`."""
+"""Clients of remote systems; every request goes through `check_session` and `client`."""

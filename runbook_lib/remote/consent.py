@@ -1,8 +1,8 @@
 """
-A person's consent (RFC 6749 §4.1): the address to open, and the redirect that follows.
+A person's consent (RFC 6749 §4.1): the URL to open, and the redirect that follows.
 
-The redirect arrives at a listener on loopback, or is pasted if the browser is
-on another machine. `oauth` redeems the code.
+A listener on loopback receives the redirect, or the person pastes its URL if the browser is on
+another machine. `oauth` redeems the code.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from urllib.parse import parse_qs, urlencode
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
-from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.oauth import AuthorizationServer
+from runbook_lib.remote.quoting import shorten
 
 _PASTE = "Paste the whole address from the address bar of the tab where the consent ended."
 _ADDRESS = re.compile(r"(https?://[^/?#]+)?/")
 # A redirect has fewer than ten fields.
-_MOST_FIELDS = 50
+_MAX_FIELDS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class PendingAuthorization:
-    """An authorization request that awaits its answer; single use, like its `state`."""
+    """An authorization request without a response so far; single use, like its `state`."""
 
     server: AuthorizationServer
     client_id: str
@@ -37,7 +37,7 @@ class PendingAuthorization:
 
     @property
     def url(self) -> str:
-        """Return the address that the person opens (RFC 6749 §4.1.1)."""
+        """The URL that the person opens (RFC 6749 §4.1.1)."""
         scope = self.server.scope_separator.join(self.server.scope)
         query = {
             "client_id": self.client_id,
@@ -54,28 +54,27 @@ def read_redirect(
     pending: Mapping[str, PendingAuthorization], url: str
 ) -> tuple[PendingAuthorization, Secret]:
     """
-    Return the request that a redirect answers, and its authorization code (RFC 6749 §4.1.2).
+    Return the request that a redirect responds to, and its authorization code (RFC 6749 §4.1.2).
 
-    `pending` are the requests by their `state`. Raises `StateMismatchError` if
-    the redirect answers none of them, `RefusedConsentError` if the person or
-    the provider refused, `AuthorizationError` if it is not an answer at all, such as the
-    address of another tab.
+    `pending` are the requests by their `state`. Raises `StateMismatchError` if the redirect
+    responds to none of them, `RefusedConsentError` if the person or the provider refused, and
+    `AuthorizationError` if it is no authorization response, such as the URL of another tab.
     """
     if not _ADDRESS.match(url.strip()):
         msg = "This is not an address." if url.strip() else "No address was pasted."
-        raise AuthorizationError(msg, next_step=_what_to_paste(pending))
+        raise AuthorizationError(msg, next_step=_paste_advice(pending))
     if pending and not _is_redirect(pending, url):
         msg = "This is the address of another page."
-        raise AuthorizationError(msg, next_step=_what_to_paste(pending))
+        raise AuthorizationError(msg, next_step=_paste_advice(pending))
     fields = _fields(url)
     if not fields:
         msg = "This address contains no answer."
-        raise AuthorizationError(msg, next_step=_what_to_paste(pending))
-    request = _answered(pending, fields)
+        raise AuthorizationError(msg, next_step=_paste_advice(pending))
+    request = _find_request(pending, fields)
     if request is None:
         msg = "This does not answer the latest request (its state differs), or was already used."
         raise StateMismatchError(msg)
-    fields = request.server.answer_fields(fields)
+    fields = request.server.response_fields(fields)
     if fields.get("error") == "access_denied":
         msg = "The person pressed Cancel: nothing was granted."
         raise RefusedConsentError(msg)
@@ -90,30 +89,30 @@ def read_redirect(
     return request, Secret(fields["code"])
 
 
-def _what_to_paste(pending: Mapping[str, PendingAuthorization]) -> str:
-    """Return which address to paste, and what it begins with."""
-    # The last request is the one whose answer is usually pasted.
+def _paste_advice(pending: Mapping[str, PendingAuthorization]) -> str:
+    """Return advice which address to paste, with its first characters."""
+    # People usually paste the response to the last request.
     requests = reversed([*pending.values()])
     beginnings = dict.fromkeys(f"{request.redirect_uri}?" for request in requests)
     return f"{_PASTE} It begins with {' or '.join(beginnings)}" if beginnings else _PASTE
 
 
 def _is_redirect(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
-    """Return whether an address is one of the redirect URIs; one without a host may be any."""
+    """Return whether an address is a redirect URI; without a host it may be any of them."""
     address = re.split("[?#]", url.strip(), maxsplit=1)[0].casefold()
     uris = [request.redirect_uri.casefold() for request in pending.values()]
     return address.startswith("/") or address in uris
 
 
-def answers(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
-    """Return whether a redirect answers one of the requests, whatever the answer is."""
-    return _answered(pending, _fields(url)) is not None
+def is_response_to(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
+    """Return whether a redirect responds to one of the requests, whatever it says."""
+    return _find_request(pending, _fields(url)) is not None
 
 
-def _answered(
+def _find_request(
     pending: Mapping[str, PendingAuthorization], fields: Mapping[str, str]
 ) -> PendingAuthorization | None:
-    """Return the request whose `state` comes back, compared in constant time."""
+    """Return the request with the same `state`, compared in constant time."""
     state = fields.get("state", "").encode(errors="replace")
     matching = [
         pending[expected] for expected in pending if hmac.compare_digest(expected.encode(), state)
@@ -125,7 +124,7 @@ def _fields(url: str) -> Mapping[str, str]:
     """Return the fields of an address, without repeated ones (RFC 6749 §3.1)."""
     query = url.strip().partition("?")[2].partition("#")[0]
     try:
-        fields = parse_qs(query, max_num_fields=_MOST_FIELDS)
+        fields = parse_qs(query, max_num_fields=_MAX_FIELDS)
     except ValueError:
         return {}
     return {name: values[0] for name, values in fields.items() if len(values) == 1}

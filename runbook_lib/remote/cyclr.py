@@ -13,19 +13,29 @@ from urllib.parse import quote, urlencode
 
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
-from runbook_lib.remote.documents import Document, RemoteAnswer, documents
-from runbook_lib.remote.transport import Request, Session
+from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedResponseError
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.http_messages import Request, Response
+from runbook_lib.remote.json_fields import JSONObject, json_objects
 
 _PAGE_SIZE = 100
-# The pages that are read of a list: of the console's, and of one account's or a search.
-_MOST_PAGES = 2_000
-_MOST_OF_ONE = 50
+# The most pages to read of a list: of the console, and of one account or a search.
+_MAX_PAGES = 2_000
+_MAX_PAGES_OF_ACCOUNT = 50
 _PAGES = re.compile(r"[0-9]{1,6}")
-# What is read of any answer, beside ids and names; a method's answer is the provider's own.
-_READ = (
-    *("access_token", "Authenticated", "Connector", "MethodUniqueIdentifier", "Status", "Token"),
-    *("data", "permission", "status", "TransactionErrorWebhookEnabled"),
+# Recorded fields of every response besides ids and names. The response of a method is the
+# provider's own.
+_RECORDED_FIELDS = (
+    "access_token",
+    "Authenticated",
+    "Connector",
+    "MethodUniqueIdentifier",
+    "Status",
+    "Token",
+    "data",
+    "permission",
+    "status",
+    "TransactionErrorWebhookEnabled",
 )
 
 
@@ -43,8 +53,10 @@ def request_api_token(
         "client_secret": client_secret.reveal(),
     }
     url = f"{base_url.rstrip('/')}/oauth/token"
-    answer = session.ask(Request(method="POST", url=url, form=form, app=client_id, reads=_READ))
-    issued = Document(_checked(answer), "Cyclr's token endpoint")
+    response = session.get(
+        Request(method="POST", url=url, form=form, app=client_id, recorded_fields=_RECORDED_FIELDS)
+    )
+    issued = JSONObject(_parse_or_raise(response), "Cyclr's token endpoint")
     return session.take_token(issued.get("access_token"), endpoint=url, is_token=is_issued_token)
 
 
@@ -52,9 +64,9 @@ class Cyclr:
     """
     Cyclr's API at `base_url` for one account.
 
-    `account` is the Account API ID (Accounts > Account Management > Settings);
-    calls count towards the limits of `client_id`, and `pace` is called before each. Every call
-    raises `CyclrAPIError` with Cyclr's own message if it refuses.
+    `account` is the Account API ID (Accounts > Account Management > Settings). Calls count
+    towards the limits of `client_id`, and call `pace` first. Each raises `CyclrAPIError` with
+    Cyclr's own message if Cyclr refuses.
     """
 
     def __init__(
@@ -76,47 +88,49 @@ class Cyclr:
             # NOTE: Cyclr answers 401 to an empty header.
             self._headers["x-cyclr-account"] = account
 
-    def find_connectors(self, name: str) -> list[Document]:
+    def find_connectors(self, name: str) -> list[JSONObject]:
         """Return the library's connectors called exactly `name`; ids differ between instances."""
-        return [row for row in self._listed("connectors", query=name) if row.text("Name") == name]
+        return [
+            row for row in self._read_list("connectors", query=name) if row.text("Name") == name
+        ]
 
     def library(self) -> list[str]:
         """
         Return the names of all connectors of the library.
 
-        Its end must show: by the number of its pages, or by an empty page after the last one.
-        Raises `UnexpectedAnswerError` where it does not.
+        The number of pages, or an empty page after the last one, must show the end of the list.
+        Raises `UnexpectedResponseError` if neither does.
         """
-        return [row.text("Name") for row in self._listed("connectors", is_short=False)]
+        return [row.text("Name") for row in self._read_list("connectors", is_short=False)]
 
-    def account_connectors(self) -> list[Document]:
+    def account_connectors(self) -> list[JSONObject]:
         """Return the connectors that are installed in the account."""
-        return self._listed("account/connectors")
+        return self._read_list("account/connectors")
 
-    def accounts(self, number: int = 0) -> tuple[list[Document], int]:
+    def accounts(self, number: int = 0) -> tuple[list[JSONObject], int]:
         """
-        Return a page of the console's accounts, and how many pages there are, 0 if not known.
+        Return a page of the console's accounts, and the number of pages, 0 if unknown.
 
-        NOTE: which number the first page has is not documented; 0 asks without one, for the first.
+        NOTE: the number of the first page is not documented; 0 requests it without a number.
         """
         return self._page("accounts", number)
 
-    def account(self, account: str) -> Document:
+    def account(self, account: str) -> JSONObject:
         """Return the account with this id."""
-        return self._document("GET", f"accounts/{quote(account, safe='')}")
+        return self._call_object("GET", f"accounts/{quote(account, safe='')}")
 
-    def cycle_prerequisites(self, cycle: str) -> list[Document]:
-        """Return what a cycle of the account lacks (Cyclr: Cycle Prerequisites)."""
+    def cycle_prerequisites(self, cycle: str) -> list[JSONObject]:
+        """Return the missing prerequisites of a cycle (Cyclr: Cycle Prerequisites)."""
         path = f"cycles/{quote(cycle, safe='')}/prerequisites"
-        return documents(self._call("GET", path), f"Cyclr (/{path})")
+        return json_objects(self._call("GET", path), f"Cyclr (/{path})")
 
-    def install(self, connector: int, name: str) -> Document:
+    def install(self, connector: int, name: str) -> JSONObject:
         """Install the library connector `connector` and return the account connector."""
-        return self._document("POST", f"connectors/{connector}/install", {"Name": name})
+        return self._call_object("POST", f"connectors/{connector}/install", {"Name": name})
 
-    def create_account(self, name: str) -> Document:
+    def create_account(self, name: str) -> JSONObject:
         """Create an account called `name` and return it."""
-        return self._document("POST", "accounts", {"Name": name})
+        return self._call_object("POST", "accounts", {"Name": name})
 
     def sign_in_token(self, account: str, username: str) -> Secret:
         """
@@ -125,95 +139,96 @@ class Cyclr:
         NOTE: Cyclr creates the user if `username` is unknown.
         """
         path = f"accounts/{quote(account)}/signintoken"
-        issued = self._document("POST", path, {"Username": username})
+        issued = self._call_object("POST", path, {"Username": username})
         return self._session.take_token(
             issued.get("Token"), endpoint=f"{self._base_url}/{path}", is_token=is_issued_token
         )
 
-    def methods(self, connector: int) -> list[Document]:
+    def methods(self, connector: int) -> list[JSONObject]:
         """Return the methods of a library connector."""
         return self._rows(f"connectors/{connector}/methods")
 
     def run_method(self, account_connector: int, method: str) -> Any:
-        """Run a method by its `MethodUniqueIdentifier`; return the provider's answer."""
+        """Run a method by its `MethodUniqueIdentifier`; return the provider's response."""
         return self._call("POST", f"account/connectors/{account_connector}/methods/{method}", {})
 
-    def _rows(self, path: str) -> list[Document]:
+    def _rows(self, path: str) -> list[JSONObject]:
         query = urlencode({"pageSize": _PAGE_SIZE})
-        return documents(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
+        return json_objects(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
-    def _listed(self, path: str, *, is_short: bool = True, **params: str) -> list[Document]:
+    def _read_list(self, path: str, *, is_short: bool = True, **params: str) -> list[JSONObject]:
         """
-        Return the rows of all pages; raises `UnexpectedAnswerError` if they may be a part.
+        Return the rows of all pages; raises `UnexpectedResponseError` if some may be missing.
 
-        One that `is_short` ends with a first page that is not full; see `rows_of`.
+        With `is_short` a first page that is not full ends the list; see `read_rows`.
         """
         doubts: list[str] = []
 
-        def fetch(number: int) -> tuple[list[Document], int]:
+        def fetch(number: int) -> tuple[list[JSONObject], int]:
             return self._page(path, number, **params)
 
-        rows = list(rows_of(fetch, doubts, most=_MOST_OF_ONE, is_short=is_short))
+        rows = list(read_rows(fetch, doubts, max_pages=_MAX_PAGES_OF_ACCOUNT, is_short=is_short))
         if doubts:
-            raise UnexpectedAnswerError(f"Cyclr (/{path}) did not give its whole list. {doubts[0]}")
+            raise UnexpectedResponseError(
+                f"Cyclr (/{path}) did not give its whole list. {doubts[0]}"
+            )
         return rows
 
-    def _page(self, path: str, number: int, **params: str) -> tuple[list[Document], int]:
+    def _page(self, path: str, number: int, **params: str) -> tuple[list[JSONObject], int]:
         page = {"page": str(number)} if number else {}
         query = urlencode({**params, "pageSize": _PAGE_SIZE, **page})
-        answer = self._answer("GET", f"{path}?{query}")
-        total = answer.headers.get("total-pages", "")
+        response = self._send("GET", f"{path}?{query}")
+        total = response.headers.get("total-pages", "")
         pages = int(total) if _PAGES.fullmatch(total) else 0
-        return documents(_checked(answer), f"Cyclr (/{path})"), pages
+        return json_objects(_parse_or_raise(response), f"Cyclr (/{path})"), pages
 
-    def _document(
+    def _call_object(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
-    ) -> Document:
-        return Document(self._call(method, path, document), f"Cyclr (/{path})")
+    ) -> JSONObject:
+        return JSONObject(self._call(method, path, document), f"Cyclr (/{path})")
 
     def _call(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
-        return _checked(self._answer(method, path, document))
+        return _parse_or_raise(self._send(method, path, document))
 
-    def _answer(
-        self, method: str, path: str, document: Mapping[str, Any] | None = None
-    ) -> RemoteAnswer:
+    def _send(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Response:
         self._pace()
         request = Request(
             method=method,
             url=f"{self._base_url}/{path}",
             headers=self._headers,
-            document=document,
+            json=document,
             app=self._client_id,
-            reads=_READ,
+            recorded_fields=_RECORDED_FIELDS,
         )
-        # NOTE: all that Cyclr is asked by GET only reads.
-        send = self._session.ask if method == "GET" else self._session.send
-        return send(request, is_transient=_is_cut_off)
+        # NOTE: every GET we send to Cyclr is read-only.
+        send = self._session.get if method == "GET" else self._session.send
+        return send(request, is_transient=_is_damaged)
 
 
-def rows_of(
-    fetch: Callable[[int], tuple[list[Document], int]],
+def read_rows(
+    fetch: Callable[[int], tuple[list[JSONObject], int]],
     doubts: list[str],
     *,
-    most: int = _MOST_PAGES,
+    max_pages: int = _MAX_PAGES,
     is_short: bool = False,
-) -> Iterator[Document]:
+) -> Iterator[JSONObject]:
     """
-    Yield the rows of a list once each; `doubts` gets why they may be only a part of it.
+    Yield each row of a list once; append to `doubts` why some rows may be missing.
 
-    `fetch` returns a page and how many pages there are, 0 if not known. The list ends where that
-    number agrees with the rows, else with an empty page. One that `is_short` also ends with a
-    first page that is not full. At most `most` pages are asked for. Raises what `fetch` does for
-    the first page, and `ThrottledError` for any.
+    `fetch` returns a page and the number of pages, 0 if unknown. The list ends where that number
+    agrees with the rows, or else with an empty page. With `is_short` a first page that is not
+    full ends it too. Fetches at most `max_pages`. Raises the errors of `fetch` for the first
+    page, and `ThrottledError` for any page.
 
-    NOTE: the first page is asked for without a number, then all from 1: whether that is the
-    first or the second one is not documented.
+    NOTE: this fetches the first page without a number, then all pages from 1. Whether page 1 is
+    the first or the second is not documented.
     """
     known: set[str] = set()
     first: list[str] = []
     sizes: list[int] = []
-    total = repeated = 0
-    for number in range(most + 1):
+    total = 0
+    repeated = 0
+    for number in range(max_pages + 1):
         try:
             rows, newest = fetch(number)
         except RemoteError as error:
@@ -241,13 +256,13 @@ def rows_of(
         if is_whole or _is_end(sizes, total, repeated):
             break
     else:
-        doubts.append(f"Cyclr's list has no end: the runbook read {most:,} pages of it.")
+        doubts.append(f"Cyclr's list has no end: the runbook read {max_pages:,} pages of it.")
     if not doubts:
-        doubts += _gaps(sizes, total, repeated)
+        doubts += _find_gaps(sizes, total, repeated)
 
 
 def _is_end(sizes: list[int], total: int, repeated: int) -> bool:
-    """Return whether pages of these sizes are all: `total` agrees, or the last one is empty."""
+    """Return whether these pages are all: `total` agrees, or the last page is empty."""
     *earlier, last = sizes
     if not last:
         return bool(earlier) and (len(sizes) >= total or not earlier[-1])
@@ -256,8 +271,8 @@ def _is_end(sizes: list[int], total: int, repeated: int) -> bool:
     return is_plain and len(sizes) == total and all(size == _PAGE_SIZE for size in earlier)
 
 
-def _gaps(sizes: list[int], total: int, repeated: int) -> Iterator[str]:
-    """Yield why a list that has ended may be only a part."""
+def _find_gaps(sizes: list[int], total: int, repeated: int) -> Iterator[str]:
+    """Yield the signs that a list has ended too early."""
     filled = [place for place, size in enumerate(sizes, start=1) if size]
     before_last = sizes[: max(filled, default=1) - 1]
     short = [(place, size) for place, size in enumerate(before_last, start=1) if size < max(sizes)]
@@ -276,24 +291,24 @@ def sign_in_url(service_domain: str, account_connector: int, token: Secret, targ
     return f"https://{service_domain}/connectorauth/updateaccountconnectoroauth?{query}"
 
 
-def _is_cut_off(answer: RemoteAnswer) -> bool:
-    """Return whether a successful answer is not JSON: it was damaged on the way."""
-    if answer.status != 200:
+def _is_damaged(response: Response) -> bool:
+    """Return whether a response with status 200 is not JSON, so that it was damaged on the way."""
+    if response.status != 200:
         return False
     try:
-        answer.document()
-    except UnexpectedAnswerError:
+        response.json()
+    except UnexpectedResponseError:
         return True
     return False
 
 
-def _checked(answer: RemoteAnswer) -> Any:
-    if answer.status == 200:
-        return answer.document()
+def _parse_or_raise(response: Response) -> Any:
+    if response.status == 200:
+        return response.json()
     try:
-        document = answer.document()
-    except UnexpectedAnswerError:
+        document = response.json()
+    except UnexpectedResponseError:
         document = {}
-    refusal = Document(document if isinstance(document, dict) else {}, "Cyclr")
-    message = refusal.words("Message") or refusal.words("error_description")
-    raise CyclrAPIError(message or f"Cyclr answered {answer.status}.", status=answer.status)
+    refusal = JSONObject(document if isinstance(document, dict) else {}, "Cyclr")
+    message = refusal.display_text("Message") or refusal.display_text("error_description")
+    raise CyclrAPIError(message or f"Cyclr answered {response.status}.", status=response.status)

@@ -1,5 +1,5 @@
 """
-The service domain as seen from the internet: name, certificate, pages and redirects.
+The service domain as the internet sees it: name, certificate, pages and redirects.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Exchange
 from runbook_lib.errors import (
     InvalidCertificateError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
     reason_of,
 )
-from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
-from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.network import (
+from runbook_lib.remote.addresses import (
     Reach,
     find_addresses,
     host_of,
@@ -32,20 +30,23 @@ from runbook_lib.remote.network import (
     origin_of,
     require_public,
 )
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.http_library import httpx
+from runbook_lib.remote.http_messages import Request, Response, unexpected_response
 from runbook_lib.remote.oauth import AuthorizationServer
-from runbook_lib.remote.transport import Request, Session
+from runbook_lib.remote.quoting import shorten
 
-# A browser follows these, and no other status with a Location (RFC 9110 §15.4).
+# Browsers follow a Location with these statuses only (RFC 9110 §15.4).
 REDIRECTS = (301, 302, 303, 307, 308)
 _HTTPS = 443
 _SCHEMES = ("http", "https")
-_SECONDS = 5.0
-_MOST_HOPS = 6
-_LONGEST_COOKIES = 8_192
-_LONGEST_PLACE = 150
-# NOTE: X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_HOSTNAME_MISMATCH (OpenSSL). Other reasons may
-# be this machine's: a proxy, or an authority that it does not know.
-_INVALID = (10, 62)
+_TLS_TIMEOUT_SECONDS = 5.0
+_MAX_REDIRECTS = 6
+_MAX_COOKIES_LENGTH = 8_192
+_MAX_ADDRESS_LENGTH = 150
+# NOTE: X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_HOSTNAME_MISMATCH (OpenSSL). This machine may
+# cause other errors: a proxy, or an authority that it does not know.
+_INVALID_CODES = (10, 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +57,19 @@ class Certificate:
     expires_on: datetime
 
 
-class Destinations:
+class AllowedRedirects:
     """
     The allowed targets of a redirect: the addresses in settings, and their hosts over https.
 
-    `hosts` are further names. Nothing else is requested.
+    `hosts` are further host names. Checks send nothing to other targets.
     """
 
     def __init__(self, addresses: Iterable[str], hosts: Iterable[str] = ()) -> None:
         self._origins = {origin_of(_web_address(address)) for address in addresses if address}
         self._hosts = frozenset(hosts) | {host for _, host, _ in self._origins}
 
-    def refusal(self, target: httpx.URL, *, from_public: bool) -> str:
-        """Return why a redirect to `target` is not followed, empty if it is."""
+    def refusal_reason(self, target: httpx.URL, *, from_public: bool) -> str:
+        """Return the reason not to follow a redirect to `target`, empty if it is allowed."""
         if target.userinfo:
             return "its address contains a user name"
         if from_public and not may_be_public(host_of(target)):
@@ -86,14 +87,16 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     """
     Return the addresses of `host`.
 
-    Raises `UnreachableError` if the name does not resolve,
-    `UnexpectedAnswerError` if it has no public address and no setting gives one, and
-    `OutsidePracticeError` if practice would ask a name server, or be led to another machine.
+    Raises `UnreachableError` if the name does not resolve, `UnexpectedResponseError` if it has no
+    public address and no setting gives another one, and `OutsidePracticeError` if practice would
+    leave this machine.
     """
-    began, sent_on = time.perf_counter(), timestamp(utc_now())
-    override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
+    began = time.perf_counter()
+    sent_on = timestamp(utc_now())
+    override = session.client.options.connect_to.get(f"{host}:{_HTTPS}")
     addresses: tuple[str, ...] = (override or "",)
-    error, reach = "", session.transport.reach
+    error = ""
+    reach = session.client.options.reach
     if override and reach is Reach.LOOPBACK:
         name, _, port = override.rpartition(":")
         find_addresses(name, int(port), session.deadline(), reach=reach)
@@ -101,10 +104,11 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
         try:
             addresses = tuple(find_addresses(host, _HTTPS, session.deadline(), reach=reach))
         except OSError as failure:
-            # NOTE: without an answer nothing is known about the name.
+            # NOTE: without a response nothing is known about the name.
             is_silent = isinstance(failure, TimeoutError)
             why = "no name server answered" if is_silent else "the name does not resolve"
-            addresses, error = (), f"{type(failure).__name__}: {why}"
+            addresses = ()
+            error = f"{type(failure).__name__}: {why}"
     session.note(
         Exchange(
             method="DNS",
@@ -119,7 +123,7 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
         why = "no name server knows it" if "does not" in error else "no name server answered"
         msg = f"{host} does not resolve: {why}."
         raise UnreachableError(msg, next_step="Check the spelling of the Service Domain.")
-    if session.transport.is_public_only(host, _HTTPS):
+    if session.client.is_public_only(host, _HTTPS):
         require_public(host, list(addresses))
     return addresses
 
@@ -128,36 +132,41 @@ def read_certificate(session: Session, host: str) -> Certificate:
     """
     Return the certificate that `host` presents on port 443, verified for that name.
 
-    Raises `InvalidCertificateError` if it has ended or is another host's, `UnreachableError` if
-    there is no connection or it is not trusted, `UnexpectedAnswerError` if it has no end, or
-    the address is not public and no setting gives one, and `OutsidePracticeError` if practice
-    would connect to another machine.
+    Raises `InvalidCertificateError` if it has expired or names another host, `UnreachableError`
+    if there is no connection or it is not trusted, `UnexpectedResponseError` if it has no end,
+    or the address is not public and no setting gives another one, and `OutsidePracticeError` if
+    practice would leave this machine.
     """
     import ssl  # noqa: PLC0415  (slow to import; `status` reads no certificate)
 
-    began, sent_on = time.perf_counter(), timestamp(utc_now())
-    override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
-    certificate, error, kind = None, "", UnreachableError
+    began = time.perf_counter()
+    sent_on = timestamp(utc_now())
+    override = session.client.options.connect_to.get(f"{host}:{_HTTPS}")
+    certificate = None
+    error = ""
+    kind = UnreachableError
     try:
-        deadline = session.deadline().within(2 * _SECONDS)
+        deadline = session.deadline().within(2 * _TLS_TIMEOUT_SECONDS)
         name, _, port = (override or f"{host}:{_HTTPS}").rpartition(":")
-        is_public_only = session.transport.is_public_only(host, _HTTPS)
+        is_public_only = session.client.is_public_only(host, _HTTPS)
         addresses = find_addresses(
             name,
             int(port),
             deadline,
             is_public_only=is_public_only,
-            reach=session.transport.reach,
+            reach=session.client.options.reach,
         )
         with open_connection(addresses, int(port), deadline) as plain:
             # NOTE: the time-out is for the whole handshake, not for each read (CPython: _ssl).
-            plain.settimeout(max(0.01, min(_SECONDS, deadline.left)))
-            context = session.transport.tls_context()
+            plain.settimeout(max(0.01, min(_TLS_TIMEOUT_SECONDS, deadline.seconds_left)))
+            context = session.client.tls_context()
             with context.wrap_socket(plain, server_hostname=host) as secure:
                 certificate = _certificate(secure.getpeercert() or {}, host)
     except ssl.SSLCertVerificationError as failure:
         error = f"its TLS certificate is not trusted ({failure.verify_message})"
-        kind = InvalidCertificateError if failure.verify_code in _INVALID else UnreachableError
+        kind = (
+            InvalidCertificateError if failure.verify_code in _INVALID_CODES else UnreachableError
+        )
     except OSError as failure:
         error = f"no TLS connection ({reason_of(failure)})"
     session.note(
@@ -177,28 +186,28 @@ def read_certificate(session: Session, host: str) -> Certificate:
     return certificate
 
 
-def fetch_page(session: Session, url: str) -> RemoteAnswer:
-    """Return the answer of `url` to a plain GET, whatever its status."""
+def fetch_page(session: Session, url: str) -> Response:
+    """Return the response to a plain GET of `url`, whatever its status."""
     is_public_only = _is_public_only(session, _web_address(url))
-    return session.ask(Request(method="GET", url=url, is_public_only=is_public_only))
+    return session.get(Request(method="GET", url=url, is_public_only=is_public_only))
 
 
 def follow_to_sign_in(
-    session: Session, url: str, server: AuthorizationServer, destinations: Destinations
-) -> tuple[str, RemoteAnswer]:
+    session: Session, url: str, server: AuthorizationServer, destinations: AllowedRedirects
+) -> tuple[str, Response]:
     """
-    Follow redirects from `url` until one leads to the sign-in page, which is not requested.
+    Follow redirects from `url` to the sign-in page, without requesting that page.
 
-    That is the authorization endpoint of `server`, by its scheme, host, port and path.
-    Returns its address, or an empty one, with the last answer; a redirect to another
-    page of its host ends the search too. Each host gets only its own cookies back.
-    Nothing is repeated: the first address may contain a single-use token. Raises
-    `UnexpectedAnswerError` for a redirect to anything but a web address among the
-    `destinations`.
+    The sign-in page is the authorization endpoint of `server`, by its scheme, host, port and
+    path. Return its URL, empty if not found, and the last response. A redirect to another page
+    of its host ends the search too. Each host gets only its own cookies back. No request is
+    repeated, since `url` may contain a single-use token. Raises `UnexpectedResponseError` for a
+    redirect that `destinations` do not allow.
     """
-    page, current = _web_address(server.authorization_endpoint), _web_address(url)
+    page = _web_address(server.authorization_endpoint)
+    current = _web_address(url)
     cookies: dict[str, SimpleCookie] = {}
-    for _ in range(_MOST_HOPS):
+    for _ in range(_MAX_REDIRECTS):
         jar = cookies.setdefault(current.netloc.decode(), SimpleCookie())
         pairs = _cookie_header(jar)
         is_public_only = _is_public_only(session, current)
@@ -208,66 +217,66 @@ def follow_to_sign_in(
             headers={"cookie": pairs} if pairs else {},
             is_public_only=is_public_only,
         )
-        answer = session.send(request, is_repeatable=False)
-        for cookie in answer.headers.get_list("set-cookie"):
+        response = session.send(request, is_repeatable=False)
+        for cookie in response.headers.get_list("set-cookie"):
             # NOTE: a browser ignores a cookie that it cannot read (RFC 6265 §5.2).
             with contextlib.suppress(CookieError):
-                jar.load(cookie[:_LONGEST_COOKIES])
-        location = answer.headers.get("location", "")
-        if answer.status not in REDIRECTS or not location:
-            return "", answer
+                jar.load(cookie[:_MAX_COOKIES_LENGTH])
+        location = response.headers.get("location", "")
+        if response.status not in REDIRECTS or not location:
+            return "", response
         target = _web_address(location, url)
         is_same_place = origin_of(target) == origin_of(page) and not target.userinfo
         if is_same_place and server.stable_path(target.path) == server.stable_path(page.path):
-            return str(target), answer
+            return str(target), response
         is_same_server = target.port == page.port or target.scheme != page.scheme
         if host_of(target) == host_of(page) and is_same_server:
-            return "", answer
-        why = destinations.refusal(target, from_public=_is_public(session, current))
+            return "", response
+        why = destinations.refusal_reason(target, from_public=_is_public(session, current))
         if why:
             place = f"{target.scheme}://{target.netloc.decode()}{target.path}"
             msg = (
-                f"{host_of(current)} redirects to {shorten(place, _LONGEST_PLACE)}, which the "
+                f"{host_of(current)} redirects to {shorten(place, _MAX_ADDRESS_LENGTH)}, which the "
                 f"runbook did not open: {why}."
             )
             advice = (
                 "Compare that address with your Cyclr console. If it is a host of your Cyclr, add "
                 "it to redirect_hosts."
             )
-            raise UnexpectedAnswerError(msg, next_step=advice)
+            raise UnexpectedResponseError(msg, next_step=advice)
         url, current = str(target), target
-    return "", answer
+    return "", response
 
 
 def _is_public_only(session: Session, address: httpx.URL) -> bool:
-    """Return whether only public addresses are allowed; not for a literal private one."""
+    """Return whether only public addresses are allowed; a literal private one is exempt."""
     host = host_of(address)
-    return may_be_public(host) and session.transport.is_public_only(host, _port(address))
+    return may_be_public(host) and session.client.is_public_only(host, _port(address))
 
 
 def _is_public(session: Session, address: httpx.URL) -> bool:
-    """Return whether an answer from `address` comes from the public internet."""
-    override = session.transport.connect_to.get(f"{host_of(address)}:{_port(address)}")
+    """Return whether a response from `address` comes from the public internet."""
+    override = session.client.options.connect_to.get(f"{host_of(address)}:{_port(address)}")
     if override is not None:
         return may_be_public(override.rpartition(":")[0])
     return _is_public_only(session, address)
 
 
-def leads_to(answer: RemoteAnswer) -> str:
-    """Return host and path of the redirect in `answer`, empty without one."""
+def redirect_target(response: Response) -> str:
+    """Return host and path of the redirect in `response`, empty if there is none."""
     try:
-        target = _web_address(answer.headers.get("location", ""), answer.url)
-    except UnexpectedAnswerError:
+        target = _web_address(response.headers.get("location", ""), response.url)
+    except UnexpectedResponseError:
         return ""
-    return shorten(target.netloc.decode() + target.path, _LONGEST_PLACE)
+    return shorten(target.netloc.decode() + target.path, _MAX_ADDRESS_LENGTH)
 
 
 def _cookie_header(jar: SimpleCookie) -> str:
-    """Return the cookies of `jar` for a header, without those that it cannot contain."""
+    """Return the `Cookie` header of `jar`, without cookies that a header cannot contain."""
     pairs = [f"{name}={morsel.coded_value}" for name, morsel in jar.items()]
     sendable = [pair for pair in pairs if pair.isascii() and pair.isprintable()]
     header = "; ".join(sendable)
-    return header if len(header) <= _LONGEST_COOKIES else ""
+    return header if len(header) <= _MAX_COOKIES_LENGTH else ""
 
 
 def _web_address(url: str, base: str = "") -> httpx.URL:
@@ -278,7 +287,7 @@ def _web_address(url: str, base: str = "") -> httpx.URL:
         address = httpx.URL("")
     if address.scheme not in _SCHEMES or not host_of(address):
         msg = "A redirect leads to something that is not a web address."
-        raise UnexpectedAnswerError(msg)
+        raise UnexpectedResponseError(msg)
     return address
 
 
@@ -294,6 +303,6 @@ def _certificate(peer: Mapping[str, Any], host: str) -> Certificate:
         expires = ssl.cert_time_to_seconds(str(peer.get("notAfter", "")))
         ends = datetime.fromtimestamp(expires, UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise unexpected(host, "the end of its TLS certificate is not a time") from error
+        raise unexpected_response(host, "the end of its TLS certificate is not a time") from error
     name = str(issuer.get("organizationName") or issuer.get("commonName") or "unknown")
     return Certificate(issuer=shorten(name), expires_on=ends)

@@ -14,7 +14,7 @@ else:
         """Loads the package when it is first used."""
 
         def __getattr__(self, name: str) -> Any:
-            """Return what httpx has under this name."""
+            """Import httpx and return its attribute `name`."""
             import httpx as loaded  # noqa: PLC0415  (slow to import)
 
             return getattr(loaded, name)

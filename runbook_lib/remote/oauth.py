@@ -1,7 +1,7 @@
 """
 OAuth 2.0 by the RFC's names: a provider's authorization server, and grants at its token endpoint.
 
-`consent` makes the authorization request and reads the answer to it.
+`consent` makes the authorization request and reads the response.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from dataclasses import dataclass, field
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import TokenRequestError
-from runbook_lib.remote.documents import Document, RemoteAnswer
-from runbook_lib.remote.transport import Request, Session
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.http_messages import Request, Response
+from runbook_lib.remote.json_fields import JSONObject
 
 _SOURCE = "The token endpoint"
 
 
-def read_refusal(answer: RemoteAnswer) -> TokenRequestError:
+def read_refusal(response: Response) -> TokenRequestError:
     """Return the refusal of a token request (RFC 6749 §5.2)."""
-    content = answer.document()
-    document = Document(content if isinstance(content, dict) else {}, _SOURCE)
-    word = document.words("error")
-    message = document.words("error_description") or word
-    message = message or f"The token endpoint answered {answer.status}."
-    return TokenRequestError(message, status=answer.status, error=word)
+    content = response.json()
+    document = JSONObject(content if isinstance(content, dict) else {}, _SOURCE)
+    word = document.display_text("error")
+    message = document.display_text("error_description") or word
+    message = message or f"The token endpoint answered {response.status}."
+    return TokenRequestError(message, status=response.status, error=word)
 
 
 def _unchanged(fields: Mapping[str, str]) -> Mapping[str, str]:
@@ -35,29 +36,46 @@ def _unchanged(fields: Mapping[str, str]) -> Mapping[str, str]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationServer:
     """
-    A provider's authorization server: its authorization and its token endpoint (RFC 6749 §3).
+    A provider's authorization server (RFC 6749 §3).
 
-    `title` is the provider's in messages, `scope` what people are asked for. The rest is
-    where a provider differs from the RFC: what stands between two scopes (§3.3),
-    further `parameters` of its authorization request and `token_parameters` of a request to its
-    token endpoint, `stable_path` of its address
-    (without what varies, such as a version), the fields of its redirects by the RFC's
-    names, the form of its tokens, which of its responses are temporary faults, so that a request
-    that is safe to repeat is repeated, and how its refusals of a token request are read.
+    The optional fields describe how a provider differs from the RFC.
     """
 
     title: str
+    """The name of the provider in messages."""
+
     authorization_endpoint: str
+    """The URL of the consent dialog (§3.1)."""
+
     token_endpoint: str
+    """The URL that issues tokens (§3.2)."""
+
     scope: tuple[str, ...] = ()
+    """The scope that people are asked for (§3.3)."""
+
     scope_separator: str = " "
+    """The text between two values of the scope (§3.3: a space)."""
+
     parameters: Mapping[str, str] = field(default_factory=dict)
+    """Further parameters of the authorization request."""
+
     token_parameters: Mapping[str, str] = field(default_factory=dict)
+    """Further parameters of a token request."""
+
     stable_path: Callable[[str], str] = str
-    answer_fields: Callable[[Mapping[str, str]], Mapping[str, str]] = _unchanged
+    """Path of the authorization endpoint → the path without variable parts, such as a version."""
+
+    response_fields: Callable[[Mapping[str, str]], Mapping[str, str]] = _unchanged
+    """Fields of a redirect → the same fields under the names of the RFC (§4.1.2)."""
+
     is_token: Callable[[str], bool] = is_issued_token
-    is_transient: Callable[[RemoteAnswer], bool] = lambda _: False
-    read_refusal: Callable[[RemoteAnswer], TokenRequestError] = read_refusal
+    """Whether a text has the form of the provider's tokens."""
+
+    is_transient: Callable[[Response], bool] = lambda _: False
+    """Whether a response is a temporary fault, after which a safe request is sent again."""
+
+    read_refusal: Callable[[Response], TokenRequestError] = read_refusal
+    """Refusal of a token request → the error to raise (§5.2)."""
 
 
 def request_token_by_client_credentials(
@@ -75,7 +93,7 @@ def request_token_by_client_credentials(
         "client_secret": client_secret.reveal(),
     }
     request = _token_request(server, form)
-    return _take_token(session, server, session.ask(request, is_transient=server.is_transient))
+    return _take_token(session, server, session.get(request, is_transient=server.is_transient))
 
 
 def request_token_by_code(
@@ -109,13 +127,13 @@ def _token_request(server: AuthorizationServer, form: dict[str, str]) -> Request
         url=server.token_endpoint,
         form={**form, **server.token_parameters},
         app=form["client_id"],
-        reads=("access_token",),
+        recorded_fields=("access_token",),
     )
 
 
-def _take_token(session: Session, server: AuthorizationServer, answer: RemoteAnswer) -> Secret:
-    document = answer.document()
-    if answer.status != 200 or (isinstance(document, dict) and "error" in document):
-        raise server.read_refusal(answer)
-    issued = Document(document, _SOURCE).get("access_token")
+def _take_token(session: Session, server: AuthorizationServer, response: Response) -> Secret:
+    document = response.json()
+    if response.status != 200 or (isinstance(document, dict) and "error" in document):
+        raise server.read_refusal(response)
+    issued = JSONObject(document, _SOURCE).get("access_token")
     return session.take_token(issued, endpoint=server.token_endpoint, is_token=server.is_token)

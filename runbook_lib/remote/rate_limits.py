@@ -1,9 +1,9 @@
 """
-Rate limits: Retry-After, and the cool-downs that follow a limit.
+Rate limits: Retry-After, cool-downs after a reached limit, and evenly spaced requests.
 
-A cool-down applies to a host, or to one app there, since each app has its
-own limits. All transports of a process share them, and so do all processes
-with the same evidence folder. `transport` enforces them.
+A cool-down applies to a host, or to one app there, since each app has its own limits. All
+clients of a process share cool-downs, and so do all processes with the same evidence folder.
+`check_session` enforces them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ThrottledError
 
-# In the evidence folder, beside the tenants: several may share an app.
+# In the evidence folder, since several tenants may share an app.
 COOL_DOWNS_NAME = "cool-downs.json"
 
 # No limit lasts longer than a day.
-_LONGEST = 86_400
-_LARGEST_FILE = 65_536
-_MOST_KEPT = 200
-_LONGEST_REASON = 300
+_MAX_SECONDS = 86_400
+_MAX_FILE_BYTES = 65_536
+_MAX_ENTRIES = 200
+_MAX_REASON_LENGTH = 300
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
@@ -40,13 +40,13 @@ class CoolDown:
     until: float
     reason: str
 
-    def seconds(self, now: float) -> float:
-        """Return how many seconds are left at `now`."""
+    def seconds_left(self, now: float) -> float:
+        """Return the seconds that are left at `now`."""
         return max(0.0, self.until - now)
 
     def error(self, now: float) -> ThrottledError:
         """Return the error for a request that is not sent."""
-        seconds = self.seconds(now)
+        seconds = self.seconds_left(now)
         return ThrottledError(f"{self.reason}: wait about {duration(seconds)}.", seconds=seconds)
 
 
@@ -55,32 +55,32 @@ class CoolDowns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._cooling: dict[tuple[str, str], CoolDown] = {}
+        self._cool_downs: dict[tuple[str, str], CoolDown] = {}
 
-    def begin(self, host: str, app: str, cool_down: CoolDown) -> None:
+    def start(self, host: str, app: str, cool_down: CoolDown) -> None:
         """Start a cool-down of `app` at `host`, of the whole host if `app` is empty."""
         with self._lock:
-            current = self._cooling.get((host, app))
+            current = self._cool_downs.get((host, app))
             if current is None or current.until < cool_down.until:
-                self._cooling[host, app] = cool_down
+                self._cool_downs[host, app] = cool_down
 
     def find(self, host: str, app: str, now: float) -> CoolDown | None:
         """Return the longest cool-down for a request of `app` to `host`."""
         with self._lock:
-            ended = [key for key, cool_down in self._cooling.items() if cool_down.until <= now]
+            ended = [key for key, cool_down in self._cool_downs.items() if cool_down.until <= now]
             for key in ended:
-                del self._cooling[key]
+                del self._cool_downs[key]
             keys = {(host, ""), (host, app)}
-            cool_downs = [self._cooling[key] for key in keys if key in self._cooling]
+            cool_downs = [self._cool_downs[key] for key in keys if key in self._cool_downs]
         return max(cool_downs, key=lambda cool_down: cool_down.until, default=None)
 
 
-class KeptCoolDowns(CoolDowns):
+class SharedCoolDowns(CoolDowns):
     """
     Cool-downs that are shared with other processes in the file at `path`.
 
-    If the file cannot be read or written, those of this process still apply.
-    `clock` is the transports' (monotonic), `wall` seconds since 1970.
+    If the file cannot be read or written, the cool-downs of this process still apply. `clock` is
+    the clock of the clients (monotonic), `wall` returns seconds since 1970.
     """
 
     def __init__(
@@ -92,13 +92,14 @@ class KeptCoolDowns(CoolDowns):
     ) -> None:
         super().__init__()
         self._path = path
-        self._clock, self._wall = clock, wall
-        self._seen: object = None
+        self._clock = clock
+        self._wall = wall
+        self._version_read: object = None
 
-    def begin(self, host: str, app: str, cool_down: CoolDown) -> None:
+    def start(self, host: str, app: str, cool_down: CoolDown) -> None:
         """Start a cool-down of `app` at `host`, here and for other processes."""
         self._read()
-        super().begin(host, app, cool_down)
+        super().start(host, app, cool_down)
         self._write()
 
     def find(self, host: str, app: str, now: float) -> CoolDown | None:
@@ -111,15 +112,15 @@ class KeptCoolDowns(CoolDowns):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
             status = self._path.stat()
             version = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if version == self._seen:
+            if version == self._version_read:
                 return
-            self._seen = version
-            for entry in parse_json(read_plain(self._path, _LARGEST_FILE))[:_MOST_KEPT]:
-                left = min(float(entry["ends"]) - self._wall(), _LONGEST)
-                reason = str(entry["reason"])[:_LONGEST_REASON]
+            self._version_read = version
+            for entry in parse_json(read_plain(self._path, _MAX_FILE_BYTES))[:_MAX_ENTRIES]:
+                left = min(float(entry["ends"]) - self._wall(), _MAX_SECONDS)
+                reason = str(entry["reason"])[:_MAX_REASON_LENGTH]
                 cool_down = CoolDown(self._clock() + left, reason)
                 if left > 0:
-                    super().begin(str(entry["host"]), str(entry["app"]), cool_down)
+                    super().start(str(entry["host"]), str(entry["app"]), cool_down)
 
     def _write(self) -> None:
         with self._lock:
@@ -127,18 +128,18 @@ class KeptCoolDowns(CoolDowns):
                 {
                     "host": host,
                     "app": app,
-                    "ends": round(self._wall() + cool_down.seconds(self._clock()), 3),
+                    "ends": round(self._wall() + cool_down.seconds_left(self._clock()), 3),
                     "reason": cool_down.reason,
                 }
-                for (host, app), cool_down in self._cooling.items()
-                if cool_down.seconds(self._clock())
-            ][-_MOST_KEPT:]
+                for (host, app), cool_down in self._cool_downs.items()
+                if cool_down.seconds_left(self._clock())
+            ][-_MAX_ENTRIES:]
         with contextlib.suppress(OSError):
             write_whole(self._path, write_json(entries).encode(), is_durable=False)
 
 
-class Pace:
-    """At most `per_second` requests a second, evenly; the caller waits before each."""
+class RateLimiter:
+    """Limits requests to `per_second`, evenly spaced: callers wait before each."""
 
     def __init__(
         self,
@@ -147,8 +148,9 @@ class Pace:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._gap = 1 / per_second
-        self._sleep, self._clock = sleep, clock
+        self._interval = 1 / per_second
+        self._sleep = sleep
+        self._clock = clock
         self._next = clock()
         self.requests = 0
 
@@ -157,12 +159,12 @@ class Pace:
         now = self._clock()
         if now < self._next:
             self._sleep(self._next - now)
-        self._next = max(now, self._next) + self._gap
+        self._next = max(now, self._next) + self._interval
         self.requests += 1
 
 
 # The cool-downs of a process that does not save them.
-SHARED = CoolDowns()
+PROCESS_COOL_DOWNS = CoolDowns()
 
 
 def retry_after(value: str, now: datetime) -> float | None:
@@ -173,7 +175,7 @@ def retry_after(value: str, now: datetime) -> float | None:
     """
     text = value.strip()
     if _SECONDS.fullmatch(text):
-        return min(float(text), _LONGEST)
+        return min(float(text), _MAX_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
         # NOTE: a date without a zone is in GMT (RFC 9110 §5.6.7).
@@ -181,7 +183,7 @@ def retry_after(value: str, now: datetime) -> float | None:
         seconds = (moment - now).total_seconds()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return min(max(seconds, 0.0), _LONGEST)
+    return min(max(seconds, 0.0), _MAX_SECONDS)
 
 
 def duration(seconds: float) -> str:

@@ -1,8 +1,8 @@
 """
 The listener on loopback to which the consent page redirects the browser.
 
-This process listens on every address of `localhost`, and proves it by
-connecting to each. `consent` reads the redirect.
+This process listens on every address of `localhost`, and proves it by connecting to each.
+`consent` reads the redirect.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ _HEADERS = {
 _LOOPBACK = ("127.0.0.1", "::1")
 # This machine does not have the address, so nobody can listen on it.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
-_PORT_TRIES = 20
+_MAX_PORT_ATTEMPTS = 20
 _BACKLOG = 256
 
 # A real request takes milliseconds.
-_REQUEST_SECONDS = 5.0
-_PROOF_SECONDS = 5.0
+_REQUEST_TIMEOUT_SECONDS = 5.0
+_PROOF_TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.05
-# Each open connection has a thread. When more arrive, the oldest that has not sent its request
-# is closed, but not before a browser's request would have been read.
-_MOST_CONNECTIONS = 6
+# Each open connection has a thread. If more arrive, the listener closes the oldest one that has
+# not sent its request, but gives a browser time to send it.
+_MAX_CONNECTIONS = 6
 _READ_SECONDS = 0.05
 
 
@@ -64,9 +64,9 @@ class RedirectListener:
     """
     A listener on loopback that passes each redirect's address to `on_redirect`.
 
-    `on_redirect` returns whether the redirect was awaited: a reloaded tab or a foreign
-    request is not, and changes nothing. The listener runs until it is closed or its
-    `seconds` have passed; then it calls `on_end` with itself.
+    `on_redirect` returns whether the redirect was expected: a reloaded tab or a foreign request
+    is not, and changes nothing. The listener runs until it is closed or its `seconds` have
+    passed; then it calls `on_end` with itself.
 
     A provider may let an app that is not published redirect to `http://localhost`
     without registration, but not to a literal address; so this listens on
@@ -81,7 +81,7 @@ class RedirectListener:
         *,
         seconds: float = float("inf"),
         on_end: Callable[[RedirectListener], None] = lambda _listener: None,
-        request_seconds: float = _REQUEST_SECONDS,
+        request_seconds: float = _REQUEST_TIMEOUT_SECONDS,
     ) -> None:
         self._on_redirect = on_redirect
         self._on_end = on_end
@@ -95,14 +95,14 @@ class RedirectListener:
         self._receiving = threading.Lock()
         self._ends_at = time.monotonic() + seconds
         self._is_closed = False
-        # When each open connection is ended; never while its answer is being processed.
+        # Each open connection, and when the listener ends it; never while it handles the redirect.
         self.open: dict[socket.socket, float] = {}
         self._thread = threading.Thread(target=self._run, name="runbook-redirect", daemon=True)
         self._thread.start()
 
     @property
     def redirect_uri(self) -> str:
-        """Return the address that the dialog redirects the browser to."""
+        """The URI to which the consent dialog redirects the browser."""
         return f"http://{_NAME}:{self._port}{_PATH}"
 
     def keep_open(self, seconds: float) -> bool:
@@ -138,8 +138,8 @@ class RedirectListener:
             return _TAKEN if self._on_redirect(target) else _NOT_AWAITED
 
     def add(self, client: socket.socket) -> None:
-        """Add a connection; if there are too many, end the one that has waited longest."""
-        while len(self.open) >= _MOST_CONNECTIONS:
+        """Add a connection; if there are too many, end the oldest one without a request."""
+        while len(self.open) >= _MAX_CONNECTIONS:
             oldest, ends_at = min([*self.open.items()], key=lambda entry: entry[1])
             left = ends_at - self.request_seconds + _READ_SECONDS - time.monotonic()
             if left <= 0:
@@ -157,14 +157,14 @@ class RedirectListener:
         if address not in self.addresses:
             return _is_absent(address)
         try:
-            client = socket.create_connection((address, self._port), timeout=_PROOF_SECONDS)
+            client = socket.create_connection((address, self._port), timeout=_PROOF_TIMEOUT_SECONDS)
         except OSError:
             return False
         with client:
             # NOTE: sending something proves nothing, since another process could relay it. But no
             # other connection has the same two ends.
             ends = (client.getsockname()[:2], client.getpeername()[:2])
-            end = time.monotonic() + _PROOF_SECONDS
+            end = time.monotonic() + _PROOF_TIMEOUT_SECONDS
             while time.monotonic() < end:
                 if ends in map(_ends, [*self.open]):
                     return True
@@ -181,7 +181,8 @@ class RedirectListener:
                     key.data.handle_request()
                 self._end_late(time.monotonic())
         with self._lock:
-            was_closed, self._is_closed = self._is_closed, True
+            was_closed = self._is_closed
+            self._is_closed = True
         for server in self._servers:
             server.server_close()
         self._end_late(float("inf"))
@@ -254,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: an address contains the code."""
 
     def _refusal(self, target: str) -> HTTPStatus | None:
-        """Return why a request is not a redirect from the consent page; `None` if it may be."""
+        """Return the error status for a request that is no redirect from the consent page."""
         hosts = self.headers.get_all("host", [])
         # NOTE: this detects DNS rebinding, a foreign name that resolves to this machine.
         if len(hosts) != 1 or hosts[0].lower() not in self.server.listener.hosts:
@@ -298,7 +299,7 @@ def _bound_sockets() -> list[socket.socket]:
     """Return a listening socket for each address on this machine, all at one free port."""
     addresses = [address for address in _addresses() if ipaddress.ip_address(address).is_loopback]
     reason = ""
-    for _ in range(_PORT_TRIES):
+    for _ in range(_MAX_PORT_ATTEMPTS):
         try:
             sockets = _bind_all(addresses)
         except OSError as error:
@@ -312,7 +313,8 @@ def _bound_sockets() -> list[socket.socket]:
 
 
 def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:
-    port, sockets = 0, []
+    port = 0
+    sockets = []
     with ExitStack() as opened:
         for address in addresses:
             try:

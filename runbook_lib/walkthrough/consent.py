@@ -24,7 +24,7 @@ from runbook_lib.errors import (
     StateMismatchError,
     TokenRequestError,
 )
-from runbook_lib.remote.consent import PendingAuthorization, answers, read_redirect
+from runbook_lib.remote.consent import PendingAuthorization, is_response_to, read_redirect
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.remote.redirect_listener import RedirectListener
 
@@ -121,8 +121,10 @@ class Consent:
                 raise
             self._end_awaiting()
         endpoint = request.server.authorization_endpoint
-        issuer = self._run.open_session().transport.issuer(endpoint, "a consent's code")
-        self._run.redactor.learn(code, issuer)
+        credential = self._run.open_session().client.secret_guard.issued_credential(
+            endpoint, "a consent's code"
+        )
+        self._run.redactor.learn(code, credential)
         return request, code
 
     def _end_awaiting(self) -> None:
@@ -148,7 +150,7 @@ class Consent:
     def _receive(self, url: str) -> bool:
         """Accept an awaited redirect, and return whether it is one."""
         step = self._step
-        if step is None or not answers(self._pending, url):
+        if step is None or not is_response_to(self._pending, url):
             return False
         try:
             accepted = self.accept(url)

@@ -62,7 +62,7 @@ def check_everything(
     Return what has changed.
     """
     changed = []
-    look = run.begin_look(planned.steps)
+    look = run.start_snapshot(planned.steps)
     for number, step in enumerate(planned.steps, 1):
         before = run.state.steps[step.id]
         check(number, step, look)

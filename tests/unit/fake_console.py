@@ -13,8 +13,9 @@ import httpx
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Transport
 from tests.unit.bodies import CYCLR_TOKEN
 
 MARKETING = "Facebook Marketing API"
@@ -105,10 +106,14 @@ def console_run(
         find_procedure("facebook_marketing"), {}, mode=Mode.HEADLESS, tenant="acme",
         evidence=str(folder), environ=environ,
     )  # fmt: skip
-    transport = Transport(
-        run.redactor, wire=console, cool_downs=CoolDowns(), sleep=lambda _: None,
-        hosts={"cyclr": ["http://127.0.0.1:9", "http://localhost:9"]},
+    addresses = ["http://127.0.0.1:9", "http://localhost:9"]
+    client = HTTPClient(
+        run.redactor,
+        ClientOptions(hosts={"cyclr": addresses}),
+        transport=console,
+        cool_downs=CoolDowns(),
+        sleep=lambda _: None,
         clock=clock,
-    )  # fmt: skip
-    run.open_session = transport.session  # type: ignore[method-assign]
+    )
+    run.open_session = lambda: Session(client)  # type: ignore[method-assign]
     return run

@@ -1,7 +1,8 @@
-"""A remote system with scripted answers; nothing leaves the process."""
+"""A remote system with scripted responses; nothing leaves the process."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +10,16 @@ from typing import Any
 import httpx
 
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
-from runbook_lib.core.redaction import Owner, Redactor, Secret
+from runbook_lib.core.redaction import Credential, Redactor, Secret
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Session, Transport
 
 Responder = Callable[[httpx.Request], httpx.Response]
 
 
 class FakeRemote(httpx.BaseTransport):
-    """Answers by path, in the scripted order; the last answer for a path is repeated."""
+    """Answers by path, in the scripted order; the last response for a path is repeated."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -52,7 +54,7 @@ def fields(request: httpx.Request) -> dict[str, str]:
 
 
 def says(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
-    """Return an answer: JSON with Graph's escaped slashes, or text unchanged."""
+    """Return a response: JSON with Graph's escaped slashes, or text unchanged."""
     is_text = isinstance(body, str)
     content = body if is_text else json.dumps(body).replace("/", "\\/")
     given = {} if is_text else {"content-type": "application/json; charset=UTF-8"}
@@ -61,7 +63,7 @@ def says(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
 
 
 def breaks(error: type[httpx.TransportError] = httpx.ConnectError, text: str = "") -> Responder:
-    """Return a connection error in place of an answer."""
+    """Return a connection error in place of a response."""
 
     def respond(request: httpx.Request) -> httpx.Response:
         raise error(text, request=request)
@@ -73,14 +75,16 @@ def owned(*secrets: str, provider: str = "facebook") -> Redactor:
     """Return a redactor that knows these secrets as `provider`'s."""
     redactor = Redactor()
     for secret in secrets:
-        redactor.learn(Secret(secret), Owner("App Secret (app_secret)", frozenset({provider})))
+        redactor.learn(Secret(secret), Credential("App Secret (app_secret)", frozenset({provider})))
     return redactor
 
 
 def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options: Any) -> Session:
     """Return a session to `remote` that never sleeps, as a run of a Facebook connector has it."""
-    options.setdefault("headers", FACEBOOK.headers)
+    options.setdefault("recorded_headers", FACEBOOK.headers)
     options.setdefault("usage_pause", FACEBOOK.usage_pause)
     options.setdefault("sleep", lambda _: None)
     options.setdefault("cool_downs", CoolDowns())
-    return Transport(redactor or Redactor(), wire=remote, **options).session()
+    names = {field.name for field in dataclasses.fields(ClientOptions)}
+    chosen = ClientOptions(**{name: options.pop(name) for name in names & options.keys()})
+    return Session(HTTPClient(redactor or Redactor(), chosen, transport=remote, **options))

@@ -32,7 +32,7 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch.cycle import watching
-from runbook_lib.remote.wire import Wire
+from runbook_lib.remote.http_transport import HTTPTransport
 from tools.bench.fleet import Place
 
 CUSTOMERS, POLLS, PER_SECOND = 2_000, 3, 50
@@ -78,20 +78,20 @@ def poll_daily(settings: str, polls: int) -> None:
     run.start()
     run.close()
     seen: list[tuple[str, str, str, bytes]] = []
-    handle = Wire.handle_request
+    handle = HTTPTransport.handle_request
     offset = timedelta()
 
-    def handled(wire: Wire, request: httpx.Request) -> httpx.Response:
+    def handled(transport: HTTPTransport, request: httpx.Request) -> httpx.Response:
         account = request.headers.get("x-cyclr-account", "")
         seen.append((str(request.url), account, request.method, request.content))
-        return handle(wire, request)
+        return handle(transport, request)
 
     def clock() -> datetime:
         return utc_now() + offset
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "used_calls", 0.0)
-        patch.setattr(Wire, "handle_request", handled)
+        patch.setattr(HTTPTransport, "handle_request", handled)
         for _ in range(polls):
             tenant = FleetTenant("acme", PROCEDURE, {}, {})
             with watching([tenant], env_file=settings, clock=clock) as cycle:

@@ -33,8 +33,8 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch.cycle import watching
-from runbook_lib.remote.transport import Wires
-from runbook_lib.remote.wire import Wire
+from runbook_lib.remote.client import ConnectionPools
+from runbook_lib.remote.http_transport import HTTPTransport
 from tools.bench.fleet import Place, _tenants, sandboxes
 
 TENANTS, LOOKS, RUNS = 1_000, 3, 5
@@ -132,20 +132,20 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
     seen: list[tuple[str, str, str, str, bytes]] = []
     opened: list[str] = []
     offset = 0.0
-    used, share, handle = Run.used_calls, Run.share, Wire.handle_request
+    used, share, handle = Run.used_calls, Run.share, HTTPTransport.handle_request
     connect = httpcore.SyncBackend.connect_tcp
     patch = pytest.MonkeyPatch()
 
-    def shared(run: Run, wires: Wires) -> None:
+    def shared(run: Run, pools: ConnectionPools) -> None:
         # Each run of a round, also one that asks customers, begins with this.
         looking[0] = run.tenant
-        share(run, wires)
+        share(run, pools)
 
-    def handled(wire: Wire, request: httpx.Request) -> httpx.Response:
+    def handled(transport: HTTPTransport, request: httpx.Request) -> httpx.Response:
         place = f"{request.headers['host']}{request.url}"
         account = request.headers.get("x-cyclr-account", "")
         seen.append((looking[0], place, account, request.method, request.content))
-        return handle(wire, request)
+        return handle(transport, request)
 
     def connected(*given: Any, **more: Any) -> Any:
         opened.append("")
@@ -165,7 +165,7 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
 
     patch.setattr(Run, "used_calls", property(used_calls))
     patch.setattr(Run, "share", shared)
-    patch.setattr(Wire, "handle_request", handled)
+    patch.setattr(HTTPTransport, "handle_request", handled)
     patch.setattr(httpcore.SyncBackend, "connect_tcp", connected)
     for _ in range(looks):
         seen.clear()

@@ -26,8 +26,10 @@ from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
-from runbook_lib.remote.documents import Document, shorten, unexpected
-from runbook_lib.remote.domain import Destinations, follow_to_sign_in, leads_to
+from runbook_lib.remote.domain import AllowedRedirects, follow_to_sign_in, redirect_target
+from runbook_lib.remote.http_messages import unexpected_response
+from runbook_lib.remote.json_fields import JSONObject
+from runbook_lib.remote.quoting import shorten
 
 # What a check that asks for an account in Cyclr cannot do without.
 ACCOUNT = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
@@ -96,11 +98,11 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
     # A redirect may lead wherever a setting says that the systems are.
     addresses = [context.text("cyclr_api_url"), context.text("cyclr_console_url")]
     addresses += [f"https://{host}", *vendor.hosts(context.values)]
-    destinations = Destinations(addresses, context.names("redirect_hosts"))
+    destinations = AllowedRedirects(addresses, context.names("redirect_hosts"))
     server = vendor.oauth(context.values)
     url, last = follow_to_sign_in(context.session, link, server, destinations)
     if not url:
-        where = f" and leads to {leads_to(last)}" if leads_to(last) else ""
+        where = f" and leads to {redirect_target(last)}" if redirect_target(last) else ""
         return inconclusive(
             code="sign-in-link-ends-elsewhere",
             reason=f"Cyclr's sign-in link does not lead to {vendor.title}'s sign-in page; it ends "
@@ -111,7 +113,7 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
     for name, least in (("client_id", 1), ("redirect_uri", 1), ("scope", 0)):
         if not least <= names.count(name) <= 1:
             what = f"its address at {vendor.title} has {name} {names.count(name)} times"
-            raise unexpected("Cyclr's sign-in link", what)
+            raise unexpected_response("Cyclr's sign-in link", what)
     return dict(pairs)
 
 
@@ -160,7 +162,7 @@ def connector_is_authenticated(vendor: Vendor, context: CheckContext) -> Finding
     if connector is None:
         return not_installed(cyclr, "The connector is not installed yet.")
     number = connector.number("Id")
-    if not connector.flag("Authenticated"):
+    if not connector.boolean("Authenticated"):
         return not_done(
             code="connector-not-authenticated",
             reason=f"Installed, but nobody has signed in with {vendor.title} and consented yet.",
@@ -185,7 +187,7 @@ def error_webhook_is_set(context: CheckContext) -> Finding:
     shown = context.cyclr().account(account)
     shown.expect("Id", account)
     field = "TransactionErrorWebhookEnabled"
-    if shown.get(field) is None or not shown.flag(field):
+    if shown.get(field) is None or not shown.boolean(field):
         return inconclusive(
             code="error-webhook-not-set",
             reason=f"Account {account} itself is not set to post failed transactions. The console "
@@ -209,7 +211,7 @@ def is_refusal(status: int) -> bool:
     return 400 <= status < 500 and status not in _COME_AGAIN
 
 
-def _in_library(context: CheckContext, cyclr: Cyclr) -> Document | Finding:
+def _in_library(context: CheckContext, cyclr: Cyclr) -> JSONObject | Finding:
     """
     Return the library's connector, of several the lowest id; drafts do not count.
 
@@ -229,7 +231,7 @@ def _in_library(context: CheckContext, cyclr: Cyclr) -> Document | Finding:
             reason=f"Cyclr's library has no connector called {name!r} for this account. "
             "Compare the name, or ask Cyclr's support to release the connector to your console.",
         )
-    usable = [row for row in rows if row.words("Status").strip().lower() != _DRAFT]
+    usable = [row for row in rows if row.display_text("Status").strip().lower() != _DRAFT]
     if not usable:
         return failed(
             STATED,
@@ -241,13 +243,13 @@ def _in_library(context: CheckContext, cyclr: Cyclr) -> Document | Finding:
     return min(usable, key=lambda row: row.number("Id"))
 
 
-def installed_connector(context: CheckContext, cyclr: Cyclr) -> Document | None:
+def installed_connector(context: CheckContext, cyclr: Cyclr) -> JSONObject | None:
     """Return the account's connector; of several one that is authenticated, or the first made."""
     name = context.text("cyclr_connector")
     rows = [
         row
         for row in cyclr.account_connectors()
-        if row.get("Connector", row) is not None and row.document("Connector").text("Name") == name
+        if row.get("Connector", row) is not None and row.object_at("Connector").text("Name") == name
     ]
     if not rows:
         return None
@@ -279,7 +281,7 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     identifier = listed.number("Id")
     if connector is None:
         connector = _install(context, cyclr, identifier, changes)
-    number, installed = connector.number("Id"), connector.document("Connector").number("Id")
+    number, installed = connector.number("Id"), connector.object_at("Connector").number("Id")
     if installed != identifier:
         return inconclusive(
             code="other-library-connector",
@@ -290,7 +292,7 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     doubt = _doubt(context, number)
     if doubt is not None:
         return doubt
-    name = connector.words("Name") or context.text("cyclr_connector")
+    name = connector.display_text("Name") or context.text("cyclr_connector")
     return verified(
         code="connector-installed",
         reason=f"Installed as {name!r} (account connector {number}).",
@@ -298,14 +300,16 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     )
 
 
-def _install(context: CheckContext, cyclr: Cyclr, identifier: int, changes: list[str]) -> Document:
+def _install(
+    context: CheckContext, cyclr: Cyclr, identifier: int, changes: list[str]
+) -> JSONObject:
     name, account = context.text("cyclr_connector"), context.text("account_api_id")
     context.announce_change(f"Install {name} in Cyclr account {account}.")
     connector = cyclr.install(identifier, name)
     changes.append(
         f"Installed {name} in Cyclr account {account}: {shorten(str(connector.get('Id')))}."
     )
-    connector.document("Connector").expect("Name", name)
+    connector.object_at("Connector").expect("Name", name)
     return connector
 
 

@@ -16,15 +16,16 @@ from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import STATED
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import InvalidCertificateError
-from runbook_lib.remote.documents import RemoteAnswer, shorten
 from runbook_lib.remote.domain import (
     REDIRECTS,
     fetch_page,
-    leads_to,
     read_certificate,
+    redirect_target,
     resolve_name,
 )
-from runbook_lib.remote.pages import read_page
+from runbook_lib.remote.http_messages import Response
+from runbook_lib.remote.page_reader import read_page
+from runbook_lib.remote.quoting import shorten
 
 CALLBACK_PATH = "/connector/callback"
 
@@ -92,7 +93,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
     )
 
 
-def _judge(host: str, response: RemoteAnswer, control: RemoteAnswer, again: int) -> Finding:
+def _judge(host: str, response: Response, control: Response, again: int) -> Finding:
     """
     Return what the responses show; the reason is the end of a sentence.
 
@@ -131,11 +132,11 @@ def _judge(host: str, response: RemoteAnswer, control: RemoteAnswer, again: int)
     )
 
 
-def _shows_no_callback(host: str, response: RemoteAnswer) -> str:
+def _shows_no_callback(host: str, response: Response) -> str:
     """Return why no callback answers so, as the end of a clause; empty if one may."""
     status = response.status
     if status in REDIRECTS and response.headers.get("location"):
-        target = leads_to(response)
+        target = redirect_target(response)
         is_same_host = urlsplit(f"//{target}").hostname == host
         return "" if is_same_host else f" and leads to {target or 'no address'}"
     is_page = status == _OK or status in REDIRECTS

@@ -29,8 +29,8 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.json_text import parse_first, parse_json
 from runbook_lib.core.procedure import KnownError, Procedure
 from runbook_lib.core.redaction import MASK, Redactor, without_headers
-from runbook_lib.remote.documents import shorten
-from runbook_lib.remote.owners import is_same_owner
+from runbook_lib.remote.quoting import shorten
+from runbook_lib.remote.registrable_domains import is_same_registrable_domain
 
 # What is read of a file or of stdin, in bytes.
 LARGEST = 16 * 1024 * 1024
@@ -242,7 +242,7 @@ class _ErrorReader:
         self._recognised = lru_cache(maxsize=1_000)(self._recognise)
         self._clean = lru_cache(maxsize=10_000)(self._masked)
         self._is_ours = lru_cache(maxsize=1_000)(
-            lambda host: any(is_same_owner(host, home) for home in self._homes)
+            lambda host: any(is_same_registrable_domain(host, home) for home in self._homes)
         )
 
     def failure(self, fields: Mapping[str, Any]) -> tuple[Failure, bool]:

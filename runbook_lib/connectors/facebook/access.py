@@ -24,7 +24,8 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError
 from runbook_lib.remote import oauth
-from runbook_lib.remote.documents import Document, RemoteAnswer, unexpected
+from runbook_lib.remote.http_messages import Response, unexpected_response
+from runbook_lib.remote.json_fields import JSONObject
 
 # What checks of the app, and of a user's token for it, cannot do without.
 APP = ("app_id", "app_secret")
@@ -68,7 +69,7 @@ def authorization_server(values: Mapping[str, Value]) -> oauth.AuthorizationServ
         # NOTE: whether the token endpoint heeds it is not known; Graph does.
         token_parameters=IN_ENGLISH,
         stable_path=partial(re.compile(r"^/v[0-9]+\.[0-9]+(?=/)").sub, ""),
-        answer_fields=_answer_fields,
+        response_fields=_answer_fields,
         is_token=is_token,
         is_transient=is_transient,
         read_refusal=_read_refusal,
@@ -129,7 +130,7 @@ def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
     """
     Return an app access token that Facebook issues for the App ID and `app_secret`.
 
-    Raises `GraphTokenError` where Facebook refuses, and `UnexpectedAnswerError` for a
+    Raises `GraphTokenError` where Facebook refuses, and `UnexpectedResponseError` for a
     token that does not name the app.
     """
     app_id = context.text("app_id")
@@ -142,17 +143,17 @@ def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
     # NOTE: an app token is `APPID|…` (Graph: Access Tokens, App Access Tokens).
     owner, separator, rest = token.reveal().partition("|")
     if (owner, separator) != (app_id, "|") or not rest:
-        raise unexpected("The token endpoint", f"the token does not name app {app_id}")
+        raise unexpected_response("The token endpoint", f"the token does not name app {app_id}")
     return token
 
 
-def app_node(context: CheckContext, *needed: str) -> tuple[Document, Graph]:
+def app_node(context: CheckContext, *needed: str) -> tuple[JSONObject, Graph]:
     """
     Return the app's node, and the client that read it; `needed` are the fields that must be asked.
 
     All that any check reads of the node is asked for at once. If Graph refuses a field, it is
     asked once more without it, unless it is needed. Raises `OAuthError` without an app token,
-    `GraphAPIError`, and `UnexpectedAnswerError` if a made-up App ID is answered too.
+    `GraphAPIError`, and `UnexpectedResponseError` if a made-up App ID is answered too.
     """
     graph, app_id, token = app_graph(context), context.text("app_id"), app_token(context)
     try:
@@ -171,7 +172,7 @@ def app_node(context: CheckContext, *needed: str) -> tuple[Document, Graph]:
 
 def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
     """
-    Raise `UnexpectedAnswerError` unless Graph refuses a made-up App ID, or that `edge` of it.
+    Raise `UnexpectedResponseError` unless Graph refuses a made-up App ID, or that `edge` of it.
 
     It must be refused because it is made up. One cached or foreign answer must not verify all the
     steps that rest on the app's node.
@@ -190,7 +191,7 @@ def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
         what = f"it does not refuse a made-up App ID as unknown ({error}, code {error.error_code})"
         refusal = error
     proves = f"so its answer about app {app_id} proves nothing"
-    raise unexpected(f"Facebook (/{{app}}{edge})", f"{what}, {proves}") from refusal
+    raise unexpected_response(f"Facebook (/{{app}}{edge})", f"{what}, {proves}") from refusal
 
 
 def _is_unknown(error: GraphAPIError, made_up: str) -> bool:
@@ -220,18 +221,18 @@ def _answer_fields(fields: Mapping[str, str]) -> Mapping[str, str]:
     return named
 
 
-def _read_refusal(answer: RemoteAnswer) -> GraphTokenError:
+def _read_refusal(answer: Response) -> GraphTokenError:
     """Return Graph's error object as a refusal; one in the form of RFC 6749 §5.2 has no code."""
-    content = answer.document()
-    document = Document(content if isinstance(content, dict) else {}, "The token endpoint")
+    content = answer.json()
+    document = JSONObject(content if isinstance(content, dict) else {}, "The token endpoint")
     if not isinstance(document.get("error"), dict):
         plain = oauth.read_refusal(answer)
         return GraphTokenError(str(plain), status=plain.status, error=plain.error)
-    error = document.document("error")
+    error = document.object_at("error")
     return GraphTokenError(
-        error.words("message"),
+        error.display_text("message"),
         status=answer.status,
         error_code=error.code("code"),
         error_subcode=error.code("error_subcode"),
-        trace_id=error.words("fbtrace_id"),
+        trace_id=error.display_text("fbtrace_id"),
     )

@@ -40,9 +40,9 @@ from runbook_lib.connectors.proof import REFUSED, STATED
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError
-from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.oauth import request_token_by_code
-from runbook_lib.remote.owners import shared_domain
+from runbook_lib.remote.quoting import shorten
+from runbook_lib.remote.registrable_domains import parent_domain
 
 _DUMMY_CODE = "runbook-probe"
 
@@ -193,10 +193,10 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     their version too.
     """
     node, graph = app_node(context, *_SECTIONS)
-    gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
+    gaps = [label for field, label in _SECTIONS.items() if not node.display_text(field)]
     warnings = []
     host = context.text("service_domain")
-    domains = [domain.lower() for domain in node.texts_or_none("app_domains") or ()]
+    domains = [domain.lower() for domain in node.strings_or_none("app_domains") or ()]
     if host and not any(host == domain or host.endswith(f".{domain}") for domain in domains):
         warnings.append(
             f"App Domains in Settings > Basic does not list {host}; add it, or sign-in may fail."
@@ -243,7 +243,7 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     NOTE: made-up hosts are named to Facebook, and never contacted.
     """
     host = context.text("service_domain")
-    uri, domain = redirect_uri(host), shared_domain(host)
+    uri, domain = redirect_uri(host), parent_domain(host)
     app_token(context)
     answer = _redeem(context, uri)
     if _is_redirect_refused(answer):

@@ -41,7 +41,9 @@ from runbook_lib.connectors.proof import STATED, weigh_absence
 from runbook_lib.core.model import Finding, Table, Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.documents import Document, shorten, unexpected
+from runbook_lib.remote.http_messages import unexpected_response
+from runbook_lib.remote.json_fields import JSONObject
+from runbook_lib.remote.quoting import shorten
 
 _ENDS_SOON = timedelta(days=14)
 _LEADS = "leads_retrieval"
@@ -143,8 +145,8 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         limits=tuple(
             f"That {scope.keyword('scope')} applies to more than its "
             f"{counted(len(targets), 'chosen target')}."
-            for scope in data.documents("granular_scopes", ())
-            if (targets := scope.texts_or_none("target_ids"))
+            for scope in data.objects_at("granular_scopes", ())
+            if (targets := scope.strings_or_none("target_ids"))
         ),
     )
 
@@ -165,7 +167,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     facts = {"marketing_api_version": "as set" if is_pinned else f"{served}, not {graph.version}"}
     for account in accounts:
         if not account.identifier("id").startswith("act_"):
-            raise unexpected(
+            raise unexpected_response(
                 "Facebook (/me/adaccounts)", "a row is not an ad account: its id lacks act_"
             )
     pages = Pages(_read(graph, "me/accounts", token, _PAGE))
@@ -209,7 +211,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     )
 
 
-def ad_accounts(graph: Graph, token: Secret) -> list[Document]:
+def ad_accounts(graph: Graph, token: Secret) -> list[JSONObject]:
     """Return the person's ad accounts; checks of one look ask for them once."""
     return _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
 
@@ -235,7 +237,7 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
         forms = _read(graph, f"{page_id}/leadgen_forms", page_token, _LEAD_FORM)
         if forms:
             finding = _read_lead(context, page_id, page_token, min(forms, key=_identifier))
-            caption = f"Lead forms of {page.words('name') or 'page'} ({page_id})"
+            caption = f"Lead forms of {page.display_text('name') or 'page'} ({page_id})"
             return structs.replace(
                 finding,
                 reason=pages.noted(finding.reason),
@@ -249,13 +251,13 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
     )
 
 
-def _lead_warnings(pages: Sequence[Document]) -> tuple[str, ...]:
+def _lead_warnings(pages: Sequence[JSONObject]) -> tuple[str, ...]:
     return (*_without_terms(pages), *_without_advertiser(pages))
 
 
-def _without_advertiser(pages: Sequence[Document]) -> tuple[str, ...]:
+def _without_advertiser(pages: Sequence[JSONObject]) -> tuple[str, ...]:
     """Warn if this person has the task ADVERTISE on no page; Facebook may leave tasks out."""
-    tasks = [page.texts_or_none("tasks") for page in pages]
+    tasks = [page.strings_or_none("tasks") for page in pages]
     if not tasks or any(task is None or _ADVERTISE in task for task in tasks):
         return ()
     warning = (
@@ -265,7 +267,7 @@ def _without_advertiser(pages: Sequence[Document]) -> tuple[str, ...]:
     return (warning,)
 
 
-def _without_terms(pages: Sequence[Document]) -> tuple[str, ...]:
+def _without_terms(pages: Sequence[JSONObject]) -> tuple[str, ...]:
     """Warn of the pages whose lead ads cannot run; Facebook may leave out whether they can."""
     # NOTE: a form can be made before (third-party readings, 2026).
     refused = [_identifier(page) for page in pages if page.get("leadgen_tos_accepted") is False]
@@ -277,11 +279,11 @@ def _without_terms(pages: Sequence[Document]) -> tuple[str, ...]:
     return (warning,) if refused else ()
 
 
-def _identifier(row: Document) -> str:
+def _identifier(row: JSONObject) -> str:
     return row.identifier("id")
 
 
-def _read(graph: Graph, edge: str, token: Secret, columns: Mapping[str, str]) -> list[Document]:
+def _read(graph: Graph, edge: str, token: Secret, columns: Mapping[str, str]) -> list[JSONObject]:
     rows = graph.rows(edge, token, fields=",".join(columns), limit=str(_MOST_ROWS))
     for row in rows:
         row.identifier("id")
@@ -304,7 +306,9 @@ def _text(value: Any) -> str:
     return str(value)[:_LONGEST_CELL] if isinstance(value, str | int | float) else ""
 
 
-def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Document) -> Finding:
+def _read_lead(
+    context: CheckContext, page_id: str, page_token: Secret, form: JSONObject
+) -> Finding:
     graph, form_id = user_graph(context), form.identifier("id")
     person, contradiction = inspect_token(context, context.secrets["user_access_token"])
     if contradiction:
@@ -316,7 +320,7 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
             reason=f"Facebook's field {name} of page {page_id} {gap}, so nothing shows whether "
             "this person and this app may read its leads. Check the page in Leads Access Manager.",
         )
-    if denial := _lead_denial(access.document("has_lead_access"), page_id):
+    if denial := _lead_denial(access.object_at("has_lead_access"), page_id):
         return failed(STATED, code="lead-access-denied", reason=denial)
     fields = "id,created_time,form_id"
     leads = graph.rows(f"{form_id}/leads", page_token, fields=fields, limit="1")
@@ -336,35 +340,37 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
     )
 
 
-def _lead_access(context: CheckContext, page_id: str, page_token: Secret, user_id: str) -> Document:
+def _lead_access(
+    context: CheckContext, page_id: str, page_token: Secret, user_id: str
+) -> JSONObject:
     """Return the page's node with Lead Access Manager's view of the person (Graph: Page)."""
     fields = f"has_lead_access.user_id({user_id})"
     page = user_graph(context).get(page_id, page_token, reads=_LEAD_ACCESS, fields=fields)
-    if not page.gap("has_lead_access"):
-        access = page.document("has_lead_access")
+    if not page.describe_absence("has_lead_access"):
+        access = page.object_at("has_lead_access")
         access.expect("page_id", page_id)
         access.expect("user_id", user_id)
     return page
 
 
-def _lead_gaps(page: Document) -> Iterator[tuple[str, str]]:
+def _lead_gaps(page: JSONObject) -> Iterator[tuple[str, str]]:
     """Yield the names of fields that Facebook left out or gave as null, and how."""
-    if gap := page.gap("has_lead_access"):
+    if gap := page.describe_absence("has_lead_access"):
         yield "has_lead_access", gap
         return
-    access = page.document("has_lead_access")
+    access = page.object_at("has_lead_access")
     for name in _LEAD_FLAGS:
-        if gap := access.gap(name):
+        if gap := access.describe_absence(name):
             yield f"has_lead_access.{name}", gap
 
 
-def _lead_denial(access: Document, page_id: str) -> str:
+def _lead_denial(access: JSONObject, page_id: str) -> str:
     """Return how Lead Access Manager denies the page's leads, or nothing where it does not."""
-    whom = [who for field, who in _LEAD_FLAGS.items() if not access.flag(field)]
+    whom = [who for field, who in _LEAD_FLAGS.items() if not access.boolean(field)]
     if not whom:
         return ""
     return (
         f"Lead Access Manager of page {page_id} denies this {whom[0]} leads: "
-        f"{access.words('failure_reason') or 'no reason given'} "
-        f"{access.words('failure_resolution')}"
+        f"{access.display_text('failure_reason') or 'no reason given'} "
+        f"{access.display_text('failure_resolution')}"
     ).strip()

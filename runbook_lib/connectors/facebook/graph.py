@@ -17,9 +17,11 @@ from runbook_lib.connectors.facebook.refusals import APP_DEACTIVATED, is_refused
 from runbook_lib.connectors.facebook.usage import access_tier
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedAnswerError
-from runbook_lib.remote.documents import Document, RemoteAnswer, shorten, unexpected
-from runbook_lib.remote.transport import Request, Session
+from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedResponseError
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.http_messages import Request, Response, unexpected_response
+from runbook_lib.remote.json_fields import JSONObject
+from runbook_lib.remote.quoting import shorten
 
 _ENDS_SOON = timedelta(days=90)
 
@@ -87,7 +89,7 @@ _MOST_PAGES = 50
 class PagedList:
     """The rows of an edge."""
 
-    rows: list[Document]
+    rows: list[JSONObject]
     """The rows of all pages that were read, in their order."""
 
     gap: str = ""
@@ -122,19 +124,19 @@ class Graph:
 
     def get(
         self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
-    ) -> Document:
+    ) -> JSONObject:
         """
         Return the document at `path`, such as `me/accounts`, read with `token`.
 
         The record keeps the `fields` that are asked for, and those that `reads` names.
         Raises `GraphAPIError` for an error object, `ThrottledError` if a limit
-        is reached, `UnexpectedAnswerError` for anything else.
+        is reached, `UnexpectedResponseError` for anything else.
         """
         if self._app_secret is not None:
             proof = appsecret_proof(self._app_secret, token)
             # An answer may repeat it in the URL of the next page.
             redactor = self._session.redactor
-            redactor.learn(Secret(proof), *redactor.owners_of(self._app_secret))
+            redactor.learn(Secret(proof), *redactor.credentials_of(self._app_secret))
             params["appsecret_proof"] = proof
         if "name" not in _FIELD.findall(params.get("fields", "")):
             params.update(IN_ENGLISH)
@@ -146,29 +148,29 @@ class Graph:
             url=url,
             headers=headers,
             app=self._app_id,
-            reads={"data", *reads, *_FIELD.findall(params.get("fields", ""))},
+            recorded_fields={"data", *reads, *_FIELD.findall(params.get("fields", ""))},
         )
-        answer = self._session.ask(request, is_transient=is_transient)
+        answer = self._session.get(request, is_transient=is_transient)
         self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
         self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))
         self.access_tier = access_tier(answer.headers)
         source = f"Facebook (/{path.strip('/')})"
-        document = Document(answer.document(), source)
+        document = JSONObject(answer.json(), source)
         if "error" in document:
-            raise _refusal(answer, document.document("error"))
+            raise _refusal(answer, document.object_at("error"))
         if answer.status != 200:
-            raise unexpected(source, f"status {answer.status} without an error object")
+            raise unexpected_response(source, f"status {answer.status} without an error object")
         return document
 
     def rows(
         self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
-    ) -> list[Document]:
+    ) -> list[JSONObject]:
         """Return the first page of the edge at `path`; see `get`."""
-        return self._page(path, token, reads=reads, **params).documents("data")
+        return self._page(path, token, reads=reads, **params).objects_at("data")
 
     def _page(
         self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
-    ) -> Document:
+    ) -> JSONObject:
         """Return a page of an edge; a smaller one, once, if Facebook asks to reduce the amount."""
         try:
             return self.get(path, token, reads=reads, **params)
@@ -187,12 +189,12 @@ class Graph:
         API: Paginated Results). Each page is requested by its cursor, never by the URL in `next`,
         which repeats the token.
         """
-        rows: list[Document] = []
+        rows: list[JSONObject] = []
         cursors = [""]
         for _ in range(_MOST_PAGES):
             more = {"after": cursors[-1]} if cursors[-1] else {}
             page = self._page(path, token, reads={*reads, *_PAGING}, **params, **more)
-            rows += page.documents("data")
+            rows += page.objects_at("data")
             cursor = next_cursor(page)
             if cursor is None:
                 return PagedList(rows)
@@ -204,16 +206,16 @@ class Graph:
         return PagedList(rows, gap=f"has more than {_MOST_PAGES} pages")
 
 
-def next_cursor(page: Document) -> str | None:
+def next_cursor(page: JSONObject) -> str | None:
     """
     Return the cursor of the page after `page`, or `None` if that is the last one.
 
     It is empty if there is a next page whose cursor cannot be used.
     """
-    if page.get("paging") is None or page.document("paging").get("next") is None:
+    if page.get("paging") is None or page.object_at("paging").get("next") is None:
         return None
-    paging = page.document("paging")
-    cursors = paging.document("cursors") if paging.get("cursors") is not None else {}
+    paging = page.object_at("paging")
+    cursors = paging.object_at("cursors") if paging.get("cursors") is not None else {}
     cursor = cursors.get("after")
     return cursor if isinstance(cursor, str) and _CURSOR.fullmatch(cursor) else ""
 
@@ -255,12 +257,12 @@ def appsecret_proof(app_secret: Secret, token: Secret) -> str:
     ).hexdigest()
 
 
-def _refusal(answer: RemoteAnswer, error: Document) -> RemoteError:
+def _refusal(answer: Response, error: JSONObject) -> RemoteError:
     code = error.code("code")
-    message = error.words("message") or f"status {answer.status}, code {code}, no message"
+    message = error.display_text("message") or f"status {answer.status}, code {code}, no message"
     if code in THROTTLED:
         # Of an ad account's block the title alone tells it from the app's limit.
-        title = error.words("error_user_title")
+        title = error.display_text("error_user_title")
         named = f"{message}: {title}" if title else message
         return ThrottledError(f"Facebook limits the number of calls ({named})")
     refusal = GraphAPIError(
@@ -268,18 +270,18 @@ def _refusal(answer: RemoteAnswer, error: Document) -> RemoteError:
         status=answer.status,
         error_code=code,
         error_subcode=error.code("error_subcode"),
-        trace_id=error.words("fbtrace_id"),
+        trace_id=error.display_text("fbtrace_id"),
     )
     if is_refused(refusal, APP_DEACTIVATED):
         refusal.code = APP_DEACTIVATED.code
     return refusal
 
 
-def is_transient(answer: RemoteAnswer) -> bool:
+def is_transient(answer: Response) -> bool:
     """Return whether a response is a fault of Graph's that passes, or no JSON (Handle Errors)."""
     try:
-        error = answer.document().get("error", {})
-    except (UnexpectedAnswerError, AttributeError):
+        error = answer.json().get("error", {})
+    except (UnexpectedResponseError, AttributeError):
         return True
     # NOTE: code 2 is "API Service", documented as temporary; code 1 is ambiguous, since a wrong
     # secret has it too.

@@ -21,7 +21,7 @@ from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError, RemoteError
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.documents import Document
+from runbook_lib.remote.json_fields import JSONObject
 
 _LIST = "me/accounts"
 _PORTFOLIOS = "me/businesses"
@@ -48,15 +48,15 @@ class Pages:
     `note` says which other way found them, or why none did; it is empty if none was needed.
     """
 
-    rows: Sequence[Document]
+    rows: Sequence[JSONObject]
     source: str = _LIST
     note: str = ""
 
-    def readable(self) -> list[Document]:
+    def readable(self) -> list[JSONObject]:
         """Return the pages with a token; Facebook gives none where the person has no task."""
         return [row for row in self.rows if "access_token" in row]
 
-    def take_token(self, context: CheckContext, page: Document) -> Secret:
+    def take_token(self, context: CheckContext, page: JSONObject) -> Secret:
         """Return the token of a readable page; it is not kept."""
         return context.session.take_token(
             page["access_token"], endpoint=f"Graph /{self.source}", is_token=is_token
@@ -103,7 +103,7 @@ def pages_of(
     return Pages(listed, note=f"Other ways found no page{refused}.")
 
 
-def _note(found: Sequence[Document], way: str, source: str) -> str:
+def _note(found: Sequence[JSONObject], way: str, source: str) -> str:
     which = counted(len(found), "page")
     if len(found) == 1:
         which = f"page {found[0].identifier('id')}"
@@ -127,7 +127,7 @@ class _Search:
         self.source = ""
         self._nodes = 0
 
-    def read_node(self, ident: str) -> Document | None:
+    def read_node(self, ident: str) -> JSONObject | None:
         """Return the page with this id from its own node, or `None` if it cannot be used."""
         try:
             page = self._graph.get(ident, self._token, fields=self._fields)
@@ -140,7 +140,7 @@ class _Search:
             return None
         return page
 
-    def read_portfolios(self, wanted: set[str], known: set[str]) -> list[Document]:
+    def read_portfolios(self, wanted: set[str], known: set[str]) -> list[JSONObject]:
         """
         Return the pages in the person's business portfolios: those `wanted`, or all not `known`.
 
@@ -153,7 +153,7 @@ class _Search:
         except RemoteError as error:
             self.failed.append(f"/{_PORTFOLIOS}: {error}")
             return []
-        found: dict[str, Document] = {}
+        found: dict[str, JSONObject] = {}
         for business in businesses.rows[:_MOST_PORTFOLIOS]:
             for edge in _PORTFOLIO_EDGES:
                 path = f"{business.identifier('id')}/{edge}"
@@ -167,14 +167,14 @@ class _Search:
             self.failed.append(f"/{_PORTFOLIOS}: no readable page")
         return [*found.values()]
 
-    def _pages_of(self, path: str) -> list[Document]:
+    def _pages_of(self, path: str) -> list[JSONObject]:
         try:
             return self._graph.list_all(path, self._token, fields=self._fields, limit="100").rows
         except RemoteError as error:
             self.failed.append(f"/{path}: {error}")
             return []
 
-    def _completed(self, page: Document) -> Document | None:
+    def _completed(self, page: JSONObject) -> JSONObject | None:
         """Return the page with what is needed, from its own node if the list left that out."""
         if self._needed in page:
             return page
@@ -195,10 +195,10 @@ def _chosen(context: CheckContext, token: Secret) -> tuple[list[str], str]:
             return [], contradiction.reason
         targets = [
             {
-                Document({"id": ident}, _INSPECTION).identifier("id")
-                for ident in scope.texts_or_none("target_ids") or ()
+                JSONObject({"id": ident}, _INSPECTION).identifier("id")
+                for ident in scope.strings_or_none("target_ids") or ()
             }
-            for scope in inspected.documents("granular_scopes", ())
+            for scope in inspected.objects_at("granular_scopes", ())
             if scope.keyword("scope").startswith(_OF_PAGES)
         ]
     except (OAuthError, RemoteError) as error:

@@ -38,7 +38,7 @@ from runbook_lib.connectors.proof import REFUSED, STATED, weigh_absence
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import RemoteError
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.documents import unexpected
+from runbook_lib.remote.http_messages import unexpected_response
 
 _MOST_PAGES = 50
 # The title of the step that takes the token of a person with a role.
@@ -200,7 +200,7 @@ def _roles(context: CheckContext) -> dict[str, str]:
     """
     Return the role of each person, from all pages of the app's `roles`.
 
-    Raises `UnexpectedAnswerError` if there is no end to the pages.
+    Raises `UnexpectedResponseError` if there is no end to the pages.
     """
     app_id, token, cursor = context.text("app_id"), app_token(context), ""
     node, graph = app_node(context, "roles")
@@ -210,13 +210,13 @@ def _roles(context: CheckContext) -> dict[str, str]:
             fields = f"id,roles.limit(100).after({cursor})"
             node = graph.get(app_id, token, reads=ROLE_READS, fields=fields)
             node.expect("id", app_id)
-        roles = node.document("roles")
-        for row in roles.documents("data"):
-            role_of[row.identifier("user")] = row.words("role")
+        roles = node.object_at("roles")
+        for row in roles.objects_at("data"):
+            role_of[row.identifier("user")] = row.display_text("role")
         following = next_cursor(roles)
         if following is None:
             return role_of
         if not following:
             break
         cursor = following
-    raise unexpected("Facebook (/roles)", "its pages have no end")
+    raise unexpected_response("Facebook (/roles)", "its pages have no end")

@@ -14,7 +14,8 @@ from runbook_lib.connectors.findings import compared
 from runbook_lib.connectors.proof import Listing
 from runbook_lib.core.model import Table
 from runbook_lib.core.redaction import Secret
-from runbook_lib.remote.documents import Document, unexpected
+from runbook_lib.remote.http_messages import unexpected_response
+from runbook_lib.remote.json_fields import JSONObject
 
 # What is read of each row of an edge that lists permissions.
 READ = ("permission", "status")
@@ -132,11 +133,11 @@ def listing_of(status_of: Mapping[str, str], source: str, *, gap: str = "") -> L
     )
 
 
-def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:
+def statuses(rows: Iterable[JSONObject], source: str) -> dict[str, str]:
     """
     Return the status of each permission, sorted by its name.
 
-    Raises `UnexpectedAnswerError` for a row without one of both, and for a
+    Raises `UnexpectedResponseError` for a row without one of both, and for a
     permission that is listed with two statuses.
     """
     status_of: dict[str, str] = {}
@@ -145,5 +146,5 @@ def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:
         status = row.keyword("status")
         if status_of.setdefault(permission, status) != status:
             both = " and ".join(sorted({status_of[permission], status}))
-            raise unexpected(source, f"{permission} is listed as {both}")
+            raise unexpected_response(source, f"{permission} is listed as {both}")
     return dict(sorted(status_of.items()))

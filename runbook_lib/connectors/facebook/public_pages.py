@@ -21,9 +21,9 @@ from runbook_lib.connectors.facebook.access import APP, app_node
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import LOOK_YOURSELF, is_gone, weigh_gone
 from runbook_lib.core.model import Finding, Outcome, Table
-from runbook_lib.errors import RemoteError, UnexpectedAnswerError
-from runbook_lib.remote.documents import shorten
-from runbook_lib.remote.pages import PublicPage, open_page
+from runbook_lib.errors import RemoteError, UnexpectedResponseError
+from runbook_lib.remote.page_reader import PublicPage, open_page
+from runbook_lib.remote.quoting import shorten
 
 _PAGES: Mapping[str, str] = {
     "privacy_policy_url": "Privacy Policy URL",
@@ -52,7 +52,7 @@ def public_pages_open(context: CheckContext) -> Finding:
     """
     settings = list(_PAGES)[:2]
     node, _ = app_node(context, *settings)
-    named = {name: node.words(name) for name in settings}
+    named = {name: node.display_text(name) for name in settings}
     named["data_deletion_url"] = context.text("data_deletion_url")
     findings = context.side_by_side(_judge, [(_PAGES[name], url) for name, url in named.items()])
     return _combine(named, dict(zip(named, findings, strict=True)))
@@ -150,7 +150,7 @@ def _control(context: CheckContext, url: str) -> PublicPage | None:
     made_up = parts._replace(path=f"/{context.random_hex(8)}", query="", fragment="").geturl()
     try:
         return open_page(context.session, made_up)
-    except UnexpectedAnswerError:
+    except UnexpectedResponseError:
         return None
 
 

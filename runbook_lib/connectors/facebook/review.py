@@ -28,7 +28,8 @@ from runbook_lib.connectors.facebook.permissions import (
 from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.model import Finding, Table
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
-from runbook_lib.remote.documents import shorten, unexpected
+from runbook_lib.remote.http_messages import unexpected_response
+from runbook_lib.remote.quoting import shorten
 
 _LIVE = "live"
 _NO_ACCESS_LEVEL = (
@@ -146,7 +147,7 @@ def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> tuple[str, tupl
     listed = statuses(paged.rows, source)
     absent = [name for name in wanted if name not in listed]
     if absent and paged.gap:
-        raise unexpected(source, f"its list {paged.gap}")
+        raise unexpected_response(source, f"its list {paged.gap}")
     live = [name for name in wanted if listed.get(name) == _LIVE]
     notes = [
         f"Facebook lists {name} as {listed[name]}, not as live."

@@ -26,7 +26,7 @@ from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.model import Finding, Outcome, Table
 from runbook_lib.core.redaction import Secret
-from runbook_lib.remote.documents import Document
+from runbook_lib.remote.json_fields import JSONObject
 
 COUNTED_FOR = timedelta(days=30)
 _NOT_LOGGED = (
@@ -125,9 +125,9 @@ def each_permission_is_used(context: CheckContext) -> Finding:
     return _judge(context, made)
 
 
-def _try(inspected: Document, context: CheckContext, permission: str) -> _Made:
+def _try(inspected: JSONObject, context: CheckContext, permission: str) -> _Made:
     """Make the call that `permission` serves."""
-    carried = inspected.texts("scopes")
+    carried = inspected.strings("scopes")
     call = next((call for call in _CALLS if permission in call.served_by), None)
     if permission not in carried:
         return _Made(permission, None, "the token does not include it")

@@ -18,7 +18,8 @@ from runbook_lib.connectors.findings import failed, inconclusive
 from runbook_lib.connectors.proof import REFUSED, STATED, Listing
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
-from runbook_lib.remote.documents import Document, unexpected
+from runbook_lib.remote.http_messages import unexpected_response
+from runbook_lib.remote.json_fields import JSONObject
 
 _DEBUG = "debug_token"
 _SOURCE = f"Facebook (/{_DEBUG})"
@@ -36,7 +37,7 @@ _OTHER_KINDS = ("APP", "PAGE")
 _OK = 200
 
 
-def inspect_token(context: CheckContext, token: Secret) -> tuple[Document, Finding | None]:
+def inspect_token(context: CheckContext, token: Secret) -> tuple[JSONObject, Finding | None]:
     """
     Return what Facebook says of `token`, and a finding unless it is a user's, valid, of this app.
 
@@ -52,25 +53,25 @@ def inspect_token(context: CheckContext, token: Secret) -> tuple[Document, Findi
     except GraphAPIError as error:
         if not is_refused(error, TOKEN_OF_ANOTHER_APP):
             raise
-        return Document({}, _SOURCE), failed(
+        return JSONObject({}, _SOURCE), failed(
             REFUSED,
             code=TOKEN_OF_ANOTHER_APP.code,
             reason=f"The token belongs to another app, not to {app_id} ({error}). Paste a token "
             "of this app.",
         )
-    data = response.document("data")
+    data = response.object_at("data")
     return data, _contradiction(context, data)
 
 
-def _contradiction(context: CheckContext, data: Document) -> Finding | None:
+def _contradiction(context: CheckContext, data: JSONObject) -> Finding | None:
     """Return why this is no valid user token of the app, or `None` if it is one."""
     # NOTE: a token that Facebook cannot read has no app; another app's is refused before.
-    if data.identifier("app_id", "") or data.flag("is_valid"):
+    if data.identifier("app_id", "") or data.boolean("is_valid"):
         data.expect("app_id", context.text("app_id"))
-    if not data.flag("is_valid"):
+    if not data.boolean("is_valid"):
         return _invalid(data)
     if data.get("error") is not None:
-        raise unexpected(_SOURCE, "it calls the token valid, and names an error of it")
+        raise unexpected_response(_SOURCE, "it calls the token valid, and names an error of it")
     kind = data.keyword("type")
     if kind in _OTHER_KINDS:
         return failed(
@@ -93,7 +94,7 @@ def _contradiction(context: CheckContext, data: Document) -> Finding | None:
             "person's token reads. Sign in for a user access token.",
         )
     data.identifier("user_id")
-    if gap := data.gap("expires_at"):
+    if gap := data.describe_absence("expires_at"):
         return inconclusive(
             code="token-end-unknown",
             reason=f"Facebook calls the token valid, but its field expires_at {gap}, so nothing "
@@ -113,16 +114,16 @@ def _contradiction(context: CheckContext, data: Document) -> Finding | None:
     return None
 
 
-def _invalid(data: Document) -> Finding:
+def _invalid(data: JSONObject) -> Finding:
     """Return what it means that Facebook calls the token invalid: only its error tells."""
     if data.get("error") is None:
         return inconclusive(
             code="token-error-not-named",
             reason="Facebook calls the token invalid, but does not say why: its field error "
-            f"{data.gap('error')}. Check again; if it stays so, sign in again.",
+            f"{data.describe_absence('error')}. Check again; if it stays so, sign in again.",
         )
-    error = data.document("error")
-    message = error.words("message") or "no reason given"
+    error = data.object_at("error")
+    message = error.display_text("message") or "no reason given"
     numbers = (error.code("code"), error.code("subcode"))
     shown = "/".join(str(number) for number in numbers if number is not None)
     # NOTE: here the error stands in a response with status 200 (Graph: debug_token).
@@ -142,28 +143,28 @@ def _invalid(data: Document) -> Finding:
     )
 
 
-def carried_permissions(context: CheckContext, data: Document) -> tuple[str, ...]:
+def carried_permissions(context: CheckContext, data: JSONObject) -> tuple[str, ...]:
     """Return the permissions that an inspected token must carry; a system user has no profile."""
     wanted = wanted_permissions(context)
     is_system_users = data.get("type") == SYSTEM_USER
     return wanted[1:] if is_system_users else wanted
 
 
-def listed_scopes(data: Document) -> Listing:
+def listed_scopes(data: JSONObject) -> Listing:
     """Return the permissions that the inspected token carries."""
-    scopes = data.texts_or_none("scopes") or ()
-    gap = data.gap("scopes")
+    scopes = data.strings_or_none("scopes") or ()
+    gap = data.describe_absence("scopes")
     return Listing(
         source="debug_token", present=scopes, gap=f"the field scopes {gap}" if gap else ""
     )
 
 
-def end_of(context: CheckContext, data: Document) -> datetime | None:
-    """Return when a valid token ends; raises `UnexpectedAnswerError` for one that has ended."""
+def end_of(context: CheckContext, data: JSONObject) -> datetime | None:
+    """Return when a valid token ends; raises `UnexpectedResponseError` for one that has ended."""
     end = data.moment("expires_at")
     if end is not None and end <= context.now:
         what = f"Facebook calls the token valid, but it ended on {end:%Y-%m-%dT%H:%M:%SZ}"
-        raise unexpected(_SOURCE, what)
+        raise unexpected_response(_SOURCE, what)
     return end
 
 

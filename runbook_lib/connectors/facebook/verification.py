@@ -12,7 +12,8 @@ from runbook_lib.connectors.facebook.access import USER, app_node, user_graph
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified, waiting
 from runbook_lib.connectors.proof import STATED
 from runbook_lib.core.model import Finding
-from runbook_lib.remote.documents import Document, shorten
+from runbook_lib.remote.json_fields import JSONObject
+from runbook_lib.remote.quoting import shorten
 
 # Business.verification_status, as Meta's SDK lists it.
 _VERIFIED = "verified"
@@ -31,7 +32,7 @@ def business_is_verified(context: CheckContext) -> Finding:
     where it does not, nothing ties a business to this app.
     """
     node, _ = app_node(context, *_OWNERS)
-    named = [node.document(name).identifier("id") for name in _OWNERS if name in node]
+    named = [node.object_at(name).identifier("id") for name in _OWNERS if name in node]
     owner = named[0] if named else ""
     rows = user_graph(context).rows(
         "me/businesses",
@@ -55,7 +56,7 @@ def business_is_verified(context: CheckContext) -> Finding:
     )
 
 
-def _judge(business: Document) -> Finding:
+def _judge(business: JSONObject) -> Finding:
     name, status = _name(business), _status(business)
     if status == _VERIFIED:
         return verified(
@@ -84,9 +85,9 @@ def _judge(business: Document) -> Finding:
     )
 
 
-def _name(business: Document) -> str:
-    return shorten(business.words("name")) or business.identifier("id")
+def _name(business: JSONObject) -> str:
+    return shorten(business.display_text("name")) or business.identifier("id")
 
 
-def _status(business: Document) -> str:
-    return business.words("verification_status").lower()
+def _status(business: JSONObject) -> str:
+    return business.display_text("verification_status").lower()

@@ -24,7 +24,7 @@ from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import weigh_absence
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError
-from runbook_lib.remote.documents import Document, documents
+from runbook_lib.remote.json_fields import JSONObject, json_objects
 
 _LIST_PERMISSIONS = "List My Permissions"
 _FORBIDDEN = 403
@@ -46,7 +46,7 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     connector = installed_connector(context, cyclr)
     if connector is None:
         return not_installed(cyclr, "The connector is not installed yet.")
-    methods = cyclr.methods(connector.document("Connector").number("Id"))
+    methods = cyclr.methods(connector.object_at("Connector").number("Id"))
     method = next(
         (candidate for candidate in methods if candidate.text("Name") == _LIST_PERMISSIONS), None
     )
@@ -73,11 +73,11 @@ def _compare_grants(context: CheckContext, answer: Any) -> Finding:
     content = answer
     gap = "does not say whether there is another page"
     if isinstance(answer, dict):
-        page = Document(answer, _LIST_PERMISSIONS)
+        page = JSONObject(answer, _LIST_PERMISSIONS)
         content = page.get("data")
         # NOTE: Cyclr's method takes no cursor.
         gap = "" if next_cursor(page) is None else "names a next page"
-    grants = statuses(documents(content, _LIST_PERMISSIONS, "data"), _LIST_PERMISSIONS)
+    grants = statuses(json_objects(content, _LIST_PERMISSIONS, "data"), _LIST_PERMISSIONS)
     wanted = wanted_permissions(context)
     tables = compared_permissions(wanted, GRANTED, grants)
     absence = weigh_absence(wanted, listing_of(grants, _LIST_PERMISSIONS, gap=gap))

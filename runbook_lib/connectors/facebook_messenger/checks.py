@@ -22,8 +22,8 @@ from runbook_lib.connectors.findings import compared, failed, inconclusive, not_
 from runbook_lib.connectors.proof import STATED, Listing, weigh_absence
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page
+from runbook_lib.remote.quoting import shorten
 
 _OK, _FORBIDDEN = 200, 403
 # Without this field of a subscription Facebook passes on no message (Messenger Platform: Webhooks).
@@ -63,7 +63,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
                 "consent."
             ),
         )
-    name = f"{shorten(page.words('name')) or 'page'} ({page_id})"
+    name = f"{shorten(page.display_text('name')) or 'page'} ({page_id})"
     if "access_token" not in page:
         return inconclusive(
             code="page-without-token",
@@ -95,7 +95,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             ),
             tables=compared((name, "subscribed", "not subscribed")),
         )
-    fields = apps[app_id].texts_or_none("subscribed_fields") or ()
+    fields = apps[app_id].strings_or_none("subscribed_fields") or ()
     if _MESSAGES not in fields:
         shown = f"only {shorten(', '.join(fields))}" if fields else "no field"
         return inconclusive(

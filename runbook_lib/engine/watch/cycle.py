@@ -61,7 +61,8 @@ from runbook_lib.errors import (
     describe_error,
 )
 from runbook_lib.plain_text import one_line
-from runbook_lib.remote.transport import Request, Wires
+from runbook_lib.remote.client import ConnectionPools
+from runbook_lib.remote.http_messages import Request
 
 # Seconds for customers in a cycle; the watch is called every five minutes.
 _CUSTOMER_SECONDS = 180.0
@@ -95,10 +96,10 @@ def watching(
             if not is_alone:
                 stack.enter_context(polled_alone(folder))
             state = stack.enter_context(open_state(folder, clock()))
-        wires = stack.enter_context(closing(Wires()))
+        pools = stack.enter_context(closing(ConnectionPools()))
         named = {f"{tenant.procedure.id}/{tenant.tenant}": tenant for tenant in tenants}
         sealing = SealingWish(seals_changes, seal_every)
-        yield WatchCycle(named, folder, state, wires, is_alone, sealing, options)
+        yield WatchCycle(named, folder, state, pools, is_alone, sealing, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class WatchCycle:
     """The evidence folder."""
     state: WatchState | None
     """What the watch keeps; `None` without an evidence folder."""
-    wires: Wires
+    pools: ConnectionPools
     is_alone: bool
     sealing: SealingWish
     options: Mapping[str, Any]
@@ -284,7 +285,7 @@ class WatchCycle:
         tenant = self.tenants[key]
         given = {**tenant.given, **tenant.references}
         run = open_watched(tenant.procedure, given, tenant=tenant.tenant, **self.options)
-        run.share(self.wires)
+        run.share(self.pools)
         with closing(run):
             yield run
 

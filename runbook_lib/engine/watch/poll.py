@@ -228,7 +228,7 @@ class _Poll:
         step_state = self.run_state.steps[step.id]
         if row.current is None:
             row.current, row.since = self._baseline(step_state, name)
-        exchanges = (exchange.recorded() for exchange in result.seen)
+        exchanges = (exchange.redacted() for exchange in result.seen)
         is_expected = bool(finding.limits) and any(
             check.id == name and check.needs_human_only for check in step.checks
         )

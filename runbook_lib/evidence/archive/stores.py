@@ -21,7 +21,7 @@ from runbook_lib.config import formats
 from runbook_lib.core.files import read_plain, sync_folder, write_once
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError, reason_of
 from runbook_lib.evidence.archive.refusals import refusal
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import run_in_thread
 
 _MOST_OBJECTS = 100_000
 # How many seconds a store may take, and how slow a transfer may be in bytes per second.
@@ -136,7 +136,7 @@ class Store(ABC):
         """
         seconds = self.limits.deadline(size)
         for left in range(self.limits.retries, -1, -1):
-            transfer = begin(call, "archive-transfer")
+            transfer = run_in_thread(call, "archive-transfer")
             try:
                 return transfer.result(seconds)
             except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.errors import SettingsError, TimestampError
-from runbook_lib.remote.documents import shorten
-from runbook_lib.remote.transport import Request, Session
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.http_messages import Request
+from runbook_lib.remote.quoting import shorten
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

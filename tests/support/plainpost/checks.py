@@ -6,7 +6,7 @@ from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.findings import inconclusive
 from runbook_lib.core.model import Finding
-from runbook_lib.remote.transport import Request
+from runbook_lib.remote.http_messages import Request
 
 
 @check("plainpost-takes-pair", needs=("app_id", "app_secret"))

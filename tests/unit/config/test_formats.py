@@ -241,7 +241,7 @@ def test_credentials_and_accounts_fit_in_a_header(typed: str) -> None:
 @pytest.mark.parametrize(
     ("name", "least", "most"),
     [
-        ("answer_limit_kib", 64, 65_536),
+        ("response_limit_kib", 64, 65_536),
         ("exchange_seconds", 1, 600),
         ("step_seconds", 1, 3600),
     ],

@@ -18,7 +18,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.remote.transport import Session
+from runbook_lib.remote.check_session import Session
 from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
@@ -70,7 +70,7 @@ def known_secrets() -> Redactor:
     """Return a redactor that knows the credentials, and whose each is."""
     redactor = Redactor()
     for name, secret in SECRETS.items():
-        redactor.learn(secret, ITEMS[name].owner)
+        redactor.learn(secret, ITEMS[name].credential)
     return redactor
 
 

@@ -16,9 +16,10 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding
 from runbook_lib.core.procedure import Check
 from runbook_lib.engine.check_runner import Result, perform_checks
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Transport
 from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.connectors.conftest import SECRETS, VALUES, hosts, known_secrets
@@ -48,37 +49,39 @@ def _random_hex() -> Callable[[int], str]:
     return random_hex
 
 
-def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None) -> Finding | None:
-    """Return what the check finds with these answers, or with those of `wire`."""
-    result = perform_whole(check, least, wire)
+def perform(
+    check: Check, least: Least, transport: httpx.BaseTransport | None = None
+) -> Finding | None:
+    """Return what the check finds with these answers, or with those of `transport`."""
+    result = perform_whole(check, least, transport)
     return result.finding if result else None
 
 
 def perform_whole(
-    check: Check, least: Least, wire: httpx.BaseTransport | None = None
+    check: Check, least: Least, transport: httpx.BaseTransport | None = None
 ) -> Result | None:
     """Return what the check finds, with its exchanges."""
     values = {**VALUES, **least.given}
 
     def open_context() -> CheckContext:
-        transport = Transport(
+        client = HTTPClient(
             known_secrets(),
-            hosts=hosts(values),
-            wire=wire or Script(least.said),
+            ClientOptions(hosts=hosts(values)),
+            transport=transport or Script(least.said),
             sleep=lambda _: None,
             cool_downs=CoolDowns(),
         )
         return CheckContext(
             values=values,
             secrets=SECRETS,
-            session=transport.session(),
+            session=Session(client),
             now=NOON,
             random_hex=_random_hex(),
         )
 
     certificate = Certificate("Let's Encrypt", NOON + timedelta(days=60))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Transport, "tls_context", lambda _: _TLS)
+        patch.setattr(HTTPClient, "tls_context", lambda _: _TLS)
         patch.setattr(service_domain, "resolve_name", lambda *_: ("192.0.2.7",))
         patch.setattr(service_domain, "read_certificate", lambda *_: certificate)
         results, _ = perform_checks([check], open_context, lacking=lambda _: ())

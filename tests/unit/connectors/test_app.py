@@ -26,11 +26,11 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.state import StepState
 from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import (
-    LeftOutFieldError,
+    MissingFieldError,
     OAuthError,
     RemoteError,
     RunbookError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from tests.unit import bodies
@@ -148,7 +148,7 @@ def test_an_issued_token_verifies_the_credentials(
         (refuses(bodies.UNKNOWN_APP), BAD_SECRET, INCONCLUSIVE, []),
         # A broken connection and an answer that is not JSON are raised: the run is inconclusive.
         (breaks(), breaks(), UnreachableError, []),
-        (NOT_JSON, NOT_JSON, UnexpectedAnswerError, []),
+        (NOT_JSON, NOT_JSON, UnexpectedResponseError, []),
     ],
 )
 def test_what_does_not_verify_the_credentials(
@@ -198,10 +198,10 @@ def test_a_token_that_does_not_name_the_app_proves_nothing(
     """A token that does not begin with the App ID is refused, not shown and not kept."""
     remote.on(TOKEN_PATH, says({"access_token": token}))
     said = f"does not name app {APP_ID}|without a token"
-    with pytest.raises(UnexpectedAnswerError, match=said) as caught:
+    with pytest.raises(UnexpectedResponseError, match=said) as caught:
         app_credentials_are_accepted(context)
     assert token not in str(caught.value)
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         app_token(context)
 
 
@@ -301,16 +301,16 @@ UNNAMED = {name: value for name, value in bodies.APPLICATION.items() if name != 
     ("node", "error", "said"),
     [
         # An answer without a name decides nothing.
-        (says(UNNAMED), LeftOutFieldError, "left out name, which this check needs"),
+        (says(UNNAMED), MissingFieldError, "left out name, which this check needs"),
         *(
-            (says({**UNNAMED, "name": name}), UnexpectedAnswerError, "name is")
+            (says({**UNNAMED, "name": name}), UnexpectedResponseError, "name is")
             for name in ("", 7, ["Acme Lead Sync"])
         ),
         # The answer's id must be the App ID.
         *(
             (
                 says({**bodies.APPLICATION, "id": identifier}),
-                UnexpectedAnswerError,
+                UnexpectedResponseError,
                 f"id is {shown}, not {APP_ID}",
             )
             for identifier, shown in (
@@ -688,8 +688,8 @@ def test_the_node_is_asked_for_once(remote: FakeRemote, context: CheckContext) -
     app_is_registered(context)
     missing_sections_are_filled(other)
     assert remote.paths == [TOKEN_PATH, NODE, f"/v26.0/{MADE_UP_APP}"]
-    assert context.session.seen()[:3] == other.session.seen()
-    assert len(other.session.seen()) == 3
+    assert context.session.recorded_exchanges()[:3] == other.session.recorded_exchanges()
+    assert len(other.session.recorded_exchanges()) == 3
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from runbook_lib.connectors.facebook.connection import (
 )
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.core.model import Outcome, Table
-from runbook_lib.errors import ThrottledError, UnexpectedAnswerError
+from runbook_lib.errors import ThrottledError, UnexpectedResponseError
 from tests.conftest import NOON
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, PAGE_TOKEN, TOKEN_INSPECTED, USER_TOKEN, rows
@@ -91,7 +91,7 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: Find
         # Facebook refuses to inspect a token of another app; a response with another id is not its.
         (
             {"app_id": "999999999999999"},
-            UnexpectedAnswerError,
+            UnexpectedResponseError,
             [f"data.app_id is '999999999999999', not {APP_ID}"],
         ),
         # A token that is not valid fails only by an error of the table.
@@ -111,7 +111,7 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: Find
             for subcode, end in ((460, FAILED), (463, FAILED), (99, INCONCLUSIVE))
         ),
         ({"is_valid": False, "error": {"code": 190}}, FAILED, ["(no reason given, 190)"]),
-        ({"error": {"code": 190}}, UnexpectedAnswerError, ["names an error of it"]),
+        ({"error": {"code": 190}}, UnexpectedResponseError, ["names an error of it"]),
         # A token that is not a user's fails; of another kind nothing is known.
         *(
             ({"type": kind}, end, [f"of type {kind}, not a user's"])
@@ -173,7 +173,7 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: Find
         # A contradictory answer, or a wrong clock, decides nothing.
         (
             {"expires_at": epoch(minutes=-1)},
-            UnexpectedAnswerError,
+            UnexpectedResponseError,
             ["valid, but it ended on 2026-11-24"],
         ),
         # The token's end is shown in UTC.
@@ -205,15 +205,15 @@ def test_an_invalid_token_fails_with_facebooks_reason(remote: FakeRemote, finds:
 def test_neither_true_nor_false_decides_nothing(
     inspect: Finds, is_valid: object, shown: str
 ) -> None:
-    """An `is_valid` that is not true or false raises `UnexpectedAnswerError`."""
+    """An `is_valid` that is not true or false raises `UnexpectedResponseError`."""
     said = f"is_valid is {shown}, not true or false"
-    inspect(UnexpectedAnswerError, said, is_valid=is_valid)
+    inspect(UnexpectedResponseError, said, is_valid=is_valid)
 
 
 @pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": []}])
 def test_an_empty_inspection_decides_nothing(finds: Finds, body: Any) -> None:
-    """An answer that says nothing of the token raises `UnexpectedAnswerError`."""
-    finds(user_token_is_valid, UnexpectedAnswerError, answers={INSPECTION: says(body)})
+    """An answer that says nothing of the token raises `UnexpectedResponseError`."""
+    finds(user_token_is_valid, UnexpectedResponseError, answers={INSPECTION: says(body)})
 
 
 @pytest.mark.parametrize(
@@ -416,13 +416,13 @@ def test_the_pages_forms_are_a_table(reads_leads: Finds, access: Any, end: Outco
         # A lead that names another form proves nothing.
         (
             {"leads": ({**bodies.LEAD, "form_id": "form-9"},)},
-            UnexpectedAnswerError,
+            UnexpectedResponseError,
             "form_id is 'form-9', not form-1",
         ),
         # Lead access that names another page or person proves nothing.
-        ({"access": {"page_id": "page-9"}}, UnexpectedAnswerError, "has_lead_access"),
-        ({"access": {"user_id": "874"}}, UnexpectedAnswerError, "has_lead_access"),
-        ({"access": {"can_access_lead": "true"}}, UnexpectedAnswerError, "has_lead_access"),
+        ({"access": {"page_id": "page-9"}}, UnexpectedResponseError, "has_lead_access"),
+        ({"access": {"user_id": "874"}}, UnexpectedResponseError, "has_lead_access"),
+        ({"access": {"can_access_lead": "true"}}, UnexpectedResponseError, "has_lead_access"),
         # The person may read leads, but the app may not (Leads access > CRMs).
         (
             {"access": {"app_has_leads_permission": False}},
@@ -480,7 +480,7 @@ def test_without_leads_retrieval_the_check_does_not_apply(
     [
         (says(bodies.NO_SUCH_FIELD, 400), GraphAPIError),
         (says(bodies.LEAD_LIMIT, 400), ThrottledError),
-        (says("<html>"), UnexpectedAnswerError),
+        (says("<html>"), UnexpectedResponseError),
     ],
 )
 def test_an_error_on_the_way_is_raised(

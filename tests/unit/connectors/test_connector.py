@@ -23,7 +23,7 @@ from runbook_lib.connectors.cyclr.connector import (
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.checks import permissions_are_seen_through_cyclr
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.errors import CyclrAPIError, RemoteError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import CyclrAPIError, RemoteError, UnexpectedResponseError, UnreachableError
 from tests.unit import bodies
 from tests.unit.bodies import ACCOUNT_CONNECTOR, APP_ID, CONNECTOR, METHOD, SIGN_IN_TOKEN, statuses
 from tests.unit.connectors.conftest import MADE_UP_ACCOUNTS, Finds
@@ -137,9 +137,9 @@ def test_a_connector_of_that_name_is_verified(remote: FakeRemote, finds: Finds) 
             "^Cyclr's library lists Facebook Marketing API, The search does not.",
         ),
         (says([]), INCONCLUSIVE, "Cyclr's library: it is empty."),
-        (says([SLACK]), UnexpectedAnswerError, "did not give its whole list"),
-        (searched([SLACK], [SLACK], pages="2"), UnexpectedAnswerError, "whole list"),
-        (searched([], [SLACK], pages=""), UnexpectedAnswerError, "whole list"),
+        (says([SLACK]), UnexpectedResponseError, "did not give its whole list"),
+        (searched([SLACK], [SLACK], pages="2"), UnexpectedResponseError, "whole list"),
+        (searched([], [SLACK], pages=""), UnexpectedResponseError, "whole list"),
         # A draft cannot be installed (Cyclr's answer to that: 400), so the step fails.
         *(
             (says([{**CONNECTOR, "Status": status}] * count), FAILED, AS_A_DRAFT)
@@ -394,7 +394,7 @@ def test_an_authenticated_connector_is_verified_with_a_limit(finds: Finds) -> No
         *(
             (
                 [{**ACCOUNT_CONNECTOR, "Authenticated": said}],
-                UnexpectedAnswerError,
+                UnexpectedResponseError,
                 "Authenticated is",
             )
             for said in (None, "true", 1)
@@ -491,7 +491,7 @@ def test_another_app_or_address_fails(
         *(
             (
                 leads_to(f"https://www.facebook.com/dialog/oauth?{query}"),
-                UnexpectedAnswerError,
+                UnexpectedResponseError,
                 "its address at Facebook has",
             )
             for query in (
@@ -583,7 +583,7 @@ GRANTED = statuses(public_profile="granted", leads_retrieval="granted")
         ),
         # An answer that is not a list of permissions decides nothing.
         *(
-            (body, 200, UnexpectedAnswerError, ["not a list"])
+            (body, 200, UnexpectedResponseError, ["not a list"])
             for body in ({}, {"data": {}}, "null")
         ),
     ],
@@ -628,7 +628,7 @@ def test_without_the_method_nothing_is_seen(
     ("answer", "error", "said"),
     [
         (says(DENIED, 401), CyclrAPIError, "has been denied"),
-        (says("<html>"), UnexpectedAnswerError, ""),
+        (says("<html>"), UnexpectedResponseError, ""),
     ],
 )
 def test_a_refusal_or_an_answer_that_is_not_json_is_raised(
@@ -665,8 +665,8 @@ def test_an_accounts_own_setting_is_verified(remote: FakeRemote, context: CheckC
             for none in (False, None)
         ),
         # Another account's answer, or a field of another type, proves nothing.
-        (says({**POSTS, "Id": "acct-2"}), UnexpectedAnswerError, ""),
-        (says({**POSTS, IS_ENABLED: "true"}), UnexpectedAnswerError, ""),
+        (says({**POSTS, "Id": "acct-2"}), UnexpectedResponseError, ""),
+        (says({**POSTS, IS_ENABLED: "true"}), UnexpectedResponseError, ""),
         # A refusal is raised with Cyclr's message.
         *(
             (says({"Message": "No such account."}, status), CyclrAPIError, "No such account")

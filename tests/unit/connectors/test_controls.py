@@ -133,8 +133,8 @@ def changed(least: Least, places: tuple[int, ...], **changes: Any) -> Least:
     return least
 
 
-def found(control: Control, least: Least, wire: httpx.BaseTransport | None = None) -> Finding:
-    finding = perform(CHECK[control.check], least, wire)
+def found(control: Control, least: Least, transport: httpx.BaseTransport | None = None) -> Finding:
+    finding = perform(CHECK[control.check], least, transport)
     assert finding is not None
     assert "defect of the runbook" not in finding.reason, finding.reason
     return finding
@@ -177,11 +177,11 @@ class Noting(Script):
 def test_every_control_is_in_the_table(check: str, number: int) -> None:
     """A request that names something made up is a control of the table, or only sets a limit."""
     least = LEAST[check][number]
-    wire = Noting(least.said)
-    perform(CHECK[check], least, wire)
+    transport = Noting(least.said)
+    perform(CHECK[check], least, transport)
 
     listed = [each.places for each in CONTROLS if (each.check, each.variant) == (check, number)]
-    assert wire.made_up - NO_CONTROLS.get(check, set()) == {
+    assert transport.made_up - NO_CONTROLS.get(check, set()) == {
         place for places in listed for place in places
     }
 
@@ -239,13 +239,13 @@ def test_a_control_refused_with_a_token_that_has_ended_proves_nothing(
     least = changed(LEAST[check][variant], places, status=status)
     ended = replace(least.said[true], status=after, body={"Message": "Denied."})
 
-    wire = Ending(least.said, true, ended)
-    finding = perform(CHECK[check], least, wire)
+    transport = Ending(least.said, true, ended)
+    finding = perform(CHECK[check], least, transport)
 
     assert finding is not None
     assert finding.outcome is Outcome.INCONCLUSIVE, finding.reason
-    assert wire.asked[true] == 2
-    assert [wire.asked[place] for place in places] == [1] * len(places)
+    assert transport.asked[true] == 2
+    assert [transport.asked[place] for place in places] == [1] * len(places)
 
 
 @pytest.mark.parametrize("check", BY_TOKEN)
@@ -255,10 +255,10 @@ def test_the_true_object_is_read_once_more(check: str, status: int) -> None:
     variant, true, places = BY_TOKEN[check]
     least = changed(LEAST[check][variant], places, status=status)
 
-    wire = Noting(least.said)
-    finding = perform(CHECK[check], least, wire)
+    transport = Noting(least.said)
+    finding = perform(CHECK[check], least, transport)
 
     assert finding is not None
     assert finding.outcome is Outcome.VERIFIED, finding.reason
-    assert wire.asked[true] == (2 if status in (401, 403) else 1)
-    assert [wire.asked[place] for place in places] == [1] * len(places)
+    assert transport.asked[true] == (2 if status in (401, 403) else 1)
+    assert [transport.asked[place] for place in places] == [1] * len(places)

@@ -21,8 +21,8 @@ from runbook_lib.connectors.facebook.graph import (
 )
 from runbook_lib.connectors.facebook.inputs import GRAPH_VERSION
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import ThrottledError, UnexpectedAnswerError, UnreachableError
-from runbook_lib.remote.transport import Session
+from runbook_lib.errors import ThrottledError, UnexpectedResponseError, UnreachableError
+from runbook_lib.remote.check_session import Session
 from tests.unit.bodies import (
     APP_LIMIT,
     APP_SECRET,
@@ -204,10 +204,10 @@ def test_error_code_1_alone_is_not_transient(remote: FakeRemote, graph: Graph) -
 def test_an_unexpected_answer_is_an_error(
     remote: FakeRemote, graph: Graph, body: Any, status: int
 ) -> None:
-    """A page, an incomplete body or another type of answer raises `UnexpectedAnswerError`."""
+    """A page, an incomplete body or another type of answer raises `UnexpectedResponseError`."""
     remote.on(PATH, says(body, status))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         graph.get("me", TOKEN)
 
 
@@ -234,7 +234,7 @@ def test_an_edge_without_a_list_of_objects_is_an_error(
     """If `data` is not a list of objects, there is an error, and not an empty list."""
     remote.on(PATH, says(body))
 
-    with pytest.raises(UnexpectedAnswerError, match=r"list of objects|is 1, not an object"):
+    with pytest.raises(UnexpectedResponseError, match=r"list of objects|is 1, not an object"):
         graph.rows("me", TOKEN)
 
 

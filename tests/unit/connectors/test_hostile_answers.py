@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.remote.documents import parse_answer
+from runbook_lib.remote.http_messages import parse_body
 from tests.unit.bodies import APP_ID, graph_error
 from tests.unit.connectors.least import LEAST, Least
 from tests.unit.connectors.perform import CHECKS, perform
@@ -224,6 +224,6 @@ def test_no_answer_verifies_nothing(check: Any, least: Least, error: type[Except
 def is_like(text: str, body: Any) -> bool:
     """Return whether the text is the right answer."""
     try:
-        return bool(parse_answer(text) == body)
+        return bool(parse_body(text) == body)
     except (ValueError, RecursionError):
         return False

@@ -15,7 +15,7 @@ from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.people import OTHER_STEP, customer_consents_without_role
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Outcome
-from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.errors import UnexpectedResponseError
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, TOKEN_INSPECTED, graph_error, rows, statuses
@@ -109,7 +109,7 @@ def test_pages_without_an_end_are_given_up(
     remote: FakeRemote, ask: Finds, pages: list[Any], asked: int
 ) -> None:
     """Pages that have no end decide nothing."""
-    ask(UnexpectedAnswerError, "pages have no end", pages=pages)
+    ask(UnexpectedResponseError, "pages have no end", pages=pages)
     assert len([each for each in remote.requests if APP_ID in each.url.path]) == asked
 
 

@@ -24,7 +24,7 @@ from runbook_lib.connectors.facebook.errors import GraphAPIError, GraphTokenErro
 from runbook_lib.connectors.facebook.usage import access_tier, usage_pause, usage_share
 from runbook_lib.connectors.facebook.verification import business_is_verified
 from runbook_lib.core.model import Finding
-from runbook_lib.errors import LeftOutFieldError, RemoteError, UnexpectedAnswerError
+from runbook_lib.errors import MissingFieldError, RemoteError, UnexpectedResponseError
 from tests.conftest import NOON
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_TOKEN, USER_TOKEN, rows
@@ -59,7 +59,7 @@ def read_lead_access(context: CheckContext) -> object:
     secret = context.secrets["user_access_token"]
     page = connection._lead_access(context, "page-1", secret, "873")
     gaps = list(connection._lead_gaps(page))
-    return gaps or connection._lead_denial(page.document("has_lead_access"), "page-1")
+    return gaps or connection._lead_denial(page.object_at("has_lead_access"), "page-1")
 
 
 def read_edge(path: str, **params: str) -> Read:
@@ -181,13 +181,13 @@ def test_no_recorded_response_is_unexpected(
     }.items():
         remote.on(f"/v26.0/{usual}", says(answer))
     context = make_context(permissions=("public_profile",), now=before_the_end(body))
-    with suppress(LeftOutFieldError):
+    with suppress(MissingFieldError):
         if "error" not in body:
             read(context)
             return
         with pytest.raises((RemoteError, GraphTokenError)) as caught:
             read_error(read, context)
-        assert not isinstance(caught.value, UnexpectedAnswerError), str(caught.value)
+        assert not isinstance(caught.value, UnexpectedResponseError), str(caught.value)
 
 
 @pytest.mark.parametrize("record", by_name(HEADERS))

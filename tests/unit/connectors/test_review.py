@@ -16,7 +16,7 @@ from runbook_lib.connectors.facebook.review import (
     review_is_approved,
 )
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.errors import OAuthError, UnexpectedAnswerError
+from runbook_lib.errors import OAuthError, UnexpectedResponseError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
 from tests.unit.connectors.conftest import MADE_UP_APP, Finds, MakeContext, session_to
@@ -165,11 +165,11 @@ TWICE = [*statuses(**dict.fromkeys(WANTED, "unapproved"))["data"], *statuses(**A
             for status in ("unapproved", "Live", "granted", "pending")
         ),
         # A permission with two statuses decides nothing.
-        (says({"data": TWICE}), UnexpectedAnswerError, "is listed as live and unapproved"),
+        (says({"data": TWICE}), UnexpectedResponseError, "is listed as live and unapproved"),
         # A Graph error is raised.
         (says(bodies.EXPIRED_TOKEN, 400), GraphAPIError, ""),
         # An answer without a list of rows is raised, not read as an empty list.
-        (says({"id": "1"}), UnexpectedAnswerError, ""),
+        (says({"id": "1"}), UnexpectedResponseError, ""),
     ],
 )
 def test_what_is_not_live_decides_nothing(
@@ -198,7 +198,7 @@ def test_a_made_up_app_must_have_no_permissions(
     remote.on(EDGE, says(statuses(**ALL_LIVE)))
     remote.on(f"/v26.0/{MADE_UP_APP}/permissions", control)
     said = "answers a made-up App ID too"
-    finds(check, UnexpectedAnswerError, said, session=session_to(remote))
+    finds(check, UnexpectedResponseError, said, session=session_to(remote))
 
 
 def test_a_made_up_app_differs_in_its_id_alone(remote: FakeRemote, context: CheckContext) -> None:

@@ -37,7 +37,7 @@ from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.engine.run import Run
-from runbook_lib.errors import SettingsError, UnexpectedAnswerError
+from runbook_lib.errors import SettingsError, UnexpectedResponseError
 from runbook_lib.evidence.record import LinesRecord, build_record, parse_record, record_schema
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
@@ -467,11 +467,11 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
     )
     cyclr = Cyclr(session, base_url=base, token=Secret(bodies.CYCLR_TOKEN), account="acct-1")
 
-    with pytest.raises(UnexpectedAnswerError, match="/oauth/access_token"):
+    with pytest.raises(UnexpectedResponseError, match="/oauth/access_token"):
         request_token_by_client_credentials(session, server, **pair)
-    with pytest.raises(UnexpectedAnswerError, match="/oauth/token"):
+    with pytest.raises(UnexpectedResponseError, match="/oauth/token"):
         request_api_token(session, base, **pair)
-    with pytest.raises(UnexpectedAnswerError, match="/accounts/acct-1/signintoken"):
+    with pytest.raises(UnexpectedResponseError, match="/accounts/acct-1/signintoken"):
         cyclr.sign_in_token("acct-1", "me")
     text = f"{value} outcome verified"
     assert redactor.redact(text) == Redactor().redact(text)
@@ -486,7 +486,7 @@ def test_a_value_that_is_shown_is_no_token() -> None:
     redactor.allow([shown])
     remote.on("/oauth/token", says({"access_token": shown}))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         request_api_token(
             open_session(remote, redactor),
             "https://remote.example",

@@ -13,8 +13,8 @@ from runbook_lib.core.procedure import Check
 from runbook_lib.engine import check_runner as checking
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.errors import JournalError
+from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.transport import Request
 from tests.conftest import NOON
 from tests.unit.fake_remote import FakeRemote, open_session, says
 

@@ -21,7 +21,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.customer_connections import Customers, Survey, csv_text, document
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.errors import BusyError, CyclrAPIError, SettingsError
-from runbook_lib.remote.rate_limits import Pace
+from runbook_lib.remote.rate_limits import RateLimiter
 from tests.conftest import NOON
 from tests.unit.fake_console import SECRET, TOKEN, Console, console_run
 
@@ -407,7 +407,7 @@ def test_refused_credentials_write_nothing(look: Look, tmp_path: Path) -> None:
 def test_the_pace_makes_up_for_no_pause() -> None:
     """After a pause requests are no closer to each other than before it."""
     time = Time()
-    pace = Pace(4, sleep=time.sleep, clock=time.monotonic)
+    pace = RateLimiter(4, sleep=time.sleep, clock=time.monotonic)
     pace()
     time.seconds += 100
     for _ in range(4):

@@ -16,7 +16,7 @@ from runbook_lib.engine.doctor import Examination, Symptom
 from runbook_lib.engine.notebooks import build
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import create_key, default_key_path
-from runbook_lib.remote.transport import Transport
+from runbook_lib.remote.client import HTTPClient
 from tests.support.commands import runbook
 from tests.unit.fake_remote import FakeRemote, breaks, says
 
@@ -32,7 +32,7 @@ def network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     network = Network()
     network.on("/", breaks(), when=lambda **_: network.is_down)
     network.on("/", says("hello", 404))
-    monkeypatch.setattr(doctor, "Transport", functools.partial(Transport, wire=network))
+    monkeypatch.setattr(doctor, "HTTPClient", functools.partial(HTTPClient, transport=network))
     return network
 
 

@@ -31,8 +31,8 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult, write_notes
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
-from runbook_lib.remote.look import begin
-from runbook_lib.remote.transport import Seen
+from runbook_lib.remote.recording import RecordedExchange
+from runbook_lib.remote.threads import run_in_thread
 from tests.unit.engine.sealed_fleets import fail, sealed
 
 Act = Callable[[ProcessRequest], Mapping[str, Any]]
@@ -88,7 +88,7 @@ class FakeTenant:
         self.request, *self.following = group
         self.process = processes
         self.connection, self._theirs = multiprocessing.Pipe()
-        self._acted = begin(self._act, "tenant")
+        self._acted = run_in_thread(self._act, "tenant")
 
     def look(self) -> None:
         """Have no limit."""
@@ -546,7 +546,7 @@ def verify_link(run: Run) -> None:
     finding = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="Yes.", check=check.id)
     basis = run._earlier_results().basis(step, check)
     assert basis is not None
-    seen: Performed = ((Result(finding, (Seen(lambda: exchange),)),), "")
+    seen: Performed = ((Result(finding, (RecordedExchange(lambda: exchange),)),), "")
     prepared = Prepared(run.subject(run.history), lambda: seen, bases=(basis,))
     look = SimpleNamespace(take=lambda _: (seen, prepared))
     run.perform(step.id, cast("StepsUnderWay", look))

@@ -32,7 +32,7 @@ from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from runbook_lib.evidence.signing.statement import claimed_statement
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import run_in_thread
 from tests.support.attestations import skipped
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.engine.sealed_fleets import verdicts
@@ -486,12 +486,14 @@ def test_two_that_resume_run_a_tenant_once(kernel: Kernel) -> None:
         run.finish_notebook()
 
     kernel.does = wait
-    first = begin(lambda: kernel.run(fleet_run=FLEET), "first")
+    first = run_in_thread(lambda: kernel.run(fleet_run=FLEET), "first")
     assert begun.wait(20)
     waits = threading.Event()
     listener = RunListener()
     listener.on_wait = lambda _: waits.set()  # type: ignore[method-assign]
-    second = begin(lambda: run_tenant(replace(REQUEST, fleet_run=FLEET), listener), "second")
+    second = run_in_thread(
+        lambda: run_tenant(replace(REQUEST, fleet_run=FLEET), listener), "second"
+    )
     assert waits.wait(20)
     go_on.set()
 

@@ -38,7 +38,7 @@ def opened(url: str, folder: Path) -> Run:
         "cyclr_client_id": "partner",
         "account_api_id": "acct-1",
         "cyclr_username": "operator@acme.example",
-        "answer_limit_kib": 256,
+        "response_limit_kib": 256,
         "exchange_seconds": 1,
         "step_seconds": 4,
         **dict.fromkeys(("graph_url", "cyclr_api_url"), url),
@@ -55,7 +55,7 @@ def test_a_run_survives_a_hostile_remote(mode: str, tmp_path: Path) -> None:
     with hostile_server(mode) as url:
         run = opened(url, tmp_path)
         run.start()
-        look = run.begin_look([run.step(name) for name in STEPS])
+        look = run.start_snapshot([run.step(name) for name in STEPS])
         states = [finding for name in STEPS for finding in run.perform(name, look).findings]
         for name in STEPS:
             run.perform(name)

@@ -30,8 +30,10 @@ from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.practice import practice
 from runbook_lib.engine.run import Run, new_run_id, open_run
 from runbook_lib.errors import JournalError, RemoteError
+from runbook_lib.remote.client import HTTPClient
+from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Request, Seen, Transport
+from runbook_lib.remote.recording import RecordedExchange
 from tests.support.attestations import declined
 from tests.support.procedures import plain_procedure
 from tests.unit.engine.test_run import step
@@ -48,10 +50,10 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
     remote = FakeRemote()
     remote.on("/x", says({"id": "1"}))
 
-    def transport(*arguments: Any, **options: Any) -> Transport:
-        return Transport(*arguments, **{**options, "wire": remote, "cool_downs": CoolDowns()})
+    def client(*arguments: Any, **options: Any) -> HTTPClient:
+        return HTTPClient(*arguments, **{**options, "transport": remote, "cool_downs": CoolDowns()})
 
-    monkeypatch.setattr(connections, "Transport", transport)
+    monkeypatch.setattr(connections, "HTTPClient", client)
     return remote
 
 
@@ -78,7 +80,7 @@ def writer(tmp_path: Path) -> ExchangeWriter:
 
 def asks(context: CheckContext, outcome: Outcome = Outcome.VERIFIED) -> Finding:
     """Ask the remote system the one question, and find `outcome`."""
-    context.session.ask(Request(method="GET", url=URL))
+    context.session.get(Request(method="GET", url=URL))
     return Finding(outcome=outcome, code="a-code", reason="So it says.")
 
 
@@ -100,7 +102,7 @@ def spending(name: str, spent: list[str], requires: str) -> Step:
 
 def looked(run: Run) -> dict[str, Outcome]:
     """Return the outcome of each step after one look."""
-    look = run.begin_look(run.procedure.steps)
+    look = run.start_snapshot(run.procedure.steps)
     outcomes = {
         step.id: run.perform(step.id, look).conclusion.outcome for step in run.procedure.steps
     }
@@ -163,10 +165,10 @@ def test_an_answer_is_on_disk_before_the_next_request(
         return Request(method="GET", url=f"https://api.example{path}")
 
     def check(context: CheckContext) -> Finding:
-        context.session.ask(get("/first"))
+        context.session.get(get("/first"))
         context.session.send(get("/second"))
-        context.side_by_side(lambda branch, path: branch.session.ask(get(path)), ["/third"])
-        context.session.ask(get("/fourth"))
+        context.side_by_side(lambda branch, path: branch.session.get(get(path)), ["/third"])
+        context.session.get(get("/fourth"))
         return asks(context)
 
     run = make_run(step("a", Check("a", check)))
@@ -184,7 +186,7 @@ def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: 
         gate.wait()
         form = {"client_id": "1"}
         request_for_token = Request(method="POST", url="https://api.example/token", form=form)
-        if context.session.ask(request_for_token).status != 200:
+        if context.session.get(request_for_token).status != 200:
             msg = "There is no token."
             raise RemoteError(msg)
         return asks(context)
@@ -264,7 +266,7 @@ def test_what_was_asked_for_a_blocked_step_is_recorded(
     remote.on("/y", says("y"))
 
     def other(context: CheckContext) -> Finding:
-        context.session.ask(Request(method="GET", url="https://api.example/y"))
+        context.session.get(Request(method="GET", url="https://api.example/y"))
         return Finding(outcome=Outcome.VERIFIED, code="a-code", reason="It is there.")
 
     failing = Check("a", partial(asks, outcome=Outcome.FAILED))
@@ -291,7 +293,7 @@ def test_a_check_is_about_what_was_known_when_the_look_began(
     app_id = Input(name="app_id", label="App ID", help="Which.")
     run = make_run(made, inputs=(app_id,), mode=Mode.INTERACTIVE, app_id="1234567891011121")
 
-    look = run.begin_look(run.procedure.steps)
+    look = run.start_snapshot(run.procedure.steps)
     if is_changed:
         run.give("app_id", "1234567891011122")
     released.set()
@@ -320,13 +322,13 @@ EXCHANGE = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elaps
 
 def test_exchanges_are_written_once_by_all_threads(writer: ExchangeWriter) -> None:
     """However many write them at the same time, each exchange has one line, and one number."""
-    seen = [Seen(lambda: EXCHANGE) for _ in range(60)]
+    seen = [RecordedExchange(lambda: EXCHANGE) for _ in range(60)]
 
     with ThreadPoolExecutor(12) as pool:
         parts = [random.Random(n).sample(seen, 20) for n in range(60)]
         numbers = list(pool.map(writer.write, parts))
 
-    of_seen: dict[Seen, int] = {}
+    of_seen: dict[RecordedExchange, int] = {}
     for part, given in zip(parts, numbers, strict=True):
         for each, number in zip(part, given, strict=True):
             assert of_seen.setdefault(each, number) == number
@@ -337,7 +339,7 @@ def test_what_could_not_be_written_is_written_by_the_next(
     writer: ExchangeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An append that fails takes nothing with it that other threads had brought meanwhile."""
-    mine, others = Seen(lambda: EXCHANGE), Seen(lambda: EXCHANGE)
+    mine, others = RecordedExchange(lambda: EXCHANGE), RecordedExchange(lambda: EXCHANGE)
     append_lines = Journal.append_lines
 
     def full(*_: object, **__: object) -> int:
@@ -394,16 +396,16 @@ def test_any_order_of_answers_gives_one_record(
     tmp_path: Path, env_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty looks, in which each answer comes after a random time, have one record."""
-    exchange = Transport.exchange
+    send = HTTPClient.send
     delays = random.Random()
 
-    def delayed(transport: Transport, *arguments: Any) -> Any:
+    def delayed(client: HTTPClient, *arguments: Any, **options: Any) -> Any:
         time.sleep(delays.random() / 50)
-        answer = exchange(transport, *arguments)
+        response = send(client, *arguments, **options)
         time.sleep(delays.random() / 50)
-        return answer
+        return response
 
-    monkeypatch.setattr(Transport, "exchange", delayed)
+    monkeypatch.setattr(HTTPClient, "send", delayed)
     records = []
     for seed in range(SEEDS):
         delays.seed(seed)

@@ -38,13 +38,13 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.signing.keys import key_from_settings
 from runbook_lib.notebook.session import open_run as open_from_notebook
 from runbook_lib.remote.domain import (
-    Destinations,
+    AllowedRedirects,
     follow_to_sign_in,
     read_certificate,
     resolve_name,
 )
-from runbook_lib.remote.pages import open_page
-from runbook_lib.remote.transport import Request
+from runbook_lib.remote.http_messages import Request
+from runbook_lib.remote.page_reader import open_page
 from runbook_lib.walkthrough.consent import Consent
 from tests.support.commands import runbook
 from tests.support.internet import ADDRESS, Internet, internet
@@ -358,7 +358,7 @@ def test_a_redirect_out_of_practice_is_not_followed(world: Internet) -> None:
     server = vendor.oauth(run.values)
     target = "https://www.partner.example/next"
     with redirecting(target) as url:
-        allowed = Destinations([url, target], ["www.partner.example"])
+        allowed = AllowedRedirects([url, target], ["www.partner.example"])
         with pytest.raises(RemoteError, match=r"www\.partner\.example"):
             follow_to_sign_in(run.open_session(), url, server, allowed)
         with pytest.raises(RemoteError):

@@ -725,7 +725,7 @@ def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
     run.perform("a")
     run.close()
 
-    assert not seen[0].session.transport._release.alive
+    assert not seen[0].session.client._remove_log_filter.alive
 
 
 FROM_FILE = attested("a", at=OLD, note="old", entry="1" * 64)

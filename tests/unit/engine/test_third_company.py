@@ -21,7 +21,7 @@ from runbook_lib.core.state import StepState
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.transport import Request
+from runbook_lib.remote.http_messages import Request
 from tests.support.procedures import plain_procedure, plain_step
 
 FACEBOOKS = "0123456789abcdef0123456789abcde5"

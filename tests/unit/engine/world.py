@@ -129,7 +129,7 @@ class World:
         patch.setattr(
             Run, "peek", lambda _, steps: {step.id: self.responses.of(step) for step in steps}
         )
-        patch.setattr(Run, "begin_look", lambda run, _: GivenResults(run, self.responses))
+        patch.setattr(Run, "start_snapshot", lambda run, _: GivenResults(run, self.responses))
         patch.setattr(Run, "used_calls", 0.0)
         patch.setattr("runbook_lib.core.journal.utc_now", self.now)
         Path("runbook.env").write_text(SETTINGS)

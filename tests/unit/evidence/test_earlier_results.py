@@ -143,7 +143,7 @@ class Desk:
         """Perform a whole run on this day, and seal it."""
         run = self.open(day, run_id)
         run.start(**options)
-        look = run.begin_look(self.procedure.steps)
+        look = run.start_snapshot(self.procedure.steps)
         for step in self.procedure.steps:
             run.perform(step.id, look)
         run.finish()

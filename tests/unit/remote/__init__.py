@@ -1,1 +1,1 @@
-"""Tests of the clients of the remote systems, with scripted answers."""
+"""Tests of the clients of the remote systems, with scripted responses."""

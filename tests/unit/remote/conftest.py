@@ -9,5 +9,5 @@ from tests.unit.fake_remote import FakeRemote
 
 @pytest.fixture
 def remote() -> FakeRemote:
-    """Return a remote system without answers so far."""
+    """Return a remote system without responses so far."""
     return FakeRemote()

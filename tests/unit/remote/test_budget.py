@@ -41,52 +41,52 @@ def budget(path: Path, wall: Wall) -> Budget:
 def test_calls_are_counted_before_a_share_is_named(budget: Budget, path: Path, wall: Wall) -> None:
     """Each app has its own count, which every process sees; it is a share of its allowance."""
     for _ in range(30):
-        budget.spend("1", None)
-    budget.spend("2", None)
+        budget.count_call("1", None)
+    budget.count_call("2", None)
 
-    assert budget.used("1", 200) == Budget(path, wall=wall).used("1", 200) == 15
-    assert budget.used("2", 200) == 0.5
-    assert budget.used("3", 200) == budget.used("1", 0) == 0
+    assert budget.used_percent("1", 200) == Budget(path, wall=wall).used_percent("1", 200) == 15
+    assert budget.used_percent("2", 200) == 0.5
+    assert budget.used_percent("3", 200) == budget.used_percent("1", 0) == 0
 
 
 def test_the_newest_share_counts(budget: Budget) -> None:
-    """What an answer says of the app's calls replaces our own count; another app's does not."""
+    """The usage in a response replaces our own count; that of another app does not."""
     for share in (None, 10.0, 63.5, None):
-        budget.spend("1", share)
-    budget.spend("2", 99.0)
+        budget.count_call("1", share)
+    budget.count_call("2", 99.0)
 
-    assert budget.used("1", 200) == 63.5
+    assert budget.used_percent("1", 200) == 63.5
 
 
 def test_an_hour_later_nothing_is_used(budget: Budget, wall: Wall) -> None:
     """Calls of an hour ago count no more, and neither does what was said then."""
-    budget.spend("1", 80.0)
+    budget.count_call("1", 80.0)
     wall.now += 3_599
-    assert budget.used("1", 200) == 80
+    assert budget.used_percent("1", 200) == 80
     wall.now += 1
-    assert budget.used("1", 200) == 0
+    assert budget.used_percent("1", 200) == 0
 
 
 def test_all_threads_and_processes_are_counted(path: Path, wall: Wall) -> None:
     """No call is lost, however many are counted at the same time."""
     with ThreadPoolExecutor(8) as pool:
         for _ in range(400):
-            pool.submit(Budget(path, wall=wall).spend, "1", None)
+            pool.submit(Budget(path, wall=wall).count_call, "1", None)
 
-    assert Budget(path, wall=wall).used("1", 400) == 100
+    assert Budget(path, wall=wall).used_percent("1", 400) == 100
 
 
 def test_the_file_does_not_grow_for_ever(
     budget: Budget, path: Path, wall: Wall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Above its largest size, lines of more than an hour ago go."""
-    monkeypatch.setattr(module, "_LARGEST", 4_000)
+    monkeypatch.setattr(module, "_MAX_FILE_BYTES", 4_000)
     for _ in range(200):
-        budget.spend("1", None)
+        budget.count_call("1", None)
         wall.now += 60
 
     assert path.stat().st_size < 8_000
-    assert budget.used("1", 100) == pytest.approx(20, abs=40)
+    assert budget.used_percent("1", 100) == pytest.approx(20, abs=40)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_the_file_does_not_grow_for_ever(
 )
 def test_a_damaged_line_counts_nothing(budget: Budget, path: Path, line: bytes) -> None:
     """A line that the runbook did not write is left out; the others count."""
-    budget.spend("1", None)
+    budget.count_call("1", None)
     path.write_bytes(path.read_bytes() + line + b"\n")
-    budget.spend("1", None)
+    budget.count_call("1", None)
 
-    assert budget.used("1", 200) == 1
+    assert budget.used_percent("1", 200) == 1
 
 
 def test_a_file_that_cannot_be_used_counts_nothing(tmp_path: Path, wall: Wall) -> None:
@@ -121,14 +121,14 @@ def test_a_file_that_cannot_be_used_counts_nothing(tmp_path: Path, wall: Wall) -
     (tmp_path / "link").symlink_to(other)
     for name in ("folder", "link"):
         budget = Budget(tmp_path / name, wall=wall)
-        budget.spend("1", None)
-        assert budget.used("1", 200) == 0
+        budget.count_call("1", None)
+        assert budget.used_percent("1", 200) == 0
     assert other.read_text() == "mine"
 
 
 def test_each_call_is_a_line_of_json(budget: Budget, path: Path) -> None:
     """The file has a time, an app and a share, and nothing else."""
-    budget.spend("1", 12.0)
+    budget.count_call("1", 12.0)
 
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"at": 1_000_000.0, "app": "1", "share": 12.0}
@@ -136,10 +136,10 @@ def test_each_call_is_a_line_of_json(budget: Budget, path: Path) -> None:
 
 
 def test_other_apps_calls_are_not_read(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of thousands of calls of a fleet those of the app itself are parsed, the newest first."""
+    """Among thousands of calls of a fleet, only those of the app are parsed, newest first."""
     for app in range(50):
         for share in (None, 12.0, None):
-            budget.spend(f"app-{app}", share)
+            budget.count_call(f"app-{app}", share)
     parsed: list[bytes] = []
     parse = module.parse_json
 
@@ -149,5 +149,5 @@ def test_other_apps_calls_are_not_read(budget: Budget, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(module, "parse_json", noted)
 
-    assert budget.used("app-7", 200) == 12.0
+    assert budget.used_percent("app-7", 200) == 12.0
     assert len(parsed) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
-from runbook_lib.remote.consent import PendingAuthorization, answers, read_redirect
+from runbook_lib.remote.consent import PendingAuthorization, is_response_to, read_redirect
 from runbook_lib.remote.oauth import AuthorizationServer
 
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
@@ -44,7 +44,7 @@ PENDING = {"state-1": authorization(), "state-2": authorization("state-2")}
         (replace(PLAIN, scope=()), PLAIN.authorization_endpoint, {}),
     ],
 )
-def test_the_request_is_what_the_provider_documents(
+def test_the_authorization_request_is_as_the_provider_documents(
     server: AuthorizationServer, dialog: str, own: dict[str, list[str]]
 ) -> None:
     """The dialog's address has the client, redirect URI, state, response type and scopes."""
@@ -84,7 +84,7 @@ def test_a_state_cannot_be_guessed() -> None:
         "  http://localhost:1/consent?code=AQDcode-0aB1cD2eF3gH4&state=state-2\n",
     ],
 )
-def test_a_redirect_answers_its_own_request(url: str) -> None:
+def test_a_redirect_responds_to_its_own_request(url: str) -> None:
     """
     A redirect is matched to its request by the state.
 
@@ -199,7 +199,7 @@ def test_text_from_the_address_is_printable_and_short_in_a_message(query: str) -
 )
 def test_only_exactly_the_state_matches(query: str) -> None:
     """A state that is repeated, cut, in capitals or extended does not match."""
-    assert not answers(PENDING, f"/consent?{query}")
+    assert not is_response_to(PENDING, f"/consent?{query}")
     with pytest.raises(StateMismatchError):
         read_redirect(PENDING, f"/consent?{query}")
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from runbook_lib.core.redaction import MASK, Secret
-from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import CyclrAPIError, UnexpectedResponseError, UnreachableError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.cyclr import Cyclr, request_api_token, sign_in_url
-from runbook_lib.remote.transport import Session
 from tests.unit.bodies import (
     ACCOUNT_CONNECTOR,
     CONNECTOR,
@@ -41,7 +41,7 @@ def cyclr(session: Session) -> Cyclr:
     return Cyclr(session, base_url=f"{BASE}/", token=Secret(CYCLR_TOKEN), account="acct-1")
 
 
-def ask_for_token(session: Session) -> Secret:
+def request_token(session: Session) -> Secret:
     return request_api_token(session, BASE, client_id="partner", client_secret=CLIENT_SECRET)
 
 
@@ -49,7 +49,7 @@ def test_a_token_is_issued_and_redacted(remote: FakeRemote, session: Session) ->
     """The credentials are sent as a form; neither they nor the token are recorded."""
     remote.on("/oauth/token", says(CYCLR_TOKEN_ISSUED))
 
-    assert ask_for_token(session).reveal() == CYCLR_TOKEN
+    assert request_token(session).reveal() == CYCLR_TOKEN
 
     assert fields(remote.requests[0]) == {
         "grant_type": "client_credentials",
@@ -78,20 +78,20 @@ def test_a_refused_token_raises_cyclrs_message(
     remote.on("/oauth/token", says(body, status))
 
     with pytest.raises(CyclrAPIError, match=said) as caught:
-        ask_for_token(session)
+        request_token(session)
 
     assert caught.value.status == status
 
 
 @pytest.mark.parametrize("body", ["<html>", {}, [], {"access_token": ""}, {"access_token": 1}])
-def test_an_answer_without_a_token_is_an_error(
+def test_a_response_without_a_token_is_an_error(
     remote: FakeRemote, session: Session, body: Any
 ) -> None:
-    """An answer with status 200 but without a token is an error."""
+    """A response with status 200 but without a token is an error."""
     remote.on("/oauth/token", says(body))
 
-    with pytest.raises(UnexpectedAnswerError):
-        ask_for_token(session)
+    with pytest.raises(UnexpectedResponseError):
+        request_token(session)
 
 
 def test_a_token_is_requested_again_after_a_transient_error(
@@ -100,7 +100,7 @@ def test_a_token_is_requested_again_after_a_transient_error(
     """A token request is repeated after a broken connection; a second token does no harm."""
     remote.on("/oauth/token", breaks(), says(CYCLR_TOKEN_ISSUED))
 
-    assert ask_for_token(session).reveal() == CYCLR_TOKEN
+    assert request_token(session).reveal() == CYCLR_TOKEN
 
 
 Call = Callable[[Cyclr], Any]
@@ -136,13 +136,13 @@ def parts_of(route: str) -> tuple[str, str]:
 
 
 @each
-def test_a_call_sends_what_cyclr_documents(remote: FakeRemote, cyclr: Cyclr, route: str) -> None:
+def test_a_call_sends_the_documented_request(remote: FakeRemote, cyclr: Cyclr, route: str) -> None:
     """Method, path, account header, token and body are as documented."""
     method, path = parts_of(route)
-    call, document, answer = CALLS[route]
-    remote.on(f"/v1.0/{path}", says(answer))
+    call, document, response = CALLS[route]
+    remote.on(f"/v1.0/{path}", says(response))
 
-    assert call(cyclr) == answer
+    assert call(cyclr) == response
 
     (request,) = remote.requests
     assert request.method == method
@@ -169,27 +169,27 @@ def test_a_call_that_cyclr_refuses_raises_its_message(
 
 @each
 @pytest.mark.parametrize("body", ["<html>", '{"Id":'])
-def test_an_answer_that_is_not_json_is_an_error(
+def test_a_response_that_is_not_json_is_an_error(
     remote: FakeRemote, cyclr: Cyclr, route: str, body: str
 ) -> None:
     """A page or an incomplete body is an error."""
     remote.on(f"/v1.0/{parts_of(route)[1]}", says(body))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         CALLS[route][0](cyclr)
 
 
-# A method's answer is the remote system's own, of any type.
+# A method's response is the remote system's own, of any type.
 @pytest.mark.parametrize("route", [route for route in CALLS if GUID not in route])
-def test_an_answer_of_another_type_is_an_error(
+def test_a_response_of_another_type_is_an_error(
     remote: FakeRemote, cyclr: Cyclr, route: str
 ) -> None:
     """A list in place of an object, or the reverse, is an error that names the call."""
-    path, (call, _, answer) = parts_of(route)[1], CALLS[route]
-    remote.on(f"/v1.0/{path}", says({} if isinstance(answer, list) else []))
+    path, (call, _, response) = parts_of(route)[1], CALLS[route]
+    remote.on(f"/v1.0/{path}", says({} if isinstance(response, list) else []))
 
     with pytest.raises(
-        UnexpectedAnswerError, match=rf"^Cyclr \(/{path}\) gave an unexpected answer"
+        UnexpectedResponseError, match=rf"^Cyclr \(/{path}\) gave an unexpected answer"
     ):
         call(cyclr)
 
@@ -207,23 +207,23 @@ def test_only_calls_that_read_are_repeated(remote: FakeRemote, cyclr: Cyclr, rou
 
 
 @each
-def test_a_get_is_repeated_after_an_incomplete_answer(
+def test_a_get_is_repeated_after_an_incomplete_response(
     remote: FakeRemote, cyclr: Cyclr, route: str
 ) -> None:
-    """A GET is repeated if its answer is incomplete; a POST is not."""
+    """A GET is repeated if its response is incomplete; a POST is not."""
     method, path = parts_of(route)
-    call, _, answer = CALLS[route]
-    remote.on(f"/v1.0/{path}", says(json.dumps(answer)[:-1]), says(answer))
+    call, _, response = CALLS[route]
+    remote.on(f"/v1.0/{path}", says(json.dumps(response)[:-1]), says(response))
 
     if method == "GET":
-        assert call(cyclr) == answer
+        assert call(cyclr) == response
     else:
-        with pytest.raises(UnexpectedAnswerError):
+        with pytest.raises(UnexpectedResponseError):
             call(cyclr)
         assert len(remote.requests) == 1
 
 
-def test_a_connector_is_looked_up_by_its_name(remote: FakeRemote, cyclr: Cyclr) -> None:
+def test_a_connector_is_found_by_its_name(remote: FakeRemote, cyclr: Cyclr) -> None:
     """Connectors are searched by name, with up to a hundred rows per page; no other is taken."""
     named = {**CONNECTOR, "Name": "Facebook & Co"}
     remote.on(
@@ -281,13 +281,13 @@ def test_a_part_of_a_list_is_an_error(
 ) -> None:
     """Nothing is concluded from a list that repeats, has gaps or has no end."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         number = int(request.url.params.get("page", 1))
         return httpx.Response(200, json=page(number), headers={"Total-Pages": "2"})
 
-    remote.on(f"/v1.0/{path}", answer)
+    remote.on(f"/v1.0/{path}", respond)
 
-    with pytest.raises(UnexpectedAnswerError, match=rf"\(/{path}\) did not give .*{why}"):
+    with pytest.raises(UnexpectedResponseError, match=rf"\(/{path}\) did not give .*{why}"):
         LISTS[path](cyclr)
     assert len(remote.requests) <= asked
 

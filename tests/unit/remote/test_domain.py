@@ -21,21 +21,23 @@ from runbook_lib.core.redaction import MASK, Redactor
 from runbook_lib.errors import (
     InvalidCertificateError,
     RemoteError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.domain import (
-    Destinations,
+    AllowedRedirects,
     _certificate,
     fetch_page,
     follow_to_sign_in,
-    leads_to,
     read_certificate,
+    redirect_target,
     resolve_name,
 )
+from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.oauth import AuthorizationServer
-from runbook_lib.remote.transport import RemoteAnswer, Request, Session, Transport
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, open_session, says
 
 HOST = "acme-h.cyclr.com"
@@ -53,7 +55,7 @@ def server_of(page: str) -> AuthorizationServer:
 
 SERVER = server_of(DIALOG)
 VERSIONED = authorization_server({"dialog_url": DIALOG})
-NAMED = Destinations((f"https://{HOST}", DIALOG, "https://other.example"))
+NAMED = AllowedRedirects((f"https://{HOST}", DIALOG, "https://other.example"))
 
 Server = Callable[..., AbstractContextManager[Session]]
 
@@ -68,8 +70,8 @@ def follow(
     there: FakeRemote | Session,
     url: str = START,
     server: AuthorizationServer = SERVER,
-    named: Destinations = NAMED,
-) -> tuple[str, RemoteAnswer]:
+    named: AllowedRedirects = NAMED,
+) -> tuple[str, Response]:
     """Follow the redirects from `url`, in a new session unless one is given."""
     session = open_session(there) if isinstance(there, FakeRemote) else there
     return follow_to_sign_in(session, url, server, named)
@@ -82,9 +84,9 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str, port: int = 443
 
 
 @pytest.fixture
-def transport() -> Iterator[Transport]:
+def client() -> Iterator[HTTPClient]:
     """Return a transport to the network."""
-    made = Transport(Redactor(), sleep=lambda _: None)
+    made = HTTPClient(Redactor(), sleep=lambda _: None)
     yield made
     made.close()
 
@@ -124,16 +126,18 @@ def serve(authority: trustme.CA, tmp_path: Path) -> Server:
             server.handle_error = lambda *_: None  # type: ignore[method-assign]
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
-            transport = Transport(
+            client = HTTPClient(
                 Redactor(),
-                connect_to={f"{HOST}:443": f"127.0.0.1:{server.server_port}"},
-                ca_file=str(ca_file) if is_trusted else "",
+                ClientOptions(
+                    connect_to={f"{HOST}:443": f"127.0.0.1:{server.server_port}"},
+                    ca_file=str(ca_file) if is_trusted else "",
+                ),
                 sleep=lambda _: None,
             )
             try:
-                yield transport.session()
+                yield Session(client)
             finally:
-                transport.close()
+                client.close()
                 server.shutdown()
                 thread.join()
 
@@ -198,7 +202,7 @@ def test_an_issuer_has_the_name_of_its_organisation(issuer: dict[str, str], name
 @pytest.mark.parametrize("end", [{}, {"notAfter": "never"}])
 def test_a_certificate_without_an_end_is_an_error(end: dict[str, str]) -> None:
     """A certificate whose end is missing or is not a time is an error with the host's name."""
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         _certificate(end, HOST)
 
     said = "gave an unexpected answer: the end of its TLS certificate is not a time."
@@ -226,9 +230,9 @@ def test_without_a_tls_connection_the_domain_is_unreachable() -> None:
 def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
     """The Host header names the Service Domain, although the connection goes to another address."""
     with serve() as session:
-        answer = fetch_page(session, URL)
+        response = fetch_page(session, URL)
 
-    assert (answer.status, answer.text) == (200, f"/connector/callback at {HOST}")
+    assert (response.status, response.text) == (200, f"/connector/callback at {HOST}")
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
@@ -239,7 +243,7 @@ def test_a_page_is_returned_with_any_status(remote: FakeRemote, status: int) -> 
     assert fetch_page(open_session(remote), URL).status == status
 
 
-def test_a_page_without_an_answer_is_unreachable(remote: FakeRemote) -> None:
+def test_a_page_without_a_response_is_unreachable(remote: FakeRemote) -> None:
     """A broken connection raises `UnreachableError`."""
     remote.on("/connector/callback", breaks())
 
@@ -280,7 +284,7 @@ def test_a_name_that_does_not_resolve_is_an_error(
     assert "does not resolve" in session.exchanges()[0].error
 
 
-def test_an_overridden_name_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overridden_name_is_not_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a setting gives the address, there is no DNS query, and the record says so."""
     monkeypatch.setattr(socket, "getaddrinfo", None)
     session = open_session(FakeRemote(), connect_to={f"{HOST}:443": "127.0.0.1:8443"})
@@ -296,9 +300,9 @@ def test_redirects_are_followed_up_to_the_dialog(remote: FakeRemote) -> None:
     remote.on("/next", moved(dialog, status=303))
     session = open_session(remote)
 
-    url, answer = follow(session)
+    url, response = follow(session)
 
-    assert (url, answer.status) == (dialog, 303)
+    assert (url, response.status) == (dialog, 303)
     assert remote.paths == ["/start", "/next"]
     assert {request.method for request in remote.requests} == {"GET"}
     assert [exchange.method for exchange in session.exchanges()] == ["GET", "GET"]
@@ -320,7 +324,7 @@ def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "sent"),
+    ("response", "status", "sent"),
     [
         # A page ends the redirects.
         (says("403 – Forbidden: Access is denied.", 403), 403, 1),
@@ -330,11 +334,11 @@ def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
         (says("busy", 503), 503, 1),
     ],
 )
-def test_redirects_that_end_elsewhere_return_the_last_answer(
-    remote: FakeRemote, answer: Responder, status: int, sent: int
+def test_redirects_that_end_elsewhere_return_the_last_response(
+    remote: FakeRemote, response: Responder, status: int, sent: int
 ) -> None:
-    """The last answer is returned, without a dialog's address."""
-    remote.on("/start", answer)
+    """The last response is returned, without a dialog's address."""
+    remote.on("/start", response)
 
     url, last = follow(remote)
 
@@ -343,7 +347,7 @@ def test_redirects_that_end_elsewhere_return_the_last_answer(
 
 
 def test_a_single_use_address_is_requested_once(remote: FakeRemote) -> None:
-    """It is not requested again after a broken connection either."""
+    """The sign-in link is not requested again after a broken connection either."""
     remote.on("/start", breaks())
     with suppress(UnreachableError):
         follow(remote)
@@ -402,7 +406,7 @@ def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, locat
         remote.on(path, says("a page"))
 
     url = ""
-    with suppress(UnexpectedAnswerError):
+    with suppress(UnexpectedResponseError):
         url, _ = follow(remote)
 
     assert url == ""
@@ -414,7 +418,7 @@ def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
     dialog, local = "http://127.0.0.1:8001/v26.0/dialog/oauth", "http://127.0.0.1:8002"
     remote.on("/start", moved(f"{local}/next"))
     remote.on("/next", moved(f"{dialog}?client_id=1"))
-    named = Destinations((dialog, local, "http://127.0.0.1:8003"))
+    named = AllowedRedirects((dialog, local, "http://127.0.0.1:8003"))
 
     url, _ = follow(remote, "http://127.0.0.1:8003/start", server_of(dialog), named)
 
@@ -480,9 +484,9 @@ def test_a_redirect_to_an_unknown_host_is_not_followed(remote: FakeRemote, name:
     location, why = REFUSED[name]
     remote.on("/start", moved(location))
     session = open_session(remote)
-    named = Destinations((f"https://{HOST}", DIALOG, "http://127.0.0.1:8002"))
+    named = AllowedRedirects((f"https://{HOST}", DIALOG, "http://127.0.0.1:8002"))
 
-    with pytest.raises(UnexpectedAnswerError, match="redirects to") as caught:
+    with pytest.raises(UnexpectedResponseError, match="redirects to") as caught:
         follow(session, named=named)
 
     assert why in str(caught.value)
@@ -500,7 +504,7 @@ def test_a_redirect_to_a_known_host_is_followed(remote: FakeRemote, location: st
     """Redirects to the settings' hosts, to `redirect_hosts` and to the same host are followed."""
     remote.on("/start", moved(location))
     remote.on("/next", says("done"))
-    named = Destinations((f"https://{HOST}", "https://other.example"), ["login.cyclr.example"])
+    named = AllowedRedirects((f"https://{HOST}", "https://other.example"), ["login.cyclr.example"])
 
     assert follow(remote, named=named)[1].text == "done"
 
@@ -509,13 +513,13 @@ def test_a_redirect_to_a_known_host_is_followed(remote: FakeRemote, location: st
 def test_practice_follows_redirects_to_named_loopback_addresses(
     remote: FakeRemote, given: str
 ) -> None:
-    """It may lead to loopback where the settings name host and port; others are refused."""
+    """A redirect may lead to loopback if the settings name host and port; others are refused."""
     remote.on("/start", moved("http://127.0.0.1:8002/next"))
     remote.on("/next", moved("http://127.0.0.1:8003/other"))
-    named = Destinations((f"https://{HOST}", "http://127.0.0.1:8002"))
+    named = AllowedRedirects((f"https://{HOST}", "http://127.0.0.1:8002"))
     session = open_session(remote, connect_to={f"{HOST}:443": given})
 
-    with pytest.raises(UnexpectedAnswerError, match="8003/other, which the runbook did not open"):
+    with pytest.raises(UnexpectedResponseError, match="8003/other, which the runbook did not open"):
         follow(session, named=named)
 
     assert remote.paths == ["/start", "/next"]
@@ -532,9 +536,9 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
 )
 def test_a_redirects_target_is_shown_without_its_query(location: str, place: str) -> None:
     """The target is shown as host and path, shortened; a query may contain a code."""
-    answer = RemoteAnswer(URL, 302, httpx.Headers({"location": location}), "")
+    response = Response(URL, 302, httpx.Headers({"location": location}), "")
 
-    assert leads_to(answer) == place
+    assert redirect_target(response) == place
 
 
 PRIVATE = ["127.0.0.1", "10.0.0.5", "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1", "fe80::1"]
@@ -542,19 +546,19 @@ PRIVATE = ["127.0.0.1", "10.0.0.5", "192.168.1.1", "169.254.1.1", "100.64.0.1", 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_a_service_domain_on_a_private_network_is_refused(
-    monkeypatch: pytest.MonkeyPatch, transport: Transport, address: str
+    monkeypatch: pytest.MonkeyPatch, client: HTTPClient, address: str
 ) -> None:
     """DNS, certificate and page checks refuse a name that resolves to a private address."""
     resolve_to(monkeypatch, address)
     monkeypatch.setattr(socket, "create_connection", None)
-    session = transport.session()
+    session = Session(client)
 
     for look in (resolve_name, read_certificate):
-        with pytest.raises(UnexpectedAnswerError, match="not a public internet address") as said:
+        with pytest.raises(UnexpectedResponseError, match="not a public internet address") as said:
             look(session, HOST)
         assert address in str(said.value)
         assert "service_domain_address" in said.value.diagnostics()
-    with pytest.raises(UnexpectedAnswerError, match="not a public internet address"):
+    with pytest.raises(UnexpectedResponseError, match="not a public internet address"):
         fetch_page(session, URL)
 
 
@@ -563,22 +567,28 @@ def test_a_private_host_that_a_setting_names_is_contacted(
 ) -> None:
     """A host of `private_hosts` may have a private address."""
     with serve() as session:
-        address = session.transport.connect_to[f"{HOST}:443"]
-        transport = Transport(Redactor(), ca_file=session.transport.ca_file, private_hosts=[HOST])
+        address = session.client.options.connect_to[f"{HOST}:443"]
+        client = HTTPClient(
+            Redactor(),
+            ClientOptions(
+                ca_file=session.client.options.ca_file,
+                private_hosts=[HOST],
+            ),
+        )
         resolve_to(monkeypatch, "127.0.0.1", port=int(address.rpartition(":")[2]))
         try:
-            answer = fetch_page(transport.session(), URL)
+            response = fetch_page(Session(client), URL)
         finally:
-            transport.close()
+            client.close()
 
-    assert answer.status == 200
+    assert response.status == 200
 
 
 def test_the_checked_address_is_the_one_connected_to(
-    monkeypatch: pytest.MonkeyPatch, transport: Transport
+    monkeypatch: pytest.MonkeyPatch, client: HTTPClient
 ) -> None:
     """The connection goes to the address that was checked, even if DNS then changes (rebinding)."""
-    answers = iter(["93.184.215.14", "127.0.0.1", "127.0.0.1"])
+    responses = iter(["93.184.215.14", "127.0.0.1", "127.0.0.1"])
     connected: list[object] = []
 
     def refuse(address: object, *_: object, **__: object) -> None:
@@ -586,28 +596,28 @@ def test_the_checked_address_is_the_one_connected_to(
         raise ConnectionRefusedError(111, "Connection refused")
 
     monkeypatch.setattr(
-        socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", (next(answers), 443))]
+        socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", (next(responses), 443))]
     )
     monkeypatch.setattr(socket, "create_connection", refuse)
     with pytest.raises(RemoteError):
-        fetch_page(transport.session(), URL)
+        fetch_page(Session(client), URL)
 
     assert connected == [("93.184.215.14", 443)]
 
 
 @pytest.mark.parametrize("location", ["https://localhost/x", "https://10.0.0.1/"])
-def test_a_proxy_is_not_asked_for_a_private_address(
-    monkeypatch: pytest.MonkeyPatch, transport: Transport, location: str
+def test_no_private_address_is_requested_from_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, client: HTTPClient, location: str
 ) -> None:
     """A URL with a private address or `localhost` is refused before a proxy is contacted."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
 
-    with pytest.raises(UnexpectedAnswerError, match="not a public internet address"):
-        transport.session().send(Request(method="GET", url=location, is_public_only=True))
+    with pytest.raises(UnexpectedResponseError, match="not a public internet address"):
+        Session(client).send(Request(method="GET", url=location, is_public_only=True))
 
 
 def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A DNS query without an answer ends with the time limit of the exchange."""
+    """A DNS query without a response ends with the time limit of the exchange."""
     release, released = threading.Event(), list[bool]()
     waiting: list[threading.Thread] = []
 
@@ -616,16 +626,20 @@ def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatc
         released.append(release.wait(60))
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
-    transport = Transport(Redactor(), limits=Limits(exchange_seconds=1), sleep=lambda _: None)
+    client = HTTPClient(
+        Redactor(),
+        ClientOptions(limits=Limits(exchange_seconds=1)),
+        sleep=lambda _: None,
+    )
     try:
         for look in (resolve_name, read_certificate):
             with pytest.raises(UnreachableError):
-                look(transport.session(), HOST)
+                look(Session(client), HOST)
         with pytest.raises(UnreachableError):
-            fetch_page(transport.session(), URL)
+            fetch_page(Session(client), URL)
     finally:
         release.set()
-        transport.close()
+        client.close()
 
     for thread in waiting:
         thread.join()

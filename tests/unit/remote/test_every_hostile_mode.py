@@ -11,8 +11,8 @@ import pytest
 from msgspec import to_builtins
 
 from runbook_lib.errors import RunbookError
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.limits import Deadline
-from runbook_lib.remote.transport import Transport
 from tests.support.hostile_server import MODES
 from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, attacked
 
@@ -31,7 +31,7 @@ def _one_tls_context() -> Iterator[None]:
     """Load the certificate authorities only once: no server here uses TLS."""
     context = httpx.create_ssl_context()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Transport, "tls_context", lambda _: context)
+        patch.setattr(HTTPClient, "tls_context", lambda _: context)
         yield
 
 
@@ -39,12 +39,12 @@ def _one_tls_context() -> Iterator[None]:
 @pytest.mark.parametrize("mode", MODES)
 def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
     """
-    Each client returns an answer or raises a `RunbookError`, also of an answer without end.
+    Each client returns a response or raises a `RunbookError`, also of a response without end.
 
     The message is printable and short, the record is small, and neither has the secret.
     """
     with attacked(mode, BRIEF if mode in ENDLESS else LIMITS) as (session, url):
-        session.end_by(Deadline(LIMITS.step_seconds))
+        session.set_step_deadline(Deadline(LIMITS.step_seconds))
         try:
             CLIENTS[client](session, url)
             said = ""

@@ -17,34 +17,35 @@ import pytest
 import trustme
 
 from runbook_lib.connectors.facebook.graph import Graph
-from runbook_lib.core.redaction import Owner, Redactor, Secret
+from runbook_lib.core.redaction import Credential, Redactor, Secret
 from runbook_lib.errors import (
+    ResponseTimeoutError,
     RunbookError,
-    SlowAnswerError,
     ThrottledError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
 )
 from runbook_lib.evidence.signing.timestamps import request_timestamp
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
-from runbook_lib.remote.documents import RemoteAnswer
 from runbook_lib.remote.domain import (
-    Destinations,
+    AllowedRedirects,
     fetch_page,
     follow_to_sign_in,
     read_certificate,
 )
+from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import recorded_body
-from runbook_lib.remote.transport import Request, Session, Transport
 from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, Mode, hostile_server, whole
 
 pytestmark = pytest.mark.matrix
 
 MIB = 1024 * 1024
-LIMITS = Limits(answer_limit_kib=256, exchange_seconds=1, step_seconds=3)
+LIMITS = Limits(response_limit_kib=256, exchange_seconds=1, step_seconds=3)
 SECRET = Secret("a-secret-of-the-test-1")
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 
@@ -53,17 +54,19 @@ DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 def attacked(mode: str | Mode, limits: Limits = LIMITS) -> Iterator[tuple[Session, str]]:
     """Yield a session that may send the secret to a hostile server, and the server's address."""
     redactor = Redactor()
-    redactor.learn(SECRET, Owner("the secret", frozenset({"hostile"})))
+    redactor.learn(SECRET, Credential("the secret", frozenset({"hostile"})))
     with hostile_server(mode) as url:
-        transport = Transport(
+        client = HTTPClient(
             redactor,
-            hosts={"hostile": [url]},
-            limits=limits,
+            ClientOptions(
+                hosts={"hostile": [url]},
+                limits=limits,
+            ),
             cool_downs=CoolDowns(),
             sleep=lambda _: None,
         )
-        with closing(transport):
-            yield transport.session(), url
+        with closing(client):
+            yield Session(client), url
 
 
 def server_at(url: str) -> AuthorizationServer:
@@ -84,7 +87,7 @@ CLIENTS: dict[str, Callable[[Session, str], object]] = {
     ),
     "pages": lambda session, url: fetch_page(session, f"{url}/connector/callback"),
     "redirects": lambda session, url: follow_to_sign_in(
-        session, f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
+        session, f"{url}/start", server_at(DIALOG), AllowedRedirects([url, DIALOG])
     ),
     "time-stamps": lambda session, url: request_timestamp(session, url, b"content"),
 }
@@ -95,7 +98,7 @@ def peak(limits: Limits, mode: str) -> int:
     with attacked(mode, limits) as (session, url):
         tracemalloc.start()
         try:
-            with pytest.raises(UnexpectedAnswerError):  # it was contacted
+            with pytest.raises(UnexpectedResponseError):  # it was contacted
                 Graph(session, base_url=url, version="v26.0").get("me", SECRET)
             session.exchanges()
             most = tracemalloc.get_traced_memory()[1]
@@ -107,18 +110,18 @@ def peak(limits: Limits, mode: str) -> int:
 @pytest.mark.parametrize(
     "mode", ["gzip bomb in gzip", "100 MiB of JSON", "100 MiB of numbers", "an endless body"]
 )
-def test_a_large_answer_takes_little_memory(mode: str) -> None:
+def test_a_large_response_takes_little_memory(mode: str) -> None:
     """A body beyond the limit is neither kept nor inflated."""
-    assert peak(Limits(answer_limit_kib=1024, exchange_seconds=20), mode) < 16 * MIB
+    assert peak(Limits(response_limit_kib=1024, exchange_seconds=20), mode) < 16 * MIB
 
 
 def test_a_gzip_bomb_is_inflated_up_to_the_limit_only() -> None:
     """500 KiB that inflate to 100 MiB take less than 8 MiB of memory, with a limit of 1 MiB."""
-    limits = Limits(answer_limit_kib=1024, exchange_seconds=20)
-    answer = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
-    with attacked(answer, limits) as (session, url):
+    limits = Limits(response_limit_kib=1024, exchange_seconds=20)
+    response = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
+    with attacked(response, limits) as (session, url):
         tracemalloc.start()
-        with pytest.raises(UnexpectedAnswerError, match="a body of more than 1,024 KiB"):
+        with pytest.raises(UnexpectedResponseError, match="a body of more than 1,024 KiB"):
             session.send(Request(method="GET", url=url))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -140,8 +143,8 @@ REASONS = {
 
 
 @pytest.mark.parametrize("mode", REASONS)
-def test_the_error_says_what_was_wrong(mode: str) -> None:
-    """The error names the host and what was wrong with the answer."""
+def test_the_error_names_the_fault_of_the_response(mode: str) -> None:
+    """The error names the host and what was wrong with the response."""
     with attacked(mode) as (session, url), pytest.raises(RunbookError) as caught:
         CLIENTS["graph"](session, url)
 
@@ -149,13 +152,13 @@ def test_the_error_says_what_was_wrong(mode: str) -> None:
     assert "127.0.0.1" in str(caught.value)
 
 
-def test_a_slow_answer_is_not_requested_again() -> None:
+def test_a_slow_response_is_not_requested_again() -> None:
     """
     A slow answer is an error at the first attempt, and the host is not contacted for some time.
     """
     with attacked("one byte at a time") as (session, url):
         for _ in range(2):
-            with pytest.raises(SlowAnswerError):
+            with pytest.raises(ResponseTimeoutError):
                 session.send(Request(method="GET", url=url))
 
     assert [exchange.error[:8] for exchange in session.exchanges()] == ["127.0.0.", "not sent"]
@@ -169,7 +172,7 @@ def test_a_step_ends_with_its_time() -> None:
     """
     limits = Limits(exchange_seconds=1, step_seconds=1)
     with attacked("silence", limits) as (session, url):
-        session.end_by(Deadline(1))
+        session.set_step_deadline(Deadline(1))
         with pytest.raises(UnreachableError, match="not complete after"):
             session.send(Request(method="GET", url=url))
         time.sleep(0.1)
@@ -185,10 +188,10 @@ def test_a_step_ends_with_its_time() -> None:
 def test_a_message_of_5_mb_is_cut() -> None:
     """If the size limit permits a message of 5 MB, the error and the record have its start only."""
     body = json.dumps({"error": {"message": f"word {SECRET.reveal()} " * 180_000, "code": 1}})
-    answer = whole(body.encode(), status="400 Bad Request")
+    response = whole(body.encode(), status="400 Bad Request")
     began = time.process_time()
-    limits = Limits(answer_limit_kib=8192)
-    with attacked(answer, limits) as (session, url), pytest.raises(RunbookError) as caught:
+    limits = Limits(response_limit_kib=8192)
+    with attacked(response, limits) as (session, url), pytest.raises(RunbookError) as caught:
         CLIENTS["oauth"](session, url)
     (exchange,) = session.exchanges()
 
@@ -208,8 +211,8 @@ def test_no_part_of_a_secret_remains_where_a_body_is_cut(before: int, is_json: b
     text = (tokens * 400)[:before] + secret.reveal() + "." * 70_000
     body = json.dumps({"a": text}) if is_json else text
 
-    answer = RemoteAnswer("https://graph.example", 400, httpx.Headers(), body)
-    assert "bcdefgh-1" not in recorded_body(answer, Redactor([secret]))
+    response = Response("https://graph.example", 400, httpx.Headers(), body)
+    assert "bcdefgh-1" not in recorded_body(response, Redactor([secret]))
 
 
 def test_a_slow_handshake_ends(tmp_path: Path) -> None:
@@ -218,35 +221,42 @@ def test_a_slow_handshake_ends(tmp_path: Path) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with hostile_server("429", is_handshake_slow=True) as url:
         port = url.rpartition(":")[2]
-        transport = Transport(
+        client = HTTPClient(
             Redactor(),
-            connect_to={"acme-h.cyclr.com:443": f"127.0.0.1:{port}"},
-            ca_file=str(tmp_path / "ca.pem"),
-            limits=Limits(exchange_seconds=1),
+            ClientOptions(
+                connect_to={"acme-h.cyclr.com:443": f"127.0.0.1:{port}"},
+                ca_file=str(tmp_path / "ca.pem"),
+                limits=Limits(exchange_seconds=1),
+            ),
             sleep=lambda _: None,
         )
         with pytest.raises(UnreachableError, match="no TLS connection"):
-            read_certificate(transport.session(), "acme-h.cyclr.com")
+            read_certificate(Session(client), "acme-h.cyclr.com")
         with pytest.raises(UnreachableError):
-            fetch_page(transport.session(), "https://acme-h.cyclr.com/")
-        transport.close()
+            fetch_page(Session(client), "https://acme-h.cyclr.com/")
+        client.close()
 
 
 def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
-    """An answer of one byte at a time ends with the time limit over TLS too."""
+    """A response of one byte at a time ends with the time limit over TLS too."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    transport = Transport(
-        Redactor(), ca_file=str(tmp_path / "ca.pem"), limits=LIMITS, sleep=lambda _: None
+    client = HTTPClient(
+        Redactor(),
+        ClientOptions(
+            ca_file=str(tmp_path / "ca.pem"),
+            limits=LIMITS,
+        ),
+        sleep=lambda _: None,
     )
     with (
         hostile_server("one byte at a time", tls=context) as url,
-        pytest.raises(SlowAnswerError, match="not complete after 1 s"),
+        pytest.raises(ResponseTimeoutError, match="not complete after 1 s"),
     ):
-        transport.session().send(Request(method="GET", url=url))
-    transport.close()
+        Session(client).send(Request(method="GET", url=url))
+    client.close()
 
 
 def test_a_redirect_to_loopback_is_not_fetched() -> None:
@@ -256,17 +266,21 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
     def hear(connection: socket.socket, _: threading.Event) -> None:
         heard.append(connection)
 
-    transport = Transport(Redactor(), connect_to={}, sleep=lambda _: None)
+    client = HTTPClient(
+        Redactor(),
+        ClientOptions(connect_to={}),
+        sleep=lambda _: None,
+    )
     with hostile_server(hear) as neighbour:
         leads = f"HTTP/1.1 302 Found\r\nlocation: {neighbour}/secret\r\n\r\n".encode()
         with (
             hostile_server(lambda connection, _: connection.sendall(leads)) as url,
-            pytest.raises(UnexpectedAnswerError, match="which the runbook did not open"),
+            pytest.raises(UnexpectedResponseError, match="which the runbook did not open"),
         ):
             follow_to_sign_in(
-                transport.session(), f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
+                Session(client), f"{url}/start", server_at(DIALOG), AllowedRedirects([url, DIALOG])
             )
-    transport.close()
+    client.close()
 
     assert heard == []
 

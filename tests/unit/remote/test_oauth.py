@@ -10,13 +10,13 @@ import pytest
 from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.connectors.facebook.errors import GraphTokenError
 from runbook_lib.core.redaction import MASK, Secret
-from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import TokenRequestError, UnexpectedResponseError, UnreachableError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.oauth import (
     AuthorizationServer,
     request_token_by_client_credentials,
     request_token_by_code,
 )
-from runbook_lib.remote.transport import Session
 from tests.unit.bodies import (
     APP_ID,
     APP_SECRET,
@@ -199,16 +199,16 @@ def test_an_error_status_without_an_error_is_a_refusal(
 @pytest.mark.parametrize(
     "body", ["<html>", '{"access_token":', {}, {"access_token": ""}, {"access_token": 7}]
 )
-def test_an_answer_without_a_token_is_an_error(
+def test_a_response_without_a_token_is_an_error(
     remote: FakeRemote,
     session: Session,
     request_token: Callable[[Session], Secret],
     body: object,
 ) -> None:
-    """An answer that is not JSON or has no token is an error."""
+    """A response that is not JSON or has no token is an error."""
     remote.on(PATH, says(body))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         request_token(session)
 
 

@@ -17,15 +17,17 @@ from hypothesis import strategies as st
 
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import ThrottledError
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import HTTPClient
+from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.rate_limits import (
     CoolDown,
     CoolDowns,
-    KeptCoolDowns,
+    SharedCoolDowns,
     duration,
     retry_after,
 )
-from runbook_lib.remote.transport import Request, Session, Transport
 from tests.support.hostile_server import hostile_server, whole
 from tests.unit.fake_remote import FakeRemote, open_session, says
 
@@ -56,7 +58,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def opened(remote: FakeRemote, clock: Clock, shared: CoolDowns) -> Session:
+def open_at(remote: FakeRemote, clock: Clock, shared: CoolDowns) -> Session:
     return open_session(remote, clock=clock, sleep=clock.sleep, cool_downs=shared)
 
 
@@ -118,9 +120,9 @@ def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
     """If a limit ends within seconds, the request is sent again after that time."""
     remote.on(PATH, says({}, 429, {"retry-after": "3"}), says({"id": "1"}))
 
-    answer = opened(remote, clock, CoolDowns()).send(get("1"))
+    response = open_at(remote, clock, CoolDowns()).send(get("1"))
 
-    assert answer.document() == {"id": "1"}
+    assert response.json() == {"id": "1"}
     assert sum(clock.slept) == pytest.approx(3, abs=0.1)
 
 
@@ -128,7 +130,7 @@ def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
 def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, status: int) -> None:
     """A longer wait is an error that says how long; until then, nothing is sent."""
     remote.on(PATH, says({}, status, {"retry-after": "3600"}), says({"id": "1"}))
-    session = opened(remote, clock, CoolDowns())
+    session = open_at(remote, clock, CoolDowns())
 
     for left in ("60 min", "30 min"):
         with pytest.raises(ThrottledError, match=f"{status}.*wait about {left}"):
@@ -137,13 +139,13 @@ def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, statu
 
     assert clock.slept == []
     assert len(remote.requests) == 1
-    assert session.send(get("1")).document() == {"id": "1"}
+    assert session.send(get("1")).json() == {"id": "1"}
 
 
 def test_a_limit_without_retry_after_lasts_a_minute(remote: FakeRemote, clock: Clock) -> None:
     """Status 429 without `Retry-After` (RFC 6585 §4) starts a cool-down of a minute."""
     remote.on(PATH, says({}, 429), says({}))
-    session = opened(remote, clock, CoolDowns())
+    session = open_at(remote, clock, CoolDowns())
 
     with pytest.raises(ThrottledError, match="wait about 1 min"):
         session.send(get())
@@ -157,7 +159,7 @@ def test_a_post_is_not_repeated_and_the_next_request_waits(
 ) -> None:
     """A POST with status 429 is not sent again; the next request waits for the limit."""
     remote.on(PATH, says({}, 429, {"retry-after": "5"}), says({}))
-    session = opened(remote, clock, CoolDowns())
+    session = open_at(remote, clock, CoolDowns())
 
     with pytest.raises(ThrottledError):
         session.send(Request(method="POST", url=URL, form={"a": "1"}))
@@ -167,7 +169,7 @@ def test_a_post_is_not_repeated_and_the_next_request_waits(
     assert clock.slept == [pytest.approx(5, abs=0.1)]
 
 
-def test_a_cool_down_is_shared_by_the_transports_of_a_process(
+def test_a_cool_down_is_shared_by_the_clients_of_a_process(
     remote: FakeRemote, clock: Clock
 ) -> None:
     """A cool-down applies to all transports of a process with the same App ID, host and port."""
@@ -175,14 +177,14 @@ def test_a_cool_down_is_shared_by_the_transports_of_a_process(
     remote.on(PATH, says({}, 429, {"retry-after": "600"}), says({}))
     for _ in range(2):
         with pytest.raises(ThrottledError):
-            opened(remote, clock, shared).send(get("1"))
+            open_at(remote, clock, shared).send(get("1"))
 
     for other in (
         get("2"),
         get("1", f"https://other.example{PATH}"),
         get("1", f"https://graph.example:8443{PATH}"),
     ):
-        assert opened(remote, clock, shared).send(other).status == 200
+        assert open_at(remote, clock, shared).send(other).status == 200
 
 
 @pytest.mark.parametrize(("status", "app"), [(429, ""), (503, "1")])
@@ -194,7 +196,7 @@ def test_a_hosts_cool_down_applies_to_every_app(
     remote.on(PATH, says({}, status, {"retry-after": "600"}), says({}))
     for asking in (app, "2"):
         with pytest.raises(ThrottledError):
-            opened(remote, clock, shared).send(get(asking))
+            open_at(remote, clock, shared).send(get(asking))
 
 
 def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> None:
@@ -202,16 +204,16 @@ def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> 
     shared = CoolDowns()
     usage = {"x-app-usage": json.dumps({"call_count": 100})}
     remote.on(PATH, says({}, 200, usage), says({}))
-    opened(remote, clock, shared).send(get("1"))
+    open_at(remote, clock, shared).send(get("1"))
 
     with pytest.raises(ThrottledError, match="x-app-usage is used up: wait about 60 min"):
-        opened(remote, clock, shared).send(get("1"))
-    assert opened(remote, clock, shared).send(get("2")).status == 200
+        open_at(remote, clock, shared).send(get("1"))
+    assert open_at(remote, clock, shared).send(get("2")).status == 200
 
 
-def test_transports_share_the_cool_downs_by_default() -> None:
+def test_clients_share_cool_downs_by_default() -> None:
     """By default, all transports of a process share the cool-downs."""
-    one, other = Transport(Redactor()), Transport(Redactor())
+    one, other = HTTPClient(Redactor()), HTTPClient(Redactor())
     one.close()
     other.close()
 
@@ -221,8 +223,8 @@ def test_transports_share_the_cool_downs_by_default() -> None:
 def test_a_wait_beyond_the_steps_deadline_is_an_error(remote: FakeRemote, clock: Clock) -> None:
     """A wait that exceeds the step's deadline is an error at once."""
     remote.on(PATH, says({}, 429, {"retry-after": "9"}))
-    session = opened(remote, clock, CoolDowns())
-    session.end_by(Deadline(5, clock))
+    session = open_at(remote, clock, CoolDowns())
+    session.set_step_deadline(Deadline(5, clock))
 
     with pytest.raises(ThrottledError, match="wait about 9 s"):
         session.send(get())
@@ -231,15 +233,15 @@ def test_a_wait_beyond_the_steps_deadline_is_an_error(remote: FakeRemote, clock:
 
 
 def test_there_is_no_retry_after_the_deadline(remote: FakeRemote, clock: Clock) -> None:
-    """After the step's deadline there is no retry, and the last answer is returned."""
+    """After the step's deadline there is no retry, and the last response is returned."""
 
     def slow(_: httpx.Request) -> httpx.Response:
         clock.now += 10
         return httpx.Response(503)
 
     remote.on(PATH, slow)
-    session = opened(remote, clock, CoolDowns())
-    session.end_by(Deadline(5, clock))
+    session = open_at(remote, clock, CoolDowns())
+    session.set_step_deadline(Deadline(5, clock))
 
     assert session.send(get()).status == 503
     assert len(remote.requests) == 1
@@ -248,9 +250,9 @@ def test_there_is_no_retry_after_the_deadline(remote: FakeRemote, clock: Clock) 
 def test_the_longest_cool_down_applies() -> None:
     """A shorter cool-down does not replace a longer one, and an ended one does not apply."""
     cooling = CoolDowns()
-    cooling.begin("h", "", CoolDown(100, "long"))
-    cooling.begin("h", "", CoolDown(50, "short"))
-    cooling.begin("h", "1", CoolDown(120, "app"))
+    cooling.start("h", "", CoolDown(100, "long"))
+    cooling.start("h", "", CoolDown(50, "short"))
+    cooling.start("h", "1", CoolDown(120, "app"))
 
     def reason(app: str, now: float) -> str | None:
         found = cooling.find("h", app, now)
@@ -268,7 +270,7 @@ def resources() -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
-def test_transports_leave_nothing_behind(is_closed: bool) -> None:
+def test_clients_leave_nothing_behind(is_closed: bool) -> None:
     """
     The log filters of fifty transports are removed, whether they are closed or collected.
 
@@ -276,14 +278,14 @@ def test_transports_leave_nothing_behind(is_closed: bool) -> None:
     """
     gc.collect()  # what other tests forgot
     with hostile_server(whole(b"{}")) as url:
-        before, closed = resources(), list[Transport]()
+        before, closed = resources(), list[HTTPClient]()
         for _ in range(50):
-            transport = Transport(Redactor())
-            transport.session().send(Request(method="GET", url=url))
+            client = HTTPClient(Redactor())
+            Session(client).send(Request(method="GET", url=url))
             if is_closed:
-                transport.close()
-                closed.append(transport)  # it need not be collected
-            del transport
+                client.close()
+                closed.append(client)  # it need not be collected
+            del client
         after = resources()
 
     assert after[0] == before[0]
@@ -295,40 +297,40 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cool-downs.json"
 
 
-def kept(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> KeptCoolDowns:
-    return KeptCoolDowns(path, clock=lambda: now, wall=lambda: wall)
+def cool_downs_in(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> SharedCoolDowns:
+    return SharedCoolDowns(path, clock=lambda: now, wall=lambda: wall)
 
 
 def test_a_cool_down_applies_to_other_processes(path: Path) -> None:
     """A process reads the cool-downs of another from the file, although their clocks differ."""
-    first, second = kept(path), kept(path, wall=1_010.0, now=77.0)
+    first, second = cool_downs_in(path), cool_downs_in(path, wall=1_010.0, now=77.0)
     assert second.find("graph", "1", 77.0) is None
 
-    first.begin("graph", "1", CoolDown(65.0, "graph limits the number of calls (429)"))
+    first.start("graph", "1", CoolDown(65.0, "graph limits the number of calls (429)"))
 
     found = second.find("graph", "1", 77.0)
     assert found is not None
-    assert found.seconds(77.0) == 50.0
+    assert found.seconds_left(77.0) == 50.0
     assert found.reason == "graph limits the number of calls (429)"
     assert second.find("graph", "2", 77.0) is None
 
 
 def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(path: Path) -> None:
     """An ended cool-down does not apply and is removed at the next write."""
-    kept(path).begin("graph", "1", CoolDown(65.0, "old"))
-    later = kept(path, wall=5_000.0)
+    cool_downs_in(path).start("graph", "1", CoolDown(65.0, "old"))
+    later = cool_downs_in(path, wall=5_000.0)
     assert later.find("graph", "1", 5.0) is None
 
-    later.begin("graph", "2", CoolDown(65.0, "new"))
+    later.start("graph", "2", CoolDown(65.0, "new"))
 
     assert [each["reason"] for each in json.loads(path.read_text())] == ["new"]
 
 
 def test_processes_keep_each_others_cool_downs(path: Path) -> None:
     """A process that writes the file keeps the cool-downs of others."""
-    first, second = kept(path), kept(path)
-    first.begin("graph", "1", CoolDown(65.0, "one"))
-    second.begin("graph", "2", CoolDown(65.0, "two"))
+    first, second = cool_downs_in(path), cool_downs_in(path)
+    first.start("graph", "1", CoolDown(65.0, "one"))
+    second.start("graph", "2", CoolDown(65.0, "two"))
 
     assert {each["reason"] for each in json.loads(path.read_text())} == {"one", "two"}
 
@@ -342,13 +344,13 @@ def test_processes_keep_each_others_cool_downs(path: Path) -> None:
 def test_a_damaged_file_means_a_day_at_most(path: Path, content: str) -> None:
     """A damaged file gives no cool-down, or one of a day at most."""
     path.write_text(content)
-    found = kept(path).find("graph", "1", 5.0)
-    assert found is None or found.seconds(5.0) <= 86_400
+    found = cool_downs_in(path).find("graph", "1", 5.0)
+    assert found is None or found.seconds_left(5.0) <= 86_400
 
 
 def test_a_cool_down_applies_even_if_it_cannot_be_written(path: Path) -> None:
     """If the file cannot be written, the cool-down still applies to this process."""
     path.mkdir()
-    cool_downs = kept(path)
-    cool_downs.begin("graph", "1", CoolDown(65.0, "one"))
+    cool_downs = cool_downs_in(path)
+    cool_downs.start("graph", "1", CoolDown(65.0, "one"))
     assert cool_downs.find("graph", "1", 5.0) is not None

@@ -10,58 +10,58 @@ import httpx
 import pytest
 
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.remote.documents import RemoteAnswer
+from runbook_lib.remote.http_messages import Response
 from runbook_lib.remote.recording import recorded_body, recorded_shape
 
 PERSON = "Ada of Somewhere"
 NOT_READ = "(fields that no check reads)"
 
 
-def answer(body: Any, status: int = 200) -> RemoteAnswer:
-    """Return an answer with this body."""
+def response(body: Any, status: int = 200) -> Response:
+    """Return a response with this body."""
     text = body if isinstance(body, str) else json.dumps(body)
-    return RemoteAnswer("https://graph.example/me", status, httpx.Headers(), text)
+    return Response("https://graph.example/me", status, httpx.Headers(), text)
 
 
-def recorded(given: RemoteAnswer, *reads: str) -> Any:
-    """Return what the record keeps of an answer of which these fields are read."""
+def recorded(given: Response, *reads: str) -> Any:
+    """Return the recorded body of a response with these recorded fields."""
     return recorded_body(given, Redactor(), reads)
 
 
 def test_fields_that_are_read_are_recorded_and_others_counted() -> None:
     """Fields that somebody reads are recorded, in nested objects too; the others are counted."""
-    given = answer({"a": {"b": 1, "who": PERSON}, "c": "x", "who": PERSON})
+    given = response({"a": {"b": 1, "who": PERSON}, "c": "x", "who": PERSON})
 
     assert recorded(given, "a", "b") == {"a": {"b": 1, NOT_READ: 1}, NOT_READ: 2}
 
 
 def test_ids_and_names_are_recorded() -> None:
     """Ids and names are recorded even if no check reads them, to identify the rows of a list."""
-    given = answer([{"Id": 1, "Name": "One", "who": PERSON}, {"Id": 2, "Name": "Two"}])
+    given = response([{"Id": 1, "Name": "One", "who": PERSON}, {"Id": 2, "Name": "Two"}])
 
     assert recorded(given) == [{"Id": 1, "Name": "One", NOT_READ: 1}, {"Id": 2, "Name": "Two"}]
 
 
 def test_a_missing_field_is_not_recorded() -> None:
     """A field that would be read and is missing adds nothing to the record."""
-    assert recorded(answer({"a": 1}), "missing") == {NOT_READ: 1}
+    assert recorded(response({"a": 1}), "missing") == {NOT_READ: 1}
 
 
-def test_an_answer_of_no_interest_shows_its_number_of_fields() -> None:
-    """If nobody reads the answer, the record has the number of its fields."""
-    assert recorded(answer({"a": 1, "who": PERSON})) == {NOT_READ: 2}
-    assert recorded(answer([])) == []
-    assert recorded(answer("12")) == 12
+def test_the_record_counts_omitted_fields() -> None:
+    """If nobody reads the response, the record has the number of its fields."""
+    assert recorded(response({"a": 1, "who": PERSON})) == {NOT_READ: 2}
+    assert recorded(response([])) == []
+    assert recorded(response("12")) == 12
 
 
 @pytest.mark.parametrize(
     "refused",
     [
-        answer({"error": {"message": "no", "error_data": {"blame": "scope"}}, "more": 1}),
-        answer({"Message": "denied", "Trace": "t-1"}, status=401),
+        response({"error": {"message": "no", "error_data": {"blame": "scope"}}, "more": 1}),
+        response({"Message": "denied", "Trace": "t-1"}, status=401),
     ],
 )
-def test_a_refusal_is_recorded_in_full(refused: RemoteAnswer) -> None:
+def test_a_refusal_is_recorded_in_full(refused: Response) -> None:
     """An error is recorded with all its fields, which the remote system's support may need."""
     assert recorded(refused) == json.loads(refused.text)
 
@@ -70,41 +70,41 @@ def test_only_the_title_of_a_page_is_recorded() -> None:
     """A page's title and length are recorded; its text may be about persons."""
     page = f"<!DOCTYPE html><TITLE lang=en>Not found &amp; gone\n</TITLE><p>{PERSON}"
 
-    assert recorded(answer(page, 404)) == f"page “Not found & gone” ({len(page)} characters)"
+    assert recorded(response(page, 404)) == f"page “Not found & gone” ({len(page)} characters)"
 
 
 def test_of_a_page_without_a_title_nothing_is_recorded_but_its_length() -> None:
-    """What calls itself HTML is a page, whatever it lacks."""
+    """A body with an HTML content type is a page, whatever it lacks."""
     page = f"<p>{PERSON}"
     headers = httpx.Headers({"content-type": "Text/HTML; charset=utf-8"})
-    given = replace(answer(page), headers=headers)
+    given = replace(response(page), headers=headers)
 
     assert recorded(given) == f"page without a title ({len(page)} characters)"
 
 
 def test_a_plain_text_is_recorded() -> None:
     """A plain text is recorded, for example a proxy's refusal."""
-    assert recorded(answer("blocked by policy", 403)) == "blocked by policy"
+    assert recorded(response("blocked by policy", 403)) == "blocked by policy"
 
 
-def test_of_an_answer_with_a_field_twice_only_the_name_is_recorded() -> None:
-    """Such an answer may hold credentials that nobody knows: its text is not kept."""
-    given = answer('[{"AuthValue": "unknown-secret", "Id": 1, "Id": 2}]')
+def test_a_response_with_a_repeated_field_is_recorded_by_that_name_only() -> None:
+    """The record omits the text of such a response, which may hold unknown credentials."""
+    given = response('[{"AuthValue": "unknown-secret", "Id": 1, "Id": 2}]')
 
     said = "graph.example gave an unexpected answer: an object in it has 'Id' twice."
     assert recorded(given) == f"{said} ({len(given.text)} characters)"
 
 
 def test_deep_nesting_is_recorded_too() -> None:
-    """A deeply nested answer is recorded as a document or as text, without an error."""
-    given = answer("[" * 900 + "]" * 900)
+    """A deeply nested response is recorded as a document or as text, without an error."""
+    given = response("[" * 900 + "]" * 900)
 
     assert json.dumps(recorded(given))[:3] in {"[[[", '"[['}
 
 
 def test_the_shape_of_a_response_has_no_value() -> None:
     """Keys with types, numbers of an error, and names of headers that not every server sends."""
-    given = answer({"name": PERSON, "error": {"code": 190, "error_subcode": 463}}, 400)
+    given = response({"name": PERSON, "error": {"code": 190, "error_subcode": 463}}, 400)
     headers = httpx.Headers({"Date": "today", "X-New": PERSON, "retry-after": "3"})
 
     shape = recorded_shape(replace(given, headers=headers), Redactor(), without=["retry-after"])
@@ -118,15 +118,15 @@ def test_the_shape_of_a_response_has_no_value() -> None:
     ("text", "kind"),
     [("<html></html>", "page"), ("\n <!DOCTYPE html>", "page"), ("No.", "text"), (" ", "nothing")],
 )
-def test_the_shape_of_what_is_not_json_is_its_kind(text: str, kind: str) -> None:
+def test_the_shape_of_other_text_than_json_is_its_kind(text: str, kind: str) -> None:
     """A page, a text or nothing."""
-    assert json.loads(recorded_shape(answer(text), Redactor()).body) == kind
+    assert json.loads(recorded_shape(response(text), Redactor()).body) == kind
 
 
 def test_a_secret_that_is_a_key_is_not_in_the_shape() -> None:
     """A remote system may give a credential as a key; it looks like any name."""
     secret = "correct_horse_battery"
 
-    shape = recorded_shape(answer({secret: 1}), Redactor([Secret(secret)]))
+    shape = recorded_shape(response({secret: 1}), Redactor([Secret(secret)]))
 
     assert secret not in shape.body

@@ -75,7 +75,7 @@ def exchange(listener: RedirectListener, sent: bytes, address: str = "127.0.0.1"
         return b"".join(iter(lambda: client.recv(4096), b""))
 
 
-def leads_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+def resolve_localhost_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Let `localhost` resolve to these addresses."""
     resolve = socket.getaddrinfo
 
@@ -192,7 +192,7 @@ def test_a_machine_without_ipv6_works(
 ) -> None:
     """Without IPv6, the listener uses IPv4 only, even if `localhost` resolves to `::1` too."""
     refuse_ipv6(monkeypatch, OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"))
-    leads_to(monkeypatch, "::1", "127.0.0.1")
+    resolve_localhost_to(monkeypatch, "::1", "127.0.0.1")
     listener = listen()
 
     assert listener.addresses == ("127.0.0.1",)
@@ -203,7 +203,7 @@ def test_every_address_of_localhost_is_listened_on(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The listener uses other loopback addresses too if `localhost` resolves to them."""
-    leads_to(monkeypatch, "127.0.0.2", "127.0.0.1")
+    resolve_localhost_to(monkeypatch, "127.0.0.2", "127.0.0.1")
     listener = listen()
 
     assert "127.0.0.2" in listener.addresses
@@ -215,7 +215,7 @@ def test_an_address_of_localhost_without_the_listener_is_an_error(
     listener: RedirectListener, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
 ) -> None:
     """If `localhost` resolves to an address where the listener is not, `prove` names it."""
-    leads_to(monkeypatch, "127.0.0.1", "127.0.0.2")
+    resolve_localhost_to(monkeypatch, "127.0.0.1", "127.0.0.2")
     taken = intruder("127.0.0.2", port_of(listener)) if is_there else None
 
     with pytest.raises(ListenerError, match=r"localhost leads to 127\.0\.0\.2") as caught:
@@ -230,7 +230,7 @@ def test_an_address_of_another_machine_is_an_error(
     listener: RedirectListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If `localhost` resolves to another machine, `prove` raises an error."""
-    leads_to(monkeypatch, "192.0.2.1")
+    resolve_localhost_to(monkeypatch, "192.0.2.1")
 
     with pytest.raises(ListenerError, match=r"leads to 192\.0\.2\.1"):
         listener.prove()
@@ -239,7 +239,7 @@ def test_an_address_of_another_machine_is_an_error(
 def test_a_relay_is_detected(listener: RedirectListener, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another program relays connections to the listener, `prove` raises an error."""
     connect = socket.create_connection
-    monkeypatch.setattr(redirect_listener, "_PROOF_SECONDS", 1.0)
+    monkeypatch.setattr(redirect_listener, "_PROOF_TIMEOUT_SECONDS", 1.0)
     with intruder("127.0.0.1", 0) as relay, contextlib.ExitStack() as passed_on:
 
         def deceived(address: Any, timeout: float) -> socket.socket:
@@ -455,7 +455,7 @@ def test_the_time_limit_is_for_the_whole_request(
     assert arrived.empty()
 
 
-def test_the_time_limit_is_for_the_answer_too(
+def test_the_time_limit_includes_the_response(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that does not read the answer is disconnected after the time limit."""

@@ -58,7 +58,7 @@ def asking(play: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(run, "open_session", lambda: session)
     ask(play)
     yield
-    session.transport.close()
+    session.client.close()
 
 
 def ask(play: Scene, finished: int = 1) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from runbook_lib.engine import connections
 from runbook_lib.engine.connections import Sessions
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import UnreachableError
-from runbook_lib.remote.transport import Transport
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import HTTPClient
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from tests.conftest import NOON
 from tests.support.attestations import submitted
@@ -161,11 +162,11 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     remote.on(f"/v26.0/{APP_ID}/permissions", says(edge))
     for edge in ("", "/permissions"):
         remote.on(f"/v26.0/{MADE_UP_APP}{edge}", says(NO_SUCH_OBJECT, 400))
-    transport = open_session(remote, play.run.redactor, hosts=hosts(values)).transport
+    client = open_session(remote, play.run.redactor, hosts=hosts(values)).client
     monkeypatch.setattr(
         Sessions,
         "open_session",
-        lambda _self, _values, look=None, **keep: transport.session(look, **keep),
+        lambda _self, _values, look=None, **keep: Session(client, look, **keep),
     )
     monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
     play.run.say([submitted(name) for name in GATES])
@@ -180,7 +181,7 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
         play.walkthrough._watch()
         if minute == 15:
             assert {play.screens[name].view["next_look"] for name in GATES} == {"12:30"}
-    transport.close()
+    client.close()
 
     calls = len(remote.requests) - asked_at_first
     assert 4 * len(GATES) <= calls <= 40
@@ -262,7 +263,9 @@ def test_calls_count_until_the_next_hour(scene: Make, monkeypatch: pytest.Monkey
     remote = FakeRemote()
     remote.on("/v26.0/oauth/access_token", says(APP_TOKEN_ISSUED))
     monkeypatch.setattr(
-        connections, "Transport", lambda *given, **more: Transport(*given, **more, wire=remote)
+        connections,
+        "HTTPClient",
+        lambda *given, **more: HTTPClient(*given, **more, transport=remote),
     )
     gate = next(step for step in PROCEDURE.steps if step.id == "fb-10-public-profile")
     play = scene(replace(gate, requires=()), secrets={"app_secret": APP_SECRET}, **values)

@@ -15,7 +15,7 @@ from runbook_lib.engine.watch.channels.webhook import WebhookChannel
 from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import one_line
-from runbook_lib.remote.look import begin
+from runbook_lib.remote.threads import run_in_thread
 
 _CHANNELS: tuple[Channel, ...] = (MailChannel(), WebhookChannel(), AppriseChannel())
 CHANNELS = {channel.name: channel for channel in _CHANNELS}
@@ -49,7 +49,7 @@ def send(run: Run, channel: Channel, digest: Digest) -> None:
     """
     try:
         # NOTE: what hangs, such as a name's look-up, cannot be stopped: its thread is abandoned.
-        error = begin(partial(channel.send, run, digest), "message").exception(MOST_SECONDS)
+        error = run_in_thread(partial(channel.send, run, digest), "message").exception(MOST_SECONDS)
     except TimeoutError:
         text = f"it was not accepted within {MOST_SECONDS:.0f} s"
         error = NotSentError(text, is_silent=True, may_be_there=True)

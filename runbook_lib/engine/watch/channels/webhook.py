@@ -6,10 +6,10 @@ from runbook_lib.core.json_text import write_json
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.state import Digest
-from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import RemoteError, UnexpectedResponseError, UnreachableError
 from runbook_lib.plain_text import escaped_json
 from runbook_lib.remote.http_library import httpx
-from runbook_lib.remote.transport import Request
+from runbook_lib.remote.http_messages import Request
 
 _GONE = 410
 # After these refusals another answer may come soon.
@@ -65,5 +65,5 @@ def _unanswered(error: RemoteError) -> NotSentError:
     """Return the same; a server that could not be connected to has not taken the message."""
     is_unconnected = isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
     is_silent = isinstance(error, UnreachableError)
-    may_be_there = (is_silent and not is_unconnected) or isinstance(error, UnexpectedAnswerError)
+    may_be_there = (is_silent and not is_unconnected) or isinstance(error, UnexpectedResponseError)
     return NotSentError(str(error), is_silent=is_silent, may_be_there=may_be_there)

@@ -32,7 +32,7 @@ from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watch.cycle import watching
-from runbook_lib.remote.rate_limits import SHARED
+from runbook_lib.remote.rate_limits import PROCESS_COOL_DOWNS
 from tests.support.attestations import attested, submitted
 from tests.support.post import Post, receiving
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON, PROCEDURE, SECRET_STEP
@@ -101,7 +101,7 @@ class NotifiedDesk:
         before = len(self.post.hooks)
         for wait in waits:
             self.wait(wait)
-            SHARED._cooling.clear()
+            PROCESS_COOL_DOWNS._cool_downs.clear()
             alone = FleetTenant("acme", PROCEDURE, self.given, {})
             options = {"env_file": "watch.env", "clock": self.now, "is_alone": True}
             with watching([alone], **options) as cycle:
@@ -539,7 +539,7 @@ def test_a_day_of_random_outages_is_one_message(
     """
     print("seed", seed)  # noqa: T201
     chance = random.Random(seed)
-    monkeypatch.setattr("runbook_lib.remote.transport._BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr("runbook_lib.remote.retries.RetryPolicy.pause", lambda *_: 0.0)
     desk.set("RUNBOOK_EXCHANGE_SECONDS=1")
     desk.pass_by(0)
 

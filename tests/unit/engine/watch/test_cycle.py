@@ -23,7 +23,7 @@ from runbook_lib.engine.watch.cycle import acknowledge, watching
 from runbook_lib.engine.watch.poll import PollResult, poll_tenant
 from runbook_lib.engine.watch.state import Digest, WatchState, open_state
 from runbook_lib.errors import BusyError, ExitCode
-from runbook_lib.remote.transport import Wires
+from runbook_lib.remote.client import ConnectionPools
 from tests.support.post import receiving
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, PROCEDURE, Desk
 from tests.unit.fake_console import Console
@@ -163,7 +163,7 @@ def console(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Console:
         RUNBOOK_CYCLR_REQUESTS_A_SECOND="50",
     )
     console = Console({"a": True, "b": True})
-    monkeypatch.setattr(Wires, "of", lambda *_: (console, console))
+    monkeypatch.setattr(ConnectionPools, "transports", lambda *_: (console, console))
     return console
 
 

@@ -30,7 +30,8 @@ from runbook_lib.evidence.signing.timestamps import (
     stamped_at,
 )
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle
-from runbook_lib.remote.transport import Session, Transport
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import HTTPClient
 from tests.support.programs import needs
 from tests.timestamp_authority import Authority, serve_authority
 from tests.unit.evidence.conftest import ended_run, seal_run
@@ -55,9 +56,9 @@ def authority(serving: Authority) -> Authority:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    transport = Transport(Redactor(), sleep=lambda _seconds: None)
-    yield transport.session()
-    transport.close()
+    client = HTTPClient(Redactor(), sleep=lambda _seconds: None)
+    yield Session(client)
+    client.close()
 
 
 def test_a_time_stamp_says_when_something_existed(authority: Authority, session: Session) -> None:

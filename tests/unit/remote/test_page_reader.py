@@ -5,18 +5,18 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
-from runbook_lib.remote.pages import PublicPage, open_page
+from runbook_lib.errors import UnexpectedResponseError, UnreachableError
+from runbook_lib.remote.page_reader import PublicPage, open_page
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 URL = "https://www.acme.example/privacy"
 
 
-def shown(content: str | bytes) -> PublicPage:
+def visible_page(content: str | bytes) -> PublicPage:
     """Return the page with this content."""
     remote = FakeRemote()
-    answer = content if isinstance(content, bytes) else content.encode()
-    remote.on("/privacy", lambda _: httpx.Response(200, content=answer))
+    response = content if isinstance(content, bytes) else content.encode()
+    remote.on("/privacy", lambda _: httpx.Response(200, content=response))
     return open_page(open_session(remote), URL)
 
 
@@ -35,9 +35,11 @@ def shown(content: str | bytes) -> PublicPage:
         ("<p>1 < 2 & 3", "", "1 < 2 & 3"),
     ],
 )
-def test_text_is_what_is_shown_without_a_script(content: str, title: str, text: str) -> None:
+def test_text_excludes_elements_that_are_hidden_without_scripts(
+    content: str, title: str, text: str
+) -> None:
     """Scripts, styles and what stands in for a script do not count as text."""
-    page = shown(content)
+    page = visible_page(content)
 
     assert (page.title, page.text) == (title, text)
 
@@ -52,13 +54,13 @@ def test_text_is_what_is_shown_without_a_script(content: str, title: str, text: 
 )
 def test_a_page_may_name_its_encoding(content: bytes) -> None:
     """A page is read in the encoding that it names, else as UTF-8."""
-    assert shown(content).text == "Café"
+    assert visible_page(content).text == "Café"
 
 
 @pytest.mark.parametrize("name", ["rot13", "no-such", "utf-16"])
 def test_an_encoding_that_is_none_breaks_nothing(name: str) -> None:
     """A page that names a codec that is not for text, or none, is read all the same."""
-    page = shown(f'<meta charset="{name}"><p>Text</p>'.encode())
+    page = visible_page(f'<meta charset="{name}"><p>Text</p>'.encode())
 
     assert page.status == 200
 
@@ -88,13 +90,13 @@ def test_a_redirect_elsewhere_is_not_followed(location: str, said: str) -> None:
     remote = FakeRemote()
     remote.on("/privacy", says("", 302, {"location": location}))
 
-    with pytest.raises(UnexpectedAnswerError, match=said):
+    with pytest.raises(UnexpectedResponseError, match=said):
         open_page(open_session(remote), URL)
     assert len(remote.requests) == 1
 
 
-def test_no_answer_is_raised_as_it_is() -> None:
-    """A host that gives no answer is unreachable."""
+def test_a_missing_response_is_raised_unchanged() -> None:
+    """A host that gives no response is unreachable."""
     remote = FakeRemote()
     remote.on("/privacy", breaks())
 

@@ -1,7 +1,7 @@
 """
-Connections with a deadline: HTTP/1.1 over TCP and TLS, directly or through a proxy.
+HTTP/1.1 over TCP and TLS with deadlines, directly or through a proxy.
 
-Imported only to connect, since httpcore is slow to import.
+Import this module only to connect, since httpcore is slow to import.
 """
 
 from __future__ import annotations
@@ -19,57 +19,63 @@ import httpx
 
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.network import (
-    CONNECT_SECONDS,
+from runbook_lib.remote.addresses import (
     Reach,
-    count,
-    deadline_now,
     find_addresses,
     host_of,
     may_be_public,
     require_public,
-    seconds_now,
+)
+from runbook_lib.remote.limits import (
+    CONNECT_TIMEOUT_SECONDS,
+    count_bytes,
+    current_deadline,
+    next_timeout,
 )
 
-_READ_SECONDS = 15.0
+_READ_TIMEOUT_SECONDS = 15.0
 _STATUS_LINE = b"HTTP/"
-# So many sets of connections are kept, each to one proxy and under one name, the newest.
-_MOST_POOLS = 32
+# The newest connection pools that it keeps; each has one proxy and one TLS name.
+_MAX_POOLS = 32
 
 
-class _BoundedStream(httpcore.NetworkStream):
+class Connection(httpcore.NetworkStream):
     """
-    A connection whose reads and writes end at the exchange's deadline.
+    A connection whose reads and writes end at the deadline of the exchange.
 
-    Once it has delivered more than the answer to the last request, it says that it has
-    something to read: httpcore closes an idle connection that does, and sends nothing over it.
+    If it delivers more than the response to the last request, it reports that it is readable:
+    httpcore closes an idle connection that is readable, and sends nothing over it.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
         self._is_closed = False
         self._status_lines = 0
-        self._last_bytes = b""
+        self._previous_bytes = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        content = count(self._stream.read(max_bytes, seconds_now(timeout)))
-        # NOTE: h11 keeps what comes behind an answer, and would take it for the next one. A body
-        # that quotes a status line is counted too; that costs a connection.
-        seen = self._last_bytes + content
-        self._status_lines += seen.count(_STATUS_LINE)
-        self._last_bytes = seen[-len(_STATUS_LINE) + 1 :]
+        """Return the next bytes, within the exchange's deadline and size limit."""
+        content = count_bytes(self._stream.read(max_bytes, next_timeout(timeout)))
+        # NOTE: h11 keeps bytes behind a response, and would take them for the next response. A
+        # body that quotes a status line is counted too; that costs a connection.
+        received = self._previous_bytes + content
+        self._status_lines += received.count(_STATUS_LINE)
+        self._previous_bytes = received[-len(_STATUS_LINE) + 1 :]
         return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send `buffer`; raises `ConnectionNotAvailable` if the connection must not be reused."""
         if self._is_closed or (self._status_lines and self.get_extra_info("is_readable")):
             # NOTE: httpcore drops the idle connections that have ended, and then chooses one that
             # is idle. It may choose one that another thread ended in between. Nothing was sent
             # over it yet; at this error httpcore chooses again.
             raise httpcore.ConnectionNotAvailable
-        self._status_lines, self._last_bytes = 0, b""
-        self._stream.write(buffer, seconds_now(timeout))
+        self._status_lines = 0
+        self._previous_bytes = b""
+        self._stream.write(buffer, next_timeout(timeout))
 
     def close(self) -> None:
+        """Close the connection."""
         self._is_closed = True
         self._stream.close()
 
@@ -79,26 +85,28 @@ class _BoundedStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        seconds = seconds_now(timeout)
-        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, seconds))
+        """Return this connection after a TLS handshake."""
+        seconds = next_timeout(timeout)
+        return Connection(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
+        """Return a property; a connection that must not be reused is always readable."""
         if info == "is_readable" and (self._is_closed or self._status_lines > 1):
             return True
         return self._stream.get_extra_info(info)
 
 
-class _Backend(httpcore.NetworkBackend):
+class _NetworkBackend(httpcore.NetworkBackend):
     """
-    Opens connections for httpcore.
+    Opens connections for httpcore, to the addresses that it may connect to.
 
-    With `is_public_only` to public addresses only; in practice, by its `reach`, to loopback.
+    With `is_public_only` these are public addresses; if `reach` is loopback, loopback ones.
     """
 
     def __init__(self, *, is_public_only: bool, reach: Reach) -> None:
         self._is_public_only = is_public_only
         self._reach = reach
-        self._plain = httpcore.SyncBackend()
+        self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
         self,
@@ -112,7 +120,7 @@ class _Backend(httpcore.NetworkBackend):
             addresses = find_addresses(
                 host,
                 port,
-                deadline_now(),
+                current_deadline(),
                 is_public_only=self._is_public_only,
                 reach=self._reach,
             )
@@ -123,20 +131,22 @@ class _Backend(httpcore.NetworkBackend):
         *earlier, last = addresses
         for address in earlier:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return self._connected(address, port)
-        return self._connected(last, port)
+                return self._connect(address, port)
+        return self._connect(last, port)
 
-    def _connected(self, address: str, port: int) -> httpcore.NetworkStream:
-        return _BoundedStream(self._plain.connect_tcp(address, port, seconds_now(CONNECT_SECONDS)))
+    def _connect(self, address: str, port: int) -> httpcore.NetworkStream:
+        return Connection(
+            self._inner.connect_tcp(address, port, next_timeout(CONNECT_TIMEOUT_SECONDS))
+        )
 
 
-class Wire(httpx.BaseTransport):
+class HTTPTransport(httpx.BaseTransport):
     """
     Sends requests over HTTP/1.1, directly or through the proxy in the environment.
 
-    With `is_public_only` it connects to public addresses only. A proxy resolves
-    names itself, so only literal private addresses are rejected there. With
-    the `reach` of practice it connects to loopback only, and through no proxy.
+    With `is_public_only` it connects to public addresses only. A proxy resolves names itself, so
+    only literal private addresses are rejected there. If `reach` is loopback, it connects to
+    loopback only, and uses no proxy.
     """
 
     def __init__(
@@ -159,14 +169,14 @@ class Wire(httpx.BaseTransport):
         proxy = "" if self._reach is Reach.LOOPBACK else _proxy_for(url)
         if proxy and self._is_public_only and not may_be_public(host_of(url)):
             require_public(host_of(url), [host_of(url)])
-        with _errors_of_httpx():
-            # NOTE: a certificate was verified for one name: for another one of the same address
-            # the connection does not count.
+        with _httpx_errors():
+            # NOTE: the connection's certificate was verified for one name. Another name of the
+            # same address needs its own connection.
             key = (proxy, str(request.extensions.get("sni_hostname", "")))
             with self._lock:
-                pool = self._pools.pop(key, None) or self._opened(proxy)
+                pool = self._pools.pop(key, None) or self._open_pool(proxy)
                 self._pools[key] = pool
-                if len(self._pools) > _MOST_POOLS:
+                if len(self._pools) > _MAX_POOLS:
                     self._pools.pop(next(iter(self._pools))).close()
             response = pool.handle_request(
                 httpcore.Request(
@@ -179,10 +189,10 @@ class Wire(httpx.BaseTransport):
                     extensions={
                         **request.extensions,
                         "timeout": {
-                            "connect": CONNECT_SECONDS,
-                            "read": _READ_SECONDS,
-                            "write": _READ_SECONDS,
-                            "pool": _READ_SECONDS,
+                            "connect": CONNECT_TIMEOUT_SECONDS,
+                            "read": _READ_TIMEOUT_SECONDS,
+                            "write": _READ_TIMEOUT_SECONDS,
+                            "pool": _READ_TIMEOUT_SECONDS,
                         },
                     },
                 )
@@ -190,7 +200,7 @@ class Wire(httpx.BaseTransport):
         return httpx.Response(
             response.status,
             headers=response.headers,
-            stream=_Body(response),
+            stream=_ResponseStream(response),
             request=request,
             extensions=response.extensions,
         )
@@ -202,14 +212,14 @@ class Wire(httpx.BaseTransport):
                 pool.close()
             self._pools.clear()
 
-    def _opened(self, proxy: str) -> httpcore.ConnectionPool:
+    def _open_pool(self, proxy: str) -> httpcore.ConnectionPool:
         options: dict[str, Any] = {
             "ssl_context": self._tls,
             "max_connections": 100,
             "max_keepalive_connections": 20,
             "keepalive_expiry": 5.0,
             # NOTE: with a proxy, the only address to connect to is the operator's own.
-            "network_backend": _Backend(
+            "network_backend": _NetworkBackend(
                 is_public_only=self._is_public_only and not proxy,
                 reach=self._reach,
             ),
@@ -231,14 +241,14 @@ class Wire(httpx.BaseTransport):
             raise SettingsError(msg, next_step=advice) from None
 
 
-class _Body(httpx.SyncByteStream):
+class _ResponseStream(httpx.SyncByteStream):
     """A streamed body that raises httpx's errors."""
 
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
 
     def __iter__(self) -> Iterator[bytes]:
-        with _errors_of_httpx():
+        with _httpx_errors():
             yield from self._response.iter_stream()
 
     def close(self) -> None:
@@ -246,18 +256,18 @@ class _Body(httpx.SyncByteStream):
 
 
 def _proxy_for(url: httpx.URL) -> str:
-    """Return the environment's proxy for `url`, or nothing."""
+    """Return the proxy in the environment for `url`, empty if there is none."""
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all") or ""
-    # NOTE: never use a proxy for this machine's own addresses.
+    # NOTE: never use a proxy for addresses of this machine.
     if not proxy or is_this_machine(host_of(url)) or proxy_bypass(host_of(url)):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
 @contextmanager
-def _errors_of_httpx() -> Iterator[None]:
-    """Translate httpcore's errors to httpx's errors of the same name."""
+def _httpx_errors() -> Iterator[None]:
+    """Translate errors of httpcore to the errors of httpx with the same name."""
     try:
         yield
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:

@@ -23,11 +23,13 @@ from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Input
-from runbook_lib.core.redaction import Owner, Redactor, Secret
+from runbook_lib.core.redaction import Credential, Redactor, Secret
 from runbook_lib.engine import connections
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import RemoteError
-from runbook_lib.remote.transport import Request, Session, Transport
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.client import HTTPClient
+from runbook_lib.remote.http_messages import Request
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_TOKEN, CYCLR_TOKEN, PAGE_TOKEN, SIGN_IN_TOKEN
 from tests.unit.fake_remote import open_session, owned
@@ -139,7 +141,7 @@ def opened(
 ) -> tuple[Run, Listener, dict[str, str]]:
     """Return a run that knows every kind of secret, who hears it, and the secrets by name."""
     listener = Listener()
-    patch.setattr(connections, "Transport", partial(Transport, wire=listener))
+    patch.setattr(connections, "HTTPClient", partial(HTTPClient, transport=listener))
     procedure = find_procedure(connector)
     names = {item.name for item in inputs_of(procedure)}
     secrets = {name: text for name, (text, _) in GIVEN.items() if name in names}
@@ -170,9 +172,12 @@ def opened(
     graph.get("me", token)
     secrets["proof"] = appsecret_proof(app_secret, token)
     secrets["consent's code"] = "AQDcode-0aB1cD2eF3gH4"
-    transport = run.open_session().transport
+    client = run.open_session().client
     code = Secret(secrets["consent's code"])
-    run.redactor.learn(code, transport.issuer(str(run.values["dialog_url"]), "a consent's code"))
+    run.redactor.learn(
+        code,
+        client.secret_guard.issued_credential(str(run.values["dialog_url"]), "a consent's code"),
+    )
     listener.requests.clear()
     return run, listener, secrets
 
@@ -231,8 +236,8 @@ PLACES: dict[str, Place] = {
     "cookie": lambda at, text: _get(f"{at}/", headers={"cookie": f"a=b; c={text}; d=e"}),
     "form": lambda at, text: _post(f"{at}/", form={"a": text}),
     "name in the form": lambda at, text: _post(f"{at}/", form={text: "a"}),
-    "JSON": lambda at, text: _post(f"{at}/", document={"a": [{"b": f"-{text}-"}]}),
-    "name in JSON": lambda at, text: _post(f"{at}/", document={text: 1}),
+    "JSON": lambda at, text: _post(f"{at}/", json={"a": [{"b": f"-{text}-"}]}),
+    "name in JSON": lambda at, text: _post(f"{at}/", json={text: 1}),
     "content": lambda at, text: _post(f"{at}/", content=b"\xff\xc3" + text.encode() + b"\xe2\x82"),
 }
 IN_HEADERS: dict[str, Place] = {
@@ -339,7 +344,7 @@ def test_the_refusal_names_setting_host_and_provider(listener: Listener) -> None
 def test_a_secret_of_two_providers_goes_to_neither(listener: Listener) -> None:
     """Where two settings hold one text, sending it to one would give away the other's."""
     session = session_of(listener, VALUE)
-    session.redactor.learn(Secret(VALUE), Owner("Client Secret (x)", frozenset({"cyclr"})))
+    session.redactor.learn(Secret(VALUE), Credential("Client Secret (x)", frozenset({"cyclr"})))
     for address in ("https://graph.example", "https://api.example"):
         with pytest.raises(RemoteError, match=r"App Secret \(app_secret\) and Client Secret \(x\)"):
             session.send(_post(address, form={"a": VALUE}))
@@ -382,7 +387,7 @@ def test_a_corrected_credential_is_sent_again(
     run.close()
 
 
-def test_a_retry_looks_again(listener: Listener) -> None:
+def test_a_retry_is_checked_for_secrets_again(listener: Listener) -> None:
     """A secret that becomes known between two attempts is not in the second one."""
     redactor = Redactor()
     session = open_session(listener, redactor)  # type: ignore[arg-type]

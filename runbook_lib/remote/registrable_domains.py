@@ -1,5 +1,5 @@
 """
-Which hosts belong together, by the Public Suffix List.
+Registrable domains of hosts, by the Public Suffix List.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
 
-def is_same_owner(*hosts: str) -> bool:
-    """Return whether all hosts are in one registrable domain (Public Suffix List)."""
+def is_same_registrable_domain(*hosts: str) -> bool:
+    """Return whether all hosts are in the same registrable domain (Public Suffix List)."""
     names = [host.lower().rstrip(".") for host in hosts]
     domains = {_suffixes_for(name).privatesuffix(name) for name in names}
     return len(domains) == 1 and None not in domains
 
 
-def shared_domain(host: str) -> str:
+def parent_domain(host: str) -> str:
     """
-    Return the domain above `host`, or `host` itself if only a public suffix is above it.
+    Return the parent domain of `host`, or `host` itself if its parent is a public suffix.
 
-    A setting that allows `host` by a domain above it allows every host of that domain.
+    NOTE: a setting that allows `host` by its parent domain allows every host of that domain.
     """
     parent = host.partition(".")[2]
     return parent if parent and not _suffixes_for(parent).is_public(parent) else host
@@ -34,7 +34,7 @@ def _suffixes_for(host: str) -> PublicSuffixList:
 
 @cache
 def _suffixes(*, with_encoded: bool) -> PublicSuffixList:
-    """Return the list; the encoded forms of its names (RFC 5891) take three times as long."""
+    """Return the list; with encoded names (RFC 5891) it takes three times as long to load."""
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  (slow: it parses its list)
 
     return PublicSuffixList(accept_encoded_idn=with_encoded)

@@ -1,4 +1,4 @@
-"""A look asks each thing once, however many ask at the same time, and forgets no fault."""
+"""The cache sends equal requests once, also concurrent ones, and stores no faults."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import httpx
 import pytest
 
 from runbook_lib.errors import RemoteError, ThrottledError, UnreachableError
+from runbook_lib.remote.check_session import Session
+from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.look import LookCache, begin
-from runbook_lib.remote.transport import Request, Session
+from runbook_lib.remote.response_cache import ResponseCache
+from runbook_lib.remote.threads import run_in_thread
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 URL = "https://api.example/x"
 GET = Request(method="GET", url=URL)
 
 
-class Held(FakeRemote):
-    """A remote system that answers once it is released, and counts how many wait."""
+class BlockingRemote(FakeRemote):
+    """A remote system that responds once it is released, and counts concurrent requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +33,7 @@ class Held(FakeRemote):
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer in place of the network."""
+        """Respond in place of the network."""
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
@@ -49,11 +51,13 @@ def outcome_of(ask: Callable[[], object]) -> object:
         return error
 
 
-def side_by_side(session: Session, requests: list[Request], held: Held) -> list[object]:
-    """Return what becomes of the requests, each asked in a thread of its own."""
+def send_concurrently(
+    session: Session, requests: list[Request], held: BlockingRemote
+) -> list[object]:
+    """Send each request in a thread of its own; return the responses or errors."""
     branches = [session.branch() for _ in requests]
     running = [
-        begin(lambda b=branch, r=request: outcome_of(lambda: b.ask(r)), "ask")  # type: ignore[misc]
+        run_in_thread(lambda b=branch, r=request: outcome_of(lambda: b.get(r)), "ask")  # type: ignore[misc]
         for branch, request in zip(branches, requests, strict=True)
     ]
     time.sleep(0.1)
@@ -61,73 +65,73 @@ def side_by_side(session: Session, requests: list[Request], held: Held) -> list[
     return [future.result(30) for future in running]
 
 
-def test_what_is_under_way_is_awaited() -> None:
-    """Ten who ask the same at the same time get one answer, and have one exchange."""
-    remote = Held()
+def test_concurrent_identical_requests_share_one_response() -> None:
+    """Ten concurrent callers of the same request share one response and one exchange."""
+    remote = BlockingRemote()
     remote.on("/x", says({"id": "1"}))
     session = open_session(remote)
 
-    answers = side_by_side(session, [GET] * 10, remote)
+    responses = send_concurrently(session, [GET] * 10, remote)
 
     assert len(remote.requests) == 1
-    assert len({id(answer) for answer in answers}) == 1
-    assert len(session.seen()) == 1
+    assert len({id(response) for response in responses}) == 1
+    assert len(session.recorded_exchanges()) == 1
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404])
-def test_an_answer_is_kept_for_the_look(remote: FakeRemote, status: int) -> None:
-    """A refusal is an answer too; another look asks again."""
+def test_a_response_is_cached_for_the_snapshot(remote: FakeRemote, status: int) -> None:
+    """A refusal is cached too; another snapshot sends the request again."""
     remote.on("/x", says("", status))
     session = open_session(remote)
 
-    assert session.ask(GET) is session.branch().ask(GET)
+    assert session.get(GET) is session.branch().get(GET)
     assert len(remote.requests) == 1
 
-    session.transport.session().ask(GET)
+    Session(session.client).get(GET)
     assert len(remote.requests) == 2
 
 
-def test_what_the_look_knows_is_asked_once_more_once(remote: FakeRemote) -> None:
-    """However many ask once more, one request is sent, and each of them has it in its record."""
+def test_once_more_bypasses_the_cache_once(remote: FakeRemote) -> None:
+    """Several branches with `once_more` share one more request; each one's record has it."""
     remote.on("/x", says("", 200), says("", 401))
     session = open_session(remote)
 
-    assert session.ask(GET).status == 200
+    assert session.get(GET).status == 200
     branches = [session.branch(once_more=True) for _ in range(3)]
-    answers = [branch.ask(GET).status for branch in [*branches, branches[0].branch()]]
+    responses = [branch.get(GET).status for branch in [*branches, branches[0].branch()]]
 
-    assert answers == [401] * 4
-    assert session.ask(GET).status == 200
+    assert responses == [401] * 4
+    assert session.get(GET).status == 200
     assert len(remote.requests) == 2
     assert [exchange.status for exchange in session.exchanges()] == [200, 401]
 
 
-def test_a_fault_is_asked_again(remote: FakeRemote) -> None:
-    """After a server error, or a transient one, the next who asks sends the request again."""
+def test_a_fault_is_not_cached(remote: FakeRemote) -> None:
+    """After a server error or a transient error the next caller sends the request again."""
     remote.on("/x", *[says("", 503)] * 3, says("wait"), says("wait"), says("wait"), says("now"))
     session = open_session(remote)
 
     def ask() -> tuple[int, str]:
-        answer = session.branch().ask(GET, is_transient=lambda answer: answer.text == "wait")
-        return answer.status, answer.text
+        response = session.branch().get(GET, is_transient=lambda response: response.text == "wait")
+        return response.status, response.text
 
     assert [ask(), ask(), ask(), ask()] == [(503, ""), (200, "wait"), (200, "now"), (200, "now")]
     assert len(remote.requests) == 7
 
 
-def test_no_answer_is_asked_again() -> None:
-    """After a connection that failed, those who waited learn of it; later ones ask again."""
-    remote = Held()
+def test_a_missing_response_is_not_cached() -> None:
+    """After a connection error all waiting callers get it; a later caller sends again."""
+    remote = BlockingRemote()
     remote.on("/x", *[breaks()] * 3, says("now"))
     now = [1000.0]
     session = open_session(remote, clock=lambda: now[0])
 
-    errors = side_by_side(session, [GET] * 3, remote)
+    errors = send_concurrently(session, [GET] * 3, remote)
     assert {type(error) for error in errors} == {UnreachableError}
-    assert len(session.seen()) == 3
+    assert len(session.recorded_exchanges()) == 3
 
     now[0] += 60
-    assert session.branch().ask(GET).text == "now"
+    assert session.branch().get(GET).text == "now"
 
 
 @pytest.mark.parametrize(
@@ -141,57 +145,59 @@ def test_no_answer_is_asked_again() -> None:
     ],
     ids=["address", "header", "public", "form", "other form"],
 )
-def test_another_question_is_asked(remote: FakeRemote, other: Request) -> None:
-    """Whatever differs in what is sent, or where it may go, is another question."""
+def test_a_different_request_is_sent(remote: FakeRemote, other: Request) -> None:
+    """A request with another header, form, URL or reach is not served from the cache."""
     remote.on("/x", says("x"))
     session = open_session(remote, private_hosts=["api.example"])
 
-    session.ask(GET)
-    session.ask(Request(method="POST", url=URL, form={"a": "1", "b": "2"}))
-    session.ask(other)
-    session.ask(other)
+    session.get(GET)
+    session.get(Request(method="POST", url=URL, form={"a": "1", "b": "2"}))
+    session.get(other)
+    session.get(other)
 
     assert len(remote.requests) == 3
 
 
 def test_six_requests_at_a_time_go_to_a_host() -> None:
-    """More wait for their turn; another host has turns of its own."""
-    remote = Held()
+    """Further requests wait for a free slot; another host has slots of its own."""
+    remote = BlockingRemote()
     remote.on("/x", says("x"))
     hosts = [f"https://{name}.example/x?n={n}" for name in ("a", "b") for n in range(20)]
     session = open_session(remote)
 
-    answers = side_by_side(session, [Request(method="GET", url=url) for url in hosts], remote)
+    responses = send_concurrently(
+        session, [Request(method="GET", url=url) for url in hosts], remote
+    )
 
-    assert len(answers) == 40
+    assert len(responses) == 40
     assert remote.most == 12
 
 
-def test_a_pause_that_is_asked_for_stops_those_who_wait() -> None:
-    """After a refusal that asks for a pause nothing more goes to that host."""
-    remote = Held()
+def test_a_retry_after_stops_waiting_requests() -> None:
+    """After a refusal with Retry-After, nothing more goes to that host."""
+    remote = BlockingRemote()
     remote.on("/x", says("", 429, {"retry-after": "3600"}))
     session = open_session(remote)
     requests = [Request(method="GET", url=f"{URL}?n={n}", app="1") for n in range(30)]
 
-    errors = side_by_side(session, requests, remote)
+    errors = send_concurrently(session, requests, remote)
 
     assert len(remote.requests) == 6
     assert {type(error) for error in errors} == {ThrottledError}
 
 
-def test_who_waits_has_a_time_limit_of_their_own() -> None:
-    """An answer that never comes holds nobody longer than their step may take."""
-    remote = Held()
+def test_each_waiting_caller_has_its_own_deadline() -> None:
+    """A missing response delays no caller beyond the deadline of its own step."""
+    remote = BlockingRemote()
     remote.on("/x", says("late"))
     session = open_session(remote, limits=Limits(exchange_seconds=30))
     first, second = session.branch(), session.branch()
-    second.end_by(Deadline(0.2))
-    late = begin(lambda: first.ask(GET).text, "first")
+    second.set_step_deadline(Deadline(0.2))
+    late = run_in_thread(lambda: first.get(GET).text, "first")
     time.sleep(0.05)
 
     with pytest.raises(RemoteError, match=r"took over 0.2 s: api.example was not contacted"):
-        second.ask(GET)
+        second.get(GET)
 
     remote.released.set()
     assert late.result(30) == "late"
@@ -203,10 +209,10 @@ def test_exchanges_are_in_the_order_of_the_branches(remote: FakeRemote) -> None:
     remote.on("/x", says("x"))
     session = open_session(remote)
     branches = [session.branch() for _ in range(3)]
-    session.ask(Request(method="GET", url=f"{URL}?n=last"))
+    session.get(Request(method="GET", url=f"{URL}?n=last"))
     with ThreadPoolExecutor(3) as pool:
         for n in (2, 0, 1):
-            pool.submit(branches[n].ask, Request(method="GET", url=f"{URL}?n={n}")).result()
+            pool.submit(branches[n].get, Request(method="GET", url=f"{URL}?n={n}")).result()
 
     assert [exchange.url[-5:] for exchange in session.exchanges()] == [
         "x?n=0",
@@ -216,26 +222,26 @@ def test_exchanges_are_in_the_order_of_the_branches(remote: FakeRemote) -> None:
     ]
 
 
-def test_what_was_asked_is_asked_again_after_a_change(remote: FakeRemote) -> None:
-    """Once a remote system was altered, no earlier answer counts."""
+def test_a_change_clears_the_cache(remote: FakeRemote) -> None:
+    """After a change of a remote system, no cached response counts."""
     remote.on("/x", says("before"), says("after"))
     session = open_session(remote)
 
-    assert session.ask(GET).text == "before"
-    session.look.forget()
-    assert session.ask(GET).text == "after"
+    assert session.get(GET).text == "before"
+    session.cache.clear()
+    assert session.get(GET).text == "after"
 
 
-def test_an_error_is_raised_for_all_who_wait() -> None:
-    """Also a defect reaches everybody who waits, and nobody waits for ever."""
-    look, released = LookCache(), threading.Event()
+def test_an_error_is_raised_in_all_waiting_callers() -> None:
+    """A defect reaches all waiting callers too, and none waits forever."""
+    look, released = ResponseCache(), threading.Event()
 
     def ask() -> str:
         released.wait(30)
         raise ZeroDivisionError
 
-    running = [begin(lambda: look.once("x", ask), "ask") for _ in range(4)]
+    running = [run_in_thread(lambda: look.get_or_fetch("x", ask), "ask") for _ in range(4)]
     released.set()
 
     assert {type(future.exception(30)) for future in running} == {ZeroDivisionError}
-    assert look.once("x", lambda: "again") == "again"
+    assert look.get_or_fetch("x", lambda: "again") == "again"

@@ -14,17 +14,17 @@ import httpx
 import pytest
 
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.errors import SlowAnswerError, UnexpectedAnswerError
-from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.network import OutOfTimeError, within
+from runbook_lib.errors import ResponseTimeoutError, UnexpectedResponseError
+from runbook_lib.remote.client import ClientOptions, HTTPClient
+from runbook_lib.remote.http_messages import Request
+from runbook_lib.remote.http_transport import Connection, HTTPTransport
+from runbook_lib.remote.limits import Deadline, DeadlineExceededError, Limits, read_limits
 from runbook_lib.remote.rate_limits import CoolDowns
-from runbook_lib.remote.transport import Request, Transport
-from runbook_lib.remote.wire import Wire, _BoundedStream
 
 
 @pytest.fixture
-def wire() -> Wire:
-    return Wire(ssl.create_default_context())
+def transport() -> HTTPTransport:
+    return HTTPTransport(ssl.create_default_context())
 
 
 class Pool:
@@ -38,12 +38,14 @@ class Pool:
         return httpcore.Response(204)
 
 
-def test_each_wait_has_a_time_out(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_wait_has_a_time_out(
+    transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A request has all four of httpcore's time-outs; httpcore waits indefinitely without them."""
     pool = Pool()
-    monkeypatch.setattr(wire, "_opened", lambda _proxy: pool)
+    monkeypatch.setattr(transport, "_open_pool", lambda _proxy: pool)
 
-    wire.handle_request(httpx.Request("GET", "https://graph.example/me"))
+    transport.handle_request(httpx.Request("GET", "https://graph.example/me"))
 
     assert pool.request.extensions["timeout"] == {
         "connect": 5.0,
@@ -82,9 +84,9 @@ class Plain(httpcore.NetworkStream):
         return self
 
 
-def test_nothing_is_sent_over_what_this_side_closed() -> None:
+def test_nothing_is_sent_over_a_connection_that_this_side_closed() -> None:
     """Another thread may have closed the connection that httpcore chose; it chooses again."""
-    stream = _BoundedStream(plain := Plain())
+    stream = Connection(plain := Plain())
     stream.close()
 
     assert stream.get_extra_info("is_readable") is True
@@ -96,20 +98,20 @@ def test_nothing_is_sent_over_what_this_side_closed() -> None:
 def test_no_wait_outlasts_the_exchange() -> None:
     """A handshake, a write and a read wait as long as they ask for, but not beyond the deadline."""
     now, plain = 0.0, Plain()
-    stream = _BoundedStream(plain)
+    stream = Connection(plain)
 
     def talk() -> None:
         secure = stream.start_tls(ssl.create_default_context(), "graph.example", 15)
         secure.write(b"GET", 15)
         secure.read(1, 15)
 
-    with within(Deadline(20, lambda: now), 100):
+    with read_limits(Deadline(20, lambda: now), 100):
         talk()
         now = 12.0
         talk()
         now = 20.0
         for call in (talk, lambda: stream.write(b"GET", 15), lambda: stream.read(1, 15)):
-            with pytest.raises(OutOfTimeError):
+            with pytest.raises(DeadlineExceededError):
                 call()
 
     assert plain.waits == [15, 15, 15, 8, 8, 8]
@@ -126,7 +128,7 @@ def test_the_proxy_of_the_environment_is_used(
     proxy: str,
     place: tuple[bytes, bytes, int | None],
     auth: tuple[str, str] | None,
-    wire: Wire,
+    transport: HTTPTransport,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The proxy's scheme, host, port and credentials are those of `HTTPS_PROXY`."""
@@ -140,12 +142,12 @@ def test_the_proxy_of_the_environment_is_used(
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.delenv("NO_PROXY", raising=False)
 
-    wire.handle_request(httpx.Request("GET", "https://graph.example/me"))
+    transport.handle_request(httpx.Request("GET", "https://graph.example/me"))
 
     assert asked == [(place, auth)]
 
 
-def _answer(path: str) -> bytes:
+def _response(path: str) -> bytes:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(path)}\r\n\r\n"
     return (head + path).encode()
 
@@ -156,8 +158,8 @@ def _chunked(path: str) -> bytes:
 
 
 @contextmanager
-def _server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, list[int]]]:
-    """Serve what `answer` returns for each path, piece by piece; yield port and connections."""
+def _server(response: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, list[int]]]:
+    """Serve the pieces of `response` for each path, piece by piece; yield port and connections."""
     connections: list[int] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -167,7 +169,7 @@ def _server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, lis
                 while line := self.rfile.readline():
                     while self.rfile.readline() not in (b"\r\n", b""):
                         pass
-                    for piece in answer(line.split()[1].decode()):
+                    for piece in response(line.split()[1].decode()):
                         self.wfile.write(piece)
 
     class Server(socketserver.ThreadingTCPServer):
@@ -183,14 +185,16 @@ def _server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, lis
             serving.join()
 
 
-def _asked(wire: Wire, port: int, *paths: str) -> list[str]:
-    answers = []
+def _request_paths(transport: HTTPTransport, port: int, *paths: str) -> list[str]:
+    responses = []
     for path in paths:
-        with within(Deadline(20), 10_000):
-            response = wire.handle_request(httpx.Request("GET", f"http://127.0.0.1:{port}{path}"))
-            answers.append(response.read().decode())
+        with read_limits(Deadline(20), 10_000):
+            response = transport.handle_request(
+                httpx.Request("GET", f"http://127.0.0.1:{port}{path}")
+            )
+            responses.append(response.read().decode())
             response.close()
-    return answers
+    return responses
 
 
 @pytest.fixture(params=["sees its end", "has looked before"])
@@ -205,57 +209,61 @@ def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("pool")
-@pytest.mark.parametrize("form", [_answer, _chunked])
+@pytest.mark.parametrize("form", [_response, _chunked])
 @pytest.mark.parametrize("cut", [0, 3, 20])
-def test_a_second_answer_is_not_taken_for_the_next(
-    form: Callable[[str], bytes], cut: int, wire: Wire
+def test_a_second_response_is_not_taken_for_the_next(
+    form: Callable[[str], bytes], cut: int, transport: HTTPTransport
 ) -> None:
-    """Who answers a request twice in one piece, or nearly, gets no later request there."""
+    """A server that responds twice to a request gets no later request on that connection."""
 
     def twice(path: str) -> tuple[bytes, ...]:
-        both = form(path) + _answer("/foreign")
+        both = form(path) + _response("/foreign")
         end = len(both) - cut
         return (both[:end], both[end:]) if path == "/first" else (form(path),)
 
     with _server(twice) as (port, connections):
-        assert _asked(wire, port, "/first", "/second", "/third") == ["/first", "/second", "/third"]
+        assert _request_paths(transport, port, "/first", "/second", "/third") == [
+            "/first",
+            "/second",
+            "/third",
+        ]
         assert len(connections) == 2
-        wire.close()
+        transport.close()
 
 
-def test_answers_share_a_connection(wire: Wire) -> None:
+def test_requests_share_a_connection(transport: HTTPTransport) -> None:
     """A connection is used again, but not after a body that quotes a status line."""
-    with _server(lambda path: (_answer(path),)) as (port, connections):
-        _asked(wire, port, "/first", "/second", "/third")
+    with _server(lambda path: (_response(path),)) as (port, connections):
+        _request_paths(transport, port, "/first", "/second", "/third")
         assert len(connections) == 1
-        assert _asked(wire, port, "/HTTP/1.1", "/next") == ["/HTTP/1.1", "/next"]
+        assert _request_paths(transport, port, "/HTTP/1.1", "/next") == ["/HTTP/1.1", "/next"]
         assert len(connections) == 2
-        wire.close()
+        transport.close()
 
 
-def test_a_connection_counts_under_its_own_name_only(wire: Wire) -> None:
+def test_a_connection_counts_under_its_own_name_only(transport: HTTPTransport) -> None:
     """A certificate was verified for one name: another one at the address gets a connection."""
     with _server(lambda _: (b"HTTP/1.1 204 No Content\r\n\r\n",)) as (port, connections):
         for name in ("one.example", "other.example", "one.example", "other.example"):
             extensions = {"sni_hostname": name}
             request = httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions=extensions)
-            with within(Deadline(20), 10_000):
-                wire.handle_request(request).read()
-        wire.close()
+            with read_limits(Deadline(20), 10_000):
+                transport.handle_request(request).read()
+        transport.close()
 
     assert len(connections) == 2
 
 
-def test_of_many_names_the_newest_keep_their_connections(wire: Wire) -> None:
+def test_only_the_newest_pools_are_kept(transport: HTTPTransport) -> None:
     """Connections under names that were not used for long are closed: tenants may be thousands."""
     with _server(lambda _: (b"HTTP/1.1 204 No Content\r\n\r\n",)) as (port, connections):
         for name in (*range(40), 39, 8, 0):
             extensions = {"sni_hostname": f"t{name}.example"}
             request = httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions=extensions)
-            with within(Deadline(20), 10_000):
-                wire.handle_request(request).read()
-        assert len(wire._pools) == 32
-        wire.close()
+            with read_limits(Deadline(20), 10_000):
+                transport.handle_request(request).read()
+        assert len(transport._pools) == 32
+        transport.close()
 
     assert len(connections) == 41
 
@@ -265,30 +273,32 @@ def test_of_many_names_the_newest_keep_their_connections(wire: Wire) -> None:
     ("status", "body"),
     [*((status, "{}") for status in (408, 429, 500, 502, 503, 504, 524)), (200, "{")],
 )
-def test_a_late_answer_is_not_taken_for_the_next(status: int, body: str) -> None:
+def test_a_late_response_is_not_taken_for_the_next(status: int, body: str) -> None:
     """After a request was given up, its connection is closed: what comes there later is lost."""
 
     def late(path: str) -> tuple[bytes, ...]:
         if path == "/first":
             head = f"HTTP/1.1 {status} Odd\r\nContent-Length: {len(body)}\r\n\r\n{body}"
             return (head.encode(),)
-        # On the first connection the late answer comes once the next request has been sent.
-        return (_answer("/late"), _answer(path)) if len(connections) == 1 else (_answer(path),)
+        # On the first connection the late response comes once the next request has been sent.
+        return (
+            (_response("/late"), _response(path)) if len(connections) == 1 else (_response(path),)
+        )
 
-    transport = Transport(Redactor(), cool_downs=CoolDowns())
+    client = HTTPClient(Redactor(), cool_downs=CoolDowns())
     with _server(late) as (port, connections):
         url = f"http://127.0.0.1:{port}"
-        answers = [
-            transport.exchange(
+        responses = [
+            client.send(
                 Request(method="GET", url=url + path),
                 Deadline(20),
-                is_transient=lambda answer: answer.text == "{",
+                is_transient=lambda response: response.text == "{",
             )
             for path in ("/first", "/second", "/third")
         ]
-        transport.close()
+        client.close()
 
-    assert [answer.text for answer in answers] == [body, "/second", "/third"]
+    assert [response.text for response in responses] == [body, "/second", "/third"]
     assert len(connections) == 2
 
 
@@ -301,56 +311,64 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
     """After a deadline, a body that is too large or an interrupt the next request gets its own."""
     now, has_ended = 0.0, threading.Event()
 
-    def answer(path: str) -> Iterator[bytes]:
+    def respond(path: str) -> Iterator[bytes]:
         nonlocal now
         if path != "/first":
-            yield _answer(path)
+            yield _response(path)
             return
         yield b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
         now = 30.0 if ends == "deadline" else 0.0
         yield b"x" * 4_000
         has_ended.wait(20)
-        yield b"x" * 1_000 + _answer("/late")
+        yield b"x" * 1_000 + _response("/late")
 
     def stop(_: bytes) -> bytes:
         raise Stopped
 
-    limits = Limits(answer_limit_kib=1 if ends == "size" else 10)
-    transport = Transport(Redactor(), cool_downs=CoolDowns(), limits=limits)
-    raised = {"deadline": SlowAnswerError, "size": UnexpectedAnswerError, "interrupt": Stopped}
-    with _server(answer) as (port, connections), pytest.MonkeyPatch.context() as patch:
+    limits = Limits(response_limit_kib=1 if ends == "size" else 10)
+    client = HTTPClient(
+        Redactor(),
+        ClientOptions(limits=limits),
+        cool_downs=CoolDowns(),
+    )
+    raised = {
+        "deadline": ResponseTimeoutError,
+        "size": UnexpectedResponseError,
+        "interrupt": Stopped,
+    }
+    with _server(respond) as (port, connections), pytest.MonkeyPatch.context() as patch:
         url = f"http://127.0.0.1:{port}"
         if ends == "interrupt":
-            patch.setattr("runbook_lib.remote.wire.count", stop)
+            patch.setattr("runbook_lib.remote.http_transport.count_bytes", stop)
         with pytest.raises(raised[ends]):
-            transport.exchange(Request(method="GET", url=f"{url}/first"), Deadline(9, lambda: now))
+            client.send(Request(method="GET", url=f"{url}/first"), Deadline(9, lambda: now))
         patch.undo()
         has_ended.set()
-        text = transport.exchange(Request(method="GET", url=f"{url}/second"), Deadline(20)).text
-        transport.close()
+        text = client.send(Request(method="GET", url=f"{url}/second"), Deadline(20)).text
+        client.close()
 
     assert (text, len(connections)) == ("/second", 2)
 
 
-@pytest.mark.parametrize("place", ["httpx.Response", "runbook_lib.remote.transport.read_body"])
+@pytest.mark.parametrize("place", ["httpx.Response", "runbook_lib.remote.client.read_body"])
 def test_an_interrupt_at_any_moment_closes_the_connections(
-    place: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    place: str, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where httpcore has answered already, and nobody has the answer yet."""
+    """This holds also after httpcore returned and before the caller has the response."""
 
     def stop(*_: Any, **__: Any) -> Any:
         raise Stopped
 
-    transport = Transport(Redactor(), cool_downs=CoolDowns(), wire=wire)
-    with _server(lambda path: (_answer(path),)) as (port, connections):
+    client = HTTPClient(Redactor(), cool_downs=CoolDowns(), transport=transport)
+    with _server(lambda path: (_response(path),)) as (port, connections):
         request = Request(method="GET", url=f"http://127.0.0.1:{port}/path")
-        transport.exchange(request, Deadline(20))
+        client.send(request, Deadline(20))
         with monkeypatch.context() as patch:
             patch.setattr(place, stop)
             with pytest.raises(Stopped):
-                transport.exchange(request, Deadline(20))
-        assert wire._pools == {}
-        assert transport.exchange(request, Deadline(20)).text == "/path"
-        transport.close()
+                client.send(request, Deadline(20))
+        assert transport._pools == {}
+        assert client.send(request, Deadline(20)).text == "/path"
+        client.close()
 
     assert len(connections) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.remote.owners import is_same_owner, shared_domain
+from runbook_lib.remote.registrable_domains import is_same_registrable_domain, parent_domain
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_hosts_of_one_owner_share_a_registrable_domain(
     one: str, other: str, *, is_same: bool
 ) -> None:
     """Hosts below one public suffix, by the Public Suffix List, have different owners."""
-    assert is_same_owner(one, other) is is_same
+    assert is_same_registrable_domain(one, other) is is_same
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_hosts_of_one_owner_share_a_registrable_domain(
 )
 def test_a_host_shares_the_domain_above_it(host: str, domain: str) -> None:
     """The domain above counts unless it is a public suffix: then the host's own does."""
-    assert shared_domain(host) == domain
+    assert parent_domain(host) == domain

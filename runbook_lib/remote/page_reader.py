@@ -1,5 +1,5 @@
 """
-A public page as a browser without scripts shows it.
+Reads public pages as a browser without scripts shows them.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
-from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.remote.documents import RemoteAnswer, shorten
+from runbook_lib.errors import UnexpectedResponseError
+from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.domain import REDIRECTS, fetch_page
-from runbook_lib.remote.owners import is_same_owner
-from runbook_lib.remote.transport import Session
+from runbook_lib.remote.http_messages import Response
+from runbook_lib.remote.quoting import shorten
+from runbook_lib.remote.registrable_domains import is_same_registrable_domain
 
-_MOST_HOPS = 5
+_MAX_REDIRECTS = 5
 _CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
-# What guards in front of a host show to visitors who may be programs; a longer page may be about
-# one.
+# Texts of pages that ask visitors to prove that they are people. A longer page may be about such
+# pages.
 _CHALLENGES = (
     "just a moment",
     "checking your browser",
@@ -29,25 +30,32 @@ _CHALLENGES = (
     "ddos protection",
     "captcha",
 )
-_LONGEST_CHALLENGE = 2_000
-# What these contain is not shown without scripts, or at all.
+_MAX_CHALLENGE_LENGTH = 2_000
+# A browser without scripts does not show the content of these elements.
 _HIDDEN = frozenset({"head", "script", "style", "template", "svg", "noscript"})
 
 
 @dataclass(frozen=True, slots=True)
 class PublicPage:
-    """The content of a page: its final address and status, title, and text as one line."""
+    """The content of a page, after redirects."""
 
     url: str
+    """The URL of the last response."""
+
     status: int
+    """The status code of the last response."""
+
     title: str
+    """The title, shortened."""
+
     text: str
+    """The visible text, as one line."""
 
     @property
     def is_challenge(self) -> bool:
-        """Whether it may ask visitors to prove that they are people, in place of the page."""
+        """Whether it may only ask visitors to prove that they are people."""
         shown = f"{self.title} {self.text}".lower()
-        is_short = len(self.text) <= _LONGEST_CHALLENGE
+        is_short = len(self.text) <= _MAX_CHALLENGE_LENGTH
         return is_short and any(words in shown for words in _CHALLENGES)
 
 
@@ -55,27 +63,27 @@ def open_page(session: Session, url: str) -> PublicPage:
     """
     Return the page at `url`, after redirects within its registrable domain.
 
-    Raises `UnexpectedAnswerError` for a redirect to plain HTTP or to another
-    owner's domain, and `RemoteError` if the page does not answer.
+    Raises `UnexpectedResponseError` for a redirect to plain HTTP or to another registrable
+    domain, and `RemoteError` if there is no response.
     """
     current = url
-    for _ in range(_MOST_HOPS):
-        answer = fetch_page(session, current)
-        location = answer.headers.get("location", "")
-        if answer.status not in REDIRECTS or not location:
-            return read_page(current, answer)
+    for _ in range(_MAX_REDIRECTS):
+        response = fetch_page(session, current)
+        location = response.headers.get("location", "")
+        if response.status not in REDIRECTS or not location:
+            return read_page(current, response)
         target = urljoin(current, location)
         why = ""
         if urlsplit(target).scheme != "https":
             why = "which is not https"
-        elif not is_same_owner(_host(current), _host(target)):
+        elif not is_same_registrable_domain(_host(current), _host(target)):
             why = "which is another owner's domain"
         if why:
             msg = f"{_host(current)} redirects to {shorten(_host(target) or 'no host')}, {why}."
-            raise UnexpectedAnswerError(msg)
+            raise UnexpectedResponseError(msg)
         current = target
-    msg = f"{_host(url)} redirects more than {_MOST_HOPS} times."
-    raise UnexpectedAnswerError(msg)
+    msg = f"{_host(url)} redirects more than {_MAX_REDIRECTS} times."
+    raise UnexpectedResponseError(msg)
 
 
 def _host(url: str) -> str:
@@ -85,19 +93,19 @@ def _host(url: str) -> str:
         return ""
 
 
-def read_page(url: str, answer: RemoteAnswer) -> PublicPage:
-    """Return what a person without scripts reads in the page that `url` answered with."""
-    # The page is in the encoding that it names in its first KiB.
-    named = _CHARSET.search(answer.content[:1024])
+def read_page(url: str, response: Response) -> PublicPage:
+    """Return the page in the `response` to `url`."""
+    # A page names its encoding in its first KiB.
+    named = _CHARSET.search(response.content[:1024])
     try:
-        page = answer.content.decode(named[1].decode() if named else "utf-8", "replace")
+        page = response.content.decode(named[1].decode() if named else "utf-8", "replace")
     except (LookupError, ValueError):
-        page = answer.text
+        page = response.text
     reader = _TextParser()
     reader.feed(page)
     reader.close()
     title, text = (" ".join("".join(parts).split()) for parts in (reader.title, reader.text))
-    return PublicPage(url, answer.status, shorten(title), text)
+    return PublicPage(url, response.status, shorten(title), text)
 
 
 class _TextParser(HTMLParser):
@@ -111,7 +119,7 @@ class _TextParser(HTMLParser):
         self._is_title = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        """Note the start of the title, and of what is not shown."""
+        """Note the start of the title, or of a hidden element."""
         if tag == "body":
             # NOTE: it ends the head, even one that was left open (HTML: optional tags).
             self._inside.clear()
@@ -120,7 +128,7 @@ class _TextParser(HTMLParser):
             self._inside.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Note the end of what is not shown."""
+        """Note the end of the title, or of a hidden element."""
         self._is_title = False
         if tag in self._inside:
             while self._inside.pop() != tag:
