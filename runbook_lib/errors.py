@@ -18,7 +18,7 @@ is a kind of these, beside that provider's client.
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
                     TimestampError, SigningError, ArchiveError,
-                    StoreUnavailableError, FormError
+                    StoreUnavailableError, FormatError
 """
 
 from __future__ import annotations
@@ -356,15 +356,15 @@ class ChainError(EvidenceError):
     )
 
 
-class FormError(EvidenceError):
-    """A journal, record or statement has another form than this runbook reads and writes."""
+class FormatError(EvidenceError):
+    """A journal, record or statement has another format than this runbook reads and writes."""
 
     code = "format-unknown"
     exit_code = ExitCode.USAGE
     next_step = "Use the version of the runbook that wrote it; nothing was done."
 
-    def __init__(self, subject: str, form: object, known: object, *, file: str = "") -> None:
-        problem = f"has format {form}" if form is not None else "names no format"
+    def __init__(self, subject: str, version: object, known: object, *, file: str = "") -> None:
+        problem = f"has format {version}" if version is not None else "names no format"
         super().__init__(f"{subject} {problem}; this runbook reads format {known}.", file=file)
 
 

@@ -21,7 +21,7 @@ from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import BEFORE_THE_FIRST, JournalLine, Ref
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
-    FORM,
+    FORMAT_VERSION,
     AttestationDetails,
     BundleSealed,
     ChangeIntended,
@@ -360,7 +360,7 @@ _PARTS = {
 
 def dump_index(index: Index, key: FingerprintKey) -> bytes:
     """Return `index` as saved: its authentication code, then JSON."""
-    document = {"form": FORM, "parts": _PARTS, "index": to_builtins(index)}
+    document = {"format_version": FORMAT_VERSION, "parts": _PARTS, "index": to_builtins(index)}
     saved = write_json(document).encode("utf-8", "backslashreplace")
     return f"{key.of_bytes(saved)}\n".encode() + saved
 
@@ -371,7 +371,7 @@ def load_index(content: bytes, key: FingerprintKey) -> Index | None:
     if code.decode("ascii", "replace") != key.of_bytes(saved):
         return None
     document = parse_own(saved)
-    is_ours = (document["form"], document.get("parts")) == (FORM, _PARTS)
+    is_ours = (document["format_version"], document.get("parts")) == (FORMAT_VERSION, _PARTS)
     return convert(document["index"], Index) if is_ours else None
 
 

@@ -24,7 +24,7 @@ from runbook_lib.core.files import check_place, locked, open_plain, sync_folder
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
     DATA,
-    FORM,
+    FORMAT_VERSION,
     Checked,
     CheckWithheld,
     Entry,
@@ -35,7 +35,7 @@ from runbook_lib.core.model import (
     Part,
     invalid,
 )
-from runbook_lib.errors import ChainError, FormError, JournalError, reason_of, reported_as
+from runbook_lib.errors import ChainError, FormatError, JournalError, reason_of, reported_as
 
 JOURNAL_NAME = "journal.jsonl"
 # The `prev` of the first line.
@@ -238,7 +238,7 @@ def read_lines(
     A last line without its line feed was never acknowledged and is left out; a missing
     file has no lines.
     Raises `ChainError` if a link is broken or a line is too long or invalid,
-    `FormError` if a run started under another form, and `JournalError` if the
+    `FormatError` if a run started under another form, and `JournalError` if the
     file cannot be read.
     """
     with _reading(path), suppress(FileNotFoundError):
@@ -344,9 +344,11 @@ def _checked(text: bytes, previous: Ref, path: Path) -> JournalLine:
         msg = f"Line {number} of {path} does not follow the line before it."
         raise ChainError(msg)
     if kind == EventType.RUN_STARTED and isinstance(data, Mapping):
-        form = data.get("form")
-        if form != FORM and isinstance(form, str | int | None):
-            raise FormError(f"The run that starts in line {number} of {path}", form, FORM)
+        version = data.get("format_version")
+        if version != FORMAT_VERSION and isinstance(version, str | int | None):
+            raise FormatError(
+                f"The run that starts in line {number} of {path}", version, FORMAT_VERSION
+            )
     entry = _understood(fields, number, path)
     digest = entry.withheld or hashlib.sha256(text).hexdigest()
     return JournalLine(entry, Ref(number, digest, previous.end, previous.end + len(text)))

@@ -21,7 +21,7 @@ from msgspec.json import schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this description, which each run names when it starts; no other is read.
-FORM = 10
+FORMAT_VERSION = 10
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -510,14 +510,14 @@ class NotRun(Part):
 
 class RunStarted(Part):
     """
-    A run began under this `form`.
+    A run began under this `format_version`.
 
     `credentials` are the names of those that were given, `resumes` is the previous
     run, if it was interrupted. `fleet_run` is the run of a fleet that asked for this one.
     `not_run` says why it ended at once, without any check.
     """
 
-    form: int
+    format_version: int
     tenant: Name
     procedure: ProcedureName
     mode: Mode

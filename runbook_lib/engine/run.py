@@ -47,7 +47,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import (
     DATA,
-    FORM,
+    FORMAT_VERSION,
     Attestation,
     Binding,
     CarriedResult,
@@ -328,7 +328,7 @@ class Run(KnownRun):
         self.key = keep_key(self.journal.path.parent, self.key)
         values = self.values
         started = RunStarted(
-            form=FORM,
+            format_version=FORMAT_VERSION,
             tenant=self.tenant,
             procedure=ProcedureName(
                 id=self.procedure.id,

@@ -27,7 +27,7 @@ from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref
 from runbook_lib.core.model import BundleSealed, EventType
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import HistoryReader, open_history
-from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError, reason_of
+from runbook_lib.errors import ChainError, EvidenceError, FormatError, JournalError, reason_of
 from runbook_lib.evidence.signing.keys import exported_keys, own_public_keys
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
@@ -114,7 +114,7 @@ def _refuse_unannounced(statements: list[Path], announced: set[str], home: Path)
             check_run_form(signed)
             run = signed.predicate["runbook_run"]
             is_own = (run["tenant"], run["procedure"]["id"]) == (tenant, connector)
-        except FormError as error:
+        except FormatError as error:
             raise error.of(f"{path.parent.name}/{path.name}") from None
         except (EvidenceError, KeyError, TypeError, OSError):
             continue

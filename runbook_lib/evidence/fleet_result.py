@@ -23,7 +23,7 @@ from runbook_lib.errors import ExitCode, SettingsError, reason_of
 from runbook_lib.evidence.record import Record
 
 UNSEALED_NAME = "unsealed.json"
-_FORM = 2
+_FORMAT_VERSION = 2
 SCHEMA = "facebook-marketing-runbook/fleet/v8"
 _LARGEST = 64 * 1024 * 1024
 _TENANTS = ',"tenants":['
@@ -266,7 +266,7 @@ class Unsealed:
 class FleetNotes:
     """What a fleet notes beside its page. No evidence: bundles win over it."""
 
-    form: Annotated[int, Meta(ge=_FORM, le=_FORM)] = _FORM
+    format_version: Annotated[int, Meta(ge=_FORMAT_VERSION, le=_FORMAT_VERSION)] = _FORMAT_VERSION
     """The version of this file's format."""
 
     fleet_id: _Id

@@ -17,7 +17,7 @@ from msgspec import Meta, ValidationError, convert, structs
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_own
 from runbook_lib.core.model import (
-    FORM,
+    FORMAT_VERSION,
     FleetRun,
     HostCalls,
     Mode,
@@ -37,13 +37,13 @@ from runbook_lib.core.road import RoadAhead, road_ahead
 from runbook_lib.core.state import RunState
 from runbook_lib.core.step_record import RULES, StepRecord, step_record
 from runbook_lib.core.waits import waits_by_step
-from runbook_lib.errors import ContentError, FormError, JournalError, reported_as
+from runbook_lib.errors import ContentError, FormatError, JournalError, reported_as
 
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024
 _SCHEMA = "facebook-marketing-runbook/record/v"
-SCHEMA: Final = "facebook-marketing-runbook/record/v9"
+SCHEMA: Final = "facebook-marketing-runbook/record/v10"
 
 
 class LinesRecord(Part):
@@ -67,7 +67,7 @@ class CarriedRecord(Part):
 class Record(Part):
     """Record of one run of the Facebook Marketing runbook."""
 
-    schema: Literal["facebook-marketing-runbook/record/v9"]
+    schema: Literal["facebook-marketing-runbook/record/v10"]
     run_id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
     tenant: Annotated[str, Meta(min_length=1)]
     procedure: ProcedureName
@@ -197,7 +197,7 @@ def parse_record(content: bytes) -> Record:
     """
     Parse a record.
 
-    Raises `FormError` for one of another form, and `ContentError`, with the place, for
+    Raises `FormatError` for one of another form, and `ContentError`, with the place, for
     anything else.
     """
     try:
@@ -210,8 +210,8 @@ def parse_record(content: bytes) -> Record:
         raise ContentError("It is not a JSON object.", file=RECORD_NAME)
     schema = document.get("schema")
     if schema != SCHEMA:
-        form = schema.removeprefix(_SCHEMA) if isinstance(schema, str) else None
-        raise FormError("It", form, FORM, file=RECORD_NAME)
+        version = schema.removeprefix(_SCHEMA) if isinstance(schema, str) else None
+        raise FormatError("It", version, FORMAT_VERSION, file=RECORD_NAME)
     try:
         return convert(document, Record)
     except ValidationError as error:
@@ -221,4 +221,4 @@ def parse_record(content: bytes) -> Record:
 
 def record_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a record."""
-    return json_schema(Record, f"urn:facebook-marketing-runbook:record:v{FORM}")
+    return json_schema(Record, f"urn:facebook-marketing-runbook:record:v{FORMAT_VERSION}")

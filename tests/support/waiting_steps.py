@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.conclusion import Conclusion
-from runbook_lib.core.model import FORM, Mode, Outcome, ProcedureName, RunStarted
+from runbook_lib.core.model import FORMAT_VERSION, Mode, Outcome, ProcedureName, RunStarted
 from runbook_lib.core.procedure import StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.duties import duties_at_steps
@@ -43,7 +43,7 @@ def step(
 def run_of(*steps: StepState, sandbox: bool = False) -> RunState:
     """Return the state of a run with these steps."""
     started = RunStarted(
-        form=FORM,
+        format_version=FORMAT_VERSION,
         tenant="acme",
         procedure=ProcedureName(id="p", version="1", digest="0" * 64),
         mode=Mode.HEADLESS,

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from runbook_lib.core.json_text import parse_json
-from runbook_lib.core.model import FORM, Outcome
-from runbook_lib.errors import EnvelopeError, FormError, SignatureError, SigningError
+from runbook_lib.core.model import FORMAT_VERSION, Outcome
+from runbook_lib.errors import EnvelopeError, FormatError, SignatureError, SigningError
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.signing.keys import SigningKey
 
@@ -116,7 +116,7 @@ def result_predicate(
         "warnedTests": [*outcomes[Outcome.ATTESTED], *warned],
         "failedTests": outcomes[Outcome.FAILED],
         "runbook_run": {
-            "form": FORM,
+            "format_version": FORMAT_VERSION,
             **{name: value for name, value in to_builtins(record).items() if name in _CLAIMED},
             "outcomes": outcomes,
             "verified_on": {step.id: step.verified_on for step in record.steps if step.verified_on},
@@ -132,20 +132,20 @@ def link_claim(link: ChainLink) -> dict[str, Any]:
 
 
 def check_run_form(signed: Signed) -> None:
-    """Raise `FormError` if the claims about a run have another form than `result_predicate`."""
+    """Raise `FormatError` if the claims about a run have another form than `result_predicate`."""
     run = signed.predicate.get("runbook_run")
-    form = run.get("form") if isinstance(run, Mapping) else None
-    if form != FORM:
-        raise FormError("It", form, FORM)
+    version = run.get("format_version") if isinstance(run, Mapping) else None
+    if version != FORMAT_VERSION:
+        raise FormatError("It", version, FORMAT_VERSION)
 
 
 def check_build_form(signed: Signed) -> None:
-    """Raise `FormError` if a provenance has another form than `provenance_predicate`."""
+    """Raise `FormatError` if a provenance has another form than `provenance_predicate`."""
     definition = signed.predicate.get("buildDefinition")
     build_type = definition.get("buildType") if isinstance(definition, Mapping) else None
-    if build_type != f"{_BUILD_TYPE}{FORM}":
-        form = build_type.removeprefix(_BUILD_TYPE) if isinstance(build_type, str) else None
-        raise FormError("It", form, FORM)
+    if build_type != f"{_BUILD_TYPE}{FORMAT_VERSION}":
+        version = build_type.removeprefix(_BUILD_TYPE) if isinstance(build_type, str) else None
+        raise FormatError("It", version, FORMAT_VERSION)
 
 
 def provenance_predicate(record: Record, *, materials: Iterable[Resource]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def provenance_predicate(record: Record, *, materials: Iterable[Resource]) -> di
     place = "sandbox" if record.sandbox else "production"
     return {
         "buildDefinition": {
-            "buildType": f"{_BUILD_TYPE}{FORM}",
+            "buildType": f"{_BUILD_TYPE}{FORMAT_VERSION}",
             "externalParameters": {"tenant": record.tenant, **record.parameters},
             "internalParameters": {
                 "mode": record.mode,

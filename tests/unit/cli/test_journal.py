@@ -10,12 +10,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
+from runbook_lib.core.model import FORMAT_VERSION
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.journals import chained, lines_of
 from tests.unit.evidence.conftest import key, sealed_evidence
 
 __all__ = ["key"]
+
+OTHER_FORM = f"has format {FORMAT_VERSION + 1}; this runbook reads format {FORMAT_VERSION}"
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,7 @@ def test_an_unknown_journal_form_is_refused_by_every_command(evidence: Path) -> 
     """Every command names an unknown journal form and refuses it; no evidence is changed."""
     path = evidence / "acme" / "p" / "journal.jsonl"
     first, *others = lines_of(path)
-    of_another_form = {**first, "data": {**first["data"], "form": 10}}
+    of_another_form = {**first, "data": {**first["data"], "format_version": FORMAT_VERSION + 1}}
     path.write_bytes(chained([first, *others, of_another_form]))
     known = ("--trusted-keys", str(evidence / "keys"))
     before = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
@@ -109,15 +112,15 @@ def test_an_unknown_journal_form_is_refused_by_every_command(evidence: Path) -> 
     completed = journal(evidence, *known)
 
     assert verified.exit_code == ExitCode.REFUSED
-    assert "has format 10; this runbook reads format 9" in verified.stdout
+    assert OTHER_FORM in verified.stdout
     assert completed.exit_code == ExitCode.USAGE
-    assert "has format 10; this runbook reads format 9" in completed.stderr
+    assert OTHER_FORM in completed.stderr
     shutil.move(evidence / "acme" / "p", evidence / "acme" / "facebook_marketing")
     arguments = ("--tenant", "acme", "--evidence", str(evidence))
     for command in ("status", "run", "report"):
         result = CliRunner().invoke(main, [command, *arguments])
         assert result.exit_code == ExitCode.USAGE, command
-        assert "has format 10; this runbook reads format 9" in result.stderr
+        assert OTHER_FORM in result.stderr
     shutil.move(evidence / "acme" / "facebook_marketing", evidence / "acme" / "p")
     after = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
     assert {path.name for path in after if before.get(path) != after[path]} <= {"journal.lock"}

@@ -15,6 +15,7 @@ from runbook_lib.core.index import Index
 from runbook_lib.core.journal import JournalLine, Ref
 from runbook_lib.core.model import (
     DATA,
+    FORMAT_VERSION,
     CheckBasis,
     Entry,
     EventType,
@@ -81,7 +82,8 @@ PROCEDURE = Procedure(
     ),
 )
 RUN = {
-    "form": 9, "tenant": "x", "procedure": {"id": "p", "version": "1", "digest": "0" * 64},
+    "format_version": FORMAT_VERSION, "tenant": "x",
+    "procedure": {"id": "p", "version": "1", "digest": "0" * 64},
     "mode": "headless", "sandbox": False, "parameters": {"app": "1", "user": "u"},
     "credentials": (), "fingerprints": {"key": SECRET}, "resumes": "", "environment": {},
 }  # fmt: skip

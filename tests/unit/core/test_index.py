@@ -311,7 +311,7 @@ ALTERED: dict[str, Alter] = {
     "a flipped bit": flipped,
     "attestations left out": without_attestations,
     "signed by another key": lambda content: signed(content.partition(b"\n")[2], FingerprintKey()),
-    "of another form": of_other_parts(lambda document: document.update(form=99)),
+    "of another form": of_other_parts(lambda document: document.update(format_version=99)),
     "cut off": lambda content: content[: len(content) // 2],
     "empty": lambda _: b"",
     "no JSON": lambda _: b"x\ny",

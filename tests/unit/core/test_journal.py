@@ -25,7 +25,7 @@ from msgspec import structs
 from runbook_lib.core import journal as journal_module
 from runbook_lib.core.journal import GENESIS, Journal, parse_line, read_lines, timestamp
 from runbook_lib.core.model import (
-    FORM,
+    FORMAT_VERSION,
     Binding,
     ChangeIntended,
     Checked,
@@ -36,7 +36,7 @@ from runbook_lib.core.model import (
     Outcome,
     StepStarted,
 )
-from runbook_lib.errors import ChainError, FormError, JournalError
+from runbook_lib.errors import ChainError, FormatError, JournalError
 from tests.conftest import NOON
 
 JSON = st.recursive(
@@ -239,21 +239,24 @@ def test_an_invalid_line_is_neither_read_nor_continued(
     assert path.read_bytes() == line.replace(part, instead, 1)
 
 
-@pytest.mark.parametrize(("form", "said"), [(10, "has format 10"), (None, "names no format")])
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [(FORMAT_VERSION + 1, f"has format {FORMAT_VERSION + 1}"), (None, "names no format")],
+)
 def test_a_run_of_another_form_is_named_by_its_line(path: Path, form: Any, said: str) -> None:
-    """A run that started under another form raises `FormError` with its line and the file."""
+    """A run that started under another form raises `FormatError` with its line and the file."""
     written(path, 1)
     last = hashlib.sha256(path.read_bytes()).hexdigest()
     line = {**json.loads(path.read_bytes()), "seq": 2, "type": "run.started", "prev": last}
-    line["data"] = {"form": form}
+    line["data"] = {"format_version": form}
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
-    with pytest.raises(FormError) as caught:
+    with pytest.raises(FormatError) as caught:
         Journal(path).entries()
 
     begun = f"The run that starts in line 2 of {path}"
-    assert str(caught.value) == f"{begun} {said}; this runbook reads format {FORM}."
+    assert str(caught.value) == f"{begun} {said}; this runbook reads format {FORMAT_VERSION}."
 
 
 def test_exchanges_are_numbered_from_the_first(path: Path) -> None:

@@ -21,7 +21,7 @@ from runbook_lib.core.journal import Journal, read_lines
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import (
     DATA,
-    FORM,
+    FORMAT_VERSION,
     Assigned,
     Attachment,
     Binding,
@@ -99,7 +99,7 @@ WORD = {
 }
 NOTE = {"by": "Operator", "at": AT, "note": "Ask again.", "origin": "", "entry": "", "login": ""}
 RUN = {
-    "form": FORM,
+    "format_version": FORMAT_VERSION,
     "tenant": "acme",
     "procedure": {"id": "facebook_marketing", "version": "1", "digest": DIGEST},
     "mode": "headless",
@@ -250,13 +250,13 @@ SPOILT = [
         (kind, changed(data, path, removed), f"{place_of(path)} is missing")
         for kind, data in WHOLE.items()
         for path in places(data)
-        if is_required(kind, path) and path != ("form",)
+        if is_required(kind, path) and path != ("format_version",)
     ),
     *(
         (kind, changed(data, path, mistyped), f"{place_of(path)} is not valid")
         for kind, data in WHOLE.items()
         for path in places(data)
-        if path != ("form",) and path[-1] not in ANYTHING
+        if path != ("format_version",) and path[-1] not in ANYTHING
     ),
     *(
         (kind, {**data, "added": 1}, "data has a field that the runbook does not write")
@@ -480,7 +480,8 @@ COMMANDS = {
 OF_THIS_FORM = [
     (kind, data)
     for kind, data, _ in SPOILT
-    if kind != EventType.RUN_STARTED or (isinstance(data, dict) and data.get("form") == FORM)
+    if kind != EventType.RUN_STARTED
+    or (isinstance(data, dict) and data.get("format_version") == FORMAT_VERSION)
 ]
 ONE_OF_EACH = list({kind: (kind, data) for kind, data in OF_THIS_FORM}.values())
 

@@ -18,7 +18,7 @@ from runbook_lib.core.index import Index
 from runbook_lib.core.journal import JournalLine, Ref
 from runbook_lib.core.model import (
     DATA,
-    FORM,
+    FORMAT_VERSION,
     Entry,
     EventType,
     Finding,
@@ -70,7 +70,7 @@ PROCEDURE = Procedure(
 
 SUBJECT = Subject(PROCEDURE, {})
 RUN = {
-    "form": FORM,
+    "format_version": FORMAT_VERSION,
     "tenant": "x",
     "procedure": {"id": "p", "version": "1", "digest": "0" * 64},
     "mode": "headless",

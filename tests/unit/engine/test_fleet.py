@@ -591,7 +591,12 @@ def test_notes_that_are_none_are_named(processes: Processes) -> None:
     (path,) = Path("evidence/fleet").glob("*/unsealed.json")
     text = path.read_text()
 
-    for broken in ("", "[]", text.replace('"form": 2', '"form": 1'), text.replace(fleet_id, "0")):
+    for broken in (
+        "",
+        "[]",
+        text.replace('"format_version": 2', '"format_version": 1'),
+        text.replace(fleet_id, "0"),
+    ):
         path.write_text(broken)
         with pytest.raises(SettingsError, match=r"unsealed.json is not what a fleet writes") as it:
             run(is_failed=True)

@@ -384,7 +384,7 @@ def build(world: World) -> None:
     world.unusable("elm", UNREADABLE, UNREADABLE_ADVICE)
     world.unusable("gingko", UNREADABLE, UNREADABLE_ADVICE)
     journal = EVIDENCE / "yew" / MARKETING.id / "journal.jsonl"
-    journal.write_text(journal.read_text().replace('"form":', '"form_of_tomorrow":'))
+    journal.write_text(journal.read_text().replace('"format_version":', '"format_of_tomorrow":'))
     named = [f"{tenant.name}:{tenant.connector}" for tenant in TENANTS]
     file = world.write_file([*named, *NAMED, LEFT.name])
     list_tenants(EVIDENCE, file=file)

@@ -15,9 +15,17 @@ import pytest
 from msgspec import structs, to_builtins
 
 from runbook_lib.core.journal import Journal, JournalLine, Ref, read_lines
-from runbook_lib.core.model import AttestationDetails, Binding, Checked, Exchange, Finding, Outcome
+from runbook_lib.core.model import (
+    FORMAT_VERSION,
+    AttestationDetails,
+    Binding,
+    Checked,
+    Exchange,
+    Finding,
+    Outcome,
+)
 from runbook_lib.core.state import open_history
-from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormError
+from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormatError
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.chain import last_copied
 from runbook_lib.evidence.parts import check_lines, copy_lines, report_entries
@@ -227,7 +235,7 @@ OTHER_LINE = "carried.jsonl: Line {} of the journal differs from the record's li
 MISSING_4 = "The check check of fb-01-verified refers to the exchange 4, which is missing."
 ORDER = "It does not list the carried lines by number, each once and before its part."
 NOT_VALID = "It is not a valid record: it is not valid."
-UNNAMED = "It does not name the person whose word makes"
+UNNAMED = "It does not name the person whose attestation makes"
 NO_LINE = "No line here records what Operator said about"
 OTHER_EXCHANGE = "Its exchange 5 differs from the line of that number."
 
@@ -368,7 +376,7 @@ def test_a_skipped_step_needs_a_statement() -> None:
     """A skipped step needs a skip by a person, or an earlier failed step."""
     skipped = step("fb-02-b", "skipped")
     failed = step("fb-01-a", "failed", checks=[check("failed")])
-    with pytest.raises(ContentError, match="whose word makes fb-02-b skipped"):
+    with pytest.raises(ContentError, match="whose attestation makes fb-02-b skipped"):
         check_lines(record(skipped), ())
     check_lines(record(failed, skipped), ())
 
@@ -642,53 +650,56 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
         verify_bundle(folder, trust)
 
 
-@pytest.mark.parametrize("form", [1, 2, 6, 10, None, "9"])
+@pytest.mark.parametrize("version", [1, 2, 6, FORMAT_VERSION + 1, None, str(FORMAT_VERSION)])
 def test_a_journal_of_another_form_is_refused_by_name(
-    form: Any, tenant: Path, trust: Trust
+    version: Any, tenant: Path, trust: Trust
 ) -> None:
-    """A journal of another form raises `FormError`, in `verify` and in every reader."""
+    """A journal of another form raises `FormatError`, in `verify` and in every reader."""
     path = tenant / "journal.jsonl"
     lines = lines_of(path)
-    data = {name: value for name, value in lines[0]["data"].items() if name != "form"}
-    lines.append({**lines[0], "data": data if form is None else {**data, "form": form}})
+    data = {name: value for name, value in lines[0]["data"].items() if name != "format_version"}
+    lines.append(
+        {**lines[0], "data": data if version is None else {**data, "format_version": version}}
+    )
     path.write_bytes(chained(lines))
 
-    said = "names no format" if form is None else f"has format {form}; this runbook reads format 9"
+    known = f"this runbook reads format {FORMAT_VERSION}"
+    said = "names no format" if version is None else f"has format {version}; {known}"
     *_, last = errors_of(tenant, trust)
-    assert isinstance(last, FormError)
+    assert isinstance(last, FormatError)
     assert said in str(last)
-    with pytest.raises(FormError, match="this runbook reads format 9") as caught:
+    with pytest.raises(FormatError, match=known) as caught:
         open_history(tenant).read()
     assert caught.value.exit_code == 2
 
 
-OTHER_FORM = "It has format 10; this runbook reads format 9."
+OTHER_FORM = f"It has format {FORMAT_VERSION + 1}; this runbook reads format {FORMAT_VERSION}."
 
 
 def test_a_record_of_another_form_is_refused_by_name(tenant: Path, refused: Refused) -> None:
-    """A record of another form raises `FormError`."""
-    change = new(schema="facebook-marketing-runbook/record/v10")
+    """A record of another form raises `FormatError`."""
+    change = new(schema=f"facebook-marketing-runbook/record/v{FORMAT_VERSION + 1}")
 
     assert refused(2, change) == f"record.json: {OTHER_FORM}"
-    with pytest.raises(FormError, match="has format 10"):
+    with pytest.raises(FormatError, match=f"has format {FORMAT_VERSION + 1}"):
         read_record(bundle(tenant, 2))
 
 
 def test_a_statement_of_another_form_is_refused_by_name(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A statement or a provenance of another form raises `FormError`, and stops the sealing."""
+    """A statement or a provenance of another form raises `FormatError`, and stops the sealing."""
     folder = bundle(tenant, 2)
     made = payload(folder / "provenance.dsse.json")["predicate"]
-    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v9")
+    assert made["buildDefinition"]["buildType"].endswith(f":headless-run:v{FORMAT_VERSION}")
     statement = payload(folder / STATEMENT)
-    statement["predicate"]["runbook_run"]["form"] = 10
+    statement["predicate"]["runbook_run"]["format_version"] = FORMAT_VERSION + 1
     resign_everything(folder, key, statement)
 
     assert refusal(folder, trust) == f"{STATEMENT}: {OTHER_FORM}"
     journal = tenant / "journal.jsonl"
     journal.write_bytes(copied(bundle(tenant, 1), folder))
-    with pytest.raises(FormError, match=r"00000002/statement\.dsse\.json: It has format 10"):
+    with pytest.raises(FormatError, match=r"00000002/statement\.dsse\.json: It has format 11"):
         seal_run(ended_run(tmp_path / "evidence", "00000004"), key)
 
     monkeypatch.setattr("runbook_lib.evidence.signing.statement.FORM", 10)

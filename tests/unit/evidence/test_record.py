@@ -15,7 +15,7 @@ from msgspec import convert, to_builtins
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.run import Run
-from runbook_lib.errors import ContentError, FormError
+from runbook_lib.errors import ContentError, FormatError
 from runbook_lib.evidence.record import (
     LinesRecord,
     build_record,
@@ -75,7 +75,7 @@ def test_a_record_with_every_outcome_is_valid(record: Record) -> None:
 
 def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: Run) -> None:
     """Run, tenant, procedure, mode, times, outcome and the last line are those of the journal."""
-    assert record["schema"] == "facebook-marketing-runbook/record/v9"
+    assert record["schema"] == "facebook-marketing-runbook/record/v10"
     assert (record["run_id"], record["tenant"]) == ("0a1b2c3d", "acme")
     assert record["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
     assert (record["mode"], record["sandbox"], record["resumes"]) == ("headless", False, None)
@@ -161,7 +161,7 @@ def test_a_record_that_claims_more_than_it_shows_is_refused(
     false = copy.deepcopy(record)
     falsify(false)
 
-    with pytest.raises((ContentError, FormError)):
+    with pytest.raises((ContentError, FormatError)):
         read(false)
     assert not validator.is_valid(false)
 

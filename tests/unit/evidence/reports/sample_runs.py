@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import convert
 
-from runbook_lib.core.model import FORM, Entry, Outcome
+from runbook_lib.core.model import FORMAT_VERSION, Entry, Outcome
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.evidence.record import SCHEMA, Record
 from tests.support import journals
@@ -179,7 +179,7 @@ def entry(
         "run.started": {
             **{name: document()[name] for name in ("tenant", "procedure", "mode", "sandbox")},
             **{name: document()[name] for name in ("parameters", "credentials", "environment")},
-            "form": FORM,
+            "format_version": FORMAT_VERSION,
             "fingerprints": {},
             "resumes": "",
         },

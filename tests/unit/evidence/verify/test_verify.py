@@ -20,7 +20,7 @@ from runbook_lib.errors import (
     EnvelopeError,
     EvidenceError,
     ExitCode,
-    FormError,
+    FormatError,
     SignatureError,
 )
 from runbook_lib.evidence.bundle import resource, sums
@@ -69,7 +69,7 @@ def refused(bundle: Path, trust: Trust, kind: type[EvidenceError] = EvidenceErro
     with pytest.raises(kind) as caught:
         verify_bundle(bundle, trust)
     assert str(caught.value).endswith(".")  # in a sentence
-    is_other_form = isinstance(caught.value, FormError)
+    is_other_form = isinstance(caught.value, FormatError)
     assert caught.value.exit_code == (ExitCode.USAGE if is_other_form else ExitCode.REFUSED)
     return caught.value
 
