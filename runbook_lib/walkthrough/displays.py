@@ -28,7 +28,6 @@ from runbook_lib.walkthrough.views import (
     finish_view,
     header_view,
     screen_view,
-    sitting_of,
     step_view,
 )
 
@@ -125,7 +124,6 @@ class Displays:
             chosen_in=self._chosen_in,
             has_confirm_page=self._has_confirm_page,
             following=following,
-            current=sitting_of(run.procedure, following.step.step) if following else frozenset(),
             user=self._user,
             later=later(state, passed),
             too_early=frozenset(

@@ -108,9 +108,8 @@ class Scene:
     known credential to where it is kept ("this session", "keyring", ".env"). `chosen_in`
     maps the name of a list to the step in which it is chosen: elsewhere it is only shown.
     `has_confirm_page` says that this server has the page on which a second person
-    confirms a step. `following` is what is next, `current` has the ids of its sitting,
-    `next_look` says when waiting steps are checked again. `user` is who is logged in to the
-    server, as far as it says so. `later` says what steps wait for that cannot be started yet.
+    confirms a step. `following` is what is next, `next_look` says when waiting steps are checked
+    again. `user` is who is logged in to the server, as far as it says so. `later` says what steps wait for that cannot be started yet.
     """
 
     vendor: Vendor
@@ -122,7 +121,6 @@ class Scene:
     chosen_in: Mapping[str, Step]
     has_confirm_page: bool
     following: NextStep | None
-    current: frozenset[str]
     next_look: str
     user: str
     later: Mapping[str, str] = field(default_factory=dict)
@@ -155,13 +153,6 @@ def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
     return state.conclusion.outcome is Outcome.WAITING and can_look and not step.spends
 
 
-def sitting_of(procedure: Procedure, step: Step) -> frozenset[str]:
-    """Return the ids of the steps that are done in one sitting with `step`."""
-    sittings = groupby(procedure.steps, key=lambda other: other.sitting or other.id)
-    ids = (frozenset(other.id for other in steps) for _, steps in sittings)
-    return next(sitting for sitting in ids if step.id in sitting)
-
-
 def step_view(
     state: StepState,
     scene: Scene,
@@ -180,9 +171,10 @@ def step_view(
     is_tried = state.checked_on or state.conclusion.outcome is Outcome.WAITING
     elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
     step, record = state.step, step_record(state)
-    names = ("id", "title", "checked_on", "attested_by")
+    names = ("id", "checked_on", "attested_by")
     return {
         **{name: getattr(record, name) for name in names},
+        "title": step.title,
         **_outcome(state),
         "overdue": _overdue(state, scene.today),
         "overdue_act": what_to_do(state, is_overdue=True)
@@ -230,7 +222,7 @@ def step_view(
         "spends": step.spends,
         "actions": _actions(state, scene, lacks),
         "is_next": _is_next(step, scene),
-        "is_current": step.id in scene.current and not state.is_settled,
+        "is_current": _is_next(step, scene) and not state.is_settled,
         "is_settled": state.is_settled,
         "next": _next_view(scene),
         "since": _since(state, scene),
@@ -248,6 +240,10 @@ def step_view(
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "identity": f"{step.id} · {step.kind}",
         "number": state.number,
+        "part": step.sitting,
+        "acts": step.today.split("\n\n"),
+        "prose": _prose_view(step),
+        "line": _line_text(state, scene),
         "history": [
             {"at": when(entry.at), "what": f"{_EVENT_WORDS[entry.type]}{_details(entry)}"}
             for entry in reversed(recent)
@@ -256,6 +252,35 @@ def step_view(
         "troubles": [_trouble_view(trouble) for trouble in troubles_of(state)],
         **asdict(activity),
     }
+
+
+def _prose_view(step: Step) -> dict[str, Any] | None:
+    """Return the documented text of a step, if there is more than what a person does now."""
+    reading = step.source.reading
+    if not (step.prose or reading):
+        return None
+    page = f"Documented step {step.source.step}" if step.source.step else "Documented text"
+    return {
+        "title": "Why this is not on the documented page" if reading else page,
+        "paragraphs": step.prose.split("\n\n") if step.prose else [],
+        "source": f"Source: {reading}." if reading else "",
+    }
+
+
+def _line_text(state: StepState, scene: Scene) -> str:
+    """Return what a closed step says beside its title: who and when, or what it needs."""
+    word = state.word
+    late = _overdue(state, scene.today)
+    if late or not state.is_settled:
+        needs = scene.later.get(state.step.id, "")
+        waits = state.conclusion.outcome is Outcome.WAITING
+        takes = state.step.usual_time
+        usual = f"{takes} at {scene.vendor.title}" if takes and state.is_to_do else ""
+        who = _who(state, scene.vendor.title) if waits else ""
+        return " · ".join(filter(None, (who, _assigned(state), late, needs or usual)))
+    if word is not None and state.conclusion.by_person:
+        return f"{word.by}, {day(word.at)}"
+    return day(state.checked_on) if state.checked_on else ""
 
 
 def _warnings(state: StepState, scene: Scene) -> list[str]:
@@ -410,6 +435,7 @@ def header_view(
             for step in state.steps.values()
         ],
         "sittings": _sittings(state),
+        "begin": {"plan": road.whole, "ready": list(road.ready)} if road else None,
         "gates": _gates(state, road),
         "road": _road_view(state),
         **asdict(activity),
@@ -438,6 +464,10 @@ def _sittings(state: RunState) -> list[dict[str, Any]]:
                 "outcome": shown(target).outcome,
                 "label": "" if is_new else open_label if unsettled else "done",
                 "step": {"id": target.step.id, "title": target.step.title},
+                "steps": [
+                    {**_line(part), "is_settled": part.is_settled}
+                    for part in steps
+                ],
             }
         )
     return sittings

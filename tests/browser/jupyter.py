@@ -41,16 +41,12 @@ CUSTOMER_STEP = "test-06-customer-consent"
 _AXE = """async () => (await axe.run(
     {include: [['.rb']]},
     {runOnly: ['wcag2a', 'wcag2aa'], resultTypes: ['violations']})).violations"""
-# Steps whose panel does not stand within the frame that their title draws, right below their text;
-# JupyterLab lays out what is out of sight only when it comes into view.
-CARD_GAPS = """() => [...document.querySelectorAll(".rb-panel[data-step]")].map((panel) => {
+# Titles and texts of steps in the notebook that are seen beside their cards, which show both.
+TEXTS_BESIDE_CARDS = """() => [...document.querySelectorAll(".rb-panel[data-step]")].map((panel) => {
   const cell = (panel.closest("[cell-index]") ?? panel.closest(".jp-Cell")).previousElementSibling;
-  const [text, title] = [".jp-RenderedMarkdown", "h4"].map((part) => cell.querySelector(part));
-  const [card, above, below] = [title, text, panel].map((part) => part.getBoundingClientRect());
-  const sides = [card.left - below.left, card.right - below.right];
-  const isSeen = below.top > 0 && below.top < innerHeight;
-  return [panel.dataset.step, isSeen ? above.bottom - below.top : 0, ...sides];
-}).filter(([, ...gaps]) => gaps.some((gap) => Math.abs(gap) > 0.5))"""
+  const text = cell.querySelector(".jp-RenderedMarkdown");
+  return text.checkVisibility({ visibilityProperty: true }) ? panel.dataset.step : "";
+}).filter(Boolean)"""
 IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
     >= document.querySelector('.rb-header').getBoundingClientRect().bottom"""
 # The cells that every notebook needs.
@@ -394,7 +390,7 @@ class Walk:
         # NOTE: JupyterLab measures cells only when they come into view, which then move.
         for _ in range(_TRIES if _PICTURES else 0):
             self.panel(step).evaluate(
-                "panel => panel.closest('.jp-Cell').previousElementSibling.scrollIntoView()"
+                "panel => panel.scrollIntoView()"
             )
             self.page.wait_for_timeout(200)
         keep_picture(self.page, name)
@@ -470,6 +466,14 @@ class Walk:
             option.check()
         return form
 
+    def notes(self, step: str, form: Locator) -> Locator:
+        """Return where the note of a form is written: in the form, or in the card's fold, opened."""
+        if form.get_by_label("Reason", exact=True).count():
+            return form
+        panel = self.panel(step)
+        panel.locator(".rb-menu").evaluate("menu => { menu.open = true; }")
+        return panel.locator("[data-aside]:visible")
+
     def say(
         self, step: str, action: str, note: str = "", files: Any = None, by: str = OPERATOR
     ) -> str:
@@ -483,12 +487,10 @@ class Walk:
                 confirm.click()  # then it asks for the name
             form.get_by_label("Your name").fill(by)
         if note or files:
-            folded = form.locator("details:not([open]) > summary")
-            if folded.count():
-                folded.click()
-            form.get_by_label(re.compile("^(Note|Reason|The reason given)$")).fill(note)
-        if files:
-            form.get_by_label("Screenshot").set_input_files(files)
+            notes = self.notes(step, form)
+            notes.get_by_label(re.compile("^(Note|Reason|The reason given)$")).fill(note)
+            if files:
+                notes.get_by_label("Screenshot").set_input_files(files)
         before = panel.get_attribute("data-written") or ""
         with self.work(step):
             confirm.click()

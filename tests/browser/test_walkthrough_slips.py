@@ -56,6 +56,7 @@ def test_checking_everything_says_what_changed_and_seals_nothing(
     A step that lacked a value shows its field there, and is checked once the value is given.
     """
     page, other = walk.page, "fb-08-redirect-uri"
+    page.get_by_role("button", name="Progress").click()
     page.get_by_role("button", name="Check everything now").click()
     header = page.locator(".rb-header")
     expect(header).to_contain_text("Not checked: 4, 5, 5a, 9a, 10, 11", timeout=_PATIENCE)

@@ -115,20 +115,20 @@ function saveAs(name, content) {
 
 // Shows the step that is next, or what to have at hand above it while that is shown.
 function stand({ next }) {
-  const begin = document.querySelector('.rb-header[data-begin="true"]') && beginHeading();
+  const begin = document.querySelector('.rb-header[data-begin="true"]') && document.getElementById("runbook-begin");
   if (!begin) {
     jump(next.id, next.title, { isAsked: false });
     return;
   }
-  cellOf(begin).scrollIntoView({ block: "start" });
-  document.getElementById(`runbook-${next.id}`)?.focus({ preventScroll: true });
+  begin.scrollIntoView({ block: "start" });
+  begin.focus({ preventScroll: true });
 }
 
 // Once every panel is there, stands at what is next, which may move meanwhile: others settle steps
 // too. Returns a function that forgets it.
 function standAtNext(model) {
   const next = () => model.get("view").next;
-  return standUntilActed(() => { if (next()) stand(model.get("view")); }, () => `runbook-${next()?.id}`);
+  return standUntilActed(() => { if (next()) stand(model.get("view")); }, () => (document.querySelector('.rb-header[data-begin="true"]') ? "runbook-begin" : `runbook-${next()?.id}`));
 }
 
 function render({ model, el }) {
