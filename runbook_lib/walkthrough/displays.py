@@ -189,7 +189,13 @@ class Displays:
             # A step that is done needs no picture of where to do it.
             screen = None if view["is_settled"] else self._run.step(step_id).screen
             values = {name: as_text(value) for name, value in self._run.values.items()}
-            shown = screen_view(screen, redactor.redact_values(values)) if screen else None
+            shown = None
+            if screen:
+                procedure = self._run.procedure
+                companies = [company.title for company in procedure.providers]
+                named = [company for company in companies if company in screen.page]
+                owner = named[0] if named else vendor_of(procedure).title
+                shown = screen_view(screen, redactor.redact_values(values), owner=owner)
             self._masked[step_id] = (basis, {**redacted, "screen": shown})
         return self._masked[step_id][1]
 

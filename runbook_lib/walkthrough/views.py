@@ -289,10 +289,11 @@ def _warnings(state: StepState, scene: Scene) -> list[str]:
     return list(dict.fromkeys([*state.step.doubts(scene.values), *found]))
 
 
-def screen_view(screen: Screen, values: Mapping[str, object]) -> dict[str, str]:
-    """Return the picture of the screen where a step is done, with `values`."""
+def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> dict[str, str]:
+    """Return the map of the screen where a step is done; `owner` is the company whose it is."""
     svg = screen_picture(screen, values)
-    return {"svg": str(svg), "caption": SCHEMATIC, "source": f"Source: {screen.source}"}
+    source = f"{SCHEMATIC}. Source: {screen.source}"
+    return {"svg": str(svg), "caption": f"Where to look at {owner}", "source": source}
 
 
 def _can_look(state: StepState, lacks: Sequence[Input]) -> bool:

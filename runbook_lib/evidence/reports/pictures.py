@@ -32,7 +32,11 @@ _WIDTH, _MOST_DAYS = 340, 366
 def screen_picture(
     screen: Screen, values: Mapping[str, object], *, is_alone: bool = False
 ) -> Markup:
-    """Return the schematic of a screen, with those of `values` that are entered there."""
+    """
+    Return a map of a screen: where a person looks, without the values that are entered there.
+
+    Its text alternative names those of `values` that are.
+    """
     known = {name: one_line(as_text(value)) for name, value in values.items()}
     area, _, button = screen.highlight.rpartition(" | ")
     fields = [(label, _lines(text, _LETTERS)) for label, text in screen.filled(known)]

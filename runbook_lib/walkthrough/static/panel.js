@@ -37,7 +37,7 @@ class Panel {
     this.root = element("section", { class: "rb rb-panel", id: `runbook-${view.id}`, tabindex: -1,
       "aria-label": `${view.number} · ${view.title}`, "data-lm-suppress-shortcuts": "true" });
     this.line = element("button", { type: "button", class: "rb-fold", "data-action": "fold",
-      onclick: () => setFold(view.id, !this.isOpen) });
+      onclick: () => this.toggle() });
     this.gone = element("div", { class: "rb-message", "data-error": "true", hidden: true });
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.watched = element("div", { class: "rb-message", hidden: true });
@@ -98,7 +98,7 @@ class Panel {
     this.forms = view.forms.map((form) => new WordForm(this, form));
     this.asides.append(...this.forms.filter(({ hasAside }) => hasAside).map(({ notes }) => notes));
     const word = this.forms.find(({ name }) => ["attest", "answer"].includes(name));
-    this.line.after(this.heading, this.screen, this.acts, this.aids, this.inputs, ...word ? [word.root] : [], this.actions, this.consent,
+    this.line.after(this.heading, this.acts, this.screen, this.aids, this.inputs, ...word ? [word.root] : [], this.actions, this.consent,
       this.second, ...this.forms.filter((form) => form !== word).map((form) => form.root), this.status);
     this.root.append(this.found, this.details, this.menu);
     if (view.needs_consent) this.buildConsent(view.provider);
@@ -144,6 +144,12 @@ class Panel {
     const { id, is_current: isCurrent } = this.model.get("view");
     const opened = openedStep();
     return opened ? opened === id : isCurrent;
+  }
+
+  // What was open above it closes, and would move it out of sight.
+  toggle() {
+    setFold(this.model.get("view").id, !this.isOpen);
+    if (this.isOpen) this.root.scrollIntoView({ block: "nearest" });
   }
 
   // What comes next is open by itself, so that it folds by itself.
@@ -674,6 +680,7 @@ class Panel {
   // The screen where the step is done; a folded step has no use for it.
   drawScreen({ screen }) {
     this.screen.hidden = !screen;
+    this.root.dataset.picture = String(Boolean(screen));
     if (!screen || !this.isOpen) return;
     redraw(this.screen, screen, () => [picture(screen.svg), element("figcaption", { class: "rb-field-note" },
       this.buildFold("screen", screen.caption, [element("div", {}, screen.source)]))]);
