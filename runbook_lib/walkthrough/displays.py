@@ -174,6 +174,7 @@ class Displays:
                 activity=sealing,
                 bundle=str(sealed[0]) if sealed else "",
                 sealed=sealed_on,
+                ended_on=sealed[1].finished_on if sealed else "",
                 doubts=doubts,
                 road=run.procedure.road,
             )

@@ -34,7 +34,7 @@ from runbook_lib.core.model import (
     WordKind,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import Input, Procedure, Road, Screen, Step, StepKind
+from runbook_lib.core.procedure import Input, Road, Screen, Step, StepKind
 from runbook_lib.core.road import road_ahead
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
@@ -44,10 +44,10 @@ from runbook_lib.core.step_record import (
     step_record,
     troubles_of,
 )
-from runbook_lib.evidence.reports.phrases import day, when, with_times
+from runbook_lib.evidence.reports.phrases import day, parse_time, when, with_times
 from runbook_lib.evidence.reports.pictures import (
     SCHEMATIC,
-    road_picture,
+    road_chips,
     road_title,
     screen_picture,
 )
@@ -109,7 +109,8 @@ class Scene:
     maps the name of a list to the step in which it is chosen: elsewhere it is only shown.
     `has_confirm_page` says that this server has the page on which a second person
     confirms a step. `following` is what is next, `next_look` says when waiting steps are checked
-    again. `user` is who is logged in to the server, as far as it says so. `later` says what steps wait for that cannot be started yet.
+    again. `user` is who is logged in to the server, as far as it says so. `later` says what steps
+    wait for that cannot be started yet.
     """
 
     vendor: Vendor
@@ -438,7 +439,7 @@ def header_view(
         "sittings": _sittings(state),
         "begin": {"plan": road.whole, "ready": list(road.ready)} if road else None,
         "gates": _gates(state, road),
-        "road": _road_view(state),
+        "road": _road_view(state, scene),
         **asdict(activity),
     }
 
@@ -465,10 +466,7 @@ def _sittings(state: RunState) -> list[dict[str, Any]]:
                 "outcome": shown(target).outcome,
                 "label": "" if is_new else open_label if unsettled else "done",
                 "step": {"id": target.step.id, "title": target.step.title},
-                "steps": [
-                    {**_line(part), "is_settled": part.is_settled}
-                    for part in steps
-                ],
+                "steps": [{**_line(part), "is_settled": part.is_settled} for part in steps],
             }
         )
     return sittings
@@ -487,12 +485,13 @@ def _gates(state: RunState, road: Road | None) -> list[dict[str, Any]]:
     ]
 
 
-def _road_view(state: RunState) -> dict[str, str] | None:
-    """Return the road in one line, if others decide anything."""
+def _road_view(state: RunState, scene: Scene) -> dict[str, Any] | None:
+    """Return the road in one line and as chips, if others decide anything."""
     road = road_ahead(state)
     if road is None:
         return None
-    return {"svg": str(road_picture(road, is_strip=True)), "title": road_title(road)}
+    next_id = scene.following.step.step.id if scene.following else ""
+    return {"title": road_title(road), "chips": road_chips(road, next_id)}
 
 
 def _line(state: StepState) -> dict[str, Any]:
@@ -564,14 +563,16 @@ def finish_view(
     activity: Activity,
     bundle: str,
     sealed: str,
+    ended_on: str,
     doubts: Sequence[str],
     road: Road | None,
 ) -> dict[str, Any]:
     """
     Return what the end of the notebook shows.
 
-    `bundle` is the sealed folder, if there is one, `sealed` says when it was sealed, `doubts`
-    what a person should know before sealing, `road` what to watch afterwards.
+    `bundle` is the sealed folder, if there is one, `sealed` says when it was sealed, `ended_on` is
+    that time. `doubts` are what a person should know before sealing, `road` what to watch
+    afterwards.
     """
     steps = state.steps.values()
     is_done = bool(bundle) and state.outcome is RunOutcome.COMPLETE
@@ -585,6 +586,7 @@ def finish_view(
             "verdict": _verdict(warnings),
             "warnings": warnings,
             "sealed": sealed,
+            "took": _days_taken(state, ended_on),
             "watch": list(road.afterwards if road else ()),
         }
         if is_done
@@ -598,6 +600,18 @@ def finish_view(
         "bundle_name": bundle.rpartition("/")[2],
         **asdict(activity),
     }
+
+
+def _days_taken(state: RunState, ended_on: str) -> str:
+    """Return how many days it took from the first thing on record to the sealed end."""
+    steps = state.steps.values()
+    times = [state.started_on, *(step.checked_on for step in steps)]
+    times += [step.word.at for step in steps if step.word is not None]
+    first, last = min(filter(None, times), default=""), parse_time(ended_on)
+    begun = parse_time(first)
+    if begun is None or last is None or last < begun:
+        return ""
+    return f"It took {counted((last.date() - begun.date()).days + 1, 'day')}."
 
 
 def _verdict(warnings: Sequence[str]) -> str:

@@ -49,13 +49,20 @@ _STEP_DIGEST = hashlib.sha256(_STEP_SCRIPT.encode()).hexdigest()[:16]
 def _header_script() -> str:
     """Return the header's script, with that of the steps as data."""
     brought = json.dumps({"digest": _STEP_DIGEST, "text": _STEP_SCRIPT})
-    return f"const STEP_SCRIPT = {brought};\n{_script('header.js')}"
+    return _filled(_script("header.js"), 'STEP_SCRIPT = { digest: "", text: "" }', brought)
 
 
 def _waiting_script() -> str:
     """Return the script of one step's panel, which waits for that of all."""
     own = (_STATIC / "step.js").read_text(encoding="utf-8")
-    return f'const DIGEST = "{_STEP_DIGEST}";\n{own}'
+    return _filled(own, 'DIGEST = ""', json.dumps(_STEP_DIGEST))
+
+
+def _filled(script: str, place: str, value: str) -> str:
+    """Return a script in which a constant, written as `place`, has this value (JSON)."""
+    name = place.partition(" ")[0]
+    before, after = script.split(f"const {place};")
+    return f"{before}const {name} = {value};{after}"
 
 
 def _style() -> str:

@@ -42,7 +42,7 @@ _AXE = """async () => (await axe.run(
     {include: [['.rb']]},
     {runOnly: ['wcag2a', 'wcag2aa'], resultTypes: ['violations']})).violations"""
 # Titles and texts of steps in the notebook that are seen beside their cards, which show both.
-TEXTS_BESIDE_CARDS = """() => [...document.querySelectorAll(".rb-panel[data-step]")].map((panel) => {
+TEXTS_BESIDE_CARDS = """() => [...document.querySelectorAll("[data-step]")].map((panel) => {
   const cell = (panel.closest("[cell-index]") ?? panel.closest(".jp-Cell")).previousElementSibling;
   const text = cell.querySelector(".jp-RenderedMarkdown");
   return text.checkVisibility({ visibilityProperty: true }) ? panel.dataset.step : "";
@@ -389,9 +389,7 @@ class Walk:
         """Save a screenshot of a step, from its prose on, if `SCREENSHOTS` is set."""
         # NOTE: JupyterLab measures cells only when they come into view, which then move.
         for _ in range(_TRIES if _PICTURES else 0):
-            self.panel(step).evaluate(
-                "panel => panel.scrollIntoView()"
-            )
+            self.panel(step).evaluate("panel => panel.scrollIntoView()")
             self.page.wait_for_timeout(200)
         keep_picture(self.page, name)
 
@@ -467,7 +465,7 @@ class Walk:
         return form
 
     def notes(self, step: str, form: Locator) -> Locator:
-        """Return where the note of a form is written: in the form, or in the card's fold, opened."""
+        """Return where a form's note is written: in the form, or in the card's fold, opened."""
         if form.get_by_label("Reason", exact=True).count():
             return form
         panel = self.panel(step)

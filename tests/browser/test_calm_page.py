@@ -37,14 +37,17 @@ _CREATED = "fb-05-confirm-creation"
 _FIRST = "fb-01-log-in"
 _CARDS_IN_VIEW = """() => [...document.querySelectorAll(".rb-panel")].filter((panel) => {
   const { top, bottom, height } = panel.getBoundingClientRect();
-  return height > 0 && bottom > 0 && top < innerHeight && panel.checkVisibility({ visibilityProperty: true });
+  const isShown = panel.checkVisibility({ visibilityProperty: true });
+  return isShown && height > 0 && bottom > 0 && top < innerHeight;
 }).map((panel) => panel.getAttribute("aria-label"))"""
-# What a person sees of the page: the words, not those of a closed fold nor those for a screen reader
-# alone, and whatever can be pressed or filled in.
+# What a person sees of the page: the words, not those of a closed fold nor those for a screen
+# reader alone, and whatever can be pressed or filled in.
 _COUNTS = """() => {
-  const roots = [...document.querySelectorAll("#rendered_cells, .jp-NotebookPanel-notebook, .rb-side")];
+  const places = "#rendered_cells, .jp-NotebookPanel-notebook, .rb-side";
+  const heard = '.rb-heard, .rb-panel[data-open="false"] > [role="status"]';
+  const roots = [...document.querySelectorAll(places)];
   const isShown = (node) => node.checkVisibility({ visibilityProperty: true })
-    && !node.closest('.rb-heard, .rb-panel[data-open="false"] > [role="status"], .jp-CodeCell .jp-InputArea');
+    && !node.closest(`${heard}, .jp-CodeCell .jp-InputArea`);
   const isInView = (node) => {
     const { top, bottom, left, right } = node.getBoundingClientRect();
     return bottom > 0 && top < innerHeight && right > 0 && left < innerWidth;
@@ -54,13 +57,15 @@ _COUNTS = """() => {
     let count = 0;
     while (texts.nextNode()) {
       const { parentElement: parent, textContent } = texts.currentNode;
-      if (parent.closest("script, style, template") || !isShown(parent) || !isWanted(parent)) continue;
+      if (parent.closest("script, style, template")) continue;
+      if (!isShown(parent) || !isWanted(parent)) continue;
       count += (textContent.match(/\\S+/g) ?? []).length;
     }
     return count;
   };
   const sum = (isWanted) => roots.reduce((total, root) => total + words(root, isWanted), 0);
-  const controls = roots.flatMap((root) => [...root.querySelectorAll("button, a[href], input, textarea, summary")]).filter(isShown);
+  const kinds = "button, a[href], input, textarea, summary";
+  const controls = roots.flatMap((root) => [...root.querySelectorAll(kinds)]).filter(isShown);
   const open = [...document.querySelectorAll('.rb-panel[data-open="true"][data-step]')];
   return {
     words: sum(), first_words: sum(isInView), controls: controls.length,
@@ -72,9 +77,10 @@ _COUNTS = """() => {
 
 # The card below the header, which a picture of another width shows there too.
 _FIRST_SHOWN = """() => {
-  const { left, bottom } = document.querySelector(".rb-header").getBoundingClientRect();
-  const shown = [...document.querySelectorAll(".rb-panel")].find((panel) => panel.getBoundingClientRect().bottom > bottom + 40);
-  return shown ?? document.querySelector(".rb-panel");
+  const { bottom } = document.querySelector(".rb-header").getBoundingClientRect();
+  const panels = [...document.querySelectorAll(".rb-panel")];
+  const isBelow = (panel) => panel.getBoundingClientRect().bottom > bottom + 40;
+  return panels.find(isBelow) ?? panels[0];
 }"""
 
 

@@ -431,6 +431,7 @@ class TestFromNothingToACompleteRecord:
         assert link.endswith(sealed["run_id"])
         assert outcomes(sealed) == outcomes(record)
         with walk.page.context.expect_page() as opened:
-            end.get_by_role("link", name="Read the report").click()
-        expect(opened.value.get_by_role("heading", level=1)).to_contain_text(TENANT)
-        expect(opened.value.get_by_text("SANDBOX").first).to_be_visible()
+            end.get_by_role("button", name="Open the report").click()
+        report = opened.value.frame_locator("iframe")
+        expect(report.get_by_role("heading", level=1)).to_contain_text(TENANT)
+        expect(report.get_by_text("SANDBOX").first).to_be_visible()

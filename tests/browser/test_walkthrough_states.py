@@ -18,10 +18,10 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from tests.browser.conftest import opened
 from tests.browser.jupyter import (
-    TEXTS_BESIDE_CARDS,
     CUSTOMER_STEP,
     IS_BELOW_HEADER,
     TENANT,
+    TEXTS_BESIDE_CARDS,
     TOKEN_STEP,
     Desk,
     Desks,

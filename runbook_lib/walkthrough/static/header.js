@@ -5,7 +5,9 @@ const WIDE = "(min-width: 1080px)";
 // A step's number in a text of the runbook's own: "Now failed: 9a, 10."
 const NUMBER = /(?<=^|[:,] |steps? )(\d+[a-z]?)(?=[,:.;]|$)/m;
 
-// Brings the script of all steps' panels, which each of them awaits.
+// The script of all steps' panels, which each of them awaits: widgets.py puts it here.
+const STEP_SCRIPT = { digest: "", text: "" };
+
 function bringScript({ digest, text }) {
   const page = /** @type {any} */ (globalThis);
   page.runbookScriptTexts = { ...page.runbookScriptTexts, [digest]: text };
@@ -68,7 +70,8 @@ class Header {
     this.person = element("bdi", { class: "rb-label rb-name" });
     this.counts = element("span", { class: "rb-label" });
     this.sealed = element("span", { class: "rb-label" });
-    this.road = element("div", { class: "rb-road", hidden: true });
+    this.road = element("div", { class: "rb-row rb-road", hidden: true });
+    this.chips = element("div", { class: "rb rb-row rb-chips", role: "group", hidden: true });
     this.others = element("div", { class: "rb-field-note" });
     this.checkAll = element("button", { type: "button", "data-action": "check-all",
       onclick: () => { if (this.isLost || !ask(this.model, { action: "check_all" })) this.lose(); } }, "Check everything now");
@@ -161,7 +164,12 @@ class Header {
       // Lines break between the counts only.
       ...view.counts.filter(({ outcome }) => outcome !== "not_run").map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
     this.road.hidden = !view.road;
-    redraw(this.road, view.road, () => (view.road ? [picture(view.road.svg), element("span", { class: "rb-label" }, view.road.title)] : []));
+    const drawChips = () => (view.road?.chips ?? []).map(({ text, state, step }) => element("span",
+      { class: "rb-chip", "data-state": state, "aria-current": step === view.next?.id ? "step" : null }, text));
+    redraw(this.road, view.road, () => (view.road ? [element("span", { class: "rb-label" }, view.road.title), ...drawChips()] : []));
+    redraw(this.chips, [view.road, view.next?.id], drawChips);
+    this.chips.hidden = !view.road?.chips.length;
+    this.chips.setAttribute("aria-label", `Decisions of ${view.provider}`);
     this.drawGates(view);
     this.drawSteps(view);
     this.drawSide(view);
@@ -314,7 +322,7 @@ class Begin {
     const heading = beginHeading();
     const cell = heading && cellOf(heading);
     if (!cell) return;
-    if (this.card.parentElement !== cell) cell.append(this.card);
+    if (this.card.parentElement !== cell) cell.append(this.card, this.header.chips);
     markCell(heading, "rb-begin", { open: String(Boolean(this.isShown)) });
     cell.dataset.begin = String(Boolean(this.isShown));
     this.header.root.dataset.begin = String(Boolean(this.isShown));
@@ -346,6 +354,7 @@ class Begin {
 
   forget() {
     this.card.remove();
+    this.header.chips.remove();
     if (!document.querySelector(".rb-header")) forgetMark(beginHeading(), "rb-begin");
     delete document.documentElement.dataset.runbookBegin;
   }
@@ -359,7 +368,7 @@ function askBeforeLeaving() {
 }
 
 function render({ model, el }) {
-  if (typeof STEP_SCRIPT !== "undefined") bringScript(STEP_SCRIPT);
+  if (STEP_SCRIPT.digest) bringScript(STEP_SCRIPT);
   const header = new Header(model, el);
   const draw = () => header.draw();
   const forgetKernel = watchKernel(model, () => header.lose());

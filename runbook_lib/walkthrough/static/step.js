@@ -2,6 +2,7 @@
 // where there is none, the kernel sends it.
 
 const SCRIPT = "runbook:script";
+const DIGEST = ""; // of the script: widgets.py puts it here
 const WAIT_MILLISECONDS = 3000;
 
 /** @param {string} text */
@@ -27,13 +28,14 @@ function askForScript(model, take) {
 function stepScript(model) {
   const page = /** @type {any} */ (globalThis);
   page.runbookScripts ??= {};
-  return page.runbookScripts[DIGEST] ??= new Promise((resolve) => {
+  page.runbookScripts[DIGEST] ??= new Promise((resolve) => {
     const take = (text) => resolve(importText(text));
     const hear = ({ detail }) => { if (detail.digest === DIGEST) take(detail.text); };
     document.addEventListener(SCRIPT, /** @type {any} */ (hear));
     if (page.runbookScriptTexts?.[DIGEST]) take(page.runbookScriptTexts[DIGEST]);
     else setTimeout(() => askForScript(model, take), WAIT_MILLISECONDS);
   });
+  return page.runbookScripts[DIGEST];
 }
 
 async function render(context) { return (await stepScript(context.model)).default.render(context); }

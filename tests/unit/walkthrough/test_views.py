@@ -36,9 +36,7 @@ from runbook_lib.core.procedure import (
     KnownError,
     Link,
     Paste,
-    Procedure,
     Road,
-    Section,
     Source,
     Step,
     StepKind,
@@ -129,7 +127,8 @@ def header(*states: StepState, **more: Any) -> dict[str, Any]:
 def finish(given: RunState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"activity": Activity(), "bundle": "", "sealed": ""}
     scene = make_scene(following=next_step(given))
-    return finish_view(given, scene, **{**known, "doubts": (), "road": None, **more})
+    known = {**known, "ended_on": "", "doubts": (), "road": None}
+    return finish_view(given, scene, **{**known, **more})
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -695,11 +694,29 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
         "verdict": "Your customers can connect.",
         "warnings": [],
         "sealed": "Sealed today: complete.",
+        "took": "",
         "watch": ["the certificate"],
     }
     assert finish(done, **sealed)["end"]["watch"] == []
     assert finish(done, road=road)["end"] is None
     assert finish(going, **sealed, road=road)["end"] is None
+
+
+@pytest.mark.parametrize(
+    ("begun", "ended", "took"),
+    [
+        ("2026-11-24T09:00:00Z", "2026-11-24T12:00:00Z", "It took 1 day."),
+        ("2026-11-13T23:00:00Z", "2026-11-24T01:00:00Z", "It took 12 days."),
+        ("2026-11-24T09:00:00Z", "", ""),
+        ("2026-11-25T09:00:00Z", "2026-11-24T12:00:00Z", ""),
+    ],
+)
+def test_the_end_says_how_many_days_it_took(begun: str, ended: str, took: str) -> None:
+    """Days count from the first thing on record to the sealed end, with both."""
+    said = attested("a", at=begun)
+    done = run_state(state(make_step("a"), Outcome.VERIFIED, word=said))
+    end = finish(done, bundle="/e/acme/x-1", sealed="Sealed.", ended_on=ended)["end"]
+    assert end["took"] == took
 
 
 @pytest.mark.parametrize(

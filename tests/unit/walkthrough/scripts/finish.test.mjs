@@ -34,15 +34,15 @@ describe("the end of the notebook", () => {
     const { model, root, seal } = shown();
     assert.equal(seal.textContent, "Seal the evidence");
     assert.doesNotMatch(root.textContent, /customers can connect|watch from now on/);
-    const end = { verdict: "Your customers can connect.", warnings: [], sealed: "Sealed 24 Nov 2026: complete.", watch: ["the certificate", "the Graph version"] };
+    const end = { verdict: "Your customers can connect.", warnings: [], sealed: "Sealed 24 Nov 2026: complete.", took: "It took 12 days.", watch: ["the certificate", "the Graph version"] };
     model.show({ open: [], done: 21, next: null, bundle: BUNDLE, end });
     assert.match(root.textContent, /^Your customers can connect\./);
-    assert.match(root.textContent, /All 21 steps are done\. Sealed 24 Nov 2026: complete\.Watch from now onthe certificatethe Graph version/);
+    assert.match(root.textContent, /All 21 steps are done\. It took 12 days\. Sealed 24 Nov 2026: complete\.Watch from now onthe certificatethe Graph version/);
     assert.equal(seal.textContent, "Seal again");
     model.show({ end: { ...end, watch: [] } });
     assert.doesNotMatch(root.textContent, /watch from now on/);
     model.show({ end: { ...end, verdict: "Your customers can connect, with one warning:", warnings: ["8 · It ends soon."] } });
-    assert.match(root.textContent, /^Your customers can connect, with one warning:Open steps8 · It ends soon\.All 21/);
+    assert.match(root.textContent, /^Your customers can connect, with one warning:8 · It ends soon\.All 21/);
     model.show({ open: finishView().open, done: 20, end: null });
     assert.match(root.textContent, /^20 of 21 steps are done\./);
     assert.doesNotMatch(root.textContent, /customers can connect|Sealed 24 Nov/);
@@ -86,29 +86,38 @@ describe("the end of the notebook", () => {
     assert.ok(seal.classList.contains("rb-main"));
   });
 
-  test("asks the kernel for the report and for everything", () => {
-    const { model, live } = shown({ bundle: BUNDLE, bundle_name: "b" });
-    for (const button of live.querySelectorAll("[data-fetch]")) button.click();
-    assert.deepEqual(model.sent, [{ action: "fetch", name: "report.html" }, { action: "fetch", name: "b.zip" }]);
+  test("has the report and the evidence by its buttons, which ask the kernel", () => {
+    const there = { document: { title: "", body: put("div"), createElement: document.createElement } };
+    globalThis.window.open = () => there;
+    const { model, root } = shown({ bundle: BUNDLE, bundle_name: "b" });
+    const buttons = root.querySelectorAll("[data-fetch]");
+    assert.deepEqual(buttons.map((button) => button.textContent), ["Open the report", "Download the evidence", "Print the report, or save it as PDF"]);
+    for (const button of buttons) button.click();
+    assert.deepEqual(model.sent.map(({ name }) => name), ["report.html", "b.zip", "report.html"]);
+    buttons[0].click();
+    model.say({ kind: "file", name: "report.html" }, [new TextEncoder().encode("<h1>Report</h1>")]);
+    const [frame] = there.document.body.querySelectorAll("iframe");
+    assert.deepEqual([frame.srcdoc, frame.getAttribute("sandbox")], ["<h1>Report</h1>", "allow-popups"]);
+    model.show({ bundle: "" });
+    assert.equal(root.querySelectorAll("[data-fetch]").length, 0);
   });
 
-  test("links to the sealed bundle and its report at JupyterLab's base URL", () => {
+  test("links to the sealed bundle at JupyterLab's base URL", () => {
     put("script", { id: "jupyter-config-data" }, page.body,
       JSON.stringify({ baseUrl: "/user/somebody/", serverRoot: "/home/me/project" }));
     const { model, root, live } = shown();
     model.show({ message: "The run is incomplete.", bundle: BUNDLE, bundle_name: BUNDLE.split("/").at(-1) });
-    const [bundle, report] = live.querySelectorAll("a");
+    const [bundle] = live.querySelectorAll("a");
     const below = BUNDLE.replace("/home/me/project/", "");
     assert.equal(bundle.href, `/user/somebody/lab/tree/${below}`);
     assert.equal(bundle.textContent, "20261124T120000Z-0a1b2c3d");
-    assert.equal(report.href, `/user/somebody/files/${below}/report.html`);
     assert.match(live.textContent, /^The run is incomplete\.Sealed: /);
     assert.equal(root.querySelector("[data-bundle]"), bundle);
   });
 
   test("names the folder if the page cannot show files", () => {
     const { live } = shown({ bundle: BUNDLE, bundle_name: "b" });
-    assert.ok(live.textContent.startsWith(`Sealed in ${BUNDLE}. Open report.html there.`));
+    assert.ok(live.textContent.startsWith(`Sealed in ${BUNDLE}.`));
     assert.equal(live.querySelector("a"), null);
   });
 

@@ -187,6 +187,17 @@ describe("the header", () => {
     assert.equal(isShown(), false);
   });
 
+  test("has the decisions as chips with words and days, on the page and behind Progress", () => {
+    const chips = [{ step: "fb-05a", text: "5a Verify · 30 Nov ✓", state: "done" }, { step: "fb-12", text: "12 Review · by 22 Dec", state: "waiting" }];
+    const { model, root, cell } = withBegin({ road: { title: "1 of 2 decisions made", chips }, settled: 1 });
+    const shownChips = (node) => node.querySelectorAll(".rb-chip").map((chip) => [chip.textContent, chip.dataset.state]);
+    const expected = [["5a Verify · 30 Nov ✓", "done"], ["12 Review · by 22 Dec", "waiting"]];
+    assert.deepEqual(shownChips(cell), expected);
+    assert.deepEqual(shownChips(root.querySelector(".rb-list")), expected);
+    model.show({ road: { title: "0 of 2 decisions made", chips: [] } });
+    assert.equal(cell.querySelector(".rb-chips").hidden, true);
+  });
+
   test("is one line; behind Progress stands all else, until Escape", () => {
     const { root } = shown();
     const [top, , progress] = root.childNodes;

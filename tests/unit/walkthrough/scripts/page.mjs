@@ -253,7 +253,7 @@ export class Model {
     this.view = { ...this.view, ...changes };
     this.heard.get("change:view")?.();
   }
-  say(message) { this.heard.get("msg:custom")(message); }
+  say(message, buffers) { this.heard.get("msg:custom")(message, buffers); }
   status(status) { this.statusHears?.(null, status); }
 }
 
