@@ -92,6 +92,10 @@ STRUCTURE = frozenset(
         "actions",
         "action",
         "answer",
+        # Text of the procedure itself.
+        "acts",
+        "part",
+        "prose",
     }
 )
 _LONGEST_DETAIL = 4_000

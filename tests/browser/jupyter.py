@@ -49,6 +49,39 @@ TEXTS_BESIDE_CARDS = """() => [...document.querySelectorAll("[data-step]")].map(
 }).filter(Boolean)"""
 IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
     >= document.querySelector('.rb-header').getBoundingClientRect().bottom"""
+# What a person sees of the page: the words, not those of a closed fold nor those for a screen
+# reader alone, and whatever can be pressed or filled in.
+COUNTS = """() => {
+  const places = "#rendered_cells, .jp-NotebookPanel-notebook, .rb-side";
+  const heard = '.rb-heard, .rb-panel[data-open="false"] > [role="status"]';
+  const roots = [...document.querySelectorAll(places)];
+  const isShown = (node) => node.checkVisibility({ visibilityProperty: true })
+    && !node.closest(`${heard}, .jp-CodeCell .jp-InputArea`);
+  const isInView = (node) => {
+    const { top, bottom, left, right } = node.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight && right > 0 && left < innerWidth;
+  };
+  const words = (root, isWanted = () => true) => {
+    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    let count = 0;
+    while (texts.nextNode()) {
+      const { parentElement: parent, textContent } = texts.currentNode;
+      if (parent.closest("script, style, template")) continue;
+      if (!isShown(parent) || !isWanted(parent)) continue;
+      count += (textContent.match(/\\S+/g) ?? []).length;
+    }
+    return count;
+  };
+  const sum = (isWanted) => roots.reduce((total, root) => total + words(root, isWanted), 0);
+  const kinds = "button, a[href], input, textarea, summary";
+  const controls = roots.flatMap((root) => [...root.querySelectorAll(kinds)]).filter(isShown);
+  const open = [...document.querySelectorAll('.rb-panel[data-open="true"][data-step]')];
+  return {
+    words: sum(), first_words: sum(isInView), controls: controls.length,
+    first_controls: controls.filter(isInView).length,
+    open: Object.fromEntries(open.map((panel) => [panel.dataset.step, words(panel)])),
+  };
+}"""
 # The cells that every notebook needs.
 _FRAME = ("title", "parameters", "open", "finish")
 # Loading the trusted certificates takes a client longer than a request on loopback.

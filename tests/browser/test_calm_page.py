@@ -21,6 +21,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
 from tests.browser.conftest import new_lab, real_window, real_windows
 from tests.browser.jupyter import (
+    COUNTS,
     IS_BELOW_HEADER,
     NOTEBOOK,
     TENANT,
@@ -40,41 +41,6 @@ _CARDS_IN_VIEW = """() => [...document.querySelectorAll(".rb-panel")].filter((pa
   const isShown = panel.checkVisibility({ visibilityProperty: true });
   return isShown && height > 0 && bottom > 0 && top < innerHeight;
 }).map((panel) => panel.getAttribute("aria-label"))"""
-# What a person sees of the page: the words, not those of a closed fold nor those for a screen
-# reader alone, and whatever can be pressed or filled in.
-_COUNTS = """() => {
-  const places = "#rendered_cells, .jp-NotebookPanel-notebook, .rb-side";
-  const heard = '.rb-heard, .rb-panel[data-open="false"] > [role="status"]';
-  const roots = [...document.querySelectorAll(places)];
-  const isShown = (node) => node.checkVisibility({ visibilityProperty: true })
-    && !node.closest(`${heard}, .jp-CodeCell .jp-InputArea`);
-  const isInView = (node) => {
-    const { top, bottom, left, right } = node.getBoundingClientRect();
-    return bottom > 0 && top < innerHeight && right > 0 && left < innerWidth;
-  };
-  const words = (root, isWanted = () => true) => {
-    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-    let count = 0;
-    while (texts.nextNode()) {
-      const { parentElement: parent, textContent } = texts.currentNode;
-      if (parent.closest("script, style, template")) continue;
-      if (!isShown(parent) || !isWanted(parent)) continue;
-      count += (textContent.match(/\\S+/g) ?? []).length;
-    }
-    return count;
-  };
-  const sum = (isWanted) => roots.reduce((total, root) => total + words(root, isWanted), 0);
-  const kinds = "button, a[href], input, textarea, summary";
-  const controls = roots.flatMap((root) => [...root.querySelectorAll(kinds)]).filter(isShown);
-  const open = [...document.querySelectorAll('.rb-panel[data-open="true"][data-step]')];
-  return {
-    words: sum(), first_words: sum(isInView), controls: controls.length,
-    first_controls: controls.filter(isInView).length,
-    open: Object.fromEntries(open.map((panel) => [panel.dataset.step, words(panel)])),
-  };
-}"""
-
-
 # The card below the header, which a picture of another width shows there too.
 _FIRST_SHOWN = """() => {
   const { bottom } = document.querySelector(".rb-header").getBoundingClientRect();
@@ -130,7 +96,7 @@ def _run(app: Lab) -> Run:
 def _counts(page: Page, name: str) -> dict[str, Any]:
     """Return what is seen in the real window; save the state at other sizes if that is asked."""
     page.wait_for_function("!document.querySelector('.rb-panel[aria-busy=\"true\"]')")
-    counts: dict[str, Any] = page.evaluate(_COUNTS)
+    counts: dict[str, Any] = page.evaluate(COUNTS)
     print(name, counts)  # noqa: T201  (pytest shows it)
     if os.environ.get("SCREENSHOTS"):
         size = page.evaluate("[outerWidth, outerHeight]")

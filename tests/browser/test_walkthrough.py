@@ -14,6 +14,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.browser.conftest import new_lab, own_windows
 from tests.browser.jupyter import (
+    COUNTS,
     CUSTOMER_STEP,
     OPERATOR,
     TENANT,
@@ -107,6 +108,12 @@ class TestFromNothingToACompleteRecord:
         expect(page.locator(".jp-Dialog")).to_have_count(0)
         expect(page.locator("#runbook-begin")).to_be_focused()
         expect(page.get_by_role("heading", name="Before you begin")).to_be_in_viewport()
+        counts = page.evaluate(COUNTS)
+        print(counts)  # noqa: T201  (pytest shows it)
+        assert counts["first_words"] <= 90
+        assert counts["first_controls"] <= 10
+        assert counts["controls"] <= 60
+        assert set(counts["open"]) == {"fb-01-log-in"}
         page.get_by_role("button", name="Progress").click()
         for folded in (".rb-gates", ".rb-overview"):
             page.locator(f"{folded} > summary").click()

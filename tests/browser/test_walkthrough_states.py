@@ -39,8 +39,8 @@ APP_STEP = "fb-13-app-id-and-secret"
 # A card is drawn once it is opened.
 _WITHOUT_CHECK = """ids => ids.filter((id) => {
   const panel = document.getElementById(`runbook-${id}`);
-  if (panel.dataset.open === "false") panel.querySelector(".rb-fold").click();
-  return !panel.querySelector(':scope > :not(.rb-menu) [data-action="check"]');
+  const isDrawn = panel.querySelector(".rb-menu");
+  return isDrawn && !panel.querySelector(':scope > :not(.rb-menu) [data-action="check"]');
 })"""
 
 

@@ -6,7 +6,7 @@ class Finish {
   constructor(model, el) {
     this.model = model;
     this.title = element("h2", { class: "rb-heading" });
-    this.end = element("div", {});
+    this.end = element("div", { class: "rb-end" });
     this.open = element("ul", { class: "rb-notes" });
     this.openFold = element("details", {}, element("summary", {}, "Open steps"), this.open);
     this.take = element("div", { class: "rb-row rb-acts", hidden: true });
@@ -47,9 +47,20 @@ class Finish {
     if (isKnown) this.drawKnown(view);
     const news = this.isLost ? { message: runAgain(), advice: "", is_error: true } : this.news || view;
     redraw(this.live, [isBusy, news.message, news.advice, view.bundle], () => [
-      isBusy ? progressBox(view.message || "Checking every step again…") : news.message ? messageBox(news) : "",
+      isBusy ? progressBox(view.message || "Checking every step again…") : news.message ? this.tell(news) : "",
       view.bundle ? this.sealed(view) : "",
     ]);
+  }
+
+  // What became of it in one sentence; what changed meanwhile in a fold.
+  tell(news) {
+    const [first, ...rest] = news.message.split("\n");
+    const box = messageBox(news.is_error ? news : { ...news, message: first });
+    if (rest.length && !news.is_error) {
+      box.append(element("details", { "data-fold": "changed" }, element("summary", { "data-key": "changed" }, "What changed while sealing"),
+        ...rest.map((text) => element("div", {}, text))));
+    }
+    return box;
   }
 
   drawKnown(view) {
@@ -59,8 +70,8 @@ class Finish {
     redraw(this.end, view.end, () => (view.end ? [
       view.end.warnings.length ? element("ul", { class: "rb-notes" }, ...view.end.warnings.map((text) => element("li", { dir: "auto" }, text))) : "",
       element("div", {}, [done, view.end.took, view.end.sealed].filter(Boolean).join(" ")),
-      view.end.watch.length ? element("div", {}, element("strong", {}, "Watch from now on"),
-        element("ul", { class: "rb-notes" }, ...view.end.watch.map((text) => element("li", {}, text)))) : ""] : []));
+      ...view.end.watch.length ? [element("strong", {}, "Watch from now on"),
+        element("ul", { class: "rb-notes" }, ...view.end.watch.map((text) => element("li", {}, text)))] : []] : []));
     setText(this.seal, view.end ? "Seal again" : "Seal the evidence");
     redraw(this.open, view.open, () => view.open.map((step) =>
       element("li", {}, element("a", { href: `#runbook-${step.id}`, "data-key": step.id,

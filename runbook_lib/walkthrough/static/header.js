@@ -74,7 +74,7 @@ class Header {
     this.chips = element("div", { class: "rb rb-row rb-chips", role: "group", hidden: true });
     this.others = element("div", { class: "rb-field-note" });
     this.checkAll = element("button", { type: "button", "data-action": "check-all",
-      onclick: () => { if (this.isLost || !ask(this.model, { action: "check_all" })) this.lose(); } }, "Check everything now");
+      onclick: () => this.checkEverything() }, "Check everything now");
     this.showBegin = element("button", { type: "button", class: "rb-plain", "data-action": "begin",
       onclick: () => { this.showProgress(false); this.begin.show(); } }, "Before you begin");
     this.gatesTitle = element("summary", {});
@@ -88,6 +88,13 @@ class Header {
     this.progress = element("div", { class: "rb rb-list", popover: "manual", hidden: true, role: "group", "aria-label": "Progress" },
       element("div", { class: "rb-row" }, this.title, this.tenant, this.person), this.counts, this.sealed, this.road,
       element("div", { class: "rb-row" }, this.checkAll, this.showBegin), this.gates, this.overview, this.others);
+  }
+
+  // Its progress and its result stand below the line.
+  checkEverything() {
+    this.showProgress(false);
+    this.open.focus();
+    if (this.isLost || !ask(this.model, { action: "check_all" })) this.lose();
   }
 
   showProgress(isShown) {
@@ -367,6 +374,13 @@ function askBeforeLeaving() {
   return () => window.removeEventListener("beforeunload", hold);
 }
 
+// Whoever presses anything else has seen enough of the progress.
+function closeOutside(header) {
+  const press = (event) => { if (!header.root.contains(event.target)) header.showProgress(false); };
+  document.addEventListener("pointerdown", press);
+  return () => document.removeEventListener("pointerdown", press);
+}
+
 function render({ model, el }) {
   if (STEP_SCRIPT.digest) bringScript(STEP_SCRIPT);
   const header = new Header(model, el);
@@ -376,6 +390,7 @@ function render({ model, el }) {
   const forgetPerson = listen(PERSON, draw);
   const forgetLeaving = askBeforeLeaving();
   const forgetHeld = listen(SERVER, draw);
+  const forgetPress = closeOutside(header);
   const forgetFold = listen(FOLD, () => header.drawGoOn());
   const forgetServer = watchServer(model, () => header.howToStart(), () => header.isLost);
   draw();
@@ -388,6 +403,7 @@ function render({ model, el }) {
     header.begin.forget();
     header.inSight?.disconnect();
     forgetFold();
+    forgetPress();
     forgetKernel();
     forgetPerson();
     forgetLeaving();

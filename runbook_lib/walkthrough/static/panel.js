@@ -437,7 +437,8 @@ class Panel {
       form.update(view);
     }
     const hasNote = this.forms.some((form) => form.hasAside && !form.root.hidden);
-    const names = rest.map((name) => this.forms.find((form) => form.name === name)?.form.label.toLowerCase());
+    const names = rest.map((name) => (name === "answer" ? "answer"
+      : this.forms.find((form) => form.name === name)?.form.label.toLowerCase()));
     setText(this.menuNames, [hasNote ? ": add a note" : "", ...names].filter(Boolean).join(", ").replace(/^(?!:|$)/, ": "));
     for (const button of this.root.querySelectorAll("[data-form]")) {
       button.setAttribute("aria-expanded", String(button.dataset.form === this.shownForm));

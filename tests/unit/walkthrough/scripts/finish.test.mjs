@@ -102,6 +102,15 @@ describe("the end of the notebook", () => {
     assert.equal(root.querySelectorAll("[data-fetch]").length, 0);
   });
 
+  test("says in one sentence what became of it; what changed meanwhile is in a fold, an error is not", () => {
+    const { model, live } = shown({ message: "The run is complete.\n8: verified when sealed.", bundle: BUNDLE, bundle_name: "b" });
+    const fold = live.querySelector('[data-fold="changed"]');
+    assert.equal(fold.textContent, "What changed while sealing8: verified when sealed.");
+    assert.equal(live.querySelector(".rb-message").textContent.replace(fold.textContent, ""), "The run is complete.");
+    model.show({ message: "It failed.\nTwice.", is_error: true });
+    assert.deepEqual([live.querySelector("details"), live.querySelector(".rb-message").textContent], [null, "It failed.\nTwice."]);
+  });
+
   test("links to the sealed bundle at JupyterLab's base URL", () => {
     put("script", { id: "jupyter-config-data" }, page.body,
       JSON.stringify({ baseUrl: "/user/somebody/", serverRoot: "/home/me/project" }));
