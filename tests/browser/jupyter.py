@@ -57,9 +57,14 @@ COUNTS = """() => {
   const roots = [...document.querySelectorAll(places)];
   const isShown = (node) => node.checkVisibility({ visibilityProperty: true })
     && !node.closest(`${heard}, .jp-CodeCell .jp-InputArea`);
+  // What scrolls away is cut by its area, and covered by the line on top.
+  const area = document.querySelector(".jp-WindowedPanel-outer");
+  const end = area ? area.getBoundingClientRect().bottom : innerHeight;
+  const line = document.querySelector(".rb-header").getBoundingClientRect();
   const isInView = (node) => {
     const { top, bottom, left, right } = node.getBoundingClientRect();
-    return bottom > 0 && top < innerHeight && right > 0 && left < innerWidth;
+    const begin = node.closest(".rb-header, .rb-side") ? 0 : line.bottom;
+    return bottom > begin && top < end && right > 0 && left < innerWidth;
   };
   const words = (root, isWanted = () => true) => {
     const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
@@ -496,6 +501,10 @@ class Walk:
         if option.count():
             option.check()
         return form
+
+    def show_details(self, step: str) -> None:
+        """Open the fold with what a check found beside its sentence: tables, notes, limits."""
+        self.panel(step).locator(".rb-found").evaluate("fold => { fold.open = true; }")
 
     def notes(self, step: str, form: Locator) -> Locator:
         """Return where a form's note is written: in the form, or in the card's fold, opened."""

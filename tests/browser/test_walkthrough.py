@@ -225,6 +225,7 @@ class TestFromNothingToACompleteRecord:
         person.cannot_request("leads_retrieval")
         walk.fill(CALLS_STEP, user_access_token=person.take_token())
         assert walk.check(CALLS_STEP) == "not_run"
+        walk.show_details(CALLS_STEP)
         table = walk.panel(CALLS_STEP).get_by_role("table", name="Test calls made on")
         expect(table).to_have_count(0)
         expect(
@@ -256,6 +257,7 @@ class TestFromNothingToACompleteRecord:
         address = story.person.complete_settings(png(story.folder / "icon.png"))
         walk.fill(PAGES_STEP, data_deletion_url=address)
         assert walk.check(PAGES_STEP) == "verified"
+        walk.show_details(PAGES_STEP)
         table = walk.panel(PAGES_STEP).get_by_role("table", name="Public pages")
         row = table.get_by_role("row").filter(has_text="Privacy Policy URL")
         expect(row).to_contain_text(f"{WEBSITE}/privacy")
