@@ -333,8 +333,9 @@ class TestFromNothingToACompleteRecord:
         """App ID and App Secret are copied through the clipboard to Cyclr."""
         walk, person = story.walk, story.person
         assert walk.check("cy-01-connector-setup") == "verified"
-        client_id, secret = walk.panel("cy-02-client-id"), walk.panel("cy-03-client-secret")
+        client_id = walk.panel("cy-02-client-id")
         copied_id = walk.copied(client_id.get_by_role("button", name="Copy Client ID"))
+        secret = walk.panel("cy-03-client-secret")
         copied_secret = walk.copied(secret.get_by_role("button", name="Copy the App Secret"))
         assert (copied_id, copied_secret) == (story.found["app_id"], story.found["app_secret"])
         person.set_up_connector(copied_id, copied_secret)
