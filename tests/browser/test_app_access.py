@@ -245,7 +245,14 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
     expect(end.get_by_text("The run is incomplete.")).to_be_visible()
     (bundle,) = (path.parent for path in app.evidence.rglob("report.html"))
     expect(end.get_by_text(str(bundle))).to_be_visible()
-    expect(end.get_by_text("Open report.html there")).to_be_visible()
+    with page.context.expect_page() as opened:
+        end.get_by_role("button", name="Open the report").click()
+    report = opened.value.frame_locator("iframe")
+    expect(report.get_by_role("heading", level=1)).to_contain_text(TENANT)
+    opened.value.close()
+    with page.expect_download() as downloaded:
+        end.get_by_role("button", name="Download the evidence").click()
+    assert downloaded.value.suggested_filename == f"{bundle.name}.zip"
     expect(page.locator(".rb-header")).to_contain_text(PROCEDURE.title)
     page.goto("about:blank")  # closing a page ends its kernel
 
