@@ -185,7 +185,10 @@ def _folded(summary: str, text: str) -> str:
 
 def _text(procedure: Procedure, step: Step, number: str) -> str:
     """Return what a person does now; the documented text is folded away where it is more."""
-    parts = [f"#### {number} · {step.title}", step.today]
+    acts = step.today.split("\n\n")
+    numbered = [f"{place}. {act}" for place, act in enumerate(acts, start=1)]
+    today = "\n".join(numbered) if len(acts) > 1 else step.today
+    parts = [f"#### {number} · {step.title}", today]
     if step.screen:
         parts.append(_picture(procedure, step.screen))
     reading = step.source.reading

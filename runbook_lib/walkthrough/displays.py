@@ -28,7 +28,6 @@ from runbook_lib.walkthrough.views import (
     finish_view,
     header_view,
     screen_view,
-    sitting_of,
     step_view,
 )
 
@@ -125,7 +124,6 @@ class Displays:
             chosen_in=self._chosen_in,
             has_confirm_page=self._has_confirm_page,
             following=following,
-            current=sitting_of(run.procedure, following.step.step) if following else frozenset(),
             user=self._user,
             later=later(state, passed),
             too_early=frozenset(
@@ -176,6 +174,7 @@ class Displays:
                 activity=sealing,
                 bundle=str(sealed[0]) if sealed else "",
                 sealed=sealed_on,
+                ended_on=sealed[1].finished_on if sealed else "",
                 doubts=doubts,
                 road=run.procedure.road,
             )
@@ -191,7 +190,13 @@ class Displays:
             # A step that is done needs no picture of where to do it.
             screen = None if view["is_settled"] else self._run.step(step_id).screen
             values = {name: as_text(value) for name, value in self._run.values.items()}
-            shown = screen_view(screen, redactor.redact_values(values)) if screen else None
+            shown = None
+            if screen:
+                procedure = self._run.procedure
+                companies = [company.title for company in procedure.providers]
+                named = [company for company in companies if company in screen.page]
+                owner = named[0] if named else vendor_of(procedure).title
+                shown = screen_view(screen, redactor.redact_values(values), owner=owner)
             self._masked[step_id] = (basis, {**redacted, "screen": shown})
         return self._masked[step_id][1]
 

@@ -34,7 +34,7 @@ from runbook_lib.core.model import (
     Value,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import Input, Procedure, Road, Screen, Step, StepKind
+from runbook_lib.core.procedure import Input, Road, Screen, Step, StepKind
 from runbook_lib.core.road import road_ahead
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
@@ -44,10 +44,10 @@ from runbook_lib.core.step_record import (
     step_record,
     troubles_of,
 )
-from runbook_lib.evidence.reports.phrases import day, when, with_times
+from runbook_lib.evidence.reports.phrases import day, parse_time, when, with_times
 from runbook_lib.evidence.reports.pictures import (
     SCHEMATIC,
-    road_picture,
+    road_chips,
     road_title,
     screen_picture,
 )
@@ -92,6 +92,10 @@ STRUCTURE = frozenset(
         "actions",
         "action",
         "answer",
+        # Text of the procedure itself.
+        "acts",
+        "part",
+        "prose",
     }
 )
 _LONGEST_DETAIL = 4_000
@@ -108,9 +112,9 @@ class Scene:
     known credential to where it is kept ("this session", "keyring", ".env"). `chosen_in`
     maps the name of a list to the step in which it is chosen: elsewhere it is only shown.
     `has_confirm_page` says that this server has the page on which a second person
-    confirms a step. `following` is what is next, `current` has the ids of its sitting,
-    `next_look` says when waiting steps are checked again. `user` is who is logged in to the
-    server, as far as it says so. `later` says what steps wait for that cannot be started yet.
+    confirms a step. `following` is what is next, `next_look` says when waiting steps are checked
+    again. `user` is who is logged in to the server, as far as it says so. `later` says what steps
+    wait for that cannot be started yet.
     """
 
     vendor: Vendor
@@ -122,7 +126,6 @@ class Scene:
     chosen_in: Mapping[str, Step]
     has_confirm_page: bool
     following: NextStep | None
-    current: frozenset[str]
     next_look: str
     user: str
     later: Mapping[str, str] = field(default_factory=dict)
@@ -155,13 +158,6 @@ def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
     return state.conclusion.outcome is Outcome.WAITING and can_look and not step.spends
 
 
-def sitting_of(procedure: Procedure, step: Step) -> frozenset[str]:
-    """Return the ids of the steps that are done in one sitting with `step`."""
-    sittings = groupby(procedure.steps, key=lambda other: other.sitting or other.id)
-    ids = (frozenset(other.id for other in steps) for _, steps in sittings)
-    return next(sitting for sitting in ids if step.id in sitting)
-
-
 def step_view(
     state: StepState,
     scene: Scene,
@@ -180,9 +176,10 @@ def step_view(
     is_tried = state.checked_on or state.conclusion.outcome is Outcome.WAITING
     elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
     step, record = state.step, step_record(state)
-    names = ("id", "title", "checked_on", "attested_by")
+    names = ("id", "checked_on", "attested_by")
     return {
         **{name: getattr(record, name) for name in names},
+        "title": step.title,
         **_outcome(state),
         "overdue": _overdue(state, scene.today),
         "overdue_act": what_to_do(state, is_overdue=True)
@@ -230,7 +227,7 @@ def step_view(
         "spends": step.spends,
         "actions": _actions(state, scene, lacks),
         "is_next": _is_next(step, scene),
-        "is_current": step.id in scene.current and not state.is_settled,
+        "is_current": _is_next(step, scene) and not state.is_settled,
         "is_settled": state.is_settled,
         "next": _next_view(scene),
         "since": _since(state, scene),
@@ -248,6 +245,10 @@ def step_view(
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "identity": f"{step.id} · {step.kind}",
         "number": state.number,
+        "part": step.sitting,
+        "acts": step.today.split("\n\n"),
+        "prose": _prose_view(step),
+        "line": _line_text(state, scene),
         "history": [
             {"at": when(entry.at), "what": f"{_EVENT_WORDS[entry.type]}{_details(entry)}"}
             for entry in reversed(recent)
@@ -258,16 +259,46 @@ def step_view(
     }
 
 
+def _prose_view(step: Step) -> dict[str, Any] | None:
+    """Return the documented text of a step, if there is more than what a person does now."""
+    reading = step.source.reading
+    if not (step.prose or reading):
+        return None
+    page = f"Documented step {step.source.step}" if step.source.step else "Documented text"
+    return {
+        "title": "Why this is not on the documented page" if reading else page,
+        "paragraphs": step.prose.split("\n\n") if step.prose else [],
+        "source": f"Source: {reading}." if reading else "",
+    }
+
+
+def _line_text(state: StepState, scene: Scene) -> str:
+    """Return what a closed step says beside its title: who and when, or what it needs."""
+    attestation = state.attestation
+    late = _overdue(state, scene.today)
+    if late or not state.is_settled:
+        needs = scene.later.get(state.step.id, "")
+        waits = state.conclusion.outcome is Outcome.WAITING
+        takes = state.step.usual_time
+        usual = f"{takes} at {scene.vendor.title}" if takes and state.is_untouched else ""
+        who = _who(state, scene.vendor.title) if waits else ""
+        return " · ".join(filter(None, (who, _assigned(state), late, needs or usual)))
+    if attestation is not None and state.conclusion.by_person:
+        return f"{attestation.by}, {day(attestation.at)}"
+    return day(state.checked_on) if state.checked_on else ""
+
+
 def _warnings(state: StepState, scene: Scene) -> list[str]:
     """Return what is doubtful about the values of a step, and what its checks warn of."""
     found = gathered(step_record(state), "warnings")
     return list(dict.fromkeys([*state.step.doubts(scene.values), *found]))
 
 
-def screen_view(screen: Screen, values: Mapping[str, object]) -> dict[str, str]:
-    """Return the picture of the screen where a step is done, with `values`."""
+def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> dict[str, str]:
+    """Return the map of the screen where a step is done; `owner` is the company whose it is."""
     svg = screen_picture(screen, values)
-    return {"svg": str(svg), "caption": SCHEMATIC, "source": f"Source: {screen.source}"}
+    source = f"{SCHEMATIC}. Source: {screen.source}"
+    return {"svg": str(svg), "caption": f"Where to look at {owner}", "source": source}
 
 
 def _can_look(state: StepState, lacks: Sequence[Input]) -> bool:
@@ -410,8 +441,9 @@ def header_view(
             for step in state.steps.values()
         ],
         "sittings": _sittings(state),
+        "begin": {"plan": road.whole, "ready": list(road.ready)} if road else None,
         "gates": _gates(state, road),
-        "road": _road_view(state),
+        "road": _road_view(state, scene),
         **asdict(activity),
     }
 
@@ -438,6 +470,7 @@ def _sittings(state: RunState) -> list[dict[str, Any]]:
                 "outcome": shown(target).outcome,
                 "label": "" if is_new else open_label if unsettled else "done",
                 "step": {"id": target.step.id, "title": target.step.title},
+                "steps": [{**_line(part), "is_settled": part.is_settled} for part in steps],
             }
         )
     return sittings
@@ -456,12 +489,13 @@ def _gates(state: RunState, road: Road | None) -> list[dict[str, Any]]:
     ]
 
 
-def _road_view(state: RunState) -> dict[str, str] | None:
-    """Return the road in one line, if others decide anything."""
+def _road_view(state: RunState, scene: Scene) -> dict[str, Any] | None:
+    """Return the road in one line and as chips, if others decide anything."""
     road = road_ahead(state)
     if road is None:
         return None
-    return {"svg": str(road_picture(road, is_strip=True)), "title": road_title(road)}
+    next_id = scene.following.step.step.id if scene.following else ""
+    return {"title": road_title(road), "chips": road_chips(road, next_id)}
 
 
 def _line(state: StepState) -> dict[str, Any]:
@@ -533,14 +567,16 @@ def finish_view(
     activity: Activity,
     bundle: str,
     sealed: str,
+    ended_on: str,
     doubts: Sequence[str],
     road: Road | None,
 ) -> dict[str, Any]:
     """
     Return what the end of the notebook shows.
 
-    `bundle` is the sealed folder, if there is one, `sealed` says when it was sealed, `doubts`
-    what a person should know before sealing, `road` what to watch afterwards.
+    `bundle` is the sealed folder, if there is one, `sealed` says when it was sealed, `ended_on` is
+    that time. `doubts` are what a person should know before sealing, `road` what to watch
+    afterwards.
     """
     steps = state.steps.values()
     is_done = bool(bundle) and state.outcome is RunOutcome.COMPLETE
@@ -554,6 +590,7 @@ def finish_view(
             "verdict": _verdict(warnings),
             "warnings": warnings,
             "sealed": sealed,
+            "took": _days_taken(state, ended_on),
             "watch": list(road.afterwards if road else ()),
         }
         if is_done
@@ -567,6 +604,18 @@ def finish_view(
         "bundle_name": bundle.rpartition("/")[2],
         **asdict(activity),
     }
+
+
+def _days_taken(state: RunState, ended_on: str) -> str:
+    """Return how many days it took from the first thing on record to the sealed end."""
+    steps = state.steps.values()
+    times = [state.started_on, *(step.checked_on for step in steps)]
+    times += [step.attestation.at for step in steps if step.attestation is not None]
+    first, last = min(filter(None, times), default=""), parse_time(ended_on)
+    begun = parse_time(first)
+    if begun is None or last is None or last < begun:
+        return ""
+    return f"It took {counted((last.date() - begun.date()).days + 1, 'day')}."
 
 
 def _verdict(warnings: Sequence[str]) -> str:

@@ -8,6 +8,8 @@ saved with the notebook, a message is not.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ from typing import Any
 import anywidget
 import traitlets
 
-from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.state import StepState
 from runbook_lib.engine.tenants import TenantQuestion
@@ -39,15 +40,35 @@ def _script(*names: str) -> str:
     return "\n".join((_STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", *names))
 
 
+# The panel of every step has this script. The header brings it, so that a page loads it once; what
+# a step's own model carries is a few lines that wait for it.
+_STEP_SCRIPT = _script("forms.js", "panel.js")
+_STEP_DIGEST = hashlib.sha256(_STEP_SCRIPT.encode()).hexdigest()[:16]
+
+
+def _header_script() -> str:
+    """Return the header's script, with that of the steps as data."""
+    brought = json.dumps({"digest": _STEP_DIGEST, "text": _STEP_SCRIPT})
+    return _filled(_script("header.js"), 'STEP_SCRIPT = { digest: "", text: "" }', brought)
+
+
+def _waiting_script() -> str:
+    """Return the script of one step's panel, which waits for that of all."""
+    own = (_STATIC / "step.js").read_text(encoding="utf-8")
+    return _filled(own, 'DIGEST = ""', json.dumps(_STEP_DIGEST))
+
+
+def _filled(script: str, place: str, value: str) -> str:
+    """Return a script in which a constant, written as `place`, has this value (JSON)."""
+    name = place.partition(" ")[0]
+    before, after = script.split(f"const {place};")
+    return f"{before}const {name} = {value};{after}"
+
+
 def _style() -> str:
-    """Return the panels' style: the look of each outcome, then what is the same for all."""
-    looks = [
-        f':is(.rb, .rb *, .rb-title)[data-outcome="{outcome}"] '
-        f"{{ --rb-mark: {row.colour.mark}; --rb-style: {row.line}; }}"
-        for outcome, row in OUTCOMES.items()
-    ]
+    """Return the panels' style, with that of pictures."""
     own = (_STATIC / "walkthrough.css").read_text(encoding="utf-8")
-    return "\n".join((*looks, picture_style(), own))
+    return "\n".join((picture_style(), own))
 
 
 class _Panel(anywidget.AnyWidget):
@@ -131,7 +152,7 @@ class _WalkthroughPanel(_Panel):
 class HeaderPanel(_WalkthroughPanel):
     """The run's tenant, its progress, and the next step."""
 
-    _esm = _script("header.js")
+    _esm = _header_script()
 
     def __init__(self, walkthrough: Walkthrough) -> None:
         super().__init__(walkthrough, "header")
@@ -175,7 +196,8 @@ class FinishPanel(_WalkthroughPanel):
 class StepPanel(_WalkthroughPanel):
     """One step: what is known of it, and all that a person can do about it."""
 
-    _esm = _script("forms.js", "panel.js")
+    _esm = _waiting_script()
+    _css = ""
 
     def __init__(self, walkthrough: Walkthrough, step: Step) -> None:
         super().__init__(walkthrough, step.id)
@@ -206,6 +228,9 @@ class StepPanel(_WalkthroughPanel):
         return self._walkthrough.run.state.steps[self._step.id]
 
     def _on_message(self, _widget: Any, message: dict[str, Any], buffers: list[Any]) -> None:
+        if message.get("action") == "script":  # there is no header on this page
+            self.send({"kind": "script", "text": _STEP_SCRIPT, "style": _style()})
+            return
         action = self._actions.get(str(message.get("action")))
         if action is not None:
             action(self, message, buffers)

@@ -41,18 +41,52 @@ CUSTOMER_STEP = "test-06-customer-consent"
 _AXE = """async () => (await axe.run(
     {include: [['.rb']]},
     {runOnly: ['wcag2a', 'wcag2aa'], resultTypes: ['violations']})).violations"""
-# Steps whose panel does not stand within the frame that their title draws, right below their text;
-# JupyterLab lays out what is out of sight only when it comes into view.
-CARD_GAPS = """() => [...document.querySelectorAll(".rb-panel[data-step]")].map((panel) => {
+# Titles and texts of steps in the notebook that are seen beside their cards, which show both.
+TEXTS_BESIDE_CARDS = """() => [...document.querySelectorAll("[data-step]")].map((panel) => {
   const cell = (panel.closest("[cell-index]") ?? panel.closest(".jp-Cell")).previousElementSibling;
-  const [text, title] = [".jp-RenderedMarkdown", "h4"].map((part) => cell.querySelector(part));
-  const [card, above, below] = [title, text, panel].map((part) => part.getBoundingClientRect());
-  const sides = [card.left - below.left, card.right - below.right];
-  const isSeen = below.top > 0 && below.top < innerHeight;
-  return [panel.dataset.step, isSeen ? above.bottom - below.top : 0, ...sides];
-}).filter(([, ...gaps]) => gaps.some((gap) => Math.abs(gap) > 0.5))"""
+  const text = cell.querySelector(".jp-RenderedMarkdown");
+  return text.checkVisibility({ visibilityProperty: true }) ? panel.dataset.step : "";
+}).filter(Boolean)"""
 IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
     >= document.querySelector('.rb-header').getBoundingClientRect().bottom"""
+# What a person sees of the page: the words, not those of a closed fold nor those for a screen
+# reader alone, and whatever can be pressed or filled in.
+COUNTS = """() => {
+  const places = "#rendered_cells, .jp-NotebookPanel-notebook, .rb-side";
+  const heard = '.rb-heard, .rb-panel[data-open="false"] > [role="status"]';
+  const roots = [...document.querySelectorAll(places)];
+  const isShown = (node) => node.checkVisibility({ visibilityProperty: true })
+    && !node.closest(`${heard}, .jp-CodeCell .jp-InputArea`);
+  // What scrolls away is cut by its area, and covered by the line on top.
+  const area = document.querySelector(".jp-WindowedPanel-outer");
+  const end = area ? area.getBoundingClientRect().bottom : innerHeight;
+  const line = document.querySelector(".rb-header").getBoundingClientRect();
+  const isInView = (node) => {
+    const { top, bottom, left, right } = node.getBoundingClientRect();
+    const begin = node.closest(".rb-header, .rb-side") ? 0 : line.bottom;
+    return bottom > begin && top < end && right > 0 && left < innerWidth;
+  };
+  const words = (root, isWanted = () => true) => {
+    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    let count = 0;
+    while (texts.nextNode()) {
+      const { parentElement: parent, textContent } = texts.currentNode;
+      if (parent.closest("script, style, template")) continue;
+      if (!isShown(parent) || !isWanted(parent)) continue;
+      count += (textContent.match(/\\S+/g) ?? []).length;
+    }
+    return count;
+  };
+  const sum = (isWanted) => roots.reduce((total, root) => total + words(root, isWanted), 0);
+  const kinds = "button, a[href], input, textarea, summary";
+  const controls = roots.flatMap((root) => [...root.querySelectorAll(kinds)]).filter(isShown);
+  const open = [...document.querySelectorAll('.rb-panel[data-open="true"][data-step]')];
+  return {
+    words: sum(), first_words: sum(isInView), controls: controls.length,
+    first_controls: controls.filter(isInView).length,
+    open: Object.fromEntries(open.map((panel) => [panel.dataset.step, words(panel)])),
+  };
+}"""
 # The cells that every notebook needs.
 _FRAME = ("title", "parameters", "open", "finish")
 # Loading the trusted certificates takes a client longer than a request on loopback.
@@ -393,9 +427,7 @@ class Walk:
         """Save a screenshot of a step, from its prose on, if `SCREENSHOTS` is set."""
         # NOTE: JupyterLab measures cells only when they come into view, which then move.
         for _ in range(_TRIES if _PICTURES else 0):
-            self.panel(step).evaluate(
-                "panel => panel.closest('.jp-Cell').previousElementSibling.scrollIntoView()"
-            )
+            self.panel(step).evaluate("panel => panel.scrollIntoView()")
             self.page.wait_for_timeout(200)
         keep_picture(self.page, name)
 
@@ -470,6 +502,18 @@ class Walk:
             option.check()
         return form
 
+    def show_details(self, step: str) -> None:
+        """Open the fold with what a check found beside its sentence: tables, notes, limits."""
+        self.panel(step).locator(".rb-found").evaluate("fold => { fold.open = true; }")
+
+    def notes(self, step: str, form: Locator) -> Locator:
+        """Return where a form's note is written: in the form, or in the card's fold, opened."""
+        if form.get_by_label("Reason", exact=True).count():
+            return form
+        panel = self.panel(step)
+        panel.locator(".rb-menu").evaluate("menu => { menu.open = true; }")
+        return panel.locator("[data-aside]:visible")
+
     def say(
         self, step: str, action: str, note: str = "", files: Any = None, by: str = OPERATOR
     ) -> str:
@@ -483,12 +527,10 @@ class Walk:
                 confirm.click()  # then it asks for the name
             form.get_by_label("Your name").fill(by)
         if note or files:
-            folded = form.locator("details:not([open]) > summary")
-            if folded.count():
-                folded.click()
-            form.get_by_label(re.compile("^(Note|Reason|The reason given)$")).fill(note)
-        if files:
-            form.get_by_label("Screenshot").set_input_files(files)
+            notes = self.notes(step, form)
+            notes.get_by_label(re.compile("^(Note|Reason|The reason given)$")).fill(note)
+            if files:
+                notes.get_by_label("Screenshot").set_input_files(files)
         before = panel.get_attribute("data-written") or ""
         with self.work(step):
             confirm.click()

@@ -216,11 +216,16 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
     expect(page).to_have_title("Facebook Marketing API connector: runbook")
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_hidden()
     side = page.get_by_role("navigation", name="Parts of the set-up")
+    expect(side).to_be_hidden()
+    page.get_by_role("button", name="I have these").click()
     parts = {step.sitting for step in PROCEDURE.steps}
-    expect(side.get_by_role("listitem")).to_have_count(len(parts))
+    expect(side.get_by_role("link")).to_have_count(len(parts))
+    expect(side.locator('[aria-current="step"]')).to_have_text("1 Log in to Facebook")
     page.set_viewport_size({"width": 800, "height": 900})
     expect(side).to_be_hidden()
+    page.get_by_role("button", name="Progress").click()
     expect(page.locator(".rb-header").get_by_text("All steps")).to_be_visible()
+    page.keyboard.press("Escape")
     page.set_viewport_size({"width": 1280, "height": 900})
     assert walk.attest("fb-01-log-in") == "attested"
     assert walk.check("fb-13-app-id-and-secret") == "verified"
@@ -228,7 +233,7 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
     page.wait_for_function(_STICKS)
     heading = page.get_by_role("heading", name="Log in to Facebook")
     expect(heading).not_to_be_in_viewport()
-    for shown, colour in (("body", "rgb(17, 17, 17)"), (".rb-panel", "rgb(33, 33, 33)")):
+    for shown, colour in (("body", "rgb(15, 19, 24)"), (".rb-panel", "rgb(23, 28, 34)")):
         expect(page.locator(shown).first).to_have_css("background-color", colour)
     keep_picture(page, "app-dark")
     journal = journal_path(app.evidence, TENANT, PROCEDURE.id).read_text(encoding="utf-8")
@@ -240,7 +245,14 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
     expect(end.get_by_text("The run is incomplete.")).to_be_visible()
     (bundle,) = (path.parent for path in app.evidence.rglob("report.html"))
     expect(end.get_by_text(str(bundle))).to_be_visible()
-    expect(end.get_by_text("Open report.html there")).to_be_visible()
+    with page.context.expect_page() as opened:
+        end.get_by_role("button", name="Open the report").click()
+    report = opened.value.frame_locator("iframe")
+    expect(report.get_by_role("heading", level=1)).to_contain_text(TENANT)
+    opened.value.close()
+    with page.expect_download() as downloaded:
+        end.get_by_role("button", name="Download the evidence").click()
+    assert downloaded.value.suggested_filename == f"{bundle.name}.zip"
     expect(page.locator(".rb-header")).to_contain_text(PROCEDURE.title)
     page.goto("about:blank")  # closing a page ends its kernel
 

@@ -75,7 +75,7 @@ def _header(walk: Walk) -> Locator:
 
 def _done(walk: Walk) -> int:
     """Return the header's number of steps that are done."""
-    said = re.search(r"(\d+) of \d+ done", _header(walk).inner_text())
+    said = re.search(r"(\d+) of \d+ done", _header(walk).text_content() or "")
     assert said is not None
     return int(said[1])
 

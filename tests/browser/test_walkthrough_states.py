@@ -18,10 +18,10 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from tests.browser.conftest import opened
 from tests.browser.jupyter import (
-    CARD_GAPS,
     CUSTOMER_STEP,
     IS_BELOW_HEADER,
     TENANT,
+    TEXTS_BESIDE_CARDS,
     TOKEN_STEP,
     Desk,
     Desks,
@@ -36,8 +36,12 @@ from tests.support.ports import free_ports
 
 APP_STEP = "fb-13-app-id-and-secret"
 # Those of the steps whose button *Check* is not there, or in a menu.
-_WITHOUT_CHECK = """ids => ids.filter((id) =>
-  !document.querySelector(`[id="runbook-${id}"] > :not(.rb-menu) [data-action="check"]`))"""
+# A card is drawn once it is opened.
+_WITHOUT_CHECK = """ids => ids.filter((id) => {
+  const panel = document.getElementById(`runbook-${id}`);
+  const isDrawn = panel.querySelector(".rb-menu");
+  return isDrawn && !panel.querySelector(':scope > :not(.rb-menu) [data-action="check"]');
+})"""
 
 
 class Explained(NamedTuple):
@@ -253,7 +257,7 @@ def at_work(
         walk.tick("fb-09a-test-calls", "make_test_calls")
         walk.check("fb-09a-test-calls")
         walk.ask_consent(CUSTOMER_STEP)
-        walk.form("fb-06-facebook-login", "attest").get_by_text("Add a note").click()
+        walk.notes("fb-06-facebook-login", walk.form("fb-06-facebook-login", "attest"))
         walk.form("fb-07-login-settings", "skip")
         walk.form("fb-05a-business-verification", "decline")
         yield walk
@@ -264,7 +268,7 @@ def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
     """
     A screen reader hears title, text, the picture's alternative, field and button, in this order.
 
-    The region has number and title. The picture is drawn once: the text's own gives way to it.
+    The region has number and title. Text and picture are drawn once: the notebook's own give way.
     """
     page, step = at_work.page, "fb-08-redirect-uri"
     panel = at_work.panel(step)
@@ -275,10 +279,11 @@ def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
     expect(panel.locator("figcaption")).to_contain_text("Schematic, not a screenshot")
     title = page.locator(".rb-title", has_text="Set the Valid OAuth Redirect URI")
     expect(title.locator("img")).to_be_hidden()
-    read = f"{title.aria_snapshot()}\n{panel.aria_snapshot()}"
+    expect(page.get_by_role("heading", name="Set the Valid OAuth Redirect URI")).to_have_count(1)
+    read = panel.aria_snapshot()
     parts = (
-        *('heading "8 · Set the Valid OAuth Redirect URI', "Enter both texts below"),
-        *('region "8 · Set', 'img "Schematic.', 'textbox "Service Domain"', 'button "Check"'),
+        *('region "8 · Set', 'heading "Set the Valid OAuth Redirect URI', "Enter both texts below"),
+        *('img "Schematic.', 'textbox "Service Domain"', 'button "Check"'),
     )
     places = [read.find(part) for part in parts]
     assert -1 not in places
@@ -290,22 +295,23 @@ def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
     """
     The panels have no serious violation (axe-core) in both themes and at both widths.
 
-    Each is one card with the title and the text above it. *Check* is in none of the menus.
+    Each shows its title and text itself, so the notebook's are not seen. *Check* is in none of the
+    menus.
 
-    The header's link scrolls to the step's heading and focuses its panel.
+    The header's link scrolls to the step's card and focuses its first field.
     """
     page = at_work.page
     at_work.choose_theme(theme)
     for width in (1280, 800):
         page.set_viewport_size({"width": width, "height": 900})
         assert serious_violations(page, axe) == []
-        assert page.evaluate(CARD_GAPS) == []
+        assert page.evaluate(TEXTS_BESIDE_CARDS) == []
         assert page.evaluate(_WITHOUT_CHECK, [s.id for s in PROCEDURE.steps if s.checks]) == []
         if (theme, width) in (("JupyterLab Light", 1280), ("JupyterLab Dark", 800)):
             name = f"walkthrough-{theme.rpartition(' ')[2].lower()}-{width}"
             at_work.keep_picture("fb-08-redirect-uri", name)
         page.locator(".rb-header a[data-next]").click()
-        expect(page.locator("#runbook-fb-01-log-in")).to_be_focused()
+        expect(page.locator("#runbook-fb-01-log-in:focus-within")).to_have_count(1)
         heading = page.get_by_role("heading", name="Log in to Facebook")
         page.wait_for_function(IS_BELOW_HEADER, arg=heading.element_handle())
         page.evaluate("document.activeElement.blur()")

@@ -1,5 +1,9 @@
 """
-Waiting times in JupyterLab: Run All until every panel is usable, *Check*, and *Check everything*.
+Waiting times of the walkthrough: the first card, all cards, *Check*, and *Check everything*.
+
+The first card is usable once its blue button can be pressed. In JupyterLab time counts from
+*Start*, in a new kernel and after a reload; on the app's page from the request of the page, whose
+kernel is always new.
 
 Run All is compared, alternately in one JupyterLab, with a notebook that has the same prose and as
 many cells, each an empty `ipywidgets.VBox`. The time is measured in the page, from the confirmed
@@ -24,8 +28,9 @@ from rich.table import Table
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.faults import SITES, Fault, FaultKind
 from runbook_lib.config.workspace import WORKING_COPIES
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.browser.conftest import FLAGS, chromium_program
-from tests.browser.jupyter import NOTEBOOK, Lab, Walk
+from tests.browser.jupyter import KERNEL_IS_IDLE, NOTEBOOK, TOKEN, Lab, Walk
 from tests.runs.conftest import settings_of
 
 TURNS = 5
@@ -40,6 +45,26 @@ _USABLE = """([selector, count]) => new Promise((done) => {
 })"""
 
 
+# Milliseconds until the first card is usable, and until all steps, header and end are there.
+_STARTED = """count => new Promise((done) => {
+    const began = performance.now();
+    let first = 0;
+    const isUsable = () => {
+        const main = document.querySelector('[data-step][data-open="true"] .rb-main');
+        return main && main.getBoundingClientRect().height > 0
+            && main.getAttribute("aria-disabled") !== "true";
+    };
+    const look = () => {
+        if (!first && isUsable()) first = performance.now() - began;
+        const isThere = document.querySelectorAll("[data-step]").length >= count
+            && document.querySelector("#runbook-finish")
+            && document.querySelector(".rb-header a[data-next]");
+        first && isThere ? done([first, performance.now() - began]) : setTimeout(look, 5);
+    };
+    look();
+})"""
+_STEPS = len(PROCEDURE.steps)
+_CHECK_EVERYTHING = """() => document.querySelector('[data-action="check-all"]').click()"""
 _SETTLED = """() => new Promise((done) => {
     const began = performance.now();
     let hasBegun = false;
@@ -55,14 +80,58 @@ _SETTLED = """() => new Promise((done) => {
 
 def report(console: Console) -> None:
     """Measure and print the tables."""
+    table = Table(title=f"First card usable, and all cards there: medians of {TURNS} (seconds)")
+    for name in ("from", "first card", "aim", "all", "aim"):
+        table.add_column(name, justify="left" if name == "from" else "right")
+    with _walk() as (walk, sandbox):
+        fresh, again = [], []
+        for _ in range(TURNS):
+            fresh.append(_press_start(walk, "facebook_marketing"))
+            again.append(_press_start(walk))
+        _add_row(table, "Start, new kernel", fresh, "3")
+        _add_row(table, "Start, after a reload", again, "5")
+    with _walk("--app") as (walk, sandbox):
+        _add_row(table, "the app's page", [_load_app(walk) for _ in range(TURNS)], "5")
+    console.print(table)
     with _walk() as (walk, sandbox):
         _report_run_all(console, walk)
         _report_check(console, walk)
         _report_everything(console, walk, sandbox)
 
 
+def _add_row(table: Table, name: str, times: list[tuple[float, float]], aim: str) -> None:
+    first, whole = (statistics.median(column) for column in zip(*times, strict=True))
+    table.add_row(name, f"{first:.2f}", aim, f"{whole:.2f}", "6")
+
+
+def _press_start(walk: Walk, ended: str = "") -> tuple[float, float]:
+    """Load the notebook, press *Start*, and return the two times; `ended` names kernels to end."""
+    if ended:
+        walk.page.goto("about:blank")
+        walk.lab.end_kernels(ended)
+    walk.load()
+    walk.page.get_by_text(KERNEL_IS_IDLE).wait_for()
+    time.sleep(2)  # JupyterLab itself is at rest
+    walk.page.evaluate("document.querySelectorAll('.rb').forEach(node => node.remove())")
+    walk.page.get_by_role("button", name="Start", exact=True).click()
+    first, whole = walk.page.evaluate(_STARTED, _STEPS)
+    return first / 1000, whole / 1000
+
+
+def _load_app(walk: Walk) -> tuple[float, float]:
+    """Load the app's page, and return the two times."""
+    walk.page.goto("about:blank")
+    time.sleep(2)  # the kernel of the page before has ended
+    began = time.perf_counter()
+    address = f"{walk.lab.url}/voila/render/{NOTEBOOK}?token={TOKEN}"
+    walk.page.goto(address, wait_until="commit")
+    loaded = time.perf_counter() - began
+    first, whole = walk.page.evaluate(_STARTED, _STEPS)
+    return loaded + first / 1000, loaded + whole / 1000
+
+
 @contextmanager
-def _walk() -> Iterator[tuple[Walk, Sandbox]]:
+def _walk(*arguments: str) -> Iterator[tuple[Walk, Sandbox]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         Sandbox("approved") as sandbox,
@@ -70,7 +139,7 @@ def _walk() -> Iterator[tuple[Walk, Sandbox]]:
     ):
         project = Path(folder) / "project"
         project.mkdir()
-        lab = Lab(project, settings_of(sandbox, Path(folder) / "settings"))
+        lab = Lab(project, settings_of(sandbox, Path(folder) / "settings"), arguments)
         lab.start()
         chromium = playwright.chromium.launch(executable_path=chromium_program(), args=list(FLAGS))
         try:
@@ -90,7 +159,7 @@ def _report_run_all(console: Console, walk: Walk) -> None:
     count = _empty_cells(empty)
     pairs = [
         (
-            _run_all(walk, NOTEBOOK, ".rb[aria-label]", count),
+            _run_all(walk, NOTEBOOK, "section.rb[aria-label]:not(.rb-card)", count),
             _run_all(walk, empty.name, ".widget-vbox", count),
         )
         for _ in range(TURNS)
@@ -137,7 +206,7 @@ def _report_everything(console: Console, walk: Walk, sandbox: Sandbox) -> None:
         sandbox.world.faults.active[:] = slow if round_trip else []
         times = []
         for _ in range(TURNS):
-            page.get_by_role("button", name="Check everything now").click()
+            page.evaluate(_CHECK_EVERYTHING)
             times.append(float(page.evaluate(_SETTLED)) / 1000)
         medians.append(f"{statistics.median(times):.2f}")
     sandbox.world.faults.active.clear()

@@ -32,7 +32,11 @@ _WIDTH, _MOST_DAYS = 340, 366
 def screen_picture(
     screen: Screen, values: Mapping[str, object], *, is_alone: bool = False
 ) -> Markup:
-    """Return the schematic of a screen, with those of `values` that are entered there."""
+    """
+    Return a map of a screen: where a person looks, without the values that are entered there.
+
+    Its text alternative names those of `values` that are.
+    """
     known = {name: one_line(as_text(value)) for name, value in values.items()}
     area, _, button = screen.highlight.rpartition(" | ")
     fields = [(label, _lines(text, _LETTERS)) for label, text in screen.filled(known)]
@@ -47,8 +51,8 @@ def screen_picture(
     )
 
 
-def road_picture(road: RoadAhead, *, is_strip: bool = False) -> Markup:
-    """Return the road: a bar for each decision, over weeks; as a strip, one line high."""
+def road_picture(road: RoadAhead) -> Markup:
+    """Return the road: a bar for each decision, over weeks."""
     days = [day for leg in road.legs for day in (leg.begins, leg.ends) if day] + [road.today]
     first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
     whole = max((last - first).days, 7)
@@ -61,7 +65,6 @@ def road_picture(road: RoadAhead, *, is_strip: bool = False) -> Markup:
     return _drawn(
         "road.svg",
         road=road,
-        is_strip=is_strip,
         alternative=f"{road_title(road)}. {lines}. {meanwhile(road)}".strip(),
         days={leg.step: leg_days(leg, road.today) for leg in road.legs},
         place=place,
@@ -84,6 +87,30 @@ def road_title(road: RoadAhead) -> str:
 def road_lines(road: RoadAhead) -> list[tuple[str, str]]:
     """Return each decision of the road with its days, as text."""
     return [(f"{leg.number} {leg.title}", leg_days(leg, road.today)) for leg in road.legs]
+
+
+def road_chips(road: RoadAhead, next_step: str) -> list[dict[str, str]]:
+    """
+    Return the decisions that have begun or are next, each with its day in one short text.
+
+    `next_step` is the id of the step that is next; `state` says how a chip looks.
+    """
+    chips = []
+    for leg in road.legs:
+        if leg.stage == "ahead" and leg.step != next_step:
+            continue
+        ends = phrases.day(leg.ends) if leg.ends else ""
+        if leg.stage == "done":
+            when = f"{ends} ✓".strip()
+        elif leg.stage == "ahead":
+            when = "not begun"
+        elif leg.is_late(road.today):
+            when = f"overdue since {ends}"
+        else:
+            when = f"by {ends}" if ends else f"since {phrases.day(leg.begins)}"
+        text = f"{leg.number} {leg.title} · {when}"
+        chips.append({"step": leg.step, "text": text, "state": leg.stage})
+    return chips
 
 
 def meanwhile(road: RoadAhead) -> str:

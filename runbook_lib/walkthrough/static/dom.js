@@ -254,15 +254,23 @@ function showAtTop(node, isAsked) {
   if (isAsked) setTimeout(show, 60);
 }
 
-// Opens a step, scrolls to it and focuses its panel; without a panel, to its heading. Where nobody
+// The first field that a person has to fill in.
+function firstField(panel) {
+  return [...panel.querySelectorAll("input[data-name]")].find((field) => ["text", "password"].includes(field.type)
+    && !field.value && field.checkVisibility?.());
+}
+
+// Opens a step, scrolls to it and focuses its first empty field, or its panel; without a panel, it
+// scrolls to its heading. Where nobody
 // asked for it, the step is open while its own view says that it is next: each panel hears of a
 // change at its own time. Returns what the person has to do first, or an empty string.
 function jump(id, title, { isAsked = true } = {}) {
   const panel = document.getElementById(`runbook-${id}`);
   if (panel && !panel.closest(".lm-mod-hidden")) {
     setFold(id, isAsked || undefined);
-    showAtTop(cellOf(panel)?.previousElementSibling || panel, isAsked);
-    panel.focus({ preventScroll: true });
+    showAtTop(panel, isAsked);
+    const field = isAsked && firstField(panel);
+    (field || panel).focus({ preventScroll: true });
     return "";
   }
   const heading = [...document.querySelectorAll("h4")].find((node) => node.textContent.replace("¶", "").trim().endsWith(`· ${title}`));
@@ -293,7 +301,7 @@ function labAddress(view, path) {
 
 // What to have at hand before the first step.
 function beginHeading() {
-  return [...document.querySelectorAll("h2")].find((node) => node.textContent.startsWith("Before you begin"));
+  return [...document.querySelectorAll("h2")].find((node) => !node.closest(".rb") && node.textContent.startsWith("Before you begin"));
 }
 
 // The result of an action, and the next thing to do.
@@ -344,17 +352,49 @@ function listen(kind, hear) {
   return () => document.removeEventListener(kind, listener);
 }
 
-// Which steps the person opened or closed.
+// One step is open: the one that the person opened, else what comes next. "none" is open if the person
+// closed that. It is kept until the tab is closed.
 const FOLD = "runbook:fold";
+const NONE = "none";
 
-function savedFolds() {
-  try { return JSON.parse(savedInTab(FOLD) || "{}"); } catch { return {}; }
+// Returns the id of the step that the person opened; empty if the page decides. A step that is not
+// shown here counts for nothing.
+function openedStep() {
+  const id = document.documentElement.dataset.runbookOpened ?? savedInTab(FOLD) ?? "";
+  return id === NONE || document.getElementById(`runbook-${id}`) ? id : "";
+}
+
+function noteOpened(id) {
+  document.documentElement.dataset.runbookOpened = id;
+  saveInTab(FOLD, id);
 }
 
 // Opens or closes a step; without `isOpen` the page decides again.
 function setFold(id, isOpen) {
-  saveInTab(FOLD, JSON.stringify({ ...savedFolds(), [id]: isOpen }));
-  document.dispatchEvent(new CustomEvent(FOLD, { detail: { id, isOpen } }));
+  if (isOpen === undefined) {
+    if ([id, NONE].includes(openedStep())) noteOpened("");
+  } else {
+    noteOpened(isOpen ? id : NONE);
+  }
+  document.dispatchEvent(new CustomEvent(FOLD, { detail: { id } }));
+}
+
+// The text's nodes: **bold**, *emphasis*, `code` and addresses.
+const MARKED = /\*\*(.+?)\*\*|\*([^*]+?)\*|`([^`]+)`|(https?:\/\/[^\s;,]+[^\s;,.)])/g;
+
+function marked(text) {
+  const nodes = [];
+  let end = 0;
+  for (const match of text.matchAll(MARKED)) {
+    const [whole, bold, emphasis, code, url] = match;
+    nodes.push(text.slice(end, match.index));
+    if (bold) nodes.push(element("b", {}, bold));
+    else if (emphasis) nodes.push(element("em", {}, emphasis));
+    else if (code) nodes.push(element("code", {}, code));
+    else nodes.push(element("a", { href: url, target: "_blank", rel: "noopener" }, url));
+    end = match.index + whole.length;
+  }
+  return [...nodes, text.slice(end)].filter(Boolean);
 }
 
 // A picture that the kernel has drawn.

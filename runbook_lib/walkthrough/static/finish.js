@@ -5,13 +5,14 @@ const PRINTED_MILLISECONDS = 60_000;
 class Finish {
   constructor(model, el) {
     this.model = model;
-    this.title = element("strong", {});
-    this.end = element("div", {});
+    this.title = element("h2", { class: "rb-heading" });
+    this.end = element("div", { class: "rb-end" });
     this.open = element("ul", { class: "rb-notes" });
     this.openFold = element("details", {}, element("summary", {}, "Open steps"), this.open);
-    this.seal = element("button", { type: "button", class: "rb-main", "data-action": "seal",
+    this.take = element("div", { class: "rb-row rb-acts", hidden: true });
+    this.seal = element("button", { type: "button", class: "rb-first", "data-action": "seal",
       onclick: () => this.send({ action: "seal" }) }, "Seal the evidence");
-    this.actions = element("div", { class: "rb-row" }, this.seal,
+    this.actions = element("div", { class: "rb-row rb-acts" }, this.seal,
       element("span", { class: "rb-field-note" },
         "Checks every step again without asking you, and writes a signed bundle of evidence."));
     this.doubts = element("ul", { class: "rb-notes" });
@@ -23,7 +24,7 @@ class Finish {
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
       "aria-label": "The end of the notebook", "data-lm-suppress-shortcuts": "true" },
-    element("div", {}, this.title), this.openFold, this.end, this.actions, this.live, this.asked);
+    this.title, this.end, this.take, this.openFold, this.actions, this.live, this.asked);
     ignoreClicksWhileHeld(this.root);
     el.append(this.root);
     this.timer = setInterval(() => showSeconds(this.live, model.get("view").busy_since), 250);
@@ -38,14 +39,28 @@ class Finish {
     this.actions.hidden = !isKnown;
     holdButtons(this.root, isBusy);
     this.seal.classList.toggle("rb-main", isKnown && !view.next && !view.doubts.length && !view.end);
+    this.seal.classList.toggle("rb-first", isKnown && !view.end);
+    this.take.hidden = !view.bundle;
+    redraw(this.take, [view.bundle, Boolean(view.end)], () => (view.bundle ? this.buildTake(view) : []));
     this.asked.hidden = !isKnown || isBusy || !view.doubts.length;
     redraw(this.doubts, view.doubts, () => (view.doubts ?? []).map((text) => element("li", { dir: "auto" }, text)));
     if (isKnown) this.drawKnown(view);
     const news = this.isLost ? { message: runAgain(), advice: "", is_error: true } : this.news || view;
     redraw(this.live, [isBusy, news.message, news.advice, view.bundle], () => [
-      isBusy ? progressBox(view.message || "Checking every step again…") : news.message ? messageBox(news) : "",
+      isBusy ? progressBox(view.message || "Checking every step again…") : news.message ? this.tell(news) : "",
       view.bundle ? this.sealed(view) : "",
     ]);
+  }
+
+  // What became of it in one sentence; what changed meanwhile in a fold.
+  tell(news) {
+    const [first, ...rest] = news.message.split("\n");
+    const box = messageBox(news.is_error ? news : { ...news, message: first });
+    if (rest.length && !news.is_error) {
+      box.append(element("details", { "data-fold": "changed" }, element("summary", { "data-key": "changed" }, "What changed while sealing"),
+        ...rest.map((text) => element("div", {}, text))));
+    }
+    return box;
   }
 
   drawKnown(view) {
@@ -54,9 +69,9 @@ class Finish {
     setText(this.title, view.end ? view.end.verdict : done);
     redraw(this.end, view.end, () => (view.end ? [
       view.end.warnings.length ? element("ul", { class: "rb-notes" }, ...view.end.warnings.map((text) => element("li", { dir: "auto" }, text))) : "",
-      element("div", {}, `${done} ${view.end.sealed}`),
-      view.end.watch.length ? element("div", {}, element("strong", {}, "Watch from now on"),
-        element("ul", { class: "rb-notes" }, ...view.end.watch.map((text) => element("li", {}, text)))) : ""] : []));
+      element("div", {}, [done, view.end.took, view.end.sealed].filter(Boolean).join(" ")),
+      ...view.end.watch.length ? [element("strong", {}, "Watch from now on"),
+        element("ul", { class: "rb-notes" }, ...view.end.watch.map((text) => element("li", {}, text)))] : []] : []));
     setText(this.seal, view.end ? "Seal again" : "Seal the evidence");
     redraw(this.open, view.open, () => view.open.map((step) =>
       element("li", {}, element("a", { href: `#runbook-${step.id}`, "data-key": step.id,
@@ -72,23 +87,35 @@ class Finish {
 
   send(content) { if (this.isLost || !ask(this.model, content)) this.lose(); }
 
-  // The kernel sends what was sealed: the report to print, or everything as one file to keep.
-  onFile({ name }, [content]) {
-    if (name === "report.html") printPage(new TextDecoder().decode(content));
-    else saveAs(name, content);
+  // The report, and the evidence as one file: both come from the kernel, so they work on every page.
+  buildTake({ bundle_name: name, end }) {
+    const fetch = (label, purpose, file, isFirst) => element("button", { type: "button", class: isFirst ? "rb-first" : null, "data-fetch": file,
+      "data-purpose": purpose, "data-key": purpose, onclick: () => this.fetch(purpose, file) }, label);
+    return [fetch("Open the report", "open", "report.html", end), fetch("Download the evidence", "save", `${name}.zip`, end),
+      fetch("Print the report, or save it as PDF", "print", "report.html", false)];
   }
 
-  // JupyterLab shows files below its folder; elsewhere the person opens the bundle on this machine.
+  // A window can be opened only while the press is handled: the report follows.
+  fetch(purpose, file) {
+    this.purpose = purpose;
+    this.window = purpose === "open" ? window.open("", "_blank") : null;
+    this.send({ action: "fetch", name: file });
+  }
+
+  // The kernel sends what was sealed.
+  onFile({ name }, [content]) {
+    if (name !== "report.html") saveAs(name, content);
+    else if (this.purpose === "open") showPage(this.window, new TextDecoder().decode(content));
+    else printPage(new TextDecoder().decode(content));
+  }
+
+  // JupyterLab shows files below its folder; elsewhere the bundle is a folder on this machine.
   sealed({ bundle, bundle_name: name }) {
     const folder = labAddress("lab/tree", bundle);
-    const fetch = (label, file) => element("button", { type: "button", class: "rb-small", "data-fetch": file,
-      onclick: () => this.send({ action: "fetch", name: file }) }, label);
     const place = folder
-      ? ["Sealed: ", element("a", { href: folder, target: "_blank", "data-bundle": true }, name),
-        " · ", element("a", { href: labAddress("files", `${bundle}/report.html`), target: "_blank" }, "Read the report")]
-      : ["Sealed in ", element("code", {}, bundle), ". Open ", element("code", {}, "report.html"), " there."];
-    return element("div", {}, element("div", {}, ...place), element("div", { class: "rb-row" },
-      fetch("Print the report, or save it as PDF", "report.html"), fetch("Download everything (zip)", `${name}.zip`)));
+      ? ["Sealed: ", element("a", { href: folder, target: "_blank", "data-bundle": true }, name)]
+      : ["Sealed in ", element("code", {}, bundle), "."];
+    return element("div", { class: "rb-field-note" }, ...place);
   }
 
   lose() {
@@ -107,6 +134,18 @@ function printPage(html) {
   document.body.append(frame);
 }
 
+// The report in a window of its own, without scripts.
+function showPage(there, html) {
+  if (!there) return;
+  there.document.title = "Report";
+  const frame = there.document.createElement("iframe");
+  frame.setAttribute("sandbox", "allow-popups");
+  frame.title = "Report";
+  frame.style.cssText = "position: fixed; inset: 0; width: 100%; height: 100%; border: 0; background: #fff";
+  frame.srcdoc = html;
+  there.document.body.append(frame);
+}
+
 function saveAs(name, content) {
   const url = URL.createObjectURL(new Blob([content]));
   element("a", { href: url, download: name }).click();
@@ -115,20 +154,20 @@ function saveAs(name, content) {
 
 // Shows the step that is next, or what to have at hand above it while that is shown.
 function stand({ next }) {
-  const begin = document.querySelector('.rb-header[data-begin="true"]') && beginHeading();
+  const begin = document.querySelector('.rb-header[data-begin="true"]') && document.getElementById("runbook-begin");
   if (!begin) {
     jump(next.id, next.title, { isAsked: false });
     return;
   }
-  cellOf(begin).scrollIntoView({ block: "start" });
-  document.getElementById(`runbook-${next.id}`)?.focus({ preventScroll: true });
+  begin.scrollIntoView({ block: "start" });
+  begin.focus({ preventScroll: true });
 }
 
 // Once every panel is there, stands at what is next, which may move meanwhile: others settle steps
 // too. Returns a function that forgets it.
 function standAtNext(model) {
   const next = () => model.get("view").next;
-  return standUntilActed(() => { if (next()) stand(model.get("view")); }, () => `runbook-${next()?.id}`);
+  return standUntilActed(() => { if (next()) stand(model.get("view")); }, () => (document.querySelector('.rb-header[data-begin="true"]') ? "runbook-begin" : `runbook-${next()?.id}`));
 }
 
 function render({ model, el }) {

@@ -22,20 +22,28 @@ class WordForm {
     this.confirmButton = element("button", { type: "button", "data-action": `confirm-${form.name}`, onclick: () => this.confirm() });
     this.notYou = element("button", { type: "button", class: "rb-small rb-plain", "data-action": "not-you",
       onclick: () => this.askWho() }, "Not you?");
-    const notes = form.needs_note ? this.notes
-      : element("details", { "data-fold": `${form.name}-note` }, element("summary", {}, "Add a note"), this.notes);
+    // A note that may be left out stands in the card's fold; one that is needed stands in the form.
+    this.hasAside = !form.needs_note;
+    if (this.hasAside) this.notes.setAttribute("data-aside", form.name);
     this.root = element("div", { class: "rb-form", hidden: true, "data-inline": ["attest", "answer"].includes(form.name), role: "group", "aria-label": form.label, dir: "auto" },
       ...form.options.length > 1 ? [element("div", { class: "rb-confirms" }, form.label), this.buildOptions(form)] : [], this.sentence, this.fields, this.who,
-      ...form.needs_note ? [notes] : [],
-      element("div", { class: "rb-row" }, this.confirmButton, this.notYou),
-      ...form.needs_note ? [] : [notes],
+      ...this.hasAside ? [] : [this.notes],
+      element("div", { class: "rb-row rb-acts" }, this.confirmButton, this.notYou),
       this.problem, this.doubt);
-    this.root.addEventListener("keydown", (event) => this.press(event));
+    for (const part of this.parts) part.addEventListener("keydown", (event) => this.press(event));
     this.addText(this.who, "by", "Your name", "", { autocomplete: "name", oninput: () => this.drawWho(false) });
     this.noteLabel = this.addText(this.notes, "note", form.note_label, form.note_help);
     if (form.has_files) this.addFiles();
     this.choose(this.option);
   }
+
+  // The form, and its note where that stands elsewhere.
+  get parts() { return this.hasAside ? [this.root, this.notes] : [this.root]; }
+
+  // All nodes of the form that a selector names.
+  all(selector) { return this.parts.flatMap((part) => [...part.querySelectorAll(selector)]); }
+
+  contains(node) { return this.parts.some((part) => part.contains(node)); }
 
   // What is chosen before a person chooses.
   get chosen() {
@@ -53,14 +61,15 @@ class WordForm {
   // Takes over what was typed into the form that stood here before the step went on.
   take(earlier) {
     const active = /** @type {HTMLElement | null} */ (document.activeElement);
-    const focused = earlier.root.contains(active) && active?.dataset.name;
+    const focused = earlier.contains(active) && active?.dataset.name;
     if (!this.chosen && earlier.option) this.choose(this.form.options.find(({ name }) => name === earlier.option.name) ?? null);
-    for (const field of earlier.root.querySelectorAll("input[data-name]")) {
+    for (const field of earlier.all("input[data-name]")) {
       const same = this.field(field.dataset.name);
       if (same && field.value) same.value = field.value;
     }
     if (earlier.files.length) this.setFiles(earlier.files);
     earlier.root.replaceWith(this.root);
+    if (earlier.hasAside) earlier.notes.replaceWith(this.notes);
     if (focused) this.field(focused)?.focus();
   }
 
@@ -77,6 +86,7 @@ class WordForm {
     this.sentence.hidden = !option;
     setText(this.sentence, option?.sentence ?? "");
     if (option) setText(this.noteLabel, option.note_label || this.form.note_label);
+    if (option?.note_label) this.panel.menu.open = true; // its reason is asked for there
     this.fields.replaceChildren();
     this.fields.hidden = !option?.fields.length;
     for (const { name, label, help, type, choices, ticked } of option?.fields ?? []) {
@@ -119,11 +129,11 @@ class WordForm {
 
   // The labels of what was written and is not recorded; a name alone is soon typed again.
   get unsaved() {
-    const fields = [...this.root.querySelectorAll("input[data-name]")].filter((field) => field.value && field.dataset.name !== "by");
+    const fields = this.all("input[data-name]").filter((field) => field.value && field.dataset.name !== "by");
     return [...fields.map((field) => field.closest("div")?.previousElementSibling?.textContent ?? ""), ...this.files.length ? ["Screenshot"] : []];
   }
 
-  field(name) { return this.root.querySelector(`[data-name="${name}"]`); }
+  field(name) { return this.all(`[data-name="${name}"]`)[0] ?? null; }
 
   // A second person is never offered the first one's name.
   get person() {
@@ -159,7 +169,7 @@ class WordForm {
   async statement() {
     const buffers = await Promise.all(this.files.map((file) => file.arrayBuffer()));
     const typed = {};
-    for (const field of this.root.querySelectorAll("[data-name]")) typed[field.dataset.name] = field.value;
+    for (const field of this.all("[data-name]")) typed[field.dataset.name] = field.value;
     for (const box of this.root.querySelectorAll("[data-choice]")) {
       typed[box.dataset.choice] ??= [];
       if (box.checked) typed[box.dataset.choice].push(box.value);
@@ -237,17 +247,19 @@ class WordForm {
 
   clear() {
     this.sure.clear();
-    for (const field of this.root.querySelectorAll("input[data-name]")) field.value = "";
+    for (const field of this.all("input[data-name]")) field.value = "";
     if (this.fileNames) this.setFiles([]);
     this.choose(this.chosen);
   }
 
   addFiles() {
     this.addText(this.notes, "seen", "Differences", "Optional: how the screen differed from the description here.");
-    this.root.addEventListener("paste", (event) => {
-      const pasted = [...event.clipboardData.files];
-      if (pasted.length) { event.preventDefault(); this.attach(pasted); }
-    });
+    for (const part of this.parts) {
+      part.addEventListener("paste", (event) => {
+        const pasted = [...event.clipboardData.files];
+        if (pasted.length) { event.preventDefault(); this.attach(pasted); }
+      });
+    }
     const id = `${this.panel.key}-${this.name}-file`;
     const { largest } = this.panel.model.get("view");
     this.fileNames = element("span", { class: "rb-field-note", "aria-live": "polite" });
@@ -273,8 +285,7 @@ class WordForm {
       else kept.push(file);
     }
     this.setFiles(kept);
-    const folded = this.notes.closest("details");
-    if (folded) folded.open = true;
+    if (this.hasAside) this.panel.menu.open = true;
     if (refused.length) {
       this.refuse(`Not attached: ${refused.join(", ")}. The limit for all files together is ${megabytes(largest)}. `
         + "Attach a smaller picture.");

@@ -1,15 +1,23 @@
-// The header: tenant, progress, next step. It stays visible while scrolling. Only texts change, not
-// nodes, so that focus is kept.
+// The header: one line that stays in sight, with what is next; behind *Progress* stands all else. Only
+// texts change, not nodes, so that focus is kept.
 
-const WIDE = "(min-width: 1200px)";
-const ROOMY = "(min-width: 760px)"; // what to have at hand, and step 1 below it, fit in a window
-const TIGHT = "(max-width: 600px), (max-height: 600px)"; // a phone, or a window at 200 %: one line has to do
+const WIDE = "(min-width: 1080px)";
 // A step's number in a text of the runbook's own: "Now failed: 9a, 10."
 const NUMBER = /(?<=^|[:,] |steps? )(\d+[a-z]?)(?=[,:.;]|$)/m;
+
+// The script of all steps' panels, which each of them awaits: widgets.py puts it here.
+const STEP_SCRIPT = { digest: "", text: "" };
+
+function bringScript({ digest, text }) {
+  const page = /** @type {any} */ (globalThis);
+  page.runbookScriptTexts = { ...page.runbookScriptTexts, [digest]: text };
+  document.dispatchEvent(new CustomEvent("runbook:script", { detail: { digest, text } }));
+}
 
 function stick(root) {
   cellOf(root)?.classList.add("rb-sticky");
   markCell(root, "rb-cell");
+  markCell(document.querySelector('[data-commandlinker-command="notebook:run-all-cells"]')?.closest("[cell-index], .jp-Cell"), "rb-intro");
 }
 
 // The target of a jump must not be hidden by the header, which grows on a narrow page.
@@ -24,50 +32,76 @@ function measure(root) {
 class Header {
   constructor(model, el) {
     this.forgetWidth = () => {};
-    this.forgetTight = () => {};
-    this.hasAskedBegin = false; // the person has shown or hidden what to have at hand
     this.model = model;
-    this.world = element("span", { class: "rb-badge" });
-    this.title = element("strong", {});
-    this.tenant = element("bdi", { class: "rb-label rb-name" });
-    this.person = element("bdi", { class: "rb-label rb-name" });
-    this.bar = element("div", { class: "rb-bar", role: "progressbar", "aria-label": "Steps done", "aria-valuemin": 0 });
-    this.road = element("div", { class: "rb-road", hidden: true });
-    this.counts = element("span", { class: "rb-label" });
     this.link = element("a", { onclick: (event) => this.follow(event) });
     this.after = element("span", {});
     this.next = element("div", {}, element("strong", {}, "Next: "), this.link, this.after);
     this.done = element("strong", {});
+    this.goOn = element("button", { type: "button", class: "rb-plain", "data-action": "go-on", hidden: true,
+      onclick: (event) => this.follow(event) }, "Continue");
+    this.world = element("span", { class: "rb-badge" });
+    this.count = element("span", {});
+    this.bar = element("div", { class: "rb-bar", role: "progressbar", "aria-label": "Steps done", "aria-valuemin": 0 }, element("span", {}));
+    this.open = element("button", { type: "button", class: "rb-plain", "data-action": "progress", "aria-expanded": "false",
+      onclick: () => this.showProgress(this.open.getAttribute("aria-expanded") !== "true") }, "Progress");
+    this.known = element("div", { class: "rb-known" }, this.goOn, this.world,
+      element("span", { class: "rb-label" }, this.count, element("span", { class: "rb-heard" }, " done")), this.bar, this.open);
     this.live = element("div", {});
+    this.buildProgress();
+    this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" },
+      element("div", { class: "rb-top" },
+        element("div", { class: "rb-next", "aria-live": "polite" }, this.next, this.done), this.known),
+      element("div", { class: "rb-said", "aria-live": "polite" }, this.live), this.progress);
+    this.root.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || this.progress.hidden) return;
+      this.showProgress(false);
+      this.open.focus();
+    });
+    ignoreClicksWhileHeld(this.root);
+    this.buildSide();
+    this.begin = new Begin(this);
+    el.append(this.root);
+  }
+
+  // What a person wants to know now and then; it opens above the page.
+  buildProgress() {
+    this.title = element("strong", {});
+    this.tenant = element("bdi", { class: "rb-label rb-name" });
+    this.person = element("bdi", { class: "rb-label rb-name" });
+    this.counts = element("span", { class: "rb-label" });
     this.sealed = element("span", { class: "rb-label" });
+    this.road = element("div", { class: "rb-row rb-road", hidden: true });
+    this.chips = element("div", { class: "rb rb-row rb-chips", role: "group", hidden: true });
     this.others = element("div", { class: "rb-field-note" });
-    this.checkAll = element("button", { type: "button", class: "rb-small", "data-action": "check-all",
-      onclick: () => { if (this.isLost || !ask(model, { action: "check_all" })) this.lose(); } }, "Check everything now");
-    this.steps = element("ol", { class: "rb-steps" });
+    this.checkAll = element("button", { type: "button", "data-action": "check-all",
+      onclick: () => this.checkEverything() }, "Check everything now");
+    this.showBegin = element("button", { type: "button", class: "rb-plain", "data-action": "begin",
+      onclick: () => { this.showProgress(false); this.begin.show(); } }, "Before you begin");
     this.gatesTitle = element("summary", {});
     this.gateRows = element("tbody", {});
-    this.gates = this.buildList("rb-gates", this.gatesTitle,
+    this.gates = element("details", { class: "rb-gates" }, this.gatesTitle,
       element("div", { class: "rb-table" }, element("table", {},
         element("thead", {}, element("tr", {}, ...["Step", "Outcome", "Since", "Usually takes", "First do"].map((text) =>
           element("th", { scope: "col" }, text)))), this.gateRows)));
-    this.overview = this.buildList("rb-overview", element("summary", {}, "All steps"), this.others, this.steps);
-    this.begin = element("button", { type: "button", class: "rb-small", "data-action": "begin",
-      onclick: () => this.showBegin(this.root.dataset.begin !== "true") }, "Before you begin");
-    this.close = element("button", { type: "button", class: "rb-small rb-close", "data-action": "close",
-      onclick: () => this.showWhole(this.root.dataset.closed === "true") });
-    this.known = element("div", { class: "rb-known" },
-      element("div", { class: "rb-row" }, this.world, this.title, this.tenant, this.person),
-      this.bar, this.road,
-      element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll, this.begin));
-    // Next is the first line, outside of what scrolls: it is seen at every width.
-    this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" },
-      element("div", { class: "rb-next", "aria-live": "polite" }, this.next, this.done),
-      element("div", { class: "rb-rest" }, element("div", { "aria-live": "polite" }, this.live), this.known,
-        element("div", { class: "rb-folds" }, this.gates, this.overview)), this.close);
-    ignoreClicksWhileHeld(this.root);
-    this.foldWhereTight();
-    this.buildSide();
-    el.append(this.root);
+    this.steps = element("ol", { class: "rb-steps" });
+    this.overview = element("details", { class: "rb-overview" }, element("summary", {}, "All steps"), this.steps);
+    this.progress = element("div", { class: "rb rb-list", popover: "manual", hidden: true, role: "group", "aria-label": "Progress" },
+      element("div", { class: "rb-row" }, this.title, this.tenant, this.person), this.counts, this.sealed, this.road,
+      element("div", { class: "rb-row" }, this.checkAll, this.showBegin), this.gates, this.overview, this.others);
+  }
+
+  // Its progress and its result stand below the line.
+  checkEverything() {
+    this.showProgress(false);
+    this.open.focus();
+    if (this.isLost || !ask(this.model, { action: "check_all" })) this.lose();
+  }
+
+  showProgress(isShown) {
+    this.open.setAttribute("aria-expanded", String(isShown));
+    this.progress.hidden = !isShown;
+    if (isShown) this.progress.showPopover?.();
+    else this.progress.hidePopover?.();
   }
 
   draw() {
@@ -79,69 +113,35 @@ class Header {
     // The app's page asks before it is left.
     if (view.unsaved && !this.isLost) this.root.dataset.unsaved = "credentials";
     else delete this.root.dataset.unsaved;
-    if (isKnown) this.drawBegin(view);
     if (isKnown) this.drawKnown(view);
-    this.overview.hidden = !isKnown;
+    if (isKnown) this.begin.draw(view);
     this.gates.hidden = !isKnown || !view.gates.length;
     if (view.next) this.drawNext(view.next);
+    this.watchNext(view.next);
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
+    // Looking around is possible while checks run.
+    for (const button of [this.goOn, this.open, this.showBegin, this.begin.have]) button.setAttribute("aria-disabled", String(isServerGone()));
     this.say(this.isLost ? { message: this.loss, advice: "", is_error: true } : view);
   }
 
-  // There is no room for a list in the header, which covers the page: it opens above it.
-  buildList(name, title, ...content) {
-    const list = element("div", { class: "rb rb-list", popover: "manual" }, ...content);
-    const fold = element("details", { class: name }, title, list);
-    fold.addEventListener("toggle", () => { if (fold.open) list.showPopover?.(); else list.hidePopover?.(); });
-    fold.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || !fold.open) return;
-      fold.open = false;
-      title.focus();
-    });
-    return fold;
+  // Whoever looks at another card is offered the way back.
+  watchNext(next) {
+    const panel = next && document.getElementById(`runbook-${next.id}`);
+    if (panel === this.watchedPanel) return;
+    this.watchedPanel = panel;
+    this.inSight?.disconnect();
+    this.isInSight = false;
+    this.drawGoOn();
+    if (!panel) return;
+    this.inSight = new IntersectionObserver(([{ isIntersecting }]) => { this.isInSight = isIntersecting; this.drawGoOn(); },
+      { rootMargin: "-60px 0px 0px 0px" });
+    this.inSight.observe(panel);
   }
 
-  // Closed, it shows what is next in one line.
-  showWhole(isWhole) {
-    this.root.dataset.closed = String(!isWhole);
-    this.close.setAttribute("aria-expanded", String(isWhole));
-    setText(this.close, isWhole ? "Hide" : "Progress");
-  }
-
-  // Also when the window becomes narrow, or is zoomed.
-  foldWhereTight() {
-    const tight = matchMedia(TIGHT);
-    const fold = () => this.showWhole(!tight.matches);
-    tight.addEventListener("change", fold);
-    this.forgetTight = () => tight.removeEventListener("change", fold);
-    fold();
-  }
-
-  // What to have at hand is shown the first time, until a step is done; later by its button.
-  drawBegin({ tenant, settled, gates }) {
-    const seen = `runbook:begun:${tenant}`;
-    this.begin.hidden = !gates.length;
-    if (this.root.dataset.begin === undefined) {
-      let isFirst = true;
-      try {
-        isFirst = !localStorage.getItem(seen);
-        localStorage.setItem(seen, "yes");
-      } catch { /* each time is the first */ }
-      this.showBegin(isFirst && settled === 0 && matchMedia(ROOMY).matches, { isAsked: false });
-    } else if (settled > 0 && !this.hasAskedBegin) {
-      this.showBegin(false, { isAsked: false });
-    }
-    this.markBegin();
-  }
-
-  markBegin() { markCell(beginHeading(), "rb-begin", { open: this.root.dataset.begin }); }
-
-  showBegin(isShown, { isAsked = true } = {}) {
-    this.hasAskedBegin ||= isAsked;
-    this.root.dataset.begin = String(isShown);
-    this.begin.setAttribute("aria-expanded", String(isShown));
-    this.markBegin();
-    if (isAsked && isShown) cellOf(beginHeading())?.scrollIntoView({ block: "start" });
+  drawGoOn() {
+    const { next } = this.model.get("view");
+    if (!this.watchedPanel) this.watchNext(next);
+    this.goOn.hidden = !next || (this.isInSight && this.watchedPanel.dataset.open === "true");
   }
 
   // The text's nodes; each step's number in it leads to the step.
@@ -162,19 +162,21 @@ class Header {
     const person = personHere(view.user);
     setText(this.person, person && `· ${person}`);
     this.person.title = person;
+    setText(this.count, `${view.settled} of ${view.total}`);
     this.bar.setAttribute("aria-valuemax", view.total);
     this.bar.setAttribute("aria-valuenow", view.settled);
     this.bar.setAttribute("aria-valuetext", `${view.settled} of ${view.total} steps done`);
-    this.bar.replaceChildren(...view.counts.filter(({ outcome }) => outcome !== "not_run").map(({ outcome, count }) => {
-      const part = element("span", { "data-outcome": outcome });
-      part.style.width = `${(100 * count) / view.total}%`;
-      return part;
-    }));
+    this.bar.firstChild.style.width = `${(100 * view.settled) / view.total}%`;
     setText(this.counts, [`${view.settled} of ${view.total} done`,
       // Lines break between the counts only.
       ...view.counts.filter(({ outcome }) => outcome !== "not_run").map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
     this.road.hidden = !view.road;
-    redraw(this.road, view.road, () => (view.road ? [picture(view.road.svg), element("span", { class: "rb-label" }, view.road.title)] : []));
+    const drawChips = () => (view.road?.chips ?? []).map(({ text, state, step }) => element("span",
+      { class: "rb-chip", "data-state": state, "aria-current": step === view.next?.id ? "step" : null }, text));
+    redraw(this.road, view.road, () => (view.road ? [element("span", { class: "rb-label" }, view.road.title), ...drawChips()] : []));
+    redraw(this.chips, [view.road, view.next?.id], drawChips);
+    this.chips.hidden = !view.road?.chips.length;
+    this.chips.setAttribute("aria-label", `Decisions of ${view.provider}`);
     this.drawGates(view);
     this.drawSteps(view);
     this.drawSide(view);
@@ -211,27 +213,29 @@ class Header {
   // fixed there.
   buildSide() {
     if (!isApp()) return;
-    this.sittings = element("ol", { class: "rb-steps" });
+    this.sittings = element("ol", {});
     this.side = element("nav", { class: "rb rb-side", "aria-label": "Parts of the set-up" }, this.sittings);
     const wide = matchMedia(WIDE);
-    const follow = () => {
-      this.side.hidden = !wide.matches;
-      this.root.dataset.beside = String(wide.matches);
-    };
+    const follow = () => { this.side.hidden = !wide.matches; };
     document.body.append(this.side);
     wide.addEventListener("change", follow);
     follow();
     this.forgetWidth = () => { wide.removeEventListener("change", follow); this.side.remove(); };
   }
 
-  // A line for each part, which leads to what is open in it.
+  // A line for each part, which leads to what is open in it; the current one shows its steps.
   drawSide(view) {
     if (!this.side) return;
+    const isCurrent = (sitting) => sitting.ids.includes(view.next?.id);
     redraw(this.sittings, [view.sittings, view.next?.id], () => view.sittings.map((sitting) => element("li",
-      { "data-outcome": sitting.outcome, "aria-current": sitting.ids.includes(view.next?.id) ? "step" : null },
+      { "data-outcome": sitting.outcome, "data-current": String(isCurrent(sitting)) },
+      element("span", { class: "rb-tick", "aria-hidden": "true" }, sitting.label === "done" ? "✓" : ""),
       element("a", { href: `#runbook-${sitting.step.id}`, "data-key": sitting.title,
         onclick: (event) => this.go(event, sitting.step) }, sitting.title),
-      element("span", { class: "rb-label" }, sitting.label))));
+      element("span", { class: "rb-heard" }, ` ${sitting.label}`),
+      isCurrent(sitting) ? element("ol", {}, ...sitting.steps.map((step) => element("li",
+        { "aria-current": step.id === view.next?.id ? "step" : null },
+        step.is_settled ? `✓ ${step.title}` : `${step.number} ${step.title}`))) : "")));
   }
 
   drawNext({ id, number, title, advice }) {
@@ -245,7 +249,8 @@ class Header {
 
   go(event, { id, title }) {
     event.preventDefault();
-    for (const fold of [this.gates, this.overview]) fold.open = false;
+    this.showProgress(false);
+    this.begin.leave();
     this.say({ message: jump(id, title), advice: "", is_error: true });
   }
 
@@ -280,6 +285,88 @@ class Header {
   }
 }
 
+// What to have at hand, before the first step: ticks that this browser keeps. It is shown until a person
+// has it all, or a step is done; later by its button.
+class Begin {
+  constructor(header) {
+    this.header = header;
+    this.plan = element("p", {});
+    this.ready = element("div", { class: "rb-options", role: "group", "aria-labelledby": "runbook-begin-title" });
+    this.have = element("button", { type: "button", class: "rb-first", "data-action": "have-these", onclick: () => this.close() }, "I have these");
+    this.card = element("section", { class: "rb rb-panel rb-card", id: "runbook-begin", tabindex: -1, "aria-label": "Before you begin",
+      "data-lm-suppress-shortcuts": "true" },
+    element("h2", { class: "rb-heading", id: "runbook-begin-title" }, "Before you begin"), this.plan, this.ready,
+    element("div", { class: "rb-row rb-acts" }, this.have));
+    ignoreClicksWhileHeld(this.card);
+  }
+
+  get name() { return `runbook:begun:${this.header.model.get("view").tenant}`; }
+
+  get kept() {
+    try { return JSON.parse(localStorage.getItem(this.name) || "{}"); } catch { return {}; }
+  }
+
+  keep(changes) {
+    try { localStorage.setItem(this.name, JSON.stringify({ ...this.kept, ...changes })); } catch { /* each time is the first */ }
+  }
+
+  draw({ begin, settled, total }) {
+    this.header.showBegin.hidden = !begin;
+    if (!begin) return;
+    setText(this.plan, `Plan for ${begin.plan}. Have ready:`);
+    redraw(this.ready, begin.ready, () => begin.ready.map((text) => {
+      const box = element("input", { type: "checkbox", onchange: () => this.keep({ ticked: { ...this.kept.ticked, [text]: box.checked } }) });
+      box.checked = Boolean(this.kept.ticked?.[text]);
+      return element("label", {}, box, element("span", {}, text));
+    }));
+    const isFirst = total > 0 && settled === 0 && !this.kept.isLeft;
+    this.isShown = this.isAsked ?? isFirst;
+    this.place();
+  }
+
+  // Its text in the notebook gives way to it.
+  place() {
+    const heading = beginHeading();
+    const cell = heading && cellOf(heading);
+    if (!cell) return;
+    if (this.card.parentElement !== cell) cell.append(this.card, this.header.chips);
+    markCell(heading, "rb-begin", { open: String(Boolean(this.isShown)) });
+    cell.dataset.begin = String(Boolean(this.isShown));
+    this.header.root.dataset.begin = String(Boolean(this.isShown));
+    document.documentElement.dataset.runbookBegin = String(Boolean(this.isShown));
+  }
+
+  show() {
+    this.isAsked = true;
+    this.isShown = true;
+    this.place();
+    this.card.scrollIntoView({ block: "start" });
+    this.card.focus({ preventScroll: true });
+  }
+
+  // Whoever goes to a step has begun.
+  leave() {
+    if (!this.isShown) return;
+    this.isAsked = false;
+    this.isShown = false;
+    this.keep({ isLeft: true });
+    this.place();
+  }
+
+  close() {
+    this.leave();
+    const { next } = this.header.model.get("view");
+    if (next) jump(next.id, next.title);
+  }
+
+  forget() {
+    this.card.remove();
+    this.header.chips.remove();
+    if (!document.querySelector(".rb-header")) forgetMark(beginHeading(), "rb-begin");
+    delete document.documentElement.dataset.runbookBegin;
+  }
+}
+
 // Text that was typed and not saved would be lost. (The app's page asks by itself, before its kernel ends.)
 function askBeforeLeaving() {
   const hold = (event) => { if (document.querySelector(".rb-panel[data-unsaved]")) event.preventDefault(); };
@@ -287,7 +374,15 @@ function askBeforeLeaving() {
   return () => window.removeEventListener("beforeunload", hold);
 }
 
+// Whoever presses anything else has seen enough of the progress.
+function closeOutside(header) {
+  const press = (event) => { if (!header.root.contains(event.target)) header.showProgress(false); };
+  document.addEventListener("pointerdown", press);
+  return () => document.removeEventListener("pointerdown", press);
+}
+
 function render({ model, el }) {
+  if (STEP_SCRIPT.digest) bringScript(STEP_SCRIPT);
   const header = new Header(model, el);
   const draw = () => header.draw();
   const forgetKernel = watchKernel(model, () => header.lose());
@@ -295,16 +390,20 @@ function render({ model, el }) {
   const forgetPerson = listen(PERSON, draw);
   const forgetLeaving = askBeforeLeaving();
   const forgetHeld = listen(SERVER, draw);
+  const forgetPress = closeOutside(header);
+  const forgetFold = listen(FOLD, () => header.drawGoOn());
   const forgetServer = watchServer(model, () => header.howToStart(), () => header.isLost);
   draw();
-  const forgetPlace = whenPlaced(header.root, () => stick(header.root));
+  const forgetPlace = whenPlaced(header.root, () => { stick(header.root); header.begin.place(); });
   const forgetSize = measure(header.root);
   return () => {
     forgetSize();
     header.forgetWidth();
-    header.forgetTight();
     forgetPlace();
-    if (!document.querySelector(".rb-header")) forgetMark(beginHeading(), "rb-begin");
+    header.begin.forget();
+    header.inSight?.disconnect();
+    forgetFold();
+    forgetPress();
     forgetKernel();
     forgetPerson();
     forgetLeaving();

@@ -23,11 +23,11 @@ class Panel {
   constructor(model, el) {
     this.model = model;
     const view = model.get("view");
-    this.key = `rb-${view.id}`; // each panel loads its own script: a counter would start again
+    this.key = `rb-${view.id}`; // each page may hold several scripts: a counter would start again
     this.fields = new Map();
+    this.forms = [];
     this.opened = {};
-    // What the person decided, else undefined; what is settled by now is folded.
-    this.fold = view.is_settled ? undefined : this.decided(savedFolds()[view.id]);
+    this.isBuilt = false;
     this.sure = new Map(); // values that were warned of, and are used anyway
     this.unsaved = new Set(); // credentials that the person does not want to save
     this.hasFailed = false; // asked for something when the kernel was gone
@@ -37,39 +37,27 @@ class Panel {
     this.root = element("section", { class: "rb rb-panel", id: `runbook-${view.id}`, tabindex: -1,
       "aria-label": `${view.number} · ${view.title}`, "data-lm-suppress-shortcuts": "true" });
     this.line = element("button", { type: "button", class: "rb-fold", "data-action": "fold",
-      onclick: () => setFold(view.id, !this.isOpen) });
-    this.status = element("div", { class: "rb-reason" });
+      onclick: () => this.toggle() });
     this.gone = element("div", { class: "rb-message", "data-error": "true", hidden: true });
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.watched = element("div", { class: "rb-message", hidden: true });
-    this.tables = element("div", {});
-    this.screen = element("figure", { class: "rb-screen", hidden: true });
-    this.aids = element("div", {});
-    this.inputs = element("div", { class: "rb-fields" });
-    this.actions = element("div", { class: "rb-row" });
-    this.others = element("div", {});
-    this.behind = element("div", {});
-    this.menu = element("details", { class: "rb-menu" }, element("summary", {}, "More"), this.others, this.behind);
-    this.consent = element("div", {});
-    this.second = element("div", { hidden: true });
-    this.forms = view.forms.map((form) => new WordForm(this, form));
-    this.details = element("div", { class: "rb-folds" });
-    const word = this.forms.find(({ name }) => ["attest", "answer"].includes(name));
-    this.root.append(this.line, this.status, this.gone, this.live, this.watched, this.screen, this.tables, this.aids, this.inputs, this.actions, this.consent,
-      ...word ? [word.root] : [], this.second, ...this.forms.filter((form) => form !== word).map((form) => form.root),
-      this.details, this.menu);
+    this.offer = element("div", { class: "rb-offer", hidden: true });
+    this.root.append(this.line, this.offer, this.gone, this.live, this.watched);
     ignoreClicksWhileHeld(this.root);
     this.root.addEventListener("keydown", (event) => this.press(event));
     this.root.addEventListener("input", () => this.markUnsaved());
     el.append(this.root);
-    if (view.needs_consent) this.buildConsent(view.provider);
+    // What is settled by now is one line, and what comes next is open by itself.
+    if (openedStep() === view.id && (view.is_settled || view.is_current)) noteOpened("");
     this.draw();
     this.timer = setInterval(() => showSeconds(this.live, this.model.get("view").busy_since), 250);
     this.forget = [
       listen(PERSON, () => { for (const form of this.forms) form.drawWho(false); }),
-      listen(FOLD, ({ id, isOpen }) => this.onFold(id, isOpen)),
+      listen(FOLD, ({ id }) => this.onFold(id)),
       listen(SERVER, () => { if (this.isLost) this.lose(); else this.draw(); }),
     ];
+    // What was drawn before it was open in its place.
+    if (openedStep() === view.id) document.dispatchEvent(new CustomEvent(FOLD, { detail: { id: view.id } }));
     // Whoever comes back from the provider's page sees what is true now, and has acted.
     const look = () => {
       const isAsked = document.visibilityState === "visible" && this.lookAgain();
@@ -83,13 +71,46 @@ class Panel {
       whenPlaced(this.root, () => this.markCells()));
   }
 
-  // The cell above it is the step's title and text; together they look like one card.
+  // The card, once it is opened: until then a step is its line.
+  build() {
+    this.isBuilt = true;
+    const view = this.model.get("view");
+    this.heading = element("h2", { class: "rb-heading" }, view.title);
+    this.acts = element("div", { class: "rb-do" });
+    this.screen = element("figure", { class: "rb-screen", hidden: true });
+    this.aids = element("div", { class: "rb-aids" });
+    this.inputs = element("div", { class: "rb-fields" });
+    this.actions = element("div", { class: "rb-row rb-acts" });
+    this.consent = element("div", {});
+    this.second = element("div", { hidden: true });
+    this.status = element("div", { class: "rb-reason" });
+    this.found = element("details", { class: "rb-found", "data-fold": "found" });
+    this.foundNotes = element("div", {});
+    this.tables = element("div", {});
+    this.found.append(element("summary", {}, "Details of the check"), this.foundNotes, this.tables);
+    this.details = element("div", { class: "rb-folds" });
+    this.others = element("div", {});
+    this.behind = element("div", {});
+    this.asides = element("div", {});
+    this.menuNames = element("span", {});
+    this.menu = element("details", { class: "rb-menu" },
+      element("summary", {}, element("span", {}, "More"), this.menuNames), this.asides, this.others, this.behind);
+    this.forms = view.forms.map((form) => new WordForm(this, form));
+    this.asides.append(...this.forms.filter(({ hasAside }) => hasAside).map(({ notes }) => notes));
+    const word = this.forms.find(({ name }) => ["attest", "answer"].includes(name));
+    this.line.after(this.heading, this.acts, this.screen, this.aids, this.inputs, ...word ? [word.root] : [], this.actions, this.consent,
+      this.second, ...this.forms.filter((form) => form !== word).map((form) => form.root), this.status);
+    this.root.append(this.found, this.details, this.menu);
+    if (view.needs_consent) this.buildConsent(view.provider);
+  }
+
+  // The cell above it has the step's title and text, which the card shows itself.
   markCells() {
-    const { open, outcome, inPart } = this.root.dataset;
+    const { open } = this.root.dataset;
     const title = cellOf(this.root)?.previousElementSibling;
     markCell(this.root, "rb-cell", { open });
     if (this.title !== title) forgetMark(this.title, "rb-title");
-    markCell(title, "rb-title", { open, outcome, inPart });
+    markCell(title, "rb-title", { open });
     this.title = title;
   }
 
@@ -107,7 +128,11 @@ class Panel {
   // the step stays open until it is settled, whatever comes next meanwhile.
   send(content, buffers) {
     if (isServerGone()) return false;
-    if (content.action !== "validate") this.fold = true;
+    if (content.action !== "validate" && this.isOpen) {
+      const { id, is_next: isNext } = this.model.get("view");
+      this.wasNext = isNext;
+      noteOpened(id);
+    }
     const isSent = !this.isLost && ask(this.model, content, buffers);
     if (!isSent) this.lose({ isAsked: true });
     return isSent;
@@ -115,16 +140,25 @@ class Panel {
 
   // --- one step open ---------------------------------------------------------
   // Open is what the person opened, else what comes next.
-  get isOpen() { return this.fold ?? this.model.get("view").is_current; }
+  get isOpen() {
+    const { id, is_current: isCurrent } = this.model.get("view");
+    const opened = openedStep();
+    return opened ? opened === id : isCurrent;
+  }
+
+  // What was open above it closes, and would move it out of sight.
+  toggle() {
+    setFold(this.model.get("view").id, !this.isOpen);
+    if (this.isOpen) this.root.scrollIntoView({ block: "nearest" });
+  }
 
   // What comes next is open by itself, so that it folds by itself.
-  decided(isOpen) { return isOpen && this.model.get("view").is_current ? undefined : isOpen; }
-
-  onFold(id, isOpen) {
-    if (id !== this.model.get("view").id) return;
-    const wasOpen = this.isOpen;
-    this.fold = this.decided(isOpen);
-    this.hasLooked = (this.isOpen && !wasOpen && this.lookAgain()) || this.hasLooked;
+  onFold(id) {
+    const view = this.model.get("view");
+    const wasOpen = this.root.dataset.open === "true";
+    if (id === view.id && openedStep() === id && view.is_current) noteOpened("");
+    if (this.isOpen === wasOpen) return;
+    this.hasLooked = (this.isOpen && this.lookAgain()) || this.hasLooked;
     this.draw();
   }
 
@@ -151,17 +185,23 @@ class Panel {
       this.isPassing = false;
       jump(view.next.id, view.next.title, { isAsked: false });
     }
-    const isSettled = view.is_settled && !view.inputs.some((input) => this.offersToSave(view, input));
+    const isSettled = view.is_settled;
     const { hasActed, isSettled: wasSettled } = this;
     this.isSettled = isSettled;
     if (view.finished >= this.hasActed) this.hasActed = 0;
-    if (!isSettled || wasSettled) return;
+    // What waits for others now, and was next, makes room for what is next.
+    const isLeft = this.wasNext && view.outcome === "waiting" && !view.is_next && Boolean(view.next);
+    if (isLeft) this.wasNext = false;
+    if ((!isSettled || wasSettled) && !isLeft) return;
+    this.isOffering = Boolean(hasActed) && isSettled;
     const focused = document.activeElement;
     const isInside = this.root.contains(focused);
     // Where nobody acted, what a person opened or works in stays open; its own line is no work.
-    const isInUse = this.fold || (isInside && focused !== this.root && focused !== this.line);
+    const isInUse = !isLeft && (openedStep() === view.id || (isInside && focused !== this.root && focused !== this.line));
     setFold(view.id, !hasActed && isInUse ? true : undefined);
     if (hasActed && view.next && (isInside || focused === document.body)) jump(view.next.id, view.next.title, { isAsked: false });
+    this.drawOffer(view);
+    if (!this.offer.hidden) showAtTop(this.root, false);
   }
 
   // Asks the kernel, which looks seldom, and returns whether it did.
@@ -267,7 +307,7 @@ class Panel {
   // What was typed here and is saved nowhere: the page asks before it is left, and a crash names it.
   markUnsaved() {
     const typed = [...this.fields.values()].filter(({ input, field }) => field.dataset.touched || (input.kind === "password" && field.value));
-    const address = this.consent.querySelector('[data-name="redirect"]')?.value ? ["Address to paste"] : [];
+    const address = this.consent?.querySelector('[data-name="redirect"]')?.value ? ["Address to paste"] : [];
     const labels = [...typed.map(({ input }) => input.label), ...address, ...this.forms.flatMap((form) => form.unsaved)];
     if (labels.length) this.root.dataset.unsaved = `${this.model.get("view").number} (${labels.join(", ")})`;
     else delete this.root.dataset.unsaved;
@@ -281,14 +321,28 @@ class Panel {
       this.fields.get(input.name).field.value = "";
       this.send({ action: "keep", name: input.name, where: "forget" });
     };
-    const later = () => { this.unsaved.add(input.name); this.hasActed ||= this.model.get("view").finished + 1; this.draw(); };
-    const button = (text, where, act = () => { keep(where); }) => element("button", { type: "button", class: "rb-small",
-      "data-keep": where, onclick: act, "aria-label": `${text}: ${input.label}` }, text);
     return element("div", { class: "rb-row rb-keep", hidden: true },
-      element("span", { class: "rb-row", "data-offer": true },
-        element("span", { class: "rb-field-note" }, "Verified. Save it on this machine?"),
-        button("Keyring", "keyring"), button(".env", ".env"), button("Not now", "later", later)),
-      button("Remove", "forget", forget));
+      this.buildSave(input, "Verified. Save it on this machine?", keep), this.buildKeepButton(input, "Remove", "forget", forget));
+  }
+
+  buildKeepButton(input, text, where, act) {
+    return element("button", { type: "button", class: "rb-small", "data-keep": where, "data-key": `${where}-${input.name}`,
+      onclick: act, "aria-label": `${text}: ${input.label}` }, text);
+  }
+
+  buildSave(input, question, keep) {
+    const later = () => { this.unsaved.add(input.name); this.draw(); };
+    return element("span", { class: "rb-row", "data-offer": true }, element("span", { class: "rb-field-note" }, question),
+      ...["Keyring", ".env"].map((text) => this.buildKeepButton(input, text, text.toLowerCase(), () => keep(text.toLowerCase()))),
+      this.buildKeepButton(input, "Not now", "later", later));
+  }
+
+  // The step is done and closed; what it verified can be saved, until the person has decided.
+  drawOffer(view) {
+    const offered = this.isOffering && !this.isOpen ? view.inputs.filter((input) => this.offersToSave(view, input)) : [];
+    redraw(this.offer, offered, () => offered.map((input) => this.buildSave(input, `${input.label} is verified. Save it on this machine?`,
+      (where) => this.send({ action: "keep", name: input.name, where }))));
+    this.offer.hidden = !offered.length;
   }
 
   validate(input, field) {
@@ -299,6 +353,7 @@ class Panel {
 
   // A value that the remote system is likely to refuse is used only if the person says so.
   onProblem({ name, problem = "", doubt = "", effect = "" }) {
+    if (!this.fields.has(name)) return;
     const { field, problem: shown, effect: undone, doubt: warned } = this.fields.get(name);
     redraw(warned, [doubt], () => (doubt ? [element("span", { dir: "auto" }, `${doubt} `),
       element("button", { type: "button", class: "rb-small", "data-anyway": name, "data-key": `anyway-${name}`,
@@ -359,23 +414,32 @@ class Panel {
     const [main] = [...typed, primary];
     const no = menu.includes("no") ? ["no"] : [];
     const row = [...new Set([...typed, primary, other, again, ...no])]
-      .filter((name) => name && name !== "attest" && !(name === "answer" && name === primary));
+      .filter((name) => name && !(["attest", "answer"].includes(name) && name === primary));
     const rest = menu.filter((name) => !row.includes(name));
     const held = this.model.get("view").busy_since;
     redraw(this.actions, [row, view.links, view.spends, held], () => [
       ...row.map((name) => this.buildAction(view, name)),
       row.includes("check") && view.spends ? element("span", { class: "rb-field-note" }, view.spends) : ""]);
     this.actions.hidden = !row.length;
+    for (const action of this.actions.querySelectorAll("[data-action]")) {
+      action.classList.toggle("rb-first", action.getAttribute("data-action") === main);
+    }
     redraw(this.others, [rest, view.spends, held], () => [
       element("div", { class: "rb-row" }, ...rest.map((name) => this.buildAction(view, name))),
       rest.includes("check") && view.spends ? element("div", { class: "rb-field-note" }, `Check: ${view.spends}`) : ""]);
     this.markMain(view, main);
     for (const form of this.forms) {
-      const isInline = form.name === primary || (form.name === "attest" && other === "attest");
+      const isInline = form.name === primary;
       form.root.hidden = this.shownForm !== form.name && !isInline;
+      if (form.hasAside) form.notes.hidden = form.root.hidden;
+      form.confirmButton.classList.toggle("rb-first", this.shownForm === form.name || isInline);
       form.confirmButton.classList.toggle("rb-main", this.shownForm === form.name || (form.name === main && view.is_next));
       form.update(view);
     }
+    const hasNote = this.forms.some((form) => form.hasAside && !form.root.hidden);
+    const names = rest.map((name) => (name === "answer" ? "answer"
+      : this.forms.find((form) => form.name === name)?.form.label.toLowerCase()));
+    setText(this.menuNames, [hasNote ? ": add a note" : "", ...names].filter(Boolean).join(", ").replace(/^(?!:|$)/, ": "));
     for (const button of this.root.querySelectorAll("[data-form]")) {
       button.setAttribute("aria-expanded", String(button.dataset.form === this.shownForm));
     }
@@ -397,7 +461,6 @@ class Panel {
       const { action: name } = /** @type {HTMLElement} */ (action).dataset;
       const isMain = name === main && view.is_next && !isOpened;
       action.classList.toggle("rb-main", isMain);
-      if (name === "open") action.classList.toggle("rb-button", !isMain);
     }
   }
 
@@ -421,7 +484,7 @@ class Panel {
   // The step folds and stays open for later; the next one opens.
   goPast() {
     this.isPassing = this.send({ action: "continue" });
-    this.fold = undefined;
+    noteOpened("");
   }
 
   // The link is followed first; then the blue button is what comes after it.
@@ -521,22 +584,46 @@ class Panel {
     this.root.dataset.number = view.number;
     this.root.dataset.title = view.title;
     this.root.dataset.open = String(this.isOpen);
+    if (this.isOpen && !this.isBuilt) this.build();
     this.markCells();
+    this.drawLine(view);
+    this.onTaken(view);
+    this.drawOffer(view);
+    if (this.isBuilt) this.drawCard(view);
+    this.drawNews(view);
+    this.goOn(view);
+    // Its values have arrived: nobody has to press Check.
+    if (view.can_look && !view.checked_on && !this.hasLooked && this.isOpen && !this.hasTyped) { this.hasLooked = true; this.lookAgain(); }
+    if (!view.can_look) this.hasLooked = false;
+    this.markUnsaved();
+  }
+
+  // Open, it says where the card belongs; closed, it is the step.
+  drawLine(view) {
     this.line.setAttribute("aria-expanded", String(this.isOpen));
-    redraw(this.line, [this.isOpen, view.outcome, view.icon, view.label, view.since, view.limits, view.warnings, view.busy_since], () => [
-      element("span", { class: "rb-badge", "data-outcome": view.outcome }, view.outcome === "not_run" ? view.label : `${view.icon} ${view.label}`),
-      view.busy_since ? element("span", { class: "rb-spin", "aria-hidden": "true" }) : "",
-      element("span", { class: "rb-label", dir: "auto" }, [view.since, ...this.isOpen ? [] : this.doubts(view)].filter(Boolean).join(" · "))]);
+    const badge = () => element("span", { class: "rb-badge", "data-outcome": view.outcome },
+      view.outcome === "not_run" ? view.label : `${view.icon} ${view.label}`);
+    const busy = () => (view.busy_since ? element("span", { class: "rb-spin", "aria-hidden": "true" }) : "");
+    redraw(this.line, [this.isOpen, view.outcome, view.icon, view.label, view.line, view.since, view.limits, view.warnings, view.busy_since], () => (this.isOpen
+      ? [element("span", { class: "rb-label" }, `Step ${view.number} · ${view.part}`), badge(), busy(),
+        element("span", { class: "rb-label", dir: "auto" }, view.since)]
+      : [badge(), busy(), element("b", {}, `${view.number} · ${view.title}`),
+        element("span", { class: "rb-label", dir: "auto" }, [view.line, ...this.doubts(view)].filter(Boolean).join(" · "))]));
+  }
+
+  drawCard(view) {
+    redraw(this.acts, view.acts, () => [view.acts.length > 1
+      ? element("ol", {}, ...view.acts.map((act) => element("li", {}, ...marked(act))))
+      : element("p", {}, ...marked(view.acts[0]))]);
     const isNew = view.outcome === "not_run" && !view.checked_on;
-    const told = [view.reason, view.quotes, view.remarks, view.warnings, view.changes, view.limits, view.overdue, view.overdue_act, view.assigned];
+    const told = [view.reason, view.warnings, view.overdue, view.overdue_act, view.assigned, view.in_part, view.outcome];
     redraw(this.status, [isNew, ...told], () => [
       ...this.drawReason(view, isNew),
       view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), ` ${view.overdue_act}`) : "",
       view.assigned ? element("div", { dir: "auto" }, view.assigned) : ""]);
     this.status.hidden = !this.status.firstChild;
-    this.onTaken(view);
-    this.buildInputs(view); // after it: an accepted value is no reason to keep a field
-    this.drawTables(view);
+    this.buildInputs(view); // after onTaken: an accepted value is no reason to keep a field
+    this.drawFound(view, isNew);
     this.drawScreen(view);
     this.drawAids(view);
     this.drawInputs(view);
@@ -549,12 +636,6 @@ class Panel {
       this.drawLink(this.consentPaste, this.consentPasteLink, view.consent_paste_url);
       setText(this.consentEnd, redirectOf(view.consent_paste_url));
     }
-    this.drawNews(view);
-    this.goOn(view);
-    // Its values have arrived: nobody has to press Check.
-    if (view.can_look && !view.checked_on && !this.hasLooked && this.isOpen && !this.hasTyped) { this.hasLooked = true; this.lookAgain(); }
-    if (!view.can_look) this.hasLooked = false;
-    this.markUnsaved();
   }
 
   drawLink(holder, link, url) {
@@ -564,17 +645,25 @@ class Panel {
     else link.removeAttribute("href");
   }
 
-  // Why the step is where it is. Verified in part: what a person must look at stands at the button.
+  // One sentence says what was found. Verified in part: what a person must look at stands at the button.
   drawReason(view, isNew) {
-    if (isNew) return view.warnings.map((text) => element("div", {}, element("em", {}, "Warning: "), text));
+    const warnings = view.warnings.map((text) => element("div", { class: "rb-warning" }, element("em", {}, "Warning: "), text));
+    return isNew || view.in_part || !view.reason ? warnings : [element("div", { class: "rb-says", "data-outcome": view.outcome },
+      element("b", { "aria-hidden": "true" }, view.icon), element("div", { dir: "auto" }, view.reason)), ...warnings];
+  }
+
+  // All else that was found: notes, limits, tables, and what the remote system says.
+  drawFound(view, isNew) {
     const notes = [...view.remarks.map((text) => ["Note", text]),
-      ...view.warnings.map((text) => ["Warning", text]),
       ...view.changes.map((text) => ["Changed", text]),
       ...view.limits.map((text) => ["Not proven", text])];
-    const texts = [element("span", { dir: "auto" }, view.reason), notes.length ? element("ul", { class: "rb-notes" }, ...notes.map(([label, text]) =>
-      element("li", {}, element("em", {}, `${label}: `), text))) : "",
-    view.quotes.length ? this.buildFold("quotes", `What ${view.provider} says`, view.quotes.map((text) => element("div", { dir: "auto" }, text))) : ""];
-    return view.in_part ? [this.buildFold("seen", "Checks and their limits", texts)] : texts;
+    redraw(this.foundNotes, [isNew, view.in_part && view.reason, notes, view.quotes], () => (isNew ? [] : [
+      view.in_part ? element("div", { dir: "auto" }, view.reason) : "",
+      notes.length ? element("ul", { class: "rb-notes" }, ...notes.map(([label, text]) =>
+        element("li", {}, element("em", {}, `${label}: `), text))) : "",
+      view.quotes.length ? this.buildFold("quotes", `What ${view.provider} says`, view.quotes.map((text) => element("div", { dir: "auto" }, text))) : ""]));
+    this.drawTables(view);
+    this.found.hidden = !this.foundNotes.firstChild && this.tables.hidden;
   }
 
   drawTables(view) {
@@ -592,6 +681,7 @@ class Panel {
   // The screen where the step is done; a folded step has no use for it.
   drawScreen({ screen }) {
     this.screen.hidden = !screen;
+    this.root.dataset.picture = String(Boolean(screen));
     if (!screen || !this.isOpen) return;
     redraw(this.screen, screen, () => [picture(screen.svg), element("figcaption", { class: "rb-field-note" },
       this.buildFold("screen", screen.caption, [element("div", {}, screen.source)]))]);
@@ -659,9 +749,11 @@ class Panel {
   drawDetails(view) {
     const isSeen = view.troubles.some(({ seen }) => seen);
     const troubles = () => this.buildFold("troubles", "Errors at this step", view.troubles.map((trouble) => this.drawTrouble(trouble)));
-    redraw(this.details, [isSeen && view.troubles, view.kit], () => [
-      view.kit ? this.drawKit(view.kit) : "", isSeen ? troubles() : ""]);
-    this.details.hidden = !view.kit && !isSeen;
+    redraw(this.details, [isSeen && view.troubles, view.kit, view.prose], () => [
+      view.kit ? this.drawKit(view.kit) : "", isSeen ? troubles() : "",
+      view.prose ? this.buildFold("prose", view.prose.title, [...view.prose.paragraphs, view.prose.source].filter(Boolean)
+        .map((text) => element("p", {}, ...marked(text)))) : ""]);
+    this.details.hidden = !this.details.firstChild;
     redraw(this.behind, [view.exchanges, view.history, view.troubles], () => [
       view.troubles.length && !isSeen ? troubles() : "",
       view.exchanges.length ? this.buildFold("asked", "Requests and answers", view.exchanges.map((exchange, number) => this.buildFold(

@@ -181,7 +181,10 @@ def test_each_step_is_preceded_by_its_text() -> None:
         text = cells[f"{step.id}-text"]
         assert ids[ids.index(step.id) - 1] == text.id
         assert text.cell_type == "markdown"
-        heading = f"#### {PROCEDURE.numbers[step.id]} · {step.title}\n\n{step.today}"
+        acts = step.today.split("\n\n")
+        numbered = "\n".join(f"{place}. {act}" for place, act in enumerate(acts, start=1))
+        heading = f"#### {PROCEDURE.numbers[step.id]} · {step.title}\n\n"
+        heading += numbered if len(acts) > 1 else step.today
         assert text.source.removeprefix(f"### {step.sitting}\n\n").startswith(heading)
         assert step.id not in text.source
         assert "<sub>" not in text.source

@@ -699,10 +699,10 @@ def test_a_statement_of_another_form_is_refused_by_name(
     assert refusal(folder, trust) == f"{STATEMENT}: {OTHER_FORM}"
     journal = tenant / "journal.jsonl"
     journal.write_bytes(copied(bundle(tenant, 1), folder))
-    with pytest.raises(FormatError, match=r"00000002/statement\.dsse\.json: It has format 11"):
+    with pytest.raises(FormatError, match=r"00000002/statement\.dsse\.json: It has format"):
         seal_run(ended_run(tmp_path / "evidence", "00000004"), key)
 
-    monkeypatch.setattr("runbook_lib.evidence.signing.statement.FORM", 10)
+    monkeypatch.setattr("runbook_lib.evidence.signing.statement.FORMAT_VERSION", FORMAT_VERSION + 1)
     resign_everything(folder, key, statement)
-    said = "provenance.dsse.json: It has format 9; this runbook reads format 10."
-    assert refusal(folder, trust) == said
+    known = f"It has format {FORMAT_VERSION}; this runbook reads format {FORMAT_VERSION + 1}."
+    assert refusal(folder, trust) == f"provenance.dsse.json: {known}"

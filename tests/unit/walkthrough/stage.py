@@ -132,7 +132,6 @@ def make_scene(**more: Any) -> Scene:
         "chosen_in": {},
         "has_confirm_page": False,
         "following": None,
-        "current": frozenset(),
         "next_look": "12:15",
         "user": "",
     }

@@ -63,7 +63,14 @@ def _made() -> dict[str, Any]:
         "step": step_view(states[0], scene, recent=(), activity=Activity(), lacks=()),
         "header": header_view(run, scene, activity=Activity(), **known),
         "finish": finish_view(
-            run, scene, activity=Activity(), bundle="", sealed="", doubts=(), road=None
+            run,
+            scene,
+            activity=Activity(),
+            bundle="",
+            sealed="",
+            ended_on="",
+            doubts=(),
+            road=None,
         ),
     }
     return json.loads(json.dumps(views))  # type: ignore[no-any-return]

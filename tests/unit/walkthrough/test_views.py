@@ -37,9 +37,8 @@ from runbook_lib.core.procedure import (
     KnownError,
     Link,
     Paste,
-    Procedure,
     Road,
-    Section,
+    Source,
     Step,
     StepKind,
 )
@@ -51,7 +50,6 @@ from runbook_lib.walkthrough.views import (
     WORDS,
     finish_view,
     header_view,
-    sitting_of,
     step_view,
 )
 from tests.support import journals
@@ -129,7 +127,8 @@ def header(*states: StepState, **more: Any) -> dict[str, Any]:
 def finish(given: RunState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"activity": Activity(), "bundle": "", "sealed": ""}
     scene = make_scene(following=next_step(given))
-    return finish_view(given, scene, **{**known, "doubts": (), "road": None, **more})
+    known = {**known, "ended_on": "", "doubts": (), "road": None}
+    return finish_view(given, scene, **{**known, **more})
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -203,7 +202,6 @@ HANDED = {"name": "app_secret", "label": "App Secret"}
 UNKNOWN = {**HANDED, "unknown": "Not known yet. Enter it in the step that asks for it."}
 BUSY: dict[str, Any] = {"busy_since": 1.5, "finished": 2, "message": "m", "advice": "a"}
 BUSY |= {"is_error": True}
-SITTING = {"current": frozenset({"a", "b"})}
 NEXT = {"following": NextStep(PLAIN, "")}
 NEXT_VIEW = {"id": "a", "number": "number a", "title": "Do a", "advice": ""}
 SAID = state(make_step("a"), Outcome.ATTESTED, by_person=True, attestation=attested("a", at=AT))
@@ -297,11 +295,33 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(PLAIN, NEXT, is_next=True, next=NEXT_VIEW),
         row(state(make_step("b")), NEXT, is_next=False, next=NEXT_VIEW),
         row(PLAIN, next=None),
-        # Of the steps of the next one's sitting, those not done are open.
-        row(PLAIN, SITTING, is_current=True),
-        row(state(make_step("b"), Outcome.FAILED), SITTING, is_current=True),
-        row(state(make_step("b"), Outcome.VERIFIED), SITTING, is_current=False),
-        row(state(make_step("c")), SITTING, is_current=False),
+        # The step that is next is open, and none beside it.
+        row(PLAIN, NEXT, is_current=True),
+        row(state(make_step("b"), Outcome.FAILED), NEXT, is_current=False),
+        # What a person does is a list of acts; the documented text is a part of the card.
+        row(
+            state(make_step("a", today="Press it.\n\nCopy it.", sitting="Keys")),
+            acts=["Press it.", "Copy it."],
+            part="Keys",
+            prose=None,
+        ),
+        row(
+            state(make_step("a", prose="One.\n\nTwo.", source=Source(1, 6))),
+            prose={"title": "Documented step 6", "paragraphs": ["One.", "Two."], "source": ""},
+        ),
+        row(
+            state(make_step("a", source=Source(1, reading="a page"))),
+            prose={
+                "title": "Why this is not on the documented page",
+                "paragraphs": [],
+                "source": "Source: a page.",
+            },
+        ),
+        # A closed step says who and when, or what it needs.
+        row(SAID, line="Operator, 24 Nov"),
+        row(WAITING, line="waits for Facebook"),
+        row(PLAIN, {"later": {PLAIN.step.id: "later: after 1"}}, line="later: after 1"),
+        row(PLAIN, line=""),
         # What is done, in a person's hands, spends or lacks a value is not looked at unasked.
         row(TO_DO, can_look=True),
         row(state(app_step(), Outcome.FAILED), can_look=True),
@@ -674,11 +694,29 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
         "verdict": "Your customers can connect.",
         "warnings": [],
         "sealed": "Sealed today: complete.",
+        "took": "",
         "watch": ["the certificate"],
     }
     assert finish(done, **sealed)["end"]["watch"] == []
     assert finish(done, road=road)["end"] is None
     assert finish(going, **sealed, road=road)["end"] is None
+
+
+@pytest.mark.parametrize(
+    ("begun", "ended", "took"),
+    [
+        ("2026-11-24T09:00:00Z", "2026-11-24T12:00:00Z", "It took 1 day."),
+        ("2026-11-13T23:00:00Z", "2026-11-24T01:00:00Z", "It took 12 days."),
+        ("2026-11-24T09:00:00Z", "", ""),
+        ("2026-11-25T09:00:00Z", "2026-11-24T12:00:00Z", ""),
+    ],
+)
+def test_the_end_says_how_many_days_it_took(begun: str, ended: str, took: str) -> None:
+    """Days count from the first thing on record to the sealed end, with both."""
+    said = attested("a", at=begun)
+    done = run_state(state(make_step("a"), Outcome.VERIFIED, word=said))
+    end = finish(done, bundle="/e/acme/x-1", sealed="Sealed.", ended_on=ended)["end"]
+    assert end["took"] == took
 
 
 @pytest.mark.parametrize(
@@ -876,19 +914,6 @@ def test_the_rest_of_the_actions_is_in_the_menu() -> None:
     # Only a word that counts can be withdrawn.
     assert menu(state(make_step("a"), void_attestations=LAPSED)) == notes
     assert menu(state(make_step("a"), attestation=attested("a"))) == [*notes, "withdraw"]
-
-
-def test_a_sitting_has_the_steps_beside_it() -> None:
-    """Steps are one sitting as long as they follow one another; without one each stands alone."""
-    steps = [
-        make_step(name, sitting=sitting)
-        for name, sitting in (("a", ""), ("b", "S"), ("c", "S"), ("d", ""), ("e", "S"))
-    ]
-    section = Section(id="one", title="One", intro="", steps=tuple(steps))
-    procedure = Procedure(id="p", version="1", title="P", sections=(section,), inputs=())
-
-    found = [sorted(sitting_of(procedure, step)) for step in steps]
-    assert found == [["a"], ["b", "c"], ["b", "c"], ["d"], ["e"]]
 
 
 def test_an_input_says_whether_a_check_needs_it() -> None:

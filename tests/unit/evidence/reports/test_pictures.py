@@ -15,6 +15,7 @@ from runbook_lib.core.road import Leg, RoadAhead
 from runbook_lib.engine.notebooks import notebook_text
 from runbook_lib.evidence.reports.pictures import (
     meanwhile,
+    road_chips,
     road_lines,
     road_picture,
     road_title,
@@ -104,15 +105,16 @@ def test_a_value_is_text_in_a_picture(value: object) -> None:
     assert "\u202e" not in "".join(texts(root))
 
 
-def test_a_value_that_is_not_known_leaves_its_field_empty() -> None:
-    """The field is there, and the alternative says no value."""
+def test_a_picture_is_a_map_without_values() -> None:
+    """The field is there; only the alternative names a value, once it is known."""
     root = drawn(screen_picture(SCREEN, {}))
     assert root.attrib["aria-label"] == (
         "Schematic. Settings: open Login > Settings; field Address; press Save at Client."
     )
     known = drawn(screen_picture(SCREEN, {"domain": "a.example"}))
     assert "field Address, enter https://a.example/back" in known.attrib["aria-label"]
-    assert "https://a.example/back" in texts(known)
+    assert texts(known) == texts(root)
+    assert not [text for text in texts(known) if "a.example" in text]
 
 
 def leg(number: str, stage: str, begins: str, ends: str, *after: str) -> Leg:
@@ -142,19 +144,40 @@ ROAD = RoadAhead(
 
 def test_the_road_has_a_bar_for_each_decision() -> None:
     """Bars are in the order of their days, inside the picture; the alternative says all of it."""
-    for is_strip in (False, True):
-        root = drawn(road_picture(ROAD, is_strip=is_strip))
-        stages = ("done", "waiting", "ahead")
-        bars = [node for node in root.iter(f"{SVG}rect") if node.attrib["class"] in stages]
-        width = float(root.attrib["viewBox"].split()[2])
-        spans = [(float(n.attrib["x"]), float(n.attrib["width"])) for n in bars]
-        assert [node.attrib["class"] for node in bars] == [leg.stage for leg in ROAD.legs]
-        assert all(x >= 0 and x + wide <= width for x, wide in spans)
-        # What is overdue lasts until today, where the next one begins.
-        assert spans[1][0] + spans[1][1] == pytest.approx(spans[2][0], abs=0.2)
-        alternative = root.attrib["aria-label"]
-        assert all(f"{name}: {days}" in alternative for name, days in road_lines(ROAD))
-        assert meanwhile(ROAD) in alternative
+    root = drawn(road_picture(ROAD))
+    stages = ("done", "waiting", "ahead")
+    bars = [node for node in root.iter(f"{SVG}rect") if node.attrib["class"] in stages]
+    width = float(root.attrib["viewBox"].split()[2])
+    spans = [(float(n.attrib["x"]), float(n.attrib["width"])) for n in bars]
+    assert [node.attrib["class"] for node in bars] == [leg.stage for leg in ROAD.legs]
+    assert all(x >= 0 and x + wide <= width for x, wide in spans)
+    # What is overdue lasts until today, where the next one begins.
+    assert spans[1][0] + spans[1][1] == pytest.approx(spans[2][0], abs=0.2)
+    alternative = root.attrib["aria-label"]
+    assert all(f"{name}: {days}" in alternative for name, days in road_lines(ROAD))
+    assert meanwhile(ROAD) in alternative
+
+
+def test_chips_name_what_has_begun_or_is_next() -> None:
+    """Each has words and a day; what is ahead has a chip only if it is next."""
+
+    def shown(road: RoadAhead, next_step: str = "") -> list[tuple[str, str]]:
+        return [(chip["text"], chip["state"]) for chip in road_chips(road, next_step)]
+
+    assert shown(ROAD, "s-3") == [
+        ("1 Decision 1 · 10 Nov ✓", "done"),
+        ("2 Decision 2 · overdue since 16 Nov", "waiting"),
+        ("3 Decision 3 · not begun", "ahead"),
+    ]
+    waiting = (
+        leg("2", "waiting", "2026-11-11", "2026-12-22"),
+        leg("6", "waiting", "2026-11-11", ""),
+    )
+    assert shown(RoadAhead(today="2026-12-01", legs=waiting, beside=())) == [
+        ("2 Decision 2 · by 22 Dec", "waiting"),
+        ("6 Decision 6 · since 11 Nov", "waiting"),
+    ]
+    assert shown(RoadAhead(today="2026-12-01", legs=ROAD.legs[2:], beside=())) == []
 
 
 def test_the_road_as_text() -> None:

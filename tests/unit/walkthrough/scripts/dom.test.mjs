@@ -113,13 +113,29 @@ describe("the connection to the kernel", () => {
 describe("a jump to a step", () => {
   const cell = (attributes = {}) => put("div", { class: "jp-Cell", ...attributes });
 
-  test("opens it, scrolls to its prose and focuses its panel", () => {
-    const prose = cell();
+  test("opens it, scrolls to it and focuses its panel", () => {
     const panel = put("section", { id: "runbook-fb-01", tabindex: -1 }, cell());
     assert.equal(dom.jump("fb-01", "Log in"), "");
-    assert.deepEqual(dom.savedFolds(), { "fb-01": true });
-    assert.equal(prose.scrolled, 1);
+    assert.equal(dom.openedStep(), "fb-01");
+    assert.equal(panel.scrolled, 1);
     assert.equal(document.activeElement, panel);
+  });
+
+  test("focuses its first empty field where a person asked for it", () => {
+    const panel = put("section", { id: "runbook-fb-01", tabindex: -1 }, cell());
+    const field = (name, value, isShown) => {
+      const node = put("input", { type: "text", "data-name": name }, panel);
+      node.value = value;
+      node.checkVisibility = () => isShown;
+      return node;
+    };
+    field("app_id", "12", true);
+    field("by", "", false);
+    const secret = field("app_secret", "", true);
+    dom.jump("fb-01", "Log in", { isAsked: false });
+    assert.equal(document.activeElement, panel);
+    dom.jump("fb-01", "Log in");
+    assert.equal(document.activeElement, secret);
   });
 
   test("scrolls to its heading if no cell has run, and says what to do first", () => {
@@ -216,39 +232,67 @@ describe("who acts on the page", () => {
   });
 });
 
-describe("which steps are open", () => {
+describe("a text with marks", () => {
+  test("has bold words, emphasis, code and addresses as nodes, and everything else as text", () => {
+    const nodes = dom.marked("Press **Save** in *Setup*, then `x <b>`: https://a.example/b, or <i>not</i>.");
+    assert.deepEqual(nodes.map((node) => (typeof node === "string" ? node : [node.tag, node.textContent])),
+      ["Press ", ["b", "Save"], " in ", ["em", "Setup"], ", then ", ["code", "x <b>"], ": ", ["a", "https://a.example/b"], ", or <i>not</i>."]);
+    assert.deepEqual(dom.marked("Plain 2 * 3 text"), ["Plain 2 * 3 text"]);
+  });
+});
+
+describe("which step is open", () => {
+  const there = (...ids) => { for (const id of ids) put("section", { id: `runbook-${id}` }); };
+
   test("is kept for this tab, and every panel of the page hears of it", () => {
+    there("fb-01", "fb-02");
     const heard = [];
     const stop = dom.listen(dom.FOLD, (detail) => heard.push(detail));
     dom.setFold("fb-01", true);
-    dom.setFold("fb-02", false);
+    dom.setFold("fb-02", true);
     stop();
-    assert.deepEqual(heard, [{ id: "fb-01", isOpen: true }, { id: "fb-02", isOpen: false }]);
-    assert.deepEqual(dom.savedFolds(), { "fb-01": true, "fb-02": false });
+    assert.deepEqual(heard, [{ id: "fb-01" }, { id: "fb-02" }]);
+    assert.equal(dom.openedStep(), "fb-02");
     assert.equal(page.kept.size, 0);
   });
 
-  test("is the page's to decide again, if the person's decision is removed", () => {
+  test("is none, if the person closed it", () => {
+    dom.setFold("fb-01", false);
+    assert.equal(dom.openedStep(), "none");
+  });
+
+  test("is the page's to decide again, if the person's decision is removed; that of another step stays", () => {
+    there("fb-01", "fb-02");
     dom.setFold("fb-01", true);
+    dom.setFold("fb-02");
+    assert.equal(dom.openedStep(), "fb-01");
     dom.setFold("fb-01");
-    assert.deepEqual(dom.savedFolds(), {});
+    assert.equal(dom.openedStep(), "");
+    dom.setFold("fb-01", false);
+    dom.setFold("fb-02");
+    assert.equal(dom.openedStep(), "");
+  });
+
+  test("is no step that this page does not show", () => {
+    dom.setFold("fb-01", true);
+    assert.equal(dom.openedStep(), "");
   });
 
   test("belongs to one page: another notebook of the tab has its own", async () => {
+    there("fb-01");
     dom.setFold("fb-01", true);
+    delete document.documentElement.dataset.runbookOpened;
     location.pathname = "/lab/tree/walkthrough/other.ipynb";
-    assert.deepEqual((await load("dom.js")).savedFolds(), {});
+    assert.equal((await load("dom.js")).openedStep(), "");
   });
 
-  test("is decided by the page alone if the browser keeps nothing, or something else", () => {
+  test("is known until a reload if the browser keeps nothing, and is no step that is unknown", () => {
+    there("fb-01");
     const refuse = () => { throw new Error("no storage"); };
-    let heard = 0;
-    const stop = dom.listen(dom.FOLD, () => { heard += 1; });
-    dom.saveInTab(dom.FOLD, "not JSON");
-    assert.deepEqual(dom.savedFolds(), {});
+    dom.saveInTab(dom.FOLD, "something else");
+    assert.equal(dom.openedStep(), "");
     globalThis.sessionStorage = { getItem: refuse, setItem: refuse };
     dom.setFold("fb-01", true);
-    stop();
-    assert.deepEqual([dom.savedFolds(), heard], [{}, 1]);
+    assert.equal(dom.openedStep(), "fb-01");
   });
 });

@@ -34,15 +34,15 @@ describe("the end of the notebook", () => {
     const { model, root, seal } = shown();
     assert.equal(seal.textContent, "Seal the evidence");
     assert.doesNotMatch(root.textContent, /customers can connect|watch from now on/);
-    const end = { verdict: "Your customers can connect.", warnings: [], sealed: "Sealed 24 Nov 2026: complete.", watch: ["the certificate", "the Graph version"] };
+    const end = { verdict: "Your customers can connect.", warnings: [], sealed: "Sealed 24 Nov 2026: complete.", took: "It took 12 days.", watch: ["the certificate", "the Graph version"] };
     model.show({ open: [], done: 21, next: null, bundle: BUNDLE, end });
     assert.match(root.textContent, /^Your customers can connect\./);
-    assert.match(root.textContent, /All 21 steps are done\. Sealed 24 Nov 2026: complete\.Watch from now onthe certificatethe Graph version/);
+    assert.match(root.textContent, /All 21 steps are done\. It took 12 days\. Sealed 24 Nov 2026: complete\.Watch from now onthe certificatethe Graph version/);
     assert.equal(seal.textContent, "Seal again");
     model.show({ end: { ...end, watch: [] } });
     assert.doesNotMatch(root.textContent, /watch from now on/);
     model.show({ end: { ...end, verdict: "Your customers can connect, with one warning:", warnings: ["8 · It ends soon."] } });
-    assert.match(root.textContent, /^Your customers can connect, with one warning:Open steps8 · It ends soon\.All 21/);
+    assert.match(root.textContent, /^Your customers can connect, with one warning:8 · It ends soon\.All 21/);
     model.show({ open: finishView().open, done: 20, end: null });
     assert.match(root.textContent, /^20 of 21 steps are done\./);
     assert.doesNotMatch(root.textContent, /customers can connect|Sealed 24 Nov/);
@@ -86,29 +86,47 @@ describe("the end of the notebook", () => {
     assert.ok(seal.classList.contains("rb-main"));
   });
 
-  test("asks the kernel for the report and for everything", () => {
-    const { model, live } = shown({ bundle: BUNDLE, bundle_name: "b" });
-    for (const button of live.querySelectorAll("[data-fetch]")) button.click();
-    assert.deepEqual(model.sent, [{ action: "fetch", name: "report.html" }, { action: "fetch", name: "b.zip" }]);
+  test("has the report and the evidence by its buttons, which ask the kernel", () => {
+    const there = { document: { title: "", body: put("div"), createElement: document.createElement } };
+    globalThis.window.open = () => there;
+    const { model, root } = shown({ bundle: BUNDLE, bundle_name: "b" });
+    const buttons = root.querySelectorAll("[data-fetch]");
+    assert.deepEqual(buttons.map((button) => button.textContent), ["Open the report", "Download the evidence", "Print the report, or save it as PDF"]);
+    for (const button of buttons) button.click();
+    assert.deepEqual(model.sent.map(({ name }) => name), ["report.html", "b.zip", "report.html"]);
+    buttons[0].click();
+    model.say({ kind: "file", name: "report.html" }, [new TextEncoder().encode("<h1>Report</h1>")]);
+    const [frame] = there.document.body.querySelectorAll("iframe");
+    assert.deepEqual([frame.srcdoc, frame.getAttribute("sandbox")], ["<h1>Report</h1>", "allow-popups"]);
+    model.show({ bundle: "" });
+    assert.equal(root.querySelectorAll("[data-fetch]").length, 0);
   });
 
-  test("links to the sealed bundle and its report at JupyterLab's base URL", () => {
+  test("says in one sentence what became of it; what changed meanwhile is in a fold, an error is not", () => {
+    const { model, live } = shown({ message: "The run is complete.\n8: verified when sealed.", bundle: BUNDLE, bundle_name: "b" });
+    const fold = live.querySelector('[data-fold="changed"]');
+    assert.equal(fold.textContent, "What changed while sealing8: verified when sealed.");
+    assert.equal(live.querySelector(".rb-message").textContent.replace(fold.textContent, ""), "The run is complete.");
+    model.show({ message: "It failed.\nTwice.", is_error: true });
+    assert.deepEqual([live.querySelector("details"), live.querySelector(".rb-message").textContent], [null, "It failed.\nTwice."]);
+  });
+
+  test("links to the sealed bundle at JupyterLab's base URL", () => {
     put("script", { id: "jupyter-config-data" }, page.body,
       JSON.stringify({ baseUrl: "/user/somebody/", serverRoot: "/home/me/project" }));
     const { model, root, live } = shown();
     model.show({ message: "The run is incomplete.", bundle: BUNDLE, bundle_name: BUNDLE.split("/").at(-1) });
-    const [bundle, report] = live.querySelectorAll("a");
+    const [bundle] = live.querySelectorAll("a");
     const below = BUNDLE.replace("/home/me/project/", "");
     assert.equal(bundle.href, `/user/somebody/lab/tree/${below}`);
     assert.equal(bundle.textContent, "20261124T120000Z-0a1b2c3d");
-    assert.equal(report.href, `/user/somebody/files/${below}/report.html`);
     assert.match(live.textContent, /^The run is incomplete\.Sealed: /);
     assert.equal(root.querySelector("[data-bundle]"), bundle);
   });
 
   test("names the folder if the page cannot show files", () => {
     const { live } = shown({ bundle: BUNDLE, bundle_name: "b" });
-    assert.ok(live.textContent.startsWith(`Sealed in ${BUNDLE}. Open report.html there.`));
+    assert.ok(live.textContent.startsWith(`Sealed in ${BUNDLE}.`));
     assert.equal(live.querySelector("a"), null);
   });
 
@@ -136,51 +154,49 @@ describe("the end of the notebook", () => {
 
 describe("the next step", () => {
   const step = () => {
-    const prose = put("div", { class: "jp-Cell" });
-    return { prose, panel: put("section", { class: "rb", id: "runbook-fb-01" }, put("div", { class: "jp-Cell" })) };
+    return { panel: put("section", { class: "rb", id: "runbook-fb-01" }, put("div", { class: "jp-Cell" })) };
   };
 
   test("is shown again if JupyterLab scrolls away late", () => {
     shown({ next: { id: "fb-01", title: "Log in" } });
-    const { prose, panel } = step();
+    const { panel } = step();
     page.wait(600);
     assert.equal(document.activeElement, panel);
     page.heard.get("focusin")({ type: "focusin", target: panel });
     page.wait(600);
-    assert.equal(prose.scrolled, 2);
+    assert.equal(panel.scrolled, 2);
   });
 
   for (const kind of ["wheel", "keydown", "pointerdown"]) {
     test(`is left alone after a ${kind}`, () => {
       shown({ next: { id: "fb-01", title: "Log in" } });
-      const { prose } = step();
+      const { panel } = step();
       page.wait(600);
       page.heard.get(kind)({ type: kind, target: document.body });
       page.wait(600);
-      assert.equal(prose.scrolled, 1);
+      assert.equal(panel.scrolled, 1);
       assert.equal(page.heard.size, 0);
     });
   }
 
-  test("stands below what to have at hand while that is shown", () => {
-    for (const [isShown, [begun, prosed]] of [["true", [1, 0]], ["false", [0, 1]]]) {
+  test("waits below what to have at hand while that is shown", () => {
+    for (const [isShown, [begun, opened]] of [["true", [1, 0]], ["false", [0, 1]]]) {
       page = newPage();
       shown({ next: { id: "fb-01", title: "Log in" } });
       put("section", { class: "rb-header", "data-begin": isShown });
-      const begin = put("div", { class: "jp-Cell" });
-      put("h2", {}, begin, "Before you begin¶");
-      const { prose, panel } = step();
+      const begin = put("section", { id: "runbook-begin" });
+      const { panel } = step();
       page.wait(600);
-      assert.deepEqual([begin.scrolled, prose.scrolled], [begun, prosed]);
-      assert.equal(document.activeElement, panel);
+      assert.deepEqual([begin.scrolled, panel.scrolled], [begun, opened]);
+      assert.equal(document.activeElement, begun ? begin : panel);
     }
   });
 
   test("is left alone once another panel has the focus", () => {
     shown({ next: { id: "fb-01", title: "Log in" } });
-    const { prose } = step();
+    const { panel } = step();
     page.heard.get("focusin")({ type: "focusin", target: put("section", { class: "rb", id: "runbook-fb-02" }) });
     page.wait(600);
-    assert.equal(prose.scrolled, 0);
+    assert.equal(panel.scrolled, 0);
   });
 });

@@ -5,7 +5,7 @@ import { load, Model, newPage, put } from "./page.mjs";
 import { finishView, stepView } from "./views.mjs";
 
 const scripts = ["dom.js", "forms.js", "panel.js"];
-const { default: script, savedFolds, setFold, setPerson } = await load(...scripts);
+const { default: script, openedStep, setFold, setPerson } = await load(...scripts);
 const { default: finish } = await load("dom.js", "finish.js");
 const SETTLED = { outcome: "verified", icon: "✔", label: "verified", is_settled: true, is_current: false, inputs: [] };
 
@@ -38,21 +38,32 @@ function two(changes = {}) {
 
 describe("the line of a step", () => {
   test("has the outcome, and who and when; its button says whether the step is open", () => {
-    const { here } = shown({ outcome: "attested", icon: "✓", label: "confirmed", since: "Ada, 5 Jan 2026", is_current: false });
-    assert.equal(here.line.textContent, "✓ confirmedAda, 5 Jan 2026");
+    const { here } = shown({ outcome: "attested", icon: "✓", label: "confirmed", line: "Ada, 5 Jan", since: "Ada, 5 Jan, 09:40", is_current: false });
+    assert.equal(here.line.textContent, "✓ confirmed13 · App ID and App SecretAda, 5 Jan");
     assert.equal(here.line.getAttribute("aria-expanded"), "false");
     here.line.click();
     assert.equal(here.line.getAttribute("aria-expanded"), "true");
+    assert.equal(here.line.textContent, "Step 13 · Sign-in✓ confirmedAda, 5 Jan, 09:40");
+  });
+
+  test("is all that is drawn of a step until it is opened; then the card stays", () => {
+    const { here } = shown({ is_current: false });
+    assert.deepEqual([here.root.querySelectorAll("input").length, here.root.querySelectorAll("button").length], [0, 1]);
+    here.line.click();
+    assert.ok(here.root.querySelectorAll("input").length > 0);
+    here.type("app_id", "1");
+    here.line.click();
+    assert.equal(here.root.querySelector('[data-name="app_id"]').value, "1");
   });
 
   test("says while it is folded what is not proven and what was warned of", () => {
-    const { here } = shown({ since: "checked today", is_current: false, in_part: true, limits: ["That it is saved.", "More."], warnings: ["It ends soon."] });
-    assert.match(here.line.textContent, /checked today · Not proven: That it is saved\. · Warning: It ends soon\.$/);
+    const { here } = shown({ since: "checked today", line: "today", is_current: false, in_part: true, limits: ["That it is saved.", "More."], warnings: ["It ends soon."] });
+    assert.match(here.line.textContent, /today · Not proven: That it is saved\. · Warning: It ends soon\.$/);
     here.line.click();
     assert.match(here.line.textContent, /checked today$/);
     here.model.show({ in_part: false });
     here.line.click();
-    assert.match(here.line.textContent, /checked today · Warning: It ends soon\.$/);
+    assert.match(here.line.textContent, /today · Warning: It ends soon\.$/);
   });
 });
 
@@ -82,7 +93,7 @@ describe("what is open", () => {
   });
 
   test("is nothing that was settled before the page was opened, whatever was open then", () => {
-    page.stored.set("runbook:fold:/lab/tree/walkthrough/facebook_marketing.ipynb", JSON.stringify({ "fb-13": true }));
+    page.stored.set("runbook:fold:/lab/tree/walkthrough/facebook_marketing.ipynb", "fb-13");
     const { here } = shown({ ...SETTLED });
     assert.equal(here.root.dataset.open, "false");
   });
@@ -98,11 +109,11 @@ describe("what is open", () => {
     const [title, cell] = [put("div", { class: "jp-Cell" }), put("div", { class: "jp-Cell" })];
     const model = new Model(stepView({ is_current: true, outcome: "failed" }));
     const forget = script.render({ model, el: put("div", {}, cell) });
-    const states = () => [title.className, cell.className, title.dataset.open, cell.dataset.open, title.dataset.outcome];
-    assert.deepEqual(states(), ["jp-Cell rb-title", "jp-Cell rb-cell", "true", "true", "failed"]);
+    const states = () => [title.className, cell.className, title.dataset.open, cell.dataset.open];
+    assert.deepEqual(states(), ["jp-Cell rb-title", "jp-Cell rb-cell", "true", "true"]);
     cell.querySelector(".rb-fold").click();
     model.show({ outcome: "verified" });
-    assert.deepEqual(states(), ["jp-Cell rb-title", "jp-Cell rb-cell", "false", "false", "verified"]);
+    assert.deepEqual(states(), ["jp-Cell rb-title", "jp-Cell rb-cell", "false", "false"]);
     forget();
     assert.equal(title.className, "jp-Cell");
   });
@@ -112,10 +123,10 @@ describe("what is open", () => {
     const [first, second, third] = panels;
     const press = (panel, key, altKey = true) => panel.root.querySelector("button").dispatch("keydown", { key, altKey });
     assert.equal(press(first, "ArrowDown").isPrevented, true);
-    assert.deepEqual([areOpen(), document.activeElement === second.root], [[true, true, false], true]);
+    assert.deepEqual([areOpen(), document.activeElement === second.root], [[false, true, false], true]);
     press(second, "ArrowDown");
     press(third, "ArrowDown");
-    assert.deepEqual([areOpen(), document.activeElement === third.root], [[true, true, true], true]);
+    assert.deepEqual([areOpen(), document.activeElement === third.root], [[false, false, true], true]);
     press(third, "ArrowUp");
     assert.equal(document.activeElement, second.root);
     press(first, "ArrowUp");
@@ -144,7 +155,7 @@ describe("a step that is settled", () => {
     here.press("check");
     here.model.show({ ...SETTLED, finished: 1 });
     assert.deepEqual(areOpen(), [false, false]);
-    assert.deepEqual(savedFolds(), {});
+    assert.equal(openedStep(), "");
   });
 
   test("moves a focus that is nowhere, and none that is elsewhere", () => {
@@ -180,6 +191,20 @@ describe("a step that is settled", () => {
     here.press("check");
     here.model.show({ is_current: false, is_next: false, outcome: "inconclusive", finished: 1 });
     assert.equal(areOpen()[0], true);
+  });
+
+  test("makes room for what is next once it waits for others, if it was next when the person acted", () => {
+    const { here, next, areOpen } = two();
+    here.press("check");
+    here.model.show({ is_current: false, is_next: false, outcome: "waiting", finished: 1 });
+    next.model.show({ is_current: true });
+    assert.deepEqual([areOpen(), document.activeElement === next.root], [[false, true], true]);
+    page = newPage();
+    const other = two({ is_current: false, is_next: false });
+    other.here.line.click();
+    other.here.press("check");
+    other.here.model.show({ outcome: "waiting", finished: 1 });
+    assert.deepEqual(other.areOpen(), [true, false]);
   });
 
   test("stays open for whoever works in it, while somebody else settles it", () => {
@@ -220,21 +245,28 @@ describe("a step that is settled", () => {
     assert.equal(document.activeElement, next.root);
   });
 
-  test("stays open while saving its credential is offered, until that is decided", () => {
+  test("asks below its line whether to save its credential, until that is decided; the next one is open meanwhile", () => {
     const rests = (where) => [{ ...stepView().inputs[1], rests: where }];
-    for (const decide of [(here) => here.root.querySelector('[data-keep="later"]').click(),
-      (here) => { here.root.querySelector('[data-keep=".env"]').click(); here.model.show({ inputs: rests(".env"), finished: 2 }); }]) {
+    const offers = (here) => here.root.querySelector(".rb-offer");
+    for (const decide of [(here) => offers(here).querySelector('[data-keep="later"]').click(),
+      (here) => { offers(here).querySelector('[data-keep=".env"]').click(); here.model.show({ inputs: rests(".env"), finished: 2 }); }]) {
       page = newPage();
       const { here, next, areOpen } = two();
-      here.line.click();
-      here.line.click();
+      assert.equal(offers(here).hidden, true);
       here.press("check");
       here.model.show({ ...SETTLED, inputs: rests("this session"), finished: 1 });
-      assert.deepEqual(areOpen(), [true, false]);
-      decide(here);
       next.model.show({ is_current: true });
-      assert.deepEqual([areOpen(), document.activeElement === next.root], [[false, true], true]);
+      assert.deepEqual([areOpen(), document.activeElement === next.root, offers(here).hidden], [[false, true], true, false]);
+      assert.match(offers(here).textContent, /is verified\. Save it on this machine\?Keyring\.envNot now$/);
+      decide(here);
+      assert.deepEqual([areOpen(), offers(here).hidden], [[false, true], true]);
     }
+  });
+
+  test("asks nothing where it was verified before, or elsewhere", () => {
+    const { here } = two();
+    here.model.show({ ...SETTLED, inputs: [{ ...stepView().inputs[1], rests: "this session" }] });
+    assert.equal(here.root.querySelector(".rb-offer").hidden, true);
   });
 
   test("stays open until the word of the person is recorded", async () => {
@@ -341,7 +373,7 @@ describe("what the page opened by itself", () => {
         page.wait(600);
       }
       assert.deepEqual(areOpen(), [false, true]);
-      assert.deepEqual(savedFolds(), {});
+      assert.equal(openedStep(), "");
     });
   }
 

@@ -16,6 +16,7 @@ function opened(name = "attest", changes = {}, by = "Ada") {
   const model = new Model(stepView(changes));
   const panel = new Panel(model, document.body);
   model.on("change:view", () => panel.draw());
+  if (!panel.isBuilt) panel.line.click();
   const form = panel.forms.find((one) => one.name === name);
   opener(panel, name)?.click();
   if (by) typeName(form, by);
@@ -75,9 +76,11 @@ describe("a form", () => {
     assert.equal(document.activeElement, opener(panel, "comment"));
   });
 
-  test("stands in the panel if it is what the step needs next, or beside that; else it is in the menu", () => {
+  test("stands in the card if it is what the step needs next; beside that it is opened, else it is in the menu", () => {
     const { model, panel, form } = opened("attest", {}, "");
-    assert.deepEqual([isShown(form.root), opener(panel, "attest")], [true, null]);
+    assert.deepEqual([isShown(form.root), opener(panel, "attest").closest(".rb-menu")], [true, null]);
+    opener(panel, "attest").click();
+    assert.equal(isShown(form.root), false);
     model.show({ actions: { primary: "attest", other: "", menu: [] } });
     assert.deepEqual([isShown(form.root), opener(panel, "attest")], [true, null]);
     model.show({ actions: { primary: "", other: "check", menu: ["attest"] } });
@@ -147,12 +150,12 @@ describe("a form", () => {
     assert.deepEqual(model.sent[0].files, []);
   });
 
-  test("keeps note, picture and what differed behind Add a note; a reason that is needed is shown", () => {
+  test("keeps note, picture and what differed in the card's fold; a reason that is needed is shown", () => {
     const { form } = opened();
     const fold = form.field("note").closest("details");
-    assert.equal(fold.querySelector("summary").textContent, "Add a note");
+    assert.match(fold.querySelector("summary").textContent, /^More: add a note, /);
     for (const name of ["seen", "note"]) assert.equal(form.field(name).closest("details"), fold);
-    assert.equal(form.root.querySelector('input[type="file"]').closest("details"), fold);
+    assert.equal(form.all('input[type="file"]')[0].closest("details"), fold);
     form.attach([file("a.png", 64)]);
     assert.equal(fold.open, true);
     page = newPage();
@@ -483,7 +486,7 @@ describe("files", () => {
 
   test("can be chosen again: the file input is emptied", () => {
     const { form } = opened();
-    const chooser = form.root.querySelector('input[type="file"]');
+    const [chooser] = form.all('input[type="file"]');
     chooser.files = [file("a.png", 64)];
     chooser.value = "C:\\fakepath\\a.png";
     chooser.dispatch("change");

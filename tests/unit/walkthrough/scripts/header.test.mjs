@@ -4,7 +4,7 @@ import { beforeEach, describe, test } from "node:test";
 import { load, Model, newPage, put, settle } from "./page.mjs";
 import { headerView } from "./views.mjs";
 
-const { default: script, setPerson } = await load("dom.js", "header.js");
+const { default: script, setFold, setPerson } = await load("dom.js", "header.js");
 
 let page;
 beforeEach(() => { page = newPage(); });
@@ -20,12 +20,13 @@ function shown(changes = {}) {
 describe("the header", () => {
   test("shows the tenant, whether it is practice, and the progress", () => {
     const { model, root } = shown();
-    assert.match(root.textContent, /SANDBOXFacebook Marketing API connectortenant acme/);
-    assert.match(root.textContent, /3 of 21 done · ✓\s3\sattestedCheck/);
+    assert.match(root.textContent, /SANDBOX3 of 21 doneProgress/);
+    assert.match(root.textContent, /Facebook Marketing API connectortenant acme/);
+    assert.match(root.textContent, /3 of 21 done · ✓\s3\sattested/);
     const bar = root.querySelector('[role="progressbar"]');
     assert.deepEqual(["aria-valuenow", "aria-valuemax", "aria-valuetext"].map((name) => bar.getAttribute(name)),
       ["3", "21", "3 of 21 steps done"]);
-    assert.deepEqual(bar.childNodes.map((part) => [part.dataset.outcome, Math.round(parseFloat(part.style.width))]), [["attested", 14]]);
+    assert.equal(Math.round(parseFloat(bar.firstChild.style.width)), 14);
     model.show({ sandbox: false });
     assert.match(root.textContent, /^Next: .*PRODUCTION/);
     assert.equal(root.querySelector(".rb-badge").classList.contains("rb-sandbox"), false);
@@ -90,11 +91,10 @@ describe("the header", () => {
 
   test("has its parts at the side of the app's page while that is wide", () => {
     put("main", { id: "rendered_cells" });
-    const { root, stop } = shown();
+    const { stop } = shown();
     const side = page.body.querySelector(".rb-side");
-    assert.deepEqual([side.querySelectorAll(".rb-steps").length, side.hidden], [1, false]);
+    assert.equal(side.hidden, false);
     page.narrow();
-    assert.equal(root.querySelectorAll(".rb-steps").length, 1);
     assert.equal(side.hidden, true);
     stop();
     assert.equal(page.body.querySelector(".rb-side"), null);
@@ -105,74 +105,129 @@ describe("the header", () => {
     assert.equal(page.body.querySelector(".rb-side"), null);
   });
 
-  test("has a line for each part at the side: how far it is, and a way to what is open in it", () => {
+  test("has a line for each part at the side: how far it is, a way to what is open in it, and the current one's steps", () => {
     put("main", { id: "rendered_cells" });
+    const step = (id, number, title, isSettled) => ({ ...headerView().sittings[0].steps[0], id, number, title, is_settled: isSettled });
     const sittings = [
-      { title: "Create the app", ids: ["fb-03", "fb-04"], outcome: "not_run", label: "1/2", step: { id: "fb-04", title: "Create App" } },
-      { title: "Sign-in", ids: ["fb-06"], outcome: "verified", label: "done", step: { id: "fb-06", title: "Add" } }];
+      { title: "Create the app", ids: ["fb-03", "fb-04"], outcome: "not_run", label: "1/2", step: { id: "fb-04", title: "Create App" },
+        steps: [step("fb-03", "3", "Open My Apps", true), step("fb-04", "4", "Create App", false)] },
+      { title: "Sign-in", ids: ["fb-06"], outcome: "verified", label: "done", step: { id: "fb-06", title: "Add" }, steps: [step("fb-06", "6", "Add", true)] }];
     const { model } = shown({ sittings });
-    const lines = () => page.body.querySelector(".rb-side").querySelectorAll("li");
-    assert.deepEqual(lines().map((line) => [line.textContent, line.dataset.outcome, line.getAttribute("aria-current")]),
-      [["Create the app1/2", "not_run", "step"], ["Sign-indone", "verified", null]]);
+    const side = page.body.querySelector(".rb-side");
+    const parts = () => side.querySelectorAll("li[data-current]");
+    const texts = () => parts().map((line) => line.textContent);
+    assert.deepEqual(texts(), ["Create the app 1/2✓ Open My Apps4 Create App", "✓Sign-in done"]);
+    const marked = () => side.querySelectorAll('li[aria-current="step"]').map((line) => line.textContent);
+    assert.deepEqual(marked(), ["4 Create App"]);
     const panel = put("section", { id: "runbook-fb-04" });
-    assert.equal(lines()[0].querySelector("a").href, "#runbook-fb-04");
-    lines()[0].querySelector("a").click();
+    const link = parts()[0].querySelector("a");
+    assert.equal(link.href, "#runbook-fb-04");
+    link.click();
     assert.equal(document.activeElement, panel);
     model.show({ next: { ...headerView().next, id: "fb-06" } });
-    assert.deepEqual(lines().map((line) => line.getAttribute("aria-current")), [null, "step"]);
+    assert.deepEqual([texts(), marked()], [["Create the app 1/2", "✓Sign-in done✓ Add"], ["✓ Add"]]);
   });
 
   const road = { gates: [{ id: "fb-12", number: "12", title: "Submit", outcome: "waiting", icon: "◔", label: "waiting", since: "", usual: "", after: "" }] };
 
-  test("shows what to have at hand the first time, until a step is done; later by its button", () => {
-    const { model, root } = shown({ ...road, settled: 0 });
-    const button = root.querySelector('[data-action="begin"]');
-    const state = () => [root.dataset.begin, button.getAttribute("aria-expanded"), button.hidden];
-    assert.deepEqual(state(), ["true", "true", false]);
-    model.show({ settled: 1 });
-    assert.deepEqual(state(), ["false", "false", false]);
+  // A page whose notebook says what to have at hand.
+  const withBegin = (changes = {}) => {
     const cell = put("div", { class: "jp-Cell" });
     put("h2", {}, cell, "Before you begin¶");
-    button.click();
-    model.show({ settled: 2 });
-    assert.deepEqual([...state(), cell.scrolled], ["true", "true", false, 1]);
-    button.click();
-    assert.equal(root.dataset.begin, "false");
-    const { kept } = page;
+    const all = shown({ begin: { plan: "6 to 10 weeks", ready: ["an icon", "a person"] }, settled: 0, ...changes });
+    const card = () => cell.querySelector(".rb-card");
+    return { ...all, cell, card, isShown: () => cell.dataset.begin === "true",
+      boxes: () => card().querySelectorAll("input"), have: () => card().querySelector('[data-action="have-these"]').click() };
+  };
+
+  test("shows what to have at hand until the person has it, or a step is done; later by its button", () => {
+    const { model, root, card, isShown, have } = withBegin();
+    assert.equal(isShown(), true);
+    assert.match(card().textContent, /^Before you beginPlan for 6 to 10 weeks\. Have ready:an icona personI have these$/);
+    have();
+    assert.equal(isShown(), false);
+    root.querySelector('[data-action="begin"]').click();
+    assert.deepEqual([isShown(), card().scrolled, document.activeElement === card()], [true, 1, true]);
+    model.show({ settled: 1 });
+    assert.equal(isShown(), true);
+    have();
+    assert.equal(isShown(), false);
     page = newPage();
-    for (const [name, value] of kept) page.kept.set(name, value);
-    assert.equal(shown({ ...road, settled: 0 }).root.dataset.begin, "false");
+    const begun = withBegin();
+    begun.model.show({ settled: 1 });
+    assert.equal(begun.isShown(), false);
     page = newPage();
-    assert.equal(shown({ ...road, settled: 0, tenant: "other" }).root.dataset.begin, "true");
-    page = newPage();
-    assert.equal(shown({ ...road, settled: 1 }).root.dataset.begin, "false");
-    page = newPage();
-    page.isNarrow = true;
-    assert.equal(shown({ ...road, settled: 0 }).root.dataset.begin, "false");
+    assert.equal(withBegin({ settled: 1 }).isShown(), false);
     page = newPage();
     assert.equal(shown().root.querySelector('[data-action="begin"]').hidden, true);
   });
 
-  test("can be closed to one line, and opened again", () => {
-    const { root } = shown();
-    const button = root.querySelector('[data-action="close"]');
-    const state = () => [root.dataset.closed, button.getAttribute("aria-expanded"), button.textContent];
-    assert.deepEqual(state(), ["false", "true", "Hide"]);
-    button.click();
-    assert.deepEqual(state(), ["true", "false", "Progress"]);
-    button.click();
-    assert.equal(root.dataset.closed, "false");
+  test("keeps what was ticked, and that the person has begun, for each tenant", () => {
+    const first = withBegin();
+    const [box] = first.boxes();
+    box.checked = true;
+    box.dispatch("change");
+    const again = (changes) => {
+      const { kept } = page;
+      page = newPage();
+      for (const [name, value] of kept) page.kept.set(name, value);
+      return withBegin(changes);
+    };
+    const second = again();
+    assert.deepEqual([second.isShown(), second.boxes().map((one) => one.checked)], [true, [true, false]]);
+    second.have();
+    assert.equal(again().isShown(), false);
+    assert.equal(again({ tenant: "other" }).isShown(), true);
   });
 
-  test("begins with what is next, outside of what folds and scrolls; narrow, the rest is folded", () => {
+  test("leaves what to have at hand for a step, whichever way leads there", () => {
+    const { link, isShown } = withBegin();
+    put("section", { id: "runbook-fb-04" });
+    link.click();
+    assert.equal(isShown(), false);
+  });
+
+  test("has the decisions as chips with words and days, on the page and behind Progress", () => {
+    const chips = [{ step: "fb-05a", text: "5a Verify · 30 Nov ✓", state: "done" }, { step: "fb-12", text: "12 Review · by 22 Dec", state: "waiting" }];
+    const { model, root, cell } = withBegin({ road: { title: "1 of 2 decisions made", chips }, settled: 1 });
+    const shownChips = (node) => node.querySelectorAll(".rb-chip").map((chip) => [chip.textContent, chip.dataset.state]);
+    const expected = [["5a Verify · 30 Nov ✓", "done"], ["12 Review · by 22 Dec", "waiting"]];
+    assert.deepEqual(shownChips(cell), expected);
+    assert.deepEqual(shownChips(root.querySelector(".rb-list")), expected);
+    model.show({ road: { title: "0 of 2 decisions made", chips: [] } });
+    assert.equal(cell.querySelector(".rb-chips").hidden, true);
+  });
+
+  test("is one line; behind Progress stands all else, until Escape", () => {
     const { root } = shown();
-    assert.equal(root.dataset.closed, "false");
-    page.narrow();
-    const [first, rest] = root.childNodes;
-    assert.match(first.textContent, /^Next: 4 · Create App/);
-    assert.equal(first.classList.contains("rb-next"), true);
-    assert.equal(rest.querySelectorAll('[role="progressbar"]').length, 1);
-    assert.equal(root.dataset.closed, "true");
+    const [top, , progress] = root.childNodes;
+    assert.match(top.textContent, /^Next: 4 · Create App/);
+    assert.equal(top.querySelectorAll('[role="progressbar"]').length, 1);
+    const button = root.querySelector('[data-action="progress"]');
+    const state = () => [progress.hidden, button.getAttribute("aria-expanded")];
+    assert.deepEqual(state(), [true, "false"]);
+    button.click();
+    assert.deepEqual(state(), [false, "true"]);
+    assert.ok(root.querySelector('[data-action="check-all"]').closest(".rb-list"));
+    progress.dispatch("keydown", { key: "Escape" });
+    assert.deepEqual([...state(), document.activeElement === button], [true, "false", true]);
+  });
+
+  test("offers to continue where what is next is not in sight", () => {
+    const panel = put("section", { id: "runbook-fb-04", "data-open": "true" });
+    const { root } = shown();
+    const button = root.querySelector('[data-action="go-on"]');
+    assert.equal(button.hidden, false);
+    page.sight(true);
+    assert.equal(button.hidden, true);
+    page.sight(false);
+    assert.equal(button.hidden, false);
+    button.click();
+    assert.equal(document.activeElement, panel);
+    page.sight(true);
+    panel.dataset.open = "false";
+    setFold("fb-05", true);
+    assert.equal(button.hidden, false);
   });
 
   test("links each step's number in what it says, and no other number", () => {
@@ -202,6 +257,7 @@ describe("the header", () => {
     const gate = { id: "fb-12", number: "12", title: "Submit", outcome: "waiting", icon: "◔", label: "waiting",
       since: "28 Nov 2026", usual: "1 to 22 days", after: "" };
     const { model, root } = shown();
+    root.querySelector('[data-action="progress"]').click();
     const table = root.querySelector("table");
     assert.ok(table.closest("[hidden]"));
     model.show({ gates: [gate, { ...gate, id: "fb-05a", number: "5a", since: "", after: "4, 5" }] });

@@ -57,6 +57,11 @@ class Element {
       this.children_.push(node instanceof Element ? node : String(node));
     }
   }
+  after(...nodes) {
+    const holder = this.parentElement;
+    for (const node of nodes) node.remove();
+    holder.replaceChildren(...holder.children_.flatMap((node) => (node === this ? [node, ...nodes] : [node])));
+  }
   prepend(...nodes) { this.replaceChildren(...nodes, ...this.children_); }
   replaceChildren(...nodes) {
     for (const node of [...this.children_]) if (node instanceof Element) node.parentElement = null;
@@ -196,6 +201,11 @@ export function newPage() {
       return { status, ok: status === 200, json: async () => ({ started }) };
     },
     ResizeObserver: class { observe() {} disconnect() {} },
+    IntersectionObserver: class {
+      constructor(call) { page.sight = (isIntersecting) => call([{ isIntersecting }]); }
+      observe() {}
+      disconnect() {}
+    },
     requestAnimationFrame: (call) => call(),
     cancelAnimationFrame: () => {},
     setTimeout: (call, delay) => later(call, delay),
@@ -243,7 +253,7 @@ export class Model {
     this.view = { ...this.view, ...changes };
     this.heard.get("change:view")?.();
   }
-  say(message) { this.heard.get("msg:custom")(message); }
+  say(message, buffers) { this.heard.get("msg:custom")(message, buffers); }
   status(status) { this.statusHears?.(null, status); }
 }
 

@@ -358,9 +358,29 @@ describe("the display of a step", () => {
     assert.equal(root.dataset.outcome, "failed");
     assert.equal(root.querySelector(".rb-badge").textContent, "✗ failed");
     assert.match(root.querySelector(".rb-reason").textContent, /Facebook refuses this App Secret\./);
-    assert.deepEqual(root.querySelector(".rb-reason").querySelectorAll("li").map((one) => one.textContent),
-      ["Note: r", "Warning: Copy it again.", "Changed: c", "Not proven: That it is yours."]);
+    assert.match(root.querySelector(".rb-reason").textContent, /Warning: Copy it again\.$/);
+    const found = root.querySelector('[data-fold="found"]');
+    assert.deepEqual(found.querySelectorAll("li").map((one) => one.textContent), ["Note: r", "Changed: c", "Not proven: That it is yours."]);
+    assert.equal(found.hidden, false);
   });
+
+  test("has title, place, and what to do: several acts as a numbered list", () => {
+    const { model, root } = shown({ acts: ["Press **Save**.", "Copy the *ID*."] });
+    assert.deepEqual(root.querySelectorAll("h2").map((one) => one.textContent), ["App ID and App Secret"]);
+    assert.match(root.querySelector(".rb-fold").textContent, /^Step 13 · Sign-in/);
+    const acts = root.querySelector(".rb-do");
+    assert.deepEqual(acts.querySelectorAll("li").map((one) => one.textContent), ["Press Save.", "Copy the ID."]);
+    assert.deepEqual(acts.querySelectorAll("b").map((one) => one.textContent), ["Save"]);
+    model.show({ acts: ["Open it."] });
+    assert.deepEqual([acts.querySelectorAll("li").length, acts.textContent], [0, "Open it."]);
+  });
+
+  test("has the documented text in a fold, with its source", () => {
+    const { root } = shown({ prose: { title: "Documented step 6", paragraphs: ["One **word**.", "Two."], source: "Source: https://a.example/b." } });
+    const fold = root.querySelector('[data-fold="prose"]');
+    assert.equal(fold.querySelector("summary").textContent, "Documented step 6");
+    assert.deepEqual(fold.querySelectorAll("p").map((one) => one.textContent), ["One word.", "Two.", "Source: https://a.example/b."]);
+    assert.equal(fold.querySelector("a").href, "https://a.example/b");  });
 
   test("says by how much others are late, and what to do about it", () => {
     const { root } = shown({ overdue: "1 day overdue", overdue_act: "Read every result." });
@@ -579,7 +599,7 @@ describe("the actions of a step", () => {
 
   test("say what a check uses up beside its button", () => {
     const { model, root } = shown({ spends: "It creates a link." });
-    assert.equal(root.querySelector('[data-action="check"]').parentElement.textContent, "CheckIt creates a link.");
+    assert.equal(root.querySelector('[data-action="check"]').parentElement.textContent, "CheckI have done thisIt creates a link.");
     model.show(actions("attest", "", ["check"]));
     assert.match(root.querySelector(".rb-menu").textContent, /Check: It creates a link\./);
   });
