@@ -54,17 +54,17 @@ FAULTS = (
     ),
     Fault(
         "core/advice.py",
-        "Outcome.NOT_RUN if step.is_to_do or is_tried else conclusion.outcome",
-        "Outcome.NOT_RUN if step.is_to_do else conclusion.outcome",
+        "Outcome.NOT_RUN if step.is_untouched or is_tried else conclusion.outcome",
+        "Outcome.NOT_RUN if step.is_untouched else conclusion.outcome",
         "core/test_advice.py",
         "the blue button passes over a step that only a person can confirm",
     ),
     Fault(
         "walkthrough/static/header.js",
-        "this.showWhole(!tight.matches)",
-        "this.showWhole(true)",
+        "this.side.hidden = !wide.matches",
+        "this.side.hidden = false",
         "walkthrough/test_browser_scripts.py",
-        "a narrow header covers what is next",
+        "on a narrow window the parts at the side cover the step",
     ),
     Fault(
         "engine/run.py",
@@ -244,7 +244,7 @@ FAULTS = (
         "a customer who was seen signed out once is a problem",
     ),
     Fault(
-        "engine/customer_connections.py",
+        "engine/customer_rows.py",
         "if (not_later(failure.at, now) > succeeded_on if failure.at else not succeeded_on)",
         "if failure",
         "engine/test_customer_connections.py",
@@ -776,7 +776,7 @@ FAULTS = (
     # --- walkthrough -----------------------------------------------------------------------
     Fault(
         "walkthrough/everything.py",
-        "(unasked if step.spends else steps).append(step)",
+        "(automatic if step.spends else steps).append(step)",
         "steps.append(step)",
         "walkthrough/test_rounds.py",
         "Check everything now spends what nobody permitted",
@@ -840,10 +840,10 @@ FAULTS = (
     ),
     Fault(
         "engine/confirmation.py",
-        "person_key(word.by) == person_key(by)",
-        "word.by == by",
+        "person_key(attestation.by) == person_key(by)",
+        "attestation.by == by",
         "cli/test_people.py",
-        "one person gives both words by writing the name otherwise",
+        "one person gives both attestations by writing the name otherwise",
     ),
     Fault(
         "engine/known_run.py",
@@ -861,10 +861,10 @@ FAULTS = (
     ),
     Fault(
         "cli/run.py",
-        "sys.exit(state.outcome.exit_code)",
-        "sys.exit(ExitCode.COMPLETE)",
+        "code = result.state.outcome.exit_code",
+        "code = ExitCode.COMPLETE",
         "cli/test_main.py",
-        "the status of an incomplete tenant ends with 0",
+        "an incomplete run ends with 0",
     ),
     Fault(
         "remote/secret_guard.py",
@@ -903,8 +903,8 @@ FAULTS = (
     ),
     Fault(
         "config/attestations.py",
-        "isinstance(word, Word) and word.binding.subject",
-        "isinstance(word, Word)",
+        "isinstance(attestation, Attestation) and attestation.binding.subject",
+        "isinstance(attestation, Attestation)",
         "config/test_attestations.py",
         "one attestation counts for every tenant of a fleet",
     ),
@@ -973,9 +973,9 @@ FAULTS = (
     ),
     Fault(
         "evidence/junit.py",
-        "elif step.outcome not in SETTLED",
-        "elif step.outcome == Outcome.WAITING",
-        "evidence/test_junit.py",
+        "if outcome in SETTLED and not needs_person",
+        "if outcome is not Outcome.WAITING",
+        "cli/test_run_junit.py",
         "a step that could not be checked passes in JUnit XML",
     ),
     Fault(
