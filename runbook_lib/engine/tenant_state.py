@@ -291,6 +291,8 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
     item = replace(
         item,
         is_failing=True,
+        # Not since when it waits for a decision.
+        since=known.failing_since.get(step.step.id, ""),
         command=run_command(known),
         tenant_option=_only(known.tenant) if known.file else "",
     )

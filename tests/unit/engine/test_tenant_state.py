@@ -133,6 +133,18 @@ def test_the_worst_comes_first_and_practice_last() -> None:
     )
 
 
+def test_a_cause_has_lasted_since_it_was_seen() -> None:
+    """A step that also waits for a decision does not make the cause older."""
+    unclear = Finding(outcome=Outcome.INCONCLUSIVE, reason="Refused.", code="app-secret-refused")
+    refused = structs.replace(unclear, outcome=Outcome.FAILED)
+    waiting = replace(step("a", "waiting", since="2026-10-01T09:00:00Z"), findings=(unclear,))
+    failing = replace(step("b", "failed"), findings=(refused,))
+    tenant = known("acme", waiting, failing, failing_since={"b": "2026-11-23T09:00:00Z"})
+
+    (item,) = status(tenant, TODAY).items
+    assert (item.since, len(item.places)) == ("2026-11-23T09:00:00Z", 2)
+
+
 @pytest.mark.parametrize(
     ("second", "expected"),
     [
