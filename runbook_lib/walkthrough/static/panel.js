@@ -506,7 +506,7 @@ class Panel {
 
   // Focus stays in this panel, where the answer appears.
   closeForm(form, { isCancelled = false } = {}) {
-    const isThere = form.root.contains(document.activeElement) || document.activeElement === document.body;
+    const isThere = form.contains(document.activeElement) || document.activeElement === document.body;
     if (this.shownForm === form.name) this.shownForm = "";
     this.drawActions(this.model.get("view"));
     const opener = /** @type {HTMLElement | null} */ (this.root.querySelector(`[data-form="${form.name}"]`));

@@ -76,6 +76,13 @@ describe("a form", () => {
     assert.equal(document.activeElement, opener(panel, "comment"));
   });
 
+  test("is closed by Escape in its note too, which stands in the card's fold", () => {
+    const { panel, form } = opened("attest", { actions: { primary: "", other: "check", menu: ["attest"] } });
+    form.field("note").focus();
+    form.field("note").dispatch("keydown", { key: "Escape" });
+    assert.deepEqual([form.root.hidden, document.activeElement === opener(panel, "attest")], [true, true]);
+  });
+
   test("stands in the card if it is what the step needs next; beside that it is opened, else it is in the menu", () => {
     const { model, panel, form } = opened("attest", {}, "");
     assert.deepEqual([isShown(form.root), opener(panel, "attest").closest(".rb-menu")], [true, null]);
