@@ -16,7 +16,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attestation_rules import Subject
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import JournalLine, Ref, utc_now
-from runbook_lib.core.model import Checked, Entry, EventType, Outcome, Statement
+from runbook_lib.core.model import AttestationDetails, Checked, Entry, EventType, Outcome
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.state import History, RunState, fold
 from runbook_lib.core.step_record import step_record
@@ -418,7 +418,7 @@ def test_who_asked_for_a_check_changes_no_outcome(
     assert [*map(step_record, by_itself.steps.values())] == [
         *map(step_record, asked.steps.values())
     ]
-    said = {entry.step for entry in run.entries if isinstance(entry.data, Statement)}
+    said = {entry.step for entry in run.entries if isinstance(entry.data, AttestationDetails)}
     assert {name for name, step in by_itself.steps.items() if step.is_worked_on} == said
     assert all(step.is_worked_on for step in asked.steps.values())
 
