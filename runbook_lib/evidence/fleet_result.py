@@ -23,7 +23,7 @@ from runbook_lib.errors import ExitCode, SettingsError, reason_of
 from runbook_lib.evidence.record import Record
 
 UNSEALED_NAME = "unsealed.json"
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 SCHEMA = "facebook-marketing-runbook/fleet/v8"
 _LARGEST = 64 * 1024 * 1024
 _TENANTS = ',"tenants":['

@@ -594,7 +594,7 @@ def test_notes_that_are_none_are_named(processes: Processes) -> None:
     for broken in (
         "",
         "[]",
-        text.replace('"format_version": 2', '"format_version": 1'),
+        text.replace('"format_version": 3', '"format_version": 1'),
         text.replace(fleet_id, "0"),
     ):
         path.write_text(broken)
