@@ -19,7 +19,7 @@ The attestations file: what people say about steps, in TOML.
     [[assignment]]    # `to` does the step, until the day `due`; without `to`, anybody does
 
 An entry without a subject is bound to the values that are known when a
-tenant's journal first records it. `attestations` decides which entries count.
+tenant's journal first records it. `attestation_rules` decides which entries count.
 Several subjects, `[{app_id = "1…"}, {app_id = "2…"}]`, are as many entries.
 """
 

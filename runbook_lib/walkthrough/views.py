@@ -313,7 +313,7 @@ def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str
     """
     Return the action that a person needs next in this step, one beside it, and the others.
 
-    Texts ask to check again: `redo_reason` is that button, where it is neither of the two.
+    Texts ask to check again: `again` is that button, where it is neither of the two.
     """
     step = state.step
     person = "answer" if _is_question(step) else "attest"
