@@ -95,7 +95,8 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
         form.get_by_role("button", name=f"{OPERATOR} confirms").click()
     expect(panel).to_have_attribute("data-open", "false")
     page.keyboard.type("dd")  # deletes the cell if it is a shortcut
-    walk.panel(FIRST_STEP).get_by_text("More", exact=True).click()
+    # It is open by now if the note was behind it.
+    walk.panel(FIRST_STEP).locator(".rb-menu").evaluate("menu => { menu.open = true; }")
     panel.get_by_text("History").click()
     expect(panel).to_contain_text(f"confirmed by {OPERATOR} [image.png]")
 
