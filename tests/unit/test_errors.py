@@ -25,7 +25,7 @@ DETAILS = {
     facebook.GraphTokenError: {"status": 400, "error_code": 1},
     facebook.GraphAPIError: {"status": 400, "error_code": 190},
     errors.CyclrAPIError: {"status": 403},
-    errors.FormatError: {"form": 7, "known": 2},
+    errors.FormatError: {"version": 7, "known": 2},
 }
 
 

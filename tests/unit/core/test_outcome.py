@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from runbook_lib.core.model import Finding, Outcome
@@ -36,12 +38,24 @@ def test_an_outcome_that_a_check_may_return_has_its_place_among_findings(outcome
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_every_style_has_the_colours_of_the_table(outcome: Outcome) -> None:
-    """Report and panels draw each outcome in the colours and with the line of its row."""
-    colour, line = OUTCOMES[outcome].colour, OUTCOMES[outcome].line
+def test_the_report_has_the_colours_of_the_table(outcome: Outcome) -> None:
+    """It draws each outcome in the colours of its row."""
+    colour = OUTCOMES[outcome].colour
     report = environment().get_template("report.css").render()
     of_outcome = f'[data-outcome="{outcome}"] {{ --'
 
     assert f"{of_outcome}mark: {colour.mark}; --edge: {colour.edge}; }}" in report
     assert f"{of_outcome}edge: {colour.dark}; }}" in report.partition("color-scheme: dark")[2]
-    assert f"{of_outcome}rb-mark: {colour.mark}; --rb-style: {line}; }}" in HeaderPanel._css
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_panel_has_a_colour_only_where_something_is_done_waits_or_is_wrong(
+    outcome: Outcome,
+) -> None:
+    """Green, amber and red; what is to do, skipped or cannot be told has none of its own."""
+    rules = re.findall(r"^([^{}\n]+) \{ --rb-mark: var\(--rb-(\w+)\); \}", HeaderPanel._css, re.M)
+    found = {colour for places, colour in rules if f'[data-outcome="{outcome}"]' in places}
+    expected = {"verified": "ok", "attested": "ok", "waiting": "wait", "failed": "bad"}
+
+    assert rules
+    assert found == ({expected[outcome]} if outcome in expected else set())

@@ -532,7 +532,7 @@ def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace, folder: Pa
     for step in PROCEDURE.steps:
         panel = run.step(step.id)
         assert isinstance(panel, StepPanel)
-        assert (panel.view["id"], panel.view["title"]) == (step.id, step.heading)
+        assert (panel.view["id"], panel.view["title"]) == (step.id, step.title)
         assert (panel.outcome, panel.checked_on) == ("not_run", "")
         assert panel.reason == run.steps[len(seen)].reason
         seen.append(panel)

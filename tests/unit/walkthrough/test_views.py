@@ -714,7 +714,7 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
 def test_the_end_says_how_many_days_it_took(begun: str, ended: str, took: str) -> None:
     """Days count from the first thing on record to the sealed end, with both."""
     said = attested("a", at=begun)
-    done = run_state(state(make_step("a"), Outcome.VERIFIED, word=said))
+    done = run_state(state(make_step("a"), Outcome.VERIFIED, attestation=said))
     end = finish(done, bundle="/e/acme/x-1", sealed="Sealed.", ended_on=ended)["end"]
     assert end["took"] == took
 
