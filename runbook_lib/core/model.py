@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, StructMeta, ValidationError, field
-from msgspec.json import schema_components
+from msgspec.json import Decoder, schema_components
 
 from runbook_lib.errors import ExitCode
 
@@ -717,6 +717,10 @@ class EventType(StrEnum):
 
 
 DATA: Mapping[str, type[Part]] = {kind.value: kind.data for kind in EventType}
+# NOTE: msgspec (0.22.0) describes a type when it is used first. If two threads do so at once, the
+# process may end with a segmentation fault; so each is described here.
+for _kind in DATA.values():
+    Decoder(_kind)
 
 
 class Entry(Part):
