@@ -43,7 +43,7 @@ class OutcomeRow(NamedTuple):
     `label` is what a person reads; the record has the outcome itself. `rank` is how much it leaves
     open, from 0; of what is open it says who needs somebody first. The finding with the highest
     `decides` decides; no check returns an outcome with 0. `advice` is empty where nothing is to be
-    done. A report's verdict says `verdict`, or else `label`; `line` is the style of a panel's edge.
+    done. A report's verdict says `verdict`, or else `label`.
     """
 
     icon: str
@@ -54,7 +54,6 @@ class OutcomeRow(NamedTuple):
     meaning: str
     advice: str = ""
     verdict: str = ""
-    line: str = "solid"
 
 
 OUTCOMES: Mapping[Outcome, OutcomeRow] = {
@@ -72,13 +71,11 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = {
         *("◔", "waiting", _AMBER, 1, 3),
         f"waiting for an outside party, such as a reviewer (1 to {LONGEST_WAIT_DAYS} days)",
         "Nothing to do but wait.",
-        line="dashed",
     ),
     Outcome.INCONCLUSIVE: OutcomeRow(
         *("?", "could not be checked", _AMBER, 2, 2),
         "a check ran, but cannot tell; it says why",
         "Do what the reason says, then check again; confirm it if you have seen it yourself.",
-        line="double",
     ),
     Outcome.FAILED: OutcomeRow(
         *("✘", "failed", _RED, 4, 5),
