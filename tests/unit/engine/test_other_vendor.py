@@ -167,7 +167,7 @@ def sandbox_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
         build=build,
     )
     monkeypatch.setitem(vendors.VENDORS, NAME, vendor)
-    monkeypatch.setattr(practice_module, "practice_words", lambda *_: "")
+    monkeypatch.setattr(practice_module, "practice_attestations", lambda *_: "")
 
 
 @contextmanager
