@@ -76,7 +76,8 @@ def _ask(confirmation: PreparedConfirmation) -> None:
     if not sys.stdin.isatty():
         msg = "There is no terminal to ask you: use --yes to confirm without asking."
         raise SettingsError(msg, next_step="Nothing was written.")
-    run, state = confirmation.run, confirmation.state
+    run = confirmation.run
+    state = confirmation.state
     mark = "SANDBOX " if True in run.history.index.practice else ""
     say(f"{mark}{run.tenant} · {run.procedure.title} · times are UTC", is_error=True)
     title = f"Step {state.number}, {state.step.title} ({state.step.id})"

@@ -156,7 +156,8 @@ def show_items(shown: Sequence[TenantStatus], *, is_verbose: bool = False) -> No
     from runbook_lib.evidence.reports.phrases import bounded
     from runbook_lib.evidence.reports.tenant_status import GROUP_LABELS, cause_rows
 
-    group, connectors = None, {status.connector for status in shown}
+    group = None
+    connectors = {status.connector for status in shown}
     for row in cause_rows(shown):
         if row.first.group is not group:
             group = row.first.group
@@ -187,7 +188,8 @@ def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.evidence.reports.phrases import bounded, day, with_times
 
-    item, whose = row.first, _named(row.tenants)
+    item = row.first
+    whose = _named(row.tenants)
     if has_connectors:
         whose += f" ({', '.join(row.connectors)})"
     mark = "SANDBOX " if row.is_practice else ""

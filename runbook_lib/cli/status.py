@@ -64,7 +64,8 @@ def _one_tenant(
     options: dict[str, Any] = {"env_file": env_file, "evidence": evidence}
     only = read.statuses[0] if len(read.statuses) == 1 else None
     if not tenant and only:
-        connector, tenant = only.connector, only.tenant
+        connector = only.connector
+        tenant = only.tenant
     try:
         opened = open_known(find_procedure(connector), tenant=tenant, **options)
     except SettingsError:
@@ -89,7 +90,8 @@ def _show_one(run: KnownRun, read: TenantsRead, *, is_verbose: bool, as_json: bo
 
     own = [one for one in read.statuses if one.tenant == run.tenant]
     run.polls = confirmed_polls(str(run.evidence), run.tenant, run.procedure.id, run.clock())
-    state, following = run.whole_state, next_step(run.whole_state)
+    state = run.whole_state
+    following = next_step(state)
     if as_json:
         document = {
             "tenant": run.tenant,

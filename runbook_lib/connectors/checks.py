@@ -42,7 +42,13 @@ def check(
 
     def register(run: F) -> F:
         made = Check(
-            *(name, run, needs, spends, permitted_by, alters), needs_human_only=needs_human_only
+            id=name,
+            run=run,
+            needs=needs,
+            spends=spends,
+            permitted_by=permitted_by,
+            alters=alters,
+            needs_human_only=needs_human_only,
         )
 
         def for_vendor(vendor: Vendor) -> Check:
