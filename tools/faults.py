@@ -803,7 +803,7 @@ FAULTS = (
         "a notebook with somebody's outputs is trusted",
     ),
     Fault(
-        "engine/known_run.py",
+        "engine/run_view.py",
         "if step.is_settled and not new_states[name].is_settled",
         "if step.is_settled and new_states[name].is_settled",
         "walkthrough/test_typed_values.py",
@@ -846,7 +846,7 @@ FAULTS = (
         "one person gives both attestations by writing the name otherwise",
     ),
     Fault(
-        "engine/known_run.py",
+        "engine/run_view.py",
         "return on_this_machine(values)",
         "return values",
         "engine/test_run.py",

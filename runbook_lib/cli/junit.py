@@ -14,7 +14,7 @@ from runbook_lib.errors import ExitCode, SettingsError, describe_error, reported
 
 if TYPE_CHECKING:
     from runbook_lib.engine.headless import RunRequest, RunResult
-    from runbook_lib.engine.known_run import KnownRun
+    from runbook_lib.engine.run_view import RunView
     from runbook_lib.evidence.junit import JUnitCase, JUnitSuite
 
 
@@ -56,7 +56,7 @@ class RunReport:
         self._request = request
         self._began = time.monotonic()
 
-    def failed(self, error: BaseException, run: KnownRun | None) -> None:
+    def failed(self, error: BaseException, run: RunView | None) -> None:
         """Write that the run ended with `error`; `run` is there if it had begun."""
         if not self._file or getattr(error, "exit_code", None) == ExitCode.USAGE:
             return

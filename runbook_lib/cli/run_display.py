@@ -23,7 +23,7 @@ from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, own_public_keys
 from runbook_lib.plain_text import escaped_json
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.known_run import KnownRun
+    from runbook_lib.engine.run_view import RunView
 
 
 class RunDisplay(RunListener, ExitStack):
@@ -34,13 +34,13 @@ class RunDisplay(RunListener, ExitStack):
         self._as_json = as_json
         self._is_verbose = is_verbose
         self._progress: ProgressDisplay | None = None
-        self.run: KnownRun | None = None
+        self.run: RunView | None = None
 
     def on_wait(self, reason: str) -> None:
         """Show why the run is waiting."""
         say(reason, is_error=True)
 
-    def on_start(self, run: KnownRun) -> None:
+    def on_start(self, run: RunView) -> None:
         """Show the tenant and the run, what is doubtful about its values, and a bar."""
         self.run = run
         for label, doubt in run.procedure.doubts(run.values).items():
@@ -52,7 +52,7 @@ class RunDisplay(RunListener, ExitStack):
         steps = len(run.procedure.steps)
         self._progress = self.enter_context(progress(steps, is_quiet=self._as_json))
 
-    def on_progress(self, run: KnownRun) -> None:
+    def on_progress(self, run: RunView) -> None:
         """Move the bar."""
         if self._progress is not None:
             self._progress.update(run.state)

@@ -14,8 +14,8 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Attestation, AttestationKind
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.state import StepState
-from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run, open_known
+from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.phrases import when, with_times
@@ -50,7 +50,7 @@ class PreparedConfirmation:
         return self.run.whole_state.steps[self.state.step.id]
 
 
-def subject_of(run: KnownRun, step: Step) -> list[str]:
+def subject_of(run: RunView, step: Step) -> list[str]:
     """Return the known values that an attestation about `step` is bound to, each with its label."""
     items = {item.name: item for item in run.inputs if not item.secret}
     values = {**run.history.index.recorded, **run.values}

@@ -94,7 +94,7 @@ from runbook_lib.engine.check_runner import (
 from runbook_lib.engine.connections import Sessions
 from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
-from runbook_lib.engine.known_run import KnownRun
+from runbook_lib.engine.run_view import RunView
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.check_session import OnExchanges, Session
 from runbook_lib.remote.client import ConnectionPools
@@ -238,7 +238,7 @@ def load_settings(
     )
 
 
-class Run(KnownRun):
+class Run(RunView):
     """
     A run that asks the remote systems, and records what it sees and what people say.
 

@@ -30,8 +30,8 @@ from runbook_lib.core.model import Checked, Finding, Mode, Outcome, RunOutcome, 
 from runbook_lib.core.state import History, HistoryReader, PolledFinding, Polls, StepState
 from runbook_lib.engine.customer_rows import KnownAccount
 from runbook_lib.engine.duties import Duty, duties_at_steps
-from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import new_run_id
+from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_list import read_list
 from runbook_lib.engine.tenant_state import (
     KnownTenant,
@@ -154,7 +154,7 @@ def read_tenant(
     # NOTE: the current settings belong to one tenant, and would void attestations about others.
     journal = Journal(journal_path(folder, tenant, connector))
     key = read_key(journal.path.parent)
-    run = KnownRun(
+    run = RunView(
         working_procedures()[connector],
         Settings({}, {}),
         journal,
@@ -191,7 +191,7 @@ def read_tenant(
         )
 
 
-def _link_values(run: KnownRun) -> dict[str, Value]:
+def _link_values(run: RunView) -> dict[str, Value]:
     """Return the values of links, as runs recorded them; practice never links to real systems."""
     values = run.values_on_record
     is_practice = True in run.history.index.practice or is_sandbox(values)

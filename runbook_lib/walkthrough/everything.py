@@ -15,8 +15,8 @@ from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Input, Step
 from runbook_lib.core.state import StepState
 from runbook_lib.engine.check_runner import StepsUnderWay
-from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run
+from runbook_lib.engine.run_view import RunView
 from runbook_lib.walkthrough.views import shown
 
 
@@ -34,13 +34,13 @@ class CheckPlan:
     changed: tuple[tuple[StepState, StepState], ...] = ()
 
 
-def lacking(run: KnownRun, step: Step) -> tuple[Input, ...]:
+def lacking(run: RunView, step: Step) -> tuple[Input, ...]:
     """Return the inputs that this step's checks need and were not given, each once."""
     items = {item.name: item for check in step.checks for item in run.lacking(check)}
     return tuple(items.values())
 
 
-def plan(run: KnownRun) -> CheckPlan:
+def plan(run: RunView) -> CheckPlan:
     """Return what *Check everything now* would do."""
     steps: list[Step] = []
     automatic: list[Step] = []
@@ -72,7 +72,7 @@ def check_everything(
     return replace(planned, changed=tuple(changed))
 
 
-def summary(run: KnownRun, done: CheckPlan) -> str:
+def summary(run: RunView, done: CheckPlan) -> str:
     """Return the result for the person, a line for each kind of news."""
     numbers = run.procedure.numbers
     checked = [run.state.steps[step.id] for step in done.steps]
@@ -117,7 +117,7 @@ def reasons_of(states: Iterable[StepState]) -> dict[tuple[str, str], list[StepSt
     return reasons
 
 
-def missing(run: KnownRun, done: CheckPlan) -> list[tuple[str, list[str]]]:
+def missing(run: RunView, done: CheckPlan) -> list[tuple[str, list[str]]]:
     """Return each input that was not given, with the numbers of the steps that lack it."""
     numbers = run.procedure.numbers
     absent: dict[str, list[str]] = {}

@@ -10,8 +10,8 @@ from typing import Any
 from runbook_lib.config.settings import secret_of, typed
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, Step
-from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run
+from runbook_lib.engine.run_view import RunView
 from runbook_lib.errors import SettingsError
 
 
@@ -38,7 +38,7 @@ def doubt(item: Input, text: str) -> str:
         return ""
 
 
-def effect(run: KnownRun, item: Input, text: str) -> str:
+def effect(run: RunView, item: Input, text: str) -> str:
     """Return which steps must be done again once this value is saved; empty for none."""
     if not text.strip():
         return ""

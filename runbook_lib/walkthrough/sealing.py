@@ -15,9 +15,9 @@ from pathlib import Path
 from runbook_lib.core.model import Mode
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run
+from runbook_lib.engine.run_view import RunView
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough.everything import CheckPlan, missing, reasons_of
 
@@ -36,7 +36,7 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
         raise SealingError(message, next_step=advice) from None
 
 
-def doubts(run: KnownRun, done: CheckPlan) -> list[str]:
+def doubts(run: RunView, done: CheckPlan) -> list[str]:
     """
     Return why a step that was done is not any more, after every step was checked again.
 

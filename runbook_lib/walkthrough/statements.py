@@ -12,7 +12,7 @@ from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Assignment, Attestation, AttestationKind, Note, NoteKind
 from runbook_lib.core.procedure import Step
-from runbook_lib.engine.known_run import KnownRun
+from runbook_lib.engine.run_view import RunView
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.phrases import date
 
@@ -41,7 +41,7 @@ class Statements:
     Each raises `SettingsError` where a field lacks what it needs, or cannot be shown.
     """
 
-    def __init__(self, run: KnownRun) -> None:
+    def __init__(self, run: RunView) -> None:
         self._run = run
 
     def word(

@@ -41,8 +41,8 @@ from runbook_lib.core.model import (
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
 from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.core.state import STATE_NAME, HistoryReader, RunState, rests_on
-from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.run import Run, new_run_id, open_known, open_run
+from runbook_lib.engine.run_view import known_values
 from runbook_lib.errors import (
     JournalError,
     RunbookError,

@@ -36,7 +36,7 @@ def known_values(
 
 
 @dataclass
-class KnownRun:
+class RunView:
     """
     One run of a procedure for one tenant, which only reads.
 
