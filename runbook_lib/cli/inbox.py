@@ -32,7 +32,7 @@ _MAX_REASON_CHARS = 600
 @EVIDENCE
 @click.option("--for", "person", default="", metavar="NAME", help="Show only NAME's items.")
 @click.option("--tenant", default="", metavar="NAME", help="Show only this tenant.")
-@click.option("--ics", default="", metavar="FILE", help="Write all dated duties as a calendar.")
+@click.option("--ics", default="", metavar="FILE", help="Write all due items as a calendar.")
 @VERBOSE
 @JSON
 def inbox(
@@ -76,8 +76,10 @@ def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsRe
     names = {(one.tenant, one.procedure.id) for one in whole_tenants_file(file)}
     read = read_tenants(evidence, utc_now(), file=file, only=only)
     of_file = [s for s in read.statuses if (s.tenant, s.connector) in names]
-    duties = [duty for duty in read.duties if (duty.tenant, duty.connector) in names]
-    return replace(read, statuses=of_file, duties=duties)
+    due_items = [
+        due_item for due_item in read.due_items if (due_item.tenant, due_item.connector) in names
+    ]
+    return replace(read, statuses=of_file, due_items=due_items)
 
 
 def show_tenants(read: TenantsRead) -> None:
@@ -126,10 +128,10 @@ def _of_person(statuses: Iterable[TenantStatus], name: str) -> list[TenantStatus
 
 def _write_calendar(ics: str, read: TenantsRead, person: str) -> None:
     from runbook_lib.core.files import write_whole
-    from runbook_lib.engine.duties import calendar, joined_duties
+    from runbook_lib.engine.calendar import icalendar_file, merge_due_items
 
-    dated = joined_duties(read.duties, person=person)
-    write_whole(Path(ics), calendar(dated))
+    dated = merge_due_items(read.due_items, person=person)
+    write_whole(Path(ics), icalendar_file(dated))
     say(f"Written: {ics}, {counted(len(dated), 'entry', 'entries')}.", is_error=True)
 
 

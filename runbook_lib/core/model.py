@@ -237,7 +237,7 @@ class Finding(Part):
     `limits` name what the check does not prove, `warnings` future problems,
     `changes` what the check altered in the remote system, `facts` what later
     steps may use, `tables` what was read (neither contains a secret). A fact whose name ends with
-    `_ends_on` is the day on which something ends; the calendar of duties has it.
+    `_ends_on` is the day on which something ends; `runbook inbox --ics` writes it.
     `accepts` are the inputs whose value the remote system named as its own,
     `refuses` those whose value it does not take, `quotes` are its own words. A finding that
     nothing was done (`not_run`) contradicts a person's attestation unless it has `limits`.

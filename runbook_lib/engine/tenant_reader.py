@@ -28,8 +28,8 @@ from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import Checked, Finding, Mode, Outcome, RunOutcome, Value
 from runbook_lib.core.state import History, HistoryReader, PolledFinding, Polls, StepState
+from runbook_lib.engine.calendar import DueItem, due_items_at_steps
 from runbook_lib.engine.customer_rows import KnownAccount
-from runbook_lib.engine.duties import Duty, duties_at_steps
 from runbook_lib.engine.run import new_run_id
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_list import read_list
@@ -70,7 +70,7 @@ class TenantsRead:
     """The state of each, the most urgent first."""
     customers: Sequence[CustomerRow] = ()
     """The customers of all of them."""
-    duties: Sequence[Duty] = ()
+    due_items: Sequence[DueItem] = ()
     """The days on which something is due or ends, at each step of each."""
     notices: Sequence[str] = ()
     """What cannot be read, such as a FILE."""
@@ -103,7 +103,7 @@ def read_tenants(
     names = [*dict.fromkeys((*journals, *listed.files))]
     statuses: list[TenantStatus] = []
     customers: list[CustomerRow] = []
-    duties: list[Duty] = []
+    due_items: list[DueItem] = []
     notices = [*listed.notices, *(" ".join(describe_error(error)) for error in broken.values())]
     with ExitStack() as stack:
         watch = _Watch(stack, folder)
@@ -125,9 +125,9 @@ def read_tenants(
                 else:
                     statuses.append(status_of(one, now))
                     customers += customer_rows(one, now)
-                    duties += one.duties
+                    due_items += one.due_items
     ordered = sorted_statuses(statuses)
-    return TenantsRead(ordered, customers, duties, [*notices, *watch.notices])
+    return TenantsRead(ordered, customers, due_items, [*notices, *watch.notices])
 
 
 def confirmed_polls(evidence: str, tenant: str, connector: str, now: datetime) -> Polls:
@@ -175,7 +175,7 @@ def read_tenant(
             procedure=run.procedure,
             state=whole,
             next_id=following.step.step.id if following else "",
-            duties=[*duties_at_steps(tenant, connector, whole)],
+            due_items=[*due_items_at_steps(tenant, connector, whole)],
             failing_since=_failing_since(history, rows.steps, whole.steps),
             watched=rows.tenant,
             is_watch_readable=rows.is_readable,

@@ -20,6 +20,7 @@ from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.waits import waits_in
+from runbook_lib.engine.calendar import DueItem, merge_due_items
 from runbook_lib.engine.customer_rows import (
     ACCOUNT_STATES,
     CONFIRMED_AFTER,
@@ -28,7 +29,6 @@ from runbook_lib.engine.customer_rows import (
     AccountStatus,
     KnownAccount,
 )
-from runbook_lib.engine.duties import Duty, joined_duties
 from runbook_lib.engine.watch.state import (
     CUSTOMERS_STEP,
     SETTINGS_UNUSABLE,
@@ -70,7 +70,7 @@ class KnownTenant:
     """The journal, with what a watch has confirmed since."""
     next_id: str = ""
     """The id of the step that needs somebody next; empty if none does."""
-    duties: Sequence[Duty] = ()
+    due_items: Sequence[DueItem] = ()
     """The days on which something is due or ends, at each step."""
     failing_since: Mapping[str, str] = field(default_factory=dict)
     """Step id → since when its newest checks fail."""
@@ -389,22 +389,22 @@ def _acknowledged(problem: Problem) -> str:
 
 def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
     """Yield what ends within 30 days, such as a token or a version."""
-    for duty in joined_duties(known.duties):
-        left = days_until(duty.day, today)
-        if not duty.is_end or left > _LATER_DAYS:
+    for due_item in merge_due_items(known.due_items):
+        left = days_until(due_item.day, today)
+        if not due_item.is_end or left > _LATER_DAYS:
             continue
         steps = known.state.steps.values()
         items = (_item_of(known, step) for step in steps)
-        places = [place for item in items for place in item.places if place.name in duty.places]
-        renewals = (provider.renews(duty.what) for provider in known.procedure.providers)
+        places = [place for item in items for place in item.places if place.name in due_item.places]
+        renewals = (provider.renews(due_item.what) for provider in known.procedure.providers)
         yield replace(
-            _item_of(known, known.state.steps[duty.step]),
+            _item_of(known, known.state.steps[due_item.step]),
             group=ItemGroup.DUE_NOW if left <= _NOW_DAYS else ItemGroup.DUE_LATER,
-            cause=f"ends {duty.what} {duty.day}",
-            title=duty.headline,
-            do=next(filter(None, renewals), duty.description),
+            cause=f"ends {due_item.what} {due_item.day}",
+            title=due_item.headline,
+            do=next(filter(None, renewals), due_item.description),
             since="",
-            due=duty.day,
+            due=due_item.day,
             overdue_days=max(-left, 0),
             places=tuple(places),
         )

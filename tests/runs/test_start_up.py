@@ -44,7 +44,7 @@ _NOT_IN_A_FLEET = (
     f"{_OURS}.config.toml_tables",
     f"{_OURS}.connectors.code_meanings",
     f"{_OURS}.engine.customer_rows",
-    f"{_OURS}.engine.duties",
+    f"{_OURS}.engine.calendar",
     f"{_OURS}.engine.index_builder",
     f"{_OURS}.engine.practice",
     f"{_OURS}.engine.tenant_",

@@ -23,8 +23,8 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.engine.calendar import due_items_at_steps, merge_due_items
 from runbook_lib.engine.check_runner import Result
-from runbook_lib.engine.duties import duties_at_steps, joined_duties
 from runbook_lib.engine.run import Run, open_run, require_within_reach
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.engine.watch.channels import addresses
@@ -327,34 +327,36 @@ class _Poll:
         """Yield what ends in 30, 7 or 1 days, each once; a poll knows the newest days."""
         today, run = self.now.date(), self.run
         reported = {problem.id for problem in self.problems}
-        for duty in joined_duties(duties_at_steps(run.tenant, run.procedure.id, self.run_state)):
+        for due_item in merge_due_items(
+            due_items_at_steps(run.tenant, run.procedure.id, self.run_state)
+        ):
             seen = [
-                row.current.facts.get(f"{duty.what}_ends_on")
+                row.current.facts.get(f"{due_item.what}_ends_on")
                 for row in self.rows.values()
-                if row.current and row.step == duty.step
+                if row.current and row.step == due_item.step
             ]
-            day = next(filter(None, seen), duty.day)
+            day = next(filter(None, seen), due_item.day)
             left = (date.fromisoformat(day) - today).days
             reached = [days for days in _DAYS_BEFORE if 0 <= left <= days]
-            ident = identify(self.key, duty.uid, day, str(min(reached, default=0)))
+            ident = identify(self.key, due_item.uid, day, str(min(reached, default=0)))
             if not reached or ident in reported:
                 continue
-            step = self.run_state.steps[duty.step]
-            renewals = [provider.renews(duty.what) for provider in run.procedure.providers]
+            step = self.run_state.steps[due_item.step]
+            renewals = [provider.renews(due_item.what) for provider in run.procedure.providers]
             yield Problem(
                 id=ident,
                 tenant=self.key,
                 kind=ProblemKind.DUE,
-                step=duty.step,
-                check=duty.what,
-                title=duty.headline,
-                since=duty.since,
+                step=due_item.step,
+                check=due_item.what,
+                title=due_item.headline,
+                since=due_item.since,
                 on=self.on,
-                cause=f"due {duty.headline} {day}",
-                reason=f"In {counted(left, 'day')}: {duty.text}.",
-                do=next(filter(None, renewals), duty.description),
+                cause=f"due {due_item.headline} {day}",
+                reason=f"In {counted(left, 'day')}: {due_item.text}.",
+                do=next(filter(None, renewals), due_item.description),
                 place=f"{step.number} {step.step.title}",
-                person=duty.person or step.assigned_to,
+                person=due_item.person or step.assigned_to,
                 due=day,
             )
 

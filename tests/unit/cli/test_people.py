@@ -46,7 +46,7 @@ def confirm(*more: str, typed: str = "") -> Result:
 
 
 def test_the_calendar_has_what_falls_due(folder: Path) -> None:
-    """`--ics` writes the duties of all tenants, or of one; an unknown one is a mistake."""
+    """`--ics` writes the due items of all tenants, or of one; an unknown one is a mistake."""
     for tenant in ("acme", "umbrella"):
         begun(tenant).say([assigned(STEP, "Ben", due="2026-12-01")])
     both = runbook("inbox", "--ics", "all.ics")

@@ -463,7 +463,7 @@ def of_version(finds: Finds) -> Callable[..., Finding]:
 def test_the_ends_of_a_version_are_facts(
     of_version: Callable[..., Finding], version: str, facts: dict[str, str]
 ) -> None:
-    """Both calendars' ends, where they are announced: the calendar of duties has them."""
+    """Both calendars' ends, where they are announced: they are due items."""
     assert of_version(version, permissions=("ads_read",)).facts == facts
 
 

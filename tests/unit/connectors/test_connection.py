@@ -231,7 +231,7 @@ def test_a_token_that_ends_soon_gives_a_warning(
 
 @pytest.mark.parametrize("has_end", [True, False])
 def test_the_days_of_its_ends_are_facts(inspect: Finds, has_end: bool) -> None:
-    """The calendar of duties has both; a token without an end has none."""
+    """Both are due items; a token without an end has none."""
     march, may = (epoch(datetime(2027, month, 1, 8, 30, tzinfo=UTC)) for month in (3, 5))
     finding = inspect(VERIFIED, expires_at=march * has_end, data_access_expires_at=may)
     assert finding.facts == {

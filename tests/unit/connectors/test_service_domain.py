@@ -50,7 +50,7 @@ def test_a_callback_that_differs_from_a_made_up_page_is_verified(
     finding = check(VERIFIED, "Let's Encrypt is valid for 60 days", answer, status=status)
     assert finding.warnings == ()
     assert "belongs to your Cyclr console" in finding.limits[0]
-    # The calendar of duties has the day.
+    # The day is a due item.
     assert finding.facts == {"certificate_ends_on": "2027-01-23"}
     assert [str(request.url) for request in remote.requests] == [
         "https://acme-h.cyclr.com/connector/callback",

@@ -1,4 +1,4 @@
-"""The dated duties, as a calendar: what, on which day, and byte for byte the same again."""
+"""Due items as a calendar file: what, on which day, and byte for byte the same again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from icalendar import Calendar
 from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.engine.duties import Duty, calendar, duties_at_steps, joined_duties
+from runbook_lib.engine.calendar import DueItem, due_items_at_steps, icalendar_file, merge_due_items
 from tests.support.attestations import AT
 from tests.support.waiting_steps import run_of, step
 
@@ -21,9 +21,9 @@ def tenant(name: str, *steps: StepState, sandbox: bool = False) -> tuple[str, st
     return name, "facebook_marketing", run_of(*steps, sandbox=sandbox)
 
 
-def duties(of: Iterable[tuple[str, str, RunState]], *, person: str = "") -> list[Duty]:
-    at_steps = (duty for one in of for duty in duties_at_steps(*one))
-    return joined_duties(at_steps, person=person)
+def due_items(of: Iterable[tuple[str, str, RunState]], *, person: str = "") -> list[DueItem]:
+    at_steps = (due_item for one in of for due_item in due_items_at_steps(*one))
+    return merge_due_items(at_steps, person=person)
 
 
 def attestation(**more: str) -> Attestation:
@@ -68,9 +68,9 @@ LAPSED = VoidAttestation(
 )
 def test_each_kind_of_duty(state: StepState, expected: tuple[str, str] | None) -> None:
     """A step handed over, asked for, a word that ends or has ended, and what checks see to end."""
-    known = duties([tenant("acme", state)])
+    known = due_items([tenant("acme", state)])
 
-    assert [(duty.day, duty.summary) for duty in known] == [
+    assert [(due_item.day, due_item.summary) for due_item in known] == [
         (day, f"acme: {text} (1 Do a)") for day, text in ([expected] if expected else [])
     ]
 
@@ -84,12 +84,12 @@ def tenants(day: str = "2026-12-01") -> list[tuple[str, str, RunState]]:
 
 def test_equal_states_give_equal_bytes() -> None:
     """The order of tenants and the day on which it is written change nothing."""
-    assert calendar(duties(tenants())) == calendar(duties(reversed(tenants())))
+    assert icalendar_file(due_items(tenants())) == icalendar_file(due_items(reversed(tenants())))
 
 
 def test_an_entry_keeps_its_uid_when_its_day_moves() -> None:
-    """Who has published the calendar before sees it move; other duties have other UIDs."""
-    (first, other), (moved, _) = duties(tenants()), duties(tenants("2026-12-24"))
+    """An item that moves keeps its UID in a published calendar; other items have others."""
+    (first, other), (moved, _) = due_items(tenants()), due_items(tenants("2026-12-24"))
 
     assert (first.day, moved.day) == ("2026-12-01", "2026-12-24")
     assert first.uid == moved.uid != other.uid
@@ -97,7 +97,7 @@ def test_an_entry_keeps_its_uid_when_its_day_moves() -> None:
 
 def test_the_entries_last_all_day() -> None:
     """Another program reads them: a date without a time, marked SANDBOX where it is practice."""
-    read = Calendar.from_ical(calendar(duties(tenants())))
+    read = Calendar.from_ical(icalendar_file(due_items(tenants())))
     first, second = read.walk("VEVENT")
 
     assert (first["dtstart"].dt, second["dtstart"].dt) == (date(2026, 12, 1), date(2027, 2, 25))
@@ -108,8 +108,8 @@ def test_the_entries_last_all_day() -> None:
 
 def test_a_person_has_what_was_handed_over() -> None:
     """With a name, only that person's; two spellings are one."""
-    assert [duty.person for duty in duties(tenants(), person="BEN ")] == ["Ben"]
-    assert duties(tenants(), person="Ann") == []
+    assert [due_item.person for due_item in due_items(tenants(), person="BEN ")] == ["Ben"]
+    assert due_items(tenants(), person="Ann") == []
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_a_person_has_what_was_handed_over() -> None:
 )
 def test_no_text_breaks_out_of_its_line(text: str) -> None:
     """What people wrote is one text: no line, no property, no control character of its own."""
-    duty = Duty("2026-12-01", text, "c", "s", "what", text, text, (text,), text, AT)
-    content = calendar([duty])
+    due_item = DueItem("2026-12-01", text, "c", "s", "what", text, text, (text,), text, AT)
+    content = icalendar_file([due_item])
     (event,) = Calendar.from_ical(content).walk("VEVENT")
 
     assert len(Calendar.from_ical(content).subcomponents) == 1
@@ -132,7 +132,7 @@ def test_a_thing_is_one_entry_for_each_day() -> None:
         replace(seen(token_ends_on="2027-02-25"), step=step(name, "verified").step)
         for name in ("a", "b")
     )
-    (duty,) = duties([tenant("acme", first, second)])
+    (due_item,) = due_items([tenant("acme", first, second)])
 
-    assert duty.summary == "acme: token ends (1 Do a, 1 Do b)"
-    assert duty.is_end
+    assert due_item.summary == "acme: token ends (1 Do a, 1 Do b)"
+    assert due_item.is_end

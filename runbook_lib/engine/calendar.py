@@ -1,5 +1,5 @@
 """
-The dated duties of tenants, and the calendar (RFC 5545) that has them. Pure.
+The due items of tenants, and a calendar file (RFC 5545) of them. Pure.
 
 Equal states give the same bytes: an entry's stamp is when its reason was said or seen.
 """
@@ -24,7 +24,7 @@ _ABBREVIATIONS = {"api": "API"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Duty:
+class DueItem:
     """Something of a tenant that is due, or ends, on a day."""
 
     day: str
@@ -67,59 +67,65 @@ class Duty:
         return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}@runbook"
 
 
-def duties_at_steps(tenant: str, connector: str, state: RunState) -> Iterator[Duty]:
+def due_items_at_steps(tenant: str, connector: str, state: RunState) -> Iterator[DueItem]:
     """Yield what is due, or ends, at each step of a connector of a tenant."""
     for step in state.steps.values():
-        yield from _duties_at(step, tenant, connector, is_practice=state.is_practice)
+        yield from _due_items_at(step, tenant, connector, is_practice=state.is_practice)
 
 
-def joined_duties(at_steps: Iterable[Duty], *, person: str = "") -> list[Duty]:
+def merge_due_items(at_steps: Iterable[DueItem], *, person: str = "") -> list[DueItem]:
     """
-    Return one duty for what several steps know of one thing and day, by day.
+    Return the items by day, one for each thing and day that several steps name.
 
     With `person`, only what was handed over to that name.
     """
-    found: dict[tuple[str, ...], list[Duty]] = defaultdict(list)
-    for duty in at_steps:
-        if not person or person_key(duty.person) == person_key(person):
-            key = (duty.tenant, duty.what, duty.day, duty.title, person_key(duty.person))
-            found[key].append(duty)
-    return sorted(_joined(alike) for alike in found.values())
+    found: dict[tuple[str, ...], list[DueItem]] = defaultdict(list)
+    for due_item in at_steps:
+        if not person or person_key(due_item.person) == person_key(person):
+            key = (
+                due_item.tenant,
+                due_item.what,
+                due_item.day,
+                due_item.title,
+                person_key(due_item.person),
+            )
+            found[key].append(due_item)
+    return sorted(_merged(alike) for alike in found.values())
 
 
-def _joined(alike: list[Duty]) -> Duty:
-    alike = sorted(alike, key=lambda duty: duty.connector)
-    places = dict.fromkeys(place for duty in alike for place in duty.places)
-    descriptions = dict.fromkeys(duty.description for duty in alike)
+def _merged(alike: list[DueItem]) -> DueItem:
+    alike = sorted(alike, key=lambda due_item: due_item.connector)
+    places = dict.fromkeys(place for due_item in alike for place in due_item.places)
+    descriptions = dict.fromkeys(due_item.description for due_item in alike)
     return replace(alike[0], places=tuple(places), description=" ".join(descriptions))
 
 
-def calendar(known: Iterable[Duty]) -> bytes:
-    """Return the calendar of these duties, as all-day entries."""
+def icalendar_file(known: Iterable[DueItem]) -> bytes:
+    """Return a calendar file with an all-day entry for each item."""
     from icalendar import Calendar, Event  # noqa: PLC0415  (slow to import)
 
     made = Calendar()
-    made.add("prodid", "-//runbook//duties//EN")
+    made.add("prodid", "-//runbook//due//EN")
     made.add("version", "2.0")
-    for duty in known:
+    for due_item in known:
         event = Event()
-        event.add("uid", duty.uid)
-        stamp = datetime.fromisoformat(duty.since).astimezone(UTC)
+        event.add("uid", due_item.uid)
+        stamp = datetime.fromisoformat(due_item.since).astimezone(UTC)
         event.add("dtstamp", stamp.replace(microsecond=0))
-        event.add("dtstart", date.fromisoformat(duty.day))
-        event.add("summary", one_line(duty.summary))
-        event.add("description", one_line(duty.description))
+        event.add("dtstart", date.fromisoformat(due_item.day))
+        event.add("summary", one_line(due_item.summary))
+        event.add("description", one_line(due_item.description))
         event.add("transp", "TRANSPARENT")
         made.add_component(event)
     content: bytes = made.to_ical()
     return content
 
 
-def _duties_at(
+def _due_items_at(
     step: StepState, tenant: str, connector: str, *, is_practice: bool
-) -> Iterator[Duty]:
+) -> Iterator[DueItem]:
     note, attestation = step.assignment, step.attestation
-    base = Duty(
+    base = DueItem(
         day="",
         tenant=tenant,
         connector=connector,
