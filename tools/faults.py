@@ -441,7 +441,7 @@ FAULTS = (
         "a check is copied into a bundle whose exchange is withheld",
     ),
     Fault(
-        "evidence/parts.py",
+        "evidence/journal_excerpt.py",
         "if exchange not in (shown, structs.replace(shown, shape=None)):",
         "if exchanges.setdefault(exchange.number, exchange) is None:",
         "evidence/test_parts.py",
@@ -462,14 +462,14 @@ FAULTS = (
         "a field that nobody marked is written as it is",
     ),
     Fault(
-        "evidence/parts.py",
+        "evidence/journal_excerpt.py",
         "if number >= first and number not in known:",
         "if number < 0:",
         "evidence/test_parts.py",
         "a check is believed whose exchange is missing",
     ),
     Fault(
-        "evidence/parts.py",
+        "evidence/journal_excerpt.py",
         "if exchanges.pop(entry.seq, recorded) != recorded:",
         "if exchanges.pop(entry.seq, recorded) is None:",
         "evidence/test_parts.py",
@@ -647,14 +647,14 @@ FAULTS = (
         "a run begins with an older journal, and a bundle is lost from the chain",
     ),
     Fault(
-        "evidence/parts.py",
-        "if (last.seq, last.digest) != (part.lines, part.head):",
+        "evidence/journal_excerpt.py",
+        "if (last.seq, last.digest) != (excerpt.lines, excerpt.head):",
         "if last.seq != part.lines:",
         "evidence/test_parts.py",
         "the last journal line of a bundle is not the signed one",
     ),
     Fault(
-        "evidence/parts.py",
+        "evidence/journal_excerpt.py",
         "if entry is None or (entry.seq, digest) != (listed.seq, listed.sha256):",
         "if entry is None or entry.seq != listed.seq:",
         "evidence/test_parts.py",
@@ -853,7 +853,7 @@ FAULTS = (
         "a practice tenant links to the real Facebook",
     ),
     Fault(
-        "evidence/parts.py",
+        "evidence/journal_excerpt.py",
         "return said == recorded",
         "return True",
         "evidence/test_parts.py",

@@ -338,7 +338,7 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     from runbook_lib.engine.run import open_run
     from runbook_lib.engine.tenants import unknown_tenant
     from runbook_lib.evidence.chain import finish_interrupted
-    from runbook_lib.evidence.parts import report_entries
+    from runbook_lib.evidence.journal_excerpt import report_entries
     from runbook_lib.evidence.reports.report import run_report
     from runbook_lib.evidence.reports.sealed_record import sealed_record
 

@@ -30,12 +30,17 @@ from runbook_lib.core.scratch import DRAFT_PREFIX, scratch_folder
 from runbook_lib.core.state import HistoryReader, RunState, rests_on
 from runbook_lib.errors import RemoteError, TimestampError
 from runbook_lib.evidence.chain import STATEMENT_NAME, announce, chain_end
+from runbook_lib.evidence.journal_excerpt import (
+    CARRIED_NAME,
+    copy_carried,
+    copy_excerpt,
+    report_entries,
+)
 from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
-from runbook_lib.evidence.parts import CARRIED_NAME, copy_carried, copy_part, report_entries
 from runbook_lib.evidence.record import (
     RECORD_NAME,
     SCHEMA_NAME,
-    LinesRecord,
+    JournalExcerpt,
     Record,
     build_record,
     parse_record,
@@ -118,10 +123,12 @@ def write_record(
     journal, last = reader.journal, after
     for line in read_lines(journal.path, after=after):
         last = line.ref
-    part = LinesRecord(first=after.seq + 1, lines=last.seq, previous=after.digest, head=last.digest)
-    copy_part(reader, part, after.end, last.end, folder)
+    excerpt = JournalExcerpt(
+        first=after.seq + 1, lines=last.seq, previous=after.digest, head=last.digest
+    )
+    copy_excerpt(reader, excerpt, after.end, last.end, folder)
     carried = copy_carried(reader, (ref for ref in rests_on(state) if ref.seq <= after.seq), folder)
-    record = build_record(state, journal=part, carried=carried)
+    record = build_record(state, journal=excerpt, carried=carried)
     for name, document in ((RECORD_NAME, to_builtins(record)), (SCHEMA_NAME, record_schema())):
         _write(folder / name, write_json(document, indent=2) + "\n")
     parse_record((folder / RECORD_NAME).read_bytes())
@@ -160,13 +167,13 @@ def seal(
                 os.fsync(file.fileno())
         for below in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
             sync_folder(below)
-        part = record.journal
+        excerpt = record.journal
         size = (folder / JOURNAL_NAME).stat().st_size
         sealed = BundleSealed(
             bundle=bundle_name(record.started_on, record.run_id),
             sequence=link.sequence,
             statement=digest((folder / STATEMENT_NAME).read_bytes()),
-            journal=JournalEnd(lines=part.lines, head=part.head, end=after.end + size),
+            journal=JournalEnd(lines=excerpt.lines, head=excerpt.head, end=after.end + size),
             fleet_run=record.fleet_run.id if record.fleet_run else "",
         )
         final = announce(reader, folder, record.run_id, sealed)

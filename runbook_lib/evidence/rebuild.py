@@ -34,7 +34,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import SEALED_PREFIX, name_announced, sealing
-from runbook_lib.evidence.parts import copy_lines, part_lines
+from runbook_lib.evidence.journal_excerpt import copy_lines, excerpt_lines
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
@@ -82,9 +82,9 @@ class _GrowingJournal:
 
     def add(self, bundle: Path, verified: Verified) -> None:
         """Add a bundle's missing lines; raises `ChainError` if existing lines differ."""
-        part, before, start = verified.part, self.last, 0
-        self._compare(part.first - 1, part.previous, bundle)
-        for line in part_lines(bundle, part):
+        excerpt, before, start = verified.excerpt, self.last, 0
+        self._compare(excerpt.first - 1, excerpt.previous, bundle)
+        for line in excerpt_lines(bundle, excerpt):
             if line.ref.seq <= before.seq:
                 start = line.ref.end
                 self._compare(line.ref.seq, line.ref.digest, bundle)
@@ -113,8 +113,8 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
         raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
     with sealing(home):
         bundles, unused = _verified(home, trust)
-        parts = [verified.part for verified in bundles.values()]
-        wanted = {part.first - 1 for part in parts} | {part.lines for part in parts}
+        parts = [verified.excerpt for verified in bundles.values()]
+        wanted = {excerpt.first - 1 for excerpt in parts} | {excerpt.lines for excerpt in parts}
         rebuilt = _GrowingJournal(wanted)
         journal = Journal(home / JOURNAL_NAME)
         with journal.locked():
@@ -122,8 +122,8 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
                 rebuilt.follow(line, 0)
             before = rebuilt.last
             for folder, verified in bundles.items():
-                if verified.part.first > rebuilt.last.seq + 1:
-                    gap = f"{rebuilt.last.seq + 1} to {verified.part.first - 1}"
+                if verified.excerpt.first > rebuilt.last.seq + 1:
+                    gap = f"{rebuilt.last.seq + 1} to {verified.excerpt.first - 1}"
                     unused[folder.name] = f"The lines before its own ({gap}) are missing."
                 else:
                     rebuilt.add(folder, verified)
@@ -161,7 +161,7 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str,
         name, why = next(iter(unused.items()))
         raise ContentError(f"No bundle here verifies with these keys: {why}", file=name)
     in_order = sorted(
-        bundles.items(), key=lambda bundle: (bundle[1].part.first, bundle[1].link.sequence)
+        bundles.items(), key=lambda bundle: (bundle[1].excerpt.first, bundle[1].link.sequence)
     )
     return dict(in_order), unused
 
@@ -195,7 +195,7 @@ def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _GrowingJournal)
             continue
         run_id = str(bundle.run["run_id"])
         name = bundle_name(str(bundle.run["started_on"]), run_id)
-        last = rebuilt.known[bundle.part.lines]
+        last = rebuilt.known[bundle.excerpt.lines]
         sealed = BundleSealed(
             bundle=name,
             sequence=bundle.link.sequence,

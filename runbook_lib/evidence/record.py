@@ -46,7 +46,7 @@ _SCHEMA = "facebook-marketing-runbook/record/v"
 SCHEMA: Final = "facebook-marketing-runbook/record/v10"
 
 
-class LinesRecord(Part):
+class JournalExcerpt(Part):
     """The journal lines in journal.jsonl: those since the previous bundle."""
 
     first: Annotated[Number, Meta(description="number of the first line")]
@@ -92,7 +92,7 @@ class Record(Part):
     ]
     environment: Mapping[str, str]
     calls: tuple[HostCalls, ...]
-    journal: LinesRecord
+    journal: JournalExcerpt
     carried: Annotated[
         tuple[CarriedRecord, ...],
         Meta(
@@ -126,7 +126,7 @@ class Record(Part):
 
 
 def build_record(
-    state: RunState, *, journal: LinesRecord, carried: Iterable[CarriedRecord]
+    state: RunState, *, journal: JournalExcerpt, carried: Iterable[CarriedRecord]
 ) -> Record:
     """
     Return the record of a run that has started; raises `JournalError` for another.

@@ -23,7 +23,7 @@ from runbook_lib.core.model import BundleSealed
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import last_copied
-from runbook_lib.evidence.parts import part_lines
+from runbook_lib.evidence.journal_excerpt import excerpt_lines
 from runbook_lib.evidence.verify.discovery import bundles_in, has_bundle_name, unfinished_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, judged, refusal
 from runbook_lib.evidence.verify.verify import RunClaims, Trust, Verified, verify_bundle
@@ -108,7 +108,7 @@ def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _T
     if end > _LARGEST_JOURNAL:
         raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
     verified = [bundle for bundle in bundles.values() if bundle]
-    wanted = {bundle.part.lines for bundle in verified} | _carried(verified).keys()
+    wanted = {bundle.excerpt.lines for bundle in verified} | _carried(verified).keys()
     announced, refs, withheld = dict[int, BundleIndex](), dict[int, Ref](), set[int]()
     for line in read_lines(path, end=end):
         if isinstance(line.entry.data, BundleSealed):
@@ -202,7 +202,7 @@ def check_earlier(
         if other.run["tenant"] != bundle.run["tenant"]:
             raise ChainError(f"{_called(bundle)} rests on {name}, which is another tenant's.")
         wanted = {earlier.line: earlier for earlier in named}
-        for line in part_lines(home / name, other.part):
+        for line in excerpt_lines(home / name, other.excerpt):
             earlier = wanted.get(line.ref.seq)
             is_shown = earlier and not line.entry.withheld and line.entry.run_id == earlier.run_id
             if earlier and is_shown and line.ref.digest == earlier.sha256:
@@ -280,8 +280,8 @@ def _check_parts(chain: Sequence[Verified]) -> None:
     by_number = {bundle.link.sequence: bundle for bundle in chain}
     for number, bundle in by_number.items():
         before = by_number.get(number - 1)
-        begins = (bundle.part.first - 1, bundle.part.previous)
-        ended = (before.part.lines, before.part.head) if before else (0, GENESIS)
+        begins = (bundle.excerpt.first - 1, bundle.excerpt.previous)
+        ended = (before.excerpt.lines, before.excerpt.head) if before else (0, GENESIS)
         if (before or number == 1) and begins != ended:
             msg = f"The journal lines of {_called(bundle)}"
             raise ChainError(f"{msg} do not start where the previous ones ended.")
@@ -298,8 +298,8 @@ def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
     return {
         line.ref.seq: line.ref.digest
         for folder, bundle in bundles.items()
-        if any(bundle.part.first <= seq <= bundle.part.lines for seq in wanted)
-        for line in part_lines(folder, bundle.part)
+        if any(bundle.excerpt.first <= seq <= bundle.excerpt.lines for seq in wanted)
+        for line in excerpt_lines(folder, bundle.excerpt)
         if line.ref.seq in wanted
     }
 
@@ -319,15 +319,15 @@ def _check_journal(chain: Sequence[Verified], journal: _TenantJournal) -> None:
     hidden = set(journal.withheld)
     for bundle in chain:
         # NOTE: not by an older line that it carries: the bundle which copied that may show it.
-        hidden -= {number for number in bundle.withheld if number >= bundle.part.first}
+        hidden -= {number for number in bundle.withheld if number >= bundle.excerpt.first}
     if hidden:
         raise ChainError(f"The tenant's journal withholds line {min(hidden)}; no bundle does.")
     for bundle in chain:
         known = journal.announced.get(bundle.link.sequence)
         if known is None or known.sealed.statement != bundle.statement:
             raise ChainError(f"The tenant's journal did not announce {_called(bundle)}.")
-        here = journal.lines.get(bundle.part.lines)
-        if here is None or here.digest != bundle.part.head:
+        here = journal.lines.get(bundle.excerpt.lines)
+        if here is None or here.digest != bundle.excerpt.head:
             raise ChainError(f"The tenant's journal is not the one that {_called(bundle)} copied.")
         if last_copied(known.sealed) != here._replace(start=0):
             raise ChainError(

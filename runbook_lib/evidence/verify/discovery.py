@@ -22,7 +22,7 @@ from runbook_lib.core.index import BundleIndex
 from runbook_lib.core.journal import JOURNAL_NAME, LONGEST_LINE, withheld_digest
 from runbook_lib.errors import reason_of
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME
-from runbook_lib.evidence.parts import CARRIED_NAME
+from runbook_lib.evidence.journal_excerpt import CARRIED_NAME
 
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _DEEPEST = 5

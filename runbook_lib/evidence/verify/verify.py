@@ -33,17 +33,17 @@ from runbook_lib.evidence.bundle import (
     sums,
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.parts import (
+from runbook_lib.evidence.journal_excerpt import (
     CARRIED_NAME,
     carried_lines,
     check_lines,
     check_numbers,
-    part_lines,
+    excerpt_lines,
 )
 from runbook_lib.evidence.record import (
     RECORD_NAME,
     CarriedRecord,
-    LinesRecord,
+    JournalExcerpt,
     Record,
     parse_record,
 )
@@ -128,12 +128,12 @@ class Verified(RunClaims):
     What a bundle with a valid signature, files and claims proves.
 
     `stamped_on` is the time-stamp of a named authority, or empty. `notes` say what was not
-    checked. `part` are the journal lines that it
+    checked. `excerpt` are the journal lines that it
     copied, `carried` the older ones in it, `withheld` the numbers of those that it does
     not show. `fleet_run` is the fleet's run that asked for it, if one did.
     """
 
-    part: LinesRecord
+    excerpt: JournalExcerpt
     stamped_on: str = ""
     notes: tuple[str, ...] = ()
     carried: tuple[CarriedRecord, ...] = ()
@@ -175,7 +175,7 @@ def verify_record(folder: Path, trust: Trust) -> tuple[Verified, Record]:
         key_id=place.key_id,
         stamped_on=stamped_on,
         notes=(note,) if note else (),
-        part=record.journal,
+        excerpt=record.journal,
         carried=record.carried,
         withheld=withheld,
         fleet_run=record.fleet_run,
@@ -374,7 +374,7 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
     def lines() -> Iterator[JournalLine]:
         for file, found in (
             (CARRIED_NAME, carried_lines(folder, carried)),
-            (JOURNAL_NAME, part_lines(folder, record.journal)),
+            (JOURNAL_NAME, excerpt_lines(folder, record.journal)),
         ):
             with _reading(file):
                 for line in found:

@@ -38,7 +38,7 @@ from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError, UnexpectedResponseError
-from runbook_lib.evidence.record import LinesRecord, build_record, parse_record, record_schema
+from runbook_lib.evidence.record import JournalExcerpt, build_record, parse_record, record_schema
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
@@ -347,7 +347,7 @@ def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
             "fb-02-other": Outcome.ATTESTED,
         }
         record = build_record(
-            run.state, journal=convert(described(run.journal), LinesRecord), carried=()
+            run.state, journal=convert(described(run.journal), JournalExcerpt), carried=()
         )
         assert parse_record(json.dumps(to_builtins(record)).encode()) == record
         for name, state in run.state.steps.items():

@@ -17,7 +17,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import ContentError, FormatError
 from runbook_lib.evidence.record import (
-    LinesRecord,
+    JournalExcerpt,
     build_record,
     parse_record,
     read_record,
@@ -29,8 +29,8 @@ from tests.unit.evidence.conftest import AT, STEPS, Change, lost, memory_below, 
 Record = dict[str, Any]
 
 
-def lines_copied(run: Run) -> LinesRecord:
-    return convert(described(run.journal), LinesRecord)
+def lines_copied(run: Run) -> JournalExcerpt:
+    return convert(described(run.journal), JournalExcerpt)
 
 
 def read(record: Record) -> Any:

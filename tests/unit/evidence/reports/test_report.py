@@ -9,7 +9,7 @@ from msgspec import convert, structs
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import ICONS, IN_PART_MEANING, LABELS, MEANINGS
 from runbook_lib.engine.run import Run
-from runbook_lib.evidence.record import LinesRecord, build_record, record_schema
+from runbook_lib.evidence.record import JournalExcerpt, build_record, record_schema
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import run_report
 from tests.support.journals import described, head_of
@@ -124,7 +124,7 @@ def test_every_outcome_has_its_icon_and_label(number: int, outcome: Outcome) -> 
 def test_a_real_run_is_reported_step_by_step(run: Run) -> None:
     """The report of a real run has each step with its outcome."""
     entries = run.journal.entries()
-    journal = convert(described(run.journal), LinesRecord)
+    journal = convert(described(run.journal), JournalExcerpt)
     built = build_record(run.state, journal=journal, carried=())
     page = ReportPage(run_report(built, entries))
 

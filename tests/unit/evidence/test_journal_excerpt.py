@@ -28,7 +28,7 @@ from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormatError
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.chain import last_copied
-from runbook_lib.evidence.parts import check_lines, copy_lines, report_entries
+from runbook_lib.evidence.journal_excerpt import check_lines, copy_lines, report_entries
 from runbook_lib.evidence.record import read_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle

@@ -1,5 +1,5 @@
 """
-Parts: the journal lines in a bundle, and the older ones that its outcomes rest on.
+The journal excerpt of a bundle: its own lines, and the older ones that its outcomes rest on.
 
 `journal.jsonl` contains the lines since the previous bundle, `carried.jsonl`
 each older line of a person's attestation that counts here. They are read line by line
@@ -45,7 +45,7 @@ from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.core.step_record import CarriedCheck, NumberedExchange, StepRecord
 from runbook_lib.errors import ContentError, reported_as
-from runbook_lib.evidence.record import RECORD_NAME, CarriedRecord, LinesRecord, Record
+from runbook_lib.evidence.record import RECORD_NAME, CarriedRecord, JournalExcerpt, Record
 
 CARRIED_NAME = "carried.jsonl"
 
@@ -54,25 +54,25 @@ _BLOCK = 1024 * 1024
 
 def check_numbers(record: Record) -> None:
     """Raise `ContentError` unless the lines of `record` and its carried ones are in order."""
-    part, numbers = record.journal, [line.seq for line in record.carried]
-    if part.first > part.lines:
+    excerpt, numbers = record.journal, [line.seq for line in record.carried]
+    if excerpt.first > excerpt.lines:
         raise ContentError("It does not name its part of the journal.", file=RECORD_NAME)
-    if numbers != sorted(set(numbers)) or any(number >= part.first for number in numbers):
+    if numbers != sorted(set(numbers)) or any(number >= excerpt.first for number in numbers):
         msg = "It does not list the carried lines by number, each once and before its part."
         raise ContentError(msg, file=RECORD_NAME)
 
 
-def part_lines(bundle: Path, part: LinesRecord) -> Iterator[JournalLine]:
+def excerpt_lines(bundle: Path, excerpt: JournalExcerpt) -> Iterator[JournalLine]:
     """
     Yield each line that the bundle copied; `ref` is its position in this file.
 
-    Raises what `read_lines` does, and `ContentError` if they do not end as `part` says.
+    Raises what `read_lines` does, and `ContentError` if they do not end as `excerpt` says.
     """
-    last = Ref(part.first - 1, part.previous, 0, 0)
+    last = Ref(excerpt.first - 1, excerpt.previous, 0, 0)
     for line in read_lines(bundle / JOURNAL_NAME, after=last):
         last = line.ref
         yield line
-    if (last.seq, last.digest) != (part.lines, part.head):
+    if (last.seq, last.digest) != (excerpt.lines, excerpt.head):
         raise ContentError("It does not end where the record says.", file=JOURNAL_NAME)
 
 
@@ -108,12 +108,14 @@ def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
             start += len(block)
 
 
-def copy_part(reader: HistoryReader, part: LinesRecord, start: int, end: int, folder: Path) -> None:
+def copy_excerpt(
+    reader: HistoryReader, excerpt: JournalExcerpt, start: int, end: int, folder: Path
+) -> None:
     """Write the journal from byte `start` to `end` into `folder`, without what is withheld."""
     copy_lines(reader.journal.path, start, end, folder / JOURNAL_NAME)
     with (folder / JOURNAL_NAME).open("r+b") as file:
         for ref in reader.withheld:
-            if part.first <= ref.seq <= part.lines:
+            if excerpt.first <= ref.seq <= excerpt.lines:
                 file.seek(ref.start - start)
                 file.write(reader.line(ref))
 
@@ -274,7 +276,7 @@ def report_entries(bundle: Path, record: Record) -> list[Entry]:
 
     They lack the exchanges, which the record has too: a part may have many thousand lines.
     """
-    older, own = carried_lines(bundle, record.carried), part_lines(bundle, record.journal)
+    older, own = carried_lines(bundle, record.carried), excerpt_lines(bundle, record.journal)
     return [line.entry for line in chain(older, own) if not isinstance(line.entry.data, Exchange)]
 
 
