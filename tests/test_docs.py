@@ -19,7 +19,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.cli.main import main
 from runbook_lib.config.attestations import read_attestations
 from runbook_lib.config.env_file import write_env_file
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure

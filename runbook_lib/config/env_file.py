@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import wrap
 
-from runbook_lib.config.runner_inputs import EVIDENCE, IN_KERNEL, NOTIFY
+from runbook_lib.config.runner_settings import EVIDENCE, IN_KERNEL, NOTIFY
 from runbook_lib.core.files import write_once
 from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.errors import SettingsError, reported_as

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import REFERENCE_FORMS, is_reference, suggestion, typed
 from runbook_lib.config.toml_tables import parse_tables, tables_of
 from runbook_lib.config.workspace import tenant_name

@@ -119,7 +119,7 @@ def known_variables() -> KnownVariables:
     Each counts for all connectors that have the provider's setting, or, with the
     connector's name in it, for that one alone.
     """
-    from runbook_lib.config.runner_inputs import RUNNER  # noqa: PLC0415  (slow to import)
+    from runbook_lib.config.runner_settings import RUNNER  # noqa: PLC0415  (slow to import)
     from runbook_lib.config.settings import KnownVariables, variables_of  # noqa: PLC0415
 
     found = {name: _settings(name) for name in connector_names()}

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.fleet_file import FleetTenant
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, settings_file
 from runbook_lib.config.workspace import (
     elsewhere,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from runbook_lib.config.attestations import check_subjects
 from runbook_lib.config.fleet_file import FleetTenant
-from runbook_lib.config.runner_inputs import (
+from runbook_lib.config.runner_settings import (
     SIGNING_KEY,
     SIGNING_PASSPHRASE,
     SIGNING_PUBLIC_KEY,

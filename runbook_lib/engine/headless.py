@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.attestations import is_about, read_attestations
-from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL, inputs_of
+from runbook_lib.config.runner_settings import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.config.workspace import project_folder, require_evidence_here
 from runbook_lib.core.fingerprints import FingerprintKey, read_key

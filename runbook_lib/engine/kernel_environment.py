@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL, inputs_of
+from runbook_lib.config.runner_settings import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.config.settings import referred_variables, settings_file
 from runbook_lib.core.procedure import Procedure
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import Settings, visible_text
 from runbook_lib.config.workspace import is_sandbox
 from runbook_lib.connectors.registry import kit_of

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import settings_file, suggestion
 from runbook_lib.config.workspace import LAB_COMMAND, evidence_folder, journal_path, tenant_name
 from runbook_lib.connectors.provider import vendor_of

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import convert, structs
 
 from runbook_lib.config.credentials import CredentialStore, recall
-from runbook_lib.config.runner_inputs import NOTIFY, inputs_of
+from runbook_lib.config.runner_settings import NOTIFY, inputs_of
 from runbook_lib.config.settings import (
     Settings,
     find_env_file,

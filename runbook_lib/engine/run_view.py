@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import Settings, secret_of
 from runbook_lib.config.workspace import is_sandbox, on_this_machine
 from runbook_lib.core.attestation_rules import Subject

@@ -20,7 +20,7 @@ from uuid import uuid4
 from IPython.core.getipython import get_ipython
 from IPython.display import display, update_display
 
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import own_setting
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode, Outcome

@@ -21,7 +21,7 @@ from xml.etree import ElementTree as ET
 import psutil
 import pytest
 
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.runs.conftest import (

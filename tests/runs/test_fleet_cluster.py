@@ -14,7 +14,7 @@ import psutil
 import pytest
 import trustme
 
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.runs.conftest import ROOT, command, environment, runbook, settings_of

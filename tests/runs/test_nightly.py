@@ -18,7 +18,7 @@ import yaml
 
 from facebook_cyclr_sandbox.cyclr import api
 from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_attestations
 from runbook_lib.core.journal import Journal, utc_now

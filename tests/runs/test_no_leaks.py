@@ -16,7 +16,7 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.credentials import EnvFileStore
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.redaction import Secret

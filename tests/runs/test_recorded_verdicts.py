@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.engine.run import open_run

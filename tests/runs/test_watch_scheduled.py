@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run

@@ -26,7 +26,7 @@ from rich.table import Table
 from facebook_cyclr_sandbox.customers import add_customers
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.fleet_file import FleetTenant
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 
 pytestmark = pytest.mark.matrix

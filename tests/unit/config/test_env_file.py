@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.config.env_file import env_template, write_env_file
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
 from runbook_lib.core.procedure import Procedure

@@ -9,7 +9,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.config import formats, runner_inputs
+from runbook_lib.config import formats
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_credentials_and_accounts_fit_in_a_header(typed: str) -> None:
 )
 def test_a_limit_is_a_whole_number_within_bounds(name: str, least: int, most: int) -> None:
     """A limit is a whole number within its bounds; anything else is refused."""
-    (parse,) = (item.parse for item in runner_inputs.IN_KERNEL if item.name == name)
+    (parse,) = (item.parse for item in runner_settings.IN_KERNEL if item.name == name)
     assert (parse(f" {least} "), parse(str(most))) == (least, most)
     for typed in ("", "0", "-1", str(least - 1), str(most + 1), "1.5", "1e3", "NaN", "٣", "9" * 99):
         with pytest.raises(ValueError, match=f"from {least} to {most}"):

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from msgspec import to_builtins
 
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR
 from runbook_lib.connectors.facebook.inputs import FACEBOOK

@@ -13,7 +13,7 @@ import pytest
 
 from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from runbook_lib.config.attestations import read_attestations
-from runbook_lib.config.runner_inputs import RUNNER, inputs_of
+from runbook_lib.config.runner_settings import RUNNER, inputs_of
 from runbook_lib.connectors.facebook.permission_uses import permission_uses
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure, practice_attestations

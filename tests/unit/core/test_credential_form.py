@@ -19,7 +19,7 @@ from msgspec import convert, structs, to_builtins
 
 import runbook_lib
 from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.config.runner_inputs import SIGNING_PASSPHRASE, inputs_of
+from runbook_lib.config.runner_settings import SIGNING_PASSPHRASE, inputs_of
 from runbook_lib.config.settings import Settings, resolve, secret_of
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR_CLIENT_ID, CYCLR_CLIENT_SECRET

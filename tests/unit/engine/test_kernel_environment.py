@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL, inputs_of
+from runbook_lib.config.runner_settings import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.kernel_environment import WITHHELD, kernel_environment
 from runbook_lib.errors import SettingsError

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.config.workspace import is_sandbox, journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE

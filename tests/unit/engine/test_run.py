@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import pytest
 from msgspec import structs, to_builtins
 
-from runbook_lib.config.runner_inputs import NOTIFY, inputs_of
+from runbook_lib.config.runner_settings import NOTIFY, inputs_of
 from runbook_lib.config.settings import Settings
 from runbook_lib.config.workspace import (
     default_evidence,

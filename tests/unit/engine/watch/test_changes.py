@@ -26,7 +26,7 @@ from facebook_cyclr_sandbox.state.faults import fault_of
 from facebook_cyclr_sandbox.state.review import decide
 from facebook_cyclr_sandbox.state.versions import Version
 from runbook_lib.config.fleet_file import FleetTenant
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook.graph import GRAPH_CALENDAR, MARKETING_CALENDAR
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Mode

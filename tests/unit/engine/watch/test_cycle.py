@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.fleet_file import FleetTenant
-from runbook_lib.config.runner_inputs import inputs_of
+from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
