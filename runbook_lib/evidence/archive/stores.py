@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from runbook_lib.config import formats
 from runbook_lib.core.files import read_plain, sync_folder, write_once
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError, reason_of
-from runbook_lib.evidence.archive.refusals import refusal
+from runbook_lib.evidence.archive.errors import store_error
 from runbook_lib.remote.threads import run_in_thread
 
 _MOST_OBJECTS = 100_000
@@ -294,4 +294,4 @@ class _Objects(Store):
             msg = f"The driver for {self.address} is not installed."
             advice = f"In the runbook's folder: pip install -e '.[{self._extra}]'."
             return ArchiveError(msg, next_step=advice)
-        return refusal(error, self.address, credentials=self._credentials, file=name)
+        return store_error(error, self.address, credentials=self._credentials, file=name)

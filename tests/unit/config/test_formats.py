@@ -9,7 +9,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.config import formats
+from runbook_lib.config import formats, runner_settings
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,8 @@ def test_a_drive_without_hard_links_is_supported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without hard links, files are still created completely and never overwritten."""
-    refusal = OSError(errno.EPERM, "Operation not permitted")
-    monkeypatch.setattr(Path, "hardlink_to", failing(refusal))
+    store_error = OSError(errno.EPERM, "Operation not permitted")
+    monkeypatch.setattr(Path, "hardlink_to", failing(store_error))
     store = Folder(str(tmp_path))
 
     assert store.make("a", b"first") is True

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.errors import ArchiveError
-from runbook_lib.evidence.archive.refusals import refusal
+from runbook_lib.evidence.archive.errors import store_error
 
 SECRET = "AWS4-HMAC-SHA256 Credential=AKIA/secret"  # such errors may quote credentials
 
@@ -26,7 +26,7 @@ def caused(error: Exception, code: str) -> Exception:
 
 
 def refused(error: Exception) -> ArchiveError:
-    return refusal(error, "s3://bucket/x", credentials="AWS_PROFILE", file="acme/a")
+    return store_error(error, "s3://bucket/x", credentials="AWS_PROFILE", file="acme/a")
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def refused(error: Exception) -> ArchiveError:
 )
 def test_a_driver_error_is_translated(error: Exception, said: str, advice: str) -> None:
     """The error has the problem and a next step, and never the driver's text."""
-    refusal = refused(error)
+    store_error = refused(error)
 
-    assert isinstance(refusal, ArchiveError)
+    assert isinstance(store_error, ArchiveError)
     with pytest.raises(ArchiveError, match=said):
-        raise refusal
-    assert advice in refusal.diagnostics()
-    assert "s3://bucket/x" in str(refusal)
-    assert "AKIA" not in f"{refusal} {refusal.diagnostics()} {refusal!r}"
+        raise store_error
+    assert advice in store_error.diagnostics()
+    assert "s3://bucket/x" in str(store_error)
+    assert "AKIA" not in f"{store_error} {store_error.diagnostics()} {store_error!r}"

@@ -1,5 +1,5 @@
 """
-Refusals: explain the errors of stores and their drivers to the operator.
+Explain the errors of stores and their drivers to the operator.
 
 Errors are recognised by the drivers' names for them, so no driver is imported.
 """
@@ -73,7 +73,7 @@ _MEANINGS = (
 )
 
 
-def refusal(error: Exception, address: str, *, credentials: str, file: str) -> ArchiveError:
+def store_error(error: Exception, address: str, *, credentials: str, file: str) -> ArchiveError:
     """
     Return the meaning of a driver's `error` for the archive at `address`.
 
