@@ -29,7 +29,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Self
 
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 
 class ExitCode(IntEnum):

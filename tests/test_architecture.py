@@ -25,7 +25,7 @@ PACKAGE, SANDBOX = "runbook_lib", "facebook_cyclr_sandbox"
 
 # From low to high; a folder is one room, and its files have no circular imports either.
 ROOMS = (
-    "plain_text",
+    "text",
     "errors",
     "core",
     "config",

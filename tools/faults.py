@@ -569,7 +569,7 @@ FAULTS = (
         "a step's checks have no time limit",
     ),
     Fault(
-        "plain_text.py",
+        "text.py",
         "return character.isprintable() or",
         "return True or",
         "cli/test_terminal.py",

@@ -18,7 +18,7 @@ from runbook_lib.cli.options import EVIDENCE, FILE, JSON, SANDBOX, tenant_option
 from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
@@ -202,8 +202,8 @@ def show_failures(document: Mapping[str, Any]) -> None:
     """Print each cause once: whom it hits, and what to do."""
     for cause in document["causes"][:_MOST_CAUSES]:
         accounts, number = (
-            counted(cause["accounts"], "account"),
-            counted(cause["failures"], "failure"),
+            pluralize(cause["accounts"], "account"),
+            pluralize(cause["failures"], "failure"),
         )
         say(f"{cause['cause'].capitalize()}: {accounts}, {number}, last {cause['last'] or '?'}")
         show_paragraph(cause["what"], indent="  ")
@@ -224,7 +224,7 @@ def show_failures(document: Mapping[str, Any]) -> None:
         ("unread", "could not be read."),
     ):
         if document[name]:
-            say(f"{counted(document[name], 'entry', 'entries')} {text}")
+            say(f"{pluralize(document[name], 'entry', 'entries')} {text}")
     if document["cut"]:
         say("The log is too long to read at once: split it.")
 
@@ -245,9 +245,8 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
         return
     mark = "SANDBOX " if shown["sandbox"] else ""
     say(f"{mark}{shown['tenant']} · {shown['cyclr_connector']} in Cyclr")
-    say(
-        f"{'All' if shown['complete'] else 'PARTIAL:'} {counted(len(shown['accounts']), 'account')}"
-    )
+    extent = "All" if shown["complete"] else "PARTIAL:"
+    say(f"{extent} {pluralize(len(shown['accounts']), 'account')}")
     for standing, number in shown["counts"].items():
         say(f"  {number:>6,} {LABELS[AccountStatus(standing)]}")
     for note in shown["notes"]:
@@ -263,7 +262,7 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     if len(open_ones) > _MOST_SHOWN:
         say(f"{len(open_ones) - _MOST_SHOWN:,} more: --csv and --json show all.")
     if shown["unknown_accounts"]:
-        number = counted(len(shown["unknown_accounts"]), "account")
+        number = pluralize(len(shown["unknown_accounts"]), "account")
         say(f"The log has failures of {number} that this console does not list.")
     say("Not visible in any API:")
     for text in shown["unseen"]:
@@ -300,5 +299,5 @@ class _Progress:
 
     def __call__(self, done: int, total: int) -> None:
         if done >= self._next or done == total:
-            click.echo(f"{done:,} of {counted(total, 'account')} asked", err=True)
+            click.echo(f"{done:,} of {pluralize(total, 'account')} asked", err=True)
             self._next = done + max(total // _PARTS, 1) if done < total else total + 1

@@ -32,7 +32,7 @@ from runbook_lib.errors import (
     StoreUnavailableError,
     reason_of,
 )
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -107,7 +107,7 @@ def verify(
 
     if connector and (tenants_file or fleet_id):
         raise SettingsError(
-            "A fleet's run is counted over all connectors.", next_step="Leave --connector out."
+            "A fleet's run is pluralize over all connectors.", next_step="Leave --connector out."
         )
     count = FleetCount(_tenants_in(tenants_file) if tenants_file else None, fleet_id)
     connector = connector and find_procedure(connector).id
@@ -287,11 +287,11 @@ def _limits(seconds: int | None) -> TransferLimits:
 def _withheld_below(*paths: Path) -> str:
     """Return how many journal lines the bundles there do not show; nothing if they show all."""
     from runbook_lib.evidence.verify.discovery import withheld_below
-    from runbook_lib.plain_text import counted
+    from runbook_lib.text import pluralize
 
     count = sum(map(withheld_below, paths))
     reason = "withheld, because a remote system's answer contains a secret."
-    return f"{counted(count, 'journal line')} {reason}" if count else ""
+    return f"{pluralize(count, 'journal line')} {reason}" if count else ""
 
 
 @click.command()

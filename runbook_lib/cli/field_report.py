@@ -19,7 +19,7 @@ from runbook_lib.engine.field_report import (
     FieldReport,
     ShapeDifference,
 )
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 _PRACTICE = "This run was practice in the sandbox: it teaches nothing about the live systems."
 _ISSUE = """\
@@ -42,7 +42,7 @@ def summary(report: FieldReport) -> str:
     serious = sum(call.matters for call in report.calls)
     if not report.calls:
         return "This evidence has no response of a remote system."
-    calls = counted(len(report.calls), "call")
+    calls = pluralize(len(report.calls), "call")
     if not different:
         return f"{calls}: each was answered in a known shape."
     return (

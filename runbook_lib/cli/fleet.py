@@ -16,7 +16,7 @@ from runbook_lib.cli.junit import JUNIT, require_place, write_junit
 from runbook_lib.cli.options import ENV_FILE, EVIDENCE, JSON
 from runbook_lib.cli.paragraphs import say
 from runbook_lib.errors import ExitCode, InsecureSchedulerError, SettingsError
-from runbook_lib.plain_text import counted, escaped_json, one_line
+from runbook_lib.text import escaped_json, one_line, pluralize
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -115,7 +115,7 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetResult:
     """Run the fleet; an interruption says how to go on."""
     fleet_id = prepared.result.fleet_id
     if not as_json:
-        many = counted(len(prepared.jobs), "tenant") if prepared.jobs else "no tenant is left"
+        many = pluralize(len(prepared.jobs), "tenant") if prepared.jobs else "no tenant is left"
         say(f"Fleet run {fleet_id}: {many} to run.")
     try:
         with _FleetProgress(len(prepared.jobs), is_quiet=as_json) as display:
@@ -134,14 +134,14 @@ def _show_unmatched(prepared: Fleet) -> None:
         say(sentence, is_error=True)
     more = len(unmatched) - _MOST_SHOWN
     if more > 0:
-        say(f"And {counted(more, 'more entry', 'more entries')} about no tenant.", is_error=True)
+        say(f"And {pluralize(more, 'more entry', 'more entries')} about no tenant.", is_error=True)
 
 
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
     """List what checks may spend, and raise `SettingsError` unless somebody is sure."""
     spending = prepared.spending
     for check in spending:
-        many, more = counted(check.tenants, "tenant"), check.tenants - _MOST_NAMED
+        many, more = pluralize(check.tenants, "tenant"), check.tenants - _MOST_NAMED
         names = ", ".join(check.names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
         say(f"{check.setting} is set for {many}. {check.spends} Due: {names}.", is_error=True)
     if spending and not is_sure:

@@ -13,7 +13,7 @@ from runbook_lib.cli.options import EVIDENCE, JSON, SET, assignments, tenant_opt
 from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import SettingsError
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.engine.kit import WrittenKit
@@ -107,7 +107,7 @@ def _show_kit(written: WrittenKit) -> None:
     if written.step:
         say(f"Kept as the submitted text of step {written.step}.")
         return
-    places = counted(len(file.blanks), "place")
+    places = pluralize(len(file.blanks), "place")
     show_paragraph(
         f"Next: replace the {places} marked ‹…›, and record the screencast from its script. After "
         "you submit them: runbook kit --attach --by NAME.",

@@ -16,7 +16,7 @@ import click
 from runbook_lib.cli.options import EVIDENCE, FILE, JSON, VERBOSE
 from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.errors import SettingsError
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.engine.tenant_reader import TenantsRead
@@ -132,7 +132,7 @@ def _write_calendar(ics: str, read: TenantsRead, person: str) -> None:
 
     dated = merge_due_items(read.due_items, person=person)
     write_whole(Path(ics), icalendar_file(dated))
-    say(f"Written: {ics}, {counted(len(dated), 'entry', 'entries')}.", is_error=True)
+    say(f"Written: {ics}, {pluralize(len(dated), 'entry', 'entries')}.", is_error=True)
 
 
 def _show_inbox(
@@ -179,10 +179,10 @@ def _sum_for(person: str, shown: Iterable[TenantStatus], everybody: Iterable[Ten
 
     mine = sum(len(status.items) for status in shown)
     free = [item for status in everybody for item in status.items if item.whom == YOU]
-    others = f"{counted(len(free), 'item')} for anybody"
+    others = f"{pluralize(len(free), 'item')} for anybody"
     if not mine:
         return f"Nothing is waiting for {person}; {others}."
-    return f"{counted(mine, 'item')} for {person}, {others}."
+    return f"{pluralize(mine, 'item')} for {person}, {others}."
 
 
 def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
@@ -200,8 +200,8 @@ def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
         item.whom,
         f"since {day(row.since)}" if row.since else "",
         f"due {day(row.due)}" if row.due else "",
-        f"{counted(row.overdue_days, 'day')} overdue" if row.overdue_days else "",
-        f"usually up to {counted(item.usual_days, 'day')}" if item.usual_days else "",
+        f"{pluralize(row.overdue_days, 'day')} overdue" if row.overdue_days else "",
+        f"usually up to {pluralize(item.usual_days, 'day')}" if item.usual_days else "",
     )
     lines = [
         ", ".join(filter(None, facts)),

@@ -39,7 +39,7 @@ from runbook_lib.errors import (
     error_document,
     reason_of,
 )
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 # NOTE: nbformat loads jsonschema with all formats that are installed. JupyterLab brings
 # rfc3987_syntax, which builds dozens of parsers when it is imported, 2.4 s of each run

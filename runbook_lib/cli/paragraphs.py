@@ -11,7 +11,7 @@ from unicodedata import combining, east_asian_width
 
 import click
 
-from runbook_lib.plain_text import escaped_json, one_line
+from runbook_lib.text import escaped_json, one_line
 
 _LOG_WIDTH = 120
 NARROWEST = 20

@@ -20,7 +20,7 @@ from runbook_lib.cli.terminal import (
 )
 from runbook_lib.engine.headless import RunListener, RunResult
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, own_public_keys
-from runbook_lib.plain_text import escaped_json
+from runbook_lib.text import escaped_json
 
 if TYPE_CHECKING:
     from runbook_lib.engine.run_view import RunView

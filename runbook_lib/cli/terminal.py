@@ -30,7 +30,7 @@ from runbook_lib.core.outcome import CARRIED, ICONS, LABELS, OUTCOMES, label_of,
 from runbook_lib.core.road import road_ahead
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.evidence.reports.phrases import day, when, with_times
-from runbook_lib.plain_text import counted, one_line
+from runbook_lib.text import one_line, pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.core.model import Value
@@ -263,7 +263,7 @@ def _proven(verified: Verified) -> Text:
         f"number {verified.link.sequence}",
         f"key {verified.key_id[:8]}",
         *([f"stamped {verified.stamped_on}"] if verified.stamped_on else []),
-        *([f"{counted(len(verified.withheld), 'line')} withheld"] if verified.withheld else []),
+        *([f"{pluralize(len(verified.withheld), 'line')} withheld"] if verified.withheld else []),
     ]
     return Text(" · ").join(Text.assemble(word) for word in words)
 
@@ -273,7 +273,7 @@ def show_fleet_verdict(verdict: FleetVerdict) -> None:
     is_whole = verdict.present == verdict.selected
     mark = Text("✔", "green") if is_whole else Text("!", "yellow")
     words = [
-        f"{verdict.present:,} of {counted(verdict.selected, 'tenant')}",
+        f"{verdict.present:,} of {pluralize(verdict.selected, 'tenant')}",
         *([f"{verdict.not_run:,} not run"] if verdict.not_run else []),
     ]
     text = Text(" · ".join(words))
@@ -341,7 +341,7 @@ def _why(step: StepState) -> str:
 def _since(step: StepState) -> str:
     """Return since when a step waits, and whether it is overdue, where its reason may be cut."""
     late = step.overdue_days(utc_now().date())
-    overdue = f"{counted(late, 'day')} overdue" if late else ""
+    overdue = f"{pluralize(late, 'day')} overdue" if late else ""
     is_waiting = step.conclusion.outcome is Outcome.WAITING and step.waiting_since
     since = f"since {day(step.waiting_since)}" if is_waiting else ""
     text = ", ".join(filter(None, (since, overdue)))

@@ -166,7 +166,7 @@ def _run_cycle(
     With `is_told` it also says that it polled, which a person who practises wants to know.
     """
     from runbook_lib.engine.watch.cycle import watching
-    from runbook_lib.plain_text import counted
+    from runbook_lib.text import pluralize
 
     shown = 0
     with watching(tenants, **options) as cycle:
@@ -185,7 +185,7 @@ def _run_cycle(
             say(line, is_error=True)
         if is_told:
             names = ", ".join(tenant.tenant for tenant in tenants)
-            changes = counted(shown, "change") if shown else "nothing changed"
+            changes = pluralize(shown, "change") if shown else "nothing changed"
             say(f"Polled {names} in the sandbox: {changes}.")
         code = cycle.code
     watched = {(tenant.tenant, tenant.procedure.id) for tenant in tenants}

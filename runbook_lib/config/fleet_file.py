@@ -38,7 +38,7 @@ from runbook_lib.core.files import read_text
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.errors import FleetFileError, SettingsError
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 _LARGEST_FILE = 16 * 1024 * 1024
 _WHAT = "The file of tenants"
@@ -101,7 +101,7 @@ def read_fleet_file(
     else:
         reader.read_toml(text, path)
     if reader.mistakes:
-        msg = f"{_WHAT} {path} has {counted(len(reader.mistakes), 'mistake')}."
+        msg = f"{_WHAT} {path} has {pluralize(len(reader.mistakes), 'mistake')}."
         raise FleetFileError(msg, list(reader.mistakes))
     if not (reader.tenants or reader.unusable):
         msg = f"{_WHAT} {path} names no tenant."

@@ -24,7 +24,7 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret, holds_token
 from runbook_lib.errors import SettingsError, reason_of
-from runbook_lib.plain_text import first_unseen
+from runbook_lib.text import first_unseen
 
 _PREFIX = "RUNBOOK_"
 # Settings of a command itself, allowed in the environment and `.env` but not as parameters.

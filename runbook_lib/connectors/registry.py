@@ -17,7 +17,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbook_lib.errors import BrokenConnectorError, RunbookError, SettingsError, reason_of
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

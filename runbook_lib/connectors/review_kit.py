@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.core.templates import template_environment
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from runbook_lib.core.model import Attestation, AttestationKind, Binding, Part, Value
 from runbook_lib.core.procedure import Input, Procedure, Step, sentence_digest
-from runbook_lib.plain_text import as_text, counted
+from runbook_lib.text import as_text, pluralize
 
 # The parameter that shortens for how many days attestations count.
 ATTESTATION_DAYS = "attestation_days"
@@ -91,7 +91,7 @@ class VoidAttestation(Part):
     attestation: Attestation
     why: Annotated[str, Meta(min_length=1)]
     ended: Annotated[
-        str, Meta(description="the last day on which it counted; empty if it has not expired")
+        str, Meta(description="the last day on which it pluralize; empty if it has not expired")
     ] = ""
 
     @property
@@ -264,7 +264,7 @@ def select_current(
         counting = [other for other in same if person_key(other.by) != person]
         ends = last_day(attestation, step, subject.most_days)
         if ends and subject.today > ends:
-            age = f"{counted(days_between(attestation.at, subject.today), 'day')} ago"
+            age = f"{pluralize(days_between(attestation.at, subject.today), 'day')} ago"
             void[person] = VoidAttestation(
                 attestation=attestation, why=f"{age}, until {ends}", ended=ends
             )

@@ -28,7 +28,7 @@ from runbook_lib.core.model import (
     Value,
 )
 from runbook_lib.core.procedure import Check, Procedure, Step
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 # Clocks of machines that write into one journal may differ by so much.
 _TOLERANCE = timedelta(minutes=5)
@@ -125,8 +125,8 @@ def find_earlier(
         if datetime.fromisoformat(entry.at) > now + _TOLERANCE:
             return Due(f"Verified on {began}, which is later than now: a clock was wrong.", today)
         if today > until:
-            lasted = counted(step.recheck_days, "day")
-            return Due(f"Verified on {began}, which counted for {lasted}, until {until}.", until)
+            lasted = pluralize(step.recheck_days, "day")
+            return Due(f"Verified on {began}, which pluralize for {lasted}, until {until}.", until)
         why = contradiction(history, procedure, step, earlier, after=known.ref.seq)
         if why:
             return Due(f"Verified on {began}, but {why}.", today)
@@ -168,7 +168,7 @@ def read_carried(
     if finding.outcome is not Outcome.VERIFIED:
         return Due(f"The result of {began} is not verified.", today)
     if today > result.until:
-        return Due(f"Verified on {began}, which counted until {result.until}.", result.until)
+        return Due(f"Verified on {began}, which pluralize until {result.until}.", result.until)
     why = contradiction(history, procedure, step, basis, after=known.ref.seq, limit=limit)
     if why:
         return Due(f"Verified on {began}, but {why}.", today)

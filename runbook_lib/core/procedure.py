@@ -18,7 +18,7 @@ from typing import Any
 from runbook_lib.core.model import Finding, Value
 from runbook_lib.core.redaction import Credential
 from runbook_lib.errors import UnknownStepError
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 # A verified result of a check with a side effect counts for so long, if its step names no days.
 RECHECK_DAYS = 30
@@ -465,7 +465,7 @@ class Step:
     def usual_time(self) -> str:
         """Return how long an outside party takes, where that is known."""
         least = f"{self.least_days} to " if self.least_days else "up to "
-        return f"{least}{counted(self.usual_days, 'day')}" if self.usual_days else ""
+        return f"{least}{pluralize(self.usual_days, 'day')}" if self.usual_days else ""
 
     @cached_property
     def sentences(self) -> dict[str, Confirmation | None]:

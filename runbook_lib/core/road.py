@@ -14,7 +14,7 @@ from runbook_lib.core.advice import waits_for
 from runbook_lib.core.attestation_rules import days_after
 from runbook_lib.core.model import Day, Outcome, Part
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 Stage = Literal["done", "waiting", "ahead"]
 
@@ -59,7 +59,7 @@ class RoadAhead(Part):
         """Return how many decisions are made."""
         done = sum(leg.stage == "done" for leg in self.legs)
         if done < len(self.legs):
-            return f"{done} of {counted(len(self.legs), 'decision')} made"
+            return f"{done} of {pluralize(len(self.legs), 'decision')} made"
         return f"All {done} decisions are made" if done > 1 else "The decision is made"
 
 

@@ -19,7 +19,7 @@ from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.phrases import when, with_times
-from runbook_lib.plain_text import as_text
+from runbook_lib.text import as_text
 
 _LONGEST_NAME = 200
 _NOTHING = "Nothing was written."

@@ -51,11 +51,11 @@ from runbook_lib.errors import (
     SettingsError,
     ThrottledError,
 )
-from runbook_lib.plain_text import counted, csv_cell
 from runbook_lib.remote.cyclr import Cyclr, read_rows, request_api_token, sign_in_url
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import RateLimiter
+from runbook_lib.text import csv_cell, pluralize
 
 # What it takes to ask the console.
 CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
@@ -126,7 +126,7 @@ class Survey(Struct):
         """Return what it lacks, and that all connectors are gone at once."""
         if not self.lost:
             return self.notes
-        accounts = counted(self.lost, "account")
+        accounts = pluralize(self.lost, "account")
         return [*self.notes, _LOST.format(connector=self.of[-1], accounts=accounts)]
 
     @property

@@ -29,7 +29,7 @@ from runbook_lib.core.road import road_ahead
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError, reported_as
 from runbook_lib.evidence.reports.pictures import meanwhile, road_lines, road_title
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 KIT_NAME = "review-kit.md"
 
@@ -206,5 +206,5 @@ def _require_submittable(file: KitFile) -> None:
         lines.setdefault(blank, {})[str(number)] = None
     if lines:
         named = "; ".join(f"{blank} (line {', '.join(at)})" for blank, at in lines.items())
-        msg = f"{file.path} has {counted(len(file.blanks), 'place')} to fill in: {named}."
+        msg = f"{file.path} has {pluralize(len(file.blanks), 'place')} to fill in: {named}."
         raise SettingsError(msg, next_step=_FILL_IN)

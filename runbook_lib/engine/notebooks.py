@@ -15,7 +15,7 @@ from typing import Any
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Procedure, Road, Screen, Step
 from runbook_lib.evidence.reports.pictures import SCHEMATIC, screen_picture
-from runbook_lib.plain_text import as_text
+from runbook_lib.text import as_text
 
 # What the cells import.
 CELL_MODULE = "runbook_lib.notebook"

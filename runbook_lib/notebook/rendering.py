@@ -27,7 +27,7 @@ from runbook_lib.core.step_record import (
 )
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports.phrases import with_times
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment

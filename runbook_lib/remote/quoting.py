@@ -4,7 +4,7 @@ Quotes text of remote systems in messages: shortened, on one printable line.
 
 from __future__ import annotations
 
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 _MAX_LENGTH = 300
 MAX_VALUE_LENGTH = 60

@@ -18,7 +18,7 @@ from runbook_lib.engine.run import Run, logged_in
 from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
 from runbook_lib.evidence.reports.phrases import when
-from runbook_lib.plain_text import as_text
+from runbook_lib.text import as_text
 from runbook_lib.walkthrough.activity import Activities
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import lacking

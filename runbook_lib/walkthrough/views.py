@@ -51,7 +51,7 @@ from runbook_lib.evidence.reports.pictures import (
     road_title,
     screen_picture,
 )
-from runbook_lib.plain_text import as_text, counted
+from runbook_lib.text import as_text, pluralize
 from runbook_lib.walkthrough.activity import Activity
 
 _EVENT_WORDS: Mapping[str, str] = {
@@ -540,7 +540,7 @@ def _overdue(state: StepState, today: date) -> str:
     if not days:
         return ""
     usual = "" if state.due else f": usually at most {state.step.usual_days} days"
-    return f"{counted(days, 'day')} overdue{usual}"
+    return f"{pluralize(days, 'day')} overdue{usual}"
 
 
 def _is_next(step: Step, scene: Scene) -> bool:
@@ -615,14 +615,14 @@ def _days_taken(state: RunState, ended_on: str) -> str:
     begun = parse_time(first)
     if begun is None or last is None or last < begun:
         return ""
-    return f"It took {counted((last.date() - begun.date()).days + 1, 'day')}."
+    return f"It took {pluralize((last.date() - begun.date()).days + 1, 'day')}."
 
 
 def _verdict(warnings: Sequence[str]) -> str:
     """Return what is reached once every step is done and sealed."""
     if not warnings:
         return "Your customers can connect."
-    number = "one warning" if len(warnings) == 1 else counted(len(warnings), "warning")
+    number = "one warning" if len(warnings) == 1 else pluralize(len(warnings), "warning")
     return f"Your customers can connect, with {number}:"
 
 

@@ -93,7 +93,7 @@ def test_help_loads_the_command_line_alone(tmp_path: Path) -> None:
     modules = {each for each in loaded("--help", folder=tmp_path) if each.startswith(f"{_OURS}.")}
 
     rooms = {".".join(module.split(".")[1:2]) for module in modules}
-    assert rooms == {"cli", "connectors", "errors", "plain_text"}
+    assert rooms == {"cli", "connectors", "errors", "text"}
 
 
 def test_the_server_of_a_fleet_loads_what_a_run_does(tmp_path: Path) -> None:

@@ -40,10 +40,10 @@ from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import STATED, weigh_absence
 from runbook_lib.core.model import Finding, Table, Value
 from runbook_lib.core.redaction import Secret
-from runbook_lib.plain_text import counted
 from runbook_lib.remote.http_messages import unexpected_response
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.remote.quoting import shorten
+from runbook_lib.text import pluralize
 
 _ENDS_SOON = timedelta(days=14)
 _LEADS = "leads_retrieval"
@@ -144,7 +144,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         tables=tables,
         limits=tuple(
             f"That {scope.keyword('scope')} applies to more than its "
-            f"{counted(len(targets), 'chosen target')}."
+            f"{pluralize(len(targets), 'chosen target')}."
             for scope in data.objects_at("granular_scopes", ())
             if (targets := scope.strings_or_none("target_ids"))
         ),
@@ -177,7 +177,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
         return inconclusive(
             code="no-ad-account",
             reason="Facebook answers, but lists no ad account of this person "
-            f"({counted(len(pages.rows), 'page')}), so nothing shows that the token reads "
+            f"({pluralize(len(pages.rows), 'page')}), so nothing shows that the token reads "
             "marketing data. Sign in as a person who has access to an ad account and choose it "
             "there.",
             warnings=warnings,
@@ -199,8 +199,8 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     return verified(
         code="marketing-data-read",
         reason=pages.noted(
-            f"The token reads {counted(len(accounts), 'ad account')} and "
-            f"{counted(len(pages.rows), 'page')}."
+            f"The token reads {pluralize(len(accounts), 'ad account')} and "
+            f"{pluralize(len(pages.rows), 'page')}."
         ),
         warnings=warnings,
         limits=()
@@ -245,7 +245,7 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
                 limits=(*finding.limits, _OF_THE_PERSON),
                 tables=(_table(caption, _LEAD_FORM, forms),),
             )
-    reason = f"None of {counted(len(read), 'page')} has a lead form, so no lead could be read."
+    reason = f"None of {pluralize(len(read), 'page')} has a lead form, so no lead could be read."
     return inconclusive(
         code="no-lead-form", reason=pages.noted(reason), warnings=_lead_warnings(read)
     )

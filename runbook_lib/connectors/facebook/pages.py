@@ -20,8 +20,8 @@ from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError, RemoteError
-from runbook_lib.plain_text import counted
 from runbook_lib.remote.json_fields import JSONObject
+from runbook_lib.text import pluralize
 
 _LIST = "me/accounts"
 _PORTFOLIOS = "me/businesses"
@@ -104,7 +104,7 @@ def pages_of(
 
 
 def _note(found: Sequence[JSONObject], way: str, source: str) -> str:
-    which = counted(len(found), "page")
+    which = pluralize(len(found), "page")
     if len(found) == 1:
         which = f"page {found[0].identifier('id')}"
     return f"/{_LIST} does not list {which}: found by {way} (/{source})."

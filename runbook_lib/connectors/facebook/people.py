@@ -37,8 +37,8 @@ from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import REFUSED, STATED, weigh_absence
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import RemoteError
-from runbook_lib.plain_text import counted
 from runbook_lib.remote.http_messages import unexpected_response
+from runbook_lib.text import pluralize
 
 _MOST_PAGES = 50
 # The title of the step that takes the token of a person with a role.
@@ -105,7 +105,7 @@ def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
     if with_role not in roles:
         return inconclusive(
             code="roles-list-incomplete",
-            reason=f"Facebook's list of {counted(len(roles), 'role')} does not name the person "
+            reason=f"Facebook's list of {pluralize(len(roles), 'role')} does not name the person "
             "whose token made the test calls, so it proves nothing about this person.",
         )
     return None

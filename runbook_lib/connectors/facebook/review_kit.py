@@ -15,7 +15,7 @@ from runbook_lib.connectors.facebook.permission_uses import ConnectorUses, Use, 
 from runbook_lib.connectors.review_kit import Because, Kit, KitPermission, Preparation, Shot
 from runbook_lib.connectors.texts import Text, TomlTable, items, read_file, read_sources
 from runbook_lib.core.model import Value
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 _PUBLIC_PROFILE = "public_profile"
 _NO_APP_NAME, _NO_DOMAIN = "‹App Display Name›", "‹Service Domain›"

@@ -21,9 +21,9 @@ from runbook_lib.connectors.facebook.pages import pages_of
 from runbook_lib.connectors.findings import compared, failed, inconclusive, not_done, verified
 from runbook_lib.connectors.proof import STATED, Listing, weigh_absence
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.plain_text import counted
 from runbook_lib.remote.domain import fetch_page
 from runbook_lib.remote.quoting import shorten
+from runbook_lib.text import pluralize
 
 _OK, _FORBIDDEN = 200, 403
 # Without this field of a subscription Facebook passes on no message (Messenger Platform: Webhooks).
@@ -59,8 +59,8 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             code="page-not-listed",
             reason=pages.noted(
                 f"Facebook does not list page {page_id} among the "
-                f"{counted(len(pages.rows), 'page')} that the token's person manages and chose at "
-                "consent."
+                f"{pluralize(len(pages.rows), 'page')} that the token's person manages "
+                "and chose at consent."
             ),
         )
     name = f"{shorten(page.display_text('name')) or 'page'} ({page_id})"
@@ -90,7 +90,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             code="page-not-subscribed",
             reason=pages.noted(
                 f"{name} is not subscribed to app {app_id}; Facebook lists "
-                f"{counted(len(apps), 'other app')}. Add the page under Messenger > Settings > "
+                f"{pluralize(len(apps), 'other app')}. Add the page under Messenger > Settings > "
                 "Access Tokens."
             ),
             tables=compared((name, "subscribed", "not subscribed")),

@@ -33,7 +33,7 @@ from runbook_lib.engine.watch.state import (
 )
 from runbook_lib.errors import BusyError, RemoteError
 from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_title
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 CUSTOMERS_TITLE = "Customers' connections"
 _SURVEY_CHECK, RIGHTS_CHECK = "survey", "rights"

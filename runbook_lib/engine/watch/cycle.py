@@ -60,9 +60,9 @@ from runbook_lib.errors import (
     UnknownTenantError,
     describe_error,
 )
-from runbook_lib.plain_text import one_line
 from runbook_lib.remote.client import ConnectionPools
 from runbook_lib.remote.http_messages import Request
+from runbook_lib.text import one_line
 
 # Seconds for customers in a cycle; the watch is called every five minutes.
 _CUSTOMER_SECONDS = 180.0

@@ -28,7 +28,7 @@ from runbook_lib.engine.watch.state import (
 )
 from runbook_lib.evidence.reports.phrases import day, with_times
 from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_title
-from runbook_lib.plain_text import counted, one_line
+from runbook_lib.text import one_line, pluralize
 
 CUSTOMERS_CAUSE = "customers"
 _DAY = timedelta(days=1)
@@ -89,7 +89,7 @@ class DigestEntry:
     def whose(self) -> str:
         """The tenant, or how many there are."""
         tenants = self.tenants
-        return tenants[0] if len(tenants) == 1 else counted(len(tenants), "tenant")
+        return tenants[0] if len(tenants) == 1 else pluralize(len(tenants), "tenant")
 
     @property
     def title(self) -> str:
@@ -359,7 +359,7 @@ def problem_document(problem: Problem, view: WatchedView) -> dict[str, Any]:
 
 def _subject(shown: Sequence[DigestEntry], watched: int) -> str:
     if not shown:
-        return f"Watching {counted(watched, 'tenant')}: nothing fails"
+        return f"Watching {pluralize(watched, 'tenant')}: nothing fails"
     more = f" (and {len(shown) - 1:,} more)" if len(shown) > 1 else ""
     # NOTE: the number of others is never cut off.
     return f"{shown[0].headline[: _MAX_SUBJECT - 30]}{more}"
@@ -368,4 +368,4 @@ def _subject(shown: Sequence[DigestEntry], watched: int) -> str:
 def _introduction(views: Mapping[str, WatchedView], *, has_problems: bool) -> str:
     names = [view.tenant for view in views.values()]
     state = "These need people now:" if has_problems else "Nothing fails."
-    return f"The watch checks {counted(len(names), 'tenant')}: {_listed(names)}. {state}"
+    return f"The watch checks {pluralize(len(names), 'tenant')}: {_listed(names)}. {state}"

@@ -51,7 +51,7 @@ from runbook_lib.engine.watch.state import (
     polled_alone,
 )
 from runbook_lib.errors import ExitCode, UnknownTenantError
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 # How often what waits or fails is polled, and what is finished.
 _WAITING = timedelta(minutes=15)
@@ -353,7 +353,7 @@ class _Poll:
                 since=due_item.since,
                 on=self.on,
                 cause=f"due {due_item.headline} {day}",
-                reason=f"In {counted(left, 'day')}: {due_item.text}.",
+                reason=f"In {pluralize(left, 'day')}: {due_item.text}.",
                 do=next(filter(None, renewals), due_item.description),
                 place=f"{step.number} {step.step.title}",
                 person=due_item.person or step.assigned_to,

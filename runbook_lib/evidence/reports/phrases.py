@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runbook_lib.core.journal import utc_now
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 # The longest text in a report; the record has all of it.
 _LONGEST = 4_000
@@ -101,7 +101,7 @@ def lasting(since: str, until: str) -> str:
     seconds, parts = int(rest.total_seconds()), []
     for name, length in _UNITS:
         if seconds >= length:
-            parts.append(counted(seconds // length, name))
+            parts.append(pluralize(seconds // length, name))
             seconds %= length
     return " ".join(parts[:2])
 
@@ -113,7 +113,7 @@ def listed(parts: list[str]) -> str:
 
 def size(count: int) -> str:
     """Return a number of bytes, in KiB if large."""
-    return f"{count / 1024:,.0f} KiB" if count >= 1024 else counted(count, "byte")
+    return f"{count / 1024:,.0f} KiB" if count >= 1024 else pluralize(count, "byte")
 
 
 def readable(text: str) -> str:
@@ -125,14 +125,14 @@ def readable(text: str) -> str:
 def bounded(text: str, limit: int) -> str:
     """Return at most `limit` characters of `text`, and say how many more there are."""
     more = len(text) - limit
-    return text if more <= 0 else f"{text[:limit]}… ({counted(more, 'more character')})"
+    return text if more <= 0 else f"{text[:limit]}… ({pluralize(more, 'more character')})"
 
 
 def as_json(document: Any, limit: int) -> str:
     """Return a JSON document, or a text, cut at `limit` characters."""
     if isinstance(document, str):
         if document.lstrip().lower().startswith(("<!doctype", "<html")):
-            return f"(a web page, {counted(len(document), 'character')})"
+            return f"(a web page, {pluralize(len(document), 'character')})"
         return bounded(document, limit)
     try:
         return bounded(json.dumps(document, ensure_ascii=False), limit)

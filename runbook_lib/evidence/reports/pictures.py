@@ -16,7 +16,7 @@ from runbook_lib.core.procedure import Screen
 from runbook_lib.core.road import Leg, RoadAhead
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.evidence.reports.renderer import render
-from runbook_lib.plain_text import as_text, one_line
+from runbook_lib.text import as_text, one_line
 
 if TYPE_CHECKING:
     from markupsafe import Markup

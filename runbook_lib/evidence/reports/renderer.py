@@ -32,7 +32,7 @@ from runbook_lib.core.outcome import (
 from runbook_lib.core.step_record import StepRecord, advice_of, earlier_line, gathered
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import phrases
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -80,7 +80,7 @@ def environment() -> Environment:
         carried=CARRIED,
         carried_meaning=CARRIED_MEANING,
         lasting=phrases.lasting,
-        counted=counted,
+        pluralize=pluralize,
     )
     made.filters.update(
         icon=lambda outcome: ICONS.get(outcome, "?"),

@@ -36,7 +36,7 @@ from runbook_lib.evidence.reports.pictures import (
     road_title,
 )
 from runbook_lib.evidence.reports.renderer import render
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 # Pictures are embedded up to this size each, and this size in all.
 _LARGEST_PICTURE = 300 * 1024
@@ -115,7 +115,7 @@ def _reached(run: Record) -> str:
 
 def _hosts(names: Sequence[str]) -> str:
     """Return the first names, and how many more there are."""
-    more = f" and {counted(len(names) - _MOST_HOSTS, 'other')}" if names[_MOST_HOSTS:] else ""
+    more = f" and {pluralize(len(names) - _MOST_HOSTS, 'other')}" if names[_MOST_HOSTS:] else ""
     return f"{', '.join(names[:_MOST_HOSTS])}{more}"
 
 
@@ -140,7 +140,7 @@ def _verdict(run: Record) -> str:
     """Return what the outcome of a run means, in plain words."""
     if run.not_run:
         return f"Not run, because: {run.not_run.reason} {run.not_run.next_step}".strip()
-    number = counted(len(run.steps), "step")
+    number = pluralize(len(run.steps), "step")
     if run.outcome == RunOutcome.COMPLETE:
         return f"All {number} are settled: {listed(_settled(run))}."
     if run.outcome == RunOutcome.FAILED:

@@ -16,7 +16,7 @@ from typing import Any
 
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.evidence.reports.phrases import bounded, day, listed
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 SIGNED_OUT = "customers signed out"
 CALLS_FAIL = "customers' calls fail"
@@ -402,14 +402,14 @@ def what_now(statuses: Iterable[TenantStatus]) -> str:
     if needing := numbers[Standing.NEEDS_YOU]:
         first = ordered[0]
         verb = "needs" if needing == 1 else "need"
-        sentences.append(f"{counted(needing, 'tenant')} {verb} you.")
+        sentences.append(f"{pluralize(needing, 'tenant')} {verb} you.")
         sentences.append(f"Start with {first.tenant}: {first.items[0].title}.")
     elif ordered:
         sentences.append("There is nothing to do now.")
     if unchecked := numbers[Standing.UNCHECKED]:
-        sentences.append(f"{counted(unchecked, 'tenant')} cannot be checked.")
+        sentences.append(f"{pluralize(unchecked, 'tenant')} cannot be checked.")
     if waiting := numbers[Standing.WAITING]:
-        sentences.append(f"{counted(waiting, 'tenant')} can only wait.")
+        sentences.append(f"{pluralize(waiting, 'tenant')} can only wait.")
     return " ".join(sentences)
 
 

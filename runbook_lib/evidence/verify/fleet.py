@@ -1,5 +1,5 @@
 """
-The tenants of a fleet's run, counted in verified bundles.
+The tenants of a fleet's run, pluralize in verified bundles.
 
 Each bundle of a fleet names the run, the number of tenants that it selected, and the digest of
 their list. So a bundle alone shows how many there must be, and a list of names who is missing.
@@ -21,7 +21,7 @@ from runbook_lib.evidence.chain import finish_interrupted
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_record
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 _MOST_NAMED = 20
 
@@ -215,7 +215,7 @@ class FleetCount:
         lacking = selected - len(present)
         if not lacking:
             return ""
-        many = f"{counted(lacking, 'tenant')} of {selected} {'is' if lacking == 1 else 'are'}"
+        many = f"{pluralize(lacking, 'tenant')} of {selected} {'is' if lacking == 1 else 'are'}"
         if self._names is None:
             return f"{many} missing. A file of tenants (--tenants) names them."
         absent = self._names - present
@@ -227,7 +227,7 @@ class FleetCount:
         if absent:
             text += f" Of those that it names now, these have no bundle: {_listed(absent)}."
         if len(absent) < lacking:
-            unnamed = counted(lacking - len(absent), "missing tenant")
+            unnamed = pluralize(lacking - len(absent), "missing tenant")
             text += f" At least {unnamed} it names no more."
         return text
 

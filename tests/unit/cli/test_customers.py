@@ -14,7 +14,7 @@ import pytest
 from facebook_cyclr_sandbox.customers import end_connection, recover
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
-from runbook_lib.plain_text import counted, csv_cell
+from runbook_lib.text import csv_cell, pluralize
 from tests.support.commands import runbook
 from tests.unit.connectors.payloads import TOKEN, detail, payload, refusal
 from tests.unit.fake_console import Console, console_run
@@ -160,7 +160,7 @@ def test_a_list_that_may_be_a_part_ends_with_3(
     result = runbook("connections")
 
     assert result.exit_code == ExitCode.INCOMPLETE
-    assert f"PARTIAL: {counted(len(rows), 'account')}" in result.stdout
+    assert f"PARTIAL: {pluralize(len(rows), 'account')}" in result.stdout
     assert note in result.stdout
 
 

@@ -30,7 +30,7 @@ from runbook_lib.core.procedure import Check, Link, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.errors import ChainError
 from runbook_lib.evidence.verify.verdict import Verdict
-from runbook_lib.plain_text import escaped_json, one_line
+from runbook_lib.text import escaped_json, one_line
 from tests.support.procedures import plain_step
 
 Capture = pytest.CaptureFixture[str]

@@ -18,7 +18,7 @@ from runbook_lib.config.workspace import (
     tenant_name,
 )
 from runbook_lib.errors import SettingsError
-from runbook_lib.plain_text import first_unseen
+from runbook_lib.text import first_unseen
 
 
 @pytest.mark.parametrize("name", ["acme", "acme-h.cyclr.com", "a"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.plain_text import one_line
 from runbook_lib.remote.quoting import shorten
+from runbook_lib.text import one_line
 
 
 def test_a_text_is_shortened_for_a_message() -> None:

@@ -14,8 +14,8 @@ from runbook_lib.engine.watch.channels.mail import MailChannel
 from runbook_lib.engine.watch.channels.webhook import WebhookChannel
 from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import SettingsError
-from runbook_lib.plain_text import one_line
 from runbook_lib.remote.threads import run_in_thread
+from runbook_lib.text import one_line
 
 _CHANNELS: tuple[Channel, ...] = (MailChannel(), WebhookChannel(), AppriseChannel())
 CHANNELS = {channel.name: channel for channel in _CHANNELS}

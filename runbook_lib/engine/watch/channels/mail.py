@@ -15,7 +15,7 @@ from runbook_lib.core.attestation_rules import person_key
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.state import Digest
-from runbook_lib.plain_text import one_line
+from runbook_lib.text import one_line
 
 _TLS_PORT = 465
 # For an answer of the server.

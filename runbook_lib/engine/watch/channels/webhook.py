@@ -7,9 +7,9 @@ from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.state import Digest
 from runbook_lib.errors import RemoteError, UnexpectedResponseError, UnreachableError
-from runbook_lib.plain_text import escaped_json
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import Request
+from runbook_lib.text import escaped_json
 
 _GONE = 410
 # After these refusals another answer may come soon.

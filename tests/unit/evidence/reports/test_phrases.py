@@ -7,7 +7,7 @@ import time
 import pytest
 
 from runbook_lib.evidence.reports import phrases
-from runbook_lib.plain_text import counted
+from runbook_lib.text import pluralize
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_duration_has_its_two_largest_units(until: str, expected: str) -> None
 
 def test_numbers_agree_with_their_nouns() -> None:
     """Nouns are singular or plural as their number needs."""
-    counts = [counted(number, "step") for number in (0, 1, 2, 1_234)]
+    counts = [pluralize(number, "step") for number in (0, 1, 2, 1_234)]
     assert counts == ["0 steps", "1 step", "2 steps", "1,234 steps"]
     assert [phrases.size(number) for number in (1, 1023, 1024, 10_485_760)] == [
         "1 byte",

@@ -220,7 +220,7 @@ def test_what_is_taken_away_is_noticed(
 
 
 def test_a_run_that_is_whole_is_counted(two: TwoRuns) -> None:
-    """All tenants of each run are counted, the oldest run first; nothing is missing."""
+    """All tenants of each run are pluralize, the oldest run first; nothing is missing."""
     lines = verify("--tenants", "tenants.toml").stdout.splitlines()
 
     assert lines[-2:] == [
@@ -354,7 +354,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
     return fake
 
 
-def counted(*bundles: Path, trusted: Path = Path("trusted")) -> list[FleetVerdict]:
+def pluralize(*bundles: Path, trusted: Path = Path("trusted")) -> list[FleetVerdict]:
     """Return the verdicts on the fleets' runs of which these are bundles."""
     count = FleetCount()
     trust = Trust(read_public_keys([trusted]))
@@ -383,9 +383,9 @@ def test_what_contradicts_itself_is_refused(two: TwoRuns) -> None:
     own = fleet_run_of(two.newest)
     present = bundle(two.newest, "a")
     other = seal_for("c", own)
-    (strangers,) = counted(present, other)
+    (strangers,) = pluralize(present, other)
     assert str(strangers.error) == "Its bundles are of other tenants than the 2 that it selected."
-    assert counted(present, bundle(two.newest), other)[0].error
+    assert pluralize(present, bundle(two.newest), other)[0].error
 
     three = FleetRun(
         id=own.id,
@@ -393,7 +393,7 @@ def test_what_contradicts_itself_is_refused(two: TwoRuns) -> None:
         selected_digest=own.selected_digest,
         entry_digest=own.entry_digest,
     )
-    (differing,) = counted(present, seal_for("d", three))
+    (differing,) = pluralize(present, seal_for("d", three))
     assert str(differing.error) == "Its bundles name different selections of tenants."
 
 
@@ -402,7 +402,7 @@ def test_who_ran_after_all_has_run(two: TwoRuns) -> None:
     earlier = bundle(two.newest)
     newest = seal_for("b", fleet_run_of(two.newest), not_run="No secret.")
     for order in ((earlier, newest), (newest, earlier)):
-        (verdict,) = counted(*order)
+        (verdict,) = pluralize(*order)
         assert (verdict.present, verdict.not_run) == (1, 1)
 
 
@@ -412,7 +412,7 @@ def test_a_second_key_of_a_run_is_noted(two: TwoRuns) -> None:
     key = open_key("other.pem", is_sandbox=False)
     forged = seal_for("b", fleet_run_of(two.newest), key=key)
     shutil.copytree("more/keys", "trusted", dirs_exist_ok=True)
-    (verdict,) = counted(bundle(two.newest, "a"), forged)
+    (verdict,) = pluralize(bundle(two.newest, "a"), forged)
 
     assert verdict.error is None
     assert verdict.notes[0].startswith("Its bundles are signed by 2 keys: ")

@@ -44,7 +44,7 @@ def csv_cell(text: str) -> str:
     return '"' + line.replace('"', '""') + '"'
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
+def pluralize(number: int, noun: str, plural: str = "") -> str:
     """Return `1 step`, `2 steps`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
