@@ -23,7 +23,7 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.connectors.review_kit import road_markdown
+from runbook_lib.connectors.review_kit import plan_markdown
 from runbook_lib.core.model import AttestationKind, NoteKind, Outcome
 from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.errors import ExitCode
@@ -400,7 +400,7 @@ def test_the_example_attestations_are_valid(tmp_path: Path) -> None:
 
 def test_the_road_in_the_documents_is_the_procedures() -> None:
     """What is to be had ready, each gate and its days stand in the documents as in the data."""
-    assert road_markdown(PROCEDURE).strip() in DOCUMENTS["docs/set-up.md"]
+    assert plan_markdown(PROCEDURE).strip() in DOCUMENTS["docs/set-up.md"]
     assert not [name for name, text in DOCUMENTS.items() if "hour's work" in text]
 
 

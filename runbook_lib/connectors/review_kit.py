@@ -136,20 +136,20 @@ def find_blanks(text: str) -> list[tuple[int, str]]:
 
 # --- as Markdown ------------------------------------------------------------------------------
 def kit_markdown(
-    kit: Kit, procedure: Procedure, *, road_title: str = "", road_lines: Sequence[str] = ()
+    kit: Kit, procedure: Procedure, *, forecast_title: str = "", forecast_lines: Sequence[str] = ()
 ) -> str:
     """
     Return the kit as Markdown; what people named in it cannot become markup.
 
-    `road_title` and `road_lines` say how far the road is today.
+    `forecast_title` and `forecast_lines` say how far the plan is today.
     """
-    values = {"kit": kit, "procedure": procedure, "title": road_title, "lines": road_lines}
+    values = {"kit": kit, "procedure": procedure, "title": forecast_title, "lines": forecast_lines}
     return _markdown().get_template("kit.md").render(values)
 
 
-def road_markdown(procedure: Procedure) -> str:
+def plan_markdown(procedure: Procedure) -> str:
     """Return as Markdown how long the whole procedure takes, and why."""
-    return _markdown().get_template("road.md").render(procedure=procedure)
+    return _markdown().get_template("plan.md").render(procedure=procedure)
 
 
 @cache

@@ -32,9 +32,9 @@ from runbook_lib.core.procedure import (
     KnownError,
     Link,
     Paste,
+    Plan,
     Procedure,
     Provider,
-    Road,
     Screen,
     ScreenField,
     Section,
@@ -56,12 +56,12 @@ _TESTED_BY = re.compile(r" \[([a-z0-9, -]+)\]\Z")
 _STEP_ID = re.compile(r"[a-z]+-([0-9]+)([a-z]?)-([a-z0-9-]+)")
 # What msgspec calls the kinds of values.
 _KINDS = {"str": "a text", "int": "a whole number", "array": "a list", "object": "a table"}
-# The keys that a `Step` has too, and those of the road that are lists.
+# The keys that a `Step` has too, and those of the plan that are lists.
 _SAME = (
     *("title", "kind", "today", "confirms", "prose", "sitting", "developer_tools", "attest_label"),
     *("question", "least_days", "usual_days", "overdue", "counts_days"),
 )
-_LISTS = ("ready", "meanwhile", "afterwards")
+_LISTS = ("have_ready", "meanwhile", "afterwards")
 
 
 class TomlTable(Struct, frozen=True):
@@ -350,7 +350,7 @@ class _Steps(Struct):
     unseen: str = ""
     values: Mapping[str, str] = {}
     sets: Mapping[str, Names] = {}
-    road: Mapping[str, Any] | None = None
+    plan: Mapping[str, Any] | None = None
     sections: tuple[Mapping[str, Any], ...] = ()
     steps: Mapping[str, Mapping[str, Any]] = {}
 
@@ -395,7 +395,7 @@ def read_procedure(
         sections=reader.sections(),
         inputs=inputs,
         providers=providers,
-        road=reader.road(),
+        plan=reader.plan(),
         unseen=reader.unseen(),
         known_errors=reader.known_errors,
     )
@@ -549,18 +549,18 @@ class _ProcedureReader:
     def _input(self, place: TomlTable, key: str, name: str) -> Input | None:
         return place.known(key, "input", self._inputs, (name,))[0] if name else None
 
-    def road(self) -> Road | None:
+    def plan(self) -> Plan | None:
         """Return how long it all takes, as the last part that says so has it."""
-        part = next((part for part in reversed(self._parts) if part.steps.road), None)
+        part = next((part for part in reversed(self._parts) if part.steps.plan), None)
         if part is None:
             return None
-        place = part.place("road")
-        table = place.filled(part.steps.road, self._values)
+        place = part.place("plan")
+        table = place.filled(part.steps.plan, self._values)
         lists = {name: items(str(table[name])) for name in _LISTS if name in table}
-        road = place.read(table | lists, Road)
+        plan = place.read(table | lists, Plan)
         named = partial(place.known, "gates", "step", self._names)
-        gates = (replace(gate, step=named((gate.step,))[0]) for gate in road.gates)
-        return replace(road, gates=tuple(gates))
+        gates = (replace(gate, step=named((gate.step,))[0]) for gate in plan.gates)
+        return replace(plan, gates=tuple(gates))
 
     def unseen(self) -> Names:
         """Return what nothing shows, of all parts."""

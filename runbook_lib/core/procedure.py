@@ -516,21 +516,21 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Road:
-    """
-    How long the whole procedure takes, and why.
+class Plan:
+    """How long the whole procedure takes, and why."""
 
-    `ready` is what to have at hand on the first day, `meanwhile` what runs while a gate is
-    waited for, `afterwards` what to watch once everything is done. `source` says where
-    `whole` was read.
-    """
-
-    ready: tuple[str, ...]
+    have_ready: tuple[str, ...]
+    """What a person needs on the first day."""
     gates: tuple[Gate, ...]
+    """The decisions of outside parties, in the documented order."""
     meanwhile: tuple[str, ...]
+    """Work that goes on while a gate is waited for."""
     afterwards: tuple[str, ...]
-    whole: str
+    """What to watch once everything is done."""
+    duration: str
+    """How long it takes, as people say it: `6 to 10 weeks`."""
     source: str
+    """Where `duration` was read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -538,7 +538,7 @@ class Procedure:
     """
     A whole documented procedure; `providers` are the companies whose systems it asks.
 
-    `road` is there where outside parties take long. `unseen` is what nothing shows, no check and
+    `plan` is there where outside parties take long. `unseen` is what nothing shows, no check and
     no API, and a partner must know all the same, each a clause that is understood alone.
     `known_errors` are all error texts that are known of its systems, also those that no step shows.
     """
@@ -549,7 +549,7 @@ class Procedure:
     sections: tuple[Section, ...]
     inputs: tuple[Input, ...]
     providers: tuple[Provider, ...] = ()
-    road: Road | None = None
+    plan: Plan | None = None
     unseen: tuple[str, ...] = ()
     known_errors: tuple[KnownError, ...] = ()
 
@@ -615,7 +615,7 @@ class Procedure:
 
     @property
     def gates(self) -> tuple[tuple[str, str, str, str], ...]:
-        """Return each gate of the road: its name, how long it takes, what comes before, source."""
+        """Return each gate of the plan: its name, how long it takes, what comes before, source."""
         steps = {step.id: step for step in self.steps}
         names = {name: f"{self.numbers[name]} {step.title}" for name, step in steps.items()}
         return tuple(
@@ -625,7 +625,7 @@ class Procedure:
                 "; ".join(names[name] for name in steps[gate.step].after),
                 gate.source,
             )
-            for gate in (self.road.gates if self.road else ())
+            for gate in (self.plan.gates if self.plan else ())
         )
 
     @cached_property

@@ -521,8 +521,8 @@ def fold(
         answers=mine.calls if mine else {},
         providers=subject.procedure.providers,
         unseen=subject.procedure.unseen,
-        gates=tuple(gate.step for gate in subject.procedure.road.gates)
-        if subject.procedure.road
+        gates=tuple(gate.step for gate in subject.procedure.plan.gates)
+        if subject.procedure.plan
         else (),
         today=subject.today,
         finished_on=mine.finished_on if mine else "",

@@ -137,7 +137,7 @@ def _text_of(kit: Kit, run: Run) -> str:
     beside = meanwhile(road)
     if beside:
         lines.append(beside)
-    return kit_markdown(kit, run.procedure, road_title=road_title(road), road_lines=lines)
+    return kit_markdown(kit, run.procedure, forecast_title=road_title(road), forecast_lines=lines)
 
 
 def _opened(request: KitRequest) -> Run:

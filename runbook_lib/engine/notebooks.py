@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import Procedure, Road, Screen, Step
+from runbook_lib.core.procedure import Plan, Procedure, Screen, Step
 from runbook_lib.evidence.reports.pictures import SCHEMATIC, screen_picture
 from runbook_lib.text import as_text
 
@@ -114,8 +114,8 @@ def notebook_text(procedure: Procedure) -> str:
         _code("parameters", _parameters(procedure), tags=("parameters",)),
         _code("open", opening),
     ]
-    if procedure.road:
-        cells.append(_markdown("begin", _begin(procedure, procedure.road)))
+    if procedure.plan:
+        cells.append(_markdown("begin", _begin(procedure, procedure.plan)))
     numbers, sitting = procedure.numbers, ""
     for section in procedure.sections:
         intro = _folded("About this part", section.intro)
@@ -144,9 +144,9 @@ def notebook_text(procedure: Procedure) -> str:
 def _title(procedure: Procedure) -> str:
     """Return what to press, how long the whole takes, and where to read what it needs."""
     parts = [f"# {procedure.title}", _START]
-    if procedure.road:
+    if procedure.plan:
         parts.append(
-            f"It takes **{procedure.road.whole}**, most of it waiting. *Before you begin* lists "
+            f"It takes **{procedure.plan.duration}**, most of it waiting. *Before you begin* lists "
             "what to have ready."
         )
     return "\n\n".join([*parts, _ELSEWHERE])
@@ -168,14 +168,16 @@ def _parameters(procedure: Procedure) -> str:
     return "\n".join([*_ABOUT_PARAMETERS, *first, *lines.values(), *last])
 
 
-def _begin(procedure: Procedure, road: Road) -> str:
+def _begin(procedure: Procedure, plan: Plan) -> str:
     """Return how long it takes and what to have at hand; what others decide is folded away."""
-    ready = "\n".join(f"- {text}" for text in road.ready)
+    ready = "\n".join(f"- {text}" for text in plan.have_ready)
     lines = {step.id: f"- {step.title}: {step.usual_time}" for step in procedure.steps}
-    gates = "\n".join(lines[gate.step] for gate in road.gates)
+    gates = "\n".join(lines[gate.step] for gate in plan.gates)
     takes = f"Waiting times at {procedure.providers[0].title}"
-    folded = _folded(takes, f"{gates}\n\nSource: {road.source}.")
-    return f"## Before you begin\n\nPlan for **{road.whole}**. Have ready:\n\n{ready}\n\n{folded}"
+    folded = _folded(takes, f"{gates}\n\nSource: {plan.source}.")
+    return (
+        f"## Before you begin\n\nPlan for **{plan.duration}**. Have ready:\n\n{ready}\n\n{folded}"
+    )
 
 
 def _folded(summary: str, text: str) -> str:

@@ -157,7 +157,7 @@ class Displays:
                 state,
                 scene,
                 activity=checking,
-                road=run.procedure.road,
+                plan=run.procedure.plan,
                 title=run.procedure.title,
                 tenant=run.tenant,
                 sandbox=run.is_sandbox,
@@ -176,7 +176,7 @@ class Displays:
                 sealed=sealed_on,
                 ended_on=sealed[1].finished_on if sealed else "",
                 doubts=doubts,
-                road=run.procedure.road,
+                plan=run.procedure.plan,
             )
             self._show("finish", self._finish, view)
 

@@ -34,7 +34,7 @@ from runbook_lib.core.model import (
     Value,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import Input, Road, Screen, Step, StepKind
+from runbook_lib.core.procedure import Input, Plan, Screen, Step, StepKind
 from runbook_lib.core.road import road_ahead
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
@@ -417,13 +417,13 @@ def header_view(
     scene: Scene,
     *,
     activity: Activity,
-    road: Road | None,
+    plan: Plan | None,
     **facts: Unpack[HeaderFacts],
 ) -> dict[str, Any]:
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
-    `activity` is that of *Check everything now*, `road` the gates.
+    `activity` is that of *Check everything now*, `plan` the gates.
     """
     return {
         **facts,
@@ -441,8 +441,8 @@ def header_view(
             for step in state.steps.values()
         ],
         "sittings": _sittings(state),
-        "begin": {"plan": road.whole, "ready": list(road.ready)} if road else None,
-        "gates": _gates(state, road),
+        "begin": {"plan": plan.duration, "ready": list(plan.have_ready)} if plan else None,
+        "gates": _gates(state, plan),
         "road": _road_view(state, scene),
         **asdict(activity),
     }
@@ -476,7 +476,7 @@ def _sittings(state: RunState) -> list[dict[str, Any]]:
     return sittings
 
 
-def _gates(state: RunState, road: Road | None) -> list[dict[str, Any]]:
+def _gates(state: RunState, plan: Plan | None) -> list[dict[str, Any]]:
     """Return how each gate stands, since when, how long it takes, and what must be done first."""
     return [
         {
@@ -485,7 +485,7 @@ def _gates(state: RunState, road: Road | None) -> list[dict[str, Any]]:
             "usual": gate.step.usual_time,
             "after": ", ".join(step.number for step in waits_for(state, gate)),
         }
-        for gate in (state.steps[part.step] for part in (road.gates if road else ()))
+        for gate in (state.steps[part.step] for part in (plan.gates if plan else ()))
     ]
 
 
@@ -569,13 +569,13 @@ def finish_view(
     sealed: str,
     ended_on: str,
     doubts: Sequence[str],
-    road: Road | None,
+    plan: Plan | None,
 ) -> dict[str, Any]:
     """
     Return what the end of the notebook shows.
 
     `bundle` is the sealed folder, if there is one, `sealed` says when it was sealed, `ended_on` is
-    that time. `doubts` are what a person should know before sealing, `road` what to watch
+    that time. `doubts` are what a person should know before sealing, `plan` what to watch
     afterwards.
     """
     steps = state.steps.values()
@@ -591,7 +591,7 @@ def finish_view(
             "warnings": warnings,
             "sealed": sealed,
             "took": _days_taken(state, ended_on),
-            "watch": list(road.afterwards if road else ()),
+            "watch": list(plan.afterwards if plan else ()),
         }
         if is_done
         else None,

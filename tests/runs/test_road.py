@@ -56,7 +56,7 @@ def test_the_road_is_the_same_everywhere(
     title = title.format(f"{end.day} {end:%b}{year}")
     assert road_title(road) == title
 
-    header = header_view(known.whole_state, make_scene(), activity=Activity(), road=PROCEDURE.road)
+    header = header_view(known.whole_state, make_scene(), activity=Activity(), plan=PROCEDURE.plan)
     chips = {chip["step"]: chip["text"] for chip in header["road"]["chips"]}
     begun = [leg for leg in road.legs if leg.stage != "ahead"]
     assert header["road"]["title"] == title

@@ -20,7 +20,7 @@ from runbook_lib.connectors.facebook.review_kit import (
     review_kit,
 )
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.connectors.review_kit import find_blanks, kit_markdown, road_markdown
+from runbook_lib.connectors.review_kit import find_blanks, kit_markdown, plan_markdown
 from runbook_lib.core.procedure import StepKind
 from tests.support.connectors import FACEBOOK_CONNECTORS
 
@@ -89,7 +89,7 @@ MARKETING = find_procedure("facebook_marketing")
 
 
 def markdown(kit: Kit) -> str:
-    """Return the kit as Markdown, with the road of the Marketing connector."""
+    """Return the kit as Markdown, with the plan of the Marketing connector."""
     return kit_markdown(kit, MARKETING)
 
 
@@ -356,7 +356,7 @@ def test_blanks_are_found() -> None:
     assert len(find_blanks(markdown(made("leads_retrieval")))) > 20
 
 
-# --- the renewal, and the road ---------------------------------------------------------------
+# --- the renewal, and the plan ---------------------------------------------------------------
 def test_the_kit_prepares_for_the_five_sections_of_the_renewal() -> None:
     """Each section that Meta names for Data Access Renewal has a text, in the order of its page."""
     kit = made("leads_retrieval")
@@ -370,32 +370,32 @@ def test_the_kit_prepares_for_the_five_sections_of_the_renewal() -> None:
 
 
 @connectors
-def test_the_road_is_printed_from_the_procedure(connector: str) -> None:
+def test_the_plan_is_printed_from_the_procedure(connector: str) -> None:
     """What to have ready, each gate with its days and what comes before it: all is in the kit."""
     procedure = find_procedure(connector)
-    road = procedure.road
-    assert road is not None
+    plan = procedure.plan
+    assert plan is not None
     kit = made("leads_retrieval", connector=connector)
     texts = [
-        *road.ready,
-        *road.meanwhile,
+        *plan.have_ready,
+        *plan.meanwhile,
         *(text for gate in procedure.gates for text in gate),
-        *(road.whole, road.source),
+        *(plan.duration, plan.source),
     ]
 
-    for text in (kit_markdown(kit, procedure), road_markdown(procedure)):
+    for text in (kit_markdown(kit, procedure), plan_markdown(procedure)):
         squeezed = re.sub(r"\s", "", as_page(text).text)
         assert [part for part in texts if re.sub(r"\s", "", part) not in squeezed] == []
 
 
 @connectors
-def test_the_road_has_the_gates_of_its_steps(connector: str) -> None:
+def test_the_plan_has_the_gates_of_its_steps(connector: str) -> None:
     """Each step that waits is a gate with its usual days, after those that the step names."""
     procedure = find_procedure(connector)
-    assert procedure.road is not None
+    assert procedure.plan is not None
     waiting = [step for step in procedure.steps if step.kind is StepKind.WAIT]
 
-    assert [gate.step for gate in procedure.road.gates] == [step.id for step in waiting]
+    assert [gate.step for gate in procedure.plan.gates] == [step.id for step in waiting]
     assert all(step.usual_time for step in waiting)
     assert [takes for _, takes, _, _ in procedure.gates] == [
         *("7 to 21 days", "up to 5 days", "14 to 21 days", "1 to 22 days")
@@ -404,5 +404,5 @@ def test_the_road_has_the_gates_of_its_steps(connector: str) -> None:
     assert [after.split("; ") for _, _, after, _ in procedure.gates] == [
         [titles[name] for name in step.after] for step in waiting
     ]
-    assert "one organisation" in procedure.road.source
+    assert "one organisation" in procedure.plan.source
     assert "five days" not in " ".join(step.today + step.prose for step in waiting[2:])

@@ -13,7 +13,7 @@ from tests.support.attestations import assigned
 from tests.support.run_states import MARKETING, state_of
 
 TODAY = "2026-12-01"
-GATES = tuple(gate.step for gate in MARKETING.road.gates) if MARKETING.road else ()
+GATES = tuple(gate.step for gate in MARKETING.plan.gates) if MARKETING.plan else ()
 
 
 def state_on(signs: str, days: dict[str, str]) -> RunState:

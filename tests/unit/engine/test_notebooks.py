@@ -241,17 +241,17 @@ def test_it_says_first_what_to_have_at_hand(connector: str) -> None:
     notebook: Any = nbformat.reads(notebook_text(procedure), as_version=4)
     ids = [cell.id for cell in notebook.cells]
     text = notebook.cells[ids.index("begin")].source
-    assert procedure.road is not None
+    assert procedure.plan is not None
     gates = [f"{step.title}: {step.usual_time}" for step in procedure.steps if step.usual_days]
 
     assert ids[ids.index("begin") - 1 : ids.index("begin") + 2 : 2] == [
         *("open", procedure.sections[0].id)
     ]
-    assert text.startswith(f"## Before you begin\n\nPlan for **{procedure.road.whole}**")
-    assert [part for part in (*procedure.road.ready, *gates) if part not in text] == []
+    assert text.startswith(f"## Before you begin\n\nPlan for **{procedure.plan.duration}**")
+    assert [part for part in (*procedure.plan.have_ready, *gates) if part not in text] == []
     shown = text.partition("<details>")[0]
     assert sum(any(map(str.isalnum, word)) for word in shown.split()) <= 70
-    assert '"id": "begin"' not in notebook_text(replace(procedure, road=None))
+    assert '"id": "begin"' not in notebook_text(replace(procedure, plan=None))
 
 
 def test_sections_are_headings_over_their_steps() -> None:

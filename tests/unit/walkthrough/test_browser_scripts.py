@@ -70,7 +70,7 @@ def _made() -> dict[str, Any]:
             sealed="",
             ended_on="",
             doubts=(),
-            road=None,
+            plan=None,
         ),
     }
     return json.loads(json.dumps(views))  # type: ignore[no-any-return]

@@ -248,7 +248,7 @@ def test_who_follows_next_misses_nothing(look: str) -> None:
         told = ", ".join(f"{numbers[step_id]} {sign}" for step_id, sign in signs.items())
         state = state_of(told)
         following = next_step(state)
-        view = header_view(state, make_scene(following=following), activity=Activity(), road=None)[
+        view = header_view(state, make_scene(following=following), activity=Activity(), plan=None)[
             "next"
         ]
         assert (view and view["id"]) == (following and following[0].step.id)

@@ -37,7 +37,7 @@ from runbook_lib.core.procedure import (
     KnownError,
     Link,
     Paste,
-    Road,
+    Plan,
     Source,
     Step,
     StepKind,
@@ -100,9 +100,9 @@ def known_error(text: str) -> KnownError:
     )
 
 
-def make_road(**more: Any) -> Road:
-    known: dict[str, Any] = {"ready": (), "gates": (), "meanwhile": (), "afterwards": ()}
-    return Road(**{**known, "whole": "6 weeks", "source": "read", **more})
+def make_plan(**more: Any) -> Plan:
+    known: dict[str, Any] = {"have_ready": (), "gates": (), "meanwhile": (), "afterwards": ()}
+    return Plan(**{**known, "duration": "6 weeks", "source": "read", **more})
 
 
 def view(given: StepState, **more: Any) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def run_state(*states: StepState) -> RunState:
 
 def header(*states: StepState, **more: Any) -> dict[str, Any]:
     state = run_state(*states)
-    known: dict[str, Any] = {"activity": Activity(), "road": None, "title": "One"}
+    known: dict[str, Any] = {"activity": Activity(), "plan": None, "title": "One"}
     known |= {"tenant": "acme", "sandbox": False}
     given = {name: more.pop(name) for name in known if name in more}
     scene = make_scene(later=later(state), following=next_step(state), **more)
@@ -127,7 +127,7 @@ def header(*states: StepState, **more: Any) -> dict[str, Any]:
 def finish(given: RunState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"activity": Activity(), "bundle": "", "sealed": ""}
     scene = make_scene(following=next_step(given))
-    known = {**known, "ended_on": "", "doubts": (), "road": None}
+    known = {**known, "ended_on": "", "doubts": (), "plan": None}
     return finish_view(given, scene, **{**known, **more})
 
 
@@ -688,9 +688,9 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
     done = run_state(state(make_step("a"), Outcome.VERIFIED))
     going = run_state(state(make_step("a"), Outcome.VERIFIED), state(make_step("b")))
     sealed = {"bundle": "/e/acme/x-1", "sealed": "Sealed today: complete."}
-    road = make_road(afterwards=("the certificate",))
+    plan = make_plan(afterwards=("the certificate",))
 
-    assert finish(done, **sealed, road=road)["end"] == {
+    assert finish(done, **sealed, plan=plan)["end"] == {
         "verdict": "Your customers can connect.",
         "warnings": [],
         "sealed": "Sealed today: complete.",
@@ -698,8 +698,8 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
         "watch": ["the certificate"],
     }
     assert finish(done, **sealed)["end"]["watch"] == []
-    assert finish(done, road=road)["end"] is None
-    assert finish(going, **sealed, road=road)["end"] is None
+    assert finish(done, plan=plan)["end"] is None
+    assert finish(going, **sealed, plan=plan)["end"] is None
 
 
 @pytest.mark.parametrize(
@@ -1023,7 +1023,7 @@ def test_what_is_proven_in_part_does_not_look_finished() -> None:
 
 def test_the_header_has_the_gates_in_one_table() -> None:
     """How each stands, since when, how long it takes, and what is still to do before it."""
-    road = make_road(gates=(Gate(step="a", source="read"), Gate(step="b", source="read")))
+    plan = make_plan(gates=(Gate(step="a", source="read"), Gate(step="b", source="read")))
     since = "2026-11-20T09:00:00Z"
     steps = (
         state(make_step("a", usual_days=5), Outcome.WAITING, waiting_since=since),
@@ -1031,7 +1031,7 @@ def test_the_header_has_the_gates_in_one_table() -> None:
         state(make_step("c"), Outcome.ATTESTED),
     )
 
-    first, second = header(*steps, road=road)["gates"]
+    first, second = header(*steps, plan=plan)["gates"]
 
     assert (first["since"], first["usual"], first["after"]) == ("20 Nov", "up to 5 days", "")
     assert (second["since"], second["usual"], second["after"]) == ("", "", "number a")
