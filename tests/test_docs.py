@@ -398,7 +398,7 @@ def test_the_example_attestations_are_valid(tmp_path: Path) -> None:
     assert {word.kind for word in words} == {*AttestationKind, *NoteKind}
 
 
-def test_the_road_in_the_documents_is_the_procedures() -> None:
+def test_the_plan_in_the_documents_is_the_procedures() -> None:
     """What is to be had ready, each gate and its days stand in the documents as in the data."""
     assert plan_markdown(PROCEDURE).strip() in DOCUMENTS["docs/set-up.md"]
     assert not [name for name, text in DOCUMENTS.items() if "hour's work" in text]

@@ -83,7 +83,7 @@ def _show_one(run: RunView, read: TenantsRead, *, is_verbose: bool, as_json: boo
     """Show the steps of a tenant, and what to do first; its state is that of every list."""
     from msgspec import to_builtins
 
-    from runbook_lib.cli.terminal import show_again, show_next, show_open, show_road, show_steps
+    from runbook_lib.cli.terminal import show_again, show_forecast, show_next, show_open, show_steps
     from runbook_lib.core.advice import next_step
     from runbook_lib.core.step_record import step_record
     from runbook_lib.engine.tenant_reader import confirmed_polls
@@ -111,7 +111,7 @@ def _show_one(run: RunView, read: TenantsRead, *, is_verbose: bool, as_json: boo
     mark = "SANDBOX " if state.is_practice else ""
     show = show_steps if is_verbose else show_open
     show(state, title=f"{mark}{run.tenant} · {run.procedure.title}")
-    show_road(state)
+    show_forecast(state)
     show_again(state)
     show_next(state, run.link_values)
     # NOTE: the next step is shown already, with its links.

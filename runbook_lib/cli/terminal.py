@@ -24,10 +24,10 @@ from rich.text import Text
 
 from runbook_lib.cli.paragraphs import NARROWEST, columns, say, show_paragraph, wrapped
 from runbook_lib.core.advice import later, next_step
+from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import CARRIED, ICONS, LABELS, OUTCOMES, label_of, tally
-from runbook_lib.core.road import road_ahead
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.evidence.reports.phrases import day, when, with_times
 from runbook_lib.text import one_line, pluralize
@@ -178,24 +178,24 @@ def show_next(state: RunState, values: Mapping[str, Value]) -> None:
         say(f"{below}{document['label']}{': ' * bool(document['url'])}{document['url']}")
 
 
-def show_road(state: RunState) -> None:
+def show_forecast(state: RunState) -> None:
     """Print the decisions of others, with their days; nothing where nobody else decides."""
-    from runbook_lib.evidence.reports.pictures import meanwhile, road_lines, road_title
+    from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title, meanwhile
 
-    road = road_ahead(state)
-    if road is None:
+    forecast = make_forecast(state)
+    if forecast is None:
         return
     click.echo()
-    show_paragraph(f"The road: {road_title(road)}.", indent="")
-    names, days = zip(*road_lines(road), strict=True)
+    show_paragraph(f"Forecast: {forecast_title(forecast)}.", indent="")
+    names, days = zip(*forecast_lines(forecast), strict=True)
     room = columns() - max(map(len, days)) - 2 * _GAP
     width = max(min(room, max(map(len, names))), NARROWEST)
     for name, text in zip(names, days, strict=True):
         shown = line_of(name)
         shown.truncate(width, overflow="ellipsis", pad=True)
         _print(Text.assemble(" " * _GAP, shown, " " * _GAP, text))
-    if meanwhile(road):
-        show_paragraph(meanwhile(road), indent=" " * _GAP)
+    if meanwhile(forecast):
+        show_paragraph(meanwhile(forecast), indent=" " * _GAP)
 
 
 def show_again(state: RunState) -> None:

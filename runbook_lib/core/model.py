@@ -21,7 +21,7 @@ from msgspec.json import Decoder, schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this description, which each run names when it starts; no other is read.
-FORMAT_VERSION = 10
+FORMAT_VERSION = 11
 
 Value = str | int | bool | tuple[str, ...]
 

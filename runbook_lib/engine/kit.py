@@ -21,14 +21,14 @@ from runbook_lib.connectors.registry import kit_of
 from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_markdown
 from runbook_lib.core.attachments import store_document
 from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Attestation, AttestationKind, Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.core.road import road_ahead
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError, reported_as
-from runbook_lib.evidence.reports.pictures import meanwhile, road_lines, road_title
+from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title, meanwhile
 from runbook_lib.text import pluralize
 
 KIT_NAME = "review-kit.md"
@@ -129,15 +129,17 @@ def write_kit(request: KitRequest) -> WrittenKit:
 
 
 def _text_of(kit: Kit, run: Run) -> str:
-    """Return the kit as Markdown, with the road as it is today."""
-    road = road_ahead(run.whole_state)
-    if road is None:
+    """Return the kit as Markdown, with the forecast as it is today."""
+    forecast = make_forecast(run.whole_state)
+    if forecast is None:
         return kit_markdown(kit, run.procedure)
-    lines = [f"{name}: {days}" for name, days in road_lines(road)]
-    beside = meanwhile(road)
+    lines = [f"{name}: {days}" for name, days in forecast_lines(forecast)]
+    beside = meanwhile(forecast)
     if beside:
         lines.append(beside)
-    return kit_markdown(kit, run.procedure, forecast_title=road_title(road), forecast_lines=lines)
+    return kit_markdown(
+        kit, run.procedure, forecast_title=forecast_title(forecast), forecast_lines=lines
+    )
 
 
 def _opened(request: KitRequest) -> Run:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, ValidationError, convert, structs
 
 from runbook_lib.core.files import read_plain
+from runbook_lib.core.forecast import Forecast, make_forecast
 from runbook_lib.core.json_text import parse_own
 from runbook_lib.core.model import (
     FORMAT_VERSION,
@@ -33,7 +34,6 @@ from runbook_lib.core.model import (
     invalid,
     json_schema,
 )
-from runbook_lib.core.road import RoadAhead, road_ahead
 from runbook_lib.core.state import RunState
 from runbook_lib.core.step_record import RULES, StepRecord, step_record
 from runbook_lib.core.waits import waits_by_step
@@ -116,8 +116,8 @@ class Record(Part):
         tuple[str, ...],
         Meta(description="what no check and no API shows, and a partner must know all the same"),
     ] = ()
-    road: Annotated[
-        RoadAhead | None, Meta(description="the decisions of others, and when they usually fall")
+    forecast: Annotated[
+        Forecast | None, Meta(description="the decisions of others, and when they usually fall")
     ] = None
 
     def __post_init__(self) -> None:
@@ -160,7 +160,7 @@ def build_record(
         fleet_run=started.fleet_run,
         not_run=started.not_run,
         unseen=state.unseen,
-        road=road_ahead(state),
+        forecast=make_forecast(state),
     )
 
 

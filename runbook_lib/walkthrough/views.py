@@ -18,6 +18,7 @@ from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.advice import NextStep, waits_for, what_to_do
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.conclusion import Conclusion
+from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.model import (
     Assigned,
     AttestationDetails,
@@ -35,7 +36,6 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
 from runbook_lib.core.procedure import Input, Plan, Screen, Step, StepKind
-from runbook_lib.core.road import road_ahead
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     TroubleRecord,
@@ -47,8 +47,8 @@ from runbook_lib.core.step_record import (
 from runbook_lib.evidence.reports.phrases import day, parse_time, when, with_times
 from runbook_lib.evidence.reports.pictures import (
     SCHEMATIC,
-    road_chips,
-    road_title,
+    forecast_chips,
+    forecast_title,
     screen_picture,
 )
 from runbook_lib.text import as_text, pluralize
@@ -443,7 +443,7 @@ def header_view(
         "sittings": _sittings(state),
         "begin": {"plan": plan.duration, "ready": list(plan.have_ready)} if plan else None,
         "gates": _gates(state, plan),
-        "road": _road_view(state, scene),
+        "forecast": _forecast_view(state, scene),
         **asdict(activity),
     }
 
@@ -489,13 +489,13 @@ def _gates(state: RunState, plan: Plan | None) -> list[dict[str, Any]]:
     ]
 
 
-def _road_view(state: RunState, scene: Scene) -> dict[str, Any] | None:
-    """Return the road in one line and as chips, if others decide anything."""
-    road = road_ahead(state)
-    if road is None:
+def _forecast_view(state: RunState, scene: Scene) -> dict[str, Any] | None:
+    """Return the forecast in one line and as chips, if others decide anything."""
+    forecast = make_forecast(state)
+    if forecast is None:
         return None
     next_id = scene.following.step.step.id if scene.following else ""
-    return {"title": road_title(road), "chips": road_chips(road, next_id)}
+    return {"title": forecast_title(forecast), "chips": forecast_chips(forecast, next_id)}
 
 
 def _line(state: StepState) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """
-Pictures, drawn from data as SVG: a schematic of another system's screen, and the road.
+Pictures, drawn from data as SVG: a schematic of another system's screen, and the forecast.
 
 Each has a text alternative. One that stands alone, as a file, has its own colours and ground. Where
 a page has the style of pictures once (`picture_style`), they take its colours.
@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
+from runbook_lib.core.forecast import ExternalDecision, Forecast
 from runbook_lib.core.procedure import Screen
-from runbook_lib.core.road import Leg, RoadAhead
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.evidence.reports.renderer import render
 from runbook_lib.text import as_text, one_line
@@ -25,7 +25,7 @@ SCHEMATIC = "Schematic, not a screenshot"
 # So many letters have room in a line: of a field's text, of a button's.
 _LETTERS, _BOLD = 42, 36
 _MOST_LINES = 3
-# Of the road's bars; a longer road has no marks for weeks.
+# Of the forecast's bars; a longer forecast has no marks for weeks.
 _WIDTH, _MOST_DAYS = 340, 366
 
 
@@ -51,22 +51,27 @@ def screen_picture(
     )
 
 
-def road_picture(road: RoadAhead) -> Markup:
-    """Return the road: a bar for each decision, over weeks."""
-    days = [day for leg in road.legs for day in (leg.begins, leg.ends) if day] + [road.today]
+def forecast_picture(forecast: Forecast) -> Markup:
+    """Return the forecast: a bar for each decision, over weeks."""
+    days = [
+        day for decision in forecast.decisions for day in (decision.begins, decision.ends) if day
+    ] + [forecast.today]
     first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
     whole = max((last - first).days, 7)
-    lines = "; ".join(f"{name}: {days}" for name, days in road_lines(road))
+    lines = "; ".join(f"{name}: {days}" for name, days in forecast_lines(forecast))
 
     def place(day: str) -> float:
         passed = (date.fromisoformat(day) - first).days if day else 0
         return round(_WIDTH * passed / whole, 1)
 
     return _drawn(
-        "road.svg",
-        road=road,
-        alternative=f"{road_title(road)}. {lines}. {meanwhile(road)}".strip(),
-        days={leg.step: leg_days(leg, road.today) for leg in road.legs},
+        "forecast.svg",
+        forecast=forecast,
+        alternative=f"{forecast_title(forecast)}. {lines}. {meanwhile(forecast)}".strip(),
+        days={
+            decision.step: decision_days(decision, forecast.today)
+            for decision in forecast.decisions
+        },
         place=place,
         weeks=[round(_WIDTH * day / whole, 1) for day in range(0, whole + 1, 7)]
         if whole <= _MOST_DAYS
@@ -76,58 +81,64 @@ def road_picture(road: RoadAhead) -> Markup:
     )
 
 
-def road_title(road: RoadAhead) -> str:
-    """Return what the road says: `1 of 4 decisions made; all expected by 12 Jan`."""
-    late = [leg.number for leg in road.legs if leg.is_late(road.today)]
+def forecast_title(forecast: Forecast) -> str:
+    """Return what the forecast says: `1 of 4 decisions made; all expected by 12 Jan`."""
+    late = [decision.number for decision in forecast.decisions if decision.is_late(forecast.today)]
     if late:
-        return f"{road.message}; overdue: {', '.join(late)}"
-    return f"{road.message}{f'; all expected by {phrases.day(road.end)}' if road.end else ''}"
+        return f"{forecast.message}; overdue: {', '.join(late)}"
+    expected = f"; all expected by {phrases.day(forecast.end)}" if forecast.end else ""
+    return f"{forecast.message}{expected}"
 
 
-def road_lines(road: RoadAhead) -> list[tuple[str, str]]:
-    """Return each decision of the road with its days, as text."""
-    return [(f"{leg.number} {leg.title}", leg_days(leg, road.today)) for leg in road.legs]
+def forecast_lines(forecast: Forecast) -> list[tuple[str, str]]:
+    """Return each decision of the forecast with its days, as text."""
+    return [
+        (f"{decision.number} {decision.title}", decision_days(decision, forecast.today))
+        for decision in forecast.decisions
+    ]
 
 
-def road_chips(road: RoadAhead, next_step: str) -> list[dict[str, str]]:
+def forecast_chips(forecast: Forecast, next_step: str) -> list[dict[str, str]]:
     """
     Return the decisions that have begun or are next, each with its day in one short text.
 
     `next_step` is the id of the step that is next; `state` says how a chip looks.
     """
     chips = []
-    for leg in road.legs:
-        if leg.stage == "ahead" and leg.step != next_step:
+    for decision in forecast.decisions:
+        if decision.stage == "ahead" and decision.step != next_step:
             continue
-        ends = phrases.day(leg.ends) if leg.ends else ""
-        if leg.stage == "done":
+        ends = phrases.day(decision.ends) if decision.ends else ""
+        if decision.stage == "done":
             when = f"{ends} ✓".strip()
-        elif leg.stage == "ahead":
+        elif decision.stage == "ahead":
             when = "not begun"
-        elif leg.is_late(road.today):
+        elif decision.is_late(forecast.today):
             when = f"overdue since {ends}"
         else:
-            when = f"by {ends}" if ends else f"since {phrases.day(leg.begins)}"
-        text = f"{leg.number} {leg.title} · {when}"
-        chips.append({"step": leg.step, "text": text, "state": leg.stage})
+            when = f"by {ends}" if ends else f"since {phrases.day(decision.begins)}"
+        text = f"{decision.number} {decision.title} · {when}"
+        chips.append({"step": decision.step, "text": text, "state": decision.stage})
     return chips
 
 
-def meanwhile(road: RoadAhead) -> str:
+def meanwhile(forecast: Forecast) -> str:
     """Return which steps can be done while others decide; empty for none."""
-    word = "step" if len(road.beside) == 1 else "steps"
-    return f"Meanwhile: {word} {', '.join(road.beside)}." if road.beside else ""
+    word = "step" if len(forecast.can_start_now) == 1 else "steps"
+    return (
+        f"Meanwhile: {word} {', '.join(forecast.can_start_now)}." if forecast.can_start_now else ""
+    )
 
 
-def leg_days(leg: Leg, today: str) -> str:
+def decision_days(decision: ExternalDecision, today: str) -> str:
     """Return where a decision stands, and its days."""
-    begins, ends = (phrases.day(day) if day else "" for day in (leg.begins, leg.ends))
-    if leg.stage == "done":
+    begins, ends = (phrases.day(day) if day else "" for day in (decision.begins, decision.ends))
+    if decision.stage == "done":
         return f"done {ends}".strip()
-    if leg.stage == "waiting":
+    if decision.stage == "waiting":
         expected = f", expected by {ends}" if ends else ""
-        return f"waits since {begins}{expected}{' (overdue)' * leg.is_late(today)}"
-    first = f"after {', '.join(leg.after)}" if leg.after else "can begin now"
+        return f"waits since {begins}{expected}{' (overdue)' if decision.is_late(today) else ''}"
+    first = f"after {', '.join(decision.after)}" if decision.after else "can begin now"
     return f"{first}: {begins} to {ends}" if ends else first
 
 

@@ -31,9 +31,9 @@ from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.attestation_log import attestations_by_step, in_order_of_time
 from runbook_lib.evidence.reports.phrases import listed, plain, read_in
 from runbook_lib.evidence.reports.pictures import (
+    forecast_picture,
+    forecast_title,
     meanwhile,
-    road_picture,
-    road_title,
 )
 from runbook_lib.evidence.reports.renderer import render
 from runbook_lib.text import pluralize
@@ -84,7 +84,12 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             ],
             pictures=_pictures(run, attachments),
             limits=_limits(run),
-            road=run.road and (road_picture(run.road), road_title(run.road), meanwhile(run.road)),
+            forecast=run.forecast
+            and (
+                forecast_picture(run.forecast),
+                forecast_title(run.forecast),
+                meanwhile(run.forecast),
+            ),
         )
 
 

@@ -70,7 +70,7 @@ class Header {
     this.person = element("bdi", { class: "rb-label rb-name" });
     this.counts = element("span", { class: "rb-label" });
     this.sealed = element("span", { class: "rb-label" });
-    this.road = element("div", { class: "rb-row rb-road", hidden: true });
+    this.forecast = element("div", { class: "rb-row rb-forecast", hidden: true });
     this.chips = element("div", { class: "rb rb-row rb-chips", role: "group", hidden: true });
     this.others = element("div", { class: "rb-field-note" });
     this.checkAll = element("button", { type: "button", "data-action": "check-all",
@@ -86,7 +86,7 @@ class Header {
     this.steps = element("ol", { class: "rb-steps" });
     this.overview = element("details", { class: "rb-overview" }, element("summary", {}, "All steps"), this.steps);
     this.progress = element("div", { class: "rb rb-list", popover: "manual", hidden: true, role: "group", "aria-label": "Progress" },
-      element("div", { class: "rb-row" }, this.title, this.tenant, this.person), this.counts, this.sealed, this.road,
+      element("div", { class: "rb-row" }, this.title, this.tenant, this.person), this.counts, this.sealed, this.forecast,
       element("div", { class: "rb-row" }, this.checkAll, this.showBegin), this.gates, this.overview, this.others);
   }
 
@@ -170,12 +170,12 @@ class Header {
     setText(this.counts, [`${view.settled} of ${view.total} done`,
       // Lines break between the counts only.
       ...view.counts.filter(({ outcome }) => outcome !== "not_run").map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
-    this.road.hidden = !view.road;
-    const drawChips = () => (view.road?.chips ?? []).map(({ text, state, step }) => element("span",
+    this.forecast.hidden = !view.forecast;
+    const drawChips = () => (view.forecast?.chips ?? []).map(({ text, state, step }) => element("span",
       { class: "rb-chip", "data-state": state, "aria-current": step === view.next?.id ? "step" : null }, text));
-    redraw(this.road, view.road, () => (view.road ? [element("span", { class: "rb-label" }, view.road.title), ...drawChips()] : []));
-    redraw(this.chips, [view.road, view.next?.id], drawChips);
-    this.chips.hidden = !view.road?.chips.length;
+    redraw(this.forecast, view.forecast, () => (view.forecast ? [element("span", { class: "rb-label" }, view.forecast.title), ...drawChips()] : []));
+    redraw(this.chips, [view.forecast, view.next?.id], drawChips);
+    this.chips.hidden = !view.forecast?.chips.length;
     this.chips.setAttribute("aria-label", `Decisions of ${view.provider}`);
     this.drawGates(view);
     this.drawSteps(view);

@@ -57,7 +57,7 @@ def _made() -> dict[str, Any]:
         "others": "",
         "sealed": "",
         "unsaved": False,
-        "road": None,
+        "forecast": None,
     }
     views = {
         "step": step_view(states[0], scene, recent=(), activity=Activity(), lacks=()),

@@ -166,7 +166,7 @@ def document(*steps: Document, **more: Any) -> Document:
         "fleet_run": None,
         "not_run": None,
         "unseen": [],
-        "road": None,
+        "forecast": None,
         **more,
     }
 

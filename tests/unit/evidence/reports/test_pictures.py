@@ -10,15 +10,15 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.forecast import ExternalDecision, Forecast
 from runbook_lib.core.procedure import Screen, ScreenField, Step
-from runbook_lib.core.road import Leg, RoadAhead
 from runbook_lib.engine.notebooks import notebook_text
 from runbook_lib.evidence.reports.pictures import (
+    forecast_chips,
+    forecast_lines,
+    forecast_picture,
+    forecast_title,
     meanwhile,
-    road_chips,
-    road_lines,
-    road_picture,
-    road_title,
     screen_picture,
 )
 
@@ -117,8 +117,8 @@ def test_a_picture_is_a_map_without_values() -> None:
     assert not [text for text in texts(known) if "a.example" in text]
 
 
-def leg(number: str, stage: str, begins: str, ends: str, *after: str) -> Leg:
-    return Leg(
+def decision(number: str, stage: str, begins: str, ends: str, *after: str) -> ExternalDecision:
+    return ExternalDecision(
         step=f"s-{number}",
         number=number,
         title=f"Decision {number}",
@@ -129,81 +129,88 @@ def leg(number: str, stage: str, begins: str, ends: str, *after: str) -> Leg:
     )
 
 
-ROAD = RoadAhead(
+FORECAST = Forecast(
     today="2026-12-01",
-    legs=(
-        leg("1", "done", "2026-11-10", "2026-11-10"),
-        leg("2", "waiting", "2026-11-11", "2026-11-16"),
-        leg("3", "ahead", "2026-12-01", "2026-12-22"),
-        leg("4", "ahead", "2026-12-22", "2027-01-13", "3"),
-        leg("5", "ahead", "", ""),
+    decisions=(
+        decision("1", "done", "2026-11-10", "2026-11-10"),
+        decision("2", "waiting", "2026-11-11", "2026-11-16"),
+        decision("3", "ahead", "2026-12-01", "2026-12-22"),
+        decision("4", "ahead", "2026-12-22", "2027-01-13", "3"),
+        decision("5", "ahead", "", ""),
     ),
-    beside=("6", "7"),
+    can_start_now=("6", "7"),
 )
 
 
-def test_the_road_has_a_bar_for_each_decision() -> None:
+def test_the_forecast_has_a_bar_for_each_decision() -> None:
     """Bars are in the order of their days, inside the picture; the alternative says all of it."""
-    root = drawn(road_picture(ROAD))
+    root = drawn(forecast_picture(FORECAST))
     stages = ("done", "waiting", "ahead")
     bars = [node for node in root.iter(f"{SVG}rect") if node.attrib["class"] in stages]
     width = float(root.attrib["viewBox"].split()[2])
     spans = [(float(n.attrib["x"]), float(n.attrib["width"])) for n in bars]
-    assert [node.attrib["class"] for node in bars] == [leg.stage for leg in ROAD.legs]
+    assert [node.attrib["class"] for node in bars] == [
+        decision.stage for decision in FORECAST.decisions
+    ]
     assert all(x >= 0 and x + wide <= width for x, wide in spans)
     # What is overdue lasts until today, where the next one begins.
     assert spans[1][0] + spans[1][1] == pytest.approx(spans[2][0], abs=0.2)
     alternative = root.attrib["aria-label"]
-    assert all(f"{name}: {days}" in alternative for name, days in road_lines(ROAD))
-    assert meanwhile(ROAD) in alternative
+    assert all(f"{name}: {days}" in alternative for name, days in forecast_lines(FORECAST))
+    assert meanwhile(FORECAST) in alternative
 
 
 def test_chips_name_what_has_begun_or_is_next() -> None:
     """Each has words and a day; what is ahead has a chip only if it is next."""
 
-    def shown(road: RoadAhead, next_step: str = "") -> list[tuple[str, str]]:
-        return [(chip["text"], chip["state"]) for chip in road_chips(road, next_step)]
+    def shown(forecast: Forecast, next_step: str = "") -> list[tuple[str, str]]:
+        return [(chip["text"], chip["state"]) for chip in forecast_chips(forecast, next_step)]
 
-    assert shown(ROAD, "s-3") == [
+    assert shown(FORECAST, "s-3") == [
         ("1 Decision 1 · 10 Nov ✓", "done"),
         ("2 Decision 2 · overdue since 16 Nov", "waiting"),
         ("3 Decision 3 · not begun", "ahead"),
     ]
     waiting = (
-        leg("2", "waiting", "2026-11-11", "2026-12-22"),
-        leg("6", "waiting", "2026-11-11", ""),
+        decision("2", "waiting", "2026-11-11", "2026-12-22"),
+        decision("6", "waiting", "2026-11-11", ""),
     )
-    assert shown(RoadAhead(today="2026-12-01", legs=waiting, beside=())) == [
+    assert shown(Forecast(today="2026-12-01", decisions=waiting, can_start_now=())) == [
         ("2 Decision 2 · by 22 Dec", "waiting"),
         ("6 Decision 6 · since 11 Nov", "waiting"),
     ]
-    assert shown(RoadAhead(today="2026-12-01", legs=ROAD.legs[2:], beside=())) == []
+    assert (
+        shown(Forecast(today="2026-12-01", decisions=FORECAST.decisions[2:], can_start_now=()))
+        == []
+    )
 
 
-def test_the_road_as_text() -> None:
+def test_the_forecast_as_text() -> None:
     """Each decision has its days, and the title says what matters."""
-    assert road_lines(ROAD) == [
+    assert forecast_lines(FORECAST) == [
         ("1 Decision 1", "done 10 Nov"),
         ("2 Decision 2", "waits since 11 Nov, expected by 16 Nov (overdue)"),
         ("3 Decision 3", "can begin now: 1 Dec to 22 Dec"),
         ("4 Decision 4", "after 3: 22 Dec to 13 Jan 2027"),
         ("5 Decision 5", "can begin now"),
     ]
-    assert road_title(ROAD) == "1 of 5 decisions made; overdue: 2"
-    assert meanwhile(ROAD) == "Meanwhile: steps 6, 7."
-    in_time = RoadAhead(today="2026-11-12", legs=ROAD.legs[:2], beside=("6",))
-    assert road_title(in_time) == "1 of 2 decisions made; all expected by 16 Nov"
+    assert forecast_title(FORECAST) == "1 of 5 decisions made; overdue: 2"
+    assert meanwhile(FORECAST) == "Meanwhile: steps 6, 7."
+    in_time = Forecast(today="2026-11-12", decisions=FORECAST.decisions[:2], can_start_now=("6",))
+    assert forecast_title(in_time) == "1 of 2 decisions made; all expected by 16 Nov"
     assert meanwhile(in_time) == "Meanwhile: step 6."
-    over = RoadAhead(today="2026-11-12", legs=ROAD.legs[:1], beside=())
-    assert (road_title(over), meanwhile(over)) == ("The decision is made", "")
+    over = Forecast(today="2026-11-12", decisions=FORECAST.decisions[:1], can_start_now=())
+    assert (forecast_title(over), meanwhile(over)) == ("The decision is made", "")
 
 
 @pytest.mark.parametrize("begins", ["0001-01-01", "2026-12-01"])
 @pytest.mark.parametrize("ends", ["2026-12-01", "9999-12-31"])
 def test_any_days_have_room(begins: str, ends: str) -> None:
-    """A road of one day, and one of ten thousand years, are as wide."""
-    road = RoadAhead(today="2026-12-01", legs=(leg("1", "ahead", begins, ends),), beside=())
-    svg = str(road_picture(road))
+    """A forecast of one day, and one of ten thousand years, are as wide."""
+    forecast = Forecast(
+        today="2026-12-01", decisions=(decision("1", "ahead", begins, ends),), can_start_now=()
+    )
+    svg = str(forecast_picture(forecast))
     drawn(svg)
     assert len(svg) < 20_000
 

@@ -128,7 +128,7 @@ describe("the header", () => {
     assert.deepEqual([texts(), marked()], [["Create the app 1/2", "✓Sign-in done✓ Add"], ["✓ Add"]]);
   });
 
-  const road = { gates: [{ id: "fb-12", number: "12", title: "Submit", outcome: "waiting", icon: "◔", label: "waiting", since: "", usual: "", after: "" }] };
+  const planned = { gates: [{ id: "fb-12", number: "12", title: "Submit", outcome: "waiting", icon: "◔", label: "waiting", since: "", usual: "", after: "" }] };
 
   // A page whose notebook says what to have at hand.
   const withBegin = (changes = {}) => {
@@ -189,12 +189,12 @@ describe("the header", () => {
 
   test("has the decisions as chips with words and days, on the page and behind Progress", () => {
     const chips = [{ step: "fb-05a", text: "5a Verify · 30 Nov ✓", state: "done" }, { step: "fb-12", text: "12 Review · by 22 Dec", state: "waiting" }];
-    const { model, root, cell } = withBegin({ road: { title: "1 of 2 decisions made", chips }, settled: 1 });
+    const { model, root, cell } = withBegin({ forecast: { title: "1 of 2 decisions made", chips }, settled: 1 });
     const shownChips = (node) => node.querySelectorAll(".rb-chip").map((chip) => [chip.textContent, chip.dataset.state]);
     const expected = [["5a Verify · 30 Nov ✓", "done"], ["12 Review · by 22 Dec", "waiting"]];
     assert.deepEqual(shownChips(cell), expected);
     assert.deepEqual(shownChips(root.querySelector(".rb-list")), expected);
-    model.show({ road: { title: "0 of 2 decisions made", chips: [] } });
+    model.show({ forecast: { title: "0 of 2 decisions made", chips: [] } });
     assert.equal(cell.querySelector(".rb-chips").hidden, true);
   });
 
@@ -233,7 +233,7 @@ describe("the header", () => {
   test("links each step's number in what it says, and no other number", () => {
     const all = ["4", "9a", "10", "12"].map((number) => ({ ...headerView().steps[0], id: `fb-${number}`, number }));
     const message = "Checked 12 steps.\nNow failed: 9a, 10.\n10, 12: Facebook answered 4 times.\nNot checked: 4; 99 is not given.";
-    const { root, live } = shown({ steps: all, message, gates: [{ ...road.gates[0], after: "4, 9a" }] });
+    const { root, live } = shown({ steps: all, message, gates: [{ ...planned.gates[0], after: "4, 9a" }] });
     const links = (node) => node.querySelectorAll("a").map((link) => [link.textContent, link.href]);
     assert.deepEqual(links(live.querySelector(".rb-message")), [["9a", "#runbook-fb-9a"], ["10", "#runbook-fb-10"],
       ["10", "#runbook-fb-10"], ["12", "#runbook-fb-12"], ["4", "#runbook-fb-4"]]);

@@ -1,4 +1,4 @@
-"""The road: where each decision of others stands, and by when it usually falls."""
+"""Forecast: where each decision of others stands, and by when it usually falls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from runbook_lib.core.road import Leg, RoadAhead, road_ahead
+from runbook_lib.core.forecast import ExternalDecision, Forecast, make_forecast
 from runbook_lib.core.state import RunState
 from tests.support.attestations import assigned
 from tests.support.run_states import MARKETING, state_of
@@ -29,10 +29,10 @@ def state_on(signs: str, days: dict[str, str]) -> RunState:
     return replace(state, steps=steps, gates=GATES, today=TODAY)
 
 
-def road_of(signs: str, days: dict[str, str]) -> RoadAhead:
-    road = road_ahead(state_on(signs, days))
-    assert road is not None
-    return road
+def forecast_of(signs: str, days: dict[str, str]) -> Forecast:
+    forecast = make_forecast(state_on(signs, days))
+    assert forecast is not None
+    return forecast
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,12 @@ def test_each_decision_has_its_days(
     signs: str, days: dict[str, str], expected: dict[str, tuple[str, str, str, tuple[str, ...]]]
 ) -> None:
     """Days of what is done or waits are from the journal, usual ones from the steps."""
-    legs = road_of(signs, days).legs
+    decisions = forecast_of(signs, days).decisions
 
-    found = {leg.number: (leg.stage, leg.begins, leg.ends, leg.after) for leg in legs}
+    found = {
+        decision.number: (decision.stage, decision.begins, decision.ends, decision.after)
+        for decision in decisions
+    }
     assert found == expected
 
 
@@ -125,23 +128,23 @@ def test_each_decision_has_its_days(
         ("5a to do, 5b to do, 1 to do", "2 of 4 made", "2026-12-27", ("1",)),
     ],
 )
-def test_the_road_says_how_far_it_is(
-    signs: str, message: str, end: str, beside: tuple[str, ...]
+def test_the_forecast_says_how_far_it_is(
+    signs: str, message: str, end: str, can_start_now: tuple[str, ...]
 ) -> None:
     """How many are made, by when all usually are, and what can be done meanwhile."""
-    road = road_of(signs, {"12": "2026-11-30"})
+    forecast = forecast_of(signs, {"12": "2026-11-30"})
 
-    assert road.message == message.replace("of 4 made", "of 4 decisions made")
-    assert (road.end, road.beside) == (end, beside)
+    assert forecast.message == message.replace("of 4 made", "of 4 decisions made")
+    assert (forecast.end, forecast.can_start_now) == (end, can_start_now)
 
 
-def test_where_nobody_else_decides_there_is_no_road() -> None:
+def test_where_nobody_else_decides_there_is_no_forecast() -> None:
     """A procedure without gates has none; a state without a day has one without days."""
-    assert road_ahead(state_of("")) is None
+    assert make_forecast(state_of("")) is None
     dayless = replace(state_on("5a to do", {}), today="")
-    road = road_ahead(dayless)
-    assert road
-    assert (road.legs[0].begins, road.legs[0].ends) == ("", "")
+    forecast = make_forecast(dayless)
+    assert forecast
+    assert (forecast.decisions[0].begins, forecast.decisions[0].ends) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -153,8 +156,10 @@ def test_where_nobody_else_decides_there_is_no_road() -> None:
 )
 def test_a_wait_is_late_after_its_last_day(stage: str, ends: str, is_late: bool) -> None:
     """Only a wait can be late, from the day after the one by which it usually ends."""
-    leg = Leg(step="a", number="1", title="A", stage=stage, begins="", ends=ends, after=())  # type: ignore[arg-type]
-    assert leg.is_late(TODAY) is is_late
+    decision = ExternalDecision(
+        step="a", number="1", title="A", stage=stage, begins="", ends=ends, after=()
+    )  # type: ignore[arg-type]
+    assert decision.is_late(TODAY) is is_late
 
 
 def test_a_day_at_the_end_of_time_ends_no_calculation() -> None:
@@ -164,10 +169,10 @@ def test_a_day_at_the_end_of_time_ends_no_calculation() -> None:
     assert renewal.attestation
     last = structs.replace(renewal.attestation, due="9999-12-31")
     steps = {**state.steps, renewal.step.id: replace(renewal, attestation=last)}
-    road = road_ahead(replace(state, steps=steps))
+    forecast = make_forecast(replace(state, steps=steps))
 
-    legs = {leg.number: leg for leg in (road.legs if road else ())}
-    assert (legs["11b"].ends, legs["12"].begins, legs["12"].ends) == (
+    decisions = {decision.number: decision for decision in (forecast.decisions if forecast else ())}
+    assert (decisions["11b"].ends, decisions["12"].begins, decisions["12"].ends) == (
         "9999-12-31",
         "9999-12-31",
         "9999-12-31",
@@ -180,9 +185,9 @@ def test_a_named_day_that_is_over_is_no_forecast() -> None:
     name = next(step for step, one in state.steps.items() if one.number == "12")
     note = assigned(name, "Ann", due="2026-11-22")
     steps = {**state.steps, name: replace(state.steps[name], assignment=note)}
-    road = road_ahead(replace(state, steps=steps))
+    forecast = make_forecast(replace(state, steps=steps))
 
-    assert road is not None
-    leg = next(leg for leg in road.legs if leg.number == "12")
-    assert leg.begins <= leg.ends
-    assert leg.ends == "2027-01-12"
+    assert forecast is not None
+    decision = next(decision for decision in forecast.decisions if decision.number == "12")
+    assert decision.begins <= decision.ends
+    assert decision.ends == "2027-01-12"

@@ -1,4 +1,4 @@
-"""The road says the same days wherever it is shown."""
+"""The forecast says the same days wherever it is shown."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.journal import utc_now
-from runbook_lib.core.road import road_ahead
 from runbook_lib.engine.run import open_known
 from runbook_lib.evidence.reports import phrases
-from runbook_lib.evidence.reports.pictures import road_lines, road_title
+from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import header_view
 from tests.support.practice_runs import PractiseOnce
@@ -32,7 +32,7 @@ _ALTERNATIVE = re.compile(r'<svg[^>]*class="picture[^>]*aria-label="([^"]+)"')
         ("review-pending", "3 of 4 decisions made; all expected by {}"),
     ],
 )
-def test_the_road_is_the_same_everywhere(
+def test_the_forecast_is_the_same_everywhere(
     scenario: str, title: str, practice_run: PractiseOnce, tmp_path: Path
 ) -> None:
     """The header, `status`, the review kit and the report have the same decisions and days."""
@@ -41,9 +41,9 @@ def test_the_road_is_the_same_everywhere(
     where = {"tenant": f"sandbox-{scenario}", "evidence": str(evidence)}
     words = [word for name, value in where.items() for word in (f"--{name}", value)]
     known = open_known(PROCEDURE, env_file="", **where)
-    road = road_ahead(known.whole_state)
-    assert road is not None
-    lines = [f"{name}: {days}" for name, days in road_lines(road)]
+    forecast = make_forecast(known.whole_state)
+    assert forecast is not None
+    lines = [f"{name}: {days}" for name, days in forecast_lines(forecast)]
     assert len(lines) == 4
     # A review takes 22 days at most, from the day on which it was submitted.
     (submitted,) = (
@@ -54,18 +54,18 @@ def test_the_road_is_the_same_everywhere(
     end = datetime.fromisoformat(submitted) + timedelta(days=22)
     year = f" {end.year}" if end.year != utc_now().year else ""
     title = title.format(f"{end.day} {end:%b}{year}")
-    assert road_title(road) == title
+    assert forecast_title(forecast) == title
 
     header = header_view(known.whole_state, make_scene(), activity=Activity(), plan=PROCEDURE.plan)
-    chips = {chip["step"]: chip["text"] for chip in header["road"]["chips"]}
-    begun = [leg for leg in road.legs if leg.stage != "ahead"]
-    assert header["road"]["title"] == title
-    assert list(chips) == [leg.step for leg in begun]
-    for leg, (name, days) in zip(road.legs, road_lines(road), strict=True):
-        if leg in begun:
-            day_of_it = phrases.day(leg.ends or leg.begins)
-            assert chips[leg.step].startswith(f"{name} · ")
-            assert day_of_it in chips[leg.step]
+    chips = {chip["step"]: chip["text"] for chip in header["forecast"]["chips"]}
+    begun = [decision for decision in forecast.decisions if decision.stage != "ahead"]
+    assert header["forecast"]["title"] == title
+    assert list(chips) == [decision.step for decision in begun]
+    for decision, (name, days) in zip(forecast.decisions, forecast_lines(forecast), strict=True):
+        if decision in begun:
+            day_of_it = phrases.day(decision.ends or decision.begins)
+            assert chips[decision.step].startswith(f"{name} · ")
+            assert day_of_it in chips[decision.step]
             assert day_of_it in days
     kit = CliRunner().invoke(main, ["kit", "--output", str(tmp_path), *words])
     status = CliRunner().invoke(main, ["status", *words], env={"COLUMNS": "160"})
@@ -78,4 +78,4 @@ def test_the_road_is_the_same_everywhere(
     assert [line for line in lines if f"- {line}" not in markdown] == []
     said = re.sub(r" {2,}", ": ", status.output.replace("\n  ", "\n"))
     assert [line for line in lines if line not in said] == []
-    assert f"The road: {title}." in status.output
+    assert f"Forecast: {title}." in status.output

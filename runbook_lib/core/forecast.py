@@ -1,0 +1,130 @@
+"""
+Forecast the decisions of outside parties, and the days on which they usually fall. Pure.
+
+Days of decisions that are made or waited for come from the journal. A decision that is ahead begins once
+those before it are made, and takes its usual time at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from runbook_lib.core.advice import waits_for
+from runbook_lib.core.attestation_rules import days_after
+from runbook_lib.core.model import Day, Outcome, Part
+from runbook_lib.core.state import RunState, StepState
+from runbook_lib.text import pluralize
+
+Stage = Literal["done", "waiting", "ahead"]
+
+
+class ExternalDecision(Part):
+    """A decision of an outside party, such as App Review, and its expected day."""
+
+    step: str
+    """The id of the gate, the step at which it is decided."""
+    number: str
+    """The gate's number on screen."""
+    title: str
+    """The gate's title."""
+    stage: Stage
+    """Whether it is made, waited for, or not asked for yet."""
+    begins: Day
+    """The day on which the wait began, or can begin; empty if unknown."""
+    ends: Day
+    """The day on which it was made, or else is due or usually made; empty if unknown."""
+    after: tuple[str, ...]
+    """The numbers of open decisions that must be made first; only of one that is ahead."""
+
+    def is_late(self, today: str) -> bool:
+        """Whether it is usually made before `today`."""
+        return self.stage == "waiting" and "" < self.ends < today
+
+
+class Forecast(Part):
+    """Forecast external decisions (App Review, verifications) and their expected dates."""
+
+    today: Day
+    """The day for which the forecast holds."""
+    decisions: tuple[ExternalDecision, ...]
+    """All decisions, in the documented order."""
+    can_start_now: tuple[str, ...]
+    """The numbers of the steps that a person can do meanwhile."""
+
+    @property
+    def end(self) -> str:
+        """The day by which the last one is usually made; empty if all are made."""
+        if all(decision.stage == "done" for decision in self.decisions):
+            return ""
+        return max(decision.ends or self.today for decision in self.decisions)
+
+    @property
+    def message(self) -> str:
+        """How many decisions are made, as a sentence."""
+        done = sum(decision.stage == "done" for decision in self.decisions)
+        if done < len(self.decisions):
+            return f"{done} of {pluralize(len(self.decisions), 'decision')} made"
+        return f"All {done} decisions are made" if done > 1 else "The decision is made"
+
+
+def make_forecast(state: RunState) -> Forecast | None:
+    """Return the forecast on the day of `state`; `None` where nobody else decides anything."""
+    if not state.gates:
+        return None
+    today = (state.today or state.finished_on or state.started_on)[:10]
+    decisions: dict[str, ExternalDecision] = {}
+    for name in state.gates:
+        decisions[name] = _decision(state, state.steps[name], decisions, today)
+    startable = (
+        step.number
+        for name, step in state.steps.items()
+        if name not in decisions and not step.is_settled and not waits_for(state, step)
+    )
+    is_over = all(decision.stage == "done" for decision in decisions.values())
+    return Forecast(
+        today=today,
+        decisions=tuple(decisions.values()),
+        can_start_now=() if is_over else tuple(startable),
+    )
+
+
+def _decision(
+    state: RunState, gate: StepState, decisions: dict[str, ExternalDecision], today: str
+) -> ExternalDecision:
+    """Return where a gate stands; `decisions` are those before it in the documented order."""
+    before = [decisions[name] for name in _before(state, gate) if name in decisions]
+    first = [decision for decision in before if decision.stage != "done"]
+    is_waiting = gate.conclusion.outcome is Outcome.WAITING and not gate.conclusion.needs_another
+    # NOTE: of a decision that is verified in part a person confirms the rest; it is made.
+    stage: Stage = "waiting" if is_waiting else "ahead" if gate.blocks_later_steps else "done"
+    said = (
+        gate.attestation.at if gate.attestation and gate.conclusion.by_person else gate.checked_on
+    )
+    begins = {
+        "done": said[:10],
+        "waiting": gate.waiting_since[:10],
+        "ahead": max([today, *(decision.ends for decision in first)]),
+    }[stage]
+    is_known = begins and gate.step.usual_days
+    usual = days_after(begins, gate.step.usual_days) if is_known else ""
+    # A day that was named and is over says nothing about a decision that is still ahead.
+    is_over = stage == "ahead" and gate.due < begins
+    return ExternalDecision(
+        step=gate.step.id,
+        number=gate.number,
+        title=gate.step.title,
+        stage=stage,
+        begins=begins,
+        ends=begins if stage == "done" else usual if is_over else gate.due or usual,
+        after=tuple(decision.number for decision in first) if stage == "ahead" else (),
+    )
+
+
+def _before(state: RunState, step: StepState) -> Iterator[str]:
+    """Yield the ids of the steps that come before a step, each once, the nearest first."""
+    found = dict.fromkeys(step.step.after)
+    names = list(found)
+    for name in names:
+        yield name
+        names += [other for other in state.steps[name].step.after if other not in names]
