@@ -1,8 +1,8 @@
 """
 Forecast the decisions of outside parties, and the days on which they usually fall. Pure.
 
-Days of decisions that are made or waited for come from the journal. A decision that is ahead begins once
-those before it are made, and takes its usual time at most.
+Days of decisions that are made or waited for come from the journal. A decision that is ahead begins
+once those before it are made, and takes its usual time at most.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _made() -> dict[str, Any]:
         "others": "",
         "sealed": "",
         "unsaved": False,
-        "forecast": None,
+        "plan": None,
     }
     views = {
         "step": step_view(states[0], scene, recent=(), activity=Activity(), lacks=()),
