@@ -128,11 +128,13 @@ def test_the_table_of_what_a_person_confirms_is_complete() -> None:
     )
 
     assert rows == {
-        check.id: check.person_confirms.replace(vendor_of(find_procedure(name)).title, "Facebook")
+        check.id: check.needs_confirmation.replace(
+            vendor_of(find_procedure(name)).title, "Facebook"
+        )
         for name in connector_names()
         for step in find_procedure(name).steps
         for check in step.checks
-        if check.person_confirms
+        if check.needs_confirmation
     }
 
 

@@ -210,7 +210,7 @@ FAULTS = (
     ),
     Fault(
         "engine/watch/poll.py",
-        "        if not check.spends\n",
+        "        if not check.side_effect\n",
         "        if check\n",
         "engine/watch/test_poll.py",
         "a watch uses up a sign-in link of each tenant a day",
@@ -351,7 +351,7 @@ FAULTS = (
     ),
     Fault(
         "engine/check_runner.py",
-        "return ((), _BLOCKED) if spends and self._is_blocked(step) else perform()",
+        "return ((), _BLOCKED) if side_effect and self._is_blocked(step) else perform()",
         "return perform()",
         "engine/test_look.py",
         "something is spent for a step that is blocked",
@@ -776,10 +776,10 @@ FAULTS = (
     # --- walkthrough -----------------------------------------------------------------------
     Fault(
         "walkthrough/everything.py",
-        "(automatic if step.spends else steps).append(step)",
+        "(automatic if step.side_effect else steps).append(step)",
         "steps.append(step)",
         "walkthrough/test_rounds.py",
-        "Check everything now spends what nobody permitted",
+        "Check everything now side_effect what nobody permitted",
     ),
     Fault(
         "walkthrough/controller.py",
@@ -997,7 +997,7 @@ FAULTS = (
         "if spending and not is_sure:",
         "if False:",
         "cli/test_fleet.py",
-        "a fleet spends something unasked",
+        "a fleet side_effect something unasked",
     ),
     Fault(
         "evidence/reports/index_page.py",

@@ -143,7 +143,7 @@ def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
     for check in spending:
         many, more = pluralize(check.tenants, "tenant"), check.tenants - _MOST_NAMED
         names = ", ".join(check.names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-        say(f"{check.setting} is set for {many}. {check.spends} Due: {names}.", is_error=True)
+        say(f"{check.setting} is set for {many}. {check.side_effect} Due: {names}.", is_error=True)
     if spending and not is_sure:
         msg = "These settings let checks change or use up something at a remote system."
         raise SettingsError(msg, next_step="Give --yes to permit it. Nothing was done.")

@@ -28,9 +28,9 @@ def check(
     name: str,
     *,
     needs: tuple[str, ...] = (),
-    spends: str = "",
-    permitted_by: tuple[str, ...] = (),
-    alters: bool = False,
+    side_effect: str = "",
+    allowed_by: tuple[str, ...] = (),
+    mutates: bool = False,
     needs_human_only: bool = False,
     takes_vendor: bool = False,
 ) -> Callable[[F], F]:
@@ -45,9 +45,9 @@ def check(
             id=name,
             run=run,
             needs=needs,
-            spends=spends,
-            permitted_by=permitted_by,
-            alters=alters,
+            side_effect=side_effect,
+            allowed_by=allowed_by,
+            mutates=mutates,
             needs_human_only=needs_human_only,
         )
 

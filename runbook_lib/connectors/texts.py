@@ -314,7 +314,7 @@ class _Step(Struct):
     pastes: str = ""
     inputs: Names = ()
     checks: Names = ()
-    person_confirms: Mapping[str, Text] = {}
+    needs_confirmation: Mapping[str, Text] = {}
     requires: Names = ()
     after: Names = ()
     checkable_after: Names = ()
@@ -483,9 +483,9 @@ class _ProcedureReader:
         place.known("subject", "input", self._inputs, subject)
         checks = place.known("checks", "check", self._checks, read.checks)
         confirmed = dict.fromkeys(read.checks)
-        place.known("person_confirms", "check here", confirmed, read.person_confirms)
+        place.known("needs_confirmation", "check here", confirmed, read.needs_confirmation)
         groups = place.known("known_errors", "group", self._groups, read.known_errors)
-        if read.recheck_days and not any(check.spends for check in checks):
+        if read.recheck_days and not any(check.side_effect for check in checks):
             raise place.error("recheck_days", "none of its checks has a side effect.")
         place.blanks("pastes", read.pastes, self._labels)
         is_on_page = page == 1 and not read.reading
@@ -500,8 +500,8 @@ class _ProcedureReader:
             pastes=tuple(Paste(*paste) for paste in place.pairs("pastes", read.pastes)),
             inputs=place.known("inputs", "input", self._inputs, read.inputs),
             checks=tuple(
-                replace(check, person_confirms=read.person_confirms[check.id])
-                if check.id in read.person_confirms
+                replace(check, needs_confirmation=read.needs_confirmation[check.id])
+                if check.id in read.needs_confirmation
                 else check
                 for check in checks
             ),

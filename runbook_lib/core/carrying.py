@@ -97,7 +97,7 @@ def basis_of(
     """
     switches = {item.name for item in procedure.inputs if item.default is False}
     names = dict.fromkeys((*check.needs, *step.subject))
-    permits = switches.intersection(check.permitted_by)
+    permits = switches.intersection(check.allowed_by)
     about = {name: values.get(name) or None for name in names if name not in permits}
     return CheckBasis(check=check.id, code_digest=code_digest, values=about)
 

@@ -40,28 +40,27 @@ class Check:
 
     `id` is the check's name in the record. `run` takes a `connectors.context.CheckContext`
     and returns a `Finding`, or `None` if the check does not apply; a `RunbookError`
-    that it raises becomes an inconclusive finding. `spends` says what it uses up or changes at the
-    remote system, `permitted_by` names the inputs that let it; most checks only read. One that
-    `alters` what others read runs while no other does.
-    `person_confirms` is the sentence that a person must confirm as well where the
-    finding names limits: what lies beyond them can break a customer's sign-in or data.
-    `needs_human_only` says that a finding of it that names limits and cannot tell is no trouble:
-    no API shows the rest, only a person does.
+    that it raises becomes an inconclusive finding. `side_effect` says what it uses up or changes at
+    the remote system, `allowed_by` names the inputs that let it; most checks only read. One that
+    `mutates` what others read runs while no other does. `needs_confirmation` is the sentence that a
+    person must confirm as well where the finding names limits: what lies beyond them can break a
+    customer's sign-in or data. `needs_human_only` says that a finding of it that names limits and
+    cannot tell is no trouble: no API shows the rest, only a person does.
     """
 
     id: str
     run: Callable[[Any], Finding | None]
     needs: tuple[str, ...] = ()
-    spends: str = ""
-    permitted_by: tuple[str, ...] = ()
-    alters: bool = False
-    person_confirms: str = ""
+    side_effect: str = ""
+    allowed_by: tuple[str, ...] = ()
+    mutates: bool = False
+    needs_confirmation: str = ""
     needs_human_only: bool = False
 
     @property
-    def always_spends(self) -> bool:
+    def always_has_side_effect(self) -> bool:
         """Whether it cannot run without its side effect: what permits that is what it needs."""
-        return bool(self.spends) and any(name in self.needs for name in self.permitted_by)
+        return bool(self.side_effect) and any(name in self.needs for name in self.allowed_by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -426,9 +425,9 @@ class Step:
     """Days for which a verified result of a check with a side effect counts in later runs."""
 
     @property
-    def spends(self) -> str:
+    def side_effect(self) -> str:
         """Return what the step's checks use up or change; empty if they only read."""
-        return " ".join(check.spends for check in self.checks if check.spends)
+        return " ".join(check.side_effect for check in self.checks if check.side_effect)
 
     def doubts(self, values: Mapping[str, Value]) -> list[str]:
         """Return what is doubtful about those of `values` that this step asks for."""
@@ -458,7 +457,7 @@ class Step:
     @cached_property
     def sentence(self) -> str:
         """Return all that a person confirms, with what only a person can see of its checks."""
-        sentences = (check.person_confirms for check in self.checks)
+        sentences = (check.needs_confirmation for check in self.checks)
         return " ".join(dict.fromkeys(filter(None, (self.confirms, *sentences))))
 
     @property
@@ -482,9 +481,9 @@ class Step:
         """Return what a person must confirm, since these findings name limits."""
         limited = {finding.check for finding in findings if finding.limits}
         return tuple(
-            check.person_confirms
+            check.needs_confirmation
             for check in self.checks
-            if check.person_confirms and check.id in limited
+            if check.needs_confirmation and check.id in limited
         )
 
 
@@ -566,13 +565,13 @@ class Procedure:
     def permits(self) -> frozenset[str]:
         """The names of the settings that permit side effects of checks."""
         checks = (check for step in self.steps for check in step.checks)
-        return frozenset(name for check in checks for name in check.permitted_by)
+        return frozenset(name for check in checks for name in check.allowed_by)
 
     @cached_property
     def fingerprinted(self) -> frozenset[str]:
         """The names of all that a result may be bound to; secrets among them get fingerprints."""
         steps = self.steps
-        needs = (check.needs for step in steps for check in step.checks if check.spends)
+        needs = (check.needs for step in steps for check in step.checks if check.side_effect)
         return frozenset().union(*(step.subject for step in steps), *needs)
 
     def required_by(self, step_id: str) -> frozenset[str]:

@@ -689,7 +689,7 @@ class _StepFold:
 
     @staticmethod
     def _may_carry(step: Step) -> bool:
-        return any(check.spends for check in step.checks)
+        return any(check.side_effect for check in step.checks)
 
     def _carried(
         self, step: Step, entry: Entry | None

@@ -119,11 +119,11 @@ class StepsUnderWay:
         wait(self._begun.values())
 
     def _alters(self, step: Step) -> bool:
-        return any(check.alters and self._is_permitted(check) for check in step.checks)
+        return any(check.mutates and self._is_permitted(check) for check in step.checks)
 
     def _perform_in_time(self, step: Step, perform: Callable[[], Performed]) -> Performed:
-        spends = any(check.spends and self._is_permitted(check) for check in step.checks)
-        return ((), _BLOCKED) if spends and self._is_blocked(step) else perform()
+        side_effect = any(check.side_effect and self._is_permitted(check) for check in step.checks)
+        return ((), _BLOCKED) if side_effect and self._is_blocked(step) else perform()
 
     def _is_blocked(self, step: Step) -> bool:
         """Return whether a step that `step` requires fails, or is blocked itself."""

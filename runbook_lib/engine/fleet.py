@@ -176,7 +176,7 @@ class Spending:
 
     setting: str
     tenants: int
-    spends: str
+    side_effect: str
     names: Sequence[str]
 
 
@@ -363,8 +363,8 @@ class Fleet:
             for spent in job.spending:
                 due.setdefault(spent, []).append(job.tenant.tenant)
         return [
-            Spending(setting, len(names), spends, sorted(names))
-            for (setting, spends), names in sorted(due.items())
+            Spending(setting, len(names), side_effect, sorted(names))
+            for (setting, side_effect), names in sorted(due.items())
         ]
 
     def run(self, on_result: Callable[[TenantResult], None]) -> FleetResult:
@@ -615,11 +615,11 @@ def _spending(
         (step, check, name)
         for step in procedure.steps
         for check in step.checks
-        for name in check.permitted_by
+        for name in check.allowed_by
         if values.get(name)
     ]
     if not permitted or history is None:
-        return [(name, check.spends) for _, check, name in permitted]
+        return [(name, check.side_effect) for _, check, name in permitted]
     earlier = EarlierResults(procedure, tenant.tenant, evidence, history, values, utc_now())
     due = []
     for step, check, name in permitted:
@@ -627,7 +627,7 @@ def _spending(
         with suppress(RunbookError, OSError):
             found = earlier.find(step, check)
         if not isinstance(found, EarlierResult):
-            due.append((name, check.spends))
+            due.append((name, check.side_effect))
     return due
 
 

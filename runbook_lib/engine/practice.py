@@ -227,7 +227,7 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         env_file = folder / "sandbox.env"
         description, items = sandbox.description, inputs_of(procedure)
         # What a check may spend at the vendor it may in practice, unasked.
-        permits = {name for step in procedure.steps for c in step.checks for name in c.permitted_by}
+        permits = {name for step in procedure.steps for c in step.checks for name in c.allowed_by}
         vendor = vendor_of(procedure).name
         permitted = [
             item

@@ -461,7 +461,7 @@ class Run(RunView):
         return StepsUnderWay(
             steps,
             lambda step: self._prepared(step, look, on_exchanges, answers, earlier),
-            is_permitted=lambda check: any(values.get(name) for name in check.permitted_by),
+            is_permitted=lambda check: any(values.get(name) for name in check.allowed_by),
             attestations={name: state.attestation for name, state in self.state.steps.items()},
         )
 
@@ -624,8 +624,8 @@ class Run(RunView):
         carried, due = dict[str, CarriedResult](), None
         asked = {name for name in started.rechecks if self.values.get(name)}
         for check in step.checks:
-            is_asked_for = not asked.isdisjoint(check.permitted_by)
-            if not check.always_spends or (is_asked_for and started.may_spend):
+            is_asked_for = not asked.isdisjoint(check.allowed_by)
+            if not check.always_has_side_effect or (is_asked_for and started.may_spend):
                 continue
             found = earlier.find(step, check)
             if isinstance(found, EarlierResult):
@@ -674,9 +674,9 @@ class Run(RunView):
             lacking=lacking.__getitem__,
             doubts=step.doubts(values),
         )
-        made = [check for check in checks if check.spends and not lacking[check]]
+        made = [check for check in checks if check.side_effect and not lacking[check]]
         bases = [earlier.basis(step, check) for check in made] if earlier else []
-        is_due = any(check.always_spends and lacking[check] for check in checks)
+        is_due = any(check.always_has_side_effect and lacking[check] for check in checks)
         return Prepared(
             self.subject(self.history),
             perform,

@@ -94,7 +94,7 @@ class Walkthrough:
 
     def look(self, step: Step) -> None:
         """Look at a step that a person has open, seldom, unless that spends; write only changes."""
-        if not step.spends and self._activities.may_look(step.id, self.run.clock()):
+        if not step.side_effect and self._activities.may_look(step.id, self.run.clock()):
             self._workers.submit(self._look_at, step)
 
     def _look_at(self, *steps: Step, is_outdated: bool = False) -> None:
@@ -114,7 +114,7 @@ class Walkthrough:
         again = [
             state.step
             for state in looked_at
-            if state.findings and not state.is_settled and not state.step.spends
+            if state.findings and not state.is_settled and not state.step.side_effect
         ]
         if states[step.id].is_settled and again and not self._stopped.is_set():
             self._workers.submit(self._look_at, *again, is_outdated=True)
@@ -371,7 +371,7 @@ class Walkthrough:
         following = [
             other
             for other in self.run.procedure.steps
-            if step.id in other.requires and not other.spends
+            if step.id in other.requires and not other.side_effect
         ]
         for other in following:
             self.perform(other, {}, is_asked=False)
@@ -435,7 +435,7 @@ class Walkthrough:
         ]
         self._activities.count(step.id, "taken", refused=problems)
         for other in (other for other in tried if lacking(self.run, other) != before[other]):
-            if other.spends and not all(self.run.lacking(check) for check in other.checks):
+            if other.side_effect and not all(self.run.lacking(check) for check in other.checks):
                 continue
             if other != step:
                 self.perform(other, {}, is_asked=False)

@@ -49,7 +49,7 @@ def plan(run: RunView) -> CheckPlan:
         if all(run.lacking(check) for check in step.checks):
             blocked += [(step, lacking(run, step))] if step.checks else []
         else:
-            (automatic if step.spends else steps).append(step)
+            (automatic if step.side_effect else steps).append(step)
     return CheckPlan(tuple(steps), tuple(automatic), tuple(blocked))
 
 
@@ -90,7 +90,7 @@ def summary(run: RunView, done: CheckPlan) -> str:
                 if len(states) > 1
             ),
             *(
-                f"Not checked: {numbers[step.id]}. {step.spends} Press Check there."
+                f"Not checked: {numbers[step.id]}. {step.side_effect} Press Check there."
                 for step in done.automatic
             ),
             *(

@@ -155,7 +155,7 @@ def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
     """
     step, absent = state.step, {item.name for item in wanted}
     can_look = any(absent.isdisjoint(check.needs) for check in step.checks)
-    return state.conclusion.outcome is Outcome.WAITING and can_look and not step.spends
+    return state.conclusion.outcome is Outcome.WAITING and can_look and not step.side_effect
 
 
 def step_view(
@@ -224,7 +224,7 @@ def step_view(
             for item in step.inputs
             if item.name in elsewhere
         ],
-        "spends": step.spends,
+        "side_effect": step.side_effect,
         "actions": _actions(state, scene, lacks),
         "is_next": _is_next(step, scene),
         "is_current": _is_next(step, scene) and not state.is_settled,
@@ -306,7 +306,7 @@ def _can_look(state: StepState, lacks: Sequence[Input]) -> bool:
     absent = {item.name for item in lacks}
     is_open = not state.is_settled and not state.conclusion.needs_person
     can_ask = any(absent.isdisjoint(check.needs) for check in state.step.checks)
-    return is_open and can_ask and not state.step.spends
+    return is_open and can_ask and not state.step.side_effect
 
 
 def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str, Any]:
@@ -349,9 +349,9 @@ def _next_actions(
     # What is refused is corrected here, not on a page.
     is_refused = any(finding.refuses for finding in state.findings)
     is_permitted = all(
-        any(scene.values.get(name) for name in part.permitted_by)
+        any(scene.values.get(name) for name in part.allowed_by)
         for part in step.checks
-        if part.permitted_by
+        if part.allowed_by
     )
     is_declined = conclusion.outcome is Outcome.FAILED and conclusion.by_person
     cases = (

@@ -66,8 +66,8 @@ def connector_is_in_library(context: CheckContext) -> Finding:
 @check(
     "console-holds-app-id",
     needs=(*ACCOUNT, CLIENT_ID, "service_domain", "cyclr_username"),
-    spends="It uses up one sign-in link. If the user does not exist, Cyclr creates it.",
-    permitted_by=("cyclr_username",),
+    side_effect="It uses up one sign-in link. If the user does not exist, Cyclr creates it.",
+    allowed_by=("cyclr_username",),
     takes_vendor=True,
 )
 def console_holds_app_id(vendor: Vendor, context: CheckContext) -> Finding:
@@ -120,9 +120,9 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
 @check(
     "connector-is-installed",
     needs=("cyclr_client_id", "cyclr_client_secret"),
-    spends="It installs the connector and creates an account, if you permit it.",
-    permitted_by=("install_connector", "create_test_account"),
-    alters=True,
+    side_effect="It installs the connector and creates an account, if you permit it.",
+    allowed_by=("install_connector", "create_test_account"),
+    mutates=True,
 )
 def connector_is_installed(context: CheckContext) -> Finding:
     """

@@ -103,8 +103,8 @@ class _Made:
 @check(
     "test-calls-are-made",
     needs=(*USER, "make_test_calls"),
-    spends="It makes one call for each permission with this token.",
-    permitted_by=("make_test_calls",),
+    side_effect="It makes one call for each permission with this token.",
+    allowed_by=("make_test_calls",),
     needs_human_only=True,
 )
 def each_permission_is_used(context: CheckContext) -> Finding:

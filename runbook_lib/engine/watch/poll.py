@@ -95,7 +95,7 @@ def open_watched(
     Raises `SettingsError` for a tenant without one, and like `open_run`.
     """
     # NOTE: a watch changes nothing, and makes no call that may count against the app.
-    permits = {name for step in procedure.steps for c in step.checks for name in c.permitted_by}
+    permits = {name for step in procedure.steps for c in step.checks for name in c.allowed_by}
     items = [item for item in procedure.inputs if item.default is False and item.name in permits]
     all_given = {**given, **{item.name: False for item in items}}
     run = open_run(procedure, all_given, mode=Mode.HEADLESS, **options)
@@ -366,8 +366,8 @@ def harmless_checks(step: Step, values: Mapping[str, Any]) -> tuple[Check, ...]:
     return tuple(
         check
         for check in step.checks
-        if not check.spends
-        or (check.permitted_by and not any(values.get(name) for name in check.permitted_by))
+        if not check.side_effect
+        or (check.allowed_by and not any(values.get(name) for name in check.allowed_by))
     )
 
 

@@ -243,8 +243,8 @@ class Panel {
       field.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" || event.isComposing) return;
         event.preventDefault();
-        const { can_check: canCheck, spends } = this.model.get("view");
-        this.sendTyped({ action: canCheck && !spends ? "check" : "save" });
+        const { can_check: canCheck, side_effect } = this.model.get("view");
+        this.sendTyped({ action: canCheck && !side_effect ? "check" : "save" });
       });
       field.addEventListener("change", () => this.checkByItself());
       const holder = element("div", {}, ...input.choices.length ? this.buildChoices(input, field) : [field], note, problem, doubt, effect);
@@ -296,7 +296,7 @@ class Panel {
   // What only reads is checked as soon as everything that it needs was typed.
   checkByItself() {
     const view = this.model.get("view");
-    if (!view.can_check || view.spends) return;
+    if (!view.can_check || view.side_effect) return;
     const isThere = ({ name, is_needed: isNeeded }) => {
       const { field } = this.fields.get(name);
       return !isNeeded || Boolean(field.value.trim());
@@ -417,16 +417,16 @@ class Panel {
       .filter((name) => name && !(["attest", "answer"].includes(name) && name === primary));
     const rest = menu.filter((name) => !row.includes(name));
     const held = this.model.get("view").busy_since;
-    redraw(this.actions, [row, view.links, view.spends, held], () => [
+    redraw(this.actions, [row, view.links, view.side_effect, held], () => [
       ...row.map((name) => this.buildAction(view, name)),
-      row.includes("check") && view.spends ? element("span", { class: "rb-field-note" }, view.spends) : ""]);
+      row.includes("check") && view.side_effect ? element("span", { class: "rb-field-note" }, view.side_effect) : ""]);
     this.actions.hidden = !row.length;
     for (const action of this.actions.querySelectorAll("[data-action]")) {
       action.classList.toggle("rb-first", action.getAttribute("data-action") === main);
     }
-    redraw(this.others, [rest, view.spends, held], () => [
+    redraw(this.others, [rest, view.side_effect, held], () => [
       element("div", { class: "rb-row" }, ...rest.map((name) => this.buildAction(view, name))),
-      rest.includes("check") && view.spends ? element("div", { class: "rb-field-note" }, `Check: ${view.spends}`) : ""]);
+      rest.includes("check") && view.side_effect ? element("div", { class: "rb-field-note" }, `Check: ${view.side_effect}`) : ""]);
     this.markMain(view, main);
     for (const form of this.forms) {
       const isInline = form.name === primary;

@@ -122,7 +122,7 @@ def test_a_wait_says_since_when_however_narrow(
 
 def test_what_is_verified_in_part_is_open_with_what_to_confirm(capsys: Capture) -> None:
     """It has its own label and count, and its line begins with what a person must confirm."""
-    check = Check("seen", lambda _: None, person_confirms="It is so.")
+    check = Check("seen", lambda _: None, needs_confirmation="It is so.")
     finding = Finding(
         outcome=Outcome.VERIFIED, code="a-code", reason="Seen.", check="seen", limits=("More.",)
     )

@@ -67,9 +67,9 @@ def test_without_source_there_is_none(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_every_check_that_spends_has_one() -> None:
     """Each check with a side effect names the code of its own module."""
-    checks = [check for step in PROCEDURE.steps for check in step.checks if check.spends]
+    checks = [check for step in PROCEDURE.steps for check in step.checks if check.side_effect]
 
-    assert {check.id for check in checks if check.always_spends} == {
+    assert {check.id for check in checks if check.always_has_side_effect} == {
         "console-holds-app-id",
         "test-calls-are-made",
     }

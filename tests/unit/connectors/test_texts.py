@@ -245,7 +245,7 @@ def test_a_check_is_registered_where_it_is_defined() -> None:
 
     for own in (check for step in PROCEDURE.steps for check in step.checks):
         made = registered[own.id]
-        assert replace(own, person_confirms="", run=made.run) == made
+        assert replace(own, needs_confirmation="", run=made.run) == made
         assert getattr(own.run, "func", own.run) is getattr(made.run, "func", made.run)
     assert set(registered) <= set(registered_ids())
 

@@ -113,7 +113,7 @@ def test_the_step_asks_for_both_webhooks(name: str) -> None:
         assert f"**{webhook}**" in step.today
         assert posted in step.title
         assert posted in step.confirms
-    assert "Notification Webhook" in step.checks[0].person_confirms
+    assert "Notification Webhook" in step.checks[0].needs_confirmation
     assert "explain --webhook" in step.prose
 
 

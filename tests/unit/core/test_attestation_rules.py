@@ -51,7 +51,7 @@ STEP = Step(
     today="",
     confirms="I did it.",
     subject=("app_id", "permissions", "app_secret"),
-    checks=(Check("is-there", check, person_confirms="I saw it."),),
+    checks=(Check("is-there", check, needs_confirmation="I saw it."),),
 )
 PROCEDURE = Procedure(
     id="p",
@@ -146,7 +146,7 @@ def test_another_sentence_check_or_connector_is_a_misfit() -> None:
 
     reworded = replace(STEP, confirms="I did it all.")
     rechecked = replace(STEP, checks=(replace(STEP.checks[0], id="is-there-still"),))
-    asked = replace(STEP, checks=(replace(STEP.checks[0], person_confirms="I see it."),))
+    asked = replace(STEP, checks=(replace(STEP.checks[0], needs_confirmation="I see it."),))
     for step in (reworded, rechecked, asked):
         assert mismatch(bound, step, NOW) == "before its sentence or its checks were changed"
     assert mismatch(bound, STEP, other) == "for the connector p"

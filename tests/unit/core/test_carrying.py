@@ -59,7 +59,7 @@ def step(name: str, check: Check, **more: Any) -> Step:
 
 
 LINK = Check(
-    "link-leads-there", see, needs=("user", "key"), spends="A link.", permitted_by=("user",)
+    "link-leads-there", see, needs=("user", "key"), side_effect="A link.", allowed_by=("user",)
 )
 LINK_STEP = step("fb-02-link", LINK, requires=("fb-01-app",))
 PROCEDURE = Procedure(
@@ -215,7 +215,7 @@ def test_only_the_same_values_count(change: dict[str, Value]) -> None:
 
 def test_a_switch_that_only_permits_is_no_value() -> None:
     """A result that a switch permitted counts where the switch is off."""
-    switched = replace(LINK, needs=("user", "key", "make_link"), permitted_by=("make_link",))
+    switched = replace(LINK, needs=("user", "key", "make_link"), allowed_by=("make_link",))
     on, off = (
         basis_of(switched, LINK_STEP, PROCEDURE, {**VALUES, "make_link": flag}, CODE)
         for flag in (True, False)

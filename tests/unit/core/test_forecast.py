@@ -49,7 +49,8 @@ def forecast_of(signs: str, days: dict[str, str]) -> Forecast:
                 "12": ("ahead", "2027-01-12", "2027-02-03", ("5a", "11b")),
             },
         ),
-        # A wait began on its day; two run can_start_now each other, and the last after the longer one.
+        # A wait began on its day; two run can_start_now each other, and the last after the longer
+        # one.
         (
             "5b waits, 11b waits, 12 to do",
             {"5a": "2026-11-20", "5b": "2026-11-29", "11b": "2026-11-25"},

@@ -127,7 +127,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "input's choices": {"inputs": (replace(ASKED, choices=(("z", ("y",)),)),)},
     "input's need": {"inputs": (replace(ASKED, required=True),)},
     "check's id": {"checks": (Check("seen-otherwise", seen, ("a",)),)},
-    "check's sentence": {"checks": (Check("seen", seen, ("a",), person_confirms="I saw it."),)},
+    "check's sentence": {"checks": (Check("seen", seen, ("a",), needs_confirmation="I saw it."),)},
     "check's needs": {"checks": (Check("seen", seen),)},
     "requires": {"requires": ()},
     "after": {"after": ("fb-01-b",)},
@@ -217,8 +217,8 @@ def test_a_link_without_its_system_waits_for_the_sandbox() -> None:
 def test_what_is_unseen_belongs_to_a_finding_with_limits() -> None:
     """A check asks for a person only where its own finding names a limit."""
     checks = (
-        Check("a", seen, person_confirms="A is so."),
-        Check("b", seen, person_confirms="B is so."),
+        Check("a", seen, needs_confirmation="A is so."),
+        Check("b", seen, needs_confirmation="B is so."),
         Check("c", seen),
     )
     step = replace(STEP, confirms="Done.", checks=checks)

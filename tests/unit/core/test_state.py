@@ -300,7 +300,7 @@ def test_the_steps_decide_a_run(said: str, seen: str, run: str) -> None:
 
 def test_a_step_that_is_verified_in_part_does_not_complete_a_run() -> None:
     """Until a person has confirmed what its check cannot see, the step is open and comes next."""
-    check = Check("seen", lambda _: None, person_confirms="It is so.")
+    check = Check("seen", lambda _: None, needs_confirmation="It is so.")
     asking = replace(step("b"), checks=(check,))
     section = replace(PROCEDURE.sections[0], steps=(step("a"), asking))
     procedure = replace(PROCEDURE, sections=(section,))

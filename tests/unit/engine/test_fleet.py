@@ -506,7 +506,7 @@ def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
 
     counts = {each.setting: each.tenants for each in found}
     assert counts == {"install_connector": 1, "make_test_calls": 2, "cyclr_username": 2}
-    assert all(each.spends for each in found)
+    assert all(each.side_effect for each in found)
     assert fleet(*ABC, only=["a"]).spending == []
 
 

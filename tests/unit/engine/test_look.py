@@ -92,11 +92,11 @@ def asking(name: str, *, requires: tuple[str, ...] = ()) -> Step:
 def spending(name: str, spent: list[str], requires: str) -> Step:
     """Return a step that makes a call which costs something, and notes it."""
 
-    def spends(context: CheckContext) -> Finding:
+    def side_effect(context: CheckContext) -> Finding:
         spent.append("a call")
         return asks(context)
 
-    check = Check("spends", spends, spends="It makes a call.", permitted_by=("may",))
+    check = Check("side_effect", side_effect, side_effect="It makes a call.", allowed_by=("may",))
     return step(name, check, requires=(requires,))
 
 
@@ -110,7 +110,7 @@ def looked(run: Run) -> dict[str, Outcome]:
     return outcomes
 
 
-ALTERING: dict[str, Any] = {"spends": "It installs.", "permitted_by": ("may",), "alters": True}
+ALTERING: dict[str, Any] = {"side_effect": "It installs.", "allowed_by": ("may",), "mutates": True}
 
 
 # A check that may not alter anything only reads, and does not wait.
@@ -208,14 +208,14 @@ def test_what_alters_a_system_is_alone(make_run: MakeRun, remote: FakeRemote) ->
         busy[0] -= 1
         return asks(context)
 
-    def alters(context: CheckContext) -> Finding:
+    def mutates(context: CheckContext) -> Finding:
         seen.append(busy[0])
         context.announce_change("Install it.")
         return asks(context)
 
     run = make_run(
         step("a", Check("a", reads)),
-        step("b", Check("alters", alters, **ALTERING)),
+        step("b", Check("mutates", mutates, **ALTERING)),
         step("c", Check("c", reads), requires=("b",)),
         step("d", Check("d", reads)),
         may=True,

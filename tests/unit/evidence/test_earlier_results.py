@@ -80,15 +80,19 @@ class Desk:
     @property
     def procedure(self) -> Procedure:
         """The procedure: a step that reads, one that spends, one that can also look."""
-        spends = {"spends": "It uses up a link."}
+        side_effect = {"side_effect": "It uses up a link."}
         checks = {
             "fb-01-app": Check("app", self.remote.check("app")),
             LINK: Check(
-                "link", self.remote.check("link"), needs=self.needs, permitted_by=("user",),
-                **spends,
+                "link", self.remote.check("link"), needs=self.needs, allowed_by=("user",),
+                **side_effect,
             ),
             LOOK: Check(
-                "look", self.remote.check("look"), permitted_by=("install",), alters=True, **spends
+                "look",
+                self.remote.check("look"),
+                allowed_by=("install",),
+                mutates=True,
+                **side_effect,
             ),
             SECRET: Check("secret", self.remote.check("secret"), needs=("key",)),
         }  # fmt: skip

@@ -117,7 +117,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
 def spending(step: Step) -> Step:
     """Return the step with a check that uses something up."""
-    return replace(step, checks=(replace(step.checks[0], spends="It uses up a link."),))
+    return replace(step, checks=(replace(step.checks[0], side_effect="It uses up a link."),))
 
 
 def damage(play: Scene) -> None:

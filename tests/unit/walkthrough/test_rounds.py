@@ -36,7 +36,7 @@ def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> 
         make_step("a", verified),
         make_step("b"),
         waiting_step(),
-        spending(make_step("spends", verified)),
+        spending(make_step("side_effect", verified)),
         make_step("c", verified, needs=("app_secret",)),
     )
     play.walkthrough.check_all()
@@ -107,10 +107,10 @@ def test_a_round_that_breaks_off_leaves_the_button_usable(
 def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> None:
     """A check that was tried in vain shows what it lacks, and runs alone once that is given."""
     later = make_step("later", verified, needs=("app_id",))
-    spends = spending(replace(later, id="spends"))
+    side_effect = spending(replace(later, id="side_effect"))
     untried = replace(later, id="untried")
-    play = scene(app_step(), later, spends, untried)
-    for name in ("later", "spends"):
+    play = scene(app_step(), later, side_effect, untried)
+    for name in ("later", "side_effect"):
         play.perform(name)
     shown = [each["name"] for each in play.screens["later"].view["inputs"]]
     assert shown == ["app_id"]
@@ -120,15 +120,15 @@ def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> N
     eventually(lambda: play.screens["later"].view["outcome"] == "verified")
     settled(play.screens["app"])
     assert play.screens["later"].view["inputs"] == []
-    assert play.screens["spends"].view["outcome"] == "not_run"
+    assert play.screens["side_effect"].view["outcome"] == "not_run"
     assert play.screens["untried"].view["outcome"] == "not_run"
 
 
 def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
     """If one of two missing values is given, the reason of each step names the other alone."""
     asks = make_step("asks", verified, needs=NEEDS)
-    play = scene(asks, replace(asks, id="other"), spending(replace(asks, id="spends")))
-    for name in ("asks", "other", "spends"):
+    play = scene(asks, replace(asks, id="other"), spending(replace(asks, id="side_effect")))
+    for name in ("asks", "other", "side_effect"):
         assert play.perform(name)["message"] == (
             "Not checked. Enter App ID, App Secret, then press Check."
         )
@@ -137,14 +137,14 @@ def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
 
     assert view["message"].startswith("App Secret: an App Secret has 32 characters")
     assert [refused["input"] for refused in view["refused"]] == ["app_secret"]
-    for name in ("asks", "other", "spends"):
+    for name in ("asks", "other", "side_effect"):
         view = settled(play.screens[name], 2)
         assert view["reason"] == "Not checked: App Secret not given."
         assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]
 
     assert play.perform("asks", {"app_secret": APP_SECRET}, finished=3)["outcome"] == "verified"
     assert settled(play.screens["other"], 3)["outcome"] == "verified"
-    assert play.screens["spends"].view["outcome"] == "not_run"
+    assert play.screens["side_effect"].view["outcome"] == "not_run"
 
 
 def test_a_check_that_could_go_on_says_what_it_lacks(scene: Make) -> None:

@@ -152,7 +152,7 @@ PROVEN = Finding(
 )
 CHECKED = app_step(links=(PAGE,))
 PERMITTED = replace(
-    CHECKED, checks=(replace(CHECKED.checks[0], spends="It uses 1.", permitted_by=("install",)),)
+    CHECKED, checks=(replace(CHECKED.checks[0], side_effect="It uses 1.", allowed_by=("install",)),)
 )
 REVIEW = replace(waiting_step(), links=(PAGE,))
 ASKED_FOR = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
@@ -499,7 +499,7 @@ def test_a_step_offers_the_forms_that_apply() -> None:
 
 def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
     """If a check saw the approval, *Approved* is chosen; in *Declined* no permission is ticked."""
-    seen = Check("seen", lambda _: None, person_confirms="It is Advanced.")
+    seen = Check("seen", lambda _: None, needs_confirmation="It is Advanced.")
     step = replace(waiting_step(), inputs=(PERMISSIONS,), checks=(seen,))
     found = Finding(
         outcome=Outcome.VERIFIED, code="a-code", reason="So.", check="seen", limits=("The level.",)
@@ -884,7 +884,7 @@ def _read(shown: dict[str, Any], step: Step) -> list[str]:
     is_open = word["name"] == actions["primary"] or actions["other"] == word["name"] == "attest"
     options = word["options"] if is_open else ()
     texts = [
-        *(step.title, step.today, shown["spends"], word["label"]),
+        *(step.title, step.today, shown["side_effect"], word["label"]),
         *(link["label"] for link in shown["links"]),
         *(f"{paste['label']} {paste['value']} Copy" for paste in shown["pastes"]),
         *(f"{item['label']} Change it in: {item['title']}" for item in shown["chosen"]),

@@ -194,9 +194,9 @@ def test_who_comes_back_sees_what_is_true_now(scene: Make, looked: Looked) -> No
         app_step(there),
         make_step("b", saying(findings, [])),
         make_step("c", there),
-        spending(make_step("spends", there)),
+        spending(make_step("side_effect", there)),
     )
-    for name in ("app", "b", "spends"):
+    for name in ("app", "b", "side_effect"):
         play.run.perform(name)
     before, known = play.types, len(looked)
     findings.append(ABSENT)
@@ -310,11 +310,11 @@ def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
     ticks: Looked = []
     play = scene(
         make_step("first", verified),
-        spending(make_step("spends", noting(looked, waits), requires=("first",))),
+        spending(make_step("side_effect", noting(looked, waits), requires=("first",))),
         waiting_step(noting(ticks, waits)),
         watch_seconds=0,
     )
-    for name in ("first", "spends", "wait"):
+    for name in ("first", "side_effect", "wait"):
         play.run.perform(name)
     looked.clear()
     assert play.walkthrough._go_on(play.step("first")) == ""

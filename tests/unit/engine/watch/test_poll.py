@@ -392,7 +392,7 @@ def test_no_check_with_a_side_effect_is_polled(desk: Desk) -> None:
     left = [c for step in PROCEDURE.steps for c in harmless_checks(step, permitted)]
     desk.poll()
 
-    assert not [check.id for check in left if check.spends]
+    assert not [check.id for check in left if check.side_effect]
     assert "connector-is-installed" in desk.asked
     assert "console-holds-app-id" not in desk.asked
 

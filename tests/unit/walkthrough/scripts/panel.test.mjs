@@ -148,8 +148,8 @@ describe("values that are typed", () => {
     assert.deepEqual(checks(model), [{ app_id: "123456789012345", app_secret: "0a1b2c3d" }]);
   });
 
-  test("are not checked by themselves if nothing was typed, if that spends, or if there is no check", () => {
-    for (const changes of [{ spends: "It creates a link." }, { can_check: false }]) {
+  test("are not checked by themselves if nothing was typed, if that side_effect, or if there is no check", () => {
+    for (const changes of [{ side_effect: "It creates a link." }, { can_check: false }]) {
       page = newPage();
       const { model, field, type } = shown({ inputs: needed("app_id"), ...changes });
       type("app_id", "123456789012345");
@@ -467,7 +467,7 @@ describe("the display of a step", () => {
   });
 
   test("saves by Enter where a check is not possible, or would spend something", () => {
-    for (const changes of [{ can_check: false }, { spends: "It creates a link." }]) {
+    for (const changes of [{ can_check: false }, { side_effect: "It creates a link." }]) {
       page = newPage();
       const { model, field, type } = shown(changes);
       type("app_id", "1");
@@ -598,7 +598,7 @@ describe("the actions of a step", () => {
   });
 
   test("say what a check uses up beside its button", () => {
-    const { model, root } = shown({ spends: "It creates a link." });
+    const { model, root } = shown({ side_effect: "It creates a link." });
     assert.equal(root.querySelector('[data-action="check"]').parentElement.textContent, "CheckI have done thisIt creates a link.");
     model.show(actions("attest", "", ["check"]));
     assert.match(root.querySelector(".rb-menu").textContent, /Check: It creates a link\./);
