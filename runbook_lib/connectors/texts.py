@@ -58,7 +58,7 @@ _STEP_ID = re.compile(r"[a-z]+-([0-9]+)([a-z]?)-([a-z0-9-]+)")
 _KINDS = {"str": "a text", "int": "a whole number", "array": "a list", "object": "a table"}
 # The keys that a `Step` has too, and those of the plan that are lists.
 _SAME = (
-    *("title", "kind", "today", "confirms", "prose", "sitting", "developer_tools", "attest_label"),
+    *("title", "kind", "today", "confirms", "prose", "group", "developer_tools", "attest_label"),
     *("question", "least_days", "usual_days", "overdue", "counts_days"),
 )
 _LISTS = ("have_ready", "meanwhile", "afterwards")
@@ -306,7 +306,7 @@ class _Step(Struct):
     confirms: Text
     today: Text
     subject: Names
-    sitting: Text
+    group: Text
     kind: StepKind = StepKind.MANUAL
     reading: str = ""
     prose: str = ""
@@ -318,7 +318,7 @@ class _Step(Struct):
     requires: Names = ()
     after: Names = ()
     checkable_after: Names = ()
-    hands_over: str = ""
+    copies_secret: str = ""
     consent_gives: str = ""
     review_kit: bool = False
     known_errors: Names = ()
@@ -512,7 +512,7 @@ class _ProcedureReader:
             checkable_after=place.known(
                 "checkable_after", "step", self._names, read.checkable_after
             ),
-            hands_over=self._input(place, "hands_over", read.hands_over),
+            copies_secret=self._input(place, "copies_secret", read.copies_secret),
             consent_gives=self._input(place, "consent_gives", read.consent_gives),
             review_kit=self._own.folder.name if read.review_kit else "",
             known_errors=tuple(error for group in groups for error in group),

@@ -372,11 +372,11 @@ class Step:
 
     `id` is also the notebook cell's id. `today` is what a person does now, in at most 60
     words, `prose` the documented text and what lies behind it, where that is more. Consecutive
-    steps with the same `sitting`, its heading, are done in one go. `confirms` is what a person
+    steps with the same `group`, its heading, are done in one go. `confirms` is what a person
     confirms, before what its checks ask of one (`sentence`), `subject` the names of
     the inputs that it is about.
     `requires` names steps whose failure blocks this one, `after` those that must come before it
-    can be started (by their ids), `hands_over` the
+    can be started (by their ids), `copies_secret` the
     credential that a person copies to another console, `consent_gives` the
     token that comes from a person's consent, `review_kit` the connector whose
     texts for the provider's review belong to it. `known_errors` are the error texts that people
@@ -396,7 +396,7 @@ class Step:
     confirms: str
     subject: tuple[str, ...]
     prose: str = ""
-    sitting: str = ""
+    group: str = ""
     links: tuple[Link, ...] = ()
     pastes: tuple[Paste, ...] = ()
     inputs: tuple[Input, ...] = ()
@@ -405,7 +405,7 @@ class Step:
     after: tuple[str, ...] = ()
     checkable_after: tuple[str, ...] = ()
     """Ids of the steps without which its checks cannot tell; after them it is checked by itself."""
-    hands_over: Input | None = None
+    copies_secret: Input | None = None
     consent_gives: Input | None = None
     review_kit: str = ""
     known_errors: tuple[KnownError, ...] = ()
@@ -443,12 +443,12 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `known_errors`, days, `overdue`, `attest_label`, `sitting`, `question`, `screen`,
+        Without `known_errors`, days, `overdue`, `attest_label`, `group`, `question`, `screen`,
         `after` and `checkable_after`: what else may go wrong, how long others take or an
         attestation counts, what a button or a heading says, what a picture shows and what comes
         first does not alter what was confirmed.
         """
-        text = replace(self, known_errors=(), attest_label="", sitting="", question="", screen=None)
+        text = replace(self, known_errors=(), attest_label="", group="", question="", screen=None)
         text = replace(text, least_days=0, usual_days=0, counts_days=0, overdue="")
         left_out = ("after", "checkable_after", "recheck_days")
         parts = {name: part for name, part in _document(text).items() if name not in left_out}

@@ -116,13 +116,13 @@ def notebook_text(procedure: Procedure) -> str:
     ]
     if procedure.plan:
         cells.append(_markdown("begin", _begin(procedure, procedure.plan)))
-    numbers, sitting = procedure.numbers, ""
+    numbers, group = procedure.numbers, ""
     for section in procedure.sections:
         intro = _folded("About this part", section.intro)
         cells.append(_markdown(section.id, f"## {section.title}\n\n{intro}"))
         for step in section.steps:
-            heading = "" if step.sitting == sitting else f"### {step.sitting}\n\n"
-            sitting = step.sitting
+            heading = "" if step.group == group else f"### {step.group}\n\n"
+            group = step.group
             text = _text(procedure, step, numbers[step.id])
             cells.append(_markdown(f"{step.id}-text", heading + text))
             cells.append(_code(step.id, f'run.step("{step.id}")', tags=("step",)))

@@ -316,9 +316,9 @@ class Walkthrough:
 
     def hand_over(self, step: Step) -> str:
         """Return the credential that this step carries to another console, for the clipboard."""
-        if step.hands_over is None or step.hands_over.name not in self.run.settings.secrets:
+        if step.copies_secret is None or step.copies_secret.name not in self.run.settings.secrets:
             return ""
-        return self.run.settings.secrets[step.hands_over.name].reveal()
+        return self.run.settings.secrets[step.copies_secret.name].reveal()
 
     def confirm_link(self, step: Step) -> str:
         """Return the address, below the server's, by which a second person confirms this step."""

@@ -245,7 +245,7 @@ def step_view(
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "identity": f"{step.id} · {step.kind}",
         "number": state.number,
-        "part": step.sitting,
+        "part": step.group,
         "acts": step.today.split("\n\n"),
         "prose": _prose_view(step),
         "line": _line_text(state, scene),
@@ -440,7 +440,7 @@ def header_view(
             {**_line(step), "who": _since(step, scene), "again": step.redo_reason}
             for step in state.steps.values()
         ],
-        "sittings": _sittings(state),
+        "groups": _groups(state),
         "begin": {"plan": plan.duration, "ready": list(plan.have_ready)} if plan else None,
         "gates": _gates(state, plan),
         "forecast": _forecast_view(state, scene),
@@ -448,11 +448,11 @@ def header_view(
     }
 
 
-def _sittings(state: RunState) -> list[dict[str, Any]]:
-    """Return each sitting with its most urgent outcome, and the step in it to go to."""
-    sittings = []
-    by_sitting = groupby(state.steps.values(), key=lambda part: part.step.sitting or part.step.id)
-    for title, group in by_sitting:
+def _groups(state: RunState) -> list[dict[str, Any]]:
+    """Return each group of steps with its most urgent outcome, and the step in it to go to."""
+    groups = []
+    by_group = groupby(state.steps.values(), key=lambda part: part.step.group or part.step.id)
+    for title, group in by_group:
         steps = list(group)
         unsettled = [part for part in steps if not part.is_settled]
         target = next(
@@ -463,7 +463,7 @@ def _sittings(state: RunState) -> list[dict[str, Any]]:
         # Nothing stands beside a part that nobody has begun.
         is_new = all(shown(part).outcome is Outcome.NOT_RUN for part in steps)
         open_label = label_of(shown(target)) if len(steps) == 1 else f"{done}/{len(steps)}"
-        sittings.append(
+        groups.append(
             {
                 "title": title,
                 "ids": [part.step.id for part in steps],
@@ -473,7 +473,7 @@ def _sittings(state: RunState) -> list[dict[str, Any]]:
                 "steps": [{**_line(part), "is_settled": part.is_settled} for part in steps],
             }
         )
-    return sittings
+    return groups
 
 
 def _gates(state: RunState, plan: Plan | None) -> list[dict[str, Any]]:
@@ -815,7 +815,7 @@ def _help(item: Input, scene: Scene) -> str:
 
 def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] | None:
     """Return the credential that this step hands over to another console, if any."""
-    item = step.hands_over
+    item = step.copies_secret
     if item is None:
         return None
     unknown = "" if item.name in credentials else _UNKNOWN

@@ -213,8 +213,8 @@ class Header {
   // fixed there.
   buildSide() {
     if (!isApp()) return;
-    this.sittings = element("ol", {});
-    this.side = element("nav", { class: "rb rb-side", "aria-label": "Parts of the set-up" }, this.sittings);
+    this.groups = element("ol", {});
+    this.side = element("nav", { class: "rb rb-side", "aria-label": "Parts of the set-up" }, this.groups);
     const wide = matchMedia(WIDE);
     const follow = () => { this.side.hidden = !wide.matches; };
     document.body.append(this.side);
@@ -226,14 +226,14 @@ class Header {
   // A line for each part, which leads to what is open in it; the current one shows its steps.
   drawSide(view) {
     if (!this.side) return;
-    const isCurrent = (sitting) => sitting.ids.includes(view.next?.id);
-    redraw(this.sittings, [view.sittings, view.next?.id], () => view.sittings.map((sitting) => element("li",
-      { "data-outcome": sitting.outcome, "data-current": String(isCurrent(sitting)) },
-      element("span", { class: "rb-tick", "aria-hidden": "true" }, sitting.label === "done" ? "✓" : ""),
-      element("a", { href: `#runbook-${sitting.step.id}`, "data-key": sitting.title,
-        onclick: (event) => this.go(event, sitting.step) }, sitting.title),
-      element("span", { class: "rb-heard" }, ` ${sitting.label}`),
-      isCurrent(sitting) ? element("ol", {}, ...sitting.steps.map((step) => element("li",
+    const isCurrent = (group) => group.ids.includes(view.next?.id);
+    redraw(this.groups, [view.groups, view.next?.id], () => view.groups.map((group) => element("li",
+      { "data-outcome": group.outcome, "data-current": String(isCurrent(group)) },
+      element("span", { class: "rb-tick", "aria-hidden": "true" }, group.label === "done" ? "✓" : ""),
+      element("a", { href: `#runbook-${group.step.id}`, "data-key": group.title,
+        onclick: (event) => this.go(event, group.step) }, group.title),
+      element("span", { class: "rb-heard" }, ` ${group.label}`),
+      isCurrent(group) ? element("ol", {}, ...group.steps.map((step) => element("li",
         { "aria-current": step.id === view.next?.id ? "step" : null },
         step.is_settled ? `✓ ${step.title}` : `${step.number} ${step.title}`))) : "")));
   }

@@ -121,18 +121,18 @@ def test_an_open_step_is_short(procedure: Procedure, step: Step) -> None:
 
 
 @procedures
-def test_sections_begin_briefly_and_are_done_in_sittings(procedure: Procedure) -> None:
-    """An introduction has at most 40 words; a sitting's steps are consecutive, of one section."""
+def test_sections_begin_briefly_and_are_done_in_groups(procedure: Procedure) -> None:
+    """An introduction has at most 40 words; a group's steps are consecutive, of one section."""
     assert [section.id for section in procedure.sections if words(section.intro) > 40] == []
     for section in procedure.sections:
-        assert all(step.sitting for step in section.steps)
+        assert all(step.group for step in section.steps)
     headings = [
-        (section.id, sitting)
+        (section.id, group)
         for section in procedure.sections
-        for sitting, _ in groupby(section.steps, key=lambda step: step.sitting)
+        for group, _ in groupby(section.steps, key=lambda step: step.group)
     ]
 
-    assert len({sitting for _, sitting in headings}) == len(headings)
+    assert len({group for _, group in headings}) == len(headings)
 
 
 @steps

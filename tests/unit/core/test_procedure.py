@@ -114,7 +114,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "confirms": {"confirms": "I did it all."},
     "subject": {"subject": ()},
     "today": {"today": ""},
-    "sitting": {"sitting": "Create the app"},
+    "group": {"group": "Create the app"},
     "question": {"question": "What does it say?"},
     "link": {"links": (Link("L", "https://m"),)},
     "paste": {"pastes": (Paste("P", "q"),)},
@@ -132,7 +132,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "requires": {"requires": ()},
     "after": {"after": ("fb-01-b",)},
     "checkable after": {"checkable_after": ("fb-01-b",)},
-    "hands over": {"hands_over": ASKED},
+    "hands over": {"copies_secret": ASKED},
     "consent": {"consent_gives": Input(name="token", label="T", help="H")},
     "review kit": {"review_kit": "p"},
     "developer tools": {"developer_tools": "published"},
@@ -189,7 +189,7 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
         name
         not in (
             *("known errors", "least days", "usual days", "overdue", "label", "end of a word"),
-            *("sitting", "question", "after", "checkable after", "screen", "recheck"),
+            *("group", "question", "after", "checkable after", "screen", "recheck"),
         )
     )
 

@@ -76,7 +76,7 @@ def test_only_what_no_step_asks_for_is_withheld() -> None:
     """Exactly the secrets that no step or check needs are withheld from the kernel."""
     asked = {item.name for step in PROCEDURE.steps for item in step.inputs}
     needed = {name for step in PROCEDURE.steps for each in step.checks for name in each.needs}
-    handed = {step.hands_over.name for step in PROCEDURE.steps if step.hands_over}
+    handed = {step.copies_secret.name for step in PROCEDURE.steps if step.copies_secret}
     secret = {item.name for item in inputs_of(PROCEDURE) if item.secret}
 
     assert set(WITHHELD) == secret - asked - needed - handed

@@ -185,7 +185,7 @@ def test_each_step_is_preceded_by_its_text() -> None:
         numbered = "\n".join(f"{place}. {act}" for place, act in enumerate(acts, start=1))
         heading = f"#### {PROCEDURE.numbers[step.id]} · {step.title}\n\n"
         heading += numbered if len(acts) > 1 else step.today
-        assert text.source.removeprefix(f"### {step.sitting}\n\n").startswith(heading)
+        assert text.source.removeprefix(f"### {step.group}\n\n").startswith(heading)
         assert step.id not in text.source
         assert "<sub>" not in text.source
 
@@ -255,11 +255,11 @@ def test_it_says_first_what_to_have_at_hand(connector: str) -> None:
 
 
 def test_sections_are_headings_over_their_steps() -> None:
-    """Headings show title, sections, sittings and steps in JupyterLab's table of contents."""
+    """Headings show title, sections, groups and steps in JupyterLab's table of contents."""
     texts = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
     lines = [line for text in texts for line in text.splitlines() if re.match("#{1,3} ", line)]
-    sittings = {
-        section.id: dict.fromkeys(f"### {step.sitting}" for step in section.steps)
+    groups = {
+        section.id: dict.fromkeys(f"### {step.group}" for step in section.steps)
         for section in PROCEDURE.sections
     }
 
@@ -269,7 +269,7 @@ def test_sections_are_headings_over_their_steps() -> None:
         *(
             heading
             for section in PROCEDURE.sections
-            for heading in (f"## {section.title}", *sittings[section.id])
+            for heading in (f"## {section.title}", *groups[section.id])
         ),
     ]
     ids = [cell.id for cell in NOTEBOOK.cells]

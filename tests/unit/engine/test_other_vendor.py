@@ -274,7 +274,7 @@ def test_cyclrs_steps_speak_of_the_vendor() -> None:
     assert steps["cy-02-client-id"].title == "Client ID: the Client ID"
     assert "of your Plainmail app" in steps["cy-02-client-id"].today
     assert steps["test-02-authenticate"].subject[0] == "app_id"
-    assert steps["cy-03-client-secret"].hands_over is APP_SECRET
+    assert steps["cy-03-client-secret"].copies_secret is APP_SECRET
     assert "acebook" not in repr(
         [(step.today, step.prose, step.confirms, step.title) for step in steps.values()]
     )

@@ -88,7 +88,7 @@ def waiting_step(*checks: Callable[..., Any]) -> Step:
     return make_step("wait", *(checks or (waits,)), kind=StepKind.WAIT)
 
 
-HAND_STEP = make_step("hand", hands_over=inputs.APP_SECRET)
+HAND_STEP = make_step("hand", copies_secret=inputs.APP_SECRET)
 
 
 def make_run(

@@ -320,8 +320,8 @@ def test_the_servers_user_is_who_acts_unless_a_name_is_typed(
 
 
 def test_only_the_next_step_is_open(scene: Make) -> None:
-    """One step is open, also where several are done in one sitting, and follows what is settled."""
-    keys = {"sitting": "Keys"}
+    """One step is open, also where several are done in one group, and follows what is settled."""
+    keys = {"group": "Keys"}
     play = scene(make_step("a"), make_step("b", **keys), make_step("c", **keys), make_step("d"))
 
     def is_open() -> list[str]:

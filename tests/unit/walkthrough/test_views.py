@@ -300,7 +300,7 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(state(make_step("b"), Outcome.FAILED), NEXT, is_current=False),
         # What a person does is a list of acts; the documented text is a part of the card.
         row(
-            state(make_step("a", today="Press it.\n\nCopy it.", sitting="Keys")),
+            state(make_step("a", today="Press it.\n\nCopy it.", group="Keys")),
             acts=["Press it.", "Copy it."],
             part="Keys",
             prose=None,
@@ -934,11 +934,11 @@ def test_a_list_has_the_names_that_it_may_have() -> None:
     assert shown["app_id"] == []
 
 
-def test_the_side_has_a_line_for_each_sitting() -> None:
+def test_the_side_has_a_line_for_each_group() -> None:
     """It says how much of what was begun is done, and leads to what failed, or is open."""
 
-    def part(name: str, outcome: Outcome, sitting: str = "") -> StepState:
-        return state(make_step(name, sitting=sitting), outcome)
+    def part(name: str, outcome: Outcome, group: str = "") -> StepState:
+        return state(make_step(name, group=group), outcome)
 
     shown = header(
         part("a", Outcome.VERIFIED),
@@ -946,7 +946,7 @@ def test_the_side_has_a_line_for_each_sitting() -> None:
         part("c", Outcome.NOT_RUN, "Keys"),
         part("d", Outcome.FAILED, "Keys"),
         part("e", Outcome.NOT_RUN),
-    )["sittings"]
+    )["groups"]
 
     assert [(line["title"], line["ids"], line["label"]) for line in shown] == [
         ("a", ["a"], "done"),

@@ -107,12 +107,12 @@ describe("the header", () => {
 
   test("has a line for each part at the side: how far it is, a way to what is open in it, and the current one's steps", () => {
     put("main", { id: "rendered_cells" });
-    const step = (id, number, title, isSettled) => ({ ...headerView().sittings[0].steps[0], id, number, title, is_settled: isSettled });
-    const sittings = [
+    const step = (id, number, title, isSettled) => ({ ...headerView().groups[0].steps[0], id, number, title, is_settled: isSettled });
+    const groups = [
       { title: "Create the app", ids: ["fb-03", "fb-04"], outcome: "not_run", label: "1/2", step: { id: "fb-04", title: "Create App" },
         steps: [step("fb-03", "3", "Open My Apps", true), step("fb-04", "4", "Create App", false)] },
       { title: "Sign-in", ids: ["fb-06"], outcome: "verified", label: "done", step: { id: "fb-06", title: "Add" }, steps: [step("fb-06", "6", "Add", true)] }];
-    const { model } = shown({ sittings });
+    const { model } = shown({ groups });
     const side = page.body.querySelector(".rb-side");
     const parts = () => side.querySelectorAll("li[data-current]");
     const texts = () => parts().map((line) => line.textContent);
