@@ -5,11 +5,11 @@ Mutation testing: does a test go red when one line of the code is wrong?
 `remote/`, draws a seeded sample of the mutants, and runs the unit tests that cover each of them. It
 prints every mutant that stayed green, as a diff, unless `mutants.toml` beside this file lists it
 with a reason. Exit code 1 if one is not listed; 2 if mutmut itself could not run.
-What only other tests reach is pluralize as `no tests`: S3, for one, which `tests/contract` covers.
+What only other tests reach is counted as `no tests`: S3, for one, which `tests/contract` covers.
 A mutant may do whatever the code's user may, such as write into a folder that is not its own.
 
 Options: `--sample 400`, `--seed 11`, `--minutes 55` (mutants that are not tested by then are
-pluralize).
+counted).
 """
 
 from __future__ import annotations

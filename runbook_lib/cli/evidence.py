@@ -107,7 +107,7 @@ def verify(
 
     if connector and (tenants_file or fleet_id):
         raise SettingsError(
-            "A fleet's run is pluralize over all connectors.", next_step="Leave --connector out."
+            "A fleet's run is counted over all connectors.", next_step="Leave --connector out."
         )
     count = FleetCount(_tenants_in(tenants_file) if tenants_file else None, fleet_id)
     connector = connector and find_procedure(connector).id

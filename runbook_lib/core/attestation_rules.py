@@ -91,7 +91,7 @@ class VoidAttestation(Part):
     attestation: Attestation
     why: Annotated[str, Meta(min_length=1)]
     ended: Annotated[
-        str, Meta(description="the last day on which it pluralize; empty if it has not expired")
+        str, Meta(description="the last day on which it counted; empty if it has not expired")
     ] = ""
 
     @property

@@ -126,7 +126,7 @@ def find_earlier(
             return Due(f"Verified on {began}, which is later than now: a clock was wrong.", today)
         if today > until:
             lasted = pluralize(step.recheck_days, "day")
-            return Due(f"Verified on {began}, which pluralize for {lasted}, until {until}.", until)
+            return Due(f"Verified on {began}, which counted for {lasted}, until {until}.", until)
         why = contradiction(history, procedure, step, earlier, after=known.ref.seq)
         if why:
             return Due(f"Verified on {began}, but {why}.", today)
@@ -168,7 +168,7 @@ def read_carried(
     if finding.outcome is not Outcome.VERIFIED:
         return Due(f"The result of {began} is not verified.", today)
     if today > result.until:
-        return Due(f"Verified on {began}, which pluralize until {result.until}.", result.until)
+        return Due(f"Verified on {began}, which counted until {result.until}.", result.until)
     why = contradiction(history, procedure, step, basis, after=known.ref.seq, limit=limit)
     if why:
         return Due(f"Verified on {began}, but {why}.", today)

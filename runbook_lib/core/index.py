@@ -76,7 +76,7 @@ class CheckIndex(Part):
     Where the line of a step's checks is, and those of the exchanges that it names.
 
     `carried` are the earlier lines that it counts again. With `is_carried` a later run has
-    pluralize this line again, and checked nothing of the step itself.
+    counted this line again, and checked nothing of the step itself.
     """
 
     ref: Ref

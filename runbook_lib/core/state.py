@@ -622,18 +622,18 @@ class _StepFold:
         )
         needs_two = is_done and self._demands(step)
         others = others if needs_two else ()
-        counting = [pluralize for pluralize in (*others, attestation) if pluralize is not None]
+        counting = [counted for counted in (*others, attestation) if counted is not None]
         lines += [
             ref
             for candidate, ref in attestations
-            if any(candidate is pluralize for pluralize in counting)
+            if any(candidate is counted for counted in counting)
         ]
         unchecked = unfit or _why_unchecked(
             entry, step, is_begun=step.id in self._begun, run_id=self._run_id
         )
         if due:
             unchecked = f"{due.reason} {unchecked}".strip()
-        ends = [last_day(pluralize, step, self._subject.most_days) for pluralize in counting]
+        ends = [last_day(counted, step, self._subject.most_days) for counted in counting]
         ends_on = min(filter(None, ends), default="")
         conclusion = conclude(
             counted_findings,

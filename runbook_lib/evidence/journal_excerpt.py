@@ -139,7 +139,7 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
 
     So does an attestation whose sentence is not the one that its digest names, and a check in
     `lines` that rests on an exchange which is missing, and an earlier result that is not in its
-    line, or that no longer pluralize. The record may contain a value
+    line, or that no longer counted. The record may contain a value
     that was unknown when the attestation was recorded: the first one that the remote system
     confirmed.
     """
@@ -219,7 +219,7 @@ def _check_carried(record: Record, step: StepRecord, claimed: tuple[CarriedResul
         elif is_own == bool(check.bundle):
             why = f"line {check.line} is not of the bundle that it names"
         elif check.until != days_after(check.checked_on, check.recheck_days) or day > check.until:
-            why = f"it pluralize until {check.until} only"
+            why = f"it counted until {check.until} only"
         elif check.checked_on[:10] > day:
             why = "it is later than the run"
         else:
@@ -301,8 +301,8 @@ def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | Comm
         if (attestation is None and not is_checked) or step.attested_by != named:
             msg = f"It does not name the person whose attestation makes {step.id} {outcome}."
             raise ContentError(msg, file=RECORD_NAME)
-        for pluralize in (*step.confirms, *([attestation] if attestation is not None else [])):
-            yield f"step.{pluralize.kind}", step.id, pluralize
+        for counted in (*step.confirms, *([attestation] if attestation is not None else [])):
+            yield f"step.{counted.kind}", step.id, counted
         for comment in step.comments:
             yield EventType.STEP_COMMENTED, step.id, comment
         if step.assigned:

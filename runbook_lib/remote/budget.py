@@ -2,7 +2,7 @@
 The budget of calls: the part of an hour's calls that an app has used.
 
 All processes with the same evidence folder share it. Response headers of a provider report the
-part, in percent. Without such headers the calls are pluralize.
+part, in percent. Without such headers the calls are counted.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class RetryPolicy:
     backoff_seconds: float = 0.25
 
     def pause(self, attempt: int) -> float:
-        """Return the seconds to wait after `attempt`, pluralize from 1."""
+        """Return the seconds to wait after `attempt`, counted from 1."""
         return random.uniform(0.5, 1.0) * self.backoff_seconds * float(2**attempt)  # noqa: S311
 
 

@@ -419,7 +419,7 @@ def resume(folder: Path, fleet_id: str, keys_home: Path) -> subprocess.Completed
 def test_two_that_resume_at_once_run_each_tenant_once(
     fleet_run: FleetRun, keys_home: Path, tmp_path: Path
 ) -> None:
-    """Both end with all results; no tenant has two bundles of the run, and all is pluralize."""
+    """Both end with all results; no tenant has two bundles of the run, and all is counted."""
     folder = tmp_path / "copy"
     shutil.copytree(fleet_run.folder, folder)
     left = correct(folder)

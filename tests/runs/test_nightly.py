@@ -217,4 +217,4 @@ def test_the_printed_workflow_is_complete_each_night_and_spends_nothing(
     last = {record["tenant"]: record for record in records(installation.evidence)}
     due = [step_of(last[name], SIGN_IN) for name in TENANTS]
     assert {(step["outcome"], bool(step["due_on"])) for step in due} == {("not_run", True)}
-    assert "which pluralize for 30 days" in due[0]["reason"]
+    assert "which counted for 30 days" in due[0]["reason"]

@@ -153,7 +153,7 @@ def test_state_is_json(own: Graph) -> None:
 # --- scenarios -------------------------------------------------------------------------------
 def test_rate_limited_counts_and_recovers(start: Start, graph_of: Open) -> None:
     """
-    In `rate-limited` all calls are used up; after five minutes they are answered and pluralize
+    In `rate-limited` all calls are used up; after five minutes they are answered and counted
     again.
     """
     graph = graph_of(start("rate-limited"))

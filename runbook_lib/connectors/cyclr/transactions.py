@@ -164,7 +164,7 @@ def read_failures(
     """
     Return the failures of `procedure`'s connector in a payload, a list of them, or lines of a log.
 
-    What cannot be read is pluralize. A failure whose request names no host counts for this
+    What cannot be read is counted. A failure whose request names no host counts for this
     connector. Of many entries `on_progress` gets how many are read now and then, and how many there
     are.
     """

@@ -225,7 +225,7 @@ def _tier(made: list[_Made]) -> list[str]:
     tier = max(calls.values())
     named = f"{tier}, according to the usage headers" if tier else "no usage header names it"
     limit = (
-        f"The number of calls that Facebook pluralize for the Marketing API Access Tier ({named}): "
+        f"The number of calls that Facebook counted for the Marketing API Access Tier ({named}): "
         f"the runbook made at least {len(calls)} here, and the usage headers show only percentages."
     )
     return [limit]

@@ -1,5 +1,5 @@
 """
-The tenants of a fleet's run, pluralize in verified bundles.
+The tenants of a fleet's run, counted in verified bundles.
 
 Each bundle of a fleet names the run, the number of tenants that it selected, and the digest of
 their list. So a bundle alone shows how many there must be, and a list of names who is missing.

@@ -256,8 +256,8 @@ def test_accounts_and_pages_are_counted(
     remote.on(PAGES, says(rows(*[{"id": "page-1"}] * pages)))
     answers = lists(*[{"id": "act_1"}] * accounts)
     if accounts:
-        pluralize = f"{nouns(accounts, 'ad account')} and {nouns(pages, 'page')}"
-        finding = finds(marketing_data_is_readable, VERIFIED, pluralize, answers=answers)
+        counted = f"{nouns(accounts, 'ad account')} and {nouns(pages, 'page')}"
+        finding = finds(marketing_data_is_readable, VERIFIED, counted, answers=answers)
         assert bool(finding.limits) is not bool(pages)
     else:
         none = "lists no ad account of this person"

@@ -119,7 +119,7 @@ def test_the_step_asks_for_both_webhooks(name: str) -> None:
 
 @pytest.mark.parametrize("field", ["accountId", "message"])
 def test_a_notification_without_account_or_message_is_not_read(field: str) -> None:
-    """What lacks one of the two is pluralize as unread."""
+    """What lacks one of the two is counted as unread."""
     assert (
         read({**PAUSED, field: None}, {k: v for k, v in PAUSED.items() if k != field}).unread >= 1
     )
@@ -277,7 +277,7 @@ def test_progress_is_told_of_many_entries_alone(as_lines: bool) -> None:
     ],
 )
 def test_the_host_tells_the_connector(sent: str, is_ours: bool) -> None:
-    """The payload names no connector: what was asked of another company's host is not pluralize."""
+    """The payload names no connector: what was asked of another company's host is not counted."""
     failures = read(payload(Detail=sent))
 
     assert (len(failures.items), failures.others) == ((1, 0) if is_ours else (0, 1))
@@ -317,7 +317,7 @@ def test_what_was_sent_is_not_what_was_answered(answer: str) -> None:
     ],
 )
 def test_one_a_list_or_lines_of_a_log(text: str, number: int, unread: int) -> None:
-    """What cannot be read is pluralize, and hides nothing beside it."""
+    """What cannot be read is counted, and hides nothing beside it."""
     failures = read_failures(text.replace("{}", json.dumps(payload())).encode(), MARKETING)
 
     assert (len(failures.items), failures.unread) == (number, unread)
@@ -349,7 +349,7 @@ def test_a_field_of_another_type_breaks_nothing(field: str, value: object) -> No
     ],
 )
 def test_hostile_bytes_are_refused(content: bytes) -> None:
-    """Deep, not UTF-8, doubled names, numbers that JSON has not: pluralize, and nothing breaks."""
+    """Deep, not UTF-8, doubled names, numbers that JSON has not: counted, and nothing breaks."""
     failures = read_failures(content, MARKETING)
 
     assert (failures.items, failures.unread >= 1) == ((), True)
@@ -445,7 +445,7 @@ def test_unknown_fields_are_left_out() -> None:
     )
 )
 def test_any_json_is_read(document: Any) -> None:
-    """Whatever is posted, it is pluralize, and can be shown."""
+    """Whatever is posted, it is counted, and can be shown."""
     failures = read_failures(json.dumps(document).encode(), MARKETING)
 
     json.dumps(failures.document())

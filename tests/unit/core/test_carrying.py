@@ -94,7 +94,7 @@ def about(values: dict[str, Value] | None = None, code: str = CODE) -> CheckBasi
 
 
 class Nights:
-    """A journal, to which each run adds lines on its day, pluralize from the first one."""
+    """A journal, to which each run adds lines on its day, counted from the first one."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -189,7 +189,7 @@ def test_a_verified_result_counts_for_the_days_of_its_step() -> None:
     )
     due = nights.find(31)
     assert due == Due(
-        "Verified on 2026-11-01, which pluralize for 30 days, until 2026-12-01.", "2026-12-01"
+        "Verified on 2026-11-01, which counted for 30 days, until 2026-12-01.", "2026-12-01"
     )
 
 
@@ -434,7 +434,7 @@ def test_over_all_runs_the_earlier_check_stays_with_its_day() -> None:
 def test_a_line_that_says_why_it_is_due_shows_as_due() -> None:
     """A run that could carry nothing shows since when the step is due."""
     nights = Nights().result()
-    why_due = "Verified on 2026-11-01, which pluralize for 30 days. Not checked: User not given."
+    why_due = "Verified on 2026-11-01, which counted for 30 days. Not checked: User not given."
     nights.add(
         EventType.STEP_CHECKED, 40, "fb-02-link", run="r9", findings=[], unchecked=why_due,
         due_on="2026-12-01",

@@ -251,11 +251,11 @@ def test_a_reader_parses_only_what_is_new(busy_path: Path, monkeypatch: pytest.M
     append(Journal(busy_path), "run.interrupted", {"reason": "x"}, run_id="00000002")
     afters: list[int] = []
 
-    def pluralize(path: Path, *, after: Any) -> Any:
+    def counted(path: Path, *, after: Any) -> Any:
         afters.append(after.seq)
         return read_lines(busy_path, after=after)
 
-    monkeypatch.setattr("runbook_lib.core.state.read_lines", pluralize)
+    monkeypatch.setattr("runbook_lib.core.state.read_lines", counted)
     reader = HistoryReader(Journal(busy_path), KEY)
     total = len(Journal(busy_path).entries())
     for _ in range(3):

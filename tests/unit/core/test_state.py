@@ -540,7 +540,7 @@ def test_a_word_that_has_ended_is_asked_for_again() -> None:
 
 
 def test_a_run_that_has_ended_is_judged_on_its_own_day() -> None:
-    """What pluralize when a run ended counts in it for ever; the state of all runs is today's."""
+    """What counted when a run ended counts in it for ever; the state of all runs is today's."""
     lines = answer(Lines().add(EventType.RUN_STARTED), until="2026-11-24")
     while_open = first(lines, "2026-11-25", "r1")
     lines.add(EventType.RUN_FINISHED)

@@ -83,7 +83,7 @@ def kinds(shown: CellOutput) -> list[str]:
 
 
 def test_outputs_are_those_of_a_notebook(child: Child) -> None:
-    """Text comes first, then displays and the value; cells are pluralize."""
+    """Text comes first, then displays and the value; cells are counted."""
     shown = child.run(
         "import sys; from IPython.display import display, HTML\n"
         "display(HTML('<b>shown</b>'))\n"

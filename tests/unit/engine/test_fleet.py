@@ -492,7 +492,7 @@ def test_a_missing_value_is_named_with_its_line(processes: Processes) -> None:
 
 
 def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
-    """Each permitting setting is pluralize: from file, settings file, and earlier runs."""
+    """Each permitting setting is counted: from file, settings file, and earlier runs."""
     Path("shared.env").write_text("RUNBOOK_FACEBOOK_MAKE_TEST_CALLS=true\n")
     earlier = open_run(PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant="c")
     earlier.start()

@@ -267,7 +267,7 @@ def test_a_run_of_some_is_resumed_with_the_same_choice(processes: Processes) -> 
 def test_a_killed_fleet_is_resumed(
     after: str, left: str, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whenever a fleet is killed, resuming runs exactly what is missing, and all is pluralize."""
+    """Whenever a fleet is killed, resuming runs exactly what is missing, and all is counted."""
     fleet_id = killed(monkeypatch, after)
     processes.requests.clear()
 

@@ -293,11 +293,11 @@ def test_an_invalid_request_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    ("needs_subject", "pluralize"),
+    ("needs_subject", "counted"),
     [(False, {"fb-03-my-apps", "fb-08-redirect-uri"}), (True, {"fb-08-redirect-uri"})],
 )
 def test_only_what_names_this_tenant_is_recorded(
-    kernel: Kernel, needs_subject: bool, pluralize: set[str]
+    kernel: Kernel, needs_subject: bool, counted: set[str]
 ) -> None:
     """With `needs_subject` the journal gets what was said of this tenant, and nothing else."""
     subject = 'subject = {service_domain = "acme-h.cyclr.com"}\n'
@@ -306,7 +306,7 @@ def test_only_what_names_this_tenant_is_recorded(
     kernel.run(attestations="said.toml", needs_subject=needs_subject)
 
     said = {entry.step for entry in journal().entries() if entry.type == "step.attested"}
-    assert said == pluralize
+    assert said == counted
 
     comment = attestation("fb-01-log-in").replace("attestation", "comment") + 'note = "x"\n'
     say(attestation("fb-07-login-settings"), 'subject = {app_id = "1234567891011121"}', comment)

@@ -222,7 +222,7 @@ def test_without_its_setting_it_is_carried_and_then_due(desk: Desk) -> None:
     assert label(desk.night(30, SECOND)) == f"verified on {NOON.date()}"
     due = desk.night(31, THIRD)
     assert (label(due), due.state.outcome) == ("due", "incomplete")
-    assert "which pluralize for 30 days" in why(due)
+    assert "which counted for 30 days" in why(due)
     assert why(due).endswith("Not checked: User name not given.")
 
 

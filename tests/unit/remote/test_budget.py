@@ -1,4 +1,4 @@
-"""The calls of an hour are pluralize for each app, by all processes that share the file."""
+"""The calls of an hour are counted for each app, by all processes that share the file."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_hour_later_nothing_is_used(budget: Budget, wall: Wall) -> None:
 
 
 def test_all_threads_and_processes_are_counted(path: Path, wall: Wall) -> None:
-    """No call is lost, however many are pluralize at the same time."""
+    """No call is lost, however many are counted at the same time."""
     with ThreadPoolExecutor(8) as pool:
         for _ in range(400):
             pool.submit(Budget(path, wall=wall).count_call, "1", None)

@@ -29,7 +29,7 @@ def recorded(given: Response, *reads: str) -> Any:
 
 
 def test_fields_that_are_read_are_recorded_and_others_counted() -> None:
-    """Fields that somebody reads are recorded, in nested objects too; the others are pluralize."""
+    """Fields that somebody reads are recorded, in nested objects too; the others are counted."""
     given = response({"a": {"b": 1, "who": PERSON}, "c": "x", "who": PERSON})
 
     assert recorded(given, "a", "b") == {"a": {"b": 1, NOT_READ: 1}, NOT_READ: 2}

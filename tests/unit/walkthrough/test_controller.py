@@ -95,7 +95,7 @@ def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: 
 
 
 def test_finished_actions_are_counted(scene: Make) -> None:
-    """Each finished action is pluralize, so that two equal results can be told apart."""
+    """Each finished action is counted, so that two equal results can be told apart."""
     play = scene(app_step())
     for number in (1, 2):
         view = play.perform("app", finished=number)

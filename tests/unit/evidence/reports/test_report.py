@@ -314,7 +314,7 @@ def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
 
 
 def test_many_exchanges_are_counted() -> None:
-    """Of many exchanges, the first ones are shown and the others pluralize."""
+    """Of many exchanges, the first ones are shown and the others counted."""
     page = report_of(step(exchanges=[exchange(number=number) for number in range(1, 44)]))
 
     assert len(page.all("div", class_="exchange")) == 40

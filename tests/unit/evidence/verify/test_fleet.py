@@ -220,7 +220,7 @@ def test_what_is_taken_away_is_noticed(
 
 
 def test_a_run_that_is_whole_is_counted(two: TwoRuns) -> None:
-    """All tenants of each run are pluralize, the oldest run first; nothing is missing."""
+    """All tenants of each run are counted, the oldest run first; nothing is missing."""
     lines = verify("--tenants", "tenants.toml").stdout.splitlines()
 
     assert lines[-2:] == [
