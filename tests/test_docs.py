@@ -82,7 +82,7 @@ NOT_RUN = {
         "needs the id of a run: tests/runs/test_fleet.py resumes one"
     ),
     ".venv/bin/runbook verify --key ~/trusted/KEY.pub.pem --tenants ": (
-        "needs a fleet's run: tests/unit/evidence/verify/test_fleet.py has two"
+        "needs a fleet's run: tests/unit/evidence/verify/test_fleet_count.py has two"
     ),
     ".venv/bin/runbook run --sandbox approved": "tests/support/practice_runs.py runs it once",
     ".venv/bin/runbook run": "the short form of a command that is run, with other options",

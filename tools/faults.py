@@ -633,10 +633,10 @@ FAULTS = (
         "a file added to a bundle is accepted",
     ),
     Fault(
-        "evidence/verify/chain.py",
+        "evidence/verify/verify_chain.py",
         "before and bundle.link.sha256 != before.statement",
         "before and not bundle.link.sha256",
-        "evidence/verify/test_chain.py",
+        "evidence/verify/test_verify_chain.py",
         "a replaced run is not detected in the chain",
     ),
     Fault(
@@ -779,7 +779,7 @@ FAULTS = (
         "(automatic if step.side_effect else steps).append(step)",
         "steps.append(step)",
         "walkthrough/test_rounds.py",
-        "Check everything now side_effect what nobody permitted",
+        "Check everything now spends what nobody permitted",
     ),
     Fault(
         "walkthrough/controller.py",
@@ -923,31 +923,31 @@ FAULTS = (
         "refused evidence hides a failed step of a fleet",
     ),
     Fault(
-        "evidence/verify/fleet.py",
+        "evidence/verify/fleet_count.py",
         "return record.not_run is None and own is not None and own == fleet_run",
         "return own is not None and own == fleet_run",
         "engine/test_fleet_resume.py",
         "a tenant that could not start counts as done",
     ),
     Fault(
-        "evidence/verify/fleet.py",
+        "evidence/verify/fleet_count.py",
         "own is not None and own == fleet_run",
         "own is not None and own.id == fleet_run.id",
         "engine/test_fleet_resume.py",
         "a tenant whose entry was changed counts as done",
     ),
     Fault(
-        "evidence/verify/fleet.py",
+        "evidence/verify/fleet_count.py",
         "if not fault and is_whole:",
         "if False:",
-        "evidence/verify/test_fleet.py",
+        "evidence/verify/test_fleet_count.py",
         "a tenant that is missing from a fleet's run passes",
     ),
     Fault(
-        "evidence/verify/fleet.py",
+        "evidence/verify/fleet_count.py",
         "lacking = selected - len(present)",
         "lacking = len((self._names or set()) - present)",
-        "evidence/verify/test_fleet.py",
+        "evidence/verify/test_fleet_count.py",
         "a file that was changed later hides a missing tenant",
     ),
     Fault(
@@ -997,7 +997,7 @@ FAULTS = (
         "if spending and not is_sure:",
         "if False:",
         "cli/test_fleet.py",
-        "a fleet side_effect something unasked",
+        "a fleet spends something unasked",
     ),
     Fault(
         "evidence/reports/index_page.py",
@@ -1049,7 +1049,7 @@ FAULTS = (
         "a line from before a secret was known ends every run of a tenant",
     ),
     Fault(
-        "evidence/verify/chain.py",
+        "evidence/verify/verify_chain.py",
         "    if hidden:\n",
         "    if not hidden:\n",
         "evidence/test_withheld.py",

@@ -101,7 +101,7 @@ def verify(
     from runbook_lib.config.workspace import default_evidence
     from runbook_lib.evidence.archive.archive import fetched
     from runbook_lib.evidence.signing.timestamps import read_certificates
-    from runbook_lib.evidence.verify.fleet import FleetCount
+    from runbook_lib.evidence.verify.fleet_count import FleetCount
     from runbook_lib.evidence.verify.tree import verify_tree
     from runbook_lib.evidence.verify.verify import Trust
 
@@ -208,8 +208,8 @@ def archive(
         with suppress(ArchiveError):  # said of each bundle below
             check_archive(url, home)
     outcomes = _Outcomes(as_json=as_json)
-    for unseen in (each for _, places in contents for each in places):
-        outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
+    for unreadable in (each for _, places in contents for each in places):
+        outcomes.refuse(unreadable.path, ContentError(unreadable.why, file=unreadable.name))
     limits = _limits(seconds)
     with progress_bar(is_error=True) as bar:
         task = bar.add_task("", total=None)

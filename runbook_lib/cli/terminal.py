@@ -34,9 +34,9 @@ from runbook_lib.text import one_line, pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.core.model import Value
-    from runbook_lib.evidence.verify.fleet import FleetVerdict
+    from runbook_lib.evidence.verify.fleet_count import FleetVerdict
     from runbook_lib.evidence.verify.verdict import Verdict
-    from runbook_lib.evidence.verify.verify import Verified
+    from runbook_lib.evidence.verify.verify import VerifiedBundle
 
 
 _GAP = 2
@@ -240,11 +240,11 @@ def show_verdict(verdict: Verdict) -> None:
     else:
         text = Text(f"{verdict.length} in a chain{', none missing' * (not notes)}")
     _print(Text.assemble(mark, f" {name}: ", text))
-    for note in (*notes, *verdict.odd):
+    for note in (*notes, *verdict.anomalies):
         _print(Text.assemble("  ", line_of(f"! {note}", "yellow")))
 
 
-def _proven(verified: Verified) -> Text:
+def _proven(verified: VerifiedBundle) -> Text:
     run = verified.run
     steps, earlier = dict(run["outcomes"]), run["verified_on"]
     verified_now = [step for step in steps[Outcome.VERIFIED] if step not in earlier]

@@ -87,8 +87,8 @@ from runbook_lib.evidence.fleet_result import (
 )
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
-from runbook_lib.evidence.verify.fleet import is_done, newest_sealed, sealed_for
-from runbook_lib.evidence.verify.verify import Trust, Verified
+from runbook_lib.evidence.verify.fleet_count import is_done, newest_sealed, sealed_for
+from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle
 
 if TYPE_CHECKING:
     from runbook_lib.engine.dask_pool import DaskPool
@@ -328,7 +328,7 @@ class Fleet:
             raise SettingsError(msg, next_step=advice)
         self.result.started_on = min(began)
 
-    def _sealed(self, job: Job, fleet_id: str) -> Iterator[tuple[Verified, Record]]:
+    def _sealed(self, job: Job, fleet_id: str) -> Iterator[tuple[VerifiedBundle, Record]]:
         """Yield the bundles of a fleet's run in a tenant's folder that its key signed."""
         home = self._home(job)
         if is_there(home / JOURNAL_NAME):

@@ -34,7 +34,7 @@ from runbook_lib.evidence.bundle import Seal, Sealed, bundle_name, draft, resour
 from runbook_lib.evidence.chain import remove_drafts
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
-from runbook_lib.evidence.verify.fleet import is_done, sealed_for
+from runbook_lib.evidence.verify.fleet_count import is_done, sealed_for
 from runbook_lib.evidence.verify.verify import Trust
 
 

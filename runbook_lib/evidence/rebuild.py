@@ -37,7 +37,7 @@ from runbook_lib.evidence.chain import SEALED_PREFIX, name_announced, sealing
 from runbook_lib.evidence.journal_excerpt import copy_lines, excerpt_lines
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
-from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
+from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle, verify_bundle
 
 _KEPT = (
     "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "
@@ -80,7 +80,7 @@ class _GrowingJournal:
         if seq in self.wanted:
             self.known[seq] = self.last
 
-    def add(self, bundle: Path, verified: Verified) -> None:
+    def add(self, bundle: Path, verified: VerifiedBundle) -> None:
         """Add a bundle's missing lines; raises `ChainError` if existing lines differ."""
         excerpt, before, start = verified.excerpt, self.last, 0
         self._compare(excerpt.first - 1, excerpt.previous, bundle)
@@ -134,9 +134,9 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
     return Rebuilt(rebuilt.last.seq, rebuilt.until, rebuilt.last.seq - before.seq, unused)
 
 
-def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str, str]]:
+def _verified(home: Path, trust: Trust) -> tuple[dict[Path, VerifiedBundle], dict[str, str]]:
     """Return the bundles that verify, ordered by their first lines, and why others do not."""
-    bundles: dict[Path, Verified] = {}
+    bundles: dict[Path, VerifiedBundle] = {}
     unused: dict[str, str] = {}
     # NOTE: only the lost journal knew whether a bundle without its final name was announced; it is
     # complete, so its lines count.
@@ -186,7 +186,7 @@ def _place(path: Path, before: Ref, rebuilt: _GrowingJournal) -> None:
         sync_folder(path.parent)
 
 
-def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _GrowingJournal) -> None:
+def _announce(home: Path, bundles: Iterable[VerifiedBundle], rebuilt: _GrowingJournal) -> None:
     """Announce missing bundles again; then give each bundle its name."""
     reader = open_history(home)
     known = {line.sealed.statement for line in reader.read().index.sealed}

@@ -48,15 +48,15 @@ from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, finish_int
 from runbook_lib.evidence.signing.keys import LARGEST_KEY, PUBLIC_SUFFIX, exported_keys
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, claimed_link, digest
 from runbook_lib.evidence.verify.discovery import (
-    Unseen,
+    UnreadablePath,
     bundles_in,
+    find_unreadable_keys,
     homes_below,
     is_bundle,
-    odd_keys,
     unfinished_in,
 )
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
-from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
+from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle, verify_bundle
 
 _COMPARE = (
     "Find out who wrote there, and verify both with `runbook verify`. The sealed bundle on this "
@@ -96,7 +96,7 @@ class Progress:
     size: int
 
 
-def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
+def evidence_below(path: Path) -> tuple[list[Path], list[UnreadablePath]]:
     """
     Return the sealed bundle at `path`, or those below it, and what could not be read.
 
@@ -106,35 +106,35 @@ def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
     """
     path = Path(os.path.realpath(path))
     if is_folder(path) and is_bundle(path):
-        bundles, unseen = [path] * _is_tried(path), list[Unseen]()
+        bundles, unreadable = [path] * _is_tried(path), list[UnreadablePath]()
     else:
-        bundles, unseen = _collected(homes_below(path) if is_folder(path) else (), _bundles_of)
-    if not bundles and not unseen:
+        bundles, unreadable = _collected(homes_below(path) if is_folder(path) else (), _bundles_of)
+    if not bundles and not unreadable:
         msg = f"There is no sealed bundle in {path}."
         raise SettingsError(msg)
     for keys in {keys_beside(bundle.parent) for bundle in bundles}:
-        unseen += odd_keys(keys, PUBLIC_SUFFIX, LARGEST_KEY)
-    return sorted(bundles), unseen
+        unreadable += find_unreadable_keys(keys, PUBLIC_SUFFIX, LARGEST_KEY)
+    return sorted(bundles), unreadable
 
 
 def _collected(
-    homes: Iterable[Path | Unseen], contents: Callable[[Path], Iterable[Path]]
-) -> tuple[list[Path], list[Unseen]]:
+    homes: Iterable[Path | UnreadablePath], contents: Callable[[Path], Iterable[Path]]
+) -> tuple[list[Path], list[UnreadablePath]]:
     """Return the `contents` of each home, as far as they could be read, and what could not be."""
     places: list[Path] = []
-    unseen: list[Unseen] = []
+    unreadable: list[UnreadablePath] = []
     for home in homes:
-        if isinstance(home, Unseen):
-            unseen.append(home)
+        if isinstance(home, UnreadablePath):
+            unreadable.append(home)
             continue
         try:
             places.extend(contents(home))
         except OSError as error:
             reason = f"It cannot be read: {reason_of(error)}."
-            unseen.append(Unseen(home, home.name, reason))
+            unreadable.append(UnreadablePath(home, home.name, reason))
         except (JournalError, EvidenceError) as error:
-            unseen.append(Unseen(home, home.name, str(error)))
-    return places, unseen
+            unreadable.append(UnreadablePath(home, home.name, str(error)))
+    return places, unreadable
 
 
 def _bundles_of(home: Path) -> Iterator[Path]:
@@ -285,7 +285,7 @@ def _check_apart(store: Store, home: Path) -> None:
         raise SettingsError(msg, next_step=_CHOOSE_ANOTHER)
 
 
-def _check_sealed(bundle: Path, place: str) -> Verified:
+def _check_sealed(bundle: Path, place: str) -> VerifiedBundle:
     """
     Return what `bundle` proves; raise unless it is a finished, unaltered bundle.
 
@@ -309,7 +309,7 @@ def _check_sealed(bundle: Path, place: str) -> Verified:
         raise ContentError(msg, file=place) from None
 
 
-def _check_same_chain(store: Store, bundle: Path, verified: Verified) -> None:
+def _check_same_chain(store: Store, bundle: Path, verified: VerifiedBundle) -> None:
     """
     Raise `ChainError` if the archive contains another chain than that of `bundle`.
 
@@ -339,7 +339,7 @@ def _check_same_chain(store: Store, bundle: Path, verified: Verified) -> None:
             return
 
 
-def _own_chain(bundle: Path, verified: Verified) -> dict[int, str]:
+def _own_chain(bundle: Path, verified: VerifiedBundle) -> dict[int, str]:
     """Return digests of statements by number, from the journal or else from the bundles here."""
     home, link = bundle.parent, verified.link
     chain: dict[int, str] = {}
@@ -358,8 +358,10 @@ def _own_chain(bundle: Path, verified: Verified) -> dict[int, str]:
 
 def _keys(folder: Path) -> dict[str, Path]:
     """Return the key files that a verifier needs beside the bundles, and no others."""
-    odd = {key.path for key in odd_keys(folder, PUBLIC_SUFFIX, LARGEST_KEY)}
-    plain = (path for path in {*folder.glob(f"*{PUBLIC_SUFFIX}")} - odd if not path.is_symlink())
+    unreadable = {key.path for key in find_unreadable_keys(folder, PUBLIC_SUFFIX, LARGEST_KEY)}
+    plain = (
+        path for path in {*folder.glob(f"*{PUBLIC_SUFFIX}")} - unreadable if not path.is_symlink()
+    )
     return {f"{KEYS_FOLDER}/{path.name}": path for path in sorted(plain)}
 
 

@@ -88,7 +88,7 @@ def _bundles_below(path: Path) -> list[Path]:
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
+class UnreadablePath:
     """A place that was not searched, and why; `name` is its relative path."""
 
     path: Path
@@ -96,7 +96,7 @@ class Unseen:
     why: str
 
 
-def homes_below(path: Path) -> Iterator[Path | Unseen]:
+def homes_below(path: Path) -> Iterator[Path | UnreadablePath]:
     """
     Yield the folders at or under `path` with bundles or a journal.
 
@@ -104,13 +104,13 @@ def homes_below(path: Path) -> Iterator[Path | Unseen]:
     verifier must report what it did not see.
     """
     for place in _folders_below(path):
-        if isinstance(place, Unseen):
+        if isinstance(place, UnreadablePath):
             yield place
         elif is_there(place[0] / JOURNAL_NAME) or any(map(is_bundle, place[1])):
             yield place[0]
 
 
-def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | Unseen]:
+def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | UnreadablePath]:
     """Yield each folder at or under `path`, with the places in it, and what was not searched."""
     waiting = [(path, 0)]
     while waiting:
@@ -125,19 +125,21 @@ def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | Unseen]:
         except OSError as error:
             why = f"It cannot be read: {reason_of(error)}."
         if why:
-            yield Unseen(folder, name, why)
+            yield UnreadablePath(folder, name, why)
             continue
         yield folder, seen
         below = [place for place in seen if not is_bundle(place) and place.name not in _OTHERS]
         if below and depth == _DEEPEST:
             many = f" and {len(below) - 1:,} more" if len(below) > 1 else ""
             why = f"It was not searched: {below[0].name}{many} in it is deeper than evidence."
-            yield Unseen(folder, name, why)
+            yield UnreadablePath(folder, name, why)
         else:
             waiting.extend((place, depth + 1) for place in reversed(below))
 
 
-def odd_keys(keys: Path, suffix: str, largest: float = math.inf) -> Iterator[Unseen]:
+def find_unreadable_keys(
+    keys: Path, suffix: str, largest: float = math.inf
+) -> Iterator[UnreadablePath]:
     """Yield what is named like a file of the folder `keys` but is not one, or is too large."""
     try:
         with os.scandir(keys) as entries:
@@ -150,12 +152,12 @@ def odd_keys(keys: Path, suffix: str, largest: float = math.inf) -> Iterator[Uns
             status = path.stat()
         except OSError as error:
             why = f"It cannot be read: {reason_of(error)}."
-            yield Unseen(path, f"{keys.name}/{name}", why)
+            yield UnreadablePath(path, f"{keys.name}/{name}", why)
             continue
         kind = kind_of(status.st_mode)
         if kind or status.st_size > largest:
             why = f"it is {kind}" if kind else f"it has more than {largest:,} bytes"
-            yield Unseen(path, f"{keys.name}/{name}", f"It was left out: {why}.")
+            yield UnreadablePath(path, f"{keys.name}/{name}", f"It was left out: {why}.")
 
 
 def _places(path: Path) -> list[Path]:

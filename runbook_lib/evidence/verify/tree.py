@@ -14,15 +14,15 @@ from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.files import is_there
 from runbook_lib.errors import ContentError, SettingsError
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
-from runbook_lib.evidence.verify.chain import verdict_alone, verify_home
 from runbook_lib.evidence.verify.discovery import (
-    Unseen,
+    UnreadablePath,
+    find_unreadable_keys,
     homes_below,
     is_bundle,
-    odd_keys,
 )
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify_chain import verdict_alone, verify_home
 
 
 def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
@@ -58,7 +58,7 @@ def _below(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
     """Yield the verdicts on the tenants under `path`."""
     seen: set[Path] = set()
     for home in homes_below(path):
-        if isinstance(home, Unseen):
+        if isinstance(home, UnreadablePath):
             yield Verdict(home.path, error=ContentError(home.why, file=home.name))
             continue
         if connector and home.name != connector:
@@ -66,6 +66,8 @@ def _below(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
         keys = keys_beside(home)
         if keys not in seen:
             seen.add(keys)
-            for odd in odd_keys(keys, PUBLIC_SUFFIX):
-                yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
+            for unreadable in find_unreadable_keys(keys, PUBLIC_SUFFIX):
+                yield Verdict(
+                    unreadable.path, error=ContentError(unreadable.why, file=unreadable.name)
+                )
         yield from verify_home(home, trust)

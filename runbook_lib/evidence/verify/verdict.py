@@ -11,7 +11,7 @@ from msgspec import structs, to_builtins
 
 from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.errors import ContentError, EvidenceError, JournalError, reason_of
-from runbook_lib.evidence.verify.verify import Verified
+from runbook_lib.evidence.verify.verify import VerifiedBundle
 
 # Errors from a document with other fields or types than the runbook writes.
 NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -22,16 +22,16 @@ class Verdict:
     """
     The verdict on one bundle (`verified`), or on a tenant's whole chain (its `length`).
 
-    `error` is set if it is rejected. `notes` say what a chain does not show, `odd` what
+    `error` is set if it is rejected. `notes` say what a chain does not show, `anomalies` what
     is strange in it.
     """
 
     path: Path
-    verified: Verified | None = None
+    verified: VerifiedBundle | None = None
     error: EvidenceError | None = None
     length: int = 0
     notes: tuple[str, ...] = ()
-    odd: tuple[str, ...] = ()
+    anomalies: tuple[str, ...] = ()
 
     @property
     def is_unsealed(self) -> bool:
@@ -45,7 +45,7 @@ class Verdict:
             kind = type(self.error).__name__.removesuffix("Error").lower()
             return {**document, "refused": kind, "file": self.error.file, "reason": str(self.error)}
         if self.verified is None:
-            return {**document, "chain": self.length, "notes": self.notes + self.odd}
+            return {**document, "chain": self.length, "notes": self.notes + self.anomalies}
         verified: dict[str, Any] = to_builtins(self.verified)
         verified["carried"] = [structs.astuple(line) for line in self.verified.carried]
         del verified["part"]  # it is in `run`

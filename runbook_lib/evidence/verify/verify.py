@@ -93,7 +93,7 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
-class RunClaims:
+class StatementClaims:
     """
     What a statement with a valid signature claims of a run and its place in a chain.
 
@@ -123,7 +123,7 @@ class EarlierLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified(RunClaims):
+class VerifiedBundle(StatementClaims):
     """
     What a bundle with a valid signature, files and claims proves.
 
@@ -143,12 +143,12 @@ class Verified(RunClaims):
     """The lines of other bundles on which steps rest; only those bundles show that they are so."""
 
 
-def verify_bundle(folder: Path, trust: Trust) -> Verified:
+def verify_bundle(folder: Path, trust: Trust) -> VerifiedBundle:
     """Return what the bundle in `folder` proves; raises like `verify_record`."""
     return verify_record(folder, trust)[0]
 
 
-def verify_record(folder: Path, trust: Trust) -> tuple[Verified, Record]:
+def verify_record(folder: Path, trust: Trust) -> tuple[VerifiedBundle, Record]:
     """
     Return what the bundle in `folder` proves, and its record.
 
@@ -168,7 +168,7 @@ def verify_record(folder: Path, trust: Trust) -> tuple[Verified, Record]:
     place = place_of(signed, envelope)
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = _timestamp(present, envelope, authority, trust)
-    verified = Verified(
+    verified = VerifiedBundle(
         run=place.run,
         link=place.link,
         statement=place.statement,
@@ -189,11 +189,11 @@ def verify_record(folder: Path, trust: Trust) -> tuple[Verified, Record]:
     return verified, record
 
 
-def place_of(signed: Signed, envelope: bytes) -> RunClaims:
+def place_of(signed: Signed, envelope: bytes) -> StatementClaims:
     """Return what a statement claims of its run and its place in a chain."""
     with _reading(STATEMENT_NAME):
         link = read_link(signed)
-    return RunClaims(signed.predicate["runbook_run"], link, digest(envelope), signed.key_id)
+    return StatementClaims(signed.predicate["runbook_run"], link, digest(envelope), signed.key_id)
 
 
 def read_signed(

@@ -33,7 +33,7 @@ from runbook_lib.evidence.chain import check_restored
 from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
 from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify import chain
+from runbook_lib.evidence.verify import verify_chain
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.attestations import withdrawn
@@ -440,10 +440,10 @@ def test_a_carried_line_excuses_none_that_its_bundle_shows(
     (verified,) = [v.verified for v in verify_tree(run.journal.path.parent, trust) if v.verified]
     number = max(verified.withheld)
     carrying = replace(verified, part=structs.replace(verified.part, first=number + 1))
-    journal = chain._TenantJournal({}, {}, frozenset({number}))
+    journal = verify_chain._TenantJournal({}, {}, frozenset({number}))
 
     with pytest.raises(ChainError, match=f"withholds line {number}"):
-        chain._check_journal([replace(verified, withheld=()), carrying], journal)
+        verify_chain._check_journal([replace(verified, withheld=()), carrying], journal)
 
 
 def test_only_a_check_is_withheld(tmp_path: Path, key: SigningKey) -> None:

@@ -24,7 +24,7 @@ from runbook_lib.evidence.archive import archive, stores
 from runbook_lib.evidence.archive.archive import archive_bundle, check_archive, fetched
 from runbook_lib.evidence.archive.stores import Folder, open_store
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify.discovery import Unseen
+from runbook_lib.evidence.verify.discovery import UnreadablePath
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.bundles import bundles_below
@@ -310,8 +310,8 @@ def test_what_cannot_be_read_is_not_left_out(bundle: Path, monkeypatch: pytest.M
         assert archive.evidence_below(bundle) == ([bundle], [])
 
     monkeypatch.setattr(archive, "bundles_in", DENIED)
-    unseen = Unseen(home, "p", "It cannot be read: Permission denied.")
-    assert archive.evidence_below(home) == ([], [unseen])
+    unreadable = UnreadablePath(home, "p", "It cannot be read: Permission denied.")
+    assert archive.evidence_below(home) == ([], [unreadable])
 
 
 def test_a_bundle_that_cannot_be_finished_is_refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.evidence.verify.discovery import Unseen, odd_keys
+from runbook_lib.evidence.verify.discovery import UnreadablePath, find_unreadable_keys
 
 
 def test_a_bad_key_file_is_reported(tmp_path: Path) -> None:
@@ -23,15 +23,15 @@ def test_a_bad_key_file_is_reported(tmp_path: Path) -> None:
     (keys / "d.pub.pem").write_bytes(b"1234")
     (keys / "e.txt").mkdir()
 
-    assert list(odd_keys(keys, (".pub.pem",), 4)) == [
-        Unseen(keys / name, f"keys/{name}", why)
+    assert list(find_unreadable_keys(keys, (".pub.pem",), 4)) == [
+        UnreadablePath(keys / name, f"keys/{name}", why)
         for name, why in (
             ("a.pub.pem", "It cannot be read: No such file or directory."),
             ("b.pub.pem", "It was left out: it is a folder."),
             ("c.pub.pem", "It was left out: it has more than 4 bytes."),
         )
     ]
-    assert list(odd_keys(tmp_path / "nowhere", (".pub.pem",))) == []
+    assert list(find_unreadable_keys(tmp_path / "nowhere", (".pub.pem",))) == []
 
 
 def test_a_key_file_that_fails_without_a_reason_is_named(
@@ -45,5 +45,5 @@ def test_a_key_file_that_fails_without_a_reason_is_named(
 
     monkeypatch.setattr(Path, "stat", refuse)
 
-    (odd,) = odd_keys(tmp_path, (".pub.pem",))
+    (odd,) = find_unreadable_keys(tmp_path, (".pub.pem",))
     assert odd.why == "It cannot be read: InterruptedError."

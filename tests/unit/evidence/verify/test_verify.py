@@ -33,7 +33,7 @@ from runbook_lib.evidence.signing.statement import (
     sign_statement,
     sigstore_bundle,
 )
-from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
+from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle, verify_bundle
 from tests.unit.evidence.conftest import ended_run, memory_below, seal_run
 
 STATEMENT, SIGSTORE = "statement.dsse.json", "statement.sigstore.json"
@@ -123,7 +123,7 @@ def test_a_bundle_in_order_is_accepted(bundle: Path, trust: Trust, key: SigningK
     """A valid bundle gives its run, key, position in the chain and notes."""
     verified = verify_bundle(bundle, trust)
 
-    assert isinstance(verified, Verified)
+    assert isinstance(verified, VerifiedBundle)
     assert (verified.run["tenant"], verified.run["outcome"]) == ("acme", "failed")
     assert verified.key_id == key.key_id
     assert verified.link == ChainLink(1)

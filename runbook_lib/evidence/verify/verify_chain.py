@@ -26,7 +26,7 @@ from runbook_lib.evidence.chain import last_copied
 from runbook_lib.evidence.journal_excerpt import excerpt_lines
 from runbook_lib.evidence.verify.discovery import bundles_in, has_bundle_name, unfinished_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, judged, refusal
-from runbook_lib.evidence.verify.verify import RunClaims, Trust, Verified, verify_bundle
+from runbook_lib.evidence.verify.verify import StatementClaims, Trust, VerifiedBundle, verify_bundle
 
 _LARGEST_JOURNAL = 256 * 1024 * 1024
 _NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
@@ -61,7 +61,7 @@ def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
     except (EvidenceError, OSError) as error:
         yield refusal(home, error)
         return
-    bundles: dict[str, Verified | None] = {}
+    bundles: dict[str, VerifiedBundle | None] = {}
     for folder in folders:
         verdict = verdict_on(folder, trust, folder.name)
         bundles[folder.name] = verdict.verified
@@ -94,7 +94,9 @@ def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
     return judged(folder, look)
 
 
-def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _TenantJournal | None:
+def _journal(
+    home: Path, end: int, bundles: Mapping[str, VerifiedBundle | None]
+) -> _TenantJournal | None:
     """
     Read the tenant's journal up to the byte `end`, if there is one, in one pass.
 
@@ -123,7 +125,7 @@ def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _T
 
 
 def _chain(
-    home: Path, bundles: Mapping[str, Verified | None], journal: _TenantJournal | None
+    home: Path, bundles: Mapping[str, VerifiedBundle | None], journal: _TenantJournal | None
 ) -> Verdict:
     """Return the verdict on a tenant's whole chain; raise if it is rejected."""
     verified = {name: bundle for name, bundle in bundles.items() if bundle is not None}
@@ -149,7 +151,7 @@ def _chain(
             f"{len(refused)} of {len(bundles)} {'is' if len(refused) == 1 else 'are'} refused."
         )
     notes = [*([] if journal else [_NO_JOURNAL]), *([] if bundles else [_UNSEALED])]
-    return Verdict(home, length=len(bundles), notes=tuple(notes), odd=odd_in(chain))
+    return Verdict(home, length=len(bundles), notes=tuple(notes), anomalies=find_anomalies(chain))
 
 
 def verdict_alone(folder: Path, trust: Trust) -> Verdict:
@@ -180,7 +182,7 @@ def verdict_alone(folder: Path, trust: Trust) -> Verdict:
     return judged(folder, look)
 
 
-def _verified_beside(folder: Path, trust: Trust) -> Verified:
+def _verified_beside(folder: Path, trust: Trust) -> VerifiedBundle:
     """Return what a bundle proves on which another one rests; the error names it."""
     try:
         return verify_bundle(folder, trust)
@@ -189,7 +191,10 @@ def _verified_beside(folder: Path, trust: Trust) -> Verified:
 
 
 def check_earlier(
-    home: Path, bundle: Verified, others: Mapping[str, Verified], refused: Collection[str]
+    home: Path,
+    bundle: VerifiedBundle,
+    others: Mapping[str, VerifiedBundle],
+    refused: Collection[str],
 ) -> None:
     """Raise `ChainError` unless each line that `bundle` rests on is in the bundle it names."""
     for name in dict.fromkeys(earlier.bundle for earlier in bundle.earlier):
@@ -213,7 +218,7 @@ def check_earlier(
 
 
 def _check_chain(
-    home: Path, chain: Sequence[Verified], refused: set[str], journal: _TenantJournal | None
+    home: Path, chain: Sequence[VerifiedBundle], refused: set[str], journal: _TenantJournal | None
 ) -> None:
     """Raise unless the bundles form one whole chain of this tenant."""
     for bundle in chain:
@@ -229,7 +234,7 @@ def _check_chain(
 
 
 def check_order(
-    chain: Sequence[RunClaims], announced: Mapping[int, BundleIndex], refused: set[str]
+    chain: Sequence[StatementClaims], announced: Mapping[int, BundleIndex], refused: set[str]
 ) -> None:
     """Raise `ChainError` if a number is missing or taken twice, or one does not follow another."""
     numbers = Counter(bundle.link.sequence for bundle in chain)
@@ -251,12 +256,12 @@ def check_order(
             raise ChainError(f"{_called(bundle)} does not follow the statement before it.")
 
 
-def odd_in(chain: Sequence[RunClaims]) -> tuple[str, ...]:
+def find_anomalies(chain: Sequence[StatementClaims]) -> tuple[str, ...]:
     """Return what is strange in a chain that is in order."""
     return (*_early(chain), *_returning(chain))
 
 
-def _early(chain: Sequence[RunClaims]) -> Iterator[str]:
+def _early(chain: Sequence[StatementClaims]) -> Iterator[str]:
     """
     Yield a sentence for each bundle that was sealed before the one that it follows.
 
@@ -275,7 +280,7 @@ def _early(chain: Sequence[RunClaims]) -> Iterator[str]:
                 )
 
 
-def _check_parts(chain: Sequence[Verified]) -> None:
+def _check_parts(chain: Sequence[VerifiedBundle]) -> None:
     """Raise if the journal lines of a bundle do not start where the previous ones ended."""
     by_number = {bundle.link.sequence: bundle for bundle in chain}
     for number, bundle in by_number.items():
@@ -287,12 +292,12 @@ def _check_parts(chain: Sequence[Verified]) -> None:
             raise ChainError(f"{msg} do not start where the previous ones ended.")
 
 
-def _carried(chain: Iterable[Verified]) -> dict[int, str]:
+def _carried(chain: Iterable[VerifiedBundle]) -> dict[int, str]:
     """Return the carried lines' digests by number; the last one wins."""
     return {line.seq: line.sha256 for bundle in chain for line in bundle.carried}
 
 
-def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
+def _copied(bundles: Mapping[Path, VerifiedBundle]) -> dict[int, str]:
     """Return the digest of each line that one bundle carries and another one copied."""
     wanted = _carried(bundles.values()).keys()
     return {
@@ -304,7 +309,7 @@ def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
     }
 
 
-def _returning(chain: Iterable[RunClaims]) -> Iterator[str]:
+def _returning(chain: Iterable[StatementClaims]) -> Iterator[str]:
     """Yield a sentence for each bundle whose key had signed before another one did."""
     before, last = set[str](), ""
     for bundle in chain:
@@ -314,7 +319,7 @@ def _returning(chain: Iterable[RunClaims]) -> Iterator[str]:
         before.add(last := bundle.key_id)
 
 
-def _check_journal(chain: Sequence[Verified], journal: _TenantJournal) -> None:
+def _check_journal(chain: Sequence[VerifiedBundle], journal: _TenantJournal) -> None:
     """Raise if the tenant's journal contradicts its bundles."""
     hidden = set(journal.withheld)
     for bundle in chain:
@@ -335,5 +340,5 @@ def _check_journal(chain: Sequence[Verified], journal: _TenantJournal) -> None:
             )
 
 
-def _called(bundle: RunClaims) -> str:
+def _called(bundle: StatementClaims) -> str:
     return f"Number {bundle.link.sequence} ({bundle.run['run_id']})"

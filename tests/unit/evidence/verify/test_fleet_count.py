@@ -19,7 +19,7 @@ from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_result import FleetResult
 from runbook_lib.evidence.signing.keys import create_key, open_key, read_public_keys
-from runbook_lib.evidence.verify.fleet import FleetCount, FleetVerdict
+from runbook_lib.evidence.verify.fleet_count import FleetCount, FleetVerdict
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.commands import runbook

@@ -20,7 +20,7 @@ from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalE
 from runbook_lib.evidence.chain import finish_interrupted
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
-from runbook_lib.evidence.verify.verify import Trust, Verified, verify_record
+from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle, verify_record
 from runbook_lib.text import pluralize
 
 _MOST_NAMED = 20
@@ -30,7 +30,7 @@ Name = tuple[str, str]
 
 def sealed_for(
     home: Path, fleet_id: str, trust: Trust, reader: HistoryReader | None = None
-) -> Iterator[tuple[Verified, Record]]:
+) -> Iterator[tuple[VerifiedBundle, Record]]:
     """
     Yield the verified bundles in `home` that belong to a fleet's run, the newest first.
 
@@ -44,7 +44,9 @@ def sealed_for(
                 yield verified_for(home, line.sealed, fleet_id, trust)
 
 
-def newest_sealed(home: Path, trust: Trust, bundle: str = "") -> tuple[Verified, Record] | None:
+def newest_sealed(
+    home: Path, trust: Trust, bundle: str = ""
+) -> tuple[VerifiedBundle, Record] | None:
     """
     Return what the newest bundle in `home` proves, or that called `bundle`; `None` without any.
 
@@ -58,7 +60,7 @@ def newest_sealed(home: Path, trust: Trust, bundle: str = "") -> tuple[Verified,
 
 def verified_for(
     home: Path, sealed: BundleSealed, fleet_id: str, trust: Trust
-) -> tuple[Verified, Record]:
+) -> tuple[VerifiedBundle, Record]:
     """
     Return what the bundle that a journal announces as `sealed` proves for a fleet's run, if named.
 
@@ -149,7 +151,7 @@ class FleetCount:
         self._wanted = fleet_id
         self._found: dict[str, _Found] = {}
 
-    def note(self, verified: Verified) -> None:
+    def note(self, verified: VerifiedBundle) -> None:
         """Note a verified bundle, if a fleet asked for its run."""
         fleet_run, run = verified.fleet_run, verified.run
         if fleet_run is None:

@@ -99,7 +99,7 @@ def test_a_bundle_that_was_sealed_before_its_predecessor_is_noted(
         (tmp_path / "acme" / "p" / "journal.jsonl").unlink()
     verdicts = list(verify_tree(tmp_path, trust))
     show_verdict(verdicts[-1])
-    notes = verdicts[-1].odd
+    notes = verdicts[-1].anomalies
 
     assert [verdict.error for verdict in verdicts] == [None] * 4
     assert len(notes) == len(noted)
@@ -474,7 +474,7 @@ def test_bundles_that_cannot_be_understood_together_are_refused(
     tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever breaks while they are compared refuses the chain; each bundle has its verdict."""
-    monkeypatch.setattr("runbook_lib.evidence.verify.chain._journal", lambda *_: [].pop())
+    monkeypatch.setattr("runbook_lib.evidence.verify.verify_chain._journal", lambda *_: [].pop())
 
     *others, last = errors_of(tenant, trust)
 
@@ -550,7 +550,7 @@ def test_an_unreadable_bundle_is_rejected(
     def denied(*_args: object) -> Verdict:
         raise PermissionError(13, "Permission denied", "record.json")
 
-    monkeypatch.setattr("runbook_lib.evidence.verify.chain.verify_bundle", denied)
+    monkeypatch.setattr("runbook_lib.evidence.verify.verify_chain.verify_bundle", denied)
 
     verdict = next(iter(verify_tree(tenant, trust)))
     assert "cannot be read: Permission denied" in str(verdict.error)
@@ -575,8 +575,8 @@ def test_a_chain_that_returns_to_an_earlier_key_is_noted(
     verdict = chain_of(tmp_path / "evidence", both)
     assert verdict.error is None
     ids = [each.key_id[:16] for each in keys.values()]
-    assert list(verdict.odd) == [text.format(*ids) for text in note]
-    assert verdict.document()["notes"] == verdict.odd
+    assert list(verdict.anomalies) == [text.format(*ids) for text in note]
+    assert verdict.document()["notes"] == verdict.anomalies
 
     errors = errors_of(tmp_path / "evidence", Trust({key.key_id: key.public}))
     assert any(isinstance(error, SignatureError) for error in errors)
