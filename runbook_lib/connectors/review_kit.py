@@ -50,7 +50,7 @@ class PermissionCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Because:
+class PermissionReason:
     """A permission that brings another one with it, and why."""
 
     name: str
@@ -62,23 +62,23 @@ class KitPermission:
     """
     A permission or feature in the kit.
 
-    `usage` is the text for the review; `because` says what asks for it if
+    `usage` is the text for the review; `reasons` says what asks for it if
     nobody chose it; `warning` is empty where a call of the connector is known.
     """
 
     name: str
     is_feature: bool
     is_chosen: bool
-    because: tuple[Because, ...]
+    reasons: tuple[PermissionReason, ...]
     usage: str
     calls: tuple[PermissionCall, ...]
-    shot: str
+    scene: str
     warning: str
     source: str
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class RecordingScene:
     """A part of the recording: what it shows, a caption, and the permissions that it is about."""
 
     shows: str
@@ -113,7 +113,7 @@ class Kit:
     about: tuple[str, ...]
     permissions: tuple[KitPermission, ...]
     rules: tuple[str, ...]
-    shots: tuple[Shot, ...]
+    scenes: tuple[RecordingScene, ...]
     reviewer: tuple[str, ...]
     prepare_for: str
     prepare: tuple[Preparation, ...]

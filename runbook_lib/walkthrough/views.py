@@ -836,12 +836,12 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
                 "label": part.name,
                 "usage": part.usage,
                 "calls": [call.request for call in part.calls],
-                "because": [f"{reason.name}: {reason.why}." for reason in part.because],
+                "reasons": [f"{reason.name}: {reason.why}." for reason in part.reasons],
             }
             for part in kit.permissions
         ],
         "rules": list(kit.rules),
-        "shots": [f"{shot.shows} Caption: “{shot.caption}”" for shot in kit.shots],
+        "scenes": [f"{scene.shows} Caption: “{scene.caption}”" for scene in kit.scenes],
         "reviewer": list(kit.reviewer),
         "prepare_for": kit.prepare_for,
         "prepare": [f"{part.name}: {part.text}" for part in kit.prepare],

@@ -133,7 +133,7 @@ _DASHBOARD_URL = Input(
 
 
 def _kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
-    from runbook_lib.connectors.facebook.review_kit import kit_of  # noqa: PLC0415  (few ask for it)
+    from runbook_lib.connectors.facebook.app_review_kit import kit_of  # noqa: PLC0415  (few ask for it)
 
     return kit_of(connector, values)
 

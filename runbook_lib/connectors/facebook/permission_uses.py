@@ -21,7 +21,7 @@ class Dependency(NamedTuple):
     why: str
 
 
-class Use(
+class PermissionUse(
     Struct,
     frozen=True,
     kw_only=True,
@@ -30,11 +30,11 @@ class Use(
     """
     How a connector uses a permission or a feature.
 
-    `usage` is the text for App Review, `shot` what the recording must show of it.
+    `usage` is the text for App Review, `scene` what the recording must show of it.
     """
 
     usage: Text
-    shot: Text
+    scene: Text
     source: Text
     made: str = ""
     tried: str = ""
@@ -70,9 +70,9 @@ class ConnectorUses(Struct, frozen=True, kw_only=True):
     choice: Text
     trigger: Text
     end: Text
-    uses: tuple[Use, ...] = ()
+    uses: tuple[PermissionUse, ...] = ()
 
-    def find(self, name: str) -> Use | None:
+    def find(self, name: str) -> PermissionUse | None:
         """Return the use of the permission `name`, if there is one."""
         return next((use for use in self.uses if use.name == name), None)
 
@@ -86,7 +86,7 @@ def permission_uses(connector: str) -> ConnectorUses:
     return structs.replace(read, uses=(*shared, *own))
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], tuple[Use, ...]]:
+def _read(folder: Path) -> tuple[dict[str, Any], tuple[PermissionUse, ...]]:
     """Return what the `uses.toml` of a folder says, and each use in it."""
     place = TomlTable(folder / "uses.toml")
     document = place.filled(read_file(place.path), read_sources(_FOLDER))
@@ -97,8 +97,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], tuple[Use, ...]]:
     )
 
 
-def _use(place: TomlTable, name: str, table: object) -> Use:
-    use = place.read(table, Use)
+def _use(place: TomlTable, name: str, table: object) -> PermissionUse:
+    use = place.read(table, PermissionUse)
     place.blanks("usage", use.usage, {"app": ""})
     for key, text in (("calls", use.made), ("test_calls", use.tried), ("depends_on", use.needed)):
         place.pairs(key, text)

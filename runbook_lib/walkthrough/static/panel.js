@@ -772,16 +772,16 @@ class Panel {
       button.addEventListener("click", () => copy(value, button, "Copy"));
       return element("div", { class: "rb-row" }, element("span", { dir: "auto" }, value), button);
     };
-    const permissions = kit.parts.map(({ label, usage, calls, because }) => this.buildFold(`kit-${label}`, label, [
+    const permissions = kit.parts.map(({ label, usage, calls, reasons }) => this.buildFold(`kit-${label}`, label, [
       text(label, usage),
       calls.length ? items(calls.map((call) => `Needed by ${call}`)) : "",
-      because.length ? items(because.map((why) => `Asked for by ${why}`)) : ""]));
+      reasons.length ? items(reasons.map((why) => `Asked for by ${why}`)) : ""]));
     return this.buildFold("kit", `Texts and screencast script for ${kit.review}`, [
       element("div", { class: "rb-field-note" }, "Adapt them, and replace every ‹…›. “runbook kit” writes them as files."),
       kit.warnings.length ? items(kit.warnings) : "",
       this.buildFold("kit-about", "About the app", [text("About the app", kit.about.join("\n\n"))]),
       ...permissions,
-      this.buildFold("kit-shots", "Recording", [items(kit.rules), items(kit.shots, "ol")]),
+      this.buildFold("kit-scenes", "Recording", [items(kit.rules), items(kit.scenes, "ol")]),
       this.buildFold("kit-reviewer", "Steps for the reviewer", [items(kit.reviewer, "ol")]),
       this.buildFold("kit-prepare", kit.prepare_for, [items(kit.prepare)])]);
   }

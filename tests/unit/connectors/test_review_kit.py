@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from runbook_lib.connectors.facebook.permissions import PERMISSION_DEPENDENCIES
-from runbook_lib.connectors.facebook.review_kit import (
+from runbook_lib.connectors.facebook.app_review_kit import (
     Kit,
     KitPermission,
     kit_of,
     permission_uses,
     review_kit,
 )
+from runbook_lib.connectors.facebook.permissions import PERMISSION_DEPENDENCIES
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.connectors.review_kit import find_blanks, kit_markdown, plan_markdown
 from runbook_lib.core.procedure import StepKind
@@ -149,7 +149,7 @@ def test_every_use_can_be_read(connector: str) -> None:
     assert len(names) == len(set(names))
     for use in uses.uses:
         assert use.usage.endswith((".", "›"))
-        assert use.shot.endswith(".")
+        assert use.scene.endswith(".")
         assert {each.name for each in use.depends_on} <= set(names)
         assert all(source.startswith("https://") for source in use.source.split("; "))
         assert set(re.findall(r"{(\w*)}", use.usage)) <= {"app"}
@@ -163,9 +163,9 @@ def test_a_kit_has_a_text_the_calls_and_the_reasons() -> None:
 
     assert NAME in leads.usage
     assert leads.calls[0].request == "GET /{form-id}/leads"
-    assert (leads.is_chosen, leads.because) == (True, ())
+    assert (leads.is_chosen, leads.reasons) == (True, ())
     assert forms.is_chosen is False
-    assert [each.name for each in forms.because] == ["leads_retrieval"]
+    assert [each.name for each in forms.reasons] == ["leads_retrieval"]
     assert part(kit, TIER).is_feature
     assert DOMAIN in " ".join(kit.about)
 
@@ -210,17 +210,17 @@ def test_public_profile_alone_needs_no_review(permissions: tuple[str, ...]) -> N
     assert any("needs no review" in each for each in kit.warnings)
 
 
-def test_the_shot_list_meets_the_policy() -> None:
+def test_the_scenes_meet_the_policy() -> None:
     """Login, grant screen with every permission, each permission in use, end, server to server."""
     kit = made("leads_retrieval", "email")
-    shown = [shot.shows for shot in kit.shots]
+    shown = [scene.shows for scene in kit.scenes]
     names = [each.name for each in kit.permissions if not each.is_feature]
 
     assert "whole Meta login" in shown[2]
     assert "grant screen" in shown[3]
-    assert set(kit.shots[3].permissions) == set(names)
-    assert sorted(name for shot in kit.shots[4:] for name in shot.permissions) == sorted(names)
-    assert "server to server" in kit.shots[-2].caption
+    assert set(kit.scenes[3].permissions) == set(names)
+    assert sorted(name for scene in kit.scenes[4:] for name in scene.permissions) == sorted(names)
+    assert "server to server" in kit.scenes[-2].caption
     assert any("English" in rule and "captions" in rule for rule in kit.rules)
     assert "server to server" in kit.about[1]
 
@@ -229,29 +229,29 @@ def test_the_shot_list_meets_the_policy() -> None:
 def test_the_recording_shows_the_first_consent(connector: str) -> None:
     """A returning person's dialog has no list: the kit says how to get it back."""
     kit = review_kit((), app_name="A", service_domain="", connector=connector)
-    rules, grant = " ".join(kit.rules), kit.shots[3].shows
+    rules, grant = " ".join(kit.rules), kit.scenes[3].shows
 
     assert "Show the first consent" in rules
     assert "Edit settings" in rules
     assert "Edit settings" in grant
     assert "chooses the page" in grant
     assert "captions or speech" in rules
-    assert kit.shots[-2].shows.startswith("The result")
+    assert kit.scenes[-2].shows.startswith("The result")
 
 
 def test_no_recording_is_asked_for_the_tier() -> None:
     """Of the access tier the kit says that nothing is recorded for it, and who says so."""
     tier = part(made("leads_retrieval"), TIER)
 
-    assert "asks for no recording" in tier.shot
+    assert "asks for no recording" in tier.scene
     assert "changelog" in tier.source
-    assert all(TIER not in shot.permissions for shot in made("leads_retrieval").shots)
+    assert all(TIER not in scene.permissions for scene in made("leads_retrieval").scenes)
 
 
-def test_the_shots_tell_the_story_in_order() -> None:
+def test_the_scenes_tell_the_story_in_order() -> None:
     """A page is chosen before its form, and a lead comes after both, however they are named."""
     kit = made("leads_retrieval", "pages_manage_ads", "pages_show_list")
-    order = [shot.permissions[0] for shot in kit.shots[4:] if shot.permissions]
+    order = [scene.permissions[0] for scene in kit.scenes[4:] if scene.permissions]
 
     assert order.index("pages_show_list") < order.index("pages_manage_ads")
     assert order.index("pages_manage_ads") < order.index("leads_retrieval")
@@ -288,7 +288,7 @@ def test_without_a_chosen_name_the_kit_has_the_apps_own() -> None:
 @connectors
 @pytest.mark.parametrize("is_sandbox", [False, True])
 def test_the_markdown_has_the_whole_kit(connector: str, is_sandbox: bool) -> None:
-    """Each text, warning, shot and step is there; practice is marked."""
+    """Each text, warning, scene and step is there; practice is marked."""
     names = tuple(use.name for use in permission_uses(connector).uses if not use.is_feature)
     kit = made(*names, "email", connector=connector, is_sandbox=is_sandbox)
     texts = [
@@ -296,10 +296,10 @@ def test_the_markdown_has_the_whole_kit(connector: str, is_sandbox: bool) -> Non
         *kit.about,
         *kit.rules,
         *kit.reviewer,
-        *(shot.shows for shot in kit.shots),
+        *(scene.shows for scene in kit.scenes),
         *(each.usage for each in kit.permissions),
         *(call.request for each in kit.permissions for call in each.calls),
-        *(why.why for each in kit.permissions for why in each.because),
+        *(why.why for each in kit.permissions for why in each.reasons),
         *(text for part in kit.prepare for text in (part.name, part.text)),
         *kit.sources,
     ]

@@ -14,7 +14,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors import registry, texts
 from runbook_lib.connectors.checks import CLIENT_ID, checks_of, registered_ids
 from runbook_lib.connectors.cyclr import connector, steps
-from runbook_lib.connectors.facebook import permission_uses, review_kit
+from runbook_lib.connectors.facebook import app_review_kit, permission_uses
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook.steps import SHARED
 from runbook_lib.connectors.facebook_marketing import checks
@@ -28,7 +28,7 @@ FOLDER = Path(connectors.__path__[0])
 STEPS, OWN, ERRORS = (
     *("facebook/steps.toml", "facebook_marketing/steps.toml", "facebook/known_errors.toml"),
 )
-USES, KIT = "facebook_marketing/uses.toml", "facebook/review_kit.toml"
+USES, KIT = "facebook_marketing/uses.toml", "facebook/app_review_kit.toml"
 Folder = Callable[[str, str, str], Path]
 
 
@@ -52,10 +52,10 @@ def edited(tmp_path: Path) -> Folder:
 @pytest.fixture
 def unread() -> Iterator[None]:
     """Let the texts for a review be read again, in the test and after it."""
-    for cached in (permission_uses.permission_uses, review_kit._texts):
+    for cached in (permission_uses.permission_uses, app_review_kit._texts):
         cached.cache_clear()
     yield
-    for cached in (permission_uses.permission_uses, review_kit._texts):
+    for cached in (permission_uses.permission_uses, app_review_kit._texts):
         cached.cache_clear()
 
 
@@ -147,12 +147,12 @@ def test_a_mistake_is_named_by_file_table_and_key(
     ("file", "old", "new", "says"),
     [
         (USES, 'source = "$PERMISSIONS"\n', "", "[uses.ads_read], source: it is missing"),
-        (USES, "shot =", "shots =", "[uses.business_management], shots: unknown key"),
+        (USES, "scene =", "scenes =", "[uses.business_management], scenes: unknown key"),
         (USES, "{app} lists the customer", "{ap} lists", "[uses.ads_read], usage: unknown name"),
         (USES, "- ads_read | it", "- ads_read: it", "[uses.leads_retrieval], depends_on: there is"),
         (USES, "title =", "titel =", "uses.toml, titel: unknown key"),
         (USES, "({domain})", "({domains})", "uses.toml, purpose: unknown name"),
-        (KIT, "declined =", "decline =", "review_kit.toml, decline: unknown key"),
+        (KIT, "declined =", "decline =", "app_review_kit.toml, decline: unknown key"),
         (KIT, "{connector}", "{uses}", "begin: unknown name"),
         (KIT, "$SUBMISSION", "$SUBMISSIONS", "sources: unknown value"),
     ],
@@ -170,7 +170,7 @@ def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
     """`runbook notebooks --check` reads every file, and its error names the place."""
     folder = edited(file, old, new)
     monkeypatch.setattr(permission_uses, "_FOLDER", folder / "facebook")
-    monkeypatch.setattr(review_kit, "_PLACE", texts.TomlTable(folder / KIT))
+    monkeypatch.setattr(app_review_kit, "_PLACE", texts.TomlTable(folder / KIT))
     with pytest.raises(SystemExit) as ended:
         main(["notebooks", "--check"])
 

@@ -474,7 +474,7 @@ def test_the_texts_for_app_review_are_at_their_step() -> None:
     assert "Acme Sync" in kit["parts"][1]["usage"]
     assert kit["parts"][1]["calls"] == ["GET /me/accounts"]
     assert any("email" in warning for warning in kit["warnings"])
-    assert kit["shots"][0].count("Caption: “") == 1
+    assert kit["scenes"][0].count("Caption: “") == 1
     assert json.loads(json.dumps(kit)) == kit
     assert view(PLAIN, values=values)["kit"] is None
 

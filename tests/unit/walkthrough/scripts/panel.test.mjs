@@ -436,9 +436,9 @@ describe("the display of a step", () => {
   });
 
   test("has the texts for App Review in a fold, each with a button that copies it", () => {
-    const parts = [{ label: "ads_read", usage: "Acme <b>reads</b> ads.", calls: ["GET /me/adaccounts"], because: ["leads: why."] },
-      { label: "email", usage: "‹What›", calls: [], because: [] }];
-    const kit = { review: "Facebook’s App Review", warnings: ["Look here."], about: ["One.", "Two."], parts, rules: ["Sign out."], shots: ["A login."], reviewer: ["Open it."], prepare_for: "The renewal", prepare: ["Connection: it is verified."] };
+    const parts = [{ label: "ads_read", usage: "Acme <b>reads</b> ads.", calls: ["GET /me/adaccounts"], reasons: ["leads: why."] },
+      { label: "email", usage: "‹What›", calls: [], reasons: [] }];
+    const kit = { review: "Facebook’s App Review", warnings: ["Look here."], about: ["One.", "Two."], parts, rules: ["Sign out."], scenes: ["A login."], reviewer: ["Open it."], prepare_for: "The renewal", prepare: ["Connection: it is verified."] };
     const { root } = shown({ kit });
     assert.deepEqual(folds(root), ["Texts and screencast script for Facebook’s App Review", "About the app", "ads_read", "email",
       "Recording", "Steps for the reviewer", "The renewal", "History"]);

@@ -11,8 +11,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from runbook_lib.connectors.facebook.permission_uses import ConnectorUses, Use, permission_uses
-from runbook_lib.connectors.review_kit import Because, Kit, KitPermission, Preparation, Shot
+from runbook_lib.connectors.facebook.permission_uses import (
+    ConnectorUses,
+    PermissionUse,
+    permission_uses,
+)
+from runbook_lib.connectors.review_kit import (
+    Kit,
+    KitPermission,
+    PermissionReason,
+    Preparation,
+    RecordingScene,
+)
 from runbook_lib.connectors.texts import Text, TomlTable, items, read_file, read_sources
 from runbook_lib.core.model import Value
 from runbook_lib.text import one_line
@@ -78,7 +88,7 @@ def review_kit(
     domain = one_line(service_domain.strip())[:_LONGEST_NAME] or _NO_DOMAIN
     chosen = tuple(dict.fromkeys((_PUBLIC_PROFILE, *permissions)))
     parts = tuple(
-        _part(name, uses, chosen, because, app) for name, because in _wanted(chosen, uses).items()
+        _part(name, uses, chosen, reasons, app) for name, reasons in _wanted(chosen, uses).items()
     )
     blanks = _blanks(parts, uses, app)
     unknown = [
@@ -97,7 +107,7 @@ def review_kit(
         ),
         permissions=parts,
         rules=tuple(items(texts.rules)),
-        shots=_shots(parts, uses, blanks),
+        scenes=_shots(parts, uses, blanks),
         reviewer=tuple(text.format_map(blanks) for text in items(texts.reviewer)),
         prepare_for="Data Access Renewal, if Facebook asks for it",
         prepare=tuple(Preparation(*part) for part in _PLACE.pairs("renewal", texts.renewal)),
@@ -106,9 +116,11 @@ def review_kit(
     )
 
 
-def _wanted(chosen: tuple[str, ...], uses: ConnectorUses) -> dict[str, tuple[Because, ...]]:
+def _wanted(
+    chosen: tuple[str, ...], uses: ConnectorUses
+) -> dict[str, tuple[PermissionReason, ...]]:
     """Return each chosen permission and all that it depends on, with what asks for it."""
-    reasons: dict[str, list[Because]] = {name: [] for name in chosen}
+    reasons: dict[str, list[PermissionReason]] = {name: [] for name in chosen}
     waiting = list(chosen)
     while waiting:
         name = waiting.pop(0)
@@ -117,12 +129,16 @@ def _wanted(chosen: tuple[str, ...], uses: ConnectorUses) -> dict[str, tuple[Bec
             if dependency.name not in reasons:
                 reasons[dependency.name] = []
                 waiting.append(dependency.name)
-            reasons[dependency.name].append(Because(name, dependency.why))
-    return {name: tuple(because) for name, because in reasons.items()}
+            reasons[dependency.name].append(PermissionReason(name, dependency.why))
+    return {name: tuple(reasons) for name, reasons in reasons.items()}
 
 
 def _part(
-    name: str, uses: ConnectorUses, chosen: tuple[str, ...], because: tuple[Because, ...], app: str
+    name: str,
+    uses: ConnectorUses,
+    chosen: tuple[str, ...],
+    reasons: tuple[PermissionReason, ...],
+    app: str,
 ) -> KitPermission:
     use = uses.find(name)
     text = use.usage if use else "‹Say what {app} does with this permission, and for whom.›"
@@ -130,24 +146,26 @@ def _part(
         name=name,
         is_feature=use.is_feature if use else False,
         is_chosen=name in chosen,
-        because=because,
+        reasons=reasons,
         usage=text.format(app=app),
         calls=use.calls if use else (),
-        shot=use.shot if use else "‹Say what the recording shows of it.›",
-        warning=_warning(name, use, uses, because),
+        scene=use.scene if use else "‹Say what the recording shows of it.›",
+        warning=_warning(name, use, uses, reasons),
         source=use.source if use else "",
     )
 
 
-def _warning(name: str, use: Use | None, uses: ConnectorUses, because: tuple[Because, ...]) -> str:
+def _warning(
+    name: str, use: PermissionUse | None, uses: ConnectorUses, reasons: tuple[PermissionReason, ...]
+) -> str:
     if use is None:
         return (
             f"We know of nothing in the {uses.title} connector that uses {name}. Facebook declines "
             "unused permissions: leave it out, or explain and show its use yourself."
         )
     if all(call.is_test for call in use.calls):
-        names = " and ".join(asking.name for asking in because)
-        reason = f"You request it because {names} depends on it. " if because else ""
+        names = " and ".join(asking.name for asking in reasons)
+        reason = f"You request it because {names} depends on it. " if reasons else ""
         return (
             f"We know of no call of the {uses.title} connector that needs {name}. {reason}Facebook "
             "wants to see one call with it before the submission: make the test call, and show in "
@@ -180,7 +198,7 @@ def _warnings(parts: tuple[KitPermission, ...], uses: ConnectorUses) -> list[str
 
 def _shots(
     parts: tuple[KitPermission, ...], uses: ConnectorUses, values: Mapping[str, str]
-) -> tuple[Shot, ...]:
+) -> tuple[RecordingScene, ...]:
     story = [use.name for use in uses.uses]
     used = sorted(
         (part for part in parts if not part.is_feature),
@@ -188,14 +206,16 @@ def _shots(
     )
     begin, end = (
         [
-            Shot(shows.format_map(values), caption.format_map(values))
+            RecordingScene(shows.format_map(values), caption.format_map(values))
             for shows, caption in _PLACE.pairs(key, getattr(_texts(), key))
         ]
         for key in ("begin", "end")
     )
     permissions = tuple(part.name for part in parts if not part.is_feature)
     consent = replace(begin.pop(), permissions=permissions)
-    shown = (Shot(part.shot, f"{part.name} is used here.", (part.name,)) for part in used)
+    shown = (
+        RecordingScene(part.scene, f"{part.name} is used here.", (part.name,)) for part in used
+    )
     return (*begin, consent, *shown, *end)
 
 
