@@ -48,7 +48,7 @@ class Verdict:
             return {**document, "chain": self.length, "notes": self.notes + self.anomalies}
         verified: dict[str, Any] = to_builtins(self.verified)
         verified["carried"] = [structs.astuple(line) for line in self.verified.carried]
-        del verified["part"]  # it is in `run`
+        del verified["excerpt"]  # it is in `run`
         return {**document, **verified}
 
 

@@ -103,7 +103,12 @@ def test_every_file_of_every_connector_loads() -> None:
         (STEPS, "App Display Name | {", "App Display Name: {", "pastes: there is no ` | `"),
         (STEPS, '["creation"]', '["creations"]', "[steps.create-app], known_errors: unknown group"),
         (STEPS, 'gives = "user_', 'gives = "usr_', "consent_gives: unknown input"),
-        (STEPS, "confirms.service-domain-answers", "confirms.x", "person_confirms: unknown check"),
+        (
+            STEPS,
+            "needs_confirmation.service-domain-answers",
+            "needs_confirmation.x",
+            "needs_confirmation: unknown check",
+        ),
         (STEPS, 'step = "submit-review"', 'step = "submit"', "[plan], gates: unknown step"),
         (STEPS, 'duration = "', 'uration = "', "[plan], uration: unknown key"),
         (STEPS, "[steps.log-in]", "[step.log-in]", "steps.toml, step: unknown key 'step'"),

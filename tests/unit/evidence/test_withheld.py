@@ -439,7 +439,7 @@ def test_a_carried_line_excuses_none_that_its_bundle_shows(
     seal_run(run, key)
     (verified,) = [v.verified for v in verify_tree(run.journal.path.parent, trust) if v.verified]
     number = max(verified.withheld)
-    carrying = replace(verified, part=structs.replace(verified.part, first=number + 1))
+    carrying = replace(verified, excerpt=structs.replace(verified.excerpt, first=number + 1))
     journal = verify_chain._TenantJournal({}, {}, frozenset({number}))
 
     with pytest.raises(ChainError, match=f"withholds line {number}"):
