@@ -20,7 +20,7 @@ Stage = Literal["done", "waiting", "ahead"]
 
 
 class ExternalDecision(Part):
-    """A decision of an outside party, such as App Review, and its expected day."""
+    """A decision of an outside party, such as a review, and its expected day."""
 
     step: str
     """The id of the gate, the step at which it is decided."""
@@ -43,7 +43,7 @@ class ExternalDecision(Part):
 
 
 class Forecast(Part):
-    """Forecast external decisions (App Review, verifications) and their expected dates."""
+    """Forecast external decisions (reviews, verifications) and their expected dates."""
 
     today: Day
     """The day for which the forecast holds."""
