@@ -40,7 +40,7 @@ class Fault(NamedTuple):
     text: str
     planted: str
     tests: str
-    breaks: str
+    impact: str
 
 
 FAULTS = (
@@ -1086,7 +1086,7 @@ def main(words: Iterable[str]) -> int:
     if not chosen:
         console.print("No fault is in a file of that name.")
         return 1
-    table = Table("file", "what it breaks", "", "s")
+    table = Table("file", "what it impact", "", "s")
     with tempfile.TemporaryDirectory(prefix="runbook-faults-") as name:
         project = _copy(Path(name) / "project")
         tests = sorted({each.tests for each in chosen})
@@ -1099,7 +1099,7 @@ def main(words: Iterable[str]) -> int:
             began = time.monotonic()
             said = _plant(project, fault)
             is_well = is_well and said == "red"
-            table.add_row(fault.file, fault.breaks, said, f"{time.monotonic() - began:.0f}")
+            table.add_row(fault.file, fault.impact, said, f"{time.monotonic() - began:.0f}")
     console.print(table)
     return 0 if is_well else 1
 

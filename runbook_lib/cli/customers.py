@@ -206,8 +206,8 @@ def show_failures(document: Mapping[str, Any]) -> None:
             pluralize(cause["failures"], "failure"),
         )
         say(f"{cause['cause'].capitalize()}: {accounts}, {number}, last {cause['last'] or '?'}")
-        show_paragraph(cause["what"], indent="  ")
-        if cause["said"] not in ("", cause["what"]):
+        show_paragraph(cause["meaning"], indent="  ")
+        if cause["remote_message"] not in ("", cause["meaning"]):
             show_paragraph(f"The answer was: {cause['said']}", indent="  ")
         more = "" if cause["accounts"] <= len(cause["names"]) else ", …"
         show_paragraph(f"Accounts: {', '.join(cause['names'])}{more}", indent="  ")
@@ -286,7 +286,10 @@ def _show_account(account: Mapping[str, Any]) -> None:
     )
     name = account["name"] or account["id"]
     say(f"{ICONS[LIKE[account['standing']]]} {name}: {', '.join(filter(None, facts))}")
-    for text in (" ".join(account_facts(account)), (failing or failure or {"do": ""})["do"]):
+    for text in (
+        " ".join(account_facts(account)),
+        (failing or failure or {"advice": ""})["advice"],
+    ):
         if text:
             show_paragraph(with_times(text), indent="    ")
 

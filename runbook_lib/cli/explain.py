@@ -131,7 +131,7 @@ def explanation_document(pasted: str, procedure: Procedure) -> dict[str, Any]:
     return {
         "decided_by": found.decided_by.value,
         "known": is_known,
-        "said": "" if is_known else _echo(pasted),
+        "quoted": "" if is_known else _echo(pasted),
         "codes": list(found.codes),
         "http_status": int(status[1] or status[2]) if status else None,
         "trace_field": vendor.trace_field,
@@ -255,7 +255,7 @@ def _shortened(text: str, most_words: int) -> str:
 
 def _show_unknown(document: Mapping[str, Any]) -> None:
     """Say what is not known, and what would help."""
-    quoted = f": “{document['said']}”" if document["said"] else "."
+    quoted = f": “{document['quoted']}”" if document["quoted"] else "."
     say(f"The runbook does not know this text{quoted}")
     status = document["http_status"]
     codes = [code for code in document["codes"] if code != status]

@@ -206,7 +206,7 @@ def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
     lines = [
         ", ".join(filter(None, facts)),
         item.stops,
-        item.do,
+        item.advice,
         item.link,
         f"Then: {row.command}" if row.command and not item.is_about_customers else row.command,
         row.known_to,

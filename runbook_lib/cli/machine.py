@@ -151,7 +151,7 @@ def doctor(
         click.echo(json.dumps([asdict(symptom) for symptom in examination.symptoms]))
     else:
         rows = [
-            ((_mark(symptom), line_of(symptom.subject)), [line_of(symptom.said)])
+            ((_mark(symptom), line_of(symptom.subject)), [line_of(symptom.message)])
             for symptom in examination.symptoms
         ]
         show_table("Is this machine ready?", ("", "What", "Found"), rows)

@@ -98,7 +98,7 @@ def _show_one(run: RunView, read: TenantsRead, *, is_verbose: bool, as_json: boo
             "connector": run.procedure.id,
             "outcome": state.outcome,
             "steps": [to_builtins(step_record(step)) for step in state.steps.values()],
-            "next": {"step": following[0].step.id, "do": following[1]} if following else None,
+            "next": {"step": following[0].step.id, "advice": following[1]} if following else None,
             "again": [
                 {"step": step.step.id, "why": step.redo_reason}
                 for step in state.steps.values()

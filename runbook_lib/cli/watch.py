@@ -130,7 +130,7 @@ def _try_receivers(file: Path, options: Mapping[str, Any]) -> ExitCode:
 
     code = ExitCode.COMPLETE
     for trial in try_receivers(whole_tenants_file(file), **options):
-        say(f"{trial.tenant}: {trial.said}", is_error=trial.exit_code is not ExitCode.COMPLETE)
+        say(f"{trial.tenant}: {trial.message}", is_error=trial.exit_code is not ExitCode.COMPLETE)
         code = max(code, trial.exit_code)
     return code
 

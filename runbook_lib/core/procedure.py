@@ -128,7 +128,7 @@ class Provider:
     for which limit; `usage_share` how much of an hour's calls the app has used, in percent,
     if they say so. `calls_an_hour` are what it allows an app that has no users yet; 0 if
     that is not known. `is_fault` returns whether a recorded body says that the system itself has
-    a fault, which decides nothing. `breaks` returns what no longer works where the check of that
+    a fault, which decides nothing. `impact` returns what no longer works where the check of that
     id no longer succeeds, or nothing; `renews` what a person does before that ends of which a fact
     `…_ends_on` names the day.
     """
@@ -142,7 +142,7 @@ class Provider:
     usage_share: Callable[[Mapping[str, str]], float | None] = lambda _headers: None
     calls_an_hour: int = 0
     is_fault: Callable[[object], bool] = lambda _response: False
-    breaks: Callable[[str], str] = lambda _name: ""
+    impact: Callable[[str], str] = lambda _name: ""
     renews: Callable[[str], str] = lambda _name: ""
 
     def hosts(self, values: Mapping[str, Value]) -> tuple[str, ...]:

@@ -683,7 +683,7 @@ def csv_text(looks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         "id", "name", "says", "not_signed_in_since", "signed_in_on", "proven_on", "looked_on",
         "error",
     )  # fmt: skip
-    calls, failed = ("since", "cause", "do"), ("at", "cause", "said")
+    calls, failed = ("since", "cause", "advice"), ("at", "cause", "remote_message")
     heads = (*(f"calls_fail_{name}" for name in calls), *(f"failure_{name}" for name in failed))
     yield _csv_line(("tenant", *names, *heads, "cycle_lacks"))
     for shown in looks:

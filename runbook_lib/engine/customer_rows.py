@@ -83,7 +83,7 @@ class FailingCalls(Struct, frozen=True):
     """When the first known one failed, after the last success."""
     cause: str
     """The known error's meaning, if its text or a subcode decided; else what was answered."""
-    do: str
+    advice: str
     """What a person does about it."""
 
 
@@ -133,7 +133,7 @@ class KnownAccount(Struct, frozen=True):
         _, newest = later[-1]
         return structs.replace(
             self,
-            failing=FailingCalls(since, newest.what, newest.do),
+            failing=FailingCalls(since, newest.meaning, newest.advice),
             proven_on=succeeded_on if self.proven_on > since else self.proven_on,
         )
 

@@ -74,7 +74,7 @@ class Symptom:
     """
 
     subject: str
-    said: str
+    message: str
     exit_code: ExitCode = ExitCode.COMPLETE
     is_warning: bool = False
 
@@ -128,7 +128,7 @@ def examine(
     if tenants:
         trials = try_receivers(tenants, env_file=env_file, evidence=evidence, environ=environ)
         symptoms += [
-            Symptom(f"Test message of {trial.tenant}", trial.said, trial.exit_code)
+            Symptom(f"Test message of {trial.tenant}", trial.message, trial.exit_code)
             for trial in trials
         ]
     elif is_notify_test:

@@ -491,7 +491,7 @@ class Fleet:
             result = replace(self._proven(job, bundle), seconds=done.seconds)
             if is_finished:
                 is_archived, reason, advice = (
-                    event[name] for name in ("is_archived", "said", "next_step")
+                    event[name] for name in ("is_archived", "message", "next_step")
                 )
                 return _noted(result, reason, advice, is_archived=is_archived)
             # NOTE: its process was lost after it had sealed, maybe before it archived.
@@ -501,7 +501,7 @@ class Fleet:
             reason, advice = describe_error(error)
             code = getattr(error, "exit_code", None)
         if not is_finished:
-            reason, advice, code = event["said"], event["next_step"], event.get("code")
+            reason, advice, code = event["message"], event["next_step"], event.get("code")
         # NOTE: settings that a tenant's run refuses leave the tenant open.
         code = ExitCode.REFUSED if code == ExitCode.REFUSED else ExitCode.INCOMPLETE
         unsealed = replace(job.pending, status=Status.UNSEALED, seconds=done.seconds)

@@ -111,7 +111,7 @@ def run_in_process(
     """
     event = run_apart(request, withheld=withheld, on_wait=on_wait)
     if event["event"] == "refused":
-        raise SealingError(event["said"], next_step=event["next_step"])
+        raise SealingError(event["message"], next_step=event["next_step"])
     return Finished(event["outcome"], Path(event["bundle"]))
 
 
@@ -154,7 +154,7 @@ def run_apart(
                     break
                 said = json.loads(line)
                 if said["event"] == "wait":
-                    on_wait(said["said"])
+                    on_wait(said["message"])
                 else:
                     event = said
         except BaseException:
@@ -197,7 +197,7 @@ def last_event(
 
 def refused(reason: str, next_step: str = "") -> dict[str, Any]:
     """Return the last event of a run that was not sealed."""
-    return {"event": "refused", "said": reason, "next_step": next_step}
+    return {"event": "refused", "message": reason, "next_step": next_step}
 
 
 def inherited(environ: Mapping[str, str], withheld: Collection[str]) -> dict[str, str]:
@@ -231,7 +231,7 @@ class _Reporter(RunListener):
 
     def on_wait(self, reason: str) -> None:
         """Report why the run waits."""
-        self.report({"event": "wait", "said": reason})
+        self.report({"event": "wait", "message": reason})
 
     def report(self, event: Mapping[str, Any]) -> None:
         """Write one event."""
@@ -251,7 +251,7 @@ def _finished(result: RunResult) -> dict[str, Any]:
         "outcome": result.state.outcome,
         "bundle": str(result.sealed.folder.absolute()),
         "is_archived": error is None,
-        "said": " ".join(problems),
+        "message": " ".join(problems),
         "next_step": error.diagnostics() if error else "",
     }
 

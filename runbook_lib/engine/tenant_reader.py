@@ -305,7 +305,7 @@ def _unreadable(tenant: str, connector: str, error: RunbookError) -> TenantStatu
         connector,
         title="Its record cannot be read",
         reason=str(error),
-        do=error.diagnostics(),
+        advice=error.diagnostics(),
     )
 
 
@@ -316,7 +316,7 @@ def _never_run(tenant: str, connector: str, file: str, rows: WatchedRows) -> Ten
         working_procedures().get(connector),
         connector,
         title=NEVER_RUN,
-        do="Run it once.",
+        advice="Run it once.",
         command=fleet_command(tenant, file),
         watched=rows.tenant,
     )

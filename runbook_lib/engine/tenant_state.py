@@ -129,7 +129,7 @@ def unusable_status(
     *,
     title: str,
     reason: str = "",
-    do: str = "",
+    advice: str = "",
     command: str = "",
     watched: WatchedTenant | None = None,
 ) -> TenantStatus:
@@ -145,7 +145,7 @@ def unusable_status(
             group=ItemGroup.DUE_NOW,
             cause=f"unusable {title}",
             title=title,
-            do=do,
+            advice=advice,
             stops_checks=True,
             places=places,
         )
@@ -207,7 +207,7 @@ def _stopped_by(procedure: Procedure, finding: Finding, meaning: CodeMeaning) ->
 
 def broken_without(procedure: Procedure, check: str) -> str:
     """Return what no longer works if a check fails; empty if that is not known."""
-    broken = (provider.breaks(check) for provider in procedure.providers)
+    broken = (provider.impact(check) for provider in procedure.providers)
     return " ".join(dict.fromkeys(filter(None, broken)))
 
 
@@ -236,7 +236,7 @@ def _refused_item(watched: WatchedTenant) -> OpenItem:
         cause=f"unusable {watched.unusable}",
         title=watched.unusable_title,
         stops="" if is_asked else "Nothing about this tenant is checked.",
-        do=watched.unusable_advice,
+        advice=watched.unusable_advice,
         since=watched.unusable_since,
         stops_checks=not is_asked,
         is_failing=is_asked,
@@ -302,7 +302,7 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
             cause=f"code {finding.code}",
             title=meaning.means.rstrip("."),
             stops=_stopped_by(known.procedure, finding, meaning),
-            do=meaning.advice or what_to_do(step),
+            advice=meaning.advice or what_to_do(step),
             places=(replace(item.places[0], reason=finding.reason),),
         )
     if step.conclusion.outcome is Outcome.FAILED and not causes:
@@ -312,7 +312,7 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
             cause=f"{known.procedure.id} {failed_title(step)}",
             title=failed_title(step),
             stops=" ".join(filter(None, stops)),
-            do=what_to_do(step),
+            advice=what_to_do(step),
         )
 
 
@@ -322,7 +322,11 @@ def _waiting(known: KnownTenant, step: StepState, whom: WaitsFor, today: date) -
     due, overdue = step.due or step.ends_on, step.overdue_days(today)
     title = open_title(step)
     item = replace(
-        item, title=title, do=_advice(step, is_overdue=overdue > 0), due=due, overdue_days=overdue
+        item,
+        title=title,
+        advice=_advice(step, is_overdue=overdue > 0),
+        due=due,
+        overdue_days=overdue,
     )
     if whom is WaitsFor.OUTSIDE_PARTY:
         meaning = meaning_of(step.conclusion.code)
@@ -332,7 +336,7 @@ def _waiting(known: KnownTenant, step: StepState, whom: WaitsFor, today: date) -
             item = replace(item, title=f"{title}: it takes longer than usual")
         else:
             party = vendor_of(known.procedure).title
-            item = replace(item, group=ItemGroup.WAITING, whom=party, do="", link="")
+            item = replace(item, group=ItemGroup.WAITING, whom=party, advice="", link="")
     elif whom is WaitsFor.SECOND_PERSON:
         item = replace(item, group=ItemGroup.WAITING, whom=SECOND_PERSON)
     elif whom is WaitsFor.PERSON and not overdue:
@@ -347,7 +351,7 @@ def _beside(known: KnownTenant) -> Iterator[OpenItem]:
     for step in known.state.steps.values():
         is_open = step.conclusion.outcome in (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
         if is_open and not (step.is_settled or step.assigned_to or waits_for(known.state, step)):
-            yield replace(_item_of(known, step), do=what_to_do(step))
+            yield replace(_item_of(known, step), advice=what_to_do(step))
             return
 
 
@@ -402,7 +406,7 @@ def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
             group=ItemGroup.DUE_NOW if left <= _NOW_DAYS else ItemGroup.DUE_LATER,
             cause=f"ends {due_item.what} {due_item.day}",
             title=due_item.headline,
-            do=next(filter(None, renewals), due_item.description),
+            advice=next(filter(None, renewals), due_item.description),
             since="",
             due=due_item.day,
             overdue_days=max(-left, 0),
@@ -423,7 +427,7 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
             title=customers_title(SIGNED_OUT, name),
             is_failing=True,
             stops="No data reaches their cycles until they sign in again.",
-            do="Send each a new sign-in link.",
+            advice="Send each a new sign-in link.",
             command=sign_in_command(known, named),
             since=account.not_signed_in_since or (problem.since if problem else ""),
             known_to=_acknowledged(problem) if problem else "",
@@ -439,7 +443,7 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
                 cause=CALLS_FAIL,
                 title=customers_title(CALLS_FAIL, name),
                 stops="Their cycles fail, although Cyclr says signed in.",
-                do=failing.do,
+                advice=failing.advice,
                 command=test_command(known, named),
                 since=failing.since,
                 places=(ItemPlace(id=account.id, name=name, reason=failing.cause),),
@@ -450,8 +454,8 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
             cause=problem.cause,
             title=problem.title,
             is_failing=problem.kind is ProblemKind.FAILED,
-            stops=problem.breaks,
-            do=problem.do,
+            stops=problem.impact,
+            advice=problem.advice,
             since=problem.since,
             known_to=_acknowledged(problem),
             places=(ItemPlace(id="", name=problem.place, reason=problem.reason),),
@@ -499,7 +503,7 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             proven_on=account.proven_on,
             polled_on=account.looked_on,
             reason=account.error or failing,
-            do=item.do if item else "",
+            advice=item.advice if item else "",
             command=item.command if item else "",
             is_practice=known.state.is_practice,
         )

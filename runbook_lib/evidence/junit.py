@@ -100,7 +100,7 @@ def junit_xml(suites: Iterable[JUnitSuite], *, name: str) -> bytes:
 
 
 def _item_case(item: OpenItem) -> JUnitCase:
-    parts = (f"{item.title}.", item.stops, item.do, item.reason)
+    parts = (f"{item.title}.", item.stops, item.advice, item.reason)
     message = " ".join(filter(None, parts))
     return JUnitCase(item.title, "failure" if item.is_failing else "skipped", message)
 

@@ -149,8 +149,8 @@ def test_doctor_finds_what_is_missing(folder: Path) -> None:
         check=False,
     )
     said = {symptom["subject"]: symptom for symptom in json.loads(result.stdout)}
-    assert "15 or 16 digits" in said["Settings"]["said"]
-    assert "could not be reached" in said["https://graph.facebook.com"]["said"]
+    assert "15 or 16 digits" in said["Settings"]["message"]
+    assert "could not be reached" in said["https://graph.facebook.com"]["message"]
     assert result.returncode == 2
 
 

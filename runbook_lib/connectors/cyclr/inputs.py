@@ -122,7 +122,7 @@ _CERTIFICATE_ENDS = (
 CYCLR = Provider(
     name=_CYCLR,
     title="Cyclr",
-    breaks=lambda check: _BREAKS.get(check, ""),
+    impact=lambda check: _BREAKS.get(check, ""),
     renews=lambda what: _CERTIFICATE_ENDS if what == "certificate" else "",
     settings=(
         _CYCLR_API_URL,

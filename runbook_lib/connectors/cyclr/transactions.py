@@ -79,7 +79,8 @@ _MESSAGES = {
 
 class Failure(Struct, frozen=True, kw_only=True):
     """
-    One failed transaction: what the remote system `said`, `what` that means, and what to `do`.
+    One failed transaction: what the remote system `remote_message`, `meaning` that means, and what
+    to `advice`.
 
     `codes` and `trace` are the refusal's own; the text `is_known`, or only its codes are there.
     """
@@ -93,12 +94,12 @@ class Failure(Struct, frozen=True, kw_only=True):
     transaction: str
     level: str
     message: str
-    said: str
+    remote_message: str
     codes: tuple[int, ...]
     trace: str
     cause: FaultDomain
-    what: str
-    do: str
+    meaning: str
+    advice: str
     is_known: bool
 
 
@@ -135,7 +136,7 @@ class Failures:
         groups: dict[tuple[object, ...], list[Failure]] = {}
         for failure in self.items:
             is_named = failure.is_known or not failure.codes
-            group_by: object = _without_ids(failure.what) if is_named else failure.codes
+            group_by: object = _without_ids(failure.meaning) if is_named else failure.codes
             groups.setdefault((failure.cause, group_by), []).append(failure)
         for group in sorted(groups.values(), key=_width):
             last, traces = group[-1], dict.fromkeys(item.trace for item in reversed(group))
@@ -143,8 +144,8 @@ class Failures:
             yield {
                 "cause": last.cause.value,
                 "known": last.cause is not FaultDomain.UNKNOWN,
-                "what": last.what,
-                "said": last.said,
+                "meaning": last.meaning,
+                "remote_message": last.remote_message,
                 "accounts": len(names),
                 "failures": len(group),
                 "names": list(names.values())[:_MOST_NAMED],
@@ -152,7 +153,7 @@ class Failures:
                 "last": last.at or None,
                 "codes": list(last.codes),
                 "traces": [trace for trace in traces if trace][:_MOST_IDS],
-                "do": last.do,
+                "advice": last.advice,
             }
 
 
@@ -265,12 +266,12 @@ class _ErrorReader:
         }  # fmt: skip
         failure = Failure(
             **fields,
-            said=answer,
+            remote_message=answer,
             codes=error.codes[:_MOST_IDS],
             trace=self._trace(refusal),
             cause=cause,
-            what=known.meaning if known else answer or message or "no text",
-            do=known.advice if known else ADVICE[cause],
+            meaning=known.meaning if known else answer or message or "no text",
+            advice=known.advice if known else ADVICE[cause],
             is_known=known is not None,
         )
         host = next(iter(_hosts(request)), "")
@@ -379,4 +380,4 @@ def _moment(value: object) -> str:
 
 def _width(group: Sequence[Failure]) -> tuple[int, int, str]:
     accounts = {failure.account for failure in group}
-    return -len(accounts), list(FaultDomain).index(group[0].cause), group[0].what
+    return -len(accounts), list(FaultDomain).index(group[0].cause), group[0].meaning

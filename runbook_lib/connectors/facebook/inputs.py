@@ -173,7 +173,7 @@ FACEBOOK = ImitatedVendor(
     # Graph: Rate Limits, Platform Rate Limits: 200 calls an hour for each user of the app.
     calls_an_hour=200,
     is_fault=is_fault,
-    breaks=lambda check: _BREAKS.get(check, ""),
+    impact=lambda check: _BREAKS.get(check, ""),
     renews=lambda what: _RENEWS.get(what, ""),
     client_id=APP_ID,
     client_secret=APP_SECRET,

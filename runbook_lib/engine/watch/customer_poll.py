@@ -196,7 +196,7 @@ def _rights(
             on=on,
             cause="rights lost",
             reason=survey.findings[-1],
-            do="Check the rights of the API credentials in the Cyclr console.",
+            advice="Check the rights of the API credentials in the Cyclr console.",
             place=CUSTOMERS_TITLE,
         )
         yield CustomerChange(lost[0], problem)
@@ -216,8 +216,8 @@ def _signed_out(tenant: str, account: KnownAccount, since: str, on: str) -> Prob
         was=STATUS_LABELS[AccountStatus.SIGNED_IN],
         now=STATUS_LABELS[AccountStatus.NOT_SIGNED_IN],
         reason="Cyclr says not signed in.",
-        breaks=_BREAKS,
-        do=_DO,
+        impact=_BREAKS,
+        advice=_DO,
         place=f"{account.name} ({account.id})".strip(),
     )
 

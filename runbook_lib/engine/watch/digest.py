@@ -101,11 +101,11 @@ class DigestEntry:
         return self.first.title
 
     @property
-    def do(self) -> str:
+    def advice(self) -> str:
         """What a person does about it; after good news, a step that has none itself."""
         places = [problem.place for problem in self.problems if problem.place]
-        others = (p.do for p in self.problems if not any(place in p.do for place in places))
-        return next(filter(None, others), self.first.do)
+        others = (p.advice for p in self.problems if not any(place in p.advice for place in places))
+        return next(filter(None, others), self.first.advice)
 
     @property
     def label(self) -> str:
@@ -121,8 +121,8 @@ class DigestEntry:
         """Whose it is and what, for a subject."""
         mark = "" if self.phase is Phase.NEW else f"{self.label}: "
         after = f", {self.label}" if self.first.kind is ProblemKind.DUE else ""
-        if self.first.kind is ProblemKind.CHANGED and self.do:
-            after = f". {self.do.rstrip('.')}"
+        if self.first.kind is ProblemKind.CHANGED and self.advice:
+            after = f". {self.advice.rstrip('.')}"
         return f"{self.whose}: {mark}{self.title}{after}"
 
     def lines(self) -> Iterator[str]:
@@ -135,11 +135,11 @@ class DigestEntry:
                 yield f"Since {first.since} UTC: {reason}"
             if first.was:
                 yield f"Before: {first.was}. Now: {first.now}."
-            if first.breaks:
-                yield f"This breaks: {first.breaks}"
+            if first.impact:
+                yield f"This breaks: {first.impact}"
         yield from self._names()
-        if self.phase is not Phase.ENDED and self.do:
-            yield f"What to do: {self.do}"
+        if self.phase is not Phase.ENDED and self.advice:
+            yield f"What to do: {self.advice}"
         yield from dict.fromkeys(filter(None, map(known_to, self.problems)))
         if self.phase is not Phase.ENDED and first.kind is ProblemKind.FAILED:
             yield f"To stop reminders: runbook watch --ack {self.id[:_ID_LETTERS]} --by NAME"
@@ -347,8 +347,8 @@ def problem_document(problem: Problem, view: WatchedView) -> dict[str, Any]:
         "was": problem.was,
         "now": problem.now,
         "reason": problem.end_reason if problem.ended_on else problem.reason,
-        "breaks": problem.breaks,
-        "do": "" if problem.ended_on else problem.do,
+        "impact": problem.impact,
+        "advice": "" if problem.ended_on else problem.advice,
         "since": problem.since,
         "due": problem.due or None,
         "on": problem.ended_on or problem.on,

@@ -274,7 +274,7 @@ class _Poll:
         seen = replace(step, findings=findings, conclusion=conclusion) if conclusion else step
         meaning = meaning_of(finding.code) if finding and is_cause(finding) else None
         check = finding.check if finding else ""
-        broken = [provider.breaks(check) for provider in procedure.providers]
+        broken = [provider.impact(check) for provider in procedure.providers]
         following = next((other for other in procedure.steps if step.step.id in other.after), None)
         warnings = finding.warnings if finding and not is_failing(finding) else ()
         after = f"{procedure.numbers[following.id]} {following.title}" if following else ""
@@ -283,8 +283,8 @@ class _Poll:
             title=failed_title(seen) if is_failed else open_title(step),
             place=f"{step.number} {step.step.title}",
             reason=" ".join((finding.reason if finding else reason, *warnings)),
-            breaks=" ".join(filter(None, broken)),
-            do=meaning.advice if meaning else what_to_do(seen),
+            impact=" ".join(filter(None, broken)),
+            advice=meaning.advice if meaning else what_to_do(seen),
             news=good_news(finding) if finding else "",
             next=f"Next: {after}."
             if after and finding and finding.outcome is Outcome.VERIFIED
@@ -354,7 +354,7 @@ class _Poll:
                 on=self.on,
                 cause=f"due {due_item.headline} {day}",
                 reason=f"In {pluralize(left, 'day')}: {due_item.text}.",
-                do=next(filter(None, renewals), due_item.description),
+                advice=next(filter(None, renewals), due_item.description),
                 place=f"{step.number} {step.step.title}",
                 person=due_item.person or step.assigned_to,
                 due=day,

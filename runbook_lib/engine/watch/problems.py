@@ -63,8 +63,8 @@ class ProblemText:
     place: str
     """Number and title of the step."""
     reason: str
-    breaks: str = ""
-    do: str = ""
+    impact: str = ""
+    advice: str = ""
     news: str = ""
     """The headline of good news: what, and how many; empty for the meaning of its code."""
     next: str = ""
@@ -246,7 +246,7 @@ def outage(
             on=on,
             cause=f"outage {oldest.unanswered}",
             reason=oldest.unanswered,
-            do="Look at the reason. The watch goes on trying.",
+            advice="Look at the reason. The watch goes on trying.",
         )
     if not oldest and known:
         return replace(known, ended_on=on, end_reason="Every check can tell again.")
@@ -314,8 +314,8 @@ def _begin(
         was=describe(replaced, current) if replaced else "",
         now=shown,
         reason=text.reason,
-        breaks="" if is_news else text.breaks,
-        do=text.next or text.do if is_news else text.do,
+        impact="" if is_news else text.impact,
+        advice=text.next or text.advice if is_news else text.advice,
         place=text.place,
         person=text.person,
         before=before,

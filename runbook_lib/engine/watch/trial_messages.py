@@ -21,7 +21,7 @@ class TrialMessages:
     """What became of the test messages of one tenant."""
 
     tenant: str
-    said: str
+    message: str
     exit_code: ExitCode = ExitCode.COMPLETE
 
 

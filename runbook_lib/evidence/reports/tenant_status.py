@@ -99,7 +99,7 @@ class OpenItem:
     """Whether something that worked, or should, does not."""
     stops: str = ""
     """What it stops, and for whom; empty if that is not known."""
-    do: str = ""
+    advice: str = ""
     """What to do first."""
     command: str = ""
     """The command that does it, as printed; empty if there is none."""
@@ -161,7 +161,7 @@ class OpenItem:
             "cause": self.cause,
             "title": self.title,
             "stops": self.stops or None,
-            "do": self.do or None,
+            "advice": self.advice or None,
             "command": self.command or None,
             "link": self.link or None,
             "waits_for": self.whom,
@@ -431,7 +431,7 @@ class CustomerRow:
     polled_on: str = ""
     reason: str = ""
     """Why, where that is known: a refusal, or why it could not be read."""
-    do: str = ""
+    advice: str = ""
     command: str = ""
     is_practice: bool = False
 

@@ -299,7 +299,7 @@ def test_calls_that_fail_are_a_state_until_the_next_success(
     assert "Last proven use" in text
     for name in (works, *failing):
         assert rows[name]["says"] == "signed in, but calls fail"
-        assert all(rows[name][f"calls_fail_{part}"] for part in ("since", "cause", "do"))
+        assert all(rows[name][f"calls_fail_{part}"] for part in ("since", "cause", "advice"))
     assert states[works]["standing"] == "signed_in"
     assert states[works]["failing"] is None
     assert {states[name]["standing"] for name in failing} == {"calls_fail"}

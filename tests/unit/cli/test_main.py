@@ -524,7 +524,7 @@ def test_status_as_json() -> None:
     assert (document["tenant"], document["outcome"]) == (DOMAIN, "incomplete")
     assert [step["id"] for step in document["steps"]] == [step.id for step in PROCEDURE.steps]
     assert document["next"]["step"] == FIRST.id
-    assert document["next"]["do"].startswith("Do it")
+    assert document["next"]["advice"].startswith("Do it")
 
 
 def test_status_of_a_complete_run_has_no_next_step() -> None:
@@ -590,8 +590,8 @@ def test_the_doctor_shows_each_symptom(
     for symptom in symptoms:
         (line,) = [line for line in text.stdout.splitlines() if symptom.subject in line.split()]
         assert line.strip().startswith("✔" if symptom.is_well else "✘")
-        assert symptom.said in line
-    names = ("subject", "said", "exit_code", "is_warning")
+        assert symptom.message in line
+    names = ("subject", "message", "exit_code", "is_warning")
     expected = [{name: getattr(symptom, name) for name in names} for symptom in symptoms]
     assert json.loads(machine.stdout) == expected
 
@@ -803,7 +803,7 @@ def test_an_explanation_in_json() -> None:
     document = json.loads(result.stdout)
     (error,) = document["errors"]
 
-    top = ["decided_by", "known", "said", "codes", "http_status", "trace_field", "errors"]
+    top = ["decided_by", "known", "quoted", "codes", "http_status", "trace_field", "errors"]
     assert [*document] == top
     who = ["id", "title", "shown", "meaning", "who_acts", "first", "for_customer"]
     assert [*error] == [*who, "causes", "advice", "source", "steps"]

@@ -21,8 +21,8 @@ ONCE = ("watch", "--once", "--tenant", "acme", "--env-file", "watch.env")
 FILE = ("watch", "tenants.toml", "--once", "--env-file", "watch.env")
 # The fields of a line of `watch --json`: programs rely on them.
 FIELDS = {
-    "acknowledged", "breaks", "check", "code", "connector", "do", "due", "id", "kind", "now", "on",
-    "person", "place", "reason", "sandbox", "since", "step", "tenant", "title", "was",
+    "acknowledged", "advice", "check", "code", "connector", "due", "id", "impact", "kind", "now",
+    "on", "person", "place", "reason", "sandbox", "since", "step", "tenant", "title", "was",
 }  # fmt: skip
 REFUSED = "Facebook knows the App ID and refuses this App Secret"
 
@@ -356,7 +356,7 @@ def test_practice_has_its_own_settings(folder: Path, monkeypatch: pytest.MonkeyP
     Path(".env").write_text("RUNBOOK_MAIL_TO=nobody\n")
     first = runbook("watch", "--sandbox", "--once")
     examined = runbook("doctor", "--sandbox", "--json")
-    symptoms = {row["subject"]: row["said"] for row in json.loads(examined.stdout)}
+    symptoms = {row["subject"]: row["message"] for row in json.loads(examined.stdout)}
 
     assert first.exit_code == ExitCode.USAGE
     assert "run `runbook run` once" in first.stderr

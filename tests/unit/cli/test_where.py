@@ -87,7 +87,7 @@ def test_the_doctor_names_both_folders(below: Path, *, is_below: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(below if is_below else project)
         found = {
-            one["subject"]: one["said"] for one in json.loads(runbook("doctor", "--json").stdout)
+            one["subject"]: one["message"] for one in json.loads(runbook("doctor", "--json").stdout)
         }
         shown = runbook("doctor").stdout
 

@@ -207,7 +207,7 @@ def test_status_and_inbox_of_others_name_it(plainpost: Path, tenants: Path, how:
     (item,) = unreadable["open"]
     assert item["title"] == "Its record cannot be read"
     assert said in item["places"][0]["reason"]
-    assert "Correct that file" in item["do"]
+    assert "Correct that file" in item["advice"]
     assert said in line_of(status.stderr)
     inbox = runbook("inbox", "--json")
     rows = json.loads(inbox.stdout)
@@ -240,7 +240,7 @@ def test_other_commands_work_and_name_it(plainpost: Path, tenants: Path) -> None
     assert "beta" not in runbook("status", "--tenant", "acme").stdout
     doctor = runbook("doctor", "--json")
     (symptom,) = [one for one in json.loads(doctor.stdout) if one["subject"] == f"Connector {NAME}"]
-    assert said in symptom["said"]
+    assert said in symptom["message"]
     assert symptom["is_warning"]
     assert runbook("init").exit_code == ExitCode.COMPLETE
     assert runbook("explain", "URL Blocked").exit_code == ExitCode.COMPLETE

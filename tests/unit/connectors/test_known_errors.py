@@ -212,9 +212,9 @@ def test_no_text_is_masked_whole() -> None:
         "https://m.example/oauth/?error_code=SOMETHING__NEW_AND_UNHEARD_OF",
         "https://h.example/?state=abcdefghijklmnopqrstuvwxyz0123456789",
     ):
-        said = explained(text)["said"]
+        said = explained(text)["quoted"]
         assert said.strip("*…") or not said
-    assert "SOMETHING__NEW" in explained("SOMETHING__NEW_AND_UNHEARD_OF")["said"]
+    assert "SOMETHING__NEW" in explained("SOMETHING__NEW_AND_UNHEARD_OF")["quoted"]
 
 
 @each_error
@@ -491,7 +491,7 @@ def test_what_was_pasted_is_not_repeated(pasted: str) -> None:
     document = explained(pasted)
 
     assert not document["known"]
-    assert len(document["said"]) <= 61
+    assert len(document["quoted"]) <= 61
     for secret in (USER_TOKEN, APP_SECRET, "AQDabc123", "s3cr3t", "hunter2", "sesame9", "4711"):
         assert secret not in str(document)
 
@@ -502,7 +502,7 @@ def test_of_a_known_text_nothing_is_repeated() -> None:
     document = explained(pasted)
 
     assert document["known"]
-    assert document["said"] == ""
+    assert document["quoted"] == ""
     assert USER_TOKEN not in str(document)
     assert MASK not in str(document)
 

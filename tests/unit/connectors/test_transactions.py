@@ -39,8 +39,8 @@ def test_each_refusal_has_its_cause(
     (failure,) = read_failures(json.dumps(body).encode(), find_procedure(name)).items
 
     assert (failure.cause, failure.codes[0], failure.trace) == (cause, code, "AbCdEf1234x")
-    assert failure.said.rstrip("…") in message
-    assert failure.do
+    assert failure.remote_message.rstrip("…") in message
+    assert failure.advice
     assert failure.at == "2026-11-24T11:02:03.123Z"
     assert (failure.account_name, failure.cycle_name) == ("Sandbox Bakery", "Leads to CRM")
     assert TOKEN not in json.dumps(to_builtins(failure))
@@ -93,11 +93,11 @@ def test_a_paused_cycle_is_read() -> None:
     """The Notification Webhook's body: whose cycle is paused, and that it must be started again."""
     (failure,) = read(PAUSED).items
     causes = read(PAUSED, payload(), PAUSED).causes()
-    (cause,) = (cause for cause in causes if "paused" in cause["what"])
+    (cause,) = (cause for cause in causes if "paused" in cause["meaning"])
 
     assert (failure.account, failure.cycle_name) == (PAUSED["accountId"], "Leads to CRM")
     assert failure.is_known
-    assert "start the cycle again" in failure.do
+    assert "start the cycle again" in failure.advice
     assert (cause["failures"], cause["accounts"], cause["cause"]) == (2, 1, "not known")
 
 
@@ -137,7 +137,7 @@ def test_cyclrs_own_texts_are_explained(message: str, meant: str) -> None:
     """A failure in the cycle itself is not taken for the remote system's."""
     for answer in ("", "No data\r\n"):
         (failure,) = read(payload(Message=message, Detail=answer)).items
-        assert meant in failure.what
+        assert meant in failure.meaning
         assert failure.cause is FaultDomain.CYCLR
 
 
@@ -156,7 +156,7 @@ def test_a_letter_names_a_cause_only_by_text_or_subcode(refused: str, quoted: st
     (failure,) = read(payload(Detail=detail(refused))).items
 
     assert failure.is_known is not bool(quoted)
-    assert failure.what.startswith(quoted or "The token has ended")
+    assert failure.meaning.startswith(quoted or "The token has ended")
 
 
 def test_what_is_not_known_keeps_its_code_and_trace_id() -> None:
@@ -168,7 +168,7 @@ def test_what_is_not_known_keeps_its_code_and_trace_id() -> None:
 
     assert (cause["cause"], cause["known"]) == ("not known", False)
     assert (cause["codes"], cause["traces"]) == ([4711, 9], ["AbCdEf1234x"])
-    assert (cause["said"], cause["do"]) == ("New.", ADVICE[FaultDomain.UNKNOWN])
+    assert (cause["remote_message"], cause["advice"]) == ("New.", ADVICE[FaultDomain.UNKNOWN])
 
 
 def test_failures_of_one_cause_are_one_entry() -> None:
@@ -219,7 +219,7 @@ def test_failures_that_differ_in_ids_are_one_cause(texts: tuple[str, ...], group
         causes = list(failures.causes())
         assert len(causes) == groups or field == "Message"
         assert sum(cause["failures"] for cause in causes) == len(texts)
-        assert causes[-1]["what"] in texts
+        assert causes[-1]["meaning"] in texts
 
 
 def test_refusals_with_other_ids_are_recognised_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_an_id_in_a_refusal_changes_nothing(
         found.append(read(body).items[0])
 
     assert found[0].cause is found[1].cause is cause
-    assert (found[0].is_known, found[0].do) == (found[1].is_known, found[1].do)
+    assert (found[0].is_known, found[0].advice) == (found[1].is_known, found[1].advice)
 
 
 @pytest.mark.parametrize("as_lines", [True, False])
@@ -376,7 +376,7 @@ def test_a_huge_detail_is_bounded() -> None:
     """Of a refusal of a megabyte a sentence is kept."""
     (failure,) = read(payload(Detail=detail(refusal("word " * 200_000, 4711)))).items
 
-    assert len(failure.said) < 400
+    assert len(failure.remote_message) < 400
 
 
 @pytest.mark.parametrize("field", ["AccountName", "CycleName", "StepName", "Message", "Detail"])
@@ -423,7 +423,9 @@ def test_a_sentence_about_a_token_is_kept() -> None:
     """Only values are masked, not what a refusal says of a token."""
     (failure,) = read(payload()).items
 
-    assert failure.said.startswith("Error validating access token: Session has expired on")
+    assert failure.remote_message.startswith(
+        "Error validating access token: Session has expired on"
+    )
 
 
 def test_unknown_fields_are_left_out() -> None:

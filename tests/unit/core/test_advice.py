@@ -101,7 +101,7 @@ def assert_same_act(state: RunState) -> None:
     (named,) = [item for item in found.items if item.is_next]
     assert named.places[0].id == following.step.step.id
     is_with_others = named.group is ItemGroup.WAITING and named.whom == "Facebook"
-    assert named.do == ("" if is_with_others else following.advice)
+    assert named.advice == ("" if is_with_others else following.advice)
     first = found.items[0]
     # What fails comes first, and what a colleague has is nothing to start with.
     assert first.is_next or first.is_failing or named.group is ItemGroup.WAITING
@@ -146,7 +146,7 @@ def test_a_gate_that_is_late_has_an_act(today: str, own: str, act: str) -> None:
     if today:
         day = date.fromisoformat(today)
         (item,) = status(state, day).items
-        assert item.do == (following[1] if item.overdue_days else "")
+        assert item.advice == (following[1] if item.overdue_days else "")
 
 
 @procedures

@@ -57,7 +57,7 @@ def sealed(
         "outcome": str(state.outcome),
         "bundle": str(done.folder),
         "is_archived": True,
-        "said": "",
+        "message": "",
         "next_step": "",
     }
 

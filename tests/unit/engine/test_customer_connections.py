@@ -547,7 +547,7 @@ def test_calls_fail_until_the_next_success(
     if row["failing"]:
         assert hour(row["failing"]["since"]) == since
         assert row["failing"]["cause"].startswith("The token has ended, was withdrawn")
-        assert row["failing"]["do"].startswith("Sign in again.")
+        assert row["failing"]["advice"].startswith("Sign in again.")
 
 
 @pytest.mark.parametrize(

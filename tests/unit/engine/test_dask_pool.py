@@ -67,7 +67,7 @@ class Runs:
         running.discard(self)
         if request.tenant == "broken":
             raise ZeroDivisionError
-        return {"event": "finished", "said": f"{seconds:g}", "next_step": ""}
+        return {"event": "finished", "message": f"{seconds:g}", "next_step": ""}
 
     def terminate(self) -> None:
         """Note it."""
@@ -128,7 +128,7 @@ def twice(*task: Any) -> Done:
 
 def said(done: Done) -> tuple[str, str, str]:
     """Return tenant, kind and text of an event."""
-    return done.request.tenant, done.event["event"], done.event["said"]
+    return done.request.tenant, done.event["event"], done.event["message"]
 
 
 def test_each_request_is_run_and_groups_stay_together(
@@ -156,7 +156,7 @@ def test_a_worker_that_does_not_see_the_folder_says_so(
     (tmp_path / "unsealed.json").unlink()
     (done,) = pool.run([[asked("a")]])
 
-    assert f"does not find {tmp_path}" in done.event["said"]
+    assert f"does not find {tmp_path}" in done.event["message"]
     assert "same evidence folder" in done.event["next_step"]
     assert runs.seen == []
 
@@ -171,7 +171,7 @@ def test_what_may_spend_is_not_repeated_unasked(
     done = {each.request.tenant: each.event for each in pool.run(groups)}
 
     assert runs.seen == ["once", "again", "again"]
-    assert "not run again" in done["once"]["said"]
+    assert "not run again" in done["once"]["message"]
     assert "--resume" in done["once"]["next_step"]
     assert done["again"]["event"] == "finished"
 

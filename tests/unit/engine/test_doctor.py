@@ -70,10 +70,10 @@ def test_a_machine_that_is_ready_is_well(env: Path, folder: Path) -> None:
     assert [symptom for symptom in examination.symptoms if not symptom.is_well] == []
     assert examination.exit_code is ExitCode.COMPLETE
     symptoms = by_subject(examination)
-    assert symptoms["https://graph.facebook.com"].said == "answers (404)"
+    assert symptoms["https://graph.facebook.com"].message == "answers (404)"
     assert symptoms["https://api.cyclr.com"].is_well
-    assert "service_domain, app_secret" in symptoms["Settings"].said
-    assert str(env) in symptoms["Settings"].said
+    assert "service_domain, app_secret" in symptoms["Settings"].message
+    assert str(env) in symptoms["Settings"].message
     assert "0a0a" not in repr(examination)
     assert {path.name for path in folder.iterdir()} == {".env", "notebooks"}
 
@@ -88,7 +88,7 @@ def test_a_sqlite_without_full_text_search_is_a_warning(
     symptom = found("Search of error texts")
 
     assert (symptom.is_warning, symptom.is_well) == (not has_it, True)
-    assert ("texts and codes" in symptom.said) is not has_it
+    assert ("texts and codes" in symptom.message) is not has_it
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
@@ -102,7 +102,7 @@ def test_missing_bytecode_is_a_warning(
     symptom = found("Bytecode")
 
     assert (symptom.is_well, symptom.is_warning) == (True, not is_kept)
-    assert ("-m compileall" in symptom.said) is not is_kept
+    assert ("-m compileall" in symptom.message) is not is_kept
     (line,) = [line for line in runbook("doctor").stdout.splitlines() if " Bytecode " in line]
     assert line.startswith("✔ " if is_kept else "! ")
 
@@ -115,10 +115,10 @@ def test_a_doubtful_value_is_a_warning(env: Path) -> None:
 
     symptoms = by_subject(examine())
 
-    assert symptoms["Permissions"].said.endswith("Did you mean ads_read?")
+    assert symptoms["Permissions"].message.endswith("Did you mean ads_read?")
     assert symptoms["Permissions"].is_warning
     assert symptoms["Permissions"].is_well
-    assert symptoms["App Display Name"].said.startswith("It contains facebook")
+    assert symptoms["App Display Name"].message.startswith("It contains facebook")
 
 
 def test_a_notebook_that_was_run_and_saved_is_well(folder: Path) -> None:
@@ -127,12 +127,12 @@ def test_a_notebook_that_was_run_and_saved_is_well(folder: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     document["cells"][1] |= {"execution_count": 1, "outputs": [{"output_type": "stream"}]}
     path.write_text(json.dumps(document), encoding="utf-8")
-    assert found("Notebook").said == f"{path.name} matches the procedure"
+    assert found("Notebook").message == f"{path.name} matches the procedure"
 
     path.write_text("{}")
     symptom = found("Notebook")
     assert symptom.exit_code is ExitCode.INCOMPLETE
-    assert symptom.said == "facebook_marketing.ipynb is stale: run `runbook notebooks`"
+    assert symptom.message == "facebook_marketing.ipynb is stale: run `runbook notebooks`"
 
 
 def test_without_settings_a_machine_is_still_well(folder: Path) -> None:
@@ -141,9 +141,9 @@ def test_without_settings_a_machine_is_still_well(folder: Path) -> None:
     symptoms = by_subject(examination)
 
     assert examination.exit_code is ExitCode.COMPLETE
-    assert symptoms["Settings"].said == "no .env; from the environment: none"
+    assert symptoms["Settings"].message == "no .env; from the environment: none"
     assert symptoms["Notebook"].is_well
-    assert "one is built for each run" in symptoms["Notebook"].said
+    assert "one is built for each run" in symptoms["Notebook"].message
     assert list(folder.iterdir()) == []
 
 
@@ -154,7 +154,7 @@ def test_an_unreachable_host_is_reported(network: Network) -> None:
 
     assert network.paths == ["/", "/"]
     assert examination.exit_code is ExitCode.INCOMPLETE
-    said = by_subject(examination)["https://graph.facebook.com"].said
+    said = by_subject(examination)["https://graph.facebook.com"].message
     assert "graph.facebook.com could not be reached" in said
 
 
@@ -177,7 +177,7 @@ def test_a_settings_file_that_others_can_read_is_reported(env: Path, mode: int) 
     symptom = found("Settings")
 
     assert not symptom.is_well
-    assert f"chmod 600 {env}" in symptom.said
+    assert f"chmod 600 {env}" in symptom.message
 
 
 def test_the_addresses_of_the_settings_are_contacted(env: Path) -> None:
@@ -203,7 +203,7 @@ def test_what_cannot_be_used_gives_exit_code_3(
 
     symptoms = by_subject(examine(evidence=str(folder / "evidence")))
     assert symptoms["Evidence folder"].exit_code is ExitCode.INCOMPLETE
-    assert symptoms["Evidence folder"].said == f"{folder / 'evidence'}: Permission denied"
+    assert symptoms["Evidence folder"].message == f"{folder / 'evidence'}: Permission denied"
     assert symptoms["Jupyter kernel"].exit_code is ExitCode.INCOMPLETE
 
 
@@ -212,16 +212,16 @@ def test_an_unusable_signing_key_is_reported(folder: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     symptom = found("Signing key", evidence="evidence")
     assert symptom.is_well
-    assert "the first run" in symptom.said
+    assert "the first run" in symptom.message
     assert not default_key_path(is_sandbox=False).exists()
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "none.pem"))
     symptom = found("Signing key", evidence="evidence")
     assert symptom.exit_code is ExitCode.USAGE
-    assert "none.pem" in symptom.said
+    assert "none.pem" in symptom.message
 
     create_key(folder / "none.pem")
-    assert "can be used" in found("Signing key", evidence="evidence").said
+    assert "can be used" in found("Signing key", evidence="evidence").message
 
 
 def test_an_unencrypted_key_with_a_passphrase_is_reported(
@@ -235,8 +235,8 @@ def test_an_unencrypted_key_with_a_passphrase_is_reported(
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "bare.pem"))
     symptom = found("Signing key", evidence="evidence")
     assert symptom.exit_code is ExitCode.INCOMPLETE
-    assert "not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in symptom.said
-    assert "runbook key --rotate" in symptom.said
+    assert "not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in symptom.message
+    assert "runbook key --rotate" in symptom.message
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "encrypted.pem"))
     assert found("Signing key", evidence="evidence").is_well
@@ -251,8 +251,8 @@ def test_the_doctor_shows_a_settings_file_that_cannot_be_read(folder: Path) -> N
 
     symptoms = {each["subject"]: each for each in json.loads(result.stdout)}
     assert result.exit_code == ExitCode.USAGE
-    assert "Line 1" in symptoms["Settings"]["said"]
-    assert "file is a file" in symptoms["Evidence folder"]["said"]
+    assert "Line 1" in symptoms["Settings"]["message"]
+    assert "file is a file" in symptoms["Evidence folder"]["message"]
 
 
 def test_the_doctor_looks_at_the_evidence_folder_that_the_settings_name(folder: Path) -> None:
@@ -275,8 +275,8 @@ def test_secrets_that_a_timer_does_not_have_are_named(
 
     assert symptom.is_warning
     assert symptom.is_well
-    assert "set RUNBOOK_FACEBOOK_APP_SECRET, RUNBOOK_MAIL_PASSWORD for cron" in symptom.said
-    assert "1f2e" not in symptom.said + found("Settings").said
+    assert "set RUNBOOK_FACEBOOK_APP_SECRET, RUNBOOK_MAIL_PASSWORD for cron" in symptom.message
+    assert "1f2e" not in symptom.message + found("Settings").message
 
 
 _KEYRING = """
@@ -313,7 +313,7 @@ def test_a_keyring_is_asked_without_the_session(
 
     symptom = found("Keyring without a session")
 
-    assert symptom.said.startswith("can be read") is can_be_read
+    assert symptom.message.startswith("can be read") is can_be_read
     assert symptom.is_warning is is_warning
 
 

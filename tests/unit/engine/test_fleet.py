@@ -41,7 +41,7 @@ ENVIRON = {"PATH": "/bin"}
 
 def refused(code: int) -> dict[str, Any]:
     """Return the last event of a run that was not sealed."""
-    return {"event": "refused", "said": "No.", "next_step": "Do it.", "code": code}
+    return {"event": "refused", "message": "No.", "next_step": "Do it.", "code": code}
 
 
 class Processes:
@@ -243,7 +243,7 @@ def altered(request: ProcessRequest) -> Mapping[str, Any]:
 
 def crash(_: ProcessRequest) -> Mapping[str, Any]:
     said = "The run's process ended without a result (signal 9)."
-    return {"event": "refused", "said": said, "next_step": "Again."}
+    return {"event": "refused", "message": said, "next_step": "Again."}
 
 
 @pytest.mark.matrix(4)
@@ -297,7 +297,7 @@ def test_a_run_that_follows_at_once_takes_no_result_away(processes: Processes) -
 
 def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) -> None:
     """A complete run that was not archived counts as incomplete, with the reason."""
-    kept = {"is_archived": False, "said": "Not archived: no."}
+    kept = {"is_archived": False, "message": "Not archived: no."}
     processes.acts = {
         "a": lambda each: {**sealed(each), **kept},
         "b": lambda each: {**sealed(each, before=fail), **kept},

@@ -285,7 +285,7 @@ def test_what_a_lost_process_has_sealed_counts(processes: Processes) -> None:
 
     def lost(request: ProcessRequest) -> Mapping[str, Any]:
         sealed(request)
-        return {"event": "refused", "said": "Lost.", "next_step": "Again.", "code": 3}
+        return {"event": "refused", "message": "Lost.", "next_step": "Again.", "code": 3}
 
     processes.acts["b"] = lost
     found = results(run(*ABC))["b"]
@@ -295,7 +295,11 @@ def test_what_a_lost_process_has_sealed_counts(processes: Processes) -> None:
 
 def test_why_a_tenant_has_no_bundle_is_noted(processes: Processes) -> None:
     """The one file beside the page says why, until the tenant has run."""
-    processes.acts["b"] = lambda _: {"event": "refused", "said": "No disk.", "next_step": "Free."}
+    processes.acts["b"] = lambda _: {
+        "event": "refused",
+        "message": "No disk.",
+        "next_step": "Free.",
+    }
     begun = run(*ABC)
     path = begun.folder / "unsealed.json"
 

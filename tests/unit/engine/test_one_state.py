@@ -1015,7 +1015,7 @@ def test_a_record_that_cannot_be_read_stops_no_other(world: made.World, kind: st
     assert [(one.tenant, titles(one)) for one in read.statuses] == [
         ("acme", ["Its record cannot be read"]), ("beta", [REFUSED]),
     ]  # fmt: skip
-    assert read.statuses[0].items[0].do
+    assert read.statuses[0].items[0].advice
     assert output("status").startswith("2 tenants need you. Start with acme: Its record cannot")
     assert "acme: Its record cannot be read" in output("inbox")
     assert build_index("evidence", NOW)[1] == ""

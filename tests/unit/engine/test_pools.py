@@ -47,7 +47,7 @@ def pool_of(workers: int = 1, withheld: Collection[str] = ()) -> LocalPool:
 def told(request: ProcessRequest, pool: LocalPool | None = None) -> Any:
     """Return the value that a run says."""
     (done,) = (pool or pool_of()).run([[request]])
-    return json.loads(done.event["said"])
+    return json.loads(done.event["message"])
 
 
 # --- how many ----------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_groups_share_the_workers() -> None:
         "mine.unlink(); raise SettingsError(''.join(together))",
     )
     groups = [[performing(*noting, tenant=name) for name in group] for group in ("abc", "d", "ef")]
-    done = {each.request.tenant: set(each.event["said"]) for each in pool_of(2).run(groups)}
+    done = {each.request.tenant: set(each.event["message"]) for each in pool_of(2).run(groups)}
 
     assert done.keys() == set("abcdef")
     assert max(map(len, done.values())) == 2
@@ -247,7 +247,7 @@ def test_the_others_of_a_pool_go_on(
 
     assert [event["event"] for tenant, event in done if tenant != "bad"] == ["finished"] * 2
     (event,) = (event for tenant, event in done if tenant == "bad")
-    assert said in event["said"]
+    assert said in event["message"]
     assert event["next_step"]
 
 
@@ -264,7 +264,7 @@ def test_a_pool_that_is_stopped_ends_what_runs(
     left = list(pool.stop())
 
     assert first.request.tenant == "first"
-    assert [done.event["said"] for done in left] == ([] if lines is DEAF else ["Interrupted."])
+    assert [done.event["message"] for done in left] == ([] if lines is DEAF else ["Interrupted."])
     pid = int(soon(Path("begun")).split()[0])
     eventually(lambda: is_gone(pid))
     assert not Path("later").exists()

@@ -477,7 +477,7 @@ def test_the_doctor_asks_nobody_about_practice(world: Internet) -> None:
     Path(".env").write_text(MIXED)
 
     symptoms = {
-        one["subject"]: one["said"] for one in json.loads(runbook("doctor", "--json").stdout)
+        one["subject"]: one["message"] for one in json.loads(runbook("doctor", "--json").stdout)
     }
 
     assert "this run is practice (SANDBOX)" in symptoms["https://graph.facebook.com"]

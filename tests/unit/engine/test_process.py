@@ -105,7 +105,7 @@ def test_the_run_receives_the_request(perform: Perform) -> None:
     names = "('tenant', 'evidence', 'env_file', 'given', 'mode')"
     value = f"[request.procedure.id, *(getattr(request, name) for name in {names})]"
     connector, tenant, evidence, env_file, given, mode = json.loads(
-        perform(telling(value, mode=Mode.WALKTHROUGH))["said"]
+        perform(telling(value, mode=Mode.WALKTHROUGH))["message"]
     )
 
     assert (connector, tenant, mode) == ("facebook_marketing", "acme", "walkthrough")
@@ -135,7 +135,7 @@ def test_credentials_go_over_a_pipe_alone(
     )
 
     values = [SECRETS[name] for name in sorted(SECRETS)]
-    assert json.loads(perform(looking)["said"]) == [values, [], [0, 0]]
+    assert json.loads(perform(looking)["message"]) == [values, [], [0, 0]]
     assert not [value for value in values if value in repr(starts.seen)]
     assert list(Path().iterdir()) == []
 
@@ -157,7 +157,8 @@ def test_a_run_has_its_own_variables_and_no_others(
     asking = ["RUNBOOK_A"], ["RUNBOOK_B", "RUNBOOK_NONE"]
     requests = [telling(value, *lines, variables=names) for names in asking]
     first, second = (
-        json.loads(perform(each, withheld=["RUNBOOK_A", "RUNBOOK_B"])["said"]) for each in requests
+        json.loads(perform(each, withheld=["RUNBOOK_A", "RUNBOOK_B"])["message"])
+        for each in requests
     )
 
     assert first[0] == first[2] != second[0] == second[2]
@@ -177,7 +178,7 @@ def test_references_travel_to_the_process(
     asking = telling("[request.references, request.environ['RUNBOOK_ACME']]", secrets={})
     asking = replace(asking, references=references, variables=["RUNBOOK_ACME"])
 
-    assert json.loads(perform(asking)["said"]) == [references, USER_TOKEN]
+    assert json.loads(perform(asking)["message"]) == [references, USER_TOKEN]
 
 
 # --- how it ends -------------------------------------------------------------------------
@@ -195,7 +196,7 @@ def test_printed_text_is_not_an_event(perform: Perform, capfd: pytest.CaptureFix
     )
 
     expected = {"event": "finished", "outcome": "incomplete", "bundle": BUNDLE}
-    assert perform(noisy) == {**expected, "is_archived": True, "said": "", "next_step": ""}
+    assert perform(noisy) == {**expected, "is_archived": True, "message": "", "next_step": ""}
     assert capfd.readouterr().err.count("/false") == (3 if perform is started else 0)
 
 
@@ -240,7 +241,7 @@ def test_each_end_is_known(
     """Whatever ends a run is said, with what to do next, and no text that may hold a secret."""
     event = perform(performing(program, **more))
 
-    assert (event["said"], event.get("code")) == (said, code)
+    assert (event["message"], event.get("code")) == (said, code)
     assert advice in event["next_step"]
     assert APP_SECRET not in str(event)
 
@@ -271,7 +272,7 @@ def test_a_run_that_takes_too_long_is_ended(
 
     event = perform(performing(*lines), seconds=seconds)
 
-    assert event["said"] == f"The run took longer than {seconds} seconds, and was stopped."
+    assert event["message"] == f"The run took longer than {seconds} seconds, and was stopped."
     assert "--timeout" in event["next_step"]
     assert Path("interrupted").exists() is (lines is SLEEPING)
     pid = int(soon(Path("begun")).split()[0])
@@ -334,7 +335,7 @@ def test_each_reason_to_wait_is_passed_on_as_it_comes() -> None:
     assert heard == ["Waiting for another run: ü.", "Heard meanwhile: True."]
 
 
-WAIT = '{"event": "wait", "said": "Waiting."}\n'
+WAIT = '{"event": "wait", "message": "Waiting."}\n'
 
 
 @pytest.mark.parametrize(
@@ -372,7 +373,7 @@ def test_an_interrupted_caller_leaves_no_run_behind(starts: Starts) -> None:
         begun, running=running, on_wait=lambda _: [each.terminate() for each in running]
     )
 
-    assert event["said"] == "Interrupted."
+    assert event["message"] == "Interrupted."
     assert running == set()
     assert [each.returncode for each in starts.processes] == [0, 0]
 

@@ -191,7 +191,7 @@ def test_a_word_is_asked_for_again_30_days_before_it_ends(ends_on: str, group: s
 
     items = status(acme, TODAY).items
     assert [(item.group, item.due) for item in items] == ([(group, ends_on)] if group else [])
-    assert [item.do for item in items] == [
+    assert [item.advice for item in items] == [
         f"The confirmation ends on {ends_on}: look again, then confirm it." for _ in items
     ]
     assert waits_by_step(acme.state, TODAY) == {}
@@ -210,7 +210,7 @@ def test_a_word_that_has_grown_old_is_asked_for() -> None:
 
     assert (first.places[0].id, second.places[0].id) == ("a", "b")
     assert second.title == "1 Do b: confirm it again"
-    assert second.do.startswith("Ann confirmed this on 2025-10-20T09:00:00Z, 400 days ago")
+    assert second.advice.startswith("Ann confirmed this on 2025-10-20T09:00:00Z, 400 days ago")
 
 
 def test_what_an_outside_party_asks_for_is_due_here() -> None:
@@ -221,7 +221,7 @@ def test_what_an_outside_party_asks_for_is_due_here() -> None:
 
     assert (item.group, item.whom, item.overdue_days) == ("due_now", "you", 2)
     assert item.due == "2026-11-20"
-    assert item.do == "It was due on 2026-11-20: do it, then confirm that it is done."
+    assert item.advice == "It was due on 2026-11-20: do it, then confirm that it is done."
 
 
 def test_what_has_one_cause_is_one_item() -> None:
@@ -272,7 +272,7 @@ def test_a_state_is_a_document() -> None:
                 "cause": "facebook_marketing a 1 Do a Ann 2026-11-21",
                 "title": "1 Do a",
                 "stops": None,
-                "do": "Do it, then check it or confirm that it is done.",
+                "advice": "Do it, then check it or confirm that it is done.",
                 "command": None,
                 "link": None,
                 "waits_for": "Ann",

@@ -256,8 +256,8 @@ class Case:
     was: str
     now: str
     reason: str
-    breaks: str
-    do: str
+    impact: str
+    advice: str
     kind: str = "failed"
     over: str = "recovered"
 
@@ -352,14 +352,14 @@ def test_a_change_is_one_digest_and_its_end_another(desk: NotifiedDesk, case: Ca
     assert change["was"].startswith(case.was)
     assert change["now"] == case.now
     assert before < change["since"] <= change["on"]
-    for name in ("reason", "breaks", "do"):
+    for name in ("reason", "impact", "advice"):
         assert getattr(case, name) in change[name]
     assert over["place"] == change["place"]
     assert (over["id"] == change["id"]) is (case.over == "recovered")
     assert over["thread"] == ([change["digest"]] if case.over == "recovered" else [])
     mail, last = [desk.mail_of(problem) for problem in (change, over)]
     text = mail.get_content()
-    for part in (f"Before: {change['was']}. Now: {case.now}.", case.reason, case.do):
+    for part in (f"Before: {change['was']}. Now: {case.now}.", case.reason, case.advice):
         assert part in text
     assert case.over != "recovered" or last["References"] == mail["Message-ID"]
 
@@ -493,7 +493,7 @@ def test_what_ends_is_said_30_7_and_1_days_before(
     messages = desk.pass_by(0, *[part for day in days for part in (day * DAY - HOUR, HOUR)])
 
     assert [message["kind"] for message in messages] == ["due"] * 3
-    assert {(message["step"], message["do"][: len(do)]) for message in messages} == {(step, do)}
+    assert {(message["step"], message["advice"][: len(do)]) for message in messages} == {(step, do)}
     assert [text in message["title"] for message in messages] == [True] * 3
     left = [message["reason"].partition(":")[0] for message in messages]
     assert left == ["In 30 days", "In 7 days", "In 1 day"]

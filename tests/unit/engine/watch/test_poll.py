@@ -73,8 +73,8 @@ def test_a_refused_secret_is_one_problem_at_once(desk: Desk) -> None:
     assert (failed.kind, failed.step) == (ProblemKind.FAILED, SECRET_STEP)
     assert (failed.was, failed.now, failed.reason) == ("verified", "failed", REFUSED)
     assert failed.title == "Facebook knows the App ID and refuses this App Secret"
-    assert "No customer can sign in" in failed.breaks
-    assert "Copy the App Secret again" in failed.do
+    assert "No customer can sign in" in failed.impact
+    assert "Copy the App Secret again" in failed.advice
     assert (ended.id, bool(ended.ended_on), ended.is_open) == (failed.id, True, False)
 
 
@@ -291,7 +291,7 @@ def test_good_news_names_what_and_how_many(
     assert {problem.kind for problem in news} <= {ProblemKind.CHANGED}
     assert [problem.title for problem in news] == ([title] if title else [])
     if title == APPROVED:
-        assert news[0].do == "Next: 12a Publish the app."
+        assert news[0].advice == "Next: 12a Publish the app."
 
 
 def test_an_outage_is_one_problem_after_a_day(desk: Desk) -> None:

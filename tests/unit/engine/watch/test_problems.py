@@ -35,7 +35,7 @@ TEXT = ProblemText(
     title="4 Create App: contradicted by a check",
     place="4 Create App",
     reason="It said so.",
-    do="Do it.",
+    advice="Do it.",
     next="Next: 5.",
 )
 # Results by a letter; `d` is a definite refusal, `c` a cause that is known, `e` what only people

@@ -72,7 +72,7 @@ def deactivated(tenant: str) -> OpenItem:
         cause="app-deactivated",
         is_failing=True,
         stops="All customers are cut off.",
-        do="Open the app's dashboard, and do what Facebook asks for there.",
+        advice="Open the app's dashboard, and do what Facebook asks for there.",
         link=f"https://developers.facebook.com/apps/{1000 + len(tenant)}/dashboard/",
         since="2026-11-30T06:10:00.000Z",
         places=(
@@ -88,7 +88,7 @@ def in_review(**more: Any) -> OpenItem:
         "App Review is under way",
         group=ItemGroup.WAITING,
         stops="Customers outside your business cannot sign in yet.",
-        do="Nothing to do but wait.",
+        advice="Nothing to do but wait.",
         whom="Facebook",
         **{"since": "2026-11-22T09:00:00.000Z", "usual_days": 22, **more},
         places=(place("12 Submit for review, and wait", "waiting", "Facebook reviews it."),),
@@ -103,7 +103,7 @@ def signed_out(tenant: str, *names: str) -> OpenItem:
         cause=SIGNED_OUT,
         is_failing=True,
         stops="Their data is not transferred.",
-        do="Send them a sign-in link.",
+        advice="Send them a sign-in link.",
         command=f"runbook connections --tenant {tenant} --letters letters",
         since="2026-11-29T08:00:00.000Z",
         is_about_customers=True,
@@ -115,7 +115,7 @@ SECRET = item(
     "Facebook does not accept the App Secret",
     is_failing=True,
     stops="Nobody can sign in; if Cyclr has the same secret, all customers are cut off.",
-    do="Copy the App Secret again from App settings > Basic, then check it.",
+    advice="Copy the App Secret again from App settings > Basic, then check it.",
     command="runbook run --tenant kite --env-file settings/kite.env",
     since="2026-11-28T05:00:00.000Z",
     places=(
@@ -131,20 +131,20 @@ UNREADABLE = item(
     is_failing=True,
     stops_checks=True,
     stops="Nothing of it can be checked.",
-    do="Set the variable LARK_SECRET, or give the secret in another way.",
+    advice="Set the variable LARK_SECRET, or give the secret in another way.",
     command="runbook doctor --tenant lark --env-file settings/lark.env",
 )
 NEVER_RUN = item(
     "Nobody has run it yet",
     stops_checks=True,
-    do="Begin it in the walkthrough.",
+    advice="Begin it in the walkthrough.",
     command="runbook lab --tenant mole --env-file settings/mole.env",
 )
 TOKEN = item(
     "The access token has ended",
     is_failing=True,
     stops="Four checks cannot be made.",
-    do="Make a new token in the Graph API Explorer, and save it.",
+    advice="Make a new token in the Graph API Explorer, and save it.",
     command="runbook lab --tenant newt --env-file settings/newt.env",
     since="2026-11-30T23:00:00.000Z",
     places=(
@@ -158,7 +158,7 @@ TOKEN = item(
 UNPUBLISHED = item(
     "The app is not published",
     stops="Only people with a role in the app can sign in.",
-    do="Publish it in the app's dashboard.",
+    advice="Publish it in the app's dashboard.",
     link="https://developers.facebook.com/apps/4711/go_live/",
     whom="Anna",
     due="2026-11-28",
@@ -170,7 +170,7 @@ RENEWAL = item(
     "The Data Use Checkup is due",
     group=ItemGroup.DUE_LATER,
     stops="After that day Facebook may take permissions away.",
-    do="Answer its questions in the app's dashboard.",
+    advice="Answer its questions in the app's dashboard.",
     link="https://developers.facebook.com/apps/4711/data_use/",
     due="2026-12-08",
     places=(place("14 Answer the Data Use Checkup", "not_run"),),
@@ -178,7 +178,7 @@ RENEWAL = item(
 CYCLR = item(
     "Cyclr has not answered the questions",
     group=ItemGroup.WAITING,
-    do="Ask again by mail.",
+    advice="Ask again by mail.",
     whom="Cyclr",
     since="2026-11-20T09:00:00.000Z",
     places=(place("cy-04 Ask Cyclr", "waiting", "Asked on 20 Nov."),),
@@ -188,7 +188,7 @@ CALLS_FAIL = item(
     cause=CALLS_FAIL_CAUSE,
     is_failing=True,
     stops="Its campaigns are not transferred.",
-    do="Make one call with its token, and look at the answer.",
+    advice="Make one call with its token, and look at the answer.",
     command="runbook connections --tenant harbor --test a-5",
     since="2026-11-30T12:00:00.000Z",
     is_about_customers=True,
@@ -232,7 +232,7 @@ def customers() -> list[CustomerRow]:
         "outcome": Outcome.FAILED,
         "since": "2026-11-29T08:00:00.000Z",
         "proven_on": "2026-11-28T22:00:00.000Z",
-        "do": "Send a sign-in link.",
+        "advice": "Send a sign-in link.",
     }
     return [
         customer("First Customer", "harbor", **out, command=_link_of("harbor", "a-1")),
@@ -245,7 +245,7 @@ def customers() -> list[CustomerRow]:
             outcome=Outcome.FAILED,
             since="2026-11-30T12:00:00.000Z",
             reason="(#100) The parameter level is required.",
-            do="Make one call with its token, and look at the answer.",
+            advice="Make one call with its token, and look at the answer.",
             command="runbook connections --tenant harbor --test a-5",
         ),
         customer(
@@ -270,8 +270,8 @@ def change(**more: Any) -> dict[str, Any]:
         "kind": "failed", "label": "new", "on": "2026-11-30T06:10:00.000Z",
         "title": "Facebook has deactivated the app", "was": "verified", "now": "failed",
         "since": "2026-11-30T06:10:00.000Z", "reason": _REFUSED,
-        "breaks": "All customers are cut off.", "also": ["11 Ask for Advanced Access"],
-        "do": "Open the app's dashboard, and do what Facebook asks for there.",
+        "impact": "All customers are cut off.", "also": ["11 Ask for Advanced Access"],
+        "advice": "Open the app's dashboard, and do what Facebook asks for there.",
         "tenants": ["fjord", "heath"], "sandbox": False, "is_new": False,
     }  # fmt: skip
     return {**default, **more}
@@ -279,7 +279,7 @@ def change(**more: Any) -> dict[str, Any]:
 
 def changes() -> list[dict[str, Any]]:
     """Return what happened in a day: something failed, something is over, something changed."""
-    quiet = {"breaks": "", "also": [], "do": "", "was": "", "now": ""}
+    quiet = {"impact": "", "also": [], "advice": "", "was": "", "now": ""}
     return [
         change(),
         change(
@@ -304,7 +304,7 @@ def changes() -> list[dict[str, Any]]:
             tenants=["acme", "bloom", "clover"],
         ),
         change(
-            **{**quiet, "do": "Answer its questions by 8 Dec."},
+            **{**quiet, "advice": "Answer its questions by 8 Dec."},
             kind="due",
             label="due",
             on="2026-12-01T00:05:00.000Z",

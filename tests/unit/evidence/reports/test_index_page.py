@@ -98,7 +98,7 @@ def heads(found: ReportPage, kind: str) -> list[str]:
 def hostile(text: str) -> str:
     """Return a page with `text` wherever others can write."""
     bad = item(
-        text, stops=text, do=text, command=text, link=text, whom=text, since=text, due=text,
+        text, stops=text, advice=text, command=text, link=text, whom=text, since=text, due=text,
         known_to=text, overdue_days=1, places=(place(text, "failed", text), place(text, None)),
     )  # fmt: skip
     other = replace(bad, title=f"{text}!", command=f"{text}!", since=f"{text}!")
@@ -109,7 +109,7 @@ def hostile(text: str) -> str:
         fleet_id=text, file=text, started_on=text, counts=((text, 1),), problems=((text, text),)
     )
     strange = customer(
-        text, text, text, account=text, since=text, proven_on=text, reason=text, do=text,
+        text, text, text, account=text, since=text, proven_on=text, reason=text, advice=text,
         command=text,
     )  # fmt: skip
     changed = {name: [text] if name in ("tenants", "also") else text for name in change()}
@@ -243,7 +243,7 @@ def test_a_cause_says_what_it_stops_and_what_to_do_first() -> None:
     assert cells(found, failing) == [
         f"failing {SECRET.title}{SECRET.stops}",
         "kite",
-        f"{SECRET.do}{SECRET.command}",
+        f"{SECRET.advice}{SECRET.command}",
         "you",
         "28 Nov3 days",
         "",
@@ -332,7 +332,7 @@ def test_a_fold_says_whose_each_answer_is() -> None:
     found = ReportPage(page([status("harbor", one), status("island", two)]))
     (row,) = rows(found, "causes")
     assert cells(found, row)[1] == "harbor, islandCustomer of harbor, Customer of island"
-    assert cells(found, row)[2] == f"{one.do}{one.command}"
+    assert cells(found, row)[2] == f"{one.advice}{one.command}"
     assert [each.text for each in found.within(row, "li")] == [
         "harbor: Customer of harbor",
         f"island: {two.title}. {two.command}",
@@ -474,7 +474,7 @@ def test_customers_have_the_worst_first() -> None:
         "calls fail",
         "30 Nov",
         "1 Dec, 04:40",
-        f"{CALLS_FAIL.do}{CALLS_FAIL.command}Why(#100) The parameter level is required.",
+        f"{CALLS_FAIL.advice}{CALLS_FAIL.command}Why(#100) The parameter level is required.",
     ]
     assert listed[5][1:] == ["acme", "signed in", "", "1 Dec, 04:40", ""]
     assert listed[-1][0] == "Practice 2 SANDBOX"
