@@ -208,7 +208,7 @@ def show_failures(document: Mapping[str, Any]) -> None:
         say(f"{cause['cause'].capitalize()}: {accounts}, {number}, last {cause['last'] or '?'}")
         show_paragraph(cause["meaning"], indent="  ")
         if cause["remote_message"] not in ("", cause["meaning"]):
-            show_paragraph(f"The answer was: {cause['said']}", indent="  ")
+            show_paragraph(f"The answer was: {cause['remote_message']}", indent="  ")
         more = "" if cause["accounts"] <= len(cause["names"]) else ", …"
         show_paragraph(f"Accounts: {', '.join(cause['names'])}{more}", indent="  ")
         if not cause["known"]:
@@ -216,7 +216,7 @@ def show_failures(document: Mapping[str, Any]) -> None:
             show_paragraph(
                 f"Code {codes}, trace id {', '.join(cause['traces']) or 'none'}.", indent="  "
             )
-        show_paragraph(f"What to do: {cause['do']}", indent="  ")
+        show_paragraph(f"What to do: {cause['advice']}", indent="  ")
     if len(document["causes"]) > _MOST_CAUSES:
         say(f"{len(document['causes']) - _MOST_CAUSES:,} more causes: --json shows all.")
     for name, text in (

@@ -669,7 +669,7 @@ def account_facts(account: Mapping[str, Any]) -> list[str]:
             parts.append(failing["cause"])
         parts.append(f"Last proven use {proven}" if proven else "No use of it is proven")
     if failure:
-        said = f"{failure['cause']}, {failure['said'] or failure['what']}"
+        said = f"{failure['cause']}, {failure['remote_message'] or failure['meaning']}"
         parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {said}")
     if account["cycle_lacks"]:
         cycle = failure["cycle_name"] or failure["cycle"]
