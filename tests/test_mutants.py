@@ -7,9 +7,9 @@ import pytest
 from tools.mutants import Mutant, listed, read_mutant, sample
 
 DIFF = """\
-# runbook_lib.core.state.x_fold__mutmut_3: survived
---- runbook_lib/core/state.py
-+++ runbook_lib/core/state.py
+# runbook_lib.core.run_state.x_fold__mutmut_3: survived
+--- runbook_lib/core/run_state.py
++++ runbook_lib/core/run_state.py
 @@ -1,3 +1,3 @@
  def fold(entries):
 -    for entry in entries:
@@ -18,7 +18,7 @@ DIFF = """\
 """
 ROW = """\
 [[survivor]]
-function = "runbook_lib.core.state.x_fold"
+function = "runbook_lib.core.run_state.x_fold"
 was = "for entry in entries:"
 became = "for entry in None:"
 """
@@ -36,7 +36,7 @@ def test_a_seed_draws_the_same_mutants_again() -> None:
 
 def test_a_listed_survivor_is_known_by_its_line() -> None:
     """A survivor is identified by its line, since mutmut's number changes with the function."""
-    mutant = read_mutant("runbook_lib.core.state.x_fold__mutmut_3", DIFF)
+    mutant = read_mutant("runbook_lib.core.run_state.x_fold__mutmut_3", DIFF)
 
     assert mutant == Mutant(mutant.name, "for entry in entries:", "for entry in None:")
     assert listed(ROW + 'reason = "why"') == {(mutant.function, mutant.was, mutant.became)}

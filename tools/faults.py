@@ -46,7 +46,7 @@ class Fault(NamedTuple):
 FAULTS = (
     # --- what is next ----------------------------------------------------------------------
     Fault(
-        "core/state.py",
+        "core/run_state.py",
         "return self.conclusion.outcome not in SETTLED and not self.is_skipped_by_person",
         "return self.conclusion.outcome not in (*SETTLED, Outcome.INCONCLUSIVE)",
         "core/test_advice.py",
@@ -67,10 +67,10 @@ FAULTS = (
         "on a narrow window the parts at the side cover the step",
     ),
     Fault(
-        "engine/run.py",
+        "engine/tenant_run.py",
         "            if is_waited_for and is_tried and can_ask and is_checkable(state, other):\n",
         "            if False:\n",
-        "engine/test_run.py",
+        "engine/test_tenant_run.py",
         "the console's Client ID is not read once the connector is installed",
     ),
     Fault(
@@ -131,14 +131,14 @@ FAULTS = (
         "a refusal with HTTP 500 fails the step",
     ),
     Fault(
-        "connectors/facebook/refusals.py",
+        "connectors/facebook/refusal_table.py",
         "    subcodes=frozenset({33}),\n",
         "",
-        "connectors/test_people.py",
+        "connectors/test_consent_without_role.py",
         "any code 100 accuses the verification",
     ),
     Fault(
-        "connectors/facebook/refusals.py",
+        "connectors/facebook/refusal_table.py",
         "error_codes=frozenset({102, 190}),",
         "error_codes=frozenset({1, 2, 4, 17, 102, 190}),",
         "connectors/test_connection.py",
@@ -202,7 +202,7 @@ FAULTS = (
         "an app whose name is back is an end, and news of another step",
     ),
     Fault(
-        "engine/watch/state.py",
+        "engine/watch/watch_state.py",
         "not timedelta() <= now - datetime.fromisoformat(since) < interval",
         "now - datetime.fromisoformat(since) >= interval",
         "engine/watch/test_problems.py",
@@ -259,10 +259,10 @@ FAULTS = (
         "a failed check no longer overrides an attestation",
     ),
     Fault(
-        "core/state.py",
+        "core/run_state.py",
         "if any(state.conclusion.outcome is Outcome.FAILED for state in states):",
         "if all(state.conclusion.outcome is Outcome.FAILED for state in states):",
-        "core/test_state.py",
+        "core/test_run_state.py",
         "a run with one failed step is not failed",
     ),
     Fault(
@@ -280,10 +280,10 @@ FAULTS = (
         "an attestation counts for another app",
     ),
     Fault(
-        "engine/run.py",
+        "engine/tenant_run.py",
         "_refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)",
         "pass",
-        "engine/test_run.py",
+        "engine/test_tenant_run.py",
         "practice counts as real evidence",
     ),
     Fault(
@@ -364,7 +364,7 @@ FAULTS = (
         "a system is altered while others ask it",
     ),
     Fault(
-        "engine/run.py",
+        "engine/tenant_run.py",
         "            cache.clear()\n",
         "",
         "engine/test_look.py",
@@ -430,7 +430,7 @@ FAULTS = (
         "core/index.py",
         "if sent.seq in named)",
         "if named)",
-        "core/test_state.py",
+        "core/test_run_state.py",
         "a check is kept with exchanges on which it does not rest",
     ),
     Fault(
@@ -498,10 +498,10 @@ FAULTS = (
         "a credential may be given on the command line",
     ),
     Fault(
-        "config/credentials.py",
+        "config/credential_stores.py",
         "self.path.chmod(0o600)",
         "self.path.chmod(0o644)",
-        "config/test_credentials.py",
+        "config/test_credential_stores.py",
         "others can read the credentials in .env",
     ),
     # --- remote systems --------------------------------------------------------------------
@@ -583,10 +583,10 @@ FAULTS = (
         "a single-use authorization code is sent twice",
     ),
     Fault(
-        "remote/consent.py",
+        "remote/authorization_redirect.py",
         "return matching[0] if matching else None",
         "return next(iter(pending.values()), None)",
-        "remote/test_consent.py",
+        "remote/test_authorization_redirect.py",
         "a redirect without a matching request is accepted (RFC 6749 §10.12)",
     ),
     Fault(
@@ -849,7 +849,7 @@ FAULTS = (
         "engine/run_view.py",
         "return on_this_machine(values)",
         "return values",
-        "engine/test_run.py",
+        "engine/test_tenant_run.py",
         "a practice tenant links to the real Facebook",
     ),
     Fault(
@@ -1007,7 +1007,7 @@ FAULTS = (
         "a link on the page of all tenants leads out of the evidence folder",
     ),
     Fault(
-        "core/state.py",
+        "core/run_state.py",
         'if poll.seen_on > (entry.at if entry else "")',
         "if poll.seen_on",
         "engine/test_one_state.py",

@@ -22,7 +22,7 @@ from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
-    from runbook_lib.engine.run import Run
+    from runbook_lib.engine.tenant_run import Run
 
 # Of thousands of accounts the terminal shows the first that need somebody; the CSV has all.
 _MOST_SHOWN = 20
@@ -103,7 +103,7 @@ def _opened(
 ) -> Iterator[list[Run]]:
     """Give a run of each tenant of a FILE, or of the one that is named or practised."""
     from runbook_lib.engine.practice import practice_settings
-    from runbook_lib.engine.run import open_known
+    from runbook_lib.engine.tenant_run import open_known
 
     if file:
         yield _runs_of(file, tenant, options)
@@ -118,8 +118,8 @@ def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
     """Return a run of each tenant of a FILE, or of the one that is named, to read about it."""
     from runbook_lib.config.settings import suggestion
     from runbook_lib.core.model import Mode
-    from runbook_lib.engine.run import open_run
     from runbook_lib.engine.tenant_list import whole_tenants_file
+    from runbook_lib.engine.tenant_run import open_run
 
     named = whole_tenants_file(file)
     chosen = [one for one in named if tenant in ("", one.tenant)]

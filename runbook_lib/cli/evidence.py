@@ -187,7 +187,7 @@ def archive(
     Run it again to resume an interrupted copy.
     """
     from runbook_lib.cli.terminal import progress_bar
-    from runbook_lib.engine.run import load_settings
+    from runbook_lib.engine.tenant_run import load_settings
     from runbook_lib.evidence.archive.archive import (
         archive_bundle,
         check_apart,
@@ -303,7 +303,7 @@ def _withheld_below(*paths: Path) -> str:
 def key(*, is_rotated: bool, connector: str, env_file: str, evidence: str, as_json: bool) -> None:
     """Show the key that signs evidence; --rotate makes a new one."""
     from runbook_lib.config.workspace import KEYS_FOLDER, evidence_folder
-    from runbook_lib.engine.run import load_settings
+    from runbook_lib.engine.tenant_run import load_settings
     from runbook_lib.evidence.signing import keys
 
     settings = load_settings(find_procedure(connector), env_file=env_file)
@@ -335,7 +335,7 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     """Build the report of BUNDLE again, or of the tenant's newest sealed run."""
     from runbook_lib.core.files import is_folder
     from runbook_lib.core.model import Mode
-    from runbook_lib.engine.run import open_run
+    from runbook_lib.engine.tenant_run import open_run
     from runbook_lib.engine.tenants import unknown_tenant
     from runbook_lib.evidence.chain import finish_interrupted
     from runbook_lib.evidence.journal_excerpt import report_entries

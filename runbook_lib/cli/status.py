@@ -58,7 +58,7 @@ def _one_tenant(
 
     `None` if there are several. Raises `SettingsError` for one that is not known.
     """
-    from runbook_lib.engine.run import open_known
+    from runbook_lib.engine.tenant_run import open_known
     from runbook_lib.engine.tenants import unknown_tenant
 
     options: dict[str, Any] = {"env_file": env_file, "evidence": evidence}

@@ -28,7 +28,7 @@ from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import CARRIED, ICONS, LABELS, OUTCOMES, label_of, tally
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.evidence.reports.phrases import day, when, with_times
 from runbook_lib.text import one_line, pluralize
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 import tomli
 from msgspec import Meta, Struct, ValidationError, convert
 
-from runbook_lib.connectors.checks import checks_of, registered_ids
+from runbook_lib.connectors.check_registry import checks_of, registered_ids
 from runbook_lib.connectors.fault_domain import WHO_ACTS, FaultDomain
 from runbook_lib.connectors.known_errors import SearchWords, rank_seen
 from runbook_lib.connectors.provider import Vendor

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import OUTCOMES
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import advice_of, step_record
 
 _CONFIRM_THE_REST = "No check can tell the rest. Confirm it once it is done: {}"

@@ -13,7 +13,7 @@ from typing import Literal
 from runbook_lib.core.advice import waits_for
 from runbook_lib.core.attestation_rules import days_after
 from runbook_lib.core.model import Day, Outcome, Part
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.text import pluralize
 
 Stage = Literal["done", "waiting", "ahead"]

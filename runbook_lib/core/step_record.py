@@ -28,7 +28,7 @@ from runbook_lib.core.model import (
     Value,
 )
 from runbook_lib.core.procedure import StepKind, step_name
-from runbook_lib.core.state import StepState
+from runbook_lib.core.run_state import StepState
 
 # Where troubles belong into the record: what they explain is open.
 _OPEN = (Outcome.FAILED, Outcome.INCONCLUSIVE)

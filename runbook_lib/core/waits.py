@@ -10,7 +10,7 @@ from datetime import date
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.model import Outcome, Wait, WaitsFor
 from runbook_lib.core.outcome import OPEN
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 
 # To do by anybody: of these only what comes next, else the whole procedure would be listed.
 _TO_DO = tuple(outcome for outcome in OPEN if outcome not in (Outcome.FAILED, Outcome.WAITING))

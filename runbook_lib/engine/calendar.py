@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 
 from runbook_lib.core.advice import open_title
 from runbook_lib.core.attestation_rules import person_key
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.text import one_line
 
 # The end of the name of a fact that is the day on which something ends.

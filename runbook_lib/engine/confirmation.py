@@ -13,9 +13,9 @@ from runbook_lib.core.attestation_rules import person_key
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Attestation, AttestationKind
 from runbook_lib.core.procedure import Procedure, Step
-from runbook_lib.core.state import StepState
-from runbook_lib.engine.run import Run, open_known
+from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.run_view import RunView
+from runbook_lib.engine.tenant_run import Run, open_known
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.phrases import when, with_times

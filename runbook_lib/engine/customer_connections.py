@@ -33,9 +33,9 @@ from runbook_lib.engine.customer_rows import (
     Installed,
     KnownAccount,
 )
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.tenants import unknown_tenant
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
     CustomerSurvey,
     WatchedCustomer,

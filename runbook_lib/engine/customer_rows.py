@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.engine.watch.state import not_later
+from runbook_lib.engine.watch.watch_state import not_later
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failure

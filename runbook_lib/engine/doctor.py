@@ -34,8 +34,8 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.notebooks import is_stale, notebook_name
-from runbook_lib.engine.run import load_settings, open_known, require_within_reach
 from runbook_lib.engine.run_view import known_values
+from runbook_lib.engine.tenant_run import load_settings, open_known, require_within_reach
 from runbook_lib.engine.watch.channels import try_channels
 from runbook_lib.engine.watch.trial_messages import try_receivers
 from runbook_lib.errors import ExitCode, RunbookError, SettingsError, reason_of

@@ -12,12 +12,12 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from runbook_lib.connectors.checks import code_digest
+from runbook_lib.connectors.check_registry import code_digest
 from runbook_lib.core.carrying import Due, EarlierResult, basis_of, find_earlier
 from runbook_lib.core.model import CheckBasis, Value
 from runbook_lib.core.procedure import Check, Procedure, Step
-from runbook_lib.core.state import History
-from runbook_lib.engine.watch.state import Problem, ProblemKind, read_state
+from runbook_lib.core.run_state import History
+from runbook_lib.engine.watch.watch_state import Problem, ProblemKind, read_state
 from runbook_lib.errors import RunbookError
 
 

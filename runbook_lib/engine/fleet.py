@@ -50,16 +50,16 @@ from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.journal import JOURNAL_NAME, Journal, timestamp, utc_now
 from runbook_lib.core.model import FleetRun, RunOutcome, Value
-from runbook_lib.core.state import History, HistoryReader, open_history
+from runbook_lib.core.run_state import History, HistoryReader, open_history
 from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_workers
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.run import new_run_id, require_within_reach
 from runbook_lib.engine.run_view import known_values
 from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
 from runbook_lib.engine.tenant_list import whole_tenants_file
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.tenant_run import new_run_id, require_within_reach
+from runbook_lib.engine.watch.watch_state import (
     NO_EVIDENCE,
     RUN_CUT_SHORT,
     SETTINGS_UNUSABLE,

@@ -22,13 +22,13 @@ from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.model import Attestation, FleetRun, Mode, NotRun, Remark, Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
+from runbook_lib.core.run_state import RunState
 from runbook_lib.core.scratch import scratch_folder
-from runbook_lib.core.state import RunState
 from runbook_lib.engine.cells import Child
 from runbook_lib.engine.execution import execute_notebook
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
 from runbook_lib.evidence.bundle import Seal, Sealed, bundle_name, draft, resource, seal
 from runbook_lib.evidence.chain import remove_drafts

@@ -19,7 +19,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.tenant_list import Name, list_tenants
 from runbook_lib.engine.tenant_reader import TenantsRead, read_tenants
 from runbook_lib.engine.watch.digest import Phase, WatchedView, entries, problem_document
-from runbook_lib.engine.watch.state import WatchState, read_state
+from runbook_lib.engine.watch.watch_state import WatchState, read_state
 from runbook_lib.errors import BusyError, RunbookError, SettingsError, describe_error, reason_of
 from runbook_lib.evidence.fleet_result import FleetNotes, notes_in
 from runbook_lib.evidence.reports.index_page import INDEX_PAGE, index_page

@@ -26,7 +26,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Attestation, AttestationKind, Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import SettingsError, reported_as
 from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title, meanwhile
 from runbook_lib.text import pluralize

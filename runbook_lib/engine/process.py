@@ -29,7 +29,7 @@ from runbook_lib.core.model import FleetRun, Mode
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.cells import Child
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import RunbookError, SealingError, describe_error
 
 # How long a run that was interrupted may take to write its end.

@@ -18,7 +18,7 @@ from runbook_lib.core.index import RunIndex
 from runbook_lib.core.journal import Journal, utc_now
 from runbook_lib.core.model import Mode, Value
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
-from runbook_lib.core.state import History, HistoryReader, Polls, RunState, StepState, fold
+from runbook_lib.core.run_state import History, HistoryReader, Polls, RunState, StepState, fold
 
 
 def known_values(

@@ -27,12 +27,12 @@ from runbook_lib.core.conclusion import combine
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import Checked, Finding, Mode, Outcome, RunOutcome, Value
-from runbook_lib.core.state import History, HistoryReader, PolledFinding, Polls, StepState
+from runbook_lib.core.run_state import History, HistoryReader, PolledFinding, Polls, StepState
 from runbook_lib.engine.calendar import DueItem, due_items_at_steps
 from runbook_lib.engine.customer_rows import KnownAccount
-from runbook_lib.engine.run import new_run_id
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_list import read_list
+from runbook_lib.engine.tenant_run import new_run_id
 from runbook_lib.engine.tenant_state import (
     KnownTenant,
     customer_rows,
@@ -41,7 +41,7 @@ from runbook_lib.engine.tenant_state import (
     unusable_status,
 )
 from runbook_lib.engine.tenants import tenants_of
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     DamagedStateError,
     Problem,
     WatchedStep,

@@ -18,7 +18,7 @@ from runbook_lib.connectors.registry import DEFAULT
 from runbook_lib.core.advice import failed_title, open_title, waits_for, what_to_do
 from runbook_lib.core.model import Finding, Outcome, RunOutcome, Value, WaitsFor
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.waits import waits_in
 from runbook_lib.engine.calendar import DueItem, merge_due_items
 from runbook_lib.engine.customer_rows import (
@@ -29,7 +29,7 @@ from runbook_lib.engine.customer_rows import (
     AccountStatus,
     KnownAccount,
 )
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     CUSTOMERS_STEP,
     SETTINGS_UNUSABLE,
     Problem,

@@ -26,8 +26,8 @@ from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref, read_l
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.model import BundleSealed, JournalEnd
 from runbook_lib.core.redaction import Redactor
+from runbook_lib.core.run_state import HistoryReader, RunState, rests_on
 from runbook_lib.core.scratch import DRAFT_PREFIX, scratch_folder
-from runbook_lib.core.state import HistoryReader, RunState, rests_on
 from runbook_lib.errors import RemoteError, TimestampError
 from runbook_lib.evidence.chain import STATEMENT_NAME, announce, chain_end
 from runbook_lib.evidence.journal_excerpt import (

@@ -25,8 +25,8 @@ from runbook_lib.core.files import (
 from runbook_lib.core.index import BundleIndex
 from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref
 from runbook_lib.core.model import BundleSealed, EventType
+from runbook_lib.core.run_state import HistoryReader, open_history
 from runbook_lib.core.scratch import DRAFT_PREFIX
-from runbook_lib.core.state import HistoryReader, open_history
 from runbook_lib.errors import ChainError, EvidenceError, FormatError, JournalError, reason_of
 from runbook_lib.evidence.signing.keys import exported_keys, own_public_keys
 from runbook_lib.evidence.signing.statement import (

@@ -42,7 +42,7 @@ from runbook_lib.core.model import (
     Outcome,
 )
 from runbook_lib.core.procedure import sentence_digest
-from runbook_lib.core.state import HistoryReader
+from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.core.step_record import CarriedCheck, NumberedExchange, StepRecord
 from runbook_lib.errors import ContentError, reported_as
 from runbook_lib.evidence.record import RECORD_NAME, CarriedRecord, JournalExcerpt, Record

@@ -20,8 +20,8 @@ from runbook_lib.core.json_text import write_json
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Checked, Exchange
 from runbook_lib.core.redaction import Redactor, bare_hex_in
+from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.core.secret_search import SecretSearch
-from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import LeakError
 from runbook_lib.evidence.chain import last_copied
 

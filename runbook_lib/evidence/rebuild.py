@@ -23,7 +23,7 @@ from runbook_lib.core.journal import (
     read_lines,
 )
 from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
-from runbook_lib.core.state import open_history
+from runbook_lib.core.run_state import open_history
 from runbook_lib.errors import (
     ChainError,
     ContentError,

@@ -34,7 +34,7 @@ from runbook_lib.core.model import (
     invalid,
     json_schema,
 )
-from runbook_lib.core.state import RunState
+from runbook_lib.core.run_state import RunState
 from runbook_lib.core.step_record import RULES, StepRecord, step_record
 from runbook_lib.core.waits import waits_by_step
 from runbook_lib.errors import ContentError, FormatError, JournalError, reported_as

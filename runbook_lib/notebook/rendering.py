@@ -17,7 +17,7 @@ from msgspec import to_builtins
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.model import Outcome, Value
 from runbook_lib.core.outcome import ICONS, MODES, OUTCOMES, label_of
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import (
     StepRecord,
     earlier_line,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import ICONS
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 
 
 class StepLine(NamedTuple):

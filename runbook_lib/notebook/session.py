@@ -28,8 +28,8 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.kernel_environment import WITHHELD
-from runbook_lib.engine.run import RESERVED, Run, load_settings
-from runbook_lib.engine.run import open_run as open_plain_run
+from runbook_lib.engine.tenant_run import RESERVED, Run, load_settings
+from runbook_lib.engine.tenant_run import open_run as open_plain_run
 from runbook_lib.engine.tenants import TenantQuestion, configured_tenant
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering

@@ -15,7 +15,7 @@ from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import (
     AuthorizationError,
     ListenerError,
@@ -24,7 +24,11 @@ from runbook_lib.errors import (
     StateMismatchError,
     TokenRequestError,
 )
-from runbook_lib.remote.consent import PendingAuthorization, is_response_to, read_redirect
+from runbook_lib.remote.authorization_redirect import (
+    PendingAuthorization,
+    is_response_to,
+    read_redirect,
+)
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.remote.redirect_listener import RedirectListener
 

@@ -22,7 +22,7 @@ from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.index_builder import build_index
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import (
     AuthorizationError,
     RefusedConsentError,

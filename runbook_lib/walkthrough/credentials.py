@@ -12,12 +12,12 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from runbook_lib.config.credentials import CredentialStore, EnvFileStore, KeyringStore, recall
+from runbook_lib.config.credential_stores import CredentialStore, EnvFileStore, KeyringStore, recall
 from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.registry import DEFAULT, known_variables
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SettingsError
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Input, Step
-from runbook_lib.core.state import StepState
+from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.check_runner import StepsUnderWay
-from runbook_lib.engine.run import Run
 from runbook_lib.engine.run_view import RunView
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.walkthrough.views import shown
 
 

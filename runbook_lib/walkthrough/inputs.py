@@ -10,8 +10,8 @@ from typing import Any
 from runbook_lib.config.settings import secret_of, typed
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, Step
-from runbook_lib.engine.run import Run
 from runbook_lib.engine.run_view import RunView
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SettingsError
 
 

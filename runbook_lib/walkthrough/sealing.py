@@ -14,10 +14,10 @@ from pathlib import Path
 
 from runbook_lib.core.model import Mode
 from runbook_lib.core.outcome import label_of
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
-from runbook_lib.engine.run import Run
 from runbook_lib.engine.run_view import RunView
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough.everything import CheckPlan, missing, reasons_of
 

@@ -36,7 +36,7 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
 from runbook_lib.core.procedure import Input, Plan, Screen, Step, StepKind
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import (
     TroubleRecord,
     exchange_detail,

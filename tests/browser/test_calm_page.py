@@ -18,7 +18,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from tests.browser.conftest import new_lab, real_window, real_windows
 from tests.browser.jupyter import (
     COUNTS,

@@ -9,7 +9,7 @@ import pytest
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import open_run
+from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import step_view
 from tests.browser.test_walkthrough_states import EXPLAINED

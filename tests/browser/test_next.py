@@ -18,7 +18,7 @@ from facebook_cyclr_sandbox.state.permissions import PERMISSIONS
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import open_run
+from runbook_lib.engine.tenant_run import open_run
 from tests.browser.jupyter import TENANT, Serve, Walk, keep_picture
 from tests.support.attestations import attested
 

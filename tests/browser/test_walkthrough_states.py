@@ -15,7 +15,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import open_run
+from runbook_lib.engine.tenant_run import open_run
 from tests.browser.conftest import opened
 from tests.browser.jupyter import (
     CUSTOMER_STEP,

@@ -10,7 +10,7 @@ from typing import Any
 
 from facebook_cyclr_sandbox.customers import add_customers
 from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.engine.watch.state import read_state
+from runbook_lib.engine.watch.watch_state import read_state
 from tests.runs.conftest import command, environment
 
 COUNT = 260

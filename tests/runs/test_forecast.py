@@ -14,7 +14,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.journal import utc_now
-from runbook_lib.engine.run import open_known
+from runbook_lib.engine.tenant_run import open_known
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title
 from runbook_lib.walkthrough.activity import Activity

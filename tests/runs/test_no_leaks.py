@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.config.credentials import EnvFileStore
+from runbook_lib.config.credential_stores import EnvFileStore
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import read_key

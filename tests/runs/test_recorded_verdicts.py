@@ -17,7 +17,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Finding, Mode, Outcome
-from runbook_lib.engine.run import open_run
+from runbook_lib.engine.tenant_run import open_run
 from tests.support.proxy import Change, Forwarded, changed_graph
 
 VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE

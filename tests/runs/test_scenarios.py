@@ -18,11 +18,11 @@ from runbook_lib.core.index import Index
 from runbook_lib.core.journal import JournalLine, Ref, utc_now
 from runbook_lib.core.model import AttestationDetails, Checked, Entry, EventType, Outcome
 from runbook_lib.core.procedure import Step
-from runbook_lib.core.state import History, RunState, fold
+from runbook_lib.core.run_state import History, RunState, fold
 from runbook_lib.core.step_record import step_record
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.poll import key_of, open_watched, poll_tenant
-from runbook_lib.engine.watch.state import open_state
+from runbook_lib.engine.watch.watch_state import open_state
 from runbook_lib.evidence.record import Record
 from tests.runs.conftest import outcomes, step_of
 from tests.support.journals import chained, lines_of

@@ -20,7 +20,7 @@ from runbook_lib.core.model import (
     RunStarted,
 )
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.core.state import open_history
+from runbook_lib.core.run_state import open_history
 
 AT = "2026-11-24T09:30:00Z"
 

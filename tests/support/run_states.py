@@ -9,7 +9,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
 from runbook_lib.core.procedure import Check, Procedure
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from tests.support.attestations import AT
 
 MARKETING = find_procedure("facebook_marketing")

@@ -9,7 +9,7 @@ from runbook_lib.core.advice import next_step
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import FORMAT_VERSION, Mode, Outcome, ProcedureName, RunStarted
 from runbook_lib.core.procedure import StepKind
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.engine.calendar import due_items_at_steps
 from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import TenantStatus

@@ -12,7 +12,7 @@ import httpx
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.rate_limits import CoolDowns

@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from runbook_lib import errors
-from runbook_lib.connectors.facebook import errors as facebook
+from runbook_lib.connectors.facebook import graph_errors as facebook
 from runbook_lib.errors import ExitCode, RunbookError
 
 ERRORS = {

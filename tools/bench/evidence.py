@@ -27,8 +27,8 @@ from runbook_lib.core.attestation_rules import Subject
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Entry, EventType, Mode
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.core.state import HistoryReader, fold
-from runbook_lib.engine.run import open_run
+from runbook_lib.core.run_state import HistoryReader, fold
+from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.evidence.bundle import Seal, draft, seal
 from runbook_lib.evidence.signing.keys import (
     SigningKey,

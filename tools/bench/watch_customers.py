@@ -30,7 +30,7 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.remote.http_transport import HTTPTransport
 from tools.bench.fleet import Place

@@ -31,7 +31,7 @@ from runbook_lib.connectors.registry import DEFAULT, connector_names, find_proce
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.index_builder import build_index
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.remote.client import ConnectionPools
 from runbook_lib.remote.http_transport import HTTPTransport

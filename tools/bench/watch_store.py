@@ -22,7 +22,7 @@ from rich.table import Table
 
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Outcome
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     Delivery,
     Digest,
     PolledCheck,

@@ -21,7 +21,7 @@ from pathlib import Path
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.faults import fault_of
 from runbook_lib.core.journal import Journal
-from runbook_lib.engine.watch.state import Problem, open_state
+from runbook_lib.engine.watch.watch_state import Problem, open_state
 from tests.support.loaded import LoadedCommand
 from tests.support.post import Post, receiving
 from tests.unit.engine.watch.desk import HOUR, MINUTE

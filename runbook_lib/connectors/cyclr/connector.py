@@ -15,7 +15,7 @@ from uuid import UUID
 
 from msgspec import structs
 
-from runbook_lib.connectors.checks import CLIENT_ID, check
+from runbook_lib.connectors.check_registry import CLIENT_ID, check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.cyclr.inputs import SCOPE_FACT

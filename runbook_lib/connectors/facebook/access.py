@@ -10,11 +10,15 @@ from functools import partial
 from http import HTTPStatus
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.errors import GraphAPIError, GraphTokenError, RefusedAppError
-from runbook_lib.connectors.facebook.formats import is_token
+from runbook_lib.connectors.facebook.facebook_formats import is_token
 from runbook_lib.connectors.facebook.graph import IN_ENGLISH, Graph, is_transient
+from runbook_lib.connectors.facebook.graph_errors import (
+    GraphAPIError,
+    GraphTokenError,
+    RefusedAppError,
+)
 from runbook_lib.connectors.facebook.permissions import with_dependencies
-from runbook_lib.connectors.facebook.refusals import (
+from runbook_lib.connectors.facebook.refusal_table import (
     APP_DEACTIVATED,
     APP_ID_DOUBTED,
     SECRET_REFUSED,

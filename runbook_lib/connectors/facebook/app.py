@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from runbook_lib.connectors.checks import check
+from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook.access import (
@@ -21,14 +21,18 @@ from runbook_lib.connectors.facebook.access import (
     request_app_token,
     wanted_permissions,
 )
-from runbook_lib.connectors.facebook.errors import PAIR_REFUSED, GraphTokenError, RefusedAppError
 from runbook_lib.connectors.facebook.graph import (
     GRAPH_CALENDAR,
     MARKETING_CALENDAR,
     version_ends,
     version_warnings,
 )
-from runbook_lib.connectors.facebook.refusals import (
+from runbook_lib.connectors.facebook.graph_errors import (
+    PAIR_REFUSED,
+    GraphTokenError,
+    RefusedAppError,
+)
+from runbook_lib.connectors.facebook.refusal_table import (
     APP_DEACTIVATED,
     OLD_REDIRECT_REFUSED,
     REDIRECT_REFUSED,

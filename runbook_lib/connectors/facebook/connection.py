@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import structs
 
-from runbook_lib.connectors.checks import check
+from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import USER, user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.graph import (
@@ -21,7 +21,7 @@ from runbook_lib.connectors.facebook.graph import (
     Graph,
     version_warnings,
 )
-from runbook_lib.connectors.facebook.pages import Pages, pages_of
+from runbook_lib.connectors.facebook.page_listing import Pages, pages_of
 from runbook_lib.connectors.facebook.permissions import (
     ASK_AGAIN,
     GRANTED,

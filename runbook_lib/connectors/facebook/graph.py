@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from urllib.parse import urlencode
 
-from runbook_lib.connectors.facebook.errors import THROTTLED, GraphAPIError
-from runbook_lib.connectors.facebook.refusals import APP_DEACTIVATED, is_refused
+from runbook_lib.connectors.facebook.graph_errors import THROTTLED, GraphAPIError
+from runbook_lib.connectors.facebook.refusal_table import APP_DEACTIVATED, is_refused
 from runbook_lib.connectors.facebook.usage import access_tier
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret

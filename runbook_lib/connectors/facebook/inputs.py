@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_lib.config import formats as config_formats
-from runbook_lib.connectors.facebook import formats
+from runbook_lib.connectors.facebook import facebook_formats
 from runbook_lib.connectors.facebook.access import authorization_server
-from runbook_lib.connectors.facebook.errors import is_fault
+from runbook_lib.connectors.facebook.graph_errors import is_fault
 from runbook_lib.connectors.facebook.permissions import (
     KNOWN_PERMISSIONS,
     PERMISSION_DEPENDENCIES,
@@ -39,7 +39,7 @@ APP_DISPLAY_NAME = Input(
     name="app_display_name",
     label="App Display Name",
     help="The name that your users see when they consent.",
-    doubt=formats.name_doubt,
+    doubt=facebook_formats.name_doubt,
     example="Acme Lead Sync",
     provider=_FACEBOOK,
 )
@@ -47,7 +47,7 @@ APP_ID = Input(
     name="app_id",
     label="App ID",
     help="Facebook: Settings > Basic. It becomes Cyclr's Client ID.",
-    parse=formats.app_id,
+    parse=facebook_formats.app_id,
     example="123456789012345",
     provider=_FACEBOOK,
 )
@@ -55,7 +55,7 @@ APP_SECRET = Input(
     name="app_secret",
     label="App Secret",
     help="Facebook: Settings > Basic > Show. It becomes Cyclr's Client Secret.",
-    parse=formats.app_secret,
+    parse=facebook_formats.app_secret,
     secret=True,
     provider=_FACEBOOK,
 )
@@ -63,7 +63,7 @@ GRAPH_VERSION = Input(
     name="graph_version",
     label="Graph API version",
     help="Every check uses this version.",
-    parse=formats.graph_version,
+    parse=facebook_formats.graph_version,
     default=_PINNED_VERSION,
     provider=_FACEBOOK,
 )
@@ -79,7 +79,7 @@ CONFIG_ID = Input(
     name="config_id",
     label="Login configuration ID",
     help="Facebook Login for Business > Configurations; only if Cyclr's connector uses one.",
-    parse=formats.config_id,
+    parse=facebook_formats.config_id,
     example="123456789012345",
     provider=_FACEBOOK,
 )
@@ -201,7 +201,7 @@ def permissions(*default: str, example: str, why: str = "", asked_fact: str = ""
         name="permissions",
         label="Permissions",
         help=f"{always} {why}".strip(),
-        parse=formats.permission_names,
+        parse=facebook_formats.permission_names,
         doubt=permission_doubt,
         default=("public_profile", *default),
         example=example,

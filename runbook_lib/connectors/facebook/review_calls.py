@@ -15,12 +15,12 @@ from functools import partial
 
 from msgspec import structs
 
-from runbook_lib.connectors.checks import check
+from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import USER, user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.connection import ad_accounts
-from runbook_lib.connectors.facebook.errors import GraphAPIError
-from runbook_lib.connectors.facebook.pages import pages_of
+from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
+from runbook_lib.connectors.facebook.page_listing import pages_of
 from runbook_lib.connectors.facebook.permissions import with_dependencies
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import inconclusive, verified

@@ -6,7 +6,7 @@ No API shows Access Verification (as a Tech Provider): a person confirms it.
 
 from __future__ import annotations
 
-from runbook_lib.connectors.checks import check
+from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import USER, app_node, user_graph
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified, waiting

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.connectors.checks import check
+from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.connector import ACCOUNT, installed_connector, not_installed
 from runbook_lib.connectors.facebook.access import wanted_permissions

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runbook_lib.connectors.cyclr import steps as cyclr
-from runbook_lib.connectors.facebook import steps as facebook
+from runbook_lib.connectors.cyclr import cyclr_steps as cyclr
+from runbook_lib.connectors.facebook import facebook_steps as facebook
 from runbook_lib.connectors.facebook_marketing import checks
 from runbook_lib.connectors.facebook_marketing.inputs import INPUTS, PROVIDERS
 from runbook_lib.connectors.texts import read_procedure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbook_lib.config import formats
 from runbook_lib.connectors.cyclr import inputs as cyclr
-from runbook_lib.connectors.facebook import formats as facebook_formats
+from runbook_lib.connectors.facebook import facebook_formats
 from runbook_lib.connectors.facebook import inputs as facebook
 from runbook_lib.connectors.facebook.permissions import permission_doubt
 from runbook_lib.core.procedure import Input

@@ -17,11 +17,11 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.customer_connections import CONSOLE, Customers, PollTimeoutError, Survey
 from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, AccountStatus, KnownAccount
 from runbook_lib.engine.customer_rows import LABELS as STATUS_LABELS
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.digest import CUSTOMERS_CAUSE
 from runbook_lib.engine.watch.poll import PollResult, exit_code, key_of
 from runbook_lib.engine.watch.problems import open_problems
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     CUSTOMERS_STEP,
     Problem,
     ProblemKind,

@@ -25,7 +25,7 @@ from runbook_lib.config.workspace import evidence_folder
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.engine.process import ProcessRequest, run_in_process
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.customer_poll import is_due, poll_customers
 from runbook_lib.engine.watch.digest import (
     DigestEntry,
@@ -41,7 +41,7 @@ from runbook_lib.engine.watch.poll import (
     poll_tenant,
 )
 from runbook_lib.engine.watch.send import AddressBook, Sender, refusals, told_terminal
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
     Delivery,
     Problem,

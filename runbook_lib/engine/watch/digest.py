@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     Delivery,
     Digest,
     Notice,

@@ -22,10 +22,10 @@ from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Step
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.engine.calendar import due_items_at_steps, merge_due_items
 from runbook_lib.engine.check_runner import Result
-from runbook_lib.engine.run import Run, open_run, require_within_reach
+from runbook_lib.engine.tenant_run import Run, open_run, require_within_reach
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.engine.watch.channels import addresses
 from runbook_lib.engine.watch.problems import (
@@ -39,7 +39,7 @@ from runbook_lib.engine.watch.problems import (
     open_problems,
     outage,
 )
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     CUSTOMERS_STEP,
     PolledCheck,
     Problem,

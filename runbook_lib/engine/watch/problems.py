@@ -17,7 +17,7 @@ from runbook_lib.connectors.code_meanings import meaning_of
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import LABELS, OUTCOMES
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     PolledCheck,
     Problem,
     ProblemKind,

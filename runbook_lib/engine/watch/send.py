@@ -16,11 +16,11 @@ from pathlib import Path
 
 from runbook_lib.core.files import locked
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.channels import CHANNELS, addresses, send
 from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.digest import WatchedView, accepted, compose
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     LOCK_TIMEOUT_SECONDS,
     Delivery,
     Digest,

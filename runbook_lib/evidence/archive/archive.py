@@ -24,8 +24,8 @@ from pathlib import Path
 from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
 from runbook_lib.core.files import is_folder, is_there, read_plain
 from runbook_lib.core.journal import JOURNAL_NAME
+from runbook_lib.core.run_state import open_history
 from runbook_lib.core.scratch import scratch_folder
-from runbook_lib.core.state import open_history
 from runbook_lib.errors import (
     ArchiveError,
     ChainError,

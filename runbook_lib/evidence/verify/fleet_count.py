@@ -15,7 +15,7 @@ from typing import Any
 
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.model import BundleSealed, FleetRun
-from runbook_lib.core.state import HistoryReader, open_history
+from runbook_lib.core.run_state import HistoryReader, open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError
 from runbook_lib.evidence.chain import finish_interrupted
 from runbook_lib.evidence.record import Record

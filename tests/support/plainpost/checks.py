@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbook_lib.connectors.checks import check
+from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.findings import inconclusive
 from runbook_lib.core.model import Finding

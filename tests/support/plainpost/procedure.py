@@ -10,7 +10,7 @@ from runbook_lib.connectors.plainpost.inputs import (  # type: ignore[import-not
     PROVIDERS,
 )
 
-from runbook_lib.connectors.cyclr.steps import SHARED
+from runbook_lib.connectors.cyclr.cyclr_steps import SHARED
 from runbook_lib.connectors.texts import read_procedure
 
 PROCEDURE = read_procedure(

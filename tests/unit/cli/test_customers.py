@@ -40,7 +40,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Console:
     def opened(*_: Any, **__: Any) -> Any:
         return console_run(console, Path("evidence"), RUNBOOK_CYCLR_REQUESTS_A_SECOND=50)
 
-    monkeypatch.setattr("runbook_lib.engine.run.open_known", opened)
+    monkeypatch.setattr("runbook_lib.engine.tenant_run.open_known", opened)
     return console
 
 

@@ -31,7 +31,7 @@ from runbook_lib.engine.doctor import Examination, Symptom
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, _parameters
 from runbook_lib.engine.notebooks import build
 from runbook_lib.engine.practice import Practice
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
 from runbook_lib.evidence.bundle import Sealed
 from runbook_lib.evidence.signing.keys import SigningKey

@@ -14,7 +14,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import AttestationKind, Mode, Outcome
 from runbook_lib.core.procedure import sentence_digest
-from runbook_lib.engine.run import Run, open_known, open_run
+from runbook_lib.engine.tenant_run import Run, open_known, open_run
 from runbook_lib.errors import ExitCode
 from tests.support.attestations import assigned, attested, commented, submitted
 from tests.support.commands import runbook

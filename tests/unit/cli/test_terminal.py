@@ -27,7 +27,7 @@ from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import ICONS, LABELS, OUTCOMES
 from runbook_lib.core.procedure import Check, Link, StepKind
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.errors import ChainError
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.text import escaped_json, one_line

@@ -208,7 +208,7 @@ def test_what_cannot_be_looked_at_is_incomplete(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A used-up hour is said on the error output, with the code of what is incomplete."""
-    monkeypatch.setattr("runbook_lib.engine.run.Run.used_calls", 99.0)
+    monkeypatch.setattr("runbook_lib.engine.tenant_run.Run.used_calls", 99.0)
     held = runbook(*ONCE)
 
     assert (held.exit_code, held.stdout) == (ExitCode.INCOMPLETE, "")

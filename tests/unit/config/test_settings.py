@@ -14,7 +14,7 @@ import pytest
 
 from runbook_lib.config import formats
 from runbook_lib.config.settings import read_env_file, resolve, settings_file, typed, variables_of
-from runbook_lib.connectors.facebook import formats as facebook_formats
+from runbook_lib.connectors.facebook import facebook_formats
 from runbook_lib.core.procedure import Input
 from runbook_lib.errors import SettingsError
 from tests.unit.bodies import USER_TOKEN

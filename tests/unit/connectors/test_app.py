@@ -19,11 +19,15 @@ from runbook_lib.connectors.facebook.app import (
     missing_sections_are_filled,
     redirect_uri_is_accepted,
 )
-from runbook_lib.connectors.facebook.errors import PAIR_REFUSED, GraphAPIError, RefusedAppError
+from runbook_lib.connectors.facebook.graph_errors import (
+    PAIR_REFUSED,
+    GraphAPIError,
+    RefusedAppError,
+)
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.state import StepState
+from runbook_lib.core.run_state import StepState
 from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import (
     MissingFieldError,

@@ -24,8 +24,8 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.dask_pool import _version
 from runbook_lib.engine.practice import practice_environment
-from runbook_lib.engine.run import open_run
 from runbook_lib.engine.tenant_reader import read_tenants
+from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import BrokenConnectorError, ExitCode, FleetFileError, SettingsError
 from tests.support.commands import runbook
 from tests.support.other_connectors import NAME, beside, forget

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from runbook_lib.connectors.checks import _source_digest, code_digest
+from runbook_lib.connectors.check_registry import _source_digest, code_digest
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.procedure import Check, sentence_digest
 

@@ -15,7 +15,7 @@ from runbook_lib.connectors.facebook.connection import (
     marketing_data_is_readable,
     user_token_is_valid,
 )
-from runbook_lib.connectors.facebook.errors import GraphAPIError
+from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.core.model import Outcome, Table
 from runbook_lib.errors import ThrottledError, UnexpectedResponseError
 from tests.conftest import NOON

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.connectors.facebook import formats
+from runbook_lib.connectors.facebook import facebook_formats
 from runbook_lib.connectors.facebook.permissions import permission_doubt
 from runbook_lib.connectors.registry import find_procedure
 from tests.support.connectors import FACEBOOK_CONNECTORS
@@ -20,7 +20,7 @@ from tests.unit.bodies import APP_ID, APP_SECRET
 @pytest.mark.parametrize("typed", [APP_ID, f" {APP_ID}\n", "12345678", "1" * 20])
 def test_an_app_id_is_a_number(typed: str) -> None:
     """An App ID is a number of 8 to 20 digits; surrounding blanks are ignored."""
-    assert formats.app_id(typed) == typed.strip()
+    assert facebook_formats.app_id(typed) == typed.strip()
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,12 @@ def test_an_app_id_is_a_number(typed: str) -> None:
 def test_an_invalid_app_id_is_refused(typed: str) -> None:
     """Text, other digits or a number of another length is not an App ID."""
     with pytest.raises(ValueError, match="an App ID is a number"):
-        formats.app_id(typed)
+        facebook_formats.app_id(typed)
 
 
 def test_an_app_secret_is_hexadecimal() -> None:
     """An App Secret is hexadecimal; surrounding blanks are ignored."""
-    assert formats.app_secret(f" {APP_SECRET}\n") == APP_SECRET
+    assert facebook_formats.app_secret(f" {APP_SECRET}\n") == APP_SECRET
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_an_app_secret_is_hexadecimal() -> None:
 def test_an_invalid_app_secret_is_refused_unquoted(typed: str) -> None:
     """An incomplete or still hidden App Secret is refused, and the error does not quote it."""
     with pytest.raises(ValueError, match="an App Secret has 32 characters") as caught:
-        formats.app_secret(typed)
+        facebook_formats.app_secret(typed)
 
     assert not typed or typed not in str(caught.value)
 
@@ -61,7 +61,7 @@ def test_permissions_come_once_each_with_public_profile_first(
     typed: str, names: tuple[str, ...]
 ) -> None:
     """Separators and repetitions are ignored; `public_profile` is always first."""
-    assert formats.permission_names(typed) == names
+    assert facebook_formats.permission_names(typed) == names
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_permissions_come_once_each_with_public_profile_first(
 def test_an_invalid_permission_is_refused(typed: str) -> None:
     """The error names the invalid permission."""
     with pytest.raises(ValueError, match=r"is not a permission") as caught:
-        formats.permission_names(f"ads_read, {typed}")
+        facebook_formats.permission_names(f"ads_read, {typed}")
 
     assert repr(typed) in str(caught.value)
 
@@ -78,19 +78,24 @@ def test_an_invalid_permission_is_refused(typed: str) -> None:
 @pytest.mark.parametrize(("typed", "version"), [("v26.0", "v26.0"), (" V27.0 ", "v27.0")])
 def test_a_graph_version_has_its_v(typed: str, version: str) -> None:
     """A Graph version begins with v; case and blanks are ignored."""
-    assert formats.graph_version(typed) == version
+    assert facebook_formats.graph_version(typed) == version
 
 
 @pytest.mark.parametrize("typed", ["", "26.0", "v26", "v26.00", "v0.1", "latest", "v26.0/me"])
 def test_an_invalid_graph_version_is_refused(typed: str) -> None:
     """Only a version such as v26.0 is accepted, because it becomes part of every request path."""
     with pytest.raises(ValueError, match=r"looks like v26\.0"):
-        formats.graph_version(typed)
+        facebook_formats.graph_version(typed)
 
 
 @pytest.mark.parametrize(
     "parse",
-    [formats.app_id, formats.app_secret, formats.graph_version, formats.permission_names],
+    [
+        facebook_formats.app_id,
+        facebook_formats.app_secret,
+        facebook_formats.graph_version,
+        facebook_formats.permission_names,
+    ],
 )
 @given(typed=st.text(max_size=40))
 def test_any_text_is_accepted_or_a_value_error(parse: Callable[[str], Any], typed: str) -> None:
@@ -113,7 +118,7 @@ def test_any_text_is_accepted_or_a_value_error(parse: Callable[[str], Any], type
 )
 def test_a_brand_in_a_name_is_doubtful(name: str, brands: str) -> None:
     """A name with a brand of Meta's gets a warning that names it."""
-    assert formats.name_doubt(name).startswith(f"It contains {brands}: ")
+    assert facebook_formats.name_doubt(name).startswith(f"It contains {brands}: ")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,7 @@ def test_a_brand_in_a_name_is_doubtful(name: str, brands: str) -> None:
 )
 def test_an_ordinary_name_is_not_doubtful(name: str) -> None:
     """A word that only contains a short brand is no reason for a warning."""
-    assert formats.name_doubt(name) == ""
+    assert facebook_formats.name_doubt(name) == ""
 
 
 def test_a_permission_that_no_list_has_is_doubtful() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.graph import (
     GRAPH_CALENDAR,
     MARKETING_CALENDAR,
@@ -19,6 +18,7 @@ from runbook_lib.connectors.facebook.graph import (
     appsecret_proof,
     version_warnings,
 )
+from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.connectors.facebook.inputs import GRAPH_VERSION
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import ThrottledError, UnexpectedResponseError, UnreachableError

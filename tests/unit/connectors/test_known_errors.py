@@ -21,7 +21,7 @@ from runbook_lib.core.conclusion import conclude
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import KnownError, Procedure
 from runbook_lib.core.redaction import MASK
-from runbook_lib.core.state import StepState
+from runbook_lib.core.run_state import StepState
 from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import SettingsError
 from tests.support.attestations import declined

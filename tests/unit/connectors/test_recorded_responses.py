@@ -18,9 +18,15 @@ import pytest
 
 from facebook_cyclr_sandbox.records import RecordedResponse, recorded_responses
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook import connection, pages, people, permissions, tokens
+from runbook_lib.connectors.facebook import (
+    connection,
+    consent_without_role,
+    page_listing,
+    permissions,
+    tokens,
+)
 from runbook_lib.connectors.facebook.access import request_app_token, user_graph
-from runbook_lib.connectors.facebook.errors import GraphAPIError, GraphTokenError
+from runbook_lib.connectors.facebook.graph_errors import GraphAPIError, GraphTokenError
 from runbook_lib.connectors.facebook.usage import access_tier, usage_pause, usage_share
 from runbook_lib.connectors.facebook.verification import business_is_verified
 from runbook_lib.core.model import Finding
@@ -90,13 +96,13 @@ READERS: Mapping[str, tuple[str, Read]] = {
             user_graph(context), context.secrets["user_access_token"]
         ),
     ),
-    "/me/accounts": ("me/accounts", pages.pages_of),
+    "/me/accounts": ("me/accounts", page_listing.pages_of),
     "/{business-id}/owned_pages": ("1/owned_pages", read_edge("1/owned_pages")),
     "/{business-id}/client_pages": ("1/client_pages", read_edge("1/client_pages")),
     "/{business-id}": ("me/businesses", business_is_verified),
     "/act_{ad-account-id}": ("act_1", read_node("act_1")),
-    "/{app-id}": (APP_ID, people.app_node),
-    "/{app-id}/roles": (APP_ID, people._roles),
+    "/{app-id}": (APP_ID, consent_without_role.app_node),
+    "/{app-id}/roles": (APP_ID, consent_without_role._roles),
     "/oauth/access_token": (
         "oauth/access_token",
         lambda context: request_app_token(context, context.secrets["app_secret"]),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.errors import GraphAPIError
+from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.connectors.facebook.permissions import PERMISSION_DEPENDENCIES, with_dependencies
 from runbook_lib.connectors.facebook.review import (
     permissions_are_requested,

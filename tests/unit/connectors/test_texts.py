@@ -12,11 +12,11 @@ import pytest
 from runbook_lib import connectors
 from runbook_lib.cli.main import main
 from runbook_lib.connectors import registry, texts
-from runbook_lib.connectors.checks import CLIENT_ID, checks_of, registered_ids
-from runbook_lib.connectors.cyclr import connector, steps
+from runbook_lib.connectors.check_registry import CLIENT_ID, checks_of, registered_ids
+from runbook_lib.connectors.cyclr import connector, cyclr_steps
 from runbook_lib.connectors.facebook import app_review_kit, permission_uses
+from runbook_lib.connectors.facebook.facebook_steps import SHARED
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
-from runbook_lib.connectors.facebook.steps import SHARED
 from runbook_lib.connectors.facebook_marketing import checks
 from runbook_lib.connectors.facebook_marketing.inputs import PROVIDERS
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -68,7 +68,7 @@ def load(folder: Path) -> Procedure:
         folder / "facebook_marketing",
         checks,
         providers=PROVIDERS,
-        shared=(steps.SHARED, shared),
+        shared=(cyclr_steps.SHARED, shared),
         inputs=PROCEDURE.inputs,
     )
 
@@ -243,7 +243,7 @@ def test_a_review_takes_as_long_as_its_step_says() -> None:
 
 def test_a_check_is_registered_where_it_is_defined() -> None:
     """Each check of a step is the function that its module registers, with what it declares."""
-    modules = (*steps.SHARED.modules, *SHARED.modules, checks)
+    modules = (*cyclr_steps.SHARED.modules, *SHARED.modules, checks)
     registered = {
         name: made for each in modules for name, made in checks_of(each, FACEBOOK).items()
     }

@@ -10,7 +10,7 @@ import pytest
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.advice import is_checkable, later, next_step, waits_for
 from runbook_lib.core.model import RunOutcome
-from runbook_lib.core.state import RunState
+from runbook_lib.core.run_state import RunState
 from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import ItemGroup, TenantStatus, what_now
 from tests.support.run_states import MARKETING, SIGNS, state_of

@@ -35,7 +35,7 @@ from runbook_lib.core.procedure import (
     Step,
     StepKind,
 )
-from runbook_lib.core.state import History, RunState, fold, rests_on
+from runbook_lib.core.run_state import History, RunState, fold, rests_on
 from runbook_lib.core.step_record import step_record
 from runbook_lib.core.waits import waits_in
 from tests.support.journals import entry

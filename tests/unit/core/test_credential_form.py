@@ -24,7 +24,7 @@ from runbook_lib.config.settings import Settings, resolve, secret_of
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR_CLIENT_ID, CYCLR_CLIENT_SECRET
 from runbook_lib.connectors.facebook.connection import lead_data_is_readable
-from runbook_lib.connectors.facebook.formats import is_token
+from runbook_lib.connectors.facebook.facebook_formats import is_token
 from runbook_lib.connectors.facebook.inputs import APP_ID, USER_ACCESS_TOKEN
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.credential_form import implausible, is_issued_token
@@ -34,9 +34,9 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import AttestationKind, EventType, Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.core.state import HistoryReader
+from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.engine.check_runner import perform_checks
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SettingsError, UnexpectedResponseError
 from runbook_lib.evidence.record import JournalExcerpt, build_record, parse_record, record_schema
 from runbook_lib.notebook.rendering import step_bundle

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.core.forecast import ExternalDecision, Forecast, make_forecast
-from runbook_lib.core.state import RunState
+from runbook_lib.core.run_state import RunState
 from tests.support.attestations import assigned
 from tests.support.run_states import MARKETING, state_of
 

@@ -18,8 +18,8 @@ from runbook_lib.core.index import Index, dump_index, load_index
 from runbook_lib.core.journal import BEFORE_THE_FIRST, Journal, read_lines
 from runbook_lib.core.model import Attestation, AttestationKind, EventType, Mode, Outcome
 from runbook_lib.core.procedure import Input, Procedure, Section, Source, Step, StepKind
-from runbook_lib.core.state import STATE_NAME, HistoryReader, RunState, fold
-from runbook_lib.engine.run import Run
+from runbook_lib.core.run_state import STATE_NAME, HistoryReader, RunState, fold
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ChainError
 from tests.conftest import NOON
 from tests.support.attestations import (
@@ -255,7 +255,7 @@ def test_a_reader_parses_only_what_is_new(busy_path: Path, monkeypatch: pytest.M
         afters.append(after.seq)
         return read_lines(busy_path, after=after)
 
-    monkeypatch.setattr("runbook_lib.core.state.read_lines", counted)
+    monkeypatch.setattr("runbook_lib.core.run_state.read_lines", counted)
     reader = HistoryReader(Journal(busy_path), KEY)
     total = len(Journal(busy_path).entries())
     for _ in range(3):

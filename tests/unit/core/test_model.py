@@ -36,7 +36,7 @@ from runbook_lib.core.model import (
     Table,
 )
 from runbook_lib.core.redaction import MASK, Redactor, Secret
-from runbook_lib.engine.run import open_run
+from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import ChainError, ExitCode, JournalError
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
 from tests.support.journals import chained, lines_of, redact

@@ -12,7 +12,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Finding, Mode, NotRun, Outcome
 from runbook_lib.engine.check_runner import Performed, Prepared, Result, StepsUnderWay
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.evidence.bundle import Seal, draft, seal
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings, read_public_keys
 from runbook_lib.evidence.verify.tree import verify_tree

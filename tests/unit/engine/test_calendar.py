@@ -11,7 +11,7 @@ from icalendar import Calendar
 
 from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.engine.calendar import DueItem, due_items_at_steps, icalendar_file, merge_due_items
 from tests.support.attestations import AT
 from tests.support.waiting_steps import run_of, step

@@ -19,7 +19,7 @@ from runbook_lib.engine.confirm_links import (
     make_link,
     open_link,
 )
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import SettingsError
 from tests.support.attestations import attested
 

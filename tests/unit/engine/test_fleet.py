@@ -22,7 +22,7 @@ from runbook_lib.engine import pools
 from runbook_lib.engine.check_runner import Performed, Prepared, Result, StepsUnderWay
 from runbook_lib.engine.fleet import Fleet, FleetRequest, grouped, prepare
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import (
     ExitCode,
     FleetFileError,

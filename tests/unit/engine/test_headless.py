@@ -28,7 +28,7 @@ from runbook_lib.engine.headless import (
     run_tenant,
 )
 from runbook_lib.engine.notebooks import build, notebook_name
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from runbook_lib.evidence.signing.statement import claimed_statement

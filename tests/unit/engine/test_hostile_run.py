@@ -10,7 +10,7 @@ import pytest
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import read_lines
 from runbook_lib.core.model import Mode, Outcome
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from tests.support.hostile_server import MODES, hostile_server
 from tests.unit.bodies import APP_ID, APP_SECRET
 

@@ -16,7 +16,7 @@ from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.kit import KIT_NAME, KitRequest, WrittenKit, write_kit
-from runbook_lib.engine.run import open_run
+from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.leaks import refuse_leaks

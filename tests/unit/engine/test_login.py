@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.engine.run import logged_in
+from runbook_lib.engine.tenant_run import logged_in
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine import connections
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.practice import practice
-from runbook_lib.engine.run import Run, new_run_id, open_run
+from runbook_lib.engine.tenant_run import Run, new_run_id, open_run
 from runbook_lib.errors import JournalError, RemoteError
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.http_messages import Request
@@ -36,7 +36,7 @@ from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import RecordedExchange
 from tests.support.attestations import declined
 from tests.support.procedures import plain_procedure
-from tests.unit.engine.test_run import step
+from tests.unit.engine.test_tenant_run import step
 from tests.unit.fake_remote import FakeRemote, says
 
 URL = "https://api.example/x"

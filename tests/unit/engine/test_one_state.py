@@ -23,7 +23,7 @@ from runbook_lib.engine.tenant_list import LIST_NAME, list_tenants, read_list
 from runbook_lib.engine.tenant_reader import TenantsRead, read_tenants
 from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
-from runbook_lib.engine.watch.state import ProblemKind, read_state
+from runbook_lib.engine.watch.watch_state import ProblemKind, read_state
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_result import Status, TenantResult
 from runbook_lib.evidence.junit import tenant_suite

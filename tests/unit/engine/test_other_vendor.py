@@ -18,10 +18,10 @@ from facebook_cyclr_sandbox.state.cyclr_world import AccountConnector, LibraryCo
 from facebook_cyclr_sandbox.state.world import World
 from facebook_cyclr_sandbox.vendor import SandboxVendor
 from runbook_lib.config import formats
-from runbook_lib.connectors.checks import check
+from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr import cyclr_steps as cyclr
 from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
-from runbook_lib.connectors.cyclr import steps as cyclr
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE as MARKETING
 from runbook_lib.connectors.findings import failed, verified
@@ -33,7 +33,7 @@ from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.engine import practice as practice_module
 from runbook_lib.engine.practice import scenarios_of
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import SettingsError, TokenRequestError
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_code
 

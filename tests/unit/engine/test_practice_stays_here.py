@@ -22,10 +22,10 @@ from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Finding, Mode
 from runbook_lib.core.procedure import Input
-from runbook_lib.engine import run as run_module
+from runbook_lib.engine import tenant_run as run_module
 from runbook_lib.engine.headless import RunRequest, archive_sealed
 from runbook_lib.engine.practice import practice, practise_tenant, scenarios_of
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.channels import try_channels
 from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.cycle import _ping

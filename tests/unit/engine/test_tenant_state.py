@@ -10,7 +10,7 @@ from msgspec import structs
 
 from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.state import StepState
+from runbook_lib.core.run_state import StepState
 from runbook_lib.core.waits import waits_by_step
 from runbook_lib.engine.tenant_state import KnownTenant
 from runbook_lib.evidence.reports.tenant_status import cause_rows, sorted_statuses, what_now

@@ -10,8 +10,8 @@ from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import open_run
 from runbook_lib.engine.tenant_reader import read_tenants
+from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.engine.tenants import (
     TenantQuestion,
     chosen_tenant,

@@ -17,9 +17,9 @@ from runbook_lib.connectors.facebook.inputs import APP_SECRET, FACEBOOK
 from runbook_lib.connectors.findings import verified
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Input, Procedure, Provider
-from runbook_lib.core.state import StepState
+from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.kernel_environment import kernel_environment
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.http_messages import Request
 from tests.support.procedures import plain_procedure, plain_step

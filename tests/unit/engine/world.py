@@ -24,11 +24,11 @@ from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import Performed, Prepared, Result
 from runbook_lib.engine.customer_connections import Survey
 from runbook_lib.engine.customer_rows import AccountStatus, FailingCalls, Installed, KnownAccount
-from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.tenant_list import list_tenants
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.customer_poll import customer_changes
 from runbook_lib.engine.watch.poll import open_watched, poll_tenant
-from runbook_lib.engine.watch.state import WatchedCustomer, WatchState, open_state
+from runbook_lib.engine.watch.watch_state import WatchedCustomer, WatchState, open_state
 from tests.support.attestations import attested, submitted
 
 MARKETING = find_procedure("facebook_marketing")

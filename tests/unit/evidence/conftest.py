@@ -19,7 +19,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, Finding, Outcome, Table
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
 from runbook_lib.evidence.archive import stores
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, seal

@@ -16,7 +16,7 @@ from msgspec import structs, to_builtins
 from runbook_lib.core.journal import Journal, read_lines
 from runbook_lib.core.model import EventType, Outcome, RunOutcome, StepStarted
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ContentError, ExitCode, LeakError, SigningError, TimestampError
 from runbook_lib.evidence import bundle
 from runbook_lib.evidence.bundle import bundle_name, draft, verify_instructions, write_record

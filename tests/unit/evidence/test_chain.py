@@ -12,8 +12,8 @@ import pytest
 
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
+from runbook_lib.core.run_state import open_history
 from runbook_lib.core.scratch import DRAFT_PREFIX
-from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, JournalError
 from runbook_lib.evidence import chain
 from runbook_lib.evidence.chain import (

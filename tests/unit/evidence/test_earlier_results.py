@@ -19,8 +19,8 @@ from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.run import Run
-from runbook_lib.engine.watch.state import Problem, ProblemKind, open_state
+from runbook_lib.engine.tenant_run import Run
+from runbook_lib.engine.watch.watch_state import Problem, ProblemKind, open_state
 from runbook_lib.errors import ChainError, ContentError
 from runbook_lib.evidence.record import read_record
 from runbook_lib.evidence.signing.keys import SigningKey

@@ -24,7 +24,7 @@ from runbook_lib.core.model import (
     Finding,
     Outcome,
 )
-from runbook_lib.core.state import open_history
+from runbook_lib.core.run_state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormatError
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.chain import last_copied
@@ -163,7 +163,7 @@ def test_a_run_reads_the_journal_from_the_last_bundle_on(
         return read_lines(path, **options)
 
     monkeypatch.setattr("runbook_lib.evidence.bundle.read_lines", note)
-    monkeypatch.setattr("runbook_lib.core.state.read_lines", note)
+    monkeypatch.setattr("runbook_lib.core.run_state.read_lines", note)
     monkeypatch.setattr(Journal, "entries", lambda _: pytest.fail("the whole journal was read"))
     before = announced(run.journal.path)[-1].journal.end
     begins.clear()

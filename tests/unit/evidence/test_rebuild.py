@@ -10,7 +10,7 @@ import pytest
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import StepStarted
-from runbook_lib.core.state import HistoryReader
+from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.errors import ChainError, ContentError, SettingsError
 from runbook_lib.evidence import rebuild
 from runbook_lib.evidence.rebuild import rebuild_journal

@@ -14,7 +14,7 @@ import pytest
 from msgspec import convert, to_builtins
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ContentError, FormatError
 from runbook_lib.evidence.record import (
     JournalExcerpt,

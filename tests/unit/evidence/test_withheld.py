@@ -26,8 +26,8 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import DATA, EventType, Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Section
 from runbook_lib.core.redaction import MASK, Redactor, Secret
-from runbook_lib.core.state import HistoryReader
-from runbook_lib.engine.run import Run
+from runbook_lib.core.run_state import HistoryReader
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ChainError, ExitCode, LeakError
 from runbook_lib.evidence.chain import check_restored
 from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks

@@ -16,7 +16,7 @@ from tornado.web import Application
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.notebooks import build
-from runbook_lib.engine.run import open_run
+from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.notebook import lab_extension
 from runbook_lib.notebook.lab_extension import save_panels_as_text
 from runbook_lib.walkthrough.widgets import PANEL_MIME, WIDGET_MIME

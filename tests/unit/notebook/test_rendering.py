@@ -16,7 +16,7 @@ from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Exchange, Finding, Outcome, Table
 from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Cause, KnownError, Link, Paste, Source, Step, StepKind
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import step_record
 from runbook_lib.notebook import rendering
 from tests.support.attestations import attested

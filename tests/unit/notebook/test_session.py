@@ -16,9 +16,9 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.core.state import HistoryReader
+from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.engine.practice import practice
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ChainError, SettingsError, StepFailedError, UnknownStepError
 from runbook_lib.evidence import chain
 from runbook_lib.notebook import open_run

@@ -16,7 +16,7 @@ import pytest
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
-from runbook_lib.core.state import open_history
+from runbook_lib.core.run_state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.signing.keys import open_key
 from tests.support.commands import runbook

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from runbook_lib.connectors.facebook.access import authorization_server
-from runbook_lib.connectors.facebook.errors import GraphTokenError
+from runbook_lib.connectors.facebook.graph_errors import GraphTokenError
 from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.errors import TokenRequestError, UnexpectedResponseError, UnreachableError
 from runbook_lib.remote.check_session import Session

@@ -16,7 +16,7 @@ import pytest
 
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import Settings
-from runbook_lib.connectors.facebook.formats import is_token
+from runbook_lib.connectors.facebook.facebook_formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph, appsecret_proof
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.credential_form import is_issued_token
@@ -25,7 +25,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Credential, Redactor, Secret
 from runbook_lib.engine import connections
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import RemoteError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import HTTPClient

@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import AttestationKind, Finding, Outcome
 from runbook_lib.core.procedure import Step
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
 from runbook_lib.walkthrough import controller as module
 from runbook_lib.walkthrough.controller import Walkthrough

@@ -17,7 +17,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import Scene
 from tests.conftest import NOON

@@ -12,7 +12,7 @@ import pytest
 from runbook_lib.core.advice import NextStep
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Outcome
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import finish_view, header_view, step_view
 from tests.unit.walkthrough.stage import app_step, make_scene, make_step

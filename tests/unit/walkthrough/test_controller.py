@@ -13,7 +13,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Screen as OtherScreen
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import statements
 from runbook_lib.walkthrough.activity import Activity

@@ -22,7 +22,7 @@ from runbook_lib.core.model import (
     RunOutcome,
 )
 from runbook_lib.engine.process import Finished
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
 from tests.support.attestations import attested, skipped

@@ -11,7 +11,7 @@ import pytest
 from runbook_lib.connectors.facebook.inputs import APP_SECRET as APP_SECRET_INPUT
 from runbook_lib.core.redaction import MASK
 from runbook_lib.engine.process import Finished, ProcessRequest
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import sealing
 from runbook_lib.walkthrough.sealing import seal_evidence

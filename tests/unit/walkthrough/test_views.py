@@ -43,7 +43,7 @@ from runbook_lib.core.procedure import (
     StepKind,
 )
 from runbook_lib.core.redaction import MASK
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import (
     NOTES,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.config.credentials import EnvFileStore
+from runbook_lib.config.credential_stores import EnvFileStore
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import AttestationKind, Finding, Outcome
 from runbook_lib.core.procedure import Input, Step, StepKind
 from runbook_lib.engine import connections
 from runbook_lib.engine.connections import Sessions
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import HTTPClient

@@ -7,12 +7,12 @@ from __future__ import annotations
 from functools import partial
 
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.run import Run, new_run_id
+from runbook_lib.engine.tenant_run import Run, new_run_id
 from runbook_lib.engine.watch.channels.apprise import AppriseChannel
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.channels.mail import MailChannel
 from runbook_lib.engine.watch.channels.webhook import WebhookChannel
-from runbook_lib.engine.watch.state import Digest
+from runbook_lib.engine.watch.watch_state import Digest
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.threads import run_in_thread
 from runbook_lib.text import one_line

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 
 from runbook_lib.core.files import open_plain
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
-from runbook_lib.engine.watch.state import Digest
+from runbook_lib.engine.watch.watch_state import Digest
 from runbook_lib.errors import reason_of
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from runbook_lib.engine.run import Run
-from runbook_lib.engine.watch.state import Digest
+from runbook_lib.engine.tenant_run import Run
+from runbook_lib.engine.watch.watch_state import Digest
 from runbook_lib.errors import RunbookError
 
 

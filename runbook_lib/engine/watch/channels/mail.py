@@ -12,9 +12,9 @@ from typing import Any
 
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.core.attestation_rules import person_key
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
-from runbook_lib.engine.watch.state import Digest
+from runbook_lib.engine.watch.watch_state import Digest
 from runbook_lib.text import one_line
 
 _TLS_PORT = 465

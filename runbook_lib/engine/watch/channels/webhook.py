@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from runbook_lib.core.json_text import write_json
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
-from runbook_lib.engine.watch.state import Digest
+from runbook_lib.engine.watch.watch_state import Digest
 from runbook_lib.errors import RemoteError, UnexpectedResponseError, UnreachableError
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import Request

@@ -17,14 +17,14 @@ from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import Result
 from runbook_lib.engine.index_builder import build_index
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch import cycle as cycle_module
 from runbook_lib.engine.watch.channels import CHANNELS
 from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.engine.watch.digest import DigestEntry
 from runbook_lib.engine.watch.poll import PollResult, open_watched, poll_tenant
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
     Digest,
     Problem,

@@ -30,7 +30,7 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook.graph import GRAPH_CALENDAR, MARKETING_CALENDAR
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import open_run
+from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.remote.rate_limits import PROCESS_COOL_DOWNS
 from tests.support.attestations import attested, submitted

@@ -22,7 +22,7 @@ from standardwebhooks import Webhook
 
 from runbook_lib.config import formats
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch import channels
 from runbook_lib.engine.watch.channels import (
     CHANNELS,
@@ -33,7 +33,7 @@ from runbook_lib.engine.watch.channels import (
 )
 from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.channels.mail import mail_of
-from runbook_lib.engine.watch.state import Digest
+from runbook_lib.engine.watch.watch_state import Digest
 from runbook_lib.errors import SettingsError
 from tests.unit.engine.watch.desk import ENV, HOOK_SECRET, NOON, PROCEDURE
 

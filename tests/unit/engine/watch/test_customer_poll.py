@@ -18,7 +18,7 @@ from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.engine.watch.customer_poll import customer_changes, is_due, poll_customers
 from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
 from runbook_lib.engine.watch.poll import PollResult, key_of
-from runbook_lib.engine.watch.state import Problem, WatchedStep, open_state
+from runbook_lib.engine.watch.watch_state import Problem, WatchedStep, open_state
 from runbook_lib.errors import ExitCode
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON
 from tests.unit.fake_console import Console, console_run

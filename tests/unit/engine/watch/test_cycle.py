@@ -16,12 +16,12 @@ from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.tenant_reader import read_tenants
+from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch import cycle as cycle_module
 from runbook_lib.engine.watch.cycle import acknowledge, watching
 from runbook_lib.engine.watch.poll import PollResult, poll_tenant
-from runbook_lib.engine.watch.state import Digest, WatchState, open_state
+from runbook_lib.engine.watch.watch_state import Digest, WatchState, open_state
 from runbook_lib.errors import BusyError, ExitCode
 from runbook_lib.remote.client import ConnectionPools
 from tests.support.post import receiving

@@ -13,7 +13,7 @@ from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Exchange, Finding, Outcome
 from runbook_lib.engine.watch.poll import harmless_checks, open_watched
-from runbook_lib.engine.watch.state import Problem, ProblemKind
+from runbook_lib.engine.watch.watch_state import Problem, ProblemKind
 from runbook_lib.errors import BusyError, ExitCode, SettingsError
 from tests.support.attestations import assigned, attested
 from tests.unit.engine.watch.desk import (
@@ -361,7 +361,7 @@ def test_an_expired_confirmation_is_a_problem_until_it_is_renewed(desk: Desk) ->
 
 def test_a_used_up_hour_is_left_to_people(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond half of the app's calls of the hour nothing is polled, and the result says so."""
-    monkeypatch.setattr("runbook_lib.engine.run.Run.used_calls", 51.0)
+    monkeypatch.setattr("runbook_lib.engine.tenant_run.Run.used_calls", 51.0)
     held = desk.poll()
 
     assert (held.polled, held.code) == (0, 3)

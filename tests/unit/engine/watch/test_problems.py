@@ -19,7 +19,7 @@ from runbook_lib.engine.watch.problems import (
     judge,
     outage,
 )
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     PolledCheck,
     Problem,
     ProblemKind,

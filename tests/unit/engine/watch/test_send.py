@@ -14,9 +14,9 @@ from msgspec import structs
 from runbook_lib.connectors.findings import compared
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.watch import send as send_module
-from runbook_lib.engine.watch import state as state_module
+from runbook_lib.engine.watch import watch_state as state_module
 from runbook_lib.engine.watch.cycle import acknowledge
-from runbook_lib.engine.watch.state import Digest, StateError, WatchState
+from runbook_lib.engine.watch.watch_state import Digest, StateError, WatchState
 from runbook_lib.errors import ExitCode, SettingsError
 from tests.support.attestations import assigned
 from tests.unit.engine.watch.desk import (
@@ -188,7 +188,7 @@ def test_what_goes_elsewhere_is_another_digest(
     desk: Desk, change: dict[str, str], told: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One receiver never sees another receiver's tenants; practice and real never share."""
-    monkeypatch.setattr("runbook_lib.engine.run._refuse_mixing", lambda *_, **__: None)
+    monkeypatch.setattr("runbook_lib.engine.tenant_run._refuse_mixing", lambda *_, **__: None)
     fleet = [desk.tenant("acme"), desk.tenant("beta"), desk.tenant("coda", **change)]
     desk.refuse_secret()
     desk.cycle(0, fleet)

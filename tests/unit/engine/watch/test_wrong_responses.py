@@ -8,7 +8,7 @@ import pytest
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.check_runner import Result
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from tests.unit.connectors.least import LEAST
 from tests.unit.connectors.perform import perform_whole
 from tests.unit.connectors.responses import variants

@@ -8,7 +8,7 @@ from msgspec import convert, structs
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import ICONS, IN_PART_MEANING, LABELS, MEANINGS
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenant_run import Run
 from runbook_lib.evidence.record import JournalExcerpt, build_record, record_schema
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import run_report

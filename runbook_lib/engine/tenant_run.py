@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import convert, structs
 
-from runbook_lib.config.credentials import CredentialStore, recall
+from runbook_lib.config.credential_stores import CredentialStore, recall
 from runbook_lib.config.runner_settings import NOTIFY, inputs_of
 from runbook_lib.config.settings import (
     Settings,
@@ -75,7 +75,7 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.procedure import Input, Procedure, Step
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.core.state import (
+from runbook_lib.core.run_state import (
     EVERY_STEP,
     FOUR_EYES,
     History,

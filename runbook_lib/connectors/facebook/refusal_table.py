@@ -9,7 +9,7 @@ nothing (Graph API: Handle Errors).
 
 from __future__ import annotations
 
-from runbook_lib.connectors.facebook.errors import GraphAPIError, GraphTokenError
+from runbook_lib.connectors.facebook.graph_errors import GraphAPIError, GraphTokenError
 from runbook_lib.connectors.proof import KnownRefusal
 
 # NOTE: code 1 is also "API Unknown", a fault of Facebook's own: the words decide.

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.connectors.facebook.errors import GraphAPIError
-from runbook_lib.connectors.facebook.people import OTHER_STEP, customer_consents_without_role
+from runbook_lib.connectors.facebook.consent_without_role import (
+    OTHER_STEP,
+    customer_consents_without_role,
+)
+from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Outcome
 from runbook_lib.errors import UnexpectedResponseError

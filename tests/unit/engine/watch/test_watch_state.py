@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.engine.watch import state as state_module
+from runbook_lib.engine.watch import watch_state as state_module
 from runbook_lib.engine.watch.cycle import acknowledge
-from runbook_lib.engine.watch.state import (
+from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
     DamagedStateError,
     Digest,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from runbook_lib.connectors.checks import check
+from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import (
     ROLE_READS,
@@ -16,9 +16,9 @@ from runbook_lib.connectors.facebook.access import (
     user_graph,
     wanted_permissions,
 )
-from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.graph import next_cursor
-from runbook_lib.connectors.facebook.pages import pages_of
+from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
+from runbook_lib.connectors.facebook.page_listing import pages_of
 from runbook_lib.connectors.facebook.permissions import (
     ASK_AGAIN,
     GRANTED,
@@ -26,7 +26,7 @@ from runbook_lib.connectors.facebook.permissions import (
     compared_permissions,
     granted_to,
 )
-from runbook_lib.connectors.facebook.refusals import ACCESS_VERIFICATION_MISSING, is_refused
+from runbook_lib.connectors.facebook.refusal_table import ACCESS_VERIFICATION_MISSING, is_refused
 from runbook_lib.connectors.facebook.tokens import (
     SYSTEM_USER,
     carried_permissions,

@@ -23,7 +23,7 @@ from runbook_lib.config.workspace import (
     tenant_name,
 )
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.errors import GraphTokenError, RefusedAppError
+from runbook_lib.connectors.facebook.graph_errors import GraphTokenError, RefusedAppError
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core import journal as core_journal
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
@@ -40,9 +40,9 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
 from runbook_lib.core.redaction import MASK, Secret
-from runbook_lib.core.state import STATE_NAME, HistoryReader, RunState, rests_on
-from runbook_lib.engine.run import Run, new_run_id, open_known, open_run
+from runbook_lib.core.run_state import STATE_NAME, HistoryReader, RunState, rests_on
 from runbook_lib.engine.run_view import known_values
+from runbook_lib.engine.tenant_run import Run, new_run_id, open_known, open_run
 from runbook_lib.errors import (
     JournalError,
     RunbookError,

@@ -8,7 +8,7 @@ from pathlib import Path
 import dotenv
 import pytest
 
-from runbook_lib.config.credentials import CredentialStore, EnvFileStore, KeyringStore, recall
+from runbook_lib.config.credential_stores import CredentialStore, EnvFileStore, KeyringStore, recall
 from runbook_lib.config.settings import Settings, read_env_file
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret

@@ -7,7 +7,7 @@ from pathlib import Path
 from runbook_lib.connectors.facebook import (
     app,
     connection,
-    people,
+    consent_without_role,
     public_pages,
     review,
     review_calls,
@@ -17,5 +17,5 @@ from runbook_lib.connectors.texts import read_part
 
 SHARED = read_part(
     Path(__file__).parent,
-    *(app, connection, people, public_pages, review, review_calls, verification),
+    *(app, connection, consent_without_role, public_pages, review, review_calls, verification),
 )

@@ -9,7 +9,11 @@ import pytest
 
 from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
-from runbook_lib.remote.consent import PendingAuthorization, is_response_to, read_redirect
+from runbook_lib.remote.authorization_redirect import (
+    PendingAuthorization,
+    is_response_to,
+    read_redirect,
+)
 from runbook_lib.remote.oauth import AuthorizationServer
 
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"

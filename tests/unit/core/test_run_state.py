@@ -36,7 +36,7 @@ from runbook_lib.core.procedure import (
     Step,
     StepKind,
 )
-from runbook_lib.core.state import History, RunState, StepState, fold, obstacle
+from runbook_lib.core.run_state import History, RunState, StepState, fold, obstacle
 from runbook_lib.errors import ChainError, ExitCode
 from tests.support.journals import entry
 
