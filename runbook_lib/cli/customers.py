@@ -145,7 +145,7 @@ def _survey(
     from runbook_lib.core.files import write_parts
     from runbook_lib.engine.customer_connections import Customers, csv_text, document
 
-    looks: list[dict[str, Any]] = []
+    surveys: list[dict[str, Any]] = []
     consoles: dict[tuple[str, ...], str] = {}
     for run in runs:
         asked = Customers(run, on_progress=_Progress())
@@ -153,18 +153,18 @@ def _survey(
         if other != run.tenant:
             say(f"{run.tenant}: the same console as {other}, which was asked.", is_error=True)
             continue
-        look = asked.look(failures.items if failures else ())
+        survey = asked.survey(failures.items if failures else ())
         last = failures.last if failures else {}
-        looks.append(document(look, run, last, asked.prerequisites(last.values())))
+        surveys.append(document(survey, run, last, asked.prerequisites(last.values())))
     if csv_file:
-        content = (part.encode("utf-8", "backslashreplace") for part in csv_text(looks))
+        content = (part.encode("utf-8", "backslashreplace") for part in csv_text(surveys))
         write_parts(Path(csv_file), content)
     if as_json:
-        show_json(looks[0] if len(runs) == 1 else looks)
+        show_json(surveys[0] if len(runs) == 1 else surveys)
     else:
-        for shown in looks:
+        for shown in surveys:
             _show(shown, as_json=False)
-    return all(map(_is_well, looks))
+    return all(map(_is_well, surveys))
 
 
 def _is_well(shown: Mapping[str, Any]) -> bool:
@@ -233,7 +233,7 @@ CUSTOMER_COMMANDS = (connections,)
 
 
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a look, or what a single call answered."""
+    """Print a survey, or what a single call answered."""
     from runbook_lib.engine.customer_rows import LABELS, AccountStatus
 
     if as_json:
@@ -282,7 +282,7 @@ def _show_account(account: Mapping[str, Any]) -> None:
         account["says"],
         account["id"],
         f"since {when(since)}" if since else "",
-        f"last polled {when(account['looked_on'])}" if account["looked_on"] else "",
+        f"last polled {when(account['polled_on'])}" if account["polled_on"] else "",
     )
     name = account["name"] or account["id"]
     say(f"{ICONS[LIKE[account['standing']]]} {name}: {', '.join(filter(None, facts))}")

@@ -46,7 +46,7 @@ from runbook_lib.core.model import (
 )
 
 _MOST_RUNS = 32
-# A look makes some forty, and a check names those of its own look only.
+# A snapshot makes some forty, and a check names those of its own snapshot only.
 _MOST_EXCHANGES = 1_000
 _RECENT = 30
 # Of the values that were refused, the newest.

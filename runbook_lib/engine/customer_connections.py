@@ -79,7 +79,7 @@ _EMPTY = (
 # An id becomes a header and a part of a path.
 _ACCOUNT = re.compile(r"[!-~]{1,128}")
 _LOST = (
-    "No account has {connector} any more. Earlier looks saw it in {accounts}. Compare its name and "
+    "No account has {connector} any more. Earlier polls saw it in {accounts}. Compare its name and "
     "the accounts in the Cyclr console: the API credentials may have lost a right."
 )
 
@@ -88,7 +88,7 @@ _T = TypeVar("_T")
 
 class Survey(Struct):
     """
-    One look at all accounts; `ended` is empty until every account was asked.
+    One poll of all accounts; `ended` is empty until every account was asked.
 
     It is of one connector in one console, `of`. `notes` say what it lacks.
     """
@@ -102,8 +102,8 @@ class Survey(Struct):
     accounts: dict[str, KnownAccount] = {}
 
     def standing(self, account: KnownAccount) -> AccountStatus:
-        """Return what this look knows of an account."""
-        if account.looked_in != self.number:
+        """Return what this survey knows of an account."""
+        if account.polled_in != self.number:
             return AccountStatus.NOT_ASKED
         is_failing = account.standing is AccountStatus.SIGNED_IN and account.failing
         return AccountStatus.CALLS_FAIL if is_failing else account.standing
@@ -190,7 +190,7 @@ class Customers:
         """Return the connector's name in Cyclr's library."""
         return str(self._values["cyclr_connector"])
 
-    def look(self, failures: Iterable[Failure] = ()) -> Survey:
+    def survey(self, failures: Iterable[Failure] = ()) -> Survey:
         """
         Ask for every account, and return what Cyclr said; a survey that was cut off goes on.
 
@@ -203,15 +203,15 @@ class Customers:
         by_account: dict[str, list[Failure]] = defaultdict(list)
         for failure in failures:
             by_account[failure.account].append(failure)
-        return self._alone(lambda: self._look(by_account))
+        return self._alone(lambda: self._poll_all(by_account))
 
-    def look_longest_unpolled(self) -> Survey:
+    def poll_longest_unpolled(self) -> Survey:
         """
         Do the same for a watch, and return also a survey that was cut off by `on_progress`.
 
-        Between two surveys, ask only for accounts that are in doubt. Raises as `look`.
+        Between two surveys, ask only for accounts that are in doubt. Raises as `survey`.
         """
-        return self._alone(self._look_longest_unpolled)
+        return self._alone(self._poll_longest_unpolled)
 
     def known(self) -> Survey:
         """Return what the rows say of the last survey; nothing is asked."""
@@ -264,49 +264,49 @@ class Customers:
             finally:
                 self._state = None
 
-    def _look(self, failures: Mapping[str, Sequence[Failure]]) -> Survey:
-        look = self._resumed()
+    def _poll_all(self, failures: Mapping[str, Sequence[Failure]]) -> Survey:
+        survey = self._resumed()
         try:
-            if not look.is_listed:
-                self._list(look)
+            if not survey.is_listed:
+                self._list(survey)
             # NOTE: an account that the survey then sees signed in again has succeeded since.
-            self._note_failures(look, failures)
-            self._ask_all(look, self._waiting(look))
-            look.ended = timestamp(self._clock())
+            self._note_failures(survey, failures)
+            self._ask_all(survey, self._waiting(survey))
+            survey.ended = timestamp(self._clock())
         except _StopError as error:
-            look.notes.append(str(error))
+            survey.notes.append(str(error))
         finally:
-            self._save(look)
-        return look
+            self._save(survey)
+        return survey
 
-    def _note_failures(self, look: Survey, failures: Mapping[str, Sequence[Failure]]) -> None:
+    def _note_failures(self, survey: Survey, failures: Mapping[str, Sequence[Failure]]) -> None:
         now = timestamp(self._clock())
-        for name in failures.keys() & look.accounts.keys():
-            account = look.accounts[name].with_failures(failures[name], now)
-            look.accounts[name] = self._unsaved[name] = account
+        for name in failures.keys() & survey.accounts.keys():
+            account = survey.accounts[name].with_failures(failures[name], now)
+            survey.accounts[name] = self._unsaved[name] = account
 
-    def _look_longest_unpolled(self) -> Survey:
+    def _poll_longest_unpolled(self) -> Survey:
         kept, now = self._kept(), self._clock()
         is_over = bool(kept.ended) and not has_passed(_RESUMED_WITHIN, kept.began, now)
-        look = kept if is_over and not kept.notes else self._resumed()
+        survey = kept if is_over and not kept.notes else self._resumed()
         doubtful = [
             account
-            for account in look.accounts.values()
+            for account in survey.accounts.values()
             if account.in_doubt_since and has_passed(CONFIRMED_AFTER, account.in_doubt_since, now)
         ]
         try:
-            if not look.is_listed:
-                self._list(look)
-            waiting = {account.id: account for account in (*self._waiting(look), *doubtful)}
-            self._ask_all(look, [*waiting.values()])
-            look.ended = look.ended or timestamp(self._clock())
+            if not survey.is_listed:
+                self._list(survey)
+            waiting = {account.id: account for account in (*self._waiting(survey), *doubtful)}
+            self._ask_all(survey, [*waiting.values()])
+            survey.ended = survey.ended or timestamp(self._clock())
         except _StopError as error:
-            look.notes.append(str(error))
+            survey.notes.append(str(error))
         except PollTimeoutError:
             pass  # who was not asked is polled first by the next cycle
         finally:
-            self._save(look)
-        return look
+            self._save(survey)
+        return survey
 
     def client(self, account: str = "") -> Cyclr:
         """Return a client for one account, with a session that keeps no other account's answers."""
@@ -371,7 +371,7 @@ class Customers:
         def save() -> str:
             survey = self._kept_survey()
             if survey and survey.of != self._of:
-                return "The result was not kept: the last look was at another console."
+                return "The result was not kept: the last poll was at another console."
             rows = self._rows.customers.read(tenant=self._key, account=account)
             known = KnownAccount(account, "")
             if rows:
@@ -425,12 +425,12 @@ class Customers:
     def _kept(self) -> Survey:
         """Return the last survey of this connector in this console, or the first one."""
         first = Survey(self._of, timestamp(self._clock()))
-        look = self._kept_survey() or first
-        if look.of != first.of:
+        survey = self._kept_survey() or first
+        if survey.of != first.of:
             return first
         for row in self._rows.customers.read(tenant=self._key):
-            look.accounts[row.account] = msgspec.json.decode(row.body, type=KnownAccount)
-        return look
+            survey.accounts[row.account] = msgspec.json.decode(row.body, type=KnownAccount)
+        return survey
 
     def _kept_survey(self) -> Survey | None:
         """Return the last survey without its accounts, of whatever console."""
@@ -450,79 +450,79 @@ class Customers:
 
     def _resumed(self) -> Survey:
         """Return the survey that was cut off, or a new one that knows what earlier ones saw."""
-        look, now = self._kept(), self._clock()
-        if not look.ended and not has_passed(_RESUMED_WITHIN, look.began, now):
-            look.notes = []
-            return look
+        survey, now = self._kept(), self._clock()
+        if not survey.ended and not has_passed(_RESUMED_WITHIN, survey.began, now):
+            survey.notes = []
+            return survey
         kept = (
-            item for item in look.accounts.values() if item.standing is not AccountStatus.VANISHED
+            item for item in survey.accounts.values() if item.standing is not AccountStatus.VANISHED
         )
         accounts = {item.id: item for item in kept}
-        return Survey(look.of, timestamp(now), look.number + 1, accounts=accounts)
+        return Survey(survey.of, timestamp(now), survey.number + 1, accounts=accounts)
 
-    def _waiting(self, look: Survey) -> list[KnownAccount]:
+    def _waiting(self, survey: Survey) -> list[KnownAccount]:
         """Return the accounts that this survey has not read yet."""
         return [
             account
-            for account in look.accounts.values()
-            if account.looked_in < look.number or account.standing is AccountStatus.NOT_KNOWN
+            for account in survey.accounts.values()
+            if account.polled_in < survey.number or account.standing is AccountStatus.NOT_KNOWN
         ]
 
-    def _list(self, look: Survey) -> None:
-        """Add every account of the console to `look`; a page that cannot be read is noted."""
+    def _list(self, survey: Survey) -> None:
+        """Add every account of the console to `survey`; a page that cannot be read is noted."""
 
         def fetch(number: int) -> tuple[list[JSONObject], int]:
             return self._patiently(lambda: self.client().accounts(number))
 
         number = 0
-        for row in read_rows(fetch, look.notes):
+        for row in read_rows(fetch, survey.notes):
             number += 1
             account, name = row.get("Id"), row.get("Name")
             if not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):
-                look.notes.append("Cyclr lists an account whose id cannot be used.")
+                survey.notes.append("Cyclr lists an account whose id cannot be used.")
                 continue
-            known = look.accounts.get(account, KnownAccount(account, ""))
+            known = survey.accounts.get(account, KnownAccount(account, ""))
             name = shorten(name, 120) if isinstance(name, str) else ""
-            look.accounts[account] = structs.replace(known, name=name, listed_in=look.number)
-        if not (number or look.notes):
-            look.notes.append(_EMPTY)
-        look.is_listed = not look.notes
-        self._unsaved = dict(look.accounts)
-        self._save(look, is_new=True)
+            survey.accounts[account] = structs.replace(known, name=name, listed_in=survey.number)
+        if not (number or survey.notes):
+            survey.notes.append(_EMPTY)
+        survey.is_listed = not survey.notes
+        self._unsaved = dict(survey.accounts)
+        self._save(survey, is_new=True)
 
-    def _ask_all(self, look: Survey, waiting: Sequence[KnownAccount]) -> None:
+    def _ask_all(self, survey: Survey, waiting: Sequence[KnownAccount]) -> None:
         """Ask for these accounts, the longest unpolled first."""
-        total = len(look.accounts)
+        total = len(survey.accounts)
         unread: list[KnownAccount] = []
-        ordered = sorted(waiting, key=lambda account: account.looked_on)
+        ordered = sorted(waiting, key=lambda account: account.polled_on)
         for place, account in enumerate(ordered, start=total - len(waiting)):
             self._on_progress(place, total)
-            asked, is_fault = self._ask(account, look)
-            look.accounts[account.id] = self._unsaved[account.id] = asked
+            asked, is_fault = self._ask(account, survey)
+            survey.accounts[account.id] = self._unsaved[account.id] = asked
             unread = [*unread, account] if is_fault else []
             if len(unread) >= _MOST_FAILURES:
-                self._find_fault(look, unread)
+                self._find_fault(survey, unread)
                 unread = []
             if self._monotonic() - self._saved_at > _SAVE_SECONDS:
-                self._save(look)
+                self._save(survey)
         self._on_progress(total, total)
 
-    def _find_fault(self, look: Survey, unread: Iterable[KnownAccount]) -> None:
+    def _find_fault(self, survey: Survey, unread: Iterable[KnownAccount]) -> None:
         """Raise `_StopError`, and forget what was said of `unread`, if Cyclr lists nothing now."""
         try:
             self._patiently(lambda: self.client().accounts())
         except RemoteError as error:
             before = {account.id: account for account in unread}
-            look.accounts |= before
+            survey.accounts |= before
             self._unsaved |= before
             raise _StopError(f"Cyclr stopped answering: {error}") from error
 
-    def _ask(self, account: KnownAccount, look: Survey) -> tuple[KnownAccount, bool]:
+    def _ask(self, account: KnownAccount, survey: Survey) -> tuple[KnownAccount, bool]:
         """Return the account as Cyclr shows it now, and whether it could not be asked."""
         standing, error, is_fault = AccountStatus.NOT_KNOWN, "", True
         connectors: tuple[Installed, ...] = ()
         try:
-            is_gone = account.listed_in < look.number and self._is_gone(account)
+            is_gone = account.listed_in < survey.number and self._is_gone(account)
             try:
                 connectors = () if is_gone else self._connectors(account)
             except CyclrAPIError as refusal:
@@ -542,8 +542,8 @@ class Customers:
             since = (since or now) if standing is AccountStatus.NOT_SIGNED_IN else ""
         asked = structs.replace(
             account,
-            looked_in=look.number,
-            looked_on=now,
+            polled_in=survey.number,
+            polled_on=now,
             standing=standing,
             connectors=connectors,
             not_signed_in_since=since,
@@ -598,13 +598,13 @@ class Customers:
     def save_accounts(self, accounts: Iterable[KnownAccount]) -> None:
         """Save these accounts in an open transaction."""
         self._rows.customers.write(
-            WatchedCustomer(self._key, account.id, account.looked_on, msgspec.json.encode(account))
+            WatchedCustomer(self._key, account.id, account.polled_on, msgspec.json.encode(account))
             for account in accounts
         )
 
-    def _save(self, look: Survey, *, is_new: bool = False) -> None:
+    def _save(self, survey: Survey, *, is_new: bool = False) -> None:
         """Save the survey and the accounts that have changed; of a new one all of them."""
-        bare = structs.replace(look, accounts={})
+        bare = structs.replace(survey, accounts={})
         with self._rows.transaction():
             if is_new:
                 self._rows.customers.delete(self._rows.customers.read(tenant=self._key))
@@ -615,10 +615,10 @@ class Customers:
 
 
 def document(
-    look: Survey, run: Run, failures: Mapping[str, Failure], cycles: Mapping[str, str]
+    survey: Survey, run: Run, failures: Mapping[str, Failure], cycles: Mapping[str, str]
 ) -> dict[str, Any]:
     """
-    Return a look for programs and for its page, the worst accounts first.
+    Return a survey for programs and for its page, the worst accounts first.
 
     `failures` are the last ones by account, `cycles` what each cycle that they name lacks.
     """
@@ -627,11 +627,11 @@ def document(
     def badness(account: KnownAccount) -> tuple[object, ...]:
         since = account.not_signed_in_since or "~"
         is_well = account.id not in failures
-        return order.index(look.standing(account)), is_well, since, account.name, account.id
+        return order.index(survey.standing(account)), is_well, since, account.name, account.id
 
     rows = []
-    for account in sorted(look.accounts.values(), key=badness):
-        standing, failure = look.standing(account), failures.get(account.id)
+    for account in sorted(survey.accounts.values(), key=badness):
+        standing, failure = survey.standing(account), failures.get(account.id)
         row = {**to_builtins(account), "standing": standing.value, "says": LABELS[standing]}
         if standing is AccountStatus.NOT_ASKED:
             row |= {"connectors": (), "error": ""}
@@ -644,21 +644,21 @@ def document(
     return {
         "tenant": run.tenant,
         "connector": run.procedure.id,
-        "cyclr_connector": look.of[-1],
+        "cyclr_connector": survey.of[-1],
         "sandbox": run.is_sandbox,
-        "began": look.began,
-        "ended": look.ended,
-        "complete": look.is_complete,
-        "notes": look.findings,
-        "counts": {standing.value: number for standing, number in look.counts.items()},
+        "began": survey.began,
+        "ended": survey.ended,
+        "complete": survey.is_complete,
+        "notes": survey.findings,
+        "counts": {standing.value: number for standing, number in survey.counts.items()},
         "unseen": run.procedure.unseen,
         "accounts": rows,
-        "unknown_accounts": sorted(failures.keys() - look.accounts.keys()),
+        "unknown_accounts": sorted(failures.keys() - survey.accounts.keys()),
     }
 
 
 def account_facts(account: Mapping[str, Any]) -> list[str]:
-    """Return what is known of an account in a look's document beside its state, as sentences."""
+    """Return what is known of an account in a survey's document beside its state, as sentences."""
     failure, before, failing = account["last_failure"], account["signed_in_on"], account["failing"]
     parts = [account["error"]] if account["error"] else []
     if account["not_signed_in_since"]:
@@ -677,16 +677,16 @@ def account_facts(account: Mapping[str, Any]) -> list[str]:
     return [f"{part.rstrip('.')}." for part in parts]
 
 
-def csv_text(looks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the lines of the CSV of looks; a field that a spreadsheet would run is text."""
+def csv_text(surveys: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the CSV of surveys; a field that a spreadsheet would run is text."""
     names = (
-        "id", "name", "says", "not_signed_in_since", "signed_in_on", "proven_on", "looked_on",
+        "id", "name", "says", "not_signed_in_since", "signed_in_on", "proven_on", "polled_on",
         "error",
     )  # fmt: skip
     calls, failed = ("since", "cause", "advice"), ("at", "cause", "remote_message")
     heads = (*(f"calls_fail_{name}" for name in calls), *(f"failure_{name}" for name in failed))
     yield _csv_line(("tenant", *names, *heads, "cycle_lacks"))
-    for shown in looks:
+    for shown in surveys:
         for row in shown["accounts"]:
             failing, failure = row["failing"] or {}, row["last_failure"] or {}
             fields = [shown["tenant"], *(row[name] for name in names)]

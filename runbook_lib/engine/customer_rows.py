@@ -88,20 +88,20 @@ class FailingCalls(Struct, frozen=True):
 
 
 class KnownAccount(Struct, frozen=True):
-    """An account as the last look saw it; each time is empty if there was none."""
+    """An account as the last poll saw it; each time is empty if there was none."""
 
     id: str
     name: str
     listed_in: int = 0
-    """The number of the look that last saw it in Cyclr's list."""
-    looked_in: int = 0
-    """The number of the look that last asked for it."""
-    looked_on: str = ""
+    """The number of the survey that last saw it in Cyclr's list."""
+    polled_in: int = 0
+    """The number of the survey that last asked for it."""
+    polled_on: str = ""
     standing: AccountStatus = AccountStatus.NOT_ASKED
     """What Cyclr said of it."""
     connectors: tuple[Installed, ...] = ()
     not_signed_in_since: str = ""
-    """When our own looks first saw it so."""
+    """When our own polls first saw it so."""
     signed_in_on: str = ""
     """When they last saw it signed in."""
     installed_on: str = ""

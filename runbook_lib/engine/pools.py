@@ -101,7 +101,7 @@ class _Tenant:
         with suppress(OSError):  # it has died, which shows when its result is read
             self.connection.send_bytes(document)
 
-    def look(self) -> None:
+    def enforce_time_limit(self) -> None:
         """Interrupt the run if its time is over, and kill it if it goes on."""
         if time.monotonic() >= self.end:
             (self.process.kill if self.is_late else self.process.terminate)()
@@ -170,7 +170,7 @@ class LocalPool:
         ready = wait([tenant.connection for tenant in self._running], max(seconds, 0))
         for tenant in self._running:
             if tenant.connection not in ready:
-                tenant.look()
+                tenant.enforce_time_limit()
         return [tenant for tenant in self._running if tenant.connection in ready]
 
 

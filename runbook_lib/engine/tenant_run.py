@@ -371,10 +371,10 @@ class Run(RunView):
             self._write(EventType.RUN_JOINED, joined)
 
     def perform(
-        self, step_id: str, look: StepsUnderWay | None = None, *, is_asked: bool = True
+        self, step_id: str, under_way: StepsUnderWay | None = None, *, is_asked: bool = True
     ) -> StepState:
         """
-        Check the step, as part of `look` if given, record the findings, and return its state.
+        Check the step, as part of `under_way` if given, record the findings, and return its state.
 
         A check that breaks off is an inconclusive finding. The findings are on
         disk before this returns, with whether somebody asked for the check.
@@ -384,7 +384,7 @@ class Run(RunView):
         performed: Performed = ((), "")
         prepared = Prepared(self.subject(self.history), lambda: ((), ""))
         if not obstacle(step, self.state.steps):
-            performed, prepared = (look or self.start_snapshot([step])).take(step)
+            performed, prepared = (under_way or self.start_snapshot([step])).take(step)
         results, unchecked = performed
         subject = prepared.subject
         findings = [result.finding for result in results]
@@ -434,7 +434,7 @@ class Run(RunView):
 
     def preview(self, steps: Sequence[Step]) -> dict[str, Conclusion | None]:
         """
-        Check the steps in one look without recording it; return a conclusion for each id.
+        Check the steps in one snapshot without recording it; return a conclusion for each id.
 
         `None` stands for a step of which nothing could be checked.
         """
@@ -444,23 +444,23 @@ class Run(RunView):
         }
 
     def peek(self, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
-        """Check the steps in one look without recording it; return the results for each id."""
-        look = self._begin(steps, on_exchanges=lambda _: None, is_recorded=False)
-        return {step.id: look.take(step)[0][0] for step in steps}
+        """Check the steps in one snapshot without recording it; return the results for each id."""
+        under_way = self._begin(steps, on_exchanges=lambda _: None, is_recorded=False)
+        return {step.id: under_way.take(step)[0][0] for step in steps}
 
     def start_snapshot(self, steps: Sequence[Step]) -> StepsUnderWay:
-        """Begin the checks of the steps at once, as one look; `perform` takes their results."""
+        """Begin the checks of the steps at once, as one snapshot; `perform` takes their results."""
         return self._begin(steps, self._exchanges.write)
 
     def _begin(
         self, steps: Sequence[Step], on_exchanges: OnExchanges, *, is_recorded: bool = True
     ) -> StepsUnderWay:
-        look, values = ResponseCache(), self._without_withheld(self.values)
+        under_way, values = ResponseCache(), self._without_withheld(self.values)
         answers = self._confirmed_answers()
         earlier = self._earlier_results() if is_recorded else None
         return StepsUnderWay(
             steps,
-            lambda step: self._prepared(step, look, on_exchanges, answers, earlier),
+            lambda step: self._prepared(step, under_way, on_exchanges, answers, earlier),
             is_permitted=lambda check: any(values.get(name) for name in check.allowed_by),
             attestations={name: state.attestation for name, state in self.state.steps.items()},
         )

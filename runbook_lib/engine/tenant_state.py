@@ -212,11 +212,11 @@ def broken_without(procedure: Procedure, check: str) -> str:
 
 
 def is_signed_out(account: KnownAccount, now: datetime) -> bool:
-    """Return whether an account that was signed in is not any more, and a second look saw it."""
+    """Return whether an account that was signed in is not any more, and a second poll saw it."""
     if account.standing is not AccountStatus.NOT_SIGNED_IN or not account.signed_in_on:
         return False
     since = account.not_signed_in_since
-    is_again = account.looked_on > since and has_passed(CONFIRMED_AFTER, since, now)
+    is_again = account.polled_on > since and has_passed(CONFIRMED_AFTER, since, now)
     return not account.in_doubt_since or is_again
 
 
@@ -490,7 +490,7 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             state = "signed out" if item.cause == SIGNED_OUT else "calls fail"
             outcome, since = Outcome.FAILED, item.since
         elif account.standing is AccountStatus.NOT_SIGNED_IN:
-            # Nobody has seen it signed in, or no second look has seen it signed out.
+            # Nobody has seen it signed in, or no second poll has seen it signed out.
             state, outcome = "not signed in", Outcome.NOT_RUN
         failing = account.failing.cause if account.failing else ""
         yield CustomerRow(
@@ -501,7 +501,7 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
             outcome=outcome,
             since=since,
             proven_on=account.proven_on,
-            polled_on=account.looked_on,
+            polled_on=account.polled_on,
             reason=account.error or failing,
             advice=item.advice if item else "",
             command=item.command if item else "",

@@ -210,14 +210,14 @@ def _answer_first() -> MimeBundle:
 @dataclass(frozen=True, slots=True)
 class HeadlessRun(_StepsOfRun):
     """
-    A run as a notebook under papermill sees it: one look, begun with the run.
+    A run as a notebook under papermill sees it: one snapshot, begun with the run.
 
     `lock` makes other runs wait, if the run began here; a run that another
     process began has none.
     """
 
     run: Run
-    look: StepsUnderWay
+    under_way: StepsUnderWay
     lock: ExitStack | None = None
 
     def header(self) -> MimeBundle:
@@ -234,7 +234,7 @@ class HeadlessRun(_StepsOfRun):
 
     def step(self, step_id: str) -> ShownStep:
         """Perform the step and show what follows."""
-        state = self.run.perform(step_id, self.look)
+        state = self.run.perform(step_id, self.under_way)
         bundle = rendering.step_bundle(state, self.run.link_values, is_sandbox=self.run.is_sandbox)
         return ShownStep(bundle, step_line(state))
 
@@ -245,7 +245,7 @@ class HeadlessRun(_StepsOfRun):
         A run that began here ends here, unsealed: raises `StepFailedError` if a step
         failed, since papermill's exit code shows nothing else.
         """
-        self.look.wait()
+        self.under_way.wait()
         self.run.finish_notebook()
         self.run.close()
         state, end = self.run.state, ""

@@ -19,7 +19,7 @@ PATIENCE = 240
 
 def looked(path: Path) -> set[str]:
     """Return the accounts that the survey in the state at `path` has asked so far."""
-    return {name for name, account in accounts(path).items() if account["looked_in"]}
+    return {name for name, account in accounts(path).items() if account["polled_in"]}
 
 
 def accounts(path: Path) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert shown["complete"]
     assert len({account["id"] for account in shown["accounts"]}) == len(shown["accounts"]) == COUNT
-    after = {account["id"]: account["looked_on"] for account in shown["accounts"]}
-    assert {name: before[name]["looked_on"] for name in kept} == {
+    after = {account["id"]: account["polled_on"] for account in shown["accounts"]}
+    assert {name: before[name]["polled_on"] for name in kept} == {
         name: after[name] for name in kept
     }

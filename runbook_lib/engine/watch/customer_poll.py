@@ -88,7 +88,7 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
     )
     survey, unanswered = None, ""
     try:
-        survey = asked.look_longest_unpolled()
+        survey = asked.poll_longest_unpolled()
         unanswered = " ".join(survey.notes)
     except BusyError:  # another process asks: the next cycle compares what it saw
         return _result(state, key, 0)
@@ -113,7 +113,7 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
         state.steps.write([row])
         state.tenants.write([tenant])
     polled = (
-        sum(account.looked_on >= began for account in survey.accounts.values()) if survey else 0
+        sum(account.polled_on >= began for account in survey.accounts.values()) if survey else 0
     )
     return _result(state, key, polled)
 
@@ -132,7 +132,7 @@ def customer_changes(
     yield from _rights(tenant, survey, known.get((CUSTOMERS_STEP, RIGHTS_CHECK)), now)
     gone = {account for _, account in known} - survey.accounts.keys() - {RIGHTS_CHECK}
     absent = [
-        KnownAccount(account, "", looked_in=survey.number, standing=AccountStatus.VANISHED)
+        KnownAccount(account, "", polled_in=survey.number, standing=AccountStatus.VANISHED)
         for account in gone
         if survey.is_listed
     ]
@@ -150,7 +150,7 @@ def customer_changes(
                 yield CustomerChange(structs.replace(account, in_doubt_since=""))
             continue
         since = account.in_doubt_since
-        is_again = bool(since) and since < account.looked_on and since <= on
+        is_again = bool(since) and since < account.polled_on and since <= on
         if account in absent or (is_again and has_passed(CONFIRMED_AFTER, since, now)):
             changed = (
                 structs.replace(problem, ended_on=on, end_reason=STATUS_LABELS[standing])
@@ -159,7 +159,7 @@ def customer_changes(
             )
             yield CustomerChange(structs.replace(account, in_doubt_since=""), changed)
         elif not since or since > on:
-            yield CustomerChange(structs.replace(account, in_doubt_since=account.looked_on or on))
+            yield CustomerChange(structs.replace(account, in_doubt_since=account.polled_on or on))
 
 
 def _rights(
@@ -181,9 +181,9 @@ def _rights(
     ]
     for account in lost:
         if not account.in_doubt_since or account.in_doubt_since > on:
-            yield CustomerChange(structs.replace(account, in_doubt_since=account.looked_on or on))
+            yield CustomerChange(structs.replace(account, in_doubt_since=account.polled_on or on))
     oldest = min((a.in_doubt_since for a in lost if a.in_doubt_since), default="")
-    is_again = all(a.in_doubt_since and a.in_doubt_since < a.looked_on for a in lost)
+    is_again = all(a.in_doubt_since and a.in_doubt_since < a.polled_on for a in lost)
     if not known and oldest and is_again and has_passed(CONFIRMED_AFTER, oldest, now):
         problem = Problem(
             id=identify(tenant, CUSTOMERS_STEP, RIGHTS_CHECK, oldest),

@@ -38,7 +38,7 @@ NO_EVIDENCE = "Its last run left no evidence"
 RUN_CUT_SHORT = "Its last run did not end well"
 # The step of problems with customers.
 CUSTOMERS_STEP = "customers"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 # Seconds to wait for another process that writes.
 LOCK_TIMEOUT_SECONDS = 30.0
 

@@ -26,7 +26,7 @@ FIELDS = {
 }  # fmt: skip
 ACCOUNT_FIELDS = {
     "connectors", "cycle_lacks", "error", "failing", "id", "installed_on", "last_failure",
-    "listed_in", "looked_in", "looked_on", "name", "not_signed_in_since", "proven_on", "says",
+    "listed_in", "polled_in", "polled_on", "name", "not_signed_in_since", "proven_on", "says",
     "signed_in_on", "standing", "succeeded_on",
 }  # fmt: skip
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"

@@ -25,7 +25,7 @@ from runbook_lib.remote.rate_limits import RateLimiter
 from tests.conftest import NOON
 from tests.unit.fake_console import SECRET, TOKEN, Console, console_run
 
-Look = Callable[..., Survey]
+TakeSurvey = Callable[..., Survey]
 CONNECTOR = "Facebook Marketing API"
 TWICE = (
     '[{"Id": 2, "Authenticated": false, "Authenticated": true, "Connector": {"Name": "X"}}]',
@@ -62,21 +62,21 @@ def moment() -> Time:
 
 
 @pytest.fixture
-def look(tmp_path: Path, moment: Time) -> Look:
+def survey(tmp_path: Path, moment: Time) -> TakeSurvey:
     """Return a function that looks at a console once."""
 
     def once(console: Console, **more: object) -> Survey:
         run = console_run(console, tmp_path, moment.monotonic, **more)
         return Customers(
             run, clock=moment.now, sleep=moment.sleep, monotonic=moment.monotonic
-        ).look()
+        ).survey()
 
     return once
 
 
-def shown(look: Survey, folder: Path, **more: Any) -> dict[str, Any]:
+def shown(survey: Survey, folder: Path, **more: Any) -> dict[str, Any]:
     run = console_run(Console({}), folder)
-    return document(look, run, more.get("failures", {}), more.get("cycles", {}))
+    return document(survey, run, more.get("failures", {}), more.get("cycles", {}))
 
 
 def many(count: int) -> dict[str, bool | None]:
@@ -87,11 +87,11 @@ def says(status: int, body: Any = None, headers: dict[str, str] | None = None) -
     return lambda _: httpx.Response(status, json={} if body is None else body, headers=headers)
 
 
-def kill(look: Look, console: Console, at: int) -> None:
-    """Kill a look at this request; the next one is not."""
+def kill(survey: TakeSurvey, console: Console, at: int) -> None:
+    """Kill a survey at this request; the next one is not."""
     console.kill_at = at
     with pytest.raises(KeyboardInterrupt):
-        look(console)
+        survey(console)
     console.kill_at = 0
 
 
@@ -99,10 +99,10 @@ def third_page_fails(request: httpx.Request) -> httpx.Response | None:
     return httpx.Response(500) if request.url.params.get("page") == "3" else None
 
 
-def test_what_cyclr_says_of_each_account(look: Look, tmp_path: Path) -> None:
+def test_what_cyclr_says_of_each_account(survey: TakeSurvey, tmp_path: Path) -> None:
     """Signed in, not signed in, not installed: what Cyclr says, never that it works."""
     console = Console({"a": True, "b": False, "c": None})
-    seen = look(console)
+    seen = survey(console)
 
     assert {name: account.standing for name, account in seen.accounts.items()} == {
         "a": AccountStatus.SIGNED_IN,
@@ -118,12 +118,12 @@ def test_what_cyclr_says_of_each_account(look: Look, tmp_path: Path) -> None:
 @pytest.mark.parametrize("says_pages", [True, False])
 @pytest.mark.parametrize("count", [1, 100, 101, 350])
 def test_each_account_once_however_pages_are_counted(
-    look: Look, first: int, says_pages: bool, count: int
+    survey: TakeSurvey, first: int, says_pages: bool, count: int
 ) -> None:
     """Whether the first page is 0 or 1 is not documented, and Total-Pages may be left out."""
     console = Console(many(count))
     console.first, console.says_pages = first, says_pages
-    seen = look(console)
+    seen = survey(console)
 
     assert len(seen.accounts) == count
     assert seen.is_complete
@@ -133,14 +133,14 @@ def test_each_account_once_however_pages_are_counted(
 # What was seen a day ago is too old to be called a result of today.
 @pytest.mark.parametrize(("seconds", "most"), [(0, 1), (86_401, 2)])
 def test_a_look_that_was_killed_goes_on(
-    look: Look, moment: Time, seconds: float, most: int
+    survey: TakeSurvey, moment: Time, seconds: float, most: int
 ) -> None:
     """Each account is in the result once; only what was not kept yet is asked again."""
     console = Console(many(250))
-    kill(look, console, at=120)
+    kill(survey, console, at=120)
     asked = set(console.asked)
     moment.seconds += seconds
-    seen = look(console)
+    seen = survey(console)
 
     assert 0 < len(asked) < 250
     assert len(seen.accounts) == 250
@@ -148,8 +148,8 @@ def test_a_look_that_was_killed_goes_on(
     assert max(console.asked.values()) == most
 
 
-def test_since_when_is_our_own_first_look(look: Look, moment: Time) -> None:
-    """Not signed in since the first look that saw it so; signed in again, and it begins anew."""
+def test_since_when_is_our_own_first_survey(survey: TakeSurvey, moment: Time) -> None:
+    """Not signed in since the first survey that saw it so; signed in again, and it begins anew."""
     console = Console({"a": True})
     for is_signed_in, since, on in (
         (True, "", "13:00"),
@@ -160,7 +160,7 @@ def test_since_when_is_our_own_first_look(look: Look, moment: Time) -> None:
     ):
         console.accounts["a"] = is_signed_in
         moment.seconds += 3_600
-        account = look(console).accounts["a"]
+        account = survey(console).accounts["a"]
         assert account.not_signed_in_since[11:16] == since
         assert account.signed_in_on[11:16] == on
 
@@ -182,12 +182,12 @@ def test_since_when_is_our_own_first_look(look: Look, moment: Time) -> None:
 )
 @pytest.mark.parametrize("bad", [range(3, 4), range(3, 20)])
 def test_no_account_is_lost_by_another_ones_error(
-    look: Look, fault: Any, error: str, bad: range
+    survey: TakeSurvey, fault: Any, error: str, bad: range
 ) -> None:
     """An account that cannot be read, or many in a row, is marked with why; all others are read."""
     console = Console(many(30))
     console.faults |= {f"account-{number:05}": fault for number in bad}
-    seen = look(console)
+    seen = survey(console)
 
     for name in console.faults:
         account = seen.accounts[name]
@@ -196,20 +196,20 @@ def test_no_account_is_lost_by_another_ones_error(
     assert seen.counts == expected
     assert not seen.is_complete
     console.faults.clear()
-    assert look(console).is_complete
+    assert survey(console).is_complete
 
 
 @pytest.mark.parametrize("still_answers", [False, True])
-def test_an_account_that_vanished_is_said_once(look: Look, still_answers: bool) -> None:
+def test_an_account_that_vanished_is_said_once(survey: TakeSurvey, still_answers: bool) -> None:
     """Removed between list and turn, or between looks; Cyclr may answer for it with a list."""
     console = Console(many(3))
     console.faults["account-00001"] = lambda _: console.accounts.pop("account-00001", None) and None
-    first = look(console)
+    first = survey(console)
     del console.accounts["account-00002"]
     if still_answers:
         console.faults["account-00002"] = says(200, [])
-    second = look(console)
-    third = look(console)
+    second = survey(console)
+    third = survey(console)
 
     assert first.accounts["account-00001"].standing is AccountStatus.VANISHED
     assert first.is_complete
@@ -218,11 +218,11 @@ def test_an_account_that_vanished_is_said_once(look: Look, still_answers: bool) 
     assert list(third.accounts) == ["account-00000"]
 
 
-def test_half_a_page_makes_a_partial_result(look: Look, tmp_path: Path) -> None:
+def test_half_a_page_makes_a_partial_result(survey: TakeSurvey, tmp_path: Path) -> None:
     """Of a page that is too short what is there counts, the others are read, and it is said."""
     console = Console(many(350))
     console.faults["/v1.0/accounts"] = odd(total=lambda _: 4, half=2)
-    seen = look(console)
+    seen = survey(console)
 
     assert len(seen.accounts) == 290
     assert seen.notes == ["Page 2 of 4 of Cyclr's list has 40 rows instead of 100."]
@@ -276,12 +276,12 @@ def odd(
     ],
 )
 def test_a_list_is_complete_or_says_what_it_lacks(
-    look: Look, listed: Any, accounts: int, note: str
+    survey: TakeSurvey, listed: Any, accounts: int, note: str
 ) -> None:
     """It ends with a total that agrees or an empty page; what repeats or lacks is named."""
     console = Console({"a": True, **many(400)})
     console.faults["/v1.0/accounts"] = listed
-    seen = look(console)
+    seen = survey(console)
 
     assert len(seen.accounts) == accounts
     assert seen.is_complete is not bool(note)
@@ -289,10 +289,10 @@ def test_a_list_is_complete_or_says_what_it_lacks(
     assert console.requests <= accounts + 15
 
 
-def test_a_total_that_agrees_ends_the_list(look: Look, moment: Time) -> None:
-    """A look sends one request for each page and one for each account, at the pace that is set."""
+def test_a_total_that_agrees_ends_the_list(survey: TakeSurvey, moment: Time) -> None:
+    """One request for each page and one for each account, at the pace that is set."""
     console = Console(many(250))
-    look(console, RUNBOOK_CYCLR_REQUESTS_A_SECOND=2)
+    survey(console, RUNBOOK_CYCLR_REQUESTS_A_SECOND=2)
 
     # The token, three pages of which the first is asked for twice, and each account.
     assert console.requests == 1 + 4 + 250
@@ -301,69 +301,71 @@ def test_a_total_that_agrees_ends_the_list(look: Look, moment: Time) -> None:
 
 @pytest.mark.parametrize("rows", [[], [{"Id": 1, "Name": "Close", "Connector": {"Name": "X"}}]])
 def test_connectors_that_are_all_gone_at_once_are_a_finding(
-    look: Look, tmp_path: Path, rows: list[Any]
+    survey: TakeSurvey, tmp_path: Path, rows: list[Any]
 ) -> None:
     """Where no account has the connector that earlier looks saw, that is said until one has it."""
     console = Console({"a": True, "b": False, "c": None})
-    assert look(console).is_complete
+    assert survey(console).is_complete
     for name in "ab":
         console.faults[name] = says(200, rows)
     for _ in range(2):
-        gone = look(console)
+        gone = survey(console)
         assert gone.counts == {AccountStatus.NOT_INSTALLED: 3}
         assert shown(gone, tmp_path)["notes"][0].startswith("No account has Facebook Marketing API")
         assert "saw it in 2 accounts" in shown(gone, tmp_path)["notes"][0]
         assert not gone.is_complete
     del console.faults["a"]
 
-    assert look(console).is_complete
+    assert survey(console).is_complete
 
 
-def test_an_account_that_is_missing_in_the_list_is_asked_for(look: Look) -> None:
-    """A list that is too short hides no account that an earlier look knew."""
+def test_an_account_that_is_missing_in_the_list_is_asked_for(survey: TakeSurvey) -> None:
+    """A list that is too short hides no account that an earlier survey knew."""
     console = Console(many(3))
-    look(console)
+    survey(console)
     console.faults["/v1.0/accounts"] = says(200, [{"Id": "account-00000", "Name": "A"}])
-    seen = look(console)
+    seen = survey(console)
 
     assert [account.standing for account in seen.accounts.values()] == [AccountStatus.SIGNED_IN] * 3
 
 
 @pytest.mark.parametrize("killed_at", [0, 40])
-def test_a_page_that_cannot_be_read_loses_no_other(look: Look, killed_at: int) -> None:
-    """The pages after it are read; the result is partial, and the next look reads it again."""
+def test_a_page_that_cannot_be_read_loses_no_other(survey: TakeSurvey, killed_at: int) -> None:
+    """The pages after it are read; the result is partial, and the next survey reads it again."""
     console = Console(many(350))
     console.faults["/v1.0/accounts"] = third_page_fails
     if killed_at:
-        kill(look, console, killed_at)
+        kill(survey, console, killed_at)
     else:
-        seen = look(console)
+        seen = survey(console)
         assert (len(seen.accounts), seen.is_complete) == (250, False)
         assert seen.notes[0].startswith("Page 3 of Cyclr's list could not be read")
     console.faults.clear()
-    again = look(console)
+    again = survey(console)
 
     assert (again.number, len(again.accounts)) == (1 if killed_at else 2, 350)
     assert again.is_complete
 
 
-def test_a_wait_that_cyclr_asks_for_is_kept(look: Look, moment: Time) -> None:
+def test_a_wait_that_cyclr_asks_for_is_kept(survey: TakeSurvey, moment: Time) -> None:
     """429 with Retry-After: the same account is asked again after it, and nothing is lost."""
     console = Console(many(3))
     answers = [httpx.Response(429, headers={"retry-after": "60"}), None]
     console.faults["account-00001"] = lambda _: answers.pop(0) if answers else None
-    seen = look(console)
+    seen = survey(console)
 
     assert seen.is_complete
     assert any(59 <= seconds <= 60 for seconds in moment.slept)
 
 
 @pytest.mark.parametrize("seconds", ["301", "86400"])
-def test_a_long_wait_ends_the_look_for_now(look: Look, tmp_path: Path, seconds: str) -> None:
+def test_a_long_wait_ends_the_look_for_now(
+    survey: TakeSurvey, tmp_path: Path, seconds: str
+) -> None:
     """The result is partial and says why; what was not asked is not called anything else."""
     console = Console(many(5))
     console.faults["account-00003"] = says(429, headers={"retry-after": seconds})
-    seen = look(console)
+    seen = survey(console)
 
     assert seen.counts == {AccountStatus.SIGNED_IN: 3, AccountStatus.NOT_ASKED: 2}
     rows = shown(seen, tmp_path)["accounts"]
@@ -373,11 +375,11 @@ def test_a_long_wait_ends_the_look_for_now(look: Look, tmp_path: Path, seconds: 
     ]
     assert "limits the number of calls" in seen.notes[0]
     console.faults.clear()
-    assert look(console).is_complete
+    assert survey(console).is_complete
     assert console.asked["account-00000"] == 1
 
 
-def test_a_console_that_is_gone_ends_the_look(look: Look) -> None:
+def test_a_console_that_is_gone_ends_the_survey(survey: TakeSurvey) -> None:
     """When nothing answers any more, no account is blamed for it, and it can go on."""
     console = Console(many(40))
 
@@ -388,18 +390,18 @@ def test_a_console_that_is_gone_ends_the_look(look: Look) -> None:
 
     for name in (*console.accounts, "/v1.0/accounts", "/v1.0/accounts/x"):
         console.faults[name] = gone
-    seen = look(console)
+    seen = survey(console)
 
     assert seen.counts == {AccountStatus.SIGNED_IN: 10, AccountStatus.NOT_ASKED: 30}
     assert seen.notes[0].startswith("Cyclr stopped answering")
 
 
-def test_refused_credentials_write_nothing(look: Look, tmp_path: Path) -> None:
-    """A look that cannot begin leaves no file behind."""
+def test_refused_credentials_write_nothing(survey: TakeSurvey, tmp_path: Path) -> None:
+    """A survey that cannot begin leaves no file behind."""
     console = Console({"a": True})
     console.faults["/oauth/token"] = says(400, {"error": "invalid_client"})
     with pytest.raises(CyclrAPIError):
-        look(console)
+        survey(console)
 
     assert list(tmp_path.rglob("watch.db")) == []
 
@@ -417,13 +419,13 @@ def test_the_pace_makes_up_for_no_pause() -> None:
     assert pace.requests == 5
 
 
-def test_nothing_secret_is_kept(look: Look, tmp_path: Path) -> None:
+def test_nothing_secret_is_kept(survey: TakeSurvey, tmp_path: Path) -> None:
     """Neither the API's secret and token, nor what Cyclr shows of a connector's own."""
     console = Console({"a": True})
     console.faults["a"] = says(403, {"Message": f"Bearer {TOKEN} is not allowed."})
     kept = []
     for _ in range(2):
-        look(console)
+        survey(console)
         console.faults.clear()
         kept.append((tmp_path / "watch.db").read_bytes().decode("latin-1"))
 
@@ -438,23 +440,23 @@ def test_nothing_secret_is_kept(look: Look, tmp_path: Path) -> None:
      ({"RUNBOOK_CYCLR_API_URL": "http://localhost:9"}, False)],
 )  # fmt: skip
 def test_another_console_knows_nothing_of_this_one(
-    look: Look, moment: Time, change: dict[str, str], is_known: bool
+    survey: TakeSurvey, moment: Time, change: dict[str, str], is_known: bool
 ) -> None:
     """What was seen belongs to the console and the connector in which it was seen."""
     console = Console({"a": False})
-    before = look(console).accounts["a"].not_signed_in_since
+    before = survey(console).accounts["a"].not_signed_in_since
     moment.seconds += 60
-    seen = look(console, **change).accounts["a"]
+    seen = survey(console, **change).accounts["a"]
 
     assert (seen.not_signed_in_since == before) is is_known
 
 
-def test_two_looks_at_once_are_refused(look: Look, tmp_path: Path) -> None:
+def test_two_looks_at_once_are_refused(survey: TakeSurvey, tmp_path: Path) -> None:
     """Two processes do not write one file."""
     path = tmp_path / "acme" / "facebook_marketing" / "connections.lock"
     path.parent.mkdir(parents=True)
     with FileLock(path), pytest.raises(BusyError):
-        look(Console({"a": True}))
+        survey(Console({"a": True}))
 
 
 def test_missing_credentials_are_named(tmp_path: Path) -> None:
@@ -464,7 +466,7 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
         Customers(run)
 
 
-# What happens an hour apart: a look that sees the account `in`, `out` or `gone`, one with a log
+# What happens an hour apart: a survey that sees the account `in`, `out` or `gone`, one with a log
 # whose last failure was so many hours ago (`?` at an unknown time), and a test call.
 @pytest.mark.parametrize(
     ("events", "standing", "since", "proven"),
@@ -535,7 +537,7 @@ def test_calls_fail_until_the_next_success(
         else:
             console.accounts = {"a": {"in": True, "out": False, "gone": None}[event]}
         failures = read_failures(json.dumps(lines).encode(), run.procedure)
-        seen = asked.look(failures.items)
+        seen = asked.survey(failures.items)
 
     (row,) = shown(seen, tmp_path)["accounts"]
 
@@ -555,15 +557,15 @@ def test_calls_fail_until_the_next_success(
     [
         ("free", "two calls to Cyclr."),
         ("busy", "The result was not kept: Another process is asking for these connections."),
-        ("foreign", "The result was not kept: the last look was at another console."),
+        ("foreign", "The result was not kept: the last poll was at another console."),
     ],
 )
 def test_a_test_whose_result_is_not_kept_says_so(
-    look: Look, tmp_path: Path, state: str, said: str
+    survey: TakeSurvey, tmp_path: Path, state: str, said: str
 ) -> None:
     """While another process asks, or if the rows are another console's; its result is shown."""
     console = Console({"a": True})
-    look(console, **({"RUNBOOK_CYCLR_CLIENT_ID": "other"} if state == "foreign" else {}))
+    survey(console, **({"RUNBOOK_CYCLR_CLIENT_ID": "other"} if state == "foreign" else {}))
     console.faults["a"] = lambda request: (
         httpx.Response(200, json=[{"Name": "List My Permissions", "MethodUniqueIdentifier": "m"}])
         if "/methods" in request.url.path
@@ -589,7 +591,7 @@ def test_a_success_that_a_wrong_clock_kept_hides_no_failure() -> None:
     assert (account.failing.since, account.proven_on) == (now, "")
 
 
-def test_odd_accounts_are_not_dropped_in_silence(look: Look) -> None:
+def test_odd_accounts_are_not_dropped_in_silence(survey: TakeSurvey) -> None:
     """An id that cannot be a header, or a name that is not a text, is said or left out."""
     console = Console({"a": True})
     console.faults["/v1.0/accounts"] = says(
@@ -597,18 +599,20 @@ def test_odd_accounts_are_not_dropped_in_silence(look: Look) -> None:
         [{"Id": "a", "Name": None}, {"Id": "b\r\nx: y"}, {"Id": 7}, {}],
         TOTAL_OF_ONE,
     )
-    seen = look(console)
+    seen = survey(console)
 
     assert list(seen.accounts) == ["a"]
     assert seen.notes == ["Cyclr lists an account whose id cannot be used."] * 3
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", '"=1', 'a"b,c'])
-def test_a_field_of_the_csv_is_never_a_formula(look: Look, tmp_path: Path, name: str) -> None:
+def test_a_field_of_the_csv_is_never_a_formula(
+    survey: TakeSurvey, tmp_path: Path, name: str
+) -> None:
     """A customer's name that a spreadsheet would run is text; any name is one field."""
     console = Console({"a": True})
     console.faults["/v1.0/accounts"] = says(200, [{"Id": "a", "Name": name}])
-    rows = list(csv.reader(io.StringIO("".join(csv_text([shown(look(console), tmp_path)])))))
+    rows = list(csv.reader(io.StringIO("".join(csv_text([shown(survey(console), tmp_path)])))))
 
     assert len(rows) == 2
     assert len(rows[1]) == len(rows[0])
@@ -616,7 +620,7 @@ def test_a_field_of_the_csv_is_never_a_formula(look: Look, tmp_path: Path, name:
     assert name.strip() in rows[1][2]
 
 
-def test_the_last_failure_stands_beside_its_account(look: Look, tmp_path: Path) -> None:
+def test_the_last_failure_stands_beside_its_account(survey: TakeSurvey, tmp_path: Path) -> None:
     """A log's last failure, with what its cycle lacks; accounts that no list has are named."""
     console = Console({"a": True, "b": True})
     console.faults["b"] = lambda request: (
@@ -631,7 +635,7 @@ def test_the_last_failure_stands_beside_its_account(look: Look, tmp_path: Path) 
     ]  # fmt: skip
     procedure = find_procedure("facebook_marketing")
     failures = read_failures(json.dumps(lines).encode(), procedure)
-    seen = look(console)
+    seen = survey(console)
     asked = Customers(console_run(console, tmp_path))
     cycles = asked.prerequisites([failures.last["b"]])
     rows = shown(seen, tmp_path, failures=failures.last, cycles=cycles)

@@ -90,7 +90,7 @@ class FakeTenant:
         self.connection, self._theirs = multiprocessing.Pipe()
         self._acted = run_in_thread(self._act, "tenant")
 
-    def look(self) -> None:
+    def enforce_time_limit(self) -> None:
         """Have no limit."""
 
     def done(self) -> pools.Done:

@@ -751,7 +751,7 @@ def test_a_customer_is_listed_until_back(world: made.World) -> None:
     doubt = timestamp(NOW)
     world.survey(ACME, made.customer("Ann", in_doubt_since=doubt), before=timedelta())
     assert titles(state_of()) == ["Ann is signed out"]
-    back = made.customer("Ann", in_doubt_since=doubt, looked_on=timestamp(NOW + HOUR))
+    back = made.customer("Ann", in_doubt_since=doubt, polled_on=timestamp(NOW + HOUR))
     world.survey(ACME, back, before=-HOUR)
 
     assert titles(state_of(now=NOW + HOUR)) == []

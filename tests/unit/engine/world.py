@@ -234,7 +234,7 @@ class World:
             with state.transaction():
                 state.problems.write(change.problem for change in changes if change.problem)
                 state.customers.write(
-                    WatchedCustomer(key, a.id, a.looked_on, msgspec.json.encode(a))
+                    WatchedCustomer(key, a.id, a.polled_on, msgspec.json.encode(a))
                     for a in kept.values()
                 )
 
@@ -250,9 +250,9 @@ class World:
 def customer(name: str, **more: Any) -> KnownAccount:
     """Return an account that has been signed in for a week."""
     known = {
-        "looked_in": 1,
+        "polled_in": 1,
         "listed_in": 1,
-        "looked_on": timestamp(NOW - HOUR),
+        "polled_on": timestamp(NOW - HOUR),
         "standing": AccountStatus.SIGNED_IN,
         "connectors": (Installed(1, 1, True),),
         "signed_in_on": timestamp(NOW - HOUR),
@@ -265,12 +265,12 @@ def customer(name: str, **more: Any) -> KnownAccount:
 def signed_out(name: str, *, looks: int = 2, **more: Any) -> KnownAccount:
     """Return an account that was signed in, and that so many looks saw signed out."""
     since = timestamp(NOW - 2 * DAY)
-    looked_on = timestamp(NOW - HOUR) if looks > 1 else since
+    polled_on = timestamp(NOW - HOUR) if looks > 1 else since
     known = {
         "standing": AccountStatus.NOT_SIGNED_IN,
         "not_signed_in_since": since,
         "signed_in_on": timestamp(NOW - 3 * DAY),
-        "looked_on": looked_on,
+        "polled_on": polled_on,
         "in_doubt_since": since,
         "connectors": (Installed(1, 1, False),),
     }

@@ -106,7 +106,7 @@ def opened(namespace: Namespace, **more: Any) -> Any:
     """Return the opened run; of a headless one nothing is under way any more."""
     run = open_run({**namespace, **more}, connector=PROCEDURE.id)
     if isinstance(run, HeadlessRun):
-        run.look.wait()
+        run.under_way.wait()
     return run
 
 

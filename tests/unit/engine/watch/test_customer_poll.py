@@ -90,7 +90,7 @@ def test_calls_that_fail_are_no_problem_of_the_watch(office: Office) -> None:
     log = {"AccountId": "a", "Timestamp": timestamp(NOON), "Message": "Out of retries"}
     failures = read_failures(json.dumps(log).encode(), office.run.procedure)
     office.poll()
-    seen = Customers(office.run, clock=office.run.clock).look(failures.items)
+    seen = Customers(office.run, clock=office.run.clock).survey(failures.items)
     assert seen.standing(seen.accounts["a"]) is AccountStatus.CALLS_FAIL
     assert office.changes(DAY, 6 * MINUTE, DAY) == []
     assert "calls_fail" in Customers(office.run, clock=office.run.clock).known().counts
@@ -293,7 +293,7 @@ def test_what_cyclr_shows_decides(polls: str, told: str) -> None:
             now = NOON + timedelta(days=1, minutes=minutes)
             accounts = {
                 ident: KnownAccount(
-                    ident, "", looked_in=1, looked_on=timestamp(now), installed_on=FIRST,
+                    ident, "", polled_in=1, polled_on=timestamp(now), installed_on=FIRST,
                     standing=NAMES[name], signed_in_on="" if name == "NEW" else FIRST,
                     in_doubt_since=doubts.get(ident, ""), connectors=(1,) if name == "IN" else (),  # type: ignore[arg-type]
                 )
@@ -313,7 +313,7 @@ def test_the_test_account_is_a_steps(tmp_path: Path) -> None:
     """Its sign-out is reported by the step that checks it, and not twice."""
     on = timestamp(NOON)
     account = KnownAccount(
-        "own", "", looked_in=1, looked_on=on, installed_on=FIRST, signed_in_on=FIRST,
+        "own", "", polled_in=1, polled_on=on, installed_on=FIRST, signed_in_on=FIRST,
         standing=AccountStatus.NOT_SIGNED_IN,
     )  # fmt: skip
     survey = Survey(("c", "x", "n"), FIRST, accounts={"own": account}, is_listed=True)
