@@ -64,4 +64,6 @@ def _is_fault(exchange: Exchange, providers: tuple[Provider, ...]) -> bool:
         is_silent = bool(exchange.error) or exchange.method not in _LOOKUPS
     else:
         is_silent = exchange.status >= _SERVER_ERROR or exchange.status == _TOO_MANY
-    return is_silent or any(provider.is_fault(exchange.response) for provider in providers)
+    return is_silent or any(
+        provider.behaviour.is_fault(exchange.response) for provider in providers
+    )

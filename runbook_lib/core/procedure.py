@@ -116,34 +116,55 @@ class Input:
         return f"RUNBOOK_{connector.upper()}_{self.name.upper()}"
 
 
+class ProviderBehaviour:
+    """
+    The judgements that only a provider's own package can make; the defaults know nothing.
+
+    A provider's package overrides the methods that it can answer.
+    """
+
+    def usage_pause(self, _headers: Mapping[str, str], /) -> tuple[float, str]:
+        """Return the seconds that response headers ask to wait, and the limit that is reached."""
+        return 0.0, ""
+
+    def usage_share(self, _headers: Mapping[str, str], /) -> float | None:
+        """Return how much of an hour's calls the app has used, in percent; `None` if unknown."""
+        return None
+
+    def is_fault(self, _response: object, /) -> bool:
+        """Return whether a recorded body reports a fault of the system itself, not of a step."""
+        return False
+
+    def impact_of(self, _check: str, /) -> str:
+        """Return what stops working for customers when the check fails; empty if nothing."""
+        return ""
+
+    def renewal_of(self, _name: str, /) -> str:
+        """Return how to renew what ends on the fact `…_ends_on` of that name; empty if unknown."""
+        return ""
+
+
+UNKNOWN_BEHAVIOUR = ProviderBehaviour()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """
-    A company whose systems a connector asks, by the `name` that its inputs have (`Input.provider`).
-
-    `title` is shown to people. `settings` say where its systems are; no step asks for
-    them. `addresses` names the inputs whose hosts are its own: web addresses, and names
-    of hosts over https; `doctor` asks the first. The record keeps these `headers` of an
-    answer, and `usage_pause` returns for how many seconds its headers ask to wait, and
-    for which limit; `usage_share` how much of an hour's calls the app has used, in percent,
-    if they say so. `calls_an_hour` are what it allows an app that has no users yet; 0 if
-    that is not known. `is_fault` returns whether a recorded body says that the system itself has
-    a fault, which decides nothing. `impact` returns what no longer works where the check of that
-    id no longer succeeds, or nothing; `renews` what a person does before that ends of which a fact
-    `…_ends_on` names the day.
-    """
+    """A company whose systems a connector asks."""
 
     name: str
+    """Its name in the inputs that are its own (`Input.provider`)."""
     title: str
+    """Its name as people read it."""
     settings: tuple[Input, ...] = ()
+    """Where its systems are; no step asks for them."""
     addresses: tuple[str, ...] = ()
+    """Names of the inputs that hold its web addresses or https hosts; `doctor` asks the first."""
     headers: tuple[str, ...] = ()
-    usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _headers: (0.0, "")
-    usage_share: Callable[[Mapping[str, str]], float | None] = lambda _headers: None
+    """The response headers that the record keeps."""
     calls_an_hour: int = 0
-    is_fault: Callable[[object], bool] = lambda _response: False
-    impact: Callable[[str], str] = lambda _name: ""
-    renews: Callable[[str], str] = lambda _name: ""
+    """Calls that it allows an app without users; 0 if unknown."""
+    behaviour: ProviderBehaviour = UNKNOWN_BEHAVIOUR
+    """What only its own package knows of it."""
 
     def hosts(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the addresses of its hosts, as far as `values` name them."""
@@ -655,11 +676,15 @@ def _filled(template: str, values: Mapping[str, object]) -> str:
         return ""
 
 
+def _is_code(part: object) -> bool:
+    return callable(part) or isinstance(part, ProviderBehaviour)
+
+
 def _document(value: object) -> Any:
-    """Return a part of a procedure as a JSON document, without its functions."""
+    """Return a part of a procedure as a JSON document, without its code."""
     if is_dataclass(value):
         named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(value))
-        return {name: _document(part) for name, part in named if not callable(part)}
+        return {name: _document(part) for name, part in named if not _is_code(part)}
     if isinstance(value, tuple):
         return [_document(part) for part in value]
     return value

@@ -314,7 +314,7 @@ class RunState:
             host_in(exchange.url): share
             for _, exchange in sorted(exchanges.items())
             for provider in self.providers
-            if (share := provider.usage_share(exchange.headers)) is not None
+            if (share := provider.behaviour.usage_share(exchange.headers)) is not None
         }
         return tuple(
             HostCalls(host=host, calls=calls, share=shares.get(host))

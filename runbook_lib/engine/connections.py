@@ -96,7 +96,7 @@ class Sessions:
                     name for provider in self._providers for name in provider.headers
                 },
                 usage_pause=lambda headers: max(
-                    (provider.usage_pause(headers) for provider in self._providers),
+                    (provider.behaviour.usage_pause(headers) for provider in self._providers),
                     default=(0.0, ""),
                 ),
                 on_call=self._count,
@@ -111,7 +111,7 @@ class Sessions:
         return self._budget.used_percent(app, allowance)
 
     def _count(self, app: str, headers: Mapping[str, str]) -> None:
-        shares = (provider.usage_share(headers) for provider in self._providers)
+        shares = (provider.behaviour.usage_share(headers) for provider in self._providers)
         self._budget.count_call(
             app, max((share for share in shares if share is not None), default=None)
         )

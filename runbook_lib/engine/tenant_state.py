@@ -207,7 +207,7 @@ def _stopped_by(procedure: Procedure, finding: Finding, meaning: CodeMeaning) ->
 
 def broken_without(procedure: Procedure, check: str) -> str:
     """Return what no longer works if a check fails; empty if that is not known."""
-    broken = (provider.impact(check) for provider in procedure.providers)
+    broken = (provider.behaviour.impact_of(check) for provider in procedure.providers)
     return " ".join(dict.fromkeys(filter(None, broken)))
 
 
@@ -400,7 +400,9 @@ def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
         steps = known.state.steps.values()
         items = (_item_of(known, step) for step in steps)
         places = [place for item in items for place in item.places if place.name in due_item.places]
-        renewals = (provider.renews(due_item.what) for provider in known.procedure.providers)
+        renewals = (
+            provider.behaviour.renewal_of(due_item.what) for provider in known.procedure.providers
+        )
         yield replace(
             _item_of(known, known.state.steps[due_item.step]),
             group=ItemGroup.DUE_NOW if left <= _NOW_DAYS else ItemGroup.DUE_LATER,

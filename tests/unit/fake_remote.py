@@ -82,7 +82,7 @@ def owned(*secrets: str, provider: str = "facebook") -> Redactor:
 def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options: Any) -> Session:
     """Return a session to `remote` that never sleeps, as a run of a Facebook connector has it."""
     options.setdefault("recorded_headers", FACEBOOK.headers)
-    options.setdefault("usage_pause", FACEBOOK.usage_pause)
+    options.setdefault("usage_pause", FACEBOOK.behaviour.usage_pause)
     options.setdefault("sleep", lambda _: None)
     options.setdefault("cool_downs", CoolDowns())
     names = {field.name for field in dataclasses.fields(ClientOptions)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from runbook_lib.config import formats
-from runbook_lib.core.procedure import Input, Provider
+from runbook_lib.core.procedure import Input, Provider, ProviderBehaviour
 
 _CYCLR = "cyclr"
 
@@ -106,8 +106,8 @@ _REQUESTS_A_SECOND = Input(
 )
 
 # Cyclr's hosts, the webhook's and those that its sign-in link may lead to among them.
-# What no longer works where a check no longer succeeds.
-_BREAKS = {
+# Check id -> what stops working for customers when the check fails.
+_IMPACTS = {
     "service-domain-answers": "No customer can sign in: the sign-in ends at this address.",
     "connector-is-in-library": "Customers cannot connect, or they sign in with another app.",
     "console-holds-app-id": "Customers sign in with a different app.",
@@ -119,11 +119,24 @@ _CERTIFICATE_ENDS = (
     "Renew the certificate of the Service Domain before then, or no customer can sign in. Cyclr "
     "Support replaces a custom domain's certificate."
 )
+
+
+class CyclrBehaviour(ProviderBehaviour):
+    """What a failed check, and the end of a certificate, mean at Cyclr."""
+
+    def impact_of(self, check: str, /) -> str:
+        """Return what stops working for customers when the check fails."""
+        return _IMPACTS.get(check, "")
+
+    def renewal_of(self, name: str, /) -> str:
+        """Return how to renew the Service Domain's certificate."""
+        return _CERTIFICATE_ENDS if name == "certificate" else ""
+
+
 CYCLR = Provider(
     name=_CYCLR,
     title="Cyclr",
-    impact=lambda check: _BREAKS.get(check, ""),
-    renews=lambda what: _CERTIFICATE_ENDS if what == "certificate" else "",
+    behaviour=CyclrBehaviour(),
     settings=(
         _CYCLR_API_URL,
         _CYCLR_CONSOLE_URL,

@@ -26,7 +26,7 @@ from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_sh
 from runbook_lib.connectors.provider import ImitatedVendor
 from runbook_lib.connectors.texts import read_known_errors, read_search_words
 from runbook_lib.core.model import Value
-from runbook_lib.core.procedure import Input
+from runbook_lib.core.procedure import Input, ProviderBehaviour
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.review_kit import Kit
@@ -138,8 +138,8 @@ def _kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     return kit_of(connector, values)
 
 
-# What no longer works where a check no longer succeeds.
-_BREAKS = {
+# Check id -> what stops working for customers when the check fails.
+_IMPACTS = {
     "app-credentials-are-accepted": "No customer can sign in, and no token is renewed.",
     "app-is-registered": "Without its app, no customer can sign in or be served.",
     "app-name-matches": "Customers see a different name when they consent.",
@@ -155,26 +155,48 @@ _BREAKS = {
     "lead-data-is-readable": "Leads cannot be read with the test token.",
     "customer-consents-without-role": "Nothing shows any longer that a customer can sign in.",
 }
-# What a person does before something ends.
-_RENEWS = {
+# Name of a fact `…_ends_on` -> what a person does before that day.
+_RENEWALS = {
     "token": "Sign in again before then, and give the new token to the runbook.",
     "data_access": "The person must sign in and consent again; give the new token to the runbook.",
     "graph_version": "Set graph_version to a newer version, then check again.",
     "marketing_api_version": "Set graph_version to a newer version, then check again.",
 }
+
+
+class FacebookBehaviour(ProviderBehaviour):
+    """Facebook's usage headers and faults, and what a failed check means for customers."""
+
+    def usage_pause(self, headers: Mapping[str, str], /) -> tuple[float, str]:
+        """Return the seconds to wait and the limit (Graph API: Rate Limits)."""
+        return usage_pause(headers)
+
+    def usage_share(self, headers: Mapping[str, str], /) -> float | None:
+        """Return the used share of the app's hourly calls, in percent (Graph API: Rate Limits)."""
+        return usage_share(headers)
+
+    def is_fault(self, response: object, /) -> bool:
+        """Return whether a body is an error of Graph's own (Graph API: Handle Errors)."""
+        return is_fault(response)
+
+    def impact_of(self, check: str, /) -> str:
+        """Return what stops working for customers when the check fails."""
+        return _IMPACTS.get(check, "")
+
+    def renewal_of(self, name: str, /) -> str:
+        """Return how to renew a token, or a version of an API."""
+        return _RENEWALS.get(name, "")
+
+
 FACEBOOK = ImitatedVendor(
     name=_FACEBOOK,
     title="Facebook",
     settings=(_GRAPH_URL, _DIALOG_URL, _DASHBOARD_URL),
     addresses=("graph_url", "dialog_url", "dashboard_url"),
     headers=HEADERS,
-    usage_pause=usage_pause,
-    usage_share=usage_share,
     # Graph: Rate Limits, Platform Rate Limits: 200 calls an hour for each user of the app.
     calls_an_hour=200,
-    is_fault=is_fault,
-    impact=lambda check: _BREAKS.get(check, ""),
-    renews=lambda what: _RENEWS.get(what, ""),
+    behaviour=FacebookBehaviour(),
     client_id=APP_ID,
     client_secret=APP_SECRET,
     oauth=authorization_server,

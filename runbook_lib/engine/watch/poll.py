@@ -274,7 +274,7 @@ class _Poll:
         seen = replace(step, findings=findings, conclusion=conclusion) if conclusion else step
         meaning = meaning_of(finding.code) if finding and is_cause(finding) else None
         check = finding.check if finding else ""
-        broken = [provider.impact(check) for provider in procedure.providers]
+        broken = [provider.behaviour.impact_of(check) for provider in procedure.providers]
         following = next((other for other in procedure.steps if step.step.id in other.after), None)
         warnings = finding.warnings if finding and not is_failing(finding) else ()
         after = f"{procedure.numbers[following.id]} {following.title}" if following else ""
@@ -342,7 +342,9 @@ class _Poll:
             if not reached or ident in reported:
                 continue
             step = self.run_state.steps[due_item.step]
-            renewals = [provider.renews(due_item.what) for provider in run.procedure.providers]
+            renewals = [
+                provider.behaviour.renewal_of(due_item.what) for provider in run.procedure.providers
+            ]
             yield Problem(
                 id=ident,
                 tenant=self.key,

@@ -31,6 +31,7 @@ from runbook_lib.core.procedure import (
     Confirmation,
     Procedure,
     Provider,
+    ProviderBehaviour,
     Section,
     Source,
     Step,
@@ -404,11 +405,12 @@ def test_a_run_counts_the_answers_of_each_host() -> None:
         lines.asked(f"https://{host}/{number}", status=200, headers=headers)
     lines.asked("https://graph.example/3").asked("graph.example", method="DNS").rests("a", 1, 2)
 
-    def share(headers: Any) -> float | None:
-        header = headers.get("x-app-usage")
-        return json.loads(header)["call_count"] if header else None
+    class CountingBehaviour(ProviderBehaviour):
+        def usage_share(self, headers: Any, /) -> float | None:
+            header = headers.get("x-app-usage")
+            return json.loads(header)["call_count"] if header else None
 
-    provider = Provider(name="v", title="V", usage_share=share)
+    provider = Provider(name="v", title="V", behaviour=CountingBehaviour())
     state = replace(lines.fold("r1"), providers=(provider,))
 
     assert state.calls == (
