@@ -1070,7 +1070,7 @@ FAULTS = (
         "only the first tenant of an App ID runs",
     ),
     Fault(
-        "cli/junit.py",
+        "cli/junit_option.py",
         'getattr(error, "exit_code", None) == ExitCode.USAGE',
         "True",
         "cli/test_run_junit.py",

@@ -11,7 +11,7 @@ import click
 
 from runbook_lib.cli.index_renewal import renew_index
 from runbook_lib.cli.options import EVIDENCE, JSON, tenant_options
-from runbook_lib.cli.paragraphs import say, show_json
+from runbook_lib.cli.plain_output import say, show_json
 from runbook_lib.errors import ExitCode, SettingsError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT, tenant_options
-from runbook_lib.cli.paragraphs import say
+from runbook_lib.cli.plain_output import say
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import (
     ArchiveError,
@@ -385,7 +385,7 @@ def compare(*, evidence: str, output: str, is_issue: bool, as_json: bool) -> Non
     """
     import msgspec
 
-    from runbook_lib.cli.field_report import issue_text, show_field_report
+    from runbook_lib.cli.comparison_output import issue_text, show_field_report
     from runbook_lib.engine.field_report import compare_record
     from runbook_lib.evidence.reports.sealed_record import sealed_record
     from runbook_lib.evidence.verify.discovery import newest_bundle

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook_lib.cli.options import CONNECTOR, JSON
-from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
+from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
 
@@ -77,7 +77,7 @@ def explain(
     alone give up to three guesses. With --webhook it explains your customers' failed transactions
     and paused cycles in Cyclr, by cause. Use - to read either from stdin.
     """
-    from runbook_lib.cli.customers import read_webhook, show_failures
+    from runbook_lib.cli.connections import read_webhook, show_failures
 
     if webhook and text:
         raise SettingsError("Give either --webhook or TEXT, not both.")

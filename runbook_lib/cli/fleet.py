@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook_lib.cli.index_renewal import renew_index
-from runbook_lib.cli.junit import JUNIT, require_place, write_junit
+from runbook_lib.cli.junit_option import JUNIT, require_place, write_junit
 from runbook_lib.cli.options import ENV_FILE, EVIDENCE, JSON
-from runbook_lib.cli.paragraphs import say
+from runbook_lib.cli.plain_output import say
 from runbook_lib.errors import ExitCode, InsecureSchedulerError, SettingsError
 from runbook_lib.text import escaped_json, one_line, pluralize
 

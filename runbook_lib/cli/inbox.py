@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runbook_lib.cli.options import EVIDENCE, FILE, JSON, VERBOSE
-from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
+from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.errors import SettingsError
 from runbook_lib.text import pluralize
 

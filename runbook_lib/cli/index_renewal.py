@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbook_lib.cli.paragraphs import say
+from runbook_lib.cli.plain_output import say
 
 if TYPE_CHECKING:
     from runbook_lib.engine.tenant_reader import TenantsRead

@@ -24,7 +24,7 @@ from runbook_lib.cli.options import (
     PRACTISED,
     SANDBOX,
 )
-from runbook_lib.cli.paragraphs import say
+from runbook_lib.cli.plain_output import say
 from runbook_lib.connectors.registry import connector_names, find_procedure, load_texts
 from runbook_lib.errors import ExitCode, SettingsError
 

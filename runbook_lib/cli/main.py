@@ -19,17 +19,17 @@ from typing import Any, NoReturn
 import click
 
 from runbook_lib.cli.confirm import confirm
-from runbook_lib.cli.customers import CUSTOMER_COMMANDS
+from runbook_lib.cli.connections import CUSTOMER_COMMANDS
 from runbook_lib.cli.evidence import EVIDENCE_COMMANDS
 from runbook_lib.cli.fleet import fleet
-from runbook_lib.cli.guidance import GUIDANCE_COMMANDS
 from runbook_lib.cli.inbox import inbox
+from runbook_lib.cli.kit import GUIDANCE_COMMANDS
+from runbook_lib.cli.lab import lab
 from runbook_lib.cli.machine import MACHINE_COMMANDS
 from runbook_lib.cli.options import AS_JSON
-from runbook_lib.cli.paragraphs import say, show_json
+from runbook_lib.cli.plain_output import say, show_json
 from runbook_lib.cli.run import run
 from runbook_lib.cli.status import status
-from runbook_lib.cli.walkthrough import lab
 from runbook_lib.cli.watch import WATCH_COMMANDS
 from runbook_lib.errors import (
     ExitCode,

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from runbook_lib.cli.index_renewal import renew_index
-from runbook_lib.cli.junit import JUNIT, RunReport, require_place
+from runbook_lib.cli.junit_option import JUNIT, RunReport, require_place
 from runbook_lib.cli.options import (
     EVIDENCE,
     JSON,
@@ -21,7 +21,7 @@ from runbook_lib.cli.options import (
     assignments,
     tenant_options,
 )
-from runbook_lib.cli.paragraphs import say_where
+from runbook_lib.cli.plain_output import say_where
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
 

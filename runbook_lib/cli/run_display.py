@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runbook_lib.cli.paragraphs import say
+from runbook_lib.cli.plain_output import say
 from runbook_lib.cli.terminal import (
     ProgressDisplay,
     progress,

@@ -12,7 +12,7 @@ import click
 
 from runbook_lib.cli.inbox import read_listed, show_items, show_tenants
 from runbook_lib.cli.options import EVIDENCE, FILE, JSON, VERBOSE, tenant_options
-from runbook_lib.cli.paragraphs import say, show_json
+from runbook_lib.cli.plain_output import say, show_json
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import SettingsError
 

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from runbook_lib.cli.paragraphs import NARROWEST, columns, say, show_paragraph, wrapped
+from runbook_lib.cli.plain_output import NARROWEST, columns, say, show_paragraph, wrapped
 from runbook_lib.core.advice import later, next_step
 from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.journal import utc_now

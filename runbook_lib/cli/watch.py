@@ -14,7 +14,7 @@ import click
 
 from runbook_lib.cli.index_renewal import renew_index
 from runbook_lib.cli.options import EVIDENCE, FILE, JSON, SANDBOX, SET, assignments, tenant_options
-from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
+from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import (
     find_procedure,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.cli.field_report import show_field_report, summary
+from runbook_lib.cli.comparison_output import show_field_report, summary
 from runbook_lib.cli.run_display import RunDisplay
 from runbook_lib.engine.field_report import (
     CallComparison,

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import pytest
 
-import runbook_lib.cli.walkthrough
+import runbook_lib.cli.lab
 import runbook_lib.engine.doctor
 import runbook_lib.engine.headless
 import runbook_lib.engine.practice
@@ -394,7 +394,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
 
     with_journal(folder, "beta")
     asked: list[str] = []
-    monkeypatch.setattr(runbook_lib.cli.walkthrough, "_is_a_person_there", lambda: True)
+    monkeypatch.setattr(runbook_lib.cli.lab, "_is_a_person_there", lambda: True)
 
     def answer(question: str) -> str:
         asked.append(question)

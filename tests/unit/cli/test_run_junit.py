@@ -120,7 +120,7 @@ def test_a_full_disk_does_not_hide_why_a_run_ended(
     def refuse(*_: object, **_more: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("runbook_lib.cli.junit.write_junit", refuse)
+    monkeypatch.setattr("runbook_lib.cli.junit_option.write_junit", refuse)
     headless.error = LeakError("A secret was found.")
     result = run()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.cli.paragraphs import say
+from runbook_lib.cli.plain_output import say
 from runbook_lib.cli.terminal import (
     line_of,
     progress,

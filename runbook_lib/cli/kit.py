@@ -10,7 +10,7 @@ import click
 
 from runbook_lib.cli.explain import explain
 from runbook_lib.cli.options import EVIDENCE, JSON, SET, assignments, tenant_options
-from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
+from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import SettingsError
 from runbook_lib.text import pluralize

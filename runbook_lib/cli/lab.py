@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from runbook_lib.cli.options import EVIDENCE, SANDBOX, tenant_options
-from runbook_lib.cli.paragraphs import say_where
+from runbook_lib.cli.plain_output import say_where
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import SettingsError
 

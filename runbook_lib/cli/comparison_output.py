@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from runbook_lib.cli.paragraphs import say, show_paragraph
+from runbook_lib.cli.plain_output import say, show_paragraph
 from runbook_lib.engine.field_report import (
     CallComparison,
     DifferenceKind,

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from runbook_lib.cli.index_renewal import renew_index
 from runbook_lib.cli.options import EVIDENCE, FILE, JSON, SANDBOX, tenant_options
-from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
+from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.text import pluralize
