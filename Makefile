@@ -13,7 +13,7 @@ SELECTED =
 # Four at once, also those that another one of them starts.
 AT_ONCE = $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs=4)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory $(AT_ONCE) --output-sync=target
-# Tests that mirror the product's rooms, and those of the sandbox, in parts; the longest begins.
+# Tests that mirror the product's layers, and those of the sandbox, in parts; the longest begins.
 # Each is a process: for tests as short as these, pytest-xdist takes as long as pytest itself.
 UNITS = tests/unit tests/sandbox
 PARTS = units-of-others units-of-engine units-of-evidence units-of-odd-files
@@ -46,7 +46,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --require-has
 COUNT = grep -c '^[a-z].*=='
 
 .PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
-	rooms lint types lock dependencies newest notebooks outcomes responses fidelity shapes bench soak clean
+	line-counts lint types lock dependencies newest notebooks outcomes responses fidelity shapes bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -108,8 +108,8 @@ tests: $(VENV)/.installed-tests $(NODE_MODULES) programs  ## all but matrices; u
 wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
 	.ci/wheel
 
-rooms: $(VENV)/.installed-tests  ## count the lines of each package
-	$(BIN)/python -m tools.rooms
+line-counts: $(VENV)/.installed-tests  ## count the lines of each package
+	$(BIN)/python -m tools.line_counts
 
 lint: $(VENV)/.installed-tests $(NODE_MODULES)  ## ruff, and biome for the browser scripts
 	$(BIN)/ruff check .

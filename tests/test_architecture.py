@@ -1,8 +1,8 @@
 """
-Rooms: a module imports only from lower ones.
+Layers: a module imports only from lower ones.
 
 The test uses the syntax tree, so that imports inside functions, and those for type checkers alone,
-count too. Rooms that are there for every connector name no vendor. The sandbox is a package beside
+count too. Layers that are there for every connector name no vendor. The sandbox is a package beside
 the product, and each knows nothing of the other but for what one module imports by two names.
 """
 
@@ -23,8 +23,8 @@ from runbook_lib.connectors.registry import connector_names, find_procedure
 ROOT = Path(__file__).parents[1]
 PACKAGE, SANDBOX = "runbook_lib", "facebook_cyclr_sandbox"
 
-# From low to high; a folder is one room, and its files have no circular imports either.
-ROOMS = (
+# From low to high; a folder is one layer, and its files have no circular imports either.
+LAYERS = (
     "text",
     "errors",
     "core",
@@ -37,9 +37,9 @@ ROOMS = (
     "notebook",
     "cli",
 )
-LEVELS = {room: level for level, room in enumerate(ROOMS)}
+LEVELS = {layer: level for level, layer in enumerate(LAYERS)}
 # The two entry points: `python -m runbook_lib`, and the package itself.
-ENTRY_POINTS = {"__main__": len(ROOMS), "": 0}
+ENTRY_POINTS = {"__main__": len(LAYERS), "": 0}
 # The module that may start the sandbox, and by which names.
 HOST = "engine.practice"
 PUBLIC = {f"{SANDBOX}.{name}" for name in ("SCENARIOS", "serve")}
@@ -49,7 +49,7 @@ MOST_ENTRIES = 16
 TRADE_NAMES = {
     "facebook": r"\bMeta\b|\bGraph\b|\bgraph_|Messenger|App Review|App Secret|\bfb_?trace|/dialog/",
 }
-# Where a vendor may be named: its own rooms, its connectors, the registry with its default.
+# Where a vendor may be named: its own layers, its connectors, the registry with its default.
 VENDORS_ROOMS = re.compile(r"connectors/[a-z_]+/|connectors/registry\.py$")
 # Cyclr, where every connector ends, is named where its settings and answers are, but not here.
 WITHOUT_CYCLR = ("core", "notebook")
@@ -73,7 +73,7 @@ class Module:
         return ast.parse(self.path.read_text(encoding="utf-8"))
 
     @property
-    def room(self) -> str:
+    def layer(self) -> str:
         """Return the first part of the name."""
         return self.name.partition(".")[0]
 
@@ -107,18 +107,18 @@ def imported(module: Module, known: dict[str, Module]) -> set[str]:
     return {name if name in known else name.rpartition(".")[0] for name in mine}
 
 
-def level(room: str) -> int:
-    return ENTRY_POINTS[room] if room in ENTRY_POINTS else LEVELS[room]
+def level(layer: str) -> int:
+    return ENTRY_POINTS[layer] if layer in ENTRY_POINTS else LEVELS[layer]
 
 
 def wrong_imports(known: dict[str, Module]) -> list[str]:
-    """Return every import that does not lead to a lower room."""
+    """Return every import that does not lead to a lower layer."""
     wrong = []
     for module in known.values():
         for target in imported(module, known):
-            room = target.partition(".")[0]
-            if room not in ("", module.room) and not level(room) < level(module.room):
-                wrong.append(f"{module.name} imports {target}, which is not a lower room")
+            layer = target.partition(".")[0]
+            if layer not in ("", module.layer) and not level(layer) < level(module.layer):
+                wrong.append(f"{module.name} imports {target}, which is not a lower layer")
     return wrong
 
 
@@ -140,7 +140,7 @@ def import_cycles(known: dict[str, Module]) -> list[list[str]]:
 
 
 def folder_cycles(known: dict[str, Module]) -> list[list[str]]:
-    """Return each cycle of imports between folders within rooms, such as `connectors.cyclr`."""
+    """Return each cycle of imports between folders within layers, such as `connectors.cyclr`."""
     graph: dict[str, set[str]] = {}
     for module in known.values():
         targets = {folder_of(target) for target in imported(module, known)}
@@ -151,7 +151,7 @@ def folder_cycles(known: dict[str, Module]) -> list[list[str]]:
 
 
 def folder_of(name: str) -> str:
-    """Return the folder within a room that a module is in; empty for a room's own files."""
+    """Return the folder within a layer that a module is in; empty for a layer's own files."""
     return ".".join(name.split(".")[:2]) if name.count(".") > 1 else ""
 
 
@@ -182,11 +182,11 @@ every_module = pytest.mark.parametrize(
 )
 
 
-def test_every_room_has_its_place() -> None:
-    """Every module belongs to a listed room."""
-    rooms = {module.room for module in KNOWN.values()}
+def test_every_layer_has_its_place() -> None:
+    """Every module belongs to a listed layer."""
+    layers = {module.layer for module in KNOWN.values()}
 
-    assert rooms == {*ROOMS, *ENTRY_POINTS}
+    assert layers == {*LAYERS, *ENTRY_POINTS}
     assert min(len(KNOWN), len(OTHERS)) > 30
 
 
@@ -197,8 +197,8 @@ def test_the_package_has_few_entries() -> None:
     assert len(entries) <= MOST_ENTRIES
 
 
-def test_imports_lead_to_lower_rooms_only() -> None:
-    """No module imports from its own level in another room, or from a higher room."""
+def test_imports_lead_to_lower_layers_only() -> None:
+    """No module imports from its own level in another layer, or from a higher layer."""
     assert wrong_imports(KNOWN) == []
 
 
@@ -210,13 +210,13 @@ def test_product_and_sandbox_know_nothing_of_each_other() -> None:
 
 @each_package
 def test_there_are_no_import_cycles(known: dict[str, Module]) -> None:
-    """There are no import cycles, also within a room."""
+    """There are no import cycles, also within a layer."""
     assert import_cycles(known) == []
 
 
 @each_package
 def test_there_are_no_cycles_between_folders(known: dict[str, Module]) -> None:
-    """No two folders of a room import each other, so each can be read without the other."""
+    """No two folders of a layer import each other, so each can be read without the other."""
     assert folder_cycles(known) == []
 
 
@@ -233,7 +233,7 @@ def test_no_class_has_the_name_of_another() -> None:
 
 
 def named_vendors(root: Path) -> list[str]:
-    """Return each place in a generic room that names a vendor: its file, line and text."""
+    """Return each place in a generic layer that names a vendor: its file, line and text."""
     vendors = [vendor_of(find_procedure(name)) for name in connector_names()]
     names = {f"(?i:{name})" for vendor in vendors for name in (vendor.name, vendor.title)}
     names |= {TRADE_NAMES[vendor.name] for vendor in vendors if vendor.name in TRADE_NAMES}
@@ -253,8 +253,8 @@ def named_vendors(root: Path) -> list[str]:
     return found
 
 
-def test_generic_rooms_name_no_vendor() -> None:
-    """No code, comment, page or text of a room that serves every connector names a vendor."""
+def test_generic_layers_name_no_vendor() -> None:
+    """No code, comment, page or text of a layer that serves every connector names a vendor."""
     assert named_vendors(ROOT) == []
 
 
@@ -323,7 +323,7 @@ def tree(root: Path, **files: str) -> dict[str, Module]:
     ],
 )
 def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) -> None:
-    """An import to the same level or to a higher room is detected in every form."""
+    """An import to the same level or to a higher layer is detected in every form."""
     others = ("errors", "core__redaction", "config__settings", "connectors__context")
     empty = dict.fromkeys((*others, "cli__main", "__main__"), "")
     known = tree(tmp_path, **{**empty, importer: source})
@@ -340,7 +340,7 @@ def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) 
     ],
 )
 def test_a_right_import_is_accepted(tmp_path: Path, importer: str, source: str) -> None:
-    """Imports to lower rooms and within a room are accepted."""
+    """Imports to lower layers and within a layer are accepted."""
     names = ("errors", "engine__run", "remote__check_session")
     known = tree(tmp_path, **{**dict.fromkeys(names, ""), importer: source})
 
@@ -375,7 +375,7 @@ def test_an_import_of_the_neighbour_is_detected(
 
 
 def test_an_import_cycle_is_detected(tmp_path: Path) -> None:
-    """A cycle between files of one room is detected."""
+    """A cycle between files of one layer is detected."""
     known = tree(
         tmp_path,
         remote__a="from runbook_lib.remote.b import x",
@@ -387,7 +387,7 @@ def test_an_import_cycle_is_detected(tmp_path: Path) -> None:
 
 
 def test_a_cycle_between_folders_is_detected(tmp_path: Path) -> None:
-    """Two folders of a room that import each other are a cycle, though no two files are."""
+    """Two folders of a layer that import each other are a cycle, though no two files are."""
     known = tree(
         tmp_path,
         connectors__cyclr__a="from runbook_lib.connectors.facebook import b",

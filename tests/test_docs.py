@@ -29,7 +29,7 @@ from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.errors import ExitCode
 from tests.conftest import NOON
 from tests.runs.conftest import settings_of
-from tests.test_architecture import ROOMS, SANDBOX
+from tests.test_architecture import LAYERS, SANDBOX
 from tests.test_dependencies import declared
 from tools.fidelity import with_fidelity
 
@@ -338,11 +338,11 @@ def test_every_file_that_is_named_exists(name: str) -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_the_architecture_names_every_room_in_order() -> None:
-    """ARCHITECTURE.md lists the rooms in the order of the import test, and the sandbox apart."""
-    (table,) = re.findall(r"^\| room \|.*?\n\n", ARCHITECTURE, flags=re.MULTILINE | re.DOTALL)
+def test_the_architecture_names_every_layer_in_order() -> None:
+    """ARCHITECTURE.md lists the layers in the order of the import test, and the sandbox apart."""
+    (table,) = re.findall(r"^\| layer \|.*?\n\n", ARCHITECTURE, flags=re.MULTILINE | re.DOTALL)
     rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, flags=re.MULTILINE)
-    assert tuple(rows) == ROOMS
+    assert tuple(rows) == LAYERS
     assert f"`{SANDBOX}/` stands apart" in ARCHITECTURE
 
 

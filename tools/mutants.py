@@ -40,18 +40,18 @@ _NEEDED = (
     *("pyproject.toml", "requirements.lock", "requirements.txt"),
 )
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
-# A room's mutants are tested by the tests that mirror it. Deselected tests start another Python,
+# A layer's mutants are tested by the tests that mirror it. Deselected tests start another Python,
 # where mutmut cannot follow, or measure time for half a minute. With its dependency tracking, or
 # with its process titles, CPython 3.11 was seen to crash.
-# Each room is listed with a small module that mutmut tests first: it then creates every mutant
+# Each layer is listed with a small module that mutmut tests first: it then creates every mutant
 # and records which tests cover which function.
-ROOMS = {"core": "scratch", "evidence": "junit", "remote": "limits"}
+LAYERS = {"core": "scratch", "evidence": "junit", "remote": "limits"}
 _SETTINGS = """
 [tool.mutmut]
 source_paths = ["runbook_lib"]
-only_mutate = ["runbook_lib/{room}/*.py"]
+only_mutate = ["runbook_lib/{layer}/*.py"]
 also_copy = ["facebook_cyclr_sandbox", "notebooks", "requirements.txt"]
-pytest_add_cli_args_test_selection = ["tests/unit/{room}"]
+pytest_add_cli_args_test_selection = ["tests/unit/{layer}"]
 pytest_add_cli_args = [
     "-pno:cacheprovider", "-pno:randomly",
     "-k", "not the_same_run_gives and not in_proportion and not mebibytes"
@@ -111,13 +111,13 @@ def sample(names: Iterable[str], size: int, seed: int) -> list[str]:
 
 
 class Mutmut:
-    """Runs mutmut on one room, in a copy of the project."""
+    """Runs mutmut on one layer, in a copy of the project."""
 
-    def __init__(self, room: str, project: Path) -> None:
+    def __init__(self, layer: str, project: Path) -> None:
         copy_project(project)
         with (project / "pyproject.toml").open("a", encoding="utf-8") as settings:
-            settings.write(_SETTINGS.format(room=room))
-        self._prefix = f"runbook_lib.{room}."
+            settings.write(_SETTINGS.format(layer=layer))
+        self._prefix = f"runbook_lib.{layer}."
         self._project = project
         # NOTE: bytecode is compared by size and whole seconds, and a mutant may differ in neither.
         self._environ = {
@@ -127,14 +127,14 @@ class Mutmut:
         }
 
     def prepare(self, workers: int) -> list[str]:
-        """Make every mutant of the room, and return their names; raises `RuntimeError`."""
-        room = self._prefix.split(".")[1]
-        self._run([f"{self._prefix}{ROOMS[room]}.*__mutmut_1"], workers, None)
+        """Make every mutant of the layer, and return their names; raises `RuntimeError`."""
+        layer = self._prefix.split(".")[1]
+        self._run([f"{self._prefix}{LAYERS[layer]}.*__mutmut_1"], workers, None)
         return [name for name in self.results() if name.startswith(self._prefix)]
 
     def test(self, names: Iterable[str], workers: int, seconds: float) -> dict[str, str]:
         """
-        Test those of `names` that are in the room for at most `seconds`, and return the results.
+        Test those of `names` that are in the layer for at most `seconds`, and return the results.
 
         Raises `RuntimeError` if mutmut ends with an error.
         """
@@ -220,13 +220,13 @@ def main(words: list[str]) -> int:
     green: list[Mutant] = []
     with tempfile.TemporaryDirectory(prefix="runbook-mutants-") as name:
         try:
-            rooms = [Mutmut(room, Path(name) / room) for room in ROOMS]
-            every = [each for room in rooms for each in room.prepare(options.workers)]
+            layers = [Mutmut(layer, Path(name) / layer) for layer in LAYERS]
+            every = [each for layer in layers for each in layer.prepare(options.workers)]
             drawn = sample(every, options.sample, options.seed)
-            for left, room in zip(range(len(rooms), 0, -1), rooms, strict=True):
-                tested = room.test(drawn, options.workers, (end - time.monotonic()) / left)
+            for left, layer in zip(range(len(layers), 0, -1), layers, strict=True):
+                tested = layer.test(drawn, options.workers, (end - time.monotonic()) / left)
                 results |= tested
-                green += [room.show(each) for each in tested if tested[each] == _GREEN]
+                green += [layer.show(each) for each in tested if tested[each] == _GREEN]
         except RuntimeError as error:
             CONSOLE.print(error)
             return 2

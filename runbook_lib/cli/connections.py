@@ -229,9 +229,6 @@ def show_failures(document: Mapping[str, Any]) -> None:
         say("The log is too long to read at once: split it.")
 
 
-CUSTOMER_COMMANDS = (connections,)
-
-
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a survey, or what a single call answered."""
     from runbook_lib.engine.customer_rows import LABELS, AccountStatus

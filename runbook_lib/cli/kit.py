@@ -1,6 +1,4 @@
-"""
-The commands that help a person on: what an error text means, the texts for a review.
-"""
+"""The command `kit`: write the texts and the screencast script for a review."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli.explain import explain
 from runbook_lib.cli.options import EVIDENCE, JSON, SET, assignments, tenant_options
 from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import find_procedure
@@ -91,9 +88,6 @@ def kit(
         show_json(document)
     else:
         _show_kit(written)
-
-
-GUIDANCE_COMMANDS = (explain, kit)
 
 
 def _show_kit(written: WrittenKit) -> None:

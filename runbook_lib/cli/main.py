@@ -1,7 +1,7 @@
 """
 The command line: words in, exit code out.
 
-Nothing is decided here; every command calls lower rooms and shows what they
+Nothing is decided here; every command calls lower layers and shows what they
 returned.
 """
 
@@ -18,19 +18,28 @@ from typing import Any, NoReturn
 
 import click
 
+from runbook_lib.cli.archive import archive
+from runbook_lib.cli.compare import compare
 from runbook_lib.cli.confirm import confirm
-from runbook_lib.cli.connections import CUSTOMER_COMMANDS
-from runbook_lib.cli.evidence import EVIDENCE_COMMANDS
+from runbook_lib.cli.connections import connections
+from runbook_lib.cli.doctor import doctor
+from runbook_lib.cli.explain import explain
 from runbook_lib.cli.fleet import fleet
 from runbook_lib.cli.inbox import inbox
-from runbook_lib.cli.kit import GUIDANCE_COMMANDS
+from runbook_lib.cli.init import init
+from runbook_lib.cli.journal import journal
+from runbook_lib.cli.key import key
+from runbook_lib.cli.kit import kit
 from runbook_lib.cli.lab import lab
-from runbook_lib.cli.machine import MACHINE_COMMANDS
+from runbook_lib.cli.notebooks import notebooks
 from runbook_lib.cli.options import AS_JSON
 from runbook_lib.cli.plain_output import say, show_json
+from runbook_lib.cli.report import report
 from runbook_lib.cli.run import run
+from runbook_lib.cli.sandbox import sandbox
 from runbook_lib.cli.status import status
-from runbook_lib.cli.watch import WATCH_COMMANDS
+from runbook_lib.cli.verify import verify
+from runbook_lib.cli.watch import watch
 from runbook_lib.errors import (
     ExitCode,
     FleetFileError,
@@ -106,12 +115,21 @@ for command in (
     fleet,
     inbox,
     confirm,
-    *CUSTOMER_COMMANDS,
-    *WATCH_COMMANDS,
+    connections,
+    watch,
     lab,
-    *GUIDANCE_COMMANDS,
-    *EVIDENCE_COMMANDS,
-    *MACHINE_COMMANDS,
+    explain,
+    kit,
+    verify,
+    report,
+    compare,
+    archive,
+    key,
+    journal,
+    notebooks,
+    init,
+    sandbox,
+    doctor,
 ):
     main.add_command(command)
 

@@ -120,9 +120,6 @@ def watch(
         _run_on(run_once)
 
 
-WATCH_COMMANDS = (watch,)
-
-
 def _try_receivers(file: Path, options: Mapping[str, Any]) -> ExitCode:
     """Send a test message to each receiver of a FILE's tenants; return the worst exit code."""
     from runbook_lib.engine.tenant_list import whole_tenants_file

@@ -1,7 +1,7 @@
 """
 The vendor, as a value: the company with which a connector registers its app.
 
-All that rooms above need of it is here, so that they name none.
+All that layers above need of it is here, so that they name none.
 """
 
 from __future__ import annotations

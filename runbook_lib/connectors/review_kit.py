@@ -1,7 +1,7 @@
 """
 A review kit: texts, screencast script and reviewer's steps for a review, as Markdown.
 
-Pure. What a kit says is made in the provider's room. It contains no credential. What
+Pure. What a kit says is made in the provider's package. It contains no credential. What
 only the maker of the product knows is in `‹…›`.
 """
 

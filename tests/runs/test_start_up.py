@@ -89,11 +89,11 @@ def test_a_command_loads_no_other_package(name: str, tmp_path: Path) -> None:
 
 
 def test_help_loads_the_command_line_alone(tmp_path: Path) -> None:
-    """No room of the product but the command line and the names of connectors is loaded."""
+    """No layer of the product but the command line and the names of connectors is loaded."""
     modules = {each for each in loaded("--help", folder=tmp_path) if each.startswith(f"{_OURS}.")}
 
-    rooms = {".".join(module.split(".")[1:2]) for module in modules}
-    assert rooms == {"cli", "connectors", "errors", "text"}
+    layers = {".".join(module.split(".")[1:2]) for module in modules}
+    assert layers == {"cli", "connectors", "errors", "text"}
 
 
 def test_the_server_of_a_fleet_loads_what_a_run_does(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """
-Count the lines of each package: `make rooms`.
+Count the lines of each package: `make line-counts`.
 
 Counted is all tracked text of the product, the sandbox and these tools, without blank lines.
 """

@@ -1,0 +1,136 @@
+"""The command `verify`: verify bundles, chains and the tenants of a fleet's run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from runbook_lib.cli.evidence_options import (
+    ARCHIVE_SECONDS,
+    KEYS,
+    TRUSTED_KEYS,
+    read_trusted,
+    transfer_limits,
+)
+from runbook_lib.cli.options import JSON
+from runbook_lib.cli.plain_output import say
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.errors import (
+    ExitCode,
+    SettingsError,
+)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH...]")
+@KEYS
+@TRUSTED_KEYS
+@click.option("--tsa-certificate", metavar="FILE", help="Time-stamp authorities to trust.")
+@ARCHIVE_SECONDS
+@click.option("--connector", default="", help="Only this connector's evidence.")
+@click.option(
+    "--tenants",
+    "tenants_file",
+    default="",
+    metavar="FILE",
+    help="File of tenants: exit code 4 if one is missing from the fleet's newest run.",
+)
+@click.option(
+    "--fleet-run", "fleet_id", default="", metavar="ID", help="Exit code 4 if this run lacks any."
+)
+@JSON
+def verify(
+    *,
+    paths: tuple[str, ...],
+    connector: str,
+    keys: tuple[str, ...],
+    trusted_keys: str,
+    tsa_certificate: str | None,
+    tenants_file: str,
+    fleet_id: str,
+    as_json: bool,
+    seconds: int | None,
+) -> None:
+    """
+    Verify evidence offline: a bundle, a tenant, a whole tree, or an archive's address.
+
+    Without PATH it verifies the project's evidence folder.
+    """
+    from runbook_lib.cli.terminal import show_fleet_verdict, show_verdict
+    from runbook_lib.config.workspace import default_evidence
+    from runbook_lib.evidence.archive.archive import fetched
+    from runbook_lib.evidence.signing.timestamps import read_certificates
+    from runbook_lib.evidence.verify.fleet_count import FleetCount
+    from runbook_lib.evidence.verify.tree import verify_tree
+    from runbook_lib.evidence.verify.verify import Trust
+
+    if connector and (tenants_file or fleet_id):
+        raise SettingsError(
+            "A fleet's run is counted over all connectors.", next_step="Leave --connector out."
+        )
+    count = FleetCount(_tenants_in(tenants_file) if tenants_file else None, fleet_id)
+    connector = connector and find_procedure(connector).id
+    paths = paths or (default_evidence(),)
+    authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate is not None else []
+    local_paths = [Path(path) for path in paths if "://" not in path]
+    trusted, note = read_trusted(keys, trusted_keys, local_paths)
+    trust = Trust(trusted, authorities)
+    first = " ".join(filter(None, (_withheld_below(*local_paths), note)))
+    if first and not as_json:
+        say(f"! {first}")
+    is_refused = False
+    for path in paths:
+        is_archive = "://" in path
+        place = (
+            fetched(path, limits=transfer_limits(seconds))
+            if is_archive
+            else nullcontext(Path(path))
+        )
+        with place as folder:
+            withheld = _withheld_below(folder) if is_archive else ""
+            if withheld and not as_json:
+                say(f"! {withheld}")
+            for verdict in verify_tree(folder, trust, connector):
+                is_refused = is_refused or verdict.error is not None
+                if verdict.verified:
+                    count.note(verdict.verified)
+                if not as_json:
+                    show_verdict(verdict)
+                    continue
+                document = verdict.document() | ({"trust_note": note} if note else {})
+                if is_archive:
+                    # NOTE: the keys are beside a tenant, not below it.
+                    below = os.path.relpath(verdict.path, folder.resolve())
+                    document["path"] = "/".join([path.rstrip("/"), *Path(below).parts])
+                # NOTE: in ASCII: a file's name may contain characters that move the cursor.
+                click.echo(json.dumps(document))
+    for on_fleet in count.verdicts():
+        is_refused = is_refused or on_fleet.error is not None
+        if as_json:
+            document = on_fleet.document() | ({"trust_note": note} if note else {})
+            click.echo(json.dumps(document))
+        else:
+            show_fleet_verdict(on_fleet)
+    sys.exit(ExitCode.REFUSED if is_refused else ExitCode.COMPLETE)
+
+
+def _tenants_in(file: str) -> list[tuple[str, str]]:
+    """Return the tenants in a file of tenants, each with its connector; raises `FleetFileError`."""
+    from runbook_lib.engine.tenant_list import whole_tenants_file
+
+    return [(each.tenant, each.procedure.id) for each in whole_tenants_file(Path(file))]
+
+
+def _withheld_below(*paths: Path) -> str:
+    """Return how many journal lines the bundles there do not show; nothing if they show all."""
+    from runbook_lib.evidence.verify.discovery import withheld_below
+    from runbook_lib.text import pluralize
+
+    count = sum(map(withheld_below, paths))
+    reason = "withheld, because a remote system's answer contains a secret."
+    return f"{pluralize(count, 'journal line')} {reason}" if count else ""
