@@ -5,7 +5,7 @@ Written from public sources about what the real systems answer, never from the
 clients that talk to it: see README.md. Handlers name the source of their answers;
 `fidelity.toml` lists what is inferred or unknown.
 
-Scenarios are states of a `World`: no handler knows their names. A site
+Scenarios are states of a `SandboxState`: no handler knows their names. A site
 answers a `WebRequest` with a `Reply`; `asgi` and `server` alone know sockets.
 
 The OAuth dialog redirects programs with the exact 302. A browser (a request that

@@ -2,12 +2,12 @@
 `/_sandbox/…`, on every site: what the sandbox says about itself, and how tests drive it.
 
 * `GET /_sandbox/description`: what `runbook sandbox --json` printed
-* `GET /_sandbox/state`: the whole world as JSON, secrets included: they are all invented
+* `GET /_sandbox/state`: the whole state as JSON, secrets included: they are all invented
 * `GET`, `POST`, `DELETE /_sandbox/faults`: the faults in force; POST replaces them by
   `{"faults": [{"kind": "server-error", "share": 0.5, "remaining": 3, "site": "graph"}, …]}`
   (kinds: `faults.FaultKind`), and `{"dialog_error": ["1349220", "message"]}` makes the
   OAuth dialog fail
-* `GET`, `POST /_sandbox/time`: the world's time; `{"advance": seconds}` moves it forward,
+* `GET`, `POST /_sandbox/time`: the sandbox's time; `{"advance": seconds}` moves it forward,
   `{"offset": seconds}` sets its distance from the real one
 * `POST /_sandbox/review`: `{"outcome": "approved"}` or `{"outcome": "declined", "reason": "…"}`
   decides every pending review, or the one of `app_id`; `{"permissions": {"ads_read":
@@ -28,12 +28,14 @@ from facebook_cyclr_sandbox.customers import add_customers, end_connection, reco
 from facebook_cyclr_sandbox.cyclr.shapes import json_reply
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, WebRequest
-from facebook_cyclr_sandbox.state.facebook_world import ReviewState
+from facebook_cyclr_sandbox.state.facebook_state import ReviewState
 from facebook_cyclr_sandbox.state.faults import fault_of
+from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
+from facebook_cyclr_sandbox.state.lru_store import LRUStore
+from facebook_cyclr_sandbox.state.random_source import RandomSource
 from facebook_cyclr_sandbox.state.review import decide
-from facebook_cyclr_sandbox.state.stores import Dice, Meter, Shelf
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from facebook_cyclr_sandbox.state.versions import Calendar
-from facebook_cyclr_sandbox.state.world import World
 
 _router = Router()
 _MOST_YEARS = 50 * 365 * 86_400
@@ -42,8 +44,10 @@ _MOST_YEARS = 50 * 365 * 86_400
 class Control:
     """The handlers of `/_sandbox/…`."""
 
-    def __init__(self, world: World, description: Callable[[], dict[str, str | int]]) -> None:
-        self.world = world
+    def __init__(
+        self, state: SandboxState, description: Callable[[], dict[str, str | int]]
+    ) -> None:
+        self.state = state
         self.description = description
 
     def __call__(self, request: WebRequest) -> Reply:
@@ -63,13 +67,13 @@ class Control:
 
     @_router.route("GET", "/_sandbox/state")
     def _show_state(self, _request: WebRequest) -> Reply:
-        return json_reply(export(self.world))
+        return json_reply(export(self.state))
 
     @_router.route("GET", "/_sandbox/faults")
     def _list_faults(self, _request: WebRequest) -> Reply:
-        faults = self.world.faults
+        faults = self.state.faults
         shown = {"faults": export(faults.active), "struck": faults.struck}
-        return json_reply({**shown, "dialog_error": self.world.dialog_error})
+        return json_reply({**shown, "dialog_error": self.state.dialog_error})
 
     @_router.route("POST", "/_sandbox/faults")
     def _set_faults(self, request: WebRequest) -> Reply:
@@ -77,32 +81,32 @@ class Control:
         if "faults" in document:
             if not isinstance(document["faults"], list):
                 raise ValueError("faults must be a list")
-            self.world.faults.active = [fault_of(_mapping(fault)) for fault in document["faults"]]
+            self.state.faults.active = [fault_of(_mapping(fault)) for fault in document["faults"]]
         if "dialog_error" in document:
             pair = document["dialog_error"]
             if pair is not None and (not isinstance(pair, list) or len(pair) != 2):
                 raise ValueError("dialog_error must be a code and a message")
-            self.world.dialog_error = (str(pair[0]), str(pair[1])) if pair else None
+            self.state.dialog_error = (str(pair[0]), str(pair[1])) if pair else None
         return self._list_faults(request)
 
     @_router.route("DELETE", "/_sandbox/faults")
     def _clear_faults(self, request: WebRequest) -> Reply:
-        self.world.faults.active = []
-        self.world.dialog_error = None
+        self.state.faults.active = []
+        self.state.dialog_error = None
         return self._list_faults(request)
 
     @_router.route("GET", "/_sandbox/time")
     def _show_time(self, _request: WebRequest) -> Reply:
-        return json_reply({"now": self.world.now(), "offset": self.world.offset})
+        return json_reply({"now": self.state.now(), "offset": self.state.offset})
 
     @_router.route("POST", "/_sandbox/time")
     def _set_time(self, request: WebRequest) -> Reply:
         document = _object(request, {"advance", "offset"})
-        offset = _number(document.get("offset", self.world.offset))
+        offset = _number(document.get("offset", self.state.offset))
         offset += _number(document.get("advance", 0))
         if abs(offset) > _MOST_YEARS:
-            raise ValueError("the world's time stays within fifty years of the real one")
-        self.world.offset = offset
+            raise ValueError("the sandbox's time stays within fifty years of the real one")
+        self.state.offset = offset
         return self._show_time(request)
 
     @_router.route("POST", "/_sandbox/review")
@@ -113,7 +117,7 @@ class Control:
         outcomes = {name: str(decision) for name, decision in named.items()}
         apps = [
             app
-            for app in self.world.facebook.apps.values()
+            for app in self.state.facebook.apps.values()
             if app.review.state is ReviewState.PENDING and document.get("app_id") in (None, app.id)
         ]
         for app in apps:
@@ -124,21 +128,21 @@ class Control:
     @_router.route("POST", "/_sandbox/customers")
     def _change_customers(self, request: WebRequest) -> Reply:
         known = {"add", "account", "ends", "noticed", "recovers", "removed"}
-        document, world = _object(request, known), self.world
-        added = add_customers(world, int(_number(document.get("add", 0))))
+        document, state = _object(request, known), self.state
+        added = add_customers(state, int(_number(document.get("add", 0))))
         account = str(document.get("account", ""))
         if "ends" in document:
             is_noticed = bool(document.get("noticed", False))
-            end_connection(world, account, str(document["ends"]), is_noticed=is_noticed)
+            end_connection(state, account, str(document["ends"]), is_noticed=is_noticed)
         if document.get("recovers") is True:
-            recover(world, account)
+            recover(state, account)
         if document.get("removed") is True:
-            remove(world, account)
+            remove(state, account)
         return json_reply({"added": [account.id for account in added]})
 
     @_router.route("GET", "/_sandbox/transaction-errors")
     def _list_transaction_errors(self, _request: WebRequest) -> Reply:
-        return json_reply(self.world.cyclr.transaction_errors)
+        return json_reply(self.state.cyclr.transaction_errors)
 
 
 def _object(request: WebRequest, known: set[str]) -> dict[str, Any]:
@@ -168,10 +172,10 @@ def _number(value: object) -> float:
 def export(value: Any) -> Any:
     """Return `value` as what JSON can hold; a bounded store is shown as its size."""
     match value:
-        case Shelf():
+        case LRUStore():
             return {"stored": len(value)}
-        case Meter():
-            return {"hourly": value.hourly}
+        case HourlyRateLimit():
+            return {"calls_per_hour": value.calls_per_hour}
         case Calendar():
             return {"latest": value.latest}
         case Enum():
@@ -185,7 +189,7 @@ def export(value: Any) -> Any:
                 " ".join(map(str, key)) if isinstance(key, tuple) else str(key): export(inner)
                 for key, inner in value.items()
             }
-        case World():
+        case SandboxState():
             return {"now": value.now(), **_members(value)}
     return _members(value) if is_dataclass(value) or hasattr(value, "__dict__") else value
 
@@ -196,5 +200,5 @@ def _members(value: Any) -> dict[str, Any]:
     return {
         name: export(inner)
         for name, inner in named
-        if not isinstance(inner, Dice) and not callable(inner)
+        if not isinstance(inner, RandomSource) and not callable(inner)
     }

@@ -12,13 +12,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from facebook_cyclr_sandbox.base_world import MARKETING, library_connector, the_app
+from facebook_cyclr_sandbox.default_state import MARKETING, library_connector, the_app
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.tokens import pacific_time
 from facebook_cyclr_sandbox.graph.translations import translate
-from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, Cycle
-from facebook_cyclr_sandbox.state.world import DAY, LONG_LIFETIME, World
+from facebook_cyclr_sandbox.state.cyclr_state import Account, AccountConnector, Cycle
+from facebook_cyclr_sandbox.state.sandbox_state import DAY, LONG_LIFETIME, SandboxState
 
 _MOST_CUSTOMERS = 10_000
 _MOST_ERRORS = 1_000
@@ -35,30 +35,30 @@ REASONS = {
 _OF_THE_TOKEN = ("token-ended", "app-removed")
 
 
-def add_customers(world: World, count: int, *, name: str = "Customer") -> list[Account]:
+def add_customers(state: SandboxState, count: int, *, name: str = "Customer") -> list[Account]:
     """Add accounts with the Marketing connector installed, signed in, and a cycle each."""
-    if len(world.cyclr.accounts) + count > _MOST_CUSTOMERS:
+    if len(state.cyclr.accounts) + count > _MOST_CUSTOMERS:
         raise ValueError("the sandbox cannot hold more customers")
-    connector = library_connector(world, MARKETING)
-    token = world.answers["user_access_token"]
+    connector = library_connector(state, MARKETING)
+    token = state.answers["user_access_token"]
     added = []
     for number in range(count):
         account = Account(
-            world.dice.guid(), f"{name} {number + 2}", world.now() - 30 * DAY,
+            state.random_source.guid(), f"{name} {number + 2}", state.now() - 30 * DAY,
         )  # fmt: skip
         installed = AccountConnector(
-            world.cyclr.new_id(), account.id, connector.id, MARKETING,
+            state.cyclr.new_id(), account.id, connector.id, MARKETING,
             authenticated=True, access_token=token,
         )  # fmt: skip
-        cycle = Cycle(world.dice.guid(), account.id, "Leads to CRM", [installed.id])
-        world.cyclr.accounts[account.id] = account
-        world.cyclr.account_connectors[installed.id] = installed
-        world.cyclr.cycles[cycle.id] = cycle
+        cycle = Cycle(state.random_source.guid(), account.id, "Leads to CRM", [installed.id])
+        state.cyclr.accounts[account.id] = account
+        state.cyclr.account_connectors[installed.id] = installed
+        state.cyclr.cycles[cycle.id] = cycle
         added.append(account)
     return added
 
 
-def end_connection(world: World, account_id: str, reason: str, *, is_noticed: bool) -> None:
+def end_connection(state: SandboxState, account_id: str, reason: str, *, is_noticed: bool) -> None:
     """
     Let a call of the account's cycle fail for `reason`; a token that ended is ended at Facebook.
 
@@ -67,58 +67,58 @@ def end_connection(world: World, account_id: str, reason: str, *, is_noticed: bo
     if reason not in REASONS:
         msg = f"there is no reason {reason!r}; known are {', '.join(REASONS)}"
         raise ValueError(msg)
-    installed = _installed(world, account_id)
+    installed = _installed(state, account_id)
     if reason in _OF_THE_TOKEN:
-        issued = world.now() - LONG_LIFETIME - DAY
-        app, person = the_app(world), world.facebook.person
+        issued = state.now() - LONG_LIFETIME - DAY
+        app, person = the_app(state), state.facebook.person
         scopes = ("public_profile",)
-        ended = world.issue_user_token(app, person.id, scopes, issued_at=issued, keep=True)
+        ended = state.issue_user_token(app, person.id, scopes, issued_at=issued, keep=True)
         installed.access_token = ended.value
     installed.authenticated = not is_noticed
-    _fail(world, world.cyclr.accounts[account_id], reason)
+    _fail(state, state.cyclr.accounts[account_id], reason)
 
 
-def recover(world: World, account_id: str) -> None:
+def recover(state: SandboxState, account_id: str) -> None:
     """Let the customer sign in again."""
-    installed = _installed(world, account_id)
-    installed.access_token = world.answers["user_access_token"]
+    installed = _installed(state, account_id)
+    installed.access_token = state.answers["user_access_token"]
     installed.authenticated = True
 
 
-def remove(world: World, account_id: str) -> None:
+def remove(state: SandboxState, account_id: str) -> None:
     """Remove the account, with what is installed in it."""
-    cyclr = world.cyclr
+    cyclr = state.cyclr
     for installed in cyclr.installed_in(account_id):
         cyclr.remove(installed)
     del cyclr.accounts[account_id]
 
 
-def _installed(world: World, account_id: str) -> AccountConnector:
-    marketing = library_connector(world, MARKETING).id
-    for installed in world.cyclr.installed_in(account_id):
+def _installed(state: SandboxState, account_id: str) -> AccountConnector:
+    marketing = library_connector(state, MARKETING).id
+    for installed in state.cyclr.installed_in(account_id):
         if installed.connector_id == marketing:
             return installed
     raise ValueError("there is no such account with the Marketing connector")
 
 
-def _fail(world: World, account: Account, reason: str) -> None:
+def _fail(state: SandboxState, account: Account, reason: str) -> None:
     """Keep the failure of a transaction, and post it where the account says so."""
     refusal, status = REASONS[reason]
-    moment = datetime.fromtimestamp(world.now(), UTC)
+    moment = datetime.fromtimestamp(state.now(), UTC)
     values = {
-        "expired": pacific_time(world.now()),
-        "now": pacific_time(world.now()),
-        "app_id": world.answers["app_id"],
+        "expired": pacific_time(state.now()),
+        "now": pacific_time(state.now()),
+        "app_id": state.answers["app_id"],
         "permission": "leads_retrieval",
-        "id": world.answers["page_id"],
+        "id": state.answers["page_id"],
     }
-    error = translate(GraphError(refusal, **values), world.facebook.locale)
-    page = world.answers["page_id"]
-    body = json.dumps(error.body(world.dice.alphanumeric(11)), separators=(",", ":"))
+    error = translate(GraphError(refusal, **values), state.facebook.locale)
+    page = state.answers["page_id"]
+    body = json.dumps(error.body(state.random_source.alphanumeric(11)), separators=(",", ":"))
     request = (
         f"GET https://graph.facebook.com/v26.0/{page}/leadgen_forms\r\nHost: graph.facebook.com"
     )
-    cycle = next(c for c in world.cyclr.cycles.values() if c.account_id == account.id)
+    cycle = next(c for c in state.cyclr.cycles.values() if c.account_id == account.id)
     payload: dict[str, object] = {
         "Timestamp": f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}0Z",
         "AccountId": account.id,
@@ -126,16 +126,16 @@ def _fail(world: World, account: Account, reason: str) -> None:
         "AccountName": account.name,
         "CycleId": cycle.id,
         "CycleName": cycle.name,
-        "StepId": world.dice.guid(),
+        "StepId": state.random_source.guid(),
         "StepName": "List Forms",
         "StepType": "Action",
-        "TransactionId": world.dice.guid(),
+        "TransactionId": state.random_source.guid(),
         "Message": "Failed to call the method",
         "Detail": f"{status}\r\n{body}\r\n{request}\r\n",
         "IncidentLevel": "Error",
     }
-    world.cyclr.transaction_errors.append(payload)
-    del world.cyclr.transaction_errors[:-_MOST_ERRORS]
+    state.cyclr.transaction_errors.append(payload)
+    del state.cyclr.transaction_errors[:-_MOST_ERRORS]
     url = account.settings.get("TransactionErrorWebhookUrl")
     if account.settings.get("TransactionErrorWebhookEnabled") is True and isinstance(url, str):
         threading.Thread(target=_post, args=(url, payload), daemon=True).start()

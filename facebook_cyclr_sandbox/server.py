@@ -24,8 +24,8 @@ from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
 from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
 from facebook_cyclr_sandbox.http.web import Site
-from facebook_cyclr_sandbox.scenarios import build_world, scenarios_of
-from facebook_cyclr_sandbox.state.world import Addresses, World
+from facebook_cyclr_sandbox.scenarios import build_state, scenarios_of
+from facebook_cyclr_sandbox.state.sandbox_state import Addresses, SandboxState
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 Description = dict[str, str | int]
@@ -36,7 +36,7 @@ _CYCLR = "cyclr"
 
 _ADDRESS = "127.0.0.1"
 # Each has a port, in this order.
-_SITES: dict[str, Callable[[World], Site]] = {
+_SITES: dict[str, Callable[[SandboxState], Site]] = {
     **FACEBOOK.sites,
     "cyclr_api": CyclrApiSite,
     "cyclr_console": CyclrConsoleSite,
@@ -68,7 +68,7 @@ class Sandbox:
         kept: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.world: World = build_world(scenario, seed=seed, clock=clock)
+        self.state: SandboxState = build_state(scenario, seed=seed, clock=clock)
         self._port = port
         self._servers: list[_StoppableServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -79,17 +79,17 @@ class Sandbox:
     @property
     def description(self) -> Description:
         """What a client needs to use the sandbox, with the secrets of the scenario."""
-        world = self.world
-        at, answers, hosts = world.addresses, world.answers, world.cyclr.website_hosts
+        state = self.state
+        at, answers, hosts = state.addresses, state.answers, state.cyclr.website_hosts
         return {
-            "scenario": world.scenario,
-            **FACEBOOK.settings(world),
+            "scenario": state.scenario,
+            **FACEBOOK.settings(state),
             "cyclr_api_url": at.cyclr_api,
             "cyclr_console_url": at.cyclr_console,
-            "service_domain": world.cyclr.service_domain,
+            "service_domain": state.cyclr.service_domain,
             "service_domain_address": at.service_domain,
             "ca_file": str(self._ca_file),
-            "redirect_uri": world.cyclr.redirect_uri,
+            "redirect_uri": state.cyclr.redirect_uri,
             **answers,
             "website_address": at.service_domain,
             "connect_to": ",".join(f"{host}={at.service_domain}" for host in hosts),
@@ -112,7 +112,7 @@ class Sandbox:
         if provider in (FACEBOOK.name, _CYCLR):
             return self.description
         if provider in VENDORS:
-            return {**VENDORS[provider].settings(self.world)}
+            return {**VENDORS[provider].settings(self.state)}
         shown = self.description if not provider else {}
         return {name: value for name, value in shown.items() if name in _NOBODYS}
 
@@ -146,13 +146,13 @@ class Sandbox:
         ports = dict(zip(sites, (sock.getsockname()[1] for sock in sockets), strict=True))
         urls = {name: f"http://{_ADDRESS}:{number}" for name, number in ports.items()}
         urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
-        world = self.world
+        state = self.state
         known = {name: urls.pop(name) for name in _SITES}
-        world.addresses = Addresses(**known, others=urls)
+        state.addresses = Addresses(**known, others=urls)
         server_certificate = self._certify()
-        control = Control(world, lambda: self.description)
+        control = Control(state, lambda: self.description)
         for name, make in sites.items():
-            application = SiteApplication(make(world), world, control, abort=self._abort)
+            application = SiteApplication(make(state), state, control, abort=self._abort)
             path = server_certificate if name == "service_domain" else None
             self._servers.append(_server(application, path))
         thread = threading.Thread(
@@ -170,7 +170,7 @@ class Sandbox:
 
     def _certify(self) -> Path:
         """Write the authority's certificate, and that of the partner's domain with its key."""
-        cyclr = self.world.cyclr
+        cyclr = self.state.cyclr
         made = certificate(cyclr.service_domain, self._kept, cyclr.website_hosts)
         self._ca_file.write_bytes(made.authority)
         path = self._ca_file.with_name("service_domain.pem")
@@ -203,7 +203,7 @@ class Sandbox:
                     transport.abort()
 
 
-def _sites() -> dict[str, Callable[[World], Site]]:
+def _sites() -> dict[str, Callable[[SandboxState], Site]]:
     """Return every site by name, those of further vendors last."""
     return {
         **_SITES,

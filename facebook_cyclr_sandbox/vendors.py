@@ -1,8 +1,8 @@
 """
 The vendors of this sandbox, by name.
 
-Facebook's state is the world that scenarios start from (`base_world`); another's is
-in `World.vendors`, by its name.
+Facebook's is in the state that scenarios start from (`default_state`), another's
+in `SandboxState.vendors`, by its name.
 """
 
 from collections.abc import Mapping
@@ -12,28 +12,28 @@ from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.graph.tokens import exchange
 from facebook_cyclr_sandbox.graph.translations import translate
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from facebook_cyclr_sandbox.vendor import RefusedExchangeError, SandboxVendor
 
 
-def _exchange_at_graph(world: World, params: Mapping[str, str]) -> Mapping[str, object]:
+def _exchange_at_graph(state: SandboxState, params: Mapping[str, str]) -> Mapping[str, object]:
     try:
-        return exchange(world, params)
+        return exchange(state, params)
     except GraphError as error:
-        shown = translate(error, world.facebook.locale)
+        shown = translate(error, state.facebook.locale)
         raise RefusedExchangeError(error.refusal.type, shown.message) from error
 
 
 FACEBOOK = SandboxVendor(
     name="facebook",
     sites={"graph": GraphSite, "facebook": FacebookSite},
-    sign_in_page=lambda world: world.addresses.dialog,
+    sign_in_page=lambda state: state.addresses.dialog,
     exchange=_exchange_at_graph,
-    settings=lambda world: {
-        "graph_url": world.addresses.graph,
-        "dialog_url": world.addresses.dialog,
-        "dashboard_url": world.addresses.facebook,
+    settings=lambda state: {
+        "graph_url": state.addresses.graph,
+        "dialog_url": state.addresses.dialog,
+        "dashboard_url": state.addresses.facebook,
     },
 )
-# Facebook first: the others are added to the world that it begins.
+# Facebook first: the others are added to the state that it begins.
 VENDORS: dict[str, SandboxVendor] = {FACEBOOK.name: FACEBOOK}

@@ -11,7 +11,7 @@ It is served on the HTTPS socket of the service domain, by host name:
 
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.web import Reply, WebRequest, html, redirect
-from facebook_cyclr_sandbox.state.cyclr_world import CyclrWorld
+from facebook_cyclr_sandbox.state.cyclr_state import CyclrState
 
 # Title and text of each page; an empty line separates paragraphs.
 _TEXTS = {
@@ -74,7 +74,7 @@ _SHELL = (
 )
 
 
-def answer_website(cyclr: CyclrWorld, host: str, request: WebRequest) -> Reply:
+def answer_website(cyclr: CyclrState, host: str, request: WebRequest) -> Reply:
     """Answer a request for a page of the website."""
     if request.method not in {"GET", "HEAD"}:
         return _show("405 – Method Not Allowed", "This page can only be read.", 405)

@@ -27,7 +27,7 @@ from facebook_cyclr_sandbox.cyclr.shapes import (
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest
-from facebook_cyclr_sandbox.state.cyclr_world import (
+from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
     ApiToken,
@@ -37,7 +37,7 @@ from facebook_cyclr_sandbox.state.cyclr_world import (
     SignInToken,
     by_number,
 )
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 TOKEN_LIFETIME = 14 * 86_400
 SIGN_IN_LIFETIME = 300
@@ -53,7 +53,7 @@ _Item = TypeVar("_Item")
 class ApiCall:
     """One authorised call; `account` is set for account calls."""
 
-    world: World
+    state: SandboxState
     request: WebRequest
     token: ApiToken
     account: Account | None = None
@@ -82,12 +82,12 @@ api_router = Router()
 
 
 # --- token -----------------------------------------------------------------------------------
-def issue_token(world: World, request: WebRequest) -> Reply:
+def issue_token(state: SandboxState, request: WebRequest) -> Reply:
     """Answer `/oauth/token` (cyclr §3)."""
     form = request.form
     if form.get("grant_type") != "client_credentials":
         return json_reply({"error": "unsupported_grant_type"}, 400)
-    secret = world.cyclr.clients.get(form.get("client_id", ""), "")
+    secret = state.cyclr.clients.get(form.get("client_id", ""), "")
     offered = form.get("client_secret", "")
     if not secret or not hmac.compare_digest(secret.encode(), offered.encode()):
         return json_reply({"error": "invalid_client"}, 400)
@@ -95,16 +95,16 @@ def issue_token(world: World, request: WebRequest) -> Reply:
     scope = form.get("scope", "")
     if scope:
         kind, _, account_id = scope.partition(":")
-        if kind != "account" or account_id not in world.cyclr.accounts:
+        if kind != "account" or account_id not in state.cyclr.accounts:
             return json_reply({"error": "invalid_scope"}, 400)
     token = ApiToken(
-        world.dice.base64url(160),
+        state.random_source.base64url(160),
         form["client_id"],
         account_id,
-        world.now() + TOKEN_LIFETIME,
+        state.now() + TOKEN_LIFETIME,
     )
-    world.cyclr.tokens.put(token.value, token)
-    return json_reply(token_shape(token, world.now()))
+    state.cyclr.tokens.put(token.value, token)
+    return json_reply(token_shape(token, state.now()))
 
 
 # --- paging ----------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def _number(query: Mapping[str, str], name: str, default: int, *, most: int) -> 
 @api_router.route("GET", "/v1.0/accounts")
 def list_accounts(call: ApiCall) -> Reply:
     """List the accounts (cyclr §3)."""
-    return _paged(call, tuple(call.world.cyclr.accounts.values()), account_shape)
+    return _paged(call, tuple(call.state.cyclr.accounts.values()), account_shape)
 
 
 @api_router.route("POST", "/v1.0/accounts")
@@ -142,8 +142,8 @@ def create_account(call: ApiCall) -> Reply:
     if not isinstance(name, str) or not name.strip():
         raise CyclrError(400, "Name is required")
     wanted = document.get("Id")
-    account_id = str(wanted) if wanted else call.world.dice.guid()
-    accounts = call.world.cyclr.accounts
+    account_id = str(wanted) if wanted else call.state.random_source.guid()
+    accounts = call.state.cyclr.accounts
     if account_id in accounts:
         raise CyclrError(400, "ID already in use")
     if len(accounts) >= MOST_ACCOUNTS:
@@ -151,7 +151,7 @@ def create_account(call: ApiCall) -> Reply:
     account = Account(
         account_id,
         name,
-        call.world.now(),
+        call.state.now(),
         description=_text(document, "Description"),
         timezone=_text(document, "Timezone") or "Europe/London",
     )
@@ -165,7 +165,7 @@ def _text(document: Mapping[str, Any], name: str) -> str | None:
 
 
 def _account(call: ApiCall, account_id: str) -> Account:
-    account = call.world.cyclr.accounts.get(account_id)
+    account = call.state.cyclr.accounts.get(account_id)
     if account is None or call.token.account_id not in {"", account_id}:
         raise CyclrError(404, "Account not found.")
     return account
@@ -184,16 +184,16 @@ def create_sign_in_token(call: ApiCall, account_id: str) -> Reply:
     username = _text(call.document(), "Username")
     if not username:
         raise CyclrError(400, "Username is required")
-    return json_reply(sign_in_shape(issue_sign_in_token(call.world, account, username)))
+    return json_reply(sign_in_shape(issue_sign_in_token(call.state, account, username)))
 
 
-def issue_sign_in_token(world: World, account: Account, username: str) -> SignInToken:
+def issue_sign_in_token(state: SandboxState, account: Account, username: str) -> SignInToken:
     """Issue a sign-in token for `username`; create the user if unknown."""
     if len(account.users) < _MOST_USERS:
         account.users.add(username)
-    value = world.dice.alphanumeric(43) + "="
-    token = SignInToken(value, account.id, username, world.now() + SIGN_IN_LIFETIME)
-    world.cyclr.sign_in_tokens.put(value, token)
+    value = state.random_source.alphanumeric(43) + "="
+    token = SignInToken(value, account.id, username, state.now() + SIGN_IN_LIFETIME)
+    state.cyclr.sign_in_tokens.put(value, token)
     return token
 
 
@@ -204,7 +204,7 @@ def list_connectors(call: ApiCall) -> Reply:
     query = call.request.query_params.get("query", "").lower()
     connectors = [
         connector
-        for connector in call.world.cyclr.library.values()
+        for connector in call.state.cyclr.library.values()
         if query in connector.name.lower()
     ]
     return _paged(call, sorted(connectors, key=lambda connector: connector.name), connector_shape)
@@ -218,7 +218,7 @@ def list_methods(call: ApiCall, which: str) -> Reply:
 
 
 def _connector(call: ApiCall, which: str) -> LibraryConnector:
-    connector = by_number(call.world.cyclr.library, which)
+    connector = by_number(call.state.cyclr.library, which)
     if connector is None:
         raise CyclrError(404, "Connector not found.")
     return connector
@@ -235,18 +235,18 @@ def install_connector(call: ApiCall, which: str) -> Reply:
         raise CyclrError(400, "The request is invalid.")
     if connector.status == "Draft":
         raise CyclrError(400, f"Connector {connector.id} is a draft and cannot be installed.")
-    properties = _properties(call.world, connector, document.get("Properties"))
+    properties = _properties(call.state, connector, document.get("Properties"))
     name = _text(document, "Name") or connector.name
-    installed = install(call.world, account.id, connector, name)
+    installed = install(call.state, account.id, connector, name)
     installed.properties = properties
-    return json_reply(_shape(call.world, installed))
+    return json_reply(_shape(call.state, installed))
 
 
 def install(
-    world: World, account_id: str, connector: LibraryConnector, name: str
+    state: SandboxState, account_id: str, connector: LibraryConnector, name: str
 ) -> AccountConnector:
     """Put a connector of the library into an account, not yet authenticated."""
-    cyclr = world.cyclr
+    cyclr = state.cyclr
     if any(installed.name == name for installed in cyclr.installed_in(account_id)):
         raise CyclrError(400, f"Account connector name {name} is in use.")
     if len(cyclr.account_connectors) >= _MOST_INSTALLED:
@@ -259,7 +259,7 @@ def install(
     return installed
 
 
-def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Property]:
+def _properties(state: SandboxState, connector: LibraryConnector, rows: Any) -> list[Property]:
     """Return the properties given at install; they must be declared as such."""
     declared = {parameter.target_name: parameter for parameter in connector.parameters}
     properties = []
@@ -271,42 +271,42 @@ def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Pr
             message = f"Connector property name '{name}' is not an account connector property."
             raise CyclrError(400, message)
         value = str(row.get("Value", "")) if isinstance(row, dict) else ""
-        properties.append(Property(world.cyclr.new_id(), name, value))
+        properties.append(Property(state.cyclr.new_id(), name, value))
     return properties
 
 
 # --- installed connectors --------------------------------------------------------------------
 def _find(call: ApiCall, number: str) -> AccountConnector:
     account = call.require_account()
-    installed = by_number(call.world.cyclr.account_connectors, number)
+    installed = by_number(call.state.cyclr.account_connectors, number)
     if installed is None or installed.account_id != account.id:
         raise CyclrError(404, "Account connector not found.")
     return installed
 
 
-def _shape(world: World, installed: AccountConnector) -> dict[str, Any]:
-    return account_connector_shape(installed, world.cyclr.library[installed.connector_id])
+def _shape(state: SandboxState, installed: AccountConnector) -> dict[str, Any]:
+    return account_connector_shape(installed, state.cyclr.library[installed.connector_id])
 
 
 @api_router.route("GET", "/v1.0/account/connectors")
 def list_installed(call: ApiCall) -> Reply:
     """List the connectors that are installed in the account (cyclr §3)."""
-    installed = call.world.cyclr.installed_in(call.require_account().id)
-    return _paged(call, installed, lambda connector: _shape(call.world, connector))
+    installed = call.state.cyclr.installed_in(call.require_account().id)
+    return _paged(call, installed, lambda connector: _shape(call.state, connector))
 
 
 # --- methods: Cyclr calls Facebook with the token that it holds ------------------------------
 @api_router.route("POST", "/v1.0/account/connectors/{number}/methods/{unique_id}")
 def call_method(call: ApiCall, number: str, unique_id: str) -> Reply:
     """Run a method of an installed connector (cyclr §3)."""
-    if call.world.cyclr.address_is_blocked:
+    if call.state.cyclr.address_is_blocked:
         raise CyclrError(
             403,
             "Unknown client IP Address: contact support to request access for this IP address",
         )
     installed = _find(call, number)
-    method = _find_method(call.world.cyclr.library[installed.connector_id], unique_id)
-    return _run_method(call.world, installed, method, call.document())
+    method = _find_method(call.state.cyclr.library[installed.connector_id], unique_id)
+    return _run_method(call.state, installed, method, call.document())
 
 
 def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
@@ -321,7 +321,7 @@ def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
 
 
 def _run_method(
-    world: World, installed: AccountConnector, method: Method, document: object
+    state: SandboxState, installed: AccountConnector, method: Method, document: object
 ) -> Reply:
     if not installed.authenticated or not installed.access_token:
         raise CyclrError(400, "Failed to authenticate the connector")
@@ -331,16 +331,16 @@ def _run_method(
         path = path.replace("{" + name + "}", value)
     token = installed.access_token
     if "{page_id}" in method.path:
-        token = _page_token(world, token, values["page_id"])
-    reply = answer_graph(world, "GET", f"/v26.0/{path}", {"access_token": token})
+        token = _page_token(state, token, values["page_id"])
+    reply = answer_graph(state, "GET", f"/v26.0/{path}", {"access_token": token})
     if reply.status != 200:
         raise CyclrError(400, json.loads(reply.body)["error"]["message"])
     return Reply(200, reply.body, (("Content-Type", "application/json; charset=utf-8"),))
 
 
-def _page_token(world: World, token: str, page_id: str) -> str:
+def _page_token(state: SandboxState, token: str, page_id: str) -> str:
     params = {"access_token": token, "fields": "access_token"}
-    reply = answer_graph(world, "GET", "/v26.0/me/accounts", params)
+    reply = answer_graph(state, "GET", "/v26.0/me/accounts", params)
     rows = json.loads(reply.body).get("data", [])
     return next((row["access_token"] for row in rows if row["id"] == page_id), token)
 
@@ -366,10 +366,10 @@ def _parameters(method: Method, document: object) -> dict[str, str]:
 def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
     """List what prevents a cycle from starting (cyclr §3)."""
     account = call.require_account()
-    cycle = call.world.cyclr.cycles.get(cycle_id)
+    cycle = call.state.cyclr.cycles.get(cycle_id)
     if cycle is None or cycle.account_id != account.id:
         raise CyclrError(404, "Cycle not found.")
-    installed = call.world.cyclr.account_connectors
+    installed = call.state.cyclr.account_connectors
     return json_reply(
         [
             {
@@ -401,22 +401,22 @@ class CyclrApiSite(Site):
 
     def _answer(self, request: WebRequest) -> Reply:
         if request.path.rstrip("/").lower() == "/oauth/token" and request.method == "POST":
-            return issue_token(self._world, request)
+            return issue_token(self._state, request)
         method = "GET" if request.method == "HEAD" else request.method
         match = api_router.match(method, request.path)
         if match is not None:
             handler, blanks = match
             token = self._token(request)
             account = self._account(request, token)
-            return handler(ApiCall(self._world, request, token, account), **blanks)
+            return handler(ApiCall(self._state, request, token, account), **blanks)
         status = 405 if api_router.knows(request.path) else 404
         route = f"{request.method} {request.path[:200]}"
         raise CyclrError(status, f"The sandbox does not answer {route}.")
 
     def _token(self, request: WebRequest) -> ApiToken:
         kind, _, value = request.headers.get("authorization", "").partition(" ")
-        token = self._world.cyclr.tokens.get(value.strip())
-        if kind.lower() != "bearer" or token is None or token.expires_at <= self._world.now():
+        token = self._state.cyclr.tokens.get(value.strip())
+        if kind.lower() != "bearer" or token is None or token.expires_at <= self._state.now():
             raise CyclrError(401, _DENIED, (("WWW-Authenticate", "Bearer"),))
         return token
 
@@ -425,4 +425,4 @@ class CyclrApiSite(Site):
         account_id = token.account_id if named is None else named.strip()
         if token.account_id not in {"", account_id}:
             return None
-        return self._world.cyclr.accounts.get(account_id)
+        return self._state.cyclr.accounts.get(account_id)

@@ -13,8 +13,8 @@ from facebook_cyclr_sandbox.http.asgi import host_of
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, redirect, web_address
-from facebook_cyclr_sandbox.state.cyclr_world import PendingConsent, by_number
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.cyclr_state import PendingConsent, by_number
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from facebook_cyclr_sandbox.vendor import RefusedExchangeError
 from facebook_cyclr_sandbox.vendors import VENDORS
 from facebook_cyclr_sandbox.website import answer_website
@@ -40,8 +40,8 @@ class ConnectSite(Site):
     def __call__(self, request: WebRequest) -> Reply:
         """Answer one request; the website's hosts are another site."""
         host = host_of(request)
-        if host in self._world.cyclr.website_hosts:
-            return answer_website(self._world.cyclr, host, request)
+        if host in self._state.cyclr.website_hosts:
+            return answer_website(self._state.cyclr, host, request)
         return without_sniffing(self._answer(request))
 
     def _answer(self, request: WebRequest) -> Reply:
@@ -57,15 +57,15 @@ class ConnectSite(Site):
     @_router.route("POST", "/oauth/token")
     def _issue_token(self, request: WebRequest) -> Reply:
         """Issue a token of the API, here too (cyclr §3)."""
-        return issue_token(self._world, request)
+        return issue_token(self._state, request)
 
     @_router.route("GET POST", SIGN_IN_PATH)
     def _sign_in(self, request: WebRequest) -> Reply:
         """Begin a sign-in by its link (cyclr §4)."""
-        world, params = self._world, request.params
-        token = world.cyclr.sign_in_tokens.pop(params.get("token", ""))
-        installed = by_number(world.cyclr.account_connectors, params.get("id", ""))
-        if token is None or token.expires_at <= world.now() or installed is None:
+        state, params = self._state, request.params
+        token = state.cyclr.sign_in_tokens.pop(params.get("token", ""))
+        installed = by_number(state.cyclr.account_connectors, params.get("id", ""))
+        if token is None or token.expires_at <= state.now() or installed is None:
             return _forbidden()
         if installed.account_id != token.account_id:
             return _forbidden()
@@ -73,15 +73,15 @@ class ConnectSite(Site):
         if web_address(target) is None:
             return _message("400 – Bad Request", "targetOrigin is required.", 400)
         pending = PendingConsent(
-            state=world.dice.base64url(43),
+            state=state.random_source.base64url(43),
             account_connector_id=installed.id,
             target_origin=target,
             callback_message=params.get("callbackMessage", ""),
-            redirect_uri=world.cyclr.redirect_uri,
-            started_on=world.now(),
-            cookie=world.dice.base64url(32),
+            redirect_uri=state.cyclr.redirect_uri,
+            started_on=state.now(),
+            cookie=state.random_source.base64url(32),
         )
-        world.cyclr.pending.put(pending.state, pending)
+        state.cyclr.pending.put(pending.state, pending)
         secure = "; Secure" if request["scheme"] == "https" else ""
         cookie = f"{_COOKIE}={pending.cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
         hop = f"{_SECOND_HOP}?{urlencode({'state': pending.state})}"
@@ -90,13 +90,13 @@ class ConnectSite(Site):
     @_router.route("GET", _SECOND_HOP)
     def _go_to_provider(self, request: WebRequest) -> Reply:
         """Leave for the sign-in page of the vendor (cyclr §4)."""
-        pending = self._world.cyclr.pending.get(request.query_params.get("state", ""))
+        pending = self._state.cyclr.pending.get(request.query_params.get("state", ""))
         if pending is None or pending.cookie != request.cookies.get(_COOKIE):
             return _forbidden()
-        installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
+        installed = self._state.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
             return _forbidden()
-        connector = self._world.cyclr.library[installed.connector_id]
+        connector = self._state.cyclr.library[installed.connector_id]
         query = urlencode(
             {
                 "client_id": connector.client_id,
@@ -106,15 +106,15 @@ class ConnectSite(Site):
                 "state": pending.state,
             }
         )
-        page_address = VENDORS[connector.vendor].sign_in_page(self._world)
+        page_address = VENDORS[connector.vendor].sign_in_page(self._state)
         return redirect(f"{page_address}?{query}")
 
     @_router.route("GET", "/connector/callback")
     def _callback(self, request: WebRequest) -> Reply:
         """Redeem the code, or show the provider's error (cyclr §4)."""
-        query, world = request.query_params, self._world
-        pending = world.cyclr.pending.pop(query.get("state", ""))
-        if pending is None or world.now() - pending.started_on > _PENDING_LIFETIME:
+        query, state = request.query_params, self._state
+        pending = state.cyclr.pending.pop(query.get("state", ""))
+        if pending is None or state.now() - pending.started_on > _PENDING_LIFETIME:
             return _callback_error("invalid_state", "No authentication is under way.")
         if "code" not in query:
             return _callback_error(
@@ -124,13 +124,13 @@ class ConnectSite(Site):
         return self._redeem(pending, query["code"])
 
     def _redeem(self, pending: PendingConsent, code: str) -> Reply:
-        installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
+        installed = self._state.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
             return _callback_error("invalid_request", "The connector is no longer installed.")
-        connector = self._world.cyclr.library[installed.connector_id]
+        connector = self._state.cyclr.library[installed.connector_id]
         try:
             answer = VENDORS[connector.vendor].exchange(
-                self._world,
+                self._state,
                 {
                     "grant_type": "authorization_code",
                     "client_id": connector.client_id,
@@ -143,12 +143,12 @@ class ConnectSite(Site):
             return _callback_error(error.error, error.description)
         installed.access_token = str(answer["access_token"])
         installed.authenticated = True
-        return _leave(self._world, pending)
+        return _leave(self._state, pending)
 
     @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")
     def _verify_webhook(self, request: WebRequest, webhook_id: str) -> Reply:
         """Answer the challenge of a webhook (messenger)."""
-        library, query = self._world.cyclr.library.values(), request.query_params
+        library, query = self._state.cyclr.library.values(), request.query_params
         connector = next(
             (candidate for candidate in library if candidate.webhook_id == webhook_id), None
         )
@@ -161,10 +161,10 @@ class ConnectSite(Site):
         return Reply(200, query.get("hub.challenge", "").encode(), PLAIN)
 
 
-def _leave(world: World, pending: PendingConsent) -> Reply:
+def _leave(state: SandboxState, pending: PendingConsent) -> Reply:
     if not pending.callback_message:
         return redirect(pending.target_origin)
-    nonce = world.dice.base64url(16)
+    nonce = state.random_source.base64url(16)
     message = json.dumps([pending.callback_message, pending.target_origin]).replace("<", "\\u003c")
     reply = page("callback_message.html", message=message, nonce=nonce)
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'"

@@ -10,7 +10,7 @@ from facebook_cyclr_sandbox.cyclr.shapes import CyclrError, without_sniffing
 from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, answer_visit, see_other
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest, redirect
-from facebook_cyclr_sandbox.state.cyclr_world import (
+from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
     LibraryConnector,
@@ -19,7 +19,7 @@ from facebook_cyclr_sandbox.state.cyclr_world import (
 
 
 def _find_account(visit: Visit, account_id: str) -> Account:
-    account = visit.world.cyclr.accounts.get(account_id)
+    account = visit.state.cyclr.accounts.get(account_id)
     if account is None:
         raise MissingPageError("There is no such account.")
     return account
@@ -35,7 +35,7 @@ class CyclrConsoleSite(Site):
 
     def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""
-        reply = answer_visit(self._world, request, console_router, "Cyclr Console")
+        reply = answer_visit(self._state, request, console_router, "Cyclr Console")
         return without_sniffing(reply)
 
 
@@ -56,7 +56,7 @@ _ACTIONS = {
 
 def _page(visit: Visit, group: str, problem: str = "", **more: Any) -> Reply:
     """Return the console's page, open at `group`."""
-    cyclr = visit.world.cyclr
+    cyclr = visit.state.cyclr
     known = {
         "entries": list(_MENU.items()),
         "current": group,
@@ -110,7 +110,7 @@ def set_up_connector(visit: Visit, number: str) -> Reply:
 
 
 def _connector(visit: Visit, number: str) -> LibraryConnector:
-    connector = by_number(visit.world.cyclr.library, number)
+    connector = by_number(visit.state.cyclr.library, number)
     if connector is None:
         raise MissingPageError("There is no such connector.")
     return connector
@@ -120,12 +120,12 @@ def _connector(visit: Visit, number: str) -> LibraryConnector:
 @console_router.route("GET POST", "/accounts")
 def manage_accounts(visit: Visit) -> Reply:
     """Show Account Management, or create an account (cyclr §2)."""
-    accounts = visit.world.cyclr.accounts
+    accounts = visit.state.cyclr.accounts
     problem = ""
     if visit.request.method == "POST":
         name = visit.text("name")
         if name and len(accounts) < MOST_ACCOUNTS:
-            account = Account(visit.world.dice.guid(), name, visit.world.now())
+            account = Account(visit.state.random_source.guid(), name, visit.state.now())
             accounts[account.id] = account
             return see_other(f"/accounts/{account.id}/connectors/", "The account is created.")
         problem = "Name is required."
@@ -139,7 +139,7 @@ def manage_connectors(visit: Visit, account: Account) -> Reply:
     if visit.request.method == "POST":
         connector = _connector(visit, visit.text("connector"))
         try:
-            install(visit.world, account.id, connector, connector.name)
+            install(visit.state, account.id, connector, connector.name)
             here = f"/accounts/{account.id}/connectors/"
             return see_other(here, f"{connector.name} is installed.")
         except CyclrError as error:
@@ -150,7 +150,7 @@ def manage_connectors(visit: Visit, account: Account) -> Reply:
 def _account_page(
     visit: Visit, account: Account, *, problem: str = "", setup_link: str = ""
 ) -> Reply:
-    installed = visit.world.cyclr.installed_in(account.id)
+    installed = visit.state.cyclr.installed_in(account.id)
     more = {"account": account, "installed": installed, "setup_link": setup_link}
     return _page(visit, "account", problem, **more)
 
@@ -161,7 +161,7 @@ def change_connector(visit: Visit, account: Account, number: str, action: str) -
     Authenticate, de-authenticate or remove an installed connector, or make a setup link
     (cyclr §4).
     """
-    connectors = visit.world.cyclr.installed_in(account.id)
+    connectors = visit.state.cyclr.installed_in(account.id)
     installed = next((connector for connector in connectors if str(connector.id) == number), None)
     if installed is None:
         raise MissingPageError("There is no such connector in this account.")
@@ -172,7 +172,7 @@ def change_connector(visit: Visit, account: Account, number: str, action: str) -
         installed.authenticated, installed.access_token = False, ""
         return see_other(here, f"{installed.name} is de-authenticated.")
     if action == "remove":
-        visit.world.cyclr.remove(installed)
+        visit.state.cyclr.remove(installed)
         return see_other(here, f"{installed.name} is removed.")
     raise MissingPageError("There is no such action.")
 
@@ -185,9 +185,9 @@ def _sign_in(
 
     The browser uses the plain-HTTP copy of the service domain on loopback.
     """
-    world = visit.world
-    token = issue_sign_in_token(world, account, world.facebook.person.email)
-    back = f"{world.addresses.cyclr_console}/accounts/{account.id}/connectors/"
-    base = f"https://{world.cyclr.service_domain}" if is_link else world.addresses.connect
+    state = visit.state
+    token = issue_sign_in_token(state, account, state.facebook.person.email)
+    back = f"{state.addresses.cyclr_console}/accounts/{account.id}/connectors/"
+    base = f"https://{state.cyclr.service_domain}" if is_link else state.addresses.connect
     link = sign_in_link(base, installed.id, token.value, back)
     return _account_page(visit, account, setup_link=link) if is_link else redirect(link, 303)

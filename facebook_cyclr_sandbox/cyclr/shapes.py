@@ -9,7 +9,7 @@ from email.utils import formatdate
 from typing import Any
 
 from facebook_cyclr_sandbox.http.web import Headers, Reply
-from facebook_cyclr_sandbox.state.cyclr_world import (
+from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
     ApiToken,

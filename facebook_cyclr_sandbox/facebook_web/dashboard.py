@@ -22,7 +22,7 @@ from facebook_cyclr_sandbox.http.web import (
     fields_of,
     web_address,
 )
-from facebook_cyclr_sandbox.state.facebook_world import (
+from facebook_cyclr_sandbox.state.facebook_state import (
     MESSENGER_FIELDS,
     RENEWAL_SECTIONS,
     App,
@@ -48,14 +48,14 @@ from facebook_cyclr_sandbox.state.review import (
     plan,
     request_access,
 )
+from facebook_cyclr_sandbox.state.sandbox_state import DAY
 from facebook_cyclr_sandbox.state.use_cases import USE_CASES, optional
 from facebook_cyclr_sandbox.state.versions import CALENDAR
-from facebook_cyclr_sandbox.state.world import DAY
 
 
 def find_app(visit: Visit, app_id: str) -> App:
     """Return an app of the person who is logged in."""
-    app = visit.world.facebook.apps.get(app_id)
+    app = visit.state.facebook.apps.get(app_id)
     if app is None or visit.person.id not in app.roles:
         raise MissingPageError("You have no app with this App ID.")
     return app
@@ -66,14 +66,14 @@ dashboard_router = Router(app_id=find_app)
 
 def apps_of(visit: Visit) -> list[App]:
     """Return the apps on which the person has a role."""
-    apps = visit.world.facebook.apps.values()
+    apps = visit.state.facebook.apps.values()
     return [app for app in apps if visit.person.id in app.roles]
 
 
 def grant(visit: Visit, app: App, permissions: Iterable[str]) -> None:
     """Grant `permissions` of the person to the app."""
     key = (visit.person.id, app.id)
-    granted = visit.world.facebook.grants.setdefault(key, {})
+    granted = visit.state.facebook.grants.setdefault(key, {})
     granted |= dict.fromkeys(permissions, "granted")
 
 
@@ -142,8 +142,8 @@ def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any
     if group not in menu:
         problem = "The app has no such settings yet: set the product up first."
         group = "dashboard"
-    facebook = visit.world.facebook
-    now = visit.world.now()
+    facebook = visit.state.facebook
+    now = visit.state.now()
     business = facebook.business
     labels = {name: _label(app, name) for name in sorted(app.available_permissions)}
     renewal = app.renewal
@@ -213,7 +213,7 @@ def _account_page(visit: Visit, group: str, problem: str = "", **more: Any) -> R
         "entries": list((_ACCOUNT_GROUPS if is_developer else _REGISTRATION).items()),
         "current": group if is_developer else "registration",
         "problem": problem,
-        "is_customer": visit.person is visit.world.facebook.customer,
+        "is_customer": visit.person is visit.state.facebook.customer,
         "apps": apps_of(visit),
         "answers": dict.fromkeys(_ANSWERS, ""),
         "use_cases": OFFERED,
@@ -250,7 +250,7 @@ def list_apps(visit: Visit) -> Reply:
 @dashboard_router.route("POST", "/async/registration")
 def register(visit: Visit) -> Reply:
     """Make the person a Facebook developer; the customer stays one (graph §9)."""
-    if visit.person is visit.world.facebook.customer:
+    if visit.person is visit.state.facebook.customer:
         return _account_page(visit, "registration")
     visit.person.is_developer = True
     return see_other("/apps/", "You are registered as a developer.")
@@ -266,7 +266,7 @@ def create_app(visit: Visit) -> Reply:
     problem = _missing(visit, answers)
     if problem:
         return _account_page(visit, "create", problem, answers=answers)
-    app = visit.world.register_app(answers["name"])
+    app = visit.state.register_app(answers["name"])
     app.contact_email = answers["contact_email"]
     if case is None:
         app.type = answers["type"]
@@ -275,7 +275,7 @@ def create_app(visit: Visit) -> Reply:
     else:
         app.use_cases, app.products = [case.name], set(case.products)
         app.mode = AppMode.DEVELOPMENT
-    app.renewal = Renewal(visit.world.now())
+    app.renewal = Renewal(visit.state.now())
     return see_other(f"/apps/{app.id}/dashboard/", "Your app is created.")
 
 
@@ -289,7 +289,7 @@ def _missing(visit: Visit, answers: dict[str, str]) -> str:
         (not is_classic or answers["type"] in TYPES, "Select an app type."),
         (not is_classic or answers["purpose"] in PURPOSES, "Select an App Purpose."),
         (visit.has_password, "That is not the invented person's password."),
-        (len(visit.world.facebook.apps) < _MOST_APPS, "You have 15 apps already."),
+        (len(visit.state.facebook.apps) < _MOST_APPS, "You have 15 apps already."),
     )
     return next((problem for is_right, problem in checks if not is_right), "")
 
@@ -455,13 +455,13 @@ def explore(visit: Visit) -> Reply:
     if visit.request.method == "POST" and "path" in visit.request.form:
         path, _, query = visit.text("path").partition("?")
         params = {**dict(fields_of(query)), "access_token": token}
-        reply = answer_graph(visit.world, "GET", f"/v26.0/{path.lstrip('/')}", params)
+        reply = answer_graph(visit.state, "GET", f"/v26.0/{path.lstrip('/')}", params)
         answer = json.dumps(json.loads(reply.body), indent=1, ensure_ascii=False)
     elif visit.request.method == "POST":
         app = find_app(visit, visit.text("app_id"))
         permissions = tuple(name for name in PERMISSIONS if name in app.available_permissions)
         grant(visit, app, permissions)
-        token = visit.world.issue_user_token(app, visit.person.id, permissions).value
+        token = visit.state.issue_user_token(app, visit.person.id, permissions).value
     path = visit.text("path") or "me"
     return _account_page(visit, "explorer", token=token, path=path, answer=answer)
 
@@ -487,7 +487,7 @@ def get_advanced_access(visit: Visit, app: App, permission: str) -> Reply:
     _require_permission(app, permission)
     needed = [*DEPENDENCIES.get(permission, ()), permission]
     needed = [name for name in needed if app.permissions.get(name) != "live"]
-    lacking = [name for name in needed if not is_called_lately(app, name, visit.world.now())]
+    lacking = [name for name in needed if not is_called_lately(app, name, visit.state.now())]
     if app.review.state is ReviewState.PENDING and permission != "public_profile":
         return _app_page(visit, app, "permissions", f"{SUBMISSION_IN_REVIEW}.")
     if lacking:
@@ -508,7 +508,7 @@ def edit_review_request(visit: Visit, app: App) -> Reply:
     """Submit Edit App Review Request, with its checklist (graph §9)."""
     if app.review.state is ReviewState.PENDING:
         return _app_page(visit, app, "review-request", f"{SUBMISSION_IN_REVIEW}.")
-    checklist = for_submission(app, visit.world.facebook.business)
+    checklist = for_submission(app, visit.state.facebook.business)
     sections = {name: visit.text(name) for name in SECTIONS}
     missing = _submit(visit, app, sections, checklist)
     if missing:
@@ -525,19 +525,19 @@ def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[st
     missing = [title for name, title in SECTIONS.items() if not sections[name]]
     if missing or checklist:
         return [*missing, *checklist]
-    app.review.state, app.review.submitted_on = ReviewState.PENDING, visit.world.now()
-    plan(app.review, visit.world.dice)
+    app.review.state, app.review.submitted_on = ReviewState.PENDING, visit.state.now()
+    plan(app.review, visit.state.random_source)
     return []
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/app-review/later")
 def let_days_pass(visit: Visit, app: App) -> Reply:
     """Advance the clock to the decision of the review (graph §9; a sandbox control)."""
-    world, review, path = visit.world, app.review, f"/apps/{app.id}/app-review/requests/"
+    state, review, path = visit.state, app.review, f"/apps/{app.id}/app-review/requests/"
     if review.state is not ReviewState.PENDING:
         return see_other(path, "There is no request under review.")
-    left = max((review.decides_on or 0) - world.now(), 0)
-    world.offset += left + 1
+    left = max((review.decides_on or 0) - state.now(), 0)
+    state.offset += left + 1
     outcome = visit.text("outcome")
     declined = visit.request.params.getlist("declined")
     outcomes = {
@@ -554,11 +554,11 @@ def let_days_pass(visit: Visit, app: App) -> Reply:
 @dashboard_router.route("POST", "/apps/{app_id}/verification/{kind}")
 def start_verification(visit: Visit, app: App, kind: str) -> Reply:
     """Start one of the verifications; Access Verification needs the other one first (graph §9)."""
-    business = visit.world.facebook.business
+    business = visit.state.facebook.business
     here = f"/apps/{app.id}/verification/"
     if kind == "later":
         # a sandbox control: advance the clock by five days, and complete what is pending
-        visit.world.offset += _VERIFICATION_DAYS * DAY
+        visit.state.offset += _VERIFICATION_DAYS * DAY
         if business.verification is Verification.PENDING:
             business.verification = Verification.VERIFIED
         if business.access_verification is Verification.PENDING:
@@ -604,7 +604,7 @@ def choose_pages(visit: Visit, app: App) -> Reply:
     if "messenger" not in app.products:
         return _app_page(visit, app, "messenger")
     chosen = visit.request.params.getlist("page")
-    for page in visit.world.facebook.pages.values():
+    for page in visit.state.facebook.pages.values():
         if page.id in chosen:
             page.subscribed.setdefault(app.id, MESSENGER_FIELDS)
         else:
@@ -617,12 +617,12 @@ def choose_pages(visit: Visit, app: App) -> Reply:
 @dashboard_router.route("POST", "/apps/{app_id}/messenger/tokens/{page_id}")
 def show_page_token(visit: Visit, app: App, page_id: str) -> Reply:
     """Show a page access token of a page that was added (messenger)."""
-    facebook = visit.world.facebook
+    facebook = visit.state.facebook
     page = facebook.pages.get(page_id)
     if page is None or app.id not in page.subscribed:
         raise MissingPageError("This page was not added.")
-    user = visit.world.issue_user_token(app, facebook.person.id, MESSENGER_PERMISSIONS)
-    token = visit.world.issue_page_token(user, page.id).value
+    user = visit.state.issue_user_token(app, facebook.person.id, MESSENGER_PERMISSIONS)
+    token = visit.state.issue_page_token(user, page.id).value
     return _app_page(visit, app, "messenger", page_token=token)
 
 
@@ -636,5 +636,5 @@ class FacebookSite(Site):
         """Answer one request."""
         is_whole = not request.is_oversized and request.method in {"GET", "HEAD", "POST"}
         if is_dialog(request.path) and is_whole:
-            return answer_dialog(self._world, request)
-        return answer_visit(self._world, request, dashboard_router, "Facebook for Developers")
+            return answer_dialog(self._state, request)
+        return answer_visit(self._state, request, dashboard_router, "Facebook for Developers")

@@ -14,9 +14,9 @@ from urllib.parse import urlencode, urlsplit
 from facebook_cyclr_sandbox.http.pages import log_in, log_in_page, log_out, logged_in, page
 from facebook_cyclr_sandbox.http.web import Headers, Reply, WebRequest, append_query, redirect
 from facebook_cyclr_sandbox.origins import handles
-from facebook_cyclr_sandbox.state.facebook_world import App, Person
+from facebook_cyclr_sandbox.state.facebook_state import App, Person
 from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, KNOWN_PERMISSIONS
-from facebook_cyclr_sandbox.state.world import SHORT_LIFETIME, World
+from facebook_cyclr_sandbox.state.sandbox_state import SHORT_LIFETIME, SandboxState
 
 _PATH = re.compile(r"(?:/v\d+\.\d+)?/dialog/oauth/?\Z")
 _ASKED = (
@@ -51,44 +51,44 @@ class _Ask:
 
 
 @handles("GET POST /dialog/oauth")
-def answer_dialog(world: World, request: WebRequest) -> Reply:
+def answer_dialog(state: SandboxState, request: WebRequest) -> Reply:
     """Answer a GET or POST of the dialog (graph §5)."""
     fields = {name: request.params[name] for name in _ASKED if name in request.params}
-    understood = _understand(world, fields)
+    understood = _understand(state, fields)
     if isinstance(understood, _Problem):
         return _show(understood)
     app, wanted = understood
-    person_id, headers = _identify(world, request)
+    person_id, headers = _identify(state, request)
     if not person_id:
-        return _ask_to_log_in(world, request, fields, wanted, headers)
-    ask = _ask(world, app, wanted, fields, world.facebook.people[person_id])
+        return _ask_to_log_in(state, request, fields, wanted, headers)
+    ask = _ask(state, app, wanted, fields, state.facebook.people[person_id])
     if isinstance(ask, _Problem):
         return _show(ask, headers)
     decision = request.form.get("decision", "") if request.method == "POST" else ""
     if not decision:
         return page("consent.html", headers=headers, action=request.path, hidden=fields, ask=ask)
-    location = _decide(world, ask, request, decision)
+    location = _decide(state, ask, request, decision)
     # NOTE: a program gets the exact 302. A browser (`Accept: text/html`) cannot resolve the service
     # domain, so it gets a page that names the address and links to the same one on loopback.
     parts = urlsplit(location)
-    if parts.hostname == world.cyclr.service_domain and request.accepts_html:
-        connect = urlsplit(world.addresses.connect)
+    if parts.hostname == state.cyclr.service_domain and request.accepts_html:
+        connect = urlsplit(state.addresses.connect)
         loopback = parts._replace(scheme=connect.scheme, netloc=connect.netloc).geturl()
         return page("leave.html", headers=headers, location=location, loopback=loopback)
     return redirect(location, headers=headers)
 
 
-def _identify(world: World, request: WebRequest) -> tuple[str, Headers]:
+def _identify(state: SandboxState, request: WebRequest) -> tuple[str, Headers]:
     """Return the person's ID, and the headers of a log-in or log-out that happens now."""
     if request.method == "POST" and "switch" in request.form:
-        return "", log_out(world, request)
+        return "", log_out(state, request)
     if request.method == "POST" and "email" in request.form:
-        return log_in(world, request.form["email"], request.form.get("password", ""))
-    return logged_in(world, request), ()
+        return log_in(state, request.form["email"], request.form.get("password", ""))
+    return logged_in(state, request), ()
 
 
 def _ask_to_log_in(
-    world: World,
+    state: SandboxState,
     request: WebRequest,
     fields: dict[str, str],
     wanted: tuple[str, ...],
@@ -100,7 +100,7 @@ def _ask_to_log_in(
         back = append_query(request.path, **fields)
         return redirect(append_query("/login.php", next=back))
     is_wrong = request.method == "POST" and "email" in request.form
-    reply = log_in_page(world, request.path, fields, is_wrong=is_wrong)
+    reply = log_in_page(state, request.path, fields, is_wrong=is_wrong)
     return replace(reply, headers=(*reply.headers, *headers))
 
 
@@ -152,12 +152,14 @@ def _show(problem: _Problem, headers: Headers = (), *, status: int = 400) -> Rep
     )
 
 
-def _understand(world: World, fields: dict[str, str]) -> "tuple[App, tuple[str, ...]] | _Problem":
+def _understand(
+    state: SandboxState, fields: dict[str, str]
+) -> "tuple[App, tuple[str, ...]] | _Problem":
     """Return the app and the permissions that it wants: nobody is logged in yet."""
-    app = world.facebook.apps.get(fields.get("client_id", ""))
+    app = state.facebook.apps.get(fields.get("client_id", ""))
     if app is None:
         return _UNKNOWN_APP
-    if app.is_deactivated(world.now()):
+    if app.is_deactivated(state.now()):
         return _NOT_ACTIVE
     if not _is_allowed(app, fields.get("redirect_uri", "")):
         return _BLOCKED
@@ -181,7 +183,7 @@ def _scopes(text: str) -> tuple[str, ...]:
 
 
 def _ask(
-    world: World, app: App, wanted: tuple[str, ...], fields: dict[str, str], person: Person
+    state: SandboxState, app: App, wanted: tuple[str, ...], fields: dict[str, str], person: Person
 ) -> _Ask | _Problem:
     """Return what the app may ask this person for, or why it cannot ask at all."""
     available = {*app.available_permissions, *ALWAYS_GRANTED}
@@ -197,7 +199,7 @@ def _ask(
             return _NOT_SET_UP if app.is_classic else _UNAVAILABLE
         if "login_for_business" in app.products and not set(offered) - ALWAYS_GRANTED:
             return _NOTHING_SUPPORTED
-    grants = world.facebook.grants.get((person.id, app.id), {})
+    grants = state.facebook.grants.get((person.id, app.id), {})
     declined = tuple(scope for scope in wanted if grants.get(scope) == "declined")
     if "rerequest" in fields.get("auth_type", "") or fields.get("edit"):
         declined = ()
@@ -224,13 +226,13 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
 
 
 # --- the decision ----------------------------------------------------------------------------
-def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
+def _decide(state: SandboxState, ask: _Ask, request: WebRequest, decision: str) -> str:
     granted = ask.permissions
     if "choices" in request.form and not ask.is_all_or_nothing:
         chosen = {"public_profile", *request.params.getlist("grant")}
         granted = tuple(scope for scope in ask.permissions if scope in chosen)
-    if world.dialog_error is not None:
-        code, message = world.dialog_error
+    if state.dialog_error is not None:
+        code, message = state.dialog_error
         return f"{_back(ask, error_code=code, error_message=message)}#_=_"
     if decision != "continue":
         denied = _back(
@@ -241,43 +243,49 @@ def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
             error_reason="user_denied",
         )
         return f"{denied}#_=_"
-    key = (_holder(world, ask), ask.app.id)
-    grants = dict(world.facebook.grants.get(key, {}))
+    key = (_holder(state, ask), ask.app.id)
+    grants = dict(state.facebook.grants.get(key, {}))
     for scope in ask.permissions:
         grants[scope] = "granted" if scope in granted else "declined"
-    world.facebook.grants[key] = grants
-    return _granted(world, ask, granted)
+    state.facebook.grants[key] = grants
+    return _granted(state, ask, granted)
 
 
-def _holder(world: World, ask: _Ask) -> str:
+def _holder(state: SandboxState, ask: _Ask) -> str:
     """Return whose the token is: the person's, or with such a configuration the system user's."""
-    system_user = world.facebook.system_user
+    system_user = state.facebook.system_user
     is_for_it = ask.fields.get("config_id") in ask.app.system_user_configurations
     return system_user.id if system_user is not None and is_for_it else ask.person.id
 
 
-def _granted(world: World, ask: _Ask, granted: tuple[str, ...]) -> str:
+def _granted(state: SandboxState, ask: _Ask, granted: tuple[str, ...]) -> str:
     asked = set(re.split(r"[,\s]+", ask.fields.get("response_type", "")))
     query: dict[str, str] = {}
     fragment = "_=_"
-    holder = _holder(world, ask)
+    holder = _holder(state, ask)
     if "token" in asked:
-        token = world.issue_user_token(ask.app, holder, granted, lifetime=SHORT_LIFETIME)
-        shown = {"access_token": token.value, "expires_in": str(SHORT_LIFETIME), **_state(ask)}
+        token = state.issue_user_token(ask.app, holder, granted, lifetime=SHORT_LIFETIME)
+        shown = {
+            "access_token": token.value,
+            "expires_in": str(SHORT_LIFETIME),
+            **_state_parameter(ask),
+        }
         fragment = urlencode(shown)
     if "code" in asked or "token" not in asked:
         redirect_uri = ask.fields["redirect_uri"]
-        query["code"] = world.issue_code(ask.app, holder, redirect_uri, granted).value
+        query["code"] = state.issue_code(ask.app, holder, redirect_uri, granted).value
     if "granted_scopes" in asked:
         denied = (*ask.declined_before, *(s for s in ask.permissions if s not in granted))
         query |= {"granted_scopes": ",".join(granted), "denied_scopes": ",".join(denied)}
     return f"{_back(ask, **query) if query else ask.fields['redirect_uri']}#{fragment}"
 
 
-def _state(ask: _Ask) -> dict[str, str]:
+def _state_parameter(ask: _Ask) -> dict[str, str]:
     return {"state": ask.fields["state"]} if ask.fields.get("state") else {}
 
 
 def _back(ask: _Ask, **query: str) -> str:
     """Return the app's redirect URI with `query` and the state."""
-    return append_query(ask.fields["redirect_uri"].partition("#")[0], **query, **_state(ask))
+    return append_query(
+        ask.fields["redirect_uri"].partition("#")[0], **query, **_state_parameter(ask)
+    )

@@ -8,7 +8,7 @@ from facebook_cyclr_sandbox.graph.fields import Field
 from facebook_cyclr_sandbox.graph.nodes import Edge, Getter, NodeType
 from facebook_cyclr_sandbox.graph.pages import graph_time
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.state.facebook_world import App, TokenKind
+from facebook_cyclr_sandbox.state.facebook_state import App, TokenKind
 
 _PUBLIC = ("category", "link", "name", "namespace", "id")
 _FIELDS = (
@@ -47,7 +47,7 @@ def _may_read(call: Call, app: App) -> bool:
 
 
 def _settings(call: Call, app: App) -> dict[str, object]:
-    business = call.world.facebook.business
+    business = call.state.facebook.business
     return {
         "category": app.category or None,
         "link": f"https://www.facebook.com/games/?app_id={app.id}",

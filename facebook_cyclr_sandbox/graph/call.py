@@ -20,7 +20,7 @@ from facebook_cyclr_sandbox.graph.refusals import (
 )
 from facebook_cyclr_sandbox.graph.wire import json_text
 from facebook_cyclr_sandbox.http.web import Headers
-from facebook_cyclr_sandbox.state.facebook_world import (
+from facebook_cyclr_sandbox.state.facebook_state import (
     App,
     AppMode,
     Page,
@@ -28,9 +28,9 @@ from facebook_cyclr_sandbox.state.facebook_world import (
     TokenKind,
     Verification,
 )
+from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
 from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, FOR_TECH_PROVIDERS
-from facebook_cyclr_sandbox.state.stores import Meter
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 TOKEN_ENDPOINT = ("oauth", "access_token")
 _PYTHON_LIST = re.compile(r"\s*\[\s*'[^'\"]*'(?:\s*,\s*'[^'\"]*')*\s*\]\s*\Z")
@@ -46,7 +46,7 @@ class Call:
     `usage` collects the usage headers of the objects that the call counts against.
     """
 
-    world: World
+    state: SandboxState
     method: str
     path: tuple[str, ...]
     version: str
@@ -54,7 +54,7 @@ class Call:
     token: Token | None = None
     app: App | None = None
     usage: dict[str, object] = field(default_factory=dict)
-    ad_account: Meter | None = None
+    ad_account: HourlyRateLimit | None = None
     is_insights: bool = False
     warning: str = ""
 
@@ -73,12 +73,12 @@ class Call:
         Whether the token endpoint heeds the parameter is unknown: here it does not.
         """
         chosen = "" if self.path == TOKEN_ENDPOINT else self.params.get("locale", "")
-        return chosen or self.world.facebook.locale
+        return chosen or self.state.facebook.locale
 
     @property
     def scopes(self) -> frozenset[str]:
         """The permissions that the token has now."""
-        return effective_scopes(self.world, self.caller)
+        return effective_scopes(self.state, self.caller)
 
     def require_app(self, app_id: str) -> None:
         """Raise 15 unless the caller is the app itself."""
@@ -100,7 +100,7 @@ class Call:
 
     def check_provider(self, permissions: Iterable[str]) -> None:
         """Raise 100 where only the app of a verified Tech Provider may go on."""
-        caller, business = self.caller, self.world.facebook.business
+        caller, business = self.caller, self.state.facebook.business
         is_verified = business.access_verification is Verification.VERIFIED
         has_role = self.app is not None and caller.user_id in self.app.roles
         is_app = caller.kind is TokenKind.APP
@@ -111,22 +111,26 @@ class Call:
     def count_page(self, page: Page, *, refusal: Refusal = PAGE_LIMIT) -> None:
         """Count this call against the page's limit, or raise `refusal`."""
         is_lead = refusal is not PAGE_LIMIT
-        meter = page.lead_meter if is_lead else page.meter
-        self.count(page.id, "leadgen" if is_lead else "pages", meter, refusal=refusal)
+        rate_limit = page.lead_rate_limit if is_lead else page.rate_limit
+        self.count(page.id, "leadgen" if is_lead else "pages", rate_limit, refusal=refusal)
 
-    def count(self, holder: str, kind: str, meter: Meter, *, refusal: Refusal) -> None:
-        """Count this call on `meter` and in the usage header; raise `refusal` if it is full."""
-        now = self.world.now()
-        is_full = meter.is_reached(now)
+    def count(
+        self, holder: str, kind: str, rate_limit: HourlyRateLimit, *, refusal: Refusal
+    ) -> None:
+        """Count this call on `rate_limit` and in the usage header; raise `refusal` if full."""
+        now = self.state.now()
+        is_full = rate_limit.is_reached(now)
         if not is_full:
-            meter.count(now)
-        percent = meter.percent(now)
+            rate_limit.count(now)
+        percent = rate_limit.get_percent_used(now)
         entry: dict[str, object] = {
             "type": kind,
             "call_count": percent,
             "total_cputime": percent,
             "total_time": percent,
-            "estimated_time_to_regain_access": math.ceil(meter.seconds_to_regain(now) / 60),
+            "estimated_time_to_regain_access": math.ceil(
+                rate_limit.get_seconds_to_regain(now) / 60
+            ),
         }
         if kind in _WITH_TIER:
             entry["ads_api_access_tier"] = self.app.tier.value if self.app else ""
@@ -137,9 +141,9 @@ class Call:
     def usage_headers(self) -> Headers:
         """Return the usage headers of this call, and the warning of another version."""
         shown: dict[str, object] = {}
-        now, app, meter = self.world.now(), self.app, self.ad_account
+        now, app, rate_limit = self.state.now(), self.app, self.ad_account
         if app is not None:
-            percent = app.meter.percent(now)
+            percent = app.rate_limit.get_percent_used(now)
             shown["x-app-usage"] = {
                 "call_count": percent,
                 "total_cputime": 0,
@@ -147,17 +151,17 @@ class Call:
             }
         if self.usage:
             shown["x-business-use-case-usage"] = self.usage
-        if app is not None and meter is not None:
+        if app is not None and rate_limit is not None:
             tier = app.tier.value
             shown["x-ad-account-usage"] = {
-                "acc_id_util_pct": meter.percent(now),
-                "reset_time_duration": meter.seconds_to_regain(now),
+                "acc_id_util_pct": rate_limit.get_percent_used(now),
+                "reset_time_duration": rate_limit.get_seconds_to_regain(now),
                 "ads_api_access_tier": tier,
             }
             if self.is_insights:
                 shown["x-fb-ads-insights-throttle"] = {
-                    "app_id_util_pct": app.meter.percent(now),
-                    "acc_id_util_pct": meter.percent(now),
+                    "app_id_util_pct": app.rate_limit.get_percent_used(now),
+                    "acc_id_util_pct": rate_limit.get_percent_used(now),
                     "ads_api_access_tier": tier,
                 }
         headers = [(name, json_text(usage)) for name, usage in shown.items()]
@@ -165,12 +169,12 @@ class Call:
         return (*headers, *warning)
 
 
-def effective_scopes(world: World, token: Token) -> frozenset[str]:
+def effective_scopes(state: SandboxState, token: Token) -> frozenset[str]:
     """Return the scopes of `token` that its person still grants to the app."""
     if token.kind is TokenKind.APP:
         return frozenset()
-    grants = world.facebook.grants.get((token.user_id, token.app_id), {})
-    usable = _usable(world.facebook.apps[token.app_id], token.user_id)
+    grants = state.facebook.grants.get((token.user_id, token.app_id), {})
+    usable = _usable(state.facebook.apps[token.app_id], token.user_id)
     return frozenset(
         scope for scope in token.scopes if grants.get(scope) == "granted" and scope in usable
     )

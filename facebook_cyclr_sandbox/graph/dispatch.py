@@ -19,9 +19,9 @@ from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.graph.users import AD_ACCOUNT, BUSINESS, USER, revoke
 from facebook_cyclr_sandbox.graph.wire import Trace, reply
 from facebook_cyclr_sandbox.http.web import Reply
-from facebook_cyclr_sandbox.state.facebook_world import App, TokenKind
+from facebook_cyclr_sandbox.state.facebook_state import App, TokenKind
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from facebook_cyclr_sandbox.state.versions import Calendar
-from facebook_cyclr_sandbox.state.world import World
 
 _METHODS = frozenset({"GET", "POST", "DELETE"})
 _AD_ACCOUNT = re.compile(r"act_\d+\Z")
@@ -29,13 +29,13 @@ _OBJECT_ID = re.compile(r"\d+\Z")
 _MARKETING_EDGES = frozenset({"adaccounts", "ads", "adsets", "campaigns", "insights"})
 
 
-def answer_graph(world: World, method: str, path: str, params: Mapping[str, str]) -> Reply:
+def answer_graph(state: SandboxState, method: str, path: str, params: Mapping[str, str]) -> Reply:
     """Answer one Graph call, given by its method, path and parameters."""
     if method == "POST" and params.get("method", "").upper() in _METHODS:
         method = params["method"].upper()
     segments = tuple(segment for segment in path.split("/") if segment)
-    call = Call(world, method, segments, world.facebook_version(), params)
-    trace = Trace.roll(world.dice)
+    call = Call(state, method, segments, state.facebook_version(), params)
+    trace = Trace.roll(state.random_source)
     answer: object
     try:
         if method not in _METHODS:
@@ -47,15 +47,15 @@ def answer_graph(world: World, method: str, path: str, params: Mapping[str, str]
 
 
 def _answer(call: Call) -> dict[str, Any]:
-    world, requested = call.world, ""
+    state, requested = call.state, ""
     if call.path and Calendar.looks_like_version(call.path[0]):
         requested, call.path = call.path[0], call.path[1:]
-        served = world.calendar.served(requested, world.now())
+        served = state.calendar.served(requested, state.now())
         if served is None:
             raise GraphError(refusals.UNKNOWN_PATH, path="/" + "/".join(call.path))
         call.version = served
     if call.path == TOKEN_ENDPOINT:
-        return exchange(world, call.params)
+        return exchange(state, call.params)
     app = _authenticate(call)
     _choose_version(call, app, requested)
     if call.path == ("debug_token",):
@@ -67,20 +67,20 @@ def _authenticate(call: Call) -> App:
     value = call.params.get("access_token", "")
     if not value:
         raise GraphError(refusals.NO_TOKEN_ME if call.path[:1] == ("me",) else refusals.NO_TOKEN)
-    token = authenticate(call.world, value)
-    app = call.world.facebook.apps[token.app_id]
+    token = authenticate(call.state, value)
+    app = call.state.facebook.apps[token.app_id]
     call.token, call.app = token, app
-    now = call.world.now()
-    if app.meter.is_reached(now):
+    now = call.state.now()
+    if app.rate_limit.is_reached(now):
         raise GraphError(refusals.APP_LIMIT)
-    app.meter.count(now)
+    app.rate_limit.count(now)
     check_proof(app, value, call.params.get("appsecret_proof"))
     return app
 
 
 def _choose_version(call: Call, app: App, requested: str) -> None:
     """Let the app's version answer an unversioned call, and a newer one some Marketing calls."""
-    calendar, now = call.world.calendar, call.world.now()
+    calendar, now = call.state.calendar, call.state.now()
     is_marketing = any(_AD_ACCOUNT.match(name) or name in _MARKETING_EDGES for name in call.path)
     if not requested:
         if is_marketing:
@@ -109,7 +109,7 @@ def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
     answer = answer_node(call, node, rest)
     for permission in node.type.edges[rest[0]].uses if rest else node.type.uses:
         if call.app is not None and permission in call.scopes:
-            call.app.test_calls[permission] = call.world.now()
+            call.app.test_calls[permission] = call.state.now()
     return answer
 
 
@@ -124,7 +124,7 @@ def _answer_root(call: Call) -> dict[str, Any]:
 
 
 def _find(call: Call, name: str) -> Node:
-    facebook = call.world.facebook
+    facebook = call.state.facebook
     if name == "me":
         caller = call.caller
         if caller.kind is TokenKind.APP:

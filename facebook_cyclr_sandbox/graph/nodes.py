@@ -180,7 +180,7 @@ def _page_url(call: Call, **cursor: str) -> str:
     }
     kept.setdefault("limit", str(_DEFAULT_LIMIT))
     path = "/".join((call.version, *call.path))
-    return f"{call.world.addresses.graph}/{path}?{urlencode({**kept, **cursor})}"
+    return f"{call.state.addresses.graph}/{path}?{urlencode({**kept, **cursor})}"
 
 
 def _cursor(index: int) -> str:

@@ -10,7 +10,7 @@ from facebook_cyclr_sandbox.graph.call import Call, list_of
 from facebook_cyclr_sandbox.graph.fields import Field
 from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType, plain
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.state.facebook_world import Form, Lead, Page, TokenKind
+from facebook_cyclr_sandbox.state.facebook_state import Form, Lead, Page, TokenKind
 
 _ENGAGEMENT = ("pages_read_engagement",)
 
@@ -21,7 +21,7 @@ def graph_time(moment: float) -> str:
 
 
 def _page_of(call: Call, page_id: str) -> Page:
-    return call.world.facebook.pages[page_id]
+    return call.state.facebook.pages[page_id]
 
 
 def _require_page_token(call: Call, page: Page) -> None:
@@ -39,7 +39,7 @@ def _require_leads(call: Call, page_id: str) -> None:
 
 
 def _see_lead(call: Call, lead: Lead) -> None:
-    _require_leads(call, call.world.facebook.forms[lead.form_id].page_id)
+    _require_leads(call, call.state.facebook.forms[lead.form_id].page_id)
 
 
 def _ad_id(call: Call, lead: Lead, _field: Field) -> str | None:
@@ -50,7 +50,7 @@ def _delete_lead(call: Call, lead: Lead) -> dict[str, object]:
     _see_lead(call, lead)
     if not lead.is_test:
         raise GraphError(refusals.UNSUPPORTED_DELETE, id=lead.id)
-    call.world.facebook.forms[lead.form_id].leads.remove(lead)
+    call.state.facebook.forms[lead.form_id].leads.remove(lead)
     return {"success": True}
 
 
@@ -93,7 +93,9 @@ def _create_test_lead(call: Call, form: Form) -> dict[str, object]:
     if any(lead.is_test for lead in form.leads):
         raise GraphError(refusals.TEST_LEAD_EXISTS)
     answers = {name: f"<test lead: dummy data for {name}>" for name in form.questions}
-    lead = Lead(call.world.dice.digits(16), form.id, "", call.world.now(), answers, is_test=True)
+    lead = Lead(
+        call.state.random_source.digits(16), form.id, "", call.state.now(), answers, is_test=True
+    )
     form.leads.append(lead)
     return {"id": lead.id}
 
@@ -148,7 +150,7 @@ def _require_webhooks(call: Call, page: Page) -> None:
 def _subscribed_apps(call: Call, page: Page) -> list[dict[str, object]]:
     """Return the apps that get events of the page (graph §7)."""
     _require_webhooks(call, page)
-    apps = call.world.facebook.apps
+    apps = call.state.facebook.apps
     return [
         {
             "category": apps[app_id].category,
@@ -185,13 +187,13 @@ def _access_token(call: Call, page: Page, _field: Field) -> str | None:
     is_listed = len(call.path) > 1
     if "pages_show_list" not in call.scopes or (is_listed and page.is_listed_without_token):
         return None
-    return call.world.issue_page_token(call.caller, page.id).value
+    return call.state.issue_page_token(call.caller, page.id).value
 
 
 def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
     call.require("leads_retrieval")
     user_id = field.arguments.get("user_id") or call.caller.user_id
-    may = user_id in call.world.facebook.users
+    may = user_id in call.state.facebook.users
     return {
         "app_has_leads_permission": "leads_retrieval" in call.scopes,
         "can_access_lead": may,

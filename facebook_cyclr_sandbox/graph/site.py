@@ -28,28 +28,28 @@ class GraphSite(Site):
         if request.method == "OPTIONS":
             return Reply(200, b"", (("Access-Control-Allow-Origin", "*"),))
         if request.is_oversized:
-            trace, error = Trace.roll(self._world.dice), GraphError(refusals.TOO_LARGE)
-            return reply(error, trace, version=self._world.calendar.latest)
+            trace, error = Trace.roll(self._state.random_source), GraphError(refusals.TOO_LARGE)
+            return reply(error, trace, version=self._state.calendar.latest)
         dialog = _DIALOG.match(request.path)
         if dialog is not None:
             return self._to_dialog(dialog[1] or "", request)
         params = {**request.params, **_credentials(request)}
         method = "GET" if request.method == "HEAD" else request.method
-        return answer_graph(self._world, method, request.path, params)
+        return answer_graph(self._state, method, request.path, params)
 
     def _to_dialog(self, version: str, request: WebRequest) -> Reply:
         query = request["query_string"].decode("latin-1")
-        where = f"{self._world.addresses.facebook}{version}/dialog/oauth"
+        where = f"{self._state.addresses.facebook}{version}/dialog/oauth"
         return redirect(f"{where}?{query}" if query else where)
 
     def refuse(self, code: int, request: WebRequest) -> Reply:
         """Return an error by its code; for an unknown code, `2`."""
         error = GraphError(refusals.BY_CODE.get(code, refusals.UNAVAILABLE))
-        world = self._world
-        trace = Trace.roll(world.dice)
+        state = self._state
+        trace = Trace.roll(state.random_source)
         locale = request.params.get("locale", "")
-        shown = translate(error, locale or world.facebook.locale)
-        return reply(shown, trace, version=world.facebook_version())
+        shown = translate(error, locale or state.facebook.locale)
+        return reply(shown, trace, version=state.facebook_version())
 
 
 def _credentials(request: WebRequest) -> dict[str, str]:

@@ -12,7 +12,7 @@ from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType, plain
 from facebook_cyclr_sandbox.graph.pages import PAGE, graph_time
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.origins import handles
-from facebook_cyclr_sandbox.state.facebook_world import (
+from facebook_cyclr_sandbox.state.facebook_state import (
     AdAccount,
     Business,
     Page,
@@ -30,8 +30,10 @@ _BUSINESS = ("business_management",)
 def _see_ad_account(call: Call, account: AdAccount) -> None:
     """Check that the caller may read an ad account, and count the call on it."""
     call.require_any(*_ADS, refusal=refusals.AD_ACCOUNT_NOT_GRANTED)
-    call.ad_account = account.meter
-    call.count(account.id, "ads_management", account.meter, refusal=refusals.AD_ACCOUNT_BLOCKED)
+    call.ad_account = account.rate_limit
+    call.count(
+        account.id, "ads_management", account.rate_limit, refusal=refusals.AD_ACCOUNT_BLOCKED
+    )
 
 
 def _campaigns(call: Call, account: AdAccount) -> Sequence[tuple[str, str]]:
@@ -50,7 +52,7 @@ def _insights(call: Call, account: AdAccount) -> list[dict[str, str]]:
     """Return one row, of nothing (graph §7)."""
     call.is_insights = True
     _see_ad_account(call, account)
-    day = graph_time(call.world.now())[:10]
+    day = graph_time(call.state.now())[:10]
     return [
         {
             "account_id": account.id,
@@ -105,7 +107,7 @@ _STANDS = {
 def _see_business(call: Call, business: Business) -> None:
     """Check that the caller may read a business."""
     call.require("business_management")
-    if not call.world.facebook.is_in_business(call.caller.user_id):
+    if not call.state.facebook.is_in_business(call.caller.user_id):
         raise GraphError(refusals.MISSING_OBJECT, id=business.id)
 
 
@@ -119,7 +121,7 @@ def _see_page_lists(call: Call, business: Business) -> None:
 def _owned_pages(call: Call, business: Business) -> Sequence[Page]:
     """Return the pages that the business owns (graph §7)."""
     _see_page_lists(call, business)
-    pages = call.world.facebook.pages.values()
+    pages = call.state.facebook.pages.values()
     return tuple(page for page in pages if page.portfolio_id == business.id)
 
 
@@ -148,7 +150,7 @@ BUSINESS = NodeType(
 def _businesses(call: Call, person: Person | SystemUser) -> Sequence[Business]:
     """Return the person's businesses (graph §7)."""
     call.require("business_management")
-    facebook = call.world.facebook
+    facebook = call.state.facebook
     return tuple(facebook.businesses.values()) if facebook.is_in_business(person.id) else ()
 
 
@@ -156,7 +158,7 @@ def _businesses(call: Call, person: Person | SystemUser) -> Sequence[Business]:
 def _ad_accounts(call: Call, _person: Person | SystemUser) -> Sequence[AdAccount]:
     """Return the person's ad accounts (graph §7)."""
     call.require_any(*_ADS, refusal=refusals.AD_ACCOUNT_NOT_GRANTED)
-    return tuple(call.world.facebook.ad_accounts.values())
+    return tuple(call.state.facebook.ad_accounts.values())
 
 
 def _accounts(call: Call, _person: Person | SystemUser) -> Sequence[Page]:
@@ -164,14 +166,14 @@ def _accounts(call: Call, _person: Person | SystemUser) -> Sequence[Page]:
     if "pages_show_list" not in call.scopes:
         return ()
     call.require("pages_show_list")
-    return tuple(page for page in call.world.facebook.pages.values() if not page.portfolio_id)
+    return tuple(page for page in call.state.facebook.pages.values() if not page.portfolio_id)
 
 
 def _permissions(call: Call, person: Person | SystemUser) -> dict[str, object]:
     """Return what the person granted, as rows (graph §6)."""
     wanted = list_of(call.params.get("status", ""), "status", _STATUSES)
     named = list_of(call.params.get("permission", ""), "permission")
-    grants = call.world.facebook.grants.get((person.id, call.caller.app_id), {})
+    grants = call.state.facebook.grants.get((person.id, call.caller.app_id), {})
     rows = [
         {"permission": permission, "status": status}
         for permission, status in grants.items()
@@ -185,7 +187,7 @@ def revoke(call: Call, permission: str) -> dict[str, object]:
     """Revoke one permission of the caller, or all: then its tokens answer 190/458 (graph §6)."""
     caller = call.caller
     key = (caller.user_id, caller.app_id)
-    grants = call.world.facebook.grants
+    grants = call.state.facebook.grants
     if not permission:
         grants.pop(key, None)
     elif permission in grants.get(key, {}):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.http.web import Headers, Reply
-from facebook_cyclr_sandbox.state.stores import Dice
+from facebook_cyclr_sandbox.state.random_source import RandomSource
 
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 _CHALLENGED = 500
@@ -25,9 +25,9 @@ class Trace:
     debug: str
 
     @classmethod
-    def roll(cls, dice: Dice) -> "Trace":
+    def roll(cls, random_source: RandomSource) -> "Trace":
         """Return new identifiers for one answer."""
-        raw = dice.bytes(90)
+        raw = random_source.bytes(90)
         return cls(
             "A" + base64.urlsafe_b64encode(raw[:18]).decode("ascii")[:22],
             base64.urlsafe_b64encode(raw[18:27]).decode("ascii")[:11],

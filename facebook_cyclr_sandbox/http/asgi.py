@@ -18,7 +18,7 @@ from starlette.requests import Request
 
 from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, fields_of
 from facebook_cyclr_sandbox.state.faults import FaultKind
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 _BODY_LIMIT = 6 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -43,13 +43,13 @@ class SiteApplication:
     def __init__(
         self,
         site: Site,
-        world: World,
+        state: SandboxState,
         control: Answer,
         *,
         abort: Callable[[tuple[str, int]], None],
     ) -> None:
         self._site = site
-        self._world = world
+        self._state = state
         self._control = control
         self._abort = abort
 
@@ -58,7 +58,7 @@ class SiteApplication:
         if scope["type"] != "http":
             return
         request = await _read(scope, receive)
-        self._world.settle()
+        self._state.settle()
         refusal = self._refuse(request)
         if refusal is not None:
             await _send(send, request, refusal)
@@ -69,7 +69,7 @@ class SiteApplication:
 
     async def _answer(self, request: WebRequest) -> Reply | None:
         """Answer, or apply a fault. Only slow and truncated answers run the handler then."""
-        fault = self._world.faults.draw(self._site.name)
+        fault = self._state.faults.draw(self._site.name)
         if fault is None:
             return self._site(request)
         match fault.kind:
@@ -89,7 +89,7 @@ class SiteApplication:
 
     def _refuse(self, request: WebRequest) -> Reply | None:
         """Refuse what is not addressed to loopback or the partner's domain (DNS rebinding)."""
-        cyclr = self._world.cyclr
+        cyclr = self._state.cyclr
         hosts = _LOOPBACK | {cyclr.service_domain, *cyclr.website_hosts}
         if host_of(request) not in hosts:
             return Reply(421, b"SANDBOX: answers on loopback only.\n", PLAIN)

@@ -15,8 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Headers, Reply, WebRequest, append_query, html, redirect
-from facebook_cyclr_sandbox.state.facebook_world import Person
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.facebook_state import Person
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 _COOKIE = "sandbox_session"
 _LONGEST_TEXT = 5_000
@@ -42,22 +42,22 @@ def _is_password(person: Person, password: str) -> bool:
     return hmac.compare_digest(person.password.encode(), password.encode())
 
 
-def log_in(world: World, email: str, password: str) -> tuple[str, Headers]:
+def log_in(state: SandboxState, email: str, password: str) -> tuple[str, Headers]:
     """Return the person's ID and the headers that log the browser in; neither if it is wrong."""
     wanted = email.strip().lower()
     person = next(
-        (person for person in world.facebook.people.values() if person.email == wanted), None
+        (person for person in state.facebook.people.values() if person.email == wanted), None
     )
     if person is None or not _is_password(person, password):
         return "", ()
-    session = world.dice.base64url(32)
-    world.facebook.sessions.put(session, person.id)
+    session = state.random_source.base64url(32)
+    state.facebook.sessions.put(session, person.id)
     cookie = f"{_COOKIE}={session}; Path=/; HttpOnly; SameSite=Lax"
     return person.id, (("Set-Cookie", cookie),)
 
 
 def log_in_page(
-    world: World, action: str, hidden: Mapping[str, str], *, is_wrong: bool = False
+    state: SandboxState, action: str, hidden: Mapping[str, str], *, is_wrong: bool = False
 ) -> Reply:
     """Return the page that asks for one of the two people's credentials."""
     return page(
@@ -65,19 +65,19 @@ def log_in_page(
         action=action,
         hidden=hidden,
         is_wrong=is_wrong,
-        operator=world.facebook.person,
-        customer=world.facebook.customer,
+        operator=state.facebook.person,
+        customer=state.facebook.customer,
     )
 
 
-def logged_in(world: World, request: WebRequest) -> str:
+def logged_in(state: SandboxState, request: WebRequest) -> str:
     """Return the ID of the person who is logged in, or an empty string."""
-    return world.facebook.sessions.get(request.cookies.get(_COOKIE, "")) or ""
+    return state.facebook.sessions.get(request.cookies.get(_COOKIE, "")) or ""
 
 
-def log_out(world: World, request: WebRequest) -> Headers:
+def log_out(state: SandboxState, request: WebRequest) -> Headers:
     """End the session; return the headers that delete its cookie."""
-    world.facebook.sessions.pop(request.cookies.get(_COOKIE, ""))
+    state.facebook.sessions.pop(request.cookies.get(_COOKIE, ""))
     return (("Set-Cookie", f"{_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"),)
 
 
@@ -94,7 +94,7 @@ class Visit:
     `found` are the objects of the path's IDs; every template of a page knows them.
     """
 
-    world: World
+    state: SandboxState
     request: WebRequest
     site: str
     found: Mapping[str, object] = field(default_factory=dict)
@@ -115,15 +115,15 @@ class Visit:
     @property
     def person(self) -> Person:
         """The person who is logged in; the operator where nobody is."""
-        facebook = self.world.facebook
-        return facebook.people.get(logged_in(self.world, self.request), facebook.person)
+        facebook = self.state.facebook
+        return facebook.people.get(logged_in(self.state, self.request), facebook.person)
 
     def page(self, template: str, status: int = 200, **values: object) -> Reply:
         """Return a page whose template also knows the person and the addresses."""
         known = {
             "site": self.site,
             "person": self.person,
-            "at": self.world.addresses,
+            "at": self.state.addresses,
             "notice": self.query("notice"),
         }
         return page(template, status, (), **{**known, **self.found, **values})
@@ -134,16 +134,16 @@ def see_other(path: str, notice: str = "") -> Reply:
     return redirect(append_query(path, notice=notice) if notice else path, 303)
 
 
-def answer_visit(world: World, request: WebRequest, router: Router, site: str) -> Reply:
+def answer_visit(state: SandboxState, request: WebRequest, router: Router, site: str) -> Reply:
     """Answer a request for one of the `router`'s pages; ask for the log-in first."""
-    visit = Visit(world, request, site)
+    visit = Visit(state, request, site)
     path = request.path.rstrip("/").lower() or "/"
     if request.is_oversized:
         return _problem(visit, 413, "Too large", "The request is too large.")
     if path in {"/login", "/login.php"}:
         return _log_in(visit)
     if path == "/logout" and request.method == "POST":
-        return redirect("/login", 303, log_out(world, request))
+        return redirect("/login", 303, log_out(state, request))
     try:
         return _open(visit, router)
     except MissingPageError as missing:
@@ -157,7 +157,7 @@ def _open(visit: Visit, router: Router) -> Reply:
         if router.knows(request.path):
             return _problem(visit, 405, "Not possible here", "Use the page's own buttons.")
         raise MissingPageError(f"The sandbox has no page {request.path[:200]}.")
-    if not logged_in(visit.world, request):
+    if not logged_in(visit.state, request):
         return redirect(append_query("/login.php", next=request.path), 303)
     handler, blanks = match
     found = {
@@ -169,7 +169,7 @@ def _open(visit: Visit, router: Router) -> Reply:
 
 
 def _log_in(visit: Visit) -> Reply:
-    request, world = visit.request, visit.world
+    request, state = visit.request, visit.state
     target = request.params.get("next", "/")
     # It stays on this site, else leads to its first page.
     if not target.startswith("/") or target.startswith(("//", "/\\")):
@@ -177,12 +177,12 @@ def _log_in(visit: Visit) -> Reply:
     is_wrong = False
     if request.method == "POST":
         form = request.form
-        _, headers = log_in(world, form.get("email", ""), form.get("password", ""))
+        _, headers = log_in(state, form.get("email", ""), form.get("password", ""))
         if headers:
             reply = redirect(target, 303)
             return replace(reply, headers=(*reply.headers, *headers))
         is_wrong = True
-    return log_in_page(world, "/login", {"next": target}, is_wrong=is_wrong)
+    return log_in_page(state, "/login", {"next": target}, is_wrong=is_wrong)
 
 
 def _problem(visit: Visit, status: int, title: str, message: str) -> Reply:

@@ -14,7 +14,7 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 Headers = tuple[tuple[str, str], ...]
 PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
@@ -70,8 +70,8 @@ class Site(ABC):
 
     name: str
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: SandboxState) -> None:
+        self._state = state
 
     @abstractmethod
     def __call__(self, request: WebRequest) -> Reply:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from facebook_cyclr_sandbox.state.stores import Dice
+from facebook_cyclr_sandbox.state.random_source import RandomSource
 
 
 class FaultKind(StrEnum):
@@ -57,14 +57,14 @@ class Faults:
     """The active faults, tried in order; `struck` counts those that were applied."""
 
     active: list[Fault] = field(default_factory=list)
-    dice: Dice = field(default_factory=Dice)
+    random_source: RandomSource = field(default_factory=RandomSource)
     struck: int = 0
 
     def draw(self, site: str) -> Fault | None:
         """Return the fault for this request to `site`, if any."""
         for index, fault in enumerate(self.active):
             sites = (fault.site,) if fault.site else _APIS
-            if site not in sites or self.dice.fraction() >= fault.share:
+            if site not in sites or self.random_source.fraction() >= fault.share:
                 continue
             if fault.remaining is not None and fault.remaining > 1:
                 self.active[index] = replace(fault, remaining=fault.remaining - 1)

@@ -2,7 +2,7 @@
 What an app still lacks, in plain words: for a submission, for publishing, for its customers.
 """
 
-from facebook_cyclr_sandbox.state.facebook_world import App, Business, Verification
+from facebook_cyclr_sandbox.state.facebook_state import App, Business, Verification
 
 _SETTINGS = {
     "privacy_policy_url": "Add a Privacy Policy URL in Settings > Basic.",

@@ -7,8 +7,8 @@ was approved, the dashboard's pages show the rest.
 
 from collections.abc import Mapping
 
-from facebook_cyclr_sandbox.state.facebook_world import App, Review, ReviewState
-from facebook_cyclr_sandbox.state.stores import Dice
+from facebook_cyclr_sandbox.state.facebook_state import App, Review, ReviewState
+from facebook_cyclr_sandbox.state.random_source import RandomSource
 
 DAY = 86_400
 TEST_CALL_DAYS = 30
@@ -68,12 +68,14 @@ def request_access(app: App, permission: str) -> None:
             app.review.permissions.append(name)
 
 
-def plan(review: Review, dice: Dice, *, days: tuple[int, ...] = REVIEW_DAYS) -> None:
+def plan(
+    review: Review, random_source: RandomSource, *, days: tuple[int, ...] = REVIEW_DAYS
+) -> None:
     """Draw when the submission will be decided, and how; nobody sees it until then."""
-    taken = days[int(dice.fraction() * len(days))]
+    taken = days[int(random_source.fraction() * len(days))]
     review.decides_on = (review.submitted_on or 0) + taken * DAY
     review.drawn = {
-        name: "declined" if dice.fraction() < _DECLINED_SHARE else "approved"
+        name: "declined" if random_source.fraction() < _DECLINED_SHARE else "approved"
         for name in review.permissions
     }
 

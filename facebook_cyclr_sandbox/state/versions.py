@@ -51,7 +51,7 @@ CALENDAR = (
 
 
 class Calendar:
-    """The versions of one world, oldest first."""
+    """The versions of one sandbox, oldest first."""
 
     def __init__(self, versions: Iterable[Version] = CALENDAR) -> None:
         self._versions = {version.name: version for version in versions}

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from facebook_cyclr_sandbox.http import pages
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import Verification
+from facebook_cyclr_sandbox.state.facebook_state import Verification
 from tests.browser.jupyter import NO_CERTIFICATES, keep_picture
 from tests.browser.test_practice import USE_CASE
 
@@ -43,7 +43,7 @@ class Visitor:
     def console(self, path: str) -> None:
         """Open a page of the console; `ACCOUNT` and `CONNECTOR` are replaced by the scenario's."""
         number = next(
-            one.id for one in self.sandbox.world.cyclr.library.values() if "Marketing" in one.name
+            one.id for one in self.sandbox.state.cyclr.library.values() if "Marketing" in one.name
         )
         path = path.replace("ACCOUNT", self.given["account_api_id"])
         self.page.goto(f"{self.given['cyclr_console_url']}{path.replace('CONNECTOR', str(number))}")
@@ -61,7 +61,7 @@ class Visitor:
 
     def connect(self, path: str) -> None:
         """Open a page of the Service Domain, on loopback."""
-        self.page.goto(f"{self.sandbox.world.addresses.connect}{path}")
+        self.page.goto(f"{self.sandbox.state.addresses.connect}{path}")
 
     def press(self, name: str) -> None:
         """Press a button or a link."""
@@ -95,7 +95,7 @@ class Visitor:
 
     def all_or_nothing(self) -> None:
         """The consent page of Facebook Login for Business."""
-        app = self.sandbox.world.facebook.apps[self.given["app_id"]]
+        app = self.sandbox.state.facebook.apps[self.given["app_id"]]
         app.configurations["100200300"] = ("public_profile", "leads_retrieval")
         self.dialog(config_id="100200300")
 
@@ -109,7 +109,7 @@ class Visitor:
 
     def website(self, path: str) -> None:
         """A page of the partner's website, whose host the browser cannot find."""
-        address = f"{self.sandbox.world.addresses.connect}{path}"
+        address = f"{self.sandbox.state.addresses.connect}{path}"
         headers = {"host": self.given["website"]}
         with httpx.Client(trust_env=False, verify=NO_CERTIFICATES) as client:
             self.page.set_content(client.get(address, headers=headers).text)
@@ -152,7 +152,7 @@ class Visitor:
 
     def unverified(self) -> None:
         """Verification of a business that has begun neither."""
-        business = self.sandbox.world.facebook.business
+        business = self.sandbox.state.facebook.business
         business.verification = business.access_verification = Verification.NOT_STARTED
         self.dashboard("/apps/APP/verification/")
 

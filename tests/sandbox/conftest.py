@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import App
+from facebook_cyclr_sandbox.state.facebook_state import App
 
 
 def app_of(sandbox: Sandbox) -> App:
     """Return the scenario's app."""
-    return sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+    return sandbox.state.facebook.apps[str(sandbox.description["app_id"])]
 
 
 def login_of(sandbox: Sandbox, who: str = "login") -> dict[str, str]:
@@ -154,7 +154,7 @@ class Cyclr:
     def deauthenticate(self) -> int:
         """Forget the first connector's sign-in, as its console does; return its id."""
         number = int(self.installed()["Id"])
-        installed = self.sandbox.world.cyclr.account_connectors[number]
+        installed = self.sandbox.state.cyclr.account_connectors[number]
         installed.authenticated, installed.access_token = False, ""
         return number
 

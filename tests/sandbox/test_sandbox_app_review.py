@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.state.facebook_world import (
+from facebook_cyclr_sandbox.state.facebook_state import (
     RENEWAL_SECTIONS,
     Renewal,
     ReviewState,
@@ -57,7 +57,7 @@ def test_public_profile_needs_no_test_call(start: Start, browse: Browse) -> None
 def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> None:
     """A call that is older than thirty days does not count any more."""
     browser = browse(start("review-declined"))
-    browser.sandbox.world.offset += 27 * DAY
+    browser.sandbox.state.offset += 27 * DAY
     base = enter(browser, "app-review/permissions/")
     page = browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     assert "made no successful call with ads_management" in page
@@ -74,7 +74,7 @@ def test_one_submission_at_a_time(start: Start, browse: Browse) -> None:
     before = app_of(sandbox).review
     assert refusal in browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert browser.page.status_code == 400
-    app_of(sandbox).test_calls["email"] = sandbox.world.now()
+    app_of(sandbox).test_calls["email"] = sandbox.state.now()
     page = browser.submit(f"{base}/app-review/access/email/", confirmed="1")
     assert browser.page.status_code == 400
     assert refusal in page
@@ -101,10 +101,10 @@ def test_the_clock_decides(start: Start, graph_of: Open) -> None:
     graph, review = graph_of(sandbox), app_of(sandbox).review
     review.drawn["leads_retrieval"] = "declined"
     review.drawn["ads_read"] = "approved"
-    sandbox.world.offset = (review.decides_on or 0) - sandbox.world.clock() - 60
+    sandbox.state.offset = (review.decides_on or 0) - sandbox.state.clock() - 60
     assert live(graph) == set()
     assert app_of(sandbox).review.state is ReviewState.PENDING
-    sandbox.world.offset += 61
+    sandbox.state.offset += 61
     assert live(graph) == {
         "public_profile",
         *(name for name, one in review.drawn.items() if one == "approved"),
@@ -122,7 +122,7 @@ def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
     )
     assert "The review is <strong>partly declined</strong>" in page
     assert "Screencast Not Aligned with Use Case Details" in page
-    assert abs(sandbox.world.now() - (review.decides_on or 0)) < 60
+    assert abs(sandbox.state.now() - (review.decides_on or 0)) < 60
     app = app_of(sandbox)
     assert (app.permissions["leads_retrieval"], app.permissions["ads_read"]) == (
         "unapproved",
@@ -181,7 +181,7 @@ def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse
     """While it is open, nothing is submitted or published; other open items are named beside it."""
     sandbox = start("review-declined")
     app, browser = app_of(sandbox), browse(sandbox)
-    app.renewal = Renewal(sandbox.world.now())
+    app.renewal = Renewal(sandbox.state.now())
     base = enter(browser, "app-review/permissions/")
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     page = browser.open(f"{base}/app-review/request/")
@@ -194,7 +194,7 @@ def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse
     assert app.renewal.due_on == app.renewal.asked_on + 60 * DAY
 
     app.profile["privacy_policy_url"] = ""
-    sandbox.world.facebook.business.verification = Verification.PENDING
+    sandbox.state.facebook.business.verification = Verification.PENDING
     page = browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert browser.page.status_code == 400
     for text in (OPEN, "Privacy Policy URL", "Business Verification"):
@@ -208,9 +208,9 @@ def test_an_overdue_renewal_deactivates_app_of(
     """After 60 days the app is deactivated: no token, no sign-in, until all sections are done."""
     sandbox = start("approved")
     app, graph, browser = app_of(sandbox), graph_of(sandbox), browse(sandbox)
-    app.renewal = Renewal(sandbox.world.now() - 60 * DAY + 60)
+    app.renewal = Renewal(sandbox.state.now() - 60 * DAY + 60)
     assert graph.get(app.id, "app").status_code == 200
-    sandbox.world.offset += 120
+    sandbox.state.offset += 120
     for kind in ("app", "user"):
         error = graph.get("me" if kind == "user" else app.id, kind).json()["error"]
         assert (error["message"], error["code"]) == (DEACTIVATED, 200)
@@ -220,7 +220,7 @@ def test_an_overdue_renewal_deactivates_app_of(
     assert "This app is deactivated until the renewal is complete" in browser.page.text
     page = browser.submit(f"{base}/data-access-renewal/", business_connection="1")
     assert "saved; sections are missing" in page
-    assert app.is_deactivated(sandbox.world.now())
+    assert app.is_deactivated(sandbox.state.now())
     page = browser.submit(f"{base}/data-access-renewal/", **dict.fromkeys(RENEWAL_SECTIONS, "1"))
     assert "The Data Access Renewal is complete." in page
     assert graph.get(app.id, "app").status_code == 200
@@ -235,4 +235,4 @@ def test_a_renewal_is_asked_of_a_new_app_only(start: Start, browse: Browse) -> N
     app = app_of(sandbox)
     assert app.renewal is not None
     assert app.renewal.asked_on == app.created_on
-    assert app.is_deactivated(sandbox.world.now())
+    assert app.is_deactivated(sandbox.state.now())

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.stores import Meter
+from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
 
 from .conftest import Answer, Graph, Open, OpenCyclr, Start, dialog, error_of
 
@@ -171,11 +171,11 @@ def test_page_limits_show_the_minutes_to_wait(own: Graph) -> None:
     """
     Page, leads and ad account have their own limits (80001, 80005, 17) with the minutes to wait.
     """
-    world = own.sandbox.world
-    page = world.facebook.pages[str(own.given["page_id"])]
-    page.meter, page.lead_meter = Meter(1), Meter(1)
-    account = world.facebook.ad_accounts[str(own.given["ad_account_id"])]
-    account.meter = Meter(1)
+    state = own.sandbox.state
+    page = state.facebook.pages[str(own.given["page_id"])]
+    page.rate_limit, page.lead_rate_limit = HourlyRateLimit(1), HourlyRateLimit(1)
+    account = state.facebook.ad_accounts[str(own.given["ad_account_id"])]
+    account.rate_limit = HourlyRateLimit(1)
     paths = {
         f"{page.id}/leadgen_forms": ("page", 80001),
         f"{own.given['leadgen_form_id']}/leads": ("user", 80005),
@@ -200,8 +200,8 @@ def test_flaky_repeats_with_its_seed(graph_of: Open) -> None:
     for _ in range(2):
         with Sandbox("flaky", seed=5) as sandbox:
             graph = graph_of(sandbox)
-            sandbox.world.faults.active = [
-                fault for fault in sandbox.world.faults.active if fault.kind != "slow"
+            sandbox.state.faults.active = [
+                fault for fault in sandbox.state.faults.active if fault.kind != "slow"
             ]
             runs.append([outcome(graph) for _ in range(40)])
     assert runs[0] == runs[1]

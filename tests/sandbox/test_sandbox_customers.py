@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.base_world import MARKETING
 from facebook_cyclr_sandbox.customers import REASONS, add_customers, end_connection
+from facebook_cyclr_sandbox.default_state import MARKETING
 from facebook_cyclr_sandbox.server import Sandbox
 
 FIELDS = [
@@ -59,7 +59,7 @@ def errors(sandbox: Sandbox, http: httpx.Client) -> list[dict[str, Any]]:
 
 
 def is_signed_in(sandbox: Sandbox, account: str) -> bool:
-    (installed,) = sandbox.world.cyclr.installed_in(account)
+    (installed,) = sandbox.state.cyclr.installed_in(account)
     return installed.authenticated
 
 
@@ -74,8 +74,8 @@ def test_customers_come_and_go(sandbox: Sandbox, http: httpx.Client) -> None:
     change(sandbox, http, account=account, removed=True)
 
     assert states == [True, False, True]
-    assert account not in sandbox.world.cyclr.accounts
-    assert sandbox.world.cyclr.installed_in(account) == []
+    assert account not in sandbox.state.cyclr.accounts
+    assert sandbox.state.cyclr.installed_in(account) == []
     assert change(sandbox, http, account=account, recovers=True).status_code == 400
 
 
@@ -98,9 +98,9 @@ def test_a_failure_is_posted_in_the_documented_form(
 
 def test_the_token_that_ended_is_refused(sandbox: Sandbox, http: httpx.Client) -> None:
     """Cyclr still says signed in, and a call with the token is refused."""
-    (account,) = add_customers(sandbox.world, 1)
-    end_connection(sandbox.world, account.id, "token-ended", is_noticed=False)
-    (installed,) = sandbox.world.cyclr.installed_in(account.id)
+    (account,) = add_customers(sandbox.state, 1)
+    end_connection(sandbox.state, account.id, "token-ended", is_noticed=False)
+    (installed,) = sandbox.state.cyclr.installed_in(account.id)
     answer = http.get(
         f"{sandbox.description['graph_url']}/v26.0/me",
         params={"access_token": installed.access_token},
@@ -115,12 +115,12 @@ def test_the_webhook_is_posted_where_the_account_says(
 ) -> None:
     """Where the account's own fields name an address on this machine, and enable it."""
     url, received = posted
-    (account,) = add_customers(sandbox.world, 1)
+    (account,) = add_customers(sandbox.state, 1)
     for enabled in (False, True):
         account.settings |= {
             "TransactionErrorWebhookEnabled": enabled, "TransactionErrorWebhookUrl": url,
         }  # fmt: skip
-        end_connection(sandbox.world, account.id, "limit", is_noticed=False)
+        end_connection(sandbox.state, account.id, "limit", is_noticed=False)
 
     assert received.get(timeout=240) == errors(sandbox, http)[1]
     assert received.empty()
@@ -136,9 +136,9 @@ def test_nothing_is_posted_anywhere_else(
     sent: list[object] = []
     monkeypatch.setattr("urllib.request.urlopen", lambda *_args, **_more: sent.append(1))
     monkeypatch.setattr(threading.Thread, "start", threading.Thread.run)
-    (account,) = add_customers(sandbox.world, 1)
+    (account,) = add_customers(sandbox.state, 1)
     account.settings |= {"TransactionErrorWebhookEnabled": True, "TransactionErrorWebhookUrl": url}
-    end_connection(sandbox.world, account.id, "limit", is_noticed=False)
+    end_connection(sandbox.state, account.id, "limit", is_noticed=False)
 
     assert sent == []
 
@@ -153,16 +153,16 @@ def test_a_wrong_change_is_refused(
 ) -> None:
     """Too many, unknown accounts, unknown reasons: 400, and nothing is changed."""
     assert change(sandbox, http, **document).status_code == 400
-    assert len(sandbox.world.cyclr.accounts) == 1
+    assert len(sandbox.state.cyclr.accounts) == 1
 
 
 def test_the_scenario_has_customers_of_each_kind(start: Callable[..., Sandbox]) -> None:
     """Noticed, not noticed, a lost page, well, and not installed."""
-    world = start("customer-disconnected").world
+    state = start("customer-disconnected").state
     marketing = [
-        [item.authenticated for item in world.cyclr.installed_in(name) if item.name == MARKETING]
-        for name in world.cyclr.accounts
+        [item.authenticated for item in state.cyclr.installed_in(name) if item.name == MARKETING]
+        for name in state.cyclr.accounts
     ]
 
     assert marketing == [[True], [False], [True], [True], [True], []]
-    assert len(world.cyclr.transaction_errors) == 3
+    assert len(state.cyclr.transaction_errors) == 3

@@ -124,7 +124,7 @@ def test_installing(start: Start, cyclr_of: OpenCyclr) -> None:
     assert installed.json()["Authenticated"] is False
     assert "is in use" in cyclr.call("POST", path, json={}).json()["Message"]
     number = cyclr.connector_id("Close")
-    cyclr.sandbox.world.cyclr.library[number].status = "Draft"
+    cyclr.sandbox.state.cyclr.library[number].status = "Draft"
     draft = cyclr.call("POST", f"connectors/{number}/install", json={})
     assert draft.json() == {"Message": f"Connector {number} is a draft and cannot be installed."}
     assert cyclr.call("POST", path).status_code == 400
@@ -163,7 +163,7 @@ def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
 def test_a_providers_error_is_a_message(start: Start, cyclr_of: OpenCyclr) -> None:
     """An error by Facebook becomes a 400 of Cyclr with Facebook's message."""
     cyclr = cyclr_of(start("approved"))
-    grants = next(iter(cyclr.sandbox.world.facebook.grants.values()))
+    grants = next(iter(cyclr.sandbox.state.facebook.grants.values()))
     grants["ads_read"] = grants["ads_management"] = "declined"
     unique_id = cyclr.methods()["List My Ad Accounts"]["MethodUniqueIdentifier"]
     answer = cyclr.run(unique_id)
@@ -183,7 +183,7 @@ def test_ip_restriction(start: Start, cyclr_of: OpenCyclr) -> None:
 def test_prerequisites(start: Start, cyclr_of: OpenCyclr) -> None:
     """A cycle lists an unauthenticated connector as prerequisite."""
     cyclr = cyclr_of(start("approved"))
-    cycle = next(iter(cyclr.sandbox.world.cyclr.cycles))
+    cycle = next(iter(cyclr.sandbox.state.cyclr.cycles))
     assert cyclr.get(f"cycles/{cycle}/prerequisites").json() == []
     number = cyclr.deauthenticate()
     assert cyclr.get(f"cycles/{cycle}/prerequisites").json() == [
@@ -272,7 +272,7 @@ def test_expired_and_wrong_links_are_forbidden(
     cyclr = cyclr_of(start("approved"))
     domain = domain_of(cyclr.sandbox)
     link = cyclr.sign_in_link(cyclr.installed()["Id"])
-    cyclr.sandbox.world.offset = 301
+    cyclr.sandbox.state.offset = 301
     answer = domain.get(link)
     assert answer.status_code == 403
     assert "403 – Forbidden: Access is denied." in answer.text
@@ -307,7 +307,7 @@ def test_a_wrong_secret_in_the_console_fails_at_the_callback(
 ) -> None:
     """With a wrong secret in the console, the callback shows Facebook's error message."""
     cyclr = cyclr_of(start("approved"))
-    cyclr.sandbox.world.cyclr.library[cyclr.connector_id()].client_secret = "0" * 32
+    cyclr.sandbox.state.cyclr.library[cyclr.connector_id()].client_secret = "0" * 32
     assert "Error validating client secret." in consent(cyclr).text
 
 

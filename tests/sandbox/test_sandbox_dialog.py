@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import AppMode
+from facebook_cyclr_sandbox.state.facebook_state import AppMode
 
 from .conftest import Answer, Form, Graph, Start, app_of, dialog, login_of
 
@@ -69,7 +69,7 @@ def test_declined_permissions_are_asked_again_only_on_rerequest(
     sandbox = start("approved")
     url = dialog(sandbox, scope="email,ads_read")
     answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
-    grants = sandbox.world.facebook.grants[sandbox.world.facebook.person.id, app_of(sandbox).id]
+    grants = sandbox.state.facebook.grants[sandbox.state.facebook.person.id, app_of(sandbox).id]
     assert (grants["email"], grants["ads_read"]) == ("declined", "granted")
     for extra, offered in (({}, False), ({"auth_type": "rerequest"}, True)):
         again = dialog(sandbox, scope="email,ads_read", **extra)
@@ -83,8 +83,8 @@ def test_edit_settings_offers_what_was_declined(
     """A returning person may press Edit settings, choose again, and has the permission then."""
     sandbox = start("approved")
     url, login = dialog(sandbox, scope="email,ads_read"), login_of(sandbox)
-    key = (sandbox.world.facebook.person.id, app_of(sandbox).id)
-    sandbox.world.facebook.grants.pop(key, None)
+    key = (sandbox.state.facebook.person.id, app_of(sandbox).id)
+    sandbox.state.facebook.grants.pop(key, None)
     assert "Edit settings" not in http.post(url, data=login).text
     answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
     page = http.post(url, data=login).text
@@ -93,7 +93,7 @@ def test_edit_settings_offers_what_was_declined(
     edited = Form(http.post(url, data={**login, "edit": "1"}).text)
     assert "email" in edited.choices
     answer_dialog(sandbox, f"{url}&edit=1", choices="1", grant=["email", "ads_read"])
-    assert sandbox.world.facebook.grants[key]["email"] == "granted"
+    assert sandbox.state.facebook.grants[key]["email"] == "granted"
 
 
 def test_login_for_business_is_all_or_nothing(
@@ -105,7 +105,7 @@ def test_login_for_business_is_all_or_nothing(
     url = dialog(sandbox, config_id="777", override_default_response_type="true")
     answer = answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
     code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
-    found = sandbox.world.facebook.codes.get(code)
+    found = sandbox.state.facebook.codes.get(code)
     assert found is not None
     assert found.scopes == ("public_profile", "email", "ads_read")
     assert http.get(dialog(sandbox, config_id="778")).status_code == 400
@@ -177,4 +177,4 @@ def test_a_browser_can_go_on_on_loopback(approved: Sandbox) -> None:
         page = browser.post(base + form.action, data={**form.fields, "decision": "continue"})
     assert page.status_code == 200
     assert "https://connect.partner.test/connector/callback?code=AQ" in page.text
-    assert f"{approved.world.addresses.connect}/connector/callback?code=AQ" in page.text
+    assert f"{approved.state.addresses.connect}/connector/callback?code=AQ" in page.text

@@ -34,12 +34,12 @@ from facebook_cyclr_sandbox.facebook_web.dashboard import (
 )
 from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.http.web import Site
-from facebook_cyclr_sandbox.scenarios import build_world
-from facebook_cyclr_sandbox.state.cyclr_world import PendingConsent
+from facebook_cyclr_sandbox.scenarios import build_state
+from facebook_cyclr_sandbox.state.cyclr_state import PendingConsent
 from facebook_cyclr_sandbox.state.faults import FaultKind
 from facebook_cyclr_sandbox.state.permissions import KNOWN_PERMISSIONS
 from facebook_cyclr_sandbox.state.review import SECTIONS
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from tests.sandbox.test_sandbox_malformed import (
     CYCLR_NAMES,
     EDGES,
@@ -53,7 +53,7 @@ from tests.sandbox.test_sandbox_malformed import (
 
 pytestmark = pytest.mark.matrix(40)
 
-SITES: dict[str, Callable[[World], Site]] = {
+SITES: dict[str, Callable[[SandboxState], Site]] = {
     "graph": GraphSite,
     "facebook": FacebookSite,
     "cyclr": CyclrApiSite,
@@ -111,29 +111,29 @@ SCENARIOS = ("approved", "review-pending", "review-declined", "permission-missin
 
 
 class Door:
-    """A world with valid session, tokens and ids for all its routes."""
+    """A state with valid session, tokens and ids for all its routes."""
 
     def __init__(self, scenario: str) -> None:
-        self.world = build_world(scenario, seed=11)
-        world, answers = self.world, self.world.answers
-        world.facebook.sessions.put("session", world.facebook.person.id)
-        world.cyclr.tokens.put("token", ApiToken("token", "c", "", world.now() + 1e6))
-        account = world.cyclr.accounts[answers["account_api_id"]]
-        installed = next(iter(world.cyclr.account_connectors), 1)
-        self.sign_in = issue_sign_in_token(world, account, "someone").value
+        self.state = build_state(scenario, seed=11)
+        state, answers = self.state, self.state.answers
+        state.facebook.sessions.put("session", state.facebook.person.id)
+        state.cyclr.tokens.put("token", ApiToken("token", "c", "", state.now() + 1e6))
+        account = state.cyclr.accounts[answers["account_api_id"]]
+        installed = next(iter(state.cyclr.account_connectors), 1)
+        self.sign_in = issue_sign_in_token(state, account, "someone").value
         pending = PendingConsent(
             state="state",
             account_connector_id=installed,
             target_origin="https://a.example/",
             callback_message="",
-            redirect_uri=world.cyclr.redirect_uri,
-            started_on=world.now(),
+            redirect_uri=state.cyclr.redirect_uri,
+            started_on=state.now(),
             cookie="cookie",
         )
-        world.cyclr.pending.put("state", pending)
-        app = world.facebook.apps[answers["app_id"]]
-        code = world.issue_code(app, world.facebook.person.id, world.cyclr.redirect_uri, ("email",))
-        connector = next(one for one in world.cyclr.library.values() if one.methods)
+        state.cyclr.pending.put("state", pending)
+        app = state.facebook.apps[answers["app_id"]]
+        code = state.issue_code(app, state.facebook.person.id, state.cyclr.redirect_uri, ("email",))
+        connector = next(one for one in state.cyclr.library.values() if one.methods)
         self.code, self.connector, self.installed = code.value, str(connector.id), str(installed)
         self.known = [*filter(None, answers.values()), self.sign_in, "state", self.code]
         self.known += [self.connector, self.installed, connector.methods[0].unique_id]
@@ -149,14 +149,14 @@ class Door:
             "{action}": ["authenticate", "setup-token", "deauthenticate", "remove"],
             "{which}": [self.connector],
             "{unique_id}": [one.unique_id for one in connector.methods],
-            "{cycle_id}": list(world.cyclr.cycles),
+            "{cycle_id}": list(state.cyclr.cycles),
             "{node}": [*nodes, "me", "app", f"act_{answers['ad_account_id']}"],
         }
 
     @property
     def right(self) -> dict[str, str]:
         """Return the fields that the handlers expect, by name."""
-        world, answers = self.world, self.world.answers
+        state, answers = self.state, self.state.answers
         return {
             **dict.fromkeys(SECTIONS, "Some text."),
             "use_case": "Other",
@@ -171,7 +171,7 @@ class Door:
             "app_id": answers["app_id"],
             "client_id": answers["app_id"],
             "client_secret": answers["app_secret"],
-            "redirect_uri": world.cyclr.redirect_uri,
+            "redirect_uri": state.cyclr.redirect_uri,
             "redirect_uris": "https://a.example/x",
             "category": "Business",
             "scope": "email",
@@ -202,7 +202,7 @@ class Door:
 
     def headers(self, site: str, token: str) -> dict[str, str]:
         """Return the headers of a client with all rights."""
-        answers = self.world.answers
+        answers = self.state.answers
         if site == "cyclr":
             account = quote(answers["account_api_id"])
             return {"authorization": "Bearer token", "x-cyclr-account": account}
@@ -292,5 +292,5 @@ def test_a_route_never_fails(
     """A handler answers any request in its site's form, and never with a 5xx."""
     door = Door(scenario)
     path, query, headers, body = data.draw(requests(door, site, template))
-    answer = ask(SITES[site](door.world), method, path, query, headers, body, world=door.world)
+    answer = ask(SITES[site](door.state), method, path, query, headers, body, state=door.state)
     check(site, path, answer)

@@ -89,7 +89,7 @@ def test_a_revoked_permission_leaves_every_token(own: Graph) -> None:
 )
 def test_an_unknown_field_is_refused(graph: Graph, kind: str, path: str, token: str) -> None:
     """The refusal names the field and the type of the node."""
-    path = path.format(**graph.given, business=graph.sandbox.world.facebook.business.id)
+    path = path.format(**graph.given, business=graph.sandbox.state.facebook.business.id)
     error = error_of(graph.get(path, token, fields="id,no_such_name"))
     assert error["message"] == (
         f"(#100) Tried accessing nonexisting field (no_such_name) on node type ({kind})"
@@ -124,7 +124,7 @@ def test_known_and_unknown_edges(graph: Graph) -> None:
 
 def test_conversations_need_pages_messaging(own: Graph) -> None:
     """They are read with the page's token; the call counts for pages_messaging."""
-    (app,) = own.sandbox.world.facebook.apps.values()
+    (app,) = own.sandbox.state.facebook.apps.values()
     app.test_calls.clear()
     path = f"{own.given['page_id']}/conversations"
     assert error_of(own.get(path))["code"] == 190

@@ -22,21 +22,21 @@ from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.graph.users import AD_ACCOUNT, BUSINESS, USER
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
 from facebook_cyclr_sandbox.http.web import Reply, Site
-from facebook_cyclr_sandbox.scenarios import build_world
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.scenarios import build_state
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
-WORLD = build_world("approved", seed=11)
-WORLD.facebook.sessions.put("session", WORLD.facebook.person.id, keep=True)
-WORLD.cyclr.tokens.put("token", ApiToken("token", "c", "", WORLD.now() + 1e9), keep=True)
-ANSWERS = WORLD.answers
-INSTALLED = str(next(iter(WORLD.cyclr.account_connectors)))
+STATE = build_state("approved", seed=11)
+STATE.facebook.sessions.put("session", STATE.facebook.person.id, keep=True)
+STATE.cyclr.tokens.put("token", ApiToken("token", "c", "", STATE.now() + 1e9), keep=True)
+ANSWERS = STATE.answers
+INSTALLED = str(next(iter(STATE.cyclr.account_connectors)))
 
 METHODS = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "BREW"])
 TEXTS = st.text(max_size=30) | st.sampled_from(
     ["", "0", "-1", "9" * 400, "²", "٣", "null", "[", "{", "%00", "\x00", "\ud7ff", "é", "a" * 3000]
 )
 KNOWN = st.sampled_from(
-    [*ANSWERS.values(), INSTALLED, WORLD.facebook.person.id, "me", "act_1", "https://[", "//x"]
+    [*ANSWERS.values(), INSTALLED, STATE.facebook.person.id, "me", "act_1", "https://[", "//x"]
 )
 VALUES = TEXTS | KNOWN
 JSON = st.recursive(
@@ -66,10 +66,10 @@ def ask(
     headers: dict[str, str] | None = None,
     body: bytes = b"",
     *,
-    world: World = WORLD,
+    state: SandboxState = STATE,
 ) -> Answer:
     """Send one request through the ASGI application of a site."""
-    application = SiteApplication(site, world, Control(world, dict), abort=lambda _client: None)
+    application = SiteApplication(site, state, Control(state, dict), abort=lambda _client: None)
     sent: list[dict[str, Any]] = []
     known = {"host": "127.0.0.1:1", **(headers or {})}
     raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in known.items()]
@@ -179,7 +179,7 @@ def test_graph_never_fails(
     if token:
         value = ANSWERS.get(token) or f"{ANSWERS['app_id']}|{ANSWERS['app_secret']}"
         headers = {**headers, "authorization": f"Bearer {value}"}
-    answer = ask(GraphSite(WORLD), method, path, query, headers, content)
+    answer = ask(GraphSite(STATE), method, path, query, headers, content)
     if method in {"HEAD", "OPTIONS"}:
         assert answer.body == b""
         return
@@ -225,7 +225,7 @@ def test_the_cyclr_api_never_fails(
     """Every refusal is a Message, or the token endpoint's error."""
     headers, content = body
     headers = {**headers, "authorization": authorization, "x-cyclr-account": quote(account)}
-    answer = ask(CyclrApiSite(WORLD), method, path, query, headers, content)
+    answer = ask(CyclrApiSite(STATE), method, path, query, headers, content)
     assert answer.status < 500
     if method == "HEAD" or answer.status == 200:
         return
@@ -255,9 +255,9 @@ PAGE_NAMES = [
     *("id", "token", "targetOrigin", "callbackMessage", "code", "error", "connector", "version"),
 ]
 SITES: dict[str, Site] = {
-    "facebook": FacebookSite(WORLD),
-    "console": CyclrConsoleSite(WORLD),
-    "connect": ConnectSite(WORLD),
+    "facebook": FacebookSite(STATE),
+    "console": CyclrConsoleSite(STATE),
+    "connect": ConnectSite(STATE),
 }
 
 
@@ -281,15 +281,15 @@ def test_pages_never_fail(name: str, data: st.DataObject) -> None:
 def test_the_controls_never_fail(method: str, name: str, document: Any) -> None:
     """An invalid control is refused without a 5xx."""
     body = json.dumps(document).encode()
-    answer = ask(GraphSite(WORLD), method, f"/_sandbox/{name}", "", {}, body)
+    answer = ask(GraphSite(STATE), method, f"/_sandbox/{name}", "", {}, body)
     assert answer.status < 500
-    WORLD.faults.active, WORLD.offset, WORLD.dialog_error = [], 0.0, None
+    STATE.faults.active, STATE.offset, STATE.dialog_error = [], 0.0, None
 
 
 @pytest.mark.parametrize("name", [*SITES, "graph", "cyclr"])
 def test_a_request_that_is_too_large_is_refused(name: str) -> None:
     """A request that is too large gets 413 from each site."""
-    sites: dict[str, Site] = {"graph": GraphSite(WORLD), "cyclr": CyclrApiSite(WORLD), **SITES}
+    sites: dict[str, Site] = {"graph": GraphSite(STATE), "cyclr": CyclrApiSite(STATE), **SITES}
     path = "/connector/callback" if name == "connect" else "/x"
     answer = ask(sites[name], "POST", path, body=b"x" * (7 * 1024 * 1024))
     assert answer.status == 413

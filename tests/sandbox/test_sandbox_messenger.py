@@ -66,7 +66,7 @@ def test_the_page_is_subscribed_to_the_app(graph: Graph) -> None:
 
 def test_the_description_has_the_values_of_setup(approved: Sandbox) -> None:
     """Scopes, Verify Token and webhook of the description are those of the library's connector."""
-    given, cyclr = approved.description, approved.world.cyclr
+    given, cyclr = approved.description, approved.state.cyclr
     connector = next(one for one in cyclr.library.values() if one.name == NAME)
 
     assert given["scopes"] == connector.scopes == SCOPES
@@ -84,8 +84,8 @@ def test_it_is_installed_and_authenticated(approved: Sandbox, cyclr_of: OpenCycl
         ("Facebook Marketing API", True),
         (NAME, True),
     ]
-    token = approved.world.cyclr.account_connectors[rows[1]["Id"]].access_token
-    held = approved.world.facebook.tokens.get(token)
+    token = approved.state.cyclr.account_connectors[rows[1]["Id"]].access_token
+    held = approved.state.facebook.tokens.get(token)
     assert held is not None
     assert held.scopes == ("public_profile", *SCOPES.split(","))
 
@@ -97,7 +97,7 @@ def test_the_sign_in_asks_for_the_scopes_of_setup(
     sandbox = start("approved")
     cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
     number = installed(cyclr)["Id"]
-    sandbox.world.cyclr.account_connectors[number].authenticated = False
+    sandbox.state.cyclr.account_connectors[number].authenticated = False
     location = sign_in_location(cyclr, domain)
 
     assert asked_scope(location) == SCOPES
@@ -161,7 +161,7 @@ def test_setup_is_filled_in_on_the_console(browser: Browser) -> None:
     browser.open(f"{console}/connectors/library/")
     browser.log_in()
     (connector,) = (
-        one for one in browser.sandbox.world.cyclr.library.values() if "Messenger" in one.name
+        one for one in browser.sandbox.state.cyclr.library.values() if "Messenger" in one.name
     )
     setup = f"/connectors/library/{connector.id}/setup/"
     assert not connector.is_set_up
@@ -185,7 +185,7 @@ def test_the_marketing_connectors_setup_has_two_fields(
 ) -> None:
     """Marketing's Setup has no Scopes and Verify Token, and ignores them."""
     number = cyclr_of(browser.sandbox).connector_id()
-    library = browser.sandbox.world.cyclr.library
+    library = browser.sandbox.state.cyclr.library
     scopes = library[number].scopes
     at = f"{browser.given['cyclr_console_url']}/connectors/library/{number}/setup/"
     browser.open(at)
@@ -222,7 +222,7 @@ def test_adding_a_page_again_keeps_its_fields(start: Start, browse: Browse) -> N
     """Saving the dashboard's form keeps the fields that the API subscribed."""
     sandbox = start("approved")
     app_id = app_of(sandbox).id
-    page = sandbox.world.facebook.pages[str(sandbox.description["page_id"])]
+    page = sandbox.state.facebook.pages[str(sandbox.description["page_id"])]
     page.subscribed[app_id] = ("leadgen",)
     browser, path = browse(sandbox), f"/apps/{app_id}/messenger/settings/"
     browser.enter(path)
@@ -236,8 +236,8 @@ def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Do
     sandbox = start("messenger-wrong-scopes")
     cyclr = cyclr_of(sandbox)
     row = installed(cyclr)
-    held = sandbox.world.facebook.tokens.get(
-        sandbox.world.cyclr.account_connectors[row["Id"]].access_token
+    held = sandbox.state.facebook.tokens.get(
+        sandbox.state.cyclr.account_connectors[row["Id"]].access_token
     )
 
     assert sandbox.description["scopes"] == SCOPES
@@ -253,7 +253,7 @@ def test_messenger_wrong_verify_token(start: Start, domain_of: Domain) -> None:
     """Cyclr has another Verify Token than the description."""
     sandbox = start("messenger-wrong-verify-token")
     given, domain = sandbox.description, domain_of(sandbox)
-    library = sandbox.world.cyclr.library.values()
+    library = sandbox.state.cyclr.library.values()
     held = next(one.verify_token for one in library if one.name == NAME)
 
     assert verify(domain, given["webhook_url"], given["verify_token"]).status_code == 403
@@ -278,4 +278,4 @@ def test_in_cyclr_mismatch_both_connectors_hold_the_other_app(
     client_id = parse_qs(urlsplit(location).query)["client_id"][0]
 
     assert client_id != sandbox.description["app_id"]
-    assert client_id in sandbox.world.facebook.apps
+    assert client_id in sandbox.state.facebook.apps

@@ -11,17 +11,17 @@ from .conftest import Graph, Open, Start, app_of, error_of
 
 def without(graph: Graph, *permissions: str) -> str:
     """Return a user token that lacks some permissions."""
-    world, app = graph.sandbox.world, app_of(graph.sandbox)
-    grants = world.facebook.grants[app.admin_id, app.id]
+    state, app = graph.sandbox.state, app_of(graph.sandbox)
+    grants = state.facebook.grants[app.admin_id, app.id]
     scopes = tuple(one for one in grants if one not in permissions)
-    return world.issue_user_token(app, app.admin_id, scopes).value
+    return state.issue_user_token(app, app.admin_id, scopes).value
 
 
 def page_token_without(graph: Graph, *permissions: str) -> str:
-    world = graph.sandbox.world
-    user = world.facebook.tokens.get(without(graph, *permissions))
+    state = graph.sandbox.state
+    user = state.facebook.tokens.get(without(graph, *permissions))
     assert user is not None
-    return world.issue_page_token(user, str(graph.given["page_id"])).value
+    return state.issue_page_token(user, str(graph.given["page_id"])).value
 
 
 def test_application_node_by_default(graph: Graph) -> None:
@@ -150,7 +150,7 @@ def test_ad_fields_of_a_lead_need_ads_management(graph: Graph) -> None:
 
 def test_has_lead_access(graph: Graph) -> None:
     """The field has_lead_access has the documented keys."""
-    user_id = graph.sandbox.world.facebook.person.id
+    user_id = graph.sandbox.state.facebook.person.id
     fields = f"has_lead_access.user_id({user_id})"
     answer = graph.get(str(graph.given["page_id"]), "page", fields=fields).json()
     assert list(answer["has_lead_access"]) == [

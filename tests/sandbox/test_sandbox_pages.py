@@ -9,7 +9,7 @@ import pytest
 from facebook_cyclr_sandbox.cyclr.console import console_router
 from facebook_cyclr_sandbox.facebook_web.dashboard import dashboard_router
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import RENEWAL_SECTIONS
+from facebook_cyclr_sandbox.state.facebook_state import RENEWAL_SECTIONS
 
 from .conftest import Browse, Browser, Cyclr, Form, Open, OpenCyclr, Start
 
@@ -274,7 +274,7 @@ def test_settings_refuse_invalid_values(start: Start, browse: Browse) -> None:
     for field, value in (("app_domains", "not a domain"), ("website_url", "javascript:x")):
         page = browser.submit(f"{base}/settings/basic/", name="x", **{field: value})
         assert "Not valid" in page
-    app = browser.sandbox.world.facebook.apps[str(browser.given["app_id"])]
+    app = browser.sandbox.state.facebook.apps[str(browser.given["app_id"])]
     assert app.redirect_uris == [browser.given["redirect_uri"]]
     browser.submit(f"{base}/settings/advanced/", version="v27.0", requires_proof="1")
     assert (app.version, app.requires_proof) == ("v27.0", True)
@@ -293,12 +293,12 @@ def test_console_accounts(start: Start, browse: Browse) -> None:
     here = browser.path
     number = next(
         one.id
-        for one in browser.sandbox.world.cyclr.library.values()
+        for one in browser.sandbox.state.cyclr.library.values()
         if one.name.endswith("Marketing API")
     )
     browser.submit(here, connector=str(number))
     assert "is in use" in browser.submit(here, connector=str(number))
-    installed = next(iter(browser.sandbox.world.cyclr.account_connectors))
+    installed = next(iter(browser.sandbox.state.cyclr.account_connectors))
     link = browser.submit(f"{here}{installed}/setup-token/")
     assert "https://connect.partner.test/connectorauth/updateaccountconnectoroauth?id=" in link
     assert "is de-authenticated" in browser.submit(f"{here}{installed}/deauthenticate/")
@@ -353,8 +353,8 @@ def test_every_page_says_sandbox_and_is_accessible(
     """
     browser = browse(approved)
     browser.enter()
-    world = approved.world
-    number = str(next(one.id for one in world.cyclr.library.values() if one.scopes))
+    state = approved.state
+    number = str(next(one.id for one in state.cyclr.library.values() if one.scopes))
     blanks = {
         "{app_id}": browser.given["app_id"],
         "{permission}": "ads_read",

@@ -69,9 +69,9 @@ def test_the_dialog_asks_the_customer_for_live_permissions(
     login = login_of(sandbox, "customer")
     answer = http.post(action, data={**form.fields, **login, "decision": "continue"})
     code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
-    found = sandbox.world.facebook.codes.get(code)
+    found = sandbox.state.facebook.codes.get(code)
     assert found is not None
-    assert found.user_id == sandbox.world.facebook.customer.id
+    assert found.user_id == sandbox.state.facebook.customer.id
 
 
 def test_another_person_can_log_in_at_the_dialog(approved: Sandbox, http: httpx.Client) -> None:

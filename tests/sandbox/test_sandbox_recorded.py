@@ -139,23 +139,23 @@ def given(graph: Graph, name: str) -> str:
 
 def tokens(graph: Graph) -> list[httpx.Response]:
     """Inspect each kind of token that there is."""
-    world, app = graph.sandbox.world, app_of(graph.sandbox)
+    state, app = graph.sandbox.state, app_of(graph.sandbox)
     other = replace(app, id="9999999999999999", secret="f" * 32)
-    world.facebook.apps[other.id] = other
-    expired = world.issue_user_token(app, app.admin_id, ("public_profile",), issued_at=1)
-    revoked = world.issue_user_token(app, "1", ("public_profile",))
+    state.facebook.apps[other.id] = other
+    expired = state.issue_user_token(app, app.admin_id, ("public_profile",), issued_at=1)
+    revoked = state.issue_user_token(app, "1", ("public_profile",))
     named = ("user_access_token", "page_access_token", "customer_access_token")
     values = [*(given(graph, name) for name in named), graph.app_token, expired.value, "garbage"]
     values += [f"{other.id}|{other.secret}", revoked.value]
     answers = [graph.get("debug_token", "app", input_token=value) for value in values]
-    del world.facebook.apps[other.id]
+    del state.facebook.apps[other.id]
     return answers
 
 
 def exchanges(graph: Graph) -> list[httpx.Response]:
     """Call the token endpoint with each grant, and be refused in each way."""
     app, uri = app_of(graph.sandbox), given(graph, "redirect_uri")
-    code = graph.sandbox.world.issue_code(app, app.admin_id, uri, ("public_profile",)).value
+    code = graph.sandbox.state.issue_code(app, app.admin_id, uri, ("public_profile",)).value
     redeem = {"redirect_uri": uri, "code": code}
     user = given(graph, "user_access_token")
     return [
@@ -170,19 +170,19 @@ def exchanges(graph: Graph) -> list[httpx.Response]:
 
 def pages(graph: Graph) -> list[httpx.Response]:
     """List pages: as they are, with what the checks ask for, and page by page."""
-    world = graph.sandbox.world.facebook
-    (page,) = world.pages.values()
-    world.pages["1"] = replace(page, id="1")
+    state = graph.sandbox.state.facebook
+    (page,) = state.pages.values()
+    state.pages["1"] = replace(page, id="1")
     fields = "id,name,access_token,category,category_list,tasks,leadgen_tos_accepted"
     first = graph.get("me/accounts", fields=fields, limit="1")
     answers = [graph.get("me/accounts"), first]
     answers.append(graph.http.get(first.json()["paging"]["next"]))
-    del world.pages["1"]
+    del state.pages["1"]
     return answers
 
 
 def business(graph: Graph, *edge: str, **params: str) -> httpx.Response:
-    path = (graph.sandbox.world.facebook.business.id, *edge)
+    path = (graph.sandbox.state.facebook.business.id, *edge)
     return graph.get("/".join(path), **params)
 
 

@@ -114,7 +114,7 @@ def test_an_unknown_scenario_is_refused(start: Start) -> None:
 
 def test_a_seed_repeats_the_secrets() -> None:
     """Two sandboxes with the same seed have the same secrets; without it they differ."""
-    first, second, third = (Sandbox("approved", seed=seed).world.answers for seed in (7, 7, None))
+    first, second, third = (Sandbox("approved", seed=seed).state.answers for seed in (7, 7, None))
     assert first == second
     assert first["app_secret"] != third["app_secret"]
 
@@ -136,7 +136,7 @@ def test_wrong_secret(start: Start, graph_of: Open) -> None:
     answer = graph_of(sandbox).exchange(grant_type="client_credentials")
     assert error_of(answer)["message"] == "Error validating client secret."
     app = app_of(sandbox)
-    held = {one.client_secret for one in sandbox.world.cyclr.library.values()}
+    held = {one.client_secret for one in sandbox.state.cyclr.library.values()}
     assert app.secret in held
 
 
@@ -200,7 +200,7 @@ def test_token_expired(start: Start, graph_of: Open) -> None:
 def test_not_connected_yet(start: Start, cyclr_of: OpenCyclr, scenario: str) -> None:
     """Both connectors' Setup is empty and no connector is installed."""
     sandbox = start(scenario)
-    cyclr, library = cyclr_of(sandbox), sandbox.world.cyclr.library
+    cyclr, library = cyclr_of(sandbox), sandbox.state.cyclr.library
     rows = cyclr.get("account/connectors").json()
     assert not {"Facebook Marketing API", "Facebook Messenger API"} & {row["Name"] for row in rows}
     assert not library[cyclr.connector_id()].is_set_up
@@ -212,7 +212,7 @@ def test_approved_is_all_done(start: Start) -> None:
     """Every permission is live and was used, both verifications are done, and it is published."""
     sandbox = start("approved")
     app = app_of(sandbox)
-    business = sandbox.world.facebook.business
+    business = sandbox.state.facebook.business
     assert set(app.test_calls) == {name for name, one in app.permissions.items() if one == "live"}
     assert (business.verification, business.access_verification) == ("verified", "verified")
     assert (app.is_published, app.renewal, app.tier) == (True, None, "standard_access")
@@ -278,10 +278,10 @@ def test_tech_provider_pending(start: Start, graph_of: Open) -> None:
 
 
 def test_a_pending_review_stays_pending_for_a_day(start: Start, graph_of: Open) -> None:
-    """Nothing of `review-pending` is decided within 24 hours, whatever the dice say."""
+    """Nothing of `review-pending` is decided within 24 hours, whatever is drawn."""
     for seed in range(12):
         sandbox = start("review-pending", seed=seed)
-        sandbox.world.offset += 24 * 3600
+        sandbox.state.offset += 24 * 3600
         assert live(graph_of(sandbox)) == set()
 
 
@@ -327,7 +327,7 @@ def test_portfolio_refuses(start: Start, graph_of: Open) -> None:
 def test_the_pages_of_a_portfolio_are_paged(start: Start, graph_of: Open) -> None:
     """Each page of the list has its rows and cursors, and `paging.next` until the last one."""
     sandbox = start("portfolio-pages")
-    facebook, graph = sandbox.world.facebook, graph_of(sandbox)
+    facebook, graph = sandbox.state.facebook, graph_of(sandbox)
     (page,) = facebook.pages.values()
     for number in range(4):
         facebook.pages[f"{page.id}{number}"] = replace(page, id=f"{page.id}{number}", forms=[])
@@ -356,7 +356,7 @@ def test_system_user(start: Start, graph_of: Open) -> None:
     assert "leads_retrieval" in data["scopes"]
     me = graph.get("me").json()
     assert me == {"name": "Sandbox System User", "id": data["user_id"]}
-    assert data["user_id"] not in graph.sandbox.world.facebook.people
+    assert data["user_id"] not in graph.sandbox.state.facebook.people
     mine = {row["permission"] for row in graph.get("me/permissions").json()["data"]}
     assert mine == set(data["scopes"])
     assert [row["id"] for row in graph.get("me/accounts").json()["data"]] == [page]
@@ -426,7 +426,7 @@ def test_the_token_endpoint_does_not_heed_the_locale(start: Start, graph_of: Ope
 def test_faults_are_portuguese_too(start: Start, graph_of: Open) -> None:
     """A fault that the operator asks for has its message in the language of the call."""
     graph = graph_of(start("answers-in-portuguese"))
-    graph.sandbox.world.faults.active = [fault_of({"kind": "graph-error", "code": 2})]
+    graph.sandbox.state.faults.active = [fault_of({"kind": "graph-error", "code": 2})]
     assert error_of(graph.get("me"))["message"] == "(#2) Serviço temporariamente indisponível"
     english = error_of(graph.get("me", locale="en_US"))["message"]
     assert english == "(#2) Service temporarily unavailable"

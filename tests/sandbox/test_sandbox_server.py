@@ -32,7 +32,7 @@ def test_ports_follow_each_other() -> None:
     """`port` is the first of six ports in a row."""
     first = free_ports(6)
     with Sandbox("fresh", port=first) as sandbox:
-        at = sandbox.world.addresses
+        at = sandbox.state.addresses
         urls = [at.graph, at.facebook, at.cyclr_api, at.cyclr_console]
         assert urls == [f"http://127.0.0.1:{first + index}" for index in range(4)]
         assert at.service_domain == f"127.0.0.1:{first + 4}"
@@ -72,11 +72,11 @@ def test_a_slow_answer_does_not_keep_it_alive() -> None:
             answers.append(error)
 
     with Sandbox("approved") as sandbox:
-        sandbox.world.faults.active = [Fault(FaultKind.SLOW, seconds=3600)]
+        sandbox.state.faults.active = [Fault(FaultKind.SLOW, seconds=3600)]
         url = f"{sandbox.description['graph_url']}/v26.0/me"
         client = threading.Thread(target=ask, args=(url,))
         client.start()
-        while not sandbox.world.faults.struck:
+        while not sandbox.state.faults.struck:
             time.sleep(0.01)
     client.join()
     assert len(answers) == 1

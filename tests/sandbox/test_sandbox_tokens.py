@@ -17,7 +17,7 @@ REDIRECT_URI = "https://connect.partner.test/connector/callback"
 
 def issue_code(sandbox: Sandbox, redirect_uri: str = REDIRECT_URI) -> str:
     app = app_of(sandbox)
-    return sandbox.world.issue_code(app, app.admin_id, redirect_uri, ("public_profile",)).value
+    return sandbox.state.issue_code(app, app.admin_id, redirect_uri, ("public_profile",)).value
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -109,7 +109,7 @@ def test_a_code_expires(start: Start, graph_of: Open) -> None:
     """After ten minutes a code is refused with 36007."""
     sandbox = start("approved")
     code = issue_code(sandbox)
-    sandbox.world.offset = 601
+    sandbox.state.offset = 601
     error = error_of(graph_of(sandbox).exchange(redirect_uri=REDIRECT_URI, code=code))
     assert (error["error_subcode"], error["message"]) == (
         36007,
@@ -119,8 +119,8 @@ def test_a_code_expires(start: Start, graph_of: Open) -> None:
 
 def test_fb_exchange_token_gives_a_long_lived_token(graph: Graph) -> None:
     """A short-lived token is exchanged for one of about 60 days."""
-    world, app = graph.sandbox.world, app_of(graph.sandbox)
-    short = world.issue_user_token(app, app.admin_id, ("public_profile",), lifetime=3600)
+    state, app = graph.sandbox.state, app_of(graph.sandbox)
+    short = state.issue_user_token(app, app.admin_id, ("public_profile",), lifetime=3600)
     grant = {"grant_type": "fb_exchange_token", "fb_exchange_token": short.value}
     answer = graph.exchange(**grant).json()
     assert answer["access_token"] != short.value
@@ -176,7 +176,7 @@ def test_debug_token_still_describes_an_expired_token(own: Graph) -> None:
     """An expired token keeps its type, application, scopes, user and dates."""
     token = str(own.given["user_access_token"])
     before = own.get("debug_token", "app", input_token=token).json()["data"]
-    own.sandbox.world.offset = 61 * 86_400
+    own.sandbox.state.offset = 61 * 86_400
     after = own.get("debug_token", "app", input_token=token).json()["data"]
     error = after.pop("error")
     assert (error["code"], error["subcode"]) == (190, 463)
@@ -202,7 +202,7 @@ def test_debug_token_is_for_the_app_or_its_developers(graph: Graph) -> None:
 
 def test_debug_token_of_another_app(graph: Graph) -> None:
     """An app cannot inspect another app's token: the call is refused, with HTTP 400."""
-    apps, token = graph.sandbox.world.facebook.apps, str(graph.given["user_access_token"])
+    apps, token = graph.sandbox.state.facebook.apps, str(graph.given["user_access_token"])
     other = replace(app_of(graph.sandbox), id="9999999999999999", secret="f" * 32, roles=set())
     apps[other.id] = other
     answer = graph.get("debug_token", f"{other.id}|{other.secret}", input_token=token)

@@ -7,7 +7,7 @@ import pytest
 
 from facebook_cyclr_sandbox.facebook_web.dashboard import OFFERED
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import App
+from facebook_cyclr_sandbox.state.facebook_state import App
 
 from .conftest import Browse, Browser, Form, Start, dialog, login_of
 
@@ -42,7 +42,7 @@ def browser(start: Start, browse: Browse) -> Browser:
 
 
 def app_at(browser: Browser, base: str) -> App:
-    return browser.sandbox.world.facebook.apps[base.rpartition("/")[2]]
+    return browser.sandbox.state.facebook.apps[base.rpartition("/")[2]]
 
 
 def listed(browser: Browser, base: str) -> set[str]:
@@ -84,7 +84,7 @@ def test_the_lead_use_case_brings_its_permissions(browser: Browser) -> None:
 
 def test_other_leads_to_everything(browser: Browser) -> None:
     """A classic app lists permissions of all families, and has no use case to customize."""
-    (app,) = browser.sandbox.world.facebook.apps.values()
+    (app,) = browser.sandbox.state.facebook.apps.values()
     app.use_cases = []
     browser.enter()
     base = f"/apps/{app.id}"
@@ -147,7 +147,7 @@ def test_a_use_case_brings_its_products(browser: Browser) -> None:
 def test_going_live_needs_the_settings(start: Start, browse: Browse) -> None:
     """The page names what is missing; once it is there, the app is published."""
     sandbox = start("not-published")
-    (app,) = sandbox.world.facebook.apps.values()
+    (app,) = sandbox.state.facebook.apps.values()
     browser, base = browse(sandbox), f"/apps/{app.id}"
     browser.enter()
     policy, app.profile["privacy_policy_url"] = app.profile["privacy_policy_url"], ""
@@ -167,17 +167,17 @@ def test_verifications_take_their_steps(start: Start, browse: Browse) -> None:
     browser.enter()
     browser.submit("/async/registration/")
     base = create(browser, LEADS)
-    business = sandbox.world.facebook.business
+    business = sandbox.state.facebook.business
     assert "Complete Business Verification under Verification." in browser.page.text
     page = browser.submit(f"{base}/verification/access/")
     assert "Complete Business Verification first." in page
     assert business.access_verification == "not started"
     seen = []
     for path in ("business", "later", "access", "later"):
-        before = sandbox.world.offset
+        before = sandbox.state.offset
         browser.submit(f"{base}/verification/{path}/")
         seen.append((str(business.verification), str(business.access_verification)))
-        assert (sandbox.world.offset > before) is (path == "later")
+        assert (sandbox.state.offset > before) is (path == "later")
     assert seen == [
         ("pending", "not started"),
         ("verified", "not started"),

@@ -49,7 +49,7 @@ def test_good_pages_can_be_read_without_script(
 def test_the_app_names_these_pages(approved: Sandbox) -> None:
     """The addresses in the app's settings are those of the website."""
     given = approved.description
-    (app,) = approved.world.facebook.apps.values()
+    (app,) = approved.state.facebook.apps.values()
     urls = {app.profile["privacy_policy_url"], app.profile["terms_of_service_url"]}
     assert urls == {f"https://{given['website']}/{path}" for path in ("privacy", "terms")}
     assert given["data_deletion_url"] == app.unexposed["data_deletion_url"]

@@ -52,7 +52,7 @@ def test_slashes_and_at_signs_are_escaped(graph: Graph) -> None:
 def test_non_ascii_is_escaped(graph_of: Open, start: Start) -> None:
     """Characters outside ASCII are escaped in the JSON body."""
     sandbox = start("approved")
-    sandbox.world.facebook.person.name = "Sändbox Operator"
+    sandbox.state.facebook.person.name = "Sändbox Operator"
     answer = graph_of(sandbox).get("me")
     assert b"S\\u00e4ndbox" in answer.content
     assert answer.json()["name"] == "Sändbox Operator"
@@ -136,7 +136,7 @@ def test_what_new_apps_do_not_get_is_marked_unknown(name: str) -> None:
 @pytest.mark.parametrize("version", ["v27.0/", "v26.0/", "v20.0/", ""])
 def test_several_objects_at_once_are_refused_on_any_version(graph: Graph, version: str) -> None:
     """Root `?ids=` gets HTTP 500 and code 100, in the words that were read."""
-    person = graph.sandbox.world.facebook.person.id
+    person = graph.sandbox.state.facebook.person.id
     answer = graph.at(version, ids=f"{person},{person}")
     assert answer.status_code == 500
     assert error_of(answer)["code"] == 100
@@ -148,7 +148,7 @@ def test_several_objects_at_once_are_refused_on_any_version(graph: Graph, versio
 )
 def test_an_expired_version_is_silently_replaced(graph: Graph, asked: str, served: str) -> None:
     """For an expired version, the oldest usable one answers, and the header says so."""
-    graph.sandbox.world.offset = NOON.timestamp() - time.time()
+    graph.sandbox.state.offset = NOON.timestamp() - time.time()
     answer = graph.at(f"{asked}/me")
     assert answer.status_code == 200
     assert answer.headers["facebook-api-version"] == served
@@ -177,7 +177,7 @@ def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
 
 def test_marketing_versions_end_earlier(graph: Graph) -> None:
     """v25.0 is upgraded with a warning; the newest answers for ended ones; none is refused."""
-    graph.sandbox.world.offset = NOON.timestamp() - time.time()
+    graph.sandbox.state.offset = NOON.timestamp() - time.time()
     upgraded = graph.at("v25.0/me/adaccounts")
     assert upgraded.headers["facebook-api-version"] == "v26.0"
     assert upgraded.headers["x-ad-api-version-warning"] == (
@@ -201,7 +201,7 @@ def test_a_token_is_accepted_in_query_and_header(graph: Graph, how: str) -> None
     else:
         header = {"Authorization": f"{how.capitalize()} {token}"}
         answer = graph.http.get(f"{graph.base}/me", headers=header)
-    assert answer.json()["id"] == graph.sandbox.world.facebook.person.id
+    assert answer.json()["id"] == graph.sandbox.state.facebook.person.id
 
 
 def test_unknown_parameters_are_ignored(graph: Graph) -> None:

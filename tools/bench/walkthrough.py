@@ -203,13 +203,13 @@ def _report_everything(console: Console, walk: Walk, sandbox: Sandbox) -> None:
     medians = []
     for round_trip in ROUND_TRIPS:
         slow = [Fault(FaultKind.SLOW, seconds=round_trip, site=site) for site in SITES]
-        sandbox.world.faults.active[:] = slow if round_trip else []
+        sandbox.state.faults.active[:] = slow if round_trip else []
         times = []
         for _ in range(TURNS):
             page.evaluate(_CHECK_EVERYTHING)
             times.append(float(page.evaluate(_SETTLED)) / 1000)
         medians.append(f"{statistics.median(times):.2f}")
-    sandbox.world.faults.active.clear()
+    sandbox.state.faults.active.clear()
     table.add_row(*medians)
     console.print(table)
 

@@ -45,7 +45,7 @@ Figures = dict[str, Any]
 def report(console: Console, customers: int = CUSTOMERS, polls: int = POLLS) -> Figures:
     """Measure, print the table, and return its figures."""
     with Sandbox("approved", seed=2) as sandbox, tempfile.TemporaryDirectory() as name:
-        add_customers(sandbox.world, customers - 1)
+        add_customers(sandbox.state, customers - 1)
         settings = {
             item.variable: sandbox.settings(item.provider).get(item.name)
             for item in inputs_of(PROCEDURE)

@@ -98,7 +98,7 @@ def watched_week(
 def _begin(desk: NotifiedDesk, name: str) -> Repair:
     if name != OUTAGE:
         return next(case.change(desk) for case in CASES if case.name == name)
-    faults = desk.world.faults
+    faults = desk.state.faults
     faults.active = [fault_of({"kind": "server-error", "share": 1.0})]
     return faults.active.clear
 

@@ -19,7 +19,7 @@ from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.stores import Meter
+from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
 from tests.sandbox.sdk.conftest import Given, control
 
 Open = Callable[..., FacebookAdsApi]
@@ -97,7 +97,7 @@ def test_a_cursor_walks_every_page(start: Callable[..., Sandbox], open_api: Open
     """All leads of three pages come once each, in order, and the cursor ends."""
     sandbox = start()
     given = sandbox.description
-    form = next(iter(sandbox.world.facebook.pages.values())).forms[0]
+    form = next(iter(sandbox.state.facebook.pages.values())).forms[0]
     first = form.leads[0]
     form.leads[:] = [
         replace(first, id=str(7_000_000 + number), created_on=first.created_on - number)
@@ -310,7 +310,7 @@ def test_an_ad_account_has_its_own_limit(start: Callable[..., Sandbox], open_api
     """An ad account at its own limit is refused with 17; other calls are answered."""
     sandbox = start()
     given = sandbox.description
-    sandbox.world.facebook.ad_accounts[given["ad_account_id"]].meter = Meter(2)
+    sandbox.state.facebook.ad_accounts[given["ad_account_id"]].rate_limit = HourlyRateLimit(2)
     open_api(given)
     account = AdAccount(f"act_{given['ad_account_id']}")
     account.api_get()
@@ -332,7 +332,7 @@ def test_a_right_proof_is_accepted(start: Callable[..., Sandbox], open_api: Open
     """The SDK's proof is accepted, also if the app requires it."""
     sandbox = start()
     given = sandbox.description
-    sandbox.world.facebook.apps[given["app_id"]].requires_proof = True
+    sandbox.state.facebook.apps[given["app_id"]].requires_proof = True
     open_api(given)
     assert User("me").api_get()["id"]
     assert [one["id"] for one in User("me").get_ad_accounts()] == [f"act_{given['ad_account_id']}"]
@@ -355,7 +355,7 @@ def test_a_missing_proof_is_refused_where_it_is_required(
     given = sandbox.description
     open_api(given, app_secret=None)
     assert User("me").api_get()["id"]
-    sandbox.world.facebook.apps[given["app_id"]].requires_proof = True
+    sandbox.state.facebook.apps[given["app_id"]].requires_proof = True
     assert shown(refusal(User("me").api_get)) == (
         *(400, "GraphMethodException", 100, None),
         "API calls from the server require an appsecret_proof argument",

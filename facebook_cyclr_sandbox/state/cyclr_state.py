@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from facebook_cyclr_sandbox.state.stores import Shelf
+from facebook_cyclr_sandbox.state.lru_store import LRUStore
 
 _Value = TypeVar("_Value")
 
@@ -154,7 +154,7 @@ class PendingConsent:
 
 
 @dataclass
-class CyclrWorld:
+class CyclrState:
     """Everything that Cyclr stores for one partner."""
 
     service_domain: str
@@ -164,9 +164,9 @@ class CyclrWorld:
     library: dict[int, LibraryConnector] = field(default_factory=dict)
     account_connectors: dict[int, AccountConnector] = field(default_factory=dict)
     cycles: dict[str, Cycle] = field(default_factory=dict)
-    tokens: Shelf[ApiToken] = field(default_factory=Shelf)
-    sign_in_tokens: Shelf[SignInToken] = field(default_factory=Shelf)
-    pending: Shelf[PendingConsent] = field(default_factory=Shelf)
+    tokens: LRUStore[ApiToken] = field(default_factory=LRUStore)
+    sign_in_tokens: LRUStore[SignInToken] = field(default_factory=LRUStore)
+    pending: LRUStore[PendingConsent] = field(default_factory=LRUStore)
     address_is_blocked: bool = False
     transaction_errors: list[dict[str, object]] = field(default_factory=list)
     next_id: int = 54_321

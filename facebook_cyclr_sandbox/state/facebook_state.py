@@ -7,7 +7,8 @@ State only; the handlers decide who may read it and how it is shown.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from facebook_cyclr_sandbox.state.stores import Meter, Shelf
+from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
+from facebook_cyclr_sandbox.state.lru_store import LRUStore
 from facebook_cyclr_sandbox.state.use_cases import available
 
 MESSENGER_FIELDS = ("messages", "messaging_postbacks")
@@ -177,7 +178,7 @@ class App:
     )
     requires_proof: bool = False
     version: str = "v26.0"
-    meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+    rate_limit: HourlyRateLimit = field(default_factory=lambda: HourlyRateLimit(_HOURLY_CALLS))
 
     @property
     def is_published(self) -> bool:
@@ -278,10 +279,10 @@ class Page:
     subscribed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """App id → the webhook fields to which the app is subscribed."""
 
-    meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+    rate_limit: HourlyRateLimit = field(default_factory=lambda: HourlyRateLimit(_HOURLY_CALLS))
     """The limit of calls to it."""
 
-    lead_meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+    lead_rate_limit: HourlyRateLimit = field(default_factory=lambda: HourlyRateLimit(_HOURLY_CALLS))
     """The limit of calls to its leads."""
 
     portfolio_id: str = ""
@@ -303,7 +304,7 @@ class AdAccount:
     currency: str = "EUR"
     timezone_name: str = "Europe/London"
     campaigns: dict[str, str] = field(default_factory=dict)
-    meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+    rate_limit: HourlyRateLimit = field(default_factory=lambda: HourlyRateLimit(_HOURLY_CALLS))
 
 
 class TokenKind(StrEnum):
@@ -348,7 +349,7 @@ class Code:
 
 
 @dataclass
-class Facebook:
+class FacebookState:
     """Everything that Facebook stores."""
 
     person: Person
@@ -384,16 +385,16 @@ class Facebook:
     grants: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     """(person or system user, app) → permission → its status."""
 
-    tokens: Shelf[Token] = field(default_factory=Shelf)
+    tokens: LRUStore[Token] = field(default_factory=LRUStore)
     """The tokens of people, pages and the system user, by value."""
 
-    codes: Shelf[Code] = field(default_factory=Shelf)
+    codes: LRUStore[Code] = field(default_factory=LRUStore)
     """The authorization codes, by value."""
 
-    page_tokens: Shelf[str] = field(default_factory=Shelf)
+    page_tokens: LRUStore[str] = field(default_factory=LRUStore)
     """A page and a user token → their page token."""
 
-    sessions: Shelf[str] = field(default_factory=Shelf)
+    sessions: LRUStore[str] = field(default_factory=LRUStore)
     """The log-ins, by cookie."""
 
     @property

@@ -1,5 +1,5 @@
 """
-One sandbox's world: Facebook, Cyclr, the clock, and where each is served.
+One sandbox's state: Facebook, Cyclr, the clock, and where each is served.
 
 A request handler reads and changes it on the server's one thread, a whole
 request at a time.
@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from facebook_cyclr_sandbox.state.cyclr_world import CyclrWorld
-from facebook_cyclr_sandbox.state.facebook_world import App, Code, Facebook, Token, TokenKind
+from facebook_cyclr_sandbox.state.cyclr_state import CyclrState
+from facebook_cyclr_sandbox.state.facebook_state import App, Code, FacebookState, Token, TokenKind
 from facebook_cyclr_sandbox.state.faults import Faults
+from facebook_cyclr_sandbox.state.random_source import RandomSource
 from facebook_cyclr_sandbox.state.review import settle
-from facebook_cyclr_sandbox.state.stores import Dice
 from facebook_cyclr_sandbox.state.versions import Calendar
 
 DAY = 86_400
@@ -49,20 +49,20 @@ class Addresses:
 
 
 @dataclass
-class World:
+class SandboxState:
     """
     The whole state of a sandbox.
 
-    `clock` returns the real time; `offset` is the world's distance from it.
+    `clock` returns the real time; `offset` is the sandbox's distance from it.
     `answers` is what the operator was given: the description shows it.
     `vendors` is the state of vendors beside Facebook, by name.
     `dialog_error` (code, message) makes the dialog fail after the person's decision.
     """
 
     scenario: str
-    facebook: Facebook
-    cyclr: CyclrWorld
-    dice: Dice
+    facebook: FacebookState
+    cyclr: CyclrState
+    random_source: RandomSource
     clock: Callable[[], float] = time.time
     offset: float = 0.0
     calendar: Calendar = field(default_factory=Calendar)
@@ -73,7 +73,7 @@ class World:
     vendors: dict[str, object] = field(default_factory=dict)
 
     def now(self) -> float:
-        """Return the world's time in seconds since the epoch."""
+        """Return the sandbox's time in seconds since the epoch."""
         return self.clock() + self.offset
 
     def settle(self) -> None:
@@ -85,11 +85,11 @@ class World:
         """Register an app of the operator, with nothing set up."""
         person = self.facebook.person
         app = App(
-            self.dice.digits(16),
-            self.dice.hexadecimal(32),
+            self.random_source.digits(16),
+            self.random_source.hexadecimal(32),
             name,
             person.id,
-            self.dice.base64url(27),
+            self.random_source.base64url(27),
             self.now(),
             category="",
             roles={person.id: "administrators"},
@@ -161,13 +161,13 @@ class World:
         self, app: App, user_id: str, redirect_uri: str, scopes: tuple[str, ...]
     ) -> Code:
         """Issue an authorization code."""
-        value = "AQ" + self.dice.base64url(_TOKEN_LENGTH)
+        value = "AQ" + self.random_source.base64url(_TOKEN_LENGTH)
         code = Code(value, app.id, user_id, redirect_uri, scopes, self.now())
         self.facebook.codes.put(value, code)
         return code
 
     def _token_text(self) -> str:
-        return "EAA" + self.dice.alphanumeric(_TOKEN_LENGTH)
+        return "EAA" + self.random_source.alphanumeric(_TOKEN_LENGTH)
 
     def facebook_version(self) -> str:
         """Return the version that answers a call with no version and no app."""
