@@ -1,7 +1,8 @@
 """
 The state that scenarios start from: two people and their assets, and an app that is all done.
 
-`nothing_done` is the beginning of the procedure; `register_app` and `connect` are its end.
+`build_empty_state` is the beginning of the procedure. `add_approved_app` and `set_up_connectors`
+are its end.
 """
 
 from collections.abc import Callable
@@ -9,26 +10,26 @@ from collections.abc import Callable
 from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
+    ConnectorMethod,
+    ConnectorParameter,
     Cycle,
     CyclrState,
     LibraryConnector,
-    Method,
-    Parameter,
 )
 from facebook_cyclr_sandbox.state.facebook_state import (
     MESSENGER_FIELDS,
+    AccessTier,
     AdAccount,
     App,
+    AppReview,
     Business,
     FacebookState,
-    Form,
     Lead,
+    LeadForm,
     Page,
     Person,
-    Review,
     ReviewState,
-    Tier,
-    Verification,
+    VerificationStatus,
 )
 from facebook_cyclr_sandbox.state.permissions import (
     ALWAYS_GRANTED,
@@ -37,7 +38,7 @@ from facebook_cyclr_sandbox.state.permissions import (
     PERMISSIONS,
 )
 from facebook_cyclr_sandbox.state.random_source import RandomSource
-from facebook_cyclr_sandbox.state.sandbox_state import DAY, SandboxState
+from facebook_cyclr_sandbox.state.sandbox_state import DAY_SECONDS, SandboxState
 from facebook_cyclr_sandbox.state.use_cases import LEADS
 from facebook_cyclr_sandbox.state.use_cases import MESSENGER as MESSENGER_USE_CASE
 
@@ -51,7 +52,7 @@ _CUSTOMER = "Sandbox Customer"
 _CUSTOMER_EMAIL = "customer@partner.test"
 _USERNAME = "operator"
 
-_ANSWERS = (
+_OPERATOR_VALUES = (
     "app_id",
     "app_secret",
     "app_display_name",
@@ -79,7 +80,7 @@ _ANSWERS = (
 
 
 # --- fresh -----------------------------------------------------------------------------------
-def nothing_done(
+def build_empty_state(
     scenario: str, random_source: RandomSource, clock: Callable[[], float]
 ) -> SandboxState:
     """Return a state with two people and their assets, an empty Cyclr account, and no app."""
@@ -98,23 +99,23 @@ def nothing_done(
     state = SandboxState(
         scenario, FacebookState(person, customer, business), cyclr, random_source, clock=clock
     )
-    state.answers = dict.fromkeys(_ANSWERS, "")
+    state.operator_values = dict.fromkeys(_OPERATOR_VALUES, "")
     client_id, client_secret = random_source.guid(), random_source.base64url(43)
     account = Account(
-        random_source.guid(), "First Customer", state.now() - 30 * DAY, users={_USERNAME}
+        random_source.guid(), "First Customer", state.now() - 30 * DAY_SECONDS, users={_USERNAME}
     )
-    cyclr.clients[client_id] = client_secret
+    cyclr.client_secrets[client_id] = client_secret
     cyclr.accounts[account.id] = account
     for connector in _library(random_source):
         cyclr.library[connector.id] = connector
     cycle = Cycle(random_source.guid(), account.id, "Leads to CRM")
     cyclr.cycles[cycle.id] = cycle
-    state.answers |= {
+    state.operator_values |= {
         "cyclr_client_id": client_id,
         "cyclr_client_secret": client_secret,
         "account_api_id": account.id,
         "cyclr_username": _USERNAME,
-        "webhook_url": cyclr.webhook_url(library_connector(state, MESSENGER)),
+        "webhook_url": cyclr.webhook_url(find_library_connector(state, MESSENGER)),
         "login_email": person.email,
         "login_password": person.password,
         "customer_email": customer.email,
@@ -129,9 +130,11 @@ def nothing_done(
 def _library(random_source: RandomSource) -> list[LibraryConnector]:
     first = 15_000 + int(random_source.digits(3))
 
-    def method(number: int, name: str, category: str, path: str, *blanks: str) -> Method:
+    def method(number: int, name: str, category: str, path: str, *blanks: str) -> ConnectorMethod:
         blank_ids = tuple((400_000 + 10 * number + i, blank) for i, blank in enumerate(blanks))
-        return Method(number, random_source.guid(), name, category, f"{name}.", path, blank_ids)
+        return ConnectorMethod(
+            number, random_source.guid(), name, category, f"{name}.", path, blank_ids
+        )
 
     marketing = LibraryConnector(
         first,
@@ -166,8 +169,8 @@ def _library(random_source: RandomSource) -> list[LibraryConnector]:
         "ApiKey",
         random_source.guid(),
         parameters=(
-            Parameter(7_654_321, "Sandbox", "isSandbox", values=("true", "false")),
-            Parameter(7_654_322, "Page size", "pageSize", is_property=False),
+            ConnectorParameter(7_654_321, "Sandbox", "isSandbox", values=("true", "false")),
+            ConnectorParameter(7_654_322, "Page size", "pageSize", is_property=False),
         ),
     )
     return [close, messenger, marketing]
@@ -179,8 +182,10 @@ def _add_assets(state: SandboxState) -> None:
     tasks = ("ADVERTISE", "ANALYZE", "CREATE_CONTENT", "MESSAGING", "MODERATE", "MANAGE")
     page = Page(random_source.digits(15), "Sandbox Bakery", "Bakery", "197871390225897", tasks)
     questions = {"email": "EMAIL", "full_name": "FULL_NAME"}
-    form = Form(random_source.digits(16), page.id, "Ask for an offer", now - 20 * DAY, questions)
-    for number, age in ((1, 2 * DAY), (2, DAY)):
+    form = LeadForm(
+        random_source.digits(16), page.id, "Ask for an offer", now - 20 * DAY_SECONDS, questions
+    )
+    for number, age in ((1, 2 * DAY_SECONDS), (2, DAY_SECONDS)):
         answers = {"email": f"lead.{number}@example.com", "full_name": f"Lead Number {number}"}
         form.leads.append(
             Lead(random_source.digits(16), form.id, random_source.digits(17), now - age, answers)
@@ -193,26 +198,26 @@ def _add_assets(state: SandboxState) -> None:
 
 
 # --- everything done -------------------------------------------------------------------------
-def register_app(state: SandboxState) -> None:
+def add_approved_app(state: SandboxState) -> None:
     """Register an app of which everything is done: approved, published, used."""
-    app = new_app(state, APP_NAME)
+    app = add_app(state, APP_NAME)
     home = f"https://{state.cyclr.website}"
     app.app_domains = [SERVICE_DOMAIN]
     app.redirect_uris = [state.cyclr.redirect_uri]
     app.permissions = dict.fromkeys(PERMISSIONS, "live")
     app.configurations = {state.random_source.digits(16): PERMISSIONS}
-    app.test_calls = dict.fromkeys(PERMISSIONS, state.now() - 7 * DAY)
-    app.was_reviewed = True
-    app.review = Review(
+    app.test_calls = dict.fromkeys(PERMISSIONS, state.now() - 7 * DAY_SECONDS)
+    app.has_been_reviewed = True
+    app.review = AppReview(
         ReviewState.APPROVED,
-        submitted_on=state.now() - 6 * DAY,
+        submitted_on=state.now() - 6 * DAY_SECONDS,
         permissions=list(PERMISSIONS[1:]),
-        decides_on=state.now() - 3 * DAY,
+        decides_on=state.now() - 3 * DAY_SECONDS,
         outcomes=dict.fromkeys(PERMISSIONS[1:], "approved"),
     )
-    app.tier = Tier.FULL
+    app.tier = AccessTier.FULL
     business = state.facebook.business
-    business.verification = business.access_verification = Verification.VERIFIED
+    business.verification = business.access_verification = VerificationStatus.VERIFIED
     app.profile |= {
         "privacy_policy_url": f"{home}/privacy",
         "terms_of_service_url": f"{home}/terms",
@@ -221,10 +226,10 @@ def register_app(state: SandboxState) -> None:
         "icon_url": f"{home}/icon-16.png",
         "logo_url": f"{home}/icon.png",
     }
-    app.unexposed["data_deletion_url"] = f"{home}/data-deletion"
+    app.dashboard_settings["data_deletion_url"] = f"{home}/data-deletion"
     page = next(iter(state.facebook.pages.values()))
-    page.subscribed[app.id] = MESSENGER_FIELDS
-    state.answers |= {
+    page.webhook_subscriptions[app.id] = MESSENGER_FIELDS
+    state.operator_values |= {
         "app_id": app.id,
         "app_secret": app.secret,
         "app_display_name": app.name,
@@ -232,84 +237,86 @@ def register_app(state: SandboxState) -> None:
         "leadgen_form_id": page.forms[0].id,
         "ad_account_id": next(iter(state.facebook.ad_accounts)),
     }
-    give_tokens(state, PERMISSIONS)
+    issue_operator_tokens(state, PERMISSIONS)
 
 
-def new_app(state: SandboxState, name: str) -> App:
+def add_app(state: SandboxState, name: str) -> App:
     """Register an app with the use cases of both connectors, published, not reviewed."""
     app = state.register_app(name)
     app.purpose, app.category = "Clients", "Business"
     app.contact_email = state.facebook.person.email
-    app.created_on = state.now() - 10 * DAY
+    app.created_on = state.now() - 10 * DAY_SECONDS
     app.use_cases = [LEADS.name, MESSENGER_USE_CASE.name]
-    app.added = ["email"]
+    app.added_permissions = ["email"]
     app.products = {*LEADS.products, *MESSENGER_USE_CASE.products}
     return app
 
 
-def give_tokens(state: SandboxState, permissions: tuple[str, ...], user_id: str = "") -> None:
+def issue_operator_tokens(
+    state: SandboxState, permissions: tuple[str, ...], user_id: str = ""
+) -> None:
     """
     Grant `permissions` of a user to the app, and nothing else; give out the tokens.
 
     Without a `user_id` it is the operator.
     """
-    app = the_app(state)
+    app = get_app(state)
     user_id = user_id or state.facebook.person.id
     state.facebook.grants[user_id, app.id] = dict.fromkeys(permissions, "granted")
     user = state.issue_user_token(app, user_id, permissions, keep=True)
-    state.answers["user_access_token"] = user.value
+    state.operator_values["user_access_token"] = user.value
     has_page = "pages_show_list" in permissions
-    page_id = state.answers["page_id"]
+    page_id = state.operator_values["page_id"]
     token = state.issue_page_token(user, page_id, keep=True).value if has_page else ""
-    state.answers["page_access_token"] = token
+    state.operator_values["page_access_token"] = token
 
 
-def let_customer_consent(state: SandboxState) -> None:
+def issue_customer_token(state: SandboxState) -> None:
     """Give out the token of the customer, where such a person can log in to the app at all."""
-    app, customer = the_app(state), state.facebook.customer
+    app, customer = get_app(state), state.facebook.customer
     live = tuple(name for name, status in app.permissions.items() if status == "live")
     if not app.is_published or not set(live) - ALWAYS_GRANTED:
         return
     state.facebook.grants[customer.id, app.id] = dict.fromkeys(live, "granted")
     token = state.issue_user_token(app, customer.id, live, keep=True)
-    state.answers["customer_access_token"] = token.value
+    state.operator_values["customer_access_token"] = token.value
 
 
-def connect(state: SandboxState) -> None:
+def set_up_connectors(state: SandboxState) -> None:
     """Set both connectors up, install them in the account and authenticate them."""
-    app, messenger = the_app(state), library_connector(state, MESSENGER)
+    app, messenger = get_app(state), find_library_connector(state, MESSENGER)
     messenger.scopes = ",".join(MESSENGER_PERMISSIONS)
     messenger.verify_token = state.random_source.base64url(32)
-    state.answers |= {"scopes": messenger.scopes, "verify_token": messenger.verify_token}
+    state.operator_values |= {"scopes": messenger.scopes, "verify_token": messenger.verify_token}
     account = next(iter(state.cyclr.accounts.values()))
     account.settings |= {
         "TransactionErrorWebhookEnabled": True,
         "TransactionErrorWebhookUrl": f"https://hooks.{SERVICE_DOMAIN.partition('.')[2]}/cyclr",
     }
     for name in (MARKETING, MESSENGER):
-        connector = library_connector(state, name)
+        connector = find_library_connector(state, name)
         connector.client_id, connector.client_secret = app.id, app.secret
         installed = AccountConnector(state.cyclr.new_id(), account.id, connector.id, name)
         state.cyclr.account_connectors[installed.id] = installed
-        authenticate(state, installed)
+        authenticate_connector(state, installed)
     marketing_id = next(iter(state.cyclr.account_connectors))
     next(iter(state.cyclr.cycles.values())).account_connector_ids.append(marketing_id)
 
 
-def authenticate(state: SandboxState, installed: AccountConnector) -> None:
+def authenticate_connector(state: SandboxState, installed: AccountConnector) -> None:
     """Issue the token to which the person consents at the connector's sign-in."""
     scopes = state.cyclr.library[installed.connector_id].scopes.split(",")
     token = state.issue_user_token(
-        the_app(state), state.facebook.person.id, ("public_profile", *scopes), keep=True
+        get_app(state), state.facebook.person.id, ("public_profile", *scopes), keep=True
     )
-    installed.access_token, installed.authenticated = token.value, True
+    installed.access_token, installed.is_authenticated = token.value, True
 
 
-def the_app(state: SandboxState) -> App:
+def get_app(state: SandboxState) -> App:
     """Return the app of the scenario."""
     return next(iter(state.facebook.apps.values()))
 
 
-def library_connector(state: SandboxState, name: str) -> LibraryConnector:
+def find_library_connector(state: SandboxState, name: str) -> LibraryConnector:
     """Return the connector of the library that is called `name`."""
     return next(connector for connector in state.cyclr.library.values() if connector.name == name)

@@ -9,41 +9,50 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from facebook_cyclr_sandbox.control import export
-from facebook_cyclr_sandbox.customers import add_customers, end_connection
+from facebook_cyclr_sandbox.control_api import to_json_value
+from facebook_cyclr_sandbox.customer_accounts import add_customers, fail_connection
 from facebook_cyclr_sandbox.default_state import (
     MARKETING,
     MESSENGER,
     SERVICE_DOMAIN,
-    authenticate,
-    connect,
-    give_tokens,
-    let_customer_consent,
-    library_connector,
-    new_app,
-    nothing_done,
-    register_app,
-    the_app,
+    add_app,
+    add_approved_app,
+    authenticate_connector,
+    build_empty_state,
+    find_library_connector,
+    get_app,
+    issue_customer_token,
+    issue_operator_tokens,
+    set_up_connectors,
 )
 from facebook_cyclr_sandbox.state.facebook_state import (
+    AccessTier,
     AppMode,
+    AppReview,
     Business,
+    DataAccessRenewal,
     Page,
-    Renewal,
-    Review,
     ReviewState,
     SystemUser,
-    Tier,
-    Verification,
+    VerificationStatus,
 )
-from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
+from facebook_cyclr_sandbox.state.fault_injection import Fault, FaultKind
 from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
 from facebook_cyclr_sandbox.state.permissions import MESSENGER_PERMISSIONS, PERMISSIONS
 from facebook_cyclr_sandbox.state.random_source import RandomSource
-from facebook_cyclr_sandbox.state.review import DECLINED_REASON, REVIEW_DAYS, decide, plan
-from facebook_cyclr_sandbox.state.sandbox_state import DAY, LONG_LIFETIME, SandboxState
+from facebook_cyclr_sandbox.state.review import (
+    DECLINED_REASON,
+    REVIEW_DAYS,
+    decide,
+    schedule_decision,
+)
+from facebook_cyclr_sandbox.state.sandbox_state import (
+    DAY_SECONDS,
+    LONG_LIFETIME_SECONDS,
+    SandboxState,
+)
 from facebook_cyclr_sandbox.state.use_cases import ADS
-from facebook_cyclr_sandbox.state.versions import Version
+from facebook_cyclr_sandbox.state.version_schedule import ApiVersion
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 _CALLS_PER_PERSON = 200
@@ -64,7 +73,7 @@ SCENARIOS: tuple[str, ...] = (
 """The names of all scenarios."""
 
 # These scenarios change nothing for that connector of Facebook's: there they would be `approved`.
-_NOT_OF = {
+_UNCHANGED_BY = {
     MARKETING: (
         "messenger-wrong-scopes",
         "messenger-wrong-verify-token",
@@ -75,7 +84,7 @@ _NOT_OF = {
 }
 
 
-def scenarios_of(vendor: str, connector: str = "") -> tuple[str, ...]:
+def list_scenarios(vendor: str, connector: str = "") -> tuple[str, ...]:
     """
     Return the scenarios that a connector of Cyclr's library can be practised in.
 
@@ -84,15 +93,15 @@ def scenarios_of(vendor: str, connector: str = "") -> tuple[str, ...]:
     if vendor not in VENDORS:
         return ()
     if vendor == FACEBOOK.name:
-        return tuple(name for name in SCENARIOS if name not in _NOT_OF.get(connector, ()))
+        return tuple(name for name in SCENARIOS if name not in _UNCHANGED_BY.get(connector, ()))
     moment = time.time()
 
     def vendor_state(scenario: str) -> object:
         state = build_state(scenario, seed=0, clock=lambda: moment)
-        return export(state.vendors.get(vendor))
+        return to_json_value(state.vendors.get(vendor))
 
     first, *others = SCENARIOS
-    usual, also = vendor_state(first), VENDORS[vendor].also
+    usual, also = vendor_state(first), VENDORS[vendor].further_scenarios
     return (first, *(name for name in others if name in also or vendor_state(name) != usual))
 
 
@@ -108,29 +117,29 @@ def build_state(
     if scenario not in SCENARIOS:
         known = ", ".join(SCENARIOS)
         raise ValueError(f"there is no scenario {scenario!r}; the known ones are: {known}")
-    state = nothing_done(scenario, RandomSource(seed), clock)
+    state = build_empty_state(scenario, RandomSource(seed), clock)
     state.faults.random_source = state.random_source.derive("faults")
     if scenario == "fresh":
         state.facebook.person.is_developer = False
     else:
-        register_app(state)
-        connect(state)
-        _change(state)
-        let_customer_consent(state)
+        add_approved_app(state)
+        set_up_connectors(state)
+        _apply_scenario(state)
+        issue_customer_token(state)
     for vendor in VENDORS.values():
-        vendor.build(state)
+        vendor.add_state(state)
     return state
 
 
-def _change(state: SandboxState) -> None:
+def _apply_scenario(state: SandboxState) -> None:
     """Turn the state of `approved` into that of its scenario."""
-    app, facebook, cyclr, now = the_app(state), state.facebook, state.cyclr, state.now()
-    messenger = library_connector(state, MESSENGER)
+    app, facebook, cyclr, now = get_app(state), state.facebook, state.cyclr, state.now()
+    messenger = find_library_connector(state, MESSENGER)
     match state.scenario:
         case "wrong-secret":
-            state.answers["app_secret"] = state.random_source.hexadecimal(32)
+            state.operator_values["app_secret"] = state.random_source.hexadecimal(32)
         case "unknown-app":
-            state.answers["app_id"] = state.random_source.digits(16)
+            state.operator_values["app_id"] = state.random_source.digits(16)
         case "redirect-missing":
             app.redirect_uris, app.app_domains = [], []
         case "app-domains-only":
@@ -138,57 +147,65 @@ def _change(state: SandboxState) -> None:
             app.redirect_uris, app.app_domains = [], [SERVICE_DOMAIN.partition(".")[2]]
         case "review-pending":
             # Submitted two days ago, and not decided within the next day.
-            review = _submit(state, days_ago=2)
-            plan(review, state.random_source, days=tuple(days for days in REVIEW_DAYS if days > 3))
+            review = _submit_for_review(state, days_ago=2)
+            schedule_decision(
+                review, state.random_source, days=tuple(days for days in REVIEW_DAYS if days > 3)
+            )
         case "review-declined":
-            review = _submit(state, days_ago=6)
-            review.decides_on = now - 3 * DAY
+            review = _submit_for_review(state, days_ago=6)
+            review.decides_on = now - 3 * DAY_SECONDS
             decide(app, dict.fromkeys(review.permissions, "declined"), DECLINED_REASON)
         case "partly-declined":
             # Two of the permissions were declined; the app was published with the others.
-            _submit(state, days_ago=6).decides_on = now - 3 * DAY
+            _submit_for_review(state, days_ago=6).decides_on = now - 3 * DAY_SECONDS
             decide(app, {"leads_retrieval": "declined", "pages_manage_ads": "declined"})
             app.mode = AppMode.LIVE
         case "permission-missing":
             del app.permissions["leads_retrieval"], app.review.outcomes["leads_retrieval"]
             app.review.permissions.remove("leads_retrieval")
-            give_tokens(state, tuple(name for name in PERMISSIONS if name != "leads_retrieval"))
+            issue_operator_tokens(
+                state, tuple(name for name in PERMISSIONS if name != "leads_retrieval")
+            )
         case "renewal-due":
             # A renewal was asked for when the app was made, 61 days before the first of this month
             # in UTC. It is overdue, so the app is deactivated.
-            _take_back(state)
+            _revert_review(state)
             month = datetime.fromtimestamp(now, UTC).replace(day=1, hour=0, minute=0, second=0)
-            app.created_on = month.timestamp() - 61 * DAY
-            app.renewal = Renewal(app.created_on)
+            app.created_on = month.timestamp() - 61 * DAY_SECONDS
+            app.renewal = DataAccessRenewal(app.created_on)
         case "use-case-missing":
             # The app was made by another use case, which offers no leads and no messages.
-            app.use_cases, app.added, app.products = [ADS.name], ["email"], set(ADS.products)
+            app.use_cases, app.added_permissions, app.products = (
+                [ADS.name],
+                ["email"],
+                set(ADS.products),
+            )
             offered = tuple(name for name in PERMISSIONS if name in app.available_permissions)
-            _take_back(state, called=offered)
+            _revert_review(state, called=offered)
             app.configurations = {}
-            give_tokens(state, offered)
+            issue_operator_tokens(state, offered)
         case "test-calls-missing":
             # Nothing was requested, and the token is too weak for most of the calls to be made.
-            _take_back(state, called=())
+            _revert_review(state, called=())
             app.permissions = {}
-            give_tokens(state, ("public_profile", "ads_read"))
+            issue_operator_tokens(state, ("public_profile", "ads_read"))
         case "not-published":
             app.mode = AppMode.DEVELOPMENT
         case "tech-provider-pending":
-            facebook.business.access_verification = Verification.PENDING
+            facebook.business.access_verification = VerificationStatus.PENDING
         case "cyclr-mismatch":
-            other = new_app(state, "Another Partner App")
+            other = add_app(state, "Another Partner App")
             other.redirect_uris, other.app_domains = [cyclr.redirect_uri], [SERVICE_DOMAIN]
-            for connector in (library_connector(state, MARKETING), messenger):
+            for connector in (find_library_connector(state, MARKETING), messenger):
                 connector.client_id, connector.client_secret = other.id, other.secret
         case "cyclr-ip-blocked":
-            cyclr.address_is_blocked = True
+            cyclr.is_ip_blocked = True
         case "token-expired":
-            issued = now - LONG_LIFETIME - DAY
+            issued = now - LONG_LIFETIME_SECONDS - DAY_SECONDS
             user = state.issue_user_token(
                 app, facebook.person.id, PERMISSIONS, issued_at=issued, keep=True
             )
-            state.answers["user_access_token"] = user.value
+            state.operator_values["user_access_token"] = user.value
         case "rate-limited":
             # The hourly limit is used up; calls are answered again in five minutes.
             app.rate_limit = HourlyRateLimit(_CALLS_PER_PERSON)
@@ -207,7 +224,9 @@ def _change(state: SandboxState) -> None:
             ]
         case "version-expired":
             # The version that clients pin ended yesterday.
-            state.calendar.amend(Version("v26.0", graph_until=now - DAY, upgraded_from=now - DAY))
+            state.version_schedule.replace_version(
+                ApiVersion("v26.0", graph_until=now - DAY_SECONDS, upgraded_from=now - DAY_SECONDS)
+            )
         case "portfolio-pages":
             # People reach the page only through the portfolio: `/me/accounts` leaves it out.
             _move_into_portfolio(state)
@@ -230,26 +249,26 @@ def _change(state: SandboxState) -> None:
                 state.random_source.digits(15), "Sandbox System User"
             )
             app.system_user_configurations = set(app.configurations)
-            state.answers["config_id"] = next(iter(app.configurations))
-            give_tokens(state, PERMISSIONS[1:], system_user.id)
+            state.operator_values["config_id"] = next(iter(app.configurations))
+            issue_operator_tokens(state, PERMISSIONS[1:], system_user.id)
         case "answers-in-portuguese":
             facebook.locale = "pt_BR"
         case "customer-disconnected":
             _disconnect_customers(state)
         case "renewal-expired":
             # The app is 14 months old; nobody has looked at its renewal for more than a year.
-            app.created_on = now - 430 * DAY
+            app.created_on = now - 430 * DAY_SECONDS
         case "messenger-wrong-scopes":
             # Setup lacks pages_messaging, and so does the connector's token.
             messenger.scopes = ",".join(MESSENGER_PERMISSIONS[1:])
             for installed in cyclr.account_connectors.values():
                 if installed.connector_id == messenger.id:
-                    authenticate(state, installed)
+                    authenticate_connector(state, installed)
         case "messenger-wrong-verify-token":
             messenger.verify_token = state.random_source.base64url(32)
         case "messenger-page-not-subscribed":
             for page in facebook.pages.values():
-                page.subscribed.clear()
+                page.webhook_subscriptions.clear()
 
 
 def _move_into_portfolio(state: SandboxState) -> list[Page]:
@@ -260,14 +279,17 @@ def _move_into_portfolio(state: SandboxState) -> list[Page]:
     return pages
 
 
-def _take_back(state: SandboxState, *, called: tuple[str, ...] = PERMISSIONS) -> None:
+def _revert_review(state: SandboxState, *, called: tuple[str, ...] = PERMISSIONS) -> None:
     """Take the app back to before its first review; `called` permissions were used."""
-    app = the_app(state)
-    app.mode, app.tier = AppMode.DEVELOPMENT, Tier.LIMITED
+    app = get_app(state)
+    app.mode, app.tier = AppMode.DEVELOPMENT, AccessTier.LIMITED
     app.permissions = {"public_profile": "live"}
-    app.test_calls = dict.fromkeys(called, state.now() - 4 * DAY)
-    app.was_reviewed, app.review = False, Review()
-    marketing, messenger = library_connector(state, MARKETING), library_connector(state, MESSENGER)
+    app.test_calls = dict.fromkeys(called, state.now() - 4 * DAY_SECONDS)
+    app.has_been_reviewed, app.review = False, AppReview()
+    marketing, messenger = (
+        find_library_connector(state, MARKETING),
+        find_library_connector(state, MESSENGER),
+    )
     marketing.client_id = marketing.client_secret = ""
     messenger.client_id = messenger.client_secret = ""
     messenger.scopes = messenger.verify_token = ""
@@ -276,14 +298,14 @@ def _take_back(state: SandboxState, *, called: tuple[str, ...] = PERMISSIONS) ->
         cycle.account_connector_ids.clear()
 
 
-def _submit(state: SandboxState, *, days_ago: int) -> Review:
+def _submit_for_review(state: SandboxState, *, days_ago: int) -> AppReview:
     """Submit all permissions to App Review, for the first time, some days ago."""
-    _take_back(state)
-    app, requested = the_app(state), list(PERMISSIONS[1:])
+    _revert_review(state)
+    app, requested = get_app(state), list(PERMISSIONS[1:])
     app.permissions |= dict.fromkeys(requested, "unapproved")
-    app.review = Review(
+    app.review = AppReview(
         ReviewState.PENDING,
-        submitted_on=state.now() - days_ago * DAY,
+        submitted_on=state.now() - days_ago * DAY_SECONDS,
         permissions=requested,
     )
     return app.review
@@ -297,8 +319,8 @@ def _disconnect_customers(state: SandboxState) -> None:
     lost the page; in the last the connector is not installed.
     """
     noticed, unnoticed, page, _, absent = add_customers(state, 5)
-    end_connection(state, noticed.id, "token-ended", is_noticed=True)
-    end_connection(state, unnoticed.id, "app-removed", is_noticed=False)
-    end_connection(state, page.id, "page-lost", is_noticed=False)
-    for installed in state.cyclr.installed_in(absent.id):
-        state.cyclr.remove(installed)
+    fail_connection(state, noticed.id, "token-ended", is_noticed=True)
+    fail_connection(state, unnoticed.id, "app-removed", is_noticed=False)
+    fail_connection(state, page.id, "page-lost", is_noticed=False)
+    for installed in state.cyclr.list_installed(absent.id):
+        state.cyclr.uninstall(installed)

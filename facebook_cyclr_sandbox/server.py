@@ -17,21 +17,21 @@ from pathlib import Path
 
 import uvicorn
 
-from facebook_cyclr_sandbox.certificates import certificate
-from facebook_cyclr_sandbox.control import Control
+from facebook_cyclr_sandbox.certificates import get_certificate
+from facebook_cyclr_sandbox.control_api import ControlApi
 from facebook_cyclr_sandbox.cyclr.api import CyclrApiSite
 from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
 from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
 from facebook_cyclr_sandbox.http.web import Site
-from facebook_cyclr_sandbox.scenarios import build_state, scenarios_of
-from facebook_cyclr_sandbox.state.sandbox_state import Addresses, SandboxState
+from facebook_cyclr_sandbox.scenarios import build_state, list_scenarios
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState, SiteAddresses
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 Description = dict[str, str | int]
 
 # Settings that belong to no company: they say where the sandbox is.
-_NOBODYS = ("ca_file", "connect_to")
+_LOCATION_SETTINGS = ("ca_file", "connect_to")
 _CYCLR = "cyclr"
 
 _ADDRESS = "127.0.0.1"
@@ -43,9 +43,9 @@ _SITES: dict[str, Callable[[SandboxState], Site]] = {
     "service_domain": ConnectSite,
     "connect": ConnectSite,
 }
-_START_LIMIT = 30.0
+_START_TIMEOUT_SECONDS = 30.0
 _LAST_ITERATIONS = 3
-_DATE_SECONDS = 1.0
+_DATE_INTERVAL_SECONDS = 1.0
 
 
 class Sandbox:
@@ -54,7 +54,7 @@ class Sandbox:
 
     `port` is the first of its sites' ports in a row; 0 takes free ones. `seed` makes
     secrets, IDs and faults repeatable. Its certificates go into `folder`, or a
-    temporary one; the server's is kept in `kept` for the next time. Raises
+    temporary one; the server's is kept in `cache_folder` for the next time. Raises
     ValueError for an unknown scenario and OSError when a port is taken.
     """
 
@@ -65,7 +65,7 @@ class Sandbox:
         port: int = 0,
         seed: int | None = None,
         folder: Path | None = None,
-        kept: Path | None = None,
+        cache_folder: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.state: SandboxState = build_state(scenario, seed=seed, clock=clock)
@@ -74,13 +74,13 @@ class Sandbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open = ExitStack()
         self._folder = folder
-        self._kept = kept
+        self._cache_folder = cache_folder
 
     @property
     def description(self) -> Description:
         """What a client needs to use the sandbox, with the secrets of the scenario."""
         state = self.state
-        at, answers, hosts = state.addresses, state.answers, state.cyclr.website_hosts
+        at, answers, hosts = state.addresses, state.operator_values, state.cyclr.website_hosts
         return {
             "scenario": state.scenario,
             **FACEBOOK.settings(state),
@@ -101,7 +101,7 @@ class Sandbox:
             },
         }
 
-    scenarios_of = staticmethod(scenarios_of)
+    list_scenarios = staticmethod(list_scenarios)
 
     def settings(self, provider: str) -> Description:
         """
@@ -114,7 +114,7 @@ class Sandbox:
         if provider in VENDORS:
             return {**VENDORS[provider].settings(self.state)}
         shown = self.description if not provider else {}
-        return {name: value for name, value in shown.items() if name in _NOBODYS}
+        return {name: value for name, value in shown.items() if name in _LOCATION_SETTINGS}
 
     def __enter__(self) -> "Sandbox":
         with ExitStack() as stack:
@@ -148,9 +148,9 @@ class Sandbox:
         urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
         state = self.state
         known = {name: urls.pop(name) for name in _SITES}
-        state.addresses = Addresses(**known, others=urls)
+        state.addresses = SiteAddresses(**known, vendor_sites=urls)
         server_certificate = self._certify()
-        control = Control(state, lambda: self.description)
+        control = ControlApi(state, lambda: self.description)
         for name, make in sites.items():
             application = SiteApplication(make(state), state, control, abort=self._abort)
             path = server_certificate if name == "service_domain" else None
@@ -159,7 +159,7 @@ class Sandbox:
             target=lambda: asyncio.run(self._run(sockets)), name="runbook-sandbox", daemon=True
         )
         thread.start()
-        deadline = time.monotonic() + _START_LIMIT
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
         while not all(server.started for server in self._servers):
             if time.monotonic() > deadline:  # pragma: no cover - a machine that stands still
                 raise TimeoutError("the sandbox did not start")
@@ -171,7 +171,7 @@ class Sandbox:
     def _certify(self) -> Path:
         """Write the authority's certificate, and that of the partner's domain with its key."""
         cyclr = self.state.cyclr
-        made = certificate(cyclr.service_domain, self._kept, cyclr.website_hosts)
+        made = get_certificate(cyclr.service_domain, self._cache_folder, cyclr.website_hosts)
         self._ca_file.write_bytes(made.authority)
         path = self._ca_file.with_name("service_domain.pem")
         path.touch(mode=0o600)
@@ -223,7 +223,7 @@ class _StoppableServer(uvicorn.Server):
         while not self.stop.is_set():
             await self.on_tick(0)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.stop.wait(), _DATE_SECONDS)
+                await asyncio.wait_for(self.stop.wait(), _DATE_INTERVAL_SECONDS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close everything; whoever waits for an answer sees the connection end."""

@@ -13,7 +13,7 @@ from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.graph.tokens import exchange
 from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
-from facebook_cyclr_sandbox.vendor import RefusedExchangeError, SandboxVendor
+from facebook_cyclr_sandbox.vendor import SandboxVendor, VendorTokenError
 
 
 def _exchange_at_graph(state: SandboxState, params: Mapping[str, str]) -> Mapping[str, object]:
@@ -21,14 +21,14 @@ def _exchange_at_graph(state: SandboxState, params: Mapping[str, str]) -> Mappin
         return exchange(state, params)
     except GraphError as error:
         shown = translate(error, state.facebook.locale)
-        raise RefusedExchangeError(error.refusal.type, shown.message) from error
+        raise VendorTokenError(error.refusal.type, shown.message) from error
 
 
 FACEBOOK = SandboxVendor(
     name="facebook",
     sites={"graph": GraphSite, "facebook": FacebookSite},
-    sign_in_page=lambda state: state.addresses.dialog,
-    exchange=_exchange_at_graph,
+    authorization_endpoint=lambda state: state.addresses.dialog,
+    token_endpoint=_exchange_at_graph,
     settings=lambda state: {
         "graph_url": state.addresses.graph,
         "dialog_url": state.addresses.dialog,

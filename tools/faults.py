@@ -740,8 +740,8 @@ FAULTS = (
     # --- sandbox ---------------------------------------------------------------------------
     Fault(
         "facebook_cyclr_sandbox/graph/tokens.py",
-        "code.used = True",
-        "code.used = False",
+        "code.is_used = True",
+        "code.is_used = False",
         "sandbox/test_sandbox_tokens.py",
         "an authorization code can be redeemed twice",
     ),

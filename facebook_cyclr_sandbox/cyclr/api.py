@@ -31,11 +31,11 @@ from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
     ApiToken,
+    ConnectorMethod,
+    ConnectorProperty,
     LibraryConnector,
-    Method,
-    Property,
     SignInToken,
-    by_number,
+    find_by_number,
 )
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
@@ -87,7 +87,7 @@ def issue_token(state: SandboxState, request: WebRequest) -> Reply:
     form = request.form
     if form.get("grant_type") != "client_credentials":
         return json_reply({"error": "unsupported_grant_type"}, 400)
-    secret = state.cyclr.clients.get(form.get("client_id", ""), "")
+    secret = state.cyclr.client_secrets.get(form.get("client_id", ""), "")
     offered = form.get("client_secret", "")
     if not secret or not hmac.compare_digest(secret.encode(), offered.encode()):
         return json_reply({"error": "invalid_client"}, 400)
@@ -218,7 +218,7 @@ def list_methods(call: ApiCall, which: str) -> Reply:
 
 
 def _connector(call: ApiCall, which: str) -> LibraryConnector:
-    connector = by_number(call.state.cyclr.library, which)
+    connector = find_by_number(call.state.cyclr.library, which)
     if connector is None:
         raise CyclrError(404, "Connector not found.")
     return connector
@@ -247,7 +247,7 @@ def install(
 ) -> AccountConnector:
     """Put a connector of the library into an account, not yet authenticated."""
     cyclr = state.cyclr
-    if any(installed.name == name for installed in cyclr.installed_in(account_id)):
+    if any(installed.name == name for installed in cyclr.list_installed(account_id)):
         raise CyclrError(400, f"Account connector name {name} is in use.")
     if len(cyclr.account_connectors) >= _MOST_INSTALLED:
         raise CyclrError(400, "The sandbox cannot hold more connectors.")
@@ -259,7 +259,9 @@ def install(
     return installed
 
 
-def _properties(state: SandboxState, connector: LibraryConnector, rows: Any) -> list[Property]:
+def _properties(
+    state: SandboxState, connector: LibraryConnector, rows: Any
+) -> list[ConnectorProperty]:
     """Return the properties given at install; they must be declared as such."""
     declared = {parameter.target_name: parameter for parameter in connector.parameters}
     properties = []
@@ -271,14 +273,14 @@ def _properties(state: SandboxState, connector: LibraryConnector, rows: Any) -> 
             message = f"Connector property name '{name}' is not an account connector property."
             raise CyclrError(400, message)
         value = str(row.get("Value", "")) if isinstance(row, dict) else ""
-        properties.append(Property(state.cyclr.new_id(), name, value))
+        properties.append(ConnectorProperty(state.cyclr.new_id(), name, value))
     return properties
 
 
 # --- installed connectors --------------------------------------------------------------------
 def _find(call: ApiCall, number: str) -> AccountConnector:
     account = call.require_account()
-    installed = by_number(call.state.cyclr.account_connectors, number)
+    installed = find_by_number(call.state.cyclr.account_connectors, number)
     if installed is None or installed.account_id != account.id:
         raise CyclrError(404, "Account connector not found.")
     return installed
@@ -291,7 +293,7 @@ def _shape(state: SandboxState, installed: AccountConnector) -> dict[str, Any]:
 @api_router.route("GET", "/v1.0/account/connectors")
 def list_installed(call: ApiCall) -> Reply:
     """List the connectors that are installed in the account (cyclr §3)."""
-    installed = call.state.cyclr.installed_in(call.require_account().id)
+    installed = call.state.cyclr.list_installed(call.require_account().id)
     return _paged(call, installed, lambda connector: _shape(call.state, connector))
 
 
@@ -299,7 +301,7 @@ def list_installed(call: ApiCall) -> Reply:
 @api_router.route("POST", "/v1.0/account/connectors/{number}/methods/{unique_id}")
 def call_method(call: ApiCall, number: str, unique_id: str) -> Reply:
     """Run a method of an installed connector (cyclr §3)."""
-    if call.state.cyclr.address_is_blocked:
+    if call.state.cyclr.is_ip_blocked:
         raise CyclrError(
             403,
             "Unknown client IP Address: contact support to request access for this IP address",
@@ -309,7 +311,7 @@ def call_method(call: ApiCall, number: str, unique_id: str) -> Reply:
     return _run_method(call.state, installed, method, call.document())
 
 
-def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
+def _find_method(connector: LibraryConnector, unique_id: str) -> ConnectorMethod:
     try:
         wanted = str(uuid.UUID(unique_id))
     except ValueError:
@@ -321,9 +323,9 @@ def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
 
 
 def _run_method(
-    state: SandboxState, installed: AccountConnector, method: Method, document: object
+    state: SandboxState, installed: AccountConnector, method: ConnectorMethod, document: object
 ) -> Reply:
-    if not installed.authenticated or not installed.access_token:
+    if not installed.is_authenticated or not installed.access_token:
         raise CyclrError(400, "Failed to authenticate the connector")
     values = _parameters(method, document)
     path = method.path
@@ -345,7 +347,7 @@ def _page_token(state: SandboxState, token: str, page_id: str) -> str:
     return next((row["access_token"] for row in rows if row["id"] == page_id), token)
 
 
-def _parameters(method: Method, document: object) -> dict[str, str]:
+def _parameters(method: ConnectorMethod, document: object) -> dict[str, str]:
     values: Mapping[str, Any] = {}
     if isinstance(document, dict) and isinstance(document.get("Parameters"), dict):
         values = document["Parameters"]
@@ -379,7 +381,7 @@ def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
                 "ObjectId": number,
             }
             for number in cycle.account_connector_ids
-            if not installed[number].authenticated
+            if not installed[number].is_authenticated
         ]
     )
 

@@ -13,11 +13,11 @@ from facebook_cyclr_sandbox.http.asgi import host_of
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, redirect, web_address
-from facebook_cyclr_sandbox.state.cyclr_state import PendingConsent, by_number
+from facebook_cyclr_sandbox.partner_website import answer_website
+from facebook_cyclr_sandbox.state.cyclr_state import PendingConsent, find_by_number
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
-from facebook_cyclr_sandbox.vendor import RefusedExchangeError
+from facebook_cyclr_sandbox.vendor import VendorTokenError
 from facebook_cyclr_sandbox.vendors import VENDORS
-from facebook_cyclr_sandbox.website import answer_website
 
 SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
 _SECOND_HOP = "/connectorauth/start"
@@ -64,7 +64,7 @@ class ConnectSite(Site):
         """Begin a sign-in by its link (cyclr §4)."""
         state, params = self._state, request.params
         token = state.cyclr.sign_in_tokens.pop(params.get("token", ""))
-        installed = by_number(state.cyclr.account_connectors, params.get("id", ""))
+        installed = find_by_number(state.cyclr.account_connectors, params.get("id", ""))
         if token is None or token.expires_at <= state.now() or installed is None:
             return _forbidden()
         if installed.account_id != token.account_id:
@@ -81,7 +81,7 @@ class ConnectSite(Site):
             started_on=state.now(),
             cookie=state.random_source.base64url(32),
         )
-        state.cyclr.pending.put(pending.state, pending)
+        state.cyclr.pending_consents.put(pending.state, pending)
         secure = "; Secure" if request["scheme"] == "https" else ""
         cookie = f"{_COOKIE}={pending.cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
         hop = f"{_SECOND_HOP}?{urlencode({'state': pending.state})}"
@@ -90,7 +90,7 @@ class ConnectSite(Site):
     @_router.route("GET", _SECOND_HOP)
     def _go_to_provider(self, request: WebRequest) -> Reply:
         """Leave for the sign-in page of the vendor (cyclr §4)."""
-        pending = self._state.cyclr.pending.get(request.query_params.get("state", ""))
+        pending = self._state.cyclr.pending_consents.get(request.query_params.get("state", ""))
         if pending is None or pending.cookie != request.cookies.get(_COOKIE):
             return _forbidden()
         installed = self._state.cyclr.account_connectors.get(pending.account_connector_id)
@@ -106,14 +106,14 @@ class ConnectSite(Site):
                 "state": pending.state,
             }
         )
-        page_address = VENDORS[connector.vendor].sign_in_page(self._state)
+        page_address = VENDORS[connector.vendor].authorization_endpoint(self._state)
         return redirect(f"{page_address}?{query}")
 
     @_router.route("GET", "/connector/callback")
     def _callback(self, request: WebRequest) -> Reply:
         """Redeem the code, or show the provider's error (cyclr §4)."""
         query, state = request.query_params, self._state
-        pending = state.cyclr.pending.pop(query.get("state", ""))
+        pending = state.cyclr.pending_consents.pop(query.get("state", ""))
         if pending is None or state.now() - pending.started_on > _PENDING_LIFETIME:
             return _callback_error("invalid_state", "No authentication is under way.")
         if "code" not in query:
@@ -129,7 +129,7 @@ class ConnectSite(Site):
             return _callback_error("invalid_request", "The connector is no longer installed.")
         connector = self._state.cyclr.library[installed.connector_id]
         try:
-            answer = VENDORS[connector.vendor].exchange(
+            answer = VENDORS[connector.vendor].token_endpoint(
                 self._state,
                 {
                     "grant_type": "authorization_code",
@@ -139,10 +139,10 @@ class ConnectSite(Site):
                     "code": code,
                 },
             )
-        except RefusedExchangeError as error:
-            return _callback_error(error.error, error.description)
+        except VendorTokenError as error:
+            return _callback_error(error.error, error.error_description)
         installed.access_token = str(answer["access_token"])
-        installed.authenticated = True
+        installed.is_authenticated = True
         return _leave(self._state, pending)
 
     @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")

@@ -14,7 +14,7 @@ from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
     LibraryConnector,
-    by_number,
+    find_by_number,
 )
 
 
@@ -110,7 +110,7 @@ def set_up_connector(visit: Visit, number: str) -> Reply:
 
 
 def _connector(visit: Visit, number: str) -> LibraryConnector:
-    connector = by_number(visit.state.cyclr.library, number)
+    connector = find_by_number(visit.state.cyclr.library, number)
     if connector is None:
         raise MissingPageError("There is no such connector.")
     return connector
@@ -150,7 +150,7 @@ def manage_connectors(visit: Visit, account: Account) -> Reply:
 def _account_page(
     visit: Visit, account: Account, *, problem: str = "", setup_link: str = ""
 ) -> Reply:
-    installed = visit.state.cyclr.installed_in(account.id)
+    installed = visit.state.cyclr.list_installed(account.id)
     more = {"account": account, "installed": installed, "setup_link": setup_link}
     return _page(visit, "account", problem, **more)
 
@@ -161,7 +161,7 @@ def change_connector(visit: Visit, account: Account, number: str, action: str) -
     Authenticate, de-authenticate or remove an installed connector, or make a setup link
     (cyclr §4).
     """
-    connectors = visit.state.cyclr.installed_in(account.id)
+    connectors = visit.state.cyclr.list_installed(account.id)
     installed = next((connector for connector in connectors if str(connector.id) == number), None)
     if installed is None:
         raise MissingPageError("There is no such connector in this account.")
@@ -169,10 +169,10 @@ def change_connector(visit: Visit, account: Account, number: str, action: str) -
     if action in {"authenticate", "setup-token"}:
         return _sign_in(visit, account, installed, is_link=action == "setup-token")
     if action == "deauthenticate":
-        installed.authenticated, installed.access_token = False, ""
+        installed.is_authenticated, installed.access_token = False, ""
         return see_other(here, f"{installed.name} is de-authenticated.")
     if action == "remove":
-        visit.state.cyclr.remove(installed)
+        visit.state.cyclr.uninstall(installed)
         return see_other(here, f"{installed.name} is removed.")
     raise MissingPageError("There is no such action.")
 

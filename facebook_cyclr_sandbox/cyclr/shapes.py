@@ -13,9 +13,9 @@ from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
     ApiToken,
+    ConnectorMethod,
+    ConnectorParameter,
     LibraryConnector,
-    Method,
-    Parameter,
     SignInToken,
 )
 
@@ -140,7 +140,7 @@ def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
     }
 
 
-def _parameter_shape(parameter: Parameter) -> dict[str, object]:
+def _parameter_shape(parameter: ConnectorParameter) -> dict[str, object]:
     return {
         "Id": parameter.id,
         "Name": parameter.name,
@@ -163,7 +163,7 @@ def account_connector_shape(
         "Name": installed.name,
         "Description": None,
         "AuthValue": None,
-        "Authenticated": installed.authenticated,
+        "Authenticated": installed.is_authenticated,
         "Connector": {**connector_shape(connector), "Triggers": []},
         "IsPartnerIntegrationConnector": False,
         "Properties": [
@@ -179,7 +179,7 @@ def account_connector_shape(
     }
 
 
-def method_shape(method: Method) -> dict[str, object]:
+def method_shape(method: ConnectorMethod) -> dict[str, object]:
     """Return a method of a connector."""
     return {
         "Id": method.id,

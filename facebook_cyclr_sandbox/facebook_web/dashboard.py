@@ -27,30 +27,30 @@ from facebook_cyclr_sandbox.state.facebook_state import (
     RENEWAL_SECTIONS,
     App,
     AppMode,
-    Renewal,
+    DataAccessRenewal,
     ReviewState,
-    Verification,
+    VerificationStatus,
 )
 from facebook_cyclr_sandbox.state.permissions import MESSENGER_PERMISSIONS, PERMISSIONS
 from facebook_cyclr_sandbox.state.required_actions import (
-    for_publishing,
-    for_submission,
-    required_actions,
+    list_publishing_requirements,
+    list_required_actions,
+    list_submission_requirements,
 )
 from facebook_cyclr_sandbox.state.review import (
     DEPENDENCIES,
     REVIEW_DAYS,
-    SECTIONS,
+    REVIEW_SECTIONS,
     SUBMISSION_IN_REVIEW,
     TEST_CALL_DAYS,
     decide,
-    is_called_lately,
-    plan,
-    request_access,
+    has_recent_test_call,
+    request_advanced_access,
+    schedule_decision,
 )
-from facebook_cyclr_sandbox.state.sandbox_state import DAY
-from facebook_cyclr_sandbox.state.use_cases import USE_CASES, optional
-from facebook_cyclr_sandbox.state.versions import CALENDAR
+from facebook_cyclr_sandbox.state.sandbox_state import DAY_SECONDS
+from facebook_cyclr_sandbox.state.use_cases import USE_CASES, list_optional_permissions
+from facebook_cyclr_sandbox.state.version_schedule import API_VERSIONS
 
 
 def find_app(visit: Visit, app_id: str) -> App:
@@ -152,7 +152,7 @@ def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any
         "entries": list(menu.items()),
         "current": group,
         "problem": problem,
-        "actions": required_actions(app, business),
+        "actions": list_required_actions(app, business),
         "products": _PRODUCTS,
         "cases": [USE_CASES[name] for name in app.use_cases],
         "others": [name for name in USE_CASES if name not in app.use_cases],
@@ -170,11 +170,11 @@ def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any
         "pages": facebook.pages,
         "page_token": "",
         "labels": labels,
-        "lacking": {name for name in labels if not is_called_lately(app, name, now)},
+        "lacking": {name for name in labels if not has_recent_test_call(app, name, now)},
         "days": TEST_CALL_DAYS,
-        "sections": SECTIONS,
+        "sections": REVIEW_SECTIONS,
         "missing": [],
-        "checklist": for_submission(app, business),
+        "checklist": list_submission_requirements(app, business),
         "in_review": SUBMISSION_IN_REVIEW,
         "review_days": REVIEW_DAYS,
         "titles": RENEWAL_SECTIONS,
@@ -186,7 +186,7 @@ def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any
             ("access", _VERIFICATIONS["access"], business.access_verification.value),
         ],
         "verification_days": _VERIFICATION_DAYS,
-        "unpublished": for_publishing(app),
+        "unpublished": list_publishing_requirements(app),
     }
     return visit.page("facebook.html", 400 if is_refused else 200, **{**known, **more})
 
@@ -275,7 +275,7 @@ def create_app(visit: Visit) -> Reply:
     else:
         app.use_cases, app.products = [case.name], set(case.products)
         app.mode = AppMode.DEVELOPMENT
-    app.renewal = Renewal(visit.state.now())
+    app.renewal = DataAccessRenewal(visit.state.now())
     return see_other(f"/apps/{app.id}/dashboard/", "Your app is created.")
 
 
@@ -337,7 +337,7 @@ def set_basics(visit: Visit, app: App) -> Reply:
     app.app_domains = domains
     app.category = visit.text("category") if visit.text("category") in _CATEGORIES else app.category
     app.profile |= {name: visit.text(name) for name in (*_URLS, "user_support_email")}
-    app.unexposed["data_deletion_url"] = visit.text("data_deletion_url")
+    app.dashboard_settings["data_deletion_url"] = visit.text("data_deletion_url")
     if visit.text("icon"):
         app.profile["icon_url"] = f"https://icons.partner.test/{app.id}-16.png"
         app.profile["logo_url"] = f"https://icons.partner.test/{app.id}.png"
@@ -355,7 +355,7 @@ def show_secret(visit: Visit, app: App) -> Reply:
 
 def _versions(app: App) -> list[str]:
     """Return the versions to which the app can be upgraded."""
-    names = [version.name for version in CALENDAR]
+    names = [version.name for version in API_VERSIONS]
     return [name for name in names if name >= app.version or name > "v24.0"][-4:]
 
 
@@ -434,10 +434,10 @@ def add_use_case(visit: Visit, app: App) -> Reply:
 def add_permission(_visit: Visit, app: App, permission: str) -> Reply:
     """Add an optional permission that one of the use cases offers (graph §9)."""
     _require_use_cases(app)
-    if permission not in optional(app.use_cases):
+    if permission not in list_optional_permissions(app.use_cases):
         raise MissingPageError("The app's use cases do not offer this permission.")
-    if permission not in app.added:
-        app.added.append(permission)
+    if permission not in app.added_permissions:
+        app.added_permissions.append(permission)
     return see_other(f"/apps/{app.id}/use_cases/", f"{permission} is added: ready for testing.")
 
 
@@ -469,7 +469,7 @@ def explore(visit: Visit) -> Reply:
 # --- App Review ------------------------------------------------------------------------------
 def _label(app: App, permission: str) -> str:
     """Return the name of the button that asks for Advanced Access."""
-    if permission in app.declined:
+    if permission in app.decline_reasons:
         return "Request again"
     if app.is_classic:
         return "Get Advanced Access"
@@ -487,7 +487,7 @@ def get_advanced_access(visit: Visit, app: App, permission: str) -> Reply:
     _require_permission(app, permission)
     needed = [*DEPENDENCIES.get(permission, ()), permission]
     needed = [name for name in needed if app.permissions.get(name) != "live"]
-    lacking = [name for name in needed if not is_called_lately(app, name, visit.state.now())]
+    lacking = [name for name in needed if not has_recent_test_call(app, name, visit.state.now())]
     if app.review.state is ReviewState.PENDING and permission != "public_profile":
         return _app_page(visit, app, "permissions", f"{SUBMISSION_IN_REVIEW}.")
     if lacking:
@@ -496,7 +496,7 @@ def get_advanced_access(visit: Visit, app: App, permission: str) -> Reply:
             f"with {', '.join(lacking)}. Make one, for instance in Graph API Explorer."
         )
         return _app_page(visit, app, "permissions", problem)
-    request_access(app, permission)
+    request_advanced_access(app, permission)
     granted = app.permissions[permission] == "live"
     notice = "is granted" if granted else "is requested: go on with Edit App Review Request"
     path = f"/apps/{app.id}/app-review/permissions/"
@@ -508,8 +508,8 @@ def edit_review_request(visit: Visit, app: App) -> Reply:
     """Submit Edit App Review Request, with its checklist (graph §9)."""
     if app.review.state is ReviewState.PENDING:
         return _app_page(visit, app, "review-request", f"{SUBMISSION_IN_REVIEW}.")
-    checklist = for_submission(app, visit.state.facebook.business)
-    sections = {name: visit.text(name) for name in SECTIONS}
+    checklist = list_submission_requirements(app, visit.state.facebook.business)
+    sections = {name: visit.text(name) for name in REVIEW_SECTIONS}
     missing = _submit(visit, app, sections, checklist)
     if missing:
         return _app_page(visit, app, "review-request", missing=missing)
@@ -522,11 +522,11 @@ def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[st
     if app.review.state is not ReviewState.DRAFT:
         return ["Request a permission first: Permissions and Features."]
     app.review.sections = sections
-    missing = [title for name, title in SECTIONS.items() if not sections[name]]
+    missing = [title for name, title in REVIEW_SECTIONS.items() if not sections[name]]
     if missing or checklist:
         return [*missing, *checklist]
     app.review.state, app.review.submitted_on = ReviewState.PENDING, visit.state.now()
-    plan(app.review, visit.state.random_source)
+    schedule_decision(app.review, visit.state.random_source)
     return []
 
 
@@ -545,8 +545,8 @@ def let_days_pass(visit: Visit, app: App) -> Reply:
     }
     if outcome == "declined":
         outcomes = dict.fromkeys(review.permissions, "declined")
-    decide(app, review.drawn if outcome == "drawn" else outcomes, visit.text("reason"))
-    days = round(left / DAY)
+    decide(app, review.planned_outcomes if outcome == "drawn" else outcomes, visit.text("reason"))
+    days = round(left / DAY_SECONDS)
     return see_other(path, f"{days} days later: the review is {review.state.value}.")
 
 
@@ -558,20 +558,20 @@ def start_verification(visit: Visit, app: App, kind: str) -> Reply:
     here = f"/apps/{app.id}/verification/"
     if kind == "later":
         # a sandbox control: advance the clock by five days, and complete what is pending
-        visit.state.offset += _VERIFICATION_DAYS * DAY
-        if business.verification is Verification.PENDING:
-            business.verification = Verification.VERIFIED
-        if business.access_verification is Verification.PENDING:
-            business.access_verification = Verification.VERIFIED
+        visit.state.offset += _VERIFICATION_DAYS * DAY_SECONDS
+        if business.verification is VerificationStatus.PENDING:
+            business.verification = VerificationStatus.VERIFIED
+        if business.access_verification is VerificationStatus.PENDING:
+            business.access_verification = VerificationStatus.VERIFIED
         return see_other(here, f"{_VERIFICATION_DAYS} days later.")
     if kind not in _VERIFICATIONS:
         raise MissingPageError("There is no such verification.")
-    if kind == "access" and business.verification is not Verification.VERIFIED:
+    if kind == "access" and business.verification is not VerificationStatus.VERIFIED:
         return see_other(here, "Complete Business Verification first.")
-    if kind == "business" and business.verification is Verification.NOT_STARTED:
-        business.verification = Verification.PENDING
-    if kind == "access" and business.access_verification is Verification.NOT_STARTED:
-        business.access_verification = Verification.PENDING
+    if kind == "business" and business.verification is VerificationStatus.NOT_STARTED:
+        business.verification = VerificationStatus.PENDING
+    if kind == "access" and business.access_verification is VerificationStatus.NOT_STARTED:
+        business.access_verification = VerificationStatus.PENDING
     return see_other(here, f"{_VERIFICATIONS[kind]} is submitted.")
 
 
@@ -590,7 +590,7 @@ def renew_data_access(visit: Visit, app: App) -> Reply:
 @dashboard_router.route("POST", "/apps/{app_id}/go_live")
 def go_live(visit: Visit, app: App) -> Reply:
     """Publish the app, or say what that needs (graph §9)."""
-    missing = for_publishing(app)
+    missing = list_publishing_requirements(app)
     if missing:
         return _app_page(visit, app, "publish", f"Not published: {' '.join(missing)}")
     app.mode = AppMode.LIVE
@@ -606,9 +606,9 @@ def choose_pages(visit: Visit, app: App) -> Reply:
     chosen = visit.request.params.getlist("page")
     for page in visit.state.facebook.pages.values():
         if page.id in chosen:
-            page.subscribed.setdefault(app.id, MESSENGER_FIELDS)
+            page.webhook_subscriptions.setdefault(app.id, MESSENGER_FIELDS)
         else:
-            page.subscribed.pop(app.id, None)
+            page.webhook_subscriptions.pop(app.id, None)
     if chosen:
         grant(visit, app, MESSENGER_PERMISSIONS)
     return see_other(f"/apps/{app.id}/messenger/settings/", "Changes saved.")
@@ -619,7 +619,7 @@ def show_page_token(visit: Visit, app: App, page_id: str) -> Reply:
     """Show a page access token of a page that was added (messenger)."""
     facebook = visit.state.facebook
     page = facebook.pages.get(page_id)
-    if page is None or app.id not in page.subscribed:
+    if page is None or app.id not in page.webhook_subscriptions:
         raise MissingPageError("This page was not added.")
     user = visit.state.issue_user_token(app, facebook.person.id, MESSENGER_PERMISSIONS)
     token = visit.state.issue_page_token(user, page.id).value

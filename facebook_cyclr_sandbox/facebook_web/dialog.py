@@ -13,10 +13,10 @@ from urllib.parse import urlencode, urlsplit
 
 from facebook_cyclr_sandbox.http.pages import log_in, log_in_page, log_out, logged_in, page
 from facebook_cyclr_sandbox.http.web import Headers, Reply, WebRequest, append_query, redirect
-from facebook_cyclr_sandbox.origins import handles
+from facebook_cyclr_sandbox.response_sources import handles
 from facebook_cyclr_sandbox.state.facebook_state import App, Person
 from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, KNOWN_PERMISSIONS
-from facebook_cyclr_sandbox.state.sandbox_state import SHORT_LIFETIME, SandboxState
+from facebook_cyclr_sandbox.state.sandbox_state import SHORT_LIFETIME_SECONDS, SandboxState
 
 _PATH = re.compile(r"(?:/v\d+\.\d+)?/dialog/oauth/?\Z")
 _ASKED = (
@@ -220,7 +220,7 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
         return all(app.login_settings[name] for name in ("client_oauth", "web_oauth"))
     try:
         parts = urlsplit(redirect_uri)
-        return app.takes_localhost(parts.scheme, parts.hostname or "")
+        return app.allows_localhost(parts.scheme, parts.hostname or "")
     except ValueError:
         return False
 
@@ -264,10 +264,10 @@ def _granted(state: SandboxState, ask: _Ask, granted: tuple[str, ...]) -> str:
     fragment = "_=_"
     holder = _holder(state, ask)
     if "token" in asked:
-        token = state.issue_user_token(ask.app, holder, granted, lifetime=SHORT_LIFETIME)
+        token = state.issue_user_token(ask.app, holder, granted, lifetime=SHORT_LIFETIME_SECONDS)
         shown = {
             "access_token": token.value,
-            "expires_in": str(SHORT_LIFETIME),
+            "expires_in": str(SHORT_LIFETIME_SECONDS),
             **_state_parameter(ask),
         }
         fragment = urlencode(shown)

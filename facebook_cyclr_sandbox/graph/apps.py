@@ -73,7 +73,7 @@ def _permissions(call: Call, app: App) -> dict[str, object]:
         {"permission": permission, "status": status}
         for permission, status in app.permissions.items()
         if status == "live"
-        and (permission != "public_profile" or app.was_reviewed)
+        and (permission != "public_profile" or app.has_been_reviewed)
         and (not statuses or status in statuses)
         and (not named or permission in named)
     ]

@@ -26,10 +26,10 @@ from facebook_cyclr_sandbox.state.facebook_state import (
     Page,
     Token,
     TokenKind,
-    Verification,
+    VerificationStatus,
 )
 from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
-from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, FOR_TECH_PROVIDERS
+from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, TECH_PROVIDER_PERMISSIONS
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 TOKEN_ENDPOINT = ("oauth", "access_token")
@@ -101,10 +101,10 @@ class Call:
     def check_provider(self, permissions: Iterable[str]) -> None:
         """Raise 100 where only the app of a verified Tech Provider may go on."""
         caller, business = self.caller, self.state.facebook.business
-        is_verified = business.access_verification is Verification.VERIFIED
+        is_verified = business.access_verification is VerificationStatus.VERIFIED
         has_role = self.app is not None and caller.user_id in self.app.roles
         is_app = caller.kind is TokenKind.APP
-        if is_verified or has_role or is_app or FOR_TECH_PROVIDERS.isdisjoint(permissions):
+        if is_verified or has_role or is_app or TECH_PROVIDER_PERMISSIONS.isdisjoint(permissions):
             return
         raise GraphError(MISSING_OBJECT, id=self.path[0] if self.path else "")
 

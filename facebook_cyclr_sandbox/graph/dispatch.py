@@ -21,7 +21,7 @@ from facebook_cyclr_sandbox.graph.wire import Trace, reply
 from facebook_cyclr_sandbox.http.web import Reply
 from facebook_cyclr_sandbox.state.facebook_state import App, TokenKind
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
-from facebook_cyclr_sandbox.state.versions import Calendar
+from facebook_cyclr_sandbox.state.version_schedule import VersionSchedule
 
 _METHODS = frozenset({"GET", "POST", "DELETE"})
 _AD_ACCOUNT = re.compile(r"act_\d+\Z")
@@ -34,7 +34,7 @@ def answer_graph(state: SandboxState, method: str, path: str, params: Mapping[st
     if method == "POST" and params.get("method", "").upper() in _METHODS:
         method = params["method"].upper()
     segments = tuple(segment for segment in path.split("/") if segment)
-    call = Call(state, method, segments, state.facebook_version(), params)
+    call = Call(state, method, segments, state.get_default_version(), params)
     trace = Trace.roll(state.random_source)
     answer: object
     try:
@@ -48,9 +48,9 @@ def answer_graph(state: SandboxState, method: str, path: str, params: Mapping[st
 
 def _answer(call: Call) -> dict[str, Any]:
     state, requested = call.state, ""
-    if call.path and Calendar.looks_like_version(call.path[0]):
+    if call.path and VersionSchedule.is_version(call.path[0]):
         requested, call.path = call.path[0], call.path[1:]
-        served = state.calendar.served(requested, state.now())
+        served = state.version_schedule.find_serving_version(requested, state.now())
         if served is None:
             raise GraphError(refusals.UNKNOWN_PATH, path="/" + "/".join(call.path))
         call.version = served
@@ -80,16 +80,16 @@ def _authenticate(call: Call) -> App:
 
 def _choose_version(call: Call, app: App, requested: str) -> None:
     """Let the app's version answer an unversioned call, and a newer one some Marketing calls."""
-    calendar, now = call.state.calendar, call.state.now()
+    version_schedule, now = call.state.version_schedule, call.state.now()
     is_marketing = any(_AD_ACCOUNT.match(name) or name in _MARKETING_EDGES for name in call.path)
     if not requested:
         if is_marketing:
             # verbatim graph §1: it is refused; unknown: the wording
-            raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=calendar.latest)
-        call.version = calendar.served(app.version, now) or call.version
-    elif is_marketing and calendar.is_ended_for_marketing(requested, now):
-        call.version = calendar.latest
-    elif is_marketing and (upgraded := calendar.upgraded(requested, now)):
+            raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=version_schedule.latest)
+        call.version = version_schedule.find_serving_version(app.version, now) or call.version
+    elif is_marketing and version_schedule.has_ended_for_marketing(requested, now):
+        call.version = version_schedule.latest
+    elif is_marketing and (upgraded := version_schedule.find_upgrade(requested, now)):
         call.version = upgraded
         call.warning = (
             f"The call has been auto-upgraded to {upgraded} as {requested} will be deprecated."

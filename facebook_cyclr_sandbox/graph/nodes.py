@@ -15,7 +15,7 @@ from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.call import Call, list_of
 from facebook_cyclr_sandbox.graph.fields import Field, parse_fields
 from facebook_cyclr_sandbox.graph.refusals import GraphError, Refusal
-from facebook_cyclr_sandbox.origins import handles
+from facebook_cyclr_sandbox.response_sources import handles
 
 _DEFAULT_LIMIT = 25
 _MAX_LIMIT = 5_000

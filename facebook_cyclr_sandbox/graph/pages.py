@@ -10,7 +10,7 @@ from facebook_cyclr_sandbox.graph.call import Call, list_of
 from facebook_cyclr_sandbox.graph.fields import Field
 from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType, plain
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.state.facebook_state import Form, Lead, Page, TokenKind
+from facebook_cyclr_sandbox.state.facebook_state import Lead, LeadForm, Page, TokenKind
 
 _ENGAGEMENT = ("pages_read_engagement",)
 
@@ -74,19 +74,19 @@ LEAD = NodeType(
 
 
 # --- forms -----------------------------------------------------------------------------------
-def _leads(call: Call, form: Form) -> list[Lead]:
+def _leads(call: Call, form: LeadForm) -> list[Lead]:
     """Return the form's leads (graph §7)."""
     _require_leads(call, form.page_id)
     return sorted(form.leads, key=lambda lead: -lead.created_on)
 
 
-def _test_leads(call: Call, form: Form) -> list[Lead]:
+def _test_leads(call: Call, form: LeadForm) -> list[Lead]:
     """Return the form's test lead (graph §7)."""
     _require_page_token(call, _page_of(call, form.page_id))
     return [lead for lead in _leads(call, form) if lead.is_test]
 
 
-def _create_test_lead(call: Call, form: Form) -> dict[str, object]:
+def _create_test_lead(call: Call, form: LeadForm) -> dict[str, object]:
     """Create the form's test lead (graph §7)."""
     _require_page_token(call, _page_of(call, form.page_id))
     _require_leads(call, form.page_id)
@@ -100,7 +100,7 @@ def _create_test_lead(call: Call, form: Form) -> dict[str, object]:
     return {"id": lead.id}
 
 
-def _see_form(call: Call, form: Form) -> None:
+def _see_form(call: Call, form: LeadForm) -> None:
     page = _page_of(call, form.page_id)
     if call.caller.kind is TokenKind.PAGE:
         _require_page_token(call, page)
@@ -133,7 +133,7 @@ FORM = NodeType(
 
 
 # --- pages -----------------------------------------------------------------------------------
-def _forms(call: Call, page: Page) -> Sequence[Form]:
+def _forms(call: Call, page: Page) -> Sequence[LeadForm]:
     """Return the page's lead forms (graph §7)."""
     _require_page_token(call, page)
     call.require("pages_manage_ads", "pages_read_engagement")
@@ -159,7 +159,7 @@ def _subscribed_apps(call: Call, page: Page) -> list[dict[str, object]]:
             "id": app_id,
             "subscribed_fields": list(fields),
         }
-        for app_id, fields in page.subscribed.items()
+        for app_id, fields in page.webhook_subscriptions.items()
         if app_id in apps
     ]
 
@@ -170,14 +170,14 @@ def _subscribe(call: Call, page: Page) -> dict[str, object]:
     text = call.params.get("subscribed_fields", "")
     if not text:
         raise GraphError(refusals.MISSING_PARAMETER, name="subscribed_fields")
-    page.subscribed[call.caller.app_id] = list_of(text, "subscribed_fields")[:50]
+    page.webhook_subscriptions[call.caller.app_id] = list_of(text, "subscribed_fields")[:50]
     return {"success": True}
 
 
 def _unsubscribe(call: Call, page: Page) -> dict[str, object]:
     """Stop the events of the page (graph §7)."""
     call.require_app(call.caller.app_id)
-    page.subscribed.pop(call.caller.app_id, None)
+    page.webhook_subscriptions.pop(call.caller.app_id, None)
     return {"success": True}
 
 

@@ -29,7 +29,7 @@ class GraphSite(Site):
             return Reply(200, b"", (("Access-Control-Allow-Origin", "*"),))
         if request.is_oversized:
             trace, error = Trace.roll(self._state.random_source), GraphError(refusals.TOO_LARGE)
-            return reply(error, trace, version=self._state.calendar.latest)
+            return reply(error, trace, version=self._state.version_schedule.latest)
         dialog = _DIALOG.match(request.path)
         if dialog is not None:
             return self._to_dialog(dialog[1] or "", request)
@@ -49,7 +49,7 @@ class GraphSite(Site):
         trace = Trace.roll(state.random_source)
         locale = request.params.get("locale", "")
         shown = translate(error, locale or state.facebook.locale)
-        return reply(shown, trace, version=state.facebook_version())
+        return reply(shown, trace, version=state.get_default_version())
 
 
 def _credentials(request: WebRequest) -> dict[str, str]:

@@ -14,8 +14,8 @@ from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.call import Call, effective_scopes
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.translations import translate
-from facebook_cyclr_sandbox.origins import handles
-from facebook_cyclr_sandbox.state.facebook_state import App, Code, Token, TokenKind
+from facebook_cyclr_sandbox.response_sources import handles
+from facebook_cyclr_sandbox.state.facebook_state import App, AuthorizationCode, Token, TokenKind
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 _CODE_LIFETIME = 600
@@ -92,7 +92,7 @@ def exchange(state: SandboxState, params: Mapping[str, str]) -> dict[str, object
         raise GraphError(refusals.MISSING_REDIRECT_URI)
     _check_redirect_uri(app, redirect_uri)
     code = _usable_code(state, app, params.get("code", ""), redirect_uri)
-    code.used = True
+    code.is_used = True
     return _grant(state, state.issue_user_token(app, code.user_id, code.scopes))
 
 
@@ -132,20 +132,20 @@ def _check_redirect_uri(app: App, redirect_uri: str) -> None:
         raise GraphError(refusals.RELATIVE_REDIRECT_URI) from None
     if not parts.scheme or not host:
         raise GraphError(refusals.RELATIVE_REDIRECT_URI)
-    if app.takes_localhost(parts.scheme, host):
+    if app.allows_localhost(parts.scheme, host):
         return
     known = {*app.app_domains, *(urlsplit(uri).hostname or "" for uri in app.redirect_uris)}
     if not any(domain and (host == domain or host.endswith(f".{domain}")) for domain in known):
         raise GraphError(refusals.FOREIGN_REDIRECT_URI)
 
 
-def _usable_code(state: SandboxState, app: App, value: str, redirect_uri: str) -> Code:
+def _usable_code(state: SandboxState, app: App, value: str, redirect_uri: str) -> AuthorizationCode:
     if not value:
         raise GraphError(refusals.MISSING_CODE)
     code = state.facebook.codes.get(value) if _CODE.match(value) else None
     if code is None or code.app_id != app.id:
         raise GraphError(refusals.INVALID_CODE)
-    if code.used:
+    if code.is_used:
         raise GraphError(refusals.USED_CODE)
     if state.now() - code.issued_at > _CODE_LIFETIME:
         raise GraphError(refusals.EXPIRED_CODE)

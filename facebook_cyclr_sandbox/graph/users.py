@@ -11,14 +11,14 @@ from facebook_cyclr_sandbox.graph.fields import Field
 from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType, plain
 from facebook_cyclr_sandbox.graph.pages import PAGE, graph_time
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.origins import handles
+from facebook_cyclr_sandbox.response_sources import handles
 from facebook_cyclr_sandbox.state.facebook_state import (
     AdAccount,
     Business,
     Page,
     Person,
     SystemUser,
-    Verification,
+    VerificationStatus,
 )
 
 _STATUSES = ("granted", "declined", "expired")
@@ -98,9 +98,9 @@ AD_ACCOUNT = NodeType(
 
 # --- the business ----------------------------------------------------------------------------
 _STANDS = {
-    Verification.NOT_STARTED: "not_verified",
-    Verification.PENDING: "pending",
-    Verification.VERIFIED: "verified",
+    VerificationStatus.NOT_STARTED: "not_verified",
+    VerificationStatus.PENDING: "pending",
+    VerificationStatus.VERIFIED: "verified",
 }
 
 

@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, fields_of
-from facebook_cyclr_sandbox.state.faults import FaultKind
+from facebook_cyclr_sandbox.state.fault_injection import FaultKind
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 _BODY_LIMIT = 6 * 1024 * 1024
@@ -58,7 +58,7 @@ class SiteApplication:
         if scope["type"] != "http":
             return
         request = await _read(scope, receive)
-        self._state.settle()
+        self._state.publish_due_reviews()
         refusal = self._refuse(request)
         if refusal is not None:
             await _send(send, request, refusal)
@@ -69,7 +69,7 @@ class SiteApplication:
 
     async def _answer(self, request: WebRequest) -> Reply | None:
         """Answer, or apply a fault. Only slow and truncated answers run the handler then."""
-        fault = self._state.faults.draw(self._site.name)
+        fault = self._state.faults.draw_fault(self._site.name)
         if fault is None:
             return self._site(request)
         match fault.kind:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from facebook_cyclr_sandbox.http.web import Reply
-from facebook_cyclr_sandbox.origins import handles
+from facebook_cyclr_sandbox.response_sources import handles
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Reply])
 _BLANK = re.compile(r"\{(\w+)\}")

@@ -14,7 +14,7 @@ _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
-class Method:
+class ConnectorMethod:
     """One method of a connector: `path` is the Graph path that it calls."""
 
     id: int
@@ -27,7 +27,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Parameter:
+class ConnectorParameter:
     """A declared parameter of a connector; `is_property`: whether an account sets it."""
 
     id: int
@@ -58,8 +58,8 @@ class LibraryConnector:
     version: str | None = None
     status: str = "Approved"
     scopes: str = ""
-    methods: tuple[Method, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
+    methods: tuple[ConnectorMethod, ...] = ()
+    parameters: tuple[ConnectorParameter, ...] = ()
     client_id: str = ""
     client_secret: str = ""
     webhook_id: str = ""
@@ -76,7 +76,7 @@ class LibraryConnector:
 
 
 @dataclass
-class Property:
+class ConnectorProperty:
     """One property of an installed connector."""
 
     id: int
@@ -92,9 +92,9 @@ class AccountConnector:
     account_id: str
     connector_id: int
     name: str
-    authenticated: bool = False
+    is_authenticated: bool = False
     access_token: str = ""
-    properties: list[Property] = field(default_factory=list)
+    properties: list[ConnectorProperty] = field(default_factory=list)
 
 
 @dataclass
@@ -159,15 +159,15 @@ class CyclrState:
 
     service_domain: str
     company: str
-    clients: dict[str, str] = field(default_factory=dict)
+    client_secrets: dict[str, str] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     library: dict[int, LibraryConnector] = field(default_factory=dict)
     account_connectors: dict[int, AccountConnector] = field(default_factory=dict)
     cycles: dict[str, Cycle] = field(default_factory=dict)
     tokens: LRUStore[ApiToken] = field(default_factory=LRUStore)
     sign_in_tokens: LRUStore[SignInToken] = field(default_factory=LRUStore)
-    pending: LRUStore[PendingConsent] = field(default_factory=LRUStore)
-    address_is_blocked: bool = False
+    pending_consents: LRUStore[PendingConsent] = field(default_factory=LRUStore)
+    is_ip_blocked: bool = False
     transaction_errors: list[dict[str, object]] = field(default_factory=list)
     next_id: int = 54_321
 
@@ -196,7 +196,7 @@ class CyclrState:
         self.next_id += 1
         return self.next_id
 
-    def installed_in(self, account_id: str) -> list[AccountConnector]:
+    def list_installed(self, account_id: str) -> list[AccountConnector]:
         """Return the connectors that are installed in one account."""
         return [
             connector
@@ -204,7 +204,7 @@ class CyclrState:
             if connector.account_id == account_id
         ]
 
-    def remove(self, installed: AccountConnector) -> None:
+    def uninstall(self, installed: AccountConnector) -> None:
         """Remove an installed connector, also from the cycles that need it."""
         del self.account_connectors[installed.id]
         for cycle in self.cycles.values():
@@ -212,7 +212,7 @@ class CyclrState:
                 cycle.account_connector_ids.remove(installed.id)
 
 
-def by_number(values: Mapping[int, _Value], text: str) -> _Value | None:
+def find_by_number(values: Mapping[int, _Value], text: str) -> _Value | None:
     """Return the value whose ID is the number `text`, or None."""
     is_number = text.isascii() and text.isdigit() and len(text) < 10
     return values.get(int(text)) if is_number else None

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
 from facebook_cyclr_sandbox.state.lru_store import LRUStore
-from facebook_cyclr_sandbox.state.use_cases import available
+from facebook_cyclr_sandbox.state.use_cases import list_available_permissions
 
 MESSENGER_FIELDS = ("messages", "messaging_postbacks")
 """The webhook fields to which a page of Messenger is subscribed."""
@@ -45,14 +45,14 @@ class ReviewState(StrEnum):
     DECLINED = "declined"
 
 
-class Tier(StrEnum):
+class AccessTier(StrEnum):
     """The Marketing API Access Tier, as the usage headers of ad account calls show it."""
 
     LIMITED = "development_access"
     FULL = "standard_access"
 
 
-class Verification(StrEnum):
+class VerificationStatus(StrEnum):
     """Where Business Verification or Access Verification stands."""
 
     NOT_STARTED = "not started"
@@ -70,10 +70,10 @@ class Business:
     name: str
     """Its name."""
 
-    verification: Verification = Verification.NOT_STARTED
+    verification: VerificationStatus = VerificationStatus.NOT_STARTED
     """Where Business Verification stands."""
 
-    access_verification: Verification = Verification.NOT_STARTED
+    access_verification: VerificationStatus = VerificationStatus.NOT_STARTED
     """Where Access Verification stands; a verified Tech Provider's apps serve other businesses."""
 
     refuses_page_lists: bool = False
@@ -81,11 +81,11 @@ class Business:
 
 
 @dataclass
-class Review:
+class AppReview:
     """
     One submission to App Review, or the draft of one.
 
-    `drawn` says how each permission will be decided on `decides_on`: nobody
+    `planned_outcomes` says how each permission will be decided on `decides_on`: nobody
     sees it before. `outcomes` is what was decided.
     """
 
@@ -95,19 +95,19 @@ class Review:
     permissions: list[str] = field(default_factory=list)
     sections: dict[str, str] = field(default_factory=dict)
     decides_on: float | None = None
-    drawn: dict[str, str] = field(default_factory=dict)
+    planned_outcomes: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
-class Renewal:
+class DataAccessRenewal:
     """
     The Data Access Renewal that Facebook asks of one app; nobody can extend it.
 
     `sections` are the completed ones. A renewal is done once all of them are.
     """
 
-    asked_on: float
+    requested_on: float
     sections: set[str] = field(default_factory=set)
 
     @property
@@ -118,7 +118,7 @@ class Renewal:
     @property
     def due_on(self) -> float:
         """The end of the 60 days after the first notice."""
-        return self.asked_on + _RENEWAL_DAYS * 86_400
+        return self.requested_on + _RENEWAL_DAYS * 86_400
 
 
 @dataclass
@@ -126,17 +126,17 @@ class App:
     """
     A registered app.
 
-    `use_cases` and the optional permissions that were `added` decide which
+    `use_cases` and the optional permissions that were `added_permissions` decide which
     permissions there are; a classic app has no use case, and all permissions.
     `permissions` maps a requested permission to `live` or `unapproved`; one that
-    was never requested has no entry, and `declined` says why one is not live.
+    was never requested has no entry, and `decline_reasons` says why one is not live.
     `configurations` are those of Facebook Login for Business, by their `config_id`, with their
     permissions; of the `system_user_configurations` a sign-in gives a system user's token.
-    Graph lists the live ones, and `public_profile` once the app `was_reviewed`.
+    Graph lists the live ones, and `public_profile` once the app `has_been_reviewed`.
     `test_calls` maps a permission to the time of the last call that used it.
     `roles` maps a person to their role. `renewal` is there once Facebook asks for it.
     `token_tail` follows `APPID|` in the app token. `profile` holds the further
-    fields of the Application node, `unexposed` what the dashboard holds and no
+    fields of the Application node, `dashboard_settings` what the dashboard holds and no
     Graph field shows.
     """
 
@@ -155,17 +155,17 @@ class App:
     redirect_uris: list[str] = field(default_factory=list)
     permissions: dict[str, str] = field(default_factory=dict)
     use_cases: list[str] = field(default_factory=list)
-    added: list[str] = field(default_factory=list)
-    review: Review = field(default_factory=Review)
-    declined: dict[str, str] = field(default_factory=dict)
-    was_reviewed: bool = False
+    added_permissions: list[str] = field(default_factory=list)
+    review: AppReview = field(default_factory=AppReview)
+    decline_reasons: dict[str, str] = field(default_factory=dict)
+    has_been_reviewed: bool = False
     test_calls: dict[str, float] = field(default_factory=dict)
-    tier: Tier = Tier.LIMITED
-    renewal: Renewal | None = None
+    tier: AccessTier = AccessTier.LIMITED
+    renewal: DataAccessRenewal | None = None
     roles: dict[str, str] = field(default_factory=dict)
     products: set[str] = field(default_factory=set)
     profile: dict[str, object] = field(default_factory=dict)
-    unexposed: dict[str, str] = field(default_factory=dict)
+    dashboard_settings: dict[str, str] = field(default_factory=dict)
     configurations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     system_user_configurations: set[str] = field(default_factory=set)
     login_settings: dict[str, bool] = field(
@@ -193,7 +193,7 @@ class App:
     @property
     def available_permissions(self) -> tuple[str, ...]:
         """The permissions that the app can have."""
-        return available(self.use_cases, self.added)
+        return list_available_permissions(self.use_cases, self.added_permissions)
 
     @property
     def is_renewal_open(self) -> bool:
@@ -204,7 +204,7 @@ class App:
         """Return whether a renewal is overdue: the app is deactivated until it is done."""
         return self.renewal is not None and not self.renewal.is_done and now > self.renewal.due_on
 
-    def takes_localhost(self, scheme: str, host: str) -> bool:
+    def allows_localhost(self, scheme: str, host: str) -> bool:
         """Return whether a redirect there needs no registration, as in development mode."""
         return (self.mode, scheme, host) == (AppMode.DEVELOPMENT, "http", "localhost")
 
@@ -241,7 +241,7 @@ class Lead:
 
 
 @dataclass
-class Form:
+class LeadForm:
     """One lead form of a page."""
 
     id: str
@@ -273,10 +273,10 @@ class Page:
     tasks: tuple[str, ...]
     """What both people may do there."""
 
-    forms: list[Form] = field(default_factory=list)
+    forms: list[LeadForm] = field(default_factory=list)
     """Its lead forms."""
 
-    subscribed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    webhook_subscriptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """App id → the webhook fields to which the app is subscribed."""
 
     rate_limit: HourlyRateLimit = field(default_factory=lambda: HourlyRateLimit(_HOURLY_CALLS))
@@ -336,7 +336,7 @@ class Token:
 
 
 @dataclass
-class Code:
+class AuthorizationCode:
     """An authorization code: single use, for one app and one redirect URI."""
 
     value: str
@@ -345,7 +345,7 @@ class Code:
     redirect_uri: str
     scopes: tuple[str, ...]
     issued_at: float
-    used: bool = False
+    is_used: bool = False
 
 
 @dataclass
@@ -388,7 +388,7 @@ class FacebookState:
     tokens: LRUStore[Token] = field(default_factory=LRUStore)
     """The tokens of people, pages and the system user, by value."""
 
-    codes: LRUStore[Code] = field(default_factory=LRUStore)
+    codes: LRUStore[AuthorizationCode] = field(default_factory=LRUStore)
     """The authorization codes, by value."""
 
     page_tokens: LRUStore[str] = field(default_factory=LRUStore)
@@ -421,7 +421,7 @@ class FacebookState:
         return user_id in self.users and user_id != self.customer.id
 
     @property
-    def forms(self) -> dict[str, Form]:
+    def forms(self) -> dict[str, LeadForm]:
         """All lead forms, by ID."""
         return {form.id: form for page in self.pages.values() for form in page.forms}
 

@@ -64,5 +64,5 @@ _PROTECTED = (
     "threads_keyword_search threads_manage_insights threads_manage_mentions "
     "threads_manage_replies threads_read_replies whatsapp_business_management"
 )
-FOR_TECH_PROVIDERS = frozenset(_PROTECTED.split())
+TECH_PROVIDER_PERMISSIONS = frozenset(_PROTECTED.split())
 """The permissions whose endpoints refuse people without a role until Access Verification."""

@@ -11,26 +11,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from facebook_cyclr_sandbox.state.cyclr_state import CyclrState
-from facebook_cyclr_sandbox.state.facebook_state import App, Code, FacebookState, Token, TokenKind
-from facebook_cyclr_sandbox.state.faults import Faults
+from facebook_cyclr_sandbox.state.facebook_state import (
+    App,
+    AuthorizationCode,
+    FacebookState,
+    Token,
+    TokenKind,
+)
+from facebook_cyclr_sandbox.state.fault_injection import FaultInjector
 from facebook_cyclr_sandbox.state.random_source import RandomSource
-from facebook_cyclr_sandbox.state.review import settle
-from facebook_cyclr_sandbox.state.versions import Calendar
+from facebook_cyclr_sandbox.state.review import publish_decision_if_due
+from facebook_cyclr_sandbox.state.version_schedule import VersionSchedule
 
-DAY = 86_400
-LONG_LIFETIME = 60 * DAY
-SHORT_LIFETIME = 2 * 3_600
-DATA_ACCESS_LIFETIME = 90 * DAY
-_TOKEN_LENGTH = 180
+DAY_SECONDS = 86_400
+LONG_LIFETIME_SECONDS = 60 * DAY_SECONDS
+SHORT_LIFETIME_SECONDS = 2 * 3_600
+DATA_ACCESS_LIFETIME_SECONDS = 90 * DAY_SECONDS
+_TOKEN_CHARACTERS = 180
 
 
 @dataclass(frozen=True)
-class Addresses:
+class SiteAddresses:
     """
     Where the sandbox listens, as URLs without a trailing slash.
 
     `connect` is the plain-HTTP copy of the service domain, for browsers that
-    cannot resolve it; `service_domain` is its HTTPS socket as `host:port`. `others`
+    cannot resolve it; `service_domain` is its HTTPS socket as `host:port`. `vendor_sites`
     are the sites of further vendors, by name.
     """
 
@@ -40,7 +46,7 @@ class Addresses:
     cyclr_console: str = ""
     connect: str = ""
     service_domain: str = ""
-    others: Mapping[str, str] = field(default_factory=lambda: defaultdict(str))
+    vendor_sites: Mapping[str, str] = field(default_factory=lambda: defaultdict(str))
 
     @property
     def dialog(self) -> str:
@@ -54,7 +60,7 @@ class SandboxState:
     The whole state of a sandbox.
 
     `clock` returns the real time; `offset` is the sandbox's distance from it.
-    `answers` is what the operator was given: the description shows it.
+    `operator_values` is what the operator was given: the description shows it.
     `vendors` is the state of vendors beside Facebook, by name.
     `dialog_error` (code, message) makes the dialog fail after the person's decision.
     """
@@ -65,21 +71,21 @@ class SandboxState:
     random_source: RandomSource
     clock: Callable[[], float] = time.time
     offset: float = 0.0
-    calendar: Calendar = field(default_factory=Calendar)
-    faults: Faults = field(default_factory=Faults)
+    version_schedule: VersionSchedule = field(default_factory=VersionSchedule)
+    faults: FaultInjector = field(default_factory=FaultInjector)
     dialog_error: tuple[str, str] | None = None
-    addresses: Addresses = field(default_factory=Addresses)
-    answers: dict[str, str] = field(default_factory=dict)
+    addresses: SiteAddresses = field(default_factory=SiteAddresses)
+    operator_values: dict[str, str] = field(default_factory=dict)
     vendors: dict[str, object] = field(default_factory=dict)
 
     def now(self) -> float:
         """Return the sandbox's time in seconds since the epoch."""
         return self.clock() + self.offset
 
-    def settle(self) -> None:
+    def publish_due_reviews(self) -> None:
         """Publish the decisions of reviews whose day has come."""
         for app in self.facebook.apps.values():
-            settle(app, self.now())
+            publish_decision_if_due(app, self.now())
 
     def register_app(self, name: str) -> App:
         """Register an app of the operator, with nothing set up."""
@@ -107,7 +113,7 @@ class SandboxState:
         user_id: str,
         scopes: tuple[str, ...],
         *,
-        lifetime: int = LONG_LIFETIME,
+        lifetime: int = LONG_LIFETIME_SECONDS,
         issued_at: float | None = None,
         keep: bool = False,
     ) -> Token:
@@ -129,7 +135,7 @@ class SandboxState:
             scopes=scopes,
             issued_at=start,
             expires_at=start + lifetime if lifetime and not is_system_user else 0,
-            data_access_expires_at=0 if is_system_user else start + DATA_ACCESS_LIFETIME,
+            data_access_expires_at=0 if is_system_user else start + DATA_ACCESS_LIFETIME_SECONDS,
         )
         self.facebook.tokens.put(token.value, token, keep=keep)
         return token
@@ -145,7 +151,7 @@ class SandboxState:
         known = self.facebook.page_tokens.get(key)
         if known and (token := self.facebook.tokens.get(known)):
             return token
-        is_long = not user.expires_at or user.expires_at - user.issued_at > SHORT_LIFETIME
+        is_long = not user.expires_at or user.expires_at - user.issued_at > SHORT_LIFETIME_SECONDS
         token = replace(
             user,
             value=self._token_text(),
@@ -159,16 +165,19 @@ class SandboxState:
 
     def issue_code(
         self, app: App, user_id: str, redirect_uri: str, scopes: tuple[str, ...]
-    ) -> Code:
+    ) -> AuthorizationCode:
         """Issue an authorization code."""
-        value = "AQ" + self.random_source.base64url(_TOKEN_LENGTH)
-        code = Code(value, app.id, user_id, redirect_uri, scopes, self.now())
+        value = "AQ" + self.random_source.base64url(_TOKEN_CHARACTERS)
+        code = AuthorizationCode(value, app.id, user_id, redirect_uri, scopes, self.now())
         self.facebook.codes.put(value, code)
         return code
 
     def _token_text(self) -> str:
-        return "EAA" + self.random_source.alphanumeric(_TOKEN_LENGTH)
+        return "EAA" + self.random_source.alphanumeric(_TOKEN_CHARACTERS)
 
-    def facebook_version(self) -> str:
+    def get_default_version(self) -> str:
         """Return the version that answers a call with no version and no app."""
-        return self.calendar.served("v26.0", self.now()) or self.calendar.latest
+        return (
+            self.version_schedule.find_serving_version("v26.0", self.now())
+            or self.version_schedule.latest
+        )

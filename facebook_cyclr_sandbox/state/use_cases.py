@@ -101,19 +101,19 @@ USE_CASES = {use_case.name: use_case for use_case in (LEADS, ADS, MESSENGER, LOG
 """The use cases that an app can have, by name."""
 
 
-def optional(names: Iterable[str]) -> tuple[str, ...]:
+def list_optional_permissions(names: Iterable[str]) -> tuple[str, ...]:
     """Return the optional permissions of the use cases `names` that none of them requires."""
     cases = [USE_CASES[name] for name in names]
     required = {permission for case in cases for permission in case.required}
     return tuple(dict.fromkeys(p for case in cases for p in case.optional if p not in required))
 
 
-def available(names: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
+def list_available_permissions(names: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
     """Return the permissions of an app with these use cases; without any, all there are."""
     cases = [USE_CASES[name] for name in names]
     if not cases:
         return KNOWN_PERMISSIONS
-    offered = set(optional(names))
+    offered = set(list_optional_permissions(names))
     required = (permission for case in cases for permission in case.required)
     return tuple(
         dict.fromkeys((*required, *(permission for permission in added if permission in offered)))

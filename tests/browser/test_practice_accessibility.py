@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from facebook_cyclr_sandbox.http import pages
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_state import Verification
+from facebook_cyclr_sandbox.state.facebook_state import VerificationStatus
 from tests.browser.jupyter import NO_CERTIFICATES, keep_picture
 from tests.browser.test_practice import USE_CASE
 
@@ -153,7 +153,7 @@ class Visitor:
     def unverified(self) -> None:
         """Verification of a business that has begun neither."""
         business = self.sandbox.state.facebook.business
-        business.verification = business.access_verification = Verification.NOT_STARTED
+        business.verification = business.access_verification = VerificationStatus.NOT_STARTED
         self.dashboard("/apps/APP/verification/")
 
     def shown_secret(self) -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from facebook_cyclr_sandbox.customers import add_customers
+from facebook_cyclr_sandbox.customer_accounts import add_customers
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.engine.watch.watch_state import read_state
 from tests.runs.conftest import command, environment

@@ -155,7 +155,7 @@ class Cyclr:
         """Forget the first connector's sign-in, as its console does; return its id."""
         number = int(self.installed()["Id"])
         installed = self.sandbox.state.cyclr.account_connectors[number]
-        installed.authenticated, installed.access_token = False, ""
+        installed.is_authenticated, installed.access_token = False, ""
         return number
 
     def sign_in_link(

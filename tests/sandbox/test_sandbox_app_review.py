@@ -7,16 +7,18 @@ import pytest
 
 from facebook_cyclr_sandbox.state.facebook_state import (
     RENEWAL_SECTIONS,
-    Renewal,
+    DataAccessRenewal,
     ReviewState,
-    Verification,
+    VerificationStatus,
 )
 from facebook_cyclr_sandbox.state.review import DECLINED_REASON, REVIEW_DAYS
 
 from .conftest import Browse, Browser, Open, Start, app_of, dialog, live
 
-SECTIONS = dict.fromkeys(("verification", "usage", "data_handling", "screencast"), "as asked")
-DAY = 86_400
+REVIEW_SECTIONS = dict.fromkeys(
+    ("verification", "usage", "data_handling", "screencast"), "as asked"
+)
+DAY_SECONDS = 86_400
 
 
 def enter(browser: Browser, path: str) -> str:
@@ -57,7 +59,7 @@ def test_public_profile_needs_no_test_call(start: Start, browse: Browse) -> None
 def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> None:
     """A call that is older than thirty days does not count any more."""
     browser = browse(start("review-declined"))
-    browser.sandbox.state.offset += 27 * DAY
+    browser.sandbox.state.offset += 27 * DAY_SECONDS
     base = enter(browser, "app-review/permissions/")
     page = browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     assert "made no successful call with ads_management" in page
@@ -72,7 +74,7 @@ def test_one_submission_at_a_time(start: Start, browse: Browse) -> None:
     refusal = "Cannot submit to App Review while a previous submission is in review"
     assert refusal in browser.page.text
     before = app_of(sandbox).review
-    assert refusal in browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    assert refusal in browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert browser.page.status_code == 400
     app_of(sandbox).test_calls["email"] = sandbox.state.now()
     page = browser.submit(f"{base}/app-review/access/email/", confirmed="1")
@@ -88,9 +90,9 @@ def test_days_and_outcomes_are_drawn(start: Start) -> None:
     for seed in range(20):
         first, second = (start("review-pending", seed=seed) for _ in range(2))
         review = app_of(first).review
-        assert review.drawn == app_of(second).review.drawn
-        assert set(review.drawn) == set(review.permissions)
-        days.add(round(((review.decides_on or 0) - (review.submitted_on or 0)) / DAY))
+        assert review.planned_outcomes == app_of(second).review.planned_outcomes
+        assert set(review.planned_outcomes) == set(review.permissions)
+        days.add(round(((review.decides_on or 0) - (review.submitted_on or 0)) / DAY_SECONDS))
     assert len(days) > 1
     assert days <= set(REVIEW_DAYS)
 
@@ -99,17 +101,17 @@ def test_the_clock_decides(start: Start, graph_of: Open) -> None:
     """Nothing is visible before the day; on it, each permission is approved or declined."""
     sandbox = start("review-pending", seed=3)
     graph, review = graph_of(sandbox), app_of(sandbox).review
-    review.drawn["leads_retrieval"] = "declined"
-    review.drawn["ads_read"] = "approved"
+    review.planned_outcomes["leads_retrieval"] = "declined"
+    review.planned_outcomes["ads_read"] = "approved"
     sandbox.state.offset = (review.decides_on or 0) - sandbox.state.clock() - 60
     assert live(graph) == set()
     assert app_of(sandbox).review.state is ReviewState.PENDING
     sandbox.state.offset += 61
     assert live(graph) == {
         "public_profile",
-        *(name for name, one in review.drawn.items() if one == "approved"),
+        *(name for name, one in review.planned_outcomes.items() if one == "approved"),
     }
-    assert app_of(sandbox).declined["leads_retrieval"] == DECLINED_REASON
+    assert app_of(sandbox).decline_reasons["leads_retrieval"] == DECLINED_REASON
 
 
 def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
@@ -131,12 +133,12 @@ def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
 
 
 def test_chance_can_decide(start: Start, browse: Browse) -> None:
-    """With `drawn` the decision is the one that was drawn at the submission."""
+    """With `planned_outcomes` the decision is the one that was drawn at the submission."""
     sandbox = start("review-pending", seed=5)
     browser, review = browse(sandbox), app_of(sandbox).review
     base = enter(browser, "app-review/requests/")
     browser.submit(f"{base}/app-review/later/", outcome="drawn")
-    assert app_of(sandbox).review.outcomes == review.drawn
+    assert app_of(sandbox).review.outcomes == review.planned_outcomes
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_tests_decide_per_permission(
     assert answer.json() == {"decided": [graph.given["app_id"]]}
     assert {"leads_retrieval", "ads_read"} - live(graph) == expected
     if "reason" in document:
-        assert set(app_of(graph.sandbox).declined.values()) == {"Too dark."}
+        assert set(app_of(graph.sandbox).decline_reasons.values()) == {"Too dark."}
 
 
 def test_an_unknown_outcome_decides_nothing(start: Start, graph_of: Open) -> None:
@@ -181,21 +183,21 @@ def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse
     """While it is open, nothing is submitted or published; other open items are named beside it."""
     sandbox = start("review-declined")
     app, browser = app_of(sandbox), browse(sandbox)
-    app.renewal = Renewal(sandbox.state.now())
+    app.renewal = DataAccessRenewal(sandbox.state.now())
     base = enter(browser, "app-review/permissions/")
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     page = browser.open(f"{base}/app-review/request/")
     assert '<button type="submit" disabled>Submit for Review</button>' in page
     assert OPEN in page
-    assert OPEN in browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    assert OPEN in browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert app.review.state is ReviewState.DRAFT
     assert "Complete the Data Access Renewal." in browser.submit(f"{base}/go_live/")
     assert not app.is_published
-    assert app.renewal.due_on == app.renewal.asked_on + 60 * DAY
+    assert app.renewal.due_on == app.renewal.requested_on + 60 * DAY_SECONDS
 
     app.profile["privacy_policy_url"] = ""
-    sandbox.state.facebook.business.verification = Verification.PENDING
-    page = browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    sandbox.state.facebook.business.verification = VerificationStatus.PENDING
+    page = browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert browser.page.status_code == 400
     for text in (OPEN, "Privacy Policy URL", "Business Verification"):
         assert text in page
@@ -208,7 +210,7 @@ def test_an_overdue_renewal_deactivates_app_of(
     """After 60 days the app is deactivated: no token, no sign-in, until all sections are done."""
     sandbox = start("approved")
     app, graph, browser = app_of(sandbox), graph_of(sandbox), browse(sandbox)
-    app.renewal = Renewal(sandbox.state.now() - 60 * DAY + 60)
+    app.renewal = DataAccessRenewal(sandbox.state.now() - 60 * DAY_SECONDS + 60)
     assert graph.get(app.id, "app").status_code == 200
     sandbox.state.offset += 120
     for kind in ("app", "user"):
@@ -234,5 +236,5 @@ def test_a_renewal_is_asked_of_a_new_app_only(start: Start, browse: Browse) -> N
     sandbox = start("renewal-due")
     app = app_of(sandbox)
     assert app.renewal is not None
-    assert app.renewal.asked_on == app.created_on
+    assert app.renewal.requested_on == app.created_on
     assert app.is_deactivated(sandbox.state.now())

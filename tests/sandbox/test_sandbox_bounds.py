@@ -81,7 +81,7 @@ def test_a_meter_keeps_sixty_slices() -> None:
 def test_stores_stay_small() -> None:
     """Codes, tokens, sessions, links and pending consents stay within their capacity."""
     state = build_state("approved", seed=2)
-    facebook, cyclr, given = state.facebook, state.cyclr, state.answers
+    facebook, cyclr, given = state.facebook, state.cyclr, state.operator_values
     stores = {
         "codes": facebook.codes,
         "tokens": facebook.tokens,
@@ -89,7 +89,7 @@ def test_stores_stay_small() -> None:
         "sessions": facebook.sessions,
         "api_tokens": cyclr.tokens,
         "links": cyclr.sign_in_tokens,
-        "pending": cyclr.pending,
+        "pending": cyclr.pending_consents,
     }
     for store in stores.values():
         store._capacity = CAPACITY
@@ -105,7 +105,7 @@ def test_stores_stay_small() -> None:
 
 def _use_everything(state: SandboxState) -> None:
     """Redeem a code, read page tokens, get an API token, follow a link, log in."""
-    given, app = state.answers, next(iter(state.facebook.apps.values()))
+    given, app = state.operator_values, next(iter(state.facebook.apps.values()))
     graph = GraphSite(state)
     code = state.issue_code(app, app.admin_id, state.cyclr.redirect_uri, ("public_profile",))
     form = {
@@ -133,8 +133,8 @@ def _call_cyclr(state: SandboxState, method: str, path: str, document: dict[str,
     api = CyclrApiSite(state)
     form = {
         "grant_type": "client_credentials",
-        "client_id": state.answers["cyclr_client_id"],
-        "client_secret": state.answers["cyclr_client_secret"],
+        "client_id": state.operator_values["cyclr_client_id"],
+        "client_secret": state.operator_values["cyclr_client_secret"],
     }
     token = json.loads(api(request("POST", "/oauth/token", form=form)).body)["access_token"]
     headers = {"authorization": f"Bearer {token}"}

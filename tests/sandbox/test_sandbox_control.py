@@ -71,7 +71,7 @@ def test_broken_answers(own: Graph) -> None:
     control(own, "faults", {"faults": [{"kind": "slow", "seconds": 0.3, "remaining": 1}]})
     with pytest.raises(httpx.ReadTimeout):
         own.http.get(f"{own.base}/me", timeout=0.1)
-    assert control(own, "faults", None, "GET").json()["struck"] == 4
+    assert control(own, "faults", None, "GET").json()["injected_count"] == 4
 
 
 def test_a_fault_is_confined_to_its_site(own: Graph, cyclr_of: OpenCyclr) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facebook_cyclr_sandbox import control
+from facebook_cyclr_sandbox import control_api
 from facebook_cyclr_sandbox.cyclr import connect
 from facebook_cyclr_sandbox.cyclr.api import (
     ApiToken,
@@ -36,9 +36,9 @@ from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.http.web import Site
 from facebook_cyclr_sandbox.scenarios import build_state
 from facebook_cyclr_sandbox.state.cyclr_state import PendingConsent
-from facebook_cyclr_sandbox.state.faults import FaultKind
+from facebook_cyclr_sandbox.state.fault_injection import FaultKind
 from facebook_cyclr_sandbox.state.permissions import KNOWN_PERMISSIONS
-from facebook_cyclr_sandbox.state.review import SECTIONS
+from facebook_cyclr_sandbox.state.review import REVIEW_SECTIONS
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from tests.sandbox.test_sandbox_malformed import (
     CYCLR_NAMES,
@@ -66,7 +66,7 @@ ROUTES = [
     *(("facebook", method, path) for method in ("GET", "POST") for path in (*DIALOG, "/login")),
     *(("console", *route) for route in console_router.templates()),
     *(("cyclr", *route) for route in api_router.templates()),
-    *(("graph", *route) for route in control._router.templates()),
+    *(("graph", *route) for route in control_api._router.templates()),
     *(("connect", *route) for route in connect._router.templates()),
     ("cyclr", "POST", "/oauth/token"),
     *(("graph", method, "/v26.0/oauth/access_token") for method in ("GET", "POST")),
@@ -84,7 +84,16 @@ NAMES = {
     "console": [*PAGE_NAMES, "client_secret"],
     "connect": [*PAGE_NAMES, "hub.mode", "hub.verify_token", "hub.challenge"],
     "facebook": [
-        *(*PAGE_NAMES, *SECTIONS, "use_case", "confirmed", "outcome", "reason", "app_id", "icon"),
+        *(
+            *PAGE_NAMES,
+            *REVIEW_SECTIONS,
+            "use_case",
+            "confirmed",
+            "outcome",
+            "reason",
+            "app_id",
+            "icon",
+        ),
         *("requires_proof", "category", "redirect_uri", "privacy_policy_url", "web_oauth"),
     ],
 }
@@ -115,7 +124,7 @@ class Door:
 
     def __init__(self, scenario: str) -> None:
         self.state = build_state(scenario, seed=11)
-        state, answers = self.state, self.state.answers
+        state, answers = self.state, self.state.operator_values
         state.facebook.sessions.put("session", state.facebook.person.id)
         state.cyclr.tokens.put("token", ApiToken("token", "c", "", state.now() + 1e6))
         account = state.cyclr.accounts[answers["account_api_id"]]
@@ -130,7 +139,7 @@ class Door:
             started_on=state.now(),
             cookie="cookie",
         )
-        state.cyclr.pending.put("state", pending)
+        state.cyclr.pending_consents.put("state", pending)
         app = state.facebook.apps[answers["app_id"]]
         code = state.issue_code(app, state.facebook.person.id, state.cyclr.redirect_uri, ("email",))
         connector = next(one for one in state.cyclr.library.values() if one.methods)
@@ -156,9 +165,9 @@ class Door:
     @property
     def right(self) -> dict[str, str]:
         """Return the fields that the handlers expect, by name."""
-        state, answers = self.state, self.state.answers
+        state, answers = self.state, self.state.operator_values
         return {
-            **dict.fromkeys(SECTIONS, "Some text."),
+            **dict.fromkeys(REVIEW_SECTIONS, "Some text."),
             "use_case": "Other",
             "type": "Business",
             "purpose": "Clients",
@@ -202,7 +211,7 @@ class Door:
 
     def headers(self, site: str, token: str) -> dict[str, str]:
         """Return the headers of a client with all rights."""
-        answers = self.state.answers
+        answers = self.state.operator_values
         if site == "cyclr":
             account = quote(answers["account_api_id"])
             return {"authorization": "Bearer token", "x-cyclr-account": account}

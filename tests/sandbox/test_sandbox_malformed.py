@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facebook_cyclr_sandbox.control import Control
+from facebook_cyclr_sandbox.control_api import ControlApi
 from facebook_cyclr_sandbox.cyclr.api import ApiToken, CyclrApiSite, api_router
 from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
 from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite, console_router
@@ -28,7 +28,7 @@ from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 STATE = build_state("approved", seed=11)
 STATE.facebook.sessions.put("session", STATE.facebook.person.id, keep=True)
 STATE.cyclr.tokens.put("token", ApiToken("token", "c", "", STATE.now() + 1e9), keep=True)
-ANSWERS = STATE.answers
+ANSWERS = STATE.operator_values
 INSTALLED = str(next(iter(STATE.cyclr.account_connectors)))
 
 METHODS = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "BREW"])
@@ -69,7 +69,7 @@ def ask(
     state: SandboxState = STATE,
 ) -> Answer:
     """Send one request through the ASGI application of a site."""
-    application = SiteApplication(site, state, Control(state, dict), abort=lambda _client: None)
+    application = SiteApplication(site, state, ControlApi(state, dict), abort=lambda _client: None)
     sent: list[dict[str, Any]] = []
     known = {"host": "127.0.0.1:1", **(headers or {})}
     raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in known.items()]

@@ -97,7 +97,7 @@ def test_the_sign_in_asks_for_the_scopes_of_setup(
     sandbox = start("approved")
     cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
     number = installed(cyclr)["Id"]
-    sandbox.state.cyclr.account_connectors[number].authenticated = False
+    sandbox.state.cyclr.account_connectors[number].is_authenticated = False
     location = sign_in_location(cyclr, domain)
 
     assert asked_scope(location) == SCOPES
@@ -223,12 +223,12 @@ def test_adding_a_page_again_keeps_its_fields(start: Start, browse: Browse) -> N
     sandbox = start("approved")
     app_id = app_of(sandbox).id
     page = sandbox.state.facebook.pages[str(sandbox.description["page_id"])]
-    page.subscribed[app_id] = ("leadgen",)
+    page.webhook_subscriptions[app_id] = ("leadgen",)
     browser, path = browse(sandbox), f"/apps/{app_id}/messenger/settings/"
     browser.enter(path)
     browser.submit(path, page=page.id)
 
-    assert page.subscribed[app_id] == ("leadgen",)
+    assert page.webhook_subscriptions[app_id] == ("leadgen",)
 
 
 def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Domain) -> None:

@@ -36,7 +36,9 @@ def create_app(browser: Browser, name: str = "My Partner App") -> str:
     return found[1]
 
 
-SECTIONS = dict.fromkeys(("verification", "usage", "data_handling", "screencast"), "as asked")
+REVIEW_SECTIONS = dict.fromkeys(
+    ("verification", "usage", "data_handling", "screencast"), "as asked"
+)
 
 
 def make_test_calls(browser: Browser, app_id: str) -> None:
@@ -121,7 +123,7 @@ def test_the_whole_procedure_from_fresh(
     complete_checklist(browser, app_id)
     browser.fill_in(f"{base}/app-review/request/", usage="leads")
     assert "Not submitted" in browser.page.text
-    browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert "The review is <strong>pending</strong>" in browser.page.text
     browser.submit(f"{base}/app-review/later/", outcome="approved")
     assert "The review is <strong>approved</strong>" in browser.page.text
@@ -183,7 +185,7 @@ def test_a_declined_review_can_be_sent_again(start: Start, browse: Browse, graph
     browser.open(f"{base}/app-review/permissions/")
     assert "Request again to leads_retrieval" in browser.page.text
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
-    browser.fill_in(f"{base}/app-review/request/", **SECTIONS)
+    browser.fill_in(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert "<strong>pending</strong>" in browser.page.text
 
 

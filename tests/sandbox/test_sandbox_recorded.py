@@ -17,12 +17,12 @@ import pytest
 
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.refusals import GraphError, Refusal
-from facebook_cyclr_sandbox.origins import shapes
-from facebook_cyclr_sandbox.records import (
-    RecordKind,
-    published_field_types,
-    recorded_responses,
+from facebook_cyclr_sandbox.recorded_responses import (
+    ResponseProvenance,
+    load_field_types,
+    load_recorded_responses,
 )
+from facebook_cyclr_sandbox.response_sources import load_unpublished_keys
 
 from .conftest import Graph, Open, Start, app_of
 
@@ -57,7 +57,7 @@ def shape(value: object, key: str = "") -> Iterator[str]:
 
 def published(node: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield the keys that Meta's SDK generator has of a node, and of the nodes in it."""
-    nodes = published_field_types()
+    nodes = load_field_types()
     for name, kind in nodes[node].items():
         key = f"{prefix}{name}"
         if kind in nodes:
@@ -77,7 +77,7 @@ def json_type(kind: str) -> str:
     return known.get(kind, "string" if "_" in kind else "object")
 
 
-RECORDS = recorded_responses()
+RECORDS = load_recorded_responses()
 ERRORS = {
     line
     for record in RECORDS
@@ -322,7 +322,7 @@ def test_a_body_has_published_keys_or_a_line_that_says_why_not(
         for answer in answers if isinstance(answers, list) else [answers]:
             lines |= set(shape(answer.json()))
 
-    assert lines - compared.known() == set(shapes().get(compared.call, {}))
+    assert lines - compared.known() == set(load_unpublished_keys().get(compared.call, {}))
 
 
 def test_an_error_has_published_keys_or_a_line_that_says_why_not() -> None:
@@ -331,7 +331,7 @@ def test_an_error_has_published_keys_or_a_line_that_says_why_not() -> None:
     lines = {line for one in known for line in shape(GraphError(one).body("A"))}
 
     assert len(known) > 50
-    assert lines - ERRORS == set(shapes()[ANY_ERROR])
+    assert lines - ERRORS == set(load_unpublished_keys()[ANY_ERROR])
 
 
 def usage(headers: Mapping[str, str]) -> Iterator[str]:
@@ -354,7 +354,7 @@ def test_usage_headers_have_published_keys_or_a_line_that_says_why_not(graph: Gr
     known = {line for record in RECORDS for line in usage(record.headers)}
 
     assert {line.partition(":")[0] for line in lines} >= {"x-app-usage", "x-ad-account-usage"}
-    assert lines - known == set(shapes()[USAGE])
+    assert lines - known == set(load_unpublished_keys()[USAGE])
 
 
 def test_each_recorded_call_is_compared() -> None:
@@ -364,7 +364,7 @@ def test_each_recorded_call_is_compared() -> None:
         (f"{record.method} {record.path}", record.path) for record in RECORDS if record.path
     }
     assert [names for names in recorded if calls.isdisjoint(names)] == []
-    assert set(shapes()) <= {*calls, ANY_ERROR, USAGE}
+    assert set(load_unpublished_keys()) <= {*calls, ANY_ERROR, USAGE}
 
 
 # --- the records themselves ------------------------------------------------------------------
@@ -372,7 +372,7 @@ def test_all_records_are_read() -> None:
     """There are 67, each under its own name, most of them recorded, each with its source."""
     names = {(record.topic, record.id) for record in RECORDS}
     assert (len(RECORDS), len(names)) == (67, 67)
-    assert [record.kind for record in RECORDS].count(RecordKind.RECORDED) == 59
+    assert [record.kind for record in RECORDS].count(ResponseProvenance.RECORDED) == 59
     for record in RECORDS:
         assert record.source.repository or record.source.stored_text_id
         assert record.body or record.headers
@@ -410,6 +410,6 @@ def test_no_record_holds_a_token() -> None:
 
 def test_the_published_types_are_read() -> None:
     """Seven nodes have the types of their fields."""
-    types = published_field_types()
+    types = load_field_types()
     assert len(types) == 7
     assert types["HasLeadAccess"]["can_access_lead"] == "bool"

@@ -10,7 +10,7 @@ from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.translations import in_portuguese
 from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.faults import fault_of
+from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 from .conftest import (
@@ -114,7 +114,9 @@ def test_an_unknown_scenario_is_refused(start: Start) -> None:
 
 def test_a_seed_repeats_the_secrets() -> None:
     """Two sandboxes with the same seed have the same secrets; without it they differ."""
-    first, second, third = (Sandbox("approved", seed=seed).state.answers for seed in (7, 7, None))
+    first, second, third = (
+        Sandbox("approved", seed=seed).state.operator_values for seed in (7, 7, None)
+    )
     assert first == second
     assert first["app_secret"] != third["app_secret"]
 
@@ -426,7 +428,7 @@ def test_the_token_endpoint_does_not_heed_the_locale(start: Start, graph_of: Ope
 def test_faults_are_portuguese_too(start: Start, graph_of: Open) -> None:
     """A fault that the operator asks for has its message in the language of the call."""
     graph = graph_of(start("answers-in-portuguese"))
-    graph.sandbox.state.faults.active = [fault_of({"kind": "graph-error", "code": 2})]
+    graph.sandbox.state.faults.active = [read_fault({"kind": "graph-error", "code": 2})]
     assert error_of(graph.get("me"))["message"] == "(#2) Serviço temporariamente indisponível"
     english = error_of(graph.get("me", locale="en_US"))["message"]
     assert english == "(#2) Service temporarily unavailable"

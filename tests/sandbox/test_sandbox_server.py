@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
+from facebook_cyclr_sandbox.state.fault_injection import Fault, FaultKind
 from tests.support.ports import free_ports
 
 
@@ -76,7 +76,7 @@ def test_a_slow_answer_does_not_keep_it_alive() -> None:
         url = f"{sandbox.description['graph_url']}/v26.0/me"
         client = threading.Thread(target=ask, args=(url,))
         client.start()
-        while not sandbox.state.faults.struck:
+        while not sandbox.state.faults.injected_count:
             time.sleep(0.01)
     client.join()
     assert len(answers) == 1

@@ -52,7 +52,7 @@ def test_the_app_names_these_pages(approved: Sandbox) -> None:
     (app,) = approved.state.facebook.apps.values()
     urls = {app.profile["privacy_policy_url"], app.profile["terms_of_service_url"]}
     assert urls == {f"https://{given['website']}/{path}" for path in ("privacy", "terms")}
-    assert given["data_deletion_url"] == app.unexposed["data_deletion_url"]
+    assert given["data_deletion_url"] == app.dashboard_settings["data_deletion_url"]
     assert given["data_deletion_url"] == f"https://{given['website']}/data-deletion"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.origins import _handlers, section_of_routes, sections
+from facebook_cyclr_sandbox.response_sources import _handlers, find_route_sections, load_sections
 from tests.conftest import NOON
 
 from .conftest import Graph, Open, Start, app_of, error_of
@@ -115,7 +115,7 @@ def test_what_graph_no_longer_serves_has_no_effect(graph: Graph) -> None:
     again = graph.http.get(first.request.url, headers={"If-None-Match": first.headers["etag"]})
     others = graph.get("me", pretty="1", debug="all", date_format="U")
     assert (again.status_code, again.content, others.content) == (200, first.content, first.content)
-    marked = sections()["graph §10"]["unknown"]
+    marked = load_sections()["graph §10"]["unknown"]
     for name in ("pretty", "debug", "date_format", "If-None-Match"):
         assert any(what.startswith(f"`{name}` has no effect") for what in marked)
 
@@ -129,7 +129,7 @@ def test_what_graph_no_longer_serves_has_no_effect(graph: Graph) -> None:
 )
 def test_what_new_apps_do_not_get_is_marked_unknown(name: str) -> None:
     """Of an app made since 2026-11-04 it is not known what Graph answers to these."""
-    (fact,) = (fact for fact in sections()["graph §10"]["unknown"] if fact.startswith(name))
+    (fact,) = (fact for fact in load_sections()["graph §10"]["unknown"] if fact.startswith(name))
     assert "of an app made since 2026-11-04" in fact
 
 
@@ -188,7 +188,7 @@ def test_marketing_versions_end_earlier(graph: Graph) -> None:
         assert (ended.status_code, ended.headers["facebook-api-version"]) == (200, "v27.0")
         assert "x-ad-api-version-warning" not in ended.headers
     assert error_of(graph.at("me/adaccounts"))["code"] == 2635
-    inferred = sections()["graph §1"]["inferred"]
+    inferred = load_sections()["graph §1"]["inferred"]
     assert any("of an ended version is answered by the newest" in fact for fact in inferred)
 
 
@@ -211,9 +211,9 @@ def test_unknown_parameters_are_ignored(graph: Graph) -> None:
 
 def test_each_handler_names_its_section() -> None:
     """A handler's docstring names a section of the references: its answers are not unknown."""
-    named = section_of_routes()
+    named = find_route_sections()
     assert [route for route, section in named.items() if not section] == []
-    assert set(named.values()) <= sections().keys()
+    assert set(named.values()) <= load_sections().keys()
 
 
 def test_an_answer_that_nobody_marked_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,12 +223,12 @@ def test_an_answer_that_nobody_marked_is_unknown(monkeypatch: pytest.MonkeyPatch
         """Answer something."""
 
     monkeypatch.setitem(_handlers, "GET /new", answer)
-    assert section_of_routes()["GET /new"] == ""
+    assert find_route_sections()["GET /new"] == ""
 
 
 def test_sources_are_public() -> None:
     """A source is a document, a repository or a dated reading, never a number of an index."""
-    assert not re.search(r"\br:\d+", str(sections()))
+    assert not re.search(r"\br:\d+", str(load_sections()))
 
 
 def test_json_bodies_are_parameters_too(graph: Graph) -> None:

@@ -23,7 +23,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from facebook_cyclr_sandbox.customers import add_customers
+from facebook_cyclr_sandbox.customer_accounts import add_customers
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of

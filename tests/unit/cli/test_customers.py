@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.customers import end_connection, recover
+from facebook_cyclr_sandbox.customer_accounts import fail_connection, restore_connection
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
 from runbook_lib.text import csv_cell, pluralize
@@ -218,7 +218,7 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
         works = runbook("connections", "--test", first)
         ended = runbook("connections", "--test", noticed)
         link = runbook("connections", "--sign-in-link", noticed, "--user", "new@acme.example")
-        end_connection(sandbox.state, first, "limit", is_noticed=False)
+        fail_connection(sandbox.state, first, "limit", is_noticed=False)
         users = cyclr.accounts[noticed].users
 
     assert shown["counts"] == {"not_signed_in": 1, "signed_in": 4, "not_installed": 1}
@@ -278,10 +278,10 @@ def test_calls_that_fail_are_a_state_until_the_next_success(
         logged = json.loads(runbook("connections", "--json", "--errors", "log").stdout)
         failing = {row["id"] for row in logged["accounts"] if row["standing"] == "calls_fail"}
         works = next(row["id"] for row in logged["accounts"] if row["standing"] == "signed_in")
-        end_connection(sandbox.state, works, "token-ended", is_noticed=False)
+        fail_connection(sandbox.state, works, "token-ended", is_noticed=False)
         refused = runbook("connections", "--test", works)
         result = runbook("connections", "--csv", "all.csv")
-        recover(sandbox.state, works)
+        restore_connection(sandbox.state, works)
         runbook("connections", "--test", works)
         after = json.loads(runbook("connections", "--json").stdout)
 

@@ -130,7 +130,7 @@ class Site(SandboxSite):
         return json_reply({"error": error}, 400 if is_known else 401)
 
 
-def build(state: SandboxState) -> None:
+def add_state(state: SandboxState) -> None:
     """Register an app, and install its connector in the account."""
     random_source = state.random_source.derive(NAME)
     app = {"app_id": random_source.digits(12), "secret": random_source.hexadecimal(50)}
@@ -143,7 +143,7 @@ def build(state: SandboxState) -> None:
     state.cyclr.library[connector.id] = connector
     account = next(iter(state.cyclr.accounts))
     installed = AccountConnector(state.cyclr.new_id(), account, connector.id, connector.name)
-    installed.authenticated = True
+    installed.is_authenticated = True
     state.cyclr.account_connectors[installed.id] = installed
 
 
@@ -151,7 +151,7 @@ def settings(state: SandboxState) -> Mapping[str, str]:
     """Return what an operator was given of Plainmail."""
     app = state.vendors[NAME]
     assert isinstance(app, dict)
-    login_url = state.addresses.others[NAME]
+    login_url = state.addresses.vendor_sites[NAME]
     return {"login_url": login_url, "app_id": app["app_id"], "app_secret": app["given"]}
 
 
@@ -161,10 +161,12 @@ def sandbox_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
     vendor = SandboxVendor(
         name=NAME,
         sites={NAME: Site},
-        sign_in_page=lambda state: f"{state.addresses.others[NAME]}/oauth2/authorize",
-        exchange=lambda _state, _params: {},
+        authorization_endpoint=lambda state: (
+            f"{state.addresses.vendor_sites[NAME]}/oauth2/authorize"
+        ),
+        token_endpoint=lambda _state, _params: {},
         settings=settings,
-        build=build,
+        add_state=add_state,
     )
     monkeypatch.setitem(vendors.VENDORS, NAME, vendor)
     monkeypatch.setattr(practice_module, "practice_attestations", lambda *_: "")
@@ -234,7 +236,7 @@ class Account:
 def test_a_scenario_counts_if_it_shows(
     monkeypatch: pytest.MonkeyPatch, kept: Callable[[str], object], also: tuple[str, ...]
 ) -> None:
-    """In the vendor's own state, whatever that is made of, or where its `also` says so."""
+    """In the vendor's own state, whatever that is made of, or in `further_scenarios`."""
 
     def build_account(state: SandboxState) -> None:
         name = state.scenario if state.scenario == "token-expired" else "usual"
@@ -243,11 +245,11 @@ def test_a_scenario_counts_if_it_shows(
     vendor = SandboxVendor(
         name=NAME,
         sites={},
-        sign_in_page=lambda _: "",
-        exchange=lambda _state, _params: {},
+        authorization_endpoint=lambda _: "",
+        token_endpoint=lambda _state, _params: {},
         settings=lambda _: {},
-        build=build_account,
-        also=also,
+        add_state=build_account,
+        further_scenarios=also,
     )
     monkeypatch.setitem(vendors.VENDORS, NAME, vendor)
 
@@ -261,7 +263,7 @@ def test_it_changes_nothing_of_facebooks() -> None:
     del vendors.VENDORS[NAME]
     alone = build_state("approved", seed=5)
 
-    assert with_it.answers == alone.answers
+    assert with_it.operator_values == alone.operator_values
     assert with_it.random_source.guid() == alone.random_source.guid()
     assert NAME in with_it.vendors
     assert alone.vendors == {}

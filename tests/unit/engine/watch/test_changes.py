@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 import trustme
 
-from facebook_cyclr_sandbox.default_state import MARKETING, library_connector
+from facebook_cyclr_sandbox.default_state import MARKETING, find_library_connector
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_state import Tier, Verification
-from facebook_cyclr_sandbox.state.faults import fault_of
+from facebook_cyclr_sandbox.state.facebook_state import AccessTier, VerificationStatus
+from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.state.review import decide
-from facebook_cyclr_sandbox.state.versions import Version
+from facebook_cyclr_sandbox.state.version_schedule import ApiVersion
 from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook.graph import GRAPH_CALENDAR, MARKETING_CALENDAR
@@ -183,7 +183,7 @@ def business_of(desk: NotifiedDesk) -> object:
 
 def connector_of(desk: NotifiedDesk) -> object:
     """Return the connector in Cyclr's library."""
-    return library_connector(desk.state, MARKETING)
+    return find_library_connector(desk.state, MARKETING)
 
 
 def take_redirect(desk: NotifiedDesk) -> Repair:
@@ -205,13 +205,15 @@ def take_permission(desk: NotifiedDesk) -> Repair:
 
 def end_graph_version(desk: NotifiedDesk) -> Repair:
     """End the version in Graph's calendar; the operator sets another one."""
-    desk.state.calendar.amend(Version("v26.0", graph_until=desk.state.now()))
+    desk.state.version_schedule.replace_version(ApiVersion("v26.0", graph_until=desk.state.now()))
     return partial(desk.set, "RUNBOOK_FACEBOOK_GRAPH_VERSION=v27.0")
 
 
 def end_marketing_version(desk: NotifiedDesk) -> Repair:
     """End the version in the Marketing API's calendar; the operator sets another one."""
-    desk.state.calendar.amend(Version("v26.0", marketing_until=desk.state.now()))
+    desk.state.version_schedule.replace_version(
+        ApiVersion("v26.0", marketing_until=desk.state.now())
+    )
     return partial(desk.set, "RUNBOOK_FACEBOOK_GRAPH_VERSION=v27.0")
 
 
@@ -223,7 +225,7 @@ def end_certificate(desk: NotifiedDesk) -> Repair:
 
 def end_token(desk: NotifiedDesk, field: str = "expires_at") -> Repair:
     """Let the test's token end, or its data access; the operator gives a new one."""
-    facebook, old = desk.state.facebook, desk.state.answers["user_access_token"]
+    facebook, old = desk.state.facebook, desk.state.operator_values["user_access_token"]
     token = facebook.tokens.get(old)
     assert token
     now: dict[str, Any] = {field: int(desk.state.now())}
@@ -278,17 +280,17 @@ CASES = (
         "No customer can sign in: Facebook refuses the redirect.",
         "Copy the address that the runbook shows into Valid OAuth Redirect URIs"),
     Case("business verification lost",
-        set_to(business_of, "verification", Verification.NOT_STARTED),
+        set_to(business_of, "verification", VerificationStatus.NOT_STARTED),
         "5a Have your business verified", "verified", "to do",
         "Sandbox Partner, which owns the app, is not verified",
         "other businesses lose access to the app", "Do it, then check it"),
     # No API shows it: a customer's token sees what follows from it.
     Case("Tech Provider lost",
-        set_to(business_of, "access_verification", Verification.NOT_STARTED),
+        set_to(business_of, "access_verification", VerificationStatus.NOT_STARTED),
         "21a Consent as somebody who has no role on the app", "verified", "failed",
         "Facebook refuses the data", "Nothing shows any longer that a customer can sign in.",
         "Access Verification (step 5b (Be verified as a Tech Provider))"),
-    Case("access tier lost", set_to(app_of, "tier", Tier.LIMITED), "21 Read marketing data",
+    Case("access tier lost", set_to(app_of, "tier", AccessTier.LIMITED), "21 Read marketing data",
         "verified (access_tier: standard_access)", "verified (access_tier: development_access)",
         "Request the full tier, Marketing API Access Tier, in App Review.", "", "",
         kind="changed", over="changed"),
@@ -436,7 +438,7 @@ def end_in_calendar(calendar: Any, desk: NotifiedDesk, ends: datetime) -> None:
 
 def end_token_later(field: str, desk: NotifiedDesk, ends: datetime) -> None:
     """Let the test's token, or its data access, end then."""
-    facebook, value = desk.state.facebook, desk.state.answers["user_access_token"]
+    facebook, value = desk.state.facebook, desk.state.operator_values["user_access_token"]
     token = facebook.tokens.get(value)
     assert token
     never: dict[str, Any] = {"expires_at": 0, "data_access_expires_at": 0}
@@ -523,7 +525,7 @@ def disturb(desk: NotifiedDesk, chance: random.Random, *, is_whole: bool) -> Non
     share = 1.0 if is_whole else chance.random()
     site = "" if is_whole else chance.choice(("graph", "cyclr-api", "cyclr-console", "connect", ""))
     named = [{**fault, "share": share, "site": site}] if fault else []
-    desk.state.faults.active = [fault_of(part) for part in named]
+    desk.state.faults.active = [read_fault(part) for part in named]
 
 
 @pytest.mark.matrix(0)

@@ -17,7 +17,7 @@ _FOLDER = Path(__file__).parent / "recorded"
 _FIELD_TYPES = "field_types"
 
 
-class RecordKind(StrEnum):
+class ResponseProvenance(StrEnum):
     """How far to trust a record."""
 
     RECORDED = "recorded"
@@ -46,7 +46,7 @@ class RecordSource:
     stored_text_id: str = ""
     """The number of a stored public text; empty for a repository."""
 
-    what: str = ""
+    text_kind: str = ""
     """The kind of text."""
 
 
@@ -60,7 +60,7 @@ class RecordedResponse:
     id: str
     """A short name, such as `debug_token_garbage`."""
 
-    kind: RecordKind
+    kind: ResponseProvenance
     """How far to trust it."""
 
     date: str
@@ -95,7 +95,7 @@ class RecordedResponse:
 
 
 @cache
-def recorded_responses() -> tuple[RecordedResponse, ...]:
+def load_recorded_responses() -> tuple[RecordedResponse, ...]:
     """Return every record, in the order of the files and of the records in them."""
     return tuple(
         _read_record(path.stem, record)
@@ -106,7 +106,7 @@ def recorded_responses() -> tuple[RecordedResponse, ...]:
 
 
 @cache
-def published_field_types() -> Mapping[str, Mapping[str, str]]:
+def load_field_types() -> Mapping[str, Mapping[str, str]]:
     """Return, by the name of a node, its fields with the types that Meta's SDK generator has."""
     nodes = _read_json(_FOLDER / f"{_FIELD_TYPES}.json")["nodes"]
     return {name: node["fields"] for name, node in nodes.items()}
@@ -122,7 +122,7 @@ def _read_record(topic: str, record: Mapping[str, Any]) -> RecordedResponse:
     return RecordedResponse(
         topic=topic,
         id=record["id"],
-        kind=RecordKind(record["kind"]),
+        kind=ResponseProvenance(record["kind"]),
         date=record["date"],
         source=RecordSource(**record["source"]),
         method=request.get("method", "GET"),

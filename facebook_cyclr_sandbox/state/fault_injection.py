@@ -29,9 +29,9 @@ class FaultKind(StrEnum):
     HTML = "html"
 
 
-SITES = ("graph", "facebook", "cyclr-api", "cyclr-console", "connect")
+FAULT_SITES = ("graph", "facebook", "cyclr-api", "cyclr-console", "connect")
 _APIS = ("graph", "cyclr-api")
-_MOST_SECONDS = 60.0
+_MAX_DELAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class Fault:
 
 
 @dataclass
-class Faults:
-    """The active faults, tried in order; `struck` counts those that were applied."""
+class FaultInjector:
+    """The active faults, tried in order; `injected_count` counts those that were applied."""
 
     active: list[Fault] = field(default_factory=list)
     random_source: RandomSource = field(default_factory=RandomSource)
-    struck: int = 0
+    injected_count: int = 0
 
-    def draw(self, site: str) -> Fault | None:
+    def draw_fault(self, site: str) -> Fault | None:
         """Return the fault for this request to `site`, if any."""
         for index, fault in enumerate(self.active):
             sites = (fault.site,) if fault.site else _APIS
@@ -70,12 +70,12 @@ class Faults:
                 self.active[index] = replace(fault, remaining=fault.remaining - 1)
             elif fault.remaining is not None:
                 del self.active[index]
-            self.struck += 1
+            self.injected_count += 1
             return fault
         return None
 
 
-def fault_of(document: Mapping[str, Any]) -> Fault:
+def read_fault(document: Mapping[str, Any]) -> Fault:
     """Return the fault described by a JSON object; raise ValueError or TypeError if invalid."""
     known = {"kind", "share", "remaining", "site", "seconds", "code"}
     unknown = set(document) - known
@@ -92,10 +92,10 @@ def _check(fault: Fault) -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} must be a number")
-    if not 0 <= fault.share <= 1 or not 0 <= fault.seconds <= _MOST_SECONDS:
+    if not 0 <= fault.share <= 1 or not 0 <= fault.seconds <= _MAX_DELAY_SECONDS:
         raise ValueError("share must be from 0 to 1, seconds from 0 to 60")
     left = fault.remaining
     if left is not None and (isinstance(left, bool) or not isinstance(left, int) or left < 1):
         raise ValueError("remaining must be a whole number from 1 on")
-    if fault.site not in ("", *SITES):
-        raise ValueError(f"site must be one of {', '.join(SITES)}")
+    if fault.site not in ("", *FAULT_SITES):
+        raise ValueError(f"site must be one of {', '.join(FAULT_SITES)}")

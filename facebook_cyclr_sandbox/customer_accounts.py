@@ -12,19 +12,23 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from facebook_cyclr_sandbox.default_state import MARKETING, library_connector, the_app
+from facebook_cyclr_sandbox.default_state import MARKETING, find_library_connector, get_app
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.tokens import pacific_time
 from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.state.cyclr_state import Account, AccountConnector, Cycle
-from facebook_cyclr_sandbox.state.sandbox_state import DAY, LONG_LIFETIME, SandboxState
+from facebook_cyclr_sandbox.state.sandbox_state import (
+    DAY_SECONDS,
+    LONG_LIFETIME_SECONDS,
+    SandboxState,
+)
 
-_MOST_CUSTOMERS = 10_000
-_MOST_ERRORS = 1_000
-_POST_SECONDS = 2.0
+_MAX_CUSTOMERS = 10_000
+_MAX_TRANSACTION_ERRORS = 1_000
+_POST_TIMEOUT_SECONDS = 2.0
 # Where the cause of a failure lies, and what Facebook answers then.
-REASONS = {
+FAILURE_REASONS = {
     "token-ended": (refusals.EXPIRED_TOKEN, "400 Bad Request"),
     "app-removed": (refusals.NOT_INSTALLED_TOKEN, "400 Bad Request"),
     "permission-withdrawn": (refusals.PERMISSION_NEEDED, "403 Forbidden"),
@@ -32,23 +36,23 @@ REASONS = {
     "limit": (refusals.LEADGEN_LIMIT, "400 Bad Request"),
     "app-deactivated": (refusals.DEACTIVATED_APP, "400 Bad Request"),
 }
-_OF_THE_TOKEN = ("token-ended", "app-removed")
+_TOKEN_REASONS = ("token-ended", "app-removed")
 
 
 def add_customers(state: SandboxState, count: int, *, name: str = "Customer") -> list[Account]:
     """Add accounts with the Marketing connector installed, signed in, and a cycle each."""
-    if len(state.cyclr.accounts) + count > _MOST_CUSTOMERS:
+    if len(state.cyclr.accounts) + count > _MAX_CUSTOMERS:
         raise ValueError("the sandbox cannot hold more customers")
-    connector = library_connector(state, MARKETING)
-    token = state.answers["user_access_token"]
+    connector = find_library_connector(state, MARKETING)
+    token = state.operator_values["user_access_token"]
     added = []
     for number in range(count):
         account = Account(
-            state.random_source.guid(), f"{name} {number + 2}", state.now() - 30 * DAY,
+            state.random_source.guid(), f"{name} {number + 2}", state.now() - 30 * DAY_SECONDS,
         )  # fmt: skip
         installed = AccountConnector(
             state.cyclr.new_id(), account.id, connector.id, MARKETING,
-            authenticated=True, access_token=token,
+            is_authenticated=True, access_token=token,
         )  # fmt: skip
         cycle = Cycle(state.random_source.guid(), account.id, "Leads to CRM", [installed.id])
         state.cyclr.accounts[account.id] = account
@@ -58,44 +62,44 @@ def add_customers(state: SandboxState, count: int, *, name: str = "Customer") ->
     return added
 
 
-def end_connection(state: SandboxState, account_id: str, reason: str, *, is_noticed: bool) -> None:
+def fail_connection(state: SandboxState, account_id: str, reason: str, *, is_noticed: bool) -> None:
     """
     Let a call of the account's cycle fail for `reason`; a token that ended is ended at Facebook.
 
     With `is_noticed` Cyclr shows the connector as not authenticated.
     """
-    if reason not in REASONS:
-        msg = f"there is no reason {reason!r}; known are {', '.join(REASONS)}"
+    if reason not in FAILURE_REASONS:
+        msg = f"there is no reason {reason!r}; known are {', '.join(FAILURE_REASONS)}"
         raise ValueError(msg)
     installed = _installed(state, account_id)
-    if reason in _OF_THE_TOKEN:
-        issued = state.now() - LONG_LIFETIME - DAY
-        app, person = the_app(state), state.facebook.person
+    if reason in _TOKEN_REASONS:
+        issued = state.now() - LONG_LIFETIME_SECONDS - DAY_SECONDS
+        app, person = get_app(state), state.facebook.person
         scopes = ("public_profile",)
         ended = state.issue_user_token(app, person.id, scopes, issued_at=issued, keep=True)
         installed.access_token = ended.value
-    installed.authenticated = not is_noticed
+    installed.is_authenticated = not is_noticed
     _fail(state, state.cyclr.accounts[account_id], reason)
 
 
-def recover(state: SandboxState, account_id: str) -> None:
+def restore_connection(state: SandboxState, account_id: str) -> None:
     """Let the customer sign in again."""
     installed = _installed(state, account_id)
-    installed.access_token = state.answers["user_access_token"]
-    installed.authenticated = True
+    installed.access_token = state.operator_values["user_access_token"]
+    installed.is_authenticated = True
 
 
-def remove(state: SandboxState, account_id: str) -> None:
+def remove_customer(state: SandboxState, account_id: str) -> None:
     """Remove the account, with what is installed in it."""
     cyclr = state.cyclr
-    for installed in cyclr.installed_in(account_id):
-        cyclr.remove(installed)
+    for installed in cyclr.list_installed(account_id):
+        cyclr.uninstall(installed)
     del cyclr.accounts[account_id]
 
 
 def _installed(state: SandboxState, account_id: str) -> AccountConnector:
-    marketing = library_connector(state, MARKETING).id
-    for installed in state.cyclr.installed_in(account_id):
+    marketing = find_library_connector(state, MARKETING).id
+    for installed in state.cyclr.list_installed(account_id):
         if installed.connector_id == marketing:
             return installed
     raise ValueError("there is no such account with the Marketing connector")
@@ -103,17 +107,17 @@ def _installed(state: SandboxState, account_id: str) -> AccountConnector:
 
 def _fail(state: SandboxState, account: Account, reason: str) -> None:
     """Keep the failure of a transaction, and post it where the account says so."""
-    refusal, status = REASONS[reason]
+    refusal, status = FAILURE_REASONS[reason]
     moment = datetime.fromtimestamp(state.now(), UTC)
     values = {
         "expired": pacific_time(state.now()),
         "now": pacific_time(state.now()),
-        "app_id": state.answers["app_id"],
+        "app_id": state.operator_values["app_id"],
         "permission": "leads_retrieval",
-        "id": state.answers["page_id"],
+        "id": state.operator_values["page_id"],
     }
     error = translate(GraphError(refusal, **values), state.facebook.locale)
-    page = state.answers["page_id"]
+    page = state.operator_values["page_id"]
     body = json.dumps(error.body(state.random_source.alphanumeric(11)), separators=(",", ":"))
     request = (
         f"GET https://graph.facebook.com/v26.0/{page}/leadgen_forms\r\nHost: graph.facebook.com"
@@ -135,7 +139,7 @@ def _fail(state: SandboxState, account: Account, reason: str) -> None:
         "IncidentLevel": "Error",
     }
     state.cyclr.transaction_errors.append(payload)
-    del state.cyclr.transaction_errors[:-_MOST_ERRORS]
+    del state.cyclr.transaction_errors[:-_MAX_TRANSACTION_ERRORS]
     url = account.settings.get("TransactionErrorWebhookUrl")
     if account.settings.get("TransactionErrorWebhookEnabled") is True and isinstance(url, str):
         threading.Thread(target=_post, args=(url, payload), daemon=True).start()
@@ -147,5 +151,5 @@ def _post(url: str, payload: dict[str, object]) -> None:
         return
     content = json.dumps(payload).encode()
     request = urllib.request.Request(url, content, {"Content-Type": "application/json"})  # noqa: S310
-    with suppress(OSError), urllib.request.urlopen(request, timeout=_POST_SECONDS):  # noqa: S310
+    with suppress(OSError), urllib.request.urlopen(request, timeout=_POST_TIMEOUT_SECONDS):  # noqa: S310
         pass

@@ -11,7 +11,7 @@ _VERSION = re.compile(r"v\d{1,4}\.\d{1,4}\Z")
 
 
 @dataclass(frozen=True)
-class Version:
+class ApiVersion:
     """
     One version and its dates (seconds since the epoch; None: to be decided).
 
@@ -37,26 +37,26 @@ _LONG_DEAD = (
 
 # verbatim graph §1: the changelogs of Graph and the Marketing API as of 2026-10-29 and 2026-11-04;
 # the label of v27.0 in the Graph table is inferred.
-CALENDAR = (
-    *(Version(name, _PAST, _PAST) for name in _LONG_DEAD),
-    Version("v20.0", _day("2026-09-24"), _PAST),
-    Version("v21.0", _day("2027-01-21"), _PAST),
-    Version("v22.0", _day("2027-05-20"), _day("2026-02-19")),
-    Version("v23.0", _day("2027-10-08"), _day("2026-06-09")),
-    Version("v24.0", _day("2028-02-18"), _day("2026-11-10")),
-    Version("v25.0", _day("2028-07-29"), _day("2027-02-23"), _day("2026-07-29")),
-    Version("v26.0"),
-    Version("v27.0"),
+API_VERSIONS = (
+    *(ApiVersion(name, _PAST, _PAST) for name in _LONG_DEAD),
+    ApiVersion("v20.0", _day("2026-09-24"), _PAST),
+    ApiVersion("v21.0", _day("2027-01-21"), _PAST),
+    ApiVersion("v22.0", _day("2027-05-20"), _day("2026-02-19")),
+    ApiVersion("v23.0", _day("2027-10-08"), _day("2026-06-09")),
+    ApiVersion("v24.0", _day("2028-02-18"), _day("2026-11-10")),
+    ApiVersion("v25.0", _day("2028-07-29"), _day("2027-02-23"), _day("2026-07-29")),
+    ApiVersion("v26.0"),
+    ApiVersion("v27.0"),
 )
 
 
-class Calendar:
+class VersionSchedule:
     """The versions of one sandbox, oldest first."""
 
-    def __init__(self, versions: Iterable[Version] = CALENDAR) -> None:
+    def __init__(self, versions: Iterable[ApiVersion] = API_VERSIONS) -> None:
         self._versions = {version.name: version for version in versions}
 
-    def amend(self, version: Version) -> None:
+    def replace_version(self, version: ApiVersion) -> None:
         """Replace the dates of one version."""
         self._versions[version.name] = version
 
@@ -66,11 +66,11 @@ class Calendar:
         return next(reversed(self._versions))
 
     @staticmethod
-    def looks_like_version(segment: str) -> bool:
+    def is_version(segment: str) -> bool:
         """Return whether a path segment has the form `v26.0`."""
         return _VERSION.match(segment) is not None
 
-    def served(self, name: str, now: float) -> str | None:
+    def find_serving_version(self, name: str, now: float) -> str | None:
         """Return the version that answers a Graph call to `name`; None if it never existed."""
         if name not in self._versions:
             return None
@@ -81,7 +81,7 @@ class Calendar:
                 return candidate
         return self.latest
 
-    def upgraded(self, name: str, now: float) -> str | None:
+    def find_upgrade(self, name: str, now: float) -> str | None:
         """Return the version to which a Marketing call is upgraded, or None."""
         if not self._is_past(self._versions[name].upgraded_from, now):
             return None
@@ -96,7 +96,7 @@ class Calendar:
             self.latest,
         )
 
-    def is_ended_for_marketing(self, name: str, now: float) -> bool:
+    def has_ended_for_marketing(self, name: str, now: float) -> bool:
         """Return whether the newest version answers a Marketing call to `name`."""
         return self._is_past(self._versions[name].marketing_until, now)
 

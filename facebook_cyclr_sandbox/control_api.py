@@ -1,21 +1,22 @@
 """
-`/_sandbox/…`, on every site: what the sandbox says about itself, and how tests drive it.
+`/_sandbox/…`, on every site: the sandbox's description, and the controls for tests.
 
-* `GET /_sandbox/description`: what `runbook sandbox --json` printed
-* `GET /_sandbox/state`: the whole state as JSON, secrets included: they are all invented
+* `GET /_sandbox/description`: the output of `runbook sandbox --json`
+* `GET /_sandbox/state`: the whole state as JSON, with its invented secrets
 * `GET`, `POST`, `DELETE /_sandbox/faults`: the faults in force; POST replaces them by
   `{"faults": [{"kind": "server-error", "share": 0.5, "remaining": 3, "site": "graph"}, …]}`
-  (kinds: `faults.FaultKind`), and `{"dialog_error": ["1349220", "message"]}` makes the
+  (kinds: `FaultKind`), and `{"dialog_error": ["1349220", "message"]}` makes the
   OAuth dialog fail
 * `GET`, `POST /_sandbox/time`: the sandbox's time; `{"advance": seconds}` moves it forward,
   `{"offset": seconds}` sets its distance from the real one
 * `POST /_sandbox/review`: `{"outcome": "approved"}` or `{"outcome": "declined", "reason": "…"}`
   decides every pending review, or the one of `app_id`; `{"permissions": {"ads_read":
   "declined", …}}` gives single permissions another outcome
-* `POST /_sandbox/customers`: `{"add": 3}` adds accounts; `{"account": …, "ends": reason,
-  "noticed": false}` lets its connection fail (reasons: `customers.REASONS`), `{"account": …,
-  "recovers": true}` and `{"account": …, "removed": true}` do what they say
-* `GET /_sandbox/transaction-errors`: what the Transaction Error Webhook has posted, as a list
+* `POST /_sandbox/customers`: `{"add": 3}` adds accounts; `{"account": …, "fail": reason,
+  "is_noticed": false}` lets the account's connection fail (reasons:
+  `customer_accounts.FAILURE_REASONS`), `{"account": …, "restore": true}` lets the customer sign in
+  again, and `{"account": …, "remove": true}` removes the account
+* `GET /_sandbox/transaction-errors`: the posts of the Transaction Error Webhook, as a list
 """
 
 import json
@@ -24,24 +25,29 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from facebook_cyclr_sandbox.customers import add_customers, end_connection, recover, remove
+from facebook_cyclr_sandbox.customer_accounts import (
+    add_customers,
+    fail_connection,
+    remove_customer,
+    restore_connection,
+)
 from facebook_cyclr_sandbox.cyclr.shapes import json_reply
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, WebRequest
 from facebook_cyclr_sandbox.state.facebook_state import ReviewState
-from facebook_cyclr_sandbox.state.faults import fault_of
+from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
 from facebook_cyclr_sandbox.state.lru_store import LRUStore
 from facebook_cyclr_sandbox.state.random_source import RandomSource
 from facebook_cyclr_sandbox.state.review import decide
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
-from facebook_cyclr_sandbox.state.versions import Calendar
+from facebook_cyclr_sandbox.state.version_schedule import VersionSchedule
 
 _router = Router()
-_MOST_YEARS = 50 * 365 * 86_400
+_MAX_OFFSET_SECONDS = 50 * 365 * 86_400
 
 
-class Control:
+class ControlApi:
     """The handlers of `/_sandbox/…`."""
 
     def __init__(
@@ -67,12 +73,12 @@ class Control:
 
     @_router.route("GET", "/_sandbox/state")
     def _show_state(self, _request: WebRequest) -> Reply:
-        return json_reply(export(self.state))
+        return json_reply(to_json_value(self.state))
 
     @_router.route("GET", "/_sandbox/faults")
     def _list_faults(self, _request: WebRequest) -> Reply:
         faults = self.state.faults
-        shown = {"faults": export(faults.active), "struck": faults.struck}
+        shown = {"faults": to_json_value(faults.active), "injected_count": faults.injected_count}
         return json_reply({**shown, "dialog_error": self.state.dialog_error})
 
     @_router.route("POST", "/_sandbox/faults")
@@ -81,7 +87,7 @@ class Control:
         if "faults" in document:
             if not isinstance(document["faults"], list):
                 raise ValueError("faults must be a list")
-            self.state.faults.active = [fault_of(_mapping(fault)) for fault in document["faults"]]
+            self.state.faults.active = [read_fault(_mapping(fault)) for fault in document["faults"]]
         if "dialog_error" in document:
             pair = document["dialog_error"]
             if pair is not None and (not isinstance(pair, list) or len(pair) != 2):
@@ -104,7 +110,7 @@ class Control:
         document = _object(request, {"advance", "offset"})
         offset = _number(document.get("offset", self.state.offset))
         offset += _number(document.get("advance", 0))
-        if abs(offset) > _MOST_YEARS:
+        if abs(offset) > _MAX_OFFSET_SECONDS:
             raise ValueError("the sandbox's time stays within fifty years of the real one")
         self.state.offset = offset
         return self._show_time(request)
@@ -127,17 +133,17 @@ class Control:
 
     @_router.route("POST", "/_sandbox/customers")
     def _change_customers(self, request: WebRequest) -> Reply:
-        known = {"add", "account", "ends", "noticed", "recovers", "removed"}
+        known = {"add", "account", "fail", "is_noticed", "restore", "remove"}
         document, state = _object(request, known), self.state
         added = add_customers(state, int(_number(document.get("add", 0))))
         account = str(document.get("account", ""))
-        if "ends" in document:
-            is_noticed = bool(document.get("noticed", False))
-            end_connection(state, account, str(document["ends"]), is_noticed=is_noticed)
-        if document.get("recovers") is True:
-            recover(state, account)
-        if document.get("removed") is True:
-            remove(state, account)
+        if "fail" in document:
+            is_noticed = bool(document.get("is_noticed", False))
+            fail_connection(state, account, str(document["fail"]), is_noticed=is_noticed)
+        if document.get("restore") is True:
+            restore_connection(state, account)
+        if document.get("remove") is True:
+            remove_customer(state, account)
         return json_reply({"added": [account.id for account in added]})
 
     @_router.route("GET", "/_sandbox/transaction-errors")
@@ -169,24 +175,26 @@ def _number(value: object) -> float:
 
 
 # --- the state as JSON -----------------------------------------------------------------------
-def export(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     """Return `value` as what JSON can hold; a bounded store is shown as its size."""
     match value:
         case LRUStore():
             return {"stored": len(value)}
         case HourlyRateLimit():
             return {"calls_per_hour": value.calls_per_hour}
-        case Calendar():
+        case VersionSchedule():
             return {"latest": value.latest}
         case Enum():
             return value.value
         case set() | frozenset():
             return sorted(map(str, value))
         case list() | tuple():
-            return [export(inner) for inner in value]
+            return [to_json_value(inner) for inner in value]
         case Mapping():
             return {
-                " ".join(map(str, key)) if isinstance(key, tuple) else str(key): export(inner)
+                " ".join(map(str, key)) if isinstance(key, tuple) else str(key): to_json_value(
+                    inner
+                )
                 for key, inner in value.items()
             }
         case SandboxState():
@@ -198,7 +206,7 @@ def _members(value: Any) -> dict[str, Any]:
     names = [part.name for part in fields(value)] if is_dataclass(value) else vars(value)
     named = ((name, getattr(value, name)) for name in names)
     return {
-        name: export(inner)
+        name: to_json_value(inner)
         for name, inner in named
         if not isinstance(inner, RandomSource) and not callable(inner)
     }
