@@ -31,9 +31,9 @@ from facebook_cyclr_sandbox.customer_accounts import (
     remove_customer,
     restore_connection,
 )
-from facebook_cyclr_sandbox.cyclr.shapes import json_reply
-from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest
+from facebook_cyclr_sandbox.cyclr.cyclr_json import json_response
+from facebook_cyclr_sandbox.http.router import Router
+from facebook_cyclr_sandbox.http.web_messages import WebRequest, WebResponse
 from facebook_cyclr_sandbox.state.facebook_state import ReviewState
 from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
@@ -56,33 +56,33 @@ class ControlApi:
         self.state = state
         self.description = description
 
-    def __call__(self, request: WebRequest) -> Reply:
+    def __call__(self, request: WebRequest) -> WebResponse:
         """Answer one request."""
         method = "GET" if request.method == "HEAD" else request.method
         match = _router.match(method, request.path)
         if match is None:
-            return json_reply({"error": "the sandbox has no such page"}, 404)
+            return json_response({"error": "the sandbox has no such page"}, 404)
         try:
             return match[0](self, request)
         except (ValueError, TypeError) as error:
-            return json_reply({"error": str(error)}, 400)
+            return json_response({"error": str(error)}, 400)
 
     @_router.route("GET", "/_sandbox/description")
-    def _describe(self, _request: WebRequest) -> Reply:
-        return json_reply(self.description())
+    def _describe(self, _request: WebRequest) -> WebResponse:
+        return json_response(self.description())
 
     @_router.route("GET", "/_sandbox/state")
-    def _show_state(self, _request: WebRequest) -> Reply:
-        return json_reply(to_json_value(self.state))
+    def _show_state(self, _request: WebRequest) -> WebResponse:
+        return json_response(to_json_value(self.state))
 
     @_router.route("GET", "/_sandbox/faults")
-    def _list_faults(self, _request: WebRequest) -> Reply:
+    def _list_faults(self, _request: WebRequest) -> WebResponse:
         faults = self.state.faults
         shown = {"faults": to_json_value(faults.active), "injected_count": faults.injected_count}
-        return json_reply({**shown, "dialog_error": self.state.dialog_error})
+        return json_response({**shown, "dialog_error": self.state.dialog_error})
 
     @_router.route("POST", "/_sandbox/faults")
-    def _set_faults(self, request: WebRequest) -> Reply:
+    def _set_faults(self, request: WebRequest) -> WebResponse:
         document = _object(request, {"faults", "dialog_error"})
         if "faults" in document:
             if not isinstance(document["faults"], list):
@@ -96,17 +96,17 @@ class ControlApi:
         return self._list_faults(request)
 
     @_router.route("DELETE", "/_sandbox/faults")
-    def _clear_faults(self, request: WebRequest) -> Reply:
+    def _clear_faults(self, request: WebRequest) -> WebResponse:
         self.state.faults.active = []
         self.state.dialog_error = None
         return self._list_faults(request)
 
     @_router.route("GET", "/_sandbox/time")
-    def _show_time(self, _request: WebRequest) -> Reply:
-        return json_reply({"now": self.state.now(), "offset": self.state.offset})
+    def _show_time(self, _request: WebRequest) -> WebResponse:
+        return json_response({"now": self.state.now(), "offset": self.state.offset})
 
     @_router.route("POST", "/_sandbox/time")
-    def _set_time(self, request: WebRequest) -> Reply:
+    def _set_time(self, request: WebRequest) -> WebResponse:
         document = _object(request, {"advance", "offset"})
         offset = _number(document.get("offset", self.state.offset))
         offset += _number(document.get("advance", 0))
@@ -116,7 +116,7 @@ class ControlApi:
         return self._show_time(request)
 
     @_router.route("POST", "/_sandbox/review")
-    def _decide_review(self, request: WebRequest) -> Reply:
+    def _decide_review(self, request: WebRequest) -> WebResponse:
         document = _object(request, {"outcome", "permissions", "reason", "app_id"})
         named = _mapping(document.get("permissions", {}))
         outcome = str(document.get("outcome", "approved" if named else None))
@@ -129,10 +129,10 @@ class ControlApi:
         for app in apps:
             known = dict.fromkeys(app.review.permissions, outcome)
             decide(app, {**known, **outcomes}, str(document.get("reason", "")))
-        return json_reply({"decided": [app.id for app in apps]})
+        return json_response({"decided": [app.id for app in apps]})
 
     @_router.route("POST", "/_sandbox/customers")
-    def _change_customers(self, request: WebRequest) -> Reply:
+    def _change_customers(self, request: WebRequest) -> WebResponse:
         known = {"add", "account", "fail", "is_noticed", "restore", "remove"}
         document, state = _object(request, known), self.state
         added = add_customers(state, int(_number(document.get("add", 0))))
@@ -144,11 +144,11 @@ class ControlApi:
             restore_connection(state, account)
         if document.get("remove") is True:
             remove_customer(state, account)
-        return json_reply({"added": [account.id for account in added]})
+        return json_response({"added": [account.id for account in added]})
 
     @_router.route("GET", "/_sandbox/transaction-errors")
-    def _list_transaction_errors(self, _request: WebRequest) -> Reply:
-        return json_reply(self.state.cyclr.transaction_errors)
+    def _list_transaction_errors(self, _request: WebRequest) -> WebResponse:
+        return json_response(self.state.cyclr.transaction_errors)
 
 
 def _object(request: WebRequest, known: set[str]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from facebook_cyclr_sandbox.default_state import MARKETING, find_library_connector, get_app
-from facebook_cyclr_sandbox.graph import refusals
-from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.graph.tokens import pacific_time
+from facebook_cyclr_sandbox.graph import graph_errors
+from facebook_cyclr_sandbox.graph.graph_errors import GraphError
+from facebook_cyclr_sandbox.graph.tokens import format_pacific_time
 from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.state.cyclr_state import Account, AccountConnector, Cycle
 from facebook_cyclr_sandbox.state.sandbox_state import (
@@ -29,12 +29,12 @@ _MAX_TRANSACTION_ERRORS = 1_000
 _POST_TIMEOUT_SECONDS = 2.0
 # Where the cause of a failure lies, and what Facebook answers then.
 FAILURE_REASONS = {
-    "token-ended": (refusals.EXPIRED_TOKEN, "400 Bad Request"),
-    "app-removed": (refusals.NOT_INSTALLED_TOKEN, "400 Bad Request"),
-    "permission-withdrawn": (refusals.PERMISSION_NEEDED, "403 Forbidden"),
-    "page-lost": (refusals.MISSING_OBJECT, "400 Bad Request"),
-    "limit": (refusals.LEADGEN_LIMIT, "400 Bad Request"),
-    "app-deactivated": (refusals.DEACTIVATED_APP, "400 Bad Request"),
+    "token-ended": (graph_errors.EXPIRED_TOKEN, "400 Bad Request"),
+    "app-removed": (graph_errors.NOT_INSTALLED_TOKEN, "400 Bad Request"),
+    "permission-withdrawn": (graph_errors.PERMISSION_NEEDED, "403 Forbidden"),
+    "page-lost": (graph_errors.MISSING_OBJECT, "400 Bad Request"),
+    "limit": (graph_errors.LEADGEN_LIMIT, "400 Bad Request"),
+    "app-deactivated": (graph_errors.DEACTIVATED_APP, "400 Bad Request"),
 }
 _TOKEN_REASONS = ("token-ended", "app-removed")
 
@@ -74,7 +74,7 @@ def fail_connection(state: SandboxState, account_id: str, reason: str, *, is_not
     installed = _installed(state, account_id)
     if reason in _TOKEN_REASONS:
         issued = state.now() - LONG_LIFETIME_SECONDS - DAY_SECONDS
-        app, person = get_app(state), state.facebook.person
+        app, person = get_app(state), state.facebook.operator
         scopes = ("public_profile",)
         ended = state.issue_user_token(app, person.id, scopes, issued_at=issued, keep=True)
         installed.access_token = ended.value
@@ -107,16 +107,16 @@ def _installed(state: SandboxState, account_id: str) -> AccountConnector:
 
 def _fail(state: SandboxState, account: Account, reason: str) -> None:
     """Keep the failure of a transaction, and post it where the account says so."""
-    refusal, status = FAILURE_REASONS[reason]
+    definition, status = FAILURE_REASONS[reason]
     moment = datetime.fromtimestamp(state.now(), UTC)
     values = {
-        "expired": pacific_time(state.now()),
-        "now": pacific_time(state.now()),
+        "expired": format_pacific_time(state.now()),
+        "now": format_pacific_time(state.now()),
         "app_id": state.operator_values["app_id"],
         "permission": "leads_retrieval",
         "id": state.operator_values["page_id"],
     }
-    error = translate(GraphError(refusal, **values), state.facebook.locale)
+    error = translate(GraphError(definition, **values), state.facebook.locale)
     page = state.operator_values["page_id"]
     body = json.dumps(error.body(state.random_source.alphanumeric(11)), separators=(",", ":"))
     request = (

@@ -120,8 +120,8 @@ def build_empty_state(
         "login_password": person.password,
         "customer_email": customer.email,
         "customer_password": customer.password,
-        "website": cyclr.website,
-        "data_deletion_url": f"https://{cyclr.website}/data-deletion",
+        "website": cyclr.website_host,
+        "data_deletion_url": f"https://{cyclr.website_host}/data-deletion",
     }
     _add_assets(state)
     return state
@@ -130,8 +130,12 @@ def build_empty_state(
 def _library(random_source: RandomSource) -> list[LibraryConnector]:
     first = 15_000 + int(random_source.digits(3))
 
-    def method(number: int, name: str, category: str, path: str, *blanks: str) -> ConnectorMethod:
-        blank_ids = tuple((400_000 + 10 * number + i, blank) for i, blank in enumerate(blanks))
+    def method(
+        number: int, name: str, category: str, path: str, *placeholders: str
+    ) -> ConnectorMethod:
+        blank_ids = tuple(
+            (400_000 + 10 * number + i, blank) for i, blank in enumerate(placeholders)
+        )
         return ConnectorMethod(
             number, random_source.guid(), name, category, f"{name}.", path, blank_ids
         )
@@ -201,7 +205,7 @@ def _add_assets(state: SandboxState) -> None:
 def add_approved_app(state: SandboxState) -> None:
     """Register an app of which everything is done: approved, published, used."""
     app = add_app(state, APP_NAME)
-    home = f"https://{state.cyclr.website}"
+    home = f"https://{state.cyclr.website_host}"
     app.app_domains = [SERVICE_DOMAIN]
     app.redirect_uris = [state.cyclr.redirect_uri]
     app.permissions = dict.fromkeys(PERMISSIONS, "live")
@@ -244,7 +248,7 @@ def add_app(state: SandboxState, name: str) -> App:
     """Register an app with the use cases of both connectors, published, not reviewed."""
     app = state.register_app(name)
     app.purpose, app.category = "Clients", "Business"
-    app.contact_email = state.facebook.person.email
+    app.contact_email = state.facebook.operator.email
     app.created_on = state.now() - 10 * DAY_SECONDS
     app.use_cases = [LEADS.name, MESSENGER_USE_CASE.name]
     app.added_permissions = ["email"]
@@ -261,7 +265,7 @@ def issue_operator_tokens(
     Without a `user_id` it is the operator.
     """
     app = get_app(state)
-    user_id = user_id or state.facebook.person.id
+    user_id = user_id or state.facebook.operator.id
     state.facebook.grants[user_id, app.id] = dict.fromkeys(permissions, "granted")
     user = state.issue_user_token(app, user_id, permissions, keep=True)
     state.operator_values["user_access_token"] = user.value
@@ -307,7 +311,7 @@ def authenticate_connector(state: SandboxState, installed: AccountConnector) -> 
     """Issue the token to which the person consents at the connector's sign-in."""
     scopes = state.cyclr.library[installed.connector_id].scopes.split(",")
     token = state.issue_user_token(
-        get_app(state), state.facebook.person.id, ("public_profile", *scopes), keep=True
+        get_app(state), state.facebook.operator.id, ("public_profile", *scopes), keep=True
     )
     installed.access_token, installed.is_authenticated = token.value, True
 

@@ -120,7 +120,7 @@ def build_state(
     state = build_empty_state(scenario, RandomSource(seed), clock)
     state.faults.random_source = state.random_source.derive("faults")
     if scenario == "fresh":
-        state.facebook.person.is_developer = False
+        state.facebook.operator.is_developer = False
     else:
         add_approved_app(state)
         set_up_connectors(state)
@@ -203,7 +203,7 @@ def _apply_scenario(state: SandboxState) -> None:
         case "token-expired":
             issued = now - LONG_LIFETIME_SECONDS - DAY_SECONDS
             user = state.issue_user_token(
-                app, facebook.person.id, PERMISSIONS, issued_at=issued, keep=True
+                app, facebook.operator.id, PERMISSIONS, issued_at=issued, keep=True
             )
             state.operator_values["user_access_token"] = user.value
         case "rate-limited":

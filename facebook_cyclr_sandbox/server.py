@@ -19,11 +19,11 @@ import uvicorn
 
 from facebook_cyclr_sandbox.certificates import get_certificate
 from facebook_cyclr_sandbox.control_api import ControlApi
-from facebook_cyclr_sandbox.cyclr.api import CyclrApiSite
-from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
-from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite
+from facebook_cyclr_sandbox.cyclr.cyclr_api import CyclrApiSite
+from facebook_cyclr_sandbox.cyclr.cyclr_console import CyclrConsoleSite
+from facebook_cyclr_sandbox.cyclr.service_domain import ServiceDomainSite
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
-from facebook_cyclr_sandbox.http.web import Site
+from facebook_cyclr_sandbox.http.site import Site
 from facebook_cyclr_sandbox.scenarios import build_state, list_scenarios
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState, SiteAddresses
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
@@ -40,8 +40,8 @@ _SITES: dict[str, Callable[[SandboxState], Site]] = {
     **FACEBOOK.sites,
     "cyclr_api": CyclrApiSite,
     "cyclr_console": CyclrConsoleSite,
-    "service_domain": ConnectSite,
-    "connect": ConnectSite,
+    "service_domain": ServiceDomainSite,
+    "service_domain_http": ServiceDomainSite,
 }
 _START_TIMEOUT_SECONDS = 30.0
 _LAST_ITERATIONS = 3

@@ -7,7 +7,7 @@ A company with which connectors register their apps: its sites, its sign-in, its
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from facebook_cyclr_sandbox.http.web import Site
+from facebook_cyclr_sandbox.http.site import Site
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 

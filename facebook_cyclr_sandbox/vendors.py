@@ -8,9 +8,9 @@ in `SandboxState.vendors`, by its name.
 from collections.abc import Mapping
 
 from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite
-from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.graph.site import GraphSite
-from facebook_cyclr_sandbox.graph.tokens import exchange
+from facebook_cyclr_sandbox.graph.graph_errors import GraphError
+from facebook_cyclr_sandbox.graph.graph_site import GraphSite
+from facebook_cyclr_sandbox.graph.tokens import handle_token_request
 from facebook_cyclr_sandbox.graph.translations import translate
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from facebook_cyclr_sandbox.vendor import SandboxVendor, VendorTokenError
@@ -18,10 +18,10 @@ from facebook_cyclr_sandbox.vendor import SandboxVendor, VendorTokenError
 
 def _exchange_at_graph(state: SandboxState, params: Mapping[str, str]) -> Mapping[str, object]:
     try:
-        return exchange(state, params)
+        return handle_token_request(state, params)
     except GraphError as error:
         shown = translate(error, state.facebook.locale)
-        raise VendorTokenError(error.refusal.type, shown.message) from error
+        raise VendorTokenError(error.definition.type, shown.message) from error
 
 
 FACEBOOK = SandboxVendor(

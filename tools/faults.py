@@ -760,7 +760,7 @@ FAULTS = (
         "a redirect URI that only begins like a registered one is accepted",
     ),
     Fault(
-        "facebook_cyclr_sandbox/cyclr/connect.py",
+        "facebook_cyclr_sandbox/cyclr/service_domain.py",
         '@_router.route("GET", "/connector/callback")',
         '@_router.route("GET", "/connector/callbacks")',
         "sandbox/test_sandbox_cyclr.py",

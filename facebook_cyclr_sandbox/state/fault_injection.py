@@ -1,7 +1,7 @@
 """
-Faults that the operator asks for: errors, resets, slow and broken answers.
+Faults that the operator requests: errors, resets, slow and truncated responses.
 
-Chosen here and applied in `asgi`; the handlers do not know of them.
+They are drawn here and applied in `asgi`; the handlers do not know of them.
 """
 
 from collections.abc import Mapping
@@ -13,48 +13,58 @@ from facebook_cyclr_sandbox.state.random_source import RandomSource
 
 
 class FaultKind(StrEnum):
-    """
-    What goes wrong.
-
-    `server-error` is a 503 (on Graph its code 2, an HTTP 400), `graph-error` any
-    error of Graph's by its code, `reset` a connection cut before the answer, `slow` an
-    answer after some seconds, `truncated` half a body, `html` a page instead of JSON.
-    """
+    """The kinds of faults."""
 
     SERVER_ERROR = "server-error"
+    """A 503; on Graph its code 2 with HTTP 400."""
+
     GRAPH_ERROR = "graph-error"
+    """An error of Graph, by its code."""
+
     RESET = "reset"
+    """The connection is reset before the response."""
+
     SLOW = "slow"
+    """The response comes after some seconds."""
+
     TRUNCATED = "truncated"
+    """The body ends after its first half."""
+
     HTML = "html"
+    """An HTML page instead of JSON."""
 
 
-FAULT_SITES = ("graph", "facebook", "cyclr-api", "cyclr-console", "connect")
+FAULT_SITES = ("graph", "facebook", "cyclr-api", "cyclr-console", "service-domain")
 _APIS = ("graph", "cyclr-api")
 _MAX_DELAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Fault:
-    """
-    One kind of fault and how often it occurs.
-
-    `share` is the fraction of requests that it affects (0 to 1), `remaining` how many
-    more it may affect (None: no limit), `site` the only site that it affects (empty:
-    both APIs), `seconds` the delay of a slow answer, `code` that of a Graph error.
-    """
+    """One kind of fault and how often it occurs."""
 
     kind: FaultKind
+    """The kind."""
+
     share: float = 1.0
+    """The fraction of requests that it affects, from 0 to 1."""
+
     remaining: int | None = None
+    """The number of requests that it may still affect; None without a limit."""
+
     site: str = ""
+    """The only site that it affects; empty for both APIs."""
+
     seconds: float = 2.0
+    """The delay of a slow response."""
+
     code: int = 2
+    """The code of a Graph error."""
 
 
 @dataclass
 class FaultInjector:
-    """The active faults, tried in order; `injected_count` counts those that were applied."""
+    """The active faults, tried in order; `injected_count` counts the applied ones."""
 
     active: list[Fault] = field(default_factory=list)
     random_source: RandomSource = field(default_factory=RandomSource)

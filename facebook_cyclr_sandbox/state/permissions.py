@@ -1,6 +1,6 @@
 """
-The permissions that Facebook knows, as data: what each of the two connectors needs, and which
-of them Access Verification protects.
+The permissions that Facebook knows: those of each connector, and those that Access Verification
+protects.
 """
 
 MARKETING_PERMISSIONS = (

@@ -1,5 +1,5 @@
 """
-What an app still lacks, in plain words: for a submission, for publishing, for its customers.
+The actions that an app still requires: for a submission, for publishing, for its customers.
 """
 
 from facebook_cyclr_sandbox.state.facebook_state import App, Business, VerificationStatus
@@ -16,7 +16,7 @@ _RENEWAL_BEFORE_PUBLISHING = "Complete the Data Access Renewal."
 
 
 def list_publishing_requirements(app: App) -> list[str]:
-    """Return what is to be done before the app can go live."""
+    """Return the actions that the app requires before it can go live."""
     renewal = [_RENEWAL_BEFORE_PUBLISHING] if app.is_renewal_open else []
     return [*_missing_settings(app), *renewal]
 
@@ -24,11 +24,13 @@ def list_publishing_requirements(app: App) -> list[str]:
 def _missing_settings(app: App) -> list[str]:
     settings = {**app.dashboard_settings, **app.profile}
     missing = [text for name, text in _SETTINGS.items() if not settings.get(name)]
-    return [*missing, *([] if app.category else ["Choose a Category in Settings > Basic."])]
+    if not app.category:
+        missing.append("Choose a Category in Settings > Basic.")
+    return missing
 
 
 def list_submission_requirements(app: App, business: Business) -> list[str]:
-    """Return what is to be done before the app can be submitted to App Review."""
+    """Return the actions that the app requires before it can be submitted to App Review."""
     missing = _missing_settings(app)
     if business.verification is not VerificationStatus.VERIFIED:
         missing.append("Complete Business Verification under Verification.")
@@ -38,7 +40,7 @@ def list_submission_requirements(app: App, business: Business) -> list[str]:
 
 
 def list_required_actions(app: App, business: Business) -> list[str]:
-    """Return everything that the app still lacks."""
+    """Return all actions that the app still requires."""
     actions = list_submission_requirements(app, business)
     if business.access_verification is not VerificationStatus.VERIFIED:
         actions.append(

@@ -1,8 +1,8 @@
 """
-App Review: what a submission needs, when it is decided, and what a decision changes (graph §9).
+App Review: the requirements of a submission, its date of decision, and its effect (graph §9).
 
-It is decided permission by permission. Until then no API shows anything; Graph lists only what
-was approved, the dashboard's pages show the rest.
+Facebook decides each permission by itself. Until then no API shows anything. Graph lists only
+approved permissions; the dashboard's pages show the rest.
 """
 
 from collections.abc import Mapping
@@ -46,14 +46,14 @@ REVIEW_SECTIONS = {
 
 
 def has_recent_test_call(app: App, permission: str, now: float) -> bool:
-    """Return whether the app used `permission` lately, so that it can be asked for."""
+    """Return whether the app called with `permission` lately: then it can be requested."""
     called_on = app.test_calls.get(permission)
     is_recent = called_on is not None and now - called_on <= TEST_CALL_DAYS * DAY_SECONDS
     return permission == "public_profile" or is_recent
 
 
 def request_advanced_access(app: App, permission: str) -> None:
-    """Ask for Advanced Access to a permission; nothing else is under review then."""
+    """Request Advanced Access to a permission, with the permissions that it depends on."""
     if permission == "public_profile":
         app.permissions[permission] = "live"
         return
@@ -71,7 +71,7 @@ def request_advanced_access(app: App, permission: str) -> None:
 def schedule_decision(
     review: AppReview, random_source: RandomSource, *, days: tuple[int, ...] = REVIEW_DAYS
 ) -> None:
-    """Draw when the submission will be decided, and how; nobody sees it until then."""
+    """Draw the date and the outcomes of the decision; nobody sees them until then."""
     taken = days[int(random_source.fraction() * len(days))]
     review.decides_on = (review.submitted_on or 0) + taken * DAY_SECONDS
     review.planned_outcomes = {
@@ -81,7 +81,7 @@ def schedule_decision(
 
 
 def publish_decision_if_due(app: App, now: float) -> None:
-    """Publish the decision of a submission whose day has come."""
+    """Publish the decision of a submission if it is due."""
     review = app.review
     is_due = review.decides_on is not None and review.decides_on <= now
     if review.state is ReviewState.PENDING and is_due:
@@ -92,8 +92,8 @@ def decide(app: App, outcomes: Mapping[str, str], reason: str = "") -> None:
     """
     Approve or decline each permission of the submission.
 
-    One that `outcomes` does not name is approved. Raises ValueError for any
-    other outcome than approved and declined.
+    A permission that `outcomes` does not name is approved. Raises ValueError for any other
+    outcome than approved and declined.
     """
     if any(outcome not in {"approved", "declined"} for outcome in outcomes.values()):
         raise ValueError("outcome must be approved or declined")

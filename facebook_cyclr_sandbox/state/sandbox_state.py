@@ -32,21 +32,28 @@ _TOKEN_CHARACTERS = 180
 
 @dataclass(frozen=True)
 class SiteAddresses:
-    """
-    Where the sandbox listens, as URLs without a trailing slash.
-
-    `connect` is the plain-HTTP copy of the service domain, for browsers that
-    cannot resolve it; `service_domain` is its HTTPS socket as `host:port`. `vendor_sites`
-    are the sites of further vendors, by name.
-    """
+    """Where the sandbox listens, as URLs without a trailing slash."""
 
     graph: str = ""
+    """graph.facebook.com."""
+
     facebook: str = ""
+    """www.facebook.com and developers.facebook.com."""
+
     cyclr_api: str = ""
+    """api.cyclr.com."""
+
     cyclr_console: str = ""
-    connect: str = ""
+    """my.cyclr.com."""
+
+    service_domain_http: str = ""
+    """The plain-HTTP copy of the service domain, for browsers, which cannot resolve its name."""
+
     service_domain: str = ""
+    """The HTTPS socket of the service domain, as `host:port`."""
+
     vendor_sites: Mapping[str, str] = field(default_factory=lambda: defaultdict(str))
+    """Site of a further vendor → its URL."""
 
     @property
     def dialog(self) -> str:
@@ -56,40 +63,56 @@ class SiteAddresses:
 
 @dataclass
 class SandboxState:
-    """
-    The whole state of a sandbox.
-
-    `clock` returns the real time; `offset` is the sandbox's distance from it.
-    `operator_values` is what the operator was given: the description shows it.
-    `vendors` is the state of vendors beside Facebook, by name.
-    `dialog_error` (code, message) makes the dialog fail after the person's decision.
-    """
+    """The whole state of a sandbox."""
 
     scenario: str
+    """The name of the scenario that it began as."""
+
     facebook: FacebookState
+    """Everything that Facebook stores."""
+
     cyclr: CyclrState
+    """Everything that Cyclr stores."""
+
     random_source: RandomSource
+    """The source of secrets, ids and draws."""
+
     clock: Callable[[], float] = time.time
+    """Returns the real time in seconds since the epoch."""
+
     offset: float = 0.0
+    """Seconds by which the sandbox's time is ahead of the real time."""
+
     version_schedule: VersionSchedule = field(default_factory=VersionSchedule)
+    """The versions of Graph and when they end."""
+
     faults: FaultInjector = field(default_factory=FaultInjector)
+    """The faults in force."""
+
     dialog_error: tuple[str, str] | None = None
+    """Code and message with which the OAuth dialog fails after the person's decision."""
+
     addresses: SiteAddresses = field(default_factory=SiteAddresses)
+    """Where each site is served."""
+
     operator_values: dict[str, str] = field(default_factory=dict)
+    """The ids and credentials that the operator holds, by setting; the description shows them."""
+
     vendors: dict[str, object] = field(default_factory=dict)
+    """Vendor other than Facebook → its state."""
 
     def now(self) -> float:
         """Return the sandbox's time in seconds since the epoch."""
         return self.clock() + self.offset
 
     def publish_due_reviews(self) -> None:
-        """Publish the decisions of reviews whose day has come."""
+        """Publish the decisions of all reviews that are due."""
         for app in self.facebook.apps.values():
             publish_decision_if_due(app, self.now())
 
     def register_app(self, name: str) -> App:
         """Register an app of the operator, with nothing set up."""
-        person = self.facebook.person
+        person = self.facebook.operator
         app = App(
             self.random_source.digits(16),
             self.random_source.hexadecimal(32),
@@ -120,7 +143,7 @@ class SandboxState:
         """
         Issue a token of `user_id` for `app` that lives `lifetime` seconds; 0 means no expiry.
 
-        One of the system user never ends, and lacks `public_profile`.
+        The system user's tokens never expire, and lack `public_profile`.
         """
         start = int(self.now() if issued_at is None else issued_at)
         system_user = self.facebook.system_user
@@ -144,8 +167,8 @@ class SandboxState:
         """
         Issue a token for a page from a user token.
 
-        From a long-lived user token it never expires; from a short-lived one
-        it expires with it. One user token has one token for a page.
+        A long-lived user token gives one that never expires; a short-lived one gives one that
+        expires with it. One user token has one token for a page.
         """
         key = f"{page_id} {user.value}"
         known = self.facebook.page_tokens.get(key)

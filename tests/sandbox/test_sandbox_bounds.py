@@ -3,11 +3,11 @@
 import json
 from urllib.parse import urlencode
 
-from facebook_cyclr_sandbox.cyclr.api import CyclrApiSite
-from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
-from facebook_cyclr_sandbox.graph.site import GraphSite
-from facebook_cyclr_sandbox.http.pages import log_in
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest
+from facebook_cyclr_sandbox.cyclr.cyclr_api import CyclrApiSite
+from facebook_cyclr_sandbox.cyclr.service_domain import ServiceDomainSite
+from facebook_cyclr_sandbox.graph.graph_site import GraphSite
+from facebook_cyclr_sandbox.http.log_in import log_in
+from facebook_cyclr_sandbox.http.web_messages import WebRequest, WebResponse
 from facebook_cyclr_sandbox.scenarios import build_state
 from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
 from facebook_cyclr_sandbox.state.lru_store import LRUStore
@@ -125,11 +125,13 @@ def _use_everything(state: SandboxState) -> None:
         "targetOrigin": "https://app.partner.test/",
     }
     path = "/connectorauth/updateaccountconnectoroauth"
-    assert ConnectSite(state)(request("GET", path, query)).status == 302
+    assert ServiceDomainSite(state)(request("GET", path, query)).status == 302
     assert log_in(state, given["login_email"], given["login_password"])
 
 
-def _call_cyclr(state: SandboxState, method: str, path: str, document: dict[str, str]) -> Reply:
+def _call_cyclr(
+    state: SandboxState, method: str, path: str, document: dict[str, str]
+) -> WebResponse:
     api = CyclrApiSite(state)
     form = {
         "grant_type": "client_credentials",

@@ -69,7 +69,7 @@ def test_declined_permissions_are_asked_again_only_on_rerequest(
     sandbox = start("approved")
     url = dialog(sandbox, scope="email,ads_read")
     answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
-    grants = sandbox.state.facebook.grants[sandbox.state.facebook.person.id, app_of(sandbox).id]
+    grants = sandbox.state.facebook.grants[sandbox.state.facebook.operator.id, app_of(sandbox).id]
     assert (grants["email"], grants["ads_read"]) == ("declined", "granted")
     for extra, offered in (({}, False), ({"auth_type": "rerequest"}, True)):
         again = dialog(sandbox, scope="email,ads_read", **extra)
@@ -83,7 +83,7 @@ def test_edit_settings_offers_what_was_declined(
     """A returning person may press Edit settings, choose again, and has the permission then."""
     sandbox = start("approved")
     url, login = dialog(sandbox, scope="email,ads_read"), login_of(sandbox)
-    key = (sandbox.state.facebook.person.id, app_of(sandbox).id)
+    key = (sandbox.state.facebook.operator.id, app_of(sandbox).id)
     sandbox.state.facebook.grants.pop(key, None)
     assert "Edit settings" not in http.post(url, data=login).text
     answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
@@ -177,4 +177,4 @@ def test_a_browser_can_go_on_on_loopback(approved: Sandbox) -> None:
         page = browser.post(base + form.action, data={**form.fields, "decision": "continue"})
     assert page.status_code == 200
     assert "https://connect.partner.test/connector/callback?code=AQ" in page.text
-    assert f"{approved.state.addresses.connect}/connector/callback?code=AQ" in page.text
+    assert f"{approved.state.addresses.service_domain_http}/connector/callback?code=AQ" in page.text

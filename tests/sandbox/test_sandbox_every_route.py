@@ -16,24 +16,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facebook_cyclr_sandbox import control_api
-from facebook_cyclr_sandbox.cyclr import connect
-from facebook_cyclr_sandbox.cyclr.api import (
+from facebook_cyclr_sandbox.cyclr import service_domain
+from facebook_cyclr_sandbox.cyclr.cyclr_api import (
     ApiToken,
     CyclrApiSite,
     api_router,
     issue_sign_in_token,
 )
-from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
-from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite, console_router
+from facebook_cyclr_sandbox.cyclr.cyclr_console import CyclrConsoleSite, console_router
+from facebook_cyclr_sandbox.cyclr.service_domain import ServiceDomainSite
 from facebook_cyclr_sandbox.facebook_web.dashboard import (
-    OFFERED,
     PURPOSES,
     TYPES,
+    USE_CASE_CHOICES,
     FacebookSite,
     dashboard_router,
 )
-from facebook_cyclr_sandbox.graph.site import GraphSite
-from facebook_cyclr_sandbox.http.web import Site
+from facebook_cyclr_sandbox.graph.graph_site import GraphSite
+from facebook_cyclr_sandbox.http.site import Site
 from facebook_cyclr_sandbox.scenarios import build_state
 from facebook_cyclr_sandbox.state.cyclr_state import PendingConsent
 from facebook_cyclr_sandbox.state.fault_injection import FaultKind
@@ -58,16 +58,16 @@ SITES: dict[str, Callable[[SandboxState], Site]] = {
     "facebook": FacebookSite,
     "cyclr": CyclrApiSite,
     "console": CyclrConsoleSite,
-    "connect": ConnectSite,
+    "connect": ServiceDomainSite,
 }
 DIALOG = ("/v26.0/dialog/oauth", "/dialog/oauth")
 ROUTES = [
-    *(("facebook", *route) for route in dashboard_router.templates()),
+    *(("facebook", *route) for route in dashboard_router.list_routes()),
     *(("facebook", method, path) for method in ("GET", "POST") for path in (*DIALOG, "/login")),
-    *(("console", *route) for route in console_router.templates()),
-    *(("cyclr", *route) for route in api_router.templates()),
-    *(("graph", *route) for route in control_api._router.templates()),
-    *(("connect", *route) for route in connect._router.templates()),
+    *(("console", *route) for route in console_router.list_routes()),
+    *(("cyclr", *route) for route in api_router.list_routes()),
+    *(("graph", *route) for route in control_api._router.list_routes()),
+    *(("connect", *route) for route in service_domain._router.list_routes()),
     ("cyclr", "POST", "/oauth/token"),
     *(("graph", method, "/v26.0/oauth/access_token") for method in ("GET", "POST")),
     *(("graph", "GET", path) for path in ("/v26.0/debug_token", "/v26.0/", "/{node}")),
@@ -98,7 +98,7 @@ NAMES = {
     ],
 }
 WORDS = [
-    *(*OFFERED, *TYPES, *PURPOSES, *KNOWN_PERMISSIONS[:6], *FaultKind),
+    *(*USE_CASE_CHOICES, *TYPES, *PURPOSES, *KNOWN_PERMISSIONS[:6], *FaultKind),
     *("use_case", "type", "details", "password", "approved", "declined", "continue", "cancel"),
     *("1", "25", "true", "v26.0", "v27.0", "rerequest", "code token", "granted_scopes", "Business"),
     *(
@@ -125,7 +125,7 @@ class Door:
     def __init__(self, scenario: str) -> None:
         self.state = build_state(scenario, seed=11)
         state, answers = self.state, self.state.operator_values
-        state.facebook.sessions.put("session", state.facebook.person.id)
+        state.facebook.sessions.put("session", state.facebook.operator.id)
         state.cyclr.tokens.put("token", ApiToken("token", "c", "", state.now() + 1e6))
         account = state.cyclr.accounts[answers["account_api_id"]]
         installed = next(iter(state.cyclr.account_connectors), 1)
@@ -141,7 +141,9 @@ class Door:
         )
         state.cyclr.pending_consents.put("state", pending)
         app = state.facebook.apps[answers["app_id"]]
-        code = state.issue_code(app, state.facebook.person.id, state.cyclr.redirect_uri, ("email",))
+        code = state.issue_code(
+            app, state.facebook.operator.id, state.cyclr.redirect_uri, ("email",)
+        )
         connector = next(one for one in state.cyclr.library.values() if one.methods)
         self.code, self.connector, self.installed = code.value, str(connector.id), str(installed)
         self.known = [*filter(None, answers.values()), self.sign_in, "state", self.code]

@@ -11,22 +11,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from facebook_cyclr_sandbox.control_api import ControlApi
-from facebook_cyclr_sandbox.cyclr.api import ApiToken, CyclrApiSite, api_router
-from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
-from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite, console_router
+from facebook_cyclr_sandbox.cyclr.cyclr_api import ApiToken, CyclrApiSite, api_router
+from facebook_cyclr_sandbox.cyclr.cyclr_console import CyclrConsoleSite, console_router
+from facebook_cyclr_sandbox.cyclr.service_domain import ServiceDomainSite
 from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite, dashboard_router
-from facebook_cyclr_sandbox.graph.apps import APPLICATION
-from facebook_cyclr_sandbox.graph.pages import FORM, PAGE
-from facebook_cyclr_sandbox.graph.refusals import IDS_ENDED
-from facebook_cyclr_sandbox.graph.site import GraphSite
-from facebook_cyclr_sandbox.graph.users import AD_ACCOUNT, BUSINESS, USER
+from facebook_cyclr_sandbox.graph.application_node import APPLICATION
+from facebook_cyclr_sandbox.graph.graph_errors import IDS_DEPRECATED
+from facebook_cyclr_sandbox.graph.graph_site import GraphSite
+from facebook_cyclr_sandbox.graph.page_nodes import FORM, PAGE
+from facebook_cyclr_sandbox.graph.user_nodes import AD_ACCOUNT, BUSINESS, USER
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
-from facebook_cyclr_sandbox.http.web import Reply, Site
+from facebook_cyclr_sandbox.http.site import Site
+from facebook_cyclr_sandbox.http.web_messages import WebResponse
 from facebook_cyclr_sandbox.scenarios import build_state
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 STATE = build_state("approved", seed=11)
-STATE.facebook.sessions.put("session", STATE.facebook.person.id, keep=True)
+STATE.facebook.sessions.put("session", STATE.facebook.operator.id, keep=True)
 STATE.cyclr.tokens.put("token", ApiToken("token", "c", "", STATE.now() + 1e9), keep=True)
 ANSWERS = STATE.operator_values
 INSTALLED = str(next(iter(STATE.cyclr.account_connectors)))
@@ -36,7 +37,7 @@ TEXTS = st.text(max_size=30) | st.sampled_from(
     ["", "0", "-1", "9" * 400, "²", "٣", "null", "[", "{", "%00", "\x00", "\ud7ff", "é", "a" * 3000]
 )
 KNOWN = st.sampled_from(
-    [*ANSWERS.values(), INSTALLED, STATE.facebook.person.id, "me", "act_1", "https://[", "//x"]
+    [*ANSWERS.values(), INSTALLED, STATE.facebook.operator.id, "me", "act_1", "https://[", "//x"]
 )
 VALUES = TEXTS | KNOWN
 JSON = st.recursive(
@@ -184,7 +185,7 @@ def test_graph_never_fails(
         assert answer.body == b""
         return
     # NOTE: so Graph refuses root ?ids=.
-    assert answer.status < 500 or IDS_ENDED.message.encode() in answer.body
+    assert answer.status < 500 or IDS_DEPRECATED.message.encode() in answer.body
     document = json.loads(answer.body)
     assert answer.kind == "application/json; charset=UTF-8"
     if answer.status != 200:
@@ -196,7 +197,7 @@ def test_graph_never_fails(
 
 
 CYCLR_PATHS = sorted(
-    {template for _, template in api_router.templates()}
+    {template for _, template in api_router.list_routes()}
     | {"/oauth/token", "/v1.0/{x}", f"/v1.0/account/connectors/{INSTALLED}/{{x}}"}
 )
 CYCLR_NAMES = [
@@ -236,11 +237,11 @@ def test_the_cyclr_api_never_fails(
 
 PAGE_PATHS = {
     "facebook": [
-        *(template for _, template in dashboard_router.templates()),
+        *(template for _, template in dashboard_router.list_routes()),
         *("/v26.0/dialog/oauth", "/dialog/oauth", "/login", "/logout"),
     ],
     "console": [
-        *(template for _, template in console_router.templates()),
+        *(template for _, template in console_router.list_routes()),
         *("/login", "/api/connectors"),
     ],
     "connect": [
@@ -257,7 +258,7 @@ PAGE_NAMES = [
 SITES: dict[str, Site] = {
     "facebook": FacebookSite(STATE),
     "console": CyclrConsoleSite(STATE),
-    "connect": ConnectSite(STATE),
+    "connect": ServiceDomainSite(STATE),
 }
 
 
@@ -297,5 +298,5 @@ def test_a_request_that_is_too_large_is_refused(name: str) -> None:
 
 def test_a_reply_finds_its_headers() -> None:
     """The letter case of a header's name is ignored."""
-    reply = Reply(200, b"", (("Location", "x"),))
+    reply = WebResponse(200, b"", (("Location", "x"),))
     assert (reply.header("location"), reply.header("etag")) == ("x", "")

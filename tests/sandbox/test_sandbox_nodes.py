@@ -150,7 +150,7 @@ def test_ad_fields_of_a_lead_need_ads_management(graph: Graph) -> None:
 
 def test_has_lead_access(graph: Graph) -> None:
     """The field has_lead_access has the documented keys."""
-    user_id = graph.sandbox.state.facebook.person.id
+    user_id = graph.sandbox.state.facebook.operator.id
     fields = f"has_lead_access.user_id({user_id})"
     answer = graph.get(str(graph.given["page_id"]), "page", fields=fields).json()
     assert list(answer["has_lead_access"]) == [

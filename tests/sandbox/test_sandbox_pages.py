@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.cyclr.console import console_router
+from facebook_cyclr_sandbox.cyclr.cyclr_console import console_router
 from facebook_cyclr_sandbox.facebook_web.dashboard import dashboard_router
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_state import RENEWAL_SECTIONS
@@ -338,7 +338,7 @@ EVERY_PAGE = [
             ("dashboard_url", dashboard_router),
             ("cyclr_console_url", console_router),
         )
-        for method, template in router.templates()
+        for method, template in router.list_routes()
         if method == "GET"
     ),
     ("dashboard_url", "/login"),

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.graph import refusals
-from facebook_cyclr_sandbox.graph.refusals import GraphError, Refusal
+from facebook_cyclr_sandbox.graph import graph_errors
+from facebook_cyclr_sandbox.graph.graph_errors import ErrorDefinition, GraphError
 from facebook_cyclr_sandbox.recorded_responses import (
     ResponseProvenance,
     load_field_types,
@@ -327,7 +327,7 @@ def test_a_body_has_published_keys_or_a_line_that_says_why_not(
 
 def test_an_error_has_published_keys_or_a_line_that_says_why_not() -> None:
     """So does each error that Graph answers with here."""
-    known = [one for one in vars(refusals).values() if isinstance(one, Refusal)]
+    known = [one for one in vars(graph_errors).values() if isinstance(one, ErrorDefinition)]
     lines = {line for one in known for line in shape(GraphError(one).body("A"))}
 
     assert len(known) > 50

@@ -6,8 +6,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.graph import refusals
-from facebook_cyclr_sandbox.graph.translations import in_portuguese
+from facebook_cyclr_sandbox.graph import graph_errors
+from facebook_cyclr_sandbox.graph.translations import load_portuguese_errors
 from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.fault_injection import read_fault
@@ -436,19 +436,23 @@ def test_faults_are_portuguese_too(start: Start, graph_of: Open) -> None:
 
 def test_every_message_of_graph_has_a_translation() -> None:
     """Each message but the sandbox's own has a Portuguese one with the same blanks and code."""
-    known = [value for value in vars(refusals).values() if isinstance(value, refusals.Refusal)]
-    missing = [one.message for one in known if one not in in_portuguese()]
+    known = [
+        value
+        for value in vars(graph_errors).values()
+        if isinstance(value, graph_errors.ErrorDefinition)
+    ]
+    missing = [one.message for one in known if one not in load_portuguese_errors()]
     assert all("sandbox" in message for message in missing)
-    for english, portuguese in in_portuguese().items():
+    for english, portuguese in load_portuguese_errors().items():
         assert portuguese == replace(
             english,
             message=portuguese.message,
-            title=portuguese.title,
-            explanation=portuguese.explanation,
+            user_title=portuguese.user_title,
+            user_message=portuguese.user_message,
         )
         assert portuguese.message != english.message
-        assert bool(portuguese.title) == bool(english.title)
-        assert bool(portuguese.explanation) == bool(english.explanation)
+        assert bool(portuguese.user_title) == bool(english.user_title)
+        assert bool(portuguese.user_message) == bool(english.user_message)
         blanks, codes = re.compile(r"\{\w+\}").findall, re.compile(r"^\(#\d+\)").findall
         assert sorted(blanks(portuguese.message)) == sorted(blanks(english.message))
         assert codes(portuguese.message) == codes(english.message)

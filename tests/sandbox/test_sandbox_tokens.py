@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.graph.tokens import pacific_time
+from facebook_cyclr_sandbox.graph.tokens import format_pacific_time
 from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Graph, Open, Start, app_of, error_of
@@ -258,7 +258,7 @@ def test_appsecret_proof_can_be_required(graph: Graph) -> None:
 )
 def test_times_in_token_errors_are_pacific(moment: int, text: str) -> None:
     """Times in token errors are Pacific time, in summer and winter."""
-    assert pacific_time(moment) == text
+    assert format_pacific_time(moment) == text
 
 
 def test_token_endpoint_says_its_version(graph: Graph) -> None:

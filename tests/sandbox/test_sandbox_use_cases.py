@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.facebook_web.dashboard import OFFERED
+from facebook_cyclr_sandbox.facebook_web.dashboard import USE_CASE_CHOICES
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_state import App
 
@@ -54,7 +54,7 @@ def listed(browser: Browser, base: str) -> set[str]:
 
 def test_creation_offers_these_use_cases(approved: Sandbox, browse: Browse) -> None:
     """Create App begins with exactly five choices."""
-    assert OFFERED == (
+    assert USE_CASE_CHOICES == (
         LEADS,
         ADS,
         MESSENGER,
@@ -63,7 +63,7 @@ def test_creation_offers_these_use_cases(approved: Sandbox, browse: Browse) -> N
     )
     page = browse(approved).enter("/apps/creation/")
     found = re.findall(r'name="use_case" value="([^"]+)"', page)
-    assert [one.replace("&amp;", "&") for one in found] == list(OFFERED)
+    assert [one.replace("&amp;", "&") for one in found] == list(USE_CASE_CHOICES)
 
 
 def test_the_lead_use_case_brings_its_permissions(browser: Browser) -> None:

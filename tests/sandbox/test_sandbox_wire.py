@@ -52,7 +52,7 @@ def test_slashes_and_at_signs_are_escaped(graph: Graph) -> None:
 def test_non_ascii_is_escaped(graph_of: Open, start: Start) -> None:
     """Characters outside ASCII are escaped in the JSON body."""
     sandbox = start("approved")
-    sandbox.state.facebook.person.name = "Sändbox Operator"
+    sandbox.state.facebook.operator.name = "Sändbox Operator"
     answer = graph_of(sandbox).get("me")
     assert b"S\\u00e4ndbox" in answer.content
     assert answer.json()["name"] == "Sändbox Operator"
@@ -136,7 +136,7 @@ def test_what_new_apps_do_not_get_is_marked_unknown(name: str) -> None:
 @pytest.mark.parametrize("version", ["v27.0/", "v26.0/", "v20.0/", ""])
 def test_several_objects_at_once_are_refused_on_any_version(graph: Graph, version: str) -> None:
     """Root `?ids=` gets HTTP 500 and code 100, in the words that were read."""
-    person = graph.sandbox.state.facebook.person.id
+    person = graph.sandbox.state.facebook.operator.id
     answer = graph.at(version, ids=f"{person},{person}")
     assert answer.status_code == 500
     assert error_of(answer)["code"] == 100
@@ -201,7 +201,7 @@ def test_a_token_is_accepted_in_query_and_header(graph: Graph, how: str) -> None
     else:
         header = {"Authorization": f"{how.capitalize()} {token}"}
         answer = graph.http.get(f"{graph.base}/me", headers=header)
-    assert answer.json()["id"] == graph.sandbox.state.facebook.person.id
+    assert answer.json()["id"] == graph.sandbox.state.facebook.operator.id
 
 
 def test_unknown_parameters_are_ignored(graph: Graph) -> None:

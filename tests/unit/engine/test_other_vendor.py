@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from facebook_cyclr_sandbox import SCENARIOS, vendors
-from facebook_cyclr_sandbox.cyclr.shapes import json_reply
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest
-from facebook_cyclr_sandbox.http.web import Site as SandboxSite
+from facebook_cyclr_sandbox.cyclr.cyclr_json import json_response
+from facebook_cyclr_sandbox.http.site import Site as SandboxSite
+from facebook_cyclr_sandbox.http.web_messages import WebRequest, WebResponse
 from facebook_cyclr_sandbox.scenarios import build_state
 from facebook_cyclr_sandbox.state.cyclr_state import AccountConnector, LibraryConnector
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
@@ -119,7 +119,7 @@ class Site(SandboxSite):
 
     name = "plainmail"
 
-    def __call__(self, request: WebRequest) -> Reply:
+    def __call__(self, request: WebRequest) -> WebResponse:
         """Refuse the pair, or else the code (RFC 6749 §5.2)."""
         assert request.path == "/oauth2/token"
         app = self._state.vendors[NAME]
@@ -127,7 +127,7 @@ class Site(SandboxSite):
         known = {"client_id": app["app_id"], "client_secret": app["secret"]}
         is_known = known.items() <= request.form.items()
         error = "invalid_grant" if is_known else "invalid_client"
-        return json_reply({"error": error}, 400 if is_known else 401)
+        return json_response({"error": error}, 400 if is_known else 401)
 
 
 def add_state(state: SandboxState) -> None:

@@ -523,7 +523,11 @@ def disturb(desk: NotifiedDesk, chance: random.Random, *, is_whole: bool) -> Non
     fault = dict(chance.choice(FAULTS))
     desk.given = {} if fault else dict(NO_NETWORK)
     share = 1.0 if is_whole else chance.random()
-    site = "" if is_whole else chance.choice(("graph", "cyclr-api", "cyclr-console", "connect", ""))
+    site = (
+        ""
+        if is_whole
+        else chance.choice(("graph", "cyclr-api", "cyclr-console", "service-domain", ""))
+    )
     named = [{**fault, "share": share, "site": site}] if fault else []
     desk.state.faults.active = [read_fault(part) for part in named]
 

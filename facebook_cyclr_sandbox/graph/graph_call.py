@@ -1,5 +1,5 @@
 """
-One Graph call as the handlers see it: the caller, its permissions, the parameters.
+One Graph call, as its handlers get it: the caller, its permissions, the parameters.
 """
 
 import json
@@ -8,18 +8,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from facebook_cyclr_sandbox.graph.refusals import (
+from facebook_cyclr_sandbox.graph.graph_errors import (
     APP_TOKEN_NEEDED,
     BAD_PARAMETER,
     MISSING_OBJECT,
     NO_TOKEN,
     PAGE_LIMIT,
     PERMISSION_NEEDED,
+    ErrorDefinition,
     GraphError,
-    Refusal,
 )
-from facebook_cyclr_sandbox.graph.wire import json_text
-from facebook_cyclr_sandbox.http.web import Headers
+from facebook_cyclr_sandbox.graph.graph_response import encode_graph_json
+from facebook_cyclr_sandbox.http.web_messages import Headers
 from facebook_cyclr_sandbox.state.facebook_state import (
     App,
     AppMode,
@@ -39,28 +39,45 @@ _WITH_TIER = ("ads_management", "pages")
 
 
 @dataclass
-class Call:
-    """
-    A call whose version is known and whose token, if any, is valid.
-
-    `usage` collects the usage headers of the objects that the call counts against.
-    """
+class GraphCall:
+    """A call whose version is known and whose token, if any, is valid."""
 
     state: SandboxState
+    """The state that it reads and changes."""
+
     method: str
+    """`GET`, `POST` or `DELETE`."""
+
     path: tuple[str, ...]
+    """The segments of the path, without the version."""
+
     version: str
+    """The version that serves it."""
+
     params: Mapping[str, str]
+    """The parameters of query and form."""
+
     token: Token | None = None
+    """The access token; None without one."""
+
     app: App | None = None
+    """The app of the token."""
+
     usage: dict[str, object] = field(default_factory=dict)
-    ad_account: HourlyRateLimit | None = None
+    """Object id → its entry in `X-Business-Use-Case-Usage`."""
+
+    ad_account_rate_limit: HourlyRateLimit | None = None
+    """The limit of the ad account that it reads, for `X-Ad-Account-Usage`."""
+
     is_insights: bool = False
+    """Whether it reads insights, which have a usage header of their own."""
+
     warning: str = ""
+    """The text of `X-Ad-Api-Version-Warning`; empty without one."""
 
     @property
     def caller(self) -> Token:
-        """The token; raise 104 when there is none."""
+        """The token. Without one it raises 104."""
         if self.token is None:
             raise GraphError(NO_TOKEN)
         return self.token
@@ -68,9 +85,9 @@ class Call:
     @property
     def locale(self) -> str:
         """
-        The language of messages: the `locale` parameter names it, or it is the people's language.
+        The language of messages, from the parameter `locale`, or else the people's.
 
-        Whether the token endpoint heeds the parameter is unknown: here it does not.
+        The sandbox's token endpoint ignores the parameter (unknown of Graph's).
         """
         chosen = "" if self.path == TOKEN_ENDPOINT else self.params.get("locale", "")
         return chosen or self.state.facebook.locale
@@ -78,10 +95,10 @@ class Call:
     @property
     def scopes(self) -> frozenset[str]:
         """The permissions that the token has now."""
-        return effective_scopes(self.state, self.caller)
+        return get_effective_scopes(self.state, self.caller)
 
-    def require_app(self, app_id: str) -> None:
-        """Raise 15 unless the caller is the app itself."""
+    def require_app_token(self, app_id: str) -> None:
+        """Raise 15 unless the token is the app's own."""
         if (self.caller.kind, self.caller.app_id) != (TokenKind.APP, app_id):
             raise GraphError(APP_TOKEN_NEEDED)
 
@@ -90,16 +107,16 @@ class Call:
         for permission in permissions:
             if permission not in self.scopes:
                 raise GraphError(PERMISSION_NEEDED, permission=permission)
-        self.check_provider(permissions)
+        self.require_tech_provider(permissions)
 
-    def require_any(self, *permissions: str, refusal: Refusal) -> None:
-        """Raise `refusal` when the token has none of `permissions`."""
+    def require_any(self, *permissions: str, error: ErrorDefinition) -> None:
+        """Raise `error` when the token has none of `permissions`."""
         if self.scopes.isdisjoint(permissions):
-            raise GraphError(refusal)
-        self.check_provider(permissions)
+            raise GraphError(error)
+        self.require_tech_provider(permissions)
 
-    def check_provider(self, permissions: Iterable[str]) -> None:
-        """Raise 100 where only the app of a verified Tech Provider may go on."""
+    def require_tech_provider(self, permissions: Iterable[str]) -> None:
+        """Raise 100 if `permissions` need a verified Tech Provider and the business is none."""
         caller, business = self.caller, self.state.facebook.business
         is_verified = business.access_verification is VerificationStatus.VERIFIED
         has_role = self.app is not None and caller.user_id in self.app.roles
@@ -108,16 +125,16 @@ class Call:
             return
         raise GraphError(MISSING_OBJECT, id=self.path[0] if self.path else "")
 
-    def count_page(self, page: Page, *, refusal: Refusal = PAGE_LIMIT) -> None:
-        """Count this call against the page's limit, or raise `refusal`."""
-        is_lead = refusal is not PAGE_LIMIT
+    def count_page(self, page: Page, *, error: ErrorDefinition = PAGE_LIMIT) -> None:
+        """Count this call against the page's limit, or raise `error`."""
+        is_lead = error is not PAGE_LIMIT
         rate_limit = page.lead_rate_limit if is_lead else page.rate_limit
-        self.count(page.id, "leadgen" if is_lead else "pages", rate_limit, refusal=refusal)
+        self.count(page.id, "leadgen" if is_lead else "pages", rate_limit, error=error)
 
     def count(
-        self, holder: str, kind: str, rate_limit: HourlyRateLimit, *, refusal: Refusal
+        self, holder: str, kind: str, rate_limit: HourlyRateLimit, *, error: ErrorDefinition
     ) -> None:
-        """Count this call on `rate_limit` and in the usage header; raise `refusal` if full."""
+        """Count this call on `rate_limit` and in the usage header; raise `error` if full."""
         now = self.state.now()
         is_full = rate_limit.is_reached(now)
         if not is_full:
@@ -136,12 +153,12 @@ class Call:
             entry["ads_api_access_tier"] = self.app.tier.value if self.app else ""
         self.usage[holder] = [entry]
         if is_full:
-            raise GraphError(refusal)
+            raise GraphError(error)
 
     def usage_headers(self) -> Headers:
         """Return the usage headers of this call, and the warning of another version."""
         shown: dict[str, object] = {}
-        now, app, rate_limit = self.state.now(), self.app, self.ad_account
+        now, app, rate_limit = self.state.now(), self.app, self.ad_account_rate_limit
         if app is not None:
             percent = app.rate_limit.get_percent_used(now)
             shown["x-app-usage"] = {
@@ -164,13 +181,13 @@ class Call:
                     "acc_id_util_pct": rate_limit.get_percent_used(now),
                     "ads_api_access_tier": tier,
                 }
-        headers = [(name, json_text(usage)) for name, usage in shown.items()]
+        headers = [(name, encode_graph_json(usage)) for name, usage in shown.items()]
         warning = [("X-Ad-Api-Version-Warning", self.warning)] if self.warning else []
         return (*headers, *warning)
 
 
-def effective_scopes(state: SandboxState, token: Token) -> frozenset[str]:
-    """Return the scopes of `token` that its person still grants to the app."""
+def get_effective_scopes(state: SandboxState, token: Token) -> frozenset[str]:
+    """Return the scopes of `token` that its user still grants to the app."""
     if token.kind is TokenKind.APP:
         return frozenset()
     grants = state.facebook.grants.get((token.user_id, token.app_id), {})
@@ -198,7 +215,7 @@ def _array(text: str, name: str) -> tuple[str, ...]:
         raise GraphError(BAD_PARAMETER, name=name, expected="an array.") from None
 
 
-def list_of(text: str, name: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
+def parse_list(text: str, name: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the values of a list parameter; raise 100 when one is not `allowed`."""
     if text.lstrip().startswith("["):
         values = _array(text, name)

@@ -7,13 +7,20 @@ import json
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from facebook_cyclr_sandbox.cyclr.api import issue_token
-from facebook_cyclr_sandbox.cyclr.shapes import without_sniffing
-from facebook_cyclr_sandbox.http.asgi import host_of
-from facebook_cyclr_sandbox.http.pages import page
-from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, redirect, web_address
-from facebook_cyclr_sandbox.partner_website import answer_website
+from facebook_cyclr_sandbox.cyclr.cyclr_api import issue_api_token
+from facebook_cyclr_sandbox.cyclr.cyclr_json import add_nosniff_header
+from facebook_cyclr_sandbox.http.asgi import get_host
+from facebook_cyclr_sandbox.http.page_templates import render_page
+from facebook_cyclr_sandbox.http.router import Router
+from facebook_cyclr_sandbox.http.site import Site
+from facebook_cyclr_sandbox.http.web_messages import (
+    PLAIN,
+    WebRequest,
+    WebResponse,
+    parse_web_url,
+    redirect_response,
+)
+from facebook_cyclr_sandbox.partner_website import handle_website_request
 from facebook_cyclr_sandbox.state.cyclr_state import PendingConsent, find_by_number
 from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from facebook_cyclr_sandbox.vendor import VendorTokenError
@@ -22,45 +29,45 @@ from facebook_cyclr_sandbox.vendors import VENDORS
 SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
 _SECOND_HOP = "/connectorauth/start"
 _COOKIE = "CyclrConnectorAuth"
-_PENDING_LIFETIME = 3_600
+_CONSENT_LIFETIME_SECONDS = 3_600
 _router = Router()
 
 
-def sign_in_link(base: str, number: int, token: str, target_origin: str) -> str:
+def build_sign_in_link(base: str, number: int, token: str, target_origin: str) -> str:
     """Return the link that lets a person authenticate an installed connector."""
     query = urlencode({"id": str(number), "token": token, "targetOrigin": target_origin})
     return f"{base}{SIGN_IN_PATH}?{query}"
 
 
-class ConnectSite(Site):
+class ServiceDomainSite(Site):
     """The service domain: over HTTPS, and over plain HTTP on loopback for browsers."""
 
-    name = "connect"
+    name = "service-domain"
 
-    def __call__(self, request: WebRequest) -> Reply:
-        """Answer one request; the website's hosts are another site."""
-        host = host_of(request)
+    def __call__(self, request: WebRequest) -> WebResponse:
+        """Respond to one request, for the service domain or for the partner's website."""
+        host = get_host(request)
         if host in self._state.cyclr.website_hosts:
-            return answer_website(self._state.cyclr, host, request)
-        return without_sniffing(self._answer(request))
+            return handle_website_request(self._state.cyclr, host, request)
+        return add_nosniff_header(self._respond(request))
 
-    def _answer(self, request: WebRequest) -> Reply:
+    def _respond(self, request: WebRequest) -> WebResponse:
         if request.is_oversized:
             return _message("413 – Too large", "The request is too large.", 413)
         method = "GET" if request.method == "HEAD" else request.method
         match = _router.match(method, request.path)
         if match is None:
             return _not_found()
-        handler, blanks = match
-        return handler(self, request, **blanks)
+        handler, placeholders = match
+        return handler(self, request, **placeholders)
 
     @_router.route("POST", "/oauth/token")
-    def _issue_token(self, request: WebRequest) -> Reply:
-        """Issue a token of the API, here too (cyclr §3)."""
-        return issue_token(self._state, request)
+    def _issue_token(self, request: WebRequest) -> WebResponse:
+        """Issue a token of the API, as the API itself does (cyclr §3)."""
+        return issue_api_token(self._state, request)
 
     @_router.route("GET POST", SIGN_IN_PATH)
-    def _sign_in(self, request: WebRequest) -> Reply:
+    def _sign_in(self, request: WebRequest) -> WebResponse:
         """Begin a sign-in by its link (cyclr §4)."""
         state, params = self._state, request.params
         token = state.cyclr.sign_in_tokens.pop(params.get("token", ""))
@@ -70,7 +77,7 @@ class ConnectSite(Site):
         if installed.account_id != token.account_id:
             return _forbidden()
         target = params.get("targetOrigin", "")
-        if web_address(target) is None:
+        if parse_web_url(target) is None:
             return _message("400 – Bad Request", "targetOrigin is required.", 400)
         pending = PendingConsent(
             state=state.random_source.base64url(43),
@@ -85,11 +92,11 @@ class ConnectSite(Site):
         secure = "; Secure" if request["scheme"] == "https" else ""
         cookie = f"{_COOKIE}={pending.cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
         hop = f"{_SECOND_HOP}?{urlencode({'state': pending.state})}"
-        return redirect(hop, headers=(("Set-Cookie", cookie),))
+        return redirect_response(hop, headers=(("Set-Cookie", cookie),))
 
     @_router.route("GET", _SECOND_HOP)
-    def _go_to_provider(self, request: WebRequest) -> Reply:
-        """Leave for the sign-in page of the vendor (cyclr §4)."""
+    def _go_to_provider(self, request: WebRequest) -> WebResponse:
+        """Redirect to the vendor's authorization endpoint (cyclr §4)."""
         pending = self._state.cyclr.pending_consents.get(request.query_params.get("state", ""))
         if pending is None or pending.cookie != request.cookies.get(_COOKIE):
             return _forbidden()
@@ -107,14 +114,14 @@ class ConnectSite(Site):
             }
         )
         page_address = VENDORS[connector.vendor].authorization_endpoint(self._state)
-        return redirect(f"{page_address}?{query}")
+        return redirect_response(f"{page_address}?{query}")
 
     @_router.route("GET", "/connector/callback")
-    def _callback(self, request: WebRequest) -> Reply:
-        """Redeem the code, or show the provider's error (cyclr §4)."""
+    def _callback(self, request: WebRequest) -> WebResponse:
+        """Redeem the code, or show the vendor's error (cyclr §4)."""
         query, state = request.query_params, self._state
         pending = state.cyclr.pending_consents.pop(query.get("state", ""))
-        if pending is None or state.now() - pending.started_on > _PENDING_LIFETIME:
+        if pending is None or state.now() - pending.started_on > _CONSENT_LIFETIME_SECONDS:
             return _callback_error("invalid_state", "No authentication is under way.")
         if "code" not in query:
             return _callback_error(
@@ -123,13 +130,13 @@ class ConnectSite(Site):
             )
         return self._redeem(pending, query["code"])
 
-    def _redeem(self, pending: PendingConsent, code: str) -> Reply:
+    def _redeem(self, pending: PendingConsent, code: str) -> WebResponse:
         installed = self._state.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
             return _callback_error("invalid_request", "The connector is no longer installed.")
         connector = self._state.cyclr.library[installed.connector_id]
         try:
-            answer = VENDORS[connector.vendor].token_endpoint(
+            response = VENDORS[connector.vendor].token_endpoint(
                 self._state,
                 {
                     "grant_type": "authorization_code",
@@ -141,13 +148,13 @@ class ConnectSite(Site):
             )
         except VendorTokenError as error:
             return _callback_error(error.error, error.error_description)
-        installed.access_token = str(answer["access_token"])
+        installed.access_token = str(response["access_token"])
         installed.is_authenticated = True
         return _leave(self._state, pending)
 
     @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")
-    def _verify_webhook(self, request: WebRequest, webhook_id: str) -> Reply:
-        """Answer the challenge of a webhook (messenger)."""
+    def _verify_webhook(self, request: WebRequest, webhook_id: str) -> WebResponse:
+        """Respond to the challenge of a webhook (messenger)."""
         library, query = self._state.cyclr.library.values(), request.query_params
         connector = next(
             (candidate for candidate in library if candidate.webhook_id == webhook_id), None
@@ -157,37 +164,37 @@ class ConnectSite(Site):
         expected, offered = connector.verify_token, query.get("hub.verify_token", "")
         is_right = bool(expected) and hmac.compare_digest(expected.encode(), offered.encode())
         if not is_right or query.get("hub.mode") != "subscribe":
-            return Reply(403, b"Forbidden\n", PLAIN)
-        return Reply(200, query.get("hub.challenge", "").encode(), PLAIN)
+            return WebResponse(403, b"Forbidden\n", PLAIN)
+        return WebResponse(200, query.get("hub.challenge", "").encode(), PLAIN)
 
 
-def _leave(state: SandboxState, pending: PendingConsent) -> Reply:
+def _leave(state: SandboxState, pending: PendingConsent) -> WebResponse:
     if not pending.callback_message:
-        return redirect(pending.target_origin)
+        return redirect_response(pending.target_origin)
     nonce = state.random_source.base64url(16)
     message = json.dumps([pending.callback_message, pending.target_origin]).replace("<", "\\u003c")
-    reply = page("callback_message.html", message=message, nonce=nonce)
+    response = render_page("callback_message.html", message=message, nonce=nonce)
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'"
     headers = tuple(
         (name, policy if name == "Content-Security-Policy" else value)
-        for name, value in reply.headers
+        for name, value in response.headers
     )
-    return replace(reply, headers=headers)
+    return replace(response, headers=headers)
 
 
-def _not_found() -> Reply:
+def _not_found() -> WebResponse:
     return _message("404 – Not Found", "There is no such page on this service domain.", 404)
 
 
-def _forbidden() -> Reply:
+def _forbidden() -> WebResponse:
     return _message(
         "403 – Forbidden: Access is denied.", "The link is used, expired or wrong.", 403
     )
 
 
-def _message(title: str, message: str, status: int) -> Reply:
-    return page("message.html", status, site="Cyclr", title=title, message=message)
+def _message(title: str, message: str, status: int) -> WebResponse:
+    return render_page("message.html", status, site="Cyclr", title=title, message=message)
 
 
-def _callback_error(error: str, description: str) -> Reply:
-    return page("callback_error.html", 400, error=error, error_description=description)
+def _callback_error(error: str, description: str) -> WebResponse:
+    return render_page("callback_error.html", 400, error=error, error_description=description)
