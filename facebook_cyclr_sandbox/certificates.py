@@ -1,9 +1,9 @@
 """
-The certificate of the Service Domain and of the website, kept between runs because making one
-takes a while.
+The certificate of the Service Domain and the website, cached between runs because making one takes
+a while.
 
-Only the server's key is kept, in a file of mode 0600, for two of its three
-months; the authority's key is never written.
+The cache holds only the server's key, in a file of mode 0600, for two of its three months. The
+authority's key is never written.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ def get_certificate(
     if result is None:
         result = _make(domain, *other_domains)
         if path is not None:
-            # NOTE: where it cannot be kept, the next run makes another one.
+            # NOTE: if it cannot be written, the next run makes another one.
             with suppress(OSError):
                 _write(path, result.server + result.authority)
     return result
@@ -70,7 +70,7 @@ def _read(path: Path) -> ServerCertificate | None:
     """Return the certificate in a file that is new enough, and that no other user can read."""
     try:
         stat = path.stat()
-        # NOTE: one that a clock made which was ahead is not valid yet.
+        # NOTE: a certificate from a clock that was ahead is not valid yet.
         if (
             stat.st_mode & _OTHER_USERS_MODE
             or not 0 <= time.time() - stat.st_mtime <= _MAX_CACHE_AGE_SECONDS

@@ -134,7 +134,8 @@ class ControlApi:
     @_router.route("POST", "/_sandbox/customers")
     def _change_customers(self, request: WebRequest) -> WebResponse:
         known = {"add", "account", "fail", "is_noticed", "restore", "remove"}
-        document, state = _object(request, known), self.state
+        document = _object(request, known)
+        state = self.state
         added = add_customers(state, int(_number(document.get("add", 0))))
         account = str(document.get("account", ""))
         if "fail" in document:

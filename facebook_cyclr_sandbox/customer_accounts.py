@@ -1,8 +1,8 @@
 """
-The partner's customers in Cyclr: accounts whose connection ends, recovers, or goes away.
+The partner's customers in Cyclr: accounts whose connection fails, recovers, or goes away.
 
-What failed is posted by Cyclr's Transaction Error Webhook, in its documented form; the sandbox
-keeps it too, for `/_sandbox/transaction-errors`.
+Cyclr's Transaction Error Webhook posts each failure, in its documented form. The sandbox stores it
+for `/_sandbox/transaction-errors` too.
 """
 
 import json
@@ -27,7 +27,7 @@ from facebook_cyclr_sandbox.state.sandbox_state import (
 _MAX_CUSTOMERS = 10_000
 _MAX_TRANSACTION_ERRORS = 1_000
 _POST_TIMEOUT_SECONDS = 2.0
-# Where the cause of a failure lies, and what Facebook answers then.
+# Reason of a failure → Facebook's error, and the status line in Cyclr's report.
 FAILURE_REASONS = {
     "token-ended": (graph_errors.EXPIRED_TOKEN, "400 Bad Request"),
     "app-removed": (graph_errors.NOT_INSTALLED_TOKEN, "400 Bad Request"),
@@ -48,12 +48,16 @@ def add_customers(state: SandboxState, count: int, *, name: str = "Customer") ->
     added = []
     for number in range(count):
         account = Account(
-            state.random_source.guid(), f"{name} {number + 2}", state.now() - 30 * DAY_SECONDS,
-        )  # fmt: skip
+            state.random_source.guid(), f"{name} {number + 2}", state.now() - 30 * DAY_SECONDS
+        )
         installed = AccountConnector(
-            state.cyclr.new_id(), account.id, connector.id, MARKETING,
-            is_authenticated=True, access_token=token,
-        )  # fmt: skip
+            state.cyclr.new_id(),
+            account.id,
+            connector.id,
+            MARKETING,
+            is_authenticated=True,
+            access_token=token,
+        )
         cycle = Cycle(state.random_source.guid(), account.id, "Leads to CRM", [installed.id])
         state.cyclr.accounts[account.id] = account
         state.cyclr.account_connectors[installed.id] = installed
@@ -64,17 +68,18 @@ def add_customers(state: SandboxState, count: int, *, name: str = "Customer") ->
 
 def fail_connection(state: SandboxState, account_id: str, reason: str, *, is_noticed: bool) -> None:
     """
-    Let a call of the account's cycle fail for `reason`; a token that ended is ended at Facebook.
+    Let a call of the account's cycle fail for `reason`.
 
-    With `is_noticed` Cyclr shows the connector as not authenticated.
+    A reason of the token ends it at Facebook. `is_noticed`: Cyclr shows the connector as not
+    authenticated.
     """
     if reason not in FAILURE_REASONS:
-        msg = f"there is no reason {reason!r}; known are {', '.join(FAILURE_REASONS)}"
-        raise ValueError(msg)
+        raise ValueError(f"there is no reason {reason!r}; known are {', '.join(FAILURE_REASONS)}")
     installed = _installed(state, account_id)
     if reason in _TOKEN_REASONS:
         issued = state.now() - LONG_LIFETIME_SECONDS - DAY_SECONDS
-        app, person = get_app(state), state.facebook.operator
+        app = get_app(state)
+        person = state.facebook.operator
         scopes = ("public_profile",)
         ended = state.issue_user_token(app, person.id, scopes, issued_at=issued, keep=True)
         installed.access_token = ended.value
@@ -90,7 +95,7 @@ def restore_connection(state: SandboxState, account_id: str) -> None:
 
 
 def remove_customer(state: SandboxState, account_id: str) -> None:
-    """Remove the account, with what is installed in it."""
+    """Remove the account and its installed connectors."""
     cyclr = state.cyclr
     for installed in cyclr.list_installed(account_id):
         cyclr.uninstall(installed)
@@ -106,7 +111,7 @@ def _installed(state: SandboxState, account_id: str) -> AccountConnector:
 
 
 def _fail(state: SandboxState, account: Account, reason: str) -> None:
-    """Keep the failure of a transaction, and post it where the account says so."""
+    """Store the failure of a transaction, and post it to the account's webhook if it has one."""
     definition, status = FAILURE_REASONS[reason]
     moment = datetime.fromtimestamp(state.now(), UTC)
     values = {

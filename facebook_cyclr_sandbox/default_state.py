@@ -100,7 +100,8 @@ def build_empty_state(
         scenario, FacebookState(person, customer, business), cyclr, random_source, clock=clock
     )
     state.operator_values = dict.fromkeys(_OPERATOR_VALUES, "")
-    client_id, client_secret = random_source.guid(), random_source.base64url(43)
+    client_id = random_source.guid()
+    client_secret = random_source.base64url(43)
     account = Account(
         random_source.guid(), "First Customer", state.now() - 30 * DAY_SECONDS, users={_USERNAME}
     )
@@ -133,20 +134,26 @@ def _library(random_source: RandomSource) -> list[LibraryConnector]:
     def method(
         number: int, name: str, category: str, path: str, *placeholders: str
     ) -> ConnectorMethod:
-        blank_ids = tuple(
-            (400_000 + 10 * number + i, blank) for i, blank in enumerate(placeholders)
-        )
         return ConnectorMethod(
-            number, random_source.guid(), name, category, f"{name}.", path, blank_ids
+            id=number,
+            unique_id=random_source.guid(),
+            name=name,
+            category=category,
+            description=f"{name}.",
+            path=path,
+            parameters=tuple(
+                (400_000 + 10 * number + index, placeholder)
+                for index, placeholder in enumerate(placeholders)
+            ),
         )
 
     marketing = LibraryConnector(
-        first,
-        MARKETING,
-        "Work with ad accounts, pages and lead forms.",
-        "Social Media",
-        "OAuth2",
-        random_source.guid(),
+        id=first,
+        name=MARKETING,
+        description="Work with ad accounts, pages and lead forms.",
+        category="Social Media",
+        auth_type="OAuth2",
+        authentication_id=random_source.guid(),
         scopes=",".join(MARKETING_PERMISSIONS[1:]),
         methods=(
             method(116, "List My Permissions", "Ad Accounts", "me/permissions"),
@@ -157,21 +164,21 @@ def _library(random_source: RandomSource) -> list[LibraryConnector]:
         ),
     )
     messenger = LibraryConnector(
-        first + 7,
-        MESSENGER,
-        "Send and receive messages.",
-        "Social Media",
-        "OAuth2",
-        random_source.guid(),
+        id=first + 7,
+        name=MESSENGER,
+        description="Send and receive messages.",
+        category="Social Media",
+        auth_type="OAuth2",
+        authentication_id=random_source.guid(),
         webhook_id=random_source.guid(),
     )
     close = LibraryConnector(
-        first + 11,
-        "Close",
-        "Work with leads and contacts.",
-        "CRM",
-        "ApiKey",
-        random_source.guid(),
+        id=first + 11,
+        name="Close",
+        description="Work with leads and contacts.",
+        category="CRM",
+        auth_type="ApiKey",
+        authentication_id=random_source.guid(),
         parameters=(
             ConnectorParameter(7_654_321, "Sandbox", "isSandbox", values=("true", "false")),
             ConnectorParameter(7_654_322, "Page size", "pageSize", is_property=False),
@@ -182,7 +189,8 @@ def _library(random_source: RandomSource) -> list[LibraryConnector]:
 
 def _add_assets(state: SandboxState) -> None:
     """Give both people a page with a form and two leads, and an ad account."""
-    random_source, now = state.random_source, state.now()
+    random_source = state.random_source
+    now = state.now()
     tasks = ("ADVERTISE", "ANALYZE", "CREATE_CONTENT", "MESSAGING", "MODERATE", "MANAGE")
     page = Page(random_source.digits(15), "Sandbox Bakery", "Bakery", "197871390225897", tasks)
     questions = {"email": "EMAIL", "full_name": "FULL_NAME"}
@@ -203,7 +211,7 @@ def _add_assets(state: SandboxState) -> None:
 
 # --- everything done -------------------------------------------------------------------------
 def add_approved_app(state: SandboxState) -> None:
-    """Register an app of which everything is done: approved, published, used."""
+    """Register an app that is approved, published and in use."""
     app = add_app(state, APP_NAME)
     home = f"https://{state.cyclr.website_host}"
     app.app_domains = [SERVICE_DOMAIN]
@@ -221,7 +229,8 @@ def add_approved_app(state: SandboxState) -> None:
     )
     app.tier = AccessTier.FULL
     business = state.facebook.business
-    business.verification = business.access_verification = VerificationStatus.VERIFIED
+    business.verification = VerificationStatus.VERIFIED
+    business.access_verification = VerificationStatus.VERIFIED
     app.profile |= {
         "privacy_policy_url": f"{home}/privacy",
         "terms_of_service_url": f"{home}/terms",
@@ -247,7 +256,8 @@ def add_approved_app(state: SandboxState) -> None:
 def add_app(state: SandboxState, name: str) -> App:
     """Register an app with the use cases of both connectors, published, not reviewed."""
     app = state.register_app(name)
-    app.purpose, app.category = "Clients", "Business"
+    app.purpose = "Clients"
+    app.category = "Business"
     app.contact_email = state.facebook.operator.email
     app.created_on = state.now() - 10 * DAY_SECONDS
     app.use_cases = [LEADS.name, MESSENGER_USE_CASE.name]
@@ -260,9 +270,9 @@ def issue_operator_tokens(
     state: SandboxState, permissions: tuple[str, ...], user_id: str = ""
 ) -> None:
     """
-    Grant `permissions` of a user to the app, and nothing else; give out the tokens.
+    Grant exactly `permissions` of a user to the app, and issue the tokens.
 
-    Without a `user_id` it is the operator.
+    Without a `user_id` the user is the operator.
     """
     app = get_app(state)
     user_id = user_id or state.facebook.operator.id
@@ -276,8 +286,9 @@ def issue_operator_tokens(
 
 
 def issue_customer_token(state: SandboxState) -> None:
-    """Give out the token of the customer, where such a person can log in to the app at all."""
-    app, customer = get_app(state), state.facebook.customer
+    """Issue the customer's token, if a person without a role can log in to the app."""
+    app = get_app(state)
+    customer = state.facebook.customer
     live = tuple(name for name, status in app.permissions.items() if status == "live")
     if not app.is_published or not set(live) - ALWAYS_GRANTED:
         return
@@ -288,7 +299,8 @@ def issue_customer_token(state: SandboxState) -> None:
 
 def set_up_connectors(state: SandboxState) -> None:
     """Set both connectors up, install them in the account and authenticate them."""
-    app, messenger = get_app(state), find_library_connector(state, MESSENGER)
+    app = get_app(state)
+    messenger = find_library_connector(state, MESSENGER)
     messenger.scopes = ",".join(MESSENGER_PERMISSIONS)
     messenger.verify_token = state.random_source.base64url(32)
     state.operator_values |= {"scopes": messenger.scopes, "verify_token": messenger.verify_token}
@@ -299,7 +311,8 @@ def set_up_connectors(state: SandboxState) -> None:
     }
     for name in (MARKETING, MESSENGER):
         connector = find_library_connector(state, name)
-        connector.client_id, connector.client_secret = app.id, app.secret
+        connector.client_id = app.id
+        connector.client_secret = app.secret
         installed = AccountConnector(state.cyclr.new_id(), account.id, connector.id, name)
         state.cyclr.account_connectors[installed.id] = installed
         authenticate_connector(state, installed)
@@ -308,12 +321,13 @@ def set_up_connectors(state: SandboxState) -> None:
 
 
 def authenticate_connector(state: SandboxState, installed: AccountConnector) -> None:
-    """Issue the token to which the person consents at the connector's sign-in."""
+    """Issue the token of the connector's sign-in, as if the operator consented."""
     scopes = state.cyclr.library[installed.connector_id].scopes.split(",")
     token = state.issue_user_token(
         get_app(state), state.facebook.operator.id, ("public_profile", *scopes), keep=True
     )
-    installed.access_token, installed.is_authenticated = token.value, True
+    installed.access_token = token.value
+    installed.is_authenticated = True
 
 
 def get_app(state: SandboxState) -> App:

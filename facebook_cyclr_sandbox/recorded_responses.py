@@ -2,7 +2,7 @@
 Published responses of the Graph API, as facts: keys, types, codes and example values.
 
 The data is in `recorded/`, a file per topic. It holds no token, no secret and no person's name.
-The sandbox does not answer from it: a test holds its responses against it.
+The sandbox does not serve it: a test compares the sandbox's responses with it.
 """
 
 import json
@@ -18,7 +18,7 @@ _FIELD_TYPES = "field_types"
 
 
 class ResponseProvenance(StrEnum):
-    """How far to trust a record."""
+    """The origin of a record, which decides how far to trust it."""
 
     RECORDED = "recorded"
     """A response of Facebook, or a fixture whose repository shows that Facebook sent it."""
@@ -32,7 +32,7 @@ class ResponseProvenance(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordSource:
-    """Where a record was published: a file of a repository, or a stored text."""
+    """The place of publication: a file of a repository, or a stored text."""
 
     repository: str = ""
     """Owner and name on GitHub; empty for a stored text."""
@@ -61,13 +61,13 @@ class RecordedResponse:
     """A short name, such as `debug_token_garbage`."""
 
     kind: ResponseProvenance
-    """How far to trust it."""
+    """Its origin."""
 
     date: str
-    """When Facebook answered, or when the file was written; often only the year is known."""
+    """The date of the response, or of the file; often only the year is known."""
 
     source: RecordSource
-    """Where it was published."""
+    """The place of publication."""
 
     method: str
     """The HTTP method of the request."""
@@ -88,7 +88,7 @@ class RecordedResponse:
     """The JSON object of the body; empty if the source has only headers."""
 
     is_row: bool
-    """Whether `body` is one row of the list that the call answers."""
+    """Whether `body` is one row of the list that the call returns."""
 
     note: str
     """A remark for readers, or empty."""

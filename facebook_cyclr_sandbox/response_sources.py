@@ -27,7 +27,7 @@ _handlers: dict[str, Callable[..., Any]] = {}
 
 
 def handles(route: str) -> Callable[[_Function], _Function]:
-    """Decorate the function that answers `route`."""
+    """Register the decorated function as the handler of `route`."""
 
     def add(function: _Function) -> _Function:
         _handlers[route] = function
@@ -38,7 +38,7 @@ def handles(route: str) -> Callable[[_Function], _Function]:
 
 @cache
 def load_sections() -> dict[str, dict[str, Any]]:
-    """Return, by section, what it is `about`, and what is `inferred` or `unknown` there."""
+    """Return the sections of `fidelity.toml`: `about`, and the `inferred` and `unknown` facts."""
     text = (Path(__file__).parent / "fidelity.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
@@ -54,6 +54,6 @@ def load_unpublished_keys() -> dict[str, dict[str, str]]:
 
 
 def find_route_sections() -> dict[str, str]:
-    """Return the section that each route's handler names; empty if its answers are unknown."""
+    """Return the section that each route's handler names; empty if its responses are unknown."""
     named = {route: _SECTION.search(handler.__doc__ or "") for route, handler in _handlers.items()}
     return {route: match[1] if match else "" for route, match in named.items()}

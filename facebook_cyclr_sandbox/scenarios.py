@@ -58,12 +58,32 @@ from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 _CALLS_PER_PERSON = 200
 
 SCENARIOS: tuple[str, ...] = (
-    *("approved", "fresh", "wrong-secret", "unknown-app", "redirect-missing", "app-domains-only"),
-    *("review-pending", "review-declined", "partly-declined", "permission-missing"),
-    *("renewal-due", "use-case-missing", "test-calls-missing", "not-published"),
-    *("tech-provider-pending", "cyclr-mismatch", "cyclr-ip-blocked", "token-expired"),
-    *("rate-limited", "flaky", "version-expired", "portfolio-pages", "customer-disconnected"),
-    *("renewal-expired", "messenger-wrong-scopes", "messenger-wrong-verify-token"),
+    "approved",
+    "fresh",
+    "wrong-secret",
+    "unknown-app",
+    "redirect-missing",
+    "app-domains-only",
+    "review-pending",
+    "review-declined",
+    "partly-declined",
+    "permission-missing",
+    "renewal-due",
+    "use-case-missing",
+    "test-calls-missing",
+    "not-published",
+    "tech-provider-pending",
+    "cyclr-mismatch",
+    "cyclr-ip-blocked",
+    "token-expired",
+    "rate-limited",
+    "flaky",
+    "version-expired",
+    "portfolio-pages",
+    "customer-disconnected",
+    "renewal-expired",
+    "messenger-wrong-scopes",
+    "messenger-wrong-verify-token",
     "messenger-page-not-subscribed",
     "portfolio-page-without-token",
     "portfolio-refuses",
@@ -72,21 +92,21 @@ SCENARIOS: tuple[str, ...] = (
 )
 """The names of all scenarios."""
 
-# These scenarios change nothing for that connector of Facebook's: there they would be `approved`.
+# Connector → the scenarios that change nothing for it: there they would equal `approved`.
 _UNCHANGED_BY = {
     MARKETING: (
         "messenger-wrong-scopes",
         "messenger-wrong-verify-token",
         "messenger-page-not-subscribed",
     ),
-    # It asks for no leads, and the customers have the other connector.
+    # It requests no leads, and the customers have the other connector.
     MESSENGER: ("permission-missing", "customer-disconnected"),
 }
 
 
 def list_scenarios(vendor: str, connector: str = "") -> tuple[str, ...]:
     """
-    Return the scenarios that a connector of Cyclr's library can be practised in.
+    Return the scenarios for a connector of Cyclr's library.
 
     `vendor` is the company of its app. A company that the sandbox does not imitate has none.
     """
@@ -101,7 +121,8 @@ def list_scenarios(vendor: str, connector: str = "") -> tuple[str, ...]:
         return to_json_value(state.vendors.get(vendor))
 
     first, *others = SCENARIOS
-    usual, also = vendor_state(first), VENDORS[vendor].further_scenarios
+    usual = vendor_state(first)
+    also = VENDORS[vendor].further_scenarios
     return (first, *(name for name in others if name in also or vendor_state(name) != usual))
 
 
@@ -132,8 +153,11 @@ def build_state(
 
 
 def _apply_scenario(state: SandboxState) -> None:
-    """Turn the state of `approved` into that of its scenario."""
-    app, facebook, cyclr, now = get_app(state), state.facebook, state.cyclr, state.now()
+    """Change the state of `approved` into the scenario's."""
+    app = get_app(state)
+    facebook = state.facebook
+    cyclr = state.cyclr
+    now = state.now()
     messenger = find_library_connector(state, MESSENGER)
     match state.scenario:
         case "wrong-secret":
@@ -141,10 +165,12 @@ def _apply_scenario(state: SandboxState) -> None:
         case "unknown-app":
             state.operator_values["app_id"] = state.random_source.digits(16)
         case "redirect-missing":
-            app.redirect_uris, app.app_domains = [], []
+            app.redirect_uris = []
+            app.app_domains = []
         case "app-domains-only":
             # The domain above the Service Domain is an App Domain; no redirect URI is registered.
-            app.redirect_uris, app.app_domains = [], [SERVICE_DOMAIN.partition(".")[2]]
+            app.redirect_uris = []
+            app.app_domains = [SERVICE_DOMAIN.partition(".")[2]]
         case "review-pending":
             # Submitted two days ago, and not decided within the next day.
             review = _submit_for_review(state, days_ago=2)
@@ -167,25 +193,23 @@ def _apply_scenario(state: SandboxState) -> None:
                 state, tuple(name for name in PERMISSIONS if name != "leads_retrieval")
             )
         case "renewal-due":
-            # A renewal was asked for when the app was made, 61 days before the first of this month
-            # in UTC. It is overdue, so the app is deactivated.
+            # Facebook requested a renewal when the app was made, 61 days before the first of this
+            # month in UTC. It is overdue, so the app is deactivated.
             _revert_review(state)
             month = datetime.fromtimestamp(now, UTC).replace(day=1, hour=0, minute=0, second=0)
             app.created_on = month.timestamp() - 61 * DAY_SECONDS
             app.renewal = DataAccessRenewal(app.created_on)
         case "use-case-missing":
             # The app was made by another use case, which offers no leads and no messages.
-            app.use_cases, app.added_permissions, app.products = (
-                [ADS.name],
-                ["email"],
-                set(ADS.products),
-            )
+            app.use_cases = [ADS.name]
+            app.added_permissions = ["email"]
+            app.products = set(ADS.products)
             offered = tuple(name for name in PERMISSIONS if name in app.available_permissions)
             _revert_review(state, called=offered)
             app.configurations = {}
             issue_operator_tokens(state, offered)
         case "test-calls-missing":
-            # Nothing was requested, and the token is too weak for most of the calls to be made.
+            # The app requested nothing, and its token is too weak for most test calls.
             _revert_review(state, called=())
             app.permissions = {}
             issue_operator_tokens(state, ("public_profile", "ads_read"))
@@ -195,9 +219,11 @@ def _apply_scenario(state: SandboxState) -> None:
             facebook.business.access_verification = VerificationStatus.PENDING
         case "cyclr-mismatch":
             other = add_app(state, "Another Partner App")
-            other.redirect_uris, other.app_domains = [cyclr.redirect_uri], [SERVICE_DOMAIN]
+            other.redirect_uris = [cyclr.redirect_uri]
+            other.app_domains = [SERVICE_DOMAIN]
             for connector in (find_library_connector(state, MARKETING), messenger):
-                connector.client_id, connector.client_secret = other.id, other.secret
+                connector.client_id = other.id
+                connector.client_secret = other.secret
         case "cyclr-ip-blocked":
             cyclr.is_ip_blocked = True
         case "token-expired":
@@ -228,10 +254,10 @@ def _apply_scenario(state: SandboxState) -> None:
                 ApiVersion("v26.0", graph_until=now - DAY_SECONDS, upgraded_from=now - DAY_SECONDS)
             )
         case "portfolio-pages":
-            # People reach the page only through the portfolio: `/me/accounts` leaves it out.
+            # The page is only in the portfolio: `/me/accounts` leaves it out.
             _move_into_portfolio(state)
         case "portfolio-page-without-token":
-            # The operator's token does not name the page; the portfolio lists it without its own.
+            # The operator's token does not name the page; the portfolio lists it without its token.
             facebook.has_operator_chosen_all_pages = True
             for page in _move_into_portfolio(state):
                 page.is_listed_without_token = True
@@ -245,9 +271,8 @@ def _apply_scenario(state: SandboxState) -> None:
             facebook.further_businesses.append(agency)
         case "system-user":
             # Signing in with the app's configuration gives a system user's token.
-            system_user = facebook.system_user = SystemUser(
-                state.random_source.digits(15), "Sandbox System User"
-            )
+            system_user = SystemUser(state.random_source.digits(15), "Sandbox System User")
+            facebook.system_user = system_user
             app.system_user_configurations = set(app.configurations)
             state.operator_values["config_id"] = next(iter(app.configurations))
             issue_operator_tokens(state, PERMISSIONS[1:], system_user.id)
@@ -282,17 +307,19 @@ def _move_into_portfolio(state: SandboxState) -> list[Page]:
 def _revert_review(state: SandboxState, *, called: tuple[str, ...] = PERMISSIONS) -> None:
     """Take the app back to before its first review; `called` permissions were used."""
     app = get_app(state)
-    app.mode, app.tier = AppMode.DEVELOPMENT, AccessTier.LIMITED
+    app.mode = AppMode.DEVELOPMENT
+    app.tier = AccessTier.LIMITED
     app.permissions = {"public_profile": "live"}
     app.test_calls = dict.fromkeys(called, state.now() - 4 * DAY_SECONDS)
-    app.has_been_reviewed, app.review = False, AppReview()
-    marketing, messenger = (
-        find_library_connector(state, MARKETING),
-        find_library_connector(state, MESSENGER),
-    )
-    marketing.client_id = marketing.client_secret = ""
-    messenger.client_id = messenger.client_secret = ""
-    messenger.scopes = messenger.verify_token = ""
+    app.has_been_reviewed = False
+    app.review = AppReview()
+    marketing = find_library_connector(state, MARKETING)
+    messenger = find_library_connector(state, MESSENGER)
+    for connector in (marketing, messenger):
+        connector.client_id = ""
+        connector.client_secret = ""
+    messenger.scopes = ""
+    messenger.verify_token = ""
     state.cyclr.account_connectors.clear()
     for cycle in state.cyclr.cycles.values():
         cycle.account_connector_ids.clear()
@@ -301,7 +328,8 @@ def _revert_review(state: SandboxState, *, called: tuple[str, ...] = PERMISSIONS
 def _submit_for_review(state: SandboxState, *, days_ago: int) -> AppReview:
     """Submit all permissions to App Review, for the first time, some days ago."""
     _revert_review(state)
-    app, requested = get_app(state), list(PERMISSIONS[1:])
+    app = get_app(state)
+    requested = list(PERMISSIONS[1:])
     app.permissions |= dict.fromkeys(requested, "unapproved")
     app.review = AppReview(
         ReviewState.PENDING,
@@ -313,10 +341,10 @@ def _submit_for_review(state: SandboxState, *, days_ago: int) -> AppReview:
 
 def _disconnect_customers(state: SandboxState) -> None:
     """
-    Of five more customers one is fine, two were disconnected, of one Cyclr knows nothing.
+    Add five customers, four of them with a problem.
 
-    One's token has ended and Cyclr shows it, one's has ended and Cyclr still says signed in, one
-    lost the page; in the last the connector is not installed.
+    Cyclr shows the first one's token as ended. It still shows the second and the third as signed
+    in: the app was removed, the page is lost. The fourth is fine. The last has no connector.
     """
     noticed, unnoticed, page, _, absent = add_customers(state, 5)
     fail_connection(state, noticed.id, "token-ended", is_noticed=True)

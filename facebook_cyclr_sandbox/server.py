@@ -30,7 +30,7 @@ from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 Description = dict[str, str | int]
 
-# Settings that belong to no company: they say where the sandbox is.
+# Settings of no company: the place of the sandbox.
 _LOCATION_SETTINGS = ("ca_file", "connect_to")
 _CYCLR = "cyclr"
 
@@ -52,10 +52,10 @@ class Sandbox:
     """
     All remote systems on loopback, for as long as the `with` block lasts.
 
-    `port` is the first of its sites' ports in a row; 0 takes free ones. `seed` makes
-    secrets, IDs and faults repeatable. Its certificates go into `folder`, or a
-    temporary one; the server's is kept in `cache_folder` for the next time. Raises
-    ValueError for an unknown scenario and OSError when a port is taken.
+    `port` is the first of its sites' ports in a row; 0 takes free ones. `seed` makes secrets, IDs
+    and faults repeatable. Its certificates go into `folder`, or a temporary one. `cache_folder`
+    stores the server's certificate for the next time. Raises ValueError for an unknown scenario and
+    OSError if a port is taken.
     """
 
     def __init__(
@@ -78,9 +78,11 @@ class Sandbox:
 
     @property
     def description(self) -> Description:
-        """What a client needs to use the sandbox, with the secrets of the scenario."""
+        """The settings of a client of the sandbox, with the secrets of the scenario."""
         state = self.state
-        at, answers, hosts = state.addresses, state.operator_values, state.cyclr.website_hosts
+        at = state.addresses
+        values = state.operator_values
+        hosts = state.cyclr.website_hosts
         return {
             "scenario": state.scenario,
             **FACEBOOK.settings(state),
@@ -90,7 +92,7 @@ class Sandbox:
             "service_domain_address": at.service_domain,
             "ca_file": str(self._ca_file),
             "redirect_uri": state.cyclr.redirect_uri,
-            **answers,
+            **values,
             "website_address": at.service_domain,
             "connect_to": ",".join(f"{host}={at.service_domain}" for host in hosts),
             **{
@@ -105,9 +107,9 @@ class Sandbox:
 
     def settings(self, provider: str) -> Description:
         """
-        Return the values of the inputs of `provider`; Facebook's and Cyclr's are described.
+        Return the values of the inputs of `provider`; Facebook's and Cyclr's are the description.
 
-        One that is not imitated gets nothing, least of all what is another one's.
+        A provider that the sandbox does not imitate gets none, so that no value goes to another.
         """
         if provider in (FACEBOOK.name, _CYCLR):
             return self.description
@@ -169,7 +171,7 @@ class Sandbox:
         return thread
 
     def _certify(self) -> Path:
-        """Write the authority's certificate, and that of the partner's domain with its key."""
+        """Write the authority's certificate, and the partner domain's with its key."""
         cyclr = self.state.cyclr
         made = get_certificate(cyclr.service_domain, self._cache_folder, cyclr.website_hosts)
         self._ca_file.write_bytes(made.authority)
@@ -190,7 +192,7 @@ class Sandbox:
             await asyncio.sleep(0)
 
     def _abort(self, client: tuple[str, int]) -> None:
-        """Reset the connection of a client, without an answer."""
+        """Reset the connection of a client, without a response."""
         for server in self._servers:
             for connection in list(server.server_state.connections):
                 if getattr(connection, "client", None) == client:
@@ -219,14 +221,14 @@ class _StoppableServer(uvicorn.Server):
         self.stop = asyncio.Event()
 
     async def main_loop(self) -> None:
-        """Keep the date of the answers' headers, until it is time to stop."""
+        """Update the date of the headers until `stop` is set."""
         while not self.stop.is_set():
             await self.on_tick(0)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stop.wait(), _DATE_INTERVAL_SECONDS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close everything; whoever waits for an answer sees the connection end."""
+        """Close all sockets; waiting clients see the connection end."""
         for server in self.servers:
             server.close()
         for sock in sockets or ():

@@ -1,8 +1,7 @@
 """
 The vendors of this sandbox, by name.
 
-Facebook's is in the state that scenarios start from (`default_state`), another's
-in `SandboxState.vendors`, by its name.
+`default_state` makes Facebook's state. Another vendor's is in `SandboxState.vendors`, by its name.
 """
 
 from collections.abc import Mapping

@@ -69,7 +69,8 @@ class ServiceDomainSite(Site):
     @_router.route("GET POST", SIGN_IN_PATH)
     def _sign_in(self, request: WebRequest) -> WebResponse:
         """Begin a sign-in by its link (cyclr §4)."""
-        state, params = self._state, request.params
+        state = self._state
+        params = request.params
         token = state.cyclr.sign_in_tokens.pop(params.get("token", ""))
         installed = find_by_number(state.cyclr.account_connectors, params.get("id", ""))
         if token is None or token.expires_at <= state.now() or installed is None:
@@ -119,7 +120,8 @@ class ServiceDomainSite(Site):
     @_router.route("GET", "/connector/callback")
     def _callback(self, request: WebRequest) -> WebResponse:
         """Redeem the code, or show the vendor's error (cyclr §4)."""
-        query, state = request.query_params, self._state
+        query = request.query_params
+        state = self._state
         pending = state.cyclr.pending_consents.pop(query.get("state", ""))
         if pending is None or state.now() - pending.started_on > _CONSENT_LIFETIME_SECONDS:
             return _callback_error("invalid_state", "No authentication is under way.")
@@ -155,13 +157,15 @@ class ServiceDomainSite(Site):
     @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")
     def _verify_webhook(self, request: WebRequest, webhook_id: str) -> WebResponse:
         """Respond to the challenge of a webhook (messenger)."""
-        library, query = self._state.cyclr.library.values(), request.query_params
+        library = self._state.cyclr.library.values()
+        query = request.query_params
         connector = next(
             (candidate for candidate in library if candidate.webhook_id == webhook_id), None
         )
         if connector is None:
             return _not_found()
-        expected, offered = connector.verify_token, query.get("hub.verify_token", "")
+        expected = connector.verify_token
+        offered = query.get("hub.verify_token", "")
         is_right = bool(expected) and hmac.compare_digest(expected.encode(), offered.encode())
         if not is_right or query.get("hub.mode") != "subscribe":
             return WebResponse(403, b"Forbidden\n", PLAIN)

@@ -587,7 +587,7 @@ def start_verification(visit: PageVisit, app: App, kind: str) -> WebResponse:
     business = visit.state.facebook.business
     here = f"/apps/{app.id}/verification/"
     if kind == "later":
-        # a sandbox control: advance the clock by five days, and complete what is pending
+        # A control of the sandbox: advance the clock by five days, and complete pending ones.
         visit.state.offset += _VERIFICATION_DAYS * DAY_SECONDS
         if business.verification is VerificationStatus.PENDING:
             business.verification = VerificationStatus.VERIFIED

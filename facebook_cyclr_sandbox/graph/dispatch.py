@@ -54,9 +54,11 @@ def handle_graph_call(
 
 
 def _respond(call: GraphCall) -> dict[str, Any]:
-    state, requested = call.state, ""
+    state = call.state
+    requested = ""
     if call.path and VersionSchedule.is_version(call.path[0]):
-        requested, call.path = call.path[0], call.path[1:]
+        requested = call.path[0]
+        call.path = call.path[1:]
         served = state.version_schedule.find_serving_version(requested, state.now())
         if served is None:
             raise GraphError(graph_errors.UNKNOWN_PATH, path="/" + "/".join(call.path))
@@ -78,7 +80,8 @@ def _authenticate(call: GraphCall) -> App:
         )
     token = authenticate_token(call.state, value)
     app = call.state.facebook.apps[token.app_id]
-    call.token, call.app = token, app
+    call.token = token
+    call.app = app
     now = call.state.now()
     if app.rate_limit.is_reached(now):
         raise GraphError(graph_errors.APP_LIMIT)
@@ -89,7 +92,8 @@ def _authenticate(call: GraphCall) -> App:
 
 def _choose_version(call: GraphCall, app: App, requested: str) -> None:
     """Serve unversioned calls with the app's version, and some Marketing calls with a newer one."""
-    version_schedule, now = call.state.version_schedule, call.state.now()
+    version_schedule = call.state.version_schedule
+    now = call.state.now()
     is_marketing = any(_AD_ACCOUNT.match(name) or name in _MARKETING_EDGES for name in call.path)
     if not requested:
         if is_marketing:

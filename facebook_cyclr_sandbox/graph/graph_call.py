@@ -116,8 +116,9 @@ class GraphCall:
         self.require_tech_provider(permissions)
 
     def require_tech_provider(self, permissions: Iterable[str]) -> None:
-        """Raise 100 if `permissions` need a verified Tech Provider and the business is none."""
-        caller, business = self.caller, self.state.facebook.business
+        """Raise 100 if `permissions` need a verified Tech Provider and the business is not one."""
+        caller = self.caller
+        business = self.state.facebook.business
         is_verified = business.access_verification is VerificationStatus.VERIFIED
         has_role = self.app is not None and caller.user_id in self.app.roles
         is_app = caller.kind is TokenKind.APP
@@ -158,7 +159,9 @@ class GraphCall:
     def usage_headers(self) -> Headers:
         """Return the usage headers of this call, and the warning of another version."""
         shown: dict[str, object] = {}
-        now, app, rate_limit = self.state.now(), self.app, self.ad_account_rate_limit
+        now = self.state.now()
+        app = self.app
+        rate_limit = self.ad_account_rate_limit
         if app is not None:
             percent = app.rate_limit.get_percent_used(now)
             shown["x-app-usage"] = {

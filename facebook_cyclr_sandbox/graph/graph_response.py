@@ -54,7 +54,8 @@ def build_response(
         first = (("WWW-Authenticate", challenge),) if status < _CHALLENGED else ()
         cache = "no-store"
     else:
-        status, body = 200, encode_graph_json(response).encode("ascii")
+        status = 200
+        body = encode_graph_json(response).encode("ascii")
         first = (("ETag", f'"{hashlib.sha1(body, usedforsecurity=False).hexdigest()}"'),)
         cache = "private, no-cache, no-store, must-revalidate"
     headers = (

@@ -27,10 +27,8 @@ class GraphSite(Site):
         if request.method == "OPTIONS":
             return WebResponse(200, b"", (("Access-Control-Allow-Origin", "*"),))
         if request.is_oversized:
-            trace, error = (
-                TraceIds.generate(self._state.random_source),
-                GraphError(graph_errors.TOO_LARGE),
-            )
+            trace = TraceIds.generate(self._state.random_source)
+            error = GraphError(graph_errors.TOO_LARGE)
             return build_response(error, trace, version=self._state.version_schedule.latest)
         dialog = _DIALOG.match(request.path)
         if dialog is not None:

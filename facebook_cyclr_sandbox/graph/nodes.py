@@ -205,7 +205,8 @@ def _cursor(index: int) -> str:
 
 def _window(call: GraphCall, total: int) -> tuple[int, int]:
     limit = _limit(call.params.get("limit", ""))
-    before, after = call.params.get("before", ""), call.params.get("after", "")
+    before = call.params.get("before", "")
+    after = call.params.get("after", "")
     if before:
         stop = min(_index(before, "before"), total)
         return max(0, stop - limit), stop

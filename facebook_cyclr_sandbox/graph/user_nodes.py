@@ -184,7 +184,7 @@ def _permissions(call: GraphCall, person: Person | SystemUser) -> dict[str, obje
 
 @handles("DELETE /{User}/permissions")
 def revoke_permissions(call: GraphCall, permission: str) -> dict[str, object]:
-    """Revoke one permission of the caller, or all: then its tokens answer 190/458 (graph §6)."""
+    """Revoke one permission of the caller, or all: its tokens then get 190/458 (graph §6)."""
     caller = call.caller
     key = (caller.user_id, caller.app_id)
     grants = call.state.facebook.grants

@@ -131,7 +131,8 @@ async def _read(scope: Any, receive: Any) -> WebRequest:
 
 
 async def _body(receive: Any) -> tuple[bytes, bool]:
-    chunks, size = [], 0
+    chunks = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":

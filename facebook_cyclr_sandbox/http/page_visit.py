@@ -35,7 +35,7 @@ class PageVisit:
     """
     One request for a page, by the person who is logged in.
 
-    `path_objects` are the objects of the path's IDs; every template of a page knows them.
+    `path_objects` are the objects of the path's IDs; each template of the page gets them.
     """
 
     state: SandboxState
@@ -81,7 +81,7 @@ def see_other(path: str, notice: str = "") -> WebResponse:
 def handle_page_request(
     state: SandboxState, request: WebRequest, router: Router, site: str
 ) -> WebResponse:
-    """Answer a request for one of the `router`'s pages; ask for the log-in first."""
+    """Respond to a request for one of the `router`'s pages; show the log-in first."""
     visit = PageVisit(state, request, site)
     path = request.path.rstrip("/").lower() or "/"
     if request.is_oversized:
@@ -117,7 +117,8 @@ def _open(visit: PageVisit, router: Router) -> WebResponse:
 
 
 def _log_in(visit: PageVisit) -> WebResponse:
-    request, state = visit.request, visit.state
+    request = visit.request
+    state = visit.state
     target = request.params.get("next", "/")
     # It stays on this site, else leads to its first page.
     if not target.startswith("/") or target.startswith(("//", "/\\")):

@@ -38,7 +38,7 @@ class HourlyRateLimit:
         return self._used
 
     def get_percent_used(self, now: float) -> int:
-        """Return how much of the hour's allowance is used; 100 and more is throttled."""
+        """Return the used percentage of the hour's calls; Graph throttles from 100 on."""
         return self.count_recent_calls(now) * 100 // self.calls_per_hour
 
     def is_reached(self, now: float) -> bool:

@@ -23,7 +23,7 @@ PERMISSIONS = tuple(dict.fromkeys((*MARKETING_PERMISSIONS, *MESSENGER_PERMISSION
 """The permissions of an app that serves both connectors."""
 
 ALWAYS_GRANTED = frozenset({"public_profile", "email"})
-"""The permissions that every app may ask anybody for."""
+"""The permissions that every app may request of anybody."""
 
 _FURTHER = (
     "attribution_read catalog_management commerce_account_manage_orders "

@@ -15,8 +15,8 @@ class RandomSource:
     """
     The sandbox's only source of randomness.
 
-    Without a `seed` it is the operating system's; with one, every secret and
-    every fault of a sandbox is repeatable.
+    With a `seed`, every secret and every fault of a sandbox is repeatable. Without one it uses the
+    operating system's randomness.
     """
 
     def __init__(self, seed: int | str | None = None) -> None:

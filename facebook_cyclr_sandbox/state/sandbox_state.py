@@ -32,7 +32,7 @@ _TOKEN_CHARACTERS = 180
 
 @dataclass(frozen=True)
 class SiteAddresses:
-    """Where the sandbox listens, as URLs without a trailing slash."""
+    """The addresses of the sandbox's sites, as URLs without a trailing slash."""
 
     graph: str = ""
     """graph.facebook.com."""
@@ -93,7 +93,7 @@ class SandboxState:
     """Code and message with which the OAuth dialog fails after the person's decision."""
 
     addresses: SiteAddresses = field(default_factory=SiteAddresses)
-    """Where each site is served."""
+    """The address of each site."""
 
     operator_values: dict[str, str] = field(default_factory=dict)
     """The ids and credentials that the operator holds, by setting; the description shows them."""
@@ -114,12 +114,12 @@ class SandboxState:
         """Register an app of the operator, with nothing set up."""
         person = self.facebook.operator
         app = App(
-            self.random_source.digits(16),
-            self.random_source.hexadecimal(32),
-            name,
-            person.id,
-            self.random_source.base64url(27),
-            self.now(),
+            id=self.random_source.digits(16),
+            secret=self.random_source.hexadecimal(32),
+            name=name,
+            admin_id=person.id,
+            token_tail=self.random_source.base64url(27),
+            created_on=self.now(),
             category="",
             roles={person.id: "administrators"},
         )
@@ -191,7 +191,14 @@ class SandboxState:
     ) -> AuthorizationCode:
         """Issue an authorization code."""
         value = "AQ" + self.random_source.base64url(_TOKEN_CHARACTERS)
-        code = AuthorizationCode(value, app.id, user_id, redirect_uri, scopes, self.now())
+        code = AuthorizationCode(
+            value=value,
+            app_id=app.id,
+            user_id=user_id,
+            redirect_uri=redirect_uri,
+            scopes=scopes,
+            issued_at=self.now(),
+        )
         self.facebook.codes.put(value, code)
         return code
 
@@ -199,7 +206,7 @@ class SandboxState:
         return "EAA" + self.random_source.alphanumeric(_TOKEN_CHARACTERS)
 
     def get_default_version(self) -> str:
-        """Return the version that answers a call with no version and no app."""
+        """Return the version that serves a call with no version and no app."""
         return (
             self.version_schedule.find_serving_version("v26.0", self.now())
             or self.version_schedule.latest
