@@ -1,4 +1,4 @@
-"""The archive with a server that answers as S3 does, in its own process (moto)."""
+"""The archive with a server that imitates S3, in its own process (moto)."""
 
 from __future__ import annotations
 
@@ -229,7 +229,8 @@ def test_a_store_that_fails_midway_is_reported(
     """
     A store that fails during the copy is reported; once it is back, the bundle can be archived.
     """
-    make, made = _Objects.make, []
+    make = _Objects.make
+    made = []
 
     with serving(tmp_path / "first") as (process, address):
         point_to(address, monkeypatch)

@@ -76,7 +76,7 @@ def runbook(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """
     Return the result of the command in another process.
 
-    NOTE: a store is silent for as long as it is asked, so a command that ends does not wait for it.
+    NOTE: the store stays silent for good, so a command that ends has stopped waiting for it.
     """
     return subprocess.run(
         [sys.executable, "-m", "runbook_lib", *words],
@@ -202,7 +202,7 @@ def test_bundles_are_reported_before_the_store_fails(evidence: Path, store: Sile
 
 @pytest.mark.parametrize("way", VERIFIED, ids=lambda way: "-".join(map(str, way)))
 def test_verify_ends_soon_too(way: tuple[str, str, int], under_way: dict[Any, Future[Any]]) -> None:
-    """`verify` ends in time with exit code 3 if the archive does not answer."""
+    """`verify` ends in time with exit code 3 if the archive does not respond."""
     done = under_way["verify", *way].result()
 
     assert done.returncode == ExitCode.INCOMPLETE, done.stdout
@@ -226,7 +226,7 @@ def test_a_refused_connection_is_reported_soon(
 def test_a_hanging_drive_is_abandoned(
     evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder that does not answer, as on a network drive, is abandoned after the retries."""
+    """A folder that does not respond, as on a network drive, is abandoned after the retries."""
     said: list[str] = []
     monkeypatch.setattr(Folder, "_make", lambda *_: time.sleep(5))
 

@@ -20,7 +20,7 @@ def app_of(sandbox: Sandbox) -> App:
 
 
 def login_of(sandbox: Sandbox, who: str = "login") -> dict[str, str]:
-    """Return what the operator (`login`) or the `customer` logs in with."""
+    """Return the credentials of the operator (`login`) or the `customer`."""
     given = sandbox.description
     return {"email": str(given[f"{who}_email"]), "password": str(given[f"{who}_password"])}
 
@@ -33,7 +33,7 @@ def dialog(sandbox: Sandbox, **params: str) -> str:
 
 
 class Graph:
-    """A bare Graph client: it knows URLs, not answers."""
+    """A bare Graph client: it knows URLs, not responses."""
 
     def __init__(self, sandbox: Sandbox, http: httpx.Client) -> None:
         self.sandbox = sandbox
@@ -69,7 +69,7 @@ class Graph:
         return self.http.get(f"{self.given['graph_url']}/{path}", params=params)
 
 
-def live(graph: Graph) -> set[str]:
+def list_live_permissions(graph: Graph) -> set[str]:
     """Return the permissions that the app's permissions edge lists."""
     rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
     assert {row["status"] for row in rows} <= {"live"}
@@ -155,7 +155,8 @@ class Cyclr:
         """Forget the first connector's sign-in, as its console does; return its id."""
         number = int(self.installed()["Id"])
         installed = self.sandbox.state.cyclr.account_connectors[number]
-        installed.is_authenticated, installed.access_token = False, ""
+        installed.is_authenticated = False
+        installed.access_token = ""
         return number
 
     def sign_in_link(
@@ -173,7 +174,7 @@ Start = Callable[..., Sandbox]
 Open = Callable[[Sandbox], Graph]
 OpenCyclr = Callable[[Sandbox], Cyclr]
 Domain = Callable[[Sandbox], httpx.Client]
-Answer = Callable[..., httpx.Response]
+CompleteDialog = Callable[..., httpx.Response]
 
 
 class _Pinned(httpcore.SyncBackend):
@@ -314,10 +315,10 @@ def domain_of() -> Iterator[Domain]:
 
 
 @pytest.fixture
-def answer_dialog(http: httpx.Client) -> Answer:
-    """Return a function that answers the dialog at a URL as a program: GET it, log in, decide."""
+def complete_dialog(http: httpx.Client) -> CompleteDialog:
+    """Return a function that completes the dialog as a program: GET it, log in, decide."""
 
-    def answer(sandbox: Sandbox, url: str, decision: str = "continue", **form: Any) -> Any:
+    def response(sandbox: Sandbox, url: str, decision: str = "continue", **form: Any) -> Any:
         page = http.get(url)
         assert page.status_code == 200, page.text
         parsed = Form(page.text)
@@ -326,7 +327,7 @@ def answer_dialog(http: httpx.Client) -> Answer:
         data = {**parsed.fields, **login_of(sandbox), "decision": decision, **form}
         return http.post(action, data=data)
 
-    return answer
+    return response
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from facebook_cyclr_sandbox.state.facebook_state import (
 )
 from facebook_cyclr_sandbox.state.review import DECLINED_REASON, REVIEW_DAYS
 
-from .conftest import Browse, Browser, Open, Start, app_of, dialog, live
+from .conftest import Browse, Browser, Open, Start, app_of, dialog, list_live_permissions
 
 REVIEW_SECTIONS = dict.fromkeys(
     ("verification", "usage", "data_handling", "screencast"), "as asked"
@@ -33,7 +33,8 @@ def test_access_is_grey_until_the_permission_was_used(
 ) -> None:
     """A button is disabled, and its POST refused with the reason, until a call succeeded."""
     sandbox = start("test-calls-missing")
-    browser, graph = browse(sandbox), graph_of(sandbox)
+    browser = browse(sandbox)
+    graph = graph_of(sandbox)
     base = enter(browser, "app-review/permissions/?q=ads_read")
     grey = 'disabled aria-label="Request advanced access to ads_read"'
     assert grey in browser.page.text
@@ -100,14 +101,15 @@ def test_days_and_outcomes_are_drawn(start: Start) -> None:
 def test_the_clock_decides(start: Start, graph_of: Open) -> None:
     """Nothing is visible before the day; on it, each permission is approved or declined."""
     sandbox = start("review-pending", seed=3)
-    graph, review = graph_of(sandbox), app_of(sandbox).review
+    graph = graph_of(sandbox)
+    review = app_of(sandbox).review
     review.planned_outcomes["leads_retrieval"] = "declined"
     review.planned_outcomes["ads_read"] = "approved"
     sandbox.state.offset = (review.decides_on or 0) - sandbox.state.clock() - 60
-    assert live(graph) == set()
+    assert list_live_permissions(graph) == set()
     assert app_of(sandbox).review.state is ReviewState.PENDING
     sandbox.state.offset += 61
-    assert live(graph) == {
+    assert list_live_permissions(graph) == {
         "public_profile",
         *(name for name, one in review.planned_outcomes.items() if one == "approved"),
     }
@@ -117,7 +119,8 @@ def test_the_clock_decides(start: Start, graph_of: Open) -> None:
 def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
     """The button moves the clock to the decision; single permissions can be declined."""
     sandbox = start("review-pending", seed=4)
-    browser, review = browse(sandbox), app_of(sandbox).review
+    browser = browse(sandbox)
+    review = app_of(sandbox).review
     base = enter(browser, "app-review/requests/")
     page = browser.submit(
         f"{base}/app-review/later/", outcome="approved", declined=["leads_retrieval"]
@@ -135,7 +138,8 @@ def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
 def test_chance_can_decide(start: Start, browse: Browse) -> None:
     """With `planned_outcomes` the decision is the one that was drawn at the submission."""
     sandbox = start("review-pending", seed=5)
-    browser, review = browse(sandbox), app_of(sandbox).review
+    browser = browse(sandbox)
+    review = app_of(sandbox).review
     base = enter(browser, "app-review/requests/")
     browser.submit(f"{base}/app-review/later/", outcome="drawn")
     assert app_of(sandbox).review.outcomes == review.planned_outcomes
@@ -158,9 +162,9 @@ def test_tests_decide_per_permission(
 ) -> None:
     """`/_sandbox/review` takes an outcome for all, and others by permission."""
     graph = graph_of(start("review-pending"))
-    answer = graph.http.post(f"{graph.given['graph_url']}/_sandbox/review", json=document)
-    assert answer.json() == {"decided": [graph.given["app_id"]]}
-    assert {"leads_retrieval", "ads_read"} - live(graph) == expected
+    response = graph.http.post(f"{graph.given['graph_url']}/_sandbox/review", json=document)
+    assert response.json() == {"decided": [graph.given["app_id"]]}
+    assert {"leads_retrieval", "ads_read"} - list_live_permissions(graph) == expected
     if "reason" in document:
         assert set(app_of(graph.sandbox).decline_reasons.values()) == {"Too dark."}
 
@@ -182,7 +186,8 @@ DEACTIVATED = "API access deactivated. To reactivate, go to the app dashboard."
 def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse: Browse) -> None:
     """While it is open, nothing is submitted or published; other open items are named beside it."""
     sandbox = start("review-declined")
-    app, browser = app_of(sandbox), browse(sandbox)
+    app = app_of(sandbox)
+    browser = browse(sandbox)
     app.renewal = DataAccessRenewal(sandbox.state.now())
     base = enter(browser, "app-review/permissions/")
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
@@ -204,12 +209,14 @@ def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse
     assert app.review.state is ReviewState.DRAFT
 
 
-def test_an_overdue_renewal_deactivates_app_of(
+def test_an_overdue_renewal_deactivates_its_app(
     start: Start, browse: Browse, graph_of: Open, http: httpx.Client
 ) -> None:
     """After 60 days the app is deactivated: no token, no sign-in, until all sections are done."""
     sandbox = start("approved")
-    app, graph, browser = app_of(sandbox), graph_of(sandbox), browse(sandbox)
+    app = app_of(sandbox)
+    graph = graph_of(sandbox)
+    browser = browse(sandbox)
     app.renewal = DataAccessRenewal(sandbox.state.now() - 60 * DAY_SECONDS + 60)
     assert graph.get(app.id, "app").status_code == 200
     sandbox.state.offset += 120
@@ -229,7 +236,7 @@ def test_an_overdue_renewal_deactivates_app_of(
 
 
 def test_a_renewal_is_asked_of_a_new_app_only(start: Start, browse: Browse) -> None:
-    """Where it is not asked for, its page says so; a deactivated app's scenario is overdue."""
+    """An app without a renewal has a page that says so; a deactivated app's renewal is overdue."""
     browser = browse(start("approved"))
     enter(browser, "data-access-renewal/")
     assert "It is not asked of this app." in browser.page.text

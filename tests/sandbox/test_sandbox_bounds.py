@@ -40,7 +40,7 @@ def request(
     return WebRequest(scope, body, (form or {}).items())
 
 
-def test_a_shelf_drops_the_oldest_except_kept_values() -> None:
+def test_a_store_drops_the_oldest_except_kept_values() -> None:
     """A full store drops its oldest value, except those put with `keep`."""
     store: LRUStore[int] = LRUStore(3)
     store.put("kept", 0, keep=True)
@@ -67,7 +67,7 @@ def test_a_used_value_stays_longer_than_an_unused_one() -> None:
     assert store.get("8") == "z"
 
 
-def test_a_meter_keeps_sixty_slices() -> None:
+def test_a_rate_limit_keeps_sixty_slices() -> None:
     """A rate limit keeps one hour of calls, in slices of a minute."""
     rate_limit = HourlyRateLimit(100)
     for minute in range(24 * 60):
@@ -81,7 +81,9 @@ def test_a_meter_keeps_sixty_slices() -> None:
 def test_stores_stay_small() -> None:
     """Codes, tokens, sessions, links and pending consents stay within their capacity."""
     state = build_state("approved", seed=2)
-    facebook, cyclr, given = state.facebook, state.cyclr, state.operator_values
+    facebook = state.facebook
+    cyclr = state.cyclr
+    given = state.operator_values
     stores = {
         "codes": facebook.codes,
         "tokens": facebook.tokens,
@@ -99,13 +101,14 @@ def test_stores_stay_small() -> None:
     assert all(size <= CAPACITY + 5 for size in sizes.values()), sizes
     assert sizes["tokens"] > CAPACITY
     graph = GraphSite(state)
-    answer = graph(request("GET", "/v26.0/me", {"access_token": given["user_access_token"]}))
-    assert answer.status == 200
+    response = graph(request("GET", "/v26.0/me", {"access_token": given["user_access_token"]}))
+    assert response.status == 200
 
 
 def _use_everything(state: SandboxState) -> None:
     """Redeem a code, read page tokens, get an API token, follow a link, log in."""
-    given, app = state.operator_values, next(iter(state.facebook.apps.values()))
+    given = state.operator_values
+    app = next(iter(state.facebook.apps.values()))
     graph = GraphSite(state)
     code = state.issue_code(app, app.admin_id, state.cyclr.redirect_uri, ("public_profile",))
     form = {
@@ -151,9 +154,10 @@ def test_accounts_have_a_limit() -> None:
     assert _call_cyclr(state, "POST", "/v1.0/accounts", {"Name": "x"}).status == 400
 
 
-def test_dice_are_reproducible_by_seed() -> None:
+def test_a_random_source_is_reproducible_by_seed() -> None:
     """Random texts have the given length; the same seed gives the same ones."""
-    random_source, again = RandomSource(3), RandomSource(3)
+    random_source = RandomSource(3)
+    again = RandomSource(3)
     assert random_source.digits(16) == again.digits(16)
     assert len(random_source.base64url(27)) == 27
     assert 0 <= random_source.fraction() < 1

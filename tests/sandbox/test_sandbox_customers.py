@@ -54,8 +54,8 @@ def change(sandbox: Sandbox, http: httpx.Client, **document: Any) -> httpx.Respo
 
 def errors(sandbox: Sandbox, http: httpx.Client) -> list[dict[str, Any]]:
     url = f"{sandbox.description['cyclr_api_url']}/_sandbox/transaction-errors"
-    answer: list[dict[str, Any]] = http.get(url).json()
-    return answer
+    response: list[dict[str, Any]] = http.get(url).json()
+    return response
 
 
 def is_signed_in(sandbox: Sandbox, account: str) -> bool:
@@ -101,19 +101,19 @@ def test_the_token_that_ended_is_refused(sandbox: Sandbox, http: httpx.Client) -
     (account,) = add_customers(sandbox.state, 1)
     fail_connection(sandbox.state, account.id, "token-ended", is_noticed=False)
     (installed,) = sandbox.state.cyclr.list_installed(account.id)
-    answer = http.get(
+    response = http.get(
         f"{sandbox.description['graph_url']}/v26.0/me",
         params={"access_token": installed.access_token},
     )
 
-    assert answer.json()["error"]["code"] == 190
+    assert response.json()["error"]["code"] == 190
     assert installed.is_authenticated
 
 
 def test_the_webhook_is_posted_where_the_account_says(
     sandbox: Sandbox, http: httpx.Client, posted: tuple[str, "Queue[dict[str, Any]]"]
 ) -> None:
-    """Where the account's own fields name an address on this machine, and enable it."""
+    """The webhook posts to the address in the account's settings, on this machine, if enabled."""
     url, received = posted
     (account,) = add_customers(sandbox.state, 1)
     for enabled in (False, True):
@@ -129,7 +129,7 @@ def test_the_webhook_is_posted_where_the_account_says(
 @pytest.mark.parametrize(
     "url", ["http://192.0.2.1/hook", "https://127.0.0.1/x", "file:///x", None, 7]
 )
-def test_nothing_is_posted_anywhere_else(
+def test_the_webhook_posts_to_this_machine_only(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, url: Any
 ) -> None:
     """The sandbox sends nothing to another machine."""

@@ -8,7 +8,7 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Answer, Cyclr, Domain, OpenCyclr, Start
+from .conftest import CompleteDialog, Cyclr, Domain, OpenCyclr, Start
 
 UNKNOWN_METHOD = "00000000-0000-4000-8000-000000000000"
 
@@ -22,11 +22,12 @@ def test_token_answer(cyclr: Cyclr, http: httpx.Client) -> None:
     """
     A token is a bearer token for fourteen days with the client's ID; wrong credentials get 400.
     """
-    url, form = cyclr.token_url, cyclr.credentials
-    answer = http.post(url, data=form).json()
-    assert list(answer)[:4] == ["token_type", "access_token", "expires_in", "clientId"]
-    assert answer["expires_in"] == 1_209_599
-    assert answer["clientId"] == form["client_id"]
+    url = cyclr.token_url
+    form = cyclr.credentials
+    response = http.post(url, data=form).json()
+    assert list(response)[:4] == ["token_type", "access_token", "expires_in", "clientId"]
+    assert response["expires_in"] == 1_209_599
+    assert response["clientId"] == form["client_id"]
     refused = http.post(url, data={**form, "client_secret": "no"})
     assert (refused.status_code, refused.json()) == (400, {"error": "invalid_client"})
     assert http.post(url, data={**form, "scope": "account:none"}).status_code == 400
@@ -35,9 +36,9 @@ def test_token_answer(cyclr: Cyclr, http: httpx.Client) -> None:
 
 def test_calls_without_a_token_are_denied(cyclr: Cyclr, http: httpx.Client) -> None:
     """A call without a token gets 401 with a Message."""
-    answer = http.get(f"{cyclr.given['cyclr_api_url']}/v1.0/accounts")
-    assert answer.status_code == 401
-    assert list(answer.json()) == ["Message"]
+    response = http.get(f"{cyclr.given['cyclr_api_url']}/v1.0/accounts")
+    assert response.status_code == 401
+    assert list(response.json()) == ["Message"]
 
 
 @pytest.mark.parametrize("account", ["", "unknown"])
@@ -152,8 +153,8 @@ def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
     rows = cyclr.run(permissions).json()["data"]
     assert {"permission": "leads_retrieval", "status": "granted"} in rows
     page = {str(methods["List Forms"]["Parameters"][0]["Id"]): str(cyclr.given["page_id"])}
-    answer = cyclr.run(forms, Parameters=page).json()
-    assert answer["data"][0]["id"] == cyclr.given["leadgen_form_id"]
+    response = cyclr.run(forms, Parameters=page).json()
+    assert response["data"][0]["id"] == cyclr.given["leadgen_form_id"]
     assert cyclr.run(forms).status_code == 400
     assert cyclr.run(permissions, Parameters={"1": "x"}).status_code == 400
     assert cyclr.run("nonsense").status_code == 400
@@ -166,18 +167,18 @@ def test_a_providers_error_is_a_message(start: Start, cyclr_of: OpenCyclr) -> No
     grants = next(iter(cyclr.sandbox.state.facebook.grants.values()))
     grants["ads_read"] = grants["ads_management"] = "declined"
     unique_id = cyclr.methods()["List My Ad Accounts"]["MethodUniqueIdentifier"]
-    answer = cyclr.run(unique_id)
-    assert answer.status_code == 400
-    assert answer.json()["Message"].startswith("(#200) Ad account owner has NOT grant")
+    response = cyclr.run(unique_id)
+    assert response.status_code == 400
+    assert response.json()["Message"].startswith("(#200) Ad account owner has NOT grant")
     cyclr.deauthenticate()
     assert cyclr.run(unique_id).json() == {"Message": "Failed to authenticate the connector"}
 
 
 def test_ip_restriction(start: Start, cyclr_of: OpenCyclr) -> None:
     """A method gets 403 with the documented message."""
-    answer = cyclr_of(start("cyclr-ip-blocked")).run(UNKNOWN_METHOD)
-    assert answer.status_code == 403
-    assert answer.json()["Message"].startswith("Unknown client IP Address: contact support to")
+    response = cyclr_of(start("cyclr-ip-blocked")).run(UNKNOWN_METHOD)
+    assert response.status_code == 403
+    assert response.json()["Message"].startswith("Unknown client IP Address: contact support to")
 
 
 def test_prerequisites(start: Start, cyclr_of: OpenCyclr) -> None:
@@ -212,14 +213,12 @@ def test_prerequisites(start: Start, cyclr_of: OpenCyclr) -> None:
         ("POST account/connectors/1/test/x", 404),
     ],
 )
-def test_what_nobody_asks_for_is_refused_by_its_route(
-    route: str, status: int, cyclr: Cyclr
-) -> None:
+def test_unknown_routes_are_refused_by_name(route: str, status: int, cyclr: Cyclr) -> None:
     """A route that the sandbox does not serve gets 404 or 405, and a Message that names it."""
     method, _, path = route.partition(" ")
-    answer = cyclr.call(method, path, json={})
+    response = cyclr.call(method, path, json={})
     message = f"The sandbox does not answer {method} /v1.0/{path}."
-    assert (answer.status_code, answer.json()) == (status, {"Message": message})
+    assert (response.status_code, response.json()) == (status, {"Message": message})
 
 
 # --- the service domain ----------------------------------------------------------------------
@@ -227,15 +226,15 @@ Consent = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def consent(domain_of: Domain, answer_dialog: Answer) -> Consent:
+def consent(domain_of: Domain, complete_dialog: CompleteDialog) -> Consent:
     """Return a function that goes from the sign-in link through the dialog to the callback."""
 
     def go(cyclr: Cyclr, decision: str = "continue", more: str = "") -> httpx.Response:
         domain = domain_of(cyclr.sandbox)
-        answer = domain.get(cyclr.sign_in_link(cyclr.installed()["Id"]) + more)
-        while answer.status_code == 302 and answer.headers["location"].startswith("/"):
-            answer = domain.get(answer.headers["location"])
-        back = answer_dialog(cyclr.sandbox, answer.headers["location"], decision)
+        response = domain.get(cyclr.sign_in_link(cyclr.installed()["Id"]) + more)
+        while response.status_code == 302 and response.headers["location"].startswith("/"):
+            response = domain.get(response.headers["location"])
+        back = complete_dialog(cyclr.sandbox, response.headers["location"], decision)
         return domain.get(back.headers["location"])
 
     return go
@@ -254,8 +253,8 @@ def test_the_link_leads_to_facebooks_dialog(
     assert (hop.status_code, "set-cookie" in hop.headers) == (302, True)
     assert "Secure" in hop.headers["set-cookie"]
     assert domain_of(approved).get(hop.headers["location"]).status_code == 403
-    answer = domain.get(hop.headers["location"])
-    location = answer.headers["location"]
+    response = domain.get(hop.headers["location"])
+    location = response.headers["location"]
     assert location.startswith(f"{cyclr.given['dialog_url']}?")
     query = parse_qs(urlsplit(location).query)
     assert query["client_id"] == [cyclr.given["app_id"]]
@@ -273,9 +272,9 @@ def test_expired_and_wrong_links_are_forbidden(
     domain = domain_of(cyclr.sandbox)
     link = cyclr.sign_in_link(cyclr.installed()["Id"])
     cyclr.sandbox.state.offset = 301
-    answer = domain.get(link)
-    assert answer.status_code == 403
-    assert "403 – Forbidden: Access is denied." in answer.text
+    response = domain.get(link)
+    assert response.status_code == 403
+    assert "403 – Forbidden: Access is denied." in response.text
     assert domain.get(cyclr.sign_in_link(1)).status_code == 403
     number = cyclr.installed()["Id"]
     made = cyclr.call("POST", "accounts", json={"Id": "other", "Name": "Other"}).json()
@@ -330,5 +329,5 @@ def test_the_service_domain_answers_a_bare_callback(approved: Sandbox, domain_of
 
 def test_the_service_domain_issues_tokens_too(cyclr: Cyclr, domain_of: Domain) -> None:
     """/oauth/token also works on the Service Domain."""
-    answer = domain_of(cyclr.sandbox).post("/oauth/token", data=cyclr.credentials)
-    assert answer.status_code == 200
+    response = domain_of(cyclr.sandbox).post("/oauth/token", data=cyclr.credentials)
+    assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""What Cyclr's own public tests expect of its API."""
+"""The expectations of Cyclr's own public tests of its API."""
 
 import re
 
@@ -16,7 +16,7 @@ def cyclr(approved: Sandbox, cyclr_of: OpenCyclr) -> Cyclr:
 
 
 def test_every_answer_forbids_sniffing(cyclr: Cyclr, http: httpx.Client, domain_of: Domain) -> None:
-    """API, console and service domain send nosniff with answers, refusals and redirects."""
+    """API, console and service domain send nosniff with each response, refusal and redirect."""
     given = cyclr.given
     domain = domain_of(cyclr.sandbox)
     installed = cyclr.installed()

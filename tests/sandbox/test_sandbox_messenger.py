@@ -9,7 +9,18 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Browse, Browser, Cyclr, Domain, Graph, Open, OpenCyclr, Start, app_of, live
+from .conftest import (
+    Browse,
+    Browser,
+    Cyclr,
+    Domain,
+    Graph,
+    Open,
+    OpenCyclr,
+    Start,
+    app_of,
+    list_live_permissions,
+)
 from .test_sandbox_pages import create_app
 
 NAME = "Facebook Messenger API"
@@ -35,7 +46,7 @@ def sign_in_location(cyclr: Cyclr, domain: httpx.Client, name: str = NAME) -> st
     return location
 
 
-def asked_scope(location: str) -> str:
+def read_scope(location: str) -> str:
     return parse_qs(urlsplit(location).query)["scope"][0]
 
 
@@ -52,7 +63,7 @@ def test_the_app_is_approved_for_messenger_too(graph: Graph) -> None:
     token = str(graph.given["user_access_token"])
     data = graph.get("debug_token", "app", input_token=token).json()["data"]
 
-    held = live(graph) & granted & set(data["scopes"])
+    held = list_live_permissions(graph) & granted & set(data["scopes"])
     assert {*SCOPES.split(","), "leads_retrieval", "ads_management"} <= held
 
 
@@ -66,7 +77,8 @@ def test_the_page_is_subscribed_to_the_app(graph: Graph) -> None:
 
 def test_the_description_has_the_values_of_setup(approved: Sandbox) -> None:
     """Scopes, Verify Token and webhook of the description are those of the library's connector."""
-    given, cyclr = approved.description, approved.state.cyclr
+    given = approved.description
+    cyclr = approved.state.cyclr
     connector = next(one for one in cyclr.library.values() if one.name == NAME)
 
     assert given["scopes"] == connector.scopes == SCOPES
@@ -91,17 +103,18 @@ def test_it_is_installed_and_authenticated(approved: Sandbox, cyclr_of: OpenCycl
 
 
 def test_the_sign_in_asks_for_the_scopes_of_setup(
-    start: Start, cyclr_of: OpenCyclr, domain_of: Domain, answer_dialog: Callable[..., Any]
+    start: Start, cyclr_of: OpenCyclr, domain_of: Domain, complete_dialog: Callable[..., Any]
 ) -> None:
     """`scope` is Scopes as entered in Setup; consent authenticates the connector."""
     sandbox = start("approved")
-    cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
+    cyclr = cyclr_of(sandbox)
+    domain = domain_of(sandbox)
     number = installed(cyclr)["Id"]
     sandbox.state.cyclr.account_connectors[number].is_authenticated = False
     location = sign_in_location(cyclr, domain)
 
-    assert asked_scope(location) == SCOPES
-    domain.get(answer_dialog(sandbox, location).headers["location"])
+    assert read_scope(location) == SCOPES
+    domain.get(complete_dialog(sandbox, location).headers["location"])
     assert installed(cyclr)["Authenticated"] is True
 
 
@@ -109,13 +122,14 @@ def test_the_right_verify_token_gets_the_challenge_back(
     approved: Sandbox, domain_of: Domain
 ) -> None:
     """The right Verify Token gets 200 and the challenge unchanged, as plain text."""
-    given, domain = approved.description, domain_of(approved)
-    answer = verify(domain, given["webhook_url"], given["verify_token"])
+    given = approved.description
+    domain = domain_of(approved)
+    response = verify(domain, given["webhook_url"], given["verify_token"])
     markup = verify(
         domain, given["webhook_url"], given["verify_token"], **{"hub.challenge": "<b>é"}
     )
 
-    assert (answer.status_code, answer.text) == (200, "1158")
+    assert (response.status_code, response.text) == (200, "1158")
     assert markup.text == "<b>é"
     assert markup.headers["content-type"] == "text/plain; charset=utf-8"
     assert markup.headers["x-content-type-options"] == "nosniff"
@@ -128,20 +142,22 @@ def test_any_other_verification_is_refused(
     approved: Sandbox, domain_of: Domain, token: str | None, mode: str
 ) -> None:
     """Another token or mode gets 403 without the challenge."""
-    given, domain = approved.description, domain_of(approved)
+    given = approved.description
+    domain = domain_of(approved)
     token = str(given["verify_token"]) if token is None else token
-    answer = verify(domain, given["webhook_url"], token, **{"hub.mode": mode})
+    response = verify(domain, given["webhook_url"], token, **{"hub.mode": mode})
 
-    assert answer.status_code == 403
-    assert "1158" not in answer.text
+    assert response.status_code == 403
+    assert "1158" not in response.text
 
 
 def test_a_webhook_of_no_connector_does_not_exist(approved: Sandbox, domain_of: Domain) -> None:
     """A webhook that no connector has gets 404."""
-    given, domain = approved.description, domain_of(approved)
-    answer = verify(domain, f"{given['webhook_url']}0", given["verify_token"])
+    given = approved.description
+    domain = domain_of(approved)
+    response = verify(domain, f"{given['webhook_url']}0", given["verify_token"])
 
-    assert answer.status_code == 404
+    assert response.status_code == 404
 
 
 def test_without_a_verify_token_in_setup_nothing_is_verified(
@@ -224,7 +240,8 @@ def test_adding_a_page_again_keeps_its_fields(start: Start, browse: Browse) -> N
     app_id = app_of(sandbox).id
     page = sandbox.state.facebook.pages[str(sandbox.description["page_id"])]
     page.webhook_subscriptions[app_id] = ("leadgen",)
-    browser, path = browse(sandbox), f"/apps/{app_id}/messenger/settings/"
+    browser = browse(sandbox)
+    path = f"/apps/{app_id}/messenger/settings/"
     browser.enter(path)
     browser.submit(path, page=page.id)
 
@@ -241,7 +258,7 @@ def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Do
     )
 
     assert sandbox.description["scopes"] == SCOPES
-    assert asked_scope(sign_in_location(cyclr, domain_of(sandbox))) == (
+    assert read_scope(sign_in_location(cyclr, domain_of(sandbox))) == (
         "pages_show_list,pages_manage_metadata"
     )
     assert row["Authenticated"] is True
@@ -252,7 +269,8 @@ def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Do
 def test_messenger_wrong_verify_token(start: Start, domain_of: Domain) -> None:
     """Cyclr has another Verify Token than the description."""
     sandbox = start("messenger-wrong-verify-token")
-    given, domain = sandbox.description, domain_of(sandbox)
+    given = sandbox.description
+    domain = domain_of(sandbox)
     library = sandbox.state.cyclr.library.values()
     held = next(one.verify_token for one in library if one.name == NAME)
 
@@ -263,9 +281,9 @@ def test_messenger_wrong_verify_token(start: Start, domain_of: Domain) -> None:
 def test_messenger_page_not_subscribed(start: Start, graph_of: Open) -> None:
     """The page is not subscribed to the app."""
     graph = graph_of(start("messenger-page-not-subscribed"))
-    answer = graph.get(f"{graph.given['page_id']}/subscribed_apps", "page")
+    response = graph.get(f"{graph.given['page_id']}/subscribed_apps", "page")
 
-    assert (answer.status_code, answer.json()["data"]) == (200, [])
+    assert (response.status_code, response.json()["data"]) == (200, [])
 
 
 @pytest.mark.parametrize("name", ["Facebook Marketing API", NAME])

@@ -53,11 +53,9 @@ def make_test_calls(browser: Browser, app_id: str) -> None:
 
     call("me/adaccounts", found[0])
     call("me/businesses", found[0])
-    answer = call("me/accounts", found[0])
-    token, number = (
-        re.search(r'"access_token": "(EAA\w+)"', answer),
-        re.search(r'"Sandbox Bakery",\s+"id": "(\d+)"', answer),
-    )
+    response = call("me/accounts", found[0])
+    token = re.search(r'"access_token": "(EAA\w+)"', response)
+    number = re.search(r'"Sandbox Bakery",\s+"id": "(\d+)"', response)
     assert token is not None
     assert number is not None
     call(number[1], found[0])
@@ -235,7 +233,7 @@ def test_an_approved_review_names_its_permissions(approved: Sandbox, browse: Bro
 
 
 def test_creation_names_what_is_missing(start: Start, browse: Browse) -> None:
-    """The form names what is missing, and keeps the answers; the password is checked."""
+    """The form names missing fields, and keeps the others; the password is checked."""
     browser = browse(start("approved"))
     browser.enter("/apps/creation/")
     answers: dict[str, str] = {}
@@ -313,10 +311,10 @@ def test_console_accounts(start: Start, browse: Browse) -> None:
 def test_the_consoles_catalogue_is_refused_by_its_route(
     approved: Sandbox, http: httpx.Client
 ) -> None:
-    """The console serves pages only; the error names what was asked for."""
-    answer = http.get(f"{approved.description['cyclr_console_url']}/api/connectors")
-    assert answer.status_code == 404
-    assert "The sandbox has no page /api/connectors." in answer.text
+    """The console serves pages only; the error names the route."""
+    response = http.get(f"{approved.description['cyclr_console_url']}/api/connectors")
+    assert response.status_code == 404
+    assert "The sandbox has no page /api/connectors." in response.text
 
 
 def test_logging_out_and_open_redirects(approved: Sandbox, browse: Browse) -> None:

@@ -62,7 +62,7 @@ def test_an_open_connection_does_not_keep_it_alive() -> None:
 
 
 def test_a_slow_answer_does_not_keep_it_alive() -> None:
-    """Stopping does not wait for an answer that is delayed by an hour."""
+    """Stopping does not wait for a response that is delayed by an hour."""
     answers: list[object] = []
 
     def ask(url: str) -> None:
