@@ -173,7 +173,7 @@ def test_a_store_that_goes_silent_ends_the_command_soon(
 
     assert seen.done.returncode == ExitCode.INCOMPLETE, seen.done.stderr
     documents = [json.loads(line) for line in seen.done.stdout.splitlines()]
-    assert [each["outcome"] for each in documents] == ["refused", "not_tried"]
+    assert [document["outcome"] for document in documents] == ["refused", "not_tried"]
     tries = re.findall(r"Trying again \((\d) left\)", seen.done.stderr)
     # NOTE: on a busy machine an earlier request may have been slow, too.
     assert tries[-2:] == ["2", "1"]
@@ -181,8 +181,8 @@ def test_a_store_that_goes_silent_ends_the_command_soon(
 
     assert seen.again.returncode == ExitCode.COMPLETE, seen.again.stderr
     documents = [json.loads(line) for line in seen.again.stdout.splitlines()]
-    assert [each["archived"] for each in documents] == [True, True]
-    assert sum(each["copied"] for each in documents) + seen.there == seen.in_the_end
+    assert [document["archived"] for document in documents] == [True, True]
+    assert sum(document["copied"] for document in documents) + seen.there == seen.in_the_end
 
 
 def test_bundles_are_reported_before_the_store_fails(evidence: Path, store: SilentStore) -> None:

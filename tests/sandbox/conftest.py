@@ -134,7 +134,7 @@ class Cyclr:
     def connector_id(self, name: str = "Facebook Marketing API") -> int:
         """Return a connector's id by its name."""
         found = self.get("connectors", params={"query": name}).json()
-        return int(next(one["Id"] for one in found if one["Name"] == name))
+        return int(next(connector["Id"] for connector in found if connector["Name"] == name))
 
     def installed(self) -> dict[str, Any]:
         """Return the first installed connector."""

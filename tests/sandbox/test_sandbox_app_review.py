@@ -111,7 +111,7 @@ def test_the_clock_decides(start: Start, graph_of: Open) -> None:
     sandbox.state.offset += 61
     assert list_live_permissions(graph) == {
         "public_profile",
-        *(name for name, one in review.planned_outcomes.items() if one == "approved"),
+        *(name for name, outcome in review.planned_outcomes.items() if outcome == "approved"),
     }
     assert app_of(sandbox).decline_reasons["leads_retrieval"] == DECLINED_REASON
 

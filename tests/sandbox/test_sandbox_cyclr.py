@@ -61,7 +61,7 @@ def test_accounts(start: Start, cyclr_of: OpenCyclr) -> None:
     assert "Name is required" in nameless.json()["Message"]
     listed = cyclr.get("accounts", params={"pageSize": 1, "page": 2})
     assert listed.headers["total-pages"] == "2"
-    assert [one["Id"] for one in listed.json()] == ["acme"]
+    assert [account["Id"] for account in listed.json()] == ["acme"]
     assert cyclr.get("accounts", params={"pageSize": "many"}).status_code == 400
     assert cyclr.get("accounts/acme").json()["Name"] == "Acme"
     assert cyclr.get("accounts/other").status_code == 404
@@ -70,17 +70,20 @@ def test_accounts(start: Start, cyclr_of: OpenCyclr) -> None:
 def test_a_connector_is_found_by_query(cyclr: Cyclr) -> None:
     """A query gives several connectors; the methods of one are found by its ID."""
     found = cyclr.get("connectors", params={"query": "Facebook"}).json()
-    assert {one["Name"] for one in found} == {"Facebook Marketing API", "Facebook Messenger API"}
+    assert {connector["Name"] for connector in found} == {
+        "Facebook Marketing API",
+        "Facebook Messenger API",
+    }
     number = cyclr.connector_id()
-    one = next(one for one in found if one["Id"] == number)
-    assert (one["Name"], one["Version"], one["Status"]) == (
+    connector = next(row for row in found if row["Id"] == number)
+    assert (connector["Name"], connector["Version"], connector["Status"]) == (
         "Facebook Marketing API",
         None,
         "Approved",
     )
-    assert one["Authentication"][0]["OAuth2Type"] == "AuthorisationCode"
+    assert connector["Authentication"][0]["OAuth2Type"] == "AuthorisationCode"
     assert cyclr.get("connectors/99/methods").status_code == 404
-    names = {one["Name"] for one in cyclr.get(f"connectors/{number}/methods").json()}
+    names = {method["Name"] for method in cyclr.get(f"connectors/{number}/methods").json()}
     assert {"List My Permissions", "List Leads By Form"} <= names
 
 

@@ -176,7 +176,7 @@ class PreparedSite:
         code = state.issue_code(
             app, state.facebook.operator.id, state.cyclr.redirect_uri, ("email",)
         )
-        connector = next(one for one in state.cyclr.library.values() if one.methods)
+        connector = next(entry for entry in state.cyclr.library.values() if entry.methods)
         self.code = code.value
         self.connector = str(connector.id)
         self.installed = str(installed)
@@ -193,7 +193,7 @@ class PreparedSite:
             "{number}": [self.installed, self.connector],
             "{action}": ["authenticate", "setup-token", "deauthenticate", "remove"],
             "{which}": [self.connector],
-            "{unique_id}": [one.unique_id for one in connector.methods],
+            "{unique_id}": [method.unique_id for method in connector.methods],
             "{cycle_id}": list(state.cyclr.cycles),
             "{node}": [*nodes, "me", "app", f"act_{values['ad_account_id']}"],
         }

@@ -27,7 +27,7 @@ def test_ad_account_calls_show_the_tier(
     """Both usage headers of each act_* call name the access tier, as compact JSON."""
     graph = graph_of(start(scenario))
     account = str(graph.given["ad_account_id"])
-    for path in (f"act_{account}", *(f"act_{account}/{one}" for one in ("ads", "insights"))):
+    for path in (f"act_{account}", *(f"act_{account}/{edge}" for edge in ("ads", "insights"))):
         headers = graph.get(path).headers
         own = headers["x-ad-account-usage"]
         business = headers["x-business-use-case-usage"]

@@ -36,7 +36,7 @@ def browser(start: Start, browse: Browse) -> Browser:
 def installed(cyclr: Cyclr, name: str = NAME) -> dict[str, Any]:
     """Return the account's connector of this name."""
     rows = cyclr.get("account/connectors").json()
-    return next(one for one in rows if one["Connector"]["Name"] == name)
+    return next(row for row in rows if row["Connector"]["Name"] == name)
 
 
 def sign_in_location(cyclr: Cyclr, domain: httpx.Client, name: str = NAME) -> str:
@@ -79,7 +79,7 @@ def test_the_description_has_the_values_of_setup(approved: Sandbox) -> None:
     """Scopes, Verify Token and webhook of the description are those of the library's connector."""
     given = approved.description
     cyclr = approved.state.cyclr
-    connector = next(one for one in cyclr.library.values() if one.name == NAME)
+    connector = next(entry for entry in cyclr.library.values() if entry.name == NAME)
 
     assert given["scopes"] == connector.scopes == SCOPES
     assert given["verify_token"] == connector.verify_token
@@ -92,7 +92,7 @@ def test_it_is_installed_and_authenticated(approved: Sandbox, cyclr_of: OpenCycl
     """Messenger is installed beside Marketing, with a token that has the scopes of Setup."""
     rows = cyclr_of(approved).get("account/connectors").json()
 
-    assert [(one["Connector"]["Name"], one["Authenticated"]) for one in rows[:2]] == [
+    assert [(row["Connector"]["Name"], row["Authenticated"]) for row in rows[:2]] == [
         ("Facebook Marketing API", True),
         (NAME, True),
     ]
@@ -177,7 +177,7 @@ def test_setup_is_filled_in_on_the_console(browser: Browser) -> None:
     browser.open(f"{console}/connectors/library/")
     browser.log_in()
     (connector,) = (
-        one for one in browser.sandbox.state.cyclr.library.values() if "Messenger" in one.name
+        entry for entry in browser.sandbox.state.cyclr.library.values() if "Messenger" in entry.name
     )
     setup = f"/connectors/library/{connector.id}/setup/"
     assert not connector.is_set_up
@@ -272,7 +272,7 @@ def test_messenger_wrong_verify_token(start: Start, domain_of: Domain) -> None:
     given = sandbox.description
     domain = domain_of(sandbox)
     library = sandbox.state.cyclr.library.values()
-    held = next(one.verify_token for one in library if one.name == NAME)
+    held = next(entry.verify_token for entry in library if entry.name == NAME)
 
     assert verify(domain, given["webhook_url"], given["verify_token"]).status_code == 403
     assert verify(domain, given["webhook_url"], held).status_code == 200

@@ -70,7 +70,7 @@ def pages() -> str:
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_texts_and_pages_have_the_documented_names(name: str, pages: str) -> None:
     """A documented menu, field or button stands in a step's text, and on a page of the sandbox."""
-    steps = [step for each in connector_names() for step in find_procedure(each).steps]
+    steps = [step for name in connector_names() for step in find_procedure(name).steps]
     assert any(name in f"{step.title} {step.today} {step.prose} {step.pastes}" for step in steps)
     assert name.lower() in pages
 

@@ -14,7 +14,7 @@ def token_without(graph: Graph, *permissions: str) -> str:
     state = graph.sandbox.state
     app = app_of(graph.sandbox)
     grants = state.facebook.grants[app.admin_id, app.id]
-    scopes = tuple(one for one in grants if one not in permissions)
+    scopes = tuple(permission for permission in grants if permission not in permissions)
     return state.issue_user_token(app, app.admin_id, scopes).value
 
 
@@ -63,8 +63,8 @@ def test_app_permissions_show_the_review_state(graph: Graph) -> None:
     assert {"permission": "leads_retrieval", "status": "live"} in response["data"]
     assert response["paging"] == {}
     assert graph.get(path, "app", status='["unapproved"]').json()["data"] == []
-    one = graph.get(path, "app", permission="ads_read").json()["data"]
-    assert one == [{"permission": "ads_read", "status": "live"}]
+    rows = graph.get(path, "app", permission="ads_read").json()["data"]
+    assert rows == [{"permission": "ads_read", "status": "live"}]
     assert error_of(graph.get(path, "user"))["code"] == 15
     assert error_of(graph.get(path, "app", status="granted"))["code"] == 100
 

@@ -34,7 +34,7 @@ def test_test_leads(own: Graph) -> None:
     path = f"{own.given['leadgen_form_id']}/test_leads"
     lead = post(own, path).json()["id"]
     assert error_of(post(own, path))["code"] == 100
-    assert [one["id"] for one in own.get(path, "page").json()["data"]] == [lead]
+    assert [row["id"] for row in own.get(path, "page").json()["data"]] == [lead]
     assert error_of(own.get(path, "user"))["code"] == 190
     assert delete(own, lead).json() == {"success": True}
     assert own.get(path, "page").json() == {"data": []}

@@ -292,9 +292,9 @@ def test_console_accounts(start: Start, browse: Browse) -> None:
     browser.submit("/accounts/", name="Second Customer")
     here = browser.path
     number = next(
-        one.id
-        for one in browser.sandbox.state.cyclr.library.values()
-        if one.name.endswith("Marketing API")
+        entry.id
+        for entry in browser.sandbox.state.cyclr.library.values()
+        if entry.name.endswith("Marketing API")
     )
     browser.submit(here, connector=str(number))
     assert "is in use" in browser.submit(here, connector=str(number))
@@ -354,7 +354,7 @@ def test_every_page_says_sandbox_and_is_accessible(
     browser = browse(approved)
     browser.enter()
     state = approved.state
-    number = str(next(one.id for one in state.cyclr.library.values() if one.scopes))
+    number = str(next(entry.id for entry in state.cyclr.library.values() if entry.scopes))
     blanks = {
         "{app_id}": browser.given["app_id"],
         "{permission}": "ads_read",

@@ -202,7 +202,7 @@ def read_object(
     def for_fields(*fields: str) -> SendCalls:
         def send_calls(graph: Graph) -> list[httpx.Response]:
             path = "/".join((prefix + given_value(graph, name), *edge))
-            wanted = [{"fields": one} if one else {} for one in fields or ("",)]
+            wanted = [{"fields": names} if names else {} for names in fields or ("",)]
             return [graph.get(path, token, **params) for params in wanted]
 
         return send_calls
@@ -212,7 +212,7 @@ def read_object(
 
 def read_me(edge: str, *fields: str) -> SendCalls:
     """Return a function that reads an edge of the person, once for each of `fields`."""
-    return lambda graph: [graph.get(f"me{edge}", fields=one) for one in ("", *fields)]
+    return lambda graph: [graph.get(f"me{edge}", fields=names) for names in ("", *fields)]
 
 
 def change_subscription(graph: Graph, method: str) -> httpx.Response:
@@ -257,15 +257,15 @@ COMPARED = (
     ComparedCall(
         "GET /{business-id}",
         lambda graph: [
-            read_business(graph, fields=one) for one in ("", "id,name,verification_status")
+            read_business(graph, fields=names) for names in ("", "id,name,verification_status")
         ],
         "Business",
     ),
     ComparedCall(
         "GET /{business-id}/owned_pages",
         lambda graph: [
-            read_business(graph, "owned_pages", fields=one)
-            for one in ("", "id,name,access_token,tasks")
+            read_business(graph, "owned_pages", fields=names)
+            for names in ("", "id,name,access_token,tasks")
         ],
         "Page",
         is_list=True,
@@ -354,8 +354,14 @@ def test_each_key_of_a_body_is_published_or_explained(
 
 def test_each_key_of_an_error_is_published_or_explained() -> None:
     """Each key of each of Graph's errors is published, or has a line."""
-    known = [one for one in vars(graph_errors).values() if isinstance(one, ErrorDefinition)]
-    lines = {line for one in known for line in list_typed_keys(GraphError(one).body("A"))}
+    known = [
+        definition
+        for definition in vars(graph_errors).values()
+        if isinstance(definition, ErrorDefinition)
+    ]
+    lines = {
+        line for definition in known for line in list_typed_keys(GraphError(definition).body("A"))
+    }
 
     assert len(known) > 50
     assert lines - ERRORS == set(load_unpublished_keys()[ANY_ERROR])
@@ -408,7 +414,9 @@ def test_all_records_are_read() -> None:
 
 def test_a_record_keeps_its_request_headers_and_status() -> None:
     """The one full exchange of a refused redirect URI has all of its parts."""
-    (record,) = [one for one in RECORDS if one.id == "redirect_not_registered_hindi"]
+    (record,) = [
+        candidate for candidate in RECORDS if candidate.id == "redirect_not_registered_hindi"
+    ]
     assert (record.method, record.path, record.status) == ("POST", "/oauth/access_token", 400)
     assert record.body["error"]["code"] == 191
     challenge = record.headers["www-authenticate"]

@@ -139,7 +139,7 @@ def test_wrong_secret(start: Start, graph_of: Open) -> None:
     response = graph_of(sandbox).exchange(grant_type="client_credentials")
     assert error_of(response)["message"] == "Error validating client secret."
     app = app_of(sandbox)
-    held = {one.client_secret for one in sandbox.state.cyclr.library.values()}
+    held = {entry.client_secret for entry in sandbox.state.cyclr.library.values()}
     assert app.secret in held
 
 
@@ -217,7 +217,9 @@ def test_approved_is_all_done(start: Start) -> None:
     sandbox = start("approved")
     app = app_of(sandbox)
     business = sandbox.state.facebook.business
-    assert set(app.test_calls) == {name for name, one in app.permissions.items() if one == "live"}
+    assert set(app.test_calls) == {
+        name for name, status in app.permissions.items() if status == "live"
+    }
     assert (business.verification, business.access_verification) == ("verified", "verified")
     assert (app.is_published, app.renewal, app.tier) == (True, None, "standard_access")
 
@@ -342,9 +344,9 @@ def test_the_pages_of_a_portfolio_are_paged(start: Start, graph_of: Open) -> Non
     while following := pages[-1]["paging"].get("next"):
         assert following.startswith(f"{graph.base}/{facebook.business.id}/owned_pages?")
         pages.append(graph.http.get(following).json())
-    assert [len(each["data"]) for each in pages] == [2, 2, 1]
-    assert [set(each["paging"]["cursors"]) for each in pages] == [{"before", "after"}] * 3
-    rows = [row["id"] for each in pages for row in each["data"]]
+    assert [len(page["data"]) for page in pages] == [2, 2, 1]
+    assert [set(page["paging"]["cursors"]) for page in pages] == [{"before", "after"}] * 3
+    rows = [row["id"] for page in pages for row in page["data"]]
     assert rows == list(facebook.pages)
     after = pages[0]["paging"]["cursors"]["after"]
     path = f"{facebook.business.id}/owned_pages"
@@ -447,7 +449,9 @@ def test_every_message_of_graph_has_a_translation() -> None:
         for value in vars(graph_errors).values()
         if isinstance(value, graph_errors.ErrorDefinition)
     ]
-    missing = [one.message for one in known if one not in load_portuguese_errors()]
+    missing = [
+        definition.message for definition in known if definition not in load_portuguese_errors()
+    ]
     assert all("sandbox" in message for message in missing)
     for english, portuguese in load_portuguese_errors().items():
         assert portuguese == replace(

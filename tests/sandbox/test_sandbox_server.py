@@ -97,4 +97,4 @@ def test_no_connection_is_left_open_behind_a_sandbox() -> None:
                 sandbox._servers.clear()
                 gc.collect()
 
-    assert [str(each.message) for each in caught if "unclosed" in str(each.message)] == []
+    assert [str(warning.message) for warning in caught if "unclosed" in str(warning.message)] == []

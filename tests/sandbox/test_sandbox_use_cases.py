@@ -69,7 +69,7 @@ def test_creation_offers_these_use_cases(approved: Sandbox, browse: Browse) -> N
     )
     page = browse(approved).enter("/apps/creation/")
     found = re.findall(r'name="use_case" value="([^"]+)"', page)
-    assert [one.replace("&amp;", "&") for one in found] == list(USE_CASE_CHOICES)
+    assert [label.replace("&amp;", "&") for label in found] == list(USE_CASE_CHOICES)
 
 
 def test_the_lead_use_case_brings_its_permissions(browser: Browser) -> None:

@@ -166,8 +166,8 @@ def test_versions_can_be_probed_without_a_token(graph: Graph) -> None:
     assert error_of(known)["message"] == (
         "An active access token must be used to query information about the current user."
     )
-    assert [error_of(one)["code"] for one in (unknown, known)] == [2500, 2500]
-    assert [one.status_code for one in (unknown, known)] == [400, 400]
+    assert [error_of(response)["code"] for response in (unknown, known)] == [2500, 2500]
+    assert [response.status_code for response in (unknown, known)] == [400, 400]
 
 
 def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:

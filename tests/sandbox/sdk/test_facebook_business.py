@@ -119,10 +119,12 @@ def test_edges_with_limits(given: Given, open_api: Open) -> None:
     """`limit` changes the number of pages but not the rows; each page has usage headers."""
     open_api(given)
     account = AdAccount(f"act_{given['ad_account_id']}")
-    whole = [one["name"] for one in account.get_campaigns(fields=["name"])]
+    whole = [campaign["name"] for campaign in account.get_campaigns(fields=["name"])]
     cursor = account.get_campaigns(fields=["name"], params={"limit": 2})
     assert len(cursor) == 2
-    assert [one["name"] for one in cursor] == whole == [f"Campaign {n}" for n in (1, 2, 3)]
+    assert (
+        [campaign["name"] for campaign in cursor] == whole == [f"Campaign {n}" for n in (1, 2, 3)]
+    )
     usage = json.loads(cursor.headers()["x-business-use-case-usage"])[given["ad_account_id"]]
     assert usage[0]["type"] == "ads_management"
     assert usage[0]["call_count"] <= 1
@@ -356,7 +358,9 @@ def test_a_right_proof_is_accepted(start: Callable[..., Sandbox], open_api: Open
     sandbox.state.facebook.apps[given["app_id"]].requires_proof = True
     open_api(given)
     assert User("me").api_get()["id"]
-    assert [one["id"] for one in User("me").get_ad_accounts()] == [f"act_{given['ad_account_id']}"]
+    assert [ad_account["id"] for ad_account in User("me").get_ad_accounts()] == [
+        f"act_{given['ad_account_id']}"
+    ]
 
 
 def test_a_wrong_proof_is_refused(given: Given, open_api: Open) -> None:
