@@ -1,8 +1,7 @@
 """
-The commands about evidence: words in, exit code out.
+The commands about evidence: arguments in, exit code out.
 
-Nothing is decided here; every command calls lower rooms and shows what
-they returned.
+Each command calls lower layers and shows their result.
 """
 
 from __future__ import annotations
@@ -199,8 +198,7 @@ def archive(
     url = url or str(values.get("archive", ""))
     seconds = int(str(values.get("archive_seconds", 0))) if seconds is None else seconds
     if not url:
-        msg = "Name the archive with --to URL, or set RUNBOOK_ARCHIVE."
-        raise SettingsError(msg)
+        raise SettingsError("Name the archive with --to URL, or set RUNBOOK_ARCHIVE.")
     check_apart(url, map(Path, paths))
     contents = [evidence_below(Path(path)) for path in paths]
     bundles = [bundle for below, _ in contents for bundle in below]
@@ -253,7 +251,7 @@ class _Outcomes:
             self._show(folder, {**document, **asdict(done)}, line)
 
     def refuse(self, bundle: Path, error: EvidenceError) -> None:
-        """Show that `bundle` was refused, and why."""
+        """Show the reason why `bundle` was refused."""
         document = {"archived": False, "outcome": "refused", "file": error.file}
         self._show(bundle, {**document, "reason": str(error)}, f"✘ {bundle.name}: {error}")
         self.code = max(self.code, error.exit_code)
@@ -261,7 +259,7 @@ class _Outcomes:
         self.is_over = isinstance(error, StoreUnavailableError)
 
     def advise(self) -> None:
-        """Show what to do about what was refused."""
+        """Show the advice about refused bundles."""
         for advice in self.advice:
             say(f"Next: {advice}", is_error=True)
 
@@ -271,21 +269,21 @@ class _Outcomes:
 
 
 def _show_progress(bar: Progress, task: TaskID, place: str, progress: FileProgress) -> None:
-    """Show which file of the bundle at this place is copied; on a terminal only."""
+    """Show the file that is copied from the bundle at this place; on a terminal only."""
     name = progress.name.rpartition("/")[2]
     text = one_line(f"{place}/{name}, {progress.size:,} bytes")
     bar.update(task, total=progress.of, completed=progress.number - 1, description=text)
 
 
 def _limits(seconds: int | None) -> TransferLimits:
-    """Return how long an archive may take; each retry is shown on the error output."""
+    """Return the time limits of an archive; each retry is shown on the error output."""
     from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits
 
     return TransferLimits(seconds or DEFAULT_SECONDS, say=partial(say, is_error=True))
 
 
 def _withheld_below(*paths: Path) -> str:
-    """Return how many journal lines the bundles there do not show; nothing if they show all."""
+    """Return the number of journal lines that the bundles withhold, as text; empty for none."""
     from runbook_lib.evidence.verify.discovery import withheld_below
     from runbook_lib.text import pluralize
 
@@ -311,7 +309,8 @@ def key(*, is_rotated: bool, connector: str, env_file: str, evidence: str, as_js
     present = keys.key_from_settings(settings, is_sandbox=False)
     message = "It signs the evidence of this machine's runs."
     if is_rotated:
-        old, present = present, keys.rotate(settings, present, folder)
+        old = present
+        present = keys.rotate(settings, present, folder)
         message = f"It signs from now on. Give verifiers both keys; the old one is {old.key_id}."
     exported = keys.export_public_key(present, folder)
     keys.keep_public_key(present)
@@ -345,9 +344,11 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     if bundle:
         folder = Path(bundle)
         if not is_folder(folder):
-            msg = f"There is no bundle {bundle}."
-            advice = "Name the folder of a sealed run, or no folder for the tenant's newest one."
-            raise SettingsError(msg, next_step=advice)
+            raise SettingsError(
+                f"There is no bundle {bundle}.",
+                next_step="Name the folder of a sealed run, or no folder for the tenant's newest "
+                "one.",
+            )
     else:
         opened = open_run(find_procedure(connector), {}, mode=Mode.HEADLESS, **options)
         if not opened.journal.path.exists():
@@ -356,8 +357,10 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
         finish_interrupted(home)
         sealed = opened.history_reader.read().index.sealed
         if not sealed:
-            msg = f"There is no sealed run of {opened.tenant} in {home}."
-            raise SettingsError(msg, next_step=f"Run: runbook run --tenant {opened.tenant}")
+            raise SettingsError(
+                f"There is no sealed run of {opened.tenant} in {home}.",
+                next_step=f"Run: runbook run --tenant {opened.tenant}",
+            )
         folder = home / sealed[-1].sealed.bundle
     record = sealed_record(folder)
     entries = report_entries(folder, record)
@@ -392,8 +395,10 @@ def compare(*, evidence: str, output: str, is_issue: bool, as_json: bool) -> Non
 
     folder = newest_bundle(Path(evidence))
     if folder is None:
-        msg = f"There is no bundle in {evidence}."
-        raise SettingsError(msg, next_step="Name a bundle, or the evidence folder of a tenant.")
+        raise SettingsError(
+            f"There is no bundle in {evidence}.",
+            next_step="Name a bundle, or the evidence folder of a tenant.",
+        )
     field_report = compare_record(sealed_record(folder))
     document = msgspec.to_builtins(field_report)
     if output:
@@ -474,13 +479,15 @@ def _trusted(
 
     named = [Path(text) for text in (*keys, trusted_keys) if text]
     if not named:
-        msg = "No key is trusted by default: name the public key with --key or --trusted-keys."
         advice = _ANOTHER_WAY
         own = own_public_keys()
         if exported_keys(own):
             command = shlex.join(["verify", "--trusted-keys", str(own), *map(str, evidence)])
             advice += f" To trust your own signing key: {this_program()} {command}"
-        raise SettingsError(msg, next_step=advice)
+        raise SettingsError(
+            "No key is trusted by default: name the public key with --key or --trusted-keys.",
+            next_step=advice,
+        )
     trusted = read_public_keys(named)
     folders = [_evidence_around(path) for path in evidence]
     inside = [

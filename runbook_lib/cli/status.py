@@ -80,7 +80,7 @@ def _one_tenant(
 
 
 def _show_one(run: RunView, read: TenantsRead, *, is_verbose: bool, as_json: bool) -> None:
-    """Show the steps of a tenant, and what to do first; its state is that of every list."""
+    """Show the steps of a tenant and the next step, with the same state as in every list."""
     from msgspec import to_builtins
 
     from runbook_lib.cli.terminal import show_again, show_forecast, show_next, show_open, show_steps

@@ -163,7 +163,7 @@ def _run_cycle(
     """
     Poll each tenant, show and send what is new, and build the page; return the exit code.
 
-    With `is_told` it also says that it polled, which a person who practises wants to know.
+    With `is_told` it also prints that it polled, for a person who practises.
     """
     from runbook_lib.engine.watch.cycle import watching
     from runbook_lib.text import pluralize
@@ -200,7 +200,7 @@ def _run_cycle(
 
 
 def _show(entry: DigestEntry) -> None:
-    """Show an entry: its title, and what to do about it."""
+    """Show an entry: its title and its advice."""
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.watch.digest import problem_document
     from runbook_lib.evidence.reports.index_page import LIKE

@@ -202,7 +202,8 @@ def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
 
     How long it took, and whether it was archived, no bundle says.
     """
-    fleet_run, not_run = record.fleet_run, record.not_run
+    fleet_run = record.fleet_run
+    not_run = record.not_run
     if fleet_run is None:
         raise ValueError("the record names no run of a fleet")
     proven = TenantResult(

@@ -113,5 +113,4 @@ def refuse_leaks(
             raise LeakError(f"There is a secret in {description}.", next_step=_ANOTHER_FILE)
         step = deque(_STEP_ID.finditer(before), maxlen=1)
         where = f"{path.name}, {step[0].group()}" if step else path.name
-        msg = f"There is a secret in {where}."
-        raise LeakError(msg)
+        raise LeakError(f"There is a secret in {where}.")

@@ -76,13 +76,16 @@ class _GrowingJournal:
     def follow(self, line: JournalLine, shift: int) -> None:
         """Add the next line, `shift` bytes after its position in its own file."""
         seq, digest, start, end = line.ref
-        self.last, self.until = Ref(seq, digest, start + shift, end + shift), line.entry.at
+        self.last = Ref(seq, digest, start + shift, end + shift)
+        self.until = line.entry.at
         if seq in self.wanted:
             self.known[seq] = self.last
 
     def add(self, bundle: Path, verified: VerifiedBundle) -> None:
         """Add a bundle's missing lines; raises `ChainError` if existing lines differ."""
-        excerpt, before, start = verified.excerpt, self.last, 0
+        excerpt = verified.excerpt
+        before = self.last
+        start = 0
         self._compare(excerpt.first - 1, excerpt.previous, bundle)
         for line in excerpt_lines(bundle, excerpt):
             if line.ref.seq <= before.seq:
@@ -96,8 +99,11 @@ class _GrowingJournal:
     def _compare(self, seq: int, digest: str, bundle: Path) -> None:
         here = self.last if seq == self.last.seq else self.known.get(seq)
         if here is not None and here.digest != digest:
-            msg = f"Line {seq} differs from the one that {bundle.name} copied."
-            raise ChainError(msg, file=JOURNAL_NAME, next_step=_KEPT)
+            raise ChainError(
+                f"Line {seq} differs from the one that {bundle.name} copied.",
+                file=JOURNAL_NAME,
+                next_step=_KEPT,
+            )
 
 
 def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
@@ -145,8 +151,9 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, VerifiedBundle], dic
             verified = verify_bundle(folder, trust)
             owner = (verified.run["tenant"], verified.run["procedure"]["id"])
             if owner != home.parts[-2:]:
-                msg = f"It belongs to the tenant {owner[0]} and the connector {owner[1]}."
-                raise ContentError(msg)
+                raise ContentError(
+                    f"It belongs to the tenant {owner[0]} and the connector {owner[1]}."
+                )
             bundles[folder] = verified
         except (EvidenceError, JournalError) as error:
             unused[folder.name] = str(error)
@@ -156,8 +163,10 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, VerifiedBundle], dic
             unused[folder.name] = "It is signed, but cannot be understood."
     if not bundles:
         if not unused:
-            msg = f"There is no bundle in {home}."
-            raise SettingsError(msg, next_step="Fetch the bundles from an archive or a backup.")
+            raise SettingsError(
+                f"There is no bundle in {home}.",
+                next_step="Fetch the bundles from an archive or a backup.",
+            )
         name, why = next(iter(unused.items()))
         raise ContentError(f"No bundle here verifies with these keys: {why}", file=name)
     in_order = sorted(

@@ -39,7 +39,8 @@ from runbook_lib.core.step_record import RULES, StepRecord, step_record
 from runbook_lib.core.waits import waits_by_step
 from runbook_lib.errors import ContentError, FormatError, JournalError, reported_as
 
-RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
+RECORD_NAME = "record.json"
+SCHEMA_NAME = "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024
 _SCHEMA = "facebook-marketing-runbook/record/v"
@@ -215,8 +216,9 @@ def parse_record(content: bytes) -> Record:
     try:
         return convert(document, Record)
     except ValidationError as error:
-        msg = f"It is not a valid record: {invalid(error, '')}."
-        raise ContentError(msg, file=RECORD_NAME) from None
+        raise ContentError(
+            f"It is not a valid record: {invalid(error, '')}.", file=RECORD_NAME
+        ) from None
 
 
 def record_schema() -> dict[str, Any]:

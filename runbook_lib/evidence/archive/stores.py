@@ -72,8 +72,7 @@ def open_store(url: str, limits: TransferLimits | None = None) -> Store:
     try:
         address = formats.archive_address(url)
     except ValueError as error:
-        msg = f"This is not an archive: {error}."
-        raise SettingsError(msg) from None
+        raise SettingsError(f"This is not an archive: {error}.") from None
     if "://" not in address:
         return Folder(address, limits)
     return _Objects(address, limits)
@@ -143,9 +142,11 @@ class Store(ABC):
                 if transfer.done():
                     problem = self._explained(error, name)
                 else:
-                    msg = f"The archive {self.address} did not answer within {seconds:.0f} s."
                     problem = StoreUnavailableError(
-                        msg, file=name, next_step=_RESUMES, is_silent=True
+                        f"The archive {self.address} did not answer within {seconds:.0f} s.",
+                        file=name,
+                        next_step=_RESUMES,
+                        is_silent=True,
                     )
             if not (isinstance(problem, StoreUnavailableError) and problem.is_silent and left):
                 raise problem
@@ -154,8 +155,10 @@ class Store(ABC):
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _too_many(self) -> ArchiveError:
-        msg = f"{self.address} has more than {_MOST_OBJECTS:,} objects."
-        return ArchiveError(msg, next_step="Name a part of it: one tenant, or one bundle.")
+        return ArchiveError(
+            f"{self.address} has more than {_MOST_OBJECTS:,} objects.",
+            next_step="Name a part of it: one tenant, or one bundle.",
+        )
 
     @abstractmethod
     def _listed(self, below: str) -> Iterator[tuple[str, int]]: ...
@@ -218,9 +221,11 @@ class Folder(Store):
     def _explained(self, error: Exception, name: str) -> ArchiveError:
         if not isinstance(error, OSError):
             raise error
-        msg = f"The archive {self.address} cannot be used: {reason_of(error)}."
-        advice = "Free disk space or make the folder writable, then try again."
-        return ArchiveError(msg, next_step=advice, file=name)
+        return ArchiveError(
+            f"The archive {self.address} cannot be used: {reason_of(error)}.",
+            next_step="Free disk space or make the folder writable, then try again.",
+            file=name,
+        )
 
 
 class _Objects(Store):
@@ -240,9 +245,10 @@ class _Objects(Store):
         try:
             self._fs, self._root = fsspec.url_to_fs(address, **options)
         except ValueError:
-            msg = f"The driver for {address} has no credentials."
-            advice = f"Set them in the store's own environment: {self._credentials}."
-            raise ArchiveError(msg, next_step=advice) from None
+            raise ArchiveError(
+                f"The driver for {address} has no credentials.",
+                next_step=f"Set them in the store's own environment: {self._credentials}.",
+            ) from None
         except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
             raise self._explained(error, "") from None
         if address.startswith("s3:"):
@@ -251,7 +257,8 @@ class _Objects(Store):
 
     def _listed(self, below: str) -> Iterator[tuple[str, int]]:
         for path, entry in self._fs.find(self._path(below), detail=True).items():
-            name, size = path[len(self._root) + 1 :], int(entry["size"])
+            name = path[len(self._root) + 1 :]
+            size = int(entry["size"])
             # NOTE: consoles create an empty object with a trailing slash for a folder.
             if name and not (size == 0 and name.endswith("/")):
                 yield name, size
@@ -291,7 +298,8 @@ class _Objects(Store):
         if isinstance(error, ArchiveError):
             return error
         if isinstance(error, ImportError):
-            msg = f"The driver for {self.address} is not installed."
-            advice = f"In the runbook's folder: pip install -e '.[{self._extra}]'."
-            return ArchiveError(msg, next_step=advice)
+            return ArchiveError(
+                f"The driver for {self.address} is not installed.",
+                next_step=f"In the runbook's folder: pip install -e '.[{self._extra}]'.",
+            )
         return store_error(error, self.address, credentials=self._credentials, file=name)

@@ -230,7 +230,8 @@ def _dates_differ(row: CauseRow) -> bool:
 
 def _days(text: str, *, on: str) -> int | None:
     """Return how many calendar days `text` is before `on`; negative after it, `None` if unknown."""
-    first, last = parse_time(text), parse_time(on)
+    first = parse_time(text)
+    last = parse_time(on)
     if first is None or last is None or not 2000 <= first.year < 2100:
         return None
     return (last.date() - first.date()).days

@@ -92,13 +92,15 @@ def with_times(text: str) -> str:
 
 def lasting(since: str, until: str) -> str:
     """Return the duration between two times, in its two largest units."""
-    first, last = parse_time(since), parse_time(until)
+    first = parse_time(since)
+    last = parse_time(until)
     if first is None or last is None or last < first:
         return "an unknown time"
     rest = last - first
     if rest < timedelta(seconds=10):
         return f"{rest.total_seconds():.1f} seconds"
-    seconds, parts = int(rest.total_seconds()), []
+    seconds = int(rest.total_seconds())
+    parts = []
     for name, length in _UNITS:
         if seconds >= length:
             parts.append(pluralize(seconds // length, name))

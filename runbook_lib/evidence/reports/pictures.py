@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 SCHEMATIC = "Schematic, not a screenshot"
 # So many letters have room in a line: of a field's text, of a button's.
-_LETTERS, _BOLD = 42, 36
+_LETTERS = 42
+_BOLD = 36
 _MOST_LINES = 3
 # Of the forecast's bars; a longer forecast has no marks for weeks.
-_WIDTH, _MOST_DAYS = 340, 366
+_WIDTH = 340
+_MOST_DAYS = 366
 
 
 def screen_picture(
@@ -56,7 +58,8 @@ def forecast_picture(forecast: Forecast) -> Markup:
     days = [
         day for decision in forecast.decisions for day in (decision.begins, decision.ends) if day
     ] + [forecast.today]
-    first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
+    first = date.fromisoformat(min(days))
+    last = date.fromisoformat(max(days))
     whole = max((last - first).days, 7)
     lines = "; ".join(f"{name}: {days}" for name, days in forecast_lines(forecast))
 

@@ -29,7 +29,8 @@ _DEEPEST = 5
 # Other modules read these: the folder of keys, that of fleets (no evidence), and the journal,
 # whatever it is.
 _OTHERS = (KEYS_FOLDER, FLEET_FOLDER, JOURNAL_NAME)
-_FOLDER, _LINK = kind_of(stat.S_IFDIR), kind_of(stat.S_IFLNK)
+_FOLDER = kind_of(stat.S_IFDIR)
+_LINK = kind_of(stat.S_IFLNK)
 
 
 def has_bundle_name(path: Path) -> bool:
@@ -63,7 +64,8 @@ def unfinished_in(home: Path, announced: Iterable[BundleIndex]) -> dict[Path, st
     """
     unfinished: dict[Path, str] = {}
     for line in announced:
-        name, folder = line.sealed.bundle, home / f"{SEALED_PREFIX}{line.run_id}"
+        name = line.sealed.bundle
+        folder = home / f"{SEALED_PREFIX}{line.run_id}"
         # NOTE: the journal is not trusted yet, and a name may lead elsewhere.
         is_name = _BUNDLE.fullmatch(name) and name.endswith(f"-{line.run_id}")
         if is_name and is_there(folder) and not is_there(home / name):

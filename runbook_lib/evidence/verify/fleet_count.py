@@ -153,7 +153,8 @@ class FleetCount:
 
     def note(self, verified: VerifiedBundle) -> None:
         """Note a verified bundle, if a fleet asked for its run."""
-        fleet_run, run = verified.fleet_run, verified.run
+        fleet_run = verified.fleet_run
+        run = verified.run
         if fleet_run is None:
             return
         began = str(run["started_on"])
@@ -213,7 +214,8 @@ class FleetCount:
 
     def _missing(self, found: _Found) -> str:
         """Return which tenants that the run selected have no bundle; empty if all have one."""
-        present, selected = set(found.tenants), found.run.selected
+        present = set(found.tenants)
+        selected = found.run.selected
         lacking = selected - len(present)
         if not lacking:
             return ""
@@ -243,7 +245,8 @@ def _contradiction(found: _Found) -> str:
     """Return what the bundles of one run contradict; empty if nothing."""
     if len(found.selections) > 1:
         return "Its bundles name different selections of tenants."
-    present, run = set(found.tenants), found.run
+    present = set(found.tenants)
+    run = found.run
     is_other = len(present) == run.selected and selection_digest(present) != run.selected_digest
     if is_other or len(present) > run.selected:
         return f"Its bundles are of other tenants than the {run.selected:,} that it selected."

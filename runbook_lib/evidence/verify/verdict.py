@@ -60,8 +60,10 @@ def judged(path: Path, look: Callable[[], Verdict]) -> Verdict:
         return refusal(path, error)
     except NOT_UNDERSTOOD as error:
         # NOTE: a trusted key may sign something that no runbook writes.
-        msg = f"It is signed, but cannot be understood ({type(error).__name__})."
-        return Verdict(path, error=ContentError(msg))
+        return Verdict(
+            path,
+            error=ContentError(f"It is signed, but cannot be understood ({type(error).__name__})."),
+        )
 
 
 def refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:

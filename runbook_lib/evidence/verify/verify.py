@@ -262,7 +262,8 @@ def _read(present: Mapping[str, Path], name: str, most: int = LARGEST_ENVELOPE) 
 
 def _digest(path: Path, most: int) -> str:
     """Return the SHA-256 of what `_read` would return, block by block."""
-    checksum, left = hashlib.sha256(), most + 1
+    checksum = hashlib.sha256()
+    left = most + 1
     with open_plain(path, follows_links=False) as file:
         while block := file.read(min(left, _BLOCK)):
             checksum.update(block)
@@ -301,22 +302,26 @@ def _contents(
     for subject in subjects:
         parts = PurePosixPath(subject.name).parts
         if subject.name.startswith("/") or ".." in parts or "\\" in subject.name:
-            msg = f"It names {subject.name!r}, a path that leads out of the bundle."
-            raise ContentError(msg, file=STATEMENT_NAME)
+            raise ContentError(
+                f"It names {subject.name!r}, a path that leads out of the bundle.",
+                file=STATEMENT_NAME,
+            )
         if subject.name not in present:
             raise ContentError("It is missing.", file=subject.name)
         size = present[subject.name].lstat().st_size
         if size != subject.size:
-            msg = f"It has {size:,} bytes; {subject.size:,} were signed."
-            raise ContentError(msg, file=subject.name)
+            raise ContentError(
+                f"It has {size:,} bytes; {subject.size:,} were signed.", file=subject.name
+            )
         if subject.name in looked_into:
             contents[subject.name] = _read(present, subject.name, subject.size)
             actual = digest(contents[subject.name])
         else:
             actual = _digest(present[subject.name], subject.size)
         if actual != subject.sha256:
-            msg = "It was altered: its SHA-256 is not the signed one."
-            raise ContentError(msg, file=subject.name)
+            raise ContentError(
+                "It was altered: its SHA-256 is not the signed one.", file=subject.name
+            )
     return contents
 
 
@@ -367,8 +372,10 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
     check_numbers(record)
     carried = record.carried
     if bool(carried) != (CARRIED_NAME in present):
-        msg = "It is missing." if carried else "It was added: the record lists no older lines."
-        raise ContentError(msg, file=CARRIED_NAME)
+        raise ContentError(
+            "It is missing." if carried else "It was added: the record lists no older lines.",
+            file=CARRIED_NAME,
+        )
     withheld: list[int] = []
 
     def lines() -> Iterator[JournalLine]:
