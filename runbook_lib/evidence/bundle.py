@@ -75,10 +75,10 @@ UNSIGNED = (STATEMENT_NAME, SIGSTORE_NAME, TIMESTAMP_NAME)
 @dataclass(frozen=True, slots=True)
 class Seal:
     """
-    What evidence is sealed with: the key, and the run's materials.
+    The key and the run's materials, with which evidence is sealed.
 
-    `stamp` requests a time-stamp of some bytes from `timestamp_authority` (a
-    web address, or empty).
+    `stamp` requests a time-stamp of some bytes from `timestamp_authority` (a web address, or
+    empty).
     """
 
     key: SigningKey
@@ -120,8 +120,8 @@ def write_record(
     """
     Write a run's evidence into `folder`, and return the record.
 
-    That is `record.json`, its schema, `report.html`, the attachments, the
-    journal's lines `after` the previous bundle, and older ones that still count.
+    It writes `record.json`, its schema, `report.html`, the attachments, the journal's lines `after`
+    the previous bundle, and older lines that still count.
     """
     journal = reader.journal
     last = after
@@ -237,7 +237,7 @@ def _write_statement(folder: Path, record: Record, seal_with: Seal, link: ChainL
 
 
 def _stamp(folder: Path, seal_with: Seal) -> str:
-    """Request a time-stamp of the statement, if wanted; return why there is none."""
+    """Request a time-stamp of the statement, if wanted; return the reason for a missing one."""
     if seal_with.stamp is None or not seal_with.timestamp_authority:
         return ""
     content = (folder / STATEMENT_NAME).read_bytes()

@@ -76,9 +76,9 @@ def check_restored(reader: HistoryReader) -> None:
     """
     Raise `ChainError` if the journal does not announce a bundle beside it.
 
-    An older journal was put back, so the chain could not be verified any more. If
-    every bundle is announced, no signature is checked. A journal that was rebuilt may
-    withhold what the bundles beside it withhold, and nothing else.
+    Such a journal is an older one that was put back: the chain could not be verified any more. If
+    every bundle is announced, no signature is checked. A rebuilt journal may withhold only the
+    lines that the bundles beside it withhold.
     """
     home = reader.journal.path.parent
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
@@ -157,8 +157,8 @@ def announce(reader: HistoryReader, drafted: Path, run_id: str, sealed: BundleSe
     """
     Announce the complete folder `drafted` of a run as `sealed`, and give it its name.
 
-    The caller is inside `chain_end`. If the process is killed, there is either
-    no bundle, or one that the next sealing finishes.
+    Call it inside `chain_end`. If the process is killed, there is either no bundle, or one that
+    the next sealing finishes.
     """
     folder = reader.journal.path.parent
     complete = folder / f"{SEALED_PREFIX}{run_id}"

@@ -118,7 +118,7 @@ def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
 def copy_excerpt(
     reader: HistoryReader, excerpt: JournalExcerpt, start: int, end: int, folder: Path
 ) -> None:
-    """Write the journal from byte `start` to `end` into `folder`, without what is withheld."""
+    """Write the journal from byte `start` to `end` into `folder`, without withheld lines."""
     copy_lines(reader.journal.path, start, end, folder / JOURNAL_NAME)
     with (folder / JOURNAL_NAME).open("r+b") as file:
         for ref in reader.withheld:
@@ -141,14 +141,13 @@ def copy_carried(
 
 def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     """
-    Raise `ContentError` if the record rests on an attestation, a note or an exchange not in
-    `lines`.
+    Raise `ContentError` if the record does not follow from `lines`.
 
-    So does an attestation whose sentence is not the one that its digest names, and a check in
-    `lines` that rests on an exchange which is missing, and an earlier result that is not in its
-    line, or that no longer counted. The record may contain a value
-    that was unknown when the attestation was recorded: the first one that the remote system
-    confirmed.
+    It raises for an attestation, a note or an exchange that is not in `lines`; for an attestation
+    whose sentence differs from its digest; for a check in `lines` without one of its exchanges; and
+    for an earlier result that is not in its line or no longer counted. An attestation in the record
+    may contain a value that was unknown when it was recorded: the first value that the remote
+    system confirmed.
     """
     attestations: dict[tuple[str, str, str], list[AttestationDetails | Commented]] = {}
     for event, step_id, attestation in _words(record):

@@ -47,31 +47,39 @@ _KEPT = (
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """
-    The rebuilt journal: its `lines`, the time of the last one, how many were `added`.
-
-    `unused` says why a bundle was not used.
-    """
+    """The rebuilt journal."""
 
     lines: int
+    """The number of its lines."""
+
     until: str
+    """The time of the last line."""
+
     added: int
+    """The number of lines that were added."""
+
     unused: Mapping[str, str]
+    """Unused bundle → the reason."""
 
 
 @dataclass(slots=True)
 class _GrowingJournal:
-    """
-    The growing journal: its last line, and the positions of the lines that bundles name.
-
-    `pieces` are the files to append, each from a byte on.
-    """
+    """The growing journal."""
 
     wanted: set[int]
+    """The numbers of the lines that bundles name."""
+
     last: Ref = BEFORE_THE_FIRST
+    """The last line."""
+
     until: str = ""
+    """The time of the last line; empty without any."""
+
     known: dict[int, Ref] = field(default_factory=lambda: {0: BEFORE_THE_FIRST})
+    """Number of a line that bundles name → its position."""
+
     pieces: list[tuple[Path, int]] = field(default_factory=list)
+    """The files to append, each from a byte on."""
 
     def follow(self, line: JournalLine, shift: int) -> None:
         """Add the next line, `shift` bytes after its position in its own file."""
@@ -110,10 +118,9 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
     """
     Rebuild or complete the journal in `home` from the bundles beside it.
 
-    Bundles that it does not announce are announced again. Raises, without
-    writing anything, `ChainError` if the existing journal is another one or is
-    damaged, `ContentError` if no bundle verifies, `SettingsError` if there is
-    none.
+    It announces again the bundles that the journal does not announce. Before it writes anything, it
+    raises `ChainError` if the existing journal is another one or is damaged, `ContentError` if no
+    bundle verifies, and `SettingsError` without any bundle.
     """
     if not home.is_dir():
         raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")

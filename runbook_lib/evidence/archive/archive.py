@@ -1,15 +1,14 @@
 """
 The archive: write-once copies of sealed bundles and public keys.
 
-Its layout is that of the evidence folder, so `verify_tree` reads it the same
-way, but without the journals: an archive takes only what never changes. Without
-a journal it cannot show that the last bundles of a chain were removed, and
-it sees no older version of an object; the bucket's Object Lock keeps both.
+Its layout is that of the evidence folder, so `verify_tree` reads it the same way. It has no
+journals: an archive takes only files that never change. So it cannot show that the last bundles of
+a chain were removed, and it sees no older version of an object. The bucket's Object Lock prevents
+both.
 
-An archive contains one chain per tenant and connector. A bundle of another
-chain is rejected before anything is written. Two processes that archive two
-chains at once may both find the place empty: still no object is overwritten,
-and `verify` then rejects the place.
+An archive contains one chain per tenant and connector. It rejects a bundle of another chain before
+it writes anything. Two processes that archive two chains at once may both find the place empty.
+Even then no object is overwritten, and `verify` rejects the place.
 """
 
 from __future__ import annotations
@@ -98,11 +97,10 @@ class Progress:
 
 def evidence_below(path: Path) -> tuple[list[Path], list[UnreadablePath]]:
     """
-    Return the sealed bundle at `path`, or those below it, and what could not be read.
+    Return the sealed bundle at `path`, or those below it, and the unreadable paths.
 
-    A bundle that an interrupted run left unfinished is finished first; if that
-    fails, it is returned for `archive_bundle` to reject. Raises `SettingsError`
-    if there is none.
+    It first finishes a bundle that an interrupted run left unfinished. If that fails, it returns
+    the bundle for `archive_bundle` to reject. Raises `SettingsError` without any bundle.
     """
     path = Path(os.path.realpath(path))
     if is_folder(path) and is_bundle(path):
@@ -185,15 +183,13 @@ def archive_bundle(
     """
     Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
 
-    Files that exist with the same content are skipped, so an interrupted copy
-    resumes; nothing is overwritten. The statement comes last, so half a copy
-    does not count. Everything is read back.
-    Raises `ArchiveError` if the store fails or contains something else, or the
-    bundle is not finished
-    (`StoreUnavailableError` if it would reject any), `SettingsError` for an
-    unusable argument, and, before anything is copied, `ContentError` and
-    similar if the bundle is not what its own key signed, `ChainError` if the
-    archive contains another chain.
+    It skips files that exist with the same content, so an interrupted copy resumes. It overwrites
+    nothing, and reads everything back. The statement comes last, so half a copy does not count.
+
+    Raises `SettingsError` for an unusable argument. Raises `ArchiveError` if the store fails or
+    contains something else, or if the bundle is not finished; `StoreUnavailableError` if the store
+    would reject any bundle. Before anything is copied, it raises `ContentError` and similar if the
+    bundle differs from its signed content, and `ChainError` if the archive has another chain.
     """
     store = open_store(url, limits)
     # NOTE: a link to a bundle is not a bundle.
@@ -253,7 +249,7 @@ def fetched(url: str, *, limits: TransferLimits | None = None) -> Iterator[Path]
         place = temporary.resolve().joinpath(*parts[-4:])
         _fetch_files(store, sizes, place)
         depths = [name.count("/") for name in sizes if name.rpartition("/")[2] == STATEMENT_NAME]
-        # How many folders up the keys are: 3 for a bundle, 2 for a connector, 1 for a tenant,
+        # The keys are 3 folders up for a bundle, 2 for a connector, 1 for a tenant,
         # 0 for the whole tree.
         above = max(0, 3 - min(depths, default=3))
         if 0 < above < len(parts):
@@ -290,9 +286,9 @@ def _check_apart(store: Store, home: Path) -> None:
 
 def _check_sealed(bundle: Path, place: str) -> VerifiedBundle:
     """
-    Return what `bundle` proves; raise unless it is a finished, unaltered bundle.
+    Verify `bundle` with the key beside it; raise unless it is finished and unaltered.
 
-    The key beside it proves that nothing was altered, not that it is trusted.
+    That key proves that nothing was altered, not that it is trusted.
     """
     if bundle.name.startswith(".") and is_there(bundle / STATEMENT_NAME):
         raise ArchiveError(
@@ -320,8 +316,8 @@ def _check_same_chain(store: Store, bundle: Path, verified: VerifiedBundle) -> N
     """
     Raise `ChainError` if the archive contains another chain than that of `bundle`.
 
-    NOTE: a statement implies all before it, so the newest archived one that can be compared is
-    enough. The bundle's own is compared with the other files.
+    NOTE: a statement implies all earlier ones, so it compares only the newest archived one that
+    it can. The bundle's own statement is compared with the other files.
     """
     connector = "/".join(bundle.parts[-3:-1])
     ours = _own_chain(bundle, verified)

@@ -1,8 +1,8 @@
 """
-Stores of an archive: a folder or an object store, and what each can promise.
+Stores of an archive: a folder or an object store.
 
-An object is created once and never written again. `refusals` explains a
-store's errors; `archive` decides what is copied, and in which order.
+An object is created once and never written again. `errors` explains a store's errors. `archive`
+decides the files to copy and their order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runbook_lib.evidence.archive.errors import store_error
 from runbook_lib.remote.threads import run_in_thread
 
 _MOST_OBJECTS = 100_000
-# How many seconds a store may take, and how slow a transfer may be in bytes per second.
+# The time limit of a store in seconds, and the slowest transfer in bytes per second.
 DEFAULT_SECONDS = 60
 _SLOWEST = 50 * 1024
 _AT_ONCE = 8
@@ -47,10 +47,9 @@ _KINDS = {
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
     """
-    How long a store may take for one transfer: `seconds`, and more for a large file.
+    The time limit of one transfer: `seconds`, and more for a large file.
 
-    If it does not answer it is tried `retries` more times; `say` is called for
-    each.
+    If the store does not respond, it is tried `retries` more times; `say` reports each.
     """
 
     seconds: float = DEFAULT_SECONDS
@@ -58,7 +57,7 @@ class TransferLimits:
     say: Callable[[str], None] = lambda _: None
 
     def deadline(self, size: int) -> float:
-        """Return how many seconds a transfer of `size` bytes may take."""
+        """Return the time limit of a transfer of `size` bytes, in seconds."""
         return self.seconds + size / _SLOWEST
 
 
@@ -174,7 +173,7 @@ class Store(ABC):
 
     @abstractmethod
     def _explained(self, error: Exception, name: str) -> ArchiveError:
-        """Return what an error of a transfer means; raise one that is not the store's."""
+        """Return the explained error of a transfer; raise an error that is not the store's."""
 
 
 class Folder(Store):
@@ -281,7 +280,7 @@ class _Objects(Store):
         except FileExistsError:
             return False
         except Exception:
-            # NOTE: drivers report a taken name with errors of their own, and answers get lost.
+            # NOTE: drivers report a taken name with errors of their own, and responses get lost.
             with suppress(Exception):
                 if self._fs.exists(path):
                     return False

@@ -1,8 +1,8 @@
 """
 Format times, durations and untrusted text for the reports.
 
-Without a locale: the same input gives the same text everywhere, but for the year, which a page
-leaves out where its reader knows it (`read_in`).
+They use no locale: the same input gives the same text everywhere. Only the year varies: a page
+leaves out the year in which it is read (`read_in`).
 """
 
 from __future__ import annotations

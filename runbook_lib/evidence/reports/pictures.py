@@ -1,8 +1,8 @@
 """
 Pictures, drawn from data as SVG: a schematic of another system's screen, and the forecast.
 
-Each has a text alternative. One that stands alone, as a file, has its own colours and ground. Where
-a page has the style of pictures once (`picture_style`), they take its colours.
+Each has a text alternative. A picture in a file of its own has its own colours and ground. On a
+page with the style of pictures (`picture_style`), it takes the page's colours.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCHEMATIC = "Schematic, not a screenshot"
 _LETTERS = 42
 _BOLD = 36
 _MOST_LINES = 3
-# Of the forecast's bars; a longer forecast has no marks for weeks.
+# The size of the forecast's bars. A longer forecast has no marks for weeks.
 _WIDTH = 340
 _MOST_DAYS = 366
 
@@ -85,7 +85,7 @@ def forecast_picture(forecast: Forecast) -> Markup:
 
 
 def forecast_title(forecast: Forecast) -> str:
-    """Return what the forecast says: `1 of 4 decisions made; all expected by 12 Jan`."""
+    """Return the forecast in words: `1 of 4 decisions made; all expected by 12 Jan`."""
     late = [decision.number for decision in forecast.decisions if decision.is_late(forecast.today)]
     if late:
         return f"{forecast.message}; overdue: {', '.join(late)}"
@@ -126,7 +126,7 @@ def forecast_chips(forecast: Forecast, next_step: str) -> list[dict[str, str]]:
 
 
 def meanwhile(forecast: Forecast) -> str:
-    """Return which steps can be done while others decide; empty for none."""
+    """Return the steps that you can do while others decide, in words; empty for none."""
     word = "step" if len(forecast.can_start_now) == 1 else "steps"
     return (
         f"Meanwhile: {word} {', '.join(forecast.can_start_now)}." if forecast.can_start_now else ""
@@ -134,7 +134,7 @@ def meanwhile(forecast: Forecast) -> str:
 
 
 def decision_days(decision: ExternalDecision, today: str) -> str:
-    """Return where a decision stands, and its days."""
+    """Return the state of a decision, and its days."""
     begins, ends = (phrases.day(day) if day else "" for day in (decision.begins, decision.ends))
     if decision.stage == "done":
         return f"done {ends}".strip()

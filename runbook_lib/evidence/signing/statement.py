@@ -33,7 +33,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 
-# What the statement claims of the record as it is.
+# The fields of the record that the statement repeats unchanged.
 _CLAIMED = (
     "run_id",
     "tenant",
@@ -106,9 +106,10 @@ def result_predicate(
     """
     Return the predicate with the results (in-toto test-result v0.1).
 
-    Passed is what a machine verified in this run, warned what it verified in an earlier one, and
-    what a person attested or has yet to confirm, failed what a check contradicts. The extension
-    fields `runbook_run` and `runbook_chain` contain all seven outcomes and the link of the chain.
+    A step that a machine verified in this run is passed. A step that it verified in an earlier run,
+    or that a person attested or has yet to confirm, is warned. A step that a check contradicts is
+    failed. The extension fields `runbook_run` and `runbook_chain` contain all seven outcomes and
+    the link of the chain.
     """
     outcomes: dict[str, list[str]] = {str(outcome): [] for outcome in Outcome}
     warned = []

@@ -36,9 +36,8 @@ def request_timestamp(session: Session, authority: str, content: bytes) -> bytes
     """
     Return the authority's time-stamp of `content` (DER, RFC 3161 §2.4.2).
 
-    `authority` is an address for requests over HTTP (§3.4). Raises
-    `TimestampError` if it refuses or stamps something else, and `RemoteError`
-    if it does not answer.
+    `authority` is an address for requests over HTTP (§3.4). Raises `TimestampError` if it refuses
+    or stamps something else, and `RemoteError` if it does not respond.
     """
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder  # noqa: PLC0415
 

@@ -187,7 +187,7 @@ def verdict_alone(folder: Path, trust: Trust) -> Verdict:
 
 
 def _verified_beside(folder: Path, trust: Trust) -> VerifiedBundle:
-    """Return what a bundle proves on which another one rests; the error names it."""
+    """Verify a bundle on which another one rests; an error names it."""
     try:
         return verify_bundle(folder, trust)
     except (EvidenceError, JournalError) as error:
@@ -266,7 +266,7 @@ def check_order(
 
 
 def find_anomalies(chain: Sequence[StatementClaims]) -> tuple[str, ...]:
-    """Return what is strange in a chain that is in order."""
+    """Return the anomalies of a chain that is in order."""
     return (*_early(chain), *_returning(chain))
 
 
