@@ -56,7 +56,7 @@ class ConnectorParameter:
     """Whether each account sets it (`IsAccountConnectorProperty`)."""
 
     values: tuple[str, ...] = ()
-    """The values that it can have; empty if any."""
+    """The values that it can have; empty if any value is allowed."""
 
 
 @dataclass

@@ -60,10 +60,10 @@ class AccessTier(StrEnum):
     """The Marketing API Access Tier, in the words of the usage headers of ad account calls."""
 
     LIMITED = "development_access"
-    """Few calls, and only for people with a role on the app."""
+    """The tier before approval."""
 
     FULL = "standard_access"
-    """The calls of an approved app."""
+    """The tier after approval."""
 
 
 class VerificationStatus(StrEnum):

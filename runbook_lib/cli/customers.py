@@ -124,19 +124,19 @@ def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
     from runbook_lib.engine.tenant_run import open_run
 
     named = whole_tenants_file(file)
-    chosen = [one for one in named if tenant in ("", one.tenant)]
+    chosen = [entry for entry in named if tenant in ("", entry.tenant)]
     if not chosen:
-        near = suggestion(tenant, [one.tenant for one in named])
+        near = suggestion(tenant, [entry.tenant for entry in named])
         raise SettingsError(f"{file} names no tenant called {tenant}.{near}")
     return [
         open_run(
-            one.procedure,
-            {**one.given, **one.references},
+            entry.procedure,
+            {**entry.given, **entry.references},
             mode=Mode.HEADLESS,
-            tenant=one.tenant,
+            tenant=entry.tenant,
             **options,
         )
-        for one in chosen
+        for entry in chosen
     ]
 
 

@@ -154,7 +154,7 @@ def _tenants_in(file: str) -> list[tuple[str, str]]:
     """Return the tenants in a file of tenants, each with its connector; raises `FleetFileError`."""
     from runbook_lib.engine.tenant_list import whole_tenants_file
 
-    return [(each.tenant, each.procedure.id) for each in whole_tenants_file(Path(file))]
+    return [(entry.tenant, entry.procedure.id) for entry in whole_tenants_file(Path(file))]
 
 
 @click.command()
@@ -206,7 +206,7 @@ def archive(
         with suppress(ArchiveError):  # said of each bundle below
             check_archive(url, home)
     outcomes = _Outcomes(as_json=as_json)
-    for unreadable in (each for _, places in contents for each in places):
+    for unreadable in (place for _, places in contents for place in places):
         outcomes.refuse(unreadable.path, ContentError(unreadable.why, file=unreadable.name))
     limits = _limits(seconds)
     with progress_bar(is_error=True) as bar:

@@ -169,7 +169,7 @@ def _show_sum(statuses: Sequence[TenantStatus], result: FleetResult, request: Fl
     from runbook_lib.evidence.reports.tenant_status import what_now
 
     results = result.results.values()
-    counts = Counter(str(each.outcome or each.status.value) for each in results)
+    counts = Counter(str(result.outcome or result.status.value) for result in results)
     say(" · ".join(f"{many} {word}" for word, many in sorted(counts.items())))
     say(what_now(statuses))
     page = evidence_folder(request.evidence) / INDEX_PAGE

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runbook_lib.engine.tenant_reader import TenantsRead
     from runbook_lib.evidence.reports.tenant_status import CauseRow, TenantStatus
 
-# So many names are shown of a cause that more tenants have.
+# The number of names that are shown of a cause.
 _MAX_NAMES = 12
 _MAX_REASON_CHARS = 600
 
@@ -73,7 +73,7 @@ def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsRe
     only = [tenant] if tenant else []
     if file is None:
         return read_tenants(evidence, utc_now(), only=only)
-    names = {(one.tenant, one.procedure.id) for one in whole_tenants_file(file)}
+    names = {(entry.tenant, entry.procedure.id) for entry in whole_tenants_file(file)}
     read = read_tenants(evidence, utc_now(), file=file, only=only)
     of_file = [s for s in read.statuses if (s.tenant, s.connector) in names]
     due_items = [

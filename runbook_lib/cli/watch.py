@@ -192,8 +192,8 @@ def _run_cycle(
     read = renew_index(options.get("evidence", ""), file=file, alone=() if file else watched)
     if read is None:
         return code
-    own = [one for one in read.statuses if (one.tenant, one.connector) in watched]
-    if any(one.is_failing for one in own):
+    own = [status for status in read.statuses if (status.tenant, status.connector) in watched]
+    if any(status.is_failing for status in own):
         return ExitCode.FAILED
     # NOTE: what a run has seen since is over, although the watch has not polled it yet.
     return ExitCode.INCOMPLETE if code is ExitCode.FAILED else code

@@ -210,7 +210,7 @@ class FleetResult:
 
 
 # The members of the JSON before its results.
-_HEAD = [each.name for each in fields(FleetResult) if each.name not in _NOT_IN_HEAD]
+_HEAD = [member.name for member in fields(FleetResult) if member.name not in _NOT_IN_HEAD]
 
 
 def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
@@ -317,14 +317,14 @@ def write_notes(result: FleetResult, selected: int, selected_digest: str) -> Non
         selected_digest=selected_digest,
         unsealed=tuple(
             Unsealed(
-                tenant=each.tenant,
-                connector=each.connector,
-                reason=each.reason,
-                next_step=each.next_step,
-                exit_code=each.exit_code,
+                tenant=tenant_result.tenant,
+                connector=tenant_result.connector,
+                reason=tenant_result.reason,
+                next_step=tenant_result.next_step,
+                exit_code=tenant_result.exit_code,
             )
-            for each in ended
-            if each.bundle is None
+            for tenant_result in ended
+            if tenant_result.bundle is None
         ),
     )
     result.folder.mkdir(parents=True, exist_ok=True)

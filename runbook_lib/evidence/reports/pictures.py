@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SCHEMATIC = "Schematic, not a screenshot"
-# So many letters have room in a line: of a field's text, of a button's.
+# The letters of a line: in a field, on a button.
 _LETTERS = 42
 _BOLD = 36
 _MOST_LINES = 3

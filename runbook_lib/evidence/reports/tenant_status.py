@@ -28,7 +28,7 @@ CUSTOMER_CAUSES = {
 _NO_DAY = "9999-12-31"
 # A customer's name is cut there.
 _MAX_NAME_CHARS = 120
-# So many tenants are named in one command.
+# The number of tenants that one command names.
 _MAX_OPTIONS = 12
 
 

@@ -54,7 +54,7 @@ def newest_sealed(
     """
     finish_interrupted(home)
     announced = [line.sealed for line in open_history(home).read().index.sealed]
-    last = next((each for each in reversed(announced) if bundle in ("", each.bundle)), None)
+    last = next((sealed for sealed in reversed(announced) if bundle in ("", sealed.bundle)), None)
     return verified_for(home, last, "", trust) if last else None
 
 

@@ -277,7 +277,7 @@ def _early(chain: Sequence[StatementClaims]) -> Iterator[str]:
     NOTE: a statement contains the digest of the one before it, so one of the two clocks was wrong.
     """
     for before, bundle in pairwise(chain):
-        ends = [each.run["finished_on"] for each in (before, bundle)]
+        ends = [claims.run["finished_on"] for claims in (before, bundle)]
         # NOTE: a run ends when it is sealed. A trusted key may have signed no time, or an odd one.
         with suppress(TypeError, ValueError):
             earlier, later = map(datetime.fromisoformat, ends)
