@@ -1,9 +1,9 @@
 """
-The certificate of the Service Domain and of the website, kept between runs because making one
-takes a while.
+The certificate of the Service Domain and the website, cached between runs because making one takes
+a while.
 
-Only the server's key is kept, in a file of mode 0600, for two of its three
-months; the authority's key is never written.
+The cache holds only the server's key, in a file of mode 0600, for two of its three months. The
+authority's key is never written.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 
-_DAYS = 90
-_KEPT_SECONDS = 60 * 24 * 3600
+_VALIDITY_DAYS = 90
+_MAX_CACHE_AGE_SECONDS = 60 * 24 * 3600
 _BLOCK = re.compile(rb"-----BEGIN [A-Z ]+-----\n[^-]+-----END [A-Z ]+-----\n")
-_OTHERS = 0o077
+_OTHER_USERS_MODE = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +31,24 @@ class ServerCertificate:
     authority: bytes
 
 
-def certificate(domain: str, kept: Path | None, others: tuple[str, ...] = ()) -> ServerCertificate:
+def get_certificate(
+    domain: str, cache_folder: Path | None, other_domains: tuple[str, ...] = ()
+) -> ServerCertificate:
     """
-    Return a certificate for `domain` and `others`.
+    Return a certificate for `domain` and `other_domains`.
 
-    It comes from the folder `kept` if there is one for the same names, else it is new.
+    It comes from the folder `cache_folder` if there is one for the same names, else it is new.
     """
     path = None
-    if kept is not None:
-        digest = hashlib.sha256(" ".join(others).encode()).hexdigest()
-        name = f"{domain}-{digest[:8]}" if others else domain
-        path = kept / f"{name}.pem"
+    if cache_folder is not None:
+        digest = hashlib.sha256(" ".join(other_domains).encode()).hexdigest()
+        name = f"{domain}-{digest[:8]}" if other_domains else domain
+        path = cache_folder / f"{name}.pem"
     result = _read(path) if path is not None else None
     if result is None:
-        result = _make(domain, *others)
+        result = _make(domain, *other_domains)
         if path is not None:
-            # NOTE: where it cannot be kept, the next run makes another one.
+            # NOTE: if it cannot be written, the next run makes another one.
             with suppress(OSError):
                 _write(path, result.server + result.authority)
     return result
@@ -58,7 +60,7 @@ def _make(*domains: str) -> ServerCertificate:
     authority = trustme.CA(organization_name="SANDBOX runbook")
     now = datetime.now(UTC)
     issued = authority.issue_cert(
-        *domains, not_before=now - timedelta(days=1), not_after=now + timedelta(days=_DAYS)
+        *domains, not_before=now - timedelta(days=1), not_after=now + timedelta(days=_VALIDITY_DAYS)
     )
     server = issued.private_key_and_cert_chain_pem.bytes()
     return ServerCertificate(server, authority.cert_pem.bytes())
@@ -68,8 +70,11 @@ def _read(path: Path) -> ServerCertificate | None:
     """Return the certificate in a file that is new enough, and that no other user can read."""
     try:
         stat = path.stat()
-        # NOTE: one that a clock made which was ahead is not valid yet.
-        if stat.st_mode & _OTHERS or not 0 <= time.time() - stat.st_mtime <= _KEPT_SECONDS:
+        # NOTE: a certificate from a clock that was ahead is not valid yet.
+        if (
+            stat.st_mode & _OTHER_USERS_MODE
+            or not 0 <= time.time() - stat.st_mtime <= _MAX_CACHE_AGE_SECONDS
+        ):
             return None
         *server, authority = _BLOCK.findall(path.read_bytes())
         ssl.create_default_context(cadata=authority.decode("ascii"))

@@ -17,45 +17,45 @@ from pathlib import Path
 
 import uvicorn
 
-from facebook_cyclr_sandbox.certificates import certificate
-from facebook_cyclr_sandbox.control import Control
-from facebook_cyclr_sandbox.cyclr.api import CyclrApiSite
-from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
-from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite
+from facebook_cyclr_sandbox.certificates import get_certificate
+from facebook_cyclr_sandbox.control_api import ControlApi
+from facebook_cyclr_sandbox.cyclr.cyclr_api import CyclrApiSite
+from facebook_cyclr_sandbox.cyclr.cyclr_console import CyclrConsoleSite
+from facebook_cyclr_sandbox.cyclr.service_domain import ServiceDomainSite
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
-from facebook_cyclr_sandbox.http.web import Site
-from facebook_cyclr_sandbox.scenarios import build_world, scenarios_of
-from facebook_cyclr_sandbox.state.world import Addresses, World
+from facebook_cyclr_sandbox.http.site import Site
+from facebook_cyclr_sandbox.scenarios import build_state, list_scenarios
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState, SiteAddresses
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 Description = dict[str, str | int]
 
-# Settings that belong to no company: they say where the sandbox is.
-_NOBODYS = ("ca_file", "connect_to")
+# Settings of no company: the place of the sandbox.
+_LOCATION_SETTINGS = ("ca_file", "connect_to")
 _CYCLR = "cyclr"
 
 _ADDRESS = "127.0.0.1"
 # Each has a port, in this order.
-_SITES: dict[str, Callable[[World], Site]] = {
+_SITES: dict[str, Callable[[SandboxState], Site]] = {
     **FACEBOOK.sites,
     "cyclr_api": CyclrApiSite,
     "cyclr_console": CyclrConsoleSite,
-    "service_domain": ConnectSite,
-    "connect": ConnectSite,
+    "service_domain": ServiceDomainSite,
+    "service_domain_http": ServiceDomainSite,
 }
-_START_LIMIT = 30.0
+_START_TIMEOUT_SECONDS = 30.0
 _LAST_ITERATIONS = 3
-_DATE_SECONDS = 1.0
+_DATE_INTERVAL_SECONDS = 1.0
 
 
 class Sandbox:
     """
     All remote systems on loopback, for as long as the `with` block lasts.
 
-    `port` is the first of its sites' ports in a row; 0 takes free ones. `seed` makes
-    secrets, IDs and faults repeatable. Its certificates go into `folder`, or a
-    temporary one; the server's is kept in `kept` for the next time. Raises
-    ValueError for an unknown scenario and OSError when a port is taken.
+    `port` is the first of its sites' ports in a row; 0 takes free ones. `seed` makes secrets, IDs
+    and faults repeatable. Its certificates go into `folder`, or a temporary one. `cache_folder`
+    stores the server's certificate for the next time. Raises ValueError for an unknown scenario and
+    OSError if a port is taken.
     """
 
     def __init__(
@@ -65,32 +65,34 @@ class Sandbox:
         port: int = 0,
         seed: int | None = None,
         folder: Path | None = None,
-        kept: Path | None = None,
+        cache_folder: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.world: World = build_world(scenario, seed=seed, clock=clock)
+        self.state: SandboxState = build_state(scenario, seed=seed, clock=clock)
         self._port = port
         self._servers: list[_StoppableServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open = ExitStack()
         self._folder = folder
-        self._kept = kept
+        self._cache_folder = cache_folder
 
     @property
     def description(self) -> Description:
-        """What a client needs to use the sandbox, with the secrets of the scenario."""
-        world = self.world
-        at, answers, hosts = world.addresses, world.answers, world.cyclr.website_hosts
+        """The settings of a client of the sandbox, with the secrets of the scenario."""
+        state = self.state
+        at = state.addresses
+        values = state.operator_values
+        hosts = state.cyclr.website_hosts
         return {
-            "scenario": world.scenario,
-            **FACEBOOK.settings(world),
+            "scenario": state.scenario,
+            **FACEBOOK.settings(state),
             "cyclr_api_url": at.cyclr_api,
             "cyclr_console_url": at.cyclr_console,
-            "service_domain": world.cyclr.service_domain,
+            "service_domain": state.cyclr.service_domain,
             "service_domain_address": at.service_domain,
             "ca_file": str(self._ca_file),
-            "redirect_uri": world.cyclr.redirect_uri,
-            **answers,
+            "redirect_uri": state.cyclr.redirect_uri,
+            **values,
             "website_address": at.service_domain,
             "connect_to": ",".join(f"{host}={at.service_domain}" for host in hosts),
             **{
@@ -101,20 +103,20 @@ class Sandbox:
             },
         }
 
-    scenarios_of = staticmethod(scenarios_of)
+    list_scenarios = staticmethod(list_scenarios)
 
     def settings(self, provider: str) -> Description:
         """
-        Return the values of the inputs of `provider`; Facebook's and Cyclr's are described.
+        Return the values of the inputs of `provider`; Facebook's and Cyclr's are the description.
 
-        One that is not imitated gets nothing, least of all what is another one's.
+        A provider that the sandbox does not imitate gets none, so that no value goes to another.
         """
         if provider in (FACEBOOK.name, _CYCLR):
             return self.description
         if provider in VENDORS:
-            return {**VENDORS[provider].settings(self.world)}
+            return {**VENDORS[provider].settings(self.state)}
         shown = self.description if not provider else {}
-        return {name: value for name, value in shown.items() if name in _NOBODYS}
+        return {name: value for name, value in shown.items() if name in _LOCATION_SETTINGS}
 
     def __enter__(self) -> "Sandbox":
         with ExitStack() as stack:
@@ -146,20 +148,20 @@ class Sandbox:
         ports = dict(zip(sites, (sock.getsockname()[1] for sock in sockets), strict=True))
         urls = {name: f"http://{_ADDRESS}:{number}" for name, number in ports.items()}
         urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
-        world = self.world
+        state = self.state
         known = {name: urls.pop(name) for name in _SITES}
-        world.addresses = Addresses(**known, others=urls)
+        state.addresses = SiteAddresses(**known, vendor_sites=urls)
         server_certificate = self._certify()
-        control = Control(world, lambda: self.description)
+        control = ControlApi(state, lambda: self.description)
         for name, make in sites.items():
-            application = SiteApplication(make(world), world, control, abort=self._abort)
+            application = SiteApplication(make(state), state, control, abort=self._abort)
             path = server_certificate if name == "service_domain" else None
             self._servers.append(_server(application, path))
         thread = threading.Thread(
             target=lambda: asyncio.run(self._run(sockets)), name="runbook-sandbox", daemon=True
         )
         thread.start()
-        deadline = time.monotonic() + _START_LIMIT
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
         while not all(server.started for server in self._servers):
             if time.monotonic() > deadline:  # pragma: no cover - a machine that stands still
                 raise TimeoutError("the sandbox did not start")
@@ -169,9 +171,9 @@ class Sandbox:
         return thread
 
     def _certify(self) -> Path:
-        """Write the authority's certificate, and that of the partner's domain with its key."""
-        cyclr = self.world.cyclr
-        made = certificate(cyclr.service_domain, self._kept, cyclr.website_hosts)
+        """Write the authority's certificate, and the partner domain's with its key."""
+        cyclr = self.state.cyclr
+        made = get_certificate(cyclr.service_domain, self._cache_folder, cyclr.website_hosts)
         self._ca_file.write_bytes(made.authority)
         path = self._ca_file.with_name("service_domain.pem")
         path.touch(mode=0o600)
@@ -190,7 +192,7 @@ class Sandbox:
             await asyncio.sleep(0)
 
     def _abort(self, client: tuple[str, int]) -> None:
-        """Reset the connection of a client, without an answer."""
+        """Reset the connection of a client, without a response."""
         for server in self._servers:
             for connection in list(server.server_state.connections):
                 if getattr(connection, "client", None) == client:
@@ -203,7 +205,7 @@ class Sandbox:
                     transport.abort()
 
 
-def _sites() -> dict[str, Callable[[World], Site]]:
+def _sites() -> dict[str, Callable[[SandboxState], Site]]:
     """Return every site by name, those of further vendors last."""
     return {
         **_SITES,
@@ -219,14 +221,14 @@ class _StoppableServer(uvicorn.Server):
         self.stop = asyncio.Event()
 
     async def main_loop(self) -> None:
-        """Keep the date of the answers' headers, until it is time to stop."""
+        """Update the date of the headers until `stop` is set."""
         while not self.stop.is_set():
             await self.on_tick(0)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.stop.wait(), _DATE_SECONDS)
+                await asyncio.wait_for(self.stop.wait(), _DATE_INTERVAL_SECONDS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close everything; whoever waits for an answer sees the connection end."""
+        """Close all sockets; waiting clients see the connection end."""
         for server in self.servers:
             server.close()
         for sock in sockets or ():

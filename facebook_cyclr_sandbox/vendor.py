@@ -1,43 +1,55 @@
 """
 A company with which connectors register their apps: its sites, its sign-in, its state.
 
-Which there are is in `vendors`.
+`vendors` lists the companies that the sandbox imitates.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from facebook_cyclr_sandbox.http.web import Site
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.http.site import Site
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
 
-class RefusedExchangeError(Exception):
-    """A token endpoint refused a code: `error` is its word, `description` says why."""
+class VendorTokenError(Exception):
+    """The token endpoint refused a code (RFC 6749 §5.2: `error` and `error_description`)."""
 
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(description)
-        self.error, self.description = error, description
+    def __init__(self, error: str, error_description: str) -> None:
+        super().__init__(error_description)
+        self.error = error
+        self.error_description = error_description
 
 
 @dataclass(frozen=True)
 class SandboxVendor:
     """
-    One company, by the name that a connector of Cyclr's library has as its `vendor`.
+    One company that the sandbox imitates.
 
-    Each of `sites` gets a port: `World.addresses` has where. `sign_in_page` returns the
-    address of its authorization endpoint, `exchange` answers its token endpoint or raises
-    `RefusedExchangeError`. `settings` are the values of its inputs in the runbook, by
-    their names. `build` adds to a world what it has in that world's scenario; its
-    randomness is `World.dice.of` its name, so no other one's app changes.
-
-    It imitates `approved`, and each scenario in which `build` makes another state of it. `also`
-    are those that show elsewhere, such as in Cyclr. No other one can be practised.
+    People can practise `approved`, each scenario in which `add_state` makes another state, and
+    `further_scenarios`.
     """
 
     name: str
-    sites: Mapping[str, Callable[[World], Site]]
-    sign_in_page: Callable[[World], str]
-    exchange: Callable[[World, Mapping[str, str]], Mapping[str, object]]
-    settings: Callable[[World], Mapping[str, str]]
-    build: Callable[[World], None] = lambda _world: None
-    also: tuple[str, ...] = ()
+    """The `vendor` of its connectors in Cyclr's library."""
+
+    sites: Mapping[str, Callable[[SandboxState], Site]]
+    """Site name → the function that makes it. Each gets a port: see `SandboxState.addresses`."""
+
+    authorization_endpoint: Callable[[SandboxState], str]
+    """Returns the URL of its authorization endpoint (RFC 6749 §3.1)."""
+
+    token_endpoint: Callable[[SandboxState, Mapping[str, str]], Mapping[str, object]]
+    """Responds to a token request, or raises `VendorTokenError` (RFC 6749 §3.2)."""
+
+    settings: Callable[[SandboxState], Mapping[str, str]]
+    """Returns the values of its inputs in the runbook, by input name."""
+
+    add_state: Callable[[SandboxState], None] = lambda _state: None
+    """
+    Adds its state for the scenario.
+
+    Its randomness is `random_source.derive` of its name, so that it changes no other vendor's app.
+    """
+
+    further_scenarios: tuple[str, ...] = ()
+    """Scenarios that show elsewhere, such as in Cyclr, and leave its own state as it is."""

@@ -740,8 +740,8 @@ FAULTS = (
     # --- sandbox ---------------------------------------------------------------------------
     Fault(
         "facebook_cyclr_sandbox/graph/tokens.py",
-        "code.used = True",
-        "code.used = False",
+        "code.is_used = True",
+        "code.is_used = False",
         "sandbox/test_sandbox_tokens.py",
         "an authorization code can be redeemed twice",
     ),
@@ -760,7 +760,7 @@ FAULTS = (
         "a redirect URI that only begins like a registered one is accepted",
     ),
     Fault(
-        "facebook_cyclr_sandbox/cyclr/connect.py",
+        "facebook_cyclr_sandbox/cyclr/service_domain.py",
         '@_router.route("GET", "/connector/callback")',
         '@_router.route("GET", "/connector/callbacks")',
         "sandbox/test_sandbox_cyclr.py",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from facebook_cyclr_sandbox.origins import SEEN, SHAPES, sections
+from facebook_cyclr_sandbox.response_sources import LIVE_CALLS, UNPUBLISHED_KEYS, load_sections
 
 PAGE = Path(__file__).parents[1] / "docs" / "sandbox.md"
 _BEGIN = "<!-- From fidelity.toml, by `make fidelity` -->\n"
@@ -20,20 +20,22 @@ def with_fidelity(page: str) -> str:
     before, begin, _ = page.partition(_BEGIN)
     if not begin:
         raise ValueError(f"docs/sandbox.md has no line {_BEGIN.strip()}")
-    return before + begin + "".join(_fold(name, facts) for name, facts in sections().items())
+    return before + begin + "".join(_fold(name, facts) for name, facts in load_sections().items())
 
 
 def _fold(name: str, facts: dict[str, Any]) -> str:
-    if name == SEEN:
+    if name == LIVE_CALLS:
         return _seen_live(facts)
     marked = [
         (mark, *fact.partition(" | ")[::2])
         for mark in ("inferred", "unknown")
-        for fact in (_keys(facts.get(mark, {})) if name == SHAPES else facts.get(mark, ()))
+        for fact in (
+            _keys(facts.get(mark, {})) if name == UNPUBLISHED_KEYS else facts.get(mark, ())
+        )
     ]
     if not marked:
         return ""
-    title = f"{name.split(' ', maxsplit=1)[0].capitalize()}: {facts['about']}"
+    title = f"{name.split(' ', maxsplit=1)[0].replace('_', ' ').capitalize()}: {facts['about']}"
     rows = "".join(f"| {mark} | {answer} | {source} |\n" for mark, answer, source in marked)
     return (
         f"\n<details><summary>{title} ({len(marked)})</summary>\n\n"

@@ -22,8 +22,8 @@ from typing import Any
 import click
 import msgspec
 
-from facebook_cyclr_sandbox.origins import SEEN
-from facebook_cyclr_sandbox.records import RecordedResponse, recorded_responses
+from facebook_cyclr_sandbox.recorded_responses import RecordedResponse, load_recorded_responses
+from facebook_cyclr_sandbox.response_sources import LIVE_CALLS
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, ResponseShape
@@ -104,7 +104,7 @@ def known_shapes() -> dict[str, _Shapes]:
         provider = PROVIDERS[not _PATH_OF_CYCLR.match(exchange.url)]
         known[provider].add(call_of(exchange), exchange, SANDBOX)
     of_facebook = known["facebook"]
-    for record in recorded_responses():
+    for record in load_recorded_responses():
         if not record.body or record.method != "GET":
             continue
         of_facebook.codes.add(error_numbers(record.body))
@@ -190,7 +190,7 @@ def mark_seen(text: str, report: FieldReport) -> str:
     """Return `fidelity.toml` with the calls that were answered as in the sandbox, and the month."""
     if report.sandbox:
         return text
-    before, heading, listed = text.partition(f"\n[{SEEN}]\n")
+    before, heading, listed = text.partition(f"\n[{LIVE_CALLS}]\n")
     seen = dict(re.findall(r'^"(.+)" = "(.+)"$', listed, flags=re.MULTILINE))
     seen |= {call.call: report.month for call in report.calls if not call.differences}
     lines = "".join(f'"{call}" = "{month}"\n' for call, month in sorted(seen.items()))

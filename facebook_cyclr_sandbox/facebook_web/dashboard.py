@@ -1,8 +1,8 @@
 """
 The App Dashboard, one page of forms, together with the OAuth dialog: `FacebookSite`.
 
-Groups, fields and buttons have the documented names, and the content that they have today
-(graph §9); the design is the sandbox's own. Each documented address opens the page at its group.
+Groups, fields and buttons have the documented names and today's content (graph §9). The design is
+the sandbox's own. Each documented address opens the page at its group.
 """
 
 import json
@@ -11,69 +11,74 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from facebook_cyclr_sandbox.facebook_web.dialog import answer_dialog, is_dialog
-from facebook_cyclr_sandbox.graph.dispatch import answer_graph
-from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, answer_visit, see_other
-from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import (
-    Reply,
-    Site,
-    WebRequest,
-    fields_of,
-    web_address,
+from facebook_cyclr_sandbox.facebook_web.dialog import handle_dialog, is_dialog
+from facebook_cyclr_sandbox.graph.dispatch import handle_graph_call
+from facebook_cyclr_sandbox.http.page_visit import (
+    PageNotFoundError,
+    PageVisit,
+    handle_page_request,
+    see_other,
 )
-from facebook_cyclr_sandbox.state.facebook_world import (
+from facebook_cyclr_sandbox.http.router import Router
+from facebook_cyclr_sandbox.http.site import Site
+from facebook_cyclr_sandbox.http.web_messages import (
+    WebRequest,
+    WebResponse,
+    parse_form_fields,
+    parse_web_url,
+)
+from facebook_cyclr_sandbox.state.facebook_state import (
     MESSENGER_FIELDS,
     RENEWAL_SECTIONS,
     App,
     AppMode,
-    Renewal,
+    DataAccessRenewal,
     ReviewState,
-    Verification,
+    VerificationStatus,
 )
 from facebook_cyclr_sandbox.state.permissions import MESSENGER_PERMISSIONS, PERMISSIONS
 from facebook_cyclr_sandbox.state.required_actions import (
-    for_publishing,
-    for_submission,
-    required_actions,
+    list_publishing_requirements,
+    list_required_actions,
+    list_submission_requirements,
 )
 from facebook_cyclr_sandbox.state.review import (
     DEPENDENCIES,
     REVIEW_DAYS,
-    SECTIONS,
+    REVIEW_SECTIONS,
     SUBMISSION_IN_REVIEW,
     TEST_CALL_DAYS,
     decide,
-    is_called_lately,
-    plan,
-    request_access,
+    has_recent_test_call,
+    request_advanced_access,
+    schedule_decision,
 )
-from facebook_cyclr_sandbox.state.use_cases import USE_CASES, optional
-from facebook_cyclr_sandbox.state.versions import CALENDAR
-from facebook_cyclr_sandbox.state.world import DAY
+from facebook_cyclr_sandbox.state.sandbox_state import DAY_SECONDS
+from facebook_cyclr_sandbox.state.use_cases import USE_CASES, list_optional_permissions
+from facebook_cyclr_sandbox.state.version_schedule import API_VERSIONS
 
 
-def find_app(visit: Visit, app_id: str) -> App:
+def find_app(visit: PageVisit, app_id: str) -> App:
     """Return an app of the person who is logged in."""
-    app = visit.world.facebook.apps.get(app_id)
+    app = visit.state.facebook.apps.get(app_id)
     if app is None or visit.person.id not in app.roles:
-        raise MissingPageError("You have no app with this App ID.")
+        raise PageNotFoundError("You have no app with this App ID.")
     return app
 
 
 dashboard_router = Router(app_id=find_app)
 
 
-def apps_of(visit: Visit) -> list[App]:
+def list_own_apps(visit: PageVisit) -> list[App]:
     """Return the apps on which the person has a role."""
-    apps = visit.world.facebook.apps.values()
+    apps = visit.state.facebook.apps.values()
     return [app for app in apps if visit.person.id in app.roles]
 
 
-def grant(visit: Visit, app: App, permissions: Iterable[str]) -> None:
+def grant_permissions(visit: PageVisit, app: App, permissions: Iterable[str]) -> None:
     """Grant `permissions` of the person to the app."""
     key = (visit.person.id, app.id)
-    granted = visit.world.facebook.grants.setdefault(key, {})
+    granted = visit.state.facebook.grants.setdefault(key, {})
     granted |= dict.fromkeys(permissions, "granted")
 
 
@@ -88,7 +93,7 @@ _PRODUCTS = {
 }
 _ACCOUNT_GROUPS = {"apps": "My Apps", "create": "Create App", "explorer": "Graph API Explorer"}
 _REGISTRATION = {"registration": "Developer account"}
-# Where each address of an app's dashboard opens its page.
+# Address in an app's dashboard → the group at which the page opens.
 _GROUPS = {
     "dashboard": "dashboard",
     "use_cases": "use-cases",
@@ -135,15 +140,17 @@ def _menu(app: App) -> dict[str, str]:
     return menu
 
 
-def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any) -> Reply:
+def _app_page(
+    visit: PageVisit, app: App, group: str, problem: str = "", **more: Any
+) -> WebResponse:
     """Return the page of an app, open at `group`."""
     menu = _menu(app)
     is_refused = bool(problem or more.get("missing"))
     if group not in menu:
         problem = "The app has no such settings yet: set the product up first."
         group = "dashboard"
-    facebook = visit.world.facebook
-    now = visit.world.now()
+    facebook = visit.state.facebook
+    now = visit.state.now()
     business = facebook.business
     labels = {name: _label(app, name) for name in sorted(app.available_permissions)}
     renewal = app.renewal
@@ -152,7 +159,7 @@ def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any
         "entries": list(menu.items()),
         "current": group,
         "problem": problem,
-        "actions": required_actions(app, business),
+        "actions": list_required_actions(app, business),
         "products": _PRODUCTS,
         "cases": [USE_CASES[name] for name in app.use_cases],
         "others": [name for name in USE_CASES if name not in app.use_cases],
@@ -170,11 +177,11 @@ def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any
         "pages": facebook.pages,
         "page_token": "",
         "labels": labels,
-        "lacking": {name for name in labels if not is_called_lately(app, name, now)},
+        "lacking": {name for name in labels if not has_recent_test_call(app, name, now)},
         "days": TEST_CALL_DAYS,
-        "sections": SECTIONS,
+        "sections": REVIEW_SECTIONS,
         "missing": [],
-        "checklist": for_submission(app, business),
+        "checklist": list_submission_requirements(app, business),
         "in_review": SUBMISSION_IN_REVIEW,
         "review_days": REVIEW_DAYS,
         "titles": RENEWAL_SECTIONS,
@@ -186,13 +193,13 @@ def _app_page(visit: Visit, app: App, group: str, problem: str = "", **more: Any
             ("access", _VERIFICATIONS["access"], business.access_verification.value),
         ],
         "verification_days": _VERIFICATION_DAYS,
-        "unpublished": for_publishing(app),
+        "unpublished": list_publishing_requirements(app),
     }
-    return visit.page("facebook.html", 400 if is_refused else 200, **{**known, **more})
+    return visit.render("facebook.html", 400 if is_refused else 200, **{**known, **more})
 
 
-def _opener(group: str) -> Callable[..., Reply]:
-    def show(visit: Visit, app: App, permission: str = "") -> Reply:
+def _opener(group: str) -> Callable[..., WebResponse]:
+    def show(visit: PageVisit, app: App, permission: str = "") -> WebResponse:
         """Show the app's page at one of its groups (graph §9)."""
         if permission:
             _require_permission(app, permission)
@@ -205,18 +212,18 @@ for _path, _group in _GROUPS.items():
     dashboard_router.route("GET", f"/apps/{{app_id}}/{_path}")(_opener(_group))
 
 
-def _account_page(visit: Visit, group: str, problem: str = "", **more: Any) -> Reply:
-    """Return the page without an app, open at `group`; it asks others to register first."""
+def _account_page(visit: PageVisit, group: str, problem: str = "", **more: Any) -> WebResponse:
+    """Return the page without an app, open at `group`, or at the registration."""
     is_developer = visit.person.is_developer
     known = {
         "app": None,
         "entries": list((_ACCOUNT_GROUPS if is_developer else _REGISTRATION).items()),
         "current": group if is_developer else "registration",
         "problem": problem,
-        "is_customer": visit.person is visit.world.facebook.customer,
-        "apps": apps_of(visit),
+        "is_customer": visit.person is visit.state.facebook.customer,
+        "apps": list_own_apps(visit),
         "answers": dict.fromkeys(_ANSWERS, ""),
-        "use_cases": OFFERED,
+        "use_cases": USE_CASE_CHOICES,
         "types": TYPES,
         "purposes": PURPOSES,
         "token": "",
@@ -224,17 +231,17 @@ def _account_page(visit: Visit, group: str, problem: str = "", **more: Any) -> R
         "answer": "",
         "permissions": PERMISSIONS,
     }
-    return visit.page("facebook.html", 400 if problem else 200, **{**known, **more})
+    return visit.render("facebook.html", 400 if problem else 200, **{**known, **more})
 
 
 # --- apps, and how one is created ------------------------------------------------------------
-_MOST_APPS = 15
-_LONGEST_NAME = 100
+_MAX_APPS = 15
+_MAX_NAME_CHARACTERS = 100
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\Z")
 _ANSWERS = ("use_case", "type", "name", "contact_email", "purpose")
 
 OTHER = "Other"
-OFFERED = (*USE_CASES, OTHER)
+USE_CASE_CHOICES = (*USE_CASES, OTHER)
 TYPES = ("Business", "Consumer")
 PURPOSES = ("Yourself or your own business", "Clients")
 
@@ -242,76 +249,80 @@ PURPOSES = ("Yourself or your own business", "Clients")
 @dashboard_router.route("GET", "/")
 @dashboard_router.route("GET", "/apps")
 @dashboard_router.route("GET", "/async/registration")
-def list_apps(visit: Visit) -> Reply:
+def list_apps(visit: PageVisit) -> WebResponse:
     """Show My Apps, or the registration to a person who is not a developer yet (graph §9)."""
     return _account_page(visit, "apps")
 
 
 @dashboard_router.route("POST", "/async/registration")
-def register(visit: Visit) -> Reply:
+def register_developer(visit: PageVisit) -> WebResponse:
     """Make the person a Facebook developer; the customer stays one (graph §9)."""
-    if visit.person is visit.world.facebook.customer:
+    if visit.person is visit.state.facebook.customer:
         return _account_page(visit, "registration")
     visit.person.is_developer = True
     return see_other("/apps/", "You are registered as a developer.")
 
 
 @dashboard_router.route("GET POST", "/apps/creation")
-def create_app(visit: Visit) -> Reply:
+def create_app(visit: PageVisit) -> WebResponse:
     """Show Create App, or create an app with the person's password (graph §9)."""
     if visit.request.method == "GET" or not visit.person.is_developer:
         return _account_page(visit, "create")
-    answers = {name: visit.text(name) for name in _ANSWERS}
+    answers = {name: visit.get_form_text(name) for name in _ANSWERS}
     case = USE_CASES.get(answers["use_case"])
     problem = _missing(visit, answers)
     if problem:
         return _account_page(visit, "create", problem, answers=answers)
-    app = visit.world.register_app(answers["name"])
+    app = visit.state.register_app(answers["name"])
     app.contact_email = answers["contact_email"]
     if case is None:
         app.type = answers["type"]
         app.purpose = answers["purpose"]
         app.mode = AppMode.LIVE if app.type == "Business" else AppMode.DEVELOPMENT
     else:
-        app.use_cases, app.products = [case.name], set(case.products)
+        app.use_cases = [case.name]
+        app.products = set(case.products)
         app.mode = AppMode.DEVELOPMENT
-    app.renewal = Renewal(visit.world.now())
+    app.renewal = DataAccessRenewal(visit.state.now())
     return see_other(f"/apps/{app.id}/dashboard/", "Your app is created.")
 
 
-def _missing(visit: Visit, answers: dict[str, str]) -> str:
-    """Return what is wrong with the answers, or an empty string."""
+def _missing(visit: PageVisit, answers: dict[str, str]) -> str:
+    """Return the first problem of the form, or an empty string."""
     is_classic = answers["use_case"] not in USE_CASES
     checks = (
-        (answers["use_case"] in OFFERED, "Select a use case."),
-        (0 < len(answers["name"]) <= _LONGEST_NAME, "Enter an App Display Name of 100 letters."),
+        (answers["use_case"] in USE_CASE_CHOICES, "Select a use case."),
+        (
+            0 < len(answers["name"]) <= _MAX_NAME_CHARACTERS,
+            "Enter an App Display Name of 100 letters.",
+        ),
         (_EMAIL.match(answers["contact_email"]), "Enter an App Contact Email."),
         (not is_classic or answers["type"] in TYPES, "Select an app type."),
         (not is_classic or answers["purpose"] in PURPOSES, "Select an App Purpose."),
-        (visit.has_password, "That is not the invented person's password."),
-        (len(visit.world.facebook.apps) < _MOST_APPS, "You have 15 apps already."),
+        (visit.has_right_password, "That is not the invented person's password."),
+        (len(visit.state.facebook.apps) < _MAX_APPS, "You have 15 apps already."),
     )
     return next((problem for is_right, problem in checks if not is_right), "")
 
 
 @dashboard_router.route("GET", "/apps/{app_id}")
-def open_app(_visit: Visit, app: App) -> Reply:
+def open_app(_visit: PageVisit, app: App) -> WebResponse:
     """Redirect to the app's first group (graph §9)."""
     return see_other(f"/apps/{app.id}/dashboard/")
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/products/{product}")
-def set_up_product(_visit: Visit, app: App, product: str) -> Reply:
+def set_up_product(_visit: PageVisit, app: App, product: str) -> WebResponse:
     """Set a product up (graph §9)."""
     if product not in _PRODUCTS:
-        raise MissingPageError("There is no such product.")
+        raise PageNotFoundError("There is no such product.")
     app.products.add(product)
     return see_other(f"/apps/{app.id}/dashboard/", f"{_PRODUCTS[product]} is added to your app.")
 
 
 # --- App Settings and roles ------------------------------------------------------------------
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+\Z")
-_MOST_VALUES = 50
+_MAX_VALUES = 50
 _CATEGORIES = ("Business", "Education", "Shopping", "Utility and Productivity")
 _URLS = {
     "privacy_policy_url": "Privacy Policy URL",
@@ -321,33 +332,42 @@ _URLS = {
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/settings/basic")
-def set_basics(visit: Visit, app: App) -> Reply:
+def set_basics(visit: PageVisit, app: App) -> WebResponse:
     """Save Settings > Basic (graph §9)."""
     domains = [
-        domain for domain in re.split(r"[,\s]+", visit.text("app_domains").lower()) if domain
+        domain
+        for domain in re.split(r"[,\s]+", visit.get_form_text("app_domains").lower())
+        if domain
     ]
     wrong = [domain for domain in domains if not _HOST.match(domain)]
     wrong += [
-        _URLS[name] for name in _URLS if visit.text(name) and not web_address(visit.text(name))
+        _URLS[name]
+        for name in _URLS
+        if visit.get_form_text(name) and not parse_web_url(visit.get_form_text(name))
     ]
-    if wrong or not visit.text("name") or len(domains) > _MOST_VALUES:
+    if wrong or not visit.get_form_text("name") or len(domains) > _MAX_VALUES:
         problem = f"Not valid: {', '.join(wrong) or 'App Display Name, App Domains'}."
         return _app_page(visit, app, "settings-basic", problem)
-    app.name, app.contact_email = visit.text("name"), visit.text("contact_email")
+    app.name = visit.get_form_text("name")
+    app.contact_email = visit.get_form_text("contact_email")
     app.app_domains = domains
-    app.category = visit.text("category") if visit.text("category") in _CATEGORIES else app.category
-    app.profile |= {name: visit.text(name) for name in (*_URLS, "user_support_email")}
-    app.unexposed["data_deletion_url"] = visit.text("data_deletion_url")
-    if visit.text("icon"):
+    app.category = (
+        visit.get_form_text("category")
+        if visit.get_form_text("category") in _CATEGORIES
+        else app.category
+    )
+    app.profile |= {name: visit.get_form_text(name) for name in (*_URLS, "user_support_email")}
+    app.dashboard_settings["data_deletion_url"] = visit.get_form_text("data_deletion_url")
+    if visit.get_form_text("icon"):
         app.profile["icon_url"] = f"https://icons.partner.test/{app.id}-16.png"
         app.profile["logo_url"] = f"https://icons.partner.test/{app.id}.png"
     return see_other(f"/apps/{app.id}/settings/basic/", "Changes saved.")
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/settings/basic/secret")
-def show_secret(visit: Visit, app: App) -> Reply:
+def show_secret(visit: PageVisit, app: App) -> WebResponse:
     """Show the App Secret to a person who enters the password (graph §9)."""
-    if not visit.has_password:
+    if not visit.has_right_password:
         problem = "That is not the invented person's password."
         return _app_page(visit, app, "settings-basic", problem)
     return _app_page(visit, app, "settings-basic", secret=app.secret)
@@ -355,15 +375,15 @@ def show_secret(visit: Visit, app: App) -> Reply:
 
 def _versions(app: App) -> list[str]:
     """Return the versions to which the app can be upgraded."""
-    names = [version.name for version in CALENDAR]
+    names = [version.name for version in API_VERSIONS]
     return [name for name in names if name >= app.version or name > "v24.0"][-4:]
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/settings/advanced")
-def set_advanced(visit: Visit, app: App) -> Reply:
+def set_advanced(visit: PageVisit, app: App) -> WebResponse:
     """Save Settings > Advanced (graph §1)."""
-    if visit.text("version") in _versions(app):
-        app.version = visit.text("version")
+    if visit.get_form_text("version") in _versions(app):
+        app.version = visit.get_form_text("version")
     app.requires_proof = "requires_proof" in visit.request.form
     return see_other(f"/apps/{app.id}/settings/advanced/", "Changes saved.")
 
@@ -379,7 +399,7 @@ _LOCKED = frozenset({"enforce_https", "strict_mode"})
 
 
 def _login_name(app: App) -> str:
-    """Return the app's log-in product, or nothing."""
+    """Return the name of the app's log-in product; empty if it has none."""
     if "login_for_business" in app.products:
         return "Facebook Login for Business"
     return "Facebook Login" if "facebook_login" in app.products else ""
@@ -391,16 +411,16 @@ def _login_path(app: App) -> str:
 
 @dashboard_router.route("POST", "/apps/{app_id}/fb-login/settings")
 @dashboard_router.route("POST", "/apps/{app_id}/business-login/settings")
-def set_up_login(visit: Visit, app: App) -> Reply:
+def set_up_login(visit: PageVisit, app: App) -> WebResponse:
     """Save the log-in's settings, with the Valid OAuth Redirect URIs (graph §9)."""
-    text = visit.text("redirect_uris")
+    text = visit.get_form_text("redirect_uris")
     uris = list(dict.fromkeys(text.split()))
     wrong = []
     for uri in uris:
-        parts = web_address(uri)
+        parts = parse_web_url(uri)
         if parts is None or parts.scheme != "https" or parts.fragment:
             wrong.append(uri)
-    if wrong or len(uris) > _MOST_VALUES:
+    if wrong or len(uris) > _MAX_VALUES:
         problem = f"Not a secure URI: {', '.join(wrong)}" if wrong else "Too many URIs."
         return _app_page(visit, app, "login", problem, redirect_uris=text)
     app.redirect_uris = uris
@@ -411,19 +431,19 @@ def set_up_login(visit: Visit, app: App) -> Reply:
 
 @dashboard_router.route("POST", "/apps/{app_id}/fb-login/validator")
 @dashboard_router.route("POST", "/apps/{app_id}/business-login/validator")
-def validate_redirect_uri(visit: Visit, app: App) -> Reply:
+def validate_redirect_uri(visit: PageVisit, app: App) -> WebResponse:
     """Show whether a redirect URI is one of the Valid OAuth Redirect URIs (graph §9)."""
-    return _app_page(visit, app, "login", checked=visit.text("redirect_uri"))
+    return _app_page(visit, app, "login", checked=visit.get_form_text("redirect_uri"))
 
 
 # --- use cases -------------------------------------------------------------------------------
 @dashboard_router.route("POST", "/apps/{app_id}/use_cases/add")
-def add_use_case(visit: Visit, app: App) -> Reply:
+def add_use_case(visit: PageVisit, app: App) -> WebResponse:
     """Add a use case to the app, with its products (graph §9)."""
     _require_use_cases(app)
-    name = visit.text("use_case")
+    name = visit.get_form_text("use_case")
     if name not in USE_CASES:
-        raise MissingPageError("There is no such use case.")
+        raise PageNotFoundError("There is no such use case.")
     if name not in app.use_cases:
         app.use_cases.append(name)
         app.products |= set(USE_CASES[name].products)
@@ -431,45 +451,46 @@ def add_use_case(visit: Visit, app: App) -> Reply:
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/use_cases/permissions/{permission}")
-def add_permission(_visit: Visit, app: App, permission: str) -> Reply:
+def add_permission(_visit: PageVisit, app: App, permission: str) -> WebResponse:
     """Add an optional permission that one of the use cases offers (graph §9)."""
     _require_use_cases(app)
-    if permission not in optional(app.use_cases):
-        raise MissingPageError("The app's use cases do not offer this permission.")
-    if permission not in app.added:
-        app.added.append(permission)
+    if permission not in list_optional_permissions(app.use_cases):
+        raise PageNotFoundError("The app's use cases do not offer this permission.")
+    if permission not in app.added_permissions:
+        app.added_permissions.append(permission)
     return see_other(f"/apps/{app.id}/use_cases/", f"{permission} is added: ready for testing.")
 
 
 def _require_use_cases(app: App) -> None:
     if app.is_classic:
-        raise MissingPageError("This app was made by Other: it has a type and no use cases.")
+        raise PageNotFoundError("This app was made by Other: it has a type and no use cases.")
 
 
 # --- access tokens and Graph API Explorer ----------------------------------------------------
 @dashboard_router.route("GET POST", "/tools/explorer")
 @dashboard_router.route("GET", "/tools/accesstoken")
-def explore(visit: Visit) -> Reply:
+def explore(visit: PageVisit) -> WebResponse:
     """Issue a user token for one of the apps, or make a call with one (graph §9)."""
-    token, answer = visit.text("access_token"), ""
+    token = visit.get_form_text("access_token")
+    answer = ""
     if visit.request.method == "POST" and "path" in visit.request.form:
-        path, _, query = visit.text("path").partition("?")
-        params = {**dict(fields_of(query)), "access_token": token}
-        reply = answer_graph(visit.world, "GET", f"/v26.0/{path.lstrip('/')}", params)
-        answer = json.dumps(json.loads(reply.body), indent=1, ensure_ascii=False)
+        path, _, query = visit.get_form_text("path").partition("?")
+        params = {**dict(parse_form_fields(query)), "access_token": token}
+        response = handle_graph_call(visit.state, "GET", f"/v26.0/{path.lstrip('/')}", params)
+        answer = json.dumps(json.loads(response.body), indent=1, ensure_ascii=False)
     elif visit.request.method == "POST":
-        app = find_app(visit, visit.text("app_id"))
+        app = find_app(visit, visit.get_form_text("app_id"))
         permissions = tuple(name for name in PERMISSIONS if name in app.available_permissions)
-        grant(visit, app, permissions)
-        token = visit.world.issue_user_token(app, visit.person.id, permissions).value
-    path = visit.text("path") or "me"
+        grant_permissions(visit, app, permissions)
+        token = visit.state.issue_user_token(app, visit.person.id, permissions).value
+    path = visit.get_form_text("path") or "me"
     return _account_page(visit, "explorer", token=token, path=path, answer=answer)
 
 
 # --- App Review ------------------------------------------------------------------------------
 def _label(app: App, permission: str) -> str:
     """Return the name of the button that asks for Advanced Access."""
-    if permission in app.declined:
+    if permission in app.decline_reasons:
         return "Request again"
     if app.is_classic:
         return "Get Advanced Access"
@@ -478,16 +499,16 @@ def _label(app: App, permission: str) -> str:
 
 def _require_permission(app: App, permission: str) -> None:
     if permission not in app.available_permissions:
-        raise MissingPageError("The app has no such permission: see Use cases > Customize.")
+        raise PageNotFoundError("The app has no such permission: see Use cases > Customize.")
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/app-review/access/{permission}")
-def get_advanced_access(visit: Visit, app: App, permission: str) -> Reply:
-    """Accept the request for Advanced Access, or say why it is not possible (graph §9)."""
+def get_advanced_access(visit: PageVisit, app: App, permission: str) -> WebResponse:
+    """Request Advanced Access, or show why that is not possible (graph §9)."""
     _require_permission(app, permission)
     needed = [*DEPENDENCIES.get(permission, ()), permission]
     needed = [name for name in needed if app.permissions.get(name) != "live"]
-    lacking = [name for name in needed if not is_called_lately(app, name, visit.world.now())]
+    lacking = [name for name in needed if not has_recent_test_call(app, name, visit.state.now())]
     if app.review.state is ReviewState.PENDING and permission != "public_profile":
         return _app_page(visit, app, "permissions", f"{SUBMISSION_IN_REVIEW}.")
     if lacking:
@@ -496,7 +517,7 @@ def get_advanced_access(visit: Visit, app: App, permission: str) -> Reply:
             f"with {', '.join(lacking)}. Make one, for instance in Graph API Explorer."
         )
         return _app_page(visit, app, "permissions", problem)
-    request_access(app, permission)
+    request_advanced_access(app, permission)
     granted = app.permissions[permission] == "live"
     notice = "is granted" if granted else "is requested: go on with Edit App Review Request"
     path = f"/apps/{app.id}/app-review/permissions/"
@@ -504,12 +525,12 @@ def get_advanced_access(visit: Visit, app: App, permission: str) -> Reply:
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/app-review/request")
-def edit_review_request(visit: Visit, app: App) -> Reply:
+def edit_review_request(visit: PageVisit, app: App) -> WebResponse:
     """Submit Edit App Review Request, with its checklist (graph §9)."""
     if app.review.state is ReviewState.PENDING:
         return _app_page(visit, app, "review-request", f"{SUBMISSION_IN_REVIEW}.")
-    checklist = for_submission(app, visit.world.facebook.business)
-    sections = {name: visit.text(name) for name in SECTIONS}
+    checklist = list_submission_requirements(app, visit.state.facebook.business)
+    sections = {name: visit.get_form_text(name) for name in REVIEW_SECTIONS}
     missing = _submit(visit, app, sections, checklist)
     if missing:
         return _app_page(visit, app, "review-request", missing=missing)
@@ -517,66 +538,75 @@ def edit_review_request(visit: Visit, app: App) -> Reply:
     return see_other(path, "Your request is submitted for review.")
 
 
-def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[str]) -> list[str]:
-    """Submit the request; return what prevents it, or nothing."""
+def _submit(
+    visit: PageVisit, app: App, sections: dict[str, str], checklist: list[str]
+) -> list[str]:
+    """Submit the request; return the obstacles, if any."""
     if app.review.state is not ReviewState.DRAFT:
         return ["Request a permission first: Permissions and Features."]
     app.review.sections = sections
-    missing = [title for name, title in SECTIONS.items() if not sections[name]]
+    missing = [title for name, title in REVIEW_SECTIONS.items() if not sections[name]]
     if missing or checklist:
         return [*missing, *checklist]
-    app.review.state, app.review.submitted_on = ReviewState.PENDING, visit.world.now()
-    plan(app.review, visit.world.dice)
+    app.review.state = ReviewState.PENDING
+    app.review.submitted_on = visit.state.now()
+    schedule_decision(app.review, visit.state.random_source)
     return []
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/app-review/later")
-def let_days_pass(visit: Visit, app: App) -> Reply:
+def advance_to_decision(visit: PageVisit, app: App) -> WebResponse:
     """Advance the clock to the decision of the review (graph §9; a sandbox control)."""
-    world, review, path = visit.world, app.review, f"/apps/{app.id}/app-review/requests/"
+    state = visit.state
+    review = app.review
+    path = f"/apps/{app.id}/app-review/requests/"
     if review.state is not ReviewState.PENDING:
         return see_other(path, "There is no request under review.")
-    left = max((review.decides_on or 0) - world.now(), 0)
-    world.offset += left + 1
-    outcome = visit.text("outcome")
+    left = max((review.decides_on or 0) - state.now(), 0)
+    state.offset += left + 1
+    outcome = visit.get_form_text("outcome")
     declined = visit.request.params.getlist("declined")
     outcomes = {
         permission: "declined" for permission in review.permissions if permission in declined
     }
     if outcome == "declined":
         outcomes = dict.fromkeys(review.permissions, "declined")
-    decide(app, review.drawn if outcome == "drawn" else outcomes, visit.text("reason"))
-    days = round(left / DAY)
+    decide(
+        app,
+        review.planned_outcomes if outcome == "drawn" else outcomes,
+        visit.get_form_text("reason"),
+    )
+    days = round(left / DAY_SECONDS)
     return see_other(path, f"{days} days later: the review is {review.state.value}.")
 
 
 # --- verification ----------------------------------------------------------------------------
 @dashboard_router.route("POST", "/apps/{app_id}/verification/{kind}")
-def start_verification(visit: Visit, app: App, kind: str) -> Reply:
+def start_verification(visit: PageVisit, app: App, kind: str) -> WebResponse:
     """Start one of the verifications; Access Verification needs the other one first (graph §9)."""
-    business = visit.world.facebook.business
+    business = visit.state.facebook.business
     here = f"/apps/{app.id}/verification/"
     if kind == "later":
-        # a sandbox control: advance the clock by five days, and complete what is pending
-        visit.world.offset += _VERIFICATION_DAYS * DAY
-        if business.verification is Verification.PENDING:
-            business.verification = Verification.VERIFIED
-        if business.access_verification is Verification.PENDING:
-            business.access_verification = Verification.VERIFIED
+        # A control of the sandbox: advance the clock by five days, and complete pending ones.
+        visit.state.offset += _VERIFICATION_DAYS * DAY_SECONDS
+        if business.verification is VerificationStatus.PENDING:
+            business.verification = VerificationStatus.VERIFIED
+        if business.access_verification is VerificationStatus.PENDING:
+            business.access_verification = VerificationStatus.VERIFIED
         return see_other(here, f"{_VERIFICATION_DAYS} days later.")
     if kind not in _VERIFICATIONS:
-        raise MissingPageError("There is no such verification.")
-    if kind == "access" and business.verification is not Verification.VERIFIED:
+        raise PageNotFoundError("There is no such verification.")
+    if kind == "access" and business.verification is not VerificationStatus.VERIFIED:
         return see_other(here, "Complete Business Verification first.")
-    if kind == "business" and business.verification is Verification.NOT_STARTED:
-        business.verification = Verification.PENDING
-    if kind == "access" and business.access_verification is Verification.NOT_STARTED:
-        business.access_verification = Verification.PENDING
+    if kind == "business" and business.verification is VerificationStatus.NOT_STARTED:
+        business.verification = VerificationStatus.PENDING
+    if kind == "access" and business.access_verification is VerificationStatus.NOT_STARTED:
+        business.access_verification = VerificationStatus.PENDING
     return see_other(here, f"{_VERIFICATIONS[kind]} is submitted.")
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/data-access-renewal")
-def renew_data_access(visit: Visit, app: App) -> Reply:
+def renew_data_access(visit: PageVisit, app: App) -> WebResponse:
     """Complete the sections of the Data Access Renewal that were confirmed (graph §9)."""
     renewal = app.renewal
     if renewal is None:
@@ -588,9 +618,9 @@ def renew_data_access(visit: Visit, app: App) -> Reply:
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/go_live")
-def go_live(visit: Visit, app: App) -> Reply:
-    """Publish the app, or say what that needs (graph §9)."""
-    missing = for_publishing(app)
+def go_live(visit: PageVisit, app: App) -> WebResponse:
+    """Publish the app, or show its required actions (graph §9)."""
+    missing = list_publishing_requirements(app)
     if missing:
         return _app_page(visit, app, "publish", f"Not published: {' '.join(missing)}")
     app.mode = AppMode.LIVE
@@ -599,30 +629,30 @@ def go_live(visit: Visit, app: App) -> Reply:
 
 # --- Facebook Messenger > Settings -----------------------------------------------------------
 @dashboard_router.route("POST", "/apps/{app_id}/messenger/settings")
-def choose_pages(visit: Visit, app: App) -> Reply:
+def choose_pages(visit: PageVisit, app: App) -> WebResponse:
     """Save the pages that the app is used for (graph §9)."""
     if "messenger" not in app.products:
         return _app_page(visit, app, "messenger")
     chosen = visit.request.params.getlist("page")
-    for page in visit.world.facebook.pages.values():
+    for page in visit.state.facebook.pages.values():
         if page.id in chosen:
-            page.subscribed.setdefault(app.id, MESSENGER_FIELDS)
+            page.webhook_subscriptions.setdefault(app.id, MESSENGER_FIELDS)
         else:
-            page.subscribed.pop(app.id, None)
+            page.webhook_subscriptions.pop(app.id, None)
     if chosen:
-        grant(visit, app, MESSENGER_PERMISSIONS)
+        grant_permissions(visit, app, MESSENGER_PERMISSIONS)
     return see_other(f"/apps/{app.id}/messenger/settings/", "Changes saved.")
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/messenger/tokens/{page_id}")
-def show_page_token(visit: Visit, app: App, page_id: str) -> Reply:
+def show_page_token(visit: PageVisit, app: App, page_id: str) -> WebResponse:
     """Show a page access token of a page that was added (messenger)."""
-    facebook = visit.world.facebook
+    facebook = visit.state.facebook
     page = facebook.pages.get(page_id)
-    if page is None or app.id not in page.subscribed:
-        raise MissingPageError("This page was not added.")
-    user = visit.world.issue_user_token(app, facebook.person.id, MESSENGER_PERMISSIONS)
-    token = visit.world.issue_page_token(user, page.id).value
+    if page is None or app.id not in page.webhook_subscriptions:
+        raise PageNotFoundError("This page was not added.")
+    user = visit.state.issue_user_token(app, facebook.operator.id, MESSENGER_PERMISSIONS)
+    token = visit.state.issue_page_token(user, page.id).value
     return _app_page(visit, app, "messenger", page_token=token)
 
 
@@ -632,9 +662,11 @@ class FacebookSite(Site):
 
     name = "facebook"
 
-    def __call__(self, request: WebRequest) -> Reply:
-        """Answer one request."""
+    def __call__(self, request: WebRequest) -> WebResponse:
+        """Respond to one request."""
         is_whole = not request.is_oversized and request.method in {"GET", "HEAD", "POST"}
         if is_dialog(request.path) and is_whole:
-            return answer_dialog(self._world, request)
-        return answer_visit(self._world, request, dashboard_router, "Facebook for Developers")
+            return handle_dialog(self._state, request)
+        return handle_page_request(
+            self._state, request, dashboard_router, "Facebook for Developers"
+        )

@@ -1,9 +1,9 @@
 """
 The OAuth dialog: log in, consent, and the redirect back (graph §5).
 
-A person answers it in a browser; a program GETs it and POSTs its form with
-`email`, `password`, `decision` (`continue` or `cancel`) and, to decline single
-permissions, `choices=1` and one `grant` for each permission that it grants.
+A person uses it in a browser. A program GETs it and POSTs its form with `email`, `password` and
+`decision` (`continue` or `cancel`). To decline single permissions, it adds `choices=1` and one
+`grant` for each permission that it grants.
 """
 
 import re
@@ -11,15 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
-from facebook_cyclr_sandbox.http.pages import log_in, log_in_page, log_out, logged_in, page
-from facebook_cyclr_sandbox.http.web import Headers, Reply, WebRequest, append_query, redirect
-from facebook_cyclr_sandbox.origins import handles
-from facebook_cyclr_sandbox.state.facebook_world import App, Person
+from facebook_cyclr_sandbox.http.log_in import get_logged_in_id, log_in, log_out, render_log_in_page
+from facebook_cyclr_sandbox.http.page_templates import render_page
+from facebook_cyclr_sandbox.http.web_messages import (
+    Headers,
+    WebRequest,
+    WebResponse,
+    append_query,
+    redirect_response,
+)
+from facebook_cyclr_sandbox.response_sources import handles
+from facebook_cyclr_sandbox.state.facebook_state import App, Person
 from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, KNOWN_PERMISSIONS
-from facebook_cyclr_sandbox.state.world import SHORT_LIFETIME, World
+from facebook_cyclr_sandbox.state.sandbox_state import SHORT_LIFETIME_SECONDS, SandboxState
 
 _PATH = re.compile(r"(?:/v\d+\.\d+)?/dialog/oauth/?\Z")
-_ASKED = (
+_REQUEST_FIELDS = (
     "client_id",
     "redirect_uri",
     "state",
@@ -38,112 +45,127 @@ def is_dialog(path: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Ask:
-    """What an app asks a person for; `fields` are those of its request."""
+class _ConsentRequest:
+    """An app's request for a person's consent."""
 
     app: App
+    """The app."""
+
     person: Person
+    """The person who is logged in."""
+
     fields: Mapping[str, str]
+    """The fields of the authorization request (RFC 6749 §4.1.1), with Facebook's own."""
+
     permissions: tuple[str, ...]
+    """The permissions that the person can grant now."""
+
     declined_before: tuple[str, ...]
+    """Requested permissions that the person declined earlier; the dialog does not repeat them."""
+
     is_all_or_nothing: bool
+    """Whether the person can decline no single permission, as with a `config_id`."""
+
     is_returning: bool
+    """Whether the person decided about this app before."""
 
 
 @handles("GET POST /dialog/oauth")
-def answer_dialog(world: World, request: WebRequest) -> Reply:
-    """Answer a GET or POST of the dialog (graph §5)."""
-    fields = {name: request.params[name] for name in _ASKED if name in request.params}
-    understood = _understand(world, fields)
-    if isinstance(understood, _Problem):
-        return _show(understood)
-    app, wanted = understood
-    person_id, headers = _identify(world, request)
+def handle_dialog(state: SandboxState, request: WebRequest) -> WebResponse:
+    """Respond to a GET or POST of the dialog (graph §5)."""
+    fields = {name: request.params[name] for name in _REQUEST_FIELDS if name in request.params}
+    parsed = _parse_request(state, fields)
+    if isinstance(parsed, _DialogError):
+        return _show(parsed)
+    app, wanted = parsed
+    person_id, headers = _identify(state, request)
     if not person_id:
-        return _ask_to_log_in(world, request, fields, wanted, headers)
-    ask = _ask(world, app, wanted, fields, world.facebook.people[person_id])
-    if isinstance(ask, _Problem):
-        return _show(ask, headers)
+        return _require_log_in(state, request, fields, wanted, headers)
+    consent = _build_consent_request(state, app, wanted, fields, state.facebook.people[person_id])
+    if isinstance(consent, _DialogError):
+        return _show(consent, headers)
     decision = request.form.get("decision", "") if request.method == "POST" else ""
     if not decision:
-        return page("consent.html", headers=headers, action=request.path, hidden=fields, ask=ask)
-    location = _decide(world, ask, request, decision)
+        return render_page(
+            "consent.html", headers=headers, action=request.path, hidden=fields, consent=consent
+        )
+    location = _decide(state, consent, request, decision)
     # NOTE: a program gets the exact 302. A browser (`Accept: text/html`) cannot resolve the service
     # domain, so it gets a page that names the address and links to the same one on loopback.
     parts = urlsplit(location)
-    if parts.hostname == world.cyclr.service_domain and request.accepts_html:
-        connect = urlsplit(world.addresses.connect)
-        loopback = parts._replace(scheme=connect.scheme, netloc=connect.netloc).geturl()
-        return page("leave.html", headers=headers, location=location, loopback=loopback)
-    return redirect(location, headers=headers)
+    if parts.hostname == state.cyclr.service_domain and request.accepts_html:
+        http_copy = urlsplit(state.addresses.service_domain_http)
+        loopback = parts._replace(scheme=http_copy.scheme, netloc=http_copy.netloc).geturl()
+        return render_page("leave.html", headers=headers, location=location, loopback=loopback)
+    return redirect_response(location, headers=headers)
 
 
-def _identify(world: World, request: WebRequest) -> tuple[str, Headers]:
-    """Return the person's ID, and the headers of a log-in or log-out that happens now."""
+def _identify(state: SandboxState, request: WebRequest) -> tuple[str, Headers]:
+    """Log in or out if the form says so; return the person's ID and the headers to add."""
     if request.method == "POST" and "switch" in request.form:
-        return "", log_out(world, request)
+        return "", log_out(state, request)
     if request.method == "POST" and "email" in request.form:
-        return log_in(world, request.form["email"], request.form.get("password", ""))
-    return logged_in(world, request), ()
+        return log_in(state, request.form["email"], request.form.get("password", ""))
+    return get_logged_in_id(state, request), ()
 
 
-def _ask_to_log_in(
-    world: World,
+def _require_log_in(
+    state: SandboxState,
     request: WebRequest,
     fields: dict[str, str],
     wanted: tuple[str, ...],
     headers: Headers,
-) -> Reply:
+) -> WebResponse:
     if not set(wanted) <= set(KNOWN_PERMISSIONS):
         return _show(_SORRY, status=500)
     if request.method == "GET" and request.accepts_html:
         back = append_query(request.path, **fields)
-        return redirect(append_query("/login.php", next=back))
+        return redirect_response(append_query("/login.php", next=back))
     is_wrong = request.method == "POST" and "email" in request.form
-    reply = log_in_page(world, request.path, fields, is_wrong=is_wrong)
-    return replace(reply, headers=(*reply.headers, *headers))
+    response = render_log_in_page(state, request.path, fields, is_wrong=is_wrong)
+    return replace(response, headers=(*response.headers, *headers))
 
 
-# --- understanding ---------------------------------------------------------------------------
+# --- the authorization request ---------------------------------------------------------------
 @dataclass(frozen=True)
-class _Problem:
+class _DialogError:
     title: str
     message: str
 
 
-_BLOCKED = _Problem(
+_BLOCKED = _DialogError(
     "URL Blocked",
     "This redirect failed because the redirect URI is not whitelisted in the app's Client OAuth "
     "Settings. Make sure Client and Web OAuth Login are on and add all your app domains as Valid "
     "OAuth Redirect URIs.",
 )
-_NOT_SET_UP = _Problem(
+_NOT_SET_UP = _DialogError(
     "App Not Setup",
     "This app is still in development mode, and you don't have access to it.",
 )
-_NOT_ACTIVE = _Problem(
+_NOT_ACTIVE = _DialogError(
     "App not active",
     "This app is not accessible right now and the app developer is aware of the issue. You will "
     "be able to log in when the app is reactivated.",
 )
-_UNKNOWN_APP = _Problem(
+_UNKNOWN_APP = _DialogError(
     "Invalid App ID",
     "The provided app ID does not look like a valid app ID.",
 )
-_UNAVAILABLE = _Problem(
+_UNAVAILABLE = _DialogError(
     "Feature unavailable",
     "Facebook Login is currently unavailable for this app, since we are updating additional "
     "details for this app. Please try again later.",
 )
-_SORRY = _Problem("Sorry, something went wrong", "We're working on getting this fixed.")
-_NOTHING_SUPPORTED = _Problem(
+_SORRY = _DialogError("Sorry, something went wrong", "We're working on getting this fixed.")
+_NOTHING_SUPPORTED = _DialogError(
     "It looks like this app isn't available.",
     "This app needs at least one supported permission.",
 )
 
 
-def _show(problem: _Problem, headers: Headers = (), *, status: int = 400) -> Reply:
-    return page(
+def _show(problem: _DialogError, headers: Headers = (), *, status: int = 400) -> WebResponse:
+    return render_page(
         "dialog_problem.html",
         status,
         headers,
@@ -152,12 +174,14 @@ def _show(problem: _Problem, headers: Headers = (), *, status: int = 400) -> Rep
     )
 
 
-def _understand(world: World, fields: dict[str, str]) -> "tuple[App, tuple[str, ...]] | _Problem":
-    """Return the app and the permissions that it wants: nobody is logged in yet."""
-    app = world.facebook.apps.get(fields.get("client_id", ""))
+def _parse_request(
+    state: SandboxState, fields: dict[str, str]
+) -> "tuple[App, tuple[str, ...]] | _DialogError":
+    """Return the app and the permissions that it requests, before anybody is logged in."""
+    app = state.facebook.apps.get(fields.get("client_id", ""))
     if app is None:
         return _UNKNOWN_APP
-    if app.is_deactivated(world.now()):
+    if app.is_deactivated(state.now()):
         return _NOT_ACTIVE
     if not _is_allowed(app, fields.get("redirect_uri", "")):
         return _BLOCKED
@@ -167,8 +191,8 @@ def _understand(world: World, fields: dict[str, str]) -> "tuple[App, tuple[str, 
     return app, app.configurations[config] if config else _scopes(fields.get("scope", ""))
 
 
-def _invalid_scopes(scopes: list[str]) -> _Problem:
-    return _Problem(
+def _invalid_scopes(scopes: list[str]) -> _DialogError:
+    return _DialogError(
         f"Invalid Scopes: {', '.join(scopes)}",
         "This message is only shown to developers. Users of your app will ignore these "
         "permissions if present.",
@@ -180,10 +204,10 @@ def _scopes(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("public_profile", *named)))
 
 
-def _ask(
-    world: World, app: App, wanted: tuple[str, ...], fields: dict[str, str], person: Person
-) -> _Ask | _Problem:
-    """Return what the app may ask this person for, or why it cannot ask at all."""
+def _build_consent_request(
+    state: SandboxState, app: App, wanted: tuple[str, ...], fields: dict[str, str], person: Person
+) -> _ConsentRequest | _DialogError:
+    """Return the app's request to this person, or the error that the dialog shows instead."""
     available = {*app.available_permissions, *ALWAYS_GRANTED}
     invalid = [scope for scope in wanted if scope not in available]
     if person.id in app.roles:
@@ -197,12 +221,12 @@ def _ask(
             return _NOT_SET_UP if app.is_classic else _UNAVAILABLE
         if "login_for_business" in app.products and not set(offered) - ALWAYS_GRANTED:
             return _NOTHING_SUPPORTED
-    grants = world.facebook.grants.get((person.id, app.id), {})
+    grants = state.facebook.grants.get((person.id, app.id), {})
     declined = tuple(scope for scope in wanted if grants.get(scope) == "declined")
     if "rerequest" in fields.get("auth_type", "") or fields.get("edit"):
         declined = ()
     is_all_or_nothing = bool(fields.get("config_id"))
-    return _Ask(
+    return _ConsentRequest(
         app,
         person,
         fields,
@@ -218,66 +242,80 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
         return all(app.login_settings[name] for name in ("client_oauth", "web_oauth"))
     try:
         parts = urlsplit(redirect_uri)
-        return app.takes_localhost(parts.scheme, parts.hostname or "")
+        return app.allows_localhost(parts.scheme, parts.hostname or "")
     except ValueError:
         return False
 
 
 # --- the decision ----------------------------------------------------------------------------
-def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
-    granted = ask.permissions
-    if "choices" in request.form and not ask.is_all_or_nothing:
+def _decide(
+    state: SandboxState, consent: _ConsentRequest, request: WebRequest, decision: str
+) -> str:
+    granted = consent.permissions
+    if "choices" in request.form and not consent.is_all_or_nothing:
         chosen = {"public_profile", *request.params.getlist("grant")}
-        granted = tuple(scope for scope in ask.permissions if scope in chosen)
-    if world.dialog_error is not None:
-        code, message = world.dialog_error
-        return f"{_back(ask, error_code=code, error_message=message)}#_=_"
+        granted = tuple(scope for scope in consent.permissions if scope in chosen)
+    if state.dialog_error is not None:
+        code, message = state.dialog_error
+        return f"{_build_redirect_url(consent, error_code=code, error_message=message)}#_=_"
     if decision != "continue":
-        denied = _back(
-            ask,
+        denied = _build_redirect_url(
+            consent,
             error="access_denied",
             error_code="200",
             error_description="Permissions error",
             error_reason="user_denied",
         )
         return f"{denied}#_=_"
-    key = (_holder(world, ask), ask.app.id)
-    grants = dict(world.facebook.grants.get(key, {}))
-    for scope in ask.permissions:
+    key = (_find_token_holder(state, consent), consent.app.id)
+    grants = dict(state.facebook.grants.get(key, {}))
+    for scope in consent.permissions:
         grants[scope] = "granted" if scope in granted else "declined"
-    world.facebook.grants[key] = grants
-    return _granted(world, ask, granted)
+    state.facebook.grants[key] = grants
+    return _build_success_url(state, consent, granted)
 
 
-def _holder(world: World, ask: _Ask) -> str:
-    """Return whose the token is: the person's, or with such a configuration the system user's."""
-    system_user = world.facebook.system_user
-    is_for_it = ask.fields.get("config_id") in ask.app.system_user_configurations
-    return system_user.id if system_user is not None and is_for_it else ask.person.id
+def _find_token_holder(state: SandboxState, consent: _ConsentRequest) -> str:
+    """Return the id of the token's user: the person, or the configuration's system user."""
+    system_user = state.facebook.system_user
+    has_system_user = consent.fields.get("config_id") in consent.app.system_user_configurations
+    return system_user.id if system_user is not None and has_system_user else consent.person.id
 
 
-def _granted(world: World, ask: _Ask, granted: tuple[str, ...]) -> str:
-    asked = set(re.split(r"[,\s]+", ask.fields.get("response_type", "")))
+def _build_success_url(
+    state: SandboxState, consent: _ConsentRequest, granted: tuple[str, ...]
+) -> str:
+    asked = set(re.split(r"[,\s]+", consent.fields.get("response_type", "")))
     query: dict[str, str] = {}
     fragment = "_=_"
-    holder = _holder(world, ask)
+    holder = _find_token_holder(state, consent)
     if "token" in asked:
-        token = world.issue_user_token(ask.app, holder, granted, lifetime=SHORT_LIFETIME)
-        shown = {"access_token": token.value, "expires_in": str(SHORT_LIFETIME), **_state(ask)}
+        token = state.issue_user_token(
+            consent.app, holder, granted, lifetime=SHORT_LIFETIME_SECONDS
+        )
+        shown = {
+            "access_token": token.value,
+            "expires_in": str(SHORT_LIFETIME_SECONDS),
+            **_state_parameter(consent),
+        }
         fragment = urlencode(shown)
     if "code" in asked or "token" not in asked:
-        redirect_uri = ask.fields["redirect_uri"]
-        query["code"] = world.issue_code(ask.app, holder, redirect_uri, granted).value
+        redirect_uri = consent.fields["redirect_uri"]
+        query["code"] = state.issue_code(consent.app, holder, redirect_uri, granted).value
     if "granted_scopes" in asked:
-        denied = (*ask.declined_before, *(s for s in ask.permissions if s not in granted))
+        declined_now = [scope for scope in consent.permissions if scope not in granted]
+        denied = [*consent.declined_before, *declined_now]
         query |= {"granted_scopes": ",".join(granted), "denied_scopes": ",".join(denied)}
-    return f"{_back(ask, **query) if query else ask.fields['redirect_uri']}#{fragment}"
+    url = _build_redirect_url(consent, **query) if query else consent.fields["redirect_uri"]
+    return f"{url}#{fragment}"
 
 
-def _state(ask: _Ask) -> dict[str, str]:
-    return {"state": ask.fields["state"]} if ask.fields.get("state") else {}
+def _state_parameter(consent: _ConsentRequest) -> dict[str, str]:
+    return {"state": consent.fields["state"]} if consent.fields.get("state") else {}
 
 
-def _back(ask: _Ask, **query: str) -> str:
+def _build_redirect_url(consent: _ConsentRequest, **query: str) -> str:
     """Return the app's redirect URI with `query` and the state."""
-    return append_query(ask.fields["redirect_uri"].partition("#")[0], **query, **_state(ask))
+    return append_query(
+        consent.fields["redirect_uri"].partition("#")[0], **query, **_state_parameter(consent)
+    )

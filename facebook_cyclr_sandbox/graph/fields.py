@@ -5,7 +5,7 @@ Graph's field syntax: `id,name,leads.limit(2){id,created_time},has_lead_access.u
 import re
 from dataclasses import dataclass, field
 
-from facebook_cyclr_sandbox.graph.refusals import FIELD_SYNTAX, GraphError
+from facebook_cyclr_sandbox.graph.graph_errors import FIELD_SYNTAX, GraphError
 
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 _MAX_DEPTH = 10
@@ -13,7 +13,7 @@ _MAX_DEPTH = 10
 
 @dataclass(frozen=True)
 class Field:
-    """One requested field: its arguments, the fields below it, and the name it is shown under."""
+    """One requested field, with its arguments and the fields below it."""
 
     name: str
     arguments: dict[str, str] = field(default_factory=dict)
@@ -21,7 +21,7 @@ class Field:
 
     @property
     def shown_as(self) -> str:
-        """The key in the answer: `as(x)` renames."""
+        """The key in the response, which `as(x)` renames."""
         return self.arguments.get("as", self.name)
 
 
@@ -68,7 +68,7 @@ class _FieldParser:
         return Field(name, arguments, children)
 
     def take(self, pattern: str, problem: str = "") -> str:
-        """Take what matches `pattern` after blanks; if nothing does, raise `problem`, if any."""
+        """Consume whitespace and a match of `pattern`; without one, raise `problem` if given."""
         while self.text[self.position : self.position + 1].isspace():
             self.position += 1
         match = re.compile(pattern).match(self.text, self.position)

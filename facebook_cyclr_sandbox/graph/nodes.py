@@ -1,7 +1,7 @@
 """
-How any Graph node is shown: field selection, edges, cursors.
+Graph nodes in general: field selection, edges, cursors.
 
-The node types themselves are defined in `apps`, `pages` and `users`.
+`application_node`, `page_nodes` and `user_nodes` define the node types.
 """
 
 import base64
@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from facebook_cyclr_sandbox.graph import refusals
-from facebook_cyclr_sandbox.graph.call import Call, list_of
+from facebook_cyclr_sandbox.graph import graph_errors
 from facebook_cyclr_sandbox.graph.fields import Field, parse_fields
-from facebook_cyclr_sandbox.graph.refusals import GraphError, Refusal
-from facebook_cyclr_sandbox.origins import handles
+from facebook_cyclr_sandbox.graph.graph_call import GraphCall, parse_list
+from facebook_cyclr_sandbox.graph.graph_errors import ErrorDefinition, GraphError
+from facebook_cyclr_sandbox.response_sources import handles
 
 _DEFAULT_LIMIT = 25
 _MAX_LIMIT = 5_000
 
-Getter = Callable[[Call, Any, Field], object]
-Lister = Callable[[Call, Any], "Sequence[Any] | dict[str, object]"]
-Action = Callable[[Call, Any], "dict[str, object]"]
+FieldGetter = Callable[[GraphCall, Any, Field], object]
+EdgeLister = Callable[[GraphCall, Any], "Sequence[Any] | dict[str, object]"]
+EdgeAction = Callable[[GraphCall, Any], "dict[str, object]"]
 
 # The edges of every node type, by name.
 _known_edges: set[str] = set()
@@ -30,41 +30,53 @@ _known_edges: set[str] = set()
 
 @dataclass(frozen=True)
 class Edge:
-    """
-    A connection of a node.
+    """An edge of a node."""
 
-    `items` returns the objects behind a GET, shown as nodes of type `of` (or as
-    they are without it); a dict is the whole answer. A successful call counts as
-    a use of the permissions `uses`: App Review takes only those that were used (graph §9).
-    """
+    list_items: EdgeLister | None = None
+    """Returns the objects of a GET; a dict is the whole response. None: it cannot be read."""
 
-    items: Lister | None = None
-    of: "NodeType | None" = None
-    post: Action | None = None
-    delete: Action | None = None
-    uses: tuple[str, ...] = ()
+    node_type: "NodeType | None" = None
+    """The type as which the objects are rendered; None if they are rows already."""
+
+    post: EdgeAction | None = None
+    """Handles a POST; None if the sandbox does not serve it."""
+
+    delete: EdgeAction | None = None
+    """Handles a DELETE; None if the sandbox does not serve it."""
+
+    permissions: tuple[str, ...] = ()
+    """The permissions that a successful call uses: App Review accepts only used ones (graph §9)."""
 
 
 @dataclass(frozen=True)
 class NodeType:
-    """
-    A node's `name` in error messages, its fields (None values are left out), its edges.
-
-    `see` checks that the caller may see the node itself; `uses` is as in `Edge`.
-    """
+    """One type of node."""
 
     name: str
-    fields: Mapping[str, Getter]
-    default: tuple[str, ...]
+    """Its name in error messages."""
+
+    fields: Mapping[str, FieldGetter]
+    """Field → the function that returns its value; None leaves the field out."""
+
+    default_fields: tuple[str, ...]
+    """The fields of a response to a call without `fields`."""
+
     edges: Mapping[str, Edge] = field(default_factory=dict)
-    delete: Action | None = None
-    see: Callable[[Call, Any], None] = lambda _call, _value: None
-    uses: tuple[str, ...] = ()
+    """Its edges, by name."""
+
+    delete: EdgeAction | None = None
+    """Handles a DELETE of the node; None if it cannot be deleted."""
+
+    check_access: Callable[[GraphCall, Any], None] = lambda _call, _value: None
+    """Raises `GraphError` if the caller may not read the node itself."""
+
+    permissions: tuple[str, ...] = ()
+    """The permissions that a successful call to the node uses."""
 
     def __post_init__(self) -> None:
         _known_edges.update(self.edges)
         for name, edge in self.edges.items():
-            actions = {"GET": edge.items, "POST": edge.post, "DELETE": edge.delete}
+            actions = {"GET": edge.list_items, "POST": edge.post, "DELETE": edge.delete}
             for method, action in actions.items():
                 if action:
                     handles(f"{method} /{{{self.name}}}/{name}")(action)
@@ -79,18 +91,20 @@ class Node:
     id: str
 
 
-def plain(*names: str) -> dict[str, Getter]:
-    """Return the getters of fields that are attributes of the same name."""
+def attribute_getters(*names: str) -> dict[str, FieldGetter]:
+    """Return getters for fields that are attributes of the same name."""
 
-    def getter(name: str) -> Getter:
+    def getter(name: str) -> FieldGetter:
         return lambda _call, value, _field: getattr(value, name)
 
     return {name: getter(name) for name in names}
 
 
-def show(call: Call, kind: NodeType, value: Any, fields: Sequence[Field] | None) -> dict[str, Any]:
-    """Return the wanted fields of one object; those without a value are left out."""
-    wanted = fields or [Field(name) for name in kind.default]
+def render_node(
+    call: GraphCall, kind: NodeType, value: Any, fields: Sequence[Field] | None
+) -> dict[str, Any]:
+    """Return the requested fields of one object, without those that have no value."""
+    wanted = fields or [Field(name) for name in kind.default_fields]
     shown: dict[str, Any] = {}
     for part in wanted:
         content = _field(call, kind, value, part)
@@ -101,69 +115,71 @@ def show(call: Call, kind: NodeType, value: Any, fields: Sequence[Field] | None)
     return shown
 
 
-def _field(call: Call, kind: NodeType, value: Any, field: Field) -> object:
+def _field(call: GraphCall, kind: NodeType, value: Any, field: Field) -> object:
     if field.name in kind.fields:
         return kind.fields[field.name](call, value, field)
     edge = kind.edges.get(field.name)
-    if edge is None or edge.items is None:
-        raise GraphError(refusals.NO_FIELD, field=field.name, type=kind.name)
+    if edge is None or edge.list_items is None:
+        raise GraphError(graph_errors.NO_FIELD, field=field.name, type=kind.name)
     inner = {key: text for key, text in call.params.items() if key == "access_token"}
-    path = (str(show(call, kind, value, [Field("id")])["id"]), field.name)
+    path = (str(render_node(call, kind, value, [Field("id")])["id"]), field.name)
     below = replace(call, params={**inner, **field.arguments}, path=path)
     return _list(below, edge, value, field.children)
 
 
-def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]:
-    """Answer a call to a node or to one of its edges."""
+def handle_node_call(call: GraphCall, node: Node, rest: tuple[str, ...]) -> dict[str, Any]:
+    """Respond to a call to a node or to one of its edges."""
     if not rest:
         if call.method == "GET":
-            return show(call, node.type, node.value, fields_of(call))
+            return render_node(call, node.type, node.value, parse_requested_fields(call))
         if call.method == "DELETE" and node.type.delete is not None:
             return node.type.delete(call, node.value)
         raise GraphError(_unsupported(call.method), id=node.id)
     edge = node.type.edges.get(rest[0])
     if edge is None and rest[0] in _known_edges and len(rest) == 1:
-        raise GraphError(refusals.NO_FIELD, field=rest[0], type=node.type.name)
+        raise GraphError(graph_errors.NO_FIELD, field=rest[0], type=node.type.name)
     if edge is None or len(rest) > 1:
         raise GraphError(
-            refusals.UNKNOWN_PATH, path="/" + "/".join(rest if edge is None else rest[1:])
+            graph_errors.UNKNOWN_PATH, path="/" + "/".join(rest if edge is None else rest[1:])
         )
     if call.method == "GET":
-        if edge.items is None:
-            raise GraphError(refusals.NO_FIELD, field=rest[0], type=node.type.name)
-        return _list(call, edge, node.value, fields_of(call))
+        if edge.list_items is None:
+            raise GraphError(graph_errors.NO_FIELD, field=rest[0], type=node.type.name)
+        return _list(call, edge, node.value, parse_requested_fields(call))
     action = edge.post if call.method == "POST" else edge.delete
     if action is None:
-        raise GraphError(refusals.NOT_SERVED, route=f"{call.method} /{node.id}/{rest[0]}")
+        raise GraphError(graph_errors.NOT_SERVED, route=f"{call.method} /{node.id}/{rest[0]}")
     return action(call, node.value)
 
 
-def _unsupported(method: str) -> Refusal:
-    return refusals.UNSUPPORTED_POST if method == "POST" else refusals.UNSUPPORTED_DELETE
+def _unsupported(method: str) -> ErrorDefinition:
+    return graph_errors.UNSUPPORTED_POST if method == "POST" else graph_errors.UNSUPPORTED_DELETE
 
 
-def fields_of(call: Call) -> tuple[Field, ...]:
-    """Return the fields that the call asks for, given as text or as a JSON list."""
+def parse_requested_fields(call: GraphCall) -> tuple[Field, ...]:
+    """Return the requested fields: `fields` is text or a JSON list."""
     text = call.params.get("fields", "").strip()
-    return parse_fields(",".join(list_of(text, "fields")) if text.startswith("[") else text)
+    return parse_fields(",".join(parse_list(text, "fields")) if text.startswith("[") else text)
 
 
-def _list(call: Call, edge: Edge, value: Any, fields: Sequence[Field] | None) -> dict[str, Any]:
-    items = edge.items(call, value) if edge.items is not None else ()
+def _list(
+    call: GraphCall, edge: Edge, value: Any, fields: Sequence[Field] | None
+) -> dict[str, Any]:
+    items = edge.list_items(call, value) if edge.list_items is not None else ()
     if isinstance(items, dict):
         return items
     start, stop = _window(call, len(items))
     rows = [
-        show(call, edge.of, item, fields) if edge.of is not None else item
+        render_node(call, edge.node_type, item, fields) if edge.node_type is not None else item
         for item in items[start:stop]
     ]
-    answer: dict[str, Any] = {"data": rows}
+    response: dict[str, Any] = {"data": rows}
     if rows:
-        answer["paging"] = _paging(call, start, stop, len(items))
-    return answer
+        response["paging"] = _paging(call, start, stop, len(items))
+    return response
 
 
-def _paging(call: Call, start: int, stop: int, total: int) -> dict[str, Any]:
+def _paging(call: GraphCall, start: int, stop: int, total: int) -> dict[str, Any]:
     paging: dict[str, Any] = {"cursors": {"before": _cursor(start), "after": _cursor(stop - 1)}}
     if stop < total:
         paging["next"] = _page_url(call, after=_cursor(stop - 1))
@@ -172,7 +188,7 @@ def _paging(call: Call, start: int, stop: int, total: int) -> dict[str, Any]:
     return paging
 
 
-def _page_url(call: Call, **cursor: str) -> str:
+def _page_url(call: GraphCall, **cursor: str) -> str:
     kept = {
         name: value
         for name, value in call.params.items()
@@ -180,16 +196,17 @@ def _page_url(call: Call, **cursor: str) -> str:
     }
     kept.setdefault("limit", str(_DEFAULT_LIMIT))
     path = "/".join((call.version, *call.path))
-    return f"{call.world.addresses.graph}/{path}?{urlencode({**kept, **cursor})}"
+    return f"{call.state.addresses.graph}/{path}?{urlencode({**kept, **cursor})}"
 
 
 def _cursor(index: int) -> str:
     return base64.urlsafe_b64encode(f"cursor:{index}".encode()).decode("ascii")
 
 
-def _window(call: Call, total: int) -> tuple[int, int]:
+def _window(call: GraphCall, total: int) -> tuple[int, int]:
     limit = _limit(call.params.get("limit", ""))
-    before, after = call.params.get("before", ""), call.params.get("after", "")
+    before = call.params.get("before", "")
+    after = call.params.get("after", "")
     if before:
         stop = min(_index(before, "before"), total)
         return max(0, stop - limit), stop
@@ -208,4 +225,6 @@ def _index(cursor: str, name: str) -> int:
         text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
         return max(0, int(text.removeprefix("cursor:")))
     except (binascii.Error, ValueError):
-        raise GraphError(refusals.BAD_PARAMETER, name=name, expected="a valid cursor.") from None
+        raise GraphError(
+            graph_errors.BAD_PARAMETER, name=name, expected="a valid cursor."
+        ) from None

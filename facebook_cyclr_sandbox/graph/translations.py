@@ -1,7 +1,7 @@
 """
 The language of Graph's error messages: English, or Portuguese.
 
-Which of the two a call gets is decided by `Call.locale`; other languages are English here.
+`GraphCall.locale` decides; any other language is English here.
 """
 
 import tomllib
@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from facebook_cyclr_sandbox.graph import refusals
-from facebook_cyclr_sandbox.graph.refusals import GraphError, Refusal
+from facebook_cyclr_sandbox.graph import graph_errors
+from facebook_cyclr_sandbox.graph.graph_errors import ErrorDefinition, GraphError
 
 _PORTUGUESE = "pt_BR"
 
@@ -19,21 +19,21 @@ def translate(error: GraphError, locale: str) -> GraphError:
     """Return `error` with its texts in the language of `locale`, such as `pt_BR`."""
     if locale != _PORTUGUESE:
         return error
-    refusal = in_portuguese().get(error.refusal, error.refusal)
-    return GraphError(refusal, **error.values)
+    definition = load_portuguese_errors().get(error.definition, error.definition)
+    return GraphError(definition, **error.values)
 
 
 @cache
-def in_portuguese() -> dict[Refusal, Refusal]:
-    """Return, by refusal, the same one with its texts in Portuguese."""
+def load_portuguese_errors() -> dict[ErrorDefinition, ErrorDefinition]:
+    """Return each error definition's translation into Portuguese."""
     text = Path(__file__).with_name("portuguese.toml").read_text(encoding="utf-8")
     tables = tomllib.loads(text)
     return {
-        (english := getattr(refusals, name)): replace(
+        (english := getattr(graph_errors, name)): replace(
             english,
             message=message,
-            title=tables["titles"].get(name, ""),
-            explanation=tables["explanations"].get(name, ""),
+            user_title=tables["user_titles"].get(name, ""),
+            user_message=tables["user_messages"].get(name, ""),
         )
         for name, message in tables["messages"].items()
     }

@@ -1,8 +1,7 @@
 """
-From bytes on a socket to a `WebRequest`, and from a `Reply` back to bytes.
+ASGI: from bytes on a socket to a `WebRequest`, and from a `WebResponse` back to bytes.
 
-A request that is not addressed to loopback is refused here, before any
-handler. Faults that the operator asked for are applied here too.
+It refuses requests that are not addressed to loopback, and applies the operator's faults.
 """
 
 import asyncio
@@ -16,16 +15,22 @@ from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, fields_of
-from facebook_cyclr_sandbox.state.faults import FaultKind
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.http.site import Site
+from facebook_cyclr_sandbox.http.web_messages import (
+    PLAIN,
+    WebRequest,
+    WebResponse,
+    parse_form_fields,
+)
+from facebook_cyclr_sandbox.state.fault_injection import FaultKind
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
-_BODY_LIMIT = 6 * 1024 * 1024
+_MAX_BODY_BYTES = 6 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
-Answer = Callable[[WebRequest], Reply]
+RequestHandler = Callable[[WebRequest], WebResponse]
 
-_SORRY = Reply(
+_SORRY = WebResponse(
     500,
     b"<!DOCTYPE html><html><body><h1>Sorry, something went wrong.</h1></body></html>",
     (("Content-Type", "text/html; charset=utf-8"),),
@@ -36,40 +41,40 @@ class SiteApplication:
     """
     The ASGI application of one site.
 
-    `control` answers `/_sandbox/…` on every site; `abort` resets the
-    connection of a client's address.
+    `control` handles `/_sandbox/…` on every site. `abort` resets the connection of a client, given
+    by its address.
     """
 
     def __init__(
         self,
         site: Site,
-        world: World,
-        control: Answer,
+        state: SandboxState,
+        control: RequestHandler,
         *,
         abort: Callable[[tuple[str, int]], None],
     ) -> None:
         self._site = site
-        self._world = world
+        self._state = state
         self._control = control
         self._abort = abort
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if scope["type"] != "http":
             return
         request = await _read(scope, receive)
-        self._world.settle()
+        self._state.publish_due_reviews()
         refusal = self._refuse(request)
         if refusal is not None:
             await _send(send, request, refusal)
         elif request.path.startswith("/_sandbox/"):
             await _send(send, request, self._control(request))
-        elif reply := await self._answer(request):
-            await _send(send, request, reply)
+        elif response := await self._respond(request):
+            await _send(send, request, response)
 
-    async def _answer(self, request: WebRequest) -> Reply | None:
-        """Answer, or apply a fault. Only slow and truncated answers run the handler then."""
-        fault = self._world.faults.draw(self._site.name)
+    async def _respond(self, request: WebRequest) -> WebResponse | None:
+        """Respond, or apply a fault. Only slow and truncated responses run the handler then."""
+        fault = self._state.faults.draw_fault(self._site.name)
         if fault is None:
             return self._site(request)
         match fault.kind:
@@ -84,23 +89,23 @@ class SiteApplication:
                 await asyncio.sleep(fault.seconds)
                 return self._site(request)
             case FaultKind.TRUNCATED:
-                reply = self._site(request)
-                return replace(reply, body=reply.body[: len(reply.body) // 2])
+                response = self._site(request)
+                return replace(response, body=response.body[: len(response.body) // 2])
 
-    def _refuse(self, request: WebRequest) -> Reply | None:
-        """Refuse what is not addressed to loopback or the partner's domain (DNS rebinding)."""
-        cyclr = self._world.cyclr
+    def _refuse(self, request: WebRequest) -> WebResponse | None:
+        """Refuse hosts other than loopback and the partner's domain (DNS rebinding)."""
+        cyclr = self._state.cyclr
         hosts = _LOOPBACK | {cyclr.service_domain, *cyclr.website_hosts}
-        if host_of(request) not in hosts:
-            return Reply(421, b"SANDBOX: answers on loopback only.\n", PLAIN)
+        if get_host(request) not in hosts:
+            return WebResponse(421, b"SANDBOX: answers on loopback only.\n", PLAIN)
         origin = request.headers.get("origin", "")
         is_foreign = bool(origin) and _host(_netloc(origin)) not in hosts
         if is_foreign and request.method not in {"GET", "HEAD", "OPTIONS"}:
-            return Reply(403, b"SANDBOX: another site may not post here.\n", PLAIN)
+            return WebResponse(403, b"SANDBOX: another site may not post here.\n", PLAIN)
         return None
 
 
-def host_of(request: WebRequest) -> str:
+def get_host(request: WebRequest) -> str:
     """Return the host that a request is addressed to, without its port."""
     return _host(request.headers.get("host", ""))
 
@@ -126,18 +131,19 @@ async def _read(scope: Any, receive: Any) -> WebRequest:
 
 
 async def _body(receive: Any) -> tuple[bytes, bool]:
-    chunks, size = [], 0
+    chunks = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
             break
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size <= _BODY_LIMIT:
+        if size <= _MAX_BODY_BYTES:
             chunks.append(chunk)
         if not message.get("more_body"):
             break
-    return (b"", True) if size > _BODY_LIMIT else (b"".join(chunks), False)
+    return (b"", True) if size > _MAX_BODY_BYTES else (b"".join(chunks), False)
 
 
 async def _form(scope: Any, body: bytes) -> list[tuple[str, str]]:
@@ -146,7 +152,7 @@ async def _form(scope: Any, body: bytes) -> list[tuple[str, str]]:
         return []
     # inferred: Facebook reads a body without a Content-Type as a form; a client relies on it.
     if not kind or kind.startswith("application/x-www-form-urlencoded"):
-        return fields_of(body.decode("utf-8", "replace"))
+        return parse_form_fields(body.decode("utf-8", "replace"))
     if kind.startswith("multipart/form-data"):
         return await _multipart(scope, body)
     if kind.startswith("application/json"):
@@ -171,7 +177,7 @@ async def _multipart(scope: Any, body: bytes) -> list[tuple[str, str]]:
 
 
 def _json_fields(body: bytes) -> list[tuple[str, str]]:
-    """Return the members of a JSON object as form fields: texts as they are, others as JSON."""
+    """Return the members of a JSON object as form fields: strings as they are, others as JSON."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -184,13 +190,13 @@ def _json_fields(body: bytes) -> list[tuple[str, str]]:
     ]
 
 
-async def _send(send: Any, request: WebRequest, reply: Reply) -> None:
+async def _send(send: Any, request: WebRequest, response: WebResponse) -> None:
     headers = [
         # NOTE: Facebook writes a message into `WWW-Authenticate` as raw UTF-8.
         (name.encode("latin-1"), value.encode("utf-8", "replace"))
-        for name, value in reply.headers
+        for name, value in response.headers
     ]
-    headers.append((b"Content-Length", str(len(reply.body)).encode("ascii")))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    body = b"" if request.method == "HEAD" else reply.body
+    headers.append((b"Content-Length", str(len(response.body)).encode("ascii")))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    body = b"" if request.method == "HEAD" else response.body
     await send({"type": "http.response.body", "body": body})

@@ -1,6 +1,6 @@
 """
-The permissions that Facebook knows, as data: what each of the two connectors needs, and which
-of them Access Verification protects.
+The permissions that Facebook knows: those of each connector, and those that Access Verification
+protects.
 """
 
 MARKETING_PERMISSIONS = (
@@ -23,7 +23,7 @@ PERMISSIONS = tuple(dict.fromkeys((*MARKETING_PERMISSIONS, *MESSENGER_PERMISSION
 """The permissions of an app that serves both connectors."""
 
 ALWAYS_GRANTED = frozenset({"public_profile", "email"})
-"""The permissions that every app may ask anybody for."""
+"""The permissions that every app may request of anybody."""
 
 _FURTHER = (
     "attribution_read catalog_management commerce_account_manage_orders "
@@ -64,5 +64,5 @@ _PROTECTED = (
     "threads_keyword_search threads_manage_insights threads_manage_mentions "
     "threads_manage_replies threads_read_replies whatsapp_business_management"
 )
-FOR_TECH_PROVIDERS = frozenset(_PROTECTED.split())
+TECH_PROVIDER_PERMISSIONS = frozenset(_PROTECTED.split())
 """The permissions whose endpoints refuse people without a role until Access Verification."""

@@ -1,8 +1,8 @@
 """
-What an app still lacks, in plain words: for a submission, for publishing, for its customers.
+The actions that an app still requires: for a submission, for publishing, for its customers.
 """
 
-from facebook_cyclr_sandbox.state.facebook_world import App, Business, Verification
+from facebook_cyclr_sandbox.state.facebook_state import App, Business, VerificationStatus
 
 _SETTINGS = {
     "privacy_policy_url": "Add a Privacy Policy URL in Settings > Basic.",
@@ -15,32 +15,34 @@ RENEWAL_OPEN = "Complete data access renewal requirements to submit for App Revi
 _RENEWAL_BEFORE_PUBLISHING = "Complete the Data Access Renewal."
 
 
-def for_publishing(app: App) -> list[str]:
-    """Return what is to be done before the app can go live."""
+def list_publishing_requirements(app: App) -> list[str]:
+    """Return the actions that the app requires before it can go live."""
     renewal = [_RENEWAL_BEFORE_PUBLISHING] if app.is_renewal_open else []
     return [*_missing_settings(app), *renewal]
 
 
 def _missing_settings(app: App) -> list[str]:
-    settings = {**app.unexposed, **app.profile}
+    settings = {**app.dashboard_settings, **app.profile}
     missing = [text for name, text in _SETTINGS.items() if not settings.get(name)]
-    return [*missing, *([] if app.category else ["Choose a Category in Settings > Basic."])]
+    if not app.category:
+        missing.append("Choose a Category in Settings > Basic.")
+    return missing
 
 
-def for_submission(app: App, business: Business) -> list[str]:
-    """Return what is to be done before the app can be submitted to App Review."""
+def list_submission_requirements(app: App, business: Business) -> list[str]:
+    """Return the actions that the app requires before it can be submitted to App Review."""
     missing = _missing_settings(app)
-    if business.verification is not Verification.VERIFIED:
+    if business.verification is not VerificationStatus.VERIFIED:
         missing.append("Complete Business Verification under Verification.")
     if app.is_renewal_open:
         missing.append(f"{RENEWAL_OPEN}.")
     return missing
 
 
-def required_actions(app: App, business: Business) -> list[str]:
-    """Return everything that the app still lacks."""
-    actions = for_submission(app, business)
-    if business.access_verification is not Verification.VERIFIED:
+def list_required_actions(app: App, business: Business) -> list[str]:
+    """Return all actions that the app still requires."""
+    actions = list_submission_requirements(app, business)
+    if business.access_verification is not VerificationStatus.VERIFIED:
         actions.append(
             "Complete Access Verification (Tech Provider) before other businesses use the app."
         )

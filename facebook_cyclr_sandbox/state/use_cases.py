@@ -1,7 +1,7 @@
 """
-Use cases: they decide which permissions an app has at all.
+Use cases, which decide the permissions that an app can have.
 
-An app that was made by *Other* (a type, no use case) is a classic one and has them all.
+A classic app, made by *Other*, has a type and no use case. It can have all permissions.
 """
 
 from collections.abc import Iterable
@@ -12,16 +12,19 @@ from facebook_cyclr_sandbox.state.permissions import KNOWN_PERMISSIONS
 
 @dataclass(frozen=True)
 class UseCase:
-    """
-    A use case: `required` permissions come with it, `optional` ones are added one by one.
-
-    `products` are the products that it sets up.
-    """
+    """A use case, which people choose in Create App."""
 
     name: str
+    """Its name in the dashboard."""
+
     required: tuple[str, ...]
+    """The permissions that come with it."""
+
     optional: tuple[str, ...] = ()
+    """The permissions that people can add one by one."""
+
     products: tuple[str, ...] = ()
+    """The products that it sets up."""
 
 
 _ADS_PRODUCTS = ("login_for_business", "marketing_api", "webhooks")
@@ -101,20 +104,20 @@ USE_CASES = {use_case.name: use_case for use_case in (LEADS, ADS, MESSENGER, LOG
 """The use cases that an app can have, by name."""
 
 
-def optional(names: Iterable[str]) -> tuple[str, ...]:
+def list_optional_permissions(names: Iterable[str]) -> tuple[str, ...]:
     """Return the optional permissions of the use cases `names` that none of them requires."""
     cases = [USE_CASES[name] for name in names]
     required = {permission for case in cases for permission in case.required}
-    return tuple(dict.fromkeys(p for case in cases for p in case.optional if p not in required))
+    optional = (permission for case in cases for permission in case.optional)
+    return tuple(dict.fromkeys(name for name in optional if name not in required))
 
 
-def available(names: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
-    """Return the permissions of an app with these use cases; without any, all there are."""
+def list_available_permissions(names: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
+    """Return the permissions of an app with these use cases; an app without any has all."""
     cases = [USE_CASES[name] for name in names]
     if not cases:
         return KNOWN_PERMISSIONS
-    offered = set(optional(names))
+    offered = set(list_optional_permissions(names))
     required = (permission for case in cases for permission in case.required)
-    return tuple(
-        dict.fromkeys((*required, *(permission for permission in added if permission in offered)))
-    )
+    chosen = (permission for permission in added if permission in offered)
+    return tuple(dict.fromkeys((*required, *chosen)))

@@ -76,8 +76,7 @@ def archive(
     url = url or str(values.get("archive", ""))
     seconds = int(str(values.get("archive_seconds", 0))) if seconds is None else seconds
     if not url:
-        msg = "Name the archive with --to URL, or set RUNBOOK_ARCHIVE."
-        raise SettingsError(msg)
+        raise SettingsError("Name the archive with --to URL, or set RUNBOOK_ARCHIVE.")
     check_apart(url, map(Path, paths))
     contents = [evidence_below(Path(path)) for path in paths]
     bundles = [bundle for below, _ in contents for bundle in below]
@@ -85,7 +84,7 @@ def archive(
         with suppress(ArchiveError):  # said of each bundle below
             check_archive(url, home)
     outcomes = _ArchiveOutcomes(as_json=as_json)
-    for unreadable in (each for _, places in contents for each in places):
+    for unreadable in (place for _, places in contents for place in places):
         outcomes.refuse(unreadable.path, ContentError(unreadable.why, file=unreadable.name))
     limits = transfer_limits(seconds)
     with progress_bar(is_error=True) as bar:
@@ -130,7 +129,7 @@ class _ArchiveOutcomes:
             self._show(folder, {**document, **asdict(done)}, line)
 
     def refuse(self, bundle: Path, error: EvidenceError) -> None:
-        """Show that `bundle` was refused, and why."""
+        """Show the reason why `bundle` was refused."""
         document = {"archived": False, "outcome": "refused", "file": error.file}
         self._show(bundle, {**document, "reason": str(error)}, f"✘ {bundle.name}: {error}")
         self.code = max(self.code, error.exit_code)
@@ -138,7 +137,7 @@ class _ArchiveOutcomes:
         self.is_over = isinstance(error, StoreUnavailableError)
 
     def advise(self) -> None:
-        """Show what to do about what was refused."""
+        """Show the advice about refused bundles."""
         for advice in self.advice:
             say(f"Next: {advice}", is_error=True)
 
@@ -148,7 +147,7 @@ class _ArchiveOutcomes:
 
 
 def _show_progress(bar: Progress, task: TaskID, place: str, progress: FileProgress) -> None:
-    """Show which file of the bundle at this place is copied; on a terminal only."""
+    """Show the file that is copied from the bundle at this place; on a terminal only."""
     name = progress.name.rpartition("/")[2]
     text = one_line(f"{place}/{name}, {progress.size:,} bytes")
     bar.update(task, total=progress.of, completed=progress.number - 1, description=text)

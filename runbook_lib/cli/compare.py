@@ -35,8 +35,10 @@ def compare(*, evidence: str, output: str, is_issue: bool, as_json: bool) -> Non
 
     folder = newest_bundle(Path(evidence))
     if folder is None:
-        msg = f"There is no bundle in {evidence}."
-        raise SettingsError(msg, next_step="Name a bundle, or the evidence folder of a tenant.")
+        raise SettingsError(
+            f"There is no bundle in {evidence}.",
+            next_step="Name a bundle, or the evidence folder of a tenant.",
+        )
     field_report = compare_record(sealed_record(folder))
     document = msgspec.to_builtins(field_report)
     if output:

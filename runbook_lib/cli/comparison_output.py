@@ -1,7 +1,5 @@
 """
-What a person sees of a field report.
-
-Only the layout is decided here.
+Layout of a field report in the terminal.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ Made by `runbook compare`, version {version}. Please read it before you post it.
 
 
 def summary(report: FieldReport) -> str:
-    """Return in a sentence or two how many responses differ."""
+    """Return the number of differing responses, in one or two sentences."""
     different = [call for call in report.calls if call.differences]
     serious = sum(call.matters for call in report.calls)
     if not report.calls:
@@ -58,7 +56,7 @@ def _weight(serious: int) -> str:
 
 
 def show_field_report(report: FieldReport, bundle: Path) -> None:
-    """Print which responses differ, which check reads them, and whether it matters."""
+    """Print the differing responses, the checks that read them, and whether it matters."""
     if report.sandbox:
         say(f"! {_PRACTICE}")
     say(f"{bundle}: responses compared with those of the sandbox and published ones.")

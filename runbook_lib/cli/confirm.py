@@ -69,13 +69,15 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
 
 
 def _ask(confirmation: PreparedConfirmation) -> None:
-    """Show what would be confirmed, and end here unless the person says yes."""
+    """Show the sentence to confirm, and end the command unless the person says yes."""
     from runbook_lib.cli.terminal import outcome_of
     from runbook_lib.core.model import AttestationKind
 
     if not sys.stdin.isatty():
-        msg = "There is no terminal to ask you: use --yes to confirm without asking."
-        raise SettingsError(msg, next_step="Nothing was written.")
+        raise SettingsError(
+            "There is no terminal to ask you: use --yes to confirm without asking.",
+            next_step="Nothing was written.",
+        )
     run = confirmation.run
     state = confirmation.state
     mark = "SANDBOX " if True in run.history.index.practice else ""

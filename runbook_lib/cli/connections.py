@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
     from runbook_lib.engine.tenant_run import Run
 
-# Of thousands of accounts the terminal shows the first that need somebody; the CSV has all.
+# The terminal shows the first accounts that need somebody; the CSV has all of them.
 _MOST_SHOWN = 20
 _MOST_CAUSES = 50
 # A line of progress for each twentieth of the accounts.
@@ -71,8 +71,10 @@ def connections(
     from runbook_lib.engine.customer_connections import Customers
 
     if bool(tested) + bool(linked) > 1 or bool(user) is not bool(linked):
-        msg = "Give either --test or --sign-in-link. --sign-in-link needs --user."
-        raise SettingsError(msg, next_step="No request was sent.")
+        raise SettingsError(
+            "Give either --test or --sign-in-link. --sign-in-link needs --user.",
+            next_step="No request was sent.",
+        )
     if file and scenario:
         raise SettingsError("FILE names tenants: leave out --sandbox.")
     # NOTE: a tenant in the settings is no choice among those of FILE.
@@ -122,26 +124,26 @@ def _runs_of(file: Path, tenant: str, options: Mapping[str, Any]) -> list[Run]:
     from runbook_lib.engine.tenant_run import open_run
 
     named = whole_tenants_file(file)
-    chosen = [one for one in named if tenant in ("", one.tenant)]
+    chosen = [entry for entry in named if tenant in ("", entry.tenant)]
     if not chosen:
-        near = suggestion(tenant, [one.tenant for one in named])
+        near = suggestion(tenant, [entry.tenant for entry in named])
         raise SettingsError(f"{file} names no tenant called {tenant}.{near}")
     return [
         open_run(
-            one.procedure,
-            {**one.given, **one.references},
+            entry.procedure,
+            {**entry.given, **entry.references},
             mode=Mode.HEADLESS,
-            tenant=one.tenant,
+            tenant=entry.tenant,
             **options,
         )
-        for one in chosen
+        for entry in chosen
     ]
 
 
 def _survey(
     runs: Sequence[Run], failures: Failures | None, csv_file: str, *, as_json: bool
 ) -> bool:
-    """Ask each console once, show the answers, and return whether nothing is open there."""
+    """Read each console once, show the results, and return whether all is in order there."""
     from runbook_lib.core.files import write_parts
     from runbook_lib.engine.customer_connections import Customers, csv_text, document
 
@@ -186,11 +188,14 @@ def read_webhook(source: str, connector: str) -> Failures:
             with open_plain(Path(source)) as file:
                 content = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
-        msg = f"{source} cannot be read: {getattr(error, 'strerror', None) or error}."
-        raise SettingsError(msg) from None
+        raise SettingsError(
+            f"{source} cannot be read: {getattr(error, 'strerror', None) or error}."
+        ) from None
     if not content.strip():
-        msg = "The input is empty: it must hold webhook messages as JSON."
-        raise SettingsError(msg, next_step="Give a file, or - for stdin.")
+        raise SettingsError(
+            "The input is empty: it must hold webhook messages as JSON.",
+            next_step="Give a file, or - for stdin.",
+        )
     with progress_bar(is_error=True) as bar:
         task = bar.add_task("entries read", total=None)
         return read_failures(
@@ -199,12 +204,10 @@ def read_webhook(source: str, connector: str) -> Failures:
 
 
 def show_failures(document: Mapping[str, Any]) -> None:
-    """Print each cause once: whom it hits, and what to do."""
+    """Print each cause once, with its customers and the advice."""
     for cause in document["causes"][:_MOST_CAUSES]:
-        accounts, number = (
-            pluralize(cause["accounts"], "account"),
-            pluralize(cause["failures"], "failure"),
-        )
+        accounts = pluralize(cause["accounts"], "account")
+        number = pluralize(cause["failures"], "failure")
         say(f"{cause['cause'].capitalize()}: {accounts}, {number}, last {cause['last'] or '?'}")
         show_paragraph(cause["meaning"], indent="  ")
         if cause["remote_message"] not in ("", cause["meaning"]):
@@ -267,13 +270,14 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _show_account(account: Mapping[str, Any]) -> None:
-    """Print a line for an account, and below it what is known and what to do."""
+    """Print a line for an account, and below it the details and the advice."""
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.customer_connections import account_facts
     from runbook_lib.engine.customer_rows import LIKE
     from runbook_lib.evidence.reports.phrases import when, with_times
 
-    failing, failure = account["failing"], account["last_failure"]
+    failing = account["failing"]
+    failure = account["last_failure"]
     since = failing["since"] if failing else account["not_signed_in_since"]
     facts = (
         account["says"],
@@ -292,7 +296,7 @@ def _show_account(account: Mapping[str, Any]) -> None:
 
 
 class _Progress:
-    """Says on stderr how many accounts were asked, at each twentieth."""
+    """Reports on stderr the number of accounts read, at each twentieth."""
 
     def __init__(self) -> None:
         self._next = 0

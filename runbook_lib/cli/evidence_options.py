@@ -47,7 +47,7 @@ ARCHIVE_SECONDS = click.option(
 
 
 def transfer_limits(seconds: int | None) -> TransferLimits:
-    """Return how long an archive may take; each retry is shown on the error output."""
+    """Return the time limits of an archive; each retry is shown on the error output."""
     from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits
 
     return TransferLimits(seconds or DEFAULT_SECONDS, say=partial(say, is_error=True))
@@ -71,13 +71,15 @@ def read_trusted(
 
     named = [Path(text) for text in (*keys, trusted_keys) if text]
     if not named:
-        msg = "No key is trusted by default: name the public key with --key or --trusted-keys."
         advice = _ANOTHER_WAY
         own = own_public_keys()
         if exported_keys(own):
             command = shlex.join(["verify", "--trusted-keys", str(own), *map(str, evidence)])
             advice += f" To trust your own signing key: {this_program()} {command}"
-        raise SettingsError(msg, next_step=advice)
+        raise SettingsError(
+            "No key is trusted by default: name the public key with --key or --trusted-keys.",
+            next_step=advice,
+        )
     trusted = read_public_keys(named)
     folders = [_evidence_around(path) for path in evidence]
     inside = [

@@ -1,5 +1,5 @@
 """
-The command `explain`: what an error text means, who must act, and what to do first.
+The command `explain`: the meaning of an error text, who must act, and what to do first.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def explain(
         else:
             _show(document, is_verbose=is_verbose)
     except BrokenPipeError:
-        # Its reader has read enough: what is left goes nowhere, also when Python flushes it.
+        # The reader of the pipe has gone: discard the rest, also when Python flushes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(ExitCode.COMPLETE if document["known"] else ExitCode.INCOMPLETE)
 
@@ -254,7 +254,7 @@ def _shortened(text: str, most_words: int) -> str:
 
 
 def _show_unknown(document: Mapping[str, Any]) -> None:
-    """Say what is not known, and what would help."""
+    """Print that the text is unknown, and which further information would help."""
     quoted = f": “{document['quoted']}”" if document["quoted"] else "."
     say(f"The runbook does not know this text{quoted}")
     status = document["http_status"]

@@ -84,11 +84,9 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
 
     request = FleetRequest(**options, may_spend=is_sure)
     if request.workers and request.scheduler:
-        msg = "--workers is for this machine: a Dask cluster has its own workers."
-        raise SettingsError(msg)
+        raise SettingsError("--workers is for this machine: a Dask cluster has its own workers.")
     if request.resume and request.is_failed:
-        msg = "Give either --resume or --failed: they choose different tenants."
-        raise SettingsError(msg)
+        raise SettingsError("Give either --resume or --failed: they choose different tenants.")
     try:
         prepared = prepare(request)
     except InsecureSchedulerError:
@@ -112,7 +110,7 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
 
 
 def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetResult:
-    """Run the fleet; an interruption says how to go on."""
+    """Run the fleet; an interruption prints the command that resumes it."""
     fleet_id = prepared.result.fleet_id
     if not as_json:
         many = pluralize(len(prepared.jobs), "tenant") if prepared.jobs else "no tenant is left"
@@ -128,7 +126,7 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetResult:
 
 
 def _show_unmatched(prepared: Fleet) -> None:
-    """Show which attestations are about no tenant."""
+    """Show the attestations that match no tenant."""
     unmatched = prepared.unmatched
     for sentence in unmatched[:_MOST_SHOWN]:
         say(sentence, is_error=True)
@@ -138,15 +136,18 @@ def _show_unmatched(prepared: Fleet) -> None:
 
 
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
-    """List what checks may spend, and raise `SettingsError` unless somebody is sure."""
+    """List the side effects of checks, and raise `SettingsError` unless somebody agrees."""
     spending = prepared.spending
     for check in spending:
-        many, more = pluralize(check.tenants, "tenant"), check.tenants - _MOST_NAMED
+        many = pluralize(check.tenants, "tenant")
+        more = check.tenants - _MOST_NAMED
         names = ", ".join(check.names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
         say(f"{check.setting} is set for {many}. {check.side_effect} Due: {names}.", is_error=True)
     if spending and not is_sure:
-        msg = "These settings let checks change or use up something at a remote system."
-        raise SettingsError(msg, next_step="Give --yes to permit it. Nothing was done.")
+        raise SettingsError(
+            "These settings let checks change or use up something at a remote system.",
+            next_step="Give --yes to permit it. Nothing was done.",
+        )
 
 
 def _suites(statuses: Sequence[TenantStatus], result: FleetResult) -> Iterator[JUnitSuite]:
@@ -160,7 +161,7 @@ def _suites(statuses: Sequence[TenantStatus], result: FleetResult) -> Iterator[J
 
 
 def _show_sum(statuses: Sequence[TenantStatus], result: FleetResult, request: FleetRequest) -> None:
-    """Show how many tenants have which outcome, what to do now, and where the page is."""
+    """Show the number of tenants by outcome, the advice, and the address of the page."""
     from collections import Counter
 
     from runbook_lib.config.workspace import evidence_folder
@@ -168,7 +169,7 @@ def _show_sum(statuses: Sequence[TenantStatus], result: FleetResult, request: Fl
     from runbook_lib.evidence.reports.tenant_status import what_now
 
     results = result.results.values()
-    counts = Counter(str(each.outcome or each.status.value) for each in results)
+    counts = Counter(str(result.outcome or result.status.value) for result in results)
     say(" · ".join(f"{many} {word}" for word, many in sorted(counts.items())))
     say(what_now(statuses))
     page = evidence_folder(request.evidence) / INDEX_PAGE
@@ -176,7 +177,7 @@ def _show_sum(statuses: Sequence[TenantStatus], result: FleetResult, request: Fl
 
 
 def _line(result: TenantResult) -> str:
-    """Return the result of a tenant as one line: what failed, or why nothing was sealed."""
+    """Return the result of a tenant as one line: the failed steps, or why there is no bundle."""
     from runbook_lib.core.model import Outcome
     from runbook_lib.core.outcome import ICONS, LOOKS_LIKE
     from runbook_lib.evidence.fleet_result import Status

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runbook_lib.engine.tenant_reader import TenantsRead
     from runbook_lib.evidence.reports.tenant_status import CauseRow, TenantStatus
 
-# So many names are shown of a cause that more tenants have.
+# The number of names that are shown of a cause.
 _MAX_NAMES = 12
 _MAX_REASON_CHARS = 600
 
@@ -73,7 +73,7 @@ def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsRe
     only = [tenant] if tenant else []
     if file is None:
         return read_tenants(evidence, utc_now(), only=only)
-    names = {(one.tenant, one.procedure.id) for one in whole_tenants_file(file)}
+    names = {(entry.tenant, entry.procedure.id) for entry in whole_tenants_file(file)}
     read = read_tenants(evidence, utc_now(), file=file, only=only)
     of_file = [s for s in read.statuses if (s.tenant, s.connector) in names]
     due_items = [
@@ -102,7 +102,7 @@ def show_tenants(read: TenantsRead) -> None:
 
 
 def name_of(status: TenantStatus) -> str:
-    """Return whose state it is, with the mark of practice."""
+    """Return the tenant's name, with the mark of practice."""
     mark = "SANDBOX " if status.is_practice else ""
     return f"{mark}{status.tenant} ({status.connector})"
 
@@ -154,7 +154,7 @@ def _show_inbox(
 
 
 def show_items(shown: Sequence[TenantStatus], *, is_verbose: bool = False) -> None:
-    """Print what is open at these tenants by group and cause, then what cannot be checked."""
+    """Print the tenants' open items by group and cause, then those that cannot be checked."""
     from runbook_lib.evidence.reports.phrases import bounded
     from runbook_lib.evidence.reports.tenant_status import GROUP_LABELS, cause_rows
 
@@ -174,7 +174,7 @@ def show_items(shown: Sequence[TenantStatus], *, is_verbose: bool = False) -> No
 
 
 def _sum_for(person: str, shown: Iterable[TenantStatus], everybody: Iterable[TenantStatus]) -> str:
-    """Return how many items wait for a person, and how many for anybody."""
+    """Return the number of items that wait for a person, and the number for anybody."""
     from runbook_lib.engine.tenant_state import YOU
 
     mine = sum(len(status.items) for status in shown)
@@ -219,7 +219,7 @@ def _show_row(row: CauseRow, *, has_connectors: bool, is_verbose: bool) -> None:
 
 
 def _named(names: Sequence[str]) -> str:
-    """Return the names with commas; of many only the first."""
+    """Return the names with commas; of many names only the first ones."""
     more = len(names) - _MAX_NAMES
     shown = ", ".join(names[:_MAX_NAMES])
     return f"{shown} and {more:,} more" if more > 0 else shown

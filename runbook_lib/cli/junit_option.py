@@ -25,7 +25,7 @@ _NAME = "runbook run"
 
 
 def require_place(file: str) -> None:
-    """Raise `SettingsError` where the result could not be written in the end."""
+    """Raise `SettingsError` if the result could not be written at the end."""
     from runbook_lib.core.files import check_place
 
     path = Path(file)
@@ -57,7 +57,7 @@ class RunReport:
         self._began = time.monotonic()
 
     def failed(self, error: BaseException, run: RunView | None) -> None:
-        """Write that the run ended with `error`; `run` is there if it had begun."""
+        """Write `error` as the end of the run; `run` is None if it had not begun."""
         if not self._file or getattr(error, "exit_code", None) == ExitCode.USAGE:
             return
         from runbook_lib.evidence.fleet_result import Status

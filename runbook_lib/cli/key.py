@@ -29,7 +29,8 @@ def key(*, is_rotated: bool, connector: str, env_file: str, evidence: str, as_js
     present = keys.key_from_settings(settings, is_sandbox=False)
     message = "It signs the evidence of this machine's runs."
     if is_rotated:
-        old, present = present, keys.rotate(settings, present, folder)
+        old = present
+        present = keys.rotate(settings, present, folder)
         message = f"It signs from now on. Give verifiers both keys; the old one is {old.key_id}."
     exported = keys.export_public_key(present, folder)
     keys.keep_public_key(present)

@@ -58,11 +58,12 @@ def kit(
     from runbook_lib.engine.kit import KitRequest, write_kit
 
     if attach and not by.strip():
-        msg = "--attach records who submitted the kit: add --by NAME."
-        raise SettingsError(msg, next_step="Nothing was written.")
+        raise SettingsError(
+            "--attach records who submitted the kit: add --by NAME.",
+            next_step="Nothing was written.",
+        )
     if (by or note) and not attach:
-        msg = "--by and --note need --attach."
-        raise SettingsError(msg, next_step="Nothing was written.")
+        raise SettingsError("--by and --note need --attach.", next_step="Nothing was written.")
     request = KitRequest(
         procedure=find_procedure(connector),
         given=assignments(given),

@@ -64,11 +64,11 @@ def _refuse_misspelt(arguments: Sequence[str]) -> None:
     own = [name for option in lab.params for name in option.opts if name.startswith("--")]
     for name in named:
         if name not in theirs:
-            msg = f"There is no option {name}.{suggestion(name, [*own, *theirs])}"
-            advice = (
-                "`runbook lab --help` lists the options here, `jupyter lab --help` JupyterLab's."
+            raise SettingsError(
+                f"There is no option {name}.{suggestion(name, [*own, *theirs])}",
+                next_step="`runbook lab --help` lists the options here, `jupyter lab --help` "
+                "JupyterLab's.",
             )
-            raise SettingsError(msg, next_step=advice)
 
 
 def _is_a_person_there() -> bool:

@@ -1,8 +1,7 @@
 """
-The command line: words in, exit code out.
+The command line: arguments in, exit code out.
 
-Nothing is decided here; every command calls lower layers and shows what they
-returned.
+Each command calls lower layers and shows their result.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ def notebooks(*, check: bool, connector: str) -> None:
 
     folder = project_folder() / "notebooks"
     names = (connector,) if connector else connector_names()
-    procedures, broken = [], list[SettingsError]()
+    procedures = []
+    broken = list[SettingsError]()
     for name in names:
         try:
             load_texts([name])

@@ -57,7 +57,7 @@ def _note_json(ctx: click.Context, _option: click.Parameter, value: bool) -> boo
     return value
 
 
-# In `click.Context.meta`: whether the command answers in JSON.
+# In `click.Context.meta`: whether the command prints JSON.
 AS_JSON = "runbook_lib.as_json"
 JSON = click.option(
     "--json",
@@ -87,12 +87,11 @@ def tenant_options(command: Any) -> Any:
 
 
 def assignments(texts: Iterable[str]) -> dict[str, str]:
-    """Return what `--set` was given, by name; raises `SettingsError` without an equals sign."""
+    """Return the values of `--set`, by name; raises `SettingsError` without an equals sign."""
     values = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            msg = "--set takes NAME=VALUE."
-            raise SettingsError(msg)
+            raise SettingsError("--set takes NAME=VALUE.")
         values[name.strip()] = value
     return values

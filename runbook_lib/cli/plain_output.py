@@ -23,7 +23,7 @@ def say(text: str, *, is_error: bool = False) -> None:
 
 
 def say_where(evidence: str) -> None:
-    """Say on stderr which folders a command uses that are not below the working directory."""
+    """Print on stderr the folders that a command uses outside the working directory."""
     from runbook_lib.config.workspace import elsewhere, evidence_folder
 
     if folders := elsewhere(evidence_folder(evidence)):
@@ -44,28 +44,34 @@ def show_paragraph(text: str, *, indent: str, first: str = "") -> None:
 
 
 def columns() -> int:
-    """Return the terminal's width; where there is none (a log, CI), lines may be wider."""
+    """Return the terminal's width; without a terminal (a log, CI), lines may be wider."""
     return shutil.get_terminal_size((_LOG_WIDTH, 0)).columns
 
 
 def wrapped(text: str, reserved: int) -> Iterator[str]:
     """Yield `text` in lines beside `reserved` columns; a longer word is cut."""
-    width, line, used = max(columns() - reserved, NARROWEST), "", 0
+    width = max(columns() - reserved, NARROWEST)
+    line = ""
+    used = 0
     for word in text.split(" "):
         size = sum(map(_cells, word))
         if used and used + 1 + size > width:
             yield line.rstrip()
-            line, used = "", 0
+            line = ""
+            used = 0
         elif used or line:
-            line, used = f"{line} ", used + 1
+            line = f"{line} "
+            used += 1
         for letter in word:
             if used + _cells(letter) > width:
                 yield line
-                line, used = "", 0
-            line, used = line + letter, used + _cells(letter)
+                line = ""
+                used = 0
+            line += letter
+            used += _cells(letter)
     yield line.rstrip()
 
 
 def _cells(letter: str) -> int:
-    """Return how many columns a letter takes."""
+    """Return the number of columns of a letter."""
     return 0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1

@@ -35,9 +35,11 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     if bundle:
         folder = Path(bundle)
         if not is_folder(folder):
-            msg = f"There is no bundle {bundle}."
-            advice = "Name the folder of a sealed run, or no folder for the tenant's newest one."
-            raise SettingsError(msg, next_step=advice)
+            raise SettingsError(
+                f"There is no bundle {bundle}.",
+                next_step="Name the folder of a sealed run, or no folder for the tenant's newest "
+                "one.",
+            )
     else:
         opened = open_run(find_procedure(connector), {}, mode=Mode.HEADLESS, **options)
         if not opened.journal.path.exists():
@@ -46,8 +48,10 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
         finish_interrupted(home)
         sealed = opened.history_reader.read().index.sealed
         if not sealed:
-            msg = f"There is no sealed run of {opened.tenant} in {home}."
-            raise SettingsError(msg, next_step=f"Run: runbook run --tenant {opened.tenant}")
+            raise SettingsError(
+                f"There is no sealed run of {opened.tenant} in {home}.",
+                next_step=f"Run: runbook run --tenant {opened.tenant}",
+            )
         folder = home / sealed[-1].sealed.bundle
     record = sealed_record(folder)
     entries = report_entries(folder, record)

@@ -61,7 +61,8 @@ def run(
     from runbook_lib.engine.headless import RunRequest, run_tenant
     from runbook_lib.engine.practice import practise_tenant
 
-    named, typed = {"tsa": tsa, "archive": archive}, assignments(given)
+    named = {"tsa": tsa, "archive": archive}
+    typed = assignments(given)
     request = RunRequest(
         procedure=find_procedure(connector),
         given={**typed, **{name: url for name, url in named.items() if url}},
@@ -70,8 +71,7 @@ def run(
         **options,
     )
     if scenario and request.env_file:
-        msg = "--sandbox has its own settings: leave out --env-file."
-        raise SettingsError(msg)
+        raise SettingsError("--sandbox has its own settings: leave out --env-file.")
     if junit:
         require_place(junit)
     say_where(request.evidence)

@@ -1,4 +1,4 @@
-"""What the terminal shows of a run, while it is under way and at its end."""
+"""A run in the terminal, while it is under way and at its end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunDisplay(RunListener, ExitStack):
         say(reason, is_error=True)
 
     def on_start(self, run: RunView) -> None:
-        """Show the tenant and the run, what is doubtful about its values, and a bar."""
+        """Show the tenant and the run, the warnings about its values, and a bar."""
         self.run = run
         for label, doubt in run.procedure.doubts(run.values).items():
             say(f"! {label}: {doubt}", is_error=True)
@@ -58,7 +58,7 @@ class RunDisplay(RunListener, ExitStack):
             self._progress.update(run.state)
 
     def on_sealed(self, result: RunResult) -> None:
-        """Show where the evidence is."""
+        """Show the folder of the evidence."""
         self.close()
         sealed = result.sealed
         if self._as_json:
@@ -99,7 +99,7 @@ class RunDisplay(RunListener, ExitStack):
 
 
 def show_archived(result: RunResult, *, as_json: bool) -> None:
-    """Show where the evidence was copied to, or why it was not."""
+    """Show the archive with the copy of the evidence, or why there is none."""
     error = result.archive_error
     if error is not None:
         say(f"Not archived: {error}", is_error=True)

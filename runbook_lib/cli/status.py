@@ -45,7 +45,7 @@ def status(
     if opened:
         _show_one(opened, read, is_verbose=is_verbose, as_json=as_json)
     elif as_json:
-        show_json([one.document() for one in read.statuses])
+        show_json([status.document() for status in read.statuses])
     else:
         show_tenants(read)
 
@@ -80,7 +80,7 @@ def _one_tenant(
 
 
 def _show_one(run: RunView, read: TenantsRead, *, is_verbose: bool, as_json: bool) -> None:
-    """Show the steps of a tenant, and what to do first; its state is that of every list."""
+    """Show the steps of a tenant and the next step, with the same state as in every list."""
     from msgspec import to_builtins
 
     from runbook_lib.cli.terminal import show_again, show_forecast, show_next, show_open, show_steps
@@ -88,7 +88,7 @@ def _show_one(run: RunView, read: TenantsRead, *, is_verbose: bool, as_json: boo
     from runbook_lib.core.step_record import step_record
     from runbook_lib.engine.tenant_reader import confirmed_polls
 
-    own = [one for one in read.statuses if one.tenant == run.tenant]
+    own = [status for status in read.statuses if status.tenant == run.tenant]
     run.polls = confirmed_polls(str(run.evidence), run.tenant, run.procedure.id, run.clock())
     state = run.whole_state
     following = next_step(state)
@@ -104,7 +104,7 @@ def _show_one(run: RunView, read: TenantsRead, *, is_verbose: bool, as_json: boo
                 for step in state.steps.values()
                 if step.redo_reason
             ],
-            "states": [one.document() for one in own],
+            "states": [status.document() for status in own],
         }
         show_json(document)
         return
@@ -116,7 +116,7 @@ def _show_one(run: RunView, read: TenantsRead, *, is_verbose: bool, as_json: boo
     show_next(state, run.link_values)
     # NOTE: the next step is shown already, with its links.
     others = [
-        replace(one, items=tuple(i for i in one.items if i.is_failing or not i.is_next))
-        for one in own
+        replace(status, items=tuple(i for i in status.items if i.is_failing or not i.is_next))
+        for status in own
     ]
     show_items(others, is_verbose=is_verbose)

@@ -1,7 +1,5 @@
 """
-What a person sees in a terminal: live progress, the table of steps, the next step.
-
-Only the layout is decided here.
+Layout of the terminal: live progress, the table of steps, the next step.
 """
 
 from __future__ import annotations
@@ -72,7 +70,7 @@ class ProgressDisplay:
         self._shown: set[str] = set()
 
     def update(self, state: RunState) -> None:
-        """Show what has changed since the last call."""
+        """Show the changes since the last call."""
         for step in state.steps.values():
             if step.checked_on and step.step.id not in self._shown:
                 self._shown.add(step.step.id)
@@ -154,7 +152,8 @@ def show_open(state: RunState, *, title: str = "") -> None:
     for step, name in zip(steps, titles, strict=True):
         when_begun = waits.get(step.step.id, "")
         since = f"{when_begun.capitalize()}. " if when_begun else _since(step)
-        outcome, why = step.conclusion.outcome, line_of(since + _why(step))
+        outcome = step.conclusion.outcome
+        why = line_of(since + _why(step))
         name.truncate(width, overflow="ellipsis", pad=True)
         why.truncate(room, overflow="ellipsis")
         mark = (ICONS[outcome], OUTCOMES[outcome].colour.terminal)
@@ -162,7 +161,7 @@ def show_open(state: RunState, *, title: str = "") -> None:
 
 
 def show_next(state: RunState, values: Mapping[str, Value]) -> None:
-    """Print the next step that needs somebody: why, what to do, where; nothing if there is none."""
+    """Print the next step that needs somebody, if any: the reason, the advice, the links."""
     following = next_step(state)
     if following is None:
         return
@@ -175,11 +174,12 @@ def show_next(state: RunState, values: Mapping[str, Value]) -> None:
     show_paragraph(advice, indent=below)
     for link in step.step.links:
         document = link.shown(values)
-        say(f"{below}{document['label']}{': ' * bool(document['url'])}{document['url']}")
+        url = f": {document['url']}" if document["url"] else ""
+        say(f"{below}{document['label']}{url}")
 
 
 def show_forecast(state: RunState) -> None:
-    """Print the decisions of others, with their days; nothing where nobody else decides."""
+    """Print the decisions of others, if any, with their days."""
     from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title, meanwhile
 
     forecast = make_forecast(state)
@@ -199,7 +199,7 @@ def show_forecast(state: RunState) -> None:
 
 
 def show_again(state: RunState) -> None:
-    """Print which steps must be done again because a value that they are about has changed."""
+    """Print the steps to do again because a value that they depend on has changed."""
     steps = [step for step in state.steps.values() if step.redo_reason]
     if steps:
         click.echo("\nTo do again:")
@@ -230,15 +230,21 @@ def show_verdict(verdict: Verdict) -> None:
     """Print the verdict on a bundle or a tenant's chain in one line, with notes below."""
     is_chain = verdict.verified is None and verdict.error is None
     name = one_line("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
-    mark, notes = Text("✔", "green"), verdict.notes
+    mark = Text("✔", "green")
+    notes = verdict.notes
     if verdict.error is not None:
-        mark, text = Text("✘", "red"), line_of(str(verdict.error))
+        mark = Text("✘", "red")
+        text = line_of(str(verdict.error))
     elif verdict.verified is not None:
-        text, notes = _proven(verdict.verified), verdict.verified.notes
+        text = _proven(verdict.verified)
+        notes = verdict.verified.notes
     elif verdict.is_unsealed:
-        mark, text, notes = Text("-"), Text("nothing sealed yet"), ()
+        mark = Text("-")
+        text = Text("nothing sealed yet")
+        notes = ()
     else:
-        text = Text(f"{verdict.length} in a chain{', none missing' * (not notes)}")
+        suffix = "" if notes else ", none missing"
+        text = Text(f"{verdict.length} in a chain{suffix}")
     _print(Text.assemble(mark, f" {name}: ", text))
     for note in (*notes, *verdict.anomalies):
         _print(Text.assemble("  ", line_of(f"! {note}", "yellow")))
@@ -246,7 +252,8 @@ def show_verdict(verdict: Verdict) -> None:
 
 def _proven(verified: VerifiedBundle) -> Text:
     run = verified.run
-    steps, earlier = dict(run["outcomes"]), run["verified_on"]
+    steps = dict(run["outcomes"])
+    earlier = run["verified_on"]
     verified_now = [step for step in steps[Outcome.VERIFIED] if step not in earlier]
     carried = Counter(earlier.values())
     words: list[str | Text] = [
@@ -269,7 +276,7 @@ def _proven(verified: VerifiedBundle) -> Text:
 
 
 def show_fleet_verdict(verdict: FleetVerdict) -> None:
-    """Print how many tenants of a fleet's run have a verified bundle, with notes below."""
+    """Print the number of tenants of a fleet's run with a verified bundle, with notes below."""
     is_whole = verdict.present == verdict.selected
     mark = Text("✔", "green") if is_whole else Text("!", "yellow")
     words = [
@@ -278,7 +285,8 @@ def show_fleet_verdict(verdict: FleetVerdict) -> None:
     ]
     text = Text(" · ".join(words))
     if verdict.error is not None:
-        mark, text = Text("✘", "red"), line_of(str(verdict.error))
+        mark = Text("✘", "red")
+        text = line_of(str(verdict.error))
     name = f"fleet run {verdict.fleet_id}" if verdict.fleet_id else "fleet runs"
     _print(Text.assemble(mark, f" {name}: ", text))
     for note in verdict.notes:
@@ -286,12 +294,12 @@ def show_fleet_verdict(verdict: FleetVerdict) -> None:
 
 
 def outcome_of(step: StepState) -> str:
-    """Return a step's outcome and its reason, as a person reads them."""
+    """Return a step's outcome and its reason, for people."""
     return f"{_marked(step).plain}. {_why(step)}"
 
 
 def this_program() -> str:
-    """Return how to call the runbook again: by its path if its name is not enough."""
+    """Return the command of the runbook: its path if its name is not enough."""
     path = Path(sys.argv[0])
     installed = shutil.which("runbook")
     is_found = installed is not None and Path(installed).resolve() == path.resolve()
@@ -313,7 +321,7 @@ def _print(line: Text) -> None:
 
 
 def _show_outcome(state: RunState) -> None:
-    """Print the outcome of the run, and how many steps have which outcome."""
+    """Print the outcome of the run, and the number of steps by outcome."""
     counts = tally(step.conclusion for step in state.steps.values())
     counts_text = " · ".join(
         f"{ICONS[outcome]} {number} {label}".replace(" ", _NO_BREAK)
@@ -339,7 +347,7 @@ def _why(step: StepState) -> str:
 
 
 def _since(step: StepState) -> str:
-    """Return since when a step waits, and whether it is overdue, where its reason may be cut."""
+    """Return the start of a step's wait, and whether it is overdue; its reason may be cut."""
     late = step.overdue_days(utc_now().date())
     overdue = f"{pluralize(late, 'day')} overdue" if late else ""
     is_waiting = step.conclusion.outcome is Outcome.WAITING and step.waiting_since

@@ -86,11 +86,7 @@ def verify(
     is_refused = False
     for path in paths:
         is_archive = "://" in path
-        place = (
-            fetched(path, limits=transfer_limits(seconds))
-            if is_archive
-            else nullcontext(Path(path))
-        )
+        place = fetched(path, limits=transfer_limits(seconds)) if is_archive else nullcontext(Path(path))
         with place as folder:
             withheld = _withheld_below(folder) if is_archive else ""
             if withheld and not as_json:
@@ -123,11 +119,11 @@ def _tenants_in(file: str) -> list[tuple[str, str]]:
     """Return the tenants in a file of tenants, each with its connector; raises `FleetFileError`."""
     from runbook_lib.engine.tenant_list import whole_tenants_file
 
-    return [(each.tenant, each.procedure.id) for each in whole_tenants_file(Path(file))]
+    return [(entry.tenant, entry.procedure.id) for entry in whole_tenants_file(Path(file))]
 
 
 def _withheld_below(*paths: Path) -> str:
-    """Return how many journal lines the bundles there do not show; nothing if they show all."""
+    """Return the number of journal lines that the bundles withhold, as text; empty for none."""
     from runbook_lib.evidence.verify.discovery import withheld_below
     from runbook_lib.text import pluralize
 

@@ -160,7 +160,7 @@ def _run_cycle(
     """
     Poll each tenant, show and send what is new, and build the page; return the exit code.
 
-    With `is_told` it also says that it polled, which a person who practises wants to know.
+    With `is_told` it also prints that it polled, for a person who practises.
     """
     from runbook_lib.engine.watch.cycle import watching
     from runbook_lib.text import pluralize
@@ -189,15 +189,15 @@ def _run_cycle(
     read = renew_index(options.get("evidence", ""), file=file, alone=() if file else watched)
     if read is None:
         return code
-    own = [one for one in read.statuses if (one.tenant, one.connector) in watched]
-    if any(one.is_failing for one in own):
+    own = [status for status in read.statuses if (status.tenant, status.connector) in watched]
+    if any(status.is_failing for status in own):
         return ExitCode.FAILED
     # NOTE: what a run has seen since is over, although the watch has not polled it yet.
     return ExitCode.INCOMPLETE if code is ExitCode.FAILED else code
 
 
 def _show(entry: DigestEntry) -> None:
-    """Show an entry: its title, and what to do about it."""
+    """Show an entry: its title and its advice."""
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.watch.digest import problem_document
     from runbook_lib.evidence.reports.index_page import LIKE

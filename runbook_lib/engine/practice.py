@@ -97,7 +97,7 @@ def scenarios_of(procedure: Procedure) -> tuple[str, ...]:
 
     names = {item.name: item.default for item in procedure.inputs}
     connector = str(names.get("cyclr_connector") or "")
-    return serve.scenarios_of(vendor_of(procedure).name, connector)
+    return serve.list_scenarios(vendor_of(procedure).name, connector)
 
 
 def serve_until_interrupted(
@@ -223,7 +223,9 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         folder = stack.enter_context(scratch_folder())
         # The sandbox keeps its certificate between runs.
         cache = user_cache_path("facebook-marketing-runbook") / "sandbox"
-        sandbox = stack.enter_context(serve(scenario, seed=key.seed, folder=folder, kept=cache))
+        sandbox = stack.enter_context(
+            serve(scenario, seed=key.seed, folder=folder, cache_folder=cache)
+        )
         env_file = folder / "sandbox.env"
         description, items = sandbox.description, inputs_of(procedure)
         # What a check may spend at the vendor it may in practice, unasked.

@@ -1,1 +1,1 @@
-"""What is left of a run for others to read: record and bundle."""
+"""The evidence of a run for other people: record and bundle."""

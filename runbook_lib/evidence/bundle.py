@@ -63,8 +63,11 @@ from runbook_lib.evidence.signing.statement import (
 )
 
 REPORT_NAME = "report.html"
-PROVENANCE_NAME, SUMS_NAME, INSTRUCTIONS_NAME = "provenance.dsse.json", "SHA256SUMS", "VERIFY.md"
-SIGSTORE_NAME, TIMESTAMP_NAME = "statement.sigstore.json", "statement.tsr"
+PROVENANCE_NAME = "provenance.dsse.json"
+SUMS_NAME = "SHA256SUMS"
+INSTRUCTIONS_NAME = "VERIFY.md"
+SIGSTORE_NAME = "statement.sigstore.json"
+TIMESTAMP_NAME = "statement.tsr"
 # Made from the statement, so not among its subjects.
 UNSIGNED = (STATEMENT_NAME, SIGSTORE_NAME, TIMESTAMP_NAME)
 
@@ -72,10 +75,10 @@ UNSIGNED = (STATEMENT_NAME, SIGSTORE_NAME, TIMESTAMP_NAME)
 @dataclass(frozen=True, slots=True)
 class Seal:
     """
-    What evidence is sealed with: the key, and the run's materials.
+    The key and the run's materials, with which evidence is sealed.
 
-    `stamp` requests a time-stamp of some bytes from `timestamp_authority` (a
-    web address, or empty).
+    `stamp` requests a time-stamp of some bytes from `timestamp_authority` (a web address, or
+    empty).
     """
 
     key: SigningKey
@@ -117,10 +120,11 @@ def write_record(
     """
     Write a run's evidence into `folder`, and return the record.
 
-    That is `record.json`, its schema, `report.html`, the attachments, the
-    journal's lines `after` the previous bundle, and older ones that still count.
+    It writes `record.json`, its schema, `report.html`, the attachments, the journal's lines `after`
+    the previous bundle, and older lines that still count.
     """
-    journal, last = reader.journal, after
+    journal = reader.journal
+    last = after
     for line in read_lines(journal.path, after=after):
         last = line.ref
     excerpt = JournalExcerpt(
@@ -216,7 +220,8 @@ def _attached(record: Record) -> dict[str, str]:
 
 
 def _write_statement(folder: Path, record: Record, seal_with: Seal, link: ChainLink) -> None:
-    key, authority = seal_with.key, seal_with.timestamp_authority
+    key = seal_with.key
+    authority = seal_with.timestamp_authority
     made = provenance_predicate(record, materials=seal_with.materials)
     envelope = sign_statement(key, _resources(folder), PROVENANCE, made)
     (folder / PROVENANCE_NAME).write_bytes(envelope)
@@ -232,7 +237,7 @@ def _write_statement(folder: Path, record: Record, seal_with: Seal, link: ChainL
 
 
 def _stamp(folder: Path, seal_with: Seal) -> str:
-    """Request a time-stamp of the statement, if wanted; return why there is none."""
+    """Request a time-stamp of the statement, if wanted; return the reason for a missing one."""
     if seal_with.stamp is None or not seal_with.timestamp_authority:
         return ""
     content = (folder / STATEMENT_NAME).read_bytes()

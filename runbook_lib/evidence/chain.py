@@ -63,7 +63,8 @@ def chain_end(reader: HistoryReader) -> Iterator[tuple[ChainLink, Ref]]:
             if left.name.removeprefix(SEALED_PREFIX) not in known:
                 remove(left)
         sync_folder(folder)
-        link, after = ChainLink(1), BEFORE_THE_FIRST
+        link = ChainLink(1)
+        after = BEFORE_THE_FIRST
         if announced:
             last = announced[-1].sealed
             link = ChainLink(last.sequence + 1, last.bundle, last.statement)
@@ -75,9 +76,9 @@ def check_restored(reader: HistoryReader) -> None:
     """
     Raise `ChainError` if the journal does not announce a bundle beside it.
 
-    An older journal was put back, so the chain could not be verified any more. If
-    every bundle is announced, no signature is checked. A journal that was rebuilt may
-    withhold what the bundles beside it withhold, and nothing else.
+    Such a journal is an older one that was put back: the chain could not be verified any more. If
+    every bundle is announced, no signature is checked. A rebuilt journal may withhold only the
+    lines that the bundles beside it withhold.
     """
     home = reader.journal.path.parent
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
@@ -92,9 +93,11 @@ def check_restored(reader: HistoryReader) -> None:
             for line in lines:
                 left.pop(line, None)
     if left:
-        msg = f"It withholds line {min(left.values())}; no bundle here does."
-        advice = "Stop. Keep the file, and restore the journal from a backup or the bundles."
-        raise ChainError(msg, file=JOURNAL_NAME, next_step=advice)
+        raise ChainError(
+            f"It withholds line {min(left.values())}; no bundle here does.",
+            file=JOURNAL_NAME,
+            next_step="Stop. Keep the file, and restore the journal from a backup or the bundles.",
+        )
 
 
 def _refuse_unannounced(statements: list[Path], announced: set[str], home: Path) -> None:
@@ -120,14 +123,14 @@ def _refuse_unannounced(statements: list[Path], announced: set[str], home: Path)
             continue
         if not is_own or path.parent.is_symlink() or digest(content) in announced:
             continue
-        msg = f"It does not announce {path.parent.name}: an older journal replaced it."
-        advice = (
-            f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
+        raise ChainError(
+            f"It does not announce {path.parent.name}: an older journal replaced it.",
+            file=JOURNAL_NAME,
+            next_step=f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
             f"--connector {connector} --evidence {quote(str(home.parents[1]))} "
             f"--trusted-keys {quote(str(own_public_keys()))}`; then run again. A bundle that is "
-            "not used there belongs elsewhere: move its folder away, and keep it."
+            "not used there belongs elsewhere: move its folder away, and keep it.",
         )
-        raise ChainError(msg, file=JOURNAL_NAME, next_step=advice)
 
 
 def remove_drafts(folder: Path) -> None:
@@ -154,8 +157,8 @@ def announce(reader: HistoryReader, drafted: Path, run_id: str, sealed: BundleSe
     """
     Announce the complete folder `drafted` of a run as `sealed`, and give it its name.
 
-    The caller is inside `chain_end`. If the process is killed, there is either
-    no bundle, or one that the next sealing finishes.
+    Call it inside `chain_end`. If the process is killed, there is either no bundle, or one that
+    the next sealing finishes.
     """
     folder = reader.journal.path.parent
     complete = folder / f"{SEALED_PREFIX}{run_id}"
@@ -197,15 +200,17 @@ def sealing(folder: Path) -> Iterator[None]:
         try:
             stack.enter_context(locked(path, seconds=_LOCK_SECONDS, busy=JournalError(busy)))
         except OSError as error:
-            msg = f"Evidence cannot be sealed in {folder}: {reason_of(error)} ({path.name})."
-            raise JournalError(msg) from error
+            raise JournalError(
+                f"Evidence cannot be sealed in {folder}: {reason_of(error)} ({path.name})."
+            ) from error
         yield
 
 
 def name_announced(folder: Path, announced: Iterable[BundleIndex]) -> None:
     """Give announced bundles their name; if one has it already, remove the copy beside it."""
     for line in announced:
-        known, left = line.sealed, folder / f"{SEALED_PREFIX}{line.run_id}"
+        known = line.sealed
+        left = folder / f"{SEALED_PREFIX}{line.run_id}"
         if not left.is_dir():
             continue
         statement = folder / known.bundle / STATEMENT_NAME

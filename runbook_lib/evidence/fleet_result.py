@@ -1,8 +1,8 @@
 """
-The result of a fleet's run: that of each tenant, step by step.
+The result of a fleet's run: the results of its tenants, step by step.
 
-It is read from the tenants' bundles, which are the evidence; the result itself is none. One small
-file beside the page says why tenants have no bundle. It is no evidence either: delete it at will.
+It is read from the tenants' bundles. Only they are evidence. One small file beside the page has the
+reasons why tenants have no bundle. You may delete it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,19 @@ _WORST = (ExitCode.FAILED, ExitCode.REFUSED, ExitCode.INCOMPLETE)
 
 
 class Status(StrEnum):
-    """How far a tenant is: only what is sealed has evidence of this fleet's run."""
+    """The progress of a tenant in a fleet's run."""
 
     PENDING = "pending"
+    """Its run has not ended."""
+
     UNSEALED = "unsealed"
+    """Its run ended without a bundle."""
+
     NOT_RUN = "not_run"
     """A bundle says that the tenant could not start, and why."""
 
     SEALED = "sealed"
+    """It has a bundle, which is the evidence."""
 
 
 _SomeText = Annotated[str, Meta(min_length=1)]
@@ -48,14 +53,25 @@ _Id = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 
 
 class StepResult(TypedDict):
-    """The result of a step, and for whom it waits, if it does."""
+    """The result of a step."""
 
     id: str
+    """The id of the step."""
+
     outcome: Outcome
+    """Its outcome."""
+
     reason: str
+    """The reason for the outcome."""
+
     needs_person: bool
+    """Whether a person must confirm the rest."""
+
     verified_on: NotRequired[str]
+    """The day of an earlier run whose check it rests on."""
+
     wait: NotRequired[Wait]
+    """The party for whom it waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +91,19 @@ class TenantResult:
     """Whether it is practice."""
 
     status: Status = Status.PENDING
-    """How far it is."""
+    """The progress of its run."""
 
     outcome: RunOutcome | None = None
     """The outcome of its run, once that is sealed."""
 
     exit_code: int | None = None
-    """What a run of it alone would have ended with; `None` until it ends."""
+    """The exit code of a run of this tenant alone; `None` until it ends."""
 
     reason: str = ""
-    """Why it did not run, or why nothing was sealed or archived."""
+    """The reason why it did not run, or why nothing was sealed or archived."""
 
     next_step: str = ""
-    """What to do about `reason`."""
+    """The advice about `reason`."""
 
     run_id: str | None = None
     """The id of its own run."""
@@ -99,17 +115,17 @@ class TenantResult:
     """The SHA-256 of the bundle's statement."""
 
     seconds: float | None = None
-    """How long its process took; `None` if it ran earlier."""
+    """The time that its process took; `None` if it ran earlier."""
 
     steps: tuple[StepResult, ...] = ()
     """Its steps in the documented order."""
 
     calls: tuple[HostCalls, ...] = ()
-    """How often each host answered."""
+    """The number of responses by host."""
 
     @property
     def name(self) -> tuple[str, str]:
-        """What a fleet has once: tenant and connector."""
+        """The tenant and the connector, which are unique in a fleet."""
         return self.tenant, self.connector
 
     @property
@@ -136,10 +152,10 @@ class ConnectorName(TypedDict):
 
 @dataclass
 class FleetResult:
-    """What is known of a fleet's run."""
+    """The result of a fleet's run."""
 
     folder: Path
-    """Where its page and the file of tenants without a bundle are."""
+    """The folder of its page and of the file of tenants without a bundle."""
 
     fleet_id: _Id
     """The id of the run, which its tenants' records name."""
@@ -151,10 +167,10 @@ class FleetResult:
     """Title and steps of each connector that has a tenant here."""
 
     started_on: Time
-    """When it first began."""
+    """The time of its first start."""
 
     finished_on: Time | None = None
-    """When it ended; `None` until then."""
+    """The time of its end; `None` until then."""
 
     results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
     """The result of each selected tenant with a connector."""
@@ -163,10 +179,11 @@ class FleetResult:
     """The tenants of the file that it did not select."""
 
     _steps: dict[str, StepResult] = field(default_factory=dict, init=False, repr=False)
+    """Each different step result once, by its text."""
 
     @property
     def exit_code(self) -> ExitCode:
-        """The worst exit code: a failed step, then refused evidence, then what is open."""
+        """The worst exit code: a failed step, then refused evidence, then open steps."""
         codes = {
             ExitCode.INCOMPLETE if result.exit_code is None else result.exit_code
             for result in self.results.values()
@@ -192,17 +209,18 @@ class FleetResult:
         yield "]}\n"
 
 
-# What the JSON has before its results.
-_HEAD = [each.name for each in fields(FleetResult) if each.name not in _NOT_IN_HEAD]
+# The members of the JSON before its results.
+_HEAD = [member.name for member in fields(FleetResult) if member.name not in _NOT_IN_HEAD]
 
 
 def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
     """
     Return the result of the fleet's run that `record` names, from `bundle` with this statement.
 
-    How long it took, and whether it was archived, no bundle says.
+    No bundle shows how long the run took, and whether it was archived.
     """
-    fleet_run, not_run = record.fleet_run, record.not_run
+    fleet_run = record.fleet_run
+    not_run = record.not_run
     if fleet_run is None:
         raise ValueError("the record names no run of a fleet")
     proven = TenantResult(
@@ -244,7 +262,7 @@ def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsealed:
-    """Why a tenant has no bundle of a fleet's run."""
+    """The reason why a tenant has no bundle of a fleet's run."""
 
     tenant: _SomeText
     """The tenant's name."""
@@ -253,10 +271,10 @@ class Unsealed:
     """The id of its procedure."""
 
     reason: str
-    """Why there is none; empty if it did not begin."""
+    """The reason; empty if the run did not begin."""
 
     next_step: str
-    """What to do about `reason`."""
+    """The advice about `reason`."""
 
     exit_code: int | None
     """As in `TenantResult`."""
@@ -264,7 +282,7 @@ class Unsealed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetNotes:
-    """What a fleet notes beside its page. No evidence: bundles win over it."""
+    """The notes of a fleet beside its page. They are no evidence: bundles override them."""
 
     format_version: Annotated[int, Meta(ge=_FORMAT_VERSION, le=_FORMAT_VERSION)] = _FORMAT_VERSION
     """The version of this file's format."""
@@ -273,7 +291,7 @@ class FleetNotes:
     """The id of the run."""
 
     started_on: Time
-    """When it first began."""
+    """The time of its first start."""
 
     file: _SomeText
     """The name of its file of tenants."""
@@ -289,7 +307,7 @@ class FleetNotes:
 
 
 def write_notes(result: FleetResult, selected: int, selected_digest: str) -> None:
-    """Write which tenants of a fleet have no bundle, and why; raises `OSError`."""
+    """Write the tenants of a fleet without a bundle, with the reasons; raises `OSError`."""
     ended = result.results.values() if result.finished_on else ()
     notes = FleetNotes(
         fleet_id=result.fleet_id,
@@ -299,14 +317,14 @@ def write_notes(result: FleetResult, selected: int, selected_digest: str) -> Non
         selected_digest=selected_digest,
         unsealed=tuple(
             Unsealed(
-                tenant=each.tenant,
-                connector=each.connector,
-                reason=each.reason,
-                next_step=each.next_step,
-                exit_code=each.exit_code,
+                tenant=tenant_result.tenant,
+                connector=tenant_result.connector,
+                reason=tenant_result.reason,
+                next_step=tenant_result.next_step,
+                exit_code=tenant_result.exit_code,
             )
-            for each in ended
-            if each.bundle is None
+            for tenant_result in ended
+            if tenant_result.bundle is None
         ),
     )
     result.folder.mkdir(parents=True, exist_ok=True)

@@ -54,12 +54,15 @@ _BLOCK = 1024 * 1024
 
 def check_numbers(record: Record) -> None:
     """Raise `ContentError` unless the lines of `record` and its carried ones are in order."""
-    excerpt, numbers = record.journal, [line.seq for line in record.carried]
+    excerpt = record.journal
+    numbers = [line.seq for line in record.carried]
     if excerpt.first > excerpt.lines:
         raise ContentError("It does not name its part of the journal.", file=RECORD_NAME)
     if numbers != sorted(set(numbers)) or any(number >= excerpt.first for number in numbers):
-        msg = "It does not list the carried lines by number, each once and before its part."
-        raise ContentError(msg, file=RECORD_NAME)
+        raise ContentError(
+            "It does not list the carried lines by number, each once and before its part.",
+            file=RECORD_NAME,
+        )
 
 
 def excerpt_lines(bundle: Path, excerpt: JournalExcerpt) -> Iterator[JournalLine]:
@@ -80,20 +83,24 @@ def carried_lines(bundle: Path, carried: Sequence[CarriedRecord]) -> Iterator[Jo
     """Yield each older line; raises `ContentError` unless they are the listed ones."""
     if not carried:
         return
-    start, path = 0, bundle / CARRIED_NAME
+    start = 0
+    path = bundle / CARRIED_NAME
     with reported_as(ContentError, "It cannot be read", file=path.name), open_plain(path) as file:
         for listed in carried:
             text = file.readline(LONGEST_LINE + 1)
             entry = parse_line(text)
             digest = line_digest(text)
             if entry is None or (entry.seq, digest) != (listed.seq, listed.sha256):
-                msg = f"Line {listed.seq} of the journal differs from the record's list."
-                raise ContentError(msg, file=CARRIED_NAME)
+                raise ContentError(
+                    f"Line {listed.seq} of the journal differs from the record's list.",
+                    file=CARRIED_NAME,
+                )
             yield JournalLine(entry, Ref(listed.seq, digest, start, start + len(text)))
             start += len(text)
         if file.read(1):
-            msg = "It contains lines that the record does not list."
-            raise ContentError(msg, file=CARRIED_NAME)
+            raise ContentError(
+                "It contains lines that the record does not list.", file=CARRIED_NAME
+            )
 
 
 def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
@@ -111,7 +118,7 @@ def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
 def copy_excerpt(
     reader: HistoryReader, excerpt: JournalExcerpt, start: int, end: int, folder: Path
 ) -> None:
-    """Write the journal from byte `start` to `end` into `folder`, without what is withheld."""
+    """Write the journal from byte `start` to `end` into `folder`, without withheld lines."""
     copy_lines(reader.journal.path, start, end, folder / JOURNAL_NAME)
     with (folder / JOURNAL_NAME).open("r+b") as file:
         for ref in reader.withheld:
@@ -134,14 +141,13 @@ def copy_carried(
 
 def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     """
-    Raise `ContentError` if the record rests on an attestation, a note or an exchange not in
-    `lines`.
+    Raise `ContentError` if the record does not follow from `lines`.
 
-    So does an attestation whose sentence is not the one that its digest names, and a check in
-    `lines` that rests on an exchange which is missing, and an earlier result that is not in its
-    line, or that no longer counted. The record may contain a value
-    that was unknown when the attestation was recorded: the first one that the remote system
-    confirmed.
+    It raises for an attestation, a note or an exchange that is not in `lines`; for an attestation
+    whose sentence differs from its digest; for a check in `lines` without one of its exchanges; and
+    for an earlier result that is not in its line or no longer counted. An attestation in the record
+    may contain a value that was unknown when it was recorded: the first value that the remote
+    system confirmed.
     """
     attestations: dict[tuple[str, str, str], list[AttestationDetails | Commented]] = {}
     for event, step_id, attestation in _words(record):
@@ -160,7 +166,8 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     claimed: dict[str, tuple[CarriedResult, ...]] = {}
     missing = set(carried)
     for line in lines:
-        entry, data = line.entry, line.entry.data
+        entry = line.entry
+        data = line.entry.data
         if isinstance(data, Exchange):
             numbers.add(entry.seq)
             recorded = NumberedExchange(**structs.asdict(data), number=entry.seq)
@@ -185,15 +192,18 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
             left[:] = [attestation for attestation in left if not _agrees(data, attestation)]
     for (_, step_id, by), left in attestations.items():
         for attestation in left:
-            msg = f"No line here records what {by} said about {step_id} on {attestation.at}."
-            raise ContentError(msg, file=RECORD_NAME)
+            raise ContentError(
+                f"No line here records what {by} said about {step_id} on {attestation.at}.",
+                file=RECORD_NAME,
+            )
     if exchanges:
-        msg = f"No line here records its exchange {min(exchanges)}."
-        raise ContentError(msg, file=RECORD_NAME)
+        raise ContentError(f"No line here records its exchange {min(exchanges)}.", file=RECORD_NAME)
     for step_id, name in sorted(missing):
         number = carried[step_id, name].line
-        msg = f"Line {number}, on which the check {name} of {step_id} rests, is not here."
-        raise ContentError(msg, file=RECORD_NAME)
+        raise ContentError(
+            f"Line {number}, on which the check {name} of {step_id} rests, is not here.",
+            file=RECORD_NAME,
+        )
     for step in record.steps:
         numbers = {exchange.number for exchange in step.exchanges}
         _check_rests(step.id, step.checks, numbers, RECORD_NAME)
@@ -204,8 +214,10 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
             step.sentence,
             *step.answers,
         ):
-            msg = f"{step.attestation.by} confirmed a sentence that {step.id} does not have."
-            raise ContentError(msg, file=RECORD_NAME)
+            raise ContentError(
+                f"{step.attestation.by} confirmed a sentence that {step.id} does not have.",
+                file=RECORD_NAME,
+            )
 
 
 def _check_carried(record: Record, step: StepRecord, claimed: tuple[CarriedResult, ...]) -> None:
@@ -226,8 +238,10 @@ def _check_carried(record: Record, step: StepRecord, claimed: tuple[CarriedResul
             known = {exchange.number for exchange in check.exchanges}
             _check_rests(step.id, [check.finding], known, RECORD_NAME)
             continue
-        msg = f"The earlier result of {check.check} at {step.id} does not count: {why}."
-        raise ContentError(msg, file=RECORD_NAME)
+        raise ContentError(
+            f"The earlier result of {check.check} at {step.id} does not count: {why}.",
+            file=RECORD_NAME,
+        )
 
 
 def _check_earlier(check: CarriedCheck, line: JournalLine, basis: CheckBasis) -> None:
@@ -238,13 +252,15 @@ def _check_earlier(check: CarriedCheck, line: JournalLine, basis: CheckBasis) ->
     there = (check.sha256, check.run_id, check.checked_on, check.code_digest)
     is_equal = here == there and findings == [check.finding] and basis.values == check.values
     if not is_equal or check.finding.outcome is not Outcome.VERIFIED:
-        msg = f"The earlier result of {check.check} differs from line {check.line}."
-        raise ContentError(msg, file=RECORD_NAME)
+        raise ContentError(
+            f"The earlier result of {check.check} differs from line {check.line}.", file=RECORD_NAME
+        )
 
 
 def _refuse_other(number: int) -> NoReturn:
-    msg = f"Its exchange {number} differs from the line of that number."
-    raise ContentError(msg, file=RECORD_NAME)
+    raise ContentError(
+        f"Its exchange {number} differs from the line of that number.", file=RECORD_NAME
+    )
 
 
 def _check_rests(
@@ -254,8 +270,11 @@ def _check_rests(
     for finding in findings:
         for number in finding.exchanges:
             if number >= first and number not in known:
-                msg = f"The check {finding.check} of {step_id} refers to the exchange {number}, "
-                raise ContentError(f"{msg}which is missing.", file=file)
+                raise ContentError(
+                    f"The check {finding.check} of {step_id} refers to the exchange {number}, "
+                    "which is missing.",
+                    file=file,
+                )
 
 
 def _check_sentence(step_id: str, attestation: AttestationDetails) -> None:
@@ -276,7 +295,8 @@ def report_entries(bundle: Path, record: Record) -> list[Entry]:
 
     They lack the exchanges, which the record has too: a part may have many thousand lines.
     """
-    older, own = carried_lines(bundle, record.carried), excerpt_lines(bundle, record.journal)
+    older = carried_lines(bundle, record.carried)
+    own = excerpt_lines(bundle, record.journal)
     return [line.entry for line in chain(older, own) if not isinstance(line.entry.data, Exchange)]
 
 
@@ -288,7 +308,8 @@ def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | Comm
     """
     outcomes = {step.outcome for step in record.steps}
     for step in record.steps:
-        attestation, outcome = step.attestation, step.outcome
+        attestation = step.attestation
+        outcome = step.outcome
         is_attested = attestation is not None and attestation.kind is AttestationKind.ATTESTED
         if outcome is Outcome.SKIPPED:
             # A skip rests on a failed check of another step.
@@ -299,8 +320,10 @@ def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | Comm
             is_checked = outcome in checked or outcome is Outcome.NOT_RUN
         named = attestation.by if attestation is not None and is_attested else None
         if (attestation is None and not is_checked) or step.attested_by != named:
-            msg = f"It does not name the person whose attestation makes {step.id} {outcome}."
-            raise ContentError(msg, file=RECORD_NAME)
+            raise ContentError(
+                f"It does not name the person whose attestation makes {step.id} {outcome}.",
+                file=RECORD_NAME,
+            )
         for counted in (*step.confirms, *([attestation] if attestation is not None else [])):
             yield f"step.{counted.kind}", step.id, counted
         for comment in step.comments:
@@ -315,7 +338,8 @@ def _agrees(said: AttestationDetails | Commented, recorded: AttestationDetails |
         return said == recorded
     if not isinstance(said, AttestationDetails):
         return False
-    then, now = said.binding, recorded.binding
+    then = said.binding
+    now = recorded.binding
     known = structs.replace(then, subject=now.subject)
     late = Attestation(
         **{**structs.asdict(said), "binding": known}, kind=recorded.kind, step=recorded.step

@@ -1,9 +1,9 @@
 """
 JUnit XML: a test suite for each tenant.
 
-A run's suite has a test case for each step, a fleet's for each open item; a tenant that is in order
-has one case, which passes. What waits, could not be checked or is to do is skipped, never passed.
-What an earlier run verified says so.
+A run's suite has a test case for each step, a fleet's for each open item. A tenant that is in order
+has one case, which passes. A step that waits, could not be checked or is to do is skipped, never
+passed. A step that an earlier run verified passes with a note.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from runbook_lib.core.outcome import IN_PART, SETTLED
 from runbook_lib.evidence.fleet_result import Status, TenantResult
 from runbook_lib.evidence.reports.tenant_status import ItemGroup, OpenItem, Standing, TenantStatus
 
-# What XML 1.0 cannot contain, not even escaped (§2.2).
+# The characters that XML 1.0 cannot contain, not even escaped (§2.2).
 _IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# The test case of a run without evidence, and that of a tenant that is in order.
+# The test cases of a run without evidence, and of a tenant that is in order.
 _SEALING = "sealed-evidence"
 _IN_ORDER = "in-order"
 
@@ -30,7 +30,7 @@ class JUnitCase:
     """
     A test case; `tag` is `failure`, `error`, `skipped`, or `system-out` with a note.
 
-    It passes with a note, and with an empty tag.
+    It passes if the tag is empty or `system-out`.
     """
 
     name: str
@@ -43,10 +43,19 @@ class JUnitSuite:
     """The test cases of one tenant."""
 
     tenant: str
+    """The tenant's name."""
+
     connector: str
+    """The id of its procedure."""
+
     cases: Sequence[JUnitCase]
+    """The test cases, in the order of the procedure."""
+
     is_practice: bool = False
+    """Whether it is practice: then its name begins with `SANDBOX`."""
+
     seconds: float = 0.0
+    """The time that the run took."""
 
 
 def step_case(

@@ -67,8 +67,8 @@ def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
     """
     Withhold each line that would be written with a mask today, if a bundle may copy it.
 
-    With an exchange the checks that rest on it are withheld too. What a person or the
-    runbook wrote is never withheld: `refuse_leaks` refuses it.
+    With an exchange it withholds the checks that rest on it. It never withholds the words of a
+    person or of the runbook: `refuse_leaks` refuses them.
     """
     index = reader.read().index
     after = max((last_copied(line.sealed) for line in index.sealed), default=BEFORE_THE_FIRST)
@@ -113,5 +113,4 @@ def refuse_leaks(
             raise LeakError(f"There is a secret in {description}.", next_step=_ANOTHER_FILE)
         step = deque(_STEP_ID.finditer(before), maxlen=1)
         where = f"{path.name}, {step[0].group()}" if step else path.name
-        msg = f"There is a secret in {where}."
-        raise LeakError(msg)
+        raise LeakError(f"There is a secret in {where}.")

@@ -47,42 +47,53 @@ _KEPT = (
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """
-    The rebuilt journal: its `lines`, the time of the last one, how many were `added`.
-
-    `unused` says why a bundle was not used.
-    """
+    """The rebuilt journal."""
 
     lines: int
+    """The number of its lines."""
+
     until: str
+    """The time of the last line."""
+
     added: int
+    """The number of lines that were added."""
+
     unused: Mapping[str, str]
+    """Unused bundle → the reason."""
 
 
 @dataclass(slots=True)
 class _GrowingJournal:
-    """
-    The growing journal: its last line, and the positions of the lines that bundles name.
-
-    `pieces` are the files to append, each from a byte on.
-    """
+    """The growing journal."""
 
     wanted: set[int]
+    """The numbers of the lines that bundles name."""
+
     last: Ref = BEFORE_THE_FIRST
+    """The last line."""
+
     until: str = ""
+    """The time of the last line; empty without any."""
+
     known: dict[int, Ref] = field(default_factory=lambda: {0: BEFORE_THE_FIRST})
+    """Number of a line that bundles name → its position."""
+
     pieces: list[tuple[Path, int]] = field(default_factory=list)
+    """The files to append, each from a byte on."""
 
     def follow(self, line: JournalLine, shift: int) -> None:
         """Add the next line, `shift` bytes after its position in its own file."""
         seq, digest, start, end = line.ref
-        self.last, self.until = Ref(seq, digest, start + shift, end + shift), line.entry.at
+        self.last = Ref(seq, digest, start + shift, end + shift)
+        self.until = line.entry.at
         if seq in self.wanted:
             self.known[seq] = self.last
 
     def add(self, bundle: Path, verified: VerifiedBundle) -> None:
         """Add a bundle's missing lines; raises `ChainError` if existing lines differ."""
-        excerpt, before, start = verified.excerpt, self.last, 0
+        excerpt = verified.excerpt
+        before = self.last
+        start = 0
         self._compare(excerpt.first - 1, excerpt.previous, bundle)
         for line in excerpt_lines(bundle, excerpt):
             if line.ref.seq <= before.seq:
@@ -96,18 +107,20 @@ class _GrowingJournal:
     def _compare(self, seq: int, digest: str, bundle: Path) -> None:
         here = self.last if seq == self.last.seq else self.known.get(seq)
         if here is not None and here.digest != digest:
-            msg = f"Line {seq} differs from the one that {bundle.name} copied."
-            raise ChainError(msg, file=JOURNAL_NAME, next_step=_KEPT)
+            raise ChainError(
+                f"Line {seq} differs from the one that {bundle.name} copied.",
+                file=JOURNAL_NAME,
+                next_step=_KEPT,
+            )
 
 
 def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
     """
     Rebuild or complete the journal in `home` from the bundles beside it.
 
-    Bundles that it does not announce are announced again. Raises, without
-    writing anything, `ChainError` if the existing journal is another one or is
-    damaged, `ContentError` if no bundle verifies, `SettingsError` if there is
-    none.
+    It announces again the bundles that the journal does not announce. Before it writes anything, it
+    raises `ChainError` if the existing journal is another one or is damaged, `ContentError` if no
+    bundle verifies, and `SettingsError` without any bundle.
     """
     if not home.is_dir():
         raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
@@ -145,8 +158,9 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, VerifiedBundle], dic
             verified = verify_bundle(folder, trust)
             owner = (verified.run["tenant"], verified.run["procedure"]["id"])
             if owner != home.parts[-2:]:
-                msg = f"It belongs to the tenant {owner[0]} and the connector {owner[1]}."
-                raise ContentError(msg)
+                raise ContentError(
+                    f"It belongs to the tenant {owner[0]} and the connector {owner[1]}."
+                )
             bundles[folder] = verified
         except (EvidenceError, JournalError) as error:
             unused[folder.name] = str(error)
@@ -156,8 +170,10 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, VerifiedBundle], dic
             unused[folder.name] = "It is signed, but cannot be understood."
     if not bundles:
         if not unused:
-            msg = f"There is no bundle in {home}."
-            raise SettingsError(msg, next_step="Fetch the bundles from an archive or a backup.")
+            raise SettingsError(
+                f"There is no bundle in {home}.",
+                next_step="Fetch the bundles from an archive or a backup.",
+            )
         name, why = next(iter(unused.items()))
         raise ContentError(f"No bundle here verifies with these keys: {why}", file=name)
     in_order = sorted(

@@ -39,7 +39,8 @@ from runbook_lib.core.step_record import RULES, StepRecord, step_record
 from runbook_lib.core.waits import waits_by_step
 from runbook_lib.errors import ContentError, FormatError, JournalError, reported_as
 
-RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
+RECORD_NAME = "record.json"
+SCHEMA_NAME = "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024
 _SCHEMA = "facebook-marketing-runbook/record/v"
@@ -68,10 +69,20 @@ class Record(Part):
     """Record of one run of the Facebook Marketing runbook."""
 
     schema: Literal["facebook-marketing-runbook/record/v10"]
+    """The name and version of this format."""
+
     run_id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
+    """The id of the run."""
+
     tenant: Annotated[str, Meta(min_length=1)]
+    """The tenant's name."""
+
     procedure: ProcedureName
+    """The procedure and its version."""
+
     mode: Mode
+    """The mode of the run, such as headless."""
+
     sandbox: Annotated[
         bool,
         Meta(
@@ -79,20 +90,42 @@ class Record(Part):
             "nothing"
         ),
     ]
+    """Whether it is practice."""
+
     started_on: Time
+    """The time of its beginning."""
+
     finished_on: Time | None
+    """The time of its end; `None` if it was interrupted."""
+
     resumes: Annotated[str | None, Meta(description="the previous run, if it was interrupted")]
+    """The id of the interrupted run that it resumes; `None` without one."""
+
     outcome: RunOutcome
+    """The outcome of the run."""
+
     steps: Annotated[
         tuple[Annotated[StepRecord, Meta(extra_json_schema=RULES)], ...], Meta(min_length=1)
     ]
+    """The steps, in the documented order."""
+
     parameters: Mapping[str, Value]
+    """Parameter → its value; credentials are not among them."""
+
     credentials: Annotated[
         tuple[str, ...], Meta(description="names of the given credentials, never their values")
     ]
+    """The names of the given credentials."""
+
     environment: Mapping[str, str]
+    """Component → its version."""
+
     calls: tuple[HostCalls, ...]
+    """The number of calls by host."""
+
     journal: JournalExcerpt
+    """The journal lines beside the record."""
+
     carried: Annotated[
         tuple[CarriedRecord, ...],
         Meta(
@@ -100,25 +133,34 @@ class Record(Part):
             "checks with their exchanges"
         ),
     ]
+    """The older journal lines on which outcomes rest."""
 
     waits: Annotated[
         Mapping[str, Wait], Meta(description="for whom each open step waits, by the step's id")
     ]
+    """Id of an open step → the party for whom it waits."""
+
     fleet_run: Annotated[
         FleetRun | None,
         Meta(description="the run of a fleet that asked for this run; null outside of a fleet"),
     ]
+    """The run of a fleet that started this run."""
+
     not_run: Annotated[
         NotRun | None, Meta(description="why the run could not start; null if it did")
     ]
+    """The reason why the run could not start."""
 
     unseen: Annotated[
         tuple[str, ...],
         Meta(description="what no check and no API shows, and a partner must know all the same"),
     ] = ()
+    """Facts that no check and no API shows, and that a partner must know."""
+
     forecast: Annotated[
         Forecast | None, Meta(description="the decisions of others, and when they usually fall")
     ] = None
+    """The decisions of others, with their usual dates."""
 
     def __post_init__(self) -> None:
         for step in self.steps:
@@ -215,8 +257,9 @@ def parse_record(content: bytes) -> Record:
     try:
         return convert(document, Record)
     except ValidationError as error:
-        msg = f"It is not a valid record: {invalid(error, '')}."
-        raise ContentError(msg, file=RECORD_NAME) from None
+        raise ContentError(
+            f"It is not a valid record: {invalid(error, '')}.", file=RECORD_NAME
+        ) from None
 
 
 def record_schema() -> dict[str, Any]:

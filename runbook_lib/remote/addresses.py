@@ -57,10 +57,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Reach(Enum):
-    """The addresses a run may connect to. Practice connects to this machine only."""
+    """The addresses that a run may connect to."""
 
     ANYWHERE = "anywhere"
+    """Any address on the internet."""
+
     LOOPBACK = "loopback"
+    """This machine only, as in practice."""
 
 
 def _resolve(host: str, port: int, seconds: float) -> list[str]:
@@ -85,8 +88,7 @@ def _resolve(host: str, port: int, seconds: float) -> list[str]:
     try:
         entries = resolved.result(timeout=seconds)
     except FutureTimeoutError:
-        msg = f"no name server answered within {seconds:.0f} s"
-        raise TimeoutError(msg) from None
+        raise TimeoutError(f"no name server answered within {seconds:.0f} s") from None
     except UnicodeError as error:
         # NOTE: Python encodes the name with IDNA, which rejects labels over 63 characters.
         raise OSError(socket.EAI_NONAME, "Name or service not known") from error
@@ -160,8 +162,9 @@ def require_public(host: str, addresses: list[str]) -> list[str]:
     public = [address for address in addresses if is_public(address)]
     if not public:
         at = f"its address {addresses[0]}" if addresses[0] != host else "it"
-        msg = f"{host} was not contacted: {at} is not a public internet address."
-        raise UnexpectedResponseError(msg, next_step=_ADVICE)
+        raise UnexpectedResponseError(
+            f"{host} was not contacted: {at} is not a public internet address.", next_step=_ADVICE
+        )
     return public
 
 
@@ -183,8 +186,9 @@ def is_loopback(address: str) -> bool:
 
 def _outside_practice(host: str, address: str = "") -> OutsidePracticeError:
     at = f"its address {address}" if address not in ("", host) else "it"
-    msg = f"{host} was not contacted: this run is practice (SANDBOX), and {at} is not loopback."
-    return OutsidePracticeError(msg)
+    return OutsidePracticeError(
+        f"{host} was not contacted: this run is practice (SANDBOX), and {at} is not loopback."
+    )
 
 
 def _parse_address(host: str) -> Address | None:

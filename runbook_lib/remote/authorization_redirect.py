@@ -61,31 +61,35 @@ def read_redirect(
     `AuthorizationError` if it is no authorization response, such as the URL of another tab.
     """
     if not _ADDRESS.match(url.strip()):
-        msg = "This is not an address." if url.strip() else "No address was pasted."
-        raise AuthorizationError(msg, next_step=_paste_advice(pending))
+        raise AuthorizationError(
+            "This is not an address." if url.strip() else "No address was pasted.",
+            next_step=_paste_advice(pending),
+        )
     if pending and not _is_redirect(pending, url):
-        msg = "This is the address of another page."
-        raise AuthorizationError(msg, next_step=_paste_advice(pending))
+        raise AuthorizationError(
+            "This is the address of another page.", next_step=_paste_advice(pending)
+        )
     fields = _fields(url)
     if not fields:
-        msg = "This address contains no answer."
-        raise AuthorizationError(msg, next_step=_paste_advice(pending))
+        raise AuthorizationError(
+            "This address contains no answer.", next_step=_paste_advice(pending)
+        )
     request = _find_request(pending, fields)
     if request is None:
-        msg = "This does not answer the latest request (its state differs), or was already used."
-        raise StateMismatchError(msg)
+        raise StateMismatchError(
+            "This does not answer the latest request (its state differs), or was already used."
+        )
     fields = request.server.response_fields(fields)
     if fields.get("error") == "access_denied":
-        msg = "The person pressed Cancel: nothing was granted."
-        raise RefusedConsentError(msg)
+        raise RefusedConsentError("The person pressed Cancel: nothing was granted.")
     reason = fields.get("error_description") or fields.get("error")
     if reason:
         readable = "".join(letter if letter.isprintable() else " " for letter in reason)
-        msg = f"{request.server.title} refused: {shorten(readable)}."
-        raise RefusedConsentError(msg)
+        raise RefusedConsentError(f"{request.server.title} refused: {shorten(readable)}.")
     if not is_issued_token(fields.get("code", "")):
-        msg = "This address contains no code: copy all of it from the browser's address bar."
-        raise AuthorizationError(msg)
+        raise AuthorizationError(
+            "This address contains no code: copy all of it from the browser's address bar."
+        )
     return request, Secret(fields["code"])
 
 

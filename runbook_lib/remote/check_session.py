@@ -205,8 +205,9 @@ class Session:
         word would spoil the record.
         """
         if not isinstance(value, str) or not is_token(value) or self.redactor.is_shown(value):
-            msg = f"{endpoint} answered without a token: its value does not look like one."
-            raise UnexpectedResponseError(msg)
+            raise UnexpectedResponseError(
+                f"{endpoint} answered without a token: its value does not look like one."
+            )
         token = Secret(value)
         # NOTE: it belongs to the host of the last response, whatever `endpoint` is named.
         credential = self.client.secret_guard.issued_credential(
@@ -276,8 +277,10 @@ class Session:
     def _step_timeout_error(self, request: Request) -> RemoteError:
         """Record and return the error for a step without time left for `request`."""
         seconds = self._step_deadline.seconds if self._step_deadline else 0
-        msg = f"The checks of this step took over {seconds:g} s: {request.host} was not contacted."
-        error = RemoteError(msg, next_step="Run again later, or raise step_seconds.")
+        error = RemoteError(
+            f"The checks of this step took over {seconds:g} s: {request.host} was not contacted.",
+            next_step="Run again later, or raise step_seconds.",
+        )
         self._record_unsent(request, error)
         return error
 
@@ -370,9 +373,8 @@ def _refuse_stale(request: Request, response: Response) -> None:
         if is_number and int(age) <= _MAX_AGE_SECONDS:
             continue
         text = f"{int(age):,} s" if is_number else shorten(age) or "empty"
-        msg = (
+        raise StaleResponseError(
             f"{request.host} answered from a cache (Age {text}), so this may no longer be true. "
             "Find the proxy or network that caches answers, or wait until this copy expires; then "
             "check again."
         )
-        raise StaleResponseError(msg)

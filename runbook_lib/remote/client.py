@@ -172,7 +172,8 @@ class HTTPClient:
                 self.options.ca_file, self.tls_context(), self.options.reach
             )
         else:
-            self._transport = self._public_transport = transport
+            self._transport = transport
+            self._public_transport = transport
         self._owned = (transport or self._pools) if pools is None else None
         self._route = (
             tuple(sorted(self.options.connect_to.items())),
@@ -228,7 +229,8 @@ class HTTPClient:
                     # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may even
                     # name a Python codec that is not for text.
                     text = content.decode("utf-8", "replace")
-                    status, headers = raw_response.status_code, raw_response.headers
+                    status = raw_response.status_code
+                    headers = raw_response.headers
                     response = Response(request.url, status, headers, text, content)
                     is_given_up = status in _GIVEN_UP_STATUSES or status >= _LOWEST_SERVER_ERROR
                     stream = raw_response.extensions.get("network_stream")
@@ -249,8 +251,9 @@ class HTTPClient:
         except (httpx.TransportError, httpx.DecodingError) as error:
             if deadline.seconds_left <= 0:
                 raise _timeout_error(request, deadline) from error
-            msg = f"{request.host} could not be reached: {_describe_error(error)}."
-            raise UnreachableError(msg) from error
+            raise UnreachableError(
+                f"{request.host} could not be reached: {_describe_error(error)}."
+            ) from error
         except (httpx.InvalidURL, ValueError) as error:
             what = f"{shorten(request.url)} is not a valid address"
             raise unexpected_response(request.host or "A remote system", what) from error
@@ -296,8 +299,10 @@ class HTTPClient:
         extensions = {}
         for name, value in request.headers.items():
             if not (value.isascii() and value.isprintable()):
-                msg = f"{request.host} was not contacted: {name} is not printable ASCII."
-                raise RemoteError(msg, next_step="Correct the setting that it comes from.")
+                raise RemoteError(
+                    f"{request.host} was not contacted: {name} is not printable ASCII.",
+                    next_step="Correct the setting that it comes from.",
+                )
         address = self.options.connect_to.get(f"{host_of(url)}:{url.port or 443}")
         if address is not None:
             headers["host"] = host_of(url)

@@ -85,7 +85,7 @@ class Cyclr:
         self._base_url = f"{base_url.rstrip('/')}/v1.0"
         self._headers = {"authorization": f"Bearer {token.reveal()}"}
         if account:
-            # NOTE: Cyclr answers 401 to an empty header.
+            # NOTE: Cyclr responds with 401 to an empty header.
             self._headers["x-cyclr-account"] = account
 
     def find_connectors(self, name: str) -> list[JSONObject]:

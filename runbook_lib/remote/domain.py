@@ -121,8 +121,10 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     )
     if error:
         why = "no name server knows it" if "does not" in error else "no name server answered"
-        msg = f"{host} does not resolve: {why}."
-        raise UnreachableError(msg, next_step="Check the spelling of the Service Domain.")
+        raise UnreachableError(
+            f"{host} does not resolve: {why}.",
+            next_step="Check the spelling of the Service Domain.",
+        )
     if session.client.is_public_only(host, _HTTPS):
         require_public(host, list(addresses))
     return addresses
@@ -181,8 +183,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
         )
     )
     if certificate is None:
-        msg = f"{host} could not be reached: {error}."
-        raise kind(msg)
+        raise kind(f"{host} could not be reached: {error}.")
     return certificate
 
 
@@ -235,16 +236,14 @@ def follow_to_sign_in(
         why = destinations.refusal_reason(target, from_public=_is_public(session, current))
         if why:
             place = f"{target.scheme}://{target.netloc.decode()}{target.path}"
-            msg = (
+            raise UnexpectedResponseError(
                 f"{host_of(current)} redirects to {shorten(place, _MAX_ADDRESS_LENGTH)}, which the "
-                f"runbook did not open: {why}."
+                f"runbook did not open: {why}.",
+                next_step="Compare that address with your Cyclr console. If it is a host of your "
+                "Cyclr, add it to redirect_hosts.",
             )
-            advice = (
-                "Compare that address with your Cyclr console. If it is a host of your Cyclr, add "
-                "it to redirect_hosts."
-            )
-            raise UnexpectedResponseError(msg, next_step=advice)
-        url, current = str(target), target
+        url = str(target)
+        current = target
     return "", response
 
 
@@ -286,8 +285,7 @@ def _web_address(url: str, base: str = "") -> httpx.URL:
     except (httpx.InvalidURL, ValueError):
         address = httpx.URL("")
     if address.scheme not in _SCHEMES or not host_of(address):
-        msg = "A redirect leads to something that is not a web address."
-        raise UnexpectedResponseError(msg)
+        raise UnexpectedResponseError("A redirect leads to something that is not a web address.")
     return address
 
 

@@ -28,8 +28,7 @@ def parse_body(text: str) -> Any:
     Raises `ValueError` for other text, for too many values and for too many levels.
     """
     if len(text) > _MAX_VALUES and sum(map(text.count, ",[{")) > _MAX_VALUES:
-        msg = f"it has over {_MAX_VALUES:,} values"
-        raise ValueError(msg)
+        raise ValueError(f"it has over {_MAX_VALUES:,} values")
     return parse_json(text)
 
 
@@ -115,8 +114,9 @@ class Response:
             if isinstance(error, RepeatedNameError):
                 name = shorten(error.name, MAX_VALUE_LENGTH)
                 raise unexpected_response(host, f"an object in it has {name!r} twice") from error
-            msg = f"{host} answered {self.status} with something that is not JSON."
-            raise UnexpectedResponseError(msg, next_step=_ADVICE) from error
+            raise UnexpectedResponseError(
+                f"{host} answered {self.status} with something that is not JSON.", next_step=_ADVICE
+            ) from error
 
     @cached_property
     def _json(self) -> Any:

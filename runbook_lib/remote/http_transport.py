@@ -236,9 +236,10 @@ class HTTPTransport(httpx.BaseTransport):
         try:
             return httpcore.SOCKSProxy(place, proxy_auth=auth, **options)
         except (ImportError, RuntimeError):
-            msg = "The environment names a SOCKS proxy, but a package for it is missing."
-            advice = "Run `pip install socksio`, or name an HTTP proxy in HTTPS_PROXY."
-            raise SettingsError(msg, next_step=advice) from None
+            raise SettingsError(
+                "The environment names a SOCKS proxy, but a package for it is missing.",
+                next_step="Run `pip install socksio`, or name an HTTP proxy in HTTPS_PROXY.",
+            ) from None
 
 
 class _ResponseStream(httpx.SyncByteStream):

@@ -51,7 +51,7 @@ class AuthorizationServer:
     """The URL that issues tokens (§3.2)."""
 
     scope: tuple[str, ...] = ()
-    """The scope that people are asked for (§3.3)."""
+    """The scope that the consent dialog requests (§3.3)."""
 
     scope_separator: str = " "
     """The text between two values of the scope (§3.3: a space)."""

@@ -18,7 +18,7 @@ from runbook_lib.remote.registrable_domains import is_same_registrable_domain
 
 _MAX_REDIRECTS = 5
 _CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
-# Texts of pages that ask visitors to prove that they are people. A longer page may be about such
+# Texts of pages that test whether visitors are people. A longer page may be about such
 # pages.
 _CHALLENGES = (
     "just a moment",
@@ -53,7 +53,7 @@ class PublicPage:
 
     @property
     def is_challenge(self) -> bool:
-        """Whether it may only ask visitors to prove that they are people."""
+        """Whether the page may be nothing but a test that visitors are people."""
         shown = f"{self.title} {self.text}".lower()
         is_short = len(self.text) <= _MAX_CHALLENGE_LENGTH
         return is_short and any(words in shown for words in _CHALLENGES)
@@ -79,11 +79,11 @@ def open_page(session: Session, url: str) -> PublicPage:
         elif not is_same_registrable_domain(_host(current), _host(target)):
             why = "which is another owner's domain"
         if why:
-            msg = f"{_host(current)} redirects to {shorten(_host(target) or 'no host')}, {why}."
-            raise UnexpectedResponseError(msg)
+            raise UnexpectedResponseError(
+                f"{_host(current)} redirects to {shorten(_host(target) or 'no host')}, {why}."
+            )
         current = target
-    msg = f"{_host(url)} redirects more than {_MAX_REDIRECTS} times."
-    raise UnexpectedResponseError(msg)
+    raise UnexpectedResponseError(f"{_host(url)} redirects more than {_MAX_REDIRECTS} times.")
 
 
 def _host(url: str) -> str:

@@ -95,7 +95,8 @@ def redacted_exchange(
     exchange: UnredactedExchange, redactor: Redactor, header_names: Collection[str]
 ) -> Exchange:
     """Return the record of an exchange, with `header_names` besides the usual headers."""
-    request, response = exchange.request, exchange.response
+    request = exchange.request
+    response = exchange.response
     sent_body = request.form if request.form is not None else request.json
     redacted = Exchange(
         method=request.method,

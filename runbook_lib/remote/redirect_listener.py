@@ -119,11 +119,10 @@ class RedirectListener:
         """
         for address in _addresses():
             if not self._is_ours(address):
-                msg = (
+                raise ListenerError(
                     f"Another program could read the answer: {_NAME} leads to {address}, "
                     f"where port {self._port} does not belong to this runbook."
                 )
-                raise ListenerError(msg)
 
     def close(self) -> None:
         """Stop listening."""
@@ -196,7 +195,7 @@ class RedirectListener:
 
 
 class _CallbackServer(ThreadingMixIn, TCPServer):
-    """Answers on a socket that is already bound, each connection in a thread."""
+    """Serves a socket that is already bound, each connection in a thread."""
 
     daemon_threads = True
     block_on_close = False
@@ -221,10 +220,11 @@ class _CallbackServer(ThreadingMixIn, TCPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
+    """Responds to one request."""
 
     server: _CallbackServer
-    protocol_version = default_request_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.1"
     error_content_type = "text/html; charset=utf-8"
     # It quotes nothing of the request.
     error_message_format = _PAGE.format(heading="Error %(code)d", text=_REFUSED)
@@ -255,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: an address contains the code."""
 
     def _refusal(self, target: str) -> HTTPStatus | None:
-        """Return the error status for a request that is no redirect from the consent page."""
+        """Return the error status for a request other than a redirect from the consent page."""
         hosts = self.headers.get_all("host", [])
         # NOTE: this detects DNS rebinding, a foreign name that resolves to this machine.
         if len(hosts) != 1 or hosts[0].lower() not in self.server.listener.hosts:
@@ -308,8 +308,9 @@ def _bound_sockets() -> list[socket.socket]:
             if sockets:
                 return sockets
             reason = "there is no loopback address"
-    msg = f"This machine cannot receive the answer: {reason} ({', '.join(addresses)})."
-    raise ListenerError(msg)
+    raise ListenerError(
+        f"This machine cannot receive the answer: {reason} ({', '.join(addresses)})."
+    )
 
 
 def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:

@@ -24,7 +24,8 @@ def read_body(response: httpx.Response, max_bytes: int) -> bytes:
         raise RejectedResponseError("a body that cannot be read")
     decoder = _choose_decoder(response.headers, max_bytes)
     pieces: list[bytes] = []
-    size = arrived = 0
+    size = 0
+    arrived = 0
     for chunk in stream:
         arrived += len(chunk)
         piece = decoder.decode(chunk) if decoder else chunk

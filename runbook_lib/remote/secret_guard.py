@@ -58,8 +58,10 @@ class SecretGuard:
             )
             allowed = sorted(set().union(*(credential.providers for credential in credentials)))
             rule = f"may go only to hosts of {' and '.join(allowed)}" if allowed else "is not sent"
-            msg = f"{request.netloc} was not contacted: it would receive {secret}, which {rule}."
-            raise RemoteError(msg, next_step=_ADVICE)
+            raise RemoteError(
+                f"{request.netloc} was not contacted: it would receive {secret}, which {rule}.",
+                next_step=_ADVICE,
+            )
 
     def _providers_at(self, url: str) -> frozenset[str]:
         origin = origin_of(httpx.URL(url))

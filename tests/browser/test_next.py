@@ -12,7 +12,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from facebook_cyclr_sandbox.base_world import the_app
+from facebook_cyclr_sandbox.default_state import get_app
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.permissions import PERMISSIONS
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -106,8 +106,8 @@ def test_who_follows_next_meets_each_step_in_time(page: Page, serve: Serve) -> N
         }
         assert walk.say(_REVIEW, "submit") == "waiting"
 
-        the_app(sandbox.world).was_reviewed = True
-        the_app(sandbox.world).permissions = dict.fromkeys(("public_profile", *PERMISSIONS), "live")
+        get_app(sandbox.state).has_been_reviewed = True
+        get_app(sandbox.state).permissions = dict.fromkeys(("public_profile", *PERMISSIONS), "live")
         walk.press(_REVIEW, "check")
         expect(panel).to_have_attribute("data-in-part", "true", timeout=_PATIENCE)
         expect(page.locator(".rb-header")).to_contain_text("Check it yourself, then confirm")

@@ -13,15 +13,15 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from facebook_cyclr_sandbox.http import pages
+from facebook_cyclr_sandbox.http import page_templates
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import Verification
+from facebook_cyclr_sandbox.state.facebook_state import VerificationStatus
 from tests.browser.jupyter import NO_CERTIFICATES, keep_picture
 from tests.browser.test_practice import USE_CASE
 
 WIDTHS = (1280, 800, 400)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-TEMPLATES = Path(pages.__file__).parent / "templates"
+TEMPLATES = Path(page_templates.__file__).parent / "templates"
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Visitor:
     def console(self, path: str) -> None:
         """Open a page of the console; `ACCOUNT` and `CONNECTOR` are replaced by the scenario's."""
         number = next(
-            one.id for one in self.sandbox.world.cyclr.library.values() if "Marketing" in one.name
+            one.id for one in self.sandbox.state.cyclr.library.values() if "Marketing" in one.name
         )
         path = path.replace("ACCOUNT", self.given["account_api_id"])
         self.page.goto(f"{self.given['cyclr_console_url']}{path.replace('CONNECTOR', str(number))}")
@@ -61,7 +61,7 @@ class Visitor:
 
     def connect(self, path: str) -> None:
         """Open a page of the Service Domain, on loopback."""
-        self.page.goto(f"{self.sandbox.world.addresses.connect}{path}")
+        self.page.goto(f"{self.sandbox.state.addresses.service_domain_http}{path}")
 
     def press(self, name: str) -> None:
         """Press a button or a link."""
@@ -95,7 +95,7 @@ class Visitor:
 
     def all_or_nothing(self) -> None:
         """The consent page of Facebook Login for Business."""
-        app = self.sandbox.world.facebook.apps[self.given["app_id"]]
+        app = self.sandbox.state.facebook.apps[self.given["app_id"]]
         app.configurations["100200300"] = ("public_profile", "leads_retrieval")
         self.dialog(config_id="100200300")
 
@@ -109,7 +109,7 @@ class Visitor:
 
     def website(self, path: str) -> None:
         """A page of the partner's website, whose host the browser cannot find."""
-        address = f"{self.sandbox.world.addresses.connect}{path}"
+        address = f"{self.sandbox.state.addresses.service_domain_http}{path}"
         headers = {"host": self.given["website"]}
         with httpx.Client(trust_env=False, verify=NO_CERTIFICATES) as client:
             self.page.set_content(client.get(address, headers=headers).text)
@@ -152,8 +152,8 @@ class Visitor:
 
     def unverified(self) -> None:
         """Verification of a business that has begun neither."""
-        business = self.sandbox.world.facebook.business
-        business.verification = business.access_verification = Verification.NOT_STARTED
+        business = self.sandbox.state.facebook.business
+        business.verification = business.access_verification = VerificationStatus.NOT_STARTED
         self.dashboard("/apps/APP/verification/")
 
     def shown_secret(self) -> None:
@@ -271,13 +271,13 @@ def visit(
     page: Page, sandboxes: Callable[[str], Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Visitor]:
     """Return a function that opens one of the pages and records the templates that it shows."""
-    get_template = pages._TEMPLATES.get_template
+    get_template = page_templates._TEMPLATES.get_template
 
     def note(name: str, *more: Any) -> Any:
         SHOWN.add(name)
         return get_template(name, *more)
 
-    monkeypatch.setattr(pages._TEMPLATES, "get_template", note)
+    monkeypatch.setattr(page_templates._TEMPLATES, "get_template", note)
 
     def go(name: str) -> Visitor:
         scenario, lead = PAGES[name]

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import AppMode
+from facebook_cyclr_sandbox.state.facebook_state import AppMode
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Journal
@@ -116,7 +116,7 @@ def test_an_expired_or_used_redirect_is_explained(walk: Walk, approved: Sandbox)
     """
     given = approved.description
     late = walk.granted_address(walk.sign_in(given))
-    approved.world.offset += 3_600
+    approved.state.offset += 3_600
     walk.use_address(late)
     walk.reads(TOKEN_STEP, "This authorization code has expired.")
     walk.reads(TOKEN_STEP, "an answer works once, for a few minutes")
@@ -152,7 +152,7 @@ def test_consent_comes_back_by_itself(walk: Walk, approved: Sandbox, axe: str) -
     The data that the token can read is then shown in accessible tables, without another action.
     """
     page, given = walk.page, approved.description
-    approved.world.facebook.apps[given["app_id"]].mode = AppMode.DEVELOPMENT
+    approved.state.facebook.apps[given["app_id"]].mode = AppMode.DEVELOPMENT
     step = walk.panel(TOKEN_STEP)
 
     form = walk.ask_consent()

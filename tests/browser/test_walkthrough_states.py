@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
+from facebook_cyclr_sandbox.state.fault_injection import Fault, FaultKind
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import open_run
@@ -157,7 +157,7 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
         expect(walk.panel(slow_step)).not_to_have_attribute("data-finished", "0", timeout=120_000)
         expect(walk.panel(slow_step)).to_have_attribute("aria-busy", "false")
         # In addition to the scenario's own faults, the first three attempts to read fail.
-        flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
+        flaky.state.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
         assert walk.check(slow_step) == "inconclusive"
         walk.reads(slow_step, "Service temporarily unavailable")
         walk.reads(slow_step, "Otherwise wait a few minutes and check again")
@@ -173,7 +173,7 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
                 assert outcome == "inconclusive", step
             assert outcome == "verified", step
 
-        flaky.world.faults.active[:] = [Fault(FaultKind.SLOW, seconds=5.0)]
+        flaky.state.faults.active[:] = [Fault(FaultKind.SLOW, seconds=5.0)]
         with walk.work(slow_step):
             walk.action(slow_step, "check").click()
             expect(slow).to_have_attribute("aria-busy", "true")
@@ -181,7 +181,7 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
             # The other panel does not wait for the slow answer.
             expect(slow).to_have_attribute("aria-busy", "true")
         expect(slow).to_have_attribute("data-outcome", "verified")
-        flaky.world.faults.active.clear()
+        flaky.state.faults.active.clear()
     assert walk.check(lost_step) == "inconclusive"
     walk.reads(lost_step, "could not be reached")
     with Sandbox("cyclr-mismatch", port=port, seed=7) as failing:

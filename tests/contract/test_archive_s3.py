@@ -1,4 +1,4 @@
-"""The archive with a server that answers as S3 does, in its own process (moto)."""
+"""The archive with a server that imitates S3, in its own process (moto)."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def objects(prefix: str = "partner/") -> dict[str, bytes]:
     """Return the objects in the bucket, as another client sees them."""
     bucket = boto3.resource("s3").Bucket("evidence")
     listed = bucket.objects.filter(Prefix=prefix)
-    return {each.key.removeprefix(prefix): each.get()["Body"].read() for each in listed}
+    return {item.key.removeprefix(prefix): item.get()["Body"].read() for item in listed}
 
 
 def archived_as(evidence: Path) -> dict[str, bytes]:
@@ -177,7 +177,7 @@ def test_a_tenant_is_archived_and_verified_from_there(
 
     assert objects() == archived_as(evidence)
     assert done[0].address == f"{URL}/acme/p/{bundles_below(evidence)[0].name}"
-    assert [each.present for each in done] == [0, 1]  # the key
+    assert [result.present for result in done] == [0, 1]  # the key
     for url, count in ((URL, 3), (f"{URL}/acme", 3), (done[1].address, 1), ("s3://evidence", 3)):
         assert [verdict.error for verdict in verdicts(url, trust)] == [None] * count
 
@@ -229,7 +229,8 @@ def test_a_store_that_fails_midway_is_reported(
     """
     A store that fails during the copy is reported; once it is back, the bundle can be archived.
     """
-    make, made = _Objects.make, []
+    make = _Objects.make
+    made = []
 
     with serving(tmp_path / "first") as (process, address):
         point_to(address, monkeypatch)
@@ -283,8 +284,8 @@ def test_the_store_itself_refuses_a_second_object(
 
 def test_an_altered_object_is_refused(evidence: Path, bundle: Path, s3: Any, trust: Trust) -> None:
     """An object altered in the store is rejected."""
-    for each in bundles_below(evidence):
-        archive_bundle(each, URL)
+    for folder in bundles_below(evidence):
+        archive_bundle(folder, URL)
     record = (bundle / "record.json").read_bytes().replace(b'"failed"', b'"passed"')
     s3.put_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/record.json", Body=record)
 
@@ -409,13 +410,13 @@ def test_another_chain_is_refused_before_anything_is_written(
     other = tmp_path / "other"
     for run_id in ("0000000a", "0000000b", "0000000c"):
         seal_run(ended_run(other, run_id), key)
-    for each in bundles_below(evidence):
-        archive_bundle(each, URL)
+    for folder in bundles_below(evidence):
+        archive_bundle(folder, URL)
     before = objects()
 
-    for each in bundles_below(other):
+    for folder in bundles_below(other):
         with pytest.raises(ChainError, match="another chain of acme/p"):
-            archive_bundle(each, URL)
+            archive_bundle(folder, URL)
 
     assert objects() == before
     assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 3

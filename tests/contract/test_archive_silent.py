@@ -76,7 +76,7 @@ def runbook(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """
     Return the result of the command in another process.
 
-    NOTE: a store is silent for as long as it is asked, so a command that ends does not wait for it.
+    NOTE: the store stays silent for good, so a command that ends has stopped waiting for it.
     """
     return subprocess.run(
         [sys.executable, "-m", "runbook_lib", *words],
@@ -173,7 +173,7 @@ def test_a_store_that_goes_silent_ends_the_command_soon(
 
     assert seen.done.returncode == ExitCode.INCOMPLETE, seen.done.stderr
     documents = [json.loads(line) for line in seen.done.stdout.splitlines()]
-    assert [each["outcome"] for each in documents] == ["refused", "not_tried"]
+    assert [document["outcome"] for document in documents] == ["refused", "not_tried"]
     tries = re.findall(r"Trying again \((\d) left\)", seen.done.stderr)
     # NOTE: on a busy machine an earlier request may have been slow, too.
     assert tries[-2:] == ["2", "1"]
@@ -181,8 +181,8 @@ def test_a_store_that_goes_silent_ends_the_command_soon(
 
     assert seen.again.returncode == ExitCode.COMPLETE, seen.again.stderr
     documents = [json.loads(line) for line in seen.again.stdout.splitlines()]
-    assert [each["archived"] for each in documents] == [True, True]
-    assert sum(each["copied"] for each in documents) + seen.there == seen.in_the_end
+    assert [document["archived"] for document in documents] == [True, True]
+    assert sum(document["copied"] for document in documents) + seen.there == seen.in_the_end
 
 
 def test_bundles_are_reported_before_the_store_fails(evidence: Path, store: SilentStore) -> None:
@@ -202,7 +202,7 @@ def test_bundles_are_reported_before_the_store_fails(evidence: Path, store: Sile
 
 @pytest.mark.parametrize("way", VERIFIED, ids=lambda way: "-".join(map(str, way)))
 def test_verify_ends_soon_too(way: tuple[str, str, int], under_way: dict[Any, Future[Any]]) -> None:
-    """`verify` ends in time with exit code 3 if the archive does not answer."""
+    """`verify` ends in time with exit code 3 if the archive does not respond."""
     done = under_way["verify", *way].result()
 
     assert done.returncode == ExitCode.INCOMPLETE, done.stdout
@@ -226,7 +226,7 @@ def test_a_refused_connection_is_reported_soon(
 def test_a_hanging_drive_is_abandoned(
     evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder that does not answer, as on a network drive, is abandoned after the retries."""
+    """A folder that does not respond, as on a network drive, is abandoned after the retries."""
     said: list[str] = []
     monkeypatch.setattr(Folder, "_make", lambda *_: time.sleep(5))
 

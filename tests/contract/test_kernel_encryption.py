@@ -13,7 +13,7 @@ _PATIENCE_SECONDS = 60
 
 
 def test_a_kernel_of_the_walkthrough_does_not_warn_of_eavesdroppers(tmp_path: Path) -> None:
-    """With the option that the server gets, a kernel starts, answers, and logs no warning."""
+    """With the server's option, a kernel starts, responds, and logs no warning."""
     name, _, policy = lab._ENCRYPTED.removeprefix("--KernelManager.").partition("=")
     config = Config({"KernelManager": {name: policy}})
     manager = KernelManager(config=config, connection_file=str(tmp_path / "kernel.json"))

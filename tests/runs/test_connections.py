@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from facebook_cyclr_sandbox.customers import add_customers
+from facebook_cyclr_sandbox.customer_accounts import add_customers
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.engine.watch.watch_state import read_state
 from tests.runs.conftest import command, environment
@@ -33,7 +33,7 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     """Each of many accounts is in the result once, and what was kept is not asked again."""
     path = tmp_path / "evidence"
     with Sandbox("approved", seed=2) as sandbox:
-        add_customers(sandbox.world, COUNT - 1)
+        add_customers(sandbox.state, COUNT - 1)
         described = sandbox.description
         names = ("API_URL", "CONSOLE_URL", "CLIENT_ID", "CLIENT_SECRET")
         mine = environment(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from facebook_cyclr_sandbox.cyclr import api
+from facebook_cyclr_sandbox.cyclr import cyclr_api
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -107,13 +107,13 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[In
     )
     program.chmod(0o755)
     links: list[str] = []
-    issue = api.issue_sign_in_token
+    issue = cyclr_api.issue_sign_in_token
 
     def issue_noted(world: Any, account: Any, username: str) -> Any:
         links.append(account.id)
         return issue(world, account, username)
 
-    monkeypatch.setattr(api, "issue_sign_in_token", issue_noted)
+    monkeypatch.setattr(cyclr_api, "issue_sign_in_token", issue_noted)
     with Sandbox("approved", seed=2) as sandbox:
         known = {
             item: sandbox.settings(item.provider).get(item.name) for item in inputs_of(PROCEDURE)

@@ -168,7 +168,7 @@ def test_a_watch_that_sends_messages_leaves_no_secret_and_no_address(
         with env_file.open("a", encoding="utf-8") as file:
             file.write(post.settings)
         for secret in (None, "f" * 32):
-            (app,) = sandbox.world.facebook.apps.values()
+            (app,) = sandbox.state.facebook.apps.values()
             app.secret = secret or app.secret
             (evidence / "watch.db").unlink(missing_ok=True)
             done = runbook("watch", *words)

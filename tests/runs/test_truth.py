@@ -15,7 +15,7 @@ import pytest
 from msgspec import convert
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
+from facebook_cyclr_sandbox.state.fault_injection import Fault, FaultKind
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Journal
@@ -55,7 +55,7 @@ KILLED_DURING = (
 
 def _slow_down(sandbox: Any, seconds: float) -> None:
     """Delay every answer, so that a step can be interrupted."""
-    sandbox.world.faults.active.append(Fault(FaultKind.SLOW, seconds=seconds))
+    sandbox.state.faults.active.append(Fault(FaultKind.SLOW, seconds=seconds))
 
 
 def _run_again(env_file: Path, evidence: Path) -> tuple[int, dict[str, Any]]:
@@ -163,7 +163,7 @@ def test_an_interrupted_run_says_so_and_is_resumed(
     entries = run.journal.entries()
     assert entries[-1].type == EventType.RUN_INTERRUPTED
     assert [path.name for path in run.journal.path.parent.iterdir() if path.is_dir()] == []
-    sandbox.world.faults.active.clear()
+    sandbox.state.faults.active.clear()
     again, record = _run_again(env_file, tmp_path / "evidence")
     assert again == 0
     assert record["resumes"] == entries[0].run_id
@@ -180,7 +180,7 @@ def test_a_killed_run_is_resumed(
     run.finish()
     first = Journal(run.journal.path).entries()[0].run_id
     assert records(tmp_path / "evidence") == []
-    sandbox.world.faults.active.clear()
+    sandbox.state.faults.active.clear()
     again, record = _run_again(env_file, tmp_path / "evidence")
     assert again == 0
     assert record["resumes"] == first
@@ -191,7 +191,7 @@ def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(start: Start, tmp_
     If the remote systems become unreachable, the remaining checks are inconclusive and say so.
     """
     with Sandbox("approved") as vanishing:
-        vanishing.world.faults.active.append(Fault(FaultKind.SLOW, seconds=5, site="cyclr-api"))
+        vanishing.state.faults.active.append(Fault(FaultKind.SLOW, seconds=5, site="cyclr-api"))
         settings = settings_of(vanishing, tmp_path / "vanishing")
         run = start("--env-file", str(settings))
         run.wait_for(EventType.STEP_STARTED, "cy-01-connector-setup")

@@ -11,16 +11,16 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import App
+from facebook_cyclr_sandbox.state.facebook_state import App
 
 
 def app_of(sandbox: Sandbox) -> App:
     """Return the scenario's app."""
-    return sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+    return sandbox.state.facebook.apps[str(sandbox.description["app_id"])]
 
 
 def login_of(sandbox: Sandbox, who: str = "login") -> dict[str, str]:
-    """Return what the operator (`login`) or the `customer` logs in with."""
+    """Return the credentials of the operator (`login`) or the `customer`."""
     given = sandbox.description
     return {"email": str(given[f"{who}_email"]), "password": str(given[f"{who}_password"])}
 
@@ -33,7 +33,7 @@ def dialog(sandbox: Sandbox, **params: str) -> str:
 
 
 class Graph:
-    """A bare Graph client: it knows URLs, not answers."""
+    """A bare Graph client: it knows URLs, not responses."""
 
     def __init__(self, sandbox: Sandbox, http: httpx.Client) -> None:
         self.sandbox = sandbox
@@ -69,7 +69,7 @@ class Graph:
         return self.http.get(f"{self.given['graph_url']}/{path}", params=params)
 
 
-def live(graph: Graph) -> set[str]:
+def list_live_permissions(graph: Graph) -> set[str]:
     """Return the permissions that the app's permissions edge lists."""
     rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
     assert {row["status"] for row in rows} <= {"live"}
@@ -134,7 +134,7 @@ class Cyclr:
     def connector_id(self, name: str = "Facebook Marketing API") -> int:
         """Return a connector's id by its name."""
         found = self.get("connectors", params={"query": name}).json()
-        return int(next(one["Id"] for one in found if one["Name"] == name))
+        return int(next(connector["Id"] for connector in found if connector["Name"] == name))
 
     def installed(self) -> dict[str, Any]:
         """Return the first installed connector."""
@@ -154,8 +154,9 @@ class Cyclr:
     def deauthenticate(self) -> int:
         """Forget the first connector's sign-in, as its console does; return its id."""
         number = int(self.installed()["Id"])
-        installed = self.sandbox.world.cyclr.account_connectors[number]
-        installed.authenticated, installed.access_token = False, ""
+        installed = self.sandbox.state.cyclr.account_connectors[number]
+        installed.is_authenticated = False
+        installed.access_token = ""
         return number
 
     def sign_in_link(
@@ -173,7 +174,7 @@ Start = Callable[..., Sandbox]
 Open = Callable[[Sandbox], Graph]
 OpenCyclr = Callable[[Sandbox], Cyclr]
 Domain = Callable[[Sandbox], httpx.Client]
-Answer = Callable[..., httpx.Response]
+CompleteDialog = Callable[..., httpx.Response]
 
 
 class _Pinned(httpcore.SyncBackend):
@@ -314,10 +315,10 @@ def domain_of() -> Iterator[Domain]:
 
 
 @pytest.fixture
-def answer_dialog(http: httpx.Client) -> Answer:
-    """Return a function that answers the dialog at a URL as a program: GET it, log in, decide."""
+def complete_dialog(http: httpx.Client) -> CompleteDialog:
+    """Return a function that completes the dialog as a program: GET it, log in, decide."""
 
-    def answer(sandbox: Sandbox, url: str, decision: str = "continue", **form: Any) -> Any:
+    def response(sandbox: Sandbox, url: str, decision: str = "continue", **form: Any) -> Any:
         page = http.get(url)
         assert page.status_code == 200, page.text
         parsed = Form(page.text)
@@ -326,7 +327,7 @@ def answer_dialog(http: httpx.Client) -> Answer:
         data = {**parsed.fields, **login_of(sandbox), "decision": decision, **form}
         return http.post(action, data=data)
 
-    return answer
+    return response
 
 
 @pytest.fixture

@@ -5,18 +5,20 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.state.facebook_world import (
+from facebook_cyclr_sandbox.state.facebook_state import (
     RENEWAL_SECTIONS,
-    Renewal,
+    DataAccessRenewal,
     ReviewState,
-    Verification,
+    VerificationStatus,
 )
 from facebook_cyclr_sandbox.state.review import DECLINED_REASON, REVIEW_DAYS
 
-from .conftest import Browse, Browser, Open, Start, app_of, dialog, live
+from .conftest import Browse, Browser, Open, Start, app_of, dialog, list_live_permissions
 
-SECTIONS = dict.fromkeys(("verification", "usage", "data_handling", "screencast"), "as asked")
-DAY = 86_400
+REVIEW_SECTIONS = dict.fromkeys(
+    ("verification", "usage", "data_handling", "screencast"), "as asked"
+)
+DAY_SECONDS = 86_400
 
 
 def enter(browser: Browser, path: str) -> str:
@@ -31,7 +33,8 @@ def test_access_is_grey_until_the_permission_was_used(
 ) -> None:
     """A button is disabled, and its POST refused with the reason, until a call succeeded."""
     sandbox = start("test-calls-missing")
-    browser, graph = browse(sandbox), graph_of(sandbox)
+    browser = browse(sandbox)
+    graph = graph_of(sandbox)
     base = enter(browser, "app-review/permissions/?q=ads_read")
     grey = 'disabled aria-label="Request advanced access to ads_read"'
     assert grey in browser.page.text
@@ -57,7 +60,7 @@ def test_public_profile_needs_no_test_call(start: Start, browse: Browse) -> None
 def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> None:
     """A call that is older than thirty days does not count any more."""
     browser = browse(start("review-declined"))
-    browser.sandbox.world.offset += 27 * DAY
+    browser.sandbox.state.offset += 27 * DAY_SECONDS
     base = enter(browser, "app-review/permissions/")
     page = browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     assert "made no successful call with ads_management" in page
@@ -72,9 +75,9 @@ def test_one_submission_at_a_time(start: Start, browse: Browse) -> None:
     refusal = "Cannot submit to App Review while a previous submission is in review"
     assert refusal in browser.page.text
     before = app_of(sandbox).review
-    assert refusal in browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    assert refusal in browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert browser.page.status_code == 400
-    app_of(sandbox).test_calls["email"] = sandbox.world.now()
+    app_of(sandbox).test_calls["email"] = sandbox.state.now()
     page = browser.submit(f"{base}/app-review/access/email/", confirmed="1")
     assert browser.page.status_code == 400
     assert refusal in page
@@ -88,9 +91,9 @@ def test_days_and_outcomes_are_drawn(start: Start) -> None:
     for seed in range(20):
         first, second = (start("review-pending", seed=seed) for _ in range(2))
         review = app_of(first).review
-        assert review.drawn == app_of(second).review.drawn
-        assert set(review.drawn) == set(review.permissions)
-        days.add(round(((review.decides_on or 0) - (review.submitted_on or 0)) / DAY))
+        assert review.planned_outcomes == app_of(second).review.planned_outcomes
+        assert set(review.planned_outcomes) == set(review.permissions)
+        days.add(round(((review.decides_on or 0) - (review.submitted_on or 0)) / DAY_SECONDS))
     assert len(days) > 1
     assert days <= set(REVIEW_DAYS)
 
@@ -98,31 +101,33 @@ def test_days_and_outcomes_are_drawn(start: Start) -> None:
 def test_the_clock_decides(start: Start, graph_of: Open) -> None:
     """Nothing is visible before the day; on it, each permission is approved or declined."""
     sandbox = start("review-pending", seed=3)
-    graph, review = graph_of(sandbox), app_of(sandbox).review
-    review.drawn["leads_retrieval"] = "declined"
-    review.drawn["ads_read"] = "approved"
-    sandbox.world.offset = (review.decides_on or 0) - sandbox.world.clock() - 60
-    assert live(graph) == set()
+    graph = graph_of(sandbox)
+    review = app_of(sandbox).review
+    review.planned_outcomes["leads_retrieval"] = "declined"
+    review.planned_outcomes["ads_read"] = "approved"
+    sandbox.state.offset = (review.decides_on or 0) - sandbox.state.clock() - 60
+    assert list_live_permissions(graph) == set()
     assert app_of(sandbox).review.state is ReviewState.PENDING
-    sandbox.world.offset += 61
-    assert live(graph) == {
+    sandbox.state.offset += 61
+    assert list_live_permissions(graph) == {
         "public_profile",
-        *(name for name, one in review.drawn.items() if one == "approved"),
+        *(name for name, outcome in review.planned_outcomes.items() if outcome == "approved"),
     }
-    assert app_of(sandbox).declined["leads_retrieval"] == DECLINED_REASON
+    assert app_of(sandbox).decline_reasons["leads_retrieval"] == DECLINED_REASON
 
 
 def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
     """The button moves the clock to the decision; single permissions can be declined."""
     sandbox = start("review-pending", seed=4)
-    browser, review = browse(sandbox), app_of(sandbox).review
+    browser = browse(sandbox)
+    review = app_of(sandbox).review
     base = enter(browser, "app-review/requests/")
     page = browser.submit(
         f"{base}/app-review/later/", outcome="approved", declined=["leads_retrieval"]
     )
     assert "The review is <strong>partly declined</strong>" in page
     assert "Screencast Not Aligned with Use Case Details" in page
-    assert abs(sandbox.world.now() - (review.decides_on or 0)) < 60
+    assert abs(sandbox.state.now() - (review.decides_on or 0)) < 60
     app = app_of(sandbox)
     assert (app.permissions["leads_retrieval"], app.permissions["ads_read"]) == (
         "unapproved",
@@ -131,12 +136,13 @@ def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
 
 
 def test_chance_can_decide(start: Start, browse: Browse) -> None:
-    """With `drawn` the decision is the one that was drawn at the submission."""
+    """With `planned_outcomes` the decision is the one that was drawn at the submission."""
     sandbox = start("review-pending", seed=5)
-    browser, review = browse(sandbox), app_of(sandbox).review
+    browser = browse(sandbox)
+    review = app_of(sandbox).review
     base = enter(browser, "app-review/requests/")
     browser.submit(f"{base}/app-review/later/", outcome="drawn")
-    assert app_of(sandbox).review.outcomes == review.drawn
+    assert app_of(sandbox).review.outcomes == review.planned_outcomes
 
 
 @pytest.mark.parametrize(
@@ -156,11 +162,11 @@ def test_tests_decide_per_permission(
 ) -> None:
     """`/_sandbox/review` takes an outcome for all, and others by permission."""
     graph = graph_of(start("review-pending"))
-    answer = graph.http.post(f"{graph.given['graph_url']}/_sandbox/review", json=document)
-    assert answer.json() == {"decided": [graph.given["app_id"]]}
-    assert {"leads_retrieval", "ads_read"} - live(graph) == expected
+    response = graph.http.post(f"{graph.given['graph_url']}/_sandbox/review", json=document)
+    assert response.json() == {"decided": [graph.given["app_id"]]}
+    assert {"leads_retrieval", "ads_read"} - list_live_permissions(graph) == expected
     if "reason" in document:
-        assert set(app_of(graph.sandbox).declined.values()) == {"Too dark."}
+        assert set(app_of(graph.sandbox).decline_reasons.values()) == {"Too dark."}
 
 
 def test_an_unknown_outcome_decides_nothing(start: Start, graph_of: Open) -> None:
@@ -180,37 +186,40 @@ DEACTIVATED = "API access deactivated. To reactivate, go to the app dashboard."
 def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse: Browse) -> None:
     """While it is open, nothing is submitted or published; other open items are named beside it."""
     sandbox = start("review-declined")
-    app, browser = app_of(sandbox), browse(sandbox)
-    app.renewal = Renewal(sandbox.world.now())
+    app = app_of(sandbox)
+    browser = browse(sandbox)
+    app.renewal = DataAccessRenewal(sandbox.state.now())
     base = enter(browser, "app-review/permissions/")
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     page = browser.open(f"{base}/app-review/request/")
     assert '<button type="submit" disabled>Submit for Review</button>' in page
     assert OPEN in page
-    assert OPEN in browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    assert OPEN in browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert app.review.state is ReviewState.DRAFT
     assert "Complete the Data Access Renewal." in browser.submit(f"{base}/go_live/")
     assert not app.is_published
-    assert app.renewal.due_on == app.renewal.asked_on + 60 * DAY
+    assert app.renewal.due_on == app.renewal.requested_on + 60 * DAY_SECONDS
 
     app.profile["privacy_policy_url"] = ""
-    sandbox.world.facebook.business.verification = Verification.PENDING
-    page = browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    sandbox.state.facebook.business.verification = VerificationStatus.PENDING
+    page = browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert browser.page.status_code == 400
     for text in (OPEN, "Privacy Policy URL", "Business Verification"):
         assert text in page
     assert app.review.state is ReviewState.DRAFT
 
 
-def test_an_overdue_renewal_deactivates_app_of(
+def test_an_overdue_renewal_deactivates_its_app(
     start: Start, browse: Browse, graph_of: Open, http: httpx.Client
 ) -> None:
     """After 60 days the app is deactivated: no token, no sign-in, until all sections are done."""
     sandbox = start("approved")
-    app, graph, browser = app_of(sandbox), graph_of(sandbox), browse(sandbox)
-    app.renewal = Renewal(sandbox.world.now() - 60 * DAY + 60)
+    app = app_of(sandbox)
+    graph = graph_of(sandbox)
+    browser = browse(sandbox)
+    app.renewal = DataAccessRenewal(sandbox.state.now() - 60 * DAY_SECONDS + 60)
     assert graph.get(app.id, "app").status_code == 200
-    sandbox.world.offset += 120
+    sandbox.state.offset += 120
     for kind in ("app", "user"):
         error = graph.get("me" if kind == "user" else app.id, kind).json()["error"]
         assert (error["message"], error["code"]) == (DEACTIVATED, 200)
@@ -220,19 +229,19 @@ def test_an_overdue_renewal_deactivates_app_of(
     assert "This app is deactivated until the renewal is complete" in browser.page.text
     page = browser.submit(f"{base}/data-access-renewal/", business_connection="1")
     assert "saved; sections are missing" in page
-    assert app.is_deactivated(sandbox.world.now())
+    assert app.is_deactivated(sandbox.state.now())
     page = browser.submit(f"{base}/data-access-renewal/", **dict.fromkeys(RENEWAL_SECTIONS, "1"))
     assert "The Data Access Renewal is complete." in page
     assert graph.get(app.id, "app").status_code == 200
 
 
 def test_a_renewal_is_asked_of_a_new_app_only(start: Start, browse: Browse) -> None:
-    """Where it is not asked for, its page says so; a deactivated app's scenario is overdue."""
+    """An app without a renewal has a page that says so; a deactivated app's renewal is overdue."""
     browser = browse(start("approved"))
     enter(browser, "data-access-renewal/")
     assert "It is not asked of this app." in browser.page.text
     sandbox = start("renewal-due")
     app = app_of(sandbox)
     assert app.renewal is not None
-    assert app.renewal.asked_on == app.created_on
-    assert app.is_deactivated(sandbox.world.now())
+    assert app.renewal.requested_on == app.created_on
+    assert app.is_deactivated(sandbox.state.now())

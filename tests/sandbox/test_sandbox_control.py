@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.stores import Meter
+from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
 
-from .conftest import Answer, Graph, Open, OpenCyclr, Start, dialog, error_of
+from .conftest import CompleteDialog, Graph, Open, OpenCyclr, Start, dialog, error_of
 
 
 def control(graph: Graph, name: str, document: Any, method: str = "POST") -> httpx.Response:
@@ -20,9 +20,9 @@ def control(graph: Graph, name: str, document: Any, method: str = "POST") -> htt
 def test_a_server_error_is_graphs_own(own: Graph) -> None:
     """A server error is Graph's code 2, HTTP 400 with is_transient; the next call is answered."""
     control(own, "faults", {"faults": [{"kind": "server-error", "remaining": 1}]})
-    answer = own.get("me")
-    assert answer.status_code == 400
-    error = error_of(answer)
+    response = own.get("me")
+    assert response.status_code == 400
+    error = error_of(response)
     assert list(error) == ["message", "type", "is_transient", "code", "fbtrace_id"]
     assert error["message"] == "(#2) Service temporarily unavailable"
     assert error["type"] == "OAuthException"
@@ -49,13 +49,13 @@ def test_error_data_is_a_text(own: Graph) -> None:
 def test_head_is_answered_like_get(own: Graph) -> None:
     """HEAD of a control has the status of GET, and no body; nothing else has that path."""
     url = f"{own.given['graph_url']}/_sandbox"
-    answer = own.http.head(f"{url}/time")
-    assert (answer.status_code, answer.content) == (200, b"")
+    response = own.http.head(f"{url}/time")
+    assert (response.status_code, response.content) == (200, b"")
     assert own.http.head(f"{url}/nowhere").status_code == 404
 
 
-def test_broken_answers(own: Graph) -> None:
-    """An answer can be reset, truncated, HTML instead of JSON, or slow."""
+def test_truncated_and_slow_responses(own: Graph) -> None:
+    """A response can be reset, truncated, HTML instead of JSON, or slow."""
     control(own, "faults", {"faults": [{"kind": "reset", "remaining": 1}]})
     with pytest.raises(httpx.ReadError, match="reset by peer"):
         own.get("me")
@@ -63,15 +63,15 @@ def test_broken_answers(own: Graph) -> None:
     with pytest.raises(json.JSONDecodeError):
         own.get("me").json()
     control(own, "faults", {"faults": [{"kind": "html", "remaining": 1}]})
-    answer = own.get("me")
-    assert (answer.status_code, answer.headers["content-type"]) == (
+    response = own.get("me")
+    assert (response.status_code, response.headers["content-type"]) == (
         500,
         "text/html; charset=utf-8",
     )
     control(own, "faults", {"faults": [{"kind": "slow", "seconds": 0.3, "remaining": 1}]})
     with pytest.raises(httpx.ReadTimeout):
         own.http.get(f"{own.base}/me", timeout=0.1)
-    assert control(own, "faults", None, "GET").json()["struck"] == 4
+    assert control(own, "faults", None, "GET").json()["injected_count"] == 4
 
 
 def test_a_fault_is_confined_to_its_site(own: Graph, cyclr_of: OpenCyclr) -> None:
@@ -100,16 +100,16 @@ def test_a_fault_is_confined_to_its_site(own: Graph, cyclr_of: OpenCyclr) -> Non
 )
 def test_an_invalid_fault_is_refused(own: Graph, document: Any) -> None:
     """An invalid fault gets 400 with the reason, and nothing changes."""
-    answer = control(own, "faults", document)
-    assert answer.status_code == 400
-    assert answer.json()["error"]
+    response = control(own, "faults", document)
+    assert response.status_code == 400
+    assert response.json()["error"]
     assert own.get("me").status_code == 200
 
 
-def test_the_dialog_can_fail(own: Graph, answer_dialog: Answer) -> None:
+def test_the_dialog_can_fail(own: Graph, complete_dialog: CompleteDialog) -> None:
     """The dialog can fail with error_code and error_message but no error, as Facebook's does."""
     control(own, "faults", {"dialog_error": ["1349220", "Feature Unavailable"]})
-    location = answer_dialog(own.sandbox, dialog(own.sandbox, state="s")).headers["location"]
+    location = complete_dialog(own.sandbox, dialog(own.sandbox, state="s")).headers["location"]
     assert location == (
         f"{own.given['redirect_uri']}?error_code=1349220&error_message=Feature+Unavailable&state=s#_=_"
     )
@@ -157,10 +157,10 @@ def test_rate_limited_counts_and_recovers(start: Start, graph_of: Open) -> None:
     again.
     """
     graph = graph_of(start("rate-limited"))
-    answer = graph.get("me")
-    assert error_of(answer)["code"] == 4
-    assert error_of(answer)["is_transient"] is True
-    assert json.loads(answer.headers["x-app-usage"])["call_count"] == 100
+    response = graph.get("me")
+    assert error_of(response)["code"] == 4
+    assert error_of(response)["is_transient"] is True
+    assert json.loads(response.headers["x-app-usage"])["call_count"] == 100
     control(graph, "time", {"advance": 361})
     assert graph.get("me").status_code == 200
     used = json.loads(graph.get("me").headers["x-app-usage"])["call_count"]
@@ -171,11 +171,12 @@ def test_page_limits_show_the_minutes_to_wait(own: Graph) -> None:
     """
     Page, leads and ad account have their own limits (80001, 80005, 17) with the minutes to wait.
     """
-    world = own.sandbox.world
-    page = world.facebook.pages[str(own.given["page_id"])]
-    page.meter, page.lead_meter = Meter(1), Meter(1)
-    account = world.facebook.ad_accounts[str(own.given["ad_account_id"])]
-    account.meter = Meter(1)
+    state = own.sandbox.state
+    page = state.facebook.pages[str(own.given["page_id"])]
+    page.rate_limit = HourlyRateLimit(1)
+    page.lead_rate_limit = HourlyRateLimit(1)
+    account = state.facebook.ad_accounts[str(own.given["ad_account_id"])]
+    account.rate_limit = HourlyRateLimit(1)
     paths = {
         f"{page.id}/leadgen_forms": ("page", 80001),
         f"{own.given['leadgen_form_id']}/leads": ("user", 80005),
@@ -200,8 +201,8 @@ def test_flaky_repeats_with_its_seed(graph_of: Open) -> None:
     for _ in range(2):
         with Sandbox("flaky", seed=5) as sandbox:
             graph = graph_of(sandbox)
-            sandbox.world.faults.active = [
-                fault for fault in sandbox.world.faults.active if fault.kind != "slow"
+            sandbox.state.faults.active = [
+                fault for fault in sandbox.state.faults.active if fault.kind != "slow"
             ]
             runs.append([outcome(graph) for _ in range(40)])
     assert runs[0] == runs[1]
@@ -210,14 +211,14 @@ def test_flaky_repeats_with_its_seed(graph_of: Open) -> None:
 
 def outcome(graph: Graph) -> str:
     try:
-        answer = graph.get("me")
+        response = graph.get("me")
     except httpx.TransportError as error:
         return type(error).__name__
-    return f"{answer.status_code} {len(answer.content)}"
+    return f"{response.status_code} {len(response.content)}"
 
 
 def test_version_expired(start: Start, graph_of: Open) -> None:
-    """In `version-expired`, v27.0 answers for v26.0, and Marketing calls have a warning header."""
+    """In `version-expired`, v27.0 serves v26.0, and Marketing calls have a warning header."""
     graph = graph_of(start("version-expired"))
     assert graph.get("me").headers["facebook-api-version"] == "v27.0"
     assert graph.get("me/adaccounts").headers["x-ad-api-version-warning"] == (

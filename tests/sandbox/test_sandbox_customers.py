@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.base_world import MARKETING
-from facebook_cyclr_sandbox.customers import REASONS, add_customers, end_connection
+from facebook_cyclr_sandbox.customer_accounts import FAILURE_REASONS, add_customers, fail_connection
+from facebook_cyclr_sandbox.default_state import MARKETING
 from facebook_cyclr_sandbox.server import Sandbox
 
 FIELDS = [
@@ -54,38 +54,38 @@ def change(sandbox: Sandbox, http: httpx.Client, **document: Any) -> httpx.Respo
 
 def errors(sandbox: Sandbox, http: httpx.Client) -> list[dict[str, Any]]:
     url = f"{sandbox.description['cyclr_api_url']}/_sandbox/transaction-errors"
-    answer: list[dict[str, Any]] = http.get(url).json()
-    return answer
+    response: list[dict[str, Any]] = http.get(url).json()
+    return response
 
 
 def is_signed_in(sandbox: Sandbox, account: str) -> bool:
-    (installed,) = sandbox.world.cyclr.installed_in(account)
-    return installed.authenticated
+    (installed,) = sandbox.state.cyclr.list_installed(account)
+    return installed.is_authenticated
 
 
 def test_customers_come_and_go(sandbox: Sandbox, http: httpx.Client) -> None:
     """An account with the connector is added, ends, recovers, and is removed."""
     (account,) = change(sandbox, http, add=1).json()["added"]
     states = [is_signed_in(sandbox, account)]
-    change(sandbox, http, account=account, ends="token-ended", noticed=True)
+    change(sandbox, http, account=account, fail="token-ended", is_noticed=True)
     states.append(is_signed_in(sandbox, account))
-    change(sandbox, http, account=account, recovers=True)
+    change(sandbox, http, account=account, restore=True)
     states.append(is_signed_in(sandbox, account))
-    change(sandbox, http, account=account, removed=True)
+    change(sandbox, http, account=account, remove=True)
 
     assert states == [True, False, True]
-    assert account not in sandbox.world.cyclr.accounts
-    assert sandbox.world.cyclr.installed_in(account) == []
-    assert change(sandbox, http, account=account, recovers=True).status_code == 400
+    assert account not in sandbox.state.cyclr.accounts
+    assert sandbox.state.cyclr.list_installed(account) == []
+    assert change(sandbox, http, account=account, restore=True).status_code == 400
 
 
-@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("reason", FAILURE_REASONS)
 def test_a_failure_is_posted_in_the_documented_form(
     sandbox: Sandbox, http: httpx.Client, reason: str
 ) -> None:
     """Thirteen fields; in Detail the status line, the refusal, then the request."""
     (account,) = change(sandbox, http, add=1).json()["added"]
-    change(sandbox, http, account=account, ends=reason)
+    change(sandbox, http, account=account, fail=reason)
     (payload,) = errors(sandbox, http)
     status, body, request = payload["Detail"].split("\r\n", 2)
 
@@ -98,29 +98,29 @@ def test_a_failure_is_posted_in_the_documented_form(
 
 def test_the_token_that_ended_is_refused(sandbox: Sandbox, http: httpx.Client) -> None:
     """Cyclr still says signed in, and a call with the token is refused."""
-    (account,) = add_customers(sandbox.world, 1)
-    end_connection(sandbox.world, account.id, "token-ended", is_noticed=False)
-    (installed,) = sandbox.world.cyclr.installed_in(account.id)
-    answer = http.get(
+    (account,) = add_customers(sandbox.state, 1)
+    fail_connection(sandbox.state, account.id, "token-ended", is_noticed=False)
+    (installed,) = sandbox.state.cyclr.list_installed(account.id)
+    response = http.get(
         f"{sandbox.description['graph_url']}/v26.0/me",
         params={"access_token": installed.access_token},
     )
 
-    assert answer.json()["error"]["code"] == 190
-    assert installed.authenticated
+    assert response.json()["error"]["code"] == 190
+    assert installed.is_authenticated
 
 
 def test_the_webhook_is_posted_where_the_account_says(
     sandbox: Sandbox, http: httpx.Client, posted: tuple[str, "Queue[dict[str, Any]]"]
 ) -> None:
-    """Where the account's own fields name an address on this machine, and enable it."""
+    """The webhook posts to the address in the account's settings, on this machine, if enabled."""
     url, received = posted
-    (account,) = add_customers(sandbox.world, 1)
+    (account,) = add_customers(sandbox.state, 1)
     for enabled in (False, True):
         account.settings |= {
             "TransactionErrorWebhookEnabled": enabled, "TransactionErrorWebhookUrl": url,
         }  # fmt: skip
-        end_connection(sandbox.world, account.id, "limit", is_noticed=False)
+        fail_connection(sandbox.state, account.id, "limit", is_noticed=False)
 
     assert received.get(timeout=240) == errors(sandbox, http)[1]
     assert received.empty()
@@ -129,40 +129,44 @@ def test_the_webhook_is_posted_where_the_account_says(
 @pytest.mark.parametrize(
     "url", ["http://192.0.2.1/hook", "https://127.0.0.1/x", "file:///x", None, 7]
 )
-def test_nothing_is_posted_anywhere_else(
+def test_the_webhook_posts_to_this_machine_only(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, url: Any
 ) -> None:
     """The sandbox sends nothing to another machine."""
     sent: list[object] = []
     monkeypatch.setattr("urllib.request.urlopen", lambda *_args, **_more: sent.append(1))
     monkeypatch.setattr(threading.Thread, "start", threading.Thread.run)
-    (account,) = add_customers(sandbox.world, 1)
+    (account,) = add_customers(sandbox.state, 1)
     account.settings |= {"TransactionErrorWebhookEnabled": True, "TransactionErrorWebhookUrl": url}
-    end_connection(sandbox.world, account.id, "limit", is_noticed=False)
+    fail_connection(sandbox.state, account.id, "limit", is_noticed=False)
 
     assert sent == []
 
 
 @pytest.mark.parametrize(
     "document",
-    [{"add": 10_000}, {"add": "x"}, {"other": 1}, {"account": "x", "ends": "limit"},
-     {"account": "", "ends": "nothing"}],
+    [{"add": 10_000}, {"add": "x"}, {"other": 1}, {"account": "x", "fail": "limit"},
+     {"account": "", "fail": "nothing"}],
 )  # fmt: skip
 def test_a_wrong_change_is_refused(
     sandbox: Sandbox, http: httpx.Client, document: dict[str, Any]
 ) -> None:
     """Too many, unknown accounts, unknown reasons: 400, and nothing is changed."""
     assert change(sandbox, http, **document).status_code == 400
-    assert len(sandbox.world.cyclr.accounts) == 1
+    assert len(sandbox.state.cyclr.accounts) == 1
 
 
 def test_the_scenario_has_customers_of_each_kind(start: Callable[..., Sandbox]) -> None:
     """Noticed, not noticed, a lost page, well, and not installed."""
-    world = start("customer-disconnected").world
+    state = start("customer-disconnected").state
     marketing = [
-        [item.authenticated for item in world.cyclr.installed_in(name) if item.name == MARKETING]
-        for name in world.cyclr.accounts
+        [
+            item.is_authenticated
+            for item in state.cyclr.list_installed(name)
+            if item.name == MARKETING
+        ]
+        for name in state.cyclr.accounts
     ]
 
     assert marketing == [[True], [False], [True], [True], [True], []]
-    assert len(world.cyclr.transaction_errors) == 3
+    assert len(state.cyclr.transaction_errors) == 3

@@ -8,7 +8,7 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Answer, Cyclr, Domain, OpenCyclr, Start
+from .conftest import CompleteDialog, Cyclr, Domain, OpenCyclr, Start
 
 UNKNOWN_METHOD = "00000000-0000-4000-8000-000000000000"
 
@@ -22,11 +22,12 @@ def test_token_answer(cyclr: Cyclr, http: httpx.Client) -> None:
     """
     A token is a bearer token for fourteen days with the client's ID; wrong credentials get 400.
     """
-    url, form = cyclr.token_url, cyclr.credentials
-    answer = http.post(url, data=form).json()
-    assert list(answer)[:4] == ["token_type", "access_token", "expires_in", "clientId"]
-    assert answer["expires_in"] == 1_209_599
-    assert answer["clientId"] == form["client_id"]
+    url = cyclr.token_url
+    form = cyclr.credentials
+    response = http.post(url, data=form).json()
+    assert list(response)[:4] == ["token_type", "access_token", "expires_in", "clientId"]
+    assert response["expires_in"] == 1_209_599
+    assert response["clientId"] == form["client_id"]
     refused = http.post(url, data={**form, "client_secret": "no"})
     assert (refused.status_code, refused.json()) == (400, {"error": "invalid_client"})
     assert http.post(url, data={**form, "scope": "account:none"}).status_code == 400
@@ -35,9 +36,9 @@ def test_token_answer(cyclr: Cyclr, http: httpx.Client) -> None:
 
 def test_calls_without_a_token_are_denied(cyclr: Cyclr, http: httpx.Client) -> None:
     """A call without a token gets 401 with a Message."""
-    answer = http.get(f"{cyclr.given['cyclr_api_url']}/v1.0/accounts")
-    assert answer.status_code == 401
-    assert list(answer.json()) == ["Message"]
+    response = http.get(f"{cyclr.given['cyclr_api_url']}/v1.0/accounts")
+    assert response.status_code == 401
+    assert list(response.json()) == ["Message"]
 
 
 @pytest.mark.parametrize("account", ["", "unknown"])
@@ -60,7 +61,7 @@ def test_accounts(start: Start, cyclr_of: OpenCyclr) -> None:
     assert "Name is required" in nameless.json()["Message"]
     listed = cyclr.get("accounts", params={"pageSize": 1, "page": 2})
     assert listed.headers["total-pages"] == "2"
-    assert [one["Id"] for one in listed.json()] == ["acme"]
+    assert [account["Id"] for account in listed.json()] == ["acme"]
     assert cyclr.get("accounts", params={"pageSize": "many"}).status_code == 400
     assert cyclr.get("accounts/acme").json()["Name"] == "Acme"
     assert cyclr.get("accounts/other").status_code == 404
@@ -69,17 +70,20 @@ def test_accounts(start: Start, cyclr_of: OpenCyclr) -> None:
 def test_a_connector_is_found_by_query(cyclr: Cyclr) -> None:
     """A query gives several connectors; the methods of one are found by its ID."""
     found = cyclr.get("connectors", params={"query": "Facebook"}).json()
-    assert {one["Name"] for one in found} == {"Facebook Marketing API", "Facebook Messenger API"}
+    assert {connector["Name"] for connector in found} == {
+        "Facebook Marketing API",
+        "Facebook Messenger API",
+    }
     number = cyclr.connector_id()
-    one = next(one for one in found if one["Id"] == number)
-    assert (one["Name"], one["Version"], one["Status"]) == (
+    connector = next(row for row in found if row["Id"] == number)
+    assert (connector["Name"], connector["Version"], connector["Status"]) == (
         "Facebook Marketing API",
         None,
         "Approved",
     )
-    assert one["Authentication"][0]["OAuth2Type"] == "AuthorisationCode"
+    assert connector["Authentication"][0]["OAuth2Type"] == "AuthorisationCode"
     assert cyclr.get("connectors/99/methods").status_code == 404
-    names = {one["Name"] for one in cyclr.get(f"connectors/{number}/methods").json()}
+    names = {method["Name"] for method in cyclr.get(f"connectors/{number}/methods").json()}
     assert {"List My Permissions", "List Leads By Form"} <= names
 
 
@@ -124,7 +128,7 @@ def test_installing(start: Start, cyclr_of: OpenCyclr) -> None:
     assert installed.json()["Authenticated"] is False
     assert "is in use" in cyclr.call("POST", path, json={}).json()["Message"]
     number = cyclr.connector_id("Close")
-    cyclr.sandbox.world.cyclr.library[number].status = "Draft"
+    cyclr.sandbox.state.cyclr.library[number].status = "Draft"
     draft = cyclr.call("POST", f"connectors/{number}/install", json={})
     assert draft.json() == {"Message": f"Connector {number} is a draft and cannot be installed."}
     assert cyclr.call("POST", path).status_code == 400
@@ -152,8 +156,8 @@ def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
     rows = cyclr.run(permissions).json()["data"]
     assert {"permission": "leads_retrieval", "status": "granted"} in rows
     page = {str(methods["List Forms"]["Parameters"][0]["Id"]): str(cyclr.given["page_id"])}
-    answer = cyclr.run(forms, Parameters=page).json()
-    assert answer["data"][0]["id"] == cyclr.given["leadgen_form_id"]
+    response = cyclr.run(forms, Parameters=page).json()
+    assert response["data"][0]["id"] == cyclr.given["leadgen_form_id"]
     assert cyclr.run(forms).status_code == 400
     assert cyclr.run(permissions, Parameters={"1": "x"}).status_code == 400
     assert cyclr.run("nonsense").status_code == 400
@@ -163,27 +167,27 @@ def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
 def test_a_providers_error_is_a_message(start: Start, cyclr_of: OpenCyclr) -> None:
     """An error by Facebook becomes a 400 of Cyclr with Facebook's message."""
     cyclr = cyclr_of(start("approved"))
-    grants = next(iter(cyclr.sandbox.world.facebook.grants.values()))
+    grants = next(iter(cyclr.sandbox.state.facebook.grants.values()))
     grants["ads_read"] = grants["ads_management"] = "declined"
     unique_id = cyclr.methods()["List My Ad Accounts"]["MethodUniqueIdentifier"]
-    answer = cyclr.run(unique_id)
-    assert answer.status_code == 400
-    assert answer.json()["Message"].startswith("(#200) Ad account owner has NOT grant")
+    response = cyclr.run(unique_id)
+    assert response.status_code == 400
+    assert response.json()["Message"].startswith("(#200) Ad account owner has NOT grant")
     cyclr.deauthenticate()
     assert cyclr.run(unique_id).json() == {"Message": "Failed to authenticate the connector"}
 
 
 def test_ip_restriction(start: Start, cyclr_of: OpenCyclr) -> None:
     """A method gets 403 with the documented message."""
-    answer = cyclr_of(start("cyclr-ip-blocked")).run(UNKNOWN_METHOD)
-    assert answer.status_code == 403
-    assert answer.json()["Message"].startswith("Unknown client IP Address: contact support to")
+    response = cyclr_of(start("cyclr-ip-blocked")).run(UNKNOWN_METHOD)
+    assert response.status_code == 403
+    assert response.json()["Message"].startswith("Unknown client IP Address: contact support to")
 
 
 def test_prerequisites(start: Start, cyclr_of: OpenCyclr) -> None:
     """A cycle lists an unauthenticated connector as prerequisite."""
     cyclr = cyclr_of(start("approved"))
-    cycle = next(iter(cyclr.sandbox.world.cyclr.cycles))
+    cycle = next(iter(cyclr.sandbox.state.cyclr.cycles))
     assert cyclr.get(f"cycles/{cycle}/prerequisites").json() == []
     number = cyclr.deauthenticate()
     assert cyclr.get(f"cycles/{cycle}/prerequisites").json() == [
@@ -212,14 +216,12 @@ def test_prerequisites(start: Start, cyclr_of: OpenCyclr) -> None:
         ("POST account/connectors/1/test/x", 404),
     ],
 )
-def test_what_nobody_asks_for_is_refused_by_its_route(
-    route: str, status: int, cyclr: Cyclr
-) -> None:
+def test_unknown_routes_are_refused_by_name(route: str, status: int, cyclr: Cyclr) -> None:
     """A route that the sandbox does not serve gets 404 or 405, and a Message that names it."""
     method, _, path = route.partition(" ")
-    answer = cyclr.call(method, path, json={})
+    response = cyclr.call(method, path, json={})
     message = f"The sandbox does not answer {method} /v1.0/{path}."
-    assert (answer.status_code, answer.json()) == (status, {"Message": message})
+    assert (response.status_code, response.json()) == (status, {"Message": message})
 
 
 # --- the service domain ----------------------------------------------------------------------
@@ -227,15 +229,15 @@ Consent = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def consent(domain_of: Domain, answer_dialog: Answer) -> Consent:
+def consent(domain_of: Domain, complete_dialog: CompleteDialog) -> Consent:
     """Return a function that goes from the sign-in link through the dialog to the callback."""
 
     def go(cyclr: Cyclr, decision: str = "continue", more: str = "") -> httpx.Response:
         domain = domain_of(cyclr.sandbox)
-        answer = domain.get(cyclr.sign_in_link(cyclr.installed()["Id"]) + more)
-        while answer.status_code == 302 and answer.headers["location"].startswith("/"):
-            answer = domain.get(answer.headers["location"])
-        back = answer_dialog(cyclr.sandbox, answer.headers["location"], decision)
+        response = domain.get(cyclr.sign_in_link(cyclr.installed()["Id"]) + more)
+        while response.status_code == 302 and response.headers["location"].startswith("/"):
+            response = domain.get(response.headers["location"])
+        back = complete_dialog(cyclr.sandbox, response.headers["location"], decision)
         return domain.get(back.headers["location"])
 
     return go
@@ -254,8 +256,8 @@ def test_the_link_leads_to_facebooks_dialog(
     assert (hop.status_code, "set-cookie" in hop.headers) == (302, True)
     assert "Secure" in hop.headers["set-cookie"]
     assert domain_of(approved).get(hop.headers["location"]).status_code == 403
-    answer = domain.get(hop.headers["location"])
-    location = answer.headers["location"]
+    response = domain.get(hop.headers["location"])
+    location = response.headers["location"]
     assert location.startswith(f"{cyclr.given['dialog_url']}?")
     query = parse_qs(urlsplit(location).query)
     assert query["client_id"] == [cyclr.given["app_id"]]
@@ -272,10 +274,10 @@ def test_expired_and_wrong_links_are_forbidden(
     cyclr = cyclr_of(start("approved"))
     domain = domain_of(cyclr.sandbox)
     link = cyclr.sign_in_link(cyclr.installed()["Id"])
-    cyclr.sandbox.world.offset = 301
-    answer = domain.get(link)
-    assert answer.status_code == 403
-    assert "403 – Forbidden: Access is denied." in answer.text
+    cyclr.sandbox.state.offset = 301
+    response = domain.get(link)
+    assert response.status_code == 403
+    assert "403 – Forbidden: Access is denied." in response.text
     assert domain.get(cyclr.sign_in_link(1)).status_code == 403
     number = cyclr.installed()["Id"]
     made = cyclr.call("POST", "accounts", json={"Id": "other", "Name": "Other"}).json()
@@ -307,7 +309,7 @@ def test_a_wrong_secret_in_the_console_fails_at_the_callback(
 ) -> None:
     """With a wrong secret in the console, the callback shows Facebook's error message."""
     cyclr = cyclr_of(start("approved"))
-    cyclr.sandbox.world.cyclr.library[cyclr.connector_id()].client_secret = "0" * 32
+    cyclr.sandbox.state.cyclr.library[cyclr.connector_id()].client_secret = "0" * 32
     assert "Error validating client secret." in consent(cyclr).text
 
 
@@ -330,5 +332,5 @@ def test_the_service_domain_answers_a_bare_callback(approved: Sandbox, domain_of
 
 def test_the_service_domain_issues_tokens_too(cyclr: Cyclr, domain_of: Domain) -> None:
     """/oauth/token also works on the Service Domain."""
-    answer = domain_of(cyclr.sandbox).post("/oauth/token", data=cyclr.credentials)
-    assert answer.status_code == 200
+    response = domain_of(cyclr.sandbox).post("/oauth/token", data=cyclr.credentials)
+    assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""What Cyclr's own public tests expect of its API."""
+"""The expectations of Cyclr's own public tests of its API."""
 
 import re
 
@@ -16,12 +16,12 @@ def cyclr(approved: Sandbox, cyclr_of: OpenCyclr) -> Cyclr:
 
 
 def test_every_answer_forbids_sniffing(cyclr: Cyclr, http: httpx.Client, domain_of: Domain) -> None:
-    """API, console and service domain send nosniff with answers, refusals and redirects."""
+    """API, console and service domain send nosniff with each response, refusal and redirect."""
     given = cyclr.given
     domain = domain_of(cyclr.sandbox)
     installed = cyclr.installed()
     method = next(iter(cyclr.methods().values()))
-    answers = [
+    responses = [
         cyclr.get("accounts"),
         cyclr.get("accounts/none"),
         cyclr.run(method["MethodUniqueIdentifier"]),
@@ -32,9 +32,13 @@ def test_every_answer_forbids_sniffing(cyclr: Cyclr, http: httpx.Client, domain_
         domain.get("/nowhere"),
         domain.get(cyclr.sign_in_link(installed["Id"])),
     ]
-    assert {one.headers.get_list("x-content-type-options")[0] for one in answers} == {"nosniff"}
-    assert all(len(one.headers.get_list("x-content-type-options")) == 1 for one in answers)
-    assert {200, 302, 401, 404} <= {one.status_code for one in answers}
+    assert {response.headers.get_list("x-content-type-options")[0] for response in responses} == {
+        "nosniff"
+    }
+    assert all(
+        len(response.headers.get_list("x-content-type-options")) == 1 for response in responses
+    )
+    assert {200, 302, 401, 404} <= {response.status_code for response in responses}
 
 
 def test_an_account_has_a_next_bill(cyclr: Cyclr) -> None:

@@ -6,22 +6,24 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import AppMode
+from facebook_cyclr_sandbox.state.facebook_state import AppMode
 
-from .conftest import Answer, Form, Graph, Start, app_of, dialog, login_of
+from .conftest import CompleteDialog, Form, Graph, Start, app_of, dialog, login_of
 
 REDIRECT_URI = "https://connect.partner.test/connector/callback"
 
 
-def test_consent_gives_a_code(approved: Sandbox, answer_dialog: Answer, graph: Graph) -> None:
+def test_consent_gives_a_code(
+    approved: Sandbox, complete_dialog: CompleteDialog, graph: Graph
+) -> None:
     """The redirect is ?code=AQ…&state=…#_=_, and the code can be redeemed."""
-    answer = answer_dialog(
+    response = complete_dialog(
         approved, dialog(approved, scope="leads_retrieval,ads_read", state="s t&a")
     )
-    assert answer.status_code == 302
-    location = urlsplit(answer.headers["location"])
+    assert response.status_code == 302
+    location = urlsplit(response.headers["location"])
     pairs = parse_qsl(location.query)
-    assert answer.headers["location"].startswith(f"{REDIRECT_URI}?code=AQ")
+    assert response.headers["location"].startswith(f"{REDIRECT_URI}?code=AQ")
     assert [name for name, _ in pairs] == ["code", "state"]
     assert dict(pairs)["state"] == "s t&a"
     assert location.fragment == "_=_"
@@ -32,44 +34,48 @@ def test_consent_gives_a_code(approved: Sandbox, answer_dialog: Answer, graph: G
 
 @pytest.mark.parametrize("scope", ["ads_read,leads_retrieval", "ads_read leads_retrieval"])
 def test_scopes_are_comma_or_space_separated(
-    approved: Sandbox, answer_dialog: Answer, scope: str
+    approved: Sandbox, complete_dialog: CompleteDialog, scope: str
 ) -> None:
     """Scopes may be separated by commas or blanks."""
-    answer = answer_dialog(approved, dialog(approved, scope=scope, response_type="code"))
-    assert answer.status_code == 302
+    response = complete_dialog(approved, dialog(approved, scope=scope, response_type="code"))
+    assert response.status_code == 302
 
 
-def test_denial_has_its_exact_parameters(approved: Sandbox, answer_dialog: Answer) -> None:
+def test_denial_has_its_exact_parameters(
+    approved: Sandbox, complete_dialog: CompleteDialog
+) -> None:
     """Cancel redirects with the recorded error parameters."""
-    answer = answer_dialog(approved, dialog(approved, state="xyz"), "cancel")
-    assert answer.headers["location"] == (
+    response = complete_dialog(approved, dialog(approved, state="xyz"), "cancel")
+    assert response.headers["location"] == (
         f"{REDIRECT_URI}?error=access_denied&error_code=200"
         "&error_description=Permissions+error&error_reason=user_denied&state=xyz#_=_"
     )
 
 
-def test_token_and_granted_scopes(approved: Sandbox, answer_dialog: Answer, graph: Graph) -> None:
+def test_token_and_granted_scopes(
+    approved: Sandbox, complete_dialog: CompleteDialog, graph: Graph
+) -> None:
     """`token` is in the fragment, `granted_scopes` in the query."""
-    answer = answer_dialog(approved, dialog(approved, response_type="token"))
-    location = urlsplit(answer.headers["location"])
+    response = complete_dialog(approved, dialog(approved, response_type="token"))
+    location = urlsplit(response.headers["location"])
     assert not location.query
     fragment = parse_qs(location.fragment)
     assert graph.get("me", fragment["access_token"][0]).status_code == 200
     assert fragment["expires_in"] == ["7200"]
-    answer = answer_dialog(approved, dialog(approved, response_type="code,granted_scopes"))
-    assert parse_qs(urlsplit(answer.headers["location"]).query)["granted_scopes"] == [
+    response = complete_dialog(approved, dialog(approved, response_type="code,granted_scopes"))
+    assert parse_qs(urlsplit(response.headers["location"]).query)["granted_scopes"] == [
         "public_profile"
     ]
 
 
 def test_declined_permissions_are_asked_again_only_on_rerequest(
-    start: Start, http: httpx.Client, answer_dialog: Answer
+    start: Start, http: httpx.Client, complete_dialog: CompleteDialog
 ) -> None:
     """A declined permission is offered again only with auth_type=rerequest."""
     sandbox = start("approved")
     url = dialog(sandbox, scope="email,ads_read")
-    answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
-    grants = sandbox.world.facebook.grants[sandbox.world.facebook.person.id, app_of(sandbox).id]
+    complete_dialog(sandbox, url, choices="1", grant=["ads_read"])
+    grants = sandbox.state.facebook.grants[sandbox.state.facebook.operator.id, app_of(sandbox).id]
     assert (grants["email"], grants["ads_read"]) == ("declined", "granted")
     for extra, offered in (({}, False), ({"auth_type": "rerequest"}, True)):
         again = dialog(sandbox, scope="email,ads_read", **extra)
@@ -78,34 +84,35 @@ def test_declined_permissions_are_asked_again_only_on_rerequest(
 
 
 def test_edit_settings_offers_what_was_declined(
-    start: Start, http: httpx.Client, answer_dialog: Answer
+    start: Start, http: httpx.Client, complete_dialog: CompleteDialog
 ) -> None:
     """A returning person may press Edit settings, choose again, and has the permission then."""
     sandbox = start("approved")
-    url, login = dialog(sandbox, scope="email,ads_read"), login_of(sandbox)
-    key = (sandbox.world.facebook.person.id, app_of(sandbox).id)
-    sandbox.world.facebook.grants.pop(key, None)
+    url = dialog(sandbox, scope="email,ads_read")
+    login = login_of(sandbox)
+    key = (sandbox.state.facebook.operator.id, app_of(sandbox).id)
+    sandbox.state.facebook.grants.pop(key, None)
     assert "Edit settings" not in http.post(url, data=login).text
-    answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
+    complete_dialog(sandbox, url, choices="1", grant=["ads_read"])
     page = http.post(url, data=login).text
     assert "not asked again: email" in page
     assert "Edit settings" in page
     edited = Form(http.post(url, data={**login, "edit": "1"}).text)
     assert "email" in edited.choices
-    answer_dialog(sandbox, f"{url}&edit=1", choices="1", grant=["email", "ads_read"])
-    assert sandbox.world.facebook.grants[key]["email"] == "granted"
+    complete_dialog(sandbox, f"{url}&edit=1", choices="1", grant=["email", "ads_read"])
+    assert sandbox.state.facebook.grants[key]["email"] == "granted"
 
 
 def test_login_for_business_is_all_or_nothing(
-    start: Start, http: httpx.Client, answer_dialog: Answer
+    start: Start, http: httpx.Client, complete_dialog: CompleteDialog
 ) -> None:
     """With config_id, single permissions cannot be declined."""
     sandbox = start("approved")
     app_of(sandbox).configurations["777"] = ("public_profile", "email", "ads_read")
     url = dialog(sandbox, config_id="777", override_default_response_type="true")
-    answer = answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
-    code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
-    found = sandbox.world.facebook.codes.get(code)
+    response = complete_dialog(sandbox, url, choices="1", grant=["ads_read"])
+    code = parse_qs(urlsplit(response.headers["location"]).query)["code"][0]
+    found = sandbox.state.facebook.codes.get(code)
     assert found is not None
     assert found.scopes == ("public_profile", "email", "ads_read")
     assert http.get(dialog(sandbox, config_id="778")).status_code == 400
@@ -125,18 +132,18 @@ def test_problems_are_pages_without_a_redirect(
     approved: Sandbox, http: httpx.Client, params: dict[str, str], title: str
 ) -> None:
     """For an invalid request the dialog shows the problem and does not redirect."""
-    answer = http.get(dialog(approved, **params))
-    assert answer.status_code == 400
-    assert title in answer.text
+    response = http.get(dialog(approved, **params))
+    assert response.status_code == 400
+    assert title in response.text
 
 
 def test_unknown_scopes(approved: Sandbox, http: httpx.Client) -> None:
     """A person with a role sees which scope is invalid; a logged-out one an error of the server."""
     url = dialog(approved, scope="ads_read,pages_fly")
     assert http.get(url).status_code == 500
-    answer = http.post(url, data=login_of(approved))
-    assert answer.status_code == 400
-    assert "Invalid Scopes: pages_fly" in answer.text
+    response = http.post(url, data=login_of(approved))
+    assert response.status_code == 400
+    assert "Invalid Scopes: pages_fly" in response.text
 
 
 def test_a_customer_does_not_see_invalid_scopes(approved: Sandbox, http: httpx.Client) -> None:
@@ -162,9 +169,9 @@ def test_localhost_is_free_in_development(start: Start, http: httpx.Client) -> N
 
 def test_a_wrong_password_stays_at_the_login(approved: Sandbox, http: httpx.Client) -> None:
     """A wrong login is refused, and the page names the sandbox's person."""
-    answer = http.post(dialog(approved), data={"email": "me@real.example", "password": "secret"})
-    assert 'role="alert"' in answer.text
-    assert "operator@partner.test" in answer.text
+    response = http.post(dialog(approved), data={"email": "me@real.example", "password": "secret"})
+    assert 'role="alert"' in response.text
+    assert "operator@partner.test" in response.text
 
 
 def test_a_browser_can_go_on_on_loopback(approved: Sandbox) -> None:
@@ -177,4 +184,4 @@ def test_a_browser_can_go_on_on_loopback(approved: Sandbox) -> None:
         page = browser.post(base + form.action, data={**form.fields, "decision": "continue"})
     assert page.status_code == 200
     assert "https://connect.partner.test/connector/callback?code=AQ" in page.text
-    assert f"{approved.world.addresses.connect}/connector/callback?code=AQ" in page.text
+    assert f"{approved.state.addresses.service_domain_http}/connector/callback?code=AQ" in page.text

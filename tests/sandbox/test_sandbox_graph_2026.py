@@ -1,4 +1,4 @@
-"""Graph's refusals and answers as they were read in 2026."""
+"""Graph's refusals and responses as published in 2026."""
 
 import json
 from urllib.parse import parse_qs, urlsplit
@@ -27,9 +27,10 @@ def test_ad_account_calls_show_the_tier(
     """Both usage headers of each act_* call name the access tier, as compact JSON."""
     graph = graph_of(start(scenario))
     account = str(graph.given["ad_account_id"])
-    for path in (f"act_{account}", *(f"act_{account}/{one}" for one in ("ads", "insights"))):
+    for path in (f"act_{account}", *(f"act_{account}/{edge}" for edge in ("ads", "insights"))):
         headers = graph.get(path).headers
-        own, business = headers["x-ad-account-usage"], headers["x-business-use-case-usage"]
+        own = headers["x-ad-account-usage"]
+        business = headers["x-business-use-case-usage"]
         assert " " not in own + business + headers["x-app-usage"]
         assert json.loads(own)["ads_api_access_tier"] == tier
         assert json.loads(business)[account][0]["ads_api_access_tier"] == tier
@@ -38,7 +39,7 @@ def test_ad_account_calls_show_the_tier(
 
 # --- refusals --------------------------------------------------------------------------------
 def test_subscriptions_need_the_apps_secret(graph: Graph) -> None:
-    """A user or page token gets 190, the app's own token an answer."""
+    """A user or page token gets 190, the app's own token a response."""
     path = f"{graph.given['app_id']}/subscriptions"
     for token in ("user", "page"):
         error = error_of(graph.get(path, token))
@@ -89,26 +90,26 @@ def test_a_revoked_permission_leaves_every_token(own: Graph) -> None:
 )
 def test_an_unknown_field_is_refused(graph: Graph, kind: str, path: str, token: str) -> None:
     """The refusal names the field and the type of the node."""
-    path = path.format(**graph.given, business=graph.sandbox.world.facebook.business.id)
+    path = path.format(**graph.given, business=graph.sandbox.state.facebook.business.id)
     error = error_of(graph.get(path, token, fields="id,no_such_name"))
     assert error["message"] == (
         f"(#100) Tried accessing nonexisting field (no_such_name) on node type ({kind})"
     )
 
 
-def test_what_log_in_libraries_ask_for(graph: Graph) -> None:
+def test_log_in_libraries_get_their_fields(graph: Graph) -> None:
     """Names and picture are answered; what was not granted is left out."""
     fields = "id,name,first_name,last_name,short_name,email,picture{url}"
-    answer = graph.get("me", fields=fields).json()
-    assert set(answer) == {"id", "name", "first_name", "last_name", "short_name", "picture"}
-    assert set(answer["picture"]["data"]) == {"height", "is_silhouette", "url", "width"}
+    response = graph.get("me", fields=fields).json()
+    assert set(response) == {"id", "name", "first_name", "last_name", "short_name", "picture"}
+    assert set(response["picture"]["data"]) == {"height", "is_silhouette", "url", "width"}
 
 
 def test_edges_of_an_ad_account(graph: Graph) -> None:
     """Ads, ad sets, campaigns and insights are lists; they count as Marketing calls."""
     for edge in ("ads", "adsets", "campaigns", "insights"):
-        answer = graph.get(f"act_{graph.given['ad_account_id']}/{edge}")
-        assert isinstance(answer.json()["data"], list)
+        response = graph.get(f"act_{graph.given['ad_account_id']}/{edge}")
+        assert isinstance(response.json()["data"], list)
     ended = graph.at(f"v19.0/act_{graph.given['ad_account_id']}/ads")
     assert ended.headers["facebook-api-version"] == "v27.0"
 
@@ -124,7 +125,7 @@ def test_known_and_unknown_edges(graph: Graph) -> None:
 
 def test_conversations_need_pages_messaging(own: Graph) -> None:
     """They are read with the page's token; the call counts for pages_messaging."""
-    (app,) = own.sandbox.world.facebook.apps.values()
+    (app,) = own.sandbox.state.facebook.apps.values()
     app.test_calls.clear()
     path = f"{own.given['page_id']}/conversations"
     assert error_of(own.get(path))["code"] == 190
@@ -145,7 +146,7 @@ def test_fields_as_a_list(graph: Graph, fields: str) -> None:
 
 @pytest.mark.parametrize("fields", ["['id'", "['id' 'name']", "[id]"])
 def test_a_broken_list_is_refused(graph: Graph, fields: str) -> None:
-    """What is neither JSON nor a list of quoted names is a wrong parameter."""
+    """A parameter that is neither JSON nor a list of quoted names is wrong."""
     assert error_of(graph.get("me", fields=fields))["code"] == 100
 
 
@@ -155,15 +156,15 @@ def test_the_secret_in_http_basic(graph: Graph) -> None:
     app_id = str(graph.given["app_id"])
     basic = (app_id, str(graph.given["app_secret"]))
     form = {"grant_type": "client_credentials"}
-    answer = graph.http.post(url, data={**form, "client_id": app_id}, auth=basic)
-    assert answer.json()["token_type"] == "bearer"
+    response = graph.http.post(url, data={**form, "client_id": app_id}, auth=basic)
+    assert response.json()["token_type"] == "bearer"
     wrong = graph.http.post(url, data={**form, "client_id": app_id}, auth=(app_id, "no"))
     assert error_of(wrong)["message"] == "Error validating client secret."
     alone = graph.http.post(url, data=form, auth=basic)
     assert error_of(alone)["message"] == "Missing client_id parameter."
     broken = {"Authorization": "Basic %%%"}
-    answer = graph.http.post(url, data={**form, "client_id": app_id}, headers=broken)
-    assert error_of(answer)["message"] == "Error validating client secret."
+    response = graph.http.post(url, data={**form, "client_id": app_id}, headers=broken)
+    assert error_of(response)["message"] == "Error validating client secret."
 
 
 def test_a_body_without_a_type_is_a_form(graph: Graph) -> None:
@@ -178,9 +179,11 @@ def test_a_body_without_a_type_is_a_form(graph: Graph) -> None:
 @pytest.mark.parametrize("version", ["/v26.0", ""])
 def test_graph_leads_to_the_dialog(graph: Graph, version: str) -> None:
     """/oauth/authorize redirects to the dialog, with its whole query."""
-    answer = graph.http.get(f"{graph.given['graph_url']}{version}/oauth/authorize?a=1&scope=b%20c")
-    assert answer.status_code == 302
-    location = urlsplit(answer.headers["location"])
+    response = graph.http.get(
+        f"{graph.given['graph_url']}{version}/oauth/authorize?a=1&scope=b%20c"
+    )
+    assert response.status_code == 302
+    location = urlsplit(response.headers["location"])
     assert f"{location.scheme}://{location.netloc}" == graph.given["dashboard_url"]
     assert location.path == f"{version}/dialog/oauth"
     assert parse_qs(location.query) == {"a": ["1"], "scope": ["b c"]}

@@ -9,7 +9,18 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Browse, Browser, Cyclr, Domain, Graph, Open, OpenCyclr, Start, app_of, live
+from .conftest import (
+    Browse,
+    Browser,
+    Cyclr,
+    Domain,
+    Graph,
+    Open,
+    OpenCyclr,
+    Start,
+    app_of,
+    list_live_permissions,
+)
 from .test_sandbox_pages import create_app
 
 NAME = "Facebook Messenger API"
@@ -25,7 +36,7 @@ def browser(start: Start, browse: Browse) -> Browser:
 def installed(cyclr: Cyclr, name: str = NAME) -> dict[str, Any]:
     """Return the account's connector of this name."""
     rows = cyclr.get("account/connectors").json()
-    return next(one for one in rows if one["Connector"]["Name"] == name)
+    return next(row for row in rows if row["Connector"]["Name"] == name)
 
 
 def sign_in_location(cyclr: Cyclr, domain: httpx.Client, name: str = NAME) -> str:
@@ -35,7 +46,7 @@ def sign_in_location(cyclr: Cyclr, domain: httpx.Client, name: str = NAME) -> st
     return location
 
 
-def asked_scope(location: str) -> str:
+def read_scope(location: str) -> str:
     return parse_qs(urlsplit(location).query)["scope"][0]
 
 
@@ -52,7 +63,7 @@ def test_the_app_is_approved_for_messenger_too(graph: Graph) -> None:
     token = str(graph.given["user_access_token"])
     data = graph.get("debug_token", "app", input_token=token).json()["data"]
 
-    held = live(graph) & granted & set(data["scopes"])
+    held = list_live_permissions(graph) & granted & set(data["scopes"])
     assert {*SCOPES.split(","), "leads_retrieval", "ads_management"} <= held
 
 
@@ -66,8 +77,9 @@ def test_the_page_is_subscribed_to_the_app(graph: Graph) -> None:
 
 def test_the_description_has_the_values_of_setup(approved: Sandbox) -> None:
     """Scopes, Verify Token and webhook of the description are those of the library's connector."""
-    given, cyclr = approved.description, approved.world.cyclr
-    connector = next(one for one in cyclr.library.values() if one.name == NAME)
+    given = approved.description
+    cyclr = approved.state.cyclr
+    connector = next(entry for entry in cyclr.library.values() if entry.name == NAME)
 
     assert given["scopes"] == connector.scopes == SCOPES
     assert given["verify_token"] == connector.verify_token
@@ -80,28 +92,29 @@ def test_it_is_installed_and_authenticated(approved: Sandbox, cyclr_of: OpenCycl
     """Messenger is installed beside Marketing, with a token that has the scopes of Setup."""
     rows = cyclr_of(approved).get("account/connectors").json()
 
-    assert [(one["Connector"]["Name"], one["Authenticated"]) for one in rows[:2]] == [
+    assert [(row["Connector"]["Name"], row["Authenticated"]) for row in rows[:2]] == [
         ("Facebook Marketing API", True),
         (NAME, True),
     ]
-    token = approved.world.cyclr.account_connectors[rows[1]["Id"]].access_token
-    held = approved.world.facebook.tokens.get(token)
+    token = approved.state.cyclr.account_connectors[rows[1]["Id"]].access_token
+    held = approved.state.facebook.tokens.get(token)
     assert held is not None
     assert held.scopes == ("public_profile", *SCOPES.split(","))
 
 
 def test_the_sign_in_asks_for_the_scopes_of_setup(
-    start: Start, cyclr_of: OpenCyclr, domain_of: Domain, answer_dialog: Callable[..., Any]
+    start: Start, cyclr_of: OpenCyclr, domain_of: Domain, complete_dialog: Callable[..., Any]
 ) -> None:
     """`scope` is Scopes as entered in Setup; consent authenticates the connector."""
     sandbox = start("approved")
-    cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
+    cyclr = cyclr_of(sandbox)
+    domain = domain_of(sandbox)
     number = installed(cyclr)["Id"]
-    sandbox.world.cyclr.account_connectors[number].authenticated = False
+    sandbox.state.cyclr.account_connectors[number].is_authenticated = False
     location = sign_in_location(cyclr, domain)
 
-    assert asked_scope(location) == SCOPES
-    domain.get(answer_dialog(sandbox, location).headers["location"])
+    assert read_scope(location) == SCOPES
+    domain.get(complete_dialog(sandbox, location).headers["location"])
     assert installed(cyclr)["Authenticated"] is True
 
 
@@ -109,13 +122,14 @@ def test_the_right_verify_token_gets_the_challenge_back(
     approved: Sandbox, domain_of: Domain
 ) -> None:
     """The right Verify Token gets 200 and the challenge unchanged, as plain text."""
-    given, domain = approved.description, domain_of(approved)
-    answer = verify(domain, given["webhook_url"], given["verify_token"])
+    given = approved.description
+    domain = domain_of(approved)
+    response = verify(domain, given["webhook_url"], given["verify_token"])
     markup = verify(
         domain, given["webhook_url"], given["verify_token"], **{"hub.challenge": "<b>é"}
     )
 
-    assert (answer.status_code, answer.text) == (200, "1158")
+    assert (response.status_code, response.text) == (200, "1158")
     assert markup.text == "<b>é"
     assert markup.headers["content-type"] == "text/plain; charset=utf-8"
     assert markup.headers["x-content-type-options"] == "nosniff"
@@ -128,20 +142,22 @@ def test_any_other_verification_is_refused(
     approved: Sandbox, domain_of: Domain, token: str | None, mode: str
 ) -> None:
     """Another token or mode gets 403 without the challenge."""
-    given, domain = approved.description, domain_of(approved)
+    given = approved.description
+    domain = domain_of(approved)
     token = str(given["verify_token"]) if token is None else token
-    answer = verify(domain, given["webhook_url"], token, **{"hub.mode": mode})
+    response = verify(domain, given["webhook_url"], token, **{"hub.mode": mode})
 
-    assert answer.status_code == 403
-    assert "1158" not in answer.text
+    assert response.status_code == 403
+    assert "1158" not in response.text
 
 
 def test_a_webhook_of_no_connector_does_not_exist(approved: Sandbox, domain_of: Domain) -> None:
     """A webhook that no connector has gets 404."""
-    given, domain = approved.description, domain_of(approved)
-    answer = verify(domain, f"{given['webhook_url']}0", given["verify_token"])
+    given = approved.description
+    domain = domain_of(approved)
+    response = verify(domain, f"{given['webhook_url']}0", given["verify_token"])
 
-    assert answer.status_code == 404
+    assert response.status_code == 404
 
 
 def test_without_a_verify_token_in_setup_nothing_is_verified(
@@ -161,7 +177,7 @@ def test_setup_is_filled_in_on_the_console(browser: Browser) -> None:
     browser.open(f"{console}/connectors/library/")
     browser.log_in()
     (connector,) = (
-        one for one in browser.sandbox.world.cyclr.library.values() if "Messenger" in one.name
+        entry for entry in browser.sandbox.state.cyclr.library.values() if "Messenger" in entry.name
     )
     setup = f"/connectors/library/{connector.id}/setup/"
     assert not connector.is_set_up
@@ -185,7 +201,7 @@ def test_the_marketing_connectors_setup_has_two_fields(
 ) -> None:
     """Marketing's Setup has no Scopes and Verify Token, and ignores them."""
     number = cyclr_of(browser.sandbox).connector_id()
-    library = browser.sandbox.world.cyclr.library
+    library = browser.sandbox.state.cyclr.library
     scopes = library[number].scopes
     at = f"{browser.given['cyclr_console_url']}/connectors/library/{number}/setup/"
     browser.open(at)
@@ -222,13 +238,14 @@ def test_adding_a_page_again_keeps_its_fields(start: Start, browse: Browse) -> N
     """Saving the dashboard's form keeps the fields that the API subscribed."""
     sandbox = start("approved")
     app_id = app_of(sandbox).id
-    page = sandbox.world.facebook.pages[str(sandbox.description["page_id"])]
-    page.subscribed[app_id] = ("leadgen",)
-    browser, path = browse(sandbox), f"/apps/{app_id}/messenger/settings/"
+    page = sandbox.state.facebook.pages[str(sandbox.description["page_id"])]
+    page.webhook_subscriptions[app_id] = ("leadgen",)
+    browser = browse(sandbox)
+    path = f"/apps/{app_id}/messenger/settings/"
     browser.enter(path)
     browser.submit(path, page=page.id)
 
-    assert page.subscribed[app_id] == ("leadgen",)
+    assert page.webhook_subscriptions[app_id] == ("leadgen",)
 
 
 def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Domain) -> None:
@@ -236,12 +253,12 @@ def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Do
     sandbox = start("messenger-wrong-scopes")
     cyclr = cyclr_of(sandbox)
     row = installed(cyclr)
-    held = sandbox.world.facebook.tokens.get(
-        sandbox.world.cyclr.account_connectors[row["Id"]].access_token
+    held = sandbox.state.facebook.tokens.get(
+        sandbox.state.cyclr.account_connectors[row["Id"]].access_token
     )
 
     assert sandbox.description["scopes"] == SCOPES
-    assert asked_scope(sign_in_location(cyclr, domain_of(sandbox))) == (
+    assert read_scope(sign_in_location(cyclr, domain_of(sandbox))) == (
         "pages_show_list,pages_manage_metadata"
     )
     assert row["Authenticated"] is True
@@ -252,9 +269,10 @@ def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Do
 def test_messenger_wrong_verify_token(start: Start, domain_of: Domain) -> None:
     """Cyclr has another Verify Token than the description."""
     sandbox = start("messenger-wrong-verify-token")
-    given, domain = sandbox.description, domain_of(sandbox)
-    library = sandbox.world.cyclr.library.values()
-    held = next(one.verify_token for one in library if one.name == NAME)
+    given = sandbox.description
+    domain = domain_of(sandbox)
+    library = sandbox.state.cyclr.library.values()
+    held = next(entry.verify_token for entry in library if entry.name == NAME)
 
     assert verify(domain, given["webhook_url"], given["verify_token"]).status_code == 403
     assert verify(domain, given["webhook_url"], held).status_code == 200
@@ -263,9 +281,9 @@ def test_messenger_wrong_verify_token(start: Start, domain_of: Domain) -> None:
 def test_messenger_page_not_subscribed(start: Start, graph_of: Open) -> None:
     """The page is not subscribed to the app."""
     graph = graph_of(start("messenger-page-not-subscribed"))
-    answer = graph.get(f"{graph.given['page_id']}/subscribed_apps", "page")
+    response = graph.get(f"{graph.given['page_id']}/subscribed_apps", "page")
 
-    assert (answer.status_code, answer.json()["data"]) == (200, [])
+    assert (response.status_code, response.json()["data"]) == (200, [])
 
 
 @pytest.mark.parametrize("name", ["Facebook Marketing API", NAME])
@@ -278,4 +296,4 @@ def test_in_cyclr_mismatch_both_connectors_hold_the_other_app(
     client_id = parse_qs(urlsplit(location).query)["client_id"][0]
 
     assert client_id != sandbox.description["app_id"]
-    assert client_id in sandbox.world.facebook.apps
+    assert client_id in sandbox.state.facebook.apps

@@ -12,13 +12,32 @@ from runbook_lib.connectors.registry import connector_names, find_procedure
 
 # Menus, fields and buttons as Cyclr's page Facebook Marketing Authentication names them.
 DOCUMENTED = (
-    *("My Apps", "Create App", "App Display Name", "Add Products to Your App", "Facebook Login"),
-    *("Set Up", "Settings", "Valid OAuth Redirect URIs", "Save Changes", "App Review"),
-    *("Permissions and Features", "public_profile", "Get Advanced Access", "leads_retrieval"),
-    *("Edit App Review Request", "Submit for Review", "Basic", "App ID", "App Secret"),
-    *("Connectors", "Connector Library", "Setup", "Client ID", "Client Secret"),
+    "My Apps",
+    "Create App",
+    "App Display Name",
+    "Add Products to Your App",
+    "Facebook Login",
+    "Set Up",
+    "Settings",
+    "Valid OAuth Redirect URIs",
+    "Save Changes",
+    "App Review",
+    "Permissions and Features",
+    "public_profile",
+    "Get Advanced Access",
+    "leads_retrieval",
+    "Edit App Review Request",
+    "Submit for Review",
+    "Basic",
+    "App ID",
+    "App Secret",
+    "Connectors",
+    "Connector Library",
+    "Setup",
+    "Client ID",
+    "Client Secret",
 )
-# What the sandbox has no page for: a portfolio, Facebook's forms, and a second way to a review.
+# Names without a page in the sandbox: a portfolio, Facebook's forms, a second way to a review.
 NOT_PLAYED = {"security center", "open checkup", "add to app review"}
 # Newer consoles call it so; the sandbox has the documented name.
 RENAMED = {"application connector library": "connector library"}
@@ -42,7 +61,7 @@ def names_in_pictures() -> set[str]:
 
 @pytest.fixture(scope="module")
 def pages() -> str:
-    """Return what the sandbox's pages are made of, in small letters."""
+    """Return the sources of the sandbox's pages, in small letters."""
     folder = Path(facebook_cyclr_sandbox.__path__[0])
     files = [path for path in folder.rglob("*") if path.suffix in {".html", ".py"}]
     return html.unescape(" ".join(path.read_text(encoding="utf-8") for path in files)).lower()
@@ -51,7 +70,7 @@ def pages() -> str:
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_texts_and_pages_have_the_documented_names(name: str, pages: str) -> None:
     """A documented menu, field or button stands in a step's text, and on a page of the sandbox."""
-    steps = [step for each in connector_names() for step in find_procedure(each).steps]
+    steps = [step for name in connector_names() for step in find_procedure(name).steps]
     assert any(name in f"{step.title} {step.today} {step.prose} {step.pastes}" for step in steps)
     assert name.lower() in pages
 

@@ -9,33 +9,34 @@ import pytest
 from .conftest import Graph, Open, Start, app_of, error_of
 
 
-def without(graph: Graph, *permissions: str) -> str:
+def token_without(graph: Graph, *permissions: str) -> str:
     """Return a user token that lacks some permissions."""
-    world, app = graph.sandbox.world, app_of(graph.sandbox)
-    grants = world.facebook.grants[app.admin_id, app.id]
-    scopes = tuple(one for one in grants if one not in permissions)
-    return world.issue_user_token(app, app.admin_id, scopes).value
+    state = graph.sandbox.state
+    app = app_of(graph.sandbox)
+    grants = state.facebook.grants[app.admin_id, app.id]
+    scopes = tuple(permission for permission in grants if permission not in permissions)
+    return state.issue_user_token(app, app.admin_id, scopes).value
 
 
 def page_token_without(graph: Graph, *permissions: str) -> str:
-    world = graph.sandbox.world
-    user = world.facebook.tokens.get(without(graph, *permissions))
+    state = graph.sandbox.state
+    user = state.facebook.tokens.get(token_without(graph, *permissions))
     assert user is not None
-    return world.issue_page_token(user, str(graph.given["page_id"])).value
+    return state.issue_page_token(user, str(graph.given["page_id"])).value
 
 
 def test_application_node_by_default(graph: Graph) -> None:
     """Without `fields`, an application has category, link, name and id."""
-    answer = graph.get(str(graph.given["app_id"]), "app").json()
-    assert list(answer) == ["category", "link", "name", "id"]
-    assert answer["name"] == graph.given["app_display_name"]
+    response = graph.get(str(graph.given["app_id"]), "app").json()
+    assert list(response) == ["category", "link", "name", "id"]
+    assert response["name"] == graph.given["app_display_name"]
 
 
 def test_application_node_has_no_redirect_uris(graph: Graph) -> None:
     """The settings of the dashboard are fields, but no redirect URI is."""
     app_id = str(graph.given["app_id"])
-    answer = graph.get(app_id, "app", fields="app_domains,business")
-    assert answer.json() == {"app_domains": ["connect.partner.test"], "id": app_id}
+    response = graph.get(app_id, "app", fields="app_domains,business")
+    assert response.json() == {"app_domains": ["connect.partner.test"], "id": app_id}
     error = error_of(graph.get(app_id, "app", fields="redirect_uris"))
     assert (error["code"], error["message"]) == (
         100,
@@ -45,8 +46,8 @@ def test_application_node_has_no_redirect_uris(graph: Graph) -> None:
 
 def test_fields_come_in_the_order_asked_for(graph: Graph) -> None:
     """Fields come in the requested order, and id is always there."""
-    answer = graph.get(str(graph.given["app_id"]), "app", fields="website_url,name")
-    assert list(answer.json()) == ["website_url", "name", "id"]
+    response = graph.get(str(graph.given["app_id"]), "app", fields="website_url,name")
+    assert list(response.json()) == ["website_url", "name", "id"]
 
 
 @pytest.mark.parametrize("fields", ["id,,name", "id{", "id,name)", "leads.limit", "a{" * 12])
@@ -58,12 +59,12 @@ def test_malformed_fields_are_a_syntax_error(graph: Graph, fields: str) -> None:
 def test_app_permissions_show_the_review_state(graph: Graph) -> None:
     """Rows have permission and status and can be filtered; only an app token may read them."""
     path = f"{graph.given['app_id']}/permissions"
-    answer = graph.get(path, "app").json()
-    assert {"permission": "leads_retrieval", "status": "live"} in answer["data"]
-    assert answer["paging"] == {}
+    response = graph.get(path, "app").json()
+    assert {"permission": "leads_retrieval", "status": "live"} in response["data"]
+    assert response["paging"] == {}
     assert graph.get(path, "app", status='["unapproved"]').json()["data"] == []
-    one = graph.get(path, "app", permission="ads_read").json()["data"]
-    assert one == [{"permission": "ads_read", "status": "live"}]
+    rows = graph.get(path, "app", permission="ads_read").json()["data"]
+    assert rows == [{"permission": "ads_read", "status": "live"}]
     assert error_of(graph.get(path, "user"))["code"] == 15
     assert error_of(graph.get(path, "app", status="granted"))["code"] == 100
 
@@ -76,21 +77,21 @@ def test_me_needs_a_user(graph: Graph) -> None:
 
 def test_my_permissions(graph: Graph) -> None:
     """Rows have permission and status, and can be filtered by status."""
-    answer = graph.get("me/permissions").json()
-    assert {"permission": "public_profile", "status": "granted"} in answer["data"]
+    response = graph.get("me/permissions").json()
+    assert {"permission": "public_profile", "status": "granted"} in response["data"]
     assert graph.get("me/permissions", status="declined").json()["data"] == []
 
 
 def test_ad_accounts_need_an_ads_permission(graph: Graph) -> None:
     """
-    ads_read or ads_management is sufficient; without both, the answer is error 200 with HTTP 403.
+    ads_read or ads_management is sufficient; without both, the response is error 200 with HTTP 403.
     """
     found = graph.get("me/adaccounts").json()["data"]
     assert found[0]["id"] == f"act_{graph.given['ad_account_id']}"
-    assert graph.get("me/adaccounts", without(graph, "ads_read")).status_code == 200
-    answer = graph.get("me/adaccounts", without(graph, "ads_read", "ads_management"))
-    assert answer.status_code == 403
-    assert error_of(answer)["message"] == (
+    assert graph.get("me/adaccounts", token_without(graph, "ads_read")).status_code == 200
+    response = graph.get("me/adaccounts", token_without(graph, "ads_read", "ads_management"))
+    assert response.status_code == 403
+    assert error_of(response)["message"] == (
         "(#200) Ad account owner has NOT grant ads_management or ads_read permission"
     )
 
@@ -99,7 +100,7 @@ def test_accounts_list_pages_with_their_tokens(graph: Graph) -> None:
     """me/accounts lists the pages with their tokens, if pages_show_list is granted."""
     found = graph.get("me/accounts").json()["data"]
     assert found[0]["access_token"] == graph.given["page_access_token"]
-    assert graph.get("me/accounts", without(graph, "pages_show_list")).json()["data"] == []
+    assert graph.get("me/accounts", token_without(graph, "pages_show_list")).json()["data"] == []
     error = error_of(graph.get("me/accounts", "page"))
     assert (error["code"], error["message"]) == (
         100,
@@ -113,9 +114,9 @@ def test_lead_forms_need_a_page_token(graph: Graph) -> None:
     assert graph.get(path, "page").json()["data"][0]["id"] == graph.given["leadgen_form_id"]
     error = error_of(graph.get(path, "user"))
     assert error["message"] == "(#190) This method must be called with a Page Access Token"
-    answer = graph.get(path, page_token_without(graph, "pages_manage_ads"))
-    assert answer.status_code == 403
-    assert error_of(answer)["message"] == (
+    response = graph.get(path, page_token_without(graph, "pages_manage_ads"))
+    assert response.status_code == 403
+    assert error_of(response)["message"] == (
         "(#200) Requires pages_manage_ads permission to manage the object"
     )
 
@@ -123,8 +124,8 @@ def test_lead_forms_need_a_page_token(graph: Graph) -> None:
 @pytest.mark.parametrize("token", ["user", "page"])
 def test_leads_are_read_with_leads_retrieval(graph: Graph, token: str) -> None:
     """A lead has the documented keys; its time ends in +0000."""
-    answer = graph.get(f"{graph.given['leadgen_form_id']}/leads", token).json()
-    first = answer["data"][0]
+    response = graph.get(f"{graph.given['leadgen_form_id']}/leads", token).json()
+    first = response["data"][0]
     assert list(first) == ["created_time", "id", "ad_id", "form_id", "field_data"]
     assert first["created_time"].endswith("+0000")
     assert first["field_data"][0] == {"name": "email", "values": ["lead.2@example.com"]}
@@ -134,26 +135,26 @@ def test_leads_are_read_with_leads_retrieval(graph: Graph, token: str) -> None:
 def test_leads_without_leads_retrieval(graph: Graph) -> None:
     """Without leads_retrieval, leads get HTTP 403 with the recorded message."""
     path = f"{graph.given['leadgen_form_id']}/leads"
-    answer = graph.get(path, without(graph, "leads_retrieval"))
-    assert answer.status_code == 403
-    assert error_of(answer)["message"] == (
+    response = graph.get(path, token_without(graph, "leads_retrieval"))
+    assert response.status_code == 403
+    assert error_of(response)["message"] == (
         "(#200) Requires leads_retrieval permission to manage the object"
     )
 
 
 def test_ad_fields_of_a_lead_need_ads_management(graph: Graph) -> None:
     """Without ads_management, a lead has no ad_id."""
-    token = without(graph, "ads_management")
-    answer = graph.get(f"{graph.given['leadgen_form_id']}/leads", token).json()
-    assert "ad_id" not in answer["data"][0]
+    token = token_without(graph, "ads_management")
+    response = graph.get(f"{graph.given['leadgen_form_id']}/leads", token).json()
+    assert "ad_id" not in response["data"][0]
 
 
 def test_has_lead_access(graph: Graph) -> None:
     """The field has_lead_access has the documented keys."""
-    user_id = graph.sandbox.world.facebook.person.id
+    user_id = graph.sandbox.state.facebook.operator.id
     fields = f"has_lead_access.user_id({user_id})"
-    answer = graph.get(str(graph.given["page_id"]), "page", fields=fields).json()
-    assert list(answer["has_lead_access"]) == [
+    response = graph.get(str(graph.given["page_id"]), "page", fields=fields).json()
+    assert list(response["has_lead_access"]) == [
         "app_has_leads_permission",
         "can_access_lead",
         "enabled_lead_access_manager",
@@ -164,7 +165,7 @@ def test_has_lead_access(graph: Graph) -> None:
         "user_has_leads_permission",
         "user_id",
     ]
-    assert answer["has_lead_access"]["can_access_lead"] is True
+    assert response["has_lead_access"]["can_access_lead"] is True
     refused = graph.get(
         str(graph.given["page_id"]), page_token_without(graph, "leads_retrieval"), fields=fields
     )
@@ -198,18 +199,18 @@ def test_a_wrong_cursor_is_refused(graph: Graph, cursor: str) -> None:
 def test_expanded_edges(graph: Graph) -> None:
     """A field can be an edge with its own fields and limit."""
     form = str(graph.given["leadgen_form_id"])
-    answer = graph.get(form, "page", fields="name,leads.limit(1).as(newest){id}").json()
-    assert list(answer) == ["name", "newest", "id"]
-    assert len(answer["newest"]["data"]) == 1
-    assert set(answer["newest"]["data"][0]) == {"id"}
+    response = graph.get(form, "page", fields="name,leads.limit(1).as(newest){id}").json()
+    assert list(response) == ["name", "newest", "id"]
+    assert len(response["newest"]["data"]) == 1
+    assert set(response["newest"]["data"][0]) == {"id"}
 
 
 def test_ad_account_node_and_usage(graph: Graph) -> None:
-    """An ad account's answer has the header x-business-use-case-usage."""
-    answer = graph.get(f"act_{graph.given['ad_account_id']}", fields="name,account_status")
-    assert answer.json()["account_status"] == 1
+    """An ad account's response has the header x-business-use-case-usage."""
+    response = graph.get(f"act_{graph.given['ad_account_id']}", fields="name,account_status")
+    assert response.json()["account_status"] == 1
     assert (
-        '"ads_api_access_tier":"standard_access"' in (answer.headers["x-business-use-case-usage"])
+        '"ads_api_access_tier":"standard_access"' in (response.headers["x-business-use-case-usage"])
     )
 
 
@@ -231,9 +232,9 @@ def test_the_usage_of_a_page_names_the_tier(graph: Graph) -> None:
 
 def test_insights_show_their_throttle(graph: Graph) -> None:
     """Insights have the header x-fb-ads-insights-throttle."""
-    answer = graph.get(f"act_{graph.given['ad_account_id']}/insights")
-    assert answer.json()["data"][0]["account_id"] == graph.given["ad_account_id"]
-    assert json.loads(answer.headers["x-fb-ads-insights-throttle"]) == {
+    response = graph.get(f"act_{graph.given['ad_account_id']}/insights")
+    assert response.json()["data"][0]["account_id"] == graph.given["ad_account_id"]
+    assert json.loads(response.headers["x-fb-ads-insights-throttle"]) == {
         "app_id_util_pct": 0,
         "acc_id_util_pct": 0,
         "ads_api_access_tier": "standard_access",

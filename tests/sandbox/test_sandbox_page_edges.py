@@ -21,8 +21,10 @@ def delete(graph: Graph, path: str, token: str = "page_access_token") -> Any:
 def test_a_batch_is_refused(own: Graph) -> None:
     """No check and no client here sends batches: the refusal names the route."""
     form = {"access_token": str(own.given["user_access_token"]), "batch": "[]"}
-    answer = own.http.post(f"{own.base}/", data=form)
-    assert error_of(answer)["message"] == "(#100) The sandbox does not answer POST / with a batch."
+    response = own.http.post(f"{own.base}/", data=form)
+    assert (
+        error_of(response)["message"] == "(#100) The sandbox does not answer POST / with a batch."
+    )
 
 
 def test_test_leads(own: Graph) -> None:
@@ -32,7 +34,7 @@ def test_test_leads(own: Graph) -> None:
     path = f"{own.given['leadgen_form_id']}/test_leads"
     lead = post(own, path).json()["id"]
     assert error_of(post(own, path))["code"] == 100
-    assert [one["id"] for one in own.get(path, "page").json()["data"]] == [lead]
+    assert [row["id"] for row in own.get(path, "page").json()["data"]] == [lead]
     assert error_of(own.get(path, "user"))["code"] == 190
     assert delete(own, lead).json() == {"success": True}
     assert own.get(path, "page").json() == {"data": []}
@@ -52,8 +54,8 @@ def test_subscribed_apps(own: Graph) -> None:
     assert (row["id"], row["subscribed_fields"]) == (own.given["app_id"], ["leadgen"])
     assert error_of(own.get(path, "user"))["code"] == 190
     assert error_of(delete(own, path))["code"] == 15
-    answer = own.http.delete(f"{own.base}/{path}", params={"access_token": own.app_token})
-    assert answer.json() == {"success": True}
+    response = own.http.delete(f"{own.base}/{path}", params={"access_token": own.app_token})
+    assert response.json() == {"success": True}
     assert own.get(path, "page").json()["data"] == []
 
 
@@ -77,5 +79,5 @@ def test_an_edge_that_is_not_served_is_named(ask: Callable[..., Any], own: Graph
 
 def test_a_crash_report_is_accepted(own: Graph) -> None:
     """The crash report of Facebook's SDK is accepted."""
-    answer = post(own, f"{own.given['app_id']}/instruments", "user_access_token")
-    assert answer.json() == {"success": True}
+    response = post(own, f"{own.given['app_id']}/instruments", "user_access_token")
+    assert response.json() == {"success": True}

@@ -6,10 +6,10 @@ import re
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.cyclr.console import console_router
+from facebook_cyclr_sandbox.cyclr.cyclr_console import console_router
 from facebook_cyclr_sandbox.facebook_web.dashboard import dashboard_router
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import RENEWAL_SECTIONS
+from facebook_cyclr_sandbox.state.facebook_state import RENEWAL_SECTIONS
 
 from .conftest import Browse, Browser, Cyclr, Form, Open, OpenCyclr, Start
 
@@ -36,7 +36,9 @@ def create_app(browser: Browser, name: str = "My Partner App") -> str:
     return found[1]
 
 
-SECTIONS = dict.fromkeys(("verification", "usage", "data_handling", "screencast"), "as asked")
+REVIEW_SECTIONS = dict.fromkeys(
+    ("verification", "usage", "data_handling", "screencast"), "as asked"
+)
 
 
 def make_test_calls(browser: Browser, app_id: str) -> None:
@@ -51,11 +53,9 @@ def make_test_calls(browser: Browser, app_id: str) -> None:
 
     call("me/adaccounts", found[0])
     call("me/businesses", found[0])
-    answer = call("me/accounts", found[0])
-    token, number = (
-        re.search(r'"access_token": "(EAA\w+)"', answer),
-        re.search(r'"Sandbox Bakery",\s+"id": "(\d+)"', answer),
-    )
+    response = call("me/accounts", found[0])
+    token = re.search(r'"access_token": "(EAA\w+)"', response)
+    number = re.search(r'"Sandbox Bakery",\s+"id": "(\d+)"', response)
     assert token is not None
     assert number is not None
     call(number[1], found[0])
@@ -121,7 +121,7 @@ def test_the_whole_procedure_from_fresh(
     complete_checklist(browser, app_id)
     browser.fill_in(f"{base}/app-review/request/", usage="leads")
     assert "Not submitted" in browser.page.text
-    browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert "The review is <strong>pending</strong>" in browser.page.text
     browser.submit(f"{base}/app-review/later/", outcome="approved")
     assert "The review is <strong>approved</strong>" in browser.page.text
@@ -183,7 +183,7 @@ def test_a_declined_review_can_be_sent_again(start: Start, browse: Browse, graph
     browser.open(f"{base}/app-review/permissions/")
     assert "Request again to leads_retrieval" in browser.page.text
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
-    browser.fill_in(f"{base}/app-review/request/", **SECTIONS)
+    browser.fill_in(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert "<strong>pending</strong>" in browser.page.text
 
 
@@ -233,7 +233,7 @@ def test_an_approved_review_names_its_permissions(approved: Sandbox, browse: Bro
 
 
 def test_creation_names_what_is_missing(start: Start, browse: Browse) -> None:
-    """The form names what is missing, and keeps the answers; the password is checked."""
+    """The form names missing fields, and keeps the others; the password is checked."""
     browser = browse(start("approved"))
     browser.enter("/apps/creation/")
     answers: dict[str, str] = {}
@@ -274,7 +274,7 @@ def test_settings_refuse_invalid_values(start: Start, browse: Browse) -> None:
     for field, value in (("app_domains", "not a domain"), ("website_url", "javascript:x")):
         page = browser.submit(f"{base}/settings/basic/", name="x", **{field: value})
         assert "Not valid" in page
-    app = browser.sandbox.world.facebook.apps[str(browser.given["app_id"])]
+    app = browser.sandbox.state.facebook.apps[str(browser.given["app_id"])]
     assert app.redirect_uris == [browser.given["redirect_uri"]]
     browser.submit(f"{base}/settings/advanced/", version="v27.0", requires_proof="1")
     assert (app.version, app.requires_proof) == ("v27.0", True)
@@ -292,13 +292,13 @@ def test_console_accounts(start: Start, browse: Browse) -> None:
     browser.submit("/accounts/", name="Second Customer")
     here = browser.path
     number = next(
-        one.id
-        for one in browser.sandbox.world.cyclr.library.values()
-        if one.name.endswith("Marketing API")
+        entry.id
+        for entry in browser.sandbox.state.cyclr.library.values()
+        if entry.name.endswith("Marketing API")
     )
     browser.submit(here, connector=str(number))
     assert "is in use" in browser.submit(here, connector=str(number))
-    installed = next(iter(browser.sandbox.world.cyclr.account_connectors))
+    installed = next(iter(browser.sandbox.state.cyclr.account_connectors))
     link = browser.submit(f"{here}{installed}/setup-token/")
     assert "https://connect.partner.test/connectorauth/updateaccountconnectoroauth?id=" in link
     assert "is de-authenticated" in browser.submit(f"{here}{installed}/deauthenticate/")
@@ -311,10 +311,10 @@ def test_console_accounts(start: Start, browse: Browse) -> None:
 def test_the_consoles_catalogue_is_refused_by_its_route(
     approved: Sandbox, http: httpx.Client
 ) -> None:
-    """The console serves pages only; the error names what was asked for."""
-    answer = http.get(f"{approved.description['cyclr_console_url']}/api/connectors")
-    assert answer.status_code == 404
-    assert "The sandbox has no page /api/connectors." in answer.text
+    """The console serves pages only; the error names the route."""
+    response = http.get(f"{approved.description['cyclr_console_url']}/api/connectors")
+    assert response.status_code == 404
+    assert "The sandbox has no page /api/connectors." in response.text
 
 
 def test_logging_out_and_open_redirects(approved: Sandbox, browse: Browse) -> None:
@@ -336,7 +336,7 @@ EVERY_PAGE = [
             ("dashboard_url", dashboard_router),
             ("cyclr_console_url", console_router),
         )
-        for method, template in router.templates()
+        for method, template in router.list_routes()
         if method == "GET"
     ),
     ("dashboard_url", "/login"),
@@ -353,8 +353,8 @@ def test_every_page_says_sandbox_and_is_accessible(
     """
     browser = browse(approved)
     browser.enter()
-    world = approved.world
-    number = str(next(one.id for one in world.cyclr.library.values() if one.scopes))
+    state = approved.state
+    number = str(next(entry.id for entry in state.cyclr.library.values() if entry.scopes))
     blanks = {
         "{app_id}": browser.given["app_id"],
         "{permission}": "ads_read",

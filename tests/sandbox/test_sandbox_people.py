@@ -12,7 +12,8 @@ from .conftest import Form, Graph, Open, Start, app_of, dialog, error_of, login_
 
 def test_both_people_are_themselves(graph: Graph) -> None:
     """/me, IDs and grants are those of the token's person; each sees only themselves."""
-    operator, customer = graph.get("me").json(), graph.get("me", "customer").json()
+    operator = graph.get("me").json()
+    customer = graph.get("me", "customer").json()
     assert (operator["name"], customer["name"]) == ("Sandbox Operator", "Sandbox Customer")
     assert operator["id"] != customer["id"]
     assert graph.get(customer["id"], "customer").json()["id"] == customer["id"]
@@ -47,7 +48,7 @@ def test_a_permission_that_is_not_live_any_more_leaves_the_customer_only(own: Gr
 
 
 def test_revoking_concerns_one_person(own: Graph) -> None:
-    """What the customer revokes, the operator still grants."""
+    """A permission that the customer revokes stays granted by the operator."""
     token = str(own.given["customer_access_token"])
     url = f"{own.base}/me/permissions"
     assert own.http.delete(url, params={"access_token": token}).json() == {"success": True}
@@ -58,7 +59,7 @@ def test_revoking_concerns_one_person(own: Graph) -> None:
 def test_the_dialog_asks_the_customer_for_live_permissions(
     start: Start, http: httpx.Client
 ) -> None:
-    """A customer is asked for what was approved, and consents for themselves."""
+    """The dialog requests approved permissions of a customer, who consents for themselves."""
     sandbox = start("partly-declined")
     url = dialog(sandbox, scope="ads_read,leads_retrieval")
     page = http.post(url, data=login_of(sandbox, "customer"))
@@ -67,11 +68,11 @@ def test_the_dialog_asks_the_customer_for_live_permissions(
     assert form.choices == ["public_profile", "ads_read"]
     action = str(sandbox.description["dialog_url"]).partition("/v26.0")[0] + form.action
     login = login_of(sandbox, "customer")
-    answer = http.post(action, data={**form.fields, **login, "decision": "continue"})
-    code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
-    found = sandbox.world.facebook.codes.get(code)
+    response = http.post(action, data={**form.fields, **login, "decision": "continue"})
+    code = parse_qs(urlsplit(response.headers["location"]).query)["code"][0]
+    found = sandbox.state.facebook.codes.get(code)
     assert found is not None
-    assert found.user_id == sandbox.world.facebook.customer.id
+    assert found.user_id == sandbox.state.facebook.customer.id
 
 
 def test_another_person_can_log_in_at_the_dialog(approved: Sandbox, http: httpx.Client) -> None:
@@ -115,17 +116,19 @@ def test_roles_of_the_app(graph: Graph) -> None:
     mine = graph.get("me").json()["id"]
     row = {"app_id": app_id, "user": mine, "role": "administrators"}
     assert graph.get(f"{app_id}/roles", "app").json()["data"] == [row]
-    answer = graph.get(str(app_id), "app", fields="roles").json()
-    assert answer["roles"]["data"] == [row]
-    assert answer["id"] == app_id
+    response = graph.get(str(app_id), "app", fields="roles").json()
+    assert response["roles"]["data"] == [row]
+    assert response["id"] == app_id
     assert error_of(graph.get(f"{app_id}/roles"))["code"] == 15
 
 
 def test_roles_have_pages(own: Graph) -> None:
     """`roles.limit(n).after(cursor)` reads them one page after another."""
-    app_id, app = str(own.given["app_id"]), app_of(own.sandbox)
+    app_id = str(own.given["app_id"])
+    app = app_of(own.sandbox)
     app.roles |= {"11": "developers", "12": "testers"}
-    seen, fields = [], "roles.limit(2)"
+    seen = []
+    fields = "roles.limit(2)"
     while fields:
         roles = own.get(app_id, "app", fields=fields).json()["roles"]
         seen += [row["user"] for row in roles["data"]]
@@ -142,11 +145,11 @@ def test_the_business_says_whether_it_is_verified(
 ) -> None:
     """/me/businesses shows verification_status, to a token with business_management."""
     graph = graph_of(start(scenario))
-    answer = graph.get("me/businesses", fields="id,name,verification_status")
+    response = graph.get("me/businesses", fields="id,name,verification_status")
     if status is None:
-        assert error_of(answer)["code"] == 200
+        assert error_of(response)["code"] == 200
         return
-    (business,) = answer.json()["data"]
+    (business,) = response.json()["data"]
     assert (business["name"], business["verification_status"]) == ("Sandbox Partner", status)
     assert graph.get(business["id"], fields="verification_status").json() == {
         "verification_status": status,
@@ -165,7 +168,8 @@ def test_the_customer_does_not_see_the_partners_business(graph: Graph) -> None:
 def test_a_page_behind_a_portfolio_is_not_listed(start: Start, graph_of: Open, who: str) -> None:
     """`/me/accounts` is empty; the token's permissions for pages name it, and its node is read."""
     graph = graph_of(start("portfolio-pages"))
-    token, page = str(graph.given[who]), str(graph.given["page_id"])
+    token = str(graph.given[who])
+    page = str(graph.given["page_id"])
     data = graph.get("debug_token", "app", input_token=token).json()["data"]
     named = {row["scope"]: row.get("target_ids") for row in data["granular_scopes"]}
     assert graph.get("me/accounts", token).json() == {"data": []}
@@ -178,7 +182,8 @@ def test_a_page_behind_a_portfolio_is_not_listed(start: Start, graph_of: Open, w
 
 def test_a_business_lists_the_pages_in_its_portfolio(start: Start, graph_of: Open) -> None:
     """Both edges can be expanded below `/me/businesses`; other pages are in none."""
-    graph, ordinary = graph_of(start("portfolio-pages")), graph_of(start("approved"))
+    graph = graph_of(start("portfolio-pages"))
+    ordinary = graph_of(start("approved"))
     fields = "owned_pages{id,access_token},client_pages{id}"
     (business,) = graph.get("me/businesses", fields=fields).json()["data"]
     (page,) = business["owned_pages"]["data"]
@@ -208,7 +213,8 @@ def test_each_permission_of_the_connectors_can_be_used(own: Graph) -> None:
     """Calls exist for all permissions that the two connectors need."""
     app = app_of(own.sandbox)
     app.test_calls.clear()
-    page, form = own.given["page_id"], own.given["leadgen_form_id"]
+    page = own.given["page_id"]
+    form = own.given["leadgen_form_id"]
     for path in ("me", "me/accounts", "me/adaccounts", "me/businesses", str(page)):
         assert own.get(path).status_code == 200
     for path in (f"{page}/leadgen_forms", f"{form}/leads", f"{page}/subscribed_apps"):

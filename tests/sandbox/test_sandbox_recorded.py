@@ -2,8 +2,8 @@
 The sandbox's bodies against published ones: keys and types, call by call.
 
 A key with its type is written `data[].access_token: string`. It is known if a record of the same
-call has it, or Meta's published types of the node, or if it belongs to the form of any list or of
-any error. Every other one has a line under `shapes` in `fidelity.toml`, which says why not.
+call has it, or Meta's published types of the node, or if it belongs to any list or any error. Every
+other key has a line under `unpublished_keys` in `fidelity.toml` with the reason.
 """
 
 import json
@@ -15,23 +15,24 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.graph import refusals
-from facebook_cyclr_sandbox.graph.refusals import GraphError, Refusal
-from facebook_cyclr_sandbox.origins import shapes
-from facebook_cyclr_sandbox.records import (
-    RecordKind,
-    published_field_types,
-    recorded_responses,
+from facebook_cyclr_sandbox.graph import graph_errors
+from facebook_cyclr_sandbox.graph.graph_errors import ErrorDefinition, GraphError
+from facebook_cyclr_sandbox.recorded_responses import (
+    ResponseProvenance,
+    load_field_types,
+    load_recorded_responses,
 )
+from facebook_cyclr_sandbox.response_sources import load_unpublished_keys
 
 from .conftest import Graph, Open, Start, app_of
 
-ANY_ERROR, USAGE = "any error", "usage headers"
+ANY_ERROR = "any error"
+USAGE = "usage headers"
 
 
 # --- shapes ----------------------------------------------------------------------------------
-def shape(value: object, key: str = "") -> Iterator[str]:
-    """Yield each key of a JSON value, and of what is in it, with its type."""
+def list_typed_keys(value: object, key: str = "") -> Iterator[str]:
+    """Yield each key of a JSON value, at any depth, with its type."""
     match value:
         case dict():
             kind = "object"
@@ -49,21 +50,21 @@ def shape(value: object, key: str = "") -> Iterator[str]:
         yield f"{key}: {kind}"
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from shape(inner, f"{key}.{name}" if key else name)
+            yield from list_typed_keys(inner, f"{key}.{name}" if key else name)
     if isinstance(value, list):
         for inner in value:
-            yield from shape(inner, f"{key}[]")
+            yield from list_typed_keys(inner, f"{key}[]")
 
 
-def published(node: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
+def list_published_keys(node: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield the keys that Meta's SDK generator has of a node, and of the nodes in it."""
-    nodes = published_field_types()
+    nodes = load_field_types()
     for name, kind in nodes[node].items():
         key = f"{prefix}{name}"
         if kind in nodes:
             yield f"{key}: object"
             if kind not in above:
-                yield from published(kind, f"{key}.", (*above, kind))
+                yield from list_published_keys(kind, f"{key}.", (*above, kind))
         elif kind.startswith("list<"):
             yield f"{key}: array"
             yield f"{key}[]: {json_type(kind[5:-1])}"
@@ -77,87 +78,94 @@ def json_type(kind: str) -> str:
     return known.get(kind, "string" if "_" in kind else "object")
 
 
-RECORDS = recorded_responses()
+RECORDS = load_recorded_responses()
 ERRORS = {
     line
     for record in RECORDS
-    for line in shape(record.body)
+    for line in list_typed_keys(record.body)
     if record.body.keys() == {"error"} and line.startswith("error")
 }
-# What each list has around its rows.
+# The keys of any list around its rows.
 LIST = {
     line
     for record in RECORDS
-    for line in shape(record.body)
+    for line in list_typed_keys(record.body)
     if line.startswith(("paging", "summary")) or line in ("data: array", "data[]: object")
 }
 
 
 # --- calls -----------------------------------------------------------------------------------
-Ask = Callable[[Graph], "httpx.Response | list[httpx.Response]"]
+SendCalls = Callable[[Graph], "httpx.Response | list[httpx.Response]"]
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedCall:
     """One call of Graph's."""
 
     call: str
     """Its method and path, as the records name it."""
 
-    ask: Ask
+    send_calls: SendCalls
     """Makes the call in all its variants; returns the responses."""
 
     node: str = ""
-    """The node that it answers, or whose rows it lists, in Meta's published types."""
+    """The node of its response or rows, in Meta's published types."""
 
     nested: Mapping[str, str] = field(default_factory=dict)
-    """Edge → the call that lists its rows, where a variant expands the edge below a node."""
+    """Edge that a variant expands below a node → the call that lists its rows."""
 
     is_list: bool = False
-    """Whether it answers a list."""
+    """Whether its response is a list."""
 
-    def known(self) -> set[str]:
+    def published_keys(self) -> set[str]:
         """Return the keys that are published for it."""
         lines = {*ERRORS, *(LIST if self.is_list else ())}
         for record in RECORDS:
             if self.call in {f"{record.method} {record.path}", f"{record.path}"}:
                 body = {"data": [record.body]} if record.is_row else record.body
-                lines |= set(shape(body))
+                lines |= set(list_typed_keys(body))
         if self.node:
             prefix = "data[]." if self.is_list else ""
-            lines |= set(published(self.node, prefix))
+            lines |= set(list_published_keys(self.node, prefix))
         for edge, call in self.nested.items():
             (below,) = [compared for compared in COMPARED if compared.call == call]
             at = f"data[].{edge}" if self.is_list else edge
-            lines |= {f"{at}: object", *(f"{at}.{line}" for line in below.known())}
+            lines |= {f"{at}: object", *(f"{at}.{line}" for line in below.published_keys())}
         return lines
 
 
-def given(graph: Graph, name: str) -> str:
+def given_value(graph: Graph, name: str) -> str:
     return str(graph.given[name])
 
 
-def tokens(graph: Graph) -> list[httpx.Response]:
+def inspect_tokens(graph: Graph) -> list[httpx.Response]:
     """Inspect each kind of token that there is."""
-    world, app = graph.sandbox.world, app_of(graph.sandbox)
+    state = graph.sandbox.state
+    app = app_of(graph.sandbox)
     other = replace(app, id="9999999999999999", secret="f" * 32)
-    world.facebook.apps[other.id] = other
-    expired = world.issue_user_token(app, app.admin_id, ("public_profile",), issued_at=1)
-    revoked = world.issue_user_token(app, "1", ("public_profile",))
+    state.facebook.apps[other.id] = other
+    expired = state.issue_user_token(app, app.admin_id, ("public_profile",), issued_at=1)
+    revoked = state.issue_user_token(app, "1", ("public_profile",))
     named = ("user_access_token", "page_access_token", "customer_access_token")
-    values = [*(given(graph, name) for name in named), graph.app_token, expired.value, "garbage"]
+    values = [
+        *(given_value(graph, name) for name in named),
+        graph.app_token,
+        expired.value,
+        "garbage",
+    ]
     values += [f"{other.id}|{other.secret}", revoked.value]
-    answers = [graph.get("debug_token", "app", input_token=value) for value in values]
-    del world.facebook.apps[other.id]
-    return answers
+    responses = [graph.get("debug_token", "app", input_token=value) for value in values]
+    del state.facebook.apps[other.id]
+    return responses
 
 
-def exchanges(graph: Graph) -> list[httpx.Response]:
-    """Call the token endpoint with each grant, and be refused in each way."""
-    app, uri = app_of(graph.sandbox), given(graph, "redirect_uri")
-    code = graph.sandbox.world.issue_code(app, app.admin_id, uri, ("public_profile",)).value
+def request_tokens(graph: Graph) -> list[httpx.Response]:
+    """Call the token endpoint with each grant, and with each mistake."""
+    app = app_of(graph.sandbox)
+    uri = given_value(graph, "redirect_uri")
+    code = graph.sandbox.state.issue_code(app, app.admin_id, uri, ("public_profile",)).value
     redeem = {"redirect_uri": uri, "code": code}
-    user = given(graph, "user_access_token")
+    user = given_value(graph, "user_access_token")
     return [
         graph.exchange(grant_type="client_credentials"),
         graph.exchange(**redeem),
@@ -168,57 +176,60 @@ def exchanges(graph: Graph) -> list[httpx.Response]:
     ]
 
 
-def pages(graph: Graph) -> list[httpx.Response]:
-    """List pages: as they are, with what the checks ask for, and page by page."""
-    world = graph.sandbox.world.facebook
-    (page,) = world.pages.values()
-    world.pages["1"] = replace(page, id="1")
+def list_pages(graph: Graph) -> list[httpx.Response]:
+    """List pages: without fields, with the fields of the checks, and page by page."""
+    state = graph.sandbox.state.facebook
+    (page,) = state.pages.values()
+    state.pages["1"] = replace(page, id="1")
     fields = "id,name,access_token,category,category_list,tasks,leadgen_tos_accepted"
     first = graph.get("me/accounts", fields=fields, limit="1")
-    answers = [graph.get("me/accounts"), first]
-    answers.append(graph.http.get(first.json()["paging"]["next"]))
-    del world.pages["1"]
-    return answers
+    responses = [graph.get("me/accounts"), first]
+    responses.append(graph.http.get(first.json()["paging"]["next"]))
+    del state.pages["1"]
+    return responses
 
 
-def business(graph: Graph, *edge: str, **params: str) -> httpx.Response:
-    path = (graph.sandbox.world.facebook.business.id, *edge)
+def read_business(graph: Graph, *edge: str, **params: str) -> httpx.Response:
+    path = (graph.sandbox.state.facebook.business.id, *edge)
     return graph.get("/".join(path), **params)
 
 
-def at(name: str, *edge: str, token: str = "user", prefix: str = "") -> Callable[..., Ask]:
-    """Return what asks for a given object, or for an edge of it, once for each of `fields`."""
+def read_object(
+    name: str, *edge: str, token: str = "user", prefix: str = ""
+) -> Callable[..., SendCalls]:
+    """Return a function that reads a given object or its edge, once for each of `fields`."""
 
-    def asking(*fields: str) -> Ask:
-        def ask(graph: Graph) -> list[httpx.Response]:
-            path = "/".join((prefix + given(graph, name), *edge))
-            wanted = [{"fields": one} if one else {} for one in fields or ("",)]
+    def for_fields(*fields: str) -> SendCalls:
+        def send_calls(graph: Graph) -> list[httpx.Response]:
+            path = "/".join((prefix + given_value(graph, name), *edge))
+            wanted = [{"fields": names} if names else {} for names in fields or ("",)]
             return [graph.get(path, token, **params) for params in wanted]
 
-        return ask
+        return send_calls
 
-    return asking
-
-
-def me(edge: str, *fields: str) -> Ask:
-    """Return what asks for an edge of the person, once for each of `fields`."""
-    return lambda graph: [graph.get(f"me{edge}", fields=one) for one in ("", *fields)]
+    return for_fields
 
 
-def change(graph: Graph, method: str) -> httpx.Response:
-    """Subscribe the page to the app, or end that."""
-    token = given(graph, "page_access_token") if method == "POST" else graph.app_token
+def read_me(edge: str, *fields: str) -> SendCalls:
+    """Return a function that reads an edge of the person, once for each of `fields`."""
+    return lambda graph: [graph.get(f"me{edge}", fields=names) for names in ("", *fields)]
+
+
+def change_subscription(graph: Graph, method: str) -> httpx.Response:
+    """Subscribe the page to the app, or unsubscribe it."""
+    token = given_value(graph, "page_access_token") if method == "POST" else graph.app_token
     params = {"access_token": token, "subscribed_fields": "leadgen"}
-    path = f"{graph.base}/{given(graph, 'page_id')}/subscribed_apps"
+    path = f"{graph.base}/{given_value(graph, 'page_id')}/subscribed_apps"
     return graph.http.request(method, path, params=params)
 
 
-def lead(graph: Graph) -> httpx.Response:
+def read_lead(graph: Graph) -> httpx.Response:
     """Read one lead."""
-    row = graph.get(f"{given(graph, 'leadgen_form_id')}/leads").json()["data"][0]
+    row = graph.get(f"{given_value(graph, 'leadgen_form_id')}/leads").json()["data"][0]
     return graph.get(row["id"])
 
 
+PERSON = "id,first_name,last_name,short_name,email,picture"
 LEADS = "id,created_time,ad_id,form_id,field_data,is_organic,platform"
 FORMS = "id,name,status,locale,created_time,leads_count,page_id,page,questions"
 LEAD_ACCESS = "has_lead_access{can_access_lead,app_has_leads_permission,failure_reason}"
@@ -226,14 +237,16 @@ APP = "id,name,owner_business,business,category,icon_url,contact_email,app_domai
 PORTFOLIOS = "id,name,verification_status,owned_pages{id,name,access_token},client_pages{id}"
 
 COMPARED = (
-    Compared("GET /debug_token", tokens),
-    Compared("/oauth/access_token", exchanges),
-    Compared("GET /me", me("", "id,name", "id,first_name,last_name,short_name,email,picture")),
-    Compared("GET /me/accounts", pages, "Page", is_list=True),
-    Compared("GET /me/permissions", me("/permissions"), "Permission", is_list=True),
-    Compared(
+    ComparedCall("GET /debug_token", inspect_tokens),
+    ComparedCall("/oauth/access_token", request_tokens),
+    ComparedCall(
+        "GET /me", read_me("", "id,name", "id,first_name,last_name,short_name,email,picture")
+    ),
+    ComparedCall("GET /me/accounts", list_pages, "Page", is_list=True),
+    ComparedCall("GET /me/permissions", read_me("/permissions"), "Permission", is_list=True),
+    ComparedCall(
         "GET /me/businesses",
-        me("/businesses", PORTFOLIOS),
+        read_me("/businesses", PORTFOLIOS),
         "Business",
         nested={
             "owned_pages": "GET /{business-id}/owned_pages",
@@ -241,72 +254,86 @@ COMPARED = (
         },
         is_list=True,
     ),
-    Compared(
+    ComparedCall(
         "GET /{business-id}",
-        lambda graph: [business(graph, fields=one) for one in ("", "id,name,verification_status")],
+        lambda graph: [
+            read_business(graph, fields=names) for names in ("", "id,name,verification_status")
+        ],
         "Business",
     ),
-    Compared(
+    ComparedCall(
         "GET /{business-id}/owned_pages",
         lambda graph: [
-            business(graph, "owned_pages", fields=one) for one in ("", "id,name,access_token,tasks")
+            read_business(graph, "owned_pages", fields=names)
+            for names in ("", "id,name,access_token,tasks")
         ],
         "Page",
         is_list=True,
     ),
-    Compared(
+    ComparedCall(
         "GET /{business-id}/client_pages",
-        lambda graph: business(graph, "client_pages"),
+        lambda graph: read_business(graph, "client_pages"),
         "Page",
         is_list=True,
     ),
-    Compared(
+    ComparedCall(
         "GET /act_{ad-account-id}",
-        at("ad_account_id", prefix="act_")("", "name,account_status,currency"),
+        read_object("ad_account_id", prefix="act_")("", "name,account_status,currency"),
     ),
-    Compared(
+    ComparedCall(
         "GET /{app-id}",
-        at("app_id", token="app")("", f"{APP},roles.limit(100)", "app_name,link,creator_uid"),
+        read_object("app_id", token="app")(
+            "", f"{APP},roles.limit(100)", "app_name,link,creator_uid"
+        ),
         "Application",
         nested={"roles": "GET /{app-id}/roles"},
     ),
-    Compared("GET /{app-id}/roles", at("app_id", "roles", token="app")(), is_list=True),
-    Compared(
+    ComparedCall(
+        "GET /{app-id}/roles", read_object("app_id", "roles", token="app")(), is_list=True
+    ),
+    ComparedCall(
         "GET /{app-id}/permissions",
-        at("app_id", "permissions", token="app")(),
+        read_object("app_id", "permissions", token="app")(),
         "Permission",
         is_list=True,
     ),
-    Compared(
+    ComparedCall(
         "GET /{page-id}",
-        at("page_id")("", "id,name,access_token,leadgen_tos_accepted", LEAD_ACCESS),
+        read_object("page_id")("", "id,name,access_token,leadgen_tos_accepted", LEAD_ACCESS),
         "Page",
     ),
-    Compared(
+    ComparedCall(
         "GET /{page-id}/subscribed_apps",
-        at("page_id", "subscribed_apps", token="page")(),
+        read_object("page_id", "subscribed_apps", token="page")(),
         is_list=True,
     ),
-    Compared("POST /{page-id}/subscribed_apps", lambda graph: change(graph, "POST")),
-    Compared("DELETE /{page-id}/subscribed_apps", lambda graph: change(graph, "DELETE")),
-    Compared(
+    ComparedCall(
+        "POST /{page-id}/subscribed_apps", lambda graph: change_subscription(graph, "POST")
+    ),
+    ComparedCall(
+        "DELETE /{page-id}/subscribed_apps", lambda graph: change_subscription(graph, "DELETE")
+    ),
+    ComparedCall(
         "GET /{page-id}/leadgen_forms",
-        at("page_id", "leadgen_forms", token="page")("", FORMS),
+        read_object("page_id", "leadgen_forms", token="page")("", FORMS),
         "LeadgenForm",
         is_list=True,
     ),
-    Compared("GET /{form-id}", at("leadgen_form_id")("", FORMS), "LeadgenForm"),
-    Compared(
-        "GET /{form-id}/leads", at("leadgen_form_id", "leads")("", LEADS), "Lead", is_list=True
+    ComparedCall("GET /{form-id}", read_object("leadgen_form_id")("", FORMS), "LeadgenForm"),
+    ComparedCall(
+        "GET /{form-id}/leads",
+        read_object("leadgen_form_id", "leads")("", LEADS),
+        "Lead",
+        is_list=True,
     ),
-    Compared("GET /{lead-id}", lead, "Lead"),
+    ComparedCall("GET /{lead-id}", read_lead, "Lead"),
 )
 
 
 # --- the comparison --------------------------------------------------------------------------
 @pytest.mark.parametrize("compared", COMPARED, ids=lambda compared: compared.call)
-def test_a_body_has_published_keys_or_a_line_that_says_why_not(
-    start: Start, graph_of: Open, compared: Compared
+def test_each_key_of_a_body_is_published_or_explained(
+    start: Start, graph_of: Open, compared: ComparedCall
 ) -> None:
     """
     Each key of each body, with its type, is published, or is in a line of `fidelity.toml`.
@@ -318,20 +345,26 @@ def test_a_body_has_published_keys_or_a_line_that_says_why_not(
         graph = graph_of(start(scenario))
         if scenario == "portfolio-pages" and compared.call == "GET /me/accounts":
             continue  # there the list is empty
-        answers = compared.ask(graph)
-        for answer in answers if isinstance(answers, list) else [answers]:
-            lines |= set(shape(answer.json()))
+        responses = compared.send_calls(graph)
+        for response in responses if isinstance(responses, list) else [responses]:
+            lines |= set(list_typed_keys(response.json()))
 
-    assert lines - compared.known() == set(shapes().get(compared.call, {}))
+    assert lines - compared.published_keys() == set(load_unpublished_keys().get(compared.call, {}))
 
 
-def test_an_error_has_published_keys_or_a_line_that_says_why_not() -> None:
-    """So does each error that Graph answers with here."""
-    known = [one for one in vars(refusals).values() if isinstance(one, Refusal)]
-    lines = {line for one in known for line in shape(GraphError(one).body("A"))}
+def test_each_key_of_an_error_is_published_or_explained() -> None:
+    """Each key of each of Graph's errors is published, or has a line."""
+    known = [
+        definition
+        for definition in vars(graph_errors).values()
+        if isinstance(definition, ErrorDefinition)
+    ]
+    lines = {
+        line for definition in known for line in list_typed_keys(GraphError(definition).body("A"))
+    }
 
     assert len(known) > 50
-    assert lines - ERRORS == set(shapes()[ANY_ERROR])
+    assert lines - ERRORS == set(load_unpublished_keys()[ANY_ERROR])
 
 
 def usage(headers: Mapping[str, str]) -> Iterator[str]:
@@ -339,32 +372,33 @@ def usage(headers: Mapping[str, str]) -> Iterator[str]:
     for name, text in headers.items():
         if re.fullmatch(r"x-(app|ad-account|business-use-case)-usage|x-fb-ads-\S+", name.lower()):
             document = json.loads(re.sub(r'"\d+":', '"{id}":', text))
-            yield from shape(document, name.lower())
+            yield from list_typed_keys(document, name.lower())
 
 
-def test_usage_headers_have_published_keys_or_a_line_that_says_why_not(graph: Graph) -> None:
-    """So does each usage header."""
-    page, account = given(graph, "page_id"), f"act_{given(graph, 'ad_account_id')}"
+def test_each_key_of_a_usage_header_is_published_or_explained(graph: Graph) -> None:
+    """Each key of each usage header is published, or has a line."""
+    page = given_value(graph, "page_id")
+    account = f"act_{given_value(graph, 'ad_account_id')}"
     paths = ((page, "user"), (account, "user"), (f"{account}/insights", "user"))
     paths += (
         (f"{page}/leadgen_forms", "page"),
-        (f"{given(graph, 'leadgen_form_id')}/leads", "page"),
+        (f"{given_value(graph, 'leadgen_form_id')}/leads", "page"),
     )
     lines = {line for path, token in paths for line in usage(graph.get(path, token).headers)}
     known = {line for record in RECORDS for line in usage(record.headers)}
 
     assert {line.partition(":")[0] for line in lines} >= {"x-app-usage", "x-ad-account-usage"}
-    assert lines - known == set(shapes()[USAGE])
+    assert lines - known == set(load_unpublished_keys()[USAGE])
 
 
 def test_each_recorded_call_is_compared() -> None:
-    """Each call of which there is a record is compared, and each line is about a compared one."""
+    """Each recorded call is compared, and each line is about a compared call."""
     calls = {compared.call for compared in COMPARED}
     recorded = {
         (f"{record.method} {record.path}", record.path) for record in RECORDS if record.path
     }
     assert [names for names in recorded if calls.isdisjoint(names)] == []
-    assert set(shapes()) <= {*calls, ANY_ERROR, USAGE}
+    assert set(load_unpublished_keys()) <= {*calls, ANY_ERROR, USAGE}
 
 
 # --- the records themselves ------------------------------------------------------------------
@@ -372,7 +406,7 @@ def test_all_records_are_read() -> None:
     """There are 67, each under its own name, most of them recorded, each with its source."""
     names = {(record.topic, record.id) for record in RECORDS}
     assert (len(RECORDS), len(names)) == (67, 67)
-    assert [record.kind for record in RECORDS].count(RecordKind.RECORDED) == 59
+    assert [record.kind for record in RECORDS].count(ResponseProvenance.RECORDED) == 59
     for record in RECORDS:
         assert record.source.repository or record.source.stored_text_id
         assert record.body or record.headers
@@ -380,7 +414,9 @@ def test_all_records_are_read() -> None:
 
 def test_a_record_keeps_its_request_headers_and_status() -> None:
     """The one full exchange of a refused redirect URI has all of its parts."""
-    (record,) = [one for one in RECORDS if one.id == "redirect_not_registered_hindi"]
+    (record,) = [
+        candidate for candidate in RECORDS if candidate.id == "redirect_not_registered_hindi"
+    ]
     assert (record.method, record.path, record.status) == ("POST", "/oauth/access_token", 400)
     assert record.body["error"]["code"] == 191
     challenge = record.headers["www-authenticate"]
@@ -410,6 +446,6 @@ def test_no_record_holds_a_token() -> None:
 
 def test_the_published_types_are_read() -> None:
     """Seven nodes have the types of their fields."""
-    types = published_field_types()
+    types = load_field_types()
     assert len(types) == 7
     assert types["HasLeadAccess"]["can_access_lead"] == "bool"

@@ -6,15 +6,15 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.graph import refusals
-from facebook_cyclr_sandbox.graph.translations import in_portuguese
+from facebook_cyclr_sandbox.graph import graph_errors
+from facebook_cyclr_sandbox.graph.translations import load_portuguese_errors
 from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.faults import fault_of
+from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 from .conftest import (
-    Answer,
+    CompleteDialog,
     Graph,
     Open,
     OpenCyclr,
@@ -22,7 +22,7 @@ from .conftest import (
     app_of,
     dialog,
     error_of,
-    live,
+    list_live_permissions,
     login_of,
 )
 
@@ -75,7 +75,7 @@ EMPTY_IN_FRESH = {
     "scopes",
     "verify_token",
 }
-# Where no customer could have logged in to the app.
+# Scenarios in which no customer can log in to the app.
 WITHOUT_CUSTOMER = {
     "fresh",
     "renewal-due",
@@ -114,7 +114,9 @@ def test_an_unknown_scenario_is_refused(start: Start) -> None:
 
 def test_a_seed_repeats_the_secrets() -> None:
     """Two sandboxes with the same seed have the same secrets; without it they differ."""
-    first, second, third = (Sandbox("approved", seed=seed).world.answers for seed in (7, 7, None))
+    first, second, third = (
+        Sandbox("approved", seed=seed).state.operator_values for seed in (7, 7, None)
+    )
     assert first == second
     assert first["app_secret"] != third["app_secret"]
 
@@ -122,7 +124,8 @@ def test_a_seed_repeats_the_secrets() -> None:
 def test_secrets_have_their_real_shapes(graph: Graph) -> None:
     """App ID, App Secret and tokens have Facebook's formats."""
     given = graph.given
-    app_id, secret = str(given["app_id"]), str(given["app_secret"])
+    app_id = str(given["app_id"])
+    secret = str(given["app_secret"])
     assert app_id.isdecimal()
     assert len(app_id) in (15, 16)
     assert len(secret) == 32
@@ -133,17 +136,17 @@ def test_secrets_have_their_real_shapes(graph: Graph) -> None:
 def test_wrong_secret(start: Start, graph_of: Open) -> None:
     """The given secret is not the app's; the console has the right one."""
     sandbox = start("wrong-secret")
-    answer = graph_of(sandbox).exchange(grant_type="client_credentials")
-    assert error_of(answer)["message"] == "Error validating client secret."
+    response = graph_of(sandbox).exchange(grant_type="client_credentials")
+    assert error_of(response)["message"] == "Error validating client secret."
     app = app_of(sandbox)
-    held = {one.client_secret for one in sandbox.world.cyclr.library.values()}
+    held = {entry.client_secret for entry in sandbox.state.cyclr.library.values()}
     assert app.secret in held
 
 
 def test_unknown_app(start: Start, graph_of: Open) -> None:
     """The given App ID does not exist."""
-    answer = graph_of(start("unknown-app")).exchange(grant_type="client_credentials")
-    assert error_of(answer)["code"] == 101
+    response = graph_of(start("unknown-app")).exchange(grant_type="client_credentials")
+    assert error_of(response)["code"] == 101
 
 
 def test_redirect_missing(start: Start, graph_of: Open, http: httpx.Client) -> None:
@@ -169,7 +172,7 @@ def test_app_domains_only(start: Start, graph_of: Open, http: httpx.Client) -> N
 def test_permission_missing(start: Start, graph_of: Open) -> None:
     """leads_retrieval is neither listed nor granted, and reading leads fails."""
     graph = graph_of(start("permission-missing"))
-    assert "leads_retrieval" not in live(graph)
+    assert "leads_retrieval" not in list_live_permissions(graph)
     mine = graph.get("me/permissions").json()["data"]
     assert "leads_retrieval" not in {row["permission"] for row in mine}
     assert graph.get(f"{graph.given['leadgen_form_id']}/leads").status_code == 403
@@ -200,7 +203,8 @@ def test_token_expired(start: Start, graph_of: Open) -> None:
 def test_not_connected_yet(start: Start, cyclr_of: OpenCyclr, scenario: str) -> None:
     """Both connectors' Setup is empty and no connector is installed."""
     sandbox = start(scenario)
-    cyclr, library = cyclr_of(sandbox), sandbox.world.cyclr.library
+    cyclr = cyclr_of(sandbox)
+    library = sandbox.state.cyclr.library
     rows = cyclr.get("account/connectors").json()
     assert not {"Facebook Marketing API", "Facebook Messenger API"} & {row["Name"] for row in rows}
     assert not library[cyclr.connector_id()].is_set_up
@@ -212,8 +216,10 @@ def test_approved_is_all_done(start: Start) -> None:
     """Every permission is live and was used, both verifications are done, and it is published."""
     sandbox = start("approved")
     app = app_of(sandbox)
-    business = sandbox.world.facebook.business
-    assert set(app.test_calls) == {name for name, one in app.permissions.items() if one == "live"}
+    business = sandbox.state.facebook.business
+    assert set(app.test_calls) == {
+        name for name, status in app.permissions.items() if status == "live"
+    }
     assert (business.verification, business.access_verification) == ("verified", "verified")
     assert (app.is_published, app.renewal, app.tier) == (True, None, "standard_access")
 
@@ -221,7 +227,7 @@ def test_approved_is_all_done(start: Start) -> None:
 def test_use_case_missing(start: Start, graph_of: Open, http: httpx.Client) -> None:
     """leads_retrieval is an invalid scope, and nothing was reviewed."""
     graph = graph_of(start("use-case-missing"))
-    assert live(graph) == set()
+    assert list_live_permissions(graph) == set()
     url = dialog(graph.sandbox, scope="ads_read,leads_retrieval,pages_manage_ads")
     assert http.get(url).status_code == 200
     page = http.post(url, data=login_of(graph.sandbox)).text
@@ -240,7 +246,7 @@ def test_use_case_missing(start: Start, graph_of: Open, http: httpx.Client) -> N
 def test_test_calls_missing(start: Start, graph_of: Open) -> None:
     """Nothing is live, and the token reads ad accounts and little else."""
     graph = graph_of(start("test-calls-missing"))
-    assert live(graph) == set()
+    assert list_live_permissions(graph) == set()
     assert graph.get("me/adaccounts").status_code == 200
     assert graph.get("me/businesses").status_code == 403
     assert graph.get("me/accounts").json() == {"data": []}
@@ -249,18 +255,18 @@ def test_test_calls_missing(start: Start, graph_of: Open) -> None:
 def test_partly_declined(start: Start, graph_of: Open) -> None:
     """Two permissions have no row; the customer grants the others."""
     graph = graph_of(start("partly-declined"))
-    assert {"leads_retrieval", "pages_manage_ads"}.isdisjoint(live(graph))
+    assert {"leads_retrieval", "pages_manage_ads"}.isdisjoint(list_live_permissions(graph))
     mine = {row["permission"] for row in graph.get("me/permissions", "customer").json()["data"]}
-    assert mine == live(graph)
+    assert mine == list_live_permissions(graph)
 
 
 def test_not_published(
-    start: Start, graph_of: Open, http: httpx.Client, answer_dialog: Answer
+    start: Start, graph_of: Open, http: httpx.Client, complete_dialog: CompleteDialog
 ) -> None:
     """Everything is live; the operator gets through the dialog, the customer does not."""
     sandbox = start("not-published")
-    assert "leads_retrieval" in live(graph_of(sandbox))
-    assert answer_dialog(sandbox, dialog(sandbox)).status_code == 302
+    assert "leads_retrieval" in list_live_permissions(graph_of(sandbox))
+    assert complete_dialog(sandbox, dialog(sandbox)).status_code == 302
     page = http.post(dialog(sandbox), data=login_of(sandbox, "customer"))
     assert "Feature unavailable" in page.text
 
@@ -278,11 +284,11 @@ def test_tech_provider_pending(start: Start, graph_of: Open) -> None:
 
 
 def test_a_pending_review_stays_pending_for_a_day(start: Start, graph_of: Open) -> None:
-    """Nothing of `review-pending` is decided within 24 hours, whatever the dice say."""
+    """The review of `review-pending` is never decided within 24 hours."""
     for seed in range(12):
         sandbox = start("review-pending", seed=seed)
-        sandbox.world.offset += 24 * 3600
-        assert live(graph_of(sandbox)) == set()
+        sandbox.state.offset += 24 * 3600
+        assert list_live_permissions(graph_of(sandbox)) == set()
 
 
 def test_portfolio_page_without_token(start: Start, graph_of: Open) -> None:
@@ -292,7 +298,8 @@ def test_portfolio_page_without_token(start: Start, graph_of: Open) -> None:
     The operator's token names no page; the customer's does.
     """
     graph = graph_of(start("portfolio-page-without-token"))
-    page, token = str(graph.given["page_id"]), str(graph.given["user_access_token"])
+    page = str(graph.given["page_id"])
+    token = str(graph.given["user_access_token"])
     assert graph.get("me/accounts").json() == {"data": []}
     for inspected, chosen in ((token, []), (str(graph.given["customer_access_token"]), [page])):
         data = graph.get("debug_token", "app", input_token=inspected).json()["data"]
@@ -312,9 +319,9 @@ def test_portfolio_refuses(start: Start, graph_of: Open) -> None:
     graph = graph_of(start("portfolio-refuses"))
     refusing, partner = graph.get("me/businesses", fields="id,name").json()["data"]
     for edge in ("owned_pages", "client_pages"):
-        answer = graph.get(f"{refusing['id']}/{edge}", fields="id,access_token")
-        error = error_of(answer)
-        assert (answer.status_code, error["code"], error["type"]) == (403, 10, "OAuthException")
+        response = graph.get(f"{refusing['id']}/{edge}", fields="id,access_token")
+        error = error_of(response)
+        assert (response.status_code, error["code"], error["type"]) == (403, 10, "OAuthException")
         assert error["message"] == "(#10) Application does not have permission for this action"
     assert graph.get(refusing["id"], fields="name").json()["name"] == refusing["name"]
     (page,) = graph.get(f"{partner['id']}/owned_pages", fields="access_token").json()["data"]
@@ -327,18 +334,19 @@ def test_portfolio_refuses(start: Start, graph_of: Open) -> None:
 def test_the_pages_of_a_portfolio_are_paged(start: Start, graph_of: Open) -> None:
     """Each page of the list has its rows and cursors, and `paging.next` until the last one."""
     sandbox = start("portfolio-pages")
-    facebook, graph = sandbox.world.facebook, graph_of(sandbox)
+    facebook = sandbox.state.facebook
+    graph = graph_of(sandbox)
     (page,) = facebook.pages.values()
     for number in range(4):
         facebook.pages[f"{page.id}{number}"] = replace(page, id=f"{page.id}{number}", forms=[])
-    answer = graph.get(f"{facebook.business.id}/owned_pages", fields="id", limit="2").json()
-    pages = [answer]
+    response = graph.get(f"{facebook.business.id}/owned_pages", fields="id", limit="2").json()
+    pages = [response]
     while following := pages[-1]["paging"].get("next"):
         assert following.startswith(f"{graph.base}/{facebook.business.id}/owned_pages?")
         pages.append(graph.http.get(following).json())
-    assert [len(each["data"]) for each in pages] == [2, 2, 1]
-    assert [set(each["paging"]["cursors"]) for each in pages] == [{"before", "after"}] * 3
-    rows = [row["id"] for each in pages for row in each["data"]]
+    assert [len(page["data"]) for page in pages] == [2, 2, 1]
+    assert [set(page["paging"]["cursors"]) for page in pages] == [{"before", "after"}] * 3
+    rows = [row["id"] for page in pages for row in page["data"]]
     assert rows == list(facebook.pages)
     after = pages[0]["paging"]["cursors"]["after"]
     path = f"{facebook.business.id}/owned_pages"
@@ -348,7 +356,8 @@ def test_the_pages_of_a_portfolio_are_paged(start: Start, graph_of: Open) -> Non
 def test_system_user(start: Start, graph_of: Open) -> None:
     """The user's token is a system user's: without an end, and without `public_profile`."""
     graph = graph_of(start("system-user"))
-    token, page = str(graph.given["user_access_token"]), str(graph.given["page_id"])
+    token = str(graph.given["user_access_token"])
+    page = str(graph.given["page_id"])
     data = graph.get("debug_token", "app", input_token=token).json()["data"]
     assert (data["type"], data["is_valid"]) == ("SYSTEM_USER", True)
     assert (data["expires_at"], data["data_access_expires_at"]) == (0, 0)
@@ -356,7 +365,7 @@ def test_system_user(start: Start, graph_of: Open) -> None:
     assert "leads_retrieval" in data["scopes"]
     me = graph.get("me").json()
     assert me == {"name": "Sandbox System User", "id": data["user_id"]}
-    assert data["user_id"] not in graph.sandbox.world.facebook.people
+    assert data["user_id"] not in graph.sandbox.state.facebook.people
     mine = {row["permission"] for row in graph.get("me/permissions").json()["data"]}
     assert mine == set(data["scopes"])
     assert [row["id"] for row in graph.get("me/accounts").json()["data"]] == [page]
@@ -365,15 +374,15 @@ def test_system_user(start: Start, graph_of: Open) -> None:
 
 
 def test_a_configuration_gives_a_system_users_token(
-    start: Start, graph_of: Open, answer_dialog: Answer
+    start: Start, graph_of: Open, complete_dialog: CompleteDialog
 ) -> None:
     """Signing in with `config_id` gives a system user's token, with a scope a person's."""
     sandbox = start("system-user")
     graph = graph_of(sandbox)
     kinds = []
     for asked in ({"config_id": str(graph.given["config_id"])}, {"scope": "ads_read"}):
-        reply = answer_dialog(sandbox, dialog(sandbox, response_type="code", **asked))
-        code = httpx.URL(reply.headers["location"]).params["code"]
+        response = complete_dialog(sandbox, dialog(sandbox, response_type="code", **asked))
+        code = httpx.URL(response.headers["location"]).params["code"]
         uri = str(graph.given["redirect_uri"])
         granted = graph.exchange(redirect_uri=uri, code=code).json()
         token = granted["access_token"]
@@ -391,7 +400,8 @@ def test_nobody_logs_in_as_the_system_user(start: Start, http: httpx.Client) -> 
 
 def test_answers_in_portuguese(start: Start, graph_of: Open) -> None:
     """Messages are Portuguese; codes, subcodes and kinds are the same; `locale` chooses English."""
-    graph, english = graph_of(start("answers-in-portuguese")), graph_of(start("approved"))
+    graph = graph_of(start("answers-in-portuguese"))
+    english = graph_of(start("approved"))
     portuguese = graph.get("123")
     assert error_of(portuguese)["message"].startswith("Solicitação get não compatível.")
     assert "123" in error_of(portuguese)["message"]
@@ -413,20 +423,20 @@ def test_the_token_endpoint_does_not_heed_the_locale(start: Start, graph_of: Ope
     """A refused redirect URI is Portuguese with any `locale`, as raw UTF-8 in the header too."""
     graph = graph_of(start("answers-in-portuguese"))
     for asked in ({}, {"locale": "en_US"}):
-        answer = graph.exchange(redirect_uri="https://other.example/x", code="DUMMY", **asked)
-        error = error_of(answer)
+        response = graph.exchange(redirect_uri="https://other.example/x", code="DUMMY", **asked)
+        error = error_of(response)
         assert error["code"] == 191
         assert error["message"].startswith("Não é possível carregar a URL: O domínio dessa URL")
-        (challenge,) = [text for name, text in answer.headers.raw if name == b"WWW-Authenticate"]
+        (challenge,) = [text for name, text in response.headers.raw if name == b"WWW-Authenticate"]
         expected = f'OAuth "Facebook Platform" "redirect_uri_mismatch" "{error["message"]}"'
         assert challenge.decode("utf-8") == expected
-        assert answer.content.isascii()
+        assert response.content.isascii()
 
 
 def test_faults_are_portuguese_too(start: Start, graph_of: Open) -> None:
     """A fault that the operator asks for has its message in the language of the call."""
     graph = graph_of(start("answers-in-portuguese"))
-    graph.sandbox.world.faults.active = [fault_of({"kind": "graph-error", "code": 2})]
+    graph.sandbox.state.faults.active = [read_fault({"kind": "graph-error", "code": 2})]
     assert error_of(graph.get("me"))["message"] == "(#2) Serviço temporariamente indisponível"
     english = error_of(graph.get("me", locale="en_US"))["message"]
     assert english == "(#2) Service temporarily unavailable"
@@ -434,19 +444,26 @@ def test_faults_are_portuguese_too(start: Start, graph_of: Open) -> None:
 
 def test_every_message_of_graph_has_a_translation() -> None:
     """Each message but the sandbox's own has a Portuguese one with the same blanks and code."""
-    known = [value for value in vars(refusals).values() if isinstance(value, refusals.Refusal)]
-    missing = [one.message for one in known if one not in in_portuguese()]
+    known = [
+        value
+        for value in vars(graph_errors).values()
+        if isinstance(value, graph_errors.ErrorDefinition)
+    ]
+    missing = [
+        definition.message for definition in known if definition not in load_portuguese_errors()
+    ]
     assert all("sandbox" in message for message in missing)
-    for english, portuguese in in_portuguese().items():
+    for english, portuguese in load_portuguese_errors().items():
         assert portuguese == replace(
             english,
             message=portuguese.message,
-            title=portuguese.title,
-            explanation=portuguese.explanation,
+            user_title=portuguese.user_title,
+            user_message=portuguese.user_message,
         )
         assert portuguese.message != english.message
-        assert bool(portuguese.title) == bool(english.title)
-        assert bool(portuguese.explanation) == bool(english.explanation)
-        blanks, codes = re.compile(r"\{\w+\}").findall, re.compile(r"^\(#\d+\)").findall
+        assert bool(portuguese.user_title) == bool(english.user_title)
+        assert bool(portuguese.user_message) == bool(english.user_message)
+        blanks = re.compile(r"\{\w+\}").findall
+        codes = re.compile(r"^\(#\d+\)").findall
         assert sorted(blanks(portuguese.message)) == sorted(blanks(english.message))
         assert codes(portuguese.message) == codes(english.message)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
+from facebook_cyclr_sandbox.state.fault_injection import Fault, FaultKind
 from tests.support.ports import free_ports
 
 
@@ -32,7 +32,7 @@ def test_ports_follow_each_other() -> None:
     """`port` is the first of six ports in a row."""
     first = free_ports(6)
     with Sandbox("fresh", port=first) as sandbox:
-        at = sandbox.world.addresses
+        at = sandbox.state.addresses
         urls = [at.graph, at.facebook, at.cyclr_api, at.cyclr_console]
         assert urls == [f"http://127.0.0.1:{first + index}" for index in range(4)]
         assert at.service_domain == f"127.0.0.1:{first + 4}"
@@ -62,7 +62,7 @@ def test_an_open_connection_does_not_keep_it_alive() -> None:
 
 
 def test_a_slow_answer_does_not_keep_it_alive() -> None:
-    """Stopping does not wait for an answer that is delayed by an hour."""
+    """Stopping does not wait for a response that is delayed by an hour."""
     answers: list[object] = []
 
     def ask(url: str) -> None:
@@ -72,11 +72,11 @@ def test_a_slow_answer_does_not_keep_it_alive() -> None:
             answers.append(error)
 
     with Sandbox("approved") as sandbox:
-        sandbox.world.faults.active = [Fault(FaultKind.SLOW, seconds=3600)]
+        sandbox.state.faults.active = [Fault(FaultKind.SLOW, seconds=3600)]
         url = f"{sandbox.description['graph_url']}/v26.0/me"
         client = threading.Thread(target=ask, args=(url,))
         client.start()
-        while not sandbox.world.faults.struck:
+        while not sandbox.state.faults.injected_count:
             time.sleep(0.01)
     client.join()
     assert len(answers) == 1
@@ -97,4 +97,4 @@ def test_no_connection_is_left_open_behind_a_sandbox() -> None:
                 sandbox._servers.clear()
                 gc.collect()
 
-    assert [str(each.message) for each in caught if "unclosed" in str(each.message)] == []
+    assert [str(warning.message) for warning in caught if "unclosed" in str(warning.message)] == []

@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.graph.tokens import pacific_time
+from facebook_cyclr_sandbox.graph.tokens import format_pacific_time
 from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Graph, Open, Start, app_of, error_of
@@ -17,22 +17,22 @@ REDIRECT_URI = "https://connect.partner.test/connector/callback"
 
 def issue_code(sandbox: Sandbox, redirect_uri: str = REDIRECT_URI) -> str:
     app = app_of(sandbox)
-    return sandbox.world.issue_code(app, app.admin_id, redirect_uri, ("public_profile",)).value
+    return sandbox.state.issue_code(app, app.admin_id, redirect_uri, ("public_profile",)).value
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_client_credentials_give_the_app_token(graph: Graph, method: str) -> None:
-    """The answer is an app token, which is not the secret, without expires_in."""
+    """The response has an app token, which is not the secret, and no expires_in."""
     params = {**graph.credentials, "grant_type": "client_credentials"}
     url = f"{graph.base}/oauth/access_token"
     options = {"params": params} if method == "GET" else {"data": params}
-    answer = graph.http.request(method, url, **options).json()
-    assert list(answer) == ["access_token", "token_type"]
-    app_id, _, tail = answer["access_token"].partition("|")
+    response = graph.http.request(method, url, **options).json()
+    assert list(response) == ["access_token", "token_type"]
+    app_id, _, tail = response["access_token"].partition("|")
     assert app_id == graph.given["app_id"]
     assert len(tail) == 27
     assert tail != graph.given["app_secret"]
-    assert graph.get(f"{app_id}/permissions", answer["access_token"]).status_code == 200
+    assert graph.get(f"{app_id}/permissions", response["access_token"]).status_code == 200
 
 
 CREDENTIALS = {"grant_type": "client_credentials"}
@@ -75,9 +75,9 @@ def test_an_exchange_is_refused_in_facebooks_words(
     graph: Graph, params: dict[str, str], code: int, message: str
 ) -> None:
     """Each wrong parameter gets its own recorded error, with HTTP 400 and without a subcode."""
-    answer = graph.exchange(**params)
-    assert answer.status_code == 400
-    error = error_of(answer)
+    response = graph.exchange(**params)
+    assert response.status_code == 400
+    error = error_of(response)
     assert (error["code"], error["message"], error["type"]) == (code, message, "OAuthException")
     assert "error_subcode" not in error
 
@@ -85,10 +85,10 @@ def test_an_exchange_is_refused_in_facebooks_words(
 def test_a_code_is_redeemed_once(graph: Graph) -> None:
     """A code gives a 60-day token; the second time it is refused."""
     code = issue_code(graph.sandbox)
-    answer = graph.exchange(redirect_uri=REDIRECT_URI, code=code).json()
-    assert list(answer) == ["access_token", "token_type", "expires_in"]
-    assert 5_183_000 < answer["expires_in"] <= 5_184_000
-    assert graph.get("me", answer["access_token"]).status_code == 200
+    response = graph.exchange(redirect_uri=REDIRECT_URI, code=code).json()
+    assert list(response) == ["access_token", "token_type", "expires_in"]
+    assert 5_183_000 < response["expires_in"] <= 5_184_000
+    assert graph.get("me", response["access_token"]).status_code == 200
     error = error_of(graph.exchange(redirect_uri=REDIRECT_URI, code=code))
     assert (error["code"], error["error_subcode"]) == (100, 36009)
     assert error["message"] == "This authorization code has been used."
@@ -109,7 +109,7 @@ def test_a_code_expires(start: Start, graph_of: Open) -> None:
     """After ten minutes a code is refused with 36007."""
     sandbox = start("approved")
     code = issue_code(sandbox)
-    sandbox.world.offset = 601
+    sandbox.state.offset = 601
     error = error_of(graph_of(sandbox).exchange(redirect_uri=REDIRECT_URI, code=code))
     assert (error["error_subcode"], error["message"]) == (
         36007,
@@ -119,17 +119,18 @@ def test_a_code_expires(start: Start, graph_of: Open) -> None:
 
 def test_fb_exchange_token_gives_a_long_lived_token(graph: Graph) -> None:
     """A short-lived token is exchanged for one of about 60 days."""
-    world, app = graph.sandbox.world, app_of(graph.sandbox)
-    short = world.issue_user_token(app, app.admin_id, ("public_profile",), lifetime=3600)
+    state = graph.sandbox.state
+    app = app_of(graph.sandbox)
+    short = state.issue_user_token(app, app.admin_id, ("public_profile",), lifetime=3600)
     grant = {"grant_type": "fb_exchange_token", "fb_exchange_token": short.value}
-    answer = graph.exchange(**grant).json()
-    assert answer["access_token"] != short.value
-    assert answer["expires_in"] > 5_183_000
+    response = graph.exchange(**grant).json()
+    assert response["access_token"] != short.value
+    assert response["expires_in"] > 5_183_000
     assert error_of(graph.exchange(grant_type="fb_exchange_token"))["code"] == 1
 
 
 def test_debug_token_has_the_recorded_shape(graph: Graph) -> None:
-    """Keys and their order are those of the recorded answer; IDs are text."""
+    """Keys and their order are those of the recorded response; IDs are strings."""
     token = str(graph.given["user_access_token"])
     data = graph.get("debug_token", "app", input_token=token).json()["data"]
     assert list(data) == [
@@ -163,10 +164,10 @@ def test_debug_token_knows_page_and_app_tokens(graph: Graph) -> None:
 
 
 def test_debug_token_says_nothing_else_of_a_garbage_token(graph: Graph) -> None:
-    """Of a text that is no token `data` has the error, `is_valid` and no scopes; HTTP 200."""
-    answer = graph.get("debug_token", "app", input_token="nonsense")
-    assert answer.status_code == 200
-    data = answer.json()["data"]
+    """`data` about a string that is no token has the error, `is_valid` and no scopes; HTTP 200."""
+    response = graph.get("debug_token", "app", input_token="nonsense")
+    assert response.status_code == 200
+    data = response.json()["data"]
     assert list(data) == ["error", "is_valid", "scopes"]
     assert list(data["error"]) == ["code", "message"]
     assert (data["is_valid"], data["scopes"], data["error"]["code"]) == (False, [], 190)
@@ -176,7 +177,7 @@ def test_debug_token_still_describes_an_expired_token(own: Graph) -> None:
     """An expired token keeps its type, application, scopes, user and dates."""
     token = str(own.given["user_access_token"])
     before = own.get("debug_token", "app", input_token=token).json()["data"]
-    own.sandbox.world.offset = 61 * 86_400
+    own.sandbox.state.offset = 61 * 86_400
     after = own.get("debug_token", "app", input_token=token).json()["data"]
     error = after.pop("error")
     assert (error["code"], error["subcode"]) == (190, 463)
@@ -202,13 +203,14 @@ def test_debug_token_is_for_the_app_or_its_developers(graph: Graph) -> None:
 
 def test_debug_token_of_another_app(graph: Graph) -> None:
     """An app cannot inspect another app's token: the call is refused, with HTTP 400."""
-    apps, token = graph.sandbox.world.facebook.apps, str(graph.given["user_access_token"])
+    apps = graph.sandbox.state.facebook.apps
+    token = str(graph.given["user_access_token"])
     other = replace(app_of(graph.sandbox), id="9999999999999999", secret="f" * 32, roles=set())
     apps[other.id] = other
-    answer = graph.get("debug_token", f"{other.id}|{other.secret}", input_token=token)
+    response = graph.get("debug_token", f"{other.id}|{other.secret}", input_token=token)
     del apps[other.id]
-    assert answer.status_code == 400
-    error = error_of(answer)
+    assert response.status_code == 400
+    error = error_of(response)
     assert (error["type"], error["code"]) == ("OAuthException", 100)
     assert error["message"] == (
         "(#100) The App_id in the input_token did not match the Viewing App"
@@ -258,10 +260,10 @@ def test_appsecret_proof_can_be_required(graph: Graph) -> None:
 )
 def test_times_in_token_errors_are_pacific(moment: int, text: str) -> None:
     """Times in token errors are Pacific time, in summer and winter."""
-    assert pacific_time(moment) == text
+    assert format_pacific_time(moment) == text
 
 
 def test_token_endpoint_says_its_version(graph: Graph) -> None:
-    """The token endpoint's answer has the header facebook-api-version."""
-    answer: httpx.Response = graph.exchange(grant_type="client_credentials")
-    assert answer.headers["facebook-api-version"] == "v26.0"
+    """The token endpoint's response has the header facebook-api-version."""
+    response: httpx.Response = graph.exchange(grant_type="client_credentials")
+    assert response.headers["facebook-api-version"] == "v26.0"

@@ -5,9 +5,9 @@ import re
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.facebook_web.dashboard import OFFERED
+from facebook_cyclr_sandbox.facebook_web.dashboard import USE_CASE_CHOICES
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import App
+from facebook_cyclr_sandbox.state.facebook_state import App
 
 from .conftest import Browse, Browser, Form, Start, dialog, login_of
 
@@ -15,8 +15,14 @@ LEADS = "Capture & manage ad leads with Marketing API"
 ADS = "Create & manage ads with Marketing API"
 MESSENGER = "Engage with customers on Messenger from Meta"
 REQUIRED = {
-    *("public_profile", "ads_management", "ads_read", "business_management"),
-    *("leads_retrieval", "pages_manage_ads", "pages_read_engagement", "pages_show_list"),
+    "public_profile",
+    "ads_management",
+    "ads_read",
+    "business_management",
+    "leads_retrieval",
+    "pages_manage_ads",
+    "pages_read_engagement",
+    "pages_show_list",
 }
 
 
@@ -42,10 +48,10 @@ def browser(start: Start, browse: Browse) -> Browser:
 
 
 def app_at(browser: Browser, base: str) -> App:
-    return browser.sandbox.world.facebook.apps[base.rpartition("/")[2]]
+    return browser.sandbox.state.facebook.apps[base.rpartition("/")[2]]
 
 
-def listed(browser: Browser, base: str) -> set[str]:
+def list_permissions(browser: Browser, base: str) -> set[str]:
     """Return the permissions in the list of Permissions and Features."""
     page = browser.open(f"{base}/app-review/permissions/").partition('id="permissions"')[2]
     rows = re.findall(r'<th scope="row" class="mono">(.*?)</th>', page)
@@ -54,7 +60,7 @@ def listed(browser: Browser, base: str) -> set[str]:
 
 def test_creation_offers_these_use_cases(approved: Sandbox, browse: Browse) -> None:
     """Create App begins with exactly five choices."""
-    assert OFFERED == (
+    assert USE_CASE_CHOICES == (
         LEADS,
         ADS,
         MESSENGER,
@@ -63,7 +69,7 @@ def test_creation_offers_these_use_cases(approved: Sandbox, browse: Browse) -> N
     )
     page = browse(approved).enter("/apps/creation/")
     found = re.findall(r'name="use_case" value="([^"]+)"', page)
-    assert [one.replace("&amp;", "&") for one in found] == list(OFFERED)
+    assert [label.replace("&amp;", "&") for label in found] == list(USE_CASE_CHOICES)
 
 
 def test_the_lead_use_case_brings_its_permissions(browser: Browser) -> None:
@@ -71,7 +77,7 @@ def test_the_lead_use_case_brings_its_permissions(browser: Browser) -> None:
     base = create(browser, LEADS)
     assert LEADS.replace("&", "&amp;") in browser.page.text
     assert "Unpublished" in browser.page.text
-    assert listed(browser, base) == REQUIRED
+    assert list_permissions(browser, base) == REQUIRED
     app = app_at(browser, base)
     assert (app.type, app.is_published, app.is_classic) == ("Business", False, False)
     browser.submit(f"{base}/use_cases/permissions/pages_messaging/")
@@ -79,18 +85,20 @@ def test_the_lead_use_case_brings_its_permissions(browser: Browser) -> None:
     browser.open(f"{base}/use_cases/")
     browser.submit(f"{base}/use_cases/permissions/pages_manage_metadata/")
     assert "pages_manage_metadata is added" in browser.page.text
-    assert listed(browser, base) == {*REQUIRED, "pages_manage_metadata"}
+    assert list_permissions(browser, base) == {*REQUIRED, "pages_manage_metadata"}
 
 
 def test_other_leads_to_everything(browser: Browser) -> None:
     """A classic app lists permissions of all families, and has no use case to customize."""
-    (app,) = browser.sandbox.world.facebook.apps.values()
+    (app,) = browser.sandbox.state.facebook.apps.values()
     app.use_cases = []
     browser.enter()
     base = f"/apps/{app.id}"
-    assert {"leads_retrieval", "instagram_basic", "whatsapp_business_management"} < listed(
-        browser, base
-    )
+    assert {
+        "leads_retrieval",
+        "instagram_basic",
+        "whatsapp_business_management",
+    } < list_permissions(browser, base)
     browser.open(f"{base}/use_cases/")
     assert "no use cases" in browser.page.text
     browser.submit(f"{base}/use_cases/add/", use_case=LEADS)
@@ -102,13 +110,14 @@ def test_a_use_case_is_added_later(start: Start, browse: Browse, http: httpx.Cli
     browser = browse(start("use-case-missing"))
     browser.enter()
     base = f"/apps/{browser.given['app_id']}"
-    assert "leads_retrieval" not in listed(browser, base)
-    url, login = dialog(browser.sandbox, scope="leads_retrieval"), login_of(browser.sandbox)
+    assert "leads_retrieval" not in list_permissions(browser, base)
+    url = dialog(browser.sandbox, scope="leads_retrieval")
+    login = login_of(browser.sandbox)
     assert "Invalid Scopes: leads_retrieval" in http.post(url, data=login).text
     browser.open(f"{base}/use_cases/")
     page = browser.submit(f"{base}/use_cases/add/", use_case=LEADS)
     assert "is added to your app." in page
-    assert "leads_retrieval" in listed(browser, base)
+    assert "leads_retrieval" in list_permissions(browser, base)
     assert Form(http.post(url, data=login).text).choices == [
         "public_profile",
         "leads_retrieval",
@@ -145,12 +154,14 @@ def test_a_use_case_brings_its_products(browser: Browser) -> None:
 
 
 def test_going_live_needs_the_settings(start: Start, browse: Browse) -> None:
-    """The page names what is missing; once it is there, the app is published."""
+    """The page names the missing settings; with them, the app is published."""
     sandbox = start("not-published")
-    (app,) = sandbox.world.facebook.apps.values()
-    browser, base = browse(sandbox), f"/apps/{app.id}"
+    (app,) = sandbox.state.facebook.apps.values()
+    browser = browse(sandbox)
+    base = f"/apps/{app.id}"
     browser.enter()
-    policy, app.profile["privacy_policy_url"] = app.profile["privacy_policy_url"], ""
+    policy = app.profile["privacy_policy_url"]
+    app.profile["privacy_policy_url"] = ""
     page = browser.submit(f"{base}/go_live/")
     assert browser.page.status_code == 400
     assert "Add a Privacy Policy URL" in page
@@ -167,17 +178,17 @@ def test_verifications_take_their_steps(start: Start, browse: Browse) -> None:
     browser.enter()
     browser.submit("/async/registration/")
     base = create(browser, LEADS)
-    business = sandbox.world.facebook.business
+    business = sandbox.state.facebook.business
     assert "Complete Business Verification under Verification." in browser.page.text
     page = browser.submit(f"{base}/verification/access/")
     assert "Complete Business Verification first." in page
     assert business.access_verification == "not started"
     seen = []
     for path in ("business", "later", "access", "later"):
-        before = sandbox.world.offset
+        before = sandbox.state.offset
         browser.submit(f"{base}/verification/{path}/")
         seen.append((str(business.verification), str(business.access_verification)))
-        assert (sandbox.world.offset > before) is (path == "later")
+        assert (sandbox.state.offset > before) is (path == "later")
     assert seen == [
         ("pending", "not started"),
         ("verified", "not started"),
@@ -191,7 +202,7 @@ def test_verifications_take_their_steps(start: Start, browse: Browse) -> None:
 @pytest.mark.parametrize("use_case", [ADS, MESSENGER])
 def test_each_use_case_has_its_own_permissions(browser: Browser, use_case: str) -> None:
     """leads_retrieval comes with the lead use case only."""
-    found = listed(browser, create(browser, use_case))
+    found = list_permissions(browser, create(browser, use_case))
     assert "leads_retrieval" not in found
     assert ("pages_messaging" in found) is (use_case == MESSENGER)
 
@@ -199,7 +210,7 @@ def test_each_use_case_has_its_own_permissions(browser: Browser, use_case: str) 
 def test_an_app_with_nothing_approved_is_not_available_to_customers(
     start: Start, http: httpx.Client
 ) -> None:
-    """Facebook Login for Business refuses a person without a role who is asked for nothing."""
+    """Facebook Login for Business refuses a person without a role if no permission is left."""
     sandbox = start("partly-declined")
     customer = login_of(sandbox, "customer")
     for scope in ("leads_retrieval", "email", ""):

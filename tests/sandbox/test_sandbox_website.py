@@ -37,30 +37,30 @@ def test_good_pages_can_be_read_without_script(
     open_page: Callable[[str], httpx.Response], approved: Sandbox, path: str
 ) -> None:
     """The pages of the scenarios' app have a title of their own and a real text."""
-    answer = open_page(f"https://{approved.description['website']}/{path}")
-    assert answer.status_code == 200
-    assert len(text_of(answer.text)) > 400
-    assert "<script" not in answer.text
+    response = open_page(f"https://{approved.description['website']}/{path}")
+    assert response.status_code == 200
+    assert len(text_of(response.text)) > 400
+    assert "<script" not in response.text
     other = open_page(f"https://{approved.description['website']}/").text
     title = re.compile("<title>(.*?)</title>")
-    assert title.findall(answer.text) != title.findall(other)
+    assert title.findall(response.text) != title.findall(other)
 
 
 def test_the_app_names_these_pages(approved: Sandbox) -> None:
     """The addresses in the app's settings are those of the website."""
     given = approved.description
-    (app,) = approved.world.facebook.apps.values()
+    (app,) = approved.state.facebook.apps.values()
     urls = {app.profile["privacy_policy_url"], app.profile["terms_of_service_url"]}
     assert urls == {f"https://{given['website']}/{path}" for path in ("privacy", "terms")}
-    assert given["data_deletion_url"] == app.unexposed["data_deletion_url"]
+    assert given["data_deletion_url"] == app.dashboard_settings["data_deletion_url"]
     assert given["data_deletion_url"] == f"https://{given['website']}/data-deletion"
 
 
 def test_a_page_that_needs_script_is_empty(open_page: Callable[[str], httpx.Response]) -> None:
     """A program without script finds no text at `/app-page`."""
-    answer = open_page("https://www.partner.test/app-page")
-    assert answer.status_code == 200
-    assert not text_of(answer.text).strip()
+    response = open_page("https://www.partner.test/app-page")
+    assert response.status_code == 200
+    assert not text_of(response.text).strip()
 
 
 def test_redirects_within_and_away(open_page: Callable[[str], httpx.Response]) -> None:
@@ -76,7 +76,7 @@ def test_redirects_within_and_away(open_page: Callable[[str], httpx.Response]) -
 
 
 def test_missing_pages(open_page: Callable[[str], httpx.Response]) -> None:
-    """An unknown path is 404, but on the host that answers everything alike."""
+    """An unknown path is 404, except on the host that serves each path alike."""
     assert open_page("https://www.partner.test/nowhere").status_code == 404
     first = open_page("https://soft.partner.test/privacy")
     second = open_page("https://soft.partner.test/nowhere")

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.origins import _handlers, section_of_routes, sections
+from facebook_cyclr_sandbox.response_sources import _handlers, find_route_sections, load_sections
 from tests.conftest import NOON
 
 from .conftest import Graph, Open, Start, app_of, error_of
@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_success_headers_are_those_of_the_capture(graph: Graph) -> None:
-    """Every header of the recorded success answer is there, in its order."""
-    answer = graph.get("me")
-    names = [name.decode() for name, _ in answer.headers.raw]
+    """Every header of the recorded success response is there, in its order."""
+    response = graph.get("me")
+    names = [name.decode() for name, _ in response.headers.raw]
     assert [name for name in names if name.lower() not in {"date", "content-length"}] == [
         "ETag",
         "x-app-usage",
@@ -35,11 +35,11 @@ def test_success_headers_are_those_of_the_capture(graph: Graph) -> None:
         "Expires",
         "X-FB-Debug",
     ]
-    assert answer.headers["facebook-api-version"] == "v26.0"
-    assert answer.headers["content-type"] == "application/json; charset=UTF-8"
-    assert answer.headers["expires"] == "Sat, 01 Jan 2000 00:00:00 GMT"
-    assert re.fullmatch(r'"[0-9a-f]{40}"', answer.headers["etag"])
-    assert len(base64.b64decode(answer.headers["x-fb-debug"])) == 64
+    assert response.headers["facebook-api-version"] == "v26.0"
+    assert response.headers["content-type"] == "application/json; charset=UTF-8"
+    assert response.headers["expires"] == "Sat, 01 Jan 2000 00:00:00 GMT"
+    assert re.fullmatch(r'"[0-9a-f]{40}"', response.headers["etag"])
+    assert len(base64.b64decode(response.headers["x-fb-debug"])) == 64
 
 
 def test_slashes_and_at_signs_are_escaped(graph: Graph) -> None:
@@ -52,18 +52,18 @@ def test_slashes_and_at_signs_are_escaped(graph: Graph) -> None:
 def test_non_ascii_is_escaped(graph_of: Open, start: Start) -> None:
     """Characters outside ASCII are escaped in the JSON body."""
     sandbox = start("approved")
-    sandbox.world.facebook.person.name = "Sändbox Operator"
-    answer = graph_of(sandbox).get("me")
-    assert b"S\\u00e4ndbox" in answer.content
-    assert answer.json()["name"] == "Sändbox Operator"
+    sandbox.state.facebook.operator.name = "Sändbox Operator"
+    response = graph_of(sandbox).get("me")
+    assert b"S\\u00e4ndbox" in response.content
+    assert response.json()["name"] == "Sändbox Operator"
 
 
 def test_error_body_keeps_graphs_key_order(graph: Graph) -> None:
     """An error's keys are message, type, code, error_subcode, fbtrace_id, in this order."""
-    answer = graph.get("123")
-    assert list(error_of(answer)) == ["message", "type", "code", "error_subcode", "fbtrace_id"]
-    assert error_of(answer)["fbtrace_id"] == answer.headers["x-fb-request-id"]
-    assert answer.headers["cache-control"] == "no-store"
+    response = graph.get("123")
+    assert list(error_of(response)) == ["message", "type", "code", "error_subcode", "fbtrace_id"]
+    assert error_of(response)["fbtrace_id"] == response.headers["x-fb-request-id"]
+    assert response.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_error_body_keeps_graphs_key_order(graph: Graph) -> None:
 )
 def test_challenge_names_its_kind(graph: Graph, path: str, token: str, kind: str) -> None:
     """WWW-Authenticate has the kind and the message of the error."""
-    answer = graph.get(path, token)
-    message = error_of(answer)["message"]
+    response = graph.get(path, token)
+    message = error_of(response)["message"]
     expected = f'OAuth "Facebook Platform" "{kind}" "{message}"'
-    assert answer.headers["www-authenticate"] == expected
+    assert response.headers["www-authenticate"] == expected
 
 
 def test_challenge_of_the_token_endpoint_is_invalid_code(graph: Graph) -> None:
@@ -86,36 +86,36 @@ def test_challenge_of_the_token_endpoint_is_invalid_code(graph: Graph) -> None:
 @pytest.mark.parametrize("redirect_uri", ["https://other.example/x", "x", ""])
 def test_a_refused_redirect_uri_has_a_kind_of_its_own(graph: Graph, redirect_uri: str) -> None:
     """Code 191 has the kind redirect_uri_mismatch."""
-    answer = graph.exchange(redirect_uri=redirect_uri, code="DUMMY")
-    assert error_of(answer)["code"] == 191
-    challenge = answer.headers["www-authenticate"]
+    response = graph.exchange(redirect_uri=redirect_uri, code="DUMMY")
+    assert error_of(response)["code"] == 191
+    challenge = response.headers["www-authenticate"]
     assert challenge.startswith('OAuth "Facebook Platform" "redirect_uri_mismatch" "')
 
 
 def test_a_message_stands_in_its_header_as_raw_utf_8(graph: Graph) -> None:
-    """The body escapes what is not ASCII, WWW-Authenticate does not."""
-    answer = graph.get("me", fields="नाम")
-    message = error_of(answer)["message"]
+    """The body escapes non-ASCII characters, WWW-Authenticate does not."""
+    response = graph.get("me", fields="नाम")
+    message = error_of(response)["message"]
     assert "नाम" in message
-    (challenge,) = [value for name, value in answer.headers.raw if name == b"WWW-Authenticate"]
+    (challenge,) = [value for name, value in response.headers.raw if name == b"WWW-Authenticate"]
     assert message.replace('"', "'") in challenge.decode("utf-8")
-    assert answer.content.isascii()
+    assert response.content.isascii()
 
 
 def test_an_error_cannot_break_out_of_its_header(graph: Graph) -> None:
     """Quotes and line ends in a message cannot add a header."""
-    answer = graph.get("me", fields='x"\r\nSet-Cookie: a=b')
-    assert answer.status_code == 400
-    assert "set-cookie" not in answer.headers
+    response = graph.get("me", fields='x"\r\nSet-Cookie: a=b')
+    assert response.status_code == 400
+    assert "set-cookie" not in response.headers
 
 
-def test_what_graph_no_longer_serves_has_no_effect(graph: Graph) -> None:
+def test_withdrawn_features_have_no_effect(graph: Graph) -> None:
     """An ETag, pretty, debug and date_format change nothing; each is marked unknown."""
     first = graph.get("me")
     again = graph.http.get(first.request.url, headers={"If-None-Match": first.headers["etag"]})
     others = graph.get("me", pretty="1", debug="all", date_format="U")
     assert (again.status_code, again.content, others.content) == (200, first.content, first.content)
-    marked = sections()["graph §10"]["unknown"]
+    marked = load_sections()["graph §10"]["unknown"]
     for name in ("pretty", "debug", "date_format", "If-None-Match"):
         assert any(what.startswith(f"`{name}` has no effect") for what in marked)
 
@@ -123,61 +123,65 @@ def test_what_graph_no_longer_serves_has_no_effect(graph: Graph) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("multi-ID requests", "date and time formats", "method override", "field aliases"),
+        "multi-ID requests",
+        "date and time formats",
+        "method override",
+        "field aliases",
         "JSONP",
     ],
 )
-def test_what_new_apps_do_not_get_is_marked_unknown(name: str) -> None:
-    """Of an app made since 2026-11-04 it is not known what Graph answers to these."""
-    (fact,) = (fact for fact in sections()["graph §10"]["unknown"] if fact.startswith(name))
+def test_features_without_a_source_are_marked_unknown(name: str) -> None:
+    """Graph's responses to an app made since 2026-11-04 are unknown for these features."""
+    (fact,) = (fact for fact in load_sections()["graph §10"]["unknown"] if fact.startswith(name))
     assert "of an app made since 2026-11-04" in fact
 
 
 @pytest.mark.parametrize("version", ["v27.0/", "v26.0/", "v20.0/", ""])
 def test_several_objects_at_once_are_refused_on_any_version(graph: Graph, version: str) -> None:
     """Root `?ids=` gets HTTP 500 and code 100, in the words that were read."""
-    person = graph.sandbox.world.facebook.person.id
-    answer = graph.at(version, ids=f"{person},{person}")
-    assert answer.status_code == 500
-    assert error_of(answer)["code"] == 100
-    assert error_of(answer)["message"] == "The ids query parameter is deprecated in v26.0+"
+    person = graph.sandbox.state.facebook.operator.id
+    response = graph.at(version, ids=f"{person},{person}")
+    assert response.status_code == 500
+    assert error_of(response)["code"] == 100
+    assert error_of(response)["message"] == "The ids query parameter is deprecated in v26.0+"
 
 
 @pytest.mark.parametrize(
     ("asked", "served"), [("v26.0", "v26.0"), ("v20.0", "v21.0"), ("v3.2", "v21.0")]
 )
 def test_an_expired_version_is_silently_replaced(graph: Graph, asked: str, served: str) -> None:
-    """For an expired version, the oldest usable one answers, and the header says so."""
-    graph.sandbox.world.offset = NOON.timestamp() - time.time()
-    answer = graph.at(f"{asked}/me")
-    assert answer.status_code == 200
-    assert answer.headers["facebook-api-version"] == served
+    """The oldest usable version serves calls to an expired one, and the header names it."""
+    graph.sandbox.state.offset = NOON.timestamp() - time.time()
+    response = graph.at(f"{asked}/me")
+    assert response.status_code == 200
+    assert response.headers["facebook-api-version"] == served
 
 
 def test_versions_can_be_probed_without_a_token(graph: Graph) -> None:
     """Without a token, an unknown version gets another message than a known one."""
     base = graph.given["graph_url"]
-    unknown, known = graph.http.get(f"{base}/v99.0/me"), graph.http.get(f"{base}/v26.0/me")
+    unknown = graph.http.get(f"{base}/v99.0/me")
+    known = graph.http.get(f"{base}/v26.0/me")
     assert error_of(unknown)["message"] == "Unknown path components: /me"
     assert error_of(known)["message"] == (
         "An active access token must be used to query information about the current user."
     )
-    assert [error_of(one)["code"] for one in (unknown, known)] == [2500, 2500]
-    assert [one.status_code for one in (unknown, known)] == [400, 400]
+    assert [error_of(response)["code"] for response in (unknown, known)] == [2500, 2500]
+    assert [response.status_code for response in (unknown, known)] == [400, 400]
 
 
 def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
     """A call without a version gets the version of the app's settings."""
     app = app_of(graph.sandbox)
     app.version = "v25.0"
-    answer = graph.at("me")
+    response = graph.at("me")
     app.version = "v26.0"
-    assert answer.headers["facebook-api-version"] == "v25.0"
+    assert response.headers["facebook-api-version"] == "v25.0"
 
 
 def test_marketing_versions_end_earlier(graph: Graph) -> None:
-    """v25.0 is upgraded with a warning; the newest answers for ended ones; none is refused."""
-    graph.sandbox.world.offset = NOON.timestamp() - time.time()
+    """v25.0 is upgraded with a warning; the newest serves ended ones; no version is refused."""
+    graph.sandbox.state.offset = NOON.timestamp() - time.time()
     upgraded = graph.at("v25.0/me/adaccounts")
     assert upgraded.headers["facebook-api-version"] == "v26.0"
     assert upgraded.headers["x-ad-api-version-warning"] == (
@@ -188,7 +192,7 @@ def test_marketing_versions_end_earlier(graph: Graph) -> None:
         assert (ended.status_code, ended.headers["facebook-api-version"]) == (200, "v27.0")
         assert "x-ad-api-version-warning" not in ended.headers
     assert error_of(graph.at("me/adaccounts"))["code"] == 2635
-    inferred = sections()["graph §1"]["inferred"]
+    inferred = load_sections()["graph §1"]["inferred"]
     assert any("of an ended version is answered by the newest" in fact for fact in inferred)
 
 
@@ -197,11 +201,11 @@ def test_a_token_is_accepted_in_query_and_header(graph: Graph, how: str) -> None
     """A token is accepted in the query and in the Authorization header."""
     token = str(graph.given["user_access_token"])
     if how == "query":
-        answer = graph.get("me/")
+        response = graph.get("me/")
     else:
         header = {"Authorization": f"{how.capitalize()} {token}"}
-        answer = graph.http.get(f"{graph.base}/me", headers=header)
-    assert answer.json()["id"] == graph.sandbox.world.facebook.person.id
+        response = graph.http.get(f"{graph.base}/me", headers=header)
+    assert response.json()["id"] == graph.sandbox.state.facebook.operator.id
 
 
 def test_unknown_parameters_are_ignored(graph: Graph) -> None:
@@ -210,32 +214,32 @@ def test_unknown_parameters_are_ignored(graph: Graph) -> None:
 
 
 def test_each_handler_names_its_section() -> None:
-    """A handler's docstring names a section of the references: its answers are not unknown."""
-    named = section_of_routes()
+    """A handler's docstring names a section of the references, so its responses are not unknown."""
+    named = find_route_sections()
     assert [route for route, section in named.items() if not section] == []
-    assert set(named.values()) <= sections().keys()
+    assert set(named.values()) <= load_sections().keys()
 
 
-def test_an_answer_that_nobody_marked_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_without_a_source_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A handler whose docstring names no section is listed as unknown."""
 
-    def answer() -> None:
+    def response() -> None:
         """Answer something."""
 
-    monkeypatch.setitem(_handlers, "GET /new", answer)
-    assert section_of_routes()["GET /new"] == ""
+    monkeypatch.setitem(_handlers, "GET /new", response)
+    assert find_route_sections()["GET /new"] == ""
 
 
 def test_sources_are_public() -> None:
     """A source is a document, a repository or a dated reading, never a number of an index."""
-    assert not re.search(r"\br:\d+", str(sections()))
+    assert not re.search(r"\br:\d+", str(load_sections()))
 
 
 def test_json_bodies_are_parameters_too(graph: Graph) -> None:
     """A POST with a JSON body is read like a form."""
     document = {**graph.credentials, "grant_type": "client_credentials"}
-    answer = graph.http.post(f"{graph.base}/oauth/access_token", json=document)
-    assert answer.status_code == 200
+    response = graph.http.post(f"{graph.base}/oauth/access_token", json=document)
+    assert response.status_code == 200
 
 
 def test_only_loopback_is_answered(graph: Graph) -> None:

@@ -22,7 +22,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from facebook_cyclr_sandbox.state.faults import SITES
+from facebook_cyclr_sandbox.state.fault_injection import FAULT_SITES
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -109,7 +109,7 @@ def _run(left_out: set[str], round_trip: float) -> tuple[float, int, int]:
         lines = settings.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = (line for line in lines if line.partition("=")[0] not in left_out)
         settings.write_text("".join(kept), encoding="utf-8")
-        slow = [{"kind": "slow", "seconds": round_trip, "site": site} for site in SITES]
+        slow = [{"kind": "slow", "seconds": round_trip, "site": site} for site in FAULT_SITES]
         control = f"{values['RUNBOOK_FACEBOOK_GRAPH_URL']}/_sandbox/faults"
         httpx.post(control, json={"faults": slow}).raise_for_status()
         evidence = Path(name, "evidence")

@@ -17,7 +17,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from facebook_cyclr_sandbox.state.faults import SITES
+from facebook_cyclr_sandbox.state.fault_injection import FAULT_SITES
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_attestations
 from runbook_lib.core.journal import utc_now
@@ -75,7 +75,7 @@ def attestations(words: str, apps: Sequence[str]) -> str:
 
 def _run(place: Place, round_trip: float) -> Took:
     """Run the fleet once, with every answer that much later."""
-    slow = [{"kind": "slow", "seconds": round_trip, "site": site} for site in SITES]
+    slow = [{"kind": "slow", "seconds": round_trip, "site": site} for site in FAULT_SITES]
     for sandbox in place.given:
         control = f"{sandbox['graph_url']}/_sandbox/faults"
         httpx.post(control, json={"faults": slow}).raise_for_status()

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.faults import SITES, Fault, FaultKind
+from facebook_cyclr_sandbox.state.fault_injection import FAULT_SITES, Fault, FaultKind
 from runbook_lib.config.workspace import WORKING_COPIES
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.browser.conftest import FLAGS, chromium_program
@@ -202,14 +202,14 @@ def _report_everything(console: Console, walk: Walk, sandbox: Sandbox) -> None:
         table.add_column(f"{round_trip * 1000:.0f} ms", justify="right")
     medians = []
     for round_trip in ROUND_TRIPS:
-        slow = [Fault(FaultKind.SLOW, seconds=round_trip, site=site) for site in SITES]
-        sandbox.world.faults.active[:] = slow if round_trip else []
+        slow = [Fault(FaultKind.SLOW, seconds=round_trip, site=site) for site in FAULT_SITES]
+        sandbox.state.faults.active[:] = slow if round_trip else []
         times = []
         for _ in range(TURNS):
             page.evaluate(_CHECK_EVERYTHING)
             times.append(float(page.evaluate(_SETTLED)) / 1000)
         medians.append(f"{statistics.median(times):.2f}")
-    sandbox.world.faults.active.clear()
+    sandbox.state.faults.active.clear()
     table.add_row(*medians)
     console.print(table)
 

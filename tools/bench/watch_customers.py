@@ -23,7 +23,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from facebook_cyclr_sandbox.customers import add_customers
+from facebook_cyclr_sandbox.customer_accounts import add_customers
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
@@ -45,7 +45,7 @@ Figures = dict[str, Any]
 def report(console: Console, customers: int = CUSTOMERS, polls: int = POLLS) -> Figures:
     """Measure, print the table, and return its figures."""
     with Sandbox("approved", seed=2) as sandbox, tempfile.TemporaryDirectory() as name:
-        add_customers(sandbox.world, customers - 1)
+        add_customers(sandbox.state, customers - 1)
         settings = {
             item.variable: sandbox.settings(item.provider).get(item.name)
             for item in inputs_of(PROCEDURE)

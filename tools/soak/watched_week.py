@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.faults import fault_of
+from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from runbook_lib.core.journal import Journal
 from runbook_lib.engine.watch.watch_state import Problem, open_state
 from tests.support.loaded import LoadedCommand
@@ -98,8 +98,8 @@ def watched_week(
 def _begin(desk: NotifiedDesk, name: str) -> Repair:
     if name != OUTAGE:
         return next(case.change(desk) for case in CASES if case.name == name)
-    faults = desk.world.faults
-    faults.active = [fault_of({"kind": "server-error", "share": 1.0})]
+    faults = desk.state.faults
+    faults.active = [read_fault({"kind": "server-error", "share": 1.0})]
     return faults.active.clear
 
 

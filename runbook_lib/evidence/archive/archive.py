@@ -1,15 +1,14 @@
 """
 The archive: write-once copies of sealed bundles and public keys.
 
-Its layout is that of the evidence folder, so `verify_tree` reads it the same
-way, but without the journals: an archive takes only what never changes. Without
-a journal it cannot show that the last bundles of a chain were removed, and
-it sees no older version of an object; the bucket's Object Lock keeps both.
+Its layout is that of the evidence folder, so `verify_tree` reads it the same way. It has no
+journals: an archive takes only files that never change. So it cannot show that the last bundles of
+a chain were removed, and it sees no older version of an object. The bucket's Object Lock prevents
+both.
 
-An archive contains one chain per tenant and connector. A bundle of another
-chain is rejected before anything is written. Two processes that archive two
-chains at once may both find the place empty: still no object is overwritten,
-and `verify` then rejects the place.
+An archive contains one chain per tenant and connector. It rejects a bundle of another chain before
+it writes anything. Two processes that archive two chains at once may both find the place empty.
+Even then no object is overwritten, and `verify` rejects the place.
 """
 
 from __future__ import annotations
@@ -98,20 +97,19 @@ class Progress:
 
 def evidence_below(path: Path) -> tuple[list[Path], list[UnreadablePath]]:
     """
-    Return the sealed bundle at `path`, or those below it, and what could not be read.
+    Return the sealed bundle at `path`, or those below it, and the unreadable paths.
 
-    A bundle that an interrupted run left unfinished is finished first; if that
-    fails, it is returned for `archive_bundle` to reject. Raises `SettingsError`
-    if there is none.
+    It first finishes a bundle that an interrupted run left unfinished. If that fails, it returns
+    the bundle for `archive_bundle` to reject. Raises `SettingsError` without any bundle.
     """
     path = Path(os.path.realpath(path))
     if is_folder(path) and is_bundle(path):
-        bundles, unreadable = [path] * _is_tried(path), list[UnreadablePath]()
+        bundles = [path] if _is_tried(path) else []
+        unreadable = list[UnreadablePath]()
     else:
         bundles, unreadable = _collected(homes_below(path) if is_folder(path) else (), _bundles_of)
     if not bundles and not unreadable:
-        msg = f"There is no sealed bundle in {path}."
-        raise SettingsError(msg)
+        raise SettingsError(f"There is no sealed bundle in {path}.")
     for keys in {keys_beside(bundle.parent) for bundle in bundles}:
         unreadable += find_unreadable_keys(keys, PUBLIC_SUFFIX, LARGEST_KEY)
     return sorted(bundles), unreadable
@@ -169,8 +167,10 @@ def check_apart(url: str, paths: Iterable[Path]) -> None:
     for path in paths:
         source = Path(os.path.realpath(path))
         if target.is_relative_to(source) or source.is_relative_to(target):
-            msg = f"The archive {target} overlaps the evidence in {source}."
-            raise SettingsError(msg, next_step=_CHOOSE_ANOTHER)
+            raise SettingsError(
+                f"The archive {target} overlaps the evidence in {source}.",
+                next_step=_CHOOSE_ANOTHER,
+            )
 
 
 def archive_bundle(
@@ -183,15 +183,13 @@ def archive_bundle(
     """
     Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
 
-    Files that exist with the same content are skipped, so an interrupted copy
-    resumes; nothing is overwritten. The statement comes last, so half a copy
-    does not count. Everything is read back.
-    Raises `ArchiveError` if the store fails or contains something else, or the
-    bundle is not finished
-    (`StoreUnavailableError` if it would reject any), `SettingsError` for an
-    unusable argument, and, before anything is copied, `ContentError` and
-    similar if the bundle is not what its own key signed, `ChainError` if the
-    archive contains another chain.
+    It skips files that exist with the same content, so an interrupted copy resumes. It overwrites
+    nothing, and reads everything back. The statement comes last, so half a copy does not count.
+
+    Raises `SettingsError` for an unusable argument. Raises `ArchiveError` if the store fails or
+    contains something else, or if the bundle is not finished; `StoreUnavailableError` if the store
+    would reject any bundle. Before anything is copied, it raises `ContentError` and similar if the
+    bundle differs from its signed content, and `ChainError` if the archive has another chain.
     """
     store = open_store(url, limits)
     # NOTE: a link to a bundle is not a bundle.
@@ -211,8 +209,9 @@ def _copy_all(
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
         if name.startswith(f"{place}/") and name not in files:
-            msg = "It is in the archive but not in the bundle."
-            raise ArchiveError(msg, next_step=_COMPARE, file=name)
+            raise ArchiveError(
+                "It is in the archive but not in the bundle.", next_step=_COMPARE, file=name
+            )
     copied = 0
     for number, (name, path) in enumerate(files.items(), 1):
         with reported_as(ContentError, "It cannot be archived", file=name):
@@ -244,14 +243,13 @@ def fetched(url: str, *, limits: TransferLimits | None = None) -> Iterator[Path]
         return
     sizes = store.sizes()
     if not sizes:
-        msg = f"There is nothing at {store.address}."
-        raise SettingsError(msg)
+        raise SettingsError(f"There is nothing at {store.address}.")
     with scratch_folder() as temporary:
         parts = store.address.partition("://")[2].split("/")
         place = temporary.resolve().joinpath(*parts[-4:])
         _fetch_files(store, sizes, place)
         depths = [name.count("/") for name in sizes if name.rpartition("/")[2] == STATEMENT_NAME]
-        # How many folders up the keys are: 3 for a bundle, 2 for a connector, 1 for a tenant,
+        # The keys are 3 folders up for a bundle, 2 for a connector, 1 for a tenant,
         # 0 for the whole tree.
         above = max(0, 3 - min(depths, default=3))
         if 0 < above < len(parts):
@@ -281,40 +279,45 @@ def _check_apart(store: Store, home: Path) -> None:
         is_taken = top in (home.parent, evidence / KEYS_FOLDER)
         is_taken = is_taken or any(top.glob(f"*/{JOURNAL_NAME}"))
     if is_taken:
-        msg = f"The archive {target} overlaps the evidence itself."
-        raise SettingsError(msg, next_step=_CHOOSE_ANOTHER)
+        raise SettingsError(
+            f"The archive {target} overlaps the evidence itself.", next_step=_CHOOSE_ANOTHER
+        )
 
 
 def _check_sealed(bundle: Path, place: str) -> VerifiedBundle:
     """
-    Return what `bundle` proves; raise unless it is a finished, unaltered bundle.
+    Verify `bundle` with the key beside it; raise unless it is finished and unaltered.
 
-    The key beside it proves that nothing was altered, not that it is trusted.
+    That key proves that nothing was altered, not that it is trusted.
     """
     if bundle.name.startswith(".") and is_there(bundle / STATEMENT_NAME):
-        msg = "It is not finished: a run was interrupted before its last step."
-        advice = "The tenant's next run finishes it; then archive again."
-        raise ArchiveError(msg, next_step=advice, file=place)
+        raise ArchiveError(
+            "It is not finished: a run was interrupted before its last step.",
+            next_step="The tenant's next run finishes it; then archive again.",
+            file=place,
+        )
     if not is_bundle(bundle):
-        msg = f"{bundle} is not a sealed bundle."
-        raise SettingsError(msg)
+        raise SettingsError(f"{bundle} is not a sealed bundle.")
     try:
         return verify_bundle(bundle, Trust(exported_keys(keys_beside(bundle.parent))))
     except SignatureError:
-        msg = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed its content."
-        raise ContentError(msg, file=STATEMENT_NAME) from None
+        raise ContentError(
+            f"No key in the folder {KEYS_FOLDER} beside its tenant has signed its content.",
+            file=STATEMENT_NAME,
+        ) from None
     except NOT_UNDERSTOOD as error:
         # NOTE: its key may have signed something that no runbook writes.
-        msg = f"It is signed, but cannot be understood ({type(error).__name__})."
-        raise ContentError(msg, file=place) from None
+        raise ContentError(
+            f"It is signed, but cannot be understood ({type(error).__name__}).", file=place
+        ) from None
 
 
 def _check_same_chain(store: Store, bundle: Path, verified: VerifiedBundle) -> None:
     """
     Raise `ChainError` if the archive contains another chain than that of `bundle`.
 
-    NOTE: a statement implies all before it, so the newest archived one that can be compared is
-    enough. The bundle's own is compared with the other files.
+    NOTE: a statement implies all earlier ones, so it compares only the newest archived one that
+    it can. The bundle's own statement is compared with the other files.
     """
     connector = "/".join(bundle.parts[-3:-1])
     ours = _own_chain(bundle, verified)
@@ -326,22 +329,26 @@ def _check_same_chain(store: Store, bundle: Path, verified: VerifiedBundle) -> N
         try:
             link = claimed_link(content)
         except EvidenceError as error:
-            msg = f"It is not the statement of a bundle, so its chain is unknown ({error})."
-            raise ContentError(msg, file=statement) from None
-        before, same = ours.get(link.sequence - 1), ours.get(link.sequence)
+            raise ContentError(
+                f"It is not the statement of a bundle, so its chain is unknown ({error}).",
+                file=statement,
+            ) from None
+        before = ours.get(link.sequence - 1)
+        same = ours.get(link.sequence)
         if before not in (None, link.sha256) or same not in (None, digest(content)):
-            msg = (
+            raise ChainError(
                 f"The archive contains another chain of {connector}: its number {link.sequence} "
-                f"is {name}, which does not belong to the chain of {bundle.name}."
+                f"is {name}, which does not belong to the chain of {bundle.name}.",
+                next_step=_ANOTHER_CHAIN,
             )
-            raise ChainError(msg, next_step=_ANOTHER_CHAIN)
         if before or same:
             return
 
 
 def _own_chain(bundle: Path, verified: VerifiedBundle) -> dict[int, str]:
     """Return digests of statements by number, from the journal or else from the bundles here."""
-    home, link = bundle.parent, verified.link
+    home = bundle.parent
+    link = verified.link
     chain: dict[int, str] = {}
     if is_there(home / JOURNAL_NAME):
         with suppress(OSError, JournalError, EvidenceError):
@@ -380,17 +387,22 @@ def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
             if not is_plain or len(part.encode(errors="replace")) > _LONGEST_NAME:
                 raise ContentError("An object of this name is not evidence.", file=repr(name))
         if size > LARGEST_OBJECT:
-            msg = f"It has {size:,} bytes; the limit is {LARGEST_OBJECT:,}."
-            raise ContentError(msg, file=name)
+            raise ContentError(
+                f"It has {size:,} bytes; the limit is {LARGEST_OBJECT:,}.", file=name
+            )
     files = {name: folder / name for name in sizes}
     for path in {path.parent for path in files.values()}:
         path.mkdir(parents=True, exist_ok=True)
     if sum(sizes.values()) > shutil.disk_usage(folder).free:
-        msg = f"{store.address} has {sum(sizes.values()):,} bytes, more than is free here."
-        advice = "Free disk space, or name a part of it: one tenant, one bundle."
-        raise ArchiveError(msg, next_step=advice)
+        raise ArchiveError(
+            f"{store.address} has {sum(sizes.values()):,} bytes, more than is free here.",
+            next_step="Free disk space, or name a part of it: one tenant, one bundle.",
+        )
     store.fetch(files, sizes)
     for name, path in files.items():
         if not path.is_file() or path.stat().st_size != sizes[name]:
-            msg = f"It does not have its listed size ({sizes[name]:,} bytes)."
-            raise ArchiveError(msg, next_step="Try again when nobody writes there.", file=name)
+            raise ArchiveError(
+                f"It does not have its listed size ({sizes[name]:,} bytes).",
+                next_step="Try again when nobody writes there.",
+                file=name,
+            )

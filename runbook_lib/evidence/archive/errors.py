@@ -14,13 +14,22 @@ from runbook_lib.errors import ArchiveError, StoreUnavailableError
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """What an error means and what to do, if one of `names` is its kind or its code."""
+    """The meaning of an error of a store, recognised by `names`."""
 
     message: str
+    """The meaning, as the end of a sentence about the store."""
+
     next_step: str
+    """The advice; `{credentials}` stands for where the store looks for them."""
+
     names: str
+    """The drivers' names and codes of the error, separated by spaces."""
+
     is_silent: bool = False
+    """Whether the store did not respond, so that the transfer is tried again."""
+
     is_of_store: bool = True
+    """Whether it concerns the whole store and not a single object."""
 
 
 # The first that fits counts: stores refuse with 403 for several reasons.
@@ -93,7 +102,7 @@ def store_error(error: Exception, address: str, *, credentials: str, file: str) 
 
 
 def _names(error: BaseException | None) -> set[str]:
-    """Return every name for the kind of `error`: its classes, its codes, its answer's code."""
+    """Return every name for the kind of `error`: its classes, its codes, its HTTP status."""
     names = {kind.__name__ for kind in type(error).__mro__}
     names |= {str(getattr(error, name, "")) for name in ("code", "status_code", "error_code")}
     response = getattr(error, "response", None)

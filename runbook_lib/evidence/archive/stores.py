@@ -1,8 +1,8 @@
 """
-Stores of an archive: a folder or an object store, and what each can promise.
+Stores of an archive: a folder or an object store.
 
-An object is created once and never written again. `refusals` explains a
-store's errors; `archive` decides what is copied, and in which order.
+An object is created once and never written again. `errors` explains a store's errors. `archive`
+decides the files to copy and their order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runbook_lib.evidence.archive.errors import store_error
 from runbook_lib.remote.threads import run_in_thread
 
 _MOST_OBJECTS = 100_000
-# How many seconds a store may take, and how slow a transfer may be in bytes per second.
+# The time limit of a store in seconds, and the slowest transfer in bytes per second.
 DEFAULT_SECONDS = 60
 _SLOWEST = 50 * 1024
 _AT_ONCE = 8
@@ -47,10 +47,9 @@ _KINDS = {
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
     """
-    How long a store may take for one transfer: `seconds`, and more for a large file.
+    The time limit of one transfer: `seconds`, and more for a large file.
 
-    If it does not answer it is tried `retries` more times; `say` is called for
-    each.
+    If the store does not respond, it is tried `retries` more times; `say` reports each.
     """
 
     seconds: float = DEFAULT_SECONDS
@@ -58,7 +57,7 @@ class TransferLimits:
     say: Callable[[str], None] = lambda _: None
 
     def deadline(self, size: int) -> float:
-        """Return how many seconds a transfer of `size` bytes may take."""
+        """Return the time limit of a transfer of `size` bytes, in seconds."""
         return self.seconds + size / _SLOWEST
 
 
@@ -72,8 +71,7 @@ def open_store(url: str, limits: TransferLimits | None = None) -> Store:
     try:
         address = formats.archive_address(url)
     except ValueError as error:
-        msg = f"This is not an archive: {error}."
-        raise SettingsError(msg) from None
+        raise SettingsError(f"This is not an archive: {error}.") from None
     if "://" not in address:
         return Folder(address, limits)
     return _Objects(address, limits)
@@ -143,9 +141,11 @@ class Store(ABC):
                 if transfer.done():
                     problem = self._explained(error, name)
                 else:
-                    msg = f"The archive {self.address} did not answer within {seconds:.0f} s."
                     problem = StoreUnavailableError(
-                        msg, file=name, next_step=_RESUMES, is_silent=True
+                        f"The archive {self.address} did not answer within {seconds:.0f} s.",
+                        file=name,
+                        next_step=_RESUMES,
+                        is_silent=True,
                     )
             if not (isinstance(problem, StoreUnavailableError) and problem.is_silent and left):
                 raise problem
@@ -154,8 +154,10 @@ class Store(ABC):
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _too_many(self) -> ArchiveError:
-        msg = f"{self.address} has more than {_MOST_OBJECTS:,} objects."
-        return ArchiveError(msg, next_step="Name a part of it: one tenant, or one bundle.")
+        return ArchiveError(
+            f"{self.address} has more than {_MOST_OBJECTS:,} objects.",
+            next_step="Name a part of it: one tenant, or one bundle.",
+        )
 
     @abstractmethod
     def _listed(self, below: str) -> Iterator[tuple[str, int]]: ...
@@ -171,7 +173,7 @@ class Store(ABC):
 
     @abstractmethod
     def _explained(self, error: Exception, name: str) -> ArchiveError:
-        """Return what an error of a transfer means; raise one that is not the store's."""
+        """Return the explained error of a transfer; raise an error that is not the store's."""
 
 
 class Folder(Store):
@@ -218,9 +220,11 @@ class Folder(Store):
     def _explained(self, error: Exception, name: str) -> ArchiveError:
         if not isinstance(error, OSError):
             raise error
-        msg = f"The archive {self.address} cannot be used: {reason_of(error)}."
-        advice = "Free disk space or make the folder writable, then try again."
-        return ArchiveError(msg, next_step=advice, file=name)
+        return ArchiveError(
+            f"The archive {self.address} cannot be used: {reason_of(error)}.",
+            next_step="Free disk space or make the folder writable, then try again.",
+            file=name,
+        )
 
 
 class _Objects(Store):
@@ -240,9 +244,10 @@ class _Objects(Store):
         try:
             self._fs, self._root = fsspec.url_to_fs(address, **options)
         except ValueError:
-            msg = f"The driver for {address} has no credentials."
-            advice = f"Set them in the store's own environment: {self._credentials}."
-            raise ArchiveError(msg, next_step=advice) from None
+            raise ArchiveError(
+                f"The driver for {address} has no credentials.",
+                next_step=f"Set them in the store's own environment: {self._credentials}.",
+            ) from None
         except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
             raise self._explained(error, "") from None
         if address.startswith("s3:"):
@@ -251,7 +256,8 @@ class _Objects(Store):
 
     def _listed(self, below: str) -> Iterator[tuple[str, int]]:
         for path, entry in self._fs.find(self._path(below), detail=True).items():
-            name, size = path[len(self._root) + 1 :], int(entry["size"])
+            name = path[len(self._root) + 1 :]
+            size = int(entry["size"])
             # NOTE: consoles create an empty object with a trailing slash for a folder.
             if name and not (size == 0 and name.endswith("/")):
                 yield name, size
@@ -274,7 +280,7 @@ class _Objects(Store):
         except FileExistsError:
             return False
         except Exception:
-            # NOTE: drivers report a taken name with errors of their own, and answers get lost.
+            # NOTE: drivers report a taken name with errors of their own, and responses get lost.
             with suppress(Exception):
                 if self._fs.exists(path):
                     return False
@@ -291,7 +297,8 @@ class _Objects(Store):
         if isinstance(error, ArchiveError):
             return error
         if isinstance(error, ImportError):
-            msg = f"The driver for {self.address} is not installed."
-            advice = f"In the runbook's folder: pip install -e '.[{self._extra}]'."
-            return ArchiveError(msg, next_step=advice)
+            return ArchiveError(
+                f"The driver for {self.address} is not installed.",
+                next_step=f"In the runbook's folder: pip install -e '.[{self._extra}]'.",
+            )
         return store_error(error, self.address, credentials=self._credentials, file=name)

@@ -1,7 +1,7 @@
 """
-Who said what, and when: the attestations of a run, from journal lines or from its record. Pure.
+The attestations of a run with person and time, from journal lines or from its record. Pure.
 
-A time that a person named may be long before its line was written: both are kept.
+A person may name a time long before the line was written. Both times are shown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OUTCOMES: Mapping[AttestationKind, Outcome] = {
     AttestationKind.SKIPPED: Outcome.SKIPPED,
     AttestationKind.WITHDRAWN: Outcome.NOT_RUN,
 }
-# Of a secret an attestation holds this only.
+# An attestation holds only this part of a secret.
 _FINGERPRINT = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
 _ABOUT = {"app_name": "App", "app_id": "App ID", "service_domain": "Service Domain"}
 
@@ -42,7 +42,7 @@ class LoggedAttestation(Attestation, kw_only=True):
 
     @property
     def about(self) -> str:
-        """What it is about: app, Service Domain, and the rest of its subject."""
+        """The subject: app, Service Domain, and the rest."""
         named = {label: getattr(self, name) for name, label in _ABOUT.items()}
         rest = {
             name.replace("_", " "): plain(value)

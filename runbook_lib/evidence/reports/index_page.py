@@ -68,7 +68,7 @@ class CauseGroup:
 
     @property
     def label(self) -> str:
-        """Whose turn it is, in words."""
+        """The party that must act, in words."""
         return GROUP_LABELS[self.group]
 
     @property
@@ -187,7 +187,7 @@ def _customer_words(customer: CustomerRow) -> list[str]:
 
 
 def _people(row: CauseRow) -> list[str]:
-    """Return who must act."""
+    """Return the party that must act."""
     return list(dict.fromkeys(item.whom for _, item in row.items))
 
 
@@ -204,7 +204,7 @@ def _customer_urgency(customer: CustomerRow) -> tuple[object, ...]:
 
 
 def _alike(row: CauseRow) -> list[CauseRow]:
-    """Return the parts of a cause, those tenants together of which the page says the same."""
+    """Return the parts of a cause: tenants with the same text on the page are one part."""
     parts: dict[tuple[object, ...], list[tuple[TenantStatus, OpenItem]]] = defaultdict(list)
     for tenant, item in row.items:
         places = tuple((place.name, place.outcome) for place in item.places)
@@ -229,8 +229,9 @@ def _dates_differ(row: CauseRow) -> bool:
 
 
 def _days(text: str, *, on: str) -> int | None:
-    """Return how many calendar days `text` is before `on`; negative after it, `None` if unknown."""
-    first, last = parse_time(text), parse_time(on)
+    """Return the calendar days from `text` to `on`; negative before it, `None` if unknown."""
+    first = parse_time(text)
+    last = parse_time(on)
     if first is None or last is None or not 2000 <= first.year < 2100:
         return None
     return (last.date() - first.date()).days

@@ -1,8 +1,8 @@
 """
 Format times, durations and untrusted text for the reports.
 
-Without a locale: the same input gives the same text everywhere, but for the year, which a page
-leaves out where its reader knows it (`read_in`).
+They use no locale: the same input gives the same text everywhere. Only the year varies: a page
+leaves out the year in which it is read (`read_in`).
 """
 
 from __future__ import annotations
@@ -92,13 +92,15 @@ def with_times(text: str) -> str:
 
 def lasting(since: str, until: str) -> str:
     """Return the duration between two times, in its two largest units."""
-    first, last = parse_time(since), parse_time(until)
+    first = parse_time(since)
+    last = parse_time(until)
     if first is None or last is None or last < first:
         return "an unknown time"
     rest = last - first
     if rest < timedelta(seconds=10):
         return f"{rest.total_seconds():.1f} seconds"
-    seconds, parts = int(rest.total_seconds()), []
+    seconds = int(rest.total_seconds())
+    parts = []
     for name, length in _UNITS:
         if seconds >= length:
             parts.append(pluralize(seconds // length, name))

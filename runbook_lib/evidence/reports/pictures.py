@@ -1,8 +1,8 @@
 """
 Pictures, drawn from data as SVG: a schematic of another system's screen, and the forecast.
 
-Each has a text alternative. One that stands alone, as a file, has its own colours and ground. Where
-a page has the style of pictures once (`picture_style`), they take its colours.
+Each has a text alternative. A picture in a file of its own has its own colours and ground. On a
+page with the style of pictures (`picture_style`), it takes the page's colours.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SCHEMATIC = "Schematic, not a screenshot"
-# So many letters have room in a line: of a field's text, of a button's.
-_LETTERS, _BOLD = 42, 36
+# The letters of a line: in a field, on a button.
+_LETTERS = 42
+_BOLD = 36
 _MOST_LINES = 3
-# Of the forecast's bars; a longer forecast has no marks for weeks.
-_WIDTH, _MOST_DAYS = 340, 366
+# The size of the forecast's bars. A longer forecast has no marks for weeks.
+_WIDTH = 340
+_MOST_DAYS = 366
 
 
 def screen_picture(
@@ -56,7 +58,8 @@ def forecast_picture(forecast: Forecast) -> Markup:
     days = [
         day for decision in forecast.decisions for day in (decision.begins, decision.ends) if day
     ] + [forecast.today]
-    first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
+    first = date.fromisoformat(min(days))
+    last = date.fromisoformat(max(days))
     whole = max((last - first).days, 7)
     lines = "; ".join(f"{name}: {days}" for name, days in forecast_lines(forecast))
 
@@ -82,7 +85,7 @@ def forecast_picture(forecast: Forecast) -> Markup:
 
 
 def forecast_title(forecast: Forecast) -> str:
-    """Return what the forecast says: `1 of 4 decisions made; all expected by 12 Jan`."""
+    """Return the forecast in words: `1 of 4 decisions made; all expected by 12 Jan`."""
     late = [decision.number for decision in forecast.decisions if decision.is_late(forecast.today)]
     if late:
         return f"{forecast.message}; overdue: {', '.join(late)}"
@@ -123,7 +126,7 @@ def forecast_chips(forecast: Forecast, next_step: str) -> list[dict[str, str]]:
 
 
 def meanwhile(forecast: Forecast) -> str:
-    """Return which steps can be done while others decide; empty for none."""
+    """Return the steps that you can do while others decide, in words; empty for none."""
     word = "step" if len(forecast.can_start_now) == 1 else "steps"
     return (
         f"Meanwhile: {word} {', '.join(forecast.can_start_now)}." if forecast.can_start_now else ""
@@ -131,7 +134,7 @@ def meanwhile(forecast: Forecast) -> str:
 
 
 def decision_days(decision: ExternalDecision, today: str) -> str:
-    """Return where a decision stands, and its days."""
+    """Return the state of a decision, and its days."""
     begins, ends = (phrases.day(day) if day else "" for day in (decision.begins, decision.ends))
     if decision.stage == "done":
         return f"done {ends}".strip()

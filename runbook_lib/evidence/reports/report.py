@@ -43,7 +43,7 @@ _LARGEST_PICTURE = 300 * 1024
 _ALL_PICTURES = 1024 * 1024
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _MOST_ATTESTATIONS = 300
-# Of one step; the record has the others.
+# The limit for one step; the record has the others.
 _MOST_EXCHANGES = 40
 _MOST_HOSTS = 3
 
@@ -103,11 +103,11 @@ def _exchanges(run: Record) -> list[tuple[Exchange, list[StepRecord]]]:
 
 
 def _reached(run: Record) -> str:
-    """Return which hosts answered in this run, as a sentence."""
+    """Return a sentence about the hosts that responded in this run."""
     asked: dict[str, bool] = {}
     for exchange in (exchange for step in run.steps for exchange in step.exchanges):
         if host := host_in(exchange.url):
-            # NOTE: a refused connection is not an answer.
+            # NOTE: a refused connection is not a response.
             is_answer = exchange.status is not None
             asked[host] = asked.get(host, False) or is_answer
     answered = [host for host, is_answer in asked.items() if is_answer]
@@ -125,7 +125,7 @@ def _hosts(names: Sequence[str]) -> str:
 
 
 def _app(run: Record) -> dict[str, str]:
-    """Return which app and Service Domain the run is about, each with its label."""
+    """Return the app and the Service Domain of the run, each with its label."""
     facts = {
         name: value
         for step in run.steps
@@ -142,7 +142,7 @@ def _app(run: Record) -> dict[str, str]:
 
 
 def _verdict(run: Record) -> str:
-    """Return what the outcome of a run means, in plain words."""
+    """Return the meaning of a run's outcome, in plain words."""
     if run.not_run:
         return f"Not run, because: {run.not_run.reason} {run.not_run.next_step}".strip()
     number = pluralize(len(run.steps), "step")
@@ -163,14 +163,14 @@ def _verdict(run: Record) -> str:
 
 
 def _settled(run: Record) -> list[str]:
-    """Return how many steps are settled in which way; those of earlier runs count separately."""
+    """Return the number of settled steps by kind; those of earlier runs count separately."""
     earlier = sum(bool(step.verified_on) for step in run.steps)
     words = _counts(run, (*SETTLED, Outcome.SKIPPED), but=earlier)
     return [*words, *([f"{earlier} verified in an earlier run"] if earlier else [])]
 
 
 def _counts(run: Record, outcomes: Sequence[Outcome], but: int = 0) -> list[str]:
-    """Return how many steps have each of these outcomes, without `but` of the verified ones."""
+    """Return the number of steps by outcome, without `but` of the verified ones."""
     count = Counter(step.outcome for step in run.steps)
     count[Outcome.VERIFIED] -= but
     rows = [(count[outcome], OUTCOMES[outcome]) for outcome in outcomes]
@@ -187,7 +187,7 @@ def _open_steps(run: Record) -> list[StepRecord]:
 
 
 def _limits(run: Record) -> dict[str, list[StepRecord]]:
-    """Return what checks do not prove, each with its steps, but for those verified in part."""
+    """Return the limits of checks, each with its steps, without those verified in part."""
     limits: dict[str, list[StepRecord]] = {}
     for step in run.steps:
         if not step.needs_person:

@@ -28,7 +28,7 @@ CUSTOMER_CAUSES = {
 _NO_DAY = "9999-12-31"
 # A customer's name is cut there.
 _MAX_NAME_CHARS = 120
-# So many tenants are named in one command.
+# The number of tenants that one command names.
 _MAX_OPTIONS = 12
 
 
@@ -57,10 +57,14 @@ _LOOKS_LIKE: dict[Standing, Outcome] = {
 
 
 class ItemGroup(StrEnum):
-    """When an open item is somebody's turn here, as its list shows it."""
+    """The group of an open item in a list."""
 
     DUE_NOW = "due_now"
+    """You can act today."""
+
     DUE_LATER = "due_later"
+    """You must act on a later day."""
+
     WAITING = "waiting"
     """Others act: the party that decides, or a colleague."""
 
@@ -74,16 +78,19 @@ GROUP_LABELS: dict[ItemGroup, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemPlace:
-    """Where an open item shows: a step, or a customer."""
+    """The place of an open item: a step, or a customer."""
 
     id: str
     """The step's id, or the customer's account."""
+
     name: str
     """Number and title of the step, or the customer's name."""
+
     outcome: Outcome | None = None
     """The step's outcome; `None` for a customer."""
+
     reason: str = ""
-    """What the check, or the remote system, said."""
+    """The message of the check, or of the remote system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,43 +98,65 @@ class OpenItem:
     """Something open at a tenant: one cause, with every step or customer that has it."""
 
     group: ItemGroup
+    """The group of its list."""
+
     cause: str
     """Items of an equal cause are one row."""
+
     title: str
     """The cause, in a line, without whose it is and without a full stop."""
+
     is_failing: bool = False
-    """Whether something that worked, or should, does not."""
+    """Whether something does not work that did, or should."""
+
     stops: str = ""
-    """What it stops, and for whom; empty if that is not known."""
+    """The impact, and on whom; empty if unknown."""
+
     advice: str = ""
-    """What to do first."""
+    """The first thing to do."""
+
     command: str = ""
     """The command that does it, as printed; empty if there is none."""
+
     tenant_option: str = ""
     """The end of the command that names the tenant, if it can name several in this way."""
+
     link: str = ""
     """The page where a person does it; empty if there is none."""
+
     whom: str = "you"
-    """Who must act: `you`, a person's name, or the party that decides."""
+    """The one who must act: `you`, a person's name, or the party that decides."""
+
     since: str = ""
-    """Since when it is so (RFC 3339, UTC); empty if that is not known."""
+    """The start of the problem (RFC 3339, UTC); empty if unknown."""
+
     due: str = ""
     """The day by which it must be done; empty for no day."""
+
     overdue_days: int = 0
+    """The number of days since `due`; 0 if it is not overdue."""
+
     usual_days: int = 0
-    """How many days others usually take; 0 if that is not known."""
+    """The number of days that others usually take; 0 if unknown."""
+
     known_to: str = ""
-    """Who has acknowledged it, and until when; empty for nobody."""
+    """The person who acknowledged it, and until when; empty for nobody."""
+
     is_next: bool = False
-    """Whether it is what comes next in the procedure."""
+    """Whether it comes next in the procedure."""
+
     is_about_customers: bool = False
+    """Whether its places are customers and not steps."""
+
     stops_checks: bool = False
     """Whether nothing of the tenant is checked until it is done: it comes first."""
+
     places: tuple[ItemPlace, ...] = ()
+    """The steps or customers that have it."""
 
     @property
     def reason(self) -> str:
-        """What the remote systems said, each text once."""
+        """The messages of its places, each text once."""
         return " ".join(dict.fromkeys(place.reason for place in self.places if place.reason))
 
     @property
@@ -139,13 +168,13 @@ class OpenItem:
 
     @property
     def urgency(self) -> tuple[object, ...]:
-        """The key by which items are sorted: what fails, what is overdue, what is due first."""
+        """The sort key: failing items first, then overdue ones, then those that are due first."""
         return (
             [*ItemGroup].index(self.group),
             not self.stops_checks,
             not self.is_failing,
             -self.overdue_days,
-            # What fails at more steps stops more.
+            # An item that fails at more steps has more impact.
             -len(self.places) if self.is_failing else 0,
             not self.is_next,
             self.due or _NO_DAY,
@@ -154,7 +183,7 @@ class OpenItem:
         )
 
     def document(self) -> dict[str, Any]:
-        """Return the item for programs; what is not known is null."""
+        """Return the item for programs; unknown values are null."""
         return {
             "group": self.group.value,
             "failing": self.is_failing,
@@ -183,33 +212,50 @@ class TenantStatus:
     """The state of one connector of a tenant."""
 
     tenant: str
+    """The tenant's name."""
+
     connector: str
     """The id of its procedure."""
+
     connector_title: str
+    """The title of its procedure."""
+
     is_practice: bool = False
+    """Whether it is practice."""
+
     items: tuple[OpenItem, ...] = ()
-    """What is open, the most urgent first."""
+    """The open items, the most urgent first."""
+
     unchecked_since: str = ""
-    """Since when no remote system has answered, if that is more than a day; else empty."""
+    """The start of an outage of all remote systems of more than a day; else empty."""
+
     unchecked: str = ""
-    """Why it cannot be checked."""
+    """The reason why it cannot be checked."""
+
     polled_on: str | None = ""
-    """When a check last ran; empty for never, `None` if that cannot be read."""
+    """The time of the last check; empty for never, `None` if that cannot be read."""
+
     sealed_on: str = ""
-    """When the newest sealed run began."""
+    """The time at which the newest sealed run began."""
+
     outcome: RunOutcome | None = None
     """The outcome of the newest sealed run; `None` without one."""
+
     bundle: str = ""
     """The newest bundle, relative to the evidence folder; empty without one."""
+
     dashboard: str = ""
-    """The address of the app's page at its vendor; empty if it is not known."""
+    """The address of the app's page at its vendor; empty if unknown."""
+
     done: int = 0
-    """How many steps are settled."""
+    """The number of settled steps."""
+
     total: int = 0
+    """The number of steps."""
 
     @property
     def standing(self) -> Standing:
-        """The state: what is due now, what cannot be checked, what others do, or in order."""
+        """The state, by the most urgent group of its items."""
         groups = {item.group for item in self.items}
         if ItemGroup.DUE_NOW in groups:
             return Standing.NEEDS_YOU
@@ -226,7 +272,7 @@ class TenantStatus:
 
     @property
     def is_unusable(self) -> bool:
-        """Whether nothing can be asked: settings or journal cannot be read, or nobody ran it."""
+        """Whether it cannot be polled: settings or journal are unreadable, or nobody ran it."""
         return any(item.stops_checks for item in self.items)
 
     @property
@@ -260,7 +306,7 @@ class TenantStatus:
         )
 
     def document(self) -> dict[str, Any]:
-        """Return the state for programs; what is not known is null."""
+        """Return the state for programs; unknown values are null."""
         return {
             "tenant": self.tenant,
             "connector": self.connector,
@@ -292,7 +338,7 @@ class CauseRow:
 
     @property
     def title(self) -> str:
-        """The cause, in a line; of customers, who or how many they are."""
+        """The cause, in a line; for customers with their name or number."""
         if self.first.is_about_customers and self.first.cause in CUSTOMER_CAUSES:
             customers = self.customers
             return customers_title(self.first.cause, customers[0], number=len(customers))
@@ -322,7 +368,7 @@ class CauseRow:
 
     @property
     def since(self) -> str:
-        """Since when the first one has it."""
+        """The earliest start."""
         return min((item.since for _, item in self.items if item.since), default="")
 
     @property
@@ -332,7 +378,7 @@ class CauseRow:
 
     @property
     def command(self) -> str:
-        """The command for all who have it; if one cannot name them, that of the first."""
+        """The command for all tenants that have it, or else the command of the first one."""
         options = dict.fromkeys(item.tenant_option for _, item in self.items)
         stems = {item.command.removesuffix(item.tenant_option) for _, item in self.items}
         if "" in options or len(stems) > 1 or len(options) > _MAX_OPTIONS:
@@ -341,12 +387,12 @@ class CauseRow:
 
     @property
     def overdue_days(self) -> int:
-        """By how many days the first of them is overdue."""
+        """The largest number of overdue days."""
         return max(item.overdue_days for _, item in self.items)
 
     @property
     def known_to(self) -> str:
-        """Who has acknowledged all of it; empty if nobody has, or only a part."""
+        """The person who acknowledged all of it; empty if nobody did, or only a part."""
         known = {item.known_to for _, item in self.items}
         return known.pop() if len(known) == 1 else ""
 
@@ -357,7 +403,7 @@ class CauseRow:
 
 
 def customers_title(cause: str, name: str = "", *, number: int = 1) -> str:
-    """Return what customers are or do: of one by name, of many how many."""
+    """Return the title of a cause with the customer's name, or with the number of customers."""
     of_one, of_many = CUSTOMER_CAUSES[cause]
     return of_one.format(bounded(name, _MAX_NAME_CHARS)) if number == 1 else of_many.format(number)
 
@@ -387,9 +433,9 @@ def _row_urgency(row: CauseRow) -> tuple[object, ...]:
 
 def what_now(statuses: Iterable[TenantStatus]) -> str:
     """
-    Return what to do now: how many need somebody, and with whom to start.
+    Return the advice for now: the number of tenants that need somebody, and the first of them.
 
-    Practice counts only if there is nothing else.
+    Practice counts only if there are no other tenants.
     """
     every = sorted_statuses(statuses)
     ordered = [status for status in every if not status.is_practice] or every
@@ -418,38 +464,62 @@ class CustomerRow:
     """A customer's account in Cyclr, as the page lists it."""
 
     tenant: str
+    """The tenant whose Cyclr console has the account."""
+
     account: str
+    """The id of the account."""
+
     name: str
+    """The customer's name."""
+
     state: str
     """In words: `signed in`, `signed out`, `calls fail`, …"""
+
     outcome: Outcome
     """The outcome whose colour and icon are most like the state's."""
+
     since: str = ""
-    """Since when the state is so; empty if that is not known."""
+    """The start of the state; empty if unknown."""
+
     proven_on: str = ""
-    """When the connection was last seen to work."""
+    """The time of the last proven use of the connection."""
+
     polled_on: str = ""
+    """The time of the last poll."""
+
     reason: str = ""
-    """Why, where that is known: a refusal, or why it could not be read."""
+    """The reason, if known: a refusal, or why the account could not be read."""
+
     advice: str = ""
+    """The thing to do."""
+
     command: str = ""
+    """The command that shows more; empty if there is none."""
+
     is_practice: bool = False
+    """Whether it is practice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastRun:
-    """The newest run of a fleet: who ran, and how each ended."""
+    """The newest run of a fleet."""
 
     fleet_id: str
+    """The id of the run."""
+
     file: str
     """The name of its file of tenants."""
+
     started_on: str
+    """The time of its start."""
+
     counts: tuple[tuple[str, int], ...]
-    """How many tenants ended with each word, such as (`complete`, 58)."""
+    """Result → number of tenants, such as (`complete`, 58)."""
+
     problems: tuple[tuple[str, str], ...] = ()
     """Tenants without evidence of it, each with the reason."""
 
 
 def days_until(day_text: str, today: date) -> int:
-    """Return how many days are left until a day; negative once it is over."""
+    """Return the number of days until a day; negative after it."""
     return (date.fromisoformat(day_text) - today).days

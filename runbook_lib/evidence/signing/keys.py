@@ -62,8 +62,9 @@ class SigningKey:
             envelope.sign(self._signer)
         except Exception as error:  # noqa: BLE001  (each key service raises errors of its own)
             # NOTE: such an error's text may quote its input, so the message names only its kind.
-            msg = f"The signing key could not be used ({type(error).__name__})."
-            raise SigningError(msg) from None
+            raise SigningError(
+                f"The signing key could not be used ({type(error).__name__})."
+            ) from None
 
 
 def is_uri(reference: str) -> bool:
@@ -158,8 +159,10 @@ def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
     """
     reference = str(settings.values.get("signing_key", ""))
     if is_uri(reference):
-        msg = "A service stores this key: create the new one there."
-        raise SettingsError(msg, next_step="Then set RUNBOOK_SIGNING_KEY to it.")
+        raise SettingsError(
+            "A service stores this key: create the new one there.",
+            next_step="Then set RUNBOOK_SIGNING_KEY to it.",
+        )
     path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=False)
     passphrase = settings.secrets.get("signing_passphrase")
     drafted = path.with_name(f"{path.name}.new")
@@ -237,8 +240,7 @@ def key_files(path: Path) -> Iterator[Path]:
         return
     files = sorted(path.glob(f"*{PUBLIC_SUFFIX}"))
     if not files:
-        msg = f"No file in {path} ends with {PUBLIC_SUFFIX}."
-        raise SettingsError(msg)
+        raise SettingsError(f"No file in {path} ends with {PUBLIC_SUFFIX}.")
     yield from files
 
 
@@ -259,8 +261,7 @@ def _from_file(path: Path, passphrase: Secret | None) -> SigningKey:
         return SigningKey(public, CryptoSigner(private, public))
 
     if path.is_file() and path.stat().st_mode & 0o077:
-        msg = f"Others can read the signing key {path}: run `chmod 600` on it."
-        raise SettingsError(msg)
+        raise SettingsError(f"Others can read the signing key {path}: run `chmod 600` on it.")
     return _loaded(path, "signing key", load)
 
 
@@ -269,16 +270,18 @@ def _referenced(reference: str, public_key: str, passphrase: Secret | None) -> S
 
     scheme = reference.partition(":")[0]
     if not public_key:
-        msg = f"The signer {scheme}: needs its public key: RUNBOOK_SIGNING_PUBLIC_KEY=FILE."
-        raise SettingsError(msg)
+        raise SettingsError(
+            f"The signer {scheme}: needs its public key: RUNBOOK_SIGNING_PUBLIC_KEY=FILE."
+        )
     public = read_public_key(Path(public_key).expanduser())
     try:
         signer = Signer.from_priv_key_uri(
             reference, public, lambda _name: passphrase.reveal() if passphrase else ""
         )
     except Exception as error:  # noqa: BLE001  (each key service raises errors of its own)
-        msg = f"The signer {scheme}: cannot be used ({type(error).__name__})."
-        raise SettingsError(msg) from None
+        raise SettingsError(
+            f"The signer {scheme}: cannot be used ({type(error).__name__})."
+        ) from None
     return SigningKey(public, signer)
 
 
@@ -286,13 +289,13 @@ def _loaded(path: Path, what: str, load: Callable[[bytes], _Key]) -> _Key:
     try:
         return load(read_plain(path, LARGEST_KEY))
     except OSError as error:
-        msg = f"The {what} {path} cannot be read: {reason_of(error)}."
+        problem = f"cannot be read: {reason_of(error)}"
     except TypeError:
-        msg = f"The {what} {path} is encrypted: set RUNBOOK_SIGNING_PASSPHRASE."
+        problem = "is encrypted: set RUNBOOK_SIGNING_PASSPHRASE"
     except ValueError as error:
         reason = _NOT_DECRYPTED if str(error) == _NOT_DECRYPTED else _NO_KEY
-        msg = f"The {what} {path} cannot be used: {reason}."
-    raise SettingsError(msg)
+        problem = f"cannot be used: {reason}"
+    raise SettingsError(f"The {what} {path} {problem}.")
 
 
 def _p256(public: PublicKeyTypes) -> SSlibKey:

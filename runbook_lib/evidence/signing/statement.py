@@ -33,11 +33,19 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 
-# What the statement claims of the record as it is.
+# The fields of the record that the statement repeats unchanged.
 _CLAIMED = (
-    *("run_id", "tenant", "sandbox", "mode", "outcome"),
-    *("started_on", "finished_on", "procedure", "journal"),
-    *("fleet_run", "not_run"),
+    "run_id",
+    "tenant",
+    "sandbox",
+    "mode",
+    "outcome",
+    "started_on",
+    "finished_on",
+    "procedure",
+    "journal",
+    "fleet_run",
+    "not_run",
 )
 _BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
 _BUILDER = "urn:facebook-marketing-runbook:builder"
@@ -98,9 +106,10 @@ def result_predicate(
     """
     Return the predicate with the results (in-toto test-result v0.1).
 
-    Passed is what a machine verified in this run, warned what it verified in an earlier one, and
-    what a person attested or has yet to confirm, failed what a check contradicts. The extension
-    fields `runbook_run` and `runbook_chain` contain all seven outcomes and the link of the chain.
+    A step that a machine verified in this run is passed. A step that it verified in an earlier run,
+    or that a person attested or has yet to confirm, is warned. A step that a check contradicts is
+    failed. The extension fields `runbook_run` and `runbook_chain` contain all seven outcomes and
+    the link of the chain.
     """
     outcomes: dict[str, list[str]] = {str(outcome): [] for outcome in Outcome}
     warned = []
@@ -197,8 +206,7 @@ def sign_statement(
         for signature in envelope.signatures.values():
             signature.signature = _low(bytes.fromhex(signature.signature)).hex()
     except ValueError:
-        msg = "The signing key did not return an ECDSA signature."
-        raise SigningError(msg) from None
+        raise SigningError("The signing key did not return an ECDSA signature.") from None
     return _canonical(envelope.to_dict()) + b"\n"
 
 
@@ -214,13 +222,15 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
     envelope = _envelope(content)
     (key_id,) = envelope.signatures
     if key_id not in keys:
-        msg = f"It is signed with the key {key_id[:16]}, which is not a trusted key."
-        raise SignatureError(msg)
+        raise SignatureError(
+            f"It is signed with the key {key_id[:16]}, which is not a trusted key."
+        )
     try:
         envelope.verify([keys[key_id]], 1)
     except VerificationError:
-        msg = f"The signature is not from the key {key_id[:16]}: it was altered, or moved here."
-        raise SignatureError(msg) from None
+        raise SignatureError(
+            f"The signature is not from the key {key_id[:16]}: it was altered, or moved here."
+        ) from None
     statement = _statement(envelope.payload, predicate_type)
     return Signed(key_id, statement["predicate"], _subjects(statement))
 
@@ -298,8 +308,9 @@ def _envelope(content: bytes) -> Envelope:
     from securesystemslib.dsse import Envelope  # noqa: PLC0415  (slow to import)
 
     if len(content) > LARGEST_ENVELOPE:
-        msg = f"It is too large for an envelope: over {LARGEST_ENVELOPE // 2**20} MiB."
-        raise EnvelopeError(msg)
+        raise EnvelopeError(
+            f"It is too large for an envelope: over {LARGEST_ENVELOPE // 2**20} MiB."
+        )
     try:
         envelope = Envelope.from_dict(parse_json(content))
         # NOTE: JSON and base64 can write one value in many ways; another way means it was altered.
@@ -311,8 +322,9 @@ def _envelope(content: bytes) -> Envelope:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_ours = False
     if not is_ours:
-        msg = "It is not a DSSE envelope with one signature, as the runbook writes it."
-        raise EnvelopeError(msg)
+        raise EnvelopeError(
+            "It is not a DSSE envelope with one signature, as the runbook writes it."
+        )
     return envelope
 
 
@@ -324,8 +336,7 @@ def _statement(payload: bytes, predicate_type: str) -> Mapping[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         is_known = False
     if not is_known:
-        msg = f"It is not an in-toto statement v1 of the type {predicate_type}."
-        raise EnvelopeError(msg)
+        raise EnvelopeError(f"It is not an in-toto statement v1 of the type {predicate_type}.")
     return statement
 
 
@@ -342,6 +353,7 @@ def _subjects(statement: Mapping[str, Any]) -> tuple[Resource, ...]:
     except (ValueError, KeyError, TypeError):
         subjects = ()
     if not subjects or len({subject.name for subject in subjects}) < len(subjects):
-        msg = "Its subjects are not files by name, SHA-256 and size, each named once."
-        raise EnvelopeError(msg)
+        raise EnvelopeError(
+            "Its subjects are not files by name, SHA-256 and size, each named once."
+        )
     return subjects

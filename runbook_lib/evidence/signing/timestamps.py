@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from rfc3161_client.tsp import TimeStampResponse
 
 
-_QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
+_QUERY = "application/timestamp-query"
+_REPLY = "application/timestamp-reply"
 # PKIStatus (RFC 3161 §2.4.2).
 _GRANTED = (0, 1)
 # Hundreds of certificates, a few KiB each.
@@ -35,9 +36,8 @@ def request_timestamp(session: Session, authority: str, content: bytes) -> bytes
     """
     Return the authority's time-stamp of `content` (DER, RFC 3161 §2.4.2).
 
-    `authority` is an address for requests over HTTP (§3.4). Raises
-    `TimestampError` if it refuses or stamps something else, and `RemoteError`
-    if it does not answer.
+    `authority` is an address for requests over HTTP (§3.4). Raises `TimestampError` if it refuses
+    or stamps something else, and `RemoteError` if it does not respond.
     """
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder  # noqa: PLC0415
 
@@ -50,12 +50,10 @@ def request_timestamp(session: Session, authority: str, content: bytes) -> bytes
     )
     answer = session.send(request, is_repeatable=True)
     if answer.status != 200:
-        msg = f"{request.host} answered {answer.status} instead of a time-stamp."
-        raise TimestampError(msg)
+        raise TimestampError(f"{request.host} answered {answer.status} instead of a time-stamp.")
     response = _decoded(answer.content)
     if response.tst_info.nonce != query.nonce:
-        msg = f"{request.host} answered a different request."
-        raise TimestampError(msg)
+        raise TimestampError(f"{request.host} answered a different request.")
     check_imprint(answer.content, content)
     return answer.content
 
@@ -77,8 +75,7 @@ def stamped_at(token: bytes, content: bytes, authorities: Sequence[Certificate])
     try:
         builder.build().verify_message(response, content)
     except (VerificationError, ValueError):
-        msg = "The time-stamp is not from one of the named authorities."
-        raise TimestampError(msg) from None
+        raise TimestampError("The time-stamp is not from one of the named authorities.") from None
     return response.tst_info.gen_time
 
 
@@ -86,8 +83,7 @@ def check_imprint(token: bytes, content: bytes) -> None:
     """Raise `TimestampError` unless `token` is a granted time-stamp of `content`, by anybody."""
     imprint = _decoded(token).tst_info.message_imprint.message
     if imprint not in (hashlib.sha256(content).digest(), hashlib.sha512(content).digest()):
-        msg = "The time-stamp is for another file."
-        raise TimestampError(msg)
+        raise TimestampError("The time-stamp is for another file.")
 
 
 def read_certificates(path: Path) -> list[Certificate]:
@@ -97,8 +93,7 @@ def read_certificates(path: Path) -> list[Certificate]:
     try:
         return load_pem_x509_certificates(read_plain(path, _LARGEST))
     except (OSError, ValueError):
-        msg = f"The file {path} contains no readable certificate in PEM."
-        raise SettingsError(msg) from None
+        raise SettingsError(f"The file {path} contains no readable certificate in PEM.") from None
 
 
 def _decoded(token: bytes) -> TimeStampResponse:
@@ -108,10 +103,8 @@ def _decoded(token: bytes) -> TimeStampResponse:
         response = decode_timestamp_response(token)
         if response.status not in _GRANTED:
             reason = shorten("; ".join(response.status_string)) or f"status {response.status}"
-            msg = f"The time-stamp authority refused: {reason}."
-            raise TimestampError(msg)
+            raise TimestampError(f"The time-stamp authority refused: {reason}.")
         _ = response.tst_info  # decoded on first access
     except ValueError:
-        msg = "The time-stamp is not an RFC 3161 answer."
-        raise TimestampError(msg) from None
+        raise TimestampError("The time-stamp is not an RFC 3161 answer.") from None
     return response

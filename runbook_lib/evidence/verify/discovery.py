@@ -29,7 +29,8 @@ _DEEPEST = 5
 # Other modules read these: the folder of keys, that of fleets (no evidence), and the journal,
 # whatever it is.
 _OTHERS = (KEYS_FOLDER, FLEET_FOLDER, JOURNAL_NAME)
-_FOLDER, _LINK = kind_of(stat.S_IFDIR), kind_of(stat.S_IFLNK)
+_FOLDER = kind_of(stat.S_IFDIR)
+_LINK = kind_of(stat.S_IFLNK)
 
 
 def has_bundle_name(path: Path) -> bool:
@@ -43,7 +44,7 @@ def is_bundle(path: Path) -> bool:
 
 
 def bundles_in(home: Path) -> list[Path]:
-    """Return what is named like a bundle beside a journal, or is one, oldest first."""
+    """Return the bundles beside a journal, and paths named like one, oldest first."""
     return [place for place in _places(home) if is_bundle(place)]
 
 
@@ -63,7 +64,8 @@ def unfinished_in(home: Path, announced: Iterable[BundleIndex]) -> dict[Path, st
     """
     unfinished: dict[Path, str] = {}
     for line in announced:
-        name, folder = line.sealed.bundle, home / f"{SEALED_PREFIX}{line.run_id}"
+        name = line.sealed.bundle
+        folder = home / f"{SEALED_PREFIX}{line.run_id}"
         # NOTE: the journal is not trusted yet, and a name may lead elsewhere.
         is_name = _BUNDLE.fullmatch(name) and name.endswith(f"-{line.run_id}")
         if is_name and is_there(folder) and not is_there(home / name):
@@ -72,7 +74,7 @@ def unfinished_in(home: Path, announced: Iterable[BundleIndex]) -> dict[Path, st
 
 
 def withheld_below(path: Path) -> int:
-    """Return how many journal lines the bundles at or under `path` withhold, by their own word."""
+    """Return the number of journal lines that the bundles at or under `path` claim to withhold."""
     bundles = [path] if is_bundle(path) else _bundles_below(path)
     count = 0
     for file in (bundle / name for bundle in bundles for name in (JOURNAL_NAME, CARRIED_NAME)):
@@ -140,7 +142,7 @@ def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | UnreadableP
 def find_unreadable_keys(
     keys: Path, suffix: str, largest: float = math.inf
 ) -> Iterator[UnreadablePath]:
-    """Yield what is named like a file of the folder `keys` but is not one, or is too large."""
+    """Yield the key files in `keys` that cannot be read, are too large, or are no files."""
     try:
         with os.scandir(keys) as entries:
             names = sorted(entry.name for entry in entries if entry.name.endswith(suffix))

@@ -48,13 +48,13 @@ def newest_sealed(
     home: Path, trust: Trust, bundle: str = ""
 ) -> tuple[VerifiedBundle, Record] | None:
     """
-    Return what the newest bundle in `home` proves, or that called `bundle`; `None` without any.
+    Verify the newest bundle in `home`, or the one called `bundle`; `None` without any.
 
     Raises like `verified_for`.
     """
     finish_interrupted(home)
     announced = [line.sealed for line in open_history(home).read().index.sealed]
-    last = next((each for each in reversed(announced) if bundle in ("", each.bundle)), None)
+    last = next((sealed for sealed in reversed(announced) if bundle in ("", sealed.bundle)), None)
     return verified_for(home, last, "", trust) if last else None
 
 
@@ -62,10 +62,10 @@ def verified_for(
     home: Path, sealed: BundleSealed, fleet_id: str, trust: Trust
 ) -> tuple[VerifiedBundle, Record]:
     """
-    Return what the bundle that a journal announces as `sealed` proves for a fleet's run, if named.
+    Verify the bundle that a journal announces as `sealed`, for a fleet's run if named.
 
-    Raises `EvidenceError` with the reason if it does not verify or is another one, and what
-    reading raises.
+    Raises `EvidenceError` with the reason if it does not verify or is another bundle, and the
+    errors of reading.
     """
     verified, record = verify_record(home / sealed.bundle, trust)
     if fleet_id and (record.fleet_run is None or record.fleet_run.id != fleet_id):
@@ -77,7 +77,7 @@ def verified_for(
 
 
 def is_done(record: Record, fleet_run: FleetRun) -> bool:
-    """Return whether a verified record is that of this run, and of the tenant's entry as it is."""
+    """Return whether a verified record belongs to this run and to the tenant's current entry."""
     own = record.fleet_run
     return record.not_run is None and own is not None and own == fleet_run
 
@@ -87,10 +87,10 @@ class _Found:
     """The verified bundles of one fleet's run."""
 
     run: FleetRun
-    """What the first of them says of the run."""
+    """The run, according to its first bundle."""
 
     began: str
-    """When the earliest of their runs started."""
+    """The start of the earliest run of a tenant."""
 
     tenants: dict[Name, tuple[str, bool]] = field(default_factory=dict)
     """Each tenant with a bundle: when its newest run began, and whether it did not start."""
@@ -104,7 +104,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetVerdict:
-    """How many tenants of a fleet's run have a verified bundle."""
+    """The number of tenants of a fleet's run with a verified bundle."""
 
     fleet_id: str
     """The id of the run; empty if no bundle names one."""
@@ -116,10 +116,10 @@ class FleetVerdict:
     """The tenants with a verified bundle."""
 
     not_run: int = 0
-    """Those of them whose bundle says that the tenant could not start."""
+    """The tenants whose bundle records that they could not start."""
 
     notes: tuple[str, ...] = ()
-    """What is strange, or was not selected."""
+    """Oddities, and tenants that were not selected."""
 
     error: EvidenceError | None = None
     """Why the run is refused; `None` if it is not."""
@@ -152,8 +152,9 @@ class FleetCount:
         self._found: dict[str, _Found] = {}
 
     def note(self, verified: VerifiedBundle) -> None:
-        """Note a verified bundle, if a fleet asked for its run."""
-        fleet_run, run = verified.fleet_run, verified.run
+        """Count a verified bundle, if a fleet started its run."""
+        fleet_run = verified.fleet_run
+        run = verified.run
         if fleet_run is None:
             return
         began = str(run["started_on"])
@@ -179,7 +180,7 @@ class FleetCount:
             yield FleetVerdict(fleet_id="", selected=0, present=0, error=error)
 
     def _to_be_whole(self, runs: Sequence[_Found]) -> set[str]:
-        """Return the ids of the runs of which no tenant may be missing; the newest comes last."""
+        """Return the ids of the runs that must be complete; the newest comes last."""
         if self._wanted:
             return {self._wanted}
         if self._names is None or not runs:
@@ -212,8 +213,9 @@ class FleetCount:
         )
 
     def _missing(self, found: _Found) -> str:
-        """Return which tenants that the run selected have no bundle; empty if all have one."""
-        present, selected = set(found.tenants), found.run.selected
+        """Return the tenants that the run selected without a bundle; empty if all have one."""
+        present = set(found.tenants)
+        selected = found.run.selected
         lacking = selected - len(present)
         if not lacking:
             return ""
@@ -240,10 +242,11 @@ class FleetCount:
 
 
 def _contradiction(found: _Found) -> str:
-    """Return what the bundles of one run contradict; empty if nothing."""
+    """Return the contradictions between the bundles of one run; empty without any."""
     if len(found.selections) > 1:
         return "Its bundles name different selections of tenants."
-    present, run = set(found.tenants), found.run
+    present = set(found.tenants)
+    run = found.run
     is_other = len(present) == run.selected and selection_digest(present) != run.selected_digest
     if is_other or len(present) > run.selected:
         return f"Its bundles are of other tenants than the {run.selected:,} that it selected."

@@ -49,9 +49,10 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
         yield verdict
     if not is_sealed:
         of = f" of {connector}" if connector else ""
-        msg = f"There is no evidence{of} in {path}: nothing is sealed there."
-        advice = "Name a bundle, a tenant's folder, or the evidence folder."
-        raise SettingsError(msg, next_step=advice)
+        raise SettingsError(
+            f"There is no evidence{of} in {path}: nothing is sealed there.",
+            next_step="Name a bundle, a tenant's folder, or the evidence folder.",
+        )
 
 
 def _below(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:

@@ -19,19 +19,25 @@ NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionE
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """
-    The verdict on one bundle (`verified`), or on a tenant's whole chain (its `length`).
-
-    `error` is set if it is rejected. `notes` say what a chain does not show, `anomalies` what
-    is strange in it.
-    """
+    """The verdict on one bundle, or on a tenant's whole chain."""
 
     path: Path
+    """The bundle, or the tenant's folder."""
+
     verified: VerifiedBundle | None = None
+    """The verified bundle; `None` for a chain or a refusal."""
+
     error: EvidenceError | None = None
+    """The reason for a refusal; `None` if it is accepted."""
+
     length: int = 0
+    """The number of bundles in the chain; 0 for a bundle."""
+
     notes: tuple[str, ...] = ()
+    """Limits of the verification."""
+
     anomalies: tuple[str, ...] = ()
+    """Oddities in an accepted chain."""
 
     @property
     def is_unsealed(self) -> bool:
@@ -60,8 +66,10 @@ def judged(path: Path, look: Callable[[], Verdict]) -> Verdict:
         return refusal(path, error)
     except NOT_UNDERSTOOD as error:
         # NOTE: a trusted key may sign something that no runbook writes.
-        msg = f"It is signed, but cannot be understood ({type(error).__name__})."
-        return Verdict(path, error=ContentError(msg))
+        return Verdict(
+            path,
+            error=ContentError(f"It is signed, but cannot be understood ({type(error).__name__})."),
+        )
 
 
 def refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:

@@ -86,24 +86,30 @@ _BESIDE_RECORD = ("configuration", "runbook_chain")
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What a verifier relies on: keys by their id, and time-stamp authorities."""
+    """The trust anchors of a verifier."""
 
     keys: Mapping[str, SSlibKey]
+    """Key id → the public key."""
+
     authorities: Sequence[Certificate] = ()
+    """The trusted time-stamp authorities."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatementClaims:
-    """
-    What a statement with a valid signature claims of a run and its place in a chain.
-
-    `run` are the claims in its `runbook_run`, `statement` is the SHA-256 of its envelope.
-    """
+    """The claims of a statement with a valid signature about a run and its place in a chain."""
 
     run: Mapping[str, Any]
+    """The claims in its `runbook_run`."""
+
     link: ChainLink
+    """Its place in the chain."""
+
     statement: str
+    """The SHA-256 of its envelope."""
+
     key_id: str
+    """The id of the key that signed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,43 +120,52 @@ class EarlierLine:
     """The id of the step."""
 
     bundle: str
-    """The bundle that is said to have copied the line."""
+    """The bundle that copied the line, according to the record."""
 
     line: int
+    """The number of the line."""
+
     sha256: str
+    """The SHA-256 of the line."""
+
     run_id: str
     """The run that made the check."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedBundle(StatementClaims):
-    """
-    What a bundle with a valid signature, files and claims proves.
-
-    `stamped_on` is the time-stamp of a named authority, or empty. `notes` say what was not
-    checked. `excerpt` are the journal lines that it
-    copied, `carried` the older ones in it, `withheld` the numbers of those that it does
-    not show. `fleet_run` is the fleet's run that asked for it, if one did.
-    """
+    """A bundle whose signature, files and claims are valid."""
 
     excerpt: JournalExcerpt
+    """The journal lines that it copied."""
+
     stamped_on: str = ""
+    """The time-stamp of a named authority; empty without one."""
+
     notes: tuple[str, ...] = ()
+    """Parts that were not checked."""
+
     carried: tuple[CarriedRecord, ...] = ()
+    """The older journal lines in it."""
+
     withheld: tuple[int, ...] = ()
+    """The numbers of the lines that it withholds."""
+
     fleet_run: FleetRun | None = None
+    """The run of a fleet that started it; `None` without one."""
+
     earlier: tuple[EarlierLine, ...] = ()
-    """The lines of other bundles on which steps rest; only those bundles show that they are so."""
+    """The lines of other bundles on which steps rest; only those bundles prove them."""
 
 
 def verify_bundle(folder: Path, trust: Trust) -> VerifiedBundle:
-    """Return what the bundle in `folder` proves; raises like `verify_record`."""
+    """Verify the bundle in `folder`; raises like `verify_record`."""
     return verify_record(folder, trust)[0]
 
 
 def verify_record(folder: Path, trust: Trust) -> tuple[VerifiedBundle, Record]:
     """
-    Return what the bundle in `folder` proves, and its record.
+    Verify the bundle in `folder`, and return it with its record.
 
     Raises an `EvidenceError`, with the file and the reason, at the first fault.
     """
@@ -190,7 +205,7 @@ def verify_record(folder: Path, trust: Trust) -> tuple[VerifiedBundle, Record]:
 
 
 def place_of(signed: Signed, envelope: bytes) -> StatementClaims:
-    """Return what a statement claims of its run and its place in a chain."""
+    """Return the claims of a statement about its run and its place in a chain."""
     with _reading(STATEMENT_NAME):
         link = read_link(signed)
     return StatementClaims(signed.predicate["runbook_run"], link, digest(envelope), signed.key_id)
@@ -206,9 +221,9 @@ def read_signed(
     check_form: Callable[[Signed], None] = lambda _: None,
 ) -> tuple[Mapping[str, Path], bytes, Signed, Mapping[str, bytes]]:
     """
-    Return what is signed in `folder`, by a statement of the type `kind` over the files there.
+    Verify the statement of the type `kind` over the files in `folder`.
 
-    That is its files, the statement's envelope, the statement, and the contents of the files in
+    It returns the files, the statement's envelope, the statement, and the contents of the files in
     `looked_into`. The statement must name the files `needed`. Raises an `EvidenceError`, with the
     file and the reason, or `OSError`.
     """
@@ -262,7 +277,8 @@ def _read(present: Mapping[str, Path], name: str, most: int = LARGEST_ENVELOPE) 
 
 def _digest(path: Path, most: int) -> str:
     """Return the SHA-256 of what `_read` would return, block by block."""
-    checksum, left = hashlib.sha256(), most + 1
+    checksum = hashlib.sha256()
+    left = most + 1
     with open_plain(path, follows_links=False) as file:
         while block := file.read(min(left, _BLOCK)):
             checksum.update(block)
@@ -301,22 +317,26 @@ def _contents(
     for subject in subjects:
         parts = PurePosixPath(subject.name).parts
         if subject.name.startswith("/") or ".." in parts or "\\" in subject.name:
-            msg = f"It names {subject.name!r}, a path that leads out of the bundle."
-            raise ContentError(msg, file=STATEMENT_NAME)
+            raise ContentError(
+                f"It names {subject.name!r}, a path that leads out of the bundle.",
+                file=STATEMENT_NAME,
+            )
         if subject.name not in present:
             raise ContentError("It is missing.", file=subject.name)
         size = present[subject.name].lstat().st_size
         if size != subject.size:
-            msg = f"It has {size:,} bytes; {subject.size:,} were signed."
-            raise ContentError(msg, file=subject.name)
+            raise ContentError(
+                f"It has {size:,} bytes; {subject.size:,} were signed.", file=subject.name
+            )
         if subject.name in looked_into:
             contents[subject.name] = _read(present, subject.name, subject.size)
             actual = digest(contents[subject.name])
         else:
             actual = _digest(present[subject.name], subject.size)
         if actual != subject.sha256:
-            msg = "It was altered: its SHA-256 is not the signed one."
-            raise ContentError(msg, file=subject.name)
+            raise ContentError(
+                "It was altered: its SHA-256 is not the signed one.", file=subject.name
+            )
     return contents
 
 
@@ -367,8 +387,10 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
     check_numbers(record)
     carried = record.carried
     if bool(carried) != (CARRIED_NAME in present):
-        msg = "It is missing." if carried else "It was added: the record lists no older lines."
-        raise ContentError(msg, file=CARRIED_NAME)
+        raise ContentError(
+            "It is missing." if carried else "It was added: the record lists no older lines.",
+            file=CARRIED_NAME,
+        )
     withheld: list[int] = []
 
     def lines() -> Iterator[JournalLine]:

@@ -77,8 +77,8 @@ def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
     except (EvidenceError, JournalError, OSError) as error:
         yield refusal(home, error)
     except NOT_UNDERSTOOD as error:
-        msg = f"Its bundles together cannot be understood ({type(error).__name__})."
-        yield Verdict(home, error=ContentError(msg))
+        problem = f"Its bundles together cannot be understood ({type(error).__name__})."
+        yield Verdict(home, error=ContentError(problem))
 
 
 def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
@@ -111,10 +111,13 @@ def _journal(
         raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
     verified = [bundle for bundle in bundles.values() if bundle]
     wanted = {bundle.excerpt.lines for bundle in verified} | _carried(verified).keys()
-    announced, refs, withheld = dict[int, BundleIndex](), dict[int, Ref](), set[int]()
+    announced = dict[int, BundleIndex]()
+    refs = dict[int, Ref]()
+    withheld = set[int]()
     for line in read_lines(path, end=end):
         if isinstance(line.entry.data, BundleSealed):
-            data, run_id = line.entry.data, line.entry.run_id
+            data = line.entry.data
+            run_id = line.entry.run_id
             sealed = BundleIndex(seq=line.ref.seq, run_id=run_id, sealed=data)
             announced[data.sequence] = sealed
         if line.entry.seq in wanted:
@@ -163,7 +166,8 @@ def verdict_alone(folder: Path, trust: Trust) -> Verdict:
     verdict = verdict_on(folder, trust, folder.name)
     if verdict.verified is None:
         return verdict
-    bundle, home = verdict.verified, folder.parent
+    bundle = verdict.verified
+    home = folder.parent
 
     def look() -> Verdict:
         names = dict.fromkeys(earlier.bundle for earlier in bundle.earlier)
@@ -183,7 +187,7 @@ def verdict_alone(folder: Path, trust: Trust) -> Verdict:
 
 
 def _verified_beside(folder: Path, trust: Trust) -> VerifiedBundle:
-    """Return what a bundle proves on which another one rests; the error names it."""
+    """Verify a bundle on which another one rests; an error names it."""
     try:
         return verify_bundle(folder, trust)
     except (EvidenceError, JournalError) as error:
@@ -199,11 +203,13 @@ def check_earlier(
     """Raise `ChainError` unless each line that `bundle` rests on is in the bundle it names."""
     for name in dict.fromkeys(earlier.bundle for earlier in bundle.earlier):
         named = [earlier for earlier in bundle.earlier if earlier.bundle == name]
-        first, other = named[0], others.get(name)
+        first = named[0]
+        other = others.get(name)
         if other is None or other.link.sequence >= bundle.link.sequence:
             is_refused = "is refused" if name in refused else "is not an earlier one here"
-            msg = f"{_called(bundle)} rests on line {first.line} of {name}, which {is_refused}."
-            raise ChainError(msg)
+            raise ChainError(
+                f"{_called(bundle)} rests on line {first.line} of {name}, which {is_refused}."
+            )
         if other.run["tenant"] != bundle.run["tenant"]:
             raise ChainError(f"{_called(bundle)} rests on {name}, which is another tenant's.")
         wanted = {earlier.line: earlier for earlier in named}
@@ -213,8 +219,9 @@ def check_earlier(
             if earlier and is_shown and line.ref.digest == earlier.sha256:
                 del wanted[line.ref.seq]
         for number in wanted:
-            msg = f"{_called(bundle)} rests on line {number} of {name}, which does not show it."
-            raise ChainError(msg)
+            raise ChainError(
+                f"{_called(bundle)} rests on line {number} of {name}, which does not show it."
+            )
 
 
 def _check_chain(
@@ -222,7 +229,8 @@ def _check_chain(
 ) -> None:
     """Raise unless the bundles form one whole chain of this tenant."""
     for bundle in chain:
-        owner, connector = bundle.run["tenant"], bundle.run["procedure"]["id"]
+        owner = bundle.run["tenant"]
+        connector = bundle.run["procedure"]["id"]
         if owner != home.parent.name:
             raise ChainError(f"{_called(bundle)} belongs to the tenant {owner}.")
         if connector != home.name:
@@ -246,7 +254,8 @@ def check_order(
         # NOTE: without a journal the number of a rejected bundle is unknown.
         is_refused = name in refused if announced else bool(refused)
         if not numbers[number] and not is_refused:
-            raise ChainError(f"Number {number} of the chain is missing{f': {name}' * bool(name)}.")
+            suffix = f": {name}" if name else ""
+            raise ChainError(f"Number {number} of the chain is missing{suffix}.")
     by_number = {bundle.link.sequence: bundle for bundle in chain}
     for number, bundle in by_number.items():
         before = by_number.get(number - 1)
@@ -257,7 +266,7 @@ def check_order(
 
 
 def find_anomalies(chain: Sequence[StatementClaims]) -> tuple[str, ...]:
-    """Return what is strange in a chain that is in order."""
+    """Return the anomalies of a chain that is in order."""
     return (*_early(chain), *_returning(chain))
 
 
@@ -268,7 +277,7 @@ def _early(chain: Sequence[StatementClaims]) -> Iterator[str]:
     NOTE: a statement contains the digest of the one before it, so one of the two clocks was wrong.
     """
     for before, bundle in pairwise(chain):
-        ends = [each.run["finished_on"] for each in (before, bundle)]
+        ends = [claims.run["finished_on"] for claims in (before, bundle)]
         # NOTE: a run ends when it is sealed. A trusted key may have signed no time, or an odd one.
         with suppress(TypeError, ValueError):
             earlier, later = map(datetime.fromisoformat, ends)
@@ -288,8 +297,10 @@ def _check_parts(chain: Sequence[VerifiedBundle]) -> None:
         begins = (bundle.excerpt.first - 1, bundle.excerpt.previous)
         ended = (before.excerpt.lines, before.excerpt.head) if before else (0, GENESIS)
         if (before or number == 1) and begins != ended:
-            msg = f"The journal lines of {_called(bundle)}"
-            raise ChainError(f"{msg} do not start where the previous ones ended.")
+            raise ChainError(
+                f"The journal lines of {_called(bundle)} do not start where the previous ones "
+                "ended."
+            )
 
 
 def _carried(chain: Iterable[VerifiedBundle]) -> dict[int, str]:
@@ -311,10 +322,12 @@ def _copied(bundles: Mapping[Path, VerifiedBundle]) -> dict[int, str]:
 
 def _returning(chain: Iterable[StatementClaims]) -> Iterator[str]:
     """Yield a sentence for each bundle whose key had signed before another one did."""
-    before, last = set[str](), ""
+    before = set[str]()
+    last = ""
     for bundle in chain:
         if bundle.key_id != last and bundle.key_id in before:
-            key, other = bundle.key_id[:16], last[:16]
+            key = bundle.key_id[:16]
+            other = last[:16]
             yield f"{_called(bundle)} returns to the key {key}, after {other} had taken its place."
         before.add(last := bundle.key_id)
 

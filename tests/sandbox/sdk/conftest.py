@@ -1,4 +1,4 @@
-"""Sandboxes for third-party clients, and a person who answers their dialog."""
+"""Sandboxes for third-party clients, and a person who completes their dialog."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def given(start: Callable[..., Sandbox]) -> Given:
 
 def control(given: Given, path: str, document: dict[str, Any]) -> None:
     """Control the sandbox by `POST /_sandbox/…`, as documented."""
-    answer = httpx.post(f"{given['graph_url']}/_sandbox/{path}", json=document)
-    assert answer.status_code == 200, answer.text
+    response = httpx.post(f"{given['graph_url']}/_sandbox/{path}", json=document)
+    assert response.status_code == 200, response.text
 
 
 class _Form(HTMLParser):
@@ -67,7 +67,7 @@ class _Form(HTMLParser):
             self.ticked.append(values["value"])
 
 
-def answer_dialog(
+def complete_dialog(
     given: Given, url: str, decision: str = "continue", *, declined: tuple[str, ...] = ()
 ) -> str:
     """
@@ -83,9 +83,9 @@ def answer_dialog(
         consent = _Form(page.text)
         granted = [name for name in consent.ticked if name not in declined]
         fields = {**consent.hidden, "decision": decision, "grant": granted}
-        answer = browser.post(consent.action, data=fields)
-    assert answer.status_code == 302, answer.text
-    location: str = answer.headers["location"]
+        response = browser.post(consent.action, data=fields)
+    assert response.status_code == 302, response.text
+    location: str = response.headers["location"]
     return location
 
 

@@ -19,7 +19,7 @@ from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.stores import Meter
+from facebook_cyclr_sandbox.state.hourly_rate_limit import HourlyRateLimit
 from tests.sandbox.sdk.conftest import Given, control
 
 Open = Callable[..., FacebookAdsApi]
@@ -52,14 +52,14 @@ def open_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
         api._session.requests.close()
 
 
-def refusal(call: Callable[[], object]) -> FacebookRequestError:
+def catch_error(call: Callable[[], object]) -> FacebookRequestError:
     """Return the SDK's error for a refused call."""
     with pytest.raises(FacebookRequestError) as caught:
         call()
     return caught.value
 
 
-def shown(error: FacebookRequestError) -> tuple[Any, ...]:
+def error_parts(error: FacebookRequestError) -> tuple[Any, ...]:
     """Return the SDK's view of an error: status, type, code, subcode and message."""
     return (
         error.http_status(),
@@ -97,7 +97,7 @@ def test_a_cursor_walks_every_page(start: Callable[..., Sandbox], open_api: Open
     """All leads of three pages come once each, in order, and the cursor ends."""
     sandbox = start()
     given = sandbox.description
-    form = next(iter(sandbox.world.facebook.pages.values())).forms[0]
+    form = next(iter(sandbox.state.facebook.pages.values())).forms[0]
     first = form.leads[0]
     form.leads[:] = [
         replace(first, id=str(7_000_000 + number), created_on=first.created_on - number)
@@ -119,10 +119,12 @@ def test_edges_with_limits(given: Given, open_api: Open) -> None:
     """`limit` changes the number of pages but not the rows; each page has usage headers."""
     open_api(given)
     account = AdAccount(f"act_{given['ad_account_id']}")
-    whole = [one["name"] for one in account.get_campaigns(fields=["name"])]
+    whole = [campaign["name"] for campaign in account.get_campaigns(fields=["name"])]
     cursor = account.get_campaigns(fields=["name"], params={"limit": 2})
     assert len(cursor) == 2
-    assert [one["name"] for one in cursor] == whole == [f"Campaign {n}" for n in (1, 2, 3)]
+    assert (
+        [campaign["name"] for campaign in cursor] == whole == [f"Campaign {n}" for n in (1, 2, 3)]
+    )
     usage = json.loads(cursor.headers()["x-business-use-case-usage"])[given["ad_account_id"]]
     assert usage[0]["type"] == "ads_management"
     assert usage[0]["call_count"] <= 1
@@ -142,7 +144,7 @@ def test_a_page_and_its_forms(given: Given, open_api: Open) -> None:
     made = LeadgenForm(form["id"]).create_test_lead()
     test_lead = LeadgenForm(form["id"]).get_test_leads()[0]
     assert test_lead["id"] == made["id"]
-    again = refusal(LeadgenForm(form["id"]).create_test_lead)
+    again = catch_error(LeadgenForm(form["id"]).create_test_lead)
     assert again.api_error_code() == 100
     Lead(made["id"]).api_delete()
     assert len(LeadgenForm(form["id"]).get_test_leads()) == 0
@@ -155,7 +157,7 @@ def test_webhooks_of_a_page(given: Given, open_api: Open) -> None:
     page.create_subscribed_app(params={"subscribed_fields": ["leadgen"]})
     subscribed = page.get_subscribed_apps()[0]
     assert (subscribed["id"], subscribed["name"]) == (given["app_id"], given["app_display_name"])
-    assert refusal(page.delete_subscribed_apps).api_error_code() == 15
+    assert catch_error(page.delete_subscribed_apps).api_error_code() == 15
     open_api(given, "app")
     Page(given["page_id"]).delete_subscribed_apps()
     open_api(given, "page")
@@ -175,7 +177,7 @@ def test_paths_that_have_no_class(given: Given, open_api: Open) -> None:
 
 
 def test_an_etag_has_no_effect(given: Given, open_api: Open) -> None:
-    """A request with the answer's ETag gets the whole answer again, since Graph ended that."""
+    """A request with the response's ETag gets the whole response again: Graph withdrew ETags."""
     api = open_api(given, "app")
     first = api.call("GET", (given["app_id"],))
     second = api.call("GET", (given["app_id"],), headers={"If-None-Match": first.etag()})
@@ -192,24 +194,33 @@ GONE = (
 def test_errors_carry_code_and_subcode(given: Given, open_api: Open) -> None:
     """Each error has Graph's status, type, code, subcode and message."""
     api = open_api(given)
-    unknown_field = refusal(lambda: api.call("GET", (given["app_id"],), {"fields": "no_such"}))
-    assert shown(unknown_field) == (
-        *(400, "OAuthException", 100, None),
+    unknown_field = catch_error(lambda: api.call("GET", (given["app_id"],), {"fields": "no_such"}))
+    assert error_parts(unknown_field) == (
+        400,
+        "OAuthException",
+        100,
+        None,
         "(#100) Tried accessing nonexisting field (no_such) on node type (Application)",
     )
-    missing = refusal(AdAccount("act_1").api_get)
-    assert shown(missing)[:4] == (400, "GraphMethodException", 100, 33)
+    missing = catch_error(AdAccount("act_1").api_get)
+    assert error_parts(missing)[:4] == (400, "GraphMethodException", 100, 33)
     assert missing.api_error_message().startswith(GONE.format("act_1"))
     assert missing.api_transient_error() is False
-    forms = refusal(Page(given["page_id"]).get_lead_gen_forms)
-    assert shown(forms) == (
-        *(400, "OAuthException", 190, None),
+    forms = catch_error(Page(given["page_id"]).get_lead_gen_forms)
+    assert error_parts(forms) == (
+        400,
+        "OAuthException",
+        190,
+        None,
         "(#190) This method must be called with a Page Access Token",
     )
     open_api(given, "page")
-    accounts = refusal(User("me").get_accounts)
-    assert shown(accounts) == (
-        *(400, "OAuthException", 100, None),
+    accounts = catch_error(User("me").get_accounts)
+    assert error_parts(accounts) == (
+        400,
+        "OAuthException",
+        100,
+        None,
         "(#100) Tried accessing nonexisting field (accounts) on node type (Page)",
     )
 
@@ -218,9 +229,12 @@ def test_a_missing_permission(start: Callable[..., Sandbox], open_api: Open) -> 
     """Leads without leads_retrieval are refused with 200 and HTTP 403."""
     given = start("permission-missing").description
     open_api(given, "page")
-    error = refusal(LeadgenForm(given["leadgen_form_id"]).get_leads)
-    assert shown(error) == (
-        *(403, "OAuthException", 200, None),
+    error = catch_error(LeadgenForm(given["leadgen_form_id"]).get_leads)
+    assert error_parts(error) == (
+        403,
+        "OAuthException",
+        200,
+        None,
         "(#200) Requires leads_retrieval permission to manage the object",
     )
 
@@ -229,9 +243,12 @@ def test_an_expired_token(start: Callable[..., Sandbox], open_api: Open) -> None
     """The error has both times, code 190 and subcode 463, and the challenge in its header."""
     given = start("token-expired").description
     open_api(given)
-    error = refusal(User("me").api_get)
-    assert shown(error) == (
-        *(400, "OAuthException", 190, 463),
+    error = catch_error(User("me").api_get)
+    assert error_parts(error) == (
+        400,
+        "OAuthException",
+        190,
+        463,
         (
             "Error validating access token: Session has expired on Monday, 23-Nov-26 04:00:00 PST. "
             "The current time is Tuesday, 24-Nov-26 04:00:00 PST."
@@ -242,7 +259,7 @@ def test_an_expired_token(start: Callable[..., Sandbox], open_api: Open) -> None
 
 
 def test_expired_versions(start: Callable[..., Sandbox], open_api: Open) -> None:
-    """The newest answers for an ended Marketing version, v25.0 is upgraded, v99.0 unknown."""
+    """The newest version serves an ended Marketing version; v25.0 is upgraded, v99.0 unknown."""
     given = start().description
     account = f"act_{given['ad_account_id']}"
     dead = open_api(given, api_version="v23.0")
@@ -256,7 +273,7 @@ def test_expired_versions(start: Callable[..., Sandbox], open_api: Open) -> None
         "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
     )
     never = open_api(given, api_version="v99.0")
-    error = refusal(lambda: never.call("GET", ("me",)))
+    error = catch_error(lambda: never.call("GET", ("me",)))
     assert (error.api_error_code(), error.api_error_message()) == (
         2500,
         "Unknown path components: /me",
@@ -267,10 +284,13 @@ def test_transient_errors_are_marked(given: Given, open_api: Open) -> None:
     """`is_transient` sets `api_transient_error`; the next call is answered."""
     open_api(given)
     control(given, "faults", {"faults": [{"kind": "server-error", "remaining": 1}]})
-    error = refusal(User("me").api_get)
+    error = catch_error(User("me").api_get)
     assert error.api_transient_error() is True
-    assert shown(error) == (
-        *(400, "OAuthException", 2, None),
+    assert error_parts(error) == (
+        400,
+        "OAuthException",
+        2,
+        None,
         "(#2) Service temporarily unavailable",
     )
     assert User("me").api_get()["name"] == "Sandbox Operator"
@@ -282,11 +302,11 @@ def test_broken_answers_do_not_pass_as_good_ones(given: Given, open_api: Open, k
     api = open_api(given)
     control(given, "faults", {"faults": [{"kind": kind, "remaining": 1}]})
     try:
-        answer = api.call("GET", ("me",))
+        response = api.call("GET", ("me",))
     except FacebookRequestError as error:
         body = error.body()
     else:
-        body = answer.json()
+        body = response.json()
     assert isinstance(body, str)
 
 
@@ -295,9 +315,12 @@ def test_a_rate_limit_counts_and_recovers(start: Callable[..., Sandbox], open_ap
     """An app at its limit is refused with 4 and its usage; six minutes later it is answered."""
     given = start("rate-limited").description
     open_api(given)
-    error = refusal(User("me").api_get)
-    assert shown(error) == (
-        *(403, "OAuthException", 4, None),
+    error = catch_error(User("me").api_get)
+    assert error_parts(error) == (
+        403,
+        "OAuthException",
+        4,
+        None,
         "(#4) Application request limit reached",
     )
     assert error.api_transient_error() is True
@@ -310,12 +333,12 @@ def test_an_ad_account_has_its_own_limit(start: Callable[..., Sandbox], open_api
     """An ad account at its own limit is refused with 17; other calls are answered."""
     sandbox = start()
     given = sandbox.description
-    sandbox.world.facebook.ad_accounts[given["ad_account_id"]].meter = Meter(2)
+    sandbox.state.facebook.ad_accounts[given["ad_account_id"]].rate_limit = HourlyRateLimit(2)
     open_api(given)
     account = AdAccount(f"act_{given['ad_account_id']}")
     account.api_get()
     account.api_get()
-    error = refusal(account.api_get)
+    error = catch_error(account.api_get)
     assert (error.http_status(), error.api_error_code()) == (400, 17)
     assert error.api_error_subcode() == 2446079
     assert error.body()["error"]["error_user_title"] == "Ad Account Has Too Many API Calls"
@@ -332,17 +355,22 @@ def test_a_right_proof_is_accepted(start: Callable[..., Sandbox], open_api: Open
     """The SDK's proof is accepted, also if the app requires it."""
     sandbox = start()
     given = sandbox.description
-    sandbox.world.facebook.apps[given["app_id"]].requires_proof = True
+    sandbox.state.facebook.apps[given["app_id"]].requires_proof = True
     open_api(given)
     assert User("me").api_get()["id"]
-    assert [one["id"] for one in User("me").get_ad_accounts()] == [f"act_{given['ad_account_id']}"]
+    assert [ad_account["id"] for ad_account in User("me").get_ad_accounts()] == [
+        f"act_{given['ad_account_id']}"
+    ]
 
 
 def test_a_wrong_proof_is_refused(given: Given, open_api: Open) -> None:
     """A proof with another secret is refused."""
     open_api(given, app_secret="0" * 32)
-    assert shown(refusal(User("me").api_get)) == (
-        *(400, "GraphMethodException", 100, None),
+    assert error_parts(catch_error(User("me").api_get)) == (
+        400,
+        "GraphMethodException",
+        100,
+        None,
         "Invalid appsecret_proof provided in the API argument",
     )
 
@@ -355,17 +383,20 @@ def test_a_missing_proof_is_refused_where_it_is_required(
     given = sandbox.description
     open_api(given, app_secret=None)
     assert User("me").api_get()["id"]
-    sandbox.world.facebook.apps[given["app_id"]].requires_proof = True
-    assert shown(refusal(User("me").api_get)) == (
-        *(400, "GraphMethodException", 100, None),
+    sandbox.state.facebook.apps[given["app_id"]].requires_proof = True
+    assert error_parts(catch_error(User("me").api_get)) == (
+        400,
+        "GraphMethodException",
+        100,
+        None,
         "API calls from the server require an appsecret_proof argument",
     )
 
 
 # --- lists -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("edge", ["get_ads", "get_ad_sets", "get_insights", "get_campaigns"])
-def test_what_data_connectors_list_is_answered(given: Given, open_api: Open, edge: str) -> None:
-    """The edges that data connectors read of an ad account answer."""
+def test_edges_of_data_connectors_are_served(given: Given, open_api: Open, edge: str) -> None:
+    """The edges of an ad account that data connectors read are served."""
     open_api(given)
     account = AdAccount(f"act_{given['ad_account_id']}")
     rows = list(getattr(account, edge)(params={"limit": 5}))

@@ -14,7 +14,7 @@ from httpx_oauth.exceptions import GetProfileError
 from httpx_oauth.oauth2 import GetAccessTokenError, OAuth2RequestError
 
 from facebook_cyclr_sandbox.server import Sandbox
-from tests.sandbox.sdk.conftest import Given, answer_dialog, control, query_of
+from tests.sandbox.sdk.conftest import Given, complete_dialog, control, query_of
 
 ClientOf = Callable[..., FacebookOAuth2]
 
@@ -30,9 +30,11 @@ def client_of(monkeypatch: pytest.MonkeyPatch) -> ClientOf:
 
     def make(given: Given, **other: str) -> FacebookOAuth2:
         client = FacebookOAuth2(given["app_id"], other.get("client_secret", given["app_secret"]))
-        client.authorize_endpoint = moved(client.authorize_endpoint, given["dashboard_url"])
-        client.access_token_endpoint = moved(client.access_token_endpoint, given["graph_url"])
-        profile = moved(module.PROFILE_ENDPOINT, given["graph_url"])
+        client.authorize_endpoint = replace_base(client.authorize_endpoint, given["dashboard_url"])
+        client.access_token_endpoint = replace_base(
+            client.access_token_endpoint, given["graph_url"]
+        )
+        profile = replace_base(module.PROFILE_ENDPOINT, given["graph_url"])
         monkeypatch.setattr(module, "PROFILE_ENDPOINT", profile)
         return client
 
@@ -45,7 +47,7 @@ def client(given: Given, client_of: ClientOf) -> FacebookOAuth2:
     return client_of(given)
 
 
-def moved(url: str, base: str) -> str:
+def replace_base(url: str, base: str) -> str:
     """Return `url` with scheme and host of `base`."""
     return base + urlsplit(url).path
 
@@ -56,7 +58,7 @@ def authorize(client: FacebookOAuth2, given: Given, **more: list[str]) -> str:
 
 
 def error_of(error: OAuth2RequestError | GetProfileError) -> dict[str, object]:
-    """Return Graph's error from the answer in the library's error."""
+    """Return Graph's error from the response in the library's error."""
     assert error.response is not None
     document: dict[str, object] = error.response.json()["error"]
     return document
@@ -66,7 +68,7 @@ def test_a_whole_sign_in(given: Given, client: FacebookOAuth2) -> None:
     """URL, consent, code, token, long-lived token and profile work with the library alone."""
     url = authorize(client, given)
     assert query_of(url)["scope"] == "email public_profile"
-    callback = query_of(answer_dialog(given, url))
+    callback = query_of(complete_dialog(given, url))
     assert callback["state"] == STATE
 
     token = asyncio.run(client.get_access_token(callback["code"], given["redirect_uri"]))
@@ -82,7 +84,7 @@ def test_a_whole_sign_in(given: Given, client: FacebookOAuth2) -> None:
 
 def test_the_redirect_is_facebooks(given: Given, client: FacebookOAuth2) -> None:
     """The callback gets `code`, `state` and the fragment `#_=_`, in this order."""
-    location = answer_dialog(given, authorize(client, given))
+    location = complete_dialog(given, authorize(client, given))
     assert location.startswith(f"{given['redirect_uri']}?code=AQ")
     assert list(query_of(location)) == ["code", "state"]
     assert location.endswith("#_=_")
@@ -90,7 +92,7 @@ def test_the_redirect_is_facebooks(given: Given, client: FacebookOAuth2) -> None
 
 def test_a_person_declines_everything(given: Given, client: FacebookOAuth2) -> None:
     """Cancel gives access_denied with Facebook's error fields, and no code."""
-    location = answer_dialog(given, authorize(client, given), "cancel")
+    location = complete_dialog(given, authorize(client, given), "cancel")
     assert query_of(location) == {
         "error": "access_denied",
         "error_code": "200",
@@ -105,7 +107,7 @@ def test_a_person_declines_one_permission(given: Given, client: FacebookOAuth2) 
     """
     Without `email` the profile has no address; the permission is offered again only by rerequest.
     """
-    location = answer_dialog(given, authorize(client, given), declined=("email",))
+    location = complete_dialog(given, authorize(client, given), declined=("email",))
     token = asyncio.run(client.get_access_token(query_of(location)["code"], given["redirect_uri"]))
     user_id, email = asyncio.run(client.get_id_email(token["access_token"]))
     assert (user_id.isdecimal(), email) == (True, None)
@@ -115,12 +117,12 @@ def test_a_person_declines_one_permission(given: Given, client: FacebookOAuth2) 
         params={"access_token": token["access_token"], "status": "declined"},
     )
     assert rights.json()["data"] == [{"permission": "email", "status": "declined"}]
-    again = answer_dialog(given, authorize(client, given))
+    again = complete_dialog(given, authorize(client, given))
     token = asyncio.run(client.get_access_token(query_of(again)["code"], given["redirect_uri"]))
     assert asyncio.run(client.get_id_email(token["access_token"]))[1] is None
 
     asked = authorize(client, given) + "&auth_type=rerequest"
-    code = query_of(answer_dialog(given, asked))["code"]
+    code = query_of(complete_dialog(given, asked))["code"]
     token = asyncio.run(client.get_access_token(code, given["redirect_uri"]))
     assert asyncio.run(client.get_id_email(token["access_token"]))[1] == given["login_email"]
 
@@ -129,7 +131,7 @@ def test_an_error_outside_oauth(given: Given, client: FacebookOAuth2) -> None:
     """Facebook's other errors have error_code and error_message, but no `error`."""
     message = "App Not Active: This app is not accessible right now."
     control(given, "faults", {"dialog_error": ["1349220", message]})
-    location = answer_dialog(given, authorize(client, given))
+    location = complete_dialog(given, authorize(client, given))
     assert query_of(location) == {
         "error_code": "1349220",
         "error_message": message,
@@ -172,9 +174,9 @@ def test_a_refused_exchange(
     subcode: int | None,
     message: str,
 ) -> None:
-    """Each error of the token endpoint reaches the library's error with the whole answer."""
+    """Each error of the token endpoint reaches the library's error with the whole response."""
     client = client_of(given)
-    granted = query_of(answer_dialog(given, authorize(client, given)))["code"]
+    granted = query_of(complete_dialog(given, authorize(client, given)))["code"]
     redirect_uri = given["redirect_uri"]
     if change == "reused":
         asyncio.run(client.get_access_token(granted, redirect_uri))
@@ -219,7 +221,7 @@ def test_broken_answers_of_the_token_endpoint(
     given: Given, client: FacebookOAuth2, kind: str
 ) -> None:
     """HTML, truncated JSON or a broken connection raises the library's own error."""
-    code = query_of(answer_dialog(given, authorize(client, given)))["code"]
+    code = query_of(complete_dialog(given, authorize(client, given)))["code"]
     control(given, "faults", {"faults": [{"kind": kind, "site": "graph", "remaining": 1}]})
     with pytest.raises(GetAccessTokenError):
         asyncio.run(client.get_access_token(code, given["redirect_uri"]))

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.customers import end_connection, recover
+from facebook_cyclr_sandbox.customer_accounts import fail_connection, restore_connection
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
 from runbook_lib.text import csv_cell, pluralize
@@ -210,7 +210,7 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the sandbox: what Cyclr shows, a test call, a link, and what the webhook posted."""
     with Sandbox("customer-disconnected", seed=4) as sandbox:
         served(sandbox, monkeypatch)
-        cyclr = sandbox.world.cyclr
+        cyclr = sandbox.state.cyclr
         shown = json.loads(runbook("connections", "--json").stdout)
         Path("log").write_text(json.dumps(cyclr.transaction_errors), encoding="utf-8")
         failed = json.loads(runbook("connections", "--json", "--errors", "log").stdout)
@@ -218,7 +218,7 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
         works = runbook("connections", "--test", first)
         ended = runbook("connections", "--test", noticed)
         link = runbook("connections", "--sign-in-link", noticed, "--user", "new@acme.example")
-        end_connection(sandbox.world, first, "limit", is_noticed=False)
+        fail_connection(sandbox.state, first, "limit", is_noticed=False)
         users = cyclr.accounts[noticed].users
 
     assert shown["counts"] == {"not_signed_in": 1, "signed_in": 4, "not_installed": 1}
@@ -248,7 +248,7 @@ def test_a_file_asks_each_console_once_and_an_account_has_a_name(
         served(sandbox, monkeypatch)
         shown = runbook("connections", "tenants.toml", "--json", "--csv", "all.csv")
         (look,) = json.loads(shown.stdout)
-        first = next(iter(sandbox.world.cyclr.accounts))
+        first = next(iter(sandbox.state.cyclr.accounts))
         name = next(row["name"] for row in look["accounts"] if row["id"] == first)
         words = ("connections", "tenants.toml", "--tenant", "acme")
         tested = runbook(*words, "--test", name.upper())
@@ -273,15 +273,15 @@ def test_calls_that_fail_are_a_state_until_the_next_success(
     """A log or a refused test makes it, all outputs show it, and an answered test ends it."""
     with Sandbox("customer-disconnected", seed=4) as sandbox:
         served(sandbox, monkeypatch)
-        cyclr = sandbox.world.cyclr
+        cyclr = sandbox.state.cyclr
         Path("log").write_text(json.dumps(cyclr.transaction_errors), encoding="utf-8")
         logged = json.loads(runbook("connections", "--json", "--errors", "log").stdout)
         failing = {row["id"] for row in logged["accounts"] if row["standing"] == "calls_fail"}
         works = next(row["id"] for row in logged["accounts"] if row["standing"] == "signed_in")
-        end_connection(sandbox.world, works, "token-ended", is_noticed=False)
+        fail_connection(sandbox.state, works, "token-ended", is_noticed=False)
         refused = runbook("connections", "--test", works)
         result = runbook("connections", "--csv", "all.csv")
-        recover(sandbox.world, works)
+        restore_connection(sandbox.state, works)
         runbook("connections", "--test", works)
         after = json.loads(runbook("connections", "--json").stdout)
 

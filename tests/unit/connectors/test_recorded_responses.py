@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.records import RecordedResponse, recorded_responses
+from facebook_cyclr_sandbox.recorded_responses import RecordedResponse, load_recorded_responses
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook import (
     connection,
@@ -37,7 +37,7 @@ from tests.unit.bodies import APP_ID, APP_TOKEN, USER_TOKEN, rows
 from tests.unit.connectors.conftest import MakeContext
 from tests.unit.fake_remote import FakeRemote, Responder, says
 
-RECORDS = recorded_responses()
+RECORDS = load_recorded_responses()
 # What a source put in place of an id, a name or a token.
 _PLACEHOLDER = re.compile(r"[<{].*[>}]|appId|userId|string")
 # The calls that no check makes: they change something, or Facebook makes them.

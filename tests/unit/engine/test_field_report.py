@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from facebook_cyclr_sandbox.records import recorded_responses
+from facebook_cyclr_sandbox.recorded_responses import load_recorded_responses
 from runbook_lib.core.model import Exchange, ResponseShape
 from runbook_lib.core.shapes import error_numbers, shape_text
 from runbook_lib.engine.field_report import (
@@ -188,7 +188,7 @@ def test_published_responses_pass_through_the_comparison() -> None:
     }
     sandbox = KnownResponses(own, all_known.codes, all_known.headers)
     compared, serious = 0, set()
-    for record in recorded_responses():
+    for record in load_recorded_responses():
         if not record.body or record.method != "GET":
             continue
         got = as_exchange(record)

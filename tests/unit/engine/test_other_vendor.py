@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from facebook_cyclr_sandbox import SCENARIOS, vendors
-from facebook_cyclr_sandbox.cyclr.shapes import json_reply
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest
-from facebook_cyclr_sandbox.http.web import Site as SandboxSite
-from facebook_cyclr_sandbox.scenarios import build_world
-from facebook_cyclr_sandbox.state.cyclr_world import AccountConnector, LibraryConnector
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.cyclr.cyclr_json import json_response
+from facebook_cyclr_sandbox.http.site import Site as SandboxSite
+from facebook_cyclr_sandbox.http.web_messages import WebRequest, WebResponse
+from facebook_cyclr_sandbox.scenarios import build_state
+from facebook_cyclr_sandbox.state.cyclr_state import AccountConnector, LibraryConnector
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 from facebook_cyclr_sandbox.vendor import SandboxVendor
 from runbook_lib.config import formats
 from runbook_lib.connectors.check_registry import check
@@ -119,39 +119,39 @@ class Site(SandboxSite):
 
     name = "plainmail"
 
-    def __call__(self, request: WebRequest) -> Reply:
+    def __call__(self, request: WebRequest) -> WebResponse:
         """Refuse the pair, or else the code (RFC 6749 §5.2)."""
         assert request.path == "/oauth2/token"
-        app = self._world.vendors[NAME]
+        app = self._state.vendors[NAME]
         assert isinstance(app, dict)
         known = {"client_id": app["app_id"], "client_secret": app["secret"]}
         is_known = known.items() <= request.form.items()
         error = "invalid_grant" if is_known else "invalid_client"
-        return json_reply({"error": error}, 400 if is_known else 401)
+        return json_response({"error": error}, 400 if is_known else 401)
 
 
-def build(world: World) -> None:
+def add_state(state: SandboxState) -> None:
     """Register an app, and install its connector in the account."""
-    dice = world.dice.of(NAME)
-    app = {"app_id": dice.digits(12), "secret": dice.hexadecimal(50)}
-    given = dice.hexadecimal(50) if world.scenario == "wrong-secret" else app["secret"]
-    world.vendors[NAME] = {**app, "given": given}
+    random_source = state.random_source.derive(NAME)
+    app = {"app_id": random_source.digits(12), "secret": random_source.hexadecimal(50)}
+    given = random_source.hexadecimal(50) if state.scenario == "wrong-secret" else app["secret"]
+    state.vendors[NAME] = {**app, "given": given}
     connector = LibraryConnector(
-        20_000, "Plainmail", "", "Marketing", "OAuth2", dice.guid(), vendor=NAME
+        20_000, "Plainmail", "", "Marketing", "OAuth2", random_source.guid(), vendor=NAME
     )
     connector.client_id, connector.client_secret = app["app_id"], app["secret"]
-    world.cyclr.library[connector.id] = connector
-    account = next(iter(world.cyclr.accounts))
-    installed = AccountConnector(world.cyclr.new_id(), account, connector.id, connector.name)
-    installed.authenticated = True
-    world.cyclr.account_connectors[installed.id] = installed
+    state.cyclr.library[connector.id] = connector
+    account = next(iter(state.cyclr.accounts))
+    installed = AccountConnector(state.cyclr.new_id(), account, connector.id, connector.name)
+    installed.is_authenticated = True
+    state.cyclr.account_connectors[installed.id] = installed
 
 
-def settings(world: World) -> Mapping[str, str]:
+def settings(state: SandboxState) -> Mapping[str, str]:
     """Return what an operator was given of Plainmail."""
-    app = world.vendors[NAME]
+    app = state.vendors[NAME]
     assert isinstance(app, dict)
-    login_url = world.addresses.others[NAME]
+    login_url = state.addresses.vendor_sites[NAME]
     return {"login_url": login_url, "app_id": app["app_id"], "app_secret": app["given"]}
 
 
@@ -161,10 +161,12 @@ def sandbox_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
     vendor = SandboxVendor(
         name=NAME,
         sites={NAME: Site},
-        sign_in_page=lambda world: f"{world.addresses.others[NAME]}/oauth2/authorize",
-        exchange=lambda _world, _params: {},
+        authorization_endpoint=lambda state: (
+            f"{state.addresses.vendor_sites[NAME]}/oauth2/authorize"
+        ),
+        token_endpoint=lambda _state, _params: {},
         settings=settings,
-        build=build,
+        add_state=add_state,
     )
     monkeypatch.setitem(vendors.VENDORS, NAME, vendor)
     monkeypatch.setattr(practice_module, "practice_attestations", lambda *_: "")
@@ -234,20 +236,20 @@ class Account:
 def test_a_scenario_counts_if_it_shows(
     monkeypatch: pytest.MonkeyPatch, kept: Callable[[str], object], also: tuple[str, ...]
 ) -> None:
-    """In the vendor's own state, whatever that is made of, or where its `also` says so."""
+    """In the vendor's own state, whatever that is made of, or in `further_scenarios`."""
 
-    def build_account(world: World) -> None:
-        name = world.scenario if world.scenario == "token-expired" else "usual"
-        world.vendors[NAME] = kept(name)
+    def build_account(state: SandboxState) -> None:
+        name = state.scenario if state.scenario == "token-expired" else "usual"
+        state.vendors[NAME] = kept(name)
 
     vendor = SandboxVendor(
         name=NAME,
         sites={},
-        sign_in_page=lambda _: "",
-        exchange=lambda _world, _params: {},
+        authorization_endpoint=lambda _: "",
+        token_endpoint=lambda _state, _params: {},
         settings=lambda _: {},
-        build=build_account,
-        also=also,
+        add_state=build_account,
+        further_scenarios=also,
     )
     monkeypatch.setitem(vendors.VENDORS, NAME, vendor)
 
@@ -257,12 +259,12 @@ def test_a_scenario_counts_if_it_shows(
 @pytest.mark.usefixtures("sandbox_vendor")
 def test_it_changes_nothing_of_facebooks() -> None:
     """With one seed Facebook's app, and what is drawn later, is the same beside another vendor."""
-    with_it = build_world("approved", seed=5)
+    with_it = build_state("approved", seed=5)
     del vendors.VENDORS[NAME]
-    alone = build_world("approved", seed=5)
+    alone = build_state("approved", seed=5)
 
-    assert with_it.answers == alone.answers
-    assert with_it.dice.guid() == alone.dice.guid()
+    assert with_it.operator_values == alone.operator_values
+    assert with_it.random_source.guid() == alone.random_source.guid()
     assert NAME in with_it.vendors
     assert alone.vendors == {}
 

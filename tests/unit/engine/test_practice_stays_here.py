@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from facebook_cyclr_sandbox import SCENARIOS, serve
-from facebook_cyclr_sandbox.scenarios import scenarios_of as sandbox_scenarios_of
+from facebook_cyclr_sandbox.scenarios import list_scenarios
 from facebook_cyclr_sandbox.vendors import VENDORS
 from runbook_lib.config.settings import Settings
 from runbook_lib.config.workspace import require_evidence_here
@@ -269,7 +269,7 @@ def test_every_scenario_is_one_of_some_connector() -> None:
     theirs = [scenarios_of(find_procedure(name)) for name in connector_names()]
 
     assert set().union(*theirs) == {*SCENARIOS}
-    assert sandbox_scenarios_of("nobody") == ()
+    assert list_scenarios("nobody") == ()
 
 
 # --- the transport ----------------------------------------------------------------------------

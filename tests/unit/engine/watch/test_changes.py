@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 import trustme
 
-from facebook_cyclr_sandbox.base_world import MARKETING, library_connector
+from facebook_cyclr_sandbox.default_state import MARKETING, find_library_connector
 from facebook_cyclr_sandbox.server import Sandbox
-from facebook_cyclr_sandbox.state.facebook_world import Tier, Verification
-from facebook_cyclr_sandbox.state.faults import fault_of
+from facebook_cyclr_sandbox.state.facebook_state import AccessTier, VerificationStatus
+from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.state.review import decide
-from facebook_cyclr_sandbox.state.versions import Version
+from facebook_cyclr_sandbox.state.version_schedule import ApiVersion
 from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook.graph import GRAPH_CALENDAR, MARKETING_CALENDAR
@@ -48,10 +48,10 @@ class NotifiedDesk:
     """A tenant whose app is in a sandbox, whose time is moved with it; `post` gets its messages."""
 
     def __init__(self, folder: Path, sandbox: Sandbox, post: Post) -> None:
-        self.folder, self.world, self.sandbox = folder, sandbox.world, sandbox
+        self.folder, self.state, self.sandbox = folder, sandbox.state, sandbox
         # NOTE: a day counts in UTC; at 23:30 an hour later is another day.
         self.offset = (NOON - utc_now()).total_seconds() % DAY
-        self.world.offset += self.offset
+        self.state.offset += self.offset
         items = [(item, sandbox.settings(item.provider)) for item in inputs_of(PROCEDURE)]
         self.post = post
         self.given: dict[str, object] = {}
@@ -71,7 +71,7 @@ class NotifiedDesk:
     @property
     def app(self) -> Any:
         """Return the app in the sandbox."""
-        return next(iter(self.world.facebook.apps.values()))
+        return next(iter(self.state.facebook.apps.values()))
 
     def now(self) -> datetime:
         """Return the time, as it is there."""
@@ -80,7 +80,7 @@ class NotifiedDesk:
     def wait(self, seconds: float) -> None:
         """Let time pass, here and there."""
         self.offset += seconds
-        self.world.offset += seconds
+        self.state.offset += seconds
         (self.folder / "evidence" / "calls.jsonl").unlink(missing_ok=True)
 
     def set(self, *lines: str) -> None:
@@ -137,7 +137,7 @@ class NotifiedDesk:
         (context,) = [s.config.ssl for s in self.sandbox._servers if s.config.ssl]
 
         def choose(connection: Any, name: str, _: object) -> None:
-            if name == self.world.cyclr.service_domain:
+            if name == self.state.cyclr.service_domain:
                 connection.context = served
 
         context.sni_callback = choose
@@ -178,12 +178,12 @@ def app_of(desk: NotifiedDesk) -> object:
 
 def business_of(desk: NotifiedDesk) -> object:
     """Return the business that owns the app."""
-    return desk.world.facebook.business
+    return desk.state.facebook.business
 
 
 def connector_of(desk: NotifiedDesk) -> object:
     """Return the connector in Cyclr's library."""
-    return library_connector(desk.world, MARKETING)
+    return find_library_connector(desk.state, MARKETING)
 
 
 def take_redirect(desk: NotifiedDesk) -> Repair:
@@ -205,32 +205,34 @@ def take_permission(desk: NotifiedDesk) -> Repair:
 
 def end_graph_version(desk: NotifiedDesk) -> Repair:
     """End the version in Graph's calendar; the operator sets another one."""
-    desk.world.calendar.amend(Version("v26.0", graph_until=desk.world.now()))
+    desk.state.version_schedule.replace_version(ApiVersion("v26.0", graph_until=desk.state.now()))
     return partial(desk.set, "RUNBOOK_FACEBOOK_GRAPH_VERSION=v27.0")
 
 
 def end_marketing_version(desk: NotifiedDesk) -> Repair:
     """End the version in the Marketing API's calendar; the operator sets another one."""
-    desk.world.calendar.amend(Version("v26.0", marketing_until=desk.world.now()))
+    desk.state.version_schedule.replace_version(
+        ApiVersion("v26.0", marketing_until=desk.state.now())
+    )
     return partial(desk.set, "RUNBOOK_FACEBOOK_GRAPH_VERSION=v27.0")
 
 
 def end_certificate(desk: NotifiedDesk) -> Repair:
     """Let the service domain's certificate be one that has ended."""
     ended = datetime.now(UTC) - timedelta(hours=1)
-    return desk.present(desk.world.cyclr.service_domain, ends=ended)
+    return desk.present(desk.state.cyclr.service_domain, ends=ended)
 
 
 def end_token(desk: NotifiedDesk, field: str = "expires_at") -> Repair:
     """Let the test's token end, or its data access; the operator gives a new one."""
-    facebook, old = desk.world.facebook, desk.world.answers["user_access_token"]
+    facebook, old = desk.state.facebook, desk.state.operator_values["user_access_token"]
     token = facebook.tokens.get(old)
     assert token
-    now: dict[str, Any] = {field: int(desk.world.now())}
+    now: dict[str, Any] = {field: int(desk.state.now())}
     facebook.tokens.put(old, replace(token, **now))
 
     def renew() -> None:
-        new = desk.world.issue_user_token(desk.app, token.user_id, token.scopes, keep=True)
+        new = desk.state.issue_user_token(desk.app, token.user_id, token.scopes, keep=True)
         desk.set(f"RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN={new.value}")
 
     return renew
@@ -278,17 +280,17 @@ CASES = (
         "No customer can sign in: Facebook refuses the redirect.",
         "Copy the address that the runbook shows into Valid OAuth Redirect URIs"),
     Case("business verification lost",
-        set_to(business_of, "verification", Verification.NOT_STARTED),
+        set_to(business_of, "verification", VerificationStatus.NOT_STARTED),
         "5a Have your business verified", "verified", "to do",
         "Sandbox Partner, which owns the app, is not verified",
         "other businesses lose access to the app", "Do it, then check it"),
     # No API shows it: a customer's token sees what follows from it.
     Case("Tech Provider lost",
-        set_to(business_of, "access_verification", Verification.NOT_STARTED),
+        set_to(business_of, "access_verification", VerificationStatus.NOT_STARTED),
         "21a Consent as somebody who has no role on the app", "verified", "failed",
         "Facebook refuses the data", "Nothing shows any longer that a customer can sign in.",
         "Access Verification (step 5b (Be verified as a Tech Provider))"),
-    Case("access tier lost", set_to(app_of, "tier", Tier.LIMITED), "21 Read marketing data",
+    Case("access tier lost", set_to(app_of, "tier", AccessTier.LIMITED), "21 Read marketing data",
         "verified (access_tier: standard_access)", "verified (access_tier: development_access)",
         "Request the full tier, Marketing API Access Tier, in App Review.", "", "",
         kind="changed", over="changed"),
@@ -436,7 +438,7 @@ def end_in_calendar(calendar: Any, desk: NotifiedDesk, ends: datetime) -> None:
 
 def end_token_later(field: str, desk: NotifiedDesk, ends: datetime) -> None:
     """Let the test's token, or its data access, end then."""
-    facebook, value = desk.world.facebook, desk.world.answers["user_access_token"]
+    facebook, value = desk.state.facebook, desk.state.operator_values["user_access_token"]
     token = facebook.tokens.get(value)
     assert token
     never: dict[str, Any] = {"expires_at": 0, "data_access_expires_at": 0}
@@ -458,7 +460,7 @@ DUE: dict[str, tuple[Callable[[NotifiedDesk, datetime], object], str, str, str]]
         "Set graph_version to a newer version, then check again.",
     ),
     "certificate": (
-        lambda desk, ends: desk.present(desk.world.cyclr.service_domain, ends=ends),
+        lambda desk, ends: desk.present(desk.state.cyclr.service_domain, ends=ends),
         "fb-08-redirect-uri",
         "Certificate ends",
         "Renew the certificate of the Service Domain before then",
@@ -521,9 +523,13 @@ def disturb(desk: NotifiedDesk, chance: random.Random, *, is_whole: bool) -> Non
     fault = dict(chance.choice(FAULTS))
     desk.given = {} if fault else dict(NO_NETWORK)
     share = 1.0 if is_whole else chance.random()
-    site = "" if is_whole else chance.choice(("graph", "cyclr-api", "cyclr-console", "connect", ""))
+    site = (
+        ""
+        if is_whole
+        else chance.choice(("graph", "cyclr-api", "cyclr-console", "service-domain", ""))
+    )
     named = [{**fault, "share": share, "site": site}] if fault else []
-    desk.world.faults.active = [fault_of(part) for part in named]
+    desk.state.faults.active = [read_fault(part) for part in named]
 
 
 @pytest.mark.matrix(0)
@@ -550,7 +556,7 @@ def test_a_day_of_random_outages_is_one_message(
             wait = chance.uniform(5 * MINUTE, 90 * MINUTE)
             messages += desk.pass_by(wait)
             seconds -= wait
-        desk.given, desk.world.faults.active = {}, []
+        desk.given, desk.state.faults.active = {}, []
         return messages
 
     some = [*day(DAY, is_whole=False), *desk.pass_by(6 * MINUTE, 16 * MINUTE)]

@@ -246,6 +246,6 @@ def test_a_fleet_shares_its_connections_and_no_secret_gets_elsewhere(
         failing = {problem.tenant for problem in state.problems.read() if problem.is_open}
     assert failing == {f"{PROCEDURE.id}/other"}
     content = b"".join(path.read_bytes() for path in Path("evidence").rglob("*") if path.is_file())
-    secret = next(iter(sandbox.world.facebook.apps.values())).secret
+    secret = next(iter(sandbox.state.facebook.apps.values())).secret
     assert secret.encode() not in content
     assert wrong.encode() not in content

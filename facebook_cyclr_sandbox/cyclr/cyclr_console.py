@@ -4,24 +4,34 @@ The Cyclr Console, one page of forms: settings, library and setup, accounts, ins
 
 from typing import Any
 
-from facebook_cyclr_sandbox.cyclr.api import MOST_ACCOUNTS, install, issue_sign_in_token
-from facebook_cyclr_sandbox.cyclr.connect import sign_in_link
-from facebook_cyclr_sandbox.cyclr.shapes import CyclrError, without_sniffing
-from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, answer_visit, see_other
-from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest, redirect
-from facebook_cyclr_sandbox.state.cyclr_world import (
+from facebook_cyclr_sandbox.cyclr.cyclr_api import (
+    MAX_ACCOUNTS,
+    add_account_connector,
+    issue_sign_in_token,
+)
+from facebook_cyclr_sandbox.cyclr.cyclr_json import CyclrError, add_nosniff_header
+from facebook_cyclr_sandbox.cyclr.service_domain import build_sign_in_link
+from facebook_cyclr_sandbox.http.page_visit import (
+    PageNotFoundError,
+    PageVisit,
+    handle_page_request,
+    see_other,
+)
+from facebook_cyclr_sandbox.http.router import Router
+from facebook_cyclr_sandbox.http.site import Site
+from facebook_cyclr_sandbox.http.web_messages import WebRequest, WebResponse, redirect_response
+from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
     LibraryConnector,
-    by_number,
+    find_by_number,
 )
 
 
-def _find_account(visit: Visit, account_id: str) -> Account:
-    account = visit.world.cyclr.accounts.get(account_id)
+def _find_account(visit: PageVisit, account_id: str) -> Account:
+    account = visit.state.cyclr.accounts.get(account_id)
     if account is None:
-        raise MissingPageError("There is no such account.")
+        raise PageNotFoundError("There is no such account.")
     return account
 
 
@@ -33,10 +43,10 @@ class CyclrConsoleSite(Site):
 
     name = "cyclr-console"
 
-    def __call__(self, request: WebRequest) -> Reply:
-        """Answer one request."""
-        reply = answer_visit(self._world, request, console_router, "Cyclr Console")
-        return without_sniffing(reply)
+    def __call__(self, request: WebRequest) -> WebResponse:
+        """Respond to one request."""
+        response = handle_page_request(self._state, request, console_router, "Cyclr Console")
+        return add_nosniff_header(response)
 
 
 # --- the page --------------------------------------------------------------------------------
@@ -54,9 +64,9 @@ _ACTIONS = {
 }
 
 
-def _page(visit: Visit, group: str, problem: str = "", **more: Any) -> Reply:
+def _page(visit: PageVisit, group: str, problem: str = "", **more: Any) -> WebResponse:
     """Return the console's page, open at `group`."""
-    cyclr = visit.world.cyclr
+    cyclr = visit.state.cyclr
     known = {
         "entries": list(_MENU.items()),
         "current": group,
@@ -70,17 +80,17 @@ def _page(visit: Visit, group: str, problem: str = "", **more: Any) -> Reply:
         "installed": (),
         "actions": _ACTIONS,
     }
-    return visit.page("cyclr.html", 400 if problem else 200, **{**known, **more})
+    return visit.render("cyclr.html", 400 if problem else 200, **{**known, **more})
 
 
 @console_router.route("GET", "/settings/general")
-def show_general_settings(visit: Visit) -> Reply:
+def show_general_settings(visit: PageVisit) -> WebResponse:
     """Show General Settings with the Service Domain (cyclr §2)."""
     return _page(visit, "general-settings")
 
 
 @console_router.route("GET", "/settings/oauth-client-credentials")
-def show_api_clients(visit: Visit) -> Reply:
+def show_api_clients(visit: PageVisit) -> WebResponse:
     """Show the OAuth client credentials of the Cyclr API (cyclr §3)."""
     return _page(visit, "client-credentials")
 
@@ -88,44 +98,44 @@ def show_api_clients(visit: Visit) -> Reply:
 # --- Connectors > Connector Library ----------------------------------------------------------
 @console_router.route("GET", "/")
 @console_router.route("GET", "/connectors/library")
-def show_library(visit: Visit) -> Reply:
+def show_library(visit: PageVisit) -> WebResponse:
     """Show the Connector Library (cyclr §1)."""
     return _page(visit, "library")
 
 
 @console_router.route("GET POST", "/connectors/library/{number}/setup")
-def set_up_connector(visit: Visit, number: str) -> Reply:
+def set_up_connector(visit: PageVisit, number: str) -> WebResponse:
     """Show or save a connector's Setup (cyclr §2)."""
     connector = _connector(visit, number)
     if visit.request.method == "POST":
-        connector.client_id = visit.text("client_id")
-        secret = visit.text("client_secret")
+        connector.client_id = visit.get_form_text("client_id")
+        secret = visit.get_form_text("client_secret")
         if secret or not connector.client_id:
             connector.client_secret = secret
         if connector.webhook_id:
-            connector.scopes = visit.text("scopes")
-            connector.verify_token = visit.text("verify_token")
+            connector.scopes = visit.get_form_text("scopes")
+            connector.verify_token = visit.get_form_text("verify_token")
         return see_other("/connectors/library/", f"{connector.name}: changes saved.")
     return _page(visit, "setup", connector=connector)
 
 
-def _connector(visit: Visit, number: str) -> LibraryConnector:
-    connector = by_number(visit.world.cyclr.library, number)
+def _connector(visit: PageVisit, number: str) -> LibraryConnector:
+    connector = find_by_number(visit.state.cyclr.library, number)
     if connector is None:
-        raise MissingPageError("There is no such connector.")
+        raise PageNotFoundError("There is no such connector.")
     return connector
 
 
 # --- Accounts --------------------------------------------------------------------------------
 @console_router.route("GET POST", "/accounts")
-def manage_accounts(visit: Visit) -> Reply:
+def manage_accounts(visit: PageVisit) -> WebResponse:
     """Show Account Management, or create an account (cyclr §2)."""
-    accounts = visit.world.cyclr.accounts
+    accounts = visit.state.cyclr.accounts
     problem = ""
     if visit.request.method == "POST":
-        name = visit.text("name")
-        if name and len(accounts) < MOST_ACCOUNTS:
-            account = Account(visit.world.dice.guid(), name, visit.world.now())
+        name = visit.get_form_text("name")
+        if name and len(accounts) < MAX_ACCOUNTS:
+            account = Account(visit.state.random_source.guid(), name, visit.state.now())
             accounts[account.id] = account
             return see_other(f"/accounts/{account.id}/connectors/", "The account is created.")
         problem = "Name is required."
@@ -133,13 +143,13 @@ def manage_accounts(visit: Visit) -> Reply:
 
 
 @console_router.route("GET POST", "/accounts/{account_id}/connectors")
-def manage_connectors(visit: Visit, account: Account) -> Reply:
+def manage_connectors(visit: PageVisit, account: Account) -> WebResponse:
     """Show an account's connectors, or install one (cyclr §2)."""
     problem = ""
     if visit.request.method == "POST":
-        connector = _connector(visit, visit.text("connector"))
+        connector = _connector(visit, visit.get_form_text("connector"))
         try:
-            install(visit.world, account.id, connector, connector.name)
+            add_account_connector(visit.state, account.id, connector, connector.name)
             here = f"/accounts/{account.id}/connectors/"
             return see_other(here, f"{connector.name} is installed.")
         except CyclrError as error:
@@ -148,46 +158,51 @@ def manage_connectors(visit: Visit, account: Account) -> Reply:
 
 
 def _account_page(
-    visit: Visit, account: Account, *, problem: str = "", setup_link: str = ""
-) -> Reply:
-    installed = visit.world.cyclr.installed_in(account.id)
+    visit: PageVisit, account: Account, *, problem: str = "", setup_link: str = ""
+) -> WebResponse:
+    installed = visit.state.cyclr.list_installed(account.id)
     more = {"account": account, "installed": installed, "setup_link": setup_link}
     return _page(visit, "account", problem, **more)
 
 
 @console_router.route("POST", "/accounts/{account_id}/connectors/{number}/{action}")
-def change_connector(visit: Visit, account: Account, number: str, action: str) -> Reply:
+def change_connector(visit: PageVisit, account: Account, number: str, action: str) -> WebResponse:
     """
     Authenticate, de-authenticate or remove an installed connector, or make a setup link
     (cyclr §4).
     """
-    connectors = visit.world.cyclr.installed_in(account.id)
+    connectors = visit.state.cyclr.list_installed(account.id)
     installed = next((connector for connector in connectors if str(connector.id) == number), None)
     if installed is None:
-        raise MissingPageError("There is no such connector in this account.")
+        raise PageNotFoundError("There is no such connector in this account.")
     here = f"/accounts/{account.id}/connectors/"
     if action in {"authenticate", "setup-token"}:
         return _sign_in(visit, account, installed, is_link=action == "setup-token")
     if action == "deauthenticate":
-        installed.authenticated, installed.access_token = False, ""
+        installed.is_authenticated = False
+        installed.access_token = ""
         return see_other(here, f"{installed.name} is de-authenticated.")
     if action == "remove":
-        visit.world.cyclr.remove(installed)
+        visit.state.cyclr.uninstall(installed)
         return see_other(here, f"{installed.name} is removed.")
-    raise MissingPageError("There is no such action.")
+    raise PageNotFoundError("There is no such action.")
 
 
 def _sign_in(
-    visit: Visit, account: Account, installed: AccountConnector, *, is_link: bool
-) -> Reply:
+    visit: PageVisit, account: Account, installed: AccountConnector, *, is_link: bool
+) -> WebResponse:
     """
     Open the sign-in link in the browser, or show it as a setup link.
 
-    The browser uses the plain-HTTP copy of the service domain on loopback.
+    A browser cannot resolve the service domain, so it uses the plain-HTTP copy on loopback.
     """
-    world = visit.world
-    token = issue_sign_in_token(world, account, world.facebook.person.email)
-    back = f"{world.addresses.cyclr_console}/accounts/{account.id}/connectors/"
-    base = f"https://{world.cyclr.service_domain}" if is_link else world.addresses.connect
-    link = sign_in_link(base, installed.id, token.value, back)
-    return _account_page(visit, account, setup_link=link) if is_link else redirect(link, 303)
+    state = visit.state
+    token = issue_sign_in_token(state, account, state.facebook.operator.email)
+    back = f"{state.addresses.cyclr_console}/accounts/{account.id}/connectors/"
+    base = (
+        f"https://{state.cyclr.service_domain}" if is_link else state.addresses.service_domain_http
+    )
+    link = build_sign_in_link(base, installed.id, token.value, back)
+    return (
+        _account_page(visit, account, setup_link=link) if is_link else redirect_response(link, 303)
+    )

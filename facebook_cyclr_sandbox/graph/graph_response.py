@@ -1,5 +1,5 @@
 """
-Graph's bytes: JSON escaping, headers, error bodies.
+Graph's responses as bytes: JSON escaping, headers, error bodies.
 """
 
 import base64
@@ -8,26 +8,26 @@ import json
 import re
 from dataclasses import dataclass
 
-from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.http.web import Headers, Reply
-from facebook_cyclr_sandbox.state.stores import Dice
+from facebook_cyclr_sandbox.graph.graph_errors import GraphError
+from facebook_cyclr_sandbox.http.web_messages import Headers, WebResponse
+from facebook_cyclr_sandbox.state.random_source import RandomSource
 
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 _CHALLENGED = 500
 
 
 @dataclass(frozen=True)
-class Trace:
-    """The random identifiers of one answer."""
+class TraceIds:
+    """The random identifiers of one response."""
 
     fbtrace_id: str
     trace_id: str
     debug: str
 
     @classmethod
-    def roll(cls, dice: Dice) -> "Trace":
-        """Return new identifiers for one answer."""
-        raw = dice.bytes(90)
+    def generate(cls, random_source: RandomSource) -> "TraceIds":
+        """Return new identifiers for one response."""
+        raw = random_source.bytes(90)
         return cls(
             "A" + base64.urlsafe_b64encode(raw[:18]).decode("ascii")[:22],
             base64.urlsafe_b64encode(raw[18:27]).decode("ascii")[:11],
@@ -35,24 +35,27 @@ class Trace:
         )
 
 
-def json_text(document: object) -> str:
+def encode_graph_json(document: object) -> str:
     """Return `document` as Graph writes JSON: no spaces, ASCII only, `/` and `@` escaped."""
     text = json.dumps(document, separators=(",", ":"))
     return text.replace("/", "\\/").replace("@", "\\u0040")
 
 
-def reply(answer: object, trace: Trace, *, version: str, usage: Headers = ()) -> Reply:
-    """Return `answer` with Graph's headers; a `GraphError` is its error."""
+def build_response(
+    response: object, trace: TraceIds, *, version: str, usage: Headers = ()
+) -> WebResponse:
+    """Return `response` with Graph's headers; a `GraphError` is its error."""
     first: Headers
-    if isinstance(answer, GraphError):
-        status = answer.refusal.status
-        body = json_text(answer.body(trace.fbtrace_id)).encode("ascii")
-        message = _UNSAFE_IN_HEADER.sub("?", answer.message).replace('"', "'")
-        challenge = f'OAuth "Facebook Platform" "{answer.refusal.kind}" "{message}"'
+    if isinstance(response, GraphError):
+        status = response.definition.status
+        body = encode_graph_json(response.body(trace.fbtrace_id)).encode("ascii")
+        message = _UNSAFE_IN_HEADER.sub("?", response.message).replace('"', "'")
+        challenge = f'OAuth "Facebook Platform" "{response.definition.oauth_error}" "{message}"'
         first = (("WWW-Authenticate", challenge),) if status < _CHALLENGED else ()
         cache = "no-store"
     else:
-        status, body = 200, json_text(answer).encode("ascii")
+        status = 200
+        body = encode_graph_json(response).encode("ascii")
         first = (("ETag", f'"{hashlib.sha1(body, usedforsecurity=False).hexdigest()}"'),)
         cache = "private, no-cache, no-store, must-revalidate"
     headers = (
@@ -70,4 +73,4 @@ def reply(answer: object, trace: Trace, *, version: str, usage: Headers = ()) ->
         ("Expires", "Sat, 01 Jan 2000 00:00:00 GMT"),
         ("X-FB-Debug", trace.debug),
     )
-    return Reply(status, body, headers)
+    return WebResponse(status, body, headers)

@@ -1,12 +1,12 @@
 """
-The source of each answer of the sandbox.
+The source of each response of the sandbox.
 
-An answer is *verbatim* (the bytes or the rule are in a public source), *inferred* (it follows from
-such sources) or *unknown* (no source says: a choice was made). `fidelity.toml` lists what is
-inferred or unknown, and under `shapes` each key that no published response of its call has; under
-`seen` are the calls that a run saw answered in this shape, with the month. Every other answer is
-verbatim in the section that the docstring of its handler names, such as `(graph §5)`; without a
-section it is unknown.
+A response is *verbatim* (the bytes or the rule are in a public source), *inferred* (it follows
+from such sources) or *unknown* (no source says: we made a choice). `fidelity.toml` lists the
+inferred and the unknown ones. Its `unpublished_keys` are in no published response of their call.
+Its `live_calls` are those that a run saw the live systems answer in this shape, with the month.
+Every other response is verbatim in the section that its handler's docstring names, such as `(graph
+§5)`. Without a section it is unknown.
 """
 
 import re
@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 _SECTION = re.compile(r"\(((?:graph|cyclr) §\d+|messenger|website)\b")
-# The section of `fidelity.toml` with keys that no published response has, by call.
-SHAPES = "shapes"
+# The section of `fidelity.toml` with the keys that no published response has, by call.
+UNPUBLISHED_KEYS = "unpublished_keys"
 # The section with the calls that the live systems answered as the sandbox does, with the month.
-SEEN = "seen"
+LIVE_CALLS = "live_calls"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _handlers: dict[str, Callable[..., Any]] = {}
 
 
 def handles(route: str) -> Callable[[_Function], _Function]:
-    """Decorate the function that answers `route`."""
+    """Register the decorated function as the handler of `route`."""
 
     def add(function: _Function) -> _Function:
         _handlers[route] = function
@@ -37,15 +37,15 @@ def handles(route: str) -> Callable[[_Function], _Function]:
 
 
 @cache
-def sections() -> dict[str, dict[str, Any]]:
-    """Return, by section, what it is `about`, and what is `inferred` or `unknown` there."""
+def load_sections() -> dict[str, dict[str, Any]]:
+    """Return the sections of `fidelity.toml`: `about`, and the `inferred` and `unknown` facts."""
     text = (Path(__file__).parent / "fidelity.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
-def shapes() -> dict[str, dict[str, str]]:
+def load_unpublished_keys() -> dict[str, dict[str, str]]:
     """Return by call the keys, with types, that no published response of it has, and why."""
-    marked = sections()[SHAPES]
+    marked = load_sections()[UNPUBLISHED_KEYS]
     found: dict[str, dict[str, str]] = {}
     for mark in ("inferred", "unknown"):
         for call, lines in marked.get(mark, {}).items():
@@ -53,7 +53,7 @@ def shapes() -> dict[str, dict[str, str]]:
     return found
 
 
-def section_of_routes() -> dict[str, str]:
-    """Return the section that each route's handler names; empty if its answers are unknown."""
+def find_route_sections() -> dict[str, str]:
+    """Return the section that each route's handler names; empty if its responses are unknown."""
     named = {route: _SECTION.search(handler.__doc__ or "") for route, handler in _handlers.items()}
     return {route: match[1] if match else "" for route, match in named.items()}

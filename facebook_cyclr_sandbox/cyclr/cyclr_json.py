@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
-from facebook_cyclr_sandbox.http.web import Headers, Reply
-from facebook_cyclr_sandbox.state.cyclr_world import (
+from facebook_cyclr_sandbox.http.web_messages import Headers, WebResponse
+from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
     ApiToken,
+    ConnectorMethod,
+    ConnectorParameter,
     LibraryConnector,
-    Method,
-    Parameter,
     SignInToken,
 )
 
@@ -28,11 +28,11 @@ _SETTINGS: dict[str, object] = {
     "TransactionErrorWebhookUrl": None,
     "TransactionErrorWebhookIncludeWarnings": False,
 }
-"""The settings of an account and their values where nothing was given."""
+"""Setting of an account → its default."""
 
 
 class CyclrError(Exception):
-    """An error to answer with: status and `Message`."""
+    """An error to respond with: status and `Message`."""
 
     def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
         super().__init__(message)
@@ -40,15 +40,15 @@ class CyclrError(Exception):
         self.message = message
         self.headers = headers
 
-    def reply(self) -> Reply:
+    def response(self) -> WebResponse:
         """Return the error as JSON."""
-        return json_reply({"Message": self.message}, self.status, self.headers)
+        return json_response({"Message": self.message}, self.status, self.headers)
 
 
-def json_reply(document: object, status: int = 200, headers: Headers = ()) -> Reply:
+def json_response(document: object, status: int = 200, headers: Headers = ()) -> WebResponse:
     """Return `document` as JSON."""
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-    return Reply(
+    return WebResponse(
         status,
         body,
         (
@@ -59,14 +59,14 @@ def json_reply(document: object, status: int = 200, headers: Headers = ()) -> Re
     )
 
 
-def utc_time(moment: float) -> str:
+def format_utc_time(moment: float) -> str:
     """Write a time as Cyclr does: `2026-11-24T12:00:00.0000000Z`."""
     text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")
     return text.replace("+00:00", "0Z")
 
 
-def token_shape(token: ApiToken, now: float) -> dict[str, object]:
-    """Return the answer of the token endpoint; `expires_in` is 14 days less one second."""
+def token_json(token: ApiToken, now: float) -> dict[str, object]:
+    """Return the response of the token endpoint; `expires_in` is 14 days less one second."""
     return {
         "token_type": "bearer",
         "access_token": token.value,
@@ -78,23 +78,23 @@ def token_shape(token: ApiToken, now: float) -> dict[str, object]:
     }
 
 
-def without_sniffing(reply: Reply) -> Reply:
-    """Return `reply` with the header that every answer has."""
-    if reply.header("X-Content-Type-Options"):
-        return reply
-    return replace(reply, headers=(*reply.headers, ("X-Content-Type-Options", "nosniff")))
+def add_nosniff_header(response: WebResponse) -> WebResponse:
+    """Return `response` with the header that every response has."""
+    if response.header("X-Content-Type-Options"):
+        return response
+    return replace(response, headers=(*response.headers, ("X-Content-Type-Options", "nosniff")))
 
 
 def _next_bill(account: Account) -> str:
     created = datetime.fromtimestamp(account.created_on, UTC)
     year, month = divmod(created.year * 12 + created.month, 12)
-    return utc_time(datetime(year, month + 1, 1, tzinfo=UTC).timestamp())
+    return format_utc_time(datetime(year, month + 1, 1, tzinfo=UTC).timestamp())
 
 
-def account_shape(account: Account) -> dict[str, object]:
+def account_json(account: Account) -> dict[str, object]:
     """Return an account."""
     return {
-        "CreatedDate": utc_time(account.created_on),
+        "CreatedDate": format_utc_time(account.created_on),
         "Id": account.id,
         "Name": account.name,
         "Description": account.description,
@@ -105,13 +105,13 @@ def account_shape(account: Account) -> dict[str, object]:
     }
 
 
-def sign_in_shape(token: SignInToken) -> dict[str, object]:
+def sign_in_json(token: SignInToken) -> dict[str, object]:
     """Return a sign-in token."""
-    return {"Token": token.value, "ExpiresAtUtc": utc_time(token.expires_at)}
+    return {"Token": token.value, "ExpiresAtUtc": format_utc_time(token.expires_at)}
 
 
-def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
-    """Return a connector of the library, without what its Setup holds."""
+def connector_json(connector: LibraryConnector) -> dict[str, Any]:
+    """Return a connector of the library, without the values of its Setup."""
     is_oauth = connector.auth_type == "OAuth2"
     oauth_type = "AuthorisationCode" if is_oauth else "Unknown"
     return {
@@ -126,7 +126,7 @@ def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
         "OAuth2Type": oauth_type,
         "AuthScheme": None,
         "Categories": [connector.category],
-        "Parameters": [_parameter_shape(parameter) for parameter in connector.parameters],
+        "Parameters": [_parameter_json(parameter) for parameter in connector.parameters],
         "Authentication": [
             {
                 "Id": connector.authentication_id,
@@ -140,7 +140,7 @@ def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
     }
 
 
-def _parameter_shape(parameter: Parameter) -> dict[str, object]:
+def _parameter_json(parameter: ConnectorParameter) -> dict[str, object]:
     return {
         "Id": parameter.id,
         "Name": parameter.name,
@@ -154,7 +154,7 @@ def _parameter_shape(parameter: Parameter) -> dict[str, object]:
     }
 
 
-def account_connector_shape(
+def account_connector_json(
     installed: AccountConnector, connector: LibraryConnector
 ) -> dict[str, Any]:
     """Return an installed connector."""
@@ -163,8 +163,8 @@ def account_connector_shape(
         "Name": installed.name,
         "Description": None,
         "AuthValue": None,
-        "Authenticated": installed.authenticated,
-        "Connector": {**connector_shape(connector), "Triggers": []},
+        "Authenticated": installed.is_authenticated,
+        "Connector": {**connector_json(connector), "Triggers": []},
         "IsPartnerIntegrationConnector": False,
         "Properties": [
             {
@@ -179,7 +179,7 @@ def account_connector_shape(
     }
 
 
-def method_shape(method: Method) -> dict[str, object]:
+def method_json(method: ConnectorMethod) -> dict[str, object]:
     """Return a method of a connector."""
     return {
         "Id": method.id,

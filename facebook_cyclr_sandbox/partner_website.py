@@ -1,7 +1,7 @@
 """
-The partner's own website: pages that Facebook's reviewers open, good ones and bad ones.
+The partner's own website: pages for Facebook's reviewers, good ones and bad ones.
 
-It is served on the HTTPS socket of the service domain, by host name:
+The HTTPS socket of the service domain serves it, by host name:
 
 * `www.partner.test` and `partner.test`: `/privacy`, `/terms` and `/data-deletion` are as they
   should be; `/app-page` is empty without script; `/moved` leads to another registrable domain,
@@ -9,9 +9,14 @@ It is served on the HTTPS socket of the service domain, by host name:
 * `soft.partner.test` answers every path with the same page and 200
 """
 
-from facebook_cyclr_sandbox.http.pages import page
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest, html, redirect
-from facebook_cyclr_sandbox.state.cyclr_world import CyclrWorld
+from facebook_cyclr_sandbox.http.page_templates import render_page
+from facebook_cyclr_sandbox.http.web_messages import (
+    WebRequest,
+    WebResponse,
+    html_response,
+    redirect_response,
+)
+from facebook_cyclr_sandbox.state.cyclr_state import CyclrState
 
 # Title and text of each page; an empty line separates paragraphs.
 _TEXTS = {
@@ -74,21 +79,21 @@ _SHELL = (
 )
 
 
-def answer_website(cyclr: CyclrWorld, host: str, request: WebRequest) -> Reply:
-    """Answer a request for a page of the website."""
+def handle_website_request(cyclr: CyclrState, host: str, request: WebRequest) -> WebResponse:
+    """Respond to a request for a page of the website."""
     if request.method not in {"GET", "HEAD"}:
         return _show("405 – Method Not Allowed", "This page can only be read.", 405)
     path = "/" if host.startswith("soft.") else request.path.rstrip("/") or "/"
     if path in _TEXTS:
         return _show(*_TEXTS[path])
-    bare = cyclr.website.removeprefix("www.")
+    bare = cyclr.website_host.removeprefix("www.")
     odd = {
-        "/app-page": html(_SHELL),
-        "/moved": redirect("https://www.elsewhere.test/", 301),
-        "/moved-within": redirect(f"https://{bare}/privacy", 301),
+        "/app-page": html_response(_SHELL),
+        "/moved": redirect_response("https://www.elsewhere.test/", 301),
+        "/moved-within": redirect_response(f"https://{bare}/privacy", 301),
     }
     return odd[path] if path in odd else _show("404 – Not Found", "There is no such page.", 404)
 
 
-def _show(title: str, text: str, status: int = 200) -> Reply:
-    return page("website.html", status, title=title, paragraphs=text.split("\n\n"))
+def _show(title: str, text: str, status: int = 200) -> WebResponse:
+    return render_page("website.html", status, title=title, paragraphs=text.split("\n\n"))

@@ -2,7 +2,7 @@
 Published responses of the Graph API, as facts: keys, types, codes and example values.
 
 The data is in `recorded/`, a file per topic. It holds no token, no secret and no person's name.
-The sandbox does not answer from it: a test holds its responses against it.
+The sandbox does not serve it: a test compares the sandbox's responses with it.
 """
 
 import json
@@ -17,8 +17,8 @@ _FOLDER = Path(__file__).parent / "recorded"
 _FIELD_TYPES = "field_types"
 
 
-class RecordKind(StrEnum):
-    """How far to trust a record."""
+class ResponseProvenance(StrEnum):
+    """The origin of a record, which decides how far to trust it."""
 
     RECORDED = "recorded"
     """A response of Facebook, or a fixture whose repository shows that Facebook sent it."""
@@ -32,7 +32,7 @@ class RecordKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordSource:
-    """Where a record was published: a file of a repository, or a stored text."""
+    """The place of publication: a file of a repository, or a stored text."""
 
     repository: str = ""
     """Owner and name on GitHub; empty for a stored text."""
@@ -46,7 +46,7 @@ class RecordSource:
     stored_text_id: str = ""
     """The number of a stored public text; empty for a repository."""
 
-    what: str = ""
+    text_kind: str = ""
     """The kind of text."""
 
 
@@ -60,14 +60,14 @@ class RecordedResponse:
     id: str
     """A short name, such as `debug_token_garbage`."""
 
-    kind: RecordKind
-    """How far to trust it."""
+    kind: ResponseProvenance
+    """Its origin."""
 
     date: str
-    """When Facebook answered, or when the file was written; often only the year is known."""
+    """The date of the response, or of the file; often only the year is known."""
 
     source: RecordSource
-    """Where it was published."""
+    """The place of publication."""
 
     method: str
     """The HTTP method of the request."""
@@ -88,14 +88,14 @@ class RecordedResponse:
     """The JSON object of the body; empty if the source has only headers."""
 
     is_row: bool
-    """Whether `body` is one row of the list that the call answers."""
+    """Whether `body` is one row of the list that the call returns."""
 
     note: str
     """A remark for readers, or empty."""
 
 
 @cache
-def recorded_responses() -> tuple[RecordedResponse, ...]:
+def load_recorded_responses() -> tuple[RecordedResponse, ...]:
     """Return every record, in the order of the files and of the records in them."""
     return tuple(
         _read_record(path.stem, record)
@@ -106,7 +106,7 @@ def recorded_responses() -> tuple[RecordedResponse, ...]:
 
 
 @cache
-def published_field_types() -> Mapping[str, Mapping[str, str]]:
+def load_field_types() -> Mapping[str, Mapping[str, str]]:
     """Return, by the name of a node, its fields with the types that Meta's SDK generator has."""
     nodes = _read_json(_FOLDER / f"{_FIELD_TYPES}.json")["nodes"]
     return {name: node["fields"] for name, node in nodes.items()}
@@ -122,7 +122,7 @@ def _read_record(topic: str, record: Mapping[str, Any]) -> RecordedResponse:
     return RecordedResponse(
         topic=topic,
         id=record["id"],
-        kind=RecordKind(record["kind"]),
+        kind=ResponseProvenance(record["kind"]),
         date=record["date"],
         source=RecordSource(**record["source"]),
         method=request.get("method", "GET"),

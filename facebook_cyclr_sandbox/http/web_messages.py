@@ -1,11 +1,8 @@
 """
-A request as the handlers see it, and the reply that they return.
-
-Nothing here knows what Facebook or Cyclr answer, or sockets.
+The HTTP request that handlers get, and the response that they return.
 """
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
@@ -13,8 +10,6 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
-
-from facebook_cyclr_sandbox.state.world import World
 
 Headers = tuple[tuple[str, str], ...]
 PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
@@ -24,8 +19,8 @@ class WebRequest(HTTPConnection):
     """
     One HTTP request, read to its end.
 
-    `form` holds the fields of a urlencoded, multipart or JSON body, and `params` those of the
-    query too; the form wins. `is_oversized` means that the body was too long and was left out.
+    `form` holds the fields of a urlencoded, multipart or JSON body. `params` adds those of the
+    query; the form wins. `is_oversized`: the body was too long and is left out.
     """
 
     def __init__(
@@ -39,7 +34,8 @@ class WebRequest(HTTPConnection):
         super().__init__(scope)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.body, self.is_oversized = body, is_oversized
+        self.body = body
+        self.is_oversized = is_oversized
         self.form = ImmutableMultiDict(list(form))
         self.params = ImmutableMultiDict(
             [*self.query_params.multi_items(), *self.form.multi_items()]
@@ -52,7 +48,7 @@ class WebRequest(HTTPConnection):
 
 
 @dataclass(frozen=True)
-class Reply:
+class WebResponse:
     """One HTTP response."""
 
     status: int
@@ -65,28 +61,10 @@ class Reply:
         return next((value for key, value in self.headers if key.lower() == wanted), "")
 
 
-class Site(ABC):
-    """One of the sandbox's hosts: a name for faults and reports, and its answers."""
-
-    name: str
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    @abstractmethod
-    def __call__(self, request: WebRequest) -> Reply:
-        """Answer a request."""
-
-    def refuse(self, code: int, request: WebRequest) -> Reply:  # noqa: ARG002
-        """Return the error that was asked for as a fault, by its `code` where there are codes."""
-        # inferred: what a proxy answers while its backend does not
-        return Reply(503, b"Service Unavailable\n", PLAIN)
-
-
-def html(text: str, status: int = 200, headers: Headers = ()) -> Reply:
+def html_response(text: str, status: int = 200, headers: Headers = ()) -> WebResponse:
     """Return a page that no other site may frame or script."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
-    return Reply(
+    return WebResponse(
         status,
         text.encode(),
         (
@@ -99,10 +77,10 @@ def html(text: str, status: int = 200, headers: Headers = ()) -> Reply:
     )
 
 
-def redirect(location: str, status: int = 302, headers: Headers = ()) -> Reply:
+def redirect_response(location: str, status: int = 302, headers: Headers = ()) -> WebResponse:
     """Return a redirect to `location`."""
     safe = re.sub(r"[^\x21-\x7e]", "", location)
-    return Reply(status, b"", (("Location", safe), ("Cache-Control", "no-store"), *headers))
+    return WebResponse(status, b"", (("Location", safe), ("Cache-Control", "no-store"), *headers))
 
 
 def append_query(url: str, **values: str) -> str:
@@ -112,7 +90,7 @@ def append_query(url: str, **values: str) -> str:
     return parts._replace(query=query).geturl()
 
 
-def web_address(text: str) -> SplitResult | None:
+def parse_web_url(text: str) -> SplitResult | None:
     """Return the parts of an absolute http or https address, or None for anything else."""
     try:
         parts = urlsplit(text)
@@ -121,6 +99,6 @@ def web_address(text: str) -> SplitResult | None:
         return None
 
 
-def fields_of(text: str) -> list[tuple[str, str]]:
+def parse_form_fields(text: str) -> list[tuple[str, str]]:
     """Return the pairs of a query string or urlencoded form, blanks included."""
     return parse_qsl(text, keep_blank_values=True, errors="replace")

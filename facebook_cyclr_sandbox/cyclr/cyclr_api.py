@@ -1,8 +1,8 @@
 """
 The Cyclr API: token, accounts, library, installed connectors and their methods (cyclr §3).
 
-`CyclrApiSite` checks the caller once, before any handler: a valid token, and
-for account calls an account. The console and the sign-in link are elsewhere.
+`CyclrApiSite` checks the caller once, before any handler: a valid token, and for account calls an
+account.
 """
 
 import hmac
@@ -13,53 +13,54 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from facebook_cyclr_sandbox.cyclr.shapes import (
+from facebook_cyclr_sandbox.cyclr.cyclr_json import (
     CyclrError,
-    account_connector_shape,
-    account_shape,
-    connector_shape,
-    json_reply,
-    method_shape,
-    sign_in_shape,
-    token_shape,
-    without_sniffing,
+    account_connector_json,
+    account_json,
+    add_nosniff_header,
+    connector_json,
+    json_response,
+    method_json,
+    sign_in_json,
+    token_json,
 )
-from facebook_cyclr_sandbox.graph.dispatch import answer_graph
-from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest
-from facebook_cyclr_sandbox.state.cyclr_world import (
+from facebook_cyclr_sandbox.graph.dispatch import handle_graph_call
+from facebook_cyclr_sandbox.http.router import Router
+from facebook_cyclr_sandbox.http.site import Site
+from facebook_cyclr_sandbox.http.web_messages import WebRequest, WebResponse
+from facebook_cyclr_sandbox.state.cyclr_state import (
     Account,
     AccountConnector,
     ApiToken,
+    ConnectorMethod,
+    ConnectorProperty,
     LibraryConnector,
-    Method,
-    Property,
     SignInToken,
-    by_number,
+    find_by_number,
 )
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.sandbox_state import SandboxState
 
-TOKEN_LIFETIME = 14 * 86_400
-SIGN_IN_LIFETIME = 300
-MOST_ACCOUNTS = 2_000
-_MOST_USERS = 2_000
-_MOST_INSTALLED = 2_000
+TOKEN_LIFETIME_SECONDS = 14 * 86_400
+SIGN_IN_LIFETIME_SECONDS = 300
+MAX_ACCOUNTS = 2_000
+_MAX_USERS = 2_000
+_MAX_ACCOUNT_CONNECTORS = 2_000
 _DENIED = "Authorization has been denied for this request."
 
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
-class ApiCall:
+class CyclrCall:
     """One authorised call; `account` is set for account calls."""
 
-    world: World
+    state: SandboxState
     request: WebRequest
     token: ApiToken
     account: Account | None = None
 
     def require_account(self) -> Account:
-        """Return the account of an account call; raise 401 for another call."""
+        """Return the account of an account call; raise 401 for any other call."""
         if self.account is None:
             raise CyclrError(401, _DENIED)
         return self.account
@@ -82,40 +83,40 @@ api_router = Router()
 
 
 # --- token -----------------------------------------------------------------------------------
-def issue_token(world: World, request: WebRequest) -> Reply:
-    """Answer `/oauth/token` (cyclr §3)."""
+def issue_api_token(state: SandboxState, request: WebRequest) -> WebResponse:
+    """Respond to `/oauth/token` (cyclr §3)."""
     form = request.form
     if form.get("grant_type") != "client_credentials":
-        return json_reply({"error": "unsupported_grant_type"}, 400)
-    secret = world.cyclr.clients.get(form.get("client_id", ""), "")
+        return json_response({"error": "unsupported_grant_type"}, 400)
+    secret = state.cyclr.client_secrets.get(form.get("client_id", ""), "")
     offered = form.get("client_secret", "")
     if not secret or not hmac.compare_digest(secret.encode(), offered.encode()):
-        return json_reply({"error": "invalid_client"}, 400)
+        return json_response({"error": "invalid_client"}, 400)
     account_id = ""
     scope = form.get("scope", "")
     if scope:
         kind, _, account_id = scope.partition(":")
-        if kind != "account" or account_id not in world.cyclr.accounts:
-            return json_reply({"error": "invalid_scope"}, 400)
+        if kind != "account" or account_id not in state.cyclr.accounts:
+            return json_response({"error": "invalid_scope"}, 400)
     token = ApiToken(
-        world.dice.base64url(160),
+        state.random_source.base64url(160),
         form["client_id"],
         account_id,
-        world.now() + TOKEN_LIFETIME,
+        state.now() + TOKEN_LIFETIME_SECONDS,
     )
-    world.cyclr.tokens.put(token.value, token)
-    return json_reply(token_shape(token, world.now()))
+    state.cyclr.tokens.put(token.value, token)
+    return json_response(token_json(token, state.now()))
 
 
 # --- paging ----------------------------------------------------------------------------------
 def _paged(
-    call: ApiCall, items: Sequence[_Item], shape: Callable[[_Item], dict[str, Any]]
-) -> Reply:
+    call: CyclrCall, items: Sequence[_Item], to_json: Callable[[_Item], dict[str, Any]]
+) -> WebResponse:
     size = _number(call.request.query_params, "pageSize", 50, most=1_000)
     number = _number(call.request.query_params, "page", 1, most=1_000_000)
-    rows = [shape(item) for item in items[(number - 1) * size : number * size]]
+    rows = [to_json(item) for item in items[(number - 1) * size : number * size]]
     pages = max(1, math.ceil(len(items) / size))
-    return json_reply(rows, headers=(("Total-Pages", str(pages)),))
+    return json_response(rows, headers=(("Total-Pages", str(pages)),))
 
 
 def _number(query: Mapping[str, str], name: str, default: int, *, most: int) -> int:
@@ -129,34 +130,34 @@ def _number(query: Mapping[str, str], name: str, default: int, *, most: int) -> 
 
 # --- accounts --------------------------------------------------------------------------------
 @api_router.route("GET", "/v1.0/accounts")
-def list_accounts(call: ApiCall) -> Reply:
+def list_accounts(call: CyclrCall) -> WebResponse:
     """List the accounts (cyclr §3)."""
-    return _paged(call, tuple(call.world.cyclr.accounts.values()), account_shape)
+    return _paged(call, tuple(call.state.cyclr.accounts.values()), account_json)
 
 
 @api_router.route("POST", "/v1.0/accounts")
-def create_account(call: ApiCall) -> Reply:
+def create_account(call: CyclrCall) -> WebResponse:
     """Create an account (cyclr §3)."""
     document = call.document()
     name = document.get("Name")
     if not isinstance(name, str) or not name.strip():
         raise CyclrError(400, "Name is required")
     wanted = document.get("Id")
-    account_id = str(wanted) if wanted else call.world.dice.guid()
-    accounts = call.world.cyclr.accounts
+    account_id = str(wanted) if wanted else call.state.random_source.guid()
+    accounts = call.state.cyclr.accounts
     if account_id in accounts:
         raise CyclrError(400, "ID already in use")
-    if len(accounts) >= MOST_ACCOUNTS:
+    if len(accounts) >= MAX_ACCOUNTS:
         raise CyclrError(400, "The sandbox cannot hold more accounts.")
     account = Account(
         account_id,
         name,
-        call.world.now(),
+        call.state.now(),
         description=_text(document, "Description"),
         timezone=_text(document, "Timezone") or "Europe/London",
     )
     accounts[account_id] = account
-    return json_reply(account_shape(account))
+    return json_response(account_json(account))
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:
@@ -164,61 +165,61 @@ def _text(document: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _account(call: ApiCall, account_id: str) -> Account:
-    account = call.world.cyclr.accounts.get(account_id)
+def _account(call: CyclrCall, account_id: str) -> Account:
+    account = call.state.cyclr.accounts.get(account_id)
     if account is None or call.token.account_id not in {"", account_id}:
         raise CyclrError(404, "Account not found.")
     return account
 
 
 @api_router.route("GET", "/v1.0/accounts/{account_id}")
-def show_account(call: ApiCall, account_id: str) -> Reply:
+def show_account(call: CyclrCall, account_id: str) -> WebResponse:
     """Show one account (cyclr §3)."""
-    return json_reply(account_shape(_account(call, account_id)))
+    return json_response(account_json(_account(call, account_id)))
 
 
 @api_router.route("POST", "/v1.0/accounts/{account_id}/signintoken")
-def create_sign_in_token(call: ApiCall, account_id: str) -> Reply:
+def create_sign_in_token(call: CyclrCall, account_id: str) -> WebResponse:
     """Issue a sign-in token (cyclr §4)."""
     account = _account(call, account_id)
     username = _text(call.document(), "Username")
     if not username:
         raise CyclrError(400, "Username is required")
-    return json_reply(sign_in_shape(issue_sign_in_token(call.world, account, username)))
+    return json_response(sign_in_json(issue_sign_in_token(call.state, account, username)))
 
 
-def issue_sign_in_token(world: World, account: Account, username: str) -> SignInToken:
+def issue_sign_in_token(state: SandboxState, account: Account, username: str) -> SignInToken:
     """Issue a sign-in token for `username`; create the user if unknown."""
-    if len(account.users) < _MOST_USERS:
+    if len(account.users) < _MAX_USERS:
         account.users.add(username)
-    value = world.dice.alphanumeric(43) + "="
-    token = SignInToken(value, account.id, username, world.now() + SIGN_IN_LIFETIME)
-    world.cyclr.sign_in_tokens.put(value, token)
+    value = state.random_source.alphanumeric(43) + "="
+    token = SignInToken(value, account.id, username, state.now() + SIGN_IN_LIFETIME_SECONDS)
+    state.cyclr.sign_in_tokens.put(value, token)
     return token
 
 
 @api_router.route("GET", "/v1.0/connectors")
-def list_connectors(call: ApiCall) -> Reply:
+def list_connectors(call: CyclrCall) -> WebResponse:
     """List the connectors of the library (cyclr §3)."""
     call.require_account()
     query = call.request.query_params.get("query", "").lower()
     connectors = [
         connector
-        for connector in call.world.cyclr.library.values()
+        for connector in call.state.cyclr.library.values()
         if query in connector.name.lower()
     ]
-    return _paged(call, sorted(connectors, key=lambda connector: connector.name), connector_shape)
+    return _paged(call, sorted(connectors, key=lambda connector: connector.name), connector_json)
 
 
 @api_router.route("GET", "/v1.0/connectors/{which}/methods")
-def list_methods(call: ApiCall, which: str) -> Reply:
+def list_methods(call: CyclrCall, which: str) -> WebResponse:
     """List a connector's methods (cyclr §3)."""
     call.require_account()
-    return json_reply([method_shape(method) for method in _connector(call, which).methods])
+    return json_response([method_json(method) for method in _connector(call, which).methods])
 
 
-def _connector(call: ApiCall, which: str) -> LibraryConnector:
-    connector = by_number(call.world.cyclr.library, which)
+def _connector(call: CyclrCall, which: str) -> LibraryConnector:
+    connector = find_by_number(call.state.cyclr.library, which)
     if connector is None:
         raise CyclrError(404, "Connector not found.")
     return connector
@@ -226,7 +227,7 @@ def _connector(call: ApiCall, which: str) -> LibraryConnector:
 
 # --- installing ------------------------------------------------------------------------------
 @api_router.route("POST", "/v1.0/connectors/{which}/install")
-def install_connector(call: ApiCall, which: str) -> Reply:
+def install_connector(call: CyclrCall, which: str) -> WebResponse:
     """Install a connector of the library in the account (cyclr §3)."""
     account = call.require_account()
     connector = _connector(call, which)
@@ -235,21 +236,21 @@ def install_connector(call: ApiCall, which: str) -> Reply:
         raise CyclrError(400, "The request is invalid.")
     if connector.status == "Draft":
         raise CyclrError(400, f"Connector {connector.id} is a draft and cannot be installed.")
-    properties = _properties(call.world, connector, document.get("Properties"))
+    properties = _properties(call.state, connector, document.get("Properties"))
     name = _text(document, "Name") or connector.name
-    installed = install(call.world, account.id, connector, name)
+    installed = add_account_connector(call.state, account.id, connector, name)
     installed.properties = properties
-    return json_reply(_shape(call.world, installed))
+    return json_response(_account_connector_json(call.state, installed))
 
 
-def install(
-    world: World, account_id: str, connector: LibraryConnector, name: str
+def add_account_connector(
+    state: SandboxState, account_id: str, connector: LibraryConnector, name: str
 ) -> AccountConnector:
     """Put a connector of the library into an account, not yet authenticated."""
-    cyclr = world.cyclr
-    if any(installed.name == name for installed in cyclr.installed_in(account_id)):
+    cyclr = state.cyclr
+    if any(installed.name == name for installed in cyclr.list_installed(account_id)):
         raise CyclrError(400, f"Account connector name {name} is in use.")
-    if len(cyclr.account_connectors) >= _MOST_INSTALLED:
+    if len(cyclr.account_connectors) >= _MAX_ACCOUNT_CONNECTORS:
         raise CyclrError(400, "The sandbox cannot hold more connectors.")
     installed = AccountConnector(cyclr.new_id(), account_id, connector.id, name)
     cyclr.account_connectors[installed.id] = installed
@@ -259,8 +260,10 @@ def install(
     return installed
 
 
-def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Property]:
-    """Return the properties given at install; they must be declared as such."""
+def _properties(
+    state: SandboxState, connector: LibraryConnector, rows: Any
+) -> list[ConnectorProperty]:
+    """Return the properties of an installation; the connector must declare each."""
     declared = {parameter.target_name: parameter for parameter in connector.parameters}
     properties = []
     for row in rows if isinstance(rows, list) else ():
@@ -271,45 +274,45 @@ def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Pr
             message = f"Connector property name '{name}' is not an account connector property."
             raise CyclrError(400, message)
         value = str(row.get("Value", "")) if isinstance(row, dict) else ""
-        properties.append(Property(world.cyclr.new_id(), name, value))
+        properties.append(ConnectorProperty(state.cyclr.new_id(), name, value))
     return properties
 
 
 # --- installed connectors --------------------------------------------------------------------
-def _find(call: ApiCall, number: str) -> AccountConnector:
+def _find(call: CyclrCall, number: str) -> AccountConnector:
     account = call.require_account()
-    installed = by_number(call.world.cyclr.account_connectors, number)
+    installed = find_by_number(call.state.cyclr.account_connectors, number)
     if installed is None or installed.account_id != account.id:
         raise CyclrError(404, "Account connector not found.")
     return installed
 
 
-def _shape(world: World, installed: AccountConnector) -> dict[str, Any]:
-    return account_connector_shape(installed, world.cyclr.library[installed.connector_id])
+def _account_connector_json(state: SandboxState, installed: AccountConnector) -> dict[str, Any]:
+    return account_connector_json(installed, state.cyclr.library[installed.connector_id])
 
 
 @api_router.route("GET", "/v1.0/account/connectors")
-def list_installed(call: ApiCall) -> Reply:
+def list_installed(call: CyclrCall) -> WebResponse:
     """List the connectors that are installed in the account (cyclr §3)."""
-    installed = call.world.cyclr.installed_in(call.require_account().id)
-    return _paged(call, installed, lambda connector: _shape(call.world, connector))
+    installed = call.state.cyclr.list_installed(call.require_account().id)
+    return _paged(call, installed, lambda connector: _account_connector_json(call.state, connector))
 
 
-# --- methods: Cyclr calls Facebook with the token that it holds ------------------------------
+# --- methods: Cyclr calls Facebook with its stored token ------------------------------
 @api_router.route("POST", "/v1.0/account/connectors/{number}/methods/{unique_id}")
-def call_method(call: ApiCall, number: str, unique_id: str) -> Reply:
+def call_method(call: CyclrCall, number: str, unique_id: str) -> WebResponse:
     """Run a method of an installed connector (cyclr §3)."""
-    if call.world.cyclr.address_is_blocked:
+    if call.state.cyclr.is_ip_blocked:
         raise CyclrError(
             403,
             "Unknown client IP Address: contact support to request access for this IP address",
         )
     installed = _find(call, number)
-    method = _find_method(call.world.cyclr.library[installed.connector_id], unique_id)
-    return _run_method(call.world, installed, method, call.document())
+    method = _find_method(call.state.cyclr.library[installed.connector_id], unique_id)
+    return _run_method(call.state, installed, method, call.document())
 
 
-def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
+def _find_method(connector: LibraryConnector, unique_id: str) -> ConnectorMethod:
     try:
         wanted = str(uuid.UUID(unique_id))
     except ValueError:
@@ -321,9 +324,9 @@ def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
 
 
 def _run_method(
-    world: World, installed: AccountConnector, method: Method, document: object
-) -> Reply:
-    if not installed.authenticated or not installed.access_token:
+    state: SandboxState, installed: AccountConnector, method: ConnectorMethod, document: object
+) -> WebResponse:
+    if not installed.is_authenticated or not installed.access_token:
         raise CyclrError(400, "Failed to authenticate the connector")
     values = _parameters(method, document)
     path = method.path
@@ -331,21 +334,21 @@ def _run_method(
         path = path.replace("{" + name + "}", value)
     token = installed.access_token
     if "{page_id}" in method.path:
-        token = _page_token(world, token, values["page_id"])
-    reply = answer_graph(world, "GET", f"/v26.0/{path}", {"access_token": token})
-    if reply.status != 200:
-        raise CyclrError(400, json.loads(reply.body)["error"]["message"])
-    return Reply(200, reply.body, (("Content-Type", "application/json; charset=utf-8"),))
+        token = _page_token(state, token, values["page_id"])
+    response = handle_graph_call(state, "GET", f"/v26.0/{path}", {"access_token": token})
+    if response.status != 200:
+        raise CyclrError(400, json.loads(response.body)["error"]["message"])
+    return WebResponse(200, response.body, (("Content-Type", "application/json; charset=utf-8"),))
 
 
-def _page_token(world: World, token: str, page_id: str) -> str:
+def _page_token(state: SandboxState, token: str, page_id: str) -> str:
     params = {"access_token": token, "fields": "access_token"}
-    reply = answer_graph(world, "GET", "/v26.0/me/accounts", params)
-    rows = json.loads(reply.body).get("data", [])
+    response = handle_graph_call(state, "GET", "/v26.0/me/accounts", params)
+    rows = json.loads(response.body).get("data", [])
     return next((row["access_token"] for row in rows if row["id"] == page_id), token)
 
 
-def _parameters(method: Method, document: object) -> dict[str, str]:
+def _parameters(method: ConnectorMethod, document: object) -> dict[str, str]:
     values: Mapping[str, Any] = {}
     if isinstance(document, dict) and isinstance(document.get("Parameters"), dict):
         values = document["Parameters"]
@@ -363,14 +366,14 @@ def _parameters(method: Method, document: object) -> dict[str, str]:
 
 # --- cycles ----------------------------------------------------------------------------------
 @api_router.route("GET", "/v1.0/cycles/{cycle_id}/prerequisites")
-def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
-    """List what prevents a cycle from starting (cyclr §3)."""
+def list_prerequisites(call: CyclrCall, cycle_id: str) -> WebResponse:
+    """List the obstacles to a cycle's start (cyclr §3)."""
     account = call.require_account()
-    cycle = call.world.cyclr.cycles.get(cycle_id)
+    cycle = call.state.cyclr.cycles.get(cycle_id)
     if cycle is None or cycle.account_id != account.id:
         raise CyclrError(404, "Cycle not found.")
-    installed = call.world.cyclr.account_connectors
-    return json_reply(
+    installed = call.state.cyclr.account_connectors
+    return json_response(
         [
             {
                 "ReasonCode": 20,
@@ -379,44 +382,44 @@ def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
                 "ObjectId": number,
             }
             for number in cycle.account_connector_ids
-            if not installed[number].authenticated
+            if not installed[number].is_authenticated
         ]
     )
 
 
-# --- the site: who calls, in which account ---------------------------------------------------
+# --- the site: caller and account ---------------------------------------------------
 class CyclrApiSite(Site):
     """api.cyclr.com of the sandbox."""
 
     name = "cyclr-api"
 
-    def __call__(self, request: WebRequest) -> Reply:
-        """Answer one request."""
+    def __call__(self, request: WebRequest) -> WebResponse:
+        """Respond to one request."""
         try:
             if request.is_oversized:
                 raise CyclrError(413, "The request is too large.")
-            return without_sniffing(self._answer(request))
+            return add_nosniff_header(self._respond(request))
         except CyclrError as error:
-            return without_sniffing(error.reply())
+            return add_nosniff_header(error.response())
 
-    def _answer(self, request: WebRequest) -> Reply:
+    def _respond(self, request: WebRequest) -> WebResponse:
         if request.path.rstrip("/").lower() == "/oauth/token" and request.method == "POST":
-            return issue_token(self._world, request)
+            return issue_api_token(self._state, request)
         method = "GET" if request.method == "HEAD" else request.method
         match = api_router.match(method, request.path)
         if match is not None:
-            handler, blanks = match
+            handler, placeholders = match
             token = self._token(request)
             account = self._account(request, token)
-            return handler(ApiCall(self._world, request, token, account), **blanks)
-        status = 405 if api_router.knows(request.path) else 404
+            return handler(CyclrCall(self._state, request, token, account), **placeholders)
+        status = 405 if api_router.has_path(request.path) else 404
         route = f"{request.method} {request.path[:200]}"
         raise CyclrError(status, f"The sandbox does not answer {route}.")
 
     def _token(self, request: WebRequest) -> ApiToken:
         kind, _, value = request.headers.get("authorization", "").partition(" ")
-        token = self._world.cyclr.tokens.get(value.strip())
-        if kind.lower() != "bearer" or token is None or token.expires_at <= self._world.now():
+        token = self._state.cyclr.tokens.get(value.strip())
+        if kind.lower() != "bearer" or token is None or token.expires_at <= self._state.now():
             raise CyclrError(401, _DENIED, (("WWW-Authenticate", "Bearer"),))
         return token
 
@@ -425,4 +428,4 @@ class CyclrApiSite(Site):
         account_id = token.account_id if named is None else named.strip()
         if token.account_id not in {"", account_id}:
             return None
-        return self._world.cyclr.accounts.get(account_id)
+        return self._state.cyclr.accounts.get(account_id)

@@ -1,64 +1,64 @@
 """
-Pages, lead forms and leads: Graph's page side of lead ads (graph §7).
+Pages, lead forms and leads (graph §7).
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from facebook_cyclr_sandbox.graph import refusals
-from facebook_cyclr_sandbox.graph.call import Call, list_of
+from facebook_cyclr_sandbox.graph import graph_errors
 from facebook_cyclr_sandbox.graph.fields import Field
-from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType, plain
-from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.state.facebook_world import Form, Lead, Page, TokenKind
+from facebook_cyclr_sandbox.graph.graph_call import GraphCall, parse_list
+from facebook_cyclr_sandbox.graph.graph_errors import GraphError
+from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType, attribute_getters
+from facebook_cyclr_sandbox.state.facebook_state import Lead, LeadForm, Page, TokenKind
 
 _ENGAGEMENT = ("pages_read_engagement",)
 
 
-def graph_time(moment: float) -> str:
+def format_graph_time(moment: float) -> str:
     """Write a time as Graph does in nodes."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
-def _page_of(call: Call, page_id: str) -> Page:
-    return call.world.facebook.pages[page_id]
+def _page_of(call: GraphCall, page_id: str) -> Page:
+    return call.state.facebook.pages[page_id]
 
 
-def _require_page_token(call: Call, page: Page) -> None:
+def _require_page_token(call: GraphCall, page: Page) -> None:
     if call.caller.kind is not TokenKind.PAGE or call.caller.profile_id != page.id:
-        raise GraphError(refusals.PAGE_TOKEN_NEEDED)
+        raise GraphError(graph_errors.PAGE_TOKEN_NEEDED)
 
 
 # --- leads -----------------------------------------------------------------------------------
-def _require_leads(call: Call, page_id: str) -> None:
+def _require_leads(call: GraphCall, page_id: str) -> None:
     page = _page_of(call, page_id)
     if call.caller.kind is TokenKind.PAGE:
         _require_page_token(call, page)
     call.require("leads_retrieval")
-    call.count_page(page, refusal=refusals.LEADGEN_LIMIT)
+    call.count_page(page, error=graph_errors.LEADGEN_LIMIT)
 
 
-def _see_lead(call: Call, lead: Lead) -> None:
-    _require_leads(call, call.world.facebook.forms[lead.form_id].page_id)
+def _see_lead(call: GraphCall, lead: Lead) -> None:
+    _require_leads(call, call.state.facebook.forms[lead.form_id].page_id)
 
 
-def _ad_id(call: Call, lead: Lead, _field: Field) -> str | None:
+def _ad_id(call: GraphCall, lead: Lead, _field: Field) -> str | None:
     return lead.ad_id if lead.ad_id and "ads_management" in call.scopes else None
 
 
-def _delete_lead(call: Call, lead: Lead) -> dict[str, object]:
+def _delete_lead(call: GraphCall, lead: Lead) -> dict[str, object]:
     _see_lead(call, lead)
     if not lead.is_test:
-        raise GraphError(refusals.UNSUPPORTED_DELETE, id=lead.id)
-    call.world.facebook.forms[lead.form_id].leads.remove(lead)
+        raise GraphError(graph_errors.UNSUPPORTED_DELETE, id=lead.id)
+    call.state.facebook.forms[lead.form_id].leads.remove(lead)
     return {"success": True}
 
 
 LEAD = NodeType(
     "UserLeadGenInfo",
     {
-        **plain("id", "form_id"),
-        "created_time": lambda _call, lead, _field: graph_time(lead.created_on),
+        **attribute_getters("id", "form_id"),
+        "created_time": lambda _call, lead, _field: format_graph_time(lead.created_on),
         "ad_id": _ad_id,
         "field_data": lambda _call, lead, _field: [
             {"name": name, "values": [value]} for name, value in lead.answers.items()
@@ -68,37 +68,39 @@ LEAD = NodeType(
     },
     ("created_time", "id", "ad_id", "form_id", "field_data"),
     delete=_delete_lead,
-    see=_see_lead,
-    uses=("leads_retrieval",),
+    check_access=_see_lead,
+    permissions=("leads_retrieval",),
 )
 
 
 # --- forms -----------------------------------------------------------------------------------
-def _leads(call: Call, form: Form) -> list[Lead]:
+def _leads(call: GraphCall, form: LeadForm) -> list[Lead]:
     """Return the form's leads (graph §7)."""
     _require_leads(call, form.page_id)
     return sorted(form.leads, key=lambda lead: -lead.created_on)
 
 
-def _test_leads(call: Call, form: Form) -> list[Lead]:
+def _test_leads(call: GraphCall, form: LeadForm) -> list[Lead]:
     """Return the form's test lead (graph §7)."""
     _require_page_token(call, _page_of(call, form.page_id))
     return [lead for lead in _leads(call, form) if lead.is_test]
 
 
-def _create_test_lead(call: Call, form: Form) -> dict[str, object]:
+def _create_test_lead(call: GraphCall, form: LeadForm) -> dict[str, object]:
     """Create the form's test lead (graph §7)."""
     _require_page_token(call, _page_of(call, form.page_id))
     _require_leads(call, form.page_id)
     if any(lead.is_test for lead in form.leads):
-        raise GraphError(refusals.TEST_LEAD_EXISTS)
+        raise GraphError(graph_errors.TEST_LEAD_EXISTS)
     answers = {name: f"<test lead: dummy data for {name}>" for name in form.questions}
-    lead = Lead(call.world.dice.digits(16), form.id, "", call.world.now(), answers, is_test=True)
+    lead = Lead(
+        call.state.random_source.digits(16), form.id, "", call.state.now(), answers, is_test=True
+    )
     form.leads.append(lead)
     return {"id": lead.id}
 
 
-def _see_form(call: Call, form: Form) -> None:
+def _see_form(call: GraphCall, form: LeadForm) -> None:
     page = _page_of(call, form.page_id)
     if call.caller.kind is TokenKind.PAGE:
         _require_page_token(call, page)
@@ -109,8 +111,8 @@ def _see_form(call: Call, form: Form) -> None:
 FORM = NodeType(
     "LeadgenForm",
     {
-        **plain("id", "locale", "name", "page_id", "status"),
-        "created_time": lambda _call, form, _field: graph_time(form.created_on),
+        **attribute_getters("id", "locale", "name", "page_id", "status"),
+        "created_time": lambda _call, form, _field: format_graph_time(form.created_on),
         "leads_count": lambda _call, form, _field: len(form.leads),
         "page": lambda call, form, _field: {
             "name": _page_of(call, form.page_id).name,
@@ -122,16 +124,21 @@ FORM = NodeType(
     },
     ("id", "locale", "name", "status"),
     {
-        "leads": Edge(items=_leads, of=LEAD, uses=LEAD.uses),
-        "test_leads": Edge(items=_test_leads, of=LEAD, post=_create_test_lead, uses=LEAD.uses),
+        "leads": Edge(list_items=_leads, node_type=LEAD, permissions=LEAD.permissions),
+        "test_leads": Edge(
+            list_items=_test_leads,
+            node_type=LEAD,
+            post=_create_test_lead,
+            permissions=LEAD.permissions,
+        ),
     },
-    see=_see_form,
-    uses=("pages_manage_ads",),
+    check_access=_see_form,
+    permissions=("pages_manage_ads",),
 )
 
 
 # --- pages -----------------------------------------------------------------------------------
-def _forms(call: Call, page: Page) -> Sequence[Form]:
+def _forms(call: GraphCall, page: Page) -> Sequence[LeadForm]:
     """Return the page's lead forms (graph §7)."""
     _require_page_token(call, page)
     call.require("pages_manage_ads", "pages_read_engagement")
@@ -139,16 +146,16 @@ def _forms(call: Call, page: Page) -> Sequence[Form]:
     return page.forms
 
 
-def _require_webhooks(call: Call, page: Page) -> None:
+def _require_webhooks(call: GraphCall, page: Page) -> None:
     _require_page_token(call, page)
     call.require("pages_manage_metadata")
     call.count_page(page)
 
 
-def _subscribed_apps(call: Call, page: Page) -> list[dict[str, object]]:
-    """Return the apps that get events of the page (graph §7)."""
+def _subscribed_apps(call: GraphCall, page: Page) -> list[dict[str, object]]:
+    """Return the apps that receive the page's events (graph §7)."""
     _require_webhooks(call, page)
-    apps = call.world.facebook.apps
+    apps = call.state.facebook.apps
     return [
         {
             "category": apps[app_id].category,
@@ -157,41 +164,41 @@ def _subscribed_apps(call: Call, page: Page) -> list[dict[str, object]]:
             "id": app_id,
             "subscribed_fields": list(fields),
         }
-        for app_id, fields in page.subscribed.items()
+        for app_id, fields in page.webhook_subscriptions.items()
         if app_id in apps
     ]
 
 
-def _subscribe(call: Call, page: Page) -> dict[str, object]:
-    """Let the app get events of the page (graph §7)."""
+def _subscribe(call: GraphCall, page: Page) -> dict[str, object]:
+    """Subscribe the app to the page's events (graph §7)."""
     _require_webhooks(call, page)
     text = call.params.get("subscribed_fields", "")
     if not text:
-        raise GraphError(refusals.MISSING_PARAMETER, name="subscribed_fields")
-    page.subscribed[call.caller.app_id] = list_of(text, "subscribed_fields")[:50]
+        raise GraphError(graph_errors.MISSING_PARAMETER, name="subscribed_fields")
+    page.webhook_subscriptions[call.caller.app_id] = parse_list(text, "subscribed_fields")[:50]
     return {"success": True}
 
 
-def _unsubscribe(call: Call, page: Page) -> dict[str, object]:
-    """Stop the events of the page (graph §7)."""
-    call.require_app(call.caller.app_id)
-    page.subscribed.pop(call.caller.app_id, None)
+def _unsubscribe(call: GraphCall, page: Page) -> dict[str, object]:
+    """Unsubscribe the app from the page's events (graph §7)."""
+    call.require_app_token(call.caller.app_id)
+    page.webhook_subscriptions.pop(call.caller.app_id, None)
     return {"success": True}
 
 
-def _access_token(call: Call, page: Page, _field: Field) -> str | None:
+def _access_token(call: GraphCall, page: Page, _field: Field) -> str | None:
     if call.caller.kind is TokenKind.PAGE:
         return call.caller.value if call.caller.profile_id == page.id else None
     is_listed = len(call.path) > 1
     if "pages_show_list" not in call.scopes or (is_listed and page.is_listed_without_token):
         return None
-    return call.world.issue_page_token(call.caller, page.id).value
+    return call.state.issue_page_token(call.caller, page.id).value
 
 
-def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
+def _has_lead_access(call: GraphCall, page: Page, field: Field) -> dict[str, object]:
     call.require("leads_retrieval")
     user_id = field.arguments.get("user_id") or call.caller.user_id
-    may = user_id in call.world.facebook.users
+    may = user_id in call.state.facebook.users
     return {
         "app_has_leads_permission": "leads_retrieval" in call.scopes,
         "can_access_lead": may,
@@ -205,21 +212,21 @@ def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
     }
 
 
-def _see_page(call: Call, page: Page) -> None:
+def _see_page(call: GraphCall, page: Page) -> None:
     is_own = call.caller.kind is TokenKind.PAGE and call.caller.profile_id == page.id
     if not is_own and "pages_read_engagement" not in call.scopes:
-        raise GraphError(refusals.PAGE_NOT_PUBLIC)
-    call.check_provider(_ENGAGEMENT)
+        raise GraphError(graph_errors.PAGE_NOT_PUBLIC)
+    call.require_tech_provider(_ENGAGEMENT)
     call.count_page(page)
 
 
-def _posts(call: Call, page: Page) -> Sequence[object]:
+def _posts(call: GraphCall, page: Page) -> Sequence[object]:
     """Return no posts (graph §7)."""
     _see_page(call, page)
     return ()
 
 
-def _conversations(call: Call, page: Page) -> Sequence[object]:
+def _conversations(call: GraphCall, page: Page) -> Sequence[object]:
     """Return no conversations (graph §7)."""
     _require_page_token(call, page)
     call.require("pages_messaging")
@@ -230,7 +237,7 @@ def _conversations(call: Call, page: Page) -> Sequence[object]:
 PAGE = NodeType(
     "Page",
     {
-        **plain("category", "id", "name"),
+        **attribute_getters("category", "id", "name"),
         "access_token": _access_token,
         "category_list": lambda _call, page, _field: [
             {"id": page.category_id, "name": page.category}
@@ -245,17 +252,19 @@ PAGE = NodeType(
     },
     ("name", "id"),
     {
-        "leadgen_forms": Edge(items=_forms, of=FORM, uses=("pages_manage_ads", "leads_retrieval")),
+        "leadgen_forms": Edge(
+            list_items=_forms, node_type=FORM, permissions=("pages_manage_ads", "leads_retrieval")
+        ),
         "subscribed_apps": Edge(
-            items=_subscribed_apps,
+            list_items=_subscribed_apps,
             post=_subscribe,
             delete=_unsubscribe,
-            uses=("pages_manage_metadata",),
+            permissions=("pages_manage_metadata",),
         ),
-        "posts": Edge(items=_posts, uses=_ENGAGEMENT),
-        "feed": Edge(items=_posts, uses=_ENGAGEMENT),
-        "conversations": Edge(items=_conversations, uses=("pages_messaging",)),
+        "posts": Edge(list_items=_posts, permissions=_ENGAGEMENT),
+        "feed": Edge(list_items=_posts, permissions=_ENGAGEMENT),
+        "conversations": Edge(list_items=_conversations, permissions=("pages_messaging",)),
     },
-    see=_see_page,
-    uses=_ENGAGEMENT,
+    check_access=_see_page,
+    permissions=_ENGAGEMENT,
 )
