@@ -86,7 +86,11 @@ def verify(
     is_refused = False
     for path in paths:
         is_archive = "://" in path
-        place = fetched(path, limits=transfer_limits(seconds)) if is_archive else nullcontext(Path(path))
+        place = (
+            fetched(path, limits=transfer_limits(seconds))
+            if is_archive
+            else nullcontext(Path(path))
+        )
         with place as folder:
             withheld = _withheld_below(folder) if is_archive else ""
             if withheld and not as_json:
