@@ -44,17 +44,17 @@ def get_certificate(
         digest = hashlib.sha256(" ".join(other_domains).encode()).hexdigest()
         name = f"{domain}-{digest[:8]}" if other_domains else domain
         path = cache_folder / f"{name}.pem"
-    result = _read(path) if path is not None else None
+    result = _read_certificate(path) if path is not None else None
     if result is None:
-        result = _make(domain, *other_domains)
+        result = _make_certificate(domain, *other_domains)
         if path is not None:
             # NOTE: if it cannot be written, the next run makes another one.
             with suppress(OSError):
-                _write(path, result.server + result.authority)
+                _write_certificate(path, result.server + result.authority)
     return result
 
 
-def _make(*domains: str) -> ServerCertificate:
+def _make_certificate(*domains: str) -> ServerCertificate:
     import trustme  # noqa: PLC0415  (slow to import)
 
     authority = trustme.CA(organization_name="SANDBOX runbook")
@@ -66,7 +66,7 @@ def _make(*domains: str) -> ServerCertificate:
     return ServerCertificate(server, authority.cert_pem.bytes())
 
 
-def _read(path: Path) -> ServerCertificate | None:
+def _read_certificate(path: Path) -> ServerCertificate | None:
     """Return the certificate in a file that is new enough, and that no other user can read."""
     try:
         stat = path.stat()
@@ -84,7 +84,7 @@ def _read(path: Path) -> ServerCertificate | None:
     return ServerCertificate(b"".join(server), authority)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write_certificate(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{token_hex(4)}")
     try:

@@ -83,11 +83,13 @@ class ControlApi:
 
     @_router.route("POST", "/_sandbox/faults")
     def _set_faults(self, request: WebRequest) -> WebResponse:
-        document = _object(request, {"faults", "dialog_error"})
+        document = _read_object(request, {"faults", "dialog_error"})
         if "faults" in document:
             if not isinstance(document["faults"], list):
                 raise ValueError("faults must be a list")
-            self.state.faults.active = [read_fault(_mapping(fault)) for fault in document["faults"]]
+            self.state.faults.active = [
+                read_fault(_require_object(fault)) for fault in document["faults"]
+            ]
         if "dialog_error" in document:
             pair = document["dialog_error"]
             if pair is not None and (not isinstance(pair, list) or len(pair) != 2):
@@ -107,9 +109,9 @@ class ControlApi:
 
     @_router.route("POST", "/_sandbox/time")
     def _set_time(self, request: WebRequest) -> WebResponse:
-        document = _object(request, {"advance", "offset"})
-        offset = _number(document.get("offset", self.state.offset))
-        offset += _number(document.get("advance", 0))
+        document = _read_object(request, {"advance", "offset"})
+        offset = _read_number(document.get("offset", self.state.offset))
+        offset += _read_number(document.get("advance", 0))
         if abs(offset) > _MAX_OFFSET_SECONDS:
             raise ValueError("the sandbox's time stays within fifty years of the real one")
         self.state.offset = offset
@@ -117,8 +119,8 @@ class ControlApi:
 
     @_router.route("POST", "/_sandbox/review")
     def _decide_review(self, request: WebRequest) -> WebResponse:
-        document = _object(request, {"outcome", "permissions", "reason", "app_id"})
-        named = _mapping(document.get("permissions", {}))
+        document = _read_object(request, {"outcome", "permissions", "reason", "app_id"})
+        named = _require_object(document.get("permissions", {}))
         outcome = str(document.get("outcome", "approved" if named else None))
         outcomes = {name: str(decision) for name, decision in named.items()}
         apps = [
@@ -134,9 +136,9 @@ class ControlApi:
     @_router.route("POST", "/_sandbox/customers")
     def _change_customers(self, request: WebRequest) -> WebResponse:
         known = {"add", "account", "fail", "is_noticed", "restore", "remove"}
-        document = _object(request, known)
+        document = _read_object(request, known)
         state = self.state
-        added = add_customers(state, int(_number(document.get("add", 0))))
+        added = add_customers(state, int(_read_number(document.get("add", 0))))
         account = str(document.get("account", ""))
         if "fail" in document:
             is_noticed = bool(document.get("is_noticed", False))
@@ -152,9 +154,9 @@ class ControlApi:
         return json_response(self.state.cyclr.transaction_errors)
 
 
-def _object(request: WebRequest, known: set[str]) -> dict[str, Any]:
+def _read_object(request: WebRequest, known: set[str]) -> dict[str, Any]:
     try:
-        document = _mapping(json.loads(request.body))
+        document = _require_object(json.loads(request.body))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     unknown = set(document) - known
@@ -163,13 +165,13 @@ def _object(request: WebRequest, known: set[str]) -> dict[str, Any]:
     return document
 
 
-def _mapping(document: object) -> dict[str, Any]:
+def _require_object(document: object) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise TypeError("a JSON object is expected")
     return document
 
 
-def _number(value: object) -> float:
+def _read_number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("a number of seconds is expected")
     return value
@@ -199,11 +201,11 @@ def to_json_value(value: Any) -> Any:
                 for key, inner in value.items()
             }
         case SandboxState():
-            return {"now": value.now(), **_members(value)}
-    return _members(value) if is_dataclass(value) or hasattr(value, "__dict__") else value
+            return {"now": value.now(), **_export_members(value)}
+    return _export_members(value) if is_dataclass(value) or hasattr(value, "__dict__") else value
 
 
-def _members(value: Any) -> dict[str, Any]:
+def _export_members(value: Any) -> dict[str, Any]:
     names = [part.name for part in fields(value)] if is_dataclass(value) else vars(value)
     named = ((name, getattr(value, name)) for name in names)
     return {

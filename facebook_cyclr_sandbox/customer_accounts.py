@@ -75,7 +75,7 @@ def fail_connection(state: SandboxState, account_id: str, reason: str, *, is_not
     """
     if reason not in FAILURE_REASONS:
         raise ValueError(f"there is no reason {reason!r}; known are {', '.join(FAILURE_REASONS)}")
-    installed = _installed(state, account_id)
+    installed = _find_marketing_connector(state, account_id)
     if reason in _TOKEN_REASONS:
         issued = state.now() - LONG_LIFETIME_SECONDS - DAY_SECONDS
         app = get_app(state)
@@ -84,12 +84,12 @@ def fail_connection(state: SandboxState, account_id: str, reason: str, *, is_not
         ended = state.issue_user_token(app, person.id, scopes, issued_at=issued, keep=True)
         installed.access_token = ended.value
     installed.is_authenticated = not is_noticed
-    _fail(state, state.cyclr.accounts[account_id], reason)
+    _report_failure(state, state.cyclr.accounts[account_id], reason)
 
 
 def restore_connection(state: SandboxState, account_id: str) -> None:
     """Let the customer sign in again."""
-    installed = _installed(state, account_id)
+    installed = _find_marketing_connector(state, account_id)
     installed.access_token = state.operator_values["user_access_token"]
     installed.is_authenticated = True
 
@@ -102,7 +102,7 @@ def remove_customer(state: SandboxState, account_id: str) -> None:
     del cyclr.accounts[account_id]
 
 
-def _installed(state: SandboxState, account_id: str) -> AccountConnector:
+def _find_marketing_connector(state: SandboxState, account_id: str) -> AccountConnector:
     marketing = find_library_connector(state, MARKETING).id
     for installed in state.cyclr.list_installed(account_id):
         if installed.connector_id == marketing:
@@ -110,7 +110,7 @@ def _installed(state: SandboxState, account_id: str) -> AccountConnector:
     raise ValueError("there is no such account with the Marketing connector")
 
 
-def _fail(state: SandboxState, account: Account, reason: str) -> None:
+def _report_failure(state: SandboxState, account: Account, reason: str) -> None:
     """Store the failure of a transaction, and post it to the account's webhook if it has one."""
     definition, status = FAILURE_REASONS[reason]
     moment = datetime.fromtimestamp(state.now(), UTC)
@@ -147,10 +147,10 @@ def _fail(state: SandboxState, account: Account, reason: str) -> None:
     del state.cyclr.transaction_errors[:-_MAX_TRANSACTION_ERRORS]
     url = account.settings.get("TransactionErrorWebhookUrl")
     if account.settings.get("TransactionErrorWebhookEnabled") is True and isinstance(url, str):
-        threading.Thread(target=_post, args=(url, payload), daemon=True).start()
+        threading.Thread(target=_post_to_loopback, args=(url, payload), daemon=True).start()
 
 
-def _post(url: str, payload: dict[str, object]) -> None:
+def _post_to_loopback(url: str, payload: dict[str, object]) -> None:
     """Post to an address on this machine; the sandbox sends nothing anywhere else."""
     if not url.startswith("http://") or urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
         return

@@ -107,7 +107,7 @@ def build_empty_state(
     )
     cyclr.client_secrets[client_id] = client_secret
     cyclr.accounts[account.id] = account
-    for connector in _library(random_source):
+    for connector in _build_library(random_source):
         cyclr.library[connector.id] = connector
     cycle = Cycle(random_source.guid(), account.id, "Leads to CRM")
     cyclr.cycles[cycle.id] = cycle
@@ -128,7 +128,7 @@ def build_empty_state(
     return state
 
 
-def _library(random_source: RandomSource) -> list[LibraryConnector]:
+def _build_library(random_source: RandomSource) -> list[LibraryConnector]:
     first = 15_000 + int(random_source.digits(3))
 
     def method(

@@ -82,18 +82,22 @@ _SHELL = (
 def handle_website_request(cyclr: CyclrState, host: str, request: WebRequest) -> WebResponse:
     """Respond to a request for a page of the website."""
     if request.method not in {"GET", "HEAD"}:
-        return _show("405 – Method Not Allowed", "This page can only be read.", 405)
+        return _render_website("405 – Method Not Allowed", "This page can only be read.", 405)
     path = "/" if host.startswith("soft.") else request.path.rstrip("/") or "/"
     if path in _TEXTS:
-        return _show(*_TEXTS[path])
+        return _render_website(*_TEXTS[path])
     bare = cyclr.website_host.removeprefix("www.")
     odd = {
         "/app-page": html_response(_SHELL),
         "/moved": redirect_response("https://www.elsewhere.test/", 301),
         "/moved-within": redirect_response(f"https://{bare}/privacy", 301),
     }
-    return odd[path] if path in odd else _show("404 – Not Found", "There is no such page.", 404)
+    return (
+        odd[path]
+        if path in odd
+        else _render_website("404 – Not Found", "There is no such page.", 404)
+    )
 
 
-def _show(title: str, text: str, status: int = 200) -> WebResponse:
+def _render_website(title: str, text: str, status: int = 200) -> WebResponse:
     return render_page("website.html", status, title=title, paragraphs=text.split("\n\n"))

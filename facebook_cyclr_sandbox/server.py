@@ -144,19 +144,19 @@ class Sandbox:
 
     def _start(self, sockets: list[socket.socket]) -> threading.Thread:
         """Start the thread that serves the sites, and wait until it does."""
-        sites = _sites()
+        sites = _list_sites()
         ports = dict(zip(sites, (sock.getsockname()[1] for sock in sockets), strict=True))
         urls = {name: f"http://{_ADDRESS}:{number}" for name, number in ports.items()}
         urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
         state = self.state
         known = {name: urls.pop(name) for name in _SITES}
         state.addresses = SiteAddresses(**known, vendor_sites=urls)
-        server_certificate = self._certify()
+        server_certificate = self._write_certificates()
         control = ControlApi(state, lambda: self.description)
         for name, make in sites.items():
             application = SiteApplication(make(state), state, control, abort=self._abort)
             path = server_certificate if name == "service_domain" else None
-            self._servers.append(_server(application, path))
+            self._servers.append(_make_server(application, path))
         thread = threading.Thread(
             target=lambda: asyncio.run(self._run(sockets)), name="runbook-sandbox", daemon=True
         )
@@ -170,7 +170,7 @@ class Sandbox:
         server_certificate.unlink()
         return thread
 
-    def _certify(self) -> Path:
+    def _write_certificates(self) -> Path:
         """Write the authority's certificate, and the partner domain's with its key."""
         cyclr = self.state.cyclr
         made = get_certificate(cyclr.service_domain, self._cache_folder, cyclr.website_hosts)
@@ -205,7 +205,7 @@ class Sandbox:
                     transport.abort()
 
 
-def _sites() -> dict[str, Callable[[SandboxState], Site]]:
+def _list_sites() -> dict[str, Callable[[SandboxState], Site]]:
     """Return every site by name, those of further vendors last."""
     return {
         **_SITES,
@@ -238,7 +238,7 @@ class _StoppableServer(uvicorn.Server):
 def _listen(port: int, stack: ExitStack) -> list[socket.socket]:
     """Bind one loopback socket for each site, from `port` on; 0 takes free ports."""
     sockets = []
-    for offset in range(len(_sites())):
+    for offset in range(len(_list_sites())):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sockets.append(stack.enter_context(listener))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -253,7 +253,7 @@ def _listen(port: int, stack: ExitStack) -> list[socket.socket]:
     return sockets
 
 
-def _server(application: SiteApplication, certificate: Path | None) -> _StoppableServer:
+def _make_server(application: SiteApplication, certificate: Path | None) -> _StoppableServer:
     return _StoppableServer(
         uvicorn.Config(
             application,

@@ -109,17 +109,17 @@ def issue_api_token(state: SandboxState, request: WebRequest) -> WebResponse:
 
 
 # --- paging ----------------------------------------------------------------------------------
-def _paged(
+def _respond_with_page(
     call: CyclrCall, items: Sequence[_Item], to_json: Callable[[_Item], dict[str, Any]]
 ) -> WebResponse:
-    size = _number(call.request.query_params, "pageSize", 50, most=1_000)
-    number = _number(call.request.query_params, "page", 1, most=1_000_000)
+    size = _read_number(call.request.query_params, "pageSize", 50, most=1_000)
+    number = _read_number(call.request.query_params, "page", 1, most=1_000_000)
     rows = [to_json(item) for item in items[(number - 1) * size : number * size]]
     pages = max(1, math.ceil(len(items) / size))
     return json_response(rows, headers=(("Total-Pages", str(pages)),))
 
 
-def _number(query: Mapping[str, str], name: str, default: int, *, most: int) -> int:
+def _read_number(query: Mapping[str, str], name: str, default: int, *, most: int) -> int:
     text = query.get(name, "")
     if not text:
         return default
@@ -132,7 +132,7 @@ def _number(query: Mapping[str, str], name: str, default: int, *, most: int) -> 
 @api_router.route("GET", "/v1.0/accounts")
 def list_accounts(call: CyclrCall) -> WebResponse:
     """List the accounts (cyclr §3)."""
-    return _paged(call, tuple(call.state.cyclr.accounts.values()), account_json)
+    return _respond_with_page(call, tuple(call.state.cyclr.accounts.values()), account_json)
 
 
 @api_router.route("POST", "/v1.0/accounts")
@@ -153,19 +153,19 @@ def create_account(call: CyclrCall) -> WebResponse:
         account_id,
         name,
         call.state.now(),
-        description=_text(document, "Description"),
-        timezone=_text(document, "Timezone") or "Europe/London",
+        description=_read_string(document, "Description"),
+        timezone=_read_string(document, "Timezone") or "Europe/London",
     )
     accounts[account_id] = account
     return json_response(account_json(account))
 
 
-def _text(document: Mapping[str, Any], name: str) -> str | None:
+def _read_string(document: Mapping[str, Any], name: str) -> str | None:
     value = document.get(name)
     return value if isinstance(value, str) else None
 
 
-def _account(call: CyclrCall, account_id: str) -> Account:
+def _find_account(call: CyclrCall, account_id: str) -> Account:
     account = call.state.cyclr.accounts.get(account_id)
     if account is None or call.token.account_id not in {"", account_id}:
         raise CyclrError(404, "Account not found.")
@@ -175,14 +175,14 @@ def _account(call: CyclrCall, account_id: str) -> Account:
 @api_router.route("GET", "/v1.0/accounts/{account_id}")
 def show_account(call: CyclrCall, account_id: str) -> WebResponse:
     """Show one account (cyclr §3)."""
-    return json_response(account_json(_account(call, account_id)))
+    return json_response(account_json(_find_account(call, account_id)))
 
 
 @api_router.route("POST", "/v1.0/accounts/{account_id}/signintoken")
 def create_sign_in_token(call: CyclrCall, account_id: str) -> WebResponse:
     """Issue a sign-in token (cyclr §4)."""
-    account = _account(call, account_id)
-    username = _text(call.document(), "Username")
+    account = _find_account(call, account_id)
+    username = _read_string(call.document(), "Username")
     if not username:
         raise CyclrError(400, "Username is required")
     return json_response(sign_in_json(issue_sign_in_token(call.state, account, username)))
@@ -208,17 +208,19 @@ def list_connectors(call: CyclrCall) -> WebResponse:
         for connector in call.state.cyclr.library.values()
         if query in connector.name.lower()
     ]
-    return _paged(call, sorted(connectors, key=lambda connector: connector.name), connector_json)
+    return _respond_with_page(
+        call, sorted(connectors, key=lambda connector: connector.name), connector_json
+    )
 
 
 @api_router.route("GET", "/v1.0/connectors/{which}/methods")
 def list_methods(call: CyclrCall, which: str) -> WebResponse:
     """List a connector's methods (cyclr §3)."""
     call.require_account()
-    return json_response([method_json(method) for method in _connector(call, which).methods])
+    return json_response([method_json(method) for method in _find_connector(call, which).methods])
 
 
-def _connector(call: CyclrCall, which: str) -> LibraryConnector:
+def _find_connector(call: CyclrCall, which: str) -> LibraryConnector:
     connector = find_by_number(call.state.cyclr.library, which)
     if connector is None:
         raise CyclrError(404, "Connector not found.")
@@ -230,14 +232,14 @@ def _connector(call: CyclrCall, which: str) -> LibraryConnector:
 def install_connector(call: CyclrCall, which: str) -> WebResponse:
     """Install a connector of the library in the account (cyclr §3)."""
     account = call.require_account()
-    connector = _connector(call, which)
+    connector = _find_connector(call, which)
     document = call.document()
     if not call.request.body.strip():
         raise CyclrError(400, "The request is invalid.")
     if connector.status == "Draft":
         raise CyclrError(400, f"Connector {connector.id} is a draft and cannot be installed.")
-    properties = _properties(call.state, connector, document.get("Properties"))
-    name = _text(document, "Name") or connector.name
+    properties = _read_properties(call.state, connector, document.get("Properties"))
+    name = _read_string(document, "Name") or connector.name
     installed = add_account_connector(call.state, account.id, connector, name)
     installed.properties = properties
     return json_response(_account_connector_json(call.state, installed))
@@ -260,7 +262,7 @@ def add_account_connector(
     return installed
 
 
-def _properties(
+def _read_properties(
     state: SandboxState, connector: LibraryConnector, rows: Any
 ) -> list[ConnectorProperty]:
     """Return the properties of an installation; the connector must declare each."""
@@ -279,7 +281,7 @@ def _properties(
 
 
 # --- installed connectors --------------------------------------------------------------------
-def _find(call: CyclrCall, number: str) -> AccountConnector:
+def _find_account_connector(call: CyclrCall, number: str) -> AccountConnector:
     account = call.require_account()
     installed = find_by_number(call.state.cyclr.account_connectors, number)
     if installed is None or installed.account_id != account.id:
@@ -295,7 +297,9 @@ def _account_connector_json(state: SandboxState, installed: AccountConnector) ->
 def list_installed(call: CyclrCall) -> WebResponse:
     """List the connectors that are installed in the account (cyclr §3)."""
     installed = call.state.cyclr.list_installed(call.require_account().id)
-    return _paged(call, installed, lambda connector: _account_connector_json(call.state, connector))
+    return _respond_with_page(
+        call, installed, lambda connector: _account_connector_json(call.state, connector)
+    )
 
 
 # --- methods: Cyclr calls Facebook with its stored token ------------------------------
@@ -307,7 +311,7 @@ def call_method(call: CyclrCall, number: str, unique_id: str) -> WebResponse:
             403,
             "Unknown client IP Address: contact support to request access for this IP address",
         )
-    installed = _find(call, number)
+    installed = _find_account_connector(call, number)
     method = _find_method(call.state.cyclr.library[installed.connector_id], unique_id)
     return _run_method(call.state, installed, method, call.document())
 
@@ -328,27 +332,27 @@ def _run_method(
 ) -> WebResponse:
     if not installed.is_authenticated or not installed.access_token:
         raise CyclrError(400, "Failed to authenticate the connector")
-    values = _parameters(method, document)
+    values = _read_parameters(method, document)
     path = method.path
     for name, value in values.items():
         path = path.replace("{" + name + "}", value)
     token = installed.access_token
     if "{page_id}" in method.path:
-        token = _page_token(state, token, values["page_id"])
+        token = _fetch_page_token(state, token, values["page_id"])
     response = handle_graph_call(state, "GET", f"/v26.0/{path}", {"access_token": token})
     if response.status != 200:
         raise CyclrError(400, json.loads(response.body)["error"]["message"])
     return WebResponse(200, response.body, (("Content-Type", "application/json; charset=utf-8"),))
 
 
-def _page_token(state: SandboxState, token: str, page_id: str) -> str:
+def _fetch_page_token(state: SandboxState, token: str, page_id: str) -> str:
     params = {"access_token": token, "fields": "access_token"}
     response = handle_graph_call(state, "GET", "/v26.0/me/accounts", params)
     rows = json.loads(response.body).get("data", [])
     return next((row["access_token"] for row in rows if row["id"] == page_id), token)
 
 
-def _parameters(method: ConnectorMethod, document: object) -> dict[str, str]:
+def _read_parameters(method: ConnectorMethod, document: object) -> dict[str, str]:
     values: Mapping[str, Any] = {}
     if isinstance(document, dict) and isinstance(document.get("Parameters"), dict):
         values = document["Parameters"]
@@ -409,21 +413,21 @@ class CyclrApiSite(Site):
         match = api_router.match(method, request.path)
         if match is not None:
             handler, placeholders = match
-            token = self._token(request)
-            account = self._account(request, token)
+            token = self._authenticate_request(request)
+            account = self._find_account(request, token)
             return handler(CyclrCall(self._state, request, token, account), **placeholders)
         status = 405 if api_router.has_path(request.path) else 404
         route = f"{request.method} {request.path[:200]}"
         raise CyclrError(status, f"The sandbox does not answer {route}.")
 
-    def _token(self, request: WebRequest) -> ApiToken:
+    def _authenticate_request(self, request: WebRequest) -> ApiToken:
         kind, _, value = request.headers.get("authorization", "").partition(" ")
         token = self._state.cyclr.tokens.get(value.strip())
         if kind.lower() != "bearer" or token is None or token.expires_at <= self._state.now():
             raise CyclrError(401, _DENIED, (("WWW-Authenticate", "Bearer"),))
         return token
 
-    def _account(self, request: WebRequest, token: ApiToken) -> Account | None:
+    def _find_account(self, request: WebRequest, token: ApiToken) -> Account | None:
         named = request.headers.get("x-cyclr-account")
         account_id = token.account_id if named is None else named.strip()
         if token.account_id not in {"", account_id}:

@@ -64,7 +64,7 @@ _ACTIONS = {
 }
 
 
-def _page(visit: PageVisit, group: str, problem: str = "", **more: Any) -> WebResponse:
+def _render_console(visit: PageVisit, group: str, problem: str = "", **more: Any) -> WebResponse:
     """Return the console's page, open at `group`."""
     cyclr = visit.state.cyclr
     known = {
@@ -86,13 +86,13 @@ def _page(visit: PageVisit, group: str, problem: str = "", **more: Any) -> WebRe
 @console_router.route("GET", "/settings/general")
 def show_general_settings(visit: PageVisit) -> WebResponse:
     """Show General Settings with the Service Domain (cyclr §2)."""
-    return _page(visit, "general-settings")
+    return _render_console(visit, "general-settings")
 
 
 @console_router.route("GET", "/settings/oauth-client-credentials")
 def show_api_clients(visit: PageVisit) -> WebResponse:
     """Show the OAuth client credentials of the Cyclr API (cyclr §3)."""
-    return _page(visit, "client-credentials")
+    return _render_console(visit, "client-credentials")
 
 
 # --- Connectors > Connector Library ----------------------------------------------------------
@@ -100,13 +100,13 @@ def show_api_clients(visit: PageVisit) -> WebResponse:
 @console_router.route("GET", "/connectors/library")
 def show_library(visit: PageVisit) -> WebResponse:
     """Show the Connector Library (cyclr §1)."""
-    return _page(visit, "library")
+    return _render_console(visit, "library")
 
 
 @console_router.route("GET POST", "/connectors/library/{number}/setup")
 def set_up_connector(visit: PageVisit, number: str) -> WebResponse:
     """Show or save a connector's Setup (cyclr §2)."""
-    connector = _connector(visit, number)
+    connector = _find_connector(visit, number)
     if visit.request.method == "POST":
         connector.client_id = visit.get_form_text("client_id")
         secret = visit.get_form_text("client_secret")
@@ -116,10 +116,10 @@ def set_up_connector(visit: PageVisit, number: str) -> WebResponse:
             connector.scopes = visit.get_form_text("scopes")
             connector.verify_token = visit.get_form_text("verify_token")
         return see_other("/connectors/library/", f"{connector.name}: changes saved.")
-    return _page(visit, "setup", connector=connector)
+    return _render_console(visit, "setup", connector=connector)
 
 
-def _connector(visit: PageVisit, number: str) -> LibraryConnector:
+def _find_connector(visit: PageVisit, number: str) -> LibraryConnector:
     connector = find_by_number(visit.state.cyclr.library, number)
     if connector is None:
         raise PageNotFoundError("There is no such connector.")
@@ -139,7 +139,7 @@ def manage_accounts(visit: PageVisit) -> WebResponse:
             accounts[account.id] = account
             return see_other(f"/accounts/{account.id}/connectors/", "The account is created.")
         problem = "Name is required."
-    return _page(visit, "accounts", problem)
+    return _render_console(visit, "accounts", problem)
 
 
 @console_router.route("GET POST", "/accounts/{account_id}/connectors")
@@ -147,22 +147,22 @@ def manage_connectors(visit: PageVisit, account: Account) -> WebResponse:
     """Show an account's connectors, or install one (cyclr §2)."""
     problem = ""
     if visit.request.method == "POST":
-        connector = _connector(visit, visit.get_form_text("connector"))
+        connector = _find_connector(visit, visit.get_form_text("connector"))
         try:
             add_account_connector(visit.state, account.id, connector, connector.name)
             here = f"/accounts/{account.id}/connectors/"
             return see_other(here, f"{connector.name} is installed.")
         except CyclrError as error:
             problem = error.message
-    return _account_page(visit, account, problem=problem)
+    return _render_account(visit, account, problem=problem)
 
 
-def _account_page(
+def _render_account(
     visit: PageVisit, account: Account, *, problem: str = "", setup_link: str = ""
 ) -> WebResponse:
     installed = visit.state.cyclr.list_installed(account.id)
     more = {"account": account, "installed": installed, "setup_link": setup_link}
-    return _page(visit, "account", problem, **more)
+    return _render_console(visit, "account", problem, **more)
 
 
 @console_router.route("POST", "/accounts/{account_id}/connectors/{number}/{action}")
@@ -177,7 +177,7 @@ def change_connector(visit: PageVisit, account: Account, number: str, action: st
         raise PageNotFoundError("There is no such connector in this account.")
     here = f"/accounts/{account.id}/connectors/"
     if action in {"authenticate", "setup-token"}:
-        return _sign_in(visit, account, installed, is_link=action == "setup-token")
+        return _start_sign_in(visit, account, installed, is_link=action == "setup-token")
     if action == "deauthenticate":
         installed.is_authenticated = False
         installed.access_token = ""
@@ -188,7 +188,7 @@ def change_connector(visit: PageVisit, account: Account, number: str, action: st
     raise PageNotFoundError("There is no such action.")
 
 
-def _sign_in(
+def _start_sign_in(
     visit: PageVisit, account: Account, installed: AccountConnector, *, is_link: bool
 ) -> WebResponse:
     """
@@ -204,5 +204,7 @@ def _sign_in(
     )
     link = build_sign_in_link(base, installed.id, token.value, back)
     return (
-        _account_page(visit, account, setup_link=link) if is_link else redirect_response(link, 303)
+        _render_account(visit, account, setup_link=link)
+        if is_link
+        else redirect_response(link, 303)
     )

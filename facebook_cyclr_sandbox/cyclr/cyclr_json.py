@@ -85,7 +85,7 @@ def add_nosniff_header(response: WebResponse) -> WebResponse:
     return replace(response, headers=(*response.headers, ("X-Content-Type-Options", "nosniff")))
 
 
-def _next_bill(account: Account) -> str:
+def _next_bill_date(account: Account) -> str:
     created = datetime.fromtimestamp(account.created_on, UTC)
     year, month = divmod(created.year * 12 + created.month, 12)
     return format_utc_time(datetime(year, month + 1, 1, tzinfo=UTC).timestamp())
@@ -99,7 +99,7 @@ def account_json(account: Account) -> dict[str, object]:
         "Name": account.name,
         "Description": account.description,
         "Timezone": account.timezone,
-        "NextBillDateUtc": _next_bill(account),
+        "NextBillDateUtc": _next_bill_date(account),
         **_SETTINGS,
         **account.settings,
     }

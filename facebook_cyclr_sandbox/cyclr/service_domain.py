@@ -53,11 +53,11 @@ class ServiceDomainSite(Site):
 
     def _respond(self, request: WebRequest) -> WebResponse:
         if request.is_oversized:
-            return _message("413 – Too large", "The request is too large.", 413)
+            return _render_message("413 – Too large", "The request is too large.", 413)
         method = "GET" if request.method == "HEAD" else request.method
         match = _router.match(method, request.path)
         if match is None:
-            return _not_found()
+            return _render_not_found()
         handler, placeholders = match
         return handler(self, request, **placeholders)
 
@@ -67,19 +67,19 @@ class ServiceDomainSite(Site):
         return issue_api_token(self._state, request)
 
     @_router.route("GET POST", SIGN_IN_PATH)
-    def _sign_in(self, request: WebRequest) -> WebResponse:
+    def _start_sign_in(self, request: WebRequest) -> WebResponse:
         """Begin a sign-in by its link (cyclr §4)."""
         state = self._state
         params = request.params
         token = state.cyclr.sign_in_tokens.pop(params.get("token", ""))
         installed = find_by_number(state.cyclr.account_connectors, params.get("id", ""))
         if token is None or token.expires_at <= state.now() or installed is None:
-            return _forbidden()
+            return _render_forbidden()
         if installed.account_id != token.account_id:
-            return _forbidden()
+            return _render_forbidden()
         target = params.get("targetOrigin", "")
         if parse_web_url(target) is None:
-            return _message("400 – Bad Request", "targetOrigin is required.", 400)
+            return _render_message("400 – Bad Request", "targetOrigin is required.", 400)
         pending = PendingConsent(
             state=state.random_source.base64url(43),
             account_connector_id=installed.id,
@@ -96,14 +96,14 @@ class ServiceDomainSite(Site):
         return redirect_response(hop, headers=(("Set-Cookie", cookie),))
 
     @_router.route("GET", _SECOND_HOP)
-    def _go_to_provider(self, request: WebRequest) -> WebResponse:
+    def _redirect_to_vendor(self, request: WebRequest) -> WebResponse:
         """Redirect to the vendor's authorization endpoint (cyclr §4)."""
         pending = self._state.cyclr.pending_consents.get(request.query_params.get("state", ""))
         if pending is None or pending.cookie != request.cookies.get(_COOKIE):
-            return _forbidden()
+            return _render_forbidden()
         installed = self._state.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
-            return _forbidden()
+            return _render_forbidden()
         connector = self._state.cyclr.library[installed.connector_id]
         query = urlencode(
             {
@@ -118,24 +118,26 @@ class ServiceDomainSite(Site):
         return redirect_response(f"{page_address}?{query}")
 
     @_router.route("GET", "/connector/callback")
-    def _callback(self, request: WebRequest) -> WebResponse:
+    def _handle_callback(self, request: WebRequest) -> WebResponse:
         """Redeem the code, or show the vendor's error (cyclr §4)."""
         query = request.query_params
         state = self._state
         pending = state.cyclr.pending_consents.pop(query.get("state", ""))
         if pending is None or state.now() - pending.started_on > _CONSENT_LIFETIME_SECONDS:
-            return _callback_error("invalid_state", "No authentication is under way.")
+            return _render_callback_error("invalid_state", "No authentication is under way.")
         if "code" not in query:
-            return _callback_error(
+            return _render_callback_error(
                 query.get("error", query.get("error_code", "invalid_request")),
                 query.get("error_description", query.get("error_message", "No code was sent.")),
             )
-        return self._redeem(pending, query["code"])
+        return self._redeem_code(pending, query["code"])
 
-    def _redeem(self, pending: PendingConsent, code: str) -> WebResponse:
+    def _redeem_code(self, pending: PendingConsent, code: str) -> WebResponse:
         installed = self._state.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
-            return _callback_error("invalid_request", "The connector is no longer installed.")
+            return _render_callback_error(
+                "invalid_request", "The connector is no longer installed."
+            )
         connector = self._state.cyclr.library[installed.connector_id]
         try:
             response = VENDORS[connector.vendor].token_endpoint(
@@ -149,10 +151,10 @@ class ServiceDomainSite(Site):
                 },
             )
         except VendorTokenError as error:
-            return _callback_error(error.error, error.error_description)
+            return _render_callback_error(error.error, error.error_description)
         installed.access_token = str(response["access_token"])
         installed.is_authenticated = True
-        return _leave(self._state, pending)
+        return _end_sign_in(self._state, pending)
 
     @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")
     def _verify_webhook(self, request: WebRequest, webhook_id: str) -> WebResponse:
@@ -163,7 +165,7 @@ class ServiceDomainSite(Site):
             (candidate for candidate in library if candidate.webhook_id == webhook_id), None
         )
         if connector is None:
-            return _not_found()
+            return _render_not_found()
         expected = connector.verify_token
         offered = query.get("hub.verify_token", "")
         is_right = bool(expected) and hmac.compare_digest(expected.encode(), offered.encode())
@@ -172,7 +174,7 @@ class ServiceDomainSite(Site):
         return WebResponse(200, query.get("hub.challenge", "").encode(), PLAIN)
 
 
-def _leave(state: SandboxState, pending: PendingConsent) -> WebResponse:
+def _end_sign_in(state: SandboxState, pending: PendingConsent) -> WebResponse:
     if not pending.callback_message:
         return redirect_response(pending.target_origin)
     nonce = state.random_source.base64url(16)
@@ -186,19 +188,19 @@ def _leave(state: SandboxState, pending: PendingConsent) -> WebResponse:
     return replace(response, headers=headers)
 
 
-def _not_found() -> WebResponse:
-    return _message("404 – Not Found", "There is no such page on this service domain.", 404)
+def _render_not_found() -> WebResponse:
+    return _render_message("404 – Not Found", "There is no such page on this service domain.", 404)
 
 
-def _forbidden() -> WebResponse:
-    return _message(
+def _render_forbidden() -> WebResponse:
+    return _render_message(
         "403 – Forbidden: Access is denied.", "The link is used, expired or wrong.", 403
     )
 
 
-def _message(title: str, message: str, status: int) -> WebResponse:
+def _render_message(title: str, message: str, status: int) -> WebResponse:
     return render_page("message.html", status, site="Cyclr", title=title, message=message)
 
 
-def _callback_error(error: str, description: str) -> WebResponse:
+def _render_callback_error(error: str, description: str) -> WebResponse:
     return render_page("callback_error.html", 400, error=error, error_description=description)

@@ -114,7 +114,7 @@ _GROUPS = {
 }
 
 
-def _menu(app: App) -> dict[str, str]:
+def _build_menu(app: App) -> dict[str, str]:
     """Return the groups that an app has, with their names in the menu."""
     menu = {
         "dashboard": "Dashboard",
@@ -122,7 +122,7 @@ def _menu(app: App) -> dict[str, str]:
         "settings-basic": "Settings > Basic",
         "settings-advanced": "Settings > Advanced",
         "roles": "App roles",
-        "login": f"{_login_name(app)} > Settings",
+        "login": f"{_get_login_name(app)} > Settings",
         "messenger": "Facebook Messenger > Settings",
         "permissions": "Permissions and Features",
         "review-request": "App Review Request",
@@ -131,7 +131,7 @@ def _menu(app: App) -> dict[str, str]:
         "verification": "Verification",
         "publish": "Publish",
     }
-    if not _login_name(app):
+    if not _get_login_name(app):
         menu.pop("login")
     if "messenger" not in app.products:
         menu.pop("messenger")
@@ -140,11 +140,11 @@ def _menu(app: App) -> dict[str, str]:
     return menu
 
 
-def _app_page(
+def _render_app(
     visit: PageVisit, app: App, group: str, problem: str = "", **more: Any
 ) -> WebResponse:
     """Return the page of an app, open at `group`."""
-    menu = _menu(app)
+    menu = _build_menu(app)
     is_refused = bool(problem or more.get("missing"))
     if group not in menu:
         problem = "The app has no such settings yet: set the product up first."
@@ -152,7 +152,7 @@ def _app_page(
     facebook = visit.state.facebook
     now = visit.state.now()
     business = facebook.business
-    labels = {name: _label(app, name) for name in sorted(app.available_permissions)}
+    labels = {name: _choose_access_label(app, name) for name in sorted(app.available_permissions)}
     renewal = app.renewal
     known = {
         "app": app,
@@ -166,10 +166,10 @@ def _app_page(
         "secret": "",
         "urls": _URLS,
         "categories": _CATEGORIES,
-        "versions": _versions(app),
+        "versions": _list_offered_versions(app),
         "people": [facebook.people[person_id] for person_id in app.roles],
-        "login_name": _login_name(app),
-        "login_path": _login_path(app),
+        "login_name": _get_login_name(app),
+        "login_path": _get_login_path(app),
         "redirect_uris": "\n".join(app.redirect_uris),
         "checked": "",
         "switches": _SWITCHES,
@@ -198,21 +198,21 @@ def _app_page(
     return visit.render("facebook.html", 400 if is_refused else 200, **{**known, **more})
 
 
-def _opener(group: str) -> Callable[..., WebResponse]:
+def _make_group_handler(group: str) -> Callable[..., WebResponse]:
     def show(visit: PageVisit, app: App, permission: str = "") -> WebResponse:
         """Show the app's page at one of its groups (graph §9)."""
         if permission:
             _require_permission(app, permission)
-        return _app_page(visit, app, group)
+        return _render_app(visit, app, group)
 
     return show
 
 
 for _path, _group in _GROUPS.items():
-    dashboard_router.route("GET", f"/apps/{{app_id}}/{_path}")(_opener(_group))
+    dashboard_router.route("GET", f"/apps/{{app_id}}/{_path}")(_make_group_handler(_group))
 
 
-def _account_page(visit: PageVisit, group: str, problem: str = "", **more: Any) -> WebResponse:
+def _render_start(visit: PageVisit, group: str, problem: str = "", **more: Any) -> WebResponse:
     """Return the page without an app, open at `group`, or at the registration."""
     is_developer = visit.person.is_developer
     known = {
@@ -251,14 +251,14 @@ PURPOSES = ("Yourself or your own business", "Clients")
 @dashboard_router.route("GET", "/async/registration")
 def list_apps(visit: PageVisit) -> WebResponse:
     """Show My Apps, or the registration to a person who is not a developer yet (graph §9)."""
-    return _account_page(visit, "apps")
+    return _render_start(visit, "apps")
 
 
 @dashboard_router.route("POST", "/async/registration")
 def register_developer(visit: PageVisit) -> WebResponse:
     """Make the person a Facebook developer; the customer stays one (graph §9)."""
     if visit.person is visit.state.facebook.customer:
-        return _account_page(visit, "registration")
+        return _render_start(visit, "registration")
     visit.person.is_developer = True
     return see_other("/apps/", "You are registered as a developer.")
 
@@ -267,12 +267,12 @@ def register_developer(visit: PageVisit) -> WebResponse:
 def create_app(visit: PageVisit) -> WebResponse:
     """Show Create App, or create an app with the person's password (graph §9)."""
     if visit.request.method == "GET" or not visit.person.is_developer:
-        return _account_page(visit, "create")
+        return _render_start(visit, "create")
     answers = {name: visit.get_form_text(name) for name in _ANSWERS}
     case = USE_CASES.get(answers["use_case"])
-    problem = _missing(visit, answers)
+    problem = _find_form_problem(visit, answers)
     if problem:
-        return _account_page(visit, "create", problem, answers=answers)
+        return _render_start(visit, "create", problem, answers=answers)
     app = visit.state.register_app(answers["name"])
     app.contact_email = answers["contact_email"]
     if case is None:
@@ -287,7 +287,7 @@ def create_app(visit: PageVisit) -> WebResponse:
     return see_other(f"/apps/{app.id}/dashboard/", "Your app is created.")
 
 
-def _missing(visit: PageVisit, answers: dict[str, str]) -> str:
+def _find_form_problem(visit: PageVisit, answers: dict[str, str]) -> str:
     """Return the first problem of the form, or an empty string."""
     is_classic = answers["use_case"] not in USE_CASES
     checks = (
@@ -347,7 +347,7 @@ def set_basics(visit: PageVisit, app: App) -> WebResponse:
     ]
     if wrong or not visit.get_form_text("name") or len(domains) > _MAX_VALUES:
         problem = f"Not valid: {', '.join(wrong) or 'App Display Name, App Domains'}."
-        return _app_page(visit, app, "settings-basic", problem)
+        return _render_app(visit, app, "settings-basic", problem)
     app.name = visit.get_form_text("name")
     app.contact_email = visit.get_form_text("contact_email")
     app.app_domains = domains
@@ -369,11 +369,11 @@ def show_secret(visit: PageVisit, app: App) -> WebResponse:
     """Show the App Secret to a person who enters the password (graph §9)."""
     if not visit.has_right_password:
         problem = "That is not the invented person's password."
-        return _app_page(visit, app, "settings-basic", problem)
-    return _app_page(visit, app, "settings-basic", secret=app.secret)
+        return _render_app(visit, app, "settings-basic", problem)
+    return _render_app(visit, app, "settings-basic", secret=app.secret)
 
 
-def _versions(app: App) -> list[str]:
+def _list_offered_versions(app: App) -> list[str]:
     """Return the versions to which the app can be upgraded."""
     names = [version.name for version in API_VERSIONS]
     return [name for name in names if name >= app.version or name > "v24.0"][-4:]
@@ -382,7 +382,7 @@ def _versions(app: App) -> list[str]:
 @dashboard_router.route("POST", "/apps/{app_id}/settings/advanced")
 def set_advanced(visit: PageVisit, app: App) -> WebResponse:
     """Save Settings > Advanced (graph §1)."""
-    if visit.get_form_text("version") in _versions(app):
+    if visit.get_form_text("version") in _list_offered_versions(app):
         app.version = visit.get_form_text("version")
     app.requires_proof = "requires_proof" in visit.request.form
     return see_other(f"/apps/{app.id}/settings/advanced/", "Changes saved.")
@@ -398,14 +398,14 @@ _SWITCHES = {
 _LOCKED = frozenset({"enforce_https", "strict_mode"})
 
 
-def _login_name(app: App) -> str:
+def _get_login_name(app: App) -> str:
     """Return the name of the app's log-in product; empty if it has none."""
     if "login_for_business" in app.products:
         return "Facebook Login for Business"
     return "Facebook Login" if "facebook_login" in app.products else ""
 
 
-def _login_path(app: App) -> str:
+def _get_login_path(app: App) -> str:
     return "business-login" if "login_for_business" in app.products else "fb-login"
 
 
@@ -422,18 +422,18 @@ def set_up_login(visit: PageVisit, app: App) -> WebResponse:
             wrong.append(uri)
     if wrong or len(uris) > _MAX_VALUES:
         problem = f"Not a secure URI: {', '.join(wrong)}" if wrong else "Too many URIs."
-        return _app_page(visit, app, "login", problem, redirect_uris=text)
+        return _render_app(visit, app, "login", problem, redirect_uris=text)
     app.redirect_uris = uris
     for name in _SWITCHES:
         app.login_settings[name] = name in _LOCKED or name in visit.request.form
-    return see_other(f"/apps/{app.id}/{_login_path(app)}/settings/", "Changes saved.")
+    return see_other(f"/apps/{app.id}/{_get_login_path(app)}/settings/", "Changes saved.")
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/fb-login/validator")
 @dashboard_router.route("POST", "/apps/{app_id}/business-login/validator")
 def validate_redirect_uri(visit: PageVisit, app: App) -> WebResponse:
     """Show whether a redirect URI is one of the Valid OAuth Redirect URIs (graph §9)."""
-    return _app_page(visit, app, "login", checked=visit.get_form_text("redirect_uri"))
+    return _render_app(visit, app, "login", checked=visit.get_form_text("redirect_uri"))
 
 
 # --- use cases -------------------------------------------------------------------------------
@@ -484,11 +484,11 @@ def explore(visit: PageVisit) -> WebResponse:
         grant_permissions(visit, app, permissions)
         token = visit.state.issue_user_token(app, visit.person.id, permissions).value
     path = visit.get_form_text("path") or "me"
-    return _account_page(visit, "explorer", token=token, path=path, answer=answer)
+    return _render_start(visit, "explorer", token=token, path=path, answer=answer)
 
 
 # --- App Review ------------------------------------------------------------------------------
-def _label(app: App, permission: str) -> str:
+def _choose_access_label(app: App, permission: str) -> str:
     """Return the name of the button that asks for Advanced Access."""
     if permission in app.decline_reasons:
         return "Request again"
@@ -510,13 +510,13 @@ def get_advanced_access(visit: PageVisit, app: App, permission: str) -> WebRespo
     needed = [name for name in needed if app.permissions.get(name) != "live"]
     lacking = [name for name in needed if not has_recent_test_call(app, name, visit.state.now())]
     if app.review.state is ReviewState.PENDING and permission != "public_profile":
-        return _app_page(visit, app, "permissions", f"{SUBMISSION_IN_REVIEW}.")
+        return _render_app(visit, app, "permissions", f"{SUBMISSION_IN_REVIEW}.")
     if lacking:
         problem = (
             f"Not possible yet: in the last {TEST_CALL_DAYS} days the app made no successful call "
             f"with {', '.join(lacking)}. Make one, for instance in Graph API Explorer."
         )
-        return _app_page(visit, app, "permissions", problem)
+        return _render_app(visit, app, "permissions", problem)
     request_advanced_access(app, permission)
     granted = app.permissions[permission] == "live"
     notice = "is granted" if granted else "is requested: go on with Edit App Review Request"
@@ -528,17 +528,17 @@ def get_advanced_access(visit: PageVisit, app: App, permission: str) -> WebRespo
 def edit_review_request(visit: PageVisit, app: App) -> WebResponse:
     """Submit Edit App Review Request, with its checklist (graph §9)."""
     if app.review.state is ReviewState.PENDING:
-        return _app_page(visit, app, "review-request", f"{SUBMISSION_IN_REVIEW}.")
+        return _render_app(visit, app, "review-request", f"{SUBMISSION_IN_REVIEW}.")
     checklist = list_submission_requirements(app, visit.state.facebook.business)
     sections = {name: visit.get_form_text(name) for name in REVIEW_SECTIONS}
-    missing = _submit(visit, app, sections, checklist)
+    missing = _submit_review_request(visit, app, sections, checklist)
     if missing:
-        return _app_page(visit, app, "review-request", missing=missing)
+        return _render_app(visit, app, "review-request", missing=missing)
     path = f"/apps/{app.id}/app-review/requests/"
     return see_other(path, "Your request is submitted for review.")
 
 
-def _submit(
+def _submit_review_request(
     visit: PageVisit, app: App, sections: dict[str, str], checklist: list[str]
 ) -> list[str]:
     """Submit the request; return the obstacles, if any."""
@@ -610,7 +610,7 @@ def renew_data_access(visit: PageVisit, app: App) -> WebResponse:
     """Complete the sections of the Data Access Renewal that were confirmed (graph §9)."""
     renewal = app.renewal
     if renewal is None:
-        return _app_page(visit, app, "renewal")
+        return _render_app(visit, app, "renewal")
     renewal.sections |= set(visit.request.form) & set(RENEWAL_SECTIONS)
     notice = "complete" if renewal.is_done else "saved; sections are missing"
     path = f"/apps/{app.id}/data-access-renewal/"
@@ -622,7 +622,7 @@ def go_live(visit: PageVisit, app: App) -> WebResponse:
     """Publish the app, or show its required actions (graph §9)."""
     missing = list_publishing_requirements(app)
     if missing:
-        return _app_page(visit, app, "publish", f"Not published: {' '.join(missing)}")
+        return _render_app(visit, app, "publish", f"Not published: {' '.join(missing)}")
     app.mode = AppMode.LIVE
     return see_other(f"/apps/{app.id}/go_live/", "Your app is published.")
 
@@ -632,7 +632,7 @@ def go_live(visit: PageVisit, app: App) -> WebResponse:
 def choose_pages(visit: PageVisit, app: App) -> WebResponse:
     """Save the pages that the app is used for (graph §9)."""
     if "messenger" not in app.products:
-        return _app_page(visit, app, "messenger")
+        return _render_app(visit, app, "messenger")
     chosen = visit.request.params.getlist("page")
     for page in visit.state.facebook.pages.values():
         if page.id in chosen:
@@ -653,7 +653,7 @@ def show_page_token(visit: PageVisit, app: App, page_id: str) -> WebResponse:
         raise PageNotFoundError("This page was not added.")
     user = visit.state.issue_user_token(app, facebook.operator.id, MESSENGER_PERMISSIONS)
     token = visit.state.issue_page_token(user, page.id).value
-    return _app_page(visit, app, "messenger", page_token=token)
+    return _render_app(visit, app, "messenger", page_token=token)
 
 
 # --- the site --------------------------------------------------------------------------------

@@ -76,20 +76,20 @@ def handle_dialog(state: SandboxState, request: WebRequest) -> WebResponse:
     fields = {name: request.params[name] for name in _REQUEST_FIELDS if name in request.params}
     parsed = _parse_request(state, fields)
     if isinstance(parsed, _DialogError):
-        return _show(parsed)
+        return _render_dialog_error(parsed)
     app, wanted = parsed
-    person_id, headers = _identify(state, request)
+    person_id, headers = _log_in_or_out(state, request)
     if not person_id:
         return _require_log_in(state, request, fields, wanted, headers)
     consent = _build_consent_request(state, app, wanted, fields, state.facebook.people[person_id])
     if isinstance(consent, _DialogError):
-        return _show(consent, headers)
+        return _render_dialog_error(consent, headers)
     decision = request.form.get("decision", "") if request.method == "POST" else ""
     if not decision:
         return render_page(
             "consent.html", headers=headers, action=request.path, hidden=fields, consent=consent
         )
-    location = _decide(state, consent, request, decision)
+    location = _apply_decision(state, consent, request, decision)
     # NOTE: a program gets the exact 302. A browser (`Accept: text/html`) cannot resolve the service
     # domain, so it gets a page that names the address and links to the same one on loopback.
     parts = urlsplit(location)
@@ -100,7 +100,7 @@ def handle_dialog(state: SandboxState, request: WebRequest) -> WebResponse:
     return redirect_response(location, headers=headers)
 
 
-def _identify(state: SandboxState, request: WebRequest) -> tuple[str, Headers]:
+def _log_in_or_out(state: SandboxState, request: WebRequest) -> tuple[str, Headers]:
     """Log in or out if the form says so; return the person's ID and the headers to add."""
     if request.method == "POST" and "switch" in request.form:
         return "", log_out(state, request)
@@ -117,7 +117,7 @@ def _require_log_in(
     headers: Headers,
 ) -> WebResponse:
     if not set(wanted) <= set(KNOWN_PERMISSIONS):
-        return _show(_SORRY, status=500)
+        return _render_dialog_error(_SORRY, status=500)
     if request.method == "GET" and request.accepts_html:
         back = append_query(request.path, **fields)
         return redirect_response(append_query("/login.php", next=back))
@@ -164,7 +164,9 @@ _NOTHING_SUPPORTED = _DialogError(
 )
 
 
-def _show(problem: _DialogError, headers: Headers = (), *, status: int = 400) -> WebResponse:
+def _render_dialog_error(
+    problem: _DialogError, headers: Headers = (), *, status: int = 400
+) -> WebResponse:
     return render_page(
         "dialog_problem.html",
         status,
@@ -183,12 +185,12 @@ def _parse_request(
         return _UNKNOWN_APP
     if app.is_deactivated(state.now()):
         return _NOT_ACTIVE
-    if not _is_allowed(app, fields.get("redirect_uri", "")):
+    if not _is_redirect_uri_allowed(app, fields.get("redirect_uri", "")):
         return _BLOCKED
     config = fields.get("config_id", "")
     if config and (config not in app.configurations or app.type != "Business"):
         return _UNKNOWN_APP
-    return app, app.configurations[config] if config else _scopes(fields.get("scope", ""))
+    return app, app.configurations[config] if config else _parse_scopes(fields.get("scope", ""))
 
 
 def _invalid_scopes(scopes: list[str]) -> _DialogError:
@@ -199,7 +201,7 @@ def _invalid_scopes(scopes: list[str]) -> _DialogError:
     )
 
 
-def _scopes(text: str) -> tuple[str, ...]:
+def _parse_scopes(text: str) -> tuple[str, ...]:
     named = [scope for scope in re.split(r"[,\s]+", text) if scope]
     return tuple(dict.fromkeys(("public_profile", *named)))
 
@@ -237,7 +239,7 @@ def _build_consent_request(
     )
 
 
-def _is_allowed(app: App, redirect_uri: str) -> bool:
+def _is_redirect_uri_allowed(app: App, redirect_uri: str) -> bool:
     if redirect_uri in app.redirect_uris:
         return all(app.login_settings[name] for name in ("client_oauth", "web_oauth"))
     try:
@@ -248,7 +250,7 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
 
 
 # --- the decision ----------------------------------------------------------------------------
-def _decide(
+def _apply_decision(
     state: SandboxState, consent: _ConsentRequest, request: WebRequest, decision: str
 ) -> str:
     granted = consent.permissions

@@ -31,11 +31,11 @@ _FIELDS = (
 _STATUSES = ("live", "unapproved")
 
 
-def _value(name: str) -> FieldGetter:
+def _make_getter(name: str) -> FieldGetter:
     def get(call: GraphCall, app: App, _field: Field) -> object:
         if name not in _PUBLIC and not _may_read(call, app):
             return None
-        return _settings(call, app).get(name)
+        return _read_settings(call, app).get(name)
 
     return get
 
@@ -46,7 +46,7 @@ def _may_read(call: GraphCall, app: App) -> bool:
     return caller.app_id == app.id and (caller.kind is TokenKind.APP or has_role)
 
 
-def _settings(call: GraphCall, app: App) -> dict[str, object]:
+def _read_settings(call: GraphCall, app: App) -> dict[str, object]:
     business = call.state.facebook.business
     return {
         "category": app.category or None,
@@ -101,7 +101,7 @@ def _instruments(_call: GraphCall, _app: App) -> dict[str, object]:
 
 APPLICATION = NodeType(
     "Application",
-    {name: _value(name) for name in _FIELDS},
+    {name: _make_getter(name) for name in _FIELDS},
     _PUBLIC,
     {
         "permissions": Edge(list_items=_permissions),

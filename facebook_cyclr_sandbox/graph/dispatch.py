@@ -114,7 +114,7 @@ def _choose_version(call: GraphCall, app: App, requested: str) -> None:
 def _respond_to_path(call: GraphCall, path: tuple[str, ...]) -> dict[str, Any]:
     if not path:
         return _respond_to_root(call)
-    node = _find(call, path[0])
+    node = _find_node(call, path[0])
     rest = path[1:]
     if call.method == "DELETE" and node.type is USER and rest[:1] == ("permissions",):
         return revoke_permissions(call, rest[1] if len(rest) > 1 else "")
@@ -138,7 +138,7 @@ def _respond_to_root(call: GraphCall) -> dict[str, Any]:
     raise GraphError(graph_errors.MISSING_OBJECT, id="")
 
 
-def _find(call: GraphCall, name: str) -> Node:
+def _find_node(call: GraphCall, name: str) -> Node:
     facebook = call.state.facebook
     if name == "me":
         caller = call.caller

@@ -194,13 +194,13 @@ def get_effective_scopes(state: SandboxState, token: Token) -> frozenset[str]:
     if token.kind is TokenKind.APP:
         return frozenset()
     grants = state.facebook.grants.get((token.user_id, token.app_id), {})
-    usable = _usable(state.facebook.apps[token.app_id], token.user_id)
+    usable = _list_usable_permissions(state.facebook.apps[token.app_id], token.user_id)
     return frozenset(
         scope for scope in token.scopes if grants.get(scope) == "granted" and scope in usable
     )
 
 
-def _usable(app: App, user_id: str) -> frozenset[str]:
+def _list_usable_permissions(app: App, user_id: str) -> frozenset[str]:
     if user_id in app.roles:
         return frozenset(app.available_permissions) | ALWAYS_GRANTED
     if app.mode is not AppMode.LIVE:
@@ -209,7 +209,7 @@ def _usable(app: App, user_id: str) -> frozenset[str]:
     return ALWAYS_GRANTED.union(live)
 
 
-def _array(text: str, name: str) -> tuple[str, ...]:
+def _parse_array(text: str, name: str) -> tuple[str, ...]:
     if _PYTHON_LIST.match(text):
         return tuple(_QUOTED.findall(text))
     try:
@@ -221,7 +221,7 @@ def _array(text: str, name: str) -> tuple[str, ...]:
 def parse_list(text: str, name: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the values of a list parameter; raise 100 when one is not `allowed`."""
     if text.lstrip().startswith("["):
-        values = _array(text, name)
+        values = _parse_array(text, name)
     else:
         values = tuple(value.strip() for value in text.split(",") if value.strip())
     choices = tuple(allowed)

@@ -13,7 +13,7 @@ from facebook_cyclr_sandbox.http.web_messages import Headers, WebResponse
 from facebook_cyclr_sandbox.state.random_source import RandomSource
 
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x1f\x7f]")
-_CHALLENGED = 500
+_FIRST_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def build_response(
         body = encode_graph_json(response.body(trace.fbtrace_id)).encode("ascii")
         message = _UNSAFE_IN_HEADER.sub("?", response.message).replace('"', "'")
         challenge = f'OAuth "Facebook Platform" "{response.definition.oauth_error}" "{message}"'
-        first = (("WWW-Authenticate", challenge),) if status < _CHALLENGED else ()
+        first = (("WWW-Authenticate", challenge),) if status < _FIRST_SERVER_ERROR else ()
         cache = "no-store"
     else:
         status = 200

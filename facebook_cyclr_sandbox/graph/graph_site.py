@@ -32,12 +32,12 @@ class GraphSite(Site):
             return build_response(error, trace, version=self._state.version_schedule.latest)
         dialog = _DIALOG.match(request.path)
         if dialog is not None:
-            return self._to_dialog(dialog[1] or "", request)
-        params = {**request.params, **_credentials(request)}
+            return self._redirect_to_dialog(dialog[1] or "", request)
+        params = {**request.params, **_read_authorization(request)}
         method = "GET" if request.method == "HEAD" else request.method
         return handle_graph_call(self._state, method, request.path, params)
 
-    def _to_dialog(self, version: str, request: WebRequest) -> WebResponse:
+    def _redirect_to_dialog(self, version: str, request: WebRequest) -> WebResponse:
         query = request["query_string"].decode("latin-1")
         where = f"{self._state.addresses.facebook}{version}/dialog/oauth"
         return redirect_response(f"{where}?{query}" if query else where)
@@ -52,18 +52,18 @@ class GraphSite(Site):
         return build_response(shown, trace, version=state.get_default_version())
 
 
-def _credentials(request: WebRequest) -> dict[str, str]:
+def _read_authorization(request: WebRequest) -> dict[str, str]:
     """Return the access token or the client secret of the `Authorization` header."""
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "basic" and "client_secret" not in request.params:
-        secret = _basic_password(value)
+        secret = _read_basic_password(value)
         return {"client_secret": secret} if secret else {}
     if kind.lower() in {"bearer", "oauth"} and value and "access_token" not in request.params:
         return {"access_token": value.strip()}
     return {}
 
 
-def _basic_password(value: str) -> str:
+def _read_basic_password(value: str) -> str:
     try:
         text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
     except ValueError:

@@ -124,7 +124,7 @@ def _field(call: GraphCall, kind: NodeType, value: Any, field: Field) -> object:
     inner = {key: text for key, text in call.params.items() if key == "access_token"}
     path = (str(render_node(call, kind, value, [Field("id")])["id"]), field.name)
     below = replace(call, params={**inner, **field.arguments}, path=path)
-    return _list(below, edge, value, field.children)
+    return _list_edge(below, edge, value, field.children)
 
 
 def handle_node_call(call: GraphCall, node: Node, rest: tuple[str, ...]) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def handle_node_call(call: GraphCall, node: Node, rest: tuple[str, ...]) -> dict
             return render_node(call, node.type, node.value, parse_requested_fields(call))
         if call.method == "DELETE" and node.type.delete is not None:
             return node.type.delete(call, node.value)
-        raise GraphError(_unsupported(call.method), id=node.id)
+        raise GraphError(_choose_unsupported_error(call.method), id=node.id)
     edge = node.type.edges.get(rest[0])
     if edge is None and rest[0] in _known_edges and len(rest) == 1:
         raise GraphError(graph_errors.NO_FIELD, field=rest[0], type=node.type.name)
@@ -145,14 +145,14 @@ def handle_node_call(call: GraphCall, node: Node, rest: tuple[str, ...]) -> dict
     if call.method == "GET":
         if edge.list_items is None:
             raise GraphError(graph_errors.NO_FIELD, field=rest[0], type=node.type.name)
-        return _list(call, edge, node.value, parse_requested_fields(call))
+        return _list_edge(call, edge, node.value, parse_requested_fields(call))
     action = edge.post if call.method == "POST" else edge.delete
     if action is None:
         raise GraphError(graph_errors.NOT_SERVED, route=f"{call.method} /{node.id}/{rest[0]}")
     return action(call, node.value)
 
 
-def _unsupported(method: str) -> ErrorDefinition:
+def _choose_unsupported_error(method: str) -> ErrorDefinition:
     return graph_errors.UNSUPPORTED_POST if method == "POST" else graph_errors.UNSUPPORTED_DELETE
 
 
@@ -162,33 +162,35 @@ def parse_requested_fields(call: GraphCall) -> tuple[Field, ...]:
     return parse_fields(",".join(parse_list(text, "fields")) if text.startswith("[") else text)
 
 
-def _list(
+def _list_edge(
     call: GraphCall, edge: Edge, value: Any, fields: Sequence[Field] | None
 ) -> dict[str, Any]:
     items = edge.list_items(call, value) if edge.list_items is not None else ()
     if isinstance(items, dict):
         return items
-    start, stop = _window(call, len(items))
+    start, stop = _choose_rows(call, len(items))
     rows = [
         render_node(call, edge.node_type, item, fields) if edge.node_type is not None else item
         for item in items[start:stop]
     ]
     response: dict[str, Any] = {"data": rows}
     if rows:
-        response["paging"] = _paging(call, start, stop, len(items))
+        response["paging"] = _build_paging(call, start, stop, len(items))
     return response
 
 
-def _paging(call: GraphCall, start: int, stop: int, total: int) -> dict[str, Any]:
-    paging: dict[str, Any] = {"cursors": {"before": _cursor(start), "after": _cursor(stop - 1)}}
+def _build_paging(call: GraphCall, start: int, stop: int, total: int) -> dict[str, Any]:
+    paging: dict[str, Any] = {
+        "cursors": {"before": _encode_cursor(start), "after": _encode_cursor(stop - 1)}
+    }
     if stop < total:
-        paging["next"] = _page_url(call, after=_cursor(stop - 1))
+        paging["next"] = _build_page_url(call, after=_encode_cursor(stop - 1))
     if start > 0:
-        paging["previous"] = _page_url(call, before=_cursor(start))
+        paging["previous"] = _build_page_url(call, before=_encode_cursor(start))
     return paging
 
 
-def _page_url(call: GraphCall, **cursor: str) -> str:
+def _build_page_url(call: GraphCall, **cursor: str) -> str:
     kept = {
         name: value
         for name, value in call.params.items()
@@ -199,28 +201,28 @@ def _page_url(call: GraphCall, **cursor: str) -> str:
     return f"{call.state.addresses.graph}/{path}?{urlencode({**kept, **cursor})}"
 
 
-def _cursor(index: int) -> str:
+def _encode_cursor(index: int) -> str:
     return base64.urlsafe_b64encode(f"cursor:{index}".encode()).decode("ascii")
 
 
-def _window(call: GraphCall, total: int) -> tuple[int, int]:
-    limit = _limit(call.params.get("limit", ""))
+def _choose_rows(call: GraphCall, total: int) -> tuple[int, int]:
+    limit = _parse_limit(call.params.get("limit", ""))
     before = call.params.get("before", "")
     after = call.params.get("after", "")
     if before:
-        stop = min(_index(before, "before"), total)
+        stop = min(_decode_cursor(before, "before"), total)
         return max(0, stop - limit), stop
-    start = min(_index(after, "after") + 1, total) if after else 0
+    start = min(_decode_cursor(after, "after") + 1, total) if after else 0
     return start, min(start + limit, total)
 
 
-def _limit(text: str) -> int:
+def _parse_limit(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
         return _DEFAULT_LIMIT
     return min(int(text), _MAX_LIMIT)
 
 
-def _index(cursor: str, name: str) -> int:
+def _decode_cursor(cursor: str, name: str) -> int:
     try:
         text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
         return max(0, int(text.removeprefix("cursor:")))

@@ -20,7 +20,7 @@ def format_graph_time(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
-def _page_of(call: GraphCall, page_id: str) -> Page:
+def _get_page(call: GraphCall, page_id: str) -> Page:
     return call.state.facebook.pages[page_id]
 
 
@@ -30,16 +30,16 @@ def _require_page_token(call: GraphCall, page: Page) -> None:
 
 
 # --- leads -----------------------------------------------------------------------------------
-def _require_leads(call: GraphCall, page_id: str) -> None:
-    page = _page_of(call, page_id)
+def _require_lead_access(call: GraphCall, page_id: str) -> None:
+    page = _get_page(call, page_id)
     if call.caller.kind is TokenKind.PAGE:
         _require_page_token(call, page)
     call.require("leads_retrieval")
     call.count_page(page, error=graph_errors.LEADGEN_LIMIT)
 
 
-def _see_lead(call: GraphCall, lead: Lead) -> None:
-    _require_leads(call, call.state.facebook.forms[lead.form_id].page_id)
+def _check_lead_access(call: GraphCall, lead: Lead) -> None:
+    _require_lead_access(call, call.state.facebook.forms[lead.form_id].page_id)
 
 
 def _ad_id(call: GraphCall, lead: Lead, _field: Field) -> str | None:
@@ -47,7 +47,7 @@ def _ad_id(call: GraphCall, lead: Lead, _field: Field) -> str | None:
 
 
 def _delete_lead(call: GraphCall, lead: Lead) -> dict[str, object]:
-    _see_lead(call, lead)
+    _check_lead_access(call, lead)
     if not lead.is_test:
         raise GraphError(graph_errors.UNSUPPORTED_DELETE, id=lead.id)
     call.state.facebook.forms[lead.form_id].leads.remove(lead)
@@ -68,7 +68,7 @@ LEAD = NodeType(
     },
     ("created_time", "id", "ad_id", "form_id", "field_data"),
     delete=_delete_lead,
-    check_access=_see_lead,
+    check_access=_check_lead_access,
     permissions=("leads_retrieval",),
 )
 
@@ -76,20 +76,20 @@ LEAD = NodeType(
 # --- forms -----------------------------------------------------------------------------------
 def _leads(call: GraphCall, form: LeadForm) -> list[Lead]:
     """Return the form's leads (graph §7)."""
-    _require_leads(call, form.page_id)
+    _require_lead_access(call, form.page_id)
     return sorted(form.leads, key=lambda lead: -lead.created_on)
 
 
 def _test_leads(call: GraphCall, form: LeadForm) -> list[Lead]:
     """Return the form's test lead (graph §7)."""
-    _require_page_token(call, _page_of(call, form.page_id))
+    _require_page_token(call, _get_page(call, form.page_id))
     return [lead for lead in _leads(call, form) if lead.is_test]
 
 
 def _create_test_lead(call: GraphCall, form: LeadForm) -> dict[str, object]:
     """Create the form's test lead (graph §7)."""
-    _require_page_token(call, _page_of(call, form.page_id))
-    _require_leads(call, form.page_id)
+    _require_page_token(call, _get_page(call, form.page_id))
+    _require_lead_access(call, form.page_id)
     if any(lead.is_test for lead in form.leads):
         raise GraphError(graph_errors.TEST_LEAD_EXISTS)
     answers = {name: f"<test lead: dummy data for {name}>" for name in form.questions}
@@ -100,8 +100,8 @@ def _create_test_lead(call: GraphCall, form: LeadForm) -> dict[str, object]:
     return {"id": lead.id}
 
 
-def _see_form(call: GraphCall, form: LeadForm) -> None:
-    page = _page_of(call, form.page_id)
+def _check_form_access(call: GraphCall, form: LeadForm) -> None:
+    page = _get_page(call, form.page_id)
     if call.caller.kind is TokenKind.PAGE:
         _require_page_token(call, page)
     call.require("pages_manage_ads")
@@ -115,7 +115,7 @@ FORM = NodeType(
         "created_time": lambda _call, form, _field: format_graph_time(form.created_on),
         "leads_count": lambda _call, form, _field: len(form.leads),
         "page": lambda call, form, _field: {
-            "name": _page_of(call, form.page_id).name,
+            "name": _get_page(call, form.page_id).name,
             "id": form.page_id,
         },
         "questions": lambda _call, form, _field: [
@@ -132,7 +132,7 @@ FORM = NodeType(
             permissions=LEAD.permissions,
         ),
     },
-    check_access=_see_form,
+    check_access=_check_form_access,
     permissions=("pages_manage_ads",),
 )
 
@@ -146,7 +146,7 @@ def _forms(call: GraphCall, page: Page) -> Sequence[LeadForm]:
     return page.forms
 
 
-def _require_webhooks(call: GraphCall, page: Page) -> None:
+def _require_webhook_access(call: GraphCall, page: Page) -> None:
     _require_page_token(call, page)
     call.require("pages_manage_metadata")
     call.count_page(page)
@@ -154,7 +154,7 @@ def _require_webhooks(call: GraphCall, page: Page) -> None:
 
 def _subscribed_apps(call: GraphCall, page: Page) -> list[dict[str, object]]:
     """Return the apps that receive the page's events (graph §7)."""
-    _require_webhooks(call, page)
+    _require_webhook_access(call, page)
     apps = call.state.facebook.apps
     return [
         {
@@ -171,7 +171,7 @@ def _subscribed_apps(call: GraphCall, page: Page) -> list[dict[str, object]]:
 
 def _subscribe(call: GraphCall, page: Page) -> dict[str, object]:
     """Subscribe the app to the page's events (graph §7)."""
-    _require_webhooks(call, page)
+    _require_webhook_access(call, page)
     text = call.params.get("subscribed_fields", "")
     if not text:
         raise GraphError(graph_errors.MISSING_PARAMETER, name="subscribed_fields")
@@ -212,7 +212,7 @@ def _has_lead_access(call: GraphCall, page: Page, field: Field) -> dict[str, obj
     }
 
 
-def _see_page(call: GraphCall, page: Page) -> None:
+def _check_page_access(call: GraphCall, page: Page) -> None:
     is_own = call.caller.kind is TokenKind.PAGE and call.caller.profile_id == page.id
     if not is_own and "pages_read_engagement" not in call.scopes:
         raise GraphError(graph_errors.PAGE_NOT_PUBLIC)
@@ -222,7 +222,7 @@ def _see_page(call: GraphCall, page: Page) -> None:
 
 def _posts(call: GraphCall, page: Page) -> Sequence[object]:
     """Return no posts (graph §7)."""
-    _see_page(call, page)
+    _check_page_access(call, page)
     return ()
 
 
@@ -265,6 +265,6 @@ PAGE = NodeType(
         "feed": Edge(list_items=_posts, permissions=_ENGAGEMENT),
         "conversations": Edge(list_items=_conversations, permissions=("pages_messaging",)),
     },
-    check_access=_see_page,
+    check_access=_check_page_access,
     permissions=_ENGAGEMENT,
 )

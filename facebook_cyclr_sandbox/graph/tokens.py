@@ -31,7 +31,7 @@ def authenticate_token(state: SandboxState, value: str) -> Token:
     """Return the token with this `value`; raise GraphError 190 unless it is a valid token."""
     match = _APP_TOKEN.match(value)
     if match:
-        return _app_token(state, *match.groups())
+        return _authenticate_app_token(state, *match.groups())
     token = state.facebook.tokens.get(value)
     if token is None:
         is_token = _TOKEN.match(value) is not None
@@ -47,24 +47,24 @@ def authenticate_token(state: SandboxState, value: str) -> Token:
             expired=format_pacific_time(token.expires_at),
             now=format_pacific_time(now),
         )
-    _require_active(state, state.facebook.apps[token.app_id])
+    _require_active_app(state, state.facebook.apps[token.app_id])
     if (token.user_id, token.app_id) not in state.facebook.grants:
         raise GraphError(graph_errors.NOT_INSTALLED_TOKEN, app_id=token.app_id)
     return token
 
 
-def _app_token(state: SandboxState, app_id: str, tail: str) -> Token:
+def _authenticate_app_token(state: SandboxState, app_id: str, tail: str) -> Token:
     app = state.facebook.apps.get(app_id)
     if app is None:
         raise GraphError(graph_errors.BAD_SIGNATURE)
     tails = (app.token_tail, app.secret)
     if not any(hmac.compare_digest(tail.encode(), known.encode()) for known in tails):
         raise GraphError(graph_errors.BAD_SIGNATURE)
-    _require_active(state, app)
+    _require_active_app(state, app)
     return state.app_token(app)
 
 
-def _require_active(state: SandboxState, app: App) -> None:
+def _require_active_app(state: SandboxState, app: App) -> None:
     if app.is_deactivated(state.now()):
         raise GraphError(graph_errors.DEACTIVATED_APP)
 
@@ -83,7 +83,7 @@ def check_appsecret_proof(app: App, access_token: str, proof: str | None) -> Non
 @handles("GET POST /oauth/access_token")
 def handle_token_request(state: SandboxState, params: Mapping[str, str]) -> dict[str, object]:
     """Respond to a token request of any grant type (graph §2, §5)."""
-    app = _client(state, params)
+    app = _authenticate_client(state, params)
     grant = params.get("grant_type", "")
     if grant == "client_credentials":
         return {"access_token": state.app_token(app).value, "token_type": "bearer"}
@@ -93,12 +93,12 @@ def handle_token_request(state: SandboxState, params: Mapping[str, str]) -> dict
     if not redirect_uri:
         raise GraphError(graph_errors.MISSING_REDIRECT_URI)
     _check_redirect_uri(app, redirect_uri)
-    code = _usable_code(state, app, params.get("code", ""), redirect_uri)
+    code = _find_usable_code(state, app, params.get("code", ""), redirect_uri)
     code.is_used = True
-    return _grant(state, state.issue_user_token(app, code.user_id, code.scopes))
+    return _build_token_response(state, state.issue_user_token(app, code.user_id, code.scopes))
 
 
-def _client(state: SandboxState, params: Mapping[str, str]) -> App:
+def _authenticate_client(state: SandboxState, params: Mapping[str, str]) -> App:
     client_id = params.get("client_id", "")
     if not client_id:
         raise GraphError(graph_errors.MISSING_CLIENT_ID)
@@ -110,7 +110,7 @@ def _client(state: SandboxState, params: Mapping[str, str]) -> App:
     secret = params.get("client_secret", "")
     if not hmac.compare_digest(app.secret.encode(), secret.encode()):
         raise GraphError(graph_errors.WRONG_SECRET)
-    _require_active(state, app)
+    _require_active_app(state, app)
     return app
 
 
@@ -123,7 +123,7 @@ def _exchange_for_long_lived(
     token = authenticate_token(state, value)
     if token.app_id != app.id or token.kind is not TokenKind.USER:
         raise GraphError(graph_errors.UNDECRYPTABLE_TOKEN)
-    return _grant(state, state.issue_user_token(app, token.user_id, token.scopes))
+    return _build_token_response(state, state.issue_user_token(app, token.user_id, token.scopes))
 
 
 def _check_redirect_uri(app: App, redirect_uri: str) -> None:
@@ -141,7 +141,9 @@ def _check_redirect_uri(app: App, redirect_uri: str) -> None:
         raise GraphError(graph_errors.FOREIGN_REDIRECT_URI)
 
 
-def _usable_code(state: SandboxState, app: App, value: str, redirect_uri: str) -> AuthorizationCode:
+def _find_usable_code(
+    state: SandboxState, app: App, value: str, redirect_uri: str
+) -> AuthorizationCode:
     if not value:
         raise GraphError(graph_errors.MISSING_CODE)
     code = state.facebook.codes.get(value) if _CODE.match(value) else None
@@ -156,7 +158,7 @@ def _usable_code(state: SandboxState, app: App, value: str, redirect_uri: str) -
     return code
 
 
-def _grant(state: SandboxState, token: Token) -> dict[str, object]:
+def _build_token_response(state: SandboxState, token: Token) -> dict[str, object]:
     response: dict[str, object] = {"access_token": token.value, "token_type": "bearer"}
     if token.expires_at:
         response["expires_in"] = int(token.expires_at - state.now())
@@ -181,9 +183,9 @@ def debug_token(call: GraphCall) -> dict[str, object]:
     except GraphError as problem:
         known = call.state.facebook.tokens.get(value)
         _check_same_app(caller, known)
-        return {"data": _invalid_token(call, known, problem)}
+        return {"data": _describe_invalid_token(call, known, problem)}
     _check_same_app(caller, token)
-    return {"data": _described(call.state, token)}
+    return {"data": _describe_token(call.state, token)}
 
 
 def _check_same_app(caller: Token, token: Token | None) -> None:
@@ -191,19 +193,21 @@ def _check_same_app(caller: Token, token: Token | None) -> None:
         raise GraphError(graph_errors.DEBUG_OTHER_APP)
 
 
-def _invalid_token(call: GraphCall, token: Token | None, problem: GraphError) -> dict[str, object]:
+def _describe_invalid_token(
+    call: GraphCall, token: Token | None, problem: GraphError
+) -> dict[str, object]:
     """Describe an invalid token: an expired one completely, any other by its app only."""
     message = translate(problem, call.locale).message
     error: dict[str, object] = {"code": problem.definition.code, "message": message}
     if problem.definition.subcode is not None:
         error["subcode"] = problem.definition.subcode
     if token is not None and problem.definition is graph_errors.EXPIRED_TOKEN:
-        return _described(call.state, token, error)
+        return _describe_token(call.state, token, error)
     data: dict[str, object] = {"app_id": token.app_id} if token else {}
     return {**data, "error": error, "is_valid": False, "scopes": []}
 
 
-def _described(
+def _describe_token(
     state: SandboxState, token: Token, error: Mapping[str, object] | None = None
 ) -> dict[str, object]:
     """Describe a token; with an `error` it is not valid."""

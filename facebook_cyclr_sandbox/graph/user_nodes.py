@@ -27,7 +27,7 @@ _BUSINESS = ("business_management",)
 
 
 # --- ad accounts -----------------------------------------------------------------------------
-def _see_ad_account(call: GraphCall, account: AdAccount) -> None:
+def _check_ad_account_access(call: GraphCall, account: AdAccount) -> None:
     """Check that the caller may read an ad account, and count the call on it."""
     call.require_any(*_ADS, error=graph_errors.AD_ACCOUNT_NOT_GRANTED)
     call.ad_account_rate_limit = account.rate_limit
@@ -38,20 +38,20 @@ def _see_ad_account(call: GraphCall, account: AdAccount) -> None:
 
 def _campaigns(call: GraphCall, account: AdAccount) -> Sequence[tuple[str, str]]:
     """Return the ad account's campaigns (graph §7)."""
-    _see_ad_account(call, account)
+    _check_ad_account_access(call, account)
     return tuple(account.campaigns.items())
 
 
 def _nothing(call: GraphCall, account: AdAccount) -> Sequence[object]:
     """Return no rows (graph §7)."""
-    _see_ad_account(call, account)
+    _check_ad_account_access(call, account)
     return ()
 
 
 def _insights(call: GraphCall, account: AdAccount) -> list[dict[str, str]]:
     """Return one row, without impressions (graph §7)."""
     call.is_insights = True
-    _see_ad_account(call, account)
+    _check_ad_account_access(call, account)
     day = format_graph_time(call.state.now())[:10]
     return [
         {
@@ -91,43 +91,43 @@ AD_ACCOUNT = NodeType(
         "campaigns": Edge(list_items=_campaigns, node_type=_CAMPAIGN, permissions=_ADS),
         "insights": Edge(list_items=_insights, permissions=_ADS),
     },
-    check_access=_see_ad_account,
+    check_access=_check_ad_account_access,
     permissions=_ADS,
 )
 
 
 # --- the business ----------------------------------------------------------------------------
-_STANDS = {
+_VERIFICATION_STATUSES = {
     VerificationStatus.NOT_STARTED: "not_verified",
     VerificationStatus.PENDING: "pending",
     VerificationStatus.VERIFIED: "verified",
 }
 
 
-def _see_business(call: GraphCall, business: Business) -> None:
+def _check_business_access(call: GraphCall, business: Business) -> None:
     """Check that the caller may read a business."""
     call.require("business_management")
     if not call.state.facebook.is_in_business(call.caller.user_id):
         raise GraphError(graph_errors.MISSING_OBJECT, id=business.id)
 
 
-def _see_page_lists(call: GraphCall, business: Business) -> None:
+def _check_page_list_access(call: GraphCall, business: Business) -> None:
     """Check that the caller may list the pages of a business."""
-    _see_business(call, business)
+    _check_business_access(call, business)
     if business.refuses_page_lists:
         raise GraphError(graph_errors.NO_PERMISSION)
 
 
 def _owned_pages(call: GraphCall, business: Business) -> Sequence[Page]:
     """Return the pages that the business owns (graph §7)."""
-    _see_page_lists(call, business)
+    _check_page_list_access(call, business)
     pages = call.state.facebook.pages.values()
     return tuple(page for page in pages if page.portfolio_id == business.id)
 
 
 def _client_pages(call: GraphCall, business: Business) -> Sequence[Page]:
     """Return the pages that clients share with the business (graph §7)."""
-    _see_page_lists(call, business)
+    _check_page_list_access(call, business)
     return ()
 
 
@@ -135,14 +135,16 @@ BUSINESS = NodeType(
     "Business",
     {
         **attribute_getters("id", "name"),
-        "verification_status": lambda _call, business, _field: _STANDS[business.verification],
+        "verification_status": lambda _call, business, _field: _VERIFICATION_STATUSES[
+            business.verification
+        ],
     },
     ("id", "name"),
     {
         "owned_pages": Edge(list_items=_owned_pages, node_type=PAGE, permissions=_BUSINESS),
         "client_pages": Edge(list_items=_client_pages, node_type=PAGE, permissions=_BUSINESS),
     },
-    check_access=_see_business,
+    check_access=_check_business_access,
     permissions=_BUSINESS,
 )
 

@@ -62,15 +62,15 @@ class SiteApplication:
         """Respond to one request."""
         if scope["type"] != "http":
             return
-        request = await _read(scope, receive)
+        request = await _read_request(scope, receive)
         self._state.publish_due_reviews()
         refusal = self._refuse(request)
         if refusal is not None:
-            await _send(send, request, refusal)
+            await _send_response(send, request, refusal)
         elif request.path.startswith("/_sandbox/"):
-            await _send(send, request, self._control(request))
+            await _send_response(send, request, self._control(request))
         elif response := await self._respond(request):
-            await _send(send, request, response)
+            await _send_response(send, request, response)
 
     async def _respond(self, request: WebRequest) -> WebResponse | None:
         """Respond, or apply a fault. Only slow and truncated responses run the handler then."""
@@ -99,7 +99,7 @@ class SiteApplication:
         if get_host(request) not in hosts:
             return WebResponse(421, b"SANDBOX: answers on loopback only.\n", PLAIN)
         origin = request.headers.get("origin", "")
-        is_foreign = bool(origin) and _host(_netloc(origin)) not in hosts
+        is_foreign = bool(origin) and _strip_port(_get_netloc(origin)) not in hosts
         if is_foreign and request.method not in {"GET", "HEAD", "OPTIONS"}:
             return WebResponse(403, b"SANDBOX: another site may not post here.\n", PLAIN)
         return None
@@ -107,17 +107,17 @@ class SiteApplication:
 
 def get_host(request: WebRequest) -> str:
     """Return the host that a request is addressed to, without its port."""
-    return _host(request.headers.get("host", ""))
+    return _strip_port(request.headers.get("host", ""))
 
 
-def _netloc(url: str) -> str:
+def _get_netloc(url: str) -> str:
     try:
         return urlsplit(url).netloc
     except ValueError:
         return "?"
 
 
-def _host(authority: str) -> str:
+def _strip_port(authority: str) -> str:
     """Return the host of `host:port` in lower case, brackets included."""
     host = authority.lower()
     if host.startswith("["):
@@ -125,12 +125,12 @@ def _host(authority: str) -> str:
     return host.rpartition(":")[0] if ":" in host else host
 
 
-async def _read(scope: Any, receive: Any) -> WebRequest:
-    body, is_oversized = await _body(receive)
-    return WebRequest(scope, body, await _form(scope, body), is_oversized=is_oversized)
+async def _read_request(scope: Any, receive: Any) -> WebRequest:
+    body, is_oversized = await _read_body(receive)
+    return WebRequest(scope, body, await _read_form(scope, body), is_oversized=is_oversized)
 
 
-async def _body(receive: Any) -> tuple[bytes, bool]:
+async def _read_body(receive: Any) -> tuple[bytes, bool]:
     chunks = []
     size = 0
     while True:
@@ -146,7 +146,7 @@ async def _body(receive: Any) -> tuple[bytes, bool]:
     return (b"", True) if size > _MAX_BODY_BYTES else (b"".join(chunks), False)
 
 
-async def _form(scope: Any, body: bytes) -> list[tuple[str, str]]:
+async def _read_form(scope: Any, body: bytes) -> list[tuple[str, str]]:
     kind = Headers(scope=scope).get("content-type", "").lower()
     if not body:
         return []
@@ -154,13 +154,13 @@ async def _form(scope: Any, body: bytes) -> list[tuple[str, str]]:
     if not kind or kind.startswith("application/x-www-form-urlencoded"):
         return parse_form_fields(body.decode("utf-8", "replace"))
     if kind.startswith("multipart/form-data"):
-        return await _multipart(scope, body)
+        return await _read_multipart(scope, body)
     if kind.startswith("application/json"):
-        return _json_fields(body)
+        return _read_json_fields(body)
     return []
 
 
-async def _multipart(scope: Any, body: bytes) -> list[tuple[str, str]]:
+async def _read_multipart(scope: Any, body: bytes) -> list[tuple[str, str]]:
     """Return the fields of a multipart form; for a file, its name."""
 
     async def receive() -> dict[str, object]:
@@ -176,7 +176,7 @@ async def _multipart(scope: Any, body: bytes) -> list[tuple[str, str]]:
         return []
 
 
-def _json_fields(body: bytes) -> list[tuple[str, str]]:
+def _read_json_fields(body: bytes) -> list[tuple[str, str]]:
     """Return the members of a JSON object as form fields: strings as they are, others as JSON."""
     try:
         document = json.loads(body)
@@ -190,7 +190,7 @@ def _json_fields(body: bytes) -> list[tuple[str, str]]:
     ]
 
 
-async def _send(send: Any, request: WebRequest, response: WebResponse) -> None:
+async def _send_response(send: Any, request: WebRequest, response: WebResponse) -> None:
     headers = [
         # NOTE: Facebook writes a message into `WWW-Authenticate` as raw UTF-8.
         (name.encode("latin-1"), value.encode("utf-8", "replace"))

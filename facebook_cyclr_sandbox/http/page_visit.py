@@ -85,23 +85,23 @@ def handle_page_request(
     visit = PageVisit(state, request, site)
     path = request.path.rstrip("/").lower() or "/"
     if request.is_oversized:
-        return _problem(visit, 413, "Too large", "The request is too large.")
+        return _render_problem(visit, 413, "Too large", "The request is too large.")
     if path in {"/login", "/login.php"}:
-        return _log_in(visit)
+        return _handle_log_in(visit)
     if path == "/logout" and request.method == "POST":
         return redirect_response("/login", 303, log_out(state, request))
     try:
-        return _open(visit, router)
+        return _open_page(visit, router)
     except PageNotFoundError as missing:
-        return _problem(visit, 404, "This page isn't available", str(missing))
+        return _render_problem(visit, 404, "This page isn't available", str(missing))
 
 
-def _open(visit: PageVisit, router: Router) -> WebResponse:
+def _open_page(visit: PageVisit, router: Router) -> WebResponse:
     request = visit.request
     match = router.match("GET" if request.method == "HEAD" else request.method, request.path)
     if match is None:
         if router.has_path(request.path):
-            return _problem(visit, 405, "Not possible here", "Use the page's own buttons.")
+            return _render_problem(visit, 405, "Not possible here", "Use the page's own buttons.")
         raise PageNotFoundError(f"The sandbox has no page {request.path[:200]}.")
     if not get_logged_in_id(visit.state, request):
         return redirect_response(append_query("/login.php", next=request.path), 303)
@@ -116,7 +116,7 @@ def _open(visit: PageVisit, router: Router) -> WebResponse:
     )
 
 
-def _log_in(visit: PageVisit) -> WebResponse:
+def _handle_log_in(visit: PageVisit) -> WebResponse:
     request = visit.request
     state = visit.state
     target = request.params.get("next", "/")
@@ -134,5 +134,5 @@ def _log_in(visit: PageVisit) -> WebResponse:
     return render_log_in_page(state, "/login", {"next": target}, is_wrong=is_wrong)
 
 
-def _problem(visit: PageVisit, status: int, title: str, message: str) -> WebResponse:
+def _render_problem(visit: PageVisit, status: int, title: str, message: str) -> WebResponse:
     return visit.render("message.html", status, title=title, message=message, back="/")

@@ -93,11 +93,11 @@ def read_fault(document: Mapping[str, Any]) -> Fault:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
     kind = FaultKind(str(document.get("kind")))
     fault = Fault(kind, **{name: value for name, value in document.items() if name != "kind"})
-    _check(fault)
+    _check_fault(fault)
     return fault
 
 
-def _check(fault: Fault) -> None:
+def _check_fault(fault: Fault) -> None:
     numbers = {"share": fault.share, "seconds": fault.seconds, "code": fault.code}
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -151,7 +151,7 @@ class SandboxState:
         if is_system_user:
             scopes = tuple(scope for scope in scopes if scope != "public_profile")
         token = Token(
-            self._token_text(),
+            self._make_token_text(),
             TokenKind.SYSTEM_USER if is_system_user else TokenKind.USER,
             app.id,
             user_id=user_id,
@@ -177,7 +177,7 @@ class SandboxState:
         is_long = not user.expires_at or user.expires_at - user.issued_at > SHORT_LIFETIME_SECONDS
         token = replace(
             user,
-            value=self._token_text(),
+            value=self._make_token_text(),
             kind=TokenKind.PAGE,
             profile_id=page_id,
             expires_at=0 if is_long else user.expires_at,
@@ -202,7 +202,7 @@ class SandboxState:
         self.facebook.codes.put(value, code)
         return code
 
-    def _token_text(self) -> str:
+    def _make_token_text(self) -> str:
         return "EAA" + self.random_source.alphanumeric(_TOKEN_CHARACTERS)
 
     def get_default_version(self) -> str:

@@ -27,11 +27,11 @@ class ApiVersion:
     """From then on its Marketing calls are upgraded already, with a warning."""
 
 
-def _day(text: str) -> float:
+def _parse_day(text: str) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
-_PAST = _day("2026-01-01")
+_PAST = _parse_day("2026-01-01")
 _VERSIONS_2 = [f"v2.{minor}" for minor in range(13)]
 _VERSIONS_3 = [f"v3.{minor}" for minor in range(4)]
 _LATER_VERSIONS = [f"v{major}.0" for major in range(4, 20)]
@@ -41,12 +41,14 @@ _EXPIRED_VERSIONS = ["v1.0", *_VERSIONS_2, *_VERSIONS_3, *_LATER_VERSIONS]
 # the label of v27.0 in the Graph table is inferred.
 API_VERSIONS = (
     *(ApiVersion(name, _PAST, _PAST) for name in _EXPIRED_VERSIONS),
-    ApiVersion("v20.0", _day("2026-09-24"), _PAST),
-    ApiVersion("v21.0", _day("2027-01-21"), _PAST),
-    ApiVersion("v22.0", _day("2027-05-20"), _day("2026-02-19")),
-    ApiVersion("v23.0", _day("2027-10-08"), _day("2026-06-09")),
-    ApiVersion("v24.0", _day("2028-02-18"), _day("2026-11-10")),
-    ApiVersion("v25.0", _day("2028-07-29"), _day("2027-02-23"), _day("2026-07-29")),
+    ApiVersion("v20.0", _parse_day("2026-09-24"), _PAST),
+    ApiVersion("v21.0", _parse_day("2027-01-21"), _PAST),
+    ApiVersion("v22.0", _parse_day("2027-05-20"), _parse_day("2026-02-19")),
+    ApiVersion("v23.0", _parse_day("2027-10-08"), _parse_day("2026-06-09")),
+    ApiVersion("v24.0", _parse_day("2028-02-18"), _parse_day("2026-11-10")),
+    ApiVersion(
+        "v25.0", _parse_day("2028-07-29"), _parse_day("2027-02-23"), _parse_day("2026-07-29")
+    ),
     ApiVersion("v26.0"),
     ApiVersion("v27.0"),
 )

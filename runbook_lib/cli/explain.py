@@ -106,7 +106,7 @@ def explain(
 
 def explanation_document(pasted: str, procedure: Procedure) -> dict[str, Any]:
     """
-    Return what `procedure` knows about `pasted`, for programs and people.
+    Look `pasted` up in the known errors of `procedure`, for programs and people.
 
     Only a short part of `pasted` is repeated, without credentials, and nothing of a known text.
 

@@ -1,5 +1,5 @@
 """
-The command `inbox`: what is open at all tenants, by cause, and who must act.
+The command `inbox`: the open items of all tenants, by cause, and who must act.
 
 `status` without a tenant shows the same tenants, a line each.
 """

@@ -36,9 +36,16 @@ class Standing(StrEnum):
     """The state of a tenant, the worst first."""
 
     NEEDS_YOU = "needs_you"
+    """Something fails or is due, and you must act."""
+
     UNCHECKED = "cannot_be_checked"
+    """No remote system has responded for more than a day."""
+
     WAITING = "waiting"
+    """Others must act."""
+
     IN_ORDER = "in_order"
+    """Nothing is due."""
 
 
 STANDING_LABELS: dict[Standing, str] = {
