@@ -97,6 +97,10 @@ class Walkthrough:
         if not step.spends and self._activities.may_look(step.id, self.run.clock()):
             self._workers.submit(self._look_at, step)
 
+    def open_card(self, step: Step) -> None:
+        """Show the card of a step that a person has opened; until then its panel is a line."""
+        self.displays.open_card(step.id)
+
     def _look_at(self, *steps: Step, is_outdated: bool = False) -> None:
         try:
             if self.run.used_calls <= _MOST_UNASKED:

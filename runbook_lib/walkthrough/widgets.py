@@ -246,6 +246,9 @@ class StepPanel(_WalkthroughPanel):
     def _continue(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.go_past(self._step)
 
+    def _open(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.open_card(self._step)
+
     def _look(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.look(self._step)
 
@@ -284,6 +287,7 @@ class StepPanel(_WalkthroughPanel):
         "check": _check,
         "save": _save,
         "continue": _continue,
+        "open": _open,
         "look": _look,
         **dict.fromkeys(WORDS, _say),
         **dict.fromkeys(NOTES, _add_note),

@@ -139,7 +139,8 @@ def _walk(*arguments: str) -> Iterator[tuple[Walk, Sandbox]]:
     ):
         project = Path(folder) / "project"
         project.mkdir()
-        lab = Lab(project, settings_of(sandbox, Path(folder) / "settings"), arguments)
+        settings = settings_of(sandbox, Path(folder) / "settings")
+        lab = Lab(project, settings, arguments, token=TOKEN)
         lab.start()
         chromium = playwright.chromium.launch(executable_path=chromium_program(), args=list(FLAGS))
         try:

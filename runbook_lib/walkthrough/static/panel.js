@@ -41,6 +41,7 @@ class Panel {
     this.gone = element("div", { class: "rb-message", "data-error": "true", hidden: true });
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.watched = element("div", { class: "rb-message", hidden: true });
+    this.awaited = element("div", { class: "rb-opening" }, progressBox("Opening…"));
     this.offer = element("div", { class: "rb-offer", hidden: true });
     this.root.append(this.line, this.offer, this.gone, this.live, this.watched);
     ignoreClicksWhileHeld(this.root);
@@ -54,7 +55,7 @@ class Panel {
     this.forget = [
       listen(PERSON, () => { for (const form of this.forms) form.drawWho(false); }),
       listen(FOLD, ({ id }) => this.onFold(id)),
-      listen(SERVER, () => { if (this.isLost) this.lose(); else this.draw(); }),
+      listen(SERVER, () => { this.hasAskedForCard = false; if (this.isLost) this.lose(); else this.draw(); }),
     ];
     // What was drawn before it was open in its place.
     if (openedStep() === view.id) document.dispatchEvent(new CustomEvent(FOLD, { detail: { id: view.id } }));
@@ -71,10 +72,24 @@ class Panel {
       whenPlaced(this.root, () => this.markCells()));
   }
 
-  // The card, once it is opened: until then a step is its line.
-  build() {
+  // The card, once the step is opened: until then the kernel makes only its line. Whoever went to the
+  // step stands in its first field.
+  openCard(view) {
+    const isLate = this.awaited.parentElement === this.root;
+    if (view.has_card) {
+      this.awaited.remove();
+      this.build(view);
+      this.drawCard(view);
+      if (isLate && openedStep() === view.id && document.activeElement === this.root) firstField(this.root)?.focus({ preventScroll: true });
+      return;
+    }
+    if (!isLate) this.line.after(this.awaited);
+    this.awaited.hidden = Boolean(this.isLost);
+    if (!this.hasAskedForCard && !this.isLost && !isServerGone()) this.hasAskedForCard = ask(this.model, { action: "open" });
+  }
+
+  build(view) {
     this.isBuilt = true;
-    const view = this.model.get("view");
     this.heading = element("h2", { class: "rb-heading" }, view.title);
     this.acts = element("div", { class: "rb-do" });
     this.screen = element("figure", { class: "rb-screen", hidden: true });
@@ -339,7 +354,7 @@ class Panel {
 
   // The step is done and closed; what it verified can be saved, until the person has decided.
   drawOffer(view) {
-    const offered = this.isOffering && !this.isOpen ? view.inputs.filter((input) => this.offersToSave(view, input)) : [];
+    const offered = this.isOffering && this.isBuilt && !this.isOpen ? view.inputs.filter((input) => this.offersToSave(view, input)) : [];
     redraw(this.offer, offered, () => offered.map((input) => this.buildSave(input, `${input.label} is verified. Save it on this machine?`,
       (where) => this.send({ action: "keep", name: input.name, where }))));
     this.offer.hidden = !offered.length;
@@ -584,12 +599,12 @@ class Panel {
     this.root.dataset.number = view.number;
     this.root.dataset.title = view.title;
     this.root.dataset.open = String(this.isOpen);
-    if (this.isOpen && !this.isBuilt) this.build();
     this.markCells();
     this.drawLine(view);
     this.onTaken(view);
     this.drawOffer(view);
     if (this.isBuilt) this.drawCard(view);
+    else if (this.isOpen) this.openCard(view);
     this.drawNews(view);
     this.goOn(view);
     // Its values have arrived: nobody has to press Check.

@@ -55,6 +55,38 @@ def test_a_settled_step_shows_no_picture(scene: Make) -> None:
     assert (view["outcome"], view["screen"]) == ("verified", None)
 
 
+def test_a_card_is_made_once_its_step_is_opened(scene: Make) -> None:
+    """Until a person opens a step, its panel gets one line; what comes next is open by itself."""
+    play = scene(make_step("a", verified), make_step("b", verified), make_step("c", verified))
+    made = {"forms", "inputs", "acts", "exchanges", "history", "kit", "troubles"}
+
+    def with_card() -> list[str]:
+        views = {name: screen.view for name, screen in play.screens.items()}
+        assert all(made <= view.keys() for view in views.values() if view["has_card"])
+        assert all(not made & view.keys() for view in views.values() if not view["has_card"])
+        return [name for name, view in views.items() if view["has_card"]]
+
+    assert with_card() == ["a"]
+    play.open_cards("c")
+    assert with_card() == ["a", "c"]
+    play.perform("a")  # then the second step comes next
+    eventually(lambda: with_card() == ["a", "b", "c"])
+
+
+def test_a_closed_step_has_its_news(scene: Make) -> None:
+    """A step that nobody has opened shows its outcome and its reason as others check it."""
+    play = scene(make_step("a", verified), make_step("b", verified))
+    play.run.perform("b")
+    play.walkthrough.displays.draw()
+    view = play.screens["b"].view
+    assert not view["has_card"]
+    assert (view["outcome"], view["reason"], view["is_settled"]) == (
+        "verified",
+        "It is there.",
+        True,
+    )
+
+
 def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
     """A check does not block the kernel: the panel is busy meanwhile, then shows the result."""
     released, threads = threading.Event(), list[threading.Thread]()

@@ -75,6 +75,7 @@ def test_what_only_the_page_saw_is_to_do(scene: Make, check: Callable[..., Findi
 def test_later_is_advice(scene: Make) -> None:
     """A step that comes later can be opened, checked and confirmed all the same."""
     play = looked_at(scene, undecided)
+    play.open_cards("b")
     assert play.screens["b"].view["actions"]["primary"] == "attest"
     assert play.say("b", DONE, {"by": "Ann"})["outcome"] == "attested"
     assert play.screens["b"].view["since"].startswith("Ann")

@@ -110,6 +110,7 @@ def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> N
     spends = spending(replace(later, id="spends"))
     untried = replace(later, id="untried")
     play = scene(app_step(), later, spends, untried)
+    play.open_cards("later", "untried")
     for name in ("later", "spends"):
         play.perform(name)
     shown = [each["name"] for each in play.screens["later"].view["inputs"]]
@@ -128,6 +129,7 @@ def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
     """If one of two missing values is given, the reason of each step names the other alone."""
     asks = make_step("asks", verified, needs=NEEDS)
     play = scene(asks, replace(asks, id="other"), spending(replace(asks, id="spends")))
+    play.open_cards("other", "spends")
     for name in ("asks", "other", "spends"):
         assert play.perform(name)["message"] == (
             "Not checked. Enter App ID, App Secret, then press Check."

@@ -91,6 +91,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             ("save", STEP, {"app_id": "1"}, ["app_id"]),
         ),
         ({"action": "continue"}, ("go_past", STEP)),
+        ({"action": "open"}, ("open_card", STEP)),
         ({"action": "look"}, ("look", STEP)),
         *(
             (
