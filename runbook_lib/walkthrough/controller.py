@@ -35,6 +35,7 @@ from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.displays import Displays
 from runbook_lib.walkthrough.everything import CheckPlan, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, doubt, effect, problem, sentence
+from runbook_lib.walkthrough.preparation import PreparationFile
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
 from runbook_lib.walkthrough.statements import Statements
 from runbook_lib.walkthrough.views import is_watched
@@ -61,7 +62,9 @@ class Walkthrough:
         self._watch_interval = timedelta(seconds=watch_seconds)
         self._credentials = SavedCredentials(run)
         self._activities = Activities(run.clock() + self._watch_interval)
-        self.displays = Displays(run, self._activities, self._credentials)
+        road = run.procedure.road
+        self._preparation = PreparationFile(run.journal.path.parent, road.ready if road else ())
+        self.displays = Displays(run, self._activities, self._credentials, self._preparation)
         self._consent = Consent(run, self._redeem, self._say_that_none_came)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
         self._stopped = threading.Event()
@@ -223,6 +226,22 @@ class Walkthrough:
         if not was_settled:
             self._look_after(step)
         return "Recorded."
+
+    def tick(self, text: str, *, is_ticked: bool) -> None:
+        """Keep that a person has one of the things to have at hand, or not."""
+        self._keep_preparation(lambda: self._preparation.tick(text, is_ticked=is_ticked))
+
+    def begin(self) -> None:
+        """Keep that a person went on from *Before you begin* to the steps."""
+        self._keep_preparation(self._preparation.begin)
+
+    def _keep_preparation(self, keep: Callable[[], None]) -> None:
+        try:
+            keep()
+        except OSError as error:
+            message, advice = describe_error(error)
+            self._activities.round = Activity(message=message, advice=advice, is_error=True)
+        self.displays.draw()
 
     def check_all(self) -> None:
         """Check every step whose checks only read; ignored while that runs."""

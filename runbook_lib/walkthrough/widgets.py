@@ -166,6 +166,11 @@ class HeaderPanel(_WalkthroughPanel):
         match message.get("action"):
             case "check_all":
                 self._walkthrough.check_all()
+            case "tick":
+                is_ticked = message.get("is_ticked") is True
+                self._walkthrough.tick(str(message.get("text")), is_ticked=is_ticked)
+            case "begin":
+                self._walkthrough.begin()
             case "ping":
                 self.send({"kind": "pong"})
 

@@ -80,7 +80,9 @@ class Panel {
       this.awaited.remove();
       this.build(view);
       this.drawCard(view);
-      if (isLate && openedStep() === view.id && document.activeElement === this.root) firstField(this.root)?.focus({ preventScroll: true });
+      if (!isLate || openedStep() !== view.id) return;
+      if (document.activeElement === this.line) this.showWhole();
+      if (document.activeElement === this.root) firstField(this.root)?.focus({ preventScroll: true });
       return;
     }
     if (!isLate) this.line.after(this.awaited);
@@ -164,6 +166,10 @@ class Panel {
   // What was open above it closes, and would move it out of sight.
   toggle() {
     setFold(this.model.get("view").id, !this.isOpen);
+    this.showWhole();
+  }
+
+  showWhole() {
     if (this.isOpen) this.root.scrollIntoView({ block: "nearest" });
   }
 
