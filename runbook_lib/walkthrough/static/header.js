@@ -143,7 +143,7 @@ class Header {
   drawGoOn() {
     const { next } = this.model.get("view");
     if (!this.watchedPanel) this.watchNext(next);
-    this.goOn.hidden = !next || (this.isInSight && this.watchedPanel.dataset.open === "true");
+    this.goOn.hidden = !next || (this.isInSight && ["", next.id].includes(openedStep()));
   }
 
   // The text's nodes; each step's number in it leads to the step.
@@ -391,8 +391,7 @@ function render({ model, el }) {
   const forgetLeaving = askBeforeLeaving();
   const forgetHeld = listen(SERVER, draw);
   const forgetPress = closeOutside(header);
-  // Once every panel has heard of it, too.
-  const forgetFold = listen(FOLD, () => queueMicrotask(() => header.drawGoOn()));
+  const forgetFold = listen(FOLD, () => header.drawGoOn());
   const forgetServer = watchServer(model, () => header.howToStart(), () => header.isLost);
   draw();
   const forgetPlace = whenPlaced(header.root, () => { stick(header.root); header.begin.place(); });
