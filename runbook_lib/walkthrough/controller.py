@@ -15,7 +15,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.conclusion import combine
 from runbook_lib.core.model import AttestationKind, NoteKind, Outcome, Remark
 from runbook_lib.core.procedure import Step
@@ -378,7 +377,8 @@ class Walkthrough:
                 self._hide_consent(step)
             token = self._consent.redeem(request, code)
             self.run.set_secret(gives, token.reveal())
-            return self._check(step, {}) + self._go_on(step)
+            self._check(step, {})
+            return self._go_on(step)
 
         self._begin(step, redeem)
 
@@ -398,8 +398,8 @@ class Walkthrough:
         ]
         for other in following:
             self.perform(other, {}, is_asked=False)
-        return "".join(
-            f" Next, checked automatically: {other.title}."
+        return " ".join(
+            f"Next, checked automatically: {other.title}."
             for other in following
             if not lacking(self.run, other)
         )
@@ -428,17 +428,9 @@ class Walkthrough:
             self._look_after(step)
         if state.is_untouched and not is_asked:
             return ""  # what was seen stands there as information
-        outcome, absent = state.conclusion.outcome, lacking(self.run, step)
-        if state.needs_human_only and not absent:
-            return "Checked. Only you can confirm the rest."
-        # What a person confirms beside a check stands at its button.
-        is_clear = outcome is Outcome.WAITING or state.conclusion.needs_person
-        advice = "" if is_clear else what_to_do(state)
-        if absent and outcome is not Outcome.FAILED:
-            advice = f"Enter {', '.join(item.label for item in absent)}, then press Check."
-        # The outcome stands in the panel's badge.
-        result = "Checked." if state.findings or not absent else "Not checked."
-        return f"{result} {advice}".strip()
+        is_checked = state.findings or not lacking(self.run, step)
+        self._activities.update(step.id, result="Checked." if is_checked else "Not checked.")
+        return ""
 
     def _take(self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()) -> None:
         """

@@ -176,6 +176,7 @@ def line_view(
         "title": step.title,
         **_outcome(state),
         "reason": with_times(record.reason),
+        "to_do": _to_do(state, lacks),
         # What was taken all the same stays in sight, also before a check has said so.
         "warnings": _warnings(state, scene),
         "limits": gathered(record, "limits"),
@@ -278,6 +279,26 @@ def step_view(
         "kit": _kit_view(step, scene.kit_values),
         "troubles": [_trouble_view(trouble) for trouble in troubles_of(state)],
     }
+
+
+def _to_do(state: StepState, lacks: Sequence[Input]) -> str:
+    """
+    Return what a person does about what was found, for the sentence that says it.
+
+    Empty where nothing is to do, and where nobody has worked on the step: what a check saw by
+    itself is information. What a person confirms beside a check stands at its button.
+    """
+    conclusion = state.conclusion
+    if state.is_settled or not (state.is_worked_on or conclusion.by_person):
+        return ""
+    if lacks and conclusion.outcome is not Outcome.FAILED:
+        return f"Enter {', '.join(item.label for item in lacks)}, then press Check."
+    if state.needs_human_only:
+        return "Only you can confirm the rest."
+    if conclusion.outcome is Outcome.WAITING or conclusion.needs_person:
+        return ""
+    advice = what_to_do(state).replace(" described above", "")
+    return "" if advice in state.conclusion.reason else advice
 
 
 def is_current(state: StepState, scene: Scene) -> bool:

@@ -173,7 +173,7 @@ def test_a_check_that_leaves_the_rest_says_so(scene: Make) -> None:
     step = make_step("a", left)
     play = scene(replace(step, checks=(replace(step.checks[0], needs_human_only=True),)))
     by_button(play)
-    assert settled(play.screens["a"])["message"] == "Checked. Only you can confirm the rest."
+    assert settled(play.screens["a"])["to_do"] == "Only you can confirm the rest."
     assert play.say("a", DONE, {"by": "Ann"}, finished=2)["outcome"] == "attested"
 
 

@@ -131,9 +131,9 @@ def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
     play = scene(asks, replace(asks, id="other"), spending(replace(asks, id="spends")))
     play.open_cards("other", "spends")
     for name in ("asks", "other", "spends"):
-        assert play.perform(name)["message"] == (
-            "Not checked. Enter App ID, App Secret, then press Check."
-        )
+        view = play.perform(name)
+        assert view["result"] == "Not checked."
+        assert view["to_do"] == "Enter App ID, App Secret, then press Check."
     typed = {"app_id": APP_ID, "app_secret": "half"}
     view = play.perform("asks", typed, finished=2)
 
@@ -154,9 +154,9 @@ def test_a_check_that_could_go_on_says_what_it_lacks(scene: Make) -> None:
     both = make_step("both", subject=("app_id",))
     checks = (make_step("a", undecided).checks[0], make_step("b", verified, needs=NEEDS).checks[0])
     play = scene(replace(both, checks=checks))
-    assert play.perform("both")["message"] == (
-        "Checked. Enter App ID, App Secret, then press Check."
-    )
+    view = play.perform("both")
+    assert view["result"] == "Checked."
+    assert view["to_do"] == "Enter App ID, App Secret, then press Check."
 
     view = play.perform("both", {"app_id": APP_ID, "app_secret": "half"}, finished=2)
     assert view["reason"] == "Hidden. Not checked further: App Secret not given."
