@@ -212,7 +212,8 @@ def test_a_field_says_what_is_wrong_with_its_value(page: Page, axe: str) -> None
     field.fill("29445")
     expect(panel.locator(".rb-problem:visible")).to_contain_text("15 or 16 digits")
     _show(page, _CREATED)
-    _is_one_calm_card(_counts(page, "field-error"), _CREATED)
+    counts = _counts(page, "field-error")
+    assert (set(counts["open"]), counts["controls"] <= 60) == ({_CREATED}, True)
     assert _violations(page, axe) == []
     field.fill(before)
     expect(panel.locator(".rb-problem:visible")).to_have_count(0)
