@@ -93,6 +93,8 @@ describe("the line of a step", () => {
     delete globalThis.document.documentElement.dataset.runbookServer;
     globalThis.document.dispatchEvent(new CustomEvent("runbook:server"));
     assert.deepEqual(next.model.sent, [{ action: "open" }]);
+    globalThis.document.dispatchEvent(new CustomEvent("runbook:server")); // what was asked may be lost
+    assert.equal(next.model.sent.length, 2);
     next.model.status("dead");
     assert.equal(next.root.querySelector(".rb-opening").hidden, true);
     assert.match(next.root.textContent, /press Start at the top of the notebook/);
