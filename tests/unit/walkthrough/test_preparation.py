@@ -39,10 +39,10 @@ def test_ticks_outlive_the_kernel(kept: PreparationFile, folder: Path) -> None:
 def test_only_what_is_to_be_had_can_be_ticked(kept: PreparationFile, folder: Path) -> None:
     """No text of anybody's own gets into the file; one that the procedure drops is gone."""
     kept.tick("a secret", is_ticked=True)
-    kept.tick("an icon", is_ticked=True)
-    assert kept.read().ticked == {"an icon"}
     (file,) = (folder / "acme" / "p").iterdir()
     assert "a secret" not in file.read_text(encoding="utf-8")
+    kept.tick("an icon", is_ticked=True)
+    assert kept.read().ticked == {"an icon"}
     assert PreparationFile(file.parent, ("a person",)).read().ticked == frozenset()
 
 
