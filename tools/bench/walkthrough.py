@@ -29,7 +29,6 @@ from rich.table import Table
 
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.faults import SITES, Fault, FaultKind
-from runbook_lib.config.workspace import WORKING_COPIES
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.browser.conftest import FLAGS, chromium_program
 from tests.browser.jupyter import KERNEL_IS_IDLE, NOTEBOOK, TOKEN, Lab, Walk
@@ -191,7 +190,7 @@ def _empty_cells(path: Path) -> int:
 def _run_all(walk: Walk, notebook: str, selector: str, count: int) -> float:
     """Return the seconds from the confirmed restart of the kernel to the last panel."""
     page = walk.page
-    page.goto(f"{walk.lab.url}/doc/tree/{WORKING_COPIES}/{notebook}?reset")
+    walk.load(notebook)
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     walk.is_idle()
     time.sleep(1)
