@@ -25,7 +25,8 @@ class Activity:
     `busy` counts those running, `busy_since` is epoch seconds; `finished` counts
     those done, so that two equal messages differ. `taken` counts how often typed
     values were accepted, `refused` names those that were not, with the reason;
-    `written` counts what a person confirmed.
+    `written` counts what a person confirmed. `result` says that the last action was a check:
+    what it found and what to do stand in the step's own view, and `message` is what else happened.
     """
 
     busy: int = 0
@@ -34,6 +35,7 @@ class Activity:
     taken: int = 0
     refused: Sequence[Mapping[str, str]] = field(default_factory=list)
     written: int = 0
+    result: str = ""
     message: str = ""
     advice: str = ""
     is_error: bool = False
@@ -101,6 +103,7 @@ class Activities:
                 current,
                 busy=current.busy + 1,
                 busy_since=current.busy_since or time.time(),
+                result="",
                 message="",
                 advice="",
                 is_error=False,

@@ -15,7 +15,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.conclusion import combine
 from runbook_lib.core.model import AttestationKind, NoteKind, Outcome, Remark
 from runbook_lib.core.procedure import Step
@@ -35,6 +34,7 @@ from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.displays import Displays
 from runbook_lib.walkthrough.everything import CheckPlan, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, doubt, effect, problem, sentence
+from runbook_lib.walkthrough.preparation import PreparationFile
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
 from runbook_lib.walkthrough.statements import Statements
 from runbook_lib.walkthrough.views import is_watched
@@ -61,7 +61,11 @@ class Walkthrough:
         self._watch_interval = timedelta(seconds=watch_seconds)
         self._credentials = SavedCredentials(run)
         self._activities = Activities(run.clock() + self._watch_interval)
-        self.displays = Displays(run, self._activities, self._credentials)
+        plan = run.procedure.plan
+        self._preparation = PreparationFile(
+            run.journal.path.parent, plan.have_ready if plan else ()
+        )
+        self.displays = Displays(run, self._activities, self._credentials, self._preparation)
         self._consent = Consent(run, self._redeem, self._say_that_none_came)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
         self._stopped = threading.Event()
@@ -96,6 +100,10 @@ class Walkthrough:
         """Look at a step that a person has open, seldom, unless that spends; write only changes."""
         if not step.side_effect and self._activities.may_look(step.id, self.run.clock()):
             self._workers.submit(self._look_at, step)
+
+    def open_card(self, step: Step) -> None:
+        """Show the card of a step that a person has opened; until then its panel is a line."""
+        self.displays.open_card(step.id)
 
     def _look_at(self, *steps: Step, is_outdated: bool = False) -> None:
         try:
@@ -219,6 +227,22 @@ class Walkthrough:
         if not was_settled:
             self._look_after(step)
         return "Recorded."
+
+    def tick(self, text: str, *, is_ticked: bool) -> None:
+        """Keep that a person has one of the things to have at hand, or not."""
+        self._keep_preparation(lambda: self._preparation.tick(text, is_ticked=is_ticked))
+
+    def begin(self) -> None:
+        """Keep that a person went on from *Before you begin* to the steps."""
+        self._keep_preparation(self._preparation.begin)
+
+    def _keep_preparation(self, keep: Callable[[], None]) -> None:
+        try:
+            keep()
+        except OSError as error:
+            message, advice = describe_error(error)
+            self._activities.round = Activity(message=message, advice=advice, is_error=True)
+        self.displays.draw()
 
     def check_all(self) -> None:
         """Check every step whose checks only read; ignored while that runs."""
@@ -355,7 +379,8 @@ class Walkthrough:
                 self._hide_consent(step)
             token = self._consent.redeem(request, code)
             self.run.set_secret(gives, token.reveal())
-            return self._check(step, {}) + self._go_on(step)
+            self._check(step, {})
+            return self._go_on(step)
 
         self._begin(step, redeem)
 
@@ -375,8 +400,8 @@ class Walkthrough:
         ]
         for other in following:
             self.perform(other, {}, is_asked=False)
-        return "".join(
-            f" Next, checked automatically: {other.title}."
+        return " ".join(
+            f"Next, checked automatically: {other.title}."
             for other in following
             if not lacking(self.run, other)
         )
@@ -405,17 +430,9 @@ class Walkthrough:
             self._look_after(step)
         if state.is_untouched and not is_asked:
             return ""  # what was seen stands there as information
-        outcome, absent = state.conclusion.outcome, lacking(self.run, step)
-        if state.needs_human_only and not absent:
-            return "Checked. Only you can confirm the rest."
-        # What a person confirms beside a check stands at its button.
-        is_clear = outcome is Outcome.WAITING or state.conclusion.needs_person
-        advice = "" if is_clear else what_to_do(state)
-        if absent and outcome is not Outcome.FAILED:
-            advice = f"Enter {', '.join(item.label for item in absent)}, then press Check."
-        # The outcome stands in the panel's badge.
-        result = "Checked." if state.findings or not absent else "Not checked."
-        return f"{result} {advice}".strip()
+        is_checked = state.findings or not lacking(self.run, step)
+        self._activities.update(step.id, result="Checked." if is_checked else "Not checked.")
+        return ""
 
     def _take(self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()) -> None:
         """

@@ -22,11 +22,14 @@ from runbook_lib.text import as_text
 from runbook_lib.walkthrough.activity import Activities
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import lacking
+from runbook_lib.walkthrough.preparation import PreparationFile
 from runbook_lib.walkthrough.views import (
     STRUCTURE,
     Scene,
     finish_view,
     header_view,
+    is_current,
+    line_view,
     screen_view,
     step_view,
 )
@@ -47,10 +50,12 @@ class Displays:
         run: Run,
         activities: Activities,
         credentials: SavedCredentials,
+        preparation: PreparationFile,
     ) -> None:
         self._run = run
         self._activities = activities
         self._credentials = credentials
+        self._preparation = preparation
         # JupyterHub names the person to whom the server belongs.
         self._user = logged_in(os.environ)
         # NOTE: `runbook lab` sets this variable for its kernels; another server has no such page.
@@ -68,6 +73,8 @@ class Displays:
         self._others = listed([name for name in names if name != run.tenant])
         self._header: Display | None = None
         self._panels: dict[str, Display] = {}
+        # The steps whose card was shown: until then a panel has only its line.
+        self._with_card: set[str] = set()
         self._finish: Display | None = None
         self._views: dict[str, dict[str, Any]] = {}
         self._masked: dict[str, tuple[object, dict[str, Any]]] = {}
@@ -87,6 +94,11 @@ class Displays:
         """Draw the notebook's end there from now on."""
         self._finish = finish
         self.draw()
+
+    def open_card(self, step_id: str) -> None:
+        """Show the step's card from now on, beside its line."""
+        self._with_card.add(step_id)
+        self.draw(step_id)
 
     def has_panel(self, step_id: str) -> bool:
         """Return whether this step is shown."""
@@ -135,18 +147,21 @@ class Displays:
                 for finding in step.all_findings
                 for name, value in finding.facts.items()
             },
+            preparation=self._preparation.read(),
             next_look=f"{self._activities.next_look:%H:%M}{self._activities.held_back}",
         )
         for step_id in only or tuple(activities):
             if step_id in activities:
                 step = state.steps[step_id]
-                view = step_view(
-                    step,
-                    scene,
-                    recent=history.recent(step_id),
-                    activity=activities[step_id],
-                    lacks=lacking(run, step.step),
-                )
+                activity = activities[step_id]
+                lacks = lacking(run, step.step)
+                if is_current(step, scene):
+                    self._with_card.add(step_id)
+                if step_id in self._with_card:
+                    recent = history.recent(step_id)
+                    view = step_view(step, scene, recent=recent, activity=activity, lacks=lacks)
+                else:
+                    view = line_view(step, scene, activity=activity, lacks=lacks)
                 self._show(step_id, self._panels[step_id], self._redacted(step_id, view))
         # NOTE: of an old run the journal's index has the bundle alone.
         sealed_on = ""
@@ -188,7 +203,8 @@ class Displays:
             redacted = redactor.redact_values(view, structure=STRUCTURE)
             # Drawn of masked values: a mask in a picture would break it.
             # A step that is done needs no picture of where to do it.
-            screen = None if view["is_settled"] else self._run.step(step_id).screen
+            has_screen = view["has_card"] and not view["is_settled"]
+            screen = self._run.step(step_id).screen if has_screen else None
             values = {name: as_text(value) for name, value in self._run.values.items()}
             shown = None
             if screen:

@@ -53,6 +53,7 @@ from runbook_lib.evidence.reports.pictures import (
 )
 from runbook_lib.text import as_text, pluralize
 from runbook_lib.walkthrough.activity import Activity
+from runbook_lib.walkthrough.preparation import NOTHING_TICKED, Preparation
 
 _EVENT_WORDS: Mapping[str, str] = {
     EventType.STEP_CHECKED: "checked",
@@ -133,6 +134,8 @@ class Scene:
     """Ids of the steps whose checks cannot tell yet."""
     facts: Mapping[str, tuple[Value, str]] = field(default_factory=dict)
     """What checks found by name, and when each was checked."""
+    preparation: Preparation = NOTHING_TICKED
+    """What a person has at hand before the first step."""
 
 
 def shown(state: StepState) -> Conclusion:
@@ -158,6 +161,40 @@ def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
     return state.conclusion.outcome is Outcome.WAITING and can_look and not step.side_effect
 
 
+def line_view(
+    state: StepState, scene: Scene, *, activity: Activity, lacks: Sequence[Input]
+) -> dict[str, Any]:
+    """
+    Return what the panel of a step shows until it is opened: one line, and the news of the step.
+
+    `lacks` are the inputs that its checks need and were not given.
+    """
+    step, record = state.step, step_record(state)
+    return {
+        "id": record.id,
+        "checked_on": record.checked_on,
+        "title": step.title,
+        **_outcome(state),
+        "reason": with_times(record.reason),
+        "to_do": _to_do(state, lacks),
+        # What was taken all the same stays in sight, also before a check has said so.
+        "warnings": _warnings(state, scene),
+        "limits": gathered(record, "limits"),
+        "is_next": _is_next(step, scene),
+        "is_current": is_current(state, scene),
+        "is_settled": state.is_settled,
+        "next": _next_view(scene),
+        "since": _since(state, scene),
+        "can_look": _can_look(state, lacks),
+        "next_look": scene.next_look if is_watched(state, lacks) else "",
+        "number": state.number,
+        "part": step.group,
+        "line": _line_text(state, scene),
+        "has_card": False,
+        **asdict(activity),
+    }
+
+
 def step_view(
     state: StepState,
     scene: Scene,
@@ -167,7 +204,7 @@ def step_view(
     lacks: Sequence[Input],
 ) -> dict[str, Any]:
     """
-    Return what the panel of a step shows.
+    Return what the panel of an opened step shows: its line, and its card.
 
     `recent` are the newest journal lines about the step, oldest first; `lacks` are the
     inputs that its checks need and were not given. A step that was tried asks for them too.
@@ -176,21 +213,17 @@ def step_view(
     is_tried = state.checked_on or state.conclusion.outcome is Outcome.WAITING
     elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
     step, record = state.step, step_record(state)
-    names = ("id", "checked_on", "attested_by")
     return {
-        **{name: getattr(record, name) for name in names},
-        "title": step.title,
-        **_outcome(state),
+        **line_view(state, scene, activity=activity, lacks=lacks),
+        "has_card": True,
+        "attested_by": record.attested_by,
         "overdue": _overdue(state, scene.today),
         "overdue_act": what_to_do(state, is_overdue=True)
         if state.overdue_days(scene.today)
         else "",
         "assigned": _assigned(state),
-        "reason": with_times(record.reason),
         "remarks": [with_times(text) for text in record.remarks],
-        # What was taken all the same stays in sight, also before a check has said so.
-        "warnings": _warnings(state, scene),
-        **{name: gathered(record, name) for name in ("quotes", "limits", "changes")},
+        **{name: gathered(record, name) for name in ("quotes", "changes")},
         "tables": [
             {
                 "caption": table.caption,
@@ -226,14 +259,7 @@ def step_view(
         ],
         "side_effect": step.side_effect,
         "actions": _actions(state, scene, lacks),
-        "is_next": _is_next(step, scene),
-        "is_current": _is_next(step, scene) and not state.is_settled,
-        "is_settled": state.is_settled,
-        "next": _next_view(scene),
-        "since": _since(state, scene),
-        "can_look": _can_look(state, lacks),
         "user": scene.user,
-        "next_look": scene.next_look if is_watched(state, lacks) else "",
         "can_check": bool(step.checks) and step.id not in scene.too_early,
         "forms": _forms(state, scene),
         "provider": scene.vendor.title,
@@ -244,19 +270,40 @@ def step_view(
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "identity": f"{step.id} · {step.kind}",
-        "number": state.number,
-        "part": step.group,
         "acts": step.today.split("\n\n"),
         "prose": _prose_view(step),
-        "line": _line_text(state, scene),
         "history": [
             {"at": when(entry.at), "what": f"{_EVENT_WORDS[entry.type]}{_details(entry)}"}
             for entry in reversed(recent)
         ],
         "kit": _kit_view(step, scene.kit_values),
         "troubles": [_trouble_view(trouble) for trouble in troubles_of(state)],
-        **asdict(activity),
     }
+
+
+def _to_do(state: StepState, lacks: Sequence[Input]) -> str:
+    """
+    Return what a person does about what was found, for the sentence that says it.
+
+    Empty where nothing is to do, and where nobody has worked on the step: what a check saw by
+    itself is information. What a person confirms beside a check stands at its button.
+    """
+    conclusion = state.conclusion
+    if state.is_settled or not (state.is_worked_on or conclusion.by_person):
+        return ""
+    if lacks and conclusion.outcome is not Outcome.FAILED:
+        return f"Enter {', '.join(item.label for item in lacks)}, then press Check."
+    if state.needs_human_only:
+        return "Only you can confirm the rest."
+    if conclusion.outcome is Outcome.WAITING or conclusion.needs_person:
+        return ""
+    advice = what_to_do(state).replace(" described above", "")
+    return "" if advice in state.conclusion.reason else advice
+
+
+def is_current(state: StepState, scene: Scene) -> bool:
+    """Return whether the step is what comes next, so that its card is open by itself."""
+    return _is_next(state.step, scene) and not state.is_settled
 
 
 def _prose_view(step: Step) -> dict[str, Any] | None:
@@ -441,11 +488,19 @@ def header_view(
             for step in state.steps.values()
         ],
         "groups": _groups(state),
-        "begin": {"plan": plan.duration, "ready": list(plan.have_ready)} if plan else None,
+        "begin": _begin_view(plan, scene.preparation),
         "gates": _gates(state, plan),
         "forecast": _forecast_view(state, scene),
         **asdict(activity),
     }
+
+
+def _begin_view(plan: Plan | None, preparation: Preparation) -> dict[str, Any] | None:
+    """Return what to have at hand before the first step, and what of it a person has."""
+    if plan is None:
+        return None
+    ready = [{"text": text, "is_ticked": text in preparation.ticked} for text in plan.have_ready]
+    return {"plan": plan.duration, "ready": ready, "has_begun": preparation.has_begun}
 
 
 def _groups(state: RunState) -> list[dict[str, Any]]:

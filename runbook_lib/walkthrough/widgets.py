@@ -166,6 +166,11 @@ class HeaderPanel(_WalkthroughPanel):
         match message.get("action"):
             case "check_all":
                 self._walkthrough.check_all()
+            case "tick":
+                is_ticked = message.get("is_ticked") is True
+                self._walkthrough.tick(str(message.get("text")), is_ticked=is_ticked)
+            case "begin":
+                self._walkthrough.begin()
             case "ping":
                 self.send({"kind": "pong"})
 
@@ -246,6 +251,9 @@ class StepPanel(_WalkthroughPanel):
     def _continue(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.go_past(self._step)
 
+    def _open(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.open_card(self._step)
+
     def _look(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.look(self._step)
 
@@ -284,6 +292,7 @@ class StepPanel(_WalkthroughPanel):
         "check": _check,
         "save": _save,
         "continue": _continue,
+        "open": _open,
         "look": _look,
         **dict.fromkeys(WORDS, _say),
         **dict.fromkeys(NOTES, _add_note),

@@ -1,7 +1,7 @@
 """
 How much the page asks at once, in a real window: words and buttons that a person sees, by state.
 
-`SCREENSHOTS=folder` saves each state at 400, 1280 and 1920 pixels, light and dark.
+`SCREENSHOTS=folder` saves each state at 400, 800, 1280 and 1920 pixels, light and dark.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _PATIENCE_MILLISECONDS = 120_000
 _END = "Your customers can connect, with one warning:"
 _CREATED = "fb-05-confirm-creation"
 _FIRST = "fb-01-log-in"
+_GATE = "fb-05b-access-verification"
 _CARDS_IN_VIEW = """() => [...document.querySelectorAll(".rb-panel")].filter((panel) => {
   const { top, bottom, height } = panel.getBoundingClientRect();
   const isShown = panel.checkVisibility({ visibilityProperty: true });
@@ -101,7 +102,7 @@ def _counts(page: Page, name: str) -> dict[str, Any]:
     if os.environ.get("SCREENSHOTS"):
         size = page.evaluate("[outerWidth, outerHeight]")
         shown = page.evaluate_handle(_FIRST_SHOWN)
-        for width in (400, 1280, 1920):
+        for width in (400, 800, 1280, 1920):
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
                 page.set_viewport_size({"width": width, "height": 900})
@@ -203,17 +204,42 @@ def test_a_step_in_the_middle_is_as_calm(app: Lab, page: Page, axe: str) -> None
     assert _violations(page, axe) == []
 
 
+def test_a_field_says_what_is_wrong_with_its_value(page: Page, axe: str) -> None:
+    """While a value is typed that cannot be right, its field says why; the page stays as calm."""
+    panel = page.locator(f"#runbook-{_CREATED}")
+    field = panel.locator('[data-name="app_id"]')
+    before = field.input_value()
+    field.fill("29445")
+    expect(panel.locator(".rb-problem:visible")).to_contain_text("15 or 16 digits")
+    _show(page, _CREATED)
+    counts = _counts(page, "field-error")
+    assert (set(counts["open"]), counts["controls"] <= 60) == ({_CREATED}, True)
+    assert _violations(page, axe) == []
+    field.fill(before)
+    expect(panel.locator(".rb-problem:visible")).to_have_count(0)
+
+
 def test_a_failed_check_says_what_to_do(app: Lab, page: Page, axe: str) -> None:
-    """A wrong App Secret is refused; the step stays next and open, with what to compare."""
+    """
+    A wrong App Secret is refused; the step stays next and open, with what to compare.
+
+    What was found and what to do is one paragraph in the region that tells it; it outlives a
+    reload, when nobody is told anything.
+    """
     panel = page.locator(f"#runbook-{_CREATED}")
     secret = panel.locator('[data-name="app_secret"]')
     secret.fill("0a1b2c3d4e5f6071" * 2)
     secret.press("Enter")  # who leaves the field has it checked, too: a button may be gone by then
     expect(panel).to_have_attribute("data-outcome", "failed")
-    expect(panel).to_contain_text("Compare both with App settings > Basic.")
+    told = panel.locator('[role="status"] .rb-says p')
+    expect(told).to_contain_text("Compare both with App settings > Basic.")
+    expect(panel.locator(".rb-says")).to_have_count(1)
+    assert panel.locator('[role="status"]').count() == 1
     expect(page.locator(".rb-header")).to_contain_text("Next: 5 · ")
     page.reload()
     expect(panel).to_have_attribute("data-open", "true")
+    expect(panel.locator(".rb-reason .rb-says p")).to_contain_text("App settings > Basic.")
+    expect(panel.locator('[role="status"]')).to_be_empty()
     _show(page, _CREATED)
     _counts(page, "failed")
     assert _violations(page, axe) == []
@@ -228,8 +254,16 @@ def test_gates_wait_in_one_table(app: Lab, sandbox: Any, page: Page, axe: str) -
     panel.get_by_role("button", name=".env: App Secret").click()
     expect(panel).to_have_attribute("data-open", "false")
     run = _run(app)
-    run.say([submitted("fb-05b-access-verification"), submitted("fb-11b-data-access-renewal")])
+    run.say([submitted(_GATE), submitted("fb-11b-data-access-renewal")])
     run.close()
+    gate = page.locator(f"#runbook-{_GATE}")
+    expect(gate).to_have_attribute("data-outcome", "waiting")
+    gate.locator(".rb-fold").click()
+    expect(gate).to_contain_text("waits for Facebook since 24 Nov")
+    _show(page, _GATE)
+    counts = _counts(page, "waiting")
+    assert (set(counts["open"]), counts["controls"] <= 60) == ({_GATE}, True)
+    assert _violations(page, axe) == []
     page.get_by_role("button", name="Progress").click()
     page.locator(".rb-gates > summary").click()
     expect(page.locator(".rb-gates")).to_contain_text("24 Nov")

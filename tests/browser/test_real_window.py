@@ -21,7 +21,7 @@ WIDTHS = (1280, 1440, 1920, 2560)
 HEIGHT = 900
 _PATIENCE_MILLISECONDS = 120_000
 # What a person reads or presses: both of its ends must be on top, and within the window.
-_CUT = """() => {
+CUT = """() => {
   const cut = [];
   const page = document.documentElement;
   if (page.scrollWidth > page.clientWidth) cut.push(`the page is ${page.scrollWidth} wide`);
@@ -72,7 +72,7 @@ class Window:
 
     def cut(self) -> list[str]:
         """Return what is covered, or outside of the window."""
-        cut: list[str] = self.page.evaluate(_CUT)
+        cut: list[str] = self.page.evaluate(CUT)
         return cut
 
 

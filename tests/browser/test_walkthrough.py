@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -445,3 +446,19 @@ class TestFromNothingToACompleteRecord:
         report = opened.value.frame_locator("iframe")
         expect(report.get_by_role("heading", level=1)).to_contain_text(TENANT)
         expect(report.get_by_text("SANDBOX").first).to_be_visible()
+        opened.value.close()
+
+    @pytest.mark.costly("browser and JupyterLab of the whole walk end with it")
+    def test_the_evidence_is_downloaded(self, story: Story, tmp_path: Path) -> None:
+        """*Download the evidence* saves the whole bundle as one file, which verifies."""
+        end = story.walk.page.locator("#runbook-finish")
+        with story.walk.page.expect_download() as downloaded:
+            end.get_by_role("button", name="Download the evidence").click()
+        bundle = max(path.parent for path in story.lab.evidence.rglob("record.json"))
+        assert downloaded.value.suggested_filename == f"{bundle.name}.zip"
+        with zipfile.ZipFile(downloaded.value.path()) as packed:
+            packed.extractall(tmp_path)
+        (record,) = tmp_path.rglob("record.json")
+        names = {path.name for path in bundle.iterdir()}
+        assert {path.name for path in record.parent.iterdir()} == names
+        assert record.read_bytes() == (bundle / "record.json").read_bytes()

@@ -94,8 +94,10 @@ class Header {
   checkEverything() {
     this.showProgress(false);
     this.open.focus();
-    if (this.isLost || !ask(this.model, { action: "check_all" })) this.lose();
+    this.send({ action: "check_all" });
   }
+
+  send(content) { if (this.isLost || !ask(this.model, content)) this.lose(); }
 
   showProgress(isShown) {
     this.open.setAttribute("aria-expanded", String(isShown));
@@ -141,7 +143,7 @@ class Header {
   drawGoOn() {
     const { next } = this.model.get("view");
     if (!this.watchedPanel) this.watchNext(next);
-    this.goOn.hidden = !next || (this.isInSight && this.watchedPanel.dataset.open === "true");
+    this.goOn.hidden = !next || (this.isInSight && ["", next.id].includes(openedStep()));
   }
 
   // The text's nodes; each step's number in it leads to the step.
@@ -285,11 +287,13 @@ class Header {
   }
 }
 
-// What to have at hand, before the first step: ticks that this browser keeps. It is shown until a person
-// has it all, or a step is done; later by its button.
+// What to have at hand, before the first step: ticks that the kernel keeps beside the journal. It is
+// shown until a person has it all, or a step is done; later by its button.
 class Begin {
   constructor(header) {
     this.header = header;
+    this.boxes = new Map();
+    this.known = new Map(); // what the kernel said of each text
     this.plan = element("p", {});
     this.ready = element("div", { class: "rb-options", role: "group", "aria-labelledby": "runbook-begin-title" });
     this.have = element("button", { type: "button", class: "rb-first", "data-action": "have-these", onclick: () => this.close() }, "I have these");
@@ -300,26 +304,22 @@ class Begin {
     ignoreClicksWhileHeld(this.card);
   }
 
-  get name() { return `runbook:begun:${this.header.model.get("view").tenant}`; }
-
-  get kept() {
-    try { return JSON.parse(localStorage.getItem(this.name) || "{}"); } catch { return {}; }
-  }
-
-  keep(changes) {
-    try { localStorage.setItem(this.name, JSON.stringify({ ...this.kept, ...changes })); } catch { /* each time is the first */ }
-  }
-
   draw({ begin, settled, total }) {
     this.header.showBegin.hidden = !begin;
     if (!begin) return;
     setText(this.plan, `Plan for ${begin.plan}. Have ready:`);
-    redraw(this.ready, begin.ready, () => begin.ready.map((text) => {
-      const box = element("input", { type: "checkbox", onchange: () => this.keep({ ticked: { ...this.kept.ticked, [text]: box.checked } }) });
-      box.checked = Boolean(this.kept.ticked?.[text]);
+    redraw(this.ready, begin.ready.map(({ text }) => text), () => begin.ready.map(({ text }) => {
+      const box = element("input", { type: "checkbox", "data-key": text,
+        onchange: () => this.header.send({ action: "tick", text, is_ticked: box.checked }) });
+      this.boxes.set(text, box);
       return element("label", {}, box, element("span", {}, text));
     }));
-    const isFirst = total > 0 && settled === 0 && !this.kept.isLeft;
+    // A tick that the kernel has not heard of yet stays.
+    for (const { text, is_ticked: isTicked } of begin.ready) {
+      if (this.known.get(text) !== isTicked) this.boxes.get(text).checked = isTicked;
+      this.known.set(text, isTicked);
+    }
+    const isFirst = total > 0 && settled === 0 && !begin.has_begun;
     this.isShown = this.isAsked ?? isFirst;
     this.place();
   }
@@ -349,7 +349,7 @@ class Begin {
     if (!this.isShown) return;
     this.isAsked = false;
     this.isShown = false;
-    this.keep({ isLeft: true });
+    this.header.send({ action: "begin" });
     this.place();
   }
 

@@ -41,6 +41,7 @@ class Panel {
     this.gone = element("div", { class: "rb-message", "data-error": "true", hidden: true });
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.watched = element("div", { class: "rb-message", hidden: true });
+    this.awaited = element("div", { class: "rb-opening" }, progressBox("Opening…"));
     this.offer = element("div", { class: "rb-offer", hidden: true });
     this.root.append(this.line, this.offer, this.gone, this.live, this.watched);
     ignoreClicksWhileHeld(this.root);
@@ -54,7 +55,7 @@ class Panel {
     this.forget = [
       listen(PERSON, () => { for (const form of this.forms) form.drawWho(false); }),
       listen(FOLD, ({ id }) => this.onFold(id)),
-      listen(SERVER, () => { if (this.isLost) this.lose(); else this.draw(); }),
+      listen(SERVER, () => { this.hasAskedForCard = false; if (this.isLost) this.lose(); else this.draw(); }),
     ];
     // What was drawn before it was open in its place.
     if (openedStep() === view.id) document.dispatchEvent(new CustomEvent(FOLD, { detail: { id: view.id } }));
@@ -71,10 +72,26 @@ class Panel {
       whenPlaced(this.root, () => this.markCells()));
   }
 
-  // The card, once it is opened: until then a step is its line.
-  build() {
+  // The card, once the step is opened: until then the kernel makes only its line. Whoever went to the
+  // step stands in its first field.
+  openCard(view) {
+    const isLate = this.awaited.parentElement === this.root;
+    if (view.has_card) {
+      this.awaited.remove();
+      this.build(view);
+      this.drawCard(view);
+      if (!isLate || openedStep() !== view.id) return;
+      if (document.activeElement === this.line) this.showWhole();
+      if (document.activeElement === this.root) firstField(this.root)?.focus({ preventScroll: true });
+      return;
+    }
+    if (!isLate) this.line.after(this.awaited);
+    this.awaited.hidden = Boolean(this.isLost);
+    if (!this.hasAskedForCard && !this.isLost && !isServerGone()) this.hasAskedForCard = ask(this.model, { action: "open" });
+  }
+
+  build(view) {
     this.isBuilt = true;
-    const view = this.model.get("view");
     this.heading = element("h2", { class: "rb-heading" }, view.title);
     this.acts = element("div", { class: "rb-do" });
     this.screen = element("figure", { class: "rb-screen", hidden: true });
@@ -99,7 +116,8 @@ class Panel {
     this.asides.append(...this.forms.filter(({ hasAside }) => hasAside).map(({ notes }) => notes));
     const word = this.forms.find(({ name }) => ["attest", "answer"].includes(name));
     this.line.after(this.heading, this.acts, this.screen, this.aids, this.inputs, ...word ? [word.root] : [], this.actions, this.consent,
-      this.second, ...this.forms.filter((form) => form !== word).map((form) => form.root), this.status);
+      this.second, ...this.forms.filter((form) => form !== word).map((form) => form.root));
+    this.live.after(this.status);
     this.root.append(this.found, this.details, this.menu);
     if (view.needs_consent) this.buildConsent(view.provider);
   }
@@ -149,6 +167,10 @@ class Panel {
   // What was open above it closes, and would move it out of sight.
   toggle() {
     setFold(this.model.get("view").id, !this.isOpen);
+    this.showWhole();
+  }
+
+  showWhole() {
     if (this.isOpen) this.root.scrollIntoView({ block: "nearest" });
   }
 
@@ -339,7 +361,7 @@ class Panel {
 
   // The step is done and closed; what it verified can be saved, until the person has decided.
   drawOffer(view) {
-    const offered = this.isOffering && !this.isOpen ? view.inputs.filter((input) => this.offersToSave(view, input)) : [];
+    const offered = this.isOffering && this.isBuilt && !this.isOpen ? view.inputs.filter((input) => this.offersToSave(view, input)) : [];
     redraw(this.offer, offered, () => offered.map((input) => this.buildSave(input, `${input.label} is verified. Save it on this machine?`,
       (where) => this.send({ action: "keep", name: input.name, where }))));
     this.offer.hidden = !offered.length;
@@ -584,12 +606,14 @@ class Panel {
     this.root.dataset.number = view.number;
     this.root.dataset.title = view.title;
     this.root.dataset.open = String(this.isOpen);
-    if (this.isOpen && !this.isBuilt) this.build();
     this.markCells();
     this.drawLine(view);
     this.onTaken(view);
     this.drawOffer(view);
+    this.news = this.latestNews(view);
+    this.isTelling = this.isTold(view, this.news);
     if (this.isBuilt) this.drawCard(view);
+    else if (this.isOpen) this.openCard(view);
     this.drawNews(view);
     this.goOn(view);
     // Its values have arrived: nobody has to press Check.
@@ -616,9 +640,10 @@ class Panel {
       ? element("ol", {}, ...view.acts.map((act) => element("li", {}, ...marked(act))))
       : element("p", {}, ...marked(view.acts[0]))]);
     const isNew = view.outcome === "not_run" && !view.checked_on;
-    const told = [view.reason, view.warnings, view.overdue, view.overdue_act, view.assigned, view.in_part, view.outcome];
-    redraw(this.status, [isNew, ...told], () => [
-      ...this.drawReason(view, isNew),
+    const isStill = this.hasFinding(view) && !this.isTelling;
+    redraw(this.status, [isStill && this.findingOf(view), view.warnings, view.overdue, view.overdue_act, view.assigned], () => [
+      isStill ? this.drawFinding(view) : "",
+      ...view.warnings.map((text) => element("div", { class: "rb-warning" }, element("em", {}, "Warning: "), text)),
       view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), ` ${view.overdue_act}`) : "",
       view.assigned ? element("div", { dir: "auto" }, view.assigned) : ""]);
     this.status.hidden = !this.status.firstChild;
@@ -645,12 +670,27 @@ class Panel {
     else link.removeAttribute("href");
   }
 
-  // One sentence says what was found. Verified in part: what a person must look at stands at the button.
-  drawReason(view, isNew) {
-    const warnings = view.warnings.map((text) => element("div", { class: "rb-warning" }, element("em", {}, "Warning: "), text));
-    return isNew || view.in_part || !view.reason ? warnings : [element("div", { class: "rb-says", "data-outcome": view.outcome },
-      element("b", { "aria-hidden": "true" }, view.icon), element("div", { dir: "auto" }, view.reason)), ...warnings];
+  // One paragraph says what was found and what to do. Verified in part: what a person must look at
+  // stands at the button.
+  hasFinding({ outcome, checked_on: checkedOn, in_part: inPart, reason }) {
+    const isNew = outcome === "not_run" && !checkedOn;
+    return Boolean(reason) && !isNew && !inPart;
   }
+
+  findingOf({ outcome, icon, label, reason, to_do: toDo }) { return [outcome, icon, label, reason, toDo]; }
+
+  // `isTold`: its live region tells it, with the outcome and the doubts that stand elsewhere.
+  drawFinding(view, { isTold = false } = {}) {
+    return element("div", { class: "rb-says", "data-outcome": view.outcome },
+      element("b", { "aria-hidden": "true" }, view.icon),
+      element("p", { dir: "auto" }, isTold ? element("span", { class: "rb-heard" }, `${view.label}: `) : "",
+        [view.reason, view.to_do].filter(Boolean).join(" "), isTold ? this.drawHeard(this.doubtsOf(view)) : ""));
+  }
+
+  // What stands elsewhere on the page, for those who only hear what is new.
+  drawHeard(texts) { return texts.length ? element("span", { class: "rb-heard" }, ` ${texts.join(" ")}`) : ""; }
+
+  doubtsOf({ warnings, limits }) { return [...warnings, ...limits.map((text) => `Not proven: ${text}`)]; }
 
   // All else that was found: notes, limits, tables, and what the remote system says.
   drawFound(view, isNew) {
@@ -807,33 +847,39 @@ class Panel {
   drawNews(view) {
     const isBusy = Boolean(view.busy_since) && !this.isLost;
     this.root.setAttribute("aria-busy", String(isBusy));
-    const news = this.latestNews(view, isBusy);
+    const { news } = this;
     // Outside the live region: a new time is not announced.
     setText(this.watched, `The next check is at ${view.next_look}. This page shows changes. You can close everything and come back.`);
     this.watched.hidden = !view.next_look || isBusy || Boolean(this.isLost);
-    const heard = this.heard(view, news);
-    redraw(this.live, [isBusy, news.message, news.advice, heard], () => (isBusy
-      ? [progressBox("Working…")]
-      : [news.message ? messageBox(news) : "", element("div", { class: "rb-heard" }, heard)]));
+    const hasFinding = this.hasFinding(view);
+    // The outcome that has changed is heard with what was found.
+    const message = hasFinding && this.isTelling ? (news.isChange ? "" : news.message) : news.message || view.result;
+    redraw(this.live, [isBusy, message, news.advice, this.isTelling && [this.findingOf(view), view.warnings, view.limits]], () => {
+      if (isBusy) return [progressBox("Working…")];
+      const finding = hasFinding && this.isTelling ? this.drawFinding(view, { isTold: true }) : "";
+      const isHeard = this.isTelling && !hasFinding && view.reason;
+      return [finding, message ? messageBox({ ...news, message }) : "",
+        isHeard ? this.drawHeard([`${view.label}: ${view.reason}`, ...this.doubtsOf(view)]) : ""];
+    });
   }
 
-  // What the page shows above its message, for those who only hear the message: outcome, reason, warnings.
-  heard(view, news) {
-    if (!news.message || news.is_error || !view.reason) return "";
-    return [`${view.label}: ${view.reason}`, ...view.warnings, ...view.limits.map((text) => `Not proven: ${text}`)].join(" ");
+  // What was found is news, and so told by the live region: the last action has found it, or the
+  // outcome has changed without one. An error stands alone there.
+  isTold(view, news) {
+    return !view.busy_since && !this.isLost && !news.is_error && Boolean(news.message || view.result);
   }
 
   // The result of the last action, or a change of outcome that happened without one.
-  latestNews(view, isBusy) {
+  latestNews(view) {
     if (this.isLost) return { message: this.hasFailed ? runAgain() : "", advice: "", is_error: true };
     const before = this.seen || view;
     this.seen = { outcome: view.outcome, finished: view.finished };
-    if (before.outcome !== view.outcome && before.finished === view.finished && !isBusy) {
-      this.news = { text: `Now ${view.label}.`, after: view.message, finished: view.finished };
+    if (before.outcome !== view.outcome && before.finished === view.finished && !view.busy_since) {
+      this.change = { text: `Now ${view.label}.`, after: view.message, finished: view.finished };
     }
-    const news = this.news;
-    const isNewest = news && news.after === view.message && news.finished === view.finished;
-    return isNewest ? { message: news.text, advice: "", is_error: false } : view;
+    const { change } = this;
+    const isNewest = change && change.after === view.message && change.finished === view.finished;
+    return isNewest ? { message: change.text, advice: "", is_error: false, isChange: true } : view;
   }
 
   // The kernel is gone: no action runs. The header announces it; this panel only when it is used.

@@ -54,6 +54,11 @@ class Scene:
         """Return the step."""
         return self.run.step(step_id)
 
+    def open_cards(self, *step_ids: str) -> None:
+        """Show the cards of these steps, as a page does that opens them."""
+        for step_id in step_ids:
+            self.walkthrough.open_card(self.step(step_id))
+
     def perform(
         self, step_id: str, values: Any = None, *sure: Any, finished: int = 1
     ) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from runbook_lib.connectors.cyclr.inputs import CYCLR, INSTALL_CONNECTOR, SERVIC
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Finding, Mode, Outcome
-from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.procedure import Check, Plan, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.walkthrough.controller import Walkthrough
@@ -97,6 +97,7 @@ def make_run(
     secrets: Any = None,
     mode: str = Mode.INTERACTIVE,
     run_id: str = "0a1b2c3d",
+    plan: Plan | None = None,
     **values: Any,
 ) -> Run:
     """Return a run with the journal in `folder`."""
@@ -108,6 +109,7 @@ def make_run(
             title="P",
             sections=sections,
             inputs=INPUTS,
+            plan=plan,
             providers=(inputs.FACEBOOK, CYCLR),
         ),
         Settings(values, {name: Secret(text) for name, text in (secrets or {}).items()}),

@@ -137,7 +137,10 @@ def test_a_code_is_redeemed_once_and_its_token_used(
     view = answer(consent, url)
 
     assert view["outcome"] == "verified"
-    assert view["message"] == "Checked. Next, checked automatically: Do after."
+    assert (view["result"], view["message"]) == (
+        "Checked.",
+        "Next, checked automatically: Do after.",
+    )
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
     assert fields(remote.requests[0]) == {
         "grant_type": "authorization_code",
@@ -254,7 +257,10 @@ def test_a_step_that_lacks_a_value_is_not_said_to_be_checked(
     with asking(play, remote, monkeypatch):
         view = answer(play, address(dialog(play)))
 
-    assert view["message"] == "Checked. Next, checked automatically: Do after."
+    assert (view["result"], view["message"]) == (
+        "Checked.",
+        "Next, checked automatically: Do after.",
+    )
 
 
 def test_a_refused_token_checks_no_other_step(
@@ -270,7 +276,7 @@ def test_a_refused_token_checks_no_other_step(
     with asking(play, remote, monkeypatch):
         view = answer(play, address(dialog(play)))
 
-    assert view["message"] == "Checked. Fix the problem described above, then check again."
+    assert (view["message"], view["to_do"]) == ("", "Fix the problem, then check again.")
     assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
 
 

@@ -55,6 +55,38 @@ def test_a_settled_step_shows_no_picture(scene: Make) -> None:
     assert (view["outcome"], view["screen"]) == ("verified", None)
 
 
+def test_a_card_is_made_once_its_step_is_opened(scene: Make) -> None:
+    """Until a person opens a step, its panel gets one line; what comes next is open by itself."""
+    play = scene(make_step("a", verified), make_step("b", verified), make_step("c", verified))
+    made = {"forms", "inputs", "acts", "exchanges", "history", "kit", "troubles"}
+
+    def with_card() -> list[str]:
+        views = {name: screen.view for name, screen in play.screens.items()}
+        assert all(made <= view.keys() for view in views.values() if view["has_card"])
+        assert all(not made & view.keys() for view in views.values() if not view["has_card"])
+        return [name for name, view in views.items() if view["has_card"]]
+
+    assert with_card() == ["a"]
+    play.open_cards("c")
+    assert with_card() == ["a", "c"]
+    play.perform("a")  # then the second step comes next
+    eventually(lambda: with_card() == ["a", "b", "c"])
+
+
+def test_a_closed_step_has_its_news(scene: Make) -> None:
+    """A step that nobody has opened shows its outcome and its reason as others check it."""
+    play = scene(make_step("a", verified), make_step("b", verified))
+    play.run.perform("b")
+    play.walkthrough.displays.draw()
+    view = play.screens["b"].view
+    assert not view["has_card"]
+    assert (view["outcome"], view["reason"], view["is_settled"]) == (
+        "verified",
+        "It is there.",
+        True,
+    )
+
+
 def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
     """A check does not block the kernel: the panel is busy meanwhile, then shows the result."""
     released, threads = threading.Event(), list[threading.Thread]()
@@ -67,7 +99,7 @@ def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
     released.set()
     view = settled(screen)
     assert (view["finished"], view["outcome"]) == (1, "verified")
-    assert (view["message"], view["is_error"]) == ("Checked.", False)
+    assert (view["result"], view["message"], view["is_error"]) == ("Checked.", "", False)
     assert threads[0] is not threading.current_thread()
     eventually(lambda: play.header.view["settled"] == 1)
     eventually(lambda: play.finish.view["done"] == 1)
@@ -76,22 +108,21 @@ def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (Outcome.VERIFIED, "Checked."),
-        (Outcome.FAILED, "Checked. Fix the problem described above, then check again."),
-        (Outcome.NOT_RUN, "Checked. Do it, then check it or confirm that it is done."),
+        (Outcome.VERIFIED, ""),
+        (Outcome.FAILED, "Fix the problem, then check again."),
+        (Outcome.NOT_RUN, "Do it, then check it or confirm that it is done."),
         (
             Outcome.INCONCLUSIVE,
-            (
-                "Checked. Do what the reason says, then check again; "
-                "confirm it if you have seen it yourself."
-            ),
+            ("Do what the reason says, then check again; confirm it if you have seen it yourself."),
         ),
     ],
 )
 def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: str) -> None:
-    """The message of each outcome says what to do next."""
+    """Beside what a check found stands what to do next."""
     play = scene(make_step("a", lambda _: Finding(outcome=outcome, code="a-code", reason="So.")))
-    assert play.perform("a")["message"] == said
+    view = play.perform("a")
+    assert (view["result"], view["reason"], view["to_do"]) == ("Checked.", "So.", said)
+    assert view["message"] == ""
 
 
 def test_finished_actions_are_counted(scene: Make) -> None:
@@ -99,7 +130,7 @@ def test_finished_actions_are_counted(scene: Make) -> None:
     play = scene(app_step())
     for number in (1, 2):
         view = play.perform("app", finished=number)
-        assert (view["finished"], view["message"]) == (number, "Checked.")
+        assert (view["finished"], view["result"]) == (number, "Checked.")
 
 
 def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
@@ -107,9 +138,9 @@ def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
     released = threading.Event()
     play = scene(app_step(held(released, [])), waiting_step())
     play.walkthrough.perform(play.step("app"), {})
-    assert play.perform("wait")["message"].startswith("Checked.")
+    assert play.perform("wait")["result"] == "Checked."
     assert play.screens["app"].view["busy_since"] > 0
-    assert play.screens["app"].view["message"] == ""
+    assert play.screens["app"].view["result"] == ""
     released.set()
     settled(play.screens["app"])
 

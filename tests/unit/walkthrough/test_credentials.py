@@ -97,6 +97,7 @@ def test_a_credential_saved_by_another_kernel_is_known(
 ) -> None:
     """Another kernel's saved, replaced and removed credential is followed; one typed here stays."""
     play = scene(app_step(), HAND_STEP)
+    play.open_cards("hand")
     play.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
     play.walkthrough.start()
     assert "Not known yet. Enter it" in play.screens["hand"].view["hand_over"]["unknown"]

@@ -75,6 +75,7 @@ def test_what_only_the_page_saw_is_to_do(scene: Make, check: Callable[..., Findi
 def test_later_is_advice(scene: Make) -> None:
     """A step that comes later can be opened, checked and confirmed all the same."""
     play = looked_at(scene, undecided)
+    play.open_cards("b")
     assert play.screens["b"].view["actions"]["primary"] == "attest"
     assert play.say("b", DONE, {"by": "Ann"})["outcome"] == "attested"
     assert play.screens["b"].view["since"].startswith("Ann")
@@ -172,7 +173,7 @@ def test_a_check_that_leaves_the_rest_says_so(scene: Make) -> None:
     step = make_step("a", left)
     play = scene(replace(step, checks=(replace(step.checks[0], needs_human_only=True),)))
     by_button(play)
-    assert settled(play.screens["a"])["message"] == "Checked. Only you can confirm the rest."
+    assert settled(play.screens["a"])["to_do"] == "Only you can confirm the rest."
     assert play.say("a", DONE, {"by": "Ann"}, finished=2)["outcome"] == "attested"
 
 

@@ -110,6 +110,7 @@ def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> N
     side_effect = spending(replace(later, id="side_effect"))
     untried = replace(later, id="untried")
     play = scene(app_step(), later, side_effect, untried)
+    play.open_cards("later", "untried")
     for name in ("later", "side_effect"):
         play.perform(name)
     shown = [each["name"] for each in play.screens["later"].view["inputs"]]
@@ -128,10 +129,11 @@ def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
     """If one of two missing values is given, the reason of each step names the other alone."""
     asks = make_step("asks", verified, needs=NEEDS)
     play = scene(asks, replace(asks, id="other"), spending(replace(asks, id="side_effect")))
+    play.open_cards("other", "side_effect")
     for name in ("asks", "other", "side_effect"):
-        assert play.perform(name)["message"] == (
-            "Not checked. Enter App ID, App Secret, then press Check."
-        )
+        view = play.perform(name)
+        assert view["result"] == "Not checked."
+        assert view["to_do"] == "Enter App ID, App Secret, then press Check."
     typed = {"app_id": APP_ID, "app_secret": "half"}
     view = play.perform("asks", typed, finished=2)
 
@@ -152,9 +154,9 @@ def test_a_check_that_could_go_on_says_what_it_lacks(scene: Make) -> None:
     both = make_step("both", subject=("app_id",))
     checks = (make_step("a", undecided).checks[0], make_step("b", verified, needs=NEEDS).checks[0])
     play = scene(replace(both, checks=checks))
-    assert play.perform("both")["message"] == (
-        "Checked. Enter App ID, App Secret, then press Check."
-    )
+    view = play.perform("both")
+    assert view["result"] == "Checked."
+    assert view["to_do"] == "Enter App ID, App Secret, then press Check."
 
     view = play.perform("both", {"app_id": APP_ID, "app_secret": "half"}, finished=2)
     assert view["reason"] == "Hidden. Not checked further: App Secret not given."

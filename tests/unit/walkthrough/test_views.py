@@ -50,6 +50,7 @@ from runbook_lib.walkthrough.views import (
     WORDS,
     finish_view,
     header_view,
+    line_view,
     step_view,
 )
 from tests.support import journals
@@ -109,6 +110,16 @@ def view(given: StepState, **more: Any) -> dict[str, Any]:
     own = {name: more.pop(name) for name in ("recent", "activity", "lacks") if name in more}
     known: dict[str, Any] = {"recent": (), "activity": Activity(), "lacks": ()}
     return step_view(given, make_scene(**more), **{**known, **own})
+
+
+def test_a_line_is_part_of_its_step() -> None:
+    """A closed step's panel shows what its card shows at its top: nothing changes as it opens."""
+    states = (state(app_step(verified), outcome) for outcome in Outcome)
+    for given in states:
+        line = line_view(given, make_scene(), activity=Activity(message="Checked."), lacks=())
+        card = view(given, activity=Activity(message="Checked."))
+        assert line == {name: card[name] for name in line} | {"has_card": False}
+        assert card["has_card"]
 
 
 def run_state(*states: StepState) -> RunState:
@@ -755,6 +766,7 @@ def test_no_view_holds_a_credential(scene: Make) -> None:
         )
 
     play = scene(app_step(tells), consent_step(verified), HAND_STEP, secrets=CANARIES)
+    play.open_cards("app", "consent", "hand")
     play.run.perform("app")
     shot = Attachment(name=APP_SECRET, sha256="0" * 64, size=1, media_type="image/png")
     play.run.say([attested("hand", at=AT, note=f"typed {APP_SECRET}", attachments=(shot,))])

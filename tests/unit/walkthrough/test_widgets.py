@@ -91,6 +91,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             ("save", STEP, {"app_id": "1"}, ["app_id"]),
         ),
         ({"action": "continue"}, ("go_past", STEP)),
+        ({"action": "open"}, ("open_card", STEP)),
         ({"action": "look"}, ("look", STEP)),
         *(
             (
@@ -232,7 +233,7 @@ def test_an_invalid_request_has_no_effect(message: Any, tmp_path: Path) -> None:
         receive(panel, {"action": "check"})
         eventually(lambda: panel.view["finished"] == done + 1)
 
-    assert panel.view["message"] == "Checked."
+    assert panel.view["result"] == "Checked."
     assert not run.env_file.exists()
     assert run.settings.secrets["app_secret"].reveal() == APP_SECRET
     assert APP_SECRET not in json.dumps(panel.get_state(), default=str)

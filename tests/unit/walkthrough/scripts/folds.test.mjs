@@ -5,7 +5,7 @@ import { load, Model, newPage, put } from "./page.mjs";
 import { finishView, stepView } from "./views.mjs";
 
 const scripts = ["dom.js", "forms.js", "panel.js"];
-const { default: script, openedStep, setFold, setPerson } = await load(...scripts);
+const { default: script, jump, openedStep, setFold, setPerson } = await load(...scripts);
 const { default: finish } = await load("dom.js", "finish.js");
 const SETTLED = { outcome: "verified", icon: "✔", label: "verified", is_settled: true, is_current: false, inputs: [] };
 
@@ -54,6 +54,50 @@ describe("the line of a step", () => {
     here.type("app_id", "1");
     here.line.click();
     assert.equal(here.root.querySelector('[data-name="app_id"]').value, "1");
+  });
+
+  test("has no card before the kernel has made it, which it is asked for once", () => {
+    const { here, next } = shown({ id: "a" }, { id: "b", has_card: false, is_current: false, inputs: undefined, forms: undefined });
+    assert.deepEqual(next.model.sent, []);
+    next.line.click();
+    next.model.show({ line: "3 days" });
+    assert.deepEqual(next.model.sent, [{ action: "open" }]);
+    assert.deepEqual([next.isOpen, here.isOpen], [true, false]);
+    assert.equal(next.root.querySelector(".rb-opening").textContent, "Opening…");
+    const { inputs, forms } = stepView();
+    next.model.show({ has_card: true, inputs, forms });
+    assert.equal(next.root.querySelector(".rb-opening"), null);
+    assert.equal(next.root.querySelector(".rb-heading").textContent, "App ID and App Secret");
+    next.line.click();
+    next.line.click();
+    assert.deepEqual(next.model.sent, [{ action: "open" }]);
+  });
+
+  test("has the focus in its first field once it is there, if a person went to the step", () => {
+    const { next } = shown({ id: "a" }, { id: "b", has_card: false, is_current: false, inputs: undefined, forms: undefined });
+    const all = Object.getPrototypeOf(next.root);
+    all.checkVisibility = () => true;
+    jump("b", "Do b");
+    assert.equal(globalThis.document.activeElement, next.root);
+    const { inputs, forms } = stepView();
+    next.model.show({ has_card: true, inputs, forms });
+    delete all.checkVisibility;
+    assert.equal(globalThis.document.activeElement.dataset.name, "app_id");
+  });
+
+  test("opens once the runbook is back, and says that it cannot once the kernel is gone", () => {
+    const { next } = shown({ id: "a" }, { id: "b", has_card: false, is_current: false, inputs: undefined, forms: undefined });
+    globalThis.document.documentElement.dataset.runbookServer = "stopped";
+    next.line.click();
+    assert.deepEqual(next.model.sent, []);
+    delete globalThis.document.documentElement.dataset.runbookServer;
+    globalThis.document.dispatchEvent(new CustomEvent("runbook:server"));
+    assert.deepEqual(next.model.sent, [{ action: "open" }]);
+    globalThis.document.dispatchEvent(new CustomEvent("runbook:server")); // what was asked may be lost
+    assert.equal(next.model.sent.length, 2);
+    next.model.status("dead");
+    assert.equal(next.root.querySelector(".rb-opening").hidden, true);
+    assert.match(next.root.textContent, /press Start at the top of the notebook/);
   });
 
   test("says while it is folded what is not proven and what was warned of", () => {

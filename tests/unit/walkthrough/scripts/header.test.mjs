@@ -131,10 +131,12 @@ describe("the header", () => {
   const planned = { gates: [{ id: "fb-12", number: "12", title: "Submit", outcome: "waiting", icon: "◔", label: "waiting", since: "", usual: "", after: "" }] };
 
   // A page whose notebook says what to have at hand.
+  const begin = (ticked = [], hasBegun = false) => ({ plan: "6 to 10 weeks", has_begun: hasBegun,
+    ready: ["an icon", "a person"].map((text) => ({ text, is_ticked: ticked.includes(text) })) });
   const withBegin = (changes = {}) => {
     const cell = put("div", { class: "jp-Cell" });
     put("h2", {}, cell, "Before you begin¶");
-    const all = shown({ begin: { plan: "6 to 10 weeks", ready: ["an icon", "a person"] }, settled: 0, ...changes });
+    const all = shown({ begin: begin(), settled: 0, ...changes });
     const card = () => cell.querySelector(".rb-card");
     return { ...all, cell, card, isShown: () => cell.dataset.begin === "true",
       boxes: () => card().querySelectorAll("input"), have: () => card().querySelector('[data-action="have-these"]').click() };
@@ -162,22 +164,31 @@ describe("the header", () => {
     assert.equal(shown().root.querySelector('[data-action="begin"]').hidden, true);
   });
 
-  test("keeps what was ticked, and that the person has begun, for each tenant", () => {
-    const first = withBegin();
-    const [box] = first.boxes();
-    box.checked = true;
-    box.dispatch("change");
-    const again = (changes) => {
-      const { kept } = page;
-      page = newPage();
-      for (const [name, value] of kept) page.kept.set(name, value);
-      return withBegin(changes);
-    };
-    const second = again();
-    assert.deepEqual([second.isShown(), second.boxes().map((one) => one.checked)], [true, [true, false]]);
-    second.have();
-    assert.equal(again().isShown(), false);
-    assert.equal(again({ tenant: "other" }).isShown(), true);
+  test("has the kernel keep what is ticked, and that the person has begun", () => {
+    const { model, boxes, have, isShown } = withBegin();
+    const ticked = () => boxes().map((box) => box.checked);
+    const [icon, person] = boxes();
+    icon.checked = true;
+    icon.dispatch("change");
+    person.checked = true;
+    person.dispatch("change");
+    assert.deepEqual(model.sent, [{ action: "tick", text: "an icon", is_ticked: true }, { action: "tick", text: "a person", is_ticked: true }]);
+    model.show({ begin: begin(["an icon"]) }); // it has not heard of the second one yet
+    assert.deepEqual(ticked(), [true, true]);
+    model.show({ begin: begin(["an icon", "a person"]) });
+    model.show({ begin: begin(["a person"]) }); // another page took the first one away
+    assert.deepEqual([ticked(), boxes()[0] === icon], [[false, true], true]);
+    have();
+    assert.deepEqual([model.sent.at(-1), isShown()], [{ action: "begin" }, false]);
+  });
+
+  test("shows what another page has ticked or left", () => {
+    const { model, boxes, isShown } = withBegin({ begin: begin(["a person"]) });
+    assert.deepEqual([boxes().map((box) => box.checked), isShown()], [[false, true], true]);
+    model.show({ begin: begin([], true) });
+    assert.deepEqual([boxes().map((box) => box.checked), isShown()], [[false, false], false]);
+    page = newPage();
+    assert.equal(withBegin({ begin: begin([], true) }).isShown(), false);
   });
 
   test("leaves what to have at hand for a step, whichever way leads there", () => {
@@ -215,6 +226,7 @@ describe("the header", () => {
 
   test("offers to continue where what is next is not in sight", () => {
     const panel = put("section", { id: "runbook-fb-04", "data-open": "true" });
+    put("section", { id: "runbook-fb-05" });
     const { root } = shown();
     const button = root.querySelector('[data-action="go-on"]');
     assert.equal(button.hidden, false);
@@ -225,8 +237,7 @@ describe("the header", () => {
     button.click();
     assert.equal(document.activeElement, panel);
     page.sight(true);
-    panel.dataset.open = "false";
-    setFold("fb-05", true);
+    setFold("fb-05", true); // before the panel itself has heard of it
     assert.equal(button.hidden, false);
   });
 

@@ -715,14 +715,53 @@ describe("during an action and after it", () => {
     assert.equal(live.textContent, "Verified.");
   });
 
-  test("outcome, reason and warnings are heard with the message, which does not repeat them", () => {
+  const FAILED = { outcome: "failed", icon: "✘", label: "failed", checked_on: "noon", reason: "Facebook does not know it.", to_do: "Compare both." };
+
+  test("what a check found and what to do is one paragraph, which is told once", () => {
+    const { model, root, live } = shown();
+    model.show({ busy_since: 1 });
+    model.show({ busy_since: 0, finished: 1, result: "Checked.", ...FAILED, warnings: ["It ends soon."], limits: ["That it is yours."] });
+    assert.deepEqual(root.querySelectorAll(".rb-says").map((says) => live.contains(says)), [true]);
+    const [paragraph, ...others] = live.querySelectorAll("p");
+    assert.equal(others.length, 0);
+    assert.deepEqual(live.querySelectorAll(".rb-message"), []);
+    assert.equal(paragraph.textContent, "failed: Facebook does not know it. Compare both. It ends soon. Not proven: That it is yours.");
+    assert.deepEqual(paragraph.querySelectorAll(".rb-heard").map((heard) => heard.textContent), ["failed: ", " It ends soon. Not proven: That it is yours."]);
+    model.show({ line: "today" });
+    assert.equal(live.querySelector("p"), paragraph); // nothing is told again
+  });
+
+  test("what was found earlier stands there untold, also beside an error of the last action", () => {
+    const { model, root, live } = shown(FAILED);
+    const texts = () => root.querySelectorAll(".rb-says").map((says) => [live.contains(says), says.textContent]);
+    assert.deepEqual([texts(), live.textContent], [[[false, "✘Facebook does not know it. Compare both."]], ""]);
+    model.show({ is_error: true, finished: 1, message: "The App ID is no number.", advice: "Correct it." });
+    assert.deepEqual([texts(), live.textContent], [[[false, "✘Facebook does not know it. Compare both."]], "The App ID is no number.Next: Correct it."]);
+    model.show({ busy_since: 1, is_error: false, message: "", advice: "" });
+    assert.deepEqual([texts().length, live.textContent], [1, "Working…"]);
+  });
+
+  test("a change from elsewhere is heard with what was found, and the page does not repeat it", () => {
     const { model, live } = shown();
-    model.show({ finished: 1, message: "Checked.", label: "failed", reason: "Facebook refuses it.",
-      warnings: ["It ends soon."], limits: ["That it is yours."] });
-    const heard = live.querySelector(".rb-heard");
-    assert.equal(heard.textContent, "failed: Facebook refuses it. It ends soon. Not proven: That it is yours.");
-    model.show({ is_error: true, message: "The App ID is no number." });
-    assert.equal(live.querySelector(".rb-heard").textContent, "");
+    model.show(FAILED);
+    assert.equal(live.textContent, "✘failed: Facebook does not know it. Compare both.");
+    assert.deepEqual(live.querySelectorAll(".rb-message"), []);
+  });
+
+  test("what else an action has done is said below what was found", () => {
+    const { model, live } = shown();
+    model.show({ finished: 1, ...FAILED, result: "Checked.", message: "Next, checked automatically: Read leads." });
+    assert.equal(live.querySelector(".rb-message").textContent, "Next, checked automatically: Read leads.");
+    model.show({ finished: 2, reason: "", message: "" }); // nothing was found that could be said
+    assert.equal(live.textContent, "Checked.");
+  });
+
+  test("what is verified in part stands at its button, and is heard with the result", () => {
+    const { model, root, live } = shown();
+    model.show({ finished: 1, outcome: "verified", label: "verified", checked_on: "noon", in_part: true, result: "Checked.",
+      reason: "The list has it.", limits: ["That it is saved."] });
+    assert.deepEqual([live.querySelector(".rb-message").textContent, root.querySelector(".rb-says")], ["Checked.", null]);
+    assert.equal(live.querySelector(".rb-heard").textContent, " verified: The list has it. Not proven: That it is saved.");
   });
 
   test("a field appears when its value is wanted, and stays once a person typed into it", () => {

@@ -1,0 +1,114 @@
+"""The ticks of *Before you begin*: kept beside the journal, by no evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.walkthrough.preparation import NOTHING_TICKED, Preparation, PreparationFile
+from runbook_lib.walkthrough.widgets import HeaderPanel
+from tests.unit.walkthrough.conftest import Make
+from tests.unit.walkthrough.conftest import Scene as Play
+from tests.unit.walkthrough.stage import make_step
+from tests.unit.walkthrough.test_views import make_plan
+from tests.unit.walkthrough.test_widgets import FakeWalkthrough, receive
+
+TEXTS = ("an icon", "a person")
+
+
+@pytest.fixture
+def kept(folder: Path) -> PreparationFile:
+    """Return the preparation of a tenant whose journal's folder does not exist yet."""
+    return PreparationFile(folder / "acme" / "p", TEXTS)
+
+
+def test_ticks_outlive_the_kernel(kept: PreparationFile, folder: Path) -> None:
+    """Another kernel of the same tenant finds each tick, and that the person has begun."""
+    other = PreparationFile(folder / "acme" / "p", TEXTS)
+    assert other.read() == NOTHING_TICKED
+    kept.tick("an icon", is_ticked=True)
+    kept.tick("a person", is_ticked=True)
+    kept.begin()
+    kept.tick("an icon", is_ticked=False)
+    assert other.read() == Preparation(frozenset({"a person"}), has_begun=True)
+    assert PreparationFile(folder / "other" / "p", TEXTS).read() == NOTHING_TICKED
+
+
+def test_only_what_is_to_be_had_can_be_ticked(kept: PreparationFile, folder: Path) -> None:
+    """No text of anybody's own gets into the file; one that the procedure drops is gone."""
+    kept.tick("a secret", is_ticked=True)
+    (file,) = (folder / "acme" / "p").iterdir()
+    assert "a secret" not in file.read_text(encoding="utf-8")
+    kept.tick("an icon", is_ticked=True)
+    assert kept.read().ticked == {"an icon"}
+    assert PreparationFile(file.parent, ("a person",)).read().ticked == frozenset()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nonsense", b"[]", b"{}", b'{"ticked": 7, "has_begun": true}', b"\xff", b"null"],
+)
+def test_a_damaged_file_counts_as_none(kept: PreparationFile, folder: Path, content: bytes) -> None:
+    """A file that cannot be read ticks nothing, and the next tick replaces it."""
+    kept.begin()
+    (file,) = (folder / "acme" / "p").iterdir()
+    file.write_bytes(content)
+    assert kept.read() == NOTHING_TICKED
+    kept.tick("an icon", is_ticked=True)
+    assert kept.read().ticked == {"an icon"}
+
+
+def prepared(scene: Make) -> Play:
+    """Return a walkthrough whose procedure names what to have at hand."""
+    return scene(make_step("a"), plan=make_plan(have_ready=TEXTS))
+
+
+def test_the_header_shows_what_is_ticked(scene: Make) -> None:
+    """A tick is drawn in every header of the kernel; nothing of it is in the journal."""
+    play = prepared(scene)
+    before = play.written
+    play.walkthrough.tick("a person", is_ticked=True)
+    play.walkthrough.begin()
+    assert play.header.view["begin"] == {
+        "plan": "6 weeks",
+        "ready": [
+            {"text": "an icon", "is_ticked": False},
+            {"text": "a person", "is_ticked": True},
+        ],
+        "has_begun": True,
+    }
+    assert play.written == before
+
+
+def test_a_tick_that_cannot_be_kept_says_so(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the disk refuses, the header says it, and no panel breaks."""
+    play = prepared(scene)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("runbook_lib.walkthrough.preparation.write_whole", refuse)
+    play.walkthrough.tick("a person", is_ticked=True)
+    view = play.header.view
+    assert view["is_error"]
+    assert view["message"].startswith("Cannot write to disk: ")
+    assert view["begin"]["ready"][1] == {"text": "a person", "is_ticked": False}
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ({"action": "tick", "text": "an icon", "is_ticked": True}, ("tick", "an icon", True)),
+        ({"action": "tick", "text": "an icon", "is_ticked": "yes"}, ("tick", "an icon", False)),
+        ({"action": "tick"}, ("tick", "None", False)),
+        ({"action": "begin"}, ("begin",)),
+    ],
+    ids=str,
+)
+def test_a_header_passes_on_each_tick(message: Any, asked: tuple[Any, ...]) -> None:
+    """Each message of the card is one call."""
+    walkthrough: Any = FakeWalkthrough()
+    receive(HeaderPanel(walkthrough), message)
+    assert walkthrough.asked == [asked]
