@@ -1,5 +1,5 @@
 """
-What connectors of Facebook ask an operator for, about the app: names, forms, help, defaults.
+The inputs about the app that Facebook's connectors share: names, formats, help, defaults.
 
 An input's name is the papermill parameter; `RUNBOOK_FACEBOOK_` and the name in
 upper case is the environment variable.
@@ -138,7 +138,7 @@ def _kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     return kit_of(connector, values)
 
 
-# What no longer works where a check no longer succeeds.
+# Check id → impact on customers once the check no longer succeeds.
 _BREAKS = {
     "app-credentials-are-accepted": "No customer can sign in, and no token is renewed.",
     "app-is-registered": "Without its app, no customer can sign in or be served.",
@@ -155,7 +155,7 @@ _BREAKS = {
     "lead-data-is-readable": "Leads cannot be read with the test token.",
     "customer-consents-without-role": "Nothing shows any longer that a customer can sign in.",
 }
-# What a person does before something ends.
+# Fact → advice for a person before its date.
 _RENEWS = {
     "token": "Sign in again before then, and give the new token to the runbook.",
     "data_access": "The person must sign in and consent again; give the new token to the runbook.",
@@ -191,10 +191,10 @@ FACEBOOK = ImitatedVendor(
 
 def permissions(*default: str, example: str, why: str = "", asked_fact: str = "") -> Input:
     """
-    Return the input for the permissions of the use case; `default` is what a connector needs.
+    Return the input for the permissions of the use case; a connector needs the `default` ones.
 
-    `why` says, as a sentence, where that comes from. The fact `asked_fact` lists what the connector
-    was seen to ask for.
+    `why` is a sentence about their source. The fact `asked_fact` lists the permissions that the
+    connector was seen to request.
     """
     always = "The permissions to request, separated by commas; public_profile is always included."
     return Input(
