@@ -1,1 +1,1 @@
-"""What the operator gave: settings, credentials, attestations, and where things are stored."""
+"""The operator's input: settings, credentials, attestations, and the places of files."""

@@ -1,26 +1,26 @@
 """
-The attestations file: what people say about steps, in TOML.
+The attestations file: people's attestations, comments and assignments, in TOML.
 
     [[attestation]]
     step = "fb-01-log-in"
     by = "the person's name"
     at = 2026-11-24T09:30:00Z
     note = "optional"
-    subject = {app_id = "123456789012345"}   # optional: what it is about
-    answer = "not-asked"       # where a step has other answers than its sentence
-    due = 2027-01-20           # where that answer has one: the day by which it must be done
-    until = 2027-11-24         # where the attestation has an end: its last day, if that is earlier
+    subject = {app_id = "123456789012345"}   # optional: the values that it is about
+    answer = "not-asked"       # if a step has other answers than its sentence
+    due = 2027-01-20           # if that answer has one: the day by which it must be done
+    until = 2027-11-24         # if the attestation has an end: its last day, if that is earlier
 
     [[submitted]]     # sent to the provider's review; `note` is optional
-    [[declined]]      # the provider declined it; `note` is what the reviewer named
-    [[skip]]          # the step is skipped; `reason` says why
-    [[withdrawal]]    # earlier entries about the step no longer count; `reason` says why
+    [[declined]]      # the provider declined it; `note` is the reviewer's reason
+    [[skip]]          # the step is skipped for this `reason`
+    [[withdrawal]]    # earlier entries about the step no longer count, for this `reason`
     [[comment]]       # no outcome rests on it; `note` is the comment
     [[assignment]]    # `to` does the step, until the day `due`; without `to`, anybody does
 
 An entry without a subject is bound to the values that are known when a
 tenant's journal first records it. `attestation_rules` decides which entries count.
-Several subjects, `[{app_id = "1…"}, {app_id = "2…"}]`, are as many entries.
+A list of subjects, `[{app_id = "1…"}, {app_id = "2…"}]`, makes one entry of each.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ _KINDS: Mapping[str, AttestationKind | NoteKind] = {
     "comment": NoteKind.COMMENTED,
     "assignment": NoteKind.ASSIGNED,
 }
-# These need a reason; the others may have a note.
+# Kinds that need a reason; the others may have a note.
 _WITH_REASON = (AttestationKind.SKIPPED, AttestationKind.WITHDRAWN)
-# What an entry may name of any step, also of one that comes before there is an app.
+# Inputs that a subject may name for every step, also for steps before there is an app.
 _ALWAYS = ("app_id", "service_domain")
-# Which of a step's answers an attestation gives, and its days.
+# Keys of an attestation: a step's answer, and its days.
 _ANSWERED = ("answer", "due", "until")
 # Only a step that waits for an outside party can be submitted or declined.
 _OF_A_WAIT = (AttestationKind.SUBMITTED, AttestationKind.DECLINED)
@@ -81,12 +81,12 @@ def read_attestations(
     values: Mapping[str, Value] | None = None,
 ) -> list[Remark]:
     """
-    Return the attestations and notes in the file at `path`, ordered by the times that they give.
+    Return the attestations and notes in the file at `path`, ordered by their times.
 
-    An attestation's `binding` contains only the subject that its entry names. An entry with
-    several subjects gives an attestation for each, or only for those that match `values`, a
-    tenant's. Raises `StatementError` for an unreadable file, an unknown step, key or
-    subject, a missing name, or a time in the future.
+    An attestation's `binding` contains only the subject that its entry names. An entry with several
+    subjects makes an attestation for each, or only for those that match a tenant's `values`. Raises
+    `StatementError` for an unreadable file, an unknown step, key or subject, a missing name, or a
+    time in the future.
     """
     text = read_text(path, _LARGEST_FILE, StatementError, _WHAT)
     document = parse_tables(text, path, StatementError, _WHAT)
@@ -99,8 +99,7 @@ def read_attestations(
         try:
             tables = tables_of(document, name)
         except ValueError as error:
-            msg = f"{path}: {error}."
-            raise StatementError(msg) from None
+            raise StatementError(f"{path}: {error}.") from None
         for table in tables:
             if isinstance(kind, AttestationKind):
                 attestations += reader.attestations(kind, table)
@@ -115,7 +114,7 @@ def check_subjects(
     """
     Return a sentence for each subject in a fleet's file at `path` that no tenant has.
 
-    `tenants` are the connector and the known values of each. Raises `StatementError` for an entry
+    `tenants` has each tenant's connector and known values. Raises `StatementError` for an entry
     without a subject, which would count for every tenant.
     """
     by_connector: dict[str, tuple[Procedure, list[Mapping[str, Value]]]] = {}
@@ -128,11 +127,10 @@ def check_subjects(
         known: dict[tuple[str, ...], set[tuple[Value | None, ...]]] = {}
         for attestation in read_attestations(path, procedure, now=now):
             if not (isinstance(attestation, Attestation) and attestation.binding.subject):
-                msg = (
+                raise StatementError(
                     f"{path}, step {attestation.step}: in a fleet each entry needs a subject, "
                     'such as {app_id = "123456789012345"}, or it would count for every tenant.'
                 )
-                raise StatementError(msg)
             attestations[attestation.entry] = attestation
             subject = attestation.binding.subject
             names = tuple(sorted(subject))
@@ -154,17 +152,26 @@ class _AttestationReader:
     """Checks each table against the procedure and the clock."""
 
     path: Path
+    """The attestations file, for messages."""
+
     steps: Mapping[str, Step]
+    """The procedure's steps, by id."""
+
     inputs: Mapping[str, Input]
+    """The procedure's inputs, by name."""
+
     now: datetime
+    """The current time; later times are refused."""
+
     values: Mapping[str, Value] | None
+    """A tenant's values that a list of subjects must match; `None`: all subjects count."""
 
     def attestations(self, kind: AttestationKind, table: Mapping[str, Any]) -> list[Attestation]:
         """Return the attestation in `table`, once for each subject."""
         more = _ANSWERED if kind is AttestationKind.ATTESTED else ()
-        step, place, fields = self._entry(kind, table, ("subject", *more))
+        step, place, fields = self._read_entry(kind, table, ("subject", *more))
         given = {name: str(table[name]) for name in more if name in table}
-        _text(table, "answer", place, is_needed=False, longest=_LONGEST_NAME)
+        _read_text(table, "answer", place, is_needed=False, longest=_LONGEST_NAME)
         answer = answered(step, given, place, at=fields["at"]) if more else {}
         return [
             Attestation(
@@ -172,69 +179,74 @@ class _AttestationReader:
                 **fields,
                 **answer,
                 origin=self.path.name,
-                # NOTE: as given: when the sentence changes, it is not said of the new one.
-                entry=_digest([{"kind": kind, **fields, **given}, subject]),
+                # NOTE: without the sentence: after a change of it, this is still the same entry.
+                entry=_digest_of([{"kind": kind, **fields, **given}, subject]),
                 binding=Binding(subject=subject),
             )
-            for subject in self._subjects(step, table.get("subject", {}), place)
+            for subject in self._read_subjects(step, table.get("subject", {}), place)
         ]
 
     def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note | Assignment:
         """Return the comment or assignment in `table`."""
         more = () if kind is NoteKind.COMMENTED else ("to", "due")
-        _, place, fields = self._entry(kind, table, more)
+        _, place, fields = self._read_entry(kind, table, more)
         if kind is NoteKind.COMMENTED:
-            return Note(**fields, origin=self.path.name, entry=_digest([kind, fields]))
-        fields["to"] = _text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
+            return Note(**fields, origin=self.path.name, entry=_digest_of([kind, fields]))
+        fields["to"] = _read_text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
         fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
         if fields["due"] and not fields["to"]:
-            msg = f"{place}: due needs `to`, the person who has this deadline."
-            raise StatementError(msg)
-        return Assignment(**fields, origin=self.path.name, entry=_digest([kind, fields]))
+            raise StatementError(f"{place}: due needs `to`, the person who has this deadline.")
+        return Assignment(**fields, origin=self.path.name, entry=_digest_of([kind, fields]))
 
-    def _entry(
+    def _read_entry(
         self, kind: AttestationKind | NoteKind, table: Mapping[str, Any], more: tuple[str, ...]
     ) -> tuple[Step, str, dict[str, Any]]:
-        """Return the step of an entry, its place, for messages, and who says what of it, when."""
-        name = _text(table, "step", f"{self.path}", is_needed=True)
+        """Return an entry's step, its place for messages, and its author, time and note."""
+        name = _read_text(table, "step", f"{self.path}", is_needed=True)
         place = f"{self.path}, step {name[:60]}"
         note = "reason" if kind in _WITH_REASON else "note"
         _refuse_other_keys(table, ("step", "by", "at", note, *more), place)
         if name not in self.steps:
             near = suggestion(name, self.steps)
-            msg = f"{place}: there is no such step.{near} `runbook status` lists them."
-            raise StatementError(msg)
+            raise StatementError(
+                f"{place}: there is no such step.{near} `runbook status` lists them."
+            )
         step = self.steps[name]
         if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
-            msg = f"{place}: nothing is submitted in this step, so it cannot be {kind}."
-            raise StatementError(msg)
+            raise StatementError(
+                f"{place}: nothing is submitted in this step, so it cannot be {kind}."
+            )
         is_needed = kind in (*_WITH_REASON, NoteKind.COMMENTED)
         fields = {
             "step": step.id,
-            "by": _text(table, "by", place, is_needed=True, longest=_LONGEST_NAME),
-            "at": self._moment(table.get("at"), place),
-            "note": _text(table, note, place, is_needed=is_needed),
+            "by": _read_text(table, "by", place, is_needed=True, longest=_LONGEST_NAME),
+            "at": self._read_moment(table.get("at"), place),
+            "note": _read_text(table, note, place, is_needed=is_needed),
         }
         return step, place, fields
 
-    def _subjects(self, step: Step, value: object, place: str) -> Iterable[Mapping[str, Value]]:
-        """Return the subject; of several, each once, and only those of this tenant."""
+    def _read_subjects(
+        self, step: Step, value: object, place: str
+    ) -> Iterable[Mapping[str, Value]]:
+        """Return the subject, or the distinct subjects of a list that match this tenant."""
         if not isinstance(value, list):
-            return [self._subject(step, value, place)]
-        subjects = [self._subject(step, item, place) for item in value]
+            return [self._read_subject(step, value, place)]
+        subjects = [self._read_subject(step, item, place) for item in value]
         if not all(subjects) or not subjects:
-            msg = f'{place}: each subject in a list needs a value, such as {{app_id = "1…"}}.'
-            raise StatementError(msg)
-        once = {_digest(subject): subject for subject in subjects}.values()
+            raise StatementError(
+                f'{place}: each subject in a list needs a value, such as {{app_id = "1…"}}.'
+            )
+        once = {_digest_of(subject): subject for subject in subjects}.values()
         return [
             subject for subject in once if self.values is None or is_about(subject, self.values)
         ]
 
-    def _subject(self, step: Step, table: object, place: str) -> dict[str, Value]:
+    def _read_subject(self, step: Step, table: object, place: str) -> dict[str, Value]:
         """Return the values that an entry names as its subject, typed like inputs."""
         if not isinstance(table, dict):
-            msg = f'{place}: subject takes {{app_id = "123456789012345"}}, or a list of these.'
-            raise StatementError(msg)
+            raise StatementError(
+                f'{place}: subject takes {{app_id = "123456789012345"}}, or a list of these.'
+            )
         named = dict.fromkeys((*step.subject, *_ALWAYS))
         inputs = {name: item for name, item in self.inputs.items() if not item.secret}
         allowed = tuple(name for name in named if name in inputs)
@@ -242,23 +254,21 @@ class _AttestationReader:
         try:
             return {name: typed(self.inputs[name], value) for name, value in table.items()}
         except SettingsError as error:
-            msg = f"{place}, subject: {error}"
-            raise StatementError(msg) from None
+            raise StatementError(f"{place}, subject: {error}") from None
 
-    def _moment(self, value: object, place: str) -> str:
+    def _read_moment(self, value: object, place: str) -> str:
         if not isinstance(value, datetime):
-            msg = f"{place}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
-            raise StatementError(msg)
-        # One without a zone is in UTC already.
+            raise StatementError(
+                f"{place}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
+            )
+        # A time without a zone is in UTC.
         zoned = value if value.tzinfo else value.replace(tzinfo=UTC)
         try:
             moment = zoned.astimezone(UTC)
         except OverflowError:
-            msg = f"{place}: at is out of range: {value}."
-            raise StatementError(msg) from None
+            raise StatementError(f"{place}: at is out of range: {value}.") from None
         if moment > self.now:
-            msg = f"{place}: {value} is in the future."
-            raise StatementError(msg)
+            raise StatementError(f"{place}: {value} is in the future.")
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
@@ -269,24 +279,24 @@ def is_about(subject: Mapping[str, Value | None], values: Mapping[str, Value]) -
 
 def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> dict[str, Any]:
     """
-    Return as an attestation's fields which sentence of `step` it confirms, and its days.
+    Return the fields of an attestation with the confirmed sentence of `step`, and its days.
 
-    `given` has the `answer` by name, or none for the step's own sentence, and the days `due`
-    and `until` as text. Raises `StatementError` for an unknown answer, a day that this answer
-    does not have, lacks, or may not have.
+    `given` has the `answer` by name, or none for the step's own sentence, and the days `due` and
+    `until` as text. Raises `StatementError` for an unknown answer, and for a missing, superfluous
+    or wrong day.
     """
     answers = {answer.name: answer for answer in step.answers}
     name, due, until = (given.get(key, "").strip() for key in _ANSWERED)
     if name and name not in answers:
         known = f"known answers: {', '.join(answers)}" if answers else "this step has none"
-        msg = f"{place}: there is no answer called {name[:60]}; {known}."
-        raise StatementError(msg)
+        raise StatementError(f"{place}: there is no answer called {name[:60]}; {known}.")
     answer = answers.get(name)
     counts_days = answer.counts_days if answer else step.counts_days
     due_days = answer.due_days if answer else 0
     if due_days and not due:
-        msg = f"{place}: due is missing: the day by which it must be done, such as 2026-12-01."
-        raise StatementError(msg)
+        raise StatementError(
+            f"{place}: due is missing: the day by which it must be done, such as 2026-12-01."
+        )
     latest = days_after(at, counts_days) if counts_days else ""
     return {
         "sentence": answer.sentence if answer else "",
@@ -296,23 +306,23 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
 
 
 def _day_within(key: str, text: str, place: str, *, at: str, days: int) -> str:
-    """Return a day at most `days` after `at`; raises `StatementError` for another, or if 0."""
+    """Return a day at most `days` after `at`; raises `StatementError` for any other day."""
     if text and not days:
-        msg = f"{place}: {key} does not apply to this entry."
-        raise StatementError(msg)
-    # NOTE: what an outside party wanted may be overdue when somebody sees it.
+        raise StatementError(f"{place}: {key} does not apply to this entry.")
+    # NOTE: an outside party's due day may be over when somebody sees it.
     day = due_day(text, place, since=at if key == "until" else "", key=key, act="said")
     if day and day > days_after(at, days):
-        msg = f"{place}: {key} {day} is more than {days} days after this entry, {at[:10]}."
-        raise StatementError(msg)
+        raise StatementError(
+            f"{place}: {key} {day} is more than {days} days after this entry, {at[:10]}."
+        )
     return day
 
 
 def doubtful_days(given: Mapping[str, str], *, today: date) -> dict[str, str]:
     """
-    Return by the field's name why a day in `given` is probably a slip; empty if none is.
+    Return a doubt about each day in `given` that is probably a slip, by the field's name.
 
-    `on` is the day of something that has happened, `due` the day of something to do.
+    `on` is the day of a past event, `due` the day of something to do.
     """
     doubts = {}
     as_of = f"today is {today.isoformat()} (UTC)"
@@ -335,36 +345,35 @@ def due_day(
     except ValueError:
         is_day = False
     if not is_day:
-        msg = f"{place}: {key} takes a day such as 2026-12-01, not {text[:40]}."
-        raise StatementError(msg)
-    # NOTE: not today's: the file is read again at each run.
+        raise StatementError(f"{place}: {key} takes a day such as 2026-12-01, not {text[:40]}.")
+    # NOTE: it does not compare with today, since each run reads the file again.
     if text < since[:10]:
-        msg = f"{place}: {key} {text} is before the day on which it was {act}, {since[:10]}."
-        raise StatementError(msg)
+        raise StatementError(
+            f"{place}: {key} {text} is before the day on which it was {act}, {since[:10]}."
+        )
     return text
 
 
-def _digest(document: object) -> str:
+def _digest_of(document: object) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _text(
+def _read_text(
     table: Mapping[str, Any], key: str, place: str, *, is_needed: bool, longest: int = 2_000
 ) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        msg = f"{place}: {key} takes a text in quotes."
-        raise StatementError(msg)
+        raise StatementError(f"{place}: {key} takes a text in quotes.")
     may_have_lines = key in ("note", "reason")
     text = visible_text(f"{place}: {key}", value, longest=longest, may_have_lines=may_have_lines)
     if is_needed and not text:
-        msg = f"{place}: {key} is missing."
-        raise StatementError(msg)
+        raise StatementError(f"{place}: {key} is missing.")
     return text
 
 
 def _refuse_other_keys(table: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
     for key in table:
         if key not in keys:
-            msg = f"{place}: there is no key called {key[:60]}; known keys: {', '.join(keys)}."
-            raise StatementError(msg)
+            raise StatementError(
+                f"{place}: there is no key called {key[:60]}; known keys: {', '.join(keys)}."
+            )

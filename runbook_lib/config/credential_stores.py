@@ -1,7 +1,7 @@
 """
 Stores for credentials on this machine: the keyring, or `.env` with mode 0600.
 
-The journal records where a credential is stored, never its value.
+The journal records the reference of a credential, never its value.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ class KeyringStore:
         import keyring.errors  # noqa: PLC0415  (slow to import, rarely used)
 
         try:
-            keyring.set_password(_service(owner), item.name, secret.reveal())
+            keyring.set_password(_service_name(owner), item.name, secret.reveal())
         except keyring.errors.KeyringError:
-            msg = "This machine has no writable keyring."
-            raise SettingsError(msg, next_step="Save it to .env instead.") from None
-        return f"keyring:{_service(owner)}/{item.name}"
+            raise SettingsError(
+                "This machine has no writable keyring.", next_step="Save it to .env instead."
+            ) from None
+        return f"keyring:{_service_name(owner)}/{item.name}"
 
     def forget(self, owner: str, item: Input) -> None:
         """Remove the credential from the keyring."""
         import keyring.errors  # noqa: PLC0415
 
         with contextlib.suppress(keyring.errors.KeyringError):
-            keyring.delete_password(_service(owner), item.name)
+            keyring.delete_password(_service_name(owner), item.name)
 
 
 class EnvFileStore:
@@ -58,30 +59,30 @@ class EnvFileStore:
 
     def remember(self, owner: str, item: Input, secret: Secret) -> str:  # noqa: ARG002
         """Write the variable; the file is always read, so no reference is needed."""
-        with self._writing("Make it writable, or save the credential to the keyring."):
+        with self._reported_writing("Make it writable, or save the credential to the keyring."):
             self.path.touch(mode=0o600)
             self.path.chmod(0o600)
-            name = self._variable(item)
+            name = self._variable_of(item)
             dotenv.set_key(self.path, name, secret.reveal(), follow_symlinks=True)
         return ""
 
     def forget(self, owner: str, item: Input) -> None:  # noqa: ARG002
         """Remove the variable; raises `SettingsError` if the file cannot be written."""
-        name = self._variable(item)
-        with self._writing(f"Make it writable, or remove {name} from it yourself."):
-            if name in self._names():
+        name = self._variable_of(item)
+        with self._reported_writing(f"Make it writable, or remove {name} from it yourself."):
+            if name in self._names_with_value():
                 dotenv.unset_key(self.path, name, follow_symlinks=True)
 
     def holds(self, item: Input) -> bool:
         """Return whether the file has a value for `item`."""
-        return bool(self._names() & {item.variable, item.variable_for(self._connector)})
+        return bool(self._names_with_value() & {item.variable, item.variable_for(self._connector)})
 
-    def _variable(self, item: Input) -> str:
+    def _variable_of(self, item: Input) -> str:
         """Return the variable name of this connector's credential."""
         alone = item.variable_for(self._connector)
-        return alone if self._is_shared or alone in self._names() else item.variable
+        return alone if self._is_shared or alone in self._names_with_value() else item.variable
 
-    def _names(self) -> frozenset[str]:
+    def _names_with_value(self) -> frozenset[str]:
         """Return the variables that have a value; read the file again only after a change."""
         if not self.path.is_file():
             return frozenset()
@@ -92,7 +93,7 @@ class EnvFileStore:
             self._with_value = frozenset(name for name, value in values.items() if value)
         return self._with_value
 
-    def _writing(self, advice: str) -> contextlib.AbstractContextManager[None]:
+    def _reported_writing(self, advice: str) -> contextlib.AbstractContextManager[None]:
         return reported_as(SettingsError, f"{self.path} cannot be written", next_step=advice)
 
 
@@ -104,8 +105,7 @@ def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str,
     """
     Return `settings` with the stored credentials that it lacks.
 
-    A reference to a missing credential is left out: the step that needs the
-    credential then asks for it.
+    A reference to a missing credential is left out: the step that needs it then asks for it.
     """
     secrets = dict(settings.secrets)
     for item in inputs:
@@ -118,5 +118,5 @@ def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str,
     return replace(settings, secrets=secrets)
 
 
-def _service(owner: str) -> str:
+def _service_name(owner: str) -> str:
     return f"facebook-marketing-runbook/{owner}"

@@ -50,22 +50,22 @@ def env_template(procedure: Procedure, name: str) -> str:
     )
     parts = [
         _HEAD.format(title=procedure.title, name=name).rstrip(),
-        *_lines(needed),
+        *_lines_of_settings(needed),
         rest.rstrip(),
     ]
     for title, items in sections:
         parts.append(f"\n# --- {title} {'-' * (_WIDTH - len(title) - 7)}")
-        parts += _lines(items)
+        parts += _lines_of_settings(items)
     return "\n".join(parts) + "\n"
 
 
-def _lines(items: Iterable[Input]) -> Iterator[str]:
+def _lines_of_settings(items: Iterable[Input]) -> Iterator[str]:
     for item in items:
         yield ""
         yield from (f"# {line}" for line in wrap(f"{item.label}: {item.help}", _WIDTH))
         if item.example:
             yield f"# For example: {item.example}"
-        yield f"{'# ' if _has_default(item) else ''}{item.variable}={_text(item.default)}"
+        yield f"{'# ' if _has_default(item) else ''}{item.variable}={_default_text(item.default)}"
 
 
 def _has_default(item: Input) -> bool:
@@ -77,12 +77,11 @@ def write_env_file(path: Path, procedure: Procedure) -> Path:
     with reported_as(SettingsError, f"{path} cannot be written", next_step=_ANOTHER):
         is_new = write_once(path, env_template(procedure, path.name).encode(), mode=0o600)
     if not is_new:
-        msg = f"{path} already exists and was not changed."
-        raise SettingsError(msg, next_step=_ANOTHER)
+        raise SettingsError(f"{path} already exists and was not changed.", next_step=_ANOTHER)
     return path
 
 
-def _text(value: object) -> str:
+def _default_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)

@@ -12,9 +12,8 @@ In TOML:
     service_domain = "acme-h.cyclr.com"   # every parameter by its name
     secrets = {app_secret = "dotenv:acme.env#APP_SECRET"}
 
-In CSV each of these names is a column, each row a tenant. A secret itself is
-refused, and not shown. Every mistake is found before anything starts, and named with its
-table (or row) and key.
+In CSV each of these names is a column, each row a tenant. The reader refuses a secret itself, and
+does not show it. It finds every mistake before a run starts, and names its table (or row) and key.
 """
 
 from __future__ import annotations
@@ -42,25 +41,34 @@ from runbook_lib.text import pluralize
 
 _LARGEST_FILE = 16 * 1024 * 1024
 _WHAT = "The file of tenants"
-_TENANT, _CONNECTOR, _SECRETS, _DEFAULTS = "tenant", "connector", "secrets", "defaults"
+_TENANT = "tenant"
+_CONNECTOR = "connector"
+_SECRETS = "secrets"
+_DEFAULTS = "defaults"
 _OWN = (_TENANT, _CONNECTOR)
-# A mistaken name is shown only if it cannot be a secret: somebody may forget the line of headings.
+# A wrong name is shown only if it cannot be a secret: somebody may forget the line of headings.
 _NAME = re.compile(r"[A-Za-z][A-Za-z_ -]{0,39}")
 _HEADER = re.compile(r"\s*\[\[\s*tenant\s*\]\]")
 
 
 @dataclass(frozen=True, slots=True)
 class FleetTenant:
-    """
-    A tenant of the fleet; `references` say where its secrets are, by the name of the input,
-    `place` which table or row it is.
-    """
+    """A tenant of the fleet, with one connector."""
 
     tenant: str
+    """The tenant's name."""
+
     procedure: Procedure
+    """The procedure of its connector."""
+
     given: Mapping[str, Value]
+    """Its parameters, by the names of the inputs."""
+
     references: Mapping[str, str]
+    """References to its secrets, by the names of the inputs."""
+
     place: str = ""
+    """Its table or row in the file, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,8 @@ class FleetFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """What the file says about one tenant, or about all, before it is validated."""
+class _RawTenant:
+    """One tenant's values in the file, or those of all tenants, before validation."""
 
     place: str
     values: Mapping[str, Any]
@@ -90,9 +98,9 @@ def read_fleet_file(
     """
     Return the tenants of the TOML or CSV file at `path`, in its order.
 
-    `procedures` maps connector names to procedures, `broken` those of broken connectors to why;
-    `default` is the connector of a tenant that names none. Raises `FleetFileError` with every
-    mistake; of a tenant with a broken connector only the name can be checked.
+    `procedures` maps connector names to procedures, `broken` the names of broken connectors to
+    their errors. `default` is the connector of a tenant that names none. Raises `FleetFileError`
+    with every mistake; for a tenant with a broken connector it checks only the name.
     """
     text = read_text(path, _LARGEST_FILE, FleetFileError, _WHAT)
     reader = _TenantReader(procedures, default, broken or {})
@@ -101,11 +109,12 @@ def read_fleet_file(
     else:
         reader.read_toml(text, path)
     if reader.mistakes:
-        msg = f"{_WHAT} {path} has {pluralize(len(reader.mistakes), 'mistake')}."
-        raise FleetFileError(msg, list(reader.mistakes))
+        raise FleetFileError(
+            f"{_WHAT} {path} has {pluralize(len(reader.mistakes), 'mistake')}.",
+            list(reader.mistakes),
+        )
     if not (reader.tenants or reader.unusable):
-        msg = f"{_WHAT} {path} names no tenant."
-        raise FleetFileError(msg)
+        raise FleetFileError(f"{_WHAT} {path} names no tenant.")
     return FleetFile(reader.tenants, reader.unusable)
 
 
@@ -129,7 +138,7 @@ class _TenantReader:
             for name, procedure in procedures.items()
         }
         items = [item for inputs in self._inputs.values() for item in inputs.items()]
-        # NOTE: with an unknown connector, a name is a secret if it is one of any connector.
+        # NOTE: with an unknown connector, a name is a secret if any connector has it as a secret.
         self._all = dict(sorted(items, key=lambda item: item[1].secret))
         self._names: dict[str, str] = {}
         self._seen: set[tuple[str, str]] = set()
@@ -139,25 +148,27 @@ class _TenantReader:
         document = parse_tables(text, path, FleetFileError, _WHAT)
         for name in document:
             if name not in (_TENANT, _DEFAULTS):
-                self._unknown("", name, (_TENANT, _DEFAULTS))
+                self._note_unknown("", name, (_TENANT, _DEFAULTS))
         defaults = document.get(_DEFAULTS, {})
         if not isinstance(defaults, dict):
-            self._note("", _DEFAULTS, "write [defaults] as its own table")
+            self._note_mistake("", _DEFAULTS, "write [defaults] as its own table")
             defaults = {}
         tables: list[dict[str, Any]] = []
         try:
             tables = tables_of(document, _TENANT)
         except ValueError as error:
-            self._note("", _TENANT, str(error))
-        shared = self._table("[defaults]", defaults)
+            self._note_mistake("", _TENANT, str(error))
+        shared = self._read_table("[defaults]", defaults)
         lines = _header_lines(text)
         if len(lines) != len(tables):
             lines = [0] * len(tables)
         named = [
-            self._table(f"[[tenant]] {number}{_whose(table.get(_TENANT), line)}", table)
+            self._read_table(
+                f"[[tenant]] {number}{_describe_owner(table.get(_TENANT), line)}", table
+            )
             for number, (table, line) in enumerate(zip(tables, lines, strict=True), 1)
         ]
-        self._read(named, shared)
+        self._read_tenants(named, shared)
 
     def read_csv(self, text: str) -> None:
         """Read the rows of a CSV document."""
@@ -168,69 +179,73 @@ class _TenantReader:
             for cells in csv.reader(io.StringIO(text, newline=""), strict=True):
                 number += 1
                 if not head:
-                    head = self._headings(cells)
+                    head = self._read_headings(cells)
                 elif any(cell.strip() for cell in cells):
-                    tables += self._row(f"row {number}", head, cells)
+                    tables += self._read_row(f"row {number}", head, cells)
         except csv.Error as error:
-            self._note(f"row {number + 1}", "", f"this is not CSV: {error}")
-        self._read(tables, _Table("", {}))
+            self._note_mistake(f"row {number + 1}", "", f"this is not CSV: {error}")
+        self._read_tenants(tables, _RawTenant("", {}))
 
-    def _headings(self, cells: list[str]) -> list[str]:
-        """Return the names of the columns, each once."""
+    def _read_headings(self, cells: list[str]) -> list[str]:
+        """Return the names of the columns; note a repeated or unknown one."""
         head = [cell.strip() for cell in cells]
         for number, name in enumerate(head):
-            # NOTE: a broken connector may have a parameter of this name; a row tells.
+            # NOTE: a broken connector may have a parameter of this name; only a row shows that.
             if name not in _OWN and name not in self._all and not self._broken:
-                self._unknown(f"column {number + 1}", name, (*_OWN, *self._all))
+                self._note_unknown(f"column {number + 1}", name, (*_OWN, *self._all))
             elif name in head[:number]:
-                self._note("", name, "two columns have this name")
+                self._note_mistake("", name, "two columns have this name")
         return head
 
-    def _row(self, place: str, head: list[str], cells: list[str]) -> list[_Table]:
+    def _read_row(self, place: str, head: list[str], cells: list[str]) -> list[_RawTenant]:
         """Return the table of a row; nothing if the row has too many cells."""
         if _TENANT in head[: len(cells)]:
-            place += _whose(cells[head.index(_TENANT)].strip(), 0)
+            place += _describe_owner(cells[head.index(_TENANT)].strip(), 0)
         if len(cells) > len(head):
-            self._note(place, "", f"this row has {len(cells)} cells for {len(head)} headings")
+            self._note_mistake(
+                place, "", f"this row has {len(cells)} cells for {len(head)} headings"
+            )
             return []
         named = {name: cell for name, cell in zip(head, cells, strict=False) if cell.strip()}
         known = {name: cell for name, cell in named.items() if name in _OWN or name in self._all}
         if known.get(_CONNECTOR, self._default).strip() in self._broken:
-            return [_Table(place, known)]
+            return [_RawTenant(place, known)]
         for name in named.keys() - known.keys():
             if self._broken:
-                self._unknown(place, name, self._all)
+                self._note_unknown(place, name, self._all)
         own = self._inputs.get(known.get(_CONNECTOR, self._default).strip(), self._all)
         items = {**self._all, **own}
         secrets = [name for name in known if name not in _OWN and items[name].secret]
         references = {name: known.pop(name).strip() for name in secrets}
-        return [_Table(place, known, references)]
+        return [_RawTenant(place, known, references)]
 
-    def _table(self, place: str, table: Mapping[str, Any]) -> _Table:
+    def _read_table(self, place: str, table: Mapping[str, Any]) -> _RawTenant:
         """Return a table of TOML; its secrets are a table in it."""
         secrets = table.get(_SECRETS, {})
         if not isinstance(secrets, dict):
-            self._note(place, _SECRETS, "write it as a table of references")
+            self._note_mistake(place, _SECRETS, "write it as a table of references")
             secrets = {}
-        return _Table(
+        return _RawTenant(
             place, {name: value for name, value in table.items() if name != _SECRETS}, secrets
         )
 
-    def _read(self, tables: Iterable[_Table], shared: _Table) -> None:
-        """Validate what all tenants share, then each tenant."""
+    def _read_tenants(self, tables: Iterable[_RawTenant], shared: _RawTenant) -> None:
+        """Validate the shared values, then each tenant."""
         if _TENANT in shared.values:
-            self._note(shared.place, _TENANT, "each tenant needs its own name")
-        default = self._connector(shared, self._default)
-        named = [(table, self._connector(table, default)) for table in tables]
+            self._note_mistake(shared.place, _TENANT, "each tenant needs its own name")
+        default = self._read_connector(shared, self._default)
+        named = [(table, self._read_connector(table, default)) for table in tables]
         for table, name in named:
             if name in self._broken:
-                tenant = self._name(table, name)
+                tenant = self._read_name(table, name)
                 self.unusable.append(f"{table.place}: {tenant or 'a tenant'}: {self._broken[name]}")
         has_broken = len(self.unusable) > 0
         named = [(table, name) for table, name in named if name not in self._broken]
-        parts = {name: self._part(shared, self._inputs[name]) for _, name in named}
-        read = {name: self._checked(part, self._inputs[name]) for name, part in parts.items()}
-        # What concerns no tenant, and is a secret or unknown.
+        parts = {name: self._part_for(shared, self._inputs[name]) for _, name in named}
+        checked = {
+            name: self._check_values(part, self._inputs[name]) for name, part in parts.items()
+        }
+        # Shared values that apply to no tenant, and are secret or unknown.
         concerned = {name for part in parts.values() for name in part.values}
         referred = {name for part in parts.values() for name in part.secrets}
         values = {
@@ -240,50 +255,57 @@ class _TenantReader:
         }
         secrets = {name: text for name, text in shared.secrets.items() if name not in referred}
         if has_broken:
-            # NOTE: what no working connector knows may concern a broken one.
+            # NOTE: an unknown name may belong to a broken connector.
             values = {name: value for name, value in values.items() if name in self._all}
             secrets = {name: text for name, text in secrets.items() if name in self._all}
-        self._checked(_Table(shared.place, values, secrets), self._all)
+        self._check_values(_RawTenant(shared.place, values, secrets), self._all)
         for table, connector in named:
-            name, (values, secrets) = self._name(table, connector), read[connector]
-            given, references = self._checked(table, self._inputs[connector])
-            given, references = {**values, **given}, {**secrets, **references}
-            procedure = self._procedures[connector]
-            self.tenants.append(FleetTenant(name, procedure, given, references, table.place))
+            name = self._read_name(table, connector)
+            values, secrets = checked[connector]
+            given, references = self._check_values(table, self._inputs[connector])
+            self.tenants.append(
+                FleetTenant(
+                    tenant=name,
+                    procedure=self._procedures[connector],
+                    given={**values, **given},
+                    references={**secrets, **references},
+                    place=table.place,
+                )
+            )
 
-    def _part(self, shared: _Table, inputs: Mapping[str, Input]) -> _Table:
-        """Return the shared values and secrets that concern the connector with these inputs."""
+    def _part_for(self, shared: _RawTenant, inputs: Mapping[str, Input]) -> _RawTenant:
+        """Return the shared values and secrets for the connector with these inputs."""
         secrets = {name for name, item in inputs.items() if item.secret}
-        return _Table(
+        return _RawTenant(
             shared.place,
             {name: value for name, value in shared.values.items() if name in inputs},
             {name: value for name, value in shared.secrets.items() if name in secrets},
         )
 
-    def _name(self, table: _Table, connector: str) -> str:
-        """Return a tenant's name; note that it is missing, taken, or no folder can have it."""
+    def _read_name(self, table: _RawTenant, connector: str) -> str:
+        """Return a tenant's name; note a missing, repeated or invalid one."""
         name = table.values.get(_TENANT, "")
         name = name.strip() if isinstance(name, str) else ""
         if not name:
-            self._note(table.place, _TENANT, "the name of the tenant is missing")
+            self._note_mistake(table.place, _TENANT, "the name of the tenant is missing")
             return name
         try:
             tenant_name(name)
         except SettingsError:
-            # NOTE: without the name, which may be a secret in the wrong column.
+            # NOTE: the message omits the name, which may be a secret in the wrong column.
             text = "letters, digits, dots and hyphens, at most 63; not keys, fleet or a device name"
-            self._note(table.place, _TENANT, f"use a name of {text}")
+            self._note_mistake(table.place, _TENANT, f"use a name of {text}")
             return name
         twin = self._names.setdefault(name.casefold(), name)
         if twin != name:
-            self._note(table.place, _TENANT, f"{twin} and {name} differ only in case")
+            self._note_mistake(table.place, _TENANT, f"{twin} and {name} differ only in case")
         elif (name, connector) in self._seen:
-            self._note(table.place, _TENANT, f"{name} appears twice")
+            self._note_mistake(table.place, _TENANT, f"{name} appears twice")
         self._seen.add((name, connector))
         return name
 
-    def _checked(
-        self, table: _Table, inputs: Mapping[str, Input]
+    def _check_values(
+        self, table: _RawTenant, inputs: Mapping[str, Input]
     ) -> tuple[dict[str, Value], dict[str, str]]:
         """Return the valid parameters and references of a table."""
         values: dict[str, Value] = {}
@@ -291,9 +313,11 @@ class _TenantReader:
             if name in _OWN:
                 continue
             if name not in inputs:
-                self._unknown(table.place, name, inputs)
+                self._note_unknown(table.place, name, inputs)
             elif inputs[name].secret:
-                self._note(table.place, name, f"it is a secret: put a reference into {_SECRETS}")
+                self._note_mistake(
+                    table.place, name, f"it is a secret: put a reference into {_SECRETS}"
+                )
             elif value not in ("", None):
                 try:
                     text = typed(inputs[name], value)
@@ -302,52 +326,52 @@ class _TenantReader:
                     # NOTE: a secret in the wrong column must not be shown.
                     is_word = bool(implausible(str(value)))
                     shown = mistake if is_word else mistake.replace(str(value), "…")
-                    self._note(table.place, "", shown)
+                    self._note_mistake(table.place, "", shown)
                     continue
-                # NOTE: tenants have most values in common, and the parser gives each its own.
+                # NOTE: tenants share most values, and the parser makes a copy for each.
                 values[inputs[name].name] = sys.intern(text) if isinstance(text, str) else text
         references: dict[str, str] = {}
         for name, value in table.secrets.items():
             place = f"{table.place}, {_SECRETS}"
             if name not in inputs or not inputs[name].secret:
                 known = [item.name for item in inputs.values() if item.secret]
-                self._unknown(place, name, known)
+                self._note_unknown(place, name, known)
             elif not is_reference(value):
                 forms = f"not the secret itself: {REFERENCE_FORMS}"
-                self._note(place, name, f"it takes a reference, {forms}")
+                self._note_mistake(place, name, f"it takes a reference, {forms}")
             else:
                 references[inputs[name].name] = sys.intern(value)
         return values, references
 
-    def _unknown(self, place: str, name: str, known: Iterable[str]) -> None:
+    def _note_unknown(self, place: str, name: str, known: Iterable[str]) -> None:
         is_shown = bool(_NAME.fullmatch(name))
         near = suggestion(name, known) if is_shown else ""
         mistake = f"this name is not known{f'.{near}' if near else ''}".rstrip("?.")
-        self._note(place, name if is_shown else "a key", mistake, end="?" if near else ".")
+        self._note_mistake(place, name if is_shown else "a key", mistake, end="?" if near else ".")
 
-    def _connector(self, table: _Table, default: str) -> str:
+    def _read_connector(self, table: _RawTenant, default: str) -> str:
         """Return the connector that a table names, else the default."""
         name = table.values.get(_CONNECTOR, default)
         if isinstance(name, str) and name.strip() in {*self._procedures, *self._broken}:
             return name.strip()
-        meant = suggestion(str(name), self._procedures).strip()
-        mistake = f"no connector has this name{f' ({meant})' if meant else ''}"
+        hint = suggestion(str(name), self._procedures).strip()
+        mistake = f"no connector has this name{f' ({hint})' if hint else ''}"
         known = ", ".join(self._procedures)
-        self._note(table.place, _CONNECTOR, f"{mistake}; known connectors: {known}")
+        self._note_mistake(table.place, _CONNECTOR, f"{mistake}; known connectors: {known}")
         return default
 
-    def _note(self, place: str, key: str, mistake: str, end: str = ".") -> None:
+    def _note_mistake(self, place: str, key: str, mistake: str, end: str = ".") -> None:
         self.mistakes[f"{', '.join(filter(None, (place, key)))}: {mistake}{end}"] = None
 
 
 def _header_lines(text: str) -> list[int]:
-    """Return the line of each `[[tenant]]`, as far as they are lines of their own."""
+    """Return the line number of each `[[tenant]]` that has a line of its own."""
     lines = enumerate(text.splitlines(), 1)
     return [number for number, line in lines if _HEADER.match(line)]
 
 
-def _whose(tenant: object, line: int) -> str:
-    """Return whose table it is and its line, where they are known."""
+def _describe_owner(tenant: object, line: int) -> str:
+    """Return the tenant and the line of a table in brackets, as far as they are known."""
     name = ""
     # NOTE: a secret in the wrong column must not be shown.
     if isinstance(tenant, str) and implausible(tenant.strip()):

@@ -1,5 +1,5 @@
 """
-The formats of what an operator types, checked without the network.
+The formats of the operator's values, checked without the network.
 
 Each function takes text and returns the parsed value, or raises `ValueError`
 with a message for the operator. A secret's text is never quoted.
@@ -32,12 +32,13 @@ def domain_name(text: str) -> str:
     """
     Return the host name in lower case and ASCII (RFC 5891 for other scripts).
 
-    A whole URL works too: scheme, path, port 443 and a trailing dot are dropped.
+    Also accepts a whole URL, and drops its scheme, path, port 443 and trailing dot.
     """
     typed = text.strip()
     try:
         parts = urlsplit(typed if _WHOLE_ADDRESS.match(typed) else f"//{typed}")
-        host, port = parts.hostname or "", parts.port
+        host = parts.hostname or ""
+        port = parts.port
     except ValueError:
         raise ValueError("this is not a domain name; it looks like acme-h.cyclr.com") from None
     if parts.username or parts.password:
@@ -46,7 +47,7 @@ def domain_name(text: str) -> str:
         raise ValueError(f"the callback uses https, not {parts.scheme}")
     if port not in (None, _HTTPS_PORT):
         raise ValueError(f"a Service Domain has no port; leave out :{port}")
-    return _ascii(host.rstrip("."))
+    return _ascii_name(host.rstrip("."))
 
 
 def opaque_secret(text: str) -> str:
@@ -146,8 +147,7 @@ def certificate_file(text: str) -> str:
         content = read_plain(path, _LARGEST_FILE).decode("ascii")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content)
     except (OSError, ValueError, RuntimeError):
-        msg = f"{text.strip()!r} cannot be read as a PEM file of certificates"
-        raise ValueError(msg) from None
+        raise ValueError(f"{text.strip()!r} cannot be read as a PEM file of certificates") from None
     return str(path.absolute())
 
 
@@ -217,17 +217,18 @@ def whole_number(text: str, least: int, most: int, unit: str) -> int:
     typed = text.strip()
     is_number = typed.isascii() and typed.isdigit() and len(typed) <= len(str(most))
     if not is_number or not least <= int(typed) <= most:
-        msg = f"use a whole number of {unit} from {least} to {most}"
-        raise ValueError(msg)
+        raise ValueError(f"use a whole number of {unit} from {least} to {most}")
     return int(typed)
 
 
 def _web_parts(typed: str) -> SplitResult:
     try:
         parts = urlsplit(typed)
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
+        port = parts.port
     except ValueError:
-        host, port = None, None
+        host = None
+        port = None
     if not host or parts.scheme not in ("http", "https") or port == 0:
         raise ValueError("this is not a web address; it must start with https://")
     if not typed.isprintable() or len(typed.split()) > 1 or "\\" in typed:
@@ -237,7 +238,7 @@ def _web_parts(typed: str) -> SplitResult:
     return parts
 
 
-def _ascii(host: str) -> str:
+def _ascii_name(host: str) -> str:
     import idna  # noqa: PLC0415  (slow to import; `status` needs no name)
 
     if not host:

@@ -1,8 +1,8 @@
 """
 Settings of the runner itself, the same for every connector; no step asks for them.
 
-Network and time limits, signing and archive of the evidence, and which
-attestations need a second person.
+They cover network and time limits, signing and archive of the evidence, and attestations that need
+a second person.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ EVIDENCE = (
         default=60,
     ),
 )
-# What the checks, and so the kernel, need.
+# Settings that the checks, and so the kernel, need.
 IN_KERNEL = (
     Input(
         name="four_eyes",
@@ -120,7 +120,7 @@ IN_KERNEL = (
         default=900,
     ),
 )
-# Who is sent what a watch saw change: neither the evidence nor a kernel needs these.
+# Channels and recipients of a watch's messages: neither the evidence nor a kernel needs these.
 NOTIFY = (
     Input(
         name="mail_server",

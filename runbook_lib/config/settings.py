@@ -34,12 +34,13 @@ _LARGEST_FILE = 1024 * 1024
 _LARGEST_SECRET = 64 * 1024
 _LONGEST_TEXT = 2_000
 _SCHEMES = ("env:", "file:", "dotenv:", "keyring:")
-# The forms of a reference to where a secret is stored.
+# The forms of a reference to a stored secret.
 _REFERENCE = re.compile(
     r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:.+/.+|dotenv:.+#[A-Za-z_][A-Za-z0-9_.-]*"
 )
 REFERENCE_FORMS = "env:NAME, file:PATH, dotenv:PATH#NAME or keyring:SERVICE/USER"
-_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,16 @@ class KnownVariables(frozenset[str]):
     """
     Names of variables of all connectors.
 
-    They are not complete while a connector is broken: any other name may be one of its own.
+    They are incomplete while a connector is broken: any other name may belong to it.
     """
 
     is_complete: bool
 
     def __new__(cls, names: Iterable[str] = (), *, is_complete: bool = True) -> KnownVariables:
         """Return the set of these names."""
-        made = super().__new__(cls, names)
-        made.is_complete = is_complete
-        return made
+        variables = super().__new__(cls, names)
+        variables.is_complete = is_complete
+        return variables
 
     def may_have(self, name: str) -> bool:
         """Return whether a variable is, or may be, one of a connector's."""
@@ -82,26 +83,26 @@ def resolve(
     others: Collection[str] = (),
 ) -> Settings:
     """
-    Return the values of `inputs`: `given` wins over the environment, that over `.env`.
+    Return the values of `inputs`: `given` wins over the environment, the environment over `.env`.
 
-    A variable that contains the name of `connector` (`RUNBOOK_<CONNECTOR>_APP_ID`)
-    wins over the one for all connectors of the provider, wherever each is set. Variables of
-    `others`, that is of other connectors (`variables_of`), are accepted but not read; while one of
-    these is broken, so is any name, since it may be that one's.
+    A variable that contains the name of `connector` (`RUNBOOK_<CONNECTOR>_APP_ID`) wins over the
+    one for all connectors of the provider, in both sources. Variables of other connectors
+    (`others`, see `variables_of`) are accepted but not read. While one of these connectors is
+    broken, any name is accepted, since it may belong to that connector.
 
-    A secret in `given` must be a reference (`env:NAME`, `file:PATH`,
-    `dotenv:PATH#NAME`, `keyring:SERVICE/USER`), since others can see parameters
-    and arguments.
-    The secrets in `withheld` are not read. Raises `SettingsError` for an
-    unknown name, a value of the wrong type, a reference to nothing, or a
-    credential that is a plain word.
+    A secret in `given` must be a reference (`env:NAME`, `file:PATH`, `dotenv:PATH#NAME`,
+    `keyring:SERVICE/USER`), since others can see parameters and arguments. The secrets in
+    `withheld` are not read. Raises `SettingsError` for an unknown name, a value of the wrong type,
+    a reference to nothing, or a credential that is a plain word.
     """
     items = {item.name: item for item in inputs}
     given = {name: value for name, value in (given or {}).items() if value not in (None, "", ())}
     for name in given:
         if name not in items:
-            msg = f"There is no parameter called {name}.{suggestion(name, items)}"
-            raise SettingsError(msg, next_step=f"Known parameters: {', '.join(items)}.")
+            raise SettingsError(
+                f"There is no parameter called {name}.{suggestion(name, items)}",
+                next_step=f"Known parameters: {', '.join(items)}.",
+            )
     file_values = env_file or {}
     known = {*_OWN, *others, *variables_of({connector: items.values()})}
     may_be = others if isinstance(others, KnownVariables) else KnownVariables()
@@ -125,7 +126,7 @@ def resolve(
         if item.secret and name not in withheld:
             text = _secret_text(item, given.get(name), raw[name], environ)
             if text:
-                with _about(item):
+                with _errors_about(item):
                     secrets[name] = secret_of(item, text, values)
     return Settings(values, secrets)
 
@@ -142,7 +143,7 @@ def variables_of(inputs: Mapping[str, Iterable[Input]]) -> set[str]:
 
 def own_setting(name: str, env_file: str = "") -> str:
     """
-    Return the `.env` file's `connector`, `tenant` or `evidence`, empty if it has none.
+    Return the `.env` file's `connector`, `tenant` or `evidence`; empty if it has none.
 
     Raises `SettingsError` if the file cannot be read.
     """
@@ -151,7 +152,7 @@ def own_setting(name: str, env_file: str = "") -> str:
 
 def settings_file(env_file: str) -> dict[str, str]:
     """
-    Return the variables of the `.env` file `env_file`, else of the one that `find_env_file` finds.
+    Return the variables of `env_file`, or else of the `.env` file that `find_env_file` finds.
 
     Raises `SettingsError` if it cannot be read.
     """
@@ -160,7 +161,7 @@ def settings_file(env_file: str) -> dict[str, str]:
 
 
 def find_env_file() -> str:
-    """Return the nearest `.env` upwards from the working directory, or nothing."""
+    """Return the nearest `.env` upwards from the working directory; empty if there is none."""
     return dotenv.find_dotenv(usecwd=True)
 
 
@@ -170,25 +171,24 @@ def typed(item: Input, value: object) -> Value:
     if expected is bool:
         word = str(value).strip().lower()
         if word not in (*_TRUE, *_FALSE):
-            msg = f"{item.name} ({item.label}) takes true or false, not {value!r}."
-            raise SettingsError(msg)
+            raise SettingsError(f"{item.name} ({item.label}) takes true or false, not {value!r}.")
         return word in _TRUE
     if isinstance(value, list | tuple) and expected is tuple:
         value = ",".join(str(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         kinds = {tuple: "names separated by commas", int: "a whole number"}
         expectation = kinds.get(expected, "text")
-        msg = f"{item.name} ({item.label}) takes {expectation}, not {type(value).__name__}."
-        raise SettingsError(msg)
+        raise SettingsError(
+            f"{item.name} ({item.label}) takes {expectation}, not {type(value).__name__}."
+        )
     if expected is not tuple:
         visible_text(f"{item.name} ({item.label})", str(value))
     if holds_token(str(value)):
-        msg = (
+        raise SettingsError(
             f"{item.name} ({item.label}) contains what looks like an access token, but this "
             "value is shown: put the token into .env, under its own name."
         )
-        raise SettingsError(msg)
-    with _about(item):
+    with _errors_about(item):
         return item.parse(str(value).strip())
 
 
@@ -196,20 +196,17 @@ def visible(text: str, *, longest: int = _LONGEST_TEXT, may_have_lines: bool = F
     """
     Return `text` without surrounding spaces; only a note may have several lines.
 
-    Raises `ValueError` if it is too long or contains an invisible character,
-    such as one that reverses the writing direction: a record must show what it
-    contains.
+    Raises `ValueError` if it is too long or contains an invisible character, such as one that
+    reverses the writing direction: a record must show its whole content.
     """
     typed = text.strip()
     unseen = first_unseen(
         typed.replace("\r\n", " ").replace("\n", " ") if may_have_lines else typed
     )
     if unseen:
-        msg = f"it contains an invisible character ({unseen}); type it again"
-        raise ValueError(msg)
+        raise ValueError(f"it contains an invisible character ({unseen}); type it again")
     if len(typed) > longest:
-        msg = f"it has {len(typed):,} characters; the limit is {longest:,}"
-        raise ValueError(msg)
+        raise ValueError(f"it has {len(typed):,} characters; the limit is {longest:,}")
     return typed
 
 
@@ -225,16 +222,15 @@ def visible_text(
     try:
         return visible(text, longest=longest, may_have_lines=may_have_lines)
     except ValueError as error:
-        msg = f"{subject}: {error}."
-        raise SettingsError(msg, next_step=next_step) from None
+        raise SettingsError(f"{subject}: {error}.", next_step=next_step) from None
 
 
 def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
     """
     Return `text` as the credential `item`.
 
-    Raises `ValueError`, never quoting it, if its format is wrong or if it cannot
-    be distinguished from an ordinary word or from one of the shown `values`.
+    Raises `ValueError`, without quoting it, if its format is wrong, or if it cannot be
+    distinguished from an ordinary word or from one of the shown `values`.
     """
     value = str(item.parse(text))
     if first_unseen(value):
@@ -244,8 +240,9 @@ def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
             value in str(part)
             for part in (shown_value if isinstance(shown_value, tuple) else (shown_value,))
         ):
-            msg = f"this cannot be distinguished from an ordinary word: {name} contains it too"
-            raise ValueError(msg)
+            raise ValueError(
+                f"this cannot be distinguished from an ordinary word: {name} contains it too"
+            )
     reason = implausible(value)
     if reason:
         raise ValueError(reason)
@@ -265,21 +262,19 @@ def read_env_file(path: Path) -> dict[str, str]:
         if binding.error or (binding.key is not None and binding.value is None):
             text = binding.original.string
             line = binding.original.line + len(text) - len(text.lstrip("\n"))
-            msg = f"Line {line} of {path} is not NAME=value."
-            raise SettingsError(msg)
+            raise SettingsError(f"Line {line} of {path} is not NAME=value.")
         if binding.key is not None and binding.value is not None:
             variables[binding.key] = binding.value
     if not variables:
-        msg = f"The settings file {path} contains no settings."
-        raise SettingsError(msg)
+        raise SettingsError(f"The settings file {path} contains no settings.")
     return variables
 
 
 def is_reference(text: object) -> bool:
     """
-    Return whether `text` says where a secret is stored, and is not the secret itself.
+    Return whether `text` is a reference to a stored secret, not the secret itself.
 
-    The target of the reference is not looked up.
+    It does not look up the target of the reference.
     """
     return isinstance(text, str) and bool(_REFERENCE.fullmatch(text)) and not holds_token(text)
 
@@ -290,8 +285,9 @@ def _refuse_unknown_variables(
     """Raise `SettingsError` for a name that is not a setting."""
     for name in variables:
         if name.startswith(_PREFIX) and name not in known:
-            msg = f"{source} names {name}, which is not a setting.{suggestion(name, known)}"
-            raise SettingsError(msg)
+            raise SettingsError(
+                f"{source} names {name}, which is not a setting.{suggestion(name, known)}"
+            )
 
 
 def referred_variables(values: Iterable[object]) -> set[str]:
@@ -309,29 +305,27 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def _about(item: Input) -> Iterator[None]:
+def _errors_about(item: Input) -> Iterator[None]:
     """Turn an error about a value into one that names its input."""
     try:
         yield
     except (ValueError, RuntimeError, SettingsError) as error:
-        msg = f"{item.name} ({item.label}): {error}"
-        raise SettingsError(msg) from None
+        raise SettingsError(f"{item.name} ({item.label}): {error}") from None
 
 
 def _secret_text(item: Input, parameter: object, raw: str, environ: Mapping[str, str]) -> str:
     """Return the text of a credential, or of its reference's target; empty without one."""
     is_named = isinstance(parameter, str) and parameter.startswith(_SCHEMES)
     if parameter is not None and not is_named:
-        msg = (
+        raise SettingsError(
             f"{item.name} ({item.label}) is a secret: never use it as a parameter or on a "
             f"command line. Put it into .env as {item.variable}, or give a reference: "
             f"{REFERENCE_FORMS}."
         )
-        raise SettingsError(msg)
     text = str(parameter or raw)
     scheme, _, target = text.partition(":")
     path, _, name = target.rpartition("#")
-    with _about(item):
+    with _errors_about(item):
         if scheme == "env":
             value = environ.get(target, "")
         elif scheme == "file":
@@ -352,8 +346,7 @@ def _from_file(path: Path) -> str:
         return read_plain(path.expanduser(), _LARGEST_SECRET).decode("utf-8")
     except (OSError, ValueError, RuntimeError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8 text"
-        msg = f"the file {path} cannot be read: {reason}."
-        raise SettingsError(msg) from None
+        raise SettingsError(f"the file {path} cannot be read: {reason}.") from None
 
 
 def _from_keyring(target: str) -> str:
@@ -363,5 +356,4 @@ def _from_keyring(target: str) -> str:
     try:
         return keyring.get_password(service, user) or ""
     except keyring.errors.KeyringError as error:
-        msg = f"the keyring cannot be read ({type(error).__name__})."
-        raise SettingsError(msg) from None
+        raise SettingsError(f"the keyring cannot be read ({type(error).__name__}).") from None

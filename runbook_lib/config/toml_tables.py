@@ -1,7 +1,7 @@
 """
 The reader of TOML files that people write: the file of tenants and the attestations file.
 
-It knows their common form, a list of tables. What the tables say is for its callers.
+It knows their common form, a list of tables. Its callers read the tables.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ def parse_tables(text: str, path: Path, kind: type[RunbookError], what: str) -> 
     """
     Return the TOML document `text`, which was read from `path`.
 
-    Raises a `kind` whose message begins with `what`, such as "The file of tenants".
+    Raises an error of type `kind`; its message begins with `what`, such as "The file of tenants".
     """
     try:
         return tomli.loads(text)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
-        msg = f"{what} {path} is not TOML: {reason}."
-        raise kind(msg) from None
+        raise kind(f"{what} {path} is not TOML: {reason}.") from None
 
 
 def tables_of(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

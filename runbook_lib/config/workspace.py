@@ -22,7 +22,7 @@ WORKING_COPIES = "walkthrough"
 _NOTEBOOKS = "notebooks"
 _TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108  (nothing is written there)
 _TEMPORARY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
-# The variable in which `runbook lab` says to its kernels how to start it again.
+# The variable with the command that starts `runbook lab` again, for its kernels.
 LAB_COMMAND = "RUNBOOK_LAB_COMMAND"
 # In the evidence folder: public keys.
 KEYS_FOLDER = "keys"
@@ -32,10 +32,10 @@ _TAKEN = {KEYS_FOLDER: "the public keys", FLEET_FOLDER: "the results of fleets"}
 
 _CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LONGEST_NAME = 255
-# How the names of the remote systems' addresses end.
+# End of the names of settings with a remote system's address.
 _ADDRESS = "_url"
 _HTTPS_PORT = 443
-# The settings of where evidence goes, or is signed, and the keys that a person has here.
+# The settings of the archive and of signing, and the schemes of keys on this machine.
 _EVIDENCE_PLACES = ("archive", "tsa", "signing_key")
 _LOCAL_KEYS = ("file2", "gnupg", "hsm", "tkey")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
@@ -45,11 +45,11 @@ _TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 def tenant_name(text: str) -> str:
     """Return `text` as a tenant's name, also used for its folder; raises `SettingsError`."""
     if content := _TAKEN.get(text.casefold()):
-        msg = f"A tenant cannot be called {text}: that folder contains {content}."
-        raise SettingsError(msg)
+        raise SettingsError(f"A tenant cannot be called {text}: that folder contains {content}.")
     if not _TENANT.fullmatch(text):
-        msg = f"{text[:80]!r} is not a tenant name: letters, digits, dots, hyphens, at most 63."
-        raise SettingsError(msg)
+        raise SettingsError(
+            f"{text[:80]!r} is not a tenant name: letters, digits, dots, hyphens, at most 63."
+        )
     return text
 
 
@@ -67,8 +67,10 @@ def refuse_twin(evidence: Path, tenant: str) -> None:
         return
     for name in names:
         if name.casefold() == tenant.casefold():
-            msg = f"There is a tenant called {name}: the name {tenant} differs only in case."
-            raise SettingsError(msg, next_step=f"Use the name {name}, or a different one.")
+            raise SettingsError(
+                f"There is a tenant called {name}: the name {tenant} differs only in case.",
+                next_step=f"Use the name {name}, or a different one.",
+            )
 
 
 def evidence_folder(text: str = "") -> Path:
@@ -79,18 +81,20 @@ def evidence_folder(text: str = "") -> Path:
     """
     folder = Path(text or default_evidence())
     for path in (folder, *folder.absolute().parents):
-        kind = _kind(path)
+        kind = _kind_at(path)
         if kind == "a folder":
             return folder
         if kind:
-            reason = f"{path.name[:60]} is {kind}"
-            msg = f"The evidence folder {str(folder)[:200]} cannot be used: {reason}."
-            raise SettingsError(msg, next_step="Name another folder with --evidence.")
+            raise SettingsError(
+                f"The evidence folder {str(folder)[:200]} cannot be used: "
+                f"{path.name[:60]} is {kind}.",
+                next_step="Name another folder with --evidence.",
+            )
     return folder
 
 
-def _kind(path: Path) -> str:
-    """Return what is at `path`, in words; empty if nothing is."""
+def _kind_at(path: Path) -> str:
+    """Return the kind of file at `path` in words; empty if there is none."""
     try:
         return kind_of(path.stat().st_mode) or "a file"
     except (FileNotFoundError, NotADirectoryError):
@@ -104,8 +108,9 @@ def _kind(path: Path) -> str:
 def connector_folder(text: str) -> str:
     """Return `text` as the name of a connector's folder; raises `SettingsError`."""
     if not _CONNECTOR.fullmatch(text):
-        msg = f"{text[:80]!r} is not a connector name: a-z, digits, underscores, at most 63."
-        raise SettingsError(msg)
+        raise SettingsError(
+            f"{text[:80]!r} is not a connector name: a-z, digits, underscores, at most 63."
+        )
     return text
 
 
@@ -113,11 +118,11 @@ def project_folder() -> Path:
     """
     Return the nearest folder upwards that has notebooks, else the working directory.
 
-    The search ends at a home folder, a temporary folder and the root: what lies there belongs to
-    none of the projects below. They count as the working directory, and for the notebooks in them.
+    The search ends at a home folder, a temporary folder and the root: notebooks there belong to no
+    project below. Such a folder counts only if it is the working directory or has its notebooks.
     """
     here = Path.cwd()
-    ends = _ends()
+    ends = _ends_of_search()
     is_notebooks = here.name in (_NOTEBOOKS, WORKING_COPIES)
     for folder in (here, *here.parents):
         is_end = folder in ends
@@ -131,21 +136,21 @@ def project_folder() -> Path:
 
 
 def _has_notebooks(folder: Path) -> bool:
-    # NOTE: `os.path.isdir` is false where a folder cannot be searched; `Path.is_dir` would raise.
+    # NOTE: `os.path.isdir` is false if a folder cannot be searched; `Path.is_dir` would raise.
     is_built = os.path.isdir(folder / _NOTEBOOKS)  # noqa: PTH112
     return is_built or any((folder / WORKING_COPIES).glob("*.ipynb"))
 
 
-def _ends() -> set[Path]:
-    """Return where the search for a project ends, links resolved as in the working directory."""
+def _ends_of_search() -> set[Path]:
+    """Return the folders at which the search for a project ends, with links resolved."""
     named = [*_TEMPORARY, *(os.environ.get(name, "") for name in _TEMPORARY_VARIABLES)]
-    named += [os.path.expanduser("~"), _home()]  # noqa: PTH111  (it never raises)
+    named += [os.path.expanduser("~"), _home_folder()]  # noqa: PTH111  (it never raises)
     absolute = (Path(os.path.realpath(name)) for name in named if Path(name).is_absolute())
     return {Path(Path.cwd().anchor), *absolute}
 
 
-def _home() -> str:
-    """Return this user's home folder, whatever HOME says; empty if the system knows none."""
+def _home_folder() -> str:
+    """Return this user's home folder regardless of HOME; empty if the system knows none."""
     import pwd  # noqa: PLC0415  (Unix)
 
     try:
@@ -156,7 +161,8 @@ def _home() -> str:
 
 def elsewhere(evidence: Path) -> str:
     """Return the folders of project and evidence, if one is not below the working directory."""
-    here, project = Path.cwd(), project_folder()
+    here = Path.cwd()
+    project = project_folder()
     folder = Path(os.path.abspath(evidence))  # noqa: PTH100  (without `..`)
     if project == here and folder.is_relative_to(here):
         return ""
@@ -195,9 +201,10 @@ def on_this_machine(values: Mapping[str, Value]) -> dict[str, Value]:
 def leads_here(url: str, values: Mapping[str, Value]) -> bool:
     """Return whether a web address leads to this machine, by its host or by `connect_to`."""
     parts = urlsplit(url)
-    host, others = parts.hostname or "", values.get("connect_to", ())
+    host = parts.hostname or ""
+    others = values.get("connect_to", ())
     pairs = [pair.partition("=") for pair in others] if isinstance(others, tuple) else []
-    # NOTE: only what is asked at the usual port of https is led elsewhere.
+    # NOTE: `connect_to` applies only to the usual port of https.
     is_usual = parts.scheme == "https" and parts.port in (None, _HTTPS_PORT)
     to = next((to for name, _, to in pairs if is_usual and name == host), "")
     return is_this_machine(to.rpartition(":")[0].strip("[]") if to else host)
@@ -207,18 +214,22 @@ def require_evidence_here(values: Mapping[str, Value]) -> None:
     """Raise `SettingsError` if the evidence of practice would go to, or need, another machine."""
     archive, authority, key = (str(values.get(name, "")) for name in _EVIDENCE_PLACES)
     scheme, _, rest = key.partition(":")
-    what, variable = "", ""
     if "://" in archive:
-        what, variable = f"the archive {archive}", "--archive, RUNBOOK_ARCHIVE"
+        place = f"the archive {archive}"
+        variable = "--archive, RUNBOOK_ARCHIVE"
     elif authority and not is_this_machine(urlsplit(authority).hostname or ""):
-        what, variable = f"the time-stamp authority {authority}", "--tsa, RUNBOOK_TSA"
+        place = f"the time-stamp authority {authority}"
+        variable = "--tsa, RUNBOOK_TSA"
     elif rest and _SCHEME.fullmatch(scheme) and scheme not in _LOCAL_KEYS:
-        what, variable = f"the key service {scheme}:", "RUNBOOK_SIGNING_KEY"
-    if what:
-        msg = f"This run is practice (SANDBOX), and {what} is not on this machine."
-        instead = ", or name a folder of this machine" if "://" in archive else ""
-        advice = f"Leave it out in practice ({variable}){instead}. Nothing was done."
-        raise SettingsError(msg, next_step=advice)
+        place = f"the key service {scheme}:"
+        variable = "RUNBOOK_SIGNING_KEY"
+    else:
+        return
+    instead = ", or name a folder of this machine" if "://" in archive else ""
+    raise SettingsError(
+        f"This run is practice (SANDBOX), and {place} is not on this machine.",
+        next_step=f"Leave it out in practice ({variable}){instead}. Nothing was done.",
+    )
 
 
 def _is_here(name: str, value: Value) -> bool:

@@ -18,7 +18,7 @@ from runbook_lib.core.procedure import Check, sentence_digest
 
 F = TypeVar("F", bound=Callable[..., Finding | None])
 
-# Among what a check needs: the id of the app, whatever its vendor calls the input.
+# Stands in `needs` for the id of the app, since each vendor names that input differently.
 CLIENT_ID = "$client_id"
 
 _REGISTERED: defaultdict[str, dict[str, Callable[[Vendor], Check]]] = defaultdict(dict)
@@ -37,11 +37,11 @@ def check(
     """
     Register a function as the check with the id `name`; the rest is as in `Check`.
 
-    It takes a `CheckContext`, and before that the vendor of the app if it `takes_vendor`.
+    The function takes a `CheckContext`, and before that the app's vendor if it `takes_vendor`.
     """
 
     def register(run: F) -> F:
-        made = Check(
+        registered = Check(
             id=name,
             run=run,
             needs=needs,
@@ -54,9 +54,9 @@ def check(
         def for_vendor(vendor: Vendor) -> Check:
             known = {CLIENT_ID: vendor.client_id.name}
             needed = tuple(known.get(need, need) for need in needs)
-            return replace(made, run=partial(run, vendor), needs=needed)
+            return replace(registered, run=partial(run, vendor), needs=needed)
 
-        _REGISTERED[run.__module__][name] = for_vendor if takes_vendor else lambda _: made
+        _REGISTERED[run.__module__][name] = for_vendor if takes_vendor else lambda _: registered
         return run
 
     return register
@@ -71,7 +71,7 @@ def code_digest(check: Check) -> str:
     """
     Return the SHA-256 of the source of the module that defines `check`; empty if it has none.
 
-    A package in a zip file has the same source, one without sources has none.
+    A package in a zip file has the same source; a package without sources has none.
     """
     function: Any = check.run
     while isinstance(function, partial):

@@ -19,12 +19,19 @@ class CodeMeaning(Struct, frozen=True):
     """A code of findings, as `codes.toml` describes it."""
 
     means: str
+    """A sentence about the meaning of the code."""
+
     outcomes: tuple[Outcome, ...] = ()
+    """The outcomes of findings that may have the code."""
+
     advice: str = ""
+    """A sentence about the next action; empty if the finding's reason says it."""
+
     stops: str = ""
-    """What it stops, and for whom, whichever check meets it; empty if the check decides that."""
+    """Impact on customers, for every check with this code; empty if it depends on the check."""
+
     news: str = ""
-    """The headline as more compared values come to be as expected: `{number}` of `{total}`."""
+    """Headline for more compared values that match: `{number}` of `{total}`; empty for none."""
 
     @property
     def is_cause(self) -> bool:
@@ -34,11 +41,11 @@ class CodeMeaning(Struct, frozen=True):
 
 def meaning_of(code: str) -> CodeMeaning | None:
     """Return the meaning of a code; `None` if no table has it, such as an error's."""
-    return _meanings().get(code)
+    return _read_meanings().get(code)
 
 
 @cache
-def _meanings() -> Mapping[str, CodeMeaning]:
+def _read_meanings() -> Mapping[str, CodeMeaning]:
     tables: dict[str, CodeMeaning] = {}
     for path in (_FOLDER / "codes.toml", *sorted(_FOLDER.glob("*/codes.toml"))):
         document = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """
-What a check is given: typed values, credentials, a recording session.
+The input of a check: typed values, credentials, a recording session.
 
-A check sees nothing else.
+A check gets nothing else.
 """
 
 from __future__ import annotations
@@ -27,25 +27,34 @@ R = TypeVar("R")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckContext:
     """
-    What one check may use.
+    The values and clients that one check may use.
 
-    `now` is the run's clock reading, `answers` are the names of the answers that people confirmed
-    instead of a step's sentence (`Confirmation.name`). `announce_change` writes to the journal
-    before a remote system is altered. `random_hex` takes a number of bytes:
-    a control must ask about something that does not exist. Each token is issued once a snapshot,
-    since the session caches the response.
+    The session caches responses, so each token is issued once a snapshot.
     """
 
     values: Mapping[str, Value]
+    """The run's values, by the names of their inputs."""
+
     secrets: Mapping[str, Secret]
+    """The run's credentials, by the names of their inputs."""
+
     session: Session
+    """The session that sends and records the check's requests."""
+
     now: datetime
+    """The run's clock reading, in UTC."""
+
     answers: frozenset[str] = frozenset()
+    """Names of the answers (`Confirmation.name`) that people gave instead of a step's sentence."""
+
     announce_change: Callable[[str], None] = lambda _: None
+    """Writes a sentence to the journal; call it before the check changes a remote system."""
+
     random_hex: Callable[[int], str] = randomness.token_hex
+    """A number of bytes → random hexadecimal digits, for the made-up part of a control."""
 
     def text(self, name: str) -> str:
-        """Return the value of a text input, empty where it is not known."""
+        """Return the value of a text input; empty if it is unknown."""
         return str(self.values.get(name, ""))
 
     def names(self, name: str) -> tuple[str, ...]:
@@ -55,14 +64,14 @@ class CheckContext:
 
     def made_up(self, what: str, size: int) -> str:
         """
-        Return what `random_hex` does, one text for `what` in the whole snapshot.
+        Return random hexadecimal digits, the same for `what` in the whole snapshot.
 
-        A control that several checks need is one request then.
+        So several checks share one control's request. `size` is a number of bytes.
         """
         return self.session.cache.get_or_fetch(("made up", what), lambda: self.random_hex(size))
 
     def side_by_side(self, ask: Callable[[CheckContext, T], R], items: Sequence[T]) -> list[R]:
-        """Return what `ask` returns for each of `items`, each with a context for its own thread."""
+        """Call `ask` for each of `items` in its own thread; return the results in their order."""
         branches = [replace(self, session=self.session.branch()) for _ in items]
         running = [
             run_in_thread(partial(ask, branch, item), "ask")

@@ -1,21 +1,21 @@
 """
-Which answers to a control show that the made-up part of it was refused.
+Tell from a status whether a remote system refused the made-up part of a control.
 
-A control repeats a request with one part made up. Where an answer says in its own words what it
-refuses, its client reads that; here is what a status alone shows.
+A control repeats a request with one part made up. If an answer's own words name the refused part,
+its client reads them; here only the status decides.
 """
 
 from __future__ import annotations
 
-# They refuse what is named (RFC 9110 §15.5). Other client errors are about the method, the form
-# or the moment of a request, and would meet the true one as well.
+# Statuses that refuse the named object (RFC 9110 §15.5). Other client errors are about the method,
+# the form or the moment of a request, and would meet the true one as well.
 _REFUSALS = (400, 401, 403, 404, 410, 422)
-# These may also be about who asks, such as with a token that has ended meanwhile.
+# These may also refuse the caller, for example if its token has expired meanwhile.
 _OF_THE_CALLER = (401, 403)
 
 
 def refuses_made_up(status: int) -> bool:
-    """Return whether `status` refuses what the request names, which is made up."""
+    """Return whether `status` refuses the made-up object that the request names."""
     return status in _REFUSALS
 
 

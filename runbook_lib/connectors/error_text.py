@@ -1,5 +1,5 @@
 """
-What was pasted, as plain words: without markup, escapes, colours and the secrets of an address.
+Pasted texts as plain words: without markup, escapes, colours and the secrets of an address.
 
 Pure. It may be a page's text or its HTML, an address with the error in its query, the JSON of an
 answer, or a log with such an answer in it.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
-# The parts that vary in a known text: a name, a list of permissions, a time.
+# Stands for a part that varies in a known text: a name, a list of permissions, a time.
 GAP = "…"
 MAX_PASTE_CHARACTERS = 400_000
 _CODE = re.compile(
@@ -59,14 +59,14 @@ class ErrorText:
 
 
 def read_error(pasted: str) -> ErrorText:
-    """Return `pasted` without markup, colours and the secrets of an address, and what is in it."""
+    """Return `pasted` without markup, colours and the secrets of an address; read its codes."""
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", pasted[:MAX_PASTE_CHARACTERS]))
     text = _LONG_WORD.sub(_read_address, text[:MAX_PASTE_CHARACTERS])
     for _ in range(2):
         text = _ENTITY.sub(lambda match: html.unescape(match[0]), _TAG.sub(" ", text))
     whole = _unescape(text)
-    found = (*_MESSAGE.findall(text), *_MESSAGE.findall(whole))
-    messages = dict.fromkeys(_unescape(first or second) for first, second in found)
+    matches = (*_MESSAGE.findall(text), *_MESSAGE.findall(whole))
+    messages = dict.fromkeys(_unescape(first or second) for first, second in matches)
     if _NO_ROWS.match(text):
         messages = {EMPTY_LIST: None}
     codes = (int(number) for match in _CODE.findall(whole) for number in match if number)

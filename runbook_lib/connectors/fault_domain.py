@@ -1,5 +1,5 @@
 """
-Where the cause of a customer's failed call lies, and what to do where no error text says more.
+The fault domain of a customer's failed call, and the advice if no error text says more.
 """
 
 from __future__ import annotations
@@ -9,12 +9,18 @@ from enum import StrEnum
 
 
 class FaultDomain(StrEnum):
-    """The cause of a failure, from what hits every customer to what is not known."""
+    """The place of a failure's cause, from those that hit every customer to an unknown one."""
 
     APP = "the app"
+    """The vendor refuses the app itself: every customer's calls fail."""
+
     CYCLR = "Cyclr"
     LIMIT = "a limit"
+    """A rate limit; the call works again after a wait."""
+
     PAGE = "this page"
+    """The customer's page: it is gone, or the app may not read it."""
+
     CUSTOMER = "this customer's token"
     UNKNOWN = "not known"
 
@@ -35,7 +41,7 @@ ADVICE: Mapping[FaultDomain, str] = {
     ),
 }
 
-# The default of who must act; an error may say otherwise.
+# The party that must act by default; a known error may name another.
 WHO_ACTS: Mapping[FaultDomain, str] = {
     FaultDomain.APP: "you",
     FaultDomain.CYCLR: "Cyclr",

@@ -1,4 +1,4 @@
-"""What a check can find: a `Finding` of each outcome that a check may come to."""
+"""The results of a check: a function for the `Finding` of each outcome that a check may reach."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ inconclusive = partial(Finding, outcome=Outcome.INCONCLUSIVE)
 waiting = partial(Finding, outcome=Outcome.WAITING)
 not_done = partial(Finding, outcome=Outcome.NOT_RUN)
 
-# The headings of a table of what was expected and what is there.
+# The headings of a table that compares expected and actual values.
 COMPARED = ("Compared", "Expected", "Found")
 
 
 def failed(proof: Proof, *, code: str, reason: str, **details: Any) -> Finding:
     """
-    Return that the step is not done, for this `reason`, if `proof` shows it.
+    Return the failed finding for this `reason`, if `proof` shows that the step is not done.
 
     Else the finding is inconclusive and gives the doubt, with the same `details`. No other function
     makes a failed finding.
@@ -31,6 +31,6 @@ def failed(proof: Proof, *, code: str, reason: str, **details: Any) -> Finding:
 
 
 def compared(*rows: tuple[str, str, str]) -> tuple[Table, ...]:
-    """Return a finding's `tables`: of each row what it is, what was expected, and what is there."""
-    shown = tuple((what, expected, shorten(actual)) for what, expected, actual in rows)
+    """Return a finding's `tables`; each row has a name, the expected value and the actual value."""
+    shown = tuple((name, expected, shorten(actual)) for name, expected, actual in rows)
     return (Table(caption="Expected and found", columns=COMPARED, rows=shown),)

@@ -1,10 +1,11 @@
 """
-What an error text means: a subcode, a known text, a code, or the closest by full-text search.
+Explain an error text: by a subcode, a known text, a code, or the closest by full-text search.
 
 Pure. The texts are data of the connectors (`known_errors.toml`), compared as plain words: without
 case, punctuation, markup and code prefixes. A subcode or a text makes an answer certain. Words only
-offer, or take certainty away. The search is SQLite's FTS5 (BM25, Porter stems); a SQLite without it
-still answers by text and code. Scripts without spaces are searched by pairs of characters.
+offer errors, or take certainty away. The search is SQLite's FTS5 (BM25, Porter stems); a SQLite
+without it still answers by text and code. Scripts without spaces are searched by pairs of
+characters.
 """
 
 from __future__ import annotations
@@ -33,14 +34,18 @@ MAX_GAP_CHARACTERS = 500
 MAX_CLOSEST = 3
 MAX_TRIES = 50
 MAX_WHOLE_WORD = 5
-MAX_QUERY_WORDS, MAX_QUERY_CHARACTERS = 80, 2_000
-# A generic text counts if so few words stand beside it; with its code, if so many do.
-MAX_WORDS_BESIDE, MAX_WORDS_BESIDE_CODE = 6, 15
-# What begins like a known text, but for typing errors: from this share of equal letters on
-# (“ULR Blokced” has 0.82), in so many characters.
+MAX_QUERY_WORDS = 80
+MAX_QUERY_CHARACTERS = 2_000
+# A generic text counts if at most this many words stand beside it; more may, if its code is there.
+MAX_WORDS_BESIDE = 6
+MAX_WORDS_BESIDE_CODE = 15
+# A line with typing errors matches a known text from this share of equal letters on
+# (“ULR Blokced” has 0.82), compared over this many characters.
 LEAST_LIKENESS = 0.8
-MIN_HEADLINE_CHARACTERS, MIN_PREFIX_CHARACTERS, MAX_HEADLINE_CHARACTERS = 8, 20, 120
-# Texts of so few words are shown by other software too.
+MIN_HEADLINE_CHARACTERS = 8
+MIN_PREFIX_CHARACTERS = 20
+MAX_HEADLINE_CHARACTERS = 120
+# Other software shows texts with at most this many words, too.
 COMMON_WORDS = 3
 # An error is offered from this BM25 score on: if the text names our systems, uses words of the
 # field, or neither.
@@ -51,13 +56,13 @@ create virtual table known using fts5(
     tokenize="porter unicode61 remove_diacritics 2 categories 'L* N* Co M*'");
 create virtual table texts using fts5(number unindexed, shown, tokenize=trigram)"""
 _ALIKE = "select number, shown from texts where texts match ? order by rank limit 5"
-# What a hit counts in the texts, the meaning, causes and advice, and people's words.
+# The weights of a hit in the texts, the meaning, causes and advice, and people's words.
 _SEARCH = """
 select number, -bm25(known, 0, 1.0, 0.7, 0.3, 5.0) as score
 from known where known match ? order by score desc limit 40"""
-# How much a frequent cause comes before a rare one that fits alike.
+# Weight of frequent causes over rare ones that fit alike.
 REPORTS_WEIGHT = 0.03
-# How much causes of the months after the set-up count where something has worked before.
+# Factor for causes that occur after the set-up, if the text says that something worked before.
 CHANGE_FACTOR = 1.6
 
 _SENTENCE_END = re.compile(r"[.:!?]\s+")
@@ -65,12 +70,16 @@ _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
 
 
 class DecidedBy(StrEnum):
-    """What an answer rests on; only the first two name a cause to somebody else."""
+    """The basis of an explanation; only the first two are safe to pass on to somebody else."""
 
     SUBCODE = "subcode"
     TEXT = "text"
+    """A known text stands in the pasted one."""
+
     CODE = "code"
     SEARCH = "search"
+    """The full-text search, or a likeness despite typing errors."""
+
     NOTHING = "nothing"
 
 
@@ -91,7 +100,7 @@ class SearchWords:
     """Names that take certainty away."""
 
     translations: tuple[tuple[str, str], ...] = ()
-    """How words of other languages begin, each with the English."""
+    """Beginnings of words in other languages, each with the English."""
 
 
 NO_WORDS = SearchWords()
@@ -99,13 +108,13 @@ NO_WORDS = SearchWords()
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known about a text, and what decided."""
+    """The known errors that a text may be, and the basis of that decision."""
 
     decided_by: DecidedBy
     """The first of subcode, text, code and search that found something."""
 
     errors: tuple[KnownError, ...] = ()
-    """What it may be, the likeliest first; one alone if it is certain."""
+    """The errors that the text may be, the likeliest first; only one if it is certain."""
 
     title: str = ""
     """The known text that was found."""
@@ -126,15 +135,18 @@ class KnownErrors:
     """Errors that are searched together."""
 
     def __init__(self, errors: Iterable[KnownError], words: SearchWords = NO_WORDS) -> None:
-        self.errors, self._words = tuple(errors), words
+        self.errors = tuple(errors)
+        self._words = words
 
     def explain(self, pasted: str) -> Explanation:
-        """Return what decides about `pasted`, or else the closest errors."""
+        """Explain `pasted` by a subcode, a text or a code, or else by the closest errors."""
         error_text = read_error(pasted)
         decided = self.decide(error_text)
         if decided.is_certain:
             return decided
-        near = self._misspelt(error_text) + self._search(error_text, has_code=bool(decided.errors))
+        near = self._find_misspelt(error_text) + self._search(
+            error_text, has_code=bool(decided.errors)
+        )
         near = list({error.id: error for error in near}.values())
         if not decided.errors:
             by = DecidedBy.SEARCH if near else DecidedBy.NOTHING
@@ -147,7 +159,7 @@ class KnownErrors:
         return replace(decided, errors=known[: MAX_CLOSEST if near else None])
 
     def decide(self, error_text: ErrorText) -> Explanation:
-        """Return what a subcode, a known text or a code says; nothing by words."""
+        """Explain a text by a subcode, a known text or a code; never by a search for words."""
         codes = error_text.codes
         known = (error for error in self.errors if not set(codes).isdisjoint(error.subcodes))
         if error := next(known, None):
@@ -162,7 +174,7 @@ class KnownErrors:
         if error:
             is_certain = not error.is_generic
             return Explanation(DecidedBy.TEXT, (error,), shown, codes, is_certain=is_certain)
-        quoted = self._quoting(error_text)
+        quoted = self._find_quoting(error_text)
         if len(quoted) == 1 and not is_foreign:
             return Explanation(DecidedBy.TEXT, quoted, "", codes, is_certain=True)
         own = [error for error in self.errors if not set(codes).isdisjoint(error.codes)]
@@ -191,7 +203,8 @@ class KnownErrors:
             most_beside = MAX_WORDS_BESIDE_CODE if has_code else MAX_WORDS_BESIDE
             for shown in error.shown:
                 parts = parts_of(shown)
-                words, size = sum(len(part.split()) for part in parts), sum(map(len, parts))
+                words = sum(len(part.split()) for part in parts)
+                size = sum(map(len, parts))
                 for message in messages:
                     if not _stand_in(parts, message):
                         continue
@@ -201,7 +214,7 @@ class KnownErrors:
                     if is_all or not error.is_generic:
                         yield (not error.is_generic, size), error, shown
 
-    def _quoting(self, error_text: ErrorText) -> tuple[KnownError, ...]:
+    def _find_quoting(self, error_text: ErrorText) -> tuple[KnownError, ...]:
         """Return the errors whose known text contains a message, if it has enough words."""
         messages = [f" {plain(message)} " for message in error_text.messages]
         long_enough = [text for text in messages if len(text.split()) > COMMON_WORDS]
@@ -228,8 +241,8 @@ class KnownErrors:
         index = self._index
         if index is None or (self._names_other(error_text.text) and not has_code):
             return []
-        said = plain(without_codes(" ".join(error_text.messages)[:MAX_QUERY_CHARACTERS]))
-        words = dict.fromkeys((*_terms(said).split(), *self._translated(said)))
+        searched = plain(without_codes(" ".join(error_text.messages)[:MAX_QUERY_CHARACTERS]))
+        words = dict.fromkeys((*_search_terms(searched).split(), *self._translate(searched)))
         terms = [word for word in words if not word.isdigit()][:MAX_QUERY_WORDS]
         rows = index.execute(_SEARCH, (" OR ".join(f'"{term}"' for term in terms) or '""',))
         scored = [(self.errors[number], score) for number, score in rows]
@@ -248,21 +261,21 @@ class KnownErrors:
         near = [error for error, _ in scored if scores[error.id] >= least]
         return sorted(near, key=lambda error: -scores[error.id])
 
-    def _misspelt(self, error_text: ErrorText) -> list[KnownError]:
+    def _find_misspelt(self, error_text: ErrorText) -> list[KnownError]:
         """Return the errors whose text a line of a text begins with, but for typing errors."""
         index = self._index
         if index is None or self._names_other(error_text.text):
             return []
-        found: dict[str, KnownError] = {}
-        for headline in _headlines(error_text.messages[0]):
+        alike: dict[str, KnownError] = {}
+        for headline in _headlines_of(error_text.messages[0]):
             trigrams = {headline[place : place + 3] for place in range(len(headline) - 2)}
             query = " OR ".join(f'"{trigram}"' for trigram in sorted(trigrams))
             for number, shown in index.execute(_ALIKE, (query,)):
                 if _is_alike(headline, shown):
-                    found.setdefault(self.errors[number].id, self.errors[number])
-        return list(found.values())
+                    alike.setdefault(self.errors[number].id, self.errors[number])
+        return list(alike.values())
 
-    def _translated(self, words: str) -> Iterator[str]:
+    def _translate(self, words: str) -> Iterator[str]:
         """Yield the English of words of other languages in `words`."""
         spaced = f" {words} "
         for begin, english in self._words.translations:
@@ -283,27 +296,27 @@ def has_full_text_search() -> bool:
 
 def rank_seen(errors: Iterable[KnownError], reason: str, answers: Iterable[object]) -> list[Any]:
     """
-    Return each error with where it was seen: `reason`, `answer` or nothing, in this order.
+    Return each error with the place where it was seen; sorted by `reason`, `answer`, nowhere.
 
-    `reason` says why a step is where it is; `answers` are what remote systems
-    answered, as JSON documents or text.
+    `reason` explains a step's outcome; `answers` are the responses of remote systems, as JSON
+    documents or text.
     """
     known = KnownErrors(errors)
     if not known.errors:
         return []
     in_reason = known.decide(read_error(reason))
     in_answers = [known.decide(read_error(str(answer))) for answer in answers if answer]
-    seen = {found.errors[0].id: "answer" for found in in_answers if _is_one(found)}
-    if _is_one(in_reason):
+    seen = {answer.errors[0].id: "answer" for answer in in_answers if _names_one_error(answer)}
+    if _names_one_error(in_reason):
         seen[in_reason.errors[0].id] = "reason"
     places = ("reason", "answer", "")
     pairs = [(error, seen.get(error.id, "")) for error in known.errors]
     return sorted(pairs, key=lambda pair: places.index(pair[1]))
 
 
-def _is_one(found: Explanation) -> bool:
+def _names_one_error(explanation: Explanation) -> bool:
     """Return whether one error is named, even a generic one."""
-    return found.is_certain or found.names_cause
+    return explanation.is_certain or explanation.names_cause
 
 
 def _make_index(errors: Iterable[KnownError]) -> sqlite3.Connection | None:
@@ -316,7 +329,7 @@ def _make_index(errors: Iterable[KnownError]) -> sqlite3.Connection | None:
     for number, error in enumerate(errors):
         causes = " ".join(cause.text for cause in error.causes)
         texts = (" ".join(error.shown), error.meaning, f"{causes} {error.advice}", error.also)
-        row = (number, *(_terms(plain(text)) for text in texts))
+        row = (number, *(_search_terms(plain(text)) for text in texts))
         index.execute("insert into known values (?, ?, ?, ?, ?)", row)
         for shown in error.shown:
             index.execute("insert into texts values (?, ?)", (number, " ".join(parts_of(shown))))
@@ -345,13 +358,13 @@ def _stand_in(parts: tuple[str, ...], message: str) -> bool:
 
 
 def _is_in_each(error: KnownError, messages: list[str]) -> bool:
-    """Return whether no message, such as a title, says something else than `error`."""
+    """Return whether every message, such as a title, has a text of `error`."""
     texts = [parts_of(shown) for shown in error.shown]
     return all(any(_stand_in(parts, message) for parts in texts) for message in messages)
 
 
-def _headlines(message: str) -> list[str]:
-    """Return the first line, what follows a title in it, and the titles, as plain words."""
+def _headlines_of(message: str) -> list[str]:
+    """Return the first line, its rest after each title, and the titles, as plain words."""
     line = message.strip().partition("\n")[0][:MAX_QUERY_CHARACTERS]
     begins = (0, *(match.end() for match in islice(_SENTENCE_END.finditer(line), MAX_CLOSEST)))
     rests = [line[begin:][:MAX_HEADLINE_CHARACTERS] for begin in begins]
@@ -381,8 +394,8 @@ def _is_headline(parts: tuple[str, ...], text: str) -> bool:
     )
 
 
-def _terms(words: str) -> str:
-    """Return plain words as terms of the search: pairs of characters where no spaces are."""
+def _search_terms(words: str) -> str:
+    """Return plain words as terms of the search: pairs of characters for scripts without spaces."""
     return _UNSPACED.sub(
         lambda match: f" {' '.join(map(''.join, pairwise(match[0]))) or match[0]} ",
         words.replace("_", " "),

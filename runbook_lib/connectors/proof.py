@@ -1,5 +1,5 @@
 """
-The gate before *failed*: which evidence may say that a step is not done.
+The gate before *failed*: only evidence listed here may say that a step is not done.
 
 *Verified* needs a control; *failed* needs a proof of the same weight. A check builds a `Proof` here
 and hands it to `findings.failed`, which returns an inconclusive finding where it is not enough.
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-# What a person can do about a page that a check cannot open.
+# Advice for a page that a check cannot open.
 LOOK_YOURSELF = "Open it yourself in a private window."
-# They say that a page is not there (RFC 9110 §15.5.5, §15.5.11).
+# The statuses of a page that is not there (RFC 9110 §15.5.5, §15.5.11).
 _GONE = (404, 410)
 
 
@@ -21,15 +21,15 @@ class Proof:
     """Evidence against a step, or the reason why it is missing."""
 
     doubt: str = ""
-    """Why the responses prove nothing, as sentences for people; empty if they prove it."""
+    """Reason why the responses prove nothing, as sentences for people; empty if they prove it."""
 
     doubt_code: str = ""
     """Code of the inconclusive finding that gives the doubt."""
 
 
-# The remote system names a value other than the expected one, in a field made for it.
+# For a remote system that names a value other than the expected one, in a field made for it.
 STATED = Proof()
-# It refuses, by an error that is in the table of refusals (`KnownRefusal.matches`).
+# For a remote system that refuses by an error in the table of refusals (`KnownRefusal.matches`).
 REFUSED = Proof()
 
 
@@ -44,7 +44,7 @@ class KnownRefusal:
     """The remote system's error codes; the response must have one of them."""
 
     subcodes: frozenset[int | None] = frozenset()
-    """The subcodes; the response must have one of them (`None`: no subcode). Empty: any will do."""
+    """The subcodes; the response must have one of them (`None`: no subcode). Empty: accepts any."""
 
     words: tuple[str, ...] = ()
     """Texts in lower case; the message must contain one of them. Empty: the codes decide."""
@@ -64,7 +64,7 @@ class KnownRefusal:
         """
         Return whether an error of HTTP `status` is this refusal; a server fault never is.
 
-        One that `is_inside_data` stands in a field of a successful response, with status 200.
+        `is_inside_data`: the error is in a field of a successful response, with status 200.
         """
         text = message.lower()
         has_status = status == 200 if is_inside_data else 400 <= status < 500
@@ -79,7 +79,7 @@ class KnownRefusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What one source lists."""
+    """The names that one source lists."""
 
     source: str
     """Name of the source, for messages."""
@@ -94,7 +94,7 @@ class Listing:
     """Names that it lists with a status that says neither."""
 
     gap: str = ""
-    """Why the list may not be whole: missing, null, empty, or a page of more; empty if it is."""
+    """Reason why the list may have gaps: missing, null, empty, one page of several; else empty."""
 
     def lists(self, name: str) -> bool:
         """Return whether `name` is there."""
@@ -122,10 +122,10 @@ def weigh_absence(
     wanted: Iterable[str], *listings: Listing, advice: str = "Check again."
 ) -> Absence:
     """
-    Return which of `wanted` are absent, and whether the lists prove it.
+    Return the names of `wanted` that are absent, and whether the lists prove it.
 
     An absence is proven if no source lists the name, and each shows that it is not there: a whole
-    list without it, or a status that refuses it. A refusing status is enough where the others have
+    list without it, or a status that refuses it. A refusing status is enough if the others have
     gaps. If two sources disagree, the doubt names both, with the `advice`.
     """
     proven = []
@@ -144,18 +144,20 @@ def weigh_absence(
         return Absence(names=tuple(proven), proof=STATED)
     if not doubtful:
         return Absence(names=(), proof=STATED)
-    return Absence(names=tuple(doubtful), proof=_doubt(doubtful, listings, advice))
+    return Absence(names=tuple(doubtful), proof=_doubt_about(doubtful, listings, advice))
 
 
-def _doubt(names: Iterable[str], listings: Iterable[Listing], advice: str) -> Proof:
-    """Return why these lists do not show whether `names` are there: they disagree, or have gaps."""
+def _doubt_about(names: Iterable[str], listings: Iterable[Listing], advice: str) -> Proof:
+    """Return the doubt about `names`: the lists disagree about them, or have gaps."""
     disputes: dict[str, None] = {}
     gaps: dict[str, None] = {}
     for name in names:
         listing_it = [listing for listing in listings if listing.lists(name)]
         excluding = [listing for listing in listings if listing.excludes(name)]
         if listing_it and excluding:
-            disputes[f"{_sources(listing_it)} lists {name}, {_sources(excluding)} does not."] = None
+            disputes[
+                f"{_join_sources(listing_it)} lists {name}, {_join_sources(excluding)} does not."
+            ] = None
         for listing in listings:
             if name in listing.unclear:
                 gaps[f"{listing.source} lists {name} with a status that is not known."] = None
@@ -182,5 +184,5 @@ def is_gone(status: int) -> bool:
     return status in _GONE
 
 
-def _sources(listings: Iterable[Listing]) -> str:
+def _join_sources(listings: Iterable[Listing]) -> str:
     return " and ".join(listing.source for listing in listings)

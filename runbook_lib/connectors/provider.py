@@ -1,7 +1,7 @@
 """
 The vendor, as a value: the company with which a connector registers its app.
 
-All that layers above need of it is here, so that they name none.
+Higher layers use only this value, so that they name no vendor.
 """
 
 from __future__ import annotations
@@ -27,40 +27,47 @@ def _no_warnings(_context: CheckContext, _scope: Sequence[str]) -> tuple[str, ..
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor(Provider):
-    """
-    A provider with which the app is registered.
+    """A provider with which the app is registered."""
 
-    `client_id` and `client_secret` are the app's credentials, as its pages call them;
-    in Cyclr they are Client ID and Client Secret. `scope` names the input with what
-    people are asked for, if there is one. `oauth` returns its authorization server at
-    the addresses in a run's values.
-
-    `scope_warnings` returns what is wrong with the scopes that Cyclr asks for,
-    `known_errors` are the errors that people meet at sign-in, `search_words` the vocabulary to
-    search all of them. `review_kit` returns the
-    texts for its review of a connector, by the connector's id. `developer_tools` is what
-    it calls the tools that `Step.developer_tools` is about, `trace_field` what it calls the id of
-    an answer in its errors. `test_method` is a method of Cyclr's connector that only reads.
-    """
-
-    # Whether the sandbox imitates it. It is no field: a procedure's digest is of what it says.
     has_sandbox: ClassVar[bool] = False
+    """Whether the sandbox imitates it. No field: it must not change a procedure's digest."""
 
     client_id: Input
+    """The input for the app's id, under the vendor's label; Cyclr calls it Client ID."""
+
     client_secret: Input
+    """The input for the app's secret, under the vendor's label; Cyclr calls it Client Secret."""
+
     oauth: Callable[[Mapping[str, Value]], AuthorizationServer]
+    """A run's values → the vendor's authorization server at the addresses in them."""
+
     scope: str = ""
+    """Name of the input with the scopes that people are asked for; empty if there is none."""
+
     scope_warnings: Callable[[CheckContext, Sequence[str]], tuple[str, ...]] = _no_warnings
+    """The scopes that Cyclr asks for → sentences about wrong ones; empty if all are right."""
+
     known_errors: tuple[KnownError, ...] = ()
+    """The errors that people meet at sign-in."""
+
     search_words: SearchWords = NO_WORDS
+    """The vocabulary to search all known errors."""
+
     review_kit: Callable[[str, Mapping[str, Value]], Kit] | None = None
+    """A connector's id and a run's values → the texts for the review; `None` without a review."""
+
     developer_tools: str = ""
+    """The vendor's name for the tools that `Step.developer_tools` is about."""
+
     trace_field: str = ""
+    """Field of an error response that holds the id of the response."""
+
     test_method: str = ""
+    """Name of a read-only method of Cyclr's connector."""
 
     @property
     def subject(self) -> tuple[str, ...]:
-        """Return what a consent is about: the app, and the scopes if there are any."""
+        """The names of the inputs that a consent is about: the app, and its scopes if any."""
         return tuple(filter(None, (self.client_id.name, self.scope)))
 
 
@@ -80,5 +87,6 @@ def vendor_of(procedure: Procedure) -> Vendor:
     for provider in procedure.providers:
         if isinstance(provider, Vendor):
             return provider
-    msg = f"The connector {procedure.id} does not say which company registers its app."
-    raise SettingsError(msg)
+    raise SettingsError(
+        f"The connector {procedure.id} does not say which company registers its app."
+    )

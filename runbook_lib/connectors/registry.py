@@ -1,7 +1,7 @@
 """
 Connectors by name: each is a package beside this module that has a `procedure`.
 
-Nothing else lists them: a new package is found by itself.
+No list names them: the registry finds a new package by its folder.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The connector where none is named.
+# The connector if none is named.
 DEFAULT = "facebook_marketing"
 
 _PACKAGE = "runbook_lib.connectors"
-# Any of these is in a connector alone, so one that has lost its procedure is still one.
+# Only a connector's folder has one of these, so a connector without its procedure is still found.
 _OF_CONNECTORS = ("procedure.py", "checks.py", "practice")
 _LONGEST_REASON = 300
 
@@ -42,7 +42,7 @@ _LONGEST_REASON = 300
 @lru_cache(maxsize=1)
 def connector_names() -> tuple[str, ...]:
     """Return the name of every connector, sorted, also of one that is broken."""
-    return tuple(sorted(_folders()))
+    return tuple(sorted(_connector_folders()))
 
 
 def find_procedure(name: str) -> Procedure:
@@ -54,9 +54,11 @@ def find_procedure(name: str) -> Procedure:
     if name not in connector_names():
         from runbook_lib.config.settings import suggestion  # noqa: PLC0415  (slow to import)
 
-        msg = f"There is no connector called {name[:60]!r}.{suggestion(name, connector_names())}"
-        raise SettingsError(msg, next_step=f"Known connectors: {', '.join(connector_names())}.")
-    loaded = _loaded(name)
+        raise SettingsError(
+            f"There is no connector called {name[:60]!r}.{suggestion(name, connector_names())}",
+            next_step=f"Known connectors: {', '.join(connector_names())}.",
+        )
+    loaded = _load_procedure(name)
     if isinstance(loaded, str):
         raise BrokenConnectorError(loaded)
     return loaded
@@ -64,14 +66,18 @@ def find_procedure(name: str) -> Procedure:
 
 def working_procedures() -> dict[str, Procedure]:
     """Return the procedure of each connector that is not broken, by its name."""
-    loaded = {name: _loaded(name) for name in connector_names()}
-    return {name: one for name, one in loaded.items() if not isinstance(one, str)}
+    loaded = {name: _load_procedure(name) for name in connector_names()}
+    return {name: procedure for name, procedure in loaded.items() if not isinstance(procedure, str)}
 
 
 def broken_connectors() -> dict[str, BrokenConnectorError]:
-    """Return why each connector that cannot be loaded is broken, by its name."""
-    loaded = {name: _loaded(name) for name in connector_names()}
-    return {name: BrokenConnectorError(one) for name, one in loaded.items() if isinstance(one, str)}
+    """Return the error of each connector that cannot be loaded, by its name."""
+    loaded = {name: _load_procedure(name) for name in connector_names()}
+    return {
+        name: BrokenConnectorError(reason)
+        for name, reason in loaded.items()
+        if isinstance(reason, str)
+    }
 
 
 def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
@@ -84,29 +90,30 @@ def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
 
     make = vendor_of(find_procedure(connector)).review_kit
     if make is None:
-        msg = f"There is no review kit for the connector {connector}."
-        raise SettingsError(msg)
+        raise SettingsError(f"There is no review kit for the connector {connector}.")
     return make(connector, values)
 
 
 def load_texts(names: Iterable[str] = ()) -> None:
     """
-    Load all that the connectors called so say, or all of them.
+    Load all texts of the connectors `names`, or of every connector.
 
-    Raises `SettingsError` for the first mistake; an error text may name a check of any connector.
+    Raises `SettingsError` for the first mistake; a known error may name a check of any connector.
     """
     from runbook_lib.connectors.provider import vendor_of  # noqa: PLC0415  (slow to import)
     from runbook_lib.connectors.texts import require_known_checks  # noqa: PLC0415
 
-    asked = tuple(names) or connector_names()
-    for name in asked:
+    wanted = tuple(names) or connector_names()
+    for name in wanted:
         if vendor_of(find_procedure(name)).review_kit is not None:
             kit_of(name, {})
     if broken_connectors():
-        # NOTE: nobody knows which checks these would have.
+        # NOTE: the checks of a broken connector are unknown.
         return
-    homes = {path.parent for home in _homes() for path in home.glob("*/known_errors.toml")}
-    others = {*connector_names()} - {*asked}
+    homes = {
+        path.parent for home in _connector_parents() for path in home.glob("*/known_errors.toml")
+    }
+    others = {*connector_names()} - {*wanted}
     for folder in sorted(homes):
         if folder.name not in others:
             require_known_checks(folder)
@@ -122,71 +129,72 @@ def known_variables() -> KnownVariables:
     from runbook_lib.config.runner_settings import RUNNER  # noqa: PLC0415  (slow to import)
     from runbook_lib.config.settings import KnownVariables, variables_of  # noqa: PLC0415
 
-    found = {name: _settings(name) for name in connector_names()}
-    inputs = {name: (*own, *RUNNER) for name, own in found.items() if not isinstance(own, str)}
+    settings = {name: _load_inputs(name) for name in connector_names()}
+    inputs = {name: (*own, *RUNNER) for name, own in settings.items() if not isinstance(own, str)}
     return KnownVariables(
-        variables_of({"": RUNNER, **inputs}), is_complete=len(inputs) == len(found)
+        variables_of({"": RUNNER, **inputs}), is_complete=len(inputs) == len(settings)
     )
 
 
 def practice_attestations(connector: str, scenario: str, today: date) -> str:
     """
-    Return what people have said in `scenario` by then, as TOML; empty for nothing.
+    Return people's attestations in `scenario` as TOML; empty if there are none.
 
-    The days of words that end, and of one that waits, follow from Monday of last week, so that
-    they count `today` and are the same in each run of a week. Raises `BrokenConnectorError` for a
-    connector that does not have them.
+    The days of attestations that expire or wait follow from Monday of last week, so that they count
+    `today` and are the same in each run of a week. Raises `BrokenConnectorError` for a connector
+    without attestations.
     """
-    folder = _folders()[connector]
+    folder = _connector_folders()[connector]
     try:
         package = import_module(f"{_PACKAGE}.{connector}")
-        return _words(package, folder / "practice" / "words.toml", scenario, today)
+        return _fill_in_attestations(package, folder / "practice" / "words.toml", scenario, today)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise BrokenConnectorError(_why_broken(folder / "__init__.py", error)) from error
 
 
-def _words(package: Any, path: Path, scenario: str, today: date) -> str:
+def _fill_in_attestations(package: Any, path: Path, scenario: str, today: date) -> str:
     unsaid = set(package.UNSAID.get(scenario, ()))
     only_elsewhere = getattr(package, "SAID_ONLY_IN", {})
-    unsaid.update(*(said for name, said in only_elsewhere.items() if name != scenario))
+    unsaid.update(*(names for name, names in only_elsewhere.items() if name != scenario))
     text = path.read_text(encoding="utf-8")
     heading, *entries = text.split("\n\n[[")
-    words = [entry for entry in entries if not unsaid & _named(entry)]
+    counting = [entry for entry in entries if not unsaid & _names_of_entry(entry)]
     ago = {"asked": 61, "renewed": 10, "due": 1, "submitted": 0, "granted": -3}
     ago |= getattr(package, "SAID_AGO", {}).get(scenario, {})
     monday = today - timedelta(days=today.weekday() + 7)
     days = {name: monday - timedelta(days=number) for name, number in ago.items()}
-    return "" if "" in unsaid else Template("\n\n[[".join([heading, *words])).substitute(days)
+    return "" if "" in unsaid else Template("\n\n[[".join([heading, *counting])).substitute(days)
 
 
-def _named(entry: str) -> set[str]:
+def _names_of_entry(entry: str) -> set[str]:
     """Return the names of an entry: its step, its kind with the step, and that with its answer."""
-    kind, step = entry.partition("]")[0], _value(entry, "step")
-    return {step, f"{kind} {step}", f"{kind} {step} {_value(entry, 'answer') or 'done'}"}
+    kind = entry.partition("]")[0]
+    step = _value_in_entry(entry, "step")
+    return {step, f"{kind} {step}", f"{kind} {step} {_value_in_entry(entry, 'answer') or 'done'}"}
 
 
-def _value(entry: str, name: str) -> str:
+def _value_in_entry(entry: str, name: str) -> str:
     return entry.partition(f'{name} = "')[2].partition('"')[0]
 
 
-def _homes() -> list[Path]:
-    """Return the folders that connectors are in."""
+def _connector_parents() -> list[Path]:
+    """Return the folders that hold the connectors' folders."""
     return [Path(home) for home in sys.modules[_PACKAGE].__path__]
 
 
-def _folders() -> dict[str, Path]:
+def _connector_folders() -> dict[str, Path]:
     """Return the folder of each connector, by its name."""
     return {
         path.parent.name: path.parent
-        for home in _homes()
+        for home in _connector_parents()
         for part in _OF_CONNECTORS
         for path in home.glob(f"*/{part}")
     }
 
 
 @lru_cache
-def _loaded(name: str) -> Procedure | str:
-    """Return the procedure of a connector, or why it is broken, once for this process."""
+def _load_procedure(name: str) -> Procedure | str:
+    """Return a connector's procedure, or the reason why it is broken; load once in a process."""
 
     def load() -> Procedure:
         from runbook_lib.connectors.provider import vendor_of  # noqa: PLC0415  (slow to import)
@@ -196,44 +204,43 @@ def _loaded(name: str) -> Procedure | str:
         if not isinstance(procedure, Procedure):
             raise SettingsError("its PROCEDURE is no procedure.")
         if procedure.id != name:
-            msg = f"its PROCEDURE is that of {procedure.id[:60]}."
-            raise SettingsError(msg)
+            raise SettingsError(f"its PROCEDURE is that of {procedure.id[:60]}.")
         vendor_of(procedure)
         return procedure
 
-    settings = _settings(name)
-    return settings if isinstance(settings, str) else _tried(name, "procedure.py", load)
+    settings = _load_inputs(name)
+    return settings if isinstance(settings, str) else _try_to_load(name, "procedure.py", load)
 
 
 @lru_cache
-def _settings(name: str) -> tuple[Input, ...] | str:
-    """Return the inputs of a connector and its providers, or why it is broken, once."""
+def _load_inputs(name: str) -> tuple[Input, ...] | str:
+    """Return the inputs of a connector and its providers, or why it is broken; load once."""
 
     def load() -> tuple[Input, ...]:
         from runbook_lib.core.procedure import Input  # noqa: PLC0415  (slow to import)
 
         # NOTE: without its texts, which only one connector's command reads.
         own = import_module(f"{_PACKAGE}.{name}.inputs")
-        items = (*own.INPUTS, *(item for each in own.PROVIDERS for item in each.settings))
+        items = (*own.INPUTS, *(item for provider in own.PROVIDERS for item in provider.settings))
         if not all(isinstance(item, Input) for item in items):
             raise SettingsError("not all of its INPUTS are inputs.")
         return items
 
-    return _tried(name, "inputs.py", load)
+    return _try_to_load(name, "inputs.py", load)
 
 
-def _tried(name: str, file: str, load: Callable[[], T]) -> T | str:
-    """Return what `load` returns of a connector's `file`, or why it is broken, whatever that is."""
+def _try_to_load(name: str, file: str, load: Callable[[], T]) -> T | str:
+    """Load a connector's `file`; return the result of `load`, or the reason why it is broken."""
     try:
         return load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  (a package may end the program, too)
-        return _why_broken(_folders()[name] / file, error)
+        return _why_broken(_connector_folders()[name] / file, error)
 
 
 def _why_broken(file: Path, error: BaseException) -> str:
-    """Return which connector is broken, where, and why; `file` is what was loaded."""
+    """Return a sentence: the broken connector, the place and the reason; `file` was loaded."""
     path, line = _place_of(file, error)
     try:
         reason = _reason_of(path, error)
@@ -246,7 +253,7 @@ def _why_broken(file: Path, error: BaseException) -> str:
 
 def _reason_of(file: Path, error: BaseException) -> str:
     """
-    Return why a connector's file cannot be loaded.
+    Return the reason why a connector's file cannot be loaded.
 
     NOTE: the text of an unknown error may contain anything, even a credential.
     """

@@ -1,8 +1,8 @@
 """
 A review kit: texts, screencast script and reviewer's steps for a review, as Markdown.
 
-Pure. What a kit says is made in the provider's package. It contains no credential. What
-only the maker of the product knows is in `‹…›`.
+Pure. The provider's package makes the texts. They contain no credential. Each `‹…›` is a blank
+that only the maker of the product can fill in.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 _BLANK = re.compile("‹[^‹›]+›")
-# CommonMark: what begins emphasis, code, links, HTML, tables or strikethrough; an underscore only
-# at the edge of a word, an ampersand only before an entity; what begins a heading, a list or a
-# quotation only at the beginning of a text.
+# CommonMark: characters that begin emphasis, code, links, HTML, tables or strikethrough. An
+# underscore counts only at the edge of a word, an ampersand only before an entity. Characters that
+# begin a heading, a list or a quotation count only at the beginning of a text.
 _MARKED = re.compile(
     r"[\\`*\[\]<|~]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|&(?=#?[0-9A-Za-z]{1,32};)"
     r"|(?<!\S)#|^[>+=-]|(?<=^[0-9])[.)]|(?<=^[0-9]{2})[.)]"
@@ -39,8 +39,8 @@ class PermissionCall:
     """
     An API call that needs the permission; `method` is the connector's, if documented.
 
-    `is_test`: the connector is not known to make it, but a person can, as the
-    call that the provider wants to see before a submission.
+    `is_test`: we do not know that the connector makes it. A person makes it as the call that the
+    provider wants to see before a submission.
     """
 
     request: str
@@ -59,27 +59,39 @@ class PermissionReason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KitPermission:
-    """
-    A permission or feature in the kit.
-
-    `usage` is the text for the review; `reasons` says what asks for it if
-    nobody chose it; `warning` is empty where a call of the connector is known.
-    """
+    """A permission or feature in the kit."""
 
     name: str
+    """The provider's name of it, such as `pages_show_list`."""
+
     is_feature: bool
+    """Whether it is a feature, not a permission."""
+
     is_chosen: bool
+    """Whether the operator chose it; else another permission depends on it."""
+
     reasons: tuple[PermissionReason, ...]
+    """The permissions that depend on it; empty if the operator chose it."""
+
     usage: str
+    """The text for the review: how the app uses it."""
+
     calls: tuple[PermissionCall, ...]
+    """The API calls that need it: the connector's first, then a person's test calls."""
+
     scene: str
+    """The part of the recording that shows it."""
+
     warning: str
+    """A sentence that we know of no connector call that needs it; empty if we know one."""
+
     source: str
+    """The page or reading that this was taken from."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingScene:
-    """A part of the recording: what it shows, a caption, and the permissions that it is about."""
+    """A part of the recording: its picture, a caption, and the permissions that it is about."""
 
     shows: str
     caption: str
@@ -88,7 +100,7 @@ class RecordingScene:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """A part of what else the provider asks for, and what to have ready for it."""
+    """A further demand of the provider, and the things to have ready for it."""
 
     name: str
     text: str
@@ -96,38 +108,63 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
-    """
-    All that a submission to a provider's review needs in words.
-
-    `review` is what it is called, `declined` why most submissions are declined. `prepare` are
-    the parts of what the provider may ask for first, `prepare_for`. `unknown` are the labels of
-    the values that the texts have blanks for.
-    """
+    """The texts for a submission to a provider's review."""
 
     review: str
+    """The provider's name for the review, such as *App Review*."""
+
     declined: str
+    """A sentence: why most submissions are declined."""
+
     connector: str
+    """Title of the connector in the texts."""
+
     app_name: str
+    """The app's name on the consent screen, or a blank."""
+
     service_domain: str
+    """Host name where the recording takes place, or a blank."""
+
     warnings: tuple[str, ...]
+    """Sentences about doubtful permissions; empty if there are none."""
+
     about: tuple[str, ...]
+    """Paragraphs that describe the app to the reviewer."""
+
     permissions: tuple[KitPermission, ...]
+    """The permissions and features to submit, in the order of the recording."""
+
     rules: tuple[str, ...]
+    """Rules for the recording, one sentence each."""
+
     scenes: tuple[RecordingScene, ...]
+    """The parts of the recording, in order."""
+
     reviewer: tuple[str, ...]
+    """The reviewer's steps to try the app, in order."""
+
     prepare_for: str
+    """Name of the process that the provider may ask for first, such as business verification."""
+
     prepare: tuple[Preparation, ...]
+    """The demands of that process."""
+
     sources: tuple[str, ...]
+    """Addresses of the pages that the texts were taken from."""
+
     unknown: tuple[str, ...] = ()
+    """Labels of the values that the texts have blanks for."""
+
     is_sandbox: bool = False
+    """Whether the values are those of the practice system."""
 
     def document(self) -> dict[str, Any]:
-        """Return it as a JSON document."""
+        """Return the kit as a JSON document."""
         return asdict(self)
 
 
 def find_blanks(text: str) -> list[tuple[int, str]]:
-    """Return each place of `text` that is still to be filled in, with its line from 1."""
+    """Return each blank in `text`, with its line number from 1."""
     return [
         (text.count("\n", 0, match.start()) + 1, " ".join(match[0].split()))
         for match in _BLANK.finditer(text)
@@ -139,21 +176,21 @@ def kit_markdown(
     kit: Kit, procedure: Procedure, *, forecast_title: str = "", forecast_lines: Sequence[str] = ()
 ) -> str:
     """
-    Return the kit as Markdown; what people named in it cannot become markup.
+    Return the kit as Markdown; names that people gave cannot become markup.
 
     `forecast_title` and `forecast_lines` say how far the plan is today.
     """
     values = {"kit": kit, "procedure": procedure, "title": forecast_title, "lines": forecast_lines}
-    return _markdown().get_template("kit.md").render(values)
+    return _markdown_templates().get_template("kit.md").render(values)
 
 
 def plan_markdown(procedure: Procedure) -> str:
-    """Return as Markdown how long the whole procedure takes, and why."""
-    return _markdown().get_template("plan.md").render(procedure=procedure)
+    """Return the plan as Markdown: the duration of the whole procedure, and its reasons."""
+    return _markdown_templates().get_template("plan.md").render(procedure=procedure)
 
 
 @cache
-def _markdown() -> Environment:
+def _markdown_templates() -> Environment:
     from markupsafe import Markup  # noqa: PLC0415
 
     def shown(value: object) -> object:

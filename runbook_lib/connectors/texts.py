@@ -1,8 +1,8 @@
 """
-What connectors say, from the TOML files in their folders: steps, error texts, texts for a review.
+The texts of connectors, from the TOML files in their folders: steps, error texts, review texts.
 
-CONTRIBUTING.md says how the files are written. They are read strictly: a mistake is a `TextsError`
-that names the file, the table and the key.
+CONTRIBUTING.md describes the files. The reader is strict: a mistake is a `TextsError` that names
+the file, the table and the key.
 """
 
 from __future__ import annotations
@@ -54,24 +54,35 @@ Names = tuple[str, ...]
 _BREAK = re.compile(r"(?<!\n)\n(?!\n|- )\s*")
 _TESTED_BY = re.compile(r" \[([a-z0-9, -]+)\]\Z")
 _STEP_ID = re.compile(r"[a-z]+-([0-9]+)([a-z]?)-([a-z0-9-]+)")
-# What msgspec calls the kinds of values.
+# msgspec's names of the kinds of values, each with the operator's.
 _KINDS = {"str": "a text", "int": "a whole number", "array": "a list", "object": "a table"}
 # The keys that a `Step` has too, and those of the plan that are lists.
 _SAME = (
-    *("title", "kind", "today", "confirms", "prose", "group", "developer_tools", "attest_label"),
-    *("question", "least_days", "usual_days", "overdue", "counts_days"),
+    "title",
+    "kind",
+    "today",
+    "confirms",
+    "prose",
+    "group",
+    "developer_tools",
+    "attest_label",
+    "question",
+    "least_days",
+    "usual_days",
+    "overdue",
+    "counts_days",
 )
 _LISTS = ("have_ready", "meanwhile", "afterwards")
 
 
 class TomlTable(Struct, frozen=True):
-    """A table of a file, for the errors in it."""
+    """A table of a TOML file, named in the errors about it."""
 
     path: Path
     table: str = ""
 
     def error(self, key: str, problem: str) -> TextsError:
-        """Return the error that what `key` has there has this problem."""
+        """Return the error that the value of `key` in this table has this `problem`."""
         table = f"[{self.table}]" if self.table else ""
         place = ", ".join(filter(None, ("/".join(self.path.parts[-2:]), table, key)))
         return TextsError(f"{place}: {problem}")
@@ -79,17 +90,17 @@ class TomlTable(Struct, frozen=True):
     def known(
         self, key: str, kind: str, named: Mapping[str, T], names: Iterable[str]
     ) -> tuple[T, ...]:
-        """Return what is called so; raises the error that `key` names what does not exist."""
+        """Return the values of `named` for `names`; raises `error(key, …)` for an unknown one."""
         for name in names:
             if name not in named:
                 from runbook_lib.config.settings import suggestion  # noqa: PLC0415  (slow to import)
 
-                meant = suggestion(name, tuple(named))
-                raise self.error(key, f"unknown {kind} {name!r}.{meant}")
+                hint = suggestion(name, tuple(named))
+                raise self.error(key, f"unknown {kind} {name!r}.{hint}")
         return tuple(named[name] for name in names)
 
     def read(self, table: object, form: type[T]) -> T:
-        """Return `table` as what has the fields of `form`, and no other."""
+        """Return `table` as an instance of `form`; raises an error for a missing or unknown key."""
         if not isinstance(table, Mapping):
             raise self.error("", "this is not a table.")
         fields = getattr(form, "__dataclass_fields__", table)
@@ -106,7 +117,7 @@ class TomlTable(Struct, frozen=True):
         raise self.error(key, "it is missing." if missing else f"{words}.")
 
     def filled(self, value: Any, values: Mapping[str, str], key: str = "") -> Any:
-        """Return a part of the file with its lines joined, and one of `values` for each `$name`."""
+        """Return a part of the file with joined lines; replace each `$name` by one of `values`."""
         if isinstance(value, str):
             text = _BREAK.sub(" ", value).strip() if "\n" in value else value
             if "$" not in text:
@@ -121,7 +132,7 @@ class TomlTable(Struct, frozen=True):
         return value
 
     def pairs(self, key: str, text: str) -> list[tuple[str, str]]:
-        """Return each of several texts as what stands before and behind its ` | `."""
+        """Return each item of a list as the two texts before and after its ` | `."""
         parts = [item.partition(" | ") for item in items(text)]
         for name, bar, _ in parts:
             if not bar:
@@ -129,7 +140,7 @@ class TomlTable(Struct, frozen=True):
         return [(name, more) for name, _, more in parts]
 
     def blanks(self, key: str, text: str, named: Mapping[str, T]) -> tuple[T, ...]:
-        """Return what is called as the names in braces in a text say."""
+        """Return the values of `named` for the names in braces in a text."""
         if "{" not in text and "}" not in text:
             return ()
         try:
@@ -140,12 +151,12 @@ class TomlTable(Struct, frozen=True):
 
 
 def items(text: str) -> list[str]:
-    """Return the several texts in one, each behind `- `, or the one; none of an empty text."""
+    """Return the items of a list, each behind `- `, or the only text; nothing for an empty text."""
     return text.removeprefix("- ").split("\n- ") if text else []
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Return what a file says, as it is written."""
+    """Return the content of a TOML file, unchanged."""
     try:
         return tomli.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -154,47 +165,80 @@ def read_file(path: Path) -> dict[str, Any]:
 
 @cache
 def read_sources(folder: Path) -> Mapping[str, str]:
-    """Return the values in the `sources.toml` of a folder; none where it has no such file."""
+    """Return the values in the `sources.toml` of a folder; nothing if there is no such file."""
     place = TomlTable(folder / "sources.toml")
     document = place.filled(read_file(place.path), {}) if place.path.exists() else {}
     return place.read(document, dict[str, str])
 
 
-def _members(names: Names, sets: Mapping[str, Names], place: TomlTable, key: str) -> Names:
-    """Return `names` with each `@set` replaced by what is in that set."""
+def _expand_sets(names: Names, sets: Mapping[str, Names], place: TomlTable, key: str) -> Names:
+    """Return `names` with each `@set` replaced by the members of that set."""
     members: list[str] = []
     for name in names:
         if name.startswith("@"):
             (inner,) = place.known(key, "set", sets, (name[1:],))
             others = {other: sets[other] for other in sets if other != name[1:]}
-            members += _members(inner, others, place, key)
+            members += _expand_sets(inner, others, place, key)
         else:
             members.append(name)
     return tuple(members)
 
 
 # --- known errors -----------------------------------------------------------------------------
-class _KnownError(Struct):
+class _KnownErrorTable(Struct):
+    """A table of `known_errors.toml`; `KnownError` explains the keys that it has too."""
+
     shown: Text
+    """List of the exact texts, with `…` for each part that varies."""
+
     meaning: Text
+    """The event in one or two sentences."""
+
     causes: Text
+    """List of causes: a text, ids of checks in brackets, ` | ` and advice if there is any."""
+
     advice: Text
+    """The next action, the first one first."""
+
     source: Text
+    """The page or thread that shows the text."""
+
     codes: tuple[int | Annotated[str, Meta(pattern="^[0-9]+-[0-9]+$")], ...] = ()
+    """Codes of this error alone: numbers, and ranges such as `201-299`."""
+
     shared_codes: tuple[int, ...] = ()
+    """Codes that other errors have too."""
+
     subcodes: tuple[int, ...] = ()
+    """Subcodes of this error alone."""
+
     also: str = ""
+    """People's own words for it, separated by spaces; they only rank guesses."""
+
     reports: Annotated[int, Meta(ge=0)] = 0
+    """Number of collected public threads with this cause."""
+
     is_after_set_up: bool = False
+    """Whether it occurs in the months after the set-up."""
+
     is_generic: bool = False
+    """Whether the text leaves several causes open."""
+
     at: Names = ()
+    """Names of the steps where people see it."""
+
     fault_domain: FaultDomain | None = None
+    """Place of the cause if a customer's call fails with it; `None` if unknown."""
+
     who_acts: str = ""
+    """The party that must act; empty for the default of the fault domain."""
+
     for_customer: str = ""
+    """A sentence for the customer; empty if there is nothing to tell."""
 
 
 class ErrorFile(Struct):
-    """The known errors of a file by name, with their places, and those of each group."""
+    """The known errors of a file: by name with their places, and by group."""
 
     errors: Mapping[str, tuple[TomlTable, KnownError]] = {}
     groups: Mapping[str, tuple[KnownError, ...]] = {}
@@ -205,14 +249,15 @@ def read_known_errors(folder: Path) -> ErrorFile:
     """Return the known errors in the `known_errors.toml` of a folder, if it has one."""
     path = folder / "known_errors.toml"
     document = read_file(path) if path.exists() else {}
-    place, sources = TomlTable(path, "groups"), read_sources(folder)
+    place = TomlTable(path, "groups")
+    sources = read_sources(folder)
     sets: Mapping[str, Names] = place.read(document.pop("groups", {}), dict[str, Names])
     errors = {
         name: _known_error(TomlTable(path, name), table, sources)
         for name, table in document.items()
     }
     groups = {
-        group: place.known(group, "error", errors, _members(names, sets, place, group))
+        group: place.known(group, "error", errors, _expand_sets(names, sets, place, group))
         for group, names in sets.items()
     }
     return ErrorFile(errors, {name: tuple(pair[1] for pair in groups[name]) for name in groups})
@@ -221,15 +266,15 @@ def read_known_errors(folder: Path) -> ErrorFile:
 def _known_error(
     place: TomlTable, table: Any, sources: Mapping[str, str]
 ) -> tuple[TomlTable, KnownError]:
-    read = place.read(place.filled(table, sources), _KnownError)
+    read = place.read(place.filled(table, sources), _KnownErrorTable)
     error = KnownError(
         id=place.table,
         shown=tuple(items(read.shown)),
         meaning=read.meaning,
-        causes=tuple(map(_cause, items(read.causes))),
+        causes=tuple(map(_read_cause, items(read.causes))),
         advice=read.advice,
         source=read.source,
-        codes=tuple(number for code in read.codes for number in _numbers(str(code))),
+        codes=tuple(number for code in read.codes for number in _number_range(str(code))),
         shared_codes=read.shared_codes,
         subcodes=read.subcodes,
         also=read.also,
@@ -244,8 +289,8 @@ def _known_error(
     return place, error
 
 
-def _cause(item: str) -> Cause:
-    """Return the cause of an item: text, checks in brackets, and behind ` | ` what to do."""
+def _read_cause(item: str) -> Cause:
+    """Return the cause in an item: text, checks in brackets, and the advice behind ` | `."""
     text, _, advice = item.partition(" | ")
     match = _TESTED_BY.search(text) if text.endswith("]") else None
     if match is None:
@@ -254,24 +299,35 @@ def _cause(item: str) -> Cause:
     return Cause(text=text[: match.start()], tested_by=checks, advice=advice)
 
 
-def _numbers(code: str) -> range:
-    """Return the numbers from the first to the last of `201-299`, or the one."""
+def _number_range(code: str) -> range:
+    """Return the numbers from the first to the last of `201-299`, or a single number."""
     first, _, last = code.partition("-")
     return range(int(first), int(last or first) + 1)
 
 
-class _SearchWords(Struct):
+class _SearchWordsFile(Struct):
+    """A whole `search_words.toml`; each text is a list of words."""
+
     products: Text
+    """Names of the vendor's systems, separated by spaces."""
+
     field: Text
+    """Words of the field, separated by spaces."""
+
     change: Text
+    """Words that say that something has worked before, separated by spaces."""
+
     other_software: Text
+    """Names of other software, separated by spaces."""
+
     translations: Mapping[str, Text]
+    """English words → beginnings of the same words in other languages, separated by commas."""
 
 
 def read_search_words(folder: Path) -> SearchWords:
     """Return the vocabulary in the `search_words.toml` of a folder."""
     place = TomlTable(folder / "search_words.toml")
-    read = place.read(place.filled(read_file(place.path), {}), _SearchWords)
+    read = place.read(place.filled(read_file(place.path), {}), _SearchWordsFile)
     return SearchWords(
         products=tuple(read.products.split()),
         field=tuple(read.field.split()),
@@ -293,73 +349,171 @@ def require_known_checks(folder: Path) -> None:
 
 
 # --- procedures -------------------------------------------------------------------------------
-class _Screen(Struct):
+class _ScreenTable(Struct):
+    """A table `[steps.….screen]`; see `Screen`."""
+
     page: Text
+    """Title of the page."""
+
     source: str = ""
+    """The page that shows the screen, or the time of a reading; empty: no picture."""
+
     menu: str = ""
+    """The way to the page, separated by ` > `."""
+
     fields: str = ""
+    """List of labels, each with the text in the field behind ` | ` if it is not pasted."""
+
     highlight: str = ""
+    """Label of the button."""
 
 
-class _Step(Struct):
+class _StepTable(Struct):
+    """A table `[steps.…]` of `steps.toml`; `Step` explains the keys that it has too."""
+
     title: Text
+    """Title of the step."""
+
     confirms: Text
+    """The sentence that a person confirms."""
+
     today: Text
+    """The instructions; a blank line begins the next act."""
+
     subject: Names
+    """Names of the inputs that an attestation is bound to; `@` names a set."""
+
     group: Text
+    """Name that is common to the steps that people do in one go."""
+
     kind: StepKind = StepKind.MANUAL
+    """The party that acts."""
+
     reading: str = ""
+    """Source of a step that the documented page lacks; empty for the others."""
+
     prose: str = ""
+    """Further text, folded away."""
+
     links: str = ""
+    """List of titles and addresses, separated by ` | `."""
+
     pastes: str = ""
+    """List of labels and values to paste, separated by ` | `."""
+
     inputs: Names = ()
+    """Names of the inputs that the step asks for."""
+
     checks: Names = ()
+    """Ids of its checks, in order."""
+
     needs_confirmation: Mapping[str, Text] = {}
+    """Check id → the sentence that a person must confirm although the check verifies the step."""
+
     requires: Names = ()
+    """Names of the steps without which it cannot be done."""
+
     after: Names = ()
+    """Names of earlier steps; `@` names a set."""
+
     checkable_after: Names = ()
+    """Names of the steps that must be done before it can be checked."""
+
     copies_secret: str = ""
+    """Name of the credential that the step copies to another system; empty for none."""
+
     consent_gives: str = ""
+    """Name of the token input that a sign-in here fills; empty for none."""
+
     review_kit: bool = False
+    """Whether the step offers the review kit."""
+
     known_errors: Names = ()
+    """Names of the groups of known errors that people see here."""
+
     developer_tools: str = ""
+    """The action in the vendor's developer tools; empty for none."""
+
     least_days: Days = 0
+    """Days that an outside party takes at least; 0 if unknown."""
+
     usual_days: Days = 0
+    """Days that an outside party usually takes; 0 if unknown."""
+
     overdue: str = ""
+    """Advice once the usual days are over."""
+
     attest_label: str = ""
+    """Label of the button that confirms the step; empty for the default."""
+
     counts_days: Days = 0
+    """Days that an attestation counts; 0: it does not expire."""
+
     answers: tuple[Mapping[str, Any], ...] = ()
+    """Tables `[[steps.….answers]]`; see `Confirmation`."""
+
     question: str = ""
+    """The question that the answers belong to."""
+
     screen: Mapping[str, Any] | None = None
+    """The table `[steps.….screen]`; see `_ScreenTable`."""
+
     recheck_days: Annotated[int, Meta(ge=1)] | None = None
+    """Days after which a check with a side effect runs again; `None` for the default."""
 
 
-class _Section(Struct):
+class _SectionTable(Struct):
+    """A table `[[sections]]`."""
+
     id: Text
+    """Id of the section, for anchors."""
+
     title: Text
+    """Title of the section."""
+
     intro: Text
+    """Paragraph before its steps."""
+
     page: int
+    """Number of the section on the documented page; other numbers than 1 have no step numbers."""
+
     steps: Names
+    """Ids of its steps in order, each with the shared step's name behind ` | ` if it differs."""
 
 
-class _Steps(Struct):
+class _StepsFile(Struct):
     """A whole `steps.toml`; its tables are read one by one, for errors that name them."""
 
     title: str = ""
+    """Title of the connector; empty in a shared part."""
+
     version: str = ""
+    """Version of the procedure; empty in a shared part."""
+
     unseen: str = ""
+    """List of the facts that no API shows."""
+
     values: Mapping[str, str] = {}
+    """Name → text for each `$name` in the file."""
+
     sets: Mapping[str, Names] = {}
+    """Name → members of each `@name` in the file."""
+
     plan: Mapping[str, Any] | None = None
+    """The table `[plan]`; see `Plan`."""
+
     sections: tuple[Mapping[str, Any], ...] = ()
+    """The tables `[[sections]]`."""
+
     steps: Mapping[str, Mapping[str, Any]] = {}
+    """The tables `[steps.…]`, by name."""
 
 
 class FolderTexts(Struct):
-    """What a folder says of steps; its modules register the checks that these name."""
+    """The step texts in a folder; its modules register the checks that the texts name."""
 
     folder: Path
-    steps: _Steps
+    steps: _StepsFile
     modules: tuple[ModuleType, ...]
 
     def place(self, table: str = "") -> TomlTable:
@@ -368,9 +522,9 @@ class FolderTexts(Struct):
 
 
 def read_part(folder: Path, *modules: ModuleType) -> FolderTexts:
-    """Return what `folder` says of steps, with the `modules` that register their checks."""
+    """Return the step texts in `folder`, with the `modules` that register their checks."""
     place = TomlTable(folder / "steps.toml")
-    return FolderTexts(folder, place.read(read_file(place.path), _Steps), modules)
+    return FolderTexts(folder, place.read(read_file(place.path), _StepsFile), modules)
 
 
 def read_procedure(
@@ -383,8 +537,8 @@ def read_procedure(
     """
     Return the procedure of the connector in `folder`, whose own checks are in `modules`.
 
-    A section names its steps by id. The texts are the folder's own of that id, or the `shared` ones
-    called as what follows the number in it, or as what follows ` | `.
+    A section names its steps by id. If the folder has no texts of that id, the `shared` texts count
+    whose name follows the number in the id, or follows ` | `.
     """
     own = read_part(folder, *modules)
     reader = _ProcedureReader((*shared, own), inputs, *providers)
@@ -403,7 +557,7 @@ def read_procedure(
 
 
 class _ProcedureReader:
-    """What all parts of one procedure say, by name; the last part is the connector's own."""
+    """Reads the parts of one procedure; the last part is the connector's own."""
 
     def __init__(
         self,
@@ -412,9 +566,10 @@ class _ProcedureReader:
         vendor: Vendor,
         cyclr: Provider,
     ) -> None:
-        self._parts, self._own = parts, parts[-1]
+        self._parts = parts
+        self._own = parts[-1]
         self._inputs = {item.name: item for item in inputs}
-        # What a link waits for: an input, by its label; for a system's own address nobody waits.
+        # The label of the input that a link waits for; empty for a system's own address.
         self._labels = {item.name: "" for item in (*vendor.settings, *cyclr.settings)}
         self._labels |= {item.name: item.label for item in inputs}
         self._values = {
@@ -431,40 +586,44 @@ class _ProcedureReader:
         self.known_errors: tuple[KnownError, ...] = ()
         self._tables: dict[str, tuple[TomlTable, Mapping[str, Any]]] = {}
         self._checks: dict[str, Check] = {}
-        # The ids of steps, by all that may be said for them.
+        # The ids of steps, by each name that texts may use for them.
         self._names: dict[str, str] = {}
         for part in parts:
-            sources, read = read_sources(part.folder), read_known_errors(part.folder)
+            sources = read_sources(part.folder)
+            error_file = read_known_errors(part.folder)
             values = part.place("values").filled(part.steps.values, {**self._values, **sources})
             self._values |= {**sources, **values}
             self._sets |= part.steps.sets
-            self._groups |= read.groups
-            self._places |= {name: place for name, (place, _) in read.errors.items()}
-            self.known_errors += tuple(error for _, error in read.errors.values())
+            self._groups |= error_file.groups
+            self._places |= {name: place for name, (place, _) in error_file.errors.items()}
+            self.known_errors += tuple(error for _, error in error_file.errors.values())
             for name, table in part.steps.steps.items():
                 self._tables[name] = (part.place(f"steps.{name}"), table)
             for module in part.modules:
                 self._checks |= checks_of(module, vendor)
 
     def sections(self) -> tuple[Section, ...]:
-        """Return the sections with their steps, whose names are all known before one is read."""
-        read = []
+        """Return the sections with their steps; all names are collected before a step is read."""
+        tables = []
         for table in self._own.steps.sections:
             place = self._own.place(f"sections: {table.get('id', '')}")
-            section = place.read(place.filled(table, self._values), _Section)
-            read.append((section, [self._find(text, place) for text in section.steps]))
+            section = place.read(place.filled(table, self._values), _SectionTable)
+            tables.append((section, [self._find_step(text, place) for text in section.steps]))
         return tuple(
             Section(
                 id=section.id,
                 title=section.title,
                 intro=section.intro,
-                steps=tuple(self._step(*found, section.page) for found in steps),
+                steps=tuple(
+                    self._read_step(match, place, table, section.page)
+                    for match, place, table in steps
+                ),
             )
-            for section, steps in read
+            for section, steps in tables
         )
 
-    def _find(self, text: str, section: TomlTable) -> tuple[re.Match[str], TomlTable, Any]:
-        """Return the parts of a step's id, and where its texts are."""
+    def _find_step(self, text: str, section: TomlTable) -> tuple[re.Match[str], TomlTable, Any]:
+        """Return the parts of a step's id, the place of its texts, and the texts."""
         step, _, other = text.partition(" | ")
         match = _STEP_ID.fullmatch(step)
         if match is None:
@@ -474,12 +633,12 @@ class _ProcedureReader:
         ((place, table),) = section.known("steps", "step", self._tables, (name,))
         return match, place, table
 
-    def _step(self, match: re.Match[str], place: TomlTable, table: Any, page: int) -> Step:
+    def _read_step(self, match: re.Match[str], place: TomlTable, table: Any, page: int) -> Step:
         confirms = place.filled(str(table.get("confirms", "")), self._values, "confirms")
-        read = place.read(place.filled(table, {**self._values, "confirms": confirms}), _Step)
+        read = place.read(place.filled(table, {**self._values, "confirms": confirms}), _StepTable)
         if match[2] and not read.reading:
             raise place.error("reading", "say where you read it: this step is not on the page.")
-        subject = _members(read.subject, self._sets, place, "subject")
+        subject = _expand_sets(read.subject, self._sets, place, "subject")
         place.known("subject", "input", self._inputs, subject)
         checks = place.known("checks", "check", self._checks, read.checks)
         confirmed = dict.fromkeys(read.checks)
@@ -494,8 +653,12 @@ class _ProcedureReader:
             source=Source(page, int(match[1]) if is_on_page else None, read.reading),
             subject=subject,
             links=tuple(
-                Link(*link, next(filter(None, place.blanks("links", link[1], self._labels)), ""))
-                for link in place.pairs("links", read.links)
+                Link(
+                    title,
+                    address,
+                    next(filter(None, place.blanks("links", address, self._labels)), ""),
+                )
+                for title, address in place.pairs("links", read.links)
             ),
             pastes=tuple(Paste(*paste) for paste in place.pairs("pastes", read.pastes)),
             inputs=place.known("inputs", "input", self._inputs, read.inputs),
@@ -507,30 +670,30 @@ class _ProcedureReader:
             ),
             requires=place.known("requires", "step", self._names, read.requires),
             after=place.known(
-                "after", "step", self._names, _members(read.after, self._sets, place, "after")
+                "after", "step", self._names, _expand_sets(read.after, self._sets, place, "after")
             ),
             checkable_after=place.known(
                 "checkable_after", "step", self._names, read.checkable_after
             ),
-            copies_secret=self._input(place, "copies_secret", read.copies_secret),
-            consent_gives=self._input(place, "consent_gives", read.consent_gives),
+            copies_secret=self._find_input(place, "copies_secret", read.copies_secret),
+            consent_gives=self._find_input(place, "consent_gives", read.consent_gives),
             review_kit=self._own.folder.name if read.review_kit else "",
             known_errors=tuple(error for group in groups for error in group),
             rank_seen=rank_seen,
             answers=tuple(place.read(answer, Confirmation) for answer in read.answers),
-            screen=self._screen(place, read),
+            screen=self._read_screen(place, read),
             recheck_days=read.recheck_days or RECHECK_DAYS,
             **{name: getattr(read, name) for name in _SAME},
         )
 
-    def _screen(self, place: TomlTable, step: _Step) -> Screen | None:
+    def _read_screen(self, place: TomlTable, step: _StepTable) -> Screen | None:
         """
         Return the screen of a step, if a source shows it.
 
-        What is pasted there goes into the field of that label.
+        A value to paste goes into the field with the same label.
         """
         inner = TomlTable(place.path, f"{place.table}.screen")
-        read = inner.read(step.screen, _Screen) if step.screen else None
+        read = inner.read(step.screen, _ScreenTable) if step.screen else None
         if read is None or not read.source:
             return None
         pastes = dict(place.pairs("pastes", step.pastes))
@@ -546,11 +709,11 @@ class _ProcedureReader:
             highlight=read.highlight,
         )
 
-    def _input(self, place: TomlTable, key: str, name: str) -> Input | None:
+    def _find_input(self, place: TomlTable, key: str, name: str) -> Input | None:
         return place.known(key, "input", self._inputs, (name,))[0] if name else None
 
     def plan(self) -> Plan | None:
-        """Return how long it all takes, as the last part that says so has it."""
+        """Return the plan of the last part that has one."""
         part = next((part for part in reversed(self._parts) if part.steps.plan), None)
         if part is None:
             return None
@@ -563,15 +726,15 @@ class _ProcedureReader:
         return replace(plan, gates=tuple(gates))
 
     def unseen(self) -> Names:
-        """Return what nothing shows, of all parts."""
+        """Return the facts that no API shows, of all parts."""
         texts = (part.place().filled(part.steps.unseen, self._values) for part in self._parts)
         return tuple(text for several in texts for text in items(several))
 
     def with_step_names(self, procedure: Procedure) -> Procedure:
         """
-        Return `procedure` with number and title of steps in what its error texts advise.
+        Return `procedure` with number and title of the steps that its error texts name.
 
-        Of the steps where people meet a text those that this connector has are named.
+        Each error keeps only the steps of this connector in `at`.
         """
         titles = {step.id: step.title for step in procedure.steps}
         names = {
@@ -590,7 +753,7 @@ class _ProcedureReader:
         read = {name: named(error) for name, error in known.items()}
 
         def with_names(step: Step) -> Step:
-            return replace(step, known_errors=tuple(read[each.id] for each in step.known_errors))
+            return replace(step, known_errors=tuple(read[error.id] for error in step.known_errors))
 
         sections = (
             replace(section, steps=tuple(map(with_names, section.steps)))

@@ -1,1 +1,1 @@
-"""What is true: procedures, outcomes, the journal and the state that follows from it."""
+"""The core: procedures, outcomes, the journal, and the state that is folded from it."""

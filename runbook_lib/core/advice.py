@@ -1,5 +1,5 @@
 """
-What a person does next, the same wherever it is shown. Pure.
+A person's next action, the same on every screen. Pure.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import advice_of, step_record
 
 _CONFIRM_THE_REST = "No check can tell the rest. Confirm it once it is done: {}"
-# What to do about an outside party that takes too long, where a step says nothing itself.
+# Advice about a late outside party, if the step has none of its own.
 _ASK = "It takes longer than usual: ask the party that decides, and write its answer in a comment."
 
 
 class NextStep(NamedTuple):
-    """The step that needs somebody next, and what that person does."""
+    """The step that needs somebody next, and the advice for that person."""
 
     step: StepState
     advice: str
@@ -27,15 +27,16 @@ class NextStep(NamedTuple):
 
 def next_step(state: RunState, passed: Collection[str] = ()) -> NextStep | None:
     """
-    Return the next step that needs somebody, and what that person does; `None` if none does.
+    Return the next step that needs somebody, with advice; `None` if no step needs anybody.
 
-    Only steps that can be started count. First what failed, or waits for a person's word; then
-    what is to do, or was checked in vain; then what a later step has overtaken; last what waits for
-    others. Of equals, the first in the documented order. `passed` are the ids of steps that a
-    person went past, because a remote system has a fault: they come late, and hold up nothing.
+    Only steps that can be started count. The order is: failed steps and those that wait for a
+    person's attestation; steps to do or checked in vain; steps that a later one has overtaken;
+    steps that wait for others. Among equals, the first in the documented order counts. `passed` are
+    the ids of steps that a person went past, because a remote system has a fault: they come late,
+    and hold up nothing.
     """
     ranked = [
-        (_rank(state, step, passed), step)
+        (_rank_of(state, step, passed), step)
         for step in state.steps.values()
         if not (step.is_settled or step.conclusion.outcome is Outcome.SKIPPED)
         and not waits_for(state, step, passed)
@@ -58,7 +59,7 @@ def waits_for(
 
 
 def later(state: RunState, passed: Collection[str] = ()) -> dict[str, str]:
-    """Return what each step waits for that is to do and cannot be started yet, by its id."""
+    """Return the blockers of each untouched step that cannot be started yet, by its id."""
     return {
         name: f"later: after {', '.join(before.number for before in blockers)}"
         for name, step in state.steps.items()
@@ -67,11 +68,11 @@ def later(state: RunState, passed: Collection[str] = ()) -> dict[str, str]:
 
 
 def is_checkable(state: RunState, step: StepState) -> bool:
-    """Return whether the steps are done without which its checks cannot tell."""
+    """Return whether the steps are done that its checks depend on (`Step.checkable_after`)."""
     return all(state.steps[name].is_settled for name in step.step.checkable_after)
 
 
-def _rank(state: RunState, step: StepState, passed: Collection[str]) -> int:
+def _rank_of(state: RunState, step: StepState, passed: Collection[str]) -> int:
     conclusion = step.conclusion
     if conclusion.needs_person or conclusion.needs_another or step.is_asked_for:
         return OUTCOMES[Outcome.FAILED].rank
@@ -83,9 +84,9 @@ def _rank(state: RunState, step: StepState, passed: Collection[str]) -> int:
 
 def _is_overtaken(state: RunState, step: StepState) -> bool:
     """
-    Return whether a step that this one prepares has gone on, although no check can tell of this.
+    Return whether a step after this one has gone on, although no check can tell about this one.
 
-    Then nobody repeats it; it is only to be confirmed.
+    Then nobody repeats it; somebody only confirms it.
     """
     return step.needs_human_only and any(
         step.step.id in other.step.after
@@ -95,7 +96,7 @@ def _is_overtaken(state: RunState, step: StepState) -> bool:
 
 
 def open_title(step: StepState) -> str:
-    """Return the title of what is open at a step: number and title, and why it is open again."""
+    """Return the title of an open step: number, title, and the reason why it is open again."""
     name = f"{step.number} {step.step.title}"
     if step.ends_on:
         return f"{name}: its confirmation ends"
@@ -108,16 +109,16 @@ def open_title(step: StepState) -> str:
 
 
 def failed_title(step: StepState) -> str:
-    """Return the title of a step that failed, where no known cause names it."""
-    what = "declined" if step.conclusion.by_person else "contradicted by a check"
-    return f"{step.number} {step.step.title}: {what}"
+    """Return the title of a failed step without a known cause."""
+    source = "declined" if step.conclusion.by_person else "contradicted by a check"
+    return f"{step.number} {step.step.title}: {source}"
 
 
 def what_to_do(step: StepState, *, is_overdue: bool = False) -> str:
     """
-    Return what a person does about this step; empty for nothing.
+    Return the advice for a person about this step; empty if there is nothing to do.
 
-    `is_overdue` says that its due day, or an outside party's usual time, has passed.
+    `is_overdue`: its due day, or an outside party's usual time, has passed.
     """
     if step.conclusion.needs_another:
         return "A second person must check and confirm it."

@@ -1,7 +1,7 @@
 """
 Files that people attach as evidence, named by their digest, beside the journal.
 
-The journal says which step a file belongs to.
+The journal names each file's step.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.model import Attachment
 from runbook_lib.errors import ContentError, SettingsError
 
-# A document that the runbook itself wrote: nobody can upload one.
+# A document that the runbook itself writes; nobody can upload one.
 _MARKDOWN = "text/markdown"
-# Screenshots and letters; of what people give, nothing that a browser would run.
+# Screenshots and letters: files that a browser does not run.
 SUFFIXES = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -48,8 +48,10 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
     """
     start = _STARTS.get(media_type)
     if start is None or not start.match(content):
-        msg = f"{name} is neither a picture nor a PDF nor JSON; attach a screenshot."
-        raise SettingsError(msg, next_step=_ADVICE)
+        raise SettingsError(
+            f"{name} is neither a picture nor a PDF nor JSON; attach a screenshot.",
+            next_step=_ADVICE,
+        )
     return store_document(folder, name=name, content=content, media_type=media_type)
 
 
@@ -62,8 +64,10 @@ def store_document(
     Raises `SettingsError` if it is too large.
     """
     if len(content) > LARGEST:
-        msg = f"{name} has {len(content) / 2**20:.1f} MiB; the limit is {LARGEST // 2**20} MiB."
-        raise SettingsError(msg, next_step=_ADVICE)
+        raise SettingsError(
+            f"{name} has {len(content) / 2**20:.1f} MiB; the limit is {LARGEST // 2**20} MiB.",
+            next_step=_ADVICE,
+        )
     attachment = Attachment(
         name=Path(name).name[:120],
         sha256=hashlib.sha256(content).hexdigest(),
@@ -89,12 +93,11 @@ def copy_attachment(source_folder: Path, target: Path, attachment: Attachment) -
     except OSError:
         content = b""
     if hashlib.sha256(content).hexdigest() != attachment.sha256:
-        msg = f"The attachment {attachment.name} is missing or was changed."
-        advice = (
-            f"Restore it as {source} (a sealed bundle may have a copy), or confirm the step again "
-            "without it; then run again."
+        raise ContentError(
+            f"The attachment {attachment.name} is missing or was changed.",
+            next_step=f"Restore it as {source} (a sealed bundle may have a copy), or confirm the "
+            "step again without it; then run again.",
         )
-        raise ContentError(msg, next_step=advice)
     target.mkdir(parents=True, exist_ok=True)
     attachment_path(target, attachment).write_bytes(content)
 

@@ -1,9 +1,8 @@
 """
 Attestations: decide whether a person's attestation, or a check, still counts.
 
-Pure. An attestation counts only for the connector, the sentence and the subject that
-it is about (`Binding`), and until its last day (`last_day`). `conclusion.conclude`
-decides what follows.
+Pure. An attestation counts only for the connector, the sentence and the subject that it is about
+(`Binding`), and until its last day (`last_day`). `conclusion.conclude` derives the outcome.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from runbook_lib.core.model import Attestation, AttestationKind, Binding, Part, 
 from runbook_lib.core.procedure import Input, Procedure, Step, sentence_digest
 from runbook_lib.text import as_text, pluralize
 
-# The parameter that shortens for how many days attestations count.
+# The parameter that limits the days for which attestations count.
 ATTESTATION_DAYS = "attestation_days"
 
 # Kinds of attestations that settle a step; each counts for the days that the step, or its answer,
 # has.
 _SETTLING = (AttestationKind.ATTESTED, AttestationKind.SKIPPED)
-# A sentence of the first person, as somebody else says it.
+# Words of the first person, and their forms in the third person.
 _FIRST_PERSON = re.compile(r"\b(?:I am|I have|I|my)\b")
-_TOLD = {"I am": "{} is", "I have": "{} has", "I": "{}", "my": "their"}
-# What an attestation of each kind says, for the sentence that it no longer counts.
+_THIRD_PERSON = {"I am": "{} is", "I have": "{} has", "I": "{}", "my": "their"}
+# The verb phrase of each kind of attestation, for the sentence that it no longer counts.
 _ACTS = {
     AttestationKind.ATTESTED: "confirmed this",
     AttestationKind.SUBMITTED: "said that this was submitted",
@@ -44,9 +43,9 @@ class Subject:
     """
     The currently known values, to compare with those that an attestation is about.
 
-    A secret is given as its fingerprint. `before` has, for a value that the
-    remote system refused, the one that it was to replace. `today` is the day in UTC on
-    which attestations are weighed; without one no attestation ends.
+    A secret is given as its fingerprint. `before` maps the name of each value that the remote
+    system refused to the value before it. `today` is the day in UTC for which attestations are
+    selected; without one no attestation expires.
     """
 
     procedure: Procedure
@@ -56,12 +55,12 @@ class Subject:
 
     @property
     def inputs(self) -> Mapping[str, Input]:
-        """Return the procedure's inputs by name."""
+        """The procedure's inputs by name."""
         return self.procedure.inputs_by_name
 
     @property
     def most_days(self) -> int:
-        """The most days for which an attestation that ends counts; 0 where no setting says so."""
+        """The most days for which an expiring attestation counts; 0 if no setting limits them."""
         days = self.values.get(ATTESTATION_DAYS, 0)
         return days if isinstance(days, int) else 0
 
@@ -69,7 +68,7 @@ class Subject:
         """
         Return the subject that attestations about `step` are compared with.
 
-        A refused value voids nothing, but for the step that takes it.
+        A refused value voids only attestations of the step that takes it.
         """
         if not self.before:
             return self
@@ -78,7 +77,7 @@ class Subject:
         return replace(self, values={**self.values, **earlier})
 
     def refusal(self, step: Step) -> str:
-        """Return which value that `step` takes was refused; then no attestation of it counts."""
+        """Return a reason if a value that `step` takes was refused; then no attestation counts."""
         for item in step.inputs:
             if item.name in self.before:
                 return f"but {item.label} {self.values[item.name]} was refused"
@@ -86,7 +85,7 @@ class Subject:
 
 
 class VoidAttestation(Part):
-    """An attestation that is shown but does not count, and why (`for App ID 111, not 222`)."""
+    """An attestation that is shown but void, with the reason (`for App ID 111, not 222`)."""
 
     attestation: Attestation
     why: Annotated[str, Meta(min_length=1)]
@@ -96,33 +95,34 @@ class VoidAttestation(Part):
 
     @property
     def sentence(self) -> str:
-        """Return who said what, when, and what to do again; of a withdrawal nothing."""
+        """The attestation, the reason and the advice in a sentence; empty for a withdrawal."""
         if self.attestation.kind is AttestationKind.WITHDRAWN:
             return ""
         statement = f"{self.attestation.by} {_ACTS[self.attestation.kind]} on {self.attestation.at}"
-        statement += "," * bool(self.ended)
+        if self.ended:
+            statement += ","
         again = "confirm it" if self.attestation.kind is AttestationKind.ATTESTED else "say it"
         return f"{statement} {self.why}, so it no longer counts: {again} again."
 
 
 @dataclass(frozen=True, slots=True)
-class _Weighed:
-    """An attestation, its place in the journal, and why it does not match its step, or nothing."""
+class _Candidate:
+    """An attestation, its place in the journal, and a reason if it does not match its step."""
 
     place: int
     attestation: Attestation
     why: str
 
-    def is_withdrawn_by(self, other: _Weighed) -> bool:
-        """Return whether the withdrawal `other` is about the same, and was said after this."""
+    def is_withdrawn_by(self, other: _Candidate) -> bool:
+        """Return whether the withdrawal `other` has the same subject, and is later than this."""
         is_about_same = (
             not (self.why or other.why)
             or self.attestation.binding.subject == other.attestation.binding.subject
         )
-        return is_about_same and self._said < other._said
+        return is_about_same and self._position < other._position
 
     @property
-    def _said(self) -> tuple[datetime, int]:
+    def _position(self) -> tuple[datetime, int]:
         # A time without a zone is in UTC (RFC 3339).
         moment = datetime.fromisoformat(self.attestation.at)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC), self.place
@@ -135,10 +135,10 @@ def bind(
     sentence: str = "",
 ) -> Binding:
     """
-    Return what an attestation about `step` is about now.
+    Return the binding of an attestation about `step`, to the values known now.
 
-    `given` is the subject that a file's entry names; it overrides known values, and
-    binds the attestation where the step itself does not. `sentence` is that of another answer.
+    `given` is the subject in a file's entry; it overrides known values, and adds names that the
+    step does not bind. `sentence` is the sentence of another answer; empty for the step's own.
     """
     given = given or {}
     values: dict[str, Value | None] = {**subject.values, **given}
@@ -152,7 +152,7 @@ def bind(
 
 
 def mismatch(binding: Binding, step: Step, subject: Subject) -> str:
-    """Return why `binding` does not match `step` and `subject`; empty if it does."""
+    """Return the reason why `binding` does not match `step` and `subject`; empty if it does."""
     if binding.connector != subject.procedure.id:
         return f"for the connector {binding.connector or 'of another form'}"
     if binding.confirms not in step.sentences or binding.checks != step.check_ids:
@@ -160,7 +160,7 @@ def mismatch(binding: Binding, step: Step, subject: Subject) -> str:
     if any(name not in binding.subject for name in step.subject):
         return "before all values that it is about were recorded"
     reasons = [
-        _difference(subject.inputs.get(name), value, subject.values.get(name))
+        _describe_difference(subject.inputs.get(name), value, subject.values.get(name))
         for name, value in binding.subject.items()
     ]
     return " and ".join(reason for reason in reasons if reason)
@@ -168,9 +168,9 @@ def mismatch(binding: Binding, step: Step, subject: Subject) -> str:
 
 def person_key(name: str) -> str:
     """
-    Return what two spellings of one person's name have in common.
+    Return a key that is equal for two spellings of one person's name.
 
-    Compatible characters (NFKC), case, blanks and characters without a shape do not count.
+    It ignores differences of compatible characters (NFKC), case, blanks and invisible characters.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     shown = (char for char in folded if unicodedata.category(char) != "Cf")
@@ -178,16 +178,18 @@ def person_key(name: str) -> str:
 
 
 def second_person_sentence(first: Attestation) -> str:
-    """Return what a second person confirms: what the first one said, as somebody else says it."""
-    told = _FIRST_PERSON.sub(lambda found: _TOLD[found[0]].format(first.by), first.sentence)
-    return f"{told} I have seen it."
+    """Return the first person's sentence in the third person, for a second person to confirm."""
+    retold = _FIRST_PERSON.sub(
+        lambda match: _THIRD_PERSON[match[0]].format(first.by), first.sentence
+    )
+    return f"{retold} I have seen it."
 
 
 def last_day(attestation: Attestation, step: Step, most_days: int = 0) -> str:
     """
     Return the last day on which `attestation` counts for `step`; empty if it has no end.
 
-    `most_days`, if not 0, shortens the time of what has an end, and lengthens none.
+    `most_days`, if not 0, can only shorten the time of an expiring attestation.
     """
     answer = step.sentences.get(attestation.binding.confirms)
     days = answer.counts_days if answer else step.counts_days
@@ -204,7 +206,7 @@ def days_after(moment: str, days: int) -> str:
 
 
 def days_between(moment: str, day: str) -> int:
-    """Return how many days after `moment` the `day` is."""
+    """Return the number of days from `moment` to `day`."""
     return (date.fromisoformat(day) - datetime.fromisoformat(moment).date()).days
 
 
@@ -218,30 +220,32 @@ def select_current(
     """
     Return the attestation that counts for `step`, the others that it confirms, and the void ones.
 
-    `attestations` are all attestations about the step, in the order of the journal. The newest
-    that matches counts, and a skip, a decline and an attestation each replace the
-    other kinds; a withdrawal cancels those that were said before its own time. A
-    link counts once: `spent_links` were used for other steps. An attestation that has ended
-    replaces those before it all the same. Each person's newest void attestation is shown unless
-    another attestation counts; so is an attestation that somebody else withdrew, with that
-    withdrawal.
+    `attestations` are all attestations about the step, in the order of the journal. The newest that
+    matches counts. A skip, a decline and an attestation each replace the other kinds. A withdrawal
+    cancels attestations before its own time. A link counts once: `spent_links` were used for other
+    steps. An expired attestation still supersedes earlier ones. Each person's newest void
+    attestation is shown unless another attestation counts. So is an attestation that somebody else
+    withdrew, with that withdrawal.
     """
-    matching, refusal = subject.for_attestations(step), subject.refusal(step)
-    weighed = [
-        _Weighed(place, attestation, mismatch(attestation.binding, step, matching) or refusal)
+    matching = subject.for_attestations(step)
+    refusal = subject.refusal(step)
+    candidates = [
+        _Candidate(place, attestation, mismatch(attestation.binding, step, matching) or refusal)
         for place, attestation in enumerate(attestations)
     ]
     withdrawals = [
         candidate
-        for candidate in weighed
+        for candidate in candidates
         if candidate.attestation.kind is AttestationKind.WITHDRAWN
     ]
     used = set(spent_links)
     counting: list[Attestation] = []
     void: dict[str, VoidAttestation] = {}
-    for candidate in weighed:
-        attestation, why = candidate.attestation, candidate.why
-        is_used, person = attestation.link in used, person_key(attestation.by)
+    for candidate in candidates:
+        attestation = candidate.attestation
+        why = candidate.why
+        is_used = attestation.link in used
+        person = person_key(attestation.by)
         used |= {attestation.link} - {""}
         is_withdrawal = attestation.kind is AttestationKind.WITHDRAWN
         undone = [other.attestation for other in withdrawals if candidate.is_withdrawn_by(other)]
@@ -280,8 +284,8 @@ def _says_the_same(attestation: Attestation, other: Attestation) -> bool:
     return (attestation.kind, attestation.binding.confirms) == (other.kind, other.binding.confirms)
 
 
-def _difference(item: Input | None, earlier: Value | None, current: Value | None) -> str:
-    """Return how a value differs from the one that was attested; empty if it does not."""
+def _describe_difference(item: Input | None, earlier: Value | None, current: Value | None) -> str:
+    """Return the difference between a value and the attested one; empty if there is none."""
     if isinstance(earlier, tuple) and isinstance(current, tuple):
         is_same = set(earlier) == set(current)
     else:

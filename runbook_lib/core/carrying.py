@@ -1,9 +1,9 @@
 """
-Carrying: whether an earlier result of a check with a side effect still counts.
+Carrying: decide whether an earlier result of a check with a side effect still counts.
 
-Pure: a journal and the present values in, an earlier result or the reason against it out.
-A result counts for the same check (its id and its module), for the same values, for
-`Step.recheck_days`, and until a later result contradicts it.
+Pure: a journal and the present values in, an earlier result or the reason against it out. A result
+counts for the same check (its id and its module), for the same values, for `Step.recheck_days`, and
+until a later result contradicts it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from runbook_lib.core.model import (
 from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.text import pluralize
 
-# Clocks of machines that write into one journal may differ by so much.
+# Allowed difference between the clocks of machines that write into one journal.
 _TOLERANCE = timedelta(minutes=5)
 
 
@@ -39,11 +39,11 @@ class JournalView(Protocol):
 
     @property
     def index(self) -> Index:
-        """Where the lines are that matter."""
+        """The index of the lines that matter."""
 
     @property
     def read(self) -> Callable[[Ref], Entry]:
-        """Returns the line at a place."""
+        """The function that returns the line at a place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +51,10 @@ class EarlierResult:
     """An earlier result that counts, with the journal lines that it rests on."""
 
     result: CarriedResult
-    """Where it is, and until when it counts."""
+    """Its place in the journal, and its last day."""
 
     finding: Finding
-    """What the check found then."""
+    """The finding of the check at that time."""
 
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
     """The exchanges that the finding rests on, by number."""
@@ -63,14 +63,14 @@ class EarlierResult:
     """The lines of the result and of its exchanges."""
 
     basis: CheckBasis | None = None
-    """What it is about."""
+    """The values that it is about."""
 
     bundle: str = ""
     """The bundle that copied the line; empty if none has yet."""
 
     @property
     def sentence(self) -> str:
-        """Return when and where it was verified, as a sentence."""
+        """A sentence with the day and the run in which it was verified."""
         result = self.result
         run = f" in run {result.run_id}" if result.run_id else ""
         return (
@@ -81,7 +81,7 @@ class EarlierResult:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Why an earlier result no longer counts, and since which day."""
+    """The reason why an earlier result no longer counts, and the first day of that."""
 
     reason: str
     since: str
@@ -91,9 +91,9 @@ def basis_of(
     check: Check, step: Step, procedure: Procedure, values: Mapping[str, Value], code_digest: str
 ) -> CheckBasis:
     """
-    Return what a result of `check` is about: all that it needs, and the step's subject.
+    Return the basis of a result of `check`: the values of its `needs`, and the step's subject.
 
-    `values` have the fingerprints of secrets. A switch that only permits the check is no part.
+    `values` have fingerprints instead of secrets. A switch that only permits the check is left out.
     """
     switches = {item.name for item in procedure.inputs if item.default is False}
     names = dict.fromkeys((*check.needs, *step.subject))
@@ -106,19 +106,20 @@ def find_earlier(
     history: JournalView, procedure: Procedure, step: Step, basis: CheckBasis, now: datetime
 ) -> EarlierResult | Due | None:
     """
-    Return the newest verified result about `basis` that counts at `now`, or why none does.
+    Return the newest verified result about `basis` that counts at `now`, or the reason against it.
 
-    `None` if there was never one about these values.
+    Return `None` if there was never a result about these values.
     """
-    for known in reversed(history.index.based.get(step.id, ())):
-        entry = history.read(known.ref)
-        found = _result_in(entry, basis.check)
-        if found is None or not is_same(found[1].values, basis.values):
+    for check_index in reversed(history.index.based.get(step.id, ())):
+        entry = history.read(check_index.ref)
+        earlier_result = _result_in(entry, basis.check)
+        if earlier_result is None or not is_same(earlier_result[1].values, basis.values):
             continue
-        finding, earlier = found
+        finding, earlier = earlier_result
         if finding.outcome is not Outcome.VERIFIED:
             continue
-        began, until = entry.at[:10], days_after(entry.at, step.recheck_days)
+        began = entry.at[:10]
+        until = days_after(entry.at, step.recheck_days)
         today = now.date().isoformat()
         if earlier.code_digest != basis.code_digest:
             return Due(f"Verified on {began}; the runbook's check has changed since.", today)
@@ -127,20 +128,22 @@ def find_earlier(
         if today > until:
             lasted = pluralize(step.recheck_days, "day")
             return Due(f"Verified on {began}, which counted for {lasted}, until {until}.", until)
-        why = contradiction(history, procedure, step, earlier, after=known.ref.seq)
-        if why:
-            return Due(f"Verified on {began}, but {why}.", today)
+        objection = contradiction(history, procedure, step, earlier, after=check_index.ref.seq)
+        if objection:
+            return Due(f"Verified on {began}, but {objection}.", today)
         result = CarriedResult(
             check=basis.check,
             code_digest=basis.code_digest,
             run_id=entry.run_id,
-            line=known.ref.seq,
-            sha256=known.ref.digest,
+            line=check_index.ref.seq,
+            sha256=check_index.ref.digest,
             checked_on=entry.at,
             recheck_days=step.recheck_days,
             until=until,
         )
-        return _earlier(history, known, result, found=found, today=today)
+        return _make_earlier_result(
+            history, check_index, result, finding=finding, basis=earlier, today=today
+        )
     return None
 
 
@@ -155,24 +158,24 @@ def read_carried(
     limit: int = 0,
 ) -> EarlierResult | Due:
     """
-    Return a result that a run carried, or why it does not count any more.
+    Return a result that a run carried, or the reason why it no longer counts.
 
-    `known` is where the run found it. Lines after `limit`, if not 0, do not contradict it.
+    `known` is its place in the index. Lines after `limit`, if not 0, do not contradict it.
     """
     entry = history.read(known.ref)
-    found = _result_in(entry, result.check)
+    earlier_result = _result_in(entry, result.check)
     began = result.checked_on[:10]
-    if found is None or result.sha256 != known.ref.digest or entry.step != step.id:
+    if earlier_result is None or result.sha256 != known.ref.digest or entry.step != step.id:
         return Due(f"The line of the result of {began} is withheld, or another one.", today)
-    finding, basis = found
+    finding, basis = earlier_result
     if finding.outcome is not Outcome.VERIFIED:
         return Due(f"The result of {began} is not verified.", today)
     if today > result.until:
         return Due(f"Verified on {began}, which counted until {result.until}.", result.until)
-    why = contradiction(history, procedure, step, basis, after=known.ref.seq, limit=limit)
-    if why:
-        return Due(f"Verified on {began}, but {why}.", today)
-    return _earlier(history, known, result, found=found, today=today)
+    objection = contradiction(history, procedure, step, basis, after=known.ref.seq, limit=limit)
+    if objection:
+        return Due(f"Verified on {began}, but {objection}.", today)
+    return _make_earlier_result(history, known, result, finding=finding, basis=basis, today=today)
 
 
 def contradiction(
@@ -185,7 +188,7 @@ def contradiction(
     limit: int = 0,
 ) -> str:
     """
-    Return which later line contradicts a result about `basis`; empty if none does.
+    Return a clause about a later line that contradicts a result about `basis`; empty if none does.
 
     Lines after the number `after` count, up to `limit` if that is not 0.
     """
@@ -194,59 +197,67 @@ def contradiction(
     def is_later(line: int) -> bool:
         return line > after and (not limit or line <= limit)
 
-    for known in index.based.get(step.id, ()):
-        entry = history.read(known.ref) if is_later(known.ref.seq) else None
+    for check_index in index.based.get(step.id, ()):
+        entry = history.read(check_index.ref) if is_later(check_index.ref.seq) else None
         if entry and not isinstance(entry.data, Checked):
             return f"a result of {entry.at[:10]} is withheld"
-        found = _result_in(entry, basis.check) if entry else None
-        if entry is None or found is None or not is_same(found[1].values, basis.values):
+        later_result = _result_in(entry, basis.check) if entry else None
+        if (
+            entry is None
+            or later_result is None
+            or not is_same(later_result[1].values, basis.values)
+        ):
             continue
-        exchanges = [history.read(ref).data for ref in known.exchanges]
-        if found[0].outcome is not Outcome.VERIFIED and not decides_nothing(
-            found[0],
-            (each for each in exchanges if isinstance(each, Exchange)),
+        exchanges = [history.read(ref).data for ref in check_index.exchanges]
+        if later_result[0].outcome is not Outcome.VERIFIED and not decides_nothing(
+            later_result[0],
+            (exchange for exchange in exchanges if isinstance(exchange, Exchange)),
             procedure.providers,
         ):
             return f"the check of {entry.at[:10]} found otherwise"
     labels = {item.name: item.label for item in procedure.settings}
-    for name in _refused(index, basis, is_later):
+    for name in _refused_later(index, basis, is_later):
         return f"{labels.get(name, name)} was refused since"
     numbers = procedure.numbers
     for required in sorted(procedure.required_by(step.id)):
         for ref in index.failures.get(required, ()):
-            if is_later(ref.seq) and _agrees(history.read(ref), basis):
+            if is_later(ref.seq) and _has_same_values(history.read(ref), basis):
                 return f"step {numbers[required]}, which it requires, has failed since"
     return ""
 
 
 def is_same(earlier: Mapping[str, Value | None], current: Mapping[str, Value | None]) -> bool:
-    """Return whether two results are about the same values; the order of a list is no matter."""
-    return {name: _plain(value) for name, value in earlier.items()} == {
-        name: _plain(value) for name, value in current.items()
+    """Return whether two results are about the same values, in any order of a list."""
+    return {name: _comparable(value) for name, value in earlier.items()} == {
+        name: _comparable(value) for name, value in current.items()
     }
 
 
-def _plain(value: Value | None) -> object:
+def _comparable(value: Value | None) -> object:
     return frozenset(value) if isinstance(value, tuple) else value
 
 
-def _refused(index: Index, basis: CheckBasis, is_later: Callable[[int], bool]) -> Iterable[str]:
+def _refused_later(
+    index: Index, basis: CheckBasis, is_later: Callable[[int], bool]
+) -> Iterable[str]:
     """Yield the name of each value of `basis` that a remote system refused later."""
     for name, value in basis.values.items():
         for refusal in index.refusals.get(name, ()):
-            if is_later(refusal.line) and _plain(refusal.value) == _plain(value):
+            if is_later(refusal.line) and _comparable(refusal.value) == _comparable(value):
                 yield name
 
 
-def _agrees(entry: Entry, basis: CheckBasis) -> bool:
-    """Return whether the checks in `entry` were about no other values than `basis` is."""
+def _has_same_values(entry: Entry, basis: CheckBasis) -> bool:
+    """Return whether the checks in `entry` were about the values of `basis`, as far as shared."""
     about = entry.data.binding.subject
     shared = {name: value for name, value in about.items() if value and basis.values.get(name)}
-    return all(_plain(value) == _plain(basis.values[name]) for name, value in shared.items())
+    return all(
+        _comparable(value) == _comparable(basis.values[name]) for name, value in shared.items()
+    )
 
 
 def _result_in(entry: Entry, check: str) -> tuple[Finding, CheckBasis] | None:
-    """Return what a line has of a check with a side effect; nothing of one that is withheld."""
+    """Return a check's finding and basis in a line; `None` if the line has none or is withheld."""
     if not isinstance(entry.data, Checked):
         return None
     findings = {finding.check: finding for finding in entry.data.findings}
@@ -254,24 +265,26 @@ def _result_in(entry: Entry, check: str) -> tuple[Finding, CheckBasis] | None:
     return (findings[check], bases[check]) if check in findings and check in bases else None
 
 
-def _earlier(
+def _make_earlier_result(
     history: JournalView,
     known: CheckIndex,
     result: CarriedResult,
     *,
-    found: tuple[Finding, CheckBasis],
+    finding: Finding,
+    basis: CheckBasis,
     today: str,
 ) -> EarlierResult | Due:
-    """Return a result that counts; unless a line that it rests on is missing or withheld."""
-    finding, basis = found
+    """Return a result that counts, or the reason that one of its lines is withheld."""
     named = set(finding.exchanges)
     refs = [ref for ref in known.exchanges if ref.seq in named]
-    read = {ref.seq: history.read(ref).data for ref in refs}
-    exchanges = {number: data for number, data in read.items() if isinstance(data, Exchange)}
+    lines_by_number = {ref.seq: history.read(ref).data for ref in refs}
+    exchanges = {
+        number: data for number, data in lines_by_number.items() if isinstance(data, Exchange)
+    }
     if len(exchanges) < len(named):
         return Due(f"A line of the result of {result.checked_on[:10]} is withheld.", today)
-    sealed = (each.sealed for each in history.index.sealed)
-    bundles = (each.bundle for each in sealed if each.journal.lines >= result.line)
+    seals = (bundle.sealed for bundle in history.index.sealed)
+    bundles = (sealed.bundle for sealed in seals if sealed.journal.lines >= result.line)
     return EarlierResult(
         result=result,
         finding=finding,

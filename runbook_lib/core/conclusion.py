@@ -1,5 +1,5 @@
 """
-How a step's outcome follows from checks and attestations.
+Derive a step's outcome from checks and attestations.
 
 Pure; `attestation_rules` decides whether a person's attestation still counts.
 """
@@ -16,25 +16,31 @@ from runbook_lib.core.procedure import Confirmation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """
-    A step's outcome, from findings and people's attestations.
-
-    `code` comes from the finding that decided it; it is empty if no check did.
-    `needs_person`: verified in part; a person must confirm what its checks
-    cannot see. `needs_another`: a second person must confirm the attestation.
-    """
+    """A step's outcome, from findings and people's attestations."""
 
     outcome: Outcome
+    """The outcome."""
+
     reason: str
+    """The reason for the outcome, in sentences for people."""
+
     code: str = ""
+    """Code of the finding that decided; empty if no check did."""
+
     by_person: bool = False
+    """Whether a person's attestation decided."""
+
     needs_person: bool = False
+    """Verified in part: a person must confirm the facts that no check can see."""
+
     needs_another: bool = False
+    """A second person must confirm the attestation."""
+
     verified_on: str = ""
     """The day of the earlier check on which it rests; empty if it rests on none."""
 
     due_on: str = ""
-    """Since when it must be checked again; empty if no earlier check has ended."""
+    """The day since when it must be checked again; empty if no earlier check has expired."""
 
     @property
     def is_settled(self) -> bool:
@@ -73,11 +79,11 @@ def conclude(
     """
     Return a step's outcome from its findings and a person's `attestation`.
 
-    A check that contradicts or verifies it decides; otherwise the attestation counts.
-    `obstacle` names an earlier failure that blocks the step, `unchecked` says why
-    the step's check did not run, `others` who else attested it if two people must,
-    `unseen` what a person must confirm of a verified step (`Step.unseen`). `answer` is
-    what the attestation says instead of the step's sentence; it fails once its due day is before
+    A check that contradicts or verifies the step decides; otherwise the attestation counts.
+    `obstacle` names an earlier failure that blocks the step. `unchecked` is the reason why the
+    step's check did not run. `others` are the other people who attested it, if two must. `unseen`
+    lists the sentences that a person must confirm of a verified step (`Step.unseen`). `answer` is
+    the attested answer instead of the step's sentence; it is overdue once its due day is before
     `today`. `until` is the last day on which the attestation counts.
     """
     seen = _with_contradiction(findings, attestation)
@@ -91,7 +97,7 @@ def conclude(
     if seen is not None and (seen.outcome is Outcome.WAITING or attestation is None):
         return seen
     if attestation is not None:
-        return _attested(
+        return _conclude_attested(
             attestation, seen, unchecked, others, answer=answer, today=today, until=until
         )
     reason = unchecked or "Only you can confirm this: no API shows it."
@@ -101,7 +107,7 @@ def conclude(
 def _verified_in_part(
     seen: Conclusion, attestation: Attestation | None, others: tuple[str, ...] | None
 ) -> Conclusion:
-    """Return whether somebody has confirmed the rest of a verified step, and enough people."""
+    """Return the conclusion of a partly verified step, marked if people must confirm the rest."""
     is_attested = attestation is not None and attestation.kind is AttestationKind.ATTESTED
     needs_another = is_attested and others == ()
     needs_person = needs_another or not is_attested
@@ -135,20 +141,20 @@ def _with_contradiction(
     """
     Return the conclusion from the checks alone, failed if they contradict a person.
 
-    That nothing was done contradicts somebody who said that it was, unless the finding has limits:
-    then it only says what is to do, and the person's attestation counts.
+    A finding that nothing was done contradicts an attestation, unless the finding has limits: then
+    the attestation counts.
     """
     seen = combine(findings)
     if seen is None or seen.outcome is not Outcome.NOT_RUN or not _says_done(attestation):
         return seen
     if all(finding.limits for finding in findings if finding.outcome is Outcome.NOT_RUN):
         return replace(seen, outcome=Outcome.INCONCLUSIVE)
-    told = f"{attestation.by} said on {attestation.at} that this was {attestation.kind}"
-    reason = f"{told}, but: {seen.reason}"
+    claim = f"{attestation.by} said on {attestation.at} that this was {attestation.kind}"
+    reason = f"{claim}, but: {seen.reason}"
     return replace(seen, outcome=Outcome.FAILED, reason=reason)
 
 
-def _attested(
+def _conclude_attested(
     attestation: Attestation,
     seen: Conclusion | None,
     unchecked: str,
@@ -160,8 +166,8 @@ def _attested(
 ) -> Conclusion:
     is_submitted = attestation.kind is AttestationKind.SUBMITTED
     label = "Submitted" if is_submitted else answer.label if answer else ""
-    who = f"{attestation.by} on {attestation.at}"
-    reason = f"{label} ({who})" if label else who
+    person_and_time = f"{attestation.by} on {attestation.at}"
+    reason = f"{label} ({person_and_time})" if label else person_and_time
     if attestation.due:
         reason += f", due {attestation.due}{' (overdue)' if today > attestation.due else ''}"
     if until:

@@ -1,5 +1,5 @@
 """
-The form of credentials: what is too plain to be one, and what looks like a token.
+The form of credentials: reject words that are too plain, and recognise tokens.
 
 The runbook searches all its output for credentials, so one that equals a word
 of its own text could be neither masked nor found. `config.formats` checks the
@@ -35,25 +35,25 @@ _IDENTIFIER = re.compile(
 
 def implausible(text: str) -> str:
     """
-    Return why `text` cannot be a credential, without quoting it; empty if it can.
+    Return the reason why `text` cannot be a credential, without quoting it; empty if it can.
 
-    NOTE: the rule knows lengths and kinds of characters, not what the runbook
-    writes, so that no change of the runbook's text makes a password invalid.
+    NOTE: the rule knows lengths and kinds of characters, not the runbook's own texts, so that no
+    change of these makes a password invalid.
     """
     if len(text) < _SHORTEST:
-        why = f"it has fewer than {_SHORTEST} characters"
+        reason = f"it has fewer than {_SHORTEST} characters"
     elif len(set(text)) < _FEWEST_CHARACTERS:
-        why = f"it has fewer than {_FEWEST_CHARACTERS} different characters"
+        reason = f"it has fewer than {_FEWEST_CHARACTERS} different characters"
     elif _ADDRESS_OR_TIME.match(text):
-        why = "it is an address or a time"
+        reason = "it is an address or a time"
     elif _is_plain(text):
-        why = (
+        reason = (
             "it must mix letters with digits or signs, or have at least "
             f"{_FEWEST_WORDS} words with spaces or hyphens between them"
         )
     else:
         return ""
-    return f"this cannot be distinguished from an ordinary word: {why}"
+    return f"this cannot be distinguished from an ordinary word: {reason}"
 
 
 def is_issued_token(text: str) -> bool:

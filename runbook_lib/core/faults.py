@@ -1,4 +1,4 @@
-"""Whether a check could not tell because a remote system had a fault, or did not answer. Pure."""
+"""Recognise checks that could not tell, because a remote system failed or did not answer. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 
-_SERVER_ERROR, _TOO_MANY = 500, 429
-# A name that resolves and a certificate that is valid have no status.
+_SERVER_ERROR = 500
+_TOO_MANY = 429
+# Successful look-ups of a name or a certificate have no status.
 _LOOKUPS = ("DNS", "TLS")
-# The codes of a check that was broken off, or whose response could not be read.
+# The codes of a check that was interrupted, or could not read its response.
 _BROKEN_OFF = frozenset(
     {
         "check-broken",
@@ -42,8 +43,8 @@ def shows_fault(
     """
     Return whether a check could not tell, and a remote system had a fault meanwhile.
 
-    `exchanges` are those on which the finding rests. A fault is no response, an HTTP status of 5xx
-    or 429, or what one of the `providers` calls a fault of its own.
+    The finding rests on `exchanges`. A fault is a missing response, an HTTP status of 5xx or 429,
+    or a fault by `is_fault` of one of the `providers`.
     """
     if finding.outcome is not Outcome.INCONCLUSIVE:
         return False

@@ -20,12 +20,12 @@ from typing import BinaryIO
 
 from runbook_lib.errors import RunbookError, reported_as
 
-# A draft older than this was left by a killed process.
+# A draft older than this belongs to a killed process.
 _ABANDONED_SECONDS = 600
 
-# Whether a path is a folder or a link to one; false for an invalid name too.
+# Tells whether a path is a folder or a link to one; false for an invalid name, too.
 is_folder = os.path.isdir
-# Whether anything is at a path, even if only a broken link.
+# Tells whether anything is at a path, even if only a broken link.
 is_there = os.path.lexists
 
 _KINDS = (
@@ -39,7 +39,7 @@ _KINDS = (
 
 
 def kind_of(mode: int) -> str:
-    """Return in words what a file's `st_mode` says it is; empty for a regular file."""
+    """Return the kind of file in a `st_mode`, in words; empty for a regular file."""
     return next((words for is_kind, words in _KINDS if is_kind(mode)), "")
 
 
@@ -47,7 +47,7 @@ def open_plain(path: Path, *, follows_links: bool = True) -> BinaryIO:
     """
     Open the regular file at `path` for reading, without blocking.
 
-    Raises `OSError` for anything else; its `strerror` says what `path` is.
+    Raises `OSError` for anything else; its `strerror` names the kind of file.
     """
     _check_kind(path, path.stat() if follows_links else path.lstat())
     flags = os.O_RDONLY | os.O_NONBLOCK
@@ -80,15 +80,14 @@ def read_text(path: Path, most: int, kind: type[RunbookError], what: str) -> str
     """
     Return the UTF-8 text of the file at `path`, without its byte-order mark.
 
-    Raises a `kind` whose message begins with `what`, such as "The settings file".
+    Raises an error of type `kind`; its message begins with `what`, such as "The settings file".
     """
     with reported_as(kind, f"{what} {path} cannot be read"):
         content = read_plain(path, most)
     try:
         return content.decode("utf-8-sig")
     except ValueError:
-        msg = f"{what} {path} is not UTF-8 text."
-        raise kind(msg) from None
+        raise kind(f"{what} {path} is not UTF-8 text.") from None
 
 
 def check_place(path: Path) -> None:
@@ -114,9 +113,10 @@ def draft_beside(path: Path) -> Iterator[Path]:
     """
     Yield an unused hidden name beside `path` for a file that will replace it; clean up after.
 
-    Drafts of `path` that killed processes left are removed first.
+    Removes the drafts of `path` that killed processes left.
     """
-    prefix, suffix = f".{path.name}.", ".draft"
+    prefix = f".{path.name}."
+    suffix = ".draft"
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
             if entry.name.startswith(prefix) and entry.name.endswith(suffix):
@@ -167,12 +167,12 @@ def write_once(
     """
     Write `content` to `path`, atomically and durably, unless it exists; return whether it was new.
 
-    Of several processes that do this at once one succeeds. `drafts` gives
-    another place for the draft than beside `path`.
+    If several processes do this at once, one succeeds. The draft is beside `drafts`, or else beside
+    `path`.
     """
     with draft_beside(drafts or path) as draft:
         _write_new(draft, [content], mode, is_durable=True)
-        is_new = _named(draft, path)
+        is_new = _take_name(draft, path)
     sync_folder(path.parent)
     return is_new
 
@@ -185,7 +185,7 @@ def locked(path: Path, *, seconds: float = 0, busy: RunbookError | None = None) 
     Waits for at most `seconds` if another process or thread holds it, then raises `busy`, or
     `TimeoutError` without one. Raises `OSError` if no lock file can be there.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415  (slow to import; who only reads needs none)
+    from filelock import FileLock, Timeout  # noqa: PLC0415  (slow to import; readers need none)
 
     check_place(path)
     lock = FileLock(path, timeout=seconds)
@@ -210,7 +210,7 @@ def _write_new(path: Path, parts: Iterable[bytes], mode: int, *, is_durable: boo
             os.fsync(file.fileno())
 
 
-def _named(draft: Path, path: Path) -> bool:
+def _take_name(draft: Path, path: Path) -> bool:
     """Give `draft` the name `path`, unless it is taken; return whether it was free."""
     try:
         path.hardlink_to(draft)

@@ -1,9 +1,9 @@
 """
 Fingerprints: recognise a secret without storing it.
 
-A fingerprint is an HMAC-SHA256 (RFC 2104) under a key that is stored beside
-the tenant's journal and never enters a bundle, archive or export: nobody can
-test guesses against the evidence alone.
+A fingerprint is an HMAC-SHA256 (RFC 2104) under a key. The key is stored beside the tenant's
+journal and never enters a bundle, archive or export, so nobody can test guesses against the
+evidence alone.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class FingerprintKey:
 
     @property
     def id(self) -> str:
-        """Return eight hexadecimal digits that identify this key."""
+        """Eight hexadecimal digits that identify this key."""
         return self._mac("id", b"").hex()[:8]
 
     @property
     def seed(self) -> int:
-        """Return the seed of this tenant's sandbox, so that all its runs have the same app."""
+        """The seed of this tenant's sandbox, so that all its runs have the same app."""
         return int.from_bytes(self._mac("sandbox", b"")[:8])
 
     def of_secret(self, name: str, secret: Secret) -> str:
@@ -73,16 +73,15 @@ def read_key(folder: Path) -> FingerprintKey | None:
         f"Restore {path} from a backup. Without one, move it away, then confirm attestations "
         "about a secret again."
     )
-    what = f"The fingerprint key {path} cannot be read"
-    with reported_as(JournalError, what, next_step=advice):
+    message = f"The fingerprint key {path} cannot be read"
+    with reported_as(JournalError, message, next_step=advice):
         try:
             with open_plain(path) as file:
                 text = file.read(2 * _BYTES + 2).decode("ascii", "replace")
         except FileNotFoundError:
             return None
     if not _TEXT.fullmatch(text):
-        msg = f"The fingerprint key {path} is damaged."
-        raise JournalError(msg, next_step=advice)
+        raise JournalError(f"The fingerprint key {path} is damaged.", next_step=advice)
     return FingerprintKey(bytes.fromhex(text))
 
 
@@ -111,15 +110,15 @@ def private_mode(journal_mode: int) -> int:
     """
     Return the mode of a key's file beside a journal with `journal_mode`.
 
-    A group that shares the journal shares the key: it may write the journal, or reads what others
-    may not. Others never have any right.
+    A group that shares the journal shares the key: the group may write the journal, or others may
+    not read it. Others never have any right.
     """
     is_shared = bool(journal_mode & stat.S_IWGRP) or not journal_mode & stat.S_IRWXO
     return journal_mode & (0o660 if is_shared else 0o600)
 
 
 def _journal_mode(folder: Path) -> int:
-    """Return the mode of the journal in `folder`, or the one that a new file there gets."""
+    """Return the mode of the journal in `folder`, or else the mode of a new file there."""
     with contextlib.suppress(FileNotFoundError):
         return stat.S_IMODE((folder / JOURNAL_NAME).stat().st_mode)
     with draft_beside(folder / KEY_NAME) as draft:

@@ -1,8 +1,8 @@
 """
 Forecast the decisions of outside parties, and the days on which they usually fall. Pure.
 
-Days of decisions that are made or waited for come from the journal. A decision that is ahead begins
-once those before it are made, and takes its usual time at most.
+The journal has the days of past and pending decisions. A decision that is ahead begins after the
+decisions before it, and takes its usual time at most.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class ExternalDecision(Part):
     title: str
     """The gate's title."""
     stage: Stage
-    """Whether it is made, waited for, or not asked for yet."""
+    """Whether it is made, pending, or not requested yet."""
     begins: Day
     """The day on which the wait began, or can begin; empty if unknown."""
     ends: Day
     """The day on which it was made, or else is due or usually made; empty if unknown."""
     after: tuple[str, ...]
-    """The numbers of open decisions that must be made first; only of one that is ahead."""
+    """The numbers of open decisions that must be made first; only for one that is ahead."""
 
     def is_late(self, today: str) -> bool:
-        """Whether it is usually made before `today`."""
+        """Return whether it is usually made before `today`."""
         return self.stage == "waiting" and "" < self.ends < today
 
 
@@ -61,7 +61,7 @@ class Forecast(Part):
 
     @property
     def message(self) -> str:
-        """How many decisions are made, as a sentence."""
+        """A clause with the number of decisions that are made."""
         done = sum(decision.stage == "done" for decision in self.decisions)
         if done < len(self.decisions):
             return f"{done} of {pluralize(len(self.decisions), 'decision')} made"
@@ -69,13 +69,13 @@ class Forecast(Part):
 
 
 def make_forecast(state: RunState) -> Forecast | None:
-    """Return the forecast on the day of `state`; `None` where nobody else decides anything."""
+    """Return the forecast on the day of `state`; `None` without decisions of outside parties."""
     if not state.gates:
         return None
     today = (state.today or state.finished_on or state.started_on)[:10]
     decisions: dict[str, ExternalDecision] = {}
     for name in state.gates:
-        decisions[name] = _decision(state, state.steps[name], decisions, today)
+        decisions[name] = _decision_at(state, state.steps[name], decisions, today)
     startable = (
         step.number
         for name, step in state.steps.items()
@@ -89,26 +89,26 @@ def make_forecast(state: RunState) -> Forecast | None:
     )
 
 
-def _decision(
+def _decision_at(
     state: RunState, gate: StepState, decisions: dict[str, ExternalDecision], today: str
 ) -> ExternalDecision:
-    """Return where a gate stands; `decisions` are those before it in the documented order."""
-    before = [decisions[name] for name in _before(state, gate) if name in decisions]
+    """Return the decision at a gate; `decisions` are the earlier ones in the documented order."""
+    before = [decisions[name] for name in _steps_before(state, gate) if name in decisions]
     first = [decision for decision in before if decision.stage != "done"]
     is_waiting = gate.conclusion.outcome is Outcome.WAITING and not gate.conclusion.needs_another
-    # NOTE: of a decision that is verified in part a person confirms the rest; it is made.
+    # NOTE: a decision that is verified in part is made; a person only confirms the rest.
     stage: Stage = "waiting" if is_waiting else "ahead" if gate.blocks_later_steps else "done"
-    said = (
+    decided_at = (
         gate.attestation.at if gate.attestation and gate.conclusion.by_person else gate.checked_on
     )
     begins = {
-        "done": said[:10],
+        "done": decided_at[:10],
         "waiting": gate.waiting_since[:10],
         "ahead": max([today, *(decision.ends for decision in first)]),
     }[stage]
     is_known = begins and gate.step.usual_days
     usual = days_after(begins, gate.step.usual_days) if is_known else ""
-    # A day that was named and is over says nothing about a decision that is still ahead.
+    # A named day that is over tells nothing about a decision that is still ahead.
     is_over = stage == "ahead" and gate.due < begins
     return ExternalDecision(
         step=gate.step.id,
@@ -121,10 +121,9 @@ def _decision(
     )
 
 
-def _before(state: RunState, step: StepState) -> Iterator[str]:
+def _steps_before(state: RunState, step: StepState) -> Iterator[str]:
     """Yield the ids of the steps that come before a step, each once, the nearest first."""
-    found = dict.fromkeys(step.step.after)
-    names = list(found)
+    names = list(dict.fromkeys(step.step.after))
     for name in names:
         yield name
         names += [other for other in state.steps[name].step.after if other not in names]

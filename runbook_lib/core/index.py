@@ -1,10 +1,9 @@
 """
 An index over the journal: the positions of the lines that still matter.
 
-Pure: lines are folded in, one after the other. The journal stays the source of truth: a
-line that counts is read again and compared with its SHA-256 (`Journal.read`).
-A saved index carries an authentication code; one that was altered or has
-another form is ignored.
+Pure: it folds lines, one after the other. The journal stays the source of truth: a line that counts
+is read again and compared with its SHA-256 (`Journal.read`). A saved index carries an
+authentication code; an altered or different index is ignored.
 """
 
 from __future__ import annotations
@@ -46,24 +45,24 @@ from runbook_lib.core.model import (
 )
 
 _MOST_RUNS = 32
-# A snapshot makes some forty, and a check names those of its own snapshot only.
+# A snapshot has about forty, and a check names only those of its own snapshot.
 _MOST_EXCHANGES = 1_000
 _RECENT = 30
-# Of the values that were refused, the newest.
+# Number of refused values that are kept for each name, the newest.
 _MOST_REFUSED = 32
 # Checks with a side effect are made about once a month.
 _MOST_BASED = 64
 _MOST_FAILURES = 16
-# What the history of one step shows.
+# Kinds of lines that the history of a step shows.
 _OF_STEP = (AttestationDetails, Commented, Checked, CheckWithheld, ChangeIntended)
 
 
 class AttestationIndex(Part):
     """
-    Where an attestation or a note is, and the file entry that it was read from.
+    The place of an attestation or a note, and the digest of its file entry.
 
-    `subject` is what the attestation is about; a value that was unknown then is the
-    first one that the remote system confirms. A note has none.
+    `subject` holds the values that the attestation is bound to. A value that was unknown then
+    becomes the first one that the remote system confirms. A note has none.
     """
 
     ref: Ref
@@ -73,10 +72,10 @@ class AttestationIndex(Part):
 
 class CheckIndex(Part):
     """
-    Where the line of a step's checks is, and those of the exchanges that it names.
+    The place of the line of a step's checks, and the places of its exchanges.
 
-    `carried` are the earlier lines that it counts again. With `is_carried` a later run has
-    counted this line again, and checked nothing of the step itself.
+    `carried` are the earlier lines that it counts again. `is_carried`: a later run counted this
+    line again, and checked nothing of the step itself.
     """
 
     ref: Ref
@@ -86,37 +85,51 @@ class CheckIndex(Part):
 
 
 class RefusalIndex(Part):
-    """A value that a remote system refused, and the number of the last line that says so."""
+    """A value that a remote system refused, and the number of the last line with that refusal."""
 
     value: Value
     line: int
 
 
 class RunIndex(Part):
-    """
-    One run: where it started, what it checked (by step), when and how it ended, on what it ran.
-
-    `exchanges` are its newest ones, which a check may still name until it ends; `calls` are
-    the answers of each host.
-    """
+    """The lines of one run that matter."""
 
     started: Ref | None = None
+    """The line that began it; `None` if the index has not seen it."""
+
     mode: str = ""
+    """Its `Mode`."""
+
     begun: frozenset[str] = frozenset()
+    """Ids of the steps whose checks it began."""
+
     exchanges: tuple[Ref, ...] = ()
+    """Its newest exchanges, which a check may still name; empty after its end."""
+
     calls: Mapping[str, int] = field(default_factory=dict)
+    """Number of responses of each host."""
+
     checked: Mapping[str, CheckIndex] = field(default_factory=dict)
+    """Its newest check of each step, by the step's id."""
+
     finished_on: str = ""
+    """Time of its end, in UTC; empty until then."""
+
     finished: int = 0
     """The number of the line that ends it; 0 while it goes on."""
 
     outcome: str = ""
+    """Its `RunOutcome`; empty until its end."""
+
     reached_end: bool = False
+    """Whether every cell of its notebook ran."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the software at its end."""
 
 
 class BundleIndex(Part):
-    """A line that announces a bundle: its number, the run that is in the bundle, and its data."""
+    """A line that announces a bundle: its number, the run in the bundle, and its data."""
 
     seq: int
     run_id: str
@@ -125,51 +138,84 @@ class BundleIndex(Part):
 
 class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     """
-    Everything up to the line `last`; `runs` are the newest runs, oldest first.
+    Everything that matters up to the line `last`.
 
-    `recorded` maps each name to its newest recorded value (of a secret, its
-    fingerprint), `given` only those that a person gave. `confirmed` is the newest
-    value that the remote system named as its own, `refused` are those that it does
-    not take, `replaced` is the last value before the recorded one that was not
-    refused. `links` maps each link for a second person to the step it was used for.
-    `sealed` are the lines that announce bundles, `withheld` those that stand for others.
-    `worked_on` are the steps that somebody said something about, or had checked. Of each step,
-    `based` are the newest lines with a check that has a side effect, `failures` those with a check
-    that failed. `refusals` are the values that remote systems refused, by name.
-
-    Treat it as frozen: only `fold` alters one, a copy that nobody else has.
+    Treat it as frozen: only `fold` changes one, a copy that nobody else has.
     """
 
     last: Ref = BEFORE_THE_FIRST
+    """The last line that was folded."""
+
     attestations: dict[str, tuple[AttestationIndex, ...]] = field(default_factory=dict)
+    """The attestations of each step, oldest first."""
+
     notes: dict[str, tuple[AttestationIndex, ...]] = field(default_factory=dict)
+    """The comments and assignments of each step, oldest first."""
+
     given: dict[str, Value] = field(default_factory=dict)
+    """The newest value of each name that a person gave."""
+
     recorded: dict[str, Value] = field(default_factory=dict)
+    """The newest recorded value of each name; a secret's fingerprint."""
+
     replaced: dict[str, Value] = field(default_factory=dict)
+    """The last value before the recorded one that was not refused, by name."""
+
     confirmed: dict[str, Value] = field(default_factory=dict)
+    """The newest value that the remote system named as its own, by name."""
+
     refused: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    """The values that the remote system refuses, by name."""
+
     links: dict[str, str] = field(default_factory=dict)
+    """Digest of each used link for a second person → id of its step."""
+
     credentials: dict[str, str] = field(default_factory=dict)
+    """Name of each saved credential → its reference."""
+
     remembered: int = 0
+    """Number of lines that save or forget a credential."""
+
     runs: dict[str, RunIndex] = field(default_factory=dict)
+    """The newest runs by id, oldest first."""
+
     begun: frozenset[str] = frozenset()
+    """Ids of the steps whose checks any run began."""
+
     checked: dict[str, CheckIndex] = field(default_factory=dict)
+    """The newest check of each step, of all runs."""
+
     worked_on: frozenset[str] = frozenset()
+    """Ids of the steps that somebody attested or had checked."""
+
     recent: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
+    """The newest lines about each step, oldest first."""
+
     based: dict[str, tuple[CheckIndex, ...]] = field(default_factory=dict)
+    """The newest checks of each step that include a check with a side effect."""
+
     failures: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
+    """The newest lines of each step with a failed check."""
+
     refusals: dict[str, tuple[RefusalIndex, ...]] = field(default_factory=dict)
+    """The values that remote systems refused, by name, with the lines."""
+
     sealed: tuple[BundleIndex, ...] = ()
+    """The lines that announce bundles."""
+
     withheld: tuple[Ref, ...] = ()
+    """The lines that stand for others in a bundle."""
+
     practice: frozenset[bool] = frozenset()
+    """Whether runs asked the sandbox: one value, or both."""
 
     def fold(self, lines: Iterable[JournalLine]) -> Index:
-        """Return the index with more lines; without any, this one."""
+        """Return the index with more lines; this one if there are none."""
         index = self
         for line in lines:
             if index is self:
                 index = self._own_copy()
-            index._take(line)  # noqa: SLF001  (its own)
+            index._fold_line(line)  # noqa: SLF001  (its own)
         return index
 
     def _own_copy(self) -> Index:
@@ -179,9 +225,10 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                 setattr(index, name, dict(value))
         return index
 
-    def _take(self, line: JournalLine) -> None:
+    def _fold_line(self, line: JournalLine) -> None:
         entry, ref = line
-        data, step = entry.data, entry.step
+        data = entry.data
+        step = entry.step
         self.last = ref
         if entry.withheld:
             self.withheld += (ref,)
@@ -190,11 +237,11 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
         run = self.runs.get(entry.run_id, RunIndex())
         match data:
             case RunStarted():
-                self._record({**data.parameters, **data.fingerprints})
+                self._record_values({**data.parameters, **data.fingerprints})
                 self.practice |= {data.sandbox}
                 self._set_run(entry, started=ref, mode=data.mode)
             case RunJoined():
-                self._record({**data.parameters, **data.fingerprints})
+                self._record_values({**data.parameters, **data.fingerprints})
             case RunFinished():
                 self._set_run(
                     entry,
@@ -219,9 +266,9 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                 named = {number for finding in data.findings for number in finding.exchanges}
                 exchanges = tuple(sent for sent in run.exchanges if sent.seq in named)
                 check = self._with_carried(CheckIndex(ref=ref, exchanges=exchanges), entry)
-                self._judge(data)
+                self._note_confirmed_and_refused(data)
                 self._note_results(check, entry)
-                self.checked[step] = self._newest(check, entry)
+                self.checked[step] = self._newest_result(check, entry)
                 if not (isinstance(data, Checked) and data.automatic):
                     self.worked_on |= {step}
                 self._set_run(entry, checked={**run.checked, step: check})
@@ -238,9 +285,9 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                 self.notes[step] = (*self.notes.get(step, ()), note)
             case InputGiven():
                 self.given[data.name] = data.value
-                self._record({data.name: data.value})
+                self._record_values({data.name: data.value})
             case CredentialGiven():
-                self._record({data.name: data.fingerprint})
+                self._record_values({data.name: data.fingerprint})
             case CredentialRemembered():
                 self.remembered += 1
                 self.credentials[data.name] = data.reference
@@ -250,32 +297,33 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                 self.sealed += (BundleIndex(seq=entry.seq, run_id=entry.run_id, sealed=data),)
 
     def _set_run(self, entry: Entry, **changed: Any) -> None:
-        """Change what is known of a line's run; forget the oldest run if there are too many."""
+        """Change the index of a line's run; forget the oldest run if there are too many."""
         run = self.runs.get(entry.run_id, RunIndex())
         self.runs[entry.run_id] = replace(run, **changed)
         if len(self.runs) > _MOST_RUNS:
             del self.runs[next(iter(self.runs))]
 
-    def _record(self, values: Mapping[str, Value]) -> None:
-        """Record newer values, and which ones they replace."""
+    def _record_values(self, values: Mapping[str, Value]) -> None:
+        """Record newer values, and the values that they replace."""
         for name, value in values.items():
-            earlier, refused = self.recorded.get(name), self.refused.get(name, ())
+            earlier = self.recorded.get(name)
+            refused = self.refused.get(name, ())
             if value and earlier is not None and earlier not in (value, *refused):
                 self.replaced[name] = earlier
             if value:
                 self.recorded[name] = value
 
     def _with_carried(self, check: CheckIndex, entry: Entry) -> CheckIndex:
-        """Return `check` with the earlier lines that its own counts again, as far as known."""
+        """Return `check` with the known earlier lines that it counts again."""
         earlier = {known.ref.seq: known for known in self.based.get(entry.step, ())}
         carried = entry.data.carried if isinstance(entry.data, Checked) else ()
-        found = dict.fromkeys(result.line for result in carried if result.line in earlier)
-        return replace(check, carried=tuple(earlier[line] for line in found)) if found else check
+        lines = dict.fromkeys(result.line for result in carried if result.line in earlier)
+        return replace(check, carried=tuple(earlier[line] for line in lines)) if lines else check
 
-    def _newest(self, check: CheckIndex, entry: Entry) -> CheckIndex:
-        """Return where the newest result of a step is: a line that only carries it has none."""
+    def _newest_result(self, check: CheckIndex, entry: Entry) -> CheckIndex:
+        """Return the index of the newest result of a step; a line that only carries it has none."""
         known = self.checked.get(entry.step)
-        is_same = known is not None and [each.ref for each in check.carried] == [known.ref]
+        is_same = known is not None and [carried.ref for carried in check.carried] == [known.ref]
         return (
             replace(known, is_carried=True)
             if known and is_same and not entry.data.findings
@@ -283,9 +331,10 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
         )
 
     def _note_results(self, check: CheckIndex, entry: Entry) -> None:
-        """Note what later runs may carry, and what ends that."""
-        data, step = entry.data, entry.step
-        # NOTE: what is withheld may be another result of such a check.
+        """Note results that later runs may carry, and refusals that void them."""
+        data = entry.data
+        step = entry.step
+        # NOTE: a withheld line may be another result of such a check.
         is_unknown = isinstance(data, CheckWithheld) and step in self.based
         if is_unknown or (isinstance(data, Checked) and data.bases):
             self.based[step] = (*self.based.get(step, ()), check)[-_MOST_BASED:]
@@ -297,14 +346,16 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
             for name in finding.refuses:
                 if value := known.get(name):
                     refusal = RefusalIndex(value=value, line=entry.seq)
-                    others = [each for each in self.refusals.get(name, ()) if each.value != value]
+                    others = [
+                        other for other in self.refusals.get(name, ()) if other.value != value
+                    ]
                     self.refusals[name] = (*others, refusal)[-_MOST_REFUSED:]
 
-    def _judge(self, data: Checked | CheckWithheld) -> None:
+    def _note_confirmed_and_refused(self, data: Checked | CheckWithheld) -> None:
         """
         Record the values that a check's findings confirm or refuse.
 
-        Confirmed values are also filled into the attestations that lacked them.
+        Also fills confirmed values into the attestations that lacked them.
         """
         subject = data.binding.subject
         for name in (name for finding in data.findings for name in finding.refuses):
@@ -316,14 +367,16 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
         for name, value in confirmed.items():
             self.confirmed[name] = value
             if name in self.refused:
-                self.refused[name] = tuple(each for each in self.refused[name] if each != value)
+                self.refused[name] = tuple(
+                    refused for refused in self.refused[name] if refused != value
+                )
         for step, attestations in self.attestations.items() if confirmed else ():
             self.attestations[step] = tuple(
-                _filled(attestation, confirmed) for attestation in attestations
+                _with_late_values(attestation, confirmed) for attestation in attestations
             )
 
     def before(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Return, for each of `values` that was refused, the one that it was to replace."""
+        """Return, for each refused one of `values`, the value before it."""
         replacements: dict[str, Value] = {}
         for name, refused in self.refused.items():
             if values.get(name) in refused:
@@ -335,14 +388,14 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def entries(self) -> frozenset[str]:
-        """Return the SHA-256 of each file entry that was read so far."""
+        """SHA-256 of each file entry that was read so far."""
         entries = (*self.attestations.values(), *self.notes.values())
         return frozenset(
             attestation.entry for attestations in entries for attestation in attestations
         )
 
 
-# What an index is made of. One that an earlier or a later version has saved is not used.
+# The fields of an index and its parts; `load_index` ignores an index with others.
 _PARTS = {
     part.__name__: {name: str(kind) for name, kind in part.__annotations__.items()}
     for part in (
@@ -375,8 +428,10 @@ def load_index(content: bytes, key: FingerprintKey) -> Index | None:
     return convert(document["index"], Index) if is_ours else None
 
 
-def _filled(attestation: AttestationIndex, values: Mapping[str, Value]) -> AttestationIndex:
-    """Return an attestation with the values that were unknown when it was said."""
+def _with_late_values(
+    attestation: AttestationIndex, values: Mapping[str, Value]
+) -> AttestationIndex:
+    """Return an attestation with `values` in place of those that were unknown at its time."""
     late = {
         name: value
         for name, value in values.items()

@@ -1,9 +1,9 @@
 """
 The journal: one append-only JSON Lines file per tenant, the only source of truth.
 
-Each line contains the SHA-256 of the line before it, so any altered, removed
-or moved line is detected. A line is on disk before `append` returns. `index`
-finds the lines that still matter, `state` interprets them.
+Each line contains the SHA-256 of the line before it, so readers detect every altered, removed or
+moved line. A line is on disk before `append` returns. `index` finds the lines that still matter,
+`run_state` interprets them.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ JOURNAL_NAME = "journal.jsonl"
 # The `prev` of the first line.
 GENESIS = "0" * 64
 
-# NOTE: the runbook writes no longer ones, and parsing takes thirty times their size in memory.
+# NOTE: the runbook writes no longer line, and parsing takes thirty times its size in memory.
 LONGEST_LINE = 4 * 1024 * 1024
 _TAIL_CHUNK = 65_536
-# A withheld line contains this, as `write_json` writes it; so may what a remote system said.
+# A withheld line contains this text of `write_json`; a remote system's text may contain it, too.
 _MAY_WITHHOLD = b'.withheld","run_id"'
 _LOCK_SECONDS = 30
 _NOT_UNDERSTOOD = (
@@ -102,12 +102,12 @@ class Journal:
         self._lock_path = path.with_suffix(".lock")
 
     def entries(self) -> list[Entry]:
-        """Return every complete line, oldest first; raises what `read_lines` does."""
+        """Return every complete line, oldest first; raises the errors of `read_lines`."""
         return [line.entry for line in read_lines(self.path)]
 
     def read(self, ref: Ref) -> Entry:
-        """Read the line at `ref` again; raises what `line` does."""
-        return _understood(parse_own(self.line(ref)), ref.seq, self.path)
+        """Read the line at `ref` again; raises the errors of `line`."""
+        return _entry_or_chain_error(parse_own(self.line(ref)), ref.seq, self.path)
 
     def line(self, ref: Ref) -> bytes:
         """
@@ -116,18 +116,17 @@ class Journal:
         Raises `ChainError` if its SHA-256 differs, `JournalError` if the file
         cannot be read.
         """
-        with _reading(self.path), self._opened() as file:
+        with _reported_reading(self.path), self._open_file() as file:
             file.seek(ref.start)
             text = file.read(min(max(0, ref.end - ref.start), LONGEST_LINE))
         if line_digest(text) != ref.digest:
-            msg = f"Line {ref.seq} of {self.path} was changed."
-            raise ChainError(msg)
+            raise ChainError(f"Line {ref.seq} of {self.path} was changed.")
         return text
 
     @contextmanager
     def held_open(self) -> Iterator[None]:
-        """Keep the file open for reading within, which is quicker; for one thread."""
-        with _reading(self.path):
+        """Keep the file open for reading, which is quicker; for one thread."""
+        with _reported_reading(self.path):
             file = open_plain(self.path)
         with file:
             self._held = file
@@ -137,7 +136,7 @@ class Journal:
                 self._held = None
 
     @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
+    def _open_file(self) -> Iterator[BinaryIO]:
         if self._held is not None:
             yield self._held
             return
@@ -176,7 +175,7 @@ class Journal:
                 first = number + len(drafts) + 1
                 drafts += [(event, data, run_id, step) for event, data in lines]
                 prev = line_digest(last) if last else GENESIS
-                content = b"".join(self._lines(drafts, Ref(number, prev, 0, 0)))
+                content = b"".join(self._encode_drafts(drafts, Ref(number, prev, 0, 0)))
                 file.truncate(end)
                 _write_whole(file, content)
             if is_new:
@@ -190,24 +189,27 @@ class Journal:
 
         Raises `JournalError` if another process keeps the lock, or writing fails.
         """
-        msg = f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."
+        busy = JournalError(
+            f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."
+        )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_place(self.path)
-            lock = locked(self._lock_path, seconds=_LOCK_SECONDS, busy=JournalError(msg))
+            lock = locked(self._lock_path, seconds=_LOCK_SECONDS, busy=busy)
             with self._turns, lock:
                 yield
         except OSError as error:
             place = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
-            msg = f"The journal {self.path} cannot be written: {reason_of(error)}{place}."
-            raise JournalError(msg) from error
+            raise JournalError(
+                f"The journal {self.path} cannot be written: {reason_of(error)}{place}."
+            ) from error
 
-    def _lines(self, drafts: Iterable[_Draft], after: Ref) -> Iterator[bytes]:
+    def _encode_drafts(self, drafts: Iterable[_Draft], after: Ref) -> Iterator[bytes]:
         """Yield the lines of `drafts`, which follow the line `after`; raises `JournalError`."""
         prev = after.digest
         for seq, (event, data, run_id, step) in enumerate(drafts, after.seq + 1):
             try:
-                line = _written(
+                line = _line_bytes(
                     Entry(
                         seq=seq,
                         at=timestamp(self._clock()),
@@ -219,11 +221,15 @@ class Journal:
                     )
                 )
             except (ValueError, RecursionError) as error:
-                msg = f"A line of type {event} was not written to {self.path}: {error}."
-                raise JournalError(msg, next_step="Report this as a defect.") from None
+                raise JournalError(
+                    f"A line of type {event} was not written to {self.path}: {error}.",
+                    next_step="Report this as a defect.",
+                ) from None
             if len(line) > LONGEST_LINE:
-                msg = f"A line of {len(line):,} bytes is too long for {self.path}."
-                raise JournalError(msg, next_step="Report this as a defect, with the step.")
+                raise JournalError(
+                    f"A line of {len(line):,} bytes is too long for {self.path}.",
+                    next_step="Report this as a defect, with the step.",
+                )
             prev = line_digest(line)
             yield line
 
@@ -234,33 +240,31 @@ def read_lines(
     """
     Yield each complete line of the journal at `path`, up to the byte `end` if given.
 
-    Reading starts after the line `after`, checks each link and keeps one line in memory.
-    A last line without its line feed was never acknowledged and is left out; a missing
-    file has no lines.
-    Raises `ChainError` if a link is broken or a line is too long or invalid,
-    `FormatError` if a run started under another form, and `JournalError` if the
-    file cannot be read.
+    Reading starts after the line `after`, checks each link and keeps one line in memory. A last
+    line without its line feed was never acknowledged and is left out. A missing file has no lines.
+
+    Raises `ChainError` if a link is broken or a line is too long or invalid, `FormatError` if a run
+    started under another version, and `JournalError` if the file cannot be read.
     """
-    with _reading(path), suppress(FileNotFoundError):
-        # NOTE: a step asks many times, and mostly nothing was appended.
+    with _reported_reading(path), suppress(FileNotFoundError):
+        # NOTE: a step calls this many times, mostly without new lines.
         if end < 0 < after.end == path.stat().st_size and os.access(path, os.R_OK):
             return
         with open_plain(path) as file:
-            # NOTE: do not read what others append meanwhile: they may be replacing a torn line.
+            # NOTE: do not read later lines of others: they may be replacing a torn line.
             left = (os.fstat(file.fileno()).st_size if end < 0 else end) - after.end
             file.seek(after.end)
             while left > 0 and (text := file.readline(min(left, LONGEST_LINE + 1))):
                 left -= len(text)
                 if len(text) > LONGEST_LINE:
-                    msg = f"Line {after.seq + 1} of {path} is over 4 MiB long."
-                    raise ChainError(msg)
+                    raise ChainError(f"Line {after.seq + 1} of {path} is over 4 MiB long.")
                 if text.endswith(b"\n"):
-                    line = _checked(text, after, path)
+                    line = _parse_next_line(text, after, path)
                     after = line.ref
                     yield line
 
 
-def _reading(path: Path) -> AbstractContextManager[None]:
+def _reported_reading(path: Path) -> AbstractContextManager[None]:
     return reported_as(JournalError, f"The journal {path} cannot be read")
 
 
@@ -276,7 +280,7 @@ def entry_from(fields: Any) -> Entry:
     """
     Return the line with these `fields`; the only place that validates them.
 
-    Raises `ValueError` saying which field is invalid, without quoting a value.
+    Raises `ValueError` that names the invalid field, without quoting a value.
     """
     try:
         entry = convert(fields, Entry)
@@ -291,12 +295,12 @@ def entry_from(fields: Any) -> Entry:
 
 
 def line_digest(text: bytes) -> str:
-    """Return the SHA-256 of a line; of a withheld one, that of the line whose place it takes."""
+    """Return the SHA-256 of a line, or of the line that it replaces in a bundle."""
     return withheld_digest(text) or hashlib.sha256(text).hexdigest()
 
 
 def withheld_digest(text: bytes) -> str:
-    """Return the SHA-256 of the line that a bundle withholds in favour of `text`, or nothing."""
+    """Return the SHA-256 of the line that `text` replaces in a bundle; empty for other lines."""
     entry = parse_line(text) if _MAY_WITHHOLD in text else None
     return entry.withheld if entry else ""
 
@@ -305,7 +309,7 @@ def withheld_line(text: bytes) -> bytes | None:
     """
     Return a line of the same length to stand for `text`, or `None` if it must not be withheld.
 
-    Of checks it keeps the names and what they are bound to, of an exchange nothing.
+    It keeps the names and the binding of checks, and nothing of an exchange.
     """
     entry = entry_from(parse_own(text))
     if isinstance(entry.data, Exchange):
@@ -318,12 +322,12 @@ def withheld_line(text: bytes) -> bytes | None:
         data = CheckWithheld(sha256=line_digest(text), checks=checks, binding=bound)
     else:
         return None
-    line = _written(structs.replace(entry, type=kind, data=data))
+    line = _line_bytes(structs.replace(entry, type=kind, data=data))
     # NOTE: other lines, and `bundle.sealed`, name positions in the journal.
     return line[:-1].ljust(len(text) - 1) + b"\n" if len(line) <= len(text) else None
 
 
-def _written(entry: Entry) -> bytes:
+def _line_bytes(entry: Entry) -> bytes:
     """Return a line as bytes; raises `ValueError` if the model has no such line."""
     fields = to_builtins(entry)
     entry_from(fields)
@@ -331,36 +335,35 @@ def _written(entry: Entry) -> bytes:
     return f"{write_json(fields)}\n".encode("utf-8", "backslashreplace")
 
 
-def _checked(text: bytes, previous: Ref, path: Path) -> JournalLine:
+def _parse_next_line(text: bytes, previous: Ref, path: Path) -> JournalLine:
     """Return the line whose bytes are `text`; raise unless it follows the line `previous`."""
     number = previous.seq + 1
     try:
         fields = parse_own(text)
         seq, prev, kind, data = (fields[name] for name in ("seq", "prev", "type", "data"))
     except (ValueError, KeyError, TypeError) as error:
-        msg = f"Line {number} of {path} is not a journal line."
-        raise ChainError(msg) from error
+        raise ChainError(f"Line {number} of {path} is not a journal line.") from error
     if prev != previous.digest or seq != number:
-        msg = f"Line {number} of {path} does not follow the line before it."
-        raise ChainError(msg)
+        raise ChainError(f"Line {number} of {path} does not follow the line before it.")
     if kind == EventType.RUN_STARTED and isinstance(data, Mapping):
         version = data.get("format_version")
         if version != FORMAT_VERSION and isinstance(version, str | int | None):
             raise FormatError(
                 f"The run that starts in line {number} of {path}", version, FORMAT_VERSION
             )
-    entry = _understood(fields, number, path)
+    entry = _entry_or_chain_error(fields, number, path)
     digest = entry.withheld or hashlib.sha256(text).hexdigest()
     return JournalLine(entry, Ref(number, digest, previous.end, previous.end + len(text)))
 
 
-def _understood(fields: Any, number: int, path: Path) -> Entry:
+def _entry_or_chain_error(fields: Any, number: int, path: Path) -> Entry:
     """Return the line with these `fields`; raises `ChainError`, with its number, if invalid."""
     try:
         return entry_from(fields)
     except ValueError as error:
-        msg = f"Line {number} of {path} is invalid: {error}."
-        raise ChainError(msg, next_step=_NOT_UNDERSTOOD) from None
+        raise ChainError(
+            f"Line {number} of {path} is invalid: {error}.", next_step=_NOT_UNDERSTOOD
+        ) from None
 
 
 def _number_of(line: bytes, path: Path) -> int:
@@ -368,8 +371,7 @@ def _number_of(line: bytes, path: Path) -> int:
     try:
         return int(parse_own(line)["seq"])
     except (ValueError, KeyError, TypeError) as error:
-        msg = f"The last line of {path} is not a journal line."
-        raise ChainError(msg) from error
+        raise ChainError(f"The last line of {path} is not a journal line.") from error
 
 
 def _write_whole(file: FileIO, line: bytes) -> None:

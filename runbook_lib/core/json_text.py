@@ -1,7 +1,7 @@
 """
 Read, write and rebuild strict JSON (RFC 8259): no NaN, no Infinity, no number out of range.
 
-No object has two fields of one name either: which of them counts depends on the reader (§4).
+No object has two fields of one name, since readers differ in their choice (§4).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
-# RFC 8259 §9 permits a limit. The deepest answers that are read nest eight levels.
+# RFC 8259 §9 permits a limit. The deepest response that the checks read has eight levels.
 _DEEPEST = 200
 _NOT_A_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[^][{}"]++', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A value that stays as it is."""
+    """A value that `rebuild` leaves unchanged."""
 
     value: Any
 
@@ -52,16 +52,16 @@ def parse_json(text: str | bytes) -> Any:
         content.decode("utf-8", "surrogatepass"),
         object_pairs_hook=_without_twins,
         parse_constant=_refuse_number,
-        parse_float=_finite,
+        parse_float=_parse_finite,
     )
 
 
 def parse_first(text: str, start: int = 0) -> tuple[Any, int]:
     """
-    Return the JSON document that begins at `start` of `text`, and where it ends.
+    Return the JSON document that begins at `start` of `text`, and its end.
 
-    Its texts may contain control characters. Raises `ValueError` if there is none, or if what
-    begins there is nested deeper than 200 levels.
+    Its texts may contain control characters. Raises `ValueError` if there is none, or if it is
+    nested deeper than 200 levels.
     """
     _refuse_depth(text[start:].encode("utf-8", "surrogatepass"))
     return json.JSONDecoder(strict=False).raw_decode(text, start)
@@ -69,15 +69,15 @@ def parse_first(text: str, start: int = 0) -> tuple[Any, int]:
 
 def parse_own(text: bytes) -> Any:
     """
-    Parse JSON as the runbook writes it; raises also for two fields of one name.
+    Parse JSON that the runbook wrote; also raises for two fields of one name.
 
     Lone surrogates are read (RFC 8259 §8.2).
     """
     _refuse_depth(text)
     try:
         document = msgspec.json.decode(text)
-        # NOTE: of two fields of one name it keeps the last. `parse_json` decides about all that
-        # is not written in this way; it takes five times as long.
+        # NOTE: msgspec keeps the last of two fields with one name. `parse_json` decides about JSON
+        # in any other form; it takes five times as long.
         if msgspec.json.encode(document) == text.rstrip():
             return document
     except (msgspec.DecodeError, ValueError):
@@ -123,8 +123,8 @@ def rebuild(document: Any, item: Callable[[Any], Any]) -> Any:
 
 
 def _refuse_depth(content: bytes) -> None:
-    # NOTE: not left to the parser's own recursion. A garbage collection at the bottom of the
-    # stack runs finalizers that have no room to run, and what they should close stays open.
+    # NOTE: the parser's own recursion is no protection. A garbage collection at the bottom of the
+    # stack runs finalizers that have no room to run, and leave files open.
     if content.count(b"[") + content.count(b"{") <= _DEEPEST:
         return
     steps = (1 if bracket in b"[{" else -1 for bracket in _NOT_A_BRACKET.sub(b"", content))
@@ -135,17 +135,15 @@ def _refuse_depth(content: bytes) -> None:
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        names = Counter(name for name, _ in pairs)
-        raise RepeatedNameError(names.most_common(1)[0][0])
+        raise RepeatedNameError(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return document
 
 
 def _refuse_number(name: str) -> NoReturn:
-    msg = f"{name} is not JSON"
-    raise ValueError(msg)
+    raise ValueError(f"{name} is not JSON")
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         _refuse_number(text)

@@ -1,9 +1,9 @@
 """
-The model: what a check sees, what people say, and every line of the journal, described once.
+The model: findings, attestations, and every line of the journal, described once.
 
-Each field says by its type what it may contain, what it means to a reader, and by
-a mark how the redactor treats it (`masking`). A line is an `Entry` whose `data` has
-the type that `EventType` names for its kind.
+A field's type limits its content and describes it to a reader. A mark tells the redactor how to
+treat the field (`masking`). A line is an `Entry` whose `data` has the type that `EventType` names
+for its kind.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from msgspec.json import Decoder, schema_components
 
 from runbook_lib.errors import ExitCode
 
-# The version of this description, which each run names when it starts; no other is read.
+# The version of this model; each run names it at its start, and readers refuse any other.
 FORMAT_VERSION = 11
 
 Value = str | int | bool | tuple[str, ...]
 
-# How the redactor treats a field; see `masking`. A text without a mark is masked whole.
+# Marks that tell the redactor how to treat a field; see `masking`. It masks unmarked texts whole.
 _STRUCTURE = Meta(extra={"mask": "structure"})
 _TEXT = Meta(extra={"mask": "text"})
 _REMOTE = Meta(extra={"mask": "remote"})
@@ -39,7 +39,7 @@ Code = Annotated[str, Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$"), _STRUCTURE]
 Time = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z$"), _STRUCTURE]
 Day = Annotated[str, Meta(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"), _STRUCTURE]
 Number = Annotated[int, Meta(ge=1)]
-# Free text: what people typed.
+# Free text that people typed.
 Text = Annotated[str, _TEXT]
 Given = Annotated[Value, _TEXT]
 By = Annotated[
@@ -54,9 +54,9 @@ Login = Annotated[
     Meta(description="the login that a server reported where this was recorded, or empty"),
     _TEXT,
 ]
-# What was sent to a remote system.
+# Text that was sent to a remote system.
 Sent = Annotated[str, _REMOTE]
-# What a remote system said, and what checks say of that.
+# Text of a remote system, or a check's text about it.
 Said = Annotated[str, _REMOTE]
 
 
@@ -64,60 +64,89 @@ class Outcome(StrEnum):
     """The outcome of a step."""
 
     VERIFIED = "verified"
+    """A check proved it."""
+
     ATTESTED = "attested"
+    """A person confirmed it."""
+
     WAITING = "waiting"
+    """An outside party must act, or a second person."""
+
     INCONCLUSIVE = "inconclusive"
+    """A check ran and cannot tell."""
+
     FAILED = "failed"
+    """A check contradicts it, or a reviewer declined it."""
+
     SKIPPED = "skipped"
+    """A person skipped it, or an earlier failure blocks it."""
+
     NOT_RUN = "not_run"
+    """Nothing happened yet."""
 
 
 class RunOutcome(StrEnum):
     """The outcome of a run."""
 
     COMPLETE = "complete"
+    """Every step is settled."""
+
     FAILED = "failed"
+    """At least one step failed."""
+
     INCOMPLETE = "incomplete"
+    """No step failed, and at least one is open."""
 
     @property
     def exit_code(self) -> ExitCode:
-        """Return the exit code of a process whose run has this outcome."""
+        """The exit code of a process whose run has this outcome."""
         return ExitCode[self.name]
 
 
 class Mode(StrEnum):
-    """
-    Whether a person is at the notebook, or nobody.
-
-    `walkthrough` is what a person seals there: its cells are executed unattended for it.
-    """
+    """The mode of a run: with a person at the notebook, or without."""
 
     INTERACTIVE = "interactive"
+    """A person works in the walkthrough."""
+
     HEADLESS = "headless"
+    """Nobody is there."""
+
     WALKTHROUGH = "walkthrough"
+    """A person sealed the walkthrough; its cells ran unattended for that."""
 
 
 class AttestationKind(StrEnum):
-    """What a person can say of a step; the last part of the journal's event name."""
+    """The kind of a person's attestation of a step; the last part of the journal's event name."""
 
     ATTESTED = "attested"
     SUBMITTED = "submitted"
+    """Somebody submitted it to an outside party."""
+
     DECLINED = "declined"
+    """The outside party declined it."""
+
     SKIPPED = "skipped"
     WITHDRAWN = "withdrawn"
+    """Cancels earlier attestations about the same subject."""
 
 
 class WaitsFor(StrEnum):
-    """Whom a step waits for."""
+    """The party that a step waits for."""
 
     PERSON = "person"
+    """The person to whom it is assigned."""
+
     SECOND_PERSON = "second_person"
+    """A second person, who must confirm the first one's attestation."""
+
     ANYBODY = "anybody"
     OUTSIDE_PARTY = "outside_party"
+    """A company that decides, such as a reviewer."""
 
 
 class NoteKind(StrEnum):
-    """What a person can add to a step without a say in its outcome; part of the event's name."""
+    """The kind of a note: no outcome rests on it; the last part of the event's name."""
 
     COMMENTED = "commented"
     ASSIGNED = "assigned"
@@ -140,7 +169,7 @@ class Part(Struct, metaclass=_Strict):
 
 
 def host_in(url: str) -> str:
-    """Return the host that an exchange's `url` names, or nothing."""
+    """Return the host in an exchange's `url`; empty if there is none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -163,54 +192,66 @@ class ResponseShape(Part):
 
 
 class Exchange(Part):
-    """
-    One HTTP exchange, already redacted.
-
-    `elapsed` in seconds; `status` is `None` and `error` says why when no
-    answer came back; bodies are JSON documents or text, cut when long. Pages that a check opens
-    have no `shape`.
-    """
+    """An HTTP exchange, already redacted."""
 
     method: Name
+    """The HTTP method, or the kind of look-up: `DNS` or `TLS`."""
+
     url: Sent
+    """The requested address."""
+
     sent_on: Time
+    """Time of the request, in UTC."""
+
     elapsed: Annotated[float, Meta(ge=0, description="seconds")]
+    """Seconds until the response, or until the failure."""
+
     status: int | None = None
+    """HTTP status; `None` without a response."""
+
     request: Annotated[Any, _REMOTE] = None
+    """Body of the request: a JSON document or text, cut when long."""
+
     headers: Mapping[Name, Said] = field(default_factory=dict)
+    """Those headers of the response that the provider lists (`Provider.headers`)."""
+
     response: Annotated[Any, _REMOTE] = None
+    """Body of the response: a JSON document or text, cut when long."""
+
     error: Said = ""
+    """Reason why no response came; empty after a response."""
+
     shape: ResponseShape | None = None
+    """Shape of the response; `None` for a page that a check opens."""
 
     def __post_init__(self) -> None:
         _require_moment(self.sent_on)
 
 
 class Wait(Part):
-    """For whom an open step waits at the end of a run."""
+    """The wait of an open step at the end of a run."""
 
     waits_for: WaitsFor
-    """Who must act."""
+    """The party that must act."""
 
     since: str | None
-    """When the wait began, as a time in UTC, where that is known."""
+    """Beginning of the wait, as a time in UTC; `None` if unknown."""
 
     assigned_to: str | None
-    """Who does the step."""
+    """Name of the person to whom the step is assigned; `None` for nobody."""
 
     due: str | None
-    """The last day on which it is in time."""
+    """The last day on which it is in time; `None` if no day is set."""
 
     overdue_days: int
-    """How many days late it is; 0 while there is time."""
+    """Days after `due`, or after the usual time; 0 while there is time."""
 
 
 class HostCalls(Part):
     """
-    How often a host answered, and what it said of the app's share.
+    The number of a host's responses, and the app's share of its rate limit.
 
-    `share` is the newest one that an answer named: how much of an hour's calls the app has
-    used, in percent.
+    `share` is the newest share that a response named: the used part of an hour's calls, in percent.
     """
 
     host: str
@@ -233,41 +274,60 @@ class Finding(Part):
     """
     The result of one check.
 
-    `exchanges` are the numbers of the journal lines on which it rests.
-    `limits` name what the check does not prove, `warnings` future problems,
-    `changes` what the check altered in the remote system, `facts` what later
-    steps may use, `tables` what was read (neither contains a secret). A fact whose name ends with
-    `_ends_on` is the day on which something ends; `runbook inbox --ics` writes it.
-    `accepts` are the inputs whose value the remote system named as its own,
-    `refuses` those whose value it does not take, `quotes` are its own words. A finding that
-    nothing was done (`not_run`) contradicts a person's attestation unless it has `limits`.
+    A finding that nothing was done (`not_run`) contradicts a person's attestation unless it has
+    `limits`.
     """
 
     outcome: Outcome
+    """The outcome that the check reached; never *attested* or *skipped*."""
+
     code: Annotated[Code, Meta(description="stable name of the result; docs/outcomes.md lists all")]
+    """The stable name of the result."""
+
     reason: Annotated[str, Meta(min_length=1), _REMOTE]
+    """The result in sentences for people."""
+
     check: Name = ""
+    """The id of the check."""
+
     accepts: Annotated[
         tuple[Name, ...],
         Meta(description="names of the parameters whose value the remote system named as its own"),
     ] = ()
+    """Names of the inputs whose values the remote system named as its own."""
+
     refuses: Annotated[
         tuple[Name, ...],
         Meta(description="names of the parameters whose value it does not accept"),
     ] = ()
+    """Names of the inputs whose values it refuses."""
+
     quotes: Annotated[
         tuple[Said, ...], Meta(description="what the remote system says, in its own words")
     ] = ()
+    """The remote system's own words."""
+
     limits: Annotated[tuple[Said, ...], Meta(description="what this check does not prove")] = ()
+    """Clauses that the check leaves unproven; empty if it proves the whole step."""
+
     warnings: tuple[Said, ...] = ()
+    """Sentences about future problems."""
+
     changes: Annotated[
         tuple[Said, ...], Meta(description="what this check altered in the remote system")
     ] = ()
+    """Sentences about changes that the check made in the remote system."""
+
     facts: Mapping[Name, Annotated[Value, _REMOTE]] = field(default_factory=dict)
+    """Values for later steps, without secrets; `…_ends_on` is a day for `runbook inbox --ics`."""
+
     tables: tuple[Table, ...] = ()
+    """Rows that the check read, without secrets."""
+
     exchanges: Annotated[
         tuple[Number, ...], Meta(description="numbers of the exchanges that it is based on")
     ] = ()
+    """Numbers of the journal lines with the exchanges that it rests on."""
 
     def __post_init__(self) -> None:
         if self.outcome in (Outcome.ATTESTED, Outcome.SKIPPED):
@@ -284,20 +344,20 @@ class Attachment(Part):
 
 
 class Binding(Part):
-    """
-    What an attestation or a check is about; it counts for nothing else.
-
-    `connector` is the procedure's id, `confirms` the SHA-256 of the step's
-    sentence in UTF-8, `checks` the ids of its checks, `subject` the value of
-    each name in `Step.subject` (of a secret, its fingerprint), `None` if still
-    unknown. `text` is the SHA-256 of the step's whole text: a change of it is
-    shown, and voids nothing.
-    """
+    """The values and texts that an attestation or a check is about; it counts for no others."""
 
     connector: Name = ""
+    """The procedure's id."""
+
     confirms: Annotated[Sha256, Meta(description="SHA-256 of the sentence, in UTF-8")] = ""
+    """SHA-256 of the step's sentence, in UTF-8."""
+
     checks: Annotated[tuple[Name, ...], Meta(description="ids of the step's checks, sorted")] = ()
+    """Ids of the step's checks, sorted."""
+
     text: Annotated[Name, Meta(description="SHA-256 of the step's whole text at that time")] = ""
+    """SHA-256 of the step's whole text; readers see a change of it, and it voids nothing."""
+
     subject: Annotated[
         Mapping[Name, Annotated[Value, Meta(extra={"mask": "subject"})] | None],
         Meta(
@@ -305,13 +365,14 @@ class Binding(Part):
             "null if still unknown"
         ),
     ] = field(default_factory=dict)
+    """Value of each name in `Step.subject`: a secret's fingerprint, `None` if still unknown."""
 
 
 class CheckBasis(Part):
-    """What a check with a side effect was about: only for the same does its result count later."""
+    """The basis of a result of a check with a side effect: it counts later only for the same."""
 
     check: Name
-    """Its id."""
+    """The id of the check."""
 
     code_digest: Annotated[Sha256, Meta(description="SHA-256 of the module that defines the check")]
     """A result of other code does not count later."""
@@ -323,7 +384,7 @@ class CheckBasis(Part):
             "fingerprint); null if unknown"
         ),
     ]
-    """What the check needs and what its step is about, by name; a secret as its fingerprint."""
+    """The check's needed values and its step's subject, by name; a secret as its fingerprint."""
 
 
 class CarriedResult(Part):
@@ -348,7 +409,7 @@ class CarriedResult(Part):
     """The time of its journal line."""
 
     recheck_days: Annotated[int, Meta(ge=1, description="days for which such a result counts")]
-    """The step's, when it was carried (`Step.recheck_days`)."""
+    """`Step.recheck_days` at the time when the result was carried."""
 
     until: Annotated[
         str,
@@ -362,33 +423,32 @@ class CarriedResult(Part):
 
 
 class AttestationDetails(Part):
-    """
-    What a named person said of a step, as its journal line has it.
-
-    `note` is the reason for a skip or a withdrawal. `seen` names the variant
-    of the screens that the person saw, `at` is RFC 3339, `origin` says where
-    it was given; `entry` is the SHA-256 of a file's entry, to recognise
-    it when the file is read again.
-
-    `by` is the name that the person gave. `login` is who was logged in where it
-    was recorded, if a server knows: that a name is true, neither proves. `link`
-    is the SHA-256 of the link by which a second person gave it.
-
-    `sentence` is the step's, to which it refers (a digest binds it to
-    it), or that of one of its other answers. `witness` is what a second person confirmed instead:
-    the first one's sentence, as somebody else says it. It counts until the day `until`,
-    `due` is the day by which the step must be done (both in UTC, or empty). `app_name`, `app_id`
-    and `service_domain` are what was known of the app then, or empty.
-    """
+    """A named person's attestation of a step, as its journal line has it."""
 
     by: By
+    """The name that the person gave; nothing proves that it is true."""
+
     at: Time
+    """Time of the attestation (RFC 3339)."""
+
     note: Text = ""
+    """The person's note; for a skip or a withdrawal, its reason."""
+
     seen: Text = ""
+    """The variant of the screens that the person saw; empty if not named."""
+
     attachments: tuple[Attachment, ...] = ()
+    """The files that the person attached."""
+
     origin: Annotated[Text, Meta(description="walkthrough, or the name of the file")] = ""
+    """The place where it was given: `walkthrough`, or the name of a file."""
+
     entry: Annotated[Name, Meta(description="SHA-256 of the file's entry, or empty")] = ""
+    """SHA-256 of the file's entry, to recognise it later; empty for the walkthrough."""
+
     login: Login = ""
+    """The login that a server reported at the recording; empty if none did."""
+
     link: Annotated[
         Name,
         Meta(
@@ -397,6 +457,8 @@ class AttestationDetails(Part):
             "once",
         ),
     ] = ""
+    """SHA-256 of the link that the second person used, or empty."""
+
     sentence: Annotated[
         Name,
         Meta(
@@ -404,6 +466,8 @@ class AttestationDetails(Part):
             description="the step's sentence that the attestation is about and confirms",
         ),
     ] = ""
+    """The step's sentence, or the sentence of one of its other answers."""
+
     witness: Annotated[
         Text,
         Meta(
@@ -411,41 +475,65 @@ class AttestationDetails(Part):
             "confirmed it; or empty"
         ),
     ] = ""
+    """The first person's sentence in the third person, as the second one confirmed it; or empty."""
+
     due: Annotated[
         Day,
         Meta(description="the day by which an outside party wants the open step done"),
     ] = ""
+    """The day by which the step must be done (in UTC), or empty."""
+
     until: Annotated[
         Day,
         Meta(description="the last day on which the attestation counts; empty if it has no end"),
     ] = ""
+    """The last day on which it counts (in UTC); empty if it has no end."""
+
     app_name: Annotated[Text, Meta(description="the app's display name, if it was known then")] = ""
+    """The app's display name; empty if it was unknown then."""
+
     app_id: Annotated[Text, Meta(description="the app's ID, if it was known then")] = ""
+    """The app's ID; empty if it was unknown then."""
+
     service_domain: Annotated[
         Text, Meta(description="the Service Domain, if it was known then")
     ] = ""
+    """The Service Domain; empty if it was unknown then."""
+
     binding: Binding = Binding()
+    """The connector, sentence and values that it is bound to."""
 
     def __post_init__(self) -> None:
         _require_moment(self.at)
 
 
 class Attestation(AttestationDetails, kw_only=True):
-    """A statement with its kind and its step: done, skipped, submitted, declined or withdrawn."""
+    """An attestation with its kind and its step."""
 
     kind: AttestationKind
     step: Name
 
 
 class Commented(Part):
-    """A person's comment on a step: no outcome rests on it; fields as in a `AttestationDetails`."""
+    """A person's comment on a step; no outcome rests on it."""
 
     by: By
+    """The name that the person gave."""
+
     at: Time
+    """Time of the comment (RFC 3339)."""
+
     note: Annotated[str, Meta(min_length=1), _TEXT]
+    """The text."""
+
     origin: Text = ""
+    """The place where it was given: `walkthrough`, or the name of a file."""
+
     entry: Name = ""
+    """SHA-256 of the file's entry; empty for the walkthrough."""
+
     login: Login = ""
+    """The login that a server reported at the recording; empty if none did."""
 
     def __post_init__(self) -> None:
         _require_moment(self.at)
@@ -453,7 +541,7 @@ class Commented(Part):
 
 class Assigned(Commented, kw_only=True):
     """
-    Who does a step by when: `to` is that colleague, or empty for nobody in particular.
+    The assignment of a step to the colleague `to`; empty for nobody in particular.
 
     `due` is a day (YYYY-MM-DD, in UTC), or empty for no day.
     """
@@ -481,7 +569,7 @@ Remark = Attestation | Note | Assignment
 
 
 class ProcedureName(Part):
-    """Which procedure, in which version."""
+    """The name, version and digest of a procedure."""
 
     id: Name
     version: Name
@@ -502,35 +590,53 @@ class FleetRun(Part):
 
 
 class NotRun(Part):
-    """Why a run could not start, and what to do about it."""
+    """The reason why a run could not start, with advice."""
 
     reason: Text
     next_step: Text
 
 
 class RunStarted(Part):
-    """
-    A run began under this `format_version`.
-
-    `credentials` are the names of those that were given, `resumes` is the previous
-    run, if it was interrupted. `fleet_run` is the run of a fleet that asked for this one.
-    `not_run` says why it ended at once, without any check.
-    """
+    """A run began."""
 
     format_version: int
+    """The version of the model, `FORMAT_VERSION`."""
+
     tenant: Name
+    """The tenant's name."""
+
     procedure: ProcedureName
+    """The procedure of the run's connector."""
+
     mode: Mode
+    """The mode of the run."""
+
     sandbox: bool
+    """Whether the run asks the sandbox, not the real systems."""
+
     parameters: Mapping[Name, Given]
+    """The run's values, by the names of their inputs."""
+
     credentials: tuple[Name, ...]
+    """Names of the given credentials."""
+
     fingerprints: Mapping[Name, Name]
+    """Fingerprint of each given credential that results may be bound to."""
+
     resumes: Name
+    """Id of the interrupted run that this one resumes, or empty."""
+
     environment: Mapping[Name, Name]
+    """Versions of the runbook and of the software that it runs on."""
+
     fleet_run: FleetRun | None = None
+    """The fleet's run that requested this one; `None` outside of a fleet."""
+
     not_run: NotRun | None = None
+    """Reason why it ended at once, without any check; `None` if it ran."""
+
     rechecks: tuple[Name, ...] = ()
-    """Settings that ask for their checks now, also where an earlier result counts."""
+    """Settings that request their checks now, although an earlier result may count."""
 
     may_spend: bool = True
     """Whether settings may permit checks with side effects in this run."""
@@ -544,7 +650,7 @@ class RunJoined(Part):
 
 
 class RunFinished(Part):
-    """A run ended; `environment` is what it ran on."""
+    """A run ended; `environment` names the software that it ran on."""
 
     outcome: RunOutcome
     environment: Mapping[Name, Text] = field(default_factory=dict)
@@ -565,29 +671,33 @@ class StepStarted(Part):
 
 
 class Checked(Part):
-    """
-    The checks of a step ended; `unchecked` says why there are no findings.
-
-    `automatic` are those that the walkthrough made by itself: nobody pressed a button for them.
-    """
+    """The checks of a step ended."""
 
     findings: tuple[Finding, ...]
+    """The findings, in the order of the checks."""
+
     unchecked: Text = ""
+    """Reason why there are no findings; empty if there are."""
+
     automatic: bool = False
+    """Whether the walkthrough checked by itself: nobody pressed a button."""
+
     binding: Binding = Binding()
+    """The connector, sentence and values that the findings are bound to."""
+
     bases: tuple[CheckBasis, ...] = ()
-    """What those of the checks were about that have a side effect."""
+    """The bases of the checks with a side effect."""
 
     carried: tuple[CarriedResult, ...] = ()
     """Earlier results that count in place of checks that were not made."""
 
     due_on: Day = ""
-    """Since when an earlier result no longer counts, of a check that was not made."""
+    """The day since when an earlier result no longer counts; empty if that is not the reason."""
 
 
 class CheckWithheld(Part):
     """
-    Checks that a bundle withholds; `sha256` is that of the line in whose place it stands.
+    Checks that a bundle withholds; `sha256` is the digest of the line that this one replaces.
 
     Readers see them as inconclusive.
     """
@@ -598,7 +708,7 @@ class CheckWithheld(Part):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Return an inconclusive finding for each check."""
+        """An inconclusive finding for each check."""
         return tuple(
             Finding(
                 outcome=Outcome.INCONCLUSIVE,
@@ -611,7 +721,7 @@ class CheckWithheld(Part):
 
     @property
     def unchecked(self) -> str:
-        """Return nothing: there are findings."""
+        """Empty, since there are findings."""
         return ""
 
 
@@ -639,7 +749,7 @@ class CredentialGiven(Part):
 
 
 class CredentialRemembered(Part):
-    """A credential was saved where `reference` says, or forgotten if that is empty."""
+    """A credential was saved at `reference`, or forgotten if that is empty."""
 
     name: Name
     reference: Name
@@ -667,17 +777,22 @@ class JournalEnd(Part):
 
 
 class BundleSealed(Part):
-    """
-    A bundle was sealed; `statement` is the SHA-256 of its envelope.
-
-    `fleet_run` is the id of the fleet's run that asked for it, or empty.
-    """
+    """A bundle was sealed."""
 
     bundle: Name
+    """Name of the bundle's folder."""
+
     sequence: Number
+    """Number of the bundle among those of this journal, from 1."""
+
     statement: Sha256
+    """SHA-256 of the statement's envelope."""
+
     journal: JournalEnd
+    """The last line that the bundle copied."""
+
     fleet_run: Name = ""
+    """Id of the fleet's run that requested it, or empty."""
 
 
 class EventType(StrEnum):
@@ -686,9 +801,10 @@ class EventType(StrEnum):
     data: type[Part]
 
     def __new__(cls, name: str, data: type[Part]) -> Self:
-        """Return the kind of this name."""
+        """Return the kind with this name."""
         kind = str.__new__(cls, name)
-        kind._value_, kind.data = name, data
+        kind._value_ = name
+        kind.data = data
         return kind
 
     RUN_STARTED = "run.started", RunStarted
@@ -717,35 +833,48 @@ class EventType(StrEnum):
 
 
 DATA: Mapping[str, type[Part]] = {kind.value: kind.data for kind in EventType}
-# NOTE: msgspec (0.22.0) describes a type when it is used first. If two threads do so at once, the
-# process may end with a segmentation fault; so each is described here.
+# NOTE: msgspec (0.22.0) prepares a type at its first use. If two threads do so at once, the process
+# may end with a segmentation fault; so every type is prepared here.
 for _kind in DATA.values():
     Decoder(_kind)
 
 
 class Entry(Part):
-    """One line of the journal: `seq` from 1, `at` in UTC, `run_id` empty outside of a run."""
+    """One line of the journal."""
 
     seq: Number
+    """Number of the line, from 1."""
+
     at: Time
+    """Time of writing, in UTC."""
+
     type: Name
+    """Kind of the line, a value of `EventType`."""
+
     run_id: Name
+    """Id of the run; empty outside of a run."""
+
     step: Name
+    """Id of the step; empty for lines about no step."""
+
     data: Any
+    """The content, of the type that `EventType` names for `type`."""
+
     prev: Annotated[Sha256, Meta(description="SHA-256 of the line before it")]
+    """SHA-256 of the line before it."""
 
     def __post_init__(self) -> None:
         _require_moment(self.at)
 
     @property
     def withheld(self) -> str:
-        """Return the SHA-256 of the line in whose place it stands, if a bundle withholds that."""
+        """SHA-256 of the line that this one replaces in a bundle; empty for other lines."""
         is_withheld = isinstance(self.data, CheckWithheld | ExchangeWithheld)
         return self.data.sha256 if is_withheld else ""
 
 
 def json_schema(kind: type[Part], schema_id: str) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a document, in which every field is that is written."""
+    """Return the JSON Schema (2020-12) of a document, with every field that the runbook writes."""
     _, parts = schema_components([kind], ref_template="#/$defs/{name}")
     for part in parts.values():
         fields = part.get("properties", {})
@@ -764,7 +893,7 @@ def json_schema(kind: type[Part], schema_id: str) -> dict[str, Any]:
 
 
 def invalid(error: ValidationError, place: str) -> str:
-    """Return which field below `place` is invalid, and how; msgspec's message may quote a value."""
+    """Return the invalid field below `place` and its problem, without msgspec's quoted values."""
     message, _, path = str(error).partition(" - at `$")
     where = f"{place}{path.rstrip('`')}".removeprefix(".") or "it"
     if lacking := _LACKING.fullmatch(message):

@@ -1,5 +1,5 @@
 """
-The table of outcomes: how each is shown, what it means, and what to do; the same everywhere.
+The table of outcomes: label, meaning and advice of each, the same everywhere.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ LONGEST_WAIT_DAYS = 22
 
 
 class Colour(NamedTuple):
-    """
-    A colour on each ground: rich's style on a terminal, CSS elsewhere.
-
-    The one of a `cell` is at least 4.5:1 on white and on JupyterLab's dark grey. White text stands
-    on a `mark`. An `edge` is a line or an icon, `dark` the same on a dark page.
-    """
+    """A colour on each background."""
 
     terminal: str
+    """Rich's style on a terminal."""
+
     cell: str
+    """CSS of text; contrast of at least 4.5:1 on white and on JupyterLab's dark grey."""
+
     mark: str
+    """CSS of a background with white text."""
+
     edge: str
+    """CSS of a line or an icon on a light page."""
+
     dark: str
+    """CSS of a line or an icon on a dark page."""
 
 
 _GREEN = Colour("green", cell="#1a7f37", mark="#1a7f37", edge="#1a7f37", dark="#3fb950")
@@ -37,60 +41,97 @@ _GREY = Colour("dim", cell="#656d76", mark="#57606a", edge="#8c959f", dark="#8c9
 
 
 class OutcomeRow(NamedTuple):
-    """
-    How an outcome is shown, and what a person does about it.
-
-    `label` is what a person reads; the record has the outcome itself. `rank` is how much it leaves
-    open, from 0; of what is open it says who needs somebody first. The finding with the highest
-    `decides` decides; no check returns an outcome with 0. `advice` is empty where nothing is to be
-    done. A report's verdict says `verdict`, or else `label`.
-    """
+    """The texts and weights of an outcome."""
 
     icon: str
+    """One character before the label."""
+
     label: str
+    """The outcome's name for people; the record has the outcome itself."""
+
     colour: Colour
+    """Its colour on each background."""
+
     rank: int
+    """Order of open steps, the highest first; 0 leaves nothing to do."""
+
     decides: int
+    """Weight among a step's findings: the highest decides; 0 if no check returns the outcome."""
+
     meaning: str
+    """A clause that explains it to a reader."""
+
     advice: str = ""
+    """The next action; empty if there is none."""
+
     verdict: str = ""
+    """Words in a report's verdict; empty for the label."""
 
 
 OUTCOMES: Mapping[Outcome, OutcomeRow] = {
     Outcome.VERIFIED: OutcomeRow(
-        *("✔", "verified", _GREEN, 0, 1),
-        "a machine checked it against the remote system; the exchange is in the record",
+        icon="✔",
+        label="verified",
+        colour=_GREEN,
+        rank=0,
+        decides=1,
+        meaning="a machine checked it against the remote system; the exchange is in the record",
         verdict="verified by a machine",
     ),
     Outcome.ATTESTED: OutcomeRow(
-        *("✍", "attested", _BLUE, 0, 0),
-        "a named person confirmed it, at a recorded time; no API can see it",
+        icon="✍",
+        label="attested",
+        colour=_BLUE,
+        rank=0,
+        decides=0,
+        meaning="a named person confirmed it, at a recorded time; no API can see it",
         verdict="attested by a named person",
     ),
     Outcome.WAITING: OutcomeRow(
-        *("◔", "waiting", _AMBER, 1, 3),
-        f"waiting for an outside party, such as a reviewer (1 to {LONGEST_WAIT_DAYS} days)",
-        "Nothing to do but wait.",
+        icon="◔",
+        label="waiting",
+        colour=_AMBER,
+        rank=1,
+        decides=3,
+        meaning=f"waiting for an outside party, such as a reviewer (1 to {LONGEST_WAIT_DAYS} days)",
+        advice="Nothing to do but wait.",
     ),
     Outcome.INCONCLUSIVE: OutcomeRow(
-        *("?", "could not be checked", _AMBER, 2, 2),
-        "a check ran, but cannot tell; it says why",
-        "Do what the reason says, then check again; confirm it if you have seen it yourself.",
+        icon="?",
+        label="could not be checked",
+        colour=_AMBER,
+        rank=2,
+        decides=2,
+        meaning="a check ran, but cannot tell; it says why",
+        advice="Do what the reason says, then check again; confirm it if you have seen it "
+        "yourself.",
     ),
     Outcome.FAILED: OutcomeRow(
-        *("✘", "failed", _RED, 4, 5),
-        "a check contradicts the step, even if a person confirmed it; or it is declined",
-        "Fix the problem described above, then check again.",
+        icon="✘",
+        label="failed",
+        colour=_RED,
+        rank=4,
+        decides=5,
+        meaning="a check contradicts the step, even if a person confirmed it; or it is declined",
+        advice="Fix the problem described above, then check again.",
     ),
     Outcome.SKIPPED: OutcomeRow(
-        *("⤼", "skipped", _GREY, 0, 0),
-        "a named person gave a reason, or an earlier failure blocks it",
+        icon="⤼",
+        label="skipped",
+        colour=_GREY,
+        rank=0,
+        decides=0,
+        meaning="a named person gave a reason, or an earlier failure blocks it",
         verdict="skipped for a reason that a person gave",
     ),
     Outcome.NOT_RUN: OutcomeRow(
-        *("○", "to do", _GREY, 3, 4),
-        "nothing happened yet",
-        "Do it, then check it or confirm that it is done.",
+        icon="○",
+        label="to do",
+        colour=_GREY,
+        rank=3,
+        decides=4,
+        meaning="nothing happened yet",
+        advice="Do it, then check it or confirm that it is done.",
     ),
 }
 ICONS: Mapping[Outcome, str] = {outcome: row.icon for outcome, row in OUTCOMES.items()}
@@ -104,11 +145,11 @@ LOOKS_LIKE: Mapping[RunOutcome | None, Outcome] = {
     RunOutcome.COMPLETE: Outcome.VERIFIED,
 }
 
-# Nothing is left to do; a person's skip settles a step, too.
+# Outcomes that leave nothing to do; a person's skip settles a step, too.
 SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
-# A code with both: checks fail with it, and others cannot tell because of the same cause.
+# Outcomes of a code by which checks fail, and because of which others cannot tell.
 OF_ONE_CAUSE = frozenset({Outcome.FAILED, Outcome.INCONCLUSIVE})
-# Something is left to do, or to wait for; failures first.
+# Outcomes that leave something to do or to wait for; failures first.
 OPEN = (
     Outcome.FAILED,
     *(outcome for outcome in Outcome if outcome not in (*SETTLED, Outcome.SKIPPED, Outcome.FAILED)),
@@ -120,7 +161,7 @@ MODES: Mapping[str, str] = {
     Mode.WALKTHROUGH: "sealed by a person in the walkthrough, with its cells executed unattended",
 }
 
-# Of a verified step, part of which a person must confirm (`Conclusion.needs_person`).
+# Label of a verified step that a person must confirm in part (`Conclusion.needs_person`).
 IN_PART = "verified in part"
 IN_PART_MEANING = (
     "a machine verified what it can see; what it cannot see may break a customer's sign-in or "
@@ -128,38 +169,38 @@ IN_PART_MEANING = (
 )
 
 
-# Of a step that rests on a check in an earlier run (`Conclusion.verified_on`).
+# Label of a step that rests on a check in an earlier run (`Conclusion.verified_on`).
 CARRIED = "verified on"
 CARRIED_MEANING = (
     "a machine verified it in an earlier run, and this run did not check it again, since that "
     "would use something up; it counts for a limited time, and only for the same values"
 )
-# Of a step whose earlier check no longer counts (`Conclusion.due_on`).
+# Label of a step whose earlier check no longer counts (`Conclusion.due_on`).
 DUE = "due"
 
 
 class Concluded(Protocol):
-    """What has an outcome: a conclusion, or a step of a record."""
+    """An object with an outcome: a conclusion, or a step of a record."""
 
     @property
     def outcome(self) -> Outcome:
-        """Return the outcome."""
+        """The outcome."""
 
     @property
     def needs_person(self) -> bool:
-        """Return whether a person must confirm the rest of what is verified."""
+        """Whether a person must confirm the rest of a verified step."""
 
     @property
     def verified_on(self) -> str:
-        """Return the day of the earlier check that it rests on; empty if none."""
+        """The day of the earlier check that it rests on; empty if none."""
 
     @property
     def due_on(self) -> str:
-        """Return since when it must be checked again; empty if no earlier check has ended."""
+        """The day since when it must be checked again; empty if no earlier check has expired."""
 
 
 def label_of(concluded: Concluded) -> str:
-    """Return a step's outcome as a person reads it."""
+    """Return the label of a step's outcome."""
     if concluded.needs_person:
         return IN_PART
     if concluded.verified_on:
@@ -169,7 +210,7 @@ def label_of(concluded: Concluded) -> str:
 
 
 def tally(steps: Iterable[Concluded]) -> list[tuple[Outcome, str, int]]:
-    """Return how many steps have each outcome, with its label; other labels count separately."""
+    """Return the number of steps with each outcome and label; different labels count separately."""
     counts = Counter((step.outcome, label_of(step)) for step in steps)
     labels = sorted({label for _, label in counts}, key=_place_of)
     return [
@@ -181,6 +222,6 @@ def tally(steps: Iterable[Concluded]) -> list[tuple[Outcome, str, int]]:
 
 
 def _place_of(label: str) -> tuple[int, str]:
-    """Return where a label stands among those of one outcome: verified, on a day, in part, due."""
+    """Return the sort key of a label within one outcome: verified, on a day, in part, due."""
     places = (label in LABELS.values(), label.startswith(CARRIED), label == IN_PART)
     return (places.index(True) if True in places else len(places)), label

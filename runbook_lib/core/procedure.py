@@ -1,7 +1,7 @@
 """
 The parts of a procedure.
 
-Frozen and pure: how a step is concluded, shown, performed or recorded is decided elsewhere.
+Frozen and pure: other modules conclude, show, perform and record steps.
 """
 
 from __future__ import annotations
@@ -20,80 +20,108 @@ from runbook_lib.core.redaction import Credential
 from runbook_lib.errors import UnknownStepError
 from runbook_lib.text import pluralize
 
-# A verified result of a check with a side effect counts for so long, if its step names no days.
+# Days for which a verified result of a check with a side effect counts, if its step names none.
 RECHECK_DAYS = 30
 
 
 class StepKind(StrEnum):
-    """Who acts: a person (`manual`, `ask`), this program (`call`) or an outside party (`wait`)."""
+    """The party that acts in a step."""
 
     MANUAL = "manual"
+    """A person acts on another system's screen."""
+
     ASK = "ask"
+    """A person gives a value."""
+
     CALL = "call"
+    """The runbook calls a remote system."""
+
     WAIT = "wait"
+    """An outside party decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """
-    A function that asks the remote system, and the inputs that it requires.
-
-    `id` is the check's name in the record. `run` takes a `connectors.context.CheckContext`
-    and returns a `Finding`, or `None` if the check does not apply; a `RunbookError`
-    that it raises becomes an inconclusive finding. `side_effect` says what it uses up or changes at
-    the remote system, `allowed_by` names the inputs that let it; most checks only read. One that
-    `mutates` what others read runs while no other does. `needs_confirmation` is the sentence that a
-    person must confirm as well where the finding names limits: what lies beyond them can break a
-    customer's sign-in or data. `needs_human_only` says that a finding of it that names limits and
-    cannot tell is no trouble: no API shows the rest, only a person does.
-    """
+    """A function that asks a remote system whether a step is done."""
 
     id: str
+    """The check's name in the record."""
+
     run: Callable[[Any], Finding | None]
+    """A `CheckContext` → the finding, or `None` if the check does not apply. A `RunbookError`
+    becomes an inconclusive finding."""
+
     needs: tuple[str, ...] = ()
+    """Inputs that must be given before it can run, by name."""
+
     side_effect: str = ""
+    """A change or use at the remote; empty if it only reads. Such a check never runs by itself."""
+
     allowed_by: tuple[str, ...] = ()
+    """Inputs that permit the side effect, by name."""
+
     mutates: bool = False
+    """Whether it changes data that other checks read; then it runs alone."""
+
     needs_confirmation: str = ""
+    """Sentence that a person must confirm, too, if the finding has limits: the unproven part can
+    break a customer's sign-in or data. Empty for none."""
+
     needs_human_only: bool = False
+    """An inconclusive finding with limits is expected: only a person can confirm the rest."""
 
     @property
     def always_has_side_effect(self) -> bool:
-        """Whether it cannot run without its side effect: what permits that is what it needs."""
+        """Whether it cannot run without its side effect: it needs an input that permits it."""
         return bool(self.side_effect) and any(name in self.needs for name in self.allowed_by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """
-    A value from the operator: a parameter, an environment variable, a widget.
-
-    `parse` returns the typed value of a text, or raises `ValueError` with a
-    message for the operator that never quotes a secret. `doubt` returns why a typed value is
-    likely to be refused, or nothing: a warning, since what it knows grows old. `choices` are the
-    names that a list may have, each with those that it depends on; `locked` are always in it.
-    `provider`
-    names the company whose setting it is; the runner's own have none.
-    """
+    """A value from the operator: a parameter, an environment variable, a widget."""
 
     name: str
+    """Name of the parameter, also in the record."""
+
     label: str
+    """Name on screen."""
+
     help: str
+    """One or two sentences: the place where the operator finds the value."""
+
     parse: Callable[[str], Value] = str.strip
+    """Text → typed value; raises `ValueError` with a message that never quotes a secret."""
+
     doubt: Callable[[Any], str] = lambda _value: ""
+    """Typed value → a reason why it is likely to be refused, or empty; it only warns."""
+
     default: Value | None = None
+    """The value if none is given; `None` for no default."""
+
     example: str = ""
+    """A value that has the right format."""
+
     secret: bool = False
+    """Whether it is a credential: never recorded, shown or stored in clear."""
+
     required: bool = False
+    """Whether a run needs it from the start."""
+
     choices: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The names that a list may have, each with its dependencies; empty if any name may be."""
+
     locked: tuple[str, ...] = ()
+    """Names that are always in the list."""
+
     asked_fact: str = ""
-    """Name of the fact that lists which of the choices the connector asks people for."""
+    """Name of the fact that lists the choices which the connector requests from people."""
+
     provider: str = ""
+    """Name of the company whose setting it is; empty for the runner's own."""
 
     @property
     def variable(self) -> str:
-        """Return the name of the environment variable, with that of the provider in it once."""
+        """The name of the environment variable, with the provider's name in it once."""
         prefix = f"{self.provider}_" if self.provider else ""
         return f"RUNBOOK_{prefix.upper()}{self.name.removeprefix(prefix).upper()}"
 
@@ -103,14 +131,15 @@ class Input:
         return Credential(f"{self.label} ({self.name})", frozenset({self.provider} - {""}))
 
     def with_needs(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return `names` of a list, and all that these depend on."""
-        needs, found = dict(self.choices), list(names)
-        for name in found:
-            found += [other for other in needs.get(name, ()) if other not in found]
-        return tuple(found)
+        """Return `names` of a list, and all their dependencies."""
+        needs = dict(self.choices)
+        with_needs = list(names)
+        for name in with_needs:
+            with_needs += [other for other in needs.get(name, ()) if other not in with_needs]
+        return tuple(with_needs)
 
     def variable_for(self, connector: str) -> str:
-        """Return the name of the variable for `connector` alone; without one, that for all."""
+        """Return the name of the variable for `connector` alone; if empty, for all connectors."""
         if not connector:
             return self.variable
         return f"RUNBOOK_{connector.upper()}_{self.name.upper()}"
@@ -152,22 +181,29 @@ class Provider:
     """A company whose systems a connector asks."""
 
     name: str
-    """Its name in the inputs that are its own (`Input.provider`)."""
+    """The name that its inputs have (`Input.provider`)."""
+
     title: str
-    """Its name as people read it."""
+    """The name for people."""
+
     settings: tuple[Input, ...] = ()
-    """Where its systems are; no step asks for them."""
+    """Inputs for the addresses of its systems; no step asks for them."""
+
     addresses: tuple[str, ...] = ()
-    """Names of the inputs that hold its web addresses or https hosts; `doctor` asks the first."""
+    """Names of the inputs with its hosts: web addresses, or host names over https. `doctor` asks
+    the first."""
+
     headers: tuple[str, ...] = ()
-    """The response headers that the record keeps."""
+    """Names of the response headers that the record keeps."""
+
     calls_an_hour: int = 0
-    """Calls that it allows an app without users; 0 if unknown."""
+    """Calls an hour that an app without users may make; 0 if unknown."""
+
     behaviour: ProviderBehaviour = UNKNOWN_BEHAVIOUR
-    """What only its own package knows of it."""
+    """The judgements that only its own package can make."""
 
     def hosts(self, values: Mapping[str, Value]) -> tuple[str, ...]:
-        """Return the addresses of its hosts, as far as `values` name them."""
+        """Return the addresses of its hosts that `values` name."""
         named: list[str] = []
         for name in self.addresses:
             value = values.get(name, "")
@@ -177,7 +213,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page to open; `needs` is the label of what its address takes, beside the systems' own."""
+    """A page to open; `needs` is the label of the input in its address, if there is one."""
 
     label: str
     template: str
@@ -185,13 +221,13 @@ class Link:
 
     def url(self, values: Mapping[str, object]) -> str:
         """Return the page's address, or nothing while a value is unknown."""
-        return _filled(self.template, values)
+        return _fill_in(self.template, values)
 
     def shown(self, values: Mapping[str, object]) -> dict[str, str]:
         """
-        Return label and address; while there is none, the label says what it waits for.
+        Return label and address; without an address, the label names the missing value.
 
-        A system without an address is a practice tenant's, whose sandbox is not running.
+        A system without an address belongs to a practice tenant whose sandbox is not running.
         """
         url = self.url(values)
         needed = {name for _, name, _, _ in Formatter().parse(self.template) if name}
@@ -209,7 +245,7 @@ class Paste:
 
     def value(self, values: Mapping[str, object]) -> str:
         """Return the text to paste, or nothing while a value is unknown."""
-        return _filled(self.template, values)
+        return _fill_in(self.template, values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +264,7 @@ class Screen:
     """The screen's title."""
 
     source: str
-    """Where the screen is described: a public page, or when it was read."""
+    """A public page that describes the screen, or the time of reading it."""
 
     menu: tuple[str, ...] = ()
     """The entries to open, in order; the last one is marked."""
@@ -237,14 +273,14 @@ class Screen:
     """The fields to fill in or to read, from top to bottom."""
 
     highlight: str = ""
-    """The button to press; before ` | ` stands what it belongs to. Empty if there is none."""
+    """The button to press, behind its area and ` | ` if there are several; empty for none."""
 
     def filled(self, values: Mapping[str, object]) -> list[tuple[str, str]]:
         """Return label and text of each field; the text is empty while a value is unknown."""
-        return [(field.label, _filled(field.template, values)) for field in self.fields]
+        return [(field.label, _fill_in(field.template, values)) for field in self.fields]
 
     def described(self, values: Mapping[str, object]) -> str:
-        """Return what the picture shows, for those who do not see it."""
+        """Return the picture's content in words, for people who do not see it."""
         area, _, button = self.highlight.rpartition(" | ")
         fields = [
             f"field {label}{f', enter {text}' if text else ''}"
@@ -260,8 +296,8 @@ class Source:
     """
     The place in the documented procedure: section from 1, and step number, if it has one.
 
-    A step that is not on the page has `reading` instead: a public address, or
-    what was read elsewhere, and when.
+    A step that is not on the page has `reading` instead: a public address, or another source with
+    the time of reading.
     """
 
     section: int
@@ -271,28 +307,31 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """
-    What a person can confirm of a step without checks instead of its sentence.
-
-    A file and the command line call it `name`; its button says `label`. Such an attestation counts
-    for `counts_days` (0: without end). Where it has `due_days`, the step is not done: it waits
-    until the day that the person names, at most so many days later.
-    """
+    """An answer that a person can confirm instead of a step's sentence; only without checks."""
 
     name: str
+    """Its name in a file and on the command line."""
+
     label: str
+    """Label of its button."""
+
     sentence: str
+    """The sentence that the person confirms."""
+
     counts_days: int = 0
+    """Days that such an attestation counts; 0: it does not expire."""
+
     due_days: int = 0
+    """Days from which the person chooses a due day; the step waits until then. 0: it is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """
-    One thing that leads to an error.
+    A cause of an error.
 
     `tested_by` are the ids of the checks that test for it; without any, only a person can look.
-    `advice` is what to do about this cause, where that differs from the error's.
+    `advice` is for this cause, if it differs from the error's.
     """
 
     text: str
@@ -302,25 +341,25 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownError:
-    """An error as it is shown, and what to do about it."""
+    """An error text that people see, its meaning, causes and advice."""
 
     id: str
     """Its name in the file."""
 
     shown: tuple[str, ...]
     """
-    Its exact texts, translations too, the best known first; `…` stands for what varies. Where a
-    remote system shows no text: what people see instead.
+    Its exact texts, including translations, the best known first; `…` stands for a part that
+    varies. If a remote system shows no text: the screen that people see instead.
     """
 
     meaning: str
-    """What happened, in one or two sentences."""
+    """The event in one or two sentences."""
 
     causes: tuple[Cause, ...]
-    """What leads to it, the likeliest first."""
+    """The causes, the likeliest first."""
 
     advice: str
-    """What to do, the first action first; steps stand as `{cy-03-client-secret}`, see `naming`."""
+    """The next actions in order; it names steps as `{cy-03-client-secret}`, see `naming`."""
 
     source: str
     """A public address, or the kind of reading and its date."""
@@ -335,36 +374,36 @@ class KnownError:
     """Subcodes: one of them decides before any text."""
 
     also: str = ""
-    """Plain words that people use for it, for the search."""
+    """People's plain words for it, for the search."""
 
     reports: int = 0
-    """How many of the public threads that were collected have it as their cause."""
+    """Number of collected public threads with this cause."""
 
     is_after_set_up: bool = False
-    """Whether it comes in the months after the set-up, to what has worked."""
+    """Whether it occurs in the months after the set-up."""
 
     is_generic: bool = False
-    """Whether its text comes with many causes, so it counts only where nothing else is known."""
+    """Whether its text has many causes; it counts only if nothing else is known."""
 
     at: tuple[str, ...] = ()
-    """Ids of steps where people meet it, beside those that show it."""
+    """Ids of further steps where people see it."""
 
     fault_domain: str = ""
-    """Where the cause lies if a customer's call fails so; empty if that is not known."""
+    """The fault domain if a customer's call fails with it; empty if unknown."""
 
     who_acts: str = ""
-    """Who must act: you, your customer, or one of the remote systems."""
+    """The party that must act: you, your customer, or one of the remote systems."""
 
     for_customer: str = ""
-    """A sentence to send to the customer whose account shows it; empty if none is concerned."""
+    """A sentence for the customer whose account shows it; empty if there is nothing to tell."""
 
     def naming(self, steps: Mapping[str, str]) -> KnownError:
         """Return this error with the step ids in its advice replaced by names from `steps`."""
-        causes = (replace(c, advice=c.advice.format_map(steps)) for c in self.causes)
+        causes = (replace(cause, advice=cause.advice.format_map(steps)) for cause in self.causes)
         return replace(self, advice=self.advice.format_map(steps), causes=tuple(causes))
 
     def advice_at(self, step: str) -> str:
-        """Return the advice as the step of this name shows it: it leads to no other place."""
+        """Return the advice for the screen of the step of this name: without a link to itself."""
         advice = self.advice.removeprefix(f"Go to {step}: ").replace(step, "this step")
         return f"{advice[:1].upper()}{advice[1:]}"
 
@@ -374,132 +413,169 @@ class KnownError:
         return self.shown[0]
 
 
-# Pairs each error text with where it was seen, those first that were: `reason` (why a step is where
-# it is), `answer` (what remote systems answered, as JSON documents or text) or nothing.
+# Pairs each known error with the place where it was seen, seen ones first: in the `reason` of a
+# step, in an `answer` of a remote system (a JSON document or text), or nowhere.
 RankSeen = Callable[[Iterable[KnownError], str, Iterable[object]], list[Any]]
 
 
 def unrecognised(
     errors: Iterable[KnownError], _reason: str, _answers: Iterable[object]
 ) -> list[Any]:
-    """Return each trouble as seen nowhere: where no connector says how texts are recognised."""
+    """Return each known error as seen nowhere, for steps whose connector recognises no texts."""
     return [(error, "") for error in errors]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """
-    One documented step.
-
-    `id` is also the notebook cell's id. `today` is what a person does now, in at most 60
-    words, `prose` the documented text and what lies behind it, where that is more. Consecutive
-    steps with the same `group`, its heading, are done in one go. `confirms` is what a person
-    confirms, before what its checks ask of one (`sentence`), `subject` the names of
-    the inputs that it is about.
-    `requires` names steps whose failure blocks this one, `after` those that must come before it
-    can be started (by their ids), `copies_secret` the
-    credential that a person copies to another console, `consent_gives` the
-    token that comes from a person's consent, `review_kit` the connector whose
-    texts for the provider's review belong to it. `known_errors` are the error texts that people
-    meet here, `rank_seen` finds those that were seen, `developer_tools` names which
-    answers of the provider's tools for developers show something about it, `least_days` and
-    `usual_days` how long an outside party takes at least and at most, as far as that is known
-    (else 0). `attest_label` is the button by which a person confirms it; that attestation, or a
-    skip, counts for `counts_days` (0: without end). `answers` are what may be true instead.
-    `screen` is where it is done, if a source shows that.
-    """
+    """A documented step."""
 
     id: str
+    """Id of the step, also of its notebook cell."""
+
     title: str
+    """Title of the step."""
+
     kind: StepKind
+    """The party that acts."""
+
     source: Source
+    """Its place in the documented procedure."""
+
     today: str
+    """Instructions for a person, at most 60 words."""
+
     confirms: str
+    """The sentence that a person confirms; `sentence` adds the demands of its checks."""
+
     subject: tuple[str, ...]
+    """Names of the inputs that the step is about: attestations and results are bound to them."""
+
     prose: str = ""
+    """The documented text and its background; empty if `today` says all."""
+
     group: str = ""
+    """Heading that consecutive steps share if people do them in one go."""
+
     links: tuple[Link, ...] = ()
+    """Pages to open."""
+
     pastes: tuple[Paste, ...] = ()
+    """Values to paste into another system's fields."""
+
     inputs: tuple[Input, ...] = ()
+    """The inputs that the step asks for."""
+
     checks: tuple[Check, ...] = ()
+    """Its checks, in order."""
+
     requires: tuple[str, ...] = ()
+    """Ids of the steps whose failure blocks this one."""
+
     after: tuple[str, ...] = ()
+    """Ids of the steps that must come before it can be started."""
+
     checkable_after: tuple[str, ...] = ()
     """Ids of the steps without which its checks cannot tell; after them it is checked by itself."""
+
     copies_secret: Input | None = None
+    """The credential that a person copies to another console; `None` if there is none."""
+
     consent_gives: Input | None = None
+    """The token that comes from a person's consent; `None` if there is none."""
+
     review_kit: str = ""
+    """Id of the connector whose review kit belongs to the step; empty for none."""
+
     known_errors: tuple[KnownError, ...] = ()
+    """The error texts that people see here."""
+
     rank_seen: RankSeen = unrecognised
+    """Finds the known errors that were seen."""
+
     developer_tools: str = ""
+    """The call in the provider's developer tools that shows something about it; empty for none."""
+
     least_days: int = 0
+    """Days that an outside party takes at least; 0 if unknown."""
+
     usual_days: int = 0
+    """Days that an outside party usually takes at most; 0 if unknown."""
+
     overdue: str = ""
-    """What to look at and whom to ask once an outside party takes longer than `usual_days`."""
+    """Advice once an outside party takes longer than `usual_days`."""
 
     attest_label: str = ""
+    """Label of the button by which a person confirms it; empty for the default."""
+
     counts_days: int = 0
+    """Days that an attestation or a skip counts; 0: it does not expire."""
+
     answers: tuple[Confirmation, ...] = ()
+    """Answers that a person may confirm instead of the sentence."""
+
     question: str = ""
+    """The question that the answers belong to; empty without answers."""
+
     screen: Screen | None = None
+    """The screen where it is done; `None` if no source shows it."""
+
     recheck_days: int = RECHECK_DAYS
     """Days for which a verified result of a check with a side effect counts in later runs."""
 
     @property
     def side_effect(self) -> str:
-        """Return what the step's checks use up or change; empty if they only read."""
+        """The side effects of the step's checks; empty if they only read."""
         return " ".join(check.side_effect for check in self.checks if check.side_effect)
 
     def doubts(self, values: Mapping[str, Value]) -> list[str]:
-        """Return what is doubtful about those of `values` that this step asks for."""
-        return [f"{label}: {doubt}" for label, doubt in _doubts(self.inputs, values).items()]
+        """Return warnings about this step's inputs."""
+        return [f"{label}: {doubt}" for label, doubt in _doubts_about(self.inputs, values).items()]
 
     @property
     def heading(self) -> str:
-        """Return the title, marked where the documented page has no such step."""
+        """The title, marked if the documented page has no such step."""
         return f"{self.title}{_NOT_ON_THE_PAGE if self.source.reading else ''}"
 
     @cached_property
     def text_digest(self) -> str:
         """
-        Return the SHA-256 of the step's whole text and checks.
+        The SHA-256 of the step's whole text and checks.
 
-        Without `known_errors`, days, `overdue`, `attest_label`, `group`, `question`, `screen`,
-        `after` and `checkable_after`: what else may go wrong, how long others take or an
-        attestation counts, what a button or a heading says, what a picture shows and what comes
-        first does not alter what was confirmed.
+        It leaves out fields that do not change the confirmed facts: `known_errors`, the fields with
+        days, `overdue`, `attest_label`, `group`, `question`, `screen`, `after` and
+        `checkable_after`.
         """
         text = replace(self, known_errors=(), attest_label="", group="", question="", screen=None)
         text = replace(text, least_days=0, usual_days=0, counts_days=0, overdue="")
         left_out = ("after", "checkable_after", "recheck_days")
-        parts = {name: part for name, part in _document(text).items() if name not in left_out}
-        return _digest(parts)
+        parts = {name: part for name, part in _json_document(text).items() if name not in left_out}
+        return _digest_of(parts)
 
     @cached_property
     def sentence(self) -> str:
-        """Return all that a person confirms, with what only a person can see of its checks."""
+        """The sentence that a person confirms, with the sentences that its checks demand."""
         sentences = (check.needs_confirmation for check in self.checks)
         return " ".join(dict.fromkeys(filter(None, (self.confirms, *sentences))))
 
     @property
     def usual_time(self) -> str:
-        """Return how long an outside party takes, where that is known."""
+        """The usual time of an outside party in words; empty if unknown."""
         least = f"{self.least_days} to " if self.least_days else "up to "
         return f"{least}{pluralize(self.usual_days, 'day')}" if self.usual_days else ""
 
     @cached_property
     def sentences(self) -> dict[str, Confirmation | None]:
-        """Return the SHA-256 of all that may be confirmed: its sentence (`None`), its answers."""
+        """SHA-256 of each sentence that may be confirmed: the step's own (`None`), its answers."""
         answers = {sentence_digest(answer.sentence): answer for answer in self.answers}
         return {sentence_digest(self.sentence): None, **answers}
 
     @cached_property
     def check_ids(self) -> tuple[str, ...]:
-        """Return the ids of the checks, sorted."""
+        """The ids of the checks, sorted."""
         return tuple(sorted(check.id for check in self.checks))
 
     def unseen(self, findings: tuple[Finding, ...]) -> tuple[str, ...]:
-        """Return what a person must confirm, since these findings name limits."""
+        """Return the sentences that a person must confirm, since these findings have limits."""
         limited = {finding.check for finding in findings if finding.limits}
         return tuple(
             check.needs_confirmation
@@ -509,7 +585,7 @@ class Step:
 
 
 def step_name(number: str, title: str) -> str:
-    """Return a step as an advice names it."""
+    """Return the name of a step for advice."""
     return f"step {number} ({title})"
 
 
@@ -526,9 +602,9 @@ class Section:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """
-    A step at which an outside party decides, by its id; `source` says where that was read.
+    A step at which an outside party decides, by its id; `source` is the page that says so.
 
-    How long it takes, and what must come before, is the step's (`Step.usual_time`, `Step.after`).
+    The step has the usual time and the steps before it (`Step.usual_time`, `Step.after`).
     """
 
     step: str
@@ -537,50 +613,61 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How long the whole procedure takes, and why."""
+    """The duration of the whole procedure, and its reasons."""
 
     have_ready: tuple[str, ...]
-    """What a person needs on the first day."""
+    """Things that a person needs on the first day."""
     gates: tuple[Gate, ...]
     """The decisions of outside parties, in the documented order."""
     meanwhile: tuple[str, ...]
-    """Work that goes on while a gate is waited for."""
+    """Work that goes on during the wait for a gate."""
     afterwards: tuple[str, ...]
-    """What to watch once everything is done."""
+    """Things to watch once everything is done."""
     duration: str
-    """How long it takes, as people say it: `6 to 10 weeks`."""
+    """The duration in words: `6 to 10 weeks`."""
     source: str
-    """Where `duration` was read."""
+    """The source of `duration`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Procedure:
-    """
-    A whole documented procedure; `providers` are the companies whose systems it asks.
-
-    `plan` is there where outside parties take long. `unseen` is what nothing shows, no check and
-    no API, and a partner must know all the same, each a clause that is understood alone.
-    `known_errors` are all error texts that are known of its systems, also those that no step shows.
-    """
+    """A whole documented procedure."""
 
     id: str
+    """Id of its connector."""
+
     version: str
+    """Version of the procedure, for people."""
+
     title: str
+    """Title of the procedure."""
+
     sections: tuple[Section, ...]
+    """Its sections, in the documented order."""
+
     inputs: tuple[Input, ...]
+    """The inputs that its steps ask for."""
+
     providers: tuple[Provider, ...] = ()
+    """The companies whose systems it asks."""
+
     plan: Plan | None = None
+    """Durations and gates; `None` if no outside party takes long."""
+
     unseen: tuple[str, ...] = ()
+    """Facts that no check and no API shows, and a partner must know; each is a clause."""
+
     known_errors: tuple[KnownError, ...] = ()
+    """All known error texts of its systems, also those that no step shows."""
 
     @property
     def settings(self) -> tuple[Input, ...]:
-        """Return its inputs, then the settings of its providers that no step asks for."""
+        """Its inputs, then the settings of its providers that no step asks for."""
         return (*self.inputs, *(item for provider in self.providers for item in provider.settings))
 
     def doubts(self, values: Mapping[str, Value]) -> dict[str, str]:
-        """Return what is doubtful about `values`, by the label of the input."""
-        return _doubts(self.inputs, values)
+        """Return warnings about `values`, by the label of the input."""
+        return _doubts_about(self.inputs, values)
 
     @cached_property
     def permits(self) -> frozenset[str]:
@@ -590,7 +677,7 @@ class Procedure:
 
     @cached_property
     def fingerprinted(self) -> frozenset[str]:
-        """The names of all that a result may be bound to; secrets among them get fingerprints."""
+        """The names of the inputs that a result may be bound to; secrets get fingerprints."""
         steps = self.steps
         needs = (check.needs for step in steps for check in step.checks if check.side_effect)
         return frozenset().union(*(step.subject for step in steps), *needs)
@@ -607,7 +694,7 @@ class Procedure:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """Return every step in the documented order."""
+        """Every step in the documented order."""
         return tuple(step for section in self.sections for step in section.steps)
 
     def step(self, step_id: str) -> Step:
@@ -620,10 +707,9 @@ class Procedure:
     @cached_property
     def numbers(self) -> dict[str, str]:
         """
-        Return the number of each step on screen, by its id: 1, 2, 2a, 3, …
+        The number of each step on screen, by its id: 1, 2, 2a, 3, …
 
-        Steps that are not on the documented page have letters, so the others keep
-        the numbers that the page gives them.
+        Steps that the documented page lacks have letters, so the others keep the page's numbers.
         """
         numbers: dict[str, str] = {}
         last = letters = 0
@@ -635,7 +721,7 @@ class Procedure:
 
     @property
     def gates(self) -> tuple[tuple[str, str, str, str], ...]:
-        """Return each gate of the plan: its name, how long it takes, what comes before, source."""
+        """Each gate of the plan: its name, its usual time, the steps before it, the source."""
         steps = {step.id: step for step in self.steps}
         names = {name: f"{self.numbers[name]} {step.title}" for name, step in steps.items()}
         return tuple(
@@ -650,8 +736,8 @@ class Procedure:
 
     @cached_property
     def digest(self) -> str:
-        """Return the SHA-256 of the procedure's whole text and checks."""
-        return _digest(_document(self))
+        """The SHA-256 of the procedure's whole text and checks."""
+        return _digest_of(_json_document(self))
 
 
 _NOT_ON_THE_PAGE = " (not on the documented page)"
@@ -663,13 +749,13 @@ def sentence_digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _doubts(inputs: Iterable[Input], values: Mapping[str, Value]) -> dict[str, str]:
+def _doubts_about(inputs: Iterable[Input], values: Mapping[str, Value]) -> dict[str, str]:
     given = [item for item in inputs if not item.secret and item.name in values]
     doubts = {item.label: item.doubt(values[item.name]) for item in given}
     return {label: doubt for label, doubt in doubts.items() if doubt}
 
 
-def _filled(template: str, values: Mapping[str, object]) -> str:
+def _fill_in(template: str, values: Mapping[str, object]) -> str:
     try:
         return template.format_map(values)
     except KeyError:
@@ -680,15 +766,15 @@ def _is_code(part: object) -> bool:
     return callable(part) or isinstance(part, ProviderBehaviour)
 
 
-def _document(value: object) -> Any:
+def _json_document(value: object) -> Any:
     """Return a part of a procedure as a JSON document, without its code."""
     if is_dataclass(value):
         named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(value))
-        return {name: _document(part) for name, part in named if not _is_code(part)}
+        return {name: _json_document(part) for name, part in named if not _is_code(part)}
     if isinstance(value, tuple):
-        return [_document(part) for part in value]
+        return [_json_document(part) for part in value]
     return value
 
 
-def _digest(document: object) -> str:
+def _digest_of(document: object) -> str:
     return sentence_digest(json.dumps(document, ensure_ascii=False, separators=(",", ":")))

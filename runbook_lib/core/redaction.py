@@ -47,15 +47,15 @@ _SENSITIVE_KEY = re.compile(
     re.IGNORECASE,
 )
 _SENSITIVE_NAME = re.compile(r"secret|token|password|authvalue", re.IGNORECASE)
-# What makes 32 hexadecimal digits of a stranger's a secret: the field's name, or the word before.
+# A field's name, or the word before, that makes a stranger's 32 hexadecimal digits a secret.
 _NAMES_SECRET = re.compile(r"secret|token|passw|auth_?value|_?key$|proof|credential", re.IGNORECASE)
 _NAMED_SECRET = re.compile(
     r"(?i:secret|token|password|key|proof)[^0-9A-Za-z]{1,6}(?:is |was )?"
     r"([0-9a-f]{32})(?![0-9A-Za-z])"
 )
 
-# Headers that sign in, as lines, as fields and items of JSON, and in a query: their names, what
-# stands before a value, and the value, to the end of its line, its text or its list.
+# Headers that sign in, as lines, as fields and items of JSON, and in a query: their names, the text
+# before a value, and the value, to the end of its line, its text or its list.
 _QUOTE = r"(?:\\{0,8}[\"']|&quot;|&#39;|%22)"
 _BLANK = "[\\s\u200b-\u200f\u2060\ufeff]*+"
 _BEFORE_VALUE = (
@@ -74,7 +74,7 @@ _VALUE = (
 _KEY = "(?:key|token|secret|signature(?:-[0-9]+)?|session|session-?id|auth)"
 _BASIC = re.compile(r"(\bbasic(?:\s|%20|\+)++)([0-9A-Za-z+/_-]{4,}+(?:=|%3d){0,2})", re.IGNORECASE)
 
-# Without one of these a text hides nothing: escapes, and what may be base64.
+# A text hides a secret only with one of these: an escape, or a word that may be base64.
 _HIDING = re.compile(r"[\\%&]|[0-9A-Za-z+/_\r\n-]{24}")
 # The shortest token of a known shape, 29 characters of an app, takes 38 or more in base64.
 _HIDING_TOKEN = re.compile(r"[\\%&]|[0-9A-Za-z+/_\r\n-]{38}")
@@ -82,8 +82,8 @@ _BLANKS = re.compile(r"(\s+)")
 
 
 @cache
-def _header() -> re.Pattern[str]:
-    """Return the pattern of these headers; it takes long to compile."""
+def _header_pattern() -> re.Pattern[str]:
+    """Return the pattern of headers that sign in; compiled once, since that is slow."""
     return re.compile(
         rf"((?:authorization|(?<![a-z])cookie2?){_BEFORE_VALUE}{_IS_VALUE}){_VALUE}"
         rf"|((?:(?<=[a-z0-9]-){_KEY}{_BEFORE_VALUE}"
@@ -136,8 +136,7 @@ class Redactor:
     like an access token or a client secret, unless it is a known exception
     (`allow`). It knows the credentials that each secret belongs to. Thread-safe.
 
-    `recognise` returns whether a word of 32 hexadecimal digits, which is not known
-    here, is a secret all the same.
+    `recognise` returns whether an unknown word of 32 hexadecimal digits is a secret all the same.
     """
 
     def __init__(
@@ -172,7 +171,7 @@ class Redactor:
             }
 
     def credentials_of(self, secret: Secret) -> frozenset[Credential]:
-        """Return the credentials of `secret`, empty if it has none or is not known."""
+        """Return the credentials of `secret`; empty if it has none or is unknown."""
         return self._credentials.get(secret.reveal(), frozenset())
 
     def credentials_in(self, text: str) -> list[frozenset[Credential]]:
@@ -186,7 +185,7 @@ class Redactor:
 
     @property
     def known(self) -> tuple[tuple[str, ...], frozenset[str]]:
-        """Return all on which masking depends: while it is the same, a text is masked the same."""
+        """The values that masking depends on: with the same ones, a text is masked alike."""
         return self._forms, self._allowed
 
     def is_shown(self, value: str) -> bool:
@@ -197,20 +196,20 @@ class Redactor:
         """
         Return `text` with each secret, and each token-shaped word, replaced by the mask.
 
-        A word that hides one behind escapes or in base64 is masked whole.
+        It masks the whole word if that hides a secret behind escapes or in base64.
         """
-        return self._cleaned(text, bare_hex=True)
+        return self._mask_text(text, bare_hex=True)
 
     def redact_remote(self, text: str) -> str:
         """
-        Return what a remote system said, with secrets masked.
+        Return a remote system's text with secrets masked.
 
         32 hexadecimal digits count only if their value is known, recognised or named as a
         secret: a stranger's request id, MD5 or ETag has the same form as a client secret.
         """
         text = without_headers(text)
         named = [match.span(1) for match in _NAMED_SECRET.finditer(text)]
-        return self._cleaned(_replaced(text, named), bare_hex=False)
+        return self._mask_text(_mask_spans(text, named), bare_hex=False)
 
     def redact_document(self, document: Any) -> Any:
         """
@@ -244,20 +243,20 @@ class Redactor:
         self, text: str, *, bare_hex: bool = True, said: Container[str] = frozenset()
     ) -> int:
         """
-        Return where a known secret, or a word of such a shape, starts in `text`, else -1.
+        Return the position of a known secret, or of a word of such a shape, in `text`; else -1.
 
         A word that only looks like a client secret does not count without `bare_hex`, or if it
         is in `said`, unless it is recognised.
         """
         known = next((text.find(form) for form in self._forms if form in text), -1)
-        shapes = self._shapes(text, said, bare_hex=bare_hex)
+        shapes = self._find_shapes(text, said, bare_hex=bare_hex)
         return known if known >= 0 else next(shapes, (-1, -1))[0]
 
-    def _cleaned(self, text: str, *, bare_hex: bool) -> str:
-        """Return `text` masked; what still hides a secret is masked by words, else whole."""
-        known = (place for form in self._forms if form in text for place in _places(form, text))
-        shapes = self._shapes(text, bare_hex=bare_hex)
-        masked = _replaced(text, [*known, *shapes])
+    def _mask_text(self, text: str, *, bare_hex: bool) -> str:
+        """Return `text` masked; if it still hides a secret, mask its words, or else all of it."""
+        known = (place for form in self._forms if form in text for place in _spans_of(form, text))
+        shapes = self._find_shapes(text, bare_hex=bare_hex)
+        masked = _mask_spans(text, [*known, *shapes])
         search = SecretSearch(partial(self.find_secret, bare_hex=bare_hex))
         hiding = _HIDING if self._forms else _HIDING_TOKEN
         if not hiding.search(masked) or not search.is_leak(masked):
@@ -284,10 +283,10 @@ class Redactor:
             return {self.redact_remote(_whole_characters(str(key))): masked[key] for key in item}
         return item
 
-    def _shapes(
+    def _find_shapes(
         self, text: str, said: Container[str] = frozenset(), *, bare_hex: bool
     ) -> Iterator[tuple[int, int]]:
-        yield from _tokens(text)
+        yield from _find_tokens(text)
         for start, end in bare_hex_in(text):
             word = text[start:end]
             is_shown = not bare_hex or word in self._allowed or word in said
@@ -315,12 +314,12 @@ class RedactingFilter(logging.Filter):
 
 def without_headers(text: str) -> str:
     """
-    Return `text` with the values of headers that sign in masked, and what `Basic` names.
+    Return `text` with masked values of headers that sign in, and of `Basic`.
 
     Without a header's name, a word after `Basic` counts if it can be a user and a password
     (RFC 7617): prose has the word too.
     """
-    text = _header().sub(lambda match: f"{match[1] or match[2]}{MASK}", text)
+    text = _header_pattern().sub(lambda match: f"{match[1] or match[2]}{MASK}", text)
     return _BASIC.sub(lambda match: f"{match[1]}{MASK}" if _signs_in(match[2]) else match[0], text)
 
 
@@ -345,12 +344,12 @@ def encoded_forms(secret: Secret) -> set[str]:
 
 
 def holds_token(text: str) -> bool:
-    """Return whether `text` contains what looks like an access token."""
-    return any(True for _ in _tokens(text))
+    """Return whether `text` contains a word that looks like an access token."""
+    return any(True for _ in _find_tokens(text))
 
 
 def bare_hex_in(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where a word looks like a client secret: 32 hexadecimal digits."""
+    """Yield the span of each word that looks like a client secret: 32 hexadecimal digits."""
     for match in _HEX_SECRET.finditer(text):
         word = match.group()
         if not (word.isdigit() or word.isalpha()):
@@ -375,8 +374,8 @@ def _masked_words(search: SecretSearch, words: list[str]) -> list[str]:
     return [*_masked_words(search, words[:middle]), *_masked_words(search, words[middle:])]
 
 
-def _places(form: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield where `text` contains `form`; overlapping places are one."""
+def _spans_of(form: str, text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of `form` in `text`; overlapping ones are merged."""
     start = end = text.find(form)
     place = start
     while place >= 0:
@@ -390,8 +389,8 @@ def _places(form: str, text: str) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _tokens(text: str) -> Iterator[tuple[int, int]]:
-    # NOTE: most texts have no `|`, and to look for one costs a hundredth of the search.
+def _find_tokens(text: str) -> Iterator[tuple[int, int]]:
+    # NOTE: most texts have no `|`; testing that costs a hundredth of the search.
     shapes = (_USER_TOKEN, _APP_TOKEN) if "|" in text or "%7" in text else (_USER_TOKEN,)
     for shape in shapes:
         for match in shape.finditer(text):
@@ -429,7 +428,7 @@ def _whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _replaced(text: str, spans: Collection[tuple[int, int]]) -> str:
+def _mask_spans(text: str, spans: Collection[tuple[int, int]]) -> str:
     """Return `text` with the mask in place of `spans`."""
     merged: list[tuple[int, int]] = []
     for start, stop in sorted(spans):

@@ -20,11 +20,11 @@ from runbook_lib.core.files import locked, read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.errors import BusyError, JournalError, reason_of
 
-# How the sentence starts that says which run this one waits for.
+# Beginning of the sentence about the run that this one waits for.
 WAITING = "Waiting for another headless run"
 
 _LOCK_NAME = "run.lock"
-# Which process has the lock, for those that wait.
+# File with the process that has the lock, for waiting processes.
 _HOLDER_NAME = "run.holder"
 _LARGEST_HOLDER = 1_024
 _POLL_SECONDS = 0.1
@@ -43,24 +43,25 @@ def run_lock(
     """
     Keep other headless runs of the journal in `home` waiting.
 
-    Waits for at most `seconds` and calls `on_wait` with the process that it
-    waits for, each time that this changes. Raises `BusyError` after that,
-    `JournalError` if the lock cannot be taken at all.
+    Waits for at most `seconds`; calls `on_wait` with a sentence about the other process whenever
+    that changes. Raises `BusyError` after that time, and `JournalError` if the lock cannot be taken
+    at all.
     """
-    path, holder = home / _LOCK_NAME, home / _HOLDER_NAME
+    path = home / _LOCK_NAME
+    holder = home / _HOLDER_NAME
     with ExitStack() as stack:
         try:
             home.mkdir(parents=True, exist_ok=True)
-            end, announced = clock() + seconds, ""
+            end = clock() + seconds
+            announced = ""
             while True:
                 try:
                     stack.enter_context(locked(path))
                     break
                 except TimeoutError:
-                    other = _holder(home)
+                    other = _describe_holder(home)
                 if clock() >= end:
-                    msg = f"Another headless run of this tenant is running: {other}."
-                    raise BusyError(msg)
+                    raise BusyError(f"Another headless run of this tenant is running: {other}.")
                 if other not in (announced, _UNKNOWN):
                     announced = other
                     on_wait(f"{WAITING} of this tenant: {other}.")
@@ -68,8 +69,7 @@ def run_lock(
             process = {"process": os.getpid(), "since": timestamp(utc_now())}
             write_whole(holder, json.dumps(process).encode(), is_durable=False)
         except OSError as error:
-            msg = f"The lock {path} cannot be taken: {reason_of(error)}."
-            raise JournalError(msg) from error
+            raise JournalError(f"The lock {path} cannot be taken: {reason_of(error)}.") from error
         try:
             yield
         finally:
@@ -77,11 +77,12 @@ def run_lock(
                 holder.unlink()
 
 
-def _holder(home: Path) -> str:
-    """Return which process has the lock: `process 4711, since 2026-11-25T09:30:00.000Z`."""
+def _describe_holder(home: Path) -> str:
+    """Return the process that has the lock: `process 4711, since 2026-11-25T09:30:00.000Z`."""
     try:
         document = json.loads(read_plain(home / _HOLDER_NAME, _LARGEST_HOLDER))
-        process, since = int(document["process"]), str(document["since"])
+        process = int(document["process"])
+        since = str(document["since"])
         return f"process {process}, since {since}" if _TIME.fullmatch(since) else _UNKNOWN
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return _UNKNOWN

@@ -1,9 +1,8 @@
 """
 State: journal lines folded to the state of a tenant and of one run.
 
-Reading continues where the index ends; an attestation or a finding that counts is read
-from its own line. Nothing here asks a remote system or stores what cannot be
-derived.
+Reading continues at the end of the index. An attestation or a finding that counts is read from its
+own line. This module asks no remote system, and stores only derived data.
 """
 
 from __future__ import annotations
@@ -76,14 +75,14 @@ from runbook_lib.errors import ChainError, JournalError, reported_as
 # The parameter that names the steps whose attestation a second person must confirm.
 FOUR_EYES = "four_eyes"
 EVERY_STEP = "all"
-# Where the index is saved, beside the journal.
+# File with the saved index, beside the journal.
 STATE_NAME = "state.json"
 
-# So many days before an attestation ends it is asked for again.
+# Days before the end of an attestation when it is requested again.
 _SOON_DAYS = 30
-# How many lines are cached once they were read from the journal.
+# Number of cached lines.
 _MOST_KEPT = 256
-# After folding more lines than this, the index is saved at once.
+# After folding more lines than this, the reader saves the index at once.
 _MANY_LINES = 1_000
 # An index needs about 100 bytes for each line that still matters.
 _LARGEST_INDEX = 256 * 1024 * 1024
@@ -91,37 +90,59 @@ _LARGEST_INDEX = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """
-    A step, its findings with the exchanges by number, its attestations, and what follows.
-
-    `attestation` is the attestation that counts, `others` are the attestations that it confirms if
-    two people must attest, `void_attestations` those that no longer count. `outdated`
-    says why the newest check, `superseded`, does not count. `lines` are the journal lines of
-    the attestations and the check that count and of the notes, `number` is the step's
-    on screen. `comments` are all of them, oldest first; `assignment` says who
-    does the step; `waiting_since` is when the wait for somebody else began, or
-    was seen first. `ends_on` is the last day on which the attestations that settle it count; empty
-    where it has no end, or does not rest on attestations. `is_worked_on` is false while nobody has
-    said anything about it or had it checked: then only the walkthrough itself may have looked.
-    """
+    """The state of a step: its findings, its attestations and the conclusion."""
 
     step: Step
+    """The step."""
+
     conclusion: Conclusion
+    """Its outcome, with the reason."""
+
     number: str = ""
+    """Its number on screen."""
+
     findings: tuple[Finding, ...] = ()
+    """The findings that count, of this run."""
+
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
+    """The exchanges that the findings rest on, by number; empty if they were not requested."""
+
     attestation: Attestation | None = None
+    """The attestation that counts; `None` if none does."""
+
     others: tuple[Attestation, ...] = ()
+    """The attestations that it confirms, if two people must attest."""
+
     void_attestations: tuple[VoidAttestation, ...] = ()
+    """The attestations that no longer count."""
+
     outdated: str = ""
+    """Reason why the newest check does not count; empty if it does."""
+
     superseded: Entry | None = None
+    """The line of the newest check if it does not count."""
+
     checked_on: str = ""
+    """Time of the newest check that counts, in UTC; empty if none does."""
+
     lines: tuple[Ref, ...] = ()
+    """The journal lines of the attestations and the check that count, and of the notes."""
+
     comments: tuple[Commented, ...] = ()
+    """All comments, oldest first."""
+
     assignment: Assigned | None = None
+    """The newest assignment; `None` if there is none, or the step is settled."""
+
     waiting_since: str = ""
+    """Beginning of the wait for somebody else, or its first observation; empty without a wait."""
+
     ends_on: str = ""
+    """Last day of the attestations that settle it; empty without such attestations or end."""
+
     is_worked_on: bool = True
+    """Whether somebody attested or checked it; automatic checks do not count."""
+
     has_fault: bool = False
     """Whether its check could not tell because a remote system had a fault of its own."""
 
@@ -135,23 +156,23 @@ class StepState:
 
     @property
     def assigned_to(self) -> str:
-        """Return the name of the person who does this step; empty for anybody, or if it is done."""
+        """The name of the assigned person; empty for anybody, or if the step is done."""
         return self.assignment.to if self.assignment else ""
 
     @property
     def due(self) -> str:
-        """Return the day by which it must be done, of those that were named; empty for no day."""
+        """The earliest due day that somebody named; empty for no day."""
         named = (part.due for part in (self.assignment, self.attestation) if part)
         return min(filter(None, named), default="")
 
     @property
     def is_asked_for(self) -> bool:
-        """Return whether somebody said that an outside party asks for it, and it is not done."""
+        """Whether an outside party requested it by a due day, according to an attestation."""
         return self.attestation is not None and bool(self.attestation.due)
 
     @property
     def sentence(self) -> str:
-        """Return what is to be confirmed: the step's sentence, or a second person's own."""
+        """The sentence to confirm: the step's, or the one for a second person."""
         is_half = self.attestation is not None and self.conclusion.needs_another
         return (
             second_person_sentence(self.attestation)
@@ -160,7 +181,7 @@ class StepState:
         )
 
     def second_attestation(self, by: str) -> dict[str, str]:
-        """Return what `by` confirms as the second person; nothing if no second one is needed."""
+        """Return the fields of `by`'s attestation as the second person; empty if none is needed."""
         first = self.attestation if self.conclusion.needs_another else None
         if first is None or person_key(first.by) == person_key(by):
             return {}
@@ -168,13 +189,14 @@ class StepState:
 
     def overdue_days(self, today: date) -> int:
         """
-        Return by how many days the due day, or an outside party's usual time, has passed.
+        Return the days since the due day, or since the end of an outside party's usual time.
 
-        0 while there is time, and where no day is known.
+        0 while there is time, and if no day is known.
         """
         if self.due:
             return max((today - date.fromisoformat(self.due)).days, 0)
-        usual, conclusion = self.step.usual_days, self.conclusion
+        usual = self.step.usual_days
+        conclusion = self.conclusion
         is_outside = conclusion.outcome is Outcome.WAITING and not conclusion.needs_another
         if not (is_outside and self.waiting_since and usual):
             return 0
@@ -186,27 +208,25 @@ class StepState:
 
     @property
     def has_expired(self) -> bool:
-        """Return whether an attestation about it has ended, and nothing settles it since."""
-        return not self.is_settled and any(
-            void_attestations.ended for void_attestations in self.void_attestations
-        )
+        """Whether an attestation about it has expired, and nothing has settled it since."""
+        return not self.is_settled and any(void.ended for void in self.void_attestations)
 
     @property
     def is_settled(self) -> bool:
-        """Return whether nothing is left to do."""
+        """Whether nothing is left to do."""
         return self.conclusion.is_settled
 
     @property
     def is_untouched(self) -> bool:
-        """Return whether nobody has begun it: a look that nobody asked for begins nothing."""
+        """Whether nobody has acted on the step. Automatic checks do not count."""
         is_seen_only = not (self.is_worked_on or self.conclusion.by_person)
-        open_ones = (Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.SKIPPED)
+        open_outcomes = (Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.SKIPPED)
         outcome = self.conclusion.outcome
-        return outcome is Outcome.NOT_RUN or (is_seen_only and outcome in open_ones)
+        return outcome is Outcome.NOT_RUN or (is_seen_only and outcome in open_outcomes)
 
     @property
     def needs_human_only(self) -> bool:
-        """Return whether its checks have seen what there is to see, and a person says the rest."""
+        """Whether its checks are as good as they can be, and a person must confirm the rest."""
         leave_it = {check.id for check in self.step.checks if check.needs_human_only}
         unclear = [part for part in self.findings if part.outcome is Outcome.INCONCLUSIVE]
         is_left = bool(unclear) and all(part.check in leave_it and part.limits for part in unclear)
@@ -215,35 +235,35 @@ class StepState:
     @property
     def blocks_later_steps(self) -> bool:
         """
-        Return whether what comes after it cannot be started, because it is not done.
+        Whether later steps cannot be started, because this one is not done.
 
-        What is verified in part holds up nothing.
+        A step that is verified in part blocks none.
         """
         return self.conclusion.outcome not in SETTLED and not self.is_skipped_by_person
 
     @property
     def redo_reason(self) -> str:
-        """Return why the step must be confirmed or checked again; empty if it need not."""
+        """The reason why the step must be confirmed or checked again; empty if it need not."""
         reasons = [
-            *(void_attestations.sentence for void_attestations in self.void_attestations),
+            *(void.sentence for void in self.void_attestations),
             self.outdated,
         ]
         return "" if self.is_settled else " ".join(filter(None, reasons))
 
     @property
     def is_skipped_by_person(self) -> bool:
-        """Return whether a named person skipped the step."""
+        """Whether a named person skipped the step."""
         return self.conclusion.is_skipped_by_person
 
     @property
     def blocks_dependents(self) -> bool:
-        """Return whether steps that require this one cannot be done."""
+        """Whether steps that require this one cannot be done."""
         skipped = self.conclusion.outcome is Outcome.SKIPPED and not self.conclusion.by_person
         return skipped or self.conclusion.outcome is Outcome.FAILED
 
     @property
     def attested_by(self) -> str | None:
-        """Return who attested this step, if an attestation counts for it."""
+        """The name of the person who attested this step; `None` if no attestation counts."""
         is_attested = (
             self.attestation is not None and self.attestation.kind is AttestationKind.ATTESTED
         )
@@ -251,10 +271,8 @@ class StepState:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return what else a reader must know about people's attestations."""
-        sentences = tuple(
-            void_attestations.sentence for void_attestations in self.void_attestations
-        )
+        """Sentences about people's attestations that the reason lacks."""
+        sentences = tuple(void.sentence for void in self.void_attestations)
         remarks = tuple(text for text in sentences if text not in self.conclusion.reason)
         if self.attestation and self.attestation.binding.text != self.step.text_digest:
             changed = f"The text of this step has changed since {self.attestation.by} confirmed it."
@@ -264,32 +282,47 @@ class StepState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """
-    One run: its steps in the documented order; `finished_on` is empty until it ends.
-
-    `environment` are the versions it ran with, and by its end the engine. `answers` are
-    those of each host, which the `providers` can read. `unseen` is what nothing shows
-    (`Procedure.unseen`), `gates` are the ids of the steps at which others decide. `today` is the
-    day on which the steps stood so (UTC), if one was named. `bases` says what the state of each
-    step was computed from.
-    """
+    """The state of one run, or of all runs together."""
 
     run_id: str
+    """Id of the run, or of the newest one."""
+
     steps: Mapping[str, StepState]
+    """The steps by id, in the documented order."""
+
     started: RunStarted | None = None
+    """The data of the line that began it; `None` if there is no run."""
+
     started_on: str = ""
+    """Time of its beginning, in UTC; empty if there is no run."""
+
     finished_on: str = ""
+    """Time of its end, in UTC; empty until then."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the software that it ran on."""
+
     answers: Mapping[str, int] = field(default_factory=dict)
+    """Number of responses of each host."""
+
     providers: Sequence[Provider] = field(default=(), repr=False, compare=False)
+    """The providers that can read the responses."""
+
     unseen: tuple[str, ...] = ()
+    """Facts that nothing shows (`Procedure.unseen`)."""
+
     gates: tuple[str, ...] = ()
+    """Ids of the steps at which outside parties decide."""
+
     today: str = ""
+    """The day in UTC for which the state holds; empty if none was named."""
+
     bases: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    """The values that each step's state was computed from, by its id."""
 
     @property
     def outcome(self) -> RunOutcome:
-        """Return the outcome that follows from the steps."""
+        """The outcome that follows from the steps."""
         states = self.steps.values()
         if any(state.conclusion.outcome is Outcome.FAILED for state in states):
             return RunOutcome.FAILED
@@ -299,12 +332,12 @@ class RunState:
 
     @property
     def is_practice(self) -> bool:
-        """Return whether the run started in a sandbox."""
+        """Whether the run started in a sandbox."""
         return self.started is not None and self.started.sandbox
 
     @property
     def calls(self) -> tuple[HostCalls, ...]:
-        """Return how often each host answered, with the app's share that it named last."""
+        """The number of responses of each host, with the newest share that it named."""
         exchanges = {
             number: exchange
             for state in self.steps.values()
@@ -323,23 +356,23 @@ class RunState:
 
     @property
     def facts(self) -> dict[str, Value]:
-        """Return the facts from all checks of this run; later ones win."""
+        """The facts from all checks of this run; later ones win."""
         findings = [
             finding
             for state in self.steps.values()
-            for finding in (*(each.finding for each in state.carried), *state.findings)
+            for finding in (*(earlier.finding for earlier in state.carried), *state.findings)
         ]
         return {name: value for finding in findings for name, value in finding.facts.items()}
 
 
 class PolledFinding(NamedTuple):
-    """A result of a check that a watch saw twice, and that no journal has."""
+    """A check's result that a watch saw twice, and that no journal has."""
 
     finding: Finding
     since: str
-    """When it was first seen."""
+    """Time of the first poll with this result."""
     seen_on: str
-    """When it was last seen; it counts only if that is after the step's newest check."""
+    """Time of the last poll with it; it counts only if that is after the step's newest check."""
 
 
 Polls = Mapping[str, Sequence[PolledFinding]]
@@ -356,12 +389,12 @@ class History:
     def attestations(self, step_id: str) -> list[tuple[Attestation, Ref]]:
         """Return all attestations about a step, oldest first, each with its line."""
         return [
-            (_attestation(self.read(attestation.ref), attestation), attestation.ref)
+            (_attestation_from(self.read(attestation.ref), attestation), attestation.ref)
             for attestation in self.index.attestations.get(step_id, ())
         ]
 
     def notes(self, step_id: str) -> list[tuple[Commented, Ref]]:
-        """Return all comments on a step and who it was assigned to, oldest first."""
+        """Return all comments on a step and its assignments, oldest first."""
         return [(self.read(note.ref).data, note.ref) for note in self.index.notes.get(step_id, ())]
 
     def recent(self, step_id: str) -> list[Entry]:
@@ -369,21 +402,21 @@ class History:
         return [self.read(ref) for ref in self.index.recent.get(step_id, ())]
 
     def run(self, run_id: str) -> RunIndex | None:
-        """Return where the run's lines are, or `None` if it never started or is too old."""
+        """Return the index of the run's lines; `None` if it never started or is too old."""
         return self.index.runs.get(run_id)
 
     @property
     def last_run(self) -> str:
-        """Return the id of the newest run, or nothing."""
+        """The id of the newest run; empty if there is none."""
         started = [name for name, run in self.index.runs.items() if run.started]
         return started[-1] if started else ""
 
     @property
     def cut_off_run(self) -> str:
         """
-        Return the id of the newest run without people if it never finished, else nothing.
+        The id of the newest run without people if it never finished; else empty.
 
-        With the lock of headless runs taken, this means that it was killed.
+        For a caller that holds the lock of headless runs, that run was killed.
         """
         headless = [
             name
@@ -394,7 +427,7 @@ class History:
 
     @property
     def unfinished_run(self) -> str:
-        """Return the id of the newest run if it never finished, else nothing."""
+        """The id of the newest run if it never finished; else empty."""
         last = self.last_run
         return "" if not last or self.index.runs[last].finished_on else last
 
@@ -403,28 +436,28 @@ class HistoryReader:
     """
     Reads a journal incrementally. Thread-safe.
 
-    `key` authenticates the saved index; without it none is used. A reader that
-    had to fold many lines saves its index.
+    `key` authenticates the saved index; without a key the reader ignores it. A reader that had to
+    fold many lines saves its index.
     """
 
     def __init__(self, journal: Journal, key: FingerprintKey | None = None) -> None:
         self.journal = journal
         self._lock = threading.Lock()
-        self._kept: dict[int, Entry] = {}
+        self._cached: dict[int, Entry] = {}
         self._withheld: frozenset[Ref] = frozenset()
         self._key = key
-        self._index = _loaded(journal, key) if key else Index()
+        self._index = _load_saved_index(journal, key) if key else Index()
 
     def read(self) -> History:
-        """Return the current history; raises what `read_lines` does."""
+        """Return the current history; raises the errors of `read_lines`."""
         with self._lock:
             lines = read_lines(self.journal.path, after=self._index.last)
-            index = self._index.fold(self._keeping(lines))
+            index = self._index.fold(self._cache_lines(lines))
             folded = index.last.seq - self._index.last.seq
             self._index = index
         if self._key and folded > _MANY_LINES:
             self.save(self._key)
-        return History(index, self._entry)
+        return History(index, self._read_entry)
 
     def save(self, key: FingerprintKey) -> None:
         """Save the index for the next reader of this journal, ignoring a full disk."""
@@ -434,41 +467,41 @@ class HistoryReader:
 
     @property
     def withheld(self) -> frozenset[Ref]:
-        """Return the lines that no bundle may contain; they are read as inconclusive checks."""
+        """The lines that no bundle may contain; the reader returns them as inconclusive checks."""
         return self._withheld
 
     def withhold(self, refs: Iterable[Ref]) -> None:
         """Read the lines at `refs` as withheld from now on."""
         with self._lock:
             self._withheld |= set(refs)
-            self._kept.clear()
+            self._cached.clear()
 
     def line(self, ref: Ref) -> bytes:
-        """Return the bytes of the line at `ref` for a bundle; raises what `Journal.line` does."""
+        """Return the bytes of the line at `ref` for a bundle; raises as `Journal.line`."""
         text = self.journal.line(ref)
         return (ref in self._withheld and withheld_line(text)) or text
 
-    def _entry(self, ref: Ref) -> Entry:
-        entry = self._kept.get(ref.seq)
+    def _read_entry(self, ref: Ref) -> Entry:
+        entry = self._cached.get(ref.seq)
         if entry is None:
             # NOTE: a withheld line was parsed when it was made.
             instead = parse_line(self.line(ref)) if ref in self._withheld else None
             entry = instead or self.journal.read(ref)
             with self._lock:
-                self._keep(ref, entry)
+                self._cache_entry(ref, entry)
         return entry
 
-    def _keeping(self, lines: Iterable[JournalLine]) -> Iterator[JournalLine]:
-        """Yield the lines; the last ones are kept, since a state is made of them next."""
+    def _cache_lines(self, lines: Iterable[JournalLine]) -> Iterator[JournalLine]:
+        """Yield the lines, and cache the last ones, since `fold` reads them next."""
         for entry, ref in lines:
             if ref not in self._withheld:
-                self._keep(ref, entry)
+                self._cache_entry(ref, entry)
             yield JournalLine(entry, ref)
 
-    def _keep(self, ref: Ref, entry: Entry) -> None:
-        self._kept[ref.seq] = entry
-        while len(self._kept) > _MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
+    def _cache_entry(self, ref: Ref, entry: Entry) -> None:
+        self._cached[ref.seq] = entry
+        while len(self._cached) > _MOST_KEPT:
+            del self._cached[next(iter(self._cached))]
 
 
 def open_history(folder: Path) -> HistoryReader:
@@ -488,21 +521,20 @@ def fold(
     """
     Return the state of the run `run_id`, or of all runs together if it is `None`.
 
-    Only findings of that run count (of all runs, the newest of each step);
-    people's attestations count from any time. Both count only for the current
-    `subject`. A step whose check never returned is `not_run`, whatever the
-    notebook's own record says. Of an `earlier` state the steps are kept about which
-    nothing is new. A run that has ended is judged on the day on which it did. Of `polls`, a
-    finding replaces that of the same check if it was seen later. Without `has_exchanges` steps
-    have none, unless a check could not tell: reading them is most of what a state costs.
+    Only findings of that run count, or the newest of each step for all runs. People's attestations
+    count from any time. Both count only for the current `subject`. A step whose check never
+    returned is `not_run`, despite the notebook's own record. Steps of an `earlier` state are reused
+    if nothing about them is new. For a run that has ended, the day of its end decides. A later
+    finding in `polls` replaces that of the same check. Without `has_exchanges` steps have none,
+    unless a check could not tell: reading them takes most of the time.
     """
     name = history.last_run if run_id is None else run_id
-    mine = history.run(name)
-    started = history.read(mine.started) if mine and mine.started else None
-    if run_id is not None and mine and mine.finished_on:
+    run = history.run(name)
+    started = history.read(run.started) if run and run.started else None
+    if run_id is not None and run and run.finished_on:
         days = started.data.parameters.get(ATTESTATION_DAYS, 0) if started else 0
         values = {**subject.values, ATTESTATION_DAYS: days}
-        subject = replace(subject, values=values, today=mine.finished_on[:10])
+        subject = replace(subject, values=values, today=run.finished_on[:10])
     folded = _StepFold(history, subject, run_id, started, polls or {}, has_exchanges=has_exchanges)
     states: dict[str, StepState] = {}
     bases: dict[str, object] = {}
@@ -518,17 +550,17 @@ def fold(
         bases=bases,
         started=started.data if started else None,
         started_on=started.at if started else "",
-        answers=mine.calls if mine else {},
+        answers=run.calls if run else {},
         providers=subject.procedure.providers,
         unseen=subject.procedure.unseen,
         gates=tuple(gate.step for gate in subject.procedure.plan.gates)
         if subject.procedure.plan
         else (),
         today=subject.today,
-        finished_on=mine.finished_on if mine else "",
+        finished_on=run.finished_on if run else "",
         environment={
             **(started.data.environment if started else {}),
-            **(mine.environment if mine else {}),
+            **(run.environment if run else {}),
         },
     )
 
@@ -557,17 +589,18 @@ class _StepFold:
         self._history = history
         self._subject = subject
         self._run_id = run_id
-        # Later lines say nothing about a run that has ended.
+        # Later lines do not change a run that has ended.
         self._limit = run.finished if run else 0
         self._begun = run.begun if run else frozenset[str]()
         self._checked = run.checked if run else dict[str, CheckIndex]()
         if run_id is None:
-            self._begun, self._checked = history.index.begun, history.index.checked
+            self._begun = history.index.begun
+            self._checked = history.index.checked
         parameters = started.data.parameters if started else {}
         self._four_eyes: Iterable[str] = parameters.get(FOUR_EYES, ())
 
     def basis_of(self, step: Step, states: Mapping[str, StepState]) -> tuple[object, ...]:
-        """Return all that the state of `step` is computed from."""
+        """Return the values that the state of `step` is computed from."""
         index = self._history.index
         return (
             self._subject.values,
@@ -580,11 +613,11 @@ class _StepFold:
             index.notes.get(step.id),
             index.recent.get(step.id),
             index.based.get(step.id),
-            [index.failures.get(name) for name in self._required(step)],
+            [index.failures.get(name) for name in self._steps_that_void_results(step)],
             index.refusals if self._may_carry(step) else None,
             step.id in index.worked_on,
             obstacle(step, states),
-            self._demands(step),
+            self._demands_second_person(step),
             self._polls.get(step.id),
         )
 
@@ -599,16 +632,18 @@ class _StepFold:
             if poll.seen_on > (entry.at if entry else "")
         ]
         if polled:
-            findings, unfit = _replaced(findings, polled), ""
+            findings = _with_polled(findings, polled)
+            unfit = ""
         exchanges = {
             ref.seq: self._history.read(ref).data
             for ref in (lines[1:] if self._needs_exchanges(findings) else ())
         }
         blocked = obstacle(step, states)
-        carried, due = ((), None) if unfit or blocked else self._carried(step, entry)
+        carried, due = ((), None) if unfit or blocked else self._read_carried_results(step, entry)
         lines += [ref for earlier in carried for ref in earlier.lines]
         counted_findings = (*findings, *(earlier.finding for earlier in carried))
-        attestations, links = self._history.attestations(step.id), self._history.index.links
+        attestations = self._history.attestations(step.id)
+        links = self._history.index.links
         attestation, others, void_attestations = select_current(
             [candidate for candidate, _ in attestations],
             step,
@@ -620,7 +655,7 @@ class _StepFold:
             and attestation.kind is AttestationKind.ATTESTED
             and not attestation.due
         )
-        needs_two = is_done and self._demands(step)
+        needs_two = is_done and self._demands_second_person(step)
         others = others if needs_two else ()
         counting = [counted for counted in (*others, attestation) if counted is not None]
         lines += [
@@ -651,14 +686,14 @@ class _StepFold:
         checked_on = max(
             (poll.seen_on for poll in polled), default=entry.at if entry and not unfit else ""
         )
-        conclusion = self._marked(
+        conclusion = self._mark_conclusion(
             step, conclusion, checked_on=checked_on, carried=carried, entry=entry, due=due
         )
         is_by_person = conclusion.by_person or bool(step.unseen(counted_findings))
         notes = self._history.notes(step.id)
         comments = {ref: note for note, ref in notes if not isinstance(note, Assigned)}
         assigned = [(note, ref) for note, ref in notes if isinstance(note, Assigned)]
-        # Who does it is named until nothing is left to do.
+        # The assignment stays until the step is settled.
         newest = {ref: note for note, ref in assigned[-1:] if note.to and not conclusion.is_settled}
         return StepState(
             step=step,
@@ -682,8 +717,8 @@ class _StepFold:
             carried=carried,
         )
 
-    def _required(self, step: Step) -> frozenset[str]:
-        """Return the steps whose failure ends what `step` may carry."""
+    def _steps_that_void_results(self, step: Step) -> frozenset[str]:
+        """Return the steps whose failure voids results that `step` may carry."""
         is_carrying = self._may_carry(step)
         return self._subject.procedure.required_by(step.id) if is_carrying else frozenset()
 
@@ -691,26 +726,26 @@ class _StepFold:
     def _may_carry(step: Step) -> bool:
         return any(check.side_effect for check in step.checks)
 
-    def _carried(
+    def _read_carried_results(
         self, step: Step, entry: Entry | None
     ) -> tuple[tuple[EarlierResult, ...], Due | None]:
-        """Return the earlier results that the newest check carries, or why one does not count."""
-        known = self._checked.get(step.id)
-        if known is None or known.is_carried or entry is None:
+        """Return the earlier results that the newest check carries, or the reason against one."""
+        check_index = self._checked.get(step.id)
+        if check_index is None or check_index.is_carried or entry is None:
             return (), None
         if not isinstance(entry.data, Checked):
             return (), None
-        found = {check.ref.seq: check for check in known.carried}
+        index_by_line = {check.ref.seq: check for check in check_index.carried}
         carried = []
         for result in entry.data.carried:
-            if result.line not in found:
+            if result.line not in index_by_line:
                 lost = f"The result of {result.checked_on[:10]} is not in the journal any more."
                 return (), Due(lost, self._subject.today)
             earlier = read_carried(
                 self._history,
                 self._subject.procedure,
                 step,
-                found[result.line],
+                index_by_line[result.line],
                 result,
                 today=self._subject.today,
                 limit=self._limit,
@@ -720,7 +755,7 @@ class _StepFold:
             carried.append(earlier)
         return tuple(carried), None
 
-    def _marked(
+    def _mark_conclusion(
         self,
         step: Step,
         conclusion: Conclusion,
@@ -730,7 +765,7 @@ class _StepFold:
         entry: Entry | None,
         due: Due | None,
     ) -> Conclusion:
-        """Return the conclusion, marked if it rests on an earlier run, or if that has ended."""
+        """Return the conclusion, marked if it rests on an earlier run, or if that has expired."""
         known = self._checked.get(step.id)
         if conclusion.outcome is Outcome.NOT_RUN:
             return replace(conclusion, due_on=due.since if due else _due_since(entry))
@@ -746,7 +781,7 @@ class _StepFold:
         return replace(conclusion, verified_on=began, reason=reason)
 
     def _needs_exchanges(self, findings: Iterable[Finding]) -> bool:
-        """Return whether exchanges are wanted, or decide whether a remote system had a fault."""
+        """Return whether exchanges are requested, or needed to recognise a fault."""
         is_unclear = any(finding.outcome is Outcome.INCONCLUSIVE for finding in findings)
         return self._has_exchanges or is_unclear
 
@@ -765,7 +800,7 @@ class _StepFold:
         checked_on: str,
         polled: Sequence[PolledFinding],
     ) -> str:
-        """Return when the wait began, as a person says, or else as the newest checks saw it."""
+        """Return the beginning of the wait: by an attestation, or else by the newest checks."""
         if conclusion.outcome is not Outcome.WAITING:
             return ""
         if attestation and (
@@ -774,7 +809,7 @@ class _StepFold:
             or conclusion.needs_another
         ):
             return attestation.at
-        waits = [p.since for p in polled if p.finding.outcome is Outcome.WAITING]
+        waits = [poll.since for poll in polled if poll.finding.outcome is Outcome.WAITING]
         since = min(waits, default=checked_on)
         for entry in reversed(self._history.recent(step.id)):
             is_check = isinstance(entry.data, Checked | CheckWithheld)
@@ -786,37 +821,39 @@ class _StepFold:
         return since
 
     def _newest_check(self, step: Step) -> tuple[Entry | None, str]:
-        """Return the newest check of `step`, and why it does not count for the current subject."""
+        """Return the newest check of `step`, and a reason if it does not count for the subject."""
         check = self._checked.get(step.id)
         if check is None:
             return None, ""
         entry = self._history.read(check.ref)
-        why = mismatch(entry.data.binding, step, self._subject)
-        is_outdated = why and (entry.data.findings or getattr(entry.data, "carried", ()))
-        return entry, f"Checked on {entry.at} {why}: check it again." if is_outdated else ""
+        difference = mismatch(entry.data.binding, step, self._subject)
+        is_outdated = difference and (entry.data.findings or getattr(entry.data, "carried", ()))
+        return entry, f"Checked on {entry.at} {difference}: check it again." if is_outdated else ""
 
     def _lines_of_check(self, step: Step, findings: Iterable[Finding]) -> Iterator[Ref]:
         """
-        Yield the line of the newest check, then those of the exchanges, as it names them.
+        Yield the line of the newest check, then the lines of its exchanges.
 
-        Raises `ChainError` if one of them is not there.
+        Raises `ChainError` if one of them is missing.
         """
         check = self._checked.get(step.id) if findings else None
         if check is not None:
             yield check.ref
-            known = {ref.seq: ref for ref in check.exchanges}
+            exchanges = {ref.seq: ref for ref in check.exchanges}
             named = (number for finding in findings for number in finding.exchanges)
             for number in dict.fromkeys(named):
-                if number not in known:
-                    where = f"Line {check.ref.seq} of the journal refers to line {number}"
-                    raise ChainError(f"{where}, which is not an exchange before it.")
-                yield known[number]
+                if number not in exchanges:
+                    raise ChainError(
+                        f"Line {check.ref.seq} of the journal refers to line {number}, which is "
+                        "not an exchange before it."
+                    )
+                yield exchanges[number]
 
-    def _demands(self, step: Step) -> bool:
+    def _demands_second_person(self, step: Step) -> bool:
         return any(name in (step.id, EVERY_STEP) for name in self._four_eyes)
 
 
-def _replaced(
+def _with_polled(
     findings: tuple[Finding, ...], polled: Sequence[PolledFinding]
 ) -> tuple[Finding, ...]:
     """Return the findings, with the polled one for each check that has one."""
@@ -826,7 +863,7 @@ def _replaced(
 
 
 def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
-    """Return which earlier failure blocks `step`, or nothing."""
+    """Return a sentence about the earlier failure that blocks `step`; empty if none does."""
     for required in step.requires:
         state = states.get(required)
         if state is not None and state.blocks_dependents:
@@ -834,7 +871,7 @@ def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
     return ""
 
 
-def _loaded(journal: Journal, key: FingerprintKey) -> Index:
+def _load_saved_index(journal: Journal, key: FingerprintKey) -> Index:
     """
     Return the saved index if it belongs to this journal, else an empty one.
 
@@ -870,7 +907,7 @@ def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: s
     return "Not checked yet." if step.checks else ""
 
 
-def _attestation(entry: Entry, index: AttestationIndex) -> Attestation:
+def _attestation_from(entry: Entry, index: AttestationIndex) -> Attestation:
     statement: AttestationDetails = entry.data
     binding = structs.replace(statement.binding, subject=index.subject)
     kind = AttestationKind(entry.type.removeprefix("step."))

@@ -49,7 +49,7 @@ def scratch_folder(*, owns: Path | None = None) -> Iterator[Path]:
                 content.mkdir(mode=0o700)
                 yield content
             finally:
-                _remove(folder)
+                _remove_with_draft(folder)
     finally:
         remove(folder)
 
@@ -64,13 +64,13 @@ def _remove_what_dead_processes_left() -> None:
                 status = folder.lstat()
                 is_mine = status.st_uid == os.geteuid() and status.st_mode & 0o170777 == 0o040700
                 if is_mine and time.time() - status.st_mtime >= _YOUNG_SECONDS:
-                    # NOTE: where its process is alive, there is a `TimeoutError`: an `OSError`.
+                    # NOTE: if its process is alive, this raises `TimeoutError`, an `OSError`.
                     with locked(folder / _LOCK):
-                        _remove(folder)
+                        _remove_with_draft(folder)
                     remove(folder)
 
 
-def _remove(folder: Path) -> None:
+def _remove_with_draft(folder: Path) -> None:
     """Remove the draft that `folder` names, and its content; the lock stays until the end."""
     with contextlib.suppress(OSError):
         draft = Path(os.fsdecode(read_plain(folder / _OWNS, _LONGEST_NAME, follows_links=False)))

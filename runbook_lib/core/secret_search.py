@@ -1,9 +1,9 @@
 """
 Search a text or a file whole for secrets: behind escapes, and in base64.
 
-The caller says what a secret is (`redaction.Redactor`). It cleans the journal's texts
-before they are written, and the leak gate uses it before anything is sealed. It looks
-through two layers of escapes and one of base64, and no deeper.
+The caller recognises secrets (`redaction.Redactor`). The search cleans the journal's texts before
+they are written, and the leak gate uses it before a bundle is sealed. It decodes two layers of
+escapes and one of base64, and no more.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 _BASE64 = re.compile(r"[0-9A-Za-z+/_-]{24,}")
 _STANDARD = str.maketrans("-_", "+/")
 _FOLDED = re.compile(r"(?<=[0-9A-Za-z+/_-])[\r\n]+(?=[0-9A-Za-z+/_-])")
-# How many times escapes may wrap escapes.
+# Layers of escapes that the search decodes.
 _DEEPEST = 2
-# As in JSON, JavaScript and Python, however often the backslash itself was escaped.
+# Escapes of JSON, JavaScript and Python, with any number of backslashes.
 # NOTE: a match takes a whole row of backslashes, or a long one would take quadratic time. `re` is
 # fast for a pattern that begins with a literal.
 _ESCAPE = re.compile(r"\\\\*+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([bfnrt\"'/]))?")
@@ -40,18 +40,18 @@ class SecretSearch:
     """
     A search for secrets behind escapes and in base64, in linear time.
 
-    `find` returns where a secret starts in a text, or -1.
+    `find` returns the position of a secret in a text, or -1.
 
-    NOTE: a text may contain hundreds of thousands of base64 words, so they are
-    decoded and searched together; only a hit is then located. `clean` are those without a
-    secret: the files of one bundle have most of them in common.
+    NOTE: a text may contain hundreds of thousands of base64 words, so they are decoded and searched
+    together; only a hit is then located. `clean` are words without a secret: the files of one
+    bundle share most of them.
     """
 
     find: Callable[[str], int]
     clean: set[str] = field(default_factory=set)
 
     def before_leak_in_file(self, content: bytes) -> str | None:
-        """Return the text before a secret in a file (its last step id says where), or `None`."""
+        """Return the text before a secret in a file (its last step id is the place), or `None`."""
         for reading in dict.fromkeys((content, content.replace(b"\0", b""))):  # as in UTF-16
             try:
                 text = reading.decode("utf-8")
@@ -65,7 +65,7 @@ class SecretSearch:
 
     def before_leak(self, text: str) -> str | None:
         """Return the text before a secret in `text`, or `None`."""
-        for reading in _plainer(text):
+        for reading in _readings_of(text):
             position = self.find(reading)
             if position >= 0:
                 return reading[:position]
@@ -84,49 +84,51 @@ class SecretSearch:
         return self.before_leak(text) is not None
 
     def _first_in_base64(self, words: list[str]) -> str:
-        """Return the first of `words` that hides a secret; one of them does."""
+        """Return the first of `words` that hides a secret; at least one does."""
         while len(words) > 1:
             half = words[: len(words) // 2]
             words = half if self._is_in_base64(half) else words[len(half) :]
         return words[0]
 
     def _is_in_base64(self, words: Iterable[str]) -> bool:
-        readings = (reading for decoded in _decoded(words) for reading in _plainer(decoded))
+        readings = (
+            reading for decoded in _decode_base64(words) for reading in _readings_of(decoded)
+        )
         return any(self.find(reading) >= 0 for reading in readings)
 
 
-def _plainer(text: str) -> Iterator[str]:
+def _readings_of(text: str) -> Iterator[str]:
     """Yield `text`, then the same with the escapes of JSON, URLs and HTML decoded, twice."""
     yield text
     for _ in range(_DEEPEST):
-        plain = _PERCENT.sub(_unquoted, _ESCAPE.sub(_unescaped, text))
+        plain = _PERCENT.sub(_decode_percent, _ESCAPE.sub(_decode_escape, text))
         if "&" in plain:
             # NOTE: `html` rejects numbers of thousands of digits.
-            plain = html.unescape(_LONG_NUMBER.sub(_shortened, plain))
+            plain = html.unescape(_LONG_NUMBER.sub(_shorten_number, plain))
         if plain == text:
             return
         text = plain
         yield text
 
 
-def _unescaped(match: re.Match[str]) -> str:
+def _decode_escape(match: re.Match[str]) -> str:
     unicode, byte, letter = match.groups()
     if match.lastindex is None:
         return match.group()
     return chr(int(unicode or byte, 16)) if unicode or byte else _CONTROLS.get(letter, letter)
 
 
-def _unquoted(match: re.Match[str]) -> str:
+def _decode_percent(match: re.Match[str]) -> str:
     return bytes.fromhex(match.group().replace("%", "")).decode("utf-8", "replace")
 
 
-def _shortened(match: re.Match[str]) -> str:
+def _shorten_number(match: re.Match[str]) -> str:
     digits = match.group(1).lstrip("0") or "0"
     # NOTE: HTML replaces every number that is too large for a character.
     return f"&#{digits if len(digits) < _LONGEST_NUMBER else '9' * _LONGEST_NUMBER}"
 
 
-def _decoded(words: Iterable[str]) -> Iterator[str]:
+def _decode_base64(words: Iterable[str]) -> Iterator[str]:
     """
     Yield all `words` decoded, joined with gaps.
 

@@ -12,25 +12,25 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# Lengths of texts count by class: up to so many characters.
+# The classes of a text's length: their largest numbers of characters.
 _LENGTH_CLASSES = (0, 8, 32, 128, 512, 4_096)
-# A key that is a name; any other one, such as an id, an address or a token, is not shown.
+# A key that is a name. Other keys, such as an id, an address or a token, are not shown.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,60}")
 _DIGITS = re.compile(r"(?:act_)?[0-9]+")
 _MOST_DIGITS = 4
 ID = "{id}"
 OTHER_KEY = "{key}"
-# In place of a shape, for a body that is not JSON.
+# Stands for the shape of a body that is not JSON.
 NOT_JSON = ("page", "text", "nothing")
-# In place of the numbers of an error that has none.
+# Stands for the numbers of an error that has none.
 NO_CODE = "-"
-# A list with rows of more shapes than these shows the first ones.
+# Distinct shapes of rows that are shown of a list.
 _MOST_ROW_SHAPES = 4
 _MOST_LEVELS = 12
 _MOST_KEYS = 200
-# So long the shape of one response may be, as JSON.
+# Length of the longest shape of a response, as JSON.
 MAX_SHAPE_CHARACTERS = 4_000
-# What stands in place of a shape that is longer.
+# Stands for a longer shape.
 TOO_LONG = "…"
 # Codes and subcodes have up to seven digits; a longer number may be an id.
 _LARGEST_CODE = 10**8
@@ -68,7 +68,7 @@ def shape_of(value: Any, level: int = 0) -> Any:
 
 
 def distinct(shapes: Iterable[Any]) -> list[Any]:
-    """Return each shape once, in their order."""
+    """Return the shapes without repetitions, in their order."""
     return [*{json.dumps(shape, sort_keys=True): shape for shape in shapes}.values()]
 
 
@@ -78,7 +78,7 @@ def length_class(length: int) -> str:
 
 
 def key_name(key: str) -> str:
-    """Return a key if it is a name, else what kind of key it is."""
+    """Return a key if it is a name, else the kind of the key."""
     if _DIGITS.fullmatch(key):
         return ID
     digits = sum(letter.isdigit() for letter in key)
@@ -86,7 +86,7 @@ def key_name(key: str) -> str:
 
 
 def shape_text(value: Any) -> str:
-    """Return the shape of a JSON value as text; what is too long for a record is left out."""
+    """Return the shape of a JSON value as text; `TOO_LONG` if it is too long for a record."""
     text = json.dumps(shape_of(value), separators=(",", ":"), ensure_ascii=True)
     return text if len(text) <= MAX_SHAPE_CHARACTERS else json.dumps(TOO_LONG)
 

@@ -1,5 +1,5 @@
 """
-A step as the record, the report, the notebook and the panels have it.
+The record of a step, for the record, the report, the notebook and the panels.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from runbook_lib.core.model import (
 from runbook_lib.core.procedure import StepKind, step_name
 from runbook_lib.core.run_state import StepState
 
-# Where troubles belong into the record: what they explain is open.
+# Outcomes of steps whose known errors belong into the record.
 _OPEN = (Outcome.FAILED, Outcome.INCONCLUSIVE)
-# What follows from an outcome, for readers of the schema; see `StepRecord.require_evidence`.
+# The evidence that each outcome requires, as JSON Schema; see `StepRecord.require_evidence`.
 RULES = {
     "allOf": [
         {
@@ -69,7 +69,7 @@ RULES = {
 
 
 class NumberedExchange(Exchange, kw_only=True):
-    """One HTTP exchange, redacted; `number` is that of its journal line."""
+    """An HTTP exchange, redacted; `number` is the number of its journal line."""
 
     number: Number
 
@@ -89,17 +89,17 @@ class CarriedCheck(CarriedResult, kw_only=True):
         Mapping[str, Value | None],
         Meta(description="what it is about; of a secret, its keyed fingerprint"),
     ]
-    """As in the line's `CheckBasis`."""
+    """The values in the line's `CheckBasis`."""
 
     finding: Finding
-    """What the check found then."""
+    """The finding of the check at that time."""
 
     exchanges: Annotated[tuple[NumberedExchange, ...], Meta(min_length=1)]
-    """The exchanges on which it rests, as they were then."""
+    """The exchanges on which it rests, from that time."""
 
 
 class CauseRecord(Part):
-    """One thing that leads to an error text."""
+    """A cause of an error text."""
 
     text: str
     tested_by: Annotated[
@@ -108,64 +108,107 @@ class CauseRecord(Part):
 
 
 class TroubleRecord(Part):
-    """A known error text, what it means, and what to do about it."""
+    """A known error text, with its meaning and advice."""
 
     shown: Annotated[
         tuple[str, ...], Meta(min_length=1, description="the exact texts; … stands for any text")
     ]
+    """The exact texts; `…` stands for any text."""
+
     means: str
+    """Its meaning in one or two sentences."""
+
     causes: tuple[CauseRecord, ...]
+    """Its causes, the likeliest first."""
+
     advice: str
+    """The next actions."""
+
     source: str
+    """A public address, or the kind of reading and its date."""
+
     seen: Annotated[
         Literal["reason", "answer", ""], Meta(description="where this text was seen in this run")
     ]
+    """The place where this run saw it: the step's reason, an answer, or nowhere."""
 
 
 class StepRecord(Part):
     """Everything about a step at the end of a run."""
 
     id: Annotated[str, Meta(pattern="^[a-z]+-[0-9]{2}[a-z]?-[a-z0-9-]+$")]
+    """Id of the step."""
+
     number: Annotated[
         str,
         Meta(description="as on screen; a letter marks a step that is not on the documented page"),
     ]
+    """Number on screen; a letter marks a step that the documented page lacks."""
+
     title: str
+    """Title of the step."""
+
     kind: StepKind
+    """The party that acts."""
+
     outcome: Outcome
+    """Its outcome."""
+
     code: Annotated[
         str, Meta(description="code of the finding that decided the outcome; empty if none did")
     ]
+    """Code of the finding that decided; empty if none did."""
+
     reason: Annotated[str, Meta(min_length=1)]
+    """The reason for the outcome."""
+
     needs_person: Annotated[
         bool,
         Meta(
             description="true: verified in part, and open until a person has confirmed the sentence"
         ),
     ]
+    """Whether it is verified in part, and open until a person confirms the rest."""
+
     verified_on: Annotated[
         Day,
         Meta(
             description="verified in an earlier run, on this day, and not checked again; or empty"
         ),
     ]
+    """The day of the earlier run that verified it; empty if it rests on this run."""
+
     due_on: Annotated[
         Day,
         Meta(description="since when it must be checked again, because that ended; or empty"),
     ]
+    """The day since when it must be checked again; empty if it need not."""
+
     sentence: Annotated[str, Meta(min_length=1, description="the sentence that a person confirms")]
+    """The sentence that a person confirms."""
+
     answers: Annotated[
         tuple[str, ...], Meta(description="sentences that a person may confirm instead")
     ]
+    """Sentences that a person may confirm instead."""
+
     checked_on: Time | None
+    """Time of its newest check in this run; `None` if there was none."""
+
     attested_by: str | None
+    """Name of the person whose attestation counts; `None` if none does."""
+
     attestation: Annotated[
         Attestation | None, Meta(description="the person's word about this step that counts")
     ]
+    """The attestation that counts; `None` if none does."""
+
     confirms: Annotated[
         tuple[Attestation, ...],
         Meta(description="the attestations that this one confirms, if two people must attest"),
     ]
+    """The attestations that this one confirms, if two people must attest."""
+
     void_attestations: Annotated[
         tuple[VoidAttestation, ...],
         Meta(
@@ -173,18 +216,30 @@ class StepRecord(Part):
             "something else"
         ),
     ]
+    """Attestations that no longer count."""
+
     remarks: Annotated[
         tuple[str, ...],
         Meta(description="what else a reader must know about people's words"),
     ]
+    """Further sentences about people's attestations."""
+
     comments: Annotated[
         tuple[Commented, ...], Meta(description="oldest first; no outcome depends on them")
     ]
+    """All comments, oldest first."""
+
     assigned: Annotated[
         Assigned | None, Meta(description="who must do this step, and by which day")
     ]
+    """The current assignment; `None` if there is none."""
+
     checks: tuple[Finding, ...]
+    """The findings of this run."""
+
     exchanges: tuple[NumberedExchange, ...]
+    """The exchanges that the findings rest on."""
+
     carried: Annotated[
         tuple[CarriedCheck, ...],
         Meta(
@@ -192,7 +247,11 @@ class StepRecord(Part):
             "have those of this run alone"
         ),
     ]
+    """Results of earlier runs that count in this one."""
+
     attachments: tuple[Attachment, ...]
+    """The files that people attached, each once."""
+
     troubles: Annotated[
         tuple[TroubleRecord, ...],
         Meta(
@@ -200,9 +259,10 @@ class StepRecord(Part):
             "those that were seen first"
         ),
     ]
+    """Known error texts of a failed or inconclusive step, seen ones first."""
 
     def require_evidence(self) -> None:
-        """Raise `ValueError` if the outcome claims more than is here, as `RULES` say."""
+        """Raise `ValueError` if the evidence for the outcome is missing, according to `RULES`."""
         is_seen = (self.checks and self.exchanges and self.checked_on) or self.carried
         days = [carried.checked_on[:10] for carried in self.carried]
         is_carried = self.outcome is Outcome.VERIFIED and days
@@ -217,9 +277,8 @@ class StepRecord(Part):
 
 
 def step_record(state: StepState) -> StepRecord:
-    """Return everything about a step; `troubles` of one that failed or could not be checked."""
+    """Return everything about a step; `troubles` only if it failed or could not be checked."""
     attestations = (*state.others, *((state.attestation,) if state.attestation else ()))
-    # What people attached, each file once.
     attachments = [
         attachment for attestation in attestations for attachment in attestation.attachments
     ]
@@ -270,10 +329,10 @@ def _carried_check(earlier: EarlierResult) -> CarriedCheck:
 
 
 def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
-    """Return the step's troubles, first those that its reason, a quote or an answer contains."""
+    """Return the step's known errors; those in its reason, a quote or an answer come first."""
     step = state.step
     quotes = [quote for finding in state.findings for quote in finding.quotes]
-    said = " ".join([state.conclusion.reason, *quotes])
+    own_words = " ".join([state.conclusion.reason, *quotes])
     answers = [exchange.response for exchange in state.exchanges.values()]
     here = step_name(state.number, step.title)
     return tuple(
@@ -287,16 +346,16 @@ def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
             source=error.source,
             seen=seen,
         )
-        for error, seen in step.rank_seen(step.known_errors, said, answers)
+        for error, seen in step.rank_seen(step.known_errors, own_words, answers)
     )
 
 
 def advice_of(step: StepRecord) -> str:
     """
-    Return what to do about the error that a step's reason names; nothing where none is known.
+    Return the advice about the known error in a step's reason; empty if there is none.
 
-    It goes before what is advised for any step with that outcome: to look and
-    confirm the step would contradict, for example, that a client ID is mistyped.
+    It replaces the general advice for the outcome. To look and confirm the step would contradict,
+    for example, that a client ID is mistyped.
     """
     named = [trouble.advice for trouble in step.troubles if trouble.seen == "reason"]
     return named[0] if named else ""
@@ -309,10 +368,10 @@ def gathered(step: StepRecord, name: str) -> list[Any]:
 
 
 def earlier_line(carried: CarriedCheck) -> str:
-    """Return where an earlier result is, as a reader finds it."""
-    where = f"bundle {carried.bundle}" if carried.bundle else "this bundle"
+    """Return the place of an earlier result in words: line, bundle, run and digest."""
+    bundle = f"bundle {carried.bundle}" if carried.bundle else "this bundle"
     run = f" (run {carried.run_id})" if carried.run_id else ""
-    return f"line {carried.line} of the journal in {where}{run}, SHA-256 {carried.sha256}"
+    return f"line {carried.line} of the journal in {bundle}{run}, SHA-256 {carried.sha256}"
 
 
 def exchange_detail(exchange: Exchange) -> str:

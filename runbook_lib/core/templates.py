@@ -25,7 +25,7 @@ def template_environment(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  (slow)
 
     return Environment(
-        bytecode_cache=_cache(),
+        bytecode_cache=_open_cache(),
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
@@ -35,13 +35,13 @@ def template_environment(
     )
 
 
-def _cache() -> BytecodeCache | None:
-    """Return where compiled templates are kept; nowhere, if others may write there."""
+def _open_cache() -> BytecodeCache | None:
+    """Return the cache of compiled templates; `None` if others may write there."""
     from jinja2 import FileSystemBytecodeCache  # noqa: PLC0415  (slow)
     from platformdirs import user_cache_path  # noqa: PLC0415  (slow)
 
     class Cache(FileSystemBytecodeCache):
-        """Goes on where nothing can be written."""
+        """A cache that ignores failed writes."""
 
         def dump_bytecode(self, bucket: Bucket) -> None:
             """Write the code of a template, if there is room for it."""
@@ -54,12 +54,12 @@ def _cache() -> BytecodeCache | None:
         status = folder.lstat()
     except OSError:
         return None
-    # NOTE: it holds code that is run.
+    # NOTE: the folder holds code that is run.
     is_mine = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
     return Cache(str(folder)) if is_mine and not status.st_mode & 0o077 else None
 
 
 def compile_all(environment: Environment) -> None:
-    """Compile every template; else each is when it is first used. The first time takes 0.2 s."""
+    """Compile every template at once (0.2 s), not at its first use."""
     for name in environment.list_templates():
         environment.get_template(name)

@@ -1,5 +1,5 @@
 """
-Which steps wait, for whom, and since when. Pure.
+The steps that wait, with their party and the beginning of the wait. Pure.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from runbook_lib.core.model import Outcome, Wait, WaitsFor
 from runbook_lib.core.outcome import OPEN
 from runbook_lib.core.run_state import RunState, StepState
 
-# To do by anybody: of these only what comes next, else the whole procedure would be listed.
+# Outcomes of steps that anybody can do: only the next such step waits, not the whole procedure.
 _TO_DO = tuple(outcome for outcome in OPEN if outcome not in (Outcome.FAILED, Outcome.WAITING))
 
 
 def waits_by_step(state: RunState, today: date) -> dict[str, Wait]:
-    """Return for whom each step waits, and since when, by the step's id."""
+    """Return the wait of each waiting step, by the step's id."""
     return {
         step.step.id: Wait(
             waits_for=waits_for,
@@ -34,14 +34,15 @@ def waits_in(
     state: RunState, today: date | None = None
 ) -> Iterator[tuple[StepState, WaitsFor, bool]]:
     """
-    Yield each step that waits, for whom, and whether it is next, in the order of the steps.
+    Yield each step that waits, its party, and whether it is next, in the order of the steps.
 
-    With `today` also those that wait soon, since the attestations that settle them end.
+    With `today`, also yield steps whose attestations end soon.
     """
     following = next_step(state)
     upcoming = following[0].step.id if following else ""
     for step in state.steps.values():
-        outcome, is_next = step.conclusion.outcome, step.step.id == upcoming
+        outcome = step.conclusion.outcome
+        is_next = step.step.id == upcoming
         is_again = step.conclusion.needs_person or bool(step.conclusion.due_on)
         is_untouched = outcome is Outcome.FAILED or is_again or step.is_asked_for
         is_old = step.has_expired or (today is not None and step.ends_soon(today))

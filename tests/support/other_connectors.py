@@ -37,5 +37,5 @@ def forget() -> None:
         del sys.modules[name]
     if hasattr(connectors, NAME):
         delattr(connectors, NAME)
-    for kept in (registry.connector_names, registry._loaded, registry._settings):
+    for kept in (registry.connector_names, registry._load_procedure, registry._load_inputs):
         kept.cache_clear()

@@ -1,9 +1,8 @@
 """
-The connector in Cyclr: what the console holds, what is installed, what is authenticated.
+The connector in Cyclr: the console's Setup, the installed connector, its authentication.
 
-Reading is always safe. Installing, and creating an account, change the
-partner's Cyclr: each happens only where its parameter says so, is announced
-in the journal first, and in the finding.
+Reading is always safe. Installing, and creating an account, change the partner's Cyclr: each needs
+its parameter, and is announced in the journal first and in the finding.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from runbook_lib.remote.http_messages import unexpected_response
 from runbook_lib.remote.json_fields import JSONObject
 from runbook_lib.remote.quoting import shorten
 
-# What a check that asks for an account in Cyclr cannot do without.
+# The inputs that every check of an account in Cyclr needs.
 ACCOUNT = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
 
 _NOTHING_LISTED = (
@@ -71,18 +70,21 @@ def connector_is_in_library(context: CheckContext) -> Finding:
     takes_vendor=True,
 )
 def console_holds_app_id(vendor: Vendor, context: CheckContext) -> Finding:
-    """Compare what Cyclr really sends to the vendor's sign-in page with client and redirect URI."""
+    """Compare Cyclr's real request to the vendor's sign-in page with client and redirect URI."""
     request = sign_in_request(vendor, context)
-    return request if isinstance(request, Finding) else _compare(vendor, context, request)
+    return (
+        request
+        if isinstance(request, Finding)
+        else _compare_sign_in_request(vendor, context, request)
+    )
 
 
 def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] | Finding:
     """
-    Follow Cyclr's sign-in link up to the vendor, and return what Cyclr asks it for.
+    Follow Cyclr's sign-in link up to the vendor, and return the authorization request's fields.
 
-    That is the authorization request's fields (RFC 6749 §4.1.1: none may come twice), or an
-    inconclusive finding where the link does not lead there. Uses up one
-    single-use token; the vendor itself is not asked.
+    (RFC 6749 §4.1.1: none may come twice.) Return an inconclusive finding if the link does not lead
+    there. Uses up one single-use token; sends no request to the vendor itself.
     """
     cyclr = context.cyclr()
     connector = installed_connector(context, cyclr)
@@ -93,9 +95,10 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
             "has none yet.",
         )
     token = cyclr.sign_in_token(context.text("account_api_id"), context.text("cyclr_username"))
-    host, number = context.text("service_domain"), connector.number("Id")
+    host = context.text("service_domain")
+    number = connector.number("Id")
     link = sign_in_url(host, number, token, context.text("cyclr_console_url"))
-    # A redirect may lead wherever a setting says that the systems are.
+    # A redirect may lead to every address of the systems in the settings.
     addresses = [context.text("cyclr_api_url"), context.text("cyclr_console_url")]
     addresses += [f"https://{host}", *vendor.hosts(context.values)]
     destinations = AllowedRedirects(addresses, context.names("redirect_hosts"))
@@ -112,8 +115,10 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
     names = [name for name, _ in pairs]
     for name, least in (("client_id", 1), ("redirect_uri", 1), ("scope", 0)):
         if not least <= names.count(name) <= 1:
-            what = f"its address at {vendor.title} has {name} {names.count(name)} times"
-            raise unexpected_response("Cyclr's sign-in link", what)
+            raise unexpected_response(
+                "Cyclr's sign-in link",
+                f"its address at {vendor.title} has {name} {names.count(name)} times",
+            )
     return dict(pairs)
 
 
@@ -126,9 +131,9 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
 )
 def connector_is_installed(context: CheckContext) -> Finding:
     """
-    Look for the connector in the account; install it where `install_connector` says so.
+    Look for the connector in the account; install it if `install_connector` permits it.
 
-    `create_test_account` makes an account first, where none is named.
+    `create_test_account` makes an account first, if none is named.
     """
     changes: list[str] = []
     if not context.text("account_api_id"):
@@ -148,7 +153,7 @@ def connector_is_installed(context: CheckContext) -> Finding:
     except RemoteError as error:
         if not changes:
             raise
-        # What was changed must be known, or the next run changes it again.
+        # The finding must name the changes, or the next run makes them again.
         finding = inconclusive(code=error.code, reason=str(error))
     facts = {"account_api_id": context.text("account_api_id")}
     return structs.replace(finding, changes=tuple(changes), facts=facts)
@@ -167,7 +172,7 @@ def connector_is_authenticated(vendor: Vendor, context: CheckContext) -> Finding
             code="connector-not-authenticated",
             reason=f"Installed, but nobody has signed in with {vendor.title} and consented yet.",
         )
-    return _doubt(context, number) or verified(
+    return _doubt_about_account(context, number) or verified(
         code="connector-authenticated",
         reason=f"Cyclr says that account connector {number} is authenticated.",
         limits=(_NO_CONSENT_SEEN,),
@@ -179,9 +184,9 @@ def error_webhook_is_set(context: CheckContext) -> Finding:
     """
     Ask Cyclr whether this account posts its failed transactions (Cyclr: Transaction Errors).
 
-    Only the account's own fields are in the API; the console's setting is not, and an account
-    without one of its own follows it. The address is not read, since it may hold a key: Cyclr
-    enables no webhook without one.
+    The API shows only the account's own fields. It does not show the console's setting, which an
+    account without its own follows. The address is not read, since it may hold a key: Cyclr enables
+    no webhook without one.
     """
     account = context.text("account_api_id")
     shown = context.cyclr().account(account)
@@ -207,16 +212,16 @@ def error_webhook_is_set(context: CheckContext) -> Finding:
 
 
 def is_refusal(status: int) -> bool:
-    """Return whether Cyclr refused what it was asked, and will refuse it again."""
+    """Return whether Cyclr refused the request, and will refuse it again."""
     return 400 <= status < 500 and status not in _COME_AGAIN
 
 
 def _in_library(context: CheckContext, cyclr: Cyclr) -> JSONObject | Finding:
     """
-    Return the library's connector, of several the lowest id; drafts do not count.
+    Return the library's connector with the lowest id; drafts do not count.
 
-    That it is not there is proven only by the search and by the whole library: an empty search, or
-    one whose query was ignored, shows nothing by itself.
+    Only the search together with the whole library proves its absence. An empty search, or one
+    whose query was ignored, shows nothing by itself.
     """
     name = context.text("cyclr_connector")
     rows = cyclr.find_connectors(name)
@@ -244,7 +249,7 @@ def _in_library(context: CheckContext, cyclr: Cyclr) -> JSONObject | Finding:
 
 
 def installed_connector(context: CheckContext, cyclr: Cyclr) -> JSONObject | None:
-    """Return the account's connector; of several one that is authenticated, or the first made."""
+    """Return the account's connector: an authenticated one first, then the oldest."""
     name = context.text("cyclr_connector")
     rows = [
         row
@@ -258,9 +263,9 @@ def installed_connector(context: CheckContext, cyclr: Cyclr) -> JSONObject | Non
 
 def not_installed(cyclr: Cyclr, reason: str) -> Finding:
     """
-    Return that the account lacks the connector.
+    Return the finding that the account lacks the connector.
 
-    It contradicts a person only if Cyclr lists other connectors of the account.
+    It contradicts an attestation only if Cyclr lists other connectors of the account.
     """
     limits = () if cyclr.account_connectors() else (_NOTHING_LISTED,)
     return not_done(code="connector-not-installed", reason=reason, limits=limits)
@@ -280,8 +285,9 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
         return listed if connector is None else inconclusive(code=listed.code, reason=listed.reason)
     identifier = listed.number("Id")
     if connector is None:
-        connector = _install(context, cyclr, identifier, changes)
-    number, installed = connector.number("Id"), connector.object_at("Connector").number("Id")
+        connector = _install_connector(context, cyclr, identifier, changes)
+    number = connector.number("Id")
+    installed = connector.object_at("Connector").number("Id")
     if installed != identifier:
         return inconclusive(
             code="other-library-connector",
@@ -289,7 +295,7 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
             f"{identifier}, which the earlier steps are about. Compare the two in the Cyclr "
             "console.",
         )
-    doubt = _doubt(context, number)
+    doubt = _doubt_about_account(context, number)
     if doubt is not None:
         return doubt
     name = connector.display_text("Name") or context.text("cyclr_connector")
@@ -300,10 +306,11 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     )
 
 
-def _install(
+def _install_connector(
     context: CheckContext, cyclr: Cyclr, identifier: int, changes: list[str]
 ) -> JSONObject:
-    name, account = context.text("cyclr_connector"), context.text("account_api_id")
+    name = context.text("cyclr_connector")
+    account = context.text("account_api_id")
     context.announce_change(f"Install {name} in Cyclr account {account}.")
     connector = cyclr.install(identifier, name)
     changes.append(
@@ -313,21 +320,20 @@ def _install(
     return connector
 
 
-def _doubt(context: CheckContext, number: int) -> Finding | None:
+def _doubt_about_account(context: CheckContext, number: int) -> Finding | None:
     """
-    Return why an account connector may be of any account, or `None` if it is of this one.
+    Return the doubt that an account connector belongs to this account; `None` without a doubt.
 
-    A row does not name its account, so two made-up accounts are the control. No page says how
-    Cyclr answers for an account that it does not know: both must get the same refusal, or both
-    a list without this connector. Where the refusal may be of the token, this account is read
-    once more with it.
+    A row does not name its account, so two made-up accounts are the control. No page documents
+    Cyclr's response for an unknown account: both must get the same refusal, or both a list without
+    this connector. If the refusal may be of the token, this account is read once more with it.
     """
     account = context.text("account_api_id")
     look = f"Check the connectors of account {account} in the Cyclr console."
     statuses_seen = []
-    for what in ("account", "other account"):
-        # NOTE: of the form that Cyclr gives to accounts; another one may be refused for its form.
-        made_up = str(UUID(hex=context.made_up(what, 16), version=4))
+    for label in ("account", "other account"):
+        # NOTE: it has the form of Cyclr's account ids; another form may be refused for itself.
+        made_up = str(UUID(hex=context.made_up(label, 16), version=4))
         try:
             rows = context.cyclr(made_up).account_connectors()
         except CyclrAPIError as error:
@@ -363,8 +369,10 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
     return None
 
 
-def _compare(vendor: Vendor, context: CheckContext, sent: Mapping[str, str]) -> Finding:
-    """Compare what Cyclr sends to the sign-in page with the client ID and the redirect URI."""
+def _compare_sign_in_request(
+    vendor: Vendor, context: CheckContext, sent: Mapping[str, str]
+) -> Finding:
+    """Compare Cyclr's request to the sign-in page with the client ID and the redirect URI."""
     client_id = context.text(vendor.client_id.name)
     uri = redirect_uri(context.text("service_domain"))
     tables = compared(

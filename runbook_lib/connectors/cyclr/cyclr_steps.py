@@ -1,4 +1,4 @@
-"""What all connectors share at Cyclr: the texts in this folder, and the checks of its modules."""
+"""The shared part of all connectors at Cyclr: this folder's texts, and its modules' checks."""
 
 from __future__ import annotations
 

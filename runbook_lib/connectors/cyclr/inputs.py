@@ -1,4 +1,4 @@
-"""What every connector asks an operator for, about Cyclr: names, forms, help, defaults."""
+"""The inputs about Cyclr that every connector shares: names, formats, help, defaults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVICE_DOMAIN = Input(
     required=True,
     provider=_CYCLR,
 )
-# The fact that names what Cyclr's connector asks people for at sign-in.
+# The fact that holds the scopes which Cyclr's connector requests at sign-in.
 SCOPE_FACT = "connector_scope"
 CYCLR_CLIENT_ID = Input(
     name="cyclr_client_id",
@@ -105,8 +105,7 @@ _REQUESTS_A_SECOND = Input(
     provider=_CYCLR,
 )
 
-# Cyclr's hosts, the webhook's and those that its sign-in link may lead to among them.
-# Check id -> what stops working for customers when the check fails.
+# Check id → what stops working for customers when the check fails.
 _IMPACTS = {
     "service-domain-answers": "No customer can sign in: the sign-in ends at this address.",
     "connector-is-in-library": "Customers cannot connect, or they sign in with another app.",
@@ -144,6 +143,7 @@ CYCLR = Provider(
         _REDIRECT_HOSTS,
         _REQUESTS_A_SECOND,
     ),
+    # Cyclr's hosts, including the webhook's and the possible targets of its sign-in link.
     addresses=(
         "cyclr_api_url",
         "cyclr_console_url",

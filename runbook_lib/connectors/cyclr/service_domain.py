@@ -1,5 +1,5 @@
 """
-The service domain: does its name resolve, is its certificate good, does the callback answer.
+The service domain: its name, its certificate, and the answer of its callback.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from runbook_lib.remote.quoting import shorten
 
 CALLBACK_PATH = "/connector/callback"
 
-# The forms that Cyclr hands out (General Settings > Service Domain); all else is a custom domain.
+# The forms of Cyclr's own names (General Settings > Service Domain); others are custom domains.
 _CYCLR_DOMAIN = re.compile(r"[a-z0-9-]+-h\.(eu\.|us2\.|apac\.)?cyclr\.(com|uk)")
 _EXPIRES_SOON_DAYS = 21
 _OK = 200
 _NO_PAGE = (404, 410)
-# How a callback refuses a request without `code` and `state` (RFC 9110 §15.5): as wrong, or as one
-# of another method. 401 and 403 are what a guard in front of a host answers.
+# Statuses by which a callback refuses a request without `code` and `state` (RFC 9110 §15.5). 401
+# and 403 come from a guard in front of a host.
 _OF_A_CALLBACK = (400, 405, 422)
 
 
@@ -54,11 +54,11 @@ def service_domain_answers(context: CheckContext) -> Finding:
     """
     Resolve the service domain, verify its certificate and ask for the callback page.
 
-    The certificate names the host. What the page says is nowhere documented,
-    so a made-up page beside it is the control. Verified needs both: an answer that a callback may
-    give, and a made-up page that the host refuses otherwise. An answer that asks to come again, has
-    no content or leads to another host shows no callback. A certificate that has ended, or is
-    another host's, fails. Raises `UnreachableError` where one of them gives no answer.
+    The certificate names the host. No page documents the callback's answer, so a made-up page
+    beside it is the control. Verified needs both: an answer that a callback may give, and a
+    different refusal of the made-up page. An answer that asks to come again, has no content or
+    leads to another host shows no callback. A certificate that has ended, or is another host's,
+    fails. Raises `UnreachableError` if one of them gives no answer.
     """
     host = context.text("service_domain")
     resolve_name(context.session, host)
@@ -81,7 +81,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
     again = response.status
     if may_refuse_caller(control.status):
         again = fetch_page(context.session.branch(once_more=True), callback).status
-    finding = _judge(host, response, control, again)
+    finding = _conclude_callback(host, response, control, again)
     return structs.replace(
         finding,
         accepts=("service_domain",) if finding.outcome is Outcome.VERIFIED else (),
@@ -93,11 +93,11 @@ def service_domain_answers(context: CheckContext) -> Finding:
     )
 
 
-def _judge(host: str, response: Response, control: Response, again: int) -> Finding:
+def _conclude_callback(host: str, response: Response, control: Response, again: int) -> Finding:
     """
-    Return what the responses show; the reason is the end of a sentence.
+    Return the finding about the callback; its reason is the end of a sentence.
 
-    They are those to the callback page and to a made-up one; `again` is the status of the callback
+    `response` is the callback page, `control` a made-up page; `again` is the status of the callback
     page a second time.
     """
     answer = response.status
@@ -114,10 +114,10 @@ def _judge(host: str, response: Response, control: Response, again: int) -> Find
             code="made-up-page-not-refused",
             reason=f"the callback page answers ({answer}), but a made-up page answers {other}",
         )
-    if why := _shows_no_callback(host, response):
+    if reason := _why_no_callback(host, response):
         return inconclusive(
             code="callback-not-shown",
-            reason=f"but the callback page answers {answer}{why}, so nothing shows that Cyclr's "
+            reason=f"but the callback page answers {answer}{reason}, so nothing shows that Cyclr's "
             "callback is there. Check again later",
         )
     if again != answer:
@@ -132,8 +132,8 @@ def _judge(host: str, response: Response, control: Response, again: int) -> Find
     )
 
 
-def _shows_no_callback(host: str, response: Response) -> str:
-    """Return why no callback answers so, as the end of a clause; empty if one may."""
+def _why_no_callback(host: str, response: Response) -> str:
+    """Return the reason why this is no callback, as the end of a clause; empty if it may be one."""
     status = response.status
     if status in REDIRECTS and response.headers.get("location"):
         target = redirect_target(response)

@@ -1,9 +1,9 @@
 """
-Cyclr's two webhooks, read: which account failed, at which step, and why; which cycle is paused.
+Read the payloads of Cyclr's two webhooks: failed transactions and paused cycles.
 
-Pure. The JSON is a stranger's: it is bounded, unknown fields are left out, and of `Detail`
-(status line, the remote system's refusal, the request without its Authorization) only the
-refusal's own words are kept, without credentials. Their forms: Cyclr, Transaction Errors and
+Pure. The JSON is a stranger's: it is bounded, and unknown fields are left out. `Detail` has a
+status line, the remote system's refusal, and the request without its Authorization. Only the
+refusal's own words are kept, without credentials. Sources: Cyclr, Transaction Errors and
 Notifications.
 """
 
@@ -32,7 +32,7 @@ from runbook_lib.core.redaction import MASK, Redactor, without_headers
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.registrable_domains import is_same_registrable_domain
 
-# What is read of a file or of stdin, in bytes.
+# Bytes that are read of a file or of stdin.
 LARGEST = 16 * 1024 * 1024
 _MOST_FAILURES = 50_000
 _LONGEST_LINE = 1024 * 1024
@@ -41,7 +41,7 @@ _LONGEST_TEXT = 300
 _LONGEST_NAME = 120
 _MOST_IDS = 3
 _MOST_NAMED = 5
-# What is shorter is no credential.
+# Texts with fewer characters are no credential.
 _SHORTEST_SECRET = 8
 _STATUS = re.compile(r"\s*(?:HTTP/[0-9.]+ +)?([1-5][0-9]{2})\b")
 _REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE|HEAD) +\S", re.M)
@@ -52,14 +52,14 @@ _NAMED_SECRET = re.compile(
     re.IGNORECASE,
 )
 _TOO_MANY_REQUESTS = 429
-# What a notification's title begins with, before the cycle's name.
+# Beginning of a notification's title, before the cycle's name.
 _CYCLE_ERROR = "Cycle Error: "
-# What differs where the same failed: ids and numbers.
+# Ids and numbers: they differ between failures of the same cause.
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\w*[0-9]\w*", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
-# How many entries are read between two calls that say so.
+# Number of entries between two calls of `on_progress`.
 _PART = 500
-# The documented fields that are kept as they are.
+# The documented fields that are kept unchanged.
 _FIELDS = {
     "account": "AccountId",
     "account_name": "AccountName",
@@ -69,7 +69,7 @@ _FIELDS = {
     "transaction": "TransactionId",
     "level": "IncidentLevel",
 }
-# Of Cyclr's 22 fixed messages those that were read and tell by themselves where the cause lies.
+# Fixed messages of Cyclr's (of 22) that we have read, and that name the fault domain themselves.
 _MESSAGES = {
     "failed to authenticate the connector": FaultDomain.CUSTOMER,
     "out of retries": FaultDomain.CYCLR,
@@ -78,37 +78,64 @@ _MESSAGES = {
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """
-    One failed transaction: what the remote system `remote_message`, `meaning` that means, and what
-    to `advice`.
-
-    `codes` and `trace` are the refusal's own; the text `is_known`, or only its codes are there.
-    """
+    """One failed transaction, or a paused cycle; a text is empty if the payload lacks it."""
 
     at: str
+    """Time of the failure, in UTC."""
+
     account: str
+    """Id of the Cyclr account."""
+
     account_name: str
+    """Name of the Cyclr account."""
+
     cycle: str
+    """Id of the cycle."""
+
     cycle_name: str
+    """Name of the cycle."""
+
     step_name: str
+    """Name of the step that failed."""
+
     transaction: str
+    """Id of the transaction."""
+
     level: str
+    """Cyclr's `IncidentLevel`."""
+
     message: str
+    """Cyclr's own message."""
+
     remote_message: str
+    """The remote system's refusal, without credentials."""
+
     codes: tuple[int, ...]
+    """The codes in the refusal, at most three."""
+
     trace: str
+    """The remote system's id of its response."""
+
     cause: FaultDomain
+    """The fault domain."""
+
     meaning: str
+    """The meaning of a known error, or else the best text that there is."""
+
     advice: str
+    """The next action."""
+
     is_known: bool
+    """Whether a known error explains the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
     """
-    What was read, oldest first; `unread` could not be, `others` are of other connectors.
+    The failures in a file, oldest first.
 
-    `is_cut` says that there were more than are read.
+    `unread` entries could not be read, `others` are of other connectors. `is_cut`: the file has
+    more than the limits allow.
     """
 
     items: tuple[Failure, ...]
@@ -118,11 +145,11 @@ class Failures:
 
     @property
     def last(self) -> dict[str, Failure]:
-        """Return the last failure of each account."""
+        """The last failure of each account, by its id."""
         return {failure.account: failure for failure in self.items if failure.account}
 
     def document(self) -> dict[str, Any]:
-        """Return it for programs, grouped by cause."""
+        """Return the failures for programs, grouped by cause."""
         return {
             "failures": len(self.items),
             "unread": self.unread,
@@ -132,14 +159,15 @@ class Failures:
         }
 
     def causes(self) -> Iterator[dict[str, Any]]:
-        """Yield each cause once: how many accounts it hits, and what to do; the widest first."""
+        """Yield each cause once, with the number of accounts and the advice; the widest first."""
         groups: dict[tuple[object, ...], list[Failure]] = {}
         for failure in self.items:
             is_named = failure.is_known or not failure.codes
             group_by: object = _without_ids(failure.meaning) if is_named else failure.codes
             groups.setdefault((failure.cause, group_by), []).append(failure)
-        for group in sorted(groups.values(), key=_width):
-            last, traces = group[-1], dict.fromkeys(item.trace for item in reversed(group))
+        for group in sorted(groups.values(), key=_order_of_cause):
+            last = group[-1]
+            traces = dict.fromkeys(item.trace for item in reversed(group))
             names = {item.account: item.account_name or item.account for item in group}
             yield {
                 "cause": last.cause.value,
@@ -165,14 +193,15 @@ def read_failures(
     """
     Return the failures of `procedure`'s connector in a payload, a list of them, or lines of a log.
 
-    What cannot be read is counted. A failure whose request names no host counts for this
-    connector. Of many entries `on_progress` gets how many are read now and then, and how many there
-    are.
+    Unreadable entries are counted. A failure whose request names no host counts for this
+    connector. For long files, `on_progress` gets the numbers of entries read and in total.
     """
     reader = _ErrorReader(procedure)
     items: list[Failure] = []
-    unread, others, is_cut = 0, 0, len(content) > LARGEST
-    total, payloads = _payloads(content[:LARGEST].decode("utf-8-sig", "replace"))
+    unread = 0
+    others = 0
+    is_cut = len(content) > LARGEST
+    total, payloads = _split_payloads(content[:LARGEST].decode("utf-8-sig", "replace"))
     for number, payload in enumerate(payloads):
         if total > _PART and number % _PART == 0:
             on_progress(number, total)
@@ -193,25 +222,26 @@ def read_failures(
 
 
 def explain_refusal(refusal: str, procedure: Procedure, *, account: str, at: str) -> Failure:
-    """Return what the refusal of an account's call means, in the form of a webhook's failure."""
+    """Explain the refusal of an account's call, as if a webhook had posted it."""
     # NOTE: the first line of `Detail` is the status.
     fields = {"AccountId": account, "Timestamp": at, "Detail": f"\n{refusal}"}
     return _ErrorReader(procedure).failure(fields)[0]
 
 
-def _payloads(text: str) -> tuple[int, Iterator[object]]:
-    """Return how many entries there may be, and each payload, or `None` for what is not one."""
+def _split_payloads(text: str) -> tuple[int, Iterator[object]]:
+    """Return the number of entries, and each payload; `None` for an entry without one."""
     try:
         document = parse_json(text.strip())
     except ValueError:
         lines = [line for line in text.splitlines() if line.strip()]
-        return len(lines), map(_payload, lines)
+        return len(lines), map(_payload_in_line, lines)
     entries = document if isinstance(document, list) else [document]
     return len(entries), iter(entries)
 
 
-def _payload(line: str) -> object:
-    begins, ends = line.find("{"), line.rfind("}")
+def _payload_in_line(line: str) -> object:
+    begins = line.find("{")
+    ends = line.rfind("}")
     if begins < 0 or len(line) > _LONGEST_LINE:
         return None
     try:
@@ -221,7 +251,7 @@ def _payload(line: str) -> object:
 
 
 def _as_transaction(payload: dict[str, Any]) -> dict[str, Any]:
-    """Return a payload by the fields' names in the other webhook, if it is of the second one."""
+    """Return a notification's payload under the field names of a transaction error."""
     title = payload.get("title")
     if not payload.keys() >= {"accountId", "message"} or "AccountId" in payload:
         return payload
@@ -231,7 +261,7 @@ def _as_transaction(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 class _ErrorReader:
-    """What is known of one connector's errors; what is equal is recognised and masked once."""
+    """Explains one connector's errors; equal texts are recognised and masked once."""
 
     def __init__(self, procedure: Procedure) -> None:
         self._vendor = vendor = vendor_of(procedure)
@@ -239,42 +269,44 @@ class _ErrorReader:
         defaults = {item.name: item.default for item in vendor.settings if item.default is not None}
         shown = " ".join(text for error in procedure.known_errors for text in error.shown)
         self._words = {*_WORD.findall(shown.casefold())}
-        self._homes = {host for url in vendor.hosts(defaults) for host in _hosts(url)}
+        self._homes = {host for url in vendor.hosts(defaults) for host in _hosts_in(url)}
         self._redactor = Redactor()
         self._recognised = lru_cache(maxsize=1_000)(self._recognise)
-        self._clean = lru_cache(maxsize=10_000)(self._masked)
+        self._clean = lru_cache(maxsize=10_000)(self._mask)
         self._is_ours = lru_cache(maxsize=1_000)(
             lambda host: any(is_same_registrable_domain(host, home) for home in self._homes)
         )
 
     def failure(self, fields: Mapping[str, Any]) -> tuple[Failure, bool]:
-        """Return what a payload says, and whether its request went to another company's host."""
+        """Return a payload's failure, and whether its request went to another company's host."""
         message = self.text(fields, "Message", _LONGEST_TEXT)
         detail = fields.get("Detail")
         detail = detail[:_LONGEST_DETAIL] if isinstance(detail, str) else ""
-        head, refusal, request = _parts(detail)
+        head, refusal, request = _split_detail(detail)
         error = read_error(refusal)
-        messages = tuple(map(self._plain, error.messages))
+        messages = tuple(map(self._without_unknown_ids, error.messages))
         plain = ErrorText(" ".join(messages), messages, error.codes)
-        known, cause = self._recognised(plain, self._plain(message), _status(detail))
+        known, cause = self._recognised(
+            plain, self._without_unknown_ids(message), _status_of(detail)
+        )
         is_json = refusal.startswith("{")
         text = error.messages[0] if is_json and error.messages != (error.text,) else ""
         text = text if is_json else refusal or head
         answer = self._clean(text, _LONGEST_TEXT)
         fields = {name: self.text(fields, key) for name, key in _FIELDS.items()} | {
-            "at": _moment(fields.get("Timestamp")), "message": message,
+            "at": _read_moment(fields.get("Timestamp")), "message": message,
         }  # fmt: skip
         failure = Failure(
             **fields,
             remote_message=answer,
             codes=error.codes[:_MOST_IDS],
-            trace=self._trace(refusal),
+            trace=self._trace_of(refusal),
             cause=cause,
             meaning=known.meaning if known else answer or message or "no text",
             advice=known.advice if known else ADVICE[cause],
             is_known=known is not None,
         )
-        host = next(iter(_hosts(request)), "")
+        host = next(iter(_hosts_in(request)), "")
         return failure, bool(host) and not self._is_ours(host)
 
     def text(self, fields: Mapping[str, Any], name: str, longest: int = _LONGEST_NAME) -> str:
@@ -283,8 +315,8 @@ class _ErrorReader:
         is_plain = isinstance(value, str | int) and not isinstance(value, bool)
         return self._clean(str(value), longest) if is_plain else ""
 
-    def _plain(self, text: str) -> str:
-        """Return `text` without ids that are in no known text: it means the same, more often."""
+    def _without_unknown_ids(self, text: str) -> str:
+        """Return `text` without ids that are in no known text, so that equal texts are alike."""
 
         def plain(match: re.Match[str]) -> str:
             words = _WORD.findall(match[0].casefold())
@@ -296,28 +328,30 @@ class _ErrorReader:
         self, refusal: ErrorText, message: str, status: int
     ) -> tuple[KnownError | None, FaultDomain]:
         """
-        Return the known error that a refusal is, else that of Cyclr's own message, and its domain.
+        Return the known error in a refusal or else in Cyclr's own message, and its fault domain.
 
         A code alone names the domain, and no cause.
         """
-        found = self._known.decide(refusal)
-        if found.is_certain or found.names_cause:
-            return found.errors[0] if found.names_cause else None, _domain(found)
+        explanation = self._known.decide(refusal)
+        if explanation.is_certain or explanation.names_cause:
+            return explanation.errors[0] if explanation.names_cause else None, _fault_domain_of(
+                explanation
+            )
         if status == _TOO_MANY_REQUESTS:
             return None, FaultDomain.LIMIT
-        if found.codes:
+        if explanation.codes:
             return None, FaultDomain.UNKNOWN
         cause = _MESSAGES.get(message.lower().rstrip("."))
         own = self._known.decide(read_error(message))
         if cause is not None:
-            is_its = own.names_cause and _domain(own) is cause
+            is_its = own.names_cause and _fault_domain_of(own) is cause
             return own.errors[0] if is_its else None, cause
         if not own.names_cause or own.errors[0].is_generic:
             return None, FaultDomain.UNKNOWN
-        return own.errors[0], _domain(own)
+        return own.errors[0], _fault_domain_of(own)
 
-    def _trace(self, refusal: str) -> str:
-        """Return the vendor's id of its answer, if the refusal has it."""
+    def _trace_of(self, refusal: str) -> str:
+        """Return the vendor's id of its response, if the refusal has it."""
         try:
             document = parse_first(refusal)[0]
         except ValueError:
@@ -325,7 +359,7 @@ class _ErrorReader:
         error = document.get("error") if isinstance(document, dict) else None
         return self.text(error, self._vendor.trace_field) if isinstance(error, dict) else ""
 
-    def _masked(self, text: str, longest: int) -> str:
+    def _mask(self, text: str, longest: int) -> str:
         text = text[: 8 * longest]
         if len(text) >= _SHORTEST_SECRET:
             masked = _NAMED_SECRET.sub(lambda match: f"{match[1]}{MASK}", without_headers(text))
@@ -333,13 +367,13 @@ class _ErrorReader:
         return shorten(text, longest)
 
 
-def _domain(found: Explanation) -> FaultDomain:
-    """Return where the cause of a certain answer lies."""
-    return FaultDomain(found.errors[0].fault_domain or FaultDomain.UNKNOWN)
+def _fault_domain_of(explanation: Explanation) -> FaultDomain:
+    """Return the fault domain of a certain explanation."""
+    return FaultDomain(explanation.errors[0].fault_domain or FaultDomain.UNKNOWN)
 
 
-def _parts(detail: str) -> tuple[str, str, str]:
-    """Return status line, refusal and request of a `Detail`; what a request sent is not read."""
+def _split_detail(detail: str) -> tuple[str, str, str]:
+    """Return status line, refusal and request of a `Detail`."""
     begins = _REQUEST.search(detail)
     answer = detail[: begins.start()] if begins else detail
     head, _, rest = answer.partition("\n")
@@ -359,16 +393,16 @@ def _without_ids(text: str) -> str:
     return text[:begin] + _ID.sub("0", text[begin:])
 
 
-def _status(detail: str) -> int:
+def _status_of(detail: str) -> int:
     match = _STATUS.match(detail)
     return int(match[1]) if match else 0
 
 
-def _hosts(text: str) -> list[str]:
+def _hosts_in(text: str) -> list[str]:
     return [first or second for first, second in _HOST.findall(text)]
 
 
-def _moment(value: object) -> str:
+def _read_moment(value: object) -> str:
     """Return a payload's time in UTC, empty if it has none; one without a zone is in UTC."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -378,6 +412,6 @@ def _moment(value: object) -> str:
         return ""
 
 
-def _width(group: Sequence[Failure]) -> tuple[int, int, str]:
+def _order_of_cause(group: Sequence[Failure]) -> tuple[int, int, str]:
     accounts = {failure.account for failure in group}
     return -len(accounts), list(FaultDomain).index(group[0].cause), group[0].meaning

@@ -1,5 +1,5 @@
 """
-How a check reaches Facebook: its authorization server, the Graph clients, the app's own token.
+A check's access to Facebook: the authorization server, the Graph clients, the app's own token.
 """
 
 from __future__ import annotations
@@ -31,21 +31,32 @@ from runbook_lib.remote import oauth
 from runbook_lib.remote.http_messages import Response, unexpected_response
 from runbook_lib.remote.json_fields import JSONObject
 
-# What checks of the app, and of a user's token for it, cannot do without.
+# The inputs that every check of the app, or of a user's token for it, needs.
 APP = ("app_id", "app_secret")
 USER = (*APP, "user_access_token")
 
-# All that checks read of the app's node (Graph: Application).
+# The fields of the app's node that checks read (Graph: Application).
 _NODE_FIELDS = (
-    *("id", "name", "owner_business", "business", "category", "icon_url", "contact_email"),
-    *("privacy_policy_url", "terms_of_service_url", "app_domains", "user_support_email"),
+    "id",
+    "name",
+    "owner_business",
+    "business",
+    "category",
+    "icon_url",
+    "contact_email",
+    "privacy_policy_url",
+    "terms_of_service_url",
+    "app_domains",
+    "user_support_email",
     "roles.limit(100)",
 )
-# What is read of `roles`, beside the ids.
+# The fields that are read of `roles`, besides the ids.
 ROLE_READS = ("user", "role", "paging", "cursors", "after", "next")
 _NO_SUCH_FIELD = re.compile(r"nonexisting field \(([a-z_]+)\)")
-# Graph's words for an id that it does not know: code 803, or code 100 with subcode 33.
-_NO_SUCH_ALIAS, _BAD_PARAMETER, _NO_SUCH_OBJECT = 803, 100, 33
+# Graph's codes for an unknown id: code 803, or code 100 with subcode 33.
+_NO_SUCH_ALIAS = 803
+_BAD_PARAMETER = 100
+_NO_SUCH_OBJECT = 33
 
 
 def authorization_server(values: Mapping[str, Value]) -> oauth.AuthorizationServer:
@@ -55,7 +66,8 @@ def authorization_server(values: Mapping[str, Value]) -> oauth.AuthorizationServ
     Its scopes are separated by commas, and its endpoints have the Graph version in
     their path, the dialog's with or without it.
     """
-    permissions, version = values.get("permissions", ()), values.get("graph_version", "")
+    permissions = values.get("permissions", ())
+    version = values.get("graph_version", "")
     scope = with_dependencies(permissions) if isinstance(permissions, tuple) else ()
     # NOTE: without it Facebook does not ask again for declined permissions.
     parameters = {"auth_type": "rerequest"}
@@ -70,7 +82,7 @@ def authorization_server(values: Mapping[str, Value]) -> oauth.AuthorizationServ
         scope=scope,
         scope_separator=",",
         parameters=parameters,
-        # NOTE: whether the token endpoint heeds it is not known; Graph does.
+        # NOTE: Graph heeds it; nobody knows whether the token endpoint does.
         token_parameters=IN_ENGLISH,
         stable_path=partial(re.compile(r"^/v[0-9]+\.[0-9]+(?=/)").sub, ""),
         response_fields=_answer_fields,
@@ -103,7 +115,7 @@ def user_graph(context: CheckContext) -> Graph:
 
 def refused_inputs(error: GraphTokenError) -> tuple[str, ...]:
     """
-    Return the inputs whose value the token endpoint does not accept, as far as it shows.
+    Return the inputs whose values the token endpoint refuses, as far as it shows.
 
     A mistyped App ID may be another app's, so a refused secret names the App ID, too.
     """
@@ -112,9 +124,9 @@ def refused_inputs(error: GraphTokenError) -> tuple[str, ...]:
 
 def app_token(context: CheckContext) -> Secret:
     """
-    Return the app access token, issued once a look.
+    Return the app access token, issued once a snapshot.
 
-    Raises `OAuthError` where Facebook refuses the app's credentials.
+    Raises `OAuthError` if Facebook refuses the app's credentials.
     """
     try:
         return request_app_token(context, context.secrets["app_secret"])
@@ -122,19 +134,19 @@ def app_token(context: CheckContext) -> Secret:
         if refused_inputs(error):
             code = SECRET_REFUSED.code if is_refused(error, SECRET_REFUSED) else ""
             raise RefusedAppError(error, code=code) from error
-        msg = f"Facebook issued no app token ({error}), so the runbook read nothing with it."
+        message = f"Facebook issued no app token ({error}), so the runbook read nothing with it."
         code = ""
         if is_refused(error, APP_DEACTIVATED):
             code = APP_DEACTIVATED.code
-            msg += " The app is deactivated: complete the required actions in the dashboard."
-        raise OAuthError(msg, next_step=error.diagnostics(), code=code) from error
+            message += " The app is deactivated: complete the required actions in the dashboard."
+        raise OAuthError(message, next_step=error.diagnostics(), code=code) from error
 
 
 def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
     """
     Return an app access token that Facebook issues for the App ID and `app_secret`.
 
-    Raises `GraphTokenError` where Facebook refuses, and `UnexpectedResponseError` for a
+    Raises `GraphTokenError` if Facebook refuses, and `UnexpectedResponseError` for a
     token that does not name the app.
     """
     app_id = context.text("app_id")
@@ -153,13 +165,15 @@ def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
 
 def app_node(context: CheckContext, *needed: str) -> tuple[JSONObject, Graph]:
     """
-    Return the app's node, and the client that read it; `needed` are the fields that must be asked.
+    Return the app's node, and the client that read it; `needed` fields are always requested.
 
-    All that any check reads of the node is asked for at once. If Graph refuses a field, it is
-    asked once more without it, unless it is needed. Raises `OAuthError` without an app token,
-    `GraphAPIError`, and `UnexpectedResponseError` if a made-up App ID is answered too.
+    One request reads the fields of all checks. If Graph refuses a field that is not needed, a
+    second request leaves it out. Raises `OAuthError` without an app token, `GraphAPIError`, and
+    `UnexpectedResponseError` if a made-up App ID is answered too.
     """
-    graph, app_id, token = app_graph(context), context.text("app_id"), app_token(context)
+    graph = app_graph(context)
+    app_id = context.text("app_id")
+    token = app_token(context)
     try:
         node = graph.get(app_id, token, reads=ROLE_READS, fields=",".join(_NODE_FIELDS))
     except GraphAPIError as error:
@@ -178,24 +192,28 @@ def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
     """
     Raise `UnexpectedResponseError` unless Graph refuses a made-up App ID, or that `edge` of it.
 
-    It must be refused because it is made up. One cached or foreign answer must not verify all the
-    steps that rest on the app's node.
+    Graph must refuse it as unknown. One cached or foreign response must not verify all the steps
+    that rest on the app's node.
     """
-    # NOTE: of 18 digits, one more than Facebook's own ids have.
+    # NOTE: it has 18 digits, one more than Facebook's own ids.
     made_up = f"9{int(context.made_up('app', 7), 16):017}"
-    app_id, refusal = context.text("app_id"), None
+    app_id = context.text("app_id")
+    refusal = None
     try:
-        # NOTE: an edge is asked for as it is of the app, which no field makes another request.
+        # NOTE: an edge is requested without fields, exactly as that of the app.
         fields = {} if edge else {"fields": "id"}
         app_graph(context).get(f"{made_up}{edge}", app_token(context), **fields)
-        what = "it answers a made-up App ID too"
+        problem = "it answers a made-up App ID too"
     except GraphAPIError as error:
         if _is_unknown(error, made_up):
             return
-        what = f"it does not refuse a made-up App ID as unknown ({error}, code {error.error_code})"
+        problem = (
+            f"it does not refuse a made-up App ID as unknown ({error}, code {error.error_code})"
+        )
         refusal = error
-    proves = f"so its answer about app {app_id} proves nothing"
-    raise unexpected_response(f"Facebook (/{{app}}{edge})", f"{what}, {proves}") from refusal
+    raise unexpected_response(
+        f"Facebook (/{{app}}{edge})", f"{problem}, so its answer about app {app_id} proves nothing"
+    ) from refusal
 
 
 def _is_unknown(error: GraphAPIError, made_up: str) -> bool:

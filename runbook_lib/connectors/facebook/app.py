@@ -1,7 +1,7 @@
 """
 The app on Facebook: its credentials, its name, its settings, its redirect URI.
 
-App Review is asked in `review`; what a user's token can do in `connection`.
+`review` checks App Review; `connection` checks a user's token.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _BAD_CODE = "invalid verification code format"
 _DESKTOP_APP = "configured as a desktop app"
 _CODE_REFUSED = 100
 # "Please make sure your redirect_uri is identical to the one you used": the code belongs to another
-# redirect URI, which Facebook finds out once it has accepted this one.
+# redirect URI. Facebook compares that only after it has accepted this one.
 _OTHER_URI = 36008
 
 _SECTIONS: Mapping[str, str] = {
@@ -69,19 +69,21 @@ _PATH_UNPROVEN = (
     "is proven. Strict Mode compares every character at sign-in. To test the address before that, "
     "use the Redirect URI Validator in Facebook Login > Settings, which reads the saved list."
 )
-# One of these is in any sentence of Facebook's in English.
+# Every English sentence of Facebook's has one of these words.
 _ENGLISH = frozenset(
     ("the", "is", "are", "not", "of", "to", "this", "has", "been", "invalid", "validating")
 )
-# What Facebook says of a redirect URI.
-_ACCEPTED, _REFUSED, _NOT_REFUSED = "accepted", "refused", "not refused"
+# Facebook's answers about a redirect URI.
+_ACCEPTED = "accepted"
+_REFUSED = "refused"
+_NOT_REFUSED = "not refused"
 _WHICH_IS_WRONG = (
     "Which of the two is wrong: Facebook gives a made-up secret the same answer. Look at the App "
     "ID first."
 )
 _OTHER_HOST = "a host that is not registered"
 _LONGEST_NAME = 100
-# With one of these the connector makes calls that the Marketing API serves.
+# Permissions for calls that the Marketing API serves.
 _MARKETING = frozenset({"ads_management", "ads_read", "leads_retrieval", "pages_manage_ads"})
 
 
@@ -95,11 +97,11 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     has it. Code 101 does not discriminate, so the made-up secret is tried there too: the same
     answer to both proves nothing.
     """
-    refusal = _refusal(context)
+    refusal = _refusal_of_pair(context)
     if refusal is None:
         return _compare_with_control(context)
     if is_refused(refusal, SECRET_REFUSED):
-        return _of_refused_secret(refusal)
+        return _conclude_refused_secret(refusal)
     if is_refused(refusal, APP_DEACTIVATED):
         return failed(
             REFUSED,
@@ -108,7 +110,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
             "and nobody can sign in. Complete the required actions in the app's dashboard.",
         )
     if _DESKTOP_APP in str(refusal).lower():
-        return _of_another_answer(refusal)
+        return _conclude_other_refusal(refusal)
     control = _control_refusal(context)
     is_like_control = control is not None and (control.error_code, str(control)) == (
         refusal.error_code,
@@ -131,7 +133,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     return inconclusive(
         code="refusal-unknown",
         reason=f"Facebook refused the App ID and App Secret with an answer that names neither "
-        f"({refusal}, code {refusal.error_code}).{_in_other_language(refusal)} Run again.",
+        f"({refusal}, code {refusal.error_code}).{_note_other_language(refusal)} Run again.",
     )
 
 
@@ -147,7 +149,7 @@ def app_is_registered(context: CheckContext) -> Finding:
     except RefusedAppError as error:
         if not is_refused(error.refusal, SECRET_REFUSED):
             raise
-        return _of_refused_secret(error.refusal)
+        return _conclude_refused_secret(error.refusal)
     app_id = context.text("app_id")
     name = shorten(node.text("name"))
     return verified(
@@ -162,15 +164,15 @@ def app_is_registered(context: CheckContext) -> Finding:
 
 @check("app-name-matches", needs=(*APP, "app_display_name"))
 def app_name_matches(context: CheckContext) -> Finding:
-    """Compare the app's name with the App Display Name that was meant."""
-    meant = context.text("app_display_name")
+    """Compare the app's name with the App Display Name that the operator chose."""
+    chosen = context.text("app_display_name")
     name = app_node(context, "name")[0].text("name")
-    tables = compared(("App Display Name", meant, name))
-    if name != meant:
+    tables = compared(("App Display Name", chosen, name))
+    if name != chosen:
         return failed(
             STATED,
             code="app-name-differs",
-            reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
+            reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {chosen!r}; users see this "
             "name at consent.",
             accepts=("app_id",),
             tables=tables,
@@ -190,11 +192,10 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     """
     Read the sections of Settings > Basic that the API shows.
 
-    A field that is not returned may be unset or hidden, so a gap is
-    inconclusive, never a failure. Warns where App Domains lacks the service
-    domain, where contact and support addresses are missing, and where the
-    Graph version nears its end or was replaced; where the connector makes marketing calls,
-    their version too.
+    A field that is not returned may be unset or hidden, so a gap is inconclusive, never a failure.
+    Warns if App Domains lacks the service domain, if contact and support addresses are missing, and
+    if the Graph version nears its end or was replaced. If the connector makes marketing calls, also
+    warns about their version.
     """
     node, graph = app_node(context, *_SECTIONS)
     gaps = [label for field, label in _SECTIONS.items() if not node.display_text(field)]
@@ -235,21 +236,21 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
 @check("redirect-uri-is-accepted", needs=(*APP, "service_domain"))
 def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     """
-    Offer a made-up code with the redirect URI, and with others that nobody registered.
+    Send a made-up code with the redirect URI, and with others that nobody registered.
 
-    The token endpoint looks at client, secret, redirect URI and code in this
-    order: a complaint about the code means that the redirect URI passed. The
-    first control differs in its host alone and shows that hosts are compared.
-    The second, a sibling of the host, must be refused too: where App Domains
-    let in every host of a domain, the address itself is not proven. The third
-    differs in its path alone and only sets the limit.
+    The token endpoint checks client, secret, redirect URI and code in this order: a complaint about
+    the code means that the redirect URI passed. The first control differs in its host alone and
+    shows that hosts are compared. The second, a sibling of the host, must be refused too: if App
+    Domains let in every host of a domain, the address itself is not proven. The third differs in
+    its path alone and only sets the limit.
 
-    NOTE: made-up hosts are named to Facebook, and never contacted.
+    NOTE: Facebook gets the names of made-up hosts; nobody contacts them.
     """
     host = context.text("service_domain")
-    uri, domain = redirect_uri(host), parent_domain(host)
+    uri = redirect_uri(host)
+    domain = parent_domain(host)
     app_token(context)
-    answer = _redeem(context, uri)
+    answer = _redeem_made_up_code(context, uri)
     if _is_redirect_refused(answer):
         return failed(
             REFUSED,
@@ -259,8 +260,8 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
             tables=compared((uri, _ACCEPTED, _REFUSED)),
         )
     if not _is_code_refused(answer):
-        return _of_another_answer(answer)
-    control = _redeem(context, redirect_uri(f"{context.random_hex(8)}.example.com"))
+        return _conclude_other_refusal(answer)
+    control = _redeem_made_up_code(context, redirect_uri(f"{context.random_hex(8)}.example.com"))
     tried = (f"host of {uri}", _ACCEPTED, _ACCEPTED)
     if not _is_redirect_refused(control):
         return inconclusive(
@@ -269,9 +270,9 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
             f"({control}, code {control.error_code}), so its answer about yours proves nothing.",
             tables=compared(tried, (_OTHER_HOST, _REFUSED, _NOT_REFUSED)),
         )
-    sibling = _redeem(context, redirect_uri(f"{context.random_hex(8)}.{domain}"))
+    sibling = _redeem_made_up_code(context, redirect_uri(f"{context.random_hex(8)}.{domain}"))
     if not _is_redirect_refused(sibling):
-        return _of_any_host(uri, domain, sibling)
+        return _conclude_any_host(uri, domain, sibling)
     refused = (_OTHER_HOST, _REFUSED, _REFUSED)
     if _is_path_compared(context, host):
         return verified(
@@ -293,8 +294,8 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     )
 
 
-def _of_another_answer(refusal: GraphTokenError) -> Finding:
-    """Return what it means that Facebook says nothing of what was asked about."""
+def _conclude_other_refusal(refusal: GraphTokenError) -> Finding:
+    """Return the finding about a refusal that does not name the tested part."""
     answer = f"({refusal}, code {refusal.error_code})."
     if _DESKTOP_APP in str(refusal).lower():
         return inconclusive(
@@ -304,12 +305,12 @@ def _of_another_answer(refusal: GraphTokenError) -> Finding:
         )
     return inconclusive(
         code="refusal-unknown",
-        reason=f"Facebook gave an unexpected answer {answer}{_in_other_language(refusal)}",
+        reason=f"Facebook gave an unexpected answer {answer}{_note_other_language(refusal)}",
     )
 
 
-def _in_other_language(refusal: GraphTokenError) -> str:
-    """Return that a refusal may not be in English, where only its text could tell."""
+def _note_other_language(refusal: GraphTokenError) -> str:
+    """Return a sentence that a refusal may not be in English; empty if it is."""
     words = set(re.findall(r"[a-z]+", str(refusal).lower()))
     if words & _ENGLISH:
         return ""
@@ -319,24 +320,24 @@ def _in_other_language(refusal: GraphTokenError) -> str:
     )
 
 
-def _of_any_host(uri: str, domain: str, sibling: GraphTokenError) -> Finding:
-    """Return what it means that Facebook does not refuse a made-up host of `domain`."""
+def _conclude_any_host(uri: str, domain: str, sibling: GraphTokenError) -> Finding:
+    """Return the finding that Facebook does not refuse a made-up host of `domain`."""
     if _is_code_refused(sibling):
-        why = f"Facebook accepts any host under {domain}, so App Domains may let this one in"
+        doubt = f"Facebook accepts any host under {domain}, so App Domains may let this one in"
     else:
-        why = (
+        doubt = (
             f"Facebook neither accepts nor refuses a made-up host under {domain} ({sibling}, code "
             f"{sibling.error_code}), so App Domains may let this one in"
         )
     return inconclusive(
         code="any-host-of-domain-accepted",
-        reason=f"{why}: nothing shows that {uri} is registered. Check that Valid OAuth Redirect "
+        reason=f"{doubt}: nothing shows that {uri} is registered. Check that Valid OAuth Redirect "
         "URIs in Facebook Login > Settings lists it, character by character.",
     )
 
 
-def _of_refused_secret(refusal: GraphTokenError) -> Finding:
-    """Return what it means that Facebook knows the App ID and refuses the App Secret."""
+def _conclude_refused_secret(refusal: GraphTokenError) -> Finding:
+    """Return the finding that Facebook knows the App ID and refuses the App Secret."""
     return failed(
         REFUSED,
         code=SECRET_REFUSED.code,
@@ -346,8 +347,8 @@ def _of_refused_secret(refusal: GraphTokenError) -> Finding:
     )
 
 
-def _refusal(context: CheckContext) -> GraphTokenError | None:
-    """Return how Facebook refuses the pair, or `None` where it issues a token."""
+def _refusal_of_pair(context: CheckContext) -> GraphTokenError | None:
+    """Return Facebook's refusal of the pair; `None` if it issues a token."""
     try:
         request_app_token(context, context.secrets["app_secret"])
     except GraphTokenError as error:
@@ -356,7 +357,7 @@ def _refusal(context: CheckContext) -> GraphTokenError | None:
 
 
 def _control_refusal(context: CheckContext) -> GraphTokenError | None:
-    """Return how Facebook refuses a made-up secret, or `None` where it issues a token."""
+    """Return Facebook's refusal of a made-up secret; `None` if it issues a token."""
     try:
         request_app_token(context, Secret(context.random_hex(16)))
     except GraphTokenError as error:
@@ -365,14 +366,15 @@ def _control_refusal(context: CheckContext) -> GraphTokenError | None:
 
 
 def _compare_with_control(context: CheckContext) -> Finding:
-    app_id, control = context.text("app_id"), _control_refusal(context)
+    app_id = context.text("app_id")
+    control = _control_refusal(context)
     if control is None or not is_refused(control, SECRET_REFUSED):
         answer = f"{control}, code {control.error_code}" if control else "it issued a token"
         return inconclusive(
             code="made-up-secret-not-refused",
             reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
             f"made-up App Secret as wrong ({answer}), so nothing shows that the secret counts."
-            f"{_in_other_language(control) if control else ''} Run again.",
+            f"{_note_other_language(control) if control else ''} Run again.",
         )
     return verified(
         code="app-credentials-accepted",
@@ -381,7 +383,7 @@ def _compare_with_control(context: CheckContext) -> Finding:
     )
 
 
-def _redeem(context: CheckContext, uri: str) -> GraphTokenError:
+def _redeem_made_up_code(context: CheckContext, uri: str) -> GraphTokenError:
     """Return the refusal of a made-up code; a token for it would be a fault of the endpoint."""
     try:
         request_token_by_code(
@@ -399,9 +401,11 @@ def _redeem(context: CheckContext, uri: str) -> GraphTokenError:
 
 def _is_path_compared(context: CheckContext, host: str) -> bool:
     try:
-        return _is_redirect_refused(_redeem(context, f"https://{host}/{context.random_hex(8)}"))
+        return _is_redirect_refused(
+            _redeem_made_up_code(context, f"https://{host}/{context.random_hex(8)}")
+        )
     except RemoteError:
-        # It only sets the limit, and is in the record: the host control has decided.
+        # This control only sets the limit, and is in the record: the host's control has decided.
         return False
 
 
@@ -414,7 +418,7 @@ def _is_code_refused(error: GraphTokenError) -> bool:
     """
     Return whether the made-up code was refused, so that the address before it was accepted.
 
-    Of code 100 a subcode decides, or the known text.
+    For code 100 a subcode decides, or the known text.
     """
     is_named = error.error_subcode == _OTHER_URI or _BAD_CODE in str(error).lower()
     return error.error_code == _CODE_REFUSED and is_named and 400 <= error.status < 500

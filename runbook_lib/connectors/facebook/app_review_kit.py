@@ -1,5 +1,5 @@
 """
-What the review kit says for App Review: permissions and names in, a `Kit` out. Pure.
+The review kit for App Review: permissions and names in, a `Kit` out. Pure.
 """
 
 from __future__ import annotations
@@ -28,29 +28,47 @@ from runbook_lib.core.model import Value
 from runbook_lib.text import one_line
 
 _PUBLIC_PROFILE = "public_profile"
-_NO_APP_NAME, _NO_DOMAIN = "‹App Display Name›", "‹Service Domain›"
+_NO_APP_NAME = "‹App Display Name›"
+_NO_DOMAIN = "‹Service Domain›"
 _LONGEST_NAME = 200
 
 _PLACE = TomlTable(Path(__file__).with_suffix(".toml"))
-# What its texts may name in braces.
+# The names in braces that its texts may use.
 _BLANKS = ("app", "connector", "choice", "trigger", "end", "names")
 
 
-class _Texts(Struct):
+class _KitTexts(Struct):
+    """The whole `app_review_kit.toml`."""
+
     server_to_server: Text
+    """Paragraph about Cyclr's access without a user; names `{app}` and `{domain}`."""
+
     declined: Text
+    """A sentence: why most submissions are declined."""
+
     rules: Text
+    """List of rules for the recording."""
+
     renewal: Text
+    """List of the parts of Data Access Renewal, each with advice behind ` | `."""
+
     sources: Text
+    """List of addresses of the pages that the texts were taken from."""
+
     begin: Text
+    """List of the first scenes, each with a caption behind ` | `; the last is the consent."""
+
     end: Text
+    """List of the last scenes, each with a caption behind ` | `."""
+
     reviewer: Text
+    """List of the reviewer's steps."""
 
 
 @cache
-def _texts() -> _Texts:
+def _read_kit_texts() -> _KitTexts:
     document = _PLACE.filled(read_file(_PLACE.path), read_sources(_PLACE.path.parent))
-    read = _PLACE.read(document, _Texts)
+    read = _PLACE.read(document, _KitTexts)
     _PLACE.blanks("server_to_server", read.server_to_server, {"app": "", "domain": ""})
     for key in ("begin", "end", "reviewer"):
         _PLACE.blanks(key, getattr(read, key), dict.fromkeys(_BLANKS))
@@ -60,7 +78,7 @@ def _texts() -> _Texts:
 def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     """Return the kit of `connector` for the known `values` of a run."""
     permissions = values.get("permissions", ())
-    # The name that was chosen, else the one that the app has at Facebook.
+    # The chosen name, else the app's name at Facebook.
     app_name = values.get("app_display_name") or values.get("app_name", "")
     return review_kit(
         permissions if isinstance(permissions, tuple) else (),
@@ -78,19 +96,21 @@ def review_kit(
     connector: str,
 ) -> Kit:
     """
-    Return the kit for `permissions` of `connector`, with all that they depend on.
+    Return the kit for `permissions` of `connector`, with all their dependencies.
 
     Unknown names and domains become blanks to fill in; an unknown permission
     gets a warning and a blank text.
     """
-    texts, uses = _texts(), permission_uses(connector)
+    texts = _read_kit_texts()
+    uses = permission_uses(connector)
     app = one_line(app_name.strip())[:_LONGEST_NAME] or _NO_APP_NAME
     domain = one_line(service_domain.strip())[:_LONGEST_NAME] or _NO_DOMAIN
     chosen = tuple(dict.fromkeys((_PUBLIC_PROFILE, *permissions)))
     parts = tuple(
-        _part(name, uses, chosen, reasons, app) for name, reasons in _wanted(chosen, uses).items()
+        _kit_permission(name, uses, chosen, reasons, app)
+        for name, reasons in _with_reasons(chosen, uses).items()
     )
-    blanks = _blanks(parts, uses, app)
+    blanks = _values_of_blanks(parts, uses, app)
     unknown = [
         blank for blank, name in ((_NO_APP_NAME, app), (_NO_DOMAIN, domain)) if name == blank
     ]
@@ -101,13 +121,13 @@ def review_kit(
         connector=uses.title,
         app_name=app,
         service_domain=domain,
-        warnings=tuple(_warnings(parts, uses)),
+        warnings=tuple(_all_warnings(parts, uses)),
         about=tuple(
             text.format(app=app, domain=domain) for text in (uses.purpose, texts.server_to_server)
         ),
         permissions=parts,
         rules=tuple(items(texts.rules)),
-        scenes=_shots(parts, uses, blanks),
+        scenes=_scenes(parts, uses, blanks),
         reviewer=tuple(text.format_map(blanks) for text in items(texts.reviewer)),
         prepare_for="Data Access Renewal, if Facebook asks for it",
         prepare=tuple(Preparation(*part) for part in _PLACE.pairs("renewal", texts.renewal)),
@@ -116,10 +136,10 @@ def review_kit(
     )
 
 
-def _wanted(
+def _with_reasons(
     chosen: tuple[str, ...], uses: ConnectorUses
 ) -> dict[str, tuple[PermissionReason, ...]]:
-    """Return each chosen permission and all that it depends on, with what asks for it."""
+    """Return each chosen permission and its dependencies, with the permissions that need it."""
     reasons: dict[str, list[PermissionReason]] = {name: [] for name in chosen}
     waiting = list(chosen)
     while waiting:
@@ -133,7 +153,7 @@ def _wanted(
     return {name: tuple(reasons) for name, reasons in reasons.items()}
 
 
-def _part(
+def _kit_permission(
     name: str,
     uses: ConnectorUses,
     chosen: tuple[str, ...],
@@ -150,12 +170,12 @@ def _part(
         usage=text.format(app=app),
         calls=use.calls if use else (),
         scene=use.scene if use else "‹Say what the recording shows of it.›",
-        warning=_warning(name, use, uses, reasons),
+        warning=_warning_about(name, use, uses, reasons),
         source=use.source if use else "",
     )
 
 
-def _warning(
+def _warning_about(
     name: str, use: PermissionUse | None, uses: ConnectorUses, reasons: tuple[PermissionReason, ...]
 ) -> str:
     if use is None:
@@ -174,7 +194,7 @@ def _warning(
     return ""
 
 
-def _warnings(parts: tuple[KitPermission, ...], uses: ConnectorUses) -> list[str]:
+def _all_warnings(parts: tuple[KitPermission, ...], uses: ConnectorUses) -> list[str]:
     warnings = [part.warning for part in parts if part.warning]
     added = [part.name for part in parts if not part.is_chosen]
     if added:
@@ -196,7 +216,7 @@ def _warnings(parts: tuple[KitPermission, ...], uses: ConnectorUses) -> list[str
     return warnings
 
 
-def _shots(
+def _scenes(
     parts: tuple[KitPermission, ...], uses: ConnectorUses, values: Mapping[str, str]
 ) -> tuple[RecordingScene, ...]:
     story = [use.name for use in uses.uses]
@@ -207,19 +227,21 @@ def _shots(
     begin, end = (
         [
             RecordingScene(shows.format_map(values), caption.format_map(values))
-            for shows, caption in _PLACE.pairs(key, getattr(_texts(), key))
+            for shows, caption in _PLACE.pairs(key, getattr(_read_kit_texts(), key))
         ]
         for key in ("begin", "end")
     )
     permissions = tuple(part.name for part in parts if not part.is_feature)
     consent = replace(begin.pop(), permissions=permissions)
-    shown = (
+    of_permissions = (
         RecordingScene(part.scene, f"{part.name} is used here.", (part.name,)) for part in used
     )
-    return (*begin, consent, *shown, *end)
+    return (*begin, consent, *of_permissions, *end)
 
 
-def _blanks(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> dict[str, str]:
+def _values_of_blanks(
+    parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str
+) -> dict[str, str]:
     names = ", ".join(part.name for part in parts if not part.is_feature)
     values = (app, uses.title, uses.choice, uses.trigger, uses.end, names)
     return dict(zip(_BLANKS, values, strict=True))

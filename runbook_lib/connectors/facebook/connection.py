@@ -1,8 +1,8 @@
 """
-The connection as a user's token has it: validity, grants, and data that can be read.
+The connection of a user's token: validity, grants, and readable data.
 
-Every call is signed with `appsecret_proof`. Of a lead only its id, its time
-and its form's id are read: what a customer wrote does not belong in evidence.
+Every call is signed with `appsecret_proof`. Only a lead's id, its time and its form's id are read:
+a customer's texts do not belong in evidence.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _LEADS = "leads_retrieval"
 _MOST_ROWS = 25
 _LONGEST_CELL = 200
 
-# What is asked of each node and shown under which heading; of an answer nothing else is shown.
+# The fields that are requested of each node, each with its heading; tables show no others.
 _AD_ACCOUNT = {
     "id": "ID",
     "name": "Name",
@@ -68,14 +68,18 @@ _OF_THE_PERSON = (
     "person, not to the app."
 )
 _LEAD_ACCESS = (
-    *("page_id", "user_id", "can_access_lead", "app_has_leads_permission"),
-    *("failure_reason", "failure_resolution"),
+    "page_id",
+    "user_id",
+    "can_access_lead",
+    "app_has_leads_permission",
+    "failure_reason",
+    "failure_resolution",
 )
-# Who may read leads, by the flags of Graph's `has_lead_access`.
+# The reader of leads by each flag of Graph's `has_lead_access`.
 _LEAD_FLAGS = {"can_access_lead": "person", "app_has_leads_permission": "app"}
 # Marketing API: Ad Account, account_status.
 _ACTIVE = "1"
-# What usage headers call an app's access tier before the full one is granted.
+# The usage headers' name of the access tier before the full one is granted.
 _LIMITED = "development_access"
 _LIMITED_TIER = (
     "The app has the limited access tier (development_access): Facebook answers few calls an hour "
@@ -98,8 +102,8 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     """
     Have Facebook inspect the token: its app, kind, person, validity, scopes and end.
 
-    (Graph: debug_token.) The grants are read a second time from
-    `/me/permissions`, which knows of those that the person declined.
+    (Graph: debug_token.) The grants are read a second time from `/me/permissions`, which also lists
+    the declined ones.
     """
     token = context.secrets["user_access_token"]
     data, contradiction = inspect_token(context, token)
@@ -127,7 +131,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         )
     warnings: list[str] = []
     facts: dict[str, Value] = {}
-    for field, name, what in (
+    for field, name, title in (
         ("expires_at", "token_ends_on", "The token"),
         ("data_access_expires_at", "data_access_ends_on", "Data access"),
     ):
@@ -135,7 +139,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         if ends_on is not None:
             facts[name] = ends_on.date().isoformat()
         if ends_on is not None and ends_on - context.now < _ENDS_SOON:
-            warnings.append(f"{what} ends soon: {until(ends_on)}. The person must consent again.")
+            warnings.append(f"{title} ends soon: {until(ends_on)}. The person must consent again.")
     return verified(
         code="token-valid",
         reason=f"The token is this app's, valid {until(end)}, and grants {', '.join(wanted)}.",
@@ -154,12 +158,13 @@ def user_token_is_valid(context: CheckContext) -> Finding:
 @check("marketing-data-is-readable", needs=USER)
 def marketing_data_is_readable(context: CheckContext) -> Finding:
     """
-    Read the person's ad accounts and pages; of a page not its token.
+    Read the person's ad accounts and pages, without the pages' tokens.
 
-    Warns where the version of the marketing calls nears its end or was replaced, and where the
-    app's access tier, which the usage headers of one call of an active account name, is limited.
+    Warns if the version of the marketing calls nears its end or was replaced. Warns if the app has
+    the limited access tier, by the usage headers of one call of an active account.
     """
-    graph, token = user_graph(context), context.secrets["user_access_token"]
+    graph = user_graph(context)
+    token = context.secrets["user_access_token"]
     accounts = ad_accounts(graph, token)
     warnings = version_warnings(graph, context.now.date(), MARKETING_CALENDAR)
     served = graph.served_version or graph.version
@@ -170,7 +175,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
             raise unexpected_response(
                 "Facebook (/me/adaccounts)", "a row is not an ad account: its id lacks act_"
             )
-    pages = Pages(_read(graph, "me/accounts", token, _PAGE))
+    pages = Pages(_read_rows(graph, "me/accounts", token, _PAGE))
     if not pages.rows:
         pages = pages_of(context)
     if not accounts:
@@ -183,18 +188,20 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
             warnings=warnings,
         )
     # NOTE: a call that fails counts against the tier: only an active account is asked.
-    active = (account for account in accounts if _text(account.get("account_status")) == _ACTIVE)
+    active = (
+        account for account in accounts if _cell_text(account.get("account_status")) == _ACTIVE
+    )
     if readable := next(active, None):
         graph.get(readable.identifier("id"), token, fields="id")
         facts["access_tier"] = graph.access_tier or "not named"
         warnings += (_LIMITED_TIER,) if graph.access_tier == _LIMITED else ()
     rows = []
     for account in accounts:
-        status = _text(account.get("account_status"))
+        status = _cell_text(account.get("account_status"))
         rows.append({**account, "account_status": _ACCOUNT_STATUS.get(status, status)})
     tables = (
-        _table("Ad accounts", _AD_ACCOUNT, rows),
-        _table("Pages", _PAGE, pages.rows),
+        _table_of_rows("Ad accounts", _AD_ACCOUNT, rows),
+        _table_of_rows("Pages", _PAGE, pages.rows),
     )
     return verified(
         code="marketing-data-read",
@@ -212,8 +219,8 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
 
 
 def ad_accounts(graph: Graph, token: Secret) -> list[JSONObject]:
-    """Return the person's ad accounts; checks of one look ask for them once."""
-    return _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
+    """Return the person's ad accounts; all checks of a snapshot share one request."""
+    return _read_rows(graph, "me/adaccounts", token, _AD_ACCOUNT)
 
 
 @check("lead-data-is-readable", needs=USER)
@@ -221,33 +228,34 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
     """
     Read a page's lead forms, one lead, and Lead Access Manager's view of this person.
 
-    Of several pages and forms the one with the lowest id is taken. Returns
-    `None` where `leads_retrieval` is not among the permissions. A page's token
-    is not kept.
+    Takes the page and the form with the lowest id. Returns `None` if `leads_retrieval` is not among
+    the permissions. A page's token is not kept.
     """
     if _LEADS not in wanted_permissions(context):
         return None
-    graph, pages = user_graph(context), pages_of(context)
-    read = pages.rows[:_MOST_ROWS]
-    for page in sorted(read, key=_identifier):
-        # NOTE: Facebook leaves a page's token out where the person has no task there.
+    graph = user_graph(context)
+    pages = pages_of(context)
+    rows = pages.rows[:_MOST_ROWS]
+    for page in sorted(rows, key=_id_of_row):
+        # NOTE: Facebook leaves a page's token out if the person has no task there.
         if "access_token" not in page:
             continue
-        page_token, page_id = pages.take_token(context, page), page.identifier("id")
-        forms = _read(graph, f"{page_id}/leadgen_forms", page_token, _LEAD_FORM)
+        page_token = pages.take_token(context, page)
+        page_id = page.identifier("id")
+        forms = _read_rows(graph, f"{page_id}/leadgen_forms", page_token, _LEAD_FORM)
         if forms:
-            finding = _read_lead(context, page_id, page_token, min(forms, key=_identifier))
+            finding = _read_lead(context, page_id, page_token, min(forms, key=_id_of_row))
             caption = f"Lead forms of {page.display_text('name') or 'page'} ({page_id})"
             return structs.replace(
                 finding,
                 reason=pages.noted(finding.reason),
                 warnings=_lead_warnings([page]),
                 limits=(*finding.limits, _OF_THE_PERSON),
-                tables=(_table(caption, _LEAD_FORM, forms),),
+                tables=(_table_of_rows(caption, _LEAD_FORM, forms),),
             )
-    reason = f"None of {pluralize(len(read), 'page')} has a lead form, so no lead could be read."
+    reason = f"None of {pluralize(len(rows), 'page')} has a lead form, so no lead could be read."
     return inconclusive(
-        code="no-lead-form", reason=pages.noted(reason), warnings=_lead_warnings(read)
+        code="no-lead-form", reason=pages.noted(reason), warnings=_lead_warnings(rows)
     )
 
 
@@ -268,9 +276,9 @@ def _without_advertiser(pages: Sequence[JSONObject]) -> tuple[str, ...]:
 
 
 def _without_terms(pages: Sequence[JSONObject]) -> tuple[str, ...]:
-    """Warn of the pages whose lead ads cannot run; Facebook may leave out whether they can."""
+    """Warn of the pages whose lead ads cannot run; Facebook may leave that field out."""
     # NOTE: a form can be made before (third-party readings, 2026).
-    refused = [_identifier(page) for page in pages if page.get("leadgen_tos_accepted") is False]
+    refused = [_id_of_row(page) for page in pages if page.get("leadgen_tos_accepted") is False]
     warning = (
         "Nobody has accepted Facebook's Lead Generation Terms for page "
         f"{shorten(', '.join(refused))}, so its lead ads cannot run and bring no leads. A person "
@@ -279,37 +287,42 @@ def _without_terms(pages: Sequence[JSONObject]) -> tuple[str, ...]:
     return (warning,) if refused else ()
 
 
-def _identifier(row: JSONObject) -> str:
+def _id_of_row(row: JSONObject) -> str:
     return row.identifier("id")
 
 
-def _read(graph: Graph, edge: str, token: Secret, columns: Mapping[str, str]) -> list[JSONObject]:
+def _read_rows(
+    graph: Graph, edge: str, token: Secret, columns: Mapping[str, str]
+) -> list[JSONObject]:
     rows = graph.rows(edge, token, fields=",".join(columns), limit=str(_MOST_ROWS))
     for row in rows:
         row.identifier("id")
     return rows
 
 
-def _table(caption: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table_of_rows(
+    caption: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+) -> Table:
     if len(rows) >= _MOST_ROWS:
         caption += f" (the first {_MOST_ROWS})"
     return Table(
         caption=caption,
         columns=tuple(columns.values()),
-        rows=tuple(tuple(_text(row.get(name)) for name in columns) for row in rows),
+        rows=tuple(tuple(_cell_text(row.get(name)) for name in columns) for row in rows),
     )
 
 
-def _text(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(_text(item) for item in value)[:_LONGEST_CELL]
+        return ", ".join(_cell_text(item) for item in value)[:_LONGEST_CELL]
     return str(value)[:_LONGEST_CELL] if isinstance(value, str | int | float) else ""
 
 
 def _read_lead(
     context: CheckContext, page_id: str, page_token: Secret, form: JSONObject
 ) -> Finding:
-    graph, form_id = user_graph(context), form.identifier("id")
+    graph = user_graph(context)
+    form_id = form.identifier("id")
     person, contradiction = inspect_token(context, context.secrets["user_access_token"])
     if contradiction:
         return inconclusive(code=contradiction.code, reason=contradiction.reason)
@@ -354,7 +367,7 @@ def _lead_access(
 
 
 def _lead_gaps(page: JSONObject) -> Iterator[tuple[str, str]]:
-    """Yield the names of fields that Facebook left out or gave as null, and how."""
+    """Yield each field that Facebook left out or gave as null, with a phrase about its absence."""
     if gap := page.describe_absence("has_lead_access"):
         yield "has_lead_access", gap
         return
@@ -365,12 +378,12 @@ def _lead_gaps(page: JSONObject) -> Iterator[tuple[str, str]]:
 
 
 def _lead_denial(access: JSONObject, page_id: str) -> str:
-    """Return how Lead Access Manager denies the page's leads, or nothing where it does not."""
-    whom = [who for field, who in _LEAD_FLAGS.items() if not access.boolean(field)]
-    if not whom:
+    """Return a sentence that Lead Access Manager denies the page's leads; empty if it does not."""
+    denied = [reader for field, reader in _LEAD_FLAGS.items() if not access.boolean(field)]
+    if not denied:
         return ""
     return (
-        f"Lead Access Manager of page {page_id} denies this {whom[0]} leads: "
+        f"Lead Access Manager of page {page_id} denies this {denied[0]} leads: "
         f"{access.display_text('failure_reason') or 'no reason given'} "
         f"{access.display_text('failure_resolution')}"
     ).strip()

@@ -1,5 +1,5 @@
 """
-A person without a role on the app: only such a person sees what customers will see.
+A person without a role on the app: only such a person gets the customers' dialog.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
             "names people only, so it cannot show here that the customer has no role. Give that "
             "step a person's token, or look at the app's roles yourself and confirm this step.",
         )
-    doubt = _doubt(context, customer.identifier("user_id"), tester.identifier("user_id"))
+    doubt = _doubt_about_role(context, customer.identifier("user_id"), tester.identifier("user_id"))
     if doubt is not None:
         return doubt
     wanted = carried_permissions(context, customer)
@@ -90,17 +90,17 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
     return structs.replace(_with_data(context), tables=tables)
 
 
-def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
-    """Return why `who` may have a role, or nothing where the list shows that there is none."""
-    if who == with_role:
-        return _same_person(context, who)
-    roles = _roles(context)
-    if who in roles:
+def _doubt_about_role(context: CheckContext, customer: str, with_role: str) -> Finding | None:
+    """Return the finding that `customer` may have a role; `None` if the list shows no role."""
+    if customer == with_role:
+        return _same_person(context, customer)
+    roles = _read_roles(context)
+    if customer in roles:
         return failed(
             STATED,
             code="customer-has-role",
-            reason=f"This person has a role on the app ({roles[who] or 'unnamed'}). Sign in as "
-            "somebody without one.",
+            reason=f"This person has a role on the app ({roles[customer] or 'unnamed'}). Sign in "
+            "as somebody without one.",
         )
     if with_role not in roles:
         return inconclusive(
@@ -111,33 +111,33 @@ def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
     return None
 
 
-def _same_person(context: CheckContext, who: str) -> Finding:
-    """Return that both tokens are of the person `who`, if Facebook says so a second time."""
+def _same_person(context: CheckContext, person: str) -> Finding:
+    """Return the failed finding that both tokens belong to `person`, if `/me` confirms it."""
     token = context.secrets["customer_access_token"]
     owner = user_graph(context).get("me", token, fields="id").identifier("id")
-    if owner != who:
+    if owner != person:
         return inconclusive(
             code="sources-disagree",
-            reason=f"debug_token says that this token belongs to the person {who}, /me says "
+            reason=f"debug_token says that this token belongs to the person {person}, /me says "
             f"{owner}. So nothing shows whose token it is. Check again.",
         )
     return failed(
         STATED,
         code="same-person-twice",
-        reason=f"Both tokens belong to the same person. {_wrong_token(context, who)}",
+        reason=f"Both tokens belong to the same person. {_wrong_token(context, person)}",
     )
 
 
-def _wrong_token(context: CheckContext, who: str) -> str:
-    """Say in which step the token of this one person is wrong, as far as the roles show it."""
+def _wrong_token(context: CheckContext, person: str) -> str:
+    """Return advice: the step with the wrong token, as far as the roles show it."""
     try:
-        roles = _roles(context)
+        roles = _read_roles(context)
     except RemoteError:
         roles = {}
-    if who in roles:
+    if person in roles:
         return (
             f"The token of this step is the wrong one: this person has a role on the app "
-            f"({roles[who] or 'unnamed'}). Sign in here as somebody without one."
+            f"({roles[person] or 'unnamed'}). Sign in here as somebody without one."
         )
     if roles:
         return (
@@ -148,7 +148,7 @@ def _wrong_token(context: CheckContext, who: str) -> str:
 
 
 def _with_data(context: CheckContext) -> Finding:
-    """Read a page of this person's, as the connector will; without one nothing is shown."""
+    """Read a page of this person's, as the connector will; inconclusive without a page."""
     # NOTE: a token reaches the business data of others only once the app is a verified Tech
     # Provider.
     try:
@@ -167,9 +167,10 @@ def _with_data(context: CheckContext) -> Finding:
             code="customer-without-page",
             reason=pages.noted(
                 "This person consented, but Facebook lists no page of this person, so nothing "
-                f"shows that the app reads a customer's data. {_declined(context)} Check that the "
-                "person has a page, granted pages_show_list and chose the page at sign-in, and "
-                "that the app has Access Verification, as a Tech Provider; then check again."
+                f"shows that the app reads a customer's data. {_describe_declined(context)} Check "
+                "that the person has a page, granted pages_show_list and chose the page at "
+                "sign-in, and that the app has Access Verification, as a Tech Provider; then "
+                "check again."
             ),
         )
     return verified(
@@ -181,8 +182,8 @@ def _with_data(context: CheckContext) -> Finding:
     )
 
 
-def _declined(context: CheckContext) -> str:
-    """Say which permissions the customer did not grant, as Facebook lists them."""
+def _describe_declined(context: CheckContext) -> str:
+    """Return a sentence about the permissions that the customer did not grant."""
     token = context.secrets["customer_access_token"]
     try:
         grants, _ = granted_to(user_graph(context), token)
@@ -196,13 +197,15 @@ def _declined(context: CheckContext) -> str:
     return f"Not granted: {', '.join(declined)}. {ASK_AGAIN}"
 
 
-def _roles(context: CheckContext) -> dict[str, str]:
+def _read_roles(context: CheckContext) -> dict[str, str]:
     """
     Return the role of each person, from all pages of the app's `roles`.
 
     Raises `UnexpectedResponseError` if there is no end to the pages.
     """
-    app_id, token, cursor = context.text("app_id"), app_token(context), ""
+    app_id = context.text("app_id")
+    token = app_token(context)
+    cursor = ""
     node, graph = app_node(context, "roles")
     role_of: dict[str, str] = {}
     for page in range(_MOST_PAGES):

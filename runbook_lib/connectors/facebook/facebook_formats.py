@@ -1,5 +1,5 @@
 """
-The formats of what an operator copies from Facebook, checked without the network.
+The formats of the values that an operator copies from Facebook, checked without the network.
 
 As in `config.formats`, a secret's text is never quoted.
 """
@@ -16,12 +16,23 @@ _APP_SECRET = re.compile(r"[0-9a-f]{32}")
 _PAGE_ID = re.compile(r"[0-9]{5,20}")
 _PERMISSION = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _VERSION = re.compile(r"v[1-9][0-9]*\.[0-9]")
-# Meta's brands. The second list is inferred from its brand guidelines; the first is what its
-# refusal names (https://github.com/nbcommunication/InstagramBasicDisplayApi/issues/16).
+# Meta's brands. Its refusal names those from `fb` to `ig`
+# (https://github.com/nbcommunication/InstagramBasicDisplayApi/issues/16); the others are inferred
+# from its brand guidelines.
 _BRAND_WORDS = frozenset(
     (
-        *("fb", "face", "book", "insta", "gram", "rift", "ig"),
-        *("meta", "messenger", "threads", "oculus", "quest"),
+        "fb",
+        "face",
+        "book",
+        "insta",
+        "gram",
+        "rift",
+        "ig",
+        "meta",
+        "messenger",
+        "threads",
+        "oculus",
+        "quest",
     )
 )
 _BRANDS = ("facebook", "instagram", "insta", "whatsapp")
@@ -62,7 +73,7 @@ def app_secret(text: str) -> str:
 
 
 def name_doubt(name: str) -> str:
-    """Return which of Meta's brands an App Display Name contains."""
+    """Return a doubt if an App Display Name contains one of Meta's brands; else an empty text."""
     words = {word.lower() for word in _NAME_WORD.findall(name)} & _BRAND_WORDS
     brands = {brand for brand in _BRANDS if brand in name.lower()}
     named = ", ".join(sorted(words | brands))
@@ -84,12 +95,12 @@ def page_id(text: str) -> str:
 
 def permission_names(text: str) -> tuple[str, ...]:
     """Return permissions separated by commas or spaces, `public_profile` first, each once."""
-    return tuple(dict.fromkeys(["public_profile", *_permissions(text)]))
+    return tuple(dict.fromkeys(["public_profile", *_split_permissions(text)]))
 
 
 def scope(text: str) -> str:
     """Return the requested permissions in the form of Cyclr's console, separated by commas."""
-    return ",".join(_permissions(text))
+    return ",".join(_split_permissions(text))
 
 
 def graph_version(text: str) -> str:
@@ -102,11 +113,11 @@ def graph_version(text: str) -> str:
 
 def is_token(text: str) -> bool:
     """Return whether `text` has the form of a Facebook access token, a user's or an app's."""
-    is_one = _USER_TOKEN.fullmatch(text) or _APP_TOKEN.fullmatch(text)
-    return bool(is_one) and not implausible(text)
+    match = _USER_TOKEN.fullmatch(text) or _APP_TOKEN.fullmatch(text)
+    return bool(match) and not implausible(text)
 
 
-def _permissions(text: str) -> tuple[str, ...]:
+def _split_permissions(text: str) -> tuple[str, ...]:
     names = formats.scope(text)
     for name in names:
         if not _PERMISSION.fullmatch(name):

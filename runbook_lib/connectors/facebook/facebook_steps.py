@@ -1,4 +1,4 @@
-"""What connectors of Facebook share: the texts in this folder, and the checks of its modules."""
+"""The shared part of Facebook's connectors: this folder's texts, and its modules' checks."""
 
 from __future__ import annotations
 
@@ -17,5 +17,11 @@ from runbook_lib.connectors.texts import read_part
 
 SHARED = read_part(
     Path(__file__).parent,
-    *(app, connection, consent_without_role, public_pages, review, review_calls, verification),
+    app,
+    connection,
+    consent_without_role,
+    public_pages,
+    review,
+    review_calls,
+    verification,
 )

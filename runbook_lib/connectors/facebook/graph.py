@@ -31,7 +31,8 @@ class SunsetDates:
     """
     The first day on which a version of an API is no longer served; `None`: not announced.
 
-    `source` says where and when it was read. It only warns: what Facebook answers decides.
+    `source` names the page and the month of reading. The dates only warn: Facebook's response
+    decides.
     """
 
     api: str
@@ -53,7 +54,7 @@ VERSION_ENDS: Mapping[str, date | None] = {
 GRAPH_CALENDAR = SunsetDates(
     "Graph", "Graph API changelog, read in November 2026", VERSION_ENDS, "graph_version_ends_on"
 )
-# Of calls to ad accounts, ads, insights and leads of ads.
+# For calls to ad accounts, ads, insights and leads of ads.
 MARKETING_CALENDAR = SunsetDates(
     "Marketing API",
     "Marketing API changelog, versions, read in November 2026",
@@ -68,8 +69,8 @@ MARKETING_CALENDAR = SunsetDates(
     "marketing_api_version_ends_on",
 )
 
-# Facebook answers in the language that it takes for the caller's. Names can be translated, too, so
-# this is not sent where a name is read (Graph API: Localization).
+# Facebook answers in the caller's presumed language. It can translate names, too, so requests that
+# read a name do not send this (Graph API: Localization).
 IN_ENGLISH: Mapping[str, str] = {"locale": "en_US"}
 
 _FIELD = re.compile(r"[a-z_]+")
@@ -77,9 +78,9 @@ _FIELD = re.compile(r"[a-z_]+")
 _CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
 # Fields that are read beside the rows of a page.
 _PAGING = ("paging", "cursors", "after", "next")
-# How Facebook refuses a list that is too much work (HTTP 500, code 1).
+# Facebook's refusal of a list that is too much work (HTTP 500, code 1).
 _LESS_DATA = "reduce the amount of data"
-# So many rows are asked for then.
+# Rows of a page after that refusal.
 _SMALL_PAGE = "5"
 # No edge that a check reads has so many pages.
 _MOST_PAGES = 50
@@ -93,15 +94,15 @@ class PagedList:
     """The rows of all pages that were read, in their order."""
 
     gap: str = ""
-    """Why this may be only a part of the list, as the end of a sentence; empty if it is whole."""
+    """Reason why this may be a part of the list, as the end of a sentence; empty if it is whole."""
 
 
 class Graph:
     """
     The Graph API at `base_url` in `version`, called through `session`.
 
-    Calls count towards the limits of `app_id`; `app_secret` signs those made
-    with a user's token (`appsecret_proof`).
+    Calls count towards the limits of `app_id`; `app_secret` signs calls with a user's token
+    (`appsecret_proof`).
     """
 
     def __init__(
@@ -128,9 +129,9 @@ class Graph:
         """
         Return the document at `path`, such as `me/accounts`, read with `token`.
 
-        The record keeps the `fields` that are asked for, and those that `reads` names.
-        Raises `GraphAPIError` for an error object, `ThrottledError` if a limit
-        is reached, `UnexpectedResponseError` for anything else.
+        The record keeps the requested `fields`, and those that `reads` names. Raises
+        `GraphAPIError` for an error object, `ThrottledError` if a limit is reached,
+        `UnexpectedResponseError` for anything else.
         """
         if self._app_secret is not None:
             proof = appsecret_proof(self._app_secret, token)
@@ -157,7 +158,7 @@ class Graph:
         source = f"Facebook (/{path.strip('/')})"
         document = JSONObject(answer.json(), source)
         if "error" in document:
-            raise _refusal(answer, document.object_at("error"))
+            raise _error_from(answer, document.object_at("error"))
         if answer.status != 200:
             raise unexpected_response(source, f"status {answer.status} without an error object")
         return document
@@ -166,9 +167,9 @@ class Graph:
         self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
     ) -> list[JSONObject]:
         """Return the first page of the edge at `path`; see `get`."""
-        return self._page(path, token, reads=reads, **params).objects_at("data")
+        return self._get_page(path, token, reads=reads, **params).objects_at("data")
 
-    def _page(
+    def _get_page(
         self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
     ) -> JSONObject:
         """Return a page of an edge; a smaller one, once, if Facebook asks to reduce the amount."""
@@ -185,15 +186,15 @@ class Graph:
         """
         Return every page of the edge at `path`; raises as `get`.
 
-        Only `paging.next` says that there is more: cursors are there on the last page, too (Graph
-        API: Paginated Results). Each page is requested by its cursor, never by the URL in `next`,
+        Only `paging.next` announces a further page: the last page has cursors, too (Graph API:
+        Paginated Results). Each page is requested by its cursor, never by the URL in `next`,
         which repeats the token.
         """
         rows: list[JSONObject] = []
         cursors = [""]
         for _ in range(_MOST_PAGES):
             more = {"after": cursors[-1]} if cursors[-1] else {}
-            page = self._page(path, token, reads={*reads, *_PAGING}, **params, **more)
+            page = self._get_page(path, token, reads={*reads, *_PAGING}, **params, **more)
             rows += page.objects_at("data")
             cursor = next_cursor(page)
             if cursor is None:
@@ -210,7 +211,7 @@ def next_cursor(page: JSONObject) -> str | None:
     """
     Return the cursor of the page after `page`, or `None` if that is the last one.
 
-    It is empty if there is a next page whose cursor cannot be used.
+    The cursor is empty if the next page has none that can be used.
     """
     if page.get("paging") is None or page.object_at("paging").get("next") is None:
         return None
@@ -221,16 +222,17 @@ def next_cursor(page: JSONObject) -> str | None:
 
 
 def version_ends(version: str, *calendars: SunsetDates) -> dict[str, Value]:
-    """Return as facts on which day `version` ends in each of `calendars`, where it is announced."""
+    """Return facts: the announced day on which `version` ends in each of `calendars`."""
     ends = {calendar.fact: calendar.ends.get(version) for calendar in calendars}
     return {name: end.isoformat() for name, end in ends.items() if end is not None}
 
 
 def version_warnings(graph: Graph, today: date, *calendars: SunsetDates) -> tuple[str, ...]:
     """
-    Return what is to be known about the pinned version, after a call of `graph`.
+    Return warnings about the pinned version, after a call of `graph`.
 
-    What Facebook said decides; else each of `calendars` in which it ends within 90 days, or ended.
+    Facebook's own response decides. Else each of `calendars` warns in which the version has ended,
+    or ends within 90 days.
     """
     warnings = [graph.upgrade_warning] if graph.upgrade_warning else []
     if graph.served_version and graph.served_version != graph.version:
@@ -257,11 +259,11 @@ def appsecret_proof(app_secret: Secret, token: Secret) -> str:
     ).hexdigest()
 
 
-def _refusal(answer: Response, error: JSONObject) -> RemoteError:
+def _error_from(answer: Response, error: JSONObject) -> RemoteError:
     code = error.code("code")
     message = error.display_text("message") or f"status {answer.status}, code {code}, no message"
     if code in THROTTLED:
-        # Of an ad account's block the title alone tells it from the app's limit.
+        # Only the title tells an ad account's block from the app's limit.
         title = error.display_text("error_user_title")
         named = f"{message}: {title}" if title else message
         return ThrottledError(f"Facebook limits the number of calls ({named})")

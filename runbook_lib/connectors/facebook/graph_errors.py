@@ -1,4 +1,4 @@
-"""What only Facebook answers, as errors with the operator's next step."""
+"""The errors that only Facebook answers, with the operator's next step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _REFUSALS = ("client secret", "desktop app")
 THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 
 
-# What a person reads where Facebook takes the App ID and App Secret for no pair.
+# Text for people if Facebook refuses the App ID together with the App Secret.
 PAIR_REFUSED = (
     "Facebook does not accept this App ID with this App Secret. Compare both with App settings > "
     "Basic."
@@ -42,7 +42,7 @@ class GraphTokenError(TokenRequestError):
 
     @property
     def in_own_words(self) -> str:
-        """Return how Facebook itself words it, with its code."""
+        """The refusal in Facebook's own words, with its code."""
         return f"{self} (code {self.error_code})"
 
 
@@ -83,7 +83,7 @@ class GraphAPIError(RemoteError):
 
 def is_fault(response: object) -> bool:
     """
-    Return whether a recorded body is a fault of Graph's own, or says that a limit is reached.
+    Return whether a recorded body is a fault of Graph's own, or reports a reached limit.
 
     (Graph API: Handle Errors, Rate Limits.) Neither decides anything.
     """

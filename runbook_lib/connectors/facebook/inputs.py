@@ -1,5 +1,5 @@
 """
-What connectors of Facebook ask an operator for, about the app: names, forms, help, defaults.
+The inputs about the app that Facebook's connectors share: names, formats, help, defaults.
 
 An input's name is the papermill parameter; `RUNBOOK_FACEBOOK_` and the name in
 upper case is the environment variable.
@@ -138,7 +138,7 @@ def _kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     return kit_of(connector, values)
 
 
-# Check id -> what stops working for customers when the check fails.
+# Check id → what stops working for customers when the check fails.
 _IMPACTS = {
     "app-credentials-are-accepted": "No customer can sign in, and no token is renewed.",
     "app-is-registered": "Without its app, no customer can sign in or be served.",
@@ -155,7 +155,7 @@ _IMPACTS = {
     "lead-data-is-readable": "Leads cannot be read with the test token.",
     "customer-consents-without-role": "Nothing shows any longer that a customer can sign in.",
 }
-# Name of a fact `…_ends_on` -> what a person does before that day.
+# Name of a fact without `_ends_on` → advice for a person before that day.
 _RENEWALS = {
     "token": "Sign in again before then, and give the new token to the runbook.",
     "data_access": "The person must sign in and consent again; give the new token to the runbook.",
@@ -213,10 +213,10 @@ FACEBOOK = ImitatedVendor(
 
 def permissions(*default: str, example: str, why: str = "", asked_fact: str = "") -> Input:
     """
-    Return the input for the permissions of the use case; `default` is what a connector needs.
+    Return the input for the permissions of the use case; a connector needs the `default` ones.
 
-    `why` says, as a sentence, where that comes from. The fact `asked_fact` lists what the connector
-    was seen to ask for.
+    `why` is a sentence about their source. The fact `asked_fact` lists the permissions that the
+    connector was seen to request.
     """
     always = "The permissions to request, separated by commas; public_profile is always included."
     return Input(

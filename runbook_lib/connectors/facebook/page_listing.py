@@ -29,12 +29,12 @@ _PORTFOLIO_EDGES = ("owned_pages", "client_pages")
 _INSPECTION = "Facebook (/debug_token)"
 # Permissions whose targets are pages; those of others are ad accounts or businesses.
 _OF_PAGES = ("pages_", "leads_retrieval")
-# So many portfolios are looked through.
+# Portfolios that are searched.
 _MOST_PORTFOLIOS = 10
-# At most so many pages are read by their own node.
+# Pages that are read by their own node.
 _MOST_NODES = 5
-# Which fields of a page are asked for, and how many pages; a customer's is asked for its id only.
-_ASKED = {
+# Credential → the requested fields of a page, and the number of pages; of a customer's only the id.
+_REQUESTED = {
     "user_access_token": ("id,name,access_token,leadgen_tos_accepted,tasks", "100"),
     "customer_access_token": ("id", "1"),
 }
@@ -43,9 +43,9 @@ _ASKED = {
 @dataclass(frozen=True, slots=True)
 class Pages:
     """
-    Pages as `source` gave them, followed by the others of `/me/accounts`.
+    Pages from `source`, followed by the others of `/me/accounts`.
 
-    `note` says which other way found them, or why none did; it is empty if none was needed.
+    `note` names the other way that found them, or the reason why none did; else it is empty.
     """
 
     rows: Sequence[JSONObject]
@@ -53,7 +53,7 @@ class Pages:
     note: str = ""
 
     def readable(self) -> list[JSONObject]:
-        """Return the pages with a token; Facebook gives none where the person has no task."""
+        """Return the pages with a token; Facebook gives none if the person has no task."""
         return [row for row in self.rows if "access_token" in row]
 
     def take_token(self, context: CheckContext, page: JSONObject) -> Secret:
@@ -71,51 +71,52 @@ def pages_of(
     context: CheckContext, credential: str = "user_access_token", *, page_id: str = ""
 ) -> Pages:
     """
-    Return the pages of the token named `credential`; with `page_id`, only that one is looked for.
+    Return the pages of the token named `credential`; with `page_id`, search only for that page.
 
-    If `/me/accounts` lists no page with a token, a page that the token names is read by its id:
-    the lowest one that is not listed. If that finds none, the person's business portfolios are
-    asked, once. These ways only add: the note says which of them failed, and why.
+    If `/me/accounts` lists no page with a token, read the unlisted page with the lowest id that the
+    token names. If there is none, search the person's business portfolios, once. These ways only
+    add pages: the note names those that failed, with the reason.
     """
-    graph, token = user_graph(context), context.secrets[credential]
-    fields, limit = _ASKED[credential]
+    graph = user_graph(context)
+    token = context.secrets[credential]
+    fields, limit = _REQUESTED[credential]
     needed = "access_token" if "access_token" in fields else "id"
     listed = graph.rows(_LIST, token, fields=fields, limit=limit)
-    known = {row.identifier("id") for row in listed}
-    if page_id in known or any(needed in row and not page_id for row in listed):
+    listed_ids = {row.identifier("id") for row in listed}
+    if page_id in listed_ids or any(needed in row and not page_id for row in listed):
         return Pages(listed)
-    chosen, problem = _chosen(context, token)
-    missing = [ident for ident in chosen if ident not in known]
+    chosen, problem = _pages_in_token(context, token)
+    missing = [ident for ident in chosen if ident not in listed_ids]
     if page_id:
         missing = [page_id] if page_id in chosen or not chosen else []
-    if problem or ((known or chosen) and not missing):
+    if problem or ((listed_ids or chosen) and not missing):
         return Pages(listed, note=problem)
-    search = _Search(graph, token, fields, needed)
+    search = _PageSearch(graph, token, fields, needed)
     if missing and (page := search.read_node(missing[0])):
-        return Pages([page, *listed], missing[0], _note([page], "its id", missing[0]))
-    wanted = {page_id} if page_id else {*chosen} - known
-    found = search.read_portfolios(wanted, known)
+        return Pages([page, *listed], missing[0], _describe_search([page], "its id", missing[0]))
+    wanted = {page_id} if page_id else {*chosen} - listed_ids
+    in_portfolios = search.read_portfolios(wanted, listed_ids)
     refused = f" ({'; '.join(search.failed)})" if search.failed else ""
-    if found:
-        note = _note(found, "a business portfolio", search.source)
+    if in_portfolios:
+        note = _describe_search(in_portfolios, "a business portfolio", search.source)
         without = f" Not read: {'; '.join(search.failed)}." if search.failed else ""
-        return Pages([*found, *listed], search.source, f"{note}{without}")
+        return Pages([*in_portfolios, *listed], search.source, f"{note}{without}")
     return Pages(listed, note=f"Other ways found no page{refused}.")
 
 
-def _note(found: Sequence[JSONObject], way: str, source: str) -> str:
-    which = pluralize(len(found), "page")
-    if len(found) == 1:
-        which = f"page {found[0].identifier('id')}"
+def _describe_search(pages: Sequence[JSONObject], way: str, source: str) -> str:
+    which = pluralize(len(pages), "page")
+    if len(pages) == 1:
+        which = f"page {pages[0].identifier('id')}"
     return f"/{_LIST} does not list {which}: found by {way} (/{source})."
 
 
-class _Search:
+class _PageSearch:
     """
-    Looks for pages that `/me/accounts` leaves out; what fails is noted, and the search goes on.
+    Searches for pages that `/me/accounts` leaves out; goes on after a failed request.
 
-    `failed` are the requests that gave no page, each with the reason; `source` is the request that
-    found one.
+    `failed` lists the requests that gave no page, each with the reason; `source` is the request
+    that found one.
     """
 
     def __init__(self, graph: Graph, token: Secret, fields: str, needed: str) -> None:
@@ -144,8 +145,8 @@ class _Search:
         """
         Return the pages in the person's business portfolios: those `wanted`, or all not `known`.
 
-        (Graph: User, businesses; Business, owned_pages and client_pages.) Each edge is asked by
-        itself, since one portfolio may refuse. A row without what is needed is read at its own
+        (Graph: User, businesses; Business, owned_pages and client_pages.) Each edge has its own
+        request, since one portfolio may refuse. A row without the needed field is read at its own
         node, which may give it.
         """
         try:
@@ -153,19 +154,23 @@ class _Search:
         except RemoteError as error:
             self.failed.append(f"/{_PORTFOLIOS}: {error}")
             return []
-        found: dict[str, JSONObject] = {}
+        pages_by_id: dict[str, JSONObject] = {}
         for business in businesses.rows[:_MOST_PORTFOLIOS]:
             for edge in _PORTFOLIO_EDGES:
                 path = f"{business.identifier('id')}/{edge}"
                 for page in self._pages_of(path):
                     ident = page.identifier("id")
                     is_wanted = ident in wanted if wanted else ident not in known
-                    if is_wanted and ident not in found and (whole := self._completed(page)):
+                    if (
+                        is_wanted
+                        and ident not in pages_by_id
+                        and (whole := self._with_needed_field(page))
+                    ):
                         self.source = self.source or path
-                        found[ident] = whole
-        if not found:
+                        pages_by_id[ident] = whole
+        if not pages_by_id:
             self.failed.append(f"/{_PORTFOLIOS}: no readable page")
-        return [*found.values()]
+        return [*pages_by_id.values()]
 
     def _pages_of(self, path: str) -> list[JSONObject]:
         try:
@@ -174,19 +179,19 @@ class _Search:
             self.failed.append(f"/{path}: {error}")
             return []
 
-    def _completed(self, page: JSONObject) -> JSONObject | None:
-        """Return the page with what is needed, from its own node if the list left that out."""
+    def _with_needed_field(self, page: JSONObject) -> JSONObject | None:
+        """Return the page with the needed field, from its own node if the list left it out."""
         if self._needed in page:
             return page
         self._nodes += 1
         return self.read_node(page.identifier("id")) if self._nodes <= _MOST_NODES else None
 
 
-def _chosen(context: CheckContext, token: Secret) -> tuple[list[str], str]:
+def _pages_in_token(context: CheckContext, token: Secret) -> tuple[list[str], str]:
     """
-    Return the ids of the pages that the token names, lowest first, or why they are not known.
+    Return the ids of the pages that the token names, lowest first, or the reason why none is known.
 
-    Those for which each permission was granted come first. A permission without `target_ids` was
+    Pages for which each permission was granted come first. A permission without `target_ids` was
     granted for all pages, so it names none.
     """
     try:

@@ -1,4 +1,4 @@
-"""What connectors use a permission for, from their `uses.toml`; `review_kit` makes a kit of it."""
+"""The connectors' uses of permissions, from their `uses.toml`; `review_kit` makes a kit of them."""
 
 from __future__ import annotations
 
@@ -27,24 +27,35 @@ class PermissionUse(
     kw_only=True,
     rename={"made": "calls", "tried": "test_calls", "needed": "depends_on"},
 ):
-    """
-    How a connector uses a permission or a feature.
-
-    `usage` is the text for App Review, `scene` what the recording must show of it.
-    """
+    """A connector's use of a permission or a feature."""
 
     usage: Text
+    """The text for App Review; `{app}` stands for the app's name."""
+
     scene: Text
+    """The part of the recording that shows the use."""
+
     source: Text
+    """The pages or readings that it was taken from, separated by `; `."""
+
     made: str = ""
+    """List of the calls that the connector makes: request, purpose, method (key `calls`)."""
+
     tried: str = ""
+    """List of the test calls that a person can make: request, purpose (key `test_calls`)."""
+
     needed: str = ""
+    """List of the permissions that Facebook demands too, with reasons (key `depends_on`)."""
+
     is_feature: bool = False
+    """Whether it is a feature, not a permission."""
+
     name: str = ""
+    """Name of the permission: the name of its table."""
 
     @property
     def calls(self) -> tuple[PermissionCall, ...]:
-        """Return the calls that the connector makes, then those that a person can make."""
+        """The calls that the connector makes, then the test calls that a person can make."""
         calls = [(text, False) for text in items(self.made)]
         calls += [(text, True) for text in items(self.tried)]
         parts = (([*text.split(" | "), ""], is_test) for text, is_test in calls)
@@ -52,25 +63,31 @@ class PermissionUse(
 
     @property
     def depends_on(self) -> tuple[Dependency, ...]:
-        """Return what must be asked for beside it."""
+        """The permissions that must be requested together with it."""
         parts = (text.partition(" | ") for text in items(self.needed))
         return tuple(Dependency(name, why) for name, _, why in parts)
 
 
 class ConnectorUses(Struct, frozen=True, kw_only=True):
-    """
-    What one connector uses each permission for, in the order in which a recording shows it.
-
-    `purpose` says what the app does, `end` what the recording and the reviewer see last; `trigger`
-    makes it happen.
-    """
+    """A connector's uses of permissions: the content of its `uses.toml`."""
 
     title: Text
+    """Title of the connector in the texts for the review."""
+
     purpose: Text
+    """A sentence about the purpose of the app; names `{app}` and `{domain}`."""
+
     choice: Text
+    """The objects that a user chooses at sign-in, such as pages."""
+
     trigger: Text
+    """The action that makes the app transfer data."""
+
     end: Text
+    """The result that the recording and the reviewer see last."""
+
     uses: tuple[PermissionUse, ...] = ()
+    """The uses in the order of the recording: the shared ones first."""
 
     def find(self, name: str) -> PermissionUse | None:
         """Return the use of the permission `name`, if there is one."""
@@ -79,25 +96,26 @@ class ConnectorUses(Struct, frozen=True, kw_only=True):
 
 @cache
 def permission_uses(connector: str) -> ConnectorUses:
-    """Return what the connector uses each permission for, and what all connectors do."""
-    _, shared = _read(_FOLDER)
-    texts, own = _read(_FOLDER.parent / connector)
-    read = TomlTable(_FOLDER.parent / connector / "uses.toml").read(texts, ConnectorUses)
-    return structs.replace(read, uses=(*shared, *own))
+    """Return the connector's uses of permissions, after the shared ones."""
+    _, shared = _read_uses_file(_FOLDER)
+    texts, own = _read_uses_file(_FOLDER.parent / connector)
+    connector_uses = TomlTable(_FOLDER.parent / connector / "uses.toml").read(texts, ConnectorUses)
+    return structs.replace(connector_uses, uses=(*shared, *own))
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], tuple[PermissionUse, ...]]:
-    """Return what the `uses.toml` of a folder says, and each use in it."""
+def _read_uses_file(folder: Path) -> tuple[dict[str, Any], tuple[PermissionUse, ...]]:
+    """Return the texts in the `uses.toml` of a folder, and each use in it."""
     place = TomlTable(folder / "uses.toml")
     document = place.filled(read_file(place.path), read_sources(_FOLDER))
     place.blanks("purpose", str(document.get("purpose", "")), {"app": "", "domain": ""})
     tables = TomlTable(place.path, "uses").read(document.pop("uses", {}), dict[str, Any])
     return document, tuple(
-        _use(TomlTable(place.path, f"uses.{name}"), name, table) for name, table in tables.items()
+        _read_use(TomlTable(place.path, f"uses.{name}"), name, table)
+        for name, table in tables.items()
     )
 
 
-def _use(place: TomlTable, name: str, table: object) -> PermissionUse:
+def _read_use(place: TomlTable, name: str, table: object) -> PermissionUse:
     use = place.read(table, PermissionUse)
     place.blanks("usage", use.usage, {"app": ""})
     for key, text in (("calls", use.made), ("test_calls", use.tried), ("depends_on", use.needed)):

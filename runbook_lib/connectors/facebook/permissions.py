@@ -1,7 +1,7 @@
 """
-Permissions: what each depends on, and their status, as Graph lists it of an app and of a person.
+Permissions: their dependencies, and their status for an app and for a person, as Graph lists it.
 
-What a status means for a step is decided in `review` and `connection`.
+`review` and `connection` decide the meaning of a status for a step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.http_messages import unexpected_response
 from runbook_lib.remote.json_fields import JSONObject
 
-# What is read of each row of an edge that lists permissions.
+# The fields that are read of each row of an edge that lists permissions.
 READ = ("permission", "status")
 # Statuses of a person's permissions (Graph: User, permissions).
 GRANTED = "granted"
@@ -30,7 +30,7 @@ ASK_AGAIN = (
     "last resort, the person removes the app under Business Integrations. That ends all of "
     "the person's tokens for the app, Cyclr's too."
 )
-# What `debug_token` and `/me/permissions` may disagree about.
+# Advice if `debug_token` and `/me/permissions` disagree.
 REISSUE = (
     "Check again. If it stays so, sign in again: a token keeps the permissions that were granted "
     "when it was issued."
@@ -82,7 +82,7 @@ KNOWN_PERMISSIONS = tuple(_NAMES.split())
 
 
 def permission_doubt(names: Iterable[str]) -> str:
-    """Return which of `names` no list of permissions has, and what may be meant."""
+    """Return a doubt about each of `names` that no list of permissions has, with a suggestion."""
     unknown = [
         f"No list of November 2026 has the permission {name}.{suggestion(name, KNOWN_PERMISSIONS)}"
         for name in names
@@ -92,7 +92,7 @@ def permission_doubt(names: Iterable[str]) -> str:
 
 
 def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the permissions, each followed by what it depends on, each once."""
+    """Return the permissions, each followed by its dependencies, without repetitions."""
     wanted = [
         name
         for permission in permissions
@@ -104,16 +104,16 @@ def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:
 def compared_permissions(
     wanted: Iterable[str], expected: str, status_of: Mapping[str, str]
 ) -> tuple[Table, ...]:
-    """Return the table of each wanted permission: the expected status, and the one that it has."""
+    """Return the table of the wanted permissions: expected and actual status of each."""
     return compared(*((name, expected, status_of.get(name, "not listed")) for name in wanted))
 
 
 def granted_to(graph: Graph, token: Secret) -> tuple[dict[str, str], Listing]:
     """
-    Return the status of each permission of the token's person, and what that shows.
+    Return the status of each permission of the token's person, and the same as a `Listing`.
 
     (Graph: User, permissions.) All pages are read. An empty list shows nothing, since everybody who
-    signs in grants `public_profile`. Raises what `Graph.get` and `statuses` do.
+    signs in grants `public_profile`. Raises the errors of `Graph.get` and `statuses`.
     """
     listed = graph.list_all(_GRANTS, token, reads=READ)
     status_of = statuses(listed.rows, f"Facebook (/{_GRANTS})")
@@ -121,7 +121,7 @@ def granted_to(graph: Graph, token: Secret) -> tuple[dict[str, str], Listing]:
 
 
 def listing_of(status_of: Mapping[str, str], source: str, *, gap: str = "") -> Listing:
-    """Return what the statuses of a person's permissions show, read from `source`."""
+    """Return the `Listing` of the statuses of a person's permissions, read from `source`."""
     return Listing(
         source=source,
         present=[name for name, status in status_of.items() if status == GRANTED],
@@ -145,6 +145,6 @@ def statuses(rows: Iterable[JSONObject], source: str) -> dict[str, str]:
         permission = row.keyword("permission")
         status = row.keyword("status")
         if status_of.setdefault(permission, status) != status:
-            both = " and ".join(sorted({status_of[permission], status}))
-            raise unexpected_response(source, f"{permission} is listed as {both}")
+            first, second = sorted({status_of[permission], status})
+            raise unexpected_response(source, f"{permission} is listed as {first} and {second}")
     return dict(sorted(status_of.items()))

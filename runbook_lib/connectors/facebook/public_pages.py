@@ -1,8 +1,7 @@
 """
 The pages that Facebook's reviewer opens: privacy policy, terms, data deletion.
 
-Each must open for everybody, without a script. Of a page its status and title
-are recorded, no more.
+Each must open for everybody, without a script. The record keeps only a page's status and title.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _NOT_READ = (
     "That each page says what it must and is about this app: the check opens the pages and does "
     "not judge their text."
 )
-# Of two pages that are the same but for an address or an id, so much of the words is shared.
+# Share of equal words between two pages that differ only by an address or an id.
 _ALIKE = 0.9
 _OK = 200
 _CLIENT_ERROR = 400
@@ -45,7 +44,7 @@ _CLIENT_ERROR = 400
 @check("public-pages-open", needs=APP)
 def public_pages_open(context: CheckContext) -> Finding:
     """
-    Open each page as the app's settings name it; the data deletion address is given.
+    Open each page that the app's settings name, and the data deletion address from an input.
 
     A made-up page of the same host is the control: a host that answers
     everything alike, or nothing else, shows no policy.
@@ -54,11 +53,13 @@ def public_pages_open(context: CheckContext) -> Finding:
     node, _ = app_node(context, *settings)
     named = {name: node.display_text(name) for name in settings}
     named["data_deletion_url"] = context.text("data_deletion_url")
-    findings = context.side_by_side(_judge, [(_PAGES[name], url) for name, url in named.items()])
-    return _combine(named, dict(zip(named, findings, strict=True)))
+    findings = context.side_by_side(
+        _check_page, [(_PAGES[name], url) for name, url in named.items()]
+    )
+    return _combine_findings(named, dict(zip(named, findings, strict=True)))
 
 
-def _judge(context: CheckContext, page: tuple[str, str]) -> Finding:
+def _check_page(context: CheckContext, page: tuple[str, str]) -> Finding:
     label, url = page
     if not url:
         return inconclusive(code="page-not-named", reason=f"{label}: no address is known.")
@@ -69,15 +70,15 @@ def _judge(context: CheckContext, page: tuple[str, str]) -> Finding:
             "Enter an https address at Facebook.",
         )
     try:
-        return _judge_page(context, label, url)
+        return _check_named_page(context, label, url)
     except RemoteError as error:
         return inconclusive(code=error.code, reason=f"{label}: {error} {LOOK_YOURSELF}")
 
 
-def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
+def _check_named_page(context: CheckContext, label: str, url: str) -> Finding:
     page = open_page(context.session, url)
     if page.status != _OK:
-        return _judge_missing(context, label, url, page.status)
+        return _conclude_missing(context, label, url, page.status)
     if len(page.text) < _LEAST_TEXT:
         return inconclusive(
             code="page-without-text",
@@ -90,7 +91,7 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
             reason=f"{label}: {shorten(url)} asks visitors to prove that they are people "
             f"(“{page.title or 'no title'}”), so nothing shows the page itself. {LOOK_YOURSELF}",
         )
-    control = _control(context, page.url)
+    control = _open_made_up_page(context, page.url)
     if control and control.status >= _CLIENT_ERROR and not refuses_made_up(control.status):
         return inconclusive(
             code="made-up-page-not-refused",
@@ -117,8 +118,8 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
     )
 
 
-def _judge_missing(context: CheckContext, label: str, url: str, status: int) -> Finding:
-    """Return what it means that the page did not open: it fails only if it is gone, seen twice."""
+def _conclude_missing(context: CheckContext, label: str, url: str, status: int) -> Finding:
+    """Return the finding about a page that did not open; failed only if it is gone twice."""
     statuses = [status]
     if is_gone(status):
         statuses.append(open_page(context.session.branch(once_more=True), url).status)
@@ -131,7 +132,7 @@ def _judge_missing(context: CheckContext, label: str, url: str, status: int) -> 
 
 
 def _is_alike(page: PublicPage, control: PublicPage) -> bool:
-    """Return whether two pages say the same, but for an address or an id that they repeat."""
+    """Return whether two pages have the same text, except for a repeated address or id."""
     if page.status != control.status:
         return False
     words = Counter(page.text.split())
@@ -140,11 +141,11 @@ def _is_alike(page: PublicPage, control: PublicPage) -> bool:
     return shared >= _ALIKE * max(words.total(), others.total())
 
 
-def _control(context: CheckContext, url: str) -> PublicPage | None:
+def _open_made_up_page(context: CheckContext, url: str) -> PublicPage | None:
     """
-    Return a made-up page of that host, or `None` where it leads elsewhere.
+    Return a made-up page of that host, or `None` if it leads elsewhere.
 
-    Raises `RemoteError` where it gives no answer of its own: then there is no control.
+    Raises `RemoteError` if the host does not answer: then there is no control.
     """
     parts = urlsplit(url)
     made_up = parts._replace(path=f"/{context.random_hex(8)}", query="", fragment="").geturl()
@@ -154,10 +155,10 @@ def _control(context: CheckContext, url: str) -> PublicPage | None:
         return None
 
 
-def _combine(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Finding:
+def _combine_findings(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Finding:
     rows = tuple((_PAGES[name], named[name] or "–", findings[name].outcome) for name in named)
     worst = min(findings.values(), key=lambda finding: _ORDER.index(finding.outcome))
-    reasons = [one.reason for one in findings.values() if one.outcome is worst.outcome]
+    reasons = [finding.reason for finding in findings.values() if finding.outcome is worst.outcome]
     table = Table(caption="Public pages", columns=("Page", "Address", "Result"), rows=rows)
     return structs.replace(worst, reason=" ".join(reasons), limits=(_NOT_READ,), tables=(table,))
 

@@ -1,5 +1,5 @@
 """
-The table of refusals: the errors of Facebook's that contradict a step, and nothing else does.
+The table of refusals: only these errors of Facebook's contradict a step.
 
 A row decides by Graph's `code` and `error_subcode`, or by known words where a code has several
 meanings, and only with an HTTP status of 4xx (or inside `data.error` of `debug_token`, which
@@ -21,13 +21,13 @@ SECRET_REFUSED = KnownRefusal(
 # NOTE: code 101 does not discriminate: Facebook gives it for a blocked app and for another
 # product's ID, too. It names the App ID as doubtful, and never fails a step.
 APP_ID_DOUBTED = KnownRefusal(code="app-id-not-recognised", error_codes=frozenset({101}))
-# Refused so are the token endpoint and every call with a token of the app (readings, 2022 to 2026).
+# The token endpoint and every call with a token of the app answer so (readings, 2022 to 2026).
 APP_DEACTIVATED = KnownRefusal(
     code="app-deactivated",
     error_codes=frozenset({200}),
     words=("api access deactivated",),
 )
-# NOTE: 191 is also about the form of an address, whose host Facebook then did not look at.
+# NOTE: 191 is also about the form of an address; then Facebook did not compare its host.
 REDIRECT_REFUSED = KnownRefusal(
     code="redirect-uri-refused",
     error_codes=frozenset({191}),
@@ -52,7 +52,7 @@ TOKEN_INVALID = KnownRefusal(
     error_codes=frozenset({102, 190}),
     subcodes=frozenset({None, 458, 459, 460, 463, 464, 466, 467, 490, 492}),
 )
-# What other businesses own "does not exist" for the app of nobody's Tech Provider.
+# Without a verified Tech Provider, other businesses' objects "do not exist" for the app.
 ACCESS_VERIFICATION_MISSING = KnownRefusal(
     code="access-verification-missing",
     error_codes=frozenset({100}),

@@ -1,9 +1,8 @@
 """
-App Review: which permissions of the app Facebook lists as live.
+App Review: the permissions of the app that Facebook lists as live.
 
-The edge lists approved permissions only, so `live` is positive evidence. One
-that was never requested, waits or was declined has no row: who says which is
-a person, and what follows from it is the procedure's business.
+The edge lists approved permissions only, so `live` is positive evidence. A permission that was
+never requested, waits or was declined has no row: only a person can say which.
 """
 
 from __future__ import annotations
@@ -46,15 +45,16 @@ _NO_TIER = (
 
 
 def scope_warnings(context: CheckContext, scope: Sequence[str]) -> tuple[str, ...]:
-    """Return what is wrong with the permissions that Cyclr asks users for."""
+    """Return warnings about the permissions that Cyclr asks users for."""
     permissions = wanted_permissions(context)
     # NOTE: public_profile is granted whether it is asked for or not (Facebook Login: Permissions).
     lacking = [name for name in permissions[1:] if name not in scope]
     more = [name for name in scope if name not in with_dependencies(permissions)]
     warnings = []
     if lacking:
-        msg = f"Cyclr does not ask users for {', '.join(lacking)}; check the connector's scopes."
-        warnings.append(msg)
+        warnings.append(
+            f"Cyclr does not ask users for {', '.join(lacking)}; check the connector's scopes."
+        )
     if more:
         warnings.append(
             f"Cyclr also asks users for {shorten(', '.join(more))}: give the app that too (Use "
@@ -68,7 +68,7 @@ def public_profile_is_live(context: CheckContext) -> Finding:
     """
     Look for `public_profile` among the app's permissions.
 
-    It needs no review, but is listed only once some permission was reviewed.
+    It needs no review, but Facebook lists it only after the review of some permission.
     """
     missing, tables = _not_live(context, ("public_profile",))
     if missing:
@@ -90,10 +90,9 @@ def public_profile_is_live(context: CheckContext) -> Finding:
 @check("permissions-are-requested", needs=APP, needs_human_only=True)
 def permissions_are_requested(context: CheckContext) -> Finding | None:
     """
-    Look for each wanted permission, and all that it depends on, among the live ones.
+    Look for each wanted permission, and its dependencies, among the live ones.
 
-    A request itself leaves no trace that the API shows; that it was approved
-    proves that it was made. Returns `None` where nothing but
+    The API does not show a request itself; only its approval proves it. Returns `None` if only
     `public_profile` is wanted.
     """
     wanted = with_dependencies(wanted_permissions(context))[1:]
@@ -118,7 +117,7 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
 
 @check("review-is-approved", needs=APP, needs_human_only=True)
 def review_is_approved(context: CheckContext) -> Finding:
-    """Return whether every wanted permission is live; what is not cannot be judged from here."""
+    """Look for every wanted permission among the live ones; the API tells nothing about others."""
     wanted = with_dependencies(wanted_permissions(context))
     missing, tables = _not_live(context, wanted)
     if missing:
@@ -139,7 +138,7 @@ def review_is_approved(context: CheckContext) -> Finding:
 
 
 def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> tuple[str, tuple[Table, ...]]:
-    """Say which wanted permissions are not live, nothing where all are; return a table of all."""
+    """Return a sentence about permissions that are not live, if any, and a table of all."""
     edge = f"{context.text('app_id')}/permissions"
     paged = app_graph(context).list_all(edge, app_token(context), reads=READ)
     require_refusal_of_others(context, "/permissions")

@@ -33,16 +33,17 @@ _NOT_LOGGED = (
     "That Facebook has logged these calls: no API shows it; the dashboard does, up to two days "
     "later."
 )
-_AD_ACCOUNT, _PAGE, _FORM = "ad account", "page", "lead form"
+_AD_ACCOUNT = "ad account"
+_PAGE = "page"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadCall:
     """
-    A read call; any one of `served_by` is enough for it.
+    A read call; each permission of `served_by` is enough for it.
 
-    `{…}` in `path` is an object of the person's; the call is made with that
-    page's token where it names a page.
+    `{…}` in `path` stands for an object of the person's; if that is a page, the call uses its
+    token.
     """
 
     path: str
@@ -50,7 +51,7 @@ class ReadCall:
     fields: str = "id"
 
     def proves(self, permission: str, carried: Collection[str]) -> bool:
-        """Return whether, of what the token carries, `permission` alone serves this call."""
+        """Return whether `permission` serves this call, and no other one that the token carries."""
         return permission in self.served_by and not (set(self.served_by) - {permission}) & set(
             carried
         )
@@ -72,25 +73,33 @@ _CALLS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """
-    What became of the call for one permission; `problem` is empty after a success.
-
-    `tier` is the access tier that the usage headers of an ad account name, `note` says in which
-    other way the page of the call was found.
-    """
+class _CallResult:
+    """The result of the call for one permission."""
 
     permission: str
+    """Name of the permission."""
+
     call: ReadCall | None
+    """The call; `None` if there was none to make."""
+
     problem: str = ""
+    """Reason why the call was not made or failed; empty after a success."""
+
     is_empty: bool = False
+    """Whether the call returned an empty list."""
+
     is_proven: bool = False
+    """Whether the response shows that the permission was used."""
+
     tier: str = ""
+    """The access tier that an ad account's usage headers name; empty if they name none."""
+
     note: str = ""
+    """A sentence about the other way in which the call's page was found; else empty."""
 
     @property
     def text(self) -> str:
-        """Return the result in words."""
+        """The result in words."""
         if self.problem:
             return self.problem
         if self.is_empty:
@@ -111,9 +120,9 @@ def each_permission_is_used(context: CheckContext) -> Finding:
     """
     Make one read call for each wanted permission, with the token of a person who has a role.
 
-    A successful call shows that its permission was used only where it read
-    something, and the token carries no other one that serves it. What Facebook
-    logs of it no API shows. Calls that two permissions share are made once.
+    A successful call shows that its permission was used only if it read something, and the token
+    carries no other permission that serves it. No API shows Facebook's log of the calls. Calls that
+    two permissions share are made once.
     """
     wanted = with_dependencies(wanted_permissions(context))
     data, contradiction = inspect_token(context, context.secrets["user_access_token"])
@@ -121,32 +130,36 @@ def each_permission_is_used(context: CheckContext) -> Finding:
         return inconclusive(
             code=contradiction.code, reason=f"No test call was made. {contradiction.reason}"
         )
-    made = context.side_by_side(partial(_try, data), wanted)
-    return _judge(context, made)
+    results = context.side_by_side(partial(_try_permission, data), wanted)
+    return _conclude_calls(context, results)
 
 
-def _try(inspected: JSONObject, context: CheckContext, permission: str) -> _Made:
+def _try_permission(inspected: JSONObject, context: CheckContext, permission: str) -> _CallResult:
     """Make the call that `permission` serves."""
     carried = inspected.strings("scopes")
     call = next((call for call in _CALLS if permission in call.served_by), None)
     if permission not in carried:
-        return _Made(permission, None, "the token does not include it")
+        return _CallResult(permission, None, "the token does not include it")
     if call is None:
-        return _Made(permission, None, "the runbook knows no read call for it: make one yourself")
+        return _CallResult(
+            permission, None, "the runbook knows no read call for it: make one yourself"
+        )
     try:
-        made = _make(context, call, inspected.identifier("user_id"))
+        result = _make_call(context, call, inspected.identifier("user_id"))
     except GraphAPIError as error:
-        return _Made(permission, call, f"refused: {error}")
-    is_proven = not (made.problem or made.is_empty) and call.proves(permission, carried)
-    return replace(made, permission=permission, is_proven=is_proven)
+        return _CallResult(permission, call, f"refused: {error}")
+    is_proven = not (result.problem or result.is_empty) and call.proves(permission, carried)
+    return replace(result, permission=permission, is_proven=is_proven)
 
 
-def _make(context: CheckContext, call: ReadCall, user_id: str) -> _Made:
-    graph, kind = user_graph(context), call.path.partition("{")[2].partition("}")[0]
-    target, token, note = _find(context, kind)
+def _make_call(context: CheckContext, call: ReadCall, user_id: str) -> _CallResult:
+    graph = user_graph(context)
+    kind = call.path.partition("{")[2].partition("}")[0]
+    target, token, note = _find_object(context, kind)
     if not target:
-        return _Made("", call, f"there is no {kind} to read", note=note)
-    path, is_empty = call.path.replace(f"{{{kind}}}", target), False
+        return _CallResult("", call, f"there is no {kind} to read", note=note)
+    path = call.path.replace(f"{{{kind}}}", target)
+    is_empty = False
     if "/" in path:
         rows = graph.rows(path, token, fields=call.fields, limit="1")
         for row in rows:
@@ -155,12 +168,13 @@ def _make(context: CheckContext, call: ReadCall, user_id: str) -> _Made:
     else:
         node = graph.get(path, token, fields=call.fields)
         node.expect("id", target if kind else user_id)
-    return _Made("", call, is_empty=is_empty, tier=graph.access_tier, note=note)
+    return _CallResult("", call, is_empty=is_empty, tier=graph.access_tier, note=note)
 
 
-def _find(context: CheckContext, kind: str) -> tuple[str, Secret, str]:
+def _find_object(context: CheckContext, kind: str) -> tuple[str, Secret, str]:
     """Return the id of the person's first object of this kind, its token, a note on its page."""
-    graph, token = user_graph(context), context.secrets["user_access_token"]
+    graph = user_graph(context)
+    token = context.secrets["user_access_token"]
     if not kind:
         return "me", token, ""
     if kind == _AD_ACCOUNT:
@@ -170,17 +184,18 @@ def _find(context: CheckContext, kind: str) -> tuple[str, Secret, str]:
     page = next(iter(pages.readable()), None)
     if page is None:
         return "", token, pages.note
-    page_id, token = page.identifier("id"), pages.take_token(context, page)
+    page_id = page.identifier("id")
+    token = pages.take_token(context, page)
     if kind == _PAGE:
         return page_id, token, pages.note
     rows = graph.rows(f"{page_id}/leadgen_forms", token, fields="id", limit="1")
     return (rows[0].identifier("id") if rows else ""), token, pages.note
 
 
-def _judge(context: CheckContext, made: list[_Made]) -> Finding:
+def _conclude_calls(context: CheckContext, results: list[_CallResult]) -> Finding:
     end = f"{context.now + COUNTED_FOR:%Y-%m-%d}"
-    open_ones = [result for result in made if not result.is_proven]
-    number = len({result.call for result in made if result.call and not result.problem})
+    unproven = [result for result in results if not result.is_proven]
+    number = len({result.call for result in results if result.call and not result.problem})
     calls = f"{number} calls made"
     table = Table(
         caption=f"Test calls made on {context.now:%Y-%m-%d}; they count for a submission "
@@ -188,17 +203,17 @@ def _judge(context: CheckContext, made: list[_Made]) -> Finding:
         columns=("Permission", "Call", "Result"),
         rows=tuple(
             (result.permission, f"GET /{result.call.path}" if result.call else "", result.text)
-            for result in made
+            for result in results
         ),
     )
     finding = verified(
         code="test-calls-made",
-        reason=f"{calls}, one with each of {len(made)} permissions; they count until {end}.",
+        reason=f"{calls}, one with each of {len(results)} permissions; they count until {end}.",
         limits=(_NOT_LOGGED,),
         tables=(table,),
     )
-    if open_ones:
-        names = ", ".join(result.permission for result in open_ones)
+    if unproven:
+        names = ", ".join(result.permission for result in unproven)
         finding = structs.replace(
             finding,
             outcome=Outcome.INCONCLUSIVE,
@@ -206,18 +221,18 @@ def _judge(context: CheckContext, made: list[_Made]) -> Finding:
             reason=f"{calls}, but none shows that it used {names}. In App Review > Permissions "
             "and Features check whether you can press Request advanced access for each.",
         )
-    notes = dict.fromkeys(result.note for result in made if result.note)
+    notes = dict.fromkeys(result.note for result in results if result.note)
     return structs.replace(
         finding,
         reason=" ".join((finding.reason, *notes)),
-        limits=(*finding.limits, *_tier(made)),
+        limits=(*finding.limits, *_limits_of_tier(results)),
     )
 
 
-def _tier(made: list[_Made]) -> list[str]:
+def _limits_of_tier(results: list[_CallResult]) -> list[str]:
     calls = {
         result.call: result.tier
-        for result in made
+        for result in results
         if result.call and _AD_ACCOUNT in result.call.path and not result.problem
     }
     if not calls:

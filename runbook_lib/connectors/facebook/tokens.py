@@ -1,5 +1,5 @@
 """
-A user's token as Facebook sees it (Graph: debug_token): whose it is, what it carries, its end.
+A user's token as Facebook sees it (Graph: debug_token): its person, permissions and end.
 """
 
 from __future__ import annotations
@@ -24,8 +24,20 @@ from runbook_lib.remote.json_fields import JSONObject
 _DEBUG = "debug_token"
 _SOURCE = f"Facebook (/{_DEBUG})"
 _READ = (
-    *("app_id", "type", "is_valid", "error", "code", "subcode", "message", "user_id"),
-    *("expires_at", "data_access_expires_at", "scopes", "granular_scopes", "scope", "target_ids"),
+    "app_id",
+    "type",
+    "is_valid",
+    "error",
+    "code",
+    "subcode",
+    "message",
+    "user_id",
+    "expires_at",
+    "data_access_expires_at",
+    "scopes",
+    "granular_scopes",
+    "scope",
+    "target_ids",
 )
 _USER = "USER"
 # A token of Facebook Login for Business may be a system user's: it has no end.
@@ -39,11 +51,12 @@ _OK = 200
 
 def inspect_token(context: CheckContext, token: Secret) -> tuple[JSONObject, Finding | None]:
     """
-    Return what Facebook says of `token`, and a finding unless it is a user's, valid, of this app.
+    Return Facebook's data about `token`, and a finding unless it is a valid user's token of this
+    app.
 
     The finding is failed if Facebook refuses the token, and inconclusive if Facebook could not
-    inspect it. Without one the app's id and the `user_id` are in the response, and neither the
-    token nor its access to the person's data has ended. Raises what `Graph.get` does.
+    inspect it. Without a finding the response has the app's id and the `user_id`, and neither the
+    token nor its access to the person's data has ended. Raises the errors of `Graph.get`.
     """
     app_id = context.text("app_id")
     try:
@@ -60,16 +73,16 @@ def inspect_token(context: CheckContext, token: Secret) -> tuple[JSONObject, Fin
             "of this app.",
         )
     data = response.object_at("data")
-    return data, _contradiction(context, data)
+    return data, _contradict_token(context, data)
 
 
-def _contradiction(context: CheckContext, data: JSONObject) -> Finding | None:
-    """Return why this is no valid user token of the app, or `None` if it is one."""
+def _contradict_token(context: CheckContext, data: JSONObject) -> Finding | None:
+    """Return the finding that this is no valid user token of the app; `None` if it is one."""
     # NOTE: a token that Facebook cannot read has no app; another app's is refused before.
     if data.identifier("app_id", "") or data.boolean("is_valid"):
         data.expect("app_id", context.text("app_id"))
     if not data.boolean("is_valid"):
-        return _invalid(data)
+        return _conclude_invalid(data)
     if data.get("error") is not None:
         raise unexpected_response(_SOURCE, "it calls the token valid, and names an error of it")
     kind = data.keyword("type")
@@ -114,8 +127,8 @@ def _contradiction(context: CheckContext, data: JSONObject) -> Finding | None:
     return None
 
 
-def _invalid(data: JSONObject) -> Finding:
-    """Return what it means that Facebook calls the token invalid: only its error tells."""
+def _conclude_invalid(data: JSONObject) -> Finding:
+    """Return the finding about an invalid token, by the error that Facebook names."""
     if data.get("error") is None:
         return inconclusive(
             code="token-error-not-named",
@@ -160,14 +173,15 @@ def listed_scopes(data: JSONObject) -> Listing:
 
 
 def end_of(context: CheckContext, data: JSONObject) -> datetime | None:
-    """Return when a valid token ends; raises `UnexpectedResponseError` for one that has ended."""
+    """Return the end of a valid token; raises `UnexpectedResponseError` if it has ended."""
     end = data.moment("expires_at")
     if end is not None and end <= context.now:
-        what = f"Facebook calls the token valid, but it ended on {end:%Y-%m-%dT%H:%M:%SZ}"
-        raise unexpected_response(_SOURCE, what)
+        raise unexpected_response(
+            _SOURCE, f"Facebook calls the token valid, but it ended on {end:%Y-%m-%dT%H:%M:%SZ}"
+        )
     return end
 
 
 def until(end: datetime | None) -> str:
-    """Return in words how long a token is valid."""
+    """Return the end of a token's validity in words."""
     return "without an end" if end is None else f"until {end:%Y-%m-%dT%H:%M:%SZ}"

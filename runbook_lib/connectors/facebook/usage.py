@@ -1,5 +1,5 @@
 """
-Graph's usage headers: how much of a limit is used up, and the app's access tier.
+Graph's usage headers: the used share of each limit, and the app's access tier.
 """
 
 from __future__ import annotations
@@ -33,42 +33,44 @@ HEADERS = (
 def access_tier(headers: Mapping[str, str]) -> str:
     """Return the Marketing API Access Tier that a usage header names (Marketing API: Limits)."""
     names = ("x-ad-account-usage", "x-business-use-case-usage", "x-fb-ads-insights-throttle")
-    usages = (usage for name in names for usage in _usages(headers.get(name, "")))
+    usages = (usage for name in names for usage in _read_usages(headers.get(name, "")))
     tiers = (usage.get("ads_api_access_tier") for usage in usages)
     return next((tier for tier in tiers if isinstance(tier, str) and _TIER.fullmatch(tier)), "")
 
 
 def usage_pause(headers: Mapping[str, str]) -> tuple[float, str]:
     """
-    Return how many seconds Graph's usage headers ask to wait, and for which limit.
+    Return the seconds to wait that Graph's usage headers ask for, and the header of that limit.
 
     Values are percentages; `estimated_time_to_regain_access` is in minutes,
     `reset_time_duration` in seconds (Graph API: Rate Limits).
     """
     for name in ("x-app-usage", "x-ad-account-usage", "x-business-use-case-usage"):
-        for usage in _usages(headers.get(name, "")):
-            regain = _number(usage, "estimated_time_to_regain_access") * 60
-            share = max(_number(usage, key) for key in _SHARES)
+        for usage in _read_usages(headers.get(name, "")):
+            regain = _seconds_or_percent(usage, "estimated_time_to_regain_access") * 60
+            share = max(_seconds_or_percent(usage, key) for key in _SHARES)
             if regain or share >= _USAGE_LIMIT:
                 # NOTE: app usage is counted over a rolling hour and names no end.
-                pause = regain or _number(usage, "reset_time_duration") or 3600.0
+                pause = regain or _seconds_or_percent(usage, "reset_time_duration") or 3600.0
                 return min(pause, _LONGEST), name
     return 0.0, ""
 
 
 def usage_share(headers: Mapping[str, str]) -> float | None:
     """Return the largest of the app's shares in `X-App-Usage`, in percent (Graph: Rate Limits)."""
-    usages = _usages(headers.get("x-app-usage", ""))
-    shares = (_number(usage, key) for usage in usages for key in _SHARES if key in usage)
+    usages = _read_usages(headers.get("x-app-usage", ""))
+    shares = (
+        _seconds_or_percent(usage, key) for usage in usages for key in _SHARES if key in usage
+    )
     return max(shares, default=None)
 
 
-def _number(usage: Mapping[str, Any], name: str) -> float:
+def _seconds_or_percent(usage: Mapping[str, Any], name: str) -> float:
     value = usage.get(name)
     return float(value) if isinstance(value, int | float) and 0 <= value <= _LONGEST else 0.0
 
 
-def _usages(header: str) -> list[dict[str, Any]]:
+def _read_usages(header: str) -> list[dict[str, Any]]:
     try:
         document = parse_json(header) if header else {}
     except ValueError:

@@ -28,8 +28,8 @@ def business_is_verified(context: CheckContext) -> Finding:
     """
     Read the verification status of the business that owns the app.
 
-    (Graph: Business, verification_status.) The app's node names its business;
-    where it does not, nothing ties a business to this app.
+    (Graph: Business, verification_status.) The app's node names its business; if it does not,
+    nothing ties a business to this app.
     """
     node, _ = app_node(context, *_OWNERS)
     named = [node.object_at(name).identifier("id") for name in _OWNERS if name in node]
@@ -40,24 +40,30 @@ def business_is_verified(context: CheckContext) -> Finding:
         fields="id,name,verification_status",
         limit="100",
     )
-    seen = {row.identifier("id"): row for row in rows}
-    if owner in seen:
-        return _judge(seen[owner])
+    businesses = {row.identifier("id"): row for row in rows}
+    if owner in businesses:
+        return _conclude_status(businesses[owner])
     if owner:
         return inconclusive(
             code="business-not-shown",
             reason=f"The app belongs to business {owner}, which this person's token does not show.",
         )
-    known = ", ".join(f"{_name(row)}: {_status(row) or 'no status'}" for row in seen.values())
+    described = ", ".join(
+        f"{_name_of_business(row)}: {_status_of_business(row) or 'no status'}"
+        for row in businesses.values()
+    )
     return inconclusive(
         code="business-not-named",
         reason="Facebook does not say which business owns the app"
-        + (f"; this person's businesses: {known}." if known else ", and shows no business."),
+        + (
+            f"; this person's businesses: {described}." if described else ", and shows no business."
+        ),
     )
 
 
-def _judge(business: JSONObject) -> Finding:
-    name, status = _name(business), _status(business)
+def _conclude_status(business: JSONObject) -> Finding:
+    name = _name_of_business(business)
+    status = _status_of_business(business)
     if status == _VERIFIED:
         return verified(
             code="business-verified", reason=f"{name}, which owns the app, is verified."
@@ -85,9 +91,9 @@ def _judge(business: JSONObject) -> Finding:
     )
 
 
-def _name(business: JSONObject) -> str:
+def _name_of_business(business: JSONObject) -> str:
     return shorten(business.display_text("name")) or business.identifier("id")
 
 
-def _status(business: JSONObject) -> str:
+def _status_of_business(business: JSONObject) -> str:
     return business.display_text("verification_status").lower()

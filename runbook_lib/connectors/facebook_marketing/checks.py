@@ -1,7 +1,7 @@
 """
-What a machine can see of the Marketing connector alone: its own method, run through Cyclr.
+The check of the Marketing connector alone: its own method, run through Cyclr.
 
-Everything else is checked as for any connector of Facebook.
+All its other checks are shared with Facebook's other connectors.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ _NO_OWNER_NAMED = (
 @check("permissions-are-seen-through-cyclr", needs=ACCOUNT)
 def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     """
-    Run the connector's own method and compare what Facebook grants it with what is wanted.
+    Run the connector's own method and compare the granted permissions with the wanted ones.
 
-    Cyclr refuses methods from addresses that it does not know; that is
-    inconclusive.
+    Cyclr refuses methods from addresses that it does not know; that is inconclusive.
     """
     cyclr = context.cyclr()
     connector = installed_connector(context, cyclr)

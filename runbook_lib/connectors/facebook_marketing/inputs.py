@@ -1,11 +1,12 @@
-"""What the Facebook Marketing connector asks an operator for."""
+"""The inputs of the Facebook Marketing connector."""
 
 from __future__ import annotations
 
 from runbook_lib.connectors.cyclr import inputs as cyclr
 from runbook_lib.connectors.facebook import inputs as facebook
 
-# NOTE: Cyclr documents no scopes; `uses.toml` has what the connector's calls and webhooks need.
+# NOTE: Cyclr documents no scopes; `uses.toml` lists the needs of the connector's calls and
+# webhooks.
 _WHY = "Chosen are those that Cyclr's connector uses (November 2026)."
 PROVIDERS = (facebook.FACEBOOK, cyclr.CYCLR)
 INPUTS = (

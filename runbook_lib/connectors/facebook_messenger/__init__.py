@@ -12,8 +12,8 @@ _FROM_TEST_CALLS = ("fb-10a-test-calls", "fb-10d-app-review")
 
 _UNCHECKED = ("fb-08-redirect-uri", *_NOT_APPROVED)
 
-# Of what `practice/words.toml` has, the steps of which nobody has said anything in a scenario,
-# or not in that way; "" is everything.
+# Scenario → attestations of `practice/words.toml` that it leaves out: a step, or one kind or answer
+# of it; "" leaves out all.
 UNSAID = {
     "app-domains-only": ("fb-08-redirect-uri",),
     "fresh": ("",),
@@ -37,8 +37,8 @@ UNSAID = {
     "wrong-secret": _UNCHECKED,
 }
 
-# What somebody has said in one scenario only.
+# Scenario → attestations that only it has.
 SAID_ONLY_IN = {"system-user": ("attestation test-07-ask-token-kind system-user",)}
 
-# How many days before Monday of last week people have said something, where a scenario differs.
+# Scenario → days between an attestation and Monday of last week, if they differ from the default.
 SAID_AGO = {"renewal-expired": {"renewed": 400}}

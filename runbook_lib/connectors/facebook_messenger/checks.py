@@ -1,7 +1,7 @@
 """
-What a machine can see of Messenger: the page's subscription, the scopes, the Verify Token.
+The checks of Messenger alone: the page's subscription, the scopes, the Verify Token.
 
-Everything else is checked as for any connector of Facebook.
+All its other checks are shared with Facebook's other connectors.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from runbook_lib.remote.domain import fetch_page
 from runbook_lib.remote.quoting import shorten
 from runbook_lib.text import pluralize
 
-_OK, _FORBIDDEN = 200, 403
+_OK = 200
+_FORBIDDEN = 403
 # Without this field of a subscription Facebook passes on no message (Messenger Platform: Webhooks).
 _MESSAGES = "messages"
-# In place of a status: the webhook returned the challenge.
+# Stands for a status: the webhook returned the challenge.
 _CONFIRMED = 0
 _REFUSAL_UNKNOWN = (
     "That Cyclr refuses a wrong Verify Token the way the webhook refused made-up ones: no "
@@ -43,15 +44,16 @@ _FIELDS_UNKNOWN = (
 @check("page-is-subscribed", needs=(*USER, "page_id"))
 def page_is_subscribed(context: CheckContext) -> Finding:
     """
-    Look for the app among those that the page is subscribed to.
+    Look for the app among the apps that the page is subscribed to.
 
-    (Graph: Page, subscribed_apps.) It is read with the page's own token, which
-    Facebook gives to a person who has a task on the page; it is not kept.
+    (Graph: Page, subscribed_apps.) The call uses the page's own token, which Facebook gives to a
+    person who has a task on the page; it is not kept.
 
     NOTE: the page's node would need pages_read_engagement, which Messenger does not.
     """
     graph = user_graph(context)
-    page_id, app_id = context.text("page_id"), context.text("app_id")
+    page_id = context.text("page_id")
+    app_id = context.text("app_id")
     pages = pages_of(context, page_id=page_id)
     page = next((row for row in pages.rows if row.identifier("id") == page_id), None)
     if page is None:
@@ -167,25 +169,24 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
     """
     Ask the webhook to confirm a challenge, as Facebook does (Webhooks: Verification Requests).
 
-    It must return the challenge for the Verify Token. Two made-up ones, which
-    get the same refusal, show that the token counts: no reference says how
-    Cyclr refuses one. After a refusal that may be of everybody, the Verify Token is tried
-    once more. That this token is refused contradicts a person only if a made-up page of the host
-    is answered otherwise.
+    It must return the challenge for the Verify Token. Two made-up tokens with the same refusal show
+    that the token counts: no reference documents Cyclr's refusal. If the refusal may be of
+    everybody, the Verify Token is tried once more. Its refusal contradicts an attestation only if a
+    made-up page of the host gets a different answer.
     """
     verify_token = context.secrets["verify_token"].reveal()
     challenge = context.random_hex(8)
-    answer = again = _challenge(context, verify_token, challenge)
+    answer = again = _send_challenge(context, verify_token, challenge)
     is_known = answer in (_CONFIRMED, _FORBIDDEN)
     made_up = [
-        _challenge(context, context.random_hex(16), context.random_hex(8))
+        _send_challenge(context, context.random_hex(16), context.random_hex(8))
         for _ in range(2)
         if is_known
     ]
     if answer == _CONFIRMED and may_refuse_caller(made_up[0]):
         afresh = replace(context, session=context.session.branch(once_more=True))
-        again = _challenge(afresh, verify_token, challenge)
-    finding = _judge_webhook(answer, made_up, again)
+        again = _send_challenge(afresh, verify_token, challenge)
+    finding = _conclude_webhook(answer, made_up, again)
     if finding.outcome is Outcome.NOT_RUN and not _refuses_everybody(context, answer):
         return finding
     limits = (_REFUSAL_UNKNOWN, "That Facebook calls this webhook: no API shows it.")
@@ -199,8 +200,8 @@ def _refuses_everybody(context: CheckContext, refusal: int) -> bool:
     return fetch_page(context.session, made_up).status == refusal
 
 
-def _judge_webhook(answer: int, made_up: list[int], again: int) -> Finding:
-    """Return what the answers show: to the Verify Token, to made-up ones, and to it once more."""
+def _conclude_webhook(answer: int, made_up: list[int], again: int) -> Finding:
+    """Return the finding: answers to the Verify Token, to made-up ones, and to it once more."""
     address = "Compare its address with the one in Facebook's webhook settings."
     if not made_up:
         return inconclusive(
@@ -247,8 +248,8 @@ def _judge_webhook(answer: int, made_up: list[int], again: int) -> Finding:
     )
 
 
-def _challenge(context: CheckContext, verify_token: str, challenge: str) -> int:
-    """Return `_CONFIRMED` where the webhook returns the challenge, else its answer's status."""
+def _send_challenge(context: CheckContext, verify_token: str, challenge: str) -> int:
+    """Return `_CONFIRMED` if the webhook returns the challenge, else the status of its answer."""
     query = urlencode(
         {
             "hub.mode": "subscribe",

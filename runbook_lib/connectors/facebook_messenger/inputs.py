@@ -1,4 +1,4 @@
-"""What the Facebook Messenger connector asks an operator for."""
+"""The inputs of the Facebook Messenger connector."""
 
 from __future__ import annotations
 

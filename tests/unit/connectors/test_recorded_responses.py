@@ -102,7 +102,7 @@ READERS: Mapping[str, tuple[str, Read]] = {
     "/{business-id}": ("me/businesses", business_is_verified),
     "/act_{ad-account-id}": ("act_1", read_node("act_1")),
     "/{app-id}": (APP_ID, consent_without_role.app_node),
-    "/{app-id}/roles": (APP_ID, consent_without_role._roles),
+    "/{app-id}/roles": (APP_ID, consent_without_role._read_roles),
     "/oauth/access_token": (
         "oauth/access_token",
         lambda context: request_app_token(context, context.secrets["app_secret"]),

@@ -52,10 +52,10 @@ def edited(tmp_path: Path) -> Folder:
 @pytest.fixture
 def unread() -> Iterator[None]:
     """Let the texts for a review be read again, in the test and after it."""
-    for cached in (permission_uses.permission_uses, app_review_kit._texts):
+    for cached in (permission_uses.permission_uses, app_review_kit._read_kit_texts):
         cached.cache_clear()
     yield
-    for cached in (permission_uses.permission_uses, app_review_kit._texts):
+    for cached in (permission_uses.permission_uses, app_review_kit._read_kit_texts):
         cached.cache_clear()
 
 
