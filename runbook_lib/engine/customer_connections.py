@@ -230,7 +230,7 @@ class Customers:
         return self._alone(self._look_longest_unpolled)
 
     def known(self) -> Survey:
-        """Return the accounts as the last survey saved them; no request is sent."""
+        """Return the last survey as it was saved; no request is sent."""
         return self._open(self._read_survey)
 
     @property
@@ -688,7 +688,7 @@ def document(
 
 
 def account_facts(account: Mapping[str, Any]) -> list[str]:
-    """Return sentences about an account in a survey's document, without its state."""
+    """Return sentences about an account's failures and sign-in, from a survey's document."""
     failure = account["last_failure"]
     before = account["signed_in_on"]
     failing = account["failing"]

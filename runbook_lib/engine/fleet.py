@@ -154,7 +154,7 @@ class Job:
     settings: Mapping[str, Value]
     """The tenant's current settings."""
     spending: Sequence[tuple[str, str]] = ()
-    """Settings that permit a check which is due, each with what that check spends."""
+    """Settings that permit a check which is due, each with that check's side effect."""
 
     @property
     def name(self) -> tuple[str, str]:

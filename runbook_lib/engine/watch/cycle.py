@@ -138,7 +138,7 @@ class WatchCycle:
     pools: ConnectionPools
     """The connections that the tenants share."""
     is_alone: bool
-    """Whether the tenant is not from a fleet's file; then no page is written."""
+    """Whether the tenants are not from a fleet's file; then no page is written."""
     sealing: SealingWish
     """The times at which a tenant is run and sealed."""
     options: Mapping[str, Any]

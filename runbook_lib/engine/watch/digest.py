@@ -116,7 +116,7 @@ class DigestEntry:
 
     @property
     def advice(self) -> str:
-        """The advice for a person; after good news, a step without advice of its own has none."""
+        """The advice for a person; advice that names no step of the entry comes first."""
         places = [problem.place for problem in self.problems if problem.place]
         others = (p.advice for p in self.problems if not any(place in p.advice for place in places))
         return next(filter(None, others), self.first.advice)
