@@ -1,8 +1,8 @@
 """
 Every error that the runbook raises, each with the operator's next step.
 
-Messages and diagnostics never contain a secret. What only one provider's API answers
-is a kind of these, beside that provider's client.
+Messages and diagnostics never contain a secret. Errors of one provider's API are
+subclasses, beside that provider's client.
 
 * RunbookError
   x SettingsError   StatementError, UnknownTenantError, FleetFileError,
@@ -36,11 +36,22 @@ class ExitCode(IntEnum):
     """The exit codes of the process; a contract with scripts."""
 
     COMPLETE = 0
+    """Nothing is missing."""
+
     FAILED = 1
+    """A step failed."""
+
     USAGE = 2
+    """Bad usage or settings; nothing was done or written."""
+
     INCOMPLETE = 3
+    """A step waits, could not be checked, or needs a person; or something else is missing."""
+
     REFUSED = 4
+    """Evidence was refused: it holds a secret, or it is not intact."""
+
     INTERRUPTED = 130
+    """The command was interrupted (128 + SIGINT)."""
 
 
 class RunbookError(Exception):
@@ -53,13 +64,13 @@ class RunbookError(Exception):
     """The exit code of a command that ends with this error."""
 
     next_step = "Run `runbook doctor` to check this machine."
-    """What the operator does next."""
+    """The operator's next step."""
 
     refuses: tuple[str, ...] = ()
     """Names of the inputs whose value the remote system does not accept."""
 
     quotes: tuple[str, ...] = ()
-    """What the remote system says, in its own words, where the message does not have them."""
+    """The remote system's own words, where the message does not have them."""
 
     def __init__(self, message: str, *, next_step: str | None = None, code: str = "") -> None:
         super().__init__(message)
@@ -69,7 +80,7 @@ class RunbookError(Exception):
             self.code = code
 
     def diagnostics(self) -> str:
-        """Return what the operator does next."""
+        """Return the operator's next step."""
         return self.next_step
 
     def _render_traceback_(self) -> list[str]:
@@ -89,7 +100,7 @@ class SettingsError(RunbookError):
 
 
 class StatementError(SettingsError):
-    """What a person says of a step, in a form, a command or a file, is unusable."""
+    """An attestation of a person, in a form, a command or a file, is unusable."""
 
     code = "confirmation-invalid"
     next_step = "Correct it, then confirm again; nothing was recorded."
@@ -232,7 +243,7 @@ class UnreachableError(RemoteError):
 
 
 class InvalidCertificateError(UnreachableError):
-    """A server's TLS certificate has ended, or is another host's: nobody else trusts it either."""
+    """A server's TLS certificate has ended, or is another host's; no client trusts it."""
 
     code = "certificate-invalid"
     next_step = "Ask the server's operator to renew the certificate, or correct the host's name."
@@ -267,7 +278,7 @@ class UnexpectedResponseError(RemoteError):
 
 
 class MissingFieldError(UnexpectedResponseError):
-    """A response lacks a field that a check needs; remote systems leave out what has no value."""
+    """A response lacks a field that a check needs; remote systems omit fields without a value."""
 
     code = "field-left-out"
     next_step = "Check again. If the field stays away, look at the value where the system shows it."
@@ -331,7 +342,8 @@ class EvidenceError(RunbookError):
 
     def of(self, file: str) -> Self:
         """Return this error with `file` named in it."""
-        self.args, self.file = (f"{file}: {self}",), file
+        self.args = (f"{file}: {self}",)
+        self.file = file
         return self
 
 
@@ -369,7 +381,7 @@ class FormatError(EvidenceError):
 
 
 class EnvelopeError(EvidenceError):
-    """A statement or its envelope is not what the standards say (in-toto v1, DSSE v1)."""
+    """A statement or its envelope violates the standards (in-toto v1, DSSE v1)."""
 
     code = "envelope-invalid"
     next_step = "Ask the sender for a new copy of the bundle; keep this one unchanged."
@@ -386,14 +398,14 @@ class SignatureError(EvidenceError):
 
 
 class ContentError(EvidenceError):
-    """A file differs from what was signed, is missing, or was added."""
+    """A file differs from the signed one, is missing, or was added."""
 
     code = "content-altered"
     next_step = "Do not rely on this bundle; ask the sender for a new copy."
 
 
 class TimestampError(EvidenceError):
-    """A time-stamp does not match what it should stamp (RFC 3161)."""
+    """A time-stamp does not match its subject (RFC 3161)."""
 
     code = "timestamp-mismatch"
     next_step = "Name the authority's certificate (--tsa-certificate), or ask for a new copy."

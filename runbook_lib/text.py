@@ -1,8 +1,8 @@
 """
 Plain text: safe to print, with correct plurals, and lists with commas.
 
-What goes to a terminal or a notebook's `text/plain` has no control characters and no
-change of writing direction.
+Text for a terminal or a notebook's `text/plain` has no control characters and no change of writing
+direction.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def csv_cell(text: str) -> str:
     begin = next((at for at, sign in enumerate(text) if _is_seen(sign)), len(text))
     seen = unicodedata.normalize("NFKC", text[begin : begin + 8]).lower()
     is_formula = seen.startswith(_FORMULA) or not {*"\t\r\n"}.isdisjoint(text[:begin])
-    line = "'" * is_formula + " ".join(text.split())
+    line = " ".join(text.split())
+    if is_formula:
+        line = f"'{line}"
     return '"' + line.replace('"', '""') + '"'
 
 

@@ -1,1 +1,1 @@
-"""What those who work on the runbook use to measure, disturb and count it; not in the wheel."""
+"""Tools that measure, disturb and count the runbook; not in the wheel."""

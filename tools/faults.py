@@ -30,17 +30,27 @@ _NEEDED = ("runbook_lib", "facebook_cyclr_sandbox", "tests", "notebooks", "tools
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
 _PATIENCE_SECONDS = 180
 # pytest's exit codes (pytest.ExitCode); any other means that no test ran to its end.
-_GREEN, _RED = 0, 1
+_GREEN = 0
+_RED = 1
 
 
 class Fault(NamedTuple):
-    """One wrong line: `text` in `file` becomes `planted`; `tests` cover it."""
+    """A wrong line that tests must notice."""
 
     file: str
+    """The file to change, from the root of the project or of `runbook_lib`."""
+
     text: str
+    """The line to replace; the file has it once."""
+
     planted: str
+    """The wrong line that replaces it."""
+
     tests: str
+    """The test file that must fail, from `tests/unit`, or from `tests` for `sandbox/…`."""
+
     impact: str
+    """The consequence of the fault."""
 
 
 FAULTS = (
@@ -1082,14 +1092,18 @@ FAULTS = (
 def main(words: Iterable[str]) -> int:
     """Plant each selected fault, print the results, and return the exit code."""
     console = Console()
-    chosen = [each for each in FAULTS if not words or any(word in each.file for word in words)]
+    chosen = [
+        candidate
+        for candidate in FAULTS
+        if not words or any(word in candidate.file for word in words)
+    ]
     if not chosen:
         console.print("No fault is in a file of that name.")
         return 1
     table = Table("file", "what it impact", "", "s")
     with tempfile.TemporaryDirectory(prefix="runbook-faults-") as name:
         project = _copy(Path(name) / "project")
-        tests = sorted({each.tests for each in chosen})
+        tests = sorted({candidate.tests for candidate in chosen})
         unspoiled = _run(project, tests)
         if unspoiled.returncode != _GREEN:
             console.print(unspoiled.stdout, "These tests are red before anything is planted.")
@@ -1097,15 +1111,15 @@ def main(words: Iterable[str]) -> int:
         is_well = True
         for fault in chosen:
             began = time.monotonic()
-            said = _plant(project, fault)
-            is_well = is_well and said == "red"
-            table.add_row(fault.file, fault.impact, said, f"{time.monotonic() - began:.0f}")
+            test_result = _plant(project, fault)
+            is_well = is_well and test_result == "red"
+            table.add_row(fault.file, fault.impact, test_result, f"{time.monotonic() - began:.0f}")
     console.print(table)
     return 0 if is_well else 1
 
 
 def _copy(project: Path) -> Path:
-    """Copy what the tests need to `project`."""
+    """Copy the files that the tests need to `project`."""
     for name in _NEEDED:
         shutil.copytree(ROOT / name, project / name, ignore=_LEFT_OUT)
     shutil.copy(ROOT / "pyproject.toml", project)
@@ -1130,7 +1144,7 @@ def _plant(project: Path, fault: Fault) -> str:
 
 def _run(project: Path, tests: Iterable[str]) -> subprocess.CompletedProcess[str]:
     """Run these files, of `tests/unit` or `tests/sandbox`, up to the first failure."""
-    files = [f"tests/{'' if each.startswith('sandbox/') else 'unit/'}{each}" for each in tests]
+    files = [f"tests/{'' if file.startswith('sandbox/') else 'unit/'}{file}" for file in tests]
     plain = ("-pno:cacheprovider", "-pno:randomly")
     command = [sys.executable, "-m", "pytest", "-q", "-x", *plain, *files]
     # NOTE: bytecode is compared by size and whole seconds; a planted fault may differ in neither.

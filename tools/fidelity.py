@@ -1,7 +1,7 @@
 """
-Write what the sandbox infers or does not know, and what was seen, into docs/sandbox.md.
+Write the sandbox's inferred, unknown and confirmed answers into docs/sandbox.md.
 
-The list is `facebook_cyclr_sandbox/fidelity.toml`; this is how people read it.
+The list is `facebook_cyclr_sandbox/fidelity.toml`; docs/sandbox.md is its form for people.
 """
 
 from __future__ import annotations

@@ -2,14 +2,10 @@
 Mutation testing: does a test go red when one line of the code is wrong?
 
 `python -m tools.mutants` (or `make mutants`) lets mutmut change a copy of `core/`, `evidence/` and
-`remote/`, draws a seeded sample of the mutants, and runs the unit tests that cover each of them. It
-prints every mutant that stayed green, as a diff, unless `mutants.toml` beside this file lists it
-with a reason. Exit code 1 if one is not listed; 2 if mutmut itself could not run.
-What only other tests reach is counted as `no tests`: S3, for one, which `tests/contract` covers.
-A mutant may do whatever the code's user may, such as write into a folder that is not its own.
-
-Options: `--sample 400`, `--seed 11`, `--minutes 55` (mutants that are not tested by then are
-counted).
+`remote/`. It draws a seeded sample of the mutants, and runs the unit tests that cover each of them.
+It prints every mutant that stayed green, as a diff, unless `mutants.toml` beside this file lists it
+with a reason. Exit code 1 if one is not listed; 2 if mutmut itself could not run. Code that only
+other tests reach is counted as `no tests`: S3, for one, which `tests/contract` covers.
 """
 
 from __future__ import annotations
@@ -36,8 +32,13 @@ CONSOLE = Console(highlight=False, markup=False, soft_wrap=True)
 ROOT = Path(__file__).parents[1]
 SURVIVORS = Path(__file__).with_name("mutants.toml")
 _NEEDED = (
-    *("runbook_lib", "facebook_cyclr_sandbox", "tests", "notebooks"),
-    *("pyproject.toml", "requirements.lock", "requirements.txt"),
+    "runbook_lib",
+    "facebook_cyclr_sandbox",
+    "tests",
+    "notebooks",
+    "pyproject.toml",
+    "requirements.lock",
+    "requirements.txt",
 )
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
 # A layer's mutants are tested by the tests that mirror it. Deselected tests start another Python,
@@ -81,7 +82,7 @@ class Mutant(NamedTuple):
 
     @property
     def function(self) -> str:
-        """Return the dotted name of the function, without mutmut's number."""
+        """The dotted name of the function, without mutmut's number."""
         return self.name.partition("__mutmut_")[0]
 
 
@@ -90,8 +91,7 @@ def listed(text: str) -> set[tuple[str, str, str]]:
     rows = tomllib.loads(text).get("survivor", [])
     lacking = [row["function"] for row in rows if not row.get("reason", "").strip()]
     if lacking:
-        msg = f"mutants.toml gives no reason for {', '.join(lacking)}"
-        raise ValueError(msg)
+        raise ValueError(f"mutants.toml gives no reason for {', '.join(lacking)}")
     return {(row["function"], row["was"], row["became"]) for row in rows}
 
 
@@ -134,7 +134,7 @@ class Mutmut:
 
     def test(self, names: Iterable[str], workers: int, seconds: float) -> dict[str, str]:
         """
-        Test those of `names` that are in the layer for at most `seconds`, and return the results.
+        Test the mutants in `names` in the layer, for at most `seconds`; return the results.
 
         Raises `RuntimeError` if mutmut ends with an error.
         """
@@ -167,13 +167,13 @@ class Mutmut:
 
     def results(self) -> dict[str, str]:
         """Return the result of each mutant, by its name."""
-        return dict(_RESULT.findall(self._said("results", "--all", "true")))
+        return dict(_RESULT.findall(self._result_of("results", "--all", "true")))
 
     def show(self, name: str) -> Mutant:
         """Return a mutant."""
-        return read_mutant(name, self._said("show", name))
+        return read_mutant(name, self._result_of("show", name))
 
-    def _said(self, *words: str) -> str:
+    def _result_of(self, *words: str) -> str:
         return subprocess.run(
             self._command(*words),
             cwd=self._project,
@@ -200,7 +200,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def copy_project(project: Path) -> None:
-    """Copy what the tests need to `project`."""
+    """Copy the files that the tests need to `project`."""
     project.mkdir()
     for name in _NEEDED:
         if (ROOT / name).is_dir():
@@ -220,20 +220,26 @@ def main(words: list[str]) -> int:
     green: list[Mutant] = []
     with tempfile.TemporaryDirectory(prefix="runbook-mutants-") as name:
         try:
-            layers = [Mutmut(layer, Path(name) / layer) for layer in LAYERS]
-            every = [each for layer in layers for each in layer.prepare(options.workers)]
+            layers = [Mutmut(layer, Path(name) / layer) for layer in ROOMS]
+            every = [candidate for layer in layers for candidate in layer.prepare(options.workers)]
             drawn = sample(every, options.sample, options.seed)
             for left, layer in zip(range(len(layers), 0, -1), layers, strict=True):
                 tested = layer.test(drawn, options.workers, (end - time.monotonic()) / left)
                 results |= tested
-                green += [layer.show(each) for each in tested if tested[each] == _GREEN]
+                green += [
+                    layer.show(candidate) for candidate in tested if tested[candidate] == _GREEN
+                ]
         except RuntimeError as error:
             CONSOLE.print(error)
             return 2
     CONSOLE.print(f"{len(drawn)} mutants of {len(every)}, seed {options.seed}:")
     for result, number in sorted(Counter(results.values()).items()):
         CONSOLE.print(f"{number:5} {result}")
-    unlisted = [each for each in green if (each.function, each.was, each.became) not in known]
+    unlisted = [
+        candidate
+        for candidate in green
+        if (candidate.function, candidate.was, candidate.became) not in known
+    ]
     CONSOLE.print(f"{len(green) - len(unlisted):5} of the survivors are listed with a reason")
     for mutant in unlisted:
         CONSOLE.print(f"\n{mutant.name}\n- {mutant.was}\n+ {mutant.became}")

@@ -19,7 +19,10 @@ _PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)(?:\[[^]]*\])?==([^\s;\\]+)", re.MULTI
 
 
 def unbounded_requirements() -> list[str]:
-    """Return what the product, its tests and its build need, without bounds for major versions."""
+    """
+    Return the requirements of the product, its tests and its build, without bounds for major
+    versions.
+    """
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = project["dependency-groups"]
     requirements = [*project["project"]["dependencies"], *groups["build"], *groups["test"]]

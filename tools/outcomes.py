@@ -1,7 +1,8 @@
 """
-Writes docs/outcomes.md: every code of a finding and of an error, with what to do.
+Writes docs/outcomes.md: every code of a finding and of an error, with its advice.
 
-The codes of findings are the tables of each `codes.toml`; those of errors come from their classes.
+The codes of findings are the tables of each `codes.toml`; the codes of errors come from their
+classes.
 """
 
 from __future__ import annotations
@@ -64,10 +65,10 @@ A check that ends with an error is inconclusive, with the error's code.
 
 def finding_codes() -> dict[str, dict[str, dict[str, Any]]]:
     """Return the tables of each `codes.toml`, by the name of its folder."""
-    found = {path.parent.name: path for path in PACKAGE.rglob("codes.toml")}
+    files = {path.parent.name: path for path in PACKAGE.rglob("codes.toml")}
     return {
-        name: tomllib.loads(found[name].read_text(encoding="utf-8"))
-        for name in (*_SECTIONS, *(found.keys() - _SECTIONS.keys()))
+        name: tomllib.loads(files[name].read_text(encoding="utf-8"))
+        for name in (*_SECTIONS, *(files.keys() - _SECTIONS.keys()))
     }
 
 

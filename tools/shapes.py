@@ -1,9 +1,9 @@
 """
-Known shapes of responses, and what a field report teaches.
+The known shapes of responses, and the use of field reports.
 
 `make shapes` writes `known_shapes.json` of each provider from runs in the sandbox and from the
-published responses. `python -m tools.shapes REPORT` prints which responses of the sandbox to
-change; with `--seen`, calls that were answered as in the sandbox are marked in `fidelity.toml`.
+published responses. `python -m tools.shapes REPORT` prints the sandbox's responses that need a
+change. With `--seen`, calls that were answered as in the sandbox are marked in `fidelity.toml`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from runbook_lib.engine.practice import scenarios_of
 ROOT = Path(__file__).parents[1]
 FIDELITY = ROOT / "facebook_cyclr_sandbox" / "fidelity.toml"
 CONNECTORS = ("facebook_marketing", "facebook_messenger")
-# Scenarios whose responses differ from those of `approved` in a way that a check reads.
+# Scenarios whose responses differ from `approved` in a way that a check reads.
 SCENARIOS = (
     "approved",
     "fresh",
@@ -90,7 +90,7 @@ class _Shapes:
         }
         if response not in entry["responses"]:
             entry["responses"].append(response)
-            entry["responses"].sort(key=lambda one: json.dumps(one, sort_keys=True))
+            entry["responses"].sort(key=lambda difference: json.dumps(difference, sort_keys=True))
         if not shape.error and source == SANDBOX:
             kept = {path for path, _ in flattened(shape_of(exchange.response)) if path}
             read = {path for path in kept if OTHER_KEY not in path}
@@ -174,13 +174,15 @@ def _advise(report: FieldReport) -> Iterator[str]:
     if report.sandbox:
         yield "This report is of a practice run: it teaches nothing about the live systems."
     for call in report.calls:
-        for one in call.differences:
-            if one.kind is DifferenceKind.UNKNOWN_CALL:
+        for difference in call.differences:
+            if difference.kind is DifferenceKind.UNKNOWN_CALL:
                 yield f"{call.call}: the sandbox never answered this call."
                 continue
-            change = f"{one.kind} {one.where}".strip()
-            types = f": {one.known or '-'} here, {one.seen or '-'} there"
-            weight = f"read by {', '.join(call.checks)}" if one.matters else "no check reads it"
+            change = f"{difference.kind} {difference.where}".strip()
+            types = f": {difference.known or '-'} here, {difference.seen or '-'} there"
+            weight = (
+                f"read by {', '.join(call.checks)}" if difference.matters else "no check reads it"
+            )
             yield f"{call.call}: {change}{types} ({weight})."
     if report.headers:
         yield f"Headers that the sandbox never sent: {', '.join(report.headers)}."
@@ -198,7 +200,7 @@ def mark_seen(text: str, report: FieldReport) -> str:
 
 
 def read_report(file: Path) -> FieldReport:
-    """Read a field report that somebody sent; raises `ClickException` if it is none."""
+    """Read a field report that somebody sent; raises `ClickException` if it is not one."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=FieldReport)
     except (OSError, msgspec.DecodeError) as error:
@@ -209,7 +211,7 @@ def read_report(file: Path) -> FieldReport:
 @click.argument("file", required=False, metavar="[REPORT]", type=click.Path(path_type=Path))
 @click.option("--seen", is_flag=True, help="Mark what was seen live in fidelity.toml.")
 def main(file: Path | None, *, seen: bool) -> None:
-    """Write the known shapes, or say what a REPORT teaches."""
+    """Write the known shapes, or print the changes that a REPORT suggests."""
     if file is None:
         for provider, shapes in known_shapes().items():
             place = ROOT / "runbook_lib" / "connectors" / provider / KNOWN_SHAPES

@@ -1,7 +1,7 @@
 """
 The due items of tenants, and a calendar file (RFC 5545) of them. Pure.
 
-Equal states give the same bytes: an entry's stamp is when its reason was said or seen.
+Equal states give the same bytes: each entry's stamp is the time of its reason.
 """
 
 from __future__ import annotations
@@ -19,67 +19,74 @@ from runbook_lib.text import one_line
 
 # The end of the name of a fact that is the day on which something ends.
 _ENDS_ON = "_ends_on"
-# How people write a word of such a name.
+# Words of such a name that people spell differently.
 _ABBREVIATIONS = {"api": "API"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class DueItem:
-    """Something of a tenant that is due, or ends, on a day."""
+    """A day on which something of a tenant is due, or ends."""
 
     day: str
+    """The day (ISO 8601)."""
     tenant: str
+    """The tenant's name."""
     connector: str
+    """The connector's id."""
     step: str
     """The first step that it is about."""
     what: str
-    """What it is; a tenant has each thing once for a day."""
+    """
+    The kind of item, such as `handed-over`; a tenant has one item of a kind and title for a day.
+    """
     title: str
-    """What it is, in words."""
+    """The kind of item, in words."""
     headline: str
-    """The title of its row in each list, without whose it is."""
+    """The title of its row in each list, without the person's name."""
     places: tuple[str, ...]
     """Number and title of each step that it is about."""
     description: str
+    """The text of its calendar entry."""
     since: str
-    """Since when that is known."""
+    """The time since which it is known (ISO 8601)."""
     person: str = ""
-    """Whose it is; empty for anybody."""
+    """The person who has it; empty for anybody."""
     is_practice: bool = False
+    """Whether it belongs to a practice tenant."""
     is_end: bool = False
     """Whether a remote system says that something ends, such as a token."""
 
     @property
     def text(self) -> str:
-        """What it is, and at which steps, without whose it is."""
+        """The title with the steps, without the person's name."""
         return f"{self.title} ({', '.join(self.places)})"
 
     @property
     def summary(self) -> str:
-        """The line of the calendar's entry, with whose it is."""
+        """The line of the calendar's entry, with the tenant's name."""
         mark = "SANDBOX " if self.is_practice else ""
         return f"{mark}{self.tenant}: {self.text}"
 
     @property
     def uid(self) -> str:
-        """The calendar's id of it, which stays the same when the day moves."""
+        """The id of its calendar entry, which stays the same when the day moves."""
         key = "\0".join((self.tenant, self.connector, self.step, self.what))
         return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}@runbook"
 
 
 def due_items_at_steps(tenant: str, connector: str, state: RunState) -> Iterator[DueItem]:
-    """Yield what is due, or ends, at each step of a connector of a tenant."""
+    """Yield an item for each day on which something is due or ends at a step."""
     for step in state.steps.values():
         yield from _due_items_at(step, tenant, connector, is_practice=state.is_practice)
 
 
 def merge_due_items(at_steps: Iterable[DueItem], *, person: str = "") -> list[DueItem]:
     """
-    Return the items by day, one for each thing and day that several steps name.
+    Return the items by day; steps that name the same thing and day share one.
 
-    With `person`, only what was handed over to that name.
+    With `person`, return only the items that were handed over to that name.
     """
-    found: dict[tuple[str, ...], list[DueItem]] = defaultdict(list)
+    alike_items: dict[tuple[str, ...], list[DueItem]] = defaultdict(list)
     for due_item in at_steps:
         if not person or person_key(due_item.person) == person_key(person):
             key = (
@@ -89,8 +96,8 @@ def merge_due_items(at_steps: Iterable[DueItem], *, person: str = "") -> list[Du
                 due_item.title,
                 person_key(due_item.person),
             )
-            found[key].append(due_item)
-    return sorted(_merged(alike) for alike in found.values())
+            alike_items[key].append(due_item)
+    return sorted(_merged(alike) for alike in alike_items.values())
 
 
 def _merged(alike: list[DueItem]) -> DueItem:
@@ -104,9 +111,9 @@ def icalendar_file(known: Iterable[DueItem]) -> bytes:
     """Return a calendar file with an all-day entry for each item."""
     from icalendar import Calendar, Event  # noqa: PLC0415  (slow to import)
 
-    made = Calendar()
-    made.add("prodid", "-//runbook//due//EN")
-    made.add("version", "2.0")
+    calendar = Calendar()
+    calendar.add("prodid", "-//runbook//due//EN")
+    calendar.add("version", "2.0")
     for due_item in known:
         event = Event()
         event.add("uid", due_item.uid)
@@ -116,15 +123,16 @@ def icalendar_file(known: Iterable[DueItem]) -> bytes:
         event.add("summary", one_line(due_item.summary))
         event.add("description", one_line(due_item.description))
         event.add("transp", "TRANSPARENT")
-        made.add_component(event)
-    content: bytes = made.to_ical()
+        calendar.add_component(event)
+    content: bytes = calendar.to_ical()
     return content
 
 
 def _due_items_at(
     step: StepState, tenant: str, connector: str, *, is_practice: bool
 ) -> Iterator[DueItem]:
-    note, attestation = step.assignment, step.attestation
+    note = step.assignment
+    attestation = step.attestation
     base = DueItem(
         day="",
         tenant=tenant,
@@ -154,10 +162,11 @@ def _due_items_at(
         ending += [
             (lapsed.attestation, lapsed.ended) for lapsed in step.void_attestations if lapsed.ended
         ][:1]
-    for said, day in ending:
+    for confirmed, day in ending:
+        sentence = confirmed.sentence or step.step.sentence
         yield replace(
-            base, what="attestation", day=day, title="confirm it again", since=said.at,
-            description=f"{said.by} confirmed on {said.at}: {said.sentence or step.step.sentence}",
+            base, what="attestation", day=day, title="confirm it again", since=confirmed.at,
+            description=f"{confirmed.by} confirmed on {confirmed.at}: {sentence}",
         )  # fmt: skip
     for finding in step.all_findings:
         for name, value in finding.facts.items():

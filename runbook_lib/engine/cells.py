@@ -1,8 +1,8 @@
 """
 The process in which a run's cells run, in IPython: forked for one notebook, killed after it.
 
-It sees nothing but the cells and the variables that it is given. What a cell shows comes back when
-it ends, as the outputs of a notebook.
+It gets nothing but the cells and their variables. It returns the outputs of each cell when the cell
+ends.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from runbook_lib.errors import SettingsError, reason_of
 
 _TICK_SECONDS = 0.05
 _CELL_SECONDS = 300
-# How long a cell that took too long may take to say where it was.
+# Seconds for a cell that took too long to show where it was.
 _GRACE_SECONDS = 3
-# A message is its length in bytes, and UTF-16 of JSON. What a cell shows is bounded in `shell`; a
-# cell that writes to the socket itself finds its limit here.
+# A message is its length in bytes, and UTF-16 of JSON. `shell` bounds the outputs of a cell; this
+# limit is for a cell that writes to the socket itself.
 _LENGTH = struct.Struct("!Q")
 _MAX_MESSAGE_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 
 
 class CellOutput(NamedTuple):
-    """A cell's number, its outputs, and the name of the error that ended it, if one did."""
+    """A cell's number, its outputs, and the name of the error that ended it (empty for none)."""
 
     number: int | None
     outputs: list[dict[str, Any]]
@@ -46,7 +46,7 @@ class CellOutput(NamedTuple):
 
 
 class _InvalidMessageError(Exception):
-    """The cells' process sent what is no message of it."""
+    """The cells' process sent something that is not one of its messages."""
 
 
 class Child:
@@ -60,8 +60,10 @@ class Child:
 
     def __init__(self) -> None:
         if sys.platform != "linux":
-            msg = f"A headless run needs Linux, and this is {sys.platform}."
-            raise SettingsError(msg, next_step="Run it on Linux, in a container, or in WSL.")
+            raise SettingsError(
+                f"A headless run needs Linux, and this is {sys.platform}.",
+                next_step="Run it on Linux, in a container, or in WSL.",
+            )
         import resource  # noqa: PLC0415  (not on every system)
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -79,8 +81,10 @@ class Child:
             self._process.start()
         except OSError as error:
             self._socket.close()
-            msg = f"No process can be started for the notebook: {reason_of(error)}."
-            raise SettingsError(msg, next_step="Free memory or processes, and run again.") from None
+            raise SettingsError(
+                f"No process can be started for the notebook: {reason_of(error)}.",
+                next_step="Free memory or processes, and run again.",
+            ) from None
         finally:
             theirs.close()
         self.pid: int = self._process.pid
@@ -98,9 +102,9 @@ class Child:
         end = time.monotonic() + _CELL_SECONDS
         self._send(source)
         try:
-            while (shown := self._shown(_TICK_SECONDS)) is None:
+            while (shown := self._read_output(_TICK_SECONDS)) is None:
                 on_tick()
-                # NOTE: what a cell started may keep the socket open after the process has died.
+                # NOTE: a cell's own processes may keep the socket open after this process has died.
                 if self._has_died() and not self._is_readable(0):
                     raise EOFError
                 if time.monotonic() > end:
@@ -116,7 +120,7 @@ class Child:
         """Kill the process, with all that its cells started."""
         if self._socket.fileno() < 0:
             return
-        # NOTE: before it is reaped, while nobody else can have its number.
+        # NOTE: kill it before it is reaped, while no other process can have its number.
         with suppress(OSError):  # it may not lead its session yet
             os.killpg(self.pid, signal.SIGKILL)
         self._process.kill()
@@ -134,12 +138,12 @@ class Child:
             self._socket.sendall(_packed(value))
 
     def _is_readable(self, seconds: float) -> bool:
-        """Return whether something has arrived, or does within `seconds`."""
+        """Return whether something has arrived, or arrives within `seconds`."""
         return bool(select.select([self._socket], [], [], seconds)[0])
 
-    def _shown(self, seconds: float) -> CellOutput | None:
+    def _read_output(self, seconds: float) -> CellOutput | None:
         """
-        Read what has arrived, or does within `seconds`; return what a cell showed once it is whole.
+        Read the bytes that arrive within `seconds`; return a cell's output once it is complete.
 
         Raises `EOFError` at the end of the stream.
         """
@@ -166,7 +170,7 @@ class Child:
         end = time.monotonic() + _GRACE_SECONDS
         shown = None
         while shown is None and (left := end - time.monotonic()) > 0:
-            shown = self._shown(left)
+            shown = self._read_output(left)
         return _failed(
             shown or CellOutput(None, []),
             "CellTimeoutError",
@@ -185,12 +189,12 @@ def _packed(value: object) -> bytes:
 
 
 def _unpacked(data: bytes) -> Any:
-    """Return what was packed, with U+FFFD for surrogates, which no file and no terminal takes."""
+    """Return the unpacked value; U+FFFD replaces surrogates, which no file or terminal takes."""
     return json.loads(data.decode("utf-16", "replace"))
 
 
 def _cell_output(message: bytes) -> CellOutput:
-    """Return what a cell showed; raises `_InvalidMessageError` if `message` is something else."""
+    """Return a cell's output; raises `_InvalidMessageError` if `message` is something else."""
     try:
         number, outputs, error = _unpacked(message)
         shown = [json.loads(output) for output in outputs]
@@ -224,7 +228,7 @@ def _live(end: socket.socket) -> None:
 
 
 def _received(end: socket.socket) -> Any:
-    """Return the parent's next message; raises `EOFError` when there is none."""
+    """Return the parent's next message; raises `EOFError` at the end of the stream."""
     (length,) = _LENGTH.unpack(_received_bytes(end, _LENGTH.size))
     return _unpacked(_received_bytes(end, length))
 
@@ -248,7 +252,7 @@ def _part_from_parent(end: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setsid()
-    # What the parent made is neither looked through nor finalised.
+    # Neither scan nor finalise the parent's objects.
     gc.freeze()
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in range(3):

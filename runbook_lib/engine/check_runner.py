@@ -29,18 +29,18 @@ from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.recording import RecordedExchange
 from runbook_lib.remote.threads import run_in_thread
 
-# A check whose time is over sends nothing more; it may still return its finding for so long.
+# A check that timed out sends nothing more; it may still return its finding for this long.
 _GRACE_SECONDS = 5.0
 _BLOCKED = "Not checked: an earlier step failed."
-# What ends a check without an answer of the remote system's.
+# Errors that end a check without a response of the remote system.
 _NO_ANSWER = (UnreachableError, ThrottledError, UnexpectedResponseError, StaleResponseError)
 
 
 class Result(NamedTuple):
     """
-    What one check saw, and the exchanges on which that rests.
+    A check's finding, and the exchanges that support it.
 
-    With `is_unanswered` it broke off: the finding says nothing of the remote system.
+    With `is_unanswered` it broke off: the finding says nothing about the remote system.
     """
 
     finding: Finding
@@ -48,32 +48,37 @@ class Result(NamedTuple):
     is_unanswered: bool = False
 
 
-# What became of a step's checks, in their order, or why nothing was checked.
+# The results of a step's checks, in their order, or the reason why no check ran.
 Performed = tuple[tuple[Result, ...], str]
 
 
 class Prepared(NamedTuple):
-    """
-    A step's checks, ready to be performed, and the values that they are about.
-
-    `bases` say what those of the checks are about that have a side effect. `carried` are earlier
-    results that count instead of other checks, `due` says why such a result does not count.
-    """
+    """A step's checks, ready to be performed, and the values that they are about."""
 
     subject: Subject
+    """The values that the checks are about."""
+
     perform: Callable[[], Performed]
+    """Returns the results of the checks."""
+
     bases: tuple[CheckBasis, ...] = ()
+    """The bases of the checks with a side effect."""
+
     carried: tuple[CarriedResult, ...] = ()
+    """Earlier results that count instead of other checks."""
+
     due: Due | None = None
+    """The reason why an earlier result does not count; `None` if none was refused."""
 
 
 class StepsUnderWay:
     """
     The checks of these steps, begun together; a step's results are taken at its turn.
 
-    `prepare` returns a step's checks, and `attestations` are people's attestations by step. What
-    alters a system waits for its turn, until nothing else is under way, and so does what requires
-    it. What spends something begins once no step that it requires can fail any more.
+    `prepare` returns a step's checks, and `attestations` are people's attestations by step.
+
+    Checks that mutate a remote system run alone; so do steps that depend on them. A check with a
+    side effect begins once no step that it requires can fail any more.
     """
 
     def __init__(
@@ -102,9 +107,9 @@ class StepsUnderWay:
 
     def take(self, step: Step) -> tuple[Performed, Prepared]:
         """
-        Return what became of the checks of `step`, and what they were about.
+        Return the results of the step's checks, with the values that they are about.
 
-        A second time they are performed again.
+        A second call performs them again.
         """
         prepared = self._not_taken.pop(step.id, None)
         if prepared is not None:
@@ -149,18 +154,19 @@ def perform_checks(
     doubts: Sequence[str] = (),
 ) -> Performed:
     """
-    Return what `checks` found, in their order, or why nothing was checked.
+    Return the results of `checks`, in their order, or the reason why no check ran.
 
-    `open_context` returns a context for each; `lacking` returns the labels of
-    what a check needs and was not given. The first finding warns of `doubts`: what is doubtful
-    about the step's values. A check that breaks off, or that takes longer
-    than a step may, is an inconclusive finding; only `JournalError` is raised.
+    `open_context` returns a context for each; `lacking` returns the labels of a check's missing
+    inputs. The first finding warns of `doubts` about the step's values.
+
+    A check that breaks off, or that exceeds the step's time limit, is an inconclusive finding. Only
+    `JournalError` is raised.
     """
     if not checks:
         return (), ""
     absent = [lacking(check) for check in checks]
     if all(absent):
-        return (), f"Not checked: {_listed(absent)} not given."
+        return (), f"Not checked: {_join_labels(absent)} not given."
     contexts = [None if labels else open_context() for labels in absent]
     opened = [context for context in contexts if context is not None]
     client = opened[0].session.client
@@ -198,7 +204,7 @@ def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) 
 
 def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
     if context is None:
-        reason = f"Not checked further: {_listed([absent])} not given."
+        reason = f"Not checked further: {_join_labels([absent])} not given."
         missing = Finding(
             outcome=Outcome.INCONCLUSIVE, code="input-missing", reason=reason, check=check.id
         )
@@ -233,5 +239,5 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
     )
 
 
-def _listed(absent: Iterable[Sequence[str]]) -> str:
+def _join_labels(absent: Iterable[Sequence[str]]) -> str:
     return ", ".join(dict.fromkeys(label for labels in absent for label in labels))

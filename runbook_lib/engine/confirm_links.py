@@ -1,9 +1,9 @@
 """
 Links by which a second person confirms one step, once, without a login.
 
-A link is a random token in the address. A file beside the journal, named by the
-token's digest, has the step and the end of the link; whoever removes that file
-has used the link. `confirmation` decides what is recorded.
+A link is a random token in the address. A file beside the journal, named by the token's digest, has
+the step and the end of the link. Removing that file uses the link up. `confirmation` decides what
+is recorded.
 """
 
 from __future__ import annotations
@@ -43,15 +43,26 @@ class ConfirmLink:
     """An unused link: its step, and the file that exists until it is used."""
 
     tenant: str
+    """The tenant's name."""
+
     connector: str
+    """The connector's id."""
+
     step: str
+    """The step's id."""
+
     path: Path
+    """The link's file, named by the SHA-256 of its token."""
+
     evidence: str
+    """The evidence folder of the walkthrough that made the link."""
+
     env_file: str
+    """The settings file of that walkthrough."""
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 of the link's token."""
+        """The SHA-256 of the link's token."""
         return self.path.stem
 
     def open_run(self) -> Run:
@@ -71,7 +82,7 @@ def make_link(run: Run, step_id: str) -> str:
     folder.mkdir(mode=0o700, exist_ok=True)
     ends = timestamp(run.clock() + timedelta(days=LINK_DAYS))
     document = {"step": run.step(step_id).id, "ends": ends}
-    write_whole(folder / _name(token), json.dumps(document).encode())
+    write_whole(folder / _link_file_name(token), json.dumps(document).encode())
     return f"{run.tenant}/{run.procedure.id}/{token}"
 
 
@@ -87,22 +98,30 @@ def open_link(
     """
     Return an unused link; raises `SettingsError` if there is none, or it has ended.
 
-    `evidence` and `env_file` are those of the walkthrough that made it.
+    `evidence` and `env_file` come from the walkthrough that made the link.
     """
     folder = journal_path(
         evidence_folder(evidence), tenant_name(tenant), connector_folder(connector)
     ).parent
-    path = folder / _FOLDER / _name(token)
+    path = folder / _FOLDER / _link_file_name(token)
     try:
         document = json.loads(read_plain(path, _LARGEST))
-        step, ends = str(document["step"]), str(document["ends"])
+        step = str(document["step"])
+        ends = str(document["ends"])
     except (OSError, ValueError, LookupError, TypeError):
         raise SettingsError(_GONE, next_step=_NOTHING) from None
     if timestamp(clock()) > ends:
         with suppress(OSError):
             path.unlink()
         raise SettingsError(_GONE, next_step=_NOTHING)
-    link = ConfirmLink(tenant, connector, step, path, evidence, env_file)
+    link = ConfirmLink(
+        tenant=tenant,
+        connector=connector,
+        step=step,
+        path=path,
+        evidence=evidence,
+        env_file=env_file,
+    )
     # NOTE: its file may have come back, with a copy of the folder.
     if link.digest in link.open_run().history.index.links:
         raise SettingsError(_GONE, next_step=_NOTHING)
@@ -138,5 +157,5 @@ def confirm_by_link(
     return confirmation
 
 
-def _name(token: str) -> str:
+def _link_file_name(token: str) -> str:
     return f"{hashlib.sha256(token.encode()).hexdigest()}.json"

@@ -36,12 +36,12 @@ class PreparedConfirmation:
 
     @property
     def about(self) -> list[str]:
-        """Return the values that the confirmation is bound to, with labels, without secrets."""
+        """The values that the confirmation is bound to, with labels, without secrets."""
         return subject_of(self.run, self.state.step)
 
     @property
     def doubts(self) -> dict[str, str]:
-        """Return why a day of the confirmation is probably a slip, by its option."""
+        """The reasons why a day of the confirmation is probably a slip, by its option."""
         return doubtful_days({"due": self.attestation.due}, today=self.run.clock().date())
 
     def record(self) -> StepState:
@@ -77,43 +77,46 @@ def prepare(
     """
     Return the confirmation of `step` (its id, or its number on screen); nothing is written.
 
-    `answer`, `due` and `until` are what `answered` takes; a second person confirms what the
-    first did, or withdraws it (`is_no`) with `note` as the reason. `origin` is where it is given,
+    `answered` documents `answer`, `due` and `until`. A second person confirms the first person's
+    attestation, or withdraws it (`is_no`) with `note` as the reason. `origin` is where it is given,
     `link` the SHA-256 of a second person's link.
-    Raises `SettingsError` for an unknown step or tenant, an unusable name, note, answer or
-    day, a step where nothing is left to confirm, if a second person must confirm what
-    this one did, and for a No without a reason or to nobody. Raises `ChainError` for a
-    journal that lacks a bundle.
+
+    Raises `SettingsError` for an unknown step or tenant, and for an unusable name, note, answer or
+    day. Raises it too if nothing is left to confirm, if this person confirmed before, and for a No
+    without a reason or an attestation. Raises `ChainError` for a journal that lacks a bundle.
     """
     name = step.strip()
     numbers = {number: step_id for step_id, number in procedure.numbers.items()}
     step_ids = [step.id for step in procedure.steps]
     step_id = numbers.get(name, name)
     if step_id not in step_ids:
-        msg = f"There is no step called {name[:60]}.{suggestion(name, step_ids)}"
-        advice = f"`runbook status --verbose` lists the steps. {_NOTHING}"
-        raise SettingsError(msg, next_step=advice)
+        raise SettingsError(
+            f"There is no step called {name[:60]}.{suggestion(name, step_ids)}",
+            next_step=f"`runbook status --verbose` lists the steps. {_NOTHING}",
+        )
     by = visible_text("The name", by, longest=_LONGEST_NAME, next_step=_NOTHING)
     note = visible_text("The note", note, next_step=_NOTHING)
     if not by:
-        msg = "The name of the person who confirms it is missing."
-        raise SettingsError(msg, next_step=_NOTHING)
+        raise SettingsError(
+            "The name of the person who confirms it is missing.", next_step=_NOTHING
+        )
     run = open_known(procedure, tenant=tenant, evidence=evidence, env_file=env_file)
     if not run.journal.path.exists():
         raise SettingsError(unknown_tenant(run.tenant, evidence), next_step=_NOTHING)
     run.require_whole_journal()
     state = run.whole_state.steps[step_id]
     _require_open(state, by)
-    at, named = timestamp(run.clock()), f"Step {state.step.id}"
+    at = timestamp(run.clock())
+    named = f"Step {state.step.id}"
     given = {"answer": answer, "due": due, "until": until}
     confirmed: dict[str, Any] = {} if any(given.values()) else state.second_attestation(by)
     if is_no and not (confirmed and note):
-        msg = (
+        raise SettingsError(
             "Give a reason: it is kept in the record."
             if confirmed
-            else _NO_ATTESTATION.format(named)
+            else _NO_ATTESTATION.format(named),
+            next_step=_NOTHING,
         )
-        raise SettingsError(msg, next_step=_NOTHING)
     if is_no:
         confirmed = {}
     attestation = Attestation(
@@ -131,14 +134,18 @@ def prepare(
 
 def _require_open(state: StepState, by: str) -> None:
     """Raise `SettingsError` if `by` can add nothing to the step by confirming it."""
-    conclusion, attestation = state.conclusion, state.attestation
+    conclusion = state.conclusion
+    attestation = state.attestation
     # NOTE: the answer may have changed before the attestation that counts has ended.
     if state.is_settled and not state.step.answers:
         reason = with_times(conclusion.reason)
-        msg = f"Step {state.number} ({state.step.id}) is {conclusion.outcome}: {reason}"
-        advice = f"There is nothing to confirm. {_NOTHING}"
-        raise SettingsError(msg, next_step=advice)
+        raise SettingsError(
+            f"Step {state.number} ({state.step.id}) is {conclusion.outcome}: {reason}",
+            next_step=f"There is nothing to confirm. {_NOTHING}",
+        )
     if conclusion.needs_another and attestation and person_key(attestation.by) == person_key(by):
         named = f"step {state.number} ({state.step.id})"
-        msg = f"{attestation.by} already confirmed {named} on {when(attestation.at)} UTC."
-        raise SettingsError(msg, next_step=f"A second person must confirm it. {_NOTHING}")
+        raise SettingsError(
+            f"{attestation.by} already confirmed {named} on {when(attestation.at)} UTC.",
+            next_step=f"A second person must confirm it. {_NOTHING}",
+        )

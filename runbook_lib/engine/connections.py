@@ -26,10 +26,9 @@ class Sessions:
     """
     HTTP clients for the systems of `providers`, made when they are first needed.
 
-    All of a folder's runs share what is known of hosts that must not be asked for a while,
-    and of the calls that each app has used. `pools`, if set, are shared with other runs.
-    Where `is_practice` says so of a run's values, no session but one for its operator leaves
-    this machine.
+    All runs of a folder share the hosts' cool-downs and the used calls of each app. `pools`, if
+    set, are shared with other runs. If `is_practice` is true for a run's values, only sessions for
+    its operator leave this machine.
     """
 
     def __init__(
@@ -60,7 +59,8 @@ class Sessions:
         """
         Return a session for the addresses in `values`, with `cache` and `on_exchanges`.
 
-        One that `is_for_operator` tells the operator something, and asks no remote system.
+        A session that `is_for_operator` sends messages to the operator, and no request to a remote
+        system.
         """
         is_bound = self._is_practice(values) and not is_for_operator
         reach = Reach.LOOPBACK if is_bound else Reach.ANYWHERE
@@ -78,8 +78,9 @@ class Sessions:
         self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]], reach: Reach
     ) -> HTTPClient:
         host, address, ca_file = (str(values.get(name, "")) for name in _NAMES)
-        private, others = values.get("redirect_hosts", ()), values.get("connect_to", ())
-        # What to connect to, by `host:port`; `others` are `host=host:port`.
+        private = values.get("redirect_hosts", ())
+        others = values.get("connect_to", ())
+        # Addresses to connect to, by `host:port`; `others` are `host=host:port`.
         pairs = [pair.partition("=") for pair in others] if isinstance(others, tuple) else []
         connect_to = {f"{name}:443": to for name, _, to in pairs}
         if address:
@@ -107,7 +108,9 @@ class Sessions:
         )
 
     def used(self, app: str, allowance: int) -> float:
-        """Return how much of the hour's calls `app` has used, in percent; as `Budget.used`."""
+        """
+        Return the share of the hour's calls that `app` has used, in percent; as `Budget.used`.
+        """
         return self._budget.used_percent(app, allowance)
 
     def _count(self, app: str, headers: Mapping[str, str]) -> None:

@@ -1,8 +1,8 @@
 """
-The customers' connections: every account of the Cyclr console, and what Cyclr says of it.
+The customers' connections: every account of the Cyclr console, with its state at Cyclr.
 
-Each account is a row of the watch's state (`watch.db`): it is no evidence, holds no secrets, and a
-survey that was cut off goes on from it. Nothing here changes anything at Cyclr.
+Each account is a row of the watch's state (`watch.db`). It is no evidence and holds no secrets; an
+interrupted survey resumes from it. Nothing here changes anything at Cyclr.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ from runbook_lib.remote.quoting import shorten
 from runbook_lib.remote.rate_limits import RateLimiter
 from runbook_lib.text import csv_cell, pluralize
 
-# What it takes to ask the console.
+# Settings without which the console cannot be asked.
 CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
 
 _SAVE_SECONDS = 2.0
-# A survey that was cut off goes on within a day; what it saw is too old after that.
+# An interrupted survey resumes within a day; after that its results are too old.
 _RESUMED_WITHIN = timedelta(days=1)
-# Cyclr may ask to wait so long, and so often in a row.
+# Cyclr may ask to wait for this many seconds, and this often in a row.
 _LONGEST_WAIT = 300.0
 _MOST_WAITS = 5
 # After so many accounts in a row could not be read, a page of the list decides whose fault it is.
 _MOST_FAILURES = 5
 _NOT_FOUND = 404
-# With this status Cyclr passes on what the vendor refused; others may be about our own request.
+# With this status Cyclr passes on the vendor's refusal; others may be about our own request.
 _PASSED_ON = 400
 _MOST_CYCLES = 200
 _EMPTY = (
@@ -87,22 +87,31 @@ _T = TypeVar("_T")
 
 
 class Survey(Struct):
-    """
-    One poll of all accounts; `ended` is empty until every account was asked.
-
-    It is of one connector in one console, `of`. `notes` say what it lacks.
-    """
+    """A pass over all accounts of one connector in one console."""
 
     of: tuple[str, ...]
+    """The connector and the console: host, API credentials' id and connector's name."""
+
     began: str
+    """The time at which it began (ISO 8601)."""
+
     number: int = 1
+    """The number of the survey, from 1."""
+
     ended: str = ""
+    """The time at which every account was asked; empty before (ISO 8601)."""
+
     is_listed: bool = False
+    """Whether every page of Cyclr's list of accounts was read."""
+
     notes: list[str] = []
+    """The gaps of the survey, as sentences."""
+
     accounts: dict[str, KnownAccount] = {}
+    """The accounts by their id."""
 
     def standing(self, account: KnownAccount) -> AccountStatus:
-        """Return what this survey knows of an account."""
+        """Return the standing of an account in this survey."""
         if account.polled_in != self.number:
             return AccountStatus.NOT_ASKED
         is_failing = account.standing is AccountStatus.SIGNED_IN and account.failing
@@ -110,20 +119,20 @@ class Survey(Struct):
 
     @property
     def counts(self) -> dict[AccountStatus, int]:
-        """Return how many accounts have each standing."""
+        """The number of accounts with each standing."""
         numbers = Counter(map(self.standing, self.accounts.values()))
         return {standing: numbers[standing] for standing in AccountStatus if numbers[standing]}
 
     @property
     def lost(self) -> int:
-        """Return how many accounts had the connector, if no account has it any more; else 0."""
+        """The number of accounts that had the connector, if no account has it any more; else 0."""
         had = [account for account in self.accounts.values() if account.installed_on]
         standings = {self.standing(account) for account in had} - {AccountStatus.VANISHED}
         return len(had) if standings == {AccountStatus.NOT_INSTALLED} else 0
 
     @property
     def findings(self) -> list[str]:
-        """Return what it lacks, and that all connectors are gone at once."""
+        """The notes of the survey, and one more if all connectors disappeared at once."""
         if not self.lost:
             return self.notes
         accounts = pluralize(self.lost, "account")
@@ -131,7 +140,7 @@ class Survey(Struct):
 
     @property
     def is_complete(self) -> bool:
-        """Return whether every account of the console was read, and its answers can be believed."""
+        """Whether every account of the console was read, and its answers can be believed."""
         return bool(self.ended) and not self.findings and AccountStatus.NOT_KNOWN not in self.counts
 
 
@@ -162,15 +171,20 @@ class Customers:
         monotonic: Callable[[], float] = time.monotonic,
         state: WatchState | None = None,
     ) -> None:
-        self._run, self._values = run, run.values
+        self._run = run
+        self._values = run.values
         known = {**self._values, **run.settings.secrets}
         if not all(map(known.get, CONSOLE)):
-            msg = "To ask Cyclr for its accounts, give Cyclr API Client ID and Client Secret."
-            raise SettingsError(msg, next_step="Nothing was written.")
+            raise SettingsError(
+                "To ask Cyclr for its accounts, give Cyclr API Client ID and Client Secret.",
+                next_step="Nothing was written.",
+            )
         known_as = run.history.index.practice
         if known_as and run.is_sandbox not in known_as:
-            msg = f"{run.tenant} is a {'practice' if True in known_as else 'real'} tenant."
-            raise SettingsError(msg, next_step="Name another tenant.")
+            raise SettingsError(
+                f"{run.tenant} is a {'practice' if True in known_as else 'real'} tenant.",
+                next_step="Name another tenant.",
+            )
         if not (run.is_sandbox or run.journal.path.exists()):
             raise SettingsError(unknown_tenant(run.tenant, str(run.evidence)))
         self._lock = run.journal.path.with_name("connections.lock")
@@ -178,7 +192,9 @@ class Customers:
         self._state = state
         self._unsaved: dict[str, KnownAccount] = {}
         self._on_progress = on_progress
-        self._clock, self._sleep, self._monotonic = clock, sleep, monotonic
+        self._clock = clock
+        self._sleep = sleep
+        self._monotonic = monotonic
         per_second = int(str(self._values["cyclr_requests_a_second"]))
         self.pace = RateLimiter(per_second, sleep=sleep, clock=monotonic)
         self._token: Secret | None = None
@@ -187,7 +203,7 @@ class Customers:
 
     @property
     def connector(self) -> str:
-        """Return the connector's name in Cyclr's library."""
+        """The connector's name in Cyclr's library."""
         return str(self._values["cyclr_connector"])
 
     def survey(self, failures: Iterable[Failure] = ()) -> Survey:
@@ -214,13 +230,13 @@ class Customers:
         return self._alone(self._poll_longest_unpolled)
 
     def known(self) -> Survey:
-        """Return what the rows say of the last survey; nothing is asked."""
-        return self._open(self._kept)
+        """Return the last survey as it was saved; no request is sent."""
+        return self._open(self._read_survey)
 
     @property
     def console(self) -> tuple[str, ...]:
-        """What is asked: the host, the API credentials' id, the connector's name."""
-        return self._of
+        """The key of a survey: the host, the API credentials' id and the connector's name."""
+        return self._survey_key
 
     def account_of(self, named: str) -> str:
         """
@@ -233,16 +249,19 @@ class Customers:
         if named in known:
             return named
         key = named.strip().casefold()
-        found = [a.id for a in known.values() if a.name.strip().casefold() == key]
-        if len(found) > 1:
-            message = f"{len(found):,} accounts are called {named}: {', '.join(found[:9])}."
-            raise SettingsError(message, next_step="Name one by its id. No request was sent.")
-        if not found and not _ACCOUNT.fullmatch(named):
+        matching = [a.id for a in known.values() if a.name.strip().casefold() == key]
+        if len(matching) > 1:
+            raise SettingsError(
+                f"{len(matching):,} accounts are called {named}: {', '.join(matching[:9])}.",
+                next_step="Name one by its id. No request was sent.",
+            )
+        if not matching and not _ACCOUNT.fullmatch(named):
             near = suggestion(named, [account.name for account in known.values()])
-            message = f"No account is called {named}.{near}"
-            advice = "`runbook connections` lists them. No request was sent."
-            raise SettingsError(message, next_step=advice)
-        return found[0] if found else named
+            raise SettingsError(
+                f"No account is called {named}.{near}",
+                next_step="`runbook connections` lists them. No request was sent.",
+            )
+        return matching[0] if matching else named
 
     def _alone(self, ask: Callable[[], _T]) -> _T:
         self.client()
@@ -283,10 +302,12 @@ class Customers:
         now = timestamp(self._clock())
         for name in failures.keys() & survey.accounts.keys():
             account = survey.accounts[name].with_failures(failures[name], now)
-            survey.accounts[name] = self._unsaved[name] = account
+            survey.accounts[name] = account
+            self._unsaved[name] = account
 
     def _poll_longest_unpolled(self) -> Survey:
-        kept, now = self._kept(), self._clock()
+        kept = self._read_survey()
+        now = self._clock()
         is_over = bool(kept.ended) and not has_passed(_RESUMED_WITHIN, kept.began, now)
         survey = kept if is_over and not kept.notes else self._resumed()
         doubtful = [
@@ -303,14 +324,15 @@ class Customers:
         except _StopError as error:
             survey.notes.append(str(error))
         except PollTimeoutError:
-            pass  # who was not asked is polled first by the next cycle
+            pass  # the next cycle polls these accounts first
         finally:
             self._save(survey)
         return survey
 
     def client(self, account: str = "") -> Cyclr:
         """Return a client for one account, with a session that keeps no other account's answers."""
-        session, base_url = self._run.open_session(), str(self._values["cyclr_api_url"])
+        session = self._run.open_session()
+        base_url = str(self._values["cyclr_api_url"])
         client_id = str(self._values["cyclr_client_id"])
         if self._token is None:
             self.pace()
@@ -329,34 +351,39 @@ class Customers:
 
     def test_call(self, account: str) -> dict[str, Any]:
         """
-        Have Cyclr call the vendor's method that only reads, once, for one account.
+        Have Cyclr call the vendor's read-only method, once, for one account.
 
-        It spends a call of the customer's token. What was answered is not kept; that it was, or
-        what the vendor refused, is.
+        It uses up one call of the customer's token. The response is not kept; its success, or the
+        vendor's refusal, is.
         """
         vendor = vendor_of(self._run.procedure)
-        client, installed = self.client(account), self._installed(account)
+        client = self.client(account)
+        installed = self._installed(account)
         methods = client.methods(installed.library_id)
         ids = {row.get("Name"): row.text("MethodUniqueIdentifier") for row in methods}
         name = vendor.test_method
         if name not in ids:
-            msg = f"{self.connector} has no method {name} to test with."
-            raise SettingsError(msg, next_step="Test it in the Cyclr console.")
+            raise SettingsError(
+                f"{self.connector} has no method {name} to test with.",
+                next_step="Test it in the Cyclr console.",
+            )
         try:
             client.run_method(installed.id, ids[name])
             lines = [f"{vendor.title} answered {name} for this account just now."]
-            is_answered, not_kept = True, self._note_test(account, None)
+            is_answered = True
+            not_kept = self._note_test(account, None)
         except CyclrAPIError as error:
             refused = self._run.redactor.redact(str(error))
             lines = [f"{name} was refused: {refused}", f'Next: runbook explain "{refused}"']
-            is_answered, not_kept = False, self._note_refusal(account, refused, error.status)
+            is_answered = False
+            not_kept = self._note_refusal(account, refused, error.status)
         lines.append("The test made one call with the customer's token, and two calls to Cyclr.")
         if not_kept:
             lines.append(not_kept)
         return {"account": account, "answered": is_answered, "lines": lines}
 
     def _note_refusal(self, account: str, refused: str, status: int) -> str:
-        """Save what the vendor refused; return why nothing was saved, or nothing."""
+        """Save the vendor's refusal; return why it was not saved, or nothing."""
         at = timestamp(self._clock())
         failure = explain_refusal(refused, self._run.procedure, account=account, at=at)
         is_vendors = failure.is_known and failure.cause is not FaultDomain.CYCLR
@@ -370,7 +397,7 @@ class Customers:
 
         def save() -> str:
             survey = self._kept_survey()
-            if survey and survey.of != self._of:
+            if survey and survey.of != self._survey_key:
                 return "The result was not kept: the last poll was at another console."
             rows = self._rows.customers.read(tenant=self._key, account=account)
             known = KnownAccount(account, "")
@@ -390,7 +417,7 @@ class Customers:
         """
         Return a link with which a customer signs in again, once and within five minutes.
 
-        NOTE: Cyclr creates `user` in the account if there is none.
+        NOTE: Cyclr creates `user` in the account if it does not exist.
         """
         domain = str(self._values.get("service_domain", ""))
         if not domain:
@@ -405,12 +432,11 @@ class Customers:
         """Return the account's connector; of several one that is not signed in, if there is one."""
         connectors = self._connectors(KnownAccount(account, ""))
         if not connectors:
-            msg = f"{self.connector} is not installed in the account {account}."
-            raise SettingsError(msg)
+            raise SettingsError(f"{self.connector} is not installed in the account {account}.")
         return min(connectors, key=lambda installed: (installed.signed_in, installed.id))
 
     def prerequisites(self, failures: Iterable[Failure]) -> dict[str, str]:
-        """Return what each cycle lacks that a failure names, by its id; of many, the first."""
+        """Return the missing prerequisites of each failed cycle, by its id."""
         cycles = {failure.cycle: failure.account for failure in failures if failure.cycle}
         lacking = {}
         for cycle, account in list(cycles.items())[:_MOST_CYCLES]:
@@ -422,9 +448,9 @@ class Customers:
                 lacking[cycle] = f"not known ({error})"
         return lacking
 
-    def _kept(self) -> Survey:
+    def _read_survey(self) -> Survey:
         """Return the last survey of this connector in this console, or the first one."""
-        first = Survey(self._of, timestamp(self._clock()))
+        first = Survey(self._survey_key, timestamp(self._clock()))
         survey = self._kept_survey() or first
         if survey.of != first.of:
             return first
@@ -438,7 +464,7 @@ class Customers:
         return msgspec.json.decode(rows[0].body, type=Survey) if rows else None
 
     @property
-    def _of(self) -> tuple[str, ...]:
+    def _survey_key(self) -> tuple[str, ...]:
         host = urlsplit(str(self._values["cyclr_api_url"])).hostname or ""
         return host, str(self._values["cyclr_client_id"]), self.connector
 
@@ -450,7 +476,8 @@ class Customers:
 
     def _resumed(self) -> Survey:
         """Return the survey that was cut off, or a new one that knows what earlier ones saw."""
-        survey, now = self._kept(), self._clock()
+        survey = self._read_survey()
+        now = self._clock()
         if not survey.ended and not has_passed(_RESUMED_WITHIN, survey.began, now):
             survey.notes = []
             return survey
@@ -477,7 +504,8 @@ class Customers:
         number = 0
         for row in read_rows(fetch, survey.notes):
             number += 1
-            account, name = row.get("Id"), row.get("Name")
+            account = row.get("Id")
+            name = row.get("Name")
             if not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):
                 survey.notes.append("Cyclr lists an account whose id cannot be used.")
                 continue
@@ -498,7 +526,8 @@ class Customers:
         for place, account in enumerate(ordered, start=total - len(waiting)):
             self._on_progress(place, total)
             asked, is_fault = self._ask(account, survey)
-            survey.accounts[account.id] = self._unsaved[account.id] = asked
+            survey.accounts[account.id] = asked
+            self._unsaved[account.id] = asked
             unread = [*unread, account] if is_fault else []
             if len(unread) >= _MOST_FAILURES:
                 self._find_fault(survey, unread)
@@ -508,7 +537,7 @@ class Customers:
         self._on_progress(total, total)
 
     def _find_fault(self, survey: Survey, unread: Iterable[KnownAccount]) -> None:
-        """Raise `_StopError`, and forget what was said of `unread`, if Cyclr lists nothing now."""
+        """Raise `_StopError`, and drop the results of `unread`, if Cyclr lists nothing now."""
         try:
             self._patiently(lambda: self.client().accounts())
         except RemoteError as error:
@@ -519,7 +548,9 @@ class Customers:
 
     def _ask(self, account: KnownAccount, survey: Survey) -> tuple[KnownAccount, bool]:
         """Return the account as Cyclr shows it now, and whether it could not be asked."""
-        standing, error, is_fault = AccountStatus.NOT_KNOWN, "", True
+        standing = AccountStatus.NOT_KNOWN
+        error = ""
+        is_fault = True
         connectors: tuple[Installed, ...] = ()
         try:
             is_gone = account.listed_in < survey.number and self._is_gone(account)
@@ -530,10 +561,8 @@ class Customers:
                 is_fault = not is_refusal(refusal.status)
                 if not is_gone:
                     raise
-            standing, is_fault = (
-                AccountStatus.VANISHED if is_gone else _standing_of(connectors),
-                False,
-            )
+            standing = AccountStatus.VANISHED if is_gone else _standing_of(connectors)
+            is_fault = False
         except RemoteError as fault:
             error = str(fault)
         now = timestamp(self._clock())
@@ -582,7 +611,7 @@ class Customers:
         return False
 
     def _patiently(self, ask: Callable[[], _T]) -> _T:
-        """Return what `ask` does, after waiting as long as Cyclr asks to."""
+        """Return the result of `ask`, after waiting as long as Cyclr asks to."""
         while True:
             try:
                 answer = ask()
@@ -620,7 +649,7 @@ def document(
     """
     Return a survey for programs and for its page, the worst accounts first.
 
-    `failures` are the last ones by account, `cycles` what each cycle that they name lacks.
+    `failures` are the last ones by account; `cycles` are the failures of the cycles that they name.
     """
     order = list(AccountStatus)
 
@@ -631,7 +660,8 @@ def document(
 
     rows = []
     for account in sorted(survey.accounts.values(), key=badness):
-        standing, failure = survey.standing(account), failures.get(account.id)
+        standing = survey.standing(account)
+        failure = failures.get(account.id)
         row = {**to_builtins(account), "standing": standing.value, "says": LABELS[standing]}
         if standing is AccountStatus.NOT_ASKED:
             row |= {"connectors": (), "error": ""}
@@ -658,8 +688,10 @@ def document(
 
 
 def account_facts(account: Mapping[str, Any]) -> list[str]:
-    """Return what is known of an account in a survey's document beside its state, as sentences."""
-    failure, before, failing = account["last_failure"], account["signed_in_on"], account["failing"]
+    """Return sentences about an account's failures and sign-in, from a survey's document."""
+    failure = account["last_failure"]
+    before = account["signed_in_on"]
+    failing = account["failing"]
     parts = [account["error"]] if account["error"] else []
     if account["not_signed_in_since"]:
         parts.append(f"Last seen signed in on {before}" if before else "Never seen signed in")
@@ -669,8 +701,8 @@ def account_facts(account: Mapping[str, Any]) -> list[str]:
             parts.append(failing["cause"])
         parts.append(f"Last proven use {proven}" if proven else "No use of it is proven")
     if failure:
-        said = f"{failure['cause']}, {failure['remote_message'] or failure['meaning']}"
-        parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {said}")
+        failure_text = f"{failure['cause']}, {failure['remote_message'] or failure['meaning']}"
+        parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {failure_text}")
     if account["cycle_lacks"]:
         cycle = failure["cycle_name"] or failure["cycle"]
         parts.append(f"Cycle {cycle} lacks {account['cycle_lacks']}")
@@ -683,12 +715,14 @@ def csv_text(surveys: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         "id", "name", "says", "not_signed_in_since", "signed_in_on", "proven_on", "polled_on",
         "error",
     )  # fmt: skip
-    calls, failed = ("since", "cause", "advice"), ("at", "cause", "remote_message")
+    calls = ("since", "cause", "advice")
+    failed = ("at", "cause", "remote_message")
     heads = (*(f"calls_fail_{name}" for name in calls), *(f"failure_{name}" for name in failed))
     yield _csv_line(("tenant", *names, *heads, "cycle_lacks"))
     for shown in surveys:
         for row in shown["accounts"]:
-            failing, failure = row["failing"] or {}, row["last_failure"] or {}
+            failing = row["failing"] or {}
+            failure = row["last_failure"] or {}
             fields = [shown["tenant"], *(row[name] for name in names)]
             fields += [failing.get(name, "") for name in calls]
             fields += [failure.get(name, "") for name in failed]

@@ -1,5 +1,5 @@
 """
-What is known of each customer's account in Cyclr: the rows that surveys, watch and pages share.
+The customers' accounts in Cyclr: rows that surveys, the watch and pages share.
 
 Pure: `customer_connections` asks Cyclr, and keeps the rows in the watch's state.
 """
@@ -19,20 +19,29 @@ from runbook_lib.engine.watch.watch_state import not_later
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failure
 
-# A changed result of an account is polled again after so long.
+# A changed result of an account is polled again after this time.
 CONFIRMED_AFTER = timedelta(minutes=5)
 
 
 class AccountStatus(StrEnum):
-    """What is known of an account, the worst first."""
+    """The states of an account, the worst first."""
 
     NOT_SIGNED_IN = "not_signed_in"
     CALLS_FAIL = "calls_fail"
+    """It is signed in, but calls with its token fail."""
+
     NOT_KNOWN = "not_known"
+    """It could not be read."""
+
     VANISHED = "vanished"
+    """Cyclr's list no longer has it."""
+
     SIGNED_IN = "signed_in"
     NOT_INSTALLED = "not_installed"
+    """The connector is not installed in it."""
+
     NOT_ASKED = "not_asked"
+    """No survey has asked for it yet."""
 
 
 LABELS: Mapping[AccountStatus, str] = {
@@ -45,7 +54,7 @@ LABELS: Mapping[AccountStatus, str] = {
     AccountStatus.NOT_ASKED: "not asked yet",
 }
 
-# The same without who says it, as lists show it.
+# The same labels without their source, as lists show them.
 ACCOUNT_STATES: Mapping[AccountStatus, str] = {
     AccountStatus.SIGNED_IN: "signed in",
     AccountStatus.NOT_SIGNED_IN: "signed out",
@@ -56,7 +65,7 @@ ACCOUNT_STATES: Mapping[AccountStatus, str] = {
     AccountStatus.NOT_ASKED: "not asked yet",
 }
 
-# The colour and the icon of each standing are those of the outcome that is most like it.
+# Each standing has the colour and icon of the outcome most like it.
 LIKE: Mapping[str, Outcome] = {
     AccountStatus.SIGNED_IN: Outcome.VERIFIED,
     AccountStatus.NOT_SIGNED_IN: Outcome.FAILED,
@@ -80,46 +89,51 @@ class FailingCalls(Struct, frozen=True):
     """Calls with a customer's token fail, although Cyclr says signed in."""
 
     since: str
-    """When the first known one failed, after the last success."""
+    """The time of the first failed call after the last success (ISO 8601)."""
     cause: str
-    """The known error's meaning, if its text or a subcode decided; else what was answered."""
+    """The known error's meaning, if its text or a subcode decided; else the response's text."""
     advice: str
-    """What a person does about it."""
+    """The advice for a person."""
 
 
 class KnownAccount(Struct, frozen=True):
-    """An account as the last poll saw it; each time is empty if there was none."""
+    """A customer's account as the last survey saw it; times are ISO 8601, empty for never."""
 
     id: str
+    """The account's id in Cyclr."""
     name: str
+    """The account's name in Cyclr."""
     listed_in: int = 0
     """The number of the survey that last saw it in Cyclr's list."""
     polled_in: int = 0
     """The number of the survey that last asked for it."""
     polled_on: str = ""
+    """The time at which a survey last asked for it."""
     standing: AccountStatus = AccountStatus.NOT_ASKED
-    """What Cyclr said of it."""
+    """The state of its sign-in."""
     connectors: tuple[Installed, ...] = ()
+    """The connectors of the searched name that are installed in it."""
     not_signed_in_since: str = ""
-    """When our own polls first saw it so."""
+    """The time at which a survey first saw it not signed in."""
     signed_in_on: str = ""
-    """When they last saw it signed in."""
+    """The time at which a survey last saw it signed in."""
     installed_on: str = ""
-    """When they last saw the connector."""
+    """The time at which a survey last saw the connector."""
     in_doubt_since: str = ""
-    """Since when a watch sees another result than the one that counts for it."""
+    """The time since which a watch sees another result than the one that counts for it."""
     error: str = ""
+    """The reason why it could not be read; empty if it was."""
     proven_on: str = ""
     """The last proven use: a test call was answered, or it was signed in and no call failed."""
     succeeded_on: str = ""
-    """When a test call was answered, or it was signed in again: no earlier failure counts."""
+    """The last answered test call or new sign-in; earlier failures do not count."""
     failing: FailingCalls | None = None
-    """Why its calls fail, until the next success."""
+    """The failure of its calls; `None` after the next success."""
 
     def with_failures(self, failures: Sequence[Failure], now: str) -> KnownAccount:
         """Return it with what these failures, the oldest first, say since its last success."""
         succeeded_on = self.succeeded_on if self.succeeded_on <= now else ""
-        # NOTE: nobody knows whether one without a time came before the success.
+        # NOTE: a failure without a time may have come before the success.
         later = [
             (not_later(failure.at, now), failure)
             for failure in failures

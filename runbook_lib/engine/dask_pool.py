@@ -36,27 +36,29 @@ from runbook_lib.evidence.fleet_result import UNSEALED_NAME
 from runbook_lib.remote.threads import run_in_thread
 
 # A scheduler that takes the connection and says nothing must end a fleet within a minute.
-_CONNECT_SECONDS, _ANSWER_SECONDS = 15, 30
+_CONNECT_SECONDS = 15
+_ANSWER_SECONDS = 30
 # Dask's defaults give each of these a level of its own.
 _LOGGERS = ("asyncio", "distributed", "distributed.client", "tornado", "tornado.application")
 _MARKS = "begun-"
 _RESUME = "`runbook fleet … --resume ID` runs it again."
-# How often to ask for the cluster's workers, and how long it may have none.
-_LOOK_SECONDS, _WITHOUT_SECONDS = 5, 120
-# How long workers of the cluster may take to interrupt what they run.
+# Seconds between two queries for the cluster's workers, and seconds it may have none.
+_LOOK_SECONDS = 5
+_WITHOUT_SECONDS = 120
+# Seconds for the cluster's workers to interrupt their runs.
 _GRACE_SECONDS = 15
-# How long to wait for a scheduler when somebody has interrupted the fleet.
+# Seconds to wait for a scheduler after somebody has interrupted the fleet.
 _LAST_SECONDS = 2
 
-# What runs on this worker of a cluster, by the token of its fleet.
+# The runs on this worker of a cluster, by the token of their fleet.
 _RUNNING: dict[str, set[Popen[str]]] = {}
 
 
 class DaskPool:
     """
-    Runs requests on the cluster of the scheduler at `address`; TLS is as Dask's settings say.
+    Runs requests on the cluster of the scheduler at `address`; TLS is as in Dask's settings.
 
-    `folder` is that of the fleet's run. Raises `SettingsError` for a cluster that does not
+    `folder` is the folder of the fleet's run. Raises `SettingsError` for a cluster that does not
     answer, has no workers, or whose workers have another version of the runbook.
     """
 
@@ -73,7 +75,7 @@ class DaskPool:
         self._token = secrets.token_hex(4)
         self._is_closed = threading.Event()
         self._futures: dict[Any, Sequence[ProcessRequest]] = {}
-        # What is done; `None` where nothing more will be.
+        # Finished futures; `None` marks the end.
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             # NOTE: a client that was never connected takes 30 s to close, with a traceback.
@@ -101,8 +103,10 @@ class DaskPool:
         except Exception as error:  # noqa: BLE001  (whatever is wrong there)
             versions = {"a worker": type(error).__name__}
         if not versions:
-            msg = "The Dask cluster has no workers."
-            raise SettingsError(msg, next_step="Start some: dask worker tls://scheduler:8786")
+            raise SettingsError(
+                "The Dask cluster has no workers.",
+                next_step="Start some: dask worker tls://scheduler:8786",
+            )
         differing = sorted(name for name, version in versions.items() if version != _version())
         if differing:
             msg = f"Workers have another version of the runbook, or none: {differing[0]}"
@@ -128,7 +132,10 @@ class DaskPool:
         self._close()
 
     def _watch(self) -> None:
-        """Abandon what is left when the scheduler is silent, or has had no workers for too long."""
+        """
+        Abandon the remaining requests if the scheduler is silent, or has had no workers for too
+        long.
+        """
         began = time.monotonic()
         while not self._is_closed.wait(_LOOK_SECONDS):
             try:
@@ -146,7 +153,7 @@ class DaskPool:
                 return
 
     def stop(self) -> Iterator[Done]:
-        """End what runs, start nothing more, and yield what was not yielded yet."""
+        """End the runs, start nothing more, and yield the remaining results."""
         if not self._is_answering():
             self._is_closed.set()
             return
@@ -178,7 +185,7 @@ class DaskPool:
         remove(_marks(self._folder, self._token))
 
     def _leave(self) -> None:
-        """End what is left of this fleet on the cluster."""
+        """End the remaining runs of this fleet on the cluster."""
         self._client.cancel(list(self._futures), force=True)
         self._client.run(_interrupt, self._token)
         self._client.close(timeout=_GRACE_SECONDS)

@@ -59,8 +59,22 @@ asked = [keyring.get_password(*name.rsplit("/", 1)) for name in ("runbook/doctor
 sys.exit(None in asked[1:])
 """
 _NETWORK = (
-    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "sshfs"),
-    *("davfs", "s3fs", "gcsfuse", "blobfuse2", "rclone"),
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "lustre",
+    "sshfs",
+    "davfs",
+    "s3fs",
+    "gcsfuse",
+    "blobfuse2",
+    "rclone",
 )
 _PACKAGE_FOLDER = Path(__file__).parents[1]
 
@@ -80,7 +94,7 @@ class Symptom:
 
     @property
     def is_well(self) -> bool:
-        """Return whether all is well."""
+        """Whether all is well."""
         return self.exit_code is ExitCode.COMPLETE
 
 
@@ -92,7 +106,7 @@ class Examination:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Return 0 if all is well, 2 if settings are unusable, else 3."""
+        """0 if all is well, 2 if settings are unusable, else 3."""
         codes = [symptom.exit_code for symptom in self.symptoms if not symptom.is_well]
         return min(codes, default=ExitCode.COMPLETE)
 
@@ -137,7 +151,7 @@ def examine(
 
 
 def _bytecode() -> Symptom:
-    """Return whether what a run imports is compiled; else every command compiles it."""
+    """Return whether a run's modules are compiled; else every command compiles them."""
     names = (__name__, "papermill.execute", "IPython.core.interactiveshell")
     sources = [str(spec.origin) for name in names if (spec := find_spec(name))]
     if all(Path(cache_from_source(source)).is_file() for source in sources):
@@ -209,8 +223,8 @@ def _evidence_folder(evidence: str) -> Symptom:
     except OSError as error:
         return Symptom("Evidence folder", f"{folder}: {reason_of(error)}", ExitCode.INCOMPLETE)
     if kind := _network_file_system(nearest):
-        said = f"{folder} is on a network file system ({kind}), which may not lock files"
-        return Symptom("Evidence folder", f"{said}: keep it on a local disk", is_warning=True)
+        warning = f"{folder} is on a network file system ({kind}), which may not lock files"
+        return Symptom("Evidence folder", f"{warning}: keep it on a local disk", is_warning=True)
     return Symptom("Evidence folder", f"{folder} can be written")
 
 
@@ -220,7 +234,8 @@ def _network_file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    place, kinds = str(folder.resolve()), {}
+    place = str(folder.resolve())
+    kinds = {}
     for line in lines:  # proc(5): the place is the fifth field, the type comes after a hyphen
         point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), line.split()[4])
         if place == point or place.startswith(f"{point.rstrip('/')}/"):

@@ -1,7 +1,7 @@
 """
-Which earlier results of checks with a side effect a run without people counts again.
+Select the earlier results with a side effect that count again in a run without people.
 
-Beside the journal it asks what the watch has seen since. Nothing here asks a remote system.
+It reads the journal and the watch's later results. Nothing here asks a remote system.
 """
 
 from __future__ import annotations
@@ -26,18 +26,25 @@ class EarlierResults:
     """The earlier results of one tenant's checks, for the present values."""
 
     procedure: Procedure
+    """The procedure of the tenant's connector."""
+
     tenant: str
+    """The tenant's name."""
+
     evidence: Path
     """The folder with the evidence of every tenant."""
 
     history: History
+    """The content of the tenant's journal."""
+
     values: Mapping[str, Value]
-    """All that is known now, with the fingerprints of secrets; the rest is as last recorded."""
+    """Every known value, with the fingerprints of secrets; absent values are as last recorded."""
 
     now: datetime
+    """The time of the run."""
 
     def basis(self, step: Step, check: Check) -> CheckBasis | None:
-        """Return what a result of `check` is about now; `None` if its code cannot be named."""
+        """Return the basis of a result of `check` now; `None` if its code cannot be named."""
         digest = code_digest(check)
         given = {name: value for name, value in self.values.items() if value not in ("", ())}
         known = {**self.history.index.recorded, **given}
@@ -60,7 +67,7 @@ class EarlierResults:
         return self.now.date().isoformat()
 
     def _seen_by_watch(self, step: Step, check: Check, since: str) -> str:
-        """Return what the watch has seen that contradicts a result of then; empty if nothing."""
+        """Return the watch's contradiction to a result of that time; empty without one."""
         if self._failures is None:
             return "what the watch has seen since cannot be read (watch.db)"
         required = self.procedure.required_by(step.id)
@@ -84,7 +91,7 @@ class EarlierResults:
 
     @cached_property
     def _failures(self) -> Sequence[Problem] | None:
-        """What the watch has seen fail, open or over; `None` if it cannot be read."""
+        """The watch's failure problems, open or ended; `None` if they cannot be read."""
         key = f"{self.procedure.id}/{self.tenant}"
         try:
             with read_state(self.evidence) as state:

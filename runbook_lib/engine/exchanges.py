@@ -42,7 +42,7 @@ class ExchangeWriter:
         self._arrived.extend(known)
         with self._writing:
             arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
-            # NOTE: an append that failed may have taken what is known here.
+            # NOTE: a failed append may have taken these exchanges from the queue.
             together = dict.fromkeys((*arrived, *known))
             new = [exchange for exchange in together if exchange not in self._numbers]
             lines = [

@@ -30,10 +30,11 @@ def execute_notebook(
     """
     Have papermill execute `source` into `output`; return why it broke off, empty if it did not.
 
-    The cells run in `child`, or in one that is started now, with `environment` and nothing else
-    of this process's. Calls `on_tick` about twenty times a second meanwhile. When that raises, or
-    a signal does, the cells' process is killed before the exception goes on, and nothing is
-    written. Raises `SettingsError` like `Child`.
+    The cells run in `child`, or in a new one, with `environment` and nothing else of this process.
+    Calls `on_tick` about twenty times a second meanwhile. If that raises, or a signal does, the
+    cells' process is killed before the exception goes on, and nothing is written.
+
+    Raises `SettingsError` like `Child`.
     """
     import papermill  # noqa: PLC0415  (slow)
     from nbformat import from_dict, writes  # noqa: PLC0415
@@ -53,7 +54,8 @@ def execute_notebook(
                 nb_man.cell_start(cell, index)
                 if cell.cell_type == "code":
                     shown = cells.run(cell.source, on_tick)
-                    cell.execution_count, cell.outputs = shown.number, from_dict(shown.outputs)
+                    cell.execution_count = shown.number
+                    cell.outputs = from_dict(shown.outputs)
                     if shown.error:
                         nb_man.cell_exception(cell, cell_index=index)
                 nb_man.cell_complete(cell, cell_index=index)

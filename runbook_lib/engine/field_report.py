@@ -1,9 +1,11 @@
 """
-A field report: where the responses of a run differ in shape from the known ones.
+A field report: the differences in shape between a run's responses and the known ones.
 
-Known are the shapes of the sandbox's responses and of published ones: `known_shapes.json` of each
-provider, made by `make shapes`. A report holds keys, types, statuses, error codes and names of
-headers; no value of the run is in it.
+The known shapes come from the sandbox's responses and from published ones. `make shapes` writes
+them to `known_shapes.json` of each provider.
+
+A report holds keys, types, statuses, error codes and names of headers; it holds no value of the
+run.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from runbook_lib.core.shapes import ID, NO_CODE, NOT_JSON, OTHER_KEY, TOO_LONG
 from runbook_lib.evidence.record import Record
 
 FORMAT_VERSION = 1
-# Where a known response is known from.
+# The source of a known response.
 SANDBOX = "sandbox"
 PUBLISHED = "published"
 KNOWN_SHAPES = "known_shapes.json"
@@ -34,7 +36,7 @@ _API_VERSION = re.compile(r"v[0-9]+\.[0-9]+")
 _PATH_WORD = re.compile(r"[a-z_]{2,40}")
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 _DIGITS = re.compile(r"[0-9]+")
-# What `fields` asks for of later pages names a cursor.
+# In `fields`, a request for a later page names a cursor.
 _CURSOR = re.compile(r"\.after\([^)]*\)")
 _OK = range(200, 300)
 # The types of a shape in words; of one that is left out for its length, none is known.
@@ -43,15 +45,28 @@ _UNKNOWN_TYPE = "too long to tell"
 
 
 class DifferenceKind(StrEnum):
-    """In which way a response differs."""
+    """The ways in which a response differs."""
 
     LEFT_OUT = "left out"
+    """A key that every known response has is missing."""
+
     OTHER_TYPE = "other type"
+    """A key has another type."""
+
     MORE_KEYS = "more keys"
+    """The response has keys that no known one has."""
+
     UNKNOWN_CODE = "unknown code"
+    """The error has a code that no known response has."""
+
     STATUS = "other status"
+    """The HTTP status is new for this call."""
+
     NOT_JSON = "not JSON"
+    """The response is not JSON."""
+
     UNKNOWN_CALL = "unknown call"
+    """No response to this call is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +74,7 @@ class ShapeDifference:
     """One way in which a response differs from the known ones."""
 
     kind: DifferenceKind
-    """In which way."""
+    """The way in which it differs."""
 
     where: str = ""
     """The key, after those above it, or empty for the whole response."""
@@ -68,7 +83,7 @@ class ShapeDifference:
     """The types, statuses or codes that are known."""
 
     seen: str = ""
-    """Those of this response."""
+    """The types, statuses or codes of this response."""
 
     matters: bool
     """Whether a check reads it, so that its verdict may be wrong."""
@@ -85,7 +100,7 @@ class CallComparison:
     """Ids of the checks that read it."""
 
     differences: tuple[ShapeDifference, ...] = ()
-    """What differs; empty if nothing does."""
+    """The differences; empty if there are none."""
 
     @property
     def matters(self) -> bool:
@@ -95,7 +110,7 @@ class CallComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class FieldReport:
-    """What a run teaches about the remote systems' responses."""
+    """The result of comparing a run's responses with the known ones."""
 
     format: int = FORMAT_VERSION
     """The format of the report as a JSON document."""
@@ -107,7 +122,7 @@ class FieldReport:
     """The id of the procedure."""
 
     month: str
-    """The month of the run, `YYYY-MM`."""
+    """The month of the run (`YYYY-MM`)."""
 
     sandbox: bool
     """Whether the run was practice, which teaches nothing."""
@@ -165,9 +180,9 @@ class _Mask:
 
     def __init__(self, record: Record, known: frozenset[str]) -> None:
         exchanges = [exchange for step in record.steps for exchange in step.exchanges]
-        bodies = (body for one in exchanges for body in (one.request, one.response))
-        said = (*record.parameters.values(), *bodies)
-        self._values = {text for part in said for text in _texts(part)} - known
+        bodies = (body for recorded in exchanges for body in (recorded.request, recorded.response))
+        recorded_values = (*record.parameters.values(), *bodies)
+        self._values = {text for part in recorded_values for text in _texts(part)} - known
 
     def __call__(self, text: str) -> str:
         """Return `text` with such words as `{key}`."""
@@ -175,7 +190,7 @@ class _Mask:
 
 
 def compare_record(record: Record) -> FieldReport:
-    """Return how the responses in `record` differ from the known ones."""
+    """Return the differences between the responses in `record` and the known ones."""
     known = known_responses()
     mask = _Mask(record, known.words)
     path_words = known.path_words
@@ -184,20 +199,20 @@ def compare_record(record: Record) -> FieldReport:
         for finding in step.checks:
             for number in finding.exchanges:
                 readers[number].add(finding.check)
-    found: dict[str, tuple[set[str], dict[ShapeDifference, None]]] = {}
+    by_call: dict[str, tuple[set[str], dict[ShapeDifference, None]]] = {}
     headers: set[str] = set()
     for exchange in (exchange for step in record.steps for exchange in step.exchanges):
         if exchange.shape is None:
             continue
         headers |= {*exchange.shape.header_names} - known.headers
         call = call_of(exchange, path_words)
-        checks, differences = found.setdefault(mask(call), (set(), {}))
+        checks, differences = by_call.setdefault(mask(call), (set(), {}))
         checks |= readers[exchange.number]
         for difference in differences_of(known, call, exchange):
             differences[replace(difference, where=mask(difference.where))] = None
     calls = [
         CallComparison(call=call, checks=tuple(sorted(checks)), differences=tuple(differences))
-        for call, (checks, differences) in found.items()
+        for call, (checks, differences) in by_call.items()
     ]
     calls.sort(key=lambda call: (not call.matters, not call.differences, call.call))
     return FieldReport(
@@ -212,7 +227,7 @@ def compare_record(record: Record) -> FieldReport:
 
 def call_of(exchange: Exchange, words: Collection[str] | None = None) -> str:
     """
-    Return which call an exchange is, without anything of whoever made it.
+    Return the call of an exchange, without anything that identifies its sender.
 
     Only `words` stay in the path (any lower-case word if not given); all else is an id.
     """
@@ -279,7 +294,7 @@ def flattened(shape: Any, place: str = "") -> Iterator[tuple[str, str]]:
 def differences_of(
     known: KnownResponses, call: str, exchange: Exchange
 ) -> Iterator[ShapeDifference]:
-    """Yield how a response to `call` differs from all known ones."""
+    """Yield the differences between a response to `call` and all known ones."""
     shape = exchange.shape
     body = _shape_body(exchange)
     of_call = known.calls.get(call, KnownCall())
@@ -317,14 +332,16 @@ def _status_differences(
     known: KnownCall, alike: Collection[Mapping[str, Any]], status: int | None, error: str
 ) -> Iterator[ShapeDifference]:
     """Yield whether a status is new for this call; an error with HTTP 200 is, too."""
-    statuses = {_told_status(each["status"], each["error"]) for each in alike or known.responses}
+    statuses = {
+        _told_status(response["status"], response["error"]) for response in alike or known.responses
+    }
     seen = _told_status(status, error)
     if known.responses and seen not in statuses:
-        # NOTE: what a refusal means is decided by its code.
+        # NOTE: a refusal's code decides its meaning.
         is_refusal = bool(error) and status not in _OK
         yield ShapeDifference(
             kind=DifferenceKind.STATUS,
-            known=_listed(statuses),
+            known=_join_sorted(statuses),
             seen=seen,
             matters=not alike and not is_refusal,
         )
@@ -346,10 +363,10 @@ def _key_differences(
     reads: Collection[str], known: Iterable[Mapping[str, Any]], seen: Any
 ) -> Iterator[ShapeDifference]:
     """
-    Yield the keys that are left out, of another type, or more.
+    Yield the keys that are left out, have another type, or are additional.
 
-    A key is expected if each of the sandbox's responses with the object around it has it; a
-    published response may have been asked for other fields.
+    A key is expected if every sandbox response with the object around it has it. A published
+    response may have requested other fields.
     """
     types: defaultdict[str, set[str]] = defaultdict(set)
     own: list[dict[str, set[str]]] = []
@@ -367,26 +384,29 @@ def _key_differences(
     mine = _by_path(seen)
     needed = {*reads, *(above for path in reads for above in _above(path))}
     for path in sorted(expected - mine.keys()):
-        # What is in a key that is left out, or in an empty list, is not named by itself.
+        # Keys within a missing key, or within an empty list, are not named separately.
         if _has_keys(mine, path.rpartition(".")[0]) and not path.endswith("[]"):
             yield ShapeDifference(
                 kind=DifferenceKind.LEFT_OUT,
                 where=path,
-                known=_listed(types[path]),
+                known=_join_sorted(types[path]),
                 matters=path in needed,
             )
     for path in sorted(mine):
         others = mine[path] - types.get(path, set()) - {_UNKNOWN_TYPE}
         if path not in types and next(_above(path), "") in types:
             yield ShapeDifference(
-                kind=DifferenceKind.MORE_KEYS, where=path, seen=_listed(mine[path]), matters=False
+                kind=DifferenceKind.MORE_KEYS,
+                where=path,
+                seen=_join_sorted(mine[path]),
+                matters=False,
             )
         elif path in types and others:
             yield ShapeDifference(
                 kind=DifferenceKind.OTHER_TYPE,
                 where=path,
-                known=_listed(types[path]),
-                seen=_listed(others),
+                known=_join_sorted(types[path]),
+                seen=_join_sorted(others),
                 matters=path in needed,
             )
 
@@ -404,11 +424,11 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _by_path(shape: Any) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    kinds: dict[str, set[str]] = {}
     for path, kind in flattened(shape):
-        found.setdefault(path, set()).add(kind)
-    return found
+        kinds.setdefault(path, set()).add(kind)
+    return kinds
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_sorted(names: Iterable[str]) -> str:
     return ", ".join(sorted(filter(None, names)))

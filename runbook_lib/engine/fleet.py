@@ -1,9 +1,8 @@
 """
 A fleet: the runs of many tenants, each in a process of its own.
 
-Tenants of one app run one after the other, since they share its rate limits.
-Secrets are resolved in the tenant's process, from references. Whatever happens to
-one tenant, the others go on.
+Tenants of one app run one after the other, since they share its rate limits. Secrets are resolved
+in the tenant's process, from references. If one tenant's run breaks, the others go on.
 """
 
 from __future__ import annotations
@@ -93,58 +92,73 @@ from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle
 if TYPE_CHECKING:
     from runbook_lib.engine.dask_pool import DaskPool
 
-# What is wrong with a tenant whose result has a reason.
+# The kinds of problems of a tenant whose result has a reason.
 _TITLES = {Status.NOT_RUN: SETTINGS_UNUSABLE, Status.UNSEALED: NO_EVIDENCE}
 _FLEET_ID = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetRequest:
-    """
-    Which tenants to run, and how.
-
-    `workers` is the number of tenants at a time (default: `default_workers`),
-    `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
-    workers run them instead; with `is_insecure` it may be one without TLS. `only` are
-    patterns of names. `resume` is the id of an earlier run, whose rest it runs;
-    `is_failed` runs what was not complete.
-    """
+    """The tenants to run, and the way to run them."""
 
     file: Path
+    """The file of tenants."""
+
     evidence: str = ""
+    """The evidence folder; empty for the default."""
+
     env_file: str = ""
+    """The settings file that all tenants share; empty for the default."""
+
     attestations: str = ""
+    """The file of attestations; empty for none."""
+
     workers: int | None = None
+    """The number of tenants at a time; `None` for `default_workers`."""
+
     scheduler: str = ""
+    """The address of a Dask scheduler whose workers run the tenants; empty for this machine."""
+
     is_insecure: bool = False
+    """Whether that scheduler may lack TLS."""
+
     seconds: float = 900
+    """The time limit of one tenant."""
+
     only: Sequence[str] = ()
+    """Patterns of the names of tenants to run; empty for all."""
+
     resume: str = ""
+    """The id of an earlier run whose rest is run; empty for a new run."""
+
     is_failed: bool = False
+    """Whether only tenants run whose newest run is not complete."""
+
     may_spend: bool = False
     """Whether settings may permit checks with side effects; without it none is made."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    """The environment that settings are read from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """
-    One tenant's run; `values` are all that is known of it, `settings` the current ones.
-
-    `variables` are the environment variables that no other tenant's process gets.
-    """
+    """One tenant's run."""
 
     tenant: FleetTenant
+    """The tenant's entry in the file."""
     values: Mapping[str, Value]
+    """Every known value of the tenant."""
     variables: Sequence[str]
+    """Environment variables that no other tenant's process gets."""
     settings: Mapping[str, Value]
+    """The tenant's current settings."""
     spending: Sequence[tuple[str, str]] = ()
-    """Settings that permit a check which is due, each with what that check spends."""
+    """Settings that permit a check which is due, each with that check's side effect."""
 
     @property
     def name(self) -> tuple[str, str]:
-        """Return what a fleet has once: tenant and connector."""
+        """The tenant and the connector, a pair that a fleet has once."""
         return self.tenant.tenant, self.tenant.procedure.id
 
     @property
@@ -161,7 +175,7 @@ class Job:
 
     @property
     def pending(self) -> TenantResult:
-        """Return the result of a job that has not begun."""
+        """The result of a job that has not begun."""
         tenant, connector = self.name
         practice = is_sandbox(self.values)
         entry = self.entry_digest
@@ -190,8 +204,10 @@ def prepare(request: FleetRequest) -> Fleet:
         check_scheduler(request.scheduler, is_insecure=request.is_insecure)
         check_greeting(request.scheduler)
     if request.resume and not _FLEET_ID.fullmatch(request.resume):
-        msg = f"{request.resume[:40]} is not the id of a fleet's run."
-        raise SettingsError(msg, next_step="It has 8 characters, such as 7f3a90c1.")
+        raise SettingsError(
+            f"{request.resume[:40]} is not the id of a fleet's run.",
+            next_step="It has 8 characters, such as 7f3a90c1.",
+        )
     named = whole_tenants_file(request.file)
     evidence = evidence_folder(request.evidence).absolute()
     env_file = request.env_file or find_env_file()
@@ -199,7 +215,8 @@ def prepare(request: FleetRequest) -> Fleet:
     values = [(job.tenant.procedure, job.values) for job in jobs.values()]
     words = Path(request.attestations) if request.attestations else None
     unmatched = check_subjects(words, values, now=utc_now()) if words else []
-    started_on, fleet_id = timestamp(utc_now()), request.resume or new_run_id()
+    started_on = timestamp(utc_now())
+    fleet_id = request.resume or new_run_id()
     stamp = f"{started_on[:19].replace('-', '').replace(':', '')}Z"
     folder = evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
     result = FleetResult(folder, fleet_id, request.file.name, {}, started_on)
@@ -250,7 +267,7 @@ class Fleet:
 
     def select(self, names: _Names) -> None:
         """
-        Select these tenants, or those of them that failed; and run those that are not done.
+        Select these tenants, or the failed ones among them; run those that are not done.
 
         The other tenants of the file are left out.
         """
@@ -265,7 +282,7 @@ class Fleet:
         self.jobs = [self._known[name] for name in self._selected if name not in self._taken]
 
     def _failed(self, names: _Names) -> _Names:
-        """Return those whose newest run is not complete, or left no bundle."""
+        """Return the jobs whose newest run is not complete, or left no bundle."""
         unsealed: dict[tuple[str, str], str] = {}
         for _, notes in notes_in(self._evidence):
             for left in notes.unsealed:
@@ -273,15 +290,17 @@ class Fleet:
                 unsealed[name] = max(notes.started_on, unsealed.get(name, ""))
         homes = (self._home(self._known[name]) for name in names)
         if not (unsealed or any(is_there(home / JOURNAL_NAME) for home in homes)):
-            msg = f"No tenant of {self.result.file} has run in {self._evidence}."
-            raise SettingsError(msg, next_step="Leave --failed out.")
+            raise SettingsError(
+                f"No tenant of {self.result.file} has run in {self._evidence}.",
+                next_step="Leave --failed out.",
+            )
         completed = {name: self._completed(self._known[name]) for name in names}
         return [name for name in names if completed[name] <= unsealed.get(name, "")]
 
     def _completed(self, job: Job) -> str:
         """Return when a tenant's newest run began; empty unless it is complete."""
         home = self._home(job)
-        # NOTE: the tenant's own run reports what is wrong there.
+        # NOTE: the tenant's own run reports this error.
         with suppress(RunbookError, OSError):
             newest = newest_sealed(home, self._trust(job))
             is_cut_off = bool(open_history(home).read().cut_off_run)
@@ -291,9 +310,9 @@ class Fleet:
 
     def _resume(self, fleet_id: str) -> None:
         """
-        Go on with an earlier run: what has a bundle that counts for it is taken as it is.
+        Resume an earlier run: its bundles that still count are taken as they are.
 
-        Raises `SettingsError` if that run selected other tenants, or nothing is known of it.
+        Raises `SettingsError` if that run selected other tenants, or is not known.
         """
         own = (len(self._selected), self._selected_digest)
         selections: set[tuple[int, str]] = set()
@@ -315,24 +334,24 @@ class Fleet:
             # NOTE: no evidence; it decides only where no bundle does.
             selections = selections or {(notes.selected, notes.selected_digest)}
         if not selections:
-            msg = f"Nothing of a fleet's run {fleet_id} is in {self._evidence}."
-            advice = "Compare the id, or leave --resume out to begin a new run."
-            raise SettingsError(msg, next_step=advice)
+            raise SettingsError(
+                f"Nothing of a fleet's run {fleet_id} is in {self._evidence}.",
+                next_step="Compare the id, or leave --resume out to begin a new run.",
+            )
         if selections != {own}:
             then = ", ".join(sorted(f"{selected:,}" for selected, _ in selections))
-            msg = (
+            raise SettingsError(
                 f"The run {fleet_id} selected other tenants than {self.result.file} and --only "
-                f"select now ({then} then, {own[0]:,} now)."
+                f"select now ({then} then, {own[0]:,} now).",
+                next_step="Give the same tenants and --only as then, or leave --resume out.",
             )
-            advice = "Give the same tenants and --only as then, or leave --resume out."
-            raise SettingsError(msg, next_step=advice)
         self.result.started_on = min(began)
 
     def _sealed(self, job: Job, fleet_id: str) -> Iterator[tuple[VerifiedBundle, Record]]:
         """Yield the bundles of a fleet's run in a tenant's folder that its key signed."""
         home = self._home(job)
         if is_there(home / JOURNAL_NAME):
-            # NOTE: the tenant's own run reports what is wrong there.
+            # NOTE: the tenant's own run reports this error.
             with suppress(RunbookError, OSError):
                 yield from sealed_for(home, fleet_id, self._trust(job))
 
@@ -347,7 +366,7 @@ class Fleet:
         return Trust({key.key_id: key.public for key in keys})
 
     def _fleet_run(self, job: Job) -> FleetRun:
-        """Return what a tenant's record says of this run."""
+        """Return the record's entry about this run for a tenant."""
         return FleetRun(
             id=self.result.fleet_id,
             selected=len(self._selected),
@@ -357,7 +376,7 @@ class Fleet:
 
     @property
     def spending(self) -> list[Spending]:
-        """What the checks of this run would spend."""
+        """The settings that permit checks which are due, each with its side effect and tenants."""
         due: dict[tuple[str, str], list[str]] = {}
         for job in self.jobs:
             for spent in job.spending:
@@ -432,8 +451,9 @@ class Fleet:
                 is_sandbox=result.sandbox,
             )
         except (EvidenceError, SettingsError) as error:
-            reason, advice = f"Not archived: {error}", error.diagnostics()
-            self.result.put(_noted(result, reason, advice, is_archived=False))
+            reason = f"Not archived: {error}"
+            advice = error.diagnostics()
+            self.result.put(_with_archive_outcome(result, reason, advice, is_archived=False))
 
     def _key(self, *, is_sandbox: bool) -> SigningKey:
         """Return the key of the operator who runs the fleet; it is opened once."""
@@ -449,7 +469,8 @@ class Fleet:
             },
             others=known_variables(),
         )
-        key = self._keys[is_sandbox] = key_from_settings(settings, is_sandbox=is_sandbox)
+        key = key_from_settings(settings, is_sandbox=is_sandbox)
+        self._keys[is_sandbox] = key
         return key
 
     def _pool(self) -> LocalPool | DaskPool:
@@ -459,9 +480,10 @@ class Fleet:
                 # NOTE: optional, and slow to import.
                 from runbook_lib.engine.dask_pool import DaskPool  # noqa: PLC0415
             except ModuleNotFoundError as error:
-                msg = f"--scheduler needs a package that is not installed ({error.name})."
-                advice = "pip install distributed, or the extra `cluster` of this package."
-                raise SettingsError(msg, next_step=advice) from None
+                raise SettingsError(
+                    f"--scheduler needs a package that is not installed ({error.name}).",
+                    next_step="pip install distributed, or the extra `cluster` of this package.",
+                ) from None
             folder = self.result.folder
             return DaskPool(request.scheduler, self._withheld, request.seconds, folder)
         workers = request.workers or default_workers(os.cpu_count() or 1, available_memory())
@@ -484,7 +506,8 @@ class Fleet:
 
     def _result(self, done: Done) -> TenantResult:
         """Return the result of a run that has ended; a defect in it is that tenant's alone."""
-        job, event = self._known[done.request.tenant, done.request.connector], done.event
+        job = self._known[done.request.tenant, done.request.connector]
+        event = done.event
         is_finished = event.get("event") == "finished"
         try:
             bundle = Path(event["bundle"]).name if is_finished else ""
@@ -493,7 +516,7 @@ class Fleet:
                 is_archived, reason, advice = (
                     event[name] for name in ("is_archived", "message", "next_step")
                 )
-                return _noted(result, reason, advice, is_archived=is_archived)
+                return _with_archive_outcome(result, reason, advice, is_archived=is_archived)
             # NOTE: its process was lost after it had sealed, maybe before it archived.
             self._taken[job.name] = None
             return result
@@ -501,7 +524,9 @@ class Fleet:
             reason, advice = describe_error(error)
             code = getattr(error, "exit_code", None)
         if not is_finished:
-            reason, advice, code = event["message"], event["next_step"], event.get("code")
+            reason = event["message"]
+            advice = event["next_step"]
+            code = event.get("code")
         # NOTE: settings that a tenant's run refuses leave the tenant open.
         code = ExitCode.REFUSED if code == ExitCode.REFUSED else ExitCode.INCOMPLETE
         unsealed = replace(job.pending, status=Status.UNSEALED, seconds=done.seconds)
@@ -509,29 +534,34 @@ class Fleet:
 
     def _proven(self, job: Job, bundle: str) -> TenantResult:
         """
-        Return what a tenant's bundle proves for this run; without a name, that which counts.
+        Return the verified result of a tenant's bundle for this run; without a name, the one that
+        counts.
 
-        Raises `EvidenceError` if it does not verify or count, and what reading raises.
+        Raises `EvidenceError` if it does not verify or count, and any error of reading it.
         """
-        home, trust, fleet_run = self._home(job), self._trust(job), self._fleet_run(job)
+        home = self._home(job)
+        trust = self._trust(job)
+        fleet_run = self._fleet_run(job)
         if bundle:
-            found = newest_sealed(home, trust, bundle)
-            own = found and found[1].fleet_run
-            if not found or not own or own.id != fleet_run.id:
+            newest = newest_sealed(home, trust, bundle)
+            own = newest and newest[1].fleet_run
+            if not newest or not own or own.id != fleet_run.id:
                 raise ContentError("The bundle of this tenant does not belong to this run.")
             if own != fleet_run:
                 raise ContentError("The bundle of this tenant belongs to another request.")
         else:
             sealed = sealed_for(home, fleet_run.id, trust)
-            found = next((pair for pair in sealed if is_done(pair[1], fleet_run)), None)
-            if not found:
+            newest = next((pair for pair in sealed if is_done(pair[1], fleet_run)), None)
+            if not newest:
                 raise ContentError("This tenant has no bundle of this run.")
-        verified, record = found
+        verified, record = newest
         name = bundle_name(record.started_on, record.run_id)
         return result_of(record, name, verified.statement)
 
 
-def _noted(result: TenantResult, reason: str, advice: str, *, is_archived: bool) -> TenantResult:
+def _with_archive_outcome(
+    result: TenantResult, reason: str, advice: str, *, is_archived: bool
+) -> TenantResult:
     """Return a result with what went wrong after it was sealed: one without an archive is open."""
     is_open = result.exit_code == ExitCode.COMPLETE and not is_archived
     code = ExitCode.INCOMPLETE if is_open else result.exit_code
@@ -559,7 +589,8 @@ def _jobs(
     own_only = set().union(*own) - shared
     common = {key: text for key, text in environ.items() if key not in own_only}
     variables = known_variables()
-    jobs, mistakes = [], []
+    jobs = []
+    mistakes = []
     for tenant, names in zip(tenants, own, strict=True):
         mine = sorted(names & own_only)
         inputs = inputs_of(tenant.procedure)
@@ -586,13 +617,14 @@ def _jobs(
         spending = _spending(tenant, values, evidence, history)
         jobs.append(Job(tenant, values, mine, settings.values, spending))
     if mistakes:
-        msg = f"Tenants in {request.file} cannot be run with their values."
-        raise FleetFileError(msg, mistakes)
+        raise FleetFileError(
+            f"Tenants in {request.file} cannot be run with their values.", mistakes
+        )
     return jobs
 
 
 def _history(evidence: Path, tenant: FleetTenant) -> History | None:
-    """Return what the tenant's journal says; its own run reports what is wrong there."""
+    """Return the history in the tenant's journal; the tenant's own run reports its errors."""
     journal = Journal(journal_path(evidence, tenant.tenant, tenant.procedure.id))
     if journal.path.exists():
         with suppress(RunbookError, OSError):
@@ -605,9 +637,9 @@ def _spending(
     tenant: FleetTenant, values: Mapping[str, Value], evidence: Path, history: History | None
 ) -> list[tuple[str, str]]:
     """
-    Return the settings that permit a check which would spend something, each with what it spends.
+    Return the settings that permit a check with a side effect, each with that side effect.
 
-    A check whose earlier result counts is left out. The tenant's secrets are taken to be those of
+    A check whose earlier result counts is left out. The tenant's secrets are assumed to be those of
     its last run: only its own process reads them.
     """
     procedure = tenant.procedure
@@ -620,13 +652,20 @@ def _spending(
     ]
     if not permitted or history is None:
         return [(name, check.side_effect) for _, check, name in permitted]
-    earlier = EarlierResults(procedure, tenant.tenant, evidence, history, values, utc_now())
+    earlier = EarlierResults(
+        procedure=procedure,
+        tenant=tenant.tenant,
+        evidence=evidence,
+        history=history,
+        values=values,
+        now=utc_now(),
+    )
     due = []
     for step, check, name in permitted:
-        found: EarlierResult | Due | None = None
+        earlier_result: EarlierResult | Due | None = None
         with suppress(RunbookError, OSError):
-            found = earlier.find(step, check)
-        if not isinstance(found, EarlierResult):
+            earlier_result = earlier.find(step, check)
+        if not isinstance(earlier_result, EarlierResult):
             due.append((name, check.side_effect))
     return due
 
@@ -635,12 +674,13 @@ _Names = Collection[tuple[str, str]]
 
 
 def _only(names: _Names, patterns: Sequence[str]) -> _Names:
-    """Return the jobs of the tenants that match a pattern; all if there is none."""
+    """Return the jobs of the tenants that match a pattern; without a pattern, all of them."""
     tenants = [tenant for tenant, _ in names]
     for pattern in patterns:
         if not any(fnmatchcase(tenant, pattern) for tenant in tenants):
-            msg = f"No tenant of the file matches {pattern[:80]}.{suggestion(pattern, tenants)}"
-            raise SettingsError(msg)
+            raise SettingsError(
+                f"No tenant of the file matches {pattern[:80]}.{suggestion(pattern, tenants)}"
+            )
     return [
         name
         for name in names

@@ -40,33 +40,50 @@ from runbook_lib.evidence.verify.verify import Trust
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """
-    What to run, for which tenant.
-
-    `given` are parameters, `attestations` names a file of attestations.
-    `environ` is the environment that settings are read from, and that the
-    kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
-    With `needs_subject`, only attestations that name this tenant's subject count.
-    One that `is_practice` is refused where its values lead to the real systems.
-    The cells run in `child`, which a caller with threads starts before them. `fleet_run` is the
-    run of a fleet that asks for this one. `references` say where secrets are, by the name of the
-    input. `mode` is walkthrough where a person seals it there.
-    """
+    """The procedure to run, its tenant, and the settings of the run."""
 
     procedure: Procedure
+    """The procedure to run."""
+
     given: Mapping[str, object] = field(default_factory=dict)
+    """Parameters of the run, by name."""
+
     tenant: str = ""
+    """The tenant's name; empty for the Service Domain."""
+
     evidence: str = ""
+    """The evidence folder; empty for the default."""
+
     env_file: str = ""
+    """The settings file; empty for the default."""
+
     attestations: str = ""
+    """The file of attestations; empty for none."""
+
     needs_subject: bool = False
+    """Whether only attestations count that name this tenant's subject."""
+
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    """The environment that settings are read from, and that the kernel gets a part of."""
+
     key: FingerprintKey | None = None
+    """The fingerprint key of a tenant that has none yet."""
+
     child: Child | None = None
+    """The process of the cells, which a caller with threads starts before them."""
+
     fleet_run: FleetRun | None = None
+    """The run of a fleet that asks for this one."""
+
     references: Mapping[str, str] = field(default_factory=dict)
+    """Places of secrets, by the name of the input."""
+
     mode: Mode = Mode.HEADLESS
+    """The mode of the record; `WALKTHROUGH` if a person seals it there."""
+
     is_practice: bool = False
+    """Whether the run is practice; it is refused if its values lead to the real systems."""
+
     rechecks: Collection[str] = ()
     """Settings that ask for the checks that they permit, also where an earlier result counts."""
 
@@ -76,23 +93,34 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """
-    The result of a run.
-
-    `broken` says why the notebook did not reach its end, `archived` where the
-    bundle was copied to; if that failed, `archive_error` says why, and
-    `archive_address` where it should be.
-    """
+    """The result of a run."""
 
     tenant: str
+    """The tenant's name."""
+
     run_id: str
+    """The id of the run."""
+
     state: RunState
+    """The state at the end of the run."""
+
     sealed: Sealed
+    """The sealed bundle."""
+
     key_id: str
+    """The id of the key that signed it."""
+
     broken: str = ""
+    """The reason why the notebook did not reach its end; empty if it did."""
+
     archived: str = ""
+    """The address of the archived bundle; empty if none was archived."""
+
     archive_address: str = ""
+    """The address at which archiving failed; empty if it did not fail."""
+
     archive_error: EvidenceError | None = None
+    """The error of the archive; `None` if there was none."""
 
 
 class RunListener:
@@ -119,11 +147,12 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     """
     Run the whole procedure for one tenant, seal the evidence, and archive it where asked.
 
-    For a fleet, a tenant that this run of the fleet has sealed already does not run again, and
-    refused settings are sealed as the reason why it did not run. An archive that fails is part of
-    the result. Raises `SettingsError` before anything is written; `LeakError`, `SigningError`,
-    `JournalError` or `OSError` without leaving half a bundle; `OtherAppError`. An interruption is
-    written into the journal and goes on.
+    For a fleet, a tenant that this run of the fleet has sealed already does not run again. Refused
+    settings are sealed as the reason why a tenant did not run.
+
+    An archive that fails is part of the result. Raises `SettingsError` before anything is written;
+    `LeakError`, `SigningError`, `JournalError` or `OSError` without leaving half a bundle;
+    `OtherAppError`. An interruption is written into the journal and goes on.
     """
     listener = listener or RunListener()
     not_run: NotRun | None = None
@@ -131,10 +160,12 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
         request = replace(request, environ=_with_secrets(request), references={})
         run, attestations = _opened(request)
     except SettingsError as error:
-        run, attestations = _without_secrets(request, error), []
+        run = _without_secrets(request, error)
+        attestations = []
         not_run = NotRun(reason=str(error), next_step=error.diagnostics())
     key = key_from_settings(run.settings, is_sandbox=run.is_sandbox)
-    home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
+    home = run.journal.path.parent
+    seconds = int(str(run.values["queue_seconds"]))
     with run_lock(home, seconds=seconds, on_wait=listener.on_wait):
         sealed_before = _sealed_before(run, key, request)
         if sealed_before:
@@ -144,10 +175,13 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
             listener.on_start(run)
             result = _perform(run, key, request, listener, not_run)
     listener.on_sealed(result)
-    values, given = run.settings.values, request.given
+    values = run.settings.values
+    given = request.given
     try:
         archived = archive_sealed(
-            *(result.sealed.folder, values, given),
+            result.sealed.folder,
+            values,
+            given,
             is_sandbox=run.is_sandbox,
             say=listener.on_wait,
         )
@@ -181,13 +215,16 @@ def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
     run.require_startable()
     # NOTE: not `run.values`: an earlier run's archive is not this one's.
     archive_sealed(
-        *(run.journal.path.parent, run.settings.values, request.given),
+        run.journal.path.parent,
+        run.settings.values,
+        request.given,
         is_sandbox=run.is_sandbox,
         is_trial=True,
     )
     if not request.attestations:
         return run, []
-    values, path = run.values, Path(request.attestations)
+    values = run.values
+    path = Path(request.attestations)
     attestations = read_attestations(path, request.procedure, now=run.clock(), values=values)
     if not request.needs_subject:
         return run, attestations
@@ -208,7 +245,9 @@ def _with_secrets(request: RunRequest) -> Mapping[str, str]:
     The variables in the references are left out. Raises `SettingsError` for a
     reference to nothing.
     """
-    environ, procedure, references = request.environ, request.procedure, request.references
+    environ = request.environ
+    procedure = request.procedure
+    references = request.references
     if not references:
         return environ
     items = [item for item in inputs_of(procedure) if item.name in references]
@@ -255,7 +294,8 @@ def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult 
     """
     if request.fleet_run is None:
         return None
-    home, trust = run.journal.path.parent, Trust({key.key_id: key.public})
+    home = run.journal.path.parent
+    trust = Trust({key.key_id: key.public})
     for verified, record in sealed_for(home, request.fleet_run.id, trust, run.history_reader):
         if is_done(record, request.fleet_run):
             folder = home / bundle_name(record.started_on, record.run_id)
@@ -367,7 +407,7 @@ def _execute(
 
 
 def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
-    """Return what the notebook's kernel needs to open the run again."""
+    """Return the values with which the notebook's kernel opens the run again."""
     not_needed = {item.name for item in OUTSIDE_KERNEL}
     given = {name: value for name, value in request.given.items() if name not in not_needed}
     return {

@@ -1,7 +1,7 @@
 """
-Rebuild `index.html`, the page of all tenants, from what is on disk.
+Rebuild `index.html`, the page of all tenants, from the files on disk.
 
-Each command that changes something builds it: under one lock, and it is replaced at once.
+Each command that changes something builds it under one lock, and replaces it at once.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def build_index(
     """
     List the tenants of `file`, and those that were run `alone`; then build the page.
 
-    Return the tenants that it shows, and why it could not be built: what a command has done stays
-    done.
+    Return the tenants that it shows, and why it could not be built. A page that fails undoes
+    nothing of the command.
     """
     read = None
     try:
@@ -76,7 +76,7 @@ def _write(folder: Path, read: TenantsRead, now: datetime) -> None:
 
 
 def _changes(state: WatchState, read: TenantsRead, now: datetime) -> list[dict[str, Any]]:
-    """Return what began, changed or ended in the last day, by cause."""
+    """Return the problems that began, changed or ended in the last day, by cause."""
     views = {
         f"{status.connector}/{status.tenant}": WatchedView(
             f"{status.connector}/{status.tenant}",
@@ -130,16 +130,18 @@ def _undelivered(state: WatchState) -> list[dict[str, Any]]:
 def _last_run(folder: Path, read: TenantsRead) -> LastRun | None:
     """Return the newest run of a fleet; each tenant's newest bundle says how it ended."""
     with suppress(SettingsError):
-        found: Sequence[tuple[Path, FleetNotes]] = notes_in(folder)
-        if found:
-            notes = max((notes for _, notes in found), key=lambda each: each.started_on)
+        fleet_runs: Sequence[tuple[Path, FleetNotes]] = notes_in(folder)
+        if fleet_runs:
+            notes = max(
+                (notes for _, notes in fleet_runs), key=lambda run_notes: run_notes.started_on
+            )
             return _run_of(notes, read)
     return None
 
 
 def _run_of(notes: FleetNotes, read: TenantsRead) -> LastRun:
     unsealed: Mapping[Name, str] = {
-        (each.tenant, each.connector): each.reason for each in notes.unsealed
+        (entry.tenant, entry.connector): entry.reason for entry in notes.unsealed
     }
     counts = Counter(
         str(status.outcome)

@@ -1,8 +1,8 @@
 """
-The environment of an unattended kernel: what its steps need, nothing else.
+The environment of an unattended kernel: the variables that its steps need, nothing else.
 
-Credentials that sign and archive the evidence, and unknown variables, stay in the
-process that started the kernel.
+Credentials that sign and archive the evidence, and unknown variables, stay in the process that
+started the kernel.
 """
 
 from __future__ import annotations
@@ -17,16 +17,38 @@ from runbook_lib.core.procedure import Procedure
 # Credentials that no step asks for: a kernel does not even read them.
 WITHHELD = tuple(item.name for item in OUTSIDE_KERNEL if item.secret)
 
-# Where programs, homes, languages, temporary files and certificates are; how the network and the
-# keyring are reached.
-# fmt: off
+# Locations of programs, homes, languages, temporary files and certificates; access to the network
+# and the keyring. fmt: off
 _NAMES = frozenset(
     {
-        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP",
-        "TMP", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DBUS_SESSION_BUS_ADDRESS", "CURL_CA_BUNDLE",
-        "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "JUPYTER_PATH",
-        "JUPYTER_CONFIG_DIR", "JUPYTER_CONFIG_PATH", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
-        "JUPYTER_PLATFORM_DIRS", "JUPYTER_PREFER_ENV_PATH", "JUPYTER_NO_CONFIG", "IPYTHONDIR",
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "VIRTUAL_ENV",
+        "LD_LIBRARY_PATH",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "CURL_CA_BUNDLE",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "JUPYTER_PATH",
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_CONFIG_PATH",
+        "JUPYTER_DATA_DIR",
+        "JUPYTER_RUNTIME_DIR",
+        "JUPYTER_PLATFORM_DIRS",
+        "JUPYTER_PREFER_ENV_PATH",
+        "JUPYTER_NO_CONFIG",
+        "IPYTHONDIR",
     }
 )
 # fmt: on

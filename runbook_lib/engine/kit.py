@@ -1,8 +1,8 @@
 """
-The review kit as a file: written for a person to adapt, and kept as what was submitted.
+The review kit as a file: a person adapts it, and the submitted version is kept.
 
-The file ends with the SHA-256 of its text, so that one that a person changed is
-recognised and not overwritten.
+The file ends with the SHA-256 of its text. So a file that a person changed is recognised and not
+overwritten.
 """
 
 from __future__ import annotations
@@ -45,21 +45,34 @@ _WITHOUT_SECRET = "Remove it from the file, then run again. Nothing was recorded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KitRequest:
-    """
-    What to write, and where; with `by`, that person says that it was submitted.
-
-    `given` are parameters, as of a run. `overwrites` files that a person changed.
-    """
+    """The kit to write, and its folder."""
 
     procedure: Procedure
+    """The procedure with the review."""
+
     given: Mapping[str, object]
+    """Parameters, as of a run."""
+
     output: Path
+    """The folder for the file."""
+
     tenant: str = ""
+    """The tenant's name; empty for the Service Domain."""
+
     evidence: str = ""
+    """The evidence folder; empty for the default."""
+
     env_file: str = ""
+    """The settings file; empty for the default."""
+
     overwrites: bool = False
+    """Whether to overwrite a file that a person changed."""
+
     by: str = ""
+    """The person who submitted the kit; empty if it is only written."""
+
     note: str = ""
+    """That person's note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,7 @@ class KitFile:
 
     @property
     def blanks(self) -> list[tuple[int, str]]:
-        """Return each place to fill in, with its line."""
+        """Each place to fill in, with its line."""
         return find_blanks(self.content.decode("utf-8", "replace"))
 
 
@@ -89,17 +102,18 @@ def write_kit(request: KitRequest) -> WrittenKit:
     """
     Write the kit into the request's folder, or attach it where somebody submitted it.
 
-    No credential is read. The file is attached as a person adapted it. Raises
-    `SettingsError` before anything is written, for a connector without a kit, a file that
-    would be overwritten, a file to attach that contains a credential or has places to fill
-    in, an unusable name, and where practice and real runs would mix; `OSError` and
-    `JournalError` where writing fails.
+    No credential is read. The file is attached as a person adapted it. Raises `SettingsError`
+    before anything is written: for a connector without a kit, a file that would be overwritten, and
+    an unusable name. Raises it too for a file to attach with a credential or places to fill in, and
+    where practice and real runs would mix. Raises `OSError` and `JournalError` where writing fails.
     """
     procedure = request.procedure
     step = next((step for step in procedure.steps if step.review_kit), None)
     if step is None:
-        msg = f"The connector {procedure.id} has no step for a review, so there is no review kit."
-        raise SettingsError(msg, next_step="Name another one with --connector.")
+        raise SettingsError(
+            f"The connector {procedure.id} has no step for a review, so there is no review kit.",
+            next_step="Name another one with --connector.",
+        )
     by = visible_text("--by", request.by, longest=_LONGEST_NAME)
     note = visible_text("--note", request.note, may_have_lines=True)
     run = _opened(request)
@@ -147,8 +161,10 @@ def _opened(request: KitRequest) -> Run:
     secrets = [item.name for item in inputs_of(request.procedure) if item.secret]
     for name in secrets:
         if name in request.given:
-            msg = f"{name} is a credential; the review kit needs none. Never use it as a parameter."
-            raise SettingsError(msg, next_step="Leave it out; nothing was written.")
+            raise SettingsError(
+                f"{name} is a credential; the review kit needs none. Never use it as a parameter.",
+                next_step="Leave it out; nothing was written.",
+            )
     return open_run(
         request.procedure,
         request.given,
@@ -175,7 +191,8 @@ def _planned(request: KitRequest, text: str, *, keeps: bool) -> KitFile:
     Raises `SettingsError` if a person's version would be overwritten.
     """
     path = request.output / KIT_NAME
-    current, advice = None, "Name another folder with --output."
+    current = None
+    advice = "Name another folder with --output."
     with (
         reported_as(SettingsError, f"{path} cannot be read", next_step=advice),
         suppress(FileNotFoundError),
@@ -184,8 +201,9 @@ def _planned(request: KitRequest, text: str, *, keeps: bool) -> KitFile:
     if current is not None and not request.overwrites and not _is_ours(current):
         if keeps:
             return KitFile(path, current, is_changed=True)
-        msg = f"{path} was changed since the runbook wrote it, or is another file."
-        raise SettingsError(msg, next_step=_ADVICE)
+        raise SettingsError(
+            f"{path} was changed since the runbook wrote it, or is another file.", next_step=_ADVICE
+        )
     seal = _SEAL.format(digest=hashlib.sha256(text.encode()).hexdigest())
     return KitFile(path, (text + seal).encode(), is_changed=False)
 
@@ -201,12 +219,15 @@ def _is_ours(content: bytes) -> bool:
 def _require_submittable(file: KitFile) -> None:
     """Raise `SettingsError` for a file with a credential, or with places to fill in."""
     if Redactor().find_secret(file.content.decode("utf-8", "replace")) >= 0:
-        msg = f"{file.path} contains what looks like a token or a secret."
-        raise SettingsError(msg, next_step=_WITHOUT_SECRET)
+        raise SettingsError(
+            f"{file.path} contains what looks like a token or a secret.", next_step=_WITHOUT_SECRET
+        )
     lines: dict[str, dict[str, None]] = {}
     for number, blank in file.blanks:
         lines.setdefault(blank, {})[str(number)] = None
     if lines:
         named = "; ".join(f"{blank} (line {', '.join(at)})" for blank, at in lines.items())
-        msg = f"{file.path} has {pluralize(len(file.blanks), 'place')} to fill in: {named}."
-        raise SettingsError(msg, next_step=_FILL_IN)
+        raise SettingsError(
+            f"{file.path} has {pluralize(len(file.blanks), 'place')} to fill in: {named}.",
+            next_step=_FILL_IN,
+        )

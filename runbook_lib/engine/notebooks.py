@@ -1,8 +1,8 @@
 """
 Procedure in, notebook out: thin, without outputs, the same bytes every time.
 
-Notebooks are built, never edited. What a step shows when it runs is decided
-in `notebook.rendering` and in the walkthrough.
+Notebooks are built, never edited. `notebook.rendering` and the walkthrough decide how a step looks
+when it runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runbook_lib.core.procedure import Plan, Procedure, Screen, Step
 from runbook_lib.evidence.reports.pictures import SCHEMATIC, screen_picture
 from runbook_lib.text import as_text
 
-# What the cells import.
+# The import of the cells.
 CELL_MODULE = "runbook_lib.notebook"
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # A notebook with pictures of every step has some MiB.
@@ -47,7 +47,7 @@ _ABOUT_PARAMETERS = (
     "# None means: from the environment, .env, an earlier run, or the default.",
     "# Credentials are never parameters: put them into .env (`runbook init` writes one).",
 )
-# What a person gives first.
+# The first cell, with a person's parameters.
 _FIRST = ("tenant", "service_domain", "app_id", "permissions")
 
 
@@ -83,7 +83,8 @@ def _document(path: Path) -> dict[str, Any] | None:
     """Return the notebook of a procedure at `path`; `None` if it is anything else."""
     try:
         document = json.loads(read_plain(path, _LARGEST))
-        cells, runbook = document["cells"], document["metadata"]["runbook"]
+        cells = document["cells"]
+        runbook = document["metadata"]["runbook"]
         is_notebook = isinstance(runbook, dict) and all(isinstance(cell, dict) for cell in cells)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
@@ -116,14 +117,15 @@ def notebook_text(procedure: Procedure) -> str:
     ]
     if procedure.plan:
         cells.append(_markdown("begin", _begin(procedure, procedure.plan)))
-    numbers, group = procedure.numbers, ""
+    numbers = procedure.numbers
+    group = ""
     for section in procedure.sections:
         intro = _folded("About this part", section.intro)
         cells.append(_markdown(section.id, f"## {section.title}\n\n{intro}"))
         for step in section.steps:
             heading = "" if step.group == group else f"### {step.group}\n\n"
             group = step.group
-            text = _text(procedure, step, numbers[step.id])
+            text = _step_text(procedure, step, numbers[step.id])
             cells.append(_markdown(f"{step.id}-text", heading + text))
             cells.append(_code(step.id, f'run.step("{step.id}")', tags=("step",)))
     cells.append(_code("finish", "run.finish()"))
@@ -142,7 +144,7 @@ def notebook_text(procedure: Procedure) -> str:
 
 
 def _title(procedure: Procedure) -> str:
-    """Return what to press, how long the whole takes, and where to read what it needs."""
+    """Return the title, the way to start, and the total time."""
     parts = [f"# {procedure.title}", _START]
     if procedure.plan:
         parts.append(
@@ -169,7 +171,7 @@ def _parameters(procedure: Procedure) -> str:
 
 
 def _begin(procedure: Procedure, plan: Plan) -> str:
-    """Return how long it takes and what to have at hand; what others decide is folded away."""
+    """Return the total time and the things to have ready; waiting times are folded."""
     ready = "\n".join(f"- {text}" for text in plan.have_ready)
     lines = {step.id: f"- {step.title}: {step.usual_time}" for step in procedure.steps}
     gates = "\n".join(lines[gate.step] for gate in plan.gates)
@@ -185,8 +187,8 @@ def _folded(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
-def _text(procedure: Procedure, step: Step, number: str) -> str:
-    """Return what a person does now; the documented text is folded away where it is more."""
+def _step_text(procedure: Procedure, step: Step, number: str) -> str:
+    """Return a step's instructions; longer documented text is folded."""
     acts = step.today.split("\n\n")
     numbered = [f"{place}. {act}" for place, act in enumerate(acts, start=1)]
     today = "\n".join(numbered) if len(acts) > 1 else step.today
@@ -203,7 +205,7 @@ def _text(procedure: Procedure, step: Step, number: str) -> str:
 
 
 def _picture(procedure: Procedure, screen: Screen) -> str:
-    """Return the picture of a screen, and what stands below it; a value is named, not known."""
+    """Return the picture of a screen, and the text below it; a value is named, not known."""
     values = {item.name: f"‹{item.label}›" for item in procedure.inputs}
     svg = base64.b64encode(screen_picture(screen, values, is_alone=True).encode()).decode()
     # NOTE: JupyterLab draws no attachment that is SVG (4.6: "unknown image mime type").

@@ -1,10 +1,12 @@
 """
 Pools run the requests of a fleet: here, in processes on this machine; a Dask cluster is another.
 
-A pool takes requests in groups. Those of a group run one after the other. How many groups run
-at a time here follows from the machine. Each request gets a fresh process, forked from Python's
-fork server, which has loaded everything and never sees a request: that goes over a pipe to the
-new process, after that one has forked the process of its cells.
+A pool takes requests in groups. A group's requests run one after the other. The number of groups
+that run at a time follows from the machine.
+
+Each request gets a fresh process, forked from Python's fork server. That server has loaded
+everything and never sees a request. The request goes over a pipe to the new process, after that
+process has forked its cells' process.
 """
 
 from __future__ import annotations
@@ -36,20 +38,21 @@ from runbook_lib.errors import describe_error, reason_of
 
 Groups = Sequence[Sequence[ProcessRequest]]
 
-# What the server has loaded before it forks. `cli.main` is the program's `__main__`, which is
-# imported again in each new process.
+# Modules that the server loads before it forks. `cli.main` is the program's `__main__`, which each
+# new process imports again.
 PRELOADED = ["runbook_lib.engine.preloaded", "runbook_lib.cli.main"]
-_STARTS, _START_SECONDS = 5, 0.1
-# How often to look at the time of tenants, at least.
+_STARTS = 5
+_START_SECONDS = 0.1
+# The longest time between two checks of the tenants' time limits, in seconds.
 _LOOK_SECONDS = 60
-# How long interrupted tenants may take to write their end.
+# Seconds for interrupted tenants to write their end.
 _STOP_SECONDS = 15
 # A run takes 0.6 s of a processor and waits for four round trips: with four for each core
 # processors are busy up to a round trip of 450 ms.
 _WORKERS_PER_CORE = 4
 # Each opens up to six connections to a host and port, and most hosts are the same for all.
 _MOST_WORKERS = 16
-# What the two processes of a running tenant use for themselves is 67 MiB.
+# The two processes of a running tenant use 67 MiB of their own.
 _MEBIBYTES_PER_WORKER = 100
 
 
@@ -63,7 +66,9 @@ class Done:
 
 
 def default_workers(cores: int, mebibytes: float) -> int:
-    """Return how many tenants run at a time with so many cores and so much available memory."""
+    """
+    Return the number of tenants that run at a time with these cores and this available memory.
+    """
     fitting = mebibytes / _MEBIBYTES_PER_WORKER
     return max(int(min(_WORKERS_PER_CORE * cores, fitting, _MOST_WORKERS)), 1)
 
@@ -105,7 +110,8 @@ class _Tenant:
         """Interrupt the run if its time is over, and kill it if it goes on."""
         if time.monotonic() >= self.end:
             (self.process.kill if self.is_late else self.process.terminate)()
-            self.is_late, self.end = True, time.monotonic() + GRACE_SECONDS
+            self.is_late = True
+            self.end = time.monotonic() + GRACE_SECONDS
 
     def done(self) -> Done:
         """Return the result, now that there is one or the process has ended; cells end with it."""
@@ -129,7 +135,9 @@ class LocalPool:
         self, workers: int, environ: Mapping[str, str], withheld: Collection[str], seconds: float
     ) -> None:
         # NOTE: a copy, since the environment lacks the withheld variables while a server starts.
-        self.environ, self.withheld, self.seconds = dict(environ), withheld, seconds
+        self.environ = dict(environ)
+        self.withheld = withheld
+        self.seconds = seconds
         self._workers = workers
         self._running: list[_Tenant] = []
 
@@ -151,7 +159,7 @@ class LocalPool:
                 yield done
 
     def stop(self) -> Iterator[Done]:
-        """End what runs, start nothing more, and yield what was not yielded yet."""
+        """End the runs, start nothing more, and yield the remaining results."""
         for tenant in self._running:
             tenant.process.terminate()
         end = time.monotonic() + _STOP_SECONDS
@@ -163,7 +171,9 @@ class LocalPool:
             tenant.process.kill()
 
     def _ended(self, seconds: float) -> list[_Tenant]:
-        """Return the tenants that have a result, or ended without; wait for one at most so long."""
+        """
+        Return the tenants that have a result, or ended without one; wait `seconds` for one at most.
+        """
         if not self._running:
             return []
         seconds = min(seconds, min(tenant.end for tenant in self._running) - time.monotonic())
@@ -175,7 +185,7 @@ class LocalPool:
 
 
 def not_started(error: Exception) -> dict[str, Any]:
-    """Return the last event of a run whose process could not be started, or that broke so."""
+    """Return the last event of a run whose process could not be started, or broke."""
     if isinstance(error, OSError):
         reason = f"A process could not be started: {reason_of(error)}."
         return refused(reason, "Free memory or processes, or use fewer --workers.")

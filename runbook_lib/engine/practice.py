@@ -1,8 +1,8 @@
 """
 Practice: a headless run against the embedded sandbox instead of the real systems.
 
-The sandbox is one more remote system: its addresses and credentials go into
-a settings file of its own, and nothing of the operator's real settings is used.
+The sandbox is one more remote system. Its addresses and credentials go into a settings file of its
+own; nothing of the operator's real settings is used.
 """
 
 from __future__ import annotations
@@ -68,22 +68,25 @@ def require_scenario(name: str, procedure: Procedure | None = None) -> None:
     theirs = scenarios_of(procedure) if procedure else SCENARIOS
     if procedure and not theirs:
         vendor = vendor_of(procedure).title
-        msg = (
+        raise SettingsError(
             f"The connector {procedure.id} cannot be practised: the sandbox does not imitate "
-            f"{vendor}."
+            f"{vendor}.",
+            next_step=f"Run it for real, without practice.{_others()} Nothing was done.",
         )
-        advice = f"Run it for real, without practice.{_others()} Nothing was done."
-        raise SettingsError(msg, next_step=advice)
     if name not in SCENARIOS:
-        msg = f"There is no scenario called {name[:60]}.{suggestion(name, theirs)}"
-        raise SettingsError(msg, next_step=f"Known scenarios: {', '.join(theirs)}.")
+        raise SettingsError(
+            f"There is no scenario called {name[:60]}.{suggestion(name, theirs)}",
+            next_step=f"Known scenarios: {', '.join(theirs)}.",
+        )
     if procedure and name not in theirs:
-        msg = f"The sandbox does not imitate the scenario {name} for {procedure.id}."
-        raise SettingsError(msg, next_step=f"Its scenarios: {', '.join(theirs)}.")
+        raise SettingsError(
+            f"The sandbox does not imitate the scenario {name} for {procedure.id}.",
+            next_step=f"Its scenarios: {', '.join(theirs)}.",
+        )
 
 
 def _others() -> str:
-    """Return which connectors can be practised, as a sentence; empty if none can."""
+    """Return a sentence with the connectors that can be practised; empty if none can."""
     names = []
     for name in connector_names():
         with suppress(SettingsError):
@@ -149,7 +152,7 @@ def practise_in(
     """
     Run the procedure of `request` against the running `sandbox`: see `run_tenant`.
 
-    Where only a person can confirm a step, the sandbox's operator has confirmed it.
+    The sandbox's operator has confirmed each step that only a person can confirm.
     """
     practised = replace(
         request,
@@ -158,7 +161,7 @@ def practise_in(
         attestations=request.attestations or sandbox.attestations,
         environ=practice_environment(request.environ),
         is_practice=True,
-        # A scenario is about what the sandbox responds now.
+        # A scenario changes the sandbox's present responses.
         rechecks=request.procedure.permits,
     )
     return run_tenant(practised, listener)
@@ -195,9 +198,10 @@ def practice_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """
     Return `environ` without the settings of real runs: a practice server must not get them.
 
-    Who must confirm what is practised too.
+    The setting for four eyes stays.
     """
-    variables, kept = known_variables(), {_FOUR_EYES, LAB_COMMAND}
+    variables = known_variables()
+    kept = {_FOUR_EYES, LAB_COMMAND}
     return {
         name: value
         for name, value in environ.items()
@@ -227,8 +231,9 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
             serve(scenario, seed=key.seed, folder=folder, cache_folder=cache)
         )
         env_file = folder / "sandbox.env"
-        description, items = sandbox.description, inputs_of(procedure)
-        # What a check may spend at the vendor it may in practice, unasked.
+        description = sandbox.description
+        items = inputs_of(procedure)
+        # Practice may use up the vendor's resources without permission.
         permits = {name for step in procedure.steps for c in step.checks for name in c.allowed_by}
         vendor = vendor_of(procedure).name
         permitted = [
@@ -238,7 +243,7 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         ]
         values = {item: sandbox.settings(item.provider).get(item.name) for item in items}
         values |= dict.fromkeys(permitted, True)
-        with suppress(SettingsError):  # an unusable file of real settings is none of practice's
+        with suppress(SettingsError):  # practice does not need the file of real settings
             text = settings_file(os.environ.get("RUNBOOK_ENV_FILE", "")).get(_FOUR_EYES)
             values |= {item: text for item in items if item.variable == _FOUR_EYES}
         env_file.touch(mode=0o600)

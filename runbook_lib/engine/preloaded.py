@@ -20,8 +20,13 @@ from runbook_lib.remote.registrable_domains import parent_domain
 
 # NOTE: see `cli.main`; before nbformat is loaded.
 UNUSED_FORMATS = (
-    *("rfc3987_syntax", "isoduration", "fqdn", "uri_template", "webcolors"),
-    *("rfc3339_validator", "rfc3986_validator"),
+    "rfc3987_syntax",
+    "isoduration",
+    "fqdn",
+    "uri_template",
+    "webcolors",
+    "rfc3339_validator",
+    "rfc3986_validator",
 )
 for _name in UNUSED_FORMATS:
     sys.modules.setdefault(_name, None)  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
 """
 A tenant's run in an interpreter of its own: a request goes in, events come out.
 
-*Seal* and a watch run one so, and each task on a Dask cluster does. The request goes over
-standard input, so that no credential is on a command line or in a file; each event is a line of
-JSON on standard output. The processes of a fleet answer their requests in the same way.
+*Seal*, a watch, and each task on a Dask cluster use it. The request goes over standard input, so
+that no credential is on a command line or in a file. Each event is a line of JSON on standard
+output. The processes of a fleet answer their requests in the same way.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import RunbookError, SealingError, describe_error
 
-# How long a run that was interrupted may take to write its end.
+# Seconds for an interrupted run to write its end.
 GRACE_SECONDS = 10
 _AGAIN = "Run it again; the journal is intact. If that fails too, `runbook run` shows more."
 _TOO_SLOW = "Run it again. If its remote systems are only slow, give more time (--timeout)."
@@ -40,34 +40,38 @@ _TOO_SLOW = "Run it again. If its remote systems are only slow, give more time (
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
 
 
-# What a run is given as a request has it.
+# The fields that a run gets unchanged from a request.
 _AS_GIVEN = ("tenant", "evidence", "env_file", "attestations", "given")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRequest:
-    """
-    What to run; `secrets` are credentials by the name of their variable.
-
-    `references` say where the new process finds others, by the name of the input.
-    `attestations` names their file; only those about this tenant's subject
-    count. `variables` are those of the environment that no other tenant's
-    process gets. With `is_once` a run that was lost must not be repeated automatic. `fleet_run`
-    is the run of a fleet that asks for this one, `mode` what the record calls it.
-    """
+    """The request for one run in another process."""
 
     connector: str
+    """The connector's id."""
     tenant: str
+    """The tenant's name."""
     evidence: str
+    """The evidence folder."""
     env_file: str = ""
+    """The settings file; empty for the default."""
     given: Mapping[str, object] = field(default_factory=dict)
+    """Parameters of the run, by name."""
     secrets: Mapping[str, Secret] = field(default_factory=dict)
+    """Credentials, by the name of their variable."""
     references: Mapping[str, str] = field(default_factory=dict)
+    """Places of other credentials for the new process, by the name of the input."""
     attestations: str = ""
+    """The file of attestations; only those about this tenant's subject count."""
     variables: Collection[str] = ()
+    """Environment variables that no other tenant's process gets."""
     is_once: bool = False
+    """Whether a run that was lost must not be repeated automatically."""
     fleet_run: FleetRun | None = None
+    """The run of a fleet that asks for this one."""
     mode: Mode = Mode.HEADLESS
+    """The mode of the record."""
     may_spend: bool = True
     """Whether settings may permit checks with side effects."""
 
@@ -126,12 +130,13 @@ def run_apart(
     """
     Run in a new interpreter, which ends with this process; return its last event.
 
-    That is `finished` or `refused`, also for an interpreter that ends without one, or that takes
-    longer than `seconds`. It does not get the variables `withheld`. While it runs it is in
-    `running`, where another thread may terminate it.
+    The event is `finished` or `refused`, also if the interpreter ends without one or takes longer
+    than `seconds`. It does not get the variables `withheld`. While it runs it is in `running`,
+    where another thread may terminate it.
     """
     running = set() if running is None else running
-    began, event = time.monotonic(), None
+    began = time.monotonic()
+    event = None
     with subprocess.Popen(
         [sys.executable, "-m", "runbook_lib.engine.process"],
         env=inherited(os.environ, withheld),
@@ -152,11 +157,11 @@ def run_apart(
             for line in process.stdout or ():
                 if not line.endswith("\n"):  # the process was killed
                     break
-                said = json.loads(line)
-                if said["event"] == "wait":
-                    on_wait(said["message"])
+                message = json.loads(line)
+                if message["event"] == "wait":
+                    on_wait(message["message"])
                 else:
-                    event = said
+                    event = message
         except BaseException:
             # NOTE: a signal may have reached this process only; the other must not go on unseen.
             _end(process)
@@ -181,9 +186,9 @@ def last_event(
     event: dict[str, Any] | None, code: int, late_seconds: float | None
 ) -> dict[str, Any]:
     """
-    Return what counts as the last event of a run whose process ended with `code`.
+    Return the last event of a run whose process ended with `code`, or one that stands for it.
 
-    `late_seconds` is its limit if it took longer than that.
+    `late_seconds` is its limit if it took longer.
     """
     is_refused = event is not None and event["event"] == "refused"
     if event is not None and not (late_seconds and is_refused):
@@ -307,9 +312,9 @@ def answer_request(
 
 def main() -> None:
     """Run the request on standard input, and write events to standard output."""
-    # NOTE: who asked for the run may have ended.
+    # NOTE: the process that asked for the run may have ended.
     with suppress(BrokenPipeError), os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
-        os.dup2(2, 1)  # what is printed meanwhile is no event
+        os.dup2(2, 1)  # printed text is not an event
         reporter = _Reporter(stream)
         event = answer_request(sys.stdin.readline, sys.stdin.read, reporter)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # now nothing is left to interrupt

@@ -1,6 +1,4 @@
-"""
-A run as it is read: what is known of a tenant, and the state that follows from the journal.
-"""
+"""A read-only view of a run: the tenant's values, and the state that follows from the journal."""
 
 from __future__ import annotations
 
@@ -37,26 +35,30 @@ def known_values(
 
 @dataclass
 class RunView:
-    """
-    One run of a procedure for one tenant, which only reads.
-
-    `run_id` joins a run that another process began, if the journal has it.
-    `key` makes the fingerprints of secrets. `env_file` is the settings file in
-    use, or the one to create.
-    """
+    """One run of a procedure for one tenant, which only reads."""
 
     procedure: Procedure
+    """The procedure that the run performs."""
     settings: Settings
+    """The values and secrets given now."""
     journal: Journal
+    """The tenant's journal."""
     tenant: str
+    """The tenant's name."""
     mode: Mode
+    """The mode of the run."""
     run_id: str
+    """The id of the run; that of a run in the journal joins it."""
     key: FingerprintKey = field(default_factory=FingerprintKey)
+    """The key that makes the fingerprints of secrets."""
     reader: HistoryReader | None = None
+    """The reader of the journal; `None` for a new one."""
     env_file: Path = Path(".env")
+    """The settings file in use, or the one to create."""
     clock: Callable[[], datetime] = utc_now
+    """Returns the present time."""
     polls: Polls = field(default_factory=dict)
-    """What a watch has seen since; it counts in `whole_state`."""
+    """Findings that a watch has confirmed since; they count in `whole_state`."""
     has_exchanges: bool = True
     """Whether `whole_state` has the exchanges of its steps."""
 
@@ -66,28 +68,28 @@ class RunView:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """Return all that may be set: the procedure's inputs, then the runner's."""
+        """Every input: the procedure's, then the runner's."""
         return inputs_of(self.procedure)
 
     @property
     def history_reader(self) -> HistoryReader:
-        """Return the reader of the journal."""
+        """The reader of the journal."""
         return self._reader
 
     @property
     def evidence(self) -> Path:
-        """Return the folder with the evidence of every tenant."""
+        """The folder with the evidence of every tenant."""
         return self.journal.path.parents[2]
 
     @property
     def history(self) -> History:
-        """Return the journal's present content."""
+        """The journal's present content."""
         return self._reader.read()
 
     @property
     def state(self) -> RunState:
         """
-        Return the present state.
+        The present state.
 
         A headless run counts only its own checks; in the walkthrough all earlier
         checks count.
@@ -96,24 +98,25 @@ class RunView:
 
     @property
     def whole_state(self) -> RunState:
-        """Return the state over all runs of this tenant."""
+        """The state over all runs of this tenant."""
         return self._state(None, self.polls)
 
     def _state(self, run_id: str | None, polls: Polls) -> RunState:
         history = self.history
         subject = self.subject(history)
-        # NOTE: a step asks five times for the same state, which is a third of what it costs.
+        # NOTE: a step asks five times for the same state, which is a third of its cost.
         key = (history.index.last, run_id, subject.values, subject.before, subject.today, polls)
         folded = self._folded
         if folded is None or folded[0] != key:
             earlier = folded[1] if folded else None
             state = fold(history, subject, run_id, earlier, polls, has_exchanges=self.has_exchanges)
-            folded = self._folded = (key, state)
+            folded = (key, state)
+            self._folded = folded
         return folded[1]
 
     @property
     def last_sealed(self) -> tuple[Path, RunIndex] | None:
-        """Return the folder of the newest bundle that is there, and its run, or `None`."""
+        """The folder of the newest bundle that is there, and its run, or `None`."""
         index = self.history.index
         folder = self.journal.path.parent
         for bundle in reversed(index.sealed):
@@ -172,7 +175,7 @@ class RunView:
 
     @property
     def values(self) -> dict[str, Value]:
-        """Return every known value, with the facts that checks of this run found."""
+        """Every known value, with the facts that checks of this run found."""
         history = self.history
         # NOTE: a run that has no line yet, such as a look of a watch, has found no fact.
         has_facts = self.mode == Mode.INTERACTIVE or history.run(self.run_id) is not None
@@ -183,7 +186,7 @@ class RunView:
 
     @property
     def values_on_record(self) -> dict[str, Value]:
-        """Return every known value: given now, else as earlier runs recorded it, with all facts."""
+        """Every known value: given now, else as earlier runs recorded it, with all facts."""
         recorded = self.history.index.recorded
         return {
             **known_values(self.procedure, recorded, self.settings),
@@ -193,7 +196,7 @@ class RunView:
     @property
     def link_values(self) -> dict[str, Value]:
         """
-        Return the values that links to pages are made of.
+        The values that links to pages are made of.
 
         A practice tenant never gets a link to the real systems: while its sandbox does
         not run, they have no address.
@@ -205,7 +208,7 @@ class RunView:
 
     @property
     def is_sandbox(self) -> bool:
-        """Return whether this is a practice run."""
+        """Whether this is a practice run."""
         return is_sandbox(self.values)
 
     def step(self, step_id: str) -> Step:
@@ -214,6 +217,7 @@ class RunView:
 
     def lacking(self, check: Check, values: Mapping[str, Value] | None = None) -> list[Input]:
         """Return the inputs that `check` needs and was not given; `values` are the known ones."""
-        values, secrets = self.values if values is None else values, self.settings.secrets
+        values = self.values if values is None else values
+        secrets = self.settings.secrets
         items = {item.name: item for item in self.inputs}
         return [items[name] for name in check.needs if not (values.get(name) or name in secrets)]

@@ -10,12 +10,14 @@ from runbook_lib.errors import InsecureSchedulerError, SettingsError
 
 _TLS = ("tls", "wss")
 # A scheduler speaks first, and at once. A web server waits until it is asked.
-_UNASKED_SECONDS, _ANSWER_SECONDS = 1, 4
+_UNASKED_SECONDS = 1
+_ANSWER_SECONDS = 4
 _ASK = b"HEAD / HTTP/1.0\r\n\r\n"
 # Over TCP Dask's greeting, of some hundred bytes, comes after its length in eight bytes.
-_LENGTH_BYTES, _LONGEST_GREETING = 8, 1024 * 1024
+_LENGTH_BYTES = 8
+_LONGEST_GREETING = 1024 * 1024
 _LAST_PORT = 65_535
-# How to start a cluster, and let the fleet reach it (https://distributed.dask.org, TLS/SSL).
+# The way to start a cluster that the fleet can reach (https://distributed.dask.org, TLS/SSL).
 TLS_LINES = (
     "dask scheduler --protocol tls --tls-ca-file ca.pem --tls-cert cert.pem --tls-key key.pem",
     "dask worker tls://scheduler:8786 --tls-ca-file ca.pem --tls-cert cert.pem --tls-key key.pem",
@@ -36,11 +38,10 @@ def check_scheduler(address: str, *, is_insecure: bool) -> None:
     scheme, separator, place = address.rpartition("://")
     if is_insecure or (separator and scheme.lower() in _TLS) or _is_loopback(place):
         return
-    msg = (
+    raise InsecureSchedulerError(
         f"{address} has no TLS: anyone who reaches a scheduler's port can run code on its workers "
         "and read every tenant's secrets."
     )
-    raise InsecureSchedulerError(msg)
 
 
 def check_greeting(address: str) -> None:
@@ -81,7 +82,9 @@ def no_scheduler(address: str, why: str) -> SettingsError:
 
 def _first_bytes(connection: socket.socket) -> bytes:
     """Return the first eight bytes that the other side sends, or fewer if it sends no more."""
-    end, is_asked, received = time.monotonic() + _ANSWER_SECONDS, False, b""
+    end = time.monotonic() + _ANSWER_SECONDS
+    is_asked = False
+    received = b""
     while len(received) < _LENGTH_BYTES and (left := end - time.monotonic()) > 0:
         connection.settimeout(left if is_asked else _UNASKED_SECONDS)
         try:
@@ -101,7 +104,8 @@ def _first_bytes(connection: socket.socket) -> bytes:
 
 def _parts(place: str) -> tuple[str, str]:
     """Return a host and its port, which may be missing."""
-    host, port = place.partition("/")[0], ""
+    host = place.partition("/")[0]
+    port = ""
     if host.startswith("["):
         host, _, port = host[1:].partition("]")
     elif host.count(":") == 1:

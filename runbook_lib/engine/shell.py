@@ -1,4 +1,4 @@
-"""The IPython shell of a run's cells: what they show becomes outputs of a notebook."""
+"""The IPython shell of a run's cells: it keeps their outputs as a notebook has them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-# What a cell, and a whole notebook, may show: bytes of JSON in the notebook's file. The leak gate
-# reads a file at up to 3 s a MiB. The exception that ends a cell is shown in any case, with each of
-# its texts cut, and its last lines.
+# Limits of a cell's, and of a notebook's, outputs: bytes of JSON in the notebook's file. The leak
+# gate reads a file at up to 3 s a MiB. The exception that ends a cell is shown in any case, with
+# each of its texts cut, and its last lines.
 _MAX_CELL_BYTES = 8 << 20
 _MAX_NOTEBOOK_BYTES = 16 << 20
-# A cell has room for so much, however much those before it showed: what a step shows takes less.
+# Each cell has at least this room, however much earlier cells used; a step's outputs need less.
 _LEAST_CELL_BYTES = 128 << 10
 _ERROR_CHARACTERS = 4096
 _ERROR_LINES = 200
-# An output counts at least so much: that is what it takes in memory.
+# An output counts as at least this many bytes, the memory that it takes.
 _LEAST_OUTPUT_BYTES = 512
 _LEFT_OUT = (
     f"… the rest is left out: a cell keeps {_MAX_CELL_BYTES >> 20} MiB of output, and a notebook "
@@ -48,7 +48,7 @@ class _OutputStream(StringIO):
         return len(text)
 
     def take(self) -> str:
-        """Return what was kept, and forget it."""
+        """Return the kept text, and clear it."""
         text = self.getvalue()
         self.seek(0)
         self.truncate()
@@ -56,7 +56,7 @@ class _OutputStream(StringIO):
 
 
 class _Publisher(DisplayPublisher):
-    """Keeps what `display` shows."""
+    """Keeps the outputs of `display`."""
 
     shell: Any
 
@@ -88,7 +88,7 @@ class _Hook(DisplayHook):
 
 
 class _NoOutputs(dict[int, list[Any]]):
-    """What IPython's history keeps of outputs, which has no bound: nothing."""
+    """IPython's history of outputs, which has no bound; this one keeps nothing."""
 
     def __missing__(self, _: int) -> list[Any]:
         return []
@@ -100,17 +100,28 @@ class Shell(InteractiveShell):
     displayhook_class = _Hook
     display_pub_class = _Publisher
     history_manager: Any
+    """IPython's history, which writes no file here."""
+
     streams: dict[str, _OutputStream]
+    """Standard output and standard error, by name."""
+
     room: int
+    """Bytes of JSON that the present cell may still show."""
+
     notebook_room: int
+    """Bytes of JSON that the whole notebook may still show."""
+
     _outputs: list[str]
+    """Outputs of the present cell, as JSON."""
+
     _error: str
+    """The name of the exception that ended the present cell; empty for none."""
 
     def perform(self, source: str) -> tuple[int | None, list[str], str]:
         """
         Run a cell; return its number, its outputs as JSON, and the name of its error, if any.
 
-        Of the outputs text comes first, then the rest in its order.
+        Text comes first among the outputs, then the rest in its order.
         """
         room = max(min(_MAX_CELL_BYTES, self.notebook_room), _LEAST_CELL_BYTES)
         self.room = room
@@ -150,7 +161,7 @@ class Shell(InteractiveShell):
 
 
 def _json_bytes(text: str) -> int:
-    """Return how many bytes `text` takes in JSON, without its quotes."""
+    """Return the number of bytes that `text` takes in JSON, without its quotes."""
     return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) - 2
 
 

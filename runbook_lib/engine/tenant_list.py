@@ -1,8 +1,9 @@
 """
 The names of all tenants, and the FILE that names each: `tenants.json` in the evidence folder.
 
-So a run or a watch of some tenants drops nobody from the page, and a tenant leaves once its FILE no
-longer names it. It holds no values, and is no evidence: without it, who has a journal is listed.
+So a run or a watch of some tenants drops nobody from the page. A tenant leaves once its FILE no
+longer names it. The list holds no values, and is no evidence. Without it, each tenant with a
+journal is listed.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class _Document(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TenantList:
-    """Who is listed."""
+    """The tenants that are listed."""
 
     files: Mapping[Name, str] = field(default_factory=dict)
     """The FILE of each tenant that one names, as a path from the working directory."""
@@ -60,21 +61,24 @@ class TenantList:
 
 
 def read_tenants_file(file: Path) -> FleetFile:
-    """Return whom a FILE names, with the connectors of this runbook; raises `FleetFileError`."""
+    """
+    Return the tenants of a FILE, with the connectors of this runbook; raises `FleetFileError`.
+    """
     return read_fleet_file(file, working_procedures(), DEFAULT, broken_connectors())
 
 
 def whole_tenants_file(file: Path) -> list[FleetTenant]:
-    """Return whom a FILE names; raises `FleetFileError` also for a broken connector."""
-    found = read_tenants_file(file)
-    if found.unusable:
-        message = f"The file of tenants {file} names a connector that is broken."
-        raise FleetFileError(message, found.unusable)
-    return found.tenants
+    """Return the tenants of a FILE; raises `FleetFileError` also for a broken connector."""
+    fleet_file = read_tenants_file(file)
+    if fleet_file.unusable:
+        raise FleetFileError(
+            f"The file of tenants {file} names a connector that is broken.", fleet_file.unusable
+        )
+    return fleet_file.tenants
 
 
 def read_list(evidence: Path, file: Path | None = None) -> TenantList:
-    """Return who is listed, as each FILE names them now; `file` is one that is not known yet."""
+    """Return the listed tenants, as each FILE names them now; `file` is a FILE not known yet."""
     rows, notices = _read_rows(evidence)
     named, mistakes = _as_named(evidence, rows, [file] if file else [])
     files = {
@@ -88,7 +92,7 @@ def read_list(evidence: Path, file: Path | None = None) -> TenantList:
 
 def list_tenants(evidence: Path, *, file: Path | None = None, alone: Iterable[Name] = ()) -> None:
     """
-    Write who is listed, with the tenants of `file`, and those that were run `alone`.
+    Write the list of tenants, with those of `file`, and those that were run `alone`.
 
     Raises `RunbookError` or `OSError` if it cannot be written.
     """
@@ -121,14 +125,14 @@ def _as_named(
     mistakes = []
     for file in known:
         try:
-            found = read_tenants_file(Path(os.path.relpath(evidence / file)))
+            fleet_file = read_tenants_file(Path(os.path.relpath(evidence / file)))
         except RunbookError as error:
             mistakes.append(f"{error} Its tenants are shown as it last named them.")
             continue
-        names = {(tenant.tenant, tenant.procedure.id) for tenant in found.tenants}
+        names = {(tenant.tenant, tenant.procedure.id) for tenant in fleet_file.tenants}
         broken = broken_connectors()
         for name, row in named.items():
-            # NOTE: nobody knows which tenants a FILE names with a broken connector.
+            # NOTE: the tenants of a FILE with a broken connector are not known.
             if row.file == file and name not in names and row.connector not in broken:
                 named[name] = structs.replace(row, has_left=True)
         named |= {name: ListedTenant(*name, file) for name in names}

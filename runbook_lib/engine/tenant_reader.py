@@ -1,7 +1,7 @@
 """
-Read the tenants of an evidence folder: their journals, what a watch keeps, who is listed.
+Read the tenants of an evidence folder: their journals, the watch's rows, the list of tenants.
 
-Whoever shows tenants reads them here, so that all show the same. No tenant's settings are read.
+Every command and page reads tenants here, so that all show the same. No tenant's settings are read.
 """
 
 from __future__ import annotations
@@ -73,32 +73,38 @@ class TenantsRead:
     due_items: Sequence[DueItem] = ()
     """The days on which something is due or ends, at each step of each."""
     notices: Sequence[str] = ()
-    """What cannot be read, such as a FILE."""
+    """Notices about unreadable files, such as a FILE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedRows:
-    """What a watch keeps of one connector of a tenant; nothing if none polled it."""
+    """The watch's rows of one connector of a tenant; empty if no watch polled it."""
 
     tenant: WatchedTenant | None = None
+    """The watch's row of the tenant; `None` if no watch polled it."""
     steps: Sequence[WatchedStep] = ()
+    """The results of its checks."""
     problems: Sequence[Problem] = ()
+    """Its problems, open or ended."""
     accounts: Sequence[KnownAccount] = ()
     """The customers' accounts."""
     is_readable: bool = True
+    """Whether the watch's state could be read."""
 
 
 def read_tenants(
     evidence: str, now: datetime, *, file: Path | None = None, only: Iterable[str] = ()
 ) -> TenantsRead:
     """
-    Return the state of every tenant that is listed; with `only`, of those of these names.
+    Return the state of every listed tenant; with `only`, of the tenants with these names.
 
     `file` is a FILE that names tenants. Raises `SettingsError` if `evidence` is not a folder.
     """
-    folder, wanted = evidence_folder(evidence), frozenset(only)
+    folder = evidence_folder(evidence)
+    wanted = frozenset(only)
     listed = read_list(folder, file)
-    working, broken = working_procedures(), broken_connectors()
+    working = working_procedures()
+    broken = broken_connectors()
     journals = tenants_of(evidence)
     names = [*dict.fromkeys((*journals, *listed.files))]
     statuses: list[TenantStatus] = []
@@ -119,19 +125,21 @@ def read_tenants(
             elif connector in working:
                 try:
                     rows = watch.rows_of(tenant, connector)
-                    one = read_tenant(tenant, connector, folder, now, rows, file=named_in)
+                    known_tenant = read_tenant(tenant, connector, folder, now, rows, file=named_in)
                 except RunbookError as error:
                     statuses.append(_unreadable(tenant, connector, error))
                 else:
-                    statuses.append(status_of(one, now))
-                    customers += customer_rows(one, now)
-                    due_items += one.due_items
+                    statuses.append(status_of(known_tenant, now))
+                    customers += customer_rows(known_tenant, now)
+                    due_items += known_tenant.due_items
     ordered = sorted_statuses(statuses)
     return TenantsRead(ordered, customers, due_items, [*notices, *watch.notices])
 
 
 def confirmed_polls(evidence: str, tenant: str, connector: str, now: datetime) -> Polls:
-    """Return what the polls of a watch have confirmed of a tenant; nothing if none can be read."""
+    """
+    Return a tenant's findings that polls of a watch have confirmed; empty if none can be read.
+    """
     with ExitStack() as stack:
         watch = _Watch(stack, evidence_folder(evidence))
         return polls_of(watch.rows_of(tenant, connector).steps, now)
@@ -147,7 +155,7 @@ def read_tenant(
     file: str = "",
 ) -> KnownTenant:
     """
-    Return all that is known of one connector of a tenant; `rows` are what a watch keeps.
+    Return everything known of one connector of a tenant; `rows` are the watch's rows.
 
     Raises `JournalError` for a journal that cannot be understood.
     """
@@ -155,12 +163,12 @@ def read_tenant(
     journal = Journal(journal_path(folder, tenant, connector))
     key = read_key(journal.path.parent)
     run = RunView(
-        working_procedures()[connector],
-        Settings({}, {}),
-        journal,
-        tenant,
-        Mode.HEADLESS,
-        new_run_id(),
+        procedure=working_procedures()[connector],
+        settings=Settings({}, {}),
+        journal=journal,
+        tenant=tenant,
+        mode=Mode.HEADLESS,
+        run_id=new_run_id(),
         key=key or FingerprintKey(),
         reader=HistoryReader(journal, key),
         clock=lambda: now,
@@ -168,8 +176,11 @@ def read_tenant(
         has_exchanges=False,
     )
     with journal.held_open():
-        history, whole, sealed = run.history, run.whole_state, run.last_sealed
-        last, following = history.run(history.last_run), next_step(whole)
+        history = run.history
+        whole = run.whole_state
+        sealed = run.last_sealed
+        last = history.run(history.last_run)
+        following = next_step(whole)
         return KnownTenant(
             tenant=tenant,
             procedure=run.procedure,
@@ -202,7 +213,7 @@ def polls_of(rows: Iterable[WatchedStep], now: datetime) -> Polls:
     """
     Return the confirmed results of polls, as findings.
 
-    One of a time to come has a wrong time, and nobody knows what is newer.
+    A result of a later time has a wrong time, so its order is not known.
     """
     latest = timestamp(now + _CLOCKS_DIFFER)
     polls: dict[str, tuple[PolledFinding, ...]] = {}
@@ -219,8 +230,8 @@ def polls_of(rows: Iterable[WatchedStep], now: datetime) -> Polls:
             limits=tuple(current.limits),
             facts=current.facts,
         )
-        found = PolledFinding(finding, row.since, row.seen_on)
-        polls[row.step] = (*polls.get(row.step, ()), found)
+        polled_finding = PolledFinding(finding, row.since, row.seen_on)
+        polls[row.step] = (*polls.get(row.step, ()), polled_finding)
     return polls
 
 
@@ -260,7 +271,7 @@ def _failing_since(
 
 
 class _Watch:
-    """What a watch keeps; `notices` say what of it cannot be read, and hide nothing else."""
+    """The watch's state; `notices` name the parts that cannot be read, and hide nothing else."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._state: WatchState | None = None
@@ -273,8 +284,9 @@ class _Watch:
             self._note(error)
 
     def rows_of(self, tenant: str, connector: str) -> WatchedRows:
-        """Return what it keeps of one connector of a tenant."""
-        state, key = self._state, f"{connector}/{tenant}"
+        """Return the rows of one connector of a tenant."""
+        state = self._state
+        key = f"{connector}/{tenant}"
         if state is None:
             return WatchedRows(is_readable=self._is_readable)
         try:

@@ -131,10 +131,9 @@ def open_run(
     """
     Return a run that has not started yet; nothing is written.
 
-    `tenant` is the Service Domain where none is named, `key` the fingerprint
-    key of a tenant that has none yet, `withheld` the credentials that this
-    process does not need, `environ` the environment that settings are read from.
-    Raises `SettingsError` for unusable parameters, environment or `.env`.
+    `tenant` defaults to the Service Domain. `key` is the fingerprint key of a tenant that has none
+    yet. `withheld` are the credentials that this process does not need. Settings are read from
+    `environ`. Raises `SettingsError` for unusable parameters, environment or `.env`.
     """
     settings = load_settings(
         procedure, given=given, env_file=env_file, environ=environ, withheld=withheld
@@ -143,8 +142,7 @@ def open_run(
     demanded = settings.values.get(FOUR_EYES, ())
     for step in demanded if isinstance(demanded, tuple) else ():
         if step not in steps:
-            msg = f"{FOUR_EYES} names {step}, which is not a step."
-            raise SettingsError(msg)
+            raise SettingsError(f"{FOUR_EYES} names {step}, which is not a step.")
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
     folder = evidence_folder(evidence)
     refuse_twin(folder, name)
@@ -160,12 +158,12 @@ def open_run(
         if unfinished and unfinished.mode == Mode.INTERACTIVE:
             run_id = history.unfinished_run
     return Run(
-        procedure,
-        settings,
-        journal,
-        name,
-        mode,
-        run_id or new_run_id(),
+        procedure=procedure,
+        settings=settings,
+        journal=journal,
+        tenant=name,
+        mode=mode,
+        run_id=run_id or new_run_id(),
         key=stored or key or FingerprintKey(),
         reader=reader,
         env_file=Path(env_file or find_env_file() or project_folder() / ".env"),
@@ -181,7 +179,7 @@ def open_known(
     environ: Mapping[str, str] = os.environ,
 ) -> Run:
     """
-    Return a run like `open_run`'s, to read what is known of a tenant, or to add to it.
+    Return a run like `open_run`'s, to read a tenant's state or to add to it.
 
     The current settings do not apply to a practice tenant, unless they are its sandbox's.
     """
@@ -195,9 +193,9 @@ def require_within_reach(procedure: Procedure, values: Mapping[str, Value]) -> N
     """
     Raise `SettingsError` if a run with these values is practice that would leave this machine.
 
-    A company without a sandbox is practised only if all of its addresses are here: else checks
-    would be meant for its real ones. An archive, a time-stamp authority or a key service
-    elsewhere would take practice for evidence.
+    A company without a sandbox is practised only if all of its addresses are here. Otherwise its
+    checks would reach the real ones. An archive, a time-stamp authority or a key service elsewhere
+    would take practice for evidence.
     """
     if not is_sandbox(values):
         return
@@ -206,11 +204,11 @@ def require_within_reach(procedure: Procedure, values: Mapping[str, Value]) -> N
             continue
         places = provider.hosts(values)
         if not places or not all(leads_here(url, values) for url in places):
-            msg = (
+            raise SettingsError(
                 f"The connector {procedure.id} cannot be practised: settings name addresses on "
-                f"this machine (SANDBOX), but {provider.title} has no sandbox here."
+                f"this machine (SANDBOX), but {provider.title} has no sandbox here.",
+                next_step=_ALL_OR_NONE,
             )
-            raise SettingsError(msg, next_step=_ALL_OR_NONE)
     require_evidence_here(values)
 
 
@@ -223,7 +221,7 @@ def load_settings(
     withheld: Collection[str] = (),
 ) -> Settings:
     """
-    Return the settings of a run of `procedure`, its own and the runner's.
+    Return the settings of a run of `procedure`: the procedure's and the runner's.
 
     One `.env` may hold those of other connectors too. Raises `SettingsError`.
     """
@@ -240,7 +238,7 @@ def load_settings(
 
 class Run(RunView):
     """
-    A run that asks the remote systems, and records what it sees and what people say.
+    A run that checks the remote systems, and records its results and people's attestations.
 
     Every method that writes raises `JournalError` where the journal cannot be written.
     """
@@ -276,27 +274,27 @@ class Run(RunView):
     def require_practice(self) -> None:
         """Raise `SettingsError` unless this run is practice: its own values may lead elsewhere."""
         if not self.is_sandbox:
-            msg = (
-                "This run would not be practice: the given values replace the sandbox's addresses."
+            raise SettingsError(
+                "This run would not be practice: the given values replace the sandbox's addresses.",
+                next_step=(
+                    "Leave these addresses out (--set), or leave out --sandbox. Nothing was done."
+                ),
             )
-            advice = "Leave these addresses out (--set), or leave out --sandbox. Nothing was done."
-            raise SettingsError(msg, next_step=advice)
 
     def require_startable(self) -> None:
         """
         Raise `SettingsError` if an unattended run cannot begin.
 
-        It lacks a required value, it is practice that would leave this machine, or the tenant's
-        earlier runs were practice and this one is not, or vice versa.
+        A required value is missing, it is practice that would leave this machine, or practice and
+        real runs of the tenant would mix.
         """
         values = self.values
         for item in self.inputs:
             if item.required and not values.get(item.name):
-                msg = (
+                raise SettingsError(
                     f"{item.name} ({item.label}) is missing. {item.help} Give it as a parameter, "
                     f"or as {item.variable} in .env."
                 )
-                raise SettingsError(msg)
         require_within_reach(self.procedure, values)
         _refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
 
@@ -397,13 +395,16 @@ class Run(RunView):
             structs.replace(result.finding, exchanges=self._exchanges.write(result.seen))
             for result in results
         )
-        made, due = {finding.check for finding in checked}, prepared.due
+        performed_checks = {finding.check for finding in checked}
+        due = prepared.due
         end = Checked(
             findings=checked,
             unchecked=f"{due.reason} {unchecked}".strip() if due and not findings else unchecked,
             automatic=not is_asked,
             binding=binding,
-            bases=tuple(_filled(basis, bound) for basis in prepared.bases if basis.check in made),
+            bases=tuple(
+                _filled(basis, bound) for basis in prepared.bases if basis.check in performed_checks
+            ),
             carried=prepared.carried,
             due_on=due.since if due else "",
         )
@@ -420,7 +421,7 @@ class Run(RunView):
         """
         Check the steps again that wait for `step` to be done, if somebody worked on them.
 
-        Also what uses something up, since a person asked for that check, or named what it needs.
+        Checks with a side effect run too: a person asked for the check, or named its inputs.
         """
         state = self.state
         if not state.steps[step.id].is_settled:
@@ -436,7 +437,7 @@ class Run(RunView):
         """
         Check the steps in one snapshot without recording it; return a conclusion for each id.
 
-        `None` stands for a step of which nothing could be checked.
+        `None` stands for a step without a result.
         """
         return {
             name: combine(tuple(result.finding for result in results))
@@ -455,26 +456,27 @@ class Run(RunView):
     def _begin(
         self, steps: Sequence[Step], on_exchanges: OnExchanges, *, is_recorded: bool = True
     ) -> StepsUnderWay:
-        under_way, values = ResponseCache(), self._without_withheld(self.values)
+        cache = ResponseCache()
+        values = self._without_withheld(self.values)
         answers = self._confirmed_answers()
         earlier = self._earlier_results() if is_recorded else None
         return StepsUnderWay(
             steps,
-            lambda step: self._prepared(step, under_way, on_exchanges, answers, earlier),
+            lambda step: self._prepared(step, cache, on_exchanges, answers, earlier),
             is_permitted=lambda check: any(values.get(name) for name in check.allowed_by),
             attestations={name: state.attestation for name, state in self.state.steps.items()},
         )
 
     def say(self, remarks: Iterable[Remark]) -> None:
         """
-        Record what people say, attestations bound to the present values, skipping duplicates.
+        Record people's attestations, bound to the present values, skipping duplicates.
 
-        A file of attestations is read again at every run: an entry that the journal
-        has already is neither recorded nor bound again. Who is logged in is recorded
-        beside the name.
+        A file of attestations is read again at every run. An entry that the journal has already is
+        neither recorded nor bound again. The logged-in user is recorded beside the name.
         """
         history = self.history
-        subject, recorded_entries = self.subject(history), history.index.entries - {""}
+        subject = self.subject(history)
+        recorded_entries = history.index.entries - {""}
         values = {**history.index.recorded, **self.values}
         login = logged_in()
         for remark in remarks:
@@ -520,7 +522,7 @@ class Run(RunView):
 
     @property
     def _owner(self) -> str:
-        """Return the owner of the credentials: another connector is often another app."""
+        """The owner of the credentials: another connector is often another app."""
         return f"{self.tenant}/{self.procedure.id}"
 
     def remember_secret(self, item: Input, store: CredentialStore) -> None:
@@ -552,7 +554,7 @@ class Run(RunView):
 
     def finish(self, environment: Mapping[str, str] | None = None) -> RunState:
         """
-        Record the end of this run, with what it ran on, and return its state.
+        Record the end of this run, with its versions and system, and return its state.
 
         Earlier checks whose lines contain a secret that is known by now count as inconclusive.
         """
@@ -566,7 +568,9 @@ class Run(RunView):
 
     @property
     def used_calls(self) -> float:
-        """Return how much of this hour's calls the app has used, over all processes, in percent."""
+        """
+        The share of this hour's calls that the app has used, over all processes, in percent.
+        """
         vendor = vendor_of(self.procedure)
         app = str(self.values.get(vendor.client_id.name, ""))
         return self._connections.used(app, vendor.calls_an_hour)
@@ -601,12 +605,12 @@ class Run(RunView):
     def _earlier_results(self) -> EarlierResults:
         history = self.history
         return EarlierResults(
-            self.procedure,
-            self.tenant,
-            self.evidence,
-            history,
-            self.subject(history).values,
-            self.clock(),
+            procedure=self.procedure,
+            tenant=self.tenant,
+            evidence=self.evidence,
+            history=history,
+            values=self.subject(history).values,
+            now=self.clock(),
         )
 
     def _carried(
@@ -621,17 +625,18 @@ class Run(RunView):
         started = self._started
         if earlier is None or started is None or self.mode == Mode.INTERACTIVE:
             return {}, None
-        carried, due = dict[str, CarriedResult](), None
+        carried = dict[str, CarriedResult]()
+        due = None
         asked = {name for name in started.rechecks if self.values.get(name)}
         for check in step.checks:
             is_asked_for = not asked.isdisjoint(check.allowed_by)
             if not check.always_has_side_effect or (is_asked_for and started.may_spend):
                 continue
-            found = earlier.find(step, check)
-            if isinstance(found, EarlierResult):
-                carried[check.id] = found.result
+            earlier_result = earlier.find(step, check)
+            if isinstance(earlier_result, EarlierResult):
+                carried[check.id] = earlier_result.result
             else:
-                due = due or found
+                due = due or earlier_result
         return carried, due
 
     def _prepared(
@@ -643,7 +648,8 @@ class Run(RunView):
         earlier: EarlierResults | None,
     ) -> Prepared:
         """Return the checks of `step` with the values that are known now."""
-        known, secrets = self.values, self.settings.secrets
+        known = self.values
+        secrets = self.settings.secrets
         values = self._without_withheld(known)
         carried, due = self._carried(step, earlier)
         checks = tuple(check for check in step.checks if check.id not in carried)
@@ -670,12 +676,13 @@ class Run(RunView):
         }
         perform = partial(
             perform_checks,
-            *(checks, open_context),
+            checks,
+            open_context,
             lacking=lacking.__getitem__,
             doubts=step.doubts(values),
         )
-        made = [check for check in checks if check.side_effect and not lacking[check]]
-        bases = [earlier.basis(step, check) for check in made] if earlier else []
+        performed = [check for check in checks if check.side_effect and not lacking[check]]
+        bases = [earlier.basis(step, check) for check in performed] if earlier else []
         is_due = any(check.always_has_side_effect and lacking[check] for check in checks)
         return Prepared(
             self.subject(self.history),
@@ -707,13 +714,13 @@ class Run(RunView):
 
 
 def _filled(basis: CheckBasis, facts: Mapping[str, Value]) -> CheckBasis:
-    """Return `basis` with those of its values that the check itself has found."""
-    found = {name: value for name, value in facts.items() if name in basis.values}
-    return structs.replace(basis, values={**basis.values, **found})
+    """Return `basis` with the values that the check itself has found."""
+    check_facts = {name: value for name, value in facts.items() if name in basis.values}
+    return structs.replace(basis, values={**basis.values, **check_facts})
 
 
 def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:
-    """Return the app and the Service Domain that an attestation with this binding is about."""
+    """Return the app and the Service Domain that this binding of an attestation names."""
     current = {name: str(values.get(name, "")) for name in ("app_id", "service_domain")}
     app = {name: str(binding.subject.get(name) or current[name]) for name in current}
     # NOTE: a file may name another app than the one whose name is known.
@@ -728,9 +735,10 @@ def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
     if history.index.practice <= {is_practice}:
         return
     earlier, this_one = ("real", "practice") if is_practice else ("practice", "real")
-    msg = f"Earlier runs of the tenant {tenant} were {earlier}, and this one would be {this_one}."
-    advice = "Give this run its own tenant: --tenant NAME (RUNBOOK_TENANT). Nothing was done."
-    raise SettingsError(msg, next_step=advice)
+    raise SettingsError(
+        f"Earlier runs of the tenant {tenant} were {earlier}, and this one would be {this_one}.",
+        next_step="Give this run its own tenant: --tenant NAME (RUNBOOK_TENANT). Nothing was done.",
+    )
 
 
 def logged_in(environ: Mapping[str, str] = os.environ) -> str:

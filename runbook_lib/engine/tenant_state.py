@@ -1,8 +1,8 @@
 """
-What is known of a tenant -> its state, as everything shows it. Pure.
+The journal and the watch's rows of a tenant -> its state, as everything shows it. Pure.
 
-A step has its newest confirmed result, whether a run or a watch saw it. Whatever shares a cause is
-one open item: it says what the cause is, what it stops and for whom, and what to do first.
+A step has its newest confirmed result, from a run or a watch. Problems with one cause are one open
+item: it names the cause, its effects, the people affected, and the first thing to do.
 """
 
 from __future__ import annotations
@@ -62,25 +62,28 @@ SECOND_PERSON = "a second person"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownTenant:
-    """All that the evidence folder knows of one connector of a tenant."""
+    """Everything that the evidence folder knows about one connector of a tenant."""
 
     tenant: str
+    """The tenant's name."""
     procedure: Procedure
+    """The procedure of its connector."""
     state: RunState
-    """The journal, with what a watch has confirmed since."""
+    """The journal's state, with the watch's confirmed results."""
     next_id: str = ""
     """The id of the step that needs somebody next; empty if none does."""
     due_items: Sequence[DueItem] = ()
     """The days on which something is due or ends, at each step."""
     failing_since: Mapping[str, str] = field(default_factory=dict)
-    """Step id → since when its newest checks fail."""
+    """Step id → the time since which its newest checks fail."""
     watched: WatchedTenant | None = None
-    """What a watch keeps of it; `None` if none polled it, or that cannot be read."""
+    """The watch's row of the tenant; `None` if no watch polled it, or the row cannot be read."""
     is_watch_readable: bool = True
+    """Whether the watch's state could be read."""
     problems: Sequence[Problem] = ()
-    """What a watch has found."""
+    """The problems that a watch has found."""
     unanswered: Sequence[tuple[str, str]] = ()
-    """Since when neither a watch nor a run gets an answer to a check, and why; for each check."""
+    """The checks to which neither a watch nor a run gets an answer: since when, and why."""
     accounts: Sequence[KnownAccount] = ()
     """The customers' accounts."""
     values: Mapping[str, Value] = field(default_factory=dict)
@@ -88,16 +91,19 @@ class KnownTenant:
     run_outcome: RunOutcome | None = None
     """The outcome of the newest sealed run."""
     run_on: str = ""
-    """When the newest run began, sealed or not."""
+    """The time at which the newest run began, sealed or not."""
     sealed_on: str = ""
+    """The time of its newest bundle (ISO 8601); empty without one."""
     bundle: str = ""
+    """The path of its newest bundle; empty without one."""
     file: str = ""
     """The file of tenants that names it; empty if none does."""
 
 
 def status_of(known: KnownTenant, now: datetime) -> TenantStatus:
     """Return the state of a tenant."""
-    state, today = known.state, now.date()
+    state = known.state
+    today = now.date()
     unusable = _unusable(known)
     items = [*_merged(_items(known, today, now))]
     items += [unusable] if unusable else []
@@ -134,9 +140,9 @@ def unusable_status(
     watched: WatchedTenant | None = None,
 ) -> TenantStatus:
     """
-    Return the state of a tenant that nobody has run, or whose record cannot be read.
+    Return the state of a tenant without a run, or whose record cannot be read.
 
-    If it is `watched`, that says why it could not be.
+    The state of a `watched` one says why it could not be polled.
     """
     item = _refused_item(watched) if watched and watched.unusable else None
     if item is None:
@@ -160,7 +166,9 @@ def unusable_status(
 
 
 def run_command(known: KnownTenant) -> str:
-    """Return the command that runs a tenant once more; of practice alone nobody knows one."""
+    """
+    Return the command that runs a tenant once more; empty for practice, whose command is not known.
+    """
     tenant = shlex.quote(known.tenant)
     if known.file:
         return fleet_command(known.tenant, known.file)
@@ -199,14 +207,14 @@ def cause_of(finding: Finding) -> CodeMeaning | None:
 
 
 def _stopped_by(procedure: Procedure, finding: Finding, meaning: CodeMeaning) -> str:
-    """Return what a cause stops; of a check that only cannot tell because of it, nothing."""
+    """Return the effects of a cause; empty for a check that only cannot tell because of it."""
     if meaning.stops or finding.outcome is not Outcome.FAILED:
         return meaning.stops
     return broken_without(procedure, finding.check)
 
 
 def broken_without(procedure: Procedure, check: str) -> str:
-    """Return what no longer works if a check fails; empty if that is not known."""
+    """Return the effects of a failed check; empty if they are not known."""
     broken = (provider.behaviour.impact_of(check) for provider in procedure.providers)
     return " ".join(dict.fromkeys(filter(None, broken)))
 
@@ -277,8 +285,8 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
     """
     Yield an item for each cause for which a step fails, or cannot be checked.
 
-    A step that nobody has begun fails nothing, unless a watch found a problem there: else only the
-    walkthrough has looked at it.
+    A step that nobody has begun fails nothing, unless a watch found a problem there. Only the
+    walkthrough has checked it.
     """
     is_problem = any(p.is_open and p.step == step.step.id for p in known.problems)
     if step.is_untouched and not is_problem:
@@ -319,7 +327,8 @@ def _failing(known: KnownTenant, step: StepState) -> Iterator[OpenItem]:
 def _waiting(known: KnownTenant, step: StepState, whom: WaitsFor, today: date) -> OpenItem:
     """Return the item of a step that waits for somebody, or is the next one to do."""
     item = _item_of(known, step)
-    due, overdue = step.due or step.ends_on, step.overdue_days(today)
+    due = step.due or step.ends_on
+    overdue = step.overdue_days(today)
     title = open_title(step)
     item = replace(
         item,
@@ -362,8 +371,9 @@ def _advice(step: StepState, *, is_overdue: bool) -> str:
 
 
 def _item_of(known: KnownTenant, step: StepState) -> OpenItem:
-    """Return what every item of a step has: where it is, since when, who has it, its page."""
-    step_id, name = step.step.id, f"{step.number} {step.step.title}"
+    """Return the fields that every item of a step has: place, time, person and page."""
+    step_id = step.step.id
+    name = f"{step.number} {step.step.title}"
     links = (link.url(known.values) for link in step.step.links)
     acknowledged = (_acknowledged(p) for p in known.problems if p.is_open and p.step == step_id)
     place = ItemPlace(
@@ -383,7 +393,7 @@ def _item_of(known: KnownTenant, step: StepState) -> OpenItem:
 
 
 def _acknowledged(problem: Problem) -> str:
-    """Return who has acknowledged a problem, until when and why; empty for nobody."""
+    """Return the person who acknowledged a problem, until when and why; empty for nobody."""
     if not problem.acknowledged_by:
         return ""
     until = f" until {problem.acknowledged_until}" if problem.acknowledged_until else ""
@@ -392,7 +402,7 @@ def _acknowledged(problem: Problem) -> str:
 
 
 def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
-    """Yield what ends within 30 days, such as a token or a version."""
+    """Yield an item for each thing that ends within 30 days, such as a token or a version."""
     for due_item in merge_due_items(known.due_items):
         left = days_until(due_item.day, today)
         if not due_item.is_end or left > _LATER_DAYS:
@@ -417,7 +427,7 @@ def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
 
 
 def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
-    """Yield the customers who are cut off, and what else a watch found of all of them."""
+    """Yield the customers who are cut off, and the watch's other problems of all customers."""
     problems = {p.check: p for p in known.problems if p.is_open and p.step == CUSTOMERS_STEP}
     for account in known.accounts:
         problem = problems.pop(account.id, None)
@@ -465,7 +475,7 @@ def _customers(known: KnownTenant, now: datetime) -> Iterator[OpenItem]:
 
 
 def _named_in_commands(known: KnownTenant, account: KnownAccount) -> str:
-    """Return how a command names a customer: by name, or by id if the name is not plain."""
+    """Return a customer's name in a command: the name, or the id if the name is not plain."""
     key = account.name.casefold()
     alike = [
         other
@@ -487,13 +497,17 @@ def customer_rows(known: KnownTenant, now: datetime) -> Iterator[CustomerRow]:
     }
     for account in known.accounts:
         item = open_items.get(account.id)
-        state, outcome, since = ACCOUNT_STATES[account.standing], LIKE[account.standing], ""
+        state = ACCOUNT_STATES[account.standing]
+        outcome = LIKE[account.standing]
+        since = ""
         if item:
             state = "signed out" if item.cause == SIGNED_OUT else "calls fail"
-            outcome, since = Outcome.FAILED, item.since
+            outcome = Outcome.FAILED
+            since = item.since
         elif account.standing is AccountStatus.NOT_SIGNED_IN:
             # Nobody has seen it signed in, or no second poll has seen it signed out.
-            state, outcome = "not signed in", Outcome.NOT_RUN
+            state = "not signed in"
+            outcome = Outcome.NOT_RUN
         failing = account.failing.cause if account.failing else ""
         yield CustomerRow(
             tenant=known.tenant,
@@ -531,12 +545,12 @@ def _whose(known: KnownTenant) -> str:
 
 def _merged(items: Iterable[OpenItem]) -> Iterator[OpenItem]:
     """Yield one item for each group and cause, with every place that has it."""
-    found: dict[tuple[ItemGroup, str], OpenItem] = {}
+    merged: dict[tuple[ItemGroup, str], OpenItem] = {}
     for item in items:
         key = (item.group, item.cause)
-        before = found.get(key)
+        before = merged.get(key)
         if before is None:
-            found[key] = item
+            merged[key] = item
             continue
         # The step that has failed names the cause, its page and its command.
         first = item if _contradicts(item) and not _contradicts(before) else before
@@ -551,8 +565,8 @@ def _merged(items: Iterable[OpenItem]) -> Iterator[OpenItem]:
         if joined.is_about_customers:
             title = customers_title(joined.cause, joined.places[0].name, number=len(joined.places))
             joined = replace(joined, title=title)
-        found[key] = joined
-    yield from found.values()
+        merged[key] = joined
+    yield from merged.values()
 
 
 def _contradicts(item: OpenItem) -> bool:

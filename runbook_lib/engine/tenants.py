@@ -66,10 +66,10 @@ def unknown_tenant(tenant: str, evidence: str = "", *, begin: str = "") -> str:
 
 class TenantQuestion:
     """
-    The question whose app a walkthrough is about, where no setting names the tenant.
+    The question for the tenant of a walkthrough, where no setting names it.
 
-    Who asks it shows `text`, takes the answer through `read`, and begins a tenant of which there
-    is a `doubt` only if the person says so.
+    The caller shows `text` and takes the answer through `read`. It begins a tenant with a `doubt`
+    only if the person says so.
     """
 
     text = "Whose app is this?"
@@ -105,7 +105,7 @@ class TenantQuestion:
         return f"There is no record of {name} yet.{suggestion(name, names)}"
 
     def refusal(self) -> SettingsError:
-        """Return the error for a place where nobody answers."""
+        """Return the error for a session without a person who answers."""
         return SettingsError(
             f"No tenant is named. {self.known}".strip(),
             next_step="Name the tenant (--tenant, RUNBOOK_TENANT) or set "
@@ -121,7 +121,7 @@ def configured_tenant(settings: Settings) -> str:
 
 def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] | None) -> str:
     """
-    Return the tenant of a walkthrough: the Service Domain, else what a person answers.
+    Return the tenant of a walkthrough: the Service Domain, else a person's answer.
 
     An answer that cannot be a tenant is asked again. A new tenant is begun only after a yes. `ask`
     asks, or raises `EOFError` if nobody answers: without an answer this raises `SettingsError`.

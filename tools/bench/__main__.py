@@ -96,8 +96,10 @@ def _graph_reads(given: Given) -> dict[str, Ask]:
 
 def _mixed(given: Given) -> list[Ask]:
     """Return requests of every kind; half of them store something in the sandbox."""
-    graph, dialog = f"{given['graph_url']}/v26.0", given["dialog_url"]
-    api, account = given["cyclr_api_url"], given["account_api_id"]
+    graph = f"{given['graph_url']}/v26.0"
+    dialog = given["dialog_url"]
+    api = given["cyclr_api_url"]
+    account = given["account_api_id"]
     person = {"email": given["login_email"], "password": given["login_password"]}
     secret = {"client_id": given["app_id"], "client_secret": given["app_secret"]}
     client = {
@@ -151,7 +153,7 @@ def _measure_reads(process: psutil.Process, given: Given) -> tuple[Table, float]
     send(iter([*reads.values()] * 200), connections=CONNECTIONS)  # warm
     everything = itertools.islice(itertools.cycle(reads.values()), READS)
     share = READS // len(reads) // 4
-    kinds = {name: iter([one] * share) for name, one in reads.items()}
+    kinds = {name: iter([request] * share) for name, request in reads.items()}
     a_core_second = 0.0
     for name, asks in {**kinds, "all, in turn": everything}.items():
         before = _core_seconds(process)
@@ -159,8 +161,13 @@ def _measure_reads(process: psutil.Process, given: Given) -> tuple[Table, float]
         a_core_second = len(seen.waits) / (_core_seconds(process) - before)
         statuses = ", ".join(f"{status} x {n:,}" for status, n in sorted(seen.statuses.items()))
         table.add_row(
-            *(name, f"{len(seen.waits):,}", f"{seen.rate:,.0f}", f"{a_core_second:,.0f}"),
-            *(f"{seen.percentile(50):.2f}", f"{seen.percentile(99):.2f}", statuses),
+            name,
+            f"{len(seen.waits):,}",
+            f"{seen.rate:,.0f}",
+            f"{a_core_second:,.0f}",
+            f"{seen.percentile(50):.2f}",
+            f"{seen.percentile(99):.2f}",
+            statuses,
         )
     return table, seen.rate
 
@@ -183,8 +190,10 @@ def _measure_memory(process: psutil.Process, given: Given) -> Table:
         seen = send(itertools.islice(asks, MIXED // SLICES), connections=CONNECTIONS)
         statuses = ", ".join(str(status) for status in sorted(seen.statuses))
         table.add_row(
-            *(f"{MIXED // SLICES * number:,}", *_held(process, given)),
-            *(f"{seen.rate:,.0f}", statuses),
+            f"{MIXED // SLICES * number:,}",
+            *_held(process, given),
+            f"{seen.rate:,.0f}",
+            statuses,
         )
     return table
 

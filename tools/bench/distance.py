@@ -1,7 +1,7 @@
 """
-How long a run waits for remote systems at a distance, and what it asks them.
+Measure a run's waits for remote systems at a distance, and its requests.
 
-The sandbox serves from this process and delays every answer by its `slow` fault; each run is a
+The sandbox serves from this process and delays every answer by its `slow` fault. Each run is a
 whole process, of a new tenant. Each figure is the median of several runs, in turn.
 """
 
@@ -32,7 +32,7 @@ from tools.bench.runs import ROOT
 
 TURNS = 5
 ROUND_TRIPS = (0.0, 0.05, 0.15, 0.25)
-# For each side, the settings of `run --sandbox` that it leaves out: what a check may spend.
+# For each side, the settings of `run --sandbox` that it leaves out: they permit side effects.
 _SIDES = {
     "nothing spent": {"RUNBOOK_FACEBOOK_MAKE_TEST_CALLS", "RUNBOOK_CYCLR_USERNAME"},
     "run --sandbox": set[str](),
@@ -78,14 +78,14 @@ def report(console: Console) -> Measured:
 
 
 def waits_in_a_row(clocks: Mapping[float, float]) -> float:
-    """Return how many round trips a run waits for one after the other; all in seconds."""
+    """Return the number of round trips that a run waits for in sequence; all in seconds."""
     longest = max(clocks)
     return (clocks[longest] - clocks[0.0]) / longest
 
 
 def count_requests(lines: Iterable[bytes]) -> tuple[int, int]:
     """
-    Return how many exchanges a journal has, and how many of their requests are different.
+    Return the number of exchanges of a journal, and the number of different requests.
 
     A request is its method, URL and body as recorded, where two secrets look the same.
     """

@@ -42,7 +42,9 @@ from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import replay
 
 RUNS = 5
-TENANTS, RUNS_EACH, TREES = 10, 10, 10
+TENANTS = 10
+RUNS_EACH = 10
+TREES = 10
 LINES = 10_000
 _TARGET = 10
 _MEBIBYTE = 1024 * 1024
@@ -79,7 +81,8 @@ def report(console: Console) -> None:
 def _measure_runs(evidence: Path) -> tuple[Table, Path]:
     """Return the table of sealing within a practice run, and the last run's bundle."""
     command = [sys.executable, "-m", "runbook_lib", "run", "--sandbox", "approved", "--json"]
-    wholes, seals = [], []
+    wholes = []
+    seals = []
     for _ in range(RUNS):
         began = time.perf_counter()
         subprocess.run([*command, "--evidence", str(evidence)], check=True, capture_output=True)
@@ -88,14 +91,18 @@ def _measure_runs(evidence: Path) -> tuple[Table, Path]:
         assert (ended.type, sealed.type) == (EventType.RUN_FINISHED, EventType.BUNDLE_SEALED)
         seals.append((_moment(sealed) - _moment(ended)).total_seconds())
     bundle = max(evidence.glob("*/*/2*"))
-    whole, sealing = statistics.median(wholes), statistics.median(seals)
+    whole = statistics.median(wholes)
+    sealing = statistics.median(seals)
     table = Table(title=f"A run with its evidence, `run --sandbox approved`, median of {RUNS}")
     for column in ("whole run s", "of it record, report, sealing s", "share", "bundle KiB"):
         table.add_column(column, justify="right")
     table.add_column("report.html KiB", justify="right")
     size = sum(path.stat().st_size for path in bundle.iterdir())
     table.add_row(
-        *(f"{whole:.2f}", f"{sealing:.3f}", f"{sealing / whole:.1%}", f"{size / 1024:.0f}"),
+        f"{whole:.2f}",
+        f"{sealing:.3f}",
+        f"{sealing / whole:.1%}",
+        f"{size / 1024:.0f}",
         f"{(bundle / 'report.html').stat().st_size / 1024:.0f}",
     )
     return table, bundle
@@ -111,8 +118,8 @@ def _measure_verifying(bundle: Path, folder: Path) -> Table:
     key = open_key(str(folder / "key.pem"), is_sandbox=True)
     public = export_public_key(key, folder / "trusted")
     with _without_flushing():
-        one = _copies(bundle, folder / "one" / "tree", key, tenants=1, each=1)
-        tree = _copies(bundle, folder / "many" / "0", key, tenants=TENANTS, each=RUNS_EACH)
+        single_tree = _copies(bundle, folder / "one" / "tree", key, tenants=1, runs=1)
+        tree = _copies(bundle, folder / "many" / "0", key, tenants=TENANTS, runs=RUNS_EACH)
         for number in range(1, TREES):
             shutil.copytree(tree, tree.with_name(str(number)))
     table = Table(title="Verifying bundles, each command in its own process")
@@ -124,29 +131,37 @@ def _measure_verifying(bundle: Path, folder: Path) -> Table:
         "openssl + sha256sum": ["sh", "-c", _BY_HAND, "sh", str(public)],
     }
     trust = Trust(read_public_keys([public]))
-    seconds = min(_once(lambda: list(verify_tree(one, trust))) for _ in range(RUNS))
-    table.add_row("runbook verify, without its start", "1", f"{seconds:.3f}", _each(seconds, 1), "")
-    for where, count in ((one.parent, 1), (tree.parent, TENANTS * RUNS_EACH * TREES)):
+    seconds = min(_once(lambda: list(verify_tree(single_tree, trust))) for _ in range(RUNS))
+    table.add_row(
+        "runbook verify, without its start",
+        "1",
+        f"{seconds:.3f}",
+        _milliseconds_each(seconds, 1),
+        "",
+    )
+    for where, count in ((single_tree.parent, 1), (tree.parent, TENANTS * RUNS_EACH * TREES)):
         for name, command in commands.items():
             seconds, peak = _timed([*command, str(where)])
             resident = f"{peak:.0f}" if name.startswith("runbook") else ""
-            table.add_row(name, f"{count:,}", f"{seconds:.2f}", _each(seconds, count), resident)
+            table.add_row(
+                name, f"{count:,}", f"{seconds:.2f}", _milliseconds_each(seconds, count), resident
+            )
     return table
 
 
-def _each(seconds: float, count: int) -> str:
+def _milliseconds_each(seconds: float, count: int) -> str:
     return f"{seconds * 1000 / count:.1f}"
 
 
-def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, each: int) -> Path:
+def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, runs: int) -> Path:
     """Seal the run of `bundle` many times, for several tenants; return the folder."""
     entries = Journal(bundle / "journal.jsonl").entries()
     last = entries[-1].run_id
     mine = [entry for entry in entries if entry.run_id == last]
     for tenant in range(tenants):
         journal = Journal(journal_path(evidence, f"t{tenant}", PROCEDURE.id))
-        for number in range(each):
-            run_id = f"{tenant * each + number:08x}"
+        for number in range(runs):
+            run_id = f"{tenant * runs + number:08x}"
             replay(mine, journal, run_id=run_id, tenant=f"t{tenant}")
             reader = HistoryReader(journal)
             state = fold(reader.read(), Subject(PROCEDURE, {}), run_id)
@@ -170,7 +185,8 @@ def _without_flushing() -> Iterator[None]:
 
 def _timed(command: list[str]) -> tuple[float, float]:
     """Return the duration of a command, and its largest resident memory."""
-    began, most = time.perf_counter(), 0
+    began = time.perf_counter()
+    most = 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as popen:
         process = psutil.Process(popen.pid)
         while popen.poll() is None:
@@ -208,8 +224,8 @@ def _measure_journal(bundle: Path, folder: Path) -> Table:
         name: min(_once(way, time.process_time) for _ in range(RUNS)) for name, way in ways.items()
     }
     lines = seconds["read each line as JSON"]
-    for name, each in seconds.items():
-        table.add_row(name, f"{each * 1000:.1f}", f"{each / lines:.2f}")
+    for name, elapsed in seconds.items():
+        table.add_row(name, f"{elapsed * 1000:.1f}", f"{elapsed / lines:.2f}")
     return table
 
 

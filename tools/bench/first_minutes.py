@@ -73,7 +73,7 @@ def _walk(page: Page, address: str, mark: object) -> None:
         page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
     page.wait_for_selector("#runbook-finish", state="attached", timeout=_PATIENCE)
     mark()
-    page.locator(f"#runbook-{_STEP} .rb-fold").click()  # what is opened is checked by itself
+    page.locator(f"#runbook-{_STEP} .rb-fold").click()  # a step that is opened is checked by itself
     page.wait_for_selector(f'#runbook-{_STEP}[data-outcome="verified"]', timeout=_PATIENCE)
     mark()
 
@@ -119,7 +119,7 @@ def main() -> None:
     table = Table("Revision", *_PARTS, "together")
     for revision in sys.argv[1:] or ["HEAD"]:
         times = _measured(revision)
-        table.add_row(revision[:12], *(f"{each:.1f} s" for each in (*times, sum(times))))
+        table.add_row(revision[:12], *(f"{seconds:.1f} s" for seconds in (*times, sum(times))))
     Console().print(table)
 
 

@@ -1,8 +1,9 @@
 """
 The cost of a fleet, compared with stock papermill, with a longer one, and with a Dask cluster.
 
-Sandboxes with an app each serve from one process of their own, on the same cores as what is
-measured; its processor time is shown. Each row is measured once: it takes over half a minute.
+Sandboxes with an app each serve from one process of their own. They share the cores with the
+measured process; their processor time is shown. Each row is measured once: it takes over half a
+minute.
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import RunOutcome
 
-TENANTS, BY_PAPERMILL, SHORT, LONG, ON_DASK = 200, 20, 50, 1_000, 60
+TENANTS = 200
+BY_PAPERMILL = 20
+SHORT = 50
+LONG = 1_000
+ON_DASK = 60
 _APPS = 8
-_DASK_WORKERS = _AT_ONCE = 2
+_DASK_WORKERS = 2
+_AT_ONCE = 2
 _MEBIBYTE = 1024 * 1024
 _ROOT = Path(__file__).parents[2]
 
@@ -41,22 +47,26 @@ Measured = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """
-    What a run over many tenants took.
-
-    `seconds` by the clock, processor seconds of the sandboxes meanwhile, the peak memory
-    of the fleet's own process in MiB, and how many tenants ran at a time, on average.
-    """
+    """The cost of a run over many tenants."""
 
     tenants: int
+    """The number of tenants."""
+
     seconds: float
+    """Seconds by the clock."""
+
     sandbox_seconds: float
+    """Processor seconds of the sandboxes meanwhile."""
+
     peak: float = 0
+    """The peak memory of the fleet's own process, in MiB."""
+
     at_a_time: float = 0
+    """The number of tenants that ran at a time, on average."""
 
     @property
     def rate(self) -> float:
-        """Return the runs a second."""
+        """Runs per second."""
         return self.tenants / self.seconds
 
 
@@ -70,18 +80,19 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment of commands."""
+        """The environment of commands."""
         own = {k: v for k, v in os.environ.items() if not k.startswith(("RUNBOOK_", "PYTHON"))}
         home = str(self.folder / "home")
         return {**own, "HOME": home, "XDG_DATA_HOME": home, "PYTHONPATH": str(_ROOT)}
 
     def fleet(self, tenants: int, *words: str, outcome: str = "incomplete") -> Took:
-        """Run a fleet whose tenants all end with `outcome`, and return what it took."""
+        """Run a fleet whose tenants all end with `outcome`, and return its cost."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         path = folder / "tenants.toml"
         path.write_text(_tenants(self.given, tenants, self.folder), encoding="utf-8")
         command = [sys.executable, "-m", "runbook_lib", "fleet", str(path), *words]
-        before, began = _processor(self.sandbox), time.perf_counter()
+        before = _processor(self.sandbox)
+        began = time.perf_counter()
         process = psutil.Popen(
             [*command, "--evidence", str(folder / "evidence"), "--junit", str(folder / "out.xml")],
             cwd=self.folder,
@@ -114,8 +125,11 @@ class Place:
             words = {"env_file": settings, "evidence": self.folder / "papermill", "tenant": number}
             subprocess.run(
                 [
-                    *(program, notebook, self.folder / f"{number}.ipynb", "--no-progress-bar"),
-                    *(word for each in words.items() for word in ("-r", each[0], str(each[1]))),
+                    program,
+                    notebook,
+                    self.folder / f"{number}.ipynb",
+                    "--no-progress-bar",
+                    *(word for entry in words.items() for word in ("-r", entry[0], str(entry[1]))),
                 ],
                 env=self.environment,
                 cwd=self.folder,
@@ -123,7 +137,8 @@ class Place:
                 capture_output=True,
             )
 
-        before, began = _processor(self.sandbox), time.perf_counter()
+        before = _processor(self.sandbox)
+        began = time.perf_counter()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(run, range(tenants)))
         seconds = time.perf_counter() - began
@@ -135,10 +150,11 @@ def report(console: Console) -> Measured:
     with sandboxes(_APPS) as place:
         papermill = place.papermill(BY_PAPERMILL)
         fleet = place.fleet(TENANTS)
-        short, long = place.fleet(SHORT), place.fleet(LONG)
+        short = place.fleet(SHORT)
+        long = place.fleet(LONG)
         local = place.fleet(ON_DASK, "--workers", str(_DASK_WORKERS))
         with _dask(place) as address:
-            place.fleet(2 * _DASK_WORKERS, "--scheduler", address)  # workers load what they need
+            place.fleet(2 * _DASK_WORKERS, "--scheduler", address)  # workers load their modules
             dask = place.fleet(ON_DASK, "--scheduler", address)
     table = Table(title=f"Fleets on {os.cpu_count()} cores, once each", min_width=96)
     for column in ("measure", "fleet", "compared with", "", "ratio", "aim"):
@@ -205,16 +221,16 @@ def sandboxes(apps: int) -> Iterator[Place]:
 @contextmanager
 def _dask(place: Place) -> Iterator[str]:
     """Give the address of a Dask scheduler with workers of one thread, as processes."""
-    found = place.folder / "scheduler.json"
+    scheduler_file = place.folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
     options: dict[str, Any] = {"stderr": subprocess.DEVNULL, "env": place.environment}
     host = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
-    scheduler = [*dask, "scheduler", *host, "--port", "0", "--scheduler-file", str(found)]
+    scheduler = [*dask, "scheduler", *host, "--port", "0", "--scheduler-file", str(scheduler_file)]
     with ExitStack() as stack:
         started = [stack.enter_context(subprocess.Popen(scheduler, **options))]
-        while not found.exists():
+        while not scheduler_file.exists():
             time.sleep(0.05)
-        address = json.loads(found.read_bytes())["address"]
+        address = json.loads(scheduler_file.read_bytes())["address"]
         worker = [*dask, "worker", address, *host, "--nthreads", "1", "--no-nanny"]
         started += [
             stack.enter_context(subprocess.Popen(worker, cwd=place.folder, **options))
@@ -229,7 +245,9 @@ def _dask(place: Place) -> Iterator[str]:
 
 def _variables(given: Mapping[str, Any]) -> list[tuple[str, str]]:
     items = [item for item in inputs_of(PROCEDURE) if given.get(item.name)]
-    return [(each.variable, given[each.name]) for each in items if each.name != "cyclr_username"]
+    return [
+        (entry.variable, given[entry.name]) for entry in items if entry.name != "cyclr_username"
+    ]
 
 
 def _tenants(given: Sequence[Mapping[str, Any]], tenants: int, folder: Path) -> str:
@@ -241,12 +259,12 @@ def _tenants(given: Sequence[Mapping[str, Any]], tenants: int, folder: Path) -> 
         path = folder / f"app-{number}.env"
         path.write_text("".join(lines), encoding="utf-8")
         secrets = ", ".join(
-            f'{each.name} = "dotenv:{path}#{each.variable}"' for each in items if each.secret
+            f'{entry.name} = "dotenv:{path}#{entry.variable}"' for entry in items if entry.secret
         )
         values = [
-            f"{each.name} = {json.dumps(app[each.name])}\n"
-            for each in items
-            if not each.secret and each.name != "cyclr_username"
+            f"{entry.name} = {json.dumps(app[entry.name])}\n"
+            for entry in items
+            if not entry.secret and entry.name != "cyclr_username"
         ]
         tables.append(f"{''.join(values)}secrets = {{{secrets}}}\n")
     return "\n".join(

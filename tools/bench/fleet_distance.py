@@ -1,8 +1,9 @@
 """
-How many tenants a fleet runs a second when its remote systems are far away.
+Measure a fleet's tenants per second when its remote systems are far away.
 
-Each run is a whole `runbook fleet` command over new tenants, of whom each has what `distance` calls
-*nothing spent*. The sandboxes, one for each app, delay every answer by their `slow` fault.
+Each run is a whole `runbook fleet` command over new tenants. Each tenant has the settings that
+`distance` calls *nothing spent*. The sandboxes, one for each app, delay every answer by their
+`slow` fault.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.engine.pools import available_memory, default_workers
 from tools.bench.fleet import Place, Took, sandboxes
 
-TENANTS, TURNS = 60, 3
+TENANTS = 60
+TURNS = 3
 ROUND_TRIP = 0.15
 # Its check would spend a sign-in link; without one a person leaves the step out.
 _LEFT_OUT = """

@@ -16,7 +16,7 @@ def main(apps: int) -> None:
     """Serve this many sandboxes."""
     with ExitStack() as stack:
         sandboxes = [stack.enter_context(Sandbox("approved")) for _ in range(apps)]
-        sys.stdout.write(json.dumps([each.description for each in sandboxes]) + "\n")
+        sys.stdout.write(json.dumps([sandbox.description for sandbox in sandboxes]) + "\n")
         sys.stdout.flush()
         sys.stdin.read()
 

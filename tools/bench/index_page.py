@@ -67,17 +67,17 @@ def _measure(chromium: Browser, folder: Path, size: int) -> Figures:
     page(many(1))  # the templates are loaded
     began = time.perf_counter()
     text = page(statuses)
-    made = (time.perf_counter() - began) * 1000
+    milliseconds = (time.perf_counter() - began) * 1000
     path = folder / f"{size}.html"
     path.write_text(text, encoding="utf-8")
     turns = [_turn(chromium, path) for _ in range(TURNS)]
     medians = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
     rounded = {name: round(number) for name, number in medians.items()}
-    return {"make (Python)": round(made), **rounded, "KiB": len(text.encode()) // 1024}
+    return {"make (Python)": round(milliseconds), **rounded, "KiB": len(text.encode()) // 1024}
 
 
 def _turn(chromium: Browser, path: Path) -> Mapping[str, float]:
-    """Return how long each action takes in a new page; its policy is set aside for measuring."""
+    """Return the time of each action in a new page; its policy is set aside for measuring."""
     with chromium.new_context(bypass_csp=True, viewport={"width": 1280, "height": 900}) as context:
         opened = context.new_page()
         opened.goto(path.as_uri())

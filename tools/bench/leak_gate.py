@@ -1,4 +1,4 @@
-"""How long the leak gate takes for a MiB of a text: the kinds that are easiest and worst for it."""
+"""Measure the leak gate's time for a MiB of text: the kinds that are easiest and hardest for it."""
 
 from __future__ import annotations
 

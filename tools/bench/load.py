@@ -28,7 +28,7 @@ class Seen:
 
     @property
     def rate(self) -> float:
-        """Return answers per second."""
+        """Responses per second."""
         return sum(self.statuses.values()) / self.seconds
 
     def percentile(self, percent: int) -> float:
@@ -72,12 +72,12 @@ async def _answer(reader: asyncio.StreamReader) -> int:
 async def _work(asks: Iterator[Ask], seen: Seen) -> None:
     """Send requests in sequence, over one connection to each port."""
     open_to: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
-    for one in asks:
-        if one.port not in open_to:
-            open_to[one.port] = await asyncio.open_connection("127.0.0.1", one.port)
-        reader, writer = open_to[one.port]
+    for request in asks:
+        if request.port not in open_to:
+            open_to[request.port] = await asyncio.open_connection("127.0.0.1", request.port)
+        reader, writer = open_to[request.port]
         begun = time.perf_counter()
-        writer.write(one.content)
+        writer.write(request.content)
         seen.statuses[await _answer(reader)] += 1
         seen.waits.append(time.perf_counter() - begun)
     for _, writer in open_to.values():

@@ -33,7 +33,8 @@ ROOT = Path(__file__).parents[2]
 TURNS = 7
 HISTORY = 200
 AT_ONCE = 4
-POOL_RUNS, CLI_RUNS = 80, 12
+POOL_RUNS = 80
+CLI_RUNS = 12
 _CELLS = 20
 _STOCK = ("papermill", "ipykernel")
 _POOL = """\
@@ -76,7 +77,8 @@ class Commands:
 
     def run(self, words: Sequence[object]) -> Spent:
         """Run a command, and return its time, with its children's."""
-        before, began = _children_seconds(), time.perf_counter()
+        before = _children_seconds()
+        began = time.perf_counter()
         done = subprocess.run(
             [str(word) for word in words],
             cwd=self.folder,
@@ -163,7 +165,8 @@ def report(console: Console) -> Measured:
 
 def _measure_run(commands: Commands) -> Measured:
     """Time a whole sealed run, alternately with stock papermill on one empty cell."""
-    numbers, folder = count(), commands.folder
+    numbers = count()
+    folder = commands.folder
     stock = ["papermill", "--no-progress-bar", folder / "1.ipynb", folder / "1-out.ipynb"]
     return _in_turn(
         commands,
@@ -191,8 +194,8 @@ def _in_turn(commands: Commands, sides: Mapping[str, Callable[[], Sequence[objec
                 taken[name].append(spent)
     return {
         name: {
-            "wall_s": statistics.median(each.wall for each in every),
-            "cpu_s": statistics.median(each.cpu for each in every),
+            "wall_s": statistics.median(measurement.wall for measurement in every),
+            "cpu_s": statistics.median(measurement.cpu for measurement in every),
         }
         for name, every in taken.items()
     }
@@ -200,7 +203,8 @@ def _in_turn(commands: Commands, sides: Mapping[str, Callable[[], Sequence[objec
 
 def _measure_pools(commands: Commands) -> Measured:
     """Return the notebooks of twenty cells per second of each method, four at once."""
-    folder, source = commands.folder, commands.folder / f"{_CELLS}.ipynb"
+    folder = commands.folder
+    source = commands.folder / f"{_CELLS}.ipynb"
 
     def pool(programs: Path, engine: str, runs: int) -> float:
         out = folder / f"pool-{engine or 'stock'}"
@@ -284,25 +288,55 @@ def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
         ("run, clock", "papermill beside JupyterLab", "wall_s", 1.0),
     ):
         theirs = beside if "beside" in other else stock
-        yield _row(name, other, own[kind], theirs[kind], aim, "s")
+        yield _row(name=name, other=other, ours=own[kind], theirs=theirs[kind], aim=aim, unit="s")
     ours = pools["our engine"]
-    yield _row("20 cells, 4 workers", "papermill, 4 at once", ours, pools["papermill"], 8, "/s")
+    yield _row(
+        name="20 cells, 4 workers",
+        other="papermill, 4 at once",
+        ours=ours,
+        theirs=pools["papermill"],
+        aim=8,
+        unit="/s",
+    )
     theirs = pools["papermill in-process"]
-    yield _row("20 cells, 4 workers", "papermill in 4 processes", ours, theirs, 4, "/s")
-    first, later = history["first"], history["later"]
-    yield _row("200th run, clock", "first run", later["wall_s"], first["wall_s"], 1.05, "s")
-    sizes = (each["bundle_bytes"] / 1024 for each in (later, first))
+    yield _row(
+        name="20 cells, 4 workers",
+        other="papermill in 4 processes",
+        ours=ours,
+        theirs=theirs,
+        aim=4,
+        unit="/s",
+    )
+    first = history["first"]
+    later = history["later"]
+    yield _row(
+        name="200th run, clock",
+        other="first run",
+        ours=later["wall_s"],
+        theirs=first["wall_s"],
+        aim=1.05,
+        unit="s",
+    )
+    sizes = (measurement["bundle_bytes"] / 1024 for measurement in (later, first))
     yield _row("200th bundle", "first bundle", *sizes, 1.02, "KiB")
     empty = small["python -c pass"]["wall_s"]
     for name, aim in (("runbook --help", 5.0), ("runbook status", 12.0)):
-        yield _row(name, "python -c pass", small[name]["wall_s"], empty, aim, "s")
+        yield _row(
+            name=name,
+            other="python -c pass",
+            ours=small[name]["wall_s"],
+            theirs=empty,
+            aim=aim,
+            unit="s",
+        )
 
 
 def _row(
     name: str, other: str, ours: float, theirs: float, aim: float, unit: str
 ) -> tuple[str, ...]:
     """Return a row; `aim` is the smallest ratio of a rate, and the largest of anything else."""
-    ratio, is_rate = ours / theirs, unit == "/s"
+    ratio = ours / theirs
+    is_rate = unit == "/s"
     is_reached = ratio >= aim if is_rate else ratio <= aim
     return (
         name,

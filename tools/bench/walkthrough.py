@@ -88,7 +88,8 @@ def report(console: Console) -> None:
     for name in ("from", "first card", "aim", "all", "aim"):
         table.add_column(name, justify="left" if name == "from" else "right")
     with _walk() as (walk, sandbox):
-        fresh, again = [], []
+        fresh = []
+        again = []
         for _ in range(TURNS):
             fresh.append(_press_start(walk, "facebook_marketing"))
             again.append(_press_start(walk))
@@ -170,7 +171,7 @@ def _report_run_all(console: Console, walk: Walk) -> None:
         for _ in range(TURNS)
     ]
     mine, others = (statistics.median(times) for times in zip(*pairs, strict=True))
-    ratio = statistics.median(one / other for one, other in pairs)
+    ratio = statistics.median(own / other for own, other in pairs)
     table.add_row(f"{count}", f"{mine:.2f}", f"{others:.2f}", f"{ratio:.2f}")
     console.print(table)
 

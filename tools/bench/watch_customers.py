@@ -35,7 +35,9 @@ from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.remote.http_transport import HTTPTransport
 from tools.bench.fleet import Place
 
-CUSTOMERS, POLLS, PER_SECOND = 2_000, 3, 50
+CUSTOMERS = 2_000
+POLLS = 3
+PER_SECOND = 50
 _DAY = timedelta(days=1)
 _KIBIBYTES = 1024
 

@@ -37,7 +37,9 @@ from runbook_lib.remote.client import ConnectionPools
 from runbook_lib.remote.http_transport import HTTPTransport
 from tools.bench.fleet import Place, _tenants, sandboxes
 
-TENANTS, LOOKS, RUNS = 1_000, 3, 5
+TENANTS = 1_000
+LOOKS = 3
+RUNS = 5
 _APPS = 8
 _DAY = 86_400
 _KIBIBYTES = 1024
@@ -66,8 +68,13 @@ def report(console: Console, tenants: int = TENANTS, looks: int = LOOKS) -> Figu
         ratio = look["requests"] / look["least"]
         cpu = look["cpu"] / tenants
         table.add_row(
-            *(f"{number}", f"{look['requests']:,}", f"{look['least']:,}", f"{ratio:.2f}"),
-            *(f"{look['connections']:,}", f"{cpu:.3f}", f"{look['peak']:.0f}"),
+            f"{number}",
+            f"{look['requests']:,}",
+            f"{look['least']:,}",
+            f"{ratio:.2f}",
+            f"{look['connections']:,}",
+            f"{cpu:.3f}",
+            f"{look['peak']:.0f}",
         )
     console.print(table)
     requests, least = (sum(look[name] for look in figures) for name in ("requests", "least"))
@@ -132,7 +139,9 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
     seen: list[tuple[str, str, str, str, bytes]] = []
     opened: list[str] = []
     offset = 0.0
-    used, share, handle = Run.used_calls, Run.share, HTTPTransport.handle_request
+    used = Run.used_calls
+    share = Run.share
+    handle = HTTPTransport.handle_request
     connect = httpcore.SyncBackend.connect_tcp
     patch = pytest.MonkeyPatch()
 

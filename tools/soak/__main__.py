@@ -28,13 +28,22 @@ _PATIENCE_SECONDS = 400
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one command: seconds, largest resident memory in MiB, and exit code."""
+    """The cost of one command."""
 
     command: str
+    """The command."""
+
     lines: int
+    """The number of lines in the journal."""
+
     seconds: float
+    """Seconds by the clock."""
+
     mebibytes: float
+    """The largest resident memory, in MiB."""
+
     exit_code: int
+    """The exit code."""
 
 
 class Tree:
@@ -63,8 +72,8 @@ class Tree:
     @staticmethod
     def _wait(process: subprocess.Popen[bytes], began: float) -> tuple[int, int]:
         while time.perf_counter() - began < _PATIENCE_SECONDS:
-            found, status, used = os.wait4(process.pid, os.WNOHANG)
-            if found:
+            pid, status, used = os.wait4(process.pid, os.WNOHANG)
+            if pid:
                 process.returncode = os.waitstatus_to_exitcode(status)
                 return process.returncode, used.ru_maxrss
             time.sleep(0.01)
@@ -73,7 +82,7 @@ class Tree:
 
     @property
     def journal(self) -> Path:
-        """Return the tenant's journal, whose place depends on the checkout."""
+        """The tenant's journal, whose place depends on the checkout."""
         return next(self.evidence.glob(f"{TENANT}/**/journal.jsonl"))
 
     def run(self, lines: int) -> Cost:
@@ -105,18 +114,21 @@ def _costs(folder: Path, lines: int) -> list[Cost]:
         tree.run(0)
         # NOTE: the history repeats the second run; attestations are recorded only in the first.
         tree.run(0)
-        found = lengthen(_whole_journal(tree), lines)
+        journal_length = lengthen(_whole_journal(tree), lines)
         for saved in tree.evidence.rglob("state.json"):
             saved.unlink()
         state = ("--tenant", TENANT, "--evidence", str(tree.evidence))
         return [
-            _named(tree.cost(found, "status", *state), "status, no index yet"),
-            tree.cost(found, "status", *state),
-            tree.run(found),
-            tree.cost(found, "report", *state),
+            _named(tree.cost(journal_length, "status", *state), "status, no index yet"),
+            tree.cost(journal_length, "status", *state),
+            tree.run(journal_length),
+            tree.cost(journal_length, "report", *state),
             tree.cost(
-                *(found, "verify", str(tree.evidence)),
-                *("--trusted-keys", str(tree.evidence / "keys")),
+                journal_length,
+                "verify",
+                str(tree.evidence),
+                "--trusted-keys",
+                str(tree.evidence / "keys"),
             ),
         ]
 

@@ -1,5 +1,5 @@
 """
-Runs under disturbance, and what they leave: kills, parallel runs, hostile remotes, silent archives.
+Disturb runs, and count their remains: kills, parallel runs, hostile remotes, silent archives.
 
     python -m tools.soak.disturbances [--tree FOLDER] [--kills 300] [--only kills …] [--json FILE]
 
@@ -31,8 +31,17 @@ _SEED = 20261125
 _LATEST_KILL = 4.5
 _PATIENCE = {"run": 120.0, "hostile": 60.0, "archive": 90.0}
 _HOSTILE = (
-    *("--set", "service_domain=acme-h.cyclr.com", "--set", "app_id=1234567890123456"),
-    *("--set", "graph_version=v26.0", "--tenant", "acme", "--evidence", "evidence", "--json"),
+    "--set",
+    "service_domain=acme-h.cyclr.com",
+    "--set",
+    "app_id=1234567890123456",
+    "--set",
+    "graph_version=v26.0",
+    "--tenant",
+    "acme",
+    "--evidence",
+    "evidence",
+    "--json",
 )
 _SECRETS = {"RUNBOOK_FACEBOOK_APP_SECRET": "0123456789abcdef0123456789abcdee"}
 _BOUNDS = {"RUNBOOK_EXCHANGE_SECONDS": "3", "RUNBOOK_STEP_SECONDS": "10"}
@@ -46,10 +55,10 @@ _STORE = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what was done, and the results by name."""
+    """One line of the table: the disturbance, and the results by name."""
 
     what: str
-    found: Mapping[str, object] = field(default_factory=dict)
+    results: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,12 +70,12 @@ class Place:
 
     @property
     def evidence(self) -> Path:
-        """Return the evidence folder."""
+        """The evidence folder."""
         return self.folder / "evidence"
 
     @property
     def temporary(self) -> Path:
-        """Return the folder of temporary files."""
+        """The folder of temporary files."""
         return self.folder / "temporary"
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
@@ -91,12 +100,12 @@ class Place:
         began = time.monotonic()
         with self.start(*arguments, **more) as process:
             try:
-                said = "".join(process.communicate(timeout=patience))
+                output = "".join(process.communicate(timeout=patience))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
                 return None, time.monotonic() - began, ""
-        return process.returncode, time.monotonic() - began, said
+        return process.returncode, time.monotonic() - began, output
 
     def verify(self) -> int | None:
         """Return the exit code of `runbook verify` for all sealed evidence."""
@@ -138,11 +147,11 @@ def kills(tree: Path, count: int) -> list[Row]:
         time.sleep(6)
         code, _, _ = place.run(_PATIENCE["run"], *practice)
         after = _left(place)
-        found = {"exit of the next run": code, "verify": place.verify()}
+        results = {"exit of the next run": code, "verify": place.verify()}
     rows = [("at most, between kills", most), ("after the last kill", killed)]
     return [
         *(Row(f"{count} kills: left {when}", numbers) for when, numbers in rows),
-        Row(f"{count} kills: left after one more run", {**after, **found}),
+        Row(f"{count} kills: left after one more run", {**after, **results}),
     ]
 
 
@@ -164,8 +173,8 @@ def _neighbours(tree: Path, what: str, rounds: Sequence[Sequence[str]]) -> Row:
             started = [place.start(*practice, "--tenant", tenant) for tenant in tenants]
             codes += [_ended(process) for process in started]
         sealed = len(list(place.evidence.glob("*/*/2*/statement.dsse.json")))
-        found = {"runs": len(codes), "exit 0": codes.count(0), "stopped": codes.count(None)}
-        return Row(what, {**found, "bundles": sealed, "verify": place.verify()})
+        results = {"runs": len(codes), "exit 0": codes.count(0), "stopped": codes.count(None)}
+        return Row(what, {**results, "bundles": sealed, "verify": place.verify()})
 
 
 def _ended(process: subprocess.Popen[str]) -> int | None:
@@ -187,15 +196,15 @@ def _hostile(tree: Path, mode: str) -> Row:
     with _place(tree) as place, hostile_server(mode) as url:
         environ = {**_SECRETS, **(_BOUNDS if tree == ROOT else {})}
         graph = ("--set", f"graph_url={url}")
-        code, seconds, said = place.run(_PATIENCE["hostile"], "run", *_HOSTILE, *graph, **environ)
-        step = _step(said, "fb-13-app-id-and-secret")
-        size = len(said) // 1024
+        code, seconds, output = place.run(_PATIENCE["hostile"], "run", *_HOSTILE, *graph, **environ)
+        step = _step(output, "fb-13-app-id-and-secret")
+        size = len(output) // 1024
         return Row(mode, {"exit": code, "s": round(seconds, 1), "fb-13": step, "KiB said": size})
 
 
-def _step(said: str, step_id: str) -> str:
+def _step(output: str, step_id: str) -> str:
     try:
-        steps = json.loads(said[said.index("{") : said.rindex("}") + 1])["steps"]
+        steps = json.loads(output[output.index("{") : output.rindex("}") + 1])["steps"]
         return next(str(step["outcome"]) for step in steps if step["id"] == step_id)
     except (ValueError, KeyError, StopIteration):
         return "-"
@@ -238,20 +247,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     parts = {"kills": lambda tree: kills(tree, options.kills), **PARTS}
-    found: dict[str, list[Row]] = {}
+    rows_by_part: dict[str, list[Row]] = {}
     for name in options.only:
-        found[name] = parts[name](options.tree)
-        _print(name, found[name])
+        rows_by_part[name] = parts[name](options.tree)
+        _print(name, rows_by_part[name])
     if options.json:
-        document = {name: [asdict(row) for row in rows] for name, rows in found.items()}
+        document = {name: [asdict(row) for row in rows] for name, rows in rows_by_part.items()}
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def _print(name: str, rows: Sequence[Row]) -> None:
     print(f"\n{name}")  # noqa: T201
     for row in rows:
-        found = "  ".join(f"{key} {value}" for key, value in row.found.items())
-        print(f"  {row.what:44}{found}", flush=True)  # noqa: T201
+        results = "  ".join(f"{key} {value}" for key, value in row.results.items())
+        print(f"  {row.what:44}{results}", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ def lengthen(journal: Path, lines: int) -> int:
     repeated = pattern[begins[-1] :]
     content = journal.read_bytes()
     prev = hashlib.sha256(content.splitlines(keepends=True)[-1]).hexdigest()
-    number, end = len(pattern), len(content)
+    number = len(pattern)
+    end = len(content)
     with journal.open("ab") as file:
         for fields in _repeat(repeated, lines - number):
             number += 1
@@ -33,14 +34,17 @@ def lengthen(journal: Path, lines: int) -> int:
             line = {**fields, "seq": number, "prev": prev, "data": data}
             text = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
             file.write(text)
-            prev, end = hashlib.sha256(text).hexdigest(), end + len(text)
+            prev = hashlib.sha256(text).hexdigest()
+            end = end + len(text)
     return number
 
 
 def _repeat(lines: list[dict[str, Any]], most: int) -> Iterator[dict[str, Any]]:
-    sequence, written = 2, 0
+    sequence = 2
+    written = 0
     while written + len(lines) <= most:
-        run_id, sequence = uuid.uuid4().hex[:8], sequence + 1
+        run_id = uuid.uuid4().hex[:8]
+        sequence = sequence + 1
         for line in lines:
             written += 1
             data = line["data"]

@@ -1,11 +1,11 @@
 """
-Runs and fleets that are killed at random moments, and what they leave.
+Kill runs and fleets at random moments, and check their remains.
 
     python -m tools.soak.kills [--runs 100] [--fleets 50] [--seed NUMBER]
 
-After each SIGKILL no process of it is left within ten seconds; a fleet is then resumed, which runs
-what has no bundle of that run, and nothing else. After the last one a run ends as if there had been
-none, and all evidence verifies. Exit code 1 if not.
+After each SIGKILL all processes are gone within ten seconds. A fleet is then resumed: it runs the
+tenants without a bundle of that run, and nothing else. After the last kill a run ends as if there
+had been none, and all evidence verifies. Exit code 1 if not.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from tools.bench.fleet import _tenants, sandboxes
 
 _MARK = "KILLS_IN"
 _TENANTS = 4
-_PATIENCE_SECONDS, _GONE_SECONDS = 300, 10
+_PATIENCE_SECONDS = 300
+_GONE_SECONDS = 10
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Kill, print what was left, and return an exit code."""
+    """Kill, print the remains, and return an exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak.kills")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--fleets", type=int, default=50)
@@ -47,12 +48,19 @@ def main(words: Sequence[str] | None = None) -> int:
             ("runs", options.runs, ("run", "--sandbox", "approved"), 0),
             ("fleets", options.fleets, ("fleet", str(path), "--workers", "2"), 3),
         )
-        found = [
-            _killed(place.folder / name, name, count, words, code, chance)
+        outcomes = [
+            _killed(
+                folder=place.folder / name,
+                name=name,
+                count=count,
+                words=words,
+                code=code,
+                chance=chance,
+            )
             for name, count, words, code in kinds
             if count
         ]
-    return 0 if all(found) else 1
+    return 0 if all(outcomes) else 1
 
 
 def _killed(
@@ -63,7 +71,9 @@ def _killed(
     began = time.monotonic()
     first = _start(folder, words).wait(_PATIENCE_SECONDS)
     latest = time.monotonic() - began
-    under_way, left, again = 0, Counter[str](), Counter[int]()
+    under_way = 0
+    left = Counter[str]()
+    again = Counter[int]()
     repeated = 0
     for _ in range(count):
         before = _fleets(folder)
@@ -109,13 +119,13 @@ def _fleets(folder: Path) -> set[str]:
 
 
 def _sealed(folder: Path, fleet_id: str) -> Counter[str]:
-    """Return how many bundles of a fleet's run each tenant has."""
-    found = Counter[str]()
+    """Return the number of bundles that each tenant has of a fleet's run."""
+    counts = Counter[str]()
     for path in (folder / "evidence").glob("*/*/2*/record.json"):
         record = json.loads(path.read_bytes())
         if record["fleet_run"] and record["fleet_run"]["id"] == fleet_id:
-            found[record["tenant"]] += 1
-    return found
+            counts[record["tenant"]] += 1
+    return counts
 
 
 def _start(folder: Path, words: Sequence[str], *, evidence: bool = True) -> subprocess.Popen[bytes]:
@@ -131,7 +141,7 @@ def _start(folder: Path, words: Sequence[str], *, evidence: bool = True) -> subp
 
 
 def _alive(folder: Path) -> dict[int, str]:
-    """Return what runs of the commands in `folder`: the end of each command line."""
+    """Return the running commands in `folder`: the end of each command line."""
     alive = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):

@@ -1,5 +1,5 @@
 """
-Poll a tenant's customers in Cyclr: who was signed out, who is back, and rights that were lost.
+Poll a tenant's customers in Cyclr: find accounts signed out or back, and lost rights.
 
 Only accounts that were signed in before are watched; new customers are not.
 """
@@ -36,7 +36,8 @@ from runbook_lib.evidence.reports.tenant_status import SIGNED_OUT, customers_tit
 from runbook_lib.text import one_line
 
 CUSTOMERS_TITLE = "Customers' connections"
-_SURVEY_CHECK, RIGHTS_CHECK = "survey", "rights"
+_SURVEY_CHECK = "survey"
+RIGHTS_CHECK = "rights"
 _EVERY = timedelta(days=1)
 _EVERY_UNANSWERED = timedelta(minutes=15)
 _BREAKS = "No data reaches their cycles until they sign in again."
@@ -45,7 +46,7 @@ _DO = "Send each a new sign-in link: `runbook connections --sign-in-link ACCOUNT
 
 @dataclass(frozen=True, slots=True)
 class CustomerChange:
-    """What a poll of one account changes: a problem that begins or ends, a doubt that does."""
+    """The result of polling one account: a problem or a doubt that begins or ends."""
 
     account: KnownAccount
     problem: Problem | None = None
@@ -56,7 +57,8 @@ def is_due(run: Run, state: WatchState) -> bool:
     known = {**run.values, **run.settings.secrets}
     if not all(map(known.get, CONSOLE)):
         return False
-    key, now = key_of(run), run.clock()
+    key = key_of(run)
+    now = run.clock()
     survey = state.steps.read(tenant=key, step=CUSTOMERS_STEP)
     interval = _EVERY_UNANSWERED if any(row.unanswered_since for row in survey) else _EVERY
     if has_passed(interval, state.tenant(key).customers_polled_on, now):
@@ -74,23 +76,26 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
 
     The next cycle goes on with the others. Raises `StateError` if it cannot be saved.
     """
-    until, key = time.monotonic() + seconds, key_of(run)
+    until = time.monotonic() + seconds
+    key = key_of(run)
 
     def end_in_time(_done: int, _total: int) -> None:
         if time.monotonic() > until:
             raise PollTimeoutError
 
     asked = Customers(run, clock=run.clock, on_progress=end_in_time, state=state)
-    tenant, began = state.tenant(key), timestamp(run.clock())
+    tenant = state.tenant(key)
+    began = timestamp(run.clock())
     row = next(
         iter(state.steps.read(tenant=key, step=CUSTOMERS_STEP)),
         WatchedStep(key, CUSTOMERS_STEP, _SURVEY_CHECK),
     )
-    survey, unanswered = None, ""
+    survey = None
+    unanswered = ""
     try:
         survey = asked.poll_longest_unpolled()
         unanswered = " ".join(survey.notes)
-    except BusyError:  # another process asks: the next cycle compares what it saw
+    except BusyError:  # another process asks; the next cycle compares its results
         return _result(state, key, 0)
     except RemoteError as error:
         unanswered = run.redactor.redact(str(error))
@@ -108,8 +113,8 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
     with state.transaction():
         if survey:
             asked.save_accounts(change.account for change in changes)
-        found = [change.problem for change in changes if change.problem]
-        state.problems.write(found)
+        changed_problems = [change.problem for change in changes if change.problem]
+        state.problems.write(changed_problems)
         state.steps.write([row])
         state.tenants.write([tenant])
     polled = (
@@ -128,7 +133,8 @@ def customer_changes(
     which a step checks. Pure.
     """
     known = open_problems(p for p in problems if p.step == CUSTOMERS_STEP)
-    on, is_lost = timestamp(now), bool(survey.lost)
+    on = timestamp(now)
+    is_lost = bool(survey.lost)
     yield from _rights(tenant, survey, known.get((CUSTOMERS_STEP, RIGHTS_CHECK)), now)
     gone = {account for _, account in known} - survey.accounts.keys() - {RIGHTS_CHECK}
     absent = [
@@ -165,7 +171,7 @@ def customer_changes(
 def _rights(
     tenant: str, survey: Survey, known: Problem | None, now: datetime
 ) -> Iterator[CustomerChange]:
-    """Yield that Cyclr shows the connector in no account any more, or that it does again."""
+    """Yield a problem if Cyclr shows the connector in no account any more, and its end."""
     on = timestamp(now)
     if not survey.lost:
         is_back = any(account.connectors for account in survey.accounts.values())

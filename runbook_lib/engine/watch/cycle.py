@@ -1,9 +1,9 @@
 """
-One cycle of the watch over tenants, one or thousands: poll them, then customers, for minutes at
-most; show, send one digest to each receiver, ping, write the page, and seal if that is wanted.
+One cycle of the watch over tenants, one or thousands.
 
-The tenants share their connections. If something breaks for one of them, or in one message, the
-cycle names it and goes on with the others.
+It polls them, then customers, for minutes at most. It shows changes, sends one digest to each
+receiver, pings, writes the page, and seals if wanted. The tenants share their connections. If
+something breaks for one of them, or in one message, the cycle names it and goes on with the others.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def watching(
     """
     Give a cycle over these tenants; `options` are those of `open_watched`.
 
-    One `is_alone` that is not from a fleet's file: other watches may go on in the same folder, and
-    no page is written. Raises `BusyError` while another process watches a fleet there, and
-    `StateError` if what the watch keeps cannot be used.
+    A cycle that `is_alone` does not come from a fleet's file. Other watches may then go on in the
+    same folder, and no page is written. Raises `BusyError` while another process watches a fleet
+    there, and `StateError` if the watch's state cannot be used.
     """
     folder = evidence_folder(options.get("evidence", ""))
     clock: Callable[[], datetime] = options.get("clock", utc_now)
@@ -99,12 +99,23 @@ def watching(
         pools = stack.enter_context(closing(ConnectionPools()))
         named = {f"{tenant.procedure.id}/{tenant.tenant}": tenant for tenant in tenants}
         sealing = SealingWish(seals_changes, seal_every)
-        yield WatchCycle(named, folder, state, pools, is_alone, sealing, options)
+        yield WatchCycle(
+            tenants=named,
+            folder=folder,
+            state=state,
+            pools=pools,
+            is_alone=is_alone,
+            sealing=sealing,
+            options=options,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class SealingWish:
-    """When a watched tenant is run and sealed: after each change, every so many days, or never."""
+    """
+    The times at which a watched tenant is run and sealed: after each change, every few days, or
+    never.
+    """
 
     after_changes: bool = False
     every_days: int = 0
@@ -123,13 +134,19 @@ class WatchCycle:
     folder: Path
     """The evidence folder."""
     state: WatchState | None
-    """What the watch keeps; `None` without an evidence folder."""
+    """The watch's state; `None` without an evidence folder."""
     pools: ConnectionPools
+    """The connections that the tenants share."""
     is_alone: bool
+    """Whether the tenants are not from a fleet's file; then no page is written."""
     sealing: SealingWish
+    """The times at which a tenant is run and sealed."""
     options: Mapping[str, Any]
+    """The options of `open_watched`."""
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
+    """The exit codes of the tenants so far."""
     _book: AddressBook = field(default_factory=AddressBook)
+    """The receivers and their problems."""
     _with_customers: set[str] = field(default_factory=set)
     """The tenants whose customers are due."""
     _pings: dict[str, str] = field(default_factory=dict)
@@ -175,21 +192,22 @@ class WatchCycle:
 
     def shown(self) -> Iterator[DigestEntry]:
         """
-        Yield what began or ended and was not printed yet, by cause.
+        Yield an entry for each cause that began or ended and was not printed yet.
 
-        It counts as printed once the iterator ends: after a kill it is printed again.
+        Entries count as printed once the iterator ends: after a kill they are printed again.
         """
         if self.state is None:
             return
-        now, state = self._now(), self._state
+        now = self._now()
+        state = self._state
         terminal, told = told_terminal(state, now)
         problems = self._problems()
-        found = due(terminal, problems, told, now)
-        found.pop(Phase.FAILING, None)
+        due_problems = due(terminal, problems, told, now)
+        due_problems.pop(Phase.FAILING, None)
         shown = [
             entry
             for phase in (Phase.NEW, Phase.ENDED)
-            for entry in entries(phase, found.get(phase, ()), self._book.views)
+            for entry in entries(phase, due_problems.get(phase, ()), self._book.views)
         ]
         yield from shown
         rows = [
@@ -201,7 +219,7 @@ class WatchCycle:
             for problem in entry.problems
         ]  # fmt: skip
         if rows:
-            # NOTE: what cannot be saved is printed again, with the same id.
+            # NOTE: an entry that cannot be saved is printed again, with the same id.
             with suppress(RunbookError), state.transaction():
                 state.deliveries.write(rows)
 
@@ -213,7 +231,7 @@ class WatchCycle:
         ]
 
     def send(self) -> Iterator[str]:
-        """Send the digests that are due; yield what was not accepted."""
+        """Send the digests that are due; yield a line for each that was not accepted."""
         if self.state is None or not self._book.views:
             return
         fleet = None if self.is_alone else self.tenants
@@ -229,12 +247,12 @@ class WatchCycle:
         yield from self._for_each(self._pings.values(), _ping)
 
     def seal(self) -> Iterator[str]:
-        """Run and seal each tenant for which that is wanted and due; yield the bundle."""
+        """Run and seal each tenant that is due; yield the bundle."""
         if self.sealing.after_changes or self.sealing.every_days:
             yield from self._for_each(self._book.views, self._seal)
 
     def forget_old(self) -> Iterator[str]:
-        """Delete what ended long ago; yield why that failed."""
+        """Delete problems that ended long ago; yield why that failed."""
         yield from self._tried(self._forget)
 
     def _forget(self) -> Iterable[str]:
@@ -260,7 +278,7 @@ class WatchCycle:
         return [p for key in self._book.views for p in self._state.problems.read(tenant=key)]
 
     def _tried(self, act: Callable[[], Iterable[str]], whose: str = "") -> list[str]:
-        """Return what `act` yields; if it breaks, that ends here, and is named as well."""
+        """Yield the lines of `act`; if it breaks, yield one for that and stop."""
         lines: list[str] = []
         try:
             lines += act()
@@ -271,7 +289,7 @@ class WatchCycle:
         return lines
 
     def _for_each(self, keys: Iterable[str], act: Callable[[Run], Iterable[str]]) -> Iterator[str]:
-        """Yield what `act` returns for each tenant, or why it could not be done."""
+        """Yield the result of `act` for each tenant, or why it could not be done."""
 
         def acted(key: str) -> Iterator[str]:
             with self._run(key) as run:
@@ -290,7 +308,7 @@ class WatchCycle:
             yield run
 
     def _poll_tenant(self, run: Run) -> Iterator[str]:
-        """Poll a tenant, and note what is to be done about it; yield why nothing was checked."""
+        """Poll a tenant, and note its next actions; yield why nothing was checked."""
         key = key_of(run)
         if url := str(run.values.get("healthcheck", "")):
             self._pings.setdefault(url, key)
@@ -306,14 +324,17 @@ class WatchCycle:
         yield from ()
 
     def _note(self, run: Run, result: PollResult) -> None:
-        key, state = key_of(run), self._state
+        key = key_of(run)
+        state = self._state
         self._codes.add(result.code)
         people = {problem.person for problem in state.problems.read(tenant=key)} - {""}
         self._book.add(run, key, sorted(people), self._now())
 
     def _seal(self, run: Run) -> Iterator[str]:
         """Run and seal a tenant; if that fails it is tried again an hour later."""
-        key, now, state = key_of(run), self._now(), self._state
+        key = key_of(run)
+        now = self._now()
+        state = self._state
         before = state.tenant(key)
         every = timedelta(days=self.sealing.every_days)
         is_old = bool(self.sealing.every_days) and has_passed(every, before.sealed_on, now)
@@ -343,13 +364,14 @@ def acknowledge(
     ident: str, *, by: str, until: str, note: str, evidence: str, now: datetime
 ) -> list[str]:
     """
-    Save that a person knows of a problem, or of all in an entry or digest; return whose they are.
+    Save that a person knows of a problem, or of all in an entry or digest; return their tenants.
 
-    The first eight letters of an id are enough. Raises `SettingsError` for an unknown id, a text
-    that cannot be used, or what somebody else has acknowledged, and writes nothing.
+    The first eight letters of an id are enough. Raises `SettingsError` and writes nothing for an
+    unknown id, an unusable text, or a problem that somebody else has acknowledged.
     """
     try:
-        by, note = visible(by), visible(note)
+        by = visible(by)
+        note = visible(note)
         if until and date.fromisoformat(until).isoformat() != until:
             raise ValueError("not a day, such as 2026-12-24")
     except ValueError as error:
@@ -369,8 +391,10 @@ def acknowledge(
         others = {p.acknowledged_by for p in problems if p.is_acknowledged(now)} - {by}
         if others:
             names = ", ".join(sorted(others))
-            message = f"{names} has acknowledged it already."
-            raise SettingsError(message, next_step=f"Ask {names}, or use --by with that name.")
+            raise SettingsError(
+                f"{names} has acknowledged it already.",
+                next_step=f"Ask {names}, or use --by with that name.",
+            )
         state.problems.write(
             structs.replace(
                 problem,
@@ -400,15 +424,15 @@ def _named(state: WatchState, ident: str) -> list[Problem]:
             for problem, entry in digest.reported.items()
             if entry.startswith(ident) or digest.id.startswith(ident)
         }
-    found = [
+    matching = [
         problem
         for problem in state.problems.read()
         if (problem.id in ids or problem.id.startswith(ident))
         and problem.is_open
         and problem.kind is ProblemKind.FAILED
     ]
-    exact = [p for p in found if p.id == ident]
-    return exact or found
+    exact = [p for p in matching if p.id == ident]
+    return exact or matching
 
 
 def _ping(run: Run) -> Iterator[str]:

@@ -33,11 +33,11 @@ from runbook_lib.text import one_line, pluralize
 CUSTOMERS_CAUSE = "customers"
 _DAY = timedelta(days=1)
 _MAX_SUBJECT = 200
-# So many tenants, places and reasons are named in an entry, and so many letters of an id.
+# The most tenants, places and reasons that an entry names, and the letters of an id.
 _MAX_NAMES = 40
 _MAX_REASONS = 3
 _ID_LETTERS = 8
-# So many problems of an entry are in the document for programs: thousands of customers may be out.
+# The most problems of an entry in the document for programs: thousands of customers may be out.
 _MAX_DOCUMENTS = 100
 
 
@@ -45,8 +45,13 @@ class Phase(StrEnum):
     """Why a problem is in a digest, in the order of its entries."""
 
     NEW = "new"
+    """It was not reported before."""
+
     ENDED = "ended"
+    """It has ended since it was reported."""
+
     FAILING = "still failing"
+    """It lasts, and was reported on an earlier day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,19 @@ class WatchedView:
     """A tenant as a digest names it."""
 
     key: str
+    """The connector and the tenant's name, such as `my_connector/acme`."""
+
     tenant: str
+    """The tenant's name."""
+
     connector: str
+    """The connector's id."""
+
     connector_title: str
+    """The connector's title."""
+
     is_sandbox: bool
+    """Whether it is practice in the sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,7 @@ class DigestEntry:
 
     @property
     def title(self) -> str:
-        """What it is, in a line."""
+        """The problem in one line."""
         # NOTE: tenants of one console have the same customers.
         number = len({problem.check for problem in self.problems})
         if self.first.cause.startswith(CUSTOMERS_CAUSE) and number > 1:
@@ -102,14 +116,14 @@ class DigestEntry:
 
     @property
     def advice(self) -> str:
-        """What a person does about it; after good news, a step that has none itself."""
+        """The advice for a person; advice that names no step of the entry comes first."""
         places = [problem.place for problem in self.problems if problem.place]
         others = (p.advice for p in self.problems if not any(place in p.advice for place in places))
         return next(filter(None, others), self.first.advice)
 
     @property
     def label(self) -> str:
-        """What became of it, in words."""
+        """The development of the problem, in words."""
         if self.phase is not Phase.NEW:
             return "over" if self.phase is Phase.ENDED else "still failing"
         if self.first.kind is ProblemKind.DUE:
@@ -118,7 +132,7 @@ class DigestEntry:
 
     @property
     def headline(self) -> str:
-        """Whose it is and what, for a subject."""
+        """The tenant and the problem, for a subject."""
         mark = "" if self.phase is Phase.NEW else f"{self.label}: "
         after = f", {self.label}" if self.first.kind is ProblemKind.DUE else ""
         if self.first.kind is ProblemKind.CHANGED and self.advice:
@@ -126,7 +140,7 @@ class DigestEntry:
         return f"{self.whose}: {mark}{self.title}{after}"
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads below the title."""
+        """Yield the lines below the title."""
         first = self.first
         if self.phase is Phase.ENDED:
             yield f"Since {first.since} UTC, over since {first.ended_on} UTC: {first.end_reason}"
@@ -148,9 +162,9 @@ class DigestEntry:
         places = sorted({p.place for p in self.problems if p.place}, key=_in_order)
         what = "Customers" if self.first.cause.startswith(CUSTOMERS_CAUSE) else "Steps"
         if places and (len(places) > 1 or places[0] != self.title):
-            yield f"{what}: {_listed(places)}"
+            yield f"{what}: {_join_names(places)}"
         if len(self.tenants) > 1:
-            yield f"Tenants: {_listed(self.tenants)}"
+            yield f"Tenants: {_join_names(self.tenants)}"
 
 
 def _in_order(place: str) -> tuple[int, str]:
@@ -159,7 +173,7 @@ def _in_order(place: str) -> tuple[int, str]:
     return int(digits or 0), place
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     more = len(names) - _MAX_NAMES
     shown = ", ".join(names[:_MAX_NAMES])
     return f"{shown} and {more:,} more" if more > 0 else shown
@@ -175,15 +189,15 @@ def entries(
         causes[is_sandbox, problem.cause].append(problem)
     for alike in causes.values():
         alike.sort(key=_weight)
-    found = [DigestEntry(phase, alike, views) for alike in causes.values()]
-    return sorted(found, key=lambda entry: [*ProblemKind].index(entry.first.kind))
+    digest_entries = [DigestEntry(phase, alike, views) for alike in causes.values()]
+    return sorted(digest_entries, key=lambda entry: [*ProblemKind].index(entry.first.kind))
 
 
 def _weight(problem: Problem) -> tuple[object, ...]:
     """
     Return a key that sorts the problem that names the cause before the others.
 
-    What failed comes before what only could not be checked because of it. Of equals the first step
+    Failed checks come before checks that could not tell because of it. Among equals the first step
     names a problem, and the last one news, since it concludes the others.
     """
     number, place = _in_order(problem.place)
@@ -197,7 +211,9 @@ def _weight(problem: Problem) -> tuple[object, ...]:
 
 
 def known_to(problem: Problem) -> str:
-    """Return who has acknowledged a problem, since when, until when and why; empty for nobody."""
+    """
+    Return the person who acknowledged a problem, since when, until when and why; empty for nobody.
+    """
     if not problem.acknowledged_by:
         return ""
     until = f" until {problem.acknowledged_until}" if problem.acknowledged_until else ""
@@ -212,8 +228,8 @@ def due(
     deliveries: Mapping[str, Delivery],
     now: datetime,
 ) -> dict[Phase, list[Problem]]:
-    """Return what a receiver is to be told now; what still fails is told once a day."""
-    found: dict[Phase, list[Problem]] = defaultdict(list)
+    """Return the problems to report to a receiver now; a lasting failure is repeated once a day."""
+    due_problems: dict[Phase, list[Problem]] = defaultdict(list)
     is_day_over = False
     first_on = not_later(receiver.first_on, timestamp(now - _DAY))
     for problem in problems:
@@ -221,16 +237,16 @@ def due(
         if delivery is None:
             is_news = not problem.kind.lasts and problem.on >= first_on
             if problem.is_open or is_news:
-                found[Phase.NEW].append(problem)
+                due_problems[Phase.NEW].append(problem)
         elif problem.ended_on:
             if not (delivery.is_end_reported or problem.is_superseded):
-                found[Phase.ENDED].append(problem)
+                due_problems[Phase.ENDED].append(problem)
         elif problem.kind is ProblemKind.FAILED and not problem.is_acknowledged(now):
-            found[Phase.FAILING].append(problem)
+            due_problems[Phase.FAILING].append(problem)
             is_day_over |= has_passed(_DAY, delivery.reported_on, now)
     if not is_day_over:
-        found.pop(Phase.FAILING, None)
-    return found
+        due_problems.pop(Phase.FAILING, None)
+    return due_problems
 
 
 def compose(
@@ -243,10 +259,10 @@ def compose(
     notices: Sequence[Notice] = (),
 ) -> Digest | None:
     """
-    Return the digest that a receiver is to get now; `None` for nothing.
+    Return the digest that a receiver gets now; `None` for nothing.
 
-    `views` are the tenants that are its own, `problems` theirs. The first digest says what is
-    watched; the `notices` come first.
+    `views` are the receiver's own tenants, `problems` their problems. The first digest lists the
+    watched tenants; the `notices` come first.
     """
     told = due(receiver, problems, deliveries, now)
     is_first = not receiver.introduced_on
@@ -306,7 +322,7 @@ def compose(
 
 
 def accepted(digest: Digest, deliveries: Mapping[str, Delivery], now: datetime) -> list[Delivery]:
-    """Return what the receiver was told of each problem, now that it accepted the digest."""
+    """Return a delivery for each problem, now that the receiver accepted the digest."""
     on = timestamp(now)
     told = []
     for ident, entry in digest.reported.items():
@@ -321,7 +337,7 @@ def accepted(digest: Digest, deliveries: Mapping[str, Delivery], now: datetime) 
 
 
 def problem_document(problem: Problem, view: WatchedView) -> dict[str, Any]:
-    """Return a problem for programs, with whose it is and who knows of it."""
+    """Return a problem for programs, with its tenant and its acknowledgement."""
     kind = str(problem.kind)
     if problem.ended_on:
         kind = "recovered" if problem.kind is ProblemKind.FAILED else "outage_over"
@@ -368,4 +384,4 @@ def _subject(shown: Sequence[DigestEntry], watched: int) -> str:
 def _introduction(views: Mapping[str, WatchedView], *, has_problems: bool) -> str:
     names = [view.tenant for view in views.values()]
     state = "These need people now:" if has_problems else "Nothing fails."
-    return f"The watch checks {pluralize(len(names), 'tenant')}: {_listed(names)}. {state}"
+    return f"The watch checks {pluralize(len(names), 'tenant')}: {_join_names(names)}. {state}"

@@ -1,5 +1,5 @@
 """
-Poll a tenant: check what is due, without a side effect, and save what that changes.
+Poll a tenant: run the checks that are due, without a side effect, and save the changes.
 
 Nothing is written to the journal.
 """
@@ -53,14 +53,14 @@ from runbook_lib.engine.watch.watch_state import (
 from runbook_lib.errors import ExitCode, UnknownTenantError
 from runbook_lib.text import pluralize
 
-# How often what waits or fails is polled, and what is finished.
+# Intervals between two polls of steps that wait or fail, and of finished steps.
 _WAITING = timedelta(minutes=15)
 _FINISHED = timedelta(days=1)
 # Beyond this share of the app's calls of an hour, in percent, the watch leaves the rest to people.
 _MOST_USED_PERCENT = 50
 # So many days before a day on which something ends it is reported.
 _DAYS_BEFORE = (30, 7, 1)
-# The check of a row about what a person confirmed.
+# The check of a row about a person's confirmation.
 _CONFIRMATION = "confirmation"
 _FIRST_RUN = "To begin it, run `runbook run` once (with --sandbox to practise), then watch again."
 
@@ -69,7 +69,7 @@ _Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What a poll of a tenant leaves: how many steps it checked, and the exit code."""
+    """The result of a poll of a tenant: the number of checked steps, and the exit code."""
 
     polled: int
     code: ExitCode
@@ -78,7 +78,7 @@ class PollResult:
 
 
 def key_of(run: Run) -> str:
-    """Return what stands for a tenant's connector."""
+    """Return the watch's key of a tenant's connector."""
     return f"{run.procedure.id}/{run.tenant}"
 
 
@@ -90,7 +90,7 @@ def open_watched(
     **options: Any,
 ) -> Run:
     """
-    Return a run of a tenant that has a journal, to watch it; `options` are those of `open_run`.
+    Return a run of a tenant with a journal, to watch it; `options` are those of `open_run`.
 
     Raises `SettingsError` for a tenant without one, and like `open_run`.
     """
@@ -102,15 +102,19 @@ def open_watched(
     run.clock = clock
     require_within_reach(procedure, run.values)
     if not run.journal.path.exists():
-        message = unknown_tenant(run.tenant, str(run.evidence), begin=_FIRST_RUN)
-        raise UnknownTenantError(message, next_step="")
+        raise UnknownTenantError(
+            unknown_tenant(run.tenant, str(run.evidence), begin=_FIRST_RUN), next_step=""
+        )
     run.require_startable()
     addresses(run)  # raises for a channel with a missing setting
     return run
 
 
 def exit_code(steps: Iterable[WatchedStep], problems: Iterable[Problem]) -> ExitCode:
-    """Return 1 while anything fails, 3 if a result is missing, else 0; whoever knows of it."""
+    """
+    Return 1 while anything fails, 3 if a result is missing, else 0; acknowledged problems count
+    too.
+    """
     is_failing = any(problem.is_open and problem.kind is ProblemKind.FAILED for problem in problems)
     if is_failing:
         return ExitCode.FAILED
@@ -120,7 +124,7 @@ def exit_code(steps: Iterable[WatchedStep], problems: Iterable[Problem]) -> Exit
 
 def poll_tenant(run: Run, state: WatchState) -> PollResult:
     """
-    Check what is due at the tenant of `run`, and save it with the problems that begin and end.
+    Run the checks that are due at the tenant of `run`; save results and problems.
 
     Raises `BusyError` while another process polls the tenant, `StateError` if it cannot be saved.
     """
@@ -132,8 +136,10 @@ class _Poll:
     """One poll of a tenant."""
 
     def __init__(self, run: Run, state: WatchState) -> None:
-        self.run, self.state = run, state
-        self.key, self.now = key_of(run), run.clock()
+        self.run = run
+        self.state = state
+        self.key = key_of(run)
+        self.now = run.clock()
         self.on = timestamp(self.now)
         self.tenant = state.tenant(self.key)
         self.rows: dict[_Key, WatchedStep] = {
@@ -151,15 +157,16 @@ class _Poll:
         self._of_a_cause: list[tuple[Step, Result]] = []
 
     def run_due(self) -> PollResult:
-        """Poll what is due; whatever gets worse has every other step polled at once."""
-        due, held = [step for step in self.run.procedure.steps if self._is_due(step)], ""
+        """Poll the steps that are due; if one gets worse, poll every other step at once."""
+        due = [step for step in self.run.procedure.steps if self._is_due(step)]
+        held = ""
         used = self.run.used_calls if due else 0.0
         if used > _MOST_USED_PERCENT:
             held = f"Not checked: {used:.0f} % of the app's calls of this hour are used."
             due = []
         self._check(due)
         if self.is_unsettled:
-            # NOTE: what fails for the same cause is then in the same digest.
+            # NOTE: so failures with the same cause are in the same digest.
             names = {step.id for step in due}
             others = [step for step in self.run.procedure.steps if step.id not in names]
             self._check(others)
@@ -209,19 +216,22 @@ class _Poll:
             lacking = {check.id for check in peeked[name].checks if self.run.lacking(check, values)}
             for result in results:
                 if result.finding.check not in lacking:
-                    self._judge(peeked[name], result)
+                    self._judge_result(peeked[name], result)
         for step in steps:
             if step.checks:
                 self.tenant.polled_on[step.id] = self.on
 
     def _judge_refused(self) -> None:
-        """Count at once what cannot tell because of a refusal that this poll has seen as well."""
+        """
+        Count inconclusive results at once if their cause is a refusal that this poll has seen too.
+        """
         for step, result in self._of_a_cause:
             if result.finding.code in self._refusals:
-                self._judge(step, result, is_definite=True)
+                self._judge_result(step, result, is_definite=True)
 
-    def _judge(self, step: Step, result: Result, *, is_definite: bool = False) -> None:
-        run, name = self.run, result.finding.check
+    def _judge_result(self, step: Step, result: Result, *, is_definite: bool = False) -> None:
+        run = self.run
+        name = result.finding.check
         run.redactor.allow(result.finding.facts.values())
         finding = masked(result.finding, run.redactor)
         row = self.rows.setdefault((step.id, name), WatchedStep(self.key, step.id, name))
@@ -246,9 +256,10 @@ class _Poll:
             is_expected=is_expected,
         )
         known = self._open.get((step.id, name))
-        was_silent, was_in_doubt = bool(row.unanswered_since), bool(row.unconfirmed)
+        was_silent = bool(row.unanswered_since)
+        was_in_doubt = bool(row.unconfirmed)
         before = row.current
-        verdict = judge(row, poll, known, self._text(step_state, finding), self.now)
+        verdict = judge(row, poll, known, self._problem_text(step_state, finding), self.now)
         self.verdicts.append(verdict)
         is_now_undecided = bool(row.unanswered_since) and not (was_silent or poll.is_silent)
         is_now_in_doubt = bool(row.unconfirmed) and not was_in_doubt
@@ -267,7 +278,9 @@ class _Poll:
                 return polled_check(finding), earlier.at if earlier else step.checked_on
         return None, ""
 
-    def _text(self, step: StepState, finding: Finding | None, reason: str = "") -> ProblemText:
+    def _problem_text(
+        self, step: StepState, finding: Finding | None, reason: str = ""
+    ) -> ProblemText:
         procedure = self.run.procedure
         findings = (finding,) if finding else ()
         conclusion = combine(findings)
@@ -299,16 +312,18 @@ class _Poll:
             if not (step.ends_on or step.has_expired or key in self.rows):
                 continue
             row = self.rows.setdefault(key, WatchedStep(self.key, *key))
-            outcome, reason = Outcome.ATTESTED, step.conclusion.reason
+            outcome = Outcome.ATTESTED
+            reason = step.conclusion.reason
             if step.has_expired:
-                outcome, reason = Outcome.NOT_RUN, step.redo_reason
+                outcome = Outcome.NOT_RUN
+                reason = step.redo_reason
             poll = CheckPoll(
                 seen=PolledCheck(outcome, reason),
                 is_definite=True,
                 is_failing=step.has_expired,
             )
             known = self._open.get(key)
-            text = self._text(step, None, reason)
+            text = self._problem_text(step, None, reason)
             self.verdicts.append(judge(row, poll, known, text, self.now))
 
     def _report_outage(self) -> None:
@@ -319,13 +334,14 @@ class _Poll:
         required = {step.id: required_steps(procedure, step.id) for step in procedure.steps}
         explained = explained_by(self.problems, needs, required)
         known = self._open.get(("", OUTAGE_CHECK))
-        found = outage(self.key, self.rows.values(), known, explained, self.now)
-        if found:
-            self._apply(PollVerdict(began=found))
+        verdict_problem = outage(self.key, self.rows.values(), known, explained, self.now)
+        if verdict_problem:
+            self._apply(PollVerdict(began=verdict_problem))
 
     def _due_days(self) -> Iterator[Problem]:
-        """Yield what ends in 30, 7 or 1 days, each once; a poll knows the newest days."""
-        today, run = self.now.date(), self.run
+        """Yield a problem 30, 7 and 1 days before something ends; a poll knows the newest days."""
+        today = self.now.date()
+        run = self.run
         reported = {problem.id for problem in self.problems}
         for due_item in merge_due_items(
             due_items_at_steps(run.tenant, run.procedure.id, self.run_state)
@@ -385,12 +401,19 @@ def polled_check(finding: Finding) -> PolledCheck:
     tables = [table for table in finding.tables if table.columns == COMPARED]
     rows = [row for table in tables for row in table.rows]
     for what, expected, actual in rows:
-        # Of a verified result only this says that a value is not the one that was meant.
+        # Only this shows that a value of a verified result is not the expected one.
         is_other = finding.outcome is Outcome.VERIFIED and actual != expected
         facts[what] = f"{actual}, not {expected}" if is_other else actual
     meant = [what for what, expected, actual in rows if actual == expected]
     limits = list(finding.limits)
-    return PolledCheck(finding.outcome, finding.reason, finding.code, facts, meant, limits)
+    return PolledCheck(
+        outcome=finding.outcome,
+        reason=finding.reason,
+        code=finding.code,
+        facts=facts,
+        expected=meant,
+        limits=limits,
+    )
 
 
 def good_news(finding: Finding) -> str:

@@ -1,8 +1,8 @@
 """
 Two polls of a tenant -> problems, and their ends. Pure: nothing is asked or saved here.
 
-A different result counts once a second poll sees it too, a definite refusal at once, and no result
-never. Whatever fails has an open problem, also if it failed before the first poll.
+A different result counts once a second poll sees it too; a definite refusal counts at once; an
+outage never counts. A failed check has an open problem, also if it failed before the first poll.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OUTAGE_CHECK = "outage"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPoll:
-    """What one poll got for a check, and how far it counts."""
+    """A check's result in one poll, and how far it counts."""
 
     seen: PolledCheck
     """The result."""
@@ -56,32 +56,36 @@ class CheckPoll:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemText:
-    """What people read of a problem of a step."""
+    """The texts of a problem of a step."""
 
     title: str
-    """What it is, in a line, where no known cause names it."""
+    """The problem in one line, if no known cause names it."""
     place: str
     """Number and title of the step."""
     reason: str
+    """The reason of the finding."""
     impact: str = ""
+    """The effects for customers; empty if not known."""
     advice: str = ""
+    """The advice for a person."""
     news: str = ""
-    """The headline of good news: what, and how many; empty for the meaning of its code."""
+    """The headline of good news: its subject, and how many; empty for the meaning of its code."""
     next: str = ""
-    """What comes next after good news."""
+    """The next step after good news."""
     person: str = ""
+    """The person who has the step; empty for the tenant's own address."""
 
 
 @dataclass(slots=True)
 class PollVerdict:
-    """What a poll of one check changes."""
+    """The changes by a poll of one check."""
 
     began: Problem | None = None
     """A new problem, or news."""
     ended: Problem | None = None
     """The problem that is over, or that the new one replaces."""
     moved: frozenset[tuple[str, str]] = frozenset()
-    """What was and what is, of each value that differs."""
+    """The old and the new text of each value that differs."""
     are_values_alone: bool = False
     """Whether it is news of other values, with the outcome that was."""
 
@@ -91,18 +95,22 @@ class PollVerdict:
         return bool(self.began and self.began.kind.lasts)
 
 
-def is_alike(one: PolledCheck, other: PolledCheck) -> bool:
+def is_alike(first: PolledCheck, other: PolledCheck) -> bool:
     """Return whether two results say the same; the words of a reason do not count."""
-    is_same = (one.outcome, one.code, _names(one)) == (other.outcome, other.code, _names(other))
-    return is_same and not differing(one, other)
+    is_same = (first.outcome, first.code, _names(first)) == (
+        other.outcome,
+        other.code,
+        _names(other),
+    )
+    return is_same and not differing(first, other)
 
 
-def differing(one: PolledCheck, other: PolledCheck) -> dict[str, str]:
+def differing(first: PolledCheck, other: PolledCheck) -> dict[str, str]:
     """Return the values of `one` that `other` has otherwise, unless both are as expected."""
-    names = _names(one) & _names(other) - set(one.expected).intersection(other.expected)
+    names = _names(first) & _names(other) - set(first.expected).intersection(other.expected)
     return {
         name: value
-        for name, value in one.facts.items()
+        for name, value in first.facts.items()
         if name in names and other.facts[name] != value
     }
 
@@ -115,7 +123,9 @@ def confirm(
 
     `before` is the outcome at which an open problem is over.
     """
-    known, seen, on = watched.current, poll.seen, timestamp(now)
+    known = watched.current
+    seen = poll.seen
+    on = timestamp(now)
     is_undecided = seen.outcome is Outcome.INCONCLUSIVE and not poll.is_failing
     could_tell = known is not None and known.outcome is not Outcome.INCONCLUSIVE
     is_taken_back = is_undecided and could_tell and before is not Outcome.INCONCLUSIVE
@@ -123,11 +133,14 @@ def confirm(
         watched.unanswered_since = not_later(watched.unanswered_since, on)
         watched.unanswered = seen.reason
         return None
-    watched.unanswered_since = watched.unanswered = ""
+    watched.unanswered_since = ""
+    watched.unanswered = ""
     if known is None or is_alike(known, seen):
-        watched.current, watched.since = seen, not_later(watched.since, on)
+        watched.current = seen
+        watched.since = not_later(watched.since, on)
         watched.seen_on = on
-        watched.unconfirmed, watched.unconfirmed_since = None, ""
+        watched.unconfirmed = None
+        watched.unconfirmed_since = ""
         return None
     if is_undecided and not (poll.is_expected or before is Outcome.INCONCLUSIVE):
         return None
@@ -139,9 +152,11 @@ def confirm(
     is_old = is_again and has_passed(_CONFIRMED_AFTER, watched.unconfirmed_since, now)
     if not (poll.is_definite or is_old):
         return None
-    watched.current, watched.since = seen, watched.unconfirmed_since
+    watched.current = seen
+    watched.since = watched.unconfirmed_since
     watched.seen_on = on
-    watched.unconfirmed, watched.unconfirmed_since = None, ""
+    watched.unconfirmed = None
+    watched.unconfirmed_since = ""
     return known
 
 
@@ -221,11 +236,13 @@ def outage(
     now: datetime,
 ) -> Problem | None:
     """
-    Return the problem that something cannot be checked for a day, or its end; else `None`.
+    Return the problem of a check without a result for a day, or its end; else `None`.
 
-    What is `explained` by an open problem (step and check) is no outage: its time begins again.
+    An outage that an open problem explains (`explained`, by step and check) does not count: its
+    time begins again.
     """
-    on, silent = timestamp(now), []
+    on = timestamp(now)
+    silent = []
     for step in steps:
         if not step.unanswered_since:
             continue

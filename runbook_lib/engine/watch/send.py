@@ -49,7 +49,7 @@ class Addressee:
 
 
 class AddressBook:
-    """Who gets what, by the settings of the tenants of this cycle."""
+    """The receivers and their problems, by the settings of the tenants of this cycle."""
 
     def __init__(self) -> None:
         self._people: dict[str, Callable[[str], Mapping[str, WatchReceiver]]] = {}
@@ -69,23 +69,23 @@ class AddressBook:
         return key in self._people
 
     def receivers(self, key: str, person: str = "") -> Mapping[str, WatchReceiver]:
-        """Return who gets the problems of a tenant that this person has, by channel."""
+        """Return the receivers of a tenant's problems that this person has, by channel."""
         return self._people[key](person)
 
     def addressees(self, problems: Sequence[Problem]) -> dict[str, Addressee]:
         """Return each receiver with its own tenants and problems, in the order of tenants."""
-        found: dict[str, Addressee] = {}
+        by_receiver: dict[str, Addressee] = {}
         for key, view in self.views.items():
             for row in self.receivers(key).values():
-                found.setdefault(row.receiver, Addressee(row)).views[key] = view
+                by_receiver.setdefault(row.receiver, Addressee(row)).views[key] = view
         for problem in problems:
             if not self.knows(problem.tenant):
                 continue
             for row in self.receivers(problem.tenant, problem.person).values():
-                addressee = found.setdefault(row.receiver, Addressee(row))
+                addressee = by_receiver.setdefault(row.receiver, Addressee(row))
                 addressee.views[problem.tenant] = self.views[problem.tenant]
                 addressee.problems.append(problem)
-        return found
+        return by_receiver
 
 
 def receivers_of(run: Run, person: str, on: str) -> dict[str, WatchReceiver]:
@@ -103,7 +103,7 @@ def receivers_of(run: Run, person: str, on: str) -> dict[str, WatchReceiver]:
 
 
 class Sender:
-    """Sends what is due in a cycle; a server that was silent is not waited for twice."""
+    """Sends the digests that are due in a cycle; a silent server is not tried twice."""
 
     def __init__(
         self,
@@ -113,14 +113,17 @@ class Sender:
         clock: Callable[[], datetime],
         fleet: Collection[str] | None = None,
     ) -> None:
-        """`fleet` are the tenants that are watched at all; `None` if other watches have others."""
-        self.state, self.book = state, book
-        self._open_run, self._clock, self._fleet = open_run, clock, fleet
+        """Use these parts; `fleet` are all watched tenants, `None` if other watches have others."""
+        self.state = state
+        self.book = book
+        self._open_run = open_run
+        self._clock = clock
+        self._fleet = fleet
         self._silent: set[str] = set()
 
     def send_due(self, folder: Path) -> Iterator[str]:
         """
-        Send the digests that are due; yield what was not accepted, and why.
+        Send the digests that are due; yield each that was not accepted, and why.
 
         One process sends at a time: the others wait, then raise `BusyError`.
         """
@@ -142,8 +145,8 @@ class Sender:
         """
         Delete the digests that name a tenant which has left their receiver.
 
-        A tenant that this cycle does not know leads where it did: it was not polled, or another
-        watch polls it. Whatever names no tenant of this cycle is another watch's.
+        A tenant that this cycle does not know keeps its receiver: it was not polled, or another
+        watch polls it. Digests that name no tenant of this cycle belong to another watch.
         """
         left = [
             digest
@@ -241,11 +244,15 @@ class Sender:
         return None
 
     def _accept(self, digest: Digest, row: WatchReceiver) -> None:
-        """Note what the receiver was told; others of its server need not wait any longer."""
-        now, state = self._clock(), self.state
+        """
+        Note the receiver's deliveries; other receivers of its server need not wait any longer.
+        """
+        now = self._clock()
+        state = self.state
         told = {d.problem: d for d in state.deliveries.read(receiver=row.receiver)}
         state.deliveries.write(accepted(digest, told, now))
-        row.introduced_on, row.refusal = timestamp(now), ""
+        row.introduced_on = timestamp(now)
+        row.refusal = ""
         state.receivers.write([row])
         state.digests.delete([digest])
         woken = [other for other in state.digests.read(server=digest.server) if not other.is_final]
@@ -267,19 +274,19 @@ class Sender:
 
 
 def refusals(state: WatchState, book: AddressBook) -> list[tuple[list[str], str]]:
-    """Return the receivers of this cycle that did not accept their last digest: whose, and why."""
-    found: dict[str, tuple[list[str], str]] = defaultdict(lambda: ([], ""))
+    """Return the receivers of this cycle that did not accept their last digest, and why."""
+    refused_tenants: dict[str, tuple[list[str], str]] = defaultdict(lambda: ([], ""))
     known = {row.receiver: row for row in state.receivers.read() if row.refusal}
     for key, view in book.views.items():
         for receiver in book.receivers(key).values():
             if row := known.get(receiver.receiver):
-                tenants, _ = found[row.receiver]
-                found[row.receiver] = ([*tenants, view.tenant], row.refusal)
-    return [*found.values()]
+                tenants, _ = refused_tenants[row.receiver]
+                refused_tenants[row.receiver] = ([*tenants, view.tenant], row.refusal)
+    return [*refused_tenants.values()]
 
 
 def told_terminal(state: WatchState, now: datetime) -> tuple[WatchReceiver, dict[str, Delivery]]:
-    """Return the terminal as a receiver, and what it has shown."""
+    """Return the terminal as a receiver, and its deliveries."""
     terminal = WatchReceiver("", "", "", first_on=not_later("", timestamp(now)))
     told = {delivery.problem: delivery for delivery in state.deliveries.read(receiver="")}
     return terminal, told

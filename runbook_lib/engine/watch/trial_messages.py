@@ -18,7 +18,7 @@ from runbook_lib.errors import ExitCode, RunbookError, describe_error
 
 @dataclass(frozen=True, slots=True)
 class TrialMessages:
-    """What became of the test messages of one tenant."""
+    """The test messages of one tenant: the channels that accepted them, or a failure."""
 
     tenant: str
     message: str

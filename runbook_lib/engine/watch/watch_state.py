@@ -1,5 +1,5 @@
 """
-What the watch keeps: one SQLite file in the evidence folder, a row for each thing.
+The watch's state: one SQLite file in the evidence folder, a row for each thing.
 
 It is no evidence, holds no credential and no address, and is trusted like the folder (mode 0600).
 Nothing here asks a remote system.
@@ -32,7 +32,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.errors import BusyError, RunbookError, SettingsError
 
 STATE_NAME = "watch.db"
-# What can be wrong with a tenant itself: nothing is asked, or its last run has no good end.
+# Problems of a tenant itself: nothing can be asked, or its last run has no good end.
 SETTINGS_UNUSABLE = "Its settings cannot be used"
 NO_EVIDENCE = "Its last run left no evidence"
 RUN_CUT_SHORT = "Its last run did not end well"
@@ -51,12 +51,19 @@ _Row = TypeVar("_Row", bound=Struct)
 
 
 class ProblemKind(StrEnum):
-    """What a problem is; only the first two last, and can end."""
+    """The kinds of problems; only the first two last, and can end."""
 
     FAILED = "failed"
+    """A check or a customer's connection fails."""
+
     OUTAGE = "outage"
+    """A check has had no result for a day."""
+
     CHANGED = "changed"
+    """A value changed; reported once."""
+
     DUE = "due"
+    """Something is due or ends soon; reported once."""
 
     @property
     def lasts(self) -> bool:
@@ -70,111 +77,140 @@ class WatchedTenant(Struct):
     tenant: str
     """The connector and the tenant's name, such as `my_connector/acme`."""
     last_polled_on: str = ""
-    """When its checks were last polled."""
+    """The time of the last poll of its checks (ISO 8601)."""
     polled_on: dict[str, str] = {}
-    """Step id → when it was last polled, with any result."""
+    """Step id → the time of its last poll, with any result."""
     changed_on: str = ""
-    """Since when an outcome has changed that no sealed run has seen."""
+    """The time of the first changed outcome that no sealed run has seen."""
     sealed_on: str = ""
+    """The time at which the watch last sealed a run of it (ISO 8601)."""
     seal_failed_on: str = ""
+    """The time at which sealing last failed; empty if it did not."""
     customers_polled_on: str = ""
-    """When all customers were last polled, or could not be."""
+    """The time at which all customers were last polled, or could not be."""
     unusable_title: str = ""
-    """What is wrong, in a line."""
+    """The problem of the tenant itself, in one line."""
     unusable: str = ""
-    """Why nothing could be asked when it was last tried, such as an unreadable secret."""
+    """The reason why nothing could be asked at the last try, such as an unreadable secret."""
     unusable_advice: str = ""
+    """The advice against that problem."""
     unusable_since: str = ""
+    """The time at which that problem began; empty if there is none."""
     unusable_on: str = ""
-    """When it was last so."""
+    """The time at which that problem was last seen."""
 
     def set_unusable(
         self, reason: str, advice: str, on: str, title: str = SETTINGS_UNUSABLE
     ) -> None:
-        """Note what is wrong at the time `on`, in a line and why; without a reason, nothing is."""
+        """
+        Note the tenant's problem at the time `on`, in a line and with advice; no reason clears it.
+        """
         self.unusable_title = title if reason else ""
         self.unusable_since = not_later(self.unusable_since, on) if reason else ""
         self.unusable_on = on if reason else ""
-        self.unusable, self.unusable_advice = reason, advice
+        self.unusable = reason
+        self.unusable_advice = advice
 
 
 class PolledCheck(Struct, frozen=True):
-    """What one poll saw of a check."""
+    """The result of a check in one poll."""
 
     outcome: Outcome
+    """The outcome of the finding."""
     reason: str
+    """The reason of the finding."""
     code: str = ""
+    """The code of the finding."""
     facts: dict[str, str] = {}
     """Facts and compared values, by name."""
     expected: list[str] = []
     """Names of the facts that are as they were meant to be."""
     limits: list[str] = []
-    """What the check does not prove."""
+    """The points that the check does not prove."""
 
 
 class WatchedStep(Struct):
     """A check of a step: the result that counts, and another one that does not count yet."""
 
     tenant: str
+    """The connector and the tenant's name, such as `my_connector/acme`."""
     step: str
+    """The step's id."""
     check: str
+    """The check's id."""
     current: PolledCheck | None = None
+    """The result that counts; `None` before the first one."""
     since: str = ""
-    """When the current result was first seen."""
+    """The time at which the current result was first seen."""
     seen_on: str = ""
-    """When a poll last saw the current result; empty if it comes from the journal."""
+    """The time at which a poll last saw the current result; empty if it comes from the journal."""
     unconfirmed: PolledCheck | None = None
     """A different result of the last poll; it counts once it is seen again."""
     unconfirmed_since: str = ""
+    """The time at which that result was first seen; empty if there is none."""
     unanswered_since: str = ""
-    """Since when there is no result that decides anything; empty if there is one."""
+    """The time since which no result decides anything; empty if one does (ISO 8601)."""
     unanswered: str = ""
-    """Why there is none."""
+    """The reason why no result decides anything."""
 
 
 class Problem(Struct):
     """A change of a tenant that people must know of."""
 
     id: str
+    """The same for the same problem, from a digest of its parts."""
     tenant: str
+    """The connector and the tenant's name, such as `my_connector/acme`."""
     kind: ProblemKind
+    """The kind of the problem."""
     step: str
+    """The step's id."""
     check: str
+    """The check's id; empty for a problem of a whole step."""
     title: str
-    """What it is, in a line; of a known cause it names the cause."""
+    """The problem in one line; a known cause is named."""
     since: str
-    """When it was first seen so."""
+    """The time at which it was first seen."""
     on: str
-    """When it began to count."""
+    """The time at which it began to count."""
     cause: str = ""
     """Problems with an equal cause are one entry of a digest."""
     code: str = ""
     """The code of the finding."""
     was: str = ""
+    """The result before, in words."""
     now: str = ""
+    """The result since, in words."""
     reason: str = ""
+    """The reason of the finding."""
     impact: str = ""
+    """The effects for customers; empty if not known."""
     advice: str = ""
-    """What a person does about it, with its command or link."""
+    """The advice for a person, with its command or link."""
     place: str = ""
     """Number and title of the step, or the customer's name and account."""
     person: str = ""
-    """Who has the step; empty for the tenant's own address."""
+    """The person who has the step; empty for the tenant's own address."""
     due: str = ""
     """The day by which it must be done; empty for no day."""
     before: Outcome | None = None
     """The outcome at which the problem is over."""
     moved: list[tuple[str, str]] = []
-    """What was and what is, of each value that differed when it began, or when it ended."""
+    """The old and the new text of each value that differed when it began, or when it ended."""
     ended_on: str = ""
+    """The time at which it ended; empty while it is open (ISO 8601)."""
     end_reason: str = ""
+    """The reason why it ended."""
     is_superseded: bool = False
     """Another problem of the same check has replaced it, so its end is no news."""
     acknowledged_by: str = ""
+    """The person who knows of it; empty for nobody."""
     acknowledged_on: str = ""
+    """The time of that acknowledgement."""
     acknowledged_until: str = ""
     """The last day without reminders; empty for good."""
     note: str = ""
+    """The note of that person."""
 
     @property
     def is_open(self) -> bool:
@@ -182,51 +218,64 @@ class Problem(Struct):
         return self.kind.lasts and not self.ended_on
 
     def is_acknowledged(self, now: datetime) -> bool:
-        """Return whether somebody knows of it, so that nobody is reminded today."""
+        """Return whether somebody has acknowledged it, so that nobody is reminded today."""
         until = self.acknowledged_until
         return bool(self.acknowledged_by) and (not until or now.date().isoformat() <= until)
 
 
 class Delivery(Struct):
-    """What one receiver was told of a problem; the terminal is the receiver with no name."""
+    """A problem as it was reported to one receiver; the terminal is the receiver with no name."""
 
     problem: str
+    """The problem's id."""
     receiver: str
+    """The receiver; empty for the terminal."""
     reported_on: str
+    """The time at which the receiver accepted the digest."""
     digest: str = ""
     """The digest that reported it first; its end goes into the same thread."""
     entry: str = ""
     """The entry of that digest, by which a person may acknowledge it."""
     is_end_reported: bool = False
+    """Whether the end of the problem was reported too."""
 
 
 class WatchReceiver(Struct):
     """A receiver of digests in one channel, by a digest of its address."""
 
     receiver: str
+    """A digest of the receiver's address."""
     channel: str
+    """The channel's name."""
     server: str
     """A digest of the server's address."""
     first_on: str
-    """Since when it is set; older news is not for it."""
+    """The time since which it is set; it gets no older news."""
     introduced_on: str = ""
-    """When it accepted its first digest."""
+    """The time at which it accepted its first digest."""
     gone_on: str = ""
-    """When its server said that it takes no more messages (HTTP 410)."""
+    """The time at which its server said that it takes no more messages (HTTP 410)."""
     refusal: str = ""
-    """Why it did not accept the last digest; empty if it did."""
+    """The reason why it did not accept the last digest; empty if it did."""
 
 
 class Digest(Struct):
     """One message to one receiver; it is frozen from its first sending until it is accepted."""
 
     id: str
+    """The id of the message, the same after each try."""
     receiver: str
+    """A digest of the receiver's address."""
     channel: str
+    """The channel's name."""
     server: str
+    """A digest of the server's address."""
     subject: str
+    """The subject line."""
     text: str
+    """The text that people read."""
     created_on: str
+    """The time at which it was frozen (ISO 8601)."""
     tenants: list[str] = []
     """The tenants that it names; if one leaves the receiver, the digest is withdrawn."""
     document: dict[str, Any] = {}
@@ -234,19 +283,23 @@ class Digest(Struct):
     thread: list[str] = []
     """Ids of the digests that reported the problems that ended."""
     person: str = ""
+    """The person who has the steps; empty for the tenant's own address."""
     reported: dict[str, str] = {}
     """Problem id → the entry that reports it as new or still failing."""
     ended: list[str] = []
     """Ids of the problems whose end it reports."""
     is_introduction: bool = False
+    """Whether it is the first digest, which lists the watched tenants."""
     tries: int = 0
+    """The number of tries so far."""
     tried_on: str = ""
+    """The time of the last try; empty if there was none."""
     is_final: bool = False
     """The server refused it for good, so it is tried once a day."""
 
 
 class WatchedCustomer(Struct):
-    """A customer's account in Cyclr; `body` is what `customer_connections` knows of it."""
+    """A customer's account in Cyclr; `customer_connections` knows the fields of `body`."""
 
     tenant: str
     account: str
@@ -262,7 +315,7 @@ class CustomerSurvey(Struct):
 
 
 class Notice(Struct):
-    """What each next digest says in its first line: that the state was moved aside."""
+    """The first line of each next digest: the state was moved aside."""
 
     on: str
     text: str
@@ -274,7 +327,10 @@ class StateTable(Generic[_Row]):
     def __init__(
         self, connection: sqlite3.Connection, path: Path, kind: type[_Row], *key: str
     ) -> None:
-        self._connection, self._path, self._kind, self._key = connection, path, kind, key
+        self._connection = connection
+        self._path = path
+        self._kind = kind
+        self._key = key
         self.name = kind.__name__.lower()
         fields = msgspec.structs.fields(kind)
         self._fields = {field.name: field.type for field in fields}
@@ -293,9 +349,9 @@ class StateTable(Generic[_Row]):
         order = ", ".join(f'"{name}"' for name in self._key)
         query = f"SELECT * FROM {self.name} WHERE {where} ORDER BY {order}"  # noqa: S608
         with _reported(self._path):
-            found = self._connection.execute(query, tuple(equal.values())).fetchall()
+            rows = self._connection.execute(query, tuple(equal.values())).fetchall()
         try:
-            return [self._row(row) for row in found]
+            return [self._row(row) for row in rows]
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             raise DamagedStateError(f"{self._path} is damaged ({error}).") from None
 
@@ -335,7 +391,8 @@ class WatchState:
     """The open state; each table is read and written by rows, in a `transaction`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection, self.path = connection, path
+        self._connection = connection
+        self.path = path
         self.tenants = StateTable(connection, path, WatchedTenant, "tenant")
         self.steps = StateTable(connection, path, WatchedStep, "tenant", "step", "check")
         self.problems = StateTable(connection, path, Problem, "id")
@@ -359,7 +416,7 @@ class WatchState:
         return next(iter(self.tenants.read(tenant=key)), WatchedTenant(key))
 
     def open_problems(self, key: str) -> list[Problem]:
-        """Return what lasts at a tenant."""
+        """Return the open problems of a tenant."""
         return [problem for problem in self.problems.read(tenant=key) if problem.is_open]
 
     @contextmanager
@@ -395,7 +452,7 @@ class WatchState:
 
 
 class StateError(SettingsError):
-    """What the watch keeps cannot be read or saved; the message says why."""
+    """The watch's state cannot be read or saved; the message says why."""
 
     code = "watch-state-unusable"
     exit_code = RunbookError.exit_code
@@ -403,7 +460,7 @@ class StateError(SettingsError):
 
 
 class DamagedStateError(StateError):
-    """What the watch keeps is not what this version of the runbook writes."""
+    """The watch's state has another format than this version of the runbook writes."""
 
     code = "watch-state-damaged"
     next_step = "The next watch moves it aside and begins a new one."
@@ -419,7 +476,7 @@ def has_passed(interval: timedelta, since: str, now: datetime) -> bool:
 
 
 def not_later(kept: str, now: str) -> str:
-    """Return a kept time, or now if there is none or a wrong clock was ahead."""
+    """Return a kept time, or now if there is none or its clock was ahead."""
     return min(kept or now, now)
 
 
@@ -443,7 +500,8 @@ def open_state(folder: Path, now: datetime) -> Iterator[WatchState]:
 
     Then a `Notice` says so. Raises `StateError` if it cannot be used.
     """
-    path, notice = folder / STATE_NAME, None
+    path = folder / STATE_NAME
+    notice = None
     try:
         connection = _connect(path)
     except DamagedStateError:
@@ -518,7 +576,7 @@ def _connect(path: Path, *, is_read_only: bool = False) -> sqlite3.Connection:
 
 
 def _check_file(path: Path, *, can_create: bool) -> None:
-    """Create the file if it is missing, readable to its owner alone; refuse what is no file."""
+    """Create the file if it is missing, readable to its owner alone; refuse anything but a file."""
     if can_create:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -562,8 +620,9 @@ def _reported(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            message = f"Another process writes {path}."
-            raise BusyError(message, next_step="Wait until it has ended.") from None
+            raise BusyError(
+                f"Another process writes {path}.", next_step="Wait until it has ended."
+            ) from None
         raise StateError(f"{path} cannot be saved or read: {error}.") from None
     except sqlite3.DatabaseError as error:
         raise DamagedStateError(f"{path} is damaged ({error}).") from None

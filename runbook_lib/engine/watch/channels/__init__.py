@@ -27,28 +27,30 @@ MOST_SECONDS = 120.0
 
 def addresses(run: Run, person: str = "") -> dict[str, tuple[str, ...]]:
     """
-    Return, for each channel that is set, who gets a message about a step that `person` has.
+    Return, for each channel that is set, the receiver of messages about `person`'s steps.
 
     Raises `SettingsError` for a channel with a missing setting.
     """
-    known, found = {**run.values, **run.settings.secrets}, {}
+    known = {**run.values, **run.settings.secrets}
+    by_channel = {}
     for channel in CHANNELS.values():
         missing = [name for name in channel.settings if not known.get(name)]
         if not missing:
-            found[channel.name] = channel.address(run, person)
+            by_channel[channel.name] = channel.address(run, person)
         elif len(missing) < len(channel.settings):
             raise SettingsError(f"{channel.name} needs {', '.join(channel.settings)}.")
-    return found
+    return by_channel
 
 
 def send(run: Run, channel: Channel, digest: Digest) -> None:
     """
     Send a digest; it is accepted when this returns.
 
-    Raises `NotSentError`, also where something breaks in a library: its text has no secret.
+    Raises `NotSentError`, also if a library breaks: its text has no secret.
     """
     try:
-        # NOTE: what hangs, such as a name's look-up, cannot be stopped: its thread is abandoned.
+        # NOTE: a call that hangs, such as a name's look-up, cannot be stopped: its thread is
+        # abandoned.
         error = run_in_thread(partial(channel.send, run, digest), "message").exception(MOST_SECONDS)
     except TimeoutError:
         text = f"it was not accepted within {MOST_SECONDS:.0f} s"
@@ -73,9 +75,12 @@ def try_channels(run: Run, tried: dict[tuple[str, ...], str] | None = None) -> l
     """
     known = addresses(run)
     if not known:
-        msg = "No channel is set for messages."
-        raise SettingsError(msg, next_step="Set mail_server, mail_from and mail_to, or webhook.")
-    accepted, tried = [], {} if tried is None else tried
+        raise SettingsError(
+            "No channel is set for messages.",
+            next_step="Set mail_server, mail_from and mail_to, or webhook.",
+        )
+    accepted = []
+    tried = {} if tried is None else tried
     for name, address in known.items():
         other = tried.get((name, *address))
         if other is None:

@@ -19,7 +19,7 @@ class AppriseChannel(Channel):
     settings = ("apprise_file",)
 
     def address(self, run: Run, person: str) -> tuple[str, ...]:
-        """Return the file, and the person, who is named in the message."""
+        """Return the configuration file, and the person whom the message names."""
         return str(run.values["apprise_file"]), person
 
     def send(self, run: Run, digest: Digest) -> None:
@@ -29,9 +29,10 @@ class AppriseChannel(Channel):
         except ImportError:
             advice = "pip install 'facebook-marketing-runbook[apprise]'"
             raise NotSentError(f"Apprise is not installed: {advice}") from None
-        # NOTE: what it logs of a failure quotes addresses, which are secrets.
+        # NOTE: its log of a failure quotes addresses, which are secrets.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-        config, sender = apprise.AppriseConfig(), apprise.Apprise()
+        config = apprise.AppriseConfig()
+        sender = apprise.Apprise()
         path = Path(str(run.values["apprise_file"])).absolute()
         try:
             open_plain(path).close()

@@ -1,4 +1,4 @@
-"""What a channel is, and the one error that says why a message was not accepted."""
+"""The protocol of a channel, and the error of a message that was not accepted."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ class NotSentError(RunbookError):
         is_gone: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.is_final, self.is_silent = is_final, is_silent
-        self.may_be_there, self.is_gone = may_be_there, is_gone
+        self.is_final = is_final
+        self.is_silent = is_silent
+        self.may_be_there = may_be_there
+        self.is_gone = is_gone
 
 
 class Channel(Protocol):
@@ -41,7 +43,9 @@ class Channel(Protocol):
     settings: tuple[str, ...]
 
     def address(self, run: Run, person: str) -> tuple[str, ...]:
-        """Return the server, then what else tells who gets a message of a step `person` has."""
+        """
+        Return the server, then the other values that identify the receiver of `person`'s step.
+        """
 
     def send(self, run: Run, digest: Digest) -> None:
         """Send a digest; raises `NotSentError` unless it is accepted."""

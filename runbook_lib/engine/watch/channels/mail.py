@@ -23,11 +23,12 @@ _SECONDS = 30.0
 # All answers of a server to one message; a long list of its extensions has a few KiB.
 _MOST_BYTES = 256 * 1024
 # Refusals: for now, and for good.
-_PASSING, _FINAL = range(400, 500), range(500, 600)
+_PASSING = range(400, 500)
+_FINAL = range(500, 600)
 
 
 class MailChannel(Channel):
-    """Mail to the person who has the step, else to the tenant's own address."""
+    """Mail to the person who has the step, else to the tenant's own address (SMTP)."""
 
     name = "mail"
     settings = ("mail_server", "mail_from", "mail_to")
@@ -39,7 +40,8 @@ class MailChannel(Channel):
 
     def send(self, run: Run, digest: Digest) -> None:
         """Send it; a server that was given the whole mail may have taken it."""
-        mail, server = mail_of(run, digest), None
+        mail = mail_of(run, digest)
+        server = None
         try:
             server = _connected(str(run.values["mail_server"]), str(run.values.get("ca_file", "")))
             if run.values.get("mail_user"):
@@ -70,11 +72,12 @@ class MailChannel(Channel):
 
 
 def mail_of(run: Run, digest: Digest) -> EmailMessage:
-    """Return a digest as a mail; what strangers have named is one line in each header."""
+    """Return a digest as a mail; names given by strangers take one line in each header."""
     sender = str(run.values["mail_from"])
     domain = sender.rpartition("@")[2]
     mail = EmailMessage(policy=SMTP)
-    mail["From"], mail["To"] = sender, _receiver(run, digest.person)
+    mail["From"] = sender
+    mail["To"] = _receiver(run, digest.person)
     mail["Subject"] = one_line(digest.subject)
     mail["Date"] = format_datetime(run.clock())
     mail["Message-ID"] = f"<{digest.id}@{domain}>"
@@ -97,10 +100,11 @@ class _BoundedFile:
     """The answers of a server; it reads a bounded part of them."""
 
     def __init__(self, file: Any) -> None:
-        self._file, self._left = file, _MOST_BYTES
+        self._file = file
+        self._left = _MOST_BYTES
 
     def readline(self, most: int = -1) -> bytes:
-        """Return the next line; raises `OSError` where it is too much."""
+        """Return the next line; raises `OSError` beyond the limit."""
         line: bytes = self._file.readline(most)
         self._left -= len(line)
         if self._left < 0:
@@ -136,7 +140,8 @@ class _BoundedTLS(_BoundedSMTP, smtplib.SMTP_SSL):
 def _connected(address: str, ca_file: str) -> _BoundedSMTP:
     """Return a connection to the mail server, with TLS unless it is on this machine."""
     host, _, port = address.rpartition(":")
-    host, context = host.strip("[]"), ssl.create_default_context()
+    host = host.strip("[]")
+    context = ssl.create_default_context()
     if ca_file:
         context.load_verify_locations(ca_file)
     if int(port) == _TLS_PORT:
@@ -153,7 +158,7 @@ def _connected(address: str, ca_file: str) -> _BoundedSMTP:
 
 
 def _refused(code: int, text: bytes | str, *, is_login: bool = False) -> NotSentError:
-    # NOTE: as `b'…'` it may hold a secret in a form that nobody knows.
+    # NOTE: as `b'…'` it may hold a secret in a form that the redactor does not know.
     words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     is_strange = code not in _PASSING and code not in _FINAL
     is_final = code in _FINAL and not is_login

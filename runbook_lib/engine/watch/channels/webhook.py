@@ -12,7 +12,7 @@ from runbook_lib.remote.http_messages import Request
 from runbook_lib.text import escaped_json
 
 _GONE = 410
-# After these refusals another answer may come soon.
+# After these refusals another attempt may succeed soon.
 _PASSING = (408, 425, 429)
 
 
@@ -23,7 +23,7 @@ class WebhookChannel(Channel):
     settings = ("webhook", "webhook_secret")
 
     def address(self, run: Run, person: str) -> tuple[str, ...]:
-        """Return the address, its signing secret, and the person, who is named in the JSON."""
+        """Return the address, its signing secret, and the person whom the JSON names."""
         secret = run.settings.secrets["webhook_secret"].reveal()
         return str(run.values["webhook"]), secret, person
 
@@ -31,7 +31,8 @@ class WebhookChannel(Channel):
         """Post it."""
         from standardwebhooks import Webhook  # noqa: PLC0415  (few have one)
 
-        now, name = run.clock(), f"msg_{digest.id}"
+        now = run.clock()
+        name = f"msg_{digest.id}"
         data = {
             **digest.document,
             "id": digest.id,
@@ -56,9 +57,12 @@ class WebhookChannel(Channel):
             raise _unanswered(error) from None
         if not 200 <= status < 300:
             is_final = 400 <= status < 500 and status not in _PASSING
-            gone = ": it is gone and gets no more messages" * (status == _GONE)
-            msg = f"{request.host} answered {status}{gone}"
-            raise NotSentError(msg, is_final=is_final, is_gone=status == _GONE)
+            gone = ": it is gone and gets no more messages" if status == _GONE else ""
+            raise NotSentError(
+                f"{request.host} answered {status}{gone}",
+                is_final=is_final,
+                is_gone=status == _GONE,
+            )
 
 
 def _unanswered(error: RemoteError) -> NotSentError:
