@@ -220,7 +220,7 @@ def main(words: list[str]) -> int:
     green: list[Mutant] = []
     with tempfile.TemporaryDirectory(prefix="runbook-mutants-") as name:
         try:
-            layers = [Mutmut(layer, Path(name) / layer) for layer in ROOMS]
+            layers = [Mutmut(layer, Path(name) / layer) for layer in LAYERS]
             every = [candidate for layer in layers for candidate in layer.prepare(options.workers)]
             drawn = sample(every, options.sample, options.seed)
             for left, layer in zip(range(len(layers), 0, -1), layers, strict=True):
