@@ -29,12 +29,12 @@ from runbook_lib.errors import (
     describe_error,
 )
 from runbook_lib.walkthrough.activity import Activities, Activity
+from runbook_lib.walkthrough.checklist import ChecklistFile
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.displays import Displays
 from runbook_lib.walkthrough.everything import CheckPlan, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, doubt, effect, problem, sentence
-from runbook_lib.walkthrough.preparation import PreparationFile
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
 from runbook_lib.walkthrough.statements import Statements
 from runbook_lib.walkthrough.views import is_watched
@@ -62,10 +62,8 @@ class Walkthrough:
         self._credentials = SavedCredentials(run)
         self._activities = Activities(run.clock() + self._watch_interval)
         plan = run.procedure.plan
-        self._preparation = PreparationFile(
-            run.journal.path.parent, plan.have_ready if plan else ()
-        )
-        self.displays = Displays(run, self._activities, self._credentials, self._preparation)
+        self._checklist = ChecklistFile(run.journal.path.parent, plan.have_ready if plan else ())
+        self.displays = Displays(run, self._activities, self._credentials, self._checklist)
         self._consent = Consent(run, self._redeem, self._say_that_none_came)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
         self._stopped = threading.Event()
@@ -230,13 +228,13 @@ class Walkthrough:
 
     def tick(self, text: str, *, is_ticked: bool) -> None:
         """Keep that a person has one of the things to have at hand, or not."""
-        self._keep_preparation(lambda: self._preparation.tick(text, is_ticked=is_ticked))
+        self._keep_checklist(lambda: self._checklist.tick(text, is_ticked=is_ticked))
 
     def begin(self) -> None:
         """Keep that a person went on from *Before you begin* to the steps."""
-        self._keep_preparation(self._preparation.begin)
+        self._keep_checklist(self._checklist.begin)
 
-    def _keep_preparation(self, keep: Callable[[], None]) -> None:
+    def _keep_checklist(self, keep: Callable[[], None]) -> None:
         try:
             keep()
         except OSError as error:

@@ -20,9 +20,9 @@ from runbook_lib.errors import describe_error
 from runbook_lib.evidence.reports.phrases import when
 from runbook_lib.text import as_text
 from runbook_lib.walkthrough.activity import Activities
+from runbook_lib.walkthrough.checklist import ChecklistFile
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import lacking
-from runbook_lib.walkthrough.preparation import PreparationFile
 from runbook_lib.walkthrough.views import (
     STRUCTURE,
     Scene,
@@ -50,12 +50,12 @@ class Displays:
         run: Run,
         activities: Activities,
         credentials: SavedCredentials,
-        preparation: PreparationFile,
+        checklist: ChecklistFile,
     ) -> None:
         self._run = run
         self._activities = activities
         self._credentials = credentials
-        self._preparation = preparation
+        self._checklist = checklist
         # JupyterHub names the person to whom the server belongs.
         self._user = logged_in(os.environ)
         # NOTE: `runbook lab` sets this variable for its kernels; another server has no such page.
@@ -147,7 +147,7 @@ class Displays:
                 for finding in step.all_findings
                 for name, value in finding.facts.items()
             },
-            preparation=self._preparation.read(),
+            checklist=self._checklist.read(),
             next_look=f"{self._activities.next_look:%H:%M}{self._activities.held_back}",
         )
         for step_id in only or tuple(activities):

@@ -53,7 +53,7 @@ from runbook_lib.evidence.reports.pictures import (
 )
 from runbook_lib.text import as_text, pluralize
 from runbook_lib.walkthrough.activity import Activity
-from runbook_lib.walkthrough.preparation import NOTHING_TICKED, Preparation
+from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist
 
 _EVENT_WORDS: Mapping[str, str] = {
     EventType.STEP_CHECKED: "checked",
@@ -134,7 +134,7 @@ class Scene:
     """Ids of the steps whose checks cannot tell yet."""
     facts: Mapping[str, tuple[Value, str]] = field(default_factory=dict)
     """What checks found by name, and when each was checked."""
-    preparation: Preparation = NOTHING_TICKED
+    checklist: Checklist = NOTHING_TICKED
     """What a person has at hand before the first step."""
 
 
@@ -488,19 +488,19 @@ def header_view(
             for step in state.steps.values()
         ],
         "groups": _groups(state),
-        "begin": _begin_view(plan, scene.preparation),
+        "begin": _begin_view(plan, scene.checklist),
         "gates": _gates(state, plan),
         "forecast": _forecast_view(state, scene),
         **asdict(activity),
     }
 
 
-def _begin_view(plan: Plan | None, preparation: Preparation) -> dict[str, Any] | None:
+def _begin_view(plan: Plan | None, checklist: Checklist) -> dict[str, Any] | None:
     """Return what to have at hand before the first step, and what of it a person has."""
     if plan is None:
         return None
-    ready = [{"text": text, "is_ticked": text in preparation.ticked} for text in plan.have_ready]
-    return {"plan": plan.duration, "ready": ready, "has_begun": preparation.has_begun}
+    ready = [{"text": text, "is_ticked": text in checklist.ticked} for text in plan.have_ready]
+    return {"plan": plan.duration, "ready": ready, "has_begun": checklist.has_begun}
 
 
 def _groups(state: RunState) -> list[dict[str, Any]]:

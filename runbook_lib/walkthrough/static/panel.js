@@ -397,14 +397,14 @@ class Panel {
         inputs[name] = field.value;
       }
     }
-    const { taken, finished } = this.model.get("view");
+    const { taken, finished, busy } = this.model.get("view");
     const sure = [...content.sure ?? [],
       ...Object.keys(inputs).filter((name) => this.sure.has(name) && this.sure.get(name) === inputs[name])];
     // A value that is left by pressing Check is sent once.
     const text = JSON.stringify([content, inputs, sure, taken, finished]);
     if (this.typed?.text === text) return true;
     this.typed = { inputs, taken, text };
-    this.hasActed = finished + 1;
+    this.hasActed = finished + busy + 1; // a check that runs by itself ends first
     const isSent = this.send({ ...content, inputs, ...sure.length ? { sure } : {} }, buffers);
     if (!isSent) this.typed = null;
     return isSent;

@@ -307,6 +307,17 @@ describe("a step that is settled", () => {
     }
   });
 
+  test("asks also where a check that ran by itself ends before the person's own", () => {
+    const { here } = two({ busy: 1, busy_since: 1 });
+    here.type("app_secret", "0a1b2c3d");
+    here.root.querySelector('[data-name="app_secret"]').dispatch("keydown", { key: "Enter" });
+    here.model.show({ finished: 1, busy: 0, busy_since: 0 }); // the kernel has not heard of the person's yet
+    here.model.show({ busy: 1, busy_since: 2 });
+    const inputs = [{ ...stepView().inputs[1], rests: "this session" }];
+    here.model.show({ ...SETTLED, inputs, taken: 1, finished: 2, busy: 0, busy_since: 0 });
+    assert.equal(here.root.querySelector(".rb-offer").hidden, false);
+  });
+
   test("asks nothing where it was verified before, or elsewhere", () => {
     const { here } = two();
     here.model.show({ ...SETTLED, inputs: [{ ...stepView().inputs[1], rests: "this session" }] });

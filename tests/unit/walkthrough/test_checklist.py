@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.walkthrough.preparation import NOTHING_TICKED, Preparation, PreparationFile
+from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist, ChecklistFile
 from runbook_lib.walkthrough.widgets import HeaderPanel
 from tests.unit.walkthrough.conftest import Make
 from tests.unit.walkthrough.conftest import Scene as Play
@@ -19,38 +19,38 @@ TEXTS = ("an icon", "a person")
 
 
 @pytest.fixture
-def kept(folder: Path) -> PreparationFile:
-    """Return the preparation of a tenant whose journal's folder does not exist yet."""
-    return PreparationFile(folder / "acme" / "p", TEXTS)
+def kept(folder: Path) -> ChecklistFile:
+    """Return the checklist of a tenant whose journal's folder does not exist yet."""
+    return ChecklistFile(folder / "acme" / "p", TEXTS)
 
 
-def test_ticks_outlive_the_kernel(kept: PreparationFile, folder: Path) -> None:
+def test_ticks_outlive_the_kernel(kept: ChecklistFile, folder: Path) -> None:
     """Another kernel of the same tenant finds each tick, and that the person has begun."""
-    other = PreparationFile(folder / "acme" / "p", TEXTS)
+    other = ChecklistFile(folder / "acme" / "p", TEXTS)
     assert other.read() == NOTHING_TICKED
     kept.tick("an icon", is_ticked=True)
     kept.tick("a person", is_ticked=True)
     kept.begin()
     kept.tick("an icon", is_ticked=False)
-    assert other.read() == Preparation(frozenset({"a person"}), has_begun=True)
-    assert PreparationFile(folder / "other" / "p", TEXTS).read() == NOTHING_TICKED
+    assert other.read() == Checklist(frozenset({"a person"}), has_begun=True)
+    assert ChecklistFile(folder / "other" / "p", TEXTS).read() == NOTHING_TICKED
 
 
-def test_only_what_is_to_be_had_can_be_ticked(kept: PreparationFile, folder: Path) -> None:
+def test_only_what_is_to_be_had_can_be_ticked(kept: ChecklistFile, folder: Path) -> None:
     """No text of anybody's own gets into the file; one that the procedure drops is gone."""
     kept.tick("a secret", is_ticked=True)
     (file,) = (folder / "acme" / "p").iterdir()
     assert "a secret" not in file.read_text(encoding="utf-8")
     kept.tick("an icon", is_ticked=True)
     assert kept.read().ticked == {"an icon"}
-    assert PreparationFile(file.parent, ("a person",)).read().ticked == frozenset()
+    assert ChecklistFile(file.parent, ("a person",)).read().ticked == frozenset()
 
 
 @pytest.mark.parametrize(
     "content",
     [b"", b"nonsense", b"[]", b"{}", b'{"ticked": 7, "has_begun": true}', b"\xff", b"null"],
 )
-def test_a_damaged_file_counts_as_none(kept: PreparationFile, folder: Path, content: bytes) -> None:
+def test_a_damaged_file_counts_as_none(kept: ChecklistFile, folder: Path, content: bytes) -> None:
     """A file that cannot be read ticks nothing, and the next tick replaces it."""
     kept.begin()
     (file,) = (folder / "acme" / "p").iterdir()
@@ -89,7 +89,7 @@ def test_a_tick_that_cannot_be_kept_says_so(scene: Make, monkeypatch: pytest.Mon
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("runbook_lib.walkthrough.preparation.write_whole", refuse)
+    monkeypatch.setattr("runbook_lib.walkthrough.checklist.write_whole", refuse)
     play.walkthrough.tick("a person", is_ticked=True)
     view = play.header.view
     assert view["is_error"]
