@@ -14,19 +14,20 @@ from runbook_lib.core.run_state import RunState, StepState
 
 
 class StepLine(NamedTuple):
-    """
-    A step as a line of a table.
-
-    `outcome` is a word of the record (`verified`, `waiting`, …); `checked_on` is RFC 3339 in UTC,
-    or empty.
-    """
+    """A step as a line of a table."""
 
     id: str
+    """The step's id, also that of its cell."""
     number: str
+    """The step's number on screen, such as `4a`."""
     title: str
+    """The step's title."""
     outcome: str
+    """An outcome of the record: `verified`, `waiting`, …"""
     reason: str
+    """The reason for the outcome, as a sentence."""
     checked_on: str
+    """The time of the last check, RFC 3339 in UTC; empty if there was none."""
 
     def __str__(self) -> str:
         """Return the line as a person reads it."""

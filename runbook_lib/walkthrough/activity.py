@@ -19,28 +19,32 @@ _LOOK_AGAIN = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """
-    The actions of one panel.
-
-    `busy` counts those running, `busy_since` is epoch seconds; `finished` counts
-    those done, so that two equal messages differ. `taken` counts how often typed
-    values were accepted, `refused` names those that were not, with the reason;
-    `written` counts what a person confirmed. `result` says that the last action was a check:
-    what it found and what to do stand in the step's own view, and `message` is what else happened.
-    """
+    """The actions of one panel."""
 
     busy: int = 0
+    """How many actions are running."""
     busy_since: float = 0.0
+    """The time at which the first of them began, in epoch seconds."""
     finished: int = 0
+    """How many actions have ended, so that two equal messages differ."""
     taken: int = 0
+    """How often typed values were accepted."""
     refused: Sequence[Mapping[str, str]] = field(default_factory=list)
+    """The typed values that were refused, each with its `name` and the reason."""
     written: int = 0
+    """How many statements of a person were recorded."""
     result: str = ""
+    """Set if the last action was a check; the step's own view says what it found."""
     message: str = ""
+    """What else the last action did, as a sentence."""
     advice: str = ""
+    """What to do after `message`."""
     is_error: bool = False
+    """Whether the last action failed."""
     consent_url: str = ""
+    """The address of the provider's consent page; empty if none is waited for."""
     consent_paste_url: str = ""
+    """The beginning of the address that a person pastes after the consent."""
 
 
 class Activities:

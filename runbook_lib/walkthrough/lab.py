@@ -68,24 +68,26 @@ _HIGHEST_PORT = 65_535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabRequest:
-    """
-    Which walkthrough to open, for which tenant, and how.
-
-    `arguments` go to the server as they are (`--no-browser`, `--port`,
-    `--ServerApp.base_url`), so that it runs in places like JupyterHub too.
-    `environ` is what the server and its kernels inherit. `scenario` is that of the sandbox, in
-    practice. `program` is how to call the runbook, quoted for a shell.
-    """
+    """A request to open the walkthrough of a tenant."""
 
     procedure: Procedure
+    """The procedure of the connector."""
     tenant: str
+    """The tenant's name; empty asks for it on the page."""
     evidence: str
+    """The evidence folder; empty for the default one."""
     env_file: str = ""
+    """The settings file; empty for `.env`."""
     is_app: bool = False
+    """Whether to show the page without code."""
     arguments: tuple[str, ...] = ()
+    """Arguments for the server as they are, such as `--port` or `--ServerApp.base_url`."""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    """The environment that the server and its kernels inherit."""
     scenario: str = ""
+    """The sandbox's scenario in practice; empty for production."""
     program: str = "runbook"
+    """The command that calls the runbook, quoted for a shell."""
 
     @property
     def command(self) -> str:

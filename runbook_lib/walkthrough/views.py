@@ -105,31 +105,32 @@ _UNKNOWN = "Not known yet. Enter it in the step that asks for it."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """
-    What all panels of one drawing have in common; `vendor` is whose app it is.
-
-    `kit_values` are those that the review kit is made of, also from earlier runs,
-    `link_values` are those that links are made of, `credentials` maps the name of each
-    known credential to where it is kept ("this session", "keyring", ".env"). `chosen_in`
-    maps the name of a list to the step in which it is chosen: elsewhere it is only shown.
-    `has_confirm_page` says that this server has the page on which a second person
-    confirms a step. `following` is what is next, `next_look` says when waiting steps are checked
-    again. `user` is who is logged in to the server, as far as it says so. `later` says what steps
-    wait for that cannot be started yet.
-    """
+    """The facts that all panels of a page share."""
 
     vendor: Vendor
+    """The company with which the app is registered."""
     today: date
+    """The day of the page, in UTC."""
     values: Mapping[str, Value]
+    """The values that were given, by input."""
     kit_values: Mapping[str, Value]
+    """The values for the review kit, also from earlier runs."""
     link_values: Mapping[str, Value]
+    """The values that fill in links."""
     credentials: Mapping[str, str]
+    """Each known credential by name, and where it is kept: this session, keyring, `.env`."""
     chosen_in: Mapping[str, Step]
+    """Name of a list → the step in which it is chosen; other steps only show it."""
     has_confirm_page: bool
+    """Whether this server has the page on which a second person confirms a step."""
     following: NextStep | None
+    """The next step for a person; `None` if none is left."""
     next_look: str
+    """The time of the next automatic check of waiting steps, with why the last was held back."""
     user: str
+    """The person who is logged in to the server; empty if it does not say."""
     later: Mapping[str, str] = field(default_factory=dict)
+    """Step id → what it waits for, for steps that cannot be started yet."""
     too_early: frozenset[str] = frozenset()
     """Ids of the steps whose checks cannot tell yet."""
     facts: Mapping[str, tuple[Value, str]] = field(default_factory=dict)
@@ -442,21 +443,22 @@ def _since(state: StepState, scene: Scene) -> str:
 
 
 class HeaderFacts(TypedDict):
-    """
-    What the header shows as it is.
-
-    `start` is the command that starts the page, `others` names the other tenants of the evidence
-    folder, `sealed` says when the evidence was sealed last. `unsaved` is whether this kernel knows
-    a credential that is saved nowhere.
-    """
+    """Facts that the header shows as they are."""
 
     title: str
+    """The procedure's title."""
     tenant: str
+    """The tenant's name."""
     sandbox: bool
+    """Whether this is practice."""
     start: str
+    """The command that starts the page again."""
     others: str
+    """The other tenants of the evidence folder, as a list for people."""
     sealed: str
+    """The time at which the evidence was sealed last, as a sentence; empty if never."""
     unsaved: bool
+    """Whether this kernel knows a credential that is saved nowhere."""
 
 
 def header_view(

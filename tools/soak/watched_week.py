@@ -43,13 +43,18 @@ _WATCH = ("watch", "--once", "--json", "--tenant", "acme", "--env-file", "watch.
 
 @dataclass
 class Week:
-    """What became of a week: the problems, how many kills hit, what was sent more than once."""
+    """The result of a simulated week."""
 
     problems: list[Problem]
+    """All problems that the watch reported."""
     kills: int
+    """How many kills hit a poll."""
     repeats: int
+    """How many messages arrived more than once."""
     hours: float
+    """The time that the week took."""
     wrong: list[str] = field(default_factory=list)
+    """The promises that were broken, as sentences."""
 
 
 def watched_week(
