@@ -82,8 +82,8 @@ def prepare(
     `link` the SHA-256 of a second person's link.
 
     Raises `SettingsError` for an unknown step or tenant, and for an unusable name, note, answer or
-    day. Raises it too if nothing is left to confirm, if this person confirmed before, and for a No
-    without a reason or an attestation. Raises `ChainError` for a journal that lacks a bundle.
+    day. Raises it too if nothing is left to confirm, or this person confirmed before. A No needs a
+    reason and an attestation. Raises `ChainError` for a journal that lacks a bundle.
     """
     name = step.strip()
     numbers = {number: step_id for step_id, number in procedure.numbers.items()}

@@ -285,8 +285,8 @@ class Run(RunView):
         """
         Raise `SettingsError` if an unattended run cannot begin.
 
-        A required value is missing, it is practice that would leave this machine, or practice and
-        real runs of the tenant would mix.
+        It cannot if a required value is missing, or if it is practice that would leave this
+        machine. It cannot either if practice and real runs of the tenant would mix.
         """
         values = self.values
         for item in self.inputs:

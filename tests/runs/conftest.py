@@ -45,8 +45,7 @@ class Process:
                     return entry
             time.sleep(0.02)
         output, errors = self.popen.communicate(timeout=_PATIENCE_SECONDS)
-        msg = f"no {event} {step} in the journal; output: {output} {errors}"
-        raise AssertionError(msg)
+        raise AssertionError(f"no {event} {step} in the journal; output: {output} {errors}")
 
     def cells(self) -> psutil.Process:
         """Return the process in which this run's cells run, its only child."""

@@ -57,7 +57,11 @@ def test_a_failed_run_is_written_for_a_ci(tmp_path: Path) -> None:
     failed = {case.get("name") for case in suite.findall("testcase[failure]")}
     by_outcome = outcomes(record)
     assert failed == {name for name, outcome in by_outcome.items() if outcome == "failed"} != set()
-    assert passed == {name for name, each in by_outcome.items() if each in ("verified", "attested")}
+    assert passed == {
+        name
+        for name, step_outcome in by_outcome.items()
+        if step_outcome in ("verified", "attested")
+    }
     assert len(suite) == len(by_outcome)
 
 
@@ -94,7 +98,7 @@ def test_each_step_cell_leaves_three_renderings(approved: PracticeRun) -> None:
 
 
 def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_path: Path) -> None:
-    """After a run, `status` names what can be started next: nothing that waits for the review."""
+    """After a run, `status` names the next steps: none that waits for the review."""
     evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
     result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
     assert result.returncode == 0
@@ -148,9 +152,9 @@ def test_doctor_finds_what_is_missing(folder: Path) -> None:
         text=True,
         check=False,
     )
-    said = {symptom["subject"]: symptom for symptom in json.loads(result.stdout)}
-    assert "15 or 16 digits" in said["Settings"]["message"]
-    assert "could not be reached" in said["https://graph.facebook.com"]["message"]
+    reported = {symptom["subject"]: symptom for symptom in json.loads(result.stdout)}
+    assert "15 or 16 digits" in reported["Settings"]["message"]
+    assert "could not be reached" in reported["https://graph.facebook.com"]["message"]
     assert result.returncode == 2
 
 
@@ -171,10 +175,19 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
         )
         return subprocess.run(
             [
-                *(sys.executable, "-m", "papermill", "--no-progress-bar"),
-                *(f"notebooks/{NOTEBOOK}", str(tmp_path / "out.ipynb")),
-                *("-p", "service_domain", sandbox.description["service_domain"]),
-                *("-p", "evidence", str(tmp_path / "evidence"), *parameters),
+                sys.executable,
+                "-m",
+                "papermill",
+                "--no-progress-bar",
+                f"notebooks/{NOTEBOOK}",
+                str(tmp_path / "out.ipynb"),
+                "-p",
+                "service_domain",
+                sandbox.description["service_domain"],
+                "-p",
+                "evidence",
+                str(tmp_path / "evidence"),
+                *parameters,
             ],
             cwd=ROOT,
             env={**environment(), **variables},
@@ -206,7 +219,11 @@ def test_nbclient_executes_the_notebook(sandbox: Any, env_file: Path, tmp_path: 
     }
     executed = subprocess.run(
         [
-            *(sys.executable, "-m", "jupyter", "execute", f"notebooks/{NOTEBOOK}"),
+            sys.executable,
+            "-m",
+            "jupyter",
+            "execute",
+            f"notebooks/{NOTEBOOK}",
             f"--output={tmp_path / 'out.ipynb'}",
         ],
         cwd=ROOT,
@@ -253,8 +270,14 @@ def test_installing_the_connector_needs_permission_and_is_recorded(
     without = practice_run("review-pending")
     evidence = str(without.copy_evidence(folder / "evidence"))
     result = runbook(
-        *("run", "--sandbox", "review-pending", "--json", "--evidence", evidence),
-        *("--set", "install_connector=yes"),
+        "run",
+        "--sandbox",
+        "review-pending",
+        "--json",
+        "--evidence",
+        evidence,
+        "--set",
+        "install_connector=yes",
         cwd=folder,
         env=without.environment,
     )
@@ -271,10 +294,12 @@ def test_a_look_in_practice_says_what_it_did(practice_run: PractiseOnce, tmp_pat
     evidence = str(run.copy_evidence(tmp_path / "evidence"))
     words = ("watch", "--sandbox", "approved", "--once", "--evidence", evidence)
 
-    said = runbook(*words, env=run.environment)
+    reported = runbook(*words, env=run.environment)
     for_programs = runbook(*words, "--json", env=run.environment)
 
-    assert said.stdout == "Polled sandbox-approved in the sandbox: nothing changed.\n", said.stderr
+    assert reported.stdout == "Polled sandbox-approved in the sandbox: nothing changed.\n", (
+        reported.stderr
+    )
     assert for_programs.stdout == ""
 
 
@@ -285,15 +310,20 @@ def test_a_second_practice_run_uses_the_same_app(
     first = practice_run("approved")
     evidence = first.copy_evidence(tmp_path / "evidence")
     again = runbook(
-        *("run", "--sandbox", "approved", "--evidence", str(evidence), "--json"),
+        "run",
+        "--sandbox",
+        "approved",
+        "--evidence",
+        str(evidence),
+        "--json",
         env=first.environment,
     )
 
     assert again.returncode == 0, again.stderr
-    found = json.loads(again.stdout)
-    assert found["parameters"]["app_id"] == first.record["parameters"]["app_id"]
-    assert outcomes(found) == outcomes(first.record)
-    assert found["carried"], "the attestations were made in the first run"
+    status_json = json.loads(again.stdout)
+    assert status_json["parameters"]["app_id"] == first.record["parameters"]["app_id"]
+    assert outcomes(status_json) == outcomes(first.record)
+    assert status_json["carried"], "the attestations were made in the first run"
 
 
 def test_attestations_of_another_app_do_not_count(
@@ -307,21 +337,26 @@ def test_attestations_of_another_app_do_not_count(
     for key in evidence.rglob("fingerprint.key"):
         key.unlink()
     again = runbook(
-        *("run", "--sandbox", "approved", "--evidence", str(evidence), "--json"),
+        "run",
+        "--sandbox",
+        "approved",
+        "--evidence",
+        str(evidence),
+        "--json",
         env=first.environment,
     )
 
     assert again.returncode == 3, again.stderr
-    found = json.loads(again.stdout)
+    status_json = json.loads(again.stdout)
     attested = [name for name, outcome in outcomes(first.record).items() if outcome == "attested"]
-    left = {name: outcomes(found)[name] for name in attested}
+    left = {name: outcomes(status_json)[name] for name in attested}
     # The test calls are made again, and cannot show all that was attested.
     assert left.pop("fb-09a-test-calls") == "inconclusive"
-    # What comes before there is an app is about none.
+    # A step before there is an app is about none.
     for name in ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps"):
         assert left.pop(name) == "attested"
     assert set(left.values()) == {"not_run"}
-    lapsed = next(step for step in found["steps"] if step["id"] == "cy-03-client-secret")[
+    lapsed = next(step for step in status_json["steps"] if step["id"] == "cy-03-client-secret")[
         "void_attestations"
     ]
     assert "for App ID" in lapsed[0]["why"]

@@ -30,7 +30,7 @@ def accounts(path: Path) -> dict[str, Any]:
 
 
 def test_a_killed_look_goes_on(tmp_path: Path) -> None:
-    """Each of many accounts is in the result once, and what was kept is not asked again."""
+    """Each of many accounts is in the result once, and kept ones are not asked again."""
     path = tmp_path / "evidence"
     with Sandbox("approved", seed=2) as sandbox:
         add_customers(sandbox.state, COUNT - 1)

@@ -18,7 +18,7 @@ import pytest
 from runbook_lib.core.model import EventType
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
 from tests.runs.conftest import Process, RunAcme, journal_of_acme, runbook
-from tests.runs.test_truth import project_with
+from tests.support.notebooks import project_with
 from tests.support.programs import needs
 
 Start = Callable[..., Process]
@@ -37,7 +37,13 @@ def two_practice_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     evidence = tmp_path_factory.mktemp("evidence")
     for scenario in ("review-pending", "approved"):
         result = runbook(
-            *("run", "--sandbox", scenario, "--tenant", "acme", "--evidence", str(evidence)),
+            "run",
+            "--sandbox",
+            scenario,
+            "--tenant",
+            "acme",
+            "--evidence",
+            str(evidence),
             env={"XDG_DATA_HOME": str(home)},
         )
         assert result.returncode in (0, 3), result.stderr
@@ -55,7 +61,10 @@ def bundles(evidence: Path) -> list[Path]:
 
 
 def verified(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    keys = next(each for each in (path, *path.parents) if (each / "keys").is_dir()) / "keys"
+    keys = (
+        next(ancestor for ancestor in (path, *path.parents) if (ancestor / "keys").is_dir())
+        / "keys"
+    )
     return runbook("verify", str(path), "--trusted-keys", str(keys), *more)
 
 
@@ -193,7 +202,7 @@ def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "No key is trusted by default"),
         (("--key", "none.pem"), "none.pem"),
@@ -202,7 +211,7 @@ def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
     ],
 )
 def test_verifying_without_a_trusted_key_is_a_usage_error(
-    arguments: tuple[str, ...], said: str, evidence: Path, tmp_path: Path
+    arguments: tuple[str, ...], message: str, evidence: Path, tmp_path: Path
 ) -> None:
     """Without a usable trusted key or certificate, `verify` gives exit code 2 and no verdict."""
     (key,) = evidence.glob("keys/*.pub.pem")
@@ -210,7 +219,7 @@ def test_verifying_without_a_trusted_key_is_a_usage_error(
     result = runbook("verify", *given, str(evidence), cwd=tmp_path)
 
     assert (result.returncode, result.stdout) == (2, "")
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -227,7 +236,8 @@ def test_a_folder_without_evidence_is_a_usage_error(evidence: Path, tmp_path: Pa
 
 def test_a_key_can_be_shown_and_rotated(tmp_path: Path, run_acme: RunAcme, env_file: Path) -> None:
     """Evidence signed with a rotated key needs trust in that key, beside the first one."""
-    evidence, home = tmp_path / "evidence", tmp_path / "home"
+    evidence = tmp_path / "evidence"
+    home = tmp_path / "home"
     options = ("--evidence", str(evidence), "--env-file", str(env_file), "--json")
     first = json.loads(runbook("key", *options, env={"XDG_DATA_HOME": str(home)}).stdout)
     second = json.loads(
@@ -348,20 +358,20 @@ def test_no_report_is_built_of_an_altered_or_missing_run(evidence: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("--tenant", "nobody"), 2, "There is no record yet of a tenant called nobody"),
         (("nowhere",), 2, "There is no bundle nowhere"),
     ],
 )
 def test_a_report_of_nothing_is_a_usage_error(
-    arguments: tuple[str, ...], code: int, said: str, evidence: Path
+    arguments: tuple[str, ...], code: int, message: str, evidence: Path
 ) -> None:
     """A report without runs gives exit code 2 and no page."""
     result = runbook("report", *arguments, "--evidence", str(evidence))
 
     assert (result.returncode, result.stdout) == (code, "")
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 @pytest.mark.matrix(1)
@@ -395,5 +405,5 @@ def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
 def test_attestations_from_a_file_are_in_the_evidence(evidence: Path) -> None:
     """The record names the person of each attestation."""
     record = json.loads((bundles(evidence)[1] / "record.json").read_text())
-    said = {step["attested_by"] for step in record["steps"]} - {None}
-    assert said == {"Sandbox operator"}
+    message = {step["attested_by"] for step in record["steps"]} - {None}
+    assert message == {"Sandbox operator"}

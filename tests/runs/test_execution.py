@@ -1,4 +1,4 @@
-"""Executing a notebook, in processes of their own: where it can run, and what it loses."""
+"""Executing a notebook, in processes of their own: requirements and losses."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_beside_a_thread_cells_have_an_interpreter_of_their_own(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("where", "said", "advice"),
+    ("where", "message", "advice"),
     [
         ("elsewhere", "A headless run needs Linux, and this is darwin.", "Run it on Linux"),
         ("full", "No process can be started for the notebook: Resource temp", "Free memory or"),
     ],
 )
-def test_where_nothing_can_be_forked_a_run_is_refused(
-    tmp_path: Path, where: str, said: str, advice: str
+def test_a_run_is_refused_if_no_process_can_be_forked(
+    tmp_path: Path, where: str, message: str, advice: str
 ) -> None:
     """Without Linux, or without room for a process, a sentence says so; nothing is written."""
     done = subprocess.run(
@@ -77,7 +77,7 @@ def test_where_nothing_can_be_forked_a_run_is_refused(
 
     assert (done.returncode, done.stdout) == (2, "")
     first, second = done.stderr.splitlines()
-    assert said in first
+    assert message in first
     assert advice in second
     assert list(tmp_path.iterdir()) == []
 

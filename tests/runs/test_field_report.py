@@ -27,7 +27,7 @@ from tests.support.proxy import Forwarded, changed_graph
 from tools.shapes import mark_seen, read_report
 
 Alter = Callable[[Forwarded], None]
-# What stands in the place of values: a search for it must find nothing.
+# Markers in the place of values: a search for them must find nothing.
 NAME = "Partner Test Inc."
 
 
@@ -39,15 +39,22 @@ class Planted:
     """The path of these calls, a regular expression."""
 
     fields: str
-    """What their `fields` begin with."""
+    """The beginning of their `fields`."""
 
     alter: Alter
+    """Changes the response."""
+
     check: str
     """A check that reads them."""
 
     kind: str
+    """The kind of the difference."""
+
     where: str
+    """The key that the difference names."""
+
     is_serious: bool
+    """Whether a check may misread the response."""
 
     def is_meant(self, forwarded: Forwarded) -> bool:
         """Return whether a response is one of these."""
@@ -92,9 +99,10 @@ def left_out(name: str) -> Alter:
 
 
 def refused(forwarded: Forwarded) -> None:
-    """Answer with a code that nobody knows."""
+    """Answer with an unknown code."""
     error = {"message": NAME, "type": "OAuthException", "code": 4711, "error_subcode": 99}
-    forwarded.status, forwarded.body = 400, {"error": error}
+    forwarded.status = 400
+    forwarded.body = {"error": error}
 
 
 def page(forwarded: Forwarded) -> None:
@@ -113,34 +121,121 @@ def page_as_number(forwarded: Forwarded) -> None:
     view["page_id"] = int(view["page_id"])
 
 
-TOKEN, DATA, LEADS = "user-token-is-valid", "marketing-data-is-readable", "lead-data-is-readable"
+TOKEN = "user-token-is-valid"
+DATA = "marketing-data-is-readable"
+LEADS = "lead-data-is-readable"
 REGISTERED = "app-is-registered"
 AUTHENTICATED = "connector-is-authenticated"
 PLANTED = [
-    Planted("me/adaccounts", "id,name", renamed("account_status", "state"),
-            DATA, "left out", "data[].account_status", is_serious=True),
-    Planted("me/businesses", "id,name", given("verification_status", lambda _: 7),
-            "business-is-verified", "other type", "data[].verification_status", is_serious=True),
-    Planted("[0-9]+", "id,name,owner_business", given("brand_new", lambda _: NAME),
-            REGISTERED, "more keys", "brand_new", is_serious=False),
-    Planted("[0-9]+/leads", "id,created_time", refused,
-            LEADS, "unknown code", "error", is_serious=True),
-    Planted("me/permissions", "", page, TOKEN, "not JSON", "", is_serious=True),
-    Planted("connectors/[0-9]+/methods", "", by_id,
-            "permissions-are-seen-through-cyclr", "other type", "", is_serious=True),
-    Planted("[0-9]+", "has_lead_access", page_as_number,
-            LEADS, "other type", "has_lead_access.page_id", is_serious=True),
-    Planted("[0-9]+/permissions", "", given("status", lambda _: None),
-            "review-is-approved", "other type", "data[].status", is_serious=True),
-    Planted("debug_token", "", left_out("issued_at"),
-            TOKEN, "left out", "data.issued_at", is_serious=False),
-    Planted("me/accounts", "id,name,category", given("link", lambda _: {"partner.test": NAME}),
-            DATA, "more keys", "data[].link", is_serious=False),
-    Planted("account/connectors", "", given("Authenticated", str),
-            AUTHENTICATED, "other type", "[].Authenticated", is_serious=True),
-    Planted("accounts/[^/]+/signintoken", "", given("Token", lambda _: 123456789),
-            "console-holds-app-id", "other type", "Token", is_serious=True),
-]  # fmt: skip
+    Planted(
+        path="me/adaccounts",
+        fields="id,name",
+        alter=renamed("account_status", "state"),
+        check=DATA,
+        kind="left out",
+        where="data[].account_status",
+        is_serious=True,
+    ),
+    Planted(
+        path="me/businesses",
+        fields="id,name",
+        alter=given("verification_status", lambda _: 7),
+        check="business-is-verified",
+        kind="other type",
+        where="data[].verification_status",
+        is_serious=True,
+    ),
+    Planted(
+        path="[0-9]+",
+        fields="id,name,owner_business",
+        alter=given("brand_new", lambda _: NAME),
+        check=REGISTERED,
+        kind="more keys",
+        where="brand_new",
+        is_serious=False,
+    ),
+    Planted(
+        path="[0-9]+/leads",
+        fields="id,created_time",
+        alter=refused,
+        check=LEADS,
+        kind="unknown code",
+        where="error",
+        is_serious=True,
+    ),
+    Planted(
+        path="me/permissions",
+        fields="",
+        alter=page,
+        check=TOKEN,
+        kind="not JSON",
+        where="",
+        is_serious=True,
+    ),
+    Planted(
+        path="connectors/[0-9]+/methods",
+        fields="",
+        alter=by_id,
+        check="permissions-are-seen-through-cyclr",
+        kind="other type",
+        where="",
+        is_serious=True,
+    ),
+    Planted(
+        path="[0-9]+",
+        fields="has_lead_access",
+        alter=page_as_number,
+        check=LEADS,
+        kind="other type",
+        where="has_lead_access.page_id",
+        is_serious=True,
+    ),
+    Planted(
+        path="[0-9]+/permissions",
+        fields="",
+        alter=given("status", lambda _: None),
+        check="review-is-approved",
+        kind="other type",
+        where="data[].status",
+        is_serious=True,
+    ),
+    Planted(
+        path="debug_token",
+        fields="",
+        alter=left_out("issued_at"),
+        check=TOKEN,
+        kind="left out",
+        where="data.issued_at",
+        is_serious=False,
+    ),
+    Planted(
+        path="me/accounts",
+        fields="id,name,category",
+        alter=given("link", lambda _: {"partner.test": NAME}),
+        check=DATA,
+        kind="more keys",
+        where="data[].link",
+        is_serious=False,
+    ),
+    Planted(
+        path="account/connectors",
+        fields="",
+        alter=given("Authenticated", str),
+        check=AUTHENTICATED,
+        kind="other type",
+        where="[].Authenticated",
+        is_serious=True,
+    ),
+    Planted(
+        path="accounts/[^/]+/signintoken",
+        fields="",
+        alter=given("Token", lambda _: 123456789),
+        check="console-holds-app-id",
+        kind="other type",
+        where="Token",
+        is_serious=True,
+    ),
+]
 
 
 def planted_in(applied: set[int], forwarded: Forwarded) -> None:
@@ -155,7 +250,7 @@ def planted_in(applied: set[int], forwarded: Forwarded) -> None:
 
 @dataclass(frozen=True)
 class Changed:
-    """A run through the proxies, and what was altered in it."""
+    """A run through the proxies, and the altered responses."""
 
     evidence: Path
     applied: set[int]
@@ -174,9 +269,15 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Changed:
             text = env_file.read_text(encoding="utf-8").replace(target, address)
             env_file.write_text(text, encoding="utf-8")
         result = runbook(
-            *("run", "--tenant", "acme", "--env-file", str(env_file)),
-            *("--evidence", str(folder / "evidence")),
-            *("--attestations", str(words_beside(env_file))),
+            "run",
+            "--tenant",
+            "acme",
+            "--env-file",
+            str(env_file),
+            "--evidence",
+            str(folder / "evidence"),
+            "--attestations",
+            str(words_beside(env_file)),
         )
         assert result.returncode == 3, result.stderr
     return Changed(folder / "evidence", applied)
@@ -196,26 +297,26 @@ def test_each_changed_shape_is_named(changed: Changed, report: dict[str, Any], n
     planted = PLANTED[number]
     assert number in changed.applied
 
-    found = [
-        (set(call["checks"]), one["matters"])
+    found_differences = [
+        (set(call["checks"]), difference["matters"])
         for call in report["calls"]
-        for one in call["differences"]
-        if (one["kind"], one["where"]) == (planted.kind, planted.where)
+        for difference in call["differences"]
+        if (difference["kind"], difference["where"]) == (planted.kind, planted.where)
     ]
 
-    assert any(planted.check in checks for checks, _ in found), report["calls"]
-    assert {matters for _, matters in found} == {planted.is_serious}
+    assert any(planted.check in checks for checks, _ in found_differences), report["calls"]
+    assert {matters for _, matters in found_differences} == {planted.is_serious}
 
 
 def test_nothing_else_matters(report: dict[str, Any]) -> None:
-    """What was left as it is, is the same; the new header is named without a value."""
-    planted = {(one.kind, one.where) for one in PLANTED}
+    """Unchanged calls are the same; the new header is named without a value."""
+    planted = {(difference.kind, difference.where) for difference in PLANTED}
 
     serious = [
-        (one["kind"], one["where"])
+        (difference["kind"], difference["where"])
         for call in report["calls"]
-        for one in call["differences"]
-        if one["matters"]
+        for difference in call["differences"]
+        if difference["matters"]
     ]
 
     assert set(serious) <= planted
@@ -299,7 +400,7 @@ def test_the_sandbox_answers_in_known_shapes(connector: str, practice_run: Pract
 
 
 def test_shapes_are_a_tenth_of_the_record_at_most(practice_run: PractiseOnce) -> None:
-    """What a record keeps for a later comparison is small."""
+    """A record's part for a later comparison is small."""
     record = practice_run("approved").record
     whole = len(json.dumps(record))
     for step in record["steps"]:

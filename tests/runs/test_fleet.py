@@ -37,8 +37,9 @@ from tests.support.hostile_server import hostile_server
 WRONG = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 _PATIENCE_SECONDS = 240
 _LIMIT_SECONDS = 20
-_TENANTS, _APPS = 24, 3
-# What becomes of those that are in trouble.
+_TENANTS = 24
+_APPS = 3
+# Results of the tenants that are in trouble.
 TROUBLE = {
     "crash": ("sealed", "incomplete"),
     "killed": ("unsealed", None),
@@ -55,20 +56,31 @@ class FleetRun:
     """A fleet that has run, and the settings of its sandbox."""
 
     folder: Path
+    """The working folder of the run."""
+
     returncode: int
+    """The exit code."""
+
     stdout: str
+    """The standard output."""
+
     stderr: str
+    """The standard error."""
+
     secrets: tuple[str, ...]
+    """The secrets of all tenants."""
+
     command_lines: list[str]
+    """The command lines of all processes during the run."""
 
     @property
     def results(self) -> dict[str, dict[str, Any]]:
-        """Return the results by tenant."""
-        return {each["tenant"]: each for each in json.loads(self.stdout)["tenants"]}
+        """The results by tenant."""
+        return {entry["tenant"]: entry for entry in json.loads(self.stdout)["tenants"]}
 
     @property
     def fleet_id(self) -> str:
-        """Return the id of the run."""
+        """The id of the run."""
         return str(json.loads(self.stdout)["fleet_id"])
 
 
@@ -122,8 +134,7 @@ def begun(home: Path) -> psutil.Process:
         if journal.exists() and b"step.started" in journal.read_bytes():
             return psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
         time.sleep(0.01)
-    msg = f"the tenant {home.parent.name} did not begin"
-    raise AssertionError(msg)
+    raise AssertionError(f"the tenant {home.parent.name} did not begin")
 
 
 def trouble(evidence: Path) -> tuple[list[int], list[str]]:
@@ -139,10 +150,10 @@ def trouble(evidence: Path) -> tuple[list[int], list[str]]:
     (killed_cells,) = process.children()
     process.kill()
     process = begun(homes["full"])
-    for each in (process, *process.children()):
+    for entry in (process, *process.children()):
         # NOTE: one byte more is refused, as on a full disk: but of this tenant alone.
         size = (homes["full"] / "journal.jsonl").stat().st_size + 1
-        each.rlimit(psutil.RLIMIT_FSIZE, (size, size))
+        entry.rlimit(psutil.RLIMIT_FSIZE, (size, size))
     server = begun(evidence / "lost" / "facebook_marketing").parent()
     assert server is not None
     seen = seen_by_others(server.pid)
@@ -168,7 +179,7 @@ def fleet_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iter
     with ExitStack() as stack:
         silent = stack.enter_context(hostile_server("silence"))
         sandboxes = [stack.enter_context(Sandbox("approved")) for _ in range(_APPS)]
-        boxes = [settings_of(each, folder / f"box{n}") for n, each in enumerate(sandboxes)]
+        boxes = [settings_of(entry, folder / f"box{n}") for n, entry in enumerate(sandboxes)]
         fleet_file(folder, boxes, silent)
         words = ("fleet", "tenants.toml", "--evidence", "evidence", "--junit", "out.xml", "--json")
         process = subprocess.Popen(
@@ -187,19 +198,26 @@ def fleet_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iter
             for name, text in read_env_file(settings).items()
             if any(item.secret and item.variable == name for item in inputs_of(PROCEDURE))
         }
-        yield FleetRun(folder, process.returncode, output, errors, (*secrets, WRONG), lines)
-        assert not [each for each in ended if psutil.pid_exists(each)]
+        yield FleetRun(
+            folder=folder,
+            returncode=process.returncode,
+            stdout=output,
+            stderr=errors,
+            secrets=(*secrets, WRONG),
+            command_lines=lines,
+        )
+        assert not [entry for entry in ended if psutil.pid_exists(entry)]
 
 
 def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
     """
-    Of two dozen tenants those in trouble are named with the cause; the others are as if alone.
+    Tenants in trouble are named with the cause; the others run as if alone.
 
-    A wrong secret, a missing one, a silent system, a crash of the process and one in a cell,
-    a full disk, a worker that is killed: what ran in that one goes on.
+    A wrong secret, a missing one, a silent system, a crash of the process and one in a cell, a full
+    disk, a worker that is killed: its other work goes on.
     """
     results = fleet_run.results
-    others = {name: each for name, each in results.items() if name not in TROUBLE}
+    others = {name: entry for name, entry in results.items() if name not in TROUBLE}
 
     assert fleet_run.returncode == 1, fleet_run.stderr
     assert len(results) == _TENANTS
@@ -211,22 +229,22 @@ def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
     assert "File too large" in results["full"]["reason"]
     assert f"longer than {_LIMIT_SECONDS} seconds" in results["hanging"]["reason"]
     assert "nothing is stored under env:NOT_THERE" in results["missing"]["reason"]
-    failed = [each["id"] for each in results["wrong"]["steps"] if each["outcome"] == "failed"]
+    failed = [entry["id"] for entry in results["wrong"]["steps"] if entry["outcome"] == "failed"]
     assert failed == ["fb-05-confirm-creation", "fb-13-app-id-and-secret"]
-    assert {(each["status"], each["outcome"]) for each in others.values()} == {
+    assert {(entry["status"], entry["outcome"]) for entry in others.values()} == {
         ("sealed", "incomplete")
     }
-    outcomes = {tuple(step["outcome"] for step in each["steps"]) for each in others.values()}
+    outcomes = {tuple(step["outcome"] for step in entry["steps"]) for entry in others.values()}
     assert len(outcomes) == 1
-    assert all(each["sandbox"] for each in results.values())
+    assert all(entry["sandbox"] for entry in results.values())
 
 
 def test_the_page_names_each_cause(fleet_run: FleetRun) -> None:
-    """Who reads the page sees of each tenant in trouble why, and what to do."""
+    """The page shows each tenant in trouble, with the reason and the advice."""
     page = unescape((fleet_run.folder / "evidence" / "index.html").read_text(encoding="utf-8"))
     for name in TROUBLE:
         result = fleet_run.results[name]
-        failed = [each["reason"] for each in result["steps"] if each["outcome"] == "failed"]
+        failed = [entry["reason"] for entry in result["steps"] if entry["outcome"] == "failed"]
         for text in filter(None, (result["reason"], *failed)):
             assert text.replace("`", "") in page.replace("`", ""), name
 
@@ -280,11 +298,13 @@ def test_the_bundles_verify(fleet_run: FleetRun) -> None:
         record = json.loads((bundle / "record.json").read_bytes())
         assert record["run_id"] == fleet_run.results[name]["run_id"]
         steps = [(step["id"], step["outcome"]) for step in record["steps"]]
-        assert steps == [(each["id"], each["outcome"]) for each in fleet_run.results[name]["steps"]]
+        assert steps == [
+            (entry["id"], entry["outcome"]) for entry in fleet_run.results[name]["steps"]
+        ]
         assert (bundle / "facebook_marketing.ipynb").is_file()
 
 
-def test_who_could_not_start_says_so(fleet_run: FleetRun) -> None:
+def test_a_tenant_that_could_not_start_says_so(fleet_run: FleetRun) -> None:
     """Its bundle is signed, names the run, and says why; a tenant that was killed has none."""
     bundle = fleet_run.folder / "evidence" / fleet_run.results["missing"]["bundle"]
     record = json.loads((bundle / "record.json").read_bytes())
@@ -293,14 +313,16 @@ def test_who_could_not_start_says_so(fleet_run: FleetRun) -> None:
     assert record["fleet_run"]["id"] == fleet_run.fleet_id
     assert record["fleet_run"]["selected"] == _TENANTS
     (path,) = fleet_run.folder.glob("evidence/fleet/*/unsealed.json")
-    noted = {each["tenant"]: each["reason"] for each in json.loads(path.read_bytes())["unsealed"]}
+    noted = {
+        entry["tenant"]: entry["reason"] for entry in json.loads(path.read_bytes())["unsealed"]
+    }
     assert noted == {
         name: fleet_run.results[name]["reason"] for name in ("killed", "full", "hanging")
     }
 
 
 def test_junit_has_each_tenant(fleet_run: FleetRun) -> None:
-    """JUnit XML has a suite for each tenant, with what failed and what has no evidence."""
+    """JUnit XML has a suite for each tenant, with its failures and missing evidence."""
     root = ET.parse(fleet_run.folder / "out.xml").getroot()
     assert [suite.get("name") for suite in root] == [
         f"SANDBOX.{name}.facebook_marketing" for name in fleet_run.results
@@ -330,7 +352,13 @@ def test_a_tenant_of_a_fleet_is_as_if_alone(fleet_run: FleetRun, keys_home: Path
     alone = fleet_run.folder / "alone.env"
     alone.write_text("\n".join(lines) + "\n")
     result = runbook(
-        *("run", "--tenant", "acme", "--evidence", "alone", "--env-file", str(alone)),
+        "run",
+        "--tenant",
+        "acme",
+        "--evidence",
+        "alone",
+        "--env-file",
+        str(alone),
         cwd=fleet_run.folder,
         env={"XDG_DATA_HOME": str(keys_home)},
     )
@@ -344,10 +372,12 @@ def test_a_tenant_of_a_fleet_is_as_if_alone(fleet_run: FleetRun, keys_home: Path
 def test_resuming_runs_only_what_is_left(
     fleet_run: FleetRun, keys_home: Path, tmp_path: Path, hears_interrupts: None
 ) -> None:
-    """`--resume` runs what has no bundle; Ctrl-C in it says how to go on, and leaves no process."""
+    """
+    `--resume` runs tenants without a bundle; Ctrl-C prints the next command, and leaves no process.
+    """
     folder = tmp_path / "copy"
     shutil.copytree(fleet_run.folder, folder)
-    before = {each: each.read_bytes() for each in folder.glob("evidence/*/*/journal.jsonl")}
+    before = {entry: entry.read_bytes() for entry in folder.glob("evidence/*/*/journal.jsonl")}
     process = subprocess.Popen(
         command("fleet", "tenants.toml", "--resume", fleet_run.fleet_id, "--evidence", "evidence"),
         cwd=folder,
@@ -368,7 +398,7 @@ def test_resuming_runs_only_what_is_left(
     again = f"`runbook fleet tenants.toml --resume {fleet_run.fleet_id}` runs the rest"
     assert again in errors
     assert not holder.exists()
-    changed = {each.parent.parent.name for each in before if each.read_bytes() != before[each]}
+    changed = {entry.parent.parent.name for entry in before if entry.read_bytes() != before[entry]}
     assert changed <= {"hanging", "killed", "full", "missing"}
 
 
@@ -379,14 +409,14 @@ def test_once_the_causes_are_gone_the_rest_is_resumed(
     folder = tmp_path / "copy"
     shutil.copytree(fleet_run.folder, folder)
     left = correct(folder)
-    before = {each: each.read_bytes() for each in folder.glob("evidence/*/*/journal.jsonl")}
+    before = {entry: entry.read_bytes() for entry in folder.glob("evidence/*/*/journal.jsonl")}
 
     result = resume(folder, fleet_run.fleet_id, keys_home)
 
     assert result.returncode == 1, result.stderr
     assert result.stdout.count("(facebook_marketing): ") == len(left)
     assert {name for name in left if f" {name} (" in result.stdout} == left
-    changed = {each.parent.parent.name for each in before if each.read_bytes() != before[each]}
+    changed = {entry.parent.parent.name for entry in before if entry.read_bytes() != before[entry]}
     assert changed == left
     words = ("verify", "evidence", "--trusted-keys", "evidence/keys", "--tenants", "tenants.toml")
     result = runbook(*words, cwd=folder)
@@ -396,7 +426,7 @@ def test_once_the_causes_are_gone_the_rest_is_resumed(
 
 
 def correct(folder: Path) -> set[str]:
-    """Correct the file of tenants where it made trouble, and return who is to run again."""
+    """Correct the file of tenants where it made trouble, and return the tenants to run again."""
     path = folder / "tenants.toml"
     tables = path.read_text().split("[[tenant]]")
     good, silent = (
@@ -430,7 +460,7 @@ def test_two_that_resume_at_once_run_each_tenant_once(
             executor.map(lambda _: resume(folder, fleet_run.fleet_id, keys_home), range(2))
         )
 
-    assert [each.returncode for each in ended] == [1, 1], [each.stderr for each in ended]
+    assert [entry.returncode for entry in ended] == [1, 1], [entry.stderr for entry in ended]
     for name in left:
         assert len(bundles(folder, name) - before[name]) == 1, name
     words = ("verify", "evidence", "--trusted-keys", "evidence/keys", "--tenants", "tenants.toml")
@@ -439,4 +469,4 @@ def test_two_that_resume_at_once_run_each_tenant_once(
 
 def bundles(folder: Path, tenant: str) -> set[str]:
     """Return the names of a tenant's bundles."""
-    return {each.name for each in folder.glob(f"evidence/{tenant}/*/2*")}
+    return {entry.name for entry in folder.glob(f"evidence/{tenant}/*/2*")}

@@ -63,13 +63,13 @@ def cluster(
 ) -> Iterator[tuple[str, dict[str, str], subprocess.Popen[bytes]]]:
     """Give the address of a cluster of two workers, the settings to reach it, its scheduler."""
     tls = tls_settings(folder)
-    found = folder / "scheduler.json"
+    scheduler_file = folder / "scheduler.json"
     own = {"XDG_DATA_HOME": str(keys_home), **secrets}
     with ExitStack() as stack:
         words = ("--host", "127.0.0.1", "--port", "0", "--protocol", "tls", "--no-show")
-        words = ("scheduler", *words, "--scheduler-file", str(found))
+        words = ("scheduler", *words, "--scheduler-file", str(scheduler_file))
         scheduler = stack.enter_context(dask(folder, *words, **tls))
-        address = json.loads(soon(found))["address"]
+        address = json.loads(soon(scheduler_file))["address"]
         words = (address, "--host", "127.0.0.1", "--nthreads", "1")
         for _ in range(2):
             stack.enter_context(dask(folder, "worker", *words, **tls, **own))
@@ -92,7 +92,9 @@ def fleet_file(folder: Path, settings: Path, silent: str) -> dict[str, str]:
     variables = read_env_file(settings)
     items = [item for item in inputs_of(PROCEDURE) if variables.get(item.variable)]
     secrets = {f"THERE_{item.variable}": variables[item.variable] for item in items if item.secret}
-    named = ", ".join(f'{each.name} = "env:THERE_{each.variable}"' for each in items if each.secret)
+    named = ", ".join(
+        f'{entry.name} = "env:THERE_{entry.variable}"' for entry in items if entry.secret
+    )
     text = "[defaults]\n" + "".join(
         f"{item.name} = {json.dumps(variables[item.variable])}\n"
         for item in items
@@ -130,8 +132,13 @@ def run_without(part: str, folder: Path, keys_home: Path) -> tuple[list[dict[str
         with cluster(folder, keys_home, **secrets) as (address, tls, scheduler):
             process = subprocess.Popen(
                 command(
-                    *("fleet", "tenants.toml", "--evidence", "evidence", "--json"),
-                    *("--scheduler", address),
+                    "fleet",
+                    "tenants.toml",
+                    "--evidence",
+                    "evidence",
+                    "--json",
+                    "--scheduler",
+                    address,
                 ),
                 cwd=folder,
                 env=environment(PYTHONPATH=str(ROOT), **tls),
@@ -155,7 +162,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, keys_home: Path) -> None:
     results, _ = run_without("worker", tmp_path, keys_home)
 
     sealed = [(name, "sealed") for name in _TENANTS]
-    assert [(each["tenant"], each["status"]) for each in results] == sealed
+    assert [(entry["tenant"], entry["status"]) for entry in results] == sealed
     journal = tmp_path / "evidence/acme/facebook_marketing/journal.jsonl"
     assert journal.read_text().count('"run.started"') == 2
     steps = {step["id"]: step["outcome"] for step in results[1]["steps"]}
@@ -174,8 +181,10 @@ def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path) -> None:
     results, errors = run_without("scheduler", tmp_path, tmp_path / "keys")
 
     assert "Traceback" not in errors, errors
-    assert {each["status"] for each in results} <= {"sealed", "unsealed"}
-    assert any("scheduler or to all of its workers was lost" in each["reason"] for each in results)
+    assert {entry["status"] for entry in results} <= {"sealed", "unsealed"}
+    assert any(
+        "scheduler or to all of its workers was lost" in entry["reason"] for entry in results
+    )
 
 
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Path) -> None:
@@ -189,9 +198,9 @@ def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Pat
         address = json.loads(soon(tmp_path / "s.json"))["address"]
         idle = runbook(*words, address, cwd=tmp_path)
 
-    assert [each.returncode for each in (silent, nonsense, idle)] == [2, 2, 2]
+    assert [entry.returncode for entry in (silent, nonsense, idle)] == [2, 2, 2]
     assert "No Dask scheduler answers at tcp://127.0.0.1:9" in silent.stderr
     assert "No Dask scheduler answers at nonsense://x" in nonsense.stderr
     assert "has no workers" in idle.stderr
-    assert [len(each.stderr.splitlines()) for each in (silent, nonsense, idle)] == [2, 2, 2], idle
+    assert [len(entry.stderr.splitlines()) for entry in (silent, nonsense, idle)] == [2, 2, 2], idle
     assert not (tmp_path / "evidence").exists()

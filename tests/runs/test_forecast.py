@@ -76,6 +76,6 @@ def test_the_forecast_is_the_same_everywhere(
     assert title in unescape(report)
     markdown = (tmp_path / "review-kit.md").read_text(encoding="utf-8")
     assert [line for line in lines if f"- {line}" not in markdown] == []
-    said = re.sub(r" {2,}", ": ", status.output.replace("\n  ", "\n"))
-    assert [line for line in lines if line not in said] == []
+    status_text = re.sub(r" {2,}", ": ", status.output.replace("\n  ", "\n"))
+    assert [line for line in lines if line not in status_text] == []
     assert f"Forecast: {title}." in status.output

@@ -74,7 +74,11 @@ def test_a_read_only_working_directory_is_sufficient(tmp_path: Path) -> None:
     """A run does not write to its working directory."""
     root = Path(__file__).parents[2]
     result = runbook(
-        *("run", "--sandbox", "approved", "--evidence", str(tmp_path / "evidence")),
+        "run",
+        "--sandbox",
+        "approved",
+        "--evidence",
+        str(tmp_path / "evidence"),
         cwd=Path("/proc"),
         env={"PYTHONPATH": str(root)},
     )
@@ -105,8 +109,15 @@ def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
         assert holder.stdout.readline() == "held\n"
         before = {path.name for path in home.iterdir()}
         result = runbook(
-            *("run", "--sandbox", "approved", "--tenant", "acme", "--evidence", "evidence"),
-            *("--set", "queue_seconds=1"),
+            "run",
+            "--sandbox",
+            "approved",
+            "--tenant",
+            "acme",
+            "--evidence",
+            "evidence",
+            "--set",
+            "queue_seconds=1",
             cwd=tmp_path,
         )
         assert result.returncode == 3, result.stderr
@@ -128,9 +139,23 @@ def test_plain_papermill_waits_too(tmp_path: Path) -> None:
     )
     notebook = Path(__file__).parents[2] / "notebooks" / "facebook_marketing.ipynb"
     papermill = (
-        *(sys.executable, "-m", "papermill", str(notebook), str(tmp_path / "out.ipynb")),
-        *("-p", "service_domain", "acme-h.cyclr.com", "-p", "tenant", "acme"),
-        *("-p", "evidence", str(tmp_path / "evidence"), "-p", "queue_seconds", "1"),
+        sys.executable,
+        "-m",
+        "papermill",
+        str(notebook),
+        str(tmp_path / "out.ipynb"),
+        "-p",
+        "service_domain",
+        "acme-h.cyclr.com",
+        "-p",
+        "tenant",
+        "acme",
+        "-p",
+        "evidence",
+        str(tmp_path / "evidence"),
+        "-p",
+        "queue_seconds",
+        "1",
     )
     result = subprocess.run(
         [sys.executable, "-c", code, str(home), *papermill],

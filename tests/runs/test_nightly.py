@@ -83,7 +83,7 @@ class Installation:
         return self.run(f"{line}{more}", days=days, env=self.secrets)
 
     def requests(self, *tenants: str) -> dict[str, int]:
-        """Return how many exchanges the newest bundle of each tenant has of its own run."""
+        """Return the number of exchanges that each tenant's newest bundle has of its own run."""
         counts = {}
         for tenant in tenants:
             newest = sorted((self.evidence / tenant / PROCEDURE.id).glob("2*"))[-1]

@@ -22,7 +22,7 @@ from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.process import ProcessRequest, run_in_process
 from tests.runs.conftest import RunAcme, new_runbook, outcomes, records, runbook
-from tests.runs.test_truth import project_with
+from tests.support.notebooks import project_with
 from tests.support.post import SECRET, receiving
 from tests.support.practice_runs import CommandLines, PractiseOnce
 
@@ -43,7 +43,7 @@ def _forms(secret: str) -> Iterator[str]:
         yield whole[4:-4]
 
 
-def _found(secrets: dict[str, str], text: str) -> list[str]:
+def _secrets_in(secrets: dict[str, str], text: str) -> list[str]:
     return [
         f"{name} ({form[:3]}…)"
         for name, secret in secrets.items()
@@ -78,12 +78,14 @@ def test_no_secret_is_left_anywhere(scenario: str, practice_run: PractiseOnce) -
     assert key.of_secret("app_secret", Secret(secrets["app_secret"])) in journal
 
     assert run.command_lines, "no command line was seen"
-    assert _found(secrets, run.stdout + run.stderr) == []
-    assert _found(secrets, "\n".join(run.command_lines)) == []
+    assert _secrets_in(secrets, run.stdout + run.stderr) == []
+    assert _secrets_in(secrets, "\n".join(run.command_lines)) == []
     files = [path for path in run.evidence.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} >= {".ipynb", ".json", ".jsonl"}
     for path in files:
-        assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
+        assert _secrets_in(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], (
+            path.name
+        )
 
 
 def test_no_other_user_reads_a_file_with_key_material(tmp_path: Path, sandbox: Any) -> None:
@@ -95,7 +97,7 @@ def test_no_other_user_reads_a_file_with_key_material(tmp_path: Path, sandbox: A
     before = os.umask(0)
     try:
         run = new_runbook("run", "--sandbox", "approved", cwd=tmp_path, env=private)
-        made = new_runbook("init", cwd=tmp_path, env=private)
+        initialised = new_runbook("init", cwd=tmp_path, env=private)
         item = next(item for item in inputs_of(PROCEDURE) if item.name == "app_secret")
         store = EnvFileStore(tmp_path / ".env")
         store.remember("acme", item, Secret(given))
@@ -103,7 +105,7 @@ def test_no_other_user_reads_a_file_with_key_material(tmp_path: Path, sandbox: A
     finally:
         os.umask(before)
 
-    assert (run.returncode, made.returncode) == (0, 0)
+    assert (run.returncode, initialised.returncode) == (0, 0)
     key = read_key(next(tmp_path.glob("evidence/*/facebook_marketing")))
     with Sandbox("approved", seed=key.seed) as practised:
         secrets = {name: str(practised.description[name]) for name in SECRETS}
@@ -112,7 +114,10 @@ def test_no_other_user_reads_a_file_with_key_material(tmp_path: Path, sandbox: A
         path: path.stat().st_mode & (0o007 if path.name == "fingerprint.key" else 0o077)
         for path in tmp_path.rglob("*")
         if path.is_file()
-        and (_found(secrets, text := path.read_text("utf-8", "replace")) or "PRIVATE KEY" in text)
+        and (
+            _secrets_in(secrets, text := path.read_text("utf-8", "replace"))
+            or "PRIVATE KEY" in text
+        )
     }
     assert {path.name for path in holders} >= {"fingerprint.key", "sandbox-key.pem", ".env"}
     assert {path.name: mode for path, mode in holders.items() if mode} == {}
@@ -145,15 +150,17 @@ def test_sealing_a_walkthrough_leaks_no_typed_credential(
     (record,) = records(tmp_path / "evidence")
     assert finished.bundle.name.endswith(record["run_id"])
     assert finished.outcome == record["outcome"] == "incomplete"
-    found = outcomes(record)
+    outcome_by_step = outcomes(record)
     for step in ("fb-13-app-id-and-secret", "cy-01-connector-setup", "test-04-user-token"):
-        assert found[step] == "verified", "the credential did not reach the check"
+        assert outcome_by_step[step] == "verified", "the credential did not reach the check"
     keys = str(tmp_path / "evidence" / "keys")
     assert runbook("verify", str(finished.bundle), "--trusted-keys", keys).returncode == 0
     assert any("runbook_lib.engine.process" in line for line in watcher.seen)
-    assert _found(secrets, "\n".join(watcher.seen)) == []
+    assert _secrets_in(secrets, "\n".join(watcher.seen)) == []
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
-        assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
+        assert _secrets_in(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], (
+            path.name
+        )
 
 
 def test_a_watch_that_sends_messages_leaves_no_secret_and_no_address(
@@ -178,7 +185,7 @@ def test_a_watch_that_sends_messages_leaves_no_secret_and_no_address(
     kept = [(evidence / "watch.db").read_bytes().decode("latin-1")]
     secrets = {name: str(sandbox.description[name]) for name in SECRETS}
     secrets |= {"webhook_secret": SECRET, "mail": "acme.example"}
-    assert _found(secrets, "\n".join([*kept, *printed])) == []
+    assert _secrets_in(secrets, "\n".join([*kept, *printed])) == []
     assert (evidence / "watch.db").stat().st_mode & 0o777 == 0o600
 
 
@@ -193,7 +200,7 @@ def test_no_token_issued_during_the_run_is_left(
         if path.is_file()
     )
     assert "**********" in text
-    assert _found({name: str(sandbox.description[name]) for name in SECRETS}, text) == []
+    assert _secrets_in({name: str(sandbox.description[name]) for name in SECRETS}, text) == []
     app_id = sandbox.description["app_id"]
     assert f"{app_id}|" not in text
     assert urllib.parse.quote(f"{app_id}|", safe="") not in text
@@ -206,8 +213,13 @@ def test_cells_are_not_given_what_their_steps_do_not_need(
 ) -> None:
     """The environment of the cells has no credential that only sealing needs."""
     names = (
-        *("RUNBOOK_SIGNING_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
-        *("AZURE_STORAGE_CONNECTION_STRING", "GITHUB_TOKEN", "JUPYTERHUB_API_TOKEN", "OTHER"),
+        "RUNBOOK_SIGNING_PASSPHRASE",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "GITHUB_TOKEN",
+        "JUPYTERHUB_API_TOKEN",
+        "OTHER",
     )
     noted = tmp_path / "environment.json"
     note = f"import json, os; open({str(noted)!r}, 'w').write(json.dumps(dict(os.environ)))"
@@ -224,5 +236,5 @@ def test_the_search_finds_each_encoding(tmp_path: Path) -> None:
     """The search of this test finds a secret in each encoding."""
     secret = "5ecret/with+odd&characters"
     for text in (secret, urllib.parse.quote(secret, safe=""), secret.encode().hex()):
-        assert _found({"it": secret}, f"before {text} after")
-    assert _found({"it": secret}, base64.b64encode(f"before {secret} after".encode()).decode())
+        assert _secrets_in({"it": secret}, f"before {text} after")
+    assert _secrets_in({"it": secret}, base64.b64encode(f"before {secret} after".encode()).decode())

@@ -1,5 +1,5 @@
 """
-What Facebook really answers, through a proxy in front of the sandbox: nine verdicts.
+Facebook's real answers, through a proxy in front of the sandbox: nine verdicts.
 
 Each response is one that was published (`facebook_cyclr_sandbox/recorded`). The set-up is good but
 for the first case.
@@ -20,15 +20,19 @@ from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.engine.tenant_run import open_run
 from tests.support.proxy import Change, Forwarded, changed_graph
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
-TOKEN_STEP, REDIRECT_STEP = "test-04-user-token", "fb-08-redirect-uri"
-DATA_STEP, APP_STEP = "test-05-marketing-data", "fb-13-app-id-and-secret"
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
+TOKEN_STEP = "test-04-user-token"
+REDIRECT_STEP = "fb-08-redirect-uri"
+DATA_STEP = "test-05-marketing-data"
+APP_STEP = "fb-13-app-id-and-secret"
 Check = Callable[..., dict[str, Finding]]
 
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
-    """Return what checks a step against a scenario behind a proxy; findings by check."""
+    """Return a function that checks a step against a scenario behind a proxy; findings by check."""
 
     def run(
         step: str, change: Change, scenario: str = "approved", **given: Any
@@ -65,7 +69,7 @@ def unchanged(_: Forwarded) -> None:
 
 
 def in_body(path: str, **fields: Any) -> Change:
-    """Return what changes fields of `data`, or leaves those out that are `None`."""
+    """Return a function that changes fields of `data`, or leaves those out that are `None`."""
 
     def change(forwarded: Forwarded) -> None:
         if forwarded.path != path or not isinstance(forwarded.body, dict):
@@ -103,7 +107,8 @@ def test_1_a_token_of_another_app_fails(check: Check) -> None:
         if forwarded.path == "debug_token":
             message = "(#100) The App_id in the input_token did not match the Viewing App"
             error = {"message": message, "type": "OAuthException", "code": 100}
-            forwarded.status, forwarded.body = 400, {"error": error}
+            forwarded.status = 400
+            forwarded.body = {"error": error}
 
     finding = check(TOKEN_STEP, refuse, user_access_token=foreign)["user-token-is-valid"]
 
@@ -146,7 +151,8 @@ def test_5_a_code_decides_in_any_language(check: Check) -> None:
         if forwarded.fields.get("redirect_uri"):
             message = "URL लोड नहीं कर सकते: इस URL के डोमेन में एप्लिकेशन के डोमेन शामिल नहीं हैं."
             error = {"message": message, "type": "OAuthException", "code": 191}
-            forwarded.status, forwarded.body = 400, {"error": error}
+            forwarded.status = 400
+            forwarded.body = {"error": error}
 
     refused = check(REDIRECT_STEP, in_hindi)["redirect-uri-is-accepted"]
     assert (refused.outcome, refused.code) == (FAILED, "redirect-uri-refused")
@@ -186,7 +192,7 @@ def test_7_fields_may_be_left_out(
 
 @pytest.mark.parametrize("key", ["", "can_access_lead", "app_has_leads_permission"])
 def test_7_lead_access_may_be_left_out(check: Check, key: str) -> None:
-    """Without Lead Access Manager's view nothing is said of the leads."""
+    """Without Lead Access Manager's view no finding mentions the leads."""
 
     def leave_out(forwarded: Forwarded) -> None:
         if isinstance(forwarded.body, dict) and "has_lead_access" in forwarded.body:

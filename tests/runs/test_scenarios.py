@@ -401,7 +401,7 @@ def test_each_scenario_has_its_outcomes(scenario: str, practice_run: PractiseOnc
 
 
 @pytest.mark.parametrize("scenario", DIFFERENT)
-def test_who_asked_for_a_check_changes_no_outcome(
+def test_the_person_who_asked_for_a_check_changes_no_outcome(
     scenario: str, practice_run: PractiseOnce
 ) -> None:
     """Outcome, exit code and record are the same if only the walkthrough looked by itself."""
@@ -418,21 +418,22 @@ def test_who_asked_for_a_check_changes_no_outcome(
     assert [*map(step_record, by_itself.steps.values())] == [
         *map(step_record, asked.steps.values())
     ]
-    said = {entry.step for entry in run.entries if isinstance(entry.data, AttestationDetails)}
-    assert {name for name, step in by_itself.steps.items() if step.is_worked_on} == said
+    reported = {entry.step for entry in run.entries if isinstance(entry.data, AttestationDetails)}
+    assert {name for name, step in by_itself.steps.items() if step.is_worked_on} == reported
     assert all(step.is_worked_on for step in asked.steps.values())
 
 
 @pytest.mark.parametrize("scenario", DIFFERENT)
-def test_who_asked_for_a_check_changes_no_status_and_no_watch(
+def test_the_person_who_asked_for_a_check_changes_no_status_and_no_watch(
     scenario: str, practice_run: PractiseOnce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    `status --json` (but for what is next) and a poll of `watch` are the same, with their codes.
+    `status --json` (but for the next step) and a poll of `watch` are the same, with their codes.
 
-    Nothing is asked: what a poll would ask, and what the journal tells it, are compared.
+    Nothing is asked: the test compares a poll's requests with the journal's results.
     """
-    now, asked = utc_now(), list[Step]()
+    now = utc_now()
+    asked = list[Step]()
     settings = {item.name for item in inputs_of(PROCEDURE)} - {"ca_file"}
     monkeypatch.setattr(Run, "peek", lambda _run, steps: asked.extend(steps) or {})
 
@@ -447,20 +448,21 @@ def test_who_asked_for_a_check_changes_no_status_and_no_watch(
         where = {"tenant": journal.parent.parent.name, "evidence": str(evidence)}
         words = [word for name, value in where.items() for word in (f"--{name}", value)]
         status = CliRunner().invoke(main, ["status", "--json", *words])
-        said = json.loads(status.stdout)
-        # What is next, and what of it is open to somebody, depends on who asked.
-        del said["next"], said["states"]
+        reported = json.loads(status.stdout)
+        # The next step, and its openness to somebody, depend on the person who asked.
+        del reported["next"], reported["states"]
         (given,) = (e["data"]["parameters"] for e in lines if e["type"] == EventType.RUN_STARTED)
         known = {name: value for name, value in given.items() if name in settings}
         run = open_watched(PROCEDURE, known, **where, clock=lambda: now)
         with open_state(evidence, now) as state:
-            code, key = poll_tenant(run, state).code, key_of(run)
+            code = poll_tenant(run, state).code
+            key = key_of(run)
             kept = (state.tenants, state.steps, state.problems)
             seen = to_builtins([table.read(tenant=key) for table in kept])
         run.close()
         steps = [step.id for step in asked]
         asked.clear()
-        return status.exit_code, said, code, steps, seen
+        return status.exit_code, reported, code, steps, seen
 
     by_itself = read(by_itself=True)
     assert by_itself == read(by_itself=False)
@@ -469,7 +471,7 @@ def test_who_asked_for_a_check_changes_no_status_and_no_watch(
     assert is_silent or by_itself[3]
 
 
-def test_what_only_a_person_can_say_is_left_to_one(practice_run: PractiseOnce) -> None:
+def test_steps_that_only_a_person_can_confirm_are_left_to_one(practice_run: PractiseOnce) -> None:
     """Test calls and reviews that no API shows are no trouble of the step; a refusal is."""
     state = folded(practice_run("test-calls-missing").entries)
     unclear = {

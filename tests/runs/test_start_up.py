@@ -1,4 +1,4 @@
-"""Commands load what they need and nothing else: imports are most of what a short command costs."""
+"""Commands load their own modules and nothing else: a short command's cost is mostly imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.test_truth import project_with
+from tests.support.notebooks import project_with
 
 # Runs a command, then prints the modules that are loaded.
 _PROBE = """
@@ -21,13 +21,13 @@ except SystemExit:
     pass
 print(json.dumps([name for name, module in sys.modules.items() if module]))
 """
-# Loads what the server of a fleet loads, and prints that.
+# Loads the modules of a fleet's server, and prints them.
 _SERVER = """
 import json, sys
 import runbook_lib.engine.preloaded
 print(json.dumps([name for name, module in sys.modules.items() if module]))
 """
-# Starts the process of cells, and prints what was loaded before that was forked.
+# Starts the process of cells, and prints the modules that were loaded before the fork.
 _FORKING = """
 import json, os, sys
 from runbook_lib.engine.cells import Child
@@ -37,7 +37,7 @@ Child().close()
 print(json.dumps([name for name in before if sys.modules[name]]))
 """
 _OURS = "runbook_lib"
-# What `run --sandbox` loads and a tenant of a fleet does not: after it, the page is built.
+# Modules that `run --sandbox` loads and a tenant of a fleet does not: after it, the page is built.
 _NOT_IN_A_FLEET = (
     f"{_OURS}.cli",
     f"{_OURS}.config.fleet_file",
@@ -53,7 +53,7 @@ _NOT_IN_A_FLEET = (
     f"{_OURS}.evidence.reports.index_page",
     f"{_OURS}.evidence.reports.tenant_status",
 )
-# What starts every Python, where a distribution or an installer adds it.
+# Modules that every Python starts with, where a distribution or an installer adds them.
 _START = {"__main__", "_distutils_hack", "sitecustomize", "usercustomize"}
 _HELP = {"click"}
 _STATUS = _HELP | {"dotenv", "filelock", "msgspec", "rich", "tomli", "typing_extensions"}
@@ -82,15 +82,20 @@ def test_a_command_loads_no_other_package(name: str, tmp_path: Path) -> None:
     packages = {module.partition(".")[0] for module in modules} - known
     # NOTE: what mypyc compiled (tomli) has a module beside it, whose name ends so.
     assert {
-        each
-        for each in packages
-        if not each.startswith(("__editable__", "_cython")) and not each.endswith("__mypyc")
+        loaded_name
+        for loaded_name in packages
+        if not loaded_name.startswith(("__editable__", "_cython"))
+        and not loaded_name.endswith("__mypyc")
     } <= MAY_LOAD[name]
 
 
 def test_help_loads_the_command_line_alone(tmp_path: Path) -> None:
     """No layer of the product but the command line and the names of connectors is loaded."""
-    modules = {each for each in loaded("--help", folder=tmp_path) if each.startswith(f"{_OURS}.")}
+    modules = {
+        loaded_name
+        for loaded_name in loaded("--help", folder=tmp_path)
+        if loaded_name.startswith(f"{_OURS}.")
+    }
 
     layers = {".".join(module.split(".")[1:2]) for module in modules}
     assert layers == {"cli", "connectors", "errors", "text"}
@@ -98,7 +103,7 @@ def test_help_loads_the_command_line_alone(tmp_path: Path) -> None:
 
 def test_the_server_of_a_fleet_loads_what_a_run_does(tmp_path: Path) -> None:
     """
-    Each tenant's process would import again what the server has not loaded before it forks.
+    Each tenant's process would import modules again that the server has not loaded before it forks.
 
     Neither a run nor the server loads jsonschema's slow formats.
     """
@@ -107,15 +112,17 @@ def test_the_server_of_a_fleet_loads_what_a_run_does(tmp_path: Path) -> None:
     server = loaded(folder=tmp_path, program=_SERVER)
 
     assert f"{_OURS}.evidence.bundle" in run
-    late = {each for each in run - server if each.startswith(f"{_OURS}.")}
-    assert {each for each in late if not each.startswith(_NOT_IN_A_FLEET)} == set()
+    late = {loaded_name for loaded_name in run - server if loaded_name.startswith(f"{_OURS}.")}
+    assert {
+        loaded_name for loaded_name in late if not loaded_name.startswith(_NOT_IN_A_FLEET)
+    } == set()
     assert {"jsonschema", "nbformat"} <= run & server
     slow = {"rfc3987_syntax", "isoduration", "fqdn", "uri_template", "webcolors"}
     assert (run | server) & slow == set()
 
 
 def test_cells_load_nothing_that_the_run_has_not_loaded(tmp_path: Path) -> None:
-    """What cells use is imported before their process is forked, so parent and child load once."""
+    """Cells' modules are imported before their process is forked, so parent and child load once."""
     noted = tmp_path / "modules.json"
     names = "[name for name, module in sys.modules.items() if module]"
     note = f"import json, sys; open({str(noted)!r}, 'w').write(json.dumps({names}))"

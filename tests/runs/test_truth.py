@@ -1,10 +1,9 @@
-"""Whatever breaks, no step is better than what was checked, and nothing is lost."""
+"""In every breakdown, no step is better than its checks, and nothing is lost."""
 
 from __future__ import annotations
 
 import json
 import resource
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +19,8 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
-from runbook_lib.engine.notebooks import notebook_name
 from runbook_lib.evidence.record import Record
 from tests.runs.conftest import (
-    ROOT,
     Process,
     RunAcme,
     environment,
@@ -35,6 +32,7 @@ from tests.runs.conftest import (
     step_of,
     words_beside,
 )
+from tests.support.notebooks import project_with
 from tests.support.programs import needs
 
 Start = Callable[..., Process]
@@ -92,32 +90,23 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
     done = run_acme(cwd=project_with(tmp_path / "project", step, _DIES.format(step)))
     (record,) = records(tmp_path / "evidence")
     convert(record, Record)
-    ids = [each.id for each in PROCEDURE.steps]
+    ids = [procedure_step.id for procedure_step in PROCEDURE.steps]
     position = ids.index(step)
-    found = outcomes(record)
+    outcome_by_step = outcomes(record)
     assert "interrupted before it had a result" in step_of(record, step)["reason"]
     # An attestation still counts, but does not become more than that.
-    assert found[step] in ("not_run", "attested", "waiting")
+    assert outcome_by_step[step] in ("not_run", "attested", "waiting")
     assert all(step_of(record, later)["checked_on"] is None for later in ids[position:])
-    assert all(found[later] in ("not_run", "attested", "waiting") for later in ids[position:])
+    assert all(
+        outcome_by_step[later] in ("not_run", "attested", "waiting") for later in ids[position:]
+    )
     assert done.returncode == 3
     assert "the kernel died" in done.stderr
     assert _run_again(env_file, tmp_path / "evidence")[0] == 0
 
 
-def project_with(folder: Path, cell_id: str, source: str) -> Path:
-    """Copy the notebook into a new project and put `source` into one cell."""
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    path = folder / "notebooks" / notebook_name(PROCEDURE)
-    document = json.loads(path.read_text(encoding="utf-8"))
-    cell = next(cell for cell in document["cells"] if cell["id"] == cell_id)
-    cell["source"] = source
-    path.write_text(json.dumps(document), encoding="utf-8")
-    return folder
-
-
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("import sys; sys.exit(0)", "it ended before its last cell"),
         ('raise ValueError("broken on purpose")', "ValueError"),
@@ -126,21 +115,21 @@ def project_with(folder: Path, cell_id: str, source: str) -> Path:
     ids=["sys.exit(0)", "raises", "os._exit(0)"],
 )
 def test_a_cell_that_ends_early_completes_nothing(
-    source: str, said: str, run_acme: RunAcme, tmp_path: Path
+    source: str, message: str, run_acme: RunAcme, tmp_path: Path
 ) -> None:
     """After a cell that ends the notebook early, no later step counts as checked."""
     project = project_with(tmp_path / "project", "cy-02-client-id", source)
     done = run_acme(cwd=project)
     (record,) = records(tmp_path / "evidence")
-    found = outcomes(record)
-    assert found["cy-01-connector-setup"] == "verified"
-    assert found["cy-02-client-id"] == "not_run"
+    outcome_by_step = outcomes(record)
+    assert outcome_by_step["cy-01-connector-setup"] == "verified"
+    assert outcome_by_step["cy-02-client-id"] == "not_run"
     ids = [step.id for step in PROCEDURE.steps]
     for later in ids[ids.index("cy-03-client-secret") :]:
         assert step_of(record, later)["checked_on"] is None
-        assert found[later] in ("not_run", "attested")
+        assert outcome_by_step[later] in ("not_run", "attested")
     assert done.returncode == 3
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -197,10 +186,10 @@ def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(start: Start, tmp_
         run.wait_for(EventType.STEP_STARTED, "cy-01-connector-setup")
     exit_code, _, _ = run.finish()
     (record,) = records(tmp_path / "evidence")
-    found = outcomes(record)
-    assert found["fb-11-permissions"] == "verified"
+    outcome_by_step = outcomes(record)
+    assert outcome_by_step["fb-11-permissions"] == "verified"
     for step in ("cy-01-connector-setup", "cy-02-client-id", "test-01-install"):
-        assert found[step] == "inconclusive"
+        assert outcome_by_step[step] == "inconclusive"
         assert "could not be reached" in step_of(record, step)["reason"]
     assert exit_code == 3
 
@@ -232,17 +221,22 @@ def test_a_full_disk_loses_nothing(
     assert content.endswith(b"\n") if kilobytes > 2 else not content
     assert records(evidence) == []
     result = runbook(
-        *("run", "--tenant", "acme", "--env-file", str(env_file), "--evidence", str(evidence)),
-        *("--attestations", str(words_beside(env_file))),
+        "run",
+        "--tenant",
+        "acme",
+        "--env-file",
+        str(env_file),
+        "--evidence",
+        str(evidence),
+        "--attestations",
+        str(words_beside(env_file)),
     )
     assert result.returncode == 0, result.stderr
 
 
 @needs("unshare")
 def test_without_a_network_a_run_ends(tmp_path: Path) -> None:
-    """
-    Without a network, a real run ends by itself, and each step says what is unreachable.
-    """
+    """Without a network, a real run ends by itself, and each step names the unreachable host."""
     env_file = tmp_path / ".env"
     env_file.write_text(
         "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_FACEBOOK_APP_ID=123456789012345\n"
@@ -252,7 +246,12 @@ def test_without_a_network_a_run_ends(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     result = new_runbook(
-        *("run", "--env-file", str(env_file), "--evidence", str(tmp_path / "evidence"), "--json"),
+        "run",
+        "--env-file",
+        str(env_file),
+        "--evidence",
+        str(tmp_path / "evidence"),
+        "--json",
         prefix=("unshare", "--user", "--map-root-user", "--net"),
     )
     assert result.returncode == 3, result.stderr

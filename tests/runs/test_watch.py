@@ -13,8 +13,8 @@ def test_no_problem_is_lost_by_kills(folder: Path) -> None:
     """
     In days in which watches are killed, each problem and its end is reported in each channel.
 
-    What is sent twice has one id and one text; journal and state are whole after each. `make soak`
-    does so with 50 kills in a week.
+    A message that is sent twice has one id and one text; journal and state are whole after each.
+    `make soak` does so with 50 kills in a week.
     """
     names = ("secret refused", "app renamed")
     with Sandbox("approved", seed=2) as sandbox, receiving() as post:

@@ -97,7 +97,7 @@ def test_cron_looks(installation: Installation, tmp_path: Path) -> None:
 
 
 def test_a_systemd_timer_looks(installation: Installation, tmp_path: Path) -> None:
-    """Both units are valid, and what the service starts succeeds in an empty environment."""
+    """Both units are valid, and the service's command succeeds in an empty environment."""
     _, *parts = re.split(r"^# (\S+\.(?:service|timer))\n", installation.printed("ini"), flags=re.M)
     units = dict(zip(parts[::2], parts[1::2], strict=True))
     parsed: dict[str, Any] = {}
@@ -106,7 +106,8 @@ def test_a_systemd_timer_looks(installation: Installation, tmp_path: Path) -> No
         parsed[name] = configparser.ConfigParser(interpolation=None)
         parsed[name].optionxform = str
         parsed[name].read_string(text)
-    service, timer = parsed["runbook-watch.service"], parsed["runbook-watch.timer"]
+    service = parsed["runbook-watch.service"]
+    timer = parsed["runbook-watch.timer"]
     if shutil.which("systemd-analyze"):
         for words in (
             ["verify", "--man=no", *(str(tmp_path / name) for name in units)],

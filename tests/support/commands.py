@@ -1,4 +1,4 @@
-"""The command line for tests: words in, what it printed out."""
+"""The command line for tests: words in, printed output out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def runbook(*words: str, typed: str = "") -> Result:
 
 
 def shown(*words: str, code: int = ExitCode.COMPLETE, typed: str = "") -> str:
-    """Return what the command shows, in one line; it ends with this exit code."""
+    """Return the command's output in one line; it ends with this exit code."""
     result = runbook(*words, typed=typed)
     assert result.exit_code == code, result.output
     return " ".join(result.stdout.split())

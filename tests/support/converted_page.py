@@ -15,7 +15,7 @@ _THIS_MACHINE = {"127.0.0.1", "localhost"}
 
 
 class ConvertedPage(HTMLParser):
-    """What a browser draws of a converted notebook; it draws nothing inside of `template`."""
+    """The page that a browser draws of a converted notebook; nothing inside of `template`."""
 
     def __init__(self, notebook: Any, template: str) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class ConvertedPage(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note links, buttons and what a link can lead to."""
+        """Note links, buttons and the targets of links."""
         attributes = dict(attrs)
         if tag == "template":
             self._templates += 1

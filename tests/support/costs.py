@@ -1,9 +1,9 @@
 """
-How long tests take, and how much processor time of it they use.
+The durations of tests, and their processor time.
 
-`--costs 40` lists the 40 slowest tests at the end, each with the time on the clock and the
-processor time of its process and of the children that have ended by then. One that needs more
-than 20 s of processor says why: `@pytest.mark.costly("reason")`; one that does not is named.
+`--costs 40` lists the 40 slowest tests at the end. Each line has the time on the clock, and the
+processor time of its process and of the children that have ended by then. A test that needs more
+than 20 s of processor says why: `@pytest.mark.costly("reason")`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COSTS = pytest.StashKey["dict[str, Cost]"]()
 
 @dataclass(slots=True)
 class Cost:
-    """What all phases of a test took, in seconds; `reason` says why it may take long."""
+    """The durations of all phases of a test, in seconds; `reason` says why it may take long."""
 
     clock: float = 0.0
     processor: float = 0.0
@@ -59,7 +59,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Write into the report what the phase took; it is sent from worker to controller."""
+    """Write the phase's duration into the report; it is sent from worker to controller."""
     report: Any = yield
     now = _processor()
     report.processor = now - item.stash.get(_SINCE, now)

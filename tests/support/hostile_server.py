@@ -179,14 +179,15 @@ def _has_asked(connection: socket.socket) -> bool:
 
     NOTE: closing a connection whose request was not read resets it, and the answer may be lost.
     """
-    request, length = b"", 0
+    request = b""
+    length = 0
     while b"\r\n\r\n" not in request or len(request.partition(b"\r\n\r\n")[2]) < length:
         block = connection.recv(65_536)
         if not block:
             return False
         request += block
-        found = re.search(rb"(?i)\r\ncontent-length: ([0-9]{1,9})\r\n", request)
-        length = int(found[1]) if found else 0
+        length_match = re.search(rb"(?i)\r\ncontent-length: ([0-9]{1,9})\r\n", request)
+        length = int(length_match[1]) if length_match else 0
     return True
 
 
@@ -211,9 +212,9 @@ def hostile_server(
             if is_handshake_slow:
                 _dripping(b"\x16\x03\x03\x40\x00", b"\x00")(connection, stop)
                 return
-            with tls.wrap_socket(connection, server_side=True) if tls else connection as one:
-                if _has_asked(one):
-                    answer(one, stop)
+            with tls.wrap_socket(connection, server_side=True) if tls else connection as stream:
+                if _has_asked(stream):
+                    answer(stream, stop)
 
     def accept() -> None:
         # NOTE: shutting the listener down ends a waiting accept() on Linux (EINVAL).

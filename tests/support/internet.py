@@ -1,4 +1,4 @@
-"""The world beyond this machine, as one listener that keeps what it hears."""
+"""The world beyond this machine, as one listener that keeps the requests it gets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-# Addresses for documentation (RFC 5737, RFC 3849), which nobody has.
-ADDRESS, ADDRESS_V6 = "203.0.113.7", "2001:db8::7"
+# Addresses for documentation (RFC 5737, RFC 3849), which no host has.
+ADDRESS = "203.0.113.7"
+ADDRESS_V6 = "2001:db8::7"
 _MOST_BYTES = 65_536
 
 
@@ -36,12 +37,12 @@ class Internet:
 
     @property
     def is_silent(self) -> bool:
-        """Return whether nobody has been asked, reached or told anything."""
+        """Whether no host was looked up, reached or sent anything."""
         return not (self.asked or self.reached or self.heard)
 
     @property
     def place(self) -> tuple[str, int]:
-        """Return where it listens on this machine."""
+        """Its address on this machine."""
         address: tuple[str, int] = self._listener.getsockname()
         return address
 
@@ -66,7 +67,8 @@ class Internet:
 def internet(patch: pytest.MonkeyPatch) -> Iterator[Internet]:
     """Let names resolve, and connections that leave this machine arrive, at a listener."""
     there = Internet()
-    look_up, connect = socket.getaddrinfo, socket.socket.connect
+    look_up = socket.getaddrinfo
+    connect = socket.socket.connect
 
     def resolved(host: Any, port: Any, *arguments: Any, **more: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host

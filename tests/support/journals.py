@@ -35,7 +35,8 @@ def head_of(journal: Journal) -> str:
 
 def chained(lines: list[dict[str, Any]]) -> bytes:
     """Return these lines as a valid chain, whatever their content."""
-    content, prev = b"", GENESIS
+    content = b""
+    prev = GENESIS
     for seq, line in enumerate(lines, 1):
         text = json.dumps({**line, "seq": seq, "prev": prev}, ensure_ascii=False) + "\n"
         prev = hashlib.sha256(text.encode()).hexdigest()
@@ -99,6 +100,6 @@ def copied(*bundles: Path) -> bytes:
 
 
 def described(journal: Journal) -> dict[str, Any]:
-    """Return how a record describes a journal that it covers from the first line."""
+    """Return a record's description of a journal that it covers from the first line."""
     lines = len(journal.entries())
     return {"first": 1, "lines": lines, "previous": GENESIS, "head": head_of(journal)}

@@ -1,8 +1,8 @@
 """
 No test leaves the process changed for the next one, whatever their order.
 
-A test is an error if it does, and so is the last one of a module whose fixtures do. What tests
-share is listed in `_STATE`; looking at it takes some 200 microseconds.
+A test is an error if it does, and so is the last one of a module whose fixtures do. `_STATE` lists
+the state that tests share; comparing it takes some 200 microseconds.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _umask() -> str:
 
 
 def _handlers() -> list[logging.Handler]:
-    return [each for each in logging.root.handlers if not type(each).__module__.startswith("_py")]
+    return [item for item in logging.root.handlers if not type(item).__module__.startswith("_py")]
 
 
 def _keyring() -> object:
@@ -60,10 +60,10 @@ def _keyring() -> object:
 _STATE: Mapping[str, Callable[[], object]] = {
     "environment variables": _environment,
     "the working folder": _folder,
-    "signal handlers": lambda: [signal.getsignal(each) for each in _SIGNALS],
+    "signal handlers": lambda: [signal.getsignal(item) for item in _SIGNALS],
     "blocked signals": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
     "the umask": _umask,
-    "resource limits": lambda: [resource.getrlimit(each) for each in _LIMITS],
+    "resource limits": lambda: [resource.getrlimit(item) for item in _LIMITS],
     "handlers of the root logger": _handlers,
     "levels of logging": lambda: (logging.root.level, logging.root.manager.disable),
     "sys.path": lambda: list(sys.path),
@@ -77,23 +77,23 @@ _STATE: Mapping[str, Callable[[], object]] = {
 
 
 def process_state() -> dict[str, object]:
-    """Return what tests in one process share, by what it is called."""
+    """Return the state that tests in one process share, by its name."""
     return {name: read() for name, read in _STATE.items()}
 
 
 def changes(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, str]:
-    """Return what differs, by its name, and how."""
+    """Return the differences, by name."""
     return {
         name: f"{name} ({_difference(value, now[name])})"
         for name, value in before.items()
-        # A keyring that nobody had loaded yet is not a change.
+        # A keyring that was not loaded yet is not a change.
         if value != now[name] and not (name == "the keyring" and value is None)
     }
 
 
 def _difference(before: object, now: object) -> str:
     if isinstance(before, dict) and isinstance(now, dict):
-        # NOTE: names alone; what a variable holds may be a secret.
+        # NOTE: names alone; a variable's value may be a secret.
         return ", ".join(sorted({name for name, _ in before.items() ^ now.items()}))
     return f"{before!r} became {now!r}"
 
@@ -117,7 +117,7 @@ def _test_leaves_nothing(_module_leaves_nothing: dict[str, object]) -> Iterator[
     yield
     now = process_state()
     left = changes(before, now)
-    # What the test left, the fixtures of its module did not.
+    # The fixtures of the module did not leave the test's changes.
     _module_leaves_nothing.update({name: now[name] for name in left})
     _refuse(left, "This test")
 

@@ -1,9 +1,9 @@
 """
 Matrices, such as every command with every odd file: sampled, unless they are asked for whole.
 
-Of a test that is marked `matrix`, the sample has each value of each parameter; where
-there are three parameters or more, each pair of values. One that is marked `matrix(3)` takes
-long: the sample has three of its cases. `make matrices` runs the whole.
+The sample of a test that is marked `matrix` has each value of each parameter; with three parameters
+or more, each pair of values. A test that is marked `matrix(3)` takes long: its sample has three of
+its cases. `make matrices` runs the whole.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _MARKS = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--matrices`."""
-    said = "run the tests of whole matrices and foreign suites, and no others"
-    parser.addoption(_WHOLE, action="store_true", help=said)
+    explanation = "run the tests of whole matrices and foreign suites, and no others"
+    parser.addoption(_WHOLE, action="store_true", help=explanation)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marks."""
-    for mark, said in _MARKS.items():
-        config.addinivalue_line("markers", f"{mark}: {said}")
+    for mark, explanation in _MARKS.items():
+        config.addinivalue_line("markers", f"{mark}: {explanation}")
 
 
 # NOTE: before the order is shuffled.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not asked for."""
+    """Leave out the cases that are not asked for."""
     if config.getoption(_WHOLE):
         kept = {item for item in items if any(map(item.get_closest_marker, _MARKS))}
     else:

@@ -42,7 +42,8 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
 @contextmanager
 def keyring_in_memory() -> Iterator[MemoryKeyring]:
     """Yield an empty keyring, which is the machine's meanwhile."""
-    before, backend = keyring.get_keyring(), MemoryKeyring()
+    before = keyring.get_keyring()
+    backend = MemoryKeyring()
     keyring.set_keyring(backend)
     yield backend
     keyring.set_keyring(before)

@@ -1,8 +1,8 @@
 """
-Odd files: what may be where a plain file is expected, by accident, attack or disk error.
+Odd files in the place of a plain file, by accident, attack or disk error.
 
 Each maker creates one such thing at a path in an existing folder. `FILES` replace a file, `FOLDERS`
-a folder; a command that reads them must end soon, use little memory, and name the odd path.
+a folder. A command that reads them must end soon, use little memory, and name the odd path.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from runbook_lib.cli.main import main
 
 Maker = Callable[[Path], None]
 
@@ -119,7 +123,8 @@ def _crowded(path: Path) -> None:
     path.mkdir()
     first = path / "0"
     first.touch()
-    names, source = iter(range(1, _MANY)), first
+    names = iter(range(1, _MANY))
+    source = first
     for number in names:
         try:
             os.link(source, path / str(number))
@@ -201,24 +206,24 @@ class Shelf:
         self._lent[kind] = kept.rename(path.absolute())
 
     def take_back(self) -> None:
-        """Move the folders back without what a test added; drop a folder that a test damaged."""
+        """Move the folders back without a test's additions; drop a folder that a test damaged."""
         for kind, path in self._lent.items():
-            found = {each.name for each in path.iterdir()} if path.is_dir() else set()
-            if found >= _SLOW[kind]:
-                remove(*(path / name for name in found - _SLOW[kind]))
+            present = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+            if present >= _SLOW[kind]:
+                remove(*(path / name for name in present - _SLOW[kind]))
                 path.rename(self._path / kind)
         self._lent.clear()
 
 
 def put(make: Maker, place: Path) -> None:
-    """Put something odd in place of what is there."""
+    """Put something odd in place of a file."""
     remove(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     make(place)
 
 
 def remove(*paths: Path) -> None:
-    """Remove what a maker made, however deep, which `shutil.rmtree` cannot."""
+    """Remove a maker's files, however deep, which `shutil.rmtree` cannot."""
     folders = []
     for path in paths:
         with contextlib.suppress(OSError):
@@ -228,3 +233,17 @@ def remove(*paths: Path) -> None:
                 path.unlink()
     if folders:
         subprocess.run(["rm", "-rf", "--", *folders], check=True)
+
+
+def ends_well(*words: str) -> Result:
+    """
+    Run the command; assert that it ends with an exit code of its contract and without a defect.
+    """
+    with time_limit():
+        result = CliRunner().invoke(main, words)
+    details = f"{result.exit_code} {result.output[-2000:]!r} {result.exception!r}"
+    assert result.exception is None or isinstance(result.exception, SystemExit), details
+    assert result.exit_code in (0, 1, 2, 3, 4), details
+    assert "itself broke" not in result.output, details
+    assert len(result.stderr) < 4_000, details
+    return result

@@ -32,7 +32,7 @@ def beside(folder: Path) -> Iterator[Path]:
 
 
 def forget() -> None:
-    """Forget what was loaded of it, and which connectors there are."""
+    """Forget its loaded modules, and the list of connectors."""
     for name in [name for name in sys.modules if name.startswith(f"{connectors.__name__}.{NAME}")]:
         del sys.modules[name]
     if hasattr(connectors, NAME):

@@ -30,11 +30,11 @@ _TOLERANCE = timedelta(minutes=5)
 
 class Post:
     """
-    What was received; `refuses` lets both refuse, and `clock` is the receiver's.
+    The received messages; `refuses` lets both refuse, and `clock` is the receiver's.
 
     Both answer `slow` seconds after they took a message, and mails are taken so late. `received`
-    are the ids of both kinds in their order, `forged` the signatures that do not fit, of which no
-    message is taken.
+    are the ids of both kinds in their order. `forged` are signatures that do not fit; their
+    messages are not taken.
     """
 
     def __init__(self) -> None:
@@ -48,11 +48,12 @@ class Post:
         self.refuses = False
         self.slow = 0.0
         self.clock: Callable[[], datetime] = utc_now
-        self.mail_port = self.hook_port = 0
+        self.mail_port = 0
+        self.hook_port = 0
 
     @property
     def settings(self) -> str:
-        """Return the lines of an `.env` with which messages arrive here."""
+        """The lines of an `.env` with which messages arrive here."""
         return (
             f"RUNBOOK_MAIL_SERVER=127.0.0.1:{self.mail_port}\n"
             "RUNBOOK_MAIL_FROM=runbook@acme.example\nRUNBOOK_MAIL_TO=all@acme.example\n"
@@ -87,8 +88,9 @@ class Post:
         return "250 taken"
 
     def take(self, body: bytes, headers: Any) -> int:
-        """Take what was posted, if its signature is right; return the status of the answer."""
-        name, signature = headers["webhook-id"], headers["webhook-signature"]
+        """Take the posted message, if its signature is right; return the status of the answer."""
+        name = headers["webhook-id"]
+        signature = headers["webhook-signature"]
         on = datetime.fromtimestamp(int(headers["webhook-timestamp"]), tz=UTC)
         # NOTE: `verify` compares with the real time, and tests move theirs.
         is_right = signature == Webhook(SECRET).sign(name, on, body.decode())
@@ -114,7 +116,7 @@ class _MailServer(Controller):
         return self.connections[-1]
 
     def stop(self, *, no_assert: bool = False) -> None:
-        """Close what is open, and end the thread."""
+        """Close the connections, and end the thread."""
         asyncio.run_coroutine_threadsafe(self._close(), self.loop).result()
         super().stop(no_assert=no_assert)
 
@@ -153,7 +155,8 @@ def receiving() -> Iterator[Post]:
     thread = threading.Thread(target=hooks.serve_forever, daemon=True)
     thread.start()
     mails.start()
-    post.mail_port, post.hook_port = mails.port, hooks.server_address[1]
+    post.mail_port = mails.port
+    post.hook_port = hooks.server_address[1]
     try:
         yield post
     finally:

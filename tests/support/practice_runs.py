@@ -29,36 +29,45 @@ class PracticeRun:
     """
 
     folder: Path
+    """The working folder of the run."""
+
     returncode: int
+    """The exit code."""
+
     stdout: str
+    """The standard output."""
+
     stderr: str
+    """The standard error."""
+
     command_lines: list[str]
+    """The command lines of all processes during the run."""
 
     @property
     def evidence(self) -> Path:
-        """Return the folder of journals and evidence."""
+        """The folder of journals and evidence."""
         return self.folder / "evidence"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment in which a later run signs with the same key."""
+        """The environment in which a later run signs with the same key."""
         return {"XDG_DATA_HOME": str(self.folder / "home")}
 
     @cached_property
     def bundle(self) -> Path:
-        """Return the sealed folder."""
+        """The sealed folder."""
         (record,) = self.evidence.rglob("record.json")
         return record.parent
 
     @property
     def record(self) -> dict[str, Any]:
-        """Return the sealed record."""
+        """The sealed record."""
         record: dict[str, Any] = json.loads((self.bundle / "record.json").read_bytes())
         return record
 
     @property
     def entries(self) -> list[Entry]:
-        """Return the sealed entries of the journal."""
+        """The sealed entries of the journal."""
         return Journal(self.bundle / "journal.jsonl").entries()
 
     def copy_evidence(self, target: Path) -> Path:

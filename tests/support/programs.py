@@ -29,15 +29,15 @@ def problems() -> dict[str, str]:
     """Return, for each program that cannot be used here, the reason and what to do."""
     lines = _LIST.read_text(encoding="utf-8").splitlines()
     listed = dict(line.split(maxsplit=1) for line in lines if not line.startswith("#"))
-    found = {
+    available = {
         name: f"{name} is missing (Debian: apt-get install {packages})"
         for name, packages in listed.items()
         if shutil.which(name) is None
     }
     # NOTE: most containers have `unshare` but are not allowed to use it.
-    if "unshare" not in found and _fails(*_NAMESPACE):
-        found["unshare"] = "unshare is not allowed here (a container needs --cap-add=SYS_ADMIN)"
-    return found
+    if "unshare" not in available and _fails(*_NAMESPACE):
+        available["unshare"] = "unshare is not allowed here (a container needs --cap-add=SYS_ADMIN)"
+    return available
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -28,10 +28,13 @@ class Forwarded:
     """The fields of query and form."""
 
     status: int
+    """The HTTP status."""
+
     body: Any
-    """The JSON document, or the text if it is none."""
+    """The JSON document, or the text if the body is no JSON."""
 
     headers: dict[str, str] = field(default_factory=dict)
+    """Headers that are added to the response."""
 
 
 Change = Callable[[Forwarded], None]

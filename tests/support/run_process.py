@@ -1,4 +1,4 @@
-"""Runs that are not real, in processes that are: what a request's program does, and its end."""
+"""Simulated runs in real processes: the work of a request's program, and its end."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def eventually(is_so: Callable[[], bool]) -> None:
 
 
 def soon(path: Path) -> str:
-    """Return what a file holds, once it holds something."""
+    """Return a file's content, once it has some."""
     eventually(lambda: path.exists() and path.read_text() != "")
     return path.read_text()
 

@@ -14,7 +14,7 @@ from tests.support.attestations import AT
 
 MARKETING = find_procedure("facebook_marketing")
 
-# What a step can be like, by the sign that a scenario below has for it.
+# The states of a step, by the sign that a scenario below has for it.
 DUE = Attestation(kind=AttestationKind.ATTESTED, step="", by="Operator", at=AT, due="2026-12-24")
 LEFT = Finding(
     outcome=Outcome.INCONCLUSIVE, code="a-code", reason="So.", check="seen", limits=("The rest.",)

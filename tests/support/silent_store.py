@@ -28,13 +28,17 @@ class SilentStore:
     def __init__(self, address: str) -> None:
         self.address = address
         self.objects: dict[str, bytes] = {}
-        self.mode, self.on, self.after = "", "", 0
+        self.mode = ""
+        self.on = ""
+        self.after = 0
         self.asked: dict[str, int] = {}
         self.is_over = threading.Event()
 
     def misbehave(self, mode: str, on: str, *, after: int = 0) -> None:
         """Fail by `mode` for requests of the kind `on`, after `after` of them succeeded."""
-        self.mode, self.on, self.after = mode, on, after
+        self.mode = mode
+        self.on = on
+        self.after = after
 
     def is_bad(self, kind: str) -> bool:
         """Count a request, and return whether it fails."""
@@ -129,7 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _listing(self, query: dict[str, list[str]]) -> bytes:
-        prefix, delimiter = query.get("prefix", [""])[0], query.get("delimiter", [""])[0]
+        prefix = query.get("prefix", [""])[0]
+        delimiter = query.get("delimiter", [""])[0]
         names = sorted(name for name in self.store.objects if name.startswith(prefix))
         folders: set[str] = set()
         listed: list[str] = []
@@ -144,8 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
                 f"<IsLatest>true</IsLatest><Size>{len(self.store.objects[name])}</Size></{tag}>"
             )
         shared = [
-            f"<CommonPrefixes><Prefix>{escape(each)}</Prefix></CommonPrefixes>"
-            for each in sorted(folders)
+            f"<CommonPrefixes><Prefix>{escape(folder_name)}</Prefix></CommonPrefixes>"
+            for folder_name in sorted(folders)
         ]
         root = "ListVersionsResult" if "versions" in query else "ListBucketResult"
         body = "".join([*listed, *shared])
@@ -168,11 +173,12 @@ def _error(code: str) -> bytes:
 
 def _unchunked(content: bytes) -> bytes:
     """Return the content of chunks (coding `aws-chunked`), without the trailer."""
-    said = b""
+    decoded = b""
     while content:
         size, _, content = content.partition(b"\r\n")
         length = int(size.partition(b";")[0] or b"0", 16)
         if not length:
             break
-        said, content = said + content[:length], content[length + 2 :]
-    return said
+        decoded = decoded + content[:length]
+        content = content[length + 2 :]
+    return decoded

@@ -29,7 +29,7 @@ def step(
     usual_days: int = 0,
     **needs: bool,
 ) -> StepState:
-    """Return the state of a step; `needs` are those of its conclusion."""
+    """Return the state of a step; `needs` come from its conclusion."""
     return StepState(
         step=plain_step(name, kind=StepKind.WAIT, usual_days=usual_days),
         conclusion=Conclusion(outcome=Outcome(outcome), reason=f"Because {name}.", **needs),
@@ -58,7 +58,7 @@ def run_of(*steps: StepState, sandbox: bool = False) -> RunState:
 
 
 def known(name: str, *steps: StepState, sandbox: bool = False, **more: object) -> KnownTenant:
-    """Return a tenant of which only these steps are known, and `more` of its fields."""
+    """Return a tenant with only these steps, and `more` of its fields."""
     state = run_of(*steps, sandbox=sandbox)
     following = next_step(state)
     return KnownTenant(

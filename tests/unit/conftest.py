@@ -1,4 +1,4 @@
-"""Unit tests do not flush to disk; the tests of flushing name what is flushed, and when."""
+"""Unit tests do not flush to disk; the tests of flushing name the flushed file, and the time."""
 
 from __future__ import annotations
 

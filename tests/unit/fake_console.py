@@ -46,7 +46,8 @@ class Console(httpx.BaseTransport):
         self.requests += 1
         if self.requests == self.kill_at:
             raise KeyboardInterrupt
-        path, account = request.url.path, request.headers.get("x-cyclr-account", "")
+        path = request.url.path
+        account = request.headers.get("x-cyclr-account", "")
         name = account or path
         answer = self.faults[name](request) if name in self.faults else None
         if answer is not None:

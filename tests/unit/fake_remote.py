@@ -38,12 +38,11 @@ class FakeRemote(httpx.BaseTransport):
             if request.url.path == path and when(**fields(request)):
                 responder = answers.pop(0) if len(answers) > 1 else answers[0]
                 return responder(request)
-        msg = f"no answer is scripted for {request.method} {request.url}"
-        raise AssertionError(msg)
+        raise AssertionError(f"no answer is scripted for {request.method} {request.url}")
 
     @property
     def paths(self) -> list[str]:
-        """Return the paths requested so far."""
+        """The paths requested so far."""
         return [request.url.path for request in self.requests]
 
 
@@ -53,7 +52,7 @@ def fields(request: httpx.Request) -> dict[str, str]:
     return {**dict(request.url.params), **dict(httpx.QueryParams(form))}
 
 
-def says(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
+def responds(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
     """Return a response: JSON with Graph's escaped slashes, or text unchanged."""
     is_text = isinstance(body, str)
     content = body if is_text else json.dumps(body).replace("/", "\\/")
@@ -62,13 +61,18 @@ def says(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
     return lambda _: httpx.Response(status, text=content, headers=both)
 
 
-def breaks(error: type[httpx.TransportError] = httpx.ConnectError, text: str = "") -> Responder:
+def fails_with(error: type[httpx.TransportError] = httpx.ConnectError, text: str = "") -> Responder:
     """Return a connection error in place of a response."""
 
     def respond(request: httpx.Request) -> httpx.Response:
         raise error(text, request=request)
 
     return respond
+
+
+# The former names, for the modules that still import them.
+says = responds
+breaks = fails_with
 
 
 def owned(*secrets: str, provider: str = "facebook") -> Redactor:

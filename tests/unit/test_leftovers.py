@@ -68,7 +68,7 @@ def test_is_fine(begun):
 
 
 def print_changes() -> None:
-    """Print what is said after each case, which happens in a process of its own."""
+    """Print the changes reported after each case, which happens in a process of its own."""
     for case, (_, leave) in LEFT.items():
         sys.stdout.flush()
         if os.fork() == 0:
@@ -81,8 +81,8 @@ def print_changes() -> None:
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """Return what is said after each case."""
+def reported_changes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """Return the changes reported after each case."""
     # NOTE: a process without threads, which may be forked.
     program = "from tests.unit.test_leftovers import print_changes; print_changes()"
     done = subprocess.run(
@@ -99,13 +99,13 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("case", LEFT)
-def test_a_change_is_named(case: str, said: dict[str, dict[str, str]]) -> None:
+def test_a_change_is_named(case: str, reported_changes: dict[str, dict[str, str]]) -> None:
     """Each kind of thing that tests share is seen, and no value of a variable is shown."""
-    assert [*said[case]] == [LEFT[case][0]]
-    assert "a secret" not in said[case][LEFT[case][0]]
+    assert [*reported_changes[case]] == [LEFT[case][0]]
+    assert "a secret" not in reported_changes[case][LEFT[case][0]]
 
 
-def test_whoever_leaves_something_is_an_error(tmp_path: Path) -> None:
+def test_a_test_that_leaves_something_is_an_error(tmp_path: Path) -> None:
     """The test that leaves something is an error by name, and so is a fixture of a module."""
     (tmp_path / "test_it.py").write_text(MODULE)
     options = ("-q", "-pno:randomly", "-pno:cacheprovider", "-p", "tests.support.leftovers")

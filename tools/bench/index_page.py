@@ -1,8 +1,8 @@
 """
-The page of all tenants in Chromium: how long 5,000 take to open, sort and filter, 500, and 50.
+Measure the page of all tenants in Chromium: opening, sorting and filtering 5,000, 500 and 50.
 
-Each time is measured in the page, from the action to the second frame after it: then the first one
-is on the screen. Opening begins with the navigation.
+Each time is measured in the page, from the action to the second frame after it: then the first
+frame is on the screen. Opening begins with the navigation.
 """
 
 from __future__ import annotations

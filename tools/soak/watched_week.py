@@ -24,8 +24,8 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.engine.watch.watch_state import Problem, open_state
 from tests.support.loaded import LoadedCommand
 from tests.support.post import Post, receiving
+from tests.support.watched_changes import CASES, NotifiedDesk, Repair
 from tests.unit.engine.watch.desk import HOUR, MINUTE
-from tests.unit.engine.watch.test_changes import CASES, NotifiedDesk, Repair
 
 OUTAGE = "outage"
 CHANGES = (
@@ -35,7 +35,7 @@ CHANGES = (
     OUTAGE,
     "redirect no longer accepted",
 )
-# Watches that nobody kills: a changed result counts when it is seen again, then it is sent.
+# Watches without a kill: a changed result counts when it is seen again, then it is sent.
 _UNDISTURBED = 3
 _PATIENCE = 120.0
 _WATCH = ("watch", "--once", "--json", "--tenant", "acme", "--env-file", "watch.env")
@@ -43,29 +43,35 @@ _WATCH = ("watch", "--once", "--json", "--tenant", "acme", "--env-file", "watch.
 
 @dataclass
 class Week:
-    """The result of a simulated week."""
+    """The result of a week of polls that are killed."""
 
     problems: list[Problem]
-    """All problems that the watch reported."""
+    """The problems of the week."""
+
     kills: int
-    """How many kills hit a poll."""
+    """The number of kills that hit a cycle."""
+
     repeats: int
-    """How many messages arrived more than once."""
+    """The number of messages that were sent more than once."""
+
     hours: float
-    """The time that the week took."""
+    """The length of the week, in hours."""
+
     wrong: list[str] = field(default_factory=list)
-    """The promises that were broken, as sentences."""
+    """Violated promises, as sentences; empty if there are none."""
 
 
 def watched_week(
     folder: Path, post: Post, sandbox: Sandbox, *, names: Sequence[str], kills: int, seed: int
 ) -> Week:
     """Let each change come and go while looks are killed; the working folder is `folder`."""
-    chance, desk = random.Random(seed), NotifiedDesk(folder, sandbox, post)
+    chance = random.Random(seed)
+    desk = NotifiedDesk(folder, sandbox, post)
     desk.run.close()
     # So that some kills fall between the acceptance of a message and our line about it.
     post.slow = 0.3
-    began, hits = desk.offset, 0
+    began = desk.offset
+    hits = 0
     printed = _watch(desk)
     halves = [(name, is_over) for name in names for is_over in (False, True)]
     repairs: dict[str, Repair] = {}
@@ -74,7 +80,7 @@ def watched_week(
             repairs[name]()
         else:
             repairs[name] = _begin(desk, name)
-            # What is finished is looked at once a day, and an outage is a message after one more.
+            # A finished step is polled once a day, and an outage is a message after one more day.
             desk.wait(24 * HOUR)
             if name == OUTAGE:
                 printed |= _watch(desk)
@@ -82,7 +88,8 @@ def watched_week(
         for _ in range(kills * (number + 1) // len(halves) - kills * number // len(halves)):
             desk.wait(20 * MINUTE)
             shown, is_hit = _killed(desk, chance)
-            printed, hits = printed | shown, hits + is_hit
+            printed = printed | shown
+            hits = hits + is_hit
         for _ in range(_UNDISTURBED):
             desk.wait(20 * MINUTE)
             printed |= _watch(desk)
@@ -114,14 +121,14 @@ def _start(desk: NotifiedDesk) -> LoadedCommand:
 
 
 def _watch(desk: NotifiedDesk) -> set[str]:
-    """Watch to the end; return the ids of what was printed."""
+    """Watch to the end; return the printed ids."""
     code, output, errors = _start(desk).communicate(_PATIENCE)
     assert code in (0, 1, 3), errors
     return {json.loads(line)["id"] for line in output.splitlines()}
 
 
 def _killed(desk: NotifiedDesk, chance: random.Random) -> tuple[set[str], bool]:
-    """Kill a watch; what it leaves is whole. Return what it had printed, and whether it ran."""
+    """Kill a watch, whose state stays whole. Return the printed ids, and whether it ran."""
     command = _start(desk)
     # Most moments are early: that is where it polls, saves and sends.
     is_hit = command.kill(chance.choice((0.3, 1.0, 5.0)) * chance.random())
@@ -144,7 +151,7 @@ def _wrong(
     printed: set[str],
     sent: Sequence[tuple[str, str]],
 ) -> list[str]:
-    """Return what was lost, what was sent again with another text, and what was not printed."""
+    """Return the messages that were lost, sent again with another text, or not printed."""
     began: dict[str, set[str]] = {"mail": set(), "webhook": set()}
     ended: dict[str, set[str]] = {"mail": set(), "webhook": set()}
     with open_state(desk.folder / "evidence", desk.now()) as state:
@@ -187,7 +194,7 @@ def kinds_of(names: Sequence[str]) -> set[str]:
 
 
 def main() -> None:
-    """Print what became of the week; the exit code is 1 where something was lost."""
+    """Print the result of the week; the exit code is 1 where something was lost."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak.watched_week")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=4711)

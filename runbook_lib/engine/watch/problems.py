@@ -207,8 +207,8 @@ def join_causes(
     """
     Give the problems of one poll that share a changed value the cause of the first one.
 
-    An app that was renamed is seen by each check that reads its name. If values alone have changed,
-    as they did with an open one of `problems`, or with one that has just ended, that is no news.
+    Each check that reads an app's name sees that the app was renamed. Changed values alone are no
+    news if they also changed with an open or just ended problem of `problems`.
     """
     ended = [verdict.ended for verdict in verdicts if verdict.ended]
     known_moves = [

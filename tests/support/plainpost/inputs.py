@@ -1,4 +1,4 @@
-"""What the connector asks an operator for."""
+"""The inputs that the connector asks an operator for."""
 
 from __future__ import annotations
 

@@ -137,10 +137,10 @@ def test_a_known_problem_is_not_reminded_of_and_who_knows_is_shown(desk: Desk) -
     for_now = runbook("watch", "--ack", ident, "--by", "Ann", "--until", "2030-12-24")
     noted = runbook("watch", "--ack", ident, "--by", "Ann", "--note", "on it")
     other = runbook("watch", "--ack", ident, "--by", "Ben")
-    desk.post.told()
+    desk.post.take_reports()
     desk.offset += DAY + HOUR
     runbook(*ONCE)
-    quiet = desk.post.told()
+    quiet = desk.post.take_reports()
     desk.answers.clear()
     desk.offset += 16 * MINUTE
     runbook(*ONCE)
@@ -242,7 +242,7 @@ def test_it_is_seen_when_a_tenant_was_last_looked_at(desk: Desk) -> None:
     desk.tenant("beta")
     before = runbook("status")
     runbook(*ONCE)
-    polled_on = desk.kept().last_polled_on
+    polled_on = desk.tenant_row().last_polled_on
     after = runbook("status")
     tenants = json.loads(runbook("status", "--json").stdout)
     desk.path.write_bytes(b"x" * 5000)

@@ -14,11 +14,11 @@ from runbook_lib.engine import pools
 
 def servers() -> list[psutil.Process]:
     """Return the fork servers of this process."""
-    found = []
+    fork_servers = []
     for child in psutil.Process().children():
         with suppress(psutil.ZombieProcess):
-            found += [child] if "multiprocessing.forkserver" in str(child.cmdline()) else []
-    return found
+            fork_servers += [child] if "multiprocessing.forkserver" in str(child.cmdline()) else []
+    return fork_servers
 
 
 def _end_servers() -> None:

@@ -74,10 +74,12 @@ def fail(run: Run) -> None:
 
 def verdicts(path: Path = EVIDENCE) -> list[Verdict]:
     """Return the verdicts of `verify`, which trusts the exported keys."""
-    evidence = next(each for each in (path, *path.parents, EVIDENCE) if (each / "keys").is_dir())
+    evidence = next(
+        parent for parent in (path, *path.parents, EVIDENCE) if (parent / "keys").is_dir()
+    )
     return list(verify_tree(path, Trust(read_public_keys([evidence / "keys"]))))
 
 
 def refused(path: Path = EVIDENCE) -> list[str]:
-    """Return what `verify` refuses, in its words."""
-    return [str(each.error) for each in verdicts(path) if each.error is not None]
+    """Return the reasons for which `verify` refuses, in its words."""
+    return [str(verdict.error) for verdict in verdicts(path) if verdict.error is not None]

@@ -22,7 +22,9 @@ def tenant(name: str, *steps: StepState, sandbox: bool = False) -> tuple[str, st
 
 
 def due_items(of: Iterable[tuple[str, str, RunState]], *, person: str = "") -> list[DueItem]:
-    at_steps = (due_item for one in of for due_item in due_items_at_steps(*one))
+    at_steps = (
+        due_item for tenant_arguments in of for due_item in due_items_at_steps(*tenant_arguments)
+    )
     return merge_due_items(at_steps, person=person)
 
 
@@ -89,7 +91,8 @@ def test_equal_states_give_equal_bytes() -> None:
 
 def test_an_entry_keeps_its_uid_when_its_day_moves() -> None:
     """An item that moves keeps its UID in a published calendar; other items have others."""
-    (first, other), (moved, _) = due_items(tenants()), due_items(tenants("2026-12-24"))
+    (first, other) = due_items(tenants())
+    (moved, _) = due_items(tenants("2026-12-24"))
 
     assert (first.day, moved.day) == ("2026-12-01", "2026-12-24")
     assert first.uid == moved.uid != other.uid
@@ -116,8 +119,19 @@ def test_a_person_has_what_was_handed_over() -> None:
     "text", ["a\r\nBEGIN:VALARM", "a;b,c\\n", "\ud800", "\u202e\x1b[2J", "x" * 300]
 )
 def test_no_text_breaks_out_of_its_line(text: str) -> None:
-    """What people wrote is one text: no line, no property, no control character of its own."""
-    due_item = DueItem("2026-12-01", text, "c", "s", "what", text, text, (text,), text, AT)
+    """People's words are one text: no line, no property, no control character of its own."""
+    due_item = DueItem(
+        day="2026-12-01",
+        tenant=text,
+        connector="c",
+        step="s",
+        what="what",
+        title=text,
+        headline=text,
+        places=(text,),
+        description=text,
+        since=AT,
+    )
     content = icalendar_file([due_item])
     (event,) = Calendar.from_ical(content).walk("VEVENT")
 
@@ -127,7 +141,7 @@ def test_no_text_breaks_out_of_its_line(text: str) -> None:
 
 
 def test_a_thing_is_one_entry_for_each_day() -> None:
-    """What several steps know of one thing and day is one entry with their names."""
+    """Several steps with one thing and day share one entry with their names."""
     first, second = (
         replace(seen(token_ends_on="2027-02-25"), step=step(name, "verified").step)
         for name in ("a", "b")

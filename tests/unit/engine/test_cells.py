@@ -43,7 +43,8 @@ def _fork(monkeypatch: pytest.MonkeyPatch) -> None:
 def _leaves_nothing() -> Iterator[None]:
     """Check that a test leaves neither child processes nor file descriptors."""
     process = psutil.Process()
-    descriptors, children = process.num_fds(), process.children()
+    descriptors = process.num_fds()
+    children = process.children()
     yield
     assert process.num_fds() <= descriptors
     assert process.children() == children
@@ -114,7 +115,7 @@ def test_outputs_are_those_of_a_notebook(child: Child) -> None:
     ],
 )
 def test_a_cell_is_ipythons(child: Child, source: str, expected: str) -> None:
-    """A cell may wait, use magic and fork; nobody answers what it asks; it leaves no core file."""
+    """A cell may wait, use magic and fork; `input` gets no answer; it leaves no core file."""
     assert value(child.run(source, nothing)) == expected
     assert value(child.run("'goes on'", nothing)) == "'goes on'"
 
@@ -155,7 +156,7 @@ def test_an_exception_fails_its_cell_alone(child: Child, source: str, error: str
     ],
 )
 def test_surrogates_lose_nothing(child: Child, source: str) -> None:
-    """Text that no file can hold has U+FFFD in the place of what UTF-8 cannot carry."""
+    """In text that no file can hold, U+FFFD replaces characters beyond UTF-8."""
     shown = child.run(source, nothing)
 
     assert "caf\ufffd" in str(shown.outputs)
@@ -257,7 +258,7 @@ def test_a_late_cell_says_where_it_was(
 SLEEPER = "import os, subprocess\np = subprocess.Popen(['sleep', '600'])\n"
 
 
-def test_what_cells_start_ends_with_them() -> None:
+def test_programs_started_by_cells_end_with_them() -> None:
     """A program that a cell started ends with the notebook, and so does a fork of the cells."""
     with closing(Child()) as child:
         child.begin(ENVIRONMENT)
@@ -285,7 +286,7 @@ child.run(sys.argv[1], lambda: None)
     ids=["asleep", "holding the GIL"],
 )
 def test_cells_end_with_their_parent(number: int, source: str, tmp_path: Path) -> None:
-    """A cell ends with a parent that was killed, whatever it does, and so does what it started."""
+    """A cell ends with a parent that was killed, whatever it does, and so do its processes."""
     note = f"{SLEEPER}open('begun', 'w').write(str(p.pid)); os.rename('begun', 'pid')\n"
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, note + source],
@@ -322,7 +323,7 @@ def test_cells_end_with_their_parent(number: int, source: str, tmp_path: Path) -
         ("for _ in range(1024): print('x' * (1 << 20), end='')", 8),
     ],
 )
-def test_what_a_cell_shows_is_bounded(child: Child, source: str, most: int) -> None:
+def test_outputs_of_a_cell_are_bounded(child: Child, source: str, most: int) -> None:
     """A cell keeps 8 MiB of a notebook's file; the rest is left out, in words."""
     child.run("import resource; use = lambda: resource.getrusage(0).ru_maxrss >> 10\n1", nothing)
     before = int(value(child.run("use()", nothing)))
@@ -336,7 +337,7 @@ def test_what_a_cell_shows_is_bounded(child: Child, source: str, most: int) -> N
 
 
 @pytest.mark.matrix(1)
-def test_what_a_notebook_shows_is_bounded(child: Child) -> None:
+def test_outputs_of_a_notebook_are_bounded(child: Child) -> None:
     """Cells keep 16 MiB together; whatever was shown before, each keeps 128 KiB and its error."""
     flood = "for _ in range(30): print('x' * 1_000_000)"
     sizes = [file_size(child.run(flood, nothing)) for _ in range(4)]
@@ -417,7 +418,9 @@ def executed(
         book.metadata = nbformat.from_dict(metadata)
     nbformat.write(book, folder / "in.ipynb")
     return execute_notebook(
-        *(folder / "in.ipynb", folder / "out.ipynb", parameters or {}),
+        folder / "in.ipynb",
+        folder / "out.ipynb",
+        parameters or {},
         environment=ENVIRONMENT,
         on_tick=on_tick,
     )

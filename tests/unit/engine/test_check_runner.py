@@ -16,7 +16,7 @@ from runbook_lib.errors import JournalError
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
 from tests.conftest import NOON
-from tests.unit.fake_remote import FakeRemote, open_session, says
+from tests.unit.fake_remote import FakeRemote, open_session, responds
 
 URL = "https://api.example/x"
 
@@ -26,7 +26,7 @@ def context(remote: FakeRemote, seconds: int) -> CheckContext:
     return CheckContext(values={}, secrets={}, session=session, now=NOON)
 
 
-def found(context: CheckContext) -> Finding:
+def find_nothing_wrong(context: CheckContext) -> Finding:
     """Return a verified finding."""
     return Finding(outcome=Outcome.VERIFIED, code="a-code", reason="It is there.")
 
@@ -34,10 +34,12 @@ def found(context: CheckContext) -> Finding:
 def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is inconclusive, the others count, and its later requests are not sent."""
     monkeypatch.setattr(checking, "_GRACE_SECONDS", 0.2)
-    release, released = threading.Event(), list[bool]()
-    over, errors = threading.Event(), list[Exception]()
+    release = threading.Event()
+    released = list[bool]()
+    over = threading.Event()
+    errors = list[Exception]()
     remote = FakeRemote()
-    remote.on("/x", says({}))
+    remote.on("/x", responds({}))
 
     def stuck(context: CheckContext) -> Finding:
         context.session.send(Request(method="GET", url=URL))
@@ -47,10 +49,10 @@ def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPat
         except Exception as error:  # noqa: BLE001
             errors.append(error)
         over.set()
-        return found(context)
+        return find_nothing_wrong(context)
 
     results, _ = perform_checks(
-        [Check("stuck", stuck), Check("found", found)],
+        [Check("stuck", stuck), Check("found", find_nothing_wrong)],
         lambda: context(remote, 1),
         lacking=lambda _: (),
     )
@@ -71,7 +73,7 @@ def test_the_time_limit_of_a_step_covers_all_its_checks(monkeypatch: pytest.Monk
     """The step's time limit starts once for all its checks; no check sends a request after it."""
     monkeypatch.setattr(checking, "_GRACE_SECONDS", 5)
     remote = FakeRemote()
-    remote.on("/x", says({}))
+    remote.on("/x", responds({}))
 
     def slow(context: CheckContext) -> Finding:
         while True:

@@ -44,7 +44,7 @@ def outcome(run: Run) -> str:
 
 
 def test_a_link_confirms_its_step_once(run: Run) -> None:
-    """Whoever has the link confirms that step in their name, once, even if its file comes back."""
+    """The link's owner confirms that step in their name, once, even if its file comes back."""
     place = make_link(run, STEP).split("/")
     link = opened(*place)
     content = link.path.read_bytes()
@@ -104,7 +104,7 @@ def test_a_link_ends_after_its_days(run: Run) -> None:
 
 
 def test_the_token_is_nowhere_on_disk(run: Run, folder: Path) -> None:
-    """What lies on disk does not open anything: it has the token's digest only."""
+    """A file on disk does not open anything: it has the token's digest only."""
     token = make_link(run, STEP).rpartition("/")[2]
     assert len(token) >= 32
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -146,7 +146,7 @@ def test_a_broken_file_is_no_link(run: Run, content: bytes) -> None:
 def test_the_word_is_bound_to_the_settings_of_the_walkthrough_that_made_the_link(
     run: Run, folder: Path
 ) -> None:
-    """What is confirmed is about the app of that walkthrough, not of another settings file."""
+    """A confirmation is about the app of that walkthrough, not of another settings file."""
     (folder / ".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n")
     (folder / "acme.env").write_text("RUNBOOK_FACEBOOK_APP_ID=123456789012345\n")
     link = opened(*make_link(run, STEP).split("/"), env_file=str(folder / "acme.env"))

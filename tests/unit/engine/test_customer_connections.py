@@ -83,7 +83,7 @@ def many(count: int) -> dict[str, bool | None]:
     return {f"account-{number:05}": True for number in range(count)}
 
 
-def says(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+def responds(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Any:
     return lambda _: httpx.Response(status, json={} if body is None else body, headers=headers)
 
 
@@ -99,7 +99,7 @@ def third_page_fails(request: httpx.Request) -> httpx.Response | None:
     return httpx.Response(500) if request.url.params.get("page") == "3" else None
 
 
-def test_what_cyclr_says_of_each_account(survey: TakeSurvey, tmp_path: Path) -> None:
+def test_each_account_has_the_state_that_cyclr_reports(survey: TakeSurvey, tmp_path: Path) -> None:
     """Signed in, not signed in, not installed: what Cyclr says, never that it works."""
     console = Console({"a": True, "b": False, "c": None})
     seen = survey(console)
@@ -110,8 +110,12 @@ def test_what_cyclr_says_of_each_account(survey: TakeSurvey, tmp_path: Path) -> 
         "c": AccountStatus.NOT_INSTALLED,
     }
     assert (seen.is_complete, console.asked) == (True, {"a": 1, "b": 1, "c": 1})
-    says = [row["says"] for row in shown(seen, tmp_path)["accounts"]]
-    assert says == ["Cyclr says not signed in", "Cyclr says signed in", "connector not installed"]
+    labels = [row["says"] for row in shown(seen, tmp_path)["accounts"]]
+    assert labels == [
+        "Cyclr says not signed in",
+        "Cyclr says signed in",
+        "connector not installed",
+    ]
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -122,7 +126,8 @@ def test_each_account_once_however_pages_are_counted(
 ) -> None:
     """Whether the first page is 0 or 1 is not documented, and Total-Pages may be left out."""
     console = Console(many(count))
-    console.first, console.says_pages = first, says_pages
+    console.first = first
+    console.says_pages = says_pages
     seen = survey(console)
 
     assert len(seen.accounts) == count
@@ -130,12 +135,12 @@ def test_each_account_once_however_pages_are_counted(
     assert set(console.asked.values()) <= {1}
 
 
-# What was seen a day ago is too old to be called a result of today.
+# A result of yesterday is too old to be called a result of today.
 @pytest.mark.parametrize(("seconds", "most"), [(0, 1), (86_401, 2)])
 def test_a_look_that_was_killed_goes_on(
     survey: TakeSurvey, moment: Time, seconds: float, most: int
 ) -> None:
-    """Each account is in the result once; only what was not kept yet is asked again."""
+    """Each account is in the result once; only accounts that were not kept are asked again."""
     console = Console(many(250))
     kill(survey, console, at=120)
     asked = set(console.asked)
@@ -168,12 +173,12 @@ def test_since_when_is_our_own_first_survey(survey: TakeSurvey, moment: Time) ->
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (says(500), "Cyclr answered 500."),
-        (says(403, {"Message": "No."}), "No."),
-        (says(200, {"a": 1}), "not a list of objects"),
+        (responds(500), "Cyclr answered 500."),
+        (responds(403, {"Message": "No."}), "No."),
+        (responds(200, {"a": 1}), "not a list of objects"),
         (lambda _: httpx.Response(200, text='[{"Id": 2, "Na'), "not JSON"),
-        (says(200, [{"Id": "x", "Connector": {"Id": 7, "Name": CONNECTOR}}]), "Id is"),
-        # Which of two values counts depends on the reader.
+        (responds(200, [{"Id": "x", "Connector": {"Id": 7, "Name": CONNECTOR}}]), "Id is"),
+        # The reader decides which of two values counts.
         *(
             (lambda _, body=body: httpx.Response(200, text=body), "has 'Authenticated' twice")
             for body in TWICE
@@ -207,7 +212,7 @@ def test_an_account_that_vanished_is_said_once(survey: TakeSurvey, still_answers
     first = survey(console)
     del console.accounts["account-00002"]
     if still_answers:
-        console.faults["account-00002"] = says(200, [])
+        console.faults["account-00002"] = responds(200, [])
     second = survey(console)
     third = survey(console)
 
@@ -219,7 +224,7 @@ def test_an_account_that_vanished_is_said_once(survey: TakeSurvey, still_answers
 
 
 def test_half_a_page_makes_a_partial_result(survey: TakeSurvey, tmp_path: Path) -> None:
-    """Of a page that is too short what is there counts, the others are read, and it is said."""
+    """The rows of a page that is too short count, the others are read, and a note says so."""
     console = Console(many(350))
     console.faults["/v1.0/accounts"] = odd(total=lambda _: 4, half=2)
     seen = survey(console)
@@ -272,7 +277,7 @@ def odd(
         (odd(empty=[2], total=lambda _: 4), 250, "Page 2 of 4 of Cyclr's list has 0 rows"),
         (odd(count=0), 0, "Cyclr lists no account. That proves nothing:"),
         (odd(count=0, total=lambda _: 1), 0, "Cyclr lists no account. That proves nothing:"),
-        (says(200, [{"Id": "a"}] * 3, TOTAL_OF_ONE), 1, "has only rows of earlier pages"),
+        (responds(200, [{"Id": "a"}] * 3, TOTAL_OF_ONE), 1, "has only rows of earlier pages"),
     ],
 )
 def test_a_list_is_complete_or_says_what_it_lacks(
@@ -285,7 +290,7 @@ def test_a_list_is_complete_or_says_what_it_lacks(
 
     assert len(seen.accounts) == accounts
     assert seen.is_complete is not bool(note)
-    assert [note in text for text in seen.notes] == [True] * bool(note)
+    assert [note in text for text in seen.notes] == ([True] if note else [])
     assert console.requests <= accounts + 15
 
 
@@ -294,7 +299,7 @@ def test_a_total_that_agrees_ends_the_list(survey: TakeSurvey, moment: Time) -> 
     console = Console(many(250))
     survey(console, RUNBOOK_CYCLR_REQUESTS_A_SECOND=2)
 
-    # The token, three pages of which the first is asked for twice, and each account.
+    # The token, three pages (the first is asked for twice), and each account.
     assert console.requests == 1 + 4 + 250
     assert moment.seconds >= (console.requests - 1) / 2
 
@@ -303,11 +308,11 @@ def test_a_total_that_agrees_ends_the_list(survey: TakeSurvey, moment: Time) -> 
 def test_connectors_that_are_all_gone_at_once_are_a_finding(
     survey: TakeSurvey, tmp_path: Path, rows: list[Any]
 ) -> None:
-    """Where no account has the connector that earlier looks saw, that is said until one has it."""
+    """If no account has a connector that earlier looks saw, a note says so until one has it."""
     console = Console({"a": True, "b": False, "c": None})
     assert survey(console).is_complete
     for name in "ab":
-        console.faults[name] = says(200, rows)
+        console.faults[name] = responds(200, rows)
     for _ in range(2):
         gone = survey(console)
         assert gone.counts == {AccountStatus.NOT_INSTALLED: 3}
@@ -323,7 +328,7 @@ def test_an_account_that_is_missing_in_the_list_is_asked_for(survey: TakeSurvey)
     """A list that is too short hides no account that an earlier survey knew."""
     console = Console(many(3))
     survey(console)
-    console.faults["/v1.0/accounts"] = says(200, [{"Id": "account-00000", "Name": "A"}])
+    console.faults["/v1.0/accounts"] = responds(200, [{"Id": "account-00000", "Name": "A"}])
     seen = survey(console)
 
     assert [account.standing for account in seen.accounts.values()] == [AccountStatus.SIGNED_IN] * 3
@@ -359,12 +364,10 @@ def test_a_wait_that_cyclr_asks_for_is_kept(survey: TakeSurvey, moment: Time) ->
 
 
 @pytest.mark.parametrize("seconds", ["301", "86400"])
-def test_a_long_wait_ends_the_look_for_now(
-    survey: TakeSurvey, tmp_path: Path, seconds: str
-) -> None:
-    """The result is partial and says why; what was not asked is not called anything else."""
+def test_a_long_wait_ends_the_look_for_now(survey: TakeSurvey, tmp_path: Path, seconds: str) -> None:
+    """The result is partial and says why; accounts that were not asked have no other state."""
     console = Console(many(5))
-    console.faults["account-00003"] = says(429, headers={"retry-after": seconds})
+    console.faults["account-00003"] = responds(429, headers={"retry-after": seconds})
     seen = survey(console)
 
     assert seen.counts == {AccountStatus.SIGNED_IN: 3, AccountStatus.NOT_ASKED: 2}
@@ -399,7 +402,7 @@ def test_a_console_that_is_gone_ends_the_survey(survey: TakeSurvey) -> None:
 def test_refused_credentials_write_nothing(survey: TakeSurvey, tmp_path: Path) -> None:
     """A survey that cannot begin leaves no file behind."""
     console = Console({"a": True})
-    console.faults["/oauth/token"] = says(400, {"error": "invalid_client"})
+    console.faults["/oauth/token"] = responds(400, {"error": "invalid_client"})
     with pytest.raises(CyclrAPIError):
         survey(console)
 
@@ -422,7 +425,7 @@ def test_the_pace_makes_up_for_no_pause() -> None:
 def test_nothing_secret_is_kept(survey: TakeSurvey, tmp_path: Path) -> None:
     """Neither the API's secret and token, nor what Cyclr shows of a connector's own."""
     console = Console({"a": True})
-    console.faults["a"] = says(403, {"Message": f"Bearer {TOKEN} is not allowed."})
+    console.faults["a"] = responds(403, {"Message": f"Bearer {TOKEN} is not allowed."})
     kept = []
     for _ in range(2):
         survey(console)
@@ -442,7 +445,7 @@ def test_nothing_secret_is_kept(survey: TakeSurvey, tmp_path: Path) -> None:
 def test_another_console_knows_nothing_of_this_one(
     survey: TakeSurvey, moment: Time, change: dict[str, str], is_known: bool
 ) -> None:
-    """What was seen belongs to the console and the connector in which it was seen."""
+    """A result belongs to the console and the connector in which it was seen."""
     console = Console({"a": False})
     before = survey(console).accounts["a"].not_signed_in_since
     moment.seconds += 60
@@ -466,8 +469,8 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
         Customers(run)
 
 
-# What happens an hour apart: a survey that sees the account `in`, `out` or `gone`, one with a log
-# whose last failure was so many hours ago (`?` at an unknown time), and a test call.
+# Events an hour apart: a survey that sees the account `in`, `out` or `gone`; one with a log whose
+# last failure was that many hours ago (`?` at an unknown time); and a test call.
 @pytest.mark.parametrize(
     ("events", "standing", "since", "proven"),
     [
@@ -553,7 +556,7 @@ def test_calls_fail_until_the_next_success(
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "message"),
     [
         ("free", "two calls to Cyclr."),
         ("busy", "The result was not kept: Another process is asking for these connections."),
@@ -561,7 +564,7 @@ def test_calls_fail_until_the_next_success(
     ],
 )
 def test_a_test_whose_result_is_not_kept_says_so(
-    survey: TakeSurvey, tmp_path: Path, state: str, said: str
+    survey: TakeSurvey, tmp_path: Path, state: str, message: str
 ) -> None:
     """While another process asks, or if the rows are another console's; its result is shown."""
     console = Console({"a": True})
@@ -576,12 +579,13 @@ def test_a_test_whose_result_is_not_kept_says_so(
         result = Customers(console_run(console, tmp_path)).test_call("a")
 
     assert result["answered"] is True
-    assert result["lines"][-1].endswith(said)
+    assert result["lines"][-1].endswith(message)
 
 
 def test_a_success_that_a_wrong_clock_kept_hides_no_failure() -> None:
-    """A time later than now is none; a failure in the future counts as one of now."""
-    now, ahead = timestamp(NOON), timestamp(NOON + timedelta(days=400))
+    """A time later than now does not count; a failure in the future counts as one of now."""
+    now = timestamp(NOON)
+    ahead = timestamp(NOON + timedelta(days=400))
     line = {"AccountId": "a", "Timestamp": ahead, "Message": "Out of retries", "Detail": ""}
     procedure = find_procedure("facebook_marketing")
     failures = read_failures(json.dumps(line).encode(), procedure).items
@@ -594,7 +598,7 @@ def test_a_success_that_a_wrong_clock_kept_hides_no_failure() -> None:
 def test_odd_accounts_are_not_dropped_in_silence(survey: TakeSurvey) -> None:
     """An id that cannot be a header, or a name that is not a text, is said or left out."""
     console = Console({"a": True})
-    console.faults["/v1.0/accounts"] = says(
+    console.faults["/v1.0/accounts"] = responds(
         200,
         [{"Id": "a", "Name": None}, {"Id": "b\r\nx: y"}, {"Id": 7}, {}],
         TOTAL_OF_ONE,
@@ -611,7 +615,7 @@ def test_a_field_of_the_csv_is_never_a_formula(
 ) -> None:
     """A customer's name that a spreadsheet would run is text; any name is one field."""
     console = Console({"a": True})
-    console.faults["/v1.0/accounts"] = says(200, [{"Id": "a", "Name": name}])
+    console.faults["/v1.0/accounts"] = responds(200, [{"Id": "a", "Name": name}])
     rows = list(csv.reader(io.StringIO("".join(csv_text([shown(survey(console), tmp_path)])))))
 
     assert len(rows) == 2

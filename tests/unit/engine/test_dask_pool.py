@@ -35,7 +35,10 @@ LOOPBACK: dict[str, Any] = {
 
 
 class Runs:
-    """Stands for the interpreters on the cluster: which run at a time, and what was withheld."""
+    """
+    Stands for the interpreters on the cluster: those that run at a time, and their withheld
+    variables.
+    """
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -106,7 +109,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     return fake
 
 
-def asked(name: str, **more: Any) -> ProcessRequest:
+def request_of(name: str, **more: Any) -> ProcessRequest:
     """Return the request of a tenant."""
     return replace(REQUEST, tenant=name, secrets={}, **more)
 
@@ -126,7 +129,7 @@ def twice(*task: Any) -> Done:
     return _perform(*task)
 
 
-def said(done: Done) -> tuple[str, str, str]:
+def event_of(done: Done) -> tuple[str, str, str]:
     """Return tenant, kind and text of an event."""
     return done.request.tenant, done.event["event"], done.event["message"]
 
@@ -137,8 +140,8 @@ def test_each_request_is_run_and_groups_stay_together(
     """Two groups run at a time; a defect is that tenant's result; nothing of a fleet is left."""
     (tmp_path / "begun-0badcafe").mkdir()
     runs.meet = threading.Barrier(2)
-    groups = [[asked("broken"), asked("b")], [asked("c"), asked("d")]]
-    done = sorted(said(each) for each in pool_of(address, tmp_path).run(groups))
+    groups = [[request_of("broken"), request_of("b")], [request_of("c"), request_of("d")]]
+    done = sorted(event_of(done_request) for done_request in pool_of(address, tmp_path).run(groups))
 
     broke = ("broken", "refused", "The runbook itself broke (ZeroDivisionError).")
     assert done == sorted([broke, *((name, "finished", "7") for name in "bcd")])
@@ -154,21 +157,23 @@ def test_a_worker_that_does_not_see_the_folder_says_so(
     """Without the fleet's notes where the worker looks, nothing runs there."""
     pool = pool_of(address, tmp_path)
     (tmp_path / "unsealed.json").unlink()
-    (done,) = pool.run([[asked("a")]])
+    (done,) = pool.run([[request_of("a")]])
 
     assert f"does not find {tmp_path}" in done.event["message"]
     assert "same evidence folder" in done.event["next_step"]
     assert runs.seen == []
 
 
-def test_what_may_spend_is_not_repeated_unasked(
+def test_runs_with_side_effects_are_not_repeated_automatically(
     address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a worker was lost the scheduler tries again: only what spends nothing runs again."""
+    """
+    After the loss of a worker the scheduler tries again: only runs without side effects run again.
+    """
     pool = pool_of(address, tmp_path)
     monkeypatch.setattr(dask_pool, "_perform", twice)
-    groups = [[asked("once", is_once=True), asked("again")]]
-    done = {each.request.tenant: each.event for each in pool.run(groups)}
+    groups = [[request_of("once", is_once=True), request_of("again")]]
+    done = {done_request.request.tenant: done_request.event for done_request in pool.run(groups)}
 
     assert runs.seen == ["once", "again", "again"]
     assert "not run again" in done["once"]["message"]
@@ -179,8 +184,8 @@ def test_what_may_spend_is_not_repeated_unasked(
 def test_stopping_interrupts_what_runs(address: str, runs: Runs, tmp_path: Path) -> None:
     """`stop` interrupts what runs of this fleet, not of another; what waited is not begun."""
     pool, other = (pool_of(address, tmp_path) for _ in range(2))
-    results = pool.run([[asked("a"), asked("stuck"), asked("later")]])
-    assert said(next(results))[0] == "a"
+    results = pool.run([[request_of("a"), request_of("stuck"), request_of("later")]])
+    assert event_of(next(results))[0] == "a"
     while "stuck" not in runs.running:
         assert not runs.interrupted.wait(0.01)
 
@@ -206,13 +211,16 @@ def test_another_version_on_the_cluster_is_refused(
 def test_a_cluster_without_workers_is_given_up(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no worker is left for too long the rest is not run, and says so."""
+    """If no worker is left for too long the rest is not run, and says so."""
     monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(dask_pool, "_WITHOUT_SECONDS", 0.5)
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
         pool = pool_of(cluster.scheduler_address, tmp_path)
         cluster.scale(0)
-        done = [said(each) for each in pool.run([[asked("a"), asked("b")], [asked("c")]])]
+        done = [
+            event_of(done_request)
+            for done_request in pool.run([[request_of("a"), request_of("b")], [request_of("c")]])
+        ]
 
     assert sorted((name, event) for name, event, _ in done) == [(name, "refused") for name in "abc"]
     assert {text for _, _, text in done} == {
@@ -223,7 +231,7 @@ def test_a_cluster_without_workers_is_given_up(
 def test_a_schedulers_greeting_is_known(address: str) -> None:
     """Dask's own greeting passes, before anything of Dask is loaded."""
     with pytest.MonkeyPatch.context() as patch:
-        # What has no greeting would be asked, and refused.
+        # An address without a greeting would be asked, and refused.
         patch.setattr(scheduler_address, "_ANSWER_SECONDS", 20)
         patch.setattr(scheduler_address, "_UNASKED_SECONDS", 20)
         check_greeting(address)
@@ -231,7 +239,7 @@ def test_a_schedulers_greeting_is_known(address: str) -> None:
 
 @contextmanager
 def automatic() -> Iterator[str]:
-    """Give the address of what speaks HTTP before it is asked."""
+    """Give the address of a server that speaks HTTP before it is asked."""
 
     def at_once(listener: socket.socket) -> None:
         with suppress(OSError):
@@ -255,14 +263,16 @@ def automatic() -> Iterator[str]:
     ],
     ids=["another server", "silence", "automatic"],
 )
-def test_what_is_no_scheduler_is_refused(
+def test_another_server_than_a_scheduler_is_refused(
     protocol: str,
     server: Callable[[], AbstractContextManager[str]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """What Dask cannot read, or says nothing, is refused in a bounded time, without a traceback."""
+    """
+    An answer that Dask cannot read, or none, is refused in a bounded time, without a traceback.
+    """
     assert dask_pool._CONNECT_SECONDS + dask_pool._LAST_SECONDS + dask_pool._ANSWER_SECONDS < 60
     monkeypatch.setattr(dask_pool, "_CONNECT_SECONDS", 0.5)
     with server() as url:
@@ -276,22 +286,25 @@ def test_what_is_no_scheduler_is_refused(
 def test_a_scheduler_that_falls_silent_ends_the_fleet(
     address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When it answers no more, what is left is not run, and says so; what was done counts."""
+    """When it answers no more, the rest is not run, and says so; earlier results count."""
     assert dask_pool._LOOK_SECONDS + dask_pool._ANSWER_SECONDS + dask_pool._LAST_SECONDS < 60
     monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.1)
     pool = pool_of(address, tmp_path)
-    results = pool.run([[asked("a"), asked("stuck"), asked("later")]])
+    results = pool.run([[request_of("a"), request_of("stuck"), request_of("later")]])
     first = next(results)
     monkeypatch.setattr(dask_pool, "_ANSWER_SECONDS", 0.3)
     monkeypatch.setattr(dask_pool, "_LAST_SECONDS", 0.3)
     monkeypatch.setattr(pool._client, "scheduler_info", lambda: runs.interrupted.wait(30))
-    left = [said(each) for each in results]
+    left = [event_of(done_request) for done_request in results]
     runs.interrupted.set()
     monkeypatch.undo()
     pool._close()
 
-    assert said(first) == ("a", "finished", "7")
-    assert [each[:2] for each in left] == [("stuck", "refused"), ("later", "refused")]
+    assert event_of(first) == ("a", "finished", "7")
+    assert [done_request[:2] for done_request in left] == [
+        ("stuck", "refused"),
+        ("later", "refused"),
+    ]
 
 
 def test_an_interruption_does_not_wait_for_a_silent_scheduler(
@@ -299,11 +312,12 @@ def test_an_interruption_does_not_wait_for_a_silent_scheduler(
 ) -> None:
     """`stop` gives a scheduler that does not answer a moment, and no more."""
     pool = pool_of(address, tmp_path)
-    results = pool.run([[asked("a"), asked("stuck")]])
+    results = pool.run([[request_of("a"), request_of("stuck")]])
     next(results)
     with monkeypatch.context() as patch:
         patch.setattr(dask_pool, "_LAST_SECONDS", 0.3)
-        answered, given_up = threading.Event(), list[bool]()
+        answered = threading.Event()
+        given_up = list[bool]()
         patch.setattr(pool._client, "scheduler_info", lambda: given_up.append(answered.wait(60)))
         assert list(pool.stop()) == []
         assert given_up == [], "it waited for the answer"

@@ -18,7 +18,7 @@ from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import create_key, default_key_path
 from runbook_lib.remote.client import HTTPClient
 from tests.support.commands import runbook
-from tests.unit.fake_remote import FakeRemote, breaks, says
+from tests.unit.fake_remote import FakeRemote, fails_with, responds
 
 
 class Network(FakeRemote):
@@ -30,8 +30,8 @@ class Network(FakeRemote):
 @pytest.fixture(autouse=True)
 def network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     network = Network()
-    network.on("/", breaks(), when=lambda **_: network.is_down)
-    network.on("/", says("hello", 404))
+    network.on("/", fails_with(), when=lambda **_: network.is_down)
+    network.on("/", responds("hello", 404))
     monkeypatch.setattr(doctor, "HTTPClient", functools.partial(HTTPClient, transport=network))
     return network
 
@@ -56,8 +56,8 @@ def by_subject(examination: Examination) -> dict[str, Symptom]:
     return {symptom.subject: symptom for symptom in examination.symptoms}
 
 
-def found(subject: str, env_file: str = "", evidence: str = "") -> Symptom:
-    """Return what the doctor says of this subject."""
+def symptom_of(subject: str, env_file: str = "", evidence: str = "") -> Symptom:
+    """Return the doctor's symptom of this subject."""
     return by_subject(examine(env_file, evidence))[subject]
 
 
@@ -85,7 +85,7 @@ def test_a_sqlite_without_full_text_search_is_a_warning(
 ) -> None:
     """FTS5 is a compile option of SQLite: without it texts and codes are still explained."""
     monkeypatch.setattr(doctor, "has_full_text_search", lambda: has_it)
-    symptom = found("Search of error texts")
+    symptom = symptom_of("Search of error texts")
 
     assert (symptom.is_warning, symptom.is_well) == (not has_it, True)
     assert ("texts and codes" in symptom.message) is not has_it
@@ -99,7 +99,7 @@ def test_missing_bytecode_is_a_warning(
     cached = env if is_kept else env.with_name("nowhere")
     monkeypatch.setattr(doctor, "cache_from_source", lambda _: str(cached))
 
-    symptom = found("Bytecode")
+    symptom = symptom_of("Bytecode")
 
     assert (symptom.is_well, symptom.is_warning) == (True, not is_kept)
     assert ("-m compileall" in symptom.message) is not is_kept
@@ -127,10 +127,10 @@ def test_a_notebook_that_was_run_and_saved_is_well(folder: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     document["cells"][1] |= {"execution_count": 1, "outputs": [{"output_type": "stream"}]}
     path.write_text(json.dumps(document), encoding="utf-8")
-    assert found("Notebook").message == f"{path.name} matches the procedure"
+    assert symptom_of("Notebook").message == f"{path.name} matches the procedure"
 
     path.write_text("{}")
-    symptom = found("Notebook")
+    symptom = symptom_of("Notebook")
     assert symptom.exit_code is ExitCode.INCOMPLETE
     assert symptom.message == "facebook_marketing.ipynb is stale: run `runbook notebooks`"
 
@@ -154,8 +154,8 @@ def test_an_unreachable_host_is_reported(network: Network) -> None:
 
     assert network.paths == ["/", "/"]
     assert examination.exit_code is ExitCode.INCOMPLETE
-    said = by_subject(examination)["https://graph.facebook.com"].message
-    assert "graph.facebook.com could not be reached" in said
+    symptom_message = by_subject(examination)["https://graph.facebook.com"].message
+    assert "graph.facebook.com could not be reached" in symptom_message
 
 
 def test_invalid_settings_give_exit_code_2(env: Path, network: Network) -> None:
@@ -174,7 +174,7 @@ def test_a_settings_file_that_others_can_read_is_reported(env: Path, mode: int) 
     """A settings file that others can read is reported with the chmod command to run."""
     env.chmod(mode)
 
-    symptom = found("Settings")
+    symptom = symptom_of("Settings")
 
     assert not symptom.is_well
     assert f"chmod 600 {env}" in symptom.message
@@ -184,10 +184,10 @@ def test_the_addresses_of_the_settings_are_contacted(env: Path) -> None:
     """The addresses in the settings are contacted, such as those of another region."""
     env.write_text("RUNBOOK_CYCLR_API_URL=https://api.eu.cyclr.com\n")
 
-    assert found("https://api.eu.cyclr.com", str(env)).is_well
+    assert symptom_of("https://api.eu.cyclr.com", str(env)).is_well
 
 
-def test_what_cannot_be_used_gives_exit_code_3(
+def test_an_unusable_folder_or_kernel_gives_exit_code_3(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An evidence folder that cannot be written, or no kernel python3, which papermill needs."""
@@ -210,18 +210,18 @@ def test_what_cannot_be_used_gives_exit_code_3(
 def test_an_unusable_signing_key_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unusable signing key gives exit code 2; the doctor does not create a key."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
-    symptom = found("Signing key", evidence="evidence")
+    symptom = symptom_of("Signing key", evidence="evidence")
     assert symptom.is_well
     assert "the first run" in symptom.message
     assert not default_key_path(is_sandbox=False).exists()
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "none.pem"))
-    symptom = found("Signing key", evidence="evidence")
+    symptom = symptom_of("Signing key", evidence="evidence")
     assert symptom.exit_code is ExitCode.USAGE
     assert "none.pem" in symptom.message
 
     create_key(folder / "none.pem")
-    assert "can be used" in found("Signing key", evidence="evidence").message
+    assert "can be used" in symptom_of("Signing key", evidence="evidence").message
 
 
 def test_an_unencrypted_key_with_a_passphrase_is_reported(
@@ -233,13 +233,13 @@ def test_an_unencrypted_key_with_a_passphrase_is_reported(
     monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse battery staple")
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "bare.pem"))
-    symptom = found("Signing key", evidence="evidence")
+    symptom = symptom_of("Signing key", evidence="evidence")
     assert symptom.exit_code is ExitCode.INCOMPLETE
     assert "not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in symptom.message
     assert "runbook key --rotate" in symptom.message
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "encrypted.pem"))
-    assert found("Signing key", evidence="evidence").is_well
+    assert symptom_of("Signing key", evidence="evidence").is_well
 
 
 def test_the_doctor_shows_a_settings_file_that_cannot_be_read(folder: Path) -> None:
@@ -249,7 +249,7 @@ def test_the_doctor_shows_a_settings_file_that_cannot_be_read(folder: Path) -> N
 
     result = runbook("doctor", "--evidence", "file", "--json")
 
-    symptoms = {each["subject"]: each for each in json.loads(result.stdout)}
+    symptoms = {item["subject"]: item for item in json.loads(result.stdout)}
     assert result.exit_code == ExitCode.USAGE
     assert "Line 1" in symptoms["Settings"]["message"]
     assert "file is a file" in symptoms["Evidence folder"]["message"]
@@ -265,18 +265,18 @@ def test_the_doctor_looks_at_the_evidence_folder_that_the_settings_name(folder: 
 def test_secrets_that_a_timer_does_not_have_are_named(
     env: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What only this session's environment has, or refers to, is a warning; a file is none."""
-    assert not found("Environment without a session").is_warning
+    """A value or reference only in this session's environment is a warning; a file is not."""
+    assert not symptom_of("Environment without a session").is_warning
     monkeypatch.setenv("RUNBOOK_MAIL_PASSWORD", "kD93-mail-Account")
     monkeypatch.setenv("ELSEWHERE", "1f2e3d4c" * 4)
     env.write_text("RUNBOOK_FACEBOOK_APP_SECRET=env:ELSEWHERE\n")
 
-    symptom = found("Environment without a session")
+    symptom = symptom_of("Environment without a session")
 
     assert symptom.is_warning
     assert symptom.is_well
     assert "set RUNBOOK_FACEBOOK_APP_SECRET, RUNBOOK_MAIL_PASSWORD for cron" in symptom.message
-    assert "1f2e" not in symptom.message + found("Settings").message
+    assert "1f2e" not in symptom.message + symptom_of("Settings").message
 
 
 _KEYRING = """
@@ -311,7 +311,7 @@ def test_a_keyring_is_asked_without_the_session(
     configured.write_text(f"[backend]\ndefault-keyring={backend}\nkeyring-path={folder}\n")
     env.write_text(f"RUNBOOK_FACEBOOK_APP_SECRET={reference and f'keyring:{reference}'}\n")
 
-    symptom = found("Keyring without a session")
+    symptom = symptom_of("Keyring without a session")
 
     assert symptom.message.startswith("can be read") is can_be_read
     assert symptom.is_warning is is_warning
@@ -330,7 +330,8 @@ def test_a_keyring_is_asked_without_the_session(
 )
 def test_a_network_file_system_is_recognised(tmp_path: Path, lines: str, kind: str) -> None:
     """The nearest mount above the folder decides, as Linux lists it."""
-    mounts, place = tmp_path / "mountinfo", tmp_path / "a b"
+    mounts = tmp_path / "mountinfo"
+    place = tmp_path / "a b"
     place.mkdir()
     mounts.write_text(lines.format(place=str(place).replace(" ", "\\040")))
 

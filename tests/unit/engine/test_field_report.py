@@ -110,13 +110,15 @@ ERROR = {"error": {"code": 100, "error_subcode": 33, "message": "No."}}
     ],
     ids=str,
 )
-def test_what_differs_is_named_with_its_weight(
+def test_differences_are_named_with_their_weight(
     body: Any, status: int, expected: list[tuple[DifferenceKind, str, bool]]
 ) -> None:
     """A key that a check reads matters if it is left out or has another type; more keys do not."""
-    found = differences_of(known(response(BODY)), CALL, exchange(body, status))
+    differences = differences_of(known(response(BODY)), CALL, exchange(body, status))
 
-    assert [(one.kind, one.where, one.matters) for one in found] == expected
+    assert [
+        (difference.kind, difference.where, difference.matters) for difference in differences
+    ] == expected
 
 
 @pytest.mark.parametrize(
@@ -125,18 +127,22 @@ def test_what_differs_is_named_with_its_weight(
 )
 def test_a_call_that_nobody_knows_is_named(body: Any, kinds: set[DifferenceKind]) -> None:
     """Nothing is known of its keys; an unknown code matters all the same."""
-    found = differences_of(known(response(BODY)), "GET {id}/new", exchange(body, 400))
+    differences = differences_of(known(response(BODY)), "GET {id}/new", exchange(body, 400))
 
-    assert {one.kind for one in found} == {DifferenceKind.UNKNOWN_CALL, *kinds}
+    assert {difference.kind for difference in differences} == {DifferenceKind.UNKNOWN_CALL, *kinds}
 
 
 @pytest.mark.parametrize("kind", ["page", "text", "nothing"])
-def test_what_is_not_json_matters(kind: str) -> None:
+def test_a_response_that_is_not_json_matters(kind: str) -> None:
     """Unless it is known from this call."""
     got = exchange(None, shape=ResponseShape(body=json.dumps(kind)))
 
-    (found,) = differences_of(known(response(BODY)), CALL, got)
-    assert (found.kind, found.seen, found.matters) == (DifferenceKind.NOT_JSON, kind, True)
+    (differences,) = differences_of(known(response(BODY)), CALL, got)
+    assert (differences.kind, differences.seen, differences.matters) == (
+        DifferenceKind.NOT_JSON,
+        kind,
+        True,
+    )
     one_known = {"from": SANDBOX, "status": 200, "error": "", "body": kind}
     assert list(differences_of(known(response(BODY), one_known), CALL, got)) == []
 
@@ -146,9 +152,9 @@ def test_a_published_response_adds_types_and_expects_no_key() -> None:
     number = {"data": [{"id": 1}]}
     both = known(response(BODY), response(number, source=PUBLISHED))
 
-    (found,) = differences_of(both, CALL, exchange({**BODY, "data": [{"id": 1, "size": 3}]}))
+    (differences,) = differences_of(both, CALL, exchange({**BODY, "data": [{"id": 1, "size": 3}]}))
 
-    assert (found.kind, found.where) == (DifferenceKind.LEFT_OUT, "data[].name")
+    assert (differences.kind, differences.where) == (DifferenceKind.LEFT_OUT, "data[].name")
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 300, '"…"', '{"a":"…"}', "17", '{"a":1,"a":2}'])
@@ -157,8 +163,8 @@ def test_an_odd_shape_of_a_strangers_record_is_no_error(text: str) -> None:
     got = exchange(None, shape=ResponseShape(body=text))
 
     assert all(
-        one.kind is not DifferenceKind.NOT_JSON
-        for one in differences_of(known(response(BODY)), CALL, got)
+        difference.kind is not DifferenceKind.NOT_JSON
+        for difference in differences_of(known(response(BODY)), CALL, got)
     )
 
 
@@ -183,11 +189,19 @@ def test_published_responses_pass_through_the_comparison() -> None:
     """Beside the sandbox's shapes, only ids that are numbers have another type that is read."""
     all_known = known_responses()
     own = {
-        call: KnownCall(one.reads, [each for each in one.responses if each["from"] == SANDBOX])
-        for call, one in all_known.calls.items()
+        call: KnownCall(
+            difference.reads,
+            [
+                response_shape
+                for response_shape in difference.responses
+                if response_shape["from"] == SANDBOX
+            ],
+        )
+        for call, difference in all_known.calls.items()
     }
     sandbox = KnownResponses(own, all_known.codes, all_known.headers)
-    compared, serious = 0, set()
+    compared = 0
+    serious = set()
     for record in load_recorded_responses():
         if not record.body or record.method != "GET":
             continue
@@ -196,15 +210,15 @@ def test_published_responses_pass_through_the_comparison() -> None:
         assert not got.shape.error or got.shape.error in all_known.codes
         for call in filter(lambda call: is_of(call, record), own):
             compared += 1
-            # NOTE: what it leaves out was perhaps not asked for.
+            # NOTE: its missing keys were perhaps not asked for.
             serious |= {
-                (record.id, one.where)
-                for one in differences_of(sandbox, call, got)
-                if one.matters and one.kind is not DifferenceKind.LEFT_OUT
+                (record.id, difference.where)
+                for difference in differences_of(sandbox, call, got)
+                if difference.matters and difference.kind is not DifferenceKind.LEFT_OUT
             }
             assert not any(
-                one.matters and one.kind is not DifferenceKind.LEFT_OUT
-                for one in differences_of(all_known, call, got)
+                difference.matters and difference.kind is not DifferenceKind.LEFT_OUT
+                for difference in differences_of(all_known, call, got)
             )
 
     assert compared > 30

@@ -1,13 +1,11 @@
-"""A fleet: who runs beside whom, what is left, what one tenant's trouble does to the others."""
+"""A fleet: the order of tenants, the remains, the effects of one tenant's trouble on the others."""
 
 from __future__ import annotations
 
 import errno
 import json
-import math
-import multiprocessing
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +18,7 @@ from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.engine import pools
 from runbook_lib.engine.check_runner import Performed, Prepared, Result, StepsUnderWay
-from runbook_lib.engine.fleet import Fleet, FleetRequest, grouped, prepare
+from runbook_lib.engine.fleet import grouped
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import (
@@ -32,74 +30,13 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult, write_notes
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.recording import RecordedExchange
-from runbook_lib.remote.threads import run_in_thread
+from tests.support.fleets import ABC, Act, Processes, fleet, table
 from tests.unit.engine.sealed_fleets import fail, sealed
-
-Act = Callable[[ProcessRequest], Mapping[str, Any]]
-ENVIRON = {"PATH": "/bin"}
 
 
 def refused(code: int) -> dict[str, Any]:
     """Return the last event of a run that was not sealed."""
     return {"event": "refused", "message": "No.", "next_step": "Do it.", "code": code}
-
-
-class Processes:
-    """Stands for the processes of tenants: what each does, and which ran."""
-
-    def __init__(self) -> None:
-        self.acts: dict[str, Act] = {}
-        # The tenants whose process cannot be started, and why.
-        self.refusals: dict[str, Exception] = {}
-        self.workers = 0
-        self.withheld: Collection[str] = ()
-        self.requests: list[ProcessRequest] = []
-        self.limits: set[float] = set()
-        self.stopped = threading.Event()
-
-    @property
-    def tenants(self) -> list[str]:
-        """Return the tenants that ran, in order."""
-        return [each.tenant for each in self.requests]
-
-    def __call__(self, group: Sequence[ProcessRequest], pool: pools.LocalPool) -> FakeTenant:
-        """Return what stands for a process that has begun."""
-        self.withheld, self.workers = pool.withheld, pool._workers
-        self.requests.append(group[0])
-        self.limits.add(pool.seconds)
-        if refusal := self.refusals.get(group[0].tenant):
-            raise refusal
-        return FakeTenant(group, self)
-
-    def terminate(self) -> None:
-        """Note that the processes were asked to end."""
-        self.stopped.set()
-
-    def kill(self) -> None:
-        """End no process."""
-
-
-class FakeTenant:
-    """Does in a thread what the tenant's process does."""
-
-    end = math.inf
-
-    def __init__(self, group: Sequence[ProcessRequest], processes: Processes) -> None:
-        self.request, *self.following = group
-        self.process = processes
-        self.connection, self._theirs = multiprocessing.Pipe()
-        self._acted = run_in_thread(self._act, "tenant")
-
-    def enforce_time_limit(self) -> None:
-        """Have no limit."""
-
-    def done(self) -> pools.Done:
-        """Return the result, or raise what a defect of the test raised."""
-        return pools.Done(self.request, self._acted.result(), 0.1)
-
-    def _act(self) -> Mapping[str, Any]:
-        with self._theirs:
-            return self.process.acts.get(self.request.tenant, sealed)(self.request)
 
 
 @pytest.fixture
@@ -109,22 +46,6 @@ def processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Processes:
     return fake
 
 
-def table(name: str, *lines: str) -> str:
-    """Return the table of a tenant with an App ID of its own, unless a line gives one."""
-    given = "".join(f"{line}\n" for line in lines)
-    number = sum(name.encode()) + 10_000_000
-    own = "" if "app_id" in given else f'app_id = "{number}"\n'
-    return f'[[tenant]]\ntenant = "{name}"\nservice_domain = "{name}.cyclr.com"\n{own}{given}\n'
-
-
-def fleet(*tables: str, **more: Any) -> Fleet:
-    """Return the fleet of these tables; without any, that of the file as it is."""
-    path = Path("tenants.toml")
-    if tables:
-        path.write_text("".join(tables))
-    return prepare(FleetRequest(**{"file": path, "workers": 1, "environ": ENVIRON, **more}))
-
-
 def run(*tables: str, **more: Any) -> dict[str, TenantResult]:
     """Run a fleet and return the results by tenant."""
     done = fleet(*tables, **more).run(lambda _: None)
@@ -132,14 +53,11 @@ def run(*tables: str, **more: Any) -> dict[str, TenantResult]:
 
 
 def written() -> dict[str, Any]:
-    """Return what the newest fleet noted on disk."""
+    """Return the notes of the newest fleet on disk."""
     paths = Path("evidence/fleet").glob("*/unsealed.json")
     newest = max(paths, key=lambda path: path.stat().st_mtime_ns)
     document: dict[str, Any] = json.loads(newest.read_bytes())
     return document
-
-
-ABC = (table("a"), table("b"), table("c"))
 
 
 def test_the_process_gets_what_the_file_says(processes: Processes) -> None:
@@ -164,7 +82,7 @@ def test_the_process_gets_what_the_file_says(processes: Processes) -> None:
 def test_the_variable_of_one_tenant_is_not_in_the_process_of_another(
     processes: Processes,
 ) -> None:
-    """Of the variables that tenants refer to, a process has its own; what all use, each has."""
+    """A process has only its own of the variables that tenants refer to, and all shared ones."""
     environ = {"RUNBOOK_A": "1", "B": "2", "ALL": "3", "RUNBOOK_CYCLR_CLIENT_SECRET": "env:ALL"}
     run(
         table("a", 'secrets.app_secret = "env:RUNBOOK_A"'),
@@ -172,7 +90,7 @@ def test_the_variable_of_one_tenant_is_not_in_the_process_of_another(
         environ=environ,
     )
 
-    seen = {each.tenant: list(each.variables) for each in processes.requests}
+    seen = {item.tenant: list(item.variables) for item in processes.requests}
     assert seen == {"a": ["RUNBOOK_A"], "b": ["B"]}
     assert processes.withheld == {"RUNBOOK_A", "B"}
 
@@ -192,7 +110,7 @@ def test_one_app_is_one_group(processes: Processes) -> None:
 
 
 def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
-    """With several workers, others run beside a tenant, those of its App ID after it."""
+    """With several workers, others run beside a tenant; tenants of its App ID run after it."""
     others = threading.Event()
     running: list[str] = []
     seen: list[list[str]] = []
@@ -211,7 +129,7 @@ def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
     processes.acts = {"a": act, "b": act, "c": other}
     results = run(table("a", APP), table("b", APP), table("c"), workers=4)
 
-    assert {each.status for each in results.values()} == {Status.SEALED}
+    assert {item.status for item in results.values()} == {Status.SEALED}
     assert seen == [["a"], ["b"]]
 
 
@@ -242,8 +160,8 @@ def altered(request: ProcessRequest) -> Mapping[str, Any]:
 
 
 def crash(_: ProcessRequest) -> Mapping[str, Any]:
-    said = "The run's process ended without a result (signal 9)."
-    return {"event": "refused", "message": said, "next_step": "Again."}
+    message = "The run's process ended without a result (signal 9)."
+    return {"event": "refused", "message": message, "next_step": "Again."}
 
 
 @pytest.mark.matrix(4)
@@ -255,8 +173,8 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
         (crash, "The run's process ended without a result (signal 9).", 3),
         (lambda _: {"event": "finished"}, "itself broke (KeyError).", 3),
         (lambda _: {"event": "finished", "bundle": "x"}, "does not belong to this run.", 4),
-        (lambda each: sealed(replace(each, fleet_run=None)), "does not belong to this run.", 4),
-        (lambda each: sealed(each, key=other_key()), "is not a trusted key.", 4),
+        (lambda item: sealed(replace(item, fleet_run=None)), "does not belong to this run.", 4),
+        (lambda item: sealed(item, key=other_key()), "is not a trusted key.", 4),
         (altered, "record.json: It was altered: its SHA-256 is not the signed one.", 4),
         (lambda _: refused(ExitCode.USAGE), "No.", 3),
         (lambda _: refused(LeakError.exit_code), "No.", 4),
@@ -265,7 +183,7 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
 def test_the_others_go_on(
     processes: Processes, act: Act | Exception, reason: str, code: int
 ) -> None:
-    """Whatever happens to one tenant is its result, with the cause; the others are sealed."""
+    """Each tenant's end is its result, with the cause; the others are sealed."""
     if isinstance(act, Exception):
         processes.refusals = {"b": act}
     else:
@@ -283,7 +201,7 @@ def test_the_others_go_on(
 
 
 def test_a_run_that_follows_at_once_takes_no_result_away(processes: Processes) -> None:
-    """What a tenant's process has sealed counts, whoever seals after it meanwhile."""
+    """A bundle that a tenant's process has sealed counts, whoever seals after it meanwhile."""
 
     def followed(request: ProcessRequest) -> Mapping[str, Any]:
         event = sealed(request)
@@ -299,12 +217,12 @@ def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) ->
     """A complete run that was not archived counts as incomplete, with the reason."""
     kept = {"is_archived": False, "message": "Not archived: no."}
     processes.acts = {
-        "a": lambda each: {**sealed(each), **kept},
-        "b": lambda each: {**sealed(each, before=fail), **kept},
+        "a": lambda item: {**sealed(item), **kept},
+        "b": lambda item: {**sealed(item, before=fail), **kept},
     }
     results = run(table("a"), table("b"))
 
-    assert [each.exit_code for each in results.values()] == [3, 1]
+    assert [item.exit_code for item in results.values()] == [3, 1]
     assert results["a"].reason == "Not archived: no."
 
 
@@ -319,7 +237,7 @@ def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) ->
     ],
 )
 def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None:
-    """A failed step comes before refused evidence, that before what is open or did not run."""
+    """A failed step comes before refused evidence, and both before an open or missing run."""
     record = FleetResult(Path(), "0badcafe", "tenants.toml", {}, "now")
     for number, code in enumerate(codes):
         given = {
@@ -345,7 +263,7 @@ def test_each_tenant_is_told_the_run_and_its_selection(processes: Processes) -> 
     results = run(*ABC, only=["a", "b"])
 
     (first,) = noted
-    asked = {each.tenant: each.fleet_run for each in processes.requests if each.fleet_run}
+    asked = {item.tenant: item.fleet_run for item in processes.requests if item.fleet_run}
     names = [("a", PROCEDURE.id), ("b", PROCEDURE.id)]
     for name, fleet_run in asked.items():
         assert fleet_run.id == first["fleet_id"]
@@ -357,7 +275,7 @@ def test_each_tenant_is_told_the_run_and_its_selection(processes: Processes) -> 
 
 
 def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where its notes cannot be written in the end, every tenant has run; resuming writes them."""
+    """If its notes cannot be written in the end, every tenant has run; resuming writes them."""
 
     def full_in_the_end(result: FleetResult, *more: Any) -> None:
         if result.finished_on:
@@ -371,14 +289,14 @@ def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.Monk
     assert processes.tenants == ["a", "b", "c"]
 
     resumed = run(resume=written()["fleet_id"])
-    assert {each.status for each in resumed.values()} == {Status.SEALED}
+    assert {item.status for item in resumed.values()} == {Status.SEALED}
     assert processes.tenants == ["a", "b", "c"]
     assert list(Path("evidence/fleet").glob("*/unsealed.json"))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), BrokenPipeError()], ids=["Ctrl-C", "pipe"])
 def test_an_interruption_can_be_resumed(processes: Processes, error: BaseException) -> None:
-    """Ctrl-C, or a closed output, ends what runs; `resumes` runs what is not sealed."""
+    """Ctrl-C, or a closed output, ends the runs; `resumes` runs the tenants that are not sealed."""
     begun = threading.Event()
 
     def wait(_: ProcessRequest) -> Mapping[str, Any]:
@@ -400,24 +318,24 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
     results = run(resume=fleet_id)
 
     assert processes.tenants == ["b", "c"]
-    assert {each.status for each in results.values()} == {Status.SEALED}
+    assert {item.status for item in results.values()} == {Status.SEALED}
     assert written()["fleet_id"] == fleet_id
     processes.requests.clear()
     run(resume=fleet_id)
     assert processes.tenants == []
 
 
-def test_what_is_not_complete_is_found_over_several_runs(processes: Processes) -> None:
+def test_incomplete_tenants_are_found_over_several_runs(processes: Processes) -> None:
     """
     `--failed` runs the tenants whose newest run is not complete, whichever fleet's run that was.
 
-    Also those of which a later run left no bundle, and those that never ran.
+    It also runs tenants whose later run left no bundle, and tenants that never ran.
     """
     run(table("b"))
     processes.acts = {
-        "a": lambda each: sealed(each, before=fail),
+        "a": lambda item: sealed(item, before=fail),
         "b": crash,
-        "c": lambda each: sealed(each, is_complete=False),
+        "c": lambda item: sealed(item, is_complete=False),
     }
     run(*ABC, table("d"), only=["a", "b", "c"])
     processes.acts = {}
@@ -428,7 +346,7 @@ def test_what_is_not_complete_is_found_over_several_runs(processes: Processes) -
 
     assert processes.tenants == ["b", "c", "d"]
     assert list(results) == ["b", "c", "d"]
-    processes.acts = {"c": lambda each: sealed(each, before=fail)}
+    processes.acts = {"c": lambda item: sealed(item, before=fail)}
     run(only=["c"])
     processes.requests.clear()
     run(is_failed=True)
@@ -436,7 +354,7 @@ def test_what_is_not_complete_is_found_over_several_runs(processes: Processes) -
 
 
 def test_nothing_to_repeat_is_a_fleet_too(processes: Processes) -> None:
-    """Where every tenant is complete `--failed` runs none, as often as it is called."""
+    """If every tenant is complete `--failed` runs none, as often as it is called."""
     run(table("a"))
     processes.requests.clear()
 
@@ -463,7 +381,7 @@ def test_only_what_matches_runs(processes: Processes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"only": ["acm"]}, "No tenant of the file matches acm. Did you mean acme"),
         ({"resume": "0badcafe"}, "Nothing of a fleet's run 0badcafe is in"),
@@ -472,10 +390,10 @@ def test_only_what_matches_runs(processes: Processes) -> None:
     ],
 )
 def test_a_choice_of_nothing_is_refused(
-    processes: Processes, more: dict[str, Any], said: str
+    processes: Processes, more: dict[str, Any], message: str
 ) -> None:
     """A pattern without a tenant, and a run that there was not, are refused; nothing is written."""
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         fleet(table("acme"), **more)
 
     assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
@@ -504,9 +422,9 @@ def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
     )
     found = fleet(*tables, env_file="shared.env").spending
 
-    counts = {each.setting: each.tenants for each in found}
+    counts = {item.setting: item.tenants for item in found}
     assert counts == {"install_connector": 1, "make_test_calls": 2, "cyclr_username": 2}
-    assert all(each.side_effect for each in found)
+    assert all(item.side_effect for item in found)
     assert fleet(*ABC, only=["a"]).spending == []
 
 
@@ -530,7 +448,7 @@ def test_only_what_is_due_would_be_spent(processes: Processes) -> None:
     (due,) = fleet(*tables).spending
     assert (due.setting, due.tenants, due.names) == ("cyclr_username", 1, ["b"])
     run(*tables)
-    assert {(each.may_spend, each.is_once) for each in processes.requests} == {(False, False)}
+    assert {(item.may_spend, item.is_once) for item in processes.requests} == {(False, False)}
     run(*tables, may_spend=True)
     assert (processes.requests[-1].may_spend, processes.requests[-1].is_once) == (True, True)
 
@@ -554,9 +472,9 @@ def verify_link(run: Run) -> None:
 
 def say(kind: str, step: str, subject: str = "") -> Path:
     """Write an entry about this step to the attestations file, and return its path."""
-    said = f'step = "{step}"\nby = "Ann"\nat = 2026-11-20T09:00:00Z\nnote = "x"\n'
+    message = f'step = "{step}"\nby = "Ann"\nat = 2026-11-20T09:00:00Z\nnote = "x"\n'
     path = Path("words.toml").absolute()
-    path.write_text(f"[[{kind}]]\n{said}{subject}\n")
+    path.write_text(f"[[{kind}]]\n{message}{subject}\n")
     return path
 
 
@@ -574,18 +492,18 @@ def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
     step = next(step.id for step in PROCEDURE.steps if "app_id" in step.subject)
     path = say("attestation", step, 'subject = {app_id = "10000097"}')
     run(*ABC, attestations="words.toml")
-    assert {each.attestations for each in processes.requests} == {str(path)}
+    assert {item.attestations for item in processes.requests} == {str(path)}
 
     say("attestation", step, 'subject = [{app_id = "10000098"}, {app_id = "99999999"}]')
     chosen = fleet(*ABC, attestations="words.toml", only=["a"])
-    assert [each.partition(": ")[2] for each in chosen.unmatched] == [
+    assert [item.partition(": ")[2] for item in chosen.unmatched] == [
         "no tenant has app_id 99999999, so this entry counts for none."
     ]
     assert fleet(*ABC).unmatched == []
 
 
 def test_notes_that_are_none_are_named(processes: Processes) -> None:
-    """What stands in the place of the notes is named, to be deleted; they are no evidence."""
+    """A file in the place of the notes is named, to be deleted; they are no evidence."""
     run(*ABC)
     fleet_id = written()["fleet_id"]
     (path,) = Path("evidence/fleet").glob("*/unsealed.json")

@@ -1,4 +1,6 @@
-"""`--resume` runs what has no verified bundle of its run, and never changes its selection."""
+"""
+`--resume` runs the tenants without a verified bundle of its run, and never changes its selection.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.attestations import attested
 from tests.support.commands import runbook
+from tests.support.fleets import ABC, Processes, fleet, table
 from tests.unit.engine.sealed_fleets import refused, sealed
-from tests.unit.engine.test_fleet import ABC, Processes, fleet, table
 
 HOME = "facebook_marketing"
 KEYS = ("--trusted-keys", "evidence/keys")
@@ -32,7 +34,7 @@ class KilledError(BaseException):
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Processes:
-    """Return what stands for workers: each tenant is sealed, `c` with steps that wait."""
+    """Return a stand-in for workers: each tenant is sealed, `c` with steps that wait."""
     fake = Processes()
     monkeypatch.setattr(pools, "_Tenant", fake)
     fake.acts["c"] = lambda request: sealed(
@@ -56,7 +58,7 @@ class TwoRuns:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> TwoRuns:
+def two_runs_made_once(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> TwoRuns:
     folder = tmp_path_factory.mktemp("two")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -66,10 +68,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> TwoRuns:
 
 
 @pytest.fixture
-def two(made: TwoRuns, processes: Processes) -> TwoRuns:
+def two(two_runs_made_once: TwoRuns, processes: Processes) -> TwoRuns:
     """Return the two runs, in a copy that a test may spoil."""
-    shutil.copytree(made.folder, ".", dirs_exist_ok=True)
-    return made
+    shutil.copytree(two_runs_made_once.folder, ".", dirs_exist_ok=True)
+    return two_runs_made_once
 
 
 def run(*tables: str, **more: Any) -> FleetResult:
@@ -83,7 +85,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, after: str) -> str:
     def run_until(pool: pools.LocalPool, groups: pools.Groups) -> Iterator[pools.Done]:
         if not after:
             raise KilledError
-        for request in (each for group in groups for each in group):
+        for request in (item for group in groups for item in group):
             yield pools._Tenant([request], pool).done()
             if request.tenant == after:
                 raise KilledError
@@ -111,7 +113,7 @@ def bundle(fleet_result: FleetResult, tenant: str = "a") -> Path:
 
 
 def fleet_run(fleet_result: FleetResult) -> FleetRun:
-    """Return what the record of the tenant `a` says of a run."""
+    """Return the record's entry about a run of the tenant `a`."""
     return FleetRun(**json.loads((bundle(fleet_result) / "record.json").read_bytes())["fleet_run"])
 
 
@@ -150,7 +152,7 @@ def another_key(runs: TwoRuns) -> None:
 
 
 def another_entry(runs: TwoRuns) -> None:
-    """Change what the file says of the tenant."""
+    """Change the tenant's entry in the file."""
     Path("tenants.toml").write_text("".join((table("a", 'graph_version = "v25.0"'), *ABC[1:])))
 
 
@@ -163,7 +165,7 @@ def another_tenants(runs: TwoRuns) -> None:
 
 @dataclass(frozen=True)
 class Change:
-    """What happens before a run is resumed, and whether the tenant `a` runs again for it."""
+    """Events before a run is resumed, and whether the tenant `a` runs again for them."""
 
     act: Callable[[TwoRuns], object]
     runs_again: bool = True
@@ -253,7 +255,7 @@ def test_notes_never_count_for_more_than_bundles(two: TwoRuns, processes: Proces
 
 
 def test_a_run_of_some_is_resumed_with_the_same_choice(processes: Processes) -> None:
-    """What `--only` selected is selected again; the others stay left out."""
+    """The selection of `--only` is selected again; the others stay left out."""
     begun = run(*ABC, only=["a", "b"])
     shutil.rmtree(bundle(begun, "b"))
     processes.requests.clear()
@@ -267,20 +269,22 @@ def test_a_run_of_some_is_resumed_with_the_same_choice(processes: Processes) -> 
 def test_a_killed_fleet_is_resumed(
     after: str, left: str, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whenever a fleet is killed, resuming runs exactly what is missing, and all is counted."""
+    """
+    Whenever a fleet is killed, resuming runs exactly the missing tenants, and all are counted.
+    """
     fleet_id = killed(monkeypatch, after)
     processes.requests.clear()
 
     done = run(resume=fleet_id)
     assert processes.tenants == list(left)
-    assert {each.status for each in results(done).values()} == {Status.SEALED}
+    assert {item.status for item in results(done).values()} == {Status.SEALED}
     assert refused() == []
     verified = runbook("verify", "evidence", *KEYS, "--tenants", "tenants.toml")
     assert verified.exit_code == 0
     assert f"fleet run {fleet_id}: 3 of 3 tenants" in verified.stdout
 
 
-def test_what_a_lost_process_has_sealed_counts(processes: Processes) -> None:
+def test_a_bundle_of_a_lost_process_counts(processes: Processes) -> None:
     """A process that is lost after it has sealed has left its result in the bundle."""
 
     def lost(request: ProcessRequest) -> Mapping[str, Any]:
@@ -288,9 +292,9 @@ def test_what_a_lost_process_has_sealed_counts(processes: Processes) -> None:
         return {"event": "refused", "message": "Lost.", "next_step": "Again.", "code": 3}
 
     processes.acts["b"] = lost
-    found = results(run(*ABC))["b"]
+    b_result = results(run(*ABC))["b"]
 
-    assert (found.status, found.outcome, found.exit_code) == (Status.SEALED, "complete", 0)
+    assert (b_result.status, b_result.outcome, b_result.exit_code) == (Status.SEALED, "complete", 0)
 
 
 def test_why_a_tenant_has_no_bundle_is_noted(processes: Processes) -> None:
@@ -316,15 +320,15 @@ def test_why_a_tenant_has_no_bundle_is_noted(processes: Processes) -> None:
     assert json.loads(path.read_bytes())["unsealed"] == []
 
 
-def test_who_did_not_run_runs_when_resumed(processes: Processes) -> None:
+def test_tenants_that_did_not_run_run_when_resumed(processes: Processes) -> None:
     """A bundle that says why a tenant could not start is evidence, but nothing is done yet."""
     processes.acts["b"] = lambda request: sealed(request, not_run="No secret.")
     begun = run(*ABC)
-    found = results(begun)["b"]
+    b_result = results(begun)["b"]
 
-    assert (found.status, found.outcome, found.exit_code) == (Status.NOT_RUN, None, 3)
-    assert (found.reason, found.next_step) == ("No secret.", "Give it.")
-    assert found.bundle
+    assert (b_result.status, b_result.outcome, b_result.exit_code) == (Status.NOT_RUN, None, 3)
+    assert (b_result.reason, b_result.next_step) == ("No secret.", "Give it.")
+    assert b_result.bundle
     assert begun.exit_code == 3
     verified = runbook("verify", "evidence", *KEYS, "--tenants", "tenants.toml")
     assert verified.exit_code == 0
@@ -349,8 +353,8 @@ def test_nothing_left_is_said(two: TwoRuns, processes: Processes) -> None:
     assert second == "2 complete · 1 incomplete"
 
 
-def test_what_is_taken_is_archived_again(processes: Processes, tmp_path: Path) -> None:
-    """No bundle says whether it was archived, so what is taken is archived, or is open."""
+def test_a_reused_bundle_is_archived_again(processes: Processes, tmp_path: Path) -> None:
+    """No bundle says whether it was archived, so a reused bundle is archived, or is open."""
     archive = tmp_path / "archive"
     begun = run(table("a", f'archive = "{archive}"'), table("b"))
     assert not archive.exists()
@@ -359,20 +363,20 @@ def test_what_is_taken_is_archived_again(processes: Processes, tmp_path: Path) -
     shutil.rmtree(archive)
     archive.write_text("a file")
 
-    found = results(run(resume=begun.fleet_id))["a"]
+    b_result = results(run(resume=begun.fleet_id))["a"]
 
-    assert (found.outcome, found.exit_code) == ("complete", 3)
-    assert found.reason.startswith("Not archived: ")
+    assert (b_result.outcome, b_result.exit_code) == ("complete", 3)
+    assert b_result.reason.startswith("Not archived: ")
     assert refused() == []
 
 
 def test_the_entry_says_all_that_is_asked(processes: Processes) -> None:
     """The digest of an entry covers values, references and connector; not those of others."""
     run(*ABC)
-    asked = {each.tenant: each.fleet_run for each in processes.requests}
+    asked = {item.tenant: item.fleet_run for item in processes.requests}
     processes.requests.clear()
     run(table("a", 'secrets.app_secret = "file:x"'), table("b", 'graph_version = "v25.0"'), ABC[2])
-    changed = {each.tenant: each.fleet_run for each in processes.requests}
+    changed = {item.tenant: item.fleet_run for item in processes.requests}
 
     for tenant, before in asked.items():
         after = changed[tenant]

@@ -48,7 +48,7 @@ REQUEST = RunRequest(
 
 
 class Kernel(RunListener):
-    """Replaces papermill, does what a kernel would do, runs the tenant, and listens to that."""
+    """Replaces papermill, acts as a kernel, runs the tenant, and listens to the run."""
 
     def __init__(self) -> None:
         self.source = Path()
@@ -72,8 +72,10 @@ class Kernel(RunListener):
         child: Child | None,
     ) -> str:
         """Execute nothing."""
-        self.source, self.text = source, source.read_text(encoding="utf-8")
-        self.parameters, self.environment = parameters, environment
+        self.source = source
+        self.text = source.read_text(encoding="utf-8")
+        self.parameters = parameters
+        self.environment = environment
         on_tick()
         for run in self.runs[-1:]:
             self.does(run)
@@ -82,7 +84,7 @@ class Kernel(RunListener):
         return self.returns
 
     def run(self, **changes: Any) -> RunResult:
-        """Run the tenant; `given` adds to what is given."""
+        """Run the tenant with more parameters, `given`."""
         changes["given"] = {**REQUEST.given, **changes.get("given", {})}
         return run_tenant(replace(REQUEST, **changes), self)
 
@@ -158,7 +160,7 @@ def test_the_listener_is_optional(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("returned", "does", "said"),
+    ("returned", "does", "message"),
     [
         pytest.param(
             "the kernel died",
@@ -181,14 +183,15 @@ def test_the_listener_is_optional(kernel: Kernel) -> None:
     ],
 )
 def test_why_a_notebook_broke_off_is_in_the_result(
-    kernel: Kernel, returned: str, does: Any, said: str
+    kernel: Kernel, returned: str, does: Any, message: str
 ) -> None:
     """The reason is in the result without credentials; evidence is still sealed."""
-    kernel.returns, kernel.does = returned, does
+    kernel.returns = returned
+    kernel.does = does
 
     result = kernel.run()
 
-    assert result.broken == said
+    assert result.broken == message
     assert result.sealed.folder.is_dir()
 
 
@@ -222,7 +225,7 @@ def test_the_kernel_opens_the_same_run(kernel: Kernel) -> None:
     }
 
 
-def test_what_a_person_seals_is_recorded_as_such(kernel: Kernel) -> None:
+def test_a_run_sealed_by_a_person_is_recorded_as_such(kernel: Kernel) -> None:
     """A run that seals a walkthrough says so in journal, record and kernel, and goes on alike."""
     broken_off = open_run(
         PROCEDURE, REQUEST.given, mode=Mode.WALKTHROUGH, tenant="acme", evidence="evidence"
@@ -269,7 +272,7 @@ def test_a_walkthrough_copy_is_not_executed(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"given": {"service_domain": None}}, "service_domain .* is missing"),
         ({"given": {"nonsense": 1}}, "no parameter called nonsense"),
@@ -282,10 +285,10 @@ def test_a_walkthrough_copy_is_not_executed(kernel: Kernel) -> None:
     ],
 )
 def test_an_invalid_request_is_refused_before_anything_is_written(
-    kernel: Kernel, change: dict[str, Any], said: str
+    kernel: Kernel, change: dict[str, Any], message: str
 ) -> None:
     """An invalid request raises `SettingsError`; no listener is notified and nothing is written."""
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         kernel.run(**change)
 
     assert kernel.heard == []
@@ -299,25 +302,29 @@ def test_an_invalid_request_is_refused_before_anything_is_written(
 def test_only_what_names_this_tenant_is_recorded(
     kernel: Kernel, needs_subject: bool, counted: set[str]
 ) -> None:
-    """With `needs_subject` the journal gets what was said of this tenant, and nothing else."""
+    """
+    With `needs_subject` the journal gets the attestations about this tenant, and nothing else.
+    """
     subject = 'subject = {service_domain = "acme-h.cyclr.com"}\n'
     say(attestation("fb-03-my-apps"), attestation("fb-08-redirect-uri"), subject)
 
     kernel.run(attestations="said.toml", needs_subject=needs_subject)
 
-    said = {entry.step for entry in journal().entries() if entry.type == "step.attested"}
-    assert said == counted
+    attested_steps = {entry.step for entry in journal().entries() if entry.type == "step.attested"}
+    assert attested_steps == counted
 
     comment = attestation("fb-01-log-in").replace("attestation", "comment") + 'note = "x"\n'
     say(attestation("fb-07-login-settings"), 'subject = {app_id = "1234567891011121"}', comment)
     before = len(types())
     kernel.run(attestations="said.toml", needs_subject=needs_subject)
-    new = [each for each in types()[before:] if each in ("step.attested", "step.commented")]
+    new = [item for item in types()[before:] if item in ("step.attested", "step.commented")]
     assert len(new) == (0 if needs_subject else 2)
 
 
 @pytest.mark.parametrize("needs_subject", [False, True])
-def test_of_several_subjects_the_journal_gets_its_own(kernel: Kernel, needs_subject: bool) -> None:
+def test_the_journal_gets_attestations_about_its_own_subject_only(
+    kernel: Kernel, needs_subject: bool
+) -> None:
     """An entry about many tenants is a line of each tenant's, bound to that tenant alone."""
     subjects = ", ".join(f'{{service_domain = "{name}.cyclr.com"}}' for name in ("x", "acme-h"))
     say(attestation("fb-08-redirect-uri"), f"subject = [{subjects}]\n")
@@ -325,8 +332,8 @@ def test_of_several_subjects_the_journal_gets_its_own(kernel: Kernel, needs_subj
     for _ in range(2):
         kernel.run(attestations="said.toml", needs_subject=needs_subject)
 
-    (said,) = [entry.data for entry in journal().entries() if entry.type == "step.attested"]
-    assert said.binding.subject["service_domain"] == "acme-h.cyclr.com"
+    (recorded,) = [entry.data for entry in journal().entries() if entry.type == "step.attested"]
+    assert recorded.binding.subject["service_domain"] == "acme-h.cyclr.com"
     assert "x.cyclr.com" not in journal().path.read_text()
 
 
@@ -360,7 +367,9 @@ def test_a_key_created_meanwhile_stops_the_run(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If another process has given the tenant another key, the run stops before it writes."""
-    mine, kept, opened = FingerprintKey(), FingerprintKey(), headless._opened
+    mine = FingerprintKey()
+    kept = FingerprintKey()
+    opened = headless._opened
 
     def opened_meanwhile(request: RunRequest) -> Any:
         run, attestations = opened(request)
@@ -450,7 +459,7 @@ def test_the_record_names_the_fleets_run(kernel: Kernel) -> None:
     assert record(result)["fleet_run"] == expected
     assert journal().entries()[0].data.fleet_run == FLEET
     assert journal().entries()[-1].data.fleet_run == FLEET.id
-    (verdict,) = [each for each in verdicts() if each.verified]
+    (verdict,) = [item for item in verdicts() if item.verified]
     assert verdict.verified
     assert verdict.verified.fleet_run == FLEET
     assert verdict.verified.run["fleet_run"] == expected
@@ -460,7 +469,9 @@ def test_the_record_names_the_fleets_run(kernel: Kernel) -> None:
 
 
 def test_a_tenant_is_run_once_for_a_run_of_a_fleet(kernel: Kernel) -> None:
-    """What the run has sealed is returned, not run again; another entry or run of it is run."""
+    """
+    A bundle that the run has sealed is returned, not run again; another entry or run of it is run.
+    """
     first = kernel.run(fleet_run=FLEET)
     heard = len(kernel.heard)
     again = kernel.run(fleet_run=FLEET)
@@ -477,8 +488,9 @@ def test_a_tenant_is_run_once_for_a_run_of_a_fleet(kernel: Kernel) -> None:
 
 
 def test_two_that_resume_run_a_tenant_once(kernel: Kernel) -> None:
-    """Whoever waited for the tenant's lock finds the bundle of the one that had it."""
-    begun, go_on = threading.Event(), threading.Event()
+    """A run that waited for the tenant's lock finds the bundle of the run that had it."""
+    begun = threading.Event()
+    go_on = threading.Event()
 
     def wait(run: Run) -> None:
         begun.set()
@@ -502,7 +514,7 @@ def test_two_that_resume_run_a_tenant_once(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize("trust", ["altered", "another key"])
-def test_what_does_not_verify_is_run_again(
+def test_a_tenant_whose_bundle_does_not_verify_runs_again(
     kernel: Kernel, trust: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bundle that was altered, or is signed by another key than this run's, does not count."""
@@ -534,14 +546,14 @@ def test_a_tenant_that_cannot_start_leaves_a_signed_reason(
     """In a fleet the bundle says why; no step was checked, and no secret is in it."""
     result = kernel.run(fleet_run=FLEET, **changes)
 
-    found = record(result)
-    assert reason in found["not_run"]["reason"]
-    assert (found["outcome"], found["fleet_run"]["id"]) == ("incomplete", FLEET.id)
-    assert {step["outcome"] for step in found["steps"]} == {"not_run"}
-    assert found["credentials"] == []
+    sealed_record = record(result)
+    assert reason in sealed_record["not_run"]["reason"]
+    assert (sealed_record["outcome"], sealed_record["fleet_run"]["id"]) == ("incomplete", FLEET.id)
+    assert {step["outcome"] for step in sealed_record["steps"]} == {"not_run"}
+    assert sealed_record["credentials"] == []
     assert "Not run, because: " in (result.sealed.folder / "report.html").read_text()
     assert kernel.text == ""
-    assert [str(each.error) for each in verdicts() if each.error] == []
+    assert [str(item.error) for item in verdicts() if item.error] == []
     assert not list(result.sealed.folder.glob("*.ipynb"))
     assert kernel.run(fleet_run=FLEET).sealed.sequence == 2
 
@@ -556,7 +568,7 @@ def test_words_alone_do_not_complete_what_did_not_run(kernel: Kernel) -> None:
 
     assert {step["outcome"] for step in record(result)["steps"]} == {"skipped"}
     assert record(result)["outcome"] == "incomplete"
-    assert [str(each.error) for each in verdicts() if each.error] == []
+    assert [str(item.error) for item in verdicts() if item.error] == []
 
 
 def test_outside_of_a_fleet_refused_settings_write_nothing(kernel: Kernel) -> None:

@@ -17,11 +17,23 @@ from tests.unit.bodies import APP_ID, APP_SECRET
 STEPS = ("fb-13-app-id-and-secret", "cy-02-client-id", "test-01-install", "test-04-user-token")
 USER_TOKEN = "EAA" + "Z9y8X7w6V5" * 6
 WHOLE_RUN = (
-    *("gzip bomb", "100 MiB of JSON", "one byte at a time", "slow headers", "NaN"),
-    *("an error message of 5 MB", "an error message of 200 KB", "control characters"),
-    *("headers beyond ASCII", "half a surrogate pair", "a number of 4,000 digits"),
-    *("a redirect to loopback", "429 for ever", "a reset in the middle", "deep JSON"),
-    *("a token beyond ASCII", "other types"),
+    "gzip bomb",
+    "100 MiB of JSON",
+    "one byte at a time",
+    "slow headers",
+    "NaN",
+    "an error message of 5 MB",
+    "an error message of 200 KB",
+    "control characters",
+    "headers beyond ASCII",
+    "half a surrogate pair",
+    "a number of 4,000 digits",
+    "a redirect to loopback",
+    "429 for ever",
+    "a reset in the middle",
+    "deep JSON",
+    "a token beyond ASCII",
+    "other types",
 )
 
 
@@ -63,11 +75,11 @@ def test_a_run_survives_a_hostile_remote(mode: str, tmp_path: Path) -> None:
     lines = list(read_lines(run.journal.path))
 
     assert states
-    assert not {each.outcome for each in states} & {Outcome.VERIFIED}
-    for each in states:
-        assert "defect of the runbook" not in each.reason
-        assert each.reason.isprintable()
-        assert len(each.reason) < 1_000
+    assert not {state.outcome for state in states} & {Outcome.VERIFIED}
+    for state in states:
+        assert "defect of the runbook" not in state.reason
+        assert state.reason.isprintable()
+        assert len(state.reason) < 1_000
     text = run.journal.path.read_text(encoding="utf-8")
     for line in text.splitlines():
         json.loads(line, parse_constant=pytest.fail)

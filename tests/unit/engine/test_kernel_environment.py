@@ -42,7 +42,9 @@ def test_a_kernel_gets_what_its_steps_need_and_nothing_else(folder: Path) -> Non
 @pytest.mark.parametrize("is_alone", [True, False])
 @pytest.mark.parametrize("source", ["parameters", "environ", "env_file", "found"])
 def test_a_referenced_variable_is_passed_on(folder: Path, source: str, is_alone: bool) -> None:
-    """What a step's input refers to with `env:` is passed on, but the signing key's is not."""
+    """
+    A variable that a step's input refers to with `env:` is passed on; the signing key's is not.
+    """
     given = {"app_secret": "env:MINE", "signing_passphrase": "env:KEYS"}
     items = [item for item in inputs_of(PROCEDURE) if item.name in given]
     variables = {
@@ -75,7 +77,7 @@ def test_a_settings_file_that_cannot_be_read_is_named(folder: Path) -> None:
 def test_only_what_no_step_asks_for_is_withheld() -> None:
     """Exactly the secrets that no step or check needs are withheld from the kernel."""
     asked = {item.name for step in PROCEDURE.steps for item in step.inputs}
-    needed = {name for step in PROCEDURE.steps for each in step.checks for name in each.needs}
+    needed = {name for step in PROCEDURE.steps for check in step.checks for name in check.needs}
     handed = {step.copies_secret.name for step in PROCEDURE.steps if step.copies_secret}
     secret = {item.name for item in inputs_of(PROCEDURE) if item.secret}
 

@@ -1,4 +1,4 @@
-"""The review kit as a file: what a person changed is not lost, what was submitted is kept."""
+"""The review kit as a file: a person's changes are not lost, and the submitted version is kept."""
 
 from __future__ import annotations
 
@@ -135,13 +135,13 @@ WITHOUT_REVIEW = replace(
     [
         # No step of this connector has a kit.
         ({"procedure": WITHOUT_REVIEW}, "no step for a review"),
-        # A kit that nobody wrote was not submitted.
+        # A kit that was never written was not submitted.
         ({"by": "Operator"}, "places to fill in"),
         # A name is too long, or has invisible characters.
         *(({"by": name}, "--by") for name in ("x" * 201, "a\u202eb", "a\nb")),
     ],
 )
-def test_what_cannot_be_written_leaves_nothing(
+def test_a_kit_that_cannot_be_written_leaves_nothing(
     tmp_path: Path, given: dict[str, Any], reason: str
 ) -> None:
     """The error says why, and nothing is written or recorded."""
@@ -151,8 +151,8 @@ def test_what_cannot_be_written_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-# --- what was submitted ----------------------------------------------------------------------
-def test_what_was_submitted_is_kept_with_the_step(tmp_path: Path) -> None:
+# --- the submitted version ---------------------------------------------------------------------
+def test_the_submitted_kit_is_kept_with_the_step(tmp_path: Path) -> None:
     """The Markdown is attached as it was adapted; the step waits, for these permissions only."""
     adapted = adapt(tmp_path)
     written = write(tmp_path, by="Operator", note="Second try.")
@@ -271,7 +271,7 @@ def recorded_kit(folder: Path, *, earlier: Mapping[str, str], **given: str) -> W
 
 
 def test_recorded_values_are_in_the_kit(tmp_path: Path) -> None:
-    """What an earlier run was given needs no setting now; a parameter replaces it."""
+    """A value of an earlier run needs no setting now; a parameter replaces it."""
     earlier = {**GIVEN, "permissions": "ads_read"}
     kit = recorded_kit(tmp_path, earlier=earlier).kit
 
@@ -286,7 +286,7 @@ def test_recorded_values_are_in_the_kit(tmp_path: Path) -> None:
 def test_a_practice_tenants_kit_has_no_real_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a practice tenant the kit says SANDBOX, and has its values in place of real settings."""
+    """The kit of a practice tenant says SANDBOX, and has its values in place of real settings."""
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_DISPLAY_NAME", "Real")
     monkeypatch.setenv("RUNBOOK_FACEBOOK_GRAPH_URL", "https://graph.facebook.com")
     earlier = {**GIVEN, "graph_url": "http://127.0.0.1:8000"}
@@ -309,7 +309,7 @@ def test_it_is_in_the_evidence(tmp_path: Path) -> None:
     refuse_leaks(bundle.rglob("*.*"), Redactor([Secret(APP_SECRET)]))
     kept = {path.name: path.read_bytes() for path in (bundle / "attachments").iterdir()}
     assert list(kept.values()) == [adapted]
-    (step,) = [each for each in record.steps if each.attachments]
+    (step,) = [recorded_step for recorded_step in record.steps if recorded_step.attachments]
     assert (step.id, step.outcome) == (REVIEW, "waiting")
     report = (bundle / "report.html").read_text()
     (markdown,) = kept

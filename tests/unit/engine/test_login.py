@@ -1,4 +1,4 @@
-"""Who is logged in: what a server says, beside the name that a person gives."""
+"""The logged-in user that a server names, beside the name that a person gives."""
 
 from __future__ import annotations
 

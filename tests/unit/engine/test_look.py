@@ -35,9 +35,8 @@ from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import RecordedExchange
 from tests.support.attestations import declined
-from tests.support.procedures import plain_procedure
-from tests.unit.engine.test_tenant_run import step
-from tests.unit.fake_remote import FakeRemote, says
+from tests.support.procedures import plain_procedure, step
+from tests.unit.fake_remote import FakeRemote, responds
 
 URL = "https://api.example/x"
 SEEDS = 20
@@ -48,7 +47,7 @@ MakeRun = Callable[..., Run]
 def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
     """Return the remote system that every run asks."""
     remote = FakeRemote()
-    remote.on("/x", says({"id": "1"}))
+    remote.on("/x", responds({"id": "1"}))
 
     def client(*arguments: Any, **options: Any) -> HTTPClient:
         return HTTPClient(*arguments, **{**options, "transport": remote, "cool_downs": CoolDowns()})
@@ -66,7 +65,14 @@ def make_run(tmp_path: Path, remote: FakeRemote) -> MakeRun:
     ) -> Run:
         procedure = plain_procedure(*steps, inputs=inputs)
         journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
-        run = Run(procedure, Settings(values), journal, "acme", mode, new_run_id())
+        run = Run(
+            procedure=procedure,
+            settings=Settings(values),
+            journal=journal,
+            tenant="acme",
+            mode=mode,
+            run_id=new_run_id(),
+        )
         run.start()
         return run
 
@@ -130,7 +136,9 @@ def test_the_steps_of_a_look_overlap(make_run: MakeRun, traits: dict[str, Any]) 
 
 
 def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -> None:
-    """What two steps ask is sent and recorded once, before both; another look asks again."""
+    """
+    A request of two steps is sent and recorded once, before both; another look sends it again.
+    """
     run = make_run(asking("a"), asking("b"))
 
     looked(run)
@@ -152,13 +160,13 @@ def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -
 def test_an_answer_is_on_disk_before_the_next_request(
     make_run: MakeRun, remote: FakeRemote
 ) -> None:
-    """What a check was answered is in the journal while it waits, even for what never comes."""
+    """A response is in the journal while its check waits, even for one that never comes."""
     recorded: list[int] = []
 
     def count(request: httpx.Request) -> httpx.Response:
         entries = run.journal.entries()
         recorded.append(sum(isinstance(entry.data, Exchange) for entry in entries))
-        return says({})(request)
+        return responds({})(request)
 
     def get(path: str) -> Request:
         remote.on(path, count)
@@ -179,7 +187,7 @@ def test_an_answer_is_on_disk_before_the_next_request(
 
 def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: FakeRemote) -> None:
     """Ten steps that hang on one token ask for it once, and each says why it has none."""
-    remote.on("/token", says({"error": "invalid_client"}, 400))
+    remote.on("/token", responds({"error": "invalid_client"}, 400))
     gate = threading.Barrier(10, timeout=240)
 
     def check(context: CheckContext) -> Finding:
@@ -187,8 +195,7 @@ def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: 
         form = {"client_id": "1"}
         request_for_token = Request(method="POST", url="https://api.example/token", form=form)
         if context.session.get(request_for_token).status != 200:
-            msg = "There is no token."
-            raise RemoteError(msg)
+            raise RemoteError("There is no token.")
         return asks(context)
 
     run = make_run(*(step(name, Check(name, check)) for name in "abcdefghij"))
@@ -198,9 +205,11 @@ def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: 
     assert remote.paths == ["/token"]
 
 
-def test_what_alters_a_system_is_alone(make_run: MakeRun, remote: FakeRemote) -> None:
+def test_checks_that_mutate_a_system_run_alone(make_run: MakeRun, remote: FakeRemote) -> None:
     """A check that alters something waits until nothing else asks; after it all is asked anew."""
-    busy, seen, released = [0], list[int](), threading.Event()
+    busy = [0]
+    seen = list[int]()
+    released = threading.Event()
 
     def reads(context: CheckContext) -> Finding:
         busy[0] += 1
@@ -259,11 +268,9 @@ def test_nothing_is_spent_for_what_a_person_calls_declined(make_run: MakeRun) ->
     assert spent == []
 
 
-def test_what_was_asked_for_a_blocked_step_is_recorded(
-    make_run: MakeRun, remote: FakeRemote
-) -> None:
+def test_exchanges_of_a_blocked_step_are_recorded(make_run: MakeRun, remote: FakeRemote) -> None:
     """The exchange is in the journal, although no check of the blocked step rests on it."""
-    remote.on("/y", says("y"))
+    remote.on("/y", responds("y"))
 
     def other(context: CheckContext) -> Finding:
         context.session.get(Request(method="GET", url="https://api.example/y"))
@@ -282,16 +289,16 @@ def test_what_was_asked_for_a_blocked_step_is_recorded(
 def test_a_check_is_about_what_was_known_when_the_look_began(
     make_run: MakeRun, is_changed: bool
 ) -> None:
-    """What a person corrects while a look is under way was not checked by it."""
+    """A correction during a look was not checked by that look."""
     released = threading.Event()
 
     def slow(context: CheckContext) -> Finding:
         released.wait(20)
         return asks(context)
 
-    made = replace(step("a", Check("a", slow)), subject=("app_id",))
+    slow_step = replace(step("a", Check("a", slow)), subject=("app_id",))
     app_id = Input(name="app_id", label="App ID", help="Which.")
-    run = make_run(made, inputs=(app_id,), mode=Mode.INTERACTIVE, app_id="1234567891011121")
+    run = make_run(slow_step, inputs=(app_id,), mode=Mode.INTERACTIVE, app_id="1234567891011121")
 
     look = run.start_snapshot(run.procedure.steps)
     if is_changed:
@@ -330,16 +337,17 @@ def test_exchanges_are_written_once_by_all_threads(writer: ExchangeWriter) -> No
 
     of_seen: dict[RecordedExchange, int] = {}
     for part, given in zip(parts, numbers, strict=True):
-        for each, number in zip(part, given, strict=True):
-            assert of_seen.setdefault(each, number) == number
+        for recorded_exchange, number in zip(part, given, strict=True):
+            assert of_seen.setdefault(recorded_exchange, number) == number
     assert sorted(of_seen.values()) == [entry.seq for entry in writer._journal.entries()]
 
 
-def test_what_could_not_be_written_is_written_by_the_next(
+def test_exchanges_of_a_failed_append_are_written_by_the_next(
     writer: ExchangeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An append that fails takes nothing with it that other threads had brought meanwhile."""
-    mine, others = RecordedExchange(lambda: EXCHANGE), RecordedExchange(lambda: EXCHANGE)
+    mine = RecordedExchange(lambda: EXCHANGE)
+    others = RecordedExchange(lambda: EXCHANGE)
     append_lines = Journal.append_lines
 
     def full(*_: object, **__: object) -> int:

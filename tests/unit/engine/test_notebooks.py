@@ -90,7 +90,7 @@ def run_and_saved(document: Document) -> None:
 
 
 def broken(position: int, byte: bytes) -> Callable[[Path], object]:
-    """Return what puts a byte that UTF-8 or JSON has not into a file."""
+    """Return a function that puts a byte outside of UTF-8 or JSON into a file."""
 
     def spoil(path: Path) -> None:
         content = bytearray(path.read_bytes())
@@ -245,7 +245,8 @@ def test_it_says_first_what_to_have_at_hand(connector: str) -> None:
     gates = [f"{step.title}: {step.usual_time}" for step in procedure.steps if step.usual_days]
 
     assert ids[ids.index("begin") - 1 : ids.index("begin") + 2 : 2] == [
-        *("open", procedure.sections[0].id)
+        "open",
+        procedure.sections[0].id,
     ]
     assert text.startswith(f"## Before you begin\n\nPlan for **{procedure.plan.duration}**")
     assert [part for part in (*procedure.plan.have_ready, *gates) if part not in text] == []
@@ -318,9 +319,9 @@ def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
     named = {item.name: item for item in PROCEDURE.settings if not item.secret}
     assert [*shown][:4] == ["tenant", "service_domain", "app_id", "permissions"]
     assert set(shown) == {*named, "tenant", "evidence", "env_file", "run_id", "mode"}
-    assert {each["default"] for each in shown.values()} == {"None"}
-    assert all(each["help"] for each in shown.values())
-    kinds = {name: each["inferred_type_name"] for name, each in shown.items()}
+    assert {parameter["default"] for parameter in shown.values()} == {"None"}
+    assert all(parameter["help"] for parameter in shown.values())
+    kinds = {name: parameter["inferred_type_name"] for name, parameter in shown.items()}
     assert set(kinds.values()) == {"str", "bool", "int"}
     assert {name for name, kind in kinds.items() if kind == "bool"} == {
         name for name, item in named.items() if isinstance(item.default, bool)

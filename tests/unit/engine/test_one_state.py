@@ -1,4 +1,4 @@
-"""One state of a tenant: a table of what must be said of each, and every reader against it."""
+"""One state of a tenant: a table of each tenant's expected lines, and every reader against it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from runbook_lib.evidence.reports.index_page import INDEX_PAGE
 from runbook_lib.evidence.reports.tenant_status import TenantStatus, cause_rows
 from tests.support.attestations import assigned, attested, submitted
 from tests.support.commands import runbook
-from tests.unit.engine import world as made
+from tests.unit.engine import world as made_up
 from tests.unit.engine.world import DAY, EVIDENCE, HOUR, NOW, WorldTenant, finding
 
 APP_OFF = "Facebook has deactivated the app: it refuses all of its calls, and nobody can sign in"
@@ -46,15 +46,19 @@ NO_TEST = "The runbook cannot test the connection with this token."
 
 
 @dataclass(frozen=True)
-class Said:
-    """What must be said of a tenant."""
+class ExpectedTenant:
+    """The expected lines about a tenant."""
 
     tenant: str
+    """The tenant's name."""
     label: str
+    """The tenant's label with its state."""
     title: str = ""
     """The first item's title; empty without one."""
     stops: str = ""
+    """The effects of the first item; empty for none."""
     whom: str = ""
+    """The person or system that the first item waits for; empty for none."""
     others: tuple[str, ...] = ()
     """The titles of its other items."""
 
@@ -64,35 +68,44 @@ class Said:
         return [*([self.title] if self.title else []), *self.others]
 
 
-FAILING, DUE = "needs you (failing)", "needs you (due)"
+FAILING = "needs you (failing)"
+DUE = "needs you (due)"
 # In the order in which everything shows them.
 TABLE = (
-    Said("elm", DUE, UNUSABLE, NO_CHECK, "you"),
-    Said("gingko", DUE, UNUSABLE, NO_CHECK, "you"),
-    Said("yew", DUE, "Its record cannot be read", "", "you"),
-    Said("fir", DUE, "Nobody has run it yet", "", "you"),
-    Said("alder", FAILING, APP_OFF, CUT_OFF, "you"),
-    Said("cedar", FAILING, REFUSED, SECRET_STOPS, "you"),
-    Said("birch", FAILING, APP_OFF, CUT_OFF, "you"),
-    Said("dogwood", FAILING, REFUSED, SECRET_STOPS, "you"),
-    Said("maple", FAILING, "2 customers are signed out", NO_DATA, "you"),
-    Said("hazel", FAILING, TOKEN_ENDED, NO_TEST, "you"),
-    Said(
-        "nutmeg", FAILING, "Twelfth Customer is signed out", NO_DATA, "you",
-        ("Calls of Seventh Customer fail",),
+    ExpectedTenant("elm", DUE, UNUSABLE, NO_CHECK, "you"),
+    ExpectedTenant("gingko", DUE, UNUSABLE, NO_CHECK, "you"),
+    ExpectedTenant("yew", DUE, "Its record cannot be read", "", "you"),
+    ExpectedTenant("fir", DUE, "Nobody has run it yet", "", "you"),
+    ExpectedTenant("alder", FAILING, APP_OFF, CUT_OFF, "you"),
+    ExpectedTenant("cedar", FAILING, REFUSED, SECRET_STOPS, "you"),
+    ExpectedTenant("birch", FAILING, APP_OFF, CUT_OFF, "you"),
+    ExpectedTenant("dogwood", FAILING, REFUSED, SECRET_STOPS, "you"),
+    ExpectedTenant("maple", FAILING, "2 customers are signed out", NO_DATA, "you"),
+    ExpectedTenant("hazel", FAILING, TOKEN_ENDED, NO_TEST, "you"),
+    ExpectedTenant(
+        tenant="nutmeg",
+        label=FAILING,
+        title="Twelfth Customer is signed out",
+        stops=NO_DATA,
+        whom="you",
+        others=("Calls of Seventh Customer fail",),
     ),
-    Said("juniper", DUE, "12 Submit for review, and wait: it takes longer than usual", "", "you"),
-    Said("kite", DUE, "12a Publish the app", "", "you"),
-    Said("larch", DUE, "12a Publish the app", "", "you"),
-    Said("spruce", DUE, "Token ends", "", "you"),
-    Said("pine", "cannot be checked since 23 Nov"),
-    Said("iris", "waiting for Facebook", "12 Submit for review, and wait", "", "Facebook"),
-    Said("oak", "in order"),
-    Said("quince", "in order"),
-    Said("zelkova", "in order"),
-    Said("tamarack", "in order", "Token ends", "", "you"),
-    Said("willow", FAILING, APP_OFF, CUT_OFF, "you"),
-)  # fmt: skip
+    ExpectedTenant(
+        "juniper", DUE, "12 Submit for review, and wait: it takes longer than usual", "", "you"
+    ),
+    ExpectedTenant("kite", DUE, "12a Publish the app", "", "you"),
+    ExpectedTenant("larch", DUE, "12a Publish the app", "", "you"),
+    ExpectedTenant("spruce", DUE, "Token ends", "", "you"),
+    ExpectedTenant("pine", "cannot be checked since 23 Nov"),
+    ExpectedTenant(
+        "iris", "waiting for Facebook", "12 Submit for review, and wait", "", "Facebook"
+    ),
+    ExpectedTenant("oak", "in order"),
+    ExpectedTenant("quince", "in order"),
+    ExpectedTenant("zelkova", "in order"),
+    ExpectedTenant("tamarack", "in order", "Token ends", "", "you"),
+    ExpectedTenant("willow", FAILING, APP_OFF, CUT_OFF, "you"),
+)
 NOW_SENTENCE = (
     f"15 tenants need you. Start with elm: {UNUSABLE}. 1 tenant cannot be checked. 1 tenant can "
     "only wait."
@@ -114,26 +127,28 @@ ROWS = (
     ("Due later", "tamarack", "Token ends"),
     ("Waiting for others", "iris", "12 Submit for review, and wait"),
 )
-every_tenant = pytest.mark.parametrize("said", TABLE, ids=[said.tenant for said in TABLE])
+every_tenant = pytest.mark.parametrize(
+    "expected_tenant", TABLE, ids=[expected_tenant.tenant for expected_tenant in TABLE]
+)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenantsRead]:
-    """Give what is read of the world, in its folder."""
+    """Give the tenants as read from the world's folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("world"))
-        made.build(made.World(patch))
+        made_up.build(made_up.World(patch))
         yield read_tenants("evidence", NOW)
 
 
 @pytest.fixture
-def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> made.World:
+def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> made_up.World:
     """Return an empty world."""
-    return made.World(monkeypatch)
+    return made_up.World(monkeypatch)
 
 
 def output(*words: str) -> str:
-    """Return what a command that only reads prints; it always ends with 0."""
+    """Return the output of a command that only reads; it always ends with 0."""
     result = runbook(*words)
     assert (result.exit_code, result.stderr) == (ExitCode.COMPLETE, "")
     return result.stdout
@@ -146,7 +161,7 @@ def state_of(name: str = "acme", now: datetime = NOW) -> TenantStatus:
 
 
 def titles(status: TenantStatus) -> list[str]:
-    """Return what is open at a tenant."""
+    """Return the open items of a tenant."""
     return [item.title for item in status.items]
 
 
@@ -155,24 +170,33 @@ def titles(status: TenantStatus) -> list[str]:
 
 def test_the_order_is_that_of_the_table(whole: TenantsRead) -> None:
     """Every tenant is listed once, also one that nobody ran; one that its FILE dropped is not."""
-    assert [status.tenant for status in whole.statuses] == [said.tenant for said in TABLE]
+    assert [status.tenant for status in whole.statuses] == [
+        expected_tenant.tenant for expected_tenant in TABLE
+    ]
     assert (whole.notices, len({status.tenant for status in whole.statuses})) == ([], 22)
 
 
 @every_tenant
-def test_the_state_is_as_the_table_says(whole: TenantsRead, said: Said) -> None:
-    """Its label, what is open, what that stops and who must act."""
-    status = next(status for status in whole.statuses if status.tenant == said.tenant)
+def test_the_state_is_as_the_table_says(
+    whole: TenantsRead, expected_tenant: ExpectedTenant
+) -> None:
+    """Its label, its open items, their effects and the people who must act."""
+    status = next(status for status in whole.statuses if status.tenant == expected_tenant.tenant)
     first = status.items[0] if status.items else None
 
-    assert (status.label, titles(status)) == (said.label, said.titles)
-    assert (first.stops, first.whom) == (said.stops, said.whom) if first else not said.title
-    assert status.is_failing is (said.label == FAILING)
+    assert (status.label, titles(status)) == (expected_tenant.label, expected_tenant.titles)
+    assert (
+        (first.stops, first.whom) == (expected_tenant.stops, expected_tenant.whom)
+        if first
+        else not expected_tenant.title
+    )
+    assert status.is_failing is (expected_tenant.label == FAILING)
 
 
 def shown_rows(text: str) -> list[tuple[str, str, str]]:
     """Return the rows that `inbox` prints: group, tenants, title."""
-    rows, group = [], ""
+    rows = []
+    group = ""
     for line in text.splitlines():
         if line.isupper():
             group = line.capitalize()
@@ -182,21 +206,21 @@ def shown_rows(text: str) -> list[tuple[str, str, str]]:
 
 
 def test_inbox_says_the_same(whole: TenantsRead) -> None:
-    """One row for each cause, then what cannot be checked; first what to do now."""
+    """One row for each cause, then the checks that cannot run; the next action comes first."""
     text = output("inbox")
 
     assert text.splitlines()[0] == NOW_SENTENCE
     *rows, last = shown_rows(text)
     assert rows == [*ROWS]
     assert last[1:] == ("pine", "cannot be checked since 23 Nov")
-    for said in TABLE:
-        assert said.stops in " ".join(text.split())
+    for expected_tenant in TABLE:
+        assert expected_tenant.stops in " ".join(text.split())
 
 
 def documents(*words: str) -> list[dict[str, Any]]:
-    """Return what a command prints for programs."""
-    found: list[dict[str, Any]] = json.loads(output(*words))
-    return found
+    """Return the output of a command for programs."""
+    json_row: list[dict[str, Any]] = json.loads(output(*words))
+    return json_row
 
 
 def test_documents_say_the_same(whole: TenantsRead) -> None:
@@ -204,19 +228,26 @@ def test_documents_say_the_same(whole: TenantsRead) -> None:
     every = documents("status", "--json")
     states = {"in order": "in_order", "waiting": "waiting", "cannot": "cannot_be_checked"}
 
-    assert [found["tenant"] for found in every] == [said.tenant for said in TABLE]
-    for found, said in zip(every, TABLE, strict=True):
-        state = next((v for k, v in states.items() if said.label.startswith(k)), "needs_you")
-        assert (found["state"], found["failing"]) == (state, said.label == FAILING)
-        assert [item["title"] for item in found["open"]] == said.titles
-        first = found["open"][0] if found["open"] else {"stops": None, "waits_for": None}
-        assert (first["stops"] or "", first["waits_for"] or "") == (said.stops, said.whom)
-    is_open = [found for found in every if found["open"] or found["unchecked_since"]]
+    assert [json_row["tenant"] for json_row in every] == [
+        expected_tenant.tenant for expected_tenant in TABLE
+    ]
+    for json_row, expected_tenant in zip(every, TABLE, strict=True):
+        state = next(
+            (v for k, v in states.items() if expected_tenant.label.startswith(k)), "needs_you"
+        )
+        assert (json_row["state"], json_row["failing"]) == (state, expected_tenant.label == FAILING)
+        assert [item["title"] for item in json_row["open"]] == expected_tenant.titles
+        first = json_row["open"][0] if json_row["open"] else {"stops": None, "waits_for": None}
+        assert (first["stops"] or "", first["waits_for"] or "") == (
+            expected_tenant.stops,
+            expected_tenant.whom,
+        )
+    is_open = [json_row for json_row in every if json_row["open"] or json_row["unchecked_since"]]
     assert documents("inbox", "--json") == is_open
 
 
 def status_lines(text: str) -> list[tuple[str, str, str]]:
-    """Return what `status` prints of each tenant: name, label, first title."""
+    """Return the line of `status` for each tenant: name, label, first title."""
     rows = re.findall(r"^\S (?:SANDBOX )?(\S+) \(\w+\): (.*?), \d.*\n(?:    (.*)\n)?", text, re.M)
     return [(name, label, title) for name, label, title in rows]
 
@@ -226,12 +257,17 @@ def test_status_says_the_same(whole: TenantsRead) -> None:
     text = output("status")
 
     assert text.splitlines()[0] == NOW_SENTENCE
-    assert status_lines(text) == [(said.tenant, said.label, said.title) for said in TABLE]
+    assert status_lines(text) == [
+        (expected_tenant.tenant, expected_tenant.label, expected_tenant.title)
+        for expected_tenant in TABLE
+    ]
 
 
 @pytest.mark.parametrize("command", ["status", "inbox"])
 def test_a_file_shows_its_own_tenants(whole: TenantsRead, command: str) -> None:
-    """Of all of them it is the same text; of two only those, with their own first sentence."""
+    """
+    The text is the same for all of them; for two it has only those, with their own first sentence.
+    """
     assert output(command, "tenants.toml") == output(command)
     Path("two.toml").write_text('[[tenant]]\ntenant = "kite"\n[[tenant]]\ntenant = "hazel"\n')
     two = output(command, "two.toml")
@@ -299,7 +335,10 @@ def test_the_page_says_the_same(whole: TenantsRead) -> None:
     tenants = [(row[0], row[1], row[2].split(" (")[0]) for row in page.tables[3][1:]]
 
     assert rows == [(group, names.removeprefix("SANDBOX "), title) for group, names, title in ROWS]
-    assert tenants == [(said.tenant, said.label, said.title.split(" (")[0]) for said in TABLE]
+    assert tenants == [
+        (expected_tenant.tenant, expected_tenant.label, expected_tenant.title.split(" (")[0])
+        for expected_tenant in TABLE
+    ]
     assert NOW_SENTENCE in (EVIDENCE / INDEX_PAGE).read_text()
 
 
@@ -316,38 +355,44 @@ CUSTOMER_STATES = {
 
 def test_the_page_lists_every_customer_once(whole: TenantsRead) -> None:
     """All 18 with their state: one that a single look saw signed out is not signed out yet."""
-    found = {row[0].split()[0]: row[2] for row in page_tables().tables[4][1:]}
+    json_row = {row[0].split()[0]: row[2] for row in page_tables().tables[4][1:]}
     expected = {name: state for state, names in CUSTOMER_STATES.items() for name in names.split()}
 
-    assert len(found) == 18
-    assert found == expected
+    assert len(json_row) == 18
+    assert json_row == expected
 
 
 @every_tenant
-def test_a_test_report_says_the_same(whole: TenantsRead, said: Said) -> None:
-    """What fails is a failure, what is due or waits is skipped, and in order passes once."""
-    status = next(status for status in whole.statuses if status.tenant == said.tenant)
+def test_a_test_report_says_the_same(whole: TenantsRead, expected_tenant: ExpectedTenant) -> None:
+    """A failing step is a failure, a due or waiting one is skipped, and in order passes once."""
+    status = next(status for status in whole.statuses if status.tenant == expected_tenant.tenant)
     result = TenantResult(
-        tenant=said.tenant, connector=status.connector, entry_digest="0" * 64,
+        tenant=expected_tenant.tenant, connector=status.connector, entry_digest="0" * 64,
         sandbox=status.is_practice, status=Status.SEALED,
     )  # fmt: skip
     cases = [(case.name, case.tag) for case in tenant_suite(status, result).cases]
 
-    if said.label == FAILING:
-        assert cases == [(title, "failure") for title in said.titles]
-    elif said.label == "in order":
+    if expected_tenant.label == FAILING:
+        assert cases == [(title, "failure") for title in expected_tenant.titles]
+    elif expected_tenant.label == "in order":
         assert cases == [("in-order", "")]
     else:
-        assert cases == [(title, "skipped") for title in said.titles or [said.label]]
+        assert cases == [
+            (title, "skipped") for title in expected_tenant.titles or [expected_tenant.label]
+        ]
 
 
 def test_a_digest_names_the_same_causes(whole: TenantsRead) -> None:
-    """What lasts at the watched tenants has the titles of the list, and the same tenants."""
+    """Lasting problems of the watched tenants have the titles of the list, and the same tenants."""
     views = {
-        f"{one.connector}/{one.tenant}": WatchedView(
-            f"{one.connector}/{one.tenant}", one.tenant, one.connector, "", one.is_practice
+        f"{listed.connector}/{listed.tenant}": WatchedView(
+            f"{listed.connector}/{listed.tenant}",
+            listed.tenant,
+            listed.connector,
+            "",
+            listed.is_practice,
         )
-        for one in whole.statuses
+        for listed in whole.statuses
     }
     with read_state(EVIDENCE) as state:
         assert state
@@ -365,10 +410,14 @@ def test_a_digest_names_the_same_causes(whole: TenantsRead) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "said", "expected"),
+    ("seen", "attestations", "expected"),
     [
-        ({made.TOKEN: made.ends_on(6)}, (), "Token ends"),
-        ({made.TOKEN: made.ends_on(6, "marketing_api_version")}, (), "Marketing API version ends"),
+        ({made_up.TOKEN: made_up.ends_on(6)}, (), "Token ends"),
+        (
+            {made_up.TOKEN: made_up.ends_on(6, "marketing_api_version")},
+            (),
+            "Marketing API version ends",
+        ),
         (
             {"fb-04-create-app": finding(Outcome.FAILED, "Another name.")},
             (),
@@ -389,10 +438,10 @@ def test_a_digest_names_the_same_causes(whole: TenantsRead) -> None:
     ids=["token", "version", "failed", "handed over", "ends", "ended"],
 )
 def test_a_digest_has_the_title_and_the_day_of_the_list(
-    world: made.World, seen: Any, said: Any, expected: str
+    world: made_up.World, seen: Any, attestations: Any, expected: str
 ) -> None:
-    """What fails without a known cause, what ends, and what somebody must do by a day."""
-    world.begin(replace(ACME, seen=seen, said=said, polled={}))
+    """Failures without a known cause, ends, and steps that somebody must do by a day."""
+    world.begin(replace(ACME, seen=seen, said=attestations, polled={}))
     with world.state() as state:
         problems = state.problems.read()
     view = WatchedView("facebook_marketing/acme", "acme", "facebook_marketing", "", False)
@@ -409,7 +458,7 @@ def test_a_digest_has_the_title_and_the_day_of_the_list(
 SECRET = "app-credentials-are-accepted"
 STEP = "fb-13-app-id-and-secret"
 WELL: dict[str, Finding | None] = {}
-BAD: dict[str, Finding | None] = {SECRET: made.REFUSED}
+BAD: dict[str, Finding | None] = {SECRET: made_up.REFUSED}
 ACME = WorldTenant(name="acme")
 IN_ORDER = "in order"
 
@@ -425,7 +474,7 @@ IN_ORDER = "in order"
     ],
 )
 def test_a_newer_poll_replaces_a_check(
-    world: made.World, ran: Any, run_before: timedelta, polled: Any, polls: Any, label: str
+    world: made_up.World, ran: Any, run_before: timedelta, polled: Any, polls: Any, label: str
 ) -> None:
     """A confirmed poll counts for its check, if it is newer; the list, page and mail agree."""
     world.begin(replace(ACME, seen=ran, run_before=run_before))
@@ -438,7 +487,7 @@ def test_a_newer_poll_replaces_a_check(
 
 @pytest.mark.parametrize(("polled", "ran", "label"), [(BAD, WELL, IN_ORDER), (WELL, BAD, FAILING)])
 def test_a_newer_check_replaces_a_poll(
-    world: made.World, polled: Any, ran: Any, label: str
+    world: made_up.World, polled: Any, ran: Any, label: str
 ) -> None:
     """A poll that is older than the journal's check is ignored."""
     world.begin(replace(ACME, seen=polled))
@@ -449,9 +498,9 @@ def test_a_newer_check_replaces_a_poll(
     assert state_of().label == label
 
 
-def test_each_check_of_a_step_has_its_own_newest_result(world: made.World) -> None:
+def test_each_check_of_a_step_has_its_own_newest_result(world: made_up.World) -> None:
     """A poll that confirms one check leaves the journal's result of the other one of that step."""
-    world.begin(replace(ACME, seen={"missing-sections-are-filled": made.DEACTIVATED}))
+    world.begin(replace(ACME, seen={"missing-sections-are-filled": made_up.DEACTIVATED}))
     world.poll(ACME, {"missing-sections-are-filled": finding()}, HOUR)
     status = state_of()
 
@@ -459,7 +508,7 @@ def test_each_check_of_a_step_has_its_own_newest_result(world: made.World) -> No
     assert status.polled_on == timestamp(NOW - HOUR)
 
 
-def test_a_poll_of_a_time_to_come_counts_for_nothing(world: made.World) -> None:
+def test_a_poll_of_a_time_to_come_counts_for_nothing(world: made_up.World) -> None:
     """A clock that was ahead hides no newer check of a run."""
     world.begin(ACME)
     world.poll(ACME, BAD, -300 * DAY, -300 * DAY - HOUR)
@@ -468,8 +517,8 @@ def test_a_poll_of_a_time_to_come_counts_for_nothing(world: made.World) -> None:
     assert state_of(now=NOW + 301 * DAY).is_failing
 
 
-def test_the_state_is_that_of_the_day_it_is_asked_for(world: made.World) -> None:
-    """The clock of the reader decides what has ended, not that of the machine."""
+def test_the_state_is_that_of_the_day_it_is_asked_for(world: made_up.World) -> None:
+    """The reader's clock decides about expiry, not the machine's."""
     attestation = attested("fb-01-log-in", until="2026-11-25")
     world.begin(replace(ACME, said=(attestation,)))
 
@@ -484,7 +533,7 @@ def test_the_state_is_that_of_the_day_it_is_asked_for(world: made.World) -> None
 # --- Outages
 
 
-SILENT: dict[str, Finding | None] = dict.fromkeys(made.FACEBOOK_STEPS)
+SILENT: dict[str, Finding | None] = dict.fromkeys(made_up.FACEBOOK_STEPS)
 
 
 @pytest.mark.parametrize(
@@ -496,7 +545,7 @@ SILENT: dict[str, Finding | None] = dict.fromkeys(made.FACEBOOK_STEPS)
         ((3 * DAY - HOUR, HOUR), "cannot be checked since 21 Nov"),
     ],
 )
-def test_an_outage_counts_after_a_day(world: made.World, polls: Any, label: str) -> None:
+def test_an_outage_counts_after_a_day(world: made_up.World, polls: Any, label: str) -> None:
     """Until then only the time of the last poll changes."""
     world.begin(ACME)
     world.poll(ACME, SILENT, *polls)
@@ -507,16 +556,16 @@ def test_an_outage_counts_after_a_day(world: made.World, polls: Any, label: str)
     assert bool(status.unchecked) is (label != IN_ORDER)
 
 
-def test_an_outage_keeps_the_last_confirmed_result(world: made.World) -> None:
-    """What failed before it still fails: that comes first, and the outage is named beside it."""
+def test_an_outage_keeps_the_last_confirmed_result(world: made_up.World) -> None:
+    """An earlier failure still counts: it comes first, and the outage is named beside it."""
     world.begin(ACME)
-    world.poll(ACME, {STEP: made.REFUSED}, 50 * HOUR, 49 * HOUR)
-    world.poll(ACME, {STEP: made.REFUSED, "cy-01-connector-setup": None}, 47 * HOUR, HOUR)
+    world.poll(ACME, {STEP: made_up.REFUSED}, 50 * HOUR, 49 * HOUR)
+    world.poll(ACME, {STEP: made_up.REFUSED, "cy-01-connector-setup": None}, 47 * HOUR, HOUR)
 
     assert (state_of().label, titles(state_of())) == (FAILING, [REFUSED])
 
 
-def test_a_newer_check_ends_an_outage(world: made.World) -> None:
+def test_a_newer_check_ends_an_outage(world: made_up.World) -> None:
     """A run got answers: the watch's silence counts from there, also after its next poll."""
     world.begin(ACME)
     world.poll(ACME, SILENT, 60 * HOUR, 31 * HOUR)
@@ -529,7 +578,7 @@ def test_a_newer_check_ends_an_outage(world: made.World) -> None:
     assert state_of().unchecked_since == timestamp(NOW - 30 * HOUR)
 
 
-def test_a_run_without_answers_ends_no_outage(world: made.World) -> None:
+def test_a_run_without_answers_ends_no_outage(world: made_up.World) -> None:
     """It could not tell either."""
     world.begin(ACME)
     world.poll(ACME, SILENT, 2 * DAY, 3 * HOUR)
@@ -541,7 +590,7 @@ def test_a_run_without_answers_ends_no_outage(world: made.World) -> None:
 # --- Grouping
 
 
-def test_twelve_tenants_with_one_cause_are_one_row(world: made.World) -> None:
+def test_twelve_tenants_with_one_cause_are_one_row(world: made_up.World) -> None:
     """The row names all of them; the sentence above counts tenants."""
     names = [f"tenant-{number:02}" for number in range(12)]
     for name in names:
@@ -555,8 +604,8 @@ def test_twelve_tenants_with_one_cause_are_one_row(world: made.World) -> None:
     assert lines[3] == f"✘ {', '.join(names)}: {REFUSED}"
 
 
-def test_one_command_is_for_all_who_have_it(world: made.World) -> None:
-    """It names each tenant of the FILE; from another FILE it is that of the first one."""
+def test_one_command_is_for_all_who_have_it(world: made_up.World) -> None:
+    """It names each tenant of the FILE; from another FILE it shows the first one's."""
     for name in ("acme", "beta", "coda"):
         world.begin(WorldTenant(name=name, seen=BAD))
     list_tenants(EVIDENCE, file=world.write_file(["acme", "beta"]))
@@ -569,20 +618,20 @@ def test_one_command_is_for_all_who_have_it(world: made.World) -> None:
     assert row.command == "runbook fleet tenants.toml --only acme"
 
 
-def test_a_cause_at_other_steps_is_one_item(world: made.World) -> None:
+def test_a_cause_at_other_steps_is_one_item(world: made_up.World) -> None:
     """The step that it contradicts names the page; the others only cannot tell because of it."""
-    world.begin(replace(ACME, seen=made.cause_at_all(made.REFUSED)))
+    world.begin(replace(ACME, seen=made_up.cause_at_all(made_up.REFUSED)))
     (item,) = state_of().items
 
     assert {place.outcome for place in item.places} == {Outcome.FAILED, Outcome.ATTESTED}
-    assert [place.id for place in item.places] == [*made.FACEBOOK_STEPS, STEP]
+    assert [place.id for place in item.places] == [*made_up.FACEBOOK_STEPS, STEP]
     assert item.link.endswith("/settings/basic/")
 
 
-def test_other_causes_are_items_of_their_own(world: made.World) -> None:
-    """What fails for another reason has its own row; the one that stops more comes first."""
+def test_other_causes_are_items_of_their_own(world: made_up.World) -> None:
+    """A failure for another reason has its own row; the one with more effects comes first."""
     other = finding(Outcome.FAILED, "Another.", code="app-name-differs")
-    seen = {**made.cause_at_all(made.REFUSED), "fb-04-create-app": other}
+    seen = {**made_up.cause_at_all(made_up.REFUSED), "fb-04-create-app": other}
     world.begin(replace(ACME, seen=seen))
 
     named = "The app has another name than the App Display Name"
@@ -602,10 +651,10 @@ def test_other_causes_are_items_of_their_own(world: made.World) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("hour", [0, 23])
 def test_a_day_is_due_now_or_later(
-    world: made.World, days: int, label: str, group: str, overdue: int, hour: int
+    world: made_up.World, days: int, label: str, group: str, overdue: int, hour: int
 ) -> None:
     """Within 7 days it is due now, within 30 it is due later; the hour of the day is the same."""
-    world.begin(replace(ACME, seen={made.TOKEN: made.ends_on(days)}))
+    world.begin(replace(ACME, seen={made_up.TOKEN: made_up.ends_on(days)}))
     status = state_of(now=NOW.replace(hour=hour, minute=59))
     day = (NOW + days * DAY).date().isoformat()
 
@@ -620,11 +669,11 @@ def test_a_day_is_due_now_or_later(
     [("2026-11-20", "due_now", 4), ("2026-11-24", "waiting", 0), ("2027-01-24", "waiting", 0)],
 )
 def test_a_colleague_has_it_until_its_day(
-    world: made.World, due: str, group: str, overdue: int
+    world: made_up.World, due: str, group: str, overdue: int
 ) -> None:
     """It waits for that person; once its day is over it is due, and still that person's."""
-    handed = assigned(made.PUBLISH, "Ben", due=due)
-    world.begin(replace(ACME, unsaid=(made.PUBLISH,), said=(handed,)))
+    handed = assigned(made_up.PUBLISH, "Ben", due=due)
+    world.begin(replace(ACME, unsaid=(made_up.PUBLISH,), said=(handed,)))
     (item,) = state_of().items
 
     assert (item.group.value, item.whom, item.due, item.overdue_days) == (
@@ -633,12 +682,15 @@ def test_a_colleague_has_it_until_its_day(
 
 
 @pytest.mark.parametrize("days", [21, 22, 23])
-def test_a_review_is_overdue_by_calendar_days(world: made.World, days: int) -> None:
+def test_a_review_is_overdue_by_calendar_days(world: made_up.World, days: int) -> None:
     """Facebook usually takes 22 days: from the 23rd on somebody must ask."""
     since = (NOW - days * DAY).replace(hour=23)
-    said = submitted(made.REVIEW, at=timestamp(since))
+    submitted_review = submitted(made_up.REVIEW, at=timestamp(since))
     world.begin(replace(
-        ACME, seen={made.REVIEW: made.NOT_LIVE}, said=(said,), unsaid=(made.PUBLISH, made.CONSENT)
+        ACME,
+        seen={made_up.REVIEW: made_up.NOT_LIVE},
+        said=(submitted_review,),
+        unsaid=(made_up.PUBLISH, made_up.CONSENT),
     ))  # fmt: skip
     status = state_of()
 
@@ -646,21 +698,21 @@ def test_a_review_is_overdue_by_calendar_days(world: made.World, days: int) -> N
     assert status.items[0].overdue_days == max(days - 22, 0)
 
 
-def test_a_second_person_is_waited_for(world: made.World) -> None:
+def test_a_second_person_is_waited_for(world: made_up.World) -> None:
     """Somebody else must confirm it; the other steps are done."""
     world.begin(replace(ACME, given={"four_eyes": ("fb-01-log-in",)}))
 
     assert state_of().label == "waiting for a second person"
 
 
-def test_one_entry_for_each_app_thing_and_day(world: made.World) -> None:
+def test_one_entry_for_each_app_thing_and_day(world: made_up.World) -> None:
     """Two steps that know of one end are one entry of the calendar, and one item."""
     world.begin(
         replace(ACME, seen=dict.fromkeys(
-            (made.TOKEN, "test-05-marketing-data"), made.ends_on(5, "data_access")
+            (made_up.TOKEN, "test-05-marketing-data"), made_up.ends_on(5, "data_access")
         )),
         replace(ACME, connector="facebook_messenger", seen={
-            "test-03-user-token": made.ends_on(5, "data_access"),
+            "test-03-user-token": made_up.ends_on(5, "data_access"),
         }),
     )  # fmt: skip
     runbook("inbox", "--ics", "due.ics")
@@ -675,7 +727,7 @@ def test_one_entry_for_each_app_thing_and_day(world: made.World) -> None:
         "acme: data access ends (20 Inspect a user's token of this app, 21 Read marketing data "
         "with that token, 19 Inspect a user's token of this app)"
     )
-    assert [titles(one) for one in read_tenants("evidence", NOW).statuses] == [
+    assert [titles(listed) for listed in read_tenants("evidence", NOW).statuses] == [
         ["Data access ends"], ["Data access ends"],
     ]  # fmt: skip
 
@@ -683,13 +735,13 @@ def test_one_entry_for_each_app_thing_and_day(world: made.World) -> None:
 # --- People
 
 
-def test_for_a_person_and_for_anybody(world: made.World) -> None:
+def test_for_a_person_and_for_anybody(world: made_up.World) -> None:
     """`--for` shows that person's items, and says how many wait for anybody."""
-    handed = assigned(made.PUBLISH, "Ben")
+    handed = assigned(made_up.PUBLISH, "Ben")
     world.begin(
-        replace(ACME, unsaid=(made.PUBLISH,), said=(handed,)),
+        replace(ACME, unsaid=(made_up.PUBLISH,), said=(handed,)),
         WorldTenant(name="beta", seen=BAD),
-        WorldTenant(name="coda", seen={made.TOKEN: made.ends_on(9)}),
+        WorldTenant(name="coda", seen={made_up.TOKEN: made_up.ends_on(9)}),
     )
     mine = output("inbox", "--for", "BEN ")
 
@@ -701,10 +753,10 @@ def test_for_a_person_and_for_anybody(world: made.World) -> None:
     )
 
 
-def test_who_knows_is_named_with_the_cause(world: made.World) -> None:
+def test_the_person_who_acknowledged_is_named_with_the_cause(world: made_up.World) -> None:
     """An acknowledged problem stays in the list, with who knows, although other steps have it."""
     world.begin(ACME)
-    world.poll(ACME, made.cause_at_all(made.REFUSED), 2 * HOUR, HOUR)
+    world.poll(ACME, made_up.cause_at_all(made_up.REFUSED), 2 * HOUR, HOUR)
     with world.state() as state:
         problems = state.problems.read(tenant="facebook_marketing/acme")
     (failed,) = [problem for problem in problems if problem.check == SECRET]
@@ -719,39 +771,42 @@ def test_who_knows_is_named_with_the_cause(world: made.World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accounts", "found"),
+    ("accounts", "expected_titles"),
     [
-        ((made.signed_out("Ann"),), ["Ann is signed out"]),
-        ((made.signed_out("Ann"), made.signed_out("Ben")), ["2 customers are signed out"]),
-        ((made.signed_out("Ann", looks=1),), []),
-        ((made.failing("Ann"),), ["Calls of Ann fail"]),
-        ((made.failing("Ann"), made.failing("Ben")), ["Calls of 2 customers fail"]),
-        ((made.signed_out("Ann"), made.failing("Ben")), ["Ann is signed out", "Calls of Ben fail"]),
+        ((made_up.signed_out("Ann"),), ["Ann is signed out"]),
+        ((made_up.signed_out("Ann"), made_up.signed_out("Ben")), ["2 customers are signed out"]),
+        ((made_up.signed_out("Ann", looks=1),), []),
+        ((made_up.failing("Ann"),), ["Calls of Ann fail"]),
+        ((made_up.failing("Ann"), made_up.failing("Ben")), ["Calls of 2 customers fail"]),
+        (
+            (made_up.signed_out("Ann"), made_up.failing("Ben")),
+            ["Ann is signed out", "Calls of Ben fail"],
+        ),
         # Nobody has seen it signed in; signed out, nobody knows of its calls.
-        ((made.signed_out("Ann", signed_in_on=""),), []),
-        ((made.failing("Ann", standing=made.AccountStatus.VANISHED),), []),
-        ((made.customer("Ann"),), []),
+        ((made_up.signed_out("Ann", signed_in_on=""),), []),
+        ((made_up.failing("Ann", standing=made_up.AccountStatus.VANISHED),), []),
+        ((made_up.customer("Ann"),), []),
     ],
 )
 def test_customers_are_named_or_counted(
-    world: made.World, accounts: Sequence[made.KnownAccount], found: list[str]
+    world: made_up.World, accounts: Sequence[made_up.KnownAccount], expected_titles: list[str]
 ) -> None:
     """One by name, many by number; only what a second look saw."""
     world.begin(ACME)
     world.survey(ACME, *accounts, before=timedelta())
 
-    assert titles(state_of()) == found
-    assert state_of().is_failing is bool(found)
+    assert titles(state_of()) == expected_titles
+    assert state_of().is_failing is bool(expected_titles)
 
 
-def test_a_customer_is_listed_until_back(world: made.World) -> None:
+def test_a_customer_is_listed_until_back(world: made_up.World) -> None:
     """Also while the watch has doubts; then it is gone from the list."""
     world.begin(ACME)
-    world.survey(ACME, made.signed_out("Ann"), before=timedelta())
+    world.survey(ACME, made_up.signed_out("Ann"), before=timedelta())
     doubt = timestamp(NOW)
-    world.survey(ACME, made.customer("Ann", in_doubt_since=doubt), before=timedelta())
+    world.survey(ACME, made_up.customer("Ann", in_doubt_since=doubt), before=timedelta())
     assert titles(state_of()) == ["Ann is signed out"]
-    back = made.customer("Ann", in_doubt_since=doubt, polled_on=timestamp(NOW + HOUR))
+    back = made_up.customer("Ann", in_doubt_since=doubt, polled_on=timestamp(NOW + HOUR))
     world.survey(ACME, back, before=-HOUR)
 
     assert titles(state_of(now=NOW + HOUR)) == []
@@ -765,12 +820,12 @@ def test_a_customer_is_listed_until_back(world: made.World) -> None:
         ("A" * 4_000, "the-id"), ("Twin", "the-id"), ("other-id", "the-id"), ("A'B", "'A'\"'\"'B'"),
     ],
 )  # fmt: skip
-def test_a_command_names_one_customer(world: made.World, name: str, named: str) -> None:
+def test_a_command_names_one_customer(world: made_up.World, name: str, named: str) -> None:
     """By its name as printed, or by its id where the name would not be taken for that account."""
     world.begin(ACME)
     accounts = (
-        structs.replace(made.signed_out("x"), id="the-id", name=name),
-        structs.replace(made.customer("x"), id="other-id", name="twin"),
+        structs.replace(made_up.signed_out("x"), id="the-id", name=name),
+        structs.replace(made_up.customer("x"), id="other-id", name="twin"),
     )
     world.survey(ACME, *accounts, before=timedelta())
     (item,) = state_of().items
@@ -785,40 +840,40 @@ def test_a_command_names_one_customer(world: made.World, name: str, named: str) 
 # --- FILE and tenants.json
 
 
-def test_a_tenant_leaves_with_its_file_and_comes_back_alone(world: made.World) -> None:
+def test_a_tenant_leaves_with_its_file_and_comes_back_alone(world: made_up.World) -> None:
     """Its FILE no longer names it: nothing shows it, until somebody runs it alone."""
     world.begin(ACME, WorldTenant(name="beta"))
     file = world.write_file(["acme", "beta"])
     build_index("evidence", NOW, file=file)
     world.write_file(["beta"])
-    assert [one.tenant for one in read_tenants("evidence", NOW).statuses] == ["beta"]
+    assert [listed.tenant for listed in read_tenants("evidence", NOW).statuses] == ["beta"]
     build_index("evidence", NOW)
     assert "acme" not in (EVIDENCE / INDEX_PAGE).read_text()
     build_index("evidence", NOW, alone=[("acme", ACME.connector)])
 
-    assert [one.tenant for one in read_tenants("evidence", NOW).statuses] == ["acme", "beta"]
+    assert [listed.tenant for listed in read_tenants("evidence", NOW).statuses] == ["acme", "beta"]
     assert "acme" in (EVIDENCE / INDEX_PAGE).read_text()
 
 
-def test_a_run_of_some_drops_nobody(world: made.World) -> None:
+def test_a_run_of_some_drops_nobody(world: made_up.World) -> None:
     """Each FILE keeps its tenants, also those that nobody has run, and one that was run alone."""
     world.begin(ACME)
     build_index("evidence", NOW, alone=[("acme", ACME.connector)])
     build_index("evidence", NOW, file=world.write_file(["beta", "coda"], path="one.toml"))
     build_index("evidence", NOW, file=world.write_file(["dodo"], path="two.toml"))
 
-    assert [one.tenant for one in read_tenants("evidence", NOW).statuses] == [
+    assert [listed.tenant for listed in read_tenants("evidence", NOW).statuses] == [
         "beta", "coda", "dodo", "acme",
     ]  # fmt: skip
-    commands = [one.items[0].command for one in read_tenants("evidence", NOW).statuses[:3]]
+    commands = [listed.items[0].command for listed in read_tenants("evidence", NOW).statuses[:3]]
     assert commands == [
         "runbook fleet one.toml --only beta", "runbook fleet one.toml --only coda",
         "runbook fleet two.toml --only dodo",
     ]  # fmt: skip
 
 
-def test_the_list_has_names_and_no_values(world: made.World) -> None:
-    """What a FILE says of a tenant besides its name is not copied."""
+def test_the_list_has_names_and_no_values(world: made_up.World) -> None:
+    """A FILE's values of a tenant besides its name are not copied."""
     EVIDENCE.mkdir()
     Path("tenants.toml").write_text(
         '[[tenant]]\ntenant = "acme"\napp_id = "1234567890"\n'
@@ -839,7 +894,7 @@ def test_the_list_has_names_and_no_values(world: made.World) -> None:
 
 @pytest.mark.parametrize("content", [None, "[[tenant]\n", "", '[[tenant]]\ntenant = "a/b"\n'])
 def test_a_file_that_cannot_be_read_keeps_its_tenants(
-    world: made.World, content: str | None
+    world: made_up.World, content: str | None
 ) -> None:
     """Everything says so, and shows the tenants that it named last."""
     EVIDENCE.mkdir()
@@ -851,7 +906,7 @@ def test_a_file_that_cannot_be_read_keeps_its_tenants(
     build_index("evidence", NOW)
     read = read_tenants("evidence", NOW)
 
-    assert [one.tenant for one in read.statuses] == ["acme", "beta"]
+    assert [listed.tenant for listed in read.statuses] == ["acme", "beta"]
     (notice,) = read.notices
     assert "tenants.toml" in notice
     assert notice.endswith("Its tenants are shown as it last named them.")
@@ -896,14 +951,14 @@ def damage_list(kind: str) -> None:
         "bytes",
     ],
 )  # fmt: skip
-def test_a_damaged_list_stops_nothing(world: made.World, kind: str) -> None:
+def test_a_damaged_list_stops_nothing(world: made_up.World, kind: str) -> None:
     """A notice says so, and whoever has a journal is listed; the page does not break."""
     world.begin(ACME)
     build_index("evidence", NOW, alone=[("acme", ACME.connector)])
     damage_list(kind)
     read = read_tenants("evidence", NOW)
 
-    assert [one.label for one in read.statuses] == [IN_ORDER]
+    assert [listed.label for listed in read.statuses] == [IN_ORDER]
     assert len(read.notices) == 1
     result = runbook("status")
     assert (result.exit_code, result.exception) == (ExitCode.COMPLETE, None)
@@ -912,8 +967,8 @@ def test_a_damaged_list_stops_nothing(world: made.World, kind: str) -> None:
         assert read_list(EVIDENCE).notices == ()
 
 
-def test_the_only_tenant_is_shown_with_its_steps(world: made.World) -> None:
-    """Its steps have the confirmed polls, and its state is that of the list."""
+def test_the_only_tenant_is_shown_with_its_steps(world: made_up.World) -> None:
+    """Its steps have the confirmed polls, and its state equals the list's."""
     world.begin(ACME)
     world.poll(ACME, BAD, 2 * HOUR, HOUR)
     shown = json.loads(output("status", "--json"))
@@ -928,7 +983,7 @@ def test_the_only_tenant_is_shown_with_its_steps(world: made.World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bytes", "folder", "pipe", "another format", "loop"])
-def test_a_damaged_watch_hides_no_journal(world: made.World, kind: str) -> None:
+def test_a_damaged_watch_hides_no_journal(world: made_up.World, kind: str) -> None:
     """A notice says so, nobody knows when it polled last, and the rest is shown."""
     world.begin(replace(ACME, seen=BAD, polled={}))
     path = EVIDENCE / "watch.db"
@@ -947,21 +1002,21 @@ def test_a_damaged_watch_hides_no_journal(world: made.World, kind: str) -> None:
             path.write_bytes(b"SQLite format 3\0" + b"x" * 4_000)
     read = read_tenants("evidence", NOW)
 
-    assert ([one.label for one in read.statuses], len(read.notices)) == ([FAILING], 1)
+    assert ([listed.label for listed in read.statuses], len(read.notices)) == ([FAILING], 1)
     assert read.statuses[0].polled_on is None
     result = runbook("inbox")
     assert (result.exit_code, REFUSED in result.stdout) == (ExitCode.COMPLETE, True)
     assert build_index("evidence", NOW)[1] == ""
 
 
-def test_a_damaged_row_of_the_watch_hides_no_tenant(world: made.World) -> None:
+def test_a_damaged_row_of_the_watch_hides_no_tenant(world: made_up.World) -> None:
     """A damaged part of the watch is one notice, like a damaged whole."""
     world.begin(replace(ACME, seen=BAD, polled={}), WorldTenant(name="beta"))
     with world.state() as state:
         state._connection.execute("UPDATE watchedstep SET current = '{'")
     read = read_tenants("evidence", NOW)
 
-    assert [(one.tenant, one.label) for one in read.statuses] == [
+    assert [(listed.tenant, listed.label) for listed in read.statuses] == [
         ("acme", FAILING), ("beta", IN_ORDER),
     ]  # fmt: skip
     assert len(read.notices) == 1
@@ -1006,13 +1061,13 @@ def damage_record(folder: Path, kind: str) -> None:
         "key is a folder", "index is a folder",
     ],
 )  # fmt: skip
-def test_a_record_that_cannot_be_read_stops_no_other(world: made.World, kind: str) -> None:
+def test_a_record_that_cannot_be_read_stops_no_other(world: made_up.World, kind: str) -> None:
     """It is in the list, first, with what to do; the others are shown as they are."""
     world.begin(ACME, WorldTenant(name="beta", seen=BAD))
     damage_record(EVIDENCE / "acme" / ACME.connector, kind)
     read = read_tenants("evidence", NOW)
 
-    assert [(one.tenant, titles(one)) for one in read.statuses] == [
+    assert [(listed.tenant, titles(listed)) for listed in read.statuses] == [
         ("acme", ["Its record cannot be read"]), ("beta", [REFUSED]),
     ]  # fmt: skip
     assert read.statuses[0].items[0].advice
@@ -1021,7 +1076,7 @@ def test_a_record_that_cannot_be_read_stops_no_other(world: made.World, kind: st
     assert build_index("evidence", NOW)[1] == ""
 
 
-def test_huge_and_odd_texts_stay_in_their_place(world: made.World) -> None:
+def test_huge_and_odd_texts_stay_in_their_place(world: made_up.World) -> None:
     """A reason of a MiB is cut in lists; no text moves the cursor or leaves its cell."""
     odd = "\x1b[2J\u202e<script>alert(1)</script>\n" * 30_000
     world.begin(ACME)
@@ -1039,33 +1094,33 @@ def test_huge_and_odd_texts_stay_in_their_place(world: made.World) -> None:
     assert json.loads(output("inbox", "--json"))[0]["open"][0]["places"][0]["reason"] == odd
 
 
-def test_a_run_ends_what_the_watch_could_not_use(world: made.World) -> None:
+def test_a_run_ends_what_the_watch_could_not_use(world: made_up.World) -> None:
     """Settings that a later run could use are usable."""
     world.begin(ACME)
-    world.unusable("acme", made.UNREADABLE, made.UNREADABLE_ADVICE, before=DAY)
+    world.unusable("acme", made_up.UNREADABLE, made_up.UNREADABLE_ADVICE, before=DAY)
     assert titles(state_of()) == [UNUSABLE]
     world.run(replace(ACME, run_before=HOUR))
 
     assert state_of().label == IN_ORDER
 
 
-def test_what_stops_all_checks_comes_first(world: made.World) -> None:
+def test_a_problem_that_stops_all_checks_comes_first(world: made_up.World) -> None:
     """Also before what fails at the same tenant, and at others."""
     world.begin(
-        replace(ACME, seen=BAD), WorldTenant(name="aaa", seen=made.cause_at_all(BAD[SECRET]))
+        replace(ACME, seen=BAD), WorldTenant(name="aaa", seen=made_up.cause_at_all(BAD[SECRET]))
     )
-    world.unusable("acme", made.UNREADABLE, made.UNREADABLE_ADVICE)
+    world.unusable("acme", made_up.UNREADABLE, made_up.UNREADABLE_ADVICE)
     statuses = read_tenants("evidence", NOW).statuses
 
-    assert [(one.tenant, titles(one)) for one in statuses] == [
+    assert [(listed.tenant, titles(listed)) for listed in statuses] == [
         ("acme", [UNUSABLE, REFUSED]), ("aaa", [REFUSED]),
     ]  # fmt: skip
     assert [row.title for row in cause_rows(statuses)] == [UNUSABLE, REFUSED]
 
 
-def test_practice_is_last_and_marked(world: made.World) -> None:
+def test_practice_is_last_and_marked(world: made_up.World) -> None:
     """It counts only if there is nothing else."""
-    world.begin(WorldTenant(name="aaa", seen=BAD, given=made.HERE), ACME)
+    world.begin(WorldTenant(name="aaa", seen=BAD, given=made_up.HERE), ACME)
     text = output("inbox")
 
     assert text.startswith("There is nothing to do now.")
@@ -1080,9 +1135,9 @@ def test_practice_is_last_and_marked(world: made.World) -> None:
 NO_CONSENT = finding(Outcome.FAILED, "Lacks one.", code="customer-token-lacks-permission")
 
 
-def watch_once(world: made.World, polled: Any) -> int:
+def watch_once(world: made_up.World, polled: Any) -> int:
     """Watch the tenant `acme` of a FILE once, whose checks see this; return the exit code."""
-    world.responses = made.Responses(polled)
+    world.responses = made_up.Responses(polled)
     given = "".join(f'{name} = "{value}"\n' for name, value in world.values(ACME).items())
     Path("tenants.toml").write_text(f'[[tenant]]\ntenant = "acme"\n{given}')
     return runbook("watch", "tenants.toml", "--once", "--env-file", "runbook.env").exit_code
@@ -1096,11 +1151,11 @@ def watch_once(world: made.World, polled: Any) -> int:
         (WELL, SILENT, ExitCode.INCOMPLETE),
         (BAD, BAD, ExitCode.FAILED),
         # A watch cannot poll it, and a run saw that it fails.
-        ({made.CONSENT: NO_CONSENT}, WELL, ExitCode.FAILED),
+        ({made_up.CONSENT: NO_CONSENT}, WELL, ExitCode.FAILED),
     ],
 )
 def test_a_watch_ends_with_what_is_failing(
-    world: made.World, seen: Any, polled: Any, code: ExitCode
+    world: made_up.World, seen: Any, polled: Any, code: ExitCode
 ) -> None:
     """1 while anything fails, 3 if a result is missing, else 0; those that only read end with 0."""
     world.at = datetime.now(UTC)
@@ -1111,7 +1166,7 @@ def test_a_watch_ends_with_what_is_failing(
     assert state_of(now=datetime.now(UTC)).is_failing is (code is ExitCode.FAILED)
 
 
-def test_a_watch_counts_what_a_run_has_seen_since(world: made.World) -> None:
+def test_a_watch_counts_what_a_run_has_seen_since(world: made_up.World) -> None:
     """A run saw that the failure is over: the watch is not sure yet, and nothing is failing."""
     world.at = datetime.now(UTC)
     world.begin(ACME)

@@ -139,7 +139,8 @@ def add_state(state: SandboxState) -> None:
     connector = LibraryConnector(
         20_000, "Plainmail", "", "Marketing", "OAuth2", random_source.guid(), vendor=NAME
     )
-    connector.client_id, connector.client_secret = app["app_id"], app["secret"]
+    connector.client_id = app["app_id"]
+    connector.client_secret = app["secret"]
     state.cyclr.library[connector.id] = connector
     account = next(iter(state.cyclr.accounts))
     installed = AccountConnector(state.cyclr.new_id(), account, connector.id, connector.name)
@@ -148,7 +149,7 @@ def add_state(state: SandboxState) -> None:
 
 
 def settings(state: SandboxState) -> Mapping[str, str]:
-    """Return what an operator was given of Plainmail."""
+    """Return the values that an operator was given by Plainmail."""
     app = state.vendors[NAME]
     assert isinstance(app, dict)
     login_url = state.addresses.vendor_sites[NAME]
@@ -192,7 +193,7 @@ def practised(scenario: str) -> Iterator[Run]:
 
 @pytest.mark.usefixtures("folder", "sandbox_vendor")
 def test_its_connector_is_verified_in_practice() -> None:
-    """Its own checks, and Cyclr's for it, find what they look for; its sign-in has any path."""
+    """Its own checks, and Cyclr's for it, verify their objects; its sign-in has any path."""
     with practised("approved") as run:
         outcomes = {step.id: run.perform(step.id).conclusion.outcome for step in PROCEDURE.steps}
 
@@ -225,7 +226,7 @@ def test_a_scenario_that_it_does_not_imitate_is_refused(scenario: str) -> None:
 
 
 class Account:
-    """What a vendor may keep, without any method."""
+    """The fields of a vendor, without any method."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -258,7 +259,7 @@ def test_a_scenario_counts_if_it_shows(
 
 @pytest.mark.usefixtures("sandbox_vendor")
 def test_it_changes_nothing_of_facebooks() -> None:
-    """With one seed Facebook's app, and what is drawn later, is the same beside another vendor."""
+    """With one seed Facebook's app, and later draws, are the same beside another vendor."""
     with_it = build_state("approved", seed=5)
     del vendors.VENDORS[NAME]
     alone = build_state("approved", seed=5)

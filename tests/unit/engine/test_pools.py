@@ -44,7 +44,7 @@ def pool_of(workers: int = 1, withheld: Collection[str] = ()) -> LocalPool:
     return LocalPool(workers, os.environ, withheld, 600)
 
 
-def told(request: ProcessRequest, pool: LocalPool | None = None) -> Any:
+def value_of(request: ProcessRequest, pool: LocalPool | None = None) -> Any:
     """Return the value that a run says."""
     (done,) = (pool or pool_of()).run([[request]])
     return json.loads(done.event["message"])
@@ -84,14 +84,16 @@ def test_available_memory_is_the_systems(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_groups_share_the_workers() -> None:
-    """As many groups run at a time as there are workers; those of a group one after the other."""
+    """As many groups run at a time as there are workers; a group's runs follow each other."""
     noting = (
         "mine = Path(request.tenant); mine.touch(); time.sleep(0.3)",
         "together = sorted(path.name for path in Path().iterdir() if path.name < 'l')",
         "mine.unlink(); raise SettingsError(''.join(together))",
     )
     groups = [[performing(*noting, tenant=name) for name in group] for group in ("abc", "d", "ef")]
-    done = {each.request.tenant: set(each.event["message"]) for each in pool_of(2).run(groups)}
+    done = {
+        result.request.tenant: set(result.event["message"]) for result in pool_of(2).run(groups)
+    }
 
     assert done.keys() == set("abcdef")
     assert max(map(len, done.values())) == 2
@@ -113,10 +115,10 @@ def test_a_tenants_variables_are_there_while_others_start(
     with module._environment_without(["RUNBOOK_A"]):
         assert "RUNBOOK_A" not in os.environ
         asking = telling("os.environ['RUNBOOK_A']", variables=["RUNBOOK_A"])
-        assert told(asking, pool) == "1"
+        assert value_of(asking, pool) == "1"
 
 
-def test_what_is_preloaded_is_there_in_each_process() -> None:
+def test_preloaded_modules_are_there_in_each_process() -> None:
     """Each name of the list is loaded in each process, and the schema of notebooks is compiled."""
     from runbook_lib.engine.preloaded import NAMES  # noqa: PLC0415  (loads papermill)
 
@@ -127,12 +129,12 @@ def test_what_is_preloaded_is_there_in_each_process() -> None:
     )
     missing = f"[name for name in {[*PRELOADED, *NAMES]!r} if name not in sys.modules]"
 
-    assert told(telling(missing, *validating)) == []
+    assert value_of(telling(missing, *validating)) == []
 
 
 @pytest.mark.usefixtures("own_server")
 def test_the_server_holds_no_credential() -> None:
-    """No request is in the memory of the server, nor in its environment or that of a later run."""
+    """No request is in the server's memory, nor in its environment or a later run's."""
     # NOTE: libraries have tables of digits in their order.
     secret = "9f3c1e77b2a64d05" * 2
     searching = telling(
@@ -149,7 +151,7 @@ def test_the_server_holds_no_credential() -> None:
         secrets={"RUNBOOK_FACEBOOK_APP_SECRET": Secret(secret)},
     )
 
-    assert [told(searching), told(searching)] == [[True, 0], [True, 0]]
+    assert [value_of(searching), value_of(searching)] == [[True, 0], [True, 0]]
 
 
 @pytest.mark.usefixtures("own_server")
@@ -166,12 +168,14 @@ def test_a_killed_server_stops_no_run() -> None:
     )
     done = pool_of(2).run([[going_on, REQUEST], [killing]])
 
-    assert [each.event["event"] for each in done] == ["finished"] * 3
+    assert [result.event["event"] for result in done] == ["finished"] * 3
 
 
 def test_the_time_of_a_run_begins_when_its_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes long to start takes nothing of the time of a run."""
-    clock, start, ahead = time.monotonic, module._start, [0]
+    clock = time.monotonic
+    start = module._start
+    ahead = [0]
 
     def slowly(*arguments: Any) -> Any:
         ahead[0] += 1000
@@ -190,7 +194,7 @@ def test_the_time_of_a_run_begins_when_its_process_does(monkeypatch: pytest.Monk
 Arrange = Callable[[pytest.MonkeyPatch], ProcessRequest]
 
 
-def asked(request: ProcessRequest) -> Arrange:
+def request_run(request: ProcessRequest) -> Arrange:
     """Ask for this run."""
     return lambda _: request
 
@@ -199,7 +203,8 @@ def answered(answer: bytes) -> Arrange:
     """Have the first result be this."""
 
     def arrange(patch: pytest.MonkeyPatch) -> ProcessRequest:
-        received, answers = module.Connection.recv_bytes, iter([answer])
+        received = module.Connection.recv_bytes
+        answers = iter([answer])
         patch.setattr(
             module.Connection, "recv_bytes", lambda end: next(answers, None) or received(end)
         )
@@ -210,7 +215,8 @@ def answered(answer: bytes) -> Arrange:
 
 def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
     """Have no room for the first process."""
-    start, refusals = module._start, iter([OSError(11, "Resource temporarily unavailable")])
+    start = module._start
+    refusals = iter([OSError(11, "Resource temporarily unavailable")])
 
     def refusing(*arguments: Any) -> Any:
         for error in refusals:
@@ -223,11 +229,14 @@ def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
 
 @pytest.mark.matrix(3)
 @pytest.mark.parametrize(
-    ("arrange", "said"),
+    ("arrange", "message"),
     [
-        (asked(performing("os.kill(os.getpid(), signal.SIGKILL)")), "(signal 9)."),
-        (asked(replace(REQUEST, given={"a": object()})), "The runbook itself broke (TypeError)."),
-        (asked(performing("raise ZeroDivisionError")), "broke (ZeroDivisionError)."),
+        (request_run(performing("os.kill(os.getpid(), signal.SIGKILL)")), "(signal 9)."),
+        (
+            request_run(replace(REQUEST, given={"a": object()})),
+            "The runbook itself broke (TypeError).",
+        ),
+        (request_run(performing("raise ZeroDivisionError")), "broke (ZeroDivisionError)."),
         (answered(b"{"), "The runbook itself broke (JSONDecodeError)."),
         (answered(b"[]"), "The runbook itself broke (TypeError)."),
         (answered(b'"text"'), "The runbook itself broke (TypeError)."),
@@ -237,17 +246,18 @@ def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_others_of_a_pool_go_on(
-    arrange: Arrange, said: str, monkeypatch: pytest.MonkeyPatch
+    arrange: Arrange, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever becomes of one request, also before it starts, is its result; the rest finish."""
+    """Each request's end is its result, also before it starts; the rest finish."""
     bad = replace(arrange(monkeypatch), tenant="bad")
     done = [
-        (each.request.tenant, each.event) for each in pool_of().run([[bad, REQUEST], [REQUEST]])
+        (result.request.tenant, result.event)
+        for result in pool_of().run([[bad, REQUEST], [REQUEST]])
     ]
 
     assert [event["event"] for tenant, event in done if tenant != "bad"] == ["finished"] * 2
     (event,) = (event for tenant, event in done if tenant == "bad")
-    assert said in event["message"]
+    assert message in event["message"]
     assert event["next_step"]
 
 

@@ -85,7 +85,7 @@ def test_a_practice_server_gets_no_real_setting() -> None:
 def test_practice_obeys_four_eyes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env_file: str, steps: str | None
 ) -> None:
-    """Of the operator's own `.env`, practice takes who must confirm, and nothing else."""
+    """Practice takes the setting for four eyes of the operator's own `.env`, and nothing else."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text(env_file, encoding="utf-8")
 
@@ -102,9 +102,9 @@ def test_practice_obeys_four_eyes(
 def test_attestations_fit_the_scenario(scenario: str, *, published: bool) -> None:
     """Each scenario has the attestations that people would have made by then."""
     with practice(scenario, PROCEDURE, FingerprintKey()) as running:
-        said = Path(running.attestations).read_text("utf-8")
-        assert "fb-12-submit-review" in said
-        assert ("fb-12a-publish" in said) == published
+        attestations_text = Path(running.attestations).read_text("utf-8")
+        assert "fb-12-submit-review" in attestations_text
+        assert ("fb-12a-publish" in attestations_text) == published
 
 
 def test_nobody_has_said_anything_where_nothing_was_done() -> None:
@@ -126,7 +126,7 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
 
 
 class Runs:
-    """Replaces `run_tenant`: records what it is given."""
+    """Replaces `run_tenant`: records its arguments."""
 
     def __init__(self) -> None:
         self.requests: list[RunRequest] = []
@@ -169,7 +169,7 @@ def test_a_run_against_the_sandbox_gets_the_sandboxs_settings(runs: Runs) -> Non
     assert given.key is not None
     assert given.env_file == f"{given.key.seed}.env"
     assert (given.attestations, given.environ) == ("said.toml", {"PATH": "/bin"})
-    # A scenario shows what is so now, not what an earlier run verified.
+    # A scenario shows the present state, not an earlier run's results.
     assert set(given.rechecks) == PROCEDURE.permits
 
 
@@ -183,7 +183,7 @@ def test_given_attestations_take_precedence(runs: Runs) -> None:
 
 
 def test_two_first_runs_at_once_use_the_same_app(runs: Runs) -> None:
-    """Of two first runs at once, the slower one restarts its sandbox with the faster one's app."""
+    """The slower of two first runs at once restarts its sandbox with the faster one's app."""
     faster = FingerprintKey()
     runs.keys_meanwhile = [faster]
 

@@ -54,7 +54,7 @@ from tests.support.post import receiving
 
 DOMAIN = "acme-h.cyclr.com"
 PAIR = {"app_id": "partner-app-4711", "app_secret": "0ther-c0mpany-Secret-4711"}
-# Of Cyclr something is on this machine, so that the run is practice.
+# Some of Cyclr is on this machine, so that the run is practice.
 HERE = "http://127.0.0.1:9"
 MIXED = f"RUNBOOK_CYCLR_API_URL={HERE}\nRUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\n"
 OUTSIDE = {
@@ -66,7 +66,7 @@ OUTSIDE = {
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Internet]:
-    """Return what is beyond this machine."""
+    """Return the addresses beyond this machine."""
     with internet(monkeypatch) as there:
         yield there
 
@@ -98,7 +98,7 @@ def opened(connector: str, **environ: str) -> Run:
 
 
 def performed(run: Run, step: str = "pp-01-credentials") -> Finding:
-    """Return what the step's only check found, and close the run."""
+    """Return the finding of the step's only check, and close the run."""
     run.start()
     state = run.perform(step)
     run.close()
@@ -158,18 +158,18 @@ ENTRIES = [
 def test_each_entry_refuses_to_practise_it(
     folder: Path, world: Internet, words: tuple[str, ...]
 ) -> None:
-    """By name, with exit code 2 and what to do; nothing is written, and nobody is reached."""
+    """By name, with exit code 2 and advice; nothing is written, and no host is reached."""
     Path(".env").touch(mode=0o600)
     Path(".env").write_text(MIXED)
     Path("tenants.toml").write_text(f'[[tenant]]\ntenant = "acme"\nconnector = "{NAME}"\n')
 
     result = runbook(*words)
 
-    said = " ".join(f"{result.stdout} {result.stderr}".split())
-    assert result.exit_code == ExitCode.USAGE, said
-    assert NAME in said
-    assert "Plainpost" in said
-    assert "Nothing was done" in said
+    output = " ".join(f"{result.stdout} {result.stderr}".split())
+    assert result.exit_code == ExitCode.USAGE, output
+    assert NAME in output
+    assert "Plainpost" in output
+    assert "Nothing was done" in output
     assert nothing_is_written()
     assert world.is_silent
 
@@ -216,7 +216,7 @@ def test_a_company_whose_addresses_are_all_here_may_be_practised() -> None:
 
 
 def test_a_sandbox_gives_nobody_what_is_another_companys() -> None:
-    """Of a company that it does not imitate it has nothing, and to nobody it says where it is."""
+    """It has nothing of a company that it does not imitate, and tells nobody where it is."""
     with serve("approved", seed=5) as sandbox:
         assert sandbox.settings("plainpost") == {}
         assert set(sandbox.settings("")) == {"ca_file", "connect_to"}
@@ -225,7 +225,7 @@ def test_a_sandbox_gives_nobody_what_is_another_companys() -> None:
 
 @pytest.mark.parametrize("name", connector_names())
 def test_product_and_sandbox_agree_which_companies_are_imitated(name: str) -> None:
-    """`has_sandbox` is what the sandbox says."""
+    """`has_sandbox` is the sandbox's own value."""
     vendor = vendor_of(find_procedure(name))
 
     assert vendor.has_sandbox is (vendor.name in VENDORS)
@@ -254,10 +254,10 @@ def test_a_scenario_that_changes_nothing_is_refused(
 
     result = runbook(command, option, scenario, "--connector", connector, *once)
 
-    said = " ".join(result.stderr.split())
+    output = " ".join(result.stderr.split())
     assert result.exit_code == ExitCode.USAGE
-    assert f"does not imitate the scenario {scenario} for {connector}." in said
-    names = said.partition("Its scenarios: ")[2].rstrip(".").split(", ")
+    assert f"does not imitate the scenario {scenario} for {connector}." in output
+    names = output.partition("Its scenarios: ")[2].rstrip(".").split(", ")
     assert names == list(scenarios_of(find_procedure(connector)))
     assert scenario not in names
     assert {*names} < {*SCENARIOS}
@@ -265,7 +265,7 @@ def test_a_scenario_that_changes_nothing_is_refused(
 
 
 def test_every_scenario_is_one_of_some_connector() -> None:
-    """None is left that nobody can practise."""
+    """Every scenario can be practised."""
     theirs = [scenarios_of(find_procedure(name)) for name in connector_names()]
 
     assert set().union(*theirs) == {*SCENARIOS}
@@ -306,7 +306,7 @@ FACEBOOK_HERE = {"facebook_graph_url": HERE, "cyclr_api_url": HERE}
 def test_no_request_of_practice_leaves_this_machine(
     world: Internet, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], url: str
 ) -> None:
-    """Whatever a setting names, no name server and no proxy is asked, and nothing is sent."""
+    """No setting makes practice ask a name server or proxy, or send anything."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{world.place[1]}")
     world.names["led-astray.localhost"] = ADDRESS
@@ -400,7 +400,9 @@ def test_practice_reaches_this_machine(world: Internet, host: str) -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_a_tenant_of_practice_is_bound_whatever_its_settings_are_now(world: Internet) -> None:
-    """Without its sandbox a practice tenant's settings name the real systems: nobody asks them."""
+    """
+    Without its sandbox a practice tenant's settings name the real systems: they are not asked.
+    """
     run = opened("facebook_marketing", **FACEBOOK_HERE)
     run.start()
     run.close()
@@ -454,7 +456,7 @@ def test_values_that_replace_the_sandboxs_addresses_are_refused(world: Internet)
 
 @pytest.mark.usefixtures("folder")
 def test_a_person_is_not_sent_to_a_real_consent_page() -> None:
-    """Where the sign-in page is the real one, practice shows no link to it."""
+    """If the sign-in page is the real one, practice shows no link to it."""
     run = opened("facebook_marketing", **FACEBOOK_HERE, facebook_app_id="1234567890123456")
     run.set_secret(secret_of("facebook_marketing"), "0f1e2d3c4b5a69788796a5b4c3d2e1f0")
     consent = Consent(run, lambda *_: None, lambda _: None)
@@ -477,7 +479,8 @@ def test_the_doctor_asks_nobody_about_practice(world: Internet) -> None:
     Path(".env").write_text(MIXED)
 
     symptoms = {
-        one["subject"]: one["message"] for one in json.loads(runbook("doctor", "--json").stdout)
+        symptom["subject"]: symptom["message"]
+        for symptom in json.loads(runbook("doctor", "--json").stdout)
     }
 
     assert "this run is practice (SANDBOX)" in symptoms["https://graph.facebook.com"]
@@ -519,7 +522,9 @@ def test_no_bundle_of_practice_is_archived_elsewhere(address: str) -> None:
     for is_trial in (True, False):
         with pytest.raises(SettingsError, match="is not on this machine"):
             archive_sealed(
-                *(Path("evidence/a/p/b"), {"archive": address}, {"archive": address}),
+                Path("evidence/a/p/b"),
+                {"archive": address},
+                {"archive": address},
                 is_sandbox=True,
                 is_trial=is_trial,
             )
@@ -535,7 +540,7 @@ def test_no_key_service_signs_practice() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_what_is_on_this_machine_may_keep_practice() -> None:
+def test_stores_and_keys_on_this_machine_may_be_used_in_practice() -> None:
     """A folder, an authority on loopback and a key file or a security module are allowed."""
     for values in (
         {"archive": str(Path("archive").absolute())},
@@ -559,7 +564,8 @@ def test_messages_of_practice_reach_the_operator_and_say_so() -> None:
         assert try_channels(run) == ["mail", "webhook"]
         run.close()
 
-    (mail,), (hook,) = post.mails, post.hooks
+    (mail,) = post.mails
+    (hook,) = post.hooks
     assert post.recipients == ["all@acme.example"]
     assert mail["Subject"].startswith("SANDBOX acme: ")
     assert mail.get_content().startswith("SANDBOX acme: ")

@@ -96,7 +96,7 @@ def forked(
 both = pytest.mark.parametrize("perform", [started, forked])
 
 
-# --- what it is given --------------------------------------------------------------------
+# --- its input --------------------------------------------------------------------------------
 
 
 @both
@@ -145,7 +145,9 @@ def test_credentials_go_over_a_pipe_alone(
 def test_a_run_has_its_own_variables_and_no_others(
     perform: Perform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run inherits neither Jupyter's session nor what is another tenant's, or a run left."""
+    """
+    A run inherits neither Jupyter's session nor another tenant's variables, nor an earlier run's.
+    """
     here = {"RUNBOOK_A", "RUNBOOK_B", "JPY_SESSION_NAME", "SERVER_SOFTWARE", "HTTPS_PROXY"}
     for name in here:
         monkeypatch.setenv(name, "1")
@@ -157,8 +159,8 @@ def test_a_run_has_its_own_variables_and_no_others(
     asking = ["RUNBOOK_A"], ["RUNBOOK_B", "RUNBOOK_NONE"]
     requests = [telling(value, *lines, variables=names) for names in asking]
     first, second = (
-        json.loads(perform(each, withheld=["RUNBOOK_A", "RUNBOOK_B"])["message"])
-        for each in requests
+        json.loads(perform(started_process, withheld=["RUNBOOK_A", "RUNBOOK_B"])["message"])
+        for started_process in requests
     )
 
     assert first[0] == first[2] != second[0] == second[2]
@@ -172,7 +174,7 @@ def test_a_run_has_its_own_variables_and_no_others(
 def test_references_travel_to_the_process(
     perform: Perform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a secret is arrives with the variable that it names; the secret itself does not."""
+    """A secret's place arrives with the variable that it names; the secret itself does not."""
     monkeypatch.setenv("RUNBOOK_ACME", USER_TOKEN)
     references = {"app_secret": "file:secret", "user_access_token": "env:RUNBOOK_ACME"}
     asking = telling("[request.references, request.environ['RUNBOOK_ACME']]", secrets={})
@@ -186,7 +188,7 @@ def test_references_travel_to_the_process(
 
 @both
 def test_printed_text_is_not_an_event(perform: Perform, capfd: pytest.CaptureFixture[str]) -> None:
-    """What a kernel or library prints is not read as an event, even if it looks like one."""
+    """Output of a kernel or library is not read as an event, even if it looks like one."""
     false = '{"event": "finished", "outcome": "complete", "bundle": "/false"}'
     noisy = performing(
         "listener.on_wait('Waiting.')",
@@ -209,7 +211,7 @@ NOTHING = "app_secret (App Secret): nothing is stored under env:NOT_THERE."
 @pytest.mark.matrix(8)
 @both
 @pytest.mark.parametrize(
-    ("program", "more", "said", "advice", "code"),
+    ("program", "more", "message", "advice", "code"),
     [
         ("raise SettingsError('No é.', next_step='Do.')", {}, "No é.", "Do.", 2),
         ("raise LeakError('A leak.')", {}, "A leak.", "", 4),
@@ -234,14 +236,14 @@ def test_each_end_is_known(
     perform: Perform,
     program: str,
     more: dict[str, object],
-    said: str,
+    message: str,
     advice: str,
     code: int | None,
 ) -> None:
-    """Whatever ends a run is said, with what to do next, and no text that may hold a secret."""
+    """Each end of a run is named, with advice, and no text that may hold a secret."""
     event = perform(performing(program, **more))
 
-    assert (event["message"], event.get("code")) == (said, code)
+    assert (event["message"], event.get("code")) == (message, code)
     assert advice in event["next_step"]
     assert APP_SECRET not in str(event)
 
@@ -312,7 +314,7 @@ def test_a_result_is_returned_and_an_error_raised(starts: Starts) -> None:
         run_in_process(performing("raise SettingsError('No.', next_step='Do that.')"))
 
     assert caught.value.diagnostics() == "Do that."
-    assert [each.returncode for each in starts.processes] == [0, 0]
+    assert [started_process.returncode for started_process in starts.processes] == [0, 0]
     assert f"'{sys.executable}', '-m', 'runbook_lib.engine.process'" in repr(starts.seen)
 
 
@@ -320,8 +322,8 @@ def test_each_reason_to_wait_is_passed_on_as_it_comes() -> None:
     """Each reason to wait is passed on at once, not at the end."""
     heard: list[str] = []
 
-    def hear(said: str) -> None:
-        heard.append(said)
+    def hear(message: str) -> None:
+        heard.append(message)
         Path("heard").touch()
 
     waiting = performing(
@@ -351,11 +353,11 @@ def test_a_process_without_a_result_is_an_error(
 ) -> None:
     """A process that fails before it reads a large request, or halfway through its result."""
     starts.program = program
-    said: list[str] = []
+    message: list[str] = []
     with pytest.raises(SealingError, match="ended without a result") as caught:
-        run_in_process(replace(REQUEST, given={"a": ("x" * 10,) * 100_000}), on_wait=said.append)
+        run_in_process(replace(REQUEST, given={"a": ("x" * 10,) * 100_000}), on_wait=message.append)
 
-    assert said == heard
+    assert message == heard
     assert "Run it again; the journal is intact" in caught.value.diagnostics()
 
 
@@ -370,21 +372,23 @@ def test_an_interrupted_caller_leaves_no_run_behind(starts: Starts) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_apart(begun, on_wait=interrupted, running=running)
     event = run_apart(
-        begun, running=running, on_wait=lambda _: [each.terminate() for each in running]
+        begun,
+        running=running,
+        on_wait=lambda _: [started_process.terminate() for started_process in running],
     )
 
     assert event["message"] == "Interrupted."
     assert running == set()
-    assert [each.returncode for each in starts.processes] == [0, 0]
+    assert [started_process.returncode for started_process in starts.processes] == [0, 0]
 
 
 def test_a_caller_that_has_ended_is_no_traceback(starts: Starts) -> None:
-    """Where nobody reads the events any more the process ends without a word."""
+    """If no process reads the events any more the run ends silently."""
     pipe = subprocess.PIPE
     running = starts([], stdin=pipe, stdout=pipe, stderr=pipe, encoding="utf-8")
     assert running.stdout
     running.stdout.close()
     running.stdout = None
-    _, said = running.communicate(json.dumps(request_document(REQUEST, {})) + "\n")
+    _, message = running.communicate(json.dumps(request_document(REQUEST, {})) + "\n")
 
-    assert (running.returncode, said) == (0, "")
+    assert (running.returncode, message) == (0, "")

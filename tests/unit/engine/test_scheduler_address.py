@@ -12,8 +12,8 @@ from runbook_lib.cli.main import main
 from runbook_lib.engine import scheduler_address
 from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
 from runbook_lib.errors import SettingsError
+from tests.support.fleets import table
 from tests.support.hostile_server import hostile_server
-from tests.unit.engine.test_fleet import table
 
 
 def resolve(host: str, port: object = 0, *_: object, **__: object) -> list[tuple[object, ...]]:
@@ -28,7 +28,7 @@ def resolve(host: str, port: object = 0, *_: object, **__: object) -> list[tuple
     if host not in known and not is_address:
         raise socket.gaierror(-2, "Name or service not known")
     addresses = known.get(host, [host])
-    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (each, port)) for each in addresses]
+    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (resolved, port)) for resolved in addresses]
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,9 @@ def test_the_refusal_shows_the_lines_for_tls(folder: Path) -> None:
     assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
 
 
-WEB, OTHER, NOTHING = "(a web server does)", "(something else does)", "(it says nothing)"
+WEB = "(a web server does)"
+OTHER = "(something else does)"
+NOTHING = "(it says nothing)"
 
 
 @pytest.mark.parametrize(
@@ -116,10 +118,10 @@ WEB, OTHER, NOTHING = "(a web server does)", "(something else does)", "(it says 
         ("tcp://", "silence", NOTHING),
     ],
 )
-def test_what_is_no_scheduler_is_refused(
+def test_another_server_than_a_scheduler_is_refused(
     scheme: str, mode: str, why: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever else listens there: exit code 2 within 5 s, which it is, and nothing is written."""
+    """Another server there gives exit code 2 within 5 s, its kind, and nothing written."""
     assert scheduler_address._ANSWER_SECONDS < 5
     monkeypatch.setattr(scheduler_address, "_ANSWER_SECONDS", 2)
     monkeypatch.setattr(scheduler_address, "_UNASKED_SECONDS", 0.1)
@@ -146,6 +148,6 @@ def test_what_is_no_scheduler_is_refused(
         "ws://127.0.0.1:9",
     ],
 )
-def test_where_nothing_listens_is_left_to_dask(address: str) -> None:
-    """Dask waits for a scheduler that is being started, and says what is wrong with an address."""
+def test_an_address_without_a_server_is_left_to_dask(address: str) -> None:
+    """Dask waits for a scheduler that is being started, and explains a wrong address."""
     check_greeting(address)

@@ -1,4 +1,4 @@
-"""A run: what it writes, in which order, and the outcome of a step when something goes wrong."""
+"""A run: its lines, their order, and the outcome of a step when something goes wrong."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from runbook_lib.errors import (
 )
 from tests.conftest import NOON
 from tests.support.attestations import assigned, attested, commented, skipped, withdrawn
-from tests.support.procedures import plain_procedure, plain_step
+from tests.support.procedures import CheckFunction, plain_procedure, step
 
 CANARY = "canary-secret-1"
 DOMAIN = Input(name="service_domain", label="Service Domain", help="Where.", required=True)
@@ -89,9 +89,6 @@ def not_applicable(context: CheckContext) -> None:
     """Return nothing: the check does not apply."""
 
 
-CheckFunction = Callable[[CheckContext], Finding | None]
-
-
 def noting(contexts: list[CheckContext]) -> CheckFunction:
     """Return a check that keeps its context."""
 
@@ -110,11 +107,6 @@ def raising(error: Exception) -> CheckFunction:
         raise error
 
     return ask
-
-
-def step(name: str, *checks: Check | CheckFunction, requires: tuple[str, ...] = ()) -> Step:
-    made = (each if isinstance(each, Check) else Check(each.__name__, each) for each in checks)
-    return plain_step(name, checks=tuple(made), requires=requires)
 
 
 BOUND = ("app_id", "app_secret", "region")
@@ -154,12 +146,12 @@ def make_run(journal: Journal) -> MakeRun:
         **values: Any,
     ) -> Run:
         run = Run(
-            procedure(*steps),
-            Settings(values, {"app_secret": Secret(secret)} if secret else {}),
-            Journal(journal.path, clock=lambda: NOON),
-            "acme",
-            mode,
-            run_id or new_run_id(),
+            procedure=procedure(*steps),
+            settings=Settings(values, {"app_secret": Secret(secret)} if secret else {}),
+            journal=Journal(journal.path, clock=lambda: NOON),
+            tenant="acme",
+            mode=mode,
+            run_id=run_id or new_run_id(),
             key=read_key(journal.path.parent) or FingerprintKey(),
             clock=lambda: NOON,
         )
@@ -344,12 +336,14 @@ def test_the_conclusion_of_a_step(
     reason: str,
     findings: list[tuple[str, int]],
 ) -> None:
-    """The checks that can run decide; the reason says what is missing or broke."""
+    """The checks that can run decide; the reason names the missing or broken ones."""
     state = make_run(step("a", *checks), app_id="").perform("a")
 
     assert state.conclusion.outcome == outcome
     assert fnmatchcase(state.conclusion.reason, reason)
-    assert [(each.outcome, len(each.exchanges)) for each in state.findings] == findings
+    assert [
+        (record_entry.outcome, len(record_entry.exchanges)) for record_entry in state.findings
+    ] == findings
     assert "private" not in journal.path.read_text()
 
 
@@ -396,12 +390,12 @@ def test_facts_of_a_check_are_known_to_later_runs(make_run: MakeRun, journal: Jo
     [
         # Tried in vain before, it is checked again by itself, once.
         (["late"], verified, ["late", "early", "late"]),
-        # Nobody has worked on it, or what it waits for is not done.
+        # Nobody has worked on it, or its requirement is not done.
         ([], verified, ["early"]),
         (["late"], failed, ["late", "early"]),
     ],
 )
-def test_what_could_not_be_told_before_is_checked_after(
+def test_an_undecided_step_is_checked_again_after_its_requirement(
     make_run: MakeRun,
     journal: Journal,
     before: list[str],
@@ -459,7 +453,8 @@ def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> N
 
 def test_attestations_are_written_once(make_run: MakeRun, journal: Journal) -> None:
     """An attestation that is read again, also from a copy of the file, is not written again."""
-    word, skip = attested("a", note="n", entry="1" * 64), skipped("b", entry="2" * 64)
+    word = attested("a", note="n", entry="1" * 64)
+    skip = skipped("b", entry="2" * 64)
     for origin in ("said.toml", "said.toml", "a-copy.toml"):
         run = make_run(step("a"), step("b"))
         run.say([structs.replace(word, origin=origin), structs.replace(skip, origin=origin)])
@@ -539,7 +534,8 @@ def test_a_credential_is_remembered_by_reference_and_forgotten(
     make_run: MakeRun, journal: Journal
 ) -> None:
     """The journal has only a reference to a stored credential; `forget_secret` removes both."""
-    store, run = MemoryStore(), make_run(step("a", Check("verified", verified, ("app_secret",))))
+    store = MemoryStore()
+    run = make_run(step("a", Check("verified", verified, ("app_secret",))))
     run.remember_secret(APP_SECRET, store)
 
     assert store.kept == {("acme/p", "app_secret"): CANARY}
@@ -758,7 +754,7 @@ SKIP = skipped("a", at=OLD, entry="1" * 64)
 def test_a_file_that_is_read_again_does_not_win(
     make_run: MakeRun, first: Attestation, then: Attestation, outcome: Outcome
 ) -> None:
-    """What people said after a file was read still counts when it is read again."""
+    """A person's later attestation still counts when a file is read again."""
     run = make_run(step("a"), said=[first])
     run.say([then])
 
@@ -871,7 +867,7 @@ def test_a_changed_text_is_shown_and_voids_nothing(make_run: MakeRun) -> None:
 def test_a_file_binds_when_it_is_first_read_and_never_again(
     make_run: MakeRun, reads: list[tuple[str, dict[str, str]]]
 ) -> None:
-    """What a file says counts for one app, whoever reads it later."""
+    """A file's attestation counts for one app, whoever reads it later."""
     for app, subject in reads:
         word = attested("a", entry="1" * 64, binding=Binding(subject=subject))
         make_run(bound_step("a"), app_id=app, said=[word])
@@ -890,7 +886,7 @@ def test_the_index_of_a_run_is_saved_and_used(make_run: MakeRun, journal: Journa
 
 
 def test_a_kernel_that_joins_a_run_records_new_values(make_run: MakeRun, journal: Journal) -> None:
-    """New values are recorded once; none of them binds what was said before."""
+    """New values are recorded once; none of them binds an earlier attestation."""
     walk = {"mode": Mode.INTERACTIVE, "run_id": "0a1b2c3d"}
 
     make_run(bound_step("a"), said=[attested("a")], **walk)
@@ -920,10 +916,10 @@ def test_a_check_is_about_what_was_known_when_it_began(make_run: MakeRun) -> Non
     assert "for App ID 111, not 222" in state.conclusion.reason
 
 
-def test_who_is_logged_in_is_recorded_beside_the_name(
+def test_the_login_is_recorded_beside_the_name(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On JupyterHub, what a person says is recorded with the login; elsewhere with none."""
+    """On JupyterHub, an attestation is recorded with the login; elsewhere without one."""
     run = make_run(step("a"), said=[attested("a")])
     monkeypatch.setenv("JUPYTERHUB_USER", "ann@example.com")
     run.say([attested("a", by="Second"), commented("a"), assigned("a", "Second")])
@@ -944,7 +940,7 @@ def test_a_comment_changes_no_outcome(make_run: MakeRun) -> None:
 
     state = make_run(*steps).whole_state.steps
     assert state["a"].conclusion == before.conclusion
-    comments = [(each.by, each.note) for each in state["a"].comments]
+    comments = [(record_entry.by, record_entry.note) for record_entry in state["a"].comments]
     assert comments == [("Operator", "Ask again."), ("Second", "Asked.")]
     assert state["b"].comments == ()
 
@@ -998,7 +994,7 @@ def test_links_of_a_real_tenant_lead_to_the_real_systems(make_run: MakeRun) -> N
 def test_settings_at_hand_are_not_a_practice_tenants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `.env` says of a real app is left out where a practice tenant is looked at."""
+    """Values of a real app in `.env` are left out where a practice tenant is read."""
     monkeypatch.chdir(tmp_path)
     connector = find_procedure("facebook_marketing")
     for tenant, address in (("real", "https://graph.example"), ("practice", "http://127.0.0.1:9")):

@@ -1,4 +1,4 @@
-"""The state of a tenant: what is open, for whom, and what is worst."""
+"""The state of a tenant: its open items, their people, and the worst one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def shown(tenant: KnownTenant, today: date = TODAY) -> list[tuple[str, str, str,
 
 
 def test_each_step_waits_for_somebody() -> None:
-    """A colleague, a second person, you, the vendor; what is settled waits for none."""
+    """A colleague, a second person, you, the vendor; settled steps wait for none."""
     acme = known(
         "acme",
         step("done", "verified"),
@@ -49,7 +49,7 @@ def test_each_step_waits_for_somebody() -> None:
 
 
 def test_only_the_next_step_of_a_tenant_is_to_do() -> None:
-    """Of what is still to do, only what comes next is listed."""
+    """Only the next of the remaining steps is listed."""
     assert shown(known("acme", step("a", "not_run"), step("b", "not_run"))) == [
         ("due_now", "a", "you", 0)
     ]
@@ -59,7 +59,7 @@ def test_only_the_next_step_of_a_tenant_is_to_do() -> None:
     assert shown(known("acme", step("a", "attested"))) == []
 
 
-def test_who_waits_for_a_colleague_can_go_on_with_another_step() -> None:
+def test_another_step_can_start_while_a_colleague_has_the_next() -> None:
     """While a colleague has the next step, the first one that can be started is to do."""
     half = step("a", "waiting", needs_another=True, since=AT)
     later = step("c", "not_run")
@@ -97,15 +97,13 @@ def test_who_waits_for_a_colleague_can_go_on_with_another_step() -> None:
         ),
     ],
 )
-def test_what_takes_longer_than_it_may_is_due_now(
-    late: StepState, expected: tuple[str, str, str, int]
-) -> None:
+def test_an_overdue_step_is_due_now(late: StepState, expected: tuple[str, str, str, int]) -> None:
     """Overdue days begin after the due date, or after the usual time of an outside party."""
     assert shown(known("acme", late)) == [expected]
 
 
 def test_the_worst_comes_first_and_practice_last() -> None:
-    """What fails, then what is most overdue, then what waits; practice after all of it."""
+    """Failures, then the most overdue, then waiting steps; practice after all of them."""
 
     def mine(due: str) -> StepState:
         return step("a", "not_run", to="Ann", due=due)
@@ -123,7 +121,7 @@ def test_the_worst_comes_first_and_practice_last() -> None:
     ]
 
     ordered = sorted_statuses(status(tenant, TODAY) for tenant in tenants)
-    names = [one.tenant for one in ordered]
+    names = [first_status.tenant for first_status in ordered]
     assert names == [
         "failed", "review", "overdue", "soon", "late", "no-day", "done", "practice",
     ]  # fmt: skip
@@ -155,15 +153,15 @@ def test_a_cause_has_lasted_since_it_was_seen() -> None:
 )
 def test_a_tenant_with_two_connectors_counts_once(second: StepState, expected: str) -> None:
     """It counts with the worst of its states."""
-    one = status(known("acme", step("a", "failed")), TODAY)
+    first_status = status(known("acme", step("a", "failed")), TODAY)
     other = replace(status(known("acme", second), TODAY), connector="another")
 
-    said = what_now([other, one])
-    assert said.startswith(expected)
-    assert "only wait" not in said
+    text = what_now([other, first_status])
+    assert text.startswith(expected)
+    assert "only wait" not in text
 
 
-def test_what_is_verified_in_part_is_due() -> None:
+def test_a_step_verified_in_part_is_due() -> None:
     """A step that a person must look at is listed, also where another one comes next."""
     seen = step("b", "verified", needs_person=True)
     items = status(known("acme", step("a", "failed"), seen), TODAY).items
@@ -213,7 +211,7 @@ def test_a_word_that_has_grown_old_is_asked_for() -> None:
     assert second.advice.startswith("Ann confirmed this on 2025-10-20T09:00:00Z, 400 days ago")
 
 
-def test_what_an_outside_party_asks_for_is_due_here() -> None:
+def test_a_request_of_an_outside_party_is_due_here() -> None:
     """A step that somebody said is asked for is to be done here, by its due day."""
     asked = attested("a", due="2026-11-20")
     waits = replace(step("a", "waiting", since=AT), attestation=asked)
@@ -224,14 +222,14 @@ def test_what_an_outside_party_asks_for_is_due_here() -> None:
     assert item.advice == "It was due on 2026-11-20: do it, then confirm that it is done."
 
 
-def test_what_has_one_cause_is_one_item() -> None:
-    """A known cause names the item, at every step that meets it, with what it stops."""
+def test_problems_with_one_cause_are_one_item() -> None:
+    """A known cause names the item with its effects, at every step that meets it."""
 
     def seen(name: str, outcome: Outcome) -> StepState:
-        found = Finding(
+        cause_finding = Finding(
             outcome=outcome, code="app-deactivated", reason=f"{name} is refused.", check="c"
         )
-        return replace(step(name, outcome), findings=(found,))
+        return replace(step(name, outcome), findings=(cause_finding,))
 
     tenants = [
         status(known(name, seen("a", Outcome.INCONCLUSIVE), seen("b", Outcome.FAILED)), TODAY)
@@ -248,7 +246,7 @@ def test_what_has_one_cause_is_one_item() -> None:
 
 
 def test_a_state_is_a_document() -> None:
-    """Programs get ids, words and days; what is not known is null."""
+    """Programs get ids, words and days; unknown values are null."""
     acme = known("acme", step("a", "not_run", to="Ann", due="2026-11-21"))
 
     assert status(acme, TODAY).document() == {

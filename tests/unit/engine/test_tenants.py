@@ -61,10 +61,10 @@ def test_a_state_rests_on_the_journal_alone(monkeypatch: pytest.MonkeyPatch) -> 
     Path(".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n", "utf-8")
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_ID", "888888888888888")
 
-    (found,) = read_tenants("evidence", NOON).statuses
+    (status,) = read_tenants("evidence", NOON).statuses
 
-    assert (found.tenant, found.connector, found.done) == ("acme", PROCEDURE.id, 2)
-    assert found.standing == "needs_you"
+    assert (status.tenant, status.connector, status.done) == ("acme", PROCEDURE.id, 2)
+    assert status.standing == "needs_you"
 
 
 def test_an_empty_folder_has_no_tenant() -> None:
@@ -77,16 +77,16 @@ def test_an_empty_folder_has_no_tenant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("many", "said"),
+    ("many", "sentence"),
     [
         (2, "t0, t1"),
         (10, "t0, t1, t2, t3, t4, t5, t6, t7, t8, t9"),
         (5_010, "t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 5,000 more (`runbook status`)"),
     ],
 )
-def test_of_many_tenants_only_the_first_are_named(many: int, said: str) -> None:
+def test_only_the_first_of_many_tenants_are_named(many: int, sentence: str) -> None:
     """A sentence names at most ten tenants, and where the others are listed."""
-    assert listed([f"t{number}" for number in range(many)]) == said
+    assert listed([f"t{number}" for number in range(many)]) == sentence
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_the_question_says_where_a_new_tenant_begins(address: str, world: str) -
 
 
 def test_the_walkthrough_asks_again_for_what_is_no_tenant() -> None:
-    """What cannot name a tenant, or differs from one in case only, is asked again, with why."""
+    """An answer that cannot name a tenant, or differs in case only, is asked again, with why."""
     begin("acme")
     answers = ["", "Acme Corp", "https://acme-h.cyclr.com:8443/", "ACME", "acme"]
     asked: list[str] = []

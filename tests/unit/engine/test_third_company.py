@@ -53,7 +53,7 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Return its address."""
+        """Its address."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ def performed(procedure: Procedure, listener: Listener, **more: str) -> tuple[Ru
 
 
 def test_it_is_not_given_facebooks_secret(folder: Path, listener: Listener) -> None:
-    """Without its own secret the check says what is missing, and nothing is sent."""
+    """Without its own secret the check names the missing one, and nothing is sent."""
     run, state = performed(ITS_OWN, listener)
 
     assert run.settings.secrets == {}

@@ -38,7 +38,7 @@ DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 EVIDENCE = Path("evidence")
-# What all tenants have, so that every check can run.
+# Values of all tenants, so that every check can run.
 SETTINGS = """
 RUNBOOK_FACEBOOK_APP_DISPLAY_NAME=Partner
 RUNBOOK_FACEBOOK_APP_SECRET=0f1e2d3c4b5a69788796a5b4c3d2e1f0
@@ -59,17 +59,17 @@ REFUSED = Finding(
 
 
 def finding(outcome: Outcome = Outcome.VERIFIED, reason: str = "It is so.", **more: Any) -> Finding:
-    """Return what a check saw."""
+    """Return the finding of a check."""
     return Finding(outcome=outcome, reason=reason, **{"code": "a-code", **more})
 
 
 def only_unclear(seen: Finding) -> Finding:
-    """Return what another check says that meets the same cause."""
+    """Return the finding of another check that meets the same cause."""
     return structs.replace(seen, outcome=Outcome.INCONCLUSIVE, refuses=())
 
 
 class Responses:
-    """What the checks of a tenant see: by step or check, else that all is as it should be."""
+    """The findings of a tenant's checks: by step or check; the rest is verified."""
 
     def __init__(self, seen: Mapping[str, Finding | None] | None = None) -> None:
         self.seen = {**(seen or {})}
@@ -90,7 +90,8 @@ class GivenResults:
     """In place of checks under way: their results are given, for the values of the run."""
 
     def __init__(self, run: Run, responses: Responses) -> None:
-        self._run, self._responses = run, responses
+        self._run = run
+        self._responses = responses
 
     def take(self, step: Step) -> tuple[Performed, Prepared]:
         """Return the results of a step's checks, and the values that they are about."""
@@ -100,24 +101,26 @@ class GivenResults:
 
 @dataclass(frozen=True, kw_only=True)
 class WorldTenant:
-    """A tenant of the world: what people said, and what a run and the watch see."""
+    """A tenant of the world, with its attestations, and the findings of its run and its watch."""
 
     name: str
+    """The tenant's name."""
     connector: str = "facebook_marketing"
+    """The connector's id."""
     seen: Mapping[str, Finding | None] = field(default_factory=dict)
-    """What the run saw, by step or check; the rest is verified."""
+    """Findings of the run, by step or check; the rest is verified."""
     unsaid: tuple[str, ...] = ()
-    """The steps that nobody has confirmed."""
+    """The steps without an attestation."""
     said: tuple[Remark, ...] = ()
-    """What people said besides."""
+    """Further attestations."""
     polled: Mapping[str, Finding | None] | None = None
-    """What the watch's polls see instead; `None` if no watch polls it."""
+    """Findings of the watch's polls; `None` if no watch polls it."""
     polls: tuple[timedelta, ...] = (2 * HOUR, HOUR)
-    """How long before now the watch polled it."""
+    """The times before now at which the watch polled it."""
     given: Mapping[str, Any] = field(default_factory=dict)
-    """Its settings besides those of all."""
+    """Its settings besides the shared ones."""
     run_before: timedelta = 3 * DAY
-    """How long before now it ran."""
+    """The time before now at which it ran."""
 
 
 class World:
@@ -141,7 +144,8 @@ class World:
     @contextmanager
     def time(self, before: timedelta) -> Iterator[datetime]:
         """Let it be so long before now."""
-        at, self.at = self.at, self.at - before
+        at = self.at
+        self.at = self.at - before
         try:
             yield self.at
         finally:
@@ -149,7 +153,7 @@ class World:
 
     @contextmanager
     def state(self) -> Iterator[WatchState]:
-        """Open what the watch keeps."""
+        """Open the watch's state."""
         EVIDENCE.mkdir(exist_ok=True)
         with open_state(EVIDENCE, self.at) as state:
             yield state
@@ -164,7 +168,7 @@ class World:
         }
 
     def run(self, tenant: WorldTenant, seen: Mapping[str, Finding | None] | None = None) -> None:
-        """Run every step of a tenant once, after people have confirmed what they did."""
+        """Run every step of a tenant once, after people have attested their steps."""
         procedure = find_procedure(tenant.connector)
         with self.time(tenant.run_before) as at:
             opened = open_run(
@@ -292,7 +296,7 @@ NOT_LIVE = finding(
 
 
 def cause_at_all(seen: Finding) -> dict[str, Finding | None]:
-    """Return what the checks see if one of them is refused, and the others meet the same cause."""
+    """Return the findings if one check is refused, and the others meet the same cause."""
     others = dict.fromkeys(FACEBOOK_STEPS, only_unclear(seen))
     return {"app-credentials-are-accepted": seen, **others}
 
@@ -344,7 +348,7 @@ TENANTS = (
     ),
 )  # fmt: skip
 NAMED = ("fir", "gingko")
-"""FILE names them, and nobody has run them; the settings of the second cannot be used."""
+"""FILE names them, and they never ran; the settings of the second cannot be used."""
 LEFT = WorldTenant(name="gone", seen=cause_at_all(DEACTIVATED))
 UNREADABLE = "The secret env:ELM_SECRET cannot be read: there is no such variable."
 UNREADABLE_ADVICE = "Set ELM_SECRET, or name another place in the FILE."

@@ -26,7 +26,8 @@ from tests.unit.evidence.verify.test_verify import payload, resign_everything
 
 pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("folder")]
 
-FIRST, SECOND = "20261124T120000Z-00000001", "20261124T120000Z-00000002"
+FIRST = "20261124T120000Z-00000001"
+SECOND = "20261124T120000Z-00000002"
 HOME = Path("evidence", "acme", "p")
 
 
@@ -52,8 +53,15 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "archive --json": ("archive", "evidence", "--to", "archive", "--json"),
     "report": ("report", str(HOME / FIRST), "--output", "report.html"),
     "journal": (
-        *("journal", "--tenant", "acme", "--connector", "p", "--evidence", "evidence"),
-        *("--trusted-keys", "trusted/keys"),
+        "journal",
+        "--tenant",
+        "acme",
+        "--connector",
+        "p",
+        "--evidence",
+        "evidence",
+        "--trusted-keys",
+        "trusted/keys",
     ),
     "key": ("key", "--evidence", "evidence"),
 }
@@ -179,9 +187,9 @@ def test_an_odd_file_in_a_tenants_folder_is_named(name: str, kind: str, evidence
     keep_key(home, FingerprintKey())
     put(FILES[kind], home / name)
     with time_limit():
-        said = _error_of(home)
-    if said:
-        assert name in said
+        message = _error_of(home)
+    if message:
+        assert name in message
     else:
         # NOTE: a lock may hold anything, and a damaged index is rebuilt.
         assert name in ("journal.lock", "state.json") or kind == "empty"
@@ -270,9 +278,9 @@ SIGNED = {
 }
 
 
-@pytest.mark.parametrize(("change", "said"), SIGNED.values(), ids=SIGNED)
+@pytest.mark.parametrize(("change", "message"), SIGNED.values(), ids=SIGNED)
 def test_an_invalid_record_is_rejected_though_its_signature_is_valid(
-    change: Callable[[str], str], said: str, evidence: Path, keys_home: Path
+    change: Callable[[str], str], message: str, evidence: Path, keys_home: Path
 ) -> None:
     """
     An invalid record with a valid signature is rejected by name; the other bundle is verified.
@@ -288,9 +296,9 @@ def test_an_invalid_record_is_rejected_though_its_signature_is_valid(
 
     first, second, *_ = results["verify"].stdout.splitlines()
     assert first.startswith(f"✘ acme/p/{FIRST}: record.json: ")
-    assert said in first
+    assert message in first
     assert second.startswith(f"✔ acme/p/{SECOND}")
     assert results["report"].exit_code == ExitCode.REFUSED
     assert "record.json" in results["report"].stderr
     outcomes = [json.loads(line) for line in results["archive --json"].stdout.splitlines()]
-    assert [each["outcome"] for each in outcomes] == ["refused", "present"]
+    assert [outcome["outcome"] for outcome in outcomes] == ["refused", "present"]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 import runbook_lib.engine.doctor
 import runbook_lib.engine.headless
@@ -19,7 +19,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.doctor import Symptom
 from runbook_lib.engine.notebooks import build
-from tests.support.odd_files import FILES, FOLDERS, Shelf, put, remove, time_limit
+from tests.support.odd_files import FILES, FOLDERS, Shelf, ends_well, put, remove, time_limit
 
 pytestmark = pytest.mark.matrix
 
@@ -40,13 +40,17 @@ SIGNING_KEY = Path("home", "facebook-marketing-runbook", "signing-key.pem")
 # The files that each command may open.
 FILE_PLACES = {
     "run": (
-        *(JOURNAL, STATE, KEY, ENV, NOTEBOOK, SIGNING_KEY, Path("requirements.lock")),
+        JOURNAL,
+        STATE,
+        KEY,
+        ENV,
+        NOTEBOOK,
+        SIGNING_KEY,
+        Path("requirements.lock"),
         *(HOME / name for name in ("journal.lock", "run.lock", "run.holder", "sealing.lock")),
-        *(
-            HOME / ".draft-0a1b2c3d",
-            HOME / ".sealed-0a1b2c3d",
-            Path("evidence", "keys", "0.pub.pem"),
-        ),
+        HOME / ".draft-0a1b2c3d",
+        HOME / ".sealed-0a1b2c3d",
+        Path("evidence", "keys", "0.pub.pem"),
     ),
     "status": (JOURNAL, STATE, KEY, ENV),
     "inbox": (JOURNAL, STATE, KEY, ENV),
@@ -56,8 +60,13 @@ FILE_PLACES = {
     "kit": (JOURNAL, STATE, KEY, ENV, HOME / "journal.lock", Path("review-kit.md")),
 }
 FOLDER_PLACES = (
-    *(Path("evidence"), Path("evidence", "acme"), HOME, Path("evidence", "keys")),
-    *(Path("notebooks"), Path("walkthrough"), Path("home")),
+    Path("evidence"),
+    Path("evidence", "acme"),
+    HOME,
+    Path("evidence", "keys"),
+    Path("notebooks"),
+    Path("walkthrough"),
+    Path("home"),
 )
 
 
@@ -116,20 +125,6 @@ def project(
     yield folder
     shelf.take_back()
     remove(*folder.iterdir())
-
-
-def ends_well(*words: str) -> Result:
-    """
-    Run the command; assert that it ends with an exit code of its contract and without a defect.
-    """
-    with time_limit():
-        result = CliRunner().invoke(main, words)
-    said = f"{result.exit_code} {result.output[-2000:]!r} {result.exception!r}"
-    assert result.exception is None or isinstance(result.exception, SystemExit), said
-    assert result.exit_code in (0, 1, 2, 3, 4), said
-    assert "itself broke" not in result.output, said
-    assert len(result.stderr) < 4_000, said
-    return result
 
 
 @pytest.mark.matrix(30)

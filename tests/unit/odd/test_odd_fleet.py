@@ -14,8 +14,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet
 from runbook_lib.engine.pools import Done, Groups, LocalPool
 from runbook_lib.evidence.fleet_result import Status, TenantResult
-from tests.support.odd_files import FILES, put, remove, time_limit
-from tests.unit.odd.test_odd_files import ends_well
+from tests.support.odd_files import FILES, ends_well, put, remove, time_limit
 
 pytestmark = pytest.mark.matrix(80)
 
@@ -40,7 +39,7 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a folder with a fleet that has run once; no process is started."""
 
     def run(_: LocalPool, groups: Groups) -> Iterator[Done]:
-        return (Done(each, {}, 0) for group in groups for each in group)
+        return (Done(request, {}, 0) for group in groups for request in group)
 
     def result(fleet: Fleet, _: Done) -> TenantResult:
         (job,) = fleet.jobs

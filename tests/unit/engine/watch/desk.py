@@ -1,4 +1,4 @@
-"""Tenants whose checks are answered from memory, and channels that keep what they are given."""
+"""Tenants whose checks are answered from memory, and channels that keep their messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ from runbook_lib.engine.watch.watch_state import (
 )
 
 PROCEDURE = find_procedure("facebook_marketing")
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
+MINUTE = 60
+HOUR = 3_600
+DAY = 86_400
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 # A signing secret of a webhook.
@@ -52,8 +54,9 @@ RUNBOOK_MAIL_FROM=runbook@acme.example
 RUNBOOK_MAIL_TO=all@acme.example
 RUNBOOK_MAIL_PEOPLE=Ann=ann@acme.example
 """
-SECRET_STEP, SECRET_CHECK = "fb-13-app-id-and-secret", "app-credentials-are-accepted"
-# What the App Secret's refusal is to the checks that need it.
+SECRET_STEP = "fb-13-app-id-and-secret"
+SECRET_CHECK = "app-credentials-are-accepted"
+# Findings of the checks that need the App Secret, after its refusal.
 REFUSED = (
     "Facebook does not accept this App ID with this App Secret. Compare both with App settings > "
     "Basic."
@@ -61,8 +64,13 @@ REFUSED = (
 
 
 def finding(outcome: Outcome = Outcome.VERIFIED, reason: str = "It is so.", **more: Any) -> Finding:
-    """Return what a check saw."""
+    """Return the finding of a check."""
     return Finding(outcome=outcome, reason=reason, **{"code": "a-code", **more})
+
+
+def deactivated(outcome: Outcome = Outcome.INCONCLUSIVE) -> Finding:
+    """Return a check's finding for an app that Facebook has deactivated."""
+    return finding(outcome, "API access deactivated.", code="app-deactivated")
 
 
 def take(*_: object) -> None:
@@ -70,7 +78,7 @@ def take(*_: object) -> None:
 
 
 def refusing(why: str = "(451) later", **traits: bool) -> Callable[..., None]:
-    """Return what refuses a message: for now, unless its traits say more."""
+    """Return an act that refuses a message: for now, unless its traits say more."""
 
     def refuse(*_: object) -> None:
         raise NotSentError(why, **traits)
@@ -84,7 +92,7 @@ be_silent = refusing("it was not accepted within 120 s", is_silent=True, may_be_
 
 
 class Post:
-    """What channels were given; `act` may refuse it, by raising, before or after it is taken."""
+    """The messages of channels; `act` may refuse one, by raising, before or after it is taken."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, Digest]] = []
@@ -98,8 +106,10 @@ class Post:
         self.act(to, digest)
         self.sent.append((channel, to, digest))
 
-    def told(self) -> list[str]:
-        """Return who was told what of whom, a line for each entry, and forget it."""
+    def take_reports(self) -> list[str]:
+        """
+        Return a line for each reported entry, with receiver and tenants, and clear the messages.
+        """
         lines = [line for _, to, digest in self.sent for line in told_by(to, digest)]
         self.sent.clear()
         return lines
@@ -125,7 +135,9 @@ class Desk:
     """
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self.offset, self.post = folder, 0.0, Post()
+        self.folder = folder
+        self.offset = 0.0
+        self.post = Post()
         self.env = folder / "watch.env"
         self.env.write_text(ENV)
         self.answers: dict[tuple[str, str], Finding | None] = {}
@@ -183,7 +195,7 @@ class Desk:
 
     @property
     def path(self) -> Path:
-        """Return where the watch keeps its state."""
+        """The path of the watch's state."""
         return Path("evidence", STATE_NAME)
 
     def journal(self, name: str = "acme") -> Path:
@@ -201,13 +213,13 @@ class Desk:
         with self.state() as state:
             return state.problems.read(tenant=f"{PROCEDURE.id}/{name}")
 
-    def kept(self, name: str = "acme") -> WatchedTenant:
-        """Return what is kept of a tenant."""
+    def tenant_row(self, name: str = "acme") -> WatchedTenant:
+        """Return the watch's row of a tenant."""
         with self.state() as state:
             return state.tenant(f"{PROCEDURE.id}/{name}")
 
     def step(self, check: str, name: str = "acme") -> WatchedStep:
-        """Return what is kept of a check."""
+        """Return the watch's row of a check."""
         with self.state() as state:
             (row,) = state.steps.read(tenant=f"{PROCEDURE.id}/{name}", check=check)
         return row
@@ -238,7 +250,7 @@ class Desk:
     def cycle(
         self, after: float = 0.0, tenants: Sequence[FleetTenant | str] = ("acme",), **more: Any
     ) -> list[str]:
-        """Watch tenants once after so many seconds; return what was said about it."""
+        """Watch tenants once after that many seconds; return the lines about it."""
         self.offset += after
         named = [self.tenant(name) if isinstance(name, str) else name for name in tenants]
         with watching(named, env_file="watch.env", clock=self.now, **more) as cycle:

@@ -39,20 +39,23 @@ from tests.unit.engine.watch.desk import ENV, HOOK_SECRET, NOON, PROCEDURE
 
 # Apprise imports it where there still is one.
 _APPRISE_WARNS = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-# What a mail server says to each command.
+# Replies of a mail server to each command.
 WELL = {
     "": "220 hello", "EHLO": "250-here\r\n250 AUTH CRAM-MD5 PLAIN", "MAIL": "250 go on",
     "RCPT": "250 go on", "DATA": "354 go on", ".": "250 taken", "QUIT": "221 bye",
     "AUTH": "235 come in", "RSET": "250 well",
 }  # fmt: skip
-HANG, DROP, ENDLESS, DRIP = "(hang)", "(drop)", "(endless)", "(drip)"
+HANG = "(hang)"
+DROP = "(drop)"
+ENDLESS = "(endless)"
+DRIP = "(drip)"
 PASSWORD = 'It\'s "quoted" \\ and long enough to be cut'
 Opened = Callable[..., Run]
 
 
 @pytest.fixture
 def opened(folder: Path) -> Iterator[Opened]:
-    """Return what opens a run with more settings."""
+    """Return a function that opens a run with more settings."""
     runs = []
 
     def open_it(**more: str) -> Run:
@@ -72,7 +75,9 @@ def opened(folder: Path) -> Iterator[Opened]:
 @contextmanager
 def mail_server(**says: str) -> Iterator[tuple[str, list[str]]]:
     """Give the address of a mail server that says this, and the commands that it got."""
-    answers, commands, over = {**WELL, **says}, [], threading.Event()
+    answers = {**WELL, **says}
+    commands = []
+    over = threading.Event()
     serving: list[threading.Thread] = []
 
     def say(connection: socket.socket, text: str) -> None:
@@ -113,7 +118,7 @@ def mail_server(**says: str) -> Iterator[tuple[str, list[str]]]:
         over.set()
         listener.shutdown(socket.SHUT_RDWR)
         accepting.join()
-        # What breaks in one of them belongs to the test that began it.
+        # An error in one of them belongs to the test that began it.
         for thread in serving:
             thread.join(timeout=10.0)
 
@@ -133,7 +138,7 @@ def sent(run: Run, channel: str, **more: Any) -> NotSentError | None:
 
 
 def traits(error: NotSentError | None) -> str:
-    """Return what an error says of trying again, in a word for each."""
+    """Return an error's traits about trying again, in a word for each."""
     names = ("is_final", "is_silent", "may_be_there", "is_gone")
     return " ".join(name for name in names if getattr(error, name)) if error else "accepted"
 
@@ -165,7 +170,7 @@ def traits(error: NotSentError | None) -> str:
     ],
     ids=str,
 )
-def test_what_a_mail_server_says_decides(
+def test_the_reply_of_a_mail_server_decides(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, says: dict[str, str], expected: str
 ) -> None:
     """A mail is accepted once the server says so; without a clear answer it may be there."""
@@ -200,7 +205,7 @@ def test_what_a_mail_server_says_decides(
 def test_a_strange_login_ends_one_message(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, challenge: str, expected: str
 ) -> None:
-    """A challenge that is none, and a wrong password, are tried again; neither shows a secret."""
+    """An unusable challenge, and a wrong password, are tried again; neither shows a secret."""
     monkeypatch.setattr(mail, "_SECONDS", 0.5)
     with mail_server(AUTH=challenge) as (address, _):
         error = sent(opened(mail_server=address, mail_user="me", mail_password=PASSWORD), "mail")
@@ -248,17 +253,20 @@ def test_a_mail_server_that_is_not_there_took_nothing(
     assert not error.may_be_there
 
 
-def test_what_a_stranger_named_is_one_line_in_a_header(opened: Opened) -> None:
+def test_a_name_given_by_a_stranger_is_one_line_in_a_header(opened: Opened) -> None:
     """CR and LF in a name neither begin a header nor stay in one."""
     title = "x\r\nBcc: all@evil.example\r\n\r\nbody \u202e"
     run = opened()
-    made = mail_of(run, made_digest(run, "mail", subject=title, thread=["m0"]))
+    mail_message = mail_of(run, made_digest(run, "mail", subject=title, thread=["m0"]))
 
-    assert isinstance(made, EmailMessage)
-    assert "Bcc" not in made
-    assert made["Subject"].splitlines() == [made["Subject"]]
-    assert (made["Message-ID"], made["References"]) == ("<m1@acme.example>", "<m0@acme.example>")
-    head = bytes(made).split(b"\r\n\r\n")[0]
+    assert isinstance(mail_message, EmailMessage)
+    assert "Bcc" not in mail_message
+    assert mail_message["Subject"].splitlines() == [mail_message["Subject"]]
+    assert (mail_message["Message-ID"], mail_message["References"]) == (
+        "<m1@acme.example>",
+        "<m0@acme.example>",
+    )
+    head = bytes(mail_message).split(b"\r\n\r\n")[0]
     assert not [line for line in head.split(b"\r\n") if line.lower().startswith(b"bcc")]
 
 
@@ -296,7 +304,7 @@ def test_a_channel_with_a_missing_setting_is_named(opened: Opened, missing: str)
 def receiver(
     status: int, body: bytes = b"", seconds: float = 0.0
 ) -> Iterator[tuple[str, list[Any]]]:
-    """Give the address of a web server with this answer, and what was posted."""
+    """Give the address of a web server with this answer, and the posted messages."""
     got: list[Any] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -340,7 +348,7 @@ def receiver(
         (503, ""),
     ],
 )
-def test_what_a_webhook_answers_decides(opened: Opened, status: int, expected: str) -> None:
+def test_the_response_of_a_webhook_decides(opened: Opened, status: int, expected: str) -> None:
     """2xx is accepted, a redirect is not; 410 ends the address; other 4xx are tried once a day."""
     with receiver(status) as (url, got):
         error = sent(opened(webhook=url, webhook_secret=HOOK_SECRET), "webhook")
@@ -363,7 +371,7 @@ def test_a_webhook_that_does_not_answer_may_have_taken_it(opened: Opened) -> Non
     assert traits(sent(run, "webhook")) == "is_silent"
 
 
-def test_what_breaks_in_a_library_ends_one_message(
+def test_an_error_in_a_library_ends_one_message(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own words, which may quote a secret, are not shown."""

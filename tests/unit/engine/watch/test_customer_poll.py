@@ -1,4 +1,4 @@
-"""Customers in a watch: who was signed out, who is back, and rights that were lost."""
+"""Customers in a watch: signed out, back, and rights that were lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Office:
         self.console = console
         self.run = console_run(console, folder, RUNBOOK_CYCLR_REQUESTS_A_SECOND=50)
         self.run.mode = Mode.HEADLESS
-        self.folder, self.offset = folder, 0.0
+        self.folder = folder
+        self.offset = 0.0
         self.run.clock = lambda: NOON + timedelta(seconds=self.offset)
         self.run.journal.path.parent.mkdir(parents=True, exist_ok=True)
         self.run.journal.path.touch()
@@ -54,7 +55,7 @@ class Office:
             return {problem.id: problem for problem in state.problems.read(tenant=KEY)}
 
     def changes(self, *waits: float) -> list[str]:
-        """Return who was signed out (+) or is back (-) after these waits."""
+        """Return the accounts that were signed out (+) or are back (-) after these waits."""
         before = self.problems
         for wait in waits:
             self.poll(wait)
@@ -62,7 +63,7 @@ class Office:
         return sorted(f"{'-' if p.ended_on else '+'}{p.check}" for p in changed)
 
     def survey(self) -> WatchedStep:
-        """Return what is kept of the survey."""
+        """Return the watch's row of the survey."""
         with open_state(self.folder, self.run.clock()) as state:
             (row,) = state.steps.read(tenant=KEY, step="customers")
         return row
@@ -199,7 +200,7 @@ def test_nobody_waits_behind_accounts_that_cannot_be_read(
 
 
 def test_a_survey_that_is_out_of_time_goes_on_in_the_next_cycle(office: Office) -> None:
-    """What was not polled in time is polled then, nobody twice."""
+    """Accounts that were not polled in time are polled then, none twice."""
     office.poll()
     office.console.accounts["a"] = False
     office.console.asked.clear()
@@ -218,7 +219,7 @@ def test_without_the_consoles_credentials_nobody_is_polled(tmp_path: Path) -> No
 
 
 def test_a_lost_state_recovers_nobody(office: Office) -> None:
-    """Without what polls have seen, and with an empty list, nobody has vanished."""
+    """Without results of polls, and with an empty list, no account has vanished."""
     office.poll()
     (office.folder / "watch.db").unlink()
     office.console.faults["/v1.0/accounts"] = lambda _: httpx.Response(200, json=[])
@@ -254,7 +255,7 @@ NAMES = {
 @pytest.mark.parametrize(
     ("polls", "told"),
     [
-        # Who was signed in and is not any more, in two polls; a new customer never was.
+        # An account that was signed in and is not any more, in two polls; a new customer never was.
         ("IN IN", ""),
         ("OUT IN", "+a"),
         ("OUT OUT", "+a+b"),
@@ -262,7 +263,7 @@ NAMES = {
         ("LATER LATER", ""),
         ("OUT IN, IN IN", "+a -a"),
         ("OUT OUT, IN OUT, IN IN", "+a+b -a -b"),
-        # Who has removed the connector, or has gone, has nothing to sign in to.
+        # An account without the connector, or gone, has nothing to sign in to.
         ("BARE IN", ""),
         ("OUT IN, BARE IN", "+a -a"),
         ("OUT IN, GONE IN", "+a -a"),
@@ -272,7 +273,8 @@ NAMES = {
         ("BARE BARE, IN IN", "+rights -rights"),
         ("OUT IN, BARE BARE, IN IN", "+a +rights -rights-a"),
         ("BARE GONE", "+rights"),
-        # Who could not be read, or was not polled, decides nothing, and is not forgotten.
+        # An account that could not be read, or was not polled, decides nothing, and is not
+        # forgotten.
         ("BARE LOST", ""),
         ("BARE LATER", ""),
         ("LOST LOST", ""),
@@ -281,11 +283,12 @@ NAMES = {
         ("OUT OUT, LOST LOST, LATER LATER, IN IN", "+a+b -a-b"),
     ],
 )
-def test_what_cyclr_shows_decides(polls: str, told: str) -> None:
-    """A table of what two accounts show, three polls each, and of the problems that follow."""
+def test_the_accounts_that_cyclr_lists_decide(polls: str, told: str) -> None:
+    """A table of two accounts' states, three polls each, and of the problems that follow."""
     problems: dict[str, Problem] = {}
     doubts: dict[str, str] = {}
-    minutes, groups = 0, []
+    minutes = 0
+    groups = []
     for standings in polls.split(", "):
         marks = []
         for _ in range(3):

@@ -25,14 +25,14 @@ from runbook_lib.engine.watch.watch_state import Digest, WatchState, open_state
 from runbook_lib.errors import BusyError, ExitCode
 from runbook_lib.remote.client import ConnectionPools
 from tests.support.post import receiving
-from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, PROCEDURE, Desk
+from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, PROCEDURE, Desk, deactivated
 from tests.unit.fake_console import Console
 
 FOUR = ("acme", "beta", "coda", "dodo")
 
 
 @pytest.mark.parametrize("error", [OSError(5, "secret"), ValueError("secret"), RecursionError()])
-def test_what_breaks_for_one_tenant_stops_no_other(
+def test_an_error_of_one_tenant_stops_no_other(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """It is named, with the code 3 or the others' 1; the others' problems are sent."""
@@ -43,14 +43,14 @@ def test_what_breaks_for_one_tenant_stops_no_other(
         return poll_tenant(run, state)
 
     desk.cycle(0, FOUR)
-    desk.post.told()
+    desk.post.take_reports()
     monkeypatch.setattr(cycle_module, "poll_tenant", poll_or_break)
     desk.refuse_secret()
     lines = desk.cycle(DAY, FOUR)
 
     assert [line.startswith("dodo: ") for line in lines] == [True]
     assert desk.code is ExitCode.FAILED
-    assert desk.post.told() == ["all new acme+beta+coda"]
+    assert desk.post.take_reports() == ["all new acme+beta+coda"]
     desk.answers.clear()
     for wait in (16 * MINUTE, 6 * MINUTE):
         desk.cycle(wait, FOUR)
@@ -60,21 +60,21 @@ def test_what_breaks_for_one_tenant_stops_no_other(
 def test_a_tenant_that_another_process_polls_is_named(desk: Desk) -> None:
     """It is told of in the next cycle, by itself."""
     desk.cycle(0, FOUR)
-    desk.post.told()
+    desk.post.take_reports()
     desk.refuse_secret()
     with FileLock(desk.journal("acme").with_name("watch.lock")):
         (line,) = desk.cycle(DAY, FOUR)
     desk.cycle(MINUTE, FOUR)
 
     assert line.startswith("acme: Another watch is running in ")
-    assert desk.post.told() == ["all new beta+coda+dodo", "all new acme"]
+    assert desk.post.take_reports() == ["all new beta+coda+dodo", "all new acme"]
 
 
 def test_one_message_that_breaks_stops_no_other(desk: Desk) -> None:
     """It is named without what its error says, and the others' are sent."""
     fleet = [desk.tenant(name, mail_to=f"{name}@x.example") for name in FOUR]
     desk.cycle(0, fleet)
-    desk.post.told()
+    desk.post.take_reports()
     desk.refuse_secret()
 
     def broken(to: str, _: Digest) -> None:
@@ -84,7 +84,7 @@ def test_one_message_that_breaks_stops_no_other(desk: Desk) -> None:
     desk.post.act = broken
     (line,) = desk.cycle(DAY, fleet)
     assert "secret" not in line.lower().replace("app secret", "")
-    assert desk.post.told() == ["beta new beta", "coda new coda", "dodo new dodo"]
+    assert desk.post.take_reports() == ["beta new beta", "coda new coda", "dodo new dodo"]
 
 
 def test_two_fleets_do_not_meet(desk: Desk) -> None:
@@ -97,7 +97,7 @@ def test_two_fleets_do_not_meet(desk: Desk) -> None:
 
 
 def test_the_page_says_how_each_tenant_is(desk: Desk) -> None:
-    """What fails, since when, and who knows; what changed by cause."""
+    """Failures, their times and acknowledgements; changes by cause."""
     fleet = FOUR[:3]
     desk.cycle(0, fleet)
     calm = desk.page()
@@ -130,8 +130,6 @@ def test_the_page_says_how_each_tenant_is(desk: Desk) -> None:
 
 def test_a_deactivated_app_is_not_in_order_on_the_page(desk: Desk) -> None:
     """A check that cannot tell because of a known cause fails there, too."""
-    from tests.unit.engine.watch.test_poll import deactivated  # noqa: PLC0415
-
     desk.answers["", "app-name-matches"] = deactivated()
     desk.cycle(0)
     page = desk.page()
@@ -149,8 +147,10 @@ def test_the_page_names_whose_systems_do_not_answer(desk: Desk) -> None:
     desk.cycle(DAY, FOUR[:2])
     after = read_tenants("evidence", desk.now()).statuses
 
-    assert [one.tenant for one in before if one.unchecked_since] == []
-    assert [one.tenant for one in after if one.unchecked_since] == ["acme"]
+    assert [tenant_status.tenant for tenant_status in before if tenant_status.unchecked_since] == []
+    assert [tenant_status.tenant for tenant_status in after if tenant_status.unchecked_since] == [
+        "acme"
+    ]
     assert "needs you (failing)" not in desk.page()
 
 
@@ -172,7 +172,7 @@ def test_customers_of_one_console_are_one_entry_of_all_tenants(
 ) -> None:
     """They are polled last; without time left they are polled by the next cycle."""
     desk.cycle(0, FOUR)
-    desk.post.told()
+    desk.post.take_reports()
     console.accounts["a"] = False
     console.asked.clear()
     with monkeypatch.context() as patch:
@@ -185,20 +185,20 @@ def test_customers_of_one_console_are_one_entry_of_all_tenants(
 
     ((_, _, digest),) = desk.post.sent
     assert digest.subject == "SANDBOX 4 tenants: Name of a is signed out"
-    assert desk.post.told() == ["all new acme+beta+coda+dodo"]
+    assert desk.post.take_reports() == ["all new acme+beta+coda+dodo"]
 
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_each_cycle_is_told_to_the_health_check_once(desk: Desk, status: int) -> None:
-    """One GET for each address follows each cycle; a refusal is said, and changes no code."""
+    """One GET for each address follows each cycle; a refusal is a line, and changes no code."""
     with receiving() as post:
         post.refuses = status > 200
         desk.set(RUNBOOK_HEALTHCHECK=f"http://127.0.0.1:{post.hook_port}/ping")
         lines = desk.cycle(0, FOUR)
 
     assert post.pings[0] == "/ping"
-    said = ["The health check answered 503 (127.0.0.1)."]
-    assert lines == (said if status > 200 else [])
+    expected_lines = ["The health check answered 503 (127.0.0.1)."]
+    assert lines == (expected_lines if status > 200 else [])
     assert desk.code is ExitCode.COMPLETE
 
 

@@ -26,17 +26,14 @@ from tests.unit.engine.watch.desk import (
     SECRET_CHECK,
     SECRET_STEP,
     Desk,
+    deactivated,
     finding,
 )
 
 YEARS = 3_650 * DAY
-NAME_CHECK, REDIRECT_CHECK = "app-name-matches", "redirect-uri-is-accepted"
+NAME_CHECK = "app-name-matches"
+REDIRECT_CHECK = "redirect-uri-is-accepted"
 CHECKS = [check.id for step in PROCEDURE.steps for check in step.checks]
-
-
-def deactivated(outcome: Outcome = Outcome.INCONCLUSIVE) -> Finding:
-    """Return what a check sees of an app that Facebook has deactivated."""
-    return finding(outcome, "API access deactivated.", code="app-deactivated")
 
 
 def test_100_unchanged_polls_begin_no_problem(desk: Desk) -> None:
@@ -46,7 +43,7 @@ def test_100_unchanged_polls_begin_no_problem(desk: Desk) -> None:
     before = desk.journal().read_bytes()
     assert desk.changes(*[chance.uniform(5 * MINUTE, 13 * HOUR) for _ in range(100)]) == []
     assert desk.journal().read_bytes() == before
-    assert desk.kept().last_polled_on
+    assert desk.tenant_row().last_polled_on
 
 
 def test_waiting_steps_are_polled_more_often_than_finished_ones(desk: Desk) -> None:
@@ -55,7 +52,7 @@ def test_waiting_steps_are_polled_more_often_than_finished_ones(desk: Desk) -> N
     everything = desk.poll().polled
     assert desk.poll(14 * MINUTE).polled == 0
     assert 0 < desk.poll(2 * MINUTE).polled < everything
-    polled_on = desk.kept().polled_on
+    polled_on = desk.tenant_row().polled_on
     assert polled_on[SECRET_STEP] < polled_on["fb-11-permissions"]
     assert desk.poll(DAY).polled == everything
 
@@ -79,7 +76,7 @@ def test_a_refused_secret_is_one_problem_at_once(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_whatever_failed_before_the_first_poll_is_a_problem(desk: Desk, is_known: bool) -> None:
+def test_a_failure_before_the_first_poll_is_a_problem(desk: Desk, is_known: bool) -> None:
     """The journal may have the failure or not: the first poll makes it a problem."""
     desk.refuse_secret()
     if is_known:
@@ -122,7 +119,7 @@ def test_a_deactivated_app_is_one_cause_and_never_in_order(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("seen", [REDIRECT_CHECK, SECRET_CHECK])
-def test_what_shares_a_cause_is_polled_at_once(desk: Desk, seen: str) -> None:
+def test_steps_that_share_a_cause_are_polled_at_once(desk: Desk, seen: str) -> None:
     """A refusal that a waiting step sees first has every other step polled in the same poll."""
     steps = [step for step in PROCEDURE.steps if step.checks]
     waits = next(step for step in steps if seen in {check.id for check in step.checks})
@@ -144,7 +141,8 @@ def test_a_different_result_counts_when_it_is_seen_again(desk: Desk) -> None:
     def named(name: str, outcome: Outcome) -> Finding:
         return finding(outcome, tables=compared(("App Display Name", "Partner", name)))
 
-    same, other = named("Partner", Outcome.VERIFIED), named("Another", Outcome.FAILED)
+    same = named("Partner", Outcome.VERIFIED)
+    other = named("Another", Outcome.FAILED)
     desk.answers["", NAME_CHECK] = same
     desk.poll()
     desk.answers["", NAME_CHECK] = other
@@ -187,13 +185,13 @@ def test_a_name_that_is_back_is_an_end_and_no_news(desk: Desk, is_late: bool) ->
         desk.answers["", "app-is-registered"] = finding(facts={"app_name": shown})
 
     def poll_twice() -> list[Problem]:
-        found = desk.changes(DAY)
+        begun = desk.changes(DAY)
         reader = desk.answers["", "app-is-registered"]
         if is_late:
             desk.answers["", "app-is-registered"] = None
-        found += desk.changes(6 * MINUTE)
+        begun += desk.changes(6 * MINUTE)
         desk.answers["", "app-is-registered"] = reader
-        return found + desk.changes(16 * MINUTE, 6 * MINUTE)
+        return begun + desk.changes(16 * MINUTE, 6 * MINUTE)
 
     name("Partner", Outcome.VERIFIED, "app-name-matches")
     desk.poll()
@@ -275,7 +273,7 @@ def test_good_news_names_what_and_how_many(
 
     def listed(number: int, of: int = 8) -> Finding:
         status = ["live" if place < number else "not listed" for place in range(of)]
-        table = compared(*((f"permission {n}", "live", found) for n, found in enumerate(status)))
+        table = compared(*((f"permission {n}", "live", begun) for n, begun in enumerate(status)))
         if number == of:
             return finding(Outcome.VERIFIED, "All.", code="permissions-live", tables=table)
         return finding(
@@ -308,8 +306,8 @@ def test_an_outage_is_one_problem_after_a_day(desk: Desk) -> None:
     assert [(problem.id, bool(problem.ended_on)) for problem in over] == [(later[0].id, True)]
 
 
-def test_what_a_failure_explains_is_no_outage(desk: Desk) -> None:
-    """A check that needs what is refused elsewhere, and cannot tell, is not reported once more."""
+def test_a_silence_explained_by_a_failure_is_no_outage(desk: Desk) -> None:
+    """A check that needs a refused value, and cannot tell, is not reported once more."""
     desk.poll()
     desk.refuse_secret()
     desk.answers["", NAME_CHECK] = finding(Outcome.INCONCLUSIVE, "Not now.", refuses=("app_id",))
@@ -366,11 +364,11 @@ def test_a_used_up_hour_is_left_to_people(desk: Desk, monkeypatch: pytest.Monkey
 
     assert (held.polled, held.code) == (0, 3)
     assert held.held == "Not checked: 51 % of the app's calls of this hour are used."
-    assert not desk.kept().last_polled_on
+    assert not desk.tenant_row().last_polled_on
 
 
 def test_no_check_with_a_side_effect_is_polled(desk: Desk) -> None:
-    """Whatever the settings permit: no test call, no installation, no sign-in link."""
+    """No setting permits a test call, an installation or a sign-in link."""
     desk.set(
         RUNBOOK_FACEBOOK_MAKE_TEST_CALLS="true",
         RUNBOOK_CYCLR_INSTALL_CONNECTOR="true",

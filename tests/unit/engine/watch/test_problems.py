@@ -1,4 +1,4 @@
-"""Two polls -> problems: a table of what each pair of results means."""
+"""Two polls -> problems: a table of each pair of results and its meaning."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ from runbook_lib.engine.watch.watch_state import (
 )
 from tests.unit.engine.watch.desk import NOON
 
-V, F, W = Outcome.VERIFIED, Outcome.FAILED, Outcome.WAITING
-U, N = Outcome.INCONCLUSIVE, Outcome.NOT_RUN
+V = Outcome.VERIFIED
+F = Outcome.FAILED
+W = Outcome.WAITING
+U = Outcome.INCONCLUSIVE
+N = Outcome.NOT_RUN
 TEXT = ProblemText(
     title="4 Create App: contradicted by a check",
     place="4 Create App",
@@ -63,7 +66,8 @@ class Seen:
     """A check whose polls are six minutes apart."""
 
     def __init__(self) -> None:
-        self.row, self.now = WatchedStep("t", "s", "k"), NOON
+        self.row = WatchedStep("t", "s", "k")
+        self.now = NOON
         self.problems: dict[str, Problem] = {}
 
     def poll(self, letter: str, minutes: float = 6) -> str:
@@ -97,7 +101,7 @@ class Seen:
         # A definite refusal counts at once; its end does not.
         ("vd", ". +"),
         ("vdvv", ". + . -"),
-        # Whatever fails at the first poll is a problem, and once.
+        # A failure at the first poll is a problem, and once.
         ("f", "+"),
         ("d", "+"),
         ("c", "+"),
@@ -139,7 +143,7 @@ class Seen:
     ],
 )
 def test_each_sequence_of_polls_has_its_problems(polls: str, marks: str) -> None:
-    """What begins (+), ends (-), is replaced (~) or is news (*) with each poll."""
+    """The problems that begin (+), end (-), are replaced (~) or are news (*) with each poll."""
     seen = Seen()
     assert " ".join(seen.poll(letter) or "." for letter in polls) == marks
 
@@ -215,22 +219,35 @@ def test_outcome_code_and_facts_decide_what_is_alike(
 
 def began(cause: str, moved: Any, kind: ProblemKind = ProblemKind.FAILED) -> PollVerdict:
     """Return a verdict with a problem."""
-    problem = Problem(cause, "t", kind, "s", cause, "x", "", "", cause=cause)
+    problem = Problem(
+        id=cause,
+        tenant="t",
+        kind=kind,
+        step="s",
+        check=cause,
+        title="x",
+        since="",
+        on="",
+        cause=cause,
+    )
     return PollVerdict(began=problem, moved=frozenset(moved))
 
 
-def test_what_moved_alike_has_one_cause() -> None:
+def test_values_that_moved_alike_have_one_cause() -> None:
     """A value that two checks read is one cause, named by what lasts; others keep their own."""
-    move, other = ("Partner", "Another"), ("live", "gone")
-    news, failed, alone = (
-        began("news", [move], ProblemKind.CHANGED), began("failed", [move]), began("x", [other]),
-    )  # fmt: skip
+    move = ("Partner", "Another")
+    other = ("live", "gone")
+    news = began("news", [move], ProblemKind.CHANGED)
+    failed = began("failed", [move])
+    alone = began("x", [other])  # fmt: skip
     join_causes([news, failed, alone], [], NOON)
     assert [v.began.cause for v in (news, failed, alone) if v.began] == ["failed", "failed", "x"]
 
 
 def test_an_outage_is_one_problem_after_a_day_and_ends_once() -> None:
-    """The oldest silence counts; what a failure explains does not, and begins again after it."""
+    """
+    The oldest silence counts; one that a failure explains does not, and begins again after it.
+    """
     on = timestamp(NOON)
     rows = [
         WatchedStep("t", "a", "a", unanswered_since=on, unanswered="Down."),
@@ -238,19 +255,21 @@ def test_an_outage_is_one_problem_after_a_day_and_ends_once() -> None:
     ]
     later = NOON + timedelta(days=1)
     assert outage("t", rows, None, (), later - timedelta(seconds=1)) is None
-    found = outage("t", rows, None, {("b", "b")}, later)
-    assert found
-    assert (found.reason, rows[1].unanswered_since) == ("Down.", timestamp(later))
-    assert outage("t", rows, found, (), later) is None
-    ended = outage("t", [], found, (), later)
+    outage_problem = outage("t", rows, None, {("b", "b")}, later)
+    assert outage_problem
+    assert (outage_problem.reason, rows[1].unanswered_since) == ("Down.", timestamp(later))
+    assert outage("t", rows, outage_problem, (), later) is None
+    ended = outage("t", [], outage_problem, (), later)
     assert ended
-    assert (ended.id, ended.ended_on) == (found.id, timestamp(later))
+    assert (ended.id, ended.ended_on) == (outage_problem.id, timestamp(later))
     assert outage("t", [], None, (), later) is None
 
 
 def test_a_failure_explains_what_needs_or_requires_the_same() -> None:
     """A check with all its inputs, or of a step that requires its step; never itself."""
-    failing = Problem("1", "t", ProblemKind.FAILED, "a", "x", "T", "", "")
+    failing = Problem(
+        id="1", tenant="t", kind=ProblemKind.FAILED, step="a", check="x", title="T", since="", on=""
+    )
     needs = {
         ("a", "x"): ["id", "secret"], ("b", "y"): ["secret", "id", "token"], ("c", "z"): ["id"],
         ("d", "w"): [],

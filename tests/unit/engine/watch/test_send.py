@@ -1,4 +1,4 @@
-"""Who is told what, in which digest, whatever refuses, moves, ends or is killed."""
+"""Receivers and their digests, whatever refuses, moves, ends or is killed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ YEARS = 3_650 * DAY
 def failing(desk: Desk) -> Desk:
     """Three tenants, whose receiver was introduced, and whose App Secret is refused from now on."""
     desk.cycle(0, THREE)
-    desk.post.told()
+    desk.post.take_reports()
     desk.refuse_secret()
     return desk
 
@@ -64,13 +64,13 @@ def test_the_first_digest_says_what_is_watched_and_what_fails_already(desk: Desk
     desk.refuse_secret("beta")
     desk.cycle(0, THREE)
     ((_, _, first),) = desk.post.sent
-    told = desk.post.told()
+    told = desk.post.take_reports()
     desk.cycle(DAY, THREE)
 
     assert told == ["all watched acme+beta+coda", "all new beta"]
     assert first.text.startswith("The watch checks 3 tenants: acme, beta, coda. These need people")
     assert first.subject == ("SANDBOX beta: Facebook knows the App ID and refuses this App Secret")
-    assert desk.post.told() == ["all still failing beta"]
+    assert desk.post.take_reports() == ["all still failing beta"]
 
 
 def test_nothing_that_fails_is_said_once(desk: Desk) -> None:
@@ -120,7 +120,7 @@ def test_the_state_has_no_address_and_no_secret(failing: Desk) -> None:
 def test_a_deactivated_app_is_one_entry_of_one_digest(desk: Desk) -> None:
     """Its cause is the subject, its steps are named, and no display name or advice to run again."""
     desk.cycle(0)
-    desk.post.told()
+    desk.post.take_reports()
     refused = finding(Outcome.INCONCLUSIVE, "API access deactivated.", code="app-deactivated")
     desk.answers = {
         ("", "app-name-matches"): refused,
@@ -132,7 +132,7 @@ def test_a_deactivated_app_is_one_entry_of_one_digest(desk: Desk) -> None:
     ((_, _, digest),) = desk.post.sent
 
     assert digest.subject.startswith("SANDBOX acme: Facebook has deactivated the app")
-    assert desk.post.told() == ["all new acme+acme+acme"]
+    assert desk.post.take_reports() == ["all new acme+acme+acme"]
     assert "Steps: 4 Create App" in digest.text
     assert ", 13 Complete Settings > Basic" in digest.text
 
@@ -141,7 +141,7 @@ def test_an_approval_says_whose_and_what_comes_next(desk: Desk) -> None:
     """The subject has the news and the next step; it is told once."""
     desk.answers["", "review-is-approved"] = finding(Outcome.WAITING, "In review.")
     desk.cycle(0)
-    desk.post.told()
+    desk.post.take_reports()
     desk.answers["", "review-is-approved"] = finding(
         Outcome.VERIFIED,
         "All 8 are live.",
@@ -156,18 +156,18 @@ def test_an_approval_says_whose_and_what_comes_next(desk: Desk) -> None:
     )
 
 
-def test_what_happens_at_once_is_one_digest(failing: Desk) -> None:
+def test_simultaneous_problems_are_one_digest(failing: Desk) -> None:
     """New problems, ends and reminders of a receiver are one message."""
     failing.cycle(DAY, THREE)
-    failing.post.told()
+    failing.post.take_reports()
     failing.answers.clear()
     failing.refuse_secret("acme")
     failing.cycle(DAY - 10 * MINUTE, THREE)
     failing.answers["coda", "public-profile-is-live"] = finding(Outcome.FAILED, "Not live.")
     failing.cycle(16 * MINUTE, THREE)
-    told = failing.post.told()
+    told = failing.post.take_reports()
     failing.cycle(6 * MINUTE, THREE)
-    assert sorted(told + failing.post.told()) == [
+    assert sorted(told + failing.post.take_reports()) == [
         "all ended beta+coda", "all new coda", "all still failing acme",
     ]  # fmt: skip
 
@@ -184,7 +184,7 @@ def test_what_happens_at_once_is_one_digest(failing: Desk) -> None:
     ],
     ids=["alike", "address", "sender", "server", "people", "real"],
 )  # fmt: skip
-def test_what_goes_elsewhere_is_another_digest(
+def test_another_receiver_gets_another_digest(
     desk: Desk, change: dict[str, str], told: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One receiver never sees another receiver's tenants; practice and real never share."""
@@ -192,7 +192,7 @@ def test_what_goes_elsewhere_is_another_digest(
     fleet = [desk.tenant("acme"), desk.tenant("beta"), desk.tenant("coda", **change)]
     desk.refuse_secret()
     desk.cycle(0, fleet)
-    lines = [line for line in desk.post.told() if not line.startswith("all watched")]
+    lines = [line for line in desk.post.take_reports() if not line.startswith("all watched")]
     assert sorted(lines) == sorted(told)
 
 
@@ -225,13 +225,17 @@ def test_a_webhook_is_its_address_and_its_secret(
 
 
 def test_a_person_who_has_the_step_is_told(desk: Desk) -> None:
-    """Problems of a step go to the person it was assigned to, and nobody else's tenants do."""
+    """Problems of a step go to the person it was assigned to; other tenants' problems do not."""
     desk.begin("beta", assigned(SECRET_STEP, "Ann"))
     desk.cycle(0, THREE)
-    desk.post.told()
+    desk.post.take_reports()
     desk.refuse_secret()
     desk.cycle(DAY, THREE)
-    assert sorted(desk.post.told()) == ["all new acme+coda", "ann new beta", "ann watched beta"]
+    assert sorted(desk.post.take_reports()) == [
+        "all new acme+coda",
+        "ann new beta",
+        "ann watched beta",
+    ]
 
 
 def test_a_day_that_comes_is_told_to_whoever_has_it(desk: Desk) -> None:
@@ -241,16 +245,16 @@ def test_a_day_that_comes_is_told_to_whoever_has_it(desk: Desk) -> None:
         desk.begin(name, assigned("fb-01-log-in", "Ann", due=due))
     for _ in range(42):
         desk.cycle(DAY, THREE)
-    told = [line for line in desk.post.told() if " watched " not in line]
+    told = [line for line in desk.post.take_reports() if " watched " not in line]
     assert told == ["ann new acme+beta+coda"] * 3
 
 
-# --- who is told what, whatever is refused, moves or ends ---------------------------------------
+# --- receivers and digests, whatever is refused, moves or ends ----------------------------------
 @pytest.mark.matrix(6)
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        # Who fails for another reason has an entry of its own in the same digest.
+        # A failure for another reason has an entry of its own in the same digest.
         ("fail else:coda 1d", "new acme+beta, new coda"),
         (
             "with:acme+beta fail:acme 1d fail:beta 1h back 16m 6m",
@@ -261,16 +265,16 @@ def test_a_day_that_comes_is_told_to_whoever_has_it(desk: Desk) -> None:
         ("fail refuse 1d take own:acme+beta 1h", "new acme+beta@own, new coda"),
         ("fail refuse 1d take own:acme+beta+coda 1h", "new acme+beta+coda@own"),
         ("fail silent 1d take own:coda 1h", "new acme+beta, new coda@own"),
-        # Who is not in the cycle, so that nobody knows its settings, is told later.
+        # A tenant that is not in the cycle has no known settings, and is told later.
         ("fail refuse 1d take with:acme+beta 1h with 1h", "new acme+beta, new coda"),
-        # What is frozen is sent as it was, and its end comes next, in its thread.
+        # A frozen digest is sent unchanged, and its end comes next, in its thread.
         ("fail refuse 1d back 16m 6m take 1h 1h", "new acme+beta+coda, ended acme+beta+coda"),
         ("fail silent 1d back 16m 6m take 1h 1h", "new acme+beta+coda, ended acme+beta+coda"),
         ("fail refuse 1d back:coda 16m 6m take 1h 1h", "new acme+beta+coda, ended coda"),
         ("fail 1d back 16m 6m 9h 9h", "new acme+beta+coda, ended acme+beta+coda"),
-        # What happens while a digest is pending goes into the next one.
+        # A change while a digest is pending goes into the next one.
         ("fail:acme refuse 1d fail:beta 1h take 1h 1h", "new acme, new beta"),
-        # Who has moved is told of what is open, and of what is over nobody is.
+        # A receiver that has moved is told of open problems, and not of ended ones.
         (
             "fail 1d own:coda refuse 23h take 1h",
             "new acme+beta+coda, still failing acme+beta, new coda@own",
@@ -298,7 +302,9 @@ def play(desk: Desk, script: str) -> None:
     or days, `with` some tenants or all.
     """
     acts: dict[str, Any] = {"take": take, "refuse": refuse, "silent": be_silent}
-    seconds, fleet, own = {"m": MINUTE, "h": HOUR, "d": DAY}, [*THREE], set[str]()
+    seconds = {"m": MINUTE, "h": HOUR, "d": DAY}
+    fleet = [*THREE]
+    own = set[str]()
     desk.cycle(0, THREE)
     desk.post.sent.clear()
     for word in script.split():
@@ -324,7 +330,7 @@ def play(desk: Desk, script: str) -> None:
 
 
 def shown(desk: Desk) -> list[str]:
-    """Return who was told what."""
+    """Return the entries that receivers were told."""
     lines = []
     for line in [x for x in desk_told(desk) if " watched " not in x]:
         who, _, rest = line.partition(" ")
@@ -333,9 +339,9 @@ def shown(desk: Desk) -> list[str]:
 
 
 def desk_told(desk: Desk) -> list[str]:
-    """Return what was told, and keep it."""
+    """Return the entries that were told, and keep them."""
     sent = [*desk.post.sent]
-    told = desk.post.told()
+    told = desk.post.take_reports()
     desk.post.sent = sent
     return told
 
@@ -350,10 +356,10 @@ def test_a_tenant_without_a_channel_is_told_once_it_has_one(failing: Desk) -> No
     fleet = [failing.tenant("acme", **mail), failing.tenant("beta", **mail), "coda"]
     failing.set(RUNBOOK_MAIL="")
     assert failing.cycle(HOUR, fleet) == failing.cycle(HOUR, fleet) == []
-    assert failing.post.told() == ["all new acme+beta"]
+    assert failing.post.take_reports() == ["all new acme+beta"]
     failing.set(**{f"RUNBOOK_{name.upper()}": to for name, to in mail.items()})
     failing.cycle(HOUR, THREE)
-    assert failing.post.told() == ["all new coda"]
+    assert failing.post.take_reports() == ["all new coda"]
 
 
 def test_a_problem_that_ended_before_it_was_frozen_is_never_sent(failing: Desk) -> None:
@@ -364,25 +370,25 @@ def test_a_problem_that_ended_before_it_was_frozen_is_never_sent(failing: Desk) 
     recover(failing)
     failing.set(**mail, RUNBOOK_MAIL_TO="all@acme.example")
     failing.cycle(DAY, THREE)
-    assert failing.post.told() == []
+    assert failing.post.take_reports() == []
 
 
 def test_news_is_not_for_a_receiver_who_came_later(desk: Desk) -> None:
-    """A new address gets what is open, and no news from before."""
+    """A new address gets the open problems, and no news from before."""
     desk.answers["", "review-is-approved"] = finding(Outcome.WAITING, "In review.")
     desk.cycle(0)
     desk.answers["", "review-is-approved"] = finding(Outcome.VERIFIED, "All are live.")
     desk.refuse_secret()
     for wait in (DAY, 6 * MINUTE, 2 * DAY):
         desk.cycle(wait)
-    desk.post.told()
+    desk.post.take_reports()
     desk.cycle(HOUR, [desk.tenant("acme", mail_to=OWN)])
-    assert desk.post.told() == ["own watched acme", "own new acme"]
+    assert desk.post.take_reports() == ["own watched acme", "own new acme"]
 
 
 # --- frozen -------------------------------------------------------------------------------------
 def test_id_and_text_are_frozen_until_accepted(failing: Desk) -> None:
-    """Whatever happens meanwhile goes into the next digest."""
+    """A change meanwhile goes into the next digest."""
     failing.post.act = refuse
     failing.cycle(DAY, ("acme",))
     failing.answers["acme", "public-profile-is-live"] = finding(Outcome.FAILED, "Not live.")
@@ -393,7 +399,9 @@ def test_id_and_text_are_frozen_until_accepted(failing: Desk) -> None:
     tries = {(d.id, d.subject, d.text) for _, d in failing.post.tries[1:]}
     assert len(tries) == 1
     failing.cycle(MINUTE, ("acme",))
-    assert [line for line in failing.post.told() if "still" not in line] == ["all new acme"] * 2
+    assert [line for line in failing.post.take_reports() if "still" not in line] == [
+        "all new acme"
+    ] * 2
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -427,9 +435,12 @@ def test_a_kill_at_any_save_loses_no_tenant(
 ) -> None:
     """Each problem is reported; what comes twice has the same id and text."""
     shutil.copytree("evidence", "before")
-    offset, is_killed, number = failing.offset, True, 0
+    offset = failing.offset
+    is_killed = True
+    number = 0
     while is_killed:
-        number, failing.offset = number + 1, offset + DAY
+        number = number + 1
+        failing.offset = offset + DAY
         shutil.rmtree("evidence")
         shutil.copytree("before", "evidence")
         failing.post.sent.clear()
@@ -446,7 +457,8 @@ def test_a_kill_at_any_save_loses_no_tenant(
 
 def _is_killed_at(desk: Desk, patch: pytest.MonkeyPatch, number: int, *, is_saved: bool) -> bool:
     """Let a cycle be killed at this transaction, before or after it; return whether it was."""
-    own, left = WatchState.transaction, [number]
+    own = WatchState.transaction
+    left = [number]
 
     @contextmanager
     def killed(state: WatchState) -> Iterator[None]:
@@ -466,7 +478,9 @@ def _is_killed_at(desk: Desk, patch: pytest.MonkeyPatch, number: int, *, is_save
     return False
 
 
-def test_what_cannot_be_saved_is_not_sent(failing: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_digest_that_cannot_be_saved_is_not_sent(
+    failing: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a full disk nothing is sent; afterwards it is sent once."""
 
     def full(*_: object) -> None:
@@ -479,7 +493,7 @@ def test_what_cannot_be_saved_is_not_sent(failing: Desk, monkeypatch: pytest.Mon
     assert failing.code is ExitCode.INCOMPLETE
     assert "disk is full" in " ".join(lines)
     failing.cycle(MINUTE, THREE)
-    assert failing.post.told() == ["all new acme+beta+coda"]
+    assert failing.post.take_reports() == ["all new acme+beta+coda"]
 
 
 @pytest.mark.parametrize("broken", [("coda",), ("acme",), ("acme", "beta"), THREE])
@@ -507,7 +521,7 @@ def test_a_single_watch_withdraws_no_digest_of_a_fleet(failing: Desk) -> None:
     failing.cycle(DAY, THREE)
     failing.post.act = take
     failing.cycle(HOUR, ("beta",), is_alone=True)
-    assert failing.post.told() == ["all new acme+beta+coda"]
+    assert failing.post.take_reports() == ["all new acme+beta+coda"]
     assert len({digest.id for _, digest in failing.post.tries[1:]}) == 1
 
 
@@ -525,16 +539,16 @@ def test_each_of_two_digests_of_a_receiver_keeps_its_id(failing: Desk) -> None:
     failing.cycle(HOUR, THREE)
     failing.cycle(MINUTE, THREE)
     assert {digest.id for _, _, digest in failing.post.sent} == frozen
-    assert sorted(failing.post.told()) == ["all new acme", "all new beta"]
+    assert sorted(failing.post.take_reports()) == ["all new acme", "all new beta"]
 
 
 def test_a_first_digest_that_names_a_tenant_that_left_is_withdrawn(desk: Desk) -> None:
-    """It reports no problem, and says what is watched: that is another receiver's."""
+    """It reports no problem, and lists the watched tenants: another receiver has it."""
     desk.post.act = refuse
     desk.cycle(0, THREE)
     desk.post.act = take
     desk.cycle(HOUR, ["acme", "beta", desk.tenant("coda", mail_to=OWN)])
-    assert sorted(desk.post.told()) == ["all watched acme+beta", "own watched coda"]
+    assert sorted(desk.post.take_reports()) == ["all watched acme+beta", "own watched coda"]
 
 
 def test_a_digest_of_tenants_that_all_left_never_comes_back(failing: Desk) -> None:
@@ -543,9 +557,9 @@ def test_a_digest_of_tenants_that_all_left_never_comes_back(failing: Desk) -> No
     failing.cycle(DAY, ("acme", "beta"))
     failing.post.act = take
     failing.cycle(HOUR, [failing.tenant(name, mail_to=OWN) for name in ("acme", "beta")])
-    failing.post.told()
+    failing.post.take_reports()
     failing.cycle(HOUR, ["acme", failing.tenant("beta", graph_url="nonsense")])
-    assert failing.post.told() == ["all new acme"]
+    assert failing.post.take_reports() == ["all new acme"]
 
 
 # --- servers ------------------------------------------------------------------------------------
@@ -604,15 +618,15 @@ def test_one_that_is_accepted_wakes_the_others_of_its_server(
     for _ in range(6):
         desk.cycle(DAY, fleet)
     desk.post.act = take
-    desk.post.told()
+    desk.post.take_reports()
     desk.refuse_secret("beta")
     desk.cycle(16 * MINUTE, fleet)
     desk.cycle(MINUTE, fleet)
-    assert ("all new acme" in desk.post.told()) is is_woken
+    assert ("all new acme" in desk.post.take_reports()) is is_woken
 
 
 def test_a_silent_server_is_waited_for_once_a_cycle(failing: Desk) -> None:
-    """Other servers get their digests; those of the silent one come in the next cycles."""
+    """Other servers get their digests; the silent one's come in the next cycles."""
     fleet: list[Any] = [failing.tenant(name, mail_to=f"{name}@x.example") for name in THREE]
     fleet += [failing.tenant("dune", mail_to="dune@x.example", mail_server="127.0.0.1:26")]
 
@@ -622,33 +636,33 @@ def test_a_silent_server_is_waited_for_once_a_cycle(failing: Desk) -> None:
 
     failing.post.act = silent_at_25
     failing.post.tries.clear()
-    (said,) = failing.cycle(DAY, fleet)
-    assert "was not accepted within" in said
+    (printed,) = failing.cycle(DAY, fleet)
+    assert "was not accepted within" in printed
     assert [to[:4] for to, _ in failing.post.tries] == ["acme", "dune"]
     assert [to[:4] for _, to, _ in failing.post.sent] == ["dune"]
 
 
 def test_a_webhook_that_is_gone_is_said_once(failing: Desk) -> None:
-    """It gets nothing more; another address gets what is open."""
+    """It gets nothing more; another address gets the open problems."""
     failing.set(RUNBOOK_MAIL="", **HOOK)
     failing.post.act = refusing("it answered 410", is_final=True, is_gone=True)
-    said = [failing.cycle(DAY, THREE) for _ in range(3)]
-    assert [len(lines) for lines in said] == [1, 0, 0]
+    printed = [failing.cycle(DAY, THREE) for _ in range(3)]
+    assert [len(lines) for lines in printed] == [1, 0, 0]
     failing.post.act = take
     failing.set(**{**HOOK, "RUNBOOK_WEBHOOK": "https://else.acme.example/"})
     failing.cycle(MINUTE, THREE)
-    assert len(failing.post.told()) == 2
+    assert len(failing.post.take_reports()) == 2
 
 
 # --- reminders ----------------------------------------------------------------------------------
 def test_a_problem_is_reminded_of_daily_until_it_is_acknowledged(failing: Desk) -> None:
     """One digest a day lists what still fails; after the day of the acknowledgement again."""
     failing.cycle(DAY, ("acme",))
-    failing.post.told()
-    assert [failing.cycle(DAY - HOUR, ("acme",)), failing.post.told()] == [[], []]
+    failing.post.take_reports()
+    assert [failing.cycle(DAY - HOUR, ("acme",)), failing.post.take_reports()] == [[], []]
     failing.cycle(HOUR, ("acme",))
     ((_, _, digest),) = failing.post.sent
-    assert failing.post.told() == ["all still failing acme"]
+    assert failing.post.take_reports() == ["all still failing acme"]
     assert digest.subject.startswith("SANDBOX acme: still failing: Facebook knows")
     until = (failing.now() + timedelta(days=3)).date().isoformat()
     ident = digest.text.partition("--ack ")[2].split()[0]
@@ -657,21 +671,21 @@ def test_a_problem_is_reminded_of_daily_until_it_is_acknowledged(failing: Desk) 
     assert acknowledge(ident.upper(), by="Ann", **known) == ["acme"]
     for _ in range(3):
         failing.cycle(DAY, ("acme",))
-    assert failing.post.told() == []
+    assert failing.post.take_reports() == []
     failing.cycle(DAY, ("acme",))
-    assert failing.post.told() == ["all still failing acme"]
+    assert failing.post.take_reports() == ["all still failing acme"]
 
 
 def test_an_entry_of_several_tenants_is_acknowledged_at_once(failing: Desk) -> None:
     """The id in a digest stands for all of its tenants."""
     failing.cycle(DAY, THREE)
     ((_, _, digest),) = failing.post.sent
-    failing.post.told()
+    failing.post.take_reports()
     ident = digest.text.partition("--ack ")[2].split()[0]
     known = {"until": "", "note": "", "evidence": "", "now": failing.now()}
     assert acknowledge(ident, by="Ann", **known) == [*THREE]
     failing.cycle(2 * DAY, THREE)
-    assert failing.post.told() == []
+    assert failing.post.take_reports() == []
 
 
 @pytest.mark.parametrize(
@@ -686,7 +700,7 @@ def test_an_entry_of_several_tenants_is_acknowledged_at_once(failing: Desk) -> N
         ({"evidence": "elsewhere"}, "no watch has run yet"),
     ],
 )
-def test_what_cannot_be_acknowledged_is_refused(
+def test_an_impossible_acknowledgement_is_refused(
     failing: Desk, given: dict[str, str], says: str
 ) -> None:
     """Nothing is written then; another person's word is not replaced."""
@@ -704,39 +718,40 @@ def test_what_cannot_be_acknowledged_is_refused(
 
 # --- clocks and watches -------------------------------------------------------------------------
 def test_a_clock_that_was_ahead_stops_no_digest_and_no_reminder(failing: Desk) -> None:
-    """Whatever was sent, tried or reported in a future that a wrong clock had is due now."""
+    """A digest sent, tried or reported at a wrong clock's future time is due now."""
     right = failing.offset
     failing.cycle(400 * DAY, ("acme",))
-    failing.post.told()
+    failing.post.take_reports()
     failing.offset = right
     failing.cycle(HOUR, ("acme",))
-    assert failing.post.told() == ["all still failing acme"]
+    assert failing.post.take_reports() == ["all still failing acme"]
     failing.cycle(HOUR, ("acme",))
-    assert failing.post.told() == []
+    assert failing.post.take_reports() == []
     failing.cycle(DAY, ("acme",))
-    assert failing.post.told() == ["all still failing acme"]
+    assert failing.post.take_reports() == ["all still failing acme"]
     failing.post.act = refuse
     failing.cycle(YEARS, ("acme",))
-    failing.post.act, failing.offset = take, right + 2 * DAY
+    failing.post.act = take
+    failing.offset = right + 2 * DAY
     failing.cycle(HOUR, ("acme",))
-    assert failing.post.told() == ["all still failing acme"]
+    assert failing.post.take_reports() == ["all still failing acme"]
 
 
 def test_two_watches_do_not_send_at_once(failing: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one sends, the other waits and then says so; each message is sent once."""
     monkeypatch.setattr(send_module, "LOCK_TIMEOUT_SECONDS", 0.1)
-    said: list[str] = []
+    printed: list[str] = []
 
     def meanwhile(*_: object) -> None:
         failing.post.act = take
-        said.extend(failing.cycle(0, ("acme",), is_alone=True))
+        printed.extend(failing.cycle(0, ("acme",), is_alone=True))
 
     failing.post.act = meanwhile
     failing.cycle(DAY, THREE)
-    assert ["Another watch is sending." in line for line in said] == [True]
+    assert ["Another watch is sending." in line for line in printed] == [True]
     assert len(failing.post.tries) == 2
     failing.cycle(HOUR, ("acme",), is_alone=True)
-    assert failing.post.told() == ["all new acme+beta+coda"]
+    assert failing.post.take_reports() == ["all new acme+beta+coda"]
 
 
 def test_watches_of_single_tenants_leave_each_other_alone(failing: Desk) -> None:
@@ -747,13 +762,13 @@ def test_watches_of_single_tenants_leave_each_other_alone(failing: Desk) -> None
     failing.post.act = take
     failing.cycle(HOUR, ("acme",), is_alone=True)
     failing.cycle(MINUTE, ("beta",), is_alone=True)
-    assert failing.post.told() == ["all new acme", "all new beta"]
+    assert failing.post.take_reports() == ["all new acme", "all new beta"]
     tries = [digest.id for _, digest in failing.post.tries[1:]]
     assert len({*tries}) == 2
 
 
 def test_old_problems_are_forgotten(desk: Desk) -> None:
-    """What ended or was told 90 days ago goes, and what lasts stays."""
+    """A problem that ended or was told 90 days ago goes; one that lasts stays."""
     desk.fail()
     desk.answers.clear()
     desk.answers["", "public-profile-is-live"] = finding(Outcome.FAILED, "It is not live.")

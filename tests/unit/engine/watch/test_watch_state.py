@@ -39,8 +39,30 @@ def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
     rows = (
         WatchedTenant("c/t", polled_on={"s": "x"}),
         WatchedStep("c/t", "s", "k", seen, "x", unconfirmed=None),
-        Problem("1", "c/t", ProblemKind.DUE, "s", "k", "T", "", "", before=Outcome.VERIFIED),
-        Digest("1", "r", "mail", "s", "S", "T", "", ["c/t"], {"a": [1]}, is_final=True, tries=3),
+        Problem(
+            id="1",
+            tenant="c/t",
+            kind=ProblemKind.DUE,
+            step="s",
+            check="k",
+            title="T",
+            since="",
+            on="",
+            before=Outcome.VERIFIED,
+        ),
+        Digest(
+            id="1",
+            receiver="r",
+            channel="mail",
+            server="s",
+            subject="S",
+            text="T",
+            created_on="",
+            tenants=["c/t"],
+            document={"a": [1]},
+            is_final=True,
+            tries=3,
+        ),
         WatchedCustomer("c/t", "a", "", b"\x00\xff"),
     )
     with open_state(tmp_path, NOON) as state, state.transaction():
@@ -53,7 +75,7 @@ def test_each_row_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_transaction_is_saved_whole_or_not_at_all(tmp_path: Path) -> None:
-    """What breaks in the middle leaves nothing behind."""
+    """An error in the middle leaves nothing behind."""
     with open_state(tmp_path, NOON) as state:
         with suppress(KeyboardInterrupt), state.transaction():
             state.tenants.write([WatchedTenant("c/t")])
@@ -110,9 +132,9 @@ def huge(path: Path) -> None:
 def test_a_state_that_is_not_ours_is_moved_aside_and_said_first(
     desk: Desk, damage: Callable[[Path], object]
 ) -> None:
-    """What still fails is reported again, and the first line of the digest says why."""
+    """A lasting failure is reported again, and the first line of the digest says why."""
     desk.fail()
-    desk.post.told()
+    desk.post.take_reports()
     damage(desk.path)
     assert last_polled_on(Path("evidence"), "facebook_marketing/acme") is None
     assert desk.cycle(HOUR) == []
@@ -121,7 +143,7 @@ def test_a_state_that_is_not_ours_is_moved_aside_and_said_first(
 
     assert aside.name in digest.text.splitlines()[0]
     assert "acknowledgements and what was reported are lost" in digest.text.splitlines()[0]
-    assert desk.post.told() == ["all watched acme", "all new acme"]
+    assert desk.post.take_reports() == ["all watched acme", "all new acme"]
     assert desk.code is ExitCode.FAILED
     desk.cycle(DAY)
     ((_, _, later),) = desk.post.sent
@@ -151,7 +173,7 @@ def test_a_state_that_cannot_be_written_is_named(
 ) -> None:
     """Nothing is sent that could not be saved; each tenant says why."""
     desk.fail()
-    desk.post.told()
+    desk.post.take_reports()
     connect = sqlite3.connect
 
     def read_only(name: str, **more: object) -> sqlite3.Connection:
@@ -164,16 +186,16 @@ def test_a_state_that_cannot_be_written_is_named(
     assert "readonly database" in " ".join(lines)
     assert desk.post.sent == []
     desk.cycle(HOUR)
-    assert desk.post.told() == ["all still failing acme"]
+    assert desk.post.take_reports() == ["all still failing acme"]
 
 
 def test_a_missing_state_begins_again_from_the_journal(desk: Desk) -> None:
-    """What fails is reported again; nobody is told that all is well because a file is gone."""
+    """A failure is reported again; no receiver is told that all is well because a file is gone."""
     desk.fail()
-    desk.post.told()
+    desk.post.take_reports()
     desk.path.unlink()
     desk.cycle(HOUR)
-    assert desk.post.told() == ["all watched acme", "all new acme"]
+    assert desk.post.take_reports() == ["all watched acme", "all new acme"]
 
 
 def test_a_state_that_another_process_writes_is_waited_for(
@@ -181,14 +203,14 @@ def test_a_state_that_another_process_writes_is_waited_for(
 ) -> None:
     """After that the watch says so, and nothing is lost."""
     monkeypatch.setattr(state_module, "LOCK_TIMEOUT_SECONDS", 0.1)
-    with open_state(tmp_path, NOON) as one, open_state(tmp_path, NOON) as other:
-        with one.transaction():
-            one.tenants.write([WatchedTenant("c/t")])
+    with open_state(tmp_path, NOON) as first, open_state(tmp_path, NOON) as other:
+        with first.transaction():
+            first.tenants.write([WatchedTenant("c/t")])
             with pytest.raises(BusyError), other.transaction():
                 pass
         with other.transaction():
             other.tenants.write([WatchedTenant("c/u")])
-        assert len(one.tenants.read()) == 2
+        assert len(first.tenants.read()) == 2
 
 
 def test_a_state_that_was_just_created_is_no_damage(tmp_path: Path) -> None:
@@ -199,7 +221,7 @@ def test_a_state_that_was_just_created_is_no_damage(tmp_path: Path) -> None:
     assert last_polled_on(tmp_path, "t") == ""
 
 
-def test_who_only_reads_creates_and_moves_nothing(tmp_path: Path) -> None:
+def test_a_reader_creates_and_moves_nothing(tmp_path: Path) -> None:
     """A missing state is no state, and a damaged one an error."""
     with read_state(tmp_path) as state:
         assert state is None

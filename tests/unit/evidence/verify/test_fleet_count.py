@@ -23,8 +23,8 @@ from runbook_lib.evidence.verify.fleet_count import FleetCount, FleetVerdict
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.commands import runbook
+from tests.support.fleets import ENVIRON, Processes, table
 from tests.unit.engine.sealed_fleets import sealed
-from tests.unit.engine.test_fleet import ENVIRON, Processes, table
 
 CONNECTOR = "facebook_marketing"
 EVIDENCE, OTHER = Path("evidence"), Path("other")
