@@ -111,7 +111,7 @@ class Kit:
     """The texts for a submission to a provider's review."""
 
     review: str
-    """The provider's name for the review, such as *App Review*."""
+    """The provider's name for the review."""
 
     declined: str
     """A sentence: why most submissions are declined."""
