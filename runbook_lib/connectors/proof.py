@@ -38,7 +38,7 @@ class KnownRefusal:
     """A row of a table of refusals: an error by which a remote system contradicts a step."""
 
     code: str
-    """Our name for what is refused, such as `app-secret-refused`."""
+    """Our code for the refusal, such as `app-secret-refused`."""
 
     error_codes: frozenset[int]
     """The remote system's error codes; the response must have one of them."""

@@ -213,7 +213,7 @@ class Exchange(Part):
     """Body of the request: a JSON document or text, cut when long."""
 
     headers: Mapping[Name, Said] = field(default_factory=dict)
-    """Those headers of the response that the provider lists (`Provider.headers`)."""
+    """Headers of the response that the provider lists (`Provider.headers`)."""
 
     response: Annotated[Any, _REMOTE] = None
     """Body of the response: a JSON document or text, cut when long."""

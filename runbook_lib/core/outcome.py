@@ -147,7 +147,7 @@ LOOKS_LIKE: Mapping[RunOutcome | None, Outcome] = {
 
 # Outcomes that leave nothing to do; a person's skip settles a step, too.
 SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
-# Outcomes of a code by which checks fail, and because of which others cannot tell.
+# Outcomes of a code that makes some checks fail, and others inconclusive.
 OF_ONE_CAUSE = frozenset({Outcome.FAILED, Outcome.INCONCLUSIVE})
 # Outcomes that leave something to do or to wait for; failures first.
 OPEN = (

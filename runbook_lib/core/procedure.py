@@ -102,7 +102,7 @@ class Input:
     """A value that has the right format."""
 
     secret: bool = False
-    """Whether it is a credential: never recorded, shown or stored in clear."""
+    """Whether it is a credential; the record has at most its fingerprint."""
 
     required: bool = False
     """Whether a run needs it from the start."""
@@ -250,7 +250,7 @@ class Paste:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenField:
-    """A field of a screen; `template` is the text that goes into it, like that of a `Paste`."""
+    """A field of a screen; `template` is the text to enter, as in `Paste`."""
 
     label: str
     template: str = ""
@@ -322,7 +322,7 @@ class Confirmation:
     """Days that such an attestation counts; 0: it does not expire."""
 
     due_days: int = 0
-    """Days from which the person chooses a due day; the step waits until then. 0: it is done."""
+    """Most days until the due day that the person names; the step waits until then. 0: done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

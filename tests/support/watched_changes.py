@@ -189,7 +189,9 @@ def end_graph_version(desk: NotifiedDesk) -> Repair:
 
 def end_marketing_version(desk: NotifiedDesk) -> Repair:
     """End the version in the Marketing API's calendar; the operator sets another one."""
-    desk.state.version_schedule.replace_version(ApiVersion("v26.0", marketing_until=desk.state.now()))
+    desk.state.version_schedule.replace_version(
+        ApiVersion("v26.0", marketing_until=desk.state.now())
+    )
     return partial(desk.set, "RUNBOOK_FACEBOOK_GRAPH_VERSION=v27.0")
 
 

@@ -200,7 +200,7 @@ def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
     app_id = context.text("app_id")
     refusal = None
     try:
-        # NOTE: an edge is requested without fields, exactly as that of the app.
+        # NOTE: an edge is requested without fields, exactly like the app's.
         fields = {} if edge else {"fields": "id"}
         app_graph(context).get(f"{made_up}{edge}", app_token(context), **fields)
         problem = "it answers a made-up App ID too"

@@ -75,7 +75,7 @@ PROCEDURE = Procedure(
 
 
 def read(folder: Path, *entries: str | bytes) -> list[Any]:
-    """Return what is read from a file with these entries."""
+    """Return the attestations in a file with these entries."""
     path = folder / "said.toml"
     lines = [entry if isinstance(entry, bytes) else entry.encode() for entry in entries]
     path.write_bytes(b"\n".join(lines))
@@ -195,7 +195,7 @@ def test_an_empty_file_is_valid(tmp_path: Path) -> None:
     ],
 )
 def test_times_are_kept_in_utc(tmp_path: Path, at: str, utc: str) -> None:
-    """Whatever the offset, the journal shows UTC; a time without one is taken as UTC."""
+    """The journal shows UTC for any offset; a time without one is taken as UTC."""
     assert read(tmp_path, attestation(at=at))[0].at == utc
 
 
@@ -341,8 +341,8 @@ def test_several_subjects_are_as_many_entries(make: Callable[..., str], tmp_path
     assert [each.binding.subject for each in attestations] == [{"app_id": "1"}, {"app_id": "2"}]
 
 
-def test_of_several_subjects_a_tenant_gets_its_own(tmp_path: Path) -> None:
-    """What a list says of others is no tenant's matter; an only subject is read whatever it is."""
+def test_a_tenant_gets_its_own_subject_of_a_list(tmp_path: Path) -> None:
+    """Other tenants' subjects in a list are ignored; an only subject is always read."""
     path = tmp_path / "said.toml"
     third = skip(subject='{app_id = "3"}')
     path.write_text(f"{attestation(subject=SEVERAL)}\n{third}\n")
@@ -375,7 +375,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "words.toml"
 
 
-def test_what_is_about_no_tenant_is_reported(path: Path) -> None:
+def test_a_subject_of_no_tenant_is_reported(path: Path) -> None:
     """Each subject that no tenant has is a sentence, of a list each member alone."""
     path.write_text(
         ENTRY.format(

@@ -41,7 +41,7 @@ app_secret = "dotenv:bloom.env#APP_SECRET"
 
 
 def read(folder: Path, text: str, name: str = "tenants.toml") -> list[FleetTenant]:
-    """Return what is read from a file with this text."""
+    """Return the tenants in a file with this text."""
     path = folder / name
     path.write_text(text, encoding="utf-8", newline="")
     return read_fleet_file(path, PROCEDURES, DEFAULT).tenants
@@ -111,7 +111,7 @@ THIRD = replace(
 def test_defaults_are_read_with_each_tenants_own_connector(
     order: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """What is valid for the connectors of the tenants is valid, whichever others there are."""
+    """Defaults must be valid for the connectors of the tenants, and for no others."""
     procedures = {name: {**PROCEDURES, "third": THIRD}[name] for name in order}
     path = tmp_path / "tenants.toml"
     head = '[defaults]\napp_id = "123456789012345"\nsecrets = {app_secret = "env:SHARED"}\n'

@@ -1,4 +1,4 @@
-"""What an operator enters is normalised or refused before any network request."""
+"""An operator's values are normalised or refused before any network request."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ THEIRS = (
 NAME = item("app_display_name", "Name")
 CONNECTOR = "facebook_messenger"
 ALONE, THEIR_OWN = NAME.variable_for(CONNECTOR), NAME.variable_for("facebook_marketing")
-# What resolves the name for one connector, and a secret of another provider's.
+# The settings that resolve the name for one connector, and another provider's secret.
 MINE = {"inputs": [NAME], "connector": CONNECTOR}
 MARKETINGS = {"inputs": THEIRS, "connector": "facebook_marketing"}
 ANOTHERS = {
@@ -80,7 +80,7 @@ def settle(inputs: Any = INPUTS, **sources: Any) -> dict[str, Any]:
 
 
 def refused(inputs: Any = INPUTS, *, by: Callable[..., Any] = settle, **sources: Any) -> str:
-    """Return why these settings are refused; no secret is quoted."""
+    """Return the refusal of these settings; it quotes no secret."""
     with pytest.raises(SettingsError) as caught:
         by(inputs, **sources)
     said = f"{caught.value} {caught.value.diagnostics()}"
@@ -151,8 +151,10 @@ FOR_ALL_AND_ALONE = {
         ({**MINE, "env_file": {THEIR_OWN: "x"}, "others": {THEIR_OWN: ()}}, {}),
     ],
 )
-def test_where_a_value_comes_from(sources: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Of several sources the nearest one to the run wins."""
+def test_the_nearest_source_of_a_value_wins(
+    sources: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """The source that is nearest to the run wins."""
     assert settle(**sources) == expected
 
 
@@ -303,7 +305,7 @@ def use_keyring() -> Iterator[Callable[[FakeKeyring], None]]:
 def places(
     tmp_path: Path, use_keyring: object, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], str]:
-    """Return what writes a reference to a secret in files, the home folder and the keyring."""
+    """Return a function that writes references to a secret: files, home folder, keyring."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "secret").write_text(f"{GOOD_SECRET}\n")
     (tmp_path / "other.env").write_text(f"OTHER=1\nAPP_SECRET={GOOD_SECRET}\n")
@@ -316,7 +318,10 @@ def places(
 @pytest.mark.parametrize(
     "reference",
     [
-        *("env:X", "file:{folder}/secret", "file:~/secret", "keyring:cyclr/eu/operator"),
+        "env:X",
+        "file:{folder}/secret",
+        "file:~/secret",
+        "keyring:cyclr/eu/operator",
         "dotenv:{folder}/other.env#APP_SECRET",
     ],
 )
@@ -414,7 +419,7 @@ def test_an_env_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -
     assert "cannot be read" in refused(tmp_path / name, by=read_env_file)
 
 
-def test_which_file_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_env_file_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The nearest `.env`, a named one in its place; the environment wins over both, or is alone."""
     monkeypatch.setenv("RUNBOOK_INSTALL", "no")
     assert resolve(INPUTS, env_file=settings_file("")).values == {"install": False}

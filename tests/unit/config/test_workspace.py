@@ -97,7 +97,7 @@ leftovers = pytest.mark.parametrize("what", ["notebooks", "walkthrough"])
 @leftovers
 @pytest.mark.parametrize("variable", ["HOME", "TMPDIR", "TEMP", "TMP"])
 @pytest.mark.parametrize("is_link", [False, True])
-def test_what_lies_in_a_home_or_temporary_folder_captures_no_project(
+def test_notebooks_in_a_home_or_temporary_folder_capture_no_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, variable: str, *, is_link: bool
 ) -> None:
     """It counts as the working directory alone; the search does not go on above it either."""
@@ -119,7 +119,7 @@ def test_what_lies_in_a_home_or_temporary_folder_captures_no_project(
 def test_a_home_folder_without_notebooks_ends_the_search_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """What lies above it, such as in the folder of all homes, is nobody's project."""
+    """Notebooks above it, such as in the folder of all homes, are nobody's project."""
     left(tmp_path, what)
     home = tmp_path / "ann"
     home.mkdir()
@@ -181,7 +181,7 @@ def test_the_home_on_record_counts_whatever_home_says(
 def test_the_systems_own_folders_end_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """Whatever lies in the root, or in a temporary folder that no variable names."""
+    """The root and a temporary folder end the search, also if no variable names them."""
     monkeypatch.delenv("TMPDIR", raising=False)
     real = Path(os.path.realpath(place))
     monkeypatch.setattr(workspace, "_has_notebooks", lambda folder: folder == real)

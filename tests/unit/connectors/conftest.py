@@ -80,19 +80,19 @@ def hosts(values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 MADE_UP = "c0"
-# What Cyclr is asked for as accounts that do not exist, and Facebook as such an app.
+# Ids of made-up accounts for Cyclr, and of a made-up app for Facebook.
 MADE_UP_ACCOUNTS = tuple(str(UUID(hex=text * 16, version=4)) for text in (MADE_UP, "c1"))
 MADE_UP_APP = f"9{int(MADE_UP * 7, 16):017}"
 
 
 def made_up_in_turn() -> Callable[[int], str]:
-    """Return what gives a fixed text in place of random hex digits, another for each credential."""
+    """Return a source of fixed texts instead of random hex digits, another for each credential."""
     numbers = count(int(MADE_UP, 16))
     return lambda size: (f"{next(numbers):02x}" if size == 16 else MADE_UP) * size
 
 
 MakeContext = Callable[..., CheckContext]
-Finds = Callable[..., Any]
+RunCheck = Callable[..., Any]
 
 
 @pytest.fixture
@@ -139,15 +139,15 @@ def shows_no_secret(finding: Finding, context: CheckContext) -> bool:
 
 
 @pytest.fixture
-def finds(remote: FakeRemote, make_context: MakeContext) -> Finds:
+def run_check(remote: FakeRemote, make_context: MakeContext) -> RunCheck:
     """
-    Return what performs a check, given the answers by path, and asserts how it ends.
+    Return a function that runs a check with the given answers by path, and asserts its end.
 
-    That is an outcome or an error, its `code`, and words of its reason: `^` is the reason's
+    The end is an outcome or an error, its `code`, and words of its reason: `^` is the reason's
     beginning, `$` its end.
     """
 
-    def find(
+    def run(
         check: Callable[[CheckContext], Finding | None],
         end: Outcome | type[Exception],
         *words: str,
@@ -158,20 +158,20 @@ def finds(remote: FakeRemote, make_context: MakeContext) -> Finds:
         for path, answer in (answers or {}).items():
             remote.on(path, answer)
         context = make_context(**changes)
-        found: Any
+        result: Any
         if isinstance(end, type):
             with pytest.raises(end) as caught:
                 check(context)
-            found, text = caught.value, str(caught.value)
-            assert code in ("", found.code)
+            result, text = caught.value, str(caught.value)
+            assert code in ("", result.code)
         else:
-            found = check(context)
-            assert found.outcome is end, found.reason
-            assert code in ("", found.code)
-            assert shows_no_secret(found, context)
-            text = found.reason
-        for each in words:
-            assert each in f"^{text}$"
-        return found
+            result = check(context)
+            assert result.outcome is end, result.reason
+            assert code in ("", result.code)
+            assert shows_no_secret(result, context)
+            text = result.reason
+        for word in words:
+            assert word in f"^{text}$"
+        return result
 
-    return find
+    return run

@@ -7,6 +7,7 @@ The least answer with which each check verifies its step, as data.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from uuid import UUID
 import httpx
 
 from runbook_lib.connectors.facebook import review
+from tests.support.json_paths import Place, at
 from tests.unit import bodies
 from tests.unit.bodies import (
     APP_ID,
@@ -31,6 +33,8 @@ from tests.unit.bodies import (
 from tests.unit.connectors.conftest import VERIFY_TOKEN
 from tests.unit.fake_remote import fields
 
+# The id of an app that no setting names.
+OTHER_APP_ID = "999999999999999"
 _TOKEN = "/v26.0/oauth/access_token"
 _INSPECTION = "/v26.0/debug_token"
 _INSTALLED = "/v1.0/account/connectors"
@@ -44,23 +48,34 @@ Asks = Callable[[httpx.Request], bool]
 
 @dataclass(frozen=True)
 class Said:
-    """
-    One exchange: which request, and the least answer.
-
-    `free` are the fields whose value is not predictable, by their dotted paths. `decides` is false
-    for a control that may be answered in many ways, `is_page` is true if only status and headers
-    are read, and `is_free` if any answer of this form will do.
-    """
+    """One exchange: the request, and the least answer to it."""
 
     path: str
+    """Path of the request."""
+
     body: Any
+    """Body of the answer: a JSON document or text."""
+
     status: int = 200
+    """HTTP status of the answer."""
+
     headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of the answer."""
+
     asks: Asks = lambda _: True
+    """Tells whether a request to `path` is this one."""
+
     free: frozenset[str] = frozenset()
+    """Dotted paths of the fields whose values are not predictable."""
+
     decides: bool = True
+    """False for a control that may be answered in many ways."""
+
     is_page: bool = False
+    """Whether the check reads only status and headers."""
+
     is_free: bool = False
+    """Whether any answer of this form will do."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,18 @@ class Least:
     def with_said(self, index: int, said: Said) -> Least:
         """Return the exchanges with another one at this place."""
         return replace(self, said=(*self.said[:index], said, *self.said[index + 1 :]))
+
+
+def changed(least: Least, index: int, **changes: Any) -> Least:
+    """Return the exchanges with one of them changed."""
+    return least.with_said(index, replace(least.said[index], **changes))
+
+
+def with_value(least: Least, index: int, place: Place, value: Any) -> Least:
+    """Return the exchanges with another value at one path of one answer."""
+    body = copy.deepcopy(least.said[index].body)
+    at(body, place[:-1])[place[-1]] = value
+    return changed(least, index, body=body)
 
 
 class Script(httpx.BaseTransport):
@@ -217,7 +244,7 @@ def _inspected(token: str, free: Iterable[str] = (), **more: Any) -> Said:
     return Said(_INSPECTION, {"data": data}, asks=_asking(input_token=token), free=free)
 
 
-# Of the person who tests only this is needed where permissions do not matter.
+# The only needed field of the testing person if permissions do not matter.
 _TESTER = _inspected(USER_TOKEN)
 del _TESTER.body["data"]["scopes"]
 
@@ -356,7 +383,7 @@ _SAID: Mapping[str, tuple[Said, ...]] = {
 _GIVEN: Mapping[str, Mapping[str, Any]] = {
     "test-calls-are-made": {"make_test_calls": True, "permissions": _TESTED},
 }
-# Where a check verifies in a second way.
+# A second way in which a check verifies.
 _OTHERWISE: Mapping[str, Least] = {
     "redirect-uri-is-accepted": Least((_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING, _OTHER_PATH)),
     "connector-is-installed": Least(

@@ -23,7 +23,7 @@ from runbook_lib.remote.rate_limits import CoolDowns
 from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.connectors.conftest import SECRETS, VALUES, hosts, known_secrets
-from tests.unit.connectors.least import Least, Script, made_up
+from tests.unit.connectors.least import LEAST, Least, Script, made_up
 
 # Loaded once, since it is most of a check's cost; a scripted remote system does not use it.
 _TLS = ssl.create_default_context()
@@ -38,8 +38,16 @@ CHECKS: tuple[Check, ...] = tuple(
 )
 
 
+# Each least answer of each check, for a test of its own.
+BY_NAME = [
+    pytest.param(check, least, id=f"{check.id}-{number}")
+    for check in CHECKS
+    for number, least in enumerate(LEAST[check.id])
+]
+
+
 def _random_hex() -> Callable[[int], str]:
-    """Return what gives another text each time, and the same texts to each check."""
+    """Return a source of texts: another one each time, and the same ones for each check."""
     given: Counter[int] = Counter()
 
     def random_hex(size: int) -> str:
@@ -52,7 +60,7 @@ def _random_hex() -> Callable[[int], str]:
 def perform(
     check: Check, least: Least, transport: httpx.BaseTransport | None = None
 ) -> Finding | None:
-    """Return what the check finds with these answers, or with those of `transport`."""
+    """Return the finding of the check with these answers, or with those of `transport`."""
     result = perform_whole(check, least, transport)
     return result.finding if result else None
 
@@ -60,7 +68,7 @@ def perform(
 def perform_whole(
     check: Check, least: Least, transport: httpx.BaseTransport | None = None
 ) -> Result | None:
-    """Return what the check finds, with its exchanges."""
+    """Return the result of the check: its finding and exchanges."""
     values = {**VALUES, **least.given}
 
     def open_context() -> CheckContext:

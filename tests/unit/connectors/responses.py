@@ -13,16 +13,48 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from tests.support.json_paths import Place, at, places
 from tests.unit.bodies import graph_error
 from tests.unit.connectors.least import Said
-from tests.unit.connectors.test_least_answers import Place, at, places
 
 Change = Callable[[Said], Said]
 
 # Statuses with the right body. 429 and 503 are asked again; the client then waits.
 STATUSES = (
-    *(200, 201, 202, 204, 206, 301, 302, 304, 307, 400, 401, 402, 403, 404, 405, 406, 408, 409),
-    *(410, 413, 418, 421, 422, 425, 429, 451, 500, 501, 502, 503, 504, 520, 521, 525),
+    200,
+    201,
+    202,
+    204,
+    206,
+    301,
+    302,
+    304,
+    307,
+    400,
+    401,
+    402,
+    403,
+    404,
+    405,
+    406,
+    408,
+    409,
+    410,
+    413,
+    418,
+    421,
+    422,
+    425,
+    429,
+    451,
+    500,
+    501,
+    502,
+    503,
+    504,
+    520,
+    521,
+    525,
 )
 # Codes, subcodes and messages of Graph's errors.
 ERRORS: tuple[tuple[int, int | None, str], ...] = (

@@ -34,12 +34,12 @@ Break = Callable[[Path], object]
 
 
 def text(file: str, content: str) -> Break:
-    """Return what gives a file this content."""
+    """Return a change that gives a file this content."""
     return lambda folder: (folder / file).write_text(content)
 
 
 def edited(file: str, old: str, new: str) -> Break:
-    """Return what replaces a part of a file."""
+    """Return a change that replaces a part of a file."""
 
     def edit(folder: Path) -> None:
         before = (folder / file).read_text()
@@ -50,12 +50,12 @@ def edited(file: str, old: str, new: str) -> Break:
 
 
 def without(file: str) -> Break:
-    """Return what removes a file."""
+    """Return a change that removes a file."""
     return lambda folder: (folder / file).unlink()
 
 
 def first(file: str, line: str) -> Break:
-    """Return what begins a module with this line."""
+    """Return a change that begins a module with this line."""
     return lambda folder: (folder / file).write_text(f"{line}\n{_without_future(folder / file)}")
 
 
@@ -66,7 +66,7 @@ def _without_future(path: Path) -> str:
 DEEP = "def deep(): return deep()\ndeep()"
 ODD = "class Odd(ImportError):\n    def __str__(self): raise RuntimeError\nraise Odd"
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
-# How a connector is broken, and what the message says of it.
+# Changes that break a connector, each with a part of the message.
 BROKEN: dict[str, tuple[Break, str]] = {
     "a slip in its TOML": (edited("steps.toml", "[values]", "[values"), "plainpost/steps.toml"),
     "no TOML": (text("steps.toml", "{}"), "plainpost/steps.toml"),
@@ -119,8 +119,17 @@ BROKEN: dict[str, tuple[Break, str]] = {
 }  # fmt: skip
 each = pytest.mark.parametrize("how", BROKEN)
 OWN_COMMANDS = [
-    *(("run",), ("run", "--sandbox"), ("lab",), ("doctor",), ("watch", "--once"), ("kit",)),
-    *(("init",), ("connections",), ("explain", "x"), ("notebooks",), ("sandbox",)),
+    ("run",),
+    ("run", "--sandbox"),
+    ("lab",),
+    ("doctor",),
+    ("watch", "--once"),
+    ("kit",),
+    ("init",),
+    ("connections",),
+    ("explain", "x"),
+    ("notebooks",),
+    ("sandbox",),
 ]
 # Loading one of these is enough to see that it is broken: the variables are not known either.
 WITHOUT_INPUTS = ("no inputs.py", "a slip in its package", "an endless recursion", "no INPUTS")
@@ -159,7 +168,7 @@ def line_of(shown: str) -> str:
 
 
 def test_the_connector_works_before_it_is_broken(plainpost: Path) -> None:
-    """What follows is due to what breaks it."""
+    """The later tests fail only because of the change that breaks it."""
     assert find_procedure(NAME).id == NAME
     assert broken_connectors() == {}
     assert "RUNBOOK_PLAINPOST_APP_ID" in known_variables()
@@ -221,7 +230,7 @@ def test_status_and_inbox_of_others_name_it(plainpost: Path, tenants: Path, how:
 
 
 def test_other_commands_work_and_name_it(plainpost: Path, tenants: Path) -> None:
-    """What people read says it, too; what concerns no connector goes on."""
+    """Texts for people name it, too; commands without a connector work."""
     said = broken(plainpost, "a missing package")
 
     for words in (("inbox",), ("status",)):
@@ -247,7 +256,7 @@ def test_other_commands_work_and_name_it(plainpost: Path, tenants: Path) -> None
 
 
 @each
-def test_who_lists_connectors_goes_on(plainpost: Path, tenants: Path, how: str) -> None:
+def test_other_connectors_are_listed(plainpost: Path, tenants: Path, how: str) -> None:
     """The others are found, each with its procedure; why this one is not is kept once."""
     broken(plainpost, how)
 
@@ -266,7 +275,7 @@ def test_who_lists_connectors_goes_on(plainpost: Path, tenants: Path, how: str) 
 
 
 def test_an_interruption_is_none_of_its_faults(plainpost: Path) -> None:
-    """Somebody who presses Ctrl+C meanwhile ends the command."""
+    """Ctrl+C during the loading ends the command."""
     first("inputs.py", "raise KeyboardInterrupt")(plainpost)
 
     with pytest.raises(KeyboardInterrupt):
@@ -274,14 +283,14 @@ def test_an_interruption_is_none_of_its_faults(plainpost: Path) -> None:
 
 
 def test_shared_folders_are_no_connectors() -> None:
-    """What connectors share has no procedure, and is not missing one."""
+    """Shared folders have no procedure, and need none."""
     assert connector_names() == ("facebook_marketing", "facebook_messenger")
 
 
 # --- settings ---------------------------------------------------------------------------------
 @pytest.mark.parametrize("how", WITHOUT_INPUTS)
 def test_its_settings_stop_nobody_else(plainpost: Path, folder: Path, how: str) -> None:
-    """Nobody knows their names while its inputs are broken: a variable may be one of them."""
+    """The names are unknown while its inputs are broken: a variable may be one of them."""
     Path(".env").touch(mode=0o600)
     Path(".env").write_text(
         "RUNBOOK_PLAINPOST_APP_ID=x\nRUNBOOK_FACEBOOK_OF_PLAINPOST=y\n"
@@ -336,7 +345,7 @@ def test_the_notebooks_of_the_others_are_built(plainpost: Path, folder: Path) ->
 
 
 def test_the_server_of_a_fleet_starts(plainpost: Path) -> None:
-    """What it loads for all tenants leaves a broken connector out."""
+    """The server loads all connectors but the broken one."""
     broken(plainpost, "the end of the program")
     procedures = working_procedures()
 

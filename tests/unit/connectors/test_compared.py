@@ -1,4 +1,4 @@
-"""What a check compares is shown as a table: what it is, what was expected, what was found."""
+"""Compared values are shown as a table: name, expected value, actual value."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ NO_PROFILE = (
     ("public_profile", "live", "not listed"),
     *live("leads_retrieval", *DEPENDENCIES),
 )
-# What is answered otherwise: the text of an answer, another one, and what is found then.
+# Changed answers: the text of an answer, another one, and the actual value then.
 OTHERWISE: list[tuple[str, str, str, Rows]] = [
     (
         "app-name-matches",
@@ -133,7 +133,7 @@ def otherwise(answer: Said, old: str, new: str) -> Said:
 
 
 @pytest.mark.parametrize("name", AS_EXPECTED)
-def test_what_a_check_verifies_is_compared(name: str) -> None:
+def test_verified_values_are_compared(name: str) -> None:
     """A check that compares values shows both beside each other where they are the same."""
     for least, rows in zip(LEAST[name], AS_EXPECTED[name], strict=True):
         finding = performed(name, least)
@@ -143,11 +143,11 @@ def test_what_a_check_verifies_is_compared(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "old", "new", "rows"), OTHERWISE)
-def test_what_differs_is_compared(name: str, old: str, new: str, rows: Rows) -> None:
-    """Where they differ, the table has what was found in place of what was expected."""
+def test_different_values_are_compared(name: str, old: str, new: str, rows: Rows) -> None:
+    """If they differ, the table has the actual value beside the expected one."""
     least = LEAST[name][0]
     said = tuple(otherwise(answer, old, new) for answer in least.said)
-    # What a check asks only where something is missing.
+    # Requests that a check sends only if something is missing.
     second_source = Said("/v26.0/me/permissions", statuses(public_profile="granted"))
     finding = performed(name, replace(least, said=(*said, second_source)))
 
@@ -156,7 +156,7 @@ def test_what_differs_is_compared(name: str, old: str, new: str, rows: Rows) -> 
 
 
 def test_a_control_that_is_not_refused_is_compared() -> None:
-    """Where Facebook takes any host, the table shows that the control was not refused."""
+    """If Facebook takes any host, the table shows that the control was not refused."""
     (least, _) = LEAST["redirect-uri-is-accepted"]
     token, real, control, *others = least.said
     control = replace(control, body=real.body)

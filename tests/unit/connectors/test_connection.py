@@ -21,7 +21,7 @@ from runbook_lib.errors import ThrottledError, UnexpectedResponseError
 from tests.conftest import NOON
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, PAGE_TOKEN, TOKEN_INSPECTED, USER_TOKEN, rows
-from tests.unit.connectors.conftest import Finds, MakeContext
+from tests.unit.connectors.conftest import MakeContext, RunCheck
 from tests.unit.fake_remote import FakeRemote, Responder, fields, says
 
 VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
@@ -51,7 +51,7 @@ def epoch(moment: datetime = NOON, **later: int) -> int:
     return int((moment + timedelta(**later)).timestamp())
 
 
-def lists(*accounts: Any, **more: Any) -> dict[str, Responder]:
+def listing_accounts(*accounts: Any, **more: Any) -> dict[str, Responder]:
     """Return answers that list these ad accounts, and no page."""
     return {ACCOUNTS: says(rows(*accounts), **more), **NO_PAGE}
 
@@ -62,18 +62,18 @@ def _token(remote: FakeRemote) -> None:
 
 
 @pytest.fixture
-def inspect(finds: Finds) -> Finds:
+def inspect(run_check: RunCheck) -> RunCheck:
     """Return the check of the token; keyword arguments change what Facebook says of it."""
 
     def run(end: Any, *words: str, grants: Any = GRANTED, **data: Any) -> Any:
         inspected = says({"data": {**TOKEN_INSPECTED, **data}})
         answers = {INSPECTION: inspected, "/v26.0/me/permissions": says(grants)}
-        return finds(user_token_is_valid, end, *words, answers=answers)
+        return run_check(user_token_is_valid, end, *words, answers=answers)
 
     return run
 
 
-def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: Finds) -> None:
+def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: RunCheck) -> None:
     """Validity, permissions and end of the token are read from Facebook."""
     granted = "grants public_profile, leads_retrieval"
     finding = inspect(VERIFIED, "valid without an end", granted)
@@ -184,17 +184,19 @@ def test_a_valid_token_of_this_app_is_verified(remote: FakeRemote, inspect: Find
         ),
     ],
 )
-def test_what_facebook_says_of_the_token_decides(
-    inspect: Finds, data: dict[str, Any], end: Any, words: list[str]
+def test_facebooks_inspection_of_the_token_decides(
+    inspect: RunCheck, data: dict[str, Any], end: Any, words: list[str]
 ) -> None:
     """The token must be this app's, a user's, valid and granted everything."""
     inspect(end, *words, **data)
 
 
-def test_an_invalid_token_fails_with_facebooks_reason(remote: FakeRemote, finds: Finds) -> None:
+def test_an_invalid_token_fails_with_facebooks_reason(
+    remote: FakeRemote, run_check: RunCheck
+) -> None:
     """An invalid token fails, and the reason has Facebook's message, code and subcode."""
     remote.on(INSPECTION, says({"data": bodies.TOKEN_INVALID}))
-    finds(user_token_is_valid, FAILED, "changed their password", "190/460")
+    run_check(user_token_is_valid, FAILED, "changed their password", "190/460")
     assert len(remote.requests) == 2
 
 
@@ -203,7 +205,7 @@ def test_an_invalid_token_fails_with_facebooks_reason(remote: FakeRemote, finds:
     [(None, "null"), ("true", "'true'"), (1, "1"), ("false", "'false'"), (0, "0")],
 )
 def test_neither_true_nor_false_decides_nothing(
-    inspect: Finds, is_valid: object, shown: str
+    inspect: RunCheck, is_valid: object, shown: str
 ) -> None:
     """An `is_valid` that is not true or false raises `UnexpectedResponseError`."""
     said = f"is_valid is {shown}, not true or false"
@@ -211,9 +213,9 @@ def test_neither_true_nor_false_decides_nothing(
 
 
 @pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": []}])
-def test_an_empty_inspection_decides_nothing(finds: Finds, body: Any) -> None:
+def test_an_empty_inspection_decides_nothing(run_check: RunCheck, body: Any) -> None:
     """An answer that says nothing of the token raises `UnexpectedResponseError`."""
-    finds(user_token_is_valid, UnexpectedResponseError, answers={INSPECTION: says(body)})
+    run_check(user_token_is_valid, UnexpectedResponseError, answers={INSPECTION: says(body)})
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def test_an_empty_inspection_decides_nothing(finds: Finds, body: Any) -> None:
 )
 @pytest.mark.parametrize(("days", "warned"), [(13, True), (15, False)])
 def test_a_token_that_ends_soon_gives_a_warning(
-    inspect: Finds, field: str, what: str, days: int, warned: bool
+    inspect: RunCheck, field: str, what: str, days: int, warned: bool
 ) -> None:
     """A token or data access that ends within two weeks gives a warning."""
     finding = inspect(VERIFIED, **{field: epoch(days=days)})
@@ -230,7 +232,7 @@ def test_a_token_that_ends_soon_gives_a_warning(
 
 
 @pytest.mark.parametrize("has_end", [True, False])
-def test_the_days_of_its_ends_are_facts(inspect: Finds, has_end: bool) -> None:
+def test_the_days_of_its_ends_are_facts(inspect: RunCheck, has_end: bool) -> None:
     """Both are due items; a token without an end has none."""
     march, may = (epoch(datetime(2027, month, 1, 8, 30, tzinfo=UTC)) for month in (3, 5))
     finding = inspect(VERIFIED, expires_at=march * has_end, data_access_expires_at=may)
@@ -240,7 +242,7 @@ def test_the_days_of_its_ends_are_facts(inspect: Finds, has_end: bool) -> None:
     }
 
 
-def test_a_grant_for_some_targets_only_is_a_limit(inspect: Finds) -> None:
+def test_a_grant_for_some_targets_only_is_a_limit(inspect: RunCheck) -> None:
     """A permission for chosen pages only is a limit of the finding."""
     chosen = {"scope": "leads_retrieval", "target_ids": ["1", "2"]}
     finding = inspect(VERIFIED, granular_scopes=[chosen, {"scope": "public_profile"}])
@@ -250,35 +252,37 @@ def test_a_grant_for_some_targets_only_is_a_limit(inspect: Finds) -> None:
 @pytest.mark.parametrize("pages", [0, 1, 2])
 @pytest.mark.parametrize("accounts", [0, 1])
 def test_accounts_and_pages_are_counted(
-    remote: FakeRemote, finds: Finds, accounts: int, pages: int
+    remote: FakeRemote, run_check: RunCheck, accounts: int, pages: int
 ) -> None:
     """One ad account verifies; none is inconclusive, whatever pages there are."""
     remote.on(PAGES, says(rows(*[{"id": "page-1"}] * pages)))
-    answers = lists(*[{"id": "act_1"}] * accounts)
+    answers = listing_accounts(*[{"id": "act_1"}] * accounts)
     if accounts:
         counted = f"{nouns(accounts, 'ad account')} and {nouns(pages, 'page')}"
-        finding = finds(marketing_data_is_readable, VERIFIED, counted, answers=answers)
+        finding = run_check(marketing_data_is_readable, VERIFIED, counted, answers=answers)
         assert bool(finding.limits) is not bool(pages)
     else:
         none = "lists no ad account of this person"
-        finding = finds(marketing_data_is_readable, INCONCLUSIVE, none, answers=answers)
+        finding = run_check(marketing_data_is_readable, INCONCLUSIVE, none, answers=answers)
         assert finding.tables == ()
     mine = [each for each in remote.requests if f"Bearer {USER_TOKEN}" in each.headers.values()]
     assert all(fields(each)["appsecret_proof"] == proof(USER_TOKEN) for each in mine)
 
 
 @pytest.mark.parametrize(("accounts", "end"), [(0, INCONCLUSIVE), (1, VERIFIED)])
-def test_another_version_of_the_answer_is_named(finds: Finds, accounts: int, end: Outcome) -> None:
-    """What Facebook says of the version of a marketing call decides, whatever our dates are."""
+def test_another_version_of_the_answer_is_named(
+    run_check: RunCheck, accounts: int, end: Outcome
+) -> None:
+    """Facebook's own words about the version of a marketing call override our dates."""
     upgrade = "The call has been auto-upgraded to v27.0 as v26.0 will be deprecated."
     headers = {"facebook-api-version": "v27.0", "x-ad-api-version-warning": upgrade}
-    answers = lists(*[{"id": "act_1"}] * accounts, headers=headers)
-    first, second = finds(marketing_data_is_readable, end, answers=answers).warnings
+    answers = listing_accounts(*[{"id": "act_1"}] * accounts, headers=headers)
+    first, second = run_check(marketing_data_is_readable, end, answers=answers).warnings
     assert first == upgrade
     assert "answered in v27.0 instead of v26.0: that version has ended" in second
 
 
-def test_what_was_read_is_a_table(remote: FakeRemote, finds: Finds) -> None:
+def test_read_rows_are_tables(remote: FakeRemote, run_check: RunCheck) -> None:
     """The finding lists accounts and pages with known columns only; no other field is kept."""
     account = {"id": "act_1", "name": "Acme", "account_status": 1, "currency": "EUR"}
     page = {"id": "10", "name": "Acme Page", "category": "Software", "access_token": PAGE_TOKEN}
@@ -287,7 +291,7 @@ def test_what_was_read_is_a_table(remote: FakeRemote, finds: Finds) -> None:
         PAGES: says(rows({**page, "tasks": ["ADVERTISE", "ANALYZE"]})),
         "/v26.0/act_1": says({"id": "act_1"}),
     }
-    assert finds(marketing_data_is_readable, VERIFIED, answers=answers).tables == (
+    assert run_check(marketing_data_is_readable, VERIFIED, answers=answers).tables == (
         Table(
             caption="Ad accounts",
             columns=("ID", "Name", "Status", "Currency", "Time zone"),
@@ -311,23 +315,27 @@ def test_what_was_read_is_a_table(remote: FakeRemote, finds: Finds) -> None:
     ],
 )
 def test_an_active_account_names_the_access_tier(
-    remote: FakeRemote, finds: Finds, tier: str, known: str
+    remote: FakeRemote, run_check: RunCheck, tier: str, known: str
 ) -> None:
     """The tier is a fact from the usage headers of one call; the limited one is a warning."""
     usage = json.dumps({"ads_api_access_tier": tier, "acc_id_util_pct": 1})
     remote.on("/v26.0/act_2", says({"id": "act_2"}, headers={"x-ad-account-usage": usage}))
     closed, active = {"id": "act_1", "account_status": 101}, {"id": "act_2", "account_status": 1}
-    finding = finds(marketing_data_is_readable, VERIFIED, answers=lists(closed, active))
+    finding = run_check(
+        marketing_data_is_readable, VERIFIED, answers=listing_accounts(closed, active)
+    )
     assert finding.facts["access_tier"] == known
     limited = [text for text in finding.warnings if "limited access tier" in text]
     assert bool(limited) is (tier == "development_access")
 
 
-def test_an_account_that_is_not_active_is_not_called(remote: FakeRemote, finds: Finds) -> None:
+def test_an_account_that_is_not_active_is_not_called(
+    remote: FakeRemote, run_check: RunCheck
+) -> None:
     """A call that may fail counts against the tier: without an active account none is made."""
     remote.on(PAGES, says(rows({"id": "page-1"})))
-    answers = lists({"id": "act_1", "account_status": 2})
-    finding = finds(marketing_data_is_readable, VERIFIED, answers=answers)
+    answers = listing_accounts({"id": "act_1", "account_status": 2})
+    finding = run_check(marketing_data_is_readable, VERIFIED, answers=answers)
     assert "access_tier" not in finding.facts
     assert len(remote.requests) == 2
 
@@ -337,34 +345,38 @@ def test_an_account_that_is_not_active_is_not_called(remote: FakeRemote, finds: 
     [(2, "DISABLED"), (101, "CLOSED"), (4711, "4711"), (None, ""), ({"a": 1}, ""), ([], "")],
 )
 def test_an_unknown_account_status_is_shown_as_received(
-    finds: Finds, status: Any, shown: str
+    run_check: RunCheck, status: Any, shown: str
 ) -> None:
     """A known status number becomes Facebook's name for it; another is shown, or left empty."""
-    answers = lists({"id": "act_1", "account_status": status})
-    (table,) = finds(marketing_data_is_readable, VERIFIED, answers=answers).tables
+    answers = listing_accounts({"id": "act_1", "account_status": status})
+    (table,) = run_check(marketing_data_is_readable, VERIFIED, answers=answers).tables
     assert table.rows == (("act_1", "", shown, "", ""),)
 
 
 @pytest.mark.parametrize(("count", "caption"), [(24, "Pages"), (25, "Pages (the first 25)")])
 def test_a_table_that_is_cut_says_so(
-    remote: FakeRemote, finds: Finds, count: int, caption: str
+    remote: FakeRemote, run_check: RunCheck, count: int, caption: str
 ) -> None:
     """A table with the most rows that are read says that there may be more."""
     remote.on(PAGES, says(rows(*[{"id": "10"}] * count)))
-    finding = finds(marketing_data_is_readable, VERIFIED, answers=lists({"id": "act_1"}))
+    finding = run_check(
+        marketing_data_is_readable, VERIFIED, answers=listing_accounts({"id": "act_1"})
+    )
     _, table = finding.tables
     assert (table.caption, len(table.rows)) == (caption, count)
     assert fields(remote.requests[1])["limit"] == "25"
 
 
-def test_a_refusal_is_raised(finds: Finds) -> None:
+def test_a_refusal_is_raised(run_check: RunCheck) -> None:
     """A refusal by Facebook raises `GraphAPIError`."""
     answers = {ACCOUNTS: says(bodies.NO_ADS, 403)}
-    finds(marketing_data_is_readable, GraphAPIError, "NOT grant ads_management", answers=answers)
+    run_check(
+        marketing_data_is_readable, GraphAPIError, "NOT grant ads_management", answers=answers
+    )
 
 
 @pytest.fixture
-def reads_leads(finds: Finds) -> Finds:
+def reads_leads(run_check: RunCheck) -> RunCheck:
     """Return the check of leads, of a page with a lead form."""
 
     def tell(
@@ -380,12 +392,12 @@ def reads_leads(finds: Finds) -> Finds:
             "/v26.0/page-1": says({"id": "page-1", "has_lead_access": said}),
             "/v26.0/form-1/leads": says(rows(*leads)),
         }
-        return finds(lead_data_is_readable, end, *words, answers=answers)
+        return run_check(lead_data_is_readable, end, *words, answers=answers)
 
     return tell
 
 
-def test_a_lead_that_was_read_is_verified(remote: FakeRemote, reads_leads: Finds) -> None:
+def test_a_lead_that_was_read_is_verified(remote: FakeRemote, reads_leads: RunCheck) -> None:
     """Only id, time and form of a lead are requested, with the page's token and its proof."""
     reads_leads(VERIFIED, "A lead of form form-1 (page page-1) was read")
     assert fields(remote.requests[0])["fields"] == "id,name,access_token,leadgen_tos_accepted,tasks"
@@ -397,7 +409,7 @@ def test_a_lead_that_was_read_is_verified(remote: FakeRemote, reads_leads: Finds
 
 
 @pytest.mark.parametrize(("access", "end"), [({}, VERIFIED), ({"can_access_lead": False}, FAILED)])
-def test_the_pages_forms_are_a_table(reads_leads: Finds, access: Any, end: Outcome) -> None:
+def test_the_pages_forms_are_a_table(reads_leads: RunCheck, access: Any, end: Outcome) -> None:
     """The finding lists the page's forms, whether or not their leads may be read."""
     assert reads_leads(end, access=access).tables == (
         Table(
@@ -433,15 +445,15 @@ def test_the_pages_forms_are_a_table(reads_leads: Finds, access: Any, end: Outco
         ({"access": {"can_access_lead": False}}, FAILED, "no reason given$"),
     ],
 )
-def test_what_facebook_says_of_leads_decides(
-    reads_leads: Finds, said: dict[str, Any], end: Any, words: str
+def test_facebooks_answers_about_leads_decide(
+    reads_leads: RunCheck, said: dict[str, Any], end: Any, words: str
 ) -> None:
     """A lead must have been read, of the page's own form and by the person's own access."""
     reads_leads(end, words, **said)
 
 
-def test_a_person_without_lead_access_fails(remote: FakeRemote, reads_leads: Finds) -> None:
-    """Where Lead Access Manager denies the person, Facebook's reason and advice are given."""
+def test_a_person_without_lead_access_fails(remote: FakeRemote, reads_leads: RunCheck) -> None:
+    """If Lead Access Manager denies the person, the finding gives Facebook's reason and advice."""
     access = {
         "can_access_lead": False,
         "failure_reason": "The user is no lead manager.",
@@ -452,7 +464,7 @@ def test_a_person_without_lead_access_fails(remote: FakeRemote, reads_leads: Fin
     assert "/v26.0/form-1/leads" not in remote.paths
 
 
-def test_the_order_of_pages_and_forms_does_not_count(finds: Finds) -> None:
+def test_the_order_of_pages_and_forms_does_not_count(run_check: RunCheck) -> None:
     """The page and the form with the lowest ids are used, whatever their order."""
     pages = [{"id": name, "access_token": PAGE_TOKEN} for name in ("page-2", "page-1")]
     forms = [{"id": name, "leads_count": 0} for name in ("form-2", "form-1")]
@@ -464,7 +476,7 @@ def test_the_order_of_pages_and_forms_does_not_count(finds: Finds) -> None:
         "/v26.0/form-1/leads": says(rows(bodies.LEAD)),
     }
     read = "A lead of form form-1 (page page-1)"
-    finds(lead_data_is_readable, VERIFIED, read, answers=answers)
+    run_check(lead_data_is_readable, VERIFIED, read, answers=answers)
 
 
 def test_without_leads_retrieval_the_check_does_not_apply(
@@ -484,8 +496,8 @@ def test_without_leads_retrieval_the_check_does_not_apply(
     ],
 )
 def test_an_error_on_the_way_is_raised(
-    finds: Finds, answer: Responder, error: type[Exception]
+    run_check: RunCheck, answer: Responder, error: type[Exception]
 ) -> None:
     """An error on the way to the lead is raised and decides nothing."""
     answers = {PAGES: says(rows(LEAD_PAGE)), "/v26.0/page-1/leadgen_forms": answer}
-    finds(lead_data_is_readable, error, answers=answers)
+    run_check(lead_data_is_readable, error, answers=answers)

@@ -26,7 +26,7 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import CyclrAPIError, RemoteError, UnexpectedResponseError, UnreachableError
 from tests.unit import bodies
 from tests.unit.bodies import ACCOUNT_CONNECTOR, APP_ID, CONNECTOR, METHOD, SIGN_IN_TOKEN, statuses
-from tests.unit.connectors.conftest import MADE_UP_ACCOUNTS, Finds
+from tests.unit.connectors.conftest import MADE_UP_ACCOUNTS, RunCheck
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 console_holds_app_id = partial(connector.console_holds_app_id, FACEBOOK)
@@ -61,7 +61,7 @@ REFUSALS = (400, 401, 403, 404, 410, 422)
 controlled = pytest.mark.parametrize("check", CONTROLLED)
 
 
-def lists(*rows: dict[str, Any]) -> Responder:
+def list_installed(*rows: dict[str, Any]) -> Responder:
     """List these connectors as installed; refuse a made-up account."""
     return answers(says(DENIED, 401), says(DENIED, 401), *rows)
 
@@ -88,8 +88,8 @@ def searched(found: list[Any], library: list[Any], pages: str = "1") -> Responde
     return respond
 
 
-IS_INSTALLED = {INSTALLED: lists(ACCOUNT_CONNECTOR), LIBRARY: says([CONNECTOR])}
-IS_NOT_INSTALLED = {INSTALLED: lists(), LIBRARY: says([CONNECTOR])}
+IS_INSTALLED = {INSTALLED: list_installed(ACCOUNT_CONNECTOR), LIBRARY: says([CONNECTOR])}
+IS_NOT_INSTALLED = {INSTALLED: list_installed(), LIBRARY: says([CONNECTOR])}
 
 
 @pytest.fixture(autouse=True)
@@ -103,16 +103,16 @@ def announced() -> list[str]:
 
 
 @pytest.fixture
-def installs(finds: Finds, announced: list[str]) -> Finds:
+def installs(run_check: RunCheck, announced: list[str]) -> RunCheck:
     """Return the check of the installation, which may install the connector."""
     changes = {"install_connector": True, "announce_change": announced.append}
-    return partial(finds, connector_is_installed, **changes)
+    return partial(run_check, connector_is_installed, **changes)
 
 
-def test_a_connector_of_that_name_is_verified(remote: FakeRemote, finds: Finds) -> None:
+def test_a_connector_of_that_name_is_verified(remote: FakeRemote, run_check: RunCheck) -> None:
     """A connector of that name verifies; the limits say that its Setup cannot be read."""
     library = {LIBRARY: says([CONNECTOR])}
-    finding = finds(connector_is_in_library, VERIFIED, "id 17208, Approved", answers=library)
+    finding = run_check(connector_is_in_library, VERIFIED, "id 17208, Approved", answers=library)
     assert "no API shows it" in finding.limits[0]
     assert fields(remote.requests[-1])["query"] == "Facebook Marketing API"
 
@@ -153,18 +153,18 @@ def test_a_connector_of_that_name_is_verified(remote: FakeRemote, finds: Finds) 
         ),
     ],
 )
-def test_which_connector_of_the_library_counts(
-    finds: Finds, library: Responder, end: Any, words: str
+def test_only_a_released_connector_of_the_name_counts(
+    run_check: RunCheck, library: Responder, end: Any, words: str
 ) -> None:
     """A released connector of that name verifies; only a whole library without it fails."""
-    finds(connector_is_in_library, end, words, answers={LIBRARY: library})
+    run_check(connector_is_in_library, end, words, answers={LIBRARY: library})
 
 
-def test_an_installed_connector_is_verified(remote: FakeRemote, finds: Finds) -> None:
+def test_an_installed_connector_is_verified(remote: FakeRemote, run_check: RunCheck) -> None:
     """The connector is found among others in the account, and nothing is changed."""
-    remote.on(INSTALLED, lists(OTHER, ACCOUNT_CONNECTOR))
+    remote.on(INSTALLED, list_installed(OTHER, ACCOUNT_CONNECTOR))
     found = "account connector 54321"
-    finding = finds(connector_is_installed, VERIFIED, found, answers=IS_INSTALLED)
+    finding = run_check(connector_is_installed, VERIFIED, found, answers=IS_INSTALLED)
     assert finding.changes == ()
     assert finding.facts == {"account_api_id": "acct-1"}
     assert remote.paths == ["/oauth/token", INSTALLED, LIBRARY, *[INSTALLED] * 3]
@@ -198,7 +198,7 @@ def test_an_installed_connector_is_verified(remote: FakeRemote, finds: Finds) ->
 )
 def test_only_what_is_missing_and_permitted_is_installed(
     remote: FakeRemote,
-    installs: Finds,
+    installs: RunCheck,
     announced: list[str],
     library: list[Any] | None,
     installed: list[Any],
@@ -208,7 +208,7 @@ def test_only_what_is_missing_and_permitted_is_installed(
 ) -> None:
     """The check installs a connector only if it is missing, released and permitted."""
     found = {
-        INSTALLED: lists(*installed),
+        INSTALLED: list_installed(*installed),
         LIBRARY: searched(library or [], [SLACK, *(library or [])]),
     }
     finding = installs(end, said, answers=found, install_connector=may_install)
@@ -217,8 +217,8 @@ def test_only_what_is_missing_and_permitted_is_installed(
     assert all(request.method == "GET" for request in remote.requests[1:])
 
 
-def test_an_installation_of_another_connector_proves_nothing(installs: Finds) -> None:
-    """Where Cyclr installs another connector of that name, the finding names the change."""
+def test_an_installation_of_another_connector_proves_nothing(installs: RunCheck) -> None:
+    """If Cyclr installs another connector of that name, the finding names the change."""
     other = {INSTALL: says({**ACCOUNT_CONNECTOR, "Connector": NAMESAKE})}
     said = "connector 15909, not to 17208"
     finding = installs(INCONCLUSIVE, said, answers={**IS_NOT_INSTALLED, **other})
@@ -234,7 +234,7 @@ def test_an_installation_of_another_connector_proves_nothing(installs: Finds) ->
             (control, control, VERIFIED, "")
             for control in (says([OTHER]), says([]), *(says(DENIED, each) for each in REFUSALS))
         ),
-        # Where the made-up accounts are answered differently, the result is inconclusive.
+        # With different answers for the made-up accounts, the result is inconclusive.
         (says(DENIED, 401), says(DENIED, 404), INCONCLUSIVE, "(401 and 404)"),
         (says(DENIED, 404), says([]), INCONCLUSIVE, "(404 and 200)"),
         (says([OTHER]), says(DENIED, 403), INCONCLUSIVE, "(200 and 403)"),
@@ -243,7 +243,7 @@ def test_an_installation_of_another_connector_proves_nothing(installs: Finds) ->
             (first, says([ACCOUNT_CONNECTOR]), INCONCLUSIVE, "54321 for a made-up account too")
             for first in (says(DENIED, 401), says([]), says([ACCOUNT_CONNECTOR]))
         ),
-        # What is not a refusal is raised, for either of the made-up accounts.
+        # An error that is no refusal is raised, for either of the made-up accounts.
         *(
             (says(*first), says({"Message": "Busy."}, status), RemoteError, "")
             for status in (302, 408, 425, 429, 500, 502, 503)
@@ -251,26 +251,26 @@ def test_an_installation_of_another_connector_proves_nothing(installs: Finds) ->
         ),
     ],
 )
-def test_what_two_made_up_accounts_are_answered_decides(
-    finds: Finds, check: Check, first: Responder, second: Responder, end: Any, said: str
+def test_answers_for_two_made_up_accounts_decide(
+    run_check: RunCheck, check: Check, first: Responder, second: Responder, end: Any, said: str
 ) -> None:
     """An account's connectors are proven only if Cyclr refuses two made-up ones alike."""
     words = (said, "Check the connectors of account acct-1") if end is INCONCLUSIVE else ()
     found = {**IS_INSTALLED, INSTALLED: answers(first, second, ACCOUNT_CONNECTOR)}
-    finds(check, end, *words, answers=found)
+    run_check(check, end, *words, answers=found)
 
 
 @controlled
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("after", [401, 403, 404, 500])
 def test_a_token_that_has_ended_proves_nothing(
-    remote: FakeRemote, finds: Finds, check: Check, status: int, after: int
+    remote: FakeRemote, run_check: RunCheck, check: Check, status: int, after: int
 ) -> None:
-    """Where the account itself is refused after the made-up ones, these prove nothing."""
+    """If the account itself is refused after the made-up ones, these prove nothing."""
     row, denied = says([ACCOUNT_CONNECTOR]), says(DENIED, status)
     remote.on(INSTALLED, row, denied, denied, says(DENIED, after))
     said = f"does not answer for account acct-1 either ({after}: Authoriz"
-    finds(check, INCONCLUSIVE, said, answers=IS_INSTALLED)
+    run_check(check, INCONCLUSIVE, said, answers=IS_INSTALLED)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -291,12 +291,14 @@ def test_the_account_is_read_once_more_for_all_checks_of_a_look(
 
 
 @controlled
-def test_made_up_accounts_are_two_guids(remote: FakeRemote, finds: Finds, check: Check) -> None:
+def test_made_up_accounts_are_two_guids(
+    remote: FakeRemote, run_check: RunCheck, check: Check
+) -> None:
     """Both have the form of Cyclr's account ids, so neither is refused for its form."""
     digits = iter("ab")
     remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), says(DENIED, 404))
     remote.on(LIBRARY, says([CONNECTOR]))
-    finds(check, VERIFIED, random_hex=lambda size: 2 * size * next(digits))
+    run_check(check, VERIFIED, random_hex=lambda size: 2 * size * next(digits))
     asked = [request.headers["x-cyclr-account"] for request in remote.requests[-2:]]
     assert asked == ["aaaaaaaa-aaaa-4aaa-aaaa-aaaaaaaaaaaa", "bbbbbbbb-bbbb-4bbb-bbbb-bbbbbbbbbbbb"]
     assert [UUID(account).version for account in asked] == [4, 4]
@@ -304,7 +306,7 @@ def test_made_up_accounts_are_two_guids(remote: FakeRemote, finds: Finds, check:
 
 @pytest.mark.parametrize("library", [[CONNECTOR], [{**DRAFT, "Id": 1}, CONNECTOR]])
 def test_with_permission_it_is_installed_and_reported(
-    installs: Finds, announced: list[str], library: list[Any]
+    installs: RunCheck, announced: list[str], library: list[Any]
 ) -> None:
     """The released connector is installed: announced before, and listed in the finding."""
 
@@ -312,27 +314,27 @@ def test_with_permission_it_is_installed_and_reported(
         assert announced, "the change was not announced first"
         return says(ACCOUNT_CONNECTOR)(request)
 
-    found = {INSTALLED: lists(), LIBRARY: says(library), INSTALL: install}
+    found = {INSTALLED: list_installed(), LIBRARY: says(library), INSTALL: install}
     finding = installs(VERIFIED, answers=found)
     assert announced == ["Install Facebook Marketing API in Cyclr account acct-1."]
     assert finding.changes == ("Installed Facebook Marketing API in Cyclr account acct-1: 54321.",)
 
 
-def test_a_broken_connection_does_not_install_twice(remote: FakeRemote, installs: Finds) -> None:
+def test_a_broken_connection_does_not_install_twice(remote: FakeRemote, installs: RunCheck) -> None:
     """After a broken connection the installation is not repeated, and the error is raised."""
     installs(UnreachableError, answers={**IS_NOT_INSTALLED, INSTALL: breaks()})
     assert remote.paths.count(INSTALL) == 1
 
 
-def test_without_an_account_nothing_is_requested(remote: FakeRemote, finds: Finds) -> None:
+def test_without_an_account_nothing_is_requested(remote: FakeRemote, run_check: RunCheck) -> None:
     """Without an account, no request is sent, and the reason names both settings."""
     settings = ("account_api_id", "create_test_account")
-    finds(connector_is_installed, NOT_RUN, *settings, account_api_id="")
+    run_check(connector_is_installed, NOT_RUN, *settings, account_api_id="")
     assert remote.requests == []
 
 
 def test_a_test_account_is_created_with_permission(
-    remote: FakeRemote, installs: Finds, announced: list[str]
+    remote: FakeRemote, installs: RunCheck, announced: list[str]
 ) -> None:
     """The test account is announced, created, used, and passed on to later steps."""
 
@@ -368,9 +370,9 @@ def test_a_test_account_is_created_with_permission(
     ],
 )
 def test_changes_are_reported_if_the_check_fails_later(
-    installs: Finds, may_install: bool, end: Outcome, said: str, changes: list[str]
+    installs: RunCheck, may_install: bool, end: Outcome, said: str, changes: list[str]
 ) -> None:
-    """What was changed is in the finding, whatever follows."""
+    """The finding names the changes, also after a later error."""
     other = says({"Id": 7, "Connector": {"Name": "Slack"}})
     found = {**IS_NOT_INSTALLED, "/v1.0/accounts": says({"Id": "acct-9"}), INSTALL: other}
     asked = {"create_test_account": True, "install_connector": may_install}
@@ -379,9 +381,9 @@ def test_changes_are_reported_if_the_check_fails_later(
     assert finding.facts == {"account_api_id": "acct-9"}
 
 
-def test_an_authenticated_connector_is_verified_with_a_limit(finds: Finds) -> None:
+def test_an_authenticated_connector_is_verified_with_a_limit(run_check: RunCheck) -> None:
     """`Authenticated` verifies; the limit says that consent in a browser is not proven."""
-    finding = finds(connector_is_authenticated, VERIFIED, answers=IS_INSTALLED)
+    finding = run_check(connector_is_authenticated, VERIFIED, answers=IS_INSTALLED)
     assert finding.limits[0].startswith("That a person consented in a browser")
 
 
@@ -399,7 +401,7 @@ def test_an_authenticated_connector_is_verified_with_a_limit(finds: Finds) -> No
             )
             for said in (None, "true", 1)
         ),
-        # Of several installed connectors, the authenticated one counts, whatever their order.
+        # The authenticated one of several installed connectors counts, in any order.
         *(
             (listed, VERIFIED, "account connector 54321")
             for listed in ([OLDER, ACCOUNT_CONNECTOR], [ACCOUNT_CONNECTOR, OLDER])
@@ -408,23 +410,25 @@ def test_an_authenticated_connector_is_verified_with_a_limit(finds: Finds) -> No
         ([OTHER], NOT_RUN, ""),
     ],
 )
-def test_which_sign_in_counts(finds: Finds, listed: list[Any], end: Any, said: str) -> None:
+def test_cyclrs_own_authenticated_decides(
+    run_check: RunCheck, listed: list[Any], end: Any, said: str
+) -> None:
     """Cyclr's own `Authenticated` of the connector decides."""
-    finds(connector_is_authenticated, end, said, answers={INSTALLED: lists(*listed)})
+    run_check(connector_is_authenticated, end, said, answers={INSTALLED: list_installed(*listed)})
 
 
 def test_a_credential_that_cyclr_shows_is_masked(remote: FakeRemote, context: CheckContext) -> None:
     """Credentials in Cyclr's answers are masked in the record."""
     secret = {"Name": "ClientSecret", "Value": "canary-client-secret", "Id": 1}
     shown = {**ACCOUNT_CONNECTOR, "AuthValue": "canary-auth-value", "Properties": [secret]}
-    remote.on(INSTALLED, lists(shown))
+    remote.on(INSTALLED, list_installed(shown))
     connector_is_authenticated(context)
     assert "canary" not in repr(context.session.exchanges())
     assert len(context.session.exchanges()) == 5
 
 
 @pytest.fixture
-def sends(finds: Finds) -> Finds:
+def sends(run_check: RunCheck) -> RunCheck:
     """Return the check of the console, which sends a user to this address at Facebook."""
 
     def run(end: Any, *words: str, link: Responder | None = None, **query: str) -> Any:
@@ -436,11 +440,11 @@ def sends(finds: Finds) -> Finds:
         }
         dialog = f"https://www.facebook.com/v26.0/dialog/oauth?{urlencode({**known, **query})}"
         found = {
-            INSTALLED: lists(ACCOUNT_CONNECTOR),
+            INSTALLED: list_installed(ACCOUNT_CONNECTOR),
             SIGN_IN: says(bodies.SIGN_IN_TOKEN_ISSUED),
             LINK: link or leads_to(dialog),
         }
-        return finds(console_holds_app_id, end, *words, answers=found)
+        return run_check(console_holds_app_id, end, *words, answers=found)
 
     return run
 
@@ -449,7 +453,7 @@ def leads_to(address: str) -> Responder:
     return says("", 302, {"location": address})
 
 
-def test_the_same_app_and_address_are_verified(remote: FakeRemote, sends: Finds) -> None:
+def test_the_same_app_and_address_are_verified(remote: FakeRemote, sends: RunCheck) -> None:
     """Client ID and redirect URI are read from Cyclr's redirect, without a request to Facebook."""
     finding = sends(VERIFIED, f"Client ID {APP_ID}", URI)
     assert re.search("public_profile, ?leads_retrieval", finding.reason)
@@ -478,7 +482,7 @@ def test_the_same_app_and_address_are_verified(remote: FakeRemote, sends: Finds)
     ],
 )
 def test_another_app_or_address_fails(
-    sends: Finds, query: dict[str, str], words: list[str]
+    sends: RunCheck, query: dict[str, str], words: list[str]
 ) -> None:
     """The Setup must have this app's Client ID, and the address that the app registers."""
     sends(FAILED, *words, **query)
@@ -513,7 +517,7 @@ def test_another_app_or_address_fails(
     ],
 )
 def test_a_link_that_ends_elsewhere_decides_nothing(
-    remote: FakeRemote, sends: Finds, link: Responder, end: Any, said: str
+    remote: FakeRemote, sends: RunCheck, link: Responder, end: Any, said: str
 ) -> None:
     """Only a link to Facebook's sign-in page, with both fields once each, decides."""
     sends(end, said, link=link)
@@ -533,9 +537,9 @@ def test_a_link_that_ends_elsewhere_decides_nothing(
     ],
 )
 def test_scopes_that_differ_give_a_warning(
-    sends: Finds, scope: str, more: str, lacks: bool
+    sends: RunCheck, scope: str, more: str, lacks: bool
 ) -> None:
-    """What Cyclr asks for beyond the chosen permissions, the app must have too."""
+    """The app must also have the permissions that Cyclr requests beyond the chosen ones."""
     finding = sends(VERIFIED, scope=scope)
     warnings = " ".join(finding.warnings)
     assert ("also asks users for" in warnings) is bool(more)
@@ -545,11 +549,11 @@ def test_scopes_that_differ_give_a_warning(
 
 
 def test_without_an_installed_connector_nothing_can_be_read(
-    remote: FakeRemote, finds: Finds
+    remote: FakeRemote, run_check: RunCheck
 ) -> None:
     """Without an installed connector no sign-in token is requested: inconclusive."""
     said = "only through an installed connector"
-    finds(console_holds_app_id, INCONCLUSIVE, said, answers=IS_NOT_INSTALLED)
+    run_check(console_holds_app_id, INCONCLUSIVE, said, answers=IS_NOT_INSTALLED)
     assert remote.paths == ["/oauth/token", INSTALLED]
 
 
@@ -588,13 +592,13 @@ GRANTED = statuses(public_profile="granted", leads_retrieval="granted")
         ),
     ],
 )
-def test_what_the_connectors_method_answers_decides(
-    finds: Finds, body: Any, status: int, end: Any, words: list[str]
+def test_the_answer_of_the_connectors_method_decides(
+    run_check: RunCheck, body: Any, status: int, end: Any, words: list[str]
 ) -> None:
     """The permissions of the connection are those that Facebook lists through Cyclr."""
     methods = says([{**METHOD, "Name": "List My Pages"}, METHOD])
     found = {**IS_INSTALLED, METHODS: methods, RUN: says(body, status)}
-    finds(permissions_are_seen_through_cyclr, end, *words, answers=found)
+    run_check(permissions_are_seen_through_cyclr, end, *words, answers=found)
 
 
 @pytest.mark.parametrize(
@@ -607,11 +611,11 @@ def test_what_the_connectors_method_answers_decides(
     ],
 )
 def test_without_the_method_nothing_is_seen(
-    finds: Finds, found: dict[str, Responder], end: Outcome, said: str
+    run_check: RunCheck, found: dict[str, Responder], end: Outcome, said: str
 ) -> None:
     """Nothing is seen without the connector or its method."""
     found = {**found, METHODS: says([])}
-    finds(permissions_are_seen_through_cyclr, end, said, answers=found)
+    run_check(permissions_are_seen_through_cyclr, end, said, answers=found)
 
 
 @pytest.mark.parametrize(
@@ -632,10 +636,15 @@ def test_without_the_method_nothing_is_seen(
     ],
 )
 def test_a_refusal_or_an_answer_that_is_not_json_is_raised(
-    finds: Finds, check: Check, path: str, answer: Responder, error: type[Exception], said: str
+    run_check: RunCheck,
+    check: Check,
+    path: str,
+    answer: Responder,
+    error: type[Exception],
+    said: str,
 ) -> None:
     """Every check raises a refusal by the API, and an answer that is not JSON."""
-    finds(check, error, said, answers={path: answer})
+    run_check(check, error, said, answers={path: answer})
 
 
 POSTS = {
@@ -675,7 +684,7 @@ def test_an_accounts_own_setting_is_verified(remote: FakeRemote, context: CheckC
     ],
 )
 def test_an_account_without_such_a_setting_is_not_verified(
-    finds: Finds, answer: Responder, end: Any, said: str
+    run_check: RunCheck, answer: Responder, end: Any, said: str
 ) -> None:
-    """What Cyclr says of the account decides."""
-    finds(error_webhook_is_set, end, said, answers={ACCOUNT: answer})
+    """Cyclr's field of the account decides."""
+    run_check(error_webhook_is_set, end, said, answers={ACCOUNT: answer})

@@ -22,7 +22,7 @@ from runbook_lib.errors import UnexpectedResponseError
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, TOKEN_INSPECTED, graph_error, rows, statuses
-from tests.unit.connectors.conftest import Finds
+from tests.unit.connectors.conftest import RunCheck
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 OPERATOR, CUSTOMER = "873", "555"
@@ -38,7 +38,7 @@ def roles(*people: str, after: str = "") -> dict[str, Any]:
 
 
 @pytest.fixture
-def ask(remote: FakeRemote, finds: Finds) -> Finds:
+def ask(remote: FakeRemote, run_check: RunCheck) -> RunCheck:
     """Return the check; `pages` are the pages of roles, in order."""
 
     def run(
@@ -73,19 +73,19 @@ def ask(remote: FakeRemote, finds: Finds) -> Finds:
             "/v26.0/me": me,
             GRANTS: changed.get("grants", says(rows())),
         }
-        return finds(CHECK, end, *words, answers=answers)
+        return run_check(CHECK, end, *words, answers=answers)
 
     return run
 
 
-def test_a_person_without_a_role_verifies(remote: FakeRemote, ask: Finds) -> None:
+def test_a_person_without_a_role_verifies(remote: FakeRemote, ask: RunCheck) -> None:
     """The list names the operator and not the customer, whose token then reads data."""
     ask(VERIFIED)
     assert GRANTS not in remote.paths
     assert remote.requests[-1].headers["authorization"] == f"Bearer {CUSTOMER_TOKEN}"
 
 
-def test_every_page_of_roles_is_read(remote: FakeRemote, ask: Finds) -> None:
+def test_every_page_of_roles_is_read(remote: FakeRemote, ask: RunCheck) -> None:
     """A person on the last page has a role; each page is asked for by its cursor."""
     pages = (roles("1", after="QVFI"), roles(OPERATOR, after="QVFJ"), roles(CUSTOMER))
     ask(FAILED, "has a role on the app (administrators)", pages=pages)
@@ -109,7 +109,7 @@ def test_every_page_of_roles_is_read(remote: FakeRemote, ask: Finds) -> None:
     ],
 )
 def test_pages_without_an_end_are_given_up(
-    remote: FakeRemote, ask: Finds, pages: list[Any], asked: int
+    remote: FakeRemote, ask: RunCheck, pages: list[Any], asked: int
 ) -> None:
     """Pages that have no end decide nothing."""
     ask(UnexpectedResponseError, "pages have no end", pages=pages)
@@ -133,7 +133,7 @@ ANOTHER = "Sign in here as somebody without a role."
         ({"id": APP_ID, "roles": 1}, f"{ANOTHER}$"),
     ],
 )
-def test_one_person_with_two_tokens_fails(ask: Finds, page: dict[str, Any], said: str) -> None:
+def test_one_person_with_two_tokens_fails(ask: RunCheck, page: dict[str, Any], said: str) -> None:
     """Two tokens of one person: the step whose token is wrong is named, where the roles show it."""
     ask(FAILED, said, pages=[page], customer={"user_id": OPERATOR})
 
@@ -156,7 +156,7 @@ def test_one_person_with_two_tokens_fails(ask: Finds, page: dict[str, Any], said
             FAILED,
             "lacks leads_retrieval",
         ),
-        # Of two sources that disagree, or one with a gap, nothing is known.
+        # Two sources that disagree, or one with a gap, prove nothing.
         (
             {
                 "customer": {"scopes": ["public_profile"]},
@@ -166,7 +166,7 @@ def test_one_person_with_two_tokens_fails(ask: Finds, page: dict[str, Any], said
             "^me/permissions lists leads_retrieval, debug_token does not.",
         ),
         ({"customer": {"scopes": []}}, INCONCLUSIVE, "the field scopes is empty"),
-        # That both tokens are one person's must be seen twice.
+        # Two responses must show that both tokens belong to one person.
         (
             {"customer": {"user_id": OPERATOR}, "changed_owner": "555"},
             INCONCLUSIVE,
@@ -193,8 +193,8 @@ def test_one_person_with_two_tokens_fails(ask: Finds, page: dict[str, Any], said
         ({"data": says(graph_error("(#10) Not permitted", 10), 403)}, GraphAPIError, ""),
     ],
 )
-def test_what_shows_no_consent_does_not_verify(
-    ask: Finds, changed: dict[str, Any], end: Any, said: str
+def test_only_a_complete_token_that_reads_data_verifies(
+    ask: RunCheck, changed: dict[str, Any], end: Any, said: str
 ) -> None:
     """The customer's token must be valid, complete and read data."""
     ask(end, said, **changed)
@@ -216,7 +216,7 @@ GRANTED = {"public_profile": "granted", "leads_retrieval": "granted"}
     ],
 )
 def test_without_a_page_nothing_is_proven(
-    remote: FakeRemote, ask: Finds, grants: dict[str, str], said: str
+    remote: FakeRemote, ask: RunCheck, grants: dict[str, str], said: str
 ) -> None:
     """An empty list of pages is inconclusive; the person's grants, read once, show why."""
     look = "has a page, granted pages_show_list and chose the page"
@@ -236,7 +236,7 @@ def test_without_a_page_nothing_is_proven(
         says(rows({"permission": "email"})),
     ],
 )
-def test_grants_that_cannot_be_read_hide_nothing(ask: Finds, grants: Responder) -> None:
+def test_grants_that_cannot_be_read_hide_nothing(ask: RunCheck, grants: Responder) -> None:
     """Without them too, an empty list is inconclusive and the reason says what to look at."""
     words = ("The declined permissions could not be read (", "granted pages_show_list")
     ask(INCONCLUSIVE, *words, data=says(rows()), grants=grants)

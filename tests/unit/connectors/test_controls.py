@@ -73,7 +73,7 @@ _BY_STATUS = {
 
 @dataclass(frozen=True)
 class Control:
-    """Which answers of a check's least ones are controls, and the refusals that prove something."""
+    """The controls among a check's least answers, and the refusals that prove something."""
 
     check: str
     places: tuple[int, ...]
@@ -107,7 +107,7 @@ def _controls() -> Iterator[Control]:
 
 
 CONTROLS = tuple(_controls())
-# What perform() makes up, and what is asked with it that is no control.
+# The values that perform() makes up, and the requests with them that are no controls.
 _MADE_UP = re.compile(rf"(c[0-9])\1{{3}}|{MADE_UP_APP}")
 NO_CONTROLS: Mapping[str, set[int]] = {
     "redirect-uri-is-accepted": {4},  # another path only sets the limit

@@ -1,4 +1,4 @@
-"""What a partner asks Cyclr: a text to copy, why it matters, and either answer is kept."""
+"""A partner's questions to Cyclr: a text to copy, its reason, and a record of either answer."""
 
 from __future__ import annotations
 

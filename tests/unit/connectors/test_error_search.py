@@ -1,4 +1,4 @@
-"""How an error text is decided by subcode, text or code, or found by words."""
+"""An error text is decided by subcode, text or code, or found by words."""
 
 from __future__ import annotations
 
@@ -62,8 +62,19 @@ WEBVIEW = error("PLATFORM__DISABLED_HERE")
 LANGUAGES = error("会话已过期，请重新登录", "セッションの期限が切れました", "सत्र समाप्त हो गया है")
 FRENCH = error("La session a été invalidée car l’utilisateur a modifié son mot de passe")
 ALL = (
-    *(BLOCKED, SCOPES, LACKS, ENDED, HELD, SPENT, ROLE, REFUSED, GONE, EMPTY, WEBVIEW),
-    *(LANGUAGES, FRENCH),
+    BLOCKED,
+    SCOPES,
+    LACKS,
+    ENDED,
+    HELD,
+    SPENT,
+    ROLE,
+    REFUSED,
+    GONE,
+    EMPTY,
+    WEBVIEW,
+    LANGUAGES,
+    FRENCH,
 )
 
 
@@ -147,7 +158,7 @@ def decided(pasted: str, *errors: KnownError) -> list[KnownError]:
         # A few words begin a sentence, or have a capital letter.
         ("They see URL Blocked now", BLOCKED),
         ("They see: url blocked", BLOCKED),
-        # What is no sentence.
+        # Texts that are no sentences.
         ('{"data": []}', EMPTY),
         ("{'data': [], 'paging': {}}", EMPTY),
         ("https://m.example/error/?error_code=PLATFORM__DISABLED_HERE&display=touch", WEBVIEW),
@@ -214,7 +225,7 @@ def test_a_code_counts_only_without_a_known_text() -> None:
 
 
 def test_parts_of_a_text_stand_near_each_other() -> None:
-    """What is between two parts of a text is a name or a list, not a page."""
+    """The gap between two parts of a text is a name or a list, not a page."""
     gap = "pages_show_list, " * 20
     assert decided(f"Requires {gap}permission to manage the object") == [LACKS]
     assert decided(f"Session has expired on {gap * 3}The current time is") == []
@@ -324,8 +335,8 @@ def test_other_software_takes_certainty_away(text: str, is_certain: bool) -> Non
     assert KnownErrors(ALL, WORDS).explain(text).is_certain is is_certain
 
 
-def test_what_came_after_the_set_up_comes_first() -> None:
-    """Where something has worked before, causes of the months after the set-up come first."""
+def test_causes_after_the_set_up_come_first() -> None:
+    """If something worked before, causes of the months after the set-up come first."""
     screen = error("Door is not painted", also="door acme missing leads")
     later = replace(error("Door fell off", also="door acme leads"), is_after_set_up=True)
     known = KnownErrors((screen, later, *ROOMS), WORDS)
@@ -334,8 +345,8 @@ def test_what_came_after_the_set_up_comes_first() -> None:
     assert known.explain("Acme: leads missing at the door since yesterday").errors[0] == later
 
 
-def test_of_two_that_fit_alike_the_frequent_one_comes_first() -> None:
-    """How often a cause was met decides between equals."""
+def test_the_more_frequent_of_equal_causes_comes_first() -> None:
+    """The number of reports decides between equal causes."""
     rare, frequent = (replace(error(f"Door {name}", also="handle"), id=name) for name in "ab")
     known = KnownErrors((rare, replace(frequent, reports=40), *ROOMS), WORDS)
 
@@ -378,7 +389,7 @@ def mistype(text: str, dice: random.Random) -> str:
 
 
 def test_most_typing_errors_lead_to_their_text() -> None:
-    """Of our own headlines with typing errors 92 % come first, and few are taken for another."""
+    """92 % of our own headlines with typing errors come first, and few are taken for another."""
     dice = random.Random(26)
     known = KnownErrors(MARKETING.known_errors, vendor_of(MARKETING).search_words)
     mistyped = [
@@ -398,9 +409,33 @@ def test_most_typing_errors_lead_to_their_text() -> None:
 @pytest.mark.parametrize(
     "piece",
     [
-        *("a?b=c&", '{"a":', "#200 ", "?" * 50, "URL Block ", "= # ?", "&#", "&#9", "\\", "\\u"),
-        *("<", "<a ", "\x1b[", "code ", "error_", '{"message": "x"}', '{"a":{"message":"x"},', "ﷺ"),
-        *("http://a?b=c ", "[", "\x00", "(#", "code: 1", "error: 1", "\n", 'message": "', "会话"),
+        "a?b=c&",
+        '{"a":',
+        "#200 ",
+        "?" * 50,
+        "URL Block ",
+        "= # ?",
+        "&#",
+        "&#9",
+        "\\",
+        "\\u",
+        "<",
+        "<a ",
+        "\x1b[",
+        "code ",
+        "error_",
+        '{"message": "x"}',
+        '{"a":{"message":"x"},',
+        "ﷺ",
+        "http://a?b=c ",
+        "[",
+        "\x00",
+        "(#",
+        "code: 1",
+        "error: 1",
+        "\n",
+        'message": "',
+        "会话",
     ],
 )
 def test_a_huge_paste_is_read_in_linear_time(piece: str) -> None:
@@ -416,12 +451,12 @@ def test_a_huge_paste_is_read_in_linear_time(piece: str) -> None:
 
 
 def test_a_longer_paste_is_cut() -> None:
-    """Of a megabyte the first 400,000 characters are read, and nothing behind them."""
+    """Only the first 400,000 characters of a megabyte are read."""
     assert read_error("a " * 200_000 + "URL Blocked " * 50_000) == read_error("a " * 200_000)
 
 
 # --- a step's errors ----------------------------------------------------------------------------
-def test_what_was_seen_comes_first() -> None:
+def test_seen_errors_come_first() -> None:
     """First those in the reason, then those in an answer, then the others as they stand."""
     known = (BLOCKED, SCOPES, LACKS, ENDED, HELD, SPENT)
     answers = [None, {"data": []}, {"error": {"message": "no", "code": 368}}, "Invalid Scopes: x"]

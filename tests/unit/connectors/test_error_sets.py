@@ -1,5 +1,5 @@
 """
-How often `explain` is right: sets of texts with their causes, and texts of other software.
+The share of right explanations: sets of texts with causes, and texts of other software.
 
 Right is a certain answer that is the cause; offered is a cause among at most three; wrong is a
 certain answer with another cause. The blind sets were collected before the search was written:
@@ -46,7 +46,7 @@ def rows(file: str) -> list[Row]:
 
 
 TWO_PARTS = ("asked.txt", "asked_since.txt", "held_back.txt", "blind_questions.txt")
-# What people met: the group, the error that is its cause, and the text.
+# Texts that people met: the group, the error that is its cause, and the text.
 COLLECTED = [
     (frozenset({cause}), text.replace("↵", "\n"))
     for line in (FOLDER / "collected.txt").read_text("utf-8").splitlines()
@@ -65,7 +65,7 @@ BLIND_FOREIGN = [
 
 
 def judge(row: Row, known: KnownErrors = KNOWN) -> str:
-    """Return what the answer to a text is: right, offered, wrong or missed."""
+    """Return the verdict on the answer to a text: right, offered, wrong or missed."""
     causes, text = row
     found = known.explain(text)
     ids = [error.id for error in found.errors[:3]]
@@ -75,7 +75,7 @@ def judge(row: Row, known: KnownErrors = KNOWN) -> str:
 
 
 def count(several: list[Row]) -> Counter[str]:
-    """Return how many answers are right, offered, wrong and missed."""
+    """Return the numbers of right, offered, wrong and missed answers."""
     return Counter(map(judge, several))
 
 
@@ -105,7 +105,7 @@ def test_no_blind_text_is_a_known_text() -> None:
 
 @pytest.mark.parametrize("file", ["blind_threads.txt", "blind_help.txt", "blind_later.txt"])
 def test_a_fresh_text_has_its_cause(file: str) -> None:
-    """Of 50 texts from public threads 44 are right or offered, and one at most is wrong."""
+    """44 of 50 texts from public threads are right or offered, and at most one is wrong."""
     answers = count(rows(file))
 
     assert answers["right"] + answers["offered"] >= 44
@@ -113,7 +113,7 @@ def test_a_fresh_text_has_its_cause(file: str) -> None:
 
 
 def test_a_question_in_own_words_has_its_cause() -> None:
-    """Of 20 questions in five languages 15 have their cause among three."""
+    """15 of 20 questions in five languages have their cause among three."""
     answers = count(rows("blind_questions.txt"))
 
     assert answers["right"] + answers["offered"] >= 15
@@ -129,7 +129,7 @@ def test_no_text_of_other_software_is_answered_with_certainty(text: str) -> None
 
 
 def test_few_texts_of_other_software_have_guesses() -> None:
-    """Of more than 500 texts about other products less than a fifth are close to one of ours."""
+    """Less than a fifth of 500 texts about other products are close to one of ours."""
     offered = [text for text in FOREIGN if KNOWN.explain(text).errors]
 
     assert len(FOREIGN) > 500
@@ -161,7 +161,7 @@ def test_a_question_has_its_cause_among_three(file: str, least: float) -> None:
 @pytest.mark.parametrize(
     "text", ["We have had no leads since yesterday", "Leads stopped on Tuesday"]
 )
-def test_what_stopped_is_explained_by_what_happens_after_the_set_up(text: str) -> None:
+def test_later_stops_are_explained_by_causes_after_the_set_up(text: str) -> None:
     """A paused cycle, an ended sign-in or a removed permission, not a mistake of the set-up."""
     errors = KNOWN.explain(text).errors
 

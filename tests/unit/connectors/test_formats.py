@@ -1,4 +1,4 @@
-"""What an operator copies from Facebook is normalised or refused before any request."""
+"""Values that an operator copies from Facebook are normalised or refused before any request."""
 
 from __future__ import annotations
 

@@ -281,8 +281,8 @@ def test_versions_end_when_facebook_says(
     assert GRAPH_VERSION.default == "v26.0"
 
 
-def test_what_facebook_answers_decides_over_a_calendar(remote: FakeRemote, graph: Graph) -> None:
-    """Where another version answered, no date of ours contradicts it."""
+def test_facebooks_answer_overrides_the_calendar(remote: FakeRemote, graph: Graph) -> None:
+    """If another version answered, our dates do not contradict it."""
     remote.on("/v25.0/me", says({}, headers={"facebook-api-version": "v26.0"}))
     graph.version = "v25.0"
     graph.get("me", TOKEN)
@@ -304,4 +304,5 @@ def test_a_version_that_ends_is_named_90_days_before(
 
     warnings = version_warnings(graph, today, MARKETING_CALENDAR)
 
-    assert ["served until 2027-02-23" in text for text in warnings] == [True] * warned
+    names_end = ["served until 2027-02-23" in text for text in warnings]
+    assert names_end == ([True] if warned else [])

@@ -14,30 +14,75 @@ from hypothesis import strategies as st
 
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.remote.http_messages import parse_body
+from tests.support.json_paths import at, places
 from tests.unit.bodies import APP_ID, graph_error
-from tests.unit.connectors.least import LEAST, Least
-from tests.unit.connectors.perform import CHECKS, perform
-from tests.unit.connectors.test_least_answers import BY_NAME, at, changed, places, with_value
+from tests.unit.connectors.least import LEAST, OTHER_APP_ID, Least, changed, with_value
+from tests.unit.connectors.perform import BY_NAME, CHECKS, perform
 
 pytestmark = pytest.mark.matrix
 
-OTHER = "999999999999999"
 NAMES = (
-    *("id", "data", "error", "access_token", "permission", "status", "name", "is_valid", "app_id"),
-    *("Id", "Name", "Connector", "Token", "Message", "Authenticated", "code", "message", "type"),
+    "id",
+    "data",
+    "error",
+    "access_token",
+    "permission",
+    "status",
+    "name",
+    "is_valid",
+    "app_id",
+    "Id",
+    "Name",
+    "Connector",
+    "Token",
+    "Message",
+    "Authenticated",
+    "code",
+    "message",
+    "type",
 )
-WORDS = (OTHER, "", "live", "granted", "USER", "act", "../x?y=1", "\ud800", "é\n", "NaN", "[]")
+WORDS = (
+    OTHER_APP_ID,
+    "",
+    "live",
+    "granted",
+    "USER",
+    "act",
+    "../x?y=1",
+    "\ud800",
+    "é\n",
+    "NaN",
+    "[]",
+)
 # Numbers that are too large for a time, a float or a sleep.
 NUMBERS = (0, 1, -1, 4, 17, 10**18, 10**400, 1.5, -0.0)
 EMPTY: tuple[Any, ...] = (
-    *({}, [], None, True, 7, "", "text", [[]], [{}], ["a"], [None]),
+    {},
+    [],
+    None,
+    True,
+    7,
+    "",
+    "text",
+    [[]],
+    [{}],
+    ["a"],
+    [None],
     *({"data": value} for value in ({}, None, "text", ["a"], [{}], [[]], [None], 7)),
     *({"error": value} for value in (None, "text", [], {}, 7, {"code": []}, {"code": {}})),
 )
 FOREIGN: tuple[Any, ...] = (
-    {"id": OTHER, "name": "Another app"},
-    {"access_token": f"{OTHER}|tail"},
-    {"data": {"app_id": OTHER, "is_valid": True, "type": "USER", "user_id": "1", "scopes": []}},
+    {"id": OTHER_APP_ID, "name": "Another app"},
+    {"access_token": f"{OTHER_APP_ID}|tail"},
+    {
+        "data": {
+            "app_id": OTHER_APP_ID,
+            "is_valid": True,
+            "type": "USER",
+            "user_id": "1",
+            "scopes": [],
+        }
+    },
     {"data": [{"permission": "email", "status": "live"}]},
     [{"Id": 1, "Name": "Slack", "Connector": {"Id": 2, "Name": "Slack"}}],
     graph_error("(#4) Application request limit reached", 4),
@@ -53,7 +98,7 @@ BAD_HEADERS: tuple[dict[str, str], ...] = (
     {"x-ad-account-usage": "[" * 50_000},
     {"location": "https://[::1"},
     {"location": "javascript:1"},
-    {"location": f"https://www.facebook.com/dialog/oauth?client_id={OTHER}"},
+    {"location": f"https://www.facebook.com/dialog/oauth?client_id={OTHER_APP_ID}"},
     {"set-cookie": 'a@b="\\377"'},
     {"facebook-api-version": "v" * 10_000},
 )

@@ -55,7 +55,7 @@ def of_error(error: KnownError) -> Procedure:
 
 
 def explained(text: str, procedure: Procedure = MARKETING) -> dict[str, Any]:
-    """Return what is explained of `text`, as a document."""
+    """Return the explanation of `text` as a document."""
     return explanation_document(text, procedure)
 
 
@@ -66,7 +66,7 @@ def known(text: str, procedure: Procedure = MARKETING) -> list[str]:
 
 
 def shown(document: dict[str, Any], *, is_verbose: bool = False) -> str:
-    """Return what the command prints of a document."""
+    """Return the command's output for a document."""
     with contextlib.redirect_stdout(io.StringIO()) as output:
         command._show(document, is_verbose=is_verbose)
     return output.getvalue()
@@ -89,7 +89,7 @@ def test_every_error_has_a_step(name: str) -> None:
 
 
 def test_a_place_is_a_step_of_some_connector() -> None:
-    """What an error names as its place exists, so no slip leaves it without one."""
+    """The steps that an error names exist, so no slip leaves it without one."""
     steps = {step.id for procedure in PROCEDURES for step in procedure.steps}
     short = {re.sub("^[a-z]+-[0-9]+[a-z]?-", "", step) for step in steps} | {"submit-review"}
     named = {
@@ -145,7 +145,7 @@ def test_a_bare_code_with_several_meanings_is_not_answered(code: int, form: str)
     ],
 )
 def test_a_wrong_cause_is_not_named(text: str, not_meant: str) -> None:
-    """What these texts were once taken for is not among the answers."""
+    """The earlier wrong causes of these texts are not among the answers."""
     assert explained(text)["errors"][0]["id"] != not_meant
 
 
@@ -206,7 +206,7 @@ def test_the_runbooks_own_sentences_are_known(text: str, cause: str) -> None:
 
 
 def test_no_text_is_masked_whole() -> None:
-    """Of an unknown text a part remains readable, in languages without blanks too."""
+    """A part of an unknown text remains readable, also in languages without blanks."""
     for text in (
         "某个完全未知的错误信息出现在这里而且没有任何空格分隔",
         "https://m.example/oauth/?error_code=SOMETHING__NEW_AND_UNHEARD_OF",
@@ -224,7 +224,7 @@ def test_an_error_says_all_that_a_person_needs(error: KnownError) -> None:
     for text in (*said, *filter(None, (cause.advice for cause in error.causes))):
         assert text.endswith((".", ")"))
         assert text[0].isupper() or text.startswith(("public_profile", "https://"))
-        # What a person reads has no id in braces.
+        # Texts for people have no id in braces.
         assert "{" not in text
     assert error.causes
     assert {name for cause in error.causes for name in cause.tested_by} <= CHECKS
@@ -253,7 +253,7 @@ def test_the_words_of_an_error_are_plain(error: KnownError) -> None:
 
 @each_error
 def test_causes_have_their_own_first_actions_or_none(error: KnownError) -> None:
-    """Where actions differ each cause has one, and two causes may share it."""
+    """If actions differ, each cause has one, and two causes may share it."""
     actions = [cause.advice for cause in error.causes]
 
     assert all(actions) or not any(actions)
@@ -271,7 +271,7 @@ def test_an_explanation_is_short(error: KnownError) -> None:
 
 @each_error
 def test_each_of_its_texts_is_known(error: KnownError) -> None:
-    """Whichever of its texts is pasted, with any names in its gaps, the error itself is known."""
+    """Each of its texts, with any names in the gaps, leads to the error itself."""
     for text in error.shown:
         document = explained(text.replace("…", "leads_retrieval, ads_read"), of_error(error))
         assert document["known"]
@@ -325,7 +325,7 @@ def test_a_refused_webhook_is_known_to_both() -> None:
 
 
 def test_an_answer_is_headed_by_the_text_that_was_met() -> None:
-    """Of an error's texts the one that was pasted stands above its explanation."""
+    """The pasted one of an error's texts stands above its explanation."""
     (error,) = explained("OAuth: (#210) A page access token is required to request this resource")[
         "errors"
     ]
@@ -382,7 +382,7 @@ def test_lead_access_is_given_in_an_order() -> None:
     assert places == sorted(places)
 
 
-def test_what_one_organisation_alone_reports_is_marked_single() -> None:
+def test_a_report_of_one_organisation_is_marked_single() -> None:
     """A source that nobody else confirms says so."""
     singles = [error.title for error in ERRORS if "(single" in error.source]
 
@@ -424,7 +424,7 @@ def test_an_explanation_names_the_steps_with_their_numbers() -> None:
 def test_at_sign_in_the_advice_names_the_step_to_go_to(
     name: str, text: str, settled_at: str
 ) -> None:
-    """Whoever meets the text while authenticating is sent to the step that settles it."""
+    """During authentication, the advice names the step that settles the error."""
     procedure = find_procedure(name)
     (step,) = (each for each in procedure.steps if each.id == "test-02-authenticate")
     (error,) = KnownErrors(step.known_errors).decide(read_error(text)).errors
@@ -458,7 +458,7 @@ def test_the_submission_says_what_to_do_when_overdue_or_declined(name: str) -> N
 
 @each_error
 def test_at_most_three_steps_are_named(error: KnownError) -> None:
-    """Of many steps those that test a cause come first, and three are enough."""
+    """Steps that test a cause come first, and three are enough."""
     procedure = of_error(error)
     document = explained(error.title.replace("…", "x"), procedure)["errors"][0]
     tested = {name for cause in error.causes for name in cause.tested_by}
@@ -486,8 +486,8 @@ def test_at_most_three_steps_are_named(error: KnownError) -> None:
         '{"pin": 4711, "word": "hunter2"}',
     ],
 )
-def test_what_was_pasted_is_not_repeated(pasted: str) -> None:
-    """Of an unknown text a short part is repeated, without addresses, values and credentials."""
+def test_only_a_short_part_of_a_pasted_text_is_repeated(pasted: str) -> None:
+    """A short part of an unknown text is repeated, without addresses, values and credentials."""
     document = explained(pasted)
 
     assert not document["known"]
@@ -496,8 +496,8 @@ def test_what_was_pasted_is_not_repeated(pasted: str) -> None:
         assert secret not in str(document)
 
 
-def test_of_a_known_text_nothing_is_repeated() -> None:
-    """What is known is told in the runbook's own words."""
+def test_a_known_text_is_not_repeated() -> None:
+    """A known error is explained in the runbook's own words."""
     pasted = f"https://h.example/?error_message=URL+Blocked&code={USER_TOKEN}"
     document = explained(pasted)
 
@@ -537,7 +537,7 @@ DESKTOP = "The request is invalid because the app is configured"
     ],
 )
 def test_a_reason_leads_to_its_error(name: str, place: str, reason: str, title: str) -> None:
-    """What a check answers with is found again among the error texts of its step."""
+    """A check's reason leads to a known error of its step."""
     (step,) = (
         step
         for step in find_procedure(name).steps
@@ -551,7 +551,7 @@ def test_a_reason_leads_to_its_error(name: str, place: str, reason: str, title: 
 
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: each.id)
 def test_no_step_sends_people_to_itself(procedure: Procedure) -> None:
-    """What a step advises names other steps only."""
+    """A step's advice names only other steps."""
     for step in procedure.steps:
         number = procedure.numbers[step.id]
         conclusion = conclude((Finding(outcome=Outcome.FAILED, code="no", reason="No."),))

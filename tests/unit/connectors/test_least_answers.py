@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,29 +10,11 @@ import httpx
 import pytest
 
 from runbook_lib.core.model import Finding, Outcome
-from tests.unit.connectors.least import LEAST, Least, Said
-from tests.unit.connectors.perform import CHECKS, perform, perform_whole
+from tests.support.json_paths import Place, at, places
+from tests.unit.connectors.least import LEAST, Least, Said, changed, with_value
+from tests.unit.connectors.perform import BY_NAME, CHECKS, perform, perform_whole
 
-Place = tuple[str | int, ...]
 Case = tuple[Any, Least, int, Place]
-
-BY_NAME = [
-    pytest.param(check, least, id=f"{check.id}-{number}")
-    for check in CHECKS
-    for number, least in enumerate(LEAST[check.id])
-]
-
-
-def places(content: Any, above: Place = ()) -> Iterator[Place]:
-    """Return the path of every field and every item in a document."""
-    inside: Any = ()
-    if isinstance(content, dict):
-        inside = content.items()
-    elif isinstance(content, list):
-        inside = enumerate(content)
-    for name, value in inside:
-        yield (*above, name)
-        yield from places(value, (*above, name))
 
 
 def cases(*, free: bool = True) -> list[Any]:
@@ -50,25 +31,6 @@ def cases(*, free: bool = True) -> list[Any]:
                         name = f"{check.id}-{number}-{index}-{dotted}"
                         found.append(pytest.param(check, least, index, place, id=name))
     return found
-
-
-def at(content: Any, place: Place) -> Any:
-    """Return the value at a path."""
-    for name in place:
-        content = content[name]
-    return content
-
-
-def changed(least: Least, index: int, **changes: Any) -> Least:
-    """Return the exchanges with one of them changed."""
-    return least.with_said(index, replace(least.said[index], **changes))
-
-
-def with_value(least: Least, index: int, place: Place, value: Any) -> Least:
-    """Return the exchanges with another value at one path of one answer."""
-    body = copy.deepcopy(least.said[index].body)
-    at(body, place[:-1])[place[-1]] = value
-    return changed(least, index, body=body)
 
 
 def loses(finding: Finding | None) -> bool:

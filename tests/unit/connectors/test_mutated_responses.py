@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.model import Outcome
+from tests.support.expected_outcomes import expected
 from tests.unit.connectors.least import LEAST, Least
 from tests.unit.connectors.perform import CHECKS, perform
 from tests.unit.connectors.responses import variants
-from tests.unit.connectors.test_response_matrix import expected
 
-# Of each check so many runs; of all checks over 3,000.
+# Runs of each check; over 3,000 of all checks.
 RUNS = 140
 MOST_WRONG = 3
 # Controls that count only beside another response: two alike, or one that differs from the true

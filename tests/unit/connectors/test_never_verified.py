@@ -18,15 +18,14 @@ import pytest
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.procedure import Check
+from tests.support.json_paths import at, places
 from tests.unit.bodies import APP_ID
-from tests.unit.connectors.least import LEAST, Least, Said
+from tests.unit.connectors.least import LEAST, OTHER_APP_ID, Least, Said, with_value
 from tests.unit.connectors.perform import CHECKS, perform
-from tests.unit.connectors.test_hostile_answers import OTHER
-from tests.unit.connectors.test_least_answers import at, places, with_value
 
-# What names an app, a person, a page, a form, a business, a host or a connector; and another one.
+# Names of an app, a person, a page, a form, a business, a host or a connector, each with another.
 OTHERS = {
-    APP_ID: OTHER,
+    APP_ID: OTHER_APP_ID,
     "873": "874",
     "555": "556",
     "page-1": "page-9",

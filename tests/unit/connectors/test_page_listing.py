@@ -142,23 +142,38 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
     "the token names it": ({}, ["77"], 0, READ, "does not list page 77: found by its id (/77)"),
     "no target_ids": (
         {"scopes": granted(pages_show_list=None), **business(PAGE)},
-        *([], 1, READ, "page 77: found by a business portfolio (/1001/owned_pages)"),
+        [],
+        1,
+        READ,
+        "page 77: found by a business portfolio (/1001/owned_pages)",
     ),
     "empty target_ids": (
         {"scopes": granted(pages_show_list=()), **business(PAGE)},
-        *([], 1, READ, "found by a business portfolio"),
+        [],
+        1,
+        READ,
+        "found by a business portfolio",
     ),
     "no granular_scopes": (
         {"scopes": [], **business(PAGE, edge="client_pages")},
-        *([], 1, READ, "found by a business portfolio"),
+        [],
+        1,
+        READ,
+        "found by a business portfolio",
     ),
     "one permission is for all": (
         {"scopes": granted(pages_show_list=None, leads_retrieval=("77",))},
-        *(["77"], 0, READ, "found by its id"),
+        ["77"],
+        0,
+        READ,
+        "found by its id",
     ),
     "only one permission has the page": (
         {"scopes": granted(pages_show_list=("12", "77"), leads_retrieval=("77",))},
-        *(["77"], 0, READ, "found by its id"),
+        ["77"],
+        0,
+        READ,
+        "found by its id",
     ),
     "ad accounts and businesses are among them": (
         {
@@ -166,32 +181,45 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
                 ads_management=("1",), business_management=("2",), leads_retrieval=("77",)
             )
         },
-        *(["77"], 0, READ, "found by its id"),
+        ["77"],
+        0,
+        READ,
+        "found by its id",
     ),
     "only ad accounts are named": (
         {"scopes": granted(ads_management=("1",), ads_read=("1",))},
-        *([], 1, NOT_READ, "None of 0 pages has a lead form"),
+        [],
+        1,
+        NOT_READ,
+        "None of 0 pages has a lead form",
     ),
     "30 ids": (
         {"scopes": granted(pages_show_list=THIRTY), "101": says({"id": "101"})},
-        *(
-            ["101"],
-            1,
-            NOT_READ,
-            "Other ways found no page (/101: no readable page; /me/businesses:",
-        ),
+        ["101"],
+        1,
+        NOT_READ,
+        "Other ways found no page (/101: no readable page; /me/businesses:",
     ),
     "the lowest is the shortest": (
         {"scopes": granted(pages_show_list=("100", "77", "101"))},
-        *(["77"], 0, READ, "found by its id"),
+        ["77"],
+        0,
+        READ,
+        "found by its id",
     ),
     "refused by id": (
         {"77": refused_to_people, **business(PAGE)},
-        *(["77"], 1, READ, "page 77: found by a business portfolio"),
+        ["77"],
+        1,
+        READ,
+        "page 77: found by a business portfolio",
     ),
     "no token by id": (
         {"77": says({"id": "77"}), **business({"id": "77"})},
-        *(["77"], 1, NOT_READ, "/77: no readable page; /me/businesses: no readable page"),
+        ["77"],
+        1,
+        NOT_READ,
+        "/77: no readable page; /me/businesses: no readable page",
     ),
     # Verdicts of recorded answers: a row without a token, and a portfolio that refuses.
     "no token in the portfolio, but in the page's node": (
@@ -200,7 +228,10 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
             "77": own_node,
             **business({"id": "77", "name": "Bakery"}),
         },
-        *(["77"], 1, READ, "page 77: found by a business portfolio (/1001/owned_pages)"),
+        ["77"],
+        1,
+        READ,
+        "page 77: found by a business portfolio (/1001/owned_pages)",
     ),
     "one portfolio refuses": (
         {
@@ -208,60 +239,94 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
             **business(PAGE, edge="client_pages", others=("1000",)),
             **refusing_business("1000"),
         },
-        *([], 1, READ, "Not read: /1000/owned_pages: (#10) This endpoint requires"),
+        [],
+        1,
+        READ,
+        "Not read: /1000/owned_pages: (#10) This endpoint requires",
     ),
     "all portfolios refuse": (
         {"scopes": [], **business(ident="1001"), **refusing_business("1001")},
-        *([], 1, NOT_READ, "/1001/owned_pages: (#10)"),
+        [],
+        1,
+        NOT_READ,
+        "/1001/owned_pages: (#10)",
     ),
     "the page is on the second page of the edge": (
         {"scopes": [], **business(PAGE), "1001/owned_pages": two_pages},
-        *([], 1, READ, "page 77: found by a business portfolio (/1001/owned_pages)"),
+        [],
+        1,
+        READ,
+        "page 77: found by a business portfolio (/1001/owned_pages)",
     ),
     "both are refused": (
         {"77": REFUSED, "me/businesses": NO_BUSINESS},
-        *(
-            ["77"],
-            1,
-            NOT_READ,
-            "(/77: (#10) This endpoint requires the 'pages_read_engagement'; /me/bus",
-        ),
+        ["77"],
+        1,
+        NOT_READ,
+        "(/77: (#10) This endpoint requires the 'pages_read_engagement'; /me/bus",
     ),
     "/me/businesses is refused": (
         {"scopes": [], "me/businesses": NO_BUSINESS},
-        *([], 1, NOT_READ, "/me/businesses: (#200) Requires business_management"),
+        [],
+        1,
+        NOT_READ,
+        "/me/businesses: (#200) Requires business_management",
     ),
     "no answer": (
         {"77": breaks(), "me/businesses": says("<html>")},
-        *(["77"] * 3, 0, NOT_READ, "None of 0 pages has a lead form"),
+        ["77"] * 3,
+        0,
+        NOT_READ,
+        "None of 0 pages has a lead form",
     ),
     "another page answers": (
         {"77": says(OTHER)},
-        *(["77"], 1, NOT_READ, "/77: Facebook (/77) gave an unexpected answer"),
+        ["77"],
+        1,
+        NOT_READ,
+        "/77: Facebook (/77) gave an unexpected answer",
     ),
     "a portfolio has pages that were not chosen": (
         {"77": REFUSED, **business(OTHER)},
-        *(["77"], 1, NOT_READ, "None of 0 pages has a lead form"),
+        ["77"],
+        1,
+        NOT_READ,
+        "None of 0 pages has a lead form",
     ),
     "an id that is none": (
         {"scopes": granted(pages_show_list=("../me",))},
-        *([], 0, NOT_READ, "'../me', not an id"),
+        [],
+        0,
+        NOT_READ,
+        "'../me', not an id",
     ),
     "the token cannot be inspected": (
         {"debug_token": REFUSED},
-        *([], 0, NOT_READ, "None of 0 pages has a lead form, so no lead could be read. (#10) This"),
+        [],
+        0,
+        NOT_READ,
+        "None of 0 pages has a lead form, so no lead could be read. (#10) This",
     ),
     "listed without a token, and named": (
         {"listed": ({"id": "5"},), "scopes": granted(pages_show_list=("5",))},
-        *([], 0, NOT_READ, "None of 1 page has a lead form, so no lead could be read."),
+        [],
+        0,
+        NOT_READ,
+        "None of 1 page has a lead form, so no lead could be read.",
     ),
     "listed without a token, for all": (
         {"listed": ({"id": "5"},), "scopes": granted(pages_show_list=None)},
-        *([], 0, NOT_READ, "None of 1 page has a lead form, so no lead could be read."),
+        [],
+        0,
+        NOT_READ,
+        "None of 1 page has a lead form, so no lead could be read.",
     ),
     "another is listed without a token": (
         {"listed": ({"id": "5"},), "scopes": granted(pages_show_list=("5", "77"))},
-        *(["77"], 0, READ, "does not list page 77: found by its id"),
+        ["77"],
+        0,
+        READ,
+        "does not list page 77: found by its id",
     ),
     "a listed page has a token in a portfolio only": (
         {
@@ -270,11 +335,17 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
             "77": REFUSED,
             **business(OTHER),
         },
-        *(["77"], 1, NOT_READ, "None of 1 page has a lead form"),
+        ["77"],
+        1,
+        NOT_READ,
+        "None of 1 page has a lead form",
     ),
     "another is listed with a token": (
         {"listed": (OTHER,), "5/leadgen_forms": says(rows())},
-        *([], 0, NOT_READ, "None of 1 page has a lead form, so no lead could be read."),
+        [],
+        0,
+        NOT_READ,
+        "None of 1 page has a lead form, so no lead could be read.",
     ),
 }
 
@@ -346,7 +417,7 @@ def test_each_check_reads_a_page_behind_a_portfolio(
     if name == "9a":
         used = {row[0]: row[2] for row in finding.tables[0].rows}
         assert used["leads_retrieval"] == used["pages_manage_ads"] == "made"
-    # Of a page whose id is known Messenger asks by that.
+    # Messenger requests a page with a known id by that id.
     assert f"does not list page 77: found by {'its id' if name == 'Messenger' else way}" in (
         finding.reason
     )

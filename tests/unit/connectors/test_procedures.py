@@ -54,7 +54,7 @@ def test_a_procedure_is_found_by_its_own_name(procedure: Procedure) -> None:
 
 
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
-def test_what_comes_before_there_is_an_app_is_about_none(name: str) -> None:
+def test_steps_before_there_is_an_app_are_about_none(name: str) -> None:
     """A typing error in the App ID voids none of these; every other step is about something."""
     procedure = find_procedure(name)
     about_none = [step.id for step in procedure.steps if not step.subject]
@@ -107,7 +107,7 @@ def words(*texts: str) -> int:
 @steps
 def test_an_open_step_is_short(procedure: Procedure, step: Step) -> None:
     """
-    What is done now takes at most 60 words; with heading, fields and sentence a step has 90.
+    Instructions have at most 60 words; with heading, fields and sentence a step has 90.
 
     A list is filled in by the step that asks for it first; later ones only name it.
     """
@@ -191,7 +191,8 @@ def test_no_secret_is_ever_shown_to_be_pasted(procedure: Procedure) -> None:
 def test_an_input_can_be_given(item: Input) -> None:
     """An input's name gives a parameter and variables; its default and example are valid."""
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", item.name)
-    prefix = "" if item.name.startswith("cyclr_") else f"{item.provider}_" * bool(item.provider)
+    has_prefix = bool(item.provider) and not item.name.startswith("cyclr_")
+    prefix = f"{item.provider}_" if has_prefix else ""
     assert item.variable == f"RUNBOOK_{prefix.upper()}{item.name.upper()}"
     assert item.variable_for("some_connector") == f"RUNBOOK_SOME_CONNECTOR_{item.name.upper()}"
     assert item.variable_for("") == item.variable
@@ -207,7 +208,7 @@ def test_an_input_can_be_given(item: Input) -> None:
 
 
 @procedures
-def test_what_changes_cyclr_is_off_by_default(procedure: Procedure) -> None:
+def test_changes_in_cyclr_are_off_by_default(procedure: Procedure) -> None:
     """The settings that allow changes in Cyclr are false by default."""
     assert DEFAULTS[procedure.id]["install_connector"] is False
     assert DEFAULTS[procedure.id]["create_test_account"] is False
@@ -232,7 +233,7 @@ def test_the_digest_changes_with_the_prose_of_any_step(procedure: Procedure) -> 
 def test_the_words_of_practice_are_valid(
     procedure: Procedure, scenario: str, tmp_path: Path
 ) -> None:
-    """What is said in practice is about existing steps, and all by the sandbox operator."""
+    """Practice attestations are about existing steps, and all by the sandbox operator."""
     path = tmp_path / "words.toml"
     now = datetime(2027, 3, 1, tzinfo=UTC)
     path.write_text(practice_attestations(procedure.id, scenario, now.date()), encoding="utf-8")
@@ -264,7 +265,7 @@ def test_words_of_practice_that_end_or_wait_follow_the_day(
 
 
 @procedures
-def test_what_is_unsaid_in_a_scenario_is_said_in_another(procedure: Procedure) -> None:
+def test_a_scenario_leaves_out_only_attestations_that_exist(procedure: Procedure) -> None:
     """Each scenario leaves out exactly the words that it names, and names no other step."""
     unsaid = import_module(f"runbook_lib.connectors.{procedure.id}").UNSAID
     today = date(2026, 11, 28)
@@ -311,7 +312,7 @@ def _inputs(connector: str) -> tuple[Input, ...]:
 
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_a_word_about_a_gate_has_its_time(name: str) -> None:
-    """What others grant is confirmed again after a year, public pages after 90 days."""
+    """Grants of others are confirmed again after a year, public pages after 90 days."""
     steps = {step.id: step for step in find_procedure(name).steps}
     timed = {
         re.sub("^fb-[0-9a-z]+-", "", name): step.counts_days
@@ -334,7 +335,7 @@ def test_a_word_about_a_gate_has_its_time(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
-def test_what_nothing_shows_is_named(name: str) -> None:
+def test_facts_that_nothing_shows_are_named(name: str) -> None:
     """Whether it works, tokens' ends, access levels, the redirect list, the Graph version."""
     unseen = find_procedure(name).unseen
 
@@ -342,8 +343,8 @@ def test_what_nothing_shows_is_named(name: str) -> None:
         assert len([text for text in unseen if topic in text]) == 1
 
 
-def test_what_the_connector_uses_is_chosen_at_first() -> None:
-    """Whoever keeps the permissions that are chosen at first leaves out none that it uses."""
+def test_the_permissions_in_use_are_chosen_at_first() -> None:
+    """The permissions that are chosen at first include all that the connector uses."""
     procedure = find_procedure("facebook_marketing")
     item = next(item for item in procedure.inputs if item.name == "permissions")
     used = {use.name for use in permission_uses("facebook_marketing").uses if not use.is_feature}

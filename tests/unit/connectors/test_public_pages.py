@@ -15,7 +15,7 @@ from runbook_lib.connectors.facebook.public_pages import public_pages_open
 from runbook_lib.core.model import Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID
-from tests.unit.connectors.conftest import MADE_UP, Finds
+from tests.unit.connectors.conftest import MADE_UP, RunCheck
 from tests.unit.fake_remote import Responder, breaks, says
 
 VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
@@ -44,7 +44,7 @@ def leads_to(address: str, status: int = 302) -> Responder:
 
 
 @pytest.fixture
-def look(finds: Finds) -> Finds:
+def look(run_check: RunCheck) -> RunCheck:
     """Return the check; `privacy` is that page's answer, `control` that of a made-up page."""
 
     def run(
@@ -64,12 +64,12 @@ def look(finds: Finds) -> Finds:
             "/data-deletion": says(TEXT),
             CONTROL: control or says("not here", 404),
         }
-        return finds(public_pages_open, end, *words, answers=answers, **more)
+        return run_check(public_pages_open, end, *words, answers=answers, **more)
 
     return run
 
 
-def test_three_pages_with_text_verify(look: Finds) -> None:
+def test_three_pages_with_text_verify(look: RunCheck) -> None:
     """Each page's title is in the reason; what they say is named as not proven."""
     finding = look(VERIFIED)
     assert finding.reason.count("“Privacy” opens without JavaScript") == 3
@@ -83,7 +83,7 @@ def test_three_pages_with_text_verify(look: Finds) -> None:
         # A page that needs a script, is gone or leads away verifies nothing, and says why.
         ({"privacy": says(SHELL)}, INCONCLUSIVE, "shows only 0 characters without JavaScript"),
         *(({"privacy": says("gone", status)}, FAILED, f"answers {status}") for status in GONE),
-        # One that is gone the first time alone, or that a browser may get over, decides nothing.
+        # A page that is gone only once, or that a browser may open, decides nothing.
         (
             {"privacy": in_turn(says("gone", 404), says(TEXT))},
             INCONCLUSIVE,
@@ -119,7 +119,7 @@ def test_three_pages_with_text_verify(look: Finds) -> None:
         ({"privacy": leads_to("/privacy")}, INCONCLUSIVE, "redirects more than 5 times"),
         # A page may stand on another host of the same registrable domain.
         ({"privacy": leads_to("https://legal.acme.example/terms", 301)}, VERIFIED, ""),
-        # Where a made-up page answers as the real one does, nothing shows that it is there.
+        # If a made-up page answers like the real one, nothing shows that this is there.
         ({"control": says(TEXT)}, INCONCLUSIVE, "answers a made-up page the same way as"),
         # A redirect of every address to the policy is such an answer too.
         ({"control": leads_to("/privacy")}, INCONCLUSIVE, ""),
@@ -130,7 +130,7 @@ def test_three_pages_with_text_verify(look: Finds) -> None:
         ({"control": says("early", 425)}, INCONCLUSIVE, "answers a made-up page with 425"),
         ({"control": says("slow down", 429)}, INCONCLUSIVE, "limits the number of calls"),
         ({"control": CACHED}, INCONCLUSIVE, "answered from a cache"),
-        # One that sends a made-up page to another owner's domain answers it otherwise.
+        # A redirect of the made-up page to another owner's domain is a different answer.
         ({"control": leads_to(f"{ELSEWHERE}/")}, VERIFIED, ""),
         # An address without https, or none at all, is judged without a request.
         ({"url": "http://www.acme.example/privacy"}, INCONCLUSIVE, "is not https"),
@@ -145,7 +145,7 @@ def test_three_pages_with_text_verify(look: Finds) -> None:
     ],
 )
 def test_each_page_must_open_otherwise_than_a_made_up_one(
-    look: Finds, given: dict[str, Any], end: Outcome, said: str
+    look: RunCheck, given: dict[str, Any], end: Outcome, said: str
 ) -> None:
     """Each page must open at its own https address, and a made-up one be answered otherwise."""
     look(end, said, **given)

@@ -38,7 +38,7 @@ from tests.unit.connectors.conftest import MakeContext
 from tests.unit.fake_remote import FakeRemote, Responder, says
 
 RECORDS = load_recorded_responses()
-# What a source put in place of an id, a name or a token.
+# A source's placeholders for an id, a name or a token.
 _PLACEHOLDER = re.compile(r"[<{].*[>}]|appId|userId|string")
 # The calls that no check makes: they change something, or Facebook makes them.
 NOT_READ = {

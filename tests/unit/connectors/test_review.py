@@ -19,7 +19,7 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import OAuthError, UnexpectedResponseError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
-from tests.unit.connectors.conftest import MADE_UP_APP, Finds, MakeContext, session_to
+from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, RunCheck, session_to
 from tests.unit.fake_remote import FakeRemote, Responder, says
 
 VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
@@ -57,17 +57,17 @@ def test_dependencies_come_once_and_in_order() -> None:
     assert len(both) == len(set(both))
 
 
-def test_a_live_public_profile_is_verified(finds: Finds) -> None:
+def test_a_live_public_profile_is_verified(run_check: RunCheck) -> None:
     """A live public_profile verifies; its access level is a limit."""
     answers = {EDGE: says(statuses(public_profile="live"))}
-    finding = finds(public_profile_is_live, VERIFIED, answers=answers)
+    finding = run_check(public_profile_is_live, VERIFIED, answers=answers)
     assert "has Advanced Access, not only Standard Access" in finding.limits[0]
 
 
-def test_live_permissions_were_requested(finds: Finds) -> None:
+def test_live_permissions_were_requested(run_check: RunCheck) -> None:
     """Live permissions were requested; tier and access level are limits."""
     answers = {EDGE: says(statuses(**dict.fromkeys(WANTED[1:], "live")))}
-    finding = finds(permissions_are_requested, VERIFIED, *WANTED[1:], answers=answers)
+    finding = run_check(permissions_are_requested, VERIFIED, *WANTED[1:], answers=answers)
     assert len(finding.limits) == 2
 
 
@@ -80,15 +80,15 @@ def test_without_a_permission_to_request_the_check_does_not_apply(
     assert remote.requests == []
 
 
-def test_every_wanted_permission_live_is_approved(finds: Finds) -> None:
+def test_every_wanted_permission_live_is_approved(run_check: RunCheck) -> None:
     """The review is approved if all permissions are live, dependencies included."""
     answers = {EDGE: says(statuses(**ALL_LIVE, email="unapproved"))}
     said = f"All {len(WANTED)} permissions are live."
-    finding = finds(review_is_approved, VERIFIED, said, answers=answers)
+    finding = run_check(review_is_approved, VERIFIED, said, answers=answers)
     assert "access level" in finding.limits[0]
 
 
-def test_an_unlisted_permission_leaves_the_review_open(finds: Finds) -> None:
+def test_an_unlisted_permission_leaves_the_review_open(run_check: RunCheck) -> None:
     """A permission that is not listed is neither approved nor refused."""
     words = (
         "does not list leads_retrieval. Live: public_profile, ",
@@ -96,7 +96,7 @@ def test_an_unlisted_permission_leaves_the_review_open(finds: Finds) -> None:
         "A review takes 1 to 22 days; after that it is overdue.$",
     )
     answers = {EDGE: lists_all_but("leads_retrieval")}
-    finding = finds(review_is_approved, INCONCLUSIVE, *words, answers=answers)
+    finding = run_check(review_is_approved, INCONCLUSIVE, *words, answers=answers)
     assert "never requested, is waiting or was declined" in finding.limits[0]
 
 
@@ -125,24 +125,24 @@ def test_an_unlisted_permission_leaves_the_review_open(finds: Finds) -> None:
     ],
 )
 def test_an_unlisted_permission_is_inconclusive(
-    finds: Finds, check: Check, listed: Responder, words: list[str]
+    run_check: RunCheck, check: Check, listed: Responder, words: list[str]
 ) -> None:
-    """What is not listed is named and proves nothing."""
-    finds(check, INCONCLUSIVE, *words, answers={EDGE: listed})
+    """An unlisted permission is named and proves nothing."""
+    run_check(check, INCONCLUSIVE, *words, answers={EDGE: listed})
 
 
-def test_an_empty_list_is_inconclusive(finds: Finds) -> None:
+def test_an_empty_list_is_inconclusive(run_check: RunCheck) -> None:
     """If the list is empty, each permission is named as missing and none as live."""
     said = f"does not list {', '.join(WANTED)}."
-    finding = finds(review_is_approved, INCONCLUSIVE, said, answers={EDGE: says(statuses())})
+    finding = run_check(review_is_approved, INCONCLUSIVE, said, answers={EDGE: says(statuses())})
     assert "Live:" not in finding.reason
 
 
 @pytest.mark.parametrize("check", [review_is_approved, permissions_are_requested])
-def test_another_use_case_has_other_permissions(finds: Finds, check: Check) -> None:
+def test_another_use_case_has_other_permissions(run_check: RunCheck, check: Check) -> None:
     """The wanted permissions are a parameter."""
     answers = {EDGE: says(statuses(public_profile="live", ads_read="live"))}
-    finds(check, VERIFIED, answers=answers, permissions=("public_profile", "ads_read"))
+    run_check(check, VERIFIED, answers=answers, permissions=("public_profile", "ads_read"))
 
 
 every_check = pytest.mark.parametrize(
@@ -172,25 +172,25 @@ TWICE = [*statuses(**dict.fromkeys(WANTED, "unapproved"))["data"], *statuses(**A
         (says({"id": "1"}), UnexpectedResponseError, ""),
     ],
 )
-def test_what_is_not_live_decides_nothing(
-    finds: Finds, check: Check, answer: Responder, end: Any, said: str
+def test_only_the_status_live_verifies(
+    run_check: RunCheck, check: Check, answer: Responder, end: Any, said: str
 ) -> None:
     """Only the status `live` verifies, in each check."""
-    finds(check, end, said, answers={EDGE: answer})
+    run_check(check, end, said, answers={EDGE: answer})
 
 
 @every_check
-def test_without_a_token_nothing_is_decided(finds: Finds, check: Check) -> None:
+def test_without_a_token_nothing_is_decided(run_check: RunCheck, check: Check) -> None:
     """Without an app token, `OAuthError` is raised."""
     remote = FakeRemote()
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
-    finds(check, OAuthError, session=session_to(remote))
+    run_check(check, OAuthError, session=session_to(remote))
 
 
 @every_check
 @pytest.mark.parametrize("control", [says(statuses(email="live")), says({"data": []}), says({})])
 def test_a_made_up_app_must_have_no_permissions(
-    finds: Finds, check: Check, control: Responder
+    run_check: RunCheck, check: Check, control: Responder
 ) -> None:
     """Unless Facebook refuses a made-up App ID, its list proves nothing about this app."""
     remote = FakeRemote()
@@ -198,7 +198,7 @@ def test_a_made_up_app_must_have_no_permissions(
     remote.on(EDGE, says(statuses(**ALL_LIVE)))
     remote.on(f"/v26.0/{MADE_UP_APP}/permissions", control)
     said = "answers a made-up App ID too"
-    finds(check, UnexpectedResponseError, said, session=session_to(remote))
+    run_check(check, UnexpectedResponseError, said, session=session_to(remote))
 
 
 def test_a_made_up_app_differs_in_its_id_alone(remote: FakeRemote, context: CheckContext) -> None:

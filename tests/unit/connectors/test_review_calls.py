@@ -17,20 +17,26 @@ from runbook_lib.core.model import Finding, Outcome
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows
-from tests.unit.connectors.conftest import Finds
+from tests.unit.connectors.conftest import RunCheck
 from tests.unit.fake_remote import FakeRemote, says
 
 TIER = {"x-ad-account-usage": '{"acc_id_util_pct":1,"ads_api_access_tier":"development_access"}'}
 VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
 TWO = ("business_management", "pages_show_list")
 ALL = (
-    *("public_profile", "leads_retrieval", "ads_management", "ads_read", "business_management"),
-    *("pages_manage_ads", "pages_read_engagement", "pages_show_list"),
+    "public_profile",
+    "leads_retrieval",
+    "ads_management",
+    "ads_read",
+    "business_management",
+    "pages_manage_ads",
+    "pages_read_engagement",
+    "pages_show_list",
 )
 
 
 @pytest.fixture
-def call(finds: Finds) -> Finds:
+def call(run_check: RunCheck) -> RunCheck:
     """Return the check; `scopes` is what the token carries, `permissions` what is wanted."""
 
     def run(
@@ -56,7 +62,7 @@ def call(finds: Finds) -> Finds:
         }
         said = {f"/v26.0/{path}": answer for path, answer in {**usual, **answers}.items()}
         check = review_calls.each_permission_is_used
-        return finds(check, end, *words, answers=said, permissions=permissions, code=code)
+        return run_check(check, end, *words, answers=said, permissions=permissions, code=code)
 
     return run
 
@@ -75,7 +81,7 @@ def test_nothing_is_called_unasked() -> None:
         assert "make_test_calls" in mine.needs
 
 
-def test_each_permission_is_used_once(remote: FakeRemote, call: Finds) -> None:
+def test_each_permission_is_used_once(remote: FakeRemote, call: RunCheck) -> None:
     """With permissions that serve no other's call, each is proven by one call of its own."""
     said = "3 calls made, one with each of 3 permissions; they count until"
     finding = call(VERIFIED, said, permissions=TWO)
@@ -83,20 +89,20 @@ def test_each_permission_is_used_once(remote: FakeRemote, call: Finds) -> None:
     assert remote.paths.count("/v26.0/me/businesses") == 1
 
 
-def test_a_call_that_another_permission_serves_shows_nothing(call: Finds) -> None:
+def test_a_call_that_another_permission_serves_shows_nothing(call: RunCheck) -> None:
     """ads_read and ads_management serve one call, so it shows neither where both are carried."""
     finding = call(INCONCLUSIVE, "none shows that it used ads_management, ads_read")
     assert results(finding)["ads_read"] == "made, but ads_management allows it too"
     assert results(finding)["leads_retrieval"] == "made"
 
 
-def test_the_same_call_shows_it_where_the_other_is_not_carried(call: Finds) -> None:
+def test_the_same_call_shows_it_where_the_other_is_not_carried(call: RunCheck) -> None:
     """A token that carries ads_read alone shows that ads_read was used."""
     call(VERIFIED, permissions=("ads_read",), scopes=("public_profile", "ads_read"))
 
 
 @pytest.mark.parametrize("edge", ["me/businesses", "me/accounts"])
-def test_an_empty_list_shows_no_use(call: Finds, edge: str) -> None:
+def test_an_empty_list_shows_no_use(call: RunCheck, edge: str) -> None:
     """A call that read nothing shows no use: without its permission the list may be empty too."""
     said = "^3 calls made, but none shows that it used"
     finding = call(INCONCLUSIVE, said, permissions=TWO, **{edge: says(rows())})
@@ -104,15 +110,15 @@ def test_an_empty_list_shows_no_use(call: Finds, edge: str) -> None:
     assert empty == "made, but the list is empty; a missing permission can cause that"
 
 
-def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call: Finds) -> None:
-    """Of a permission that is not carried no call is made."""
+def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call: RunCheck) -> None:
+    """No call is made for a permission that the token lacks."""
     scopes = ("public_profile",)
     finding = call(INCONCLUSIVE, permissions=("business_management",), scopes=scopes)
     assert results(finding)["business_management"] == "the token does not include it"
     assert "/v26.0/me/businesses" not in remote.paths
 
 
-def test_a_refused_call_is_named_and_the_others_are_made(call: Finds) -> None:
+def test_a_refused_call_is_named_and_the_others_are_made(call: RunCheck) -> None:
     """One refusal stands in the table, and stops no other call."""
     refusal = says(graph_error("(#200) Requires business_management permission", 200), 403)
     finding = call(INCONCLUSIVE, permissions=TWO, **{"me/businesses": refusal})
@@ -120,7 +126,7 @@ def test_a_refused_call_is_named_and_the_others_are_made(call: Finds) -> None:
     assert results(finding)["pages_show_list"] == "made"
 
 
-def test_what_is_missing_to_read_is_named(call: Finds) -> None:
+def test_a_missing_page_is_named(call: RunCheck) -> None:
     """Without a page that the person may manage, its calls say what is missing."""
     found = results(call(INCONCLUSIVE, **{"me/accounts": says(rows({"id": "77"}))}))
     assert found["pages_manage_ads"] == "there is no page to read"
@@ -128,14 +134,14 @@ def test_what_is_missing_to_read_is_named(call: Finds) -> None:
     assert found["pages_show_list"] == "made"
 
 
-def test_a_permission_without_a_known_call_is_the_persons(call: Finds) -> None:
-    """Where no read call is known, the person must make one."""
+def test_a_permission_without_a_known_call_is_the_persons(call: RunCheck) -> None:
+    """If no read call is known, the person must make one."""
     scopes = ("public_profile", "instagram_basic")
     finding = call(INCONCLUSIVE, permissions=("instagram_basic",), scopes=scopes)
     assert "make one yourself" in results(finding)["instagram_basic"]
 
 
-def test_the_tier_comes_from_the_headers(call: Finds) -> None:
+def test_the_tier_comes_from_the_headers(call: RunCheck) -> None:
     """The tier and the number of calls are told as what they are: at least that many."""
     limits = " ".join(call(INCONCLUSIVE).limits)
     assert "development_access, according to the usage headers" in limits
@@ -143,7 +149,7 @@ def test_the_tier_comes_from_the_headers(call: Finds) -> None:
     assert "no API shows it" in limits
 
 
-def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: Finds) -> None:
+def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: RunCheck) -> None:
     """A token that is not this app's makes no test call, which would count for another app."""
     said = "No test call was made. The token belongs to another app"
     call(

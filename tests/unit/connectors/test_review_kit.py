@@ -170,7 +170,7 @@ def test_a_kit_has_a_text_the_calls_and_the_reasons() -> None:
     assert DOMAIN in " ".join(kit.about)
 
 
-def test_what_was_not_chosen_but_is_needed_is_named() -> None:
+def test_needed_permissions_that_were_not_chosen_are_named() -> None:
     """A warning names what the chosen permissions bring with them; chosen, it is not named."""
     (warning,) = [each for each in made("leads_retrieval").warnings if "also need these" in each]
     assert "ads_management" in warning
@@ -240,7 +240,7 @@ def test_the_recording_shows_the_first_consent(connector: str) -> None:
 
 
 def test_no_recording_is_asked_for_the_tier() -> None:
-    """Of the access tier the kit says that nothing is recorded for it, and who says so."""
+    """The kit says that the access tier needs no recording, and names the source."""
     tier = part(made("leads_retrieval"), TIER)
 
     assert "asks for no recording" in tier.scene
@@ -268,7 +268,7 @@ def test_unknown_names_are_blanks(connector: str) -> None:
 
 
 def test_the_values_of_a_run_make_a_kit() -> None:
-    """What a run knows is enough; a credential is never looked at."""
+    """A run's values are enough; the kit never reads a credential."""
     values = {"permissions": ("ads_read",), "app_display_name": NAME, "app_secret": "hush-hush"}
     kit = kit_of("facebook_marketing", values)
 
@@ -312,7 +312,7 @@ def test_the_markdown_has_the_whole_kit(connector: str, is_sandbox: bool) -> Non
 
 @hostile
 def test_a_hostile_name_is_text_in_markdown(name: str) -> None:
-    """Whatever an app is called, the Markdown has no other elements, links or headings."""
+    """An app's name adds no elements, links or headings to the Markdown."""
     plain = as_page(markdown(made("leads_retrieval", "email")))
     page = as_page(markdown(made("leads_retrieval", "email", app_name=name)))
 
@@ -363,7 +363,10 @@ def test_the_kit_prepares_for_the_five_sections_of_the_renewal() -> None:
 
     assert kit.prepare_for == "Data Access Renewal, if Facebook asks for it"
     assert [part.name for part in kit.prepare] == [
-        *("Business connection", "Allowed usage", "Data handling", "Data protection"),
+        "Business connection",
+        "Allowed usage",
+        "Data handling",
+        "Data protection",
         "Reviewer instructions",
     ]
     assert any(source.endswith("/data-access-renewal/content") for source in kit.sources)
@@ -371,7 +374,7 @@ def test_the_kit_prepares_for_the_five_sections_of_the_renewal() -> None:
 
 @connectors
 def test_the_plan_is_printed_from_the_procedure(connector: str) -> None:
-    """What to have ready, each gate with its days and what comes before it: all is in the kit."""
+    """The kit has the things to have ready, and each gate with its days and earlier steps."""
     procedure = find_procedure(connector)
     plan = procedure.plan
     assert plan is not None
@@ -380,7 +383,8 @@ def test_the_plan_is_printed_from_the_procedure(connector: str) -> None:
         *plan.have_ready,
         *plan.meanwhile,
         *(text for gate in procedure.gates for text in gate),
-        *(plan.duration, plan.source),
+        plan.duration,
+        plan.source,
     ]
 
     for text in (kit_markdown(kit, procedure), plan_markdown(procedure)):
@@ -398,7 +402,10 @@ def test_the_plan_has_the_gates_of_its_steps(connector: str) -> None:
     assert [gate.step for gate in procedure.plan.gates] == [step.id for step in waiting]
     assert all(step.usual_time for step in waiting)
     assert [takes for _, takes, _, _ in procedure.gates] == [
-        *("7 to 21 days", "up to 5 days", "14 to 21 days", "1 to 22 days")
+        "7 to 21 days",
+        "up to 5 days",
+        "14 to 21 days",
+        "1 to 22 days",
     ]
     titles = {step.id: f"{procedure.numbers[step.id]} {step.title}" for step in procedure.steps}
     assert [after.split("; ") for _, _, after, _ in procedure.gates] == [

@@ -29,7 +29,7 @@ def names_in(screen: Screen) -> list[str]:
 
 
 def text_of(procedure: Procedure, step: Step) -> str:
-    """Return what a person reads of a step, with the connector's name."""
+    """Return a step's texts for people, with the connector's name."""
     labels = [part.label for part in (*step.links, *step.pastes, *step.inputs)]
     return "\n".join([procedure.title, step.title, step.today, step.prose, *labels])
 

@@ -17,7 +17,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.domain import Certificate
 from tests.conftest import NOON
-from tests.unit.connectors.conftest import MADE_UP, Finds
+from tests.unit.connectors.conftest import MADE_UP, RunCheck
 from tests.unit.fake_remote import FakeRemote, breaks, says
 
 VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
@@ -26,7 +26,7 @@ MADE_UP_PAGE = f"{CALLBACK}-{MADE_UP * 8}"
 
 
 @pytest.fixture
-def check(finds: Finds, monkeypatch: pytest.MonkeyPatch) -> Finds:
+def check(run_check: RunCheck, monkeypatch: pytest.MonkeyPatch) -> RunCheck:
     """Return the check, with name resolution and TLS answered as a test sets them."""
 
     def run(
@@ -36,14 +36,14 @@ def check(finds: Finds, monkeypatch: pytest.MonkeyPatch) -> Finds:
         monkeypatch.setattr(service_domain, "resolve_name", lambda *_: ("192.0.2.7",))
         monkeypatch.setattr(service_domain, "read_certificate", lambda *_: certificate)
         answers = {CALLBACK: says("page", status), MADE_UP_PAGE: says("page", control)}
-        return finds(service_domain_answers, end, *words, answers=answers, **changes)
+        return run_check(service_domain_answers, end, *words, answers=answers, **changes)
 
     return run
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 405])
 def test_a_callback_that_differs_from_a_made_up_page_is_verified(
-    check: Finds, remote: FakeRemote, status: int
+    check: RunCheck, remote: FakeRemote, status: int
 ) -> None:
     """The callback counts as present if it answers otherwise than a page that does not exist."""
     answer = f"the callback page answers {status}, a made-up page 404"
@@ -72,8 +72,13 @@ def test_a_callback_that_differs_from_a_made_up_page_is_verified(
                 ],
             )
             for status, control in (
-                *((404, 404), (404, 200), (410, 302)),
-                *((200, 200), (302, 302), (403, 403), (400, 400)),
+                (404, 404),
+                (404, 200),
+                (410, 302),
+                (200, 200),
+                (302, 302),
+                (403, 403),
+                (400, 400),
             )
         ),
         # A server error, or an error that the callback might get as well, shows no page.
@@ -86,7 +91,7 @@ def test_a_callback_that_differs_from_a_made_up_page_is_verified(
     ],
 )
 def test_a_host_without_a_callback_is_inconclusive(
-    check: Finds, status: int, control: int, words: list[str]
+    check: RunCheck, status: int, control: int, words: list[str]
 ) -> None:
     """Only a difference that is about the page counts."""
     check(INCONCLUSIVE, *words, status=status, control=control)
@@ -94,14 +99,14 @@ def test_a_host_without_a_callback_is_inconclusive(
 
 @pytest.mark.parametrize(("days", "warned"), [(20, True), (21, False)])
 def test_a_certificate_that_expires_soon_gives_a_warning(
-    check: Finds, days: int, warned: bool
+    check: RunCheck, days: int, warned: bool
 ) -> None:
     """A certificate that expires in less than three weeks gives a warning."""
     warnings = check(VERIFIED, days=days).warnings
     assert any(f"expires in {days} days" in text for text in warnings) is warned
 
 
-def test_a_custom_domain_gives_a_warning(check: Finds) -> None:
+def test_a_custom_domain_gives_a_warning(check: RunCheck) -> None:
     """A custom domain is verified with a warning, because the console then shows two domains."""
     warnings = check(VERIFIED, service_domain="connect.acme.example").warnings
     assert "connect.acme.example is a custom domain" in warnings[0]
@@ -109,7 +114,7 @@ def test_a_custom_domain_gives_a_warning(check: Finds) -> None:
 
 @pytest.mark.parametrize("broken", ["resolve_name", "read_certificate"])
 def test_an_unreachable_host_raises(
-    finds: Finds, monkeypatch: pytest.MonkeyPatch, broken: str
+    run_check: RunCheck, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     """A name that does not resolve or a TLS error raises `UnreachableError`."""
 
@@ -118,10 +123,10 @@ def test_an_unreachable_host_raises(
 
     monkeypatch.setattr(service_domain, "resolve_name", lambda *_: ())
     monkeypatch.setattr(service_domain, broken, fail)
-    finds(service_domain_answers, UnreachableError, "gone")
+    run_check(service_domain_answers, UnreachableError, "gone")
 
 
-def test_no_answer_from_the_callback_raises(check: Finds, remote: FakeRemote) -> None:
+def test_no_answer_from_the_callback_raises(check: RunCheck, remote: FakeRemote) -> None:
     """No answer from the callback raises `UnreachableError`."""
     remote.on(CALLBACK, breaks())
     check(UnreachableError)

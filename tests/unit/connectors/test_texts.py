@@ -26,7 +26,9 @@ from runbook_lib.errors import ExitCode, TextsError
 
 FOLDER = Path(connectors.__path__[0])
 STEPS, OWN, ERRORS = (
-    *("facebook/steps.toml", "facebook_marketing/steps.toml", "facebook/known_errors.toml"),
+    "facebook/steps.toml",
+    "facebook_marketing/steps.toml",
+    "facebook/known_errors.toml",
 )
 USES, KIT = "facebook_marketing/uses.toml", "facebook/app_review_kit.toml"
 Folder = Callable[[str, str, str], Path]
@@ -184,7 +186,7 @@ def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
 
 
 def test_a_screen_without_a_source_has_no_picture(edited: Folder) -> None:
-    """Nobody can know whether it looks so."""
+    """Nothing shows that the picture is right."""
     folder = edited(STEPS, 'source = "$RELEASE"\nmenu = "Publish"\n', 'menu = "Publish"\n')
     screens = {step.id: step.screen for step in load(folder).steps}
 
@@ -204,12 +206,12 @@ def test_a_screen_without_a_source_has_no_picture(edited: Folder) -> None:
     ],
 )
 def test_lines_are_joined(written: str, read: str) -> None:
-    """Where a line ends does not count; an empty line and `- ` do, and `$name` is filled in."""
+    """Single line breaks do not count; an empty line and `- ` do, and `$name` is filled in."""
     assert texts.TomlTable(Path("x.toml")).filled(written, {"name": "value"}) == read
 
 
-def test_where_lines_end_changes_no_digest(edited: Folder) -> None:
-    """Who wraps a text anew voids nobody's word; who rewords what was confirmed does."""
+def test_line_breaks_change_no_digest(edited: Folder) -> None:
+    """A new line break voids no attestation; a reworded sentence does."""
     old = "The app is of type Business, its purpose is Clients"
     wrapped = load(edited(STEPS, old, old.replace(" is ", "\nis ")))
     reworded = load(edited(STEPS, old, old.replace("Clients", "Customers")))
@@ -219,7 +221,7 @@ def test_where_lines_end_changes_no_digest(edited: Folder) -> None:
 
 
 def test_a_day_is_changed_in_the_text_alone(edited: Folder) -> None:
-    """For how many days a word counts is a number in the file."""
+    """The days that an attestation counts are a number in the file."""
     changed = load(edited(STEPS, "counts_days = 90", "counts_days = 30"))
 
     assert 30 in [step.counts_days for step in changed.steps]

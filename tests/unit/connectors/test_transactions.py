@@ -23,7 +23,7 @@ OTHER_HOSTS = ("api.hubapi.com", "graph.facebook.com.evil.example", "notfacebook
 
 
 def read(*payloads: Any) -> Failures:
-    """Return what is read from a list of these payloads."""
+    """Return the failures in a list of these payloads."""
     return read_failures(json.dumps(payloads).encode(), MARKETING)
 
 
@@ -119,7 +119,7 @@ def test_the_step_asks_for_both_webhooks(name: str) -> None:
 
 @pytest.mark.parametrize("field", ["accountId", "message"])
 def test_a_notification_without_account_or_message_is_not_read(field: str) -> None:
-    """What lacks one of the two is counted as unread."""
+    """A payload without one of the two is counted as unread."""
     assert (
         read({**PAUSED, field: None}, {k: v for k, v in PAUSED.items() if k != field}).unread >= 1
     )
@@ -159,7 +159,7 @@ def test_a_letter_names_a_cause_only_by_text_or_subcode(refused: str, quoted: st
     assert failure.meaning.startswith(quoted or "The token has ended")
 
 
-def test_what_is_not_known_keeps_its_code_and_trace_id() -> None:
+def test_an_unknown_refusal_keeps_its_code_and_trace_id() -> None:
     """An unknown refusal is not given a cause: its code and its trace id are there to ask with."""
     first, second = (
         payload(AccountId=name, Detail=detail(refusal("New.", 4711, 9))) for name in "ab"
@@ -213,7 +213,7 @@ def test_failures_of_one_cause_are_one_entry() -> None:
     ],
 )
 def test_failures_that_differ_in_ids_are_one_cause(texts: tuple[str, ...], groups: int) -> None:
-    """What has no code is grouped by its text, but for ids and numbers; a status is none."""
+    """Failures without a code are grouped by text without ids and numbers; a status stays."""
     for field in ("Message", "Detail"):
         failures = read(*(payload(**{"Message": "", "Detail": "", field: text}) for text in texts))
         causes = list(failures.causes())
@@ -254,7 +254,7 @@ def test_an_id_in_a_refusal_changes_nothing(
 
 @pytest.mark.parametrize("as_lines", [True, False])
 def test_progress_is_told_of_many_entries_alone(as_lines: bool) -> None:
-    """Of a long file it is said how much of it is read, now and then; of a short one nothing."""
+    """Progress is reported now and then for a long file, and never for a short one."""
     told: list[tuple[int, int]] = []
     entry = json.dumps(payload(Detail=""))
     for number in (3, 1_200):
@@ -269,7 +269,7 @@ def test_progress_is_told_of_many_entries_alone(as_lines: bool) -> None:
     [
         *((detail('{"status":"error"}', host=host), True) for host in OUR_HOSTS),
         *((detail('{"status":"error"}', host=host), False) for host in OTHER_HOSTS),
-        # How a request begins in a Detail is not documented: it comes after the refusal.
+        # The beginning of a request in a Detail is undocumented: it comes after the refusal.
         (f"400 Bad Request\r\n{refusal('New.', 4711)}\r\nHost: api.hubapi.com\r\n", False),
         # Only the request says who was asked; a refusal may name any address.
         (detail(refusal("See https://example.com/help", 4711)), True),
@@ -284,7 +284,7 @@ def test_the_host_tells_the_connector(sent: str, is_ours: bool) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "<html>Bad gateway</html>\r\n"])
-def test_what_was_sent_is_not_what_was_answered(answer: str) -> None:
+def test_a_request_is_not_read_as_a_refusal(answer: str) -> None:
     """The JSON of a request is no refusal: nothing of it is shown, and its host is seen."""
     sent = '{"error":{"message":"card 4111","code":190}}'
     request = "POST https://api.hubapi.com/x\r\nHost: api.hubapi.com\r\n\r\n" + sent
@@ -316,8 +316,8 @@ def test_what_was_sent_is_not_what_was_answered(answer: str) -> None:
         ('{"AccountId": true, "Message": "m"}', 0, 1),
     ],
 )
-def test_one_a_list_or_lines_of_a_log(text: str, number: int, unread: int) -> None:
-    """What cannot be read is counted, and hides nothing beside it."""
+def test_a_payload_a_list_and_log_lines_are_read(text: str, number: int, unread: int) -> None:
+    """Unreadable entries are counted, and hide no others."""
     failures = read_failures(text.replace("{}", json.dumps(payload())).encode(), MARKETING)
 
     assert (len(failures.items), failures.unread) == (number, unread)
@@ -363,7 +363,7 @@ def test_bytes_that_are_not_utf_8_spoil_only_their_place() -> None:
     assert failure.account_name == "M\ufffdller"
 
 
-def test_what_is_too_much_is_cut_and_said() -> None:
+def test_too_many_bytes_are_cut_and_reported() -> None:
     """No more than so many bytes are read."""
     line = json.dumps(payload(Detail="x" * 60_000)).encode() + b"\n"
     failures = read_failures(line * (LARGEST // len(line) + 2), MARKETING)
@@ -373,7 +373,7 @@ def test_what_is_too_much_is_cut_and_said() -> None:
 
 
 def test_a_huge_detail_is_bounded() -> None:
-    """Of a refusal of a megabyte a sentence is kept."""
+    """One sentence of a refusal of a megabyte is kept."""
     (failure,) = read(payload(Detail=detail(refusal("word " * 200_000, 4711)))).items
 
     assert len(failure.remote_message) < 400
@@ -429,7 +429,7 @@ def test_a_sentence_about_a_token_is_kept() -> None:
 
 
 def test_unknown_fields_are_left_out() -> None:
-    """What no page documents is not shown."""
+    """Fields that no page documents are not shown."""
     shown = to_builtins(read(payload(Secret="hush", StepData={"card": "4111"})).items[0])
 
     assert "hush" not in json.dumps(shown)
@@ -447,7 +447,7 @@ def test_unknown_fields_are_left_out() -> None:
     )
 )
 def test_any_json_is_read(document: Any) -> None:
-    """Whatever is posted, it is counted, and can be shown."""
+    """Any posted JSON is counted, and can be shown."""
     failures = read_failures(json.dumps(document).encode(), MARKETING)
 
     json.dumps(failures.document())

@@ -63,7 +63,7 @@ def test_the_owners_status_decides(
 
 
 def test_another_verified_business_proves_nothing(ask: Any) -> None:
-    """Where Facebook does not say who owns the app, a verified business is only named."""
+    """If Facebook does not name the app's owner, a verified business is only mentioned."""
     finding = ask(app={"id": APP_ID})
 
     assert finding.outcome is Outcome.INCONCLUSIVE

@@ -1,4 +1,4 @@
-"""What comes next: one function for the page, `status`, `inbox` and the notebook."""
+"""The next step: one function for the page, `status`, `inbox` and the notebook."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ SCENARIOS = [
     ("11b asked for, 12 to do, 13 to do", "11b"),
     ("11b attested, 12 to do, 12a to do", "12"),
     ("5a waits, 11b asked for, 12 to do, 13 to do", "13"),
-    # First what failed or waits for a word, then what is to do, then what is unclear.
+    # Failed steps and those that wait for an attestation come first, then steps to do, then unclear
+    # ones.
     ("2 to do, 8 in part", "8"),
     ("2 to do, 8 half", "8"),
     ("2 to do, 8 failed", "8"),
@@ -54,13 +55,13 @@ SCENARIOS = [
     ("6 to do, 13 unclear", "6"),
     ("6 unclear, 12 waits, 12a to do", "6"),
     ("12 waits, 12a to do, 21a to do", "12"),
-    # What was checked in vain stays next: nothing after it can be started.
+    # A step that was checked in vain stays next: nothing after it can be started.
     ("5 unclear, 5a to do, 6 to do", "5"),
     ("9a unclear, 11 to do", "9a"),
     ("9a seen unclear, 11 to do", "9a"),
     ("9a left, 11 to do", "9a"),
     ("15 left, 16 to do, 16a to do", "15"),
-    # What a later step has overtaken comes last, but before a wait.
+    # An overtaken step comes last, but before a wait.
     ("9a left, 12 waits, 12a to do, 16a to do", "16a"),
     ("9a left, 12 waits, 12a to do", "9a"),
     ("9a unclear, 11 attested", "9a"),
@@ -76,7 +77,7 @@ SCENARIOS = [
 
 @pytest.mark.parametrize(("signs", "following"), SCENARIOS)
 def test_next_is_the_first_that_can_be_started(signs: str, following: str) -> None:
-    """Of the steps that can be started, those that need a person most, in the documented order."""
+    """Among the steps that can be started, those that need a person most come first."""
     assert numbered(state_of(signs)) == following
 
 
@@ -93,7 +94,7 @@ def status(state: RunState, day: date = TODAY) -> TenantStatus:
 
 
 def assert_same_act(state: RunState) -> None:
-    """Compare what `inbox` puts first for a tenant with what `status` names."""
+    """Compare the first line of `inbox` for a tenant with the next step of `status`."""
     following, found = next_step(state), status(state)
     if following is None:
         assert not found.items
@@ -103,7 +104,7 @@ def assert_same_act(state: RunState) -> None:
     is_with_others = named.group is ItemGroup.WAITING and named.whom == "Facebook"
     assert named.advice == ("" if is_with_others else following.advice)
     first = found.items[0]
-    # What fails comes first, and what a colleague has is nothing to start with.
+    # Failures come first, and a colleague's step is no start.
     assert first.is_next or first.is_failing or named.group is ItemGroup.WAITING
     starts = f"Start with acme: {first.title}." in what_now([found])
     assert starts is (first.group is ItemGroup.DUE_NOW)
@@ -118,7 +119,7 @@ def test_inbox_and_status_name_the_same_act(signs: str) -> None:
 @pytest.mark.parametrize("second", SIGNS)
 @pytest.mark.parametrize("first", SIGNS)
 def test_inbox_and_status_agree_on_any_two_steps(first: str, second: str) -> None:
-    """However two steps stand, both name the same one."""
+    """For any states of two steps, both name the same one."""
     assert_same_act(state_of(f"8 {first}, 12 {second}"))
 
 
@@ -151,13 +152,13 @@ def test_a_gate_that_is_late_has_an_act(today: str, own: str, act: str) -> None:
 
 @procedures
 def test_each_gate_says_what_to_do_once_it_is_late(name: str) -> None:
-    """Where it is known how long an outside party takes, it is said what to do after that."""
+    """Each step with a usual time has advice for the time after it."""
     for step in find_procedure(name).steps:
         assert bool(step.overdue) is bool(step.usual_days), step.id
 
 
 def test_a_step_is_later_with_what_it_waits_for() -> None:
-    """Only what is to do is later, for what holds it up itself; nothing that is begun."""
+    """Only an untouched step is later, with the steps that block it."""
     signs = "5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 21a unclear, 13 to do, 15 blocked"
     waits = later(state_of(signs))
 
@@ -171,7 +172,7 @@ def test_a_step_is_later_with_what_it_waits_for() -> None:
 
 
 @procedures
-def test_what_comes_before_stands_before(name: str) -> None:
+def test_steps_stand_behind_those_that_they_need(name: str) -> None:
     """Each step comes after earlier ones only, and after those whose failure blocks it."""
     procedure = find_procedure(name)
     earlier: dict[str, set[str]] = {}
@@ -184,7 +185,7 @@ def test_what_comes_before_stands_before(name: str) -> None:
 @procedures
 @pytest.mark.parametrize("signs", SIGNS)
 def test_somebody_is_always_named_while_something_is_open(name: str, signs: str) -> None:
-    """However all steps are, what is next can be started; where all are done, nothing is next."""
+    """For any states, the next step can be started; if all are done, there is none."""
     state = state_of("", rest=signs, procedure=find_procedure(name))
     following = next_step(state)
     is_done = all(step.is_settled for step in state.steps.values())
@@ -195,9 +196,9 @@ def test_somebody_is_always_named_while_something_is_open(name: str, signs: str)
         assert waits_for(state, following[0]) == ()
 
 
-def test_what_nobody_asked_for_is_to_do() -> None:
+def test_an_automatically_checked_step_is_to_do() -> None:
     """
-    What only the page looked at is to do where that settles nothing; a word or a check begins it.
+    An open step that only the page checked is to do; an attestation or a check begins it.
     """
     looks = {
         number: state_of(f"8 {number}").steps["fb-08-redirect-uri"].is_untouched for number in SIGNS
@@ -210,8 +211,8 @@ def test_what_nobody_asked_for_is_to_do() -> None:
     assert not declined.is_untouched
 
 
-def test_who_goes_past_a_fault_comes_back_to_it() -> None:
-    """Whoever went past a step meets the others first, and then that step again."""
+def test_a_step_passed_because_of_a_fault_comes_again() -> None:
+    """A passed step comes after the others, and then again."""
     state = state_of("5 unclear, 5a to do, 13 to do")
     step_id = next(name for name, number in MARKETING.numbers.items() if number == "5")
     passed = next_step(state, {step_id})
@@ -224,8 +225,8 @@ def test_who_goes_past_a_fault_comes_back_to_it() -> None:
     assert last.step.number == "5"
 
 
-def test_what_no_check_can_tell_is_only_confirmed() -> None:
-    """Nobody is sent to do again what no check can tell."""
+def test_a_step_that_no_check_can_tell_is_only_confirmed() -> None:
+    """A step that no check can tell is never to be repeated."""
     told = next_step(state_of("9a left, 11 to do, 12 to do"))
 
     assert told is not None

@@ -67,7 +67,7 @@ def test_a_picture_or_pdf_is_kept_under_its_digest(
         ("", PNG),
     ],
 )
-def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -> None:
+def test_other_files_are_refused(tmp_path: Path, media_type: str, content: bytes) -> None:
     """Another type of file, or content that does not match its type, is refused."""
     with pytest.raises(SettingsError, match=r"shot\.png is neither a picture nor a PDF") as caught:
         store(tmp_path / "new", media_type=media_type, content=content)
@@ -78,7 +78,7 @@ def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -
 
 
 def test_a_document_of_the_runbook_is_kept(tmp_path: Path) -> None:
-    """What the runbook wrote itself is kept as text; of people, no such file is taken."""
+    """The runbook's own document is kept as text; people cannot attach such a file."""
     kept = store_document(tmp_path, name="kit", content=b"a text")
 
     path = attachment_path(tmp_path, kept)

@@ -193,7 +193,7 @@ def test_the_newest_fitting_statement_counts() -> None:
 
 
 def test_kinds_replace_each_other() -> None:
-    """Of several kinds of statements, the last one counts."""
+    """The last one of several kinds of attestations counts."""
     attestations = [
         said(attestation("a", note=str(n)))
         for n, attestation in enumerate((submitted, declined) * 2)
@@ -205,7 +205,7 @@ def test_kinds_replace_each_other() -> None:
 
 
 def test_a_second_person_confirms_only_what_fits() -> None:
-    """Of other persons, the newest fitting statement of the same kind confirms."""
+    """The newest matching attestation of another person confirms."""
     first, again = said(attested("a", by="First")), said(attested("a", by="first", note="x"))
     void = said(attested("a", by="Third"), subject(app_id="222"))
     second = said(attested("a", by="Second"))
@@ -361,7 +361,7 @@ def test_a_refused_value_voids_nothing() -> None:
 def test_no_word_settles_a_step_whose_value_was_refused(
     said_of: dict[str, Value], why: str
 ) -> None:
-    """Where the refused value is given, no attestation counts: about it, or about another one."""
+    """If the refused value is given, no attestation counts, about it or about another one."""
     taking = replace(STEP, inputs=(APP_ID,))
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
     attestation = structs.replace(attested("a"), binding=bind(taking, subject(**said_of)))
@@ -405,7 +405,7 @@ def test_lapsed_statements_are_shown_once_per_person() -> None:
 def test_no_statement_counts_for_another_subject(
     attestations: list[tuple[AttestationKind, str, str]], now: str
 ) -> None:
-    """Whatever the order of statements, the one that counts is about the present app."""
+    """In any order, the attestation that counts is about the present app."""
     spoken = [
         said(Attestation(kind=kind, step="a", by=by, at=AT), subject(app_id=app_id))
         for kind, by, app_id in attestations
@@ -439,7 +439,7 @@ def test_another_kind_of_statement_starts_a_new_count() -> None:
 ASKED = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
 NOT_ASKED = Confirmation(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
 YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
-# Those of `AT`, 2026-11-24.
+# Days after `AT`, 2026-11-24.
 IN_90_DAYS, IN_A_YEAR = "2027-02-22", "2027-11-24"
 
 
@@ -515,7 +515,7 @@ def test_a_word_that_has_ended_no_longer_counts() -> None:
     assert select_current([attestation], YEARLY, NOW) == (attestation, (), ())
 
 
-def test_what_was_said_before_a_word_that_ended_stays_replaced() -> None:
+def test_an_expired_attestation_still_supersedes_earlier_ones() -> None:
     """Once an attestation has ended, the answers before it do not count again."""
     attestations = [answered(ASKED, due="2027-01-20"), answered(until="2026-12-24")]
     counting, others, void = select_current(attestations, YEARLY, on("2026-12-25"))
@@ -524,7 +524,7 @@ def test_what_was_said_before_a_word_that_ended_stays_replaced() -> None:
 
 
 def test_only_the_same_sentence_confirms_another_word() -> None:
-    """Of two people, the second confirms the first by the same sentence; another replaces it."""
+    """A second person confirms the first by the same sentence; another sentence replaces it."""
     first, second = answered(NOT_ASKED, by="First"), answered(NOT_ASKED, by="Second")
     other = answered(by="Second")
 

@@ -152,7 +152,7 @@ class Nights:
         return History(Index().fold(lines), lambda ref: self.entries[ref.seq - 1])
 
     def find(self, day: int, basis: CheckBasis | None = None) -> EarlierResult | Due | None:
-        """Return what a run on this day finds."""
+        """Return the earlier result for a run on this day."""
         now = FIRST + timedelta(days=day)
         return find_earlier(self.history(), PROCEDURE, LINK_STEP, basis or about(), now)
 
@@ -299,7 +299,7 @@ def test_a_refused_value_ends_it() -> None:
 
 
 def test_a_refusal_before_it_ends_nothing() -> None:
-    """What was refused before it was verified is over."""
+    """A refusal before the verification does not count."""
     nights = Nights()
     nights.add(EventType.RUN_STARTED, 0, run="r0", **RUN)
     nights.other(0, Outcome.FAILED, refuses=["key"]).result(1)
@@ -335,7 +335,7 @@ def test_a_withheld_result_does_not_count() -> None:
 
 
 def test_a_later_result_that_is_withheld_ends_it() -> None:
-    """Nobody knows what a withheld line says, also in a journal that was rebuilt."""
+    """A withheld line may say anything, also in a rebuilt journal."""
     nights = Nights().result()
     binding = to_builtins(nights.entries[-1].data.binding)
     withheld = {"sha256": "0" * 64, "checks": [LINK.id], "binding": binding}
@@ -387,7 +387,7 @@ def test_a_step_that_is_blocked_carries_nothing() -> None:
 
 
 def test_a_step_that_a_person_declined_blocks_it_too() -> None:
-    """What blocks a step without a failed check blocks what it carries."""
+    """An obstacle without a failed check blocks carried results, too."""
     nights = Nights().result().night(2)
     said = {
         "by": "Operator", "at": "2026-11-03T03:00:00Z", "sentence": "I did fb-01-app.",
@@ -400,7 +400,7 @@ def test_a_step_that_a_person_declined_blocks_it_too() -> None:
 
 
 def test_a_refusal_later_in_the_run_ends_it() -> None:
-    """What the same run sees after it carried a result makes the step due."""
+    """A later refusal in the same run makes a step with a carried result due."""
     nights = Nights().result().night(2).other(2, Outcome.INCONCLUSIVE, "r9", refuses=["key"])
     due = nights.fold(2).steps["fb-02-link"]
 

@@ -26,7 +26,7 @@ def finding(outcome: Outcome, reason: str = "") -> Finding:
     return Finding(outcome=outcome, code="a-code", reason=reason or f"seen as {outcome}.")
 
 
-def test_nothing_checked_is_no_conclusion() -> None:
+def test_without_findings_there_is_no_conclusion() -> None:
     """Without findings, `combine` returns nothing."""
     assert combine(()) is None
 
@@ -100,7 +100,7 @@ def test_a_verified_step_with_an_unseen_part_needs_a_person(
 
 @pytest.mark.parametrize("outcome", [each for each in CHECKED if each is not Outcome.VERIFIED])
 def test_only_a_verified_step_has_an_unseen_part(outcome: Outcome) -> None:
-    """Whatever else a check found says already what is left to do."""
+    """Other findings already say what is left to do."""
     assert not conclude((finding(outcome),), unseen=("It is so.",)).needs_person
 
 

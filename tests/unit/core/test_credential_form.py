@@ -79,10 +79,22 @@ WORDS = sorted(
         *(item.variable for item in inputs_of(PROCEDURE)),
         *(str(item.default) for item in inputs_of(PROCEDURE) if isinstance(item.default, str)),
         *(each.id for each in PROCEDURE.sections),
-        *("sandbox", "headless", "interactive", "facebook_marketing", "graph.facebook.com"),
-        *("2026-11-24", "2026-11-24T12:00:00.000Z", "https://acme-h.cyclr.com/x"),
-        *("developers.facebook.com", "access_token", "execution_count", "nbformat_minor"),
-        *("RUNBOOK_SIGNING_PASSPHRASE", "journal.jsonl", "record.json", "walkthrough"),
+        "sandbox",
+        "headless",
+        "interactive",
+        "facebook_marketing",
+        "graph.facebook.com",
+        "2026-11-24",
+        "2026-11-24T12:00:00.000Z",
+        "https://acme-h.cyclr.com/x",
+        "developers.facebook.com",
+        "access_token",
+        "execution_count",
+        "nbformat_minor",
+        "RUNBOOK_SIGNING_PASSPHRASE",
+        "journal.jsonl",
+        "record.json",
+        "walkthrough",
     }
 )
 SHORT = ["", "a", "abcdefg", "1234567", "x y z"]
@@ -116,9 +128,15 @@ def test_a_plain_credential_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("correct horse battery staple", "correct-horse-battery-staple", "kT9-xx_q", "acme-2024"),
-        *("kleine Stra\N{LATIN SMALL LETTER SHARP S}e", "p@ssword", bodies.APP_SECRET),
-        *("4f9a0c3305e82c33", "3f2504e0-4f89-11d3-9a0c-0305e82c3301"),
+        "correct horse battery staple",
+        "correct-horse-battery-staple",
+        "kT9-xx_q",
+        "acme-2024",
+        "kleine Stra\N{LATIN SMALL LETTER SHARP S}e",
+        "p@ssword",
+        bodies.APP_SECRET,
+        "4f9a0c3305e82c33",
+        "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
     ],
 )
 def test_a_plausible_credential_is_accepted(text: str) -> None:
@@ -328,7 +346,7 @@ with tempfile.TemporaryDirectory() as _folder:
 @settings(max_examples=60)
 def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
     """
-    Whatever the secret is, the journal stays readable with its structure, and no free text has it.
+    With any secret, the journal stays readable with its structure, and no free text has it.
     """
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         run, plain = written(Path(first), secret), written(Path(second), secret, Redactor())
@@ -378,7 +396,7 @@ def check_view(run: Run, name: str) -> None:
 
 
 def _sent(option: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what the browser sends of an answer, and which kind of field takes each value."""
+    """Return the browser's message for an answer, and the kind of field for each value."""
     fields = [(field["name"], field["type"]) for field in option["fields"]]
     return option["name"], option["action"], option["answer"], fields
 
@@ -409,23 +427,29 @@ def test_a_credential_is_stripped() -> None:
 # Texts that are not tokens.
 
 NO_TOKENS = [
-    *("outcome", "verified", "facebook_marketing", "", "a", "0a1b2c3d", "x" * 40),
-    *("2026-11-24T12:00:00.000Z", "https://graph.facebook.com", "0123456789abcdef" * 4),
-    *(
-        "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
-        bodies.APP_ID,
-        "step.checked",
-        "two words 1A2B3C4D5E",
-    ),
-    *(
-        "EAA",
-        "EAAshort",
-        f"{bodies.APP_ID}|",
-        "RUNBOOK_SIGNING_PASSPHRASE",
-        "fb-13-app-id-and-secret",
-    ),
+    "outcome",
+    "verified",
+    "facebook_marketing",
+    "",
+    "a",
+    "0a1b2c3d",
+    "x" * 40,
+    "2026-11-24T12:00:00.000Z",
+    "https://graph.facebook.com",
+    "0123456789abcdef" * 4,
+    "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+    bodies.APP_ID,
+    "step.checked",
+    "two words 1A2B3C4D5E",
+    "EAA",
+    "EAAshort",
+    f"{bodies.APP_ID}|",
+    "RUNBOOK_SIGNING_PASSPHRASE",
+    "fb-13-app-id-and-secret",
     # Words and numbers: whatever is issued mixes kinds of characters.
-    *("correct-horse-battery-staple", "CORRECT-HORSE-BATTERY-STAPLE", "31415926535897932384"),
+    "correct-horse-battery-staple",
+    "CORRECT-HORSE-BATTERY-STAPLE",
+    "31415926535897932384",
 ]
 
 
@@ -443,7 +467,7 @@ def test_facebooks_tokens_are_tokens(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [bodies.CYCLR_TOKEN, bodies.SIGN_IN_TOKEN, "AQDx0_" * 9])
-def test_what_servers_issue_is_a_token(text: str) -> None:
+def test_tokens_that_servers_issue_are_recognised(text: str) -> None:
     """Cyclr's two kinds of tokens and Facebook's codes are recognised."""
     assert is_issued_token(text)
 

@@ -38,7 +38,7 @@ def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path, monkeypa
 
 
 def test_a_lock_is_held_by_one_at_a_time(tmp_path):
-    """Whoever comes second gets the given error, or `TimeoutError`; afterwards it is free."""
+    """The second caller gets the given error, or `TimeoutError`; afterwards the lock is free."""
     path, busy = tmp_path / "new.lock", BusyError("Another has it.")
     with locked(path):
         for expected, given in ((BusyError, busy), (TimeoutError, None)):

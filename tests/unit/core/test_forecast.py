@@ -38,7 +38,7 @@ def forecast_of(signs: str, days: dict[str, str]) -> Forecast:
 @pytest.mark.parametrize(
     ("signs", "days", "expected"),
     [
-        # Nothing is begun: each begins once those before it are decided, and takes as usual.
+        # No step is begun: each begins after the decisions before it, and takes its usual time.
         (
             "5a to do, 5b to do, 11b to do, 12 to do",
             {},
@@ -61,7 +61,7 @@ def forecast_of(signs: str, days: dict[str, str]) -> Forecast:
                 "12": ("ahead", "2026-12-16", "2027-01-07", ("11b",)),
             },
         ),
-        # What is overdue is expected each day: what comes after it begins today at the earliest.
+        # An overdue decision is expected each day: later ones begin today at the earliest.
         (
             "5a waits, 5b to do",
             {"5a": "2026-10-01", "11b": "2026-11-01", "12": "2026-11-02"},
@@ -83,7 +83,7 @@ def forecast_of(signs: str, days: dict[str, str]) -> Forecast:
                 "12": ("ahead", "2026-12-24", "2027-01-15", ("11b",)),
             },
         ),
-        # What is verified in part is decided: nobody begins it now.
+        # A decision that is verified in part is made: nobody begins it now.
         (
             "5a in part, 5b to do",
             {"5a": "2026-11-20", "11b": "2026-11-01", "12": "2026-11-02"},
@@ -132,14 +132,14 @@ def test_each_decision_has_its_days(
 def test_the_forecast_says_how_far_it_is(
     signs: str, message: str, end: str, can_start_now: tuple[str, ...]
 ) -> None:
-    """How many are made, by when all usually are, and what can be done meanwhile."""
+    """It has the number of made decisions, the usual end, and the steps to do meanwhile."""
     forecast = forecast_of(signs, {"12": "2026-11-30"})
 
     assert forecast.message == message.replace("of 4 made", "of 4 decisions made")
     assert (forecast.end, forecast.can_start_now) == (end, can_start_now)
 
 
-def test_where_nobody_else_decides_there_is_no_forecast() -> None:
+def test_a_procedure_without_gates_has_no_forecast() -> None:
     """A procedure without gates has none; a state without a day has one without days."""
     assert make_forecast(state_of("")) is None
     dayless = replace(state_on("5a to do", {}), today="")
@@ -151,8 +151,11 @@ def test_where_nobody_else_decides_there_is_no_forecast() -> None:
 @pytest.mark.parametrize(
     ("stage", "ends", "is_late"),
     [
-        *(("waiting", "2026-11-30", True), ("waiting", TODAY, False), ("waiting", "", False)),
-        *(("ahead", "2026-11-30", False), ("done", "2026-11-30", False)),
+        ("waiting", "2026-11-30", True),
+        ("waiting", TODAY, False),
+        ("waiting", "", False),
+        ("ahead", "2026-11-30", False),
+        ("done", "2026-11-30", False),
     ],
 )
 def test_a_wait_is_late_after_its_last_day(stage: str, ends: str, is_late: bool) -> None:
@@ -164,7 +167,7 @@ def test_a_wait_is_late_after_its_last_day(stage: str, ends: str, is_late: bool)
 
 
 def test_a_day_at_the_end_of_time_ends_no_calculation() -> None:
-    """What follows the last day that there is ends on it."""
+    """A decision after the last possible day ends on that day."""
     state = state_on("11b asked for, 12 to do", {"5a": TODAY})
     renewal = state.steps["fb-11b-data-access-renewal"]
     assert renewal.attestation

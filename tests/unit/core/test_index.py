@@ -185,7 +185,7 @@ def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path
 @pytest.mark.parametrize(
     ("given", "story", "bound"),
     [
-        # What Facebook confirms later binds no word that was said of another App ID.
+        # A later confirmation by Facebook binds no attestation about another App ID.
         ("999", ["counts", "types 111", "accepts 111", "lapses"], "999"),
         # A word about another App ID does not count for one of which Facebook said nothing yet.
         ("111", ["accepts 111", "types 999", "lapses"], "111"),
@@ -193,9 +193,14 @@ def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path
         (
             "111",
             [
-                *("types 999", "refuses 999", "counts"),
-                *("types 998", "refuses 998", "counts"),
-                *("types 111", "counts"),
+                "types 999",
+                "refuses 999",
+                "counts",
+                "types 998",
+                "refuses 998",
+                "counts",
+                "types 111",
+                "counts",
             ],
             "111",
         ),
@@ -210,7 +215,7 @@ def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path
 def test_a_word_counts_for_the_value_that_it_is_about(
     path: Path, given: str, story: list[str], bound: str
 ) -> None:
-    """Of the App IDs that were typed, what Facebook says of them decides which one counts."""
+    """Facebook's answers decide which of the typed App IDs counts."""
     run = spoken(path, **({"app_id": given} if given else {}))
     for event in story:
         what, _, app_id = event.partition(" ")
@@ -225,7 +230,7 @@ def test_a_word_counts_for_the_value_that_it_is_about(
 
 
 def test_only_the_newest_refused_values_are_kept(path: Path) -> None:
-    """However often somebody mistypes an App ID, the index stays small."""
+    """The index stays small after many mistyped App IDs."""
     begin(path, app_id="111")
     for number in range(50):
         judged(path, str(number + 1), refuses=["app_id"])

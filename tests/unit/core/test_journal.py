@@ -260,7 +260,7 @@ def test_a_run_of_another_form_is_named_by_its_line(path: Path, form: Any, said:
 
 
 def test_exchanges_are_numbered_from_the_first(path: Path) -> None:
-    """Who appends exchanges learns the number of the first, for the check that names them."""
+    """Appending exchanges returns the number of the first, for the check that names them."""
     written(path, 2)
 
     assert Journal(path).append_lines([asked(), asked()]) == 3
@@ -293,9 +293,8 @@ def test_exchanges_that_a_killed_process_left_are_read(path: Path, lines: int, c
 
     assert path.read_bytes().startswith(whole)
     *repaired, started = reader.entries()[2 + lines :]
-    assert [(line.type, line.data.bytes) for line in repaired] == [
-        ("journal.repaired", cut)
-    ] * bool(cut)
+    repairs = [(line.type, line.data.bytes) for line in repaired]
+    assert repairs == ([("journal.repaired", cut)] if cut else [])
     assert (started.type, started.seq) == ("step.started", 3 + lines + bool(cut))
 
 
@@ -327,7 +326,7 @@ def test_a_line_above_the_limit_is_not_written(path: Path, lines: list[Any]) -> 
         (5, b'{"seq":6,"at"'),
         (5, b"\xff\xfe"),
         (5, b"{}"),
-        # Of a long one only the beginning is recorded.
+        # Only the beginning of a long one is recorded.
         (5, b"x" * 70_000),
         (5, b"\0" * 2**20),
         (0, b'{"seq":1'),

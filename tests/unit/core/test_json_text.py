@@ -49,7 +49,7 @@ def test_a_document_comes_back_as_it_was_written(indent: int | None) -> None:
 
 
 @given(document=DOCUMENTS, indent=st.sampled_from([None, 2]))
-def test_what_the_runbook_wrote_is_read_as_any_json(document: Any, indent: int | None) -> None:
+def test_the_fast_reader_reads_what_the_strict_one_reads(document: Any, indent: int | None) -> None:
     """The fast reader reads what the strict one reads, also lone surrogates (RFC 8259 §8.2)."""
     text = write_json(document, indent=indent).encode("utf-8", "backslashreplace")
 
@@ -67,7 +67,7 @@ def test_what_the_runbook_wrote_is_read_as_any_json(document: Any, indent: int |
     ],
 )
 def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
-    """What two readers may understand differently is not read, however it is written."""
+    """JSON that two readers may understand differently is refused in every spelling."""
     for parse in (parse_own, parse_json):
         with pytest.raises(RepeatedNameError, match="it has two fields named 'a'"):
             parse(text)
@@ -76,7 +76,7 @@ def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"[NaN]", b"[1e999]", b"\xff", b"[" * 100_000, b'{"a":1}x']
 )
-def test_what_is_not_json_is_an_error(text: bytes) -> None:
+def test_anything_but_strict_json_is_an_error(text: bytes) -> None:
     """Anything that is not strict JSON raises `ValueError`, and nothing else."""
     with pytest.raises(ValueError, match=r"."):
         parse_own(text)

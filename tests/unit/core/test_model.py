@@ -212,7 +212,7 @@ def mistyped(place: Any, key: Any) -> None:
 
 
 def place_of(path: tuple[Any, ...]) -> str:
-    """Return where an error says that the value at `path` is, without names of a map."""
+    """Return an error's place for the value at `path`, without names of a map."""
     place, previous = "data", ""
     for key in path:
         if previous in MAPS:
@@ -446,11 +446,22 @@ class Unmarked(Part):
     """A part with fields that nobody marked."""
 
     text: str
+    """A text."""
+
     anything: Any
+    """A value of any type."""
+
     texts: tuple[str, ...]
+    """A list of texts."""
+
     by_name: dict[str, str]
+    """Texts by name."""
+
     number: int
+    """A number; it shows nothing."""
+
     some: str | None
+    """A text, or none."""
 
 
 def test_a_text_without_a_mark_is_masked() -> None:

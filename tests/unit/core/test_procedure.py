@@ -188,8 +188,18 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
     assert (altered.text_digest != STEP.text_digest) is (
         name
         not in (
-            *("known errors", "least days", "usual days", "overdue", "label", "end of a word"),
-            *("group", "question", "after", "checkable after", "screen", "recheck"),
+            "known errors",
+            "least days",
+            "usual days",
+            "overdue",
+            "label",
+            "end of a word",
+            "group",
+            "question",
+            "after",
+            "checkable after",
+            "screen",
+            "recheck",
         )
     )
 
@@ -214,7 +224,7 @@ def test_a_link_without_its_system_waits_for_the_sandbox() -> None:
     assert link.shown({"app_id": "7"}) == {"label": "Settings (while the sandbox runs)", "url": ""}
 
 
-def test_what_is_unseen_belongs_to_a_finding_with_limits() -> None:
+def test_unseen_sentences_need_a_finding_with_limits() -> None:
     """A check asks for a person only where its own finding names a limit."""
     checks = (
         Check("a", seen, needs_confirmation="A is so."),

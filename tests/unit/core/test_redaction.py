@@ -162,7 +162,7 @@ def test_a_secret_of_words_that_hides_its_blank_leaves_none_of_them(blank: str) 
     assert Redactor([Secret("correct horse battery")]).redact(text) == MASK
 
 
-def test_of_two_keys_that_are_masked_alike_the_last_counts() -> None:
+def test_the_last_of_two_equally_masked_keys_counts() -> None:
     """If two keys become the same mask, the last value counts; the order of keys stays."""
     redactor = Redactor([Secret("hush-hush"), Secret("hush-hash")])
 
@@ -195,7 +195,7 @@ def test_a_secret_that_begins_another_does_not_uncover_its_rest(
 
 
 @pytest.mark.parametrize("is_longer_first", [True, False])
-def test_of_two_secrets_the_longer_one_is_found(is_longer_first: bool) -> None:
+def test_the_longer_of_two_secrets_is_found(is_longer_first: bool) -> None:
     """If one secret ends with another, the place that is found is the start of the longer one."""
     secrets = [Secret("hush-hush"), Secret("never-say-hush-hush")]
     if is_longer_first:
@@ -234,7 +234,7 @@ def test_five_characters_are_enough() -> None:
         "1234567891011121|0123456789abcdef0123456789abcdef",
     ],
 )
-def test_what_looks_like_a_facebook_token_is_masked_unlearned(token: str) -> None:
+def test_an_unknown_facebook_token_is_masked(token: str) -> None:
     """A Facebook token is recognised by its form, even if it is unknown."""
     redactor = Redactor()
 
@@ -474,7 +474,7 @@ _BASIC = base64.b64encode(b"user:hush-hush").decode()
     ],
 )
 def test_a_header_that_signs_in_is_masked(text: str) -> None:
-    """In what a stranger says: as a line, a field, an item or a part of a query."""
+    """A stranger's text may have it as a line, a field, an item or a part of a query."""
     for around in (text, f"400 Bad Request\r\n{text}\r\nmore", f"It got {text}"):
         shown = Redactor().redact_remote(around)
         assert "hush" not in shown

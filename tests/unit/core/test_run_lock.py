@@ -71,7 +71,7 @@ def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
     assert not (tmp_path / "run.holder").exists()
 
 
-def test_one_after_the_other(tmp_path: Path) -> None:
+def test_runs_take_the_lock_one_after_the_other(tmp_path: Path) -> None:
     """A waiting run starts as soon as the other one has ended."""
     order: list[str] = []
     held = threading.Event()

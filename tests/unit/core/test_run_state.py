@@ -196,7 +196,7 @@ def test_only_findings_of_the_run_count() -> None:
 
 
 def test_the_newest_finding_of_a_step_counts() -> None:
-    """Of several checks of a step, the last one counts."""
+    """The last one of several checks of a step counts."""
     lines = Lines().checked("a", Outcome.VERIFIED).checked("a", Outcome.FAILED)
 
     state = lines.fold().steps["a"]
@@ -228,7 +228,7 @@ def test_attestations_count_across_runs() -> None:
 
 
 def test_the_last_of_attestation_and_skip_counts() -> None:
-    """Of an attestation and a skip, the later one counts."""
+    """The later one of an attestation and a skip counts."""
     assert outcomes(Lines().skipped("a").attested("a").fold()).startswith("attested")
     assert outcomes(Lines().attested("a").skipped("a").fold()).startswith("skipped")
 
@@ -284,7 +284,7 @@ def test_an_unknown_requirement_is_no_obstacle() -> None:
     ],
 )
 def test_the_steps_decide_a_run(said: str, seen: str, run: str) -> None:
-    """What checks and people said of each step decides its outcome, and the run's."""
+    """Checks and attestations decide each step's outcome, and the run's."""
     lines = Lines()
     for name, attestation in zip("abcd", said.split(), strict=False):
         if attestation == "attested":
@@ -397,7 +397,7 @@ def test_two_checks_may_rest_on_one_exchange() -> None:
 
 
 def test_a_run_counts_the_answers_of_each_host() -> None:
-    """What answered counts, also without a check that rests on it; the newest share is shown."""
+    """Every response counts, also without a check that rests on it; the newest share is shown."""
     lines = Lines()
     hosts = ("graph.example", "graph.example", "api.example")
     for number, host in enumerate(hosts):
@@ -482,7 +482,7 @@ def test_a_wait_lasts_since_checks_saw_it_first(seen: tuple[Outcome, ...], since
 
 
 def test_a_wait_lasts_since_a_person_says_so() -> None:
-    """What was submitted waits since then, a half-said step since its first attestation."""
+    """A submitted step waits since then, a half-confirmed one since its first attestation."""
     submitted = Lines().checked("a", Outcome.WAITING)
     submitted.add(EventType.STEP_SUBMITTED, "a", by="Operator", at=AT)
     half = started("a").attested("a")
@@ -542,7 +542,7 @@ def test_a_word_that_has_ended_is_asked_for_again() -> None:
 
 
 def test_a_run_that_has_ended_is_judged_on_its_own_day() -> None:
-    """What counted when a run ended counts in it for ever; the state of all runs is today's."""
+    """A run keeps the attestations of its last day; the state of all runs is today's."""
     lines = answer(Lines().add(EventType.RUN_STARTED), until="2026-11-24")
     while_open = first(lines, "2026-11-25", "r1")
     lines.add(EventType.RUN_FINISHED)
@@ -553,7 +553,7 @@ def test_a_run_that_has_ended_is_judged_on_its_own_day() -> None:
 
 
 def test_a_run_that_has_ended_keeps_its_own_setting() -> None:
-    """How long attestations count at most is what the run was given; later runs may have less."""
+    """A run keeps its own limit of days for attestations; later runs may have less."""
     lines = answer(started(attestation_days=100)).add(EventType.RUN_FINISHED)
 
     sealed = first(lines, "2026-12-25", "r1", attestation_days=10)
@@ -595,7 +595,7 @@ def test_a_skip_grows_old_too() -> None:
     )
 
 
-def test_what_is_asked_for_waits_until_its_due_day() -> None:
+def test_a_requested_step_waits_until_its_due_day() -> None:
     """Asked for and not done: the step waits for a person and is next; a late one is no failure."""
     lines = answer(Lines(), ASKED, due="2026-12-24")
     waits, late = gate(lines, "2026-12-24"), gate(lines, "2026-12-26")
@@ -615,8 +615,8 @@ def test_what_is_asked_for_waits_until_its_due_day() -> None:
     assert late.steps["b"].conclusion.outcome is Outcome.NOT_RUN
 
 
-def test_what_is_asked_for_needs_no_second_person() -> None:
-    """Where two people must attest, one can say that it is asked for; done needs both."""
+def test_a_request_needs_no_second_person() -> None:
+    """If two people must attest, one is enough for a request; done needs both."""
     begun = started("all")
     asked = first(answer(begun, ASKED, due="2026-12-24"), "2026-12-01", "r1")
     done = first(answer(begun, NOT_ASKED), "2026-12-01", "r1")

@@ -88,7 +88,7 @@ def test_folders_of_running_processes_stay(temporary: Path, tmp_path: Path) -> N
 
 
 def test_only_a_draft_is_removed_with_a_dead_process(temporary: Path, tmp_path: Path) -> None:
-    """Of the paths that a dead process names, only a draft is removed; links are not followed."""
+    """Only a draft among a dead process's paths is removed; links are not followed."""
     precious = tmp_path / "evidence"
     precious.mkdir()
     (tmp_path / ".draft-link").symlink_to(precious)

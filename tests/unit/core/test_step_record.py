@@ -20,7 +20,7 @@ TROUBLE = {
     ("seen_in", "advice"), [(["", "reason"], "Correct it."), (["answer", ""], ""), ([], "")]
 )
 def test_advice_is_about_the_error_in_the_reason(seen_in: list[str], advice: str) -> None:
-    """What to do is that of the error that the reason names, and of no other."""
+    """The advice belongs to the error that the reason names, and to no other."""
     troubles = [{**TROUBLE, "seen": place} for place in seen_in]
     read = record(step(outcome="inconclusive", troubles=troubles), outcome="incomplete")
 

@@ -22,14 +22,14 @@ def test_values_are_escaped_and_an_unknown_name_is_an_error(tmp_path: Path) -> N
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return where this user's compiled templates are kept."""
+    """Return the folder of this user's compiled templates."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "page.html").write_text("{{ name }}")
     return tmp_path / "cache" / "facebook-marketing-runbook" / "templates"
 
 
 def page(folder: Path) -> str:
-    """Return what the template says, to an environment of its own."""
+    """Return the template's text, from an environment of its own."""
     made: str = template_environment(folder).get_template("page.html").render(name="it")
     return made
 

@@ -364,7 +364,9 @@ def test_a_wait_that_cyclr_asks_for_is_kept(survey: TakeSurvey, moment: Time) ->
 
 
 @pytest.mark.parametrize("seconds", ["301", "86400"])
-def test_a_long_wait_ends_the_look_for_now(survey: TakeSurvey, tmp_path: Path, seconds: str) -> None:
+def test_a_long_wait_ends_the_look_for_now(
+    survey: TakeSurvey, tmp_path: Path, seconds: str
+) -> None:
     """The result is partial and says why; accounts that were not asked have no other state."""
     console = Console(many(5))
     console.faults["account-00003"] = responds(429, headers={"retry-after": seconds})

@@ -119,7 +119,7 @@ def test_steps_within_the_app_link_into_it(number: int) -> None:
     assert f"/apps/{APP_ID}/" in step.links[0].url({**DEFAULTS, "app_id": APP_ID})
 
 
-def test_what_is_to_be_pasted_is_the_documented_value() -> None:
+def test_pasted_values_are_the_documented_ones() -> None:
     """The redirect URI is built from the Service Domain, and the Client ID is the App ID."""
     values = {**DEFAULTS, "service_domain": "acme-h.cyclr.com", "app_id": APP_ID}
     pasted = {

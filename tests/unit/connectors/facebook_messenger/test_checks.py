@@ -21,7 +21,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.errors import RemoteError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, PAGE_TOKEN, SIGN_IN_TOKEN, rows
-from tests.unit.connectors.conftest import MADE_UP, VALUES, VERIFY_TOKEN, Finds
+from tests.unit.connectors.conftest import MADE_UP, VALUES, VERIFY_TOKEN, RunCheck
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
@@ -35,49 +35,66 @@ def test_documented_steps_are_there_in_order() -> None:
     """All eleven documented steps are there in order, followed by the console's steps."""
     documented = [step for step in PROCEDURE.sections[0].steps if step.source.step]
     words = [
-        *("log in", "developer account", "my apps", "create app", "password", "messenger"),
-        *("settings", "redirect uri", "page", "page", "app secret"),
+        "log in",
+        "developer account",
+        "my apps",
+        "create app",
+        "password",
+        "messenger",
+        "settings",
+        "redirect uri",
+        "page",
+        "page",
+        "app secret",
     ]
 
     assert [step.source.step for step in documented] == list(range(1, 12))
     assert all(w in s.title.lower() for w, s in zip(words, documented, strict=True))
     assert [step.id for step in PROCEDURE.sections[1].steps] == [
-        *("cy-01-connector-setup", "cy-02-client-id", "cy-03-client-secret"),
-        *("cy-04-scopes", "cy-05-verify-token", "cy-05a-error-webhook"),
+        "cy-01-connector-setup",
+        "cy-02-client-id",
+        "cy-03-client-secret",
+        "cy-04-scopes",
+        "cy-05-verify-token",
+        "cy-05a-error-webhook",
     ]
 
 
 @pytest.fixture
-def lists(finds: Finds) -> Finds:
-    """Return the check of a page that lists these apps."""
+def check_subscriptions(run_check: RunCheck) -> RunCheck:
+    """Return a function that runs the check with a page that lists these apps."""
 
     def run(apps: Any, end: Outcome, *words: str) -> Any:
         node = {"id": "page-1", "name": "Bakery", "access_token": PAGE_TOKEN}
         answers = {PAGES: says(rows({"id": "page-2"}, node)), SUBSCRIBED: says({"data": apps})}
-        return finds(page_is_subscribed, end, *words, answers=answers)
+        return run_check(page_is_subscribed, end, *words, answers=answers)
 
     return run
 
 
-def test_a_page_that_lists_the_app_is_verified(remote: FakeRemote, lists: Finds) -> None:
+def test_a_page_that_lists_the_app_is_verified(
+    remote: FakeRemote, check_subscriptions: RunCheck
+) -> None:
     """The subscription is read with the page's token, and the reason names the fields."""
     row = {"id": APP_ID, "subscribed_fields": ["messages", "messaging_postbacks"]}
     words = ("Bakery (page-1) is subscribed to app", "(messages, messaging_postbacks)")
-    finding = lists([{"id": "1"}, row], VERIFIED, *words)
+    finding = check_subscriptions([{"id": "1"}, row], VERIFIED, *words)
     assert finding.limits[0].startswith("That the subscription has every field")
     assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
 
 
 @pytest.mark.parametrize("apps", [[{"id": "1"}], [{"id": f"{APP_ID}0"}]])
-def test_a_page_that_lists_only_other_apps_fails(lists: Finds, apps: list[Any]) -> None:
+def test_a_page_that_lists_only_other_apps_fails(
+    check_subscriptions: RunCheck, apps: list[Any]
+) -> None:
     """A page that does not list exactly this App ID fails."""
     look = "Add the page under Messenger > Settings"
-    lists(apps, FAILED, f"not subscribed to app {APP_ID}", look)
+    check_subscriptions(apps, FAILED, f"not subscribed to app {APP_ID}", look)
 
 
-def test_a_page_without_any_app_says_to_run_the_cycle(lists: Finds) -> None:
+def test_a_page_without_any_app_says_to_run_the_cycle(check_subscriptions: RunCheck) -> None:
     """An empty list has several causes: the reason names the act that subscribes the page."""
-    lists([], INCONCLUSIVE, "Run the cycle whose webhook step names this page")
+    check_subscriptions([], INCONCLUSIVE, "Run the cycle whose webhook step names this page")
 
 
 CURSOR = {"cursors": {"after": "QVFI"}, "next": "https://x.example/"}
@@ -97,7 +114,7 @@ MINE = {"id": APP_ID, "subscribed_fields": ["messages"]}
     ],
 )
 def test_every_page_of_subscriptions_is_read(
-    finds: Finds, paging: dict[str, Any], second: dict[str, Any], code: str
+    run_check: RunCheck, paging: dict[str, Any], second: dict[str, Any], code: str
 ) -> None:
     """The app counts as not subscribed only if no page lists it."""
     ends = {"page-subscribed": VERIFIED, "page-not-subscribed": FAILED}
@@ -108,7 +125,7 @@ def test_every_page_of_subscriptions_is_read(
 
     node = {"id": "page-1", "name": "Bakery", "access_token": PAGE_TOKEN}
     answers: dict[str, Responder] = {PAGES: says(rows(node)), SUBSCRIBED: list_apps}
-    finds(page_is_subscribed, ends.get(code, INCONCLUSIVE), answers=answers, code=code)
+    run_check(page_is_subscribed, ends.get(code, INCONCLUSIVE), answers=answers, code=code)
 
 
 @pytest.mark.parametrize(
@@ -121,19 +138,19 @@ def test_every_page_of_subscriptions_is_read(
     ],
 )
 def test_a_subscription_without_messages_proves_nothing(
-    lists: Finds, named: dict[str, Any], shown: str
+    check_subscriptions: RunCheck, named: dict[str, Any], shown: str
 ) -> None:
     """Without the field `messages` Facebook passes no message on; the reason says it."""
-    lists([{"id": APP_ID, **named}], INCONCLUSIVE, f"{shown} of the subscription")
+    check_subscriptions([{"id": APP_ID, **named}], INCONCLUSIVE, f"{shown} of the subscription")
 
 
-def test_without_a_page_token_nothing_is_proven(finds: Finds) -> None:
+def test_without_a_page_token_nothing_is_proven(run_check: RunCheck) -> None:
     """Without a task on the page, Facebook gives no page token; the result is inconclusive."""
     answers = {PAGES: says(rows({"id": "page-1"}))}
-    finds(page_is_subscribed, INCONCLUSIVE, "a task on it", answers=answers)
+    run_check(page_is_subscribed, INCONCLUSIVE, "a task on it", answers=answers)
 
 
-def test_a_page_that_is_not_listed_proves_nothing(finds: Finds) -> None:
+def test_a_page_that_is_not_listed_proves_nothing(run_check: RunCheck) -> None:
     """A page that the person does not manage, or did not choose at consent, is named."""
     named = [{"scope": "pages_show_list", "target_ids": ["page-2"]}]
     answers = {
@@ -142,7 +159,7 @@ def test_a_page_that_is_not_listed_proves_nothing(finds: Finds) -> None:
         "/v26.0/debug_token": says({"data": {**bodies.TOKEN_INSPECTED, "granular_scopes": named}}),
     }
     said = "does not list page page-1 among the 1 page that"
-    finds(page_is_subscribed, INCONCLUSIVE, said, answers=answers)
+    run_check(page_is_subscribed, INCONCLUSIVE, said, answers=answers)
 
 
 @pytest.mark.parametrize(
@@ -160,14 +177,14 @@ def test_a_page_that_is_not_listed_proves_nothing(finds: Finds) -> None:
             FAILED,
             "does not ask for pages_show_list and asks for email as well.",
         ),
-        # Where Cyclr signs in with another Client ID, its scopes are not this app's.
+        # With another Client ID, Cyclr's scopes are not this app's.
         ("999", VALUES["scopes"], INCONCLUSIVE, f"Client ID 999, not with App ID {APP_ID}"),
     ],
 )
 def test_the_scope_that_cyclr_sends_must_equal_the_setting(
-    finds: Finds, client_id: str, scope: str, end: Outcome, said: str
+    run_check: RunCheck, client_id: str, scope: str, end: Outcome, said: str
 ) -> None:
-    """What Cyclr asks this app's users for must be what Scopes says."""
+    """Cyclr must ask this app's users for exactly the scopes in Scopes."""
     query = urlencode({"client_id": client_id, "redirect_uri": "https://x", "scope": scope})
     dialog = f"https://www.facebook.com/v26.0/dialog/oauth?{query}"
     row = {"Id": 54321, "Connector": {"Id": 1, "Name": "Facebook Marketing API"}}
@@ -177,10 +194,10 @@ def test_the_scope_that_cyclr_sends_must_equal_the_setting(
         "/v1.0/accounts/acct-1/signintoken": says({"Token": SIGN_IN_TOKEN}),
         LINK: says("", 302, {"location": dialog}),
     }
-    finds(scopes_are_asked_for, end, said, answers=answers)
+    run_check(scopes_are_asked_for, end, said, answers=answers)
 
 
-def confirms(request: httpx.Request) -> httpx.Response:
+def return_challenge(request: httpx.Request) -> httpx.Response:
     """Return the challenge, as for the right Verify Token."""
     return httpx.Response(200, text=fields(request)["hub.challenge"])
 
@@ -190,18 +207,20 @@ def accepts(*good: str) -> Responder:
 
     def answer(request: httpx.Request) -> httpx.Response:
         token = fields(request)["hub.verify_token"]
-        return confirms(request) if token in good else httpx.Response(403, text=f"no: {token}")
+        return (
+            return_challenge(request) if token in good else httpx.Response(403, text=f"no: {token}")
+        )
 
     return answer
 
 
-def test_the_token_that_cyclr_holds_is_verified(remote: FakeRemote, finds: Finds) -> None:
+def test_the_token_that_cyclr_holds_is_verified(remote: FakeRemote, run_check: RunCheck) -> None:
     """
     The requests are those that Facebook sends, with two made-up tokens as controls.
 
     A 403 may be of everybody, so the Verify Token is tried once more.
     """
-    finding = finds(webhook_takes_verify_token, VERIFIED, answers={HOOK: accepts(VERIFY_TOKEN)})
+    finding = run_check(webhook_takes_verify_token, VERIFIED, answers={HOOK: accepts(VERIFY_TOKEN)})
     asked = [*map(fields, remote.requests)]
     assert [each["hub.mode"] for each in asked] == ["subscribe"] * 4
     tried = [each["hub.verify_token"] for each in asked]
@@ -212,12 +231,12 @@ def test_the_token_that_cyclr_holds_is_verified(remote: FakeRemote, finds: Finds
 
 @pytest.mark.parametrize(("made_up_page", "contradicts"), [(404, True), (200, True), (403, False)])
 def test_a_token_that_cyclr_refuses_is_not_entered_yet(
-    finds: Finds, made_up_page: int, contradicts: bool
+    run_check: RunCheck, made_up_page: int, contradicts: bool
 ) -> None:
     """A refused Verify Token is `not_run`; of a host that refuses every page it proves less."""
     said = "refuses this Verify Token just like made-up ones (403)"
     answers = {HOOK: accepts(), f"{HOOK}-{MADE_UP * 8}": says("no", made_up_page)}
-    finding = finds(webhook_takes_verify_token, Outcome.NOT_RUN, said, answers=answers)
+    finding = run_check(webhook_takes_verify_token, Outcome.NOT_RUN, said, answers=answers)
     assert (finding.limits == ()) is contradicts
 
 
@@ -230,14 +249,14 @@ def test_a_token_that_cyclr_refuses_is_not_entered_yet(
     ],
 )
 def test_controls_without_one_refusal_prove_nothing(
-    remote: FakeRemote, finds: Finds, first: int, second: int
+    remote: FakeRemote, run_check: RunCheck, first: int, second: int
 ) -> None:
     """Anything but the same client error for both made-up tokens is inconclusive."""
     # NOTE: a server error is asked for three times.
     times = 3 if first >= 500 else 1
-    remote.on(HOOK, confirms, *[says("", first)] * times, says("", second))
+    remote.on(HOOK, return_challenge, *[says("", first)] * times, says("", second))
     said = f"answers {first} and {second} for two made-up"
-    finding = finds(webhook_takes_verify_token, INCONCLUSIVE, said)
+    finding = run_check(webhook_takes_verify_token, INCONCLUSIVE, said)
     assert "no reference says" in finding.limits[0]
 
 
@@ -247,29 +266,29 @@ TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
 @pytest.mark.parametrize(
     ("answers", "end", "said"),
     [
-        # Whichever client error it is and whatever it says, the same for both is a refusal.
+        # The same client error for both is a refusal, with any text.
         *(
             (
-                (confirms, *[says(text, status)] * 2, confirms),
+                (return_challenge, *[says(text, status)] * 2, return_challenge),
                 VERIFIED,
                 f"refuses two made-up ones ({status})",
             )
             for status in (400, 401, 403, 404, 410)
             for text in ("", "no", "<html>")
         ),
-        # Where the Verify Token itself is refused after made-up ones, that says nothing of it.
+        # A refusal of the Verify Token after made-up ones tells nothing about it.
         *(
             (
-                (confirms, *[says("", status)] * 2, says("", after)),
+                (return_challenge, *[says("", status)] * 2, says("", after)),
                 INCONCLUSIVE,
                 f"({status}), and after that this one too ({after})",
             )
             for status in (401, 403)
             for after in (401, 403, 404)
         ),
-        # One made-up token that is accepted is enough to prove nothing.
-        ((confirms, confirms, says("", 403)), INCONCLUSIVE, TAKES_A_MADE_UP_ONE),
-        ((confirms, says("", 403), confirms), INCONCLUSIVE, TAKES_A_MADE_UP_ONE),
+        # A single accepted made-up token proves nothing.
+        ((return_challenge, return_challenge, says("", 403)), INCONCLUSIVE, TAKES_A_MADE_UP_ONE),
+        ((return_challenge, says("", 403), return_challenge), INCONCLUSIVE, TAKES_A_MADE_UP_ONE),
         ((accepts(VERIFY_TOKEN, "c0" * 16),), INCONCLUSIVE, TAKES_A_MADE_UP_ONE),
         # If made-up tokens are refused otherwise, this one may be refused for another reason.
         (
@@ -279,7 +298,7 @@ TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
         ),
         # No connection, a limit and a cached answer are raised.
         *(
-            ((confirms, says("", 403), broken), RemoteError, "")
+            ((return_challenge, says("", 403), broken), RemoteError, "")
             for broken in (breaks(), says("", 429), says("", 403, {"age": "301"}))
         ),
         # Any answer but the challenge is inconclusive.
@@ -289,12 +308,12 @@ TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
         ),
     ],
 )
-def test_what_the_webhook_answers_in_turn_decides(
-    remote: FakeRemote, finds: Finds, answers: tuple[Responder, ...], end: Any, said: str
+def test_the_webhooks_answers_in_turn_decide(
+    remote: FakeRemote, run_check: RunCheck, answers: tuple[Responder, ...], end: Any, said: str
 ) -> None:
     """The Verify Token, two made-up ones and, after a 401 or 403, the Verify Token again."""
     remote.on(HOOK, *answers)
-    finds(webhook_takes_verify_token, end, said)
+    run_check(webhook_takes_verify_token, end, said)
 
 
 def test_the_token_is_masked_in_recorded_addresses(
