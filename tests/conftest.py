@@ -35,9 +35,16 @@ pytest_plugins = [
 
 # Of each folder, these begin: one that begins last keeps one process busy while the others wait.
 LONGEST = (
-    *("test_walkthrough.py", "test_walkthrough_states.py", "test_app_access.py"),
-    *("test_archive_s3.py", "test_evidence.py", "test_neighbours.py"),
-    *("test_execution.py", "test_fleet_cluster.py", "test_fleet.py", "test_truth.py"),
+    "test_walkthrough.py",
+    "test_walkthrough_states.py",
+    "test_app_access.py",
+    "test_archive_s3.py",
+    "test_evidence.py",
+    "test_neighbours.py",
+    "test_execution.py",
+    "test_fleet_cluster.py",
+    "test_fleet.py",
+    "test_truth.py",
 )
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -73,8 +80,7 @@ def _apart(keys_home: Path) -> Iterator[None]:
 
     def guarded(self: socket.socket, address: Any) -> None:
         if not _is_allowed(address):
-            msg = f"a test wanted to connect to {address}"
-            raise AssertionError(msg)
+            raise AssertionError(f"a test wanted to connect to {address}")
         connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -225,8 +225,13 @@ TRUSTS_EVIDENCE = re.compile(
 EXAMPLES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for pattern in (
-        *("*.md", "docs/*.md", "Makefile", ".ci/*", "notebooks/*"),
-        *("runbook_lib/**/*", f"{SANDBOX}/**/*"),
+        "*.md",
+        "docs/*.md",
+        "Makefile",
+        ".ci/*",
+        "notebooks/*",
+        "runbook_lib/**/*",
+        f"{SANDBOX}/**/*",
     )
     for path in sorted(ROOT.glob(pattern))
     if path.suffix in (".md", ".py", ".html", ".ipynb", ".js", ".toml", "") and path.is_file()
@@ -246,14 +251,18 @@ def test_every_example_keeps_trusted_keys_apart() -> None:
 
 # --- content ---------------------------------------------------------------------------------
 WITHDRAWN = (
-    *("--retention-days", "RETENTION_DAYS", "retained_until", "archive_notes"),
-    *(
-        "What changed",
-        "squares, each with the icon",
-        "hard link to a key of",
-        "with its line, with exit",
-    ),
-    *("/api/connectors", "deauthenticate", "{result=", "Each answer is marked"),
+    "--retention-days",
+    "RETENTION_DAYS",
+    "retained_until",
+    "archive_notes",
+    "What changed",
+    "squares, each with the icon",
+    "hard link to a key of",
+    "with its line, with exit",
+    "/api/connectors",
+    "deauthenticate",
+    "{result=",
+    "Each answer is marked",
 )
 
 

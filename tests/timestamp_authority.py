@@ -99,8 +99,16 @@ def _reply(folder: Path, config: Path, query: bytes) -> bytes:
     asked, answered = folder / "query.tsq", folder / "reply.tsr"
     asked.write_bytes(query)
     _openssl(
-        *("ts", "-reply", "-config", str(config), "-section", "tsa_policy"),
-        *("-queryfile", str(asked), "-out", str(answered)),
+        "ts",
+        "-reply",
+        "-config",
+        str(config),
+        "-section",
+        "tsa_policy",
+        "-queryfile",
+        str(asked),
+        "-out",
+        str(answered),
     )
     return answered.read_bytes()
 
@@ -113,13 +121,34 @@ def _make_certificates(folder: Path, config: Path) -> None:
         )
     common = ("-config", str(config), "-days", "30", "-sha256")
     _openssl(
-        *("req", "-x509", "-new", "-key", f"{folder}/root.key", "-extensions", "root", *common),
-        *("-out", f"{folder}/root.pem"),
+        "req",
+        "-x509",
+        "-new",
+        "-key",
+        f"{folder}/root.key",
+        "-extensions",
+        "root",
+        *common,
+        "-out",
+        f"{folder}/root.pem",
     )
     _openssl(
-        *("req", "-x509", "-new", "-key", f"{folder}/tsa.key", "-extensions", "tsa", *common),
-        *("-CA", f"{folder}/root.pem", "-CAkey", f"{folder}/root.key", "-subj", "/CN=Stamps"),
-        *("-out", f"{folder}/tsa.pem"),
+        "req",
+        "-x509",
+        "-new",
+        "-key",
+        f"{folder}/tsa.key",
+        "-extensions",
+        "tsa",
+        *common,
+        "-CA",
+        f"{folder}/root.pem",
+        "-CAkey",
+        f"{folder}/root.key",
+        "-subj",
+        "/CN=Stamps",
+        "-out",
+        f"{folder}/tsa.pem",
     )
 
 

@@ -259,8 +259,7 @@ class HeadlessRun(_StepsOfRun):
                 if step.conclusion.outcome is Outcome.FAILED
             ]
             if failed:
-                msg = f"Failed: {', '.join(failed)}. {end}"
-                raise StepFailedError(msg)
+                raise StepFailedError(f"Failed: {', '.join(failed)}. {end}")
         return MimeBundle(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox, end=end))
 
 
@@ -280,8 +279,9 @@ def open_run(
     try:
         mode = Mode(own["mode"] or detected_mode())
     except ValueError:
-        msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {own['mode']!r}."
-        raise SettingsError(msg) from None
+        raise SettingsError(
+            f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {own['mode']!r}."
+        ) from None
     given = _given(namespace, procedure, refuse_unknown=mode != Mode.INTERACTIVE)
 
     def open_tenant(tenant: str) -> Run:
@@ -353,8 +353,7 @@ def _own(namespace: Mapping[str, Any], name: str) -> str:
     variable = os.environ.get(f"RUNBOOK_{name.upper()}", "") if name in _FROM_ENVIRONMENT else ""
     value = namespace.get(name) or variable
     if not isinstance(value, str):
-        msg = f"{name} takes a text, not {type(value).__name__}."
-        raise SettingsError(msg)
+        raise SettingsError(f"{name} takes a text, not {type(value).__name__}.")
     return value
 
 

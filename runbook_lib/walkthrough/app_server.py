@@ -43,8 +43,12 @@ _DEFAULTS = Config(
             "cull_interval": 60,
             # As in voila's own program: the page uses panels, and runs no code.
             "allowed_message_types": [
-                *("comm_open", "comm_close", "comm_msg", "comm_info_request"),
-                *("kernel_info_request", "shutdown_request"),
+                "comm_open",
+                "comm_close",
+                "comm_msg",
+                "comm_info_request",
+                "kernel_info_request",
+                "shutdown_request",
             ],
         },
     }

@@ -85,12 +85,16 @@ class Consent:
         """
         values, item, secret = self._run.values, self._vendor.client_id, self._vendor.client_secret
         if not values.get(item.name) or secret.name not in self._run.settings.secrets:
-            msg = f"{item.label} and {secret.label} are not known yet."
-            raise SettingsError(msg, next_step="Enter them in the step that asks for them.")
+            raise SettingsError(
+                f"{item.label} and {secret.label} are not known yet.",
+                next_step="Enter them in the step that asks for them.",
+            )
         page = self._vendor.oauth(values).authorization_endpoint
         if self._run.is_sandbox and not leads_here(page, values):
-            msg = f"This run is practice (SANDBOX), and {page} is not on this machine."
-            raise SettingsError(msg, next_step="Correct that address in the settings.")
+            raise SettingsError(
+                f"This run is practice (SANDBOX), and {page} is not on this machine.",
+                next_step="Correct that address in the settings.",
+            )
         domain, listening_uri, untrusted = str(values.get("service_domain") or ""), "", ""
         try:
             with self._asking:

@@ -408,8 +408,10 @@ class Walkthrough:
         def say_so() -> str:
             self._hide_consent(step)
             minutes = f"{AWAITED_SECONDS / 60:.0f} minutes"
-            msg = f"No answer came within {minutes}; the runbook no longer waits for one."
-            raise AuthorizationError(msg, next_step=RefusedConsentError.next_step)
+            raise AuthorizationError(
+                f"No answer came within {minutes}; the runbook no longer waits for one.",
+                next_step=RefusedConsentError.next_step,
+            )
 
         self._begin(step, say_so)
 
@@ -458,8 +460,10 @@ class Walkthrough:
                 self.run.perform(step.id)
         labels = {item.name: item.label for item in self.run.procedure.inputs}
         if refused:
-            msg = " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items())
-            raise SettingsError(msg, next_step="Correct it, then press the button again.")
+            raise SettingsError(
+                " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items()),
+                next_step="Correct it, then press the button again.",
+            )
         if doubtful:
             msg = f"Not saved yet: {', '.join(labels[name] for name in doubtful)}."
             advice = "Read the warning at the field: correct the value, or press Use it anyway."

@@ -95,8 +95,7 @@ def credential(step: Step, name: str) -> Input:
     for item in step.inputs:
         if item.name == name and item.secret:
             return item
-    msg = f"This step has no credential called {name}."
-    raise SettingsError(msg)
+    raise SettingsError(f"This step has no credential called {name}.")
 
 
 def _typed(item: Input, value: object) -> Value:

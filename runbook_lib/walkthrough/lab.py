@@ -166,12 +166,14 @@ def open_lab(
     with TemporaryDirectory(prefix="runbook-lab-") as workspaces:
         if request.is_app:
             program = [
-                *("runbook_lib.walkthrough.app_server", str(folder)),
+                "runbook_lib.walkthrough.app_server",
+                str(folder),
                 f"--ServerApp.default_url=/voila/render/{notebook.name}",
             ]
         else:
             program = [
-                *("jupyterlab", f"--ServerApp.root_dir={folder.parent}"),
+                "jupyterlab",
+                f"--ServerApp.root_dir={folder.parent}",
                 f"--LabApp.default_url=/doc/tree/{folder.name}/{notebook.name}",
                 f"--LabApp.workspaces_dir={workspaces}",
             ]
@@ -294,16 +296,19 @@ def _check_arguments(arguments: Sequence[str]) -> None:
     if port is not None:
         advice = "Name another port with --port, or leave it out."
         if not port.isascii() or not port.isdigit() or int(port[:9]) > _HIGHEST_PORT:
-            msg = f"--port takes a number from 0 to {_HIGHEST_PORT}, not {port[:40]!r}."
-            raise SettingsError(msg, next_step=advice)
+            raise SettingsError(
+                f"--port takes a number from 0 to {_HIGHEST_PORT}, not {port[:40]!r}.",
+                next_step=advice,
+            )
         retries = _value(_RETRIES, arguments) or os.environ.get("JUPYTER_PORT_RETRIES", "")
         if retries == "0" and int(port) and _is_taken(int(port)):
-            msg = f"Port {port} is in use by another program."
-            raise SettingsError(msg, next_step=advice)
+            raise SettingsError(f"Port {port} is in use by another program.", next_step=advice)
     address = _value(_IP, arguments)
     if address not in (None, "", "*") and not _is_here(address):
-        msg = f"{address[:80]!r} is not an address of this machine."
-        raise SettingsError(msg, next_step="Name another one with --ip, or leave it out.")
+        raise SettingsError(
+            f"{address[:80]!r} is not an address of this machine.",
+            next_step="Name another one with --ip, or leave it out.",
+        )
 
 
 def _is_here(name: str) -> bool:

@@ -50,8 +50,7 @@ class Statements:
         """Return what a named person confirms about the step; its attachments are stored."""
         fields = self._fields(step, typed)
         if kind in (AttestationKind.SKIPPED, AttestationKind.WITHDRAWN) and not fields["note"]:
-            msg = "Give a reason."
-            raise SettingsError(msg, next_step="It is kept in the record.")
+            raise SettingsError("Give a reason.", next_step="It is kept in the record.")
         given = {name: _text(typed, name) for name in ("answer", "due", "until")}
         is_done = kind is AttestationKind.ATTESTED
         said: dict[str, Any] = {}
@@ -82,15 +81,18 @@ class Statements:
             to, due = _text(typed, "to", longest=_LONGEST_NAME), _text(typed, "due")
             return Assignment(to=to, due=due_day(due, "By", since=fields["at"]), **fields)
         if not fields["note"]:
-            msg = "Write the comment."
-            raise SettingsError(msg, next_step="It is kept with the step's history.")
+            raise SettingsError(
+                "Write the comment.", next_step="It is kept with the step's history."
+            )
         return Note(**fields)
 
     def _fields(self, step: Step, typed: dict[str, Any]) -> dict[str, Any]:
         by = _text(typed, "by", longest=_LONGEST_NAME)
         if not by:
-            msg = "Enter your name: the record says who confirmed this."
-            raise SettingsError(msg, next_step="This page keeps it until you close it.")
+            raise SettingsError(
+                "Enter your name: the record says who confirmed this.",
+                next_step="This page keeps it until you close it.",
+            )
         return {
             "step": step.id,
             "by": by,

@@ -231,8 +231,9 @@ class Lab:
                     return
             except httpx.TransportError:
                 time.sleep(0.1)
-        msg = f"JupyterLab does not answer: {self.log.read_text(encoding='utf-8')[-2000:]}"
-        raise AssertionError(msg)
+        raise AssertionError(
+            f"JupyterLab does not answer: {self.log.read_text(encoding='utf-8')[-2000:]}"
+        )
 
 
 Serve = Callable[..., Lab]

@@ -384,9 +384,18 @@ def has(path: Path, text: str) -> bool:
 
 
 LAB_PATHS = [
-    *("/lab", f"/lab/tree/walkthrough/{NOTEBOOK}", f"/voila/render/walkthrough/{NOTEBOOK}"),
-    *("/voila/files/screen.png", "/files/screen.png", "/voila/static/voila.js"),
-    *("/api/kernels", "/api/contents", "/api/terminals", "/api/sessions", "/files/x", "/voila"),
+    "/lab",
+    f"/lab/tree/walkthrough/{NOTEBOOK}",
+    f"/voila/render/walkthrough/{NOTEBOOK}",
+    "/voila/files/screen.png",
+    "/files/screen.png",
+    "/voila/static/voila.js",
+    "/api/kernels",
+    "/api/contents",
+    "/api/terminals",
+    "/api/sessions",
+    "/files/x",
+    "/voila",
 ]
 
 

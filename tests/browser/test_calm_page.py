@@ -86,7 +86,8 @@ def page(app: Lab, window: BrowserContext) -> Iterator[Page]:
 
 def _run(app: Lab) -> Run:
     return open_run(
-        *(PROCEDURE, {}),
+        PROCEDURE,
+        {},
         mode=Mode.INTERACTIVE,
         tenant=TENANT,
         evidence=str(app.evidence),

@@ -23,7 +23,8 @@ def test_a_failure_says_what_is_wrong_and_what_to_do_next(scenario: str, tmp_pat
     explained = EXPLAINED[scenario]
     with Sandbox(scenario) as failing:
         run = open_run(
-            *(PROCEDURE, {}),
+            PROCEDURE,
+            {},
             mode=Mode.INTERACTIVE,
             tenant=scenario,
             evidence=str(tmp_path / "evidence"),

@@ -121,8 +121,9 @@ class Hub:
                 if self.get("/hub/login").status_code == 200:
                     return
             time.sleep(0.1)
-        msg = f"JupyterHub does not answer: {self.log.read_text(encoding='utf-8')[-2000:]}"
-        raise AssertionError(msg)
+        raise AssertionError(
+            f"JupyterHub does not answer: {self.log.read_text(encoding='utf-8')[-2000:]}"
+        )
 
     def get(self, path: str) -> httpx.Response:
         """Return what somebody who is not logged in gets."""

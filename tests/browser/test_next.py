@@ -62,7 +62,7 @@ def test_who_follows_next_meets_each_step_in_time(page: Page, serve: Serve) -> N
         lab.show_only(*_OPEN)
         lab.leave_out("RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN", "RUNBOOK_CYCLR_CLIENT_SECRET")
         run = open_run(
-            *(PROCEDURE, {}), mode=Mode.INTERACTIVE, tenant=TENANT,
+            PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant=TENANT,
             evidence=str(lab.evidence), env_file=str(lab.env_file),
         )  # fmt: skip
         run.start()

@@ -40,11 +40,22 @@ REVIEW_STEP = "fb-12-submit-review"
 PUBLISH_STEP = "fb-12a-publish"
 APP_STEP = "fb-13-app-id-and-secret"
 VERIFIED = {
-    *("fb-04-create-app", "fb-05-confirm-creation", "fb-05a-business-verification"),
-    *("fb-08-redirect-uri", "fb-10-public-profile", "fb-11-permissions"),
-    *("fb-11a-public-pages", "fb-12-submit-review", "fb-13-app-id-and-secret"),
-    *("cy-01-connector-setup", "cy-02-client-id", "test-01-install", "test-02-authenticate"),
-    *("test-03-permissions", "test-04-user-token", "test-05-marketing-data"),
+    "fb-04-create-app",
+    "fb-05-confirm-creation",
+    "fb-05a-business-verification",
+    "fb-08-redirect-uri",
+    "fb-10-public-profile",
+    "fb-11-permissions",
+    "fb-11a-public-pages",
+    "fb-12-submit-review",
+    "fb-13-app-id-and-secret",
+    "cy-01-connector-setup",
+    "cy-02-client-id",
+    "test-01-install",
+    "test-02-authenticate",
+    "test-03-permissions",
+    "test-04-user-token",
+    "test-05-marketing-data",
     "test-06-customer-consent",
 }
 ATTESTED = {step.id for section in PROCEDURE.sections for step in section.steps} - VERIFIED
@@ -308,8 +319,14 @@ class TestFromNothingToACompleteRecord:
         named = walk.panel("fb-04-create-app").locator('input[data-name="app_display_name"]')
         expect(named).to_have_value(NAME)
         for step in (
-            *("fb-04-create-app", CREATED_STEP, "fb-08-redirect-uri"),
-            *("fb-10-public-profile", "fb-11-permissions", PAGES_STEP, REVIEW_STEP, APP_STEP),
+            "fb-04-create-app",
+            CREATED_STEP,
+            "fb-08-redirect-uri",
+            "fb-10-public-profile",
+            "fb-11-permissions",
+            PAGES_STEP,
+            REVIEW_STEP,
+            APP_STEP,
         ):
             assert walk.check(step) == "verified", step
         for step in ("fb-08-redirect-uri", REVIEW_STEP):
@@ -410,8 +427,13 @@ class TestFromNothingToACompleteRecord:
         """With the same settings and journal, a run is complete, with what was attached."""
         lab = story.lab
         done = runbook(
-            *("run", "--tenant", TENANT, "--env-file", str(lab.env_file)),
-            *("--evidence", str(lab.evidence)),
+            "run",
+            "--tenant",
+            TENANT,
+            "--env-file",
+            str(lab.env_file),
+            "--evidence",
+            str(lab.evidence),
         )
         assert done.returncode == 0, done.stdout + done.stderr
         (record,) = records(lab.evidence)

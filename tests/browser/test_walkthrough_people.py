@@ -21,7 +21,10 @@ FOUR_EYES_STEP = "fb-03-my-apps"
 LINK_STEP = "fb-06-facebook-login"
 DENIED_STEP = "fb-07-login-settings"
 STEPS = (
-    *("fb-01-log-in", "fb-02-developer-account", FOUR_EYES_STEP, LINK_STEP),
+    "fb-01-log-in",
+    "fb-02-developer-account",
+    FOUR_EYES_STEP,
+    LINK_STEP,
     DENIED_STEP,
     "cy-03-client-secret",
 )

@@ -23,8 +23,14 @@ _PATIENCE = 120_000
 _NAME_STEP, _LIST_STEP = "fb-04-create-app", "fb-09-permissions-and-features"
 _APP_STEP = "fb-13-app-id-and-secret"
 STEPS = (
-    *("fb-01-log-in", "fb-02-developer-account", _NAME_STEP, "fb-05-confirm-creation"),
-    *("fb-08-redirect-uri", _LIST_STEP, "fb-11-permissions", _APP_STEP),
+    "fb-01-log-in",
+    "fb-02-developer-account",
+    _NAME_STEP,
+    "fb-05-confirm-creation",
+    "fb-08-redirect-uri",
+    _LIST_STEP,
+    "fb-11-permissions",
+    _APP_STEP,
 )
 
 

@@ -282,8 +282,12 @@ def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
     expect(page.get_by_role("heading", name="Set the Valid OAuth Redirect URI")).to_have_count(1)
     read = panel.aria_snapshot()
     parts = (
-        *('region "8 · Set', 'heading "Set the Valid OAuth Redirect URI', "Enter both texts below"),
-        *('img "Schematic.', 'textbox "Service Domain"', 'button "Check"'),
+        'region "8 · Set',
+        'heading "Set the Valid OAuth Redirect URI',
+        "Enter both texts below",
+        'img "Schematic.',
+        'textbox "Service Domain"',
+        'button "Check"',
     )
     places = [read.find(part) for part in parts]
     assert -1 not in places
@@ -329,7 +333,8 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
     link = page.locator(".rb-header a[data-next]")
     link.focus()
     run = open_run(
-        *(PROCEDURE, {}),
+        PROCEDURE,
+        {},
         mode=Mode.INTERACTIVE,
         tenant=TENANT,
         evidence=str(desk.evidence),

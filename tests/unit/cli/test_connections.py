@@ -105,8 +105,25 @@ def test_the_csv_has_all_accounts(console: Console) -> None:
 @pytest.mark.parametrize(
     "begin",
     [
-        *("=", "+", "-", "@", "|", "%0d", "%0D", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\uff5c"),
-        *(" =", "\ufeff=", "\u200b=", "\u00a0\u200e=", "\x00=", "\t=", "\r\n="),
+        "=",
+        "+",
+        "-",
+        "@",
+        "|",
+        "%0d",
+        "%0D",
+        "\uff1d",
+        "\uff0b",
+        "\uff0d",
+        "\uff20",
+        "\uff5c",
+        " =",
+        "\ufeff=",
+        "\u200b=",
+        "\u00a0\u200e=",
+        "\x00=",
+        "\t=",
+        "\r\n=",
     ],
 )
 def test_a_cell_that_a_spreadsheet_would_run_is_text(begin: str) -> None:

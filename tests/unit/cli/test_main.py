@@ -136,8 +136,17 @@ def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
     env_file = folder / "x.env"
     env_file.write_text(f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\n", encoding="utf-8")
     result = runbook(
-        *("run", "--env-file", str(env_file), "--tenant", "acme", "--evidence", "e"),
-        *("--set", "app_display_name=A=B", "--set", " app_id=1234567891011121"),
+        "run",
+        "--env-file",
+        str(env_file),
+        "--tenant",
+        "acme",
+        "--evidence",
+        "e",
+        "--set",
+        "app_display_name=A=B",
+        "--set",
+        " app_id=1234567891011121",
     )
 
     assert result.exit_code == ExitCode.INCOMPLETE

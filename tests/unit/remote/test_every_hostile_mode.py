@@ -20,8 +20,12 @@ pytestmark = pytest.mark.matrix
 
 # Modes that end with a time limit only; a short limit tests the same.
 ENDLESS = (
-    *("one byte at a time", "one chunk at a time", "slow headers", "a slow status line"),
-    *("100 Continue without end", "silence"),
+    "one byte at a time",
+    "one chunk at a time",
+    "slow headers",
+    "a slow status line",
+    "100 Continue without end",
+    "silence",
 )
 BRIEF = replace(LIMITS, exchange_seconds=0.25)
 

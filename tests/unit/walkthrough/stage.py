@@ -164,8 +164,7 @@ def eventually(is_so: Callable[[], Any], seconds: float = DEADLINE) -> Any:
         if found:
             return found
         time.sleep(0.005)
-    msg = f"not true within {seconds:g} s"
-    raise AssertionError(msg)
+    raise AssertionError(f"not true within {seconds:g} s")
 
 
 def settled(screen: Screen, finished: int = 1, seconds: float = DEADLINE) -> dict[str, Any]:

@@ -140,11 +140,17 @@ def test_jupyterlab_opens_the_notebook(server: Server, folder: Path) -> None:
 
     (workspaces,) = server.folders
     assert server.command == [
-        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={folder}",
         f"--LabApp.default_url=/doc/tree/walkthrough/{NAME}",
         f"{WORKSPACES}{workspaces}",
-        *("--KernelManager.transport_encryption=auto", QUIET),
-        *("--no-browser", "--port", "8899"),
+        "--KernelManager.transport_encryption=auto",
+        QUIET,
+        "--no-browser",
+        "--port",
+        "8899",
     ]
     assert [path.relative_to(folder) for path in folder.rglob("*")] == [
         Path("walkthrough"),
@@ -219,9 +225,13 @@ def test_the_app_opens_pages_without_code(server: Server, folder: Path) -> None:
     opened("--no-browser", is_app=True)
 
     assert server.command == [
-        *(sys.executable, "-m", "runbook_lib.walkthrough.app_server", str(folder / "walkthrough")),
+        sys.executable,
+        "-m",
+        "runbook_lib.walkthrough.app_server",
+        str(folder / "walkthrough"),
         f"--ServerApp.default_url=/voila/render/{NAME}",
-        *("--KernelManager.transport_encryption=auto", QUIET),
+        "--KernelManager.transport_encryption=auto",
+        QUIET,
         "--no-browser",
     ]
 

@@ -187,7 +187,9 @@ def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
     assert list(options) == ["submit", "attest-not-asked", "attest-asked", "attest", "decline"]
     asked = options["attest-asked"]
     assert (asked["action"], asked["answer"], asked["sentence"]) == (
-        *("attest", "asked", "It is asked for."),
+        "attest",
+        "asked",
+        "It is asked for.",
     )
     fields = {name: [field["name"] for field in part["fields"]] for name, part in options.items()}
     assert fields["attest-asked"] == ["due"]
@@ -201,7 +203,9 @@ def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
     ]
     words = [word for word, _ in play.run.history.attestations("a")]
     assert [word.sentence for word in words] == [
-        *("It is not asked for.", "It is asked for.", "I did a.")
+        "It is not asked for.",
+        "It is asked for.",
+        "I did a.",
     ]
 
 

@@ -462,7 +462,8 @@ def test_history_is_in_plain_words(event: str, data: dict[str, Any], said: str) 
 def test_known_errors_are_shown_those_seen_first() -> None:
     """A panel has the step's error texts, first those in its reason, and what tests each cause."""
     step = make_step(
-        *("a", verified),
+        "a",
+        verified,
         known_errors=(known_error("It fell"), known_error("It broke")),
         rank_seen=rank_seen,
     )
@@ -896,12 +897,16 @@ def _read(shown: dict[str, Any], step: Step) -> list[str]:
     is_open = word["name"] == actions["primary"] or actions["other"] == word["name"] == "attest"
     options = word["options"] if is_open else ()
     texts = [
-        *(step.title, step.today, shown["side_effect"], word["label"]),
+        step.title,
+        step.today,
+        shown["side_effect"],
+        word["label"],
         *(link["label"] for link in shown["links"]),
         *(f"{paste['label']} {paste['value']} Copy" for paste in shown["pastes"]),
         *(f"{item['label']} Change it in: {item['title']}" for item in shown["chosen"]),
         *(option["label" if len(options) > 1 else "sentence"] for option in options),
-        *("Copied to the clipboard only." if shown["hand_over"] else "", *actions.values()),
+        "Copied to the clipboard only." if shown["hand_over"] else "",
+        *actions.values(),
     ]
     return [word for text in texts if isinstance(text, str) for word in text.split() if word != ">"]
 

@@ -355,8 +355,7 @@ def test_an_outage_does_not_end_the_watching(scene: Make) -> None:
     def review(context: CheckContext) -> Finding:
         looks.append(mode[0])
         if mode[0] == "offline":
-            msg = "no route"
-            raise UnreachableError(msg)
+            raise UnreachableError("no route")
         return (verified if mode[0] == "live" else waits)(context)
 
     play = scene(waiting_step(review), watch_seconds=0)

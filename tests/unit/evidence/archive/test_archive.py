@@ -330,8 +330,18 @@ def test_a_bundle_that_cannot_be_finished_is_refused(
 @pytest.mark.parametrize(
     "place",
     [
-        *("", "acme", "acme/more", "acme/p", "acme/p/more", "keys", "keys/more"),
-        *("{bundle}", "{bundle}/more", "globex", "globex/more", "globex/p/more"),
+        "",
+        "acme",
+        "acme/more",
+        "acme/p",
+        "acme/p/more",
+        "keys",
+        "keys/more",
+        "{bundle}",
+        "{bundle}/more",
+        "globex",
+        "globex/more",
+        "globex/p/more",
     ],
 )
 def test_an_archive_may_not_overlap_the_evidence(

@@ -207,8 +207,7 @@ class Vault(Signer):
     def from_priv_key_uri(cls, uri: str, public_key: Any, secrets_handler: Any = None) -> Vault:
         """Open the key with the right PIN."""
         if uri != "vault-of-tests:key-1" or secrets_handler("pin") != PASSPHRASE.reveal():
-            msg = f"refused {uri} {secrets_handler('pin')}"
-            raise ConnectionError(msg)
+            raise ConnectionError(f"refused {uri} {secrets_handler('pin')}")
         return cls(public_key)
 
     @property
