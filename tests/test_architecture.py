@@ -19,24 +19,10 @@ import pytest
 
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from tests.support.layers import LAYERS, PACKAGE, SANDBOX
 
 ROOT = Path(__file__).parents[1]
-PACKAGE, SANDBOX = "runbook_lib", "facebook_cyclr_sandbox"
 
-# From low to high; a folder is one layer, and its files have no circular imports either.
-LAYERS = (
-    "text",
-    "errors",
-    "core",
-    "config",
-    "remote",
-    "evidence",
-    "connectors",
-    "engine",
-    "walkthrough",
-    "notebook",
-    "cli",
-)
 LEVELS = {layer: level for level, layer in enumerate(LAYERS)}
 # The two entry points: `python -m runbook_lib`, and the package itself.
 ENTRY_POINTS = {"__main__": len(LAYERS), "": 0}

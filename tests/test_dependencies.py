@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import re
 import sys
-import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.declared_dependencies import ROOT, declared
+
 PACKAGES = (ROOT / "runbook_lib", ROOT / "facebook_cyclr_sandbox")
 
 # Declared although no module imports it, with the reason.
@@ -22,13 +21,6 @@ NOT_IMPORTED = {
     "python-multipart": "Starlette reads the sandbox's forms with it",
     "voila": "`runbook lab --app` loads it as a server extension, by name",
 }
-
-
-def declared(*extras: str) -> set[str]:
-    """Return the names of the dependencies in pyproject.toml, with those of `extras`."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    optional = [each for name in extras for each in project["optional-dependencies"][name]]
-    return {re.split(r"[<>=!~;\[ ]", each)[0] for each in (*project["dependencies"], *optional)}
 
 
 def imported(source: str) -> set[str]:

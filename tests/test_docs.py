@@ -29,8 +29,8 @@ from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.errors import ExitCode
 from tests.conftest import NOON
 from tests.runs.conftest import settings_of
-from tests.test_architecture import LAYERS, SANDBOX
-from tests.test_dependencies import declared
+from tests.support.declared_dependencies import declared
+from tests.support.layers import LAYERS, SANDBOX
 from tools.fidelity import with_fidelity
 
 ROOT = Path(__file__).parents[1]

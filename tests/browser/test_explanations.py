@@ -12,7 +12,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import step_view
-from tests.browser.test_walkthrough_states import EXPLAINED
+from tests.browser.explained_errors import EXPLAINED
 from tests.runs.conftest import settings_of
 from tests.unit.walkthrough.stage import make_scene
 

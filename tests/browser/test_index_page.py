@@ -13,9 +13,11 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from pypdf import PdfReader
 
 from runbook_lib.core.model import Outcome
+from tests.browser.axe import violations
 from tests.browser.jupyter import keep_picture
-from tests.browser.test_practice_accessibility import violations
-from tests.browser.test_report import Reader
+from tests.browser.report_reader import Reader
+from tests.support.hostile_index import hostile
+from tests.support.hostile_records import HOSTILE
 from tests.unit.evidence.reports.sample_statuses import (
     LAST_RUN,
     RENEWAL,
@@ -35,8 +37,6 @@ from tests.unit.evidence.reports.sample_statuses import (
 from tests.unit.evidence.reports.sample_statuses import (
     page as index_text,
 )
-from tests.unit.evidence.reports.test_index_page import hostile
-from tests.unit.evidence.reports.test_report_safety import HOSTILE
 
 PAGES = ("small", "full", "practice", "large", "empty", "hostile")
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.browser.conftest import new_lab, own_windows
+from tests.browser.cut_texts import CUT
 from tests.browser.jupyter import NOTEBOOK, TOKEN, keep_picture
-from tests.browser.test_real_window import CUT
 
 _CREATED = "fb-05-confirm-creation"
 # Cards with fields and a picture, with a long list to choose from, with texts to copy.

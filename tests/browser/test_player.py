@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Locator, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
 from tests.browser.conftest import new_lab, own_windows
+from tests.browser.frozen_server import NOTICED, frozen
 from tests.browser.jupyter import Lab, Walk
 from tests.browser.player import OPERATOR, Player
-from tests.browser.test_practice import NAME, Person, png
-from tests.browser.test_server_gone import NOTICED, frozen
+from tests.browser.practising_person import NAME, Person, png
 
 _LOADED = 60_000
 # More presses than steps: each step takes a few, and each mistake one or two more.

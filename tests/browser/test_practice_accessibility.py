@@ -16,8 +16,9 @@ from playwright.sync_api import Browser, Page, expect
 from facebook_cyclr_sandbox.http import page_templates
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_state import VerificationStatus
+from tests.browser.axe import violations
 from tests.browser.jupyter import NO_CERTIFICATES, keep_picture
-from tests.browser.test_practice import USE_CASE
+from tests.browser.practising_person import USE_CASE
 
 WIDTHS = (1280, 800, 400)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -294,20 +295,6 @@ def visit(
         return visitor
 
     return go
-
-
-def violations(page: Page, axe: str) -> list[str]:
-    """Return the serious and critical violations that axe-core finds, with their elements."""
-    if page.evaluate("typeof axe") == "undefined":
-        page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    assert found["passes"]
-    return [
-        f"{one['id']} ({one['impact']}): {node['html']}"
-        for one in found["violations"]
-        if one["impact"] in {"serious", "critical"}
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.matrix(10)

@@ -15,33 +15,12 @@ from playwright.sync_api import Browser, CDPSession, Page
 
 from facebook_cyclr_sandbox.server import Sandbox
 from tests.browser.conftest import new_lab, real_window, real_windows
+from tests.browser.cut_texts import CUT
 from tests.browser.jupyter import NOTEBOOK, TOKEN, Lab, keep_picture
 
 WIDTHS = (1280, 1440, 1920, 2560)
 HEIGHT = 900
 _PATIENCE_MILLISECONDS = 120_000
-# What a person reads or presses: both of its ends must be on top, and within the window.
-CUT = """() => {
-  const cut = [];
-  const page = document.documentElement;
-  if (page.scrollWidth > page.clientWidth) cut.push(`the page is ${page.scrollWidth} wide`);
-  const seen = "button, a[href], input, summary, h1, h2, h3, p, li, th, td, label";
-  for (const part of document.querySelectorAll(`#rendered_cells :is(${seen})`)) {
-    if (!part.checkVisibility({ visibilityProperty: true }) || part.closest(".rb-heard")) continue;
-    const scrolls = part.closest(".rb-steps, .rb-table, pre");
-    if (scrolls) continue;
-    part.scrollIntoView({ block: "center", inline: "nearest", behavior: "instant" });
-    const box = part.getBoundingClientRect();
-    if (box.width < 8 || box.height < 4) continue;
-    for (const x of [box.left + 3, box.right - 3]) {
-      const top = document.elementFromPoint(x, box.top + Math.min(box.height / 2, 8));
-      const is_seen = top && (part.contains(top) || top.contains(part));
-      const name = `${part.tagName} ${part.textContent.slice(0, 40)}`;
-      if (!is_seen) cut.push(`${name} at ${Math.round(x)}`);
-    }
-  }
-  return cut;
-}"""
 
 
 @pytest.fixture(scope="module")

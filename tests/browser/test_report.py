@@ -6,20 +6,21 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from msgspec import convert, structs
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 from pypdf import PageObject, PdfReader
 
 from runbook_lib.core.model import Attachment
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.report import run_report
+from tests.browser.axe import violations
 from tests.browser.jupyter import keep_picture
-from tests.browser.test_practice_accessibility import violations
+from tests.browser.report_reader import Reader
+from tests.support.hostile_records import HOSTILE, everywhere, lines_with
 from tests.support.practice_runs import PracticeRun, PractiseOnce
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
@@ -27,7 +28,6 @@ from tests.unit.evidence.reports.sample_runs import (
     record,
     step,
 )
-from tests.unit.evidence.reports.test_report_safety import HOSTILE, everywhere, lines_with
 
 # The largest size of a report of a complete run, in bytes.
 LARGEST = 185_000
@@ -84,25 +84,6 @@ def reports(
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return folder
-
-
-@dataclass
-class Reader:
-    """A browser with its requests and its console messages."""
-
-    context: BrowserContext
-    folder: Path
-    asked: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def open(self, name: str) -> Page:
-        """Open a report from the folder of its bundle."""
-        page = self.context.new_page()
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto((self.folder / f"{name}.html").as_uri())
-        return page
 
 
 @pytest.fixture(scope="module")

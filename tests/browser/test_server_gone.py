@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from tests.browser.frozen_server import NOTICED, frozen
 from tests.browser.jupyter import NOTEBOOK, TENANT, TOKEN, Lab, Serve, Walk, keep_picture
 
 _STEP = "fb-01-log-in"
 _PATIENCE = 60_000
-NOTICED = 30_000
 _HELD = "buttons => buttons.map((button) => button.getAttribute('aria-disabled'))"
 _CHECK_ALL = '.rb-header [data-action="check-all"]'
 
@@ -29,22 +26,6 @@ def _open(served: Lab, page: Page, *, is_app: bool) -> Walk:
     else:
         walk.open()
     return walk
-
-
-@contextmanager
-def frozen(served: Lab, program: str) -> Iterator[None]:
-    """Stop the processes of the server that run `program`, without ending them."""
-    assert served.process is not None
-    started = psutil.Process(served.process.pid).children(recursive=True)
-    frozen = [process for process in started if program in " ".join(process.cmdline())]
-    assert frozen
-    for process in frozen:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in frozen:
-            process.resume()
 
 
 @pytest.mark.parametrize("is_app", [True, False], ids=["app", "lab"])

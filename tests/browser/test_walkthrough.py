@@ -25,7 +25,7 @@ from tests.browser.jupyter import (
     keep_picture,
     serious_violations,
 )
-from tests.browser.test_practice import NAME, WEBSITE, Person, png
+from tests.browser.practising_person import NAME, WEBSITE, Person, png
 from tests.runs.conftest import outcomes, records, runbook
 
 # Every URL of the server begins with it, as in JupyterHub.

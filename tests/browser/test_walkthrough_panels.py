@@ -29,7 +29,7 @@ from tests.browser.jupyter import (
     keep_picture,
     serious_violations,
 )
-from tests.browser.test_practice import png
+from tests.browser.practising_person import png
 from tests.runs.conftest import settings_of
 
 READ_STEP = "test-05-marketing-data"

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -17,6 +17,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import open_run
 from tests.browser.conftest import opened
+from tests.browser.explained_errors import EXPLAINED
 from tests.browser.jupyter import (
     CUSTOMER_STEP,
     IS_BELOW_HEADER,
@@ -42,88 +43,6 @@ _WITHOUT_CHECK = """ids => ids.filter((id) => {
   const isDrawn = panel.querySelector(".rb-menu");
   return isDrawn && !panel.querySelector(':scope > :not(.rb-menu) [data-action="check"]');
 })"""
-
-
-class Explained(NamedTuple):
-    """The steps to check in order, and the last one's texts: what is wrong, what to do next."""
-
-    steps: tuple[str, ...]
-    wrong: str
-    following: str
-
-
-EXPLAINED = {
-    "wrong-secret": Explained(
-        ("fb-13-app-id-and-secret",),
-        "does not accept this App ID with this App Secret",
-        "Compare both with App settings > Basic",
-    ),
-    "unknown-app": Explained(
-        ("fb-13-app-id-and-secret",),
-        "does not accept this App ID with this App Secret",
-        "Look at the App ID first",
-    ),
-    "redirect-missing": Explained(
-        ("fb-08-redirect-uri",),
-        "Facebook does not accept https://",
-        "Enter it under Valid OAuth Redirect URIs",
-    ),
-    "review-pending": Explained(
-        ("fb-12-submit-review",),
-        "does not list public_profile, leads_retrieval",
-        "App Review > Requests shows",
-    ),
-    "review-declined": Explained(
-        ("fb-12-submit-review",),
-        "is waiting or was declined",
-        "App Review > Requests shows",
-    ),
-    "partly-declined": Explained(
-        ("fb-12-submit-review",),
-        "does not list leads_retrieval, pages_manage_ads",
-        "App Review > Requests shows",
-    ),
-    "use-case-missing": Explained(
-        ("fb-11-permissions",),
-        "does not list leads_retrieval",
-        "that you requested Advanced Access for each",
-    ),
-    "tech-provider-pending": Explained(
-        ("test-06-customer-consent",),
-        "Facebook refuses the data",
-        "check Access Verification, as a Tech Provider",
-    ),
-    "permission-missing": Explained(
-        ("fb-11-permissions",),
-        "does not list leads_retrieval",
-        "that you requested Advanced Access for each",
-    ),
-    "cyclr-mismatch": Explained(
-        ("cy-02-client-id",),
-        "signs users in with Client ID",
-        "Correct it in Connector Library > Setup",
-    ),
-    "cyclr-ip-blocked": Explained(
-        ("test-01-install", "test-02-authenticate", "test-03-permissions"),
-        "cannot test this from here",
-        "Ask Cyclr to allow it",
-    ),
-    "rate-limited": Explained(
-        ("fb-05-confirm-creation",),
-        "x-app-usage is used up",
-        "wait about 60 min",
-    ),
-    "version-expired": Explained(
-        ("fb-13-app-id-and-secret",),
-        "that version has ended",
-        "Set graph_version to a current one",
-    ),
-    "token-expired": Explained(
-        ("test-04-user-token",),
-        "Session has expired",
-        "Sign in again for a fresh one",
-    ),
-}
 
 
 def _browser_storage(page: Page) -> str:

@@ -7,8 +7,6 @@ import os
 import re
 import shlex
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,99 +21,25 @@ import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Mode, NotRun
-from runbook_lib.core.procedure import Procedure
+from runbook_lib.core.model import Mode
 from runbook_lib.engine.doctor import Examination, Symptom
-from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, _parameters
+from runbook_lib.engine.headless import _parameters
 from runbook_lib.engine.notebooks import build
-from runbook_lib.engine.practice import Practice
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
-from runbook_lib.evidence.bundle import Sealed
-from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.attestations import attested
 from tests.support.commands import refused, runbook, shown
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.headless_stand_in import (
+    DOMAIN,
+    FIRST,
+    WORDS,
+    Headless,
+)
 
-DOMAIN = "acme-h.cyclr.com"
 GIVEN = ("--set", f"service_domain={DOMAIN}")
-FIRST = PROCEDURE.steps[0]
 THIS = Path(__file__).name
-WORDS = """
-[[attestation]]
-step = "{step}"
-by = "Operator"
-at = 2026-11-20T09:00:00Z
-"""
-
-
-class Headless:
-    """Replaces papermill: records what it is given, and ends the run."""
-
-    def __init__(self) -> None:
-        self.runs: list[Run] = []
-        self.requests: list[RunRequest] = []
-        self.broken = ""
-        self.error: BaseException | None = None
-        self.unstamped = ""
-
-    def __call__(
-        self,
-        run: Run,
-        key: SigningKey,
-        request: RunRequest,
-        listener: RunListener,
-        not_run: NotRun | None,
-    ) -> RunResult:
-        """Run no notebook, and write a bundle."""
-        assert not_run is None
-        self.runs.append(run)
-        self.requests.append(request)
-        if self.error:
-            raise self.error
-        bundle = run.journal.path.parent / f"20261124-{run.run_id}"
-        bundle.mkdir()
-        (bundle / "record.json").write_text('{"run_id": "x"}\n', encoding="utf-8")
-        listener.on_progress(run)
-        return RunResult(
-            tenant=run.tenant,
-            run_id=run.run_id,
-            state=run.finish(),
-            sealed=Sealed(bundle, 1, self.unstamped),
-            key_id=key.key_id,
-            broken=self.broken,
-        )
-
-
-@pytest.fixture
-def headless(monkeypatch: pytest.MonkeyPatch) -> Headless:
-    fake = Headless()
-    monkeypatch.setattr(runbook_lib.engine.headless, "_perform", fake)
-    return fake
-
-
-@pytest.fixture
-def practice_scenarios(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
-    """Return the scenarios that were started; no real sandbox starts."""
-    scenarios: list[str] = []
-
-    @contextmanager
-    def fake(scenario: str, _procedure: Procedure, _key: FingerprintKey) -> Iterator[Practice]:
-        scenarios.append(scenario)
-        env_file, said = folder / "sandbox.env", folder / "said.toml"
-        text = f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_FACEBOOK_GRAPH_URL=http://127.0.0.1:9\n"
-        env_file.write_text(text, encoding="utf-8")
-        said.write_text(WORDS.format(step=FIRST.id), encoding="utf-8")
-        try:
-            yield Practice(scenario, str(env_file), str(said), "operator / pass")
-        finally:
-            scenarios.append("ended")
-
-    monkeypatch.setattr(runbook_lib.engine.practice, "practice", fake)
-    monkeypatch.setattr(runbook_lib.walkthrough.lab, "practice", fake)
-    return scenarios
 
 
 def test_a_setting_that_is_typed_asks_for_its_check(headless: Headless, folder: Path) -> None:

@@ -11,9 +11,7 @@ from click.testing import Result
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.errors import ChainError, JournalError, LeakError, SettingsError
 from tests.support.commands import runbook
-from tests.unit.cli.test_main import DOMAIN, Headless, headless, practice_scenarios
-
-__all__ = ["headless", "practice_scenarios"]
+from tests.support.headless_stand_in import DOMAIN, Headless
 
 OLD = "the result of another run"
 

@@ -27,8 +27,8 @@ from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import TEST_RESULT, Resource, sign_statement
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import AT, announced, chained, copied
+from tests.support.resigned_statements import payload, sign_again
 from tests.unit.evidence.conftest import CutOff, cut_off, ended_run, failing, is_in_order, seal_run
-from tests.unit.evidence.verify.test_verify import payload, sign_again
 
 LAST = {"lines": 1, "head": "0" * 64, "end": 1}
 

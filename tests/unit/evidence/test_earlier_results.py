@@ -27,8 +27,8 @@ from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.conftest import NOON
+from tests.support.resigned_statements import STATEMENT, payload, resign_everything
 from tests.unit.evidence.conftest import AT, Change, errors_of, lost, new, seal_run
-from tests.unit.evidence.verify.test_verify import STATEMENT, payload, resign_everything
 
 LINK, LOOK, SECRET = "fb-02-link", "fb-03-look", "fb-04-secret"
 FIRST, SECOND, THIRD = "0000000a", "0000000b", "0000000c"

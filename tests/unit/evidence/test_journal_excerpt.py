@@ -34,6 +34,7 @@ from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle
 from tests.support.attestations import assigned, attested, commented, withdrawn
 from tests.support.journals import announced, chained, copied, entry, lines_of
+from tests.support.resigned_statements import STATEMENT, payload, resign_everything
 from tests.unit.evidence.conftest import (
     AT,
     Change,
@@ -46,7 +47,6 @@ from tests.unit.evidence.conftest import (
     seal_run,
 )
 from tests.unit.evidence.reports.sample_runs import check, record, step, words
-from tests.unit.evidence.verify.test_verify import STATEMENT, payload, resign_everything
 
 Document = dict[str, Any]
 Refused = Callable[..., str]

@@ -21,8 +21,8 @@ from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.signing.keys import open_key
 from tests.support.commands import runbook
 from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, put, remove, time_limit
+from tests.support.resigned_statements import payload, resign_everything
 from tests.unit.evidence.conftest import new_key, sealed_evidence
-from tests.unit.evidence.verify.test_verify import payload, resign_everything
 
 pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("folder")]
 

@@ -13,8 +13,8 @@ from msgspec import to_builtins
 from runbook_lib.errors import RunbookError
 from runbook_lib.remote.client import HTTPClient
 from runbook_lib.remote.limits import Deadline
+from tests.support.attacked_clients import CLIENTS, LIMITS, SECRET, attacked
 from tests.support.hostile_server import MODES
-from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, attacked
 
 pytestmark = pytest.mark.matrix
 

@@ -8,8 +8,6 @@ import ssl
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,7 +15,7 @@ import pytest
 import trustme
 
 from runbook_lib.connectors.facebook.graph import Graph
-from runbook_lib.core.redaction import Credential, Redactor, Secret
+from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.errors import (
     ResponseTimeoutError,
     RunbookError,
@@ -25,10 +23,8 @@ from runbook_lib.errors import (
     UnexpectedResponseError,
     UnreachableError,
 )
-from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ClientOptions, HTTPClient
-from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.domain import (
     AllowedRedirects,
     fetch_page,
@@ -37,60 +33,13 @@ from runbook_lib.remote.domain import (
 )
 from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
-from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import recorded_body
-from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, Mode, hostile_server, whole
+from tests.support.attacked_clients import CLIENTS, DIALOG, LIMITS, SECRET, attacked, server_at
+from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, hostile_server, whole
 
 pytestmark = pytest.mark.matrix
 
 MIB = 1024 * 1024
-LIMITS = Limits(response_limit_kib=256, exchange_seconds=1, step_seconds=3)
-SECRET = Secret("a-secret-of-the-test-1")
-DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
-
-
-@contextmanager
-def attacked(mode: str | Mode, limits: Limits = LIMITS) -> Iterator[tuple[Session, str]]:
-    """Yield a session that may send the secret to a hostile server, and the server's address."""
-    redactor = Redactor()
-    redactor.learn(SECRET, Credential("the secret", frozenset({"hostile"})))
-    with hostile_server(mode) as url:
-        client = HTTPClient(
-            redactor,
-            ClientOptions(
-                hosts={"hostile": [url]},
-                limits=limits,
-            ),
-            cool_downs=CoolDowns(),
-            sleep=lambda _: None,
-        )
-        with closing(client):
-            yield Session(client), url
-
-
-def server_at(url: str) -> AuthorizationServer:
-    """Return an authorization server whose two endpoints are at `url`."""
-    return AuthorizationServer(title="Hostile", authorization_endpoint=url, token_endpoint=url)
-
-
-CLIENTS: dict[str, Callable[[Session, str], object]] = {
-    "graph": lambda session, url: Graph(session, base_url=url, version="v26.0").get("me", SECRET),
-    "oauth": lambda session, url: request_token_by_client_credentials(
-        session, server_at(f"{url}/token"), client_id="1", client_secret=SECRET
-    ),
-    "cyclr": lambda session, url: Cyclr(
-        session, base_url=url, token=SECRET, account="1"
-    ).account_connectors(),
-    "cyclr's tokens": lambda session, url: request_api_token(
-        session, url, client_id="1", client_secret=SECRET
-    ),
-    "pages": lambda session, url: fetch_page(session, f"{url}/connector/callback"),
-    "redirects": lambda session, url: follow_to_sign_in(
-        session, f"{url}/start", server_at(DIALOG), AllowedRedirects([url, DIALOG])
-    ),
-    "time-stamps": lambda session, url: request_timestamp(session, url, b"content"),
-}
 
 
 def peak(limits: Limits, mode: str) -> int:

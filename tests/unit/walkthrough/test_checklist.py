@@ -9,11 +9,11 @@ import pytest
 
 from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist, ChecklistFile
 from runbook_lib.walkthrough.widgets import HeaderPanel
+from tests.support.fake_walkthrough import FakeWalkthrough, receive
+from tests.support.plans import make_plan
 from tests.unit.walkthrough.conftest import Make
 from tests.unit.walkthrough.conftest import Scene as Play
 from tests.unit.walkthrough.stage import make_step
-from tests.unit.walkthrough.test_views import make_plan
-from tests.unit.walkthrough.test_widgets import FakeWalkthrough, receive
 
 TEXTS = ("an icon", "a person")
 

@@ -13,7 +13,7 @@ from runbook_lib.core.model import AttestationKind, Finding, Mode, Outcome
 from runbook_lib.core.step_record import step_record
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import header_view
-from tests.unit.core.test_advice import MARKETING, state_of
+from tests.support.run_states import MARKETING, state_of
 from tests.unit.walkthrough.conftest import DONE, Make, saying, undecided
 from tests.unit.walkthrough.conftest import Scene as Play
 from tests.unit.walkthrough.stage import (

@@ -37,7 +37,6 @@ from runbook_lib.core.procedure import (
     KnownError,
     Link,
     Paste,
-    Plan,
     Source,
     Step,
     StepKind,
@@ -55,6 +54,7 @@ from runbook_lib.walkthrough.views import (
 )
 from tests.support import journals
 from tests.support.attestations import attested
+from tests.support.plans import make_plan
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import Make, spending
 from tests.unit.walkthrough.stage import (
@@ -99,11 +99,6 @@ def known_error(text: str) -> KnownError:
         advice="Undo it.",
         source="https://example.com",
     )
-
-
-def make_plan(**more: Any) -> Plan:
-    known: dict[str, Any] = {"have_ready": (), "gates": (), "meanwhile": (), "afterwards": ()}
-    return Plan(**{**known, "duration": "6 weeks", "source": "read", **more})
 
 
 def view(given: StepState, **more: Any) -> dict[str, Any]:

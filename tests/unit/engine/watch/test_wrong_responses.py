@@ -9,10 +9,10 @@ import pytest
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.check_runner import Result
 from runbook_lib.engine.tenant_run import Run
+from tests.support.expected_outcomes import expected
 from tests.unit.connectors.least import LEAST
 from tests.unit.connectors.perform import perform_whole
 from tests.unit.connectors.responses import variants
-from tests.unit.connectors.test_response_matrix import expected
 from tests.unit.engine.watch.desk import HOUR, MINUTE, Desk
 
 _DECIDING = (Outcome.FAILED, Outcome.NOT_RUN)

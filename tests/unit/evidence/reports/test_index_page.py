@@ -15,11 +15,11 @@ from runbook_lib.core.outcome import LABELS
 from runbook_lib.evidence.reports.index_page import index_page
 from runbook_lib.evidence.reports.tenant_status import (
     GROUP_LABELS,
-    ItemGroup,
-    LastRun,
     sorted_statuses,
     what_now,
 )
+from tests.support.hostile_index import hostile
+from tests.support.hostile_records import ATTRIBUTES, HARMLESS, HOSTILE
 from tests.unit.evidence.reports.report_page import (
     Element,
     ReportPage,
@@ -49,12 +49,10 @@ from tests.unit.evidence.reports.sample_statuses import (
     many,
     many_customers,
     page,
-    place,
     signed_out,
     status,
     tenants,
 )
-from tests.unit.evidence.reports.test_report_safety import ATTRIBUTES, HARMLESS, HOSTILE
 
 CONTROLS = {"form", "label", "input", "select", "option", "button", "output", "b", "script"}
 OF_CONTROLS = {
@@ -93,35 +91,6 @@ def heads(found: ReportPage, kind: str) -> list[str]:
     """Return the heads of the first list of a kind."""
     table = found.all("table", class_=f"list {kind}")[0]
     return [each.text for each in found.within(found.within(table, "thead")[0], "th")]
-
-
-def hostile(text: str) -> str:
-    """Return a page with `text` wherever others can write."""
-    bad = item(
-        text, stops=text, advice=text, command=text, link=text, whom=text, since=text, due=text,
-        known_to=text, overdue_days=1, places=(place(text, "failed", text), place(text, None)),
-    )  # fmt: skip
-    other = replace(bad, title=f"{text}!", command=f"{text}!", since=f"{text}!")
-    about = replace(bad, group=ItemGroup.WAITING, cause=f"{text}?", is_about_customers=True)
-    own = {"connector": text, "connector_title": text, "bundle": text, "dashboard": text}
-    rest = {"polled_on": text, "sealed_on": text, "unchecked": text, "unchecked_since": text}
-    run = LastRun(
-        fleet_id=text, file=text, started_on=text, counts=((text, 1),), problems=((text, text),)
-    )
-    strange = customer(
-        text, text, text, account=text, since=text, proven_on=text, reason=text, advice=text,
-        command=text,
-    )  # fmt: skip
-    changed = {name: [text] if name in ("tenants", "also") else text for name in change()}
-    return page(
-        [status(text, bad, about, **own, **rest), status("acme", other, is_practice=True)],
-        [strange],
-        [{**changed, "sandbox": False, "is_new": True}],
-        run,
-        text,
-        undelivered=[{"tenants": [text], "reason": text}],
-        notices=[text],
-    )
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -13,8 +13,8 @@ import pytest
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.reports.sealed_record import sealed_record
 from runbook_lib.evidence.signing.keys import SigningKey
+from tests.support.resigned_statements import payload, resign_everything
 from tests.unit.evidence.conftest import ended_run, seal_run
-from tests.unit.evidence.verify.test_verify import payload, resign_everything
 
 RUN = "00000003"
 

@@ -26,29 +26,21 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.bundle import resource, sums
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import (
-    PROVENANCE,
-    TEST_RESULT,
     ChainLink,
-    Resource,
-    sign_statement,
-    sigstore_bundle,
 )
 from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle, verify_bundle
-from tests.unit.evidence.conftest import ended_run, memory_below, seal_run
-
-STATEMENT, SIGSTORE = "statement.dsse.json", "statement.sigstore.json"
-PROVENANCE_FILE = "provenance.dsse.json"
-SIGNED = (
-    "01.ipynb",
-    "SHA256SUMS",
-    "VERIFY.md",
-    "journal.jsonl",
+from tests.support.resigned_statements import (
     PROVENANCE_FILE,
-    "record.json",
-    "record.schema.json",
-    "report.html",
+    SIGSTORE,
+    STATEMENT,
+    payload,
+    resign_everything,
+    resources,
+    sign_again,
+    sign_provenance,
+    subject,
 )
-FILES = (*SIGNED, STATEMENT, SIGSTORE)
+from tests.unit.evidence.conftest import ended_run, memory_below, seal_run
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +56,19 @@ def bundle(sealed: Path, tmp_path: Path) -> Path:
     return shutil.copytree(sealed, tmp_path / sealed.name)
 
 
+SIGNED = (
+    "01.ipynb",
+    "SHA256SUMS",
+    "VERIFY.md",
+    "journal.jsonl",
+    PROVENANCE_FILE,
+    "record.json",
+    "record.schema.json",
+    "report.html",
+)
+FILES = (*SIGNED, STATEMENT, SIGSTORE)
+
+
 def refused(bundle: Path, trust: Trust, kind: type[EvidenceError] = EvidenceError) -> EvidenceError:
     """Return the error of verifying the bundle; fail if there is none."""
     with pytest.raises(kind) as caught:
@@ -74,49 +79,9 @@ def refused(bundle: Path, trust: Trust, kind: type[EvidenceError] = EvidenceErro
     return caught.value
 
 
-def payload(envelope: Path) -> dict[str, Any]:
-    document = json.loads(envelope.read_bytes())
-    statement: dict[str, Any] = json.loads(base64.b64decode(document["payload"]))
-    return statement
-
-
 def write(path: Path, document: Any) -> None:
     """Write JSON as the runbook writes it."""
     path.write_text(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n")
-
-
-def sign_again(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None:
-    """Sign the statement again, as the holder of the key can, with all files that repeat it."""
-    subjects = [
-        Resource(each["name"], each["digest"]["sha256"], each["annotations"]["size"])
-        for each in statement["subject"]
-    ]
-    envelope = sign_statement(key, subjects, TEST_RESULT, statement["predicate"])
-    (bundle / STATEMENT).write_bytes(envelope)
-    (bundle / SIGSTORE).write_bytes(sigstore_bundle(envelope))
-
-
-def sign_provenance(bundle: Path, key: SigningKey, subjects: list[Any], predicate: Any) -> None:
-    envelope = sign_statement(key, subjects, PROVENANCE, predicate)
-    (bundle / PROVENANCE_FILE).write_bytes(envelope)
-
-
-def resources(bundle: Path, statement: dict[str, Any]) -> list[Resource]:
-    """Return the files of a statement, as they are now, without the list of digests."""
-    names = [subject["name"] for subject in statement["subject"]]
-    return [resource(bundle / name, name) for name in names if name != "SHA256SUMS"]
-
-
-def resign_everything(
-    bundle: Path, key: SigningKey, statement: dict[str, Any], provenance_key: Any = None
-) -> None:
-    """Update the lists and both statements to the current files, and sign them."""
-    made = payload(bundle / PROVENANCE_FILE)
-    sign_provenance(bundle, provenance_key or key, resources(bundle, made), made["predicate"])
-    listed = resources(bundle, statement)
-    (bundle / "SHA256SUMS").write_text(sums(listed))
-    every = [*listed, resource(bundle / "SHA256SUMS", "SHA256SUMS")]
-    sign_again(bundle, key, {**statement, "subject": [each.descriptor() for each in every]})
 
 
 def test_a_bundle_in_order_is_accepted(bundle: Path, trust: Trust, key: SigningKey) -> None:
@@ -391,10 +356,6 @@ def test_claims_that_differ_from_the_bundle_are_refused(
     for way in leaves(files):
         sign_again(bundle, key, {**statement, "subject": altered(files, way)})
         refused(bundle, trust)
-
-
-def subject(name: str) -> dict[str, Any]:
-    return {"name": name, "digest": {"sha256": "0" * 64}, "annotations": {"size": 1}}
 
 
 PLACE = {"sequence": 2, "previous": None, "timestamp_authority": ""}

@@ -24,6 +24,7 @@ from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
 from tests.conftest import NOON
 from tests.support.journals import append
+from tests.support.resigned_statements import STATEMENT, payload, sign_again
 from tests.unit.evidence.conftest import (
     AT,
     cut_off,
@@ -32,7 +33,6 @@ from tests.unit.evidence.conftest import (
     memory_below,
     seal_run,
 )
-from tests.unit.evidence.verify.test_verify import STATEMENT, payload, sign_again
 
 IDS = ("00000001", "00000002", "00000003")
 LAST = {"lines": 1, "head": "0" * 64, "end": 1}

@@ -1,0 +1,47 @@
+"""Tenants whose names and texts try to break out of the index page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runbook_lib.evidence.reports.tenant_status import (
+    ItemGroup,
+    LastRun,
+)
+from tests.unit.evidence.reports.sample_statuses import (
+    change,
+    customer,
+    item,
+    page,
+    place,
+    status,
+)
+
+
+def hostile(text: str) -> str:
+    """Return a page with `text` wherever others can write."""
+    bad = item(
+        text, stops=text, advice=text, command=text, link=text, whom=text, since=text, due=text,
+        known_to=text, overdue_days=1, places=(place(text, "failed", text), place(text, None)),
+    )  # fmt: skip
+    other = replace(bad, title=f"{text}!", command=f"{text}!", since=f"{text}!")
+    about = replace(bad, group=ItemGroup.WAITING, cause=f"{text}?", is_about_customers=True)
+    own = {"connector": text, "connector_title": text, "bundle": text, "dashboard": text}
+    rest = {"polled_on": text, "sealed_on": text, "unchecked": text, "unchecked_since": text}
+    run = LastRun(
+        fleet_id=text, file=text, started_on=text, counts=((text, 1),), problems=((text, text),)
+    )
+    strange = customer(
+        text, text, text, account=text, since=text, proven_on=text, reason=text, advice=text,
+        command=text,
+    )  # fmt: skip
+    changed = {name: [text] if name in ("tenants", "also") else text for name in change()}
+    return page(
+        [status(text, bad, about, **own, **rest), status("acme", other, is_practice=True)],
+        [strange],
+        [{**changed, "sandbox": False, "is_new": True}],
+        run,
+        text,
+        undelivered=[{"tenants": [text], "reason": text}],
+        notices=[text],
+    )

@@ -1,0 +1,21 @@
+"""The layers of the product, from low to high."""
+
+from __future__ import annotations
+
+PACKAGE, SANDBOX = "runbook_lib", "facebook_cyclr_sandbox"
+
+
+# From low to high; a folder is one layer, and its files have no circular imports either.
+LAYERS = (
+    "text",
+    "errors",
+    "core",
+    "config",
+    "remote",
+    "evidence",
+    "connectors",
+    "engine",
+    "walkthrough",
+    "notebook",
+    "cli",
+)
