@@ -46,7 +46,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --require-has
 COUNT = grep -c '^[a-z].*=='
 
 .PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
-	line-counts lint types lock dependencies newest notebooks outcomes responses fidelity shapes bench soak clean
+	classes line-counts lint types lock dependencies newest notebooks outcomes responses fidelity shapes bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -107,6 +107,9 @@ tests: $(VENV)/.installed-tests $(NODE_MODULES) programs  ## all but matrices; u
 
 wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
 	.ci/wheel
+
+classes: $(VENV)/.installed-tests  ## print every public class and what it is
+	$(BIN)/python -m tools.public_classes
 
 line-counts: $(VENV)/.installed-tests  ## count the lines of each package
 	$(BIN)/python -m tools.line_counts

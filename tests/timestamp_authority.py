@@ -44,18 +44,18 @@ ess_cert_id_alg = sha256
 
 @dataclass
 class Authority:
-    """
-    A running authority: its address, and the root certificate to trust.
-
-    `status` and `body`, if set, are the answer in place of a time-stamp; `requests` are the
-    received ones.
-    """
+    """A running time-stamp authority (RFC 3161)."""
 
     url: str
+    """Its address on loopback."""
     certificate: Path
+    """The root certificate to trust."""
     status: int = 200
+    """The HTTP status of its responses."""
     body: bytes | None = None
+    """The body of its responses in place of a time-stamp; `None` for a time-stamp."""
     requests: list[bytes] = field(default_factory=list)
+    """The bodies of the requests that it received."""
 
 
 @contextmanager

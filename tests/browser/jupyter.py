@@ -126,14 +126,21 @@ class Lab:
     """A JupyterLab of one project folder; it can be started again. A `with` block starts it."""
 
     project: Path
+    """The folder with notebooks, settings and evidence."""
     env_file: Path
+    """The settings file."""
     arguments: tuple[str, ...] = ()
+    """Further arguments for `runbook lab`."""
     variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables for the server."""
     base: str = ""
-    # Without one, JupyterLab needs no token, unlike a user's.
+    """The base URL of the server, as behind a proxy; empty for none."""
     token: str = ""
+    """The token that the server asks for; without one it needs none, unlike a user's."""
     port: int = field(default_factory=lambda: free_ports(1))
+    """The port on loopback."""
     process: subprocess.Popen[bytes] | None = None
+    """The running server; `None` while it is stopped."""
 
     @property
     def evidence(self) -> Path:

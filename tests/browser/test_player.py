@@ -38,11 +38,17 @@ class World:
     """The sandbox's pages as the person uses them, and what was read there."""
 
     given: dict[str, Any]
+    """The sandbox's description."""
     person: Person
+    """The person at the sandbox's pages."""
     folder: Path
+    """A folder for attachments."""
     app_page: str = ""
+    """The address of the app's dashboard."""
     requests_page: str = ""
+    """The address of the review's requests."""
     found: dict[str, str] = field(default_factory=dict)
+    """Values that the person read, by the labels of their fields."""
     secrets: dict[str, str] = field(default_factory=dict)
     """Credentials by the labels of their fields."""
 
@@ -57,10 +63,15 @@ class Game:
     """One walk from nothing to sealed evidence."""
 
     player: Player
+    """Presses the blue button."""
     world: World
+    """The sandbox's pages."""
     lab: Lab
+    """The server of the walkthrough."""
     walk: Walk
+    """The walkthrough in the browser."""
     makes_mistakes: bool = False
+    """Whether the person makes the known mistakes on the way."""
     done: set[str] = field(default_factory=set)
     """Titles of the steps whose text was followed at the sandbox's pages."""
 

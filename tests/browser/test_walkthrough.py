@@ -66,12 +66,19 @@ class Story:
     """The set-up of one tenant: the notebook, the consoles, and the values found there."""
 
     given: dict[str, Any]
+    """The sandbox's description."""
     lab: Lab
+    """The server of the notebook."""
     walk: Walk
+    """The notebook in the browser."""
     person: Person
+    """The person at the sandbox's pages."""
     folder: Path
+    """A folder for attachments."""
     passed: list[str] = field(default_factory=list)
+    """Names of the tests that passed so far."""
     found: dict[str, str] = field(default_factory=dict)
+    """Values that the person read, by name."""
 
     @property
     def header(self) -> Any:
