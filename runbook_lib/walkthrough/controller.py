@@ -28,13 +28,13 @@ from runbook_lib.errors import (
     SettingsError,
     describe_error,
 )
-from runbook_lib.walkthrough.activity import Activities, Activity
 from runbook_lib.walkthrough.checklist import ChecklistFile
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
-from runbook_lib.walkthrough.displays import Displays
 from runbook_lib.walkthrough.everything import CheckPlan, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, doubt, effect, problem, sentence
+from runbook_lib.walkthrough.panel_registry import PanelRegistry
+from runbook_lib.walkthrough.panel_status import PanelStatus, PanelStatuses
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
 from runbook_lib.walkthrough.statements import Statements
 from runbook_lib.walkthrough.views import is_watched
@@ -60,10 +60,10 @@ class Walkthrough:
         self._statements = Statements(run)
         self._watch_interval = timedelta(seconds=watch_seconds)
         self._credentials = SavedCredentials(run)
-        self._activities = Activities(run.clock() + self._watch_interval)
+        self._activities = PanelStatuses(run.clock() + self._watch_interval)
         plan = run.procedure.plan
         self._checklist = ChecklistFile(run.journal.path.parent, plan.have_ready if plan else ())
-        self.displays = Displays(run, self._activities, self._credentials, self._checklist)
+        self.displays = PanelRegistry(run, self._activities, self._credentials, self._checklist)
         self._consent = Consent(run, self._redeem, self._say_that_none_came)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
         self._stopped = threading.Event()
@@ -84,14 +84,14 @@ class Walkthrough:
                     f"The page shows earlier checks, because {used:.0f} % of the app's calls of "
                     "this hour are used. Check everything now still asks."
                 )
-                self._activities.round = Activity(message=message)
+                self._activities.round = PanelStatus(message=message)
             else:
                 steps = plan(self.run).steps
                 states = self.run.state.steps
                 self._check_what_changed([step for step in steps if states[step.id].checked_on])
         except Exception as error:  # noqa: BLE001  (what was known before stays on screen)
             message, advice = describe_error(error)
-            self._activities.round = Activity(message=message, advice=advice, is_error=True)
+            self._activities.round = PanelStatus(message=message, advice=advice, is_error=True)
         self.displays.draw()
 
     def look(self, step: Step) -> None:
@@ -239,23 +239,23 @@ class Walkthrough:
             keep()
         except OSError as error:
             message, advice = describe_error(error)
-            self._activities.round = Activity(message=message, advice=advice, is_error=True)
+            self._activities.round = PanelStatus(message=message, advice=advice, is_error=True)
         self.displays.draw()
 
     def check_all(self) -> None:
         """Check every step whose checks only read; ignored while that runs."""
         if self._activities.round.busy_since:
             return
-        self._activities.round = Activity(busy_since=time.time())
+        self._activities.round = PanelStatus(busy_since=time.time())
         self.displays.draw()
         self._workers.submit(self._check_all)
 
     def _check_all(self) -> None:
         try:
-            self._activities.round = Activity(message=summary(self.run, self._go_round()))
+            self._activities.round = PanelStatus(message=summary(self.run, self._go_round()))
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
-            self._activities.round = Activity(message=message, advice=advice, is_error=True)
+            self._activities.round = PanelStatus(message=message, advice=advice, is_error=True)
         self.displays.draw()
 
     def _go_round(self) -> CheckPlan:
@@ -284,7 +284,7 @@ class Walkthrough:
         activities = self._activities
         if activities.sealing.busy_since:
             return
-        activities.sealing, activities.doubts = Activity(busy_since=time.time()), ()
+        activities.sealing, activities.doubts = PanelStatus(busy_since=time.time()), ()
         self.displays.draw()
         self._workers.submit(self._seal, is_confirmed)
 
@@ -295,16 +295,18 @@ class Walkthrough:
             if not is_confirmed:
                 activities.doubts = doubts(self.run, self._go_round())
             if activities.doubts:
-                activities.sealing = Activity()
+                activities.sealing = PanelStatus()
             else:
                 sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
                 name = (self.run.tenant, self.run.procedure.id)
                 build_index(str(self.run.evidence), self.run.clock(), alone=[name])
-                activities.sealing = Activity(message=sealed_words(sealed, before, self.run.state))
+                activities.sealing = PanelStatus(
+                    message=sealed_words(sealed, before, self.run.state)
+                )
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
-            activities.sealing = Activity(message=message, advice=advice, is_error=True)
-        activities.round = Activity()
+            activities.sealing = PanelStatus(message=message, advice=advice, is_error=True)
+        activities.round = PanelStatus()
         self.displays.draw()
 
     def files_of_bundle(self, name: str) -> bytes:
@@ -473,7 +475,7 @@ class Walkthrough:
         """Run `action` off this thread; show that it runs, and its result."""
         self._activities.begin(step.id)
         if not self._activities.round.busy_since:
-            self._activities.round = Activity()  # the person has gone on
+            self._activities.round = PanelStatus()  # the person has gone on
         self.displays.draw(step.id)
         self._workers.submit(self._finish, step, action)
 

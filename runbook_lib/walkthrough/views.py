@@ -52,8 +52,8 @@ from runbook_lib.evidence.reports.pictures import (
     screen_picture,
 )
 from runbook_lib.text import as_text, pluralize
-from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist
+from runbook_lib.walkthrough.panel_status import PanelStatus
 
 _EVENT_WORDS: Mapping[str, str] = {
     EventType.STEP_CHECKED: "checked",
@@ -104,7 +104,7 @@ _UNKNOWN = "Not known yet. Enter it in the step that asks for it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class PanelContext:
     """The facts that all panels of a page share."""
 
     vendor: Vendor
@@ -163,7 +163,7 @@ def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
 
 
 def line_view(
-    state: StepState, scene: Scene, *, activity: Activity, lacks: Sequence[Input]
+    state: StepState, scene: PanelContext, *, activity: PanelStatus, lacks: Sequence[Input]
 ) -> dict[str, Any]:
     """
     Return what the panel of a step shows until it is opened: one line, and the news of the step.
@@ -198,10 +198,10 @@ def line_view(
 
 def step_view(
     state: StepState,
-    scene: Scene,
+    scene: PanelContext,
     *,
     recent: Sequence[Entry],
-    activity: Activity,
+    activity: PanelStatus,
     lacks: Sequence[Input],
 ) -> dict[str, Any]:
     """
@@ -302,7 +302,7 @@ def _to_do(state: StepState, lacks: Sequence[Input]) -> str:
     return "" if advice in state.conclusion.reason else advice
 
 
-def is_current(state: StepState, scene: Scene) -> bool:
+def is_current(state: StepState, scene: PanelContext) -> bool:
     """Return whether the step is what comes next, so that its card is open by itself."""
     return _is_next(state.step, scene) and not state.is_settled
 
@@ -320,7 +320,7 @@ def _prose_view(step: Step) -> dict[str, Any] | None:
     }
 
 
-def _line_text(state: StepState, scene: Scene) -> str:
+def _line_text(state: StepState, scene: PanelContext) -> str:
     """Return what a closed step says beside its title: who and when, or what it needs."""
     attestation = state.attestation
     late = _overdue(state, scene.today)
@@ -336,7 +336,7 @@ def _line_text(state: StepState, scene: Scene) -> str:
     return day(state.checked_on) if state.checked_on else ""
 
 
-def _warnings(state: StepState, scene: Scene) -> list[str]:
+def _warnings(state: StepState, scene: PanelContext) -> list[str]:
     """Return what is doubtful about the values of a step, and what its checks warn of."""
     found = gathered(step_record(state), "warnings")
     return list(dict.fromkeys([*state.step.doubts(scene.values), *found]))
@@ -357,7 +357,7 @@ def _can_look(state: StepState, lacks: Sequence[Input]) -> bool:
     return is_open and can_ask and not state.step.side_effect
 
 
-def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str, Any]:
+def _actions(state: StepState, scene: PanelContext, lacks: Sequence[Input]) -> dict[str, Any]:
     """
     Return the action that a person needs next in this step, one beside it, and the others.
 
@@ -388,7 +388,7 @@ def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str
 
 
 def _next_actions(
-    state: StepState, scene: Scene, lacks: Sequence[Input], *, person: str, page: str
+    state: StepState, scene: PanelContext, lacks: Sequence[Input], *, person: str, page: str
 ) -> tuple[str, str]:
     """Return the first two actions; `page` is "open" if the step has a page that can be opened."""
     step, conclusion, token = state.step, shown(state), state.step.consent_gives
@@ -435,7 +435,7 @@ def _is_question(step: Step) -> bool:
     return bool(step.answers) or step.kind is StepKind.WAIT
 
 
-def _since(state: StepState, scene: Scene) -> str:
+def _since(state: StepState, scene: PanelContext) -> str:
     """Return who did it, whom it waits for since when, or which steps come first."""
     first = scene.later.get(state.step.id, "")
     parts = (_who(state, scene.vendor.title), _assigned(state), _overdue(state, scene.today))
@@ -463,9 +463,9 @@ class HeaderFacts(TypedDict):
 
 def header_view(
     state: RunState,
-    scene: Scene,
+    scene: PanelContext,
     *,
-    activity: Activity,
+    activity: PanelStatus,
     plan: Plan | None,
     **facts: Unpack[HeaderFacts],
 ) -> dict[str, Any]:
@@ -546,7 +546,7 @@ def _gates(state: RunState, plan: Plan | None) -> list[dict[str, Any]]:
     ]
 
 
-def _forecast_view(state: RunState, scene: Scene) -> dict[str, Any] | None:
+def _forecast_view(state: RunState, scene: PanelContext) -> dict[str, Any] | None:
     """Return the forecast in one line and as chips, if others decide anything."""
     forecast = make_forecast(state)
     if forecast is None:
@@ -600,11 +600,11 @@ def _overdue(state: StepState, today: date) -> str:
     return f"{pluralize(days, 'day')} overdue{usual}"
 
 
-def _is_next(step: Step, scene: Scene) -> bool:
+def _is_next(step: Step, scene: PanelContext) -> bool:
     return scene.following is not None and step is scene.following.step.step
 
 
-def _next_view(scene: Scene) -> dict[str, str] | None:
+def _next_view(scene: PanelContext) -> dict[str, str] | None:
     if scene.following is None:
         return None
     step, advice = scene.following
@@ -619,9 +619,9 @@ def _next_view(scene: Scene) -> dict[str, str] | None:
 
 def finish_view(
     state: RunState,
-    scene: Scene,
+    scene: PanelContext,
     *,
-    activity: Activity,
+    activity: PanelStatus,
     bundle: str,
     sealed: str,
     ended_on: str,
@@ -683,7 +683,7 @@ def _verdict(warnings: Sequence[str]) -> str:
     return f"Your customers can connect, with {number}:"
 
 
-def _forms(state: StepState, scene: Scene) -> list[dict[str, Any]]:
+def _forms(state: StepState, scene: PanelContext) -> list[dict[str, Any]]:
     """
     Return the forms by which a person can confirm a step, skip it, and so on.
 
@@ -723,7 +723,7 @@ def _forms(state: StepState, scene: Scene) -> list[dict[str, Any]]:
     ]
 
 
-def _answers(step: Step, scene: Scene) -> Iterator[dict[str, Any]]:
+def _answers(step: Step, scene: PanelContext) -> Iterator[dict[str, Any]]:
     """Return what may be true of a step, and is confirmed by name."""
     vendor, is_wait = scene.vendor.title, step.kind is StepKind.WAIT
     asked, named = [], []
@@ -862,7 +862,7 @@ def _input_view(
     }
 
 
-def _help(item: Input, scene: Scene) -> str:
+def _help(item: Input, scene: PanelContext) -> str:
     """Return the help of an input, with what the connector was seen to ask people for."""
     asked, on = scene.facts.get(item.asked_fact, ((), ""))
     if not asked:

@@ -10,11 +10,11 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.tenant_run import open_run
-from runbook_lib.walkthrough.activity import Activity
+from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import step_view
 from tests.browser.explained_errors import EXPLAINED
 from tests.runs.conftest import settings_of
-from tests.unit.walkthrough.stage import make_scene
+from tests.unit.walkthrough.stage import make_context
 
 
 @pytest.mark.parametrize("scenario", EXPLAINED)
@@ -35,7 +35,7 @@ def test_a_failure_says_what_is_wrong_and_what_to_do_next(scenario: str, tmp_pat
         values = run.values
         run.close()
     given = step_view(
-        states[-1], make_scene(values=values), recent=(), activity=Activity(), lacks=()
+        states[-1], make_context(values=values), recent=(), activity=PanelStatus(), lacks=()
     )
     shown = " ".join((given["reason"], *given["warnings"], *given["limits"]))
     assert explained.wrong in shown

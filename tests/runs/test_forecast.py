@@ -17,10 +17,10 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.engine.tenant_run import open_known
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title
-from runbook_lib.walkthrough.activity import Activity
+from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import header_view
 from tests.support.practice_runs import PractiseOnce
-from tests.unit.walkthrough.stage import make_scene
+from tests.unit.walkthrough.stage import make_context
 
 _ALTERNATIVE = re.compile(r'<svg[^>]*class="picture[^>]*aria-label="([^"]+)"')
 
@@ -56,7 +56,9 @@ def test_the_forecast_is_the_same_everywhere(
     title = title.format(f"{end.day} {end:%b}{year}")
     assert forecast_title(forecast) == title
 
-    header = header_view(known.whole_state, make_scene(), activity=Activity(), plan=PROCEDURE.plan)
+    header = header_view(
+        known.whole_state, make_context(), activity=PanelStatus(), plan=PROCEDURE.plan
+    )
     chips = {chip["step"]: chip["text"] for chip in header["forecast"]["chips"]}
     begun = [decision for decision in forecast.decisions if decision.stage != "ahead"]
     assert header["forecast"]["title"] == title

@@ -42,15 +42,15 @@ from runbook_lib.evidence.record import JournalExcerpt, build_record, parse_reco
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
-from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.inputs import problem
+from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import STRUCTURE, step_view
 from tests.conftest import NOON
 from tests.support.attestations import attested
 from tests.support.journals import described
 from tests.unit import bodies
 from tests.unit.fake_remote import FakeRemote, open_session, owned, says
-from tests.unit.walkthrough.stage import make_scene
+from tests.unit.walkthrough.stage import make_context
 
 OPAQUE = (CYCLR_CLIENT_SECRET, USER_ACCESS_TOKEN, SIGNING_PASSPHRASE)
 KEY = FingerprintKey(b"k" * 32)
@@ -377,9 +377,9 @@ def check_view(run: Run, name: str) -> None:
     """Assert that a panel has its whole structure, whatever the secret is."""
     view = step_view(
         run.state.steps[name],
-        make_scene(values=run.values),
+        make_context(values=run.values),
         recent=run.history.recent(name),
-        activity=Activity(refused=[{"input": "app_id", "problem": "It is."}]),
+        activity=PanelStatus(refused=[{"input": "app_id", "problem": "It is."}]),
         lacks=(),
     )
     shown = run.redactor.redact_values(view, structure=STRUCTURE)

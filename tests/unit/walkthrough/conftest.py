@@ -37,7 +37,7 @@ def unreachable(context: CheckContext) -> Finding:
     raise UnreachableError("x.example could not be reached: no connection.")
 
 
-class Scene:
+class PanelContext:
     """A walkthrough with a screen for each step."""
 
     def __init__(self, run: Run, **options: Any) -> None:
@@ -85,7 +85,7 @@ class Scene:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-Make = Callable[..., Scene]
+Make = Callable[..., PanelContext]
 Looked = list[CheckContext]
 
 
@@ -112,8 +112,10 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(module, "_FOLLOW_SECONDS", 0.01)
     with ExitStack() as stack:
 
-        def make(*steps: Step, watch_seconds: float = module._WATCH_SECONDS, **more: Any) -> Scene:
-            made = Scene(make_run(tmp_path, *steps, **more), watch_seconds=watch_seconds)
+        def make(
+            *steps: Step, watch_seconds: float = module._WATCH_SECONDS, **more: Any
+        ) -> PanelContext:
+            made = PanelContext(make_run(tmp_path, *steps, **more), watch_seconds=watch_seconds)
             stack.enter_context(stopped(made.walkthrough))
             return made
 
@@ -125,7 +127,7 @@ def spending(step: Step) -> Step:
     return replace(step, checks=(replace(step.checks[0], side_effect="It uses up a link."),))
 
 
-def damage(play: Scene) -> None:
+def damage(play: PanelContext) -> None:
     """Append a line that is not a journal line."""
     with play.run.journal.path.open("ab") as file:
         file.write(b"garbage\n")

@@ -19,7 +19,7 @@ from runbook_lib.core.procedure import Check, Plan, Procedure, Section, Source, 
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.walkthrough.controller import Walkthrough
-from runbook_lib.walkthrough.views import Scene
+from runbook_lib.walkthrough.views import PanelContext
 from tests.conftest import NOON
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
@@ -122,7 +122,7 @@ def make_run(
     )
 
 
-def make_scene(**more: Any) -> Scene:
+def make_context(**more: Any) -> PanelContext:
     """Return what all panels of one drawing have in common."""
     known: dict[str, Any] = {
         "vendor": inputs.FACEBOOK,
@@ -137,7 +137,7 @@ def make_scene(**more: Any) -> Scene:
         "next_look": "12:15",
         "user": "",
     }
-    return Scene(**{**known, **more})
+    return PanelContext(**{**known, **more})
 
 
 class Screen:

@@ -13,9 +13,9 @@ from runbook_lib.core.advice import NextStep
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.walkthrough.activity import Activity
+from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import finish_view, header_view, step_view
-from tests.unit.walkthrough.stage import app_step, make_scene, make_step
+from tests.unit.walkthrough.stage import app_step, make_context, make_step
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _TESTS = sorted(path.name for path in _SCRIPTS.glob("*.test.mjs"))
@@ -48,7 +48,7 @@ def _made() -> dict[str, Any]:
         )
     ]
     run = RunState("0a1b2c3d", {state.step.id: state for state in states})
-    scene = make_scene(has_confirm_page=True, following=NextStep(states[0], ""))
+    scene = make_context(has_confirm_page=True, following=NextStep(states[0], ""))
     known: dict[str, Any] = {
         "title": "One",
         "tenant": "acme",
@@ -60,12 +60,12 @@ def _made() -> dict[str, Any]:
         "plan": None,
     }
     views = {
-        "step": step_view(states[0], scene, recent=(), activity=Activity(), lacks=()),
-        "header": header_view(run, scene, activity=Activity(), **known),
+        "step": step_view(states[0], scene, recent=(), activity=PanelStatus(), lacks=()),
+        "header": header_view(run, scene, activity=PanelStatus(), **known),
         "finish": finish_view(
             run,
             scene,
-            activity=Activity(),
+            activity=PanelStatus(),
             bundle="",
             sealed="",
             ended_on="",

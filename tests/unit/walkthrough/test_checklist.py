@@ -12,7 +12,7 @@ from runbook_lib.walkthrough.widgets import HeaderPanel
 from tests.support.fake_walkthrough import FakeWalkthrough, receive
 from tests.support.plans import make_plan
 from tests.unit.walkthrough.conftest import Make
-from tests.unit.walkthrough.conftest import Scene as Play
+from tests.unit.walkthrough.conftest import PanelContext as Play
 from tests.unit.walkthrough.stage import make_step
 
 TEXTS = ("an icon", "a person")

@@ -20,7 +20,7 @@ from runbook_lib.errors import StateMismatchError
 from runbook_lib.walkthrough import consent as consenting
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
-from tests.unit.walkthrough.conftest import KNOWN, TOKEN_PATH, Make, Scene
+from tests.unit.walkthrough.conftest import KNOWN, TOKEN_PATH, Make, PanelContext
 from tests.unit.walkthrough.stage import (
     after_consent_step,
     consent_step,
@@ -41,7 +41,9 @@ def remote(request: pytest.FixtureRequest) -> FakeRemote:
 
 
 @pytest.fixture
-def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+def consent(
+    scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PanelContext]:
     """Return a walkthrough that has asked for consent, with a fake token endpoint."""
     steps = (consent_step(has_token), after_consent_step(has_token), make_step("other", verified))
     play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
@@ -50,7 +52,9 @@ def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @contextmanager
-def asking(play: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def asking(
+    play: PanelContext, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Have the walkthrough ask for consent; `remote` is its token endpoint."""
     run = play.run
     hosts = {provider.name: provider.hosts(run.values) for provider in run.procedure.providers}
@@ -61,7 +65,7 @@ def asking(play: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> 
     session.client.close()
 
 
-def ask(play: Scene, finished: int = 1) -> dict[str, Any]:
+def ask(play: PanelContext, finished: int = 1) -> dict[str, Any]:
     """Ask for consent; return what the panel shows then."""
     play.walkthrough.ask_consent(play.step("consent"))
     return settled(play.screens["consent"], finished)
@@ -74,13 +78,13 @@ def has_token(context: CheckContext) -> Finding:
     return Finding(outcome=outcome, code="a-code", reason="So.")
 
 
-def dialog(play: Scene, name: str = "consent_url") -> dict[str, str]:
+def dialog(play: PanelContext, name: str = "consent_url") -> dict[str, str]:
     """Return the parameters of the consent page's address."""
     query = urlsplit(play.screens["consent"].view[name]).query
     return {key: values[0] for key, values in parse_qs(query).items()}
 
 
-def come_back(play: Scene, asked: Mapping[str, str], **fields: str) -> httpx.Response:
+def come_back(play: PanelContext, asked: Mapping[str, str], **fields: str) -> httpx.Response:
     """Return what the browser shows when it returns from the consent page."""
     uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
     return httpx.get(uri, params={"state": asked["state"], **fields})
@@ -96,7 +100,7 @@ def address(asked: Mapping[str, str], query: str = f"code={CODE}") -> str:
     return f"{asked['redirect_uri']}?{query}&state={asked['state']}"
 
 
-def answer(play: Scene, url: str, finished: int = 2) -> dict[str, Any]:
+def answer(play: PanelContext, url: str, finished: int = 2) -> dict[str, Any]:
     play.walkthrough.answer_consent(play.step("consent"), url)
     return settled(play.screens["consent"], finished)
 
@@ -111,7 +115,7 @@ def test_consent_needs_app_id_and_secret(scene: Make) -> None:
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
 
 
-def test_two_ways_back_are_offered(consent: Scene) -> None:
+def test_two_ways_back_are_offered(consent: PanelContext) -> None:
     """One link returns to a local listener, one to the Service Domain; each has its own state."""
     here, there = dialog(consent), dialog(consent, "consent_paste_url")
 
@@ -128,7 +132,7 @@ def test_two_ways_back_are_offered(consent: Scene) -> None:
 
 @pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
 def test_a_code_is_redeemed_once_and_its_token_used(
-    consent: Scene, remote: FakeRemote, name: str
+    consent: PanelContext, remote: FakeRemote, name: str
 ) -> None:
     """Each way back gives one token request with the same redirect URI, then a check with it."""
     asked = dialog(consent, name)
@@ -161,13 +165,13 @@ def test_a_code_is_redeemed_once_and_its_token_used(
     assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
 
 
-def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote) -> None:
+def test_the_browsers_own_redirect_is_enough(consent: PanelContext, remote: FakeRemote) -> None:
     """The listener receives the browser's redirect, so nothing has to be pasted."""
     assert come_back(consent, dialog(consent), **GRANT).status_code == 200
     assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
 
 
-def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
+def test_an_answer_to_another_request_is_refused(consent: PanelContext, remote: FakeRemote) -> None:
     """A code with an unknown state is not redeemed (RFC 6749 §10.12)."""
     view = answer(consent, address({**dialog(consent), "state": "forged"}))
 
@@ -178,7 +182,7 @@ def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRem
 
 
 def test_another_tabs_address_is_refused_with_the_right_beginning(
-    consent: Scene, remote: FakeRemote
+    consent: PanelContext, remote: FakeRemote
 ) -> None:
     """If the consent page's own address is pasted, the panel says how the right one begins."""
     here, there = dialog(consent), dialog(consent, "consent_paste_url")
@@ -200,7 +204,7 @@ def test_another_tabs_address_is_refused_with_the_right_beginning(
     ],
 )
 def test_a_refused_consent_is_reported(
-    consent: Scene, remote: FakeRemote, query: str, said: str
+    consent: PanelContext, remote: FakeRemote, query: str, said: str
 ) -> None:
     """A denied, failed or incomplete answer shows its reason; no request is sent."""
     view = answer(consent, address(dialog(consent), query))
@@ -222,7 +226,7 @@ def test_a_refused_consent_is_reported(
     indirect=["remote"],
 )
 def test_a_code_that_is_not_redeemed_gives_no_token(
-    consent: Scene, remote: FakeRemote, advice: str
+    consent: PanelContext, remote: FakeRemote, advice: str
 ) -> None:
     """If the code is not redeemed, an error is shown and neither code nor links are used again."""
     view = answer(consent, address(dialog(consent)))
@@ -237,7 +241,9 @@ def test_a_code_that_is_not_redeemed_gives_no_token(
     assert "user_access_token" not in consent.run.settings.secrets
 
 
-def test_steps_that_need_the_token_are_checked_at_once(consent: Scene, remote: FakeRemote) -> None:
+def test_steps_that_need_the_token_are_checked_at_once(
+    consent: PanelContext, remote: FakeRemote
+) -> None:
     """Steps that require the consent are checked automatically; others are not."""
     answer(consent, address(dialog(consent)))
 
@@ -280,7 +286,7 @@ def test_a_refused_token_checks_no_other_step(
     assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
 
 
-def test_a_new_request_voids_the_earlier_one(consent: Scene, remote: FakeRemote) -> None:
+def test_a_new_request_voids_the_earlier_one(consent: PanelContext, remote: FakeRemote) -> None:
     """A new request keeps the listener but changes the state; an earlier answer is refused."""
     old = dialog(consent)
     ask(consent, 2)
@@ -292,7 +298,9 @@ def test_a_new_request_voids_the_earlier_one(consent: Scene, remote: FakeRemote)
 
 
 @pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
-def test_after_a_refusal_the_request_is_void(consent: Scene, remote: FakeRemote, name: str) -> None:
+def test_after_a_refusal_the_request_is_void(
+    consent: PanelContext, remote: FakeRemote, name: str
+) -> None:
     """After Cancel, a code for the same request is not redeemed."""
     here, other = dialog(consent), dialog(consent, name)
     come_back(consent, here, **CANCEL)
@@ -316,7 +324,7 @@ NO_STATE = {**GRANT, "state": ""}
 
 @pytest.mark.parametrize("second", [GRANT, CANCEL, OTHER_CODE, {}, FORGED, NO_STATE])
 def test_a_second_redirect_does_not_change_a_success(
-    consent: Scene, remote: FakeRemote, second: dict[str, str]
+    consent: PanelContext, remote: FakeRemote, second: dict[str, str]
 ) -> None:
     """After a success, any further redirect leaves step and message unchanged."""
     asked = dialog(consent)
@@ -332,7 +340,9 @@ def test_a_second_redirect_does_not_change_a_success(
     assert len(remote.requests) == 1
 
 
-def test_of_many_redirects_at_once_one_is_accepted(consent: Scene, remote: FakeRemote) -> None:
+def test_of_many_redirects_at_once_one_is_accepted(
+    consent: PanelContext, remote: FakeRemote
+) -> None:
     """Of many redirects at once, one is redeemed, and the others do not change its result."""
     asked = dialog(consent)
     with ThreadPoolExecutor(max_workers=8) as tabs:
@@ -344,7 +354,9 @@ def test_of_many_redirects_at_once_one_is_accepted(consent: Scene, remote: FakeR
     assert len(remote.requests) == 1
 
 
-def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeRemote) -> None:
+def test_a_wrong_state_does_not_use_up_the_request(
+    consent: PanelContext, remote: FakeRemote
+) -> None:
     """A redirect with a wrong state does not void the request: the real answer still counts."""
     asked = dialog(consent)
     for guess in ("", "forged", asked["state"][:-1], asked["state"].swapcase()):
@@ -358,7 +370,7 @@ def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeR
     assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
 
 
-def test_without_an_answer_the_panel_says_so(consent: Scene, remote: FakeRemote) -> None:
+def test_without_an_answer_the_panel_says_so(consent: PanelContext, remote: FakeRemote) -> None:
     """After 15 minutes the listener closes, the links are removed, and a late answer is refused."""
     asked, pasted = dialog(consent), dialog(consent, "consent_paste_url")
     listener = consent.walkthrough._consent._listener
@@ -378,7 +390,7 @@ def test_without_an_answer_the_panel_says_so(consent: Scene, remote: FakeRemote)
 
 
 def test_the_listener_closes_after_the_answer(
-    consent: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+    consent: PanelContext, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The listener closes soon after the answer, without a message."""
     monkeypatch.setattr(consenting, "_LINGER_SECONDS", 0.05)
@@ -466,7 +478,7 @@ def test_a_double_click_opens_one_listener(scene: Make) -> None:
 
 
 def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
-    consent: Scene, remote: FakeRemote
+    consent: PanelContext, remote: FakeRemote
 ) -> None:
     """A redirect that arrives twice, as by a reload, redeems the code once."""
     url = address(dialog(consent))

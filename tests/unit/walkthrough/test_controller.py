@@ -16,7 +16,7 @@ from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import statements
-from runbook_lib.walkthrough.activity import Activity
+from runbook_lib.walkthrough.panel_status import PanelStatus
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, Make, damage
 from tests.unit.walkthrough.stage import (
@@ -384,7 +384,7 @@ def test_a_view_never_has_the_end_of_the_sealing_without_the_bundle(
     activities = play.walkthrough._activities
 
     def sealed_meanwhile(_: Run) -> None:
-        activities.sealing = Activity(message="The run is complete.")
+        activities.sealing = PanelStatus(message="The run is complete.")
         activities.doubts = ("Now open.",)
 
     monkeypatch.setattr(Run, "last_sealed", property(sealed_meanwhile))

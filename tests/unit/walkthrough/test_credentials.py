@@ -14,7 +14,7 @@ from runbook_lib.connectors.facebook import inputs
 from runbook_lib.errors import SettingsError
 from tests.support.memory_keyring import MemoryKeyring, keyring_in_memory
 from tests.unit.bodies import APP_ID, APP_SECRET, USER_TOKEN
-from tests.unit.walkthrough.conftest import KNOWN, OTHER_SECRET, Make, Scene
+from tests.unit.walkthrough.conftest import KNOWN, OTHER_SECRET, Make, PanelContext
 from tests.unit.walkthrough.stage import HAND_STEP, app_step, eventually, make_run, settled, stopped
 
 
@@ -29,7 +29,7 @@ def rests(view: dict[str, Any]) -> str:
 
 
 def keep(
-    play: Scene, where: str, typed: dict[str, str] | None = None, finished: int = 1
+    play: PanelContext, where: str, typed: dict[str, str] | None = None, finished: int = 1
 ) -> dict[str, Any]:
     """Keep the App Secret there, as its panel does; return what that shows then."""
     play.walkthrough.keep(play.step("app"), "app_secret", where, typed or {})
@@ -101,7 +101,7 @@ def test_a_credential_saved_by_another_kernel_is_known(
     play.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
     play.walkthrough.start()
     assert "Not known yet. Enter it" in play.screens["hand"].view["hand_over"]["unknown"]
-    other = Scene(make_run(tmp_path, app_step(), HAND_STEP))
+    other = PanelContext(make_run(tmp_path, app_step(), HAND_STEP))
     known = play.run.settings
     with stopped(other.walkthrough):
         for number, secret in enumerate((OTHER_SECRET, APP_SECRET), 1):

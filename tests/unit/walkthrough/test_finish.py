@@ -27,7 +27,7 @@ from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
 from tests.support.attestations import attested, skipped
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.conftest import Make, Scene, unreachable
+from tests.unit.walkthrough.conftest import Make, PanelContext, unreachable
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     eventually,
@@ -77,13 +77,13 @@ def held(released: threading.Event, begun: list[str], wait: str = "") -> Any:
     return sealing
 
 
-def shown(play: Scene, name: str) -> dict[str, Any]:
+def shown(play: PanelContext, name: str) -> dict[str, Any]:
     """Return what the panel shows once it has this."""
     view: dict[str, Any] = eventually(lambda: play.finish.view if play.finish.view[name] else None)
     return view
 
 
-def idle(play: Scene) -> dict[str, Any]:
+def idle(play: PanelContext) -> dict[str, Any]:
     """Return what the panel shows once it is not busy."""
     view: dict[str, Any] = eventually(
         lambda: None if play.finish.view["busy_since"] else play.finish.view
@@ -92,10 +92,10 @@ def idle(play: Scene) -> dict[str, Any]:
 
 
 @pytest.fixture
-def seal(scene: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Scene]:
+def seal(scene: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], PanelContext]:
     """Return what seals a run of one step, with a stand-in for sealing."""
 
-    def begin(stand_in: Any) -> Scene:
+    def begin(stand_in: Any) -> PanelContext:
         monkeypatch.setattr(module, "seal_evidence", stand_in)
         play = scene(make_step("a"))
         play.walkthrough.seal(is_confirmed=True)
@@ -230,7 +230,7 @@ def test_who_comes_back_finds_the_sealed_bundle(scene: Make) -> None:
     assert play.walkthrough.files_of_bundle("report.html") == b""
 
 
-def test_sealing_shows_its_bundle(seal: Callable[[Any], Scene]) -> None:
+def test_sealing_shows_its_bundle(seal: Callable[[Any], PanelContext]) -> None:
     """During the headless run the panel says what that waits for, then outcome and bundle."""
     released, wait = threading.Event(), "Waiting for process 7."
     play = seal(held(released, [], wait))
@@ -255,7 +255,7 @@ def test_sealing_shows_its_bundle(seal: Callable[[Any], Scene]) -> None:
     ],
 )
 def test_a_run_that_was_not_sealed_says_why(
-    seal: Callable[[Any], Scene], error: Exception, said: str
+    seal: Callable[[Any], PanelContext], error: Exception, said: str
 ) -> None:
     """If sealing fails, message and next step are shown, and the button works again."""
     view = idle(seal(raising(error)))
@@ -263,7 +263,7 @@ def test_a_run_that_was_not_sealed_says_why(
     assert view["bundle"] == ""
 
 
-def test_a_double_click_seals_once(seal: Callable[[Any], Scene]) -> None:
+def test_a_double_click_seals_once(seal: Callable[[Any], PanelContext]) -> None:
     """A second click during sealing has no effect; afterwards the button works again."""
     released, begun = threading.Event(), list[str]()
     play = seal(held(released, begun))

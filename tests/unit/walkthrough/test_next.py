@@ -11,15 +11,15 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.advice import next_step, waits_for
 from runbook_lib.core.model import AttestationKind, Finding, Mode, Outcome
 from runbook_lib.core.step_record import step_record
-from runbook_lib.walkthrough.activity import Activity
+from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import header_view
 from tests.support.run_states import MARKETING, state_of
 from tests.unit.walkthrough.conftest import DONE, Make, saying, undecided
-from tests.unit.walkthrough.conftest import Scene as Play
+from tests.unit.walkthrough.conftest import PanelContext as Play
 from tests.unit.walkthrough.stage import (
     eventually,
+    make_context,
     make_run,
-    make_scene,
     make_step,
     settled,
     verified,
@@ -249,9 +249,9 @@ def test_who_follows_next_misses_nothing(look: str) -> None:
         told = ", ".join(f"{numbers[step_id]} {sign}" for step_id, sign in signs.items())
         state = state_of(told)
         following = next_step(state)
-        view = header_view(state, make_scene(following=following), activity=Activity(), plan=None)[
-            "next"
-        ]
+        view = header_view(
+            state, make_context(following=following), activity=PanelStatus(), plan=None
+        )["next"]
         assert (view and view["id"]) == (following and following[0].step.id)
         if following is None:
             break

@@ -10,7 +10,7 @@ import pytest
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import controller as module
 from tests.unit.bodies import APP_ID, APP_SECRET
-from tests.unit.walkthrough.conftest import Make, Scene, spending, undecided, unreachable
+from tests.unit.walkthrough.conftest import Make, PanelContext, spending, undecided, unreachable
 from tests.unit.walkthrough.stage import (
     app_step,
     eventually,
@@ -23,7 +23,7 @@ from tests.unit.walkthrough.stage import (
 NEEDS = ("app_id", "app_secret")
 
 
-def round_done(play: Scene) -> dict[str, Any]:
+def round_done(play: PanelContext) -> dict[str, Any]:
     """Return the header's view once *Check everything now* is over."""
     return eventually(
         lambda: play.header.view if "Checked" in play.header.view["message"] else None

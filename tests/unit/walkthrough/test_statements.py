@@ -12,12 +12,12 @@ from msgspec import structs
 from runbook_lib.core.model import Attestation, AttestationKind, Binding, EventType, NoteKind
 from runbook_lib.core.procedure import Confirmation, StepKind
 from tests.unit.bodies import APP_ID
-from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, Scene, undecided
+from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, PanelContext, undecided
 from tests.unit.walkthrough.stage import app_step, make_step, settled, waiting_step
 
 
 def say(
-    play: Scene,
+    play: PanelContext,
     kind: AttestationKind = DONE,
     *files: dict[str, Any],
     finished: int = 1,
@@ -29,13 +29,13 @@ def say(
     return settled(screen, finished)
 
 
-def kept(play: Scene) -> Attestation:
+def kept(play: PanelContext) -> Attestation:
     """Return the only word that the journal has."""
     ((word, _),) = play.run.history.attestations(*play.screens)
     return word
 
 
-def refused(play: Scene, view: dict[str, Any], advice: str = "") -> str:
+def refused(play: PanelContext, view: dict[str, Any], advice: str = "") -> str:
     """Return why a panel refused what was typed; nothing is written, and it says what to do."""
     assert view["is_error"]
     assert view["advice"] == (advice or view["advice"])

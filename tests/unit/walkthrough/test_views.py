@@ -43,7 +43,7 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.walkthrough.activity import Activity
+from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import (
     NOTES,
     WORDS,
@@ -63,7 +63,7 @@ from tests.unit.walkthrough.stage import (
     PERMISSIONS,
     app_step,
     consent_step,
-    make_scene,
+    make_context,
     make_step,
     verified,
     waiting_step,
@@ -103,16 +103,16 @@ def known_error(text: str) -> KnownError:
 
 def view(given: StepState, **more: Any) -> dict[str, Any]:
     own = {name: more.pop(name) for name in ("recent", "activity", "lacks") if name in more}
-    known: dict[str, Any] = {"recent": (), "activity": Activity(), "lacks": ()}
-    return step_view(given, make_scene(**more), **{**known, **own})
+    known: dict[str, Any] = {"recent": (), "activity": PanelStatus(), "lacks": ()}
+    return step_view(given, make_context(**more), **{**known, **own})
 
 
 def test_a_line_is_part_of_its_step() -> None:
     """A closed step's panel shows what its card shows at its top: nothing changes as it opens."""
     states = (state(app_step(verified), outcome) for outcome in Outcome)
     for given in states:
-        line = line_view(given, make_scene(), activity=Activity(message="Checked."), lacks=())
-        card = view(given, activity=Activity(message="Checked."))
+        line = line_view(given, make_context(), activity=PanelStatus(message="Checked."), lacks=())
+        card = view(given, activity=PanelStatus(message="Checked."))
         assert line == {name: card[name] for name in line} | {"has_card": False}
         assert card["has_card"]
 
@@ -123,16 +123,16 @@ def run_state(*states: StepState) -> RunState:
 
 def header(*states: StepState, **more: Any) -> dict[str, Any]:
     state = run_state(*states)
-    known: dict[str, Any] = {"activity": Activity(), "plan": None, "title": "One"}
+    known: dict[str, Any] = {"activity": PanelStatus(), "plan": None, "title": "One"}
     known |= {"tenant": "acme", "sandbox": False}
     given = {name: more.pop(name) for name in known if name in more}
-    scene = make_scene(later=later(state), following=next_step(state), **more)
+    scene = make_context(later=later(state), following=next_step(state), **more)
     return header_view(state, scene, **{**known, **given})
 
 
 def finish(given: RunState, **more: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {"activity": Activity(), "bundle": "", "sealed": ""}
-    scene = make_scene(following=next_step(given))
+    known: dict[str, Any] = {"activity": PanelStatus(), "bundle": "", "sealed": ""}
+    scene = make_context(following=next_step(given))
     known = {**known, "ended_on": "", "doubts": (), "plan": None}
     return finish_view(given, scene, **{**known, **more})
 
@@ -291,7 +291,7 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         # The current activity and its result are part of the view.
         row(
             PLAIN,
-            {"activity": Activity(**BUSY)},
+            {"activity": PanelStatus(**BUSY)},
             **BUSY,
         ),
         # A step that needs a second person is not one that waits for an outside party.
@@ -681,7 +681,7 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
         state(make_step("b"), Outcome.FAILED),
         state(make_step("c"), Outcome.NOT_RUN),
     )
-    shown = finish(states, activity=Activity(message="m"), bundle="/e/acme/x-1")
+    shown = finish(states, activity=PanelStatus(message="m"), bundle="/e/acme/x-1")
 
     assert (shown["done"], shown["total"], shown["message"]) == (1, 3, "m")
     listed = [(each["id"], each["number"]) for each in shown["open"]]

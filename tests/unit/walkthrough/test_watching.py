@@ -34,7 +34,7 @@ from tests.unit.bodies import (
 )
 from tests.unit.connectors.conftest import MADE_UP, MADE_UP_APP, VALUES, hosts
 from tests.unit.fake_remote import FakeRemote, open_session, says
-from tests.unit.walkthrough.conftest import Looked, Make, Scene, noting, saying, spending
+from tests.unit.walkthrough.conftest import Looked, Make, PanelContext, noting, saying, spending
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     app_step,
@@ -70,7 +70,7 @@ def looked() -> Looked:
     return []
 
 
-def checked(scene: Make, step: Step, looked: Looked) -> Scene:
+def checked(scene: Make, step: Step, looked: Looked) -> PanelContext:
     """Return a walkthrough whose only step was checked; `looked` begins with the next check."""
     play = scene(step)
     play.run.perform(step.id)
@@ -82,7 +82,7 @@ def checked(scene: Make, step: Step, looked: Looked) -> Scene:
 def at_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Return a factory of walkthroughs that do in this thread what others do in another."""
 
-    def make(*steps: Step) -> Scene:
+    def make(*steps: Step) -> PanelContext:
         play = scene(*steps)
         monkeypatch.setattr(play.walkthrough._workers, "submit", lambda act, *given: act(*given))
         return play

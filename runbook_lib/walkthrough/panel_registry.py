@@ -19,13 +19,13 @@ from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
 from runbook_lib.evidence.reports.phrases import when
 from runbook_lib.text import as_text
-from runbook_lib.walkthrough.activity import Activities
 from runbook_lib.walkthrough.checklist import ChecklistFile
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import lacking
+from runbook_lib.walkthrough.panel_status import PanelStatuses
 from runbook_lib.walkthrough.views import (
     STRUCTURE,
-    Scene,
+    PanelContext,
     finish_view,
     header_view,
     is_current,
@@ -42,13 +42,13 @@ class Display(Protocol):
         """Draw `view`; called from any thread."""
 
 
-class Displays:
+class PanelRegistry:
     """The header, the panel of each step, and the notebook's end, with what each shows."""
 
     def __init__(
         self,
         run: Run,
-        activities: Activities,
+        activities: PanelStatuses,
         credentials: SavedCredentials,
         checklist: ChecklistFile,
     ) -> None:
@@ -126,7 +126,7 @@ class Displays:
         state, history, sealed = run.state, run.history, run.last_sealed
         passed = self._activities.passed
         following = next_step(state, passed)
-        scene = Scene(
+        scene = PanelContext(
             vendor=vendor_of(run.procedure),
             today=run.clock().date(),
             values=run.values,

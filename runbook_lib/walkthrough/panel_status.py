@@ -18,7 +18,7 @@ _LOOK_AGAIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Activity:
+class PanelStatus:
     """The actions of one panel."""
 
     busy: int = 0
@@ -47,7 +47,7 @@ class Activity:
     """The beginning of the address that a person pastes after the consent."""
 
 
-class Activities:
+class PanelStatuses:
     """
     The activity of each step, of a round over all, and of the sealing.
 
@@ -60,12 +60,12 @@ class Activities:
     def __init__(self, next_look: datetime) -> None:
         self.next_look = next_look
         self.held_back = ""
-        self.round = Activity()
-        self.sealing = Activity()
+        self.round = PanelStatus()
+        self.sealing = PanelStatus()
         self.doubts: Sequence[str] = ()
         self.passed: frozenset[str] = frozenset()
         self._lock = threading.Lock()
-        self._activities: dict[str, Activity] = {}
+        self._activities: dict[str, PanelStatus] = {}
         self._looked: dict[str, datetime] = {}
 
     def may_look(self, step_id: str, now: datetime) -> bool:
@@ -77,9 +77,9 @@ class Activities:
             self._looked[step_id] = now
             return True
 
-    def of(self, step_id: str) -> Activity:
+    def of(self, step_id: str) -> PanelStatus:
         """Return the activity of a step."""
-        return self._activities.get(step_id, Activity())
+        return self._activities.get(step_id, PanelStatus())
 
     def update(self, step_id: str, **changes: Any) -> None:
         """Change fields of a step's activity."""
