@@ -852,8 +852,7 @@ class Panel {
     setText(this.watched, `The next check is at ${view.next_look}. This page shows changes. You can close everything and come back.`);
     this.watched.hidden = !view.next_look || isBusy || Boolean(this.isLost);
     const hasFinding = this.hasFinding(view);
-    // The outcome that has changed is heard with what was found.
-    const message = hasFinding && this.isTelling ? (news.isChange ? "" : news.message) : news.message || view.result;
+    const message = hasFinding && this.isTelling ? news.message : news.message || view.result;
     redraw(this.live, [isBusy, message, news.advice, this.isTelling && [this.findingOf(view), view.warnings, view.limits]], () => {
       if (isBusy) return [progressBox("Working…")];
       const finding = hasFinding && this.isTelling ? this.drawFinding(view, { isTold: true }) : "";
@@ -879,7 +878,7 @@ class Panel {
     }
     const { change } = this;
     const isNewest = change && change.after === view.message && change.finished === view.finished;
-    return isNewest ? { message: change.text, advice: "", is_error: false, isChange: true } : view;
+    return isNewest ? { message: change.text, advice: "", is_error: false } : view;
   }
 
   // The kernel is gone: no action runs. The header announces it; this panel only when it is used.

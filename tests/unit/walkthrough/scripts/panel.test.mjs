@@ -741,13 +741,6 @@ describe("during an action and after it", () => {
     assert.deepEqual([texts().length, live.textContent], [1, "Working…"]);
   });
 
-  test("a change from elsewhere is heard with what was found, and the page does not repeat it", () => {
-    const { model, live } = shown();
-    model.show(FAILED);
-    assert.equal(live.textContent, "✘failed: Facebook does not know it. Compare both.");
-    assert.deepEqual(live.querySelectorAll(".rb-message"), []);
-  });
-
   test("what else an action has done is said below what was found", () => {
     const { model, live } = shown();
     model.show({ finished: 1, ...FAILED, result: "Checked.", message: "Next, checked automatically: Read leads." });
