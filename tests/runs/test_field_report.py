@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from facebook_cyclr_sandbox.response_sources import LIVE_CALLS
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.engine.field_report import compare_record, known_responses
 from runbook_lib.evidence.record import read_record
@@ -372,7 +373,7 @@ def test_a_maintainer_reads_what_to_change(changed: Changed, tmp_path: Path) -> 
     runbook("compare", str(changed.evidence), "--write", str(written))
     report = replace(read_report(written), sandbox=False)
 
-    text = mark_seen("[a]\n\n[seen]\n", report)
+    text = mark_seen(f"[a]\n\n[{LIVE_CALLS}]\n", report)
 
     assert f'"POST oauth/token client_credentials" = "{report.month}"' in text
     assert "me/adaccounts" not in text

@@ -684,7 +684,7 @@ class Panel {
     return element("div", { class: "rb-says", "data-outcome": view.outcome },
       element("b", { "aria-hidden": "true" }, view.icon),
       element("p", { dir: "auto" }, isTold ? element("span", { class: "rb-heard" }, `${view.label}: `) : "",
-        [view.reason, view.to_do].filter(Boolean).join(" "), isTold ? this.drawHeard(this.doubtsOf(view)) : ""));
+        element("span", {}, [view.reason, view.to_do].filter(Boolean).join(" ")), isTold ? this.drawHeard(this.doubtsOf(view)) : ""));
   }
 
   // What stands elsewhere on the page, for those who only hear what is new.
