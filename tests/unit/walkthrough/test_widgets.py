@@ -205,12 +205,13 @@ def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
     mistyped = APP_SECRET[:-1]
     with stopped(Walkthrough(run)) as walkthrough:
         panel, hand = StepPanel(walkthrough, STEP), StepPanel(walkthrough, HAND_STEP)
+        receive(hand, {"action": "open"})
         for number, typed in enumerate((mistyped, APP_SECRET), 1):
             receive(panel, {"action": "validate", "name": "app_secret", "value": typed})
             receive(panel, {"action": "check", "inputs": {"app_secret": typed}})
             eventually(lambda number=number: panel.view["finished"] == number)
         receive(hand, {"action": "hand_over"})
-        eventually(lambda: hand.view["hand_over"])
+        eventually(lambda: hand.view.get("hand_over"))
         states = [each.get_state() for each in (panel, hand, HeaderPanel(walkthrough))]
 
     assert run.settings.secrets["app_secret"].reveal() == APP_SECRET
