@@ -165,7 +165,7 @@ class ProviderBehaviour:
         return False
 
     def impact_of(self, _check: str, /) -> str:
-        """Return what stops working for customers when the check fails; empty if nothing."""
+        """Return the impact on customers when the check fails; empty if there is no known one."""
         return ""
 
     def renewal_of(self, _name: str, /) -> str:

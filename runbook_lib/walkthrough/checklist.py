@@ -39,7 +39,7 @@ class ChecklistFile:
         self._changing = threading.Lock()
 
     def read(self) -> Checklist:
-        """Return what is ticked: nothing if there is no such file, or it cannot be read."""
+        """Return the ticks; none if there is no such file, or it cannot be read."""
         try:
             document = json.loads(read_plain(self._path, _MAX_BYTES))
             ticked = frozenset(map(str, document["ticked"]))

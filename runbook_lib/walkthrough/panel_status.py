@@ -36,9 +36,9 @@ class PanelStatus:
     result: str = ""
     """Set if the last action was a check; the step's own view says what it found."""
     message: str = ""
-    """What else the last action did, as a sentence."""
+    """The other effects of the last action, as a sentence."""
     advice: str = ""
-    """What to do after `message`."""
+    """The next step after `message`."""
     is_error: bool = False
     """Whether the last action failed."""
     consent_url: str = ""

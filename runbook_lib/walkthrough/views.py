@@ -136,7 +136,7 @@ class PanelContext:
     facts: Mapping[str, tuple[Value, str]] = field(default_factory=dict)
     """What checks found by name, and when each was checked."""
     checklist: Checklist = NOTHING_TICKED
-    """What a person has at hand before the first step."""
+    """The things that a person has at hand before the first step."""
 
 
 def shown(state: StepState) -> Conclusion:

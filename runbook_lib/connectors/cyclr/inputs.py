@@ -121,10 +121,10 @@ _CERTIFICATE_ENDS = (
 
 
 class CyclrBehaviour(ProviderBehaviour):
-    """What a failed check, and the end of a certificate, mean at Cyclr."""
+    """The impact of failed checks at Cyclr, and how to renew a certificate."""
 
     def impact_of(self, check: str, /) -> str:
-        """Return what stops working for customers when the check fails."""
+        """Return the impact on customers when the check fails."""
         return _IMPACTS.get(check, "")
 
     def renewal_of(self, name: str, /) -> str:

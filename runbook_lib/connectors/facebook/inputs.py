@@ -180,7 +180,7 @@ class FacebookBehaviour(ProviderBehaviour):
         return is_fault(response)
 
     def impact_of(self, check: str, /) -> str:
-        """Return what stops working for customers when the check fails."""
+        """Return the impact on customers when the check fails."""
         return _IMPACTS.get(check, "")
 
     def renewal_of(self, name: str, /) -> str:
