@@ -32,7 +32,7 @@ class LRUStore(Generic[_Value]):
             self._values.popitem(last=False)
 
     def get(self, key: str) -> _Value | None:
-        """Return the value under `key`, or None if there is none."""
+        """Return the value under `key`, or None without one."""
         kept = self._kept.get(key)
         if kept is not None or key not in self._values:
             return kept

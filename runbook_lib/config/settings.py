@@ -161,7 +161,7 @@ def settings_file(env_file: str) -> dict[str, str]:
 
 
 def find_env_file() -> str:
-    """Return the nearest `.env` upwards from the working directory; empty if there is none."""
+    """Return the nearest `.env` upwards from the working directory; empty without one."""
     return dotenv.find_dotenv(usecwd=True)
 
 

@@ -94,7 +94,7 @@ def evidence_folder(text: str = "") -> Path:
 
 
 def _kind_at(path: Path) -> str:
-    """Return the kind of file at `path` in words; empty if there is none."""
+    """Return the kind of file at `path` in words; empty without one."""
     try:
         return kind_of(path.stat().st_mode) or "a file"
     except (FileNotFoundError, NotADirectoryError):

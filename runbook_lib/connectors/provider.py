@@ -42,7 +42,7 @@ class Vendor(Provider):
     """A run's values → the vendor's authorization server at the addresses in them."""
 
     scope: str = ""
-    """Name of the input with the scopes that people are asked for; empty if there is none."""
+    """Name of the input with the scopes that people are asked for; empty without one."""
 
     scope_warnings: Callable[[CheckContext, Sequence[str]], tuple[str, ...]] = _no_warnings
     """The scopes that Cyclr asks for → sentences about wrong ones; empty if all are right."""

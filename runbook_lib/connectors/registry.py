@@ -138,7 +138,7 @@ def known_variables() -> KnownVariables:
 
 def practice_attestations(connector: str, scenario: str, today: date) -> str:
     """
-    Return people's attestations in `scenario` as TOML; empty if there are none.
+    Return people's attestations in `scenario` as TOML; empty without any.
 
     The days of attestations that expire or wait follow from Monday of last week, so that they count
     `today` and are the same in each run of a week. Raises `BrokenConnectorError` for a connector

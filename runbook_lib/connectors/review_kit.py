@@ -126,7 +126,7 @@ class Kit:
     """Host name where the recording takes place, or a blank."""
 
     warnings: tuple[str, ...]
-    """Sentences about doubtful permissions; empty if there are none."""
+    """Sentences about doubtful permissions; empty without any."""
 
     about: tuple[str, ...]
     """Paragraphs that describe the app to the reviewer."""

@@ -285,7 +285,7 @@ def _says_the_same(attestation: Attestation, other: Attestation) -> bool:
 
 
 def _describe_difference(item: Input | None, earlier: Value | None, current: Value | None) -> str:
-    """Return the difference between a value and the attested one; empty if there is none."""
+    """Return the difference between a value and the attested one; empty without one."""
     if isinstance(earlier, tuple) and isinstance(current, tuple):
         is_same = set(earlier) == set(current)
     else:

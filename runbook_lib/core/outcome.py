@@ -62,7 +62,7 @@ class OutcomeRow(NamedTuple):
     """A clause that explains it to a reader."""
 
     advice: str = ""
-    """The next action; empty if there is none."""
+    """The next action; empty without one."""
 
     verdict: str = ""
     """Words in a report's verdict; empty for the label."""

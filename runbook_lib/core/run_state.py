@@ -407,7 +407,7 @@ class History:
 
     @property
     def last_run(self) -> str:
-        """The id of the newest run; empty if there is none."""
+        """The id of the newest run; empty without one."""
         started = [name for name, run in self.index.runs.items() if run.started]
         return started[-1] if started else ""
 

@@ -100,7 +100,7 @@ class CallComparison:
     """Ids of the checks that read it."""
 
     differences: tuple[ShapeDifference, ...] = ()
-    """The differences; empty if there are none."""
+    """The differences; empty without any."""
 
     @property
     def matters(self) -> bool:

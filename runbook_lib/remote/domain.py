@@ -262,7 +262,7 @@ def _is_public(session: Session, address: httpx.URL) -> bool:
 
 
 def redirect_target(response: Response) -> str:
-    """Return host and path of the redirect in `response`, empty if there is none."""
+    """Return host and path of the redirect in `response`, empty without one."""
     try:
         target = _web_address(response.headers.get("location", ""), response.url)
     except UnexpectedResponseError:

@@ -257,7 +257,7 @@ class _ResponseStream(httpx.SyncByteStream):
 
 
 def _proxy_for(url: httpx.URL) -> str:
-    """Return the proxy in the environment for `url`, empty if there is none."""
+    """Return the proxy in the environment for `url`, empty without one."""
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all") or ""
     # NOTE: never use a proxy for addresses of this machine.

@@ -95,7 +95,7 @@ class WatchedTenant(Struct):
     unusable_advice: str = ""
     """The advice against that problem."""
     unusable_since: str = ""
-    """The time at which that problem began; empty if there is none."""
+    """The time at which that problem began; empty without one."""
     unusable_on: str = ""
     """The time at which that problem was last seen."""
 
@@ -147,7 +147,7 @@ class WatchedStep(Struct):
     unconfirmed: PolledCheck | None = None
     """A different result of the last poll; it counts once it is seen again."""
     unconfirmed_since: str = ""
-    """The time at which that result was first seen; empty if there is none."""
+    """The time at which that result was first seen; empty without one."""
     unanswered_since: str = ""
     """The time since which no result decides anything; empty if one does (ISO 8601)."""
     unanswered: str = ""

@@ -123,13 +123,13 @@ class OpenItem:
     """The first thing to do."""
 
     command: str = ""
-    """The command that does it, as printed; empty if there is none."""
+    """The command that does it, as printed; empty without one."""
 
     tenant_option: str = ""
     """The end of the command that names the tenant, if it can name several in this way."""
 
     link: str = ""
-    """The page where a person does it; empty if there is none."""
+    """The page where a person does it; empty without one."""
 
     whom: str = "you"
     """The one who must act: `you`, a person's name, or the party that decides."""
@@ -501,7 +501,7 @@ class CustomerRow:
     """The thing to do."""
 
     command: str = ""
-    """The command that shows more; empty if there is none."""
+    """The command that shows more; empty without one."""
 
     is_practice: bool = False
     """Whether it is practice."""
