@@ -469,10 +469,17 @@ class Walk:
 
     def check(self, step: str) -> str:
         """Press *Check* (or *Save*) and return the outcome once it is shown."""
+        panel = self.panel(step)
         with self.work(step):
-            has_check = self.panel(step).locator('[data-action="check"]').count()
-            self.press(step, "check" if has_check else "save")
-        return str(self.panel(step).get_attribute("data-outcome"))
+            has_check = panel.locator('[data-action="check"]').count()
+            before = panel.get_attribute("data-finished") or ""
+            for _ in range(_TRIES):
+                self.press(step, "check" if has_check else "save")
+                # NOTE: a card that moves while it is drawn takes the button from under the pointer.
+                with contextlib.suppress(AssertionError):
+                    expect(panel).not_to_have_attribute("data-finished", before, timeout=20_000)
+                    break
+        return str(panel.get_attribute("data-outcome"))
 
     def copied(self, button: Locator) -> str:
         """Press a button that copies, and return the clipboard's text once the button says so."""

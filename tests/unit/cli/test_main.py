@@ -39,7 +39,7 @@ from tests.support.headless_stand_in import (
 )
 
 GIVEN = ("--set", f"service_domain={DOMAIN}")
-THIS = Path(__file__).name
+STAND_IN = "headless_stand_in.py"
 
 
 def test_a_setting_that_is_typed_asks_for_its_check(headless: Headless, folder: Path) -> None:
@@ -234,7 +234,7 @@ def test_the_default_scenario_is_approved(
         (OSError(), 3, "Cannot write to disk: OSError."),
         (BrokenPipeError(32, "Broken pipe"), 3, "The output was closed before its end."),
         # A defect is named by type and line; its text, which may hold a secret, is not shown.
-        (ZeroDivisionError("canary"), 3, f"itself broke (ZeroDivisionError, {THIS}, line "),
+        (ZeroDivisionError("canary"), 3, f"itself broke (ZeroDivisionError, {STAND_IN}, line "),
     ],
     ids=repr,
 )
