@@ -786,14 +786,14 @@ FAULTS = (
     # --- walkthrough -----------------------------------------------------------------------
     Fault(
         "walkthrough/everything.py",
-        "(automatic if step.side_effect else steps).append(step)",
+        "(with_side_effect if step.side_effect else steps).append(step)",
         "steps.append(step)",
         "walkthrough/test_rounds.py",
         "Check everything now spends what nobody permitted",
     ),
     Fault(
         "walkthrough/controller.py",
-        "if activities.doubts:",
+        "if statuses.doubts:",
         "if False:",
         "walkthrough/test_finish.py",
         "a step that is not done any more is sealed without a question",

@@ -85,7 +85,7 @@ class InteractiveRun(_StepsOfRun):
         # NOTE: who loads the page again, or opens another, has typed their credentials already.
         home = run.journal.path.parent
         if home in _walkthroughs:
-            self.walkthrough.take_over(_walkthroughs[home])
+            self.walkthrough.adopt_credentials(_walkthroughs[home])
         _walkthroughs[home] = self.walkthrough
         self.walkthrough.start()
 

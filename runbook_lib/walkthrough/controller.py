@@ -35,8 +35,8 @@ from runbook_lib.walkthrough.everything import CheckPlan, check_everything, lack
 from runbook_lib.walkthrough.inputs import accept, credential, doubt, effect, problem, sentence
 from runbook_lib.walkthrough.panel_registry import PanelRegistry
 from runbook_lib.walkthrough.panel_status import PanelStatus, PanelStatuses
-from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
-from runbook_lib.walkthrough.statements import Statements
+from runbook_lib.walkthrough.sealing import doubts, pack_bundle, seal_evidence, sealing_message
+from runbook_lib.walkthrough.statements import TypedRemarks
 from runbook_lib.walkthrough.views import is_watched
 
 _FOLLOW_SECONDS = 0.5
@@ -57,14 +57,14 @@ class Walkthrough:
 
     def __init__(self, run: Run, *, watch_seconds: float = _WATCH_SECONDS) -> None:
         self.run = run
-        self._statements = Statements(run)
+        self._remarks = TypedRemarks(run)
         self._watch_interval = timedelta(seconds=watch_seconds)
         self._credentials = SavedCredentials(run)
-        self._activities = PanelStatuses(run.clock() + self._watch_interval)
+        self._statuses = PanelStatuses(run.clock() + self._watch_interval)
         plan = run.procedure.plan
         self._checklist = ChecklistFile(run.journal.path.parent, plan.have_ready if plan else ())
-        self.displays = PanelRegistry(run, self._activities, self._credentials, self._checklist)
-        self._consent = Consent(run, self._redeem, self._say_that_none_came)
+        self.panels = PanelRegistry(run, self._statuses, self._credentials, self._checklist)
+        self._consent = Consent(run, self._redeem, self._report_no_redirect)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
         self._stopped = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="runbook-follow", daemon=True)
@@ -73,9 +73,9 @@ class Walkthrough:
         """Start following the journal and watching; look again at what was checked before."""
         self._follower.start()
         if self.run.history.index.checked:
-            self._workers.submit(self._look_again)
+            self._workers.submit(self._refresh_checked_steps)
 
-    def _look_again(self) -> None:
+    def _refresh_checked_steps(self) -> None:
         """Show a person who comes back what is true now, unless that leaves too few calls."""
         try:
             used = self.run.used_calls
@@ -84,33 +84,33 @@ class Walkthrough:
                     f"The page shows earlier checks, because {used:.0f} % of the app's calls of "
                     "this hour are used. Check everything now still asks."
                 )
-                self._activities.round = PanelStatus(message=message)
+                self._statuses.all_steps = PanelStatus(message=message)
             else:
                 steps = plan(self.run).steps
                 states = self.run.state.steps
-                self._check_what_changed([step for step in steps if states[step.id].checked_on])
+                self._check_changed([step for step in steps if states[step.id].checked_on])
         except Exception as error:  # noqa: BLE001  (what was known before stays on screen)
             message, advice = describe_error(error)
-            self._activities.round = PanelStatus(message=message, advice=advice, is_error=True)
-        self.displays.draw()
+            self._statuses.all_steps = PanelStatus(message=message, advice=advice, is_error=True)
+        self.panels.draw()
 
-    def look(self, step: Step) -> None:
+    def refresh(self, step: Step) -> None:
         """Look at a step that a person has open, seldom, unless that spends; write only changes."""
-        if not step.side_effect and self._activities.may_look(step.id, self.run.clock()):
-            self._workers.submit(self._look_at, step)
+        if not step.side_effect and self._statuses.may_refresh(step.id, self.run.clock()):
+            self._workers.submit(self._refresh_steps, step)
 
     def open_card(self, step: Step) -> None:
         """Show the card of a step that a person has opened; until then its panel is a line."""
-        self.displays.open_card(step.id)
+        self.panels.open_card(step.id)
 
-    def _look_at(self, *steps: Step, is_outdated: bool = False) -> None:
+    def _refresh_steps(self, *steps: Step, is_outdated: bool = False) -> None:
         try:
             if self.run.used_calls <= _MOST_UNASKED:
-                self._check_what_changed(steps, is_outdated=is_outdated)
+                self._check_changed(steps, is_outdated=is_outdated)
         except Exception:  # noqa: BLE001  (nobody asked: the panel keeps what it shows)
-            self.displays.draw(*(step.id for step in steps))
+            self.panels.draw(*(step.id for step in steps))
 
-    def _look_after(self, step: Step) -> None:
+    def _refresh_following(self, step: Step) -> None:
         """Look again at what was not done when last looked at, and comes after `step`."""
         states, following = self.run.state.steps, {step.id}
         for other in self.run.procedure.steps:
@@ -123,15 +123,15 @@ class Walkthrough:
             if state.findings and not state.is_settled and not state.step.side_effect
         ]
         if states[step.id].is_settled and again and not self._stopped.is_set():
-            self._workers.submit(self._look_at, *again, is_outdated=True)
+            self._workers.submit(self._refresh_steps, *again, is_outdated=True)
 
-    def _check_what_changed(self, steps: Sequence[Step], *, is_outdated: bool = False) -> None:
+    def _check_changed(self, steps: Sequence[Step], *, is_outdated: bool = False) -> None:
         """
         Look at `steps` at once, without writing; check those again that are not as they were.
 
         With `is_outdated`, that nothing was done is no longer true.
         """
-        free = [step for step in steps if not self._activities.of(step.id).busy]
+        free = [step for step in steps if not self._statuses.of(step.id).busy]
         for step_id, now in self.run.preview(free).items():
             before = combine(self.run.state.steps[step_id].findings)
             is_new = now is not None and (
@@ -142,11 +142,11 @@ class Walkthrough:
             vague = (Outcome.INCONCLUSIVE, *([Outcome.NOT_RUN] if is_outdated else []))
             was_clear = before is not None and before.outcome not in vague
             # NOTE: who came back and the watch may see the same change at the same time.
-            is_busy = self._activities.of(step_id).busy
+            is_busy = self._statuses.of(step_id).busy
             if is_new and not is_busy and not (is_unclear and was_clear):
                 self.perform(self.run.step(step_id), {}, is_asked=False)
 
-    def take_over(self, earlier: Walkthrough) -> None:
+    def adopt_credentials(self, earlier: Walkthrough) -> None:
         """Use the credentials that were typed on an earlier page of this kernel, and not saved."""
         for item, secret in earlier._credentials.unsaved():
             self.run.set_secret(item, secret.reveal())
@@ -171,21 +171,21 @@ class Walkthrough:
 
         That happens off this thread; the journal notes whether a person asked.
         """
-        self._begin(step, lambda: self._check(step, inputs, sure, is_asked=is_asked))
+        self._start_action(step, lambda: self._check(step, inputs, sure, is_asked=is_asked))
 
     def go_past(self, step: Step) -> None:
         """Go on without the step, whose remote system has a fault; it stays open."""
-        self._activities.go_past(step.id)
-        self.displays.draw()
+        self._statuses.go_past(step.id)
+        self.panels.draw()
 
     def save(self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()) -> None:
         """Accept the inputs as `perform` does, without checking the step."""
 
         def take() -> str:
-            self._take(step, inputs, sure)
+            self._accept_inputs(step, inputs, sure)
             return "Saved."
 
-        self._begin(step, take)
+        self._start_action(step, take)
 
     def say(
         self, step: Step, kind: AttestationKind, words: dict[str, Any], files: list[dict[str, Any]]
@@ -197,21 +197,21 @@ class Walkthrough:
         """
 
         def record() -> str:
-            self._take(step, dict(words.get("inputs", {})), words.get("sure", ()))
+            self._accept_inputs(step, dict(words.get("inputs", {})), words.get("sure", ()))
             self._require_likely_days(step, words)
-            return self._record(step, self._statements.word(step, kind, words, files))
+            return self._record(step, self._remarks.attestation(step, kind, words, files))
 
-        self._begin(step, record)
+        self._start_action(step, record)
 
     def add_note(self, step: Step, kind: NoteKind, words: dict[str, Any]) -> None:
         """Record a comment on the step, or who does it by when; no outcome rests on either."""
-        self._begin(step, lambda: self._record(step, self._statements.note(step, kind, words)))
+        self._start_action(step, lambda: self._record(step, self._remarks.note(step, kind, words)))
 
     def _require_likely_days(self, step: Step, words: dict[str, Any]) -> None:
         """Raise `SettingsError` if a typed day is probably a slip; its field says why."""
-        doubts = self._statements.doubts(words)
+        doubts = self._remarks.doubts(words)
         refused = [{"input": name, "doubt": why} for name, why in doubts.items()]
-        self._activities.update(step.id, refused=refused)
+        self._statuses.update(step.id, refused=refused)
         if doubts:
             raise SettingsError(
                 "Not recorded yet: a day is probably wrong.",
@@ -221,9 +221,9 @@ class Walkthrough:
     def _record(self, step: Step, statement: Remark) -> str:
         was_settled = self.run.state.steps[step.id].is_settled
         self.run.say([statement])
-        self._activities.count(step.id, "written")
+        self._statuses.count(step.id, "written")
         if not was_settled:
-            self._look_after(step)
+            self._refresh_following(step)
         return "Recorded."
 
     def tick(self, text: str, *, is_ticked: bool) -> None:
@@ -239,38 +239,40 @@ class Walkthrough:
             keep()
         except OSError as error:
             message, advice = describe_error(error)
-            self._activities.round = PanelStatus(message=message, advice=advice, is_error=True)
-        self.displays.draw()
+            self._statuses.all_steps = PanelStatus(message=message, advice=advice, is_error=True)
+        self.panels.draw()
 
     def check_all(self) -> None:
         """Check every step whose checks only read; ignored while that runs."""
-        if self._activities.round.busy_since:
+        if self._statuses.all_steps.busy_since:
             return
-        self._activities.round = PanelStatus(busy_since=time.time())
-        self.displays.draw()
+        self._statuses.all_steps = PanelStatus(busy_since=time.time())
+        self.panels.draw()
         self._workers.submit(self._check_all)
 
     def _check_all(self) -> None:
         try:
-            self._activities.round = PanelStatus(message=summary(self.run, self._go_round()))
+            self._statuses.all_steps = PanelStatus(
+                message=summary(self.run, self._check_all_steps())
+            )
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
-            self._activities.round = PanelStatus(message=message, advice=advice, is_error=True)
-        self.displays.draw()
+            self._statuses.all_steps = PanelStatus(message=message, advice=advice, is_error=True)
+        self.panels.draw()
 
-    def _go_round(self) -> CheckPlan:
+    def _check_all_steps(self) -> CheckPlan:
         planned = plan(self.run)
 
-        def check(number: int, step: Step, look: StepsUnderWay) -> None:
+        def check(number: int, step: Step, snapshot: StepsUnderWay) -> None:
             def perform() -> str:
-                self.run.perform(step.id, look)
+                self.run.perform(step.id, snapshot)
                 return ""  # the header says once what all steps share
 
             message = f"Checking {number} of {len(planned.steps)}: {step.title}"
-            self._activities.round = replace(self._activities.round, message=message)
-            self._activities.begin(step.id)
-            self.displays.draw()
-            self._finish(step, perform)
+            self._statuses.all_steps = replace(self._statuses.all_steps, message=message)
+            self._statuses.begin(step.id)
+            self.panels.draw()
+            self._run_action(step, perform)
 
         return check_everything(self.run, planned, check)
 
@@ -281,42 +283,42 @@ class Walkthrough:
         First every step is checked again; if a step that was done is not any more, it
         asks once, and continues when `is_confirmed`.
         """
-        activities = self._activities
-        if activities.sealing.busy_since:
+        statuses = self._statuses
+        if statuses.sealing.busy_since:
             return
-        activities.sealing, activities.doubts = PanelStatus(busy_since=time.time()), ()
-        self.displays.draw()
+        statuses.sealing, statuses.doubts = PanelStatus(busy_since=time.time()), ()
+        self.panels.draw()
         self._workers.submit(self._seal, is_confirmed)
 
     def _seal(self, is_confirmed: bool) -> None:  # noqa: FBT001  (the pool passes it on)
-        activities = self._activities
+        statuses = self._statuses
         try:
             before = self.run.state
             if not is_confirmed:
-                activities.doubts = doubts(self.run, self._go_round())
-            if activities.doubts:
-                activities.sealing = PanelStatus()
+                statuses.doubts = doubts(self.run, self._check_all_steps())
+            if statuses.doubts:
+                statuses.sealing = PanelStatus()
             else:
                 sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
                 name = (self.run.tenant, self.run.procedure.id)
                 build_index(str(self.run.evidence), self.run.clock(), alone=[name])
-                activities.sealing = PanelStatus(
-                    message=sealed_words(sealed, before, self.run.state)
+                statuses.sealing = PanelStatus(
+                    message=sealing_message(sealed, before, self.run.state)
                 )
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
-            activities.sealing = PanelStatus(message=message, advice=advice, is_error=True)
-        activities.round = PanelStatus()
-        self.displays.draw()
+            statuses.sealing = PanelStatus(message=message, advice=advice, is_error=True)
+        statuses.all_steps = PanelStatus()
+        self.panels.draw()
 
     def files_of_bundle(self, name: str) -> bytes:
         """Return the sealed bundle as a zip file, or its report; empty if nothing is sealed."""
         sealed = self.run.last_sealed
-        return packed(sealed[0], name) if sealed else b""
+        return pack_bundle(sealed[0], name) if sealed else b""
 
     def _wait_to_seal(self, message: str) -> None:
-        self._activities.sealing = replace(self._activities.sealing, message=message)
-        self.displays.draw()
+        self._statuses.sealing = replace(self._statuses.sealing, message=message)
+        self.panels.draw()
 
     def problem(self, name: str, text: str) -> dict[str, str]:
         """Return what is wrong with an input's text or doubtful, and what saving it undoes."""
@@ -324,21 +326,26 @@ class Walkthrough:
         undone = effect(self.run, item, text)
         return {"problem": problem(item, text), "doubt": doubt(item, text), "effect": undone}
 
-    def keep(self, step: Step, name: str, store: str, inputs: dict[str, Any]) -> None:
+    def save_credential(self, step: Step, name: str, store: str, inputs: dict[str, Any]) -> None:
         """
-        Save a credential to `keyring` or `.env`, or remove it everywhere.
+        Save a credential to `keyring` or `.env`.
 
         A typed value is accepted first, so that the newest is saved.
         """
         item = credential(step, name)
 
-        def move() -> str:
-            self._take(step, inputs)
-            return self._credentials.keep(item, store)
+        def save() -> str:
+            self._accept_inputs(step, inputs)
+            return self._credentials.save(item, store)
 
-        self._begin(step, move)
+        self._start_action(step, save)
 
-    def hand_over(self, step: Step) -> str:
+    def forget_credential(self, step: Step, name: str) -> None:
+        """Remove a credential everywhere."""
+        item = credential(step, name)
+        self._start_action(step, lambda: self._credentials.forget(item))
+
+    def secret_to_copy(self, step: Step) -> str:
         """Return the credential that this step carries to another console, for the clipboard."""
         if step.copies_secret is None or step.copies_secret.name not in self.run.settings.secrets:
             return ""
@@ -348,7 +355,7 @@ class Walkthrough:
         """Return the address, below the server's, by which a second person confirms this step."""
         return f"runbook/confirm/{make_link(self.run, step.id)}"
 
-    def ask_consent(self, step: Step) -> None:
+    def prepare_consent(self, step: Step) -> None:
         """Prepare the consent page and listen for its answer."""
 
         def prepare() -> str:
@@ -361,9 +368,9 @@ class Walkthrough:
                 return f"{untrusted} Paste the address instead."
             return "Open the consent page. The form below says where the browser ends."
 
-        self._begin(step, prepare)
+        self._start_action(step, prepare)
 
-    def answer_consent(self, step: Step, url: str) -> None:
+    def redeem_redirect(self, step: Step, url: str) -> None:
         """Redeem the code of a pasted redirect, and check the step with the token."""
         self._redeem(step, lambda: self._consent.accept(url))
 
@@ -380,16 +387,16 @@ class Walkthrough:
             token = self._consent.redeem(request, code)
             self.run.set_secret(gives, token.reveal())
             self._check(step, {})
-            return self._go_on(step)
+            return self._check_next_steps(step)
 
-        self._begin(step, redeem)
+        self._start_action(step, redeem)
 
     def _hide_consent(self, step: Step) -> None:
         """Hide links whose answer would not count."""
         if not self._consent.is_awaited:
             self._update(step, consent_url="", consent_paste_url="")
 
-    def _go_on(self, step: Step) -> str:
+    def _check_next_steps(self, step: Step) -> str:
         """Check the steps that a valid token makes possible."""
         if not self.run.state.steps[step.id].is_settled:
             return ""
@@ -406,7 +413,7 @@ class Walkthrough:
             if not lacking(self.run, other)
         )
 
-    def _say_that_none_came(self, step: Step) -> None:
+    def _report_no_redirect(self, step: Step) -> None:
         def say_so() -> str:
             self._hide_consent(step)
             minutes = f"{AWAITED_SECONDS / 60:.0f} minutes"
@@ -415,7 +422,7 @@ class Walkthrough:
                 next_step=RefusedConsentError.next_step,
             )
 
-        self._begin(step, say_so)
+        self._start_action(step, say_so)
 
     def _check(
         self,
@@ -425,18 +432,20 @@ class Walkthrough:
         *,
         is_asked: bool = True,
     ) -> str:
-        self._take(step, inputs, sure)
+        self._accept_inputs(step, inputs, sure)
         was_settled = self.run.state.steps[step.id].is_settled
         state = self.run.perform(step.id, is_asked=is_asked)
         if not was_settled:
-            self._look_after(step)
+            self._refresh_following(step)
         if state.is_untouched and not is_asked:
             return ""  # what was seen stands there as information
         is_checked = state.findings or not lacking(self.run, step)
-        self._activities.update(step.id, result="Checked." if is_checked else "Not checked.")
+        self._statuses.update(step.id, result="Checked." if is_checked else "Not checked.")
         return ""
 
-    def _take(self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()) -> None:
+    def _accept_inputs(
+        self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()
+    ) -> None:
         """
         Accept the typed values; raises `SettingsError` if one is refused, or doubtful.
 
@@ -452,7 +461,7 @@ class Walkthrough:
             *({"input": name, "problem": sentence(why)} for name, why in refused.items()),
             *({"input": name, "doubt": why} for name, why in doubtful.items()),
         ]
-        self._activities.count(step.id, "taken", refused=problems)
+        self._statuses.count(step.id, "taken", refused=problems)
         for other in (other for other in tried if lacking(self.run, other) != before[other]):
             if other.side_effect and not all(self.run.lacking(check) for check in other.checks):
                 continue
@@ -471,26 +480,26 @@ class Walkthrough:
             advice = "Read the warning at the field: correct the value, or press Use it anyway."
             raise SettingsError(msg, next_step=advice)
 
-    def _begin(self, step: Step, action: Callable[[], str]) -> None:
+    def _start_action(self, step: Step, action: Callable[[], str]) -> None:
         """Run `action` off this thread; show that it runs, and its result."""
-        self._activities.begin(step.id)
-        if not self._activities.round.busy_since:
-            self._activities.round = PanelStatus()  # the person has gone on
-        self.displays.draw(step.id)
-        self._workers.submit(self._finish, step, action)
+        self._statuses.begin(step.id)
+        if not self._statuses.all_steps.busy_since:
+            self._statuses.all_steps = PanelStatus()  # the person has gone on
+        self.panels.draw(step.id)
+        self._workers.submit(self._run_action, step, action)
 
-    def _finish(self, step: Step, action: Callable[[], str]) -> None:
+    def _run_action(self, step: Step, action: Callable[[], str]) -> None:
         try:
             message, advice, is_error = action(), "", False
         except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
             message, advice = describe_error(error)
             is_error = True
-        self._activities.end(step.id, message, advice, is_error=is_error)
-        self.displays.draw()
+        self._statuses.end(step.id, message, advice, is_error=is_error)
+        self.panels.draw()
 
     def _update(self, step: Step, **changes: Any) -> None:
-        self._activities.update(step.id, **changes)
-        self.displays.draw(step.id)
+        self._statuses.update(step.id, **changes)
+        self.panels.draw(step.id)
 
     def _follow(self) -> None:
         drawn_lines = -1
@@ -498,20 +507,20 @@ class Walkthrough:
             try:
                 lines = self.run.history.index.last.seq
                 if self._credentials.follow() or lines != drawn_lines:
-                    self.displays.draw()
+                    self.panels.draw()
                     drawn_lines = lines
                 self._watch()
             except Exception:  # noqa: BLE001  (drawing says what is wrong; following goes on)
-                self.displays.draw()
+                self.panels.draw()
 
     def _watch(self) -> None:
         """When it is time, check what waits again, unless that spends; write only changes."""
         now = self.run.clock()
-        if now < self._activities.next_look:
+        if now < self._statuses.next_refresh:
             return
-        self._activities.next_look = now + self._watch_interval
+        self._statuses.next_refresh = now + self._watch_interval
         used = self.run.used_calls
-        self._activities.held_back = (
+        self._statuses.held_back = (
             f" (held back: {used:.0f} % of the app's calls of this hour are used)"
             if used > _MOST_BY_WATCHING
             else ""
@@ -519,9 +528,9 @@ class Walkthrough:
         watched = [
             state.step
             for step_id, state in self.run.state.steps.items()
-            if is_watched(state, lacking(self.run, state.step)) and self.displays.has_panel(step_id)
+            if is_watched(state, lacking(self.run, state.step)) and self.panels.has_panel(step_id)
         ]
         if watched:
-            self.displays.draw(*(step.id for step in watched))
-        if not self._activities.held_back:
-            self._check_what_changed(watched)
+            self.panels.draw(*(step.id for step in watched))
+        if not self._statuses.held_back:
+            self._check_changed(watched)

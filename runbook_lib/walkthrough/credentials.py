@@ -34,15 +34,17 @@ class SavedCredentials:
             ".env": self._env_file,
         }
         self._following = threading.Lock()
-        self._seen = self._signs()
+        self._seen = self._versions()
         self._saved = self._read({})
 
-    def keep(self, item: Input, store: str) -> str:
-        """Save the credential to `keyring` or `.env`, or remove it; return what was done."""
-        if store != "forget":
-            self._run.remember_secret(item, self._stores[store])
-            self.follow()
-            return f"{item.label} saved to {'the keyring' if store == 'keyring' else store}."
+    def save(self, item: Input, store: str) -> str:
+        """Save the credential to `keyring` or `.env`; return a message that says so."""
+        self._run.remember_secret(item, self._stores[store])
+        self.follow()
+        return f"{item.label} saved to {'the keyring' if store == 'keyring' else store}."
+
+    def forget(self, item: Input) -> str:
+        """Remove the credential from every store and from memory; return a message that says so."""
         self._run.forget_secret(item, self._stores.values())
         self.follow()
         if self._env_file.holds(item):
@@ -59,7 +61,7 @@ class SavedCredentials:
         A credential that was only typed here stays until its saved value changes.
         """
         with self._following:
-            signs = self._signs()
+            signs = self._versions()
             if signs == self._seen:
                 return False
             self._seen = signs
@@ -81,7 +83,7 @@ class SavedCredentials:
         saved = {name: secret.reveal() for name, secret in self._saved.items()}
         return [(item, secret) for item, secret in known if saved.get(item.name) != secret.reveal()]
 
-    def places(self) -> dict[str, str]:
+    def storage_places(self) -> dict[str, str]:
         """Return where each known credential is saved, by name."""
         references = self._run.history.index.credentials.keys()
         unsaved = {item.name for item, _ in self.unsaved()}
@@ -95,7 +97,7 @@ class SavedCredentials:
             for item in items
         }
 
-    def _signs(self) -> tuple[int, int, int]:
+    def _versions(self) -> tuple[int, int, int]:
         """Return values that change when anybody saves or removes a credential."""
         lines = self._run.history.index.remembered
         try:

@@ -17,7 +17,7 @@ from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_run import Run
-from runbook_lib.walkthrough.views import shown
+from runbook_lib.walkthrough.views import displayed_conclusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class CheckPlan:
     """
 
     steps: tuple[Step, ...]
-    automatic: tuple[Step, ...]
+    with_side_effect: tuple[Step, ...]
     blocked: tuple[tuple[Step, tuple[Input, ...]], ...]
     changed: tuple[tuple[StepState, StepState], ...] = ()
 
@@ -43,14 +43,14 @@ def lacking(run: RunView, step: Step) -> tuple[Input, ...]:
 def plan(run: RunView) -> CheckPlan:
     """Return what *Check everything now* would do."""
     steps: list[Step] = []
-    automatic: list[Step] = []
+    with_side_effect: list[Step] = []
     blocked: list[tuple[Step, tuple[Input, ...]]] = []
     for step in run.procedure.steps:
         if all(run.lacking(check) for check in step.checks):
             blocked += [(step, lacking(run, step))] if step.checks else []
         else:
-            (automatic if step.side_effect else steps).append(step)
-    return CheckPlan(tuple(steps), tuple(automatic), tuple(blocked))
+            (with_side_effect if step.side_effect else steps).append(step)
+    return CheckPlan(tuple(steps), tuple(with_side_effect), tuple(blocked))
 
 
 def check_everything(
@@ -62,12 +62,12 @@ def check_everything(
     Return what has changed.
     """
     changed = []
-    look = run.start_snapshot(planned.steps)
+    snapshot = run.start_snapshot(planned.steps)
     for number, step in enumerate(planned.steps, 1):
         before = run.state.steps[step.id]
-        check(number, step, look)
+        check(number, step, snapshot)
         after = run.state.steps[step.id]
-        if label_of(shown(after)) != label_of(shown(before)):
+        if label_of(displayed_conclusion(after)) != label_of(displayed_conclusion(before)):
             changed.append((before, after))
     return replace(planned, changed=tuple(changed))
 
@@ -79,7 +79,7 @@ def summary(run: RunView, done: CheckPlan) -> str:
     unclear = [state for state in checked if state.conclusion.outcome is Outcome.INCONCLUSIVE]
     changes: dict[str, list[str]] = {}
     for _, after in done.changed:
-        changes.setdefault(label_of(shown(after)), []).append(after.number)
+        changes.setdefault(label_of(displayed_conclusion(after)), []).append(after.number)
     return "\n".join(
         [
             f"Checked {len(done.steps)} steps.{'' if changes else ' Nothing has changed.'}",
@@ -91,7 +91,7 @@ def summary(run: RunView, done: CheckPlan) -> str:
             ),
             *(
                 f"Not checked: {numbers[step.id]}. {step.side_effect} Press Check there."
-                for step in done.automatic
+                for step in done.with_side_effect
             ),
             *(
                 f"Not checked: {', '.join(steps)}; {label} is not given."

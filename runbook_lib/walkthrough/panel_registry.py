@@ -48,12 +48,12 @@ class PanelRegistry:
     def __init__(
         self,
         run: Run,
-        activities: PanelStatuses,
+        statuses: PanelStatuses,
         credentials: SavedCredentials,
         checklist: ChecklistFile,
     ) -> None:
         self._run = run
-        self._activities = activities
+        self._statuses = statuses
         self._credentials = credentials
         self._checklist = checklist
         # JupyterHub names the person to whom the server belongs.
@@ -119,20 +119,20 @@ class PanelRegistry:
     def _draw(self, only: tuple[str, ...]) -> None:
         # NOTE: before the state, or a view could say that a check or the sealing has ended,
         # without its result.
-        activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
-        checking, sealing = self._activities.round, self._activities.sealing
-        doubts = self._activities.doubts
+        statuses = {step_id: self._statuses.of(step_id) for step_id in self._panels}
+        checking, sealing = self._statuses.all_steps, self._statuses.sealing
+        doubts = self._statuses.doubts
         run = self._run
         state, history, sealed = run.state, run.history, run.last_sealed
-        passed = self._activities.passed
+        passed = self._statuses.passed
         following = next_step(state, passed)
-        scene = PanelContext(
+        context = PanelContext(
             vendor=vendor_of(run.procedure),
             today=run.clock().date(),
             values=run.values,
             kit_values=run.values_on_record,
             link_values=run.link_values,
-            credentials=self._credentials.places(),
+            credentials=self._credentials.storage_places(),
             chosen_in=self._chosen_in,
             has_confirm_page=self._has_confirm_page,
             following=following,
@@ -148,20 +148,20 @@ class PanelRegistry:
                 for name, value in finding.facts.items()
             },
             checklist=self._checklist.read(),
-            next_look=f"{self._activities.next_look:%H:%M}{self._activities.held_back}",
+            next_refresh=f"{self._statuses.next_refresh:%H:%M}{self._statuses.held_back}",
         )
-        for step_id in only or tuple(activities):
-            if step_id in activities:
+        for step_id in only or tuple(statuses):
+            if step_id in statuses:
                 step = state.steps[step_id]
-                activity = activities[step_id]
+                status = statuses[step_id]
                 lacks = lacking(run, step.step)
-                if is_current(step, scene):
+                if is_current(step, context):
                     self._with_card.add(step_id)
                 if step_id in self._with_card:
                     recent = history.recent(step_id)
-                    view = step_view(step, scene, recent=recent, activity=activity, lacks=lacks)
+                    view = step_view(step, context, recent=recent, status=status, lacks=lacks)
                 else:
-                    view = line_view(step, scene, activity=activity, lacks=lacks)
+                    view = line_view(step, context, status=status, lacks=lacks)
                 self._show(step_id, self._panels[step_id], self._redacted(step_id, view))
         # NOTE: of an old run the journal's index has the bundle alone.
         sealed_on = ""
@@ -170,8 +170,8 @@ class PanelRegistry:
         if self._header is not None and not only:
             view = header_view(
                 state,
-                scene,
-                activity=checking,
+                context,
+                status=checking,
                 plan=run.procedure.plan,
                 title=run.procedure.title,
                 tenant=run.tenant,
@@ -185,8 +185,8 @@ class PanelRegistry:
         if self._finish is not None and not only:
             view = finish_view(
                 state,
-                scene,
-                activity=sealing,
+                context,
+                status=sealing,
                 bundle=str(sealed[0]) if sealed else "",
                 sealed=sealed_on,
                 ended_on=sealed[1].finished_on if sealed else "",
@@ -222,11 +222,11 @@ class PanelRegistry:
 
     def _draw_error(self, message: str, advice: str) -> None:
         for step_id, panel in self._panels.items():
-            activity = replace(
-                self._activities.of(step_id), message=message, advice=advice, is_error=True
+            status = replace(
+                self._statuses.of(step_id), message=message, advice=advice, is_error=True
             )
-            panel.show({**self._views.get(step_id, {}), **asdict(activity)})
-        activity = replace(self._activities.sealing, message=message, advice=advice, is_error=True)
+            panel.show({**self._views.get(step_id, {}), **asdict(status)})
+        status = replace(self._statuses.sealing, message=message, advice=advice, is_error=True)
         for name, display in (("header", self._header), ("finish", self._finish)):
             if display is not None:
-                display.show({**self._views.get(name, {}), **asdict(activity)})
+                display.show({**self._views.get(name, {}), **asdict(status)})

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 # How long an open step is not looked at again, however often the window comes back.
-_LOOK_AGAIN = timedelta(seconds=30)
+_MIN_REFRESH_INTERVAL = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,45 +53,45 @@ class PanelStatuses:
 
     `doubts` are what a person is asked before the evidence is sealed. Those of steps are safe to
     change from several threads. `passed` are the ids of steps that a person went past because a
-    remote system has a fault. `next_look` is when waiting steps are checked again, `held_back`
+    remote system has a fault. `next_refresh` is when waiting steps are checked again, `held_back`
     why they were not at the last time.
     """
 
-    def __init__(self, next_look: datetime) -> None:
-        self.next_look = next_look
+    def __init__(self, next_refresh: datetime) -> None:
+        self.next_refresh = next_refresh
         self.held_back = ""
-        self.round = PanelStatus()
+        self.all_steps = PanelStatus()
         self.sealing = PanelStatus()
         self.doubts: Sequence[str] = ()
         self.passed: frozenset[str] = frozenset()
         self._lock = threading.Lock()
-        self._activities: dict[str, PanelStatus] = {}
-        self._looked: dict[str, datetime] = {}
+        self._statuses: dict[str, PanelStatus] = {}
+        self._refreshed_at: dict[str, datetime] = {}
 
-    def may_look(self, step_id: str, now: datetime) -> bool:
+    def may_refresh(self, step_id: str, now: datetime) -> bool:
         """Return whether an open step may be looked at again automatic, and note that it was."""
         with self._lock:
-            last = self._looked.get(step_id)
-            if last is not None and now - last < _LOOK_AGAIN:
+            last = self._refreshed_at.get(step_id)
+            if last is not None and now - last < _MIN_REFRESH_INTERVAL:
                 return False
-            self._looked[step_id] = now
+            self._refreshed_at[step_id] = now
             return True
 
     def of(self, step_id: str) -> PanelStatus:
         """Return the activity of a step."""
-        return self._activities.get(step_id, PanelStatus())
+        return self._statuses.get(step_id, PanelStatus())
 
     def update(self, step_id: str, **changes: Any) -> None:
         """Change fields of a step's activity."""
         with self._lock:
-            self._activities[step_id] = replace(self.of(step_id), **changes)
+            self._statuses[step_id] = replace(self.of(step_id), **changes)
 
     def count(self, step_id: str, name: str, **changes: Any) -> None:
         """Increase the counter `name`, and change other fields."""
         with self._lock:
             current = self.of(step_id)
             changes[name] = getattr(current, name) + 1
-            self._activities[step_id] = replace(current, **changes)
+            self._statuses[step_id] = replace(current, **changes)
 
     def go_past(self, step_id: str) -> None:
         """Note that a person goes on without this step, until it is worked on again."""
@@ -103,7 +103,7 @@ class PanelStatuses:
         with self._lock:
             self.passed -= {step_id}
             current = self.of(step_id)
-            self._activities[step_id] = replace(
+            self._statuses[step_id] = replace(
                 current,
                 busy=current.busy + 1,
                 busy_since=current.busy_since or time.time(),
@@ -117,7 +117,7 @@ class PanelStatuses:
         """Note that an action has ended, and how."""
         with self._lock:
             current = self.of(step_id)
-            self._activities[step_id] = replace(
+            self._statuses[step_id] = replace(
                 current,
                 busy=current.busy - 1,
                 busy_since=current.busy_since if current.busy > 1 else 0.0,

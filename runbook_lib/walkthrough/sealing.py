@@ -63,7 +63,7 @@ def doubts(run: RunView, done: CheckPlan) -> list[str]:
     ]
 
 
-def sealed_words(sealed: Finished, seen: RunState, after: RunState) -> str:
+def sealing_message(sealed: Finished, seen: RunState, after: RunState) -> str:
     """
     Return what was sealed: the outcome, the open steps, and what is not as it was `seen` before.
 
@@ -91,7 +91,7 @@ def _named(states: Sequence[StepState]) -> str:
     return ", ".join(f"{state.number} · {state.step.title}" for state in states)
 
 
-def packed(bundle: Path, name: str) -> bytes:
+def pack_bundle(bundle: Path, name: str) -> bytes:
     """Return the report of a bundle, or the whole of it as a zip file."""
     if name == "report.html":
         return (bundle / name).read_bytes()

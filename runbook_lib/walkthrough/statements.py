@@ -34,7 +34,7 @@ _DAYS = ("on", "due")
 _NO_NAMES = ("files", "inputs", "sure")
 
 
-class Statements:
+class TypedRemarks:
     """
     The statements that one walkthrough takes.
 
@@ -44,7 +44,7 @@ class Statements:
     def __init__(self, run: RunView) -> None:
         self._run = run
 
-    def word(
+    def attestation(
         self, step: Step, kind: AttestationKind, typed: dict[str, Any], files: list[dict[str, Any]]
     ) -> Attestation:
         """Return what a named person confirms about the step; its attachments are stored."""

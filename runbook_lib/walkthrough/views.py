@@ -55,7 +55,7 @@ from runbook_lib.text import as_text, pluralize
 from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist
 from runbook_lib.walkthrough.panel_status import PanelStatus
 
-_EVENT_WORDS: Mapping[str, str] = {
+_EVENT_VERBS: Mapping[str, str] = {
     EventType.STEP_CHECKED: "checked",
     EventType.STEP_WITHHELD: "checked",
     EventType.STEP_ATTESTED: "confirmed",
@@ -69,14 +69,14 @@ _EVENT_WORDS: Mapping[str, str] = {
 }
 
 # What a panel's forms send, and what it means.
-WORDS = {
+ATTESTATION_ACTIONS = {
     "submit": AttestationKind.SUBMITTED,
     "attest": AttestationKind.ATTESTED,
     "decline": AttestationKind.DECLINED,
     "skip": AttestationKind.SKIPPED,
     "withdraw": AttestationKind.WITHDRAWN,
 }
-NOTES = {"comment": NoteKind.COMMENTED, "assign": NoteKind.ASSIGNED}
+NOTE_ACTIONS = {"comment": NoteKind.COMMENTED, "assign": NoteKind.ASSIGNED}
 # The parts of a view that are structure, and so never redacted.
 STRUCTURE = frozenset(
     {
@@ -125,7 +125,7 @@ class PanelContext:
     """Whether this server has the page on which a second person confirms a step."""
     following: NextStep | None
     """The next step for a person; `None` if none is left."""
-    next_look: str
+    next_refresh: str
     """The time of the next automatic check of waiting steps, with why the last was held back."""
     user: str
     """The person who is logged in to the server; empty if it does not say."""
@@ -139,7 +139,7 @@ class PanelContext:
     """The things that a person has at hand before the first step."""
 
 
-def shown(state: StepState) -> Conclusion:
+def displayed_conclusion(state: StepState) -> Conclusion:
     """
     Return the conclusion as the page shows it.
 
@@ -158,12 +158,12 @@ def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
     `wanted` are the inputs that its checks lack.
     """
     step, absent = state.step, {item.name for item in wanted}
-    can_look = any(absent.isdisjoint(check.needs) for check in step.checks)
-    return state.conclusion.outcome is Outcome.WAITING and can_look and not step.side_effect
+    can_refresh = any(absent.isdisjoint(check.needs) for check in step.checks)
+    return state.conclusion.outcome is Outcome.WAITING and can_refresh and not step.side_effect
 
 
 def line_view(
-    state: StepState, scene: PanelContext, *, activity: PanelStatus, lacks: Sequence[Input]
+    state: StepState, context: PanelContext, *, status: PanelStatus, lacks: Sequence[Input]
 ) -> dict[str, Any]:
     """
     Return what the panel of a step shows until it is opened: one line, and the news of the step.
@@ -179,29 +179,29 @@ def line_view(
         "reason": with_times(record.reason),
         "to_do": _to_do(state, lacks),
         # What was taken all the same stays in sight, also before a check has said so.
-        "warnings": _warnings(state, scene),
+        "warnings": _warnings(state, context),
         "limits": gathered(record, "limits"),
-        "is_next": _is_next(step, scene),
-        "is_current": is_current(state, scene),
+        "is_next": _is_next(step, context),
+        "is_current": is_current(state, context),
         "is_settled": state.is_settled,
-        "next": _next_view(scene),
-        "since": _since(state, scene),
-        "can_look": _can_look(state, lacks),
-        "next_look": scene.next_look if is_watched(state, lacks) else "",
+        "next": _next_view(context),
+        "since": _since(state, context),
+        "can_refresh": _can_refresh(state, lacks),
+        "next_refresh": context.next_refresh if is_watched(state, lacks) else "",
         "number": state.number,
         "part": step.group,
-        "line": _line_text(state, scene),
+        "line": _line_text(state, context),
         "has_card": False,
-        **asdict(activity),
+        **asdict(status),
     }
 
 
 def step_view(
     state: StepState,
-    scene: PanelContext,
+    context: PanelContext,
     *,
     recent: Sequence[Entry],
-    activity: PanelStatus,
+    status: PanelStatus,
     lacks: Sequence[Input],
 ) -> dict[str, Any]:
     """
@@ -210,17 +210,19 @@ def step_view(
     `recent` are the newest journal lines about the step, oldest first; `lacks` are the
     inputs that its checks need and were not given. A step that was tried asks for them too.
     """
-    values, credentials = scene.values, scene.credentials
+    values, credentials = context.values, context.credentials
     is_tried = state.checked_on or state.conclusion.outcome is Outcome.WAITING
-    elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
+    elsewhere = {
+        name: other for name, other in context.chosen_in.items() if other is not state.step
+    }
     step, record = state.step, step_record(state)
     return {
-        **line_view(state, scene, activity=activity, lacks=lacks),
+        **line_view(state, context, status=status, lacks=lacks),
         "has_card": True,
         "attested_by": record.attested_by,
-        "overdue": _overdue(state, scene.today),
+        "overdue": _overdue(state, context.today),
         "overdue_act": what_to_do(state, is_overdue=True)
-        if state.overdue_days(scene.today)
+        if state.overdue_days(context.today)
         else "",
         "assigned": _assigned(state),
         "remarks": [with_times(text) for text in record.remarks],
@@ -233,7 +235,7 @@ def step_view(
             }
             for table in gathered(record, "tables")
         ],
-        "links": [link.shown(scene.link_values) for link in step.links],
+        "links": [link.shown(context.link_values) for link in step.links],
         "pastes": [
             {"label": paste.label, "value": paste.value(values)}
             for paste in step.pastes
@@ -242,7 +244,7 @@ def step_view(
         "inputs": [
             {
                 **_input_view(item, values, credentials),
-                "help": _help(item, scene),
+                "help": _help(item, context),
                 "is_needed": item in lacks,
             }
             for item in dict.fromkeys((*step.inputs, *(lacks if is_tried else ())))
@@ -259,25 +261,25 @@ def step_view(
             if item.name in elsewhere
         ],
         "side_effect": step.side_effect,
-        "actions": _actions(state, scene, lacks),
-        "user": scene.user,
-        "can_check": bool(step.checks) and step.id not in scene.too_early,
-        "forms": _forms(state, scene),
-        "provider": scene.vendor.title,
+        "actions": _actions(state, context, lacks),
+        "user": context.user,
+        "can_check": bool(step.checks) and step.id not in context.too_early,
+        "forms": _forms(state, context),
+        "provider": context.vendor.title,
         "needs_consent": step.consent_gives is not None,
         "largest": LARGEST,
         "needs_another": state.conclusion.needs_another,
-        "has_confirm_page": scene.has_confirm_page,
-        "hand_over": _handed_over(step, credentials),
+        "has_confirm_page": context.has_confirm_page,
+        "copied_secret": _copied_secret(step, credentials),
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "identity": f"{step.id} · {step.kind}",
         "acts": step.today.split("\n\n"),
         "prose": _prose_view(step),
         "history": [
-            {"at": when(entry.at), "what": f"{_EVENT_WORDS[entry.type]}{_details(entry)}"}
+            {"at": when(entry.at), "what": f"{_EVENT_VERBS[entry.type]}{_details(entry)}"}
             for entry in reversed(recent)
         ],
-        "kit": _kit_view(step, scene.kit_values),
+        "kit": _kit_view(step, context.kit_values),
         "troubles": [_trouble_view(trouble) for trouble in troubles_of(state)],
     }
 
@@ -302,9 +304,9 @@ def _to_do(state: StepState, lacks: Sequence[Input]) -> str:
     return "" if advice in state.conclusion.reason else advice
 
 
-def is_current(state: StepState, scene: PanelContext) -> bool:
+def is_current(state: StepState, context: PanelContext) -> bool:
     """Return whether the step is what comes next, so that its card is open by itself."""
-    return _is_next(state.step, scene) and not state.is_settled
+    return _is_next(state.step, context) and not state.is_settled
 
 
 def _prose_view(step: Step) -> dict[str, Any] | None:
@@ -320,26 +322,26 @@ def _prose_view(step: Step) -> dict[str, Any] | None:
     }
 
 
-def _line_text(state: StepState, scene: PanelContext) -> str:
+def _line_text(state: StepState, context: PanelContext) -> str:
     """Return what a closed step says beside its title: who and when, or what it needs."""
     attestation = state.attestation
-    late = _overdue(state, scene.today)
+    late = _overdue(state, context.today)
     if late or not state.is_settled:
-        needs = scene.later.get(state.step.id, "")
+        needs = context.later.get(state.step.id, "")
         waits = state.conclusion.outcome is Outcome.WAITING
         takes = state.step.usual_time
-        usual = f"{takes} at {scene.vendor.title}" if takes and state.is_untouched else ""
-        who = _who(state, scene.vendor.title) if waits else ""
+        usual = f"{takes} at {context.vendor.title}" if takes and state.is_untouched else ""
+        who = _who(state, context.vendor.title) if waits else ""
         return " · ".join(filter(None, (who, _assigned(state), late, needs or usual)))
     if attestation is not None and state.conclusion.by_person:
         return f"{attestation.by}, {day(attestation.at)}"
     return day(state.checked_on) if state.checked_on else ""
 
 
-def _warnings(state: StepState, scene: PanelContext) -> list[str]:
+def _warnings(state: StepState, context: PanelContext) -> list[str]:
     """Return what is doubtful about the values of a step, and what its checks warn of."""
     found = gathered(step_record(state), "warnings")
-    return list(dict.fromkeys([*state.step.doubts(scene.values), *found]))
+    return list(dict.fromkeys([*state.step.doubts(context.values), *found]))
 
 
 def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> dict[str, str]:
@@ -349,7 +351,7 @@ def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> 
     return {"svg": str(svg), "caption": f"Where to look at {owner}", "source": source}
 
 
-def _can_look(state: StepState, lacks: Sequence[Input]) -> bool:
+def _can_refresh(state: StepState, lacks: Sequence[Input]) -> bool:
     """Return whether an open step can be checked without spending, and may have news."""
     absent = {item.name for item in lacks}
     is_open = not state.is_settled and not state.conclusion.needs_person
@@ -357,7 +359,7 @@ def _can_look(state: StepState, lacks: Sequence[Input]) -> bool:
     return is_open and can_ask and not state.step.side_effect
 
 
-def _actions(state: StepState, scene: PanelContext, lacks: Sequence[Input]) -> dict[str, Any]:
+def _actions(state: StepState, context: PanelContext, lacks: Sequence[Input]) -> dict[str, Any]:
     """
     Return the action that a person needs next in this step, one beside it, and the others.
 
@@ -365,13 +367,13 @@ def _actions(state: StepState, scene: PanelContext, lacks: Sequence[Input]) -> d
     """
     step = state.step
     person = "answer" if _is_question(step) else "attest"
-    page = "open" if step.links and step.links[0].url(scene.link_values) else ""
-    primary, other = _next_actions(state, scene, lacks, person=person, page=page)
+    page = "open" if step.links and step.links[0].url(context.link_values) else ""
+    primary, other = _next_actions(state, context, lacks, person=person, page=page)
     again = "check" if step.checks and "check" not in (primary, other) else ""
     possible = {
         "consent": step.consent_gives is not None,
         person: True,
-        "link": state.conclusion.needs_another and scene.has_confirm_page,
+        "link": state.conclusion.needs_another and context.has_confirm_page,
         "comment": True,
         "assign": True,
         "no": state.conclusion.needs_another,
@@ -388,29 +390,29 @@ def _actions(state: StepState, scene: PanelContext, lacks: Sequence[Input]) -> d
 
 
 def _next_actions(
-    state: StepState, scene: PanelContext, lacks: Sequence[Input], *, person: str, page: str
+    state: StepState, context: PanelContext, lacks: Sequence[Input], *, person: str, page: str
 ) -> tuple[str, str]:
     """Return the first two actions; `page` is "open" if the step has a page that can be opened."""
-    step, conclusion, token = state.step, shown(state), state.step.consent_gives
+    step, conclusion, token = state.step, displayed_conclusion(state), state.step.consent_gives
     check = "check" if step.checks else ""
     asks = bool(set(lacks).intersection(step.inputs))
     # What is refused is corrected here, not on a page.
     is_refused = any(finding.refuses for finding in state.findings)
     is_permitted = all(
-        any(scene.values.get(name) for name in part.allowed_by)
+        any(context.values.get(name) for name in part.allowed_by)
         for part in step.checks
         if part.allowed_by
     )
     is_declined = conclusion.outcome is Outcome.FAILED and conclusion.by_person
     cases = (
         (state.is_settled, ("", check)),
-        (conclusion.needs_another, (person, "link" if scene.has_confirm_page else "")),
-        (step.id in scene.too_early, (person, check)),
-        (conclusion.needs_person or _lacks_word(state), (person, check)),
-        (token is not None and token.name not in scene.credentials, ("consent", "check")),
+        (conclusion.needs_another, (person, "link" if context.has_confirm_page else "")),
+        (step.id in context.too_early, (person, check)),
+        (conclusion.needs_person or _lacks_only_attestation(state), (person, check)),
+        (token is not None and token.name not in context.credentials, ("consent", "check")),
         (state.is_asked_for, (person, "")),
         (conclusion.outcome is Outcome.WAITING, ("", person)),
-        (state.has_fault and _is_next(step, scene), (check, "continue")),
+        (state.has_fault and _is_next(step, context), (check, "continue")),
         (
             step.kind is StepKind.WAIT,
             (page, person) if page and not is_declined else (person, page),
@@ -425,7 +427,7 @@ def _next_actions(
     return next(actions for is_so, actions in cases if is_so)
 
 
-def _lacks_word(state: StepState) -> bool:
+def _lacks_only_attestation(state: StepState) -> bool:
     """Return whether somebody has checked the step, and only a person's word is left."""
     return state.needs_human_only and not state.is_untouched
 
@@ -435,10 +437,10 @@ def _is_question(step: Step) -> bool:
     return bool(step.answers) or step.kind is StepKind.WAIT
 
 
-def _since(state: StepState, scene: PanelContext) -> str:
+def _since(state: StepState, context: PanelContext) -> str:
     """Return who did it, whom it waits for since when, or which steps come first."""
-    first = scene.later.get(state.step.id, "")
-    parts = (_who(state, scene.vendor.title), _assigned(state), _overdue(state, scene.today))
+    first = context.later.get(state.step.id, "")
+    parts = (_who(state, context.vendor.title), _assigned(state), _overdue(state, context.today))
     return " · ".join(filter(None, (*parts, first)))
 
 
@@ -463,37 +465,37 @@ class HeaderFacts(TypedDict):
 
 def header_view(
     state: RunState,
-    scene: PanelContext,
+    context: PanelContext,
     *,
-    activity: PanelStatus,
+    status: PanelStatus,
     plan: Plan | None,
     **facts: Unpack[HeaderFacts],
 ) -> dict[str, Any]:
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
-    `activity` is that of *Check everything now*, `plan` the gates.
+    `status` is that of *Check everything now*, `plan` the gates.
     """
     return {
         **facts,
-        "user": scene.user,
-        "provider": scene.vendor.title,
+        "user": context.user,
+        "provider": context.vendor.title,
         "total": len(state.steps),
         "settled": sum(step.is_settled for step in state.steps.values()),
         "counts": [
             {"outcome": outcome, "icon": ICONS[outcome], "label": label, "count": number}
-            for outcome, label, number in tally(map(shown, state.steps.values()))
+            for outcome, label, number in tally(map(displayed_conclusion, state.steps.values()))
         ],
-        "next": _next_view(scene),
+        "next": _next_view(context),
         "steps": [
-            {**_line(step), "who": _since(step, scene), "again": step.redo_reason}
+            {**_line(step), "who": _since(step, context), "again": step.redo_reason}
             for step in state.steps.values()
         ],
         "groups": _groups(state),
-        "begin": _begin_view(plan, scene.checklist),
+        "begin": _begin_view(plan, context.checklist),
         "gates": _gates(state, plan),
-        "forecast": _forecast_view(state, scene),
-        **asdict(activity),
+        "forecast": _forecast_view(state, context),
+        **asdict(status),
     }
 
 
@@ -513,18 +515,20 @@ def _groups(state: RunState) -> list[dict[str, Any]]:
         steps = list(group)
         unsettled = [part for part in steps if not part.is_settled]
         target = next(
-            (part for part in unsettled if shown(part).outcome is Outcome.FAILED),
+            (part for part in unsettled if displayed_conclusion(part).outcome is Outcome.FAILED),
             (unsettled or steps)[0],
         )
         done = len(steps) - len(unsettled)
         # Nothing stands beside a part that nobody has begun.
-        is_new = all(shown(part).outcome is Outcome.NOT_RUN for part in steps)
-        open_label = label_of(shown(target)) if len(steps) == 1 else f"{done}/{len(steps)}"
+        is_new = all(displayed_conclusion(part).outcome is Outcome.NOT_RUN for part in steps)
+        open_label = (
+            label_of(displayed_conclusion(target)) if len(steps) == 1 else f"{done}/{len(steps)}"
+        )
         groups.append(
             {
                 "title": title,
                 "ids": [part.step.id for part in steps],
-                "outcome": shown(target).outcome,
+                "outcome": displayed_conclusion(target).outcome,
                 "label": "" if is_new else open_label if unsettled else "done",
                 "step": {"id": target.step.id, "title": target.step.title},
                 "steps": [{**_line(part), "is_settled": part.is_settled} for part in steps],
@@ -546,12 +550,12 @@ def _gates(state: RunState, plan: Plan | None) -> list[dict[str, Any]]:
     ]
 
 
-def _forecast_view(state: RunState, scene: PanelContext) -> dict[str, Any] | None:
+def _forecast_view(state: RunState, context: PanelContext) -> dict[str, Any] | None:
     """Return the forecast in one line and as chips, if others decide anything."""
     forecast = make_forecast(state)
     if forecast is None:
         return None
-    next_id = scene.following.step.step.id if scene.following else ""
+    next_id = context.following.step.step.id if context.following else ""
     return {"title": forecast_title(forecast), "chips": forecast_chips(forecast, next_id)}
 
 
@@ -563,7 +567,7 @@ def _line(state: StepState) -> dict[str, Any]:
 
 def _outcome(state: StepState) -> dict[str, Any]:
     """Return how the page shows a step's outcome."""
-    conclusion = shown(state)
+    conclusion = displayed_conclusion(state)
     return {
         "outcome": conclusion.outcome,
         "icon": ICONS[conclusion.outcome],
@@ -600,14 +604,14 @@ def _overdue(state: StepState, today: date) -> str:
     return f"{pluralize(days, 'day')} overdue{usual}"
 
 
-def _is_next(step: Step, scene: PanelContext) -> bool:
-    return scene.following is not None and step is scene.following.step.step
+def _is_next(step: Step, context: PanelContext) -> bool:
+    return context.following is not None and step is context.following.step.step
 
 
-def _next_view(scene: PanelContext) -> dict[str, str] | None:
-    if scene.following is None:
+def _next_view(context: PanelContext) -> dict[str, str] | None:
+    if context.following is None:
         return None
-    step, advice = scene.following
+    step, advice = context.following
     return {
         "id": step.step.id,
         "number": step.number,
@@ -619,9 +623,9 @@ def _next_view(scene: PanelContext) -> dict[str, str] | None:
 
 def finish_view(
     state: RunState,
-    scene: PanelContext,
+    context: PanelContext,
     *,
-    activity: PanelStatus,
+    status: PanelStatus,
     bundle: str,
     sealed: str,
     ended_on: str,
@@ -640,7 +644,7 @@ def finish_view(
     warnings = [
         f"{step.number} · {step.step.title}: {text}"
         for step in steps
-        for text in _warnings(step, scene)
+        for text in _warnings(step, context)
     ]
     return {
         "end": {
@@ -655,11 +659,11 @@ def finish_view(
         "total": len(steps),
         "done": sum(step.is_settled for step in steps),
         "open": [_line(step) for step in steps if not step.is_settled],
-        "next": _next_view(scene),
+        "next": _next_view(context),
         "doubts": list(doubts),
         "bundle": bundle,
         "bundle_name": bundle.rpartition("/")[2],
-        **asdict(activity),
+        **asdict(status),
     }
 
 
@@ -683,18 +687,18 @@ def _verdict(warnings: Sequence[str]) -> str:
     return f"Your customers can connect, with {number}:"
 
 
-def _forms(state: StepState, scene: PanelContext) -> list[dict[str, Any]]:
+def _forms(state: StepState, context: PanelContext) -> list[dict[str, Any]]:
     """
     Return the forms by which a person can confirm a step, skip it, and so on.
 
     Where a second person is needed, the first form has that person's own sentence. What the
     checks verified in part is the answer that is chosen.
     """
-    step, vendor, files_help = state.step, scene.vendor.title, ""
+    step, vendor, files_help = state.step, context.vendor.title, ""
     name = "answer" if _is_question(step) else "attest"
     if step.developer_tools:
         files_help = (
-            f"You may attach the answer of {scene.vendor.developer_tools} to "
+            f"You may attach the answer of {context.vendor.developer_tools} to "
             f"{step.developer_tools} as JSON. The runbook keeps it, but does not read it."
         )
     said: dict[str, Any] = {"has_files": True, "files_help": files_help, "verb": "confirms"}
@@ -704,7 +708,7 @@ def _forms(state: StepState, scene: PanelContext) -> list[dict[str, Any]]:
         word = _form(name, _SEEN, option, **said)
     elif _is_question(step):
         chosen = "attest" if state.conclusion.needs_person else ""
-        answers = _answers(step, scene)
+        answers = _answers(step, context)
         word = _form(name, question, *answers, act="Confirm", chosen=chosen, **said)
     else:
         word = _form(name, done, _done(step, done), **said)
@@ -723,12 +727,12 @@ def _forms(state: StepState, scene: PanelContext) -> list[dict[str, Any]]:
     ]
 
 
-def _answers(step: Step, scene: PanelContext) -> Iterator[dict[str, Any]]:
+def _answers(step: Step, context: PanelContext) -> Iterator[dict[str, Any]]:
     """Return what may be true of a step, and is confirmed by name."""
-    vendor, is_wait = scene.vendor.title, step.kind is StepKind.WAIT
+    vendor, is_wait = context.vendor.title, step.kind is StepKind.WAIT
     asked, named = [], []
     for item in step.inputs:
-        chosen = scene.values.get(item.name, item.default)
+        chosen = context.values.get(item.name, item.default)
         if isinstance(chosen, tuple):
             part = {"name": item.name, "label": item.label, "help": "", "type": "choices"}
             asked.append({**part, "choices": chosen, "ticked": True})
@@ -862,15 +866,15 @@ def _input_view(
     }
 
 
-def _help(item: Input, scene: PanelContext) -> str:
+def _help(item: Input, context: PanelContext) -> str:
     """Return the help of an input, with what the connector was seen to ask people for."""
-    asked, on = scene.facts.get(item.asked_fact, ((), ""))
+    asked, on = context.facts.get(item.asked_fact, ((), ""))
     if not asked:
         return item.help
     return f"{item.help} Read on {day(on)}, it asks for: {as_text(asked)}."
 
 
-def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] | None:
+def _copied_secret(step: Step, credentials: Mapping[str, str]) -> dict[str, str] | None:
     """Return the credential that this step hands over to another console, if any."""
     item = step.copies_secret
     if item is None:
@@ -898,7 +902,7 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
             for part in kit.permissions
         ],
         "rules": list(kit.rules),
-        "scenes": [f"{scene.shows} Caption: “{scene.caption}”" for scene in kit.scenes],
+        "scenes": [f"{context.shows} Caption: “{context.caption}”" for context in kit.scenes],
         "reviewer": list(kit.reviewer),
         "prepare_for": kit.prepare_for,
         "prepare": [f"{part.name}: {part.text}" for part in kit.prepare],

@@ -23,7 +23,7 @@ from runbook_lib.engine.tenants import TenantQuestion
 from runbook_lib.errors import SettingsError, describe_error
 from runbook_lib.evidence.reports.pictures import picture_style
 from runbook_lib.walkthrough.controller import Walkthrough
-from runbook_lib.walkthrough.views import NOTES, WORDS
+from runbook_lib.walkthrough.views import ATTESTATION_ACTIONS, NOTE_ACTIONS
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -157,7 +157,7 @@ class HeaderPanel(_WalkthroughPanel):
     def __init__(self, walkthrough: Walkthrough) -> None:
         super().__init__(walkthrough, "header")
         self.on_msg(self._on_message)
-        walkthrough.displays.add_header(self)
+        walkthrough.panels.add_header(self)
 
     def __repr__(self) -> str:
         return _TEXT.format("header")
@@ -183,7 +183,7 @@ class FinishPanel(_WalkthroughPanel):
     def __init__(self, walkthrough: Walkthrough) -> None:
         super().__init__(walkthrough, "finish")
         self.on_msg(self._on_message)
-        walkthrough.displays.add_finish(self)
+        walkthrough.panels.add_finish(self)
 
     def __repr__(self) -> str:
         return _TEXT.format("notebook's end")
@@ -208,7 +208,7 @@ class StepPanel(_WalkthroughPanel):
         super().__init__(walkthrough, step.id)
         self._step = step
         self.on_msg(self._on_message)
-        walkthrough.displays.add_panel(step.id, self)
+        walkthrough.panels.add_panel(step.id, self)
 
     def __repr__(self) -> str:
         return _TEXT.format("step")
@@ -254,51 +254,56 @@ class StepPanel(_WalkthroughPanel):
     def _open(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.open_card(self._step)
 
-    def _look(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.look(self._step)
+    def _refresh(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.refresh(self._step)
 
     def _say(self, message: dict[str, Any], buffers: list[Any]) -> None:
         files = [
             {"name": file["name"], "media_type": file["type"], "content": bytes(buffer)}
             for file, buffer in zip(message.get("files", ()), buffers, strict=True)
         ]
-        self._walkthrough.say(self._step, WORDS[message["action"]], message, files)
+        self._walkthrough.say(self._step, ATTESTATION_ACTIONS[message["action"]], message, files)
 
     def _add_note(self, message: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.add_note(self._step, NOTES[message["action"]], message)
+        self._walkthrough.add_note(self._step, NOTE_ACTIONS[message["action"]], message)
 
     def _validate(self, message: dict[str, Any], _buffers: list[Any]) -> None:
         name = str(message["name"])
         problem = self._walkthrough.problem(name, str(message["value"]))
         self.send({"kind": "problem", "name": name, **problem})
 
-    def _keep(self, message: dict[str, Any], _buffers: list[Any]) -> None:
+    def _save_credential(self, message: dict[str, Any], _buffers: list[Any]) -> None:
+        name, store = str(message["name"]), str(message["store"])
         inputs = dict(message.get("inputs", {}))
-        self._walkthrough.keep(self._step, str(message["name"]), str(message["where"]), inputs)
+        self._walkthrough.save_credential(self._step, name, store, inputs)
 
-    def _hand_over(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
-        self.send({"kind": "hand_over", "value": self._walkthrough.hand_over(self._step)})
+    def _forget_credential(self, message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.forget_credential(self._step, str(message["name"]))
+
+    def _copy_secret(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
+        self.send({"kind": "secret", "value": self._walkthrough.secret_to_copy(self._step)})
 
     def _consent(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.ask_consent(self._step)
+        self._walkthrough.prepare_consent(self._step)
 
     def _link(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self.send({"kind": "link", "path": self._walkthrough.confirm_link(self._step)})
 
     def _redirect(self, message: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.answer_consent(self._step, str(message["url"]))
+        self._walkthrough.redeem_redirect(self._step, str(message["url"]))
 
     _actions: dict[str, Callable[[StepPanel, dict[str, Any], list[Any]], None]] = {  # noqa: RUF012
         "check": _check,
         "save": _save,
         "continue": _continue,
         "open": _open,
-        "look": _look,
-        **dict.fromkeys(WORDS, _say),
-        **dict.fromkeys(NOTES, _add_note),
+        "refresh": _refresh,
+        **dict.fromkeys(ATTESTATION_ACTIONS, _say),
+        **dict.fromkeys(NOTE_ACTIONS, _add_note),
         "validate": _validate,
-        "keep": _keep,
-        "hand_over": _hand_over,
+        "save_credential": _save_credential,
+        "forget_credential": _forget_credential,
+        "copy_secret": _copy_secret,
         "consent": _consent,
         "link": _link,
         "redirect": _redirect,

@@ -35,7 +35,7 @@ def test_a_failure_says_what_is_wrong_and_what_to_do_next(scenario: str, tmp_pat
         values = run.values
         run.close()
     given = step_view(
-        states[-1], make_context(values=values), recent=(), activity=PanelStatus(), lacks=()
+        states[-1], make_context(values=values), recent=(), status=PanelStatus(), lacks=()
     )
     shown = " ".join((given["reason"], *given["warnings"], *given["limits"]))
     assert explained.wrong in shown

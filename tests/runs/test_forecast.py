@@ -57,7 +57,7 @@ def test_the_forecast_is_the_same_everywhere(
     assert forecast_title(forecast) == title
 
     header = header_view(
-        known.whole_state, make_context(), activity=PanelStatus(), plan=PROCEDURE.plan
+        known.whole_state, make_context(), status=PanelStatus(), plan=PROCEDURE.plan
     )
     chips = {chip["step"]: chip["text"] for chip in header["forecast"]["chips"]}
     begun = [decision for decision in forecast.decisions if decision.stage != "ahead"]

@@ -11,7 +11,7 @@ from tests.unit.bodies import APP_SECRET
 
 ANSWERS: dict[str, Any] = {
     "problem": {"problem": "It is too short.", "effect": "2 is undone."},
-    "hand_over": APP_SECRET,
+    "secret_to_copy": APP_SECRET,
 }
 
 
@@ -20,7 +20,7 @@ class FakeWalkthrough:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
-        self.displays = self
+        self.panels = self
         self.run = SimpleNamespace(tenant="acme", procedure=SimpleNamespace(id="one"))
 
     def add_header(self, header: Any) -> None:

@@ -212,8 +212,8 @@ function markCell(node, name, states = {}) {
 // Acts once `root`, which is drawn before it is in the page, is there. Returns a function that forgets it.
 function whenPlaced(root, act) {
   let frame = 0;
-  const look = () => { if (root.isConnected) act(); else frame = requestAnimationFrame(look); };
-  frame = requestAnimationFrame(look);
+  const actWhenPlaced = () => { if (root.isConnected) act(); else frame = requestAnimationFrame(actWhenPlaced); };
+  frame = requestAnimationFrame(actWhenPlaced);
   return () => cancelAnimationFrame(frame);
 }
 

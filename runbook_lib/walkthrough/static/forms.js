@@ -3,7 +3,7 @@
 
 function megabytes(size) { return `${(size / 2 ** 20).toFixed(1)} MiB`; }
 
-class WordForm {
+class RemarkForm {
   // `form` is one of the view's `forms`: what may be said, whether a note is needed, whether it takes files.
   constructor(panel, form) {
     this.panel = panel;

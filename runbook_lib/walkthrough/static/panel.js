@@ -60,15 +60,15 @@ class Panel {
     // What was drawn before it was open in its place.
     if (openedStep() === view.id) document.dispatchEvent(new CustomEvent(FOLD, { detail: { id: view.id } }));
     // Whoever comes back from the provider's page sees what is true now, and has acted.
-    const look = () => {
-      const isAsked = document.visibilityState === "visible" && this.lookAgain();
+    const refreshOnFocus = () => {
+      const isAsked = document.visibilityState === "visible" && this.refresh();
       if (isAsked) this.hasActed = model.get("view").finished + 1;
     };
-    window.addEventListener("focus", look);
+    window.addEventListener("focus", refreshOnFocus);
     // Cells may move.
     const seen = new ResizeObserver(() => this.markCells());
     seen.observe(this.root);
-    this.forget.push(() => window.removeEventListener("focus", look), () => seen.disconnect(),
+    this.forget.push(() => window.removeEventListener("focus", refreshOnFocus), () => seen.disconnect(),
       whenPlaced(this.root, () => this.markCells()));
   }
 
@@ -112,7 +112,7 @@ class Panel {
     this.menuNames = element("span", {});
     this.menu = element("details", { class: "rb-menu" },
       element("summary", {}, element("span", {}, "More"), this.menuNames), this.asides, this.others, this.behind);
-    this.forms = view.forms.map((form) => new WordForm(this, form));
+    this.forms = view.forms.map((form) => new RemarkForm(this, form));
     this.asides.append(...this.forms.filter(({ hasAside }) => hasAside).map(({ notes }) => notes));
     const word = this.forms.find(({ name }) => ["attest", "answer"].includes(name));
     this.line.after(this.heading, this.acts, this.screen, this.aids, this.inputs, ...word ? [word.root] : [], this.actions, this.consent,
@@ -136,7 +136,7 @@ class Panel {
   renewForms(view) {
     this.forms = this.forms.map((form, number) => {
       if (form.asked || JSON.stringify(form.form) === JSON.stringify(view.forms[number])) return form;
-      const renewed = new WordForm(this, view.forms[number]);
+      const renewed = new RemarkForm(this, view.forms[number]);
       renewed.take(form);
       return renewed;
     });
@@ -180,7 +180,7 @@ class Panel {
     const wasOpen = this.root.dataset.open === "true";
     if (id === view.id && openedStep() === id && view.is_current) noteOpened("");
     if (this.isOpen === wasOpen) return;
-    this.hasLooked = (this.isOpen && this.lookAgain()) || this.hasLooked;
+    this.hasRefreshed = (this.isOpen && this.refresh()) || this.hasRefreshed;
     this.draw();
   }
 
@@ -227,10 +227,10 @@ class Panel {
   }
 
   // Asks the kernel, which looks seldom, and returns whether it did.
-  lookAgain() {
+  refresh() {
     const view = this.model.get("view");
-    if (!this.isOpen || !view.can_look || view.busy_since || this.isLost) return false;
-    return ask(this.model, { action: "look" });
+    if (!this.isOpen || !view.can_refresh || view.busy_since || this.isLost) return false;
+    return ask(this.model, { action: "refresh" });
   }
 
   // --- inputs ----------------------------------------------------------------
@@ -338,13 +338,13 @@ class Panel {
   get hasTyped() { return [...this.fields.values()].some(({ field }) => field.dataset.touched); }
 
   buildKeep(input) {
-    const keep = (where) => this.sendTyped({ action: "keep", name: input.name, where });
+    const save = (store) => this.sendTyped({ action: "save_credential", name: input.name, store });
     const forget = () => {
       this.fields.get(input.name).field.value = "";
-      this.send({ action: "keep", name: input.name, where: "forget" });
+      this.send({ action: "forget_credential", name: input.name });
     };
     return element("div", { class: "rb-row rb-keep", hidden: true },
-      this.buildSave(input, "Verified. Save it on this machine?", keep), this.buildKeepButton(input, "Remove", "forget", forget));
+      this.buildSave(input, "Verified. Save it on this machine?", save), this.buildKeepButton(input, "Remove", "forget", forget));
   }
 
   buildKeepButton(input, text, where, act) {
@@ -363,7 +363,7 @@ class Panel {
   drawOffer(view) {
     const offered = this.isOffering && this.isBuilt && !this.isOpen ? view.inputs.filter((input) => this.offersToSave(view, input)) : [];
     redraw(this.offer, offered, () => offered.map((input) => this.buildSave(input, `${input.label} is verified. Save it on this machine?`,
-      (where) => this.send({ action: "keep", name: input.name, where }))));
+      (store) => this.send({ action: "save_credential", name: input.name, store }))));
     this.offer.hidden = !offered.length;
   }
 
@@ -591,8 +591,8 @@ class Panel {
     this.second.hidden = false;
   }
 
-  onHandOver({ value }) {
-    if (value && this.handOverButton) copy(value, this.handOverButton, this.handOverButton.dataset.label);
+  onSecret({ value }) {
+    if (value && this.copySecretButton) copy(value, this.copySecretButton, this.copySecretButton.dataset.label);
   }
 
   // --- state -----------------------------------------------------------------
@@ -617,8 +617,8 @@ class Panel {
     this.drawNews(view);
     this.goOn(view);
     // Its values have arrived: nobody has to press Check.
-    if (view.can_look && !view.checked_on && !this.hasLooked && this.isOpen && !this.hasTyped) { this.hasLooked = true; this.lookAgain(); }
-    if (!view.can_look) this.hasLooked = false;
+    if (view.can_refresh && !view.checked_on && !this.hasRefreshed && this.isOpen && !this.hasTyped) { this.hasRefreshed = true; this.refresh(); }
+    if (!view.can_refresh) this.hasRefreshed = false;
     this.markUnsaved();
   }
 
@@ -728,13 +728,13 @@ class Panel {
   }
 
   drawAids(view) {
-    redraw(this.aids, [view.chosen, view.links, view.actions.primary, view.pastes, view.hand_over], () => {
+    redraw(this.aids, [view.chosen, view.links, view.actions.primary, view.pastes, view.copied_secret], () => {
       const links = view.links.slice(view.actions.primary === "open" ? 1 : 0).map(({ label, url }) => url
         ? element("a", { href: url, target: "_blank", rel: "noopener", "data-key": label }, `${label} ↗`)
         : element("span", { class: "rb-field-note" }, label));
       const rows = view.pastes.map((paste) => this.drawPaste(paste));
       if (links.length) rows.unshift(element("div", { class: "rb-row" }, ...links));
-      if (view.hand_over) rows.push(this.drawHandOver(view.hand_over));
+      if (view.copied_secret) rows.push(this.drawCopySecret(view.copied_secret));
       rows.push(...view.chosen.map((one) => this.drawChosen(one)));
       return rows;
     });
@@ -757,12 +757,12 @@ class Panel {
       element("code", {}, value), button);
   }
 
-  drawHandOver({ label, unknown }) {
+  drawCopySecret({ label, unknown }) {
     if (unknown) return element("div", { class: "rb-field-note" }, `${label}: ${unknown}`);
     const text = `Copy the ${label}`;
-    this.handOverButton = element("button", { type: "button", "data-action": "hand-over", "data-label": text,
-      "data-key": "hand-over", onclick: () => this.send({ action: "hand_over" }) }, text);
-    return element("div", { class: "rb-row" }, this.handOverButton,
+    this.copySecretButton = element("button", { type: "button", "data-action": "copy-secret", "data-label": text,
+      "data-key": "copy-secret", onclick: () => this.send({ action: "copy_secret" }) }, text);
+    return element("div", { class: "rb-row" }, this.copySecretButton,
       element("span", { class: "rb-field-note" }, "Copied to the clipboard only."));
   }
 
@@ -849,8 +849,8 @@ class Panel {
     this.root.setAttribute("aria-busy", String(isBusy));
     const { news } = this;
     // Outside the live region: a new time is not announced.
-    setText(this.watched, `The next check is at ${view.next_look}. This page shows changes. You can close everything and come back.`);
-    this.watched.hidden = !view.next_look || isBusy || Boolean(this.isLost);
+    setText(this.watched, `The next check is at ${view.next_refresh}. This page shows changes. You can close everything and come back.`);
+    this.watched.hidden = !view.next_refresh || isBusy || Boolean(this.isLost);
     const hasFinding = this.hasFinding(view);
     const message = hasFinding && this.isTelling ? news.message : news.message || view.result;
     redraw(this.live, [isBusy, message, news.advice, this.isTelling && [this.findingOf(view), view.warnings, view.limits]], () => {
@@ -920,7 +920,7 @@ function render({ model, el }) {
   };
   const hear = (message) => {
     if (message.kind === "problem") panel?.onProblem(message);
-    if (message.kind === "hand_over") panel?.onHandOver(message);
+    if (message.kind === "secret") panel?.onSecret(message);
     if (message.kind === "link") panel?.onLink(message);
   };
   model.on("change:view", draw);

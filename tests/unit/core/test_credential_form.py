@@ -379,7 +379,7 @@ def check_view(run: Run, name: str) -> None:
         run.state.steps[name],
         make_context(values=run.values),
         recent=run.history.recent(name),
-        activity=PanelStatus(refused=[{"input": "app_id", "problem": "It is."}]),
+        status=PanelStatus(refused=[{"input": "app_id", "problem": "It is."}]),
         lacks=(),
     )
     shown = run.redactor.redact_values(view, structure=STRUCTURE)

@@ -18,7 +18,7 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.walkthrough import controller as module
 from runbook_lib.walkthrough.controller import Walkthrough
 from tests.unit.bodies import APP_ID, APP_SECRET
-from tests.unit.walkthrough.stage import Screen, make_run, settled, stopped
+from tests.unit.walkthrough.stage import FakePanel, make_run, settled, stopped
 
 OTHER_SECRET = APP_SECRET[::-1]
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
@@ -37,18 +37,18 @@ def unreachable(context: CheckContext) -> Finding:
     raise UnreachableError("x.example could not be reached: no connection.")
 
 
-class PanelContext:
+class WalkthroughHarness:
     """A walkthrough with a screen for each step."""
 
     def __init__(self, run: Run, **options: Any) -> None:
         self.run = run
         self.walkthrough = Walkthrough(run, **options)
-        self.header, self.finish = Screen(), Screen()
-        self.screens = {step.id: Screen() for step in run.procedure.steps}
-        for step_id, screen in self.screens.items():
-            self.walkthrough.displays.add_panel(step_id, screen)
-        self.walkthrough.displays.add_header(self.header)
-        self.walkthrough.displays.add_finish(self.finish)
+        self.header, self.finish = FakePanel(), FakePanel()
+        self.panels = {step.id: FakePanel() for step in run.procedure.steps}
+        for step_id, screen in self.panels.items():
+            self.walkthrough.panels.add_panel(step_id, screen)
+        self.walkthrough.panels.add_header(self.header)
+        self.walkthrough.panels.add_finish(self.finish)
 
     def step(self, step_id: str) -> Step:
         """Return the step."""
@@ -64,14 +64,14 @@ class PanelContext:
     ) -> dict[str, Any]:
         """Check the step with these values; return what its panel shows once it is idle."""
         self.walkthrough.perform(self.step(step_id), values or {}, *sure)
-        return settled(self.screens[step_id], finished)
+        return settled(self.panels[step_id], finished)
 
     def say(
         self, step_id: str, kind: AttestationKind, words: Any, files: Any = (), finished: int = 1
     ) -> dict[str, Any]:
         """Say this of the step; return what its panel shows once it is idle."""
         self.walkthrough.say(self.step(step_id), kind, words, list(files))
-        return settled(self.screens[step_id], finished)
+        return settled(self.panels[step_id], finished)
 
     @property
     def types(self) -> list[str]:
@@ -85,12 +85,12 @@ class PanelContext:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-Make = Callable[..., PanelContext]
-Looked = list[CheckContext]
+MakeHarness = Callable[..., WalkthroughHarness]
+CheckCalls = list[CheckContext]
 
 
 def noting(
-    calls: Looked, check: Callable[[CheckContext], Finding]
+    calls: CheckCalls, check: Callable[[CheckContext], Finding]
 ) -> Callable[[CheckContext], Finding]:
     """Return `check`, which notes each call in `calls`."""
 
@@ -101,21 +101,23 @@ def noting(
     return run
 
 
-def saying(findings: list[Finding], calls: Looked) -> Callable[[CheckContext], Finding]:
+def saying(findings: list[Finding], calls: CheckCalls) -> Callable[[CheckContext], Finding]:
     """Return a check that finds the last of `findings`, and notes each call in `calls`."""
     return noting(calls, lambda _context: findings[-1])
 
 
 @pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def make_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeHarness]:
     """Return a factory of walkthroughs; their threads are joined at the end."""
     monkeypatch.setattr(module, "_FOLLOW_SECONDS", 0.01)
     with ExitStack() as stack:
 
         def make(
             *steps: Step, watch_seconds: float = module._WATCH_SECONDS, **more: Any
-        ) -> PanelContext:
-            made = PanelContext(make_run(tmp_path, *steps, **more), watch_seconds=watch_seconds)
+        ) -> WalkthroughHarness:
+            made = WalkthroughHarness(
+                make_run(tmp_path, *steps, **more), watch_seconds=watch_seconds
+            )
             stack.enter_context(stopped(made.walkthrough))
             return made
 
@@ -127,7 +129,7 @@ def spending(step: Step) -> Step:
     return replace(step, checks=(replace(step.checks[0], side_effect="It uses up a link."),))
 
 
-def damage(play: PanelContext) -> None:
+def damage(harness: WalkthroughHarness) -> None:
     """Append a line that is not a journal line."""
-    with play.run.journal.path.open("ab") as file:
+    with harness.run.journal.path.open("ab") as file:
         file.write(b"garbage\n")

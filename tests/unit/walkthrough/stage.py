@@ -134,13 +134,13 @@ def make_context(**more: Any) -> PanelContext:
         "chosen_in": {},
         "has_confirm_page": False,
         "following": None,
-        "next_look": "12:15",
+        "next_refresh": "12:15",
         "user": "",
     }
     return PanelContext(**{**known, **more})
 
 
-class Screen:
+class FakePanel:
     """Shows a view, and records every view that it showed."""
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ def eventually(is_so: Callable[[], Any], seconds: float = DEADLINE) -> Any:
     raise AssertionError(f"not true within {seconds:g} s")
 
 
-def settled(screen: Screen, finished: int = 1, seconds: float = DEADLINE) -> dict[str, Any]:
+def settled(screen: FakePanel, finished: int = 1, seconds: float = DEADLINE) -> dict[str, Any]:
     """Return the view of a panel that has finished `finished` actions and is idle."""
 
     def view() -> dict[str, Any] | None:

@@ -48,7 +48,7 @@ def _made() -> dict[str, Any]:
         )
     ]
     run = RunState("0a1b2c3d", {state.step.id: state for state in states})
-    scene = make_context(has_confirm_page=True, following=NextStep(states[0], ""))
+    context = make_context(has_confirm_page=True, following=NextStep(states[0], ""))
     known: dict[str, Any] = {
         "title": "One",
         "tenant": "acme",
@@ -60,12 +60,12 @@ def _made() -> dict[str, Any]:
         "plan": None,
     }
     views = {
-        "step": step_view(states[0], scene, recent=(), activity=PanelStatus(), lacks=()),
-        "header": header_view(run, scene, activity=PanelStatus(), **known),
+        "step": step_view(states[0], context, recent=(), status=PanelStatus(), lacks=()),
+        "header": header_view(run, context, status=PanelStatus(), **known),
         "finish": finish_view(
             run,
-            scene,
-            activity=PanelStatus(),
+            context,
+            status=PanelStatus(),
             bundle="",
             sealed="",
             ended_on="",

@@ -11,8 +11,8 @@ from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist, Checkli
 from runbook_lib.walkthrough.widgets import HeaderPanel
 from tests.support.fake_walkthrough import FakeWalkthrough, receive
 from tests.support.plans import make_plan
-from tests.unit.walkthrough.conftest import Make
-from tests.unit.walkthrough.conftest import PanelContext as Play
+from tests.unit.walkthrough.conftest import MakeHarness
+from tests.unit.walkthrough.conftest import WalkthroughHarness as Play
 from tests.unit.walkthrough.stage import make_step
 
 TEXTS = ("an icon", "a person")
@@ -60,18 +60,18 @@ def test_a_damaged_file_counts_as_none(kept: ChecklistFile, folder: Path, conten
     assert kept.read().ticked == {"an icon"}
 
 
-def prepared(scene: Make) -> Play:
+def prepared(make_harness: MakeHarness) -> Play:
     """Return a walkthrough whose procedure names what to have at hand."""
-    return scene(make_step("a"), plan=make_plan(have_ready=TEXTS))
+    return make_harness(make_step("a"), plan=make_plan(have_ready=TEXTS))
 
 
-def test_the_header_shows_what_is_ticked(scene: Make) -> None:
+def test_the_header_shows_what_is_ticked(make_harness: MakeHarness) -> None:
     """A tick is drawn in every header of the kernel; nothing of it is in the journal."""
-    play = prepared(scene)
-    before = play.written
-    play.walkthrough.tick("a person", is_ticked=True)
-    play.walkthrough.begin()
-    assert play.header.view["begin"] == {
+    harness = prepared(make_harness)
+    before = harness.written
+    harness.walkthrough.tick("a person", is_ticked=True)
+    harness.walkthrough.begin()
+    assert harness.header.view["begin"] == {
         "plan": "6 weeks",
         "ready": [
             {"text": "an icon", "is_ticked": False},
@@ -79,19 +79,21 @@ def test_the_header_shows_what_is_ticked(scene: Make) -> None:
         ],
         "has_begun": True,
     }
-    assert play.written == before
+    assert harness.written == before
 
 
-def test_a_tick_that_cannot_be_kept_says_so(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_that_cannot_be_kept_says_so(
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If the disk refuses, the header says it, and no panel breaks."""
-    play = prepared(scene)
+    harness = prepared(make_harness)
 
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("runbook_lib.walkthrough.checklist.write_whole", refuse)
-    play.walkthrough.tick("a person", is_ticked=True)
-    view = play.header.view
+    harness.walkthrough.tick("a person", is_ticked=True)
+    view = harness.header.view
     assert view["is_error"]
     assert view["message"].startswith("Cannot write to disk: ")
     assert view["begin"]["ready"][1] == {"text": "a person", "is_ticked": False}

@@ -20,7 +20,7 @@ from runbook_lib.errors import StateMismatchError
 from runbook_lib.walkthrough import consent as consenting
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
-from tests.unit.walkthrough.conftest import KNOWN, TOKEN_PATH, Make, PanelContext
+from tests.unit.walkthrough.conftest import KNOWN, TOKEN_PATH, MakeHarness, WalkthroughHarness
 from tests.unit.walkthrough.stage import (
     after_consent_step,
     consent_step,
@@ -42,33 +42,33 @@ def remote(request: pytest.FixtureRequest) -> FakeRemote:
 
 @pytest.fixture
 def consent(
-    scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[PanelContext]:
+    make_harness: MakeHarness, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WalkthroughHarness]:
     """Return a walkthrough that has asked for consent, with a fake token endpoint."""
     steps = (consent_step(has_token), after_consent_step(has_token), make_step("other", verified))
-    play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
-    with asking(play, remote, monkeypatch):
-        yield play
+    harness = make_harness(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
+    with asking(harness, remote, monkeypatch):
+        yield harness
 
 
 @contextmanager
 def asking(
-    play: PanelContext, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+    harness: WalkthroughHarness, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Have the walkthrough ask for consent; `remote` is its token endpoint."""
-    run = play.run
+    run = harness.run
     hosts = {provider.name: provider.hosts(run.values) for provider in run.procedure.providers}
     session = open_session(remote, run.redactor, hosts=hosts)
     monkeypatch.setattr(run, "open_session", lambda: session)
-    ask(play)
+    ask(harness)
     yield
     session.client.close()
 
 
-def ask(play: PanelContext, finished: int = 1) -> dict[str, Any]:
+def ask(harness: WalkthroughHarness, finished: int = 1) -> dict[str, Any]:
     """Ask for consent; return what the panel shows then."""
-    play.walkthrough.ask_consent(play.step("consent"))
-    return settled(play.screens["consent"], finished)
+    harness.walkthrough.prepare_consent(harness.step("consent"))
+    return settled(harness.panels["consent"], finished)
 
 
 def has_token(context: CheckContext) -> Finding:
@@ -78,13 +78,15 @@ def has_token(context: CheckContext) -> Finding:
     return Finding(outcome=outcome, code="a-code", reason="So.")
 
 
-def dialog(play: PanelContext, name: str = "consent_url") -> dict[str, str]:
+def dialog(harness: WalkthroughHarness, name: str = "consent_url") -> dict[str, str]:
     """Return the parameters of the consent page's address."""
-    query = urlsplit(play.screens["consent"].view[name]).query
+    query = urlsplit(harness.panels["consent"].view[name]).query
     return {key: values[0] for key, values in parse_qs(query).items()}
 
 
-def come_back(play: PanelContext, asked: Mapping[str, str], **fields: str) -> httpx.Response:
+def come_back(
+    harness: WalkthroughHarness, asked: Mapping[str, str], **fields: str
+) -> httpx.Response:
     """Return what the browser shows when it returns from the consent page."""
     uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
     return httpx.get(uri, params={"state": asked["state"], **fields})
@@ -100,22 +102,22 @@ def address(asked: Mapping[str, str], query: str = f"code={CODE}") -> str:
     return f"{asked['redirect_uri']}?{query}&state={asked['state']}"
 
 
-def answer(play: PanelContext, url: str, finished: int = 2) -> dict[str, Any]:
-    play.walkthrough.answer_consent(play.step("consent"), url)
-    return settled(play.screens["consent"], finished)
+def answer(harness: WalkthroughHarness, url: str, finished: int = 2) -> dict[str, Any]:
+    harness.walkthrough.redeem_redirect(harness.step("consent"), url)
+    return settled(harness.panels["consent"], finished)
 
 
-def test_consent_needs_app_id_and_secret(scene: Make) -> None:
+def test_consent_needs_app_id_and_secret(make_harness: MakeHarness) -> None:
     """Without App ID and App Secret, the panel says that they are missing and shows no link."""
-    play = scene(consent_step(), **KNOWN)
-    view = ask(play)
+    harness = make_harness(consent_step(), **KNOWN)
+    view = ask(harness)
 
     assert view["message"] == "App ID and App Secret are not known yet."
     assert view["is_error"]
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
 
 
-def test_two_ways_back_are_offered(consent: PanelContext) -> None:
+def test_two_ways_back_are_offered(consent: WalkthroughHarness) -> None:
     """One link returns to a local listener, one to the Service Domain; each has its own state."""
     here, there = dialog(consent), dialog(consent, "consent_paste_url")
 
@@ -127,12 +129,12 @@ def test_two_ways_back_are_offered(consent: PanelContext) -> None:
         scope = asked["scope"].split(",")
         assert scope[:2] == ["public_profile", "leads_retrieval"]
         assert "pages_show_list" in scope
-    assert APP_SECRET not in json.dumps(consent.screens["consent"].views)
+    assert APP_SECRET not in json.dumps(consent.panels["consent"].views)
 
 
 @pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
 def test_a_code_is_redeemed_once_and_its_token_used(
-    consent: PanelContext, remote: FakeRemote, name: str
+    consent: WalkthroughHarness, remote: FakeRemote, name: str
 ) -> None:
     """Each way back gives one token request with the same redirect URI, then a check with it."""
     asked = dialog(consent, name)
@@ -155,7 +157,7 @@ def test_a_code_is_redeemed_once_and_its_token_used(
         "locale": "en_US",
     }
     assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
-    shown = json.dumps(consent.screens["consent"].views) + consent.written
+    shown = json.dumps(consent.panels["consent"].views) + consent.written
     assert USER_TOKEN not in shown
     assert CODE not in shown
 
@@ -165,13 +167,17 @@ def test_a_code_is_redeemed_once_and_its_token_used(
     assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
 
 
-def test_the_browsers_own_redirect_is_enough(consent: PanelContext, remote: FakeRemote) -> None:
+def test_the_browsers_own_redirect_is_enough(
+    consent: WalkthroughHarness, remote: FakeRemote
+) -> None:
     """The listener receives the browser's redirect, so nothing has to be pasted."""
     assert come_back(consent, dialog(consent), **GRANT).status_code == 200
-    assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
+    assert settled(consent.panels["consent"], 2)["outcome"] == "verified"
 
 
-def test_an_answer_to_another_request_is_refused(consent: PanelContext, remote: FakeRemote) -> None:
+def test_an_answer_to_another_request_is_refused(
+    consent: WalkthroughHarness, remote: FakeRemote
+) -> None:
     """A code with an unknown state is not redeemed (RFC 6749 §10.12)."""
     view = answer(consent, address({**dialog(consent), "state": "forged"}))
 
@@ -182,11 +188,11 @@ def test_an_answer_to_another_request_is_refused(consent: PanelContext, remote: 
 
 
 def test_another_tabs_address_is_refused_with_the_right_beginning(
-    consent: PanelContext, remote: FakeRemote
+    consent: WalkthroughHarness, remote: FakeRemote
 ) -> None:
     """If the consent page's own address is pasted, the panel says how the right one begins."""
     here, there = dialog(consent), dialog(consent, "consent_paste_url")
-    view = answer(consent, consent.screens["consent"].view["consent_paste_url"])
+    view = answer(consent, consent.panels["consent"].view["consent_paste_url"])
 
     assert view["message"] == "This is the address of another page."
     beginnings = f"{there['redirect_uri']}? or {here['redirect_uri']}?"
@@ -204,7 +210,7 @@ def test_another_tabs_address_is_refused_with_the_right_beginning(
     ],
 )
 def test_a_refused_consent_is_reported(
-    consent: PanelContext, remote: FakeRemote, query: str, said: str
+    consent: WalkthroughHarness, remote: FakeRemote, query: str, said: str
 ) -> None:
     """A denied, failed or incomplete answer shows its reason; no request is sent."""
     view = answer(consent, address(dialog(consent), query))
@@ -226,7 +232,7 @@ def test_a_refused_consent_is_reported(
     indirect=["remote"],
 )
 def test_a_code_that_is_not_redeemed_gives_no_token(
-    consent: PanelContext, remote: FakeRemote, advice: str
+    consent: WalkthroughHarness, remote: FakeRemote, advice: str
 ) -> None:
     """If the code is not redeemed, an error is shown and neither code nor links are used again."""
     view = answer(consent, address(dialog(consent)))
@@ -242,26 +248,26 @@ def test_a_code_that_is_not_redeemed_gives_no_token(
 
 
 def test_steps_that_need_the_token_are_checked_at_once(
-    consent: PanelContext, remote: FakeRemote
+    consent: WalkthroughHarness, remote: FakeRemote
 ) -> None:
     """Steps that require the consent are checked automatically; others are not."""
     answer(consent, address(dialog(consent)))
 
-    assert settled(consent.screens["after"])["outcome"] == "verified"
-    assert consent.screens["other"].view["outcome"] == "not_run"
+    assert settled(consent.panels["after"])["outcome"] == "verified"
+    assert consent.panels["other"].view["outcome"] == "not_run"
 
 
 def test_a_step_that_lacks_a_value_is_not_said_to_be_checked(
-    scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+    make_harness: MakeHarness, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the steps that require the consent, those that still lack a value are not named."""
     needs = ("app_display_name",)
     lacks = make_step("lacks", verified, requires=("consent",), needs=needs)
-    play = scene(
+    harness = make_harness(
         consent_step(), after_consent_step(), lacks, secrets={"app_secret": APP_SECRET}, **KNOWN
     )
-    with asking(play, remote, monkeypatch):
-        view = answer(play, address(dialog(play)))
+    with asking(harness, remote, monkeypatch):
+        view = answer(harness, address(dialog(harness)))
 
     assert (view["result"], view["message"]) == (
         "Checked.",
@@ -270,7 +276,7 @@ def test_a_step_that_lacks_a_value_is_not_said_to_be_checked(
 
 
 def test_a_refused_token_checks_no_other_step(
-    scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+    make_harness: MakeHarness, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the check of the token fails, the steps that need it are not checked."""
 
@@ -278,15 +284,17 @@ def test_a_refused_token_checks_no_other_step(
         return Finding(outcome=Outcome.FAILED, code="a-code", reason="It lacks leads_retrieval.")
 
     steps = (consent_step(lacks), after_consent_step())
-    play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
-    with asking(play, remote, monkeypatch):
-        view = answer(play, address(dialog(play)))
+    harness = make_harness(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
+    with asking(harness, remote, monkeypatch):
+        view = answer(harness, address(dialog(harness)))
 
     assert (view["message"], view["to_do"]) == ("", "Fix the problem, then check again.")
-    assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
+    assert [entry.step for entry in harness.run.journal.entries() if entry.step] == ["consent"] * 2
 
 
-def test_a_new_request_voids_the_earlier_one(consent: PanelContext, remote: FakeRemote) -> None:
+def test_a_new_request_voids_the_earlier_one(
+    consent: WalkthroughHarness, remote: FakeRemote
+) -> None:
     """A new request keeps the listener but changes the state; an earlier answer is refused."""
     old = dialog(consent)
     ask(consent, 2)
@@ -299,12 +307,12 @@ def test_a_new_request_voids_the_earlier_one(consent: PanelContext, remote: Fake
 
 @pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
 def test_after_a_refusal_the_request_is_void(
-    consent: PanelContext, remote: FakeRemote, name: str
+    consent: WalkthroughHarness, remote: FakeRemote, name: str
 ) -> None:
     """After Cancel, a code for the same request is not redeemed."""
     here, other = dialog(consent), dialog(consent, name)
     come_back(consent, here, **CANCEL)
-    view = settled(consent.screens["consent"], 2)
+    view = settled(consent.panels["consent"], 2)
     assert "pressed Cancel" in view["message"]
     assert "Sign in again" in view["advice"]
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
@@ -324,24 +332,24 @@ NO_STATE = {**GRANT, "state": ""}
 
 @pytest.mark.parametrize("second", [GRANT, CANCEL, OTHER_CODE, {}, FORGED, NO_STATE])
 def test_a_second_redirect_does_not_change_a_success(
-    consent: PanelContext, remote: FakeRemote, second: dict[str, str]
+    consent: WalkthroughHarness, remote: FakeRemote, second: dict[str, str]
 ) -> None:
     """After a success, any further redirect leaves step and message unchanged."""
     asked = dialog(consent)
     come_back(consent, asked, **GRANT)
-    before = settled(consent.screens["consent"], 2)
+    before = settled(consent.panels["consent"], 2)
 
     page = come_back(consent, asked, **second)
 
     assert "Nothing was done" in page.text
-    after = settled(consent.screens["consent"], 2)
+    after = settled(consent.panels["consent"], 2)
     assert (after["finished"], after["outcome"]) == (2, "verified")
     assert (after["message"], after["is_error"]) == (before["message"], False)
     assert len(remote.requests) == 1
 
 
 def test_of_many_redirects_at_once_one_is_accepted(
-    consent: PanelContext, remote: FakeRemote
+    consent: WalkthroughHarness, remote: FakeRemote
 ) -> None:
     """Of many redirects at once, one is redeemed, and the others do not change its result."""
     asked = dialog(consent)
@@ -349,13 +357,13 @@ def test_of_many_redirects_at_once_one_is_accepted(
         pages = list(tabs.map(lambda _: come_back(consent, asked, **GRANT).text, range(8)))
 
     assert sum("The answer has arrived" in page for page in pages) == 1
-    view = settled(consent.screens["consent"], 2)
+    view = settled(consent.panels["consent"], 2)
     assert (view["finished"], view["is_error"], view["outcome"]) == (2, False, "verified")
     assert len(remote.requests) == 1
 
 
 def test_a_wrong_state_does_not_use_up_the_request(
-    consent: PanelContext, remote: FakeRemote
+    consent: WalkthroughHarness, remote: FakeRemote
 ) -> None:
     """A redirect with a wrong state does not void the request: the real answer still counts."""
     asked = dialog(consent)
@@ -364,19 +372,21 @@ def test_a_wrong_state_does_not_use_up_the_request(
         assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **CANCEL).text
     bare = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"))
     assert "Nothing was done" in bare.text
-    assert consent.screens["consent"].view["finished"] == 1
+    assert consent.panels["consent"].view["finished"] == 1
     come_back(consent, asked, **GRANT)
 
-    assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
+    assert settled(consent.panels["consent"], 2)["outcome"] == "verified"
 
 
-def test_without_an_answer_the_panel_says_so(consent: PanelContext, remote: FakeRemote) -> None:
+def test_without_an_answer_the_panel_says_so(
+    consent: WalkthroughHarness, remote: FakeRemote
+) -> None:
     """After 15 minutes the listener closes, the links are removed, and a late answer is refused."""
     asked, pasted = dialog(consent), dialog(consent, "consent_paste_url")
     listener = consent.walkthrough._consent._listener
     assert listener is not None
     listener.keep_open(0.05)
-    view = settled(consent.screens["consent"], 2)
+    view = settled(consent.panels["consent"], 2)
 
     assert view["message"].startswith("No answer came within 15 minutes")
     assert "Sign in again" in view["advice"]
@@ -390,14 +400,14 @@ def test_without_an_answer_the_panel_says_so(consent: PanelContext, remote: Fake
 
 
 def test_the_listener_closes_after_the_answer(
-    consent: PanelContext, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+    consent: WalkthroughHarness, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The listener closes soon after the answer, without a message."""
     monkeypatch.setattr(consenting, "_LINGER_SECONDS", 0.05)
     asked = dialog(consent)
     with suppress(httpx.TransportError):  # on a busy machine it closes before its page is read
         come_back(consent, asked, **CANCEL)
-    settled(consent.screens["consent"], 2)
+    settled(consent.panels["consent"], 2)
 
     def is_closed() -> bool:
         try:
@@ -407,7 +417,7 @@ def test_the_listener_closes_after_the_answer(
         return False
 
     eventually(is_closed)
-    assert settled(consent.screens["consent"], 2)["finished"] == 2
+    assert settled(consent.panels["consent"], 2)["finished"] == 2
 
 
 @pytest.fixture
@@ -424,22 +434,26 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_an_unsafe_localhost_offers_only_the_paste_link(scene: Make) -> None:
+def test_an_unsafe_localhost_offers_only_the_paste_link(make_harness: MakeHarness) -> None:
     """If localhost resolves to another address, only the link for pasting is offered."""
-    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
-    view = ask(play)
+    harness = make_harness(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    view = ask(harness)
 
     assert "localhost leads to 192.0.2.1" in view["message"]
     assert "Paste the address" in view["message"]
     assert view["consent_url"] == ""
-    assert dialog(play, "consent_paste_url")["redirect_uri"].startswith("https://acme-h.cyclr.com")
+    assert dialog(harness, "consent_paste_url")["redirect_uri"].startswith(
+        "https://acme-h.cyclr.com"
+    )
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_an_unsafe_localhost_without_a_service_domain_is_an_error(scene: Make) -> None:
+def test_an_unsafe_localhost_without_a_service_domain_is_an_error(
+    make_harness: MakeHarness,
+) -> None:
     """If pasting is not possible either, it is an error and no link is offered."""
-    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
-    view = ask(play)
+    harness = make_harness(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    view = ask(harness)
 
     assert "localhost leads to 192.0.2.1" in view["message"]
     assert view["is_error"]
@@ -447,51 +461,53 @@ def test_an_unsafe_localhost_without_a_service_domain_is_an_error(scene: Make) -
 
 
 def test_a_link_that_is_no_longer_safe_is_removed(
-    scene: Make, request: pytest.FixtureRequest
+    make_harness: MakeHarness, request: pytest.FixtureRequest
 ) -> None:
     """If localhost has become unsafe, a new request removes the old link and refuses its answer."""
-    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
-    assert ask(play)["consent_url"]
-    asked = dialog(play)
+    harness = make_harness(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    assert ask(harness)["consent_url"]
+    asked = dialog(harness)
     request.getfixturevalue("elsewhere")
-    view = ask(play, 2)
+    view = ask(harness, 2)
 
     assert "localhost leads to 192.0.2.1" in view["message"]
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
     with pytest.raises(httpx.ConnectError):
-        come_back(play, asked, **GRANT)
-    assert "its state differs" in answer(play, address(asked), 3)["message"]
+        come_back(harness, asked, **GRANT)
+    assert "its state differs" in answer(harness, address(asked), 3)["message"]
 
 
-def test_a_double_click_opens_one_listener(scene: Make) -> None:
+def test_a_double_click_opens_one_listener(make_harness: MakeHarness) -> None:
     """Several requests at once open one listener, and the answer to the latest link counts."""
     before = threading.active_count()
-    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    harness = make_harness(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
     for _ in range(4):
-        play.walkthrough.ask_consent(play.step("consent"))
-    eventually(lambda: play.screens["consent"].view["busy"] == 0)
-    asked = dialog(play)
-    assert come_back(play, asked, **CANCEL).text.count("has arrived")
-    play.walkthrough.stop()
+        harness.walkthrough.prepare_consent(harness.step("consent"))
+    eventually(lambda: harness.panels["consent"].view["busy"] == 0)
+    asked = dialog(harness)
+    assert come_back(harness, asked, **CANCEL).text.count("has arrived")
+    harness.walkthrough.stop()
 
     eventually(lambda: threading.active_count() <= before)
 
 
 def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
-    consent: PanelContext, remote: FakeRemote
+    consent: WalkthroughHarness, remote: FakeRemote
 ) -> None:
     """A redirect that arrives twice, as by a reload, redeems the code once."""
     url = address(dialog(consent))
     for _ in range(2):
-        consent.walkthrough.answer_consent(consent.step("consent"), url)
-    settled(consent.screens["consent"])
-    eventually(lambda: consent.screens["consent"].view["busy"] == 0)
+        consent.walkthrough.redeem_redirect(consent.step("consent"), url)
+    settled(consent.panels["consent"])
+    eventually(lambda: consent.panels["consent"].view["busy"] == 0)
 
     assert len(remote.requests) == 1
 
 
-def test_without_a_service_domain_there_is_no_link_to_it(scene: Make) -> None:
+def test_without_a_service_domain_there_is_no_link_to_it(make_harness: MakeHarness) -> None:
     """Without a Service Domain, the link for pasting is not offered."""
-    play = scene(consent_step(verified), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    harness = make_harness(
+        consent_step(verified), secrets={"app_secret": APP_SECRET}, app_id=APP_ID
+    )
 
-    assert ask(play)["consent_paste_url"] == ""
+    assert ask(harness)["consent_paste_url"] == ""

@@ -14,7 +14,7 @@ from runbook_lib.connectors.facebook import inputs
 from runbook_lib.errors import SettingsError
 from tests.support.memory_keyring import MemoryKeyring, keyring_in_memory
 from tests.unit.bodies import APP_ID, APP_SECRET, USER_TOKEN
-from tests.unit.walkthrough.conftest import KNOWN, OTHER_SECRET, Make, PanelContext
+from tests.unit.walkthrough.conftest import KNOWN, OTHER_SECRET, MakeHarness, WalkthroughHarness
 from tests.unit.walkthrough.stage import HAND_STEP, app_step, eventually, make_run, settled, stopped
 
 
@@ -28,64 +28,77 @@ def rests(view: dict[str, Any]) -> str:
     return next(str(each["rests"]) for each in view["inputs"] if each["name"] == "app_secret")
 
 
-def keep(
-    play: PanelContext, where: str, typed: dict[str, str] | None = None, finished: int = 1
+def move_credential(
+    harness: WalkthroughHarness,
+    store: str,
+    typed: dict[str, str] | None = None,
+    finished: int = 1,
 ) -> dict[str, Any]:
-    """Keep the App Secret there, as its panel does; return what that shows then."""
-    play.walkthrough.keep(play.step("app"), "app_secret", where, typed or {})
-    return settled(play.screens["app"], finished)
+    """Save the App Secret to `store`, or forget it, as its panel does; return the panel's view."""
+    walkthrough, step = harness.walkthrough, harness.step("app")
+    if store == "forget":
+        walkthrough.forget_credential(step, "app_secret")
+    else:
+        walkthrough.save_credential(step, "app_secret", store, typed or {})
+    return settled(harness.panels["app"], finished)
 
 
 @pytest.mark.parametrize("word", ["outcome", "verified", "app_id", "refused", "message"])
-def test_a_credential_that_is_a_common_word_does_not_damage_a_view(scene: Make, word: str) -> None:
+def test_a_credential_that_is_a_common_word_does_not_damage_a_view(
+    make_harness: MakeHarness, word: str
+) -> None:
     """Whatever the secret is, masking leaves a view's names, its step's id and its outcome."""
-    plain = set(scene(app_step(), secrets={"app_secret": APP_SECRET}).screens["app"].view)
-    play = scene(app_step(), secrets={"app_secret": word})
-    view = play.perform("app", {"app_id": APP_ID})
+    plain = set(make_harness(app_step(), secrets={"app_secret": APP_SECRET}).panels["app"].view)
+    harness = make_harness(app_step(), secrets={"app_secret": word})
+    view = harness.perform("app", {"app_id": APP_ID})
 
     assert set(view) == plain
     assert (view["id"], view["outcome"]) == ("app", "verified")
     assert view["inputs"][0]["name"] == "app_id"
 
 
-def test_a_credential_is_saved_to_env(scene: Make, memory: MemoryKeyring) -> None:
+def test_a_credential_is_saved_to_env(make_harness: MakeHarness, memory: MemoryKeyring) -> None:
     """`.env` gets mode 0600, and the panel names it; journal and views lack the credential."""
-    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    view = keep(play, ".env")
+    harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET})
+    view = move_credential(harness, ".env")
 
     assert view["message"] == "App Secret saved to .env."
     assert rests(view) == ".env"
-    path = play.run.env_file
+    path = harness.run.env_file
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_env_file(path) == {"RUNBOOK_P_APP_SECRET": APP_SECRET}
-    assert APP_SECRET not in play.written + json.dumps(play.screens["app"].views)
+    assert APP_SECRET not in harness.written + json.dumps(harness.panels["app"].views)
     assert memory.stored == {}
 
 
-def test_a_credential_is_saved_to_the_keyring(scene: Make, memory: MemoryKeyring) -> None:
+def test_a_credential_is_saved_to_the_keyring(
+    make_harness: MakeHarness, memory: MemoryKeyring
+) -> None:
     """The journal has a reference to the credential, and no file contains it."""
-    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    assert rests(keep(play, "keyring")) == "keyring"
+    harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET})
+    assert rests(move_credential(harness, "keyring")) == "keyring"
     assert list(memory.stored.values()) == [APP_SECRET]
-    assert not play.run.env_file.exists()
-    assert play.run.history.index.credentials["app_secret"].startswith("keyring:")
-    assert APP_SECRET not in play.written
+    assert not harness.run.env_file.exists()
+    assert harness.run.history.index.credentials["app_secret"].startswith("keyring:")
+    assert APP_SECRET not in harness.written
 
 
-def test_the_newest_credential_is_saved(scene: Make, memory: MemoryKeyring) -> None:
+def test_the_newest_credential_is_saved(make_harness: MakeHarness, memory: MemoryKeyring) -> None:
     """A typed credential replaces the known one and is the one that is saved."""
-    play = scene(app_step(), secrets={"app_secret": OTHER_SECRET})
-    view = keep(play, "keyring", {"app_secret": APP_SECRET})
+    harness = make_harness(app_step(), secrets={"app_secret": OTHER_SECRET})
+    view = move_credential(harness, "keyring", {"app_secret": APP_SECRET})
 
     assert view["message"] == "App Secret saved to the keyring."
     assert list(memory.stored.values()) == [APP_SECRET]
-    assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+    assert harness.run.settings.secrets["app_secret"].reveal() == APP_SECRET
 
 
-def test_an_invalid_credential_is_not_saved(scene: Make, memory: MemoryKeyring) -> None:
+def test_an_invalid_credential_is_not_saved(
+    make_harness: MakeHarness, memory: MemoryKeyring
+) -> None:
     """If the typed credential is invalid, neither it nor the known one is saved."""
-    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    view = keep(play, "keyring", {"app_secret": "half"})
+    harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET})
+    view = move_credential(harness, "keyring", {"app_secret": "half"})
 
     assert view["message"].startswith("App Secret: an App Secret has 32 characters")
     assert memory.stored == {}
@@ -93,40 +106,42 @@ def test_an_invalid_credential_is_not_saved(scene: Make, memory: MemoryKeyring) 
 
 @pytest.mark.parametrize("where", ["keyring", ".env"])
 def test_a_credential_saved_by_another_kernel_is_known(
-    scene: Make, memory: MemoryKeyring, tmp_path: Path, where: str
+    make_harness: MakeHarness, memory: MemoryKeyring, tmp_path: Path, where: str
 ) -> None:
     """Another kernel's saved, replaced and removed credential is followed; one typed here stays."""
-    play = scene(app_step(), HAND_STEP)
-    play.open_cards("hand")
-    play.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
-    play.walkthrough.start()
-    assert "Not known yet. Enter it" in play.screens["hand"].view["hand_over"]["unknown"]
-    other = PanelContext(make_run(tmp_path, app_step(), HAND_STEP))
-    known = play.run.settings
+    harness = make_harness(app_step(), HAND_STEP)
+    harness.open_cards("hand")
+    harness.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
+    harness.walkthrough.start()
+    assert "Not known yet. Enter it" in harness.panels["hand"].view["copied_secret"]["unknown"]
+    other = WalkthroughHarness(make_run(tmp_path, app_step(), HAND_STEP))
+    known = harness.run.settings
     with stopped(other.walkthrough):
         for number, secret in enumerate((OTHER_SECRET, APP_SECRET), 1):
-            keep(other, where, {"app_secret": secret}, number)
-            eventually(lambda secret=secret: play.walkthrough.hand_over(HAND_STEP) == secret)
-        eventually(lambda: play.screens["hand"].view["hand_over"]["unknown"] == "")
-        keep(other, "forget", finished=3)
-        eventually(lambda: play.walkthrough.hand_over(HAND_STEP) == "")
+            move_credential(other, where, {"app_secret": secret}, number)
+            eventually(
+                lambda secret=secret: harness.walkthrough.secret_to_copy(HAND_STEP) == secret
+            )
+        eventually(lambda: harness.panels["hand"].view["copied_secret"]["unknown"] == "")
+        move_credential(other, "forget", finished=3)
+        eventually(lambda: harness.walkthrough.secret_to_copy(HAND_STEP) == "")
 
-    assert play.run.settings.secrets == known.secrets
-    assert APP_SECRET not in json.dumps([screen.views for screen in play.screens.values()])
+    assert harness.run.settings.secrets == known.secrets
+    assert APP_SECRET not in json.dumps([screen.views for screen in harness.panels.values()])
 
 
-def test_a_temporarily_invalid_settings_file_removes_nothing(scene: Make) -> None:
+def test_a_temporarily_invalid_settings_file_removes_nothing(make_harness: MakeHarness) -> None:
     """An invalid `.env` leaves the known credentials; once it is valid again it is read."""
-    play = scene(app_step())
+    harness = make_harness(app_step())
 
     def save(text: str) -> None:
-        saved = play.run.env_file.with_name("saved")
+        saved = harness.run.env_file.with_name("saved")
         saved.write_text(text, encoding="utf-8")
-        saved.replace(play.run.env_file)
+        saved.replace(harness.run.env_file)
 
     def known() -> str:
-        assert play.walkthrough._credentials.follow()
-        return play.run.settings.secrets["app_secret"].reveal()
+        assert harness.walkthrough._credentials.follow()
+        return harness.run.settings.secrets["app_secret"].reveal()
 
     save(f"RUNBOOK_FACEBOOK_APP_SECRET={APP_SECRET}\n")
     assert known() == APP_SECRET
@@ -136,51 +151,53 @@ def test_a_temporarily_invalid_settings_file_removes_nothing(scene: Make) -> Non
     assert known() == OTHER_SECRET
 
 
-def test_a_credential_is_removed_everywhere(scene: Make, memory: MemoryKeyring) -> None:
+def test_a_credential_is_removed_everywhere(
+    make_harness: MakeHarness, memory: MemoryKeyring
+) -> None:
     """`forget` removes a credential from the session, the keyring and `.env`."""
-    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET})
     for number, where in enumerate(("keyring", ".env", "forget"), 1):
-        view = keep(play, where, finished=number)
+        view = move_credential(harness, where, finished=number)
 
     assert view["message"] == "App Secret removed."
     assert rests(view) == ""
     assert memory.stored == {}
-    assert APP_SECRET not in play.run.env_file.read_text(encoding="utf-8")
-    assert play.run.history.index.credentials == {}
-    assert "app_secret" not in play.run.settings.secrets
+    assert APP_SECRET not in harness.run.env_file.read_text(encoding="utf-8")
+    assert harness.run.history.index.credentials == {}
+    assert "app_secret" not in harness.run.settings.secrets
 
 
 @pytest.mark.parametrize("name", ["app_id", "user_access_token", "nonsense"])
-def test_only_a_credential_of_the_step_is_saved(scene: Make, name: str) -> None:
+def test_only_a_credential_of_the_step_is_saved(make_harness: MakeHarness, name: str) -> None:
     """A value or another step's credential is not saved as credential."""
-    play = scene(app_step(), secrets={"user_access_token": USER_TOKEN}, **KNOWN)
+    harness = make_harness(app_step(), secrets={"user_access_token": USER_TOKEN}, **KNOWN)
 
     with pytest.raises(SettingsError, match="no credential called"):
-        play.walkthrough.keep(play.step("app"), name, ".env", {})
+        harness.walkthrough.save_credential(harness.step("app"), name, ".env", {})
 
-    assert not play.run.env_file.exists()
+    assert not harness.run.env_file.exists()
 
 
-def test_an_unknown_place_saves_nothing(scene: Make) -> None:
+def test_an_unknown_place_saves_nothing(make_harness: MakeHarness) -> None:
     """A credential is saved to the keyring or to `.env`, and nowhere else."""
-    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET})
 
-    assert keep(play, "/tmp/elsewhere")["is_error"]
-    assert play.types == []
+    assert move_credential(harness, "/tmp/elsewhere")["is_error"]
+    assert harness.types == []
 
 
-def test_a_credential_is_handed_over_by_its_step_alone(scene: Make) -> None:
+def test_a_credential_is_copied_secret_by_its_step_alone(make_harness: MakeHarness) -> None:
     """Only the step that hands over a known credential returns it, and no view contains it."""
-    play = scene(HAND_STEP, app_step(), secrets={"app_secret": APP_SECRET})
+    harness = make_harness(HAND_STEP, app_step(), secrets={"app_secret": APP_SECRET})
 
-    assert play.walkthrough.hand_over(HAND_STEP) == APP_SECRET
-    assert play.walkthrough.hand_over(play.step("app")) == ""
-    assert APP_SECRET not in json.dumps([screen.views for screen in play.screens.values()])
-    assert scene(HAND_STEP).walkthrough.hand_over(HAND_STEP) == ""
+    assert harness.walkthrough.secret_to_copy(HAND_STEP) == APP_SECRET
+    assert harness.walkthrough.secret_to_copy(harness.step("app")) == ""
+    assert APP_SECRET not in json.dumps([screen.views for screen in harness.panels.values()])
+    assert make_harness(HAND_STEP).walkthrough.secret_to_copy(HAND_STEP) == ""
 
 
-def test_a_credential_that_stands_in_another_setting_is_masked(scene: Make) -> None:
+def test_a_credential_that_stands_in_another_setting_is_masked(make_harness: MakeHarness) -> None:
     """An App Secret that was entered as App ID is masked."""
-    play = scene(app_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_SECRET)
+    harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_SECRET)
 
-    assert APP_SECRET not in json.dumps(play.screens["app"].view)
+    assert APP_SECRET not in json.dumps(harness.panels["app"].view)

@@ -27,7 +27,7 @@ from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
 from tests.support.attestations import attested, skipped
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.conftest import Make, PanelContext, unreachable
+from tests.unit.walkthrough.conftest import MakeHarness, WalkthroughHarness, unreachable
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     eventually,
@@ -77,35 +77,39 @@ def held(released: threading.Event, begun: list[str], wait: str = "") -> Any:
     return sealing
 
 
-def shown(play: PanelContext, name: str) -> dict[str, Any]:
+def shown(harness: WalkthroughHarness, name: str) -> dict[str, Any]:
     """Return what the panel shows once it has this."""
-    view: dict[str, Any] = eventually(lambda: play.finish.view if play.finish.view[name] else None)
+    view: dict[str, Any] = eventually(
+        lambda: harness.finish.view if harness.finish.view[name] else None
+    )
     return view
 
 
-def idle(play: PanelContext) -> dict[str, Any]:
+def idle(harness: WalkthroughHarness) -> dict[str, Any]:
     """Return what the panel shows once it is not busy."""
     view: dict[str, Any] = eventually(
-        lambda: None if play.finish.view["busy_since"] else play.finish.view
+        lambda: None if harness.finish.view["busy_since"] else harness.finish.view
     )
     return view
 
 
 @pytest.fixture
-def seal(scene: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], PanelContext]:
+def seal(
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Any], WalkthroughHarness]:
     """Return what seals a run of one step, with a stand-in for sealing."""
 
-    def begin(stand_in: Any) -> PanelContext:
+    def begin(stand_in: Any) -> WalkthroughHarness:
         monkeypatch.setattr(module, "seal_evidence", stand_in)
-        play = scene(make_step("a"))
-        play.walkthrough.seal(is_confirmed=True)
-        return play
+        harness = make_harness(make_step("a"))
+        harness.walkthrough.seal(is_confirmed=True)
+        return harness
 
     return begin
 
 
 def test_sealing_asks_once_where_a_step_is_not_done_any_more(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     A step that was done and is not, or whose check lacks a value now, is said before sealing.
@@ -128,35 +132,35 @@ def test_sealing_asks_once_where_a_step_is_not_done_any_more(
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     needs = ("app_secret",)
-    play = scene(
+    harness = make_harness(
         make_step("app", is_there),
         make_step("hand"),
         *(make_step(name, verified, needs=needs) for name in ("seen", "untried", "word", "left")),
         secrets={"app_secret": APP_SECRET},
     )
     for name in ("app", "seen", "word"):
-        play.perform(name)
-    play.run.say([attested("word"), skipped("left")])
-    play.run.forget_secret(inputs.APP_SECRET, [])
-    play.walkthrough.seal()
-    view = shown(play, "doubts")
+        harness.perform(name)
+    harness.run.say([attested("word"), skipped("left")])
+    harness.run.forget_secret(inputs.APP_SECRET, [])
+    harness.walkthrough.seal()
+    view = shown(harness, "doubts")
     assert view["doubts"] == [
         "1 · Do app: now failed. Looked.",
         "App Secret is missing. Enter it in step 3, or these are no longer verified: 3.",
     ]
     assert sealed == []
 
-    play.walkthrough.seal(is_confirmed=True)
-    view = shown(play, "bundle")
+    harness.walkthrough.seal(is_confirmed=True)
+    view = shown(harness, "bundle")
     first, second = view["message"].splitlines()
     assert first == "The run is failed. Open steps: 1, 4."
     assert second.startswith("2 · Do hand: attested when sealed, to do before.")
     assert view["doubts"] == []
-    assert play.header.view["sealed"].endswith("failed.")
+    assert harness.header.view["sealed"].endswith("failed.")
 
 
 def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sealing asks nothing where steps are open or got better, and says both afterwards."""
     monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.INCOMPLETE))
@@ -164,10 +168,10 @@ def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
     def also(_: CheckContext) -> Finding:
         return Finding(outcome=Outcome.VERIFIED, code="a-code", reason="So is that.")
 
-    play = scene(make_step("a", verified, also), make_step("b", waits), make_step("hand"))
-    play.walkthrough.seal()
+    harness = make_harness(make_step("a", verified, also), make_step("b", waits), make_step("hand"))
+    harness.walkthrough.seal()
 
-    view = shown(play, "bundle")
+    view = shown(harness, "bundle")
     assert view["message"].splitlines() == [
         "The run is incomplete. Open steps: 2, 3.",
         "1 · Do a: verified when sealed, to do before. It is there. So is that.",
@@ -175,7 +179,9 @@ def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
     ]
 
 
-def test_what_many_steps_share_is_said_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_many_steps_share_is_said_once(
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A host that does not answer is one reason, before sealing and after it."""
     is_up = True
 
@@ -183,67 +189,67 @@ def test_what_many_steps_share_is_said_once(scene: Make, monkeypatch: pytest.Mon
         return verified(context) if is_up else unreachable(context)
 
     monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.COMPLETE))
-    play = scene(make_step("a", asks), make_step("b", asks))
+    harness = make_harness(make_step("a", asks), make_step("b", asks))
     for name in ("a", "b"):
-        play.perform(name)
+        harness.perform(name)
     is_up = False
-    play.walkthrough.seal()
-    view = shown(play, "doubts")
+    harness.walkthrough.seal()
+    view = shown(harness, "doubts")
     said = "x.example could not be reached: no connection."
     assert view["doubts"] == [f"1 · Do a, 2 · Do b: now could not be checked. {said}"]
 
     is_up = True
-    play.walkthrough.seal()
-    view = shown(play, "bundle")
+    harness.walkthrough.seal()
+    view = shown(harness, "bundle")
     assert view["message"].splitlines() == [
         "The run is complete.",
         "1 · Do a, 2 · Do b: verified when sealed, could not be checked before. It is there.",
     ]
 
 
-def test_a_sealed_bundle_is_handed_to_the_browser(scene: Make) -> None:
+def test_a_sealed_bundle_is_handed_to_the_browser(make_harness: MakeHarness) -> None:
     """The report, or all files of the bundle as a zip file; nothing where nothing is sealed."""
-    play = scene(make_step("a"))
-    assert play.walkthrough.files_of_bundle("b.zip") == b""
+    harness = make_harness(make_step("a"))
+    assert harness.walkthrough.files_of_bundle("b.zip") == b""
 
-    sealed_as(RunOutcome.COMPLETE)(play.run)
-    assert play.walkthrough.files_of_bundle("report.html") == b"<p>"
-    with zipfile.ZipFile(io.BytesIO(play.walkthrough.files_of_bundle("b.zip"))) as packed:
+    sealed_as(RunOutcome.COMPLETE)(harness.run)
+    assert harness.walkthrough.files_of_bundle("report.html") == b"<p>"
+    with zipfile.ZipFile(io.BytesIO(harness.walkthrough.files_of_bundle("b.zip"))) as packed:
         assert packed.read("20261124-0a1b2c3d/report.html") == b"<p>"
         assert packed.read("20261124-0a1b2c3d/attachments/a.png") == b"p"
 
 
-def test_who_comes_back_finds_the_sealed_bundle(scene: Make) -> None:
+def test_who_comes_back_finds_the_sealed_bundle(make_harness: MakeHarness) -> None:
     """Another kernel shows what was sealed last, and the report, unless the folder is gone."""
-    play = scene(make_step("a"))
-    bundle = sealed_as(RunOutcome.COMPLETE)(play.run).bundle
-    play.walkthrough.displays.draw()
+    harness = make_harness(make_step("a"))
+    bundle = sealed_as(RunOutcome.COMPLETE)(harness.run).bundle
+    harness.walkthrough.panels.draw()
 
-    assert play.header.view["sealed"].startswith("Sealed ")
-    assert play.header.view["sealed"].endswith(": complete.")
-    assert play.finish.view["bundle"] == str(bundle)
+    assert harness.header.view["sealed"].startswith("Sealed ")
+    assert harness.header.view["sealed"].endswith(": complete.")
+    assert harness.finish.view["bundle"] == str(bundle)
 
     bundle.rename(bundle.with_name("moved"))
-    play.walkthrough.displays.draw()
+    harness.walkthrough.panels.draw()
 
-    assert (play.header.view["sealed"], play.finish.view["bundle"]) == ("", "")
-    assert play.walkthrough.files_of_bundle("report.html") == b""
+    assert (harness.header.view["sealed"], harness.finish.view["bundle"]) == ("", "")
+    assert harness.walkthrough.files_of_bundle("report.html") == b""
 
 
-def test_sealing_shows_its_bundle(seal: Callable[[Any], PanelContext]) -> None:
+def test_sealing_shows_its_bundle(seal: Callable[[Any], WalkthroughHarness]) -> None:
     """During the headless run the panel says what that waits for, then outcome and bundle."""
     released, wait = threading.Event(), "Waiting for process 7."
-    play = seal(held(released, [], wait))
-    assert play.finish.view["busy_since"] > 0
-    eventually(lambda: play.finish.view["message"] == wait)
-    assert play.finish.view["busy_since"] > 0
+    harness = seal(held(released, [], wait))
+    assert harness.finish.view["busy_since"] > 0
+    eventually(lambda: harness.finish.view["message"] == wait)
+    assert harness.finish.view["busy_since"] > 0
     released.set()
 
-    view = idle(play)
+    view = idle(harness)
     assert view["message"].startswith("The run is complete.")
     assert not view["is_error"]
-    eventually(lambda: "complete" in play.header.view["sealed"])
-    assert view["bundle"].startswith(str(play.run.evidence))
+    eventually(lambda: "complete" in harness.header.view["sealed"])
+    assert view["bundle"].startswith(str(harness.run.evidence))
     assert view["bundle_name"] == "20261124-0a1b2c3d"
 
 
@@ -255,7 +261,7 @@ def test_sealing_shows_its_bundle(seal: Callable[[Any], PanelContext]) -> None:
     ],
 )
 def test_a_run_that_was_not_sealed_says_why(
-    seal: Callable[[Any], PanelContext], error: Exception, said: str
+    seal: Callable[[Any], WalkthroughHarness], error: Exception, said: str
 ) -> None:
     """If sealing fails, message and next step are shown, and the button works again."""
     view = idle(seal(raising(error)))
@@ -263,15 +269,15 @@ def test_a_run_that_was_not_sealed_says_why(
     assert view["bundle"] == ""
 
 
-def test_a_double_click_seals_once(seal: Callable[[Any], PanelContext]) -> None:
+def test_a_double_click_seals_once(seal: Callable[[Any], WalkthroughHarness]) -> None:
     """A second click during sealing has no effect; afterwards the button works again."""
     released, begun = threading.Event(), list[str]()
-    play = seal(held(released, begun))
+    harness = seal(held(released, begun))
     for _ in range(2):
-        play.walkthrough.seal(is_confirmed=True)
+        harness.walkthrough.seal(is_confirmed=True)
     released.set()
-    eventually(lambda: not play.finish.view["busy_since"])
+    eventually(lambda: not harness.finish.view["busy_since"])
     assert len(begun) == 1
 
-    play.walkthrough.seal(is_confirmed=True)
+    harness.walkthrough.seal(is_confirmed=True)
     eventually(lambda: len(begun) == 2)

@@ -14,8 +14,8 @@ from runbook_lib.core.step_record import step_record
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import header_view
 from tests.support.run_states import MARKETING, state_of
-from tests.unit.walkthrough.conftest import DONE, Make, saying, undecided
-from tests.unit.walkthrough.conftest import PanelContext as Play
+from tests.unit.walkthrough.conftest import DONE, MakeHarness, saying, undecided
+from tests.unit.walkthrough.conftest import WalkthroughHarness as Play
 from tests.unit.walkthrough.stage import (
     eventually,
     make_context,
@@ -38,73 +38,79 @@ LOOKS = {
 }
 
 
-def looked_at(scene: Make, check: Callable[..., Finding]) -> Play:
+def harness_with_check(make_harness: MakeHarness, check: Callable[..., Finding]) -> Play:
     """Return a walkthrough that has looked at its first step by itself."""
-    play = scene(make_step("a", check), make_step("b", after=("a",)))
-    play.walkthrough.look(play.step("a"))
-    settled(play.screens["a"])
-    return play
+    harness = make_harness(make_step("a", check), make_step("b", after=("a",)))
+    harness.walkthrough.refresh(harness.step("a"))
+    settled(harness.panels["a"])
+    return harness
 
 
-def shown(play: Play) -> tuple[str, str, str]:
+def shown(harness: Play) -> tuple[str, str, str]:
     """Return how the first step is shown, where panel, header and end agree."""
-    lines = [play.screens["a"].view, play.header.view["steps"][0], play.finish.view["open"][0]]
+    lines = [
+        harness.panels["a"].view,
+        harness.header.view["steps"][0],
+        harness.finish.view["open"][0],
+    ]
     outcomes = {(line["outcome"], line["icon"], line["label"]) for line in lines}
     return outcomes.pop() if len(outcomes) == 1 else ("", "", "they differ")
 
 
 @pytest.mark.parametrize("check", LOOKS)
-def test_what_only_the_page_saw_is_to_do(scene: Make, check: Callable[..., Finding]) -> None:
+def test_what_only_the_page_saw_is_to_do(
+    make_harness: MakeHarness, check: Callable[..., Finding]
+) -> None:
     """It is grey, to do and next, with what was seen; the outcome is what it was."""
-    play = looked_at(scene, check)
-    view = play.screens["a"].view
+    harness = harness_with_check(make_harness, check)
+    view = harness.panels["a"].view
 
-    assert shown(play) == GREY
-    assert play.header.view["counts"] == [
+    assert shown(harness) == GREY
+    assert harness.header.view["counts"] == [
         {**dict(zip(("outcome", "icon", "label"), GREY, strict=True)), "count": 2}
     ]
     assert (view["reason"], view["message"], view["is_next"]) == ("Hidden.", "", True)
-    assert play.header.view["next"] == {"id": "a", "number": "1", "title": "Do a", "advice": ""}
-    assert play.screens["b"].view["since"] == "later: after 1"
-    assert play.header.view["steps"][1]["who"] == "later: after 1"
-    assert play.run.state.steps["a"].conclusion.outcome == LOOKS[check][0]
-    (line,) = [entry for entry in play.run.journal.entries() if entry.type == "step.checked"]
+    assert harness.header.view["next"] == {"id": "a", "number": "1", "title": "Do a", "advice": ""}
+    assert harness.panels["b"].view["since"] == "later: after 1"
+    assert harness.header.view["steps"][1]["who"] == "later: after 1"
+    assert harness.run.state.steps["a"].conclusion.outcome == LOOKS[check][0]
+    (line,) = [entry for entry in harness.run.journal.entries() if entry.type == "step.checked"]
     assert line.data.automatic
 
 
-def test_later_is_advice(scene: Make) -> None:
+def test_later_is_advice(make_harness: MakeHarness) -> None:
     """A step that comes later can be opened, checked and confirmed all the same."""
-    play = looked_at(scene, undecided)
-    play.open_cards("b")
-    assert play.screens["b"].view["actions"]["primary"] == "attest"
-    assert play.say("b", DONE, {"by": "Ann"})["outcome"] == "attested"
-    assert play.screens["b"].view["since"].startswith("Ann")
+    harness = harness_with_check(make_harness, undecided)
+    harness.open_cards("b")
+    assert harness.panels["b"].view["actions"]["primary"] == "attest"
+    assert harness.say("b", DONE, {"by": "Ann"})["outcome"] == "attested"
+    assert harness.panels["b"].view["since"].startswith("Ann")
 
 
-def by_button(play: Play) -> None:
-    play.walkthrough.perform(play.step("a"), {})
+def by_button(harness: Play) -> None:
+    harness.walkthrough.perform(harness.step("a"), {})
 
 
-def by_a_field(play: Play) -> None:
-    play.walkthrough.perform(play.step("a"), {"app_id": "1234567891011121"})
+def by_a_field(harness: Play) -> None:
+    harness.walkthrough.perform(harness.step("a"), {"app_id": "1234567891011121"})
 
 
-def by_check_everything(play: Play) -> None:
-    play.walkthrough.check_all()
+def by_check_everything(harness: Play) -> None:
+    harness.walkthrough.check_all()
 
 
-def by_a_word(play: Play) -> None:
-    play.say("a", AttestationKind.DECLINED, {"by": "Ann"}, finished=2)
-    play.walkthrough.say(
-        play.step("a"), AttestationKind.WITHDRAWN, {"by": "Ann", "note": "No."}, []
+def by_a_word(harness: Play) -> None:
+    harness.say("a", AttestationKind.DECLINED, {"by": "Ann"}, finished=2)
+    harness.walkthrough.say(
+        harness.step("a"), AttestationKind.WITHDRAWN, {"by": "Ann", "note": "No."}, []
     )
 
 
-def by_a_headless_run(play: Play) -> None:
-    step = play.run.procedure.steps
-    folder = play.run.env_file.parent
+def by_a_headless_run(harness: Play) -> None:
+    step = harness.run.procedure.steps
+    folder = harness.run.env_file.parent
     make_run(folder, *step, mode=Mode.HEADLESS, run_id="headless").perform("a")
-    play.walkthrough.displays.draw()
+    harness.walkthrough.panels.draw()
 
 
 @pytest.mark.parametrize("check", LOOKS)
@@ -112,14 +118,14 @@ def by_a_headless_run(play: Play) -> None:
     "work", [by_button, by_a_field, by_check_everything, by_a_word, by_a_headless_run]
 )
 def test_who_works_on_a_step_sees_its_outcome(
-    scene: Make, check: Callable[..., Finding], work: Callable[[Play], None]
+    make_harness: MakeHarness, check: Callable[..., Finding], work: Callable[[Play], None]
 ) -> None:
     """A button, a saved field, a word, a headless run or Check everything now begins a step."""
-    play = looked_at(scene, check)
-    work(play)
+    harness = harness_with_check(make_harness, check)
+    work(harness)
 
-    eventually(lambda: shown(play) == LOOKS[check])
-    assert play.run.state.steps["b"].is_untouched
+    eventually(lambda: shown(harness) == LOOKS[check])
+    assert harness.run.state.steps["b"].is_untouched
 
 
 def left(context: CheckContext) -> Finding:
@@ -131,7 +137,7 @@ def left(context: CheckContext) -> Finding:
 
 @pytest.mark.parametrize("work", [by_button, by_check_everything, by_a_headless_run])
 @pytest.mark.parametrize(
-    ("check", "is_left", "look"),
+    ("check", "is_left", "display"),
     [
         (left, True, GREY),
         (left, False, LOOKS[undecided]),
@@ -141,57 +147,57 @@ def left(context: CheckContext) -> Finding:
     ],
 )
 def test_what_only_a_person_can_say_is_asked_for(
-    scene: Make,
+    make_harness: MakeHarness,
     check: Callable[..., Finding],
     work: Callable[[Play], None],
-    look: tuple[str, str, str],
+    display: tuple[str, str, str],
     *,
     is_left: bool,
 ) -> None:
     """Where a check has seen what there is, the step asks for a word; all else is as it was."""
     step = make_step("a", check)
     leaving = replace(step, checks=(replace(step.checks[0], needs_human_only=is_left),))
-    play = scene(leaving, make_step("b", after=("a",)))
-    work(play)
+    harness = make_harness(leaving, make_step("b", after=("a",)))
+    work(harness)
 
     # NOTE: a step that was not checked yet is grey as well.
     reason = check(None).reason  # type: ignore[arg-type]
-    eventually(lambda: play.screens["a"].view["reason"] == reason and shown(play) == look)
-    state, view = play.run.state.steps["a"], play.screens["a"].view
+    eventually(lambda: harness.panels["a"].view["reason"] == reason and shown(harness) == display)
+    state, view = harness.run.state.steps["a"], harness.panels["a"].view
     assert state.conclusion.outcome == check(None).outcome  # type: ignore[arg-type]
     assert step_record(state).outcome == state.conclusion.outcome
-    if look == GREY:
+    if display == GREY:
         assert (view["actions"]["primary"], view["actions"]["other"]) == ("attest", "check")
-        assert waits_for(play.run.state, play.run.state.steps["b"]) == (state,)
+        assert waits_for(harness.run.state, harness.run.state.steps["b"]) == (state,)
         assert view["is_next"]
-        counts = {part["outcome"] for part in play.header.view["counts"]}
+        counts = {part["outcome"] for part in harness.header.view["counts"]}
         assert not {"failed", "inconclusive"} & counts
 
 
-def test_a_check_that_leaves_the_rest_says_so(scene: Make) -> None:
+def test_a_check_that_leaves_the_rest_says_so(make_harness: MakeHarness) -> None:
     """The button's answer names no trouble, and once a person confirms it, the step is done."""
     step = make_step("a", left)
-    play = scene(replace(step, checks=(replace(step.checks[0], needs_human_only=True),)))
-    by_button(play)
-    assert settled(play.screens["a"])["to_do"] == "Only you can confirm the rest."
-    assert play.say("a", DONE, {"by": "Ann"}, finished=2)["outcome"] == "attested"
+    harness = make_harness(replace(step, checks=(replace(step.checks[0], needs_human_only=True),)))
+    by_button(harness)
+    assert settled(harness.panels["a"])["to_do"] == "Only you can confirm the rest."
+    assert harness.say("a", DONE, {"by": "Ann"}, finished=2)["outcome"] == "attested"
 
 
-def test_the_page_alone_changes_no_record(scene: Make) -> None:
+def test_the_page_alone_changes_no_record(make_harness: MakeHarness) -> None:
     """Record and outcome of a look that nobody asked for are those of the button."""
-    play = looked_at(scene, undecided)
-    before = step_record(play.run.state.steps["a"])
-    play.run.perform("a")
+    harness = harness_with_check(make_harness, undecided)
+    before = step_record(harness.run.state.steps["a"])
+    harness.run.perform("a")
 
-    assert step_record(play.run.state.steps["a"]) == before
-    assert play.run.state.steps["a"].is_worked_on
+    assert step_record(harness.run.state.steps["a"]) == before
+    assert harness.run.state.steps["a"].is_worked_on
 
 
-def test_what_follows_a_step_is_looked_at_again(scene: Make) -> None:
+def test_what_follows_a_step_is_looked_at_again(make_harness: MakeHarness) -> None:
     """What follows what is done now is looked at again, also by way of another; nothing else is."""
     findings = [Finding(outcome=Outcome.NOT_RUN, code="a-code", reason="Not installed yet.")]
     sign_in = saying(findings, [])
-    play = scene(
+    harness = make_harness(
         make_step("install", verified),
         make_step("other", verified),
         make_step("sign-in", sign_in, after=("install",)),
@@ -199,27 +205,27 @@ def test_what_follows_a_step_is_looked_at_again(scene: Make) -> None:
         make_step("elsewhere", sign_in),
     )
     for name in ("other", "sign-in", "read", "elsewhere"):
-        play.run.perform(name)
+        harness.run.perform(name)
     findings.append(
         Finding(outcome=Outcome.INCONCLUSIVE, code="a-code", reason="Nobody has signed in.")
     )
-    play.walkthrough.perform(play.step("install"), {})
+    harness.walkthrough.perform(harness.step("install"), {})
 
     for name in ("sign-in", "read"):
-        eventually(lambda name=name: play.screens[name].view["reason"] == "Nobody has signed in.")
-    assert play.screens["elsewhere"].view["reason"] == "Not installed yet."
-    assert play.types.count("step.checked") == 7
+        eventually(lambda name=name: harness.panels[name].view["reason"] == "Nobody has signed in.")
+    assert harness.panels["elsewhere"].view["reason"] == "Not installed yet."
+    assert harness.types.count("step.checked") == 7
 
 
-def test_a_word_leads_on_too(scene: Make) -> None:
+def test_a_word_leads_on_too(make_harness: MakeHarness) -> None:
     """What follows a step that a person confirms is looked at again."""
     findings = [Finding(outcome=Outcome.NOT_RUN, code="a-code", reason="So.")]
-    play = scene(make_step("a"), make_step("b", saying(findings, []), after=("a",)))
-    play.run.perform("b")
+    harness = make_harness(make_step("a"), make_step("b", saying(findings, []), after=("a",)))
+    harness.run.perform("b")
     findings.append(Finding(outcome=Outcome.WAITING, code="a-code", reason="So."))
-    play.walkthrough.say(play.step("a"), DONE, {"by": "Ann"}, [])
+    harness.walkthrough.say(harness.step("a"), DONE, {"by": "Ann"}, [])
 
-    eventually(lambda: play.screens["b"].view["outcome"] == "waiting")
+    eventually(lambda: harness.panels["b"].view["outcome"] == "waiting")
 
 
 # --- who follows Next alone -------------------------------------------------------------------
@@ -250,7 +256,7 @@ def test_who_follows_next_misses_nothing(look: str) -> None:
         state = state_of(told)
         following = next_step(state)
         view = header_view(
-            state, make_context(following=following), activity=PanelStatus(), plan=None
+            state, make_context(following=following), status=PanelStatus(), plan=None
         )["next"]
         assert (view and view["id"]) == (following and following[0].step.id)
         if following is None:

@@ -10,7 +10,13 @@ import pytest
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import controller as module
 from tests.unit.bodies import APP_ID, APP_SECRET
-from tests.unit.walkthrough.conftest import Make, PanelContext, spending, undecided, unreachable
+from tests.unit.walkthrough.conftest import (
+    MakeHarness,
+    WalkthroughHarness,
+    spending,
+    undecided,
+    unreachable,
+)
 from tests.unit.walkthrough.stage import (
     app_step,
     eventually,
@@ -23,24 +29,24 @@ from tests.unit.walkthrough.stage import (
 NEEDS = ("app_id", "app_secret")
 
 
-def round_done(play: PanelContext) -> dict[str, Any]:
+def round_done(harness: WalkthroughHarness) -> dict[str, Any]:
     """Return the header's view once *Check everything now* is over."""
     return eventually(
-        lambda: play.header.view if "Checked" in play.header.view["message"] else None
+        lambda: harness.header.view if "Checked" in harness.header.view["message"] else None
     )
 
 
-def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> None:
+def test_everything_is_checked_but_what_spends_or_lacks_a_value(make_harness: MakeHarness) -> None:
     """Each check that only reads runs once, in order; what is left out is named, and why."""
-    play = scene(
+    harness = make_harness(
         make_step("a", verified),
         make_step("b"),
         waiting_step(),
         spending(make_step("side_effect", verified)),
         make_step("c", verified, needs=("app_secret",)),
     )
-    play.walkthrough.check_all()
-    view = round_done(play)
+    harness.walkthrough.check_all()
+    view = round_done(harness)
 
     assert view["message"].splitlines() == [
         "Checked 2 steps.",
@@ -49,20 +55,22 @@ def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> 
         "Not checked: 4. It uses up a link. Press Check there.",
         "Not checked: 5; App Secret is not given.",
     ]
-    assert [entry.step for entry in play.run.journal.entries() if entry.type == "step.checked"] == [
+    assert [
+        entry.step for entry in harness.run.journal.entries() if entry.type == "step.checked"
+    ] == [
         "a",
         "wait",
     ]
-    assert any("Checking 2 of 2: Do wait" in each["message"] for each in play.header.views)
-    assert play.finish.view["bundle"] == ""
+    assert any("Checking 2 of 2: Do wait" in each["message"] for each in harness.header.views)
+    assert harness.finish.view["bundle"] == ""
 
-    play.walkthrough.check_all()
-    eventually(lambda: "Nothing has changed." in play.header.view["message"])
+    harness.walkthrough.check_all()
+    eventually(lambda: "Nothing has changed." in harness.header.view["message"])
 
 
-def test_a_host_that_does_not_answer_is_one_message(scene: Make) -> None:
+def test_a_host_that_does_not_answer_is_one_message(make_harness: MakeHarness) -> None:
     """Why several steps could not be checked is said once, in the header, and not in panels."""
-    play = scene(
+    harness = make_harness(
         make_step("a", unreachable),
         make_step("b", undecided, unreachable),
         make_step("c", undecided),
@@ -70,94 +78,96 @@ def test_a_host_that_does_not_answer_is_one_message(scene: Make) -> None:
         make_step("e", unreachable),
     )
     said = "1, 2, 5: x.example could not be reached: no connection."
-    play.walkthrough.check_all()
-    assert round_done(play)["message"].splitlines() == [
+    harness.walkthrough.check_all()
+    assert round_done(harness)["message"].splitlines() == [
         "Checked 5 steps.",
         "Now could not be checked: 1, 2, 3, 5.",
         "Now verified: 4.",
         said,
         "2, 3: Hidden.",
     ]
-    assert play.screens["a"].view["reason"] == "x.example could not be reached: no connection."
-    assert {screen.view["message"] for screen in play.screens.values()} == {""}
+    assert harness.panels["a"].view["reason"] == "x.example could not be reached: no connection."
+    assert {screen.view["message"] for screen in harness.panels.values()} == {""}
 
-    play.walkthrough.check_all()
+    harness.walkthrough.check_all()
     view = eventually(
-        lambda: play.header.view if "has changed" in play.header.view["message"] else None
+        lambda: harness.header.view if "has changed" in harness.header.view["message"] else None
     )
     assert view["message"].splitlines()[1] == said
 
 
 def test_a_round_that_breaks_off_leaves_the_button_usable(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the journal cannot be written, the header says so, and the button works again."""
-    play = scene(make_step("a", verified))
+    harness = make_harness(make_step("a", verified))
 
     def refuse(*_: Any) -> None:
         raise JournalError("The journal cannot be written.")
 
     monkeypatch.setattr(module, "check_everything", refuse)
-    play.walkthrough.check_all()
-    view = eventually(lambda: play.header.view if play.header.view["is_error"] else None)
+    harness.walkthrough.check_all()
+    view = eventually(lambda: harness.header.view if harness.header.view["is_error"] else None)
     assert "The journal cannot be written." in view["message"]
     assert view["busy_since"] == 0
 
 
-def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> None:
+def test_what_lacked_a_value_is_checked_when_the_value_arrives(make_harness: MakeHarness) -> None:
     """A check that was tried in vain shows what it lacks, and runs alone once that is given."""
     later = make_step("later", verified, needs=("app_id",))
     side_effect = spending(replace(later, id="side_effect"))
     untried = replace(later, id="untried")
-    play = scene(app_step(), later, side_effect, untried)
-    play.open_cards("later", "untried")
+    harness = make_harness(app_step(), later, side_effect, untried)
+    harness.open_cards("later", "untried")
     for name in ("later", "side_effect"):
-        play.perform(name)
-    shown = [each["name"] for each in play.screens["later"].view["inputs"]]
+        harness.perform(name)
+    shown = [each["name"] for each in harness.panels["later"].view["inputs"]]
     assert shown == ["app_id"]
-    assert play.screens["untried"].view["inputs"] == []
+    assert harness.panels["untried"].view["inputs"] == []
 
-    play.walkthrough.perform(play.step("app"), {"app_id": "123456789012345"})
-    eventually(lambda: play.screens["later"].view["outcome"] == "verified")
-    settled(play.screens["app"])
-    assert play.screens["later"].view["inputs"] == []
-    assert play.screens["side_effect"].view["outcome"] == "not_run"
-    assert play.screens["untried"].view["outcome"] == "not_run"
+    harness.walkthrough.perform(harness.step("app"), {"app_id": "123456789012345"})
+    eventually(lambda: harness.panels["later"].view["outcome"] == "verified")
+    settled(harness.panels["app"])
+    assert harness.panels["later"].view["inputs"] == []
+    assert harness.panels["side_effect"].view["outcome"] == "not_run"
+    assert harness.panels["untried"].view["outcome"] == "not_run"
 
 
-def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
+def test_a_reason_names_only_what_is_missing(make_harness: MakeHarness) -> None:
     """If one of two missing values is given, the reason of each step names the other alone."""
     asks = make_step("asks", verified, needs=NEEDS)
-    play = scene(asks, replace(asks, id="other"), spending(replace(asks, id="side_effect")))
-    play.open_cards("other", "side_effect")
+    harness = make_harness(
+        asks, replace(asks, id="other"), spending(replace(asks, id="side_effect"))
+    )
+    harness.open_cards("other", "side_effect")
     for name in ("asks", "other", "side_effect"):
-        view = play.perform(name)
+        view = harness.perform(name)
         assert view["result"] == "Not checked."
         assert view["to_do"] == "Enter App ID, App Secret, then press Check."
     typed = {"app_id": APP_ID, "app_secret": "half"}
-    view = play.perform("asks", typed, finished=2)
+    view = harness.perform("asks", typed, finished=2)
 
     assert view["message"].startswith("App Secret: an App Secret has 32 characters")
     assert [refused["input"] for refused in view["refused"]] == ["app_secret"]
     for name in ("asks", "other", "side_effect"):
-        view = settled(play.screens[name], 2)
+        view = settled(harness.panels[name], 2)
         assert view["reason"] == "Not checked: App Secret not given."
         assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]
 
-    assert play.perform("asks", {"app_secret": APP_SECRET}, finished=3)["outcome"] == "verified"
-    assert settled(play.screens["other"], 3)["outcome"] == "verified"
-    assert play.screens["side_effect"].view["outcome"] == "not_run"
+    assert harness.perform("asks", {"app_secret": APP_SECRET}, finished=3)["outcome"] == "verified"
+    assert settled(harness.panels["other"], 3)["outcome"] == "verified"
+    assert harness.panels["side_effect"].view["outcome"] == "not_run"
 
 
-def test_a_check_that_could_go_on_says_what_it_lacks(scene: Make) -> None:
+def test_a_check_that_could_go_on_says_what_it_lacks(make_harness: MakeHarness) -> None:
     """Where a part could be checked, the message names what the rest lacks, also after a value."""
     both = make_step("both", subject=("app_id",))
     checks = (make_step("a", undecided).checks[0], make_step("b", verified, needs=NEEDS).checks[0])
-    play = scene(replace(both, checks=checks))
-    view = play.perform("both")
+    harness = make_harness(replace(both, checks=checks))
+    view = harness.perform("both")
     assert view["result"] == "Checked."
     assert view["to_do"] == "Enter App ID, App Secret, then press Check."
 
-    view = play.perform("both", {"app_id": APP_ID, "app_secret": "half"}, finished=2)
+    view = harness.perform("both", {"app_id": APP_ID, "app_secret": "half"}, finished=2)
     assert view["reason"] == "Hidden. Not checked further: App Secret not given."
     assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]

@@ -12,47 +12,54 @@ from msgspec import structs
 from runbook_lib.core.model import Attestation, AttestationKind, Binding, EventType, NoteKind
 from runbook_lib.core.procedure import Confirmation, StepKind
 from tests.unit.bodies import APP_ID
-from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, PanelContext, undecided
+from tests.unit.walkthrough.conftest import (
+    DONE,
+    LEFT_OUT,
+    PNG,
+    MakeHarness,
+    WalkthroughHarness,
+    undecided,
+)
 from tests.unit.walkthrough.stage import app_step, make_step, settled, waiting_step
 
 
 def say(
-    play: PanelContext,
+    harness: WalkthroughHarness,
     kind: AttestationKind = DONE,
     *files: dict[str, Any],
     finished: int = 1,
     **words: Any,
 ) -> dict[str, Any]:
     """Say this of the only step, as a person does in its panel; return what that shows then."""
-    ((name, screen),) = play.screens.items()
-    play.walkthrough.say(play.step(name), kind, {"by": "A", **words}, list(files))
+    ((name, screen),) = harness.panels.items()
+    harness.walkthrough.say(harness.step(name), kind, {"by": "A", **words}, list(files))
     return settled(screen, finished)
 
 
-def kept(play: PanelContext) -> Attestation:
+def kept(harness: WalkthroughHarness) -> Attestation:
     """Return the only word that the journal has."""
-    ((word, _),) = play.run.history.attestations(*play.screens)
+    ((word, _),) = harness.run.history.attestations(*harness.panels)
     return word
 
 
-def refused(play: PanelContext, view: dict[str, Any], advice: str = "") -> str:
+def refused(harness: WalkthroughHarness, view: dict[str, Any], advice: str = "") -> str:
     """Return why a panel refused what was typed; nothing is written, and it says what to do."""
     assert view["is_error"]
     assert view["advice"] == (advice or view["advice"])
-    assert play.types == []
+    assert harness.types == []
     message: str = view["message"]
     return message
 
 
-def test_a_persons_statement_is_recorded(scene: Make) -> None:
+def test_a_persons_statement_is_recorded(make_harness: MakeHarness) -> None:
     """Author, note and what they saw are recorded, with the sentence that they confirmed."""
-    play = scene(make_step("a"))
+    harness = make_harness(make_step("a"))
     view = say(
-        play, AttestationKind.SUBMITTED, by=" Operator ", note=" Seen. ", seen=" new screen "
+        harness, AttestationKind.SUBMITTED, by=" Operator ", note=" Seen. ", seen=" new screen "
     )
 
     assert (view["message"], view["outcome"]) == ("Recorded.", "waiting")
-    assert structs.replace(kept(play), binding=Binding()) == Attestation(
+    assert structs.replace(kept(harness), binding=Binding()) == Attestation(
         kind=AttestationKind.SUBMITTED,
         step="a",
         by="Operator",
@@ -60,55 +67,55 @@ def test_a_persons_statement_is_recorded(scene: Make) -> None:
         note="Seen.",
         seen="new screen",
         origin="walkthrough",
-        sentence=play.step("a").sentence,
+        sentence=harness.step("a").sentence,
     )
 
 
-def test_a_screenshot_is_stored_by_its_digest(scene: Make) -> None:
+def test_a_screenshot_is_stored_by_its_digest(make_harness: MakeHarness) -> None:
     """A screenshot is stored beside the journal under its digest, and the journal names it."""
-    play = scene(make_step("a"))
-    view = say(play, DONE, {"name": "screen.png", "media_type": "image/png", "content": PNG})
+    harness = make_harness(make_step("a"))
+    view = say(harness, DONE, {"name": "screen.png", "media_type": "image/png", "content": PNG})
 
     digest = hashlib.sha256(PNG).hexdigest()
-    path = play.run.journal.path.parent / "attachments" / f"{digest}.png"
+    path = harness.run.journal.path.parent / "attachments" / f"{digest}.png"
     assert path.read_bytes() == PNG
-    (attachment,) = kept(play).attachments
+    (attachment,) = kept(harness).attachments
     assert (attachment.name, attachment.sha256) == ("screen.png", digest)
     assert "[screen.png]" in view["history"][0]["what"]
 
 
-def test_an_invalid_screenshot_is_refused(scene: Make) -> None:
+def test_an_invalid_screenshot_is_refused(make_harness: MakeHarness) -> None:
     """A file whose content does not match its type is refused, and nothing is recorded."""
-    play = scene(make_step("a"))
-    view = say(play, DONE, {"name": "x.png", "media_type": "image/png", "content": b"<script>"})
+    harness = make_harness(make_step("a"))
+    view = say(harness, DONE, {"name": "x.png", "media_type": "image/png", "content": b"<script>"})
 
-    assert "x.png is neither a picture" in refused(play, view)
+    assert "x.png is neither a picture" in refused(harness, view)
 
 
 @pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x"}])
 @pytest.mark.parametrize("said", AttestationKind)
-def test_a_name_is_required(scene: Make, words: Any, said: AttestationKind) -> None:
+def test_a_name_is_required(make_harness: MakeHarness, words: Any, said: AttestationKind) -> None:
     """Without a name nothing is recorded."""
-    play = scene(make_step("a"))
-    assert refused(play, play.say("a", said, words)).startswith("Enter your name")
+    harness = make_harness(make_step("a"))
+    assert refused(harness, harness.say("a", said, words)).startswith("Enter your name")
 
 
-def test_skipping_a_step_needs_a_reason(scene: Make) -> None:
+def test_skipping_a_step_needs_a_reason(make_harness: MakeHarness) -> None:
     """A step is skipped only with a reason; without one nothing is recorded."""
-    play = scene(make_step("a"))
-    assert refused(play, say(play, LEFT_OUT, note=" ")) == "Give a reason."
+    harness = make_harness(make_step("a"))
+    assert refused(harness, say(harness, LEFT_OUT, note=" ")) == "Give a reason."
 
-    view = say(play, LEFT_OUT, note="No leads.", finished=2)
+    view = say(harness, LEFT_OUT, note="No leads.", finished=2)
     assert (view["outcome"], view["reason"]) == ("skipped", "A: No leads.")
-    assert kept(play).origin == "walkthrough"
+    assert kept(harness).origin == "walkthrough"
 
 
-def test_an_attestation_is_withdrawn_with_a_reason(scene: Make) -> None:
+def test_an_attestation_is_withdrawn_with_a_reason(make_harness: MakeHarness) -> None:
     """After a withdrawal the attestation no longer counts, and the history shows both."""
-    play = scene(make_step("a"))
-    say(play)
-    assert say(play, AttestationKind.WITHDRAWN, note="", finished=2)["outcome"] == "attested"
-    view = say(play, AttestationKind.WITHDRAWN, note="A mistake.", finished=3)
+    harness = make_harness(make_step("a"))
+    say(harness)
+    assert say(harness, AttestationKind.WITHDRAWN, note="", finished=2)["outcome"] == "attested"
+    view = say(harness, AttestationKind.WITHDRAWN, note="A mistake.", finished=3)
 
     assert view["outcome"] == "not_run"
     assert "withdraw" not in view["actions"]["menu"]
@@ -116,24 +123,24 @@ def test_an_attestation_is_withdrawn_with_a_reason(scene: Make) -> None:
     assert history == ["withdrawn by A: A mistake.", "confirmed by A"]
 
 
-def test_what_was_submitted_may_be_declined_and_submitted_again(scene: Make) -> None:
+def test_what_was_submitted_may_be_declined_and_submitted_again(make_harness: MakeHarness) -> None:
     """A decline fails the step; the latest statement counts."""
-    play = scene(waiting_step(undecided))
+    harness = make_harness(waiting_step(undecided))
     kinds = (AttestationKind.SUBMITTED, AttestationKind.DECLINED, AttestationKind.SUBMITTED)
-    found = [say(play, kind, note="n", finished=n)["outcome"] for n, kind in enumerate(kinds, 1)]
+    found = [say(harness, kind, note="n", finished=n)["outcome"] for n, kind in enumerate(kinds, 1)]
 
     assert found == ["waiting", "failed", "waiting"]
 
 
-def test_a_comment_and_a_colleague_are_recorded(scene: Make) -> None:
+def test_a_comment_and_a_colleague_are_recorded(make_harness: MakeHarness) -> None:
     """A comment and who does the step by when are recorded; the outcome stays."""
-    play = scene(make_step("a"))
-    step = play.step("a")
-    play.walkthrough.add_note(step, NoteKind.COMMENTED, {"by": "A", "note": "Ask them."})
-    settled(play.screens["a"])
+    harness = make_harness(make_step("a"))
+    step = harness.step("a")
+    harness.walkthrough.add_note(step, NoteKind.COMMENTED, {"by": "A", "note": "Ask them."})
+    settled(harness.panels["a"])
     words = {"by": "A", "to": "A colleague", "due": "2026-12-01"}
-    play.walkthrough.add_note(step, NoteKind.ASSIGNED, words)
-    view = settled(play.screens["a"], 2)
+    harness.walkthrough.add_note(step, NoteKind.ASSIGNED, words)
+    view = settled(harness.panels["a"], 2)
 
     assert (view["message"], view["outcome"], view["written"]) == ("Recorded.", "not_run", 2)
     assert view["assigned"] == "for A colleague by 2026-12-01"
@@ -153,16 +160,16 @@ def test_a_comment_and_a_colleague_are_recorded(scene: Make) -> None:
     ],
 )
 def test_a_note_that_cannot_be_kept_says_why(
-    scene: Make, kind: NoteKind, words: dict[str, str], said: str
+    make_harness: MakeHarness, kind: NoteKind, words: dict[str, str], said: str
 ) -> None:
     """A note without its text, a name or a possible day is refused, with advice on the form."""
-    play = scene(make_step("a"))
-    play.walkthrough.add_note(play.step("a"), kind, words)
-    view = settled(play.screens["a"])
+    harness = make_harness(make_step("a"))
+    harness.walkthrough.add_note(harness.step("a"), kind, words)
+    view = settled(harness.panels["a"])
 
     assert view["advice"]
     assert "setting" not in view["advice"]
-    assert said in refused(play, view)
+    assert said in refused(harness, view)
 
 
 ANSWERS = (
@@ -173,15 +180,15 @@ ANSWERS = (
 )
 
 
-def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
+def test_another_answer_is_recorded_with_its_days(make_harness: MakeHarness) -> None:
     """Each answer has the days that it can have, and is recorded as its sentence."""
-    play = scene(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
-    form = play.screens["a"].view["forms"][0]
+    harness = make_harness(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
+    form = harness.panels["a"].view["forms"][0]
     options = {option["name"]: option for option in form["options"]}
     found = []
     days = ({"answer": "not-asked"}, {"answer": "asked", "due": "2026-12-24"}, {"until": ""})
     for number, named in enumerate(days, start=1):
-        view = say(play, finished=number, **named)
+        view = say(harness, finished=number, **named)
         found.append((view["outcome"], view["reason"]))
 
     assert list(options) == ["submit", "attest-not-asked", "attest-asked", "attest", "decline"]
@@ -201,7 +208,7 @@ def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
         ("waiting", f"Asked for (A on {at}), due 2026-12-24"),
         ("attested", f"A on {at}, counts until 2027-11-24"),
     ]
-    words = [word for word, _ in play.run.history.attestations("a")]
+    words = [word for word, _ in harness.run.history.attestations("a")]
     assert [word.sentence for word in words] == [
         "It is not asked for.",
         "It is asked for.",
@@ -224,18 +231,20 @@ def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
         ({"answer": "never"}, "known answers: not-asked, asked"),
     ],
 )
-def test_days_that_cannot_be_are_refused(scene: Make, words: dict[str, str], said: str) -> None:
+def test_days_that_cannot_be_are_refused(
+    make_harness: MakeHarness, words: dict[str, str], said: str
+) -> None:
     """A day that is missing, impossible or not this answer's is refused, with advice on it."""
-    play = scene(make_step("a", counts_days=365, answers=ANSWERS))
+    harness = make_harness(make_step("a", counts_days=365, answers=ANSWERS))
     advice = "Correct it, then confirm again; nothing was recorded."
 
-    assert said in refused(play, say(play, **words), advice)
+    assert said in refused(harness, say(harness, **words), advice)
 
 
-def test_only_what_is_attested_has_days(scene: Make) -> None:
+def test_only_what_is_attested_has_days(make_harness: MakeHarness) -> None:
     """That something was submitted has no end, also where an attestation would have one."""
-    play = scene(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
-    view = say(play, AttestationKind.SUBMITTED, until="x")
+    harness = make_harness(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
+    view = say(harness, AttestationKind.SUBMITTED, until="x")
 
     assert (view["outcome"], view["reason"]) == ("waiting", "Submitted (A on 24 Nov, 12:00)")
 
@@ -243,17 +252,17 @@ def test_only_what_is_attested_has_days(scene: Make) -> None:
 ANSWER = b'{"app_id": "999", "is_live": false}'
 
 
-def test_an_answer_of_the_developer_tools_is_kept_unread(scene: Make) -> None:
+def test_an_answer_of_the_developer_tools_is_kept_unread(make_harness: MakeHarness) -> None:
     """A step says which answer may be attached; whatever that says, the person's word counts."""
     asked = "devtools_app basic_settings"
-    play = scene(replace(make_step("a"), developer_tools=asked), app_id=APP_ID)
-    (form,) = [form for form in play.screens["a"].view["forms"] if form["name"] == "attest"]
+    harness = make_harness(replace(make_step("a"), developer_tools=asked), app_id=APP_ID)
+    (form,) = [form for form in harness.panels["a"].view["forms"] if form["name"] == "attest"]
     file = {"name": "answer.json", "media_type": "application/json", "content": ANSWER}
 
     assert asked in form["files_help"]
-    assert say(play, DONE, file)["outcome"] == "attested"
-    (attachment,) = kept(play).attachments
-    path = play.run.journal.path.parent / "attachments" / f"{attachment.sha256}.json"
+    assert say(harness, DONE, file)["outcome"] == "attested"
+    (attachment,) = kept(harness).attachments
+    path = harness.run.journal.path.parent / "attachments" / f"{attachment.sha256}.json"
     assert (attachment.name, path.read_bytes()) == ("answer.json", ANSWER)
 
 
@@ -280,22 +289,22 @@ def test_an_answer_of_the_developer_tools_is_kept_unread(scene: Make) -> None:
     ],
 )
 def test_what_happened_elsewhere_stands_before_the_note(
-    scene: Make, kind: AttestationKind, words: Any, note: str
+    make_harness: MakeHarness, kind: AttestationKind, words: Any, note: str
 ) -> None:
     """What a person says of an event elsewhere is kept as text, with their note behind it."""
-    play = scene(waiting_step())
+    harness = make_harness(waiting_step())
 
-    assert not say(play, kind, note="n", **words)["is_error"]
-    assert kept(play).note == note
+    assert not say(harness, kind, note="n", **words)["is_error"]
+    assert kept(harness).note == note
 
 
-def test_the_day_of_what_happened_elsewhere_is_a_day(scene: Make) -> None:
+def test_the_day_of_what_happened_elsewhere_is_a_day(make_harness: MakeHarness) -> None:
     """Another text is refused with an example, and nothing is recorded."""
-    play = scene(waiting_step())
-    view = say(play, AttestationKind.DECLINED, on="last week")
+    harness = make_harness(waiting_step())
+    view = say(harness, AttestationKind.DECLINED, on="last week")
 
-    assert "takes a day such as 2026-12-01" in refused(play, view)
-    assert play.written == ""
+    assert "takes a day such as 2026-12-01" in refused(harness, view)
+    assert harness.written == ""
 
 
 DOUBTFUL_DAYS = [
@@ -307,22 +316,22 @@ DOUBTFUL_DAYS = [
 
 @pytest.mark.parametrize(("kind", "words", "doubt"), DOUBTFUL_DAYS)
 def test_a_doubtful_day_is_recorded_only_if_a_person_is_sure(
-    scene: Make, kind: AttestationKind, words: dict[str, str], doubt: str
+    make_harness: MakeHarness, kind: AttestationKind, words: dict[str, str], doubt: str
 ) -> None:
     """What was sent tomorrow or due yesterday is asked about first, and nothing is kept."""
-    play = scene(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
+    harness = make_harness(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
     (name,) = set(words) - {"answer"}
-    view = say(play, kind, {"name": "a.png", "media_type": "image/png", "content": PNG}, **words)
+    view = say(harness, kind, {"name": "a.png", "media_type": "image/png", "content": PNG}, **words)
     assert "Use it anyway" in view["advice"]
-    assert refused(play, view).startswith("Not recorded yet")
+    assert refused(harness, view).startswith("Not recorded yet")
     assert view["refused"] == [
         {"input": name, "doubt": f"{doubt}: today is 2026-11-24 (UTC)."},
     ]
-    assert not (play.run.journal.path.parent / "attachments").exists()
+    assert not (harness.run.journal.path.parent / "attachments").exists()
 
-    view = say(play, kind, **words, sure=[name], finished=2)
+    view = say(harness, kind, **words, sure=[name], finished=2)
     assert (view["refused"], view["message"]) == ([], "Recorded.")
-    assert "sure" not in kept(play).note
+    assert "sure" not in kept(harness).note
 
 
 @pytest.mark.parametrize(
@@ -333,11 +342,11 @@ def test_a_doubtful_day_is_recorded_only_if_a_person_is_sure(
     ],
 )
 def test_today_is_no_doubtful_day(
-    scene: Make, kind: AttestationKind, words: dict[str, str]
+    make_harness: MakeHarness, kind: AttestationKind, words: dict[str, str]
 ) -> None:
     """What was sent today, or is due today, is recorded at once."""
-    play = scene(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
-    assert say(play, kind, **words)["message"] == "Recorded."
+    harness = make_harness(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
+    assert say(harness, kind, **words)["message"] == "Recorded."
 
 
 @pytest.mark.parametrize(
@@ -353,31 +362,31 @@ def test_today_is_no_doubtful_day(
         {"on": "2026-11-20\u202e"},
     ],
 )
-def test_names_that_cannot_be_kept_are_refused(scene: Make, words: Any) -> None:
+def test_names_that_cannot_be_kept_are_refused(make_harness: MakeHarness, words: Any) -> None:
     """A note has a limit and no invisible character, whatever is put before it."""
-    play = scene(waiting_step())
-    view = say(play, AttestationKind.SUBMITTED, **words)
+    harness = make_harness(waiting_step())
+    view = say(harness, AttestationKind.SUBMITTED, **words)
 
-    assert len(refused(play, view, "Correct it, then press the button again.")) < 300
+    assert len(refused(harness, view, "Correct it, then press the button again.")) < 300
 
 
-def test_values_typed_beside_a_word_are_accepted_first(scene: Make) -> None:
+def test_values_typed_beside_a_word_are_accepted_first(make_harness: MakeHarness) -> None:
     """What was typed when somebody confirmed is kept, and the word is about it."""
-    play = scene(replace(app_step(), subject=("app_id",)))
-    view = say(play, inputs={"app_id": APP_ID})
+    harness = make_harness(replace(app_step(), subject=("app_id",)))
+    view = say(harness, inputs={"app_id": APP_ID})
 
     assert (view["message"], view["taken"], view["written"]) == ("Recorded.", 1, 1)
     assert view["outcome"] == "attested"
-    assert kept(play).binding.subject == {"app_id": APP_ID}
+    assert kept(harness).binding.subject == {"app_id": APP_ID}
 
 
-def test_a_refused_value_records_no_word(scene: Make) -> None:
+def test_a_refused_value_records_no_word(make_harness: MakeHarness) -> None:
     """If a value typed beside it is refused, nothing is confirmed; the field says why."""
-    play = scene(app_step())
-    view = say(play, inputs={"app_id": "29445"})
+    harness = make_harness(app_step())
+    view = say(harness, inputs={"app_id": "29445"})
 
     assert view["is_error"]
     assert [refused["input"] for refused in view["refused"]] == ["app_id"]
     assert view["written"] == 0
-    assert play.run.history.attestations("app") == []
-    assert EventType.STEP_ATTESTED not in play.types
+    assert harness.run.history.attestations("app") == []
+    assert EventType.STEP_ATTESTED not in harness.types

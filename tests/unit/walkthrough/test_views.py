@@ -45,8 +45,8 @@ from runbook_lib.core.redaction import MASK
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import (
-    NOTES,
-    WORDS,
+    ATTESTATION_ACTIONS,
+    NOTE_ACTIONS,
     finish_view,
     header_view,
     line_view,
@@ -56,7 +56,7 @@ from tests.support import journals
 from tests.support.attestations import attested
 from tests.support.plans import make_plan
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.conftest import Make, spending
+from tests.unit.walkthrough.conftest import MakeHarness, spending
 from tests.unit.walkthrough.stage import (
     CANARIES,
     HAND_STEP,
@@ -102,8 +102,8 @@ def known_error(text: str) -> KnownError:
 
 
 def view(given: StepState, **more: Any) -> dict[str, Any]:
-    own = {name: more.pop(name) for name in ("recent", "activity", "lacks") if name in more}
-    known: dict[str, Any] = {"recent": (), "activity": PanelStatus(), "lacks": ()}
+    own = {name: more.pop(name) for name in ("recent", "status", "lacks") if name in more}
+    known: dict[str, Any] = {"recent": (), "status": PanelStatus(), "lacks": ()}
     return step_view(given, make_context(**more), **{**known, **own})
 
 
@@ -111,8 +111,8 @@ def test_a_line_is_part_of_its_step() -> None:
     """A closed step's panel shows what its card shows at its top: nothing changes as it opens."""
     states = (state(app_step(verified), outcome) for outcome in Outcome)
     for given in states:
-        line = line_view(given, make_context(), activity=PanelStatus(message="Checked."), lacks=())
-        card = view(given, activity=PanelStatus(message="Checked."))
+        line = line_view(given, make_context(), status=PanelStatus(message="Checked."), lacks=())
+        card = view(given, status=PanelStatus(message="Checked."))
         assert line == {name: card[name] for name in line} | {"has_card": False}
         assert card["has_card"]
 
@@ -123,18 +123,18 @@ def run_state(*states: StepState) -> RunState:
 
 def header(*states: StepState, **more: Any) -> dict[str, Any]:
     state = run_state(*states)
-    known: dict[str, Any] = {"activity": PanelStatus(), "plan": None, "title": "One"}
+    known: dict[str, Any] = {"status": PanelStatus(), "plan": None, "title": "One"}
     known |= {"tenant": "acme", "sandbox": False}
     given = {name: more.pop(name) for name in known if name in more}
-    scene = make_context(later=later(state), following=next_step(state), **more)
-    return header_view(state, scene, **{**known, **given})
+    context = make_context(later=later(state), following=next_step(state), **more)
+    return header_view(state, context, **{**known, **given})
 
 
 def finish(given: RunState, **more: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {"activity": PanelStatus(), "bundle": "", "sealed": ""}
-    scene = make_context(following=next_step(given))
+    known: dict[str, Any] = {"status": PanelStatus(), "bundle": "", "sealed": ""}
+    context = make_context(following=next_step(given))
     known = {**known, "ended_on": "", "doubts": (), "plan": None}
-    return finish_view(given, scene, **{**known, **more})
+    return finish_view(given, context, **{**known, **more})
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -270,28 +270,30 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(
             state(HAND_STEP),
             {"credentials": {"app_secret": "this session"}},
-            hand_over={**HANDED, "unknown": ""},
+            copied_secret={**HANDED, "unknown": ""},
         ),
-        row(state(HAND_STEP), hand_over=UNKNOWN),
-        row(state(HAND_STEP), {"credentials": {"user_access_token": ".env"}}, hand_over=UNKNOWN),
-        row(TO_DO, {"credentials": {"app_secret": ".env"}}, hand_over=None),
+        row(state(HAND_STEP), copied_secret=UNKNOWN),
+        row(
+            state(HAND_STEP), {"credentials": {"user_access_token": ".env"}}, copied_secret=UNKNOWN
+        ),
+        row(TO_DO, {"credentials": {"app_secret": ".env"}}, copied_secret=None),
         # Check and consent are offered only by steps that have them.
         row(PLAIN, can_check=False, needs_consent=False),
         row(state(waiting_step()), can_check=True, needs_consent=False),
         row(state(consent_step()), can_check=True, needs_consent=True),
         # A step is checked again only if it waits and a check can look and spends nothing.
-        row(WAITING, next_look="12:15"),
-        row(state(waiting_step(), Outcome.VERIFIED), next_look=""),
-        row(state(make_step("a", kind=StepKind.WAIT), Outcome.WAITING), next_look=""),
-        row(state(spending(waiting_step()), Outcome.WAITING), next_look=""),
-        row(TWO_CHECKS, HERE, next_look="12:15"),
-        row(TWO_CHECKS, {"lacks": (inputs.APP_SECRET, inputs.APP_ID)}, next_look=""),
+        row(WAITING, next_refresh="12:15"),
+        row(state(waiting_step(), Outcome.VERIFIED), next_refresh=""),
+        row(state(make_step("a", kind=StepKind.WAIT), Outcome.WAITING), next_refresh=""),
+        row(state(spending(waiting_step()), Outcome.WAITING), next_refresh=""),
+        row(TWO_CHECKS, HERE, next_refresh="12:15"),
+        row(TWO_CHECKS, {"lacks": (inputs.APP_SECRET, inputs.APP_ID)}, next_refresh=""),
         # A lapsed attestation is shown with author, time and the reason to repeat it.
         row(state(make_step("a"), void_attestations=LAPSED), remarks=[AGAIN]),
         # The current activity and its result are part of the view.
         row(
             PLAIN,
-            {"activity": PanelStatus(**BUSY)},
+            {"status": PanelStatus(**BUSY)},
             **BUSY,
         ),
         # A step that needs a second person is not one that waits for an outside party.
@@ -329,14 +331,14 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(PLAIN, {"later": {PLAIN.step.id: "later: after 1"}}, line="later: after 1"),
         row(PLAIN, line=""),
         # What is done, in a person's hands, spends or lacks a value is not looked at unasked.
-        row(TO_DO, can_look=True),
-        row(state(app_step(), Outcome.FAILED), can_look=True),
-        row(WAITING, can_look=True),
-        row(state(replace(app_step(), checks=SECRET_CHECK)), HERE, can_look=False),
-        row(PLAIN, can_look=False),
-        row(state(app_step(), Outcome.VERIFIED), can_look=False),
-        row(IN_PART_DONE, can_look=False),
-        row(state(spending(app_step())), can_look=False),
+        row(TO_DO, can_refresh=True),
+        row(state(app_step(), Outcome.FAILED), can_refresh=True),
+        row(WAITING, can_refresh=True),
+        row(state(replace(app_step(), checks=SECRET_CHECK)), HERE, can_refresh=False),
+        row(PLAIN, can_refresh=False),
+        row(state(app_step(), Outcome.VERIFIED), can_refresh=False),
+        row(IN_PART_DONE, can_refresh=False),
+        row(state(spending(app_step())), can_refresh=False),
         # The line of a step says who settled it and when, or whom it waits for.
         row(SAID, since="Operator, 24 Nov, 12:00"),
         row(WAITING, since="waits for Facebook"),
@@ -496,7 +498,7 @@ def test_a_step_offers_the_forms_that_apply() -> None:
     asked = waits["forms"][0]["options"]
     assert [option["name"] for option in asked] == ["submit", "attest", "decline"]
     sent = {option["action"] for form in waits["forms"] for option in form["options"]}
-    assert {*WORDS, *NOTES} == sent
+    assert {*ATTESTATION_ACTIONS, *NOTE_ACTIONS} == sent
     assert plain["forms"][0]["options"][0]["sentence"] == "I did a."
     needs_note = {form["name"]: form["needs_note"] for form in waits["forms"]}
     assert [name for name in needs_note if needs_note[name]] == others[:-1]
@@ -681,7 +683,7 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
         state(make_step("b"), Outcome.FAILED),
         state(make_step("c"), Outcome.NOT_RUN),
     )
-    shown = finish(states, activity=PanelStatus(message="m"), bundle="/e/acme/x-1")
+    shown = finish(states, status=PanelStatus(message="m"), bundle="/e/acme/x-1")
 
     assert (shown["done"], shown["total"], shown["message"]) == (1, 3, "m")
     listed = [(each["id"], each["number"]) for each in shown["open"]]
@@ -743,7 +745,7 @@ def test_the_end_shows_every_warning_that_is_left(warnings: tuple[str, ...], ver
     assert end["warnings"] == [f"number a · Do a: {text}" for text in warnings]
 
 
-def test_no_view_holds_a_credential(scene: Make) -> None:
+def test_no_view_holds_a_credential(make_harness: MakeHarness) -> None:
     """Neither panel, header nor end contains a credential, whatever findings and people say."""
 
     def tells(context: Any) -> Finding:
@@ -761,18 +763,18 @@ def test_no_view_holds_a_credential(scene: Make) -> None:
             tables=(Table(caption=words, columns=(words,), rows=((words,),)),),
         )
 
-    play = scene(app_step(tells), consent_step(verified), HAND_STEP, secrets=CANARIES)
-    play.open_cards("app", "consent", "hand")
-    play.run.perform("app")
+    harness = make_harness(app_step(tells), consent_step(verified), HAND_STEP, secrets=CANARIES)
+    harness.open_cards("app", "consent", "hand")
+    harness.run.perform("app")
     shot = Attachment(name=APP_SECRET, sha256="0" * 64, size=1, media_type="image/png")
-    play.run.say([attested("hand", at=AT, note=f"typed {APP_SECRET}", attachments=(shot,))])
-    play.walkthrough.displays.draw()
+    harness.run.say([attested("hand", at=AT, note=f"typed {APP_SECRET}", attachments=(shot,))])
+    harness.walkthrough.panels.draw()
 
-    screens = (*play.screens.values(), play.header, play.finish)
+    screens = (*harness.panels.values(), harness.header, harness.finish)
     text = json.dumps([screen.views for screen in screens])
     assert not [name for name, value in CANARIES.items() if value in text]
     assert MASK in text
-    assert play.screens["hand"].view["hand_over"]["name"] == "app_secret"
+    assert harness.panels["hand"].view["copied_secret"]["name"] == "app_secret"
 
 
 @pytest.mark.parametrize(
@@ -900,7 +902,7 @@ def _read(shown: dict[str, Any], step: Step) -> list[str]:
         *(f"{paste['label']} {paste['value']} Copy" for paste in shown["pastes"]),
         *(f"{item['label']} Change it in: {item['title']}" for item in shown["chosen"]),
         *(option["label" if len(options) > 1 else "sentence"] for option in options),
-        "Copied to the clipboard only." if shown["hand_over"] else "",
+        "Copied to the clipboard only." if shown["copied_secret"] else "",
         *actions.values(),
     ]
     return [word for text in texts if isinstance(text, str) for word in text.split() if word != ">"]

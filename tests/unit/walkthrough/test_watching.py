@@ -34,7 +34,14 @@ from tests.unit.bodies import (
 )
 from tests.unit.connectors.conftest import MADE_UP, MADE_UP_APP, VALUES, hosts
 from tests.unit.fake_remote import FakeRemote, open_session, says
-from tests.unit.walkthrough.conftest import Looked, Make, PanelContext, noting, saying, spending
+from tests.unit.walkthrough.conftest import (
+    CheckCalls,
+    MakeHarness,
+    WalkthroughHarness,
+    noting,
+    saying,
+    spending,
+)
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     app_step,
@@ -65,93 +72,95 @@ PENDING = Finding(outcome=Outcome.WAITING, code="a-code", reason="Not live yet."
 
 
 @pytest.fixture
-def looked() -> Looked:
+def looked() -> CheckCalls:
     """Return a list in which checks note their calls."""
     return []
 
 
-def checked(scene: Make, step: Step, looked: Looked) -> PanelContext:
+def checked(make_harness: MakeHarness, step: Step, looked: CheckCalls) -> WalkthroughHarness:
     """Return a walkthrough whose only step was checked; `looked` begins with the next check."""
-    play = scene(step)
-    play.run.perform(step.id)
+    harness = make_harness(step)
+    harness.run.perform(step.id)
     looked.clear()
-    return play
+    return harness
 
 
 @pytest.fixture
-def at_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
+def at_once(make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch) -> MakeHarness:
     """Return a factory of walkthroughs that do in this thread what others do in another."""
 
-    def make(*steps: Step) -> PanelContext:
-        play = scene(*steps)
-        monkeypatch.setattr(play.walkthrough._workers, "submit", lambda act, *given: act(*given))
-        return play
+    def make(*steps: Step) -> WalkthroughHarness:
+        harness = make_harness(*steps)
+        monkeypatch.setattr(harness.walkthrough._workers, "submit", lambda act, *given: act(*given))
+        return harness
 
     return make
 
 
-def test_results_of_another_process_are_shown(scene: Make, tmp_path: Path) -> None:
+def test_results_of_another_process_are_shown(make_harness: MakeHarness, tmp_path: Path) -> None:
     """Results that another process records are shown without an action here."""
     steps = (app_step(), make_step("b", verified))
-    play = scene(*steps)
-    play.walkthrough.start()
+    harness = make_harness(*steps)
+    harness.walkthrough.start()
 
     with_other = make_run(tmp_path, *steps)
     with_other.perform("app")
     with_other.perform("b")
     with_other.close()
 
-    eventually(lambda: play.screens["app"].view["outcome"] == "verified")
-    eventually(lambda: play.header.view["settled"] == 2)
-    assert play.screens["app"].view["finished"] == 0
+    eventually(lambda: harness.panels["app"].view["outcome"] == "verified")
+    eventually(lambda: harness.header.view["settled"] == 2)
+    assert harness.panels["app"].view["finished"] == 0
 
 
-def test_a_waiting_step_is_watched_without_writing(scene: Make, looked: Looked) -> None:
+def test_a_waiting_step_is_watched_without_writing(
+    make_harness: MakeHarness, looked: CheckCalls
+) -> None:
     """A waiting step is checked again and again without a line in the journal."""
-    play = scene(waiting_step(noting(looked, waits)), watch_seconds=0)
-    play.run.perform("wait")
-    before = play.types
-    play.walkthrough.start()
+    harness = make_harness(waiting_step(noting(looked, waits)), watch_seconds=0)
+    harness.run.perform("wait")
+    before = harness.types
+    harness.walkthrough.start()
     eventually(lambda: len(looked) >= 5)
 
-    assert play.types == before
-    assert play.screens["wait"].view["finished"] == 0
-    assert play.screens["wait"].view["next_look"] == "12:00"
+    assert harness.types == before
+    assert harness.panels["wait"].view["finished"] == 0
+    assert harness.panels["wait"].view["next_refresh"] == "12:00"
 
 
-def test_a_step_that_lacks_a_value_is_not_watched(scene: Make) -> None:
+def test_a_step_that_lacks_a_value_is_not_watched(make_harness: MakeHarness) -> None:
     """A step that waits and cannot be looked at does not say when, and asks for what it lacks."""
     step = make_step("gate", waits, kind=StepKind.WAIT, needs=("app_secret",))
-    play = scene(step)
-    view = play.say("gate", AttestationKind.SUBMITTED, {"by": "A"})
-    assert (view["outcome"], view["next_look"]) == ("waiting", "")
+    harness = make_harness(step)
+    view = harness.say("gate", AttestationKind.SUBMITTED, {"by": "A"})
+    assert (view["outcome"], view["next_refresh"]) == ("waiting", "")
     assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]
 
-    assert play.perform("gate", {"app_secret": APP_SECRET}, finished=2)["next_look"]
+    assert harness.perform("gate", {"app_secret": APP_SECRET}, finished=2)["next_refresh"]
 
 
-def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:
+def test_a_change_of_a_waiting_step_is_recorded(make_harness: MakeHarness) -> None:
     """Once the outside party has acted, the step is checked and the result is recorded."""
     findings = [PENDING]
-    play = scene(waiting_step(saying(findings, [])), watch_seconds=0)
-    play.run.perform("wait")
-    play.walkthrough.start()
-    eventually(lambda: play.screens["wait"].view["outcome"] == "waiting")
+    harness = make_harness(waiting_step(saying(findings, [])), watch_seconds=0)
+    harness.run.perform("wait")
+    harness.walkthrough.start()
+    eventually(lambda: harness.panels["wait"].view["outcome"] == "waiting")
     findings.append(THERE)
 
-    view = settled(play.screens["wait"])
+    view = settled(harness.panels["wait"])
     assert view["outcome"] == "verified"
-    assert play.types == ["step.started", "step.checked"] * 2
+    assert harness.types == ["step.started", "step.checked"] * 2
 
 
 def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits for Facebook is looked at every 15 minutes, and its panels say when."""
     gates = [replace(step, requires=(), after=()) for step in PROCEDURE.steps if step.id in GATES]
     secrets = {"app_secret": APP_SECRET, "user_access_token": USER_TOKEN}
     values = {**VALUES, "permissions": ("public_profile", "ads_read")}
-    play = scene(*gates, secrets=secrets, **values)
+    harness = make_harness(*gates, secrets=secrets, **values)
     remote = FakeRemote()
     business = {"id": "1001", "name": "Acme"}
     pending = rows({**business, "verification_status": "pending"})
@@ -162,102 +171,114 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     remote.on(f"/v26.0/{APP_ID}/permissions", says(edge))
     for edge in ("", "/permissions"):
         remote.on(f"/v26.0/{MADE_UP_APP}{edge}", says(NO_SUCH_OBJECT, 400))
-    client = open_session(remote, play.run.redactor, hosts=hosts(values)).client
+    client = open_session(remote, harness.run.redactor, hosts=hosts(values)).client
     monkeypatch.setattr(
         Sessions,
         "open_session",
         lambda _self, _values, look=None, **keep: Session(client, look, **keep),
     )
     monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
-    play.run.say([submitted(name) for name in GATES])
+    harness.run.say([submitted(name) for name in GATES])
     for name in GATES:
-        conclusion = play.run.perform(name).conclusion
+        conclusion = harness.run.perform(name).conclusion
         assert conclusion.outcome == "waiting", conclusion.reason
     asked_at_first = len(remote.requests)
 
     for minute in range(1, 61):
         now = NOON + timedelta(minutes=minute)
-        monkeypatch.setattr(play.run, "clock", lambda now=now: now)
-        play.walkthrough._watch()
+        monkeypatch.setattr(harness.run, "clock", lambda now=now: now)
+        harness.walkthrough._watch()
         if minute == 15:
-            assert {play.screens[name].view["next_look"] for name in GATES} == {"12:30"}
+            assert {harness.panels[name].view["next_refresh"] for name in GATES} == {"12:30"}
     client.close()
 
     calls = len(remote.requests) - asked_at_first
     assert 4 * len(GATES) <= calls <= 40
 
 
-def test_who_comes_back_sees_what_is_true_now(scene: Make, looked: Looked) -> None:
+def test_who_comes_back_sees_what_is_true_now(
+    make_harness: MakeHarness, looked: CheckCalls
+) -> None:
     """At the start what was checked before is looked at in one look; only changes are written."""
     findings, there = [THERE], noting(looked, verified)
-    play = scene(
+    harness = make_harness(
         app_step(there),
         make_step("b", saying(findings, [])),
         make_step("c", there),
         spending(make_step("side_effect", there)),
     )
     for name in ("app", "b", "side_effect"):
-        play.run.perform(name)
-    before, known = play.types, len(looked)
+        harness.run.perform(name)
+    before, known = harness.types, len(looked)
     findings.append(ABSENT)
 
-    play.walkthrough.start()
-    eventually(lambda: play.screens["b"].view["outcome"] == "failed")
+    harness.walkthrough.start()
+    eventually(lambda: harness.panels["b"].view["outcome"] == "failed")
 
-    assert play.types == [*before, "step.started", "step.checked"]
+    assert harness.types == [*before, "step.started", "step.checked"]
     assert len(looked) == known + 1
-    assert play.screens["c"].view["outcome"] == "not_run"
+    assert harness.panels["c"].view["outcome"] == "not_run"
 
 
-def test_what_cannot_be_looked_at_stays(scene: Make, looked: Looked) -> None:
+def test_what_cannot_be_looked_at_stays(make_harness: MakeHarness, looked: CheckCalls) -> None:
     """Without an answer the earlier result stays on screen, and nothing is written."""
     findings = [THERE]
-    play = checked(scene, app_step(saying(findings, looked)), looked)
-    before = play.types
+    harness = checked(make_harness, app_step(saying(findings, looked)), looked)
+    before = harness.types
     findings.append(UNCLEAR)
 
-    play.walkthrough.start()
+    harness.walkthrough.start()
     eventually(lambda: len(looked) == 1)
-    play.walkthrough.stop()
+    harness.walkthrough.stop()
 
-    assert play.types == before
-    assert play.screens["app"].view["outcome"] == "verified"
+    assert harness.types == before
+    assert harness.panels["app"].view["outcome"] == "verified"
 
 
 @pytest.mark.parametrize(("used", "looks"), [(80.0, 1), (81.0, 0)])
 def test_few_calls_left_are_a_persons(
-    scene: Make, monkeypatch: pytest.MonkeyPatch, looked: Looked, used: float, looks: int
+    make_harness: MakeHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    looked: CheckCalls,
+    used: float,
+    looks: int,
 ) -> None:
     """With few calls left in this hour nothing is asked at the start, and the page says so."""
-    play = checked(scene, app_step(noting(looked, verified)), looked)
+    harness = checked(make_harness, app_step(noting(looked, verified)), looked)
     monkeypatch.setattr(Run, "used_calls", used)
 
-    play.walkthrough.start()
-    play.walkthrough.stop()
+    harness.walkthrough.start()
+    harness.walkthrough.stop()
 
     assert len(looked) == looks
-    text = str(play.header.view)
+    text = str(harness.header.view)
     assert ("81 % of the app's calls of this hour are used" in text) is not looks
 
 
 @pytest.mark.parametrize(("used", "looks"), [(50.0, 1), (50.4, 0), (100.0, 0)])
 def test_watching_leaves_half_of_the_calls(
-    scene: Make, monkeypatch: pytest.MonkeyPatch, looked: Looked, used: float, looks: int
+    make_harness: MakeHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    looked: CheckCalls,
+    used: float,
+    looks: int,
 ) -> None:
     """Above half of what the app may call in this hour nothing is watched, and the page says so."""
-    play = checked(scene, waiting_step(noting(looked, waits)), looked)
+    harness = checked(make_harness, waiting_step(noting(looked, waits)), looked)
     monkeypatch.setattr(Run, "used_calls", used)
-    monkeypatch.setattr(play.run, "clock", lambda: NOON + timedelta(minutes=15))
+    monkeypatch.setattr(harness.run, "clock", lambda: NOON + timedelta(minutes=15))
 
-    play.walkthrough._watch()
+    harness.walkthrough._watch()
 
     assert len(looked) == looks
-    shown = play.screens["wait"].view["next_look"]
+    shown = harness.panels["wait"].view["next_refresh"]
     assert shown.startswith("12:30")
     assert (f"held back: {used:.0f} % of the app's calls" in shown) is not looks
 
 
-def test_calls_count_until_the_next_hour(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_count_until_the_next_hour(
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a run asks counts for the app, in every process with this evidence folder."""
     values = {**VALUES, "graph_url": "https://graph.example"}
     remote = FakeRemote()
@@ -268,33 +289,35 @@ def test_calls_count_until_the_next_hour(scene: Make, monkeypatch: pytest.Monkey
         lambda *given, **more: HTTPClient(*given, **more, transport=remote),
     )
     gate = next(step for step in PROCEDURE.steps if step.id == "fb-10-public-profile")
-    play = scene(replace(gate, requires=()), secrets={"app_secret": APP_SECRET}, **values)
+    harness = make_harness(replace(gate, requires=()), secrets={"app_secret": APP_SECRET}, **values)
     remote.on(f"/v26.0/{APP_ID}/permissions", says(statuses(public_profile="pending")))
     monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
     remote.on(f"/v26.0/{MADE_UP_APP}/permissions", says(NO_SUCH_OBJECT, 400))
 
-    play.run.perform("fb-10-public-profile")
+    harness.run.perform("fb-10-public-profile")
 
     assert len(remote.requests) == 3
-    assert play.run.used_calls == 1.5
+    assert harness.run.used_calls == 1.5
 
 
-def test_only_shown_waiting_steps_are_watched(scene: Make, looked: Looked) -> None:
+def test_only_shown_waiting_steps_are_watched(
+    make_harness: MakeHarness, looked: CheckCalls
+) -> None:
     """A step that is open, not shown, or without a check is not watched."""
-    ticks: Looked = []
-    play = scene(
+    ticks: CheckCalls = []
+    harness = make_harness(
         app_step(noting(looked, verified)),
         waiting_step(noting(ticks, waits)),
         make_step("word"),
         make_step("other", noting(looked, waits)),
         watch_seconds=0,
     )
-    del play.walkthrough.displays._panels["other"]
-    play.run.perform("other")
-    play.run.perform("wait")
-    play.run.say([submitted("word")])
+    del harness.walkthrough.panels._panels["other"]
+    harness.run.perform("other")
+    harness.run.perform("wait")
+    harness.run.say([submitted("word")])
     looked.clear()
-    play.walkthrough.start()
+    harness.walkthrough.start()
     eventually(lambda: bool(looked))  # what was checked before is looked at once
     looked.clear()
     ticks.clear()
@@ -304,27 +327,27 @@ def test_only_shown_waiting_steps_are_watched(scene: Make, looked: Looked) -> No
 
 
 def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
-    scene: Make, looked: Looked
+    make_harness: MakeHarness, looked: CheckCalls
 ) -> None:
     """A check that uses something up runs by its own button only."""
-    ticks: Looked = []
-    play = scene(
+    ticks: CheckCalls = []
+    harness = make_harness(
         make_step("first", verified),
         spending(make_step("side_effect", noting(looked, waits), requires=("first",))),
         waiting_step(noting(ticks, waits)),
         watch_seconds=0,
     )
     for name in ("first", "side_effect", "wait"):
-        play.run.perform(name)
+        harness.run.perform(name)
     looked.clear()
-    assert play.walkthrough._go_on(play.step("first")) == ""
-    play.walkthrough.start()
+    assert harness.walkthrough._check_next_steps(harness.step("first")) == ""
+    harness.walkthrough.start()
     eventually(lambda: len(ticks) >= 5)
 
     assert looked == []
 
 
-def test_a_busy_step_is_not_watched(scene: Make) -> None:
+def test_a_busy_step_is_not_watched(make_harness: MakeHarness) -> None:
     """A step that is being checked is not checked a second time."""
     begun, released, calls = threading.Event(), threading.Event(), []
 
@@ -335,20 +358,20 @@ def test_a_busy_step_is_not_watched(scene: Make) -> None:
             released.wait(DEADLINE)
         return waits(context)
 
-    play = scene(waiting_step(review), watch_seconds=0)
-    play.run.perform("wait")
-    play.walkthrough.perform(play.step("wait"), {})
+    harness = make_harness(waiting_step(review), watch_seconds=0)
+    harness.run.perform("wait")
+    harness.walkthrough.perform(harness.step("wait"), {})
     begun.wait(DEADLINE)
-    views = len(play.header.views)
-    play.walkthrough._watch()
+    views = len(harness.header.views)
+    harness.walkthrough._watch()
 
     assert len(calls) == 2
-    assert len(play.header.views) == views
+    assert len(harness.header.views) == views
     released.set()
-    settled(play.screens["wait"])
+    settled(harness.panels["wait"])
 
 
-def test_an_outage_does_not_end_the_watching(scene: Make) -> None:
+def test_an_outage_does_not_end_the_watching(make_harness: MakeHarness) -> None:
     """A failed look, as without a network, is not recorded and does not stop the watching."""
     mode, looks = ["waits"], []
 
@@ -358,19 +381,19 @@ def test_an_outage_does_not_end_the_watching(scene: Make) -> None:
             raise UnreachableError("no route")
         return (verified if mode[0] == "live" else waits)(context)
 
-    play = scene(waiting_step(review), watch_seconds=0)
-    play.run.perform("wait")
-    play.walkthrough.start()
+    harness = make_harness(waiting_step(review), watch_seconds=0)
+    harness.run.perform("wait")
+    harness.walkthrough.start()
     mode[0] = "offline"
     eventually(lambda: looks.count("offline") >= 2)
-    assert play.types.count("step.checked") == 1
+    assert harness.types.count("step.checked") == 1
     mode[0] = "live"
 
-    eventually(lambda: play.screens["wait"].view["outcome"] == "verified")
+    eventually(lambda: harness.panels["wait"].view["outcome"] == "verified")
 
 
 def test_the_follower_survives_an_unreadable_settings_file(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A settings file that is unreadable for a moment does not stop the following."""
     broken = [True]
@@ -381,51 +404,55 @@ def test_the_follower_survives_an_unreadable_settings_file(
             raise PermissionError(13, "Permission denied")
         return False
 
-    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET})
     monkeypatch.setattr(EnvFileStore, "holds", holds)
     monkeypatch.setattr(SavedCredentials, "unsaved", lambda _credentials: [])
-    play.walkthrough.start()
+    harness.walkthrough.start()
     eventually(lambda: not broken[0])
-    play.run.perform("app")
+    harness.run.perform("app")
 
-    eventually(lambda: play.screens["app"].view["outcome"] == "verified")
+    eventually(lambda: harness.panels["app"].view["outcome"] == "verified")
 
 
 def test_an_open_step_is_looked_at_at_most_every_30_seconds(
-    at_once: Make, monkeypatch: pytest.MonkeyPatch, looked: Looked
+    at_once: MakeHarness, monkeypatch: pytest.MonkeyPatch, looked: CheckCalls
 ) -> None:
     """However often its window comes back, a step is looked at once in 30 s, each by itself."""
     check = saying([ABSENT], looked)
-    play = at_once(make_step("a", check), make_step("b", check))
-    play.run.perform("a")
-    play.run.perform("b")
+    harness = at_once(make_step("a", check), make_step("b", check))
+    harness.run.perform("a")
+    harness.run.perform("b")
     looked.clear()
     asked = []
     for step_id, seconds in (("a", 0), ("a", 1), ("b", 2), ("a", 29.9), ("a", 30), ("a", 59)):
         now = NOON + timedelta(seconds=seconds)
-        monkeypatch.setattr(play.run, "clock", lambda now=now: now)
-        play.walkthrough.look(play.step(step_id))
+        monkeypatch.setattr(harness.run, "clock", lambda now=now: now)
+        harness.walkthrough.refresh(harness.step(step_id))
         asked.append(len(looked))
 
     assert asked == [1, 1, 2, 2, 3, 3]
 
 
-def test_a_look_never_spends(at_once: Make, looked: Looked) -> None:
+def test_a_look_never_spends(at_once: MakeHarness, looked: CheckCalls) -> None:
     """What uses something up is only ever done by a person's button."""
-    play = at_once(spending(make_step("a", saying([THERE], looked))))
-    play.walkthrough.look(play.step("a"))
+    harness = at_once(spending(make_step("a", saying([THERE], looked))))
+    harness.walkthrough.refresh(harness.step("a"))
 
-    assert (looked, play.types) == ([], [])
+    assert (looked, harness.types) == ([], [])
 
 
 @pytest.mark.parametrize(("used", "looks"), [(80.0, 1), (80.4, 0), (100.0, 0)])
 def test_a_look_leaves_the_last_calls_of_an_hour_to_a_person(
-    at_once: Make, monkeypatch: pytest.MonkeyPatch, looked: Looked, used: float, looks: int
+    at_once: MakeHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    looked: CheckCalls,
+    used: float,
+    looks: int,
 ) -> None:
     """Above 80 % of what the app may call in this hour an open step is not looked at."""
-    play = checked(at_once, make_step("a", saying([ABSENT], looked)), looked)
+    harness = checked(at_once, make_step("a", saying([ABSENT], looked)), looked)
     monkeypatch.setattr(Run, "used_calls", used)
-    play.walkthrough.look(play.step("a"))
+    harness.walkthrough.refresh(harness.step("a"))
 
     assert len(looked) == looks
 
@@ -445,32 +472,32 @@ def test_a_look_leaves_the_last_calls_of_an_hour_to_a_person(
     ],
 )
 def test_a_look_writes_only_a_clear_change(
-    at_once: Make, before: Finding | None, after: Finding, is_written: bool
+    at_once: MakeHarness, before: Finding | None, after: Finding, is_written: bool
 ) -> None:
     """A new outcome or reason is recorded; what is as before, or is not clear any more, is not."""
     findings = [before or after]
-    play = at_once(make_step("a", saying(findings, [])))
+    harness = at_once(make_step("a", saying(findings, [])))
     if before:
-        play.run.perform("a")
+        harness.run.perform("a")
     findings.append(after)
-    known = play.types
-    play.walkthrough.look(play.step("a"))
+    known = harness.types
+    harness.walkthrough.refresh(harness.step("a"))
 
-    assert (play.types != known) is is_written
+    assert (harness.types != known) is is_written
     kept = after if is_written or before is None else before
-    assert play.run.state.steps["a"].findings[0].reason == kept.reason
+    assert harness.run.state.steps["a"].findings[0].reason == kept.reason
 
 
 def test_a_look_that_cannot_be_done_changes_nothing(
-    at_once: Make, monkeypatch: pytest.MonkeyPatch
+    at_once: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody asked for it: an error in a look is no message, and the result stays."""
-    play = at_once(make_step("a", saying([ABSENT], [])))
-    before = play.perform("a")
+    harness = at_once(make_step("a", saying([ABSENT], [])))
+    before = harness.perform("a")
 
-    monkeypatch.setattr(play.run, "preview", raising(RuntimeError("broken")))
-    play.walkthrough.look(play.step("a"))
+    monkeypatch.setattr(harness.run, "preview", raising(RuntimeError("broken")))
+    harness.walkthrough.refresh(harness.step("a"))
 
-    after = play.screens["a"].view
+    after = harness.panels["a"].view
     assert (after["message"], after["is_error"]) == (before["message"], False)
     assert after["outcome"] == "failed"

@@ -13,7 +13,7 @@ from runbook_lib.config.settings import Settings
 from runbook_lib.engine.tenants import TenantQuestion
 from runbook_lib.walkthrough import widgets as panels
 from runbook_lib.walkthrough.controller import Walkthrough
-from runbook_lib.walkthrough.views import NOTES, WORDS
+from runbook_lib.walkthrough.views import ATTESTATION_ACTIONS, NOTE_ACTIONS
 from runbook_lib.walkthrough.widgets import (
     PANEL_MIME,
     FinishPanel,
@@ -51,32 +51,41 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ),
         ({"action": "continue"}, ("go_past", STEP)),
         ({"action": "open"}, ("open_card", STEP)),
-        ({"action": "look"}, ("look", STEP)),
+        ({"action": "refresh"}, ("refresh", STEP)),
         *(
             (
                 {"action": action, "by": "Operator", "note": "n"},
                 ("say", STEP, kind, {"action": action, "by": "Operator", "note": "n"}, []),
             )
-            for action, kind in WORDS.items()
+            for action, kind in ATTESTATION_ACTIONS.items()
         ),
         (
-            {"action": "keep", "name": "app_secret", "where": ".env", "inputs": {"app_id": "1"}},
-            ("keep", STEP, "app_secret", ".env", {"app_id": "1"}),
+            {
+                "action": "save_credential",
+                "name": "app_secret",
+                "store": ".env",
+                "inputs": {"app_id": "1"},
+            },
+            ("save_credential", STEP, "app_secret", ".env", {"app_id": "1"}),
         ),
-        ({"action": "consent"}, ("ask_consent", STEP)),
+        (
+            {"action": "forget_credential", "name": "app_secret"},
+            ("forget_credential", STEP, "app_secret"),
+        ),
+        ({"action": "consent"}, ("prepare_consent", STEP)),
         (
             {"action": "redirect", "url": "https://x/?code=1"},
-            ("answer_consent", STEP, "https://x/?code=1"),
+            ("redeem_redirect", STEP, "https://x/?code=1"),
         ),
         ({"action": "validate", "name": "app_id", "value": "1"}, ("problem", "app_id", "1")),
-        ({"action": "hand_over"}, ("hand_over", STEP)),
+        ({"action": "copy_secret"}, ("secret_to_copy", STEP)),
         ({"action": "link"}, ("confirm_link", STEP)),
         *(
             (
                 {"action": action, "by": "Operator"},
                 ("add_note", STEP, kind, {"action": action, "by": "Operator"}),
             )
-            for action, kind in NOTES.items()
+            for action, kind in NOTE_ACTIONS.items()
         ),
     ],
     ids=lambda value: value.get("action") if isinstance(value, dict) else "",
@@ -93,7 +102,7 @@ def test_every_action_is_tested() -> None:
     """The test above covers every action of a panel."""
     mark = test_each_message_is_one_call.pytestmark[0]  # type: ignore[attr-defined]
     assert {message["action"] for message, _ in mark.args[1]} == set(StepPanel._actions)
-    assert set(WORDS) <= set(StepPanel._actions)
+    assert set(ATTESTATION_ACTIONS) <= set(StepPanel._actions)
 
 
 def test_files_travel_as_buffers() -> None:
@@ -121,12 +130,12 @@ def test_a_problem_is_answered_to_the_field(sent: list[Any]) -> None:
     assert sent == [{"kind": "problem", "name": "app_secret", **ANSWERS["problem"]}]
 
 
-def test_a_credential_is_handed_over_in_a_message(sent: list[Any]) -> None:
+def test_a_credential_is_copied_secret_in_a_message(sent: list[Any]) -> None:
     """A credential for the clipboard is sent as a message and is in no state."""
     panel = step_panel(FakeWalkthrough())
-    receive(panel, {"action": "hand_over"})
+    receive(panel, {"action": "copy_secret"})
 
-    assert sent == [{"kind": "hand_over", "value": APP_SECRET}]
+    assert sent == [{"kind": "secret", "value": APP_SECRET}]
     assert APP_SECRET not in json.dumps(panel.get_state(), default=str)
 
 
@@ -145,7 +154,8 @@ def test_a_credential_is_handed_over_in_a_message(sent: list[Any]) -> None:
         ({"action": "check", "inputs": ["x"]}, ()),
         ({"action": "check", "inputs": None}, ()),
         ({"action": "validate"}, ()),
-        ({"action": "keep", "name": "app_secret"}, ()),
+        ({"action": "save_credential", "name": "app_secret"}, ()),
+        ({"action": "forget_credential"}, ()),
         ({"action": "redirect"}, ()),
         ({"action": "attest", "files": [{"name": "a.png"}]}, (b"x",)),
         ({"action": "attest", "files": [{"name": "a.png", "type": "image/png"}]}, ()),
@@ -164,16 +174,17 @@ def test_a_malformed_message_has_no_effect(message: Any, buffers: Any, sent: lis
     assert (walkthrough.asked, sent) == ([], [])
     assert panel.get_state() == before
     receive(panel, {"action": "consent"})
-    assert walkthrough.asked == [("ask_consent", STEP)]
+    assert walkthrough.asked == [("prepare_consent", STEP)]
 
 
 @pytest.mark.parametrize(
     "message",
     [
         {"action": "validate", "name": "nonsense", "value": "x"},
-        {"action": "keep", "name": "nonsense", "where": ".env"},
-        {"action": "keep", "name": "app_id", "where": "keyring"},
-        {"action": "hand_over"},
+        {"action": "save_credential", "name": "nonsense", "store": ".env"},
+        {"action": "save_credential", "name": "app_id", "store": "keyring"},
+        {"action": "forget_credential", "name": "nonsense"},
+        {"action": "copy_secret"},
         {"action": "redirect", "url": "nonsense"},
         {"action": "check", "inputs": {"app_id": {"a": [1]}, "install_connector": [0]}},
         {"action": "check", "inputs": {"nonsense": "x"}},
@@ -210,8 +221,8 @@ def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
             receive(panel, {"action": "validate", "name": "app_secret", "value": typed})
             receive(panel, {"action": "check", "inputs": {"app_secret": typed}})
             eventually(lambda number=number: panel.view["finished"] == number)
-        receive(hand, {"action": "hand_over"})
-        eventually(lambda: hand.view.get("hand_over"))
+        receive(hand, {"action": "copy_secret"})
+        eventually(lambda: hand.view.get("copied_secret"))
         states = [each.get_state() for each in (panel, hand, HeaderPanel(walkthrough))]
 
     assert run.settings.secrets["app_secret"].reveal() == APP_SECRET

@@ -276,14 +276,14 @@ describe("a step that is settled", () => {
   test("moves nothing where values from elsewhere made the page look by itself", () => {
     const { here } = two();
     here.root.focus();
-    here.model.show({ can_look: true });
-    assert.deepEqual(here.model.sent, [{ action: "look" }]);
+    here.model.show({ can_refresh: true });
+    assert.deepEqual(here.model.sent, [{ action: "refresh" }]);
     here.model.show({ ...SETTLED, finished: 1 });
     assert.equal(document.activeElement, here.root);
   });
 
   test("goes on for whoever comes back from the provider's page, if that settles it", () => {
-    const { here, next } = two({ can_look: true, checked_on: "noon" });
+    const { here, next } = two({ can_refresh: true, checked_on: "noon" });
     page.comeBack();
     here.model.show({ ...SETTLED, finished: 1 });
     assert.equal(document.activeElement, next.root);
@@ -346,55 +346,55 @@ describe("a step that is settled", () => {
 });
 
 describe("an open step", () => {
-  const looks = (model) => model.sent.filter(({ action }) => action === "look").length;
+  const refreshes = (model) => model.sent.filter(({ action }) => action === "refresh").length;
 
   test("is looked at when its values arrive: once", () => {
     const { here } = shown({});
-    assert.equal(looks(here.model), 0);
-    here.model.show({ can_look: true });
+    assert.equal(refreshes(here.model), 0);
+    here.model.show({ can_refresh: true });
     here.model.show({ since: "now" });
-    assert.equal(looks(here.model), 1);
-    here.model.show({ can_look: false });
-    here.model.show({ can_look: true });
-    assert.equal(looks(here.model), 2);
+    assert.equal(refreshes(here.model), 1);
+    here.model.show({ can_refresh: false });
+    here.model.show({ can_refresh: true });
+    assert.equal(refreshes(here.model), 2);
   });
 
   test("is not looked at while a value is being typed, nor if it was checked before", () => {
     const { here } = shown({});
     here.type("app_id", "1");
-    here.model.show({ can_look: true });
-    assert.equal(looks(here.model), 0);
+    here.model.show({ can_refresh: true });
+    assert.equal(refreshes(here.model), 0);
     page = newPage();
-    assert.equal(looks(shown({ can_look: true, checked_on: "noon" }).here.model), 0);
+    assert.equal(refreshes(shown({ can_refresh: true, checked_on: "noon" }).here.model), 0);
   });
 
   test("is looked at when it is opened, not while it is folded", () => {
-    const { here } = shown({ can_look: true, is_current: false });
-    assert.equal(looks(here.model), 0);
+    const { here } = shown({ can_refresh: true, is_current: false });
+    assert.equal(refreshes(here.model), 0);
     here.line.click();
-    assert.equal(looks(here.model), 1);
+    assert.equal(refreshes(here.model), 1);
   });
 
   test("is looked at whenever the window comes back, if the kernel can; a folded one is not", () => {
-    const { panels } = shown({ id: "a", can_look: true, checked_on: "noon" }, { id: "b", checked_on: "noon" },
-      { id: "c", can_look: true, checked_on: "noon", is_current: false });
+    const { panels } = shown({ id: "a", can_refresh: true, checked_on: "noon" }, { id: "b", checked_on: "noon" },
+      { id: "c", can_refresh: true, checked_on: "noon", is_current: false });
     page.comeBack();
-    assert.deepEqual(panels.map(({ model }) => looks(model)), [1, 0, 0]);
+    assert.deepEqual(panels.map(({ model }) => refreshes(model)), [1, 0, 0]);
     document.visibilityState = "hidden";
     page.comeBack();
-    assert.equal(looks(panels[0].model), 1);
+    assert.equal(refreshes(panels[0].model), 1);
     document.visibilityState = "visible";
     page.comeBack();
-    assert.equal(looks(panels[0].model), 2);
+    assert.equal(refreshes(panels[0].model), 2);
   });
 
   test("is not looked at while it is busy, nor without the kernel, which is no failure then", () => {
-    const { here } = shown({ can_look: true, checked_on: "noon", busy_since: 1 });
+    const { here } = shown({ can_refresh: true, checked_on: "noon", busy_since: 1 });
     page.comeBack();
     here.model.show({ busy_since: 0 });
     here.model.status("dead");
     page.comeBack();
-    assert.equal(looks(here.model), 0);
+    assert.equal(refreshes(here.model), 0);
     assert.equal(here.root.querySelector('[role="status"]').textContent, "");
   });
 

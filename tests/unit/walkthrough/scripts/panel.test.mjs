@@ -296,7 +296,7 @@ describe("a credential", () => {
     const save = find('button[data-keep=".env"]');
     assert.equal(save.getAttribute("aria-label"), ".env: App Secret");
     save.click();
-    assert.deepEqual(model.sent, [{ action: "keep", name: "app_secret", where: ".env", inputs: { app_secret: "the newest" } }]);
+    assert.deepEqual(model.sent, [{ action: "save_credential", name: "app_secret", store: ".env", inputs: { app_secret: "the newest" } }]);
   });
 
   test("is removed from its field too when it is forgotten", () => {
@@ -304,25 +304,25 @@ describe("a credential", () => {
     type("app_secret", "half typed");
     find('button[data-keep="forget"]').click();
     assert.equal(field("app_secret").value, "");
-    assert.deepEqual(model.sent, [{ action: "keep", name: "app_secret", where: "forget" }]);
+    assert.deepEqual(model.sent, [{ action: "forget_credential", name: "app_secret" }]);
   });
 
   test("is handed over through the clipboard only", async () => {
-    const { model, find, press, root } = shown({ hand_over: { name: "app_secret", label: "App Secret", unknown: "" } });
-    press("hand-over");
-    assert.deepEqual(model.sent, [{ action: "hand_over" }]);
-    model.say({ kind: "hand_over", value: "0a1b2c3d" });
+    const { model, find, press, root } = shown({ copied_secret: { name: "app_secret", label: "App Secret", unknown: "" } });
+    press("copy-secret");
+    assert.deepEqual(model.sent, [{ action: "copy_secret" }]);
+    model.say({ kind: "secret", value: "0a1b2c3d" });
     await settle();
     assert.deepEqual(page.copied, ["0a1b2c3d"]);
-    assert.equal(find('[data-action="hand-over"]').textContent, "Copied");
+    assert.equal(find('[data-action="copy-secret"]').textContent, "Copied");
     assert.equal(root.textContent.includes("0a1b2c3d"), false);
     page.wait(1500);
-    assert.equal(find('[data-action="hand-over"]').textContent, "Copy the App Secret");
+    assert.equal(find('[data-action="copy-secret"]').textContent, "Copy the App Secret");
   });
 
   test("is not offered if it is not known", () => {
-    const { find, root } = shown({ hand_over: { name: "app_secret", label: "App Secret", unknown: "Not known yet." } });
-    assert.equal(find('[data-action="hand-over"]'), null);
+    const { find, root } = shown({ copied_secret: { name: "app_secret", label: "App Secret", unknown: "Not known yet." } });
+    assert.equal(find('[data-action="copy-secret"]'), null);
     assert.match(root.textContent, /App Secret: Not known yet\./);
   });
 });
@@ -797,13 +797,13 @@ describe("during an action and after it", () => {
   });
 
   test("a watched step says when it is checked again, and does not announce each new time", () => {
-    const { model, root, live } = shown({ next_look: "14:45 UTC" });
+    const { model, root, live } = shown({ next_refresh: "14:45 UTC" });
     const [, watched] = root.querySelectorAll(".rb-message");
     assert.match(watched.textContent, /^The next check is at 14:45 UTC\. .* You can close everything and come back\.$/);
-    model.show({ next_look: "15:00 UTC" });
+    model.show({ next_refresh: "15:00 UTC" });
     assert.match(watched.textContent, /^The next check is at 15:00 UTC\./);
     assert.deepEqual([watched.hidden, live.textContent], [false, ""]);
-    for (const changes of [{ busy_since: 1 }, { busy_since: 0, next_look: "" }]) {
+    for (const changes of [{ busy_since: 1 }, { busy_since: 0, next_refresh: "" }]) {
       model.show(changes);
       assert.equal(watched.hidden, true);
     }
