@@ -785,7 +785,7 @@ FAULTS = (
     ),
     # --- walkthrough -----------------------------------------------------------------------
     Fault(
-        "walkthrough/everything.py",
+        "walkthrough/check_all.py",
         "(with_side_effect if step.side_effect else steps).append(step)",
         "steps.append(step)",
         "walkthrough/test_rounds.py",

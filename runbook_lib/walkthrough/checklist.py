@@ -1,5 +1,5 @@
 """
-What a person has at hand before the first step: the ticks of *Before you begin*.
+The ticks of *Before you begin*: the items that a person has at hand before the first step.
 
 They are no evidence, so they are not in the journal: a small file beside it keeps them,
 whichever browser comes back. No run reads that file, and no bundle has it.
@@ -31,7 +31,7 @@ NOTHING_TICKED = Checklist()
 
 
 class ChecklistFile:
-    """The checklist of one tenant; `folder` is its journal's, `texts` are what can be ticked."""
+    """The checklist of one tenant: `folder` is its journal's, `texts` are the items."""
 
     def __init__(self, folder: Path, texts: Collection[str]) -> None:
         self._path = folder / _FILE_NAME
@@ -48,7 +48,7 @@ class ChecklistFile:
             return NOTHING_TICKED
 
     def tick(self, text: str, *, is_ticked: bool) -> None:
-        """Tick one of the texts, or take its tick away; raises `OSError`."""
+        """Save or remove the tick of one text; raises `OSError`."""
         with self._changing:
             known = self.read()
             ticked = known.ticked | {text} if is_ticked else known.ticked - {text}

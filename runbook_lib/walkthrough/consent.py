@@ -1,8 +1,7 @@
 """
-Asking a person's consent in the walkthrough, and turning the answer into a token.
+Asks for a person's consent in the walkthrough, and redeems its code for a token.
 
-`remote.consent` defines the request and its answer, the checks decide what the
-token is used for.
+`remote.authorization_redirect` defines the request and its redirect; checks use the token.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from runbook_lib.remote.authorization_redirect import (
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.remote.redirect_listener import RedirectListener
 
-# An answer takes a login, perhaps with a second factor.
+# A redirect comes after a login, perhaps with a second factor.
 AWAITED_SECONDS = 15 * 60.0
 _LINGER_SECONDS = 20.0
 
@@ -70,7 +69,7 @@ class Consent:
 
     @property
     def is_awaited(self) -> bool:
-        """Return whether an answer would still count."""
+        """Whether a redirect is still awaited."""
         return bool(self._pending)
 
     def ask(self, step: Step) -> tuple[str, str, str]:

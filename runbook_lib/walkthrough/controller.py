@@ -28,15 +28,15 @@ from runbook_lib.errors import (
     SettingsError,
     describe_error,
 )
+from runbook_lib.walkthrough.check_all import CheckPlan, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.checklist import ChecklistFile
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
-from runbook_lib.walkthrough.everything import CheckPlan, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, doubt, effect, problem, sentence
 from runbook_lib.walkthrough.panel_registry import PanelRegistry
 from runbook_lib.walkthrough.panel_status import PanelStatus, PanelStatuses
 from runbook_lib.walkthrough.sealing import doubts, pack_bundle, seal_evidence, sealing_message
-from runbook_lib.walkthrough.statements import TypedRemarks
+from runbook_lib.walkthrough.typed_remarks import TypedRemarks
 from runbook_lib.walkthrough.views import is_watched
 
 _FOLLOW_SECONDS = 0.5
@@ -44,7 +44,7 @@ _FOLLOW_SECONDS = 0.5
 _WATCH_SECONDS = 900.0
 # Of the calls that a vendor allows an app in an hour, in percent: above it nothing is watched.
 _MOST_BY_WATCHING = 50
-# Above this only what a person asked for is asked.
+# Above this share of calls, only a person's own actions send requests.
 _MOST_UNASKED = 80
 
 
@@ -70,13 +70,13 @@ class Walkthrough:
         self._follower = threading.Thread(target=self._follow, name="runbook-follow", daemon=True)
 
     def start(self) -> None:
-        """Start following the journal and watching; look again at what was checked before."""
+        """Start following the journal; refresh the steps that were checked before."""
         self._follower.start()
         if self.run.history.index.checked:
             self._workers.submit(self._refresh_checked_steps)
 
     def _refresh_checked_steps(self) -> None:
-        """Show a person who comes back what is true now, unless that leaves too few calls."""
+        """Check earlier checked steps again, unless too few calls are left."""
         try:
             used = self.run.used_calls
             if used > _MOST_UNASKED:
@@ -95,7 +95,7 @@ class Walkthrough:
         self.panels.draw()
 
     def refresh(self, step: Step) -> None:
-        """Look at a step that a person has open, seldom, unless that spends; write only changes."""
+        """Check an open step again at most every 30 seconds; record only changes."""
         if not step.side_effect and self._statuses.may_refresh(step.id, self.run.clock()):
             self._workers.submit(self._refresh_steps, step)
 
@@ -111,7 +111,7 @@ class Walkthrough:
             self.panels.draw(*(step.id for step in steps))
 
     def _refresh_following(self, step: Step) -> None:
-        """Look again at what was not done when last looked at, and comes after `step`."""
+        """Check the unfinished steps after `step` again, now that it is done."""
         states, following = self.run.state.steps, {step.id}
         for other in self.run.procedure.steps:
             if following.intersection(other.after):
@@ -127,9 +127,9 @@ class Walkthrough:
 
     def _check_changed(self, steps: Sequence[Step], *, is_outdated: bool = False) -> None:
         """
-        Look at `steps` at once, without writing; check those again that are not as they were.
+        Preview `steps` without recording; check the changed ones again, which records them.
 
-        With `is_outdated`, that nothing was done is no longer true.
+        With `is_outdated`, an earlier *not run* is out of date.
         """
         free = [step for step in steps if not self._statuses.of(step.id).busy]
         for step_id, now in self.run.preview(free).items():
@@ -137,11 +137,11 @@ class Walkthrough:
             is_new = now is not None and (
                 before is None or (now.outcome, now.reason) != (before.outcome, before.reason)
             )
-            # What cannot be checked at the moment leaves what was seen before.
+            # An inconclusive check does not replace an earlier clear result.
             is_unclear = now is not None and now.outcome is Outcome.INCONCLUSIVE
             vague = (Outcome.INCONCLUSIVE, *([Outcome.NOT_RUN] if is_outdated else []))
             was_clear = before is not None and before.outcome not in vague
-            # NOTE: who came back and the watch may see the same change at the same time.
+            # NOTE: a returning person and the watch may find the same change at the same time.
             is_busy = self._statuses.of(step_id).busy
             if is_new and not is_busy and not (is_unclear and was_clear):
                 self.perform(self.run.step(step_id), {}, is_asked=False)
@@ -204,7 +204,7 @@ class Walkthrough:
         self._start_action(step, record)
 
     def add_note(self, step: Step, kind: NoteKind, words: dict[str, Any]) -> None:
-        """Record a comment on the step, or who does it by when; no outcome rests on either."""
+        """Record a comment on the step, or its assignee; neither changes an outcome."""
         self._start_action(step, lambda: self._record(step, self._remarks.note(step, kind, words)))
 
     def _require_likely_days(self, step: Step, words: dict[str, Any]) -> None:
@@ -227,11 +227,11 @@ class Walkthrough:
         return "Recorded."
 
     def tick(self, text: str, *, is_ticked: bool) -> None:
-        """Keep that a person has one of the things to have at hand, or not."""
+        """Save whether a person has this item of *Before you begin*."""
         self._keep_checklist(lambda: self._checklist.tick(text, is_ticked=is_ticked))
 
     def begin(self) -> None:
-        """Keep that a person went on from *Before you begin* to the steps."""
+        """Save that a person went on from *Before you begin* to the steps."""
         self._keep_checklist(self._checklist.begin)
 
     def _keep_checklist(self, keep: Callable[[], None]) -> None:
@@ -321,7 +321,7 @@ class Walkthrough:
         self.panels.draw()
 
     def problem(self, name: str, text: str) -> dict[str, str]:
-        """Return what is wrong with an input's text or doubtful, and what saving it undoes."""
+        """Return an input's problem, the doubt about it, and the steps that saving it undoes."""
         item = {item.name: item for item in self.run.procedure.inputs}[name]
         undone = effect(self.run, item, text)
         return {"problem": problem(item, text), "doubt": doubt(item, text), "effect": undone}
@@ -356,7 +356,7 @@ class Walkthrough:
         return f"runbook/confirm/{make_link(self.run, step.id)}"
 
     def prepare_consent(self, step: Step) -> None:
-        """Prepare the consent page and listen for its answer."""
+        """Prepare the consent page and listen for its redirect."""
 
         def prepare() -> str:
             try:
@@ -392,7 +392,7 @@ class Walkthrough:
         self._start_action(step, redeem)
 
     def _hide_consent(self, step: Step) -> None:
-        """Hide links whose answer would not count."""
+        """Hide the consent links once no redirect is awaited."""
         if not self._consent.is_awaited:
             self._update(step, consent_url="", consent_paste_url="")
 
@@ -449,8 +449,8 @@ class Walkthrough:
         """
         Accept the typed values; raises `SettingsError` if one is refused, or doubtful.
 
-        A step that was tried without one of them is checked again, unless that spends, or at
-        least says what it lacks now: `step` itself only where its own check does not follow.
+        Steps that lacked one of them are checked again, unless a check has a side effect. `step`
+        itself is checked only if its own check does not follow.
         """
         if not inputs:
             return
@@ -514,7 +514,7 @@ class Walkthrough:
                 self.panels.draw()
 
     def _watch(self) -> None:
-        """When it is time, check what waits again, unless that spends; write only changes."""
+        """Check waiting steps again when it is time; record only changes."""
         now = self.run.clock()
         if now < self._statuses.next_refresh:
             return

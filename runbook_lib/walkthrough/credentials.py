@@ -77,7 +77,7 @@ class SavedCredentials:
             return True
 
     def unsaved(self) -> list[tuple[Input, Secret]]:
-        """Return the credentials that were typed here, and are not what is saved."""
+        """Return the credentials that differ from the saved ones."""
         secrets = self._run.settings.secrets
         known = [(item, secrets[item.name]) for item in self._items if item.name in secrets]
         saved = {name: secret.reveal() for name, secret in self._saved.items()}
@@ -98,7 +98,7 @@ class SavedCredentials:
         }
 
     def _versions(self) -> tuple[int, int, int]:
-        """Return values that change when anybody saves or removes a credential."""
+        """Return values that change when a kernel or a person saves or removes a credential."""
         lines = self._run.history.index.remembered
         try:
             state = self._run.env_file.stat()

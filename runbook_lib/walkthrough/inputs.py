@@ -1,5 +1,5 @@
 """
-What a person types into a panel: validated while typing, then accepted.
+Input that a person types into a panel: validated while typing, then accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runbook_lib.errors import SettingsError
 
 
 def problem(item: Input, text: str) -> str:
-    """Return what is wrong with an input's text, with an example; empty if nothing is."""
+    """Return the problem of an input's text, with an example; empty if it is valid."""
     if not text.strip():
         return ""
     try:

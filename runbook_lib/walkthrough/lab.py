@@ -112,7 +112,7 @@ class LabRequest:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Return what the kernels read of this, as environment variables."""
+        """Return the environment variables that the kernels read."""
         named = {
             "RUNBOOK_TENANT": self.tenant,
             "RUNBOOK_EVIDENCE": self.evidence,
@@ -184,7 +184,7 @@ def open_lab(
 
 
 def _what_opens(request: LabRequest) -> str:
-    """Return what a person sees next, and where."""
+    """Return the sentence that says what opens, and where."""
     if request.is_app:
         shown, begin = "The walkthrough", ", without code."
     else:

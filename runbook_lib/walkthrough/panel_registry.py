@@ -1,7 +1,7 @@
 """
-The displays of one kernel, drawn from the journal and from the activities beside it.
+The panels of one kernel, drawn from the journal and the panel statuses.
 
-`views` says what is shown, the browser scripts how.
+`views` makes the content; the browser scripts draw it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
 from runbook_lib.evidence.reports.phrases import when
 from runbook_lib.text import as_text
+from runbook_lib.walkthrough.check_all import lacking
 from runbook_lib.walkthrough.checklist import ChecklistFile
 from runbook_lib.walkthrough.credentials import SavedCredentials
-from runbook_lib.walkthrough.everything import lacking
 from runbook_lib.walkthrough.panel_status import PanelStatuses
 from runbook_lib.walkthrough.views import (
     STRUCTURE,
@@ -43,7 +43,7 @@ class Display(Protocol):
 
 
 class PanelRegistry:
-    """The header, the panel of each step, and the notebook's end, with what each shows."""
+    """The header, the panel of each step, and the notebook's end, with their current views."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class PanelRegistry:
             self._show("finish", self._finish, view)
 
     def _redacted(self, step_id: str, view: dict[str, Any]) -> dict[str, Any]:
-        """Return the view without secrets; masking takes longer than all else of a drawing."""
+        """Return the view without secrets; cached, because masking is slow."""
         redactor = self._run.redactor
         basis = (view, redactor.known)
         if step_id not in self._masked or self._masked[step_id][0] != basis:

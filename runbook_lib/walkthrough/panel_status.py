@@ -1,7 +1,7 @@
 """
-What a panel knows beside the journal: is an action running, and how did the last one end?
+The status of panels beside the journal: is an action running, and how did the last one end?
 
-Lost with the kernel; what must outlive it is in the journal.
+It is lost with the kernel; results are in the journal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-# How long an open step is not looked at again, however often the window comes back.
+# An open step is checked again at most this often, however often its window gets the focus.
 _MIN_REFRESH_INTERVAL = timedelta(seconds=30)
 
 
@@ -49,7 +49,7 @@ class PanelStatus:
 
 class PanelStatuses:
     """
-    The activity of each step, of a round over all, and of the sealing.
+    The status of each step's panel, of *Check everything now*, and of the sealing.
 
     `doubts` are what a person is asked before the evidence is sealed. Those of steps are safe to
     change from several threads. `passed` are the ids of steps that a person went past because a
@@ -69,7 +69,7 @@ class PanelStatuses:
         self._refreshed_at: dict[str, datetime] = {}
 
     def may_refresh(self, step_id: str, now: datetime) -> bool:
-        """Return whether an open step may be looked at again automatic, and note that it was."""
+        """Return whether an open step may be checked again automatically, and note that it was."""
         with self._lock:
             last = self._refreshed_at.get(step_id)
             if last is not None and now - last < _MIN_REFRESH_INTERVAL:
@@ -78,11 +78,11 @@ class PanelStatuses:
             return True
 
     def of(self, step_id: str) -> PanelStatus:
-        """Return the activity of a step."""
+        """Return the status of a step's panel."""
         return self._statuses.get(step_id, PanelStatus())
 
     def update(self, step_id: str, **changes: Any) -> None:
-        """Change fields of a step's activity."""
+        """Change fields of a step's status."""
         with self._lock:
             self._statuses[step_id] = replace(self.of(step_id), **changes)
 

@@ -19,7 +19,7 @@ from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
-from runbook_lib.walkthrough.everything import CheckPlan, missing, reasons_of
+from runbook_lib.walkthrough.check_all import CheckPlan, missing, reasons_of
 
 
 def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> Finished:
@@ -38,7 +38,7 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
 
 def doubts(run: RunView, done: CheckPlan) -> list[str]:
     """
-    Return why a step that was done is not any more, after every step was checked again.
+    Return the reasons why done steps are no longer done, after every step was checked again.
 
     What was open before, and what is done now, is not in the way of sealing.
     """
@@ -65,7 +65,7 @@ def doubts(run: RunView, done: CheckPlan) -> list[str]:
 
 def sealing_message(sealed: Finished, seen: RunState, after: RunState) -> str:
     """
-    Return what was sealed: the outcome, the open steps, and what is not as it was `seen` before.
+    Return a message with the outcome, the open steps, and the steps that differ from `seen`.
 
     `after` is the state with what the sealed run found.
     """

@@ -1,5 +1,5 @@
 """
-What a panel shows, as plain JSON: pure, without widgets, without secrets.
+The content of each panel as plain JSON: pure, without widgets, without secrets.
 
 The browser draws it (`static/`). It may be saved with a notebook, so it never
 contains the value of a credential, only that one is known.
@@ -68,7 +68,7 @@ _EVENT_VERBS: Mapping[str, str] = {
     EventType.CHANGE_INTENDED: "about to change",
 }
 
-# What a panel's forms send, and what it means.
+# Action of a panel's form → kind of attestation.
 ATTESTATION_ACTIONS = {
     "submit": AttestationKind.SUBMITTED,
     "attest": AttestationKind.ATTESTED,
@@ -143,8 +143,8 @@ def displayed_conclusion(state: StepState) -> Conclusion:
     """
     Return the conclusion as the page shows it.
 
-    A step that nobody has worked on is to do, and so is one that only lacks a person's word. Checks
-    of all runs count here, so it does not matter in which one a step was verified.
+    An untouched step is *to do*, and so is one that only lacks a person's attestation. Checks of
+    all runs count, so it does not matter which run verified a step.
     """
     conclusion = replace(state.conclusion, verified_on="")
     is_open = state.is_untouched or state.needs_human_only
@@ -153,7 +153,7 @@ def displayed_conclusion(state: StepState) -> Conclusion:
 
 def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
     """
-    Return whether the step waits, and can be checked again without spending anything.
+    Return whether the step waits, and can be checked again without a side effect.
 
     `wanted` are the inputs that its checks lack.
     """
@@ -166,7 +166,7 @@ def line_view(
     state: StepState, context: PanelContext, *, status: PanelStatus, lacks: Sequence[Input]
 ) -> dict[str, Any]:
     """
-    Return what the panel of a step shows until it is opened: one line, and the news of the step.
+    Return the view of a step's panel until it is opened: one line, and its news.
 
     `lacks` are the inputs that its checks need and were not given.
     """
@@ -178,7 +178,7 @@ def line_view(
         **_outcome(state),
         "reason": with_times(record.reason),
         "to_do": _to_do(state, lacks),
-        # What was taken all the same stays in sight, also before a check has said so.
+        # Warnings about accepted values stay in sight, also before the first check.
         "warnings": _warnings(state, context),
         "limits": gathered(record, "limits"),
         "is_next": _is_next(step, context),
@@ -205,7 +205,7 @@ def step_view(
     lacks: Sequence[Input],
 ) -> dict[str, Any]:
     """
-    Return what the panel of an opened step shows: its line, and its card.
+    Return the view of an opened step's panel: its line, and its card.
 
     `recent` are the newest journal lines about the step, oldest first; `lacks` are the
     inputs that its checks need and were not given. A step that was tried asks for them too.
@@ -286,10 +286,10 @@ def step_view(
 
 def _to_do(state: StepState, lacks: Sequence[Input]) -> str:
     """
-    Return what a person does about what was found, for the sentence that says it.
+    Return the advice for a finding, shown after its reason.
 
-    Empty where nothing is to do, and where nobody has worked on the step: what a check saw by
-    itself is information. What a person confirms beside a check stands at its button.
+    Empty if nothing is to do, or if nobody has worked on the step: an automatic check only
+    informs. The sentence that a person confirms stands at its button.
     """
     conclusion = state.conclusion
     if state.is_settled or not (state.is_worked_on or conclusion.by_person):
@@ -310,7 +310,7 @@ def is_current(state: StepState, context: PanelContext) -> bool:
 
 
 def _prose_view(step: Step) -> dict[str, Any] | None:
-    """Return the documented text of a step, if there is more than what a person does now."""
+    """Return the documented text of a step, or None if its card shows all of it."""
     reading = step.source.reading
     if not (step.prose or reading):
         return None
@@ -323,7 +323,7 @@ def _prose_view(step: Step) -> dict[str, Any] | None:
 
 
 def _line_text(state: StepState, context: PanelContext) -> str:
-    """Return what a closed step says beside its title: who and when, or what it needs."""
+    """Return the text beside a closed step's title: who and when, or its requirements."""
     attestation = state.attestation
     late = _overdue(state, context.today)
     if late or not state.is_settled:
@@ -339,7 +339,7 @@ def _line_text(state: StepState, context: PanelContext) -> str:
 
 
 def _warnings(state: StepState, context: PanelContext) -> list[str]:
-    """Return what is doubtful about the values of a step, and what its checks warn of."""
+    """Return warnings about the step's values, and the warnings of its checks."""
     found = gathered(step_record(state), "warnings")
     return list(dict.fromkeys([*state.step.doubts(context.values), *found]))
 
@@ -352,7 +352,7 @@ def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> 
 
 
 def _can_refresh(state: StepState, lacks: Sequence[Input]) -> bool:
-    """Return whether an open step can be checked without spending, and may have news."""
+    """Return whether an open step can be checked without a side effect, and may have changed."""
     absent = {item.name for item in lacks}
     is_open = not state.is_settled and not state.conclusion.needs_person
     can_ask = any(absent.isdisjoint(check.needs) for check in state.step.checks)
@@ -396,7 +396,7 @@ def _next_actions(
     step, conclusion, token = state.step, displayed_conclusion(state), state.step.consent_gives
     check = "check" if step.checks else ""
     asks = bool(set(lacks).intersection(step.inputs))
-    # What is refused is corrected here, not on a page.
+    # A refused value is corrected here, not on a page.
     is_refused = any(finding.refuses for finding in state.findings)
     is_permitted = all(
         any(context.values.get(name) for name in part.allowed_by)
@@ -428,7 +428,7 @@ def _next_actions(
 
 
 def _lacks_only_attestation(state: StepState) -> bool:
-    """Return whether somebody has checked the step, and only a person's word is left."""
+    """Return whether the step was checked, and only a person's attestation is missing."""
     return state.needs_human_only and not state.is_untouched
 
 
@@ -438,7 +438,7 @@ def _is_question(step: Step) -> bool:
 
 
 def _since(state: StepState, context: PanelContext) -> str:
-    """Return who did it, whom it waits for since when, or which steps come first."""
+    """Return the person who did it, the party it waits for, or the steps before it."""
     first = context.later.get(state.step.id, "")
     parts = (_who(state, context.vendor.title), _assigned(state), _overdue(state, context.today))
     return " · ".join(filter(None, (*parts, first)))
@@ -472,7 +472,7 @@ def header_view(
     **facts: Unpack[HeaderFacts],
 ) -> dict[str, Any]:
     """
-    Return what the header shows: progress over the whole procedure, and what comes next.
+    Return the header's view: progress over the whole procedure, and the next step.
 
     `status` is that of *Check everything now*, `plan` the gates.
     """
@@ -500,7 +500,7 @@ def header_view(
 
 
 def _begin_view(plan: Plan | None, checklist: Checklist) -> dict[str, Any] | None:
-    """Return what to have at hand before the first step, and what of it a person has."""
+    """Return the items of *Before you begin*, with their ticks."""
     if plan is None:
         return None
     ready = [{"text": text, "is_ticked": text in checklist.ticked} for text in plan.have_ready]
@@ -538,7 +538,7 @@ def _groups(state: RunState) -> list[dict[str, Any]]:
 
 
 def _gates(state: RunState, plan: Plan | None) -> list[dict[str, Any]]:
-    """Return how each gate stands, since when, how long it takes, and what must be done first."""
+    """Return each gate's outcome, start, usual time, and the steps before it."""
     return [
         {
             **_line(gate),
@@ -560,7 +560,7 @@ def _forecast_view(state: RunState, context: PanelContext) -> dict[str, Any] | N
 
 
 def _line(state: StepState) -> dict[str, Any]:
-    """Return what a list shows of a step: what it is, and its outcome."""
+    """Return a step's entry in a list: its id, number, title and outcome."""
     names = {"id": state.step.id, "number": state.number, "title": state.step.title}
     return {**names, **_outcome(state)}
 
@@ -590,7 +590,7 @@ def _who(state: StepState, provider: str) -> str:
 
 
 def _assigned(state: StepState) -> str:
-    """Return who does the step by when, if somebody in particular does."""
+    """Return the step's assignee and due day, if any."""
     due = f" by {state.due}" if state.due else ""
     return f"for {state.assigned_to}{due}" if state.assigned_to else ""
 
@@ -616,7 +616,7 @@ def _next_view(context: PanelContext) -> dict[str, str] | None:
         "id": step.step.id,
         "number": step.number,
         "title": step.step.title,
-        # What nobody has begun needs no advice but its own text.
+        # An untouched step needs no advice beside its own text.
         "advice": "" if step.is_untouched else advice.replace("described above", "described there"),
     }
 
@@ -633,11 +633,10 @@ def finish_view(
     plan: Plan | None,
 ) -> dict[str, Any]:
     """
-    Return what the end of the notebook shows.
+    Return the view of the notebook's end.
 
-    `bundle` is the sealed folder, if there is one, `sealed` says when it was sealed, `ended_on` is
-    that time. `doubts` are what a person should know before sealing, `plan` what to watch
-    afterwards.
+    `bundle` is the sealed folder or empty, `sealed` a sentence with its time, `ended_on` that time.
+    `doubts` are warnings before sealing, `plan` has the items to watch afterwards.
     """
     steps = state.steps.values()
     is_done = bool(bundle) and state.outcome is RunOutcome.COMPLETE
@@ -680,7 +679,7 @@ def _days_taken(state: RunState, ended_on: str) -> str:
 
 
 def _verdict(warnings: Sequence[str]) -> str:
-    """Return what is reached once every step is done and sealed."""
+    """Return the verdict once every step is done and sealed."""
     if not warnings:
         return "Your customers can connect."
     number = "one warning" if len(warnings) == 1 else pluralize(len(warnings), "warning")
@@ -691,8 +690,8 @@ def _forms(state: StepState, context: PanelContext) -> list[dict[str, Any]]:
     """
     Return the forms by which a person can confirm a step, skip it, and so on.
 
-    Where a second person is needed, the first form has that person's own sentence. What the
-    checks verified in part is the answer that is chosen.
+    If a second person is needed, the first form has that person's own sentence. If checks
+    verified the step in part, that option is preselected.
     """
     step, vendor, files_help = state.step, context.vendor.title, ""
     name = "answer" if _is_question(step) else "attest"
@@ -728,7 +727,7 @@ def _forms(state: StepState, context: PanelContext) -> list[dict[str, Any]]:
 
 
 def _answers(step: Step, context: PanelContext) -> Iterator[dict[str, Any]]:
-    """Return what may be true of a step, and is confirmed by name."""
+    """Return the options that a person can confirm about a step."""
     vendor, is_wait = context.vendor.title, step.kind is StepKind.WAIT
     asked, named = [], []
     for item in step.inputs:
@@ -827,7 +826,7 @@ def _field(name: str, label: str, note: str = "Optional.", *, kind: str = "date"
 
 
 def _until_field(days: int) -> list[dict[str, Any]]:
-    """Return the field for the last day of a word that counts for `days`; none if it has no end."""
+    """Return the field for the last day of an attestation that counts for `days`, if it ends."""
     note = f"Optional: the last day on which this counts. Without it, {days} days."
     return [_field("until", "Until", note)] if days else []
 
@@ -867,7 +866,7 @@ def _input_view(
 
 
 def _help(item: Input, context: PanelContext) -> str:
-    """Return the help of an input, with what the connector was seen to ask people for."""
+    """Return the help of an input, with the permissions that the connector requests."""
     asked, on = context.facts.get(item.asked_fact, ((), ""))
     if not asked:
         return item.help

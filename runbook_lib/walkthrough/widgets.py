@@ -1,5 +1,5 @@
 """
-The panels in JupyterLab: what the browser draws, and what it asks for.
+The panels in JupyterLab: the views that the browser draws, and the messages that it sends.
 
 A panel connects one browser view to the walkthrough and decides nothing.
 What a person types travels in messages, never in widget state: state may be
@@ -36,7 +36,7 @@ _TEXT = "Press Start at the top of the notebook to see this {}."
 
 
 def _script(*names: str) -> str:
-    """Return a panel's script, behind what all of them share."""
+    """Return a panel's script, after the shared one."""
     return "\n".join((_STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", *names))
 
 
@@ -176,7 +176,7 @@ class HeaderPanel(_WalkthroughPanel):
 
 
 class FinishPanel(_WalkthroughPanel):
-    """The end of a notebook: what is done, what is open, and the evidence."""
+    """The end of a notebook: done steps, open steps, and the evidence."""
 
     _esm = _script("finish.js")
 
@@ -199,7 +199,7 @@ class FinishPanel(_WalkthroughPanel):
 
 
 class StepPanel(_WalkthroughPanel):
-    """One step: what is known of it, and all that a person can do about it."""
+    """The panel of one step: its view, and every action on it."""
 
     _esm = _waiting_script()
     _css = ""

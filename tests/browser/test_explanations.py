@@ -14,7 +14,7 @@ from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import step_view
 from tests.browser.explained_errors import EXPLAINED
 from tests.runs.conftest import settings_of
-from tests.unit.walkthrough.stage import make_context
+from tests.unit.walkthrough.sample_run import make_context
 
 
 @pytest.mark.parametrize("scenario", EXPLAINED)

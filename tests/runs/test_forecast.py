@@ -20,7 +20,7 @@ from runbook_lib.evidence.reports.pictures import forecast_lines, forecast_title
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import header_view
 from tests.support.practice_runs import PractiseOnce
-from tests.unit.walkthrough.stage import make_context
+from tests.unit.walkthrough.sample_run import make_context
 
 _ALTERNATIVE = re.compile(r'<svg[^>]*class="picture[^>]*aria-label="([^"]+)"')
 

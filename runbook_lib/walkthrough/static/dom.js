@@ -182,7 +182,7 @@ function watchServer(model, howToStart, isLost) {
   };
 }
 
-// What the band says, and what to do.
+// The band's message, and its advice.
 function bandContent(state, howToStart) {
   switch (state) {
     case "stopped":
@@ -201,7 +201,7 @@ function bandContent(state, howToStart) {
 // The cell around `node`; voila wraps each cell in one more node.
 function cellOf(node) { return node.closest("[cell-index]") || node.closest(".jp-Cell"); }
 
-// What is around the panels has its look by classes and states that are written on its cells. With
+// The cells around the panels are styled by classes and states that are written on them. With
 // `:has()` the browser would search the whole page whenever anything in it changes.
 function markCell(node, name, states = {}) {
   const cell = node && markedCell(node);
@@ -247,7 +247,7 @@ function forgetMark(node, name) { (node && markedCell(node))?.classList.remove(n
 
 function markedCell(node) { return node.closest(".jp-Cell") || node.querySelector(".jp-Cell"); }
 
-// What comes into view above it gets its real height in the next frame, and would push it away.
+// A card that comes into view above gets its real height in the next frame, and would push it away.
 function showAtTop(node, isAsked) {
   const show = () => node.scrollIntoView({ block: "start" });
   show();
@@ -287,7 +287,7 @@ function pageConfig() {
 
 function serverBase() { return pageConfig().baseUrl ?? "/"; }
 
-// Where JupyterLab's `view` ("lab/tree", "files") shows `path`, if it is below the server's folder.
+// The address at which JupyterLab's `view` ("lab/tree", "files") shows `path`, if it is below the server's folder.
 function labAddress(view, path) {
   try {
     const config = pageConfig();
@@ -299,7 +299,7 @@ function labAddress(view, path) {
   }
 }
 
-// What to have at hand before the first step.
+// The items to have at hand before the first step.
 function beginHeading() {
   return [...document.querySelectorAll("h2")].find((node) => !node.closest(".rb") && node.textContent.startsWith("Before you begin"));
 }
@@ -322,7 +322,7 @@ function showSeconds(root, since) {
   if (shown) setText(shown, ` ${Math.max(0, Date.now() / 1000 - since).toFixed(0)} s`);
 }
 
-// What belongs to this page, until its tab is closed.
+// Values of this page, until its tab is closed.
 const PAGE = location.pathname;
 
 function savedInTab(kind) {
@@ -333,7 +333,7 @@ function saveInTab(kind, text) {
   try { sessionStorage.setItem(`${kind}:${PAGE}`, text); } catch { /* lost when the page is reloaded */ }
 }
 
-// Who acts on this page: a name typed in this tab, else the server's user. Another tab asks again,
+// The person who acts on this page: a name typed in this tab, else the server's user. Another tab asks again,
 // since an attestation is a named person's.
 const PERSON = "runbook:person";
 

@@ -52,7 +52,7 @@ class Finish {
     ]);
   }
 
-  // What became of it in one sentence; what changed meanwhile in a fold.
+  // The result in one sentence; changes in a fold.
   tell(news) {
     const [first, ...rest] = news.message.split("\n");
     const box = messageBox(news.is_error ? news : { ...news, message: first });

@@ -45,7 +45,7 @@ class RemarkForm {
 
   contains(node) { return this.parts.some((part) => part.contains(node)); }
 
-  // What is chosen before a person chooses.
+  // The preselected option.
   get chosen() {
     const { options, chosen } = this.form;
     return options.length === 1 ? options[0] : options.find(({ name }) => name === chosen) ?? null;
@@ -152,7 +152,7 @@ class RemarkForm {
     setText(this.confirmButton, name ? `${name} ${this.form.verb}` : this.form.act);
   }
 
-  // What was refused may be the name: it stands in its field again, to be corrected.
+  // A refused name stands in its field again, to be corrected.
   askNameAgain(name) {
     setPerson("");
     this.field("by").value = name;

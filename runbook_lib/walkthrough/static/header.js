@@ -63,7 +63,7 @@ class Header {
     el.append(this.root);
   }
 
-  // What a person wants to know now and then; it opens above the page.
+  // Progress and its details; opens above the page.
   buildProgress() {
     this.title = element("strong", {});
     this.tenant = element("bdi", { class: "rb-label rb-name" });
@@ -126,7 +126,7 @@ class Header {
     this.say(this.isLost ? { message: this.loss, advice: "", is_error: true } : view);
   }
 
-  // Whoever looks at another card is offered the way back.
+  // A person who reads another card is offered the way back.
   watchNext(next) {
     const panel = next && document.getElementById(`runbook-${next.id}`);
     if (panel === this.watchedPanel) return;
@@ -184,7 +184,7 @@ class Header {
     this.drawSide(view);
   }
 
-  // What others decide takes weeks: how each of it stands, in one table.
+  // Decisions of others take weeks: one table has the state of each.
   drawGates(view) {
     setText(this.gatesTitle, `What ${view.provider} decides`);
     redraw(this.gateRows, view.gates, () => view.gates.map((gate) => element("tr", { "data-outcome": gate.outcome, "data-in-part": String(gate.in_part) },
@@ -264,7 +264,7 @@ class Header {
     });
   }
 
-  // What to do when the kernel is gone, and what went with it.
+  // Advice when the kernel is gone, with the unsaved values that went with it.
   get loss() {
     const again = runAgain();
     if (!again) return "";
@@ -274,7 +274,7 @@ class Header {
       typed.length ? `Not saved, so copy it first: ${typed.join("; ")}.` : ""].filter(Boolean).join("\n");
   }
 
-  // What to do when the server is gone.
+  // Advice when the server is gone.
   howToStart() {
     const { start, user } = this.model.get("view");
     if (user) return ["Start your server again in JupyterHub."];
@@ -287,7 +287,7 @@ class Header {
   }
 }
 
-// What to have at hand, before the first step: ticks that the kernel keeps beside the journal. It is
+// *Before you begin*: ticks that the kernel saves beside the journal. It is
 // shown until a person has it all, or a step is done; later by its button.
 class Begin {
   constructor(header) {
@@ -344,7 +344,7 @@ class Begin {
     this.card.focus({ preventScroll: true });
   }
 
-  // Whoever goes to a step has begun.
+  // A person who goes to a step has begun.
   leave() {
     if (!this.isShown) return;
     this.isAsked = false;
@@ -374,7 +374,7 @@ function askBeforeLeaving() {
   return () => window.removeEventListener("beforeunload", hold);
 }
 
-// Whoever presses anything else has seen enough of the progress.
+// A click anywhere else closes the progress.
 function closeOutside(header) {
   const press = (event) => { if (!header.root.contains(event.target)) header.showProgress(false); };
   document.addEventListener("pointerdown", press);

@@ -14,7 +14,7 @@ async function copy(text, button, label) {
   setTimeout(() => { button.textContent = label; }, 1500);
 }
 
-// Where the browser ends after the consent page at `url`.
+// The redirect URI of the consent page at `url`.
 function redirectOf(url) {
   return url ? new URL(url).searchParams.get("redirect_uri") ?? "" : "";
 }
@@ -48,7 +48,7 @@ class Panel {
     this.root.addEventListener("keydown", (event) => this.press(event));
     this.root.addEventListener("input", () => this.markUnsaved());
     el.append(this.root);
-    // What is settled by now is one line, and what comes next is open by itself.
+    // A settled step is one line; the next step is open by itself.
     if (openedStep() === view.id && (view.is_settled || view.is_current)) noteOpened("");
     this.draw();
     this.timer = setInterval(() => showSeconds(this.live, this.model.get("view").busy_since), 250);
@@ -57,9 +57,9 @@ class Panel {
       listen(FOLD, ({ id }) => this.onFold(id)),
       listen(SERVER, () => { this.hasAskedForCard = false; if (this.isLost) this.lose(); else this.draw(); }),
     ];
-    // What was drawn before it was open in its place.
+    // Tells the other panels if this step was opened before it was drawn.
     if (openedStep() === view.id) document.dispatchEvent(new CustomEvent(FOLD, { detail: { id: view.id } }));
-    // Whoever comes back from the provider's page sees what is true now, and has acted.
+    // A person who comes back from the provider's page has acted: check the step again.
     const refreshOnFocus = () => {
       const isAsked = document.visibilityState === "visible" && this.refresh();
       if (isAsked) this.hasActed = model.get("view").finished + 1;
@@ -164,7 +164,7 @@ class Panel {
     return opened ? opened === id : isCurrent;
   }
 
-  // What was open above it closes, and would move it out of sight.
+  // The card that closes above would move this one out of sight.
   toggle() {
     setFold(this.model.get("view").id, !this.isOpen);
     this.showWhole();
@@ -174,7 +174,7 @@ class Panel {
     if (this.isOpen) this.root.scrollIntoView({ block: "nearest" });
   }
 
-  // What comes next is open by itself, so that it folds by itself.
+  // The next step is open by itself, so it also folds by itself.
   onFold(id) {
     const view = this.model.get("view");
     const wasOpen = this.root.dataset.open === "true";
@@ -184,7 +184,7 @@ class Panel {
     this.draw();
   }
 
-  // What a folded step says beside its outcome: what is not proven, and what was warned of.
+  // Limits and warnings beside a folded step's outcome.
   doubts(view) {
     return [...view.in_part ? view.limits.slice(0, 1).map((text) => `Not proven: ${text}`) : [],
       ...view.warnings.slice(0, 1).map((text) => `Warning: ${text}`)];
@@ -211,14 +211,14 @@ class Panel {
     const { hasActed, isSettled: wasSettled } = this;
     this.isSettled = isSettled;
     if (view.finished >= this.hasActed) this.hasActed = 0;
-    // What waits for others now, and was next, makes room for what is next.
+    // A step that was next and now waits for others makes room for the new next step.
     const isLeft = this.wasNext && view.outcome === "waiting" && !view.is_next && Boolean(view.next);
     if (isLeft) this.wasNext = false;
     if ((!isSettled || wasSettled) && !isLeft) return;
     this.isOffering = Boolean(hasActed) && isSettled;
     const focused = document.activeElement;
     const isInside = this.root.contains(focused);
-    // Where nobody acted, what a person opened or works in stays open; its own line is no work.
+    // Without an action, the card that a person opened or works in stays open.
     const isInUse = !isLeft && (openedStep() === view.id || (isInside && focused !== this.root && focused !== this.line));
     setFold(view.id, !hasActed && isInUse ? true : undefined);
     if (hasActed && view.next && (isInside || focused === document.body)) jump(view.next.id, view.next.title, { isAsked: false });
@@ -226,7 +226,7 @@ class Panel {
     if (!this.offer.hidden) showAtTop(this.root, false);
   }
 
-  // Asks the kernel, which looks seldom, and returns whether it did.
+  // Asks the kernel to check the step again, and returns whether it was asked.
   refresh() {
     const view = this.model.get("view");
     if (!this.isOpen || !view.can_refresh || view.busy_since || this.isLost) return false;
@@ -315,7 +315,7 @@ class Panel {
         element("div", { class: "rb-options", role: "group", "aria-label": `More ${input.label.toLowerCase()}` }, ...others), field])];
   }
 
-  // What only reads is checked as soon as everything that it needs was typed.
+  // A check without side effect runs as soon as all its values were typed.
   checkByItself() {
     const view = this.model.get("view");
     if (!view.can_check || view.side_effect) return;
@@ -326,7 +326,7 @@ class Panel {
     if (view.inputs.every(isThere) && this.hasTyped) this.sendTyped({ action: "check" });
   }
 
-  // What was typed here and is saved nowhere: the page asks before it is left, and a crash names it.
+  // Typed and unsaved values: the page asks before it is left, and a crash names them.
   markUnsaved() {
     const typed = [...this.fields.values()].filter(({ input, field }) => field.dataset.touched || (input.kind === "password" && field.value));
     const address = this.consent?.querySelector('[data-name="redirect"]')?.value ? ["Address to paste"] : [];
@@ -428,7 +428,7 @@ class Panel {
   }
 
   // --- actions -------------------------------------------------------------
-  // What comes next is blue, one more button beside it, the rest in a menu.
+  // The main action is blue, one more button stands beside it, the rest in a menu.
   drawActions(view) {
     const { again, menu } = view.actions;
     const [primary, other] = this.nextActions(view.actions);
@@ -470,12 +470,12 @@ class Panel {
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
   }
 
-  // Whoever has opened the page comes back to say what it shows, or to check that.
+  // A person who opened the page comes back to confirm or check.
   nextActions({ primary, other }) {
     return this.hasOpened && primary === "open" && other ? [other, primary] : [primary, other];
   }
 
-  // What a person needs next is blue, in the step that is next. A form or a consent page that is open
+  // The main action is blue only in the next step. A form or a consent page that is open
   // has the blue button itself.
   markMain(view, main) {
     const isOpened = Boolean(this.shownForm || view.consent_url || view.consent_paste_url);
@@ -670,7 +670,7 @@ class Panel {
     else link.removeAttribute("href");
   }
 
-  // One paragraph says what was found and what to do. Verified in part: what a person must look at
+  // One paragraph has the finding and the advice. Verified in part: the part that a person must check
   // stands at the button.
   hasFinding({ outcome, checked_on: checkedOn, in_part: inPart, reason }) {
     const isNew = outcome === "not_run" && !checkedOn;
@@ -687,7 +687,7 @@ class Panel {
         element("span", {}, [view.reason, view.to_do].filter(Boolean).join(" ")), isTold ? this.drawHeard(this.doubtsOf(view)) : ""));
   }
 
-  // What stands elsewhere on the page, for those who only hear what is new.
+  // Texts from elsewhere on the page, for screen readers.
   drawHeard(texts) { return texts.length ? element("span", { class: "rb-heard" }, ` ${texts.join(" ")}`) : ""; }
 
   doubtsOf({ warnings, limits }) { return [...warnings, ...limits.map((text) => `Not proven: ${text}`)]; }
@@ -785,7 +785,7 @@ class Panel {
     return rests === "this session" && view.outcome === "verified" && !this.unsaved.has(name);
   }
 
-  // What may be looked up; an error that was seen here, and texts that are needed, stand before the menu.
+  // Reference texts; an error that was seen here, and needed texts, stand before the menu.
   drawDetails(view) {
     const isSeen = view.troubles.some(({ seen }) => seen);
     const troubles = () => this.buildFold("troubles", "Errors at this step", view.troubles.map((trouble) => this.drawTrouble(trouble)));
@@ -862,7 +862,7 @@ class Panel {
     });
   }
 
-  // What was found is news, and so told by the live region: the last action has found it, or the
+  // A finding is news, so the live region tells it: the last action has found it, or the
   // outcome has changed without one. An error stands alone there.
   isTold(view, news) {
     return !view.busy_since && !this.isLost && !news.is_error && Boolean(news.message || view.result);

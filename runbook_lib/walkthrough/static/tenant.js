@@ -38,7 +38,7 @@ class TenantForm {
     holdButtons(this.root, false);
   }
 
-  // What the kernel says of another text than the one that stands there now is no longer true.
+  // A problem that the kernel reports for an older text is out of date.
   hear(message) { this.draw(this.field.value.trim() === this.asked ? message : {}); }
 
   press(event) {

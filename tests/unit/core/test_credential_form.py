@@ -50,7 +50,7 @@ from tests.support.attestations import attested
 from tests.support.journals import described
 from tests.unit import bodies
 from tests.unit.fake_remote import FakeRemote, open_session, owned, says
-from tests.unit.walkthrough.stage import make_context
+from tests.unit.walkthrough.sample_run import make_context
 
 OPAQUE = (CYCLR_CLIENT_SECRET, USER_ACCESS_TOKEN, SIGNING_PASSPHRASE)
 KEY = FingerprintKey(b"k" * 32)

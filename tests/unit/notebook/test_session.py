@@ -29,7 +29,7 @@ from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.widgets import PANEL_MIME, FinishPanel, HeaderPanel, StepPanel
 from tests.unit.bodies import APP_SECRET
 from tests.unit.notebook.cell import Cell
-from tests.unit.walkthrough.stage import eventually, stopped
+from tests.unit.walkthrough.sample_run import eventually, stopped
 
 EMPTY = {
     **{item.name: None for item in inputs_of(PROCEDURE) if not item.secret},

@@ -18,7 +18,7 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.walkthrough import controller as module
 from runbook_lib.walkthrough.controller import Walkthrough
 from tests.unit.bodies import APP_ID, APP_SECRET
-from tests.unit.walkthrough.stage import FakePanel, make_run, settled, stopped
+from tests.unit.walkthrough.sample_run import FakePanel, make_run, settled, stopped
 
 OTHER_SECRET = APP_SECRET[::-1]
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"

@@ -15,7 +15,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import finish_view, header_view, step_view
-from tests.unit.walkthrough.stage import app_step, make_context, make_step
+from tests.unit.walkthrough.sample_run import app_step, make_context, make_step
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _TESTS = sorted(path.name for path in _SCRIPTS.glob("*.test.mjs"))

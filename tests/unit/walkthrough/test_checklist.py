@@ -13,7 +13,7 @@ from tests.support.fake_walkthrough import FakeWalkthrough, receive
 from tests.support.plans import make_plan
 from tests.unit.walkthrough.conftest import MakeHarness
 from tests.unit.walkthrough.conftest import WalkthroughHarness as Play
-from tests.unit.walkthrough.stage import make_step
+from tests.unit.walkthrough.sample_run import make_step
 
 TEXTS = ("an icon", "a person")
 

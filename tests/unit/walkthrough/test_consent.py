@@ -21,7 +21,7 @@ from runbook_lib.walkthrough import consent as consenting
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
 from tests.unit.walkthrough.conftest import KNOWN, TOKEN_PATH, MakeHarness, WalkthroughHarness
-from tests.unit.walkthrough.stage import (
+from tests.unit.walkthrough.sample_run import (
     after_consent_step,
     consent_step,
     eventually,

@@ -15,11 +15,11 @@ from runbook_lib.core.procedure import Screen as OtherScreen
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import JournalError
-from runbook_lib.walkthrough import statements
+from runbook_lib.walkthrough import typed_remarks
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, MakeHarness, damage
-from tests.unit.walkthrough.stage import (
+from tests.unit.walkthrough.sample_run import (
     DEADLINE,
     FakePanel,
     app_step,
@@ -190,7 +190,7 @@ def test_a_full_disk_is_shown_as_such(
     """A full disk is shown as such, not as a defect."""
     harness = make_harness(app_step())
     full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(statements, "store_attachment", raising(full))
+    monkeypatch.setattr(typed_remarks, "store_attachment", raising(full))
     view = harness.say("app", DONE, {"by": "Somebody"}, [{"name": "a.png"}])
     assert view["message"] == "Cannot write to disk: No space left on device."
     assert view["advice"].startswith("Free disk space")

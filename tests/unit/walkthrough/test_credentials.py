@@ -15,7 +15,14 @@ from runbook_lib.errors import SettingsError
 from tests.support.memory_keyring import MemoryKeyring, keyring_in_memory
 from tests.unit.bodies import APP_ID, APP_SECRET, USER_TOKEN
 from tests.unit.walkthrough.conftest import KNOWN, OTHER_SECRET, MakeHarness, WalkthroughHarness
-from tests.unit.walkthrough.stage import HAND_STEP, app_step, eventually, make_run, settled, stopped
+from tests.unit.walkthrough.sample_run import (
+    HAND_STEP,
+    app_step,
+    eventually,
+    make_run,
+    settled,
+    stopped,
+)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from runbook_lib.walkthrough import controller as module
 from tests.support.attestations import attested, skipped
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import MakeHarness, WalkthroughHarness, unreachable
-from tests.unit.walkthrough.stage import (
+from tests.unit.walkthrough.sample_run import (
     DEADLINE,
     eventually,
     make_step,

@@ -31,7 +31,7 @@ from runbook_lib.walkthrough import lab
 from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
 from tests.support.odd_files import FILES
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.stage import raising
+from tests.unit.walkthrough.sample_run import raising
 
 NAME = notebook_name(PROCEDURE)
 QUIET = "--Application.log_level=ERROR"

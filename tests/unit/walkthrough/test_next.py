@@ -16,7 +16,7 @@ from runbook_lib.walkthrough.views import header_view
 from tests.support.run_states import MARKETING, state_of
 from tests.unit.walkthrough.conftest import DONE, MakeHarness, saying, undecided
 from tests.unit.walkthrough.conftest import WalkthroughHarness as Play
-from tests.unit.walkthrough.stage import (
+from tests.unit.walkthrough.sample_run import (
     eventually,
     make_context,
     make_run,

@@ -16,7 +16,7 @@ from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import sealing
 from runbook_lib.walkthrough.sealing import seal_evidence
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.stage import CANARIES, app_step, make_run, make_step
+from tests.unit.walkthrough.sample_run import CANARIES, app_step, make_run, make_step
 
 WAITS = "Waiting for another headless run of this tenant: process 7, since 2026-11-25."
 

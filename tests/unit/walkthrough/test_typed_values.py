@@ -17,7 +17,7 @@ from runbook_lib.core.step_record import step_record
 from tests.support.attestations import attested
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, OTHER_SECRET, MakeHarness
-from tests.unit.walkthrough.stage import PERMISSIONS, app_step, make_step, settled, verified
+from tests.unit.walkthrough.sample_run import PERMISSIONS, app_step, make_step, settled, verified
 
 
 def test_typed_values_are_recorded(make_harness: MakeHarness) -> None:

@@ -57,7 +57,7 @@ from tests.support.attestations import attested
 from tests.support.plans import make_plan
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import MakeHarness, spending
-from tests.unit.walkthrough.stage import (
+from tests.unit.walkthrough.sample_run import (
     CANARIES,
     HAND_STEP,
     PERMISSIONS,

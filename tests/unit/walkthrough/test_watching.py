@@ -42,7 +42,7 @@ from tests.unit.walkthrough.conftest import (
     saying,
     spending,
 )
-from tests.unit.walkthrough.stage import (
+from tests.unit.walkthrough.sample_run import (
     DEADLINE,
     app_step,
     eventually,

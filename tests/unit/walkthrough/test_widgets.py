@@ -23,7 +23,7 @@ from runbook_lib.walkthrough.widgets import (
 )
 from tests.support.fake_walkthrough import ANSWERS, FakeWalkthrough, receive
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.stage import HAND_STEP, app_step, eventually, make_run, stopped
+from tests.unit.walkthrough.sample_run import HAND_STEP, app_step, eventually, make_run, stopped
 
 STEP = app_step()
 

@@ -1,5 +1,5 @@
 """
-What a person typed about a step, made into a statement for the journal.
+Makes attestations, comments and assignments from a panel's typed fields.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NO_NAMES = ("files", "inputs", "sure")
 
 class TypedRemarks:
     """
-    The statements that one walkthrough takes.
+    Makes the remarks of one walkthrough.
 
     Each raises `SettingsError` where a field lacks what it needs, or cannot be shown.
     """
@@ -47,7 +47,7 @@ class TypedRemarks:
     def attestation(
         self, step: Step, kind: AttestationKind, typed: dict[str, Any], files: list[dict[str, Any]]
     ) -> Attestation:
-        """Return what a named person confirms about the step; its attachments are stored."""
+        """Return a named person's attestation of the step; its attachments are stored."""
         fields = self._fields(step, typed)
         if kind in (AttestationKind.SKIPPED, AttestationKind.WITHDRAWN) and not fields["note"]:
             raise SettingsError("Give a reason.", next_step="It is kept in the record.")
@@ -75,7 +75,7 @@ class TypedRemarks:
         return {name: why for name, why in doubts.items() if name not in typed.get("sure", ())}
 
     def note(self, step: Step, kind: NoteKind, typed: dict[str, Any]) -> Note | Assignment:
-        """Return a comment on the step, or who does it by when."""
+        """Return a comment on the step, or its assignment."""
         fields = self._fields(step, typed)
         if kind is NoteKind.ASSIGNED:
             to, due = _text(typed, "to", longest=_LONGEST_NAME), _text(typed, "due")
@@ -103,7 +103,7 @@ class TypedRemarks:
 
 
 def _with_event(typed: dict[str, Any]) -> str:
-    """Return the note, behind the day and the names that were given of what happened elsewhere."""
+    """Return the note, after the day and the names of the event outside the runbook."""
     on = due_day(_text(typed, "on"), _FIELDS["on"], since="", key="on")
     event = [f"on {date(on)}"] if on else []
     event += [

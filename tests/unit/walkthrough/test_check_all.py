@@ -17,7 +17,7 @@ from tests.unit.walkthrough.conftest import (
     undecided,
     unreachable,
 )
-from tests.unit.walkthrough.stage import (
+from tests.unit.walkthrough.sample_run import (
     app_step,
     eventually,
     make_step,

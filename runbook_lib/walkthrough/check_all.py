@@ -1,8 +1,8 @@
 """
-*Check everything now*: each step once, in one look, without sealing.
+*Check everything now*: each step once, with one response cache, without sealing.
 
-Pressing this button permits no check to spend anything: such a step is named
-instead, with what it would do. So is a step that lacks a value.
+This button never runs a check with a side effect: it names such steps, with the
+side effect, and the steps that lack a value.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def lacking(run: RunView, step: Step) -> tuple[Input, ...]:
 
 
 def plan(run: RunView) -> CheckPlan:
-    """Return what *Check everything now* would do."""
+    """Plan *Check everything now*."""
     steps: list[Step] = []
     with_side_effect: list[Step] = []
     blocked: list[tuple[Step, tuple[Input, ...]]] = []
@@ -57,9 +57,9 @@ def check_everything(
     run: Run, planned: CheckPlan, check: Callable[[int, Step, StepsUnderWay], object]
 ) -> CheckPlan:
     """
-    Check the planned steps in one look, in order by `check`, numbered from 1.
+    Check the planned steps in order by `check`, numbered from 1, with one response cache.
 
-    Return what has changed.
+    Return the plan with the changed steps.
     """
     changed = []
     snapshot = run.start_snapshot(planned.steps)

@@ -20,7 +20,7 @@ from tests.unit.walkthrough.conftest import (
     WalkthroughHarness,
     undecided,
 )
-from tests.unit.walkthrough.stage import app_step, make_step, settled, waiting_step
+from tests.unit.walkthrough.sample_run import app_step, make_step, settled, waiting_step
 
 
 def say(
