@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from runbook_lib.config.workspace import LAB_COMMAND
@@ -159,16 +159,16 @@ class PanelRegistry:
                     self._with_card.add(step_id)
                 if step_id in self._with_card:
                     recent = history.recent(step_id)
-                    view = step_view(step, context, recent=recent, status=status, lacks=lacks)
+                    view = dict(step_view(step, context, recent=recent, status=status, lacks=lacks))
                 else:
-                    view = line_view(step, context, status=status, lacks=lacks)
+                    view = dict(line_view(step, context, status=status, lacks=lacks))
                 self._show(step_id, self._panels[step_id], self._redacted(step_id, view))
         # NOTE: of an old run the journal's index has the bundle alone.
         sealed_on = ""
         if sealed and sealed[1].finished_on:
             sealed_on = f"Sealed {when(sealed[1].finished_on)}: {sealed[1].outcome}."
         if self._header is not None and not only:
-            view = header_view(
+            header = header_view(
                 state,
                 context,
                 status=checking,
@@ -181,9 +181,9 @@ class PanelRegistry:
                 sealed=sealed_on,
                 unsaved=bool(self._credentials.unsaved()),
             )
-            self._show("header", self._header, view)
+            self._show("header", self._header, dict(header))
         if self._finish is not None and not only:
-            view = finish_view(
+            finish = finish_view(
                 state,
                 context,
                 status=sealing,
@@ -193,7 +193,7 @@ class PanelRegistry:
                 doubts=doubts,
                 plan=run.procedure.plan,
             )
-            self._show("finish", self._finish, view)
+            self._show("finish", self._finish, dict(finish))
 
     def _redacted(self, step_id: str, view: dict[str, Any]) -> dict[str, Any]:
         """Return the view without secrets; cached, because masking is slow."""
@@ -225,8 +225,8 @@ class PanelRegistry:
             status = replace(
                 self._statuses.of(step_id), message=message, advice=advice, is_error=True
             )
-            panel.show({**self._views.get(step_id, {}), **asdict(status)})
+            panel.show({**self._views.get(step_id, {}), **status.view()})
         status = replace(self._statuses.sealing, message=message, advice=advice, is_error=True)
         for name, display in (("header", self._header), ("finish", self._finish)):
             if display is not None:
-                display.show({**self._views.get(name, {}), **asdict(status)})
+                display.show({**self._views.get(name, {}), **status.view()})

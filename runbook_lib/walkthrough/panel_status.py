@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
+
+from runbook_lib.walkthrough.view_types import RefusedValue, StatusView
 
 # An open step is checked again at most this often, however often its window gets the focus.
 _MIN_REFRESH_INTERVAL = timedelta(seconds=30)
@@ -29,8 +31,8 @@ class PanelStatus:
     """How many actions have ended, so that two equal messages differ."""
     taken: int = 0
     """How often typed values were accepted."""
-    refused: Sequence[Mapping[str, str]] = field(default_factory=list)
-    """The typed values that were refused, each with its `name` and the reason."""
+    refused: Sequence[RefusedValue] = field(default_factory=list)
+    """The typed values that were refused, each with its problem or doubt."""
     written: int = 0
     """How many statements of a person were recorded."""
     result: str = ""
@@ -45,6 +47,10 @@ class PanelStatus:
     """The address of the provider's consent page; empty if none is waited for."""
     consent_paste_url: str = ""
     """The beginning of the address that a person pastes after the consent."""
+
+    def view(self) -> StatusView:
+        """Return the status as JSON."""
+        return cast("StatusView", asdict(self))
 
 
 class PanelStatuses:

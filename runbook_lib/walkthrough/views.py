@@ -8,10 +8,10 @@ contains the value of a credential, only that one is known.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
@@ -54,6 +54,17 @@ from runbook_lib.evidence.reports.pictures import (
 from runbook_lib.text import as_text, pluralize
 from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist
 from runbook_lib.walkthrough.panel_status import PanelStatus
+from runbook_lib.walkthrough.view_types import (
+    FinishView,
+    HeaderFacts,
+    HeaderView,
+    LineView,
+    NextStepView,
+    OutcomeView,
+    ScreenView,
+    StepEntry,
+    StepView,
+)
 
 _EVENT_VERBS: Mapping[str, str] = {
     EventType.STEP_CHECKED: "checked",
@@ -164,7 +175,7 @@ def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
 
 def line_view(
     state: StepState, context: PanelContext, *, status: PanelStatus, lacks: Sequence[Input]
-) -> dict[str, Any]:
+) -> LineView:
     """
     Return the view of a step's panel until it is opened: one line, and its news.
 
@@ -192,7 +203,7 @@ def line_view(
         "part": step.group,
         "line": _line_text(state, context),
         "has_card": False,
-        **asdict(status),
+        **status.view(),
     }
 
 
@@ -203,7 +214,7 @@ def step_view(
     recent: Sequence[Entry],
     status: PanelStatus,
     lacks: Sequence[Input],
-) -> dict[str, Any]:
+) -> StepView:
     """
     Return the view of an opened step's panel: its line, and its card.
 
@@ -226,7 +237,8 @@ def step_view(
         else "",
         "assigned": _assigned(state),
         "remarks": [with_times(text) for text in record.remarks],
-        **{name: gathered(record, name) for name in ("quotes", "changes")},
+        "quotes": gathered(record, "quotes"),
+        "changes": gathered(record, "changes"),
         "tables": [
             {
                 "caption": table.caption,
@@ -344,7 +356,7 @@ def _warnings(state: StepState, context: PanelContext) -> list[str]:
     return list(dict.fromkeys([*state.step.doubts(context.values), *found]))
 
 
-def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> dict[str, str]:
+def screen_view(screen: Screen, values: Mapping[str, object], *, owner: str) -> ScreenView:
     """Return the map of the screen where a step is done; `owner` is the company whose it is."""
     svg = screen_picture(screen, values)
     source = f"{SCHEMATIC}. Source: {screen.source}"
@@ -444,25 +456,6 @@ def _since(state: StepState, context: PanelContext) -> str:
     return " · ".join(filter(None, (*parts, first)))
 
 
-class HeaderFacts(TypedDict):
-    """Facts that the header shows as they are."""
-
-    title: str
-    """The procedure's title."""
-    tenant: str
-    """The tenant's name."""
-    sandbox: bool
-    """Whether this is practice."""
-    start: str
-    """The command that starts the page again."""
-    others: str
-    """The other tenants of the evidence folder, as a list for people."""
-    sealed: str
-    """The time at which the evidence was sealed last, as a sentence; empty if never."""
-    unsaved: bool
-    """Whether this kernel knows a credential that is saved nowhere."""
-
-
 def header_view(
     state: RunState,
     context: PanelContext,
@@ -470,7 +463,7 @@ def header_view(
     status: PanelStatus,
     plan: Plan | None,
     **facts: Unpack[HeaderFacts],
-) -> dict[str, Any]:
+) -> HeaderView:
     """
     Return the header's view: progress over the whole procedure, and the next step.
 
@@ -495,7 +488,7 @@ def header_view(
         "begin": _begin_view(plan, context.checklist),
         "gates": _gates(state, plan),
         "forecast": _forecast_view(state, context),
-        **asdict(status),
+        **status.view(),
     }
 
 
@@ -559,13 +552,13 @@ def _forecast_view(state: RunState, context: PanelContext) -> dict[str, Any] | N
     return {"title": forecast_title(forecast), "chips": forecast_chips(forecast, next_id)}
 
 
-def _line(state: StepState) -> dict[str, Any]:
+def _line(state: StepState) -> StepEntry:
     """Return a step's entry in a list: its id, number, title and outcome."""
-    names = {"id": state.step.id, "number": state.number, "title": state.step.title}
-    return {**names, **_outcome(state)}
+    step = state.step
+    return {"id": step.id, "number": state.number, "title": step.title, **_outcome(state)}
 
 
-def _outcome(state: StepState) -> dict[str, Any]:
+def _outcome(state: StepState) -> OutcomeView:
     """Return how the page shows a step's outcome."""
     conclusion = displayed_conclusion(state)
     return {
@@ -608,7 +601,7 @@ def _is_next(step: Step, context: PanelContext) -> bool:
     return context.following is not None and step is context.following.step.step
 
 
-def _next_view(context: PanelContext) -> dict[str, str] | None:
+def _next_view(context: PanelContext) -> NextStepView | None:
     if context.following is None:
         return None
     step, advice = context.following
@@ -631,7 +624,7 @@ def finish_view(
     ended_on: str,
     doubts: Sequence[str],
     plan: Plan | None,
-) -> dict[str, Any]:
+) -> FinishView:
     """
     Return the view of the notebook's end.
 
@@ -662,7 +655,7 @@ def finish_view(
         "doubts": list(doubts),
         "bundle": bundle,
         "bundle_name": bundle.rpartition("/")[2],
-        **asdict(status),
+        **status.view(),
     }
 
 

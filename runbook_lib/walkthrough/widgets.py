@@ -25,7 +25,7 @@ from runbook_lib.evidence.reports.pictures import picture_style
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import ATTESTATION_ACTIONS, NOTE_ACTIONS
 
-_STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "static"
 
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -37,7 +37,7 @@ _TEXT = "Press Start at the top of the notebook to see this {}."
 
 def _script(*names: str) -> str:
     """Return a panel's script, after the shared one."""
-    return "\n".join((_STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", *names))
+    return "\n".join((STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", *names))
 
 
 # The panel of every step has this script. The header brings it, so that a page loads it once; what
@@ -54,7 +54,7 @@ def _header_script() -> str:
 
 def _waiting_script() -> str:
     """Return the script of one step's panel, which waits for that of all."""
-    own = (_STATIC / "step.js").read_text(encoding="utf-8")
+    own = (STATIC / "step.js").read_text(encoding="utf-8")
     return _filled(own, 'DIGEST = ""', json.dumps(_STEP_DIGEST))
 
 
@@ -67,7 +67,7 @@ def _filled(script: str, place: str, value: str) -> str:
 
 def _style() -> str:
     """Return the panels' style, with that of pictures."""
-    own = (_STATIC / "walkthrough.css").read_text(encoding="utf-8")
+    own = (STATIC / "walkthrough.css").read_text(encoding="utf-8")
     return "\n".join((picture_style(), own))
 
 
