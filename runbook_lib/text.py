@@ -8,12 +8,14 @@ direction.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 # A cell that begins with one of these is a formula, or leads to one (OWASP: CSV Injection).
 _FORMULA = ("=", "+", "-", "\u2212", "@", "|", "%0d", "%0a", "%09")
 # They join letters of some scripts, and pictures, into one (Unicode 16, §23.2).
 _JOINERS = "\u200c\u200d"
+_NEXT_SENTENCE = re.compile(r"(?<=[.!?]) (?=[*\"“]?[A-Z])")
 
 
 def one_line(text: str) -> str:
@@ -49,6 +51,12 @@ def csv_cell(text: str) -> str:
 def pluralize(number: int, noun: str, plural: str = "") -> str:
     """Return `1 step`, `2 steps`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def split_first_sentence(text: str) -> tuple[str, str]:
+    """Return the first sentence of `text`, and the rest, which begins with a capital letter."""
+    parts = _NEXT_SENTENCE.split(text, maxsplit=1)
+    return parts[0], parts[1] if len(parts) > 1 else ""
 
 
 def as_text(value: object) -> str:

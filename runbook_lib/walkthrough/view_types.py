@@ -95,7 +95,9 @@ class LineView(StatusView, OutcomeView):
     reason: str
     """The finding's sentence."""
     to_do: str
-    """The advice after it."""
+    """The first sentence of the advice after it."""
+    more_to_do: str
+    """The rest of that advice, for the details of the check."""
     warnings: list[str]
     """Warnings about its values, and of its checks."""
     limits: list[str]

@@ -51,7 +51,7 @@ from runbook_lib.evidence.reports.pictures import (
     forecast_title,
     screen_picture,
 )
-from runbook_lib.text import as_text, pluralize
+from runbook_lib.text import as_text, pluralize, split_first_sentence
 from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.view_types import (
@@ -182,13 +182,15 @@ def line_view(
     `lacks` are the inputs that its checks need and were not given.
     """
     step, record = state.step, step_record(state)
+    to_do, more_to_do = split_first_sentence(_to_do(state, lacks))
     return {
         "id": record.id,
         "checked_on": record.checked_on,
         "title": step.title,
         **_outcome(state),
         "reason": with_times(record.reason),
-        "to_do": _to_do(state, lacks),
+        "to_do": to_do,
+        "more_to_do": more_to_do,
         # Warnings about accepted values stay in sight, also before the first check.
         "warnings": _warnings(state, context),
         "limits": gathered(record, "limits"),

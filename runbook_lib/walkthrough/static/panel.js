@@ -694,7 +694,8 @@ class Panel {
 
   // All else that was found: notes, limits, tables, and what the remote system says.
   drawFound(view, isNew) {
-    const notes = [...view.remarks.map((text) => ["Note", text]),
+    const notes = [...view.more_to_do ? [["To do", view.more_to_do]] : [],
+      ...view.remarks.map((text) => ["Note", text]),
       ...view.changes.map((text) => ["Changed", text]),
       ...view.limits.map((text) => ["Not proven", text])];
     redraw(this.foundNotes, [isNew, view.in_part && view.reason, notes, view.quotes], () => (isNew ? [] : [

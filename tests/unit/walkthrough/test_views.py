@@ -473,6 +473,15 @@ def test_known_errors_are_shown_those_seen_first() -> None:
     assert view(state(make_step("b", verified)))["troubles"] == []
 
 
+def test_the_first_sentence_of_the_advice_stands_beside_the_finding() -> None:
+    """One sentence of a known error's advice follows the reason; the details have the rest."""
+    error = replace(known_error("It broke"), advice="Undo it. Then wait a day. Ask again.")
+    step = make_step("a", verified, known_errors=(error,), rank_seen=rank_seen)
+    shown = view(replace(told(Outcome.FAILED, "Facebook: It broke."), step=step))
+
+    assert (shown["to_do"], shown["more_to_do"]) == ("Undo it.", "Then wait a day. Ask again.")
+
+
 def test_the_texts_for_app_review_are_at_their_step() -> None:
     """The step of the submission has the kit for the values so far; others have none."""
     values = {"permissions": ("pages_show_list", "email"), "app_display_name": "Acme Sync"}

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from runbook_lib.evidence.reports import phrases
-from runbook_lib.text import pluralize
+from runbook_lib.text import pluralize, split_first_sentence
 
 
 @pytest.mark.parametrize(
@@ -168,3 +168,18 @@ def test_a_secure_address_is_a_link(text: str) -> None:
 def test_nothing_else_becomes_a_link(text: object) -> None:
     """Scripts, plain http, credentials and hidden characters are not links."""
     assert not phrases.is_web_link(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "rest"),
+    [
+        ("", "", ""),
+        ("Compare both.", "Compare both.", ""),
+        ("Compare both. Then check. Or not?", "Compare both.", "Then check. Or not?"),
+        ("Open *Settings*! *Basic* is there.", "Open *Settings*!", "*Basic* is there."),
+        ("Enter app.example.com. or 1.5 of it", "Enter app.example.com. or 1.5 of it", ""),
+    ],
+)
+def test_a_text_is_split_after_its_first_sentence(text: str, first: str, rest: str) -> None:
+    """A sentence ends before a blank and a capital letter."""
+    assert split_first_sentence(text) == (first, rest)

@@ -731,6 +731,12 @@ describe("during an action and after it", () => {
     assert.equal(live.querySelector("p"), paragraph); // nothing is told again
   });
 
+  test("longer advice is in the details of the check", () => {
+    const { root } = shown({ ...FAILED, more_to_do: "If you saw the error at a sign-in, see step 15." });
+    assert.equal(root.querySelector(".rb-says").textContent, "✘Facebook does not know it. Compare both.");
+    assert.deepEqual(root.querySelector(".rb-notes").querySelectorAll("li").map((item) => item.textContent), ["To do: If you saw the error at a sign-in, see step 15."]);
+  });
+
   test("what was found earlier stands there untold, also beside an error of the last action", () => {
     const { model, root, live } = shown(FAILED);
     const texts = () => root.querySelectorAll(".rb-says").map((says) => [live.contains(says), says.textContent]);
