@@ -308,8 +308,8 @@ class RunState:
     providers: Sequence[Provider] = field(default=(), repr=False, compare=False)
     """The providers that can read the responses."""
 
-    unseen: tuple[str, ...] = ()
-    """Facts that nothing shows (`Procedure.unseen`)."""
+    unverifiable: tuple[str, ...] = ()
+    """Facts that nothing shows (`Procedure.unverifiable`)."""
 
     gates: tuple[str, ...] = ()
     """Ids of the steps at which outside parties decide."""
@@ -552,7 +552,7 @@ def fold(
         started_on=started.at if started else "",
         answers=run.calls if run else {},
         providers=subject.procedure.providers,
-        unseen=subject.procedure.unseen,
+        unverifiable=subject.procedure.unverifiable,
         gates=tuple(gate.step for gate in subject.procedure.plan.gates)
         if subject.procedure.plan
         else (),
@@ -675,7 +675,7 @@ class _StepFold:
             attestation=attestation,
             obstacle=blocked,
             others=tuple(other.by for other in others) if needs_two else None,
-            unseen=step.unseen(counted_findings),
+            unverifiable=step.unverifiable(counted_findings),
             answer=step.sentences.get(attestation.binding.confirms) if attestation else None,
             today=self._subject.today,
             until=ends_on,
@@ -689,7 +689,7 @@ class _StepFold:
         conclusion = self._mark_conclusion(
             step, conclusion, checked_on=checked_on, carried=carried, entry=entry, due=due
         )
-        is_by_person = conclusion.by_person or bool(step.unseen(counted_findings))
+        is_by_person = conclusion.by_person or bool(step.unverifiable(counted_findings))
         notes = self._history.notes(step.id)
         comments = {ref: note for note, ref in notes if not isinstance(note, Assigned)}
         assigned = [(note, ref) for note, ref in notes if isinstance(note, Assigned)]

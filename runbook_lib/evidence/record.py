@@ -151,7 +151,7 @@ class Record(Part):
     ]
     """The reason why the run could not start."""
 
-    unseen: Annotated[
+    unverifiable: Annotated[
         tuple[str, ...],
         Meta(description="what no check and no API shows, and a partner must know all the same"),
     ] = ()
@@ -201,7 +201,7 @@ def build_record(
         waits=waits_by_step(state, date.fromisoformat((state.finished_on or state.today)[:10])),
         fleet_run=started.fleet_run,
         not_run=started.not_run,
-        unseen=state.unseen,
+        unverifiable=state.unverifiable,
         forecast=make_forecast(state),
     )
 

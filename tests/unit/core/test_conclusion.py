@@ -78,7 +78,7 @@ def test_failed_and_verified_override_people(
         (None, (), True, False),
     ],
 )
-def test_a_verified_step_with_an_unseen_part_needs_a_person(
+def test_a_verified_step_with_an_unverifiable_part_needs_a_person(
     attestation: Attestation | None,
     others: tuple[str, ...] | None,
     needs_person: bool,
@@ -86,7 +86,10 @@ def test_a_verified_step_with_an_unseen_part_needs_a_person(
 ) -> None:
     """The outcome stays `verified`; only an attestation, by as many as must, completes it."""
     seen = conclude(
-        (finding(Outcome.VERIFIED),), attestation=attestation, others=others, unseen=("It is so.",)
+        (finding(Outcome.VERIFIED),),
+        attestation=attestation,
+        others=others,
+        unverifiable=("It is so.",),
     )
 
     assert seen == Conclusion(
@@ -99,9 +102,9 @@ def test_a_verified_step_with_an_unseen_part_needs_a_person(
 
 
 @pytest.mark.parametrize("outcome", [each for each in CHECKED if each is not Outcome.VERIFIED])
-def test_only_a_verified_step_has_an_unseen_part(outcome: Outcome) -> None:
+def test_only_a_verified_step_has_an_unverifiable_part(outcome: Outcome) -> None:
     """Other findings already say what is left to do."""
-    assert not conclude((finding(outcome),), unseen=("It is so.",)).needs_person
+    assert not conclude((finding(outcome),), unverifiable=("It is so.",)).needs_person
 
 
 @pytest.mark.parametrize("attestation", [WORD, SUBMITTED])

@@ -576,9 +576,9 @@ def test_a_state_knows_when_the_words_end_that_settle_it() -> None:
 
 def test_a_state_has_what_nothing_shows() -> None:
     """It is the procedure's, for the record and the report."""
-    subject = Subject(replace(GATE, unseen=("When tokens end.",)), {})
+    subject = Subject(replace(GATE, unverifiable=("When tokens end.",)), {})
 
-    assert fold(Lines().history(), subject, None).unseen == ("When tokens end.",)
+    assert fold(Lines().history(), subject, None).unverifiable == ("When tokens end.",)
 
 
 def test_a_skip_grows_old_too() -> None:

@@ -165,7 +165,7 @@ def document(*steps: Document, **more: Any) -> Document:
         "waits": {},
         "fleet_run": None,
         "not_run": None,
-        "unseen": [],
+        "unverifiable": [],
         "forecast": None,
         **more,
     }

@@ -174,7 +174,7 @@ def test_what_is_not_proven_is_listed() -> None:
 
 def test_what_nothing_shows_is_listed() -> None:
     """What no check and no API shows is in each report; of an older record there is nothing."""
-    part = report_of(step(), unseen=["When tokens end."]).section("not-proven")
+    part = report_of(step(), unverifiable=["When tokens end."]).section("not-proven")
 
     assert "Not visible in any API" in part
     assert "When tokens end." in part
