@@ -185,7 +185,11 @@ class StepState:
         first = self.attestation if self.conclusion.needs_another else None
         if first is None or person_key(first.by) == person_key(by):
             return {}
-        return {"sentence": first.sentence, "witness": self.sentence, "until": first.until}
+        return {
+            "sentence": first.sentence,
+            "second_person_sentence": self.sentence,
+            "until": first.until,
+        }
 
     def overdue_days(self, today: date) -> int:
         """

@@ -199,7 +199,7 @@ class StepRecord(Part):
     """Name of the person whose attestation counts; `None` if none does."""
 
     attestation: Annotated[
-        Attestation | None, Meta(description="the person's word about this step that counts")
+        Attestation | None, Meta(description="the attestation of this step that counts")
     ]
     """The attestation that counts; `None` if none does."""
 
@@ -212,7 +212,7 @@ class StepRecord(Part):
     void_attestations: Annotated[
         tuple[VoidAttestation, ...],
         Meta(
-            description="words about this step that no longer count, because they were about "
+            description="attestations of this step that no longer count, because they were about "
             "something else"
         ),
     ]
@@ -220,7 +220,7 @@ class StepRecord(Part):
 
     remarks: Annotated[
         tuple[str, ...],
-        Meta(description="what else a reader must know about people's words"),
+        Meta(description="what else a reader must know about attestations"),
     ]
     """Further sentences about people's attestations."""
 

@@ -275,7 +275,10 @@ def test_a_second_persons_sentence_is_recorded() -> None:
         "fb-01-log-in"
     )
     account = "logged in with the Facebook account that owns the app."
-    assert (first.witness, second.witness) == ("", f"Ann is {account} I have seen it.")
+    assert (first.second_person_sentence, second.second_person_sentence) == (
+        "",
+        f"Ann is {account} I have seen it.",
+    )
     assert first.sentence == second.sentence == f"I am {account}"
     assert first.binding == second.binding
 
@@ -344,7 +347,7 @@ def test_the_inbox_is_what_waits_in_every_tenant() -> None:
     ] == [("acme", [(STEP, "2026-01-31")])]
 
 
-def test_a_second_persons_word_is_in_the_inbox() -> None:
+def test_a_second_persons_attestation_is_in_the_inbox() -> None:
     """A half-said step names who said it first."""
     begun(four_eyes=STEP).say([attested(STEP)])
 

@@ -230,11 +230,11 @@ def test_the_digest_changes_with_the_prose_of_any_step(procedure: Procedure) -> 
 
 @procedures
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_words_of_practice_are_valid(
+def test_the_attestations_of_practice_are_valid(
     procedure: Procedure, scenario: str, tmp_path: Path
 ) -> None:
     """Practice attestations are about existing steps, and all by the sandbox operator."""
-    path = tmp_path / "words.toml"
+    path = tmp_path / "attestations.toml"
     now = datetime(2027, 3, 1, tzinfo=UTC)
     path.write_text(practice_attestations(procedure.id, scenario, now.date()), encoding="utf-8")
     said = read_attestations(path, procedure, now=now)
@@ -246,11 +246,11 @@ def test_the_words_of_practice_are_valid(
 
 
 @procedures
-def test_words_of_practice_that_end_or_wait_follow_the_day(
+def test_attestations_of_practice_that_end_or_wait_follow_the_day(
     procedure: Procedure, tmp_path: Path
 ) -> None:
     """In any year they count, and nothing waits for longer than some weeks."""
-    path, now = tmp_path / "words.toml", datetime(2031, 5, 7, tzinfo=UTC)
+    path, now = tmp_path / "attestations.toml", datetime(2031, 5, 7, tzinfo=UTC)
     path.write_text(practice_attestations(procedure.id, "approved", now.date()), encoding="utf-8")
     ending = {step.id for step in procedure.steps if step.counts_days}
 
@@ -311,7 +311,7 @@ def _inputs(connector: str) -> tuple[Input, ...]:
 
 
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
-def test_a_word_about_a_gate_has_its_time(name: str) -> None:
+def test_an_attestation_about_a_gate_has_its_time(name: str) -> None:
     """Grants of others are confirmed again after a year, public pages after 90 days."""
     steps = {step.id: step for step in find_procedure(name).steps}
     timed = {

@@ -79,7 +79,7 @@ def said(
     return structs.replace(attestation, binding=bind(STEP, of, given))
 
 
-def test_a_word_is_bound_to_all_that_its_step_is_about() -> None:
+def test_an_attestation_is_bound_to_all_that_its_step_is_about() -> None:
     """A statement is bound to connector, sentence, checks, text and every value of the subject."""
     assert bind(STEP, NOW) == Binding(
         connector="p",
@@ -226,7 +226,7 @@ def test_a_withdrawal_takes_back_what_was_said_before() -> None:
     assert select_current([*attestations, later], STEP, NOW) == (later, (), ())
 
 
-def test_a_word_that_somebody_else_withdrew_is_shown() -> None:
+def test_an_attestation_that_somebody_else_withdrew_is_shown() -> None:
     """Both are shown, with the reason; who withdraws their own has said nothing any more."""
     first, no = said(attested("a", by="Ann")), said(withdrawn("a", note="Not that account."))
     void = select_current([first, no], STEP, NOW)[2]
@@ -281,7 +281,7 @@ def test_a_withdrawal_voids_only_what_was_said_before_its_own_time(
     )
 
 
-def test_a_withdrawal_voids_no_lapsed_word_of_a_later_time() -> None:
+def test_a_withdrawal_voids_no_void_attestation_of_a_later_time() -> None:
     """A void attestation that was said after a withdrawal about the same app is still shown."""
     attestation = said(attested("a", at="2026-11-24T09:31:00Z"))
     attestations = [attestation, said(withdrawn("a"))]
@@ -332,7 +332,7 @@ def test_a_link_counts_once() -> None:
     assert "by a link that had been used before" in void.sentence
 
 
-def test_a_link_stays_used_after_its_word_was_withdrawn() -> None:
+def test_a_link_stays_used_after_its_attestation_was_withdrawn() -> None:
     """A withdrawal gives no link back."""
     linked = said(attested("a", by="Second", link="d" * 64))
     later = "2026-11-24T09:40:00Z"
@@ -358,7 +358,7 @@ def test_a_refused_value_voids_nothing() -> None:
         ({"app_id": ""}, "but App ID 999 was refused"),
     ],
 )
-def test_no_word_settles_a_step_whose_value_was_refused(
+def test_no_attestation_settles_a_step_whose_value_was_refused(
     said_of: dict[str, Value], why: str
 ) -> None:
     """If the refused value is given, no attestation counts, about it or about another one."""
@@ -468,7 +468,9 @@ def on(day: str) -> Subject:
         (structs.replace(answered(), at="9999-12-31T00:00:00Z"), "9999-12-31"),
     ],
 )
-def test_a_word_counts_for_as_long_as_its_answer_does(attestation: Attestation, last: str) -> None:
+def test_an_attestation_counts_for_as_long_as_its_answer_does(
+    attestation: Attestation, last: str
+) -> None:
     """Each answer has its days; a person may name an earlier last day, and no later one."""
     assert last_day(attestation, YEARLY) == last
 
@@ -483,7 +485,7 @@ def test_a_word_counts_for_as_long_as_its_answer_does(attestation: Attestation, 
         (answered(ASKED, due="2026-12-24"), 30, ""),
     ],
 )
-def test_a_setting_shortens_the_time_of_a_word(
+def test_a_setting_shortens_the_time_of_an_attestation(
     attestation: Attestation, most_days: int, last: str
 ) -> None:
     """A setting lengthens no time, and gives none to what has no end."""
@@ -498,7 +500,7 @@ def test_the_setting_is_a_known_value() -> None:
     assert select_current([answered()], YEARLY, shortened)[0] is None
 
 
-def test_a_word_that_has_ended_no_longer_counts() -> None:
+def test_an_attestation_that_has_ended_no_longer_counts() -> None:
     """An attestation counts on its last day, and lapses on the next: it is shown, with that day."""
     attestation = answered(until="2026-12-24")
 
@@ -523,7 +525,7 @@ def test_an_expired_attestation_still_supersedes_earlier_ones() -> None:
     assert (counting, others, [one.attestation for one in void]) == (None, (), [attestations[1]])
 
 
-def test_only_the_same_sentence_confirms_another_word() -> None:
+def test_only_the_same_sentence_confirms_another_attestation() -> None:
     """A second person confirms the first by the same sentence; another sentence replaces it."""
     first, second = answered(NOT_ASKED, by="First"), answered(NOT_ASKED, by="Second")
     other = answered(by="Second")

@@ -212,7 +212,7 @@ def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path
         ("111", ["types 222", "refuses 222", "counts", "accepts 222", "lapses"], "111"),
     ],
 )
-def test_a_word_counts_for_the_value_that_it_is_about(
+def test_an_attestation_counts_for_the_value_that_it_is_about(
     path: Path, given: str, story: list[str], bound: str
 ) -> None:
     """Facebook's answers decide which of the typed App IDs counts."""

@@ -89,7 +89,7 @@ WORD = {
     "login": "",
     "link": DIGEST,
     "sentence": "It is done.",
-    "witness": "First has done it. I have seen it.",
+    "second_person_sentence": "First has done it. I have seen it.",
     "due": "2026-12-01",
     "until": "2027-11-24",
     "app_name": "Acme",

@@ -175,7 +175,7 @@ def test_a_renamed_function_changes_no_digest() -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
+def test_an_attestation_is_bound_to_sentence_and_checks_only(name: str) -> None:
     """
     Only the confirmed sentence and the checks change what a word is bound to; the rest changes
     the text's digest, but for the error texts and others that alter nothing that was confirmed.

@@ -529,7 +529,7 @@ def test_an_answer_is_named_in_the_reason() -> None:
     assert conclusion.reason == f"Not asked (Operator on {AT}), counts until 2027-02-22"
 
 
-def test_a_word_that_has_ended_is_asked_for_again() -> None:
+def test_an_attestation_that_has_ended_is_asked_for_again() -> None:
     """The day on which the state is read decides, also where an earlier state is carried on."""
     lines = answer(Lines(), until="2027-11-24")
     before = gate(lines, "2027-11-24")
@@ -561,7 +561,7 @@ def test_a_run_that_has_ended_keeps_its_own_setting() -> None:
     assert not first(lines, "2026-12-25", attestation_days=10).is_settled
 
 
-def test_a_state_knows_when_the_words_end_that_settle_it() -> None:
+def test_a_state_knows_when_the_attestations_end_that_settle_it() -> None:
     """The earliest end of the attestations that count; none once they ended, or settle nothing."""
     lines = answer(Lines(), until="2027-11-24")
     settled, old = first(lines, "2026-11-24"), first(lines, "2027-11-25")

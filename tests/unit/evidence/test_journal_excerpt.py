@@ -46,7 +46,7 @@ from tests.unit.evidence.conftest import (
     new,
     seal_run,
 )
-from tests.unit.evidence.reports.sample_runs import check, record, step, words
+from tests.unit.evidence.reports.sample_runs import attestation_json, check, record, step
 
 Document = dict[str, Any]
 Refused = Callable[..., str]
@@ -333,7 +333,7 @@ def test_carried_lines_are_those_that_are_listed(
     assert refused(2, change) == said
 
 
-def words_of(record: Document) -> list[Document]:
+def attestations_of(record: Document) -> list[Document]:
     return [step["attestation"] for step in record["steps"] if step["attestation"]]
 
 
@@ -363,10 +363,10 @@ def test_a_statement_without_its_line_is_refused(
     """A statement in the record must equal a journal line in every field."""
 
     def change(record: Document) -> None:
-        words_of(record)[0][name] = value
+        attestations_of(record)[0][name] = value
         for attested_step in record["steps"]:
             if attested_step["attested_by"]:
-                attested_step["attested_by"] = words_of(record)[0]["by"]
+                attested_step["attested_by"] = attestations_of(record)[0]["by"]
 
     said = f"{UNNAMED} fb-02-attested" if name == "kind" else "No line here records what"
     assert refused(number, change).startswith(f"record.json: {said}")
@@ -384,15 +384,15 @@ def test_a_skipped_step_needs_a_statement() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        words(STEP, sentence="I did something else."),
-        words(STEP, app_id="4712"),
-        words(STEP, binding={**words(STEP)["binding"], "confirms": ZEROS}),
+        attestation_json(STEP, sentence="I did something else."),
+        attestation_json(STEP, app_id="4712"),
+        attestation_json(STEP, binding={**attestation_json(STEP)["binding"], "confirms": ZEROS}),
     ],
     ids=["sentence", "app", "digest"],
 )
-def test_a_word_says_what_it_is_bound_to(changed: Document) -> None:
+def test_an_attestation_says_what_it_is_bound_to(changed: Document) -> None:
     """Digest and sentence, App ID and subject of a word agree, in a line as in the record."""
-    attestation = words(STEP)
+    attestation = attestation_json(STEP)
     for bound in (attestation, changed):
         bound["binding"]["subject"] = {"app_id": "4711"}
     lines, attested_step = [_line(attestation)], step(STEP, "attested", attestation=attestation)
@@ -405,9 +405,9 @@ def test_a_word_says_what_it_is_bound_to(changed: Document) -> None:
         check_lines(record(attested_step), lines)
 
 
-def test_a_word_that_counts_has_a_sentence_of_its_step() -> None:
+def test_an_attestation_that_counts_has_a_sentence_of_its_step() -> None:
     """A record whose step lacks the sentence of the word that counts, also as another answer."""
-    attestation = words(STEP)
+    attestation = attestation_json(STEP)
     other = {"attestation": attestation, "sentence": "I did something else."}
 
     with pytest.raises(ContentError, match=f"confirmed a sentence that {STEP} does not have"):
@@ -528,7 +528,7 @@ def test_a_value_filled_in_later_is_accepted(tenant: Path, key: SigningKey, trus
     def say(subject: Document) -> None:
         def change(record: Document) -> None:
             record["carried"][0]["sha256"] = hashlib.sha256(lines[0]).hexdigest()
-            words_of(record)[0]["binding"]["subject"] = subject
+            attestations_of(record)[0]["binding"]["subject"] = subject
 
         resign(folder, key, change)
 
@@ -585,7 +585,7 @@ def test_a_carried_line_that_is_not_the_journals_is_refused(
 
     def change(record: Document) -> None:
         record["carried"][0]["sha256"] = hashlib.sha256(line).hexdigest()
-        words_of(record)[0]["note"] = "Fine."
+        attestations_of(record)[0]["note"] = "Fine."
 
     resign(folder, key, change)
     verify_bundle(folder, trust)

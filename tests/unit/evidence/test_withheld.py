@@ -227,7 +227,7 @@ def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
     assert written.count(MD5) == 2
 
 
-def test_a_persons_word_is_not_excused_by_a_remotes(tmp_path: Path) -> None:
+def test_an_attestation_is_not_excused_by_a_remotes_text(tmp_path: Path) -> None:
     """What a file holds apart from a remote's words is refused, as before."""
     journal = written(Redactor(), tmp_path, exchange={"response": {"etag": MD5}})
     other = tmp_path / "01.ipynb"

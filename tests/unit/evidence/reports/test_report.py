@@ -21,6 +21,7 @@ from tests.unit.evidence.reports.sample_runs import (
     SHA,
     Document,
     attachment,
+    attestation_json,
     attested,
     check,
     document,
@@ -30,7 +31,6 @@ from tests.unit.evidence.reports.sample_runs import (
     skip,
     skipped,
     step,
-    words,
 )
 
 REVIEW = "fb-12-submit-review"
@@ -60,7 +60,7 @@ def test_a_sealed_report_leaves_out_its_own_year() -> None:
     """The head names the year and UTC once; below, only times of another year have theirs."""
     page = report_of(
         step(checked_on="2025-12-30T23:59:00Z"),
-        step("fb-02-said", "attested", attestation=words("fb-02-said")),
+        step("fb-02-said", "attested", attestation=attestation_json("fb-02-said")),
         started_on="2025-12-30T12:00:00Z",
         finished_on="2025-12-31T12:00:00Z",
     )
@@ -218,7 +218,7 @@ def test_a_step_shows_the_evidence_of_its_checks() -> None:
 
 def test_the_reason_of_a_step_is_shown_once() -> None:
     """A step's reason is shown unless its checks or statements already show it."""
-    done = words("x", note="Done.")
+    done = attestation_json("x", note="Done.")
     unchecked = f"Operator on {SAID}: Done. (Not checked: app_secret not given.)"
     page = report_of(
         step("fb-01-two", reason="A. B.", checks=[check(reason="A."), check(reason="B.")]),
@@ -328,13 +328,13 @@ def test_an_attestation_is_shown_with_its_details() -> None:
         step("fb-01-said", "attested"),
         lines=[
             skipped("fb-01-said", note="Later.", by="First"),
-            attested("fb-01-said", note="Done.", seen="the new page", origin="words.toml"),
+            attested("fb-01-said", note="Done.", seen="the new page", origin="attestations.toml"),
         ],
     )
 
     text = page.step("fb-01-said").text
     assert "Attested by Operator on 20 Nov, 09:00; screens as in “the new page”" in text
-    assert "Done.Given in words.toml; in the journal since 24 Nov, 12:00." in text
+    assert "Done.Given in attestations.toml; in the journal since 24 Nov, 12:00." in text
     (earlier,) = page.within(page.step("fb-01-said"), "details")
     assert earlier.text.startswith("1 earlier statement")
     assert "Skipped by First" in earlier.text
@@ -377,12 +377,16 @@ def test_a_long_list_of_statements_keeps_its_newest_part(monkeypatch: pytest.Mon
 
 def test_what_is_asked_for_has_its_own_due_day() -> None:
     """A step that waits for a person here shows the day that was named."""
-    waits = step(REVIEW, "waiting", kind="wait", attestation=words(REVIEW, due="2026-12-24"))
+    waits = step(
+        REVIEW, "waiting", kind="wait", attestation=attestation_json(REVIEW, due="2026-12-24")
+    )
     page = report_of(waits, finished_on="2026-12-20T09:00:00Z")
 
     assert page.one("div", class_="part").attributes["data-outcome"] == "waiting"
     assert "Due 2026-12-24." in page.one("section", id=f"step-{REVIEW}").text
-    attested = report_of(step(REVIEW, "attested", attestation=words(REVIEW, until="2027-11-24")))
+    attested = report_of(
+        step(REVIEW, "attested", attestation=attestation_json(REVIEW, until="2027-11-24"))
+    )
     assert "Counts until 2027-11-24." in attested.one("section", id=f"step-{REVIEW}").text
 
 
@@ -559,7 +563,7 @@ def test_verified_in_part_does_not_look_finished() -> None:
     limited = {"kind": "ask", "checks": [check(limits=["The exact path."])]}
     page = report_of(
         step("fb-01-part", needs_person=True, **limited),
-        step("fb-02-said", attestation=words("fb-02-said"), **limited),
+        step("fb-02-said", attestation=attestation_json("fb-02-said"), **limited),
         step("fb-03-whole"),
         outcome="incomplete",
     )
@@ -590,7 +594,7 @@ def test_verified_in_part_does_not_look_finished() -> None:
 def test_a_lapsed_attestation_is_named_once() -> None:
     """A lapsed attestation is named with author and subject, unless the reason already does."""
     why = "for App ID 111, not 222"
-    lapsed = [{"attestation": words("x", by="Ann"), "why": why}]
+    lapsed = [{"attestation": attestation_json("x", by="Ann"), "why": why}]
     page = report_of(
         step("fb-01-said", "inconclusive", reason="Hidden.", void_attestations=lapsed),
         step(

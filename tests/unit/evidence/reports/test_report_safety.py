@@ -31,13 +31,13 @@ from tests.unit.evidence.reports.sample_runs import (
     SHA,
     Document,
     attachment,
+    attestation_json,
     attested,
     check,
     checked,
     entry,
     record,
     step,
-    words,
 )
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"a picture"
@@ -159,7 +159,9 @@ def test_right_to_left_text_is_isolated() -> None:
 
 def test_a_long_note_is_cut_and_its_rest_counted() -> None:
     """A long note is cut, with the number of the remaining characters."""
-    page = report_of(step("fb-01-said", "attested", attestation=words("x", note="n" * 10_000)))
+    page = report_of(
+        step("fb-01-said", "attested", attestation=attestation_json("x", note="n" * 10_000))
+    )
 
     note = page.one("blockquote").text
     assert note.endswith("… (6,000 more characters)")
