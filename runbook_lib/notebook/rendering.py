@@ -150,9 +150,9 @@ def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bo
     for table in gathered(step, "tables"):
         lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
     lines += [
-        f"  {trouble.shown[0]}: {trouble.means} What to do: {trouble.advice}"
-        for trouble in step.troubles
-        if trouble.seen
+        f"  {error.shown[0]}: {error.means} What to do: {error.advice}"
+        for error in step.known_errors
+        if error.seen
     ]
     # NOTE: a terminal, or a person's editor, shows this as it is.
     return "\n".join(one_line(line) for line in lines)

@@ -40,7 +40,7 @@ class SavedCredentials:
     def keep(self, item: Input, store: str) -> str:
         """Save the credential to `keyring` or `.env`, or remove it; return what was done."""
         if store != "forget":
-            self._run.remember_secret(item, self._stores[store])
+            self._run.save_secret(item, self._stores[store])
             self.follow()
             return f"{item.label} saved to {'the keyring' if store == 'keyring' else store}."
         self._run.forget_secret(item, self._stores.values())

@@ -128,7 +128,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "exchanges": [exchange()] if is_seen else [],
         "carried": [],
         "attachments": [],
-        "troubles": [],
+        "known_errors": [],
         **more,
     }
 

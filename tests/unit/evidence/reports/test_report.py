@@ -280,7 +280,7 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
     assert fourth.text.startswith(f"DNS connect.example done · {then}")
 
 
-TROUBLE: Document = {
+KNOWN_ERROR: Document = {
     "shown": ["URL <Blocked>", "URL"],
     "means": "It does not lead back.",
     "causes": [
@@ -295,9 +295,9 @@ TROUBLE: Document = {
 
 def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
     """An error that was seen is explained in the open; the others are collapsed."""
-    others = [{**TROUBLE, "shown": [f"Other {number}"], "seen": ""} for number in range(3)]
-    seen = [TROUBLE, {**TROUBLE, "shown": ["Answered"], "seen": "answer"}]
-    given = step(outcome="failed", troubles=[*seen, *others])
+    others = [{**KNOWN_ERROR, "shown": [f"Other {number}"], "seen": ""} for number in range(3)]
+    seen = [KNOWN_ERROR, {**KNOWN_ERROR, "shown": ["Answered"], "seen": "answer"}]
+    given = step(outcome="failed", known_errors=[*seen, *others])
     page = report_of(given, outcome="failed")
     shown = page.step("fb-01-log-in")
 
@@ -540,7 +540,9 @@ def test_the_report_says_who_answered(asked: list[Document], said: str) -> None:
 
 def test_an_open_step_says_what_to_do() -> None:
     """Beside an open step stands what to do about the error that its reason names."""
-    page = report_of(step("fb-08-x", "failed", troubles=[TROUBLE]), step("fb-09-x", "failed"))
+    page = report_of(
+        step("fb-08-x", "failed", known_errors=[KNOWN_ERROR]), step("fb-09-x", "failed")
+    )
 
     assert page.section("open").count("What to do:") == 1
     assert "What to do: List it." in page.section("open")
