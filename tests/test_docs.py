@@ -40,8 +40,10 @@ DOCUMENTS = {
     for pattern in ("*.md", "docs/*.md", f"{SANDBOX}/*.md")
     for path in sorted(ROOT.glob(pattern))
 }
-README, HEADLESS = DOCUMENTS["README.md"], DOCUMENTS["docs/headless.md"]
-ARCHITECTURE, CONTRIBUTING = DOCUMENTS["ARCHITECTURE.md"], DOCUMENTS["CONTRIBUTING.md"]
+README = DOCUMENTS["README.md"]
+HEADLESS = DOCUMENTS["docs/headless.md"]
+ARCHITECTURE = DOCUMENTS["ARCHITECTURE.md"]
+CONTRIBUTING = DOCUMENTS["CONTRIBUTING.md"]
 
 RUN_ENDS = (ExitCode.COMPLETE, ExitCode.FAILED, ExitCode.INCOMPLETE)
 # The exit codes of commands that do not end with 0 here.

@@ -131,7 +131,9 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
         summary = with_times(conclusion.reason)
     else:
         # NOTE: no number of steps: the notebook is saved seldom, and the number would be old.
-        outcome, mark, summary = Outcome.NOT_RUN, "", ""
+        outcome = Outcome.NOT_RUN
+        mark = ""
+        summary = ""
     html = _html(
         "saved", outcome=outcome, conclusion=conclusion, summary=summary, tenant=tenant, part=part
     )

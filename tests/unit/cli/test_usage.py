@@ -121,7 +121,9 @@ def test_an_invalid_env_file_is_refused(content: bytes, said: str) -> None:
     assert said in refusal("run")
 
 
-STEP, BY, AT = 'step = "fb-01-log-in"\n', 'by = "Operator"\n', "at = 2026-01-05T09:00:00Z\n"
+STEP = 'step = "fb-01-log-in"\n'
+BY = 'by = "Operator"\n'
+AT = "at = 2026-01-05T09:00:00Z\n"
 
 
 @pytest.mark.parametrize(

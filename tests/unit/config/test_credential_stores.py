@@ -154,7 +154,8 @@ def test_a_permission_error_names_the_file_and_a_next_step(
 
 def test_a_link_to_the_settings_file_stays_a_link(tmp_path: Path) -> None:
     """`save` and `forget` write to the link's target, and the link stays."""
-    path, target = tmp_path / ".env", tmp_path / "shared.env"
+    path = tmp_path / ".env"
+    target = tmp_path / "shared.env"
     target.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
     path.symlink_to(target)
     store = EnvFileStore(path)

@@ -162,7 +162,8 @@ def run_check(remote: FakeRemote, make_context: MakeContext) -> RunCheck:
         if isinstance(end, type):
             with pytest.raises(end) as caught:
                 check(context)
-            result, text = caught.value, str(caught.value)
+            result = caught.value
+            text = str(caught.value)
             assert code in ("", result.code)
         else:
             result = check(context)

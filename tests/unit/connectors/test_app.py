@@ -49,7 +49,9 @@ from tests.unit.connectors.conftest import (
 )
 from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, responds
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 (CREDENTIALS,) = (each for each in PROCEDURE.steps if each.id == "fb-13-app-id-and-secret")
 TOKEN_PATH = "/v26.0/oauth/access_token"
 NODE = f"/v26.0/{APP_ID}"
@@ -66,7 +68,8 @@ def refuses(body: dict[str, Any]) -> Responder:
     return responds(body, 400)
 
 
-BAD_CODE, BAD_SECRET = refuses(bodies.BAD_CODE), refuses(bodies.BAD_SECRET)
+BAD_CODE = refuses(bodies.BAD_CODE)
+BAD_SECRET = refuses(bodies.BAD_SECRET)
 REFUSED = refuses(bodies.REDIRECT_REFUSED)
 # Facebook's refusal of an address that is not registered.
 refusals = pytest.mark.parametrize(
@@ -586,10 +589,12 @@ def test_a_sibling_that_is_accepted_leaves_the_address_to_a_person(
         return (BAD_CODE if is_known else REFUSED)(request)
 
     remote.on(TOKEN_PATH, answer)
-    end, words = VERIFIED, ()
+    end = VERIFIED
+    words = ()
     if is_taken:
         look = "Check that Valid OAuth Redirect URIs in Facebook Login > Settings lists it"
-        end, words = INCONCLUSIVE, (f"^Facebook accepts any host under {domain}, so App", look)
+        end = INCONCLUSIVE
+        words = (f"^Facebook accepts any host under {domain}, so App", look)
     run_check(redirect_uri_is_accepted, end, *words, service_domain=host)
     assert sibling in [fields(each).get("redirect_uri") for each in remote.requests]
 

@@ -24,11 +24,14 @@ from tests.unit.bodies import APP_ID, APP_SECRET, PAGE_TOKEN, TOKEN_INSPECTED, U
 from tests.unit.connectors.conftest import MakeContext, RunCheck
 from tests.unit.fake_remote import FakeRemote, Responder, fields, responds
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 GRANTED = bodies.statuses(public_profile="granted", leads_retrieval="granted")
 DECLINED = bodies.statuses(public_profile="granted", leads_retrieval="declined")
 INSPECTION = "/v26.0/debug_token"
-ACCOUNTS, PAGES = "/v26.0/me/adaccounts", "/v26.0/me/accounts"
+ACCOUNTS = "/v26.0/me/adaccounts"
+PAGES = "/v26.0/me/accounts"
 EMPTY_PAGE = {"id": "page-0", "access_token": bodies.OTHER_PAGE_TOKEN}
 LEAD_PAGE = {"id": "page-1", "name": "Acme Page", "access_token": PAGE_TOKEN}
 # Facebook lists no page of the person, nor names one in any other way.
@@ -320,7 +323,8 @@ def test_an_active_account_names_the_access_tier(
     """The tier is a fact from the usage headers of one call; the limited one is a warning."""
     usage = json.dumps({"ads_api_access_tier": tier, "acc_id_util_pct": 1})
     remote.on("/v26.0/act_2", responds({"id": "act_2"}, headers={"x-ad-account-usage": usage}))
-    closed, active = {"id": "act_1", "account_status": 101}, {"id": "act_2", "account_status": 1}
+    closed = {"id": "act_1", "account_status": 101}
+    active = {"id": "act_2", "account_status": 1}
     finding = run_check(
         marketing_data_is_readable, VERIFIED, answers=listing_accounts(closed, active)
     )

@@ -32,7 +32,9 @@ from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, re
 console_holds_app_id = partial(connector.console_holds_app_id, FACEBOOK)
 connector_is_authenticated = partial(connector.connector_is_authenticated, FACEBOOK)
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 NOT_RUN = Outcome.NOT_RUN
 LIBRARY = "/v1.0/connectors"
 INSTALLED = "/v1.0/account/connectors"
@@ -271,7 +273,8 @@ def test_a_token_that_has_ended_proves_nothing(
     remote: FakeRemote, run_check: RunCheck, check: Check, status: int, after: int
 ) -> None:
     """If the account itself is refused after the made-up ones, these prove nothing."""
-    row, denied = responds([ACCOUNT_CONNECTOR]), responds(DENIED, status)
+    row = responds([ACCOUNT_CONNECTOR])
+    denied = responds(DENIED, status)
     remote.on(INSTALLED, row, denied, denied, responds(DENIED, after))
     said = f"does not answer for account acct-1 either ({after}: Authoriz"
     run_check(check, INCONCLUSIVE, said, answers=IS_INSTALLED)

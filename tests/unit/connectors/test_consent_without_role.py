@@ -25,10 +25,13 @@ from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, TOKEN_INSPECTED, graph_err
 from tests.unit.connectors.conftest import RunCheck
 from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, responds
 
-OPERATOR, CUSTOMER = "873", "555"
+OPERATOR = "873"
+CUSTOMER = "555"
 CHECK = customer_consents_without_role
 GRANTS = "/v26.0/me/permissions"
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 
 
 def roles(*people: str, after: str = "") -> dict[str, Any]:

@@ -27,7 +27,8 @@ from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, PAGE_TOKEN, TOKEN_INSPECTE
 from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, shows_no_secret
 from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, responds
 
-READ, NOT_READ = Outcome.VERIFIED, Outcome.INCONCLUSIVE
+READ = Outcome.VERIFIED
+NOT_READ = Outcome.INCONCLUSIVE
 PAGE = {"id": "77", "name": "Bakery", "access_token": PAGE_TOKEN}
 FIELDS = "id,name,access_token,leadgen_tos_accepted,tasks"
 CARRIED = ("public_profile", "leads_retrieval", "pages_show_list", "pages_manage_ads")

@@ -168,7 +168,8 @@ def test_every_link_works_before_and_after_the_app_id_is_known(
     """With the App ID a link is a complete https address; before, it may say that it needs it."""
     known = DEFAULTS[procedure.id]
     for link in step.links:
-        before, after = link.shown(known), link.shown({**known, "app_id": APP_ID})
+        before = link.shown(known)
+        after = link.shown({**known, "app_id": APP_ID})
         assert re.fullmatch(r"https://[a-z0-9.]+(/[^{}\s]*)?", after["url"])
         assert after["label"] == link.label
         assert before == after or before == {
@@ -250,7 +251,8 @@ def test_attestations_of_practice_that_end_or_wait_follow_the_day(
     procedure: Procedure, tmp_path: Path
 ) -> None:
     """In any year they count, and nothing waits for longer than some weeks."""
-    path, now = tmp_path / "attestations.toml", datetime(2031, 5, 7, tzinfo=UTC)
+    path = tmp_path / "attestations.toml"
+    now = datetime(2031, 5, 7, tzinfo=UTC)
     path.write_text(practice_attestations(procedure.id, "approved", now.date()), encoding="utf-8")
     ending = {step.id for step in procedure.steps if step.counts_days}
 

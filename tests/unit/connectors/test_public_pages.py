@@ -18,14 +18,17 @@ from tests.unit.bodies import APP_ID
 from tests.unit.connectors.conftest import MADE_UP, RunCheck
 from tests.unit.fake_remote import Responder, fails_with, responds
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 TEXT = "<title>Privacy</title><p>" + "We delete it. " * 30 + "</p>"
 CHALLENGE = "<title>Just a moment</title><p>" + "Checking your browser. " * 12 + "Ray 7f3a</p>"
 NOT_FOUND = "<title>Acme</title><p>" + "We did not find this page. " * 12 + "7f3a</p>"
 GONE = (404, 410)
 SHELL = '<title>App</title><div id="root"></div><script>' + "render(); " * 100 + "</script>"
 CONTROL = f"/{MADE_UP * 8}"
-SITE, ELSEWHERE = "https://www.acme.example", "https://www.elsewhere.example"
+SITE = "https://www.acme.example"
+ELSEWHERE = "https://www.elsewhere.example"
 CACHED = responds("not here", 404, {"age": "301"})
 
 

@@ -70,7 +70,8 @@ def read_lead_access(context: CheckContext) -> object:
 
 def read_edge(path: str, **params: str) -> Read:
     def read(context: CheckContext) -> object:
-        graph, secret = user_graph(context), context.secrets["user_access_token"]
+        graph = user_graph(context)
+        secret = context.secrets["user_access_token"]
         return [row.identifier("id") for row in graph.list_all(path, secret, **params).rows]
 
     return read
@@ -78,7 +79,8 @@ def read_edge(path: str, **params: str) -> Read:
 
 def read_node(path: str) -> Read:
     def read(context: CheckContext) -> object:
-        graph, secret = user_graph(context), context.secrets["user_access_token"]
+        graph = user_graph(context)
+        secret = context.secrets["user_access_token"]
         return graph.get(path, secret, fields="id").identifier("id")
 
     return read

@@ -22,7 +22,8 @@ from tests.unit.bodies import APP_ID, statuses
 from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, RunCheck, session_to
 from tests.unit.fake_remote import FakeRemote, Responder, responds
 
-VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 EDGE = f"/v26.0/{APP_ID}/permissions"
 WANTED = ("public_profile", "leads_retrieval", *PERMISSION_DEPENDENCIES["leads_retrieval"])
 ALL_LIVE = dict.fromkeys(WANTED, "live")

@@ -21,7 +21,8 @@ from tests.unit.connectors.conftest import RunCheck
 from tests.unit.fake_remote import FakeRemote, responds
 
 TIER = {"x-ad-account-usage": '{"acc_id_util_pct":1,"ads_api_access_tier":"development_access"}'}
-VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 TWO = ("business_management", "pages_show_list")
 ALL = (
     "public_profile",

@@ -20,7 +20,8 @@ from tests.conftest import NOON
 from tests.unit.connectors.conftest import MADE_UP, RunCheck
 from tests.unit.fake_remote import FakeRemote, fails_with, responds
 
-VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 CALLBACK = "/connector/callback"
 MADE_UP_PAGE = f"{CALLBACK}-{MADE_UP * 8}"
 

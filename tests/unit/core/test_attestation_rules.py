@@ -206,7 +206,8 @@ def test_kinds_replace_each_other() -> None:
 
 def test_a_second_person_confirms_only_what_fits() -> None:
     """The newest matching attestation of another person confirms."""
-    first, again = said(attested("a", by="First")), said(attested("a", by="first", note="x"))
+    first = said(attested("a", by="First"))
+    again = said(attested("a", by="first", note="x"))
     void = said(attested("a", by="Third"), subject(app_id="222"))
     second = said(attested("a", by="Second"))
 
@@ -228,7 +229,8 @@ def test_a_withdrawal_takes_back_what_was_said_before() -> None:
 
 def test_an_attestation_that_somebody_else_withdrew_is_shown() -> None:
     """Both are shown, with the reason; who withdraws their own has said nothing any more."""
-    first, no = said(attested("a", by="Ann")), said(withdrawn("a", note="Not that account."))
+    first = said(attested("a", by="Ann"))
+    no = said(withdrawn("a", note="Not that account."))
     void = select_current([first, no], STEP, NOW)[2]
     withdrawal = f"Operator withdrew it on {AT} (Not that account)"
 
@@ -344,7 +346,8 @@ def test_a_link_stays_used_after_its_attestation_was_withdrawn() -> None:
 def test_a_refused_value_voids_nothing() -> None:
     """An attestation about the value before the refused one counts; one about that does not."""
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
-    mine, mistaken = said(attested("a")), said(attested("a"), refused)
+    mine = said(attested("a"))
+    mistaken = said(attested("a"), refused)
 
     assert select_current([mine], STEP, refused) == (mine, (), ())
     assert select_current([mistaken], STEP, refused)[0] is None
@@ -375,7 +378,8 @@ def test_no_attestation_settles_a_step_whose_value_was_refused(
 def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
     """A withdrawal about another app voids nothing of this one."""
     other = subject(app_id="222")
-    mine, theirs = said(attested("a")), said(attested("a", by="Second"), other)
+    mine = said(attested("a"))
+    theirs = said(attested("a", by="Second"), other)
     attestations = [mine, theirs, said(withdrawn("a"), other)]
 
     assert select_current(attestations, STEP, NOW) == (mine, (), ())
@@ -440,7 +444,8 @@ ASKED = Confirmation(name="asked", label="Asked for", sentence="It is asked for.
 NOT_ASKED = Confirmation(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
 YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
 # Days after `AT`, 2026-11-24.
-IN_90_DAYS, IN_A_YEAR = "2027-02-22", "2027-11-24"
+IN_90_DAYS = "2027-02-22"
+IN_A_YEAR = "2027-11-24"
 
 
 def answered(answer: Confirmation | None = None, **more: str) -> Attestation:
@@ -527,7 +532,8 @@ def test_an_expired_attestation_still_supersedes_earlier_ones() -> None:
 
 def test_only_the_same_sentence_confirms_another_attestation() -> None:
     """A second person confirms the first by the same sentence; another sentence replaces it."""
-    first, second = answered(NOT_ASKED, by="First"), answered(NOT_ASKED, by="Second")
+    first = answered(NOT_ASKED, by="First")
+    second = answered(NOT_ASKED, by="Second")
     other = answered(by="Second")
 
     assert select_current([first, second], YEARLY, NOW) == (second, (first,), ())

@@ -35,7 +35,8 @@ def test_without_findings_there_is_no_conclusion() -> None:
 @pytest.mark.parametrize("better", range(len(CHECKED)))
 def test_the_worst_finding_decides(worse: int, better: int) -> None:
     """A step is never better than its worst finding, whatever their order."""
-    bad, good = CHECKED[min(worse, better)], CHECKED[max(worse, better)]
+    bad = CHECKED[min(worse, better)]
+    good = CHECKED[max(worse, better)]
 
     for pair in ((finding(bad), finding(good)), (finding(good), finding(bad))):
         combined = combine(pair)

@@ -349,7 +349,8 @@ def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
     With any secret, the journal stays readable with its structure, and no free text has it.
     """
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        run, plain = written(Path(first), secret), written(Path(second), secret, Redactor())
+        run = written(Path(first), secret)
+        plain = written(Path(second), secret, Redactor())
 
         lines, texts = structure_of(run)
         assert lines == structure_of(plain)[0]
@@ -477,7 +478,8 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
     """
     A value that is not a token raises an error with the endpoint, and is not masked afterwards.
     """
-    remote, redactor = FakeRemote(), Redactor()
+    remote = FakeRemote()
+    redactor = Redactor()
     session = open_session(remote, redactor)
     remote.on("/oauth/access_token", responds({"access_token": value}))
     remote.on("/oauth/token", responds({"access_token": value}))
@@ -504,7 +506,8 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
 
 def test_a_value_that_is_shown_is_no_token() -> None:
     """A visible value is not accepted as token, so that it is not masked everywhere."""
-    remote, redactor = FakeRemote(), Redactor()
+    remote = FakeRemote()
+    redactor = Redactor()
     shown = "Acct-4fG7hJ2kL9-mN3pQ8rS5t"
     assert is_issued_token(shown)
     redactor.allow([shown])
@@ -522,7 +525,8 @@ def test_a_value_that_is_shown_is_no_token() -> None:
 
 def test_a_page_without_a_token_leaves_its_check_inconclusive() -> None:
     """Without a valid page token the check is inconclusive and sends no request for the page."""
-    remote, redactor = FakeRemote(), owned(bodies.APP_SECRET)
+    remote = FakeRemote()
+    redactor = owned(bodies.APP_SECRET)
     rows = bodies.rows({"id": "page-1", "access_token": "outcome"})
     remote.on("/v26.0/me/accounts", responds(rows))
     context = CheckContext(

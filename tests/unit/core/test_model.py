@@ -213,7 +213,8 @@ def mistyped(place: Any, key: Any) -> None:
 
 def place_of(path: tuple[Any, ...]) -> str:
     """Return an error's place for the value at `path`, without names of a map."""
-    place, previous = "data", ""
+    place = "data"
+    previous = ""
     for key in path:
         if previous in MAPS:
             place += "[...]"

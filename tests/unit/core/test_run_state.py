@@ -564,7 +564,8 @@ def test_a_run_that_has_ended_keeps_its_own_setting() -> None:
 def test_a_state_knows_when_the_attestations_end_that_settle_it() -> None:
     """The earliest end of the attestations that count; none once they ended, or settle nothing."""
     lines = answer(Lines(), until="2027-11-24")
-    settled, old = first(lines, "2026-11-24"), first(lines, "2027-11-25")
+    settled = first(lines, "2026-11-24")
+    old = first(lines, "2027-11-25")
 
     assert (settled.ends_on, settled.has_expired) == ("2027-11-24", False)
     assert not settled.ends_soon(date(2027, 10, 24))
@@ -585,7 +586,8 @@ def test_a_skip_grows_old_too() -> None:
     """A skip of a gate settles it for as long as a confirmation does, and says so."""
     bound = to_builtins(bind(YEARLY, Subject(GATE, {})))
     lines = Lines().skipped("a", "ours only", run="", binding=bound)
-    before, after = first(lines, "2027-11-24"), first(lines, "2027-11-25")
+    before = first(lines, "2027-11-24")
+    after = first(lines, "2027-11-25")
 
     assert before.conclusion.reason == "Operator: ours only (counts until 2027-11-24)"
     assert (before.is_settled, after.is_settled) == (True, False)
@@ -598,7 +600,8 @@ def test_a_skip_grows_old_too() -> None:
 def test_a_requested_step_waits_until_its_due_day() -> None:
     """Asked for and not done: the step waits for a person and is next; a late one is no failure."""
     lines = answer(Lines(), ASKED, due="2026-12-24")
-    waits, late = gate(lines, "2026-12-24"), gate(lines, "2026-12-26")
+    waits = gate(lines, "2026-12-24")
+    late = gate(lines, "2026-12-26")
 
     asked = waits.steps["a"]
     assert asked.conclusion.outcome is Outcome.WAITING

@@ -50,7 +50,9 @@ from tests.unit.evidence.reports.sample_runs import attestation_json, check, rec
 
 Document = dict[str, Any]
 Refused = Callable[..., str]
-STEP, ZEROS, SHA = "fb-01-log-in", "0" * 64, "ab" * 32
+STEP = "fb-01-log-in"
+ZEROS = "0" * 64
+SHA = "ab" * 32
 
 
 @pytest.fixture
@@ -219,7 +221,8 @@ def another_step(record: Document) -> None:
 
 def shared(record: Document, *, is_first: bool) -> None:
     """Repeat an exchange in the last step, one of the two with another status."""
-    (exchange, *_), last = record["steps"][0]["exchanges"], record["steps"][-1]
+    exchange = record["steps"][0]["exchanges"][0]
+    last = record["steps"][-1]
     other = {**exchange, "status": 201}
     last["exchanges"] = [exchange if is_first else other]
     record["steps"][0]["exchanges"][0] = other if is_first else exchange
@@ -395,7 +398,8 @@ def test_an_attestation_says_what_it_is_bound_to(changed: Document) -> None:
     attestation = attestation_json(STEP)
     for bound in (attestation, changed):
         bound["binding"]["subject"] = {"app_id": "4711"}
-    lines, attested_step = [_line(attestation)], step(STEP, "attested", attestation=attestation)
+    lines = [_line(attestation)]
+    attested_step = step(STEP, "attested", attestation=attestation)
     check_lines(record(attested_step), lines)
 
     with pytest.raises(ContentError, match="is bound to other words"):
@@ -548,7 +552,8 @@ def chain_error(tenant: Path, trust: Trust) -> str:
 
 def follow_another_line(folder: Path, key: SigningKey) -> None:
     """Let a bundle's lines, valid by themselves, follow on another line; sign it again."""
-    path, previous = folder / "journal.jsonl", SHA
+    path = folder / "journal.jsonl"
+    previous = SHA
     lines = []
     for line in path.read_bytes().splitlines():
         document = {**json.loads(line), "prev": previous}
@@ -642,7 +647,8 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
         finding = structs.replace(seen, exchanges=(first,))
         checked = Checked(findings=(finding,), binding=bound)
         run.journal.append("step.checked", checked, run_id="ffffffff", step="fb-08-not-run")
-    state, folder = run.state, seal_run(run, key).folder
+    state = run.state
+    folder = seal_run(run, key).folder
 
     with memory_below(14 * 2**20):
         write_record(tmp_path, state, run.history_reader)

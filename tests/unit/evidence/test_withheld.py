@@ -422,7 +422,8 @@ def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
     number = next(n for n, line in enumerate(lines) if b'"type":"step.withdrawn"' in line)
     fields = json.loads(lines[number])
-    fields["type"], size = EventType.STEP_WITHHELD, len(lines[number])
+    fields["type"] = EventType.STEP_WITHHELD
+    size = len(lines[number])
     binding = fields["data"]["binding"]
     fields["data"] = {"sha256": line_digest(lines[number]), "checks": [], "binding": binding}
     lines[number] = write_json(fields).encode().ljust(size - 1) + b"\n"

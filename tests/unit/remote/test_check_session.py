@@ -91,7 +91,8 @@ def test_invalid_json_is_recorded_as_text(remote: FakeRemote, session: Session) 
     assert session.exchanges()[0].response == '{"a":NaN}'
 
 
-BUSY, DONE = responds("busy", 503), responds({"id": "1"})
+BUSY = responds("busy", 503)
+DONE = responds({"id": "1"})
 
 FAULTS = [
     responds("busy", 500),
@@ -160,7 +161,8 @@ def test_the_pause_doubles_and_is_random(remote: FakeRemote, slept: list[float])
     for _ in range(40):
         open_session(remote, sleep=slept.append).send(GET)
 
-    first, second = slept[::2], slept[1::2]
+    first = slept[::2]
+    second = slept[1::2]
     assert all(0.25 <= pause <= 0.5 for pause in first)
     assert all(0.5 <= pause <= 1.0 for pause in second)
     assert len(set(first)) > 30
@@ -278,7 +280,9 @@ def minutes(count: int, regain: int) -> dict[str, Any]:
     return {"type": "pages", "call_count": count, "estimated_time_to_regain_access": regain}
 
 
-APP, ACCOUNT, BUSINESS = "x-app-usage", "x-ad-account-usage", "x-business-use-case-usage"
+APP = "x-app-usage"
+ACCOUNT = "x-ad-account-usage"
+BUSINESS = "x-business-use-case-usage"
 
 USED_UP = [
     (APP, {"call_count": 96, "total_cputime": 0, "total_time": 2}, 3600),
@@ -508,7 +512,8 @@ def test_sessions_record_separately(remote: FakeRemote) -> None:
     """Each session of a transport records its own exchanges only."""
     remote.on(PATH, responds("{}"))
     client = HTTPClient(Redactor(), transport=remote)
-    one, other = Session(client), Session(client)
+    one = Session(client)
+    other = Session(client)
 
     one.send(GET)
 

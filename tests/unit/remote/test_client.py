@@ -197,7 +197,8 @@ def test_shared_connections_stay_open(server: Callable[[], str]) -> None:
     """A transport closes connections of its own, and leaves those that others share."""
     from runbook_lib.remote.http_transport import HTTPTransport  # noqa: PLC0415  (slow to import)
 
-    pools, url = ConnectionPools(), server()
+    pools = ConnectionPools()
+    url = server()
     shared = [HTTPClient(Redactor(), pools=pools) for _ in range(2)]
     first, second = (client._transport for client in shared)
     assert Session(shared[0]).send(Request(method="GET", url=url)).status == 200

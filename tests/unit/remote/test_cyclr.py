@@ -185,7 +185,8 @@ def test_a_response_of_another_type_is_an_error(
     remote: FakeRemote, cyclr: Cyclr, route: str
 ) -> None:
     """A list in place of an object, or the reverse, is an error that names the call."""
-    path, (call, _, response) = parts_of(route)[1], CALLS[route]
+    _, path = parts_of(route)
+    call, _, response = CALLS[route]
     remote.on(f"/v1.0/{path}", responds({} if isinstance(response, list) else []))
 
     with pytest.raises(

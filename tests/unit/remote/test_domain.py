@@ -415,7 +415,8 @@ def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, locat
 
 def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
     """If all systems share one host, as on loopback, the dialog matches by its port."""
-    dialog, local = "http://127.0.0.1:8001/v26.0/dialog/oauth", "http://127.0.0.1:8002"
+    dialog = "http://127.0.0.1:8001/v26.0/dialog/oauth"
+    local = "http://127.0.0.1:8002"
     remote.on("/start", moved(f"{local}/next"))
     remote.on("/next", moved(f"{dialog}?client_id=1"))
     named = AllowedRedirects((dialog, local, "http://127.0.0.1:8003"))
@@ -618,7 +619,8 @@ def test_no_private_address_is_requested_from_a_proxy(
 
 def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     """A DNS query without a response ends with the time limit of the exchange."""
-    release, released = threading.Event(), list[bool]()
+    release = threading.Event()
+    released = list[bool]()
     waiting: list[threading.Thread] = []
 
     def silent(*_: object, **__: object) -> None:

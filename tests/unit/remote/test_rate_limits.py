@@ -213,7 +213,8 @@ def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> 
 
 def test_clients_share_cool_downs_by_default() -> None:
     """By default, all transports of a process share the cool-downs."""
-    one, other = HTTPClient(Redactor()), HTTPClient(Redactor())
+    one = HTTPClient(Redactor())
+    other = HTTPClient(Redactor())
     one.close()
     other.close()
 
@@ -278,7 +279,8 @@ def test_clients_leave_nothing_behind(is_closed: bool) -> None:
     """
     gc.collect()  # what other tests forgot
     with hostile_server(whole(b"{}")) as url:
-        before, closed = resources(), list[HTTPClient]()
+        before = resources()
+        closed = list[HTTPClient]()
         for _ in range(50):
             client = HTTPClient(Redactor())
             Session(client).send(Request(method="GET", url=url))
@@ -303,7 +305,8 @@ def cool_downs_in(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> Sha
 
 def test_a_cool_down_applies_to_other_processes(path: Path) -> None:
     """A process reads the cool-downs of another from the file, although their clocks differ."""
-    first, second = cool_downs_in(path), cool_downs_in(path, wall=1_010.0, now=77.0)
+    first = cool_downs_in(path)
+    second = cool_downs_in(path, wall=1_010.0, now=77.0)
     assert second.find("graph", "1", 77.0) is None
 
     first.start("graph", "1", CoolDown(65.0, "graph limits the number of calls (429)"))
@@ -328,7 +331,8 @@ def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(path: Path) ->
 
 def test_processes_keep_each_others_cool_downs(path: Path) -> None:
     """A process that writes the file keeps the cool-downs of others."""
-    first, second = cool_downs_in(path), cool_downs_in(path)
+    first = cool_downs_in(path)
+    second = cool_downs_in(path)
     first.start("graph", "1", CoolDown(65.0, "one"))
     second.start("graph", "2", CoolDown(65.0, "two"))
 

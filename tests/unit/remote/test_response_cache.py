@@ -198,7 +198,8 @@ def test_each_waiting_caller_has_its_own_deadline() -> None:
     remote = BlockingRemote()
     remote.on("/x", responds("late"))
     session = open_session(remote, limits=Limits(exchange_seconds=30))
-    first, second = session.branch(), session.branch()
+    first = session.branch()
+    second = session.branch()
     second.set_step_deadline(Deadline(0.2))
     late = run_in_thread(lambda: first.get(GET).text, "first")
     time.sleep(0.05)
@@ -241,7 +242,8 @@ def test_a_change_clears_the_cache(remote: FakeRemote) -> None:
 
 def test_an_error_is_raised_in_all_waiting_callers() -> None:
     """A defect reaches all waiting callers too, and none waits forever."""
-    look, released = ResponseCache(), threading.Event()
+    look = ResponseCache()
+    released = threading.Event()
 
     def ask() -> str:
         released.wait(30)

@@ -24,7 +24,9 @@ from tests.unit.bodies import APP_ID, PAGE_TOKEN, SIGN_IN_TOKEN, rows
 from tests.unit.connectors.conftest import MADE_UP, VALUES, VERIFY_TOKEN, RunCheck
 from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, responds
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 PAGES = "/v26.0/me/accounts"
 SUBSCRIBED = "/v26.0/page-1/subscribed_apps"
 HOOK = "/messenger"

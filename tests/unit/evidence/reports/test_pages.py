@@ -29,7 +29,8 @@ from tests.unit.evidence.reports.sample_runs import (
 )
 
 PAGES = Path(__file__).parent / "pages"
-_REVIEW, _TEST = "fb-12-submit-review", "test-01-install"
+_REVIEW = "fb-12-submit-review"
+_TEST = "test-01-install"
 
 
 def complete() -> str:

@@ -170,7 +170,8 @@ def test_a_long_note_is_cut_and_its_rest_counted() -> None:
 
 def test_only_a_secure_address_becomes_a_link() -> None:
     """Only an https address becomes a link."""
-    good, bad = "https://www.facebook.com/apps/4711?a=b&c=d", "javascript:alert(1)"
+    good = "https://www.facebook.com/apps/4711?a=b&c=d"
+    bad = "javascript:alert(1)"
     page = report_of(
         step(checks=[check(facts={"good": good, "bad": bad, "plain": "http://a.example/"})]),
         parameters={"good": good, "bad": bad},
