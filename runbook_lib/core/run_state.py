@@ -648,19 +648,20 @@ class _StepFold:
         counted_findings = (*findings, *(earlier.finding for earlier in carried))
         attestations = self._history.attestations(step.id)
         links = self._history.index.links
-        attestation, others, void_attestations = select_current(
+        selection = select_current(
             [candidate for candidate, _ in attestations],
             step,
             self._subject,
             spent_links=[link for link, used_for in links.items() if used_for != step.id],
         )
+        attestation = selection.current
         is_done = (
             attestation is not None
             and attestation.kind is AttestationKind.ATTESTED
             and not attestation.due
         )
         needs_two = is_done and self._demands_second_person(step)
-        others = others if needs_two else ()
+        others = selection.confirmed_by if needs_two else ()
         counting = [counted for counted in (*others, attestation) if counted is not None]
         lines += [
             ref
@@ -684,7 +685,7 @@ class _StepFold:
             today=self._subject.today,
             until=ends_on,
             unchecked=" ".join(
-                filter(None, (*(lapse.sentence for lapse in void_attestations), unchecked))
+                filter(None, (*(void.sentence for void in selection.void), unchecked))
             ),
         )
         checked_on = max(
@@ -707,7 +708,7 @@ class _StepFold:
             exchanges=exchanges,
             attestation=attestation,
             others=others,
-            void_attestations=void_attestations,
+            void_attestations=selection.void,
             outdated=unfit,
             superseded=entry if unfit else None,
             checked_on=checked_on,
