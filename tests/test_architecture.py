@@ -55,12 +55,12 @@ class Module:
 
     @cached_property
     def tree(self) -> ast.Module:
-        """Return the module's syntax tree."""
+        """The module's syntax tree."""
         return ast.parse(self.path.read_text(encoding="utf-8"))
 
     @property
     def layer(self) -> str:
-        """Return the first part of the name."""
+        """The first part of the name."""
         return self.name.partition(".")[0]
 
 

@@ -100,13 +100,13 @@ class Command:
 
     @property
     def is_run(self) -> bool:
-        """Return whether a test here runs it."""
+        """Whether a test here runs it."""
         beginnings = tuple(each for each in NOT_RUN if each.endswith(" "))
         return self.line not in NOT_RUN and not f"{self.line} ".startswith(beginnings)
 
     @property
     def endings(self) -> tuple[int, ...]:
-        """Return the exit codes that it may have here."""
+        """The exit codes that it may have here."""
         line = self.line.removeprefix(".venv/bin/")
         return next((codes for start, codes in ENDINGS.items() if line.startswith(start)), (0,))
 

@@ -689,7 +689,6 @@ class Procedure:
 
     @cached_property
     def inputs_by_name(self) -> Mapping[str, Input]:
-        """The inputs by name."""
         return {item.name: item for item in self.inputs}
 
     @cached_property

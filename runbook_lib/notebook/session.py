@@ -67,7 +67,7 @@ class _StepsOfRun:
 
     @property
     def steps(self) -> StepTable:
-        """Return a line for each step."""
+        """A line for each step."""
         return step_table(self.run.state)
 
     def summary(self) -> MimeBundle:

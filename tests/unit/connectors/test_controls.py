@@ -82,7 +82,7 @@ class Control:
 
     @property
     def least(self) -> Least:
-        """Return the least answers with which the check verifies."""
+        """The least answers with which the check verifies."""
         return LEAST[self.check][self.variant]
 
 

@@ -82,7 +82,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """Return all text, with white space collapsed."""
+        """All text, with white space collapsed."""
         return " ".join(" ".join(self.pieces).split())
 
 
