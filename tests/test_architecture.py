@@ -55,12 +55,12 @@ class Module:
 
     @cached_property
     def tree(self) -> ast.Module:
-        """Return the module's syntax tree."""
+        """The module's syntax tree."""
         return ast.parse(self.path.read_text(encoding="utf-8"))
 
     @property
     def layer(self) -> str:
-        """Return the first part of the name."""
+        """The first part of the name."""
         return self.name.partition(".")[0]
 
 
@@ -159,7 +159,8 @@ def cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     return found
 
 
-KNOWN, OTHERS = modules(ROOT), modules(ROOT, SANDBOX)
+KNOWN = modules(ROOT)
+OTHERS = modules(ROOT, SANDBOX)
 each_package = pytest.mark.parametrize("known", [KNOWN, OTHERS], ids=[PACKAGE, SANDBOX])
 every_module = pytest.mark.parametrize(
     "module",
@@ -223,7 +224,8 @@ def named_vendors(root: Path) -> list[str]:
     vendors = [vendor_of(find_procedure(name)) for name in connector_names()]
     names = {f"(?i:{name})" for vendor in vendors for name in (vendor.name, vendor.title)}
     names |= {TRADE_NAMES[vendor.name] for vendor in vendors if vendor.name in TRADE_NAMES}
-    everywhere, with_cyclr = re.compile("|".join(sorted(names))), re.compile("(?i:cyclr)")
+    everywhere = re.compile("|".join(sorted(names)))
+    with_cyclr = re.compile("(?i:cyclr)")
     found = []
     for path in sorted((root / PACKAGE).rglob("*")):
         place = path.relative_to(root / PACKAGE).as_posix()

@@ -47,9 +47,11 @@ def test_waits_in_a_row_are_what_the_longest_round_trip_adds() -> None:
 
 def test_attestations_of_a_fleet_are_about_each_app(tmp_path: Path) -> None:
     """Each app gets every entry of the file, as if it were its own."""
-    now, apps = datetime(2026, 11, 28, tzinfo=UTC), ["7901379058727833", "8618852524944418"]
+    now = datetime(2026, 11, 28, tzinfo=UTC)
+    apps = ["7901379058727833", "8618852524944418"]
     words = practice_attestations(PROCEDURE.id, "approved", now.date())
-    own, fleet = tmp_path / "own.toml", tmp_path / "fleet.toml"
+    own = tmp_path / "own.toml"
+    fleet = tmp_path / "fleet.toml"
     own.write_text(words)
     fleet.write_text(attestations(words, apps))
     expected = [word.step for word in read_attestations(own, PROCEDURE, now=now, values={})]

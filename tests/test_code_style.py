@@ -15,6 +15,14 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("runbook_lib", "facebook_cyclr_sandbox", "tools", "tests")
 # A class with so many fields documents each at the field.
 MANY_FIELDS = 5
+# Files that still assign several constants on one line.
+STILL_PACKED = (
+    "runbook_lib/walkthrough/statements.py",
+    "tests/browser/test_next.py",
+    "tests/browser/test_walkthrough_slips.py",
+    "tests/unit/walkthrough/conftest.py",
+    "tests/unit/walkthrough/test_views.py",
+)
 _LITERALS = (ast.Tuple, ast.List, ast.Set)
 
 
@@ -68,6 +76,14 @@ def texts_times_booleans(tree: ast.AST) -> Iterator[str]:
                 yield f"line {node.lineno}: {ast.unparse(node)}"
 
 
+def packed_assignments(tree: ast.AST) -> Iterator[str]:
+    """Yield each assignment of a module that gives several names a value of their own."""
+    for node in tree.body if isinstance(tree, ast.Module) else ():
+        is_packed = isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+        if is_packed and any(isinstance(target, ast.Tuple) for target in node.targets):
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
 def imports_from_tests(tree: ast.AST) -> Iterator[str]:
     """Yield each import from a module of tests."""
     for node in ast.walk(tree):
@@ -100,12 +116,14 @@ RULES = {
     "a line for each field": undocumented_fields,
     "no splat of literals": splats_of_literals,
     "no text times a condition": texts_times_booleans,
+    "one assignment a line": packed_assignments,
     "nothing imported from a test": imports_from_tests,
 }
 BROKEN = {
     "a line for each field": "class Many:\n a: int\n 'A.'\n b: int\n c: int\n d: int\n e: int",
     "no splat of literals": "f(*(a, b))",
     "no text times a condition": "'mark ' * is_practice",
+    "one assignment a line": "FIRST_WAIT, LONGEST_DAY = 5, 24",
     "nothing imported from a test": "from tests.unit.test_errors import helper",
 }
 
@@ -113,7 +131,8 @@ BROKEN = {
 @pytest.mark.parametrize("rule", RULES)
 def test_every_file_keeps_the_rule(rule: str) -> None:
     """No file of product, sandbox, tools and tests breaks the rule."""
-    found = {file: [*RULES[rule](tree)] for file, tree in sources()}
+    exempt = STILL_PACKED if RULES[rule] is packed_assignments else ()
+    found = {file: [*RULES[rule](tree)] for file, tree in sources() if file not in exempt}
     assert {file: places for file, places in found.items() if places} == {}
 
 

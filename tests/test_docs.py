@@ -40,8 +40,10 @@ DOCUMENTS = {
     for pattern in ("*.md", "docs/*.md", f"{SANDBOX}/*.md")
     for path in sorted(ROOT.glob(pattern))
 }
-README, HEADLESS = DOCUMENTS["README.md"], DOCUMENTS["docs/headless.md"]
-ARCHITECTURE, CONTRIBUTING = DOCUMENTS["ARCHITECTURE.md"], DOCUMENTS["CONTRIBUTING.md"]
+README = DOCUMENTS["README.md"]
+HEADLESS = DOCUMENTS["docs/headless.md"]
+ARCHITECTURE = DOCUMENTS["ARCHITECTURE.md"]
+CONTRIBUTING = DOCUMENTS["CONTRIBUTING.md"]
 
 RUN_ENDS = (ExitCode.COMPLETE, ExitCode.FAILED, ExitCode.INCOMPLETE)
 # The exit codes of commands that do not end with 0 here.
@@ -98,13 +100,13 @@ class Command:
 
     @property
     def is_run(self) -> bool:
-        """Return whether a test here runs it."""
+        """Whether a test here runs it."""
         beginnings = tuple(each for each in NOT_RUN if each.endswith(" "))
         return self.line not in NOT_RUN and not f"{self.line} ".startswith(beginnings)
 
     @property
     def endings(self) -> tuple[int, ...]:
-        """Return the exit codes that it may have here."""
+        """The exit codes that it may have here."""
         line = self.line.removeprefix(".venv/bin/")
         return next((codes for start, codes in ENDINGS.items() if line.startswith(start)), (0,))
 

@@ -96,7 +96,8 @@ def serve_authority(folder: Path, *, digests: str = "sha256, sha512") -> Iterato
 
 
 def _reply(folder: Path, config: Path, query: bytes) -> bytes:
-    asked, answered = folder / "query.tsq", folder / "reply.tsr"
+    asked = folder / "query.tsq"
+    answered = folder / "reply.tsr"
     asked.write_bytes(query)
     _openssl(
         "ts",

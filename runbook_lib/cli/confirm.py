@@ -85,7 +85,7 @@ def _ask(confirmation: PreparedConfirmation) -> None:
     title = f"Step {state.number}, {state.step.title} ({state.step.id})"
     say(f"{title}: {outcome_of(state)}", is_error=True)
     attestation = confirmation.attestation
-    confirmed = attestation.witness or attestation.sentence or state.step.sentence
+    confirmed = attestation.second_person_sentence or attestation.sentence or state.step.sentence
     says = "withdraws" if attestation.kind is AttestationKind.WITHDRAWN else "confirms"
     say(f"{attestation.by} {says}: {confirmed}", is_error=True)
     if attestation.due or attestation.until:

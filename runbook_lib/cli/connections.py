@@ -265,7 +265,7 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
         number = pluralize(len(shown["unknown_accounts"]), "account")
         say(f"The log has failures of {number} that this console does not list.")
     say("Not visible in any API:")
-    for text in shown["unseen"]:
+    for text in shown["unverifiable"]:
         show_paragraph(text, indent="  ", first="- ")
 
 

@@ -339,7 +339,7 @@ def _why(step: StepState) -> str:
     due = f", due {day(step.due)}" if step.due else ""
     whose = f"{step.assigned_to}{due}: " if step.assigned_to else ""
     unconfirmed = (
-        " ".join(step.step.unseen(step.all_findings)) if step.conclusion.needs_person else ""
+        " ".join(step.step.unverifiable(step.all_findings)) if step.conclusion.needs_person else ""
     )
     # NOTE: the end may be cut off.
     confirmation = f"Verified in part; a person must confirm: {unconfirmed} " if unconfirmed else ""

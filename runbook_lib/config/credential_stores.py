@@ -22,7 +22,7 @@ from runbook_lib.errors import SettingsError, reported_as
 class KeyringStore:
     """The keyring of the desktop or server (PyPI: keyring)."""
 
-    def remember(self, owner: str, item: Input, secret: Secret) -> str:
+    def save(self, owner: str, item: Input, secret: Secret) -> str:
         """Store `secret` under its owner's name; raises `SettingsError` without a keyring."""
         import keyring.errors  # noqa: PLC0415  (slow to import, rarely used)
 
@@ -57,7 +57,7 @@ class EnvFileStore:
         self._seen = (-1, -1)
         self._with_value: frozenset[str] = frozenset()
 
-    def remember(self, owner: str, item: Input, secret: Secret) -> str:  # noqa: ARG002
+    def save(self, owner: str, item: Input, secret: Secret) -> str:  # noqa: ARG002
         """Write the variable; the file is always read, so no reference is needed."""
         with self._reported_writing("Make it writable, or save the credential to the keyring."):
             self.path.touch(mode=0o600)

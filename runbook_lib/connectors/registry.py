@@ -147,7 +147,9 @@ def practice_attestations(connector: str, scenario: str, today: date) -> str:
     folder = _connector_folders()[connector]
     try:
         package = import_module(f"{_PACKAGE}.{connector}")
-        return _fill_in_attestations(package, folder / "practice" / "words.toml", scenario, today)
+        return _fill_in_attestations(
+            package, folder / "practice" / "attestations.toml", scenario, today
+        )
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise BrokenConnectorError(_why_broken(folder / "__init__.py", error)) from error
 

@@ -490,7 +490,7 @@ class _StepsFile(Struct):
     version: str = ""
     """Version of the procedure; empty in a shared part."""
 
-    unseen: str = ""
+    unverifiable: str = ""
     """List of the facts that no API shows."""
 
     values: Mapping[str, str] = {}
@@ -550,7 +550,7 @@ def read_procedure(
         inputs=inputs,
         providers=providers,
         plan=reader.plan(),
-        unseen=reader.unseen(),
+        unverifiable=reader.unverifiable(),
         known_errors=reader.known_errors,
     )
     return reader.with_step_names(procedure)
@@ -725,9 +725,9 @@ class _ProcedureReader:
         gates = (replace(gate, step=named((gate.step,))[0]) for gate in plan.gates)
         return replace(plan, gates=tuple(gates))
 
-    def unseen(self) -> Names:
+    def unverifiable(self) -> Names:
         """Return the facts that no API shows, of all parts."""
-        texts = (part.place().filled(part.steps.unseen, self._values) for part in self._parts)
+        texts = (part.place().filled(part.steps.unverifiable, self._values) for part in self._parts)
         return tuple(text for several in texts for text in items(several))
 
     def with_step_names(self, procedure: Procedure) -> Procedure:

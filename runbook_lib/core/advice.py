@@ -123,7 +123,8 @@ def what_to_do(step: StepState, *, is_overdue: bool = False) -> str:
     if step.conclusion.needs_another:
         return "A second person must check and confirm it."
     if step.conclusion.needs_person:
-        return f"Check it yourself, then confirm: {' '.join(step.step.unseen(step.all_findings))}"
+        sentences = " ".join(step.step.unverifiable(step.all_findings))
+        return f"Check it yourself, then confirm: {sentences}"
     if step.is_asked_for:
         by_when = f"It was due on {step.due}: do it" if is_overdue else f"Do it by {step.due}"
         return f"{by_when}, then confirm that it is done."

@@ -106,6 +106,20 @@ class VoidAttestation(Part):
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """The attestations of a step, as `select_current` sorts them."""
+
+    current: Attestation | None = None
+    """The attestation that counts; `None` without one."""
+
+    confirmed_by: tuple[Attestation, ...] = ()
+    """Other people's attestations of the same, the oldest first."""
+
+    void: tuple[VoidAttestation, ...] = ()
+    """Attestations that no longer count, with reasons; empty while one counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Candidate:
     """An attestation, its place in the journal, and a reason if it does not match its step."""
 
@@ -216,9 +230,9 @@ def select_current(
     subject: Subject,
     *,
     spent_links: Collection[str] = (),
-) -> tuple[Attestation | None, tuple[Attestation, ...], tuple[VoidAttestation, ...]]:
+) -> Selection:
     """
-    Return the attestation that counts for `step`, the others that it confirms, and the void ones.
+    Return the attestation that counts for `step`, those that confirm it, and the void ones.
 
     `attestations` are all attestations about the step, in the order of the journal. The newest that
     matches counts. A skip, a decline and an attestation each replace the other kinds. A withdrawal
@@ -275,9 +289,9 @@ def select_current(
         else:
             counting.append(attestation)
     if not counting:
-        return None, (), tuple(void.values())
+        return Selection(void=tuple(void.values()))
     *others, newest = counting
-    return newest, tuple(others), ()
+    return Selection(current=newest, confirmed_by=tuple(others))
 
 
 def _says_the_same(attestation: Attestation, other: Attestation) -> bool:

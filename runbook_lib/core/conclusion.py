@@ -71,7 +71,7 @@ def conclude(
     obstacle: str = "",
     unchecked: str = "",
     others: tuple[str, ...] | None = None,
-    unseen: tuple[str, ...] = (),
+    unverifiable: tuple[str, ...] = (),
     answer: Confirmation | None = None,
     today: str = "",
     until: str = "",
@@ -81,14 +81,15 @@ def conclude(
 
     A check that contradicts or verifies the step decides; otherwise the attestation counts.
     `obstacle` names an earlier failure that blocks the step. `unchecked` is the reason why the
-    step's check did not run. `others` are the other people who attested it, if two must. `unseen`
-    lists the sentences that a person must confirm of a verified step (`Step.unseen`). `answer` is
-    the attested answer instead of the step's sentence; it is overdue once its due day is before
-    `today`. `until` is the last day on which the attestation counts.
+    step's check did not run. `others` are the other people who attested it, if two must.
+    `unverifiable` lists the sentences that a person must confirm of a verified step
+    (`Step.unverifiable`). `answer` is the attested answer instead of the step's sentence; it is
+    overdue once its due day is before `today`. `until` is the last day on which the attestation
+    counts.
     """
     seen = _with_contradiction(findings, attestation)
     if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
-        is_in_part = bool(unseen) and seen.outcome is Outcome.VERIFIED
+        is_in_part = bool(unverifiable) and seen.outcome is Outcome.VERIFIED
         return _verified_in_part(seen, attestation, others) if is_in_part else seen
     if attestation is not None and not _says_done(attestation):
         return _left_or_declined(attestation, until)

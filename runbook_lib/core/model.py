@@ -468,7 +468,7 @@ class AttestationDetails(Part):
     ] = ""
     """The step's sentence, or the sentence of one of its other answers."""
 
-    witness: Annotated[
+    second_person_sentence: Annotated[
         Text,
         Meta(
             description="the first person's sentence, in the third person, as the second person "

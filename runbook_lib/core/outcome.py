@@ -184,7 +184,7 @@ class Concluded(Protocol):
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome."""
+        """One of the seven outcomes."""
 
     @property
     def needs_person(self) -> bool:

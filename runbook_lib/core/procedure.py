@@ -574,7 +574,7 @@ class Step:
         """The ids of the checks, sorted."""
         return tuple(sorted(check.id for check in self.checks))
 
-    def unseen(self, findings: tuple[Finding, ...]) -> tuple[str, ...]:
+    def unverifiable(self, findings: tuple[Finding, ...]) -> tuple[str, ...]:
         """Return the sentences that a person must confirm, since these findings have limits."""
         limited = {finding.check for finding in findings if finding.limits}
         return tuple(
@@ -654,7 +654,7 @@ class Procedure:
     plan: Plan | None = None
     """Durations and gates; `None` if no outside party takes long."""
 
-    unseen: tuple[str, ...] = ()
+    unverifiable: tuple[str, ...] = ()
     """Facts that no check and no API shows, and a partner must know; each is a clause."""
 
     known_errors: tuple[KnownError, ...] = ()
@@ -689,7 +689,6 @@ class Procedure:
 
     @cached_property
     def inputs_by_name(self) -> Mapping[str, Input]:
-        """The inputs by name."""
         return {item.name: item for item in self.inputs}
 
     @cached_property

@@ -185,7 +185,11 @@ class StepState:
         first = self.attestation if self.conclusion.needs_another else None
         if first is None or person_key(first.by) == person_key(by):
             return {}
-        return {"sentence": first.sentence, "witness": self.sentence, "until": first.until}
+        return {
+            "sentence": first.sentence,
+            "second_person_sentence": self.sentence,
+            "until": first.until,
+        }
 
     def overdue_days(self, today: date) -> int:
         """
@@ -308,8 +312,8 @@ class RunState:
     providers: Sequence[Provider] = field(default=(), repr=False, compare=False)
     """The providers that can read the responses."""
 
-    unseen: tuple[str, ...] = ()
-    """Facts that nothing shows (`Procedure.unseen`)."""
+    unverifiable: tuple[str, ...] = ()
+    """Facts that nothing shows (`Procedure.unverifiable`)."""
 
     gates: tuple[str, ...] = ()
     """Ids of the steps at which outside parties decide."""
@@ -552,7 +556,7 @@ def fold(
         started_on=started.at if started else "",
         answers=run.calls if run else {},
         providers=subject.procedure.providers,
-        unseen=subject.procedure.unseen,
+        unverifiable=subject.procedure.unverifiable,
         gates=tuple(gate.step for gate in subject.procedure.plan.gates)
         if subject.procedure.plan
         else (),
@@ -644,19 +648,20 @@ class _StepFold:
         counted_findings = (*findings, *(earlier.finding for earlier in carried))
         attestations = self._history.attestations(step.id)
         links = self._history.index.links
-        attestation, others, void_attestations = select_current(
+        selection = select_current(
             [candidate for candidate, _ in attestations],
             step,
             self._subject,
             spent_links=[link for link, used_for in links.items() if used_for != step.id],
         )
+        attestation = selection.current
         is_done = (
             attestation is not None
             and attestation.kind is AttestationKind.ATTESTED
             and not attestation.due
         )
         needs_two = is_done and self._demands_second_person(step)
-        others = others if needs_two else ()
+        others = selection.confirmed_by if needs_two else ()
         counting = [counted for counted in (*others, attestation) if counted is not None]
         lines += [
             ref
@@ -675,12 +680,12 @@ class _StepFold:
             attestation=attestation,
             obstacle=blocked,
             others=tuple(other.by for other in others) if needs_two else None,
-            unseen=step.unseen(counted_findings),
+            unverifiable=step.unverifiable(counted_findings),
             answer=step.sentences.get(attestation.binding.confirms) if attestation else None,
             today=self._subject.today,
             until=ends_on,
             unchecked=" ".join(
-                filter(None, (*(lapse.sentence for lapse in void_attestations), unchecked))
+                filter(None, (*(void.sentence for void in selection.void), unchecked))
             ),
         )
         checked_on = max(
@@ -689,7 +694,7 @@ class _StepFold:
         conclusion = self._mark_conclusion(
             step, conclusion, checked_on=checked_on, carried=carried, entry=entry, due=due
         )
-        is_by_person = conclusion.by_person or bool(step.unseen(counted_findings))
+        is_by_person = conclusion.by_person or bool(step.unverifiable(counted_findings))
         notes = self._history.notes(step.id)
         comments = {ref: note for note, ref in notes if not isinstance(note, Assigned)}
         assigned = [(note, ref) for note, ref in notes if isinstance(note, Assigned)]
@@ -703,7 +708,7 @@ class _StepFold:
             exchanges=exchanges,
             attestation=attestation,
             others=others,
-            void_attestations=void_attestations,
+            void_attestations=selection.void,
             outdated=unfit,
             superseded=entry if unfit else None,
             checked_on=checked_on,

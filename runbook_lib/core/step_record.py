@@ -107,7 +107,7 @@ class CauseRecord(Part):
     ]
 
 
-class TroubleRecord(Part):
+class KnownErrorRecord(Part):
     """A known error text, with its meaning and advice."""
 
     shown: Annotated[
@@ -199,7 +199,7 @@ class StepRecord(Part):
     """Name of the person whose attestation counts; `None` if none does."""
 
     attestation: Annotated[
-        Attestation | None, Meta(description="the person's word about this step that counts")
+        Attestation | None, Meta(description="the attestation of this step that counts")
     ]
     """The attestation that counts; `None` if none does."""
 
@@ -212,7 +212,7 @@ class StepRecord(Part):
     void_attestations: Annotated[
         tuple[VoidAttestation, ...],
         Meta(
-            description="words about this step that no longer count, because they were about "
+            description="attestations of this step that no longer count, because they were about "
             "something else"
         ),
     ]
@@ -220,7 +220,7 @@ class StepRecord(Part):
 
     remarks: Annotated[
         tuple[str, ...],
-        Meta(description="what else a reader must know about people's words"),
+        Meta(description="what else a reader must know about attestations"),
     ]
     """Further sentences about people's attestations."""
 
@@ -252,8 +252,8 @@ class StepRecord(Part):
     attachments: tuple[Attachment, ...]
     """The files that people attached, each once."""
 
-    troubles: Annotated[
-        tuple[TroubleRecord, ...],
+    known_errors: Annotated[
+        tuple[KnownErrorRecord, ...],
         Meta(
             description="known error texts of a step that failed or could not be checked, "
             "those that were seen first"
@@ -277,7 +277,7 @@ class StepRecord(Part):
 
 
 def step_record(state: StepState) -> StepRecord:
-    """Return everything about a step; `troubles` only if it failed or could not be checked."""
+    """Return everything about a step; `known_errors` only if it failed or could not be checked."""
     attestations = (*state.others, *((state.attestation,) if state.attestation else ()))
     attachments = [
         attachment for attestation in attestations for attachment in attestation.attachments
@@ -311,7 +311,7 @@ def step_record(state: StepState) -> StepRecord:
         ),
         carried=tuple(_carried_check(earlier) for earlier in state.carried),
         attachments=tuple({file.sha256: file for file in attachments}.values()),
-        troubles=troubles_of(state) if state.conclusion.outcome in _OPEN else (),
+        known_errors=known_errors_of(state) if state.conclusion.outcome in _OPEN else (),
     )
 
 
@@ -328,7 +328,7 @@ def _carried_check(earlier: EarlierResult) -> CarriedCheck:
     )
 
 
-def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
+def known_errors_of(state: StepState) -> tuple[KnownErrorRecord, ...]:
     """Return the step's known errors; those in its reason, a quote or an answer come first."""
     step = state.step
     quotes = [quote for finding in state.findings for quote in finding.quotes]
@@ -336,7 +336,7 @@ def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
     answers = [exchange.response for exchange in state.exchanges.values()]
     here = step_name(state.number, step.title)
     return tuple(
-        TroubleRecord(
+        KnownErrorRecord(
             shown=error.shown,
             means=error.meaning,
             causes=tuple(
@@ -357,7 +357,7 @@ def advice_of(step: StepRecord) -> str:
     It replaces the general advice for the outcome. To look and confirm the step would contradict,
     for example, that a client ID is mistyped.
     """
-    named = [trouble.advice for trouble in step.troubles if trouble.seen == "reason"]
+    named = [error.advice for error in step.known_errors if error.seen == "reason"]
     return named[0] if named else ""
 
 

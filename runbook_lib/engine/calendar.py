@@ -35,7 +35,7 @@ class DueItem:
     """The connector's id."""
     step: str
     """The first step that it is about."""
-    what: str
+    kind: str
     """
     The kind of item, such as `handed-over`; a tenant has one item of a kind and title for a day.
     """
@@ -70,7 +70,7 @@ class DueItem:
     @property
     def uid(self) -> str:
         """The id of its calendar entry, which stays the same when the day moves."""
-        key = "\0".join((self.tenant, self.connector, self.step, self.what))
+        key = "\0".join((self.tenant, self.connector, self.step, self.kind))
         return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}@runbook"
 
 
@@ -91,7 +91,7 @@ def merge_due_items(at_steps: Iterable[DueItem], *, person: str = "") -> list[Du
         if not person or person_key(due_item.person) == person_key(person):
             key = (
                 due_item.tenant,
-                due_item.what,
+                due_item.kind,
                 due_item.day,
                 due_item.title,
                 person_key(due_item.person),
@@ -138,7 +138,7 @@ def _due_items_at(
         tenant=tenant,
         connector=connector,
         step=step.step.id,
-        what="",
+        kind="",
         title="",
         headline=open_title(step),
         places=(f"{step.number} {step.step.title}",),
@@ -148,13 +148,13 @@ def _due_items_at(
     )
     if note and note.due:
         yield replace(
-            base, what="handed-over", day=note.due, title=f"due, {note.to}", since=note.at,
+            base, kind="handed-over", day=note.due, title=f"due, {note.to}", since=note.at,
             description=f"Handed over to {note.to} by {note.by}. {note.note}".strip(),
             person=note.to,
         )  # fmt: skip
     if attestation and attestation.due:
         yield replace(
-            base, what="asked-for", day=attestation.due, title="due", since=attestation.at,
+            base, kind="asked-for", day=attestation.due, title="due", since=attestation.at,
             description=f"{attestation.by} reported it on {attestation.at}.",
         )  # fmt: skip
     ending = [(attestation, step.ends_on)] if attestation and step.ends_on else []
@@ -165,19 +165,17 @@ def _due_items_at(
     for confirmed, day in ending:
         sentence = confirmed.sentence or step.step.sentence
         yield replace(
-            base, what="attestation", day=day, title="confirm it again", since=confirmed.at,
+            base, kind="attestation", day=day, title="confirm it again", since=confirmed.at,
             description=f"{confirmed.by} confirmed on {confirmed.at}: {sentence}",
         )  # fmt: skip
     for finding in step.all_findings:
         for name, value in finding.facts.items():
             if name.endswith(_ENDS_ON) and _is_day(str(value)):
-                what = name.removesuffix(_ENDS_ON)
-                words = (
-                    _ABBREVIATIONS.get(attestation, attestation) for attestation in what.split("_")
-                )
+                kind = name.removesuffix(_ENDS_ON)
+                words = (_ABBREVIATIONS.get(word, word) for word in kind.split("_"))
                 title = f"{' '.join(words)} ends"
                 yield replace(
-                    base, what=what, day=str(value), title=title,
+                    base, kind=kind, day=str(value), title=title,
                     headline=f"{title[:1].upper()}{title[1:]}",
                     description=finding.reason, since=step.checked_on, is_end=True,
                 )  # fmt: skip

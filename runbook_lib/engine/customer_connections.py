@@ -681,7 +681,7 @@ def document(
         "complete": survey.is_complete,
         "notes": survey.findings,
         "counts": {standing.value: number for standing, number in survey.counts.items()},
-        "unseen": run.procedure.unseen,
+        "unverifiable": run.procedure.unverifiable,
         "accounts": rows,
         "unknown_accounts": sorted(failures.keys() - survey.accounts.keys()),
     }

@@ -94,7 +94,6 @@ class Symptom:
 
     @property
     def is_well(self) -> bool:
-        """Whether all is well."""
         return self.exit_code is ExitCode.COMPLETE
 
 

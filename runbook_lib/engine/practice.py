@@ -249,7 +249,7 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         env_file.touch(mode=0o600)
         text = "".join(f'{item.variable}="{value}"\n' for item, value in values.items() if value)
         env_file.write_text(text, encoding="utf-8")
-        attestations_file = folder / "words.toml"
+        attestations_file = folder / "attestations.toml"
         attestations_file.write_text(attestations, encoding="utf-8")
         yield Practice(
             scenario=scenario,

@@ -73,7 +73,6 @@ class RunView:
 
     @property
     def history_reader(self) -> HistoryReader:
-        """The reader of the journal."""
         return self._reader
 
     @property

@@ -413,7 +413,7 @@ class Run(RunView):
         for finding in findings:
             for name, value in finding.facts.items():
                 if name in inputs and name not in self.settings.values and value:
-                    self.remember(name, value)
+                    self.record_input(name, value)
         self._check_after(step)
         return self.state.steps[step.id]
 
@@ -492,7 +492,7 @@ class Run(RunView):
                 statement = structs.replace(statement, binding=binding, sentence=sentence, **app)
             self._write(event, convert(statement, DATA[event], from_attributes=True), step=step.id)
 
-    def remember(self, name: str, value: Value) -> None:
+    def record_input(self, name: str, value: Value) -> None:
         """Record a value that a person gave, for every later run."""
         self.redactor.allow([value])
         if self.history.index.given.get(name) != value:
@@ -500,7 +500,7 @@ class Run(RunView):
 
     def give(self, name: str, value: Value) -> None:
         """Use a value that a person typed, and record it."""
-        self.remember(name, value)
+        self.record_input(name, value)
         values = {**self.settings.values, name: value}
         self.settings = replace(self.settings, values=values)
 
@@ -525,9 +525,9 @@ class Run(RunView):
         """The owner of the credentials: another connector is often another app."""
         return f"{self.tenant}/{self.procedure.id}"
 
-    def remember_secret(self, item: Input, store: CredentialStore) -> None:
+    def save_secret(self, item: Input, store: CredentialStore) -> None:
         """Save the credential to `store`; the journal gets a reference, never the value."""
-        reference = store.remember(self._owner, item, self.settings.secrets[item.name])
+        reference = store.save(self._owner, item, self.settings.secrets[item.name])
         remembered = CredentialRemembered(name=item.name, reference=reference)
         self._write(EventType.CREDENTIAL_REMEMBERED, remembered)
 

@@ -411,12 +411,12 @@ def _days(known: KnownTenant, today: date) -> Iterator[OpenItem]:
         items = (_item_of(known, step) for step in steps)
         places = [place for item in items for place in item.places if place.name in due_item.places]
         renewals = (
-            provider.behaviour.renewal_of(due_item.what) for provider in known.procedure.providers
+            provider.behaviour.renewal_of(due_item.kind) for provider in known.procedure.providers
         )
         yield replace(
             _item_of(known, known.state.steps[due_item.step]),
             group=ItemGroup.DUE_NOW if left <= _NOW_DAYS else ItemGroup.DUE_LATER,
-            cause=f"ends {due_item.what} {due_item.day}",
+            cause=f"ends {due_item.kind} {due_item.day}",
             title=due_item.headline,
             advice=next(filter(None, renewals), due_item.description),
             since="",

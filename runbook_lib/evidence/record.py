@@ -129,8 +129,8 @@ class Record(Part):
     carried: Annotated[
         tuple[CarriedRecord, ...],
         Meta(
-            description="the older lines in carried.jsonl: earlier words that still count, and "
-            "checks with their exchanges"
+            description="the older lines in carried.jsonl: earlier attestations that still count, "
+            "and checks with their exchanges"
         ),
     ]
     """The older journal lines on which outcomes rest."""
@@ -151,7 +151,7 @@ class Record(Part):
     ]
     """The reason why the run could not start."""
 
-    unseen: Annotated[
+    unverifiable: Annotated[
         tuple[str, ...],
         Meta(description="what no check and no API shows, and a partner must know all the same"),
     ] = ()
@@ -189,7 +189,7 @@ def build_record(
         started_on=state.started_on,
         finished_on=state.finished_on or None,
         resumes=started.resumes or None,
-        # NOTE: people's words alone may settle every step.
+        # NOTE: attestations alone may settle every step.
         outcome=RunOutcome.INCOMPLETE if started.not_run else state.outcome,
         steps=_with_each_shape_once(step_record(step) for step in state.steps.values()),
         parameters=started.parameters,
@@ -201,7 +201,7 @@ def build_record(
         waits=waits_by_step(state, date.fromisoformat((state.finished_on or state.today)[:10])),
         fleet_run=started.fleet_run,
         not_run=started.not_run,
-        unseen=state.unseen,
+        unverifiable=state.unverifiable,
         forecast=make_forecast(state),
     )
 

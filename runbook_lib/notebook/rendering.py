@@ -131,7 +131,9 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
         summary = with_times(conclusion.reason)
     else:
         # NOTE: no number of steps: the notebook is saved seldom, and the number would be old.
-        outcome, mark, summary = Outcome.NOT_RUN, "", ""
+        outcome = Outcome.NOT_RUN
+        mark = ""
+        summary = ""
     html = _html(
         "saved", outcome=outcome, conclusion=conclusion, summary=summary, tenant=tenant, part=part
     )
@@ -150,9 +152,9 @@ def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bo
     for table in gathered(step, "tables"):
         lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
     lines += [
-        f"  {trouble.shown[0]}: {trouble.means} What to do: {trouble.advice}"
-        for trouble in step.troubles
-        if trouble.seen
+        f"  {error.shown[0]}: {error.means} What to do: {error.advice}"
+        for error in step.known_errors
+        if error.seen
     ]
     # NOTE: a terminal, or a person's editor, shows this as it is.
     return "\n".join(one_line(line) for line in lines)

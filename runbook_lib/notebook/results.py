@@ -66,17 +66,17 @@ class ShownStep(MimeBundle):
 
     @property
     def outcome(self) -> str:
-        """Return the outcome, a word of the record."""
+        """The outcome, as a record has it."""
         return self.line.outcome
 
     @property
     def reason(self) -> str:
-        """Return why it has this outcome."""
+        """The reason for the outcome."""
         return self.line.reason
 
     @property
     def checked_on(self) -> str:
-        """Return when it was checked, in UTC, or nothing."""
+        """The time of the check in UTC; empty without one."""
         return self.line.checked_on
 
     def __repr__(self) -> str:

@@ -67,7 +67,7 @@ class _StepsOfRun:
 
     @property
     def steps(self) -> StepTable:
-        """Return a line for each step."""
+        """A line for each step."""
         return step_table(self.run.state)
 
     def summary(self) -> MimeBundle:
@@ -81,7 +81,8 @@ class InteractiveRun(_StepsOfRun):
     def __init__(self, run: Run) -> None:
         from runbook_lib.walkthrough.controller import Walkthrough  # noqa: PLC0415
 
-        self.run, self.walkthrough = run, Walkthrough(run)
+        self.run = run
+        self.walkthrough = Walkthrough(run)
         # NOTE: who loads the page again, or opens another, has typed their credentials already.
         home = run.journal.path.parent
         if home in _walkthroughs:
@@ -248,7 +249,8 @@ class HeadlessRun(_StepsOfRun):
         self.under_way.wait()
         self.run.finish_notebook()
         self.run.close()
-        state, end = self.run.state, ""
+        state = self.run.state
+        end = ""
         if self.lock is not None:
             end = _NOT_SEALED.format(tenant=self.run.tenant)
             self.run.finish()
@@ -319,7 +321,8 @@ def open_run(
     lock = None
     if not own["run_id"]:
         # Wait for another headless run of this tenant to end, and make others wait.
-        home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
+        home = run.journal.path.parent
+        seconds = int(str(run.values["queue_seconds"]))
         # NOTE: when a person executes the cell again, this kernel must not wait for itself.
         _locks.pop(home, ExitStack()).close()
         lock = _locks[home] = ExitStack()

@@ -39,7 +39,7 @@ class SavedCredentials:
 
     def save(self, item: Input, store: str) -> str:
         """Save the credential to `keyring` or `.env`; return a message that says so."""
-        self._run.remember_secret(item, self._stores[store])
+        self._run.save_secret(item, self._stores[store])
         self.follow()
         return f"{item.label} saved to {'the keyring' if store == 'keyring' else store}."
 

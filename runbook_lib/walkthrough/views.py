@@ -38,11 +38,11 @@ from runbook_lib.core.outcome import ICONS, label_of, tally
 from runbook_lib.core.procedure import Input, Plan, Screen, Step, StepKind
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import (
-    TroubleRecord,
+    KnownErrorRecord,
     exchange_detail,
     gathered,
+    known_errors_of,
     step_record,
-    troubles_of,
 )
 from runbook_lib.evidence.reports.phrases import day, parse_time, when, with_times
 from runbook_lib.evidence.reports.pictures import (
@@ -294,7 +294,7 @@ def step_view(
             for entry in reversed(recent)
         ],
         "kit": _kit_view(step, context.kit_values),
-        "troubles": [_trouble_view(trouble) for trouble in troubles_of(state)],
+        "troubles": [_trouble_view(trouble) for trouble in known_errors_of(state)],
     }
 
 
@@ -903,7 +903,7 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
     }
 
 
-def _trouble_view(trouble: TroubleRecord) -> dict[str, Any]:
+def _trouble_view(trouble: KnownErrorRecord) -> dict[str, Any]:
     causes = [
         f"{cause.text} (Tested by {', '.join(cause.tested_by)}.)" if cause.tested_by else cause.text
         for cause in trouble.causes

@@ -134,9 +134,9 @@ def env_file(sandbox: Any, tmp_path: Path) -> Path:
     return settings_of(sandbox, tmp_path / "settings")
 
 
-def words_beside(env_file: Path) -> Path:
+def attestations_beside(env_file: Path) -> Path:
     """Return a file, beside the settings, with what people say in a practice run."""
-    path = env_file.with_name("words.toml")
+    path = env_file.with_name("attestations.toml")
     path.write_text(
         practice_attestations(PROCEDURE.id, "approved", utc_now().date()), encoding="utf-8"
     )
@@ -145,7 +145,14 @@ def words_beside(env_file: Path) -> Path:
 
 def _run_of_acme(env_file: Path, folder: Path) -> tuple[str, ...]:
     places = ("--env-file", str(env_file), "--evidence", str(folder / "evidence"))
-    return ("run", "--tenant", "acme", *places, "--attestations", str(words_beside(env_file)))
+    return (
+        "run",
+        "--tenant",
+        "acme",
+        *places,
+        "--attestations",
+        str(attestations_beside(env_file)),
+    )
 
 
 def journal_of_acme(folder: Path) -> Journal:

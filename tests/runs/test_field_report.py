@@ -22,7 +22,7 @@ from facebook_cyclr_sandbox.response_sources import LIVE_CALLS
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.engine.field_report import compare_record, known_responses
 from runbook_lib.evidence.record import read_record
-from tests.runs.conftest import runbook, settings_of, words_beside
+from tests.runs.conftest import attestations_beside, runbook, settings_of
 from tests.support.practice_runs import PractiseOnce
 from tests.support.proxy import Forwarded, changed_graph
 from tools.shapes import mark_seen, read_report
@@ -278,7 +278,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Changed:
             "--evidence",
             str(folder / "evidence"),
             "--attestations",
-            str(words_beside(env_file)),
+            str(attestations_beside(env_file)),
         )
         assert result.returncode == 3, result.stderr
     return Changed(folder / "evidence", applied)

@@ -132,7 +132,7 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[In
             f"[defaults]\nsecrets = {{{references}}}\n\n" + "\n".join(tables)
         )
         words = practice_attestations(PROCEDURE.id, "approved", utc_now().date())
-        (folder / "words.toml").write_text(words, encoding="utf-8")
+        (folder / "attestations.toml").write_text(words, encoding="utf-8")
         yield Installation(folder, secrets, links)
 
 
@@ -143,8 +143,8 @@ def set_up(here: Installation) -> None:
         "RUNBOOK_CYCLR_CLIENT_SECRET": here.secrets["CYCLR_SECRET"],
     }
     for tenant in TENANTS:
-        line = f"runbook run --tenant {tenant} --attestations words.toml --set make_test_calls=true"
-        done = here.run(line, days=0, env=secrets)
+        options = "--attestations attestations.toml --set make_test_calls=true"
+        done = here.run(f"runbook run --tenant {tenant} {options}", days=0, env=secrets)
         assert done.returncode == 0, done.stdout + done.stderr
     assert len(here.links) == len(TENANTS)
 

@@ -100,7 +100,7 @@ def test_no_other_user_reads_a_file_with_key_material(tmp_path: Path, sandbox: A
         initialised = new_runbook("init", cwd=tmp_path, env=private)
         item = next(item for item in inputs_of(PROCEDURE) if item.name == "app_secret")
         store = EnvFileStore(tmp_path / ".env")
-        store.remember("acme", item, Secret(given))
+        store.save("acme", item, Secret(given))
         store.forget("acme", next(each for each in inputs_of(PROCEDURE) if each.name == "app_id"))
     finally:
         os.umask(before)

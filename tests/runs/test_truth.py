@@ -23,6 +23,7 @@ from runbook_lib.evidence.record import Record
 from tests.runs.conftest import (
     Process,
     RunAcme,
+    attestations_beside,
     environment,
     new_runbook,
     outcomes,
@@ -30,7 +31,6 @@ from tests.runs.conftest import (
     runbook,
     settings_of,
     step_of,
-    words_beside,
 )
 from tests.support.notebooks import project_with
 from tests.support.programs import needs
@@ -229,7 +229,7 @@ def test_a_full_disk_loses_nothing(
         "--evidence",
         str(evidence),
         "--attestations",
-        str(words_beside(env_file)),
+        str(attestations_beside(env_file)),
     )
     assert result.returncode == 0, result.stderr
 

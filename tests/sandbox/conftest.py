@@ -233,7 +233,7 @@ class Browser:
 
     @property
     def path(self) -> str:
-        """Return the path of the current page."""
+        """The path of the current page."""
         return self.page.url.path
 
 

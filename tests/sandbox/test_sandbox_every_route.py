@@ -200,7 +200,7 @@ class PreparedSite:
 
     @property
     def expected_fields(self) -> dict[str, str]:
-        """Return the fields that the handlers expect, by name."""
+        """The fields that the handlers expect, by name."""
         state = self.state
         values = self.state.operator_values
         return {

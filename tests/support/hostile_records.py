@@ -10,6 +10,7 @@ from tests.unit.evidence.reports.sample_runs import (
     SHA,
     Document,
     attachment,
+    attestation_json,
     attested,
     check,
     entry,
@@ -18,7 +19,6 @@ from tests.unit.evidence.reports.sample_runs import (
     skip,
     skipped,
     step,
-    words,
 )
 
 # All elements of a report: none of them can run, load, send or embed anything.
@@ -81,7 +81,7 @@ def steps_with(text: str) -> list[Document]:
         headers={f"trace-{text}": text},
         error=text,
     )
-    said = words(text, by=text, note=text, seen=text, origin=text)
+    said = attestation_json(text, by=text, note=text, seen=text, origin=text)
     return [
         step("fb-01-x", "inconclusive", title=text, reason=text, checks=[seen], exchanges=[asked]),
         step(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-PACKAGE, SANDBOX = "runbook_lib", "facebook_cyclr_sandbox"
+PACKAGE = "runbook_lib"
+SANDBOX = "facebook_cyclr_sandbox"
 
 
 # From low to high; a folder is one layer, and its files have no circular imports either.

@@ -70,11 +70,6 @@ def fails_with(error: type[httpx.TransportError] = httpx.ConnectError, text: str
     return respond
 
 
-# The former names, for the modules that still import them.
-says = responds
-breaks = fails_with
-
-
 def owned(*secrets: str, provider: str = "facebook") -> Redactor:
     """Return a redactor that knows these secrets as `provider`'s."""
     redactor = Redactor()

@@ -25,7 +25,11 @@ class PermissionUse(
     Struct,
     frozen=True,
     kw_only=True,
-    rename={"made": "calls", "tried": "test_calls", "needed": "depends_on"},
+    rename={
+        "call_lines": "calls",
+        "test_call_lines": "test_calls",
+        "dependency_lines": "depends_on",
+    },
 ):
     """A connector's use of a permission or a feature."""
 
@@ -38,13 +42,13 @@ class PermissionUse(
     source: Text
     """The pages or readings that it was taken from, separated by `; `."""
 
-    made: str = ""
+    call_lines: str = ""
     """List of the calls that the connector makes: request, purpose, method (key `calls`)."""
 
-    tried: str = ""
+    test_call_lines: str = ""
     """List of the test calls that a person can make: request, purpose (key `test_calls`)."""
 
-    needed: str = ""
+    dependency_lines: str = ""
     """List of the permissions that Facebook demands too, with reasons (key `depends_on`)."""
 
     is_feature: bool = False
@@ -56,15 +60,15 @@ class PermissionUse(
     @property
     def calls(self) -> tuple[PermissionCall, ...]:
         """The calls that the connector makes, then the test calls that a person can make."""
-        calls = [(text, False) for text in items(self.made)]
-        calls += [(text, True) for text in items(self.tried)]
+        calls = [(text, False) for text in items(self.call_lines)]
+        calls += [(text, True) for text in items(self.test_call_lines)]
         parts = (([*text.split(" | "), ""], is_test) for text, is_test in calls)
         return tuple(PermissionCall(text[0], text[1], text[2], is_test) for text, is_test in parts)
 
     @property
     def depends_on(self) -> tuple[Dependency, ...]:
         """The permissions that must be requested together with it."""
-        parts = (text.partition(" | ") for text in items(self.needed))
+        parts = (text.partition(" | ") for text in items(self.dependency_lines))
         return tuple(Dependency(name, why) for name, _, why in parts)
 
 
@@ -118,6 +122,10 @@ def _read_uses_file(folder: Path) -> tuple[dict[str, Any], tuple[PermissionUse, 
 def _read_use(place: TomlTable, name: str, table: object) -> PermissionUse:
     use = place.read(table, PermissionUse)
     place.blanks("usage", use.usage, {"app": ""})
-    for key, text in (("calls", use.made), ("test_calls", use.tried), ("depends_on", use.needed)):
+    for key, text in (
+        ("calls", use.call_lines),
+        ("test_calls", use.test_call_lines),
+        ("depends_on", use.dependency_lines),
+    ):
         place.pairs(key, text)
     return structs.replace(use, name=name)

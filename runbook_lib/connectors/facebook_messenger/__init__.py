@@ -12,8 +12,8 @@ _FROM_TEST_CALLS = ("fb-10a-test-calls", "fb-10d-app-review")
 
 _UNCHECKED = ("fb-08-redirect-uri", *_NOT_APPROVED)
 
-# Scenario → attestations of `practice/words.toml` that it leaves out: a step, or one kind or answer
-# of it; "" leaves out all.
+# Scenario → attestations of `practice/attestations.toml` that it leaves out: a step, or one kind or
+# answer of it; "" leaves out all.
 UNSAID = {
     "app-domains-only": ("fb-08-redirect-uri",),
     "fresh": ("",),

@@ -95,7 +95,6 @@ class DigestEntry:
 
     @property
     def tenants(self) -> list[str]:
-        """The tenants that have it."""
         names = (self.views[problem.tenant].tenant for problem in self.problems)
         return list(dict.fromkeys(names))
 

@@ -347,7 +347,7 @@ class _Poll:
             due_items_at_steps(run.tenant, run.procedure.id, self.run_state)
         ):
             seen = [
-                row.current.facts.get(f"{due_item.what}_ends_on")
+                row.current.facts.get(f"{due_item.kind}_ends_on")
                 for row in self.rows.values()
                 if row.current and row.step == due_item.step
             ]
@@ -359,14 +359,14 @@ class _Poll:
                 continue
             step = self.run_state.steps[due_item.step]
             renewals = [
-                provider.behaviour.renewal_of(due_item.what) for provider in run.procedure.providers
+                provider.behaviour.renewal_of(due_item.kind) for provider in run.procedure.providers
             ]
             yield Problem(
                 id=ident,
                 tenant=self.key,
                 kind=ProblemKind.DUE,
                 step=due_item.step,
-                check=due_item.what,
+                check=due_item.kind,
                 title=due_item.headline,
                 since=due_item.since,
                 on=self.on,

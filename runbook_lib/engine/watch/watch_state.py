@@ -405,7 +405,6 @@ class WatchState:
 
     @property
     def tables(self) -> tuple[StateTable[Any], ...]:
-        """All of its tables."""
         return (
             self.tenants, self.steps, self.problems, self.deliveries, self.receivers,
             self.digests, self.customers, self.surveys, self.notices,

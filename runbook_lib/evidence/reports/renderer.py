@@ -135,7 +135,7 @@ def _trace_ids(exchange: Exchange) -> dict[str, str]:
 
 
 def _is_repeated_below(step: StepRecord) -> bool:
-    """Return whether a step's reason only repeats the checks or the word below it."""
+    """Return whether a step's reason only repeats the checks or the attestation below it."""
     if step.carried:
         return bool(step.verified_on) and not step.checks
     attestation = step.attestation

@@ -73,14 +73,14 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             steps={step.id: step for step in run.steps},
             exchanges=_exchanges(run),
             most_exchanges=_MOST_EXCHANGES,
-            words=log,
+            attestations_by_step=log,
             said=said[-_MOST_ATTESTATIONS:],
             earlier=max(0, len(said) - _MOST_ATTESTATIONS),
             confirmations=[
-                (step, word)
+                (step, attestation)
                 for step in run.steps
-                for word in (*step.confirms, step.attestation)
-                if word and word.kind is AttestationKind.ATTESTED
+                for attestation in (*step.confirms, step.attestation)
+                if attestation and attestation.kind is AttestationKind.ATTESTED
             ],
             pictures=_pictures(run, attachments),
             limits=_limits(run),

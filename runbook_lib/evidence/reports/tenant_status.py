@@ -284,7 +284,6 @@ class TenantStatus:
 
     @property
     def is_failing(self) -> bool:
-        """Whether something fails."""
         return any(item.is_failing for item in self.items)
 
     @property
@@ -405,7 +404,6 @@ class CauseRow:
 
     @property
     def is_practice(self) -> bool:
-        """Whether the tenants are those of practice."""
         return self.items[0][0].is_practice
 
 

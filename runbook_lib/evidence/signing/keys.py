@@ -53,7 +53,7 @@ class SigningKey:
 
     @property
     def key_id(self) -> str:
-        """Return the SHA-256 of the public key's SubjectPublicKeyInfo, in hexadecimal."""
+        """The SHA-256 of the public key's SubjectPublicKeyInfo, in hexadecimal."""
         return str(self.public.keyid)
 
     def sign(self, envelope: Envelope) -> None:

@@ -41,7 +41,7 @@ class Verdict:
 
     @property
     def is_unsealed(self) -> bool:
-        """Return whether this is about a tenant without any sealed bundle."""
+        """Whether this is about a tenant without any sealed bundle."""
         return self.verified is None and self.error is None and not self.length
 
     def document(self) -> dict[str, Any]:

@@ -382,7 +382,7 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
     """
     Return the numbers of the journal lines that are withheld.
 
-    Raise if the lines are not those in the record, or lack a word of it.
+    Raise if the lines are not those in the record, or lack an attestation of it.
     """
     check_numbers(record)
     carried = record.carried

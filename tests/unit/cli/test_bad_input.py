@@ -188,8 +188,8 @@ def test_a_settings_path_that_is_not_a_file_is_refused(
 )  # fmt: skip
 def test_invalid_attestations_are_refused(content: str, folder: Path) -> None:
     """Each entry of an attestations file has a valid step, author, time and subject."""
-    Path("words.toml").write_text(content, encoding="utf-8")
-    refused("run", "--set", DOMAIN, "--attestations", "words.toml", folder=folder)
+    Path("attestations.toml").write_text(content, encoding="utf-8")
+    refused("run", "--set", DOMAIN, "--attestations", "attestations.toml", folder=folder)
 
 
 @pytest.mark.parametrize("path", ["nowhere", ".", "/dev/zero", "fifo", "loop"])

@@ -22,7 +22,7 @@ from tests.unit.fake_console import Console, console_run
 # The fields of `connections --json`, and of each account there: programs rely on them.
 FIELDS = {
     "accounts", "began", "complete", "connector", "counts", "cyclr_connector", "ended", "notes",
-    "sandbox", "tenant", "unknown_accounts", "unseen",
+    "sandbox", "tenant", "unknown_accounts", "unverifiable",
 }  # fmt: skip
 ACCOUNT_FIELDS = {
     "connectors", "cycle_lacks", "error", "failing", "id", "installed_on", "last_failure",
@@ -86,7 +86,7 @@ def test_a_program_gets_all_accounts(console: Console) -> None:
     )
     assert [account["id"] for account in whole["accounts"]] == ["b", "a", "c"]
     assert (partial["complete"], partial["accounts"][1]["error"]) == (False, "Cyclr answered 500.")
-    assert len(whole["unseen"]) == 5
+    assert len(whole["unverifiable"]) == 5
 
 
 def test_the_csv_has_all_accounts(console: Console) -> None:

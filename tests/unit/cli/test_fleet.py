@@ -167,13 +167,13 @@ def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
 ) -> None:
     """A slip in a subject is shown, of many the first and how many more; the fleet runs."""
     subjects = ", ".join(f'{{service_domain = "{number}.cyclr.com"}}' for number in range(23))
-    Path("words.toml").write_text(
+    Path("attestations.toml").write_text(
         '[[attestation]]\nstep = "fb-08-redirect-uri"\nby = "Ann"\nat = 2026-01-20T09:00:00Z\n'
         f'subject = [{{service_domain = "acme.cyclr.com"}}, {subjects}]\n'
     )
-    shown = fleet("--attestations", "words.toml", "--json").stderr.splitlines()
+    shown = fleet("--attestations", "attestations.toml", "--json").stderr.splitlines()
     assert shown[0] == (
-        "words.toml, step fb-08-redirect-uri: no tenant has service_domain 0.cyclr.com, "
+        "attestations.toml, step fb-08-redirect-uri: no tenant has service_domain 0.cyclr.com, "
         "so this entry counts for none."
     )
     assert len(shown) == 21
@@ -183,7 +183,7 @@ def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("runbook_lib.engine.fleet.Fleet.run", stop)
-    assert fleet("--attestations", "words.toml").stderr.splitlines()[:21] == shown
+    assert fleet("--attestations", "attestations.toml").stderr.splitlines()[:21] == shown
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,8 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
     at_a_terminal(monkeypatch)
     answer = ("confirm", RENEWAL, "--tenant", "acme", "--by", "Ann")
     today = utc_now().date()
-    due, last = f"{today + timedelta(days=60)}", f"{today + timedelta(days=90)}"
+    due = f"{today + timedelta(days=60)}"
+    last = f"{today + timedelta(days=90)}"
     automatic = runbook(*answer, "--answer", "not-asked", typed="y\n")
     asked = runbook(*answer, "--answer", "asked", "--due", due, typed="y\n")
     done = runbook(*answer, "--until", last, "--yes")
@@ -151,7 +152,8 @@ def test_a_day_that_has_passed_is_asked_about_first(monkeypatch: pytest.MonkeyPa
     begun()
     yesterday = f"{utc_now().date() - timedelta(days=1)}"
     asked = ("--tenant", "acme", "--by", "Ann", "--answer", "asked", "--due", yesterday)
-    before, warning = lines(), f"Warning: --due: {yesterday} has passed: today is"
+    before = lines()
+    warning = f"Warning: --due: {yesterday} has passed: today is"
     automatic = runbook("confirm", RENEWAL, *asked)
     assert (automatic.exit_code, lines()) == (ExitCode.USAGE, before)
     assert "--yes to confirm without asking" in automatic.stderr
@@ -275,7 +277,10 @@ def test_a_second_persons_sentence_is_recorded() -> None:
         "fb-01-log-in"
     )
     account = "logged in with the Facebook account that owns the app."
-    assert (first.witness, second.witness) == ("", f"Ann is {account} I have seen it.")
+    assert (first.second_person_sentence, second.second_person_sentence) == (
+        "",
+        f"Ann is {account} I have seen it.",
+    )
     assert first.sentence == second.sentence == f"I am {account}"
     assert first.binding == second.binding
 
@@ -344,7 +349,7 @@ def test_the_inbox_is_what_waits_in_every_tenant() -> None:
     ] == [("acme", [(STEP, "2026-01-31")])]
 
 
-def test_a_second_persons_word_is_in_the_inbox() -> None:
+def test_a_second_persons_attestation_is_in_the_inbox() -> None:
     """A half-said step names who said it first."""
     begun(four_eyes=STEP).say([attested(STEP)])
 

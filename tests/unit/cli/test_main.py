@@ -74,7 +74,8 @@ def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
     )
 
     assert result.exit_code == ExitCode.INCOMPLETE
-    (run,), (request,) = headless.runs, headless.requests
+    (run,) = headless.runs
+    (request,) = headless.requests
     assert _parameters(run, request) == {
         "app_display_name": "A=B",
         "app_id": "1234567891011121",
@@ -517,7 +518,8 @@ def test_the_doctor_shows_each_symptom(
     seen = Examination(symptoms)
     monkeypatch.setattr(runbook_lib.engine.doctor, "examine", lambda *_, **_options: seen)
 
-    text, machine = runbook("doctor"), runbook("doctor", "--json")
+    text = runbook("doctor")
+    machine = runbook("doctor", "--json")
 
     assert (text.exit_code, machine.exit_code) == (code, code)
     for symptom in symptoms:
@@ -893,7 +895,8 @@ def test_verify_without_a_key_prints_the_command_with_ones_own(
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     before = runbook("verify")
     runbook("key")
-    after, tenant = runbook("verify"), runbook("verify", "evidence/my acme")
+    after = runbook("verify")
+    tenant = runbook("verify", "evidence/my acme")
 
     assert {each.exit_code for each in (before, after, tenant)} == {ExitCode.USAGE}
     assert "To trust your own signing key" not in before.stderr

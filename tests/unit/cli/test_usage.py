@@ -121,7 +121,9 @@ def test_an_invalid_env_file_is_refused(content: bytes, said: str) -> None:
     assert said in refusal("run")
 
 
-STEP, BY, AT = 'step = "fb-01-log-in"\n', 'by = "Operator"\n', "at = 2026-01-05T09:00:00Z\n"
+STEP = 'step = "fb-01-log-in"\n'
+BY = 'by = "Operator"\n'
+AT = "at = 2026-01-05T09:00:00Z\n"
 
 
 @pytest.mark.parametrize(
@@ -138,5 +140,5 @@ STEP, BY, AT = 'step = "fb-01-log-in"\n', 'by = "Operator"\n', "at = 2026-01-05T
 )
 def test_invalid_attestations_are_refused(content: str, said: str) -> None:
     """Invalid attestations are refused before the run starts."""
-    Path("words.toml").write_text(content, encoding="utf-8")
-    assert said in refusal(*GIVEN, "--attestations", "words.toml")
+    Path("attestations.toml").write_text(content, encoding="utf-8")
+    assert said in refusal(*GIVEN, "--attestations", "attestations.toml")

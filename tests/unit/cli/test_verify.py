@@ -22,7 +22,8 @@ BUNDLE_FIELDS = {
     "stamped_on", "statement", "withheld",
 }  # fmt: skip
 CHAIN_FIELDS = {"accepted", "chain", "notes", "path"}
-INSIDE, ELSEWHERE = ("--trusted-keys", "evidence/keys"), ("--trusted-keys", "../trusted")
+INSIDE = ("--trusted-keys", "evidence/keys")
+ELSEWHERE = ("--trusted-keys", "../trusted")
 
 
 @pytest.fixture(scope="module")

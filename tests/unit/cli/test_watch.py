@@ -52,7 +52,8 @@ def test_what_changed_is_printed_once(desk: Desk) -> None:
     first = runbook(*ONCE)
     desk.refuse_secret()
     desk.offset += DAY
-    failed, again = runbook(*ONCE), runbook(*ONCE)
+    failed = runbook(*ONCE)
+    again = runbook(*ONCE)
 
     assert (first.exit_code, first.output) == (ExitCode.COMPLETE, "")
     assert failed.exit_code == again.exit_code == ExitCode.FAILED
@@ -217,7 +218,8 @@ def test_what_cannot_be_looked_at_is_incomplete(
 
 def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks every five minutes; only before the first look does a mistake end it."""
-    lines, waits = desk.env.read_text(), []
+    lines = desk.env.read_text()
+    waits = []
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
@@ -307,7 +309,8 @@ def test_a_run_that_cannot_be_sealed_is_tried_once_an_hour(
 
 def test_a_test_message_goes_the_way_of_a_real_one(desk: Desk, post: Post) -> None:
     """Only `--notify-test` sends one; it says which channel accepted it, and fails where none."""
-    sent, refused = [], []
+    sent = []
+    refused = []
     runbook("doctor", "--env-file", "watch.env")
     assert (post.mails, post.hooks) == ([], [])
     for words in (ONCE, ("doctor", "--env-file", "watch.env")):
@@ -336,7 +339,8 @@ def test_each_receiver_of_a_file_gets_one_test_message(desk: Desk, post: Post) -
         + '[[tenant]]\ntenant = "coda"\nmail_to = "coda@acme.example"\n'
     )
     words = ("tenants.toml", "--env-file", "watch.env", "--notify-test")
-    watch, doctor = runbook("watch", *words), runbook("doctor", *words)
+    watch = runbook("watch", *words)
+    doctor = runbook("doctor", *words)
 
     assert watch.stdout.splitlines() == [
         "acme: Accepted: mail, webhook.",

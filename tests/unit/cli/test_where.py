@@ -55,7 +55,8 @@ def test_evidence_elsewhere_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     """Whether an option, a variable or the settings file names it."""
-    work, there = folder / "work", folder / "there"
+    work = folder / "work"
+    there = folder / "there"
     work.mkdir()
     monkeypatch.chdir(work)
 

@@ -100,7 +100,7 @@ def entry(table: str, **fields: str) -> str:
     return attestation(**fields).replace("attestation", table)
 
 
-def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
+def test_each_kind_of_attestation_is_read(tmp_path: Path) -> None:
     """Entries of each kind, in any order, are sorted by time; each keeps author and file name."""
     attestations = read(
         tmp_path,
@@ -372,7 +372,7 @@ ENTRY = '[[attestation]]\nstep = "{}"\nby = "Ann"\nat = 2026-01-20T09:00:00Z\nsu
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "words.toml"
+    return tmp_path / "attestations.toml"
 
 
 def test_a_subject_of_no_tenant_is_reported(path: Path) -> None:
@@ -414,7 +414,7 @@ def test_an_entry_without_a_subject_is_refused(subject: str, path: Path) -> None
         check_subjects(path, TENANTS, now=NOON)
 
 
-def test_many_words_about_many_tenants_take_no_time(path: Path) -> None:
+def test_many_attestations_about_many_tenants_take_no_time(path: Path) -> None:
     """Thousands of subjects and of tenants are compared by what they have, not each with each."""
     numbers = range(1_000_000_000, 1_000_010_000)
     subjects = ", ".join(f'{{app_id = "{number}"}}' for number in numbers)

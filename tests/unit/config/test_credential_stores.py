@@ -28,7 +28,7 @@ def memory() -> Iterator[MemoryKeyring]:
 
 def test_a_credential_in_the_keyring_is_found_by_its_reference(memory: MemoryKeyring) -> None:
     """The reference leads to the credential in the keyring, and does not contain it."""
-    reference = KeyringStore().remember("acme", APP_SECRET, SECRET)
+    reference = KeyringStore().save("acme", APP_SECRET, SECRET)
 
     assert SECRET.reveal() not in reference
     found = recall([APP_SECRET, OTHER], Settings(), {"app_secret": reference})
@@ -39,7 +39,7 @@ def test_a_credential_in_the_keyring_is_found_by_its_reference(memory: MemoryKey
 def test_tenants_do_not_share_a_credential(memory: MemoryKeyring) -> None:
     """Each tenant's credential has its own entry in the keyring."""
     references = {
-        KeyringStore().remember(tenant, APP_SECRET, Secret(f"secret-of-{tenant}"))
+        KeyringStore().save(tenant, APP_SECRET, Secret(f"secret-of-{tenant}"))
         for tenant in ("acme", "other")
     }
 
@@ -49,7 +49,7 @@ def test_tenants_do_not_share_a_credential(memory: MemoryKeyring) -> None:
 def test_a_forgotten_credential_is_gone(memory: MemoryKeyring) -> None:
     """`forget` removes the credential; a second call, or one without a keyring, is no error."""
     store = KeyringStore()
-    reference = store.remember("acme", APP_SECRET, SECRET)
+    reference = store.save("acme", APP_SECRET, SECRET)
     store.forget("acme", APP_SECRET)
     store.forget("acme", APP_SECRET)
     memory.is_broken = True
@@ -65,7 +65,7 @@ def test_a_machine_without_a_keyring_says_so(memory: MemoryKeyring) -> None:
     memory.is_broken = True
 
     with pytest.raises(SettingsError) as caught:
-        KeyringStore().remember("acme", APP_SECRET, SECRET)
+        KeyringStore().save("acme", APP_SECRET, SECRET)
 
     assert ".env" in caught.value.diagnostics()
     assert "canary" not in str(caught.value)
@@ -74,7 +74,7 @@ def test_a_machine_without_a_keyring_says_so(memory: MemoryKeyring) -> None:
 
 def test_a_given_credential_takes_precedence(memory: MemoryKeyring) -> None:
     """A credential from the settings takes precedence over a stored one."""
-    reference = KeyringStore().remember("acme", APP_SECRET, SECRET)
+    reference = KeyringStore().save("acme", APP_SECRET, SECRET)
     given = Settings({}, {"app_secret": Secret("given-now")})
 
     secrets = recall([APP_SECRET], given, {"app_secret": reference}).secrets
@@ -89,7 +89,7 @@ def test_a_credential_in_env_is_read_back_as_it_was(tmp_path: Path) -> None:
     path.chmod(0o644)
     store: CredentialStore = EnvFileStore(path)
 
-    assert store.remember("acme", APP_SECRET, SECRET) == ""
+    assert store.save("acme", APP_SECRET, SECRET) == ""
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_env_file(path) == {
@@ -101,7 +101,7 @@ def test_a_credential_in_env_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_new_env_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     """A new `.env` is created with mode 0600."""
-    EnvFileStore(tmp_path / ".env").remember("acme", APP_SECRET, SECRET)
+    EnvFileStore(tmp_path / ".env").save("acme", APP_SECRET, SECRET)
 
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 
@@ -113,7 +113,7 @@ def test_a_credential_is_removed_from_env(tmp_path: Path) -> None:
     store.forget("acme", APP_SECRET)
     assert not path.exists()
     path.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
-    store.remember("acme", APP_SECRET, SECRET)
+    store.save("acme", APP_SECRET, SECRET)
 
     store.forget("acme", OTHER)
     store.forget("acme", APP_SECRET)
@@ -127,25 +127,25 @@ def test_an_env_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(SettingsError, match="cannot be written") as caught:
-        EnvFileStore(tmp_path / "file" / ".env").remember("acme", APP_SECRET, SECRET)
+        EnvFileStore(tmp_path / "file" / ".env").save("acme", APP_SECRET, SECRET)
 
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize("does", ["remember", "forget"])
+@pytest.mark.parametrize("does", ["save", "forget"])
 def test_a_permission_error_names_the_file_and_a_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
 ) -> None:
     """A permission error on `.env` names that file and says what to do."""
     store = EnvFileStore(tmp_path / ".env")
-    store.remember("acme", APP_SECRET, SECRET)
+    store.save("acme", APP_SECRET, SECRET)
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(dotenv, "set_key", refuse)
     monkeypatch.setattr(dotenv, "unset_key", refuse)
-    given = (SECRET,) if does == "remember" else ()
+    given = (SECRET,) if does == "save" else ()
     with pytest.raises(SettingsError, match=r"\.env cannot be written: Permission") as caught:
         getattr(store, does)("acme", APP_SECRET, *given)
 
@@ -153,12 +153,13 @@ def test_a_permission_error_names_the_file_and_a_next_step(
 
 
 def test_a_link_to_the_settings_file_stays_a_link(tmp_path: Path) -> None:
-    """`remember` and `forget` write to the link's target, and the link stays."""
-    path, target = tmp_path / ".env", tmp_path / "shared.env"
+    """`save` and `forget` write to the link's target, and the link stays."""
+    path = tmp_path / ".env"
+    target = tmp_path / "shared.env"
     target.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
     path.symlink_to(target)
     store = EnvFileStore(path)
-    store.remember("acme", APP_SECRET, SECRET)
+    store.save("acme", APP_SECRET, SECRET)
 
     assert path.is_symlink()
     assert read_env_file(target)["RUNBOOK_APP_SECRET"] == SECRET.reveal()
@@ -174,9 +175,9 @@ ALONE = APP_SECRET.variable_for("facebook_messenger")
 def test_a_second_connectors_credential_is_its_own(tmp_path: Path) -> None:
     """A second connector's credential has its own variable and does not replace the first."""
     path = tmp_path / ".env"
-    EnvFileStore(path, "facebook_marketing").remember("acme/m", APP_SECRET, Secret("first-0815"))
+    EnvFileStore(path, "facebook_marketing").save("acme/m", APP_SECRET, Secret("first-0815"))
     second = EnvFileStore(path, "facebook_messenger", is_shared=True)
-    second.remember("acme/n", APP_SECRET, Secret("second-4711"))
+    second.save("acme/n", APP_SECRET, Secret("second-4711"))
 
     assert read_env_file(path) == {APP_SECRET.variable: "first-0815", ALONE: "second-4711"}
 
@@ -192,7 +193,7 @@ def test_a_credential_is_replaced_where_it_would_be_read(tmp_path: Path) -> None
     name = APP_SECRET.variable_for("facebook_marketing")
     path.write_text(f"{name}=old-0815\n", encoding="utf-8")
     store = EnvFileStore(path, "facebook_marketing")
-    store.remember("acme/m", APP_SECRET, Secret("new-4711"))
+    store.save("acme/m", APP_SECRET, Secret("new-4711"))
 
     assert read_env_file(path) == {name: "new-4711"}
 

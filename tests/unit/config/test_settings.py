@@ -48,7 +48,8 @@ THEIRS = (
 )
 NAME = item("app_display_name", "Name")
 CONNECTOR = "facebook_messenger"
-ALONE, THEIR_OWN = NAME.variable_for(CONNECTOR), NAME.variable_for("facebook_marketing")
+ALONE = NAME.variable_for(CONNECTOR)
+THEIR_OWN = NAME.variable_for("facebook_marketing")
 # The settings that resolve the name for one connector, and another provider's secret.
 MINE = {"inputs": [NAME], "connector": CONNECTOR}
 MARKETINGS = {"inputs": THEIRS, "connector": "facebook_marketing"}

@@ -31,7 +31,7 @@ from tests.unit.bodies import (
     SIGN_IN_TOKEN,
     USER_TOKEN,
 )
-from tests.unit.fake_remote import FakeRemote, Responder, open_session, says
+from tests.unit.fake_remote import FakeRemote, Responder, open_session, responds
 
 CYCLR_SECRET = "cyclr-client-secret-1"
 VERIFY_TOKEN = "verify-me-0815-4711"
@@ -100,7 +100,7 @@ def remote() -> FakeRemote:
     """Return the remote system, which knows no made-up app; a test scripts its other answers."""
     remote = FakeRemote()
     for edge in ("", "/permissions"):
-        remote.on(f"/v26.0/{MADE_UP_APP}{edge}", says(bodies.NO_SUCH_OBJECT, 400))
+        remote.on(f"/v26.0/{MADE_UP_APP}{edge}", responds(bodies.NO_SUCH_OBJECT, 400))
     return remote
 
 
@@ -162,7 +162,8 @@ def run_check(remote: FakeRemote, make_context: MakeContext) -> RunCheck:
         if isinstance(end, type):
             with pytest.raises(end) as caught:
                 check(context)
-            result, text = caught.value, str(caught.value)
+            result = caught.value
+            text = str(caught.value)
             assert code in ("", result.code)
         else:
             result = check(context)

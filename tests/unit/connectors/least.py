@@ -240,7 +240,8 @@ _POLICY = f"<title>Policy</title><p>{'We keep your data safe. ' * 20}</p>"
 
 
 def _inspected(token: str, free: Iterable[str] = (), **more: Any) -> Said:
-    data, free = {**_INSPECTED, **more}, _free("data.expires_at", *free)
+    data = {**_INSPECTED, **more}
+    free = _free("data.expires_at", *free)
     return Said(_INSPECTION, {"data": data}, asks=_asking(input_token=token), free=free)
 
 

@@ -43,7 +43,8 @@ _NOT_PERMITTED = "(#10) Application does not have permission for this action"
 _NO_APP = "Error validating application. Cannot get application info due to a system error."
 _NO_ALIAS = "(#803) Some of the aliases you requested do not exist: sandbox.bakery"
 _TOO_MANY = "There have been too many calls to this ad-account. Wait a bit and try again."
-_FORBIDDEN, _BROKEN = "403 Forbidden", "500 Internal Server Error"
+_FORBIDDEN = "403 Forbidden"
+_BROKEN = "500 Internal Server Error"
 
 
 def _row(

@@ -47,9 +47,11 @@ from tests.unit.connectors.conftest import (
     session_to,
     shows_no_secret,
 )
-from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
+from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, responds
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 (CREDENTIALS,) = (each for each in PROCEDURE.steps if each.id == "fb-13-app-id-and-secret")
 TOKEN_PATH = "/v26.0/oauth/access_token"
 NODE = f"/v26.0/{APP_ID}"
@@ -58,15 +60,16 @@ URI = "https://acme-h.cyclr.com/connector/callback"
 OTHER_HOST = f"https://{MADE_UP * 8}.example.com/connector/callback"
 SIBLING = f"https://{MADE_UP * 8}.cyclr.com/connector/callback"
 OTHER_PATH = f"https://acme-h.cyclr.com/{MADE_UP * 8}"
-ISSUED = says(bodies.APP_TOKEN_ISSUED)
-NOT_JSON = says("<html>")
+ISSUED = responds(bodies.APP_TOKEN_ISSUED)
+NOT_JSON = responds("<html>")
 
 
 def refuses(body: dict[str, Any]) -> Responder:
-    return says(body, 400)
+    return responds(body, 400)
 
 
-BAD_CODE, BAD_SECRET = refuses(bodies.BAD_CODE), refuses(bodies.BAD_SECRET)
+BAD_CODE = refuses(bodies.BAD_CODE)
+BAD_SECRET = refuses(bodies.BAD_SECRET)
 REFUSED = refuses(bodies.REDIRECT_REFUSED)
 # Facebook's refusal of an address that is not registered.
 refusals = pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_an_issued_token_verifies_the_credentials(
             for control, said in (
                 (ISSUED, "it issued a token"),
                 (refuses(bodies.UNKNOWN_APP), "Cannot get application info"),
-                (says(bodies.BAD_SECRET, 500), "Error validating client secret."),
+                (responds(bodies.BAD_SECRET, 500), "Error validating client secret."),
                 (refuses({}), "answered 400"),
             )
         ),
@@ -138,7 +141,7 @@ def test_an_issued_token_verifies_the_credentials(
         ),
         # A refused secret or a deactivated app with a status other than 4xx decides nothing.
         *(
-            (says(body, status), BAD_SECRET, INCONCLUSIVE, [])
+            (responds(body, status), BAD_SECRET, INCONCLUSIVE, [])
             for body in (bodies.BAD_SECRET, bodies.DEACTIVATED)
             for status in (200, 500, 503)
         ),
@@ -151,7 +154,7 @@ def test_an_issued_token_verifies_the_credentials(
         ),
         (refuses(bodies.UNKNOWN_APP), BAD_SECRET, INCONCLUSIVE, []),
         # A broken connection and an answer that is not JSON are raised: the run is inconclusive.
-        (breaks(), breaks(), UnreachableError, []),
+        (fails_with(), fails_with(), UnreachableError, []),
         (NOT_JSON, NOT_JSON, UnexpectedResponseError, []),
     ],
 )
@@ -183,7 +186,7 @@ def test_only_facebooks_own_refusal_refuses_the_app_id(
     run_check: RunCheck, body: dict[str, Any], status: int, is_refused: bool
 ) -> None:
     """An unknown App ID, or one whose secret is another, is refused; a fault refuses none."""
-    error = run_check(app_is_registered, RunbookError, answers={TOKEN_PATH: says(body, status)})
+    error = run_check(app_is_registered, RunbookError, answers={TOKEN_PATH: responds(body, status)})
     assert error.refuses == (("app_id",) if is_refused else ())
     assert isinstance(error, RefusedAppError) is is_refused
 
@@ -203,7 +206,7 @@ def test_a_token_that_does_not_name_the_app_proves_nothing(
     remote: FakeRemote, context: CheckContext, token: str
 ) -> None:
     """A token that does not begin with the App ID is refused, not shown and not kept."""
-    remote.on(TOKEN_PATH, says({"access_token": token}))
+    remote.on(TOKEN_PATH, responds({"access_token": token}))
     said = f"does not name app {APP_ID}|without a token"
     with pytest.raises(UnexpectedResponseError, match=said) as caught:
         app_credentials_are_accepted(context)
@@ -279,7 +282,7 @@ def reads(token_issued: None, run_check: RunCheck) -> RunCheck:
 
 def test_an_app_that_can_be_read_is_registered(reads: RunCheck) -> None:
     """An app whose node can be read is verified; the limits say what this does not prove."""
-    finding = reads(app_is_registered, says(bodies.APPLICATION), VERIFIED, "Acme Lead Sync")
+    finding = reads(app_is_registered, responds(bodies.APPLICATION), VERIFIED, "Acme Lead Sync")
     assert finding.accepts == ("app_id",)
     assert finding.facts == {"app_name": "Acme Lead Sync"}
     assert "Facebook asked for the password" in finding.limits[0]
@@ -287,7 +290,7 @@ def test_an_app_that_can_be_read_is_registered(reads: RunCheck) -> None:
 
 def test_the_right_name_is_verified(reads: RunCheck) -> None:
     """The app's name must be the given one; the limits say what this does not prove."""
-    finding = reads(app_name_matches, says(bodies.APPLICATION), VERIFIED, "'Acme Lead Sync'")
+    finding = reads(app_name_matches, responds(bodies.APPLICATION), VERIFIED, "'Acme Lead Sync'")
     assert finding.accepts == ("app_id", "app_display_name")
     assert "App Purpose" in finding.limits[0]
 
@@ -295,7 +298,7 @@ def test_the_right_name_is_verified(reads: RunCheck) -> None:
 @pytest.mark.parametrize("name", ["Acme lead sync", "Acme Lead Sync "])
 def test_another_name_fails(reads: RunCheck, name: str) -> None:
     """A name that differs in one character fails; the reason shows both names."""
-    node = says({**bodies.APPLICATION, "name": name})
+    node = responds({**bodies.APPLICATION, "name": name})
     said = f"called {name!r}, not 'Acme Lead Sync'"
     assert reads(app_name_matches, node, FAILED, said).accepts == ("app_id",)
 
@@ -308,15 +311,15 @@ UNNAMED = {name: value for name, value in bodies.APPLICATION.items() if name != 
     ("node", "error", "said"),
     [
         # An answer without a name decides nothing.
-        (says(UNNAMED), MissingFieldError, "left out name, which this check needs"),
+        (responds(UNNAMED), MissingFieldError, "left out name, which this check needs"),
         *(
-            (says({**UNNAMED, "name": name}), UnexpectedResponseError, "name is")
+            (responds({**UNNAMED, "name": name}), UnexpectedResponseError, "name is")
             for name in ("", 7, ["Acme Lead Sync"])
         ),
         # The answer's id must be the App ID.
         *(
             (
-                says({**bodies.APPLICATION, "id": identifier}),
+                responds({**bodies.APPLICATION, "id": identifier}),
                 UnexpectedResponseError,
                 f"id is {shown}, not {APP_ID}",
             )
@@ -363,7 +366,7 @@ DEACTIVATED = "API access deactivated. To reactivate, go to the app dashboard."
             ["API access deactivated", "complete the required actions in the dashboard"],
         ),
         # A server error.
-        (says(bodies.BAD_SECRET, 503), ["issued no app token"]),
+        (responds(bodies.BAD_SECRET, 503), ["issued no app token"]),
     ],
 )
 def test_other_refusals_do_not_contradict_the_app_secret(
@@ -376,7 +379,7 @@ def test_other_refusals_do_not_contradict_the_app_secret(
 
 def test_filled_sections_are_verified(remote: FakeRemote, reads: RunCheck) -> None:
     """All fields that the API shows must be filled; the limits name what it does not show."""
-    node = says(bodies.FULL_APPLICATION)
+    node = responds(bodies.FULL_APPLICATION)
     finding = reads(missing_sections_are_filled, node, VERIFIED, "Privacy Policy URL")
     assert finding.warnings == ()
     assert "data deletion" in finding.limits[0]
@@ -403,7 +406,7 @@ def test_a_missing_field_is_inconclusive(
     if is_absent:
         del node[field]
     said = f"Facebook returns no {label}:"
-    reads(missing_sections_are_filled, says(node), INCONCLUSIVE, said)
+    reads(missing_sections_are_filled, responds(node), INCONCLUSIVE, said)
 
 
 @pytest.mark.parametrize(
@@ -424,7 +427,7 @@ def test_app_domains_are_compared_with_the_service_domain(
     reads: RunCheck, domains: list[str] | None, service_domain: str, warned: bool
 ) -> None:
     """A warning is given unless the Service Domain or a parent domain is listed."""
-    node = says({**bodies.FULL_APPLICATION, "app_domains": domains})
+    node = responds({**bodies.FULL_APPLICATION, "app_domains": domains})
     finding = reads(missing_sections_are_filled, node, VERIFIED, service_domain=service_domain)
     lacks = ["does not list acme-h.cyclr.com" in text for text in finding.warnings]
     assert lacks == ([True] if warned else [])
@@ -434,7 +437,7 @@ def test_an_upgraded_version_gives_a_warning(reads: RunCheck) -> None:
     """If the headers show that Facebook used another API version, a warning is given."""
     warning = "The call has been auto-upgraded to v27.0 as v26.0 will be deprecated."
     headers = {"facebook-api-version": "v27.0", "x-ad-api-version-warning": warning}
-    node = says(bodies.FULL_APPLICATION, headers=headers)
+    node = responds(bodies.FULL_APPLICATION, headers=headers)
     warnings = reads(missing_sections_are_filled, node, VERIFIED).warnings
     assert warnings[0] == warning
     assert "in v27.0 instead of v26.0" in warnings[1]
@@ -445,7 +448,7 @@ def of_version(run_check: RunCheck) -> Callable[..., Finding]:
     """Return the check of the sections with this version of the Graph API."""
 
     def run(version: str, **changes: Any) -> Any:
-        node = says(bodies.FULL_APPLICATION, headers={"facebook-api-version": version})
+        node = responds(bodies.FULL_APPLICATION, headers={"facebook-api-version": version})
         answers = {
             f"/{version}/oauth/access_token": ISSUED,
             f"/{version}/{APP_ID}": node,
@@ -547,7 +550,7 @@ def test_a_refused_path_proves_the_whole_address(redeems: RunCheck, refusal: Res
 
 @pytest.mark.parametrize(
     "path",
-    [breaks(), NOT_JSON, says(bodies.REDIRECT_REFUSED), ISSUED, refuses(bodies.APP_LIMIT)],
+    [fails_with(), NOT_JSON, responds(bodies.REDIRECT_REFUSED), ISSUED, refuses(bodies.APP_LIMIT)],
 )
 def test_the_path_control_only_sets_the_limit(redeems: RunCheck, path: Responder) -> None:
     """Any other answer to the path control leaves the host verified and the path as a limit."""
@@ -586,10 +589,12 @@ def test_a_sibling_that_is_accepted_leaves_the_address_to_a_person(
         return (BAD_CODE if is_known else REFUSED)(request)
 
     remote.on(TOKEN_PATH, answer)
-    end, words = VERIFIED, ()
+    end = VERIFIED
+    words = ()
     if is_taken:
         look = "Check that Valid OAuth Redirect URIs in Facebook Login > Settings lists it"
-        end, words = INCONCLUSIVE, (f"^Facebook accepts any host under {domain}, so App", look)
+        end = INCONCLUSIVE
+        words = (f"^Facebook accepts any host under {domain}, so App", look)
     run_check(redirect_uri_is_accepted, end, *words, service_domain=host)
     assert sibling in [fields(each).get("redirect_uri") for each in remote.requests]
 
@@ -623,15 +628,15 @@ UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
                 refuses(bodies.UNKNOWN_FAULT),
                 refuses(bodies.APP_LIMIT),
                 ISSUED,
-                says(bodies.REDIRECT_REFUSED),
-                says(bodies.REDIRECT_REFUSED, 500),
+                responds(bodies.REDIRECT_REFUSED),
+                responds(bodies.REDIRECT_REFUSED, 500),
                 refuses({}),
             )
         ),
         # No connection, no JSON and a limit are raised, which is inconclusive.
         *(
             ({"sibling": sibling, "path": REFUSED}, RemoteError, [])
-            for sibling in (breaks(), NOT_JSON, says(bodies.REDIRECT_REFUSED, 429))
+            for sibling in (fails_with(), NOT_JSON, responds(bodies.REDIRECT_REFUSED, 429))
         ),
         # If the control is not refused, nothing is proven, and the reason quotes the answer.
         *(
@@ -644,7 +649,7 @@ UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
                 (BAD_CODE, "Invalid verification code format."),
                 (ISSUED, "a token was issued"),
                 (refuses(bodies.TRANSIENT), "Service temporarily unavailable"),
-                (says(bodies.REDIRECT_REFUSED), "Can't Load URL"),
+                (responds(bodies.REDIRECT_REFUSED), "Can't Load URL"),
             )
         ),
         # Only an error about the code shows that the address is accepted.
@@ -655,8 +660,8 @@ UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
                 refuses(bodies.EXPIRED_CODE),
                 BAD_SECRET,
                 ISSUED,
-                says(bodies.BAD_CODE),
-                says(bodies.REDIRECT_REFUSED, 500),
+                responds(bodies.BAD_CODE),
+                responds(bodies.REDIRECT_REFUSED, 500),
                 refuses(graph_error("Invalid verification code format.", 191_000)),
             )
         ),
@@ -667,7 +672,7 @@ UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
             ["configured as a desktop app, code 1", "Switch Native or desktop app? off"],
         ),
         # A broken connection is raised.
-        ({"real": breaks()}, UnreachableError, []),
+        ({"real": fails_with()}, UnreachableError, []),
     ],
 )
 def test_without_clear_answers_no_address_is_verified(
@@ -690,7 +695,7 @@ def test_an_unregistered_address_fails(
 @pytest.mark.usefixtures("token_issued")
 def test_the_node_is_asked_for_once(remote: FakeRemote, context: CheckContext) -> None:
     """Checks of several steps share the node and its control, and name both."""
-    remote.on(NODE, says(NAMED))
+    remote.on(NODE, responds(NAMED))
     other = replace(context, session=context.session.branch())
     app_is_registered(context)
     missing_sections_are_filled(other)
@@ -702,14 +707,14 @@ def test_the_node_is_asked_for_once(remote: FakeRemote, context: CheckContext) -
 @pytest.mark.parametrize(
     "control",
     [
-        says({"id": MADE_UP_APP}),
-        says(NAMED),
-        says({}),
-        says(graph_error("An unknown error has occurred.", 1), 500),
-        says(bodies.TRANSIENT, 503),
-        says("<html>", 400),
-        says({"error": {"message": "Unsupported get request.", "code": 100}}),
-        breaks(),
+        responds({"id": MADE_UP_APP}),
+        responds(NAMED),
+        responds({}),
+        responds(graph_error("An unknown error has occurred.", 1), 500),
+        responds(bodies.TRANSIENT, 503),
+        responds("<html>", 400),
+        responds({"error": {"message": "Unsupported get request.", "code": 100}}),
+        fails_with(),
     ],
     ids=["itself", "this app", "nothing", "fault", "transient", "page", "200", "gone"],
 )
@@ -719,7 +724,7 @@ def test_without_a_refused_control_nothing_is_proven(
     """Unless Facebook itself refuses a made-up App ID, what it says of this one is no proof."""
     remote = FakeRemote()
     remote.on(TOKEN_PATH, ISSUED)
-    remote.on(NODE, says(NAMED))
+    remote.on(NODE, responds(NAMED))
     remote.on(f"/v26.0/{MADE_UP_APP}", control)
     with pytest.raises(RemoteError):
         app_is_registered(make_context(session=session_to(remote)))
@@ -732,7 +737,7 @@ def test_a_field_that_graph_refuses_concerns_its_check_alone(
     """The node is asked once more without that field; the check that needs it says so."""
     message = "(#100) Tried accessing nonexisting field (roles) on node type (Application)"
     remote.on(NODE, refuses(graph_error(message, 100)), when=asks_for("roles"))
-    remote.on(NODE, says(NAMED))
+    remote.on(NODE, responds(NAMED))
     other = replace(context, session=context.session.branch())
     assert app_is_registered(context).outcome is VERIFIED
     with pytest.raises(GraphAPIError, match=r"field \(roles\)"):
@@ -746,7 +751,7 @@ def test_another_refusal_leaves_what_the_check_needs(
 ) -> None:
     """If Graph does not name the refused field, the check requests only the needed ones."""
     refused = graph_error("(#10) Application does not have permission for this action", 10)
-    remote.on(NODE, says(refused, 403), when=asks_for("roles"))
-    remote.on(NODE, says({"id": APP_ID, "name": "Acme"}))
+    remote.on(NODE, responds(refused, 403), when=asks_for("roles"))
+    remote.on(NODE, responds({"id": APP_ID, "name": "Acme"}))
     assert app_node(context, "name")[0].text("name") == "Acme"
     assert fields(remote.requests[-2])["fields"] == "id,name"

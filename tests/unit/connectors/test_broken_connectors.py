@@ -238,7 +238,8 @@ def test_other_commands_work_and_name_it(plainpost: Path, tenants: Path) -> None
         assert shown.exit_code == ExitCode.COMPLETE
         assert said in line_of(shown.stderr)
         assert "Its record cannot be read" in shown.stdout
-    inbox, status = runbook("inbox").stdout, runbook("status").stdout
+    inbox = runbook("inbox").stdout
+    status = runbook("status").stdout
     assert said in line_of(inbox)
     assert "acme, beta (plainpost): Its record cannot be read" in inbox
     assert "Correct that file" in inbox
@@ -320,7 +321,8 @@ def test_a_practice_server_gets_none_of_its_settings(plainpost: Path, how: str) 
 
 def test_known_variables_are_a_set() -> None:
     """Only those that are not complete may have others, and never a command's own."""
-    known, partial = KnownVariables({"RUNBOOK_A"}), KnownVariables({"RUNBOOK_A"}, is_complete=False)
+    known = KnownVariables({"RUNBOOK_A"})
+    partial = KnownVariables({"RUNBOOK_A"}, is_complete=False)
 
     assert known == {"RUNBOOK_A"} == partial
     assert [x for x in ("RUNBOOK_A", "RUNBOOK_B", "PATH") if known.may_have(x)] == ["RUNBOOK_A"]

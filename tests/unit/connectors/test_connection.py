@@ -22,20 +22,23 @@ from tests.conftest import NOON
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, PAGE_TOKEN, TOKEN_INSPECTED, USER_TOKEN, rows
 from tests.unit.connectors.conftest import MakeContext, RunCheck
-from tests.unit.fake_remote import FakeRemote, Responder, fields, says
+from tests.unit.fake_remote import FakeRemote, Responder, fields, responds
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 GRANTED = bodies.statuses(public_profile="granted", leads_retrieval="granted")
 DECLINED = bodies.statuses(public_profile="granted", leads_retrieval="declined")
 INSPECTION = "/v26.0/debug_token"
-ACCOUNTS, PAGES = "/v26.0/me/adaccounts", "/v26.0/me/accounts"
+ACCOUNTS = "/v26.0/me/adaccounts"
+PAGES = "/v26.0/me/accounts"
 EMPTY_PAGE = {"id": "page-0", "access_token": bodies.OTHER_PAGE_TOKEN}
 LEAD_PAGE = {"id": "page-1", "name": "Acme Page", "access_token": PAGE_TOKEN}
 # Facebook lists no page of the person, nor names one in any other way.
 NO_PAGE = {
-    PAGES: says(rows()),
-    INSPECTION: says({"data": TOKEN_INSPECTED}),
-    "/v26.0/me/businesses": says(rows()),
+    PAGES: responds(rows()),
+    INSPECTION: responds({"data": TOKEN_INSPECTED}),
+    "/v26.0/me/businesses": responds(rows()),
 }
 
 
@@ -53,12 +56,12 @@ def epoch(moment: datetime = NOON, **later: int) -> int:
 
 def listing_accounts(*accounts: Any, **more: Any) -> dict[str, Responder]:
     """Return answers that list these ad accounts, and no page."""
-    return {ACCOUNTS: says(rows(*accounts), **more), **NO_PAGE}
+    return {ACCOUNTS: responds(rows(*accounts), **more), **NO_PAGE}
 
 
 @pytest.fixture(autouse=True)
 def _token(remote: FakeRemote) -> None:
-    remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+    remote.on("/v26.0/oauth/access_token", responds(bodies.APP_TOKEN_ISSUED))
 
 
 @pytest.fixture
@@ -66,8 +69,8 @@ def inspect(run_check: RunCheck) -> RunCheck:
     """Return the check of the token; keyword arguments change what Facebook says of it."""
 
     def run(end: Any, *words: str, grants: Any = GRANTED, **data: Any) -> Any:
-        inspected = says({"data": {**TOKEN_INSPECTED, **data}})
-        answers = {INSPECTION: inspected, "/v26.0/me/permissions": says(grants)}
+        inspected = responds({"data": {**TOKEN_INSPECTED, **data}})
+        answers = {INSPECTION: inspected, "/v26.0/me/permissions": responds(grants)}
         return run_check(user_token_is_valid, end, *words, answers=answers)
 
     return run
@@ -195,7 +198,7 @@ def test_an_invalid_token_fails_with_facebooks_reason(
     remote: FakeRemote, run_check: RunCheck
 ) -> None:
     """An invalid token fails, and the reason has Facebook's message, code and subcode."""
-    remote.on(INSPECTION, says({"data": bodies.TOKEN_INVALID}))
+    remote.on(INSPECTION, responds({"data": bodies.TOKEN_INVALID}))
     run_check(user_token_is_valid, FAILED, "changed their password", "190/460")
     assert len(remote.requests) == 2
 
@@ -215,7 +218,7 @@ def test_neither_true_nor_false_decides_nothing(
 @pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": []}])
 def test_an_empty_inspection_decides_nothing(run_check: RunCheck, body: Any) -> None:
     """An answer that says nothing of the token raises `UnexpectedResponseError`."""
-    run_check(user_token_is_valid, UnexpectedResponseError, answers={INSPECTION: says(body)})
+    run_check(user_token_is_valid, UnexpectedResponseError, answers={INSPECTION: responds(body)})
 
 
 @pytest.mark.parametrize(
@@ -255,7 +258,7 @@ def test_accounts_and_pages_are_counted(
     remote: FakeRemote, run_check: RunCheck, accounts: int, pages: int
 ) -> None:
     """One ad account verifies; none is inconclusive, whatever pages there are."""
-    remote.on(PAGES, says(rows(*[{"id": "page-1"}] * pages)))
+    remote.on(PAGES, responds(rows(*[{"id": "page-1"}] * pages)))
     answers = listing_accounts(*[{"id": "act_1"}] * accounts)
     if accounts:
         counted = f"{nouns(accounts, 'ad account')} and {nouns(pages, 'page')}"
@@ -287,9 +290,9 @@ def test_read_rows_are_tables(remote: FakeRemote, run_check: RunCheck) -> None:
     account = {"id": "act_1", "name": "Acme", "account_status": 1, "currency": "EUR"}
     page = {"id": "10", "name": "Acme Page", "category": "Software", "access_token": PAGE_TOKEN}
     answers = {
-        ACCOUNTS: says(rows({**account, "timezone_name": "Europe/Berlin", "balance": "7"})),
-        PAGES: says(rows({**page, "tasks": ["ADVERTISE", "ANALYZE"]})),
-        "/v26.0/act_1": says({"id": "act_1"}),
+        ACCOUNTS: responds(rows({**account, "timezone_name": "Europe/Berlin", "balance": "7"})),
+        PAGES: responds(rows({**page, "tasks": ["ADVERTISE", "ANALYZE"]})),
+        "/v26.0/act_1": responds({"id": "act_1"}),
     }
     assert run_check(marketing_data_is_readable, VERIFIED, answers=answers).tables == (
         Table(
@@ -319,8 +322,9 @@ def test_an_active_account_names_the_access_tier(
 ) -> None:
     """The tier is a fact from the usage headers of one call; the limited one is a warning."""
     usage = json.dumps({"ads_api_access_tier": tier, "acc_id_util_pct": 1})
-    remote.on("/v26.0/act_2", says({"id": "act_2"}, headers={"x-ad-account-usage": usage}))
-    closed, active = {"id": "act_1", "account_status": 101}, {"id": "act_2", "account_status": 1}
+    remote.on("/v26.0/act_2", responds({"id": "act_2"}, headers={"x-ad-account-usage": usage}))
+    closed = {"id": "act_1", "account_status": 101}
+    active = {"id": "act_2", "account_status": 1}
     finding = run_check(
         marketing_data_is_readable, VERIFIED, answers=listing_accounts(closed, active)
     )
@@ -333,7 +337,7 @@ def test_an_account_that_is_not_active_is_not_called(
     remote: FakeRemote, run_check: RunCheck
 ) -> None:
     """A call that may fail counts against the tier: without an active account none is made."""
-    remote.on(PAGES, says(rows({"id": "page-1"})))
+    remote.on(PAGES, responds(rows({"id": "page-1"})))
     answers = listing_accounts({"id": "act_1", "account_status": 2})
     finding = run_check(marketing_data_is_readable, VERIFIED, answers=answers)
     assert "access_tier" not in finding.facts
@@ -358,7 +362,7 @@ def test_a_table_that_is_cut_says_so(
     remote: FakeRemote, run_check: RunCheck, count: int, caption: str
 ) -> None:
     """A table with the most rows that are read says that there may be more."""
-    remote.on(PAGES, says(rows(*[{"id": "10"}] * count)))
+    remote.on(PAGES, responds(rows(*[{"id": "10"}] * count)))
     finding = run_check(
         marketing_data_is_readable, VERIFIED, answers=listing_accounts({"id": "act_1"})
     )
@@ -369,7 +373,7 @@ def test_a_table_that_is_cut_says_so(
 
 def test_a_refusal_is_raised(run_check: RunCheck) -> None:
     """A refusal by Facebook raises `GraphAPIError`."""
-    answers = {ACCOUNTS: says(bodies.NO_ADS, 403)}
+    answers = {ACCOUNTS: responds(bodies.NO_ADS, 403)}
     run_check(
         marketing_data_is_readable, GraphAPIError, "NOT grant ads_management", answers=answers
     )
@@ -385,12 +389,12 @@ def reads_leads(run_check: RunCheck) -> RunCheck:
         form = {"id": "form-1", "name": "F", "status": "ACTIVE", "locale": "en_US"}
         said = {**bodies.LEAD_ACCESS, **(access or {})}
         answers = {
-            PAGES: says(rows(EMPTY_PAGE, LEAD_PAGE)),
-            "/v26.0/page-0/leadgen_forms": says(rows()),
-            "/v26.0/page-1/leadgen_forms": says(rows(form)),
-            INSPECTION: says({"data": TOKEN_INSPECTED}),
-            "/v26.0/page-1": says({"id": "page-1", "has_lead_access": said}),
-            "/v26.0/form-1/leads": says(rows(*leads)),
+            PAGES: responds(rows(EMPTY_PAGE, LEAD_PAGE)),
+            "/v26.0/page-0/leadgen_forms": responds(rows()),
+            "/v26.0/page-1/leadgen_forms": responds(rows(form)),
+            INSPECTION: responds({"data": TOKEN_INSPECTED}),
+            "/v26.0/page-1": responds({"id": "page-1", "has_lead_access": said}),
+            "/v26.0/form-1/leads": responds(rows(*leads)),
         }
         return run_check(lead_data_is_readable, end, *words, answers=answers)
 
@@ -469,11 +473,11 @@ def test_the_order_of_pages_and_forms_does_not_count(run_check: RunCheck) -> Non
     pages = [{"id": name, "access_token": PAGE_TOKEN} for name in ("page-2", "page-1")]
     forms = [{"id": name, "leads_count": 0} for name in ("form-2", "form-1")]
     answers = {
-        PAGES: says(rows(*pages)),
-        "/v26.0/page-1/leadgen_forms": says(rows(*forms)),
-        INSPECTION: says({"data": TOKEN_INSPECTED}),
-        "/v26.0/page-1": says({"has_lead_access": bodies.LEAD_ACCESS}),
-        "/v26.0/form-1/leads": says(rows(bodies.LEAD)),
+        PAGES: responds(rows(*pages)),
+        "/v26.0/page-1/leadgen_forms": responds(rows(*forms)),
+        INSPECTION: responds({"data": TOKEN_INSPECTED}),
+        "/v26.0/page-1": responds({"has_lead_access": bodies.LEAD_ACCESS}),
+        "/v26.0/form-1/leads": responds(rows(bodies.LEAD)),
     }
     read = "A lead of form form-1 (page page-1)"
     run_check(lead_data_is_readable, VERIFIED, read, answers=answers)
@@ -490,14 +494,14 @@ def test_without_leads_retrieval_the_check_does_not_apply(
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (says(bodies.NO_SUCH_FIELD, 400), GraphAPIError),
-        (says(bodies.LEAD_LIMIT, 400), ThrottledError),
-        (says("<html>"), UnexpectedResponseError),
+        (responds(bodies.NO_SUCH_FIELD, 400), GraphAPIError),
+        (responds(bodies.LEAD_LIMIT, 400), ThrottledError),
+        (responds("<html>"), UnexpectedResponseError),
     ],
 )
 def test_an_error_on_the_way_is_raised(
     run_check: RunCheck, answer: Responder, error: type[Exception]
 ) -> None:
     """An error on the way to the lead is raised and decides nothing."""
-    answers = {PAGES: says(rows(LEAD_PAGE)), "/v26.0/page-1/leadgen_forms": answer}
+    answers = {PAGES: responds(rows(LEAD_PAGE)), "/v26.0/page-1/leadgen_forms": answer}
     run_check(lead_data_is_readable, error, answers=answers)

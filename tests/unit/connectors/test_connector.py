@@ -27,12 +27,14 @@ from runbook_lib.errors import CyclrAPIError, RemoteError, UnexpectedResponseErr
 from tests.unit import bodies
 from tests.unit.bodies import ACCOUNT_CONNECTOR, APP_ID, CONNECTOR, METHOD, SIGN_IN_TOKEN, statuses
 from tests.unit.connectors.conftest import MADE_UP_ACCOUNTS, RunCheck
-from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
+from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, responds
 
 console_holds_app_id = partial(connector.console_holds_app_id, FACEBOOK)
 connector_is_authenticated = partial(connector.connector_is_authenticated, FACEBOOK)
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 NOT_RUN = Outcome.NOT_RUN
 LIBRARY = "/v1.0/connectors"
 INSTALLED = "/v1.0/account/connectors"
@@ -63,7 +65,7 @@ controlled = pytest.mark.parametrize("check", CONTROLLED)
 
 def list_installed(*rows: dict[str, Any]) -> Responder:
     """List these connectors as installed; refuse a made-up account."""
-    return answers(says(DENIED, 401), says(DENIED, 401), *rows)
+    return answers(responds(DENIED, 401), responds(DENIED, 401), *rows)
 
 
 def answers(first: Responder, second: Responder, *rows: dict[str, Any]) -> Responder:
@@ -72,7 +74,7 @@ def answers(first: Responder, second: Responder, *rows: dict[str, Any]) -> Respo
 
     def respond(request: httpx.Request) -> httpx.Response:
         account = request.headers["x-cyclr-account"]
-        return controls.get(account, says([*rows]))(request)
+        return controls.get(account, responds([*rows]))(request)
 
     return respond
 
@@ -82,19 +84,19 @@ def searched(found: list[Any], library: list[Any], pages: str = "1") -> Responde
 
     def respond(request: httpx.Request) -> httpx.Response:
         if "query" in fields(request):
-            return says(found)(request)
-        return says(library, headers={"Total-Pages": pages} if pages else {})(request)
+            return responds(found)(request)
+        return responds(library, headers={"Total-Pages": pages} if pages else {})(request)
 
     return respond
 
 
-IS_INSTALLED = {INSTALLED: list_installed(ACCOUNT_CONNECTOR), LIBRARY: says([CONNECTOR])}
-IS_NOT_INSTALLED = {INSTALLED: list_installed(), LIBRARY: says([CONNECTOR])}
+IS_INSTALLED = {INSTALLED: list_installed(ACCOUNT_CONNECTOR), LIBRARY: responds([CONNECTOR])}
+IS_NOT_INSTALLED = {INSTALLED: list_installed(), LIBRARY: responds([CONNECTOR])}
 
 
 @pytest.fixture(autouse=True)
 def _token(remote: FakeRemote) -> None:
-    remote.on("/oauth/token", says(bodies.CYCLR_TOKEN_ISSUED))
+    remote.on("/oauth/token", responds(bodies.CYCLR_TOKEN_ISSUED))
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def installs(run_check: RunCheck, announced: list[str]) -> RunCheck:
 
 def test_a_connector_of_that_name_is_verified(remote: FakeRemote, run_check: RunCheck) -> None:
     """A connector of that name verifies; the limits say that its Setup cannot be read."""
-    library = {LIBRARY: says([CONNECTOR])}
+    library = {LIBRARY: responds([CONNECTOR])}
     finding = run_check(connector_is_in_library, VERIFIED, "id 17208, Approved", answers=library)
     assert "no API shows it" in finding.limits[0]
     assert fields(remote.requests[-1])["query"] == "Facebook Marketing API"
@@ -136,19 +138,19 @@ def test_a_connector_of_that_name_is_verified(remote: FakeRemote, run_check: Run
             INCONCLUSIVE,
             "^Cyclr's library lists Facebook Marketing API, The search does not.",
         ),
-        (says([]), INCONCLUSIVE, "Cyclr's library: it is empty."),
-        (says([SLACK]), UnexpectedResponseError, "did not give its whole list"),
+        (responds([]), INCONCLUSIVE, "Cyclr's library: it is empty."),
+        (responds([SLACK]), UnexpectedResponseError, "did not give its whole list"),
         (searched([SLACK], [SLACK], pages="2"), UnexpectedResponseError, "whole list"),
         (searched([], [SLACK], pages=""), UnexpectedResponseError, "whole list"),
         # A draft cannot be installed (Cyclr's answer to that: 400), so the step fails.
         *(
-            (says([{**CONNECTOR, "Status": status}] * count), FAILED, AS_A_DRAFT)
+            (responds([{**CONNECTOR, "Status": status}] * count), FAILED, AS_A_DRAFT)
             for status in ("Draft", "draft", "DRAFT ")
             for count in (1, 2)
         ),
         # A draft beside a released connector does not count, whatever their order and ids.
         *(
-            (says(found), VERIFIED, "id 17208, Approved")
+            (responds(found), VERIFIED, "id 17208, Approved")
             for found in (OF_SEVERAL, OF_SEVERAL[::-1])
         ),
     ],
@@ -219,7 +221,7 @@ def test_only_what_is_missing_and_permitted_is_installed(
 
 def test_an_installation_of_another_connector_proves_nothing(installs: RunCheck) -> None:
     """If Cyclr installs another connector of that name, the finding names the change."""
-    other = {INSTALL: says({**ACCOUNT_CONNECTOR, "Connector": NAMESAKE})}
+    other = {INSTALL: responds({**ACCOUNT_CONNECTOR, "Connector": NAMESAKE})}
     said = "connector 15909, not to 17208"
     finding = installs(INCONCLUSIVE, said, answers={**IS_NOT_INSTALLED, **other})
     assert len(finding.changes) == 1
@@ -232,20 +234,24 @@ def test_an_installation_of_another_connector_proves_nothing(installs: RunCheck)
         # The same refusal of both, or two lists without the connector, is a valid control.
         *(
             (control, control, VERIFIED, "")
-            for control in (says([OTHER]), says([]), *(says(DENIED, each) for each in REFUSALS))
+            for control in (
+                responds([OTHER]),
+                responds([]),
+                *(responds(DENIED, each) for each in REFUSALS),
+            )
         ),
         # With different answers for the made-up accounts, the result is inconclusive.
-        (says(DENIED, 401), says(DENIED, 404), INCONCLUSIVE, "(401 and 404)"),
-        (says(DENIED, 404), says([]), INCONCLUSIVE, "(404 and 200)"),
-        (says([OTHER]), says(DENIED, 403), INCONCLUSIVE, "(200 and 403)"),
+        (responds(DENIED, 401), responds(DENIED, 404), INCONCLUSIVE, "(401 and 404)"),
+        (responds(DENIED, 404), responds([]), INCONCLUSIVE, "(404 and 200)"),
+        (responds([OTHER]), responds(DENIED, 403), INCONCLUSIVE, "(200 and 403)"),
         # A made-up account that lists the same connector proves nothing.
         *(
-            (first, says([ACCOUNT_CONNECTOR]), INCONCLUSIVE, "54321 for a made-up account too")
-            for first in (says(DENIED, 401), says([]), says([ACCOUNT_CONNECTOR]))
+            (first, responds([ACCOUNT_CONNECTOR]), INCONCLUSIVE, "54321 for a made-up account too")
+            for first in (responds(DENIED, 401), responds([]), responds([ACCOUNT_CONNECTOR]))
         ),
         # An error that is no refusal is raised, for either of the made-up accounts.
         *(
-            (says(*first), says({"Message": "Busy."}, status), RemoteError, "")
+            (responds(*first), responds({"Message": "Busy."}, status), RemoteError, "")
             for status in (302, 408, 425, 429, 500, 502, 503)
             for first in ((DENIED, 401), ({"Message": "Busy."}, status))
         ),
@@ -267,8 +273,9 @@ def test_a_token_that_has_ended_proves_nothing(
     remote: FakeRemote, run_check: RunCheck, check: Check, status: int, after: int
 ) -> None:
     """If the account itself is refused after the made-up ones, these prove nothing."""
-    row, denied = says([ACCOUNT_CONNECTOR]), says(DENIED, status)
-    remote.on(INSTALLED, row, denied, denied, says(DENIED, after))
+    row = responds([ACCOUNT_CONNECTOR])
+    denied = responds(DENIED, status)
+    remote.on(INSTALLED, row, denied, denied, responds(DENIED, after))
     said = f"does not answer for account acct-1 either ({after}: Authoriz"
     run_check(check, INCONCLUSIVE, said, answers=IS_INSTALLED)
 
@@ -278,9 +285,9 @@ def test_the_account_is_read_once_more_for_all_checks_of_a_look(
     remote: FakeRemote, context: CheckContext, status: int
 ) -> None:
     """It is asked again with the same token, once, whoever asks; only after a 401 or 403."""
-    denied = says(DENIED, status)
+    denied = responds(DENIED, status)
     remote.on(INSTALLED, answers(denied, denied, ACCOUNT_CONNECTOR))
-    remote.on(LIBRARY, says([CONNECTOR]))
+    remote.on(LIBRARY, responds([CONNECTOR]))
     findings = context.side_by_side(lambda branch, check: check(branch), [*CONTROLLED] * 3)
     assert {finding.outcome for finding in findings} == {VERIFIED}
     mine = [each for each in remote.requests if each.headers.get("x-cyclr-account") == "acct-1"]
@@ -296,8 +303,8 @@ def test_made_up_accounts_are_two_guids(
 ) -> None:
     """Both have the form of Cyclr's account ids, so neither is refused for its form."""
     digits = iter("ab")
-    remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), says(DENIED, 404))
-    remote.on(LIBRARY, says([CONNECTOR]))
+    remote.on(INSTALLED, responds([ACCOUNT_CONNECTOR]), responds(DENIED, 404))
+    remote.on(LIBRARY, responds([CONNECTOR]))
     run_check(check, VERIFIED, random_hex=lambda size: 2 * size * next(digits))
     asked = [request.headers["x-cyclr-account"] for request in remote.requests[-2:]]
     assert asked == ["aaaaaaaa-aaaa-4aaa-aaaa-aaaaaaaaaaaa", "bbbbbbbb-bbbb-4bbb-bbbb-bbbbbbbbbbbb"]
@@ -312,9 +319,9 @@ def test_with_permission_it_is_installed_and_reported(
 
     def install(request: Any) -> Any:
         assert announced, "the change was not announced first"
-        return says(ACCOUNT_CONNECTOR)(request)
+        return responds(ACCOUNT_CONNECTOR)(request)
 
-    found = {INSTALLED: list_installed(), LIBRARY: says(library), INSTALL: install}
+    found = {INSTALLED: list_installed(), LIBRARY: responds(library), INSTALL: install}
     finding = installs(VERIFIED, answers=found)
     assert announced == ["Install Facebook Marketing API in Cyclr account acct-1."]
     assert finding.changes == ("Installed Facebook Marketing API in Cyclr account acct-1: 54321.",)
@@ -322,7 +329,7 @@ def test_with_permission_it_is_installed_and_reported(
 
 def test_a_broken_connection_does_not_install_twice(remote: FakeRemote, installs: RunCheck) -> None:
     """After a broken connection the installation is not repeated, and the error is raised."""
-    installs(UnreachableError, answers={**IS_NOT_INSTALLED, INSTALL: breaks()})
+    installs(UnreachableError, answers={**IS_NOT_INSTALLED, INSTALL: fails_with()})
     assert remote.paths.count(INSTALL) == 1
 
 
@@ -340,10 +347,10 @@ def test_a_test_account_is_created_with_permission(
 
     def create(request: Any) -> Any:
         assert len(announced) == 1
-        return says({"Id": "acct-9", "Name": "x"})(request)
+        return responds({"Id": "acct-9", "Name": "x"})(request)
 
     remote.on("/v1.0/accounts", create)
-    found = {**IS_NOT_INSTALLED, INSTALL: says(ACCOUNT_CONNECTOR)}
+    found = {**IS_NOT_INSTALLED, INSTALL: responds(ACCOUNT_CONNECTOR)}
     finding = installs(VERIFIED, answers=found, account_api_id="", create_test_account=True)
     assert finding.facts == {"account_api_id": "acct-9"}
     assert "acct-9" in finding.changes[0]
@@ -373,8 +380,8 @@ def test_changes_are_reported_if_the_check_fails_later(
     installs: RunCheck, may_install: bool, end: Outcome, said: str, changes: list[str]
 ) -> None:
     """The finding names the changes, also after a later error."""
-    other = says({"Id": 7, "Connector": {"Name": "Slack"}})
-    found = {**IS_NOT_INSTALLED, "/v1.0/accounts": says({"Id": "acct-9"}), INSTALL: other}
+    other = responds({"Id": 7, "Connector": {"Name": "Slack"}})
+    found = {**IS_NOT_INSTALLED, "/v1.0/accounts": responds({"Id": "acct-9"}), INSTALL: other}
     asked = {"create_test_account": True, "install_connector": may_install}
     finding = installs(end, said, answers=found, account_api_id="", **asked)
     assert [text.partition(" ")[0] for text in finding.changes] == changes
@@ -441,7 +448,7 @@ def sends(run_check: RunCheck) -> RunCheck:
         dialog = f"https://www.facebook.com/v26.0/dialog/oauth?{urlencode({**known, **query})}"
         found = {
             INSTALLED: list_installed(ACCOUNT_CONNECTOR),
-            SIGN_IN: says(bodies.SIGN_IN_TOKEN_ISSUED),
+            SIGN_IN: responds(bodies.SIGN_IN_TOKEN_ISSUED),
             LINK: link or leads_to(dialog),
         }
         return run_check(console_holds_app_id, end, *words, answers=found)
@@ -450,7 +457,7 @@ def sends(run_check: RunCheck) -> RunCheck:
 
 
 def leads_to(address: str) -> Responder:
-    return says("", 302, {"location": address})
+    return responds("", 302, {"location": address})
 
 
 def test_the_same_app_and_address_are_verified(remote: FakeRemote, sends: RunCheck) -> None:
@@ -513,7 +520,7 @@ def test_another_app_or_address_fails(
             INCONCLUSIVE,
             "ends with 302 and leads to www.facebook.com/login.php.",
         ),
-        (says("403 – Forbidden: Access is denied.", 403), INCONCLUSIVE, "ends with 403"),
+        (responds("403 – Forbidden: Access is denied.", 403), INCONCLUSIVE, "ends with 403"),
     ],
 )
 def test_a_link_that_ends_elsewhere_decides_nothing(
@@ -596,8 +603,8 @@ def test_the_answer_of_the_connectors_method_decides(
     run_check: RunCheck, body: Any, status: int, end: Any, words: list[str]
 ) -> None:
     """The permissions of the connection are those that Facebook lists through Cyclr."""
-    methods = says([{**METHOD, "Name": "List My Pages"}, METHOD])
-    found = {**IS_INSTALLED, METHODS: methods, RUN: says(body, status)}
+    methods = responds([{**METHOD, "Name": "List My Pages"}, METHOD])
+    found = {**IS_INSTALLED, METHODS: methods, RUN: responds(body, status)}
     run_check(permissions_are_seen_through_cyclr, end, *words, answers=found)
 
 
@@ -614,7 +621,7 @@ def test_without_the_method_nothing_is_seen(
     run_check: RunCheck, found: dict[str, Responder], end: Outcome, said: str
 ) -> None:
     """Nothing is seen without the connector or its method."""
-    found = {**found, METHODS: says([])}
+    found = {**found, METHODS: responds([])}
     run_check(permissions_are_seen_through_cyclr, end, said, answers=found)
 
 
@@ -631,8 +638,8 @@ def test_without_the_method_nothing_is_seen(
 @pytest.mark.parametrize(
     ("answer", "error", "said"),
     [
-        (says(DENIED, 401), CyclrAPIError, "has been denied"),
-        (says("<html>"), UnexpectedResponseError, ""),
+        (responds(DENIED, 401), CyclrAPIError, "has been denied"),
+        (responds("<html>"), UnexpectedResponseError, ""),
     ],
 )
 def test_a_refusal_or_an_answer_that_is_not_json_is_raised(
@@ -657,7 +664,7 @@ POSTS = {
 
 def test_an_accounts_own_setting_is_verified(remote: FakeRemote, context: CheckContext) -> None:
     """Its own field shows it; the address, which may hold a key, is in no record."""
-    remote.on(ACCOUNT, says(POSTS))
+    remote.on(ACCOUNT, responds(POSTS))
     finding = error_webhook_is_set(context)
     assert finding.outcome is VERIFIED
     assert finding.reason == "Account acct-1 is set to post its failed transactions."
@@ -670,15 +677,15 @@ def test_an_accounts_own_setting_is_verified(remote: FakeRemote, context: CheckC
     [
         # Without a setting of its own nothing is contradicted: a person looks at the console.
         *(
-            (says({**POSTS, IS_ENABLED: none}), INCONCLUSIVE, "Settings > General Settings")
+            (responds({**POSTS, IS_ENABLED: none}), INCONCLUSIVE, "Settings > General Settings")
             for none in (False, None)
         ),
         # Another account's answer, or a field of another type, proves nothing.
-        (says({**POSTS, "Id": "acct-2"}), UnexpectedResponseError, ""),
-        (says({**POSTS, IS_ENABLED: "true"}), UnexpectedResponseError, ""),
+        (responds({**POSTS, "Id": "acct-2"}), UnexpectedResponseError, ""),
+        (responds({**POSTS, IS_ENABLED: "true"}), UnexpectedResponseError, ""),
         # A refusal is raised with Cyclr's message.
         *(
-            (says({"Message": "No such account."}, status), CyclrAPIError, "No such account")
+            (responds({"Message": "No such account."}, status), CyclrAPIError, "No such account")
             for status in (401, 403, 404)
         ),
     ],

@@ -23,12 +23,15 @@ from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, TOKEN_INSPECTED, graph_error, rows, statuses
 from tests.unit.connectors.conftest import RunCheck
-from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
+from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, responds
 
-OPERATOR, CUSTOMER = "873", "555"
+OPERATOR = "873"
+CUSTOMER = "555"
 CHECK = customer_consents_without_role
 GRANTS = "/v26.0/me/permissions"
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 
 
 def roles(*people: str, after: str = "") -> dict[str, Any]:
@@ -52,26 +55,26 @@ def ask(remote: FakeRemote, run_check: RunCheck) -> RunCheck:
         def inspect(request: Any) -> Any:
             is_customer = fields(request)["input_token"] == CUSTOMER_TOKEN
             who = {"user_id": CUSTOMER, **dict(customer)} if is_customer else {"user_id": OPERATOR}
-            return says({"data": {**TOKEN_INSPECTED, **who}})(request)
+            return responds({"data": {**TOKEN_INSPECTED, **who}})(request)
 
         def me(request: Any) -> Any:
             is_customer = CUSTOMER_TOKEN in request.headers["authorization"]
             who = dict(customer).get("user_id", CUSTOMER) if is_customer else OPERATOR
-            return says({"id": changed_owner or who})(request)
+            return responds({"id": changed_owner or who})(request)
 
         remaining = iter(pages or (roles(OPERATOR),))
 
         def next_page(request: Any) -> Any:
-            return says(next(remaining))(request)
+            return responds(next(remaining))(request)
 
         answers = {
-            "/v26.0/oauth/access_token": says(bodies.APP_TOKEN_ISSUED),
+            "/v26.0/oauth/access_token": responds(bodies.APP_TOKEN_ISSUED),
             "/v26.0/debug_token": inspect,
             f"/v26.0/{APP_ID}": next_page,
-            "/v26.0/me/accounts": changed.get("data", says(rows({"id": "77"}))),
-            "/v26.0/me/businesses": says(rows()),
+            "/v26.0/me/accounts": changed.get("data", responds(rows({"id": "77"}))),
+            "/v26.0/me/businesses": responds(rows()),
             "/v26.0/me": me,
-            GRANTS: changed.get("grants", says(rows())),
+            GRANTS: changed.get("grants", responds(rows())),
         }
         return run_check(CHECK, end, *words, answers=answers)
 
@@ -151,7 +154,7 @@ def test_one_person_with_two_tokens_fails(ask: RunCheck, page: dict[str, Any], s
         (
             {
                 "customer": {"scopes": ["public_profile"]},
-                "grants": says(statuses(public_profile="granted")),
+                "grants": responds(statuses(public_profile="granted")),
             },
             FAILED,
             "lacks leads_retrieval",
@@ -160,7 +163,7 @@ def test_one_person_with_two_tokens_fails(ask: RunCheck, page: dict[str, Any], s
         (
             {
                 "customer": {"scopes": ["public_profile"]},
-                "grants": says(statuses(public_profile="granted", leads_retrieval="granted")),
+                "grants": responds(statuses(public_profile="granted", leads_retrieval="granted")),
             },
             INCONCLUSIVE,
             "^me/permissions lists leads_retrieval, debug_token does not.",
@@ -178,19 +181,19 @@ def test_one_person_with_two_tokens_fails(ask: RunCheck, page: dict[str, Any], s
         ({"customer": bodies.TOKEN_INVALID}, FAILED, "changed their password"),
         ({"customer": {"is_valid": False}}, INCONCLUSIVE, "its field error is left out"),
         # Code 100 with subcode 33 on a customer's data fails, and names the verification.
-        ({"data": says(bodies.NO_SUCH_OBJECT, 400)}, FAILED, "Access Verification"),
+        ({"data": responds(bodies.NO_SUCH_OBJECT, 400)}, FAILED, "Access Verification"),
         # Any other code 100 is about the request: a proof, a field, a parameter.
         *(
-            ({"data": says(graph_error(message, 100), status)}, GraphAPIError, "")
+            ({"data": responds(graph_error(message, 100), status)}, GraphAPIError, "")
             for message, status in (
                 ("Invalid appsecret_proof provided in the API argument", 400),
                 ("(#100) Tried accessing nonexisting field (accounts)", 400),
                 ("Unsupported get request.", 400),
             )
         ),
-        ({"data": says(bodies.NO_SUCH_OBJECT, 500)}, GraphAPIError, ""),
+        ({"data": responds(bodies.NO_SUCH_OBJECT, 500)}, GraphAPIError, ""),
         # Another code is raised as it is, and so becomes inconclusive.
-        ({"data": says(graph_error("(#10) Not permitted", 10), 403)}, GraphAPIError, ""),
+        ({"data": responds(graph_error("(#10) Not permitted", 10), 403)}, GraphAPIError, ""),
     ],
 )
 def test_only_a_complete_token_that_reads_data_verifies(
@@ -221,7 +224,7 @@ def test_without_a_page_nothing_is_proven(
     """An empty list of pages is inconclusive; the person's grants, read once, show why."""
     look = "has a page, granted pages_show_list and chose the page"
     words = (said, look, "Access Verification")
-    ask(INCONCLUSIVE, *words, data=says(rows()), grants=says(statuses(**grants)))
+    ask(INCONCLUSIVE, *words, data=responds(rows()), grants=responds(statuses(**grants)))
     assert remote.paths.count(GRANTS) == 1
     assert remote.requests[-1].headers["authorization"] == f"Bearer {CUSTOMER_TOKEN}"
 
@@ -229,17 +232,17 @@ def test_without_a_page_nothing_is_proven(
 @pytest.mark.parametrize(
     "grants",
     [
-        breaks(),
-        says("<html>"),
-        says({}),
-        says(graph_error("(#100) Unsupported get request.", 100), 400),
-        says(rows({"permission": "email"})),
+        fails_with(),
+        responds("<html>"),
+        responds({}),
+        responds(graph_error("(#100) Unsupported get request.", 100), 400),
+        responds(rows({"permission": "email"})),
     ],
 )
 def test_grants_that_cannot_be_read_hide_nothing(ask: RunCheck, grants: Responder) -> None:
     """Without them too, an empty list is inconclusive and the reason says what to look at."""
     words = ("The declined permissions could not be read (", "granted pages_show_list")
-    ask(INCONCLUSIVE, *words, data=says(rows()), grants=grants)
+    ask(INCONCLUSIVE, *words, data=responds(rows()), grants=grants)
 
 
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)

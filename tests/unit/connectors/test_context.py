@@ -15,14 +15,14 @@ from runbook_lib.errors import OAuthError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.connectors.conftest import CYCLR_SECRET, MakeContext
-from tests.unit.fake_remote import FakeRemote, fields, says
+from tests.unit.fake_remote import FakeRemote, fields, responds
 
 
 def test_a_refused_token_is_refused_for_the_look(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
     """A refusal is asked for once: each check learns of it, and has it among its exchanges."""
-    remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
+    remote.on("/v26.0/oauth/access_token", responds(bodies.BAD_SECRET, 400))
     context = make_context()
     other = replace(context, session=context.session.branch())
 
@@ -37,9 +37,9 @@ def test_a_refused_token_is_refused_for_the_look(
 def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeContext) -> None:
     """After the App ID changes, the token of the earlier app is not used."""
     other = f"{'2' * 16}|B7CDEFGHiJKlmNopQ_Rstu"
-    remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
-    remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED), when=of_app(APP_ID))
-    remote.on("/v26.0/oauth/access_token", says({"access_token": other}), when=of_app("2" * 16))
+    remote.on("/v26.0/oauth/access_token", responds(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
+    remote.on("/v26.0/oauth/access_token", responds(bodies.APP_TOKEN_ISSUED), when=of_app(APP_ID))
+    remote.on("/v26.0/oauth/access_token", responds({"access_token": other}), when=of_app("2" * 16))
 
     with pytest.raises(OAuthError):
         app_token(make_context(app_id="1" * 16))
@@ -68,7 +68,7 @@ def test_the_app_token_is_requested_with_the_apps_credentials(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
     """The app token is requested once, with the app's pair, at the set address and version."""
-    remote.on("/v25.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+    remote.on("/v25.0/oauth/access_token", responds(bodies.APP_TOKEN_ISSUED))
     context = make_context(graph_url="https://graph.example", graph_version="v25.0")
 
     assert app_token(context).reveal() == app_token(context).reveal() == bodies.APP_TOKEN
@@ -87,8 +87,8 @@ def test_cyclr_is_called_with_its_own_credentials_and_account(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
     """Cyclr gets its own API credentials and the account id, at the set address."""
-    remote.on("/oauth/token", says(bodies.CYCLR_TOKEN_ISSUED))
-    remote.on("/v1.0/account/connectors", says([]))
+    remote.on("/oauth/token", responds(bodies.CYCLR_TOKEN_ISSUED))
+    remote.on("/v1.0/account/connectors", responds([]))
 
     make_context(cyclr_api_url="https://api.eu.cyclr.com").cyclr().account_connectors()
 
@@ -108,7 +108,7 @@ def test_graph_is_called_at_the_set_address(
     is_signed: bool,
 ) -> None:
     """Both Graph clients use the set address and version; only the user's calls are signed."""
-    remote.on("/v25.0/me", says({}))
+    remote.on("/v25.0/me", responds({}))
     token = Secret("token-1")
     context = make_context(graph_url="https://graph.example", graph_version="v25.0")
 

@@ -82,7 +82,7 @@ class Control:
 
     @property
     def least(self) -> Least:
-        """Return the least answers with which the check verifies."""
+        """The least answers with which the check verifies."""
         return LEAST[self.check][self.variant]
 
 
@@ -218,7 +218,8 @@ class Ending(Noting):
 
     def __init__(self, said: tuple[Said, ...], true: int, after: Said) -> None:
         super().__init__(said)
-        self._true, self._after = true, after
+        self._true = true
+        self._after = after
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer in place of the network."""

@@ -36,7 +36,7 @@ from tests.unit.bodies import (
     graph_error,
     rows,
 )
-from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, owned, says
+from tests.unit.fake_remote import FakeRemote, fails_with, fields, open_session, owned, responds
 
 TOKEN = Secret(USER_TOKEN)
 PATH = "/v26.0/me"
@@ -70,7 +70,7 @@ def test_a_node_is_read_in_the_pinned_version(
     remote: FakeRemote, session: Session, graph: Graph
 ) -> None:
     """The URL has the version, the fields and no proof; the header alone has the token."""
-    remote.on("/v26.0/me/accounts", says(APPLICATION))
+    remote.on("/v26.0/me/accounts", responds(APPLICATION))
 
     assert graph.get("/me/accounts/", TOKEN, fields="id,name", limit="5") == APPLICATION
 
@@ -84,7 +84,7 @@ def test_a_call_with_the_app_secret_is_signed(
     remote: FakeRemote, session: Session, signing: Graph
 ) -> None:
     """With the app secret, each call has `appsecret_proof`, which is masked in the record."""
-    remote.on(PATH, says({"id": "1"}))
+    remote.on(PATH, responds({"id": "1"}))
     proof = hmac.new(APP_SECRET.encode(), USER_TOKEN.encode(), hashlib.sha256).hexdigest()
 
     signing.get("me", TOKEN)
@@ -100,7 +100,7 @@ def test_a_proof_in_an_answer_is_masked(
     """A proof in the address of the next page is masked in the record."""
     proof = appsecret_proof(Secret(APP_SECRET), TOKEN)
     again = f"https://graph.example{PATH}/accounts?limit=1&appsecret_proof={proof}"
-    remote.on(f"{PATH}/accounts", says({"data": [], "paging": {"next": again}}))
+    remote.on(f"{PATH}/accounts", responds({"data": [], "paging": {"next": again}}))
 
     assert proof in signing.get("me/accounts", TOKEN, reads=("paging", "next"))["paging"]["next"]
 
@@ -128,7 +128,7 @@ def test_an_error_object_is_raised_with_its_fields(
     remote: FakeRemote, graph: Graph, body: Any, status: int, code: int, subcode: int | None
 ) -> None:
     """An error object is raised with status, code, subcode and trace ID, whatever the status."""
-    remote.on(PATH, says(body, status))
+    remote.on(PATH, responds(body, status))
 
     with pytest.raises(GraphAPIError) as caught:
         graph.get("me", TOKEN)
@@ -155,7 +155,7 @@ def test_a_reached_limit_raises_throttled_error(
     remote: FakeRemote, graph: Graph, body: Any
 ) -> None:
     """An answer with a rate limit's code raises `ThrottledError` and is not repeated."""
-    remote.on(PATH, says(body, 400))
+    remote.on(PATH, responds(body, 400))
 
     with pytest.raises(ThrottledError) as caught:
         graph.get("me", TOKEN)
@@ -168,7 +168,7 @@ def test_an_ad_accounts_block_is_named(remote: FakeRemote, graph: Graph) -> None
     """The title alone tells an ad account's block from another limit, so the reason has it."""
     title = "Ad Account Has Too Many API Calls"
     more = {"is_transient": False, "error_subcode": 2446079, "error_user_title": title}
-    remote.on(PATH, says(graph_error("(#17) User request limit reached", 17, **more), 400))
+    remote.on(PATH, responds(graph_error("(#17) User request limit reached", 17, **more), 400))
 
     with pytest.raises(ThrottledError, match=f"request limit reached: {title}"):
         graph.get("me", TOKEN)
@@ -178,18 +178,22 @@ def test_an_ad_accounts_block_is_named(remote: FakeRemote, graph: Graph) -> None
 
 @pytest.mark.parametrize(
     "fault",
-    [says(TRANSIENT, 400), says(graph_error("Service unavailable", 2), 400), says('{"id":', 200)],
+    [
+        responds(TRANSIENT, 400),
+        responds(graph_error("Service unavailable", 2), 400),
+        responds('{"id":', 200),
+    ],
 )
 def test_a_transient_error_is_repeated(remote: FakeRemote, graph: Graph, fault: Any) -> None:
     """A request is repeated after a transient error or an incomplete answer."""
-    remote.on(PATH, fault, says({"id": "1"}))
+    remote.on(PATH, fault, responds({"id": "1"}))
 
     assert graph.get("me", TOKEN) == {"id": "1"}
 
 
 def test_error_code_1_alone_is_not_transient(remote: FakeRemote, graph: Graph) -> None:
     """An error with code 1 is not repeated: a wrong secret has this code too."""
-    remote.on(PATH, says(graph_error("Error validating client secret.", 1), 400))
+    remote.on(PATH, responds(graph_error("Error validating client secret.", 1), 400))
 
     with pytest.raises(GraphAPIError):
         graph.get("me", TOKEN)
@@ -205,7 +209,7 @@ def test_an_unexpected_answer_is_an_error(
     remote: FakeRemote, graph: Graph, body: Any, status: int
 ) -> None:
     """A page, an incomplete body or another type of answer raises `UnexpectedResponseError`."""
-    remote.on(PATH, says(body, status))
+    remote.on(PATH, responds(body, status))
 
     with pytest.raises(UnexpectedResponseError):
         graph.get("me", TOKEN)
@@ -213,7 +217,7 @@ def test_an_unexpected_answer_is_an_error(
 
 def test_no_answer_is_unreachable(remote: FakeRemote, graph: Graph) -> None:
     """A broken connection raises `UnreachableError`."""
-    remote.on(PATH, breaks(httpx.ConnectTimeout))
+    remote.on(PATH, fails_with(httpx.ConnectTimeout))
 
     with pytest.raises(UnreachableError):
         graph.get("me", TOKEN)
@@ -221,7 +225,7 @@ def test_no_answer_is_unreachable(remote: FakeRemote, graph: Graph) -> None:
 
 def test_an_edges_rows_are_returned(remote: FakeRemote, graph: Graph) -> None:
     """The rows of the first page are returned unchanged."""
-    remote.on(PATH, says(rows({"id": "1"}, {"id": "2"})), says(rows()))
+    remote.on(PATH, responds(rows({"id": "1"}, {"id": "2"})), responds(rows()))
 
     assert graph.rows("me", TOKEN, limit="2") == [{"id": "1"}, {"id": "2"}]
     assert graph.rows("me", TOKEN) == []
@@ -232,7 +236,7 @@ def test_an_edge_without_a_list_of_objects_is_an_error(
     remote: FakeRemote, graph: Graph, body: Any
 ) -> None:
     """If `data` is not a list of objects, there is an error, and not an empty list."""
-    remote.on(PATH, says(body))
+    remote.on(PATH, responds(body))
 
     with pytest.raises(UnexpectedResponseError, match=r"list of objects|is 1, not an object"):
         graph.rows("me", TOKEN)
@@ -242,8 +246,8 @@ def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph:
     """The version that served the last call, and its warning, are read from the headers."""
     warning = "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
     headers = {"facebook-api-version": "v27.0", "X-Ad-Api-Version-Warning": warning}
-    remote.on(PATH, says({}, headers=headers))
-    remote.on(f"{PATH}/accounts", says({}))
+    remote.on(PATH, responds({}, headers=headers))
+    remote.on(f"{PATH}/accounts", responds({}))
 
     graph.get("me", TOKEN)
     assert (graph.served_version, graph.upgrade_warning) == ("v27.0", warning)
@@ -283,7 +287,7 @@ def test_versions_end_when_facebook_says(
 
 def test_facebooks_answer_overrides_the_calendar(remote: FakeRemote, graph: Graph) -> None:
     """If another version answered, our dates do not contradict it."""
-    remote.on("/v25.0/me", says({}, headers={"facebook-api-version": "v26.0"}))
+    remote.on("/v25.0/me", responds({}, headers={"facebook-api-version": "v26.0"}))
     graph.version = "v25.0"
     graph.get("me", TOKEN)
 

@@ -556,6 +556,6 @@ def test_no_step_sends_people_to_itself(procedure: Procedure) -> None:
         number = procedure.numbers[step.id]
         conclusion = conclude((Finding(outcome=Outcome.FAILED, code="no", reason="No."),))
         record = step_record(StepState(step, conclusion, number))
-        assert len(record.troubles) == len(step.known_errors)
-        for trouble in record.troubles:
-            assert f"step {number} " not in trouble.advice, (step.id, trouble.advice)
+        assert len(record.known_errors) == len(step.known_errors)
+        for error_record in record.known_errors:
+            assert f"step {number} " not in error_record.advice, (step.id, error_record.advice)

@@ -30,7 +30,8 @@ def mutated(check: str, seed: int) -> tuple[Least, list[tuple[str, Outcome]]]:
     """Return exchanges of the check with up to three wrong responses, and what each may lead to."""
     dice = Random(f"{check} {seed}")
     number = dice.randrange(len(LEAST[check]))
-    least, named = LEAST[check][number], []
+    least = LEAST[check][number]
+    named = []
     places = range(len(least.said))
     for place in dice.sample(places, k=min(dice.randint(1, MOST_WRONG), len(places))):
         name, other = dice.choice(list(variants(least.said[place])))

@@ -25,14 +25,15 @@ from runbook_lib.core.model import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows
 from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
+from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, responds
 
-READ, NOT_READ = Outcome.VERIFIED, Outcome.INCONCLUSIVE
+READ = Outcome.VERIFIED
+NOT_READ = Outcome.INCONCLUSIVE
 PAGE = {"id": "77", "name": "Bakery", "access_token": PAGE_TOKEN}
 FIELDS = "id,name,access_token,leadgen_tos_accepted,tasks"
 CARRIED = ("public_profile", "leads_retrieval", "pages_show_list", "pages_manage_ads")
-REFUSED = says(graph_error("(#10) This endpoint requires the 'pages_read_engagement'", 10), 400)
-NO_BUSINESS = says(
+REFUSED = responds(graph_error("(#10) This endpoint requires the 'pages_read_engagement'", 10), 400)
+NO_BUSINESS = responds(
     graph_error("(#200) Requires business_management permission to manage the object", 200), 403
 )
 
@@ -43,7 +44,7 @@ ACCESS = {**bodies.LEAD_ACCESS, "page_id": "77"}
 def refused_to_people(request: Any) -> Any:
     """Refuse the page's node to a user's token; the page's own reads it."""
     is_own = PAGE_TOKEN in request.headers["authorization"]
-    return (says({"id": "77", "has_lead_access": ACCESS}) if is_own else REFUSED)(request)
+    return (responds({"id": "77", "has_lead_access": ACCESS}) if is_own else REFUSED)(request)
 
 
 def granted(**targets: tuple[str, ...] | None) -> list[dict[str, Any]]:
@@ -59,10 +60,10 @@ def business(
 ) -> dict[str, Responder]:
     """Return the answers of one business with these pages on `edge`; `others` are further ones."""
     return {
-        "me/businesses": says(rows(*({"id": each} for each in (*others, ident)))),
-        f"{ident}/owned_pages": says(rows()),
-        f"{ident}/client_pages": says(rows()),
-        f"{ident}/{edge}": says(rows(*pages)),
+        "me/businesses": responds(rows(*({"id": each} for each in (*others, ident)))),
+        f"{ident}/owned_pages": responds(rows()),
+        f"{ident}/client_pages": responds(rows()),
+        f"{ident}/{edge}": responds(rows(*pages)),
     }
 
 
@@ -73,15 +74,15 @@ def refusing_business(ident: str) -> dict[str, Responder]:
 
 def own_node(request: Any) -> Any:
     """Give the page's token at its own node, and Lead Access Manager's view to that token."""
-    return says({**PAGE, "has_lead_access": ACCESS})(request)
+    return responds({**PAGE, "has_lead_access": ACCESS})(request)
 
 
 def two_pages(request: Any) -> Any:
     """List nothing first, and the wanted page on the second page."""
     if fields(request).get("after") == "QVFI":
-        return says(rows(PAGE))(request)
+        return responds(rows(PAGE))(request)
     paging = {"cursors": {"after": "QVFI"}, "next": "https://graph.facebook.com/x"}
-    return says({"data": [], "paging": paging})(request)
+    return responds({"data": [], "paging": paging})(request)
 
 
 Ask = Callable[..., Finding]
@@ -102,21 +103,21 @@ def ask(remote: FakeRemote, make_context: MakeContext) -> Ask:
             is_customer = fields(request)["input_token"] == CUSTOMER_TOKEN
             named = granted(pages_show_list=("77",)) if scopes is None else scopes
             said = {"user_id": "555" if is_customer else "873", "granular_scopes": named}
-            return says({"data": {**TOKEN_INSPECTED, "scopes": list(CARRIED), **said}})(request)
+            return responds({"data": {**TOKEN_INSPECTED, "scopes": list(CARRIED), **said}})(request)
 
         usual = {
-            "oauth/access_token": says(bodies.APP_TOKEN_ISSUED),
+            "oauth/access_token": responds(bodies.APP_TOKEN_ISSUED),
             "debug_token": inspected,
-            APP_ID: says({"id": APP_ID, "roles": rows({"user": "873"})}),
-            "me": says({"id": "873"}),
-            "me/permissions": says(bodies.statuses(pages_show_list="granted")),
-            "me/adaccounts": says(rows({"id": "act_1"})),
-            "me/accounts": says(rows(*listed)),
-            "me/businesses": says(rows()),
-            "77": says({**PAGE, "has_lead_access": ACCESS}),
-            "77/leadgen_forms": says(rows({"id": "form-1"})),
-            "77/subscribed_apps": says(rows({"id": APP_ID, "subscribed_fields": ["messages"]})),
-            "form-1/leads": says(rows({"id": "lead-1", "form_id": "form-1"})),
+            APP_ID: responds({"id": APP_ID, "roles": rows({"user": "873"})}),
+            "me": responds({"id": "873"}),
+            "me/permissions": responds(bodies.statuses(pages_show_list="granted")),
+            "me/adaccounts": responds(rows({"id": "act_1"})),
+            "me/accounts": responds(rows(*listed)),
+            "me/businesses": responds(rows()),
+            "77": responds({**PAGE, "has_lead_access": ACCESS}),
+            "77/leadgen_forms": responds(rows({"id": "form-1"})),
+            "77/subscribed_apps": responds(rows({"id": APP_ID, "subscribed_fields": ["messages"]})),
+            "form-1/leads": responds(rows({"id": "lead-1", "form_id": "form-1"})),
         }
         for path, answer in {**usual, **answers}.items():
             remote.on(f"/v26.0/{path}", answer)
@@ -194,7 +195,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         "None of 0 pages has a lead form",
     ),
     "30 ids": (
-        {"scopes": granted(pages_show_list=THIRTY), "101": says({"id": "101"})},
+        {"scopes": granted(pages_show_list=THIRTY), "101": responds({"id": "101"})},
         ["101"],
         1,
         NOT_READ,
@@ -215,7 +216,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         "page 77: found by a business portfolio",
     ),
     "no token by id": (
-        {"77": says({"id": "77"}), **business({"id": "77"})},
+        {"77": responds({"id": "77"}), **business({"id": "77"})},
         ["77"],
         1,
         NOT_READ,
@@ -273,14 +274,14 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         "/me/businesses: (#200) Requires business_management",
     ),
     "no answer": (
-        {"77": breaks(), "me/businesses": says("<html>")},
+        {"77": fails_with(), "me/businesses": responds("<html>")},
         ["77"] * 3,
         0,
         NOT_READ,
         "None of 0 pages has a lead form",
     ),
     "another page answers": (
-        {"77": says(OTHER)},
+        {"77": responds(OTHER)},
         ["77"],
         1,
         NOT_READ,
@@ -341,7 +342,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         "None of 1 page has a lead form",
     ),
     "another is listed with a token": (
-        {"listed": (OTHER,), "5/leadgen_forms": says(rows())},
+        {"listed": (OTHER,), "5/leadgen_forms": responds(rows())},
         [],
         0,
         NOT_READ,
@@ -479,7 +480,7 @@ def test_terms_that_nobody_accepted_are_a_warning(
     page = {**PAGE, "leadgen_tos_accepted": accepted, "has_lead_access": ACCESS}
     finding = ask(
         listed=(page,) if where == "listed" else (),
-        **{"77": says(page), "77/leadgen_forms": says(rows(*forms))},
+        **{"77": responds(page), "77/leadgen_forms": responds(rows(*forms))},
     )
 
     assert bool(finding.warnings) is warned

@@ -168,7 +168,8 @@ def test_every_link_works_before_and_after_the_app_id_is_known(
     """With the App ID a link is a complete https address; before, it may say that it needs it."""
     known = DEFAULTS[procedure.id]
     for link in step.links:
-        before, after = link.shown(known), link.shown({**known, "app_id": APP_ID})
+        before = link.shown(known)
+        after = link.shown({**known, "app_id": APP_ID})
         assert re.fullmatch(r"https://[a-z0-9.]+(/[^{}\s]*)?", after["url"])
         assert after["label"] == link.label
         assert before == after or before == {
@@ -230,11 +231,11 @@ def test_the_digest_changes_with_the_prose_of_any_step(procedure: Procedure) -> 
 
 @procedures
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_words_of_practice_are_valid(
+def test_the_attestations_of_practice_are_valid(
     procedure: Procedure, scenario: str, tmp_path: Path
 ) -> None:
     """Practice attestations are about existing steps, and all by the sandbox operator."""
-    path = tmp_path / "words.toml"
+    path = tmp_path / "attestations.toml"
     now = datetime(2027, 3, 1, tzinfo=UTC)
     path.write_text(practice_attestations(procedure.id, scenario, now.date()), encoding="utf-8")
     said = read_attestations(path, procedure, now=now)
@@ -246,11 +247,12 @@ def test_the_words_of_practice_are_valid(
 
 
 @procedures
-def test_words_of_practice_that_end_or_wait_follow_the_day(
+def test_attestations_of_practice_that_end_or_wait_follow_the_day(
     procedure: Procedure, tmp_path: Path
 ) -> None:
     """In any year they count, and nothing waits for longer than some weeks."""
-    path, now = tmp_path / "words.toml", datetime(2031, 5, 7, tzinfo=UTC)
+    path = tmp_path / "attestations.toml"
+    now = datetime(2031, 5, 7, tzinfo=UTC)
     path.write_text(practice_attestations(procedure.id, "approved", now.date()), encoding="utf-8")
     ending = {step.id for step in procedure.steps if step.counts_days}
 
@@ -311,7 +313,7 @@ def _inputs(connector: str) -> tuple[Input, ...]:
 
 
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
-def test_a_word_about_a_gate_has_its_time(name: str) -> None:
+def test_an_attestation_about_a_gate_has_its_time(name: str) -> None:
     """Grants of others are confirmed again after a year, public pages after 90 days."""
     steps = {step.id: step for step in find_procedure(name).steps}
     timed = {
@@ -337,10 +339,10 @@ def test_a_word_about_a_gate_has_its_time(name: str) -> None:
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_facts_that_nothing_shows_are_named(name: str) -> None:
     """Whether it works, tokens' ends, access levels, the redirect list, the Graph version."""
-    unseen = find_procedure(name).unseen
+    unverifiable = find_procedure(name).unverifiable
 
     for topic in ("works", "tokens end", "Advanced Access", "Redirect URIs", "Graph version"):
-        assert len([text for text in unseen if topic in text]) == 1
+        assert len([text for text in unverifiable if topic in text]) == 1
 
 
 def test_the_permissions_in_use_are_chosen_at_first() -> None:

@@ -16,17 +16,20 @@ from runbook_lib.core.model import Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID
 from tests.unit.connectors.conftest import MADE_UP, RunCheck
-from tests.unit.fake_remote import Responder, breaks, says
+from tests.unit.fake_remote import Responder, fails_with, responds
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 TEXT = "<title>Privacy</title><p>" + "We delete it. " * 30 + "</p>"
 CHALLENGE = "<title>Just a moment</title><p>" + "Checking your browser. " * 12 + "Ray 7f3a</p>"
 NOT_FOUND = "<title>Acme</title><p>" + "We did not find this page. " * 12 + "7f3a</p>"
 GONE = (404, 410)
 SHELL = '<title>App</title><div id="root"></div><script>' + "render(); " * 100 + "</script>"
 CONTROL = f"/{MADE_UP * 8}"
-SITE, ELSEWHERE = "https://www.acme.example", "https://www.elsewhere.example"
-CACHED = says("not here", 404, {"age": "301"})
+SITE = "https://www.acme.example"
+ELSEWHERE = "https://www.elsewhere.example"
+CACHED = responds("not here", 404, {"age": "301"})
 
 
 def in_turn(*answers: Responder) -> Responder:
@@ -40,7 +43,7 @@ def in_turn(*answers: Responder) -> Responder:
 
 
 def leads_to(address: str, status: int = 302) -> Responder:
-    return says("", status, {"location": address})
+    return responds("", status, {"location": address})
 
 
 @pytest.fixture
@@ -57,12 +60,12 @@ def look(run_check: RunCheck) -> RunCheck:
     ) -> Any:
         urls = {"privacy_policy_url": url, "terms_of_service_url": f"{SITE}/terms"}
         answers = {
-            "/v26.0/oauth/access_token": says(bodies.APP_TOKEN_ISSUED),
-            f"/v26.0/{APP_ID}": says({"id": APP_ID, **urls}),
-            "/privacy": privacy or says(TEXT),
-            "/terms": says(TEXT),
-            "/data-deletion": says(TEXT),
-            CONTROL: control or says("not here", 404),
+            "/v26.0/oauth/access_token": responds(bodies.APP_TOKEN_ISSUED),
+            f"/v26.0/{APP_ID}": responds({"id": APP_ID, **urls}),
+            "/privacy": privacy or responds(TEXT),
+            "/terms": responds(TEXT),
+            "/data-deletion": responds(TEXT),
+            CONTROL: control or responds("not here", 404),
         }
         return run_check(public_pages_open, end, *words, answers=answers, **more)
 
@@ -81,28 +84,34 @@ def test_three_pages_with_text_verify(look: RunCheck) -> None:
     ("given", "end", "said"),
     [
         # A page that needs a script, is gone or leads away verifies nothing, and says why.
-        ({"privacy": says(SHELL)}, INCONCLUSIVE, "shows only 0 characters without JavaScript"),
-        *(({"privacy": says("gone", status)}, FAILED, f"answers {status}") for status in GONE),
+        ({"privacy": responds(SHELL)}, INCONCLUSIVE, "shows only 0 characters without JavaScript"),
+        *(({"privacy": responds("gone", status)}, FAILED, f"answers {status}") for status in GONE),
         # A page that is gone only once, or that a browser may open, decides nothing.
         (
-            {"privacy": in_turn(says("gone", 404), says(TEXT))},
+            {"privacy": in_turn(responds("gone", 404), responds(TEXT))},
             INCONCLUSIVE,
             "answers 404 and then 200. Open it yourself in a private window.",
         ),
         *(
-            ({"privacy": says("no", status)}, INCONCLUSIVE, f"{status}. Open it yourself in a")
+            ({"privacy": responds("no", status)}, INCONCLUSIVE, f"{status}. Open it yourself in a")
             for status in (401, 403, 405, 408, 409, 425, 451, 500, 502, 504, 520, 521)
         ),
-        ({"privacy": says("no", 503)}, INCONCLUSIVE, "Open it yourself in a private window."),
-        ({"privacy": says(CHALLENGE)}, INCONCLUSIVE, "prove that they are people"),
+        ({"privacy": responds("no", 503)}, INCONCLUSIVE, "Open it yourself in a private window."),
+        ({"privacy": responds(CHALLENGE)}, INCONCLUSIVE, "prove that they are people"),
         # A page of which only an id differs from a made-up one shows nothing.
         (
-            {"privacy": says(NOT_FOUND), "control": says(NOT_FOUND.replace("7f3a", "91bc"))},
+            {
+                "privacy": responds(NOT_FOUND),
+                "control": responds(NOT_FOUND.replace("7f3a", "91bc")),
+            },
             INCONCLUSIVE,
             "answers a made-up page the same way as",
         ),
         (
-            {"privacy": says(CHALLENGE), "control": says(CHALLENGE.replace("7f3a", "91bc"))},
+            {
+                "privacy": responds(CHALLENGE),
+                "control": responds(CHALLENGE.replace("7f3a", "91bc")),
+            },
             INCONCLUSIVE,
             "prove that they are people",
         ),
@@ -120,15 +129,15 @@ def test_three_pages_with_text_verify(look: RunCheck) -> None:
         # A page may stand on another host of the same registrable domain.
         ({"privacy": leads_to("https://legal.acme.example/terms", 301)}, VERIFIED, ""),
         # If a made-up page answers like the real one, nothing shows that this is there.
-        ({"control": says(TEXT)}, INCONCLUSIVE, "answers a made-up page the same way as"),
+        ({"control": responds(TEXT)}, INCONCLUSIVE, "answers a made-up page the same way as"),
         # A redirect of every address to the policy is such an answer too.
         ({"control": leads_to("/privacy")}, INCONCLUSIVE, ""),
         # A host that gives no answer of its own to a made-up page shows no policy either.
-        ({"control": breaks()}, INCONCLUSIVE, "could not be reached"),
-        ({"control": says("busy", 503)}, INCONCLUSIVE, "answers a made-up page with 503"),
-        ({"control": says("no", 405)}, INCONCLUSIVE, "answers a made-up page with 405"),
-        ({"control": says("early", 425)}, INCONCLUSIVE, "answers a made-up page with 425"),
-        ({"control": says("slow down", 429)}, INCONCLUSIVE, "limits the number of calls"),
+        ({"control": fails_with()}, INCONCLUSIVE, "could not be reached"),
+        ({"control": responds("busy", 503)}, INCONCLUSIVE, "answers a made-up page with 503"),
+        ({"control": responds("no", 405)}, INCONCLUSIVE, "answers a made-up page with 405"),
+        ({"control": responds("early", 425)}, INCONCLUSIVE, "answers a made-up page with 425"),
+        ({"control": responds("slow down", 429)}, INCONCLUSIVE, "limits the number of calls"),
         ({"control": CACHED}, INCONCLUSIVE, "answered from a cache"),
         # A redirect of the made-up page to another owner's domain is a different answer.
         ({"control": leads_to(f"{ELSEWHERE}/")}, VERIFIED, ""),

@@ -35,7 +35,7 @@ from tests.conftest import NOON
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_TOKEN, USER_TOKEN, rows
 from tests.unit.connectors.conftest import MakeContext
-from tests.unit.fake_remote import FakeRemote, Responder, says
+from tests.unit.fake_remote import FakeRemote, Responder, responds
 
 RECORDS = load_recorded_responses()
 # A source's placeholders for an id, a name or a token.
@@ -70,7 +70,8 @@ def read_lead_access(context: CheckContext) -> object:
 
 def read_edge(path: str, **params: str) -> Read:
     def read(context: CheckContext) -> object:
-        graph, secret = user_graph(context), context.secrets["user_access_token"]
+        graph = user_graph(context)
+        secret = context.secrets["user_access_token"]
         return [row.identifier("id") for row in graph.list_all(path, secret, **params).rows]
 
     return read
@@ -78,7 +79,8 @@ def read_edge(path: str, **params: str) -> Read:
 
 def read_node(path: str) -> Read:
     def read(context: CheckContext) -> object:
-        graph, secret = user_graph(context), context.secrets["user_access_token"]
+        graph = user_graph(context)
+        secret = context.secrets["user_access_token"]
         return graph.get(path, secret, fields="id").identifier("id")
 
     return read
@@ -140,7 +142,7 @@ def read_error(read: Read, context: CheckContext) -> None:
         raise GraphAPIError(finding.reason, status=400, error_code=None)
 
 
-def responds(record: RecordedResponse, body: Any) -> Responder:
+def responds_as_recorded(record: RecordedResponse, body: Any) -> Responder:
     """Answer with the record's status and headers, whose text is UTF-8 as Facebook sends it."""
     headers = [(name.encode(), text.encode()) for name, text in record.headers.items()]
     return lambda _: httpx.Response(record.status or 200, json=body, headers=headers)
@@ -178,14 +180,14 @@ def test_no_recorded_response_is_unexpected(
     body = wrapped(record)
     if "has_lead_access" in body:
         body["has_lead_access"] |= {"page_id": "page-1", "user_id": "873"}
-    remote.on(f"/v26.0/{path}", responds(record, body))
+    remote.on(f"/v26.0/{path}", responds_as_recorded(record, body))
     for usual, answer in {
         "oauth/access_token": bodies.APP_TOKEN_ISSUED,
         "debug_token": {"data": bodies.TOKEN_INSPECTED},
         APP_ID: {"id": APP_ID, "owner_business": {"id": "123456789"}},
         "me/businesses": rows(),
     }.items():
-        remote.on(f"/v26.0/{usual}", says(answer))
+        remote.on(f"/v26.0/{usual}", responds(answer))
     context = make_context(permissions=("public_profile",), now=before_the_end(body))
     with suppress(MissingFieldError):
         if "error" not in body:

@@ -20,9 +20,10 @@ from runbook_lib.errors import OAuthError, UnexpectedResponseError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
 from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, RunCheck, session_to
-from tests.unit.fake_remote import FakeRemote, Responder, says
+from tests.unit.fake_remote import FakeRemote, Responder, responds
 
-VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 EDGE = f"/v26.0/{APP_ID}/permissions"
 WANTED = ("public_profile", "leads_retrieval", *PERMISSION_DEPENDENCIES["leads_retrieval"])
 ALL_LIVE = dict.fromkeys(WANTED, "live")
@@ -31,12 +32,12 @@ Check = Callable[[CheckContext], Finding | None]
 
 def lists_all_but(absent: str) -> Responder:
     """List all permissions as live but this one."""
-    return says(statuses(**{name: "live" for name in WANTED if name != absent}))
+    return responds(statuses(**{name: "live" for name in WANTED if name != absent}))
 
 
 @pytest.fixture(autouse=True)
 def _token(remote: FakeRemote) -> None:
-    remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+    remote.on("/v26.0/oauth/access_token", responds(bodies.APP_TOKEN_ISSUED))
 
 
 def test_dependencies_come_once_and_in_order() -> None:
@@ -59,14 +60,14 @@ def test_dependencies_come_once_and_in_order() -> None:
 
 def test_a_live_public_profile_is_verified(run_check: RunCheck) -> None:
     """A live public_profile verifies; its access level is a limit."""
-    answers = {EDGE: says(statuses(public_profile="live"))}
+    answers = {EDGE: responds(statuses(public_profile="live"))}
     finding = run_check(public_profile_is_live, VERIFIED, answers=answers)
     assert "has Advanced Access, not only Standard Access" in finding.limits[0]
 
 
 def test_live_permissions_were_requested(run_check: RunCheck) -> None:
     """Live permissions were requested; tier and access level are limits."""
-    answers = {EDGE: says(statuses(**dict.fromkeys(WANTED[1:], "live")))}
+    answers = {EDGE: responds(statuses(**dict.fromkeys(WANTED[1:], "live")))}
     finding = run_check(permissions_are_requested, VERIFIED, *WANTED[1:], answers=answers)
     assert len(finding.limits) == 2
 
@@ -75,14 +76,14 @@ def test_without_a_permission_to_request_the_check_does_not_apply(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
     """Without a permission to request, the check does not apply and sends no request."""
-    remote.on(EDGE, says(statuses()))
+    remote.on(EDGE, responds(statuses()))
     assert permissions_are_requested(make_context(permissions=("public_profile",))) is None
     assert remote.requests == []
 
 
 def test_every_wanted_permission_live_is_approved(run_check: RunCheck) -> None:
     """The review is approved if all permissions are live, dependencies included."""
-    answers = {EDGE: says(statuses(**ALL_LIVE, email="unapproved"))}
+    answers = {EDGE: responds(statuses(**ALL_LIVE, email="unapproved"))}
     said = f"All {len(WANTED)} permissions are live."
     finding = run_check(review_is_approved, VERIFIED, said, answers=answers)
     assert "access level" in finding.limits[0]
@@ -106,7 +107,7 @@ def test_an_unlisted_permission_leaves_the_review_open(run_check: RunCheck) -> N
         # A public_profile that is not listed proves nothing, as it is granted without review.
         (
             public_profile_is_live,
-            says(statuses(email="live")),
+            responds(statuses(email="live")),
             [
                 "does not list public_profile.",
                 "absence proves nothing",
@@ -134,14 +135,16 @@ def test_an_unlisted_permission_is_inconclusive(
 def test_an_empty_list_is_inconclusive(run_check: RunCheck) -> None:
     """If the list is empty, each permission is named as missing and none as live."""
     said = f"does not list {', '.join(WANTED)}."
-    finding = run_check(review_is_approved, INCONCLUSIVE, said, answers={EDGE: says(statuses())})
+    finding = run_check(
+        review_is_approved, INCONCLUSIVE, said, answers={EDGE: responds(statuses())}
+    )
     assert "Live:" not in finding.reason
 
 
 @pytest.mark.parametrize("check", [review_is_approved, permissions_are_requested])
 def test_another_use_case_has_other_permissions(run_check: RunCheck, check: Check) -> None:
     """The wanted permissions are a parameter."""
-    answers = {EDGE: says(statuses(public_profile="live", ads_read="live"))}
+    answers = {EDGE: responds(statuses(public_profile="live", ads_read="live"))}
     run_check(check, VERIFIED, answers=answers, permissions=("public_profile", "ads_read"))
 
 
@@ -158,18 +161,18 @@ TWICE = [*statuses(**dict.fromkeys(WANTED, "unapproved"))["data"], *statuses(**A
         # Any status but exactly `live` is named and is inconclusive.
         *(
             (
-                says(statuses(**dict.fromkeys(WANTED, status))),
+                responds(statuses(**dict.fromkeys(WANTED, status))),
                 INCONCLUSIVE,
                 f" as {status}, not as live.",
             )
             for status in ("unapproved", "Live", "granted", "pending")
         ),
         # A permission with two statuses decides nothing.
-        (says({"data": TWICE}), UnexpectedResponseError, "is listed as live and unapproved"),
+        (responds({"data": TWICE}), UnexpectedResponseError, "is listed as live and unapproved"),
         # A Graph error is raised.
-        (says(bodies.EXPIRED_TOKEN, 400), GraphAPIError, ""),
+        (responds(bodies.EXPIRED_TOKEN, 400), GraphAPIError, ""),
         # An answer without a list of rows is raised, not read as an empty list.
-        (says({"id": "1"}), UnexpectedResponseError, ""),
+        (responds({"id": "1"}), UnexpectedResponseError, ""),
     ],
 )
 def test_only_the_status_live_verifies(
@@ -183,19 +186,21 @@ def test_only_the_status_live_verifies(
 def test_without_a_token_nothing_is_decided(run_check: RunCheck, check: Check) -> None:
     """Without an app token, `OAuthError` is raised."""
     remote = FakeRemote()
-    remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
+    remote.on("/v26.0/oauth/access_token", responds(bodies.BAD_SECRET, 400))
     run_check(check, OAuthError, session=session_to(remote))
 
 
 @every_check
-@pytest.mark.parametrize("control", [says(statuses(email="live")), says({"data": []}), says({})])
+@pytest.mark.parametrize(
+    "control", [responds(statuses(email="live")), responds({"data": []}), responds({})]
+)
 def test_a_made_up_app_must_have_no_permissions(
     run_check: RunCheck, check: Check, control: Responder
 ) -> None:
     """Unless Facebook refuses a made-up App ID, its list proves nothing about this app."""
     remote = FakeRemote()
-    remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
-    remote.on(EDGE, says(statuses(**ALL_LIVE)))
+    remote.on("/v26.0/oauth/access_token", responds(bodies.APP_TOKEN_ISSUED))
+    remote.on(EDGE, responds(statuses(**ALL_LIVE)))
     remote.on(f"/v26.0/{MADE_UP_APP}/permissions", control)
     said = "answers a made-up App ID too"
     run_check(check, UnexpectedResponseError, said, session=session_to(remote))
@@ -203,7 +208,7 @@ def test_a_made_up_app_must_have_no_permissions(
 
 def test_a_made_up_app_differs_in_its_id_alone(remote: FakeRemote, context: CheckContext) -> None:
     """The control is the request about the app, with another id in the address and nothing else."""
-    remote.on(EDGE, says(statuses(**ALL_LIVE)))
+    remote.on(EDGE, responds(statuses(**ALL_LIVE)))
 
     assert review_is_approved(context).outcome is VERIFIED
     app, control = remote.requests[-2:]

@@ -18,10 +18,11 @@ from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows
 from tests.unit.connectors.conftest import RunCheck
-from tests.unit.fake_remote import FakeRemote, says
+from tests.unit.fake_remote import FakeRemote, responds
 
 TIER = {"x-ad-account-usage": '{"acc_id_util_pct":1,"ads_api_access_tier":"development_access"}'}
-VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 TWO = ("business_management", "pages_show_list")
 ALL = (
     "public_profile",
@@ -49,16 +50,16 @@ def call(run_check: RunCheck) -> RunCheck:
     ) -> Any:
         inspected = {**TOKEN_INSPECTED, "scopes": list(scopes), "user_id": "873"}
         usual = {
-            "oauth/access_token": says(bodies.APP_TOKEN_ISSUED),
-            "debug_token": says({"data": inspected}),
-            "me": says({"id": "873"}),
-            "me/businesses": says(rows({"id": "1001"})),
-            "me/adaccounts": says(rows({"id": "act_1"})),
-            "act_1/campaigns": says(rows({"id": "c-1"}), headers=TIER),
-            "me/accounts": says(rows({"id": "77", "access_token": PAGE_TOKEN})),
-            "77": says({"id": "77"}),
-            "77/leadgen_forms": says(rows({"id": "form-1"})),
-            "form-1/leads": says(rows({"id": "lead-1"})),
+            "oauth/access_token": responds(bodies.APP_TOKEN_ISSUED),
+            "debug_token": responds({"data": inspected}),
+            "me": responds({"id": "873"}),
+            "me/businesses": responds(rows({"id": "1001"})),
+            "me/adaccounts": responds(rows({"id": "act_1"})),
+            "act_1/campaigns": responds(rows({"id": "c-1"}), headers=TIER),
+            "me/accounts": responds(rows({"id": "77", "access_token": PAGE_TOKEN})),
+            "77": responds({"id": "77"}),
+            "77/leadgen_forms": responds(rows({"id": "form-1"})),
+            "form-1/leads": responds(rows({"id": "lead-1"})),
         }
         said = {f"/v26.0/{path}": answer for path, answer in {**usual, **answers}.items()}
         check = review_calls.each_permission_is_used
@@ -105,7 +106,7 @@ def test_the_same_call_shows_it_where_the_other_is_not_carried(call: RunCheck) -
 def test_an_empty_list_shows_no_use(call: RunCheck, edge: str) -> None:
     """A call that read nothing shows no use: without its permission the list may be empty too."""
     said = "^3 calls made, but none shows that it used"
-    finding = call(INCONCLUSIVE, said, permissions=TWO, **{edge: says(rows())})
+    finding = call(INCONCLUSIVE, said, permissions=TWO, **{edge: responds(rows())})
     (empty,) = [said for said in results(finding).values() if said != "made"]
     assert empty == "made, but the list is empty; a missing permission can cause that"
 
@@ -120,7 +121,7 @@ def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call
 
 def test_a_refused_call_is_named_and_the_others_are_made(call: RunCheck) -> None:
     """One refusal stands in the table, and stops no other call."""
-    refusal = says(graph_error("(#200) Requires business_management permission", 200), 403)
+    refusal = responds(graph_error("(#200) Requires business_management permission", 200), 403)
     finding = call(INCONCLUSIVE, permissions=TWO, **{"me/businesses": refusal})
     assert results(finding)["business_management"].startswith("refused: (#200) Requires")
     assert results(finding)["pages_show_list"] == "made"
@@ -128,7 +129,7 @@ def test_a_refused_call_is_named_and_the_others_are_made(call: RunCheck) -> None
 
 def test_a_missing_page_is_named(call: RunCheck) -> None:
     """Without a page that the person may manage, its calls say what is missing."""
-    found = results(call(INCONCLUSIVE, **{"me/accounts": says(rows({"id": "77"}))}))
+    found = results(call(INCONCLUSIVE, **{"me/accounts": responds(rows({"id": "77"}))}))
     assert found["pages_manage_ads"] == "there is no page to read"
     assert found["leads_retrieval"] == "there is no lead form to read"
     assert found["pages_show_list"] == "made"
@@ -155,7 +156,7 @@ def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: RunCheck
     call(
         INCONCLUSIVE,
         said,
-        debug_token=says(bodies.TOKEN_OF_ANOTHER_APP, 400),
+        debug_token=responds(bodies.TOKEN_OF_ANOTHER_APP, 400),
         code="token-of-another-app",
     )
     assert not [path for path in remote.paths if "/me" in path]

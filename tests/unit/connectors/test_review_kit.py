@@ -25,7 +25,8 @@ from runbook_lib.core.procedure import StepKind
 from tests.support.connectors import FACEBOOK_CONNECTORS
 
 TIER = "Marketing API Access Tier"
-NAME, DOMAIN = "Acme Lead Sync", "acme-h.cyclr.com"
+NAME = "Acme Lead Sync"
+DOMAIN = "acme-h.cyclr.com"
 HOSTILE = {
     "script": "</title></style><script>alert(1)</script><img src=x onerror=alert(1)>",
     "attribute": "\" onmouseover='alert(1)' x=\"",
@@ -81,7 +82,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """Return all text, with white space collapsed."""
+        """All text, with white space collapsed."""
         return " ".join(" ".join(self.pieces).split())
 
 
@@ -159,7 +160,8 @@ def test_every_use_can_be_read(connector: str) -> None:
 def test_a_kit_has_a_text_the_calls_and_the_reasons() -> None:
     """Each permission has its text in the app's name, the calls that need it, and what asks."""
     kit = made("leads_retrieval")
-    leads, forms = part(kit, "leads_retrieval"), part(kit, "pages_manage_ads")
+    leads = part(kit, "leads_retrieval")
+    forms = part(kit, "pages_manage_ads")
 
     assert NAME in leads.usage
     assert leads.calls[0].request == "GET /{form-id}/leads"
@@ -229,7 +231,8 @@ def test_the_scenes_meet_the_policy() -> None:
 def test_the_recording_shows_the_first_consent(connector: str) -> None:
     """A returning person's dialog has no list: the kit says how to get it back."""
     kit = review_kit((), app_name="A", service_domain="", connector=connector)
-    rules, grant = " ".join(kit.rules), kit.scenes[3].shows
+    rules = " ".join(kit.rules)
+    grant = kit.scenes[3].shows
 
     assert "Show the first consent" in rules
     assert "Edit settings" in rules

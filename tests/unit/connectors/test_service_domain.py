@@ -18,9 +18,10 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.domain import Certificate
 from tests.conftest import NOON
 from tests.unit.connectors.conftest import MADE_UP, RunCheck
-from tests.unit.fake_remote import FakeRemote, breaks, says
+from tests.unit.fake_remote import FakeRemote, fails_with, responds
 
-VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 CALLBACK = "/connector/callback"
 MADE_UP_PAGE = f"{CALLBACK}-{MADE_UP * 8}"
 
@@ -35,7 +36,7 @@ def check(run_check: RunCheck, monkeypatch: pytest.MonkeyPatch) -> RunCheck:
         certificate = Certificate("Let's Encrypt", NOON + timedelta(days=days, hours=1))
         monkeypatch.setattr(service_domain, "resolve_name", lambda *_: ("192.0.2.7",))
         monkeypatch.setattr(service_domain, "read_certificate", lambda *_: certificate)
-        answers = {CALLBACK: says("page", status), MADE_UP_PAGE: says("page", control)}
+        answers = {CALLBACK: responds("page", status), MADE_UP_PAGE: responds("page", control)}
         return run_check(service_domain_answers, end, *words, answers=answers, **changes)
 
     return run
@@ -128,7 +129,7 @@ def test_an_unreachable_host_raises(
 
 def test_no_answer_from_the_callback_raises(check: RunCheck, remote: FakeRemote) -> None:
     """No answer from the callback raises `UnreachableError`."""
-    remote.on(CALLBACK, breaks())
+    remote.on(CALLBACK, fails_with())
     check(UnreachableError)
 
 

@@ -25,12 +25,11 @@ from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.errors import ExitCode, TextsError
 
 FOLDER = Path(connectors.__path__[0])
-STEPS, OWN, ERRORS = (
-    "facebook/steps.toml",
-    "facebook_marketing/steps.toml",
-    "facebook/known_errors.toml",
-)
-USES, KIT = "facebook_marketing/uses.toml", "facebook/app_review_kit.toml"
+STEPS = "facebook/steps.toml"
+OWN = "facebook_marketing/steps.toml"
+ERRORS = "facebook/known_errors.toml"
+USES = "facebook_marketing/uses.toml"
+KIT = "facebook/app_review_kit.toml"
 Folder = Callable[[str, str, str], Path]
 
 

@@ -16,7 +16,7 @@ from runbook_lib.core.model import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, rows
 from tests.unit.connectors.conftest import MakeContext
-from tests.unit.fake_remote import FakeRemote, says
+from tests.unit.fake_remote import FakeRemote, responds
 
 OWNED = {"id": APP_ID, "owner_business": {"id": "1001", "name": "Acme"}}
 
@@ -29,10 +29,10 @@ def ask(remote: FakeRemote, make_context: MakeContext) -> Any:
         business = {"id": "1001", "name": "Acme", **business}
         if status is not None:
             business["verification_status"] = status
-        remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
-        remote.on(f"/v26.0/{APP_ID}", says(app))
+        remote.on("/v26.0/oauth/access_token", responds(bodies.APP_TOKEN_ISSUED))
+        remote.on(f"/v26.0/{APP_ID}", responds(app))
         other = {"id": "2002", "name": "Umbrella", "verification_status": "verified"}
-        remote.on("/v26.0/me/businesses", says(rows(other, business)))
+        remote.on("/v26.0/me/businesses", responds(rows(other, business)))
         return business_is_verified(make_context())
 
     return run

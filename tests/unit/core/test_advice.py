@@ -95,7 +95,8 @@ def status(state: RunState, day: date = TODAY) -> TenantStatus:
 
 def assert_same_act(state: RunState) -> None:
     """Compare the first line of `inbox` for a tenant with the next step of `status`."""
-    following, found = next_step(state), status(state)
+    following = next_step(state)
+    found = status(state)
     if following is None:
         assert not found.items
         return

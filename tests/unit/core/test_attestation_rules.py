@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from runbook_lib.core.attestation_rules import (
+    Selection,
     Subject,
     bind,
     last_day,
@@ -79,7 +80,7 @@ def said(
     return structs.replace(attestation, binding=bind(STEP, of, given))
 
 
-def test_a_word_is_bound_to_all_that_its_step_is_about() -> None:
+def test_an_attestation_is_bound_to_all_that_its_step_is_about() -> None:
     """A statement is bound to connector, sentence, checks, text and every value of the subject."""
     assert bind(STEP, NOW) == Binding(
         connector="p",
@@ -174,9 +175,10 @@ def test_every_kind_of_statement_lapses(kind: AttestationKind) -> None:
     """No kind of statement counts for another app."""
     attestation = said(Attestation(kind=kind, step="a", by="Operator", at=AT))
 
-    assert select_current([attestation], STEP, NOW) == (attestation, (), ())
-    counting, others, (void,) = select_current([attestation], STEP, subject(app_id="222"))
-    assert (counting, others) == (None, ())
+    assert select_current([attestation], STEP, NOW) == Selection(attestation)
+    selection = select_current([attestation], STEP, subject(app_id="222"))
+    (void,) = selection.void
+    assert (selection.current, selection.confirmed_by) == (None, ())
     assert void.attestation == attestation
     assert void.sentence.startswith("Operator ")
     again = "confirm it again." if kind is AttestationKind.ATTESTED else "say it again."
@@ -188,8 +190,8 @@ def test_the_newest_fitting_statement_counts() -> None:
     old = said(attested("a", by="First"))
     other = said(skipped("a", by="Second"), subject(app_id="222"))
 
-    assert select_current([old, other], STEP, NOW) == (old, (), ())
-    assert select_current([old, other], STEP, subject(app_id="222"))[0] == other
+    assert select_current([old, other], STEP, NOW) == Selection(old)
+    assert select_current([old, other], STEP, subject(app_id="222")).current == other
 
 
 def test_kinds_replace_each_other() -> None:
@@ -201,16 +203,17 @@ def test_kinds_replace_each_other() -> None:
     attestations.append(said(attested("a")))
 
     for number, attestation in enumerate(attestations, start=1):
-        assert select_current(attestations[:number], STEP, NOW) == (attestation, (), ())
+        assert select_current(attestations[:number], STEP, NOW) == Selection(attestation)
 
 
 def test_a_second_person_confirms_only_what_fits() -> None:
     """The newest matching attestation of another person confirms."""
-    first, again = said(attested("a", by="First")), said(attested("a", by="first", note="x"))
+    first = said(attested("a", by="First"))
+    again = said(attested("a", by="first", note="x"))
     void = said(attested("a", by="Third"), subject(app_id="222"))
     second = said(attested("a", by="Second"))
 
-    assert select_current([first, void, again, second], STEP, NOW) == (second, (again,), ())
+    assert select_current([first, void, again, second], STEP, NOW) == Selection(second, (again,))
 
 
 def test_a_withdrawal_takes_back_what_was_said_before() -> None:
@@ -222,14 +225,16 @@ def test_a_withdrawal_takes_back_what_was_said_before() -> None:
     ]
     later = said(attested("a", by="Third"))
 
-    assert select_current(attestations, STEP, NOW)[:2] == (None, ())
-    assert select_current([*attestations, later], STEP, NOW) == (later, (), ())
+    assert select_current(attestations, STEP, NOW).current is None
+    assert select_current(attestations, STEP, NOW).confirmed_by == ()
+    assert select_current([*attestations, later], STEP, NOW) == Selection(later)
 
 
-def test_a_word_that_somebody_else_withdrew_is_shown() -> None:
+def test_an_attestation_that_somebody_else_withdrew_is_shown() -> None:
     """Both are shown, with the reason; who withdraws their own has said nothing any more."""
-    first, no = said(attested("a", by="Ann")), said(withdrawn("a", note="Not that account."))
-    void = select_current([first, no], STEP, NOW)[2]
+    first = said(attested("a", by="Ann"))
+    no = said(withdrawn("a", note="Not that account."))
+    void = select_current([first, no], STEP, NOW).void
     withdrawal = f"Operator withdrew it on {AT} (Not that account)"
 
     assert [lapse.attestation for lapse in void] == [first, no]
@@ -238,7 +243,7 @@ def test_a_word_that_somebody_else_withdrew_is_shown() -> None:
         "",
     ]
     own = said(withdrawn("a", by="ann"))
-    assert select_current([first, own], STEP, NOW) == (None, (), ())
+    assert select_current([first, own], STEP, NOW) == Selection()
 
 
 @pytest.mark.parametrize(
@@ -276,18 +281,17 @@ def test_a_withdrawal_voids_only_what_was_said_before_its_own_time(
     withdrawal = said(withdrawn("a", at=withdrawn_at))
     attestations = [attestation, withdrawal] if is_recorded_first else [withdrawal, attestation]
 
-    assert select_current(attestations, STEP, NOW) == (
-        (attestation, (), ()) if counts else (None, (), ())
-    )
+    expected = Selection(attestation) if counts else Selection()
+    assert select_current(attestations, STEP, NOW) == expected
 
 
-def test_a_withdrawal_voids_no_lapsed_word_of_a_later_time() -> None:
+def test_a_withdrawal_voids_no_void_attestation_of_a_later_time() -> None:
     """A void attestation that was said after a withdrawal about the same app is still shown."""
     attestation = said(attested("a", at="2026-11-24T09:31:00Z"))
     attestations = [attestation, said(withdrawn("a"))]
 
     assert [
-        void.attestation for void in select_current(attestations, STEP, subject(app_id="222"))[2]
+        void.attestation for void in select_current(attestations, STEP, subject(app_id="222")).void
     ] == [attestation]
 
 
@@ -306,7 +310,7 @@ def test_two_spellings_of_a_name_are_one_person(spelling: str) -> None:
     """Blanks, case and compatible characters make no second person."""
     attestations = [said(attested("a", by="Ann Lee")), said(attested("a", by=spelling))]
 
-    assert select_current(attestations, STEP, NOW) == (attestations[1], (), ())
+    assert select_current(attestations, STEP, NOW) == Selection(attestations[1])
     assert person_key(spelling) == person_key("Ann Lee")
 
 
@@ -326,28 +330,30 @@ def test_a_link_counts_once() -> None:
     linked = said(attested("a", by="Second", link="d" * 64))
     again = said(attested("a", by="Third", link="d" * 64))
 
-    assert select_current([first, linked, again], STEP, NOW) == (linked, (first,), ())
-    counting, others, (void,) = select_current([linked], STEP, NOW, spent_links=["d" * 64])
-    assert (counting, others) == (None, ())
+    assert select_current([first, linked, again], STEP, NOW) == Selection(linked, (first,))
+    selection = select_current([linked], STEP, NOW, spent_links=["d" * 64])
+    (void,) = selection.void
+    assert (selection.current, selection.confirmed_by) == (None, ())
     assert "by a link that had been used before" in void.sentence
 
 
-def test_a_link_stays_used_after_its_word_was_withdrawn() -> None:
+def test_a_link_stays_used_after_its_attestation_was_withdrawn() -> None:
     """A withdrawal gives no link back."""
     linked = said(attested("a", by="Second", link="d" * 64))
     later = "2026-11-24T09:40:00Z"
     attestations = [linked, said(withdrawn("a")), structs.replace(linked, at=later, by="Third")]
 
-    assert select_current(attestations, STEP, NOW)[0] is None
+    assert select_current(attestations, STEP, NOW).current is None
 
 
 def test_a_refused_value_voids_nothing() -> None:
     """An attestation about the value before the refused one counts; one about that does not."""
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
-    mine, mistaken = said(attested("a")), said(attested("a"), refused)
+    mine = said(attested("a"))
+    mistaken = said(attested("a"), refused)
 
-    assert select_current([mine], STEP, refused) == (mine, (), ())
-    assert select_current([mistaken], STEP, refused)[0] is None
+    assert select_current([mine], STEP, refused) == Selection(mine)
+    assert select_current([mistaken], STEP, refused).current is None
 
 
 @pytest.mark.parametrize(
@@ -358,7 +364,7 @@ def test_a_refused_value_voids_nothing() -> None:
         ({"app_id": ""}, "but App ID 999 was refused"),
     ],
 )
-def test_no_word_settles_a_step_whose_value_was_refused(
+def test_no_attestation_settles_a_step_whose_value_was_refused(
     said_of: dict[str, Value], why: str
 ) -> None:
     """If the refused value is given, no attestation counts, about it or about another one."""
@@ -366,34 +372,37 @@ def test_no_word_settles_a_step_whose_value_was_refused(
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
     attestation = structs.replace(attested("a"), binding=bind(taking, subject(**said_of)))
 
-    counting, _, (void,) = select_current([attestation], taking, refused)
+    selection = select_current([attestation], taking, refused)
+    (void,) = selection.void
 
-    assert counting is None
+    assert selection.current is None
     assert void.why == why
 
 
 def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
     """A withdrawal about another app voids nothing of this one."""
     other = subject(app_id="222")
-    mine, theirs = said(attested("a")), said(attested("a", by="Second"), other)
+    mine = said(attested("a"))
+    theirs = said(attested("a", by="Second"), other)
     attestations = [mine, theirs, said(withdrawn("a"), other)]
 
-    assert select_current(attestations, STEP, NOW) == (mine, (), ())
-    assert select_current(attestations, STEP, other)[:2] == (None, ())
-    assert select_current([mine], STEP, other)[2][0] in select_current(attestations, STEP, other)[2]
+    assert select_current(attestations, STEP, NOW) == Selection(mine)
+    selection = select_current(attestations, STEP, other)
+    assert (selection.current, selection.confirmed_by) == (None, ())
+    assert select_current([mine], STEP, other).void[0] in selection.void
 
 
 def test_lapsed_statements_are_shown_once_per_person() -> None:
     """The newest void statement of each person is shown, and none if a newer statement counts."""
     old = [said(attested("a", by=by, note=str(n))) for n, by in enumerate(("A", "B", "a"))]
     now = subject(app_id="222")
-    void = select_current(old, STEP, now)[2]
+    void = select_current(old, STEP, now).void
 
     assert [(each.attestation.by, each.attestation.note) for each in void] == [
         ("a", "2"),
         ("B", "1"),
     ]
-    assert select_current([*old, said(attested("a"), now)], STEP, now)[2] == ()
+    assert select_current([*old, said(attested("a"), now)], STEP, now).void == ()
 
 
 @given(
@@ -410,17 +419,18 @@ def test_no_statement_counts_for_another_subject(
         said(Attestation(kind=kind, step="a", by=by, at=AT), subject(app_id=app_id))
         for kind, by, app_id in attestations
     ]
-    counting, others, void = select_current(spoken, STEP, subject(app_id=now))
+    selection = select_current(spoken, STEP, subject(app_id=now))
+    current = selection.current
 
-    for attestation in (*others, *([counting] if counting else [])):
+    for attestation in (*selection.confirmed_by, *([current] if current else [])):
         assert attestation.binding.subject["app_id"] == now
     withdrawn_now = any(
         kind is AttestationKind.WITHDRAWN for kind, _, app_id in attestations if app_id == now
     )
-    for each in void:
+    for each in selection.void:
         assert withdrawn_now or each.attestation.binding.subject["app_id"] != now
     mine = [kind for kind, _, app_id in attestations if app_id == now]
-    assert (counting is None) is (not mine or mine[-1] is AttestationKind.WITHDRAWN)
+    assert (current is None) is (not mine or mine[-1] is AttestationKind.WITHDRAWN)
 
 
 def test_another_kind_of_statement_starts_a_new_count() -> None:
@@ -431,8 +441,8 @@ def test_another_kind_of_statement_starts_a_new_count() -> None:
         said(attested("a", by="Third")),
     ]
 
-    assert select_current(attestations, STEP, NOW) == (attestations[2], (), ())
-    assert select_current(attestations[:2], STEP, NOW) == (attestations[1], (), ())
+    assert select_current(attestations, STEP, NOW) == Selection(attestations[2])
+    assert select_current(attestations[:2], STEP, NOW) == Selection(attestations[1])
 
 
 # --- attestations that end, and other answers --------------------------------------------------
@@ -440,7 +450,8 @@ ASKED = Confirmation(name="asked", label="Asked for", sentence="It is asked for.
 NOT_ASKED = Confirmation(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
 YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
 # Days after `AT`, 2026-11-24.
-IN_90_DAYS, IN_A_YEAR = "2027-02-22", "2027-11-24"
+IN_90_DAYS = "2027-02-22"
+IN_A_YEAR = "2027-11-24"
 
 
 def answered(answer: Confirmation | None = None, **more: str) -> Attestation:
@@ -468,7 +479,9 @@ def on(day: str) -> Subject:
         (structs.replace(answered(), at="9999-12-31T00:00:00Z"), "9999-12-31"),
     ],
 )
-def test_a_word_counts_for_as_long_as_its_answer_does(attestation: Attestation, last: str) -> None:
+def test_an_attestation_counts_for_as_long_as_its_answer_does(
+    attestation: Attestation, last: str
+) -> None:
     """Each answer has its days; a person may name an earlier last day, and no later one."""
     assert last_day(attestation, YEARLY) == last
 
@@ -483,7 +496,7 @@ def test_a_word_counts_for_as_long_as_its_answer_does(attestation: Attestation, 
         (answered(ASKED, due="2026-12-24"), 30, ""),
     ],
 )
-def test_a_setting_shortens_the_time_of_a_word(
+def test_a_setting_shortens_the_time_of_an_attestation(
     attestation: Attestation, most_days: int, last: str
 ) -> None:
     """A setting lengthens no time, and gives none to what has no end."""
@@ -494,42 +507,45 @@ def test_the_setting_is_a_known_value() -> None:
     """The days in `attestation_days` count for each attestation that is weighed."""
     shortened = replace(on("2026-12-25"), values={**VALUES, "attestation_days": 30})
 
-    assert select_current([answered()], YEARLY, on("2026-12-25"))[0] is not None
-    assert select_current([answered()], YEARLY, shortened)[0] is None
+    assert select_current([answered()], YEARLY, on("2026-12-25")).current is not None
+    assert select_current([answered()], YEARLY, shortened).current is None
 
 
-def test_a_word_that_has_ended_no_longer_counts() -> None:
+def test_an_attestation_that_has_ended_no_longer_counts() -> None:
     """An attestation counts on its last day, and lapses on the next: it is shown, with that day."""
     attestation = answered(until="2026-12-24")
 
-    assert select_current([attestation], YEARLY, on("2026-12-24")) == (attestation, (), ())
-    counting, _, (void,) = select_current([attestation], YEARLY, on("2026-12-25"))
-    assert counting is None
+    assert select_current([attestation], YEARLY, on("2026-12-24")) == Selection(attestation)
+    selection = select_current([attestation], YEARLY, on("2026-12-25"))
+    (void,) = selection.void
+    assert selection.current is None
     assert void.sentence == (
         f"Operator confirmed this on {AT}, 31 days ago, until 2026-12-24, so it no longer counts: "
         "confirm it again."
     )
     assert void.ended == "2026-12-24"
     elsewhere = replace(on("2026-12-24"), procedure=replace(PROCEDURE, id="q"))
-    assert select_current([attestation], YEARLY, elsewhere)[2][0].ended == ""
-    assert select_current([attestation], YEARLY, NOW) == (attestation, (), ())
+    assert select_current([attestation], YEARLY, elsewhere).void[0].ended == ""
+    assert select_current([attestation], YEARLY, NOW) == Selection(attestation)
 
 
 def test_an_expired_attestation_still_supersedes_earlier_ones() -> None:
     """Once an attestation has ended, the answers before it do not count again."""
     attestations = [answered(ASKED, due="2027-01-20"), answered(until="2026-12-24")]
-    counting, others, void = select_current(attestations, YEARLY, on("2026-12-25"))
+    selection = select_current(attestations, YEARLY, on("2026-12-25"))
 
-    assert (counting, others, [one.attestation for one in void]) == (None, (), [attestations[1]])
+    assert (selection.current, selection.confirmed_by) == (None, ())
+    assert [void.attestation for void in selection.void] == [attestations[1]]
 
 
-def test_only_the_same_sentence_confirms_another_word() -> None:
+def test_only_the_same_sentence_confirms_another_attestation() -> None:
     """A second person confirms the first by the same sentence; another sentence replaces it."""
-    first, second = answered(NOT_ASKED, by="First"), answered(NOT_ASKED, by="Second")
+    first = answered(NOT_ASKED, by="First")
+    second = answered(NOT_ASKED, by="Second")
     other = answered(by="Second")
 
-    assert select_current([first, second], YEARLY, NOW) == (second, (first,), ())
-    assert select_current([first, other], YEARLY, NOW) == (other, (), ())
+    assert select_current([first, second], YEARLY, NOW) == Selection(second, (first,))
+    assert select_current([first, other], YEARLY, NOW) == Selection(other)
 
 
 def test_another_sentence_than_the_steps_answers_is_a_misfit() -> None:

@@ -40,9 +40,11 @@ from runbook_lib.core.step_record import step_record
 from runbook_lib.core.waits import waits_in
 from tests.support.journals import entry
 
-CODE, OTHER_CODE = "a" * 64, "b" * 64
+CODE = "a" * 64
+OTHER_CODE = "b" * 64
 FIRST = datetime(2026, 11, 1, 3, tzinfo=UTC)
-SECRET, OTHER_SECRET = f"0123abcd:{'1' * 64}", f"0123abcd:{'2' * 64}"
+SECRET = f"0123abcd:{'1' * 64}"
+OTHER_SECRET = f"0123abcd:{'2' * 64}"
 VALUES: dict[str, Value] = {"app": "1", "user": "u", "key": SECRET, "make_link": False}
 
 
@@ -101,7 +103,8 @@ class Nights:
 
     def add(self, event: str, day: int, step: str = "", *, run: str, **data: Any) -> int:
         """Add a line and return its number."""
-        seq, at = len(self.entries) + 1, (FIRST + timedelta(days=day)).isoformat()
+        seq = len(self.entries) + 1
+        at = (FIRST + timedelta(days=day)).isoformat()
         known = {field.name for field in structs.fields(DATA[event])}
         if "binding" in known and "binding" not in data:
             data["binding"] = to_builtins(bind(PROCEDURE.step(step), Subject(PROCEDURE, VALUES)))

@@ -35,7 +35,8 @@ def test_without_findings_there_is_no_conclusion() -> None:
 @pytest.mark.parametrize("better", range(len(CHECKED)))
 def test_the_worst_finding_decides(worse: int, better: int) -> None:
     """A step is never better than its worst finding, whatever their order."""
-    bad, good = CHECKED[min(worse, better)], CHECKED[max(worse, better)]
+    bad = CHECKED[min(worse, better)]
+    good = CHECKED[max(worse, better)]
 
     for pair in ((finding(bad), finding(good)), (finding(good), finding(bad))):
         combined = combine(pair)
@@ -78,7 +79,7 @@ def test_failed_and_verified_override_people(
         (None, (), True, False),
     ],
 )
-def test_a_verified_step_with_an_unseen_part_needs_a_person(
+def test_a_verified_step_with_an_unverifiable_part_needs_a_person(
     attestation: Attestation | None,
     others: tuple[str, ...] | None,
     needs_person: bool,
@@ -86,7 +87,10 @@ def test_a_verified_step_with_an_unseen_part_needs_a_person(
 ) -> None:
     """The outcome stays `verified`; only an attestation, by as many as must, completes it."""
     seen = conclude(
-        (finding(Outcome.VERIFIED),), attestation=attestation, others=others, unseen=("It is so.",)
+        (finding(Outcome.VERIFIED),),
+        attestation=attestation,
+        others=others,
+        unverifiable=("It is so.",),
     )
 
     assert seen == Conclusion(
@@ -99,9 +103,9 @@ def test_a_verified_step_with_an_unseen_part_needs_a_person(
 
 
 @pytest.mark.parametrize("outcome", [each for each in CHECKED if each is not Outcome.VERIFIED])
-def test_only_a_verified_step_has_an_unseen_part(outcome: Outcome) -> None:
+def test_only_a_verified_step_has_an_unverifiable_part(outcome: Outcome) -> None:
     """Other findings already say what is left to do."""
-    assert not conclude((finding(outcome),), unseen=("It is so.",)).needs_person
+    assert not conclude((finding(outcome),), unverifiable=("It is so.",)).needs_person
 
 
 @pytest.mark.parametrize("attestation", [WORD, SUBMITTED])

@@ -49,7 +49,7 @@ from tests.conftest import NOON
 from tests.support.attestations import attested
 from tests.support.journals import described
 from tests.unit import bodies
-from tests.unit.fake_remote import FakeRemote, open_session, owned, says
+from tests.unit.fake_remote import FakeRemote, open_session, owned, responds
 from tests.unit.walkthrough.sample_run import make_context
 
 OPAQUE = (CYCLR_CLIENT_SECRET, USER_ACCESS_TOKEN, SIGNING_PASSPHRASE)
@@ -349,7 +349,8 @@ def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
     With any secret, the journal stays readable with its structure, and no free text has it.
     """
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        run, plain = written(Path(first), secret), written(Path(second), secret, Redactor())
+        run = written(Path(first), secret)
+        plain = written(Path(second), secret, Redactor())
 
         lines, texts = structure_of(run)
         assert lines == structure_of(plain)[0]
@@ -477,11 +478,12 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
     """
     A value that is not a token raises an error with the endpoint, and is not masked afterwards.
     """
-    remote, redactor = FakeRemote(), Redactor()
+    remote = FakeRemote()
+    redactor = Redactor()
     session = open_session(remote, redactor)
-    remote.on("/oauth/access_token", says({"access_token": value}))
-    remote.on("/oauth/token", says({"access_token": value}))
-    remote.on("/v1.0/accounts/acct-1/signintoken", says({"Token": value}))
+    remote.on("/oauth/access_token", responds({"access_token": value}))
+    remote.on("/oauth/token", responds({"access_token": value}))
+    remote.on("/v1.0/accounts/acct-1/signintoken", responds({"Token": value}))
     pair = {"client_id": "c", "client_secret": Secret("canary-secret-1")}
     base = "https://remote.example"
     server = AuthorizationServer(
@@ -504,11 +506,12 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
 
 def test_a_value_that_is_shown_is_no_token() -> None:
     """A visible value is not accepted as token, so that it is not masked everywhere."""
-    remote, redactor = FakeRemote(), Redactor()
+    remote = FakeRemote()
+    redactor = Redactor()
     shown = "Acct-4fG7hJ2kL9-mN3pQ8rS5t"
     assert is_issued_token(shown)
     redactor.allow([shown])
-    remote.on("/oauth/token", says({"access_token": shown}))
+    remote.on("/oauth/token", responds({"access_token": shown}))
 
     with pytest.raises(UnexpectedResponseError):
         request_api_token(
@@ -522,9 +525,10 @@ def test_a_value_that_is_shown_is_no_token() -> None:
 
 def test_a_page_without_a_token_leaves_its_check_inconclusive() -> None:
     """Without a valid page token the check is inconclusive and sends no request for the page."""
-    remote, redactor = FakeRemote(), owned(bodies.APP_SECRET)
+    remote = FakeRemote()
+    redactor = owned(bodies.APP_SECRET)
     rows = bodies.rows({"id": "page-1", "access_token": "outcome"})
-    remote.on("/v26.0/me/accounts", says(rows))
+    remote.on("/v26.0/me/accounts", responds(rows))
     context = CheckContext(
         values={
             "permissions": ("leads_retrieval",),

@@ -39,7 +39,8 @@ def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path, monkeypa
 
 def test_a_lock_is_held_by_one_at_a_time(tmp_path):
     """The second caller gets the given error, or `TimeoutError`; afterwards the lock is free."""
-    path, busy = tmp_path / "new.lock", BusyError("Another has it.")
+    path = tmp_path / "new.lock"
+    busy = BusyError("Another has it.")
     with locked(path):
         for expected, given in ((BusyError, busy), (TimeoutError, None)):
             with pytest.raises(expected), locked(path, busy=given):
@@ -124,7 +125,8 @@ def test_an_old_draft_is_removed_by_the_next_writer(tmp_path):
         each.write_bytes(b"half")
     for each in (old, other):
         os.utime(each, (0, 0))
-    folder, link = tmp_path / ".state.json.02.draft", tmp_path / ".state.json.03.draft"
+    folder = tmp_path / ".state.json.02.draft"
+    link = tmp_path / ".state.json.03.draft"
     folder.mkdir()
     link.symlink_to(other)
 

@@ -77,7 +77,7 @@ def busy_path(path: Path) -> Path:
     """Return the path of a journal with a line of every type that the index uses."""
     first = begin(path, "00000001")
     first.say([attested("a", entry="1" * 64), submitted("b", note="x")])
-    first.remember("app_id", "111")
+    first.record_input("app_id", "111")
     first.perform("c")
     first.interrupt("by a signal")
     second = begin(path, "00000002", app_id="222")
@@ -169,7 +169,7 @@ def outcome(path: Path, **values: Any) -> Outcome:
 
 def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path) -> None:
     """A word said before any App ID was typed counts for the first one that Facebook confirms."""
-    spoken(path).remember("app_id", "999")
+    spoken(path).record_input("app_id", "999")
     begin(path, "00000002", app_id="111")
     assert outcome(path) is outcome(path, app_id="333") is Outcome.ATTESTED
 
@@ -212,7 +212,7 @@ def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path
         ("111", ["types 222", "refuses 222", "counts", "accepts 222", "lapses"], "111"),
     ],
 )
-def test_a_word_counts_for_the_value_that_it_is_about(
+def test_an_attestation_counts_for_the_value_that_it_is_about(
     path: Path, given: str, story: list[str], bound: str
 ) -> None:
     """Facebook's answers decide which of the typed App IDs counts."""
@@ -220,7 +220,7 @@ def test_a_word_counts_for_the_value_that_it_is_about(
     for event in story:
         what, _, app_id = event.partition(" ")
         if what == "types":
-            run.remember("app_id", app_id)
+            run.record_input("app_id", app_id)
         elif app_id:
             judged(path, app_id, **{what: ["app_id"]})
         else:
@@ -403,7 +403,7 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
         )
         act = dice.randrange(4)
         if act == 0:
-            run.remember("app_id", str(dice.randrange(3)))
+            run.record_input("app_id", str(dice.randrange(3)))
         elif act == 1:
             run = begin(path, f"{number:08x}", **dice.choice([{}, {"app_id": "1"}]))
         elif act == 2:
@@ -419,11 +419,11 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
 def test_an_empty_value_is_ignored(path: Path) -> None:
     """An empty value does not replace a recorded one, and no typed one binds an attestation."""
     run = spoken(path)
-    run.remember("app_id", "")
+    run.record_input("app_id", "")
     assert index_of(path).attestations["a"][0].subject == {"app_id": None}
 
-    run.remember("app_id", "111")
-    run.remember("app_id", "")
+    run.record_input("app_id", "111")
+    run.record_input("app_id", "")
     index = index_of(path)
     assert index.attestations["a"][0].subject == {"app_id": None}
     assert index.recorded["app_id"] == "111"

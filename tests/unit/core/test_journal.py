@@ -484,7 +484,8 @@ def test_a_new_journals_name_is_flushed_too(path: Path, monkeypatch: pytest.Monk
     )
     written(path, 2)
 
-    file, folder = path.stat().st_ino, path.parent.stat().st_ino
+    file = path.stat().st_ino
+    folder = path.parent.stat().st_ino
     assert flushed == [file, folder, file]
 
 

@@ -89,7 +89,7 @@ WORD = {
     "login": "",
     "link": DIGEST,
     "sentence": "It is done.",
-    "witness": "First has done it. I have seen it.",
+    "second_person_sentence": "First has done it. I have seen it.",
     "due": "2026-12-01",
     "until": "2027-11-24",
     "app_name": "Acme",
@@ -213,7 +213,8 @@ def mistyped(place: Any, key: Any) -> None:
 
 def place_of(path: tuple[Any, ...]) -> str:
     """Return an error's place for the value at `path`, without names of a map."""
-    place, previous = "data", ""
+    place = "data"
+    previous = ""
     for key in path:
         if previous in MAPS:
             place += "[...]"

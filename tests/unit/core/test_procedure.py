@@ -175,7 +175,7 @@ def test_a_renamed_function_changes_no_digest() -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
+def test_an_attestation_is_bound_to_sentence_and_checks_only(name: str) -> None:
     """
     Only the confirmed sentence and the checks change what a word is bound to; the rest changes
     the text's digest, but for the error texts and others that alter nothing that was confirmed.
@@ -224,7 +224,7 @@ def test_a_link_without_its_system_waits_for_the_sandbox() -> None:
     assert link.shown({"app_id": "7"}) == {"label": "Settings (while the sandbox runs)", "url": ""}
 
 
-def test_unseen_sentences_need_a_finding_with_limits() -> None:
+def test_unverifiable_sentences_need_a_finding_with_limits() -> None:
     """A check asks for a person only where its own finding names a limit."""
     checks = (
         Check("a", seen, needs_confirmation="A is so."),
@@ -237,6 +237,6 @@ def test_unseen_sentences_need_a_finding_with_limits() -> None:
         for name, limits in (("a", ()), ("b", ("That B is so.",)), ("c", ("That C is so.",)))
     )
 
-    assert step.unseen(limited) == ("B is so.",)
+    assert step.unverifiable(limited) == ("B is so.",)
     assert step.sentence == "Done. A is so. B is so."
     assert replace(step, confirms="A is so.").sentence == "A is so. B is so."

@@ -529,7 +529,7 @@ def test_an_answer_is_named_in_the_reason() -> None:
     assert conclusion.reason == f"Not asked (Operator on {AT}), counts until 2027-02-22"
 
 
-def test_a_word_that_has_ended_is_asked_for_again() -> None:
+def test_an_attestation_that_has_ended_is_asked_for_again() -> None:
     """The day on which the state is read decides, also where an earlier state is carried on."""
     lines = answer(Lines(), until="2027-11-24")
     before = gate(lines, "2027-11-24")
@@ -561,10 +561,11 @@ def test_a_run_that_has_ended_keeps_its_own_setting() -> None:
     assert not first(lines, "2026-12-25", attestation_days=10).is_settled
 
 
-def test_a_state_knows_when_the_words_end_that_settle_it() -> None:
+def test_a_state_knows_when_the_attestations_end_that_settle_it() -> None:
     """The earliest end of the attestations that count; none once they ended, or settle nothing."""
     lines = answer(Lines(), until="2027-11-24")
-    settled, old = first(lines, "2026-11-24"), first(lines, "2027-11-25")
+    settled = first(lines, "2026-11-24")
+    old = first(lines, "2027-11-25")
 
     assert (settled.ends_on, settled.has_expired) == ("2027-11-24", False)
     assert not settled.ends_soon(date(2027, 10, 24))
@@ -576,16 +577,17 @@ def test_a_state_knows_when_the_words_end_that_settle_it() -> None:
 
 def test_a_state_has_what_nothing_shows() -> None:
     """It is the procedure's, for the record and the report."""
-    subject = Subject(replace(GATE, unseen=("When tokens end.",)), {})
+    subject = Subject(replace(GATE, unverifiable=("When tokens end.",)), {})
 
-    assert fold(Lines().history(), subject, None).unseen == ("When tokens end.",)
+    assert fold(Lines().history(), subject, None).unverifiable == ("When tokens end.",)
 
 
 def test_a_skip_grows_old_too() -> None:
     """A skip of a gate settles it for as long as a confirmation does, and says so."""
     bound = to_builtins(bind(YEARLY, Subject(GATE, {})))
     lines = Lines().skipped("a", "ours only", run="", binding=bound)
-    before, after = first(lines, "2027-11-24"), first(lines, "2027-11-25")
+    before = first(lines, "2027-11-24")
+    after = first(lines, "2027-11-25")
 
     assert before.conclusion.reason == "Operator: ours only (counts until 2027-11-24)"
     assert (before.is_settled, after.is_settled) == (True, False)
@@ -598,7 +600,8 @@ def test_a_skip_grows_old_too() -> None:
 def test_a_requested_step_waits_until_its_due_day() -> None:
     """Asked for and not done: the step waits for a person and is next; a late one is no failure."""
     lines = answer(Lines(), ASKED, due="2026-12-24")
-    waits, late = gate(lines, "2026-12-24"), gate(lines, "2026-12-26")
+    waits = gate(lines, "2026-12-24")
+    late = gate(lines, "2026-12-26")
 
     asked = waits.steps["a"]
     assert asked.conclusion.outcome is Outcome.WAITING

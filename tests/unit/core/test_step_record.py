@@ -7,7 +7,7 @@ import pytest
 from runbook_lib.core.step_record import advice_of
 from tests.unit.evidence.reports.sample_runs import record, step
 
-TROUBLE = {
+KNOWN_ERROR = {
     "shown": ["No."],
     "means": "No.",
     "causes": [],
@@ -21,7 +21,7 @@ TROUBLE = {
 )
 def test_advice_is_about_the_error_in_the_reason(seen_in: list[str], advice: str) -> None:
     """The advice belongs to the error that the reason names, and to no other."""
-    troubles = [{**TROUBLE, "seen": place} for place in seen_in]
-    read = record(step(outcome="inconclusive", troubles=troubles), outcome="incomplete")
+    known_errors = [{**KNOWN_ERROR, "seen": place} for place in seen_in]
+    read = record(step(outcome="inconclusive", known_errors=known_errors), outcome="incomplete")
 
     assert advice_of(read.steps[0]) == advice

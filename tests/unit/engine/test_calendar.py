@@ -125,7 +125,7 @@ def test_no_text_breaks_out_of_its_line(text: str) -> None:
         tenant=text,
         connector="c",
         step="s",
-        what="what",
+        kind="what",
         title=text,
         headline=text,
         places=(text,),

@@ -473,7 +473,7 @@ def verify_link(run: Run) -> None:
 def say(kind: str, step: str, subject: str = "") -> Path:
     """Write an entry about this step to the attestations file, and return its path."""
     message = f'step = "{step}"\nby = "Ann"\nat = 2026-11-20T09:00:00Z\nnote = "x"\n'
-    path = Path("words.toml").absolute()
+    path = Path("attestations.toml").absolute()
     path.write_text(f"[[{kind}]]\n{message}{subject}\n")
     return path
 
@@ -484,18 +484,18 @@ def test_an_entry_for_whatever_tenant_is_refused(processes: Processes, kind: str
     say(kind, "fb-01-log-in")
 
     with pytest.raises(SettingsError, match="step fb-01-log-in: in a fleet each entry needs a"):
-        fleet(*ABC, attestations="words.toml")
+        fleet(*ABC, attestations="attestations.toml")
 
 
 def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
     """An entry that names its subject reaches the processes; one about no tenant is reported."""
     step = next(step.id for step in PROCEDURE.steps if "app_id" in step.subject)
     path = say("attestation", step, 'subject = {app_id = "10000097"}')
-    run(*ABC, attestations="words.toml")
+    run(*ABC, attestations="attestations.toml")
     assert {item.attestations for item in processes.requests} == {str(path)}
 
     say("attestation", step, 'subject = [{app_id = "10000098"}, {app_id = "99999999"}]')
-    chosen = fleet(*ABC, attestations="words.toml", only=["a"])
+    chosen = fleet(*ABC, attestations="attestations.toml", only=["a"])
     assert [item.partition(": ")[2] for item in chosen.unmatched] == [
         "no tenant has app_id 99999999, so this entry counts for none."
     ]

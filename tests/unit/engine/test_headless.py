@@ -558,7 +558,7 @@ def test_a_tenant_that_cannot_start_leaves_a_signed_reason(
     assert kernel.run(fleet_run=FLEET).sealed.sequence == 2
 
 
-def test_words_alone_do_not_complete_what_did_not_run(kernel: Kernel) -> None:
+def test_attestations_alone_do_not_complete_what_did_not_run(kernel: Kernel) -> None:
     """A bundle of a tenant that could not start is incomplete, whatever people said before."""
     run = open_run(PROCEDURE, REQUEST.given, mode=Mode.HEADLESS, tenant="acme", evidence="evidence")
     run.start()

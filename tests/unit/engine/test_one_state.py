@@ -64,7 +64,6 @@ class ExpectedTenant:
 
     @property
     def titles(self) -> list[str]:
-        """All of its titles."""
         return [*([self.title] if self.title else []), *self.others]
 
 

@@ -443,7 +443,7 @@ def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> N
     run.perform("a")
     run.say([attested("a", note=f"typed {CANARY}")])
     run.say([commented("a", note=f"It is {CANARY}"), assigned("a", CANARY, note=CANARY)])
-    run.remember("app_id", CANARY)
+    run.record_input("app_id", CANARY)
     run.interrupt(f"at {CANARY}")
 
     text = journal.path.read_text()
@@ -489,7 +489,7 @@ def test_a_value_is_remembered_when_it_is_new(make_run: MakeRun, journal: Journa
     """A value is written only when it changes, and later runs know it."""
     run = make_run(step("a"))
     for value in ("1", "1", "2"):
-        run.remember("app_id", value)
+        run.record_input("app_id", value)
 
     assert [entry.data.value for entry in journal.entries()] == ["1", "2"]
     assert make_run(step("a")).values["app_id"] == "2"
@@ -520,7 +520,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], str] = {}
 
-    def remember(self, tenant: str, item: Input, secret: Secret) -> str:
+    def save(self, tenant: str, item: Input, secret: Secret) -> str:
         """Store the credential."""
         self.kept[tenant, item.name] = secret.reveal()
         return f"keyring:{tenant}/{item.name}"
@@ -536,7 +536,7 @@ def test_a_credential_is_remembered_by_reference_and_forgotten(
     """The journal has only a reference to a stored credential; `forget_secret` removes both."""
     store = MemoryStore()
     run = make_run(step("a", Check("verified", verified, ("app_secret",))))
-    run.remember_secret(APP_SECRET, store)
+    run.save_secret(APP_SECRET, store)
 
     assert store.kept == {("acme/p", "app_secret"): CANARY}
     assert run.history.index.credentials == {"app_secret": "keyring:acme/p/app_secret"}
@@ -601,7 +601,7 @@ def test_a_required_value_that_is_missing_is_named(make_run: MakeRun) -> None:
     assert "service_domain (Service Domain) is missing" in str(caught.value)
     assert "RUNBOOK_SERVICE_DOMAIN" in str(caught.value)
     make_run(step("a"), service_domain="acme-h.cyclr.com").require_startable()
-    make_run(step("a")).remember("service_domain", "acme-h.cyclr.com")
+    make_run(step("a")).record_input("service_domain", "acme-h.cyclr.com")
     make_run(step("a")).require_startable()
 
 
@@ -609,7 +609,7 @@ def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun)
     """A given value wins over an earlier one, and that over the default; no secret is recalled."""
     run = make_run(step("a"))
     for name, value in (("region", "uk"), ("app_id", "1"), ("app_secret", "x"), ("gone", "x")):
-        run.remember(name, value)
+        run.record_input(name, value)
 
     values = known_values(run.procedure, run.history.index.given, Settings({"app_id": "2"}))
 
@@ -904,11 +904,11 @@ def test_a_check_is_about_what_was_known_when_it_began(make_run: MakeRun) -> Non
     """A finding is bound to the values with which the check started, not to later ones."""
 
     def meanwhile(context: CheckContext) -> Finding:
-        make_run(step("b"), mode=Mode.INTERACTIVE).remember("app_id", "222")
+        make_run(step("b"), mode=Mode.INTERACTIVE).record_input("app_id", "222")
         return verified(context)
 
     run = make_run(bound_step("a", meanwhile), mode=Mode.INTERACTIVE)
-    run.remember("app_id", "111")
+    run.record_input("app_id", "111")
 
     state = run.perform("a")
 
@@ -1048,7 +1048,7 @@ def test_an_unchanged_journal_is_not_opened_again(
 
     monkeypatch.setattr(core_journal, "open_plain", noted)
     before = [reader.read().index.last for _ in range(3)]
-    run.remember("region", "uk")
+    run.record_input("region", "uk")
     opened.clear()
     after = reader.read().index
 

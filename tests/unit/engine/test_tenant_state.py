@@ -182,7 +182,7 @@ def test_a_step_verified_in_part_is_due() -> None:
         ("", ""),
     ],
 )
-def test_a_word_is_asked_for_again_30_days_before_it_ends(ends_on: str, group: str) -> None:
+def test_an_attestation_is_asked_for_again_30_days_before_it_ends(ends_on: str, group: str) -> None:
     """A settled step is due later, and due now in its last 7 days; a run's waits leave it out."""
     settled = replace(step("a", "attested"), ends_on=ends_on)
     acme = known("acme", settled)
@@ -195,7 +195,7 @@ def test_a_word_is_asked_for_again_30_days_before_it_ends(ends_on: str, group: s
     assert waits_by_step(acme.state, TODAY) == {}
 
 
-def test_a_word_that_has_grown_old_is_asked_for() -> None:
+def test_an_attestation_that_has_grown_old_is_asked_for() -> None:
     """It is listed also where another step comes next, with who said it and how long ago."""
     attestation = attested("b", by="Ann", at="2025-10-20T09:00:00Z")
     lapsed = VoidAttestation(

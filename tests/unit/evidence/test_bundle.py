@@ -121,7 +121,8 @@ def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) ->
         "procedure": predicate["runbook_run"]["procedure"],
     }
     assert predicate["runbook_run"]["fleet_run"] is None
-    details, ran = made["predicate"]["runDetails"], predicate["runbook_run"]
+    details = made["predicate"]["runDetails"]
+    ran = predicate["runbook_run"]
     assert set(details["builder"]) == {"id", "version"}
     assert details["metadata"] == {
         "invocationId": run.run_id,
@@ -146,7 +147,8 @@ def test_the_result_is_one_of_in_totos_three(
     """PASSED only if a machine verified every step whole; FAILED if the run failed."""
     record = write_record(tmp_path, run.state, run.history_reader)
     is_in_part = {"in_part": ("verified", True)}
-    verified, attested_step = record.steps[0], record.steps[1]
+    verified = record.steps[0]
+    attested_step = record.steps[1]
     given = [
         structs.replace(
             attested_step if seen == "attested" else verified,
@@ -200,7 +202,8 @@ def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey)
 
 def leak(run: Run, key: SigningKey, where: str) -> LeakError:
     """Return why `run` is not sealed; no bundle and no journal line is written."""
-    before, home = run.journal.path.read_bytes(), run.journal.path.parent
+    before = run.journal.path.read_bytes()
+    home = run.journal.path.parent
     with pytest.raises(LeakError, match=where) as caught:
         seal_run(run, key)
     assert run.journal.path.read_bytes() == before

@@ -30,8 +30,12 @@ from tests.conftest import NOON
 from tests.support.resigned_statements import STATEMENT, payload, resign_everything
 from tests.unit.evidence.conftest import AT, Change, errors_of, lost, new, seal_run
 
-LINK, LOOK, SECRET = "fb-02-link", "fb-03-look", "fb-04-secret"
-FIRST, SECOND, THIRD = "0000000a", "0000000b", "0000000c"
+LINK = "fb-02-link"
+LOOK = "fb-03-look"
+SECRET = "fb-04-secret"
+FIRST = "0000000a"
+SECOND = "0000000b"
+THIRD = "0000000c"
 
 
 @dataclass
@@ -72,7 +76,9 @@ class Desk:
     """One tenant, its runs, and the remote system."""
 
     def __init__(self, folder: Path, key: SigningKey) -> None:
-        self.remote, self.evidence, self.key = Remote(), folder / "evidence", key
+        self.remote = Remote()
+        self.evidence = folder / "evidence"
+        self.key = key
         self.values: dict[str, Any] = {"app": "1", "user": "u"}
         self.secret = "client/secret+1"
         self.needs: tuple[str, ...] = ("user", "key")

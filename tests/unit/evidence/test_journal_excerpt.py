@@ -46,11 +46,13 @@ from tests.unit.evidence.conftest import (
     new,
     seal_run,
 )
-from tests.unit.evidence.reports.sample_runs import check, record, step, words
+from tests.unit.evidence.reports.sample_runs import attestation_json, check, record, step
 
 Document = dict[str, Any]
 Refused = Callable[..., str]
-STEP, ZEROS, SHA = "fb-01-log-in", "0" * 64, "ab" * 32
+STEP = "fb-01-log-in"
+ZEROS = "0" * 64
+SHA = "ab" * 32
 
 
 @pytest.fixture
@@ -219,7 +221,8 @@ def another_step(record: Document) -> None:
 
 def shared(record: Document, *, is_first: bool) -> None:
     """Repeat an exchange in the last step, one of the two with another status."""
-    (exchange, *_), last = record["steps"][0]["exchanges"], record["steps"][-1]
+    exchange = record["steps"][0]["exchanges"][0]
+    last = record["steps"][-1]
     other = {**exchange, "status": 201}
     last["exchanges"] = [exchange if is_first else other]
     record["steps"][0]["exchanges"][0] = other if is_first else exchange
@@ -333,7 +336,7 @@ def test_carried_lines_are_those_that_are_listed(
     assert refused(2, change) == said
 
 
-def words_of(record: Document) -> list[Document]:
+def attestations_of(record: Document) -> list[Document]:
     return [step["attestation"] for step in record["steps"] if step["attestation"]]
 
 
@@ -363,10 +366,10 @@ def test_a_statement_without_its_line_is_refused(
     """A statement in the record must equal a journal line in every field."""
 
     def change(record: Document) -> None:
-        words_of(record)[0][name] = value
+        attestations_of(record)[0][name] = value
         for attested_step in record["steps"]:
             if attested_step["attested_by"]:
-                attested_step["attested_by"] = words_of(record)[0]["by"]
+                attested_step["attested_by"] = attestations_of(record)[0]["by"]
 
     said = f"{UNNAMED} fb-02-attested" if name == "kind" else "No line here records what"
     assert refused(number, change).startswith(f"record.json: {said}")
@@ -384,18 +387,19 @@ def test_a_skipped_step_needs_a_statement() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        words(STEP, sentence="I did something else."),
-        words(STEP, app_id="4712"),
-        words(STEP, binding={**words(STEP)["binding"], "confirms": ZEROS}),
+        attestation_json(STEP, sentence="I did something else."),
+        attestation_json(STEP, app_id="4712"),
+        attestation_json(STEP, binding={**attestation_json(STEP)["binding"], "confirms": ZEROS}),
     ],
     ids=["sentence", "app", "digest"],
 )
-def test_a_word_says_what_it_is_bound_to(changed: Document) -> None:
+def test_an_attestation_says_what_it_is_bound_to(changed: Document) -> None:
     """Digest and sentence, App ID and subject of a word agree, in a line as in the record."""
-    attestation = words(STEP)
+    attestation = attestation_json(STEP)
     for bound in (attestation, changed):
         bound["binding"]["subject"] = {"app_id": "4711"}
-    lines, attested_step = [_line(attestation)], step(STEP, "attested", attestation=attestation)
+    lines = [_line(attestation)]
+    attested_step = step(STEP, "attested", attestation=attestation)
     check_lines(record(attested_step), lines)
 
     with pytest.raises(ContentError, match="is bound to other words"):
@@ -405,9 +409,9 @@ def test_a_word_says_what_it_is_bound_to(changed: Document) -> None:
         check_lines(record(attested_step), lines)
 
 
-def test_a_word_that_counts_has_a_sentence_of_its_step() -> None:
+def test_an_attestation_that_counts_has_a_sentence_of_its_step() -> None:
     """A record whose step lacks the sentence of the word that counts, also as another answer."""
-    attestation = words(STEP)
+    attestation = attestation_json(STEP)
     other = {"attestation": attestation, "sentence": "I did something else."}
 
     with pytest.raises(ContentError, match=f"confirmed a sentence that {STEP} does not have"):
@@ -528,7 +532,7 @@ def test_a_value_filled_in_later_is_accepted(tenant: Path, key: SigningKey, trus
     def say(subject: Document) -> None:
         def change(record: Document) -> None:
             record["carried"][0]["sha256"] = hashlib.sha256(lines[0]).hexdigest()
-            words_of(record)[0]["binding"]["subject"] = subject
+            attestations_of(record)[0]["binding"]["subject"] = subject
 
         resign(folder, key, change)
 
@@ -548,7 +552,8 @@ def chain_error(tenant: Path, trust: Trust) -> str:
 
 def follow_another_line(folder: Path, key: SigningKey) -> None:
     """Let a bundle's lines, valid by themselves, follow on another line; sign it again."""
-    path, previous = folder / "journal.jsonl", SHA
+    path = folder / "journal.jsonl"
+    previous = SHA
     lines = []
     for line in path.read_bytes().splitlines():
         document = {**json.loads(line), "prev": previous}
@@ -585,7 +590,7 @@ def test_a_carried_line_that_is_not_the_journals_is_refused(
 
     def change(record: Document) -> None:
         record["carried"][0]["sha256"] = hashlib.sha256(line).hexdigest()
-        words_of(record)[0]["note"] = "Fine."
+        attestations_of(record)[0]["note"] = "Fine."
 
     resign(folder, key, change)
     verify_bundle(folder, trust)
@@ -642,7 +647,8 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
         finding = structs.replace(seen, exchanges=(first,))
         checked = Checked(findings=(finding,), binding=bound)
         run.journal.append("step.checked", checked, run_id="ffffffff", step="fb-08-not-run")
-    state, folder = run.state, seal_run(run, key).folder
+    state = run.state
+    folder = seal_run(run, key).folder
 
     with memory_below(14 * 2**20):
         write_record(tmp_path, state, run.history_reader)

@@ -424,7 +424,8 @@ def test_a_reference_of_thousands_of_digits_is_read(
     number: str, tmp_path: Path, redactor: Redactor
 ) -> None:
     """A character reference with thousands of digits does not stop the search."""
-    path, reference = tmp_path / "report.html", f"<p>&#{number};</p>"
+    path = tmp_path / "report.html"
+    reference = f"<p>&#{number};</p>"
     path.write_text(reference)
     refuse_leaks([path], redactor)
 

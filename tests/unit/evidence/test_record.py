@@ -47,12 +47,12 @@ def record(run: Run) -> Record:
 
 def test_a_record_has_what_nothing_shows(run: Run, record: Record) -> None:
     """As the state has it; a record from before it had one is read all the same."""
-    del record["unseen"]
-    state = replace(run.state, unseen=("When tokens end.",))
+    del record["unverifiable"]
+    state = replace(run.state, unverifiable=("When tokens end.",))
 
     built = build_record(state, journal=lines_copied(run), carried=())
-    assert built.unseen == ("When tokens end.",)
-    assert read(record).unseen == ()
+    assert built.unverifiable == ("When tokens end.",)
+    assert read(record).unverifiable == ()
 
 
 def test_a_record_with_every_outcome_is_valid(record: Record) -> None:

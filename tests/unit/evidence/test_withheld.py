@@ -227,7 +227,7 @@ def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
     assert written.count(MD5) == 2
 
 
-def test_a_persons_word_is_not_excused_by_a_remotes(tmp_path: Path) -> None:
+def test_an_attestation_is_not_excused_by_a_remotes_text(tmp_path: Path) -> None:
     """What a file holds apart from a remote's words is refused, as before."""
     journal = written(Redactor(), tmp_path, exchange={"response": {"etag": MD5}})
     other = tmp_path / "01.ipynb"
@@ -422,7 +422,8 @@ def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
     number = next(n for n, line in enumerate(lines) if b'"type":"step.withdrawn"' in line)
     fields = json.loads(lines[number])
-    fields["type"], size = EventType.STEP_WITHHELD, len(lines[number])
+    fields["type"] = EventType.STEP_WITHHELD
+    size = len(lines[number])
     binding = fields["data"]["binding"]
     fields["data"] = {"sha256": line_digest(lines[number]), "checks": [], "binding": binding}
     lines[number] = write_json(fields).encode().ljust(size - 1) + b"\n"

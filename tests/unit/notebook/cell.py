@@ -53,7 +53,7 @@ class Cell:
 
     @property
     def bundles(self) -> list[dict[str, Any]]:
-        """Return the data of each output, in the order of the cells."""
+        """The data of each output, in the order of the cells."""
         shown: dict[str, dict[str, Any]] = {}
         for output in self._published.outputs:
             name = output["transient"]["display_id"]

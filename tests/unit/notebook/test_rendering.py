@@ -168,7 +168,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
         "comments": [],
         "assigned": None,
         "attachments": [],
-        "troubles": [],
+        "known_errors": [],
     }
 
 
@@ -228,7 +228,8 @@ def test_a_table_of_a_finding_is_accessible() -> None:
 
 def test_links_open_in_a_new_tab_and_unknown_pastes_are_hidden() -> None:
     """A link opens in a new tab, and waits for its values as a text to paste does."""
-    known, unknown = Page(bundle()["text/html"]), Page(bundle(values={})["text/html"])
+    known = Page(bundle()["text/html"])
+    unknown = Page(bundle(values={})["text/html"])
 
     (link,) = [attributes for tag, attributes in known.tags if tag == "a"]
     assert link["href"] == "https://d.example/apps/77/"

@@ -56,7 +56,8 @@ def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Close every run and walkthrough that a test opened, as the end of a kernel does."""
     runs: list[Run] = []
     walkthroughs: list[Walkthrough] = []
-    start, follow = Run.start, Walkthrough.start
+    start = Run.start
+    follow = Walkthrough.start
 
     def followed(walkthrough: Walkthrough) -> None:
         walkthroughs.append(walkthrough)
@@ -521,7 +522,8 @@ def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace, folder: Pa
     run = opened(namespace, mode="interactive")
 
     assert isinstance(run, InteractiveRun)
-    header, finish = run.header(), run.finish()
+    header = run.header()
+    finish = run.finish()
     assert isinstance(header, HeaderPanel)
     assert isinstance(finish, FinishPanel)
     assert header.view["title"] == PROCEDURE.title

@@ -24,7 +24,7 @@ WORDS = (
     ("tenants.toml", ("fleet", "tenants.toml")),
     ("tenants.csv", ("fleet", "tenants.csv")),
     (".env", ("fleet", "tenants.toml")),
-    ("words.toml", ("fleet", "tenants.toml", "--attestations", "words.toml")),
+    ("attestations.toml", ("fleet", "tenants.toml", "--attestations", "attestations.toml")),
     ("out.xml", ("fleet", "tenants.toml", "--junit", "out.xml")),
     ("evidence", ("fleet", "tenants.toml")),
     ("evidence/fleet", ("fleet", "tenants.toml")),

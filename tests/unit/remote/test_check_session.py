@@ -22,7 +22,7 @@ from runbook_lib.remote.client import ConnectionPools, HTTPClient
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
-from tests.unit.fake_remote import FakeRemote, Responder, breaks, open_session, owned, says
+from tests.unit.fake_remote import FakeRemote, Responder, fails_with, open_session, owned, responds
 
 URL = "https://graph.example/v26.0/me"
 
@@ -61,7 +61,7 @@ def session(remote: FakeRemote, slept: list[float], clock: Clock) -> Session:
 
 def test_a_response_is_returned_whatever_its_status(remote: FakeRemote, session: Session) -> None:
     """A response with an error status is returned; the caller decides what it means."""
-    remote.on(PATH, says(BAD_SECRET, 400))
+    remote.on(PATH, responds(BAD_SECRET, 400))
 
     response = session.send(GET)
 
@@ -84,24 +84,25 @@ def test_json_is_utf_8_whatever_the_header_says(
 
 def test_invalid_json_is_recorded_as_text(remote: FakeRemote, session: Session) -> None:
     """A response with NaN is recorded as text, since the record is strict JSON."""
-    remote.on(PATH, says('{"a":NaN}'))
+    remote.on(PATH, responds('{"a":NaN}'))
 
     session.send(GET)
 
     assert session.exchanges()[0].response == '{"a":NaN}'
 
 
-BUSY, DONE = says("busy", 503), says({"id": "1"})
+BUSY = responds("busy", 503)
+DONE = responds({"id": "1"})
 
 FAULTS = [
-    says("busy", 500),
-    says("busy", 502),
+    responds("busy", 500),
+    responds("busy", 502),
     BUSY,
-    says("busy", 504),
-    breaks(httpx.ConnectError),
-    breaks(httpx.ReadTimeout),
-    breaks(httpx.RemoteProtocolError),
-    says("not gzip", 200, {"content-encoding": "gzip"}),
+    responds("busy", 504),
+    fails_with(httpx.ConnectError),
+    fails_with(httpx.ReadTimeout),
+    fails_with(httpx.RemoteProtocolError),
+    responds("not gzip", 200, {"content-encoding": "gzip"}),
 ]
 
 
@@ -111,12 +112,12 @@ FAULTS = [
         # After a server error or a broken connection a GET is sent up to three times.
         *((GET, [fault, fault, DONE], 3, '{"id": "1"}') for fault in FAULTS),
         # A response with another status is returned at once.
-        *((GET, [says("no", status)], 1, "no") for status in (200, 400, 401, 403, 404)),
+        *((GET, [responds("no", status)], 1, "no") for status in (200, 400, 401, 403, 404)),
         # If every attempt gets status 503, the third response is returned.
         (GET, [BUSY], 3, "busy"),
         # A POST is sent once, because it may have had its effect.
         (POST, [BUSY], 1, "busy"),
-        (POST, [breaks(httpx.ReadTimeout)], 1, None),
+        (POST, [fails_with(httpx.ReadTimeout)], 1, None),
     ],
 )
 def test_a_get_is_repeated_after_a_transient_error(
@@ -146,7 +147,7 @@ def test_the_caller_decides_which_requests_are_repeatable(
     remote: FakeRemote, session: Session
 ) -> None:
     """With `is_repeatable`, a POST is repeated, or a GET is not."""
-    remote.on(PATH, says("busy", 503))
+    remote.on(PATH, responds("busy", 503))
 
     session.send(POST, is_repeatable=True)
     assert len(remote.requests) == 3
@@ -156,11 +157,12 @@ def test_the_caller_decides_which_requests_are_repeatable(
 
 def test_the_pause_doubles_and_is_random(remote: FakeRemote, slept: list[float]) -> None:
     """The pause before a retry doubles, and is random so that retries spread out."""
-    remote.on(PATH, says("busy", 503))
+    remote.on(PATH, responds("busy", 503))
     for _ in range(40):
         open_session(remote, sleep=slept.append).send(GET)
 
-    first, second = slept[::2], slept[1::2]
+    first = slept[::2]
+    second = slept[1::2]
     assert all(0.25 <= pause <= 0.5 for pause in first)
     assert all(0.5 <= pause <= 1.0 for pause in second)
     assert len(set(first)) > 30
@@ -170,7 +172,7 @@ def test_a_request_is_repeated_after_a_transient_response(
     remote: FakeRemote, session: Session
 ) -> None:
     """A GET is repeated if `is_transient` is true for its response."""
-    remote.on(PATH, says(TRANSIENT, 400), says({"id": "1"}))
+    remote.on(PATH, responds(TRANSIENT, 400), responds({"id": "1"}))
 
     response = session.send(GET, is_transient=lambda response: response.status == 400)
 
@@ -206,7 +208,7 @@ def test_a_response_from_a_proxy_cache_is_an_error(
 ) -> None:
     """A response that a cache kept too long (RFC 9111 §5.1) does not count."""
     headers = httpx.Headers([("age", age) for age in ages])
-    remote.on(PATH, says({"id": "1"}, headers=headers))
+    remote.on(PATH, responds({"id": "1"}, headers=headers))
 
     with pytest.raises(StaleResponseError, match=r"graph\.example answered from a cache") as caught:
         session.send(GET)
@@ -220,7 +222,7 @@ def test_no_stale_response_counts_whatever_its_status(
     remote: FakeRemote, session: Session, request_: Request, status: int
 ) -> None:
     """A cached response of any status is an error at once, and no request is repeated for it."""
-    remote.on(PATH, says({"id": "1"}, status, {"age": "301"}))
+    remote.on(PATH, responds({"id": "1"}, status, {"age": "301"}))
 
     with pytest.raises(StaleResponseError):
         session.send(request_)
@@ -232,14 +234,14 @@ def test_a_fresh_response_is_accepted(
     remote: FakeRemote, session: Session, ages: list[str]
 ) -> None:
     """A response without Age, or with one of up to 300 seconds, is returned."""
-    remote.on(PATH, says({"id": "1"}, headers=httpx.Headers([("age", age) for age in ages])))
+    remote.on(PATH, responds({"id": "1"}, headers=httpx.Headers([("age", age) for age in ages])))
 
     assert session.send(GET).status == 200
 
 
 def test_the_age_of_a_response_is_recorded(remote: FakeRemote, session: Session) -> None:
     """The record of an exchange shows the status, the body and why the response did not count."""
-    remote.on(PATH, says({"id": "1"}, headers={"Age": "4000"}))
+    remote.on(PATH, responds({"id": "1"}, headers={"Age": "4000"}))
 
     with pytest.raises(StaleResponseError):
         session.send(GET)
@@ -253,8 +255,8 @@ def test_an_unreachable_host_is_not_contacted_for_30_seconds(
     remote: FakeRemote, session: Session, slept: list[float], clock: Clock
 ) -> None:
     """Requests to it, and to no other, fail at once, with at most one record; none extends that."""
-    remote.on(PATH, breaks(), breaks(), breaks(), says({}))
-    remote.on("/other", says({}))
+    remote.on(PATH, fails_with(), fails_with(), fails_with(), responds({}))
+    remote.on("/other", responds({}))
     with pytest.raises(UnreachableError) as first:
         session.send(GET)
     slept.clear()
@@ -278,7 +280,9 @@ def minutes(count: int, regain: int) -> dict[str, Any]:
     return {"type": "pages", "call_count": count, "estimated_time_to_regain_access": regain}
 
 
-APP, ACCOUNT, BUSINESS = "x-app-usage", "x-ad-account-usage", "x-business-use-case-usage"
+APP = "x-app-usage"
+ACCOUNT = "x-ad-account-usage"
+BUSINESS = "x-business-use-case-usage"
 
 USED_UP = [
     (APP, {"call_count": 96, "total_cputime": 0, "total_time": 2}, 3600),
@@ -299,7 +303,9 @@ def test_a_used_up_limit_pauses_requests(
     remote: FakeRemote, session: Session, clock: Clock, header: str, usage: Any, seconds: int
 ) -> None:
     """The response is still returned; requests then fail until the time that the header gives."""
-    remote.on(PATH, says({"id": "1"}, headers={header: json.dumps(usage)}), says({"id": "2"}))
+    remote.on(
+        PATH, responds({"id": "1"}, headers={header: json.dumps(usage)}), responds({"id": "2"})
+    )
 
     assert session.send(GET).json() == {"id": "1"}
     clock.now += seconds - 30
@@ -343,7 +349,7 @@ def test_a_limit_that_is_not_used_up_pauses_nothing(
     remote: FakeRemote, session: Session, header: str, value: str
 ) -> None:
     """Usage below the limit, or a header of no use, causes neither a pause nor an error."""
-    remote.on(PATH, says({"id": "1"}, headers={header: value}), says({"id": "2"}))
+    remote.on(PATH, responds({"id": "1"}, headers={header: value}), responds({"id": "2"}))
 
     assert session.send(GET).json() == {"id": "1"}
     assert session.send(GET).json() == {"id": "2"}
@@ -352,7 +358,7 @@ def test_a_limit_that_is_not_used_up_pauses_nothing(
 def test_a_used_up_limit_ends_the_retries(remote: FakeRemote, session: Session) -> None:
     """If a failed response says that a limit is used up, there is no retry."""
     usage = json.dumps({"call_count": 100})
-    remote.on(PATH, says("busy", 503, {"x-app-usage": usage}))
+    remote.on(PATH, responds("busy", 503, {"x-app-usage": usage}))
 
     with pytest.raises(ThrottledError):
         session.send(GET)
@@ -370,7 +376,7 @@ def test_an_exchange_is_recorded(remote: FakeRemote, session: Session) -> None:
     """Method, URL, request, status, selected headers, body and times are recorded."""
     remote.on(
         PATH,
-        says({"id": "1"}, headers={"facebook-api-version": "v26.0", "x-fb-debug": "xdaMt4RW"}),
+        responds({"id": "1"}, headers={"facebook-api-version": "v26.0", "x-fb-debug": "xdaMt4RW"}),
     )
 
     session.send(Request(method="POST", url=URL, json={"Name": "x"}))
@@ -394,7 +400,7 @@ def test_credentials_are_not_in_the_record(remote: FakeRemote) -> None:
     session = open_session(remote, owned(known.reveal()), hosts=hosts)
     remote.on(
         "/a",
-        says(
+        responds(
             {"AuthValue": "never-seen-1", "text": f"x {known.reveal()}"},
             headers={
                 "location": "https://x.example/cb?code=never-seen-2&state=s",
@@ -426,7 +432,7 @@ def test_a_token_learned_later_is_masked_in_earlier_exchanges(
     remote: FakeRemote, session: Session
 ) -> None:
     """A secret that becomes known after an exchange is masked in its record too."""
-    remote.on(PATH, says('issued: "fresh-token-1"'))
+    remote.on(PATH, responds('issued: "fresh-token-1"'))
     session.send(GET)
     session.redactor.learn(Secret("fresh-token-1"))
 
@@ -435,7 +441,7 @@ def test_a_token_learned_later_is_masked_in_earlier_exchanges(
 
 def test_text_like_a_token_is_masked_in_bodies(remote: FakeRemote, session: Session) -> None:
     """Text of a token's form is masked in JSON and in text."""
-    remote.on(PATH, says(f"<a href='?t={USER_TOKEN}'>"), says({"next": f"?t={USER_TOKEN}"}))
+    remote.on(PATH, responds(f"<a href='?t={USER_TOKEN}'>"), responds({"next": f"?t={USER_TOKEN}"}))
     session.send(GET)
     session.send(replace(GET, recorded_fields=("next",)))
 
@@ -460,7 +466,7 @@ def test_a_long_body_is_cut_and_says_so(
     remote: FakeRemote, session: Session, body: Any, pattern: str
 ) -> None:
     """A long body is cut in the record, which has its full length; the response is whole."""
-    remote.on(PATH, says(body))
+    remote.on(PATH, responds(body))
 
     response = session.send(GET)
 
@@ -472,7 +478,7 @@ def test_no_part_of_a_secret_remains_at_the_cut(remote: FakeRemote) -> None:
     """A body is redacted before it is cut."""
     secret = "abcdefghij" * 4
     session = open_session(remote, Redactor([Secret(secret)]))
-    remote.on(PATH, says("." * 8_180 + secret + "." * 1000))
+    remote.on(PATH, responds("." * 8_180 + secret + "." * 1000))
 
     session.send(GET)
 
@@ -484,7 +490,7 @@ def test_the_value_of_a_secret_property_is_masked_however_long_it_is(
     remote: FakeRemote, session: Session, length: int
 ) -> None:
     """A value is masked by its name even if the name comes after a value longer than the record."""
-    remote.on(PATH, says({"Value": "Zürich" * length, "Name": "ClientSecret"}))
+    remote.on(PATH, responds({"Value": "Zürich" * length, "Name": "ClientSecret"}))
 
     session.send(replace(GET, recorded_fields=("Value",)))
 
@@ -504,9 +510,10 @@ def test_exchanges_below_http_are_in_the_record(session: Session) -> None:
 
 def test_sessions_record_separately(remote: FakeRemote) -> None:
     """Each session of a transport records its own exchanges only."""
-    remote.on(PATH, says("{}"))
+    remote.on(PATH, responds("{}"))
     client = HTTPClient(Redactor(), transport=remote)
-    one, other = Session(client), Session(client)
+    one = Session(client)
+    other = Session(client)
 
     one.send(GET)
 
@@ -516,7 +523,7 @@ def test_sessions_record_separately(remote: FakeRemote) -> None:
 
 def test_clients_with_shared_pools_share_open_circuits(remote: FakeRemote) -> None:
     """A host that did not respond to one run fails at once for the next on the same route."""
-    remote.on(PATH, breaks(httpx.ConnectError))
+    remote.on(PATH, fails_with(httpx.ConnectError))
     pools = ConnectionPools()
 
     def asked(**options: Any) -> int:

@@ -15,7 +15,7 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ClientOptions, ConnectionPools, HTTPClient
 from runbook_lib.remote.http_messages import Request
-from tests.unit.fake_remote import FakeRemote, breaks, open_session, owned, says
+from tests.unit.fake_remote import FakeRemote, fails_with, open_session, owned, responds
 
 URL = "https://graph.example/v26.0/me"
 PATH = "/v26.0/me"
@@ -31,30 +31,30 @@ def session(remote: FakeRemote) -> Session:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (breaks(httpx.ConnectTimeout), "no connection within 5 s"),
-        (breaks(httpx.ReadTimeout), "no answer within 15 s"),
-        (breaks(httpx.PoolTimeout), "no answer within 15 s"),
+        (fails_with(httpx.ConnectTimeout), "no connection within 5 s"),
+        (fails_with(httpx.ReadTimeout), "no answer within 15 s"),
+        (fails_with(httpx.PoolTimeout), "no answer within 15 s"),
         (
-            breaks(httpx.ConnectError, "[Errno -2] Name or service not known"),
+            fails_with(httpx.ConnectError, "[Errno -2] Name or service not known"),
             "its name does not resolve",
         ),
         (
-            breaks(httpx.ConnectError, "[Errno -3] Temporary failure in name resolution"),
+            fails_with(httpx.ConnectError, "[Errno -3] Temporary failure in name resolution"),
             "its name does not resolve",
         ),
         (
-            breaks(httpx.ConnectError, "[Errno 111] Connection refused"),
+            fails_with(httpx.ConnectError, "[Errno 111] Connection refused"),
             "the connection failed ([Errno 111] Connection refused)",
         ),
         (
-            breaks(
+            fails_with(
                 httpx.ConnectError,
                 "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local "
                 "issuer certificate (_ssl.c:1006)",
             ),
             "its TLS certificate is not trusted (unable to get local issuer certificate)",
         ),
-        (breaks(httpx.ReadError), "the connection was closed (ReadError)"),
+        (fails_with(httpx.ReadError), "the connection was closed (ReadError)"),
     ],
 )
 def test_without_a_response_the_error_has_the_host_and_reason(
@@ -73,7 +73,7 @@ def test_without_a_response_the_error_has_the_host_and_reason(
 
 def test_connect_to_changes_the_address_only(remote: FakeRemote) -> None:
     """Only host and port change; the Host header, SNI and the record keep the host's name."""
-    remote.on("/connector/callback", says("ok"))
+    remote.on("/connector/callback", responds("ok"))
     session = open_session(remote, connect_to={"acme-h.cyclr.com:443": "127.0.0.1:8443"})
 
     for place in ("acme-h.cyclr.com", "graph.example", "acme-h.cyclr.com:444"):
@@ -91,7 +91,7 @@ def test_redirects_are_not_followed_and_cookies_not_kept(
     remote: FakeRemote, session: Session
 ) -> None:
     """The transport neither follows redirects nor keeps cookies."""
-    remote.on(PATH, says("", 302, {"location": "https://x.example/", "set-cookie": "sid=1"}))
+    remote.on(PATH, responds("", 302, {"location": "https://x.example/", "set-cookie": "sid=1"}))
 
     assert session.send(GET).status == 302
     session.send(GET)
@@ -197,7 +197,8 @@ def test_shared_connections_stay_open(server: Callable[[], str]) -> None:
     """A transport closes connections of its own, and leaves those that others share."""
     from runbook_lib.remote.http_transport import HTTPTransport  # noqa: PLC0415  (slow to import)
 
-    pools, url = ConnectionPools(), server()
+    pools = ConnectionPools()
+    url = server()
     shared = [HTTPClient(Redactor(), pools=pools) for _ in range(2)]
     first, second = (client._transport for client in shared)
     assert Session(shared[0]).send(Request(method="GET", url=url)).status == 200

@@ -24,7 +24,7 @@ from tests.unit.bodies import (
     SIGN_IN_TOKEN_ISSUED,
     UNKNOWN_ADDRESS,
 )
-from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
+from tests.unit.fake_remote import FakeRemote, fails_with, fields, open_session, responds
 
 BASE = "https://api.cyclr.example"
 CLIENT_SECRET = Secret("cyclr-client-secret-1")
@@ -47,7 +47,7 @@ def request_token(session: Session) -> Secret:
 
 def test_a_token_is_issued_and_redacted(remote: FakeRemote, session: Session) -> None:
     """The credentials are sent as a form; neither they nor the token are recorded."""
-    remote.on("/oauth/token", says(CYCLR_TOKEN_ISSUED))
+    remote.on("/oauth/token", responds(CYCLR_TOKEN_ISSUED))
 
     assert request_token(session).reveal() == CYCLR_TOKEN
 
@@ -75,7 +75,7 @@ def test_a_refused_token_raises_cyclrs_message(
     remote: FakeRemote, session: Session, body: Any, status: int, said: str
 ) -> None:
     """The error has Cyclr's message, whatever its form, or at least the status."""
-    remote.on("/oauth/token", says(body, status))
+    remote.on("/oauth/token", responds(body, status))
 
     with pytest.raises(CyclrAPIError, match=said) as caught:
         request_token(session)
@@ -88,7 +88,7 @@ def test_a_response_without_a_token_is_an_error(
     remote: FakeRemote, session: Session, body: Any
 ) -> None:
     """A response with status 200 but without a token is an error."""
-    remote.on("/oauth/token", says(body))
+    remote.on("/oauth/token", responds(body))
 
     with pytest.raises(UnexpectedResponseError):
         request_token(session)
@@ -98,7 +98,7 @@ def test_a_token_is_requested_again_after_a_transient_error(
     remote: FakeRemote, session: Session
 ) -> None:
     """A token request is repeated after a broken connection; a second token does no harm."""
-    remote.on("/oauth/token", breaks(), says(CYCLR_TOKEN_ISSUED))
+    remote.on("/oauth/token", fails_with(), responds(CYCLR_TOKEN_ISSUED))
 
     assert request_token(session).reveal() == CYCLR_TOKEN
 
@@ -140,7 +140,7 @@ def test_a_call_sends_the_documented_request(remote: FakeRemote, cyclr: Cyclr, r
     """Method, path, account header, token and body are as documented."""
     method, path = parts_of(route)
     call, document, response = CALLS[route]
-    remote.on(f"/v1.0/{path}", says(response))
+    remote.on(f"/v1.0/{path}", responds(response))
 
     assert call(cyclr) == response
 
@@ -159,7 +159,7 @@ def test_a_call_that_cyclr_refuses_raises_its_message(
     remote: FakeRemote, cyclr: Cyclr, route: str
 ) -> None:
     """The error has Cyclr's message and the status."""
-    remote.on(f"/v1.0/{parts_of(route)[1]}", says(UNKNOWN_ADDRESS, 403))
+    remote.on(f"/v1.0/{parts_of(route)[1]}", responds(UNKNOWN_ADDRESS, 403))
 
     with pytest.raises(CyclrAPIError, match="Unknown client IP Address") as caught:
         CALLS[route][0](cyclr)
@@ -173,7 +173,7 @@ def test_a_response_that_is_not_json_is_an_error(
     remote: FakeRemote, cyclr: Cyclr, route: str, body: str
 ) -> None:
     """A page or an incomplete body is an error."""
-    remote.on(f"/v1.0/{parts_of(route)[1]}", says(body))
+    remote.on(f"/v1.0/{parts_of(route)[1]}", responds(body))
 
     with pytest.raises(UnexpectedResponseError):
         CALLS[route][0](cyclr)
@@ -185,8 +185,9 @@ def test_a_response_of_another_type_is_an_error(
     remote: FakeRemote, cyclr: Cyclr, route: str
 ) -> None:
     """A list in place of an object, or the reverse, is an error that names the call."""
-    path, (call, _, response) = parts_of(route)[1], CALLS[route]
-    remote.on(f"/v1.0/{path}", says({} if isinstance(response, list) else []))
+    _, path = parts_of(route)
+    call, _, response = CALLS[route]
+    remote.on(f"/v1.0/{path}", responds({} if isinstance(response, list) else []))
 
     with pytest.raises(
         UnexpectedResponseError, match=rf"^Cyclr \(/{path}\) gave an unexpected answer"
@@ -198,7 +199,7 @@ def test_a_response_of_another_type_is_an_error(
 def test_only_calls_that_read_are_repeated(remote: FakeRemote, cyclr: Cyclr, route: str) -> None:
     """After a broken connection a GET is sent three times in all, a POST only once."""
     method, path = parts_of(route)
-    remote.on(f"/v1.0/{path}", breaks(httpx.ReadTimeout))
+    remote.on(f"/v1.0/{path}", fails_with(httpx.ReadTimeout))
 
     with pytest.raises(UnreachableError):
         CALLS[route][0](cyclr)
@@ -213,7 +214,7 @@ def test_a_get_is_repeated_after_an_incomplete_response(
     """A GET is repeated if its response is incomplete; a POST is not."""
     method, path = parts_of(route)
     call, _, response = CALLS[route]
-    remote.on(f"/v1.0/{path}", says(json.dumps(response)[:-1]), says(response))
+    remote.on(f"/v1.0/{path}", responds(json.dumps(response)[:-1]), responds(response))
 
     if method == "GET":
         assert call(cyclr) == response
@@ -227,7 +228,7 @@ def test_a_connector_is_found_by_its_name(remote: FakeRemote, cyclr: Cyclr) -> N
     """Connectors are searched by name, with up to a hundred rows per page; no other is taken."""
     named = {**CONNECTOR, "Name": "Facebook & Co"}
     remote.on(
-        "/v1.0/connectors", says([CONNECTOR, {**named, "Name": "Facebook & Co (old)"}, named])
+        "/v1.0/connectors", responds([CONNECTOR, {**named, "Name": "Facebook & Co (old)"}, named])
     )
 
     assert cyclr.find_connectors("Facebook & Co") == [named]
@@ -294,7 +295,7 @@ def test_a_part_of_a_list_is_an_error(
 
 def test_a_sign_in_token_is_a_secret(remote: FakeRemote, session: Session, cyclr: Cyclr) -> None:
     """The single-use token is returned as a secret and never recorded."""
-    remote.on("/v1.0/accounts/acct-1/signintoken", says(SIGN_IN_TOKEN_ISSUED))
+    remote.on("/v1.0/accounts/acct-1/signintoken", responds(SIGN_IN_TOKEN_ISSUED))
 
     token = cyclr.sign_in_token("acct-1", "operator@acme.example")
 
@@ -307,7 +308,7 @@ def test_a_sign_in_token_is_a_secret(remote: FakeRemote, session: Session, cyclr
 
 def test_a_sign_in_token_may_be_refused(remote: FakeRemote, cyclr: Cyclr) -> None:
     """For an unknown account, the error has Cyclr's message."""
-    remote.on("/v1.0/accounts/no-such/signintoken", says({"Message": "Not found"}, 404))
+    remote.on("/v1.0/accounts/no-such/signintoken", responds({"Message": "Not found"}, 404))
 
     with pytest.raises(CyclrAPIError, match="Not found"):
         cyclr.sign_in_token("no-such", "operator@acme.example")
@@ -331,7 +332,7 @@ def test_without_an_account_there_is_no_account_header(
     remote: FakeRemote, session: Session
 ) -> None:
     """No account header is sent without an account, because Cyclr refuses an empty one."""
-    remote.on("/v1.0/accounts", says({"Id": "acct-2", "Name": "x"}))
+    remote.on("/v1.0/accounts", responds({"Id": "acct-2", "Name": "x"}))
     Cyclr(session, base_url=BASE, token=Secret(CYCLR_TOKEN), account="").create_account("x")
 
     assert "x-cyclr-account" not in remote.requests[0].headers

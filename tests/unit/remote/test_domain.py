@@ -38,7 +38,7 @@ from runbook_lib.remote.domain import (
 from runbook_lib.remote.http_messages import Request, Response
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.oauth import AuthorizationServer
-from tests.unit.fake_remote import FakeRemote, Responder, breaks, open_session, says
+from tests.unit.fake_remote import FakeRemote, Responder, fails_with, open_session, responds
 
 HOST = "acme-h.cyclr.com"
 URL = f"https://{HOST}/connector/callback"
@@ -63,7 +63,7 @@ Server = Callable[..., AbstractContextManager[Session]]
 def moved(location: str, *cookies: str, status: int = 302) -> Responder:
     """Return a redirect that sets these cookies."""
     headers = [("location", location), *(("set-cookie", cookie) for cookie in cookies)]
-    return says("", status, httpx.Headers(headers))
+    return responds("", status, httpx.Headers(headers))
 
 
 def follow(
@@ -238,14 +238,14 @@ def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
 def test_a_page_is_returned_with_any_status(remote: FakeRemote, status: int) -> None:
     """A page is returned with any status; the check decides what it means."""
-    remote.on("/connector/callback", says("page", status))
+    remote.on("/connector/callback", responds("page", status))
 
     assert fetch_page(open_session(remote), URL).status == status
 
 
 def test_a_page_without_a_response_is_unreachable(remote: FakeRemote) -> None:
     """A broken connection raises `UnreachableError`."""
-    remote.on("/connector/callback", breaks())
+    remote.on("/connector/callback", fails_with())
 
     with pytest.raises(UnreachableError):
         fetch_page(open_session(remote), URL)
@@ -312,7 +312,7 @@ def test_redirects_are_followed_up_to_the_dialog(remote: FakeRemote) -> None:
 def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
     """Cookies are sent with the requests that follow a redirect, and then forgotten."""
     remote.on("/start", moved("/next", "sid=1; Path=/; HttpOnly", "lang=en; Secure"))
-    remote.on("/next", says("done"))
+    remote.on("/next", responds("done"))
     session = open_session(remote)
 
     follow(session)
@@ -327,11 +327,11 @@ def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
     ("response", "status", "sent"),
     [
         # A page ends the redirects.
-        (says("403 – Forbidden: Access is denied.", 403), 403, 1),
+        (responds("403 – Forbidden: Access is denied.", 403), 403, 1),
         # A loop ends after six requests.
         (moved("/start"), 302, 6),
         # Nothing is repeated, because the first address may have a single-use token.
-        (says("busy", 503), 503, 1),
+        (responds("busy", 503), 503, 1),
     ],
 )
 def test_redirects_that_end_elsewhere_return_the_last_response(
@@ -348,7 +348,7 @@ def test_redirects_that_end_elsewhere_return_the_last_response(
 
 def test_a_single_use_address_is_requested_once(remote: FakeRemote) -> None:
     """The sign-in link is not requested again after a broken connection either."""
-    remote.on("/start", breaks())
+    remote.on("/start", fails_with())
     with suppress(UnreachableError):
         follow(remote)
 
@@ -403,7 +403,7 @@ def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, locat
     """Scheme, host, port and path must all match; no other host is contacted."""
     remote.on("/start", moved(location))
     for path in ("/x/dialog/oauth", "/v26.0/dialog/oauth"):
-        remote.on(path, says("a page"))
+        remote.on(path, responds("a page"))
 
     url = ""
     with suppress(UnexpectedResponseError):
@@ -415,7 +415,8 @@ def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, locat
 
 def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
     """If all systems share one host, as on loopback, the dialog matches by its port."""
-    dialog, local = "http://127.0.0.1:8001/v26.0/dialog/oauth", "http://127.0.0.1:8002"
+    dialog = "http://127.0.0.1:8001/v26.0/dialog/oauth"
+    local = "http://127.0.0.1:8002"
     remote.on("/start", moved(f"{local}/next"))
     remote.on("/next", moved(f"{dialog}?client_id=1"))
     named = AllowedRedirects((dialog, local, "http://127.0.0.1:8003"))
@@ -429,7 +430,7 @@ def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
 def test_a_malformed_cookie_is_ignored(remote: FakeRemote, cookie: str) -> None:
     """A malformed cookie does not stop the redirects."""
     remote.on("/start", moved("/next", cookie))
-    remote.on("/next", says("done"))
+    remote.on("/next", responds("done"))
 
     assert follow(remote)[1].text == "done"
 
@@ -437,7 +438,7 @@ def test_a_malformed_cookie_is_ignored(remote: FakeRemote, cookie: str) -> None:
 def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
     """A cookie is sent only to the host that set it."""
     remote.on("/start", moved("https://other.example/next", "sid=1; Path=/"))
-    remote.on("/next", says("", 200))
+    remote.on("/next", responds("", 200))
 
     follow(remote)
 
@@ -503,7 +504,7 @@ def test_a_redirect_to_an_unknown_host_is_not_followed(remote: FakeRemote, name:
 def test_a_redirect_to_a_known_host_is_followed(remote: FakeRemote, location: str) -> None:
     """Redirects to the settings' hosts, to `redirect_hosts` and to the same host are followed."""
     remote.on("/start", moved(location))
-    remote.on("/next", says("done"))
+    remote.on("/next", responds("done"))
     named = AllowedRedirects((f"https://{HOST}", "https://other.example"), ["login.cyclr.example"])
 
     assert follow(remote, named=named)[1].text == "done"
@@ -618,7 +619,8 @@ def test_no_private_address_is_requested_from_a_proxy(
 
 def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     """A DNS query without a response ends with the time limit of the exchange."""
-    release, released = threading.Event(), list[bool]()
+    release = threading.Event()
+    released = list[bool]()
     waiting: list[threading.Thread] = []
 
     def silent(*_: object, **__: object) -> None:
@@ -654,7 +656,7 @@ def test_odd_cookies_are_not_sent_back(remote: FakeRemote) -> None:
     remote.on("/start", lambda _: httpx.Response(302, headers=headers))
     remote.on("/next", moved("/last", "c=" + "x" * 9000))
     remote.on("/last", moved("/end", *(f"{name}={'x' * 4_000}" for name in "def")))
-    remote.on("/end", says("done"))
+    remote.on("/end", responds("done"))
 
     assert follow(remote)[1].text == "done"
     assert remote.requests[1].headers["cookie"] == "b=1"

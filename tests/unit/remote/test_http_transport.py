@@ -97,7 +97,8 @@ def test_nothing_is_sent_over_a_connection_that_this_side_closed() -> None:
 
 def test_no_wait_outlasts_the_exchange() -> None:
     """A handshake, a write and a read wait as long as they ask for, but not beyond the deadline."""
-    now, plain = 0.0, Plain()
+    now = 0.0
+    plain = Plain()
     stream = Connection(plain)
 
     def talk() -> None:
@@ -309,7 +310,8 @@ class Stopped(KeyboardInterrupt):
 @pytest.mark.parametrize("ends", ["deadline", "size", "interrupt"])
 def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None:
     """After a deadline, a body that is too large or an interrupt the next request gets its own."""
-    now, has_ended = 0.0, threading.Event()
+    now = 0.0
+    has_ended = threading.Event()
 
     def respond(path: str) -> Iterator[bytes]:
         nonlocal now

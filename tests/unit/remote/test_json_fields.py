@@ -131,7 +131,8 @@ def test_left_out_null_and_empty_are_three_things(content: dict[str, object], ga
 
 def test_a_default_is_for_absent_fields_only() -> None:
     """A default replaces an absent field; null is an error."""
-    empty, null = JSONObject({}, "Facebook"), JSONObject({"f": None}, "Facebook")
+    empty = JSONObject({}, "Facebook")
+    null = JSONObject({"f": None}, "Facebook")
 
     assert empty.identifier("f", "") == ""
     assert empty.number("f", -1) == -1

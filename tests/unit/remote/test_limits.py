@@ -31,7 +31,8 @@ def test_a_deadline_within_another_ends_no_later() -> None:
         return now
 
     step = Deadline(30, clock)
-    short, long = step.within(10), step.within(60)
+    short = step.within(10)
+    long = step.within(60)
     assert (step.seconds_left, short.seconds_left, long.seconds_left) == (30, 10, 30)
 
     now = 125.0

@@ -30,7 +30,7 @@ from tests.unit.bodies import (
     UNKNOWN_APP,
     USER_TOKEN,
 )
-from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, owned, says
+from tests.unit.fake_remote import FakeRemote, fails_with, fields, open_session, owned, responds
 
 ENDPOINT = "https://graph.example/v26.0/oauth/access_token"
 PATH = "/v26.0/oauth/access_token"
@@ -71,7 +71,7 @@ def test_an_issued_token_is_redacted(
     remote: FakeRemote, session: Session, request_token: Callable[[Session], Secret]
 ) -> None:
     """An issued token is returned as a secret, redacted in texts and not recorded."""
-    remote.on(PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    remote.on(PATH, responds({"access_token": USER_TOKEN, "token_type": "bearer"}))
 
     token = request_token(session)
 
@@ -84,7 +84,7 @@ def test_client_credentials_are_sent_as_a_form(remote: FakeRemote, session: Sess
     """
     The client credentials are in the body, not in the URL (RFC 6749 §2.3.1), and not recorded.
     """
-    remote.on(PATH, says(APP_TOKEN_ISSUED))
+    remote.on(PATH, responds(APP_TOKEN_ISSUED))
 
     assert by_credentials(session).reveal() == APP_TOKEN
 
@@ -104,7 +104,7 @@ def test_a_code_is_redeemed_with_its_redirect_uri(remote: FakeRemote, session: S
     The code is sent with the redirect URI of its dialog (RFC 6749 §4.1.3), and masked in the
     record.
     """
-    remote.on(PATH, says(APP_TOKEN_ISSUED))
+    remote.on(PATH, responds(APP_TOKEN_ISSUED))
 
     by_code(session)
 
@@ -139,7 +139,7 @@ def test_a_refusal_keeps_graphs_own_error_fields(
     code: int,
 ) -> None:
     """A refusal has Facebook's message, status, code and trace ID, and is not repeated."""
-    remote.on(PATH, says(body, 400))
+    remote.on(PATH, responds(body, 400))
 
     with pytest.raises(GraphTokenError) as caught:
         request_token(session)
@@ -157,9 +157,9 @@ def test_the_rfcs_error_word_is_kept(
     """A refusal in the form of RFC 6749 §5.2 keeps its `error` beside the description."""
     remote.on(
         PATH,
-        says({"error": "invalid_client", "error_description": "Unknown client."}, 401),
-        says({"error": "invalid_grant"}, 400),
-        says({"error": "invalid_grant"}, 200),
+        responds({"error": "invalid_client", "error_description": "Unknown client."}, 401),
+        responds({"error": "invalid_grant"}, 400),
+        responds({"error": "invalid_grant"}, 200),
     )
 
     for said, word in (
@@ -175,7 +175,7 @@ def test_the_rfcs_error_word_is_kept(
 def test_a_token_has_any_form_that_a_token_may_have(remote: FakeRemote, session: Session) -> None:
     """Where a provider names no form, every bearer token of RFC 6750 is taken."""
     token = "5c6ccc561059aa386da9d112215bae55"
-    remote.on(PATH, says({"access_token": token, "expires_in": 0, "scope": None}))
+    remote.on(PATH, responds({"access_token": token, "expires_in": 0, "scope": None}))
 
     assert by_code(session, PLAIN).reveal() == token
 
@@ -189,7 +189,7 @@ def test_an_error_status_without_an_error_is_a_refusal(
     body: object,
 ) -> None:
     """An error status without an error object is a refusal that names the status."""
-    remote.on(PATH, says(body, 403))
+    remote.on(PATH, responds(body, 403))
 
     with pytest.raises(TokenRequestError, match="answered 403"):
         request_token(session)
@@ -206,7 +206,7 @@ def test_a_response_without_a_token_is_an_error(
     body: object,
 ) -> None:
     """A response that is not JSON or has no token is an error."""
-    remote.on(PATH, says(body))
+    remote.on(PATH, responds(body))
 
     with pytest.raises(UnexpectedResponseError):
         request_token(session)
@@ -214,7 +214,7 @@ def test_a_response_without_a_token_is_an_error(
 
 def test_client_credentials_may_be_repeated(remote: FakeRemote, session: Session) -> None:
     """A request for an app token is repeated after a transient error."""
-    remote.on(PATH, breaks(), says("busy", 503), says(APP_TOKEN_ISSUED))
+    remote.on(PATH, fails_with(), responds("busy", 503), responds(APP_TOKEN_ISSUED))
 
     assert by_credentials(session).reveal() == APP_TOKEN
     assert len(remote.requests) == 3
@@ -222,7 +222,7 @@ def test_client_credentials_may_be_repeated(remote: FakeRemote, session: Session
 
 def test_a_code_is_never_sent_twice(remote: FakeRemote, session: Session) -> None:
     """After a broken connection the code is not sent again, because it is single use."""
-    remote.on(PATH, breaks(httpx.ReadTimeout))
+    remote.on(PATH, fails_with(httpx.ReadTimeout))
 
     with pytest.raises(UnreachableError):
         by_code(session)

@@ -7,7 +7,7 @@ import pytest
 
 from runbook_lib.errors import UnexpectedResponseError, UnreachableError
 from runbook_lib.remote.page_reader import PublicPage, open_page
-from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
+from tests.unit.fake_remote import FakeRemote, fails_with, open_session, responds
 
 URL = "https://www.acme.example/privacy"
 
@@ -68,8 +68,8 @@ def test_an_encoding_that_is_none_breaks_nothing(name: str) -> None:
 def test_a_redirect_within_the_domain_is_followed() -> None:
     """The address at which the page stands is kept."""
     remote = FakeRemote()
-    remote.on("/privacy", says("", 301, {"location": "https://legal.acme.example/p"}))
-    remote.on("/p", says("<p>Here"))
+    remote.on("/privacy", responds("", 301, {"location": "https://legal.acme.example/p"}))
+    remote.on("/p", responds("<p>Here"))
 
     page = open_page(open_session(remote), URL)
 
@@ -88,7 +88,7 @@ def test_a_redirect_within_the_domain_is_followed() -> None:
 def test_a_redirect_elsewhere_is_not_followed(location: str, said: str) -> None:
     """A page of another owner, or without https, is not requested."""
     remote = FakeRemote()
-    remote.on("/privacy", says("", 302, {"location": location}))
+    remote.on("/privacy", responds("", 302, {"location": location}))
 
     with pytest.raises(UnexpectedResponseError, match=said):
         open_page(open_session(remote), URL)
@@ -98,7 +98,7 @@ def test_a_redirect_elsewhere_is_not_followed(location: str, said: str) -> None:
 def test_a_missing_response_is_raised_unchanged() -> None:
     """A host that gives no response is unreachable."""
     remote = FakeRemote()
-    remote.on("/privacy", breaks())
+    remote.on("/privacy", fails_with())
 
     with pytest.raises(UnreachableError):
         open_page(open_session(remote), URL)

@@ -29,7 +29,7 @@ from runbook_lib.remote.rate_limits import (
     retry_after,
 )
 from tests.support.hostile_server import hostile_server, whole
-from tests.unit.fake_remote import FakeRemote, open_session, says
+from tests.unit.fake_remote import FakeRemote, open_session, responds
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 URL = "https://graph.example/v26.0/me"
@@ -118,7 +118,7 @@ def test_a_duration_is_shown_in_a_readable_unit(seconds: float, said: str) -> No
 
 def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
     """If a limit ends within seconds, the request is sent again after that time."""
-    remote.on(PATH, says({}, 429, {"retry-after": "3"}), says({"id": "1"}))
+    remote.on(PATH, responds({}, 429, {"retry-after": "3"}), responds({"id": "1"}))
 
     response = open_at(remote, clock, CoolDowns()).send(get("1"))
 
@@ -129,7 +129,7 @@ def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
 @pytest.mark.parametrize("status", [429, 503, 500])
 def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, status: int) -> None:
     """A longer wait is an error that says how long; until then, nothing is sent."""
-    remote.on(PATH, says({}, status, {"retry-after": "3600"}), says({"id": "1"}))
+    remote.on(PATH, responds({}, status, {"retry-after": "3600"}), responds({"id": "1"}))
     session = open_at(remote, clock, CoolDowns())
 
     for left in ("60 min", "30 min"):
@@ -144,7 +144,7 @@ def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, statu
 
 def test_a_limit_without_retry_after_lasts_a_minute(remote: FakeRemote, clock: Clock) -> None:
     """Status 429 without `Retry-After` (RFC 6585 §4) starts a cool-down of a minute."""
-    remote.on(PATH, says({}, 429), says({}))
+    remote.on(PATH, responds({}, 429), responds({}))
     session = open_at(remote, clock, CoolDowns())
 
     with pytest.raises(ThrottledError, match="wait about 1 min"):
@@ -158,7 +158,7 @@ def test_a_post_is_not_repeated_and_the_next_request_waits(
     remote: FakeRemote, clock: Clock
 ) -> None:
     """A POST with status 429 is not sent again; the next request waits for the limit."""
-    remote.on(PATH, says({}, 429, {"retry-after": "5"}), says({}))
+    remote.on(PATH, responds({}, 429, {"retry-after": "5"}), responds({}))
     session = open_at(remote, clock, CoolDowns())
 
     with pytest.raises(ThrottledError):
@@ -174,7 +174,7 @@ def test_a_cool_down_is_shared_by_the_clients_of_a_process(
 ) -> None:
     """A cool-down applies to all transports of a process with the same App ID, host and port."""
     shared = CoolDowns()
-    remote.on(PATH, says({}, 429, {"retry-after": "600"}), says({}))
+    remote.on(PATH, responds({}, 429, {"retry-after": "600"}), responds({}))
     for _ in range(2):
         with pytest.raises(ThrottledError):
             open_at(remote, clock, shared).send(get("1"))
@@ -193,7 +193,7 @@ def test_a_hosts_cool_down_applies_to_every_app(
 ) -> None:
     """Status 429 without an App ID, and status 503, start a cool-down of the host for every app."""
     shared = CoolDowns()
-    remote.on(PATH, says({}, status, {"retry-after": "600"}), says({}))
+    remote.on(PATH, responds({}, status, {"retry-after": "600"}), responds({}))
     for asking in (app, "2"):
         with pytest.raises(ThrottledError):
             open_at(remote, clock, shared).send(get(asking))
@@ -203,7 +203,7 @@ def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> 
     """Graph's usage headers start a cool-down of the app that sent the request only."""
     shared = CoolDowns()
     usage = {"x-app-usage": json.dumps({"call_count": 100})}
-    remote.on(PATH, says({}, 200, usage), says({}))
+    remote.on(PATH, responds({}, 200, usage), responds({}))
     open_at(remote, clock, shared).send(get("1"))
 
     with pytest.raises(ThrottledError, match="x-app-usage is used up: wait about 60 min"):
@@ -213,7 +213,8 @@ def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> 
 
 def test_clients_share_cool_downs_by_default() -> None:
     """By default, all transports of a process share the cool-downs."""
-    one, other = HTTPClient(Redactor()), HTTPClient(Redactor())
+    one = HTTPClient(Redactor())
+    other = HTTPClient(Redactor())
     one.close()
     other.close()
 
@@ -222,7 +223,7 @@ def test_clients_share_cool_downs_by_default() -> None:
 
 def test_a_wait_beyond_the_steps_deadline_is_an_error(remote: FakeRemote, clock: Clock) -> None:
     """A wait that exceeds the step's deadline is an error at once."""
-    remote.on(PATH, says({}, 429, {"retry-after": "9"}))
+    remote.on(PATH, responds({}, 429, {"retry-after": "9"}))
     session = open_at(remote, clock, CoolDowns())
     session.set_step_deadline(Deadline(5, clock))
 
@@ -278,7 +279,8 @@ def test_clients_leave_nothing_behind(is_closed: bool) -> None:
     """
     gc.collect()  # what other tests forgot
     with hostile_server(whole(b"{}")) as url:
-        before, closed = resources(), list[HTTPClient]()
+        before = resources()
+        closed = list[HTTPClient]()
         for _ in range(50):
             client = HTTPClient(Redactor())
             Session(client).send(Request(method="GET", url=url))
@@ -303,7 +305,8 @@ def cool_downs_in(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> Sha
 
 def test_a_cool_down_applies_to_other_processes(path: Path) -> None:
     """A process reads the cool-downs of another from the file, although their clocks differ."""
-    first, second = cool_downs_in(path), cool_downs_in(path, wall=1_010.0, now=77.0)
+    first = cool_downs_in(path)
+    second = cool_downs_in(path, wall=1_010.0, now=77.0)
     assert second.find("graph", "1", 77.0) is None
 
     first.start("graph", "1", CoolDown(65.0, "graph limits the number of calls (429)"))
@@ -328,7 +331,8 @@ def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(path: Path) ->
 
 def test_processes_keep_each_others_cool_downs(path: Path) -> None:
     """A process that writes the file keeps the cool-downs of others."""
-    first, second = cool_downs_in(path), cool_downs_in(path)
+    first = cool_downs_in(path)
+    second = cool_downs_in(path)
     first.start("graph", "1", CoolDown(65.0, "one"))
     second.start("graph", "2", CoolDown(65.0, "two"))
 

@@ -142,7 +142,8 @@ def test_a_port_taken_in_the_other_family_is_not_used(
     tries: int,
 ) -> None:
     """If another program has the same port on IPv6, another port is used."""
-    bind, intruders = redirect_listener._bind, []
+    bind = redirect_listener._bind
+    intruders = []
 
     def raced(wanted: str, port: int) -> socket.socket:
         bound = bind(wanted, port)

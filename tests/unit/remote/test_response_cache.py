@@ -16,7 +16,7 @@ from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.response_cache import ResponseCache
 from runbook_lib.remote.threads import run_in_thread
-from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
+from tests.unit.fake_remote import FakeRemote, fails_with, open_session, responds
 
 URL = "https://api.example/x"
 GET = Request(method="GET", url=URL)
@@ -68,7 +68,7 @@ def send_concurrently(
 def test_concurrent_identical_requests_share_one_response() -> None:
     """Ten concurrent callers of the same request share one response and one exchange."""
     remote = BlockingRemote()
-    remote.on("/x", says({"id": "1"}))
+    remote.on("/x", responds({"id": "1"}))
     session = open_session(remote)
 
     responses = send_concurrently(session, [GET] * 10, remote)
@@ -81,7 +81,7 @@ def test_concurrent_identical_requests_share_one_response() -> None:
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404])
 def test_a_response_is_cached_for_the_snapshot(remote: FakeRemote, status: int) -> None:
     """A refusal is cached too; another snapshot sends the request again."""
-    remote.on("/x", says("", status))
+    remote.on("/x", responds("", status))
     session = open_session(remote)
 
     assert session.get(GET) is session.branch().get(GET)
@@ -93,7 +93,7 @@ def test_a_response_is_cached_for_the_snapshot(remote: FakeRemote, status: int) 
 
 def test_once_more_bypasses_the_cache_once(remote: FakeRemote) -> None:
     """Several branches with `once_more` share one more request; each one's record has it."""
-    remote.on("/x", says("", 200), says("", 401))
+    remote.on("/x", responds("", 200), responds("", 401))
     session = open_session(remote)
 
     assert session.get(GET).status == 200
@@ -108,7 +108,14 @@ def test_once_more_bypasses_the_cache_once(remote: FakeRemote) -> None:
 
 def test_a_fault_is_not_cached(remote: FakeRemote) -> None:
     """After a server error or a transient error the next caller sends the request again."""
-    remote.on("/x", *[says("", 503)] * 3, says("wait"), says("wait"), says("wait"), says("now"))
+    remote.on(
+        "/x",
+        *[responds("", 503)] * 3,
+        responds("wait"),
+        responds("wait"),
+        responds("wait"),
+        responds("now"),
+    )
     session = open_session(remote)
 
     def ask() -> tuple[int, str]:
@@ -122,7 +129,7 @@ def test_a_fault_is_not_cached(remote: FakeRemote) -> None:
 def test_a_missing_response_is_not_cached() -> None:
     """After a connection error all waiting callers get it; a later caller sends again."""
     remote = BlockingRemote()
-    remote.on("/x", *[breaks()] * 3, says("now"))
+    remote.on("/x", *[fails_with()] * 3, responds("now"))
     now = [1000.0]
     session = open_session(remote, clock=lambda: now[0])
 
@@ -147,7 +154,7 @@ def test_a_missing_response_is_not_cached() -> None:
 )
 def test_a_different_request_is_sent(remote: FakeRemote, other: Request) -> None:
     """A request with another header, form, URL or reach is not served from the cache."""
-    remote.on("/x", says("x"))
+    remote.on("/x", responds("x"))
     session = open_session(remote, private_hosts=["api.example"])
 
     session.get(GET)
@@ -161,7 +168,7 @@ def test_a_different_request_is_sent(remote: FakeRemote, other: Request) -> None
 def test_six_requests_at_a_time_go_to_a_host() -> None:
     """Further requests wait for a free slot; another host has slots of its own."""
     remote = BlockingRemote()
-    remote.on("/x", says("x"))
+    remote.on("/x", responds("x"))
     hosts = [f"https://{name}.example/x?n={n}" for name in ("a", "b") for n in range(20)]
     session = open_session(remote)
 
@@ -176,7 +183,7 @@ def test_six_requests_at_a_time_go_to_a_host() -> None:
 def test_a_retry_after_stops_waiting_requests() -> None:
     """After a refusal with Retry-After, nothing more goes to that host."""
     remote = BlockingRemote()
-    remote.on("/x", says("", 429, {"retry-after": "3600"}))
+    remote.on("/x", responds("", 429, {"retry-after": "3600"}))
     session = open_session(remote)
     requests = [Request(method="GET", url=f"{URL}?n={n}", app="1") for n in range(30)]
 
@@ -189,9 +196,10 @@ def test_a_retry_after_stops_waiting_requests() -> None:
 def test_each_waiting_caller_has_its_own_deadline() -> None:
     """A missing response delays no caller beyond the deadline of its own step."""
     remote = BlockingRemote()
-    remote.on("/x", says("late"))
+    remote.on("/x", responds("late"))
     session = open_session(remote, limits=Limits(exchange_seconds=30))
-    first, second = session.branch(), session.branch()
+    first = session.branch()
+    second = session.branch()
     second.set_step_deadline(Deadline(0.2))
     late = run_in_thread(lambda: first.get(GET).text, "first")
     time.sleep(0.05)
@@ -206,7 +214,7 @@ def test_each_waiting_caller_has_its_own_deadline() -> None:
 
 def test_exchanges_are_in_the_order_of_the_branches(remote: FakeRemote) -> None:
     """The record does not depend on which of several threads came first."""
-    remote.on("/x", says("x"))
+    remote.on("/x", responds("x"))
     session = open_session(remote)
     branches = [session.branch() for _ in range(3)]
     session.get(Request(method="GET", url=f"{URL}?n=last"))
@@ -224,7 +232,7 @@ def test_exchanges_are_in_the_order_of_the_branches(remote: FakeRemote) -> None:
 
 def test_a_change_clears_the_cache(remote: FakeRemote) -> None:
     """After a change of a remote system, no cached response counts."""
-    remote.on("/x", says("before"), says("after"))
+    remote.on("/x", responds("before"), responds("after"))
     session = open_session(remote)
 
     assert session.get(GET).text == "before"
@@ -234,7 +242,8 @@ def test_a_change_clears_the_cache(remote: FakeRemote) -> None:
 
 def test_an_error_is_raised_in_all_waiting_callers() -> None:
     """A defect reaches all waiting callers too, and none waits forever."""
-    look, released = ResponseCache(), threading.Event()
+    look = ResponseCache()
+    released = threading.Event()
 
     def ask() -> str:
         released.wait(30)

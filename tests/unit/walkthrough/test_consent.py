@@ -19,7 +19,7 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import StateMismatchError
 from runbook_lib.walkthrough import consent as consenting
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
-from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
+from tests.unit.fake_remote import FakeRemote, fails_with, fields, open_session, responds
 from tests.unit.walkthrough.conftest import KNOWN, TOKEN_PATH, MakeHarness, WalkthroughHarness
 from tests.unit.walkthrough.sample_run import (
     after_consent_step,
@@ -34,7 +34,7 @@ from tests.unit.walkthrough.sample_run import (
 @pytest.fixture
 def remote(request: pytest.FixtureRequest) -> FakeRemote:
     """Return a token endpoint; it gives a token unless the test says something else."""
-    issued = says({"access_token": USER_TOKEN, "token_type": "bearer"})
+    issued = responds({"access_token": USER_TOKEN, "token_type": "bearer"})
     remote = FakeRemote()
     remote.on(TOKEN_PATH, getattr(request, "param", issued))
     return remote
@@ -224,10 +224,10 @@ def test_a_refused_consent_is_reported(
 @pytest.mark.parametrize(
     ("remote", "advice"),
     [
-        (says(BAD_CODE, 400), "Sign in with Facebook again"),
-        (breaks(), "Check the network"),
-        (says("<html>"), "Run again"),
-        (says({"token_type": "bearer"}), "Run again"),
+        (responds(BAD_CODE, 400), "Sign in with Facebook again"),
+        (fails_with(), "Check the network"),
+        (responds("<html>"), "Run again"),
+        (responds({"token_type": "bearer"}), "Run again"),
     ],
     indirect=["remote"],
 )

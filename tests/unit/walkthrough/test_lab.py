@@ -507,7 +507,9 @@ def sandboxes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Fingerprint
         keys.append(key)
         env_file = folder / "sandbox.env"
         env_file.write_text("RUNBOOK_FACEBOOK_GRAPH_URL=http://127.0.0.1:9\n", encoding="utf-8")
-        yield Practice(scenario, str(env_file), "words.toml", "operator@example.com / a password")
+        yield Practice(
+            scenario, str(env_file), "attestations.toml", "operator@example.com / a password"
+        )
 
     monkeypatch.setattr(lab, "practice", fake)
     return keys
@@ -581,7 +583,7 @@ def test_practice_begins_in_the_state_of_its_scenario(
 
     assert (before.tenant, before.evidence) == ("sandbox-review-pending", "evidence")
     assert before.env_file == server.env["RUNBOOK_ENV_FILE"]
-    assert (before.attestations, before.key) == ("words.toml", sandboxes[0])
+    assert (before.attestations, before.key) == ("attestations.toml", sandboxes[0])
     assert "1 of 3 steps are done, as practice of the sandbox's operator." in heard
     journal_path(Path("evidence"), "sandbox-review-pending", PROCEDURE.id).touch()
     practise(scenario="review-pending")

@@ -33,7 +33,7 @@ from tests.unit.bodies import (
     statuses,
 )
 from tests.unit.connectors.conftest import MADE_UP, MADE_UP_APP, VALUES, hosts
-from tests.unit.fake_remote import FakeRemote, open_session, says
+from tests.unit.fake_remote import FakeRemote, open_session, responds
 from tests.unit.walkthrough.conftest import (
     CheckCalls,
     MakeHarness,
@@ -164,13 +164,13 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     remote = FakeRemote()
     business = {"id": "1001", "name": "Acme"}
     pending = rows({**business, "verification_status": "pending"})
-    remote.on("/v26.0/oauth/access_token", says(APP_TOKEN_ISSUED))
-    remote.on(f"/v26.0/{APP_ID}", says({"id": APP_ID, "owner_business": business}))
-    remote.on("/v26.0/me/businesses", says(pending))
+    remote.on("/v26.0/oauth/access_token", responds(APP_TOKEN_ISSUED))
+    remote.on(f"/v26.0/{APP_ID}", responds({"id": APP_ID, "owner_business": business}))
+    remote.on("/v26.0/me/businesses", responds(pending))
     edge = statuses(public_profile="pending", ads_read="pending")
-    remote.on(f"/v26.0/{APP_ID}/permissions", says(edge))
+    remote.on(f"/v26.0/{APP_ID}/permissions", responds(edge))
     for edge in ("", "/permissions"):
-        remote.on(f"/v26.0/{MADE_UP_APP}{edge}", says(NO_SUCH_OBJECT, 400))
+        remote.on(f"/v26.0/{MADE_UP_APP}{edge}", responds(NO_SUCH_OBJECT, 400))
     client = open_session(remote, harness.run.redactor, hosts=hosts(values)).client
     monkeypatch.setattr(
         Sessions,
@@ -282,7 +282,7 @@ def test_calls_count_until_the_next_hour(
     """What a run asks counts for the app, in every process with this evidence folder."""
     values = {**VALUES, "graph_url": "https://graph.example"}
     remote = FakeRemote()
-    remote.on("/v26.0/oauth/access_token", says(APP_TOKEN_ISSUED))
+    remote.on("/v26.0/oauth/access_token", responds(APP_TOKEN_ISSUED))
     monkeypatch.setattr(
         connections,
         "HTTPClient",
@@ -290,9 +290,9 @@ def test_calls_count_until_the_next_hour(
     )
     gate = next(step for step in PROCEDURE.steps if step.id == "fb-10-public-profile")
     harness = make_harness(replace(gate, requires=()), secrets={"app_secret": APP_SECRET}, **values)
-    remote.on(f"/v26.0/{APP_ID}/permissions", says(statuses(public_profile="pending")))
+    remote.on(f"/v26.0/{APP_ID}/permissions", responds(statuses(public_profile="pending")))
     monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
-    remote.on(f"/v26.0/{MADE_UP_APP}/permissions", says(NO_SUCH_OBJECT, 400))
+    remote.on(f"/v26.0/{MADE_UP_APP}/permissions", responds(NO_SUCH_OBJECT, 400))
 
     harness.run.perform("fb-10-public-profile")
 

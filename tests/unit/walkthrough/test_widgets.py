@@ -289,10 +289,10 @@ def test_a_malformed_answer_opens_nothing(message: Any, folder: Path) -> None:
     assert opened == ["acme"]
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in panels._STATIC.iterdir()))
+@pytest.mark.parametrize("name", sorted(path.name for path in panels.STATIC.iterdir()))
 def test_static_files_load_nothing_remote(name: str) -> None:
     """The scripts and styles of the panels load nothing from a network."""
-    text = (panels._STATIC / name).read_text(encoding="utf-8")
+    text = (panels.STATIC / name).read_text(encoding="utf-8")
 
     assert "http://" not in text.replace("http://www.w3.org/", "")
     assert "https://" not in text

@@ -22,9 +22,11 @@ from runbook_lib.errors import RemoteError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, PAGE_TOKEN, SIGN_IN_TOKEN, rows
 from tests.unit.connectors.conftest import MADE_UP, VALUES, VERIFY_TOKEN, RunCheck
-from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
+from tests.unit.fake_remote import FakeRemote, Responder, fails_with, fields, responds
 
-VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
+VERIFIED = Outcome.VERIFIED
+FAILED = Outcome.FAILED
+INCONCLUSIVE = Outcome.INCONCLUSIVE
 PAGES = "/v26.0/me/accounts"
 SUBSCRIBED = "/v26.0/page-1/subscribed_apps"
 HOOK = "/messenger"
@@ -66,7 +68,10 @@ def check_subscriptions(run_check: RunCheck) -> RunCheck:
 
     def run(apps: Any, end: Outcome, *words: str) -> Any:
         node = {"id": "page-1", "name": "Bakery", "access_token": PAGE_TOKEN}
-        answers = {PAGES: says(rows({"id": "page-2"}, node)), SUBSCRIBED: says({"data": apps})}
+        answers = {
+            PAGES: responds(rows({"id": "page-2"}, node)),
+            SUBSCRIBED: responds({"data": apps}),
+        }
         return run_check(page_is_subscribed, end, *words, answers=answers)
 
     return run
@@ -121,10 +126,10 @@ def test_every_page_of_subscriptions_is_read(
     first = {"data": [{"id": "1"}], "paging": paging}
 
     def list_apps(request: httpx.Request) -> httpx.Response:
-        return says(second if "after" in fields(request) else first)(request)
+        return responds(second if "after" in fields(request) else first)(request)
 
     node = {"id": "page-1", "name": "Bakery", "access_token": PAGE_TOKEN}
-    answers: dict[str, Responder] = {PAGES: says(rows(node)), SUBSCRIBED: list_apps}
+    answers: dict[str, Responder] = {PAGES: responds(rows(node)), SUBSCRIBED: list_apps}
     run_check(page_is_subscribed, ends.get(code, INCONCLUSIVE), answers=answers, code=code)
 
 
@@ -146,7 +151,7 @@ def test_a_subscription_without_messages_proves_nothing(
 
 def test_without_a_page_token_nothing_is_proven(run_check: RunCheck) -> None:
     """Without a task on the page, Facebook gives no page token; the result is inconclusive."""
-    answers = {PAGES: says(rows({"id": "page-1"}))}
+    answers = {PAGES: responds(rows({"id": "page-1"}))}
     run_check(page_is_subscribed, INCONCLUSIVE, "a task on it", answers=answers)
 
 
@@ -154,9 +159,11 @@ def test_a_page_that_is_not_listed_proves_nothing(run_check: RunCheck) -> None:
     """A page that the person does not manage, or did not choose at consent, is named."""
     named = [{"scope": "pages_show_list", "target_ids": ["page-2"]}]
     answers = {
-        PAGES: says(rows({"id": "page-2", "access_token": PAGE_TOKEN})),
-        "/v26.0/oauth/access_token": says(bodies.APP_TOKEN_ISSUED),
-        "/v26.0/debug_token": says({"data": {**bodies.TOKEN_INSPECTED, "granular_scopes": named}}),
+        PAGES: responds(rows({"id": "page-2", "access_token": PAGE_TOKEN})),
+        "/v26.0/oauth/access_token": responds(bodies.APP_TOKEN_ISSUED),
+        "/v26.0/debug_token": responds(
+            {"data": {**bodies.TOKEN_INSPECTED, "granular_scopes": named}}
+        ),
     }
     said = "does not list page page-1 among the 1 page that"
     run_check(page_is_subscribed, INCONCLUSIVE, said, answers=answers)
@@ -189,10 +196,10 @@ def test_the_scope_that_cyclr_sends_must_equal_the_setting(
     dialog = f"https://www.facebook.com/v26.0/dialog/oauth?{query}"
     row = {"Id": 54321, "Connector": {"Id": 1, "Name": "Facebook Marketing API"}}
     answers = {
-        "/oauth/token": says({"access_token": bodies.CYCLR_TOKEN}),
-        "/v1.0/account/connectors": says([row]),
-        "/v1.0/accounts/acct-1/signintoken": says({"Token": SIGN_IN_TOKEN}),
-        LINK: says("", 302, {"location": dialog}),
+        "/oauth/token": responds({"access_token": bodies.CYCLR_TOKEN}),
+        "/v1.0/account/connectors": responds([row]),
+        "/v1.0/accounts/acct-1/signintoken": responds({"Token": SIGN_IN_TOKEN}),
+        LINK: responds("", 302, {"location": dialog}),
     }
     run_check(scopes_are_asked_for, end, said, answers=answers)
 
@@ -235,7 +242,7 @@ def test_a_token_that_cyclr_refuses_is_not_entered_yet(
 ) -> None:
     """A refused Verify Token is `not_run`; of a host that refuses every page it proves less."""
     said = "refuses this Verify Token just like made-up ones (403)"
-    answers = {HOOK: accepts(), f"{HOOK}-{MADE_UP * 8}": says("no", made_up_page)}
+    answers = {HOOK: accepts(), f"{HOOK}-{MADE_UP * 8}": responds("no", made_up_page)}
     finding = run_check(webhook_takes_verify_token, Outcome.NOT_RUN, said, answers=answers)
     assert (finding.limits == ()) is contradicts
 
@@ -254,7 +261,7 @@ def test_controls_without_one_refusal_prove_nothing(
     """Anything but the same client error for both made-up tokens is inconclusive."""
     # NOTE: a server error is asked for three times.
     times = 3 if first >= 500 else 1
-    remote.on(HOOK, return_challenge, *[says("", first)] * times, says("", second))
+    remote.on(HOOK, return_challenge, *[responds("", first)] * times, responds("", second))
     said = f"answers {first} and {second} for two made-up"
     finding = run_check(webhook_takes_verify_token, INCONCLUSIVE, said)
     assert "no reference says" in finding.limits[0]
@@ -269,7 +276,7 @@ TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
         # The same client error for both is a refusal, with any text.
         *(
             (
-                (return_challenge, *[says(text, status)] * 2, return_challenge),
+                (return_challenge, *[responds(text, status)] * 2, return_challenge),
                 VERIFIED,
                 f"refuses two made-up ones ({status})",
             )
@@ -279,7 +286,7 @@ TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
         # A refusal of the Verify Token after made-up ones tells nothing about it.
         *(
             (
-                (return_challenge, *[says("", status)] * 2, says("", after)),
+                (return_challenge, *[responds("", status)] * 2, responds("", after)),
                 INCONCLUSIVE,
                 f"({status}), and after that this one too ({after})",
             )
@@ -287,23 +294,31 @@ TAKES_A_MADE_UP_ONE = "made-up Verify Token too"
             for after in (401, 403, 404)
         ),
         # A single accepted made-up token proves nothing.
-        ((return_challenge, return_challenge, says("", 403)), INCONCLUSIVE, TAKES_A_MADE_UP_ONE),
-        ((return_challenge, says("", 403), return_challenge), INCONCLUSIVE, TAKES_A_MADE_UP_ONE),
+        (
+            (return_challenge, return_challenge, responds("", 403)),
+            INCONCLUSIVE,
+            TAKES_A_MADE_UP_ONE,
+        ),
+        (
+            (return_challenge, responds("", 403), return_challenge),
+            INCONCLUSIVE,
+            TAKES_A_MADE_UP_ONE,
+        ),
         ((accepts(VERIFY_TOKEN, "c0" * 16),), INCONCLUSIVE, TAKES_A_MADE_UP_ONE),
         # If made-up tokens are refused otherwise, this one may be refused for another reason.
         (
-            (says("", 403), says("", 404)),
+            (responds("", 403), responds("", 404)),
             INCONCLUSIVE,
             "answers 403 for this Verify Token and 404 for made-up ones",
         ),
         # No connection, a limit and a cached answer are raised.
         *(
-            ((return_challenge, says("", 403), broken), RemoteError, "")
-            for broken in (breaks(), says("", 429), says("", 403, {"age": "301"}))
+            ((return_challenge, responds("", 403), broken), RemoteError, "")
+            for broken in (fails_with(), responds("", 429), responds("", 403, {"age": "301"}))
         ),
         # Any answer but the challenge is inconclusive.
         *(
-            ((says(text, status),), INCONCLUSIVE, f"answers {status}")
+            ((responds(text, status),), INCONCLUSIVE, f"answers {status}")
             for status, text in ((404, ""), (500, "x"), (200, "hello"), (200, ""), (302, "c0c0"))
         ),
     ],

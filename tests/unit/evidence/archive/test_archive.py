@@ -88,7 +88,8 @@ DENIED = failing(PermissionError(errno.EACCES, "Permission denied"))
 @pytest.fixture
 def names_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that gets the name of each file that is read from a folder."""
-    read, names = Folder.read, []
+    read = Folder.read
+    names = []
 
     def note(self: Folder, name: str, *size: int) -> bytes:
         names.append(name)
@@ -172,7 +173,8 @@ def test_nothing_is_overwritten(name: str, content: bytes, bundle: Path, target:
     there = target / "acme" / "p" / bundle.name / name
     there.parent.mkdir(parents=True)
     there.write_bytes(content.ljust((bundle / name).stat().st_size) if len(content) > 2 else b"{}")
-    before, local = there.read_bytes(), contents(bundle)
+    before = there.read_bytes()
+    local = contents(bundle)
 
     with pytest.raises(ArchiveError, match="nothing was overwritten") as caught:
         archive_bundle(bundle, str(target))

@@ -177,7 +177,8 @@ class Driver:
     def __init__(
         self, *, failure: Exception | None = None, is_there: bool | Exception = False
     ) -> None:
-        self.failure, self.is_there = failure or OSError(), is_there
+        self.failure = failure or OSError()
+        self.is_there = is_there
 
     def pipe_file(self, *_args: Any, **_options: Any) -> None:
         """Raise the failure."""
@@ -210,7 +211,8 @@ def test_after_an_error_the_object_is_looked_for(monkeypatch: pytest.MonkeyPatch
 
 def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a store does not answer in time, the error names the object; a daemon still waits."""
-    ends, waiting = Event(), SimpleQueue[Thread]()
+    ends = Event()
+    waiting = SimpleQueue[Thread]()
 
     class Silent(Driver):
         def pipe_file(self, *_args: Any, **_options: Any) -> None:
@@ -250,7 +252,8 @@ def test_the_limits_apply_to_every_store(scheme: str, monkeypatch: pytest.Monkey
 
 def test_files_are_listed_and_fetched_in_every_folder(tmp_path: Path) -> None:
     """All files below a folder are listed with sizes, and fetched; links are not followed."""
-    store, home = open_store(str(tmp_path / "store")), tmp_path / "store"
+    store = open_store(str(tmp_path / "store"))
+    home = tmp_path / "store"
     for name in ("a", "b/c", "b/d/e/f"):
         store.make(name, name.encode())
     (home / "b" / "g").symlink_to(home / "b" / "d")

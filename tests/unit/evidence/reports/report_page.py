@@ -28,7 +28,7 @@ class Element:
 
     @property
     def text(self) -> str:
-        """Return all text in the element, with white space collapsed."""
+        """All text in the element, with white space collapsed."""
         return " ".join("".join(self.pieces).split())
 
     def is_within(self, other: Element) -> bool:
@@ -82,7 +82,7 @@ class ReportPage(HTMLParser):
 
     @property
     def title(self) -> str:
-        """Return the page's own title; those of an SVG's parts have the same tag."""
+        """The page's own title; those of an SVG's parts have the same tag."""
         (title,) = self.within(self.one("head"), "title")
         return title.text
 
@@ -109,7 +109,7 @@ class ReportPage(HTMLParser):
 
     @property
     def text(self) -> str:
-        """Return all visible text."""
+        """All visible text."""
         return self.one("body").text
 
 

@@ -15,12 +15,13 @@ from tests.support import journals
 Document = dict[str, Any]
 
 SHA = "ab" * 32
-STARTED, FINISHED = "2026-11-24T12:00:00.000Z", "2026-11-24T12:00:04.500Z"
+STARTED = "2026-11-24T12:00:00.000Z"
+FINISHED = "2026-11-24T12:00:04.500Z"
 CHECKED = "2026-11-24T12:00:01.250Z"
 SAID = "2026-11-20T09:00:00Z"
 
 
-def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Document:
+def attestation_json(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Document:
     """Return an attestation."""
     return {
         "kind": "attested",
@@ -35,7 +36,7 @@ def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Docum
         "login": "",
         "link": "",
         "sentence": f"I did {step}.",
-        "witness": "",
+        "second_person_sentence": "",
         "due": "",
         "until": "",
         "app_name": "Acme Lead Sync",
@@ -54,7 +55,7 @@ def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Docum
 
 def skip(step: str, note: str = "Not needed.", **more: Any) -> Document:
     """Return a skip."""
-    return words(step, **{"kind": "skipped", "note": note, **more})
+    return attestation_json(step, **{"kind": "skipped", "note": note, **more})
 
 
 def exchange(**more: Any) -> Document:
@@ -118,7 +119,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "sentence": f"I did {identifier}.",
         "checked_on": CHECKED,
         "attested_by": "Operator" if outcome == "attested" else None,
-        "attestation": words(identifier) if outcome == "attested" else None,
+        "attestation": attestation_json(identifier) if outcome == "attested" else None,
         "confirms": [],
         "void_attestations": [],
         "remarks": [],
@@ -128,7 +129,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "exchanges": [exchange()] if is_seen else [],
         "carried": [],
         "attachments": [],
-        "troubles": [],
+        "known_errors": [],
         **more,
     }
 
@@ -165,7 +166,7 @@ def document(*steps: Document, **more: Any) -> Document:
         "waits": {},
         "fleet_run": None,
         "not_run": None,
-        "unseen": [],
+        "unverifiable": [],
         "forecast": None,
         **more,
     }
@@ -196,7 +197,7 @@ def entry(
 
 def attested(step: str, *, written_on: str = STARTED, run: str = "", **said: Any) -> Entry:
     """Return the line of an attestation."""
-    data = words(step, **said)
+    data = attestation_json(step, **said)
     del data["step"]
     return entry(f"step.{data.pop('kind')}", data, at=written_on, step=step, run=run)
 
@@ -211,7 +212,7 @@ def skipped(step: str, *, written_on: str = STARTED, **said: Any) -> Entry:
 def checked(step: str, outcome: str, *, at: str = CHECKED, run: str = "") -> Entry:
     """Return the line of a check's finding, without findings if `outcome` is empty."""
     findings = [check(outcome)] if outcome else []
-    data = {"findings": findings, "binding": words(step)["binding"]}
+    data = {"findings": findings, "binding": attestation_json(step)["binding"]}
     return entry("step.checked", data, at=at, step=step, run=run)
 
 

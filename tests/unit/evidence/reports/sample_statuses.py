@@ -19,7 +19,8 @@ from runbook_lib.evidence.reports.tenant_status import (
 )
 
 ON = "2026-12-01T05:10:00.000Z"
-MARKETING, MESSENGER = "facebook_marketing", "facebook_messenger"
+MARKETING = "facebook_marketing"
+MESSENGER = "facebook_messenger"
 TITLES = {MARKETING: "Facebook Marketing API", MESSENGER: "Facebook Messenger"}
 _BUNDLE = "20261201T021500Z-0a1b2c3d"
 _REFUSED = "API access deactivated. To reactivate, go to the app dashboard. (code 200)"

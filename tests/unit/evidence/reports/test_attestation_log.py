@@ -8,6 +8,7 @@ from tests.unit.evidence.reports.sample_runs import (
     CHECKED,
     SAID,
     STARTED,
+    attestation_json,
     attested,
     checked,
     entry,
@@ -15,7 +16,6 @@ from tests.unit.evidence.reports.sample_runs import (
     skip,
     skipped,
     step,
-    words,
 )
 
 REVIEW = "fb-12-submit-review"
@@ -24,14 +24,16 @@ REVIEW = "fb-12-submit-review"
 def test_statements_are_in_the_order_of_writing() -> None:
     """Statements are in the order in which they were written, with author, times, note and file."""
     lines = [
-        attested("fb-01-log-in", note="Done.", seen="new", origin="words.toml", written_on=STARTED),
+        attested(
+            "fb-01-log-in", note="Done.", seen="new", origin="attestations.toml", written_on=STARTED
+        ),
         skipped("fb-01-log-in", note="No.", written_on=CHECKED),
         entry("step.started", step="fb-01-log-in"),
     ]
 
     done, left = attestations_by_step(lines, record(step("fb-01-log-in")))["fb-01-log-in"]
     assert (done.by, done.at, done.kind, done.note) == ("Operator", SAID, "attested", "Done.")
-    assert (done.seen, done.origin, done.written_on) == ("new", "words.toml", STARTED)
+    assert (done.seen, done.origin, done.written_on) == ("new", "attestations.toml", STARTED)
     assert (left.kind, left.note, left.written_on) == (AttestationKind.SKIPPED, "No.", CHECKED)
     for word in (done, left):
         assert word.sentence == "I did fb-01-log-in."
@@ -67,9 +69,9 @@ def test_the_same_statement_from_another_file_is_listed_once() -> None:
 def test_without_a_journal_the_records_statements_are_used() -> None:
     """Without journal lines, the statements of the record are used."""
     run = record(
-        step("fb-01-log-in", "attested", attestation=words("fb-01-log-in", by="A")),
+        step("fb-01-log-in", "attested", attestation=attestation_json("fb-01-log-in", by="A")),
         step("fb-02-app", "skipped", attestation=skip("fb-02-app", note="Why.")),
-        step(REVIEW, "waiting", attestation=words(REVIEW, kind="submitted")),
+        step(REVIEW, "waiting", attestation=attestation_json(REVIEW, kind="submitted")),
         step("fb-04-seen"),
     )
 

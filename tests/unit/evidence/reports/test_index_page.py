@@ -97,7 +97,8 @@ def heads(found: ReportPage, kind: str) -> list[str]:
 def test_other_peoples_text_is_only_text(kind: str) -> None:
     """Text of others adds no element, attribute, style, script or link that leads elsewhere."""
     text = hostile(HOSTILE[kind])
-    found, plain = ReportPage(text), ReportPage(page())
+    found = ReportPage(text)
+    plain = ReportPage(page())
     text.encode("utf-8")
 
     assert {each.tag for each in found.elements} <= HARMLESS | CONTROLS
@@ -494,7 +495,8 @@ def test_the_last_run_says_how_each_ended() -> None:
 
 def test_practice_is_marked_once_or_on_each_row() -> None:
     """If all is practice the banner says so; else each row of practice does, and no other."""
-    real, practice = status("acme", SECRET), status("try-it", SECRET, is_practice=True)
+    real = status("acme", SECRET)
+    practice = status("try-it", SECRET, is_practice=True)
     account = customer("First", "try-it", is_practice=True)
     changed = change(sandbox=True, tenants=["try-it"])
     mark = '<strong class="practice">SANDBOX</strong>'

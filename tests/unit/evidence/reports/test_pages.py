@@ -17,6 +17,7 @@ from runbook_lib.evidence.reports.report import run_report
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     attachment,
+    attestation_json,
     attested,
     check,
     checked,
@@ -25,16 +26,16 @@ from tests.unit.evidence.reports.sample_runs import (
     skip,
     skipped,
     step,
-    words,
 )
 
 PAGES = Path(__file__).parent / "pages"
-_REVIEW, _TEST = "fb-12-submit-review", "test-01-install"
+_REVIEW = "fb-12-submit-review"
+_TEST = "test-01-install"
 
 
 def complete() -> str:
     """Return the report of a production run in which everything is settled."""
-    said = words("fb-01-log-in", note="As the owner.", attachments=[attachment()])
+    said = attestation_json("fb-01-log-in", note="As the owner.", attachments=[attachment()])
     steps = (
         step("fb-01-log-in", "attested", attestation=said, attachments=[attachment()]),
         step("fb-04-create-app"),

@@ -21,6 +21,7 @@ from tests.unit.evidence.reports.sample_runs import (
     SHA,
     Document,
     attachment,
+    attestation_json,
     attested,
     check,
     document,
@@ -30,7 +31,6 @@ from tests.unit.evidence.reports.sample_runs import (
     skip,
     skipped,
     step,
-    words,
 )
 
 REVIEW = "fb-12-submit-review"
@@ -60,7 +60,7 @@ def test_a_sealed_report_leaves_out_its_own_year() -> None:
     """The head names the year and UTC once; below, only times of another year have theirs."""
     page = report_of(
         step(checked_on="2025-12-30T23:59:00Z"),
-        step("fb-02-said", "attested", attestation=words("fb-02-said")),
+        step("fb-02-said", "attested", attestation=attestation_json("fb-02-said")),
         started_on="2025-12-30T12:00:00Z",
         finished_on="2025-12-31T12:00:00Z",
     )
@@ -174,7 +174,7 @@ def test_what_is_not_proven_is_listed() -> None:
 
 def test_what_nothing_shows_is_listed() -> None:
     """What no check and no API shows is in each report; of an older record there is nothing."""
-    part = report_of(step(), unseen=["When tokens end."]).section("not-proven")
+    part = report_of(step(), unverifiable=["When tokens end."]).section("not-proven")
 
     assert "Not visible in any API" in part
     assert "When tokens end." in part
@@ -218,7 +218,7 @@ def test_a_step_shows_the_evidence_of_its_checks() -> None:
 
 def test_the_reason_of_a_step_is_shown_once() -> None:
     """A step's reason is shown unless its checks or statements already show it."""
-    done = words("x", note="Done.")
+    done = attestation_json("x", note="Done.")
     unchecked = f"Operator on {SAID}: Done. (Not checked: app_secret not given.)"
     page = report_of(
         step("fb-01-two", reason="A. B.", checks=[check(reason="A."), check(reason="B.")]),
@@ -280,7 +280,7 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
     assert fourth.text.startswith(f"DNS connect.example done · {then}")
 
 
-TROUBLE: Document = {
+KNOWN_ERROR: Document = {
     "shown": ["URL <Blocked>", "URL"],
     "means": "It does not lead back.",
     "causes": [
@@ -295,9 +295,9 @@ TROUBLE: Document = {
 
 def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
     """An error that was seen is explained in the open; the others are collapsed."""
-    others = [{**TROUBLE, "shown": [f"Other {number}"], "seen": ""} for number in range(3)]
-    seen = [TROUBLE, {**TROUBLE, "shown": ["Answered"], "seen": "answer"}]
-    given = step(outcome="failed", troubles=[*seen, *others])
+    others = [{**KNOWN_ERROR, "shown": [f"Other {number}"], "seen": ""} for number in range(3)]
+    seen = [KNOWN_ERROR, {**KNOWN_ERROR, "shown": ["Answered"], "seen": "answer"}]
+    given = step(outcome="failed", known_errors=[*seen, *others])
     page = report_of(given, outcome="failed")
     shown = page.step("fb-01-log-in")
 
@@ -328,13 +328,13 @@ def test_an_attestation_is_shown_with_its_details() -> None:
         step("fb-01-said", "attested"),
         lines=[
             skipped("fb-01-said", note="Later.", by="First"),
-            attested("fb-01-said", note="Done.", seen="the new page", origin="words.toml"),
+            attested("fb-01-said", note="Done.", seen="the new page", origin="attestations.toml"),
         ],
     )
 
     text = page.step("fb-01-said").text
     assert "Attested by Operator on 20 Nov, 09:00; screens as in “the new page”" in text
-    assert "Done.Given in words.toml; in the journal since 24 Nov, 12:00." in text
+    assert "Done.Given in attestations.toml; in the journal since 24 Nov, 12:00." in text
     (earlier,) = page.within(page.step("fb-01-said"), "details")
     assert earlier.text.startswith("1 earlier statement")
     assert "Skipped by First" in earlier.text
@@ -377,12 +377,16 @@ def test_a_long_list_of_statements_keeps_its_newest_part(monkeypatch: pytest.Mon
 
 def test_what_is_asked_for_has_its_own_due_day() -> None:
     """A step that waits for a person here shows the day that was named."""
-    waits = step(REVIEW, "waiting", kind="wait", attestation=words(REVIEW, due="2026-12-24"))
+    waits = step(
+        REVIEW, "waiting", kind="wait", attestation=attestation_json(REVIEW, due="2026-12-24")
+    )
     page = report_of(waits, finished_on="2026-12-20T09:00:00Z")
 
     assert page.one("div", class_="part").attributes["data-outcome"] == "waiting"
     assert "Due 2026-12-24." in page.one("section", id=f"step-{REVIEW}").text
-    attested = report_of(step(REVIEW, "attested", attestation=words(REVIEW, until="2027-11-24")))
+    attested = report_of(
+        step(REVIEW, "attested", attestation=attestation_json(REVIEW, until="2027-11-24"))
+    )
     assert "Counts until 2027-11-24." in attested.one("section", id=f"step-{REVIEW}").text
 
 
@@ -536,7 +540,9 @@ def test_the_report_says_who_answered(asked: list[Document], said: str) -> None:
 
 def test_an_open_step_says_what_to_do() -> None:
     """Beside an open step stands what to do about the error that its reason names."""
-    page = report_of(step("fb-08-x", "failed", troubles=[TROUBLE]), step("fb-09-x", "failed"))
+    page = report_of(
+        step("fb-08-x", "failed", known_errors=[KNOWN_ERROR]), step("fb-09-x", "failed")
+    )
 
     assert page.section("open").count("What to do:") == 1
     assert "What to do: List it." in page.section("open")
@@ -559,7 +565,7 @@ def test_verified_in_part_does_not_look_finished() -> None:
     limited = {"kind": "ask", "checks": [check(limits=["The exact path."])]}
     page = report_of(
         step("fb-01-part", needs_person=True, **limited),
-        step("fb-02-said", attestation=words("fb-02-said"), **limited),
+        step("fb-02-said", attestation=attestation_json("fb-02-said"), **limited),
         step("fb-03-whole"),
         outcome="incomplete",
     )
@@ -590,7 +596,7 @@ def test_verified_in_part_does_not_look_finished() -> None:
 def test_a_lapsed_attestation_is_named_once() -> None:
     """A lapsed attestation is named with author and subject, unless the reason already does."""
     why = "for App ID 111, not 222"
-    lapsed = [{"attestation": words("x", by="Ann"), "why": why}]
+    lapsed = [{"attestation": attestation_json("x", by="Ann"), "why": why}]
     page = report_of(
         step("fb-01-said", "inconclusive", reason="Hidden.", void_attestations=lapsed),
         step(

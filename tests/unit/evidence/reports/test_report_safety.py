@@ -31,13 +31,13 @@ from tests.unit.evidence.reports.sample_runs import (
     SHA,
     Document,
     attachment,
+    attestation_json,
     attested,
     check,
     checked,
     entry,
     record,
     step,
-    words,
 )
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"a picture"
@@ -159,7 +159,9 @@ def test_right_to_left_text_is_isolated() -> None:
 
 def test_a_long_note_is_cut_and_its_rest_counted() -> None:
     """A long note is cut, with the number of the remaining characters."""
-    page = report_of(step("fb-01-said", "attested", attestation=words("x", note="n" * 10_000)))
+    page = report_of(
+        step("fb-01-said", "attested", attestation=attestation_json("x", note="n" * 10_000))
+    )
 
     note = page.one("blockquote").text
     assert note.endswith("… (6,000 more characters)")
@@ -168,7 +170,8 @@ def test_a_long_note_is_cut_and_its_rest_counted() -> None:
 
 def test_only_a_secure_address_becomes_a_link() -> None:
     """Only an https address becomes a link."""
-    good, bad = "https://www.facebook.com/apps/4711?a=b&c=d", "javascript:alert(1)"
+    good = "https://www.facebook.com/apps/4711?a=b&c=d"
+    bad = "javascript:alert(1)"
     page = report_of(
         step(checks=[check(facts={"good": good, "bad": bad, "plain": "http://a.example/"})]),
         parameters={"good": good, "bad": bad},

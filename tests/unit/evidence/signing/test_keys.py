@@ -212,7 +212,6 @@ class Vault(Signer):
 
     @property
     def public_key(self) -> Any:
-        """Return the public key."""
         return self._signer.public_key
 
     def sign(self, payload: bytes) -> Any:

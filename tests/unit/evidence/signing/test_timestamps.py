@@ -50,7 +50,8 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
 @pytest.fixture
 def authority(serving: Authority) -> Authority:
     """Return a running authority that works."""
-    serving.status, serving.body = 200, None
+    serving.status = 200
+    serving.body = None
     return serving
 
 

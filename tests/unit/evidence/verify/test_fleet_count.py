@@ -27,7 +27,8 @@ from tests.support.fleets import ENVIRON, Processes, table
 from tests.unit.engine.sealed_fleets import sealed
 
 CONNECTOR = "facebook_marketing"
-EVIDENCE, OTHER = Path("evidence"), Path("other")
+EVIDENCE = Path("evidence")
+OTHER = Path("other")
 B = Path("b", CONNECTOR)
 
 
@@ -66,7 +67,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> TwoRuns:
         patch.setenv("XDG_DATA_HOME", str(keys_home))
         patch.setattr(pools, "_Tenant", Processes())
         Path("tenants.toml").write_text(table("a") + table("b"))
-        older, newest = run_fleet(), run_fleet()
+        older = run_fleet()
+        newest = run_fleet()
         run_fleet(OTHER / "fleet")
         alone(OTHER / "alone")
         shutil.copytree("evidence/keys", "trusted")
@@ -162,8 +164,10 @@ def older_under_newer_name(runs: TwoRuns, fleet: FleetResult) -> None:
 
 def swap_bundles(_: TwoRuns, fleet: FleetResult) -> None:
     """Exchange the bundles of the two tenants."""
-    one, other = bundle(fleet, "a"), bundle(fleet)
-    one_place, other_place = one.parent / other.name, other.parent / one.name
+    one = bundle(fleet, "a")
+    other = bundle(fleet)
+    one_place = one.parent / other.name
+    other_place = other.parent / one.name
     aside = Path("aside").absolute()
     one.rename(aside)
     other.rename(one_place)

@@ -292,7 +292,8 @@ def test_a_base64_that_decodes_to_the_same_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Base64 with other spare bits (RFC 4648 §3.5) is rejected."""
-    statement, signature = payload(bundle / STATEMENT), ""
+    statement = payload(bundle / STATEMENT)
+    signature = ""
     while not signature.endswith("="):  # a DER signature has 70 to 72 bytes
         sign_again(bundle, key, statement)
         document = json.loads((bundle / STATEMENT).read_bytes())
@@ -347,7 +348,8 @@ def test_claims_that_differ_from_the_bundle_are_refused(
 ) -> None:
     """A signed claim that differs from the record, or about other files, is rejected."""
     statement = payload(bundle / STATEMENT)
-    claims, files = statement["predicate"], statement["subject"]
+    claims = statement["predicate"]
+    files = statement["subject"]
     ways = [way for way in leaves(claims) if way[0] != "runbook_chain"]
     assert len(ways) > 20
     for way in ways:
@@ -467,7 +469,8 @@ def sign_as_they_are(bundle: Path, key: SigningKey) -> None:
 
 def test_large_attachments_need_little_memory(bundle: Path, key: SigningKey, trust: Trust) -> None:
     """Attachments are digested in blocks, with bounded memory."""
-    statement, made = payload(bundle / STATEMENT), payload(bundle / PROVENANCE_FILE)
+    statement = payload(bundle / STATEMENT)
+    made = payload(bundle / PROVENANCE_FILE)
     for number in range(4):
         name = f"attachments/{number}.pdf"
         (bundle / name).parent.mkdir(exist_ok=True)

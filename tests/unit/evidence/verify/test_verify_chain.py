@@ -384,7 +384,8 @@ def test_an_odd_file_in_the_journals_place_is_refused(
     kind: str, tenant: Path, tmp_path: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A journal that is no file or unreadable is rejected by name; the bundles are verified."""
-    path, said = tenant / "journal.jsonl", "not a regular file"
+    path = tenant / "journal.jsonl"
+    said = "not a regular file"
     path.rename(tmp_path / "elsewhere")
     if kind == "link":
         path.symlink_to(tmp_path / "elsewhere")
@@ -515,7 +516,8 @@ def test_a_single_bundle_or_a_whole_tree_can_be_verified(
 def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) -> None:
     """With a connector, only its chains are verified; a bundle of another one is rejected."""
     shutil.copytree(tenant, tenant.parent / "q")
-    tree, bundle = tenant.parent.parent, bundles(tenant)[0]
+    tree = tenant.parent.parent
+    bundle = bundles(tenant)[0]
 
     assert set(errors_of(tree, trust, "p")) == {None}
     assert any(errors_of(tree, trust))
