@@ -3,7 +3,7 @@ Matrices, such as every command with every odd file: sampled, unless they are as
 
 The sample of a test that is marked `matrix` has each value of each parameter; with three parameters
 or more, each pair of values. A test that is marked `matrix(3)` takes long: its sample has three of
-its cases. `make matrices` runs the whole.
+its cases. `make matrices` runs the whole, and `make check` runs everything once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 _WHOLE = "--matrices"
+_ALL = "--all"
 _SEED = "a sample that is the same everywhere"
 _MARKS = {
     "matrix": "one of many combinations of parameters; `make test` runs a sample",
@@ -28,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--matrices`."""
     explanation = "run the tests of whole matrices and foreign suites, and no others"
     parser.addoption(_WHOLE, action="store_true", help=explanation)
+    parser.addoption(_ALL, action="store_true", help="run every test, matrices as a whole")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the cases that are not asked for."""
+    if config.getoption(_ALL):
+        return
     if config.getoption(_WHOLE):
         kept = {item for item in items if any(map(item.get_closest_marker, _MARKS))}
     else:
