@@ -169,7 +169,7 @@ class Part(Struct, metaclass=_Strict):
 
 
 def host_in(url: str) -> str:
-    """Return the host in an exchange's `url`; empty if there is none."""
+    """Return the host in an exchange's `url`, or an empty text."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

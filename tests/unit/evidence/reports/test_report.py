@@ -173,7 +173,7 @@ def test_what_is_not_proven_is_listed() -> None:
 
 
 def test_what_nothing_shows_is_listed() -> None:
-    """What no check and no API shows is in each report; of an older record there is nothing."""
+    """Each report lists the facts that no API shows; a record without them has no such list."""
     part = report_of(step(), unverifiable=["When tokens end."]).section("not-proven")
 
     assert "Not visible in any API" in part
@@ -314,7 +314,7 @@ def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
 
 
 def test_many_exchanges_are_counted() -> None:
-    """Of many exchanges, the first ones are shown and the others counted."""
+    """The first of many exchanges are shown, and the others counted."""
     page = report_of(step(exchanges=[exchange(number=number) for number in range(1, 44)]))
 
     assert len(page.all("div", class_="exchange")) == 40

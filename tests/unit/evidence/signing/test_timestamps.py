@@ -254,7 +254,7 @@ LACKS: Mapping[str, Callable[[Path], object]] = {
 def test_a_bundle_that_lacks_its_stamp_is_refused(
     case: str, stamped: Sealed, authority: Authority, trust: Trust, tmp_path: Path
 ) -> None:
-    """Where an authority is trusted, `verify` refuses a bundle without the stamp it names."""
+    """If an authority is trusted, `verify` refuses a bundle without the stamp it names."""
     LACKS[case](stamped.folder / "statement.tsr")
 
     keys = [*(tmp_path / "evidence" / "keys").glob("*.pub.pem")]
