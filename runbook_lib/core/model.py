@@ -725,7 +725,7 @@ class CheckWithheld(Part):
         return ""
 
 
-_WITHHELD = "The remote system's answer is withheld, because it contains a secret. Check again."
+_WITHHELD = "The remote system's response is withheld, because it contains a secret. Check again."
 
 
 class ExchangeWithheld(Part):

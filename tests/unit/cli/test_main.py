@@ -686,8 +686,8 @@ def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
         pytest.param(
             "Algo pasó",
             ExitCode.INCOMPLETE,
-            ["Paste the whole answer", "in every language"],
-            id="an unknown text without a code leads to the whole answer",
+            ["Paste the whole response", "in every language"],
+            id="an unknown text without a code leads to the whole response",
         ),
         pytest.param(
             "Algo pasó (#99999)",

@@ -258,7 +258,7 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
         step("fb-02-app", exchanges=[exchange(number=5)]),
     )
 
-    said = "4 exchanges: 400, 200, no answer, done, in the annex as 4, 5, 6, 7."
+    said = "4 exchanges: 400, 200, no response, done, in the annex as 4, 5, 6, 7."
     assert page.step("fb-01-log-in").text.endswith(said)
     assert page.step("fb-02-app").text.endswith("1 exchange: 200, in the annex as 5.")
     annex = page.within(page.one("div", class_="annex"), "details")
@@ -307,7 +307,7 @@ def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
         "What to do: List it. Source: https://example.com"
     )
     explained = "This error explained URL <Blocked> (in the reason above) It does not lead back."
-    assert f"{explained} {causes} Answered (in an answer)" in shown.text
+    assert f"{explained} {causes} Answered (in a response)" in shown.text
     (folded,) = page.within(shown, "details")
     assert folded.text.startswith("Other errors that people meet at this step: 3 Other 0 It does")
     assert "Answered" not in folded.text

@@ -120,7 +120,7 @@ def test_an_invalid_answer_is_an_error(body: bytes, authority: Authority, sessio
     """An answer that is not RFC 3161 raises `TimestampError`."""
     authority.body = body
 
-    with pytest.raises(TimestampError, match="not an RFC 3161 answer"):
+    with pytest.raises(TimestampError, match="not an RFC 3161 response"):
         request_timestamp(session, authority.url, CONTENT)
 
 
