@@ -21,7 +21,7 @@ from msgspec.json import Decoder, schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this model; each run names it at its start, and readers refuse any other.
-FORMAT_VERSION = 11
+FORMAT_VERSION = 12
 
 Value = str | int | bool | tuple[str, ...]
 
