@@ -174,7 +174,7 @@ class OAuthError(RunbookError):
 
 
 class RemoteError(RunbookError):
-    """A remote system could not be reached, or gave no usable answer."""
+    """A remote system could not be reached, or gave no usable response."""
 
     code = "remote-error"
     next_step = "Run again later; the journal keeps the results so far."
@@ -288,7 +288,7 @@ class StaleResponseError(RemoteError):
     """A cache responded instead of the remote system; its response may be out of date."""
 
     code = "cached-response"
-    next_step = "Find the proxy that caches answers, or wait until this one expires. Run again."
+    next_step = "Find the proxy that caches responses, or wait until this one expires. Run again."
 
 
 class OutsidePracticeError(RemoteError):

@@ -31,11 +31,11 @@ HOST = "engine.practice"
 PUBLIC = {f"{SANDBOX}.{name}" for name in ("SCENARIOS", "serve")}
 MOST_ENTRIES = 16
 
-# What people, and programs, call a vendor beside its own name.
+# Other names that people and programs use for a vendor.
 TRADE_NAMES = {
     "facebook": r"\bMeta\b|\bGraph\b|\bgraph_|Messenger|App Review|App Secret|\bfb_?trace|/dialog/",
 }
-# Where a vendor may be named: its own layers, its connectors, the registry with its default.
+# Places that may name a vendor: its own layers, its connectors, the registry with its default.
 VENDORS_ROOMS = re.compile(r"connectors/[a-z_]+/|connectors/registry\.py$")
 # Cyclr, where every connector ends, is named where its settings and answers are, but not here.
 WITHOUT_CYCLR = ("core", "notebook")
@@ -261,7 +261,7 @@ def test_generic_layers_name_no_vendor() -> None:
     ],
 )
 def test_a_vendors_name_is_detected(tmp_path: Path, place: str, text: str, is_named: bool) -> None:
-    """A vendor's name is detected in every kind of file; the product's own name is none."""
+    """A vendor's name is detected in every kind of file; the product's own name does not count."""
     path = tmp_path / PACKAGE / place
     path.parent.mkdir(parents=True)
     path.write_text(text)

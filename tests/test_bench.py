@@ -1,4 +1,4 @@
-"""What `make bench` computes from what it measured."""
+"""The figures that `make bench` computes from its measurements."""
 
 from __future__ import annotations
 

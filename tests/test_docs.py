@@ -184,7 +184,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
         (key,) = (folder / "evidence" / "keys").glob("*.pub.pem")
         (folder / "home" / "trusted").mkdir()
         shutil.copy(key, folder / "home" / "trusted" / "KEY.pub.pem")
-        # What `make run` does, which begins the README.
+        # The commands of `make run`, which begins the README.
         assert mine.type(".venv/bin/runbook run --sandbox approved").returncode == 0
         yield mine
 
@@ -412,7 +412,7 @@ def test_the_example_attestations_are_valid(tmp_path: Path) -> None:
 
 
 def test_the_plan_in_the_documents_is_the_procedures() -> None:
-    """What is to be had ready, each gate and its days stand in the documents as in the data."""
+    """The documents name the things to have ready, each gate and its days as the data do."""
     assert plan_markdown(PROCEDURE).strip() in DOCUMENTS["docs/set-up.md"]
     assert not [name for name, text in DOCUMENTS.items() if "hour's work" in text]
 

@@ -1,4 +1,4 @@
-"""What is installed: locked, checked by its hash, and listed with its licence."""
+"""Installed packages are locked, checked by their hash, and listed with their licence."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_tests_share_the_versions_of_the_product() -> None:
 
 
 def test_the_build_backend_is_locked() -> None:
-    """What pip would fetch to build the package is in the lock, so it builds without a network."""
+    """The lock has all that pip fetches to build the package, so it builds without a network."""
     needed = set(project()["build-system"]["requires"])
 
     assert needed <= set(project()["dependency-groups"]["build"])
@@ -108,7 +108,7 @@ def test_the_newest_is_tested_without_bounds_for_major_versions() -> None:
 
 
 def test_what_is_newer_than_the_lock_is_named() -> None:
-    """Who reads a failure sees which package moved."""
+    """A failure shows which package moved."""
     version = newest.locked_versions(text(LOCKS[0]))["httpx"]
 
     assert newest.newer_than_locked({"httpx": "99.1", "not-locked": "1"}) == [

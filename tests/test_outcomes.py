@@ -13,7 +13,7 @@ from tools.outcomes import PACKAGE, PAGE, error_classes, finding_codes, named_co
 
 CODES = finding_codes()
 CODE = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
-# What names an outcome in a call that makes a finding.
+# Arguments that name an outcome in a call that makes a finding.
 OUTCOME_OF = {
     "verified": Outcome.VERIFIED,
     "inconclusive": Outcome.INCONCLUSIVE,
@@ -21,7 +21,7 @@ OUTCOME_OF = {
     "not_done": Outcome.NOT_RUN,
     "failed": Outcome.FAILED,
 }
-# Where a finding of the outcome *failed* may be made.
+# Functions that may make a finding with the outcome *failed*.
 GATE = Path("connectors/findings.py")
 
 

@@ -211,7 +211,7 @@ def show_failures(document: Mapping[str, Any]) -> None:
         say(f"{cause['cause'].capitalize()}: {accounts}, {number}, last {cause['last'] or '?'}")
         show_paragraph(cause["meaning"], indent="  ")
         if cause["remote_message"] not in ("", cause["meaning"]):
-            show_paragraph(f"The answer was: {cause['remote_message']}", indent="  ")
+            show_paragraph(f"The response was: {cause['remote_message']}", indent="  ")
         more = "" if cause["accounts"] <= len(cause["names"]) else ", …"
         show_paragraph(f"Accounts: {', '.join(cause['names'])}{more}", indent="  ")
         if not cause["known"]:

@@ -59,7 +59,7 @@ def read_trusted(
     """
     Return the public keys that were named, and a note about those inside the `evidence`.
 
-    Raises `SettingsError` if none was named, with the command that trusts one's own.
+    Raises `SettingsError` without a named key, with the command that trusts one's own.
     """
     from runbook_lib.cli.terminal import this_program
     from runbook_lib.evidence.signing.keys import (

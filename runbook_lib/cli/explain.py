@@ -269,20 +269,20 @@ def _show_unknown(document: Mapping[str, Any]) -> None:
         say("No error text matches exactly. The closest are:")
     elif codes:
         show_paragraph(
-            f"It does not know code {named} either. Paste the whole answer, with message, subcode "
-            f"and {document['trace_field']}: runbook explain -. If it has no more, send these to "
-            "the support of the company that answered.",
+            f"It does not know code {named} either. Paste the whole response, with message, "
+            f"subcode and {document['trace_field']}: runbook explain -. If it has no more, send "
+            "these to the support of the company that answered.",
             indent="",
         )
     elif status:
         show_paragraph(
-            f"HTTP {status} only says that the request failed. The answer's message "
-            "and its own code say why: paste the whole answer into “runbook explain -”.",
+            f"HTTP {status} only says that the request failed. The response's message "
+            "and its own code say why: paste the whole response into “runbook explain -”.",
             indent="",
         )
     else:
         show_paragraph(
-            "Paste the whole answer into “runbook explain -”: its code and subcode count in every "
-            "language. Or describe what happened in other words.",
+            "Paste the whole response into “runbook explain -”: its code and subcode count in "
+            "every language. Or describe what happened in other words.",
             indent="",
         )

@@ -57,7 +57,7 @@ class RunReport:
         self._began = time.monotonic()
 
     def failed(self, error: BaseException, run: RunView | None) -> None:
-        """Write `error` as the end of the run; `run` is None if it had not begun."""
+        """Write `error` as the end of the run; `run` is `None` before it has begun."""
         if not self._file or getattr(error, "exit_code", None) == ExitCode.USAGE:
             return
         from runbook_lib.evidence.fleet_result import Status
@@ -65,7 +65,7 @@ class RunReport:
 
         is_interrupted = isinstance(error, KeyboardInterrupt)
         reason = "Interrupted." if is_interrupted else describe_error(error)[0]
-        # NOTE: what ended the run is more than that its result cannot be written.
+        # NOTE: the error that ended the run matters more than an unwritable result file.
         with suppress(OSError):
             self._write(
                 run.tenant if run else self._request.tenant or "unnamed",

@@ -99,7 +99,7 @@ class RunDisplay(RunListener, ExitStack):
 
 
 def show_archived(result: RunResult, *, as_json: bool) -> None:
-    """Show the archive with the copy of the evidence, or why there is none."""
+    """Show the archive with the copy of the evidence, or why nothing was archived."""
     error = result.archive_error
     if error is not None:
         say(f"Not archived: {error}", is_error=True)

@@ -132,5 +132,5 @@ def _withheld_below(*paths: Path) -> str:
     from runbook_lib.text import pluralize
 
     count = sum(map(withheld_below, paths))
-    reason = "withheld, because a remote system's answer contains a secret."
+    reason = "withheld, because a remote system's response contains a secret."
     return f"{pluralize(count, 'journal line')} {reason}" if count else ""

@@ -192,7 +192,7 @@ def _run_cycle(
     own = [status for status in read.statuses if (status.tenant, status.connector) in watched]
     if any(status.is_failing for status in own):
         return ExitCode.FAILED
-    # NOTE: what a run has seen since is over, although the watch has not polled it yet.
+    # NOTE: a later run saw that the failure is over; the watch has not polled it yet.
     return ExitCode.INCOMPLETE if code is ExitCode.FAILED else code
 
 

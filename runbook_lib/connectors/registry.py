@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The connector if none is named.
+# The default connector.
 DEFAULT = "facebook_marketing"
 
 _PACKAGE = "runbook_lib.connectors"
@@ -49,7 +49,7 @@ def find_procedure(name: str) -> Procedure:
     """
     Return the documented procedure of the connector `name`.
 
-    Raises `SettingsError` if there is none, `BrokenConnectorError` if it cannot be loaded.
+    Raises `SettingsError` if it is unknown, `BrokenConnectorError` if it cannot be loaded.
     """
     if name not in connector_names():
         from runbook_lib.config.settings import suggestion  # noqa: PLC0415  (slow to import)

@@ -64,7 +64,7 @@ class FingerprintKey:
 
 def read_key(folder: Path) -> FingerprintKey | None:
     """
-    Return the key in `folder`, or `None` if there is none.
+    Return the key in `folder`, or `None`.
 
     Raises `JournalError` if the file exists but cannot be read, or is not a key.
     """

@@ -210,7 +210,7 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     """Whether runs asked the sandbox: one value, or both."""
 
     def fold(self, lines: Iterable[JournalLine]) -> Index:
-        """Return the index with more lines; this one if there are none."""
+        """Return the index with more lines; this one without any."""
         index = self
         for line in lines:
             if index is self:

@@ -60,7 +60,7 @@ def parse_first(text: str, start: int = 0) -> tuple[Any, int]:
     """
     Return the JSON document that begins at `start` of `text`, and its end.
 
-    Its texts may contain control characters. Raises `ValueError` if there is none, or if it is
+    Its texts may contain control characters. Raises `ValueError` if it is missing or
     nested deeper than 200 levels.
     """
     _refuse_depth(text[start:].encode("utf-8", "surrogatepass"))

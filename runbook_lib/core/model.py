@@ -21,7 +21,7 @@ from msgspec.json import Decoder, schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this model; each run names it at its start, and readers refuse any other.
-FORMAT_VERSION = 11
+FORMAT_VERSION = 12
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -169,7 +169,7 @@ class Part(Struct, metaclass=_Strict):
 
 
 def host_in(url: str) -> str:
-    """Return the host in an exchange's `url`; empty if there is none."""
+    """Return the host in an exchange's `url`, or an empty text."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -725,7 +725,7 @@ class CheckWithheld(Part):
         return ""
 
 
-_WITHHELD = "The remote system's answer is withheld, because it contains a secret. Check again."
+_WITHHELD = "The remote system's response is withheld, because it contains a secret. Check again."
 
 
 class ExchangeWithheld(Part):

@@ -96,7 +96,7 @@ class Input:
     """Typed value → a reason why it is likely to be refused, or empty; it only warns."""
 
     default: Value | None = None
-    """The value if none is given; `None` for no default."""
+    """The default value; `None` for no default."""
 
     example: str = ""
     """A value that has the right format."""
@@ -478,10 +478,10 @@ class Step:
     """Ids of the steps without which its checks cannot tell; after them it is checked by itself."""
 
     copies_secret: Input | None = None
-    """The credential that a person copies to another console; `None` if there is none."""
+    """The credential that a person copies to another console, or `None`."""
 
     consent_gives: Input | None = None
-    """The token that comes from a person's consent; `None` if there is none."""
+    """The token that comes from a person's consent, or `None`."""
 
     review_kit: str = ""
     """Id of the connector whose review kit belongs to the step; empty for none."""

@@ -153,7 +153,7 @@ class Redactor:
             self.learn(secret)
 
     def learn(self, secret: Secret, *credentials: Credential) -> None:
-        """Mask `secret` from now on, as a value of `credentials`; if none, no host may get it."""
+        """Mask `secret` from now on, as a value of `credentials`; without them no host gets it."""
         with self._lock:
             known = self._credentials
             learned = {

@@ -132,7 +132,7 @@ class StepState:
     """All comments, oldest first."""
 
     assignment: Assigned | None = None
-    """The newest assignment; `None` if there is none, or the step is settled."""
+    """The newest assignment; `None` without one, and for a settled step."""
 
     waiting_since: str = ""
     """Beginning of the wait for somebody else, or its first observation; empty without a wait."""

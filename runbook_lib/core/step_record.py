@@ -232,7 +232,7 @@ class StepRecord(Part):
     assigned: Annotated[
         Assigned | None, Meta(description="who must do this step, and by which day")
     ]
-    """The current assignment; `None` if there is none."""
+    """The current assignment, or `None`."""
 
     checks: tuple[Finding, ...]
     """The findings of this run."""
@@ -352,7 +352,7 @@ def known_errors_of(state: StepState) -> tuple[KnownErrorRecord, ...]:
 
 def advice_of(step: StepRecord) -> str:
     """
-    Return the advice about the known error in a step's reason; empty if there is none.
+    Return the advice about the known error in a step's reason, or an empty text.
 
     It replaces the general advice for the outcome. To look and confirm the step would contradict,
     for example, that a client ID is mistyped.

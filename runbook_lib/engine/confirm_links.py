@@ -96,7 +96,7 @@ def open_link(
     clock: Callable[[], datetime] = utc_now,
 ) -> ConfirmLink:
     """
-    Return an unused link; raises `SettingsError` if there is none, or it has ended.
+    Return an unused link; raises `SettingsError` if it is missing or has expired.
 
     `evidence` and `env_file` come from the walkthrough that made the link.
     """

@@ -260,7 +260,7 @@ class Fleet:
         self._selected_digest = ""
         # The tenants whose bundle is taken as it is, once each.
         self._taken: dict[tuple[str, str], None] = {}
-        # NOTE: of each tenant of its file, also of those that do not run now.
+        # NOTE: these cover each tenant of its file, also those that do not run now.
         self._is_practice = all(is_sandbox(job.values) for job in known.values())
         self._withheld = {name for job in known.values() for name in job.variables}
         self._keys: dict[bool, SigningKey] = {}

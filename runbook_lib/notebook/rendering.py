@@ -1,5 +1,5 @@
 """
-How a step and a run look in an executed notebook: HTML for people, text for terminals, JSON.
+Renderings of a step and a run in an executed notebook: HTML for people, text for terminals, JSON.
 
 Pure: a state in, text out. Nothing here performs a step or draws a widget.
 The HTML loads nothing, runs no script, and follows the reader's colour scheme.

@@ -60,7 +60,7 @@ class MimeBundle:
 
 @dataclass(frozen=True, repr=False)
 class ShownStep(MimeBundle):
-    """What `run.step` returns: the step as its cell shows it, and its line."""
+    """The result of `run.step`: the step as its cell shows it, and its line."""
 
     line: StepLine
 

@@ -1,5 +1,5 @@
 """
-What a notebook's cells call: open the run, show a step, finish.
+The calls of a notebook's cells: open the run, show a step, finish.
 
 Headless, a step is performed when its cell runs. In JupyterLab a cell shows
 the step's panel. The kernel's environment decides which of the two. Where nothing
@@ -61,7 +61,7 @@ def _release_locks() -> None:
 
 
 class _StepsOfRun:
-    """What a notebook's own code reads of a run; see `results`."""
+    """The part of a run that a notebook's own code reads; see `results`."""
 
     run: Run
 
@@ -83,7 +83,7 @@ class InteractiveRun(_StepsOfRun):
 
         self.run = run
         self.walkthrough = Walkthrough(run)
-        # NOTE: who loads the page again, or opens another, has typed their credentials already.
+        # NOTE: a person who reloads the page, or opens another, keeps the typed credentials.
         home = run.journal.path.parent
         if home in _walkthroughs:
             self.walkthrough.adopt_credentials(_walkthroughs[home])
@@ -111,7 +111,7 @@ class InteractiveRun(_StepsOfRun):
 
 class PendingPanel:
     """
-    What a cell shows until the run is open; then the run's panel takes its place.
+    The output of a cell until the run is open; then the run's panel takes its place.
 
     A new output under the same display id replaces all of the old one, also what identifies the
     panel when the notebook is saved.

@@ -129,8 +129,8 @@ def find_addresses(
     Return the addresses of `host`.
 
     If `reach` is loopback, it returns loopback addresses only, and never resolves the name of
-    another machine. Raises `OutsidePracticeError` if there is none,
-    `UnexpectedResponseError` if only public ones are allowed and there is none, and `OSError`
+    another machine. Raises `OutsidePracticeError` without such an address,
+    `UnexpectedResponseError` if only public ones are allowed and it has none, and `OSError`
     if the name does not resolve in time.
     """
     if reach is Reach.LOOPBACK and not is_this_machine(host.strip("[]")):
@@ -158,7 +158,7 @@ def open_connection(addresses: Iterable[str], port: int, deadline: Deadline) -> 
 
 
 def require_public(host: str, addresses: list[str]) -> list[str]:
-    """Return the public addresses; raises `UnexpectedResponseError` if there is none."""
+    """Return the public addresses; raises `UnexpectedResponseError` without one."""
     public = [address for address in addresses if is_public(address)]
     if not public:
         at = f"its address {addresses[0]}" if addresses[0] != host else "it"
@@ -169,7 +169,7 @@ def require_public(host: str, addresses: list[str]) -> list[str]:
 
 
 def require_loopback(host: str, addresses: list[str]) -> list[str]:
-    """Return the loopback addresses; raises `OutsidePracticeError` if there is none."""
+    """Return the loopback addresses; raises `OutsidePracticeError` without one."""
     loopback = [address for address in addresses if is_loopback(address)]
     if not loopback:
         raise _outside_practice(host, addresses[0])

@@ -69,7 +69,7 @@ class Budget:
     def _last_hour(self, app: str = "") -> Iterator[dict[str, Any]]:
         """Yield the calls of the last hour, newest first; it may omit calls of other apps."""
         now = self._wall()
-        # NOTE: of the lines of many tenants' apps, it parses only those of one app.
+        # NOTE: the file has lines of many tenants' apps; only those of this app are parsed.
         named = write_json(app)[1:-1].encode("utf-8", "backslashreplace")
         with contextlib.suppress(OSError):
             for text in reversed(read_plain(self._path, 2 * _MAX_FILE_BYTES).splitlines()):

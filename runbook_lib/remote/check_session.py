@@ -375,6 +375,6 @@ def _refuse_stale(request: Request, response: Response) -> None:
         text = f"{int(age):,} s" if is_number else shorten(age) or "empty"
         raise StaleResponseError(
             f"{request.host} answered from a cache (Age {text}), so this may no longer be true. "
-            "Find the proxy or network that caches answers, or wait until this copy expires; then "
-            "check again."
+            "Find the proxy or network that caches responses, or wait until this copy expires; "
+            "then check again."
         )

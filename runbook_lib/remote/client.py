@@ -328,7 +328,7 @@ def _remove_filters(redacting: RedactingFilter) -> None:
 
 
 def _timeout_error(request: Request, deadline: Deadline) -> ResponseTimeoutError:
-    took = f"its answer was not complete after {deadline.seconds:.3g} s"
+    took = f"its response was not complete after {deadline.seconds:.3g} s"
     return ResponseTimeoutError(f"{request.host} could not be reached: {took}.")
 
 
@@ -341,7 +341,7 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, httpx.ConnectTimeout):
         return "no connection within 5 s"
     if isinstance(error, httpx.TimeoutException):
-        return "no answer within 15 s"
+        return "no response within 15 s"
     if isinstance(error, httpx.ConnectError):
         is_name = "Name or service not known" in text or "name resolution" in text
         return "its name does not resolve" if is_name else f"the connection failed ({text})"

@@ -125,4 +125,4 @@ class Response:
 
 def unexpected_response(source: str, what: str) -> UnexpectedResponseError:
     """Return the error for a response from `source` that its API does not document."""
-    return UnexpectedResponseError(f"{source} gave an unexpected answer: {what}.")
+    return UnexpectedResponseError(f"{source} gave an unexpected response: {what}.")

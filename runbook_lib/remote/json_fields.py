@@ -156,7 +156,7 @@ def _type_error(source: str, path: str, value: object, expected: str) -> Unexpec
     if value is _ABSENT:
         return MissingFieldError(f"{source} left out {path}, which this check needs ({expected}).")
     return unexpected_response(
-        source, f"{path or 'the answer'} is {_describe_value(value)}, not {expected}"
+        source, f"{path or 'the response'} is {_describe_value(value)}, not {expected}"
     )
 
 

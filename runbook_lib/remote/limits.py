@@ -97,7 +97,7 @@ def count_bytes(data: bytes) -> bytes:
     if limits is not None:
         limits.bytes_left -= len(data)
         if limits.bytes_left < 0:
-            raise RejectedResponseError("more bytes than an answer may have")
+            raise RejectedResponseError("more bytes than a response may have")
     return data
 
 

@@ -33,7 +33,7 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
         self.stored[service, username] = password
 
     def delete_password(self, service: str, username: str) -> None:
-        """Delete the password; raise if there is none, as real keyrings do."""
+        """Delete the password; raise if it is missing, as real keyrings do."""
         self._refuse()
         if self.stored.pop((service, username), None) is None:
             raise keyring.errors.PasswordDeleteError("not found")

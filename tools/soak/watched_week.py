@@ -58,7 +58,7 @@ class Week:
     """The length of the week, in hours."""
 
     wrong: list[str] = field(default_factory=list)
-    """Violated promises, as sentences; empty if there are none."""
+    """Violated promises, as sentences."""
 
 
 def watched_week(

@@ -212,7 +212,8 @@ def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
         )
         refusal = error
     raise unexpected_response(
-        f"Facebook (/{{app}}{edge})", f"{problem}, so its answer about app {app_id} proves nothing"
+        f"Facebook (/{{app}}{edge})",
+        f"{problem}, so its response about app {app_id} proves nothing",
     ) from refusal
 
 

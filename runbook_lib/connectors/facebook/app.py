@@ -78,7 +78,7 @@ _ACCEPTED = "accepted"
 _REFUSED = "refused"
 _NOT_REFUSED = "not refused"
 _WHICH_IS_WRONG = (
-    "Which of the two is wrong: Facebook gives a made-up secret the same answer. Look at the App "
+    "Which of the two is wrong: Facebook gives a made-up secret the same response. Look at the App "
     "ID first."
 )
 _OTHER_HOST = "a host that is not registered"
@@ -119,7 +119,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     if is_like_control and not refused_inputs(refusal):
         return inconclusive(
             code="refusal-unknown",
-            reason=f"Facebook gives the same answer to this App Secret and to a made-up one "
+            reason=f"Facebook gives the same response to this App Secret and to a made-up one "
             f"({refusal}, code {refusal.error_code}), so it says nothing about yours. Check again.",
         )
     if is_like_control:
@@ -132,7 +132,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
         )
     return inconclusive(
         code="refusal-unknown",
-        reason=f"Facebook refused the App ID and App Secret with an answer that names neither "
+        reason=f"Facebook refused the App ID and App Secret with a response that names neither "
         f"({refusal}, code {refusal.error_code}).{_note_other_language(refusal)} Run again.",
     )
 
@@ -267,7 +267,7 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
         return inconclusive(
             code="unregistered-host-not-refused",
             reason="Facebook did not refuse an unregistered host either "
-            f"({control}, code {control.error_code}), so its answer about yours proves nothing.",
+            f"({control}, code {control.error_code}), so its response about yours proves nothing.",
             tables=compared(tried, (_OTHER_HOST, _REFUSED, _NOT_REFUSED)),
         )
     sibling = _redeem_made_up_code(context, redirect_uri(f"{context.random_hex(8)}.{domain}"))
@@ -305,7 +305,7 @@ def _conclude_other_refusal(refusal: GraphTokenError) -> Finding:
         )
     return inconclusive(
         code="refusal-unknown",
-        reason=f"Facebook gave an unexpected answer {answer}{_note_other_language(refusal)}",
+        reason=f"Facebook gave an unexpected response {answer}{_note_other_language(refusal)}",
     )
 
 

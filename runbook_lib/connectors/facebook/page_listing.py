@@ -74,7 +74,7 @@ def pages_of(
     Return the pages of the token named `credential`; with `page_id`, search only for that page.
 
     If `/me/accounts` lists no page with a token, read the unlisted page with the lowest id that the
-    token names. If there is none, search the person's business portfolios, once. These ways only
+    token names. Without such a page, search the person's business portfolios, once. These ways only
     add pages: the note names those that failed, with the reason.
     """
     graph = user_graph(context)

@@ -29,7 +29,7 @@ from runbook_lib.remote.json_fields import JSONObject, json_objects
 _LIST_PERMISSIONS = "List My Permissions"
 _FORBIDDEN = 403
 _NO_OWNER_NAMED = (
-    "For which app and which person Facebook grants the permissions: the method's answer names "
+    "For which app and which person Facebook grants the permissions: the method's response names "
     "neither."
 )
 

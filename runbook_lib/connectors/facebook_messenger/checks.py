@@ -212,7 +212,7 @@ def _conclude_webhook(answer: int, made_up: list[int], again: int) -> Finding:
         return inconclusive(
             code="made-up-verify-token-accepted",
             reason="The webhook returns the challenge for a made-up Verify Token too, so its "
-            "answer proves nothing.",
+            "response proves nothing.",
         )
     refusal, other = made_up
     if refusal != other or not refuses_made_up(refusal):

@@ -258,7 +258,7 @@ def outage(
             kind=ProblemKind.OUTAGE,
             step="",
             check=OUTAGE_CHECK,
-            title="Some checks get no answer since a day",
+            title="Some checks have had no response for a day",
             since=oldest.unanswered_since,
             on=on,
             cause=f"outage {oldest.unanswered}",

@@ -475,7 +475,7 @@ def has_passed(interval: timedelta, since: str, now: datetime) -> bool:
 
 
 def not_later(kept: str, now: str) -> str:
-    """Return a kept time, or now if there is none or its clock was ahead."""
+    """Return a kept time, or now if it is missing or its clock was ahead."""
     return min(kept or now, now)
 
 
@@ -504,7 +504,7 @@ def open_state(folder: Path, now: datetime) -> Iterator[WatchState]:
     try:
         connection = _connect(path)
     except DamagedStateError:
-        # NOTE: of two processes that see it, one moves it aside, and the other finds the new one.
+        # NOTE: if two processes see it, one moves it aside and the other finds the new one.
         with locked(folder / "watch-aside.lock", seconds=LOCK_TIMEOUT_SECONDS):
             connection, notice = _replace_damaged(path, now)
     with closing(connection):

@@ -114,7 +114,7 @@ def environment() -> Environment:
 def _answers(exchanges: Sequence[Exchange]) -> str:
     """Return the statuses of several exchanges: `3 × 200, 400`."""
     answers = Counter(
-        str(exchange.status or ("no answer" if exchange.error else "done"))
+        str(exchange.status or ("no response" if exchange.error else "done"))
         for exchange in exchanges
     )
     return ", ".join(

@@ -209,7 +209,7 @@ def read_public_keys(paths: Iterable[Path]) -> dict[str, SSlibKey]:
     """
     Return the keys in `paths` by key id: PEM files, or folders of `*.pub.pem`.
 
-    Raises `SettingsError` if one cannot be read, or there is none.
+    Raises `SettingsError` if one cannot be read, or a folder has no key.
     """
     keys = (read_public_key(file) for path in paths for file in key_files(path))
     return {str(key.keyid): key for key in keys}

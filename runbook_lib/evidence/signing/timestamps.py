@@ -106,5 +106,5 @@ def _decoded(token: bytes) -> TimeStampResponse:
             raise TimestampError(f"The time-stamp authority refused: {reason}.")
         _ = response.tst_info  # decoded on first access
     except ValueError:
-        raise TimestampError("The time-stamp is not an RFC 3161 answer.") from None
+        raise TimestampError("The time-stamp is not an RFC 3161 response.") from None
     return response

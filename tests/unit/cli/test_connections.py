@@ -127,7 +127,7 @@ def test_the_csv_has_all_accounts(console: Console) -> None:
     ],
 )
 def test_a_cell_that_a_spreadsheet_would_run_is_text(begin: str) -> None:
-    """What begins a formula gets an apostrophe, also after what is not seen."""
+    """A text that begins a formula gets an apostrophe, also after invisible characters."""
     (row,) = csv.reader([csv_cell(f'{begin}1+"x"')])
 
     assert row[0].startswith("'")

@@ -1,4 +1,4 @@
-"""What a person sees of a field report, and when a run offers one."""
+"""The view that a person has of a field report, and the runs that offer one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def call(*kinds: DifferenceKind, matters: bool = False) -> CallComparison:
     ],
 )
 def test_the_summary_counts_calls(shown: FieldReport, expected: str) -> None:
-    """How many differ, and how many of these matter."""
+    """The numbers of responses that differ, and of those that matter."""
     assert summary(shown) == expected
 
 

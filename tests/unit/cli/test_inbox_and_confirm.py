@@ -169,7 +169,7 @@ def test_a_day_that_has_passed_is_asked_about_first(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_second_person_confirms_what_the_first_did() -> None:
-    """Where two people must attest, the second one's word has the first one's answer and end."""
+    """If two people must attest, the second attestation has the first one's answer and end."""
     begun(four_eyes=("all",))
     first = ("--tenant", "acme", "--by", "Ann", "--answer", "not-asked", "--until", "2999-01-01")
     late = runbook("confirm", RENEWAL, *first, "--yes")
@@ -184,7 +184,7 @@ def test_a_second_person_confirms_what_the_first_did() -> None:
 
 
 def test_a_script_must_say_yes() -> None:
-    """Where nobody is at a terminal, nothing is confirmed without `--yes`."""
+    """Without a person at a terminal, only `--yes` confirms."""
     begun()
     before = lines()
     result = confirm(typed="y\n")
@@ -370,7 +370,7 @@ def test_an_empty_inbox_says_so() -> None:
 
 
 def test_a_name_in_the_inbox_cannot_move_the_cursor() -> None:
-    """What people typed is one line of printable characters."""
+    """A typed text is shown as one line of printable characters."""
     begun().say([assigned(STEP, HOSTILE)])
 
     for words in (("inbox",), ("inbox", "--json"), ("status", "--tenant", "acme")):
@@ -388,7 +388,7 @@ def test_comments_are_shown_in_full() -> None:
 
 
 def test_status_shows_whose_step_it_is() -> None:
-    """Who has a step to do, and until when, stands before its reason."""
+    """The assigned person and the due day stand before the step's reason."""
     begun().say([assigned("fb-01-log-in", "Ann", due="2026-12-01")])
 
     assert "Ann, due 1 Dec: Only you can" in runbook("status", "--tenant", "acme").stdout

@@ -43,7 +43,7 @@ STAND_IN = "headless_stand_in.py"
 
 
 def test_a_setting_that_is_typed_asks_for_its_check(headless: Headless, folder: Path) -> None:
-    """What `--set` names is checked now; what the settings file names only if it is due."""
+    """Values from `--set` are checked now; values from the settings file only when due."""
     (folder / ".env").write_text("RUNBOOK_CYCLR_USERNAME=u\n")
     typed = ["--set", "service_domain=acme-h.cyclr.com"]
 
@@ -123,7 +123,7 @@ def test_a_run_ends_with_the_commands_that_speak_of_it(
 
 @pytest.mark.usefixtures("headless")
 def test_a_tenant_of_the_settings_file_need_not_be_named_again(folder: Path) -> None:
-    """Where the settings name the tenant, plain `runbook status` speaks of it."""
+    """If the settings name the tenant, plain `runbook status` shows it."""
     text = f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_TENANT=acme\n"
     (folder / ".env").write_text(text, encoding="utf-8")
 
@@ -590,7 +590,7 @@ def test_all_of_an_explanation_is_shown_on_request() -> None:
 
 
 def test_a_customer_is_told_a_sentence() -> None:
-    """Where a customer must act there is a sentence to send to them."""
+    """If a customer must act, there is a sentence to send to them."""
     text = shown("explain", "Session has expired on Monday")
 
     assert "Who must act: your customer." in text
@@ -622,7 +622,7 @@ def test_a_reader_may_stop_early(
 
 @pytest.mark.parametrize("form", ["argument", "stdin"])
 def test_a_pasted_address_is_explained_without_its_code(form: str) -> None:
-    """Of a pasted address, nothing is printed: it may contain a code."""
+    """Nothing of a pasted address is printed: it may contain a code."""
     pasted = "https://acme-h.cyclr.com/connector/callback?error_message=URL+Blocked&code=AQDsecret1"
     result = runbook("explain", pasted if form == "argument" else "-", typed=pasted)
 
@@ -686,8 +686,8 @@ def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
         pytest.param(
             "Algo pasó",
             ExitCode.INCOMPLETE,
-            ["Paste the whole answer", "in every language"],
-            id="an unknown text without a code leads to the whole answer",
+            ["Paste the whole response", "in every language"],
+            id="an unknown text without a code leads to the whole response",
         ),
         pytest.param(
             "Algo pasó (#99999)",
@@ -857,7 +857,7 @@ def test_status_lists_what_must_be_done_again() -> None:
 
 
 def test_tenants_are_listed() -> None:
-    """A table for people, JSON for programs, and a sentence where there is none."""
+    """A table for people, JSON for programs, and a sentence for an empty list."""
     assert "There is no tenant yet" in runbook("inbox").stdout
     begun()
     begun(service_domain="umbrella-h.cyclr.com")
@@ -874,7 +874,7 @@ def test_tenants_are_listed() -> None:
 
 @pytest.mark.parametrize("command", ["status", "report"])
 def test_an_unknown_tenant_is_one_line(command: str) -> None:
-    """Of a tenant without a journal one line says so, which tenants there are, and what to run."""
+    """For a tenant without a journal, one line names the existing tenants and the next command."""
     known = begun()
 
     result = runbook(command, "--tenant", "nobody")

@@ -113,7 +113,7 @@ def test_a_full_disk_does_not_hide_why_a_run_ended(
     headless: Headless,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where the error cannot be written either, the run's own error is what is said."""
+    """If the error cannot be written either, the run's own error is shown."""
 
     def refuse(*_: object, **_more: object) -> None:
         raise OSError(28, "No space left on device")

@@ -174,7 +174,7 @@ def test_counts_that_do_not_fit_go_on_below(
 def test_the_next_step_has_its_reason_and_its_links(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What comes next is said in whole: why, what to do, and the page to open."""
+    """The next step is shown in full: the reason, the advice, and the page to open."""
     monkeypatch.setenv("COLUMNS", "40")
     failed = state("a", Outcome.FAILED, "It says, at length, that something is wrong.")
     link = Link("Settings", "{dashboard_url}/settings/")
@@ -203,7 +203,7 @@ def test_the_next_step_has_its_reason_and_its_links(
 def test_a_command_to_type_begins_with_what_can_be_typed(
     monkeypatch: pytest.MonkeyPatch, path: str, found: str | None, called: str
 ) -> None:
-    """Where no `runbook` is on the PATH, it is called by the path that it was called by."""
+    """Without `runbook` on the PATH, commands name the path that it was started by."""
     monkeypatch.setattr("sys.argv", [path])
     monkeypatch.setattr("shutil.which", lambda _name: found)
 

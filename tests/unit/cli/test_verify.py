@@ -80,7 +80,7 @@ def test_each_json_object_has_the_note(command: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("path", ["evidence", "evidence/acme", "evidence/acme/p", "../link"])
 def test_the_evidence_folder_is_found_around_a_path(path: str) -> None:
-    """Of a tenant or a bundle the evidence folder is the one around it; links are followed."""
+    """The evidence folder of a tenant or a bundle is the one around it; links are followed."""
     Path("../link").symlink_to(Path("evidence").absolute())
 
     assert runbook("verify", path, *INSIDE).stdout.startswith("! Inside the evidence: ")

@@ -43,7 +43,7 @@ def test_a_command_below_its_project_says_where_that_is(
 
 @commands
 def test_a_command_in_its_project_says_nothing_of_it(folder: Path, words: tuple[str, ...]) -> None:
-    """Where everything is below the working directory, as usual."""
+    """A command names no folder if all files are below the working directory."""
     (folder / "notebooks").mkdir()
 
     assert "Project folder" not in runbook(*words).output

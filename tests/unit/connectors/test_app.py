@@ -611,7 +611,7 @@ UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
         (
             {"real": refuses(bodies.BAD_CODE_IN_PORTUGUESE)},
             INCONCLUSIVE,
-            ["gave an unexpected answer", "the text may be in another language"],
+            ["gave an unexpected response", "the text may be in another language"],
         ),
         # The code decides, whatever the language is.
         ({"real": refuses(bodies.REDIRECT_REFUSED_IN_HINDI)}, FAILED, ["does not accept"]),
@@ -654,7 +654,7 @@ UNCLEAR = "neither accepts nor refuses a made-up host under cyclr.com"
         ),
         # Only an error about the code shows that the address is accepted.
         *(
-            ({"real": real}, INCONCLUSIVE, ["gave an unexpected answer"])
+            ({"real": real}, INCONCLUSIVE, ["gave an unexpected response"])
             for real in (
                 refuses(bodies.UNKNOWN_FAULT),
                 refuses(bodies.EXPIRED_CODE),

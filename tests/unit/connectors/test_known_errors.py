@@ -175,7 +175,7 @@ def test_the_way_out_of_a_declined_permission_is_told(place: str) -> None:
         ),
         ("Cyclr sends users back to https://a.example/x, but the app registers", "url-blocked"),
         ("This address contains no code: copy all of it from the browser's", "code-spent"),
-        ("Facebook gives the same answer to this App Secret and to a made-up one (x)", "bad-app"),
+        ("Facebook gives the same response to this App Secret and to a made-up one (x)", "bad-app"),
         ("2 calls, but none shows that it used ads_read. In App Review >", "needs-advanced-access"),
         ("Acme, which owns the app, is not verified: start verification.", "verification-wanted"),
         ("The token's access to the person's data ended on 2026-01-05T00:00:00Z. The", "bad-token"),

@@ -285,7 +285,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         ["77"],
         1,
         NOT_READ,
-        "/77: Facebook (/77) gave an unexpected answer",
+        "/77: Facebook (/77) gave an unexpected response",
     ),
     "a portfolio has pages that were not chosen": (
         {"77": REFUSED, **business(OTHER)},

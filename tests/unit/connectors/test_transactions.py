@@ -75,7 +75,7 @@ def test_each_refusal_has_its_cause(
 def test_cyclrs_own_message_counts_where_nothing_else_tells(
     message: str, answer: str, cause: FaultDomain
 ) -> None:
-    """The remote system's refusal decides; Cyclr's message only where there is none."""
+    """The remote system's refusal decides; Cyclr's message only without one."""
     (failure,) = read(payload(Message=message, Detail=answer)).items
 
     assert failure.cause is cause

@@ -40,6 +40,6 @@ def test_the_access_tier_is_read_from_usage_headers(headers: dict[str, str], tie
     ],
 )
 def test_the_apps_share_is_its_largest(header: str, share: float | None) -> None:
-    """The largest share in `X-App-Usage` counts; without the header there is none."""
+    """The largest share in `X-App-Usage` counts; without the header no share is known."""
     assert usage_share({"x-app-usage": header}) == share
     assert usage_share({"x-ad-account-usage": '{"acc_id_util_pct":99}'}) is None

@@ -186,7 +186,7 @@ def test_steps_stand_behind_those_that_they_need(name: str) -> None:
 @procedures
 @pytest.mark.parametrize("signs", SIGNS)
 def test_somebody_is_always_named_while_something_is_open(name: str, signs: str) -> None:
-    """For any states, the next step can be started; if all are done, there is none."""
+    """For any states, the next step can be started; if all are done, nothing is next."""
     state = state_of("", rest=signs, procedure=find_procedure(name))
     following = next_step(state)
     is_done = all(step.is_settled for step in state.steps.values())

@@ -714,7 +714,7 @@ def test_run_ids_differ() -> None:
 
 
 def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
-    """`close` closes the run's connections, and is no error if there are none."""
+    """`close` closes the run's connections, and is no error without any."""
     seen: list[CheckContext] = []
     run = make_run(step("a", noting(seen)))
     run.close()

@@ -87,7 +87,7 @@ STEPS = (
 
 
 def new_key(path: Path) -> SigningKey:
-    """Return the signing key at `path`, which is made if there is none."""
+    """Return the signing key at `path`, which is made if it is missing."""
     create_key(path)
     return open_key(str(path), is_sandbox=False)
 

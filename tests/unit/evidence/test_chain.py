@@ -55,7 +55,7 @@ def test_an_announced_bundle_is_renamed_by_the_next_sealing(
 def test_an_announced_bundle_is_renamed_without_a_sealing_too(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """`finish_interrupted` renames an announced bundle; if there is none, it takes no lock."""
+    """`finish_interrupted` renames an announced bundle; without one, it takes no lock."""
     run = ended_run(tmp_path, "00000001")
     home = run.journal.path.parent
     finish_interrupted(home)

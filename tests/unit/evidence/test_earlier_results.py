@@ -40,7 +40,7 @@ THIRD = "0000000c"
 
 @dataclass
 class Remote:
-    """What the checks see, and how often each was made."""
+    """A remote system as the checks see it, which counts the calls of each."""
 
     made: list[str] = field(default_factory=list)
     outcome: Outcome = Outcome.VERIFIED
@@ -200,7 +200,7 @@ def why(run: Run) -> str:
 
 
 def test_the_next_run_spends_nothing(desk: Desk) -> None:
-    """What spends is not made again; what only reads is."""
+    """A check with a side effect is not made again; a check that only reads is."""
     desk.night(0, FIRST)
     assert desk.remote.made.count("link") == 1
     desk.remote.made.clear()
@@ -297,7 +297,7 @@ def test_a_result_that_differs_ends_it(desk: Desk) -> None:
 
 
 def test_a_secret_that_is_refused_ends_it(desk: Desk) -> None:
-    """What was verified with a secret is doubtful once that is refused, in the same run too."""
+    """A result that used a secret is doubtful once that is refused, in the same run too."""
     desk.night(0, FIRST)
     desk.remote.refuses = ("key",)
 

@@ -101,7 +101,7 @@ def test_a_tenant_that_is_in_order_has_one_case() -> None:
 
 
 def test_each_open_item_is_a_case() -> None:
-    """What fails is a failure, with what to do; what waits or is to do is skipped."""
+    """A failed step is a failure with advice; a waiting or open step is skipped."""
     found = tenant(("a", "failed"), ("b", "verified"), ("c", "waiting"))
     suite = read(tenant_suite(found, result(seconds=1.5)))
 

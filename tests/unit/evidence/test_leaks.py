@@ -220,7 +220,7 @@ def picture(between: str) -> str:
     ],
 )
 def test_harmless_text_passes(text: str, tmp_path: Path) -> None:
-    """What is no credential, or is allowed, passes."""
+    """Ordinary text and allowed values pass."""
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"x": text}))
     redactor = Redactor()

@@ -123,7 +123,7 @@ TABLE = ("steps", 0, "checks", 0, "tables", 0)
 
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft202012Validator:
-    """Return what others may use to read a record."""
+    """Return the schema with which others may read a record."""
     return jsonschema.Draft202012Validator(record_schema())
 
 

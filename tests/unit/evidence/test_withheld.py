@@ -1,4 +1,4 @@
-"""What a remote system says never stops the sealing: it is cleaned, or its line is withheld."""
+"""No text of a remote system stops the sealing: it is cleaned, or its line is withheld."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ HIDDEN: dict[str, Callable[[str], str]] = {
     "two halves": lambda text: f"{text[:7]} {text[7:]}",
     "two lines": lambda text: f"{text[:7]}\r\n    {text[7:]}",
 }
-# Where a stranger's text may stand.
+# Places that may hold a stranger's text.
 PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "an answer": lambda text: {"response": {"error": {"message": text, "code": 100}}},
     "a field's name": lambda text: {"response": {text: 1}},
@@ -173,7 +173,7 @@ def test_a_strangers_hexadecimal_digits_stay(
     ids=str,
 )
 def test_hexadecimal_digits_that_a_name_calls_a_secret_are_masked(answer: dict[str, Any]) -> None:
-    """Where a field, or the word before, says that it is a secret, it is masked unknown."""
+    """A value is masked unknown if its field, or the word before, says that it is a secret."""
     seen = redact("exchange.recorded", exchange_with({"response": answer}), Redactor())
 
     assert MD5 not in json.dumps(seen)
@@ -228,7 +228,7 @@ def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
 
 
 def test_an_attestation_is_not_excused_by_a_remotes_text(tmp_path: Path) -> None:
-    """What a file holds apart from a remote's words is refused, as before."""
+    """A secret in a file outside of a remote's text is refused, as before."""
     journal = written(Redactor(), tmp_path, exchange={"response": {"etag": MD5}})
     other = tmp_path / "01.ipynb"
     other.write_text(f"print({APP_SECRET!r}) {MD5}")
@@ -330,7 +330,7 @@ def test_a_reader_gives_no_line_that_is_withheld(run: Run, *, is_read_before: bo
 def test_an_exchange_on_which_nothing_rests_is_withheld_too(
     key: SigningKey, trust: Trust, tmp_path: Path
 ) -> None:
-    """What was asked for a check that then never ended is copied without a secret."""
+    """The requests of a check that never ended are copied without a secret."""
     run = ended_run(tmp_path / "evidence")
     asked = convert(exchange_with({"response": {"m": HIDDEN_CANARY}}), Exchange)
     run.journal.append("exchange.recorded", asked, run_id=run.run_id)

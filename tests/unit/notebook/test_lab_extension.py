@@ -1,4 +1,4 @@
-"""What our JupyterLab does: panels are saved as text, and a notebook as built is trusted."""
+"""Our JupyterLab saves panels as text, and trusts a notebook as built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a step is rendered: three renderings that agree, load nothing, and escape everything."""
+"""The three renderings of a step agree, load nothing, and escape everything."""
 
 from __future__ import annotations
 
@@ -359,7 +359,7 @@ def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> Non
 
 
 def test_the_step_of_the_submission_has_the_texts_for_app_review() -> None:
-    """That step shows the kit, collapsed, for the values of the run; other steps do not."""
+    """Only that step shows the kit, collapsed, for the values of the run."""
     values = {**VALUES, "permissions": ("leads_retrieval",), "app_display_name": "<b>Acme</b>"}
     step = replace(STEP, review_kit="facebook_marketing")
     shown = bundle(replace(STATE, step=step), values)["text/html"]

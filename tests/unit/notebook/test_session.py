@@ -277,7 +277,7 @@ def cell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
 
 
 def answer(question: Any, text: str, **more: Any) -> dict[str, Any]:
-    """Return what the form gets for an answer that a person sends by it."""
+    """Return the form's reply to a text that a person sends by it."""
     sent: list[dict[str, Any]] = []
     question.send = sent.append
     question._handle_custom_msg({"action": "answer", "text": text, **more}, [])
@@ -329,7 +329,7 @@ def test_the_answer_puts_each_panel_in_its_cell(cell: Cell, folder: Path) -> Non
 
 
 def test_a_cell_that_runs_again_before_the_answer_gets_the_panel(cell: Cell, folder: Path) -> None:
-    """Of a cell that was run twice, the output that is on the page becomes the panel."""
+    """If a cell was run twice, the output that is on the page becomes the panel."""
     run = open_run(EMPTY, connector=PROCEDURE.id)
     question = cell.show(run.header())
     cell.show(run.step("fb-01-log-in"))
@@ -542,7 +542,7 @@ def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace, folder: Pa
 
 
 def test_a_typed_credential_stays_known_on_the_next_page(namespace: Namespace) -> None:
-    """Who loads the page again in the same kernel need not type again what was not saved."""
+    """After a reload in the same kernel nobody types unsaved credentials again."""
     (item,) = [item for item in PROCEDURE.inputs if item.name == "app_secret"]
 
     def page() -> Run:

@@ -32,8 +32,8 @@ def session(remote: FakeRemote) -> Session:
     ("error", "said"),
     [
         (fails_with(httpx.ConnectTimeout), "no connection within 5 s"),
-        (fails_with(httpx.ReadTimeout), "no answer within 15 s"),
-        (fails_with(httpx.PoolTimeout), "no answer within 15 s"),
+        (fails_with(httpx.ReadTimeout), "no response within 15 s"),
+        (fails_with(httpx.PoolTimeout), "no response within 15 s"),
         (
             fails_with(httpx.ConnectError, "[Errno -2] Name or service not known"),
             "its name does not resolve",

@@ -190,7 +190,7 @@ def test_a_response_of_another_type_is_an_error(
     remote.on(f"/v1.0/{path}", responds({} if isinstance(response, list) else []))
 
     with pytest.raises(
-        UnexpectedResponseError, match=rf"^Cyclr \(/{path}\) gave an unexpected answer"
+        UnexpectedResponseError, match=rf"^Cyclr \(/{path}\) gave an unexpected response"
     ):
         call(cyclr)
 

@@ -205,7 +205,7 @@ def test_a_certificate_without_an_end_is_an_error(end: dict[str, str]) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         _certificate(end, HOST)
 
-    said = "gave an unexpected answer: the end of its TLS certificate is not a time."
+    said = "gave an unexpected response: the end of its TLS certificate is not a time."
     assert str(caught.value) == f"{HOST} {said}"
 
 

@@ -84,7 +84,7 @@ def test_a_reader_refuses_every_other_type(name: str) -> None:
     for other in (*wrong, *WRONG.get(name, ())):
         if other is None and name in OPTIONAL:
             continue
-        said = rf"^Facebook gave an unexpected answer: f\b.* is .+, not {WANTED[name]}\.$"
+        said = rf"^Facebook gave an unexpected response: f\b.* is .+, not {WANTED[name]}\.$"
         with pytest.raises(UnexpectedResponseError, match=said) as caught:
             read(JSONObject({"f": other}, "Facebook"))
         assert len(str(caught.value)) < 300
@@ -151,7 +151,7 @@ def test_the_error_has_the_full_path_of_a_field() -> None:
         response.objects_at("data")[1].identifier("id")
 
     assert str(caught.value) == (
-        "Facebook (/me/accounts) gave an unexpected answer: data[1].id is an object, not an id."
+        "Facebook (/me/accounts) gave an unexpected response: data[1].id is an object, not an id."
     )
 
 
@@ -168,7 +168,7 @@ def test_a_long_value_is_cut_in_the_message() -> None:
 @pytest.mark.parametrize("content", [None, [], "text", 7, True])
 def test_only_a_json_object_has_fields(content: object) -> None:
     """A response that is not an object is an error."""
-    with pytest.raises(UnexpectedResponseError, match=r"the answer is .*, not an object"):
+    with pytest.raises(UnexpectedResponseError, match=r"the response is .*, not an object"):
         JSONObject(content, "Facebook")
 
 

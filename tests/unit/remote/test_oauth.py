@@ -173,7 +173,7 @@ def test_the_rfcs_error_word_is_kept(
 
 
 def test_a_token_has_any_form_that_a_token_may_have(remote: FakeRemote, session: Session) -> None:
-    """Where a provider names no form, every bearer token of RFC 6750 is taken."""
+    """If a provider names no form, every bearer token of RFC 6750 is taken."""
     token = "5c6ccc561059aa386da9d112215bae55"
     remote.on(PATH, responds({"access_token": token, "expires_in": 0, "scope": None}))
 

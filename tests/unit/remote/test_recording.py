@@ -91,7 +91,7 @@ def test_a_response_with_a_repeated_field_is_recorded_by_that_name_only() -> Non
     """The record omits the text of such a response, which may hold unknown credentials."""
     given = response('[{"AuthValue": "unknown-secret", "Id": 1, "Id": 2}]')
 
-    said = "graph.example gave an unexpected answer: an object in it has 'Id' twice."
+    said = "graph.example gave an unexpected response: an object in it has 'Id' twice."
     assert recorded(given) == f"{said} ({len(given.text)} characters)"
 
 

@@ -44,7 +44,7 @@ class BlockingRemote(FakeRemote):
 
 
 def outcome_of(ask: Callable[[], object]) -> object:
-    """Return what `ask` returns, or the error that it raises."""
+    """Return the response of `ask`, or the error that it raises."""
     try:
         return ask()
     except RemoteError as error:

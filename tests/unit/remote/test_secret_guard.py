@@ -342,7 +342,7 @@ def test_the_refusal_names_setting_host_and_provider(listener: Listener) -> None
 
 
 def test_a_secret_of_two_providers_goes_to_neither(listener: Listener) -> None:
-    """Where two settings hold one text, sending it to one would give away the other's."""
+    """If two settings hold one text, sending it to one would give away the other's."""
     session = session_of(listener, VALUE)
     session.redactor.learn(Secret(VALUE), Credential("Client Secret (x)", frozenset({"cyclr"})))
     for address in ("https://graph.example", "https://api.example"):

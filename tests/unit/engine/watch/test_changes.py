@@ -235,7 +235,7 @@ def test_ends_are_reported_30_7_and_1_days_before(
     assert {message["due"] for message in messages} == {ends.date().isoformat()}
 
 
-# --- what is none ----------------------------------------------------------------------------
+# --- no changes -------------------------------------------------------------------------------
 CLOSED = "http://127.0.0.1:9"
 NO_NETWORK = {"graph_url": CLOSED, "cyclr_api_url": CLOSED, "service_domain_address": CLOSED[7:]}
 FAULTS: tuple[dict[str, Any], ...] = (

@@ -129,7 +129,7 @@ def assert_accessible(page: ReportPage) -> None:
 
 
 def printed_elsewhere(code: str) -> list[str]:
-    """Return what this code prints in two other processes, time zones and hash seeds."""
+    """Return the output of this code in two other processes, time zones and hash seeds."""
     return [
         subprocess.run(
             [sys.executable, "-c", code],

@@ -279,7 +279,7 @@ def change(**more: Any) -> dict[str, Any]:
 
 
 def changes() -> list[dict[str, Any]]:
-    """Return what happened in a day: something failed, something is over, something changed."""
+    """Return the events of a day: something failed, something is over, something changed."""
     quiet = {"impact": "", "also": [], "advice": "", "was": "", "now": ""}
     return [
         change(),

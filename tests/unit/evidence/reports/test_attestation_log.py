@@ -1,4 +1,4 @@
-"""Who said what, and when: from journal lines, or from the record."""
+"""The log of attestations, from journal lines or from the record."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ OF_CONTROLS = {
     "data-filter",
     "data-written",
 }
-# What a tenant may cost the browser, in elements; see `tools.bench`.
+# The elements that a tenant may cost the browser; see `tools.bench`.
 MOST_ELEMENTS = 30
 NAMES = [f"tenant-{number:02}" for number in range(13)]
 
@@ -451,7 +451,7 @@ def test_customers_have_the_worst_first() -> None:
 
 
 def test_changes_have_the_newest_first() -> None:
-    """What changed in a day is listed with whom it hits; the newest poll's are marked."""
+    """The changes of a day are listed with the customers they hit; the newest are marked."""
     found = ReportPage(page([status("acme")], changed=changes(), undelivered=UNDELIVERED))
     listed = [cells(found, row) for row in rows(found, "changes")]
 
@@ -474,7 +474,7 @@ def test_changes_have_the_newest_first() -> None:
 
 
 def test_a_change_of_many_names_all_in_its_fold() -> None:
-    """Of many tenants a change names twelve, and all of them one fold away."""
+    """A change of many tenants names twelve, and all of them one fold away."""
     found = ReportPage(page([status("acme")], changed=[change(tenants=NAMES)]))
     (row,) = rows(found, "changes")
 
@@ -553,7 +553,7 @@ def test_rows_have_the_values_that_filters_offer() -> None:
 
 
 def test_a_filter_that_could_leave_nothing_out_is_not_offered() -> None:
-    """Where all rows have the same state there is no filter by it."""
+    """A state that all rows have is no filter."""
     assert (
         ReportPage(page([status("acme"), status("bloom")], [customer("First")])).all("select") == []
     )

@@ -153,7 +153,7 @@ def test_the_forecast_has_a_bar_for_each_decision() -> None:
         decision.stage for decision in FORECAST.decisions
     ]
     assert all(x >= 0 and x + wide <= width for x, wide in spans)
-    # What is overdue lasts until today, where the next one begins.
+    # An overdue decision lasts until today, where the next one begins.
     assert spans[1][0] + spans[1][1] == pytest.approx(spans[2][0], abs=0.2)
     alternative = root.attrib["aria-label"]
     assert all(f"{name}: {days}" in alternative for name, days in forecast_lines(FORECAST))

@@ -173,7 +173,7 @@ def test_what_is_not_proven_is_listed() -> None:
 
 
 def test_what_nothing_shows_is_listed() -> None:
-    """What no check and no API shows is in each report; of an older record there is nothing."""
+    """Each report lists the facts that no API shows; a record without them has no such list."""
     part = report_of(step(), unverifiable=["When tokens end."]).section("not-proven")
 
     assert "Not visible in any API" in part
@@ -258,7 +258,7 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
         step("fb-02-app", exchanges=[exchange(number=5)]),
     )
 
-    said = "4 exchanges: 400, 200, no answer, done, in the annex as 4, 5, 6, 7."
+    said = "4 exchanges: 400, 200, no response, done, in the annex as 4, 5, 6, 7."
     assert page.step("fb-01-log-in").text.endswith(said)
     assert page.step("fb-02-app").text.endswith("1 exchange: 200, in the annex as 5.")
     annex = page.within(page.one("div", class_="annex"), "details")
@@ -307,14 +307,14 @@ def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
         "What to do: List it. Source: https://example.com"
     )
     explained = "This error explained URL <Blocked> (in the reason above) It does not lead back."
-    assert f"{explained} {causes} Answered (in an answer)" in shown.text
+    assert f"{explained} {causes} Answered (in a response)" in shown.text
     (folded,) = page.within(shown, "details")
     assert folded.text.startswith("Other errors that people meet at this step: 3 Other 0 It does")
     assert "Answered" not in folded.text
 
 
 def test_many_exchanges_are_counted() -> None:
-    """Of many exchanges, the first ones are shown and the others counted."""
+    """The first of many exchanges are shown, and the others counted."""
     page = report_of(step(exchanges=[exchange(number=number) for number in range(1, 44)]))
 
     assert len(page.all("div", class_="exchange")) == 40

@@ -121,7 +121,7 @@ def signature_of(envelope: bytes) -> tuple[int, int]:
 
 
 def test_only_the_low_s_signature_is_accepted(key: SigningKey) -> None:
-    """Of (r, s) and (r, n - s) only the low one is written and accepted: envelopes are unique."""
+    """Only the lower of (r, s) and (r, n - s) is written and accepted: envelopes are unique."""
     order = order_of_the_curve()
     for number in range(16):  # half of what a key signs is high
         envelope = sign_statement(key, [FILE], TEST_RESULT, {"number": number})

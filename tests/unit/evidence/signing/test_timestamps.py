@@ -120,7 +120,7 @@ def test_an_invalid_answer_is_an_error(body: bytes, authority: Authority, sessio
     """An answer that is not RFC 3161 raises `TimestampError`."""
     authority.body = body
 
-    with pytest.raises(TimestampError, match="not an RFC 3161 answer"):
+    with pytest.raises(TimestampError, match="not an RFC 3161 response"):
         request_timestamp(session, authority.url, CONTENT)
 
 
@@ -254,7 +254,7 @@ LACKS: Mapping[str, Callable[[Path], object]] = {
 def test_a_bundle_that_lacks_its_stamp_is_refused(
     case: str, stamped: Sealed, authority: Authority, trust: Trust, tmp_path: Path
 ) -> None:
-    """Where an authority is trusted, `verify` refuses a bundle without the stamp it names."""
+    """If an authority is trusted, `verify` refuses a bundle without the stamp it names."""
     LACKS[case](stamped.folder / "statement.tsr")
 
     keys = [*(tmp_path / "evidence" / "keys").glob("*.pub.pem")]

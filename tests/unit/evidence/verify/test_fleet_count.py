@@ -113,7 +113,7 @@ def swap(one: Path, other: Path) -> None:
 
 
 def instead(source: Path, *, is_alone: bool = False) -> Callable[[TwoRuns, FleetResult], None]:
-    """Return what puts another bundle of `b` in the place of one, or of all."""
+    """Return a function that puts another bundle of `b` in the place of one, or of all."""
 
     def act(_: TwoRuns, fleet: FleetResult) -> None:
         if is_alone:
@@ -145,7 +145,7 @@ def by_another_key(_: TwoRuns, fleet: FleetResult) -> None:
 
 
 def fleet_run_of(fleet: FleetResult) -> FleetRun:
-    """Return what the record of the tenant `a` says of the run."""
+    """Return the run's entry in the record of the tenant `a`."""
     content = json.loads((bundle(fleet, "a") / "record.json").read_bytes())["fleet_run"]
     return FleetRun(**content)
 
@@ -218,7 +218,7 @@ def test_what_is_taken_away_is_noticed(
     assert result.exit_code == ExitCode.REFUSED, result.stdout
     if which == "newest":
         assert verify("--tenants", "tenants.toml").exit_code == ExitCode.REFUSED
-    # NOTE: what is missing is at least counted, for who holds no file of tenants.
+    # NOTE: missing bundles are at least counted, for readers without a file of tenants.
     stdout = verify().stdout
     assert "✘" in stdout or "1 of 2 tenants" in stdout
 
@@ -302,7 +302,7 @@ def test_the_missing_are_named(text: str, said: str, two: TwoRuns) -> None:
 
 
 def test_a_newest_run_of_which_nothing_is_left_is_asked_for_by_its_id(two: TwoRuns) -> None:
-    """Where all bundles of the newest run are gone only `--fleet-run` notices it."""
+    """If all bundles of the newest run are gone, only `--fleet-run` notices it."""
     for tenant in "ab":
         shutil.rmtree(bundle(two.newest, tenant))
         (EVIDENCE / tenant / CONNECTOR / "journal.jsonl").unlink()
@@ -352,7 +352,7 @@ def test_a_run_of_some_hides_no_run_of_all(two: TwoRuns, processes: object) -> N
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
-    """Return what stands for the tenants' processes."""
+    """Return the stand-in for the tenants' processes."""
     fake = Processes()
     monkeypatch.setattr(pools, "_Tenant", fake)
     return fake

@@ -70,7 +70,7 @@ FILES = (*SIGNED, STATEMENT, SIGSTORE)
 
 
 def refused(bundle: Path, trust: Trust, kind: type[EvidenceError] = EvidenceError) -> EvidenceError:
-    """Return the error of verifying the bundle; fail if there is none."""
+    """Return the error of verifying the bundle; fail without one."""
     with pytest.raises(kind) as caught:
         verify_bundle(bundle, trust)
     assert str(caught.value).endswith(".")  # in a sentence
