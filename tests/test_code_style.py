@@ -15,14 +15,6 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("runbook_lib", "facebook_cyclr_sandbox", "tools", "tests")
 # A class with so many fields documents each at the field.
 MANY_FIELDS = 5
-# Files that still assign several constants on one line.
-STILL_PACKED = (
-    "runbook_lib/walkthrough/statements.py",
-    "tests/browser/test_next.py",
-    "tests/browser/test_walkthrough_slips.py",
-    "tests/unit/walkthrough/conftest.py",
-    "tests/unit/walkthrough/test_views.py",
-)
 _LITERALS = (ast.Tuple, ast.List, ast.Set)
 
 
@@ -131,8 +123,7 @@ BROKEN = {
 @pytest.mark.parametrize("rule", RULES)
 def test_every_file_keeps_the_rule(rule: str) -> None:
     """No file of product, sandbox, tools and tests breaks the rule."""
-    exempt = STILL_PACKED if RULES[rule] is packed_assignments else ()
-    found = {file: [*RULES[rule](tree)] for file, tree in sources() if file not in exempt}
+    found = {file: [*RULES[rule](tree)] for file, tree in sources()}
     assert {file: places for file, places in found.items() if places} == {}
 
 

@@ -17,7 +17,8 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.phrases import date
 
 _ORIGIN = "walkthrough"
-_LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
+_LONGEST_NAME = 200
+_LONGEST_NOTE = 2_000
 _FIELDS = {
     "by": "Your name",
     "note": "The note",

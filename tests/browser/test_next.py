@@ -23,10 +23,14 @@ from tests.browser.jupyter import TENANT, Serve, Walk, keep_picture
 from tests.support.attestations import attested
 
 _PATIENCE = 20_000
-_BUSINESS, _PROVIDER = "fb-05a-business-verification", "fb-05b-access-verification"
-_LOGIN, _RENEWAL = "fb-06-facebook-login", "fb-11b-data-access-renewal"
-_REVIEW, _PUBLISH = "fb-12-submit-review", "fb-12a-publish"
-_WEBHOOK, _CUSTOMER = "cy-03a-error-webhook", "test-06-customer-consent"
+_BUSINESS = "fb-05a-business-verification"
+_PROVIDER = "fb-05b-access-verification"
+_LOGIN = "fb-06-facebook-login"
+_RENEWAL = "fb-11b-data-access-renewal"
+_REVIEW = "fb-12-submit-review"
+_PUBLISH = "fb-12a-publish"
+_WEBHOOK = "cy-03a-error-webhook"
+_CUSTOMER = "test-06-customer-consent"
 _OPEN = (_BUSINESS, _PROVIDER, _LOGIN, _RENEWAL, _REVIEW, _PUBLISH, _WEBHOOK, _CUSTOMER)
 
 

@@ -20,7 +20,8 @@ from tests.runs.conftest import settings_of
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PATIENCE = 120_000
-_NAME_STEP, _LIST_STEP = "fb-04-create-app", "fb-09-permissions-and-features"
+_NAME_STEP = "fb-04-create-app"
+_LIST_STEP = "fb-09-permissions-and-features"
 _APP_STEP = "fb-13-app-id-and-secret"
 STEPS = (
     "fb-01-log-in",

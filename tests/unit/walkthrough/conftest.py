@@ -23,7 +23,8 @@ from tests.unit.walkthrough.sample_run import FakePanel, make_run, settled, stop
 OTHER_SECRET = APP_SECRET[::-1]
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 TOKEN_PATH = "/v26.0/oauth/access_token"
-DONE, LEFT_OUT = AttestationKind.ATTESTED, AttestationKind.SKIPPED
+DONE = AttestationKind.ATTESTED
+LEFT_OUT = AttestationKind.SKIPPED
 KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
 
 

@@ -164,8 +164,10 @@ REVIEW = replace(waiting_step(), links=(PAGE,))
 ASKED_FOR = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
 DUE = Attestation(kind=AttestationKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
 KNOWN_APP = {"link_values": {"app_id": "7"}}
-HERE, ELSEWHERE = {"lacks": (inputs.APP_SECRET,)}, {"lacks": (inputs.USER_ACCESS_TOKEN,)}
-TO_DO, PLAIN = state(app_step()), state(make_step("a"))
+HERE = {"lacks": (inputs.APP_SECRET,)}
+ELSEWHERE = {"lacks": (inputs.USER_ACCESS_TOKEN,)}
+TO_DO = state(app_step())
+PLAIN = state(make_step("a"))
 TRIED = state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,))
 REJECTED = state(CHECKED, Outcome.INCONCLUSIVE, findings=(REFUSED,))
 FAILING = state(CHECKED, Outcome.FAILED, findings=(FAILED,))
@@ -185,7 +187,8 @@ NEEDS = (
     *make_step("b", waits, needs=("app_id", "app_secret")).checks,
 )
 TWO_CHECKS = state(replace(waiting_step(), checks=NEEDS), Outcome.WAITING)
-IN_PART_DONE, SECOND = half(CHECKED, needs_person=True), half(make_step("a"), needs_another=True)
+IN_PART_DONE = half(CHECKED, needs_person=True)
+SECOND = half(make_step("a"), needs_another=True)
 LAPSED = (VoidAttestation(attestation=attested("a", at=AT), why="for App ID 1, not 2"),)
 WARNED = Finding(
     outcome=Outcome.VERIFIED, code="a-code", reason="", limits=("l1",), warnings=("w1", "w2")
