@@ -183,7 +183,7 @@ class StepView(LineView):
     """The newest journal lines about it, newest first, each with `at`, `what`."""
     kit: dict[str, Any] | None
     """The texts for the provider's review."""
-    troubles: list[dict[str, Any]]
+    known_errors: list[dict[str, Any]]
     """Known errors of this step."""
 
 

@@ -294,7 +294,7 @@ def step_view(
             for entry in reversed(recent)
         ],
         "kit": _kit_view(step, context.kit_values),
-        "troubles": [_trouble_view(trouble) for trouble in known_errors_of(state)],
+        "known_errors": [_known_error_view(error) for error in known_errors_of(state)],
     }
 
 
@@ -903,18 +903,18 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
     }
 
 
-def _trouble_view(trouble: KnownErrorRecord) -> dict[str, Any]:
+def _known_error_view(error: KnownErrorRecord) -> dict[str, Any]:
     causes = [
         f"{cause.text} (Tested by {', '.join(cause.tested_by)}.)" if cause.tested_by else cause.text
-        for cause in trouble.causes
+        for cause in error.causes
     ]
     return {
-        "title": trouble.shown[0],
-        "seen": bool(trouble.seen),
-        "means": trouble.means,
+        "title": error.shown[0],
+        "seen": bool(error.seen),
+        "means": error.means,
         "causes": causes,
-        "advice": trouble.advice,
-        "source": trouble.source,
+        "advice": error.advice,
+        "source": error.source,
     }
 
 

@@ -788,15 +788,15 @@ class Panel {
 
   // Reference texts; an error that was seen here, and needed texts, stand before the menu.
   drawDetails(view) {
-    const isSeen = view.troubles.some(({ seen }) => seen);
-    const troubles = () => this.buildFold("troubles", "Errors at this step", view.troubles.map((trouble) => this.drawTrouble(trouble)));
-    redraw(this.details, [isSeen && view.troubles, view.kit, view.prose], () => [
-      view.kit ? this.drawKit(view.kit) : "", isSeen ? troubles() : "",
+    const isSeen = view.known_errors.some(({ seen }) => seen);
+    const knownErrors = () => this.buildFold("known-errors", "Errors at this step", view.known_errors.map((error) => this.drawKnownError(error)));
+    redraw(this.details, [isSeen && view.known_errors, view.kit, view.prose], () => [
+      view.kit ? this.drawKit(view.kit) : "", isSeen ? knownErrors() : "",
       view.prose ? this.buildFold("prose", view.prose.title, [...view.prose.paragraphs, view.prose.source].filter(Boolean)
         .map((text) => element("p", {}, ...marked(text)))) : ""]);
     this.details.hidden = !this.details.firstChild;
-    redraw(this.behind, [view.exchanges, view.history, view.troubles], () => [
-      view.troubles.length && !isSeen ? troubles() : "",
+    redraw(this.behind, [view.exchanges, view.history, view.known_errors], () => [
+      view.known_errors.length && !isSeen ? knownErrors() : "",
       view.exchanges.length ? this.buildFold("asked", "Requests and answers", view.exchanges.map((exchange, number) => this.buildFold(
         `asked-${number}`, `${exchange.line} → ${exchange.status}, ${exchange.milliseconds} ms`
           + `${exchange.trace ? `, trace ${exchange.trace}` : ""}, ${exchange.sent_on}`, [element("pre", { tabindex: 0 }, exchange.detail)]))) : "",
@@ -827,13 +827,13 @@ class Panel {
       this.buildFold("kit-prepare", kit.prepare_for, [items(kit.prepare)])]);
   }
 
-  drawTrouble(trouble) {
-    const title = trouble.seen ? `${trouble.title} (seen here)` : trouble.title;
-    return this.buildFold(`trouble-${trouble.title}`, title, [
-      element("div", {}, trouble.means),
-      element("ul", { class: "rb-notes" }, ...trouble.causes.map((text) => element("li", {}, text))),
-      element("div", {}, element("em", {}, "What to do: "), trouble.advice),
-      element("div", { class: "rb-field-note" }, `Source: ${trouble.source}`)]);
+  drawKnownError(error) {
+    const title = error.seen ? `${error.title} (seen here)` : error.title;
+    return this.buildFold(`known-error-${error.title}`, title, [
+      element("div", {}, error.means),
+      element("ul", { class: "rb-notes" }, ...error.causes.map((text) => element("li", {}, text))),
+      element("div", {}, element("em", {}, "What to do: "), error.advice),
+      element("div", { class: "rb-field-note" }, `Source: ${error.source}`)]);
   }
 
   // A collapsible part; redrawn, it stays as the person left it.

@@ -60,7 +60,7 @@ def test_a_card_is_made_once_its_step_is_opened(make_harness: MakeHarness) -> No
     harness = make_harness(
         make_step("a", verified), make_step("b", verified), make_step("c", verified)
     )
-    made = {"forms", "inputs", "acts", "exchanges", "history", "kit", "troubles"}
+    made = {"forms", "inputs", "acts", "exchanges", "history", "kit", "known_errors"}
 
     def with_card() -> list[str]:
         views = {name: screen.view for name, screen in harness.panels.items()}

@@ -347,7 +347,7 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(WAITING, since="waits for Facebook"),
         row(PLAIN, since=""),
         # Only the step of the submission has a kit, only a known error is explained.
-        row(PLAIN, kit=None, troubles=[]),
+        row(PLAIN, kit=None, known_errors=[]),
     ],
 )
 def test_a_panel_shows(given: StepState, more: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -468,12 +468,12 @@ def test_known_errors_are_shown_those_seen_first() -> None:
         rank_seen=rank_seen,
     )
     given = replace(told(Outcome.FAILED, "Facebook: It broke."), step=step)
-    first, second = view(given)["troubles"]
+    first, second = view(given)["known_errors"]
 
     assert (first["title"], first["seen"]) == ("It broke", True)
     assert (second["title"], second["seen"]) == ("It fell", False)
     assert first["causes"] == ["By hand.", "By machine. (Tested by verified.)"]
-    assert view(state(make_step("b", verified)))["troubles"] == []
+    assert view(state(make_step("b", verified)))["known_errors"] == []
 
 
 def test_the_first_sentence_of_the_advice_stands_beside_the_finding() -> None:

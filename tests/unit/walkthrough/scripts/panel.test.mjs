@@ -414,25 +414,25 @@ describe("the display of a step", () => {
   });
 
   test("has what each error means in a fold, and says which was seen", () => {
-    const trouble = (title, seen) => ({ title, seen, means: `${title} means this.`, causes: ["One <b>cause</b>."],
+    const error = (title, seen) => ({ title, seen, means: `${title} means this.`, causes: ["One <b>cause</b>."],
       advice: "Do that.", source: "https://x/y" });
-    const { root } = shown({ troubles: [trouble("URL Blocked", true), trouble("App Not Setup", false)] });
+    const { root } = shown({ known_errors: [error("URL Blocked", true), error("App Not Setup", false)] });
     assert.deepEqual(folds(root), ["Errors at this step", "URL Blocked (seen here)", "App Not Setup", "History"]);
-    const fold = root.querySelector('[data-fold="trouble-URL Blocked"]');
+    const fold = root.querySelector('[data-fold="known-error-URL Blocked"]');
     assert.equal(fold.getAttribute("open"), null);
     assert.match(fold.textContent, /URL Blocked means this\.One <b>cause<\/b>\.What to do: Do that\.Source: https:/);
     assert.equal(fold.closest(".rb-menu"), null);
     page = newPage();
-    assert.deepEqual(folds(shown({ troubles: [] }).root), ["History"]);
+    assert.deepEqual(folds(shown({ known_errors: [] }).root), ["History"]);
   });
 
   test("has errors that were not seen here in the menu", () => {
-    const trouble = { title: "URL Blocked", seen: false, means: "So.", causes: [], advice: "Do that.", source: "https://x/y" };
-    const { model, root } = shown({ troubles: [trouble] });
-    const isInMenu = () => Boolean(root.querySelector('[data-fold="troubles"]').closest(".rb-menu"));
+    const error = { title: "URL Blocked", seen: false, means: "So.", causes: [], advice: "Do that.", source: "https://x/y" };
+    const { model, root } = shown({ known_errors: [error] });
+    const isInMenu = () => Boolean(root.querySelector('[data-fold="known-errors"]').closest(".rb-menu"));
     assert.equal(isInMenu(), true);
-    model.show({ troubles: [{ ...trouble, seen: true }] });
-    assert.deepEqual([isInMenu(), root.querySelectorAll('[data-fold="troubles"]').length], [false, 1]);
+    model.show({ known_errors: [{ ...error, seen: true }] });
+    assert.deepEqual([isInMenu(), root.querySelectorAll('[data-fold="known-errors"]').length], [false, 1]);
   });
 
   test("has the texts for App Review in a fold, each with a button that copies it", () => {
