@@ -31,6 +31,7 @@ pytest_plugins = [
     "tests.support.leftovers",
     "tests.support.matrices",
     "tests.support.programs",
+    "tests.support.scenario_table",
 ]
 
 # Of each folder, these begin: one that begins last keeps one process busy while the others wait.
