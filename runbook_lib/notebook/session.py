@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import atexit
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 from IPython.core.getipython import get_ipython
@@ -37,6 +38,13 @@ from runbook_lib.notebook.results import MimeBundle, ShownStep, StepTable, step_
 
 if TYPE_CHECKING:
     from runbook_lib.walkthrough.controller import Walkthrough
+    from runbook_lib.walkthrough.widgets import FinishPanel, HeaderPanel, StepPanel
+
+    # The result of a cell's call, which JupyterLab and papermill display.
+    StepOutput: TypeAlias = "StepPanel | PendingPanel | ShownStep"
+    CellOutput: TypeAlias = "HeaderPanel | FinishPanel | PendingPanel | MimeBundle"
+
+_Panel = TypeVar("_Panel")
 
 _FROM_ENVIRONMENT = ("tenant", "evidence", "env_file")
 
@@ -60,28 +68,47 @@ def _release_locks() -> None:
         lock.close()
 
 
-class _StepsOfRun:
-    """The part of a run that a notebook's own code reads; see `results`."""
+class NotebookRun(ABC):
+    """
+    A run as a notebook's cells use it: interactive, pending until a tenant is named, or headless.
 
-    run: Run
+    Each cell displays what its call returns; `steps` is for a notebook's own code (`results`).
+    """
+
+    @property
+    @abstractmethod
+    def run(self) -> Run:
+        """The run itself; raises `SettingsError` while no tenant is named."""
 
     @property
     def steps(self) -> StepTable:
-        """A line for each step."""
+        """A line for each step; raises like `run`."""
         return step_table(self.run.state)
 
     def summary(self) -> MimeBundle:
-        """Show all steps."""
+        """Show all steps; raises like `run`."""
         return MimeBundle(rendering.summary_bundle(self.run.state, is_sandbox=self.run.is_sandbox))
 
+    @abstractmethod
+    def header(self) -> CellOutput:
+        """Show the tenant and the run."""
 
-class InteractiveRun(_StepsOfRun):
+    @abstractmethod
+    def step(self, step_id: str) -> StepOutput:
+        """Show the step; headless, perform it first. Raises `UnknownStepError`."""
+
+    @abstractmethod
+    def finish(self) -> CellOutput:
+        """Show all steps, and end a headless run that began in this notebook."""
+
+
+class InteractiveRun(NotebookRun):
     """A run as a notebook in JupyterLab sees it: every cell shows a panel."""
 
     def __init__(self, run: Run) -> None:
         from runbook_lib.walkthrough.controller import Walkthrough  # noqa: PLC0415
 
-        self.run = run
+        self._run = run
         self.walkthrough = Walkthrough(run)
         # NOTE: a person who reloads the page, or opens another, keeps the typed credentials.
         home = run.journal.path.parent
@@ -90,20 +117,25 @@ class InteractiveRun(_StepsOfRun):
         _walkthroughs[home] = self.walkthrough
         self.walkthrough.start()
 
-    def header(self) -> Any:
+    @property
+    def run(self) -> Run:
+        """The run."""
+        return self._run
+
+    def header(self) -> HeaderPanel:
         """Show the header, which stays visible."""
         from runbook_lib.walkthrough.widgets import HeaderPanel  # noqa: PLC0415
 
         return HeaderPanel(self.walkthrough)
 
-    def step(self, step_id: str) -> Any:
+    def step(self, step_id: str) -> StepPanel:
         """Show the step's panel."""
         from runbook_lib.walkthrough.widgets import StepPanel  # noqa: PLC0415
 
         return StepPanel(self.walkthrough, self.walkthrough.run.step(step_id))
 
-    def finish(self) -> Any:
-        """Show what is done, what is open, and how to seal the evidence."""
+    def finish(self) -> FinishPanel:
+        """Show the done and open steps, and how to seal the evidence."""
         from runbook_lib.walkthrough.widgets import FinishPanel  # noqa: PLC0415
 
         return FinishPanel(self.walkthrough)
@@ -131,7 +163,7 @@ class PendingPanel:
         update_display(panel, display_id=self._display_id)  # type: ignore[no-untyped-call]
 
 
-class PendingRun:
+class PendingRun(NotebookRun):
     """
     A run in JupyterLab whose tenant nothing names: the header asks for it.
 
@@ -156,34 +188,25 @@ class PendingRun:
         """The run, once it is open; before, this raises `SettingsError`."""
         return self._require_opened().run
 
-    @property
-    def steps(self) -> StepTable:
-        """A line for each step; raises like `run`."""
-        return self._require_opened().steps
-
-    def summary(self) -> MimeBundle:
-        """Show all steps; raises like `run`."""
-        return self._require_opened().summary()
-
-    def header(self) -> Any:
+    def header(self) -> CellOutput:
         """Show the question, then the header."""
         from runbook_lib.walkthrough.widgets import TenantPanel  # noqa: PLC0415
 
         question = TenantPanel(self._question, self._procedure.id, self._open)
         return self._show("header", question, InteractiveRun.header)
 
-    def step(self, step_id: str) -> Any:
+    def step(self, step_id: str) -> StepOutput:
         """Show the step's panel once the run is open; raises `UnknownStepError`."""
         self._procedure.step(step_id)
         return self._show(step_id, _answer_first(), lambda run: run.step(step_id))
 
-    def finish(self) -> Any:
+    def finish(self) -> CellOutput:
         """Show the notebook's end once the run is open."""
         return self._show("finish", _answer_first(), InteractiveRun.finish)
 
     def _show(
-        self, part: str, content: object, panel_of: Callable[[InteractiveRun], object]
-    ) -> object:
+        self, part: str, content: object, panel_of: Callable[[InteractiveRun], _Panel]
+    ) -> _Panel | PendingPanel:
         if self._opened is not None:
             return panel_of(self._opened)
         # A cell that runs again replaces what it showed.
@@ -209,7 +232,7 @@ def _answer_first() -> MimeBundle:
 
 
 @dataclass(frozen=True, slots=True)
-class HeadlessRun(_StepsOfRun):
+class HeadlessRun(NotebookRun):
     """
     A run as a notebook under papermill sees it: one snapshot, begun with the run.
 
@@ -217,7 +240,7 @@ class HeadlessRun(_StepsOfRun):
     process began has none.
     """
 
-    run: Run
+    run: Run = field()  # the property of `NotebookRun` is no default
     under_way: StepsUnderWay
     lock: ExitStack | None = None
 
@@ -265,9 +288,7 @@ class HeadlessRun(_StepsOfRun):
         return MimeBundle(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox, end=end))
 
 
-def open_run(
-    namespace: Mapping[str, Any], connector: str
-) -> InteractiveRun | PendingRun | HeadlessRun:
+def open_run(namespace: Mapping[str, Any], connector: str) -> NotebookRun:
     """
     Open the run that a notebook's parameters describe; the notebook calls it with `globals()`.
 
