@@ -139,7 +139,7 @@ class RunListener:
         """Called when the evidence is sealed; archiving comes next."""
 
 
-class OtherAppError(Exception):
+class FingerprintKeyChangedError(Exception):
     """The tenant's first run began meanwhile, with another fingerprint key."""
 
 
@@ -152,7 +152,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
 
     An archive that fails is part of the result. Raises `SettingsError` before anything is written;
     `LeakError`, `SigningError`, `JournalError` or `OSError` without leaving half a bundle;
-    `OtherAppError`. An interruption is written into the journal and goes on.
+    `FingerprintKeyChangedError`. An interruption is written into the journal and goes on.
     """
     listener = listener or RunListener()
     not_run: NotRun | None = None
@@ -312,11 +312,11 @@ def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult 
 def _begin(
     run: Run, attestations: list[Remark], request: RunRequest, not_run: NotRun | None
 ) -> None:
-    """Write the beginning of the run, and the attestations; raises `OtherAppError`."""
+    """Write the beginning of the run, and the attestations; raises `FingerprintKeyChangedError`."""
     home = run.journal.path.parent
     remove_drafts(home)
     if request.key is not None and read_key(home) not in (None, request.key):
-        raise OtherAppError
+        raise FingerprintKeyChangedError
     if not_run is None:
         run.require_startable()
     run.start(request.fleet_run, not_run, rechecks=request.rechecks, may_spend=request.may_spend)

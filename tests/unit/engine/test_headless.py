@@ -21,7 +21,7 @@ from runbook_lib.core.model import FleetRun, Mode
 from runbook_lib.engine import headless
 from runbook_lib.engine.cells import Child
 from runbook_lib.engine.headless import (
-    OtherAppError,
+    FingerprintKeyChangedError,
     RunListener,
     RunRequest,
     RunResult,
@@ -377,7 +377,7 @@ def test_a_key_created_meanwhile_stops_the_run(
         return run, attestations
 
     monkeypatch.setattr(headless, "_opened", opened_meanwhile)
-    with pytest.raises(OtherAppError):
+    with pytest.raises(FingerprintKeyChangedError):
         kernel.run(key=mine)
 
     assert kernel.heard == []
