@@ -52,7 +52,7 @@ class Result(NamedTuple):
 Performed = tuple[tuple[Result, ...], str]
 
 
-class Prepared(NamedTuple):
+class PreparedChecks(NamedTuple):
     """A step's checks, ready to be performed, and the values that they are about."""
 
     subject: Subject
@@ -84,7 +84,7 @@ class StepsUnderWay:
     def __init__(
         self,
         steps: Sequence[Step],
-        prepare: Callable[[Step], Prepared],
+        prepare: Callable[[Step], PreparedChecks],
         *,
         is_permitted: Callable[[Check], bool],
         attestations: Mapping[str, Attestation | None],
@@ -94,7 +94,7 @@ class StepsUnderWay:
         self._is_permitted = is_permitted
         self._attestations = attestations
         self._begun: dict[str, Future[Performed]] = {}
-        self._not_taken: dict[str, Prepared] = {}
+        self._not_taken: dict[str, PreparedChecks] = {}
         late: set[str] = set()
         for step in steps:
             if self._alters(step) or late.intersection(step.requires):
@@ -105,7 +105,7 @@ class StepsUnderWay:
                 in_time = partial(self._perform_in_time, step, prepared.perform)
                 self._begun[step.id] = run_in_thread(in_time, step.id)
 
-    def take(self, step: Step) -> tuple[Performed, Prepared]:
+    def take(self, step: Step) -> tuple[Performed, PreparedChecks]:
         """
         Return the results of the step's checks, with the values that they are about.
 

@@ -86,7 +86,7 @@ from runbook_lib.core.run_state import (
 )
 from runbook_lib.engine.check_runner import (
     Performed,
-    Prepared,
+    PreparedChecks,
     Result,
     StepsUnderWay,
     perform_checks,
@@ -380,7 +380,7 @@ class Run(RunView):
         step = self.step(step_id)
         self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
         performed: Performed = ((), "")
-        prepared = Prepared(self.subject(self.history), lambda: ((), ""))
+        prepared = PreparedChecks(self.subject(self.history), lambda: ((), ""))
         if not obstacle(step, self.state.steps):
             performed, prepared = (under_way or self.start_snapshot([step])).take(step)
         results, unchecked = performed
@@ -646,7 +646,7 @@ class Run(RunView):
         on_exchanges: OnExchanges,
         answers: frozenset[str],
         earlier: EarlierResults | None,
-    ) -> Prepared:
+    ) -> PreparedChecks:
         """Return the checks of `step` with the values that are known now."""
         known = self.values
         secrets = self.settings.secrets
@@ -684,7 +684,7 @@ class Run(RunView):
         performed = [check for check in checks if check.side_effect and not lacking[check]]
         bases = [earlier.basis(step, check) for check in performed] if earlier else []
         is_due = any(check.always_has_side_effect and lacking[check] for check in checks)
-        return Prepared(
+        return PreparedChecks(
             self.subject(self.history),
             perform,
             bases=tuple(basis for basis in bases if basis),

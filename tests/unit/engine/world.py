@@ -21,7 +21,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import Finding, Mode, Outcome, Remark
 from runbook_lib.core.procedure import Step
-from runbook_lib.engine.check_runner import Performed, Prepared, Result
+from runbook_lib.engine.check_runner import Performed, PreparedChecks, Result
 from runbook_lib.engine.customer_connections import Survey
 from runbook_lib.engine.customer_rows import AccountStatus, FailingCalls, Installed, KnownAccount
 from runbook_lib.engine.tenant_list import list_tenants
@@ -93,10 +93,10 @@ class GivenResults:
         self._run = run
         self._responses = responses
 
-    def take(self, step: Step) -> tuple[Performed, Prepared]:
+    def take(self, step: Step) -> tuple[Performed, PreparedChecks]:
         """Return the results of a step's checks, and the values that they are about."""
         performed: Performed = (self._responses.of(step), "")
-        return performed, Prepared(self._run.subject(self._run.history), lambda: performed)
+        return performed, PreparedChecks(self._run.subject(self._run.history), lambda: performed)
 
 
 @dataclass(frozen=True, kw_only=True)
