@@ -24,7 +24,7 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.run_state import RunState
 from runbook_lib.core.scratch import scratch_folder
-from runbook_lib.engine.cells import Child
+from runbook_lib.engine.cells import CellProcess
 from runbook_lib.engine.execution import execute_notebook
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
@@ -69,7 +69,7 @@ class RunRequest:
     key: FingerprintKey | None = None
     """The fingerprint key of a tenant that has none yet."""
 
-    child: Child | None = None
+    child: CellProcess | None = None
     """The process of the cells, which a caller with threads starts before them."""
 
     fleet_run: FleetRun | None = None

@@ -27,7 +27,7 @@ from msgspec import convert, to_builtins
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import FleetRun, Mode
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.cells import Child
+from runbook_lib.engine.cells import CellProcess
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import RunbookError, SealingError, describe_error
@@ -284,7 +284,7 @@ def answer_request(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         # NOTE: before the request is read, so that no credential of it is in the child.
-        with closing(Child()) as child:
+        with closing(CellProcess()) as child:
             document = json.loads(receive())
             Thread(target=end_with_parent, daemon=True).start()
             os.environ.update(document["environ"])

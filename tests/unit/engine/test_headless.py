@@ -19,7 +19,7 @@ from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import FleetRun, Mode
 from runbook_lib.engine import headless
-from runbook_lib.engine.cells import Child
+from runbook_lib.engine.cells import CellProcess
 from runbook_lib.engine.headless import (
     FingerprintKeyChangedError,
     RunListener,
@@ -69,7 +69,7 @@ class Kernel(RunListener):
         *,
         environment: Mapping[str, str],
         on_tick: Callable[[], None],
-        child: Child | None,
+        child: CellProcess | None,
     ) -> str:
         """Execute nothing."""
         self.source = source
