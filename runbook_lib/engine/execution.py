@@ -41,7 +41,7 @@ def execute_notebook(
 
     executed: Any = None
 
-    class Engine(papermill.engines.Engine):  # type: ignore[misc]
+    class CellEngine(papermill.engines.Engine):  # type: ignore[misc]
         """Runs the cells, up to one that fails."""
 
         @classmethod
@@ -64,7 +64,7 @@ def execute_notebook(
 
     # NOTE: it warns of each setting that the notebook takes without showing it in its parameters.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill.engines.papermill_engines.register(_ENGINE, Engine)
+    papermill.engines.papermill_engines.register(_ENGINE, CellEngine)
     options = {"engine_name": _ENGINE, "kernel_name": "python3", "language": "python"}
     with closing(child or CellProcess()) as cells:
         cells.begin(environment)
