@@ -36,7 +36,7 @@ _BLOCKED = "Not checked: an earlier step failed."
 _NO_ANSWER = (UnreachableError, ThrottledError, UnexpectedResponseError, StaleResponseError)
 
 
-class Result(NamedTuple):
+class CheckResult(NamedTuple):
     """
     A check's finding, and the exchanges that support it.
 
@@ -49,7 +49,7 @@ class Result(NamedTuple):
 
 
 # The results of a step's checks, in their order, or the reason why no check ran.
-Performed = tuple[tuple[Result, ...], str]
+Performed = tuple[tuple[CheckResult, ...], str]
 
 
 class PreparedChecks(NamedTuple):
@@ -190,25 +190,27 @@ def perform_checks(
     return seen, "" if seen else "No check applies to the chosen permissions."
 
 
-def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> Result:
+def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> CheckResult:
     finding = Finding(
         outcome=Outcome.INCONCLUSIVE,
         code="check-stopped",
         reason=f"The check was stopped: it took over {deadline.seconds:g} s (step_seconds).",
         check=check.id,
     )
-    return Result(
+    return CheckResult(
         finding, context.session.recorded_exchanges() if context else (), is_unanswered=True
     )
 
 
-def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
+def _perform(
+    check: Check, context: CheckContext | None, absent: Sequence[str]
+) -> CheckResult | None:
     if context is None:
         reason = f"Not checked further: {_join_labels([absent])} not given."
         missing = Finding(
             outcome=Outcome.INCONCLUSIVE, code="input-missing", reason=reason, check=check.id
         )
-        return Result(missing)
+        return CheckResult(missing)
     is_unanswered = False
     finding: Finding | None
     try:
@@ -234,7 +236,7 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
     if finding is None:
         return None
     context.session.flush()
-    return Result(
+    return CheckResult(
         replace(finding, check=check.id), context.session.recorded_exchanges(), is_unanswered
     )
 

@@ -85,9 +85,9 @@ from runbook_lib.core.run_state import (
     obstacle,
 )
 from runbook_lib.engine.check_runner import (
+    CheckResult,
     Performed,
     PreparedChecks,
-    Result,
     StepsUnderWay,
     perform_checks,
 )
@@ -444,7 +444,7 @@ class Run(RunView):
             for name, results in self.peek(steps).items()
         }
 
-    def peek(self, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
+    def peek(self, steps: Sequence[Step]) -> dict[str, tuple[CheckResult, ...]]:
         """Check the steps in one snapshot without recording it; return the results for each id."""
         under_way = self._begin(steps, on_exchanges=lambda _: None, is_recorded=False)
         return {step.id: under_way.take(step)[0][0] for step in steps}

@@ -21,7 +21,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import Finding, Mode, Outcome, Remark
 from runbook_lib.core.procedure import Step
-from runbook_lib.engine.check_runner import Performed, PreparedChecks, Result
+from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks
 from runbook_lib.engine.customer_connections import Survey
 from runbook_lib.engine.customer_rows import AccountStatus, FailingCalls, Installed, KnownAccount
 from runbook_lib.engine.tenant_list import list_tenants
@@ -74,14 +74,14 @@ class Responses:
     def __init__(self, seen: Mapping[str, Finding | None] | None = None) -> None:
         self.seen = {**(seen or {})}
 
-    def of(self, step: Step) -> tuple[Result, ...]:
+    def of(self, step: Step) -> tuple[CheckResult, ...]:
         """Return the result of each check of a step; `None` stands for no answer."""
         results = []
         for check in step.checks:
             known = self.seen.get(check.id, self.seen.get(step.id, finding()))
             shown = known or finding(Outcome.INCONCLUSIVE, "No answer within 30 s.", code="timeout")
             results.append(
-                Result(structs.replace(shown, check=check.id), is_unanswered=known is None)
+                CheckResult(structs.replace(shown, check=check.id), is_unanswered=known is None)
             )
         return tuple(results)
 
