@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.attestation_rules import Subject
-from runbook_lib.core.carrying import Due
+from runbook_lib.core.carrying import OutdatedResult
 from runbook_lib.core.conclusion import conclude
 from runbook_lib.core.model import Attestation, CarriedResult, CheckBasis, Finding, Outcome
 from runbook_lib.core.procedure import Check, Step
@@ -67,7 +67,7 @@ class PreparedChecks(NamedTuple):
     carried: tuple[CarriedResult, ...] = ()
     """Earlier results that count instead of other checks."""
 
-    due: Due | None = None
+    due: OutdatedResult | None = None
     """The reason why an earlier result does not count; `None` if none was refused."""
 
 

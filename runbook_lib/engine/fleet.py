@@ -43,7 +43,7 @@ from runbook_lib.connectors.registry import (
     find_procedure,
     known_variables,
 )
-from runbook_lib.core.carrying import Due, EarlierResult
+from runbook_lib.core.carrying import EarlierResult, OutdatedResult
 from runbook_lib.core.files import is_there
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.fleet_selection import selection_digest
@@ -662,7 +662,7 @@ def _spending(
     )
     due = []
     for step, check, name in permitted:
-        earlier_result: EarlierResult | Due | None = None
+        earlier_result: EarlierResult | OutdatedResult | None = None
         with suppress(RunbookError, OSError):
             earlier_result = earlier.find(step, check)
         if not isinstance(earlier_result, EarlierResult):

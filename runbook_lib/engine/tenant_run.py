@@ -40,7 +40,7 @@ from runbook_lib.connectors.provider import Vendor, vendor_of
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.advice import is_checkable
 from runbook_lib.core.attestation_rules import bind
-from runbook_lib.core.carrying import Due, EarlierResult
+from runbook_lib.core.carrying import EarlierResult, OutdatedResult
 from runbook_lib.core.conclusion import Conclusion, combine
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal
@@ -615,7 +615,7 @@ class Run(RunView):
 
     def _carried(
         self, step: Step, earlier: EarlierResults | None
-    ) -> tuple[dict[str, CarriedResult], Due | None]:
+    ) -> tuple[dict[str, CarriedResult], OutdatedResult | None]:
         """
         Return the earlier results that count instead of checks of `step`, by the check's id.
 
