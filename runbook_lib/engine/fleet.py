@@ -185,7 +185,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
+class DueSideEffect:
     """A setting that lets checks spend something, which are due at these tenants."""
 
     setting: str
@@ -375,14 +375,14 @@ class Fleet:
         )
 
     @property
-    def spending(self) -> list[Spending]:
+    def spending(self) -> list[DueSideEffect]:
         """The settings that permit checks which are due, each with its side effect and tenants."""
         due: dict[tuple[str, str], list[str]] = {}
         for job in self.jobs:
             for spent in job.spending:
                 due.setdefault(spent, []).append(job.tenant.tenant)
         return [
-            Spending(setting, len(names), side_effect, sorted(names))
+            DueSideEffect(setting, len(names), side_effect, sorted(names))
             for (setting, side_effect), names in sorted(due.items())
         ]
 
