@@ -23,7 +23,12 @@ from runbook_lib.core.model import Finding, Mode, Outcome, Remark
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks
 from runbook_lib.engine.customer_connections import Survey
-from runbook_lib.engine.customer_rows import AccountStatus, FailingCalls, Installed, KnownAccount
+from runbook_lib.engine.customer_rows import (
+    AccountStatus,
+    FailingCalls,
+    InstalledConnector,
+    KnownAccount,
+)
 from runbook_lib.engine.tenant_list import list_tenants
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.customer_poll import customer_changes
@@ -258,7 +263,7 @@ def customer(name: str, **more: Any) -> KnownAccount:
         "listed_in": 1,
         "polled_on": timestamp(NOW - HOUR),
         "standing": AccountStatus.SIGNED_IN,
-        "connectors": (Installed(1, 1, True),),
+        "connectors": (InstalledConnector(1, 1, True),),
         "signed_in_on": timestamp(NOW - HOUR),
         "installed_on": timestamp(NOW - HOUR),
         "proven_on": timestamp(NOW - HOUR),
@@ -276,7 +281,7 @@ def signed_out(name: str, *, looks: int = 2, **more: Any) -> KnownAccount:
         "signed_in_on": timestamp(NOW - 3 * DAY),
         "polled_on": polled_on,
         "in_doubt_since": since,
-        "connectors": (Installed(1, 1, False),),
+        "connectors": (InstalledConnector(1, 1, False),),
     }
     return customer(name, **{**known, **more})
 
