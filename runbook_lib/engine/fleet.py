@@ -52,7 +52,7 @@ from runbook_lib.core.model import FleetRun, RunOutcome, Value
 from runbook_lib.core.run_state import History, HistoryReader, open_history
 from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.headless import archive_sealed
-from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_workers
+from runbook_lib.engine.pools import CompletedRequest, LocalPool, available_memory, default_workers
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run_view import known_values
 from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
@@ -504,7 +504,7 @@ class Fleet:
             fleet_run=self._fleet_run(job),
         )
 
-    def _result(self, done: Done) -> TenantResult:
+    def _result(self, done: CompletedRequest) -> TenantResult:
         """Return the result of a run that has ended; a defect in it is that tenant's alone."""
         job = self._known[done.request.tenant, done.request.connector]
         event = done.event

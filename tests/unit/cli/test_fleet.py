@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet
-from runbook_lib.engine.pools import Done, Groups, LocalPool
+from runbook_lib.engine.pools import CompletedRequest, Groups, LocalPool
 from runbook_lib.errors import FleetFileError
 from runbook_lib.evidence.fleet_result import Status, TenantResult
 from tests.unit.bodies import APP_SECRET
@@ -46,10 +46,10 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
         "clover": {"status": Status.UNSEALED, "exit_code": 3, "reason": HOSTILE},
     }
 
-    def run(_: LocalPool, groups: Groups) -> Iterator[Done]:
-        return (Done(each, {}, 0) for group in groups for each in group)
+    def run(_: LocalPool, groups: Groups) -> Iterator[CompletedRequest]:
+        return (CompletedRequest(each, {}, 0) for group in groups for each in group)
 
-    def result(fleet: Fleet, done: Done) -> TenantResult:
+    def result(fleet: Fleet, done: CompletedRequest) -> TenantResult:
         (job,) = (job for job in fleet.jobs if job.tenant.tenant == done.request.tenant)
         return replace(job.pending, **results[job.tenant.tenant])
 

@@ -82,7 +82,7 @@ def run(*tables: str, **more: Any) -> FleetResult:
 def killed(monkeypatch: pytest.MonkeyPatch, after: str) -> str:
     """Kill a fleet after the result of a tenant, or before any, and return the run's id."""
 
-    def run_until(pool: pools.LocalPool, groups: pools.Groups) -> Iterator[pools.Done]:
+    def run_until(pool: pools.LocalPool, groups: pools.Groups) -> Iterator[pools.CompletedRequest]:
         if not after:
             raise KilledError
         for request in (item for group in groups for item in group):
@@ -90,7 +90,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, after: str) -> str:
             if request.tenant == after:
                 raise KilledError
 
-    def gone(_: pools.LocalPool) -> Iterator[pools.Done]:
+    def gone(_: pools.LocalPool) -> Iterator[pools.CompletedRequest]:
         raise KilledError
 
     with monkeypatch.context() as patch:
