@@ -94,7 +94,7 @@ class ProcessRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class ProcessResult:
     """The outcome of the run, and its bundle."""
 
     outcome: str
@@ -106,7 +106,7 @@ def run_in_process(
     *,
     withheld: Collection[str] = (),
     on_wait: Callable[[str], None] = lambda _: None,
-) -> Finished:
+) -> ProcessResult:
     """
     Run the whole procedure headless in a new process, and return its outcome.
 
@@ -116,7 +116,7 @@ def run_in_process(
     event = run_apart(request, withheld=withheld, on_wait=on_wait)
     if event["event"] == "refused":
         raise SealingError(event["message"], next_step=event["next_step"])
-    return Finished(event["outcome"], Path(event["bundle"]))
+    return ProcessResult(event["outcome"], Path(event["bundle"]))
 
 
 def run_apart(
