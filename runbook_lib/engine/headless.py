@@ -30,7 +30,7 @@ from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
-from runbook_lib.evidence.bundle import Seal, Sealed, bundle_name, draft, resource, seal
+from runbook_lib.evidence.bundle import Seal, SealedBundle, bundle_name, draft, resource, seal
 from runbook_lib.evidence.chain import remove_drafts
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
@@ -104,7 +104,7 @@ class RunResult:
     state: RunState
     """The state at the end of the run."""
 
-    sealed: Sealed
+    sealed: SealedBundle
     """The sealed bundle."""
 
     key_id: str
@@ -303,7 +303,7 @@ def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult 
                 tenant=run.tenant,
                 run_id=record.run_id,
                 state=replace(run, run_id=record.run_id).state,
-                sealed=Sealed(folder, verified.link.sequence, ""),
+                sealed=SealedBundle(folder, verified.link.sequence, ""),
                 key_id=key.key_id,
             )
     return None

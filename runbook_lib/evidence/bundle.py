@@ -88,7 +88,7 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedBundle:
     """A sealed bundle: its folder, its number in the chain, why it has no time-stamp."""
 
     folder: Path
@@ -146,7 +146,7 @@ def write_record(
 
 def seal(
     folder: Path, state: RunState, reader: HistoryReader, redactor: Redactor, seal_with: Seal
-) -> Sealed:
+) -> SealedBundle:
     """
     Add the record of the run to `folder`, sign the files, and make it the run's bundle.
 
@@ -181,7 +181,7 @@ def seal(
             fleet_run=record.fleet_run.id if record.fleet_run else "",
         )
         final = announce(reader, folder, record.run_id, sealed)
-    return Sealed(final, link.sequence, unstamped)
+    return SealedBundle(final, link.sequence, unstamped)
 
 
 def resource(path: Path, name: str) -> Resource:

@@ -261,7 +261,7 @@ def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unsealed:
+class UnsealedTenant:
     """The reason why a tenant has no bundle of a fleet's run."""
 
     tenant: _SomeText
@@ -302,7 +302,7 @@ class FleetNotes:
     selected_digest: Sha256
     """The digest of their sorted list."""
 
-    unsealed: tuple[Unsealed, ...] = ()
+    unsealed: tuple[UnsealedTenant, ...] = ()
     """The tenants without a bundle; empty until the run ends."""
 
 
@@ -316,7 +316,7 @@ def write_notes(result: FleetResult, selected: int, selected_digest: str) -> Non
         selected=selected,
         selected_digest=selected_digest,
         unsealed=tuple(
-            Unsealed(
+            UnsealedTenant(
                 tenant=tenant_result.tenant,
                 connector=tenant_result.connector,
                 reason=tenant_result.reason,

@@ -72,7 +72,7 @@ _LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
+class ArchivedBundle:
     """
     A bundle in an archive, complete and read back, with its address.
 
@@ -179,7 +179,7 @@ def archive_bundle(
     *,
     limits: TransferLimits | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
-) -> Archived:
+) -> ArchivedBundle:
     """
     Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
 
@@ -204,7 +204,7 @@ def archive_bundle(
 
 def _copy_all(
     store: Store, files: Mapping[str, Path], place: str, on_progress: Callable[[Progress], None]
-) -> Archived:
+) -> ArchivedBundle:
     """Copy files by their names in the archive, where `place` has these and no others."""
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
@@ -224,7 +224,7 @@ def _copy_all(
             problem = "returned content that differs from what was written" if is_new else problem
             raise ArchiveError(f"The archive {problem}.", next_step=_COMPARE, file=name)
         copied += is_new
-    return Archived(f"{store.address}/{place}", copied, len(files) - copied)
+    return ArchivedBundle(f"{store.address}/{place}", copied, len(files) - copied)
 
 
 @contextmanager
