@@ -77,9 +77,9 @@ from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.fleet_result import (
     ConnectorName,
     FleetResult,
-    Status,
     StepName,
     TenantResult,
+    TenantRunStatus,
     notes_in,
     result_of,
     write_notes,
@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     from runbook_lib.engine.dask_pool import DaskPool
 
 # The kinds of problems of a tenant whose result has a reason.
-_TITLES = {Status.NOT_RUN: SETTINGS_UNUSABLE, Status.UNSEALED: NO_EVIDENCE}
+_TITLES = {TenantRunStatus.NOT_RUN: SETTINGS_UNUSABLE, TenantRunStatus.UNSEALED: NO_EVIDENCE}
 _FLEET_ID = re.compile("[0-9a-f]{8}")
 
 
@@ -529,7 +529,7 @@ class Fleet:
             code = event.get("code")
         # NOTE: settings that a tenant's run refuses leave the tenant open.
         code = ExitCode.REFUSED if code == ExitCode.REFUSED else ExitCode.INCOMPLETE
-        unsealed = replace(job.pending, status=Status.UNSEALED, seconds=done.seconds)
+        unsealed = replace(job.pending, status=TenantRunStatus.UNSEALED, seconds=done.seconds)
         return replace(unsealed, exit_code=code, reason=reason, next_step=advice)
 
     def _proven(self, job: Job, bundle: str) -> TenantResult:

@@ -25,7 +25,7 @@ from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
 from runbook_lib.engine.watch.watch_state import ProblemKind, read_state
 from runbook_lib.errors import ExitCode
-from runbook_lib.evidence.fleet_result import Status, TenantResult
+from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from runbook_lib.evidence.junit import tenant_suite
 from runbook_lib.evidence.reports.index_page import INDEX_PAGE
 from runbook_lib.evidence.reports.tenant_status import TenantStatus, cause_rows
@@ -369,7 +369,7 @@ def test_a_test_report_says_the_same(
     status = next(status for status in whole.statuses if status.tenant == expected_tenant.tenant)
     result = TenantResult(
         tenant=expected_tenant.tenant, connector=status.connector, entry_digest="0" * 64,
-        sandbox=status.is_practice, status=Status.SEALED,
+        sandbox=status.is_practice, status=TenantRunStatus.SEALED,
     )  # fmt: skip
     cases = [(case.name, case.tag) for case in tenant_suite(status, result).cases]
 

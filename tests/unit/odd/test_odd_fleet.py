@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet
 from runbook_lib.engine.pools import CompletedRequest, Groups, LocalPool
-from runbook_lib.evidence.fleet_result import Status, TenantResult
+from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from tests.support.odd_files import FILES, ends_well, put, remove, time_limit
 
 pytestmark = pytest.mark.matrix(80)
@@ -43,7 +43,7 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     def result(fleet: Fleet, _: CompletedRequest) -> TenantResult:
         (job,) = fleet.jobs
-        return replace(job.pending, status=Status.SEALED, outcome="complete", exit_code=0)
+        return replace(job.pending, status=TenantRunStatus.SEALED, outcome="complete", exit_code=0)
 
     monkeypatch.setattr(LocalPool, "run", run)
     monkeypatch.setattr(Fleet, "_result", result)
