@@ -38,7 +38,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.archive.stores import (
     LARGEST_OBJECT,
-    Folder,
+    FolderStore,
     Store,
     TransferLimits,
     open_store,
@@ -161,7 +161,7 @@ def check_archive(url: str, home: Path) -> None:
 def check_apart(url: str, paths: Iterable[Path]) -> None:
     """Raise `SettingsError` if an archive folder overlaps one of `paths`, links resolved."""
     store = open_store(url)
-    if not isinstance(store, Folder):
+    if not isinstance(store, FolderStore):
         return
     target = Path(os.path.realpath(store.path))
     for path in paths:
@@ -238,7 +238,7 @@ def fetched(url: str, *, limits: TransferLimits | None = None) -> Iterator[Path]
     evidence, `SettingsError` if there is nothing.
     """
     store = open_store(url, limits)
-    if isinstance(store, Folder):
+    if isinstance(store, FolderStore):
         yield store.path
         return
     sizes = store.sizes()
@@ -264,7 +264,7 @@ def _check_apart(store: Store, home: Path) -> None:
 
     `home` contains a journal and its bundles; all evidence is two folders above.
     """
-    if not isinstance(store, Folder):
+    if not isinstance(store, FolderStore):
         return
     target = Path(os.path.realpath(store.path))
     evidence = home.parent.parent
