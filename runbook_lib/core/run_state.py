@@ -28,7 +28,7 @@ from runbook_lib.core.attestation_rules import (
     second_person_sentence,
     select_current,
 )
-from runbook_lib.core.carrying import EarlierResult, OutdatedResult, read_carried
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult, read_carried
 from runbook_lib.core.conclusion import Conclusion, combine, conclude
 from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.files import read_plain, write_whole

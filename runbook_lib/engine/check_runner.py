@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.attestation_rules import Subject
-from runbook_lib.core.carrying import OutdatedResult
+from runbook_lib.core.carried_results import OutdatedResult
 from runbook_lib.core.conclusion import conclude
 from runbook_lib.core.model import Attestation, CarriedResult, CheckBasis, Finding, Outcome
 from runbook_lib.core.procedure import Check, Step

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from runbook_lib.connectors.check_registry import code_digest
-from runbook_lib.core.carrying import EarlierResult, OutdatedResult, basis_of, find_earlier
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult, basis_of, find_earlier
 from runbook_lib.core.model import CheckBasis, Value
 from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.core.run_state import History

@@ -43,7 +43,7 @@ from runbook_lib.connectors.registry import (
     find_procedure,
     known_variables,
 )
-from runbook_lib.core.carrying import EarlierResult, OutdatedResult
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult
 from runbook_lib.core.files import is_there
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.fleet_selection import selection_digest

@@ -40,7 +40,7 @@ from runbook_lib.connectors.provider import Vendor, vendor_of
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.advice import is_checkable
 from runbook_lib.core.attestation_rules import bind
-from runbook_lib.core.carrying import EarlierResult, OutdatedResult
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult
 from runbook_lib.core.conclusion import Conclusion, combine
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs, to_builtins
 
 from runbook_lib.core.attestation_rules import Subject, bind
-from runbook_lib.core.carrying import EarlierResult, OutdatedResult, basis_of, find_earlier
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult, basis_of, find_earlier
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import JournalLine, Ref
 from runbook_lib.core.model import (
