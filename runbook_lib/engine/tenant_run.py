@@ -91,9 +91,9 @@ from runbook_lib.engine.check_runner import (
     StepsUnderWay,
     perform_checks,
 )
-from runbook_lib.engine.connections import Sessions
 from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
+from runbook_lib.engine.provider_sessions import Sessions
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.check_session import OnExchanges, Session
