@@ -23,9 +23,9 @@ from runbook_lib.config.runner_settings import SIGNING_PASSPHRASE, inputs_of
 from runbook_lib.config.settings import Settings, resolve, secret_of
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR_CLIENT_ID, CYCLR_CLIENT_SECRET
-from runbook_lib.connectors.facebook.connection import lead_data_is_readable
 from runbook_lib.connectors.facebook.facebook_formats import is_token
 from runbook_lib.connectors.facebook.inputs import APP_ID, USER_ACCESS_TOKEN
+from runbook_lib.connectors.facebook.user_token import lead_data_is_readable
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.credential_form import implausible, is_issued_token
 from runbook_lib.core.fingerprints import FingerprintKey
