@@ -7,9 +7,9 @@ from pathlib import Path
 from runbook_lib.connectors.facebook import (
     app,
     consent_without_role,
+    permission_test_calls,
     public_pages,
     review,
-    review_calls,
     user_token,
     verification,
 )
@@ -19,9 +19,9 @@ SHARED = read_part(
     Path(__file__).parent,
     app,
     consent_without_role,
+    permission_test_calls,
     public_pages,
     review,
-    review_calls,
     user_token,
     verification,
 )
