@@ -42,7 +42,7 @@ from runbook_lib.evidence.record import JournalExcerpt, build_record, parse_reco
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
-from runbook_lib.walkthrough.inputs import problem
+from runbook_lib.walkthrough.input_fields import problem
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import STRUCTURE, step_view
 from tests.conftest import NOON
