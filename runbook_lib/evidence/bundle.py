@@ -36,7 +36,7 @@ from runbook_lib.evidence.journal_excerpt import (
     copy_excerpt,
     report_entries,
 )
-from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
+from runbook_lib.evidence.leaks import RemoteHexStrings, refuse_leaks
 from runbook_lib.evidence.record import (
     RECORD_NAME,
     SCHEMA_NAME,
@@ -159,7 +159,7 @@ def seal(
     with chain_end(reader) as (link, after):
         record = write_record(folder, state, reader, after)
         content = _files(folder)
-        remote_words = RemoteWords([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
+        remote_words = RemoteHexStrings([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
         refuse_leaks(content, redactor, remote_words, _attached(record))
         export_public_key(seal_with.key, keys)
         keep_public_key(seal_with.key)
