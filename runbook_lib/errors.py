@@ -5,7 +5,7 @@ Messages and diagnostics never contain a secret. Errors of one provider's API ar
 subclasses, beside that provider's client.
 
 * RunbookError
-  x SettingsError   StatementError, UnknownTenantError, FleetFileError,
+  x SettingsError   AttestationError, UnknownTenantError, FleetFileError,
                     InsecureSchedulerError, TextsError, BrokenConnectorError
   x JournalError
   x BusyError
@@ -99,7 +99,7 @@ class SettingsError(RunbookError):
     )
 
 
-class StatementError(SettingsError):
+class AttestationError(SettingsError):
     """An attestation of a person, in a form, a command or a file, is unusable."""
 
     code = "confirmation-invalid"

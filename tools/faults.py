@@ -95,7 +95,7 @@ FAULTS = (
         "connectors/findings.py",
         "    if proof.doubt:\n",
         "    if not proof:\n",
-        "connectors/test_connection.py",
+        "connectors/test_user_token.py",
         "a check fails without proof",
     ),
     Fault(
@@ -123,14 +123,14 @@ FAULTS = (
         "connectors/proof.py",
         "if not listing_it and (is_refused or len(excluding) == len(listings)):",
         "if excluding:",
-        "connectors/test_connection.py",
+        "connectors/test_user_token.py",
         "a permission that one of two sources lists fails the step",
     ),
     Fault(
         "connectors/proof.py",
         "return not self.gap and name not in self.present and name not in self.unclear",
         "return name not in self.present and name not in self.unclear",
-        "connectors/test_connection.py",
+        "connectors/test_user_token.py",
         "a missing, null or empty list is read as a whole one",
     ),
     Fault(
@@ -151,7 +151,7 @@ FAULTS = (
         "connectors/facebook/refusal_table.py",
         "error_codes=frozenset({102, 190}),",
         "error_codes=frozenset({1, 2, 4, 17, 102, 190}),",
-        "connectors/test_connection.py",
+        "connectors/test_user_token.py",
         "a fault of the remote's own ends a token",
     ),
     Fault(

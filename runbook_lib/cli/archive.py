@@ -30,7 +30,7 @@ from runbook_lib.text import one_line
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from runbook_lib.evidence.archive.archive import Archived
+    from runbook_lib.evidence.archive.archive import ArchivedBundle
     from runbook_lib.evidence.archive.archive import Progress as FileProgress
 from runbook_lib.cli.evidence_options import ARCHIVE_SECONDS, transfer_limits
 
@@ -107,7 +107,7 @@ class _ArchiveOutcomes:
     is_over: bool = False
     advice: dict[str, None] = field(default_factory=dict)
 
-    def perform(self, folder: Path, copy: Callable[[], Archived]) -> None:
+    def perform(self, folder: Path, copy: Callable[[], ArchivedBundle]) -> None:
         """Copy a bundle, and show the outcome."""
         if self.is_over:
             reason = "It was not tried, because the archive cannot be used."

@@ -180,14 +180,16 @@ def _line(result: TenantResult) -> str:
     """Return the result of a tenant as one line: the failed steps, or why there is no bundle."""
     from runbook_lib.core.model import Outcome
     from runbook_lib.core.outcome import ICONS, LOOKS_LIKE
-    from runbook_lib.evidence.fleet_result import Status
+    from runbook_lib.evidence.fleet_result import TenantRunStatus
 
     failed = [step["id"] for step in result.steps if step["outcome"] == Outcome.FAILED]
     why = ", ".join(failed) or result.reason
     icon = ICONS[LOOKS_LIKE.get(result.outcome, Outcome.FAILED)]
     mark = "SANDBOX " if result.sandbox else ""
     name = f"{mark}{result.tenant} ({result.connector})"
-    word = result.outcome or ("not run" if result.status is Status.NOT_RUN else "not sealed")
+    word = result.outcome or (
+        "not run" if result.status is TenantRunStatus.NOT_RUN else "not sealed"
+    )
     return one_line(f"{icon} {name}: {word}{f': {why}' if why else ''}")
 
 

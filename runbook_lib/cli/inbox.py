@@ -19,7 +19,7 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.text import pluralize
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.tenant_reader import TenantsRead
+    from runbook_lib.engine.tenant_reader import TenantsOverview
     from runbook_lib.evidence.reports.tenant_status import CauseRow, TenantStatus
 
 # The number of names that are shown of a cause.
@@ -64,7 +64,7 @@ def inbox(
     _show_inbox(shown, read.statuses, name, is_verbose=is_verbose)
 
 
-def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsRead:
+def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsOverview:
     """Return the tenants, of all FILEs or of `file`; raises `FleetFileError` for its mistakes."""
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.tenant_list import whole_tenants_file
@@ -82,7 +82,7 @@ def read_listed(evidence: str, file: Path | None, tenant: str = "") -> TenantsRe
     return replace(read, statuses=of_file, due_items=due_items)
 
 
-def show_tenants(read: TenantsRead) -> None:
+def show_tenants(read: TenantsOverview) -> None:
     """Print a line for each tenant, the worst first, after what to do now; times are UTC."""
     from runbook_lib.evidence.reports.phrases import when
     from runbook_lib.evidence.reports.tenant_status import what_now
@@ -126,7 +126,7 @@ def _of_person(statuses: Iterable[TenantStatus], name: str) -> list[TenantStatus
     ]
 
 
-def _write_calendar(ics: str, read: TenantsRead, person: str) -> None:
+def _write_calendar(ics: str, read: TenantsOverview, person: str) -> None:
     from runbook_lib.core.files import write_whole
     from runbook_lib.engine.calendar import icalendar_file, merge_due_items
 

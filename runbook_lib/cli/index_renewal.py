@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from runbook_lib.cli.plain_output import say
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.tenant_reader import TenantsRead
+    from runbook_lib.engine.tenant_reader import TenantsOverview
 
 
 def renew_index(
     evidence: str, *, file: Path | None = None, alone: Iterable[tuple[str, str]] = ()
-) -> TenantsRead | None:
+) -> TenantsOverview | None:
     """
     Build the page of all tenants, with those of `file`, or the ones that ran `alone`.
 

@@ -60,7 +60,7 @@ class RunReport:
         """Write `error` as the end of the run; `run` is `None` before it has begun."""
         if not self._file or getattr(error, "exit_code", None) == ExitCode.USAGE:
             return
-        from runbook_lib.evidence.fleet_result import Status
+        from runbook_lib.evidence.fleet_result import TenantRunStatus
         from runbook_lib.evidence.junit import sealing_case
 
         is_interrupted = isinstance(error, KeyboardInterrupt)
@@ -69,7 +69,7 @@ class RunReport:
         with suppress(OSError):
             self._write(
                 run.tenant if run else self._request.tenant or "unnamed",
-                [sealing_case(Status.UNSEALED, reason)],
+                [sealing_case(TenantRunStatus.UNSEALED, reason)],
                 is_practice=bool(run and run.is_sandbox),
             )
 

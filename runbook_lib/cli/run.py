@@ -57,7 +57,7 @@ def run(
 ) -> None:
     """Run the procedure headless and seal the evidence."""
     from runbook_lib.cli.run_display import RunDisplay, show_archived
-    from runbook_lib.engine.cells import Child
+    from runbook_lib.engine.cells import CellProcess
     from runbook_lib.engine.headless import RunRequest, run_tenant
     from runbook_lib.engine.practice import practise_tenant
 
@@ -79,7 +79,7 @@ def run(
     report = RunReport(junit, request)
     try:
         # NOTE: the sandbox and the display begin threads.
-        with closing(Child()) as child, run_display:
+        with closing(CellProcess()) as child, run_display:
             request = replace(request, child=child)
             if scenario:
                 result = practise_tenant(scenario, request, run_display)

@@ -18,7 +18,7 @@ from runbook_lib.errors import SettingsError
 
 if TYPE_CHECKING:
     from runbook_lib.engine.run_view import RunView
-    from runbook_lib.engine.tenant_reader import TenantsRead
+    from runbook_lib.engine.tenant_reader import TenantsOverview
 
 
 @click.command()
@@ -51,7 +51,7 @@ def status(
 
 
 def _one_tenant(
-    read: TenantsRead, connector: str, tenant: str, env_file: str, evidence: str
+    read: TenantsOverview, connector: str, tenant: str, env_file: str, evidence: str
 ) -> RunView | None:
     """
     Return the tenant that is named, that the settings name, or that is the only one.
@@ -79,7 +79,7 @@ def _one_tenant(
     return None
 
 
-def _show_one(run: RunView, read: TenantsRead, *, is_verbose: bool, as_json: bool) -> None:
+def _show_one(run: RunView, read: TenantsOverview, *, is_verbose: bool, as_json: bool) -> None:
     """Show the steps of a tenant and the next step, with the same state as in every list."""
     from msgspec import to_builtins
 

@@ -48,7 +48,7 @@ from runbook_lib.core.model import (
     Value,
 )
 from runbook_lib.core.procedure import Input, Procedure, Step, StepKind
-from runbook_lib.errors import SettingsError, StatementError
+from runbook_lib.errors import AttestationError, SettingsError
 
 _LARGEST_FILE = 1024 * 1024
 _WHAT = "The attestations file"
@@ -85,11 +85,11 @@ def read_attestations(
 
     An attestation's `binding` contains only the subject that its entry names. An entry with several
     subjects makes an attestation for each, or only for those that match a tenant's `values`. Raises
-    `StatementError` for an unreadable file, an unknown step, key or subject, a missing name, or a
+    `AttestationError` for an unreadable file, an unknown step, key or subject, a missing name, or a
     time in the future.
     """
-    text = read_text(path, _LARGEST_FILE, StatementError, _WHAT)
-    document = parse_tables(text, path, StatementError, _WHAT)
+    text = read_text(path, _LARGEST_FILE, AttestationError, _WHAT)
+    document = parse_tables(text, path, AttestationError, _WHAT)
     _refuse_other_keys(document, tuple(_KINDS), f"{path}")
     steps = {step.id: step for step in procedure.steps}
     inputs = {item.name: item for item in procedure.inputs}
@@ -99,7 +99,7 @@ def read_attestations(
         try:
             tables = tables_of(document, name)
         except ValueError as error:
-            raise StatementError(f"{path}: {error}.") from None
+            raise AttestationError(f"{path}: {error}.") from None
         for table in tables:
             if isinstance(kind, AttestationKind):
                 attestations += reader.attestations(kind, table)
@@ -114,7 +114,7 @@ def check_subjects(
     """
     Return a sentence for each subject in a fleet's file at `path` that no tenant has.
 
-    `tenants` has each tenant's connector and known values. Raises `StatementError` for an entry
+    `tenants` has each tenant's connector and known values. Raises `AttestationError` for an entry
     without a subject, which would count for every tenant.
     """
     by_connector: dict[str, tuple[Procedure, list[Mapping[str, Value]]]] = {}
@@ -127,7 +127,7 @@ def check_subjects(
         known: dict[tuple[str, ...], set[tuple[Value | None, ...]]] = {}
         for attestation in read_attestations(path, procedure, now=now):
             if not (isinstance(attestation, Attestation) and attestation.binding.subject):
-                raise StatementError(
+                raise AttestationError(
                     f"{path}, step {attestation.step}: in a fleet each entry needs a subject, "
                     'such as {app_id = "123456789012345"}, or it would count for every tenant.'
                 )
@@ -195,7 +195,7 @@ class _AttestationReader:
         fields["to"] = _read_text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
         fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
         if fields["due"] and not fields["to"]:
-            raise StatementError(f"{place}: due needs `to`, the person who has this deadline.")
+            raise AttestationError(f"{place}: due needs `to`, the person who has this deadline.")
         return Assignment(**fields, origin=self.path.name, entry=_digest_of([kind, fields]))
 
     def _read_entry(
@@ -208,12 +208,12 @@ class _AttestationReader:
         _refuse_other_keys(table, ("step", "by", "at", note, *more), place)
         if name not in self.steps:
             near = suggestion(name, self.steps)
-            raise StatementError(
+            raise AttestationError(
                 f"{place}: there is no such step.{near} `runbook status` lists them."
             )
         step = self.steps[name]
         if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
-            raise StatementError(
+            raise AttestationError(
                 f"{place}: nothing is submitted in this step, so it cannot be {kind}."
             )
         is_needed = kind in (*_WITH_REASON, NoteKind.COMMENTED)
@@ -233,7 +233,7 @@ class _AttestationReader:
             return [self._read_subject(step, value, place)]
         subjects = [self._read_subject(step, item, place) for item in value]
         if not all(subjects) or not subjects:
-            raise StatementError(
+            raise AttestationError(
                 f'{place}: each subject in a list needs a value, such as {{app_id = "1…"}}.'
             )
         once = {_digest_of(subject): subject for subject in subjects}.values()
@@ -244,7 +244,7 @@ class _AttestationReader:
     def _read_subject(self, step: Step, table: object, place: str) -> dict[str, Value]:
         """Return the values that an entry names as its subject, typed like inputs."""
         if not isinstance(table, dict):
-            raise StatementError(
+            raise AttestationError(
                 f'{place}: subject takes {{app_id = "123456789012345"}}, or a list of these.'
             )
         named = dict.fromkeys((*step.subject, *_ALWAYS))
@@ -254,11 +254,11 @@ class _AttestationReader:
         try:
             return {name: typed(self.inputs[name], value) for name, value in table.items()}
         except SettingsError as error:
-            raise StatementError(f"{place}, subject: {error}") from None
+            raise AttestationError(f"{place}, subject: {error}") from None
 
     def _read_moment(self, value: object, place: str) -> str:
         if not isinstance(value, datetime):
-            raise StatementError(
+            raise AttestationError(
                 f"{place}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
             )
         # A time without a zone is in UTC.
@@ -266,9 +266,9 @@ class _AttestationReader:
         try:
             moment = zoned.astimezone(UTC)
         except OverflowError:
-            raise StatementError(f"{place}: at is out of range: {value}.") from None
+            raise AttestationError(f"{place}: at is out of range: {value}.") from None
         if moment > self.now:
-            raise StatementError(f"{place}: {value} is in the future.")
+            raise AttestationError(f"{place}: {value} is in the future.")
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
@@ -282,19 +282,19 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
     Return the fields of an attestation with the confirmed sentence of `step`, and its days.
 
     `given` has the `answer` by name, or none for the step's own sentence, and the days `due` and
-    `until` as text. Raises `StatementError` for an unknown answer, and for a missing, superfluous
+    `until` as text. Raises `AttestationError` for an unknown answer, and for a missing, superfluous
     or wrong day.
     """
     answers = {answer.name: answer for answer in step.answers}
     name, due, until = (given.get(key, "").strip() for key in _ANSWERED)
     if name and name not in answers:
         known = f"known answers: {', '.join(answers)}" if answers else "this step has none"
-        raise StatementError(f"{place}: there is no answer called {name[:60]}; {known}.")
+        raise AttestationError(f"{place}: there is no answer called {name[:60]}; {known}.")
     answer = answers.get(name)
     counts_days = answer.counts_days if answer else step.counts_days
     due_days = answer.due_days if answer else 0
     if due_days and not due:
-        raise StatementError(
+        raise AttestationError(
             f"{place}: due is missing: the day by which it must be done, such as 2026-12-01."
         )
     latest = days_after(at, counts_days) if counts_days else ""
@@ -306,13 +306,13 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
 
 
 def _day_within(key: str, text: str, place: str, *, at: str, days: int) -> str:
-    """Return a day at most `days` after `at`; raises `StatementError` for any other day."""
+    """Return a day at most `days` after `at`; raises `AttestationError` for any other day."""
     if text and not days:
-        raise StatementError(f"{place}: {key} does not apply to this entry.")
+        raise AttestationError(f"{place}: {key} does not apply to this entry.")
     # NOTE: an outside party's due day may be over when somebody sees it.
     day = due_day(text, place, since=at if key == "until" else "", key=key, act="said")
     if day and day > days_after(at, days):
-        raise StatementError(
+        raise AttestationError(
             f"{place}: {key} {day} is more than {days} days after this entry, {at[:10]}."
         )
     return day
@@ -336,7 +336,7 @@ def doubtful_days(given: Mapping[str, str], *, today: date) -> dict[str, str]:
 def due_day(
     value: object, place: str, *, since: str, key: str = "due", act: str = "assigned"
 ) -> str:
-    """Return a day as text; raises `StatementError` if it is not one, or before `since`."""
+    """Return a day as text; raises `AttestationError` if it is not one, or before `since`."""
     if value == "":
         return ""
     text = value.isoformat() if type(value) is date else str(value)
@@ -345,10 +345,10 @@ def due_day(
     except ValueError:
         is_day = False
     if not is_day:
-        raise StatementError(f"{place}: {key} takes a day such as 2026-12-01, not {text[:40]}.")
+        raise AttestationError(f"{place}: {key} takes a day such as 2026-12-01, not {text[:40]}.")
     # NOTE: it does not compare with today, since each run reads the file again.
     if text < since[:10]:
-        raise StatementError(
+        raise AttestationError(
             f"{place}: {key} {text} is before the day on which it was {act}, {since[:10]}."
         )
     return text
@@ -363,17 +363,17 @@ def _read_text(
 ) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise StatementError(f"{place}: {key} takes a text in quotes.")
+        raise AttestationError(f"{place}: {key} takes a text in quotes.")
     may_have_lines = key in ("note", "reason")
     text = visible_text(f"{place}: {key}", value, longest=longest, may_have_lines=may_have_lines)
     if is_needed and not text:
-        raise StatementError(f"{place}: {key} is missing.")
+        raise AttestationError(f"{place}: {key} is missing.")
     return text
 
 
 def _refuse_other_keys(table: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
     for key in table:
         if key not in keys:
-            raise StatementError(
+            raise AttestationError(
                 f"{place}: there is no key called {key[:60]}; known keys: {', '.join(keys)}."
             )

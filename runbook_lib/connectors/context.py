@@ -45,7 +45,7 @@ class CheckContext:
     """The run's clock reading, in UTC."""
 
     answers: frozenset[str] = frozenset()
-    """Names of the answers (`Confirmation.name`) that people gave instead of a step's sentence."""
+    """Names of the answers (`AnswerOption.name`) that people gave instead of a step's sentence."""
 
     announce_change: Callable[[str], None] = lambda _: None
     """Writes a sentence to the journal; call it before the check changes a remote system."""

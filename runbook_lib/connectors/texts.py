@@ -25,9 +25,9 @@ from runbook_lib.connectors.known_errors import SearchWords, rank_seen
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import (
     RECHECK_DAYS,
+    AnswerOption,
     Cause,
     Check,
-    Confirmation,
     Input,
     KnownError,
     Link,
@@ -450,7 +450,7 @@ class _StepTable(Struct):
     """Days that an attestation counts; 0: it does not expire."""
 
     answers: tuple[Mapping[str, Any], ...] = ()
-    """Tables `[[steps.….answers]]`; see `Confirmation`."""
+    """Tables `[[steps.….answers]]`; see `AnswerOption`."""
 
     question: str = ""
     """The question that the answers belong to."""
@@ -680,7 +680,7 @@ class _ProcedureReader:
             review_kit=self._own.folder.name if read.review_kit else "",
             known_errors=tuple(error for group in groups for error in group),
             rank_seen=rank_seen,
-            answers=tuple(place.read(answer, Confirmation) for answer in read.answers),
+            answers=tuple(place.read(answer, AnswerOption) for answer in read.answers),
             screen=self._read_screen(place, read),
             recheck_days=read.recheck_days or RECHECK_DAYS,
             **{name: getattr(read, name) for name in _SAME},

@@ -11,7 +11,7 @@ from typing import TypeGuard
 
 from runbook_lib.core.model import Attestation, AttestationKind, Finding, Outcome
 from runbook_lib.core.outcome import OUTCOMES, SETTLED
-from runbook_lib.core.procedure import Confirmation
+from runbook_lib.core.procedure import AnswerOption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def conclude(
     unchecked: str = "",
     others: tuple[str, ...] | None = None,
     unverifiable: tuple[str, ...] = (),
-    answer: Confirmation | None = None,
+    answer: AnswerOption | None = None,
     today: str = "",
     until: str = "",
 ) -> Conclusion:
@@ -161,7 +161,7 @@ def _conclude_attested(
     unchecked: str,
     others: tuple[str, ...] | None,
     *,
-    answer: Confirmation | None,
+    answer: AnswerOption | None,
     today: str,
     until: str,
 ) -> Conclusion:

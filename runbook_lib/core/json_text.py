@@ -23,7 +23,7 @@ _NOT_A_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[^][{}"]++', re.DOTA
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class OpaqueValue:
     """A value that `rebuild` leaves unchanged."""
 
     value: Any
@@ -108,7 +108,7 @@ def rebuild(document: Any, item: Callable[[Any], Any]) -> Any:
     while waiting:
         parent, place = waiting.popleft()
         value = parent[place]
-        if isinstance(value, Kept):
+        if isinstance(value, OpaqueValue):
             parent[place] = value.value
             continue
         if isinstance(value, list | tuple):

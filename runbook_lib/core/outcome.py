@@ -179,7 +179,7 @@ CARRIED_MEANING = (
 DUE = "due"
 
 
-class Concluded(Protocol):
+class HasOutcome(Protocol):
     """An object with an outcome: a conclusion, or a step of a record."""
 
     @property
@@ -199,7 +199,7 @@ class Concluded(Protocol):
         """The day since when it must be checked again; empty if no earlier check has expired."""
 
 
-def label_of(concluded: Concluded) -> str:
+def label_of(concluded: HasOutcome) -> str:
     """Return the label of a step's outcome."""
     if concluded.needs_person:
         return IN_PART
@@ -209,7 +209,7 @@ def label_of(concluded: Concluded) -> str:
     return DUE if is_due else LABELS[concluded.outcome]
 
 
-def tally(steps: Iterable[Concluded]) -> list[tuple[Outcome, str, int]]:
+def tally(steps: Iterable[HasOutcome]) -> list[tuple[Outcome, str, int]]:
     """Return the number of steps with each outcome and label; different labels count separately."""
     counts = Counter((step.outcome, label_of(step)) for step in steps)
     labels = sorted({label for _, label in counts}, key=_place_of)

@@ -306,7 +306,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmation:
+class AnswerOption:
     """An answer that a person can confirm instead of a step's sentence; only without checks."""
 
     name: str
@@ -510,7 +510,7 @@ class Step:
     counts_days: int = 0
     """Days that an attestation or a skip counts; 0: it does not expire."""
 
-    answers: tuple[Confirmation, ...] = ()
+    answers: tuple[AnswerOption, ...] = ()
     """Answers that a person may confirm instead of the sentence."""
 
     question: str = ""
@@ -564,7 +564,7 @@ class Step:
         return f"{least}{pluralize(self.usual_days, 'day')}" if self.usual_days else ""
 
     @cached_property
-    def sentences(self) -> dict[str, Confirmation | None]:
+    def sentences(self) -> dict[str, AnswerOption | None]:
         """SHA-256 of each sentence that may be confirmed: the step's own (`None`), its answers."""
         answers = {sentence_digest(answer.sentence): answer for answer in self.answers}
         return {sentence_digest(self.sentence): None, **answers}

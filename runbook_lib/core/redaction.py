@@ -16,7 +16,7 @@ from functools import cache, partial
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus, unquote
 
-from runbook_lib.core.json_text import Kept, rebuild
+from runbook_lib.core.json_text import OpaqueValue, rebuild
 from runbook_lib.core.secret_search import SecretSearch
 
 MASK = "**********"
@@ -233,7 +233,8 @@ class Redactor:
                 return self.redact(_whole_characters(value))
             if isinstance(value, Mapping):
                 return {
-                    key: Kept(field) if key in structure else field for key, field in value.items()
+                    key: OpaqueValue(field) if key in structure else field
+                    for key, field in value.items()
                 }
             return value
 
@@ -277,7 +278,9 @@ class Redactor:
             if _SENSITIVE_NAME.search(str(item.get("Name", ""))) and item.get("Value"):
                 fields["Value"] = MASK
             masked = {
-                key: Kept(self.redact_values(value)) if _NAMES_SECRET.search(str(key)) else value
+                key: OpaqueValue(self.redact_values(value))
+                if _NAMES_SECRET.search(str(key))
+                else value
                 for key, value in fields.items()
             }
             return {self.redact_remote(_whole_characters(str(key))): masked[key] for key in item}

@@ -28,7 +28,7 @@ from runbook_lib.core.attestation_rules import (
     second_person_sentence,
     select_current,
 )
-from runbook_lib.core.carrying import Due, EarlierResult, read_carried
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult, read_carried
 from runbook_lib.core.conclusion import Conclusion, combine, conclude
 from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.files import read_plain, write_whole
@@ -733,7 +733,7 @@ class _StepFold:
 
     def _read_carried_results(
         self, step: Step, entry: Entry | None
-    ) -> tuple[tuple[EarlierResult, ...], Due | None]:
+    ) -> tuple[tuple[EarlierResult, ...], OutdatedResult | None]:
         """Return the earlier results that the newest check carries, or the reason against one."""
         check_index = self._checked.get(step.id)
         if check_index is None or check_index.is_carried or entry is None:
@@ -745,7 +745,7 @@ class _StepFold:
         for result in entry.data.carried:
             if result.line not in index_by_line:
                 lost = f"The result of {result.checked_on[:10]} is not in the journal any more."
-                return (), Due(lost, self._subject.today)
+                return (), OutdatedResult(lost, self._subject.today)
             earlier = read_carried(
                 self._history,
                 self._subject.procedure,
@@ -755,7 +755,7 @@ class _StepFold:
                 today=self._subject.today,
                 limit=self._limit,
             )
-            if isinstance(earlier, Due):
+            if isinstance(earlier, OutdatedResult):
                 return (), earlier
             carried.append(earlier)
         return tuple(carried), None
@@ -768,7 +768,7 @@ class _StepFold:
         checked_on: str,
         carried: Sequence[EarlierResult],
         entry: Entry | None,
-        due: Due | None,
+        due: OutdatedResult | None,
     ) -> Conclusion:
         """Return the conclusion, marked if it rests on an earlier run, or if that has expired."""
         known = self._checked.get(step.id)

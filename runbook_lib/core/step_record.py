@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, structs
 
 from runbook_lib.core.attestation_rules import VoidAttestation
-from runbook_lib.core.carrying import EarlierResult
+from runbook_lib.core.carried_results import EarlierResult
 from runbook_lib.core.model import (
     Assigned,
     Attachment,

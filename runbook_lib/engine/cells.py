@@ -49,7 +49,7 @@ class _InvalidMessageError(Exception):
     """The cells' process sent something that is not one of its messages."""
 
 
-class Child:
+class CellProcess:
     """
     The process of one notebook's cells, which leads a session with all that they start.
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.attestation_rules import Subject
-from runbook_lib.core.carrying import Due
+from runbook_lib.core.carried_results import OutdatedResult
 from runbook_lib.core.conclusion import conclude
 from runbook_lib.core.model import Attestation, CarriedResult, CheckBasis, Finding, Outcome
 from runbook_lib.core.procedure import Check, Step
@@ -36,7 +36,7 @@ _BLOCKED = "Not checked: an earlier step failed."
 _NO_ANSWER = (UnreachableError, ThrottledError, UnexpectedResponseError, StaleResponseError)
 
 
-class Result(NamedTuple):
+class CheckResult(NamedTuple):
     """
     A check's finding, and the exchanges that support it.
 
@@ -49,10 +49,10 @@ class Result(NamedTuple):
 
 
 # The results of a step's checks, in their order, or the reason why no check ran.
-Performed = tuple[tuple[Result, ...], str]
+Performed = tuple[tuple[CheckResult, ...], str]
 
 
-class Prepared(NamedTuple):
+class PreparedChecks(NamedTuple):
     """A step's checks, ready to be performed, and the values that they are about."""
 
     subject: Subject
@@ -67,7 +67,7 @@ class Prepared(NamedTuple):
     carried: tuple[CarriedResult, ...] = ()
     """Earlier results that count instead of other checks."""
 
-    due: Due | None = None
+    due: OutdatedResult | None = None
     """The reason why an earlier result does not count; `None` if none was refused."""
 
 
@@ -84,7 +84,7 @@ class StepsUnderWay:
     def __init__(
         self,
         steps: Sequence[Step],
-        prepare: Callable[[Step], Prepared],
+        prepare: Callable[[Step], PreparedChecks],
         *,
         is_permitted: Callable[[Check], bool],
         attestations: Mapping[str, Attestation | None],
@@ -94,7 +94,7 @@ class StepsUnderWay:
         self._is_permitted = is_permitted
         self._attestations = attestations
         self._begun: dict[str, Future[Performed]] = {}
-        self._not_taken: dict[str, Prepared] = {}
+        self._not_taken: dict[str, PreparedChecks] = {}
         late: set[str] = set()
         for step in steps:
             if self._alters(step) or late.intersection(step.requires):
@@ -105,7 +105,7 @@ class StepsUnderWay:
                 in_time = partial(self._perform_in_time, step, prepared.perform)
                 self._begun[step.id] = run_in_thread(in_time, step.id)
 
-    def take(self, step: Step) -> tuple[Performed, Prepared]:
+    def take(self, step: Step) -> tuple[Performed, PreparedChecks]:
         """
         Return the results of the step's checks, with the values that they are about.
 
@@ -190,25 +190,27 @@ def perform_checks(
     return seen, "" if seen else "No check applies to the chosen permissions."
 
 
-def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> Result:
+def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> CheckResult:
     finding = Finding(
         outcome=Outcome.INCONCLUSIVE,
         code="check-stopped",
         reason=f"The check was stopped: it took over {deadline.seconds:g} s (step_seconds).",
         check=check.id,
     )
-    return Result(
+    return CheckResult(
         finding, context.session.recorded_exchanges() if context else (), is_unanswered=True
     )
 
 
-def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
+def _perform(
+    check: Check, context: CheckContext | None, absent: Sequence[str]
+) -> CheckResult | None:
     if context is None:
         reason = f"Not checked further: {_join_labels([absent])} not given."
         missing = Finding(
             outcome=Outcome.INCONCLUSIVE, code="input-missing", reason=reason, check=check.id
         )
-        return Result(missing)
+        return CheckResult(missing)
     is_unanswered = False
     finding: Finding | None
     try:
@@ -234,7 +236,7 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
     if finding is None:
         return None
     context.session.flush()
-    return Result(
+    return CheckResult(
         replace(finding, check=check.id), context.session.recorded_exchanges(), is_unanswered
     )
 

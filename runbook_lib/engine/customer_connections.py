@@ -30,7 +30,7 @@ from runbook_lib.engine.customer_rows import (
     CONFIRMED_AFTER,
     LABELS,
     AccountStatus,
-    Installed,
+    InstalledConnector,
     KnownAccount,
 )
 from runbook_lib.engine.tenant_run import Run
@@ -428,7 +428,7 @@ class Customers:
         spent = f"It works once, for 5 minutes. Cyclr created the user {user} if it did not exist."
         return {"account": account, "link": link, "lines": [link, spent]}
 
-    def _installed(self, account: str) -> Installed:
+    def _installed(self, account: str) -> InstalledConnector:
         """Return the account's connector; of several one that is not signed in, if there is one."""
         connectors = self._connectors(KnownAccount(account, ""))
         if not connectors:
@@ -551,7 +551,7 @@ class Customers:
         standing = AccountStatus.NOT_KNOWN
         error = ""
         is_fault = True
-        connectors: tuple[Installed, ...] = ()
+        connectors: tuple[InstalledConnector, ...] = ()
         try:
             is_gone = account.listed_in < survey.number and self._is_gone(account)
             try:
@@ -586,11 +586,11 @@ class Customers:
             asked = structs.replace(asked, proven_on=now)
         return asked, is_fault
 
-    def _connectors(self, account: KnownAccount) -> tuple[Installed, ...]:
+    def _connectors(self, account: KnownAccount) -> tuple[InstalledConnector, ...]:
         """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
         rows = self._patiently(lambda: self.client(account.id).account_connectors())
         mine = {
-            row.number("Id"): Installed(
+            row.number("Id"): InstalledConnector(
                 row.number("Id"),
                 row.object_at("Connector").number("Id"),
                 row.boolean("Authenticated"),
@@ -733,7 +733,7 @@ def _csv_line(fields: Iterable[str]) -> str:
     return ",".join(map(csv_cell, fields)) + "\r\n"
 
 
-def _is_signed_in_anew(account: KnownAccount, connectors: Sequence[Installed]) -> bool:
+def _is_signed_in_anew(account: KnownAccount, connectors: Sequence[InstalledConnector]) -> bool:
     """Return whether an account that is signed in now was not before, or has other connectors."""
     was_out = bool(account.not_signed_in_since) or account.standing in (
         AccountStatus.NOT_INSTALLED,
@@ -743,7 +743,7 @@ def _is_signed_in_anew(account: KnownAccount, connectors: Sequence[Installed]) -
     return was_out or (bool(before) and before.isdisjoint(item.id for item in connectors))
 
 
-def _standing_of(connectors: tuple[Installed, ...]) -> AccountStatus:
+def _standing_of(connectors: tuple[InstalledConnector, ...]) -> AccountStatus:
     if not connectors:
         return AccountStatus.NOT_INSTALLED
     is_signed_in = all(installed.signed_in for installed in connectors)

@@ -77,7 +77,7 @@ LIKE: Mapping[str, Outcome] = {
 }
 
 
-class Installed(Struct, frozen=True):
+class InstalledConnector(Struct, frozen=True):
     """The connector as it is installed in an account."""
 
     id: int
@@ -111,7 +111,7 @@ class KnownAccount(Struct, frozen=True):
     """The time at which a survey last asked for it."""
     standing: AccountStatus = AccountStatus.NOT_ASKED
     """The state of its sign-in."""
-    connectors: tuple[Installed, ...] = ()
+    connectors: tuple[InstalledConnector, ...] = ()
     """The connectors of the searched name that are installed in it."""
     not_signed_in_since: str = ""
     """The time at which a survey first saw it not signed in."""

@@ -28,7 +28,7 @@ from distributed.security import Security
 
 from runbook_lib.connectors.registry import working_procedures
 from runbook_lib.core.files import remove, write_once
-from runbook_lib.engine.pools import Done, Groups, not_started
+from runbook_lib.engine.pools import CompletedRequest, Groups, not_started
 from runbook_lib.engine.process import ProcessRequest, refused, run_apart
 from runbook_lib.engine.scheduler_address import no_scheduler
 from runbook_lib.errors import SettingsError
@@ -113,7 +113,7 @@ class DaskPool:
             more = f" and {len(differing) - 1} more" if differing[1:] else ""
             raise SettingsError(f"{msg}{more}.", next_step="Install this version on all workers.")
 
-    def run(self, groups: Groups) -> Iterator[Done]:
+    def run(self, groups: Groups) -> Iterator[CompletedRequest]:
         """Yield the result of each request as it ends; a group runs one after the other."""
         for marks in self._folder.glob(f"{_MARKS}*"):
             remove(marks)  # by a fleet that was killed
@@ -152,7 +152,7 @@ class DaskPool:
                 self._done.put(None)
                 return
 
-    def stop(self) -> Iterator[Done]:
+    def stop(self) -> Iterator[CompletedRequest]:
         """End the runs, start nothing more, and yield the remaining results."""
         if not self._is_answering():
             self._is_closed.set()
@@ -200,12 +200,14 @@ async def _greet(address: str) -> None:
 
 def _perform(
     request: ProcessRequest, limits: tuple[float, Collection[str]], folder: Path, token: str
-) -> Done:
+) -> CompletedRequest:
     """Run a request on a worker of the cluster; `token` names this fleet's run."""
     worker = get_worker()
     if not (folder / UNSEALED_NAME).is_file():
         reason = f"The worker {worker.address} does not find {folder}."
-        return Done(request, refused(reason, "Give all workers the same evidence folder."), 0)
+        return CompletedRequest(
+            request, refused(reason, "Give all workers the same evidence folder."), 0
+        )
     if request.is_once:
         mark = _marks(folder, token) / f"{request.tenant}.{request.connector}"
         mark.parent.mkdir(exist_ok=True)
@@ -213,7 +215,7 @@ def _perform(
             reason = (
                 "Its worker was lost. It did not run again: a check may have used something up."
             )
-            return Done(request, refused(reason, _RESUME), 0)
+            return CompletedRequest(request, refused(reason, _RESUME), 0)
     seconds, withheld = limits
     began = time.monotonic()
     try:
@@ -221,7 +223,7 @@ def _perform(
         event = run_apart(request, seconds=seconds, withheld=withheld, running=running)
     except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
         event = not_started(error)
-    return Done(request, event, round(time.monotonic() - began, 3))
+    return CompletedRequest(request, event, round(time.monotonic() - began, 3))
 
 
 def _marks(folder: Path, token: str) -> Path:
@@ -229,20 +231,20 @@ def _marks(folder: Path, token: str) -> Path:
     return folder / f"{_MARKS}{token}"
 
 
-def _done(future: Any, request: ProcessRequest) -> Done:
+def _done(future: Any, request: ProcessRequest) -> CompletedRequest:
     if future.status == "finished":
         try:
-            done: Done = run_in_thread(future.result, "dask").result(_ANSWER_SECONDS)
+            done: CompletedRequest = run_in_thread(future.result, "dask").result(_ANSWER_SECONDS)
         except TimeoutError:
             return _lost(request)
         return done
     reason = f"The Dask cluster could not run it ({type(future.exception()).__name__})."
-    return Done(request, refused(reason, _RESUME), 0)
+    return CompletedRequest(request, refused(reason, _RESUME), 0)
 
 
-def _lost(request: ProcessRequest) -> Done:
+def _lost(request: ProcessRequest) -> CompletedRequest:
     reason = "The connection to the Dask scheduler or to all of its workers was lost."
-    return Done(request, refused(reason, _RESUME), 0)
+    return CompletedRequest(request, refused(reason, _RESUME), 0)
 
 
 def _version() -> list[tuple[str, str]]:

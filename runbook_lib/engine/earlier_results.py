@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from runbook_lib.connectors.check_registry import code_digest
-from runbook_lib.core.carrying import Due, EarlierResult, basis_of, find_earlier
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult, basis_of, find_earlier
 from runbook_lib.core.model import CheckBasis, Value
 from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.core.run_state import History
@@ -50,7 +50,7 @@ class EarlierResults:
         known = {**self.history.index.recorded, **given}
         return basis_of(check, step, self.procedure, known, digest) if digest else None
 
-    def find(self, step: Step, check: Check) -> EarlierResult | Due | None:
+    def find(self, step: Step, check: Check) -> EarlierResult | OutdatedResult | None:
         """Return the earlier result that counts, why none does, or `None` if there was none."""
         basis = self.basis(step, check)
         if basis is None:
@@ -60,7 +60,7 @@ class EarlierResults:
             return earlier
         why = self._seen_by_watch(step, check, earlier.result.checked_on)
         began = earlier.result.checked_on[:10]
-        return Due(f"Verified on {began}, but {why}.", self._today) if why else earlier
+        return OutdatedResult(f"Verified on {began}, but {why}.", self._today) if why else earlier
 
     @property
     def _today(self) -> str:

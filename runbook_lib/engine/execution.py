@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.core.files import write_whole
-from runbook_lib.engine.cells import Child
+from runbook_lib.engine.cells import CellProcess
 
 _ENGINE = "runbook"
 
@@ -25,7 +25,7 @@ def execute_notebook(
     *,
     environment: Mapping[str, str],
     on_tick: Callable[[], None],
-    child: Child | None = None,
+    child: CellProcess | None = None,
 ) -> str:
     """
     Have papermill execute `source` into `output`; return why it broke off, empty if it did not.
@@ -34,14 +34,14 @@ def execute_notebook(
     Calls `on_tick` about twenty times a second meanwhile. If that raises, or a signal does, the
     cells' process is killed before the exception goes on, and nothing is written.
 
-    Raises `SettingsError` like `Child`.
+    Raises `SettingsError` like `CellProcess`.
     """
     import papermill  # noqa: PLC0415  (slow)
     from nbformat import from_dict, writes  # noqa: PLC0415
 
     executed: Any = None
 
-    class Engine(papermill.engines.Engine):  # type: ignore[misc]
+    class CellEngine(papermill.engines.Engine):  # type: ignore[misc]
         """Runs the cells, up to one that fails."""
 
         @classmethod
@@ -64,9 +64,9 @@ def execute_notebook(
 
     # NOTE: it warns of each setting that the notebook takes without showing it in its parameters.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill.engines.papermill_engines.register(_ENGINE, Engine)
+    papermill.engines.papermill_engines.register(_ENGINE, CellEngine)
     options = {"engine_name": _ENGINE, "kernel_name": "python3", "language": "python"}
-    with closing(child or Child()) as cells:
+    with closing(child or CellProcess()) as cells:
         cells.begin(environment)
         broken = ""
         try:

@@ -43,7 +43,7 @@ from runbook_lib.connectors.registry import (
     find_procedure,
     known_variables,
 )
-from runbook_lib.core.carrying import Due, EarlierResult
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult
 from runbook_lib.core.files import is_there
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.fleet_selection import selection_digest
@@ -52,7 +52,7 @@ from runbook_lib.core.model import FleetRun, RunOutcome, Value
 from runbook_lib.core.run_state import History, HistoryReader, open_history
 from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.headless import archive_sealed
-from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_workers
+from runbook_lib.engine.pools import CompletedRequest, LocalPool, available_memory, default_workers
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run_view import known_values
 from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
@@ -77,9 +77,9 @@ from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.fleet_result import (
     ConnectorName,
     FleetResult,
-    Status,
     StepName,
     TenantResult,
+    TenantRunStatus,
     notes_in,
     result_of,
     write_notes,
@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     from runbook_lib.engine.dask_pool import DaskPool
 
 # The kinds of problems of a tenant whose result has a reason.
-_TITLES = {Status.NOT_RUN: SETTINGS_UNUSABLE, Status.UNSEALED: NO_EVIDENCE}
+_TITLES = {TenantRunStatus.NOT_RUN: SETTINGS_UNUSABLE, TenantRunStatus.UNSEALED: NO_EVIDENCE}
 _FLEET_ID = re.compile("[0-9a-f]{8}")
 
 
@@ -185,7 +185,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
+class DueSideEffect:
     """A setting that lets checks spend something, which are due at these tenants."""
 
     setting: str
@@ -375,14 +375,14 @@ class Fleet:
         )
 
     @property
-    def spending(self) -> list[Spending]:
+    def spending(self) -> list[DueSideEffect]:
         """The settings that permit checks which are due, each with its side effect and tenants."""
         due: dict[tuple[str, str], list[str]] = {}
         for job in self.jobs:
             for spent in job.spending:
                 due.setdefault(spent, []).append(job.tenant.tenant)
         return [
-            Spending(setting, len(names), side_effect, sorted(names))
+            DueSideEffect(setting, len(names), side_effect, sorted(names))
             for (setting, side_effect), names in sorted(due.items())
         ]
 
@@ -504,7 +504,7 @@ class Fleet:
             fleet_run=self._fleet_run(job),
         )
 
-    def _result(self, done: Done) -> TenantResult:
+    def _result(self, done: CompletedRequest) -> TenantResult:
         """Return the result of a run that has ended; a defect in it is that tenant's alone."""
         job = self._known[done.request.tenant, done.request.connector]
         event = done.event
@@ -529,7 +529,7 @@ class Fleet:
             code = event.get("code")
         # NOTE: settings that a tenant's run refuses leave the tenant open.
         code = ExitCode.REFUSED if code == ExitCode.REFUSED else ExitCode.INCOMPLETE
-        unsealed = replace(job.pending, status=Status.UNSEALED, seconds=done.seconds)
+        unsealed = replace(job.pending, status=TenantRunStatus.UNSEALED, seconds=done.seconds)
         return replace(unsealed, exit_code=code, reason=reason, next_step=advice)
 
     def _proven(self, job: Job, bundle: str) -> TenantResult:
@@ -662,7 +662,7 @@ def _spending(
     )
     due = []
     for step, check, name in permitted:
-        earlier_result: EarlierResult | Due | None = None
+        earlier_result: EarlierResult | OutdatedResult | None = None
         with suppress(RunbookError, OSError):
             earlier_result = earlier.find(step, check)
         if not isinstance(earlier_result, EarlierResult):

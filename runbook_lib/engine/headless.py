@@ -24,13 +24,13 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.run_state import RunState
 from runbook_lib.core.scratch import scratch_folder
-from runbook_lib.engine.cells import Child
+from runbook_lib.engine.cells import CellProcess
 from runbook_lib.engine.execution import execute_notebook
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
-from runbook_lib.evidence.bundle import Seal, Sealed, bundle_name, draft, resource, seal
+from runbook_lib.evidence.bundle import Seal, SealedBundle, bundle_name, draft, resource, seal
 from runbook_lib.evidence.chain import remove_drafts
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
@@ -69,7 +69,7 @@ class RunRequest:
     key: FingerprintKey | None = None
     """The fingerprint key of a tenant that has none yet."""
 
-    child: Child | None = None
+    child: CellProcess | None = None
     """The process of the cells, which a caller with threads starts before them."""
 
     fleet_run: FleetRun | None = None
@@ -104,7 +104,7 @@ class RunResult:
     state: RunState
     """The state at the end of the run."""
 
-    sealed: Sealed
+    sealed: SealedBundle
     """The sealed bundle."""
 
     key_id: str
@@ -139,7 +139,7 @@ class RunListener:
         """Called when the evidence is sealed; archiving comes next."""
 
 
-class OtherAppError(Exception):
+class FingerprintKeyChangedError(Exception):
     """The tenant's first run began meanwhile, with another fingerprint key."""
 
 
@@ -152,7 +152,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
 
     An archive that fails is part of the result. Raises `SettingsError` before anything is written;
     `LeakError`, `SigningError`, `JournalError` or `OSError` without leaving half a bundle;
-    `OtherAppError`. An interruption is written into the journal and goes on.
+    `FingerprintKeyChangedError`. An interruption is written into the journal and goes on.
     """
     listener = listener or RunListener()
     not_run: NotRun | None = None
@@ -303,7 +303,7 @@ def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult 
                 tenant=run.tenant,
                 run_id=record.run_id,
                 state=replace(run, run_id=record.run_id).state,
-                sealed=Sealed(folder, verified.link.sequence, ""),
+                sealed=SealedBundle(folder, verified.link.sequence, ""),
                 key_id=key.key_id,
             )
     return None
@@ -312,11 +312,11 @@ def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult 
 def _begin(
     run: Run, attestations: list[Remark], request: RunRequest, not_run: NotRun | None
 ) -> None:
-    """Write the beginning of the run, and the attestations; raises `OtherAppError`."""
+    """Write the beginning of the run, and the attestations; raises `FingerprintKeyChangedError`."""
     home = run.journal.path.parent
     remove_drafts(home)
     if request.key is not None and read_key(home) not in (None, request.key):
-        raise OtherAppError
+        raise FingerprintKeyChangedError
     if not_run is None:
         run.require_startable()
     run.start(request.fleet_run, not_run, rechecks=request.rechecks, may_spend=request.may_spend)

@@ -17,7 +17,7 @@ from runbook_lib.config.workspace import evidence_folder
 from runbook_lib.core.files import locked, write_parts
 from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.tenant_list import Name, list_tenants
-from runbook_lib.engine.tenant_reader import TenantsRead, read_tenants
+from runbook_lib.engine.tenant_reader import TenantsOverview, read_tenants
 from runbook_lib.engine.watch.digest import Phase, WatchedView, entries, problem_document
 from runbook_lib.engine.watch.watch_state import WatchState, read_state
 from runbook_lib.errors import BusyError, RunbookError, SettingsError, describe_error, reason_of
@@ -31,7 +31,7 @@ _DAY = timedelta(days=1)
 
 def build_index(
     evidence: str, now: datetime, *, file: Path | None = None, alone: Iterable[Name] = ()
-) -> tuple[TenantsRead | None, str]:
+) -> tuple[TenantsOverview | None, str]:
     """
     List the tenants of `file`, and those that were run `alone`; then build the page.
 
@@ -55,7 +55,7 @@ def build_index(
     return read, ""
 
 
-def _write(folder: Path, read: TenantsRead, now: datetime) -> None:
+def _write(folder: Path, read: TenantsOverview, now: datetime) -> None:
     changes: list[dict[str, Any]] = []
     undelivered: list[dict[str, Any]] = []
     with suppress(RunbookError), read_state(folder) as state:
@@ -75,7 +75,7 @@ def _write(folder: Path, read: TenantsRead, now: datetime) -> None:
     write_parts(folder / INDEX_PAGE, content, is_durable=False)
 
 
-def _changes(state: WatchState, read: TenantsRead, now: datetime) -> list[dict[str, Any]]:
+def _changes(state: WatchState, read: TenantsOverview, now: datetime) -> list[dict[str, Any]]:
     """Return the problems that began, changed or ended in the last day, by cause."""
     views = {
         f"{status.connector}/{status.tenant}": WatchedView(
@@ -127,7 +127,7 @@ def _undelivered(state: WatchState) -> list[dict[str, Any]]:
     ]
 
 
-def _last_run(folder: Path, read: TenantsRead) -> LastRun | None:
+def _last_run(folder: Path, read: TenantsOverview) -> LastRun | None:
     """Return the newest run of a fleet; each tenant's newest bundle says how it ended."""
     with suppress(SettingsError):
         fleet_runs: Sequence[tuple[Path, FleetNotes]] = notes_in(folder)
@@ -139,7 +139,7 @@ def _last_run(folder: Path, read: TenantsRead) -> LastRun | None:
     return None
 
 
-def _run_of(notes: FleetNotes, read: TenantsRead) -> LastRun:
+def _run_of(notes: FleetNotes, read: TenantsOverview) -> LastRun:
     unsealed: Mapping[Name, str] = {
         (entry.tenant, entry.connector): entry.reason for entry in notes.unsealed
     }

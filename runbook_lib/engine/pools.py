@@ -57,7 +57,7 @@ _MEBIBYTES_PER_WORKER = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CompletedRequest:
     """A request, the last event of its run, and how long that took."""
 
     request: ProcessRequest
@@ -113,7 +113,7 @@ class _Tenant:
             self.is_late = True
             self.end = time.monotonic() + GRACE_SECONDS
 
-    def done(self) -> Done:
+    def done(self) -> CompletedRequest:
         """Return the result, now that there is one or the process has ended; cells end with it."""
         try:
             with suppress(EOFError, OSError):
@@ -125,7 +125,7 @@ class _Tenant:
             event = last_event(self._event, self.process.exitcode or 0, late)
         except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
             event = refused(*describe_error(error))
-        return Done(self.request, event, round(time.monotonic() - self._began, 3))
+        return CompletedRequest(self.request, event, round(time.monotonic() - self._began, 3))
 
 
 class LocalPool:
@@ -141,7 +141,7 @@ class LocalPool:
         self._workers = workers
         self._running: list[_Tenant] = []
 
-    def run(self, groups: Groups) -> Iterator[Done]:
+    def run(self, groups: Groups) -> Iterator[CompletedRequest]:
         """Yield the result of each request as it ends."""
         waiting = deque(groups)
         while waiting or self._running:
@@ -151,14 +151,14 @@ class LocalPool:
                     self._running.append(_Tenant(group, self))
                 except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
                     waiting.extendleft([group[1:]] if group[1:] else [])
-                    yield Done(group[0], not_started(error), 0)
+                    yield CompletedRequest(group[0], not_started(error), 0)
             for tenant in self._ended(_LOOK_SECONDS):
                 done = tenant.done()
                 self._running.remove(tenant)
                 waiting.extendleft([tenant.following] if tenant.following else [])
                 yield done
 
-    def stop(self) -> Iterator[Done]:
+    def stop(self) -> Iterator[CompletedRequest]:
         """End the runs, start nothing more, and yield the remaining results."""
         for tenant in self._running:
             tenant.process.terminate()

@@ -30,7 +30,7 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.engine.headless import (
-    OtherAppError,
+    FingerprintKeyChangedError,
     RunListener,
     RunRequest,
     RunResult,
@@ -139,7 +139,10 @@ def practise_tenant(
     """
     while True:
         key = sandbox_key(request.procedure, request.evidence, request.tenant)
-        with practice(scenario, request.procedure, key) as sandbox, suppress(OtherAppError):
+        with (
+            practice(scenario, request.procedure, key) as sandbox,
+            suppress(FingerprintKeyChangedError),
+        ):
             return practise_in(sandbox, request, key, listener)
 
 

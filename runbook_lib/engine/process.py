@@ -27,7 +27,7 @@ from msgspec import convert, to_builtins
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import FleetRun, Mode
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.cells import Child
+from runbook_lib.engine.cells import CellProcess
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import RunbookError, SealingError, describe_error
@@ -94,7 +94,7 @@ class ProcessRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class ProcessResult:
     """The outcome of the run, and its bundle."""
 
     outcome: str
@@ -106,7 +106,7 @@ def run_in_process(
     *,
     withheld: Collection[str] = (),
     on_wait: Callable[[str], None] = lambda _: None,
-) -> Finished:
+) -> ProcessResult:
     """
     Run the whole procedure headless in a new process, and return its outcome.
 
@@ -116,7 +116,7 @@ def run_in_process(
     event = run_apart(request, withheld=withheld, on_wait=on_wait)
     if event["event"] == "refused":
         raise SealingError(event["message"], next_step=event["next_step"])
-    return Finished(event["outcome"], Path(event["bundle"]))
+    return ProcessResult(event["outcome"], Path(event["bundle"]))
 
 
 def run_apart(
@@ -284,7 +284,7 @@ def answer_request(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         # NOTE: before the request is read, so that no credential of it is in the child.
-        with closing(Child()) as child:
+        with closing(CellProcess()) as child:
             document = json.loads(receive())
             Thread(target=end_with_parent, daemon=True).start()
             os.environ.update(document["environ"])

@@ -63,7 +63,7 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class TenantsRead:
+class TenantsOverview:
     """The tenants of an evidence folder; no more of each is kept, since there may be thousands."""
 
     statuses: Sequence[TenantStatus]
@@ -94,7 +94,7 @@ class WatchedRows:
 
 def read_tenants(
     evidence: str, now: datetime, *, file: Path | None = None, only: Iterable[str] = ()
-) -> TenantsRead:
+) -> TenantsOverview:
     """
     Return the state of every listed tenant; with `only`, of the tenants with these names.
 
@@ -133,7 +133,7 @@ def read_tenants(
                     customers += customer_rows(known_tenant, now)
                     due_items += known_tenant.due_items
     ordered = sorted_statuses(statuses)
-    return TenantsRead(ordered, customers, due_items, [*notices, *watch.notices])
+    return TenantsOverview(ordered, customers, due_items, [*notices, *watch.notices])
 
 
 def confirmed_polls(evidence: str, tenant: str, connector: str, now: datetime) -> Polls:

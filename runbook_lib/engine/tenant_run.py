@@ -40,7 +40,7 @@ from runbook_lib.connectors.provider import Vendor, vendor_of
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.advice import is_checkable
 from runbook_lib.core.attestation_rules import bind
-from runbook_lib.core.carrying import Due, EarlierResult
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult
 from runbook_lib.core.conclusion import Conclusion, combine
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal
@@ -85,15 +85,15 @@ from runbook_lib.core.run_state import (
     obstacle,
 )
 from runbook_lib.engine.check_runner import (
+    CheckResult,
     Performed,
-    Prepared,
-    Result,
+    PreparedChecks,
     StepsUnderWay,
     perform_checks,
 )
-from runbook_lib.engine.connections import Sessions
 from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
+from runbook_lib.engine.provider_sessions import Sessions
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.check_session import OnExchanges, Session
@@ -380,7 +380,7 @@ class Run(RunView):
         step = self.step(step_id)
         self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
         performed: Performed = ((), "")
-        prepared = Prepared(self.subject(self.history), lambda: ((), ""))
+        prepared = PreparedChecks(self.subject(self.history), lambda: ((), ""))
         if not obstacle(step, self.state.steps):
             performed, prepared = (under_way or self.start_snapshot([step])).take(step)
         results, unchecked = performed
@@ -444,7 +444,7 @@ class Run(RunView):
             for name, results in self.peek(steps).items()
         }
 
-    def peek(self, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
+    def peek(self, steps: Sequence[Step]) -> dict[str, tuple[CheckResult, ...]]:
         """Check the steps in one snapshot without recording it; return the results for each id."""
         under_way = self._begin(steps, on_exchanges=lambda _: None, is_recorded=False)
         return {step.id: under_way.take(step)[0][0] for step in steps}
@@ -615,7 +615,7 @@ class Run(RunView):
 
     def _carried(
         self, step: Step, earlier: EarlierResults | None
-    ) -> tuple[dict[str, CarriedResult], Due | None]:
+    ) -> tuple[dict[str, CarriedResult], OutdatedResult | None]:
         """
         Return the earlier results that count instead of checks of `step`, by the check's id.
 
@@ -646,7 +646,7 @@ class Run(RunView):
         on_exchanges: OnExchanges,
         answers: frozenset[str],
         earlier: EarlierResults | None,
-    ) -> Prepared:
+    ) -> PreparedChecks:
         """Return the checks of `step` with the values that are known now."""
         known = self.values
         secrets = self.settings.secrets
@@ -684,7 +684,7 @@ class Run(RunView):
         performed = [check for check in checks if check.side_effect and not lacking[check]]
         bases = [earlier.basis(step, check) for check in performed] if earlier else []
         is_due = any(check.always_has_side_effect and lacking[check] for check in checks)
-        return Prepared(
+        return PreparedChecks(
             self.subject(self.history),
             perform,
             bases=tuple(basis for basis in bases if basis),

@@ -36,7 +36,7 @@ from runbook_lib.evidence.journal_excerpt import (
     copy_excerpt,
     report_entries,
 )
-from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
+from runbook_lib.evidence.leaks import RemoteHexStrings, refuse_leaks
 from runbook_lib.evidence.record import (
     RECORD_NAME,
     SCHEMA_NAME,
@@ -88,7 +88,7 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedBundle:
     """A sealed bundle: its folder, its number in the chain, why it has no time-stamp."""
 
     folder: Path
@@ -146,7 +146,7 @@ def write_record(
 
 def seal(
     folder: Path, state: RunState, reader: HistoryReader, redactor: Redactor, seal_with: Seal
-) -> Sealed:
+) -> SealedBundle:
     """
     Add the record of the run to `folder`, sign the files, and make it the run's bundle.
 
@@ -159,7 +159,7 @@ def seal(
     with chain_end(reader) as (link, after):
         record = write_record(folder, state, reader, after)
         content = _files(folder)
-        remote_words = RemoteWords([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
+        remote_words = RemoteHexStrings([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
         refuse_leaks(content, redactor, remote_words, _attached(record))
         export_public_key(seal_with.key, keys)
         keep_public_key(seal_with.key)
@@ -181,7 +181,7 @@ def seal(
             fleet_run=record.fleet_run.id if record.fleet_run else "",
         )
         final = announce(reader, folder, record.run_id, sealed)
-    return Sealed(final, link.sequence, unstamped)
+    return SealedBundle(final, link.sequence, unstamped)
 
 
 def resource(path: Path, name: str) -> Resource:

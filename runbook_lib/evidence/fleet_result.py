@@ -32,7 +32,7 @@ _NOT_IN_HEAD = ("folder", "results", "_steps")
 _WORST = (ExitCode.FAILED, ExitCode.REFUSED, ExitCode.INCOMPLETE)
 
 
-class Status(StrEnum):
+class TenantRunStatus(StrEnum):
     """The progress of a tenant in a fleet's run."""
 
     PENDING = "pending"
@@ -90,7 +90,7 @@ class TenantResult:
     sandbox: bool
     """Whether it is practice."""
 
-    status: Status = Status.PENDING
+    status: TenantRunStatus = TenantRunStatus.PENDING
     """The progress of its run."""
 
     outcome: RunOutcome | None = None
@@ -131,7 +131,7 @@ class TenantResult:
     @property
     def is_failed(self) -> bool:
         """Whether a step failed, or the tenant has no evidence of its run."""
-        without = self.status in (Status.UNSEALED, Status.NOT_RUN)
+        without = self.status in (TenantRunStatus.UNSEALED, TenantRunStatus.NOT_RUN)
         return without or self.exit_code == ExitCode.FAILED
 
 
@@ -235,7 +235,7 @@ def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
     if not_run:
         return replace(
             proven,
-            status=Status.NOT_RUN,
+            status=TenantRunStatus.NOT_RUN,
             exit_code=ExitCode.INCOMPLETE,
             reason=not_run.reason,
             next_step=not_run.next_step,
@@ -252,7 +252,7 @@ def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
         steps.append(result)
     return replace(
         proven,
-        status=Status.SEALED,
+        status=TenantRunStatus.SEALED,
         outcome=record.outcome,
         exit_code=record.outcome.exit_code,
         steps=tuple(steps),
@@ -261,7 +261,7 @@ def result_of(record: Record, bundle: str, statement: str) -> TenantResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unsealed:
+class UnsealedTenant:
     """The reason why a tenant has no bundle of a fleet's run."""
 
     tenant: _SomeText
@@ -302,7 +302,7 @@ class FleetNotes:
     selected_digest: Sha256
     """The digest of their sorted list."""
 
-    unsealed: tuple[Unsealed, ...] = ()
+    unsealed: tuple[UnsealedTenant, ...] = ()
     """The tenants without a bundle; empty until the run ends."""
 
 
@@ -316,7 +316,7 @@ def write_notes(result: FleetResult, selected: int, selected_digest: str) -> Non
         selected=selected,
         selected_digest=selected_digest,
         unsealed=tuple(
-            Unsealed(
+            UnsealedTenant(
                 tenant=tenant_result.tenant,
                 connector=tenant_result.connector,
                 reason=tenant_result.reason,

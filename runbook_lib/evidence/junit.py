@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import IN_PART, SETTLED
-from runbook_lib.evidence.fleet_result import Status, TenantResult
+from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from runbook_lib.evidence.reports.tenant_status import ItemGroup, OpenItem, Standing, TenantStatus
 
 # The characters that XML 1.0 cannot contain, not even escaped (§2.2).
@@ -70,15 +70,15 @@ def step_case(
     return JUnitCase(step, "skipped", message)
 
 
-def sealing_case(status: Status, reason: str) -> JUnitCase:
+def sealing_case(status: TenantRunStatus, reason: str) -> JUnitCase:
     """Return the case of a tenant without evidence of its run."""
-    tag = "skipped" if status is Status.PENDING else "error"
+    tag = "skipped" if status is TenantRunStatus.PENDING else "error"
     return JUnitCase(_SEALING, tag, f"{status}: {reason}")
 
 
 def tenant_suite(status: TenantStatus, result: TenantResult) -> JUnitSuite:
     """Return the suite of a fleet's tenant: its state, and whether its run was sealed."""
-    is_sealed = result.status is Status.SEALED
+    is_sealed = result.status is TenantRunStatus.SEALED
     # NOTE: why a run was not sealed is a case of its own.
     cases = [
         _item_case(item)

@@ -32,7 +32,7 @@ _ANOTHER_FILE = (
 )
 
 
-class RemoteWords(Container[str]):
+class RemoteHexStrings(Container[str]):
     """
     The words of 32 hexadecimal digits that a remote system said in these journal `files`.
 
@@ -96,7 +96,7 @@ def refuse_leaks(
     """
     Raise `LeakError`, with the file and the step, if one of the files contains a secret.
 
-    `remote_words` are words of 32 hexadecimal digits that are not secrets, see `RemoteWords`;
+    `remote_words` are words of 32 hexadecimal digits that are not secrets, see `RemoteHexStrings`;
     `attached` maps the name of each attached file to its description for people.
     """
     # NOTE: a PDF's identifier is 32 hexadecimal digits (ISO 32000-1 §14.4).

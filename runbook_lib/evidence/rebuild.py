@@ -46,7 +46,7 @@ _KEPT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class RebuiltJournal:
     """The rebuilt journal."""
 
     lines: int
@@ -114,7 +114,7 @@ class _GrowingJournal:
             )
 
 
-def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
+def rebuild_journal(home: Path, trust: Trust) -> RebuiltJournal:
     """
     Rebuild or complete the journal in `home` from the bundles beside it.
 
@@ -144,7 +144,7 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
                 _place(journal.path, before, rebuilt)
         used = [verified for folder, verified in bundles.items() if folder.name not in unused]
         _announce(home, used, rebuilt)
-    return Rebuilt(rebuilt.last.seq, rebuilt.until, rebuilt.last.seq - before.seq, unused)
+    return RebuiltJournal(rebuilt.last.seq, rebuilt.until, rebuilt.last.seq - before.seq, unused)
 
 
 def _verified(home: Path, trust: Trust) -> tuple[dict[Path, VerifiedBundle], dict[str, str]]:

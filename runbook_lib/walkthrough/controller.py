@@ -32,7 +32,14 @@ from runbook_lib.walkthrough.check_all import CheckPlan, check_everything, lacki
 from runbook_lib.walkthrough.checklist import ChecklistFile
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
-from runbook_lib.walkthrough.inputs import accept, credential, doubt, effect, problem, sentence
+from runbook_lib.walkthrough.input_fields import (
+    accept,
+    credential,
+    doubt,
+    effect,
+    problem,
+    sentence,
+)
 from runbook_lib.walkthrough.panel_registry import PanelRegistry
 from runbook_lib.walkthrough.panel_status import PanelStatus, PanelStatuses
 from runbook_lib.walkthrough.sealing import doubts, pack_bundle, seal_evidence, sealing_message

@@ -15,14 +15,14 @@ from pathlib import Path
 from runbook_lib.core.model import Mode
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.run_state import RunState, StepState
-from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
+from runbook_lib.engine.process import ProcessRequest, ProcessResult, run_in_process
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough.check_all import CheckPlan, missing, reasons_of
 
 
-def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> Finished:
+def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> ProcessResult:
     """
     Run the whole procedure headless for this tenant and return its outcome and bundle.
 
@@ -63,7 +63,7 @@ def doubts(run: RunView, done: CheckPlan) -> list[str]:
     ]
 
 
-def sealing_message(sealed: Finished, seen: RunState, after: RunState) -> str:
+def sealing_message(sealed: ProcessResult, seen: RunState, after: RunState) -> str:
     """
     Return a message with the outcome, the open steps, and the steps that differ from `seen`.
 

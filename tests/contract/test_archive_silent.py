@@ -20,7 +20,7 @@ import pytest
 
 from runbook_lib.errors import ExitCode, StoreUnavailableError
 from runbook_lib.evidence.archive.archive import archive_bundle, fetched
-from runbook_lib.evidence.archive.stores import Folder, TransferLimits
+from runbook_lib.evidence.archive.stores import FolderStore, TransferLimits
 from tests.support.bundles import bundles_below
 from tests.support.silent_store import SilentStore, silent_store
 from tests.unit.evidence.conftest import new_key, sealed_evidence
@@ -228,7 +228,7 @@ def test_a_hanging_drive_is_abandoned(
 ) -> None:
     """A folder that does not respond, as on a network drive, is abandoned after the retries."""
     said: list[str] = []
-    monkeypatch.setattr(Folder, "_make", lambda *_: time.sleep(5))
+    monkeypatch.setattr(FolderStore, "_make", lambda *_: time.sleep(5))
 
     with pytest.raises(StoreUnavailableError, match="did not answer within"):
         archive_bundle(

@@ -30,10 +30,10 @@ print(json.dumps([name for name, module in sys.modules.items() if module]))
 # Starts the process of cells, and prints the modules that were loaded before the fork.
 _FORKING = """
 import json, os, sys
-from runbook_lib.engine.cells import Child
+from runbook_lib.engine.cells import CellProcess
 before = []
 os.register_at_fork(before=lambda: before.extend(sys.modules))
-Child().close()
+CellProcess().close()
 print(json.dumps([name for name in before if sys.modules[name]]))
 """
 _OURS = "runbook_lib"

@@ -69,9 +69,9 @@ class FakeTenant:
     def enforce_time_limit(self) -> None:
         """Have no limit."""
 
-    def done(self) -> pools.Done:
+    def done(self) -> pools.CompletedRequest:
         """Return the result, or raise the error of a defect in the test."""
-        return pools.Done(self.request, self._acted.result(), 0.1)
+        return pools.CompletedRequest(self.request, self._acted.result(), 0.1)
 
     def _act(self) -> Mapping[str, Any]:
         with self._theirs:

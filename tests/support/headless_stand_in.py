@@ -6,7 +6,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import NotRun
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult
 from runbook_lib.engine.tenant_run import Run
-from runbook_lib.evidence.bundle import Sealed
+from runbook_lib.evidence.bundle import SealedBundle
 from runbook_lib.evidence.signing.keys import SigningKey
 
 DOMAIN = "acme-h.cyclr.com"
@@ -55,7 +55,7 @@ class Headless:
             tenant=run.tenant,
             run_id=run.run_id,
             state=run.finish(),
-            sealed=Sealed(bundle, 1, self.unstamped),
+            sealed=SealedBundle(bundle, 1, self.unstamped),
             key_id=key.key_id,
             broken=self.broken,
         )

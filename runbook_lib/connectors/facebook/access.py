@@ -165,11 +165,12 @@ def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
 
 def app_node(context: CheckContext, *needed: str) -> tuple[JSONObject, Graph]:
     """
-    Return the app's node, and the client that read it; `needed` fields are always requested.
+    Return the app's node, and the client that read it.
 
-    One request reads the fields of all checks. If Graph refuses a field that is not needed, a
-    second request leaves it out. Raises `OAuthError` without an app token, `GraphAPIError`, and
-    `UnexpectedResponseError` if a made-up App ID is answered too.
+    One request reads `_NODE_FIELDS`, the fields of all checks; `needed` are some of them. If Graph
+    refuses another field, a second request leaves it out. Raises `OAuthError` without an app token,
+    `GraphAPIError` for a refused field that is needed, and `UnexpectedResponseError` if a made-up
+    App ID is answered too.
     """
     graph = app_graph(context)
     app_id = context.text("app_id")

@@ -1,7 +1,7 @@
 """
 The app on Facebook: its credentials, its name, its settings, its redirect URI.
 
-`review` checks App Review; `connection` checks a user's token.
+`review` checks App Review; `user_token` checks a user's token.
 """
 
 from __future__ import annotations

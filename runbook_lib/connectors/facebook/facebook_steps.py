@@ -6,11 +6,11 @@ from pathlib import Path
 
 from runbook_lib.connectors.facebook import (
     app,
-    connection,
     consent_without_role,
+    permission_test_calls,
     public_pages,
     review,
-    review_calls,
+    user_token,
     verification,
 )
 from runbook_lib.connectors.texts import read_part
@@ -18,10 +18,10 @@ from runbook_lib.connectors.texts import read_part
 SHARED = read_part(
     Path(__file__).parent,
     app,
-    connection,
     consent_without_role,
+    permission_test_calls,
     public_pages,
     review,
-    review_calls,
+    user_token,
     verification,
 )

@@ -1,7 +1,7 @@
 """
 Permissions: their dependencies, and their status for an app and for a person, as Graph lists it.
 
-`review` and `connection` decide the meaning of a status for a step.
+`review` and `user_token` decide the meaning of a status for a step.
 """
 
 from __future__ import annotations

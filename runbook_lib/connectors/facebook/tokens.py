@@ -42,7 +42,7 @@ _READ = (
 _USER = "USER"
 # A token of Facebook Login for Business may be a system user's: it has no end.
 SYSTEM_USER = "SYSTEM_USER"
-# The answer to the step that asks which kind of token Cyclr keeps (`Confirmation.name`).
+# The answer to the step that asks which kind of token Cyclr keeps (`AnswerOption.name`).
 KEEPS_SYSTEM_USERS_TOKEN = "system-user"  # noqa: S105  (a name)
 # Kinds of tokens that are not a person's (Graph: debug_token, `type`).
 _OTHER_KINDS = ("APP", "PAGE")

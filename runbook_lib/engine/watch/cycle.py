@@ -98,7 +98,7 @@ def watching(
             state = stack.enter_context(open_state(folder, clock()))
         pools = stack.enter_context(closing(ConnectionPools()))
         named = {f"{tenant.procedure.id}/{tenant.tenant}": tenant for tenant in tenants}
-        sealing = SealingWish(seals_changes, seal_every)
+        sealing = SealingSchedule(seals_changes, seal_every)
         yield WatchCycle(
             tenants=named,
             folder=folder,
@@ -111,7 +111,7 @@ def watching(
 
 
 @dataclass(frozen=True, slots=True)
-class SealingWish:
+class SealingSchedule:
     """
     The times at which a watched tenant is run and sealed: after each change, every few days, or
     never.
@@ -139,7 +139,7 @@ class WatchCycle:
     """The connections that the tenants share."""
     is_alone: bool
     """Whether the tenants are not from a fleet's file; then no page is written."""
-    sealing: SealingWish
+    sealing: SealingSchedule
     """The times at which a tenant is run and sealed."""
     options: Mapping[str, Any]
     """The options of `open_watched`."""

@@ -24,7 +24,7 @@ from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.engine.calendar import due_items_at_steps, merge_due_items
-from runbook_lib.engine.check_runner import Result
+from runbook_lib.engine.check_runner import CheckResult
 from runbook_lib.engine.tenant_run import Run, open_run, require_within_reach
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.engine.watch.channels import addresses
@@ -154,7 +154,7 @@ class _Poll:
         self.verdicts: list[PollVerdict] = []
         self.is_unsettled = False
         self._refusals: set[str] = set()
-        self._of_a_cause: list[tuple[Step, Result]] = []
+        self._of_a_cause: list[tuple[Step, CheckResult]] = []
 
     def run_due(self) -> PollResult:
         """Poll the steps that are due; if one gets worse, poll every other step at once."""
@@ -229,7 +229,7 @@ class _Poll:
             if result.finding.code in self._refusals:
                 self._judge_result(step, result, is_definite=True)
 
-    def _judge_result(self, step: Step, result: Result, *, is_definite: bool = False) -> None:
+    def _judge_result(self, step: Step, result: CheckResult, *, is_definite: bool = False) -> None:
         run = self.run
         name = result.finding.check
         run.redactor.allow(result.finding.facts.values())

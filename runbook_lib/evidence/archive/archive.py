@@ -38,7 +38,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.archive.stores import (
     LARGEST_OBJECT,
-    Folder,
+    FolderStore,
     Store,
     TransferLimits,
     open_store,
@@ -72,7 +72,7 @@ _LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
+class ArchivedBundle:
     """
     A bundle in an archive, complete and read back, with its address.
 
@@ -161,7 +161,7 @@ def check_archive(url: str, home: Path) -> None:
 def check_apart(url: str, paths: Iterable[Path]) -> None:
     """Raise `SettingsError` if an archive folder overlaps one of `paths`, links resolved."""
     store = open_store(url)
-    if not isinstance(store, Folder):
+    if not isinstance(store, FolderStore):
         return
     target = Path(os.path.realpath(store.path))
     for path in paths:
@@ -179,7 +179,7 @@ def archive_bundle(
     *,
     limits: TransferLimits | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
-) -> Archived:
+) -> ArchivedBundle:
     """
     Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
 
@@ -204,7 +204,7 @@ def archive_bundle(
 
 def _copy_all(
     store: Store, files: Mapping[str, Path], place: str, on_progress: Callable[[Progress], None]
-) -> Archived:
+) -> ArchivedBundle:
     """Copy files by their names in the archive, where `place` has these and no others."""
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
@@ -224,7 +224,7 @@ def _copy_all(
             problem = "returned content that differs from what was written" if is_new else problem
             raise ArchiveError(f"The archive {problem}.", next_step=_COMPARE, file=name)
         copied += is_new
-    return Archived(f"{store.address}/{place}", copied, len(files) - copied)
+    return ArchivedBundle(f"{store.address}/{place}", copied, len(files) - copied)
 
 
 @contextmanager
@@ -238,7 +238,7 @@ def fetched(url: str, *, limits: TransferLimits | None = None) -> Iterator[Path]
     evidence, `SettingsError` if there is nothing.
     """
     store = open_store(url, limits)
-    if isinstance(store, Folder):
+    if isinstance(store, FolderStore):
         yield store.path
         return
     sizes = store.sizes()
@@ -264,7 +264,7 @@ def _check_apart(store: Store, home: Path) -> None:
 
     `home` contains a journal and its bundles; all evidence is two folders above.
     """
-    if not isinstance(store, Folder):
+    if not isinstance(store, FolderStore):
         return
     target = Path(os.path.realpath(store.path))
     evidence = home.parent.parent

@@ -73,7 +73,7 @@ def open_store(url: str, limits: TransferLimits | None = None) -> Store:
     except ValueError as error:
         raise SettingsError(f"This is not an archive: {error}.") from None
     if "://" not in address:
-        return Folder(address, limits)
+        return FolderStore(address, limits)
     return _Objects(address, limits)
 
 
@@ -176,7 +176,7 @@ class Store(ABC):
         """Return the explained error of a transfer; raise an error that is not the store's."""
 
 
-class Folder(Store):
+class FolderStore(Store):
     """A folder on this machine, a drive or a network."""
 
     def __init__(self, address: str, limits: TransferLimits | None = None) -> None:

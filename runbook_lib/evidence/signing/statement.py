@@ -87,7 +87,7 @@ class ChainLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedStatement:
     """A statement with a checked signature: who signed, the claims, and the files."""
 
     key_id: str
@@ -140,7 +140,7 @@ def link_claim(link: ChainLink) -> dict[str, Any]:
     return {"sequence": link.sequence, "previous": previous}
 
 
-def check_run_form(signed: Signed) -> None:
+def check_run_form(signed: SignedStatement) -> None:
     """Raise `FormatError` if the claims about a run have another form than `result_predicate`."""
     run = signed.predicate.get("runbook_run")
     version = run.get("format_version") if isinstance(run, Mapping) else None
@@ -148,7 +148,7 @@ def check_run_form(signed: Signed) -> None:
         raise FormatError("It", version, FORMAT_VERSION)
 
 
-def check_build_form(signed: Signed) -> None:
+def check_build_form(signed: SignedStatement) -> None:
     """Raise `FormatError` if a provenance has another form than `provenance_predicate`."""
     definition = signed.predicate.get("buildDefinition")
     build_type = definition.get("buildType") if isinstance(definition, Mapping) else None
@@ -210,7 +210,9 @@ def sign_statement(
     return _canonical(envelope.to_dict()) + b"\n"
 
 
-def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: str) -> Signed:
+def open_envelope(
+    content: bytes, keys: Mapping[str, SSlibKey], predicate_type: str
+) -> SignedStatement:
     """
     Return the statement in the envelope `content`, if a trusted key has signed it.
 
@@ -232,7 +234,7 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
             f"The signature is not from the key {key_id[:16]}: it was altered, or moved here."
         ) from None
     statement = _statement(envelope.payload, predicate_type)
-    return Signed(key_id, statement["predicate"], _subjects(statement))
+    return SignedStatement(key_id, statement["predicate"], _subjects(statement))
 
 
 def claimed_statement(content: bytes) -> Any:
@@ -247,12 +249,12 @@ def claimed_statement(content: bytes) -> Any:
 def claimed_link(content: bytes) -> ChainLink:
     """Return the place in a chain that the envelope `content` claims, whoever signed it."""
     try:
-        return read_link(Signed("", claimed_statement(content)["predicate"], ()))
+        return read_link(SignedStatement("", claimed_statement(content)["predicate"], ()))
     except (ValueError, KeyError, TypeError):
         raise EnvelopeError("It is not a statement in a DSSE envelope.") from None
 
 
-def read_link(signed: Signed) -> ChainLink:
+def read_link(signed: SignedStatement) -> ChainLink:
     """Return the claimed place in the chain; raises `EnvelopeError` without one."""
     try:
         chain = signed.predicate["runbook_chain"]

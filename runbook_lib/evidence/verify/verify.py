@@ -53,7 +53,7 @@ from runbook_lib.evidence.signing.statement import (
     TEST_RESULT,
     ChainLink,
     Resource,
-    Signed,
+    SignedStatement,
     check_build_form,
     check_run_form,
     digest,
@@ -204,7 +204,7 @@ def verify_record(folder: Path, trust: Trust) -> tuple[VerifiedBundle, Record]:
     return verified, record
 
 
-def place_of(signed: Signed, envelope: bytes) -> StatementClaims:
+def place_of(signed: SignedStatement, envelope: bytes) -> StatementClaims:
     """Return the claims of a statement about its run and its place in a chain."""
     with _reading(STATEMENT_NAME):
         link = read_link(signed)
@@ -218,8 +218,8 @@ def read_signed(
     *,
     needed: Collection[str],
     looked_into: Collection[str],
-    check_form: Callable[[Signed], None] = lambda _: None,
-) -> tuple[Mapping[str, Path], bytes, Signed, Mapping[str, bytes]]:
+    check_form: Callable[[SignedStatement], None] = lambda _: None,
+) -> tuple[Mapping[str, Path], bytes, SignedStatement, Mapping[str, bytes]]:
     """
     Verify the statement of the type `kind` over the files in `folder`.
 
@@ -344,8 +344,8 @@ def _check_listing(
     present: Mapping[str, Path],
     contents: Mapping[str, bytes],
     envelope: bytes,
-    signed: Signed,
-    made: Signed,
+    signed: SignedStatement,
+    made: SignedStatement,
 ) -> None:
     """Raise if a file that repeats the statement differs from it."""
     listed = [subject for subject in signed.subjects if subject.name != SUMS_NAME]
@@ -358,7 +358,7 @@ def _check_listing(
         raise ContentError("It is the provenance of other files.", file=PROVENANCE_NAME)
 
 
-def _check_claims(record: Record, signed: Signed, made: Signed) -> None:
+def _check_claims(record: Record, signed: SignedStatement, made: SignedStatement) -> None:
     """Raise if the statements claim something else than the record."""
     result, built = (
         parse_own(write_json(claims).encode("utf-8", "backslashreplace"))

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet
-from runbook_lib.engine.pools import Done, Groups, LocalPool
+from runbook_lib.engine.pools import CompletedRequest, Groups, LocalPool
 from runbook_lib.errors import FleetFileError
-from runbook_lib.evidence.fleet_result import Status, TenantResult
+from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from tests.unit.bodies import APP_SECRET
 
 HOSTILE = "a\x1b[2J\u202e\nb"
@@ -29,9 +29,9 @@ TENANTS = "".join(
 def _results(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each tenant a result without running it: one is complete, one failed, one crashed."""
     results: Mapping[str, dict[str, Any]] = {
-        "acme": {"status": Status.SEALED, "outcome": "complete", "exit_code": 0},
+        "acme": {"status": TenantRunStatus.SEALED, "outcome": "complete", "exit_code": 0},
         "bloom": {
-            "status": Status.SEALED,
+            "status": TenantRunStatus.SEALED,
             "outcome": "failed",
             "exit_code": 1,
             "steps": (
@@ -43,13 +43,13 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
                 },
             ),
         },
-        "clover": {"status": Status.UNSEALED, "exit_code": 3, "reason": HOSTILE},
+        "clover": {"status": TenantRunStatus.UNSEALED, "exit_code": 3, "reason": HOSTILE},
     }
 
-    def run(_: LocalPool, groups: Groups) -> Iterator[Done]:
-        return (Done(each, {}, 0) for group in groups for each in group)
+    def run(_: LocalPool, groups: Groups) -> Iterator[CompletedRequest]:
+        return (CompletedRequest(each, {}, 0) for group in groups for each in group)
 
-    def result(fleet: Fleet, done: Done) -> TenantResult:
+    def result(fleet: Fleet, done: CompletedRequest) -> TenantResult:
         (job,) = (job for job in fleet.jobs if job.tenant.tenant == done.request.tenant)
         return replace(job.pending, **results[job.tenant.tenant])
 

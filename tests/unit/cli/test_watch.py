@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.engine.process import Finished
+from runbook_lib.engine.process import ProcessResult
 from runbook_lib.engine.watch import cycle as cycle_module
 from runbook_lib.engine.watch import poll as poll_module
 from runbook_lib.errors import ExitCode, SealingError
@@ -114,9 +114,9 @@ def test_sealing_is_an_option(
     """Without one nothing is sealed; else after a change, or every so many days."""
     sealed: list[float] = []
 
-    def seal(*_: object, **__: object) -> Finished:
+    def seal(*_: object, **__: object) -> ProcessResult:
         sealed.append(desk.offset)
-        return Finished("incomplete", Path("evidence/bundle"))
+        return ProcessResult("incomplete", Path("evidence/bundle"))
 
     monkeypatch.setattr(cycle_module, "run_in_process", seal)
     runbook(*ONCE, *words)

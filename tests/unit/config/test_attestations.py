@@ -14,7 +14,7 @@ from runbook_lib.config.attestations import check_subjects, read_attestations
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Assignment, AttestationKind, Binding, Note
 from runbook_lib.core.procedure import (
-    Confirmation,
+    AnswerOption,
     Input,
     Procedure,
     Section,
@@ -62,10 +62,10 @@ PROCEDURE = Procedure(
                     step("fb-12-review", StepKind.WAIT),
                     counts_days=365,
                     answers=(
-                        Confirmation(
+                        AnswerOption(
                             name="not-asked", label="No", sentence="Not asked.", counts_days=90
                         ),
-                        Confirmation(name="asked", label="Yes", sentence="Asked.", due_days=60),
+                        AnswerOption(name="asked", label="Yes", sentence="Asked.", due_days=60),
                     ),
                 ),
             ),

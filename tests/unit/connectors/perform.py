@@ -15,7 +15,7 @@ from runbook_lib.connectors.cyclr import service_domain
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding
 from runbook_lib.core.procedure import Check
-from runbook_lib.engine.check_runner import Result, perform_checks
+from runbook_lib.engine.check_runner import CheckResult, perform_checks
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.domain import Certificate
@@ -67,7 +67,7 @@ def perform(
 
 def perform_whole(
     check: Check, least: Least, transport: httpx.BaseTransport | None = None
-) -> Result | None:
+) -> CheckResult | None:
     """Return the result of the check: its finding and exchanges."""
     values = {**VALUES, **least.given}
 

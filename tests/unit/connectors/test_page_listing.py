@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.connection import (
+from runbook_lib.connectors.facebook.consent_without_role import customer_consents_without_role
+from runbook_lib.connectors.facebook.permission_test_calls import each_permission_is_used
+from runbook_lib.connectors.facebook.user_token import (
     lead_data_is_readable,
     marketing_data_is_readable,
 )
-from runbook_lib.connectors.facebook.consent_without_role import customer_consents_without_role
-from runbook_lib.connectors.facebook.review_calls import each_permission_is_used
 from runbook_lib.connectors.facebook_messenger.checks import page_is_subscribed
 from runbook_lib.core.model import Finding, Outcome
 from tests.unit import bodies

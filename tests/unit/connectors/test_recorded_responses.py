@@ -19,11 +19,11 @@ import pytest
 from facebook_cyclr_sandbox.recorded_responses import RecordedResponse, load_recorded_responses
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook import (
-    connection,
     consent_without_role,
     page_listing,
     permissions,
     tokens,
+    user_token,
 )
 from runbook_lib.connectors.facebook.access import request_app_token, user_graph
 from runbook_lib.connectors.facebook.graph_errors import GraphAPIError, GraphTokenError
@@ -63,9 +63,9 @@ def filled(value: Any, name: str = "") -> Any:
 
 def read_lead_access(context: CheckContext) -> object:
     secret = context.secrets["user_access_token"]
-    page = connection._lead_access(context, "page-1", secret, "873")
-    gaps = list(connection._lead_gaps(page))
-    return gaps or connection._lead_denial(page.object_at("has_lead_access"), "page-1")
+    page = user_token._lead_access(context, "page-1", secret, "873")
+    gaps = list(user_token._lead_gaps(page))
+    return gaps or user_token._lead_denial(page.object_at("has_lead_access"), "page-1")
 
 
 def read_edge(path: str, **params: str) -> Read:

@@ -24,8 +24,8 @@ from runbook_lib.core.attestation_rules import (
 )
 from runbook_lib.core.model import Attestation, AttestationKind, Binding, Value
 from runbook_lib.core.procedure import (
+    AnswerOption,
     Check,
-    Confirmation,
     Input,
     Procedure,
     Section,
@@ -446,15 +446,15 @@ def test_another_kind_of_statement_starts_a_new_count() -> None:
 
 
 # --- attestations that end, and other answers --------------------------------------------------
-ASKED = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
-NOT_ASKED = Confirmation(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
+ASKED = AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+NOT_ASKED = AnswerOption(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
 YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
 # Days after `AT`, 2026-11-24.
 IN_90_DAYS = "2027-02-22"
 IN_A_YEAR = "2027-11-24"
 
 
-def answered(answer: Confirmation | None = None, **more: str) -> Attestation:
+def answered(answer: AnswerOption | None = None, **more: str) -> Attestation:
     """Return the attestation of this answer, or of the step's own sentence, with its binding."""
     sentence = answer.sentence if answer else YEARLY.sentence
     return attested("a", sentence=sentence, binding=bind(YEARLY, NOW, None, sentence), **more)

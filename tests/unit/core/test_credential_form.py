@@ -23,9 +23,9 @@ from runbook_lib.config.runner_settings import SIGNING_PASSPHRASE, inputs_of
 from runbook_lib.config.settings import Settings, resolve, secret_of
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR_CLIENT_ID, CYCLR_CLIENT_SECRET
-from runbook_lib.connectors.facebook.connection import lead_data_is_readable
 from runbook_lib.connectors.facebook.facebook_formats import is_token
 from runbook_lib.connectors.facebook.inputs import APP_ID, USER_ACCESS_TOKEN
+from runbook_lib.connectors.facebook.user_token import lead_data_is_readable
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.credential_form import implausible, is_issued_token
 from runbook_lib.core.fingerprints import FingerprintKey
@@ -42,7 +42,7 @@ from runbook_lib.evidence.record import JournalExcerpt, build_record, parse_reco
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
-from runbook_lib.walkthrough.inputs import problem
+from runbook_lib.walkthrough.input_fields import problem
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import STRUCTURE, step_view
 from tests.conftest import NOON

@@ -9,9 +9,9 @@ import pytest
 
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import (
+    AnswerOption,
     Cause,
     Check,
-    Confirmation,
     Input,
     KnownError,
     Link,
@@ -143,7 +143,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "label": {"attest_label": "I compared it"},
     "end of a word": {"counts_days": 90},
     "recheck": {"recheck_days": 7},
-    "answers": {"answers": (Confirmation(name="b", label="B", sentence="It is not asked for."),)},
+    "answers": {"answers": (AnswerOption(name="b", label="B", sentence="It is not asked for."),)},
     "screen": {"screen": Screen(page="Settings", source="https://example.com")},
 }
 

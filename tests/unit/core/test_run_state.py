@@ -27,8 +27,8 @@ from runbook_lib.core.model import (
     RunOutcome,
 )
 from runbook_lib.core.procedure import (
+    AnswerOption,
     Check,
-    Confirmation,
     Procedure,
     Provider,
     ProviderBehaviour,
@@ -493,10 +493,10 @@ def test_a_wait_lasts_since_a_person_says_so() -> None:
 
 
 # --- attestations that end, and other answers --------------------------------------------------
-NOT_ASKED = Confirmation(
+NOT_ASKED = AnswerOption(
     name="not", label="Not asked", sentence="It is not asked for.", counts_days=90
 )
-ASKED = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+ASKED = AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
 YEARLY = replace(step("a"), counts_days=365, answers=(NOT_ASKED, ASKED))
 GATE = replace(
     PROCEDURE, sections=(replace(PROCEDURE.sections[0], steps=(YEARLY, step("b", "a"))),)
@@ -513,7 +513,7 @@ def first(lines: Lines, today: str, run: str | None = None, **values: Any) -> St
     return gate(lines, today, run, **values).steps["a"]
 
 
-def answer(lines: Lines, answer: Confirmation | None = None, **days: str) -> Lines:
+def answer(lines: Lines, answer: AnswerOption | None = None, **days: str) -> Lines:
     """Add the attestation of this answer, or of the step's own sentence."""
     sentence = answer.sentence if answer else YEARLY.sentence
     bound = to_builtins(bind(YEARLY, Subject(GATE, {}), None, sentence))

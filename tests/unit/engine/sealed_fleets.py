@@ -10,7 +10,7 @@ from typing import Any, cast
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Finding, Mode, NotRun, Outcome
-from runbook_lib.engine.check_runner import Performed, Prepared, Result, StepsUnderWay
+from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, StepsUnderWay
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.evidence.bundle import Seal, draft, seal
@@ -66,8 +66,8 @@ def fail(run: Run) -> None:
     """Let a check of the run fail."""
     step = next(step for step in run.procedure.steps if step.checks)
     finding = Finding(outcome=Outcome.FAILED, code="a-code", reason="No.", check=step.checks[0].id)
-    seen: Performed = ((Result(finding),), "")
-    prepared = Prepared(run.subject(run.history), lambda: seen)
+    seen: Performed = ((CheckResult(finding),), "")
+    prepared = PreparedChecks(run.subject(run.history), lambda: seen)
     look = cast("StepsUnderWay", SimpleNamespace(take=lambda _: (seen, prepared)))
     run.perform(step.id, look)
 

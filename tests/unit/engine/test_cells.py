@@ -20,7 +20,7 @@ import pytest
 
 import runbook_lib.engine.shell  # noqa: F401  (once for all that are forked from here)
 from runbook_lib.engine import cells as module
-from runbook_lib.engine.cells import CellOutput, Child
+from runbook_lib.engine.cells import CellOutput, CellProcess
 from runbook_lib.engine.execution import execute_notebook
 from tests.support.notebooks import notebook
 from tests.support.run_process import PATIENCE_SECONDS, eventually, is_gone
@@ -51,9 +51,9 @@ def _leaves_nothing() -> Iterator[None]:
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
+def child() -> Iterator[CellProcess]:
     """Return a child that has begun."""
-    with closing(Child()) as child:
+    with closing(CellProcess()) as child:
         child.begin(ENVIRONMENT)
         yield child
 
@@ -83,7 +83,7 @@ def kinds(shown: CellOutput) -> list[str]:
 # --- what cells show ---------------------------------------------------------------------
 
 
-def test_outputs_are_those_of_a_notebook(child: Child) -> None:
+def test_outputs_are_those_of_a_notebook(child: CellProcess) -> None:
     """Text comes first, then displays and the value; cells are counted."""
     shown = child.run(
         "import sys; from IPython.display import display, HTML\n"
@@ -114,7 +114,7 @@ def test_outputs_are_those_of_a_notebook(child: Child) -> None:
         ("import subprocess\nsubprocess.getoutput('ulimit -c; ulimit -Hc')", "'0\\n0'"),
     ],
 )
-def test_a_cell_is_ipythons(child: Child, source: str, expected: str) -> None:
+def test_a_cell_is_ipythons(child: CellProcess, source: str, expected: str) -> None:
     """A cell may wait, use magic and fork; `input` gets no answer; it leaves no core file."""
     assert value(child.run(source, nothing)) == expected
     assert value(child.run("'goes on'", nothing)) == "'goes on'"
@@ -134,7 +134,7 @@ def test_a_cell_is_ipythons(child: Child, source: str, expected: str) -> None:
         ("print('x' * 40_000_000)\nraise ValueError('boom' + 'x' * 40_000_000)", "ValueError"),
     ],
 )
-def test_an_exception_fails_its_cell_alone(child: Child, source: str, error: str) -> None:
+def test_an_exception_fails_its_cell_alone(child: CellProcess, source: str, error: str) -> None:
     """The error is an output, with its text cut, whatever the cell showed before."""
     shown = child.run(source, nothing)
 
@@ -155,7 +155,7 @@ def test_an_exception_fails_its_cell_alone(child: Child, source: str, error: str
         "'''caf\udce9'''",
     ],
 )
-def test_surrogates_lose_nothing(child: Child, source: str) -> None:
+def test_surrogates_lose_nothing(child: CellProcess, source: str) -> None:
     """In text that no file can hold, U+FFFD replaces characters beyond UTF-8."""
     shown = child.run(source, nothing)
 
@@ -171,7 +171,7 @@ def test_cells_see_what_they_are_given(tmp_path: Path) -> None:
     """Cells have the given variables and their own descriptors, and nothing else of a parent."""
     with (tmp_path / "private").open("w") as private:
         os.set_inheritable(private.fileno(), True)
-        with closing(Child()) as child:
+        with closing(CellProcess()) as child:
             child.begin(ENVIRONMENT)
             variables = child.run("import os, resource\nsorted(os.environ)", nothing)
             links = child.run(
@@ -201,7 +201,7 @@ def test_cells_see_what_they_are_given(tmp_path: Path) -> None:
         "os._exit(0)",
     ],
 )
-def test_a_process_that_dies_is_named(child: Child, last: str) -> None:
+def test_a_process_that_dies_is_named(child: CellProcess, last: str) -> None:
     """A process that is killed or ends itself ends its cell, and every later one."""
     shown = child.run(f"import os, signal\n{last}", nothing)
 
@@ -210,7 +210,7 @@ def test_a_process_that_dies_is_named(child: Child, last: str) -> None:
 
 
 def test_a_process_that_dies_is_named_though_its_fork_lives(
-    child: Child, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    child: CellProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A fork keeps the pipe open; the death is noticed before the cell's time is over."""
     monkeypatch.setattr(module, "_CELL_SECONDS", PATIENCE_SECONDS)
@@ -240,7 +240,7 @@ def test_a_process_that_dies_is_named_though_its_fork_lives(
     ],
 )
 def test_a_late_cell_says_where_it_was(
-    child: Child, monkeypatch: pytest.MonkeyPatch, source: str, where: list[str]
+    child: CellProcess, monkeypatch: pytest.MonkeyPatch, source: str, where: list[str]
 ) -> None:
     """A cell whose time is over is interrupted; one that goes on is given up."""
     child.run("1", nothing)
@@ -260,7 +260,7 @@ SLEEPER = "import os, subprocess\np = subprocess.Popen(['sleep', '600'])\n"
 
 def test_programs_started_by_cells_end_with_them() -> None:
     """A program that a cell started ends with the notebook, and so does a fork of the cells."""
-    with closing(Child()) as child:
+    with closing(CellProcess()) as child:
         child.begin(ENVIRONMENT)
         child.run(SLEEPER, nothing)
         pids = value(child.run("[p.pid, os.getpid()]", nothing))
@@ -270,8 +270,8 @@ def test_programs_started_by_cells_end_with_them() -> None:
 
 PARENT = """
 import sys
-from runbook_lib.engine.cells import Child
-child = Child()
+from runbook_lib.engine.cells import CellProcess
+child = CellProcess()
 child.begin({"PATH": "/usr/bin:/bin"})
 print(child.pid, flush=True)
 child.run(sys.argv[1], lambda: None)
@@ -323,7 +323,7 @@ def test_cells_end_with_their_parent(number: int, source: str, tmp_path: Path) -
         ("for _ in range(1024): print('x' * (1 << 20), end='')", 8),
     ],
 )
-def test_outputs_of_a_cell_are_bounded(child: Child, source: str, most: int) -> None:
+def test_outputs_of_a_cell_are_bounded(child: CellProcess, source: str, most: int) -> None:
     """A cell keeps 8 MiB of a notebook's file; the rest is left out, in words."""
     child.run("import resource; use = lambda: resource.getrusage(0).ru_maxrss >> 10\n1", nothing)
     before = int(value(child.run("use()", nothing)))
@@ -337,7 +337,7 @@ def test_outputs_of_a_cell_are_bounded(child: Child, source: str, most: int) -> 
 
 
 @pytest.mark.matrix(1)
-def test_outputs_of_a_notebook_are_bounded(child: Child) -> None:
+def test_outputs_of_a_notebook_are_bounded(child: CellProcess) -> None:
     """Cells keep 16 MiB together; whatever was shown before, each keeps 128 KiB and its error."""
     flood = "for _ in range(30): print('x' * 1_000_000)"
     sizes = [file_size(child.run(flood, nothing)) for _ in range(4)]
@@ -349,7 +349,7 @@ def test_outputs_of_a_notebook_are_bounded(child: Child) -> None:
     assert file_size(shown) < 128 * 1024
 
 
-def test_the_frames_of_an_exception_are_bounded(child: Child) -> None:
+def test_the_frames_of_an_exception_are_bounded(child: CellProcess) -> None:
     """An exception with thousands of frames is shown with its last ones."""
     frames = "['first', *['frame'] * 1000, 'last']"
     source = f"get_ipython()._showtraceback(ValueError, ValueError('no'), {frames})"
@@ -389,7 +389,7 @@ time.sleep(600)
     ],
 )  # fmt: skip
 def test_half_a_message_is_bounded_in_size_and_time(
-    child: Child, monkeypatch: pytest.MonkeyPatch, message: str, error: str
+    child: CellProcess, monkeypatch: pytest.MonkeyPatch, message: str, error: str
 ) -> None:
     """A cell that writes half a message, or a false one, ends; nothing waits for the rest."""
     child.run("1", nothing)

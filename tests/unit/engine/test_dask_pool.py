@@ -18,7 +18,7 @@ from distributed import LocalCluster
 
 from runbook_lib.engine import dask_pool, scheduler_address
 from runbook_lib.engine.dask_pool import DaskPool
-from runbook_lib.engine.pools import Done
+from runbook_lib.engine.pools import CompletedRequest
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.scheduler_address import check_greeting
 from runbook_lib.errors import SettingsError
@@ -123,13 +123,13 @@ def pool_of(address: str, folder: Path) -> DaskPool:
 _perform = dask_pool._perform
 
 
-def twice(*task: Any) -> Done:
+def twice(*task: Any) -> CompletedRequest:
     """Perform a task again, as where its worker was lost; the cluster finds this by its name."""
     _perform(*task)
     return _perform(*task)
 
 
-def event_of(done: Done) -> tuple[str, str, str]:
+def event_of(done: CompletedRequest) -> tuple[str, str, str]:
     """Return tenant, kind and text of an event."""
     return done.request.tenant, done.event["event"], done.event["message"]
 

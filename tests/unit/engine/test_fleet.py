@@ -17,7 +17,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.engine import pools
-from runbook_lib.engine.check_runner import Performed, Prepared, Result, StepsUnderWay
+from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, StepsUnderWay
 from runbook_lib.engine.fleet import grouped
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
@@ -27,7 +27,12 @@ from runbook_lib.errors import (
     LeakError,
     SettingsError,
 )
-from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult, write_notes
+from runbook_lib.evidence.fleet_result import (
+    FleetResult,
+    TenantResult,
+    TenantRunStatus,
+    write_notes,
+)
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.recording import RecordedExchange
 from tests.support.fleets import ABC, Act, Processes, fleet, table
@@ -129,7 +134,7 @@ def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
     processes.acts = {"a": act, "b": act, "c": other}
     results = run(table("a", APP), table("b", APP), table("c"), workers=4)
 
-    assert {item.status for item in results.values()} == {Status.SEALED}
+    assert {item.status for item in results.values()} == {TenantRunStatus.SEALED}
     assert seen == [["a"], ["b"]]
 
 
@@ -192,10 +197,10 @@ def test_the_others_go_on(
 
     assert processes.tenants == ["a", "b", "c"]
     assert results["b"].reason.endswith(reason.removeprefix("record.json: "))
-    assert (results["b"].status, results["b"].exit_code) == (Status.UNSEALED, code)
+    assert (results["b"].status, results["b"].exit_code) == (TenantRunStatus.UNSEALED, code)
     assert results["b"].bundle is None
     assert results["b"].next_step
-    assert {results[name].status for name in "ac"} == {Status.SEALED}
+    assert {results[name].status for name in "ac"} == {TenantRunStatus.SEALED}
     assert str(results["a"].bundle).startswith("a/facebook_marketing/2")
     assert {step["outcome"] for step in results["a"].steps} == {"skipped"}
 
@@ -289,7 +294,7 @@ def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.Monk
     assert processes.tenants == ["a", "b", "c"]
 
     resumed = run(resume=written()["fleet_id"])
-    assert {item.status for item in resumed.values()} == {Status.SEALED}
+    assert {item.status for item in resumed.values()} == {TenantRunStatus.SEALED}
     assert processes.tenants == ["a", "b", "c"]
     assert list(Path("evidence/fleet").glob("*/unsealed.json"))
 
@@ -318,7 +323,7 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
     results = run(resume=fleet_id)
 
     assert processes.tenants == ["b", "c"]
-    assert {item.status for item in results.values()} == {Status.SEALED}
+    assert {item.status for item in results.values()} == {TenantRunStatus.SEALED}
     assert written()["fleet_id"] == fleet_id
     processes.requests.clear()
     run(resume=fleet_id)
@@ -464,8 +469,8 @@ def verify_link(run: Run) -> None:
     finding = Finding(outcome=Outcome.VERIFIED, code="a-code", reason="Yes.", check=check.id)
     basis = run._earlier_results().basis(step, check)
     assert basis is not None
-    seen: Performed = ((Result(finding, (RecordedExchange(lambda: exchange),)),), "")
-    prepared = Prepared(run.subject(run.history), lambda: seen, bases=(basis,))
+    seen: Performed = ((CheckResult(finding, (RecordedExchange(lambda: exchange),)),), "")
+    prepared = PreparedChecks(run.subject(run.history), lambda: seen, bases=(basis,))
     look = SimpleNamespace(take=lambda _: (seen, prepared))
     run.perform(step.id, cast("StepsUnderWay", look))
 

@@ -18,7 +18,7 @@ from runbook_lib.core.model import FleetRun
 from runbook_lib.engine import pools
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.fleet_result import FleetResult, Status, TenantResult
+from runbook_lib.evidence.fleet_result import FleetResult, TenantResult, TenantRunStatus
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.attestations import attested
 from tests.support.commands import runbook
@@ -82,7 +82,7 @@ def run(*tables: str, **more: Any) -> FleetResult:
 def killed(monkeypatch: pytest.MonkeyPatch, after: str) -> str:
     """Kill a fleet after the result of a tenant, or before any, and return the run's id."""
 
-    def run_until(pool: pools.LocalPool, groups: pools.Groups) -> Iterator[pools.Done]:
+    def run_until(pool: pools.LocalPool, groups: pools.Groups) -> Iterator[pools.CompletedRequest]:
         if not after:
             raise KilledError
         for request in (item for group in groups for item in group):
@@ -90,7 +90,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, after: str) -> str:
             if request.tenant == after:
                 raise KilledError
 
-    def gone(_: pools.LocalPool) -> Iterator[pools.Done]:
+    def gone(_: pools.LocalPool) -> Iterator[pools.CompletedRequest]:
         raise KilledError
 
     with monkeypatch.context() as patch:
@@ -277,7 +277,7 @@ def test_a_killed_fleet_is_resumed(
 
     done = run(resume=fleet_id)
     assert processes.tenants == list(left)
-    assert {item.status for item in results(done).values()} == {Status.SEALED}
+    assert {item.status for item in results(done).values()} == {TenantRunStatus.SEALED}
     assert refused() == []
     verified = runbook("verify", "evidence", *KEYS, "--tenants", "tenants.toml")
     assert verified.exit_code == 0
@@ -294,7 +294,11 @@ def test_a_bundle_of_a_lost_process_counts(processes: Processes) -> None:
     processes.acts["b"] = lost
     b_result = results(run(*ABC))["b"]
 
-    assert (b_result.status, b_result.outcome, b_result.exit_code) == (Status.SEALED, "complete", 0)
+    assert (b_result.status, b_result.outcome, b_result.exit_code) == (
+        TenantRunStatus.SEALED,
+        "complete",
+        0,
+    )
 
 
 def test_why_a_tenant_has_no_bundle_is_noted(processes: Processes) -> None:
@@ -326,7 +330,11 @@ def test_tenants_that_did_not_run_run_when_resumed(processes: Processes) -> None
     begun = run(*ABC)
     b_result = results(begun)["b"]
 
-    assert (b_result.status, b_result.outcome, b_result.exit_code) == (Status.NOT_RUN, None, 3)
+    assert (b_result.status, b_result.outcome, b_result.exit_code) == (
+        TenantRunStatus.NOT_RUN,
+        None,
+        3,
+    )
     assert (b_result.reason, b_result.next_step) == ("No secret.", "Give it.")
     assert b_result.bundle
     assert begun.exit_code == 3

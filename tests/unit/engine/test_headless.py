@@ -19,9 +19,9 @@ from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import FleetRun, Mode
 from runbook_lib.engine import headless
-from runbook_lib.engine.cells import Child
+from runbook_lib.engine.cells import CellProcess
 from runbook_lib.engine.headless import (
-    OtherAppError,
+    FingerprintKeyChangedError,
     RunListener,
     RunRequest,
     RunResult,
@@ -69,7 +69,7 @@ class Kernel(RunListener):
         *,
         environment: Mapping[str, str],
         on_tick: Callable[[], None],
-        child: Child | None,
+        child: CellProcess | None,
     ) -> str:
         """Execute nothing."""
         self.source = source
@@ -377,7 +377,7 @@ def test_a_key_created_meanwhile_stops_the_run(
         return run, attestations
 
     monkeypatch.setattr(headless, "_opened", opened_meanwhile)
-    with pytest.raises(OtherAppError):
+    with pytest.raises(FingerprintKeyChangedError):
         kernel.run(key=mine)
 
     assert kernel.heard == []

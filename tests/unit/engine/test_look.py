@@ -25,7 +25,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Input, Step
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.engine import connections
+from runbook_lib.engine import provider_sessions
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.practice import practice
 from runbook_lib.engine.tenant_run import Run, new_run_id, open_run
@@ -52,7 +52,7 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
     def client(*arguments: Any, **options: Any) -> HTTPClient:
         return HTTPClient(*arguments, **{**options, "transport": remote, "cool_downs": CoolDowns()})
 
-    monkeypatch.setattr(connections, "HTTPClient", client)
+    monkeypatch.setattr(provider_sessions, "HTTPClient", client)
     return remote
 
 

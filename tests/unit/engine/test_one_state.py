@@ -20,12 +20,12 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.tenant_list import LIST_NAME, list_tenants, read_list
-from runbook_lib.engine.tenant_reader import TenantsRead, read_tenants
+from runbook_lib.engine.tenant_reader import TenantsOverview, read_tenants
 from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
 from runbook_lib.engine.watch.watch_state import ProblemKind, read_state
 from runbook_lib.errors import ExitCode
-from runbook_lib.evidence.fleet_result import Status, TenantResult
+from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from runbook_lib.evidence.junit import tenant_suite
 from runbook_lib.evidence.reports.index_page import INDEX_PAGE
 from runbook_lib.evidence.reports.tenant_status import TenantStatus, cause_rows
@@ -132,7 +132,7 @@ every_tenant = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenantsRead]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenantsOverview]:
     """Give the tenants as read from the world's folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("world"))
@@ -167,7 +167,7 @@ def titles(status: TenantStatus) -> list[str]:
 # --- Every reader against the table
 
 
-def test_the_order_is_that_of_the_table(whole: TenantsRead) -> None:
+def test_the_order_is_that_of_the_table(whole: TenantsOverview) -> None:
     """Every tenant is listed once, also one that nobody ran; one that its FILE dropped is not."""
     assert [status.tenant for status in whole.statuses] == [
         expected_tenant.tenant for expected_tenant in TABLE
@@ -177,7 +177,7 @@ def test_the_order_is_that_of_the_table(whole: TenantsRead) -> None:
 
 @every_tenant
 def test_the_state_is_as_the_table_says(
-    whole: TenantsRead, expected_tenant: ExpectedTenant
+    whole: TenantsOverview, expected_tenant: ExpectedTenant
 ) -> None:
     """Its label, its open items, their effects and the people who must act."""
     status = next(status for status in whole.statuses if status.tenant == expected_tenant.tenant)
@@ -204,7 +204,7 @@ def shown_rows(text: str) -> list[tuple[str, str, str]]:
     return rows
 
 
-def test_inbox_says_the_same(whole: TenantsRead) -> None:
+def test_inbox_says_the_same(whole: TenantsOverview) -> None:
     """One row for each cause, then the checks that cannot run; the next action comes first."""
     text = output("inbox")
 
@@ -222,7 +222,7 @@ def documents(*words: str) -> list[dict[str, Any]]:
     return json_row
 
 
-def test_documents_say_the_same(whole: TenantsRead) -> None:
+def test_documents_say_the_same(whole: TenantsOverview) -> None:
     """`status --json` has all tenants, `inbox --json` those with something open; in one order."""
     every = documents("status", "--json")
     states = {"in order": "in_order", "waiting": "waiting", "cannot": "cannot_be_checked"}
@@ -251,7 +251,7 @@ def status_lines(text: str) -> list[tuple[str, str, str]]:
     return [(name, label, title) for name, label, title in rows]
 
 
-def test_status_says_the_same(whole: TenantsRead) -> None:
+def test_status_says_the_same(whole: TenantsOverview) -> None:
     """A line for each tenant, in the same order, after the same first sentence."""
     text = output("status")
 
@@ -263,7 +263,7 @@ def test_status_says_the_same(whole: TenantsRead) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "inbox"])
-def test_a_file_shows_its_own_tenants(whole: TenantsRead, command: str) -> None:
+def test_a_file_shows_its_own_tenants(whole: TenantsOverview, command: str) -> None:
     """
     The text is the same for all of them; for two it has only those, with their own first sentence.
     """
@@ -322,7 +322,7 @@ def page_tables() -> PageTables:
     return parsed
 
 
-def test_the_page_says_the_same(whole: TenantsRead) -> None:
+def test_the_page_says_the_same(whole: TenantsOverview) -> None:
     """The same rows, groups, tenants, labels and titles, in the same order."""
     page = page_tables()
     causes = page.tables[: len(page.headings)]
@@ -352,7 +352,7 @@ CUSTOMER_STATES = {
 }
 
 
-def test_the_page_lists_every_customer_once(whole: TenantsRead) -> None:
+def test_the_page_lists_every_customer_once(whole: TenantsOverview) -> None:
     """All 18 with their state: one that a single look saw signed out is not signed out yet."""
     json_row = {row[0].split()[0]: row[2] for row in page_tables().tables[4][1:]}
     expected = {name: state for state, names in CUSTOMER_STATES.items() for name in names.split()}
@@ -362,12 +362,14 @@ def test_the_page_lists_every_customer_once(whole: TenantsRead) -> None:
 
 
 @every_tenant
-def test_a_test_report_says_the_same(whole: TenantsRead, expected_tenant: ExpectedTenant) -> None:
+def test_a_test_report_says_the_same(
+    whole: TenantsOverview, expected_tenant: ExpectedTenant
+) -> None:
     """A failing step is a failure, a due or waiting one is skipped, and in order passes once."""
     status = next(status for status in whole.statuses if status.tenant == expected_tenant.tenant)
     result = TenantResult(
         tenant=expected_tenant.tenant, connector=status.connector, entry_digest="0" * 64,
-        sandbox=status.is_practice, status=Status.SEALED,
+        sandbox=status.is_practice, status=TenantRunStatus.SEALED,
     )  # fmt: skip
     cases = [(case.name, case.tag) for case in tenant_suite(status, result).cases]
 
@@ -381,7 +383,7 @@ def test_a_test_report_says_the_same(whole: TenantsRead, expected_tenant: Expect
         ]
 
 
-def test_a_digest_names_the_same_causes(whole: TenantsRead) -> None:
+def test_a_digest_names_the_same_causes(whole: TenantsOverview) -> None:
     """Lasting problems of the watched tenants have the titles of the list, and the same tenants."""
     views = {
         f"{listed.connector}/{listed.tenant}": WatchedView(

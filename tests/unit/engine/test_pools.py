@@ -18,7 +18,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine import pools as module
 from runbook_lib.engine.pools import (
     PRELOADED,
-    Done,
+    CompletedRequest,
     LocalPool,
     available_memory,
     default_workers,
@@ -283,7 +283,7 @@ def test_a_pool_that_is_stopped_ends_what_runs(
 def test_an_interrupted_wait_loses_no_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while results are read leaves each tenant with the pool, which then ends them."""
 
-    def interrupted(_: Any) -> Done:
+    def interrupted(_: Any) -> CompletedRequest:
         eventually(Path("begun").exists)
         raise KeyboardInterrupt
 

@@ -21,7 +21,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine import practice as module
-from runbook_lib.engine.headless import OtherAppError, RunListener, RunRequest
+from runbook_lib.engine.headless import FingerprintKeyChangedError, RunListener, RunRequest
 from runbook_lib.engine.practice import (
     Practice,
     practice,
@@ -133,12 +133,12 @@ class Runs:
         self.keys_meanwhile: list[FingerprintKey] = []
 
     def __call__(self, request: RunRequest, listener: RunListener | None) -> RunListener | None:
-        """Raise `OtherAppError` while another process's key is left, else return the listener."""
+        """Return the listener; raise `FingerprintKeyChangedError` while another key is left."""
         self.requests.append(request)
         if self.keys_meanwhile:
             journal = journal_path(Path(request.evidence), request.tenant, PROCEDURE.id)
             keep_key(journal.parent, self.keys_meanwhile.pop())
-            raise OtherAppError
+            raise FingerprintKeyChangedError
         return listener
 
 

@@ -18,8 +18,8 @@ import pytest
 from runbook_lib.core.model import Mode
 from runbook_lib.engine import pools, process
 from runbook_lib.engine.process import (
-    Finished,
     ProcessRequest,
+    ProcessResult,
     request_document,
     run_apart,
     run_in_process,
@@ -309,7 +309,7 @@ def test_a_run_does_not_outlive_whoever_asked_for_it(perform: Perform) -> None:
 
 def test_a_result_is_returned_and_an_error_raised(starts: Starts) -> None:
     """The run's outcome is returned, or its error raised; its process is gone then."""
-    assert run_in_process(REQUEST) == Finished("incomplete", Path(BUNDLE))
+    assert run_in_process(REQUEST) == ProcessResult("incomplete", Path(BUNDLE))
     with pytest.raises(SealingError, match=r"No\.") as caught:
         run_in_process(performing("raise SettingsError('No.', next_step='Do that.')"))
 

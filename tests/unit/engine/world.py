@@ -21,9 +21,14 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import Journal, timestamp
 from runbook_lib.core.model import Finding, Mode, Outcome, Remark
 from runbook_lib.core.procedure import Step
-from runbook_lib.engine.check_runner import Performed, Prepared, Result
+from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks
 from runbook_lib.engine.customer_connections import Survey
-from runbook_lib.engine.customer_rows import AccountStatus, FailingCalls, Installed, KnownAccount
+from runbook_lib.engine.customer_rows import (
+    AccountStatus,
+    FailingCalls,
+    InstalledConnector,
+    KnownAccount,
+)
 from runbook_lib.engine.tenant_list import list_tenants
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch.customer_poll import customer_changes
@@ -74,14 +79,14 @@ class Responses:
     def __init__(self, seen: Mapping[str, Finding | None] | None = None) -> None:
         self.seen = {**(seen or {})}
 
-    def of(self, step: Step) -> tuple[Result, ...]:
+    def of(self, step: Step) -> tuple[CheckResult, ...]:
         """Return the result of each check of a step; `None` stands for no answer."""
         results = []
         for check in step.checks:
             known = self.seen.get(check.id, self.seen.get(step.id, finding()))
             shown = known or finding(Outcome.INCONCLUSIVE, "No answer within 30 s.", code="timeout")
             results.append(
-                Result(structs.replace(shown, check=check.id), is_unanswered=known is None)
+                CheckResult(structs.replace(shown, check=check.id), is_unanswered=known is None)
             )
         return tuple(results)
 
@@ -93,10 +98,10 @@ class GivenResults:
         self._run = run
         self._responses = responses
 
-    def take(self, step: Step) -> tuple[Performed, Prepared]:
+    def take(self, step: Step) -> tuple[Performed, PreparedChecks]:
         """Return the results of a step's checks, and the values that they are about."""
         performed: Performed = (self._responses.of(step), "")
-        return performed, Prepared(self._run.subject(self._run.history), lambda: performed)
+        return performed, PreparedChecks(self._run.subject(self._run.history), lambda: performed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +263,7 @@ def customer(name: str, **more: Any) -> KnownAccount:
         "listed_in": 1,
         "polled_on": timestamp(NOW - HOUR),
         "standing": AccountStatus.SIGNED_IN,
-        "connectors": (Installed(1, 1, True),),
+        "connectors": (InstalledConnector(1, 1, True),),
         "signed_in_on": timestamp(NOW - HOUR),
         "installed_on": timestamp(NOW - HOUR),
         "proven_on": timestamp(NOW - HOUR),
@@ -276,7 +281,7 @@ def signed_out(name: str, *, looks: int = 2, **more: Any) -> KnownAccount:
         "signed_in_on": timestamp(NOW - 3 * DAY),
         "polled_on": polled_on,
         "in_doubt_since": since,
-        "connectors": (Installed(1, 1, False),),
+        "connectors": (InstalledConnector(1, 1, False),),
     }
     return customer(name, **{**known, **more})
 

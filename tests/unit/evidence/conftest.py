@@ -22,7 +22,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
 from runbook_lib.evidence.archive import stores
-from runbook_lib.evidence.bundle import Seal, Sealed, draft, seal
+from runbook_lib.evidence.bundle import Seal, SealedBundle, draft, seal
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.verify.tree import verify_tree
@@ -110,7 +110,7 @@ def trust(key: SigningKey) -> Trust:
     return Trust({key.key_id: key.public})
 
 
-def seal_run(run: Run, key: SigningKey, **options: Any) -> Sealed:
+def seal_run(run: Run, key: SigningKey, **options: Any) -> SealedBundle:
     """Seal a run, with a file in place of its executed notebook."""
     with draft(run.journal.path.parent, run.run_id) as folder:
         (folder / "01.ipynb").write_text('{"cells": []}\n', encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.evidence.fleet_result import Status, TenantResult
+from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from runbook_lib.evidence.junit import (
     JUnitSuite,
     junit_xml,
@@ -38,7 +38,7 @@ def read(*suites: JUnitSuite) -> ET.Element:
 def result(**more: object) -> TenantResult:
     """Return the result of a tenant's run."""
     default = {"tenant": "acme", "connector": "facebook_marketing", "entry_digest": "0" * 64}
-    return TenantResult(**{**default, "sandbox": False, "status": Status.SEALED, **more})  # type: ignore[arg-type]
+    return TenantResult(**{**default, "sandbox": False, "status": TenantRunStatus.SEALED, **more})  # type: ignore[arg-type]
 
 
 def tenant(*steps: tuple[str, str]) -> TenantStatus:
@@ -126,7 +126,9 @@ def test_the_sums_are_those_of_the_cases() -> None:
     """Suites and the whole count tests, failures, errors and skipped."""
     suites = [
         tenant_suite(tenant(("a", "failed"), ("c", "waiting")), result()),
-        tenant_suite(tenant(("a", "verified")), result(status=Status.UNSEALED, reason="No.")),
+        tenant_suite(
+            tenant(("a", "verified")), result(status=TenantRunStatus.UNSEALED, reason="No.")
+        ),
     ]
     root = ET.fromstring(junit_xml(suites, name="tenants.toml"))
 
@@ -138,13 +140,15 @@ def test_the_sums_are_those_of_the_cases() -> None:
 @pytest.mark.parametrize(
     ("ended", "tag"),
     [
-        (Status.SEALED, None),
-        (Status.NOT_RUN, "error"),
-        (Status.UNSEALED, "error"),
-        (Status.PENDING, "skipped"),
+        (TenantRunStatus.SEALED, None),
+        (TenantRunStatus.NOT_RUN, "error"),
+        (TenantRunStatus.UNSEALED, "error"),
+        (TenantRunStatus.PENDING, "skipped"),
     ],
 )
-def test_only_what_ran_has_no_case_for_its_evidence(ended: Status, tag: str | None) -> None:
+def test_only_what_ran_has_no_case_for_its_evidence(
+    ended: TenantRunStatus, tag: str | None
+) -> None:
     """A tenant that did not run is an error with the reason, also where a bundle says so."""
     done = tenant(("a", "verified"))
     suite = read(tenant_suite(done, result(status=ended, reason="No secret.")))
@@ -159,7 +163,7 @@ def test_it_is_well_formed_whatever_a_reason_contains(reason: str) -> None:
     """No text of a remote system makes the XML malformed, and what is printable stays."""
     cases = [
         step_case("a", Outcome.FAILED, f"{reason}<ü>]]>", needs_person=False),
-        sealing_case(Status.UNSEALED, reason),
+        sealing_case(TenantRunStatus.UNSEALED, reason),
     ]
     found = read(JUnitSuite("acme", "x", cases))
 

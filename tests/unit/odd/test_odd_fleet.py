@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet
-from runbook_lib.engine.pools import Done, Groups, LocalPool
-from runbook_lib.evidence.fleet_result import Status, TenantResult
+from runbook_lib.engine.pools import CompletedRequest, Groups, LocalPool
+from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from tests.support.odd_files import FILES, ends_well, put, remove, time_limit
 
 pytestmark = pytest.mark.matrix(80)
@@ -38,12 +38,12 @@ WORDS = (
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a folder with a fleet that has run once; no process is started."""
 
-    def run(_: LocalPool, groups: Groups) -> Iterator[Done]:
-        return (Done(request, {}, 0) for group in groups for request in group)
+    def run(_: LocalPool, groups: Groups) -> Iterator[CompletedRequest]:
+        return (CompletedRequest(request, {}, 0) for group in groups for request in group)
 
-    def result(fleet: Fleet, _: Done) -> TenantResult:
+    def result(fleet: Fleet, _: CompletedRequest) -> TenantResult:
         (job,) = fleet.jobs
-        return replace(job.pending, status=Status.SEALED, outcome="complete", exit_code=0)
+        return replace(job.pending, status=TenantRunStatus.SEALED, outcome="complete", exit_code=0)
 
     monkeypatch.setattr(LocalPool, "run", run)
     monkeypatch.setattr(Fleet, "_result", result)

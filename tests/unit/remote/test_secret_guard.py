@@ -24,7 +24,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Credential, Redactor, Secret
-from runbook_lib.engine import connections
+from runbook_lib.engine import provider_sessions
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import RemoteError
 from runbook_lib.remote.check_session import Session
@@ -141,7 +141,7 @@ def opened(
 ) -> tuple[Run, Listener, dict[str, str]]:
     """Return a run that knows every kind of secret, who hears it, and the secrets by name."""
     listener = Listener()
-    patch.setattr(connections, "HTTPClient", partial(HTTPClient, transport=listener))
+    patch.setattr(provider_sessions, "HTTPClient", partial(HTTPClient, transport=listener))
     procedure = find_procedure(connector)
     names = {item.name for item in inputs_of(procedure)}
     secrets = {name: text for name, (text, _) in GIVEN.items() if name in names}

@@ -21,7 +21,7 @@ from runbook_lib.core.model import (
     RunFinished,
     RunOutcome,
 )
-from runbook_lib.engine.process import Finished
+from runbook_lib.engine.process import ProcessResult
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
@@ -41,7 +41,7 @@ from tests.unit.walkthrough.sample_run import (
 def sealed_as(outcome: RunOutcome) -> Any:
     """Return a stand-in for sealing: it announces a bundle of another run, as that run does."""
 
-    def seal(run: Run, **_: Any) -> Finished:
+    def seal(run: Run, **_: Any) -> ProcessResult:
         folder = run.journal.path.parent / "20261124-0a1b2c3d"
         (folder / "attachments").mkdir(parents=True, exist_ok=True)
         (folder / "report.html").write_text("<p>")
@@ -59,7 +59,7 @@ def sealed_as(outcome: RunOutcome) -> Any:
             ),
         ):
             run.journal.append(event, data, run_id="0a1b2c3d")
-        return Finished(outcome, folder)
+        return ProcessResult(outcome, folder)
 
     return seal
 
@@ -124,10 +124,10 @@ def test_sealing_asks_once_where_a_step_is_not_done_any_more(
 
     sealed: list[Run] = []
 
-    def sealing(run: Run, **_: Any) -> Finished:
+    def sealing(run: Run, **_: Any) -> ProcessResult:
         sealed.append(run)
         run.say([attested("hand")])
-        finished: Finished = sealed_as(RunOutcome.FAILED)(run)
+        finished: ProcessResult = sealed_as(RunOutcome.FAILED)(run)
         return finished
 
     monkeypatch.setattr(module, "seal_evidence", sealing)

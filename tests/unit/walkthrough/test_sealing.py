@@ -10,7 +10,7 @@ import pytest
 
 from runbook_lib.connectors.facebook.inputs import APP_SECRET as APP_SECRET_INPUT
 from runbook_lib.core.redaction import MASK
-from runbook_lib.engine.process import Finished, ProcessRequest
+from runbook_lib.engine.process import ProcessRequest, ProcessResult
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import sealing
@@ -26,10 +26,10 @@ class Process:
 
     def __init__(self) -> None:
         self.requests: list[ProcessRequest] = []
-        self.finished = Finished("incomplete", Path("/evidence/acme/20261124-0badcafe"))
+        self.finished = ProcessResult("incomplete", Path("/evidence/acme/20261124-0badcafe"))
         self.error: SealingError | None = None
 
-    def __call__(self, request: ProcessRequest, *, on_wait: Callable[[str], None]) -> Finished:
+    def __call__(self, request: ProcessRequest, *, on_wait: Callable[[str], None]) -> ProcessResult:
         """Record the request, then return the result or raise the error."""
         self.requests.append(request)
         on_wait(WAITS)

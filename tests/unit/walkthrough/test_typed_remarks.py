@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.core.model import Attestation, AttestationKind, Binding, EventType, NoteKind
-from runbook_lib.core.procedure import Confirmation, StepKind
+from runbook_lib.core.procedure import AnswerOption, StepKind
 from tests.unit.bodies import APP_ID
 from tests.unit.walkthrough.conftest import (
     DONE,
@@ -173,10 +173,10 @@ def test_a_note_that_cannot_be_kept_says_why(
 
 
 ANSWERS = (
-    Confirmation(
+    AnswerOption(
         name="not-asked", label="Not asked", sentence="It is not asked for.", counts_days=90
     ),
-    Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),
+    AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),
 )
 
 

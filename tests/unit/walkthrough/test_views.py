@@ -30,9 +30,9 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.outcome import ICONS, IN_PART
 from runbook_lib.core.procedure import (
+    AnswerOption,
     Cause,
     Check,
-    Confirmation,
     Gate,
     KnownError,
     Link,
@@ -161,7 +161,7 @@ PERMITTED = replace(
     CHECKED, checks=(replace(CHECKED.checks[0], side_effect="It uses 1.", allowed_by=("install",)),)
 )
 REVIEW = replace(waiting_step(), links=(PAGE,))
-ASKED_FOR = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+ASKED_FOR = AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
 DUE = Attestation(kind=AttestationKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
 KNOWN_APP = {"link_values": {"app_id": "7"}}
 HERE = {"lacks": (inputs.APP_SECRET,)}
@@ -579,7 +579,7 @@ def test_a_list_says_what_the_connector_was_seen_to_ask_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "answers", [(), (Confirmation(name="no", label="No", sentence="It is not."),)]
+    "answers", [(), (AnswerOption(name="no", label="No", sentence="It is not."),)]
 )
 def test_a_second_person_says_yes_or_no(answers: Any) -> None:
     """The second person has a sentence of their own, and can say no with a reason."""

@@ -14,8 +14,8 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import AttestationKind, Finding, Outcome
 from runbook_lib.core.procedure import Input, Step, StepKind
-from runbook_lib.engine import connections
-from runbook_lib.engine.connections import Sessions
+from runbook_lib.engine import provider_sessions
+from runbook_lib.engine.provider_sessions import Sessions
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.check_session import Session
@@ -284,7 +284,7 @@ def test_calls_count_until_the_next_hour(
     remote = FakeRemote()
     remote.on("/v26.0/oauth/access_token", responds(APP_TOKEN_ISSUED))
     monkeypatch.setattr(
-        connections,
+        provider_sessions,
         "HTTPClient",
         lambda *given, **more: HTTPClient(*given, **more, transport=remote),
     )

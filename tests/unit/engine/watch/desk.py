@@ -15,7 +15,7 @@ from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Step
-from runbook_lib.engine.check_runner import Result
+from runbook_lib.engine.check_runner import CheckResult
 from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.engine.watch import cycle as cycle_module
@@ -152,7 +152,7 @@ class Desk:
                 lambda _, run, digest, name=name: self.post.send(name, run, digest),
             )
 
-    def _peek(self, run: Run, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
+    def _peek(self, run: Run, steps: Sequence[Step]) -> dict[str, tuple[CheckResult, ...]]:
         seen = {}
         for step in steps:
             results = []
@@ -162,7 +162,7 @@ class Desk:
                 )
                 self.asked.append(check.id)
                 shown = structs.replace(known or finding(), check=check.id)
-                results.append(Result(shown, is_unanswered=known is None))
+                results.append(CheckResult(shown, is_unanswered=known is None))
             seen[step.id] = tuple(results)
         return seen
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.engine.check_runner import Result
+from runbook_lib.engine.check_runner import CheckResult
 from runbook_lib.engine.tenant_run import Run
 from tests.support.expected_outcomes import expected
 from tests.unit.connectors.least import LEAST
@@ -26,7 +26,7 @@ def test_a_day_of_wrong_responses_sends_nothing(
     dice = Random(seed)
     is_right = True
 
-    def find(check: object) -> Result:
+    def find(check: object) -> CheckResult:
         name = check.id  # type: ignore[attr-defined]
         least = LEAST[name][0]
         place = dice.randrange(len(least.said))

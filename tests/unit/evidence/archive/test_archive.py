@@ -22,7 +22,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.archive import archive, stores
 from runbook_lib.evidence.archive.archive import archive_bundle, check_archive, fetched
-from runbook_lib.evidence.archive.stores import Folder, open_store
+from runbook_lib.evidence.archive.stores import FolderStore, open_store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.discovery import UnreadablePath
 from runbook_lib.evidence.verify.tree import verify_tree
@@ -88,14 +88,14 @@ DENIED = failing(PermissionError(errno.EACCES, "Permission denied"))
 @pytest.fixture
 def names_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that gets the name of each file that is read from a folder."""
-    read = Folder.read
+    read = FolderStore.read
     names = []
 
-    def note(self: Folder, name: str, *size: int) -> bytes:
+    def note(self: FolderStore, name: str, *size: int) -> bytes:
         names.append(name)
         return read(self, name, *size)
 
-    monkeypatch.setattr(Folder, "read", note)
+    monkeypatch.setattr(FolderStore, "read", note)
     return names
 
 
@@ -140,17 +140,17 @@ def test_an_interrupted_copy_is_resumed(
     bundle: Path, target: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interrupted copy has no statement yet; the next call copies only the missing files."""
-    make = Folder.make
+    make = FolderStore.make
     count = len(contents(bundle)) + 1
     made: list[str] = []
 
-    def interrupt(self: Folder, name: str, content: bytes, **options: Any) -> bool:
+    def interrupt(self: FolderStore, name: str, content: bytes, **options: Any) -> bool:
         if made:
             raise KeyboardInterrupt
         made.append(name)
         return make(self, name, content, **options)
 
-    monkeypatch.setattr(Folder, "make", interrupt)
+    monkeypatch.setattr(FolderStore, "make", interrupt)
     for number in range(1, count):
         with pytest.raises(KeyboardInterrupt):
             archive_bundle(bundle, str(target))
@@ -210,7 +210,7 @@ def test_a_copy_made_by_another_process_is_accepted(
 ) -> None:
     """A copy that another process makes at the same time is accepted if its content is equal."""
     archive_bundle(bundle, str(target))
-    monkeypatch.setattr(Folder, "sizes", lambda *_args: {})
+    monkeypatch.setattr(FolderStore, "sizes", lambda *_args: {})
 
     assert archive_bundle(bundle, str(target)).copied == 0
 
@@ -222,7 +222,7 @@ def test_every_file_is_read_back_and_compared(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that returned content that differs than was written is detected."""
-    monkeypatch.setattr(Folder, "read", lambda *_args: b"other")
+    monkeypatch.setattr(FolderStore, "read", lambda *_args: b"other")
 
     with pytest.raises(ArchiveError, match="returned content that differs"):
         archive_bundle(bundle, str(target))

@@ -18,7 +18,7 @@ import pytest
 from runbook_lib.config import formats
 from runbook_lib.config.formats import archive_address
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
-from runbook_lib.evidence.archive.stores import Folder, Store, TransferLimits, open_store
+from runbook_lib.evidence.archive.stores import FolderStore, Store, TransferLimits, open_store
 from tests.unit.evidence.conftest import failing
 
 ROOT = Path(__file__).parents[4]
@@ -88,7 +88,7 @@ def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
-    Folder(str(tmp_path / "archive")).make("acme/x/record.json", b"content")
+    FolderStore(str(tmp_path / "archive")).make("acme/x/record.json", b"content")
 
     (drafted, *whole), *folders = flushed
     assert whole == [b"content", False]
@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "fsync", failing(full))
 
     with pytest.raises(ArchiveError, match=r"acme/a: .*No space left on device") as caught:
-        Folder(str(tmp_path)).make("acme/a", b"content")
+        FolderStore(str(tmp_path)).make("acme/a", b"content")
 
     assert "Free disk space" in caught.value.diagnostics()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -112,7 +112,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_path_that_is_not_a_folder_is_an_error(tmp_path: Path) -> None:
     """A file in the folder's place raises `ArchiveError` when writing and when reading."""
     (tmp_path / "file").write_text("x")
-    store = Folder(str(tmp_path / "file"))
+    store = FolderStore(str(tmp_path / "file"))
 
     with pytest.raises(ArchiveError, match="cannot be used"):
         store.make("acme/a", b"content")
@@ -126,7 +126,7 @@ def test_a_drive_without_hard_links_is_supported(
     """Without hard links, files are still created completely and never overwritten."""
     store_error = OSError(errno.EPERM, "Operation not permitted")
     monkeypatch.setattr(Path, "hardlink_to", failing(store_error))
-    store = Folder(str(tmp_path))
+    store = FolderStore(str(tmp_path))
 
     assert store.make("a", b"first") is True
     assert store.make("a", b"second") is False
@@ -137,7 +137,7 @@ def test_a_link_under_the_name_is_neither_followed_nor_replaced(tmp_path: Path) 
     """A link under the name counts as existing; it is neither followed nor replaced."""
     (tmp_path / "a").symlink_to(tmp_path / "elsewhere")
 
-    assert Folder(str(tmp_path)).make("a", b"content") is False
+    assert FolderStore(str(tmp_path)).make("a", b"content") is False
     assert (tmp_path / "a").is_symlink()
     assert not (tmp_path / "elsewhere").exists()
 

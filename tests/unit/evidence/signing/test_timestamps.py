@@ -21,7 +21,7 @@ from runbook_lib.errors import (
     TimestampError,
     UnreachableError,
 )
-from runbook_lib.evidence.bundle import Sealed
+from runbook_lib.evidence.bundle import SealedBundle
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.timestamps import (
     check_imprint,
@@ -176,7 +176,9 @@ def test_an_invalid_certificate_file_is_an_error(content: bytes | None, tmp_path
 
 
 @pytest.fixture
-def stamped(tmp_path: Path, key: SigningKey, authority: Authority, session: Session) -> Sealed:
+def stamped(
+    tmp_path: Path, key: SigningKey, authority: Authority, session: Session
+) -> SealedBundle:
     """Return a bundle with a time-stamp."""
     return seal_run(
         ended_run(tmp_path / "evidence"),
@@ -192,7 +194,7 @@ def trusting(trust: Trust, authority: Authority) -> Trust:
     return Trust(trust.keys, read_certificates(authority.certificate))
 
 
-def test_a_stamped_bundle_proves_its_time(stamped: Sealed, trusting: Trust) -> None:
+def test_a_stamped_bundle_proves_its_time(stamped: SealedBundle, trusting: Trust) -> None:
     """A bundle with a time-stamp has the authority's time, and no note."""
     verified = verify_bundle(stamped.folder, trusting)
 
@@ -200,7 +202,7 @@ def test_a_stamped_bundle_proves_its_time(stamped: Sealed, trusting: Trust) -> N
     assert (stamped.unstamped, verified.notes) == ("", ())
 
 
-def test_an_unchecked_stamp_is_noted(stamped: Sealed, trust: Trust) -> None:
+def test_an_unchecked_stamp_is_noted(stamped: SealedBundle, trust: Trust) -> None:
     """Without a trusted authority, no time is claimed and a note says so."""
     verified = verify_bundle(stamped.folder, trust)
 
@@ -208,7 +210,7 @@ def test_an_unchecked_stamp_is_noted(stamped: Sealed, trust: Trust) -> None:
     assert "no trusted authority is named" in verified.notes[0]
 
 
-def test_a_missing_requested_stamp_is_noted(stamped: Sealed, trust: Trust) -> None:
+def test_a_missing_requested_stamp_is_noted(stamped: SealedBundle, trust: Trust) -> None:
     """If a requested time-stamp is missing, a note says so where no authority is trusted."""
     (stamped.folder / "statement.tsr").unlink()
 
@@ -252,7 +254,7 @@ LACKS: Mapping[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("case", LACKS)
 def test_a_bundle_that_lacks_its_stamp_is_refused(
-    case: str, stamped: Sealed, authority: Authority, trust: Trust, tmp_path: Path
+    case: str, stamped: SealedBundle, authority: Authority, trust: Trust, tmp_path: Path
 ) -> None:
     """If an authority is trusted, `verify` refuses a bundle without the stamp it names."""
     LACKS[case](stamped.folder / "statement.tsr")
@@ -292,7 +294,7 @@ def test_a_bundle_that_names_no_stamp_needs_none(
 
 
 def test_a_stamp_of_another_bundle_is_refused(
-    stamped: Sealed, trusting: Trust, trust: Trust, authority: Authority, session: Session
+    stamped: SealedBundle, trusting: Trust, trust: Trust, authority: Authority, session: Session
 ) -> None:
     """Another or an invalid time-stamp is refused, with and without a trusted authority."""
     path = stamped.folder / "statement.tsr"
@@ -306,7 +308,7 @@ def test_a_stamp_of_another_bundle_is_refused(
 
 
 def test_a_stamp_that_was_not_requested_is_refused(
-    stamped: Sealed, tmp_path: Path, key: SigningKey, trust: Trust
+    stamped: SealedBundle, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A time-stamp that was not requested is an additional file."""
     plain = seal_run(ended_run(tmp_path / "plain"), key)
@@ -317,7 +319,7 @@ def test_a_stamp_that_was_not_requested_is_refused(
 
 
 def test_openssl_accepts_the_stamp_as_the_instructions_say(
-    stamped: Sealed, authority: Authority, tmp_path: Path
+    stamped: SealedBundle, authority: Authority, tmp_path: Path
 ) -> None:
     """The last command of VERIFY.md accepts the time-stamp, and rejects it after a change."""
     text = (stamped.folder / "VERIFY.md").read_text()

@@ -80,7 +80,7 @@ class EarlierResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class OutdatedResult:
     """The reason why an earlier result no longer counts, and the first day of that."""
 
     reason: str
@@ -104,7 +104,7 @@ def basis_of(
 
 def find_earlier(
     history: JournalView, procedure: Procedure, step: Step, basis: CheckBasis, now: datetime
-) -> EarlierResult | Due | None:
+) -> EarlierResult | OutdatedResult | None:
     """
     Return the newest verified result about `basis` that counts at `now`, or the reason against it.
 
@@ -122,15 +122,21 @@ def find_earlier(
         until = days_after(entry.at, step.recheck_days)
         today = now.date().isoformat()
         if earlier.code_digest != basis.code_digest:
-            return Due(f"Verified on {began}; the runbook's check has changed since.", today)
+            return OutdatedResult(
+                f"Verified on {began}; the runbook's check has changed since.", today
+            )
         if datetime.fromisoformat(entry.at) > now + _TOLERANCE:
-            return Due(f"Verified on {began}, which is later than now: a clock was wrong.", today)
+            return OutdatedResult(
+                f"Verified on {began}, which is later than now: a clock was wrong.", today
+            )
         if today > until:
             lasted = pluralize(step.recheck_days, "day")
-            return Due(f"Verified on {began}, which counted for {lasted}, until {until}.", until)
+            return OutdatedResult(
+                f"Verified on {began}, which counted for {lasted}, until {until}.", until
+            )
         objection = contradiction(history, procedure, step, earlier, after=check_index.ref.seq)
         if objection:
-            return Due(f"Verified on {began}, but {objection}.", today)
+            return OutdatedResult(f"Verified on {began}, but {objection}.", today)
         result = CarriedResult(
             check=basis.check,
             code_digest=basis.code_digest,
@@ -156,7 +162,7 @@ def read_carried(
     *,
     today: str,
     limit: int = 0,
-) -> EarlierResult | Due:
+) -> EarlierResult | OutdatedResult:
     """
     Return a result that a run carried, or the reason why it no longer counts.
 
@@ -166,15 +172,19 @@ def read_carried(
     earlier_result = _result_in(entry, result.check)
     began = result.checked_on[:10]
     if earlier_result is None or result.sha256 != known.ref.digest or entry.step != step.id:
-        return Due(f"The line of the result of {began} is withheld, or another one.", today)
+        return OutdatedResult(
+            f"The line of the result of {began} is withheld, or another one.", today
+        )
     finding, basis = earlier_result
     if finding.outcome is not Outcome.VERIFIED:
-        return Due(f"The result of {began} is not verified.", today)
+        return OutdatedResult(f"The result of {began} is not verified.", today)
     if today > result.until:
-        return Due(f"Verified on {began}, which counted until {result.until}.", result.until)
+        return OutdatedResult(
+            f"Verified on {began}, which counted until {result.until}.", result.until
+        )
     objection = contradiction(history, procedure, step, basis, after=known.ref.seq, limit=limit)
     if objection:
-        return Due(f"Verified on {began}, but {objection}.", today)
+        return OutdatedResult(f"Verified on {began}, but {objection}.", today)
     return _make_earlier_result(history, known, result, finding=finding, basis=basis, today=today)
 
 
@@ -273,7 +283,7 @@ def _make_earlier_result(
     finding: Finding,
     basis: CheckBasis,
     today: str,
-) -> EarlierResult | Due:
+) -> EarlierResult | OutdatedResult:
     """Return a result that counts, or the reason that one of its lines is withheld."""
     named = set(finding.exchanges)
     refs = [ref for ref in known.exchanges if ref.seq in named]
@@ -282,7 +292,9 @@ def _make_earlier_result(
         number: data for number, data in lines_by_number.items() if isinstance(data, Exchange)
     }
     if len(exchanges) < len(named):
-        return Due(f"A line of the result of {result.checked_on[:10]} is withheld.", today)
+        return OutdatedResult(
+            f"A line of the result of {result.checked_on[:10]} is withheld.", today
+        )
     seals = (bundle.sealed for bundle in history.index.sealed)
     bundles = (sealed.bundle for sealed in seals if sealed.journal.lines >= result.line)
     return EarlierResult(

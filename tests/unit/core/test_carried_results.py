@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs, to_builtins
 
 from runbook_lib.core.attestation_rules import Subject, bind
-from runbook_lib.core.carrying import Due, EarlierResult, basis_of, find_earlier
+from runbook_lib.core.carried_results import EarlierResult, OutdatedResult, basis_of, find_earlier
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import JournalLine, Ref
 from runbook_lib.core.model import (
@@ -154,7 +154,9 @@ class Nights:
         lines = (JournalLine(each, Ref(each.seq, "f" * 64, 0, 0)) for each in self.entries)
         return History(Index().fold(lines), lambda ref: self.entries[ref.seq - 1])
 
-    def find(self, day: int, basis: CheckBasis | None = None) -> EarlierResult | Due | None:
+    def find(
+        self, day: int, basis: CheckBasis | None = None
+    ) -> EarlierResult | OutdatedResult | None:
         """Return the earlier result for a run on this day."""
         now = FIRST + timedelta(days=day)
         return find_earlier(self.history(), PROCEDURE, LINK_STEP, basis or about(), now)
@@ -174,8 +176,8 @@ class Nights:
         return fold(self.history(), Subject(PROCEDURE, VALUES, today=today), run)
 
 
-def why(found: EarlierResult | Due | None) -> str:
-    assert isinstance(found, Due), found
+def why(found: EarlierResult | OutdatedResult | None) -> str:
+    assert isinstance(found, OutdatedResult), found
     return found.reason
 
 
@@ -191,7 +193,7 @@ def test_a_verified_result_counts_for_the_days_of_its_step() -> None:
         "2026-12-01",
     )
     due = nights.find(31)
-    assert due == Due(
+    assert due == OutdatedResult(
         "Verified on 2026-11-01, which counted for 30 days, until 2026-12-01.", "2026-12-01"
     )
 
@@ -205,7 +207,7 @@ def test_a_step_may_name_other_days() -> None:
         find_earlier(history, PROCEDURE, weekly, about(), FIRST + timedelta(days=day))
         for day in (7, 8)
     ]
-    assert [type(each) for each in found] == [EarlierResult, Due]
+    assert [type(each) for each in found] == [EarlierResult, OutdatedResult]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.connectors.facebook import review_calls
+from runbook_lib.connectors.facebook import permission_test_calls
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding, Outcome
 from tests.support.connectors import FACEBOOK_CONNECTORS
@@ -62,7 +62,7 @@ def call(run_check: RunCheck) -> RunCheck:
             "form-1/leads": responds(rows({"id": "lead-1"})),
         }
         said = {f"/v26.0/{path}": answer for path, answer in {**usual, **answers}.items()}
-        check = review_calls.each_permission_is_used
+        check = permission_test_calls.each_permission_is_used
         return run_check(check, end, *words, answers=said, permissions=permissions, code=code)
 
     return run
@@ -78,7 +78,9 @@ def test_nothing_is_called_unasked() -> None:
     """The check needs the person's permission, so without it the step says what is missing."""
     for name in FACEBOOK_CONNECTORS:
         checks = [check for step in find_procedure(name).steps for check in step.checks]
-        (mine,) = [check for check in checks if check.run is review_calls.each_permission_is_used]
+        (mine,) = [
+            check for check in checks if check.run is permission_test_calls.each_permission_is_used
+        ]
         assert "make_test_calls" in mine.needs
 
 

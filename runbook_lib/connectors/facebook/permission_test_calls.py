@@ -18,11 +18,11 @@ from msgspec import structs
 from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import USER, user_graph, wanted_permissions
-from runbook_lib.connectors.facebook.connection import ad_accounts
 from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.connectors.facebook.page_listing import pages_of
 from runbook_lib.connectors.facebook.permissions import with_dependencies
 from runbook_lib.connectors.facebook.tokens import inspect_token
+from runbook_lib.connectors.facebook.user_token import ad_accounts
 from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.model import Finding, Outcome, Table
 from runbook_lib.core.redaction import Secret

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.connectors.facebook.connection import (
+from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
+from runbook_lib.connectors.facebook.user_token import (
     lead_data_is_readable,
     marketing_data_is_readable,
     user_token_is_valid,
 )
-from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.core.model import Outcome, Table
 from runbook_lib.errors import ThrottledError, UnexpectedResponseError
 from tests.conftest import NOON

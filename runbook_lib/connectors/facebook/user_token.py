@@ -1,5 +1,5 @@
 """
-The connection of a user's token: validity, grants, and readable data.
+A user's token: its validity, grants, and readable data.
 
 Every call is signed with `appsecret_proof`. Only a lead's id, its time and its form's id are read:
 a customer's texts do not belong in evidence.
