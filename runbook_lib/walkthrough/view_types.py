@@ -222,7 +222,7 @@ class HeaderFacts(TypedDict):
 
 
 class HeaderView(StatusView, HeaderFacts):
-    """The line on top, and the progress behind it; its status is that of *Check everything now*."""
+    """The line on top and the progress behind it, with the status of *Check everything now*."""
 
     user: str
     """The person who is logged in to the server."""
@@ -249,7 +249,7 @@ class HeaderView(StatusView, HeaderFacts):
 
 
 class FinishView(StatusView):
-    """The notebook's end; its status is that of the sealing."""
+    """The notebook's end, with the status of the sealing."""
 
     end: dict[str, Any] | None
     """The verdict, once all is done and sealed."""

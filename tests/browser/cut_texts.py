@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# What a person reads or presses: both of its ends must be on top, and within the window.
+# Texts and controls: both ends of each must be on top, and within the window.
 CUT = """() => {
   const cut = [];
   const page = document.documentElement;
