@@ -529,8 +529,8 @@ def fold(
     count from any time. Both count only for the current `subject`. A step whose check never
     returned is `not_run`, despite the notebook's own record. Steps of an `earlier` state are reused
     if nothing about them is new. For a run that has ended, the day of its end decides. A later
-    finding in `polls` replaces the finding of the same check. Without `has_exchanges` steps have none,
-    unless a check could not tell: reading them takes most of the time.
+    finding in `polls` replaces the finding of the same check. Without `has_exchanges`, steps have
+    no exchanges, unless a check could not tell: reading them takes most of the time.
     """
     name = history.last_run if run_id is None else run_id
     run = history.run(name)
