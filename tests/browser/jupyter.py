@@ -511,8 +511,13 @@ class Walk:
         option = panel.locator(f'[data-option="{action}"]')
         name = "answer" if option.count() else action
         form = panel.locator(f'.rb-form:has(button[data-action="confirm-{name}"])')
-        if not form.is_visible():
+        for _ in range(_TRIES):
+            if form.is_visible():
+                break
+            # NOTE: a second press of this button closes the form that the first one opened.
             self.press(step, name)
+            with contextlib.suppress(AssertionError):
+                expect(form).to_be_visible(timeout=5_000)
         if option.count():
             option.check()
         return form

@@ -79,6 +79,7 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
         flaky.state.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
         assert walk.check(slow_step) == "inconclusive"
         walk.reads(slow_step, "Service temporarily unavailable")
+        walk.show_details(slow_step)
         walk.reads(slow_step, "Otherwise wait a few minutes and check again")
         slow = walk.panel(slow_step)
         slow.get_by_text("More", exact=True).click()

@@ -27,7 +27,7 @@ from runbook_lib.evidence.record import Record
 from tests.runs.conftest import outcomes, step_of
 from tests.support.journals import chained, lines_of
 from tests.support.practice_runs import PracticeRun, PractiseOnce
-from tests.support.scenario_table import UPDATE, expected, scenarios, seen, update
+from tests.support.scenario_table import UPDATE, expected, has_fixed_codes, scenarios, seen, update
 
 MARKETING = "facebook_marketing"
 MESSENGER = "facebook_messenger"
@@ -199,6 +199,11 @@ def test_a_messenger_app_that_is_approved_has_no_open_step(practice_run: Practis
     assert set(outcomes(approved).values()) == {"verified", "attested"}
 
 
+def only_outcomes(steps: dict[str, str]) -> dict[str, str]:
+    """Return the steps without the codes of their findings."""
+    return {name: text.partition(":")[0] for name, text in steps.items()}
+
+
 def is_as_expected(
     connector: str, scenario: str, result: PracticeRun, config: pytest.Config
 ) -> None:
@@ -207,7 +212,10 @@ def is_as_expected(
     if config.getoption(UPDATE):
         update(connector, scenario, result.returncode, seen(record))
     exit_code, steps = expected(connector, scenario)
-    assert seen(record) == steps
+    found = seen(record)
+    if not has_fixed_codes(connector, scenario):
+        found, steps = map(only_outcomes, (found, steps))
+    assert found == steps
     assert result.returncode == exit_code
     assert record["outcome"] == {0: "complete", 1: "failed", 3: "incomplete"}[exit_code]
     convert(record, Record)
