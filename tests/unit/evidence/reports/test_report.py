@@ -225,7 +225,7 @@ def test_a_step_shows_the_evidence_of_its_checks() -> None:
     assert len(page.within(shown, "tr")) == 101
     assert shown.parents[-1].attributes["aria-label"] == "Ad accounts"
     assert "Account 99active" in shown.text
-    assert wording("report.rows-left-out", count="3") in text
+    assert wording("report.rows-left-out", count=3) in text
 
 
 def test_the_reason_of_a_step_is_shown_once() -> None:
@@ -279,7 +279,7 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
     assert [folded.attributes for folded in annex] == [{}] * 4
     shown = page.within(annex[1], "summary")[0].text
     assert shown == "5 · GET https://graph.facebook.com/v26.0/4711 200"
-    assert wording("report.exchange-count", count="4") in page.section("exchanges")
+    assert wording("report.exchange-count", count=4) in page.section("exchanges")
     first, second, third, fourth = page.all("div", class_="exchange")
     asked = "https://graph.facebook.com/v26.0/4711?fields=id"
     then = "123 ms · 24 Nov, 12:00"
@@ -328,7 +328,7 @@ def test_many_exchanges_are_counted() -> None:
 
     assert len(page.all("div", class_="exchange")) == 40
     assert "43 exchanges: 43 × 200" in page.step("fb-01-log-in").text
-    left_out = wording("report.exchanges-left-out", count="3")
+    left_out = wording("report.exchanges-left-out", count=3)
     assert f"39, 40; {left_out}" in page.step("fb-01-log-in").text
 
 
@@ -387,7 +387,7 @@ def test_a_long_list_of_statements_keeps_its_newest_part(monkeypatch: pytest.Mon
         step("fb-01-said"), lines=[attested("fb-01-said", note=f"N{n}.") for n in range(5)]
     )
 
-    assert wording("report.statements-left-out", count="3") in page.section("log")
+    assert wording("report.statements-left-out", count=3) in page.section("log")
     assert len(page.within(page.one("ol", class_="log"), "li")) == 2
 
 
@@ -474,8 +474,7 @@ def test_the_run_of_a_fleet_is_named() -> None:
     }
 
     assert (
-        wording("report.fleet-run", run="7f3a90c1", count="60")
-        in report_of(fleet_run=fleet_run).text
+        wording("report.fleet-run", run="7f3a90c1", count=60) in report_of(fleet_run=fleet_run).text
     )
     assert "Fleet run" not in report_of().text
 
