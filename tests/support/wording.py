@@ -40,10 +40,13 @@ def refused(
     Expect `error` with its code, or with `code`, and with the sentence `name` of that code.
 
     The table's section is the code; for an error that is not the runbook's own, its class's name.
+    `name` may also be a whole key, `code.name`, as in a table of cases with several codes.
     """
     with pytest.raises(error) as caught:
         yield caught
-    section = code or getattr(error, "code", error.__name__)
+    own_code = getattr(error, "code", error.__name__)
+    named_code, _, name = name.rpartition(".")
+    section = code or named_code or own_code
     if isinstance(caught.value, RunbookError):
         assert caught.value.code == section
     message = str(caught.value)
