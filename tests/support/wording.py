@@ -54,6 +54,23 @@ def refused(
     assert sentence in message
 
 
+@contextmanager
+def refused_naming(
+    error: type[AnyError], *facts: object, code: str = ""
+) -> Iterator[pytest.ExceptionInfo[AnyError]]:
+    """
+    Expect `error` with its code, or with `code`, and with each of `facts` in its message.
+
+    A fact is a name, a number, a path, a command or a remote system's own words, never a sentence.
+    """
+    with pytest.raises(error) as caught:
+        yield caught
+    if isinstance(caught.value, RunbookError):
+        assert caught.value.code == (code or getattr(error, "code", ""))
+    message = str(caught.value)
+    assert [fact for fact in facts if str(fact) not in message] == [], message
+
+
 @cache
 def sentences() -> Mapping[str, Mapping[str, str]]:
     """Return the table: section → name → sentence."""
