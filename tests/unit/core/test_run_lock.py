@@ -15,6 +15,7 @@ import pytest
 
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.errors import BusyError, ExitCode, JournalError
+from tests.support.wording import refused, refused_naming
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """
@@ -108,7 +109,7 @@ def test_a_damaged_holder_file_is_not_shown(tmp_path: Path, content: str) -> Non
     with held(tmp_path):
         (tmp_path / "run.holder").write_text(content)
         with (
-            pytest.raises(BusyError, match="is running: another process"),
+            refused(BusyError, "run-in-progress"),
             run_lock(tmp_path, seconds=0.1, on_wait=pytest.fail),
         ):
             pass
@@ -119,7 +120,7 @@ def test_a_lock_that_cannot_be_taken_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.lock").mkdir()
 
     with (
-        pytest.raises(JournalError, match=r"run\.lock cannot be taken"),
+        refused_naming(JournalError, "run.lock cannot be taken"),
         run_lock(tmp_path, seconds=0, on_wait=pytest.fail),
     ):
         pass

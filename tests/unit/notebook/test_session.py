@@ -264,7 +264,7 @@ def test_jupyters_own_variables_are_no_parameters(namespace: Namespace, folder: 
 
 def test_a_headless_run_needs_the_service_domain(folder: Path) -> None:
     """A headless run without the Service Domain is an error; nothing is written."""
-    with pytest.raises(SettingsError, match=r"service_domain \(Service Domain\) is missing"):
+    with refused_naming(SettingsError, "service_domain (Service Domain) is missing"):
         open_run(EMPTY, connector=PROCEDURE.id)
 
     assert not (folder / "evidence").exists()
