@@ -70,7 +70,7 @@ def test_the_fast_reader_reads_what_the_strict_one_reads(document: Any, indent: 
 def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
     """JSON that two readers may understand differently is refused in every spelling."""
     for parse in (parse_own, parse_json):
-        with pytest.raises(RepeatedNameError, match="it has two fields named 'a'"):
+        with refused_naming(RepeatedNameError, "'a'"):
             parse(text)
 
 
@@ -79,8 +79,9 @@ def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
 )
 def test_anything_but_strict_json_is_an_error(text: bytes) -> None:
     """Anything that is not strict JSON raises `ValueError`, and nothing else."""
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
         parse_own(text)
+    assert str(caught.value)
 
 
 @pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 201 + "1" + "}" * 201, "[" * 201 + '"]'])
@@ -119,7 +120,7 @@ def test_levels_are_counted_as_the_parser_counts_them(document: Any) -> None:
     levels = depth(document)
     for more, passes in ((200 - levels, True), (201 - levels, False)):
         text = "[" * more + write_json(document) + "]" * more
-        with nullcontext() if passes else pytest.raises(ValueError, match="too deeply"):
+        with nullcontext() if passes else refused(ValueError, "too-deep"):
             parse_json(text)
 
 

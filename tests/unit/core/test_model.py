@@ -321,7 +321,7 @@ def test_an_invalid_line_is_an_error(kind: str, data: Any, why: str, tmp_path: P
     """The error has the line's number, the field and a next step, and quotes no value."""
     path = write(tmp_path / "j.jsonl", line("step.started", {}), line(kind, data))
 
-    with pytest.raises(ChainError, match=r"^Line 2 of .* is invalid: ") as caught:
+    with refused(ChainError, "line-of-file-invalid", line=2, path=path) as caught:
         list(read_lines(path))
     assert why in str(caught.value)
     assert MASK not in str(caught.value)
@@ -338,10 +338,10 @@ def test_the_fields_beside_the_data_are_checked_too(fields: dict[str, Any], tmp_
     """Time, type, run and step of a line must be valid."""
     path = write(tmp_path / "j.jsonl", {**line("step.started", {}), **fields})
 
-    with pytest.raises(
-        ChainError, match=f"Line 1 of .* invalid: {next(iter(fields))} is not valid"
-    ):
+    (field,) = fields
+    with refused(ChainError, "line-of-file-invalid", line=1, path=path) as caught:
         list(read_lines(path))
+    assert f"{field} is not valid" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.errors import BusyError, ExitCode, JournalError
-from tests.support.wording import refused, refused_naming
+from tests.support.wording import refused, refused_naming, wording
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """
@@ -56,9 +56,8 @@ def test_the_time_limit_names_the_holder(tmp_path: Path) -> None:
     assert f"process {process_id}, since 20" in str(caught.value)
     assert caught.value.exit_code == ExitCode.INCOMPLETE
     assert "RUNBOOK_QUEUE_SECONDS" in caught.value.diagnostics()
-    assert said == [
-        f"Waiting for another headless run of this tenant: {str(caught.value).partition(': ')[2]}"
-    ]
+    holder = str(caught.value).partition(": ")[2]
+    assert said == [wording("screens.waiting-for-run", holder=holder)]
 
 
 def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
