@@ -14,18 +14,28 @@ from tests.support.wording import refused, sentences
 from tools.outcomes import error_classes
 
 TESTS = Path(__file__).parent
-SCREENS = "screens"
+# Sections of sentences that are no error's: what commands print, what pages and notebooks show.
+SCREENS = {
+    "screens",
+    "report",
+    "index-page",
+    "notebook",
+    "verify",
+    "reasons",
+    "advice",
+    "tests",
+}
 KEYS = [f"{section}.{name}" for section, names in sentences().items() for name in names]
 
 
-def test_each_section_is_a_code_a_class_or_screens() -> None:
-    """A section is the code of an error, a class of Python's, or the screens."""
+def test_each_section_is_a_code_a_class_or_a_screen() -> None:
+    """A section is the code of an error, a class of Python's, or a screen's."""
     codes = {error.code for error in error_classes()}
 
     unknown = {
         section
         for section in sentences()
-        if section not in codes and section != SCREENS and not hasattr(builtins, section)
+        if section not in codes and section not in SCREENS and not hasattr(builtins, section)
     }
     assert unknown == set()
 
