@@ -9,23 +9,24 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.cli.main import main
 from runbook_lib.errors import SettingsError
 from tests.support.wording import refused, sentences
 from tools.outcomes import error_classes
 
 TESTS = Path(__file__).parent
-SCREENS = "screens"
+SCREENS = {"screens", "terminal", "findings", "messages", "walkthrough", "sandbox", *main.commands}
 KEYS = [f"{section}.{name}" for section, names in sentences().items() for name in names]
 
 
 def test_each_section_is_a_code_a_class_or_screens() -> None:
-    """A section is the code of an error, a class of Python's, or the screens."""
+    """A section is the code of an error, a class of Python's, a command, or where texts are read."""
     codes = {error.code for error in error_classes()}
 
     unknown = {
         section
         for section in sentences()
-        if section not in codes and section != SCREENS and not hasattr(builtins, section)
+        if section not in codes and section not in SCREENS and not hasattr(builtins, section)
     }
     assert unknown == set()
 
