@@ -20,7 +20,7 @@ KEYS = [f"{section}.{name}" for section, names in sentences().items() for name i
 
 
 def test_each_section_is_a_code_a_class_or_screens() -> None:
-    """A section is the code of an error, a class of Python's, a command, or where texts are read."""
+    """A section is an error's code, a class of Python's, a command, or where a text is read."""
     codes = {error.code for error in error_classes()}
 
     unknown = {
@@ -35,7 +35,9 @@ def test_each_sentence_is_used() -> None:
     """Each name of the table is written in a test; a name nobody uses is deleted."""
     written = set()
     for path in TESTS.rglob("*.py"):
-        written |= set(re.findall(r'"(?:[\w-]+\.)?([a-z][a-z0-9-]*)"', path.read_text("utf-8")))
+        written |= set(
+            re.findall(r"""["'](?:[\w-]+\.)?([a-z][a-z0-9-]*)["']""", path.read_text("utf-8"))
+        )
 
     unused = [key for key in KEYS if key.partition(".")[2] not in written]
     assert unused == []
