@@ -242,7 +242,10 @@ def test_four_eyes_need_two_people() -> None:
 
     assert wording("confirm.another-person-must") in first.stdout
     assert again.exit_code == ExitCode.USAGE
-    assert wording("confirm.already-confirmed", step=STEP, name="Ann", number="12a") in again.stderr
+    assert (
+        wording("setting-invalid.already-confirmed", step=STEP, name="Ann", number="12a")
+        in again.stderr
+    )
     assert wording("confirm.second-person-must") in again.stderr
     assert "✍ attested. Ben on " in second.stdout
     assert "confirming Ann" in second.stdout
@@ -261,7 +264,7 @@ def test_a_second_person_can_say_no() -> None:
 
     assert [each.exit_code for each in (alone, silent, mine, said)] == [2, 2, 2, 0]
     assert wording("confirm.waits-for-no-second-person") in " ".join(alone.stderr.split())
-    assert wording("confirm.give-a-reason") in silent.stderr
+    assert wording("setting-invalid.give-a-reason") in silent.stderr
     record = json.loads(said.stdout)["step"]
     assert record["outcome"] == "not_run"
     both = [

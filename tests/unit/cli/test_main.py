@@ -181,9 +181,7 @@ def test_a_doubtful_value_is_a_line_on_stderr(headless: Headless, *, as_json: bo
     assert len(headless.runs) == 1
     lines = result.stderr.splitlines()
     assert any(
-        line.startswith(
-            wording("findings.name-contains", label="App Display Name", word="facebook")
-        )
+        line.startswith(f"! App Display Name: {wording('findings.name-contains', word='facebook')}")
         for line in lines
     )
     assert any(

@@ -25,7 +25,7 @@ FIELDS = {
     "acknowledged", "advice", "check", "code", "connector", "due", "id", "impact", "kind", "now",
     "on", "person", "place", "reason", "sandbox", "since", "step", "tenant", "title", "was",
 }  # fmt: skip
-REFUSED = "Facebook knows the App ID and refuses this App Secret"
+REFUSED = wording("findings.secret-refused")
 
 
 @pytest.fixture
@@ -152,7 +152,10 @@ def test_a_known_problem_is_not_reminded_of_and_who_knows_is_shown(desk: Desk) -
     assert len(ident) == 8
     assert for_now.stdout.endswith(wording("watch.reminders-stop-until", day="2030-12-24"))
     assert noted.stdout.startswith(wording("watch.noted", tenant="acme", name="Ann"))
-    assert (other.exit_code, wording("watch.already-acknowledged", name="Ann") in other.stderr) == (
+    assert (
+        other.exit_code,
+        wording("setting-invalid.already-acknowledged", name="Ann") in other.stderr,
+    ) == (
         2,
         True,
     )
@@ -217,7 +220,7 @@ def test_what_cannot_be_looked_at_is_incomplete(
     held = runbook(*ONCE)
 
     assert (held.exit_code, held.stdout) == (ExitCode.INCOMPLETE, "")
-    assert held.stderr == wording("watch.calls-used", tenant="acme", percent=99)
+    assert held.stderr == f"acme: {wording('watch.calls-used', percent=99)}\n"
 
 
 def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
