@@ -72,7 +72,7 @@ def test_each_screen_is_drawn_from_its_step(step: Step) -> None:
 
 @pytest.mark.parametrize("name", connector_names())
 def test_a_notebook_carries_its_pictures(name: str) -> None:
-    """Each is there as JupyterLab draws it, with its own ground and no style sheet, in at most 30 KiB in all."""
+    """Each is there, with its own ground and no style sheet, in at most 30 KiB in all."""
     pattern = r"!\[Schematic\. [^\]]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)"
     found = re.findall(pattern, notebook_text(find_procedure(name)))
 
