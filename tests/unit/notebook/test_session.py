@@ -200,7 +200,7 @@ def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path)
         ("service_domain", "not a domain", "not-a-domain-name"),
         ("install_connector", "perhaps", "takes-true-or-false"),
         ("permissions", 1.5, "takes-names"),
-        ("tenant", "../elsewhere", "not-a-tenant-name"),
+        ("tenant", "../elsewhere", "invalid-tenant-name"),
         ("env_file", "none.env", "settings-file-not-readable"),
         ("mode", "auto", "takes-a-mode"),
         *(
@@ -349,7 +349,7 @@ def test_the_form_says_why_an_answer_opens_nothing(
 
     rejected = answer(question, "Acme Corp")
     assert rejected["kind"] == "problem"
-    assert rejected["text"] == wording("setting-invalid.not-a-tenant-name", value="Acme Corp")
+    assert rejected["text"] == wording("setting-invalid.invalid-tenant-name", value="Acme Corp")
     doubted = answer(question, "https://Acme-h.cyclr.com/")
     assert doubted["kind"] == "doubt"
     assert doubted["text"] == wording("notebook.new-tenant", tenant="acme-h.cyclr.com")
@@ -370,7 +370,7 @@ def test_the_form_says_why_an_answer_opens_nothing(
     again = cell.show(open_run(EMPTY, connector=PROCEDURE.id).header())
     assert again.view["help"].endswith(": acme-h.cyclr.com.")
     assert (
-        wording("notebook.did-you-mean", name="acme-h.cyclr.com")
+        wording("setting-invalid.did-you-mean", name="acme-h.cyclr.com")
         in answer(again, "acm-h.cyclr.com")["text"]
     )
     assert answer(again, "acme-h.cyclr.com")["kind"] == "opened"
