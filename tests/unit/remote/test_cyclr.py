@@ -162,7 +162,7 @@ def test_a_call_that_cyclr_refuses_raises_its_message(
     """The error has Cyclr's message and the status."""
     remote.on(f"/v1.0/{parts_of(route)[1]}", responds(UNKNOWN_ADDRESS, 403))
 
-    with pytest.raises(CyclrAPIError, match="Unknown client IP Address") as caught:
+    with refused_naming(CyclrAPIError, "Unknown client IP Address") as caught:
         CALLS[route][0](cyclr)
 
     assert caught.value.status == 403
@@ -319,7 +319,7 @@ def test_a_sign_in_token_may_be_refused(remote: FakeRemote, cyclr: Cyclr) -> Non
     """For an unknown account, the error has Cyclr's message."""
     remote.on("/v1.0/accounts/no-such/signintoken", responds({"Message": "Not found"}, 404))
 
-    with pytest.raises(CyclrAPIError, match="Not found"):
+    with refused_naming(CyclrAPIError, "Not found"):
         cyclr.sign_in_token("no-such", "operator@acme.example")
 
 

@@ -284,7 +284,7 @@ def test_a_name_that_does_not_resolve_is_an_error(
         resolve_name(session, HOST)
 
     assert caught.value.diagnostics() == wording("advice.check-spelling", name="Service Domain")
-    assert "does not resolve" in session.exchanges()[0].error
+    assert wording("host-unreachable.name-not-resolved") in session.exchanges()[0].error
 
 
 def test_an_overridden_name_is_not_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
