@@ -21,7 +21,7 @@ from msgspec.json import Decoder, schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this model; each run names it at its start, and readers refuse any other.
-FORMAT_VERSION = 12
+FORMAT_VERSION = 13
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -349,13 +349,15 @@ class Binding(Part):
     connector: Name = ""
     """The procedure's id."""
 
-    confirms: Annotated[Sha256, Meta(description="SHA-256 of the sentence, in UTF-8")] = ""
+    sentence_digest: Annotated[Sha256, Meta(description="SHA-256 of the sentence, in UTF-8")] = ""
     """SHA-256 of the step's sentence, in UTF-8."""
 
     checks: Annotated[tuple[Name, ...], Meta(description="ids of the step's checks, sorted")] = ()
     """Ids of the step's checks, sorted."""
 
-    text: Annotated[Name, Meta(description="SHA-256 of the step's whole text at that time")] = ""
+    text_digest: Annotated[
+        Name, Meta(description="SHA-256 of the step's whole text at that time")
+    ] = ""
     """SHA-256 of the step's whole text; readers see a change of it, and it voids nothing."""
 
     subject: Annotated[

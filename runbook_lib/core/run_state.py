@@ -110,8 +110,8 @@ class StepState:
     attestation: Attestation | None = None
     """The attestation that counts; `None` if none does."""
 
-    others: tuple[Attestation, ...] = ()
-    """The attestations that it confirms, if two people must attest."""
+    confirmed_by: tuple[Attestation, ...] = ()
+    """Other people's attestations of the same, the oldest first, if two people must attest."""
 
     void_attestations: tuple[VoidAttestation, ...] = ()
     """The attestations that no longer count."""
@@ -278,7 +278,7 @@ class StepState:
         """Sentences about people's attestations that the reason lacks."""
         sentences = tuple(void.sentence for void in self.void_attestations)
         remarks = tuple(text for text in sentences if text not in self.conclusion.reason)
-        if self.attestation and self.attestation.binding.text != self.step.text_digest:
+        if self.attestation and self.attestation.binding.text_digest != self.step.text_digest:
             changed = f"The text of this step has changed since {self.attestation.by} confirmed it."
             return (*remarks, changed)
         return remarks
@@ -661,8 +661,8 @@ class _StepFold:
             and not attestation.due
         )
         needs_two = is_done and self._demands_second_person(step)
-        others = selection.confirmed_by if needs_two else ()
-        counting = [counted for counted in (*others, attestation) if counted is not None]
+        confirmed_by = selection.confirmed_by if needs_two else ()
+        counting = [counted for counted in (*confirmed_by, attestation) if counted is not None]
         lines += [
             ref
             for candidate, ref in attestations
@@ -679,9 +679,9 @@ class _StepFold:
             counted_findings,
             attestation=attestation,
             obstacle=blocked,
-            others=tuple(other.by for other in others) if needs_two else None,
+            others=tuple(other.by for other in confirmed_by) if needs_two else None,
             unverifiable=step.unverifiable(counted_findings),
-            answer=step.sentences.get(attestation.binding.confirms) if attestation else None,
+            answer=step.sentences.get(attestation.binding.sentence_digest) if attestation else None,
             today=self._subject.today,
             until=ends_on,
             unchecked=" ".join(
@@ -707,7 +707,7 @@ class _StepFold:
             findings=findings,
             exchanges=exchanges,
             attestation=attestation,
-            others=others,
+            confirmed_by=confirmed_by,
             void_attestations=selection.void,
             outdated=unfit,
             superseded=entry if unfit else None,

@@ -203,11 +203,11 @@ class StepRecord(Part):
     ]
     """The attestation that counts; `None` if none does."""
 
-    confirms: Annotated[
+    confirmed_by: Annotated[
         tuple[Attestation, ...],
-        Meta(description="the attestations that this one confirms, if two people must attest"),
+        Meta(description="other people's attestations of the same, if two people must attest"),
     ]
-    """The attestations that this one confirms, if two people must attest."""
+    """Other people's attestations of the same, the oldest first, if two people must attest."""
 
     void_attestations: Annotated[
         tuple[VoidAttestation, ...],
@@ -278,7 +278,7 @@ class StepRecord(Part):
 
 def step_record(state: StepState) -> StepRecord:
     """Return everything about a step; `known_errors` only if it failed or could not be checked."""
-    attestations = (*state.others, *((state.attestation,) if state.attestation else ()))
+    attestations = (*state.confirmed_by, *((state.attestation,) if state.attestation else ()))
     attachments = [
         attachment for attestation in attestations for attachment in attestation.attachments
     ]
@@ -299,7 +299,7 @@ def step_record(state: StepState) -> StepRecord:
         checked_on=(state.checked_on if state.findings or not state.carried else "") or None,
         attested_by=state.attested_by,
         attestation=state.attestation,
-        confirms=state.others,
+        confirmed_by=state.confirmed_by,
         void_attestations=state.void_attestations,
         remarks=state.remarks,
         comments=state.comments,

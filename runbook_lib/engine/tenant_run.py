@@ -695,7 +695,7 @@ class Run(RunView):
     def _confirmed_answers(self) -> frozenset[str]:
         """Return the names of the answers that count: each is about a step of this procedure."""
         chosen = (
-            state.step.sentences.get(state.attestation.binding.confirms)
+            state.step.sentences.get(state.attestation.binding.sentence_digest)
             for state in self.state.steps.values()
             if state.attestation is not None
         )

@@ -282,7 +282,7 @@ def _check_sentence(step_id: str, attestation: AttestationDetails) -> None:
     subject = attestation.binding.subject
     named = {"app_id": attestation.app_id, "service_domain": attestation.service_domain}
     is_bound = all(not value or subject.get(name) in (None, value) for name, value in named.items())
-    if not is_bound or sentence_digest(attestation.sentence) != attestation.binding.confirms:
+    if not is_bound or sentence_digest(attestation.sentence) != attestation.binding.sentence_digest:
         raise ContentError(
             f"The statement of {attestation.by} about {step_id} on {attestation.at} is bound to "
             "other words than those that it is recorded with."
@@ -324,7 +324,7 @@ def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | Comm
                 f"It does not name the person whose attestation makes {step.id} {outcome}.",
                 file=RECORD_NAME,
             )
-        for counted in (*step.confirms, *([attestation] if attestation is not None else [])):
+        for counted in (*step.confirmed_by, *([attestation] if attestation is not None else [])):
             yield f"step.{counted.kind}", step.id, counted
         for comment in step.comments:
             yield EventType.STEP_COMMENTED, step.id, comment

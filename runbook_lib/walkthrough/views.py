@@ -287,7 +287,7 @@ def step_view(
         "copied_secret": _copied_secret(step, credentials),
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "identity": f"{step.id} · {step.kind}",
-        "acts": step.today.split("\n\n"),
+        "acts": step.instructions.split("\n\n"),
         "prose": _prose_view(step),
         "history": [
             {"at": when(entry.at), "what": f"{_EVENT_VERBS[entry.type]}{_details(entry)}"}
@@ -325,14 +325,14 @@ def is_current(state: StepState, context: PanelContext) -> bool:
 
 def _prose_view(step: Step) -> dict[str, Any] | None:
     """Return the documented text of a step, or None if its card shows all of it."""
-    reading = step.source.reading
-    if not (step.prose or reading):
+    off_page = step.source.off_page
+    if not (step.prose or off_page):
         return None
     page = f"Documented step {step.source.step}" if step.source.step else "Documented text"
     return {
-        "title": "Why this is not on the documented page" if reading else page,
+        "title": "Why this is not on the documented page" if off_page else page,
         "paragraphs": step.prose.split("\n\n") if step.prose else [],
-        "source": f"Source: {reading}." if reading else "",
+        "source": f"Source: {off_page}." if off_page else "",
     }
 
 
@@ -738,7 +738,7 @@ def _answers(step: Step, context: PanelContext) -> Iterator[dict[str, Any]]:
         )
     for answer in step.answers:
         due = [_DUE_FIELD] if answer.due_days else []
-        fields = (*due, *_until_field(answer.counts_days))
+        fields = (*due, *_until_field(answer.valid_days))
         option = _option("attest", answer.label, answer.sentence, *fields, answer=answer.name)
         yield {**option, "name": f"attest-{answer.name}"}
     done = _done(step, step.attest_label or "Approved")
@@ -750,7 +750,7 @@ def _answers(step: Step, context: PanelContext) -> Iterator[dict[str, Any]]:
 
 
 def _done(step: Step, label: str) -> dict[str, Any]:
-    return _option("attest", label, step.sentence, *_until_field(step.counts_days))
+    return _option("attest", label, step.sentence, *_until_field(step.valid_days))
 
 
 def _option(

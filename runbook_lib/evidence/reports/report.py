@@ -79,7 +79,7 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             confirmations=[
                 (step, attestation)
                 for step in run.steps
-                for attestation in (*step.confirms, step.attestation)
+                for attestation in (*step.confirmed_by, step.attestation)
                 if attestation and attestation.kind is AttestationKind.ATTESTED
             ],
             pictures=_pictures(run, attachments),

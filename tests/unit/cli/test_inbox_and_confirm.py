@@ -84,7 +84,7 @@ def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
         PUBLISH.sentence,
         attestation.binding.subject["app_id"],
     )
-    assert attestation.binding.confirms == sentence_digest(PUBLISH.sentence)
+    assert attestation.binding.sentence_digest == sentence_digest(PUBLISH.sentence)
     assert attestation.binding.subject["app_id"] == "1234567891011121"
 
 
@@ -103,7 +103,7 @@ def test_the_sentence_is_shown_before_the_question(monkeypatch: pytest.MonkeyPat
 
     assert agreed.exit_code == 0
     assert f"acme · {PROCEDURE.title}" in agreed.stderr
-    assert f"Ann confirms: {PUBLISH.confirms}" in agreed.stderr
+    assert f"Ann confirms: {PUBLISH.own_sentence}" in agreed.stderr
     assert "For App ID 1234567891011121" in agreed.stderr
     assert "○ to do" in agreed.stderr
     assert lines() == before + 1
@@ -141,7 +141,7 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
         ("", last),
     ]
     assert all(
-        sentence_digest(attestation.sentence) == attestation.binding.confirms
+        sentence_digest(attestation.sentence) == attestation.binding.sentence_digest
         for attestation in words
     )
     assert len({attestation.sentence for attestation in words}) == 3

@@ -38,8 +38,8 @@ def step(name: str, kind: StepKind) -> Step:
         title=name,
         kind=kind,
         source=Source(1),
-        today="",
-        confirms="Done.",
+        instructions="",
+        own_sentence="Done.",
         subject=("app_id", "app_secret"),
     )
 
@@ -60,10 +60,10 @@ PROCEDURE = Procedure(
                 step("fb-01-log-in", StepKind.MANUAL),
                 replace(
                     step("fb-12-review", StepKind.WAIT),
-                    counts_days=365,
+                    valid_days=365,
                     answers=(
                         AnswerOption(
-                            name="not-asked", label="No", sentence="Not asked.", counts_days=90
+                            name="not-asked", label="No", sentence="Not asked.", valid_days=90
                         ),
                         AnswerOption(name="asked", label="Yes", sentence="Asked.", due_days=60),
                     ),

@@ -54,8 +54,8 @@ def see(_context: object) -> Finding | None:
 
 def step(name: str, check: Check, **more: Any) -> Step:
     known = {
-        "title": name.upper(), "kind": StepKind.CALL, "source": Source(1), "today": "Do it.",
-        "confirms": f"I did {name}.", "subject": ("app",),
+        "title": name.upper(), "kind": StepKind.CALL, "source": Source(1), "instructions": "Do it.",
+        "own_sentence": f"I did {name}.", "subject": ("app",),
     }  # fmt: skip
     return Step(id=name, checks=(check,), **{**known, **more})
 

@@ -43,8 +43,8 @@ def step(name: str) -> Step:
         title=f"Do {name}",
         kind=StepKind.WAIT,
         source=Source(1),
-        today="",
-        confirms=f"I did {name}.",
+        instructions="",
+        own_sentence=f"I did {name}.",
         subject=("app_id",),
     )
 

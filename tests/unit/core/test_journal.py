@@ -169,7 +169,7 @@ CHECKED = (
         findings=(
             Finding(outcome=Outcome.FAILED, code="a-code", reason="No.", check="a", exchanges=(1,)),
         ),
-        binding=Binding(connector="p", confirms="0" * 64),
+        binding=Binding(connector="p", sentence_digest="0" * 64),
     ),
 )
 

@@ -46,9 +46,9 @@ DIGEST = "0123456789abcdef" * 4
 FINGERPRINT = f"0a1b2c3d:{DIGEST}"
 BINDING = {
     "connector": "facebook-marketing",
-    "confirms": DIGEST,
+    "sentence_digest": DIGEST,
     "checks": ["app-exists"],
-    "text": DIGEST,
+    "text_digest": DIGEST,
     "subject": {"app_id": "1234567891011121", "app_secret": FINGERPRINT, "permissions": None},
 }
 FINDING = {
@@ -378,8 +378,8 @@ def test_no_secret_alters_the_structure_of_a_line(kind: str, data: dict[str, Any
 def _structure(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Any]]:
     """Yield the structural values by field name; independent of the product's table on purpose."""
     names = {
-        "outcome", "check", "method", "sent_on", "connector", "confirms", "text", "sha256",
-        "media_type", "entry", "at", "link", "sentence", "checks", "accepts", "refuses",
+        "outcome", "check", "method", "sent_on", "connector", "sentence_digest", "text_digest",
+        "sha256", "media_type", "entry", "at", "link", "sentence", "checks", "accepts", "refuses",
         "tenant", "id", "version", "digest", "mode", "resumes",
         "selected_digest", "entry_digest", "fleet_run",
         "name", "fingerprint", "reference", "bundle", "statement", "app_secret",
@@ -390,8 +390,7 @@ def _structure(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
         for key in place:
             value = value[key]
         is_file_name = place[-1] == "name" and "attachments" in place
-        is_torn_text = place == ("text",)
-        if place[-1] in names and not is_file_name and not is_torn_text:
+        if place[-1] in names and not is_file_name:
             yield place, value
 
 

@@ -50,8 +50,8 @@ def step(name: str, *requires: str) -> Step:
         title=f"Do {name}",
         kind=StepKind.MANUAL,
         source=Source(1),
-        today="",
-        confirms=f"I did {name}.",
+        instructions="",
+        own_sentence=f"I did {name}.",
         subject=(),
         requires=requires,
     )
@@ -446,7 +446,7 @@ def test_four_eyes_need_two_persons(demanded: str) -> None:
     assert (confirmed.outcome, confirmed.needs_another) == (Outcome.ATTESTED, False)
     assert confirmed.reason.startswith("Second on ")
     assert ", confirming FIRST" in confirmed.reason
-    assert [(each.by, each.at) for each in state.others] == [("FIRST", t(52))]
+    assert [(each.by, each.at) for each in state.confirmed_by] == [("FIRST", t(52))]
 
 
 def test_without_four_eyes_one_person_is_enough() -> None:
@@ -458,7 +458,7 @@ def test_without_four_eyes_one_person_is_enough() -> None:
     steps = lines.fold("r1").steps
     assert steps["a"].conclusion.outcome is Outcome.ATTESTED
     assert "confirming" not in steps["a"].conclusion.reason
-    assert steps["a"].others == ()
+    assert steps["a"].confirmed_by == ()
     assert steps["b"].conclusion.outcome is Outcome.WAITING
 
 
@@ -494,10 +494,10 @@ def test_a_wait_lasts_since_a_person_says_so() -> None:
 
 # --- attestations that end, and other answers --------------------------------------------------
 NOT_ASKED = AnswerOption(
-    name="not", label="Not asked", sentence="It is not asked for.", counts_days=90
+    name="not", label="Not asked", sentence="It is not asked for.", valid_days=90
 )
 ASKED = AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
-YEARLY = replace(step("a"), counts_days=365, answers=(NOT_ASKED, ASKED))
+YEARLY = replace(step("a"), valid_days=365, answers=(NOT_ASKED, ASKED))
 GATE = replace(
     PROCEDURE, sections=(replace(PROCEDURE.sections[0], steps=(YEARLY, step("b", "a"))),)
 )

@@ -351,7 +351,7 @@ def attestations_of(record: Document) -> list[Document]:
         ("origin", "a file"),
         ("entry", SHA),
         ("attachments", [{"name": "x", "sha256": SHA, "size": 1, "media_type": "a/b"}]),
-        ("binding", {"connector": "q", "confirms": ZEROS, "text": "", "subject": {}}),
+        ("binding", {"connector": "q", "sentence_digest": ZEROS, "text_digest": "", "subject": {}}),
         ("sentence", "x"),
         ("app_name", "x"),
         ("app_id", "x"),
@@ -389,7 +389,9 @@ def test_a_skipped_step_needs_a_statement() -> None:
     [
         attestation_json(STEP, sentence="I did something else."),
         attestation_json(STEP, app_id="4712"),
-        attestation_json(STEP, binding={**attestation_json(STEP)["binding"], "confirms": ZEROS}),
+        attestation_json(
+            STEP, binding={**attestation_json(STEP)["binding"], "sentence_digest": ZEROS}
+        ),
     ],
     ids=["sentence", "app", "digest"],
 )
@@ -454,7 +456,7 @@ def test_a_look_may_begin_before_a_bundle_is_sealed(
     finding = Finding(
         outcome=Outcome.WAITING, code="a-code", reason="r", check="c", exchanges=(number,)
     )
-    late = Checked(findings=(finding,), binding=Binding(connector="p", confirms="0" * 64))
+    late = Checked(findings=(finding,), binding=Binding(connector="p", sentence_digest="0" * 64))
     run.journal.append("step.checked", late, run_id="ffffffff", step="fb-08-not-run")
 
     seal_run(ended_run(tmp_path, "00000002", has_statements=False), key)
@@ -516,7 +518,7 @@ def test_the_statements_of_both_persons_are_checked(
     assert len(read_record(folder).carried) == 4
     verify_bundle(folder, trust)
 
-    resign(folder, key, new("steps", 7, "confirms", 0, by="Nobody"))
+    resign(folder, key, new("steps", 7, "confirmed_by", 0, by="Nobody"))
 
     assert "what Nobody said" in refusal(folder, trust)
 
@@ -640,7 +642,7 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
     run = ended_run(tmp_path, "00000001")
     asked = Exchange(method="GET", url="u", sent_on=AT, elapsed=0.0, response="x" * 2**20)
     seen = Finding(outcome=Outcome.WAITING, code="a-code", reason="r", check="c")
-    bound = Binding(connector="p", confirms="0" * 64)
+    bound = Binding(connector="p", sentence_digest="0" * 64)
 
     for _ in range(24):
         first = run.journal.append_lines([("exchange.recorded", asked)], run_id="ffffffff")

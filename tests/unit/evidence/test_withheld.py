@@ -117,7 +117,13 @@ def written(
     return journal.path
 
 
-BINDING = {"connector": "p", "confirms": "0" * 64, "checks": [], "text": "", "subject": {}}
+BINDING = {
+    "connector": "p",
+    "sentence_digest": "0" * 64,
+    "checks": [],
+    "text_digest": "",
+    "subject": {},
+}
 CASES = [
     *({"exchange": place} for place in PLACES.values()),
     *({"check": place} for place in OF_FINDING.values()),
