@@ -42,7 +42,7 @@ from runbook_lib.core.model import (
     Attestation,
     AttestationKind,
     Binding,
-    Note,
+    Comment,
     NoteKind,
     Remark,
     Value,
@@ -186,12 +186,12 @@ class _AttestationReader:
             for subject in self._read_subjects(step, table.get("subject", {}), place)
         ]
 
-    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note | Assignment:
+    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Comment | Assignment:
         """Return the comment or assignment in `table`."""
         more = () if kind is NoteKind.COMMENTED else ("to", "due")
         _, place, fields = self._read_entry(kind, table, more)
         if kind is NoteKind.COMMENTED:
-            return Note(**fields, origin=self.path.name, entry=_digest_of([kind, fields]))
+            return Comment(**fields, origin=self.path.name, entry=_digest_of([kind, fields]))
         fields["to"] = _read_text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
         fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
         if fields["due"] and not fields["to"]:

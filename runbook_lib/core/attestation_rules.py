@@ -16,7 +16,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from runbook_lib.core.model import Attestation, AttestationKind, Binding, Part, Value
+from runbook_lib.core.model import Attestation, AttestationKind, Binding, ModelStruct, Value
 from runbook_lib.core.procedure import Input, Procedure, Step, sentence_digest
 from runbook_lib.text import as_text, pluralize
 
@@ -84,7 +84,7 @@ class Subject:
         return ""
 
 
-class VoidAttestation(Part):
+class VoidAttestation(ModelStruct):
     """An attestation that is shown but void, with the reason (`for App ID 111, not 222`)."""
 
     attestation: Attestation

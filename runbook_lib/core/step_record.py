@@ -13,17 +13,17 @@ from msgspec import Meta, structs
 from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.carried_results import EarlierResult
 from runbook_lib.core.model import (
-    Assigned,
     Attachment,
     Attestation,
     CarriedResult,
-    Commented,
     Day,
     Exchange,
     Finding,
+    ModelStruct,
     Number,
     Outcome,
-    Part,
+    StepAssigned,
+    StepCommented,
     Time,
     Value,
 )
@@ -98,7 +98,7 @@ class CarriedCheck(CarriedResult, kw_only=True):
     """The exchanges on which it rests, from that time."""
 
 
-class CauseRecord(Part):
+class CauseRecord(ModelStruct):
     """A cause of an error text."""
 
     text: str
@@ -107,7 +107,7 @@ class CauseRecord(Part):
     ]
 
 
-class KnownErrorRecord(Part):
+class KnownErrorRecord(ModelStruct):
     """A known error text, with its meaning and advice."""
 
     shown: Annotated[
@@ -133,7 +133,7 @@ class KnownErrorRecord(Part):
     """The place where this run saw it: the step's reason, an answer, or nowhere."""
 
 
-class StepRecord(Part):
+class StepRecord(ModelStruct):
     """Everything about a step at the end of a run."""
 
     id: Annotated[str, Meta(pattern="^[a-z]+-[0-9]{2}[a-z]?-[a-z0-9-]+$")]
@@ -225,12 +225,12 @@ class StepRecord(Part):
     """Further sentences about people's attestations."""
 
     comments: Annotated[
-        tuple[Commented, ...], Meta(description="oldest first; no outcome depends on them")
+        tuple[StepCommented, ...], Meta(description="oldest first; no outcome depends on them")
     ]
     """All comments, oldest first."""
 
     assigned: Annotated[
-        Assigned | None, Meta(description="who must do this step, and by which day")
+        StepAssigned | None, Meta(description="who must do this step, and by which day")
     ]
     """The current assignment, or `None`."""
 

@@ -20,18 +20,18 @@ from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.model import (
-    Assigned,
     AttestationDetails,
     AttestationKind,
     ChangeIntended,
-    Checked,
-    CheckWithheld,
-    Entry,
     EventType,
     Exchange,
+    JournalEntry,
     NoteKind,
     Outcome,
     RunOutcome,
+    StepAssigned,
+    StepChecked,
+    StepWithheld,
     Value,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
@@ -213,7 +213,7 @@ def step_view(
     state: StepState,
     context: PanelContext,
     *,
-    recent: Sequence[Entry],
+    recent: Sequence[JournalEntry],
     status: PanelStatus,
     lacks: Sequence[Input],
 ) -> StepView:
@@ -929,15 +929,15 @@ def _exchange_view(exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def _details(entry: Entry) -> str:
+def _details(entry: JournalEntry) -> str:
     data = entry.data
-    if isinstance(data, Checked | CheckWithheld):
+    if isinstance(data, StepChecked | StepWithheld):
         outcomes = ", ".join(f"{finding.check}: {finding.outcome}" for finding in data.findings)
         return f" ({outcomes or data.unchecked or 'nothing to check'})"
     if isinstance(data, ChangeIntended):
         return f": {data.change}"
     to = ""
-    if isinstance(data, Assigned):
+    if isinstance(data, StepAssigned):
         to = f" to {data.to or 'nobody'}" + (f" until {data.due}" if data.due else "")
     is_word = isinstance(data, AttestationDetails)
     attachments = data.attachments if is_word else ()

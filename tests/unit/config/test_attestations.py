@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.config.attestations import check_subjects, read_attestations
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.model import Assignment, AttestationKind, Binding, Note
+from runbook_lib.core.model import Assignment, AttestationKind, Binding, Comment
 from runbook_lib.core.procedure import (
     AnswerOption,
     Input,
@@ -139,7 +139,7 @@ def test_notes_are_read(tmp_path: Path) -> None:
     )
     comment, *assignments = read(tmp_path, *texts)
 
-    assert type(comment) is Note
+    assert type(comment) is Comment
     assert (comment.kind, comment.note, comment.by) == ("commented", "Ask again.", "Operator")
     assert [type(each) for each in assignments] == [Assignment] * 3
     assert [(each.to, each.due) for each in assignments if isinstance(each, Assignment)] == [

@@ -14,15 +14,15 @@ from msgspec import structs, to_builtins
 
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.attestation_rules import Subject, bind
-from runbook_lib.core.index import Index
-from runbook_lib.core.journal import JournalLine, Ref
+from runbook_lib.core.index import JournalIndex
+from runbook_lib.core.journal import JournalLine, LineRef
 from runbook_lib.core.model import (
     DATA,
     FORMAT_VERSION,
-    Entry,
     EventType,
     Finding,
     HostCalls,
+    JournalEntry,
     Outcome,
     RunOutcome,
 )
@@ -100,7 +100,7 @@ class Lines:
     """Numbered journal lines; the clock shows the number."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[JournalEntry] = []
 
     def add(self, event: str, step: str = "", *, run: str = "r1", **data: Any) -> Lines:
         """Add a line."""
@@ -118,8 +118,8 @@ class Lines:
 
     def history(self) -> History:
         """Return these lines as a history."""
-        lines = (JournalLine(line, Ref(line.seq, "", 0, 0)) for line in self.entries)
-        index = Index().fold(lines)
+        lines = (JournalLine(line, LineRef(line.seq, "", 0, 0)) for line in self.entries)
+        index = JournalIndex().fold(lines)
         return History(index, lambda ref: self.entries[ref.seq - 1])
 
     def checked(self, step: str, *outcomes: Outcome, run: str = "r1", unchecked: str = "") -> Lines:
@@ -366,7 +366,7 @@ def test_remembered_credentials_are_references_until_forgotten() -> None:
     """A stored credential is a reference until it is removed; the last line counts."""
     lines = Lines()
     for name, reference in (("a", "keyring:s/a"), ("b", "keyring:s/b"), ("b", "")):
-        lines.add(EventType.CREDENTIAL_REMEMBERED, name=name, reference=reference)
+        lines.add(EventType.CREDENTIAL_SAVED, name=name, reference=reference)
     lines.given("c", "x")
 
     assert lines.history().index.credentials == {"a": "keyring:s/a"}

@@ -22,9 +22,9 @@ from runbook_lib.core.model import (
     Attachment,
     Attestation,
     AttestationKind,
-    Entry,
     Exchange,
     Finding,
+    JournalEntry,
     Outcome,
     Table,
 )
@@ -137,7 +137,7 @@ def finish(given: RunState, **more: Any) -> dict[str, Any]:
     return finish_view(given, context, **{**known, **more})
 
 
-def entry(event: str, step: str = "a", **data: Any) -> Entry:
+def entry(event: str, step: str = "a", **data: Any) -> JournalEntry:
     fields = {field.name for field in structs.fields(DATA[event])}
     bound = {"connector": "p", "sentence_digest": "0" * 64}
     usual: dict[str, Any] = {"at": AT, "sentence": "I did.", "binding": bound}
