@@ -88,7 +88,7 @@ def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
         PUBLISH.sentence,
         attestation.binding.subject["app_id"],
     )
-    assert attestation.binding.confirms == sentence_digest(PUBLISH.sentence)
+    assert attestation.binding.sentence_digest == sentence_digest(PUBLISH.sentence)
     assert attestation.binding.subject["app_id"] == "1234567891011121"
 
 
@@ -107,7 +107,7 @@ def test_the_sentence_is_shown_before_the_question(monkeypatch: pytest.MonkeyPat
 
     assert agreed.exit_code == 0
     assert f"acme · {PROCEDURE.title}" in agreed.stderr
-    assert wording("confirm.sentence", confirms=PUBLISH.confirms, name="Ann") in agreed.stderr
+    assert wording("confirm.sentence", confirms=PUBLISH.own_sentence, name="Ann") in agreed.stderr
     assert wording("confirm.subject", value="1234567891011121", label="App ID") in agreed.stderr
     assert "○ to do" in agreed.stderr
     assert lines() == before + 1
@@ -147,7 +147,7 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
         ("", last),
     ]
     assert all(
-        sentence_digest(attestation.sentence) == attestation.binding.confirms
+        sentence_digest(attestation.sentence) == attestation.binding.sentence_digest
         for attestation in words
     )
     assert len({attestation.sentence for attestation in words}) == 3
