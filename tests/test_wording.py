@@ -15,12 +15,25 @@ from tests.support.wording import refused, sentences
 from tools.outcomes import error_classes
 
 TESTS = Path(__file__).parent
-SCREENS = {"screens", "terminal", "findings", "messages", "walkthrough", "sandbox", *main.commands}
+# Sections of sentences that are no error's: what commands print, what pages and notebooks show.
+SCREENS = {
+    "screens",
+    "report",
+    "index-page",
+    "notebook",
+    "reasons",
+    "advice",
+    "tests",
+    "terminal",
+    "findings",
+    "walkthrough",
+    *main.commands,
+}
 KEYS = [f"{section}.{name}" for section, names in sentences().items() for name in names]
 
 
-def test_each_section_is_a_code_a_class_or_screens() -> None:
-    """A section is an error's code, a class of Python's, a command, or where a text is read."""
+def test_each_section_is_a_code_a_class_or_a_screen() -> None:
+    """A section is the code of an error, a class of Python's, a command, or a screen's."""
     codes = {error.code for error in error_classes()}
 
     unknown = {

@@ -328,9 +328,8 @@ def _prose_view(step: Step) -> dict[str, Any] | None:
     reading = step.source.reading
     if not (step.prose or reading):
         return None
-    page = f"Documented step {step.source.step}" if step.source.step else "Documented text"
     return {
-        "title": "Why this is not on the documented page" if reading else page,
+        "title": step.source.title,
         "paragraphs": step.prose.split("\n\n") if step.prose else [],
         "source": f"Source: {reading}." if reading else "",
     }

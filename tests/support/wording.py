@@ -40,15 +40,35 @@ def refused(
     Expect `error` with its code, or with `code`, and with the sentence `name` of that code.
 
     The table's section is the code; for an error that is not the runbook's own, its class's name.
+    `name` may also be a whole key, `code.name`, as in a table of cases with several codes.
     """
     with pytest.raises(error) as caught:
         yield caught
-    section = code or getattr(error, "code", error.__name__)
+    own_code = getattr(error, "code", error.__name__)
+    named_code, _, name = name.rpartition(".")
+    section = code or named_code or own_code
     if isinstance(caught.value, RunbookError):
         assert caught.value.code == section
     message = str(caught.value)
     sentence = wording(f"{section}.{name}", **facts)
     assert sentence in message
+
+
+@contextmanager
+def refused_naming(
+    error: type[AnyError], *facts: object, code: str = ""
+) -> Iterator[pytest.ExceptionInfo[AnyError]]:
+    """
+    Expect `error` with its code, or with `code`, and with each of `facts` in its message.
+
+    A fact is a name, a number, a path, a command or a remote system's own words, never a sentence.
+    """
+    with pytest.raises(error) as caught:
+        yield caught
+    if isinstance(caught.value, RunbookError):
+        assert caught.value.code == (code or getattr(error, "code", ""))
+    message = str(caught.value)
+    assert [fact for fact in facts if str(fact) not in message] == [], message
 
 
 @cache

@@ -290,5 +290,5 @@ def test_a_second_chain_is_refused(tenant: Path, folder: Path) -> None:
 
     assert result.exit_code == ExitCode.REFUSED
     assert wording("archive-refused.another-chain", tenant="acme/p") in result.stdout
-    assert wording("archive.nothing-written") in result.stderr
+    assert wording("advice.nothing-written") in result.stderr
     assert len(bundles_below(folder / "archive")) == 3

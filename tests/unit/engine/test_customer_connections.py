@@ -381,7 +381,7 @@ def test_a_long_wait_ends_the_look_for_now(
         *[(wording("connections.signed-in"), True)] * 3,
         *[(wording("connections.not-asked-yet"), False)] * 2,
     ]
-    assert wording("connections.calls-limited") in seen.notes[0]
+    assert wording("rate-limited.limits-calls") in seen.notes[0]
     console.faults.clear()
     assert survey(console).is_complete
     assert console.asked["account-00000"] == 1

@@ -194,7 +194,7 @@ def test_a_full_disk_is_shown_as_such(
     monkeypatch.setattr(typed_remarks, "store_attachment", raising(full))
     view = harness.say("app", DONE, {"by": "Somebody"}, [{"name": "a.png"}])
     assert view["message"] == wording("walkthrough.cannot-write", reason="No space left on device")
-    assert view["advice"].startswith(wording("walkthrough.free-disk-space"))
+    assert view["advice"].startswith(wording("advice.free-disk-space"))
     assert view["is_error"]
 
 
