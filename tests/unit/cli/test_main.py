@@ -376,7 +376,7 @@ def test_lab_refuses_options_before_anything_is_written(
     """Invalid options are refused before a sandbox starts or a key is written."""
     said = refused("lab", *scenario, *words)
 
-    assert wording("lab.port-is-a-number") in said
+    assert wording("setting-invalid.no-port") in said
     assert "Next: " in said
     assert (lab.command, practice_scenarios) == ([], [])
     assert list(folder.rglob("*")) == []
