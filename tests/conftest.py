@@ -34,6 +34,9 @@ pytest_plugins = [
     "tests.support.scenario_table",
 ]
 
+# A failed `assert` of this module shows its values, as one of a test does.
+pytest.register_assert_rewrite("tests.support.wording")
+
 # Of each folder, these begin: one that begins last keeps one process busy while the others wait.
 LONGEST = (
     "test_walkthrough.py",

@@ -492,6 +492,9 @@ class _StepsFile(Struct):
     unverifiable: str = ""
     """List of the facts that no API shows."""
 
+    notebook_parameters: Names = ()
+    """Names of the settings that the notebook lists; empty for all."""
+
     values: Mapping[str, str] = {}
     """Name → text for each `$name` in the file."""
 
@@ -550,6 +553,7 @@ def read_procedure(
         providers=providers,
         plan=reader.plan(),
         unverifiable=reader.unverifiable(),
+        notebook_parameters=reader.notebook_parameters(),
         known_errors=reader.known_errors,
     )
     return reader.with_step_names(procedure)
@@ -734,6 +738,12 @@ class _ProcedureReader:
         """Return the facts that no API shows, of all parts."""
         texts = (part.place().filled(part.steps.unverifiable, self._values) for part in self._parts)
         return tuple(text for several in texts for text in items(several))
+
+    def notebook_parameters(self) -> Names:
+        """Return the names of the settings that the connector's notebook lists."""
+        listed = self._own.steps.notebook_parameters
+        self._own.place().known("notebook_parameters", "setting", self._labels, listed)
+        return listed
 
     def with_step_names(self, procedure: Procedure) -> Procedure:
         """

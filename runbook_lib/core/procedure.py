@@ -304,6 +304,13 @@ class Source:
     step: int | None = None
     off_page: str = ""
 
+    @property
+    def title(self) -> str:
+        """The title of the fold with the documented text, or with the reason for a step of ours."""
+        if self.off_page:
+            return "Why Cyclr's guide doesn't list this step"
+        return f"Documented step {self.step}" if self.step else "Documented text"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerOption:
@@ -656,6 +663,9 @@ class Procedure:
 
     unverifiable: tuple[str, ...] = ()
     """Facts that no check and no API shows, and a partner must know; each is a clause."""
+
+    notebook_parameters: tuple[str, ...] = ()
+    """Names of the settings that its notebook lists; empty for all but secrets."""
 
     known_errors: tuple[KnownError, ...] = ()
     """All known error texts of its systems, also those that no step shows."""

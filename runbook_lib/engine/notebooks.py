@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import Plan, Procedure, Screen, Step
+from runbook_lib.core.procedure import Input, Plan, Procedure, Screen, Step
 from runbook_lib.evidence.reports.pictures import SCHEMATIC, screen_picture
 from runbook_lib.text import as_text
 
@@ -35,20 +35,12 @@ _ELSEWHERE = (
     "*Start* works in JupyterLab only. In VS Code or the classic Notebook, write "
     '`mode = "interactive"` below the parameters of the next cell, then choose *Run All*.'
 )
-_RESERVED_HELP = {
-    "tenant": "The tenant's name; the Service Domain if not set elsewhere",
-    "evidence": "Folder of journals and evidence; evidence if not set elsewhere",
-    "env_file": "Settings file; the nearest .env if not set elsewhere",
-    "run_id": "A run to join; a new one if left out",
-    "mode": "interactive or headless; the kernel's environment decides if left out",
-}
+_TENANT = "tenant: str = None  # The tenant's name; the Service Domain if not set elsewhere"
 _ABOUT_PARAMETERS = (
     "# Parameters; papermill replaces them: -p service_domain acme-h.cyclr.com",
-    "# None means: from the environment, .env, an earlier run, or the default.",
-    "# Credentials are never parameters: put them into .env (`runbook init` writes one).",
+    "# More work too: `runbook run --help` and docs/settings.md. None means: from the environment,",
+    "# .env, an earlier run, or the default. Credentials are never parameters: put them into .env.",
 )
-# The first cell, with a person's parameters.
-_FIRST = ("tenant", "service_domain", "app_id", "permissions")
 
 
 def notebook_name(procedure: Procedure) -> str:
@@ -118,15 +110,12 @@ def notebook_text(procedure: Procedure) -> str:
     if procedure.plan:
         cells.append(_markdown("begin", _begin(procedure, procedure.plan)))
     numbers = procedure.numbers
-    group = ""
     for section in procedure.sections:
         intro = _folded("About this part", section.intro)
         cells.append(_markdown(section.id, f"## {section.title}\n\n{intro}"))
         for step in section.steps:
-            heading = "" if step.group == group else f"### {step.group}\n\n"
-            group = step.group
             text = _step_text(procedure, step, numbers[step.id])
-            cells.append(_markdown(f"{step.id}-text", heading + text))
+            cells.append(_markdown(f"{step.id}-text", text))
             cells.append(_code(step.id, f'run.step("{step.id}")', tags=("step",)))
     cells.append(_code("finish", "run.finish()"))
     notebook = {
@@ -155,19 +144,19 @@ def _title(procedure: Procedure) -> str:
 
 
 def _parameters(procedure: Procedure) -> str:
-    """Return the parameters with type and help; `None` means that nothing is given."""
-    lines = {name: f"{name}: str = None  # {text}" for name, text in _RESERVED_HELP.items()}
-    for item in procedure.settings:
-        if not item.secret:
-            kind = type(item.default) if isinstance(item.default, bool | int) else str
-            line = f"{item.name}: {kind.__name__} = None  # {item.label}"
-            default = as_text(item.default) if item.default is not None else ""
-            with_default = f"{line}; {default} if not set elsewhere"
-            is_shown = default and len(with_default) <= _WIDTH
-            lines[item.name] = with_default if is_shown else line
-    first = [lines.pop(name) for name in _FIRST if name in lines]
-    last = [lines.pop(name) for name in _RESERVED_HELP if name in lines]
-    return "\n".join([*_ABOUT_PARAMETERS, *first, *lines.values(), *last])
+    """Return the parameters that people set, with type and help; `None` means not given."""
+    settings = {item.name: item for item in procedure.settings if not item.secret}
+    listed = procedure.notebook_parameters or settings
+    lines = [_parameter(settings[name]) for name in listed]
+    return "\n".join([*_ABOUT_PARAMETERS, _TENANT, *lines])
+
+
+def _parameter(item: Input) -> str:
+    kind = type(item.default) if isinstance(item.default, bool | int) else str
+    line = f"{item.name}: {kind.__name__} = None  # {item.label}"
+    default = as_text(item.default) if item.default is not None else ""
+    with_default = f"{line}; {default} if not set elsewhere"
+    return with_default if default and len(with_default) <= _WIDTH else line
 
 
 def _begin(procedure: Procedure, plan: Plan) -> str:
@@ -192,15 +181,13 @@ def _step_text(procedure: Procedure, step: Step, number: str) -> str:
     acts = step.instructions.split("\n\n")
     numbered = [f"{place}. {act}" for place, act in enumerate(acts, start=1)]
     instructions = "\n".join(numbered) if len(acts) > 1 else step.instructions
-    parts = [f"#### {number} · {step.title}", instructions]
+    parts = [f"### {number} · {step.title}", instructions]
     if step.screen:
         parts.append(_picture(procedure, step.screen))
     off_page = step.source.off_page
     if step.prose or off_page:
-        page = f"Documented step {step.source.step}" if step.source.step else "Documented text"
-        summary = "Why this is not on the documented page" if off_page else page
         source = f"Source: {off_page}." if off_page else ""
-        parts.append(_folded(summary, "\n\n".join(filter(None, (step.prose, source)))))
+        parts.append(_folded(step.source.title, "\n\n".join(filter(None, (step.prose, source)))))
     return "\n\n".join(parts)
 
 

@@ -328,9 +328,8 @@ def _prose_view(step: Step) -> dict[str, Any] | None:
     off_page = step.source.off_page
     if not (step.prose or off_page):
         return None
-    page = f"Documented step {step.source.step}" if step.source.step else "Documented text"
     return {
-        "title": "Why this is not on the documented page" if off_page else page,
+        "title": step.source.title,
         "paragraphs": step.prose.split("\n\n") if step.prose else [],
         "source": f"Source: {off_page}." if off_page else "",
     }

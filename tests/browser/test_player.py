@@ -566,6 +566,7 @@ def begun(browser: Browser, folder: Path, keys_home: Path, width: int) -> Iterat
             yield Game(Player(walk.page), World(given, person, folder), lab, walk)
 
 
+@pytest.mark.costly("three walks through all steps, two with every usual mistake")
 @pytest.mark.parametrize("width", [1280, 400, 320])
 def test_who_presses_what_is_blue_ends_with_sealed_evidence(
     browser: Browser, tmp_path: Path, keys_home: Path, width: int

@@ -273,7 +273,7 @@ function jump(id, title, { isAsked = true } = {}) {
     (field || panel).focus({ preventScroll: true });
     return "";
   }
-  const heading = [...document.querySelectorAll("h4")].find((node) => node.textContent.replace("¶", "").trim().endsWith(`· ${title}`));
+  const heading = [...document.querySelectorAll("h3")].find((node) => node.textContent.replace("¶", "").trim().endsWith(`· ${title}`));
   let shown = heading && cellOf(heading);
   while (shown?.classList.contains("lm-mod-hidden")) shown = shown.previousElementSibling;
   if (shown) showAtTop(shown, isAsked);

@@ -19,6 +19,7 @@ from runbook_lib.core.attachments import (
 )
 from runbook_lib.core.model import Attachment
 from runbook_lib.errors import ContentError, SettingsError
+from tests.support.wording import refused
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -69,7 +70,7 @@ def test_a_picture_or_pdf_is_kept_under_its_digest(
 )
 def test_other_files_are_refused(tmp_path: Path, media_type: str, content: bytes) -> None:
     """Another type of file, or content that does not match its type, is refused."""
-    with pytest.raises(SettingsError, match=r"shot\.png is neither a picture nor a PDF") as caught:
+    with refused(SettingsError, "attachment-not-supported", name="shot.png") as caught:
         store(tmp_path / "new", media_type=media_type, content=content)
 
     advice = "Nothing was recorded. Attach another file, or confirm without one"
@@ -83,9 +84,9 @@ def test_a_document_of_the_runbook_is_kept(tmp_path: Path) -> None:
 
     path = attachment_path(tmp_path, kept)
     assert (path.suffix, path.read_bytes()) == (".md", b"a text")
-    with pytest.raises(SettingsError, match="neither a picture nor a PDF"):
+    with refused(SettingsError, "attachment-not-supported", name="shot.png"):
         store(tmp_path, media_type="text/markdown", content=b"a text")
-    with pytest.raises(SettingsError, match="the limit is 9 MiB"):
+    with refused(SettingsError, "attachment-too-large", name="kit", size="9.0"):
         store_document(tmp_path, name="kit", content=b"x" * (LARGEST + 1))
 
 
@@ -94,7 +95,7 @@ def test_the_size_limit_fits_in_one_message(tmp_path: Path) -> None:
     assert tornado.websocket._default_max_message_size - 2**19 >= LARGEST
 
     assert store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG))).size == LARGEST
-    with pytest.raises(SettingsError, match=r"has 9\.0 MiB; the limit is 9 MiB"):
+    with refused(SettingsError, "attachment-too-large", name="shot.png", size="9.0"):
         store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG) + 1))
 
 
@@ -140,7 +141,7 @@ def test_a_missing_or_changed_attachment_is_an_error(tmp_path: Path) -> None:
 
     for spoil in (lambda: path.write_bytes(PNG + b"another"), path.unlink):
         spoil()
-        with pytest.raises(ContentError, match=r"shot\.png is missing or was changed") as caught:
+        with refused(ContentError, "attachment-changed", name="shot.png") as caught:
             copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
         assert f"Restore it as {path} " in caught.value.diagnostics()
         assert "again without it" in caught.value.diagnostics()

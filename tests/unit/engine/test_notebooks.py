@@ -183,9 +183,9 @@ def test_each_step_is_preceded_by_its_text() -> None:
         assert text.cell_type == "markdown"
         acts = step.instructions.split("\n\n")
         numbered = "\n".join(f"{place}. {act}" for place, act in enumerate(acts, start=1))
-        heading = f"#### {PROCEDURE.numbers[step.id]} · {step.title}\n\n"
+        heading = f"### {PROCEDURE.numbers[step.id]} · {step.title}\n\n"
         heading += numbered if len(acts) > 1 else step.instructions
-        assert text.source.removeprefix(f"### {step.group}\n\n").startswith(heading)
+        assert text.source.startswith(heading)
         assert step.id not in text.source
         assert "<sub>" not in text.source
 
@@ -205,7 +205,7 @@ def test_the_documented_text_is_folded_away() -> None:
 
     assert summaries["fb-01-log-in"] == ""
     assert summaries["fb-08-redirect-uri"] == "Documented step 8"
-    assert summaries["fb-12a-publish"] == "Why this is not on the documented page"
+    assert summaries["fb-12a-publish"] == "Why Cyclr's guide doesn't list this step"
     assert summaries["cy-01-connector-setup"] == "Documented text"
 
 
@@ -214,9 +214,9 @@ def test_a_fold_is_html(template: str) -> None:
     """As HTML the fold is `details`, and the Markdown in it is read as such."""
     page, _ = HTMLExporter(template_name=template).from_notebook_node(NOTEBOOK)
 
-    assert page.count("<details><summary>Why this is not on the documented page</summary>") == sum(
-        bool(step.source.off_page) for step in PROCEDURE.steps
-    )
+    assert page.count(
+        "<details><summary>Why Cyclr's guide doesn't list this step</summary>"
+    ) == sum(bool(step.source.off_page) for step in PROCEDURE.steps)
     assert "until you complete it, <strong>submit for review</strong> is grey" in " ".join(
         page.casefold().split()
     )
@@ -256,11 +256,11 @@ def test_it_says_first_what_to_have_at_hand(connector: str) -> None:
 
 
 def test_sections_are_headings_over_their_steps() -> None:
-    """Headings show title, sections, groups and steps in JupyterLab's table of contents."""
+    """Title, sections and steps have one heading each in JupyterLab's table of contents."""
     texts = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
-    lines = [line for text in texts for line in text.splitlines() if re.match("#{1,3} ", line)]
-    groups = {
-        section.id: dict.fromkeys(f"### {step.group}" for step in section.steps)
+    lines = [line for text in texts for line in text.splitlines() if re.match("#+ ", line)]
+    steps = {
+        section.id: [f"### {PROCEDURE.numbers[step.id]} · {step.title}" for step in section.steps]
         for section in PROCEDURE.sections
     }
 
@@ -270,7 +270,7 @@ def test_sections_are_headings_over_their_steps() -> None:
         *(
             heading
             for section in PROCEDURE.sections
-            for heading in (f"## {section.title}", *groups[section.id])
+            for heading in (f"## {section.title}", *steps[section.id])
         ),
     ]
     ids = [cell.id for cell in NOTEBOOK.cells]
@@ -316,18 +316,19 @@ def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
 
     path = build(PROCEDURE, tmp_path)
     shown = papermill.inspect_notebook(str(path))
-    named = {item.name: item for item in PROCEDURE.settings if not item.secret}
-    assert [*shown][:4] == ["tenant", "service_domain", "app_id", "permissions"]
-    assert set(shown) == {*named, "tenant", "evidence", "env_file", "run_id", "mode"}
+    named = {item.name: item for item in PROCEDURE.settings if item.name in shown}
+    assert [*shown] == ["tenant", *PROCEDURE.notebook_parameters]
+    assert not any(item.secret for item in named.values())
+    assert len(shown) == 9
     assert {parameter["default"] for parameter in shown.values()} == {"None"}
     assert all(parameter["help"] for parameter in shown.values())
     kinds = {name: parameter["inferred_type_name"] for name, parameter in shown.items()}
-    assert set(kinds.values()) == {"str", "bool", "int"}
+    assert set(kinds.values()) == {"str", "bool"}
     assert {name for name, kind in kinds.items() if kind == "bool"} == {
         name for name, item in named.items() if isinstance(item.default, bool)
     }
-    assert shown["graph_version"]["help"] == (
-        f"Graph API version; {named['graph_version'].default} if not set elsewhere"
+    assert shown["make_test_calls"]["help"] == (
+        "Permission to make test calls; False if not set elsewhere"
     )
 
 

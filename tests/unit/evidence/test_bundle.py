@@ -24,6 +24,7 @@ from runbook_lib.evidence.record import Record, parse_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import ChainLink, provenance_predicate, result_predicate
 from tests.support.journals import head_of
+from tests.support.wording import refused, refused_naming, wording
 from tests.unit.evidence import conftest
 from tests.unit.evidence.conftest import CANARY, MATERIALS, attach, ended_run, seal_run
 
@@ -195,16 +196,16 @@ def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey)
     assert (second.sequence, chain["sequence"]) == (2, 2)
     assert chain["previous"] == {"name": first.folder.name, "digest": {"sha256": statement}}
     said = (second.folder / "VERIFY.md").read_text()
-    assert f"that bundle is `{first.folder.name}`" in said
+    assert wording("verify.previous-bundle", name=first.folder.name) in said
     assert said.count(statement) == 2
-    assert "This is the first run of the chain" in (first.folder / "VERIFY.md").read_text()
+    assert wording("verify.first-of-chain") in (first.folder / "VERIFY.md").read_text()
 
 
 def leak(run: Run, key: SigningKey, where: str) -> LeakError:
     """Return why `run` is not sealed; no bundle and no journal line is written."""
     before = run.journal.path.read_bytes()
     home = run.journal.path.parent
-    with pytest.raises(LeakError, match=where) as caught:
+    with refused_naming(LeakError, where) as caught:
         seal_run(run, key)
     assert run.journal.path.read_bytes() == before
     assert [path.name for path in home.iterdir() if path.is_dir()] in ([], ["attachments"])
@@ -217,22 +218,24 @@ def test_a_secret_leaves_no_bundle(
     """A secret in a file or a statement's base64 payload, or an attachment, is found and named."""
     with monkeypatch.context() as patch:
         patch.setattr(bundle, "run_report", lambda *_args, **_options: f"<p>{CANARY}</p>")
-        leak(run, key, r"report\.html")
+        leak(run, key, "report.html")
 
     with monkeypatch.context() as patch:
         poisoned = replace(MATERIALS[0], name=f"notebooks/{CANARY}")
         patch.setattr(conftest, "MATERIALS", (poisoned,))
-        leak(run, key, r"\.json")
+        leak(run, key, ".json")
 
     attach(run, CANARY.encode())
-    leak(run, key, r"secret in shot\.png, attached to fb-08-not-run\.")
+    where = wording("secret-in-evidence.in-attachment", name="shot.png", step="fb-08-not-run")
+    leak(run, key, where)
 
 
 def test_a_credential_that_is_a_name_of_the_runbook_is_found(run: Run, key: SigningKey) -> None:
     """A credential that equals a step's id leaves no bundle, and the message says what to do."""
     run.redactor.learn(Secret("fb-08-not-run"))
 
-    assert "such as a step's, change it" in leak(run, key, "a secret").diagnostics()
+    error = leak(run, key, "fb-07-skipped")
+    assert wording("advice.rename-secret") in error.diagnostics()
 
 
 def test_every_file_is_on_disk_before_the_announcement(
@@ -258,13 +261,14 @@ def test_every_file_is_on_disk_before_the_announcement(
 
 def test_a_time_stamp_error_does_not_stop_the_sealing(run: Run, key: SigningKey) -> None:
     """If the time-stamp fails, the bundle is sealed and the result has the reason."""
+    reason = "not today"
 
     def refuse(_authority: str, _content: bytes) -> bytes:
-        raise TimestampError("The time-stamp authority refused: not today.")
+        raise TimestampError(reason)
 
     sealed = seal_run(run, key, timestamp_authority="http://tsa.example", stamp=refuse)
 
-    assert sealed.unstamped == "The time-stamp authority refused: not today."
+    assert sealed.unstamped == reason
     assert not (sealed.folder / "statement.tsr").exists()
 
 
@@ -352,7 +356,7 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
     path = attach(run, b"pixels")
     path.unlink() if content is None else path.write_bytes(content)
 
-    with pytest.raises(ContentError, match="missing or was changed"):
+    with refused(ContentError, "attachment-changed", name="shot.png"):
         write_record(tmp_path, run.state, run.history_reader)
 
 

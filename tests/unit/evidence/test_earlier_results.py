@@ -28,6 +28,7 @@ from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.conftest import NOON
 from tests.support.resigned_statements import STATEMENT, payload, resign_everything
+from tests.support.wording import wording
 from tests.unit.evidence.conftest import AT, Change, errors_of, lost, new, seal_run
 
 LINK = "fb-02-link"
@@ -228,8 +229,8 @@ def test_without_its_setting_it_is_carried_and_then_due(desk: Desk) -> None:
     assert label(desk.night(30, SECOND)) == f"verified on {NOON.date()}"
     due = desk.night(31, THIRD)
     assert (label(due), due.state.outcome) == ("due", "incomplete")
-    assert "which counted for 30 days" in why(due)
-    assert why(due).endswith("Not checked: User name not given.")
+    assert wording("reasons.carried-until", days=30) in why(due)
+    assert why(due).endswith(wording("reasons.not-given", input="User name"))
 
 
 def test_a_setting_that_is_given_for_the_run_asks_for_its_check(desk: Desk) -> None:
@@ -248,7 +249,7 @@ def test_a_run_that_may_not_spend_makes_no_such_check(desk: Desk) -> None:
     run = desk.night(0, FIRST, may_spend=False, rechecks=["user"])
 
     assert "link" not in desk.remote.made
-    assert (label(run), why(run)) == ("to do", "Not checked: --yes for user not given.")
+    assert (label(run), why(run)) == ("to do", wording("reasons.not-permitted", input="user"))
     assert label(run, LOOK) == "verified"
     assert desk.remote.permitted == [False]
     desk.night(1, SECOND)
@@ -349,7 +350,7 @@ def test_what_the_watch_saw_ends_it(
     run = desk.night(3, SECOND)
 
     assert label(run) == ("due" if ends else f"verified on {NOON.date()}")
-    assert ("the watch saw on" in why(run)) is ends
+    assert (wording("reasons.watch-saw") in why(run)) is ends
 
 
 def test_what_the_watch_saw_of_the_check_itself_ends_it(desk: Desk) -> None:
@@ -369,7 +370,7 @@ def test_a_watch_that_cannot_be_read_lets_nothing_count(desk: Desk) -> None:
     (desk.evidence / "watch.db").write_bytes(b"no database")
     del desk.values["user"]
 
-    assert "cannot be read (watch.db)" in why(desk.night(1, SECOND))
+    assert wording("reasons.watch-not-readable", file="watch.db") in why(desk.night(1, SECOND))
 
 
 def test_the_record_names_run_bundle_and_line(carried: Desk, trust: TrustAnchors) -> None:
@@ -453,8 +454,8 @@ def test_a_missing_bundle_is_named(carried: Desk, trust: TrustAnchors, tmp_path:
     (verdict,) = verify_tree(alone, trust)
     assert verdict.verified is not None
     (note,) = verdict.verified.notes
-    assert note.startswith(f"{LINK} rests on line ")
-    assert f"of {carried.bundle(FIRST).name}, which is not here" in note
+    assert note.startswith(wording("verify.rests-on-line", step=LINK))
+    assert wording("verify.earlier-not-here", bundle=carried.bundle(FIRST).name) in note
     shutil.rmtree(carried.bundle(FIRST))
     *_, chain = errors_of(carried.evidence, trust)
     assert isinstance(chain, ChainError)
@@ -467,8 +468,8 @@ def test_a_swapped_bundle_is_refused(carried: Desk, trust: TrustAnchors) -> None
     (alone,) = errors_of(carried.bundle(SECOND), trust)
     (carried.evidence / "acme" / "p" / "journal.jsonl").unlink()
     *_, chain = errors_of(carried.evidence, trust)
-    assert "is not an earlier one here" in str(alone)
-    assert "is not an earlier one here" in str(chain)
+    assert wording("content-altered.not-an-earlier-one") in str(alone)
+    assert wording("content-altered.not-an-earlier-one") in str(chain)
 
 
 def test_an_earlier_bundle_without_the_line_is_refused(carried: Desk, trust: TrustAnchors) -> None:
@@ -477,7 +478,8 @@ def test_an_earlier_bundle_without_the_line_is_refused(carried: Desk, trust: Tru
     carried.resign(THIRD, of_result(bundle=carried.bundle(SECOND).name))
 
     (error,) = errors_of(carried.bundle(THIRD), trust)
-    assert f"of {carried.bundle(SECOND).name}, which does not show it" in str(error)
+    second = carried.bundle(SECOND).name
+    assert wording("content-altered.earlier-without-line", bundle=second) in str(error)
 
 
 def test_a_bundle_with_an_unknown_key_is_refused(
@@ -487,7 +489,8 @@ def test_a_bundle_with_an_unknown_key_is_refused(
     resign_everything(carried.bundle(FIRST), other_key, payload(carried.bundle(FIRST) / STATEMENT))
 
     (error,) = errors_of(carried.bundle(SECOND), trust)
-    assert f"It rests on {carried.bundle(FIRST).name}, which is refused: " in str(error)
+    first = carried.bundle(FIRST).name
+    assert wording("content-altered.rests-on-refused", bundle=first) in str(error)
 
 
 def test_a_third_run_rests_on_the_first(carried: Desk, trust: TrustAnchors) -> None:
@@ -502,8 +505,8 @@ def test_a_third_run_rests_on_the_first(carried: Desk, trust: TrustAnchors) -> N
     )
     (missing / "report.html").write_text("altered")
     *_, chain = errors_of(carried.evidence, trust)
-    assert "rests on line" in str(chain)
-    assert "which is refused" in str(chain)
+    assert wording("verify.rests-on-line", step="Number 2 (0000000b)") in str(chain)
+    assert f"{missing.name}, which is refused" in str(chain)
 
 
 def test_an_unsealed_result_is_in_the_bundle_that_carries_it(

@@ -35,6 +35,7 @@ from runbook_lib.evidence.verify.verify import TrustAnchors, verify_bundle
 from tests.support.attestations import assigned, attested, commented, withdrawn
 from tests.support.journals import announced, chained, copied, entry, lines_of
 from tests.support.resigned_statements import STATEMENT, payload, resign_everything
+from tests.support.wording import refused, refused_naming, wording
 from tests.unit.evidence.conftest import (
     AT,
     Change,
@@ -84,7 +85,7 @@ def refusal(folder: Path, trust: TrustAnchors) -> str:
 
 
 @pytest.fixture
-def refused(tenant: Path, key: SigningKey, trust: TrustAnchors) -> Refused:
+def refusal_after(tenant: Path, key: SigningKey, trust: TrustAnchors) -> Refused:
     """Return a function: why is a bundle refused after this change of its signed record?"""
 
     def why(number: int, change: Change = bool) -> str:
@@ -183,7 +184,7 @@ def test_a_journal_that_is_cut_meanwhile_is_named(tmp_path: Path) -> None:
     source = tmp_path / "journal.jsonl"
     source.write_bytes(b"12345")
 
-    with pytest.raises(OSError, match="it became shorter while it was read") as caught:
+    with refused(OSError, "became-shorter") as caught:
         copy_lines(source, 1, 9, tmp_path / "copy")
 
     assert caught.value.filename == str(source)
@@ -202,14 +203,14 @@ def test_the_size_of_bundles_does_not_grow(tmp_path: Path, key: SigningKey) -> N
 
 
 @pytest.mark.parametrize("name", ["first", "lines", "previous", "head"])
-def test_a_record_that_names_another_part_is_refused(name: str, refused: Refused) -> None:
+def test_a_record_that_names_another_part_is_refused(name: str, refusal_after: Refused) -> None:
     """Each field of the record's part is compared with the lines."""
 
     def change(record: Document) -> None:
         value = record["journal"][name]
         record["journal"][name] = value - 1 if isinstance(value, int) else ZEROS
 
-    assert refused(2, change).startswith("journal.jsonl: ")
+    assert refusal_after(2, change).startswith("journal.jsonl: ")
 
 
 def listed(seq: int, sha256: Any = ZEROS) -> Document:
@@ -235,14 +236,15 @@ def another_number(record: Document) -> None:
     step["exchanges"][0]["number"] = step["checks"][0]["exchanges"][0] = 4
 
 
-UNLISTED = "carried.jsonl: It contains lines that the record does not list."
-OTHER_LINE = "carried.jsonl: Line {} of the journal differs from the record's list."
+UNLISTED = wording("content-altered.unlisted-lines")
+OTHER_LINE = wording("content-altered.other-line", number="{}")
 MISSING_4 = "The check check of fb-01-verified refers to the exchange 4, which is missing."
-ORDER = "It does not list the carried lines by number, each once and before its part."
-NOT_VALID = "It is not a valid record: it is not valid."
-UNNAMED = "It does not name the person whose attestation makes"
-NO_LINE = "No line here records what Operator said about"
-OTHER_EXCHANGE = "Its exchange 5 differs from the line of that number."
+ORDER = wording("content-altered.carried-order")
+NOT_VALID = wording("content-altered.not-a-valid-record", where="it is not valid")
+UNNAMED = wording("content-altered.no-author")
+NO_LINE_OF_ANYBODY = wording("content-altered.no-line")
+NO_LINE = f"{NO_LINE_OF_ANYBODY} Operator said about"
+OTHER_EXCHANGE = wording("content-altered.other-exchange", number=5)
 
 
 @pytest.mark.parametrize(
@@ -273,9 +275,12 @@ OTHER_EXCHANGE = "Its exchange 5 differs from the line of that number."
         (lost("steps", 1, "attestation", "by"), "steps[1].attestation.by is missing."),
     ],
 )
-def test_a_record_that_is_not_valid_is_refused(change: Change, said: str, refused: Refused) -> None:
+def test_a_record_that_is_not_valid_is_refused(
+    change: Change, said: str, refusal_after: Refused
+) -> None:
     """An error about a record that is signed, and not valid, names the field."""
-    assert refused(2, change) == f"record.json: It is not a valid record: {said}"
+    reason = wording("content-altered.not-a-valid-record", where=said.removesuffix("."))
+    assert refusal_after(2, change) == f"record.json: {reason}"
 
 
 @pytest.mark.parametrize(
@@ -294,7 +299,7 @@ def test_a_record_that_is_not_valid_is_refused(change: Change, said: str, refuse
         (2, another_step, f"{NO_LINE} fb-08-not-run on {AT}."),
         # A check rests on exchanges that are in the record and among the lines.
         (1, new("steps", 0, "checks", 0, exchanges=[5, 4]), MISSING_4),
-        (1, another_number, "No line here records its exchange 4."),
+        (1, another_number, wording("content-altered.no-exchange", number=4)),
         # An exchange in the record is what its line says, and so is each copy of it.
         (1, new("steps", 0, "exchanges", 0, status=201), OTHER_EXCHANGE),
         (1, partial(shared, is_first=True), OTHER_EXCHANGE),
@@ -302,10 +307,10 @@ def test_a_record_that_is_not_valid_is_refused(change: Change, said: str, refuse
     ],
 )
 def test_a_record_that_differs_from_its_lines_is_refused(
-    number: int, change: Change, said: str, refused: Refused
+    number: int, change: Change, said: str, refusal_after: Refused
 ) -> None:
     """A signed record that is not valid, or says more than its lines, is refused with the cause."""
-    assert refused(number, change) == f"record.json: {said}"
+    assert refusal_after(number, change) == f"record.json: {said}"
 
 
 def without_the_first(lines: bytes) -> bytes:
@@ -323,19 +328,19 @@ def without_the_first(lines: bytes) -> bytes:
         (lambda lines: lines + lines.splitlines(keepends=True)[0], bool, UNLISTED),
         (lambda lines: lines.splitlines(keepends=True)[0], bool, OTHER_LINE.format(3)),
         (lambda lines: b"[]\n", bool, OTHER_LINE.format(2)),
-        (bytes, new(carried=[]), "carried.jsonl: It was added: the record lists no older lines."),
+        (bytes, new(carried=[]), wording("content-altered.unasked-carried-lines")),
         # A statement without its carried line is refused, even if the list is shortened too.
         (without_the_first, lost("carried", 0), f"record.json: {NO_LINE} fb-02-attested on {AT}."),
     ],
 )
 def test_carried_lines_are_those_that_are_listed(
-    alter: Callable[[bytes], bytes], change: Change, said: str, tenant: Path, refused: Refused
+    alter: Callable[[bytes], bytes], change: Change, said: str, tenant: Path, refusal_after: Refused
 ) -> None:
     """Carried lines that were altered, added or removed are refused, even if signed again."""
     path = bundle(tenant, 2) / "carried.jsonl"
     path.write_bytes(alter(path.read_bytes()))
 
-    assert refused(2, change) == said
+    assert refusal_after(2, change) == said
 
 
 def attestations_of(record: Document) -> list[Document]:
@@ -363,7 +368,7 @@ def attestations_of(record: Document) -> list[Document]:
 )
 @pytest.mark.parametrize("number", [1, 2], ids=["own-line", "carried-line"])
 def test_a_statement_without_its_line_is_refused(
-    name: str, value: Any, number: int, refused: Refused
+    name: str, value: Any, number: int, refusal_after: Refused
 ) -> None:
     """A statement in the record must equal a journal line in every field."""
 
@@ -373,15 +378,15 @@ def test_a_statement_without_its_line_is_refused(
             if attested_step["attested_by"]:
                 attested_step["attested_by"] = attestations_of(record)[0]["by"]
 
-    said = f"{UNNAMED} fb-02-attested" if name == "kind" else "No line here records what"
-    assert refused(number, change).startswith(f"record.json: {said}")
+    said = f"{UNNAMED} fb-02-attested" if name == "kind" else NO_LINE_OF_ANYBODY
+    assert refusal_after(number, change).startswith(f"record.json: {said}")
 
 
 def test_a_skipped_step_needs_a_statement() -> None:
     """A skipped step needs a skip by a person, or an earlier failed step."""
     skipped = step("fb-02-b", "skipped")
     failed = step("fb-01-a", "failed", checks=[check("failed")])
-    with pytest.raises(ContentError, match="whose attestation makes fb-02-b skipped"):
+    with refused_naming(ContentError, f"{UNNAMED} fb-02-b skipped"):
         check_lines(record(skipped), ())
     check_lines(record(failed, skipped), ())
 
@@ -406,10 +411,10 @@ def test_an_attestation_says_what_it_is_bound_to(changed: Document) -> None:
     attested_step = step(STEP, "attested", attestation=attestation)
     check_lines(record(attested_step), lines)
 
-    with pytest.raises(ContentError, match="is bound to other words"):
+    with refused(ContentError, "bound-to-other-words"):
         check_lines(record(attested_step), [*lines, _line(changed)])
     attested_step["void_attestations"] = [{"attestation": changed, "why": "x"}]
-    with pytest.raises(ContentError, match="is bound to other words"):
+    with refused(ContentError, "bound-to-other-words"):
         check_lines(record(attested_step), lines)
 
 
@@ -418,7 +423,7 @@ def test_an_attestation_that_counts_has_a_sentence_of_its_step() -> None:
     attestation = attestation_json(STEP)
     other = {"attestation": attestation, "sentence": "I did something else."}
 
-    with pytest.raises(ContentError, match=f"confirmed a sentence that {STEP} does not have"):
+    with refused(ContentError, "not-its-sentence", step=STEP):
         check_lines(record(step(STEP, "attested", **other)), [_line(attestation)])
     answered = step(STEP, "attested", **other, answers=[attestation["sentence"]])
     check_lines(record(answered), [_line(attestation)])
@@ -432,7 +437,7 @@ def _line(attestation: Document) -> JournalLine:
     return JournalLine(read, LineRef(1, "0" * 64, 0, 1))
 
 
-def test_a_line_rests_on_exchanges_that_are_there(tenant: Path, refused: Refused) -> None:
+def test_a_line_rests_on_exchanges_that_are_there(tenant: Path, refusal_after: Refused) -> None:
     """A check in the journal that names a line here which is not an exchange is refused."""
     path = bundle(tenant, 1) / "journal.jsonl"
     lines = lines_of(path)
@@ -442,9 +447,9 @@ def test_a_line_rests_on_exchanges_that_are_there(tenant: Path, refused: Refused
     path.write_bytes(chained(lines))
     *_, last = read_lines(path)
 
-    error = refused(1, new("journal", head=last.ref.digest))
+    error = refusal_after(1, new("journal", head=last.ref.digest))
     assert error.startswith("journal.jsonl: ")
-    assert "refers to the exchange 1, which is missing" in error
+    assert wording("content-altered.exchange-missing", number=1) in error
 
 
 def test_a_look_may_begin_before_a_bundle_is_sealed(
@@ -524,7 +529,7 @@ def test_the_statements_of_both_persons_are_checked(
 
     resign(folder, key, new("steps", 7, "confirmed_by", 0, by="Nobody"))
 
-    assert "what Nobody said" in refusal(folder, trust)
+    assert f"{NO_LINE_OF_ANYBODY} Nobody" in refusal(folder, trust)
 
 
 def test_a_value_filled_in_later_is_accepted(
@@ -548,7 +553,7 @@ def test_a_value_filled_in_later_is_accepted(
     verify_bundle(folder, trust)
     for other in ({"app_id": "111", "domain": "b"}, {"app_id": "111"}):
         say(other)
-        assert "said about fb-02-attested" in refusal(folder, trust)
+        assert f"{NO_LINE} fb-02-attested" in refusal(folder, trust)
 
 
 def chain_error(tenant: Path, trust: TrustAnchors) -> str:
@@ -582,7 +587,7 @@ def test_parts_that_do_not_join_are_refused(
     if not has_journal:
         (tenant / "journal.jsonl").unlink()
 
-    assert "do not start where the previous ones ended" in chain_error(tenant, trust)
+    assert wording("journal-chain-broken.excerpts-not-joined") in chain_error(tenant, trust)
 
 
 @pytest.mark.parametrize("has_journal", [True, False])
@@ -609,7 +614,9 @@ def test_a_carried_line_that_is_not_the_journals_is_refused(
     else:
         journal.unlink()
 
-    assert "carries a line 2 that is not the journal's" in chain_error(tenant, trust)
+    assert wording("journal-chain-broken.carries-other-line", number=2) in chain_error(
+        tenant, trust
+    )
 
 
 def announce(path: Path, change: Change) -> None:
@@ -628,7 +635,9 @@ def test_an_announcement_of_other_lines_is_refused(
     """An announcement with another last line than the bundle's is refused."""
     announce(tenant / "journal.jsonl", new("journal", **{name: value}))
 
-    assert "says that Number 3 (00000003) copied other lines" in chain_error(tenant, trust)
+    assert wording("journal-chain-broken.copied-other-lines", number="3 (00000003)") in chain_error(
+        tenant, trust
+    )
 
 
 def test_files_beside_the_journal_are_not_evidence(tenant: Path, trust: TrustAnchors) -> None:
@@ -679,26 +688,27 @@ def test_a_journal_of_another_form_is_refused_by_name(
     )
     path.write_bytes(chained(lines))
 
-    known = f"this runbook reads format {FORMAT_VERSION}"
+    known = wording("format-unknown.known-format", format=FORMAT_VERSION)
     said = "names no format" if version is None else f"has format {version}; {known}"
     *_, last = errors_of(tenant, trust)
     assert isinstance(last, FormatError)
     assert said in str(last)
-    with pytest.raises(FormatError, match=known) as caught:
+    with refused(FormatError, "known-format", format=FORMAT_VERSION) as caught:
         open_history(tenant).read()
     assert caught.value.exit_code == 2
 
 
-OTHER_FORM = f"It has format {FORMAT_VERSION + 1}; this runbook reads format {FORMAT_VERSION}."
+OTHER_FORM = wording("format-unknown.other-format", format=FORMAT_VERSION + 1, known=FORMAT_VERSION)
 
 
-def test_a_record_of_another_form_is_refused_by_name(tenant: Path, refused: Refused) -> None:
+def test_a_record_of_another_form_is_refused_by_name(tenant: Path, refusal_after: Refused) -> None:
     """A record of another form raises `FormatError`."""
     change = new(schema=f"facebook-marketing-runbook/record/v{FORMAT_VERSION + 1}")
 
-    assert refused(2, change) == f"record.json: {OTHER_FORM}"
-    with pytest.raises(FormatError, match=f"has format {FORMAT_VERSION + 1}"):
+    assert refusal_after(2, change) == f"record.json: {OTHER_FORM}"
+    with pytest.raises(FormatError) as caught:
         read_record(bundle(tenant, 2))
+    assert str(caught.value) == f"record.json: {OTHER_FORM}"
 
 
 def test_a_statement_of_another_form_is_refused_by_name(
@@ -719,10 +729,11 @@ def test_a_statement_of_another_form_is_refused_by_name(
     assert refusal(folder, trust) == f"{STATEMENT}: {OTHER_FORM}"
     journal = tenant / "journal.jsonl"
     journal.write_bytes(copied(bundle(tenant, 1), folder))
-    with pytest.raises(FormatError, match=r"00000002/statement\.dsse\.json: It has format"):
+    with pytest.raises(FormatError) as caught:
         seal_run(ended_run(tmp_path / "evidence", "00000004"), key)
+    assert str(caught.value) == f"{folder.name}/{STATEMENT}: {OTHER_FORM}"
 
     monkeypatch.setattr("runbook_lib.evidence.signing.statement.FORMAT_VERSION", FORMAT_VERSION + 1)
     resign_everything(folder, key, statement)
-    known = f"It has format {FORMAT_VERSION}; this runbook reads format {FORMAT_VERSION + 1}."
+    known = wording("format-unknown.other-format", format=FORMAT_VERSION, known=FORMAT_VERSION + 1)
     assert refusal(folder, trust) == f"provenance.dsse.json: {known}"

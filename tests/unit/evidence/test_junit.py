@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies
 
 from runbook_lib.core.model import Outcome
+from runbook_lib.core.outcome import IN_PART
 from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
 from runbook_lib.evidence.junit import (
     JUnitSuite,
@@ -20,6 +21,7 @@ from runbook_lib.evidence.junit import (
 )
 from runbook_lib.evidence.reports.tenant_status import TenantStatus
 from tests.support.waiting_steps import known, status, step
+from tests.support.wording import wording
 
 TODAY = date(2026, 11, 24)
 
@@ -73,7 +75,8 @@ def test_what_is_verified_in_part_is_skipped() -> None:
     (case,) = read(JUnitSuite("acme", "x", [made]))
 
     (skipped,) = case
-    assert (skipped.tag, skipped.get("message")) == ("skipped", "verified in part: Seen.")
+    assert skipped.tag == "skipped"
+    assert skipped.get("message") == f"{IN_PART}: Seen."
 
 
 def test_what_an_earlier_run_verified_passes_and_says_so() -> None:
@@ -107,10 +110,10 @@ def test_each_open_item_is_a_case() -> None:
 
     cases = [(case.get("name"), case[0].tag) for case in suite]
     assert cases == [
-        ("1 Do a: contradicted by a check", "failure"),
+        (wording("screens.junit-contradicted"), "failure"),
         ("1 Do c", "skipped"),
     ]
-    assert "Fix the problem described above" in suite[0][0].get("message", "")
+    assert wording("advice.fix-problem") in suite[0][0].get("message", "")
     assert suite.get("time") == "1.500"
 
 

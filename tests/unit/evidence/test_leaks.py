@@ -21,6 +21,7 @@ from runbook_lib.core.secret_search import SecretSearch
 from runbook_lib.errors import ExitCode, LeakError
 from runbook_lib.evidence.leaks import refuse_leaks
 from tests.support.plain_gate import before_leak
+from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.evidence.conftest import CANARY
 
@@ -167,11 +168,10 @@ def test_an_attachment_is_named_by_its_original_name(tmp_path: Path, redactor: R
 
     attached = {path.name: "shot.png, attached to fb-04-create-app"}
 
-    with pytest.raises(LeakError) as caught:
+    with refused(LeakError, "in-attachment", name="shot.png", step="fb-04-create-app") as caught:
         refuse_leaks([path], redactor, attached=attached)
 
-    assert str(caught.value) == "There is a secret in shot.png, attached to fb-04-create-app."
-    assert "Confirm the step again" in caught.value.diagnostics()
+    assert wording("advice.confirm-again") in caught.value.diagnostics()
 
 
 def test_the_id_of_a_pdf_is_accepted(tmp_path: Path) -> None:

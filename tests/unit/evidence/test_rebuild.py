@@ -17,6 +17,7 @@ from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.journals import announced, copied
+from tests.support.wording import refused, wording
 from tests.unit.evidence.conftest import cut_off, ended_run, is_in_order, seal_run
 
 
@@ -34,10 +35,10 @@ def names(home: Path) -> set[str]:
     return {path.name for path in home.iterdir()}
 
 
-def not_rebuilt(home: Path, trust: TrustAnchors, said: str) -> ChainError:
+def not_rebuilt(home: Path, trust: TrustAnchors, said: str, **facts: object) -> ChainError:
     """Return why the journal is not rebuilt; fail if it has changed."""
     before = (home / "journal.jsonl").read_bytes()
-    with pytest.raises(ChainError, match=said) as caught:
+    with refused(ChainError, said, **facts) as caught:
         rebuild_journal(home, trust)
     assert (home / "journal.jsonl").read_bytes() == before
     return caught.value
@@ -106,20 +107,22 @@ def test_a_different_journal_is_never_overwritten(
     """A damaged journal, or one with other lines, is not changed; the error names the line."""
     journal = home / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
-    error = not_rebuilt(home, trust, r"Line \d+ of .* does not follow")
-    assert "Move the file aside" in error.diagnostics()
+    error = not_rebuilt(home, trust, "line-does-not-follow", line=3, file=journal)
+    assert wording("advice.move-aside") in error.diagnostics()
 
     # A journal that is shorter and different.
     other = ended_run(tmp_path / "elsewhere", "0000000a").journal
     journal.write_bytes(b"".join(other.path.read_bytes().splitlines(keepends=True)[:3]))
-    not_rebuilt(home, trust, "Line 3 differs from the one that")
+    first = bundles(home)[0].name
+    not_rebuilt(home, trust, "copied-line-differs", line=3, bundle=first)
 
     # A journal that is longer and different from some line on.
     journal.write_bytes(copied(*bundles(home)[:1]))
     for _ in range(30):
         Journal(journal).append("step.started", StepStarted(), run_id="00000004", step="fb-01-a")
-    error = not_rebuilt(home, trust, r"Line \d+ differs from the one that 2026\S+")
-    assert "move it out of this folder" in error.diagnostics()
+    last = copied(*bundles(home)[:2]).count(b"\n")
+    error = not_rebuilt(home, trust, "copied-line-differs", line=last, bundle=bundles(home)[1].name)
+    assert wording("advice.move-out") in error.diagnostics()
     assert not {name for name in names(home) if name.startswith(".")}
     journal.rename(tmp_path / "aside")
     rebuild_journal(home, trust)
@@ -132,7 +135,7 @@ def test_only_trusted_bundles_are_used(
     """Bundles without a trusted signature, and those after a gap, are not used."""
     (bundles(home)[1] / "report.html").write_text("x")
     (home / "journal.jsonl").unlink()
-    with pytest.raises(ContentError, match="No bundle here verifies with these keys"):
+    with refused(ContentError, "no-bundle-verifies"):
         rebuild_journal(home, TrustAnchors({other_key.key_id: other_key.public}))
     assert not (home / "journal.jsonl").exists()
 
@@ -140,8 +143,8 @@ def test_only_trusted_bundles_are_used(
 
     assert (home / "journal.jsonl").read_bytes().startswith(copied(bundles(home)[0]))
     assert [each.sequence for each in announced(home / "journal.jsonl")] == [1]
-    refused, beyond = (rebuilt.unused[folder.name] for folder in bundles(home)[1:])
-    assert "report.html" in refused
+    altered, beyond = (rebuilt.unused[folder.name] for folder in bundles(home)[1:])
+    assert "report.html" in altered
     assert "are missing" in beyond
 
 
@@ -152,7 +155,7 @@ def test_a_bundle_of_another_tenant_is_not_used(
     other = shutil.copytree(home, tmp_path / "globex" / "p")
     (other / "journal.jsonl").unlink()
 
-    with pytest.raises(ContentError, match="It belongs to the tenant acme and the connector p"):
+    with refused(ContentError, "of-another-tenant", tenant="acme", connector="p"):
         rebuild_journal(other, trust)
 
 
@@ -238,9 +241,9 @@ def test_the_rebuilt_journal_is_checked_before_use(
 
 def test_without_bundles_it_is_an_error(tmp_path: Path, trust: TrustAnchors) -> None:
     """Without a folder or a bundle, `SettingsError` is raised and nothing is written."""
-    with pytest.raises(SettingsError, match="There is no folder") as caught:
+    with refused(SettingsError, "no-folder") as caught:
         rebuild_journal(tmp_path / "acme" / "p", trust)
-    assert "Name another --tenant." in caught.value.diagnostics()
+    assert "--tenant" in caught.value.diagnostics()
     home = ended_run(tmp_path, "00000001").journal.path.parent
-    with pytest.raises(SettingsError, match="There is no bundle"):
+    with refused(SettingsError, "no-bundle"):
         rebuild_journal(home, trust)

@@ -38,6 +38,7 @@ from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.attestations import withdrawn
 from tests.support.journals import chained, lines_of, redact
+from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.evidence.conftest import AT, CANARY, STEPS, ended_run, is_in_order, seal_run
 
@@ -356,7 +357,7 @@ def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: Signing
     as_json = CliRunner().invoke(main, [*words, "--json"])
 
     assert shown.exit_code == ExitCode.COMPLETE, shown.output
-    assert shown.output.splitlines()[0].startswith("! 2 journal lines withheld")
+    assert shown.output.splitlines()[0].startswith(wording("verify.lines-withheld", count=2))
     assert "2 lines withheld" in shown.output
     assert len(json.loads(as_json.output.splitlines()[0])["withheld"]) == 2
 
@@ -435,7 +436,7 @@ def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
     lines[number] = write_json(fields).encode().ljust(size - 1) + b"\n"
     run.journal.path.write_bytes(b"".join(lines))
 
-    with pytest.raises(ChainError, match=f"withholds line {number + 1}"):
+    with refused(ChainError, "withholds", line=number + 1):
         check_restored(HistoryReader(run.journal))
 
 
@@ -449,7 +450,7 @@ def test_a_carried_line_excuses_none_that_its_bundle_shows(
     carrying = replace(verified, excerpt=structs.replace(verified.excerpt, first=number + 1))
     journal = verify_chain._TenantJournal({}, {}, frozenset({number}))
 
-    with pytest.raises(ChainError, match=f"withholds line {number}"):
+    with refused(ChainError, "withholds", line=number):
         verify_chain._check_journal([replace(verified, withheld=()), carrying], journal)
 
 

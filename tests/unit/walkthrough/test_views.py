@@ -323,7 +323,7 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(
             state(make_step("a", source=Source(1, off_page="a page"))),
             prose={
-                "title": "Why this is not on the documented page",
+                "title": "Why Cyclr's guide doesn't list this step",
                 "paragraphs": [],
                 "source": "Source: a page.",
             },

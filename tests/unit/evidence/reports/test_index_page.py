@@ -20,6 +20,7 @@ from runbook_lib.evidence.reports.tenant_status import (
 )
 from tests.support.hostile_index import hostile
 from tests.support.hostile_records import ATTRIBUTES, HARMLESS, HOSTILE
+from tests.support.wording import wording
 from tests.unit.evidence.reports.report_page import (
     Element,
     ReportPage,
@@ -171,8 +172,8 @@ def test_sections_without_anything_are_left_out() -> None:
         "#today",
         "#tenants",
     ]
-    assert "There is nothing to do now." in found.section("today")
-    assert "There is no tenant." in ReportPage(page()).section("today")
+    assert wording("index-page.nothing-to-do") in found.section("today")
+    assert wording("index-page.no-tenant") in ReportPage(page()).section("today")
     assert [each.text for each in ReportPage(full_page()).all("h2")] == [
         "Today",
         "Tenants",
@@ -191,7 +192,7 @@ def test_a_cause_is_one_row_with_twelve_names() -> None:
 
     found = ReportPage(page([*twelve, status(NAMES[12], deactivated(NAMES[12]))]))
     (row,) = rows(found, "causes")
-    assert cells(found, row)[1] == "tenant-00, tenant-01, tenant-02 and 10 more"
+    assert cells(found, row)[1] == f"{', '.join(NAMES[:3])} and 10 more"
     (fold,) = found.within(row, "details")
     assert ", ".join(NAMES) in fold.text
 
@@ -201,15 +202,10 @@ def test_a_cause_says_what_it_stops_and_what_to_do_first() -> None:
     found = ReportPage(page([status("kite", SECRET), status("quail", UNPUBLISHED)]))
     failing, due = rows(found, "causes")
 
-    assert heads(found, "causes") == [
-        "Cause",
-        "Where",
-        "What to do first",
-        "Waits for",
-        "Since",
-        "Due",
-        "Details",
-    ]
+    assert len(heads(found, "causes")) == len(cells(found, failing))
+    assert heads(found, "causes")[4:6] == ["Since", "Due"]
+    (failed,) = SECRET.places
+    (unpublished,) = UNPUBLISHED.places
     assert cells(found, failing) == [
         f"failing {SECRET.title}{SECRET.stops}",
         "kite",
@@ -217,22 +213,16 @@ def test_a_cause_says_what_it_stops_and_what_to_do_first() -> None:
         "you",
         "28 Nov3 days",
         "",
-        (
-            "Details13 Copy App ID and App Secret (failed)Error validating client secret. "
-            "(code 1, trace AbCdEf123)"
-        ),
+        f"Details{failed.name} (failed){failed.reason}",
     ]
     assert cells(found, due) == [
-        (
-            "The app is not publishedOnly people with a role in the app can sign in."
-            "Acknowledged by Anna until 5 Dec"
-        ),
+        f"{UNPUBLISHED.title}{UNPUBLISHED.stops}Acknowledged by {UNPUBLISHED.known_to}",
         "quail",
-        "Publish it in the app's dashboard.Open developers.facebook.com",
+        f"{UNPUBLISHED.advice}Open developers.facebook.com",
         "Anna",
         "",
         "28 Nov3 days overdue",
-        "Details12a Publish the app (to do)",
+        f"Details{unpublished.name} (to do)",
     ]
     (answer,) = found.within(failing, "blockquote")
     assert any(each.tag == "details" for each in answer.parents)
@@ -290,21 +280,22 @@ def test_a_fold_says_whose_each_answer_is() -> None:
     late = in_review(since="2026-11-03T09:00:00.000Z", overdue_days=6)
     found = ReportPage(page([status("otter", in_review()), status("pine", late)]))
     (row,) = rows(found, "causes")
-    assert cells(found, row)[4] == "3 Nov28 days; usually up to 22 days"
-    assert [each.text for each in found.within(row, "li")] == [
-        (
-            "pine (since 3 Nov, 6 days overdue), otter (since 22 Nov): "
-            "12 Submit for review, and wait (waiting)Facebook reviews it."
-        )
-    ]
+    (place,) = late.places
+    usual = wording("index-page.usual-wait", days=22)
+    assert cells(found, row)[4] == f"3 Nov28 days; {usual}"
+    whose = "pine (since 3 Nov, 6 days overdue), otter (since 22 Nov)"
+    said = f"{place.name} (waiting){place.reason}"
+    assert [each.text for each in found.within(row, "li")] == [f"{whose}: {said}"]
 
     one, two = (signed_out(name, f"Customer of {name}") for name in ("harbor", "island"))
     found = ReportPage(page([status("harbor", one), status("island", two)]))
     (row,) = rows(found, "causes")
-    assert cells(found, row)[1] == "harbor, islandCustomer of harbor, Customer of island"
+    names = [place.name for place in (*one.places, *two.places)]
+    assert names == ["Customer of harbor", "Customer of island"]
+    assert cells(found, row)[1] == f"harbor, island{', '.join(names)}"
     assert cells(found, row)[2] == f"{one.advice}{one.command}"
     assert [each.text for each in found.within(row, "li")] == [
-        "harbor: Customer of harbor",
+        f"harbor: {names[0]}",
         f"island: {two.title}. {two.command}",
     ]
 
@@ -331,8 +322,8 @@ def test_who_knows_of_a_part_of_a_cause_is_in_the_fold() -> None:
     (row,) = rows(found, "causes")
     assert "Anna" not in cells(found, row)[0]
     first, second = found.within(row, "li")
-    assert "kite: 13 Copy App ID and App Secret" in first.text
-    assert "Acknowledged by Anna until 5 Dec" in first.text
+    assert f"kite: {SECRET.places[0].name}" in first.text
+    assert f"Acknowledged by {known.known_to}" in first.text
     assert "Anna" not in second.text
 
 
@@ -346,17 +337,16 @@ def test_tenants_are_in_the_order_of_all_lists() -> None:
     seal = "1 Dec, 02:15"
     assert by_name["heath"] == [
         "needs you (failing)",
-        "Facebook has deactivated the app1 moreThe Data Use Checkup is due (8 Dec)",
+        f"{deactivated('heath').title}1 more{RENEWAL.title} (8 Dec)",
         "32 of 34",
         "1 Dec, 05:00",
         f"failed {seal}",
         "Dashboard",
     ]
-    assert by_name["quail"][:2] == ["needs you (due)", "The app is not published 3 days overdue"]
-    assert by_name["jay"][:2] == [
-        "cannot be checked since 29 Nov",
-        "The connection to graph.facebook.com was refused.",
-    ]
+    assert by_name["quail"][:2] == ["needs you (due)", f"{UNPUBLISHED.title} 3 days overdue"]
+    (jay,) = (each for each in tenants() if each.tenant == "jay")
+    since = wording("index-page.unchecked", since="29 Nov")
+    assert by_name["jay"][:2] == [since, jay.unchecked]
     assert by_name["mole"][2:] == ["0 of 34", "never", "never", ""]
     assert by_name["lark"][3] == "unknown"
     assert by_name["acme"] == [
@@ -430,21 +420,19 @@ def test_customers_have_the_worst_first() -> None:
         "Sixth Customer",
         "Customer 20",
     ]
+    first = customers()[0]
     assert listed[0][1:] == [
         "harbor",
         "signed out",
         "29 Nov",
         "28 Nov, 22:00",
-        (
-            "Send a sign-in link."
-            "runbook connections --tenant harbor --sign-in-link a-1 --user operator"
-        ),
+        f"{first.advice}{first.command}",
     ]
     assert listed[3][2:] == [
         "calls fail",
         "30 Nov",
         "1 Dec, 04:40",
-        f"{CALLS_FAIL.advice}{CALLS_FAIL.command}Why(#100) The parameter level is required.",
+        f"{CALLS_FAIL.advice}{CALLS_FAIL.command}Why{CALLS_FAIL.places[0].reason}",
     ]
     assert listed[5][1:] == ["acme", "signed in", "", "1 Dec, 04:40", ""]
     assert listed[-1][0] == "Practice 2 SANDBOX"
@@ -461,15 +449,15 @@ def test_changes_have_the_newest_first() -> None:
         "30 Nov, 20:00",
         "30 Nov, 06:10",
     ]
-    assert listed[0][0] == (
-        "changed Facebook has approved ads_read newBefore: waiting. Now: verified."
-    )
-    assert "This breaks: All customers are cut off." in listed[3][0]
-    assert "With the same cause: 11 Ask for Advanced Access" in listed[3][0]
+    failed, approved, *_ = changes()
+    was_and_is = wording("index-page.was-and-is", was="waiting", now="verified")
+    assert listed[0][0] == f"changed {approved['title']} new{was_and_is}"
+    assert wording("index-page.breaks", impact=failed["impact"]) in listed[3][0]
+    assert wording("index-page.same-cause", steps=failed["same_cause"][0]) in listed[3][0]
     assert listed[3][2] == "fjord, heath"
-    assert listed[3][3].startswith("Open the app's dashboard")
+    assert listed[3][3].startswith(failed["advice"])
     section = found.section("changes")
-    assert "A message was not accepted: mail to ops@example.com: the server refused it." in section
+    assert wording("index-page.undelivered", reason=UNDELIVERED[0]["reason"]) in section
     assert "Tenant: kite" in section
 
 
@@ -486,11 +474,10 @@ def test_the_last_run_says_how_each_ended() -> None:
     """It counts how tenants ended, and names those without evidence, with the reason."""
     found = ReportPage(page([status("acme")], run=LAST_RUN))
 
-    assert (
-        "Run 1234abcd of tenants.toml, started 1 Dec, 02:00: 6 complete, 9 incomplete, 2 failed."
-    ) in found.section("run")
+    about = wording("index-page.run", run="1234abcd", file="tenants.toml", start="1 Dec, 02:00")
+    assert f"{about}: 6 complete, 9 incomplete, 2 failed." in found.section("run")
     (row,) = rows(found, "problems")
-    assert cells(found, row) == ["lark", "app_secret: the variable LARK_SECRET is not set."]
+    assert cells(found, row) == list(LAST_RUN.problems[0])
 
 
 def test_practice_is_marked_once_or_on_each_row() -> None:
@@ -503,14 +490,14 @@ def test_practice_is_marked_once_or_on_each_row() -> None:
 
     every = page([practice], [account], [changed])
     assert ReportPage(every).title.startswith("SANDBOX · ")
-    assert "SANDBOX: practice against a simulation." in ReportPage(every).one("aside").text
+    assert wording("index-page.banner-practice") in ReportPage(every).one("aside").text
     assert mark not in every
 
     mixed = page([real, practice], [account, customer("Second")], [changed, change()])
     found = ReportPage(mixed)
     assert not found.title.startswith("SANDBOX")
     assert "PRODUCTION:" in found.one("aside").text
-    assert "Rows marked SANDBOX are practice." in found.one("aside").text
+    assert wording("index-page.banner-mixed") in found.one("aside").text
     marked = [
         row.text
         for kind in ("causes", "tenants", "customers", "changes")
@@ -572,7 +559,7 @@ def test_a_state_has_a_glyph_and_is_neutral_until_something_is_wrong() -> None:
         ("failing", "✘", "failed"),
         ("needs you (failing)", "✘", "failed"),
         ("needs you (due)", "!", "waiting"),
-        ("cannot be checked since 29 Nov", "?", "inconclusive"),
+        (wording("index-page.unchecked", since="29 Nov"), "?", "inconclusive"),
         ("waiting for Facebook", "◔", "waiting"),
         ("waiting for Cyclr", "◔", "waiting"),
         ("in order", "✔", "verified"),

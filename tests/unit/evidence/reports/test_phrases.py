@@ -8,6 +8,7 @@ import pytest
 
 from runbook_lib.evidence.reports import phrases
 from runbook_lib.text import pluralize, split_first_sentence
+from tests.support.wording import wording
 
 
 @pytest.mark.parametrize(
@@ -48,8 +49,8 @@ def test_a_page_leaves_out_its_own_year() -> None:
     with phrases.read_in("2025-12-31T23:30:00Z"):
         inside = phrases.with_times(times)
 
-    assert inside == "31 Dec, 23:00 to 1 Jan 2026, 01:00"
-    assert phrases.with_times(times) == "31 Dec 2025, 23:00 to 1 Jan, 01:00"
+    assert inside.split(" to ") == ["31 Dec, 23:00", "1 Jan 2026, 01:00"]
+    assert phrases.with_times(times).split(" to ") == ["31 Dec 2025, 23:00", "1 Jan, 01:00"]
     with phrases.read_in("never"):
         assert phrases.day("2026-01-01T01:00:00Z") == "1 Jan"
 
@@ -114,22 +115,25 @@ def test_invisible_characters_are_made_visible(text: str, expected: str) -> None
 
 def test_long_text_is_cut() -> None:
     """Long text is cut, with the number of the remaining characters."""
+    one_cut = wording("report.one-character-cut")
+    many_cut = wording("report.characters-cut", count="6,000")
     assert phrases.bounded("abcdef", 6) == "abcdef"
-    assert phrases.bounded("abcdef", 5) == "abcde… (1 more character)"
-    assert phrases.readable("x" * 10_000).endswith("… (6,000 more characters)")
+    assert phrases.bounded("abcdef", 5) == f"abcde… {one_cut}"
+    assert phrases.readable("x" * 10_000).endswith(f"… {many_cut}")
 
 
 def test_answers_are_shown_short() -> None:
     """JSON is shown cut, a web page by its length, and very deep JSON not at all."""
+    two_cut, ten_cut = (wording("report.characters-cut", count=count) for count in (2, 10))
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
     assert phrases.as_json({"ü": [1, None]}, 99) == '{"ü": [1, null]}'
-    assert phrases.as_json("  <!DOCTYPE html><p>", 99) == "(a web page, 20 characters)"
-    assert phrases.as_json("<html>", 99) == "(a web page, 6 characters)"
-    assert phrases.as_json("plain", 3) == "pla… (2 more characters)"
-    assert phrases.as_json({"a": "bcdef"}, 4) == '{"a"… (10 more characters)'
-    assert phrases.as_json(deep, 99) == "(too deeply nested to be shown)"
+    assert phrases.as_json("  <!DOCTYPE html><p>", 99) == wording("report.as-page", size=20)
+    assert phrases.as_json("<html>", 99) == wording("report.as-page", size=6)
+    assert phrases.as_json("plain", 3) == f"pla… {two_cut}"
+    assert phrases.as_json({"a": "bcdef"}, 4) == f'{{"a"… {ten_cut}'
+    assert phrases.as_json(deep, 99) == wording("report.too-deep")
 
 
 @pytest.mark.parametrize(

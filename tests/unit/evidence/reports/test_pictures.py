@@ -21,6 +21,7 @@ from runbook_lib.evidence.reports.pictures import (
     meanwhile,
     screen_picture,
 )
+from tests.support.wording import wording
 
 SVG = "{http://www.w3.org/2000/svg}"
 STEPS = {
@@ -108,11 +109,11 @@ def test_a_value_is_text_in_a_picture(value: object) -> None:
 def test_a_picture_is_a_map_without_values() -> None:
     """The field is there; only the alternative names a value, once it is known."""
     root = drawn(screen_picture(SCREEN, {}))
-    assert root.attrib["aria-label"] == (
-        "Schematic. Settings: open Login > Settings; field Address; press Save at Client."
+    assert root.attrib["aria-label"] == wording(
+        "report.picture", page="Settings", menu="Login > Settings", field="Address"
     )
     known = drawn(screen_picture(SCREEN, {"domain": "a.example"}))
-    assert "field Address, enter https://a.example/back" in known.attrib["aria-label"]
+    assert "Address, enter https://a.example/back;" in known.attrib["aria-label"]
     assert texts(known) == texts(root)
     assert not [text for text in texts(known) if "a.example" in text]
 
@@ -167,17 +168,17 @@ def test_chips_name_what_has_begun_or_is_next() -> None:
         return [(chip["text"], chip["state"]) for chip in forecast_chips(forecast, next_step)]
 
     assert shown(FORECAST, "s-3") == [
-        ("1 Decision 1 · 10 Nov ✓", "done"),
-        ("2 Decision 2 · overdue since 16 Nov", "waiting"),
-        ("3 Decision 3 · not begun", "ahead"),
+        (wording("report.chip-done", decision="1 Decision 1", day="10 Nov"), "done"),
+        (wording("report.chip-overdue", decision="2 Decision 2", day="16 Nov"), "waiting"),
+        (wording("report.chip-ahead", decision="3 Decision 3"), "ahead"),
     ]
     waiting = (
         decision("2", "waiting", "2026-11-11", "2026-12-22"),
         decision("6", "waiting", "2026-11-11", ""),
     )
     assert shown(Forecast(today="2026-12-01", decisions=waiting, can_start_now=())) == [
-        ("2 Decision 2 · by 22 Dec", "waiting"),
-        ("6 Decision 6 · since 11 Nov", "waiting"),
+        (wording("report.chip-expected", decision="2 Decision 2", day="22 Dec"), "waiting"),
+        (wording("report.chip-waiting", decision="6 Decision 6", day="11 Nov"), "waiting"),
     ]
     assert (
         shown(Forecast(today="2026-12-01", decisions=FORECAST.decisions[2:], can_start_now=()))
@@ -189,18 +190,23 @@ def test_the_forecast_as_text() -> None:
     """Each decision has its days, and the title says what matters."""
     assert forecast_lines(FORECAST) == [
         ("1 Decision 1", "done 10 Nov"),
-        ("2 Decision 2", "waits since 11 Nov, expected by 16 Nov (overdue)"),
-        ("3 Decision 3", "can begin now: 1 Dec to 22 Dec"),
-        ("4 Decision 4", "after 3: 22 Dec to 13 Jan 2027"),
-        ("5 Decision 5", "can begin now"),
+        ("2 Decision 2", wording("report.overdue", since="11 Nov", day="16 Nov")),
+        ("3 Decision 3", wording("report.can-begin", days="1 Dec to 22 Dec")),
+        ("4 Decision 4", wording("report.after", number=3, days="22 Dec to 13 Jan 2027")),
+        ("5 Decision 5", wording("report.can-begin-any-day")),
     ]
-    assert forecast_title(FORECAST) == "1 of 5 decisions made; overdue: 2"
+    assert forecast_title(FORECAST) == wording(
+        "report.forecast-overdue", done=1, count=5, overdue=2
+    )
     assert meanwhile(FORECAST) == "Meanwhile: steps 6, 7."
     in_time = Forecast(today="2026-11-12", decisions=FORECAST.decisions[:2], can_start_now=("6",))
-    assert forecast_title(in_time) == "1 of 2 decisions made; all expected by 16 Nov"
+    assert forecast_title(in_time) == wording(
+        "report.forecast-in-time", done=1, count=2, day="16 Nov"
+    )
     assert meanwhile(in_time) == "Meanwhile: step 6."
     over = Forecast(today="2026-11-12", decisions=FORECAST.decisions[:1], can_start_now=())
-    assert (forecast_title(over), meanwhile(over)) == ("The decision is made", "")
+    assert forecast_title(over) == wording("report.forecast-over")
+    assert meanwhile(over) == ""
 
 
 @pytest.mark.parametrize("begins", ["0001-01-01", "2026-12-01"])

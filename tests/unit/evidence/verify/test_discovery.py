@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.evidence.verify.discovery import UnreadablePath, find_unreadable_keys
+from tests.support.wording import wording
 
 
 def test_a_bad_key_file_is_reported(tmp_path: Path) -> None:
@@ -26,9 +27,9 @@ def test_a_bad_key_file_is_reported(tmp_path: Path) -> None:
     assert list(find_unreadable_keys(keys, (".pub.pem",), 4)) == [
         UnreadablePath(keys / name, f"keys/{name}", why)
         for name, why in (
-            ("a.pub.pem", "It cannot be read: No such file or directory."),
-            ("b.pub.pem", "It was left out: it is a folder."),
-            ("c.pub.pem", "It was left out: it has more than 4 bytes."),
+            ("a.pub.pem", wording("verify.gone")),
+            ("b.pub.pem", wording("verify.left-out-folder")),
+            ("c.pub.pem", wording("verify.left-out-size", limit=4)),
         )
     ]
     assert list(find_unreadable_keys(tmp_path / "nowhere", (".pub.pem",))) == []
@@ -46,4 +47,4 @@ def test_a_key_file_that_fails_without_a_reason_is_named(
     monkeypatch.setattr(Path, "stat", refuse)
 
     (odd,) = find_unreadable_keys(tmp_path, (".pub.pem",))
-    assert odd.why == "It cannot be read: InterruptedError."
+    assert odd.why == wording("verify.interrupted", error="InterruptedError")

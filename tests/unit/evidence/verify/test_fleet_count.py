@@ -24,6 +24,7 @@ from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.commands import runbook
 from tests.support.fleets import ENVIRON, Processes, table
+from tests.support.wording import wording
 from tests.unit.engine.sealed_fleets import sealed
 
 CONNECTOR = "facebook_marketing"
@@ -321,7 +322,7 @@ def test_a_run_of_its_id_is_whole_or_refused(two: TwoRuns) -> None:
     result = verify("--fleet-run", two.older.fleet_id)
 
     assert result.exit_code == ExitCode.REFUSED
-    assert "1 tenant of 2 is missing. A file of tenants (--tenants) names them." in result.stdout
+    assert wording("verify.tenants-missing", missing=1, count=2) in result.stdout
     assert f"! fleet run {two.newest.fleet_id}: 1 of 2 tenants" in result.stdout
 
 
@@ -331,7 +332,7 @@ def test_without_any_fleets_run_a_file_of_tenants_is_refused(two: TwoRuns) -> No
     result = runbook("verify", "other/alone", *words)
 
     assert result.exit_code == ExitCode.REFUSED
-    assert "No verified bundle names a fleet's run." in result.stdout
+    assert wording("verify.no-fleet-run") in result.stdout
 
 
 def test_a_run_of_some_hides_no_run_of_all(two: TwoRuns, processes: object) -> None:
@@ -342,12 +343,15 @@ def test_a_run_of_some_hides_no_run_of_all(two: TwoRuns, processes: object) -> N
     assert result.exit_code == ExitCode.COMPLETE
     *_, last, note = result.stdout.splitlines()
     assert last.endswith(": 1 of 1 tenant")
-    assert note == "  ! It did not select b (facebook_marketing)."
+    assert note == wording("verify.not-selected", tenant="b (facebook_marketing)")
     clear()
     (EVIDENCE / B / "journal.jsonl").unlink()
     result = verify("--tenants", "tenants.toml")
     assert result.exit_code == ExitCode.REFUSED
-    assert f"✘ fleet run {two.newest.fleet_id}: 1 tenant of 2 is missing: b (" in result.stdout
+    assert (
+        wording("verify.tenant-missing", run=two.newest.fleet_id, missing=1, count=2)
+        in result.stdout
+    )
 
 
 @pytest.fixture
@@ -388,7 +392,7 @@ def test_what_contradicts_itself_is_refused(two: TwoRuns) -> None:
     present = bundle(two.newest, "a")
     other = seal_for("c", own)
     (strangers,) = pluralize(present, other)
-    assert str(strangers.error) == "Its bundles are of other tenants than the 2 that it selected."
+    assert str(strangers.error) == wording("verify.other-tenants", count=2)
     assert pluralize(present, bundle(two.newest), other)[0].error
 
     three = FleetRun(
@@ -398,7 +402,7 @@ def test_what_contradicts_itself_is_refused(two: TwoRuns) -> None:
         entry_digest=own.entry_digest,
     )
     (differing,) = pluralize(present, seal_for("d", three))
-    assert str(differing.error) == "Its bundles name different selections of tenants."
+    assert str(differing.error) == wording("verify.other-selections")
 
 
 def test_who_ran_after_all_has_run(two: TwoRuns) -> None:
@@ -419,7 +423,7 @@ def test_a_second_key_of_a_run_is_noted(two: TwoRuns) -> None:
     (verdict,) = pluralize(bundle(two.newest, "a"), forged)
 
     assert verdict.error is None
-    assert verdict.notes[0].startswith("Its bundles are signed by 2 keys: ")
+    assert verdict.notes[0].startswith(wording("verify.signers", count=2))
     assert replace(verdict, notes=()).present == 2
 
 

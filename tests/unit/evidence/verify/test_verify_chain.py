@@ -25,6 +25,7 @@ from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.conftest import NOON
 from tests.support.journals import append
 from tests.support.resigned_statements import STATEMENT, payload, sign_again
+from tests.support.wording import refused, wording
 from tests.unit.evidence.conftest import (
     AT,
     cut_off,
@@ -104,10 +105,12 @@ def test_a_bundle_that_was_sealed_before_its_predecessor_is_noted(
     assert [verdict.error for verdict in verdicts] == [None] * 4
     assert len(notes) == len(noted)
     for note, number in zip(notes, noted, strict=True):
-        assert note.startswith(f"Number {number} ({IDS[number - 1]}) says that it was sealed at ")
+        assert note.startswith(
+            wording("verify.sealed-before-predecessor", number=number, run=IDS[number - 1])
+        )
     assert verdicts[-1].document()["notes"] == (*verdicts[-1].notes, *notes)
     shown = capsys.readouterr().out
-    assert ("3 in a chain, none missing" in shown) is has_journal
+    assert (wording("verify.chain-whole", count=3) in shown) is has_journal
     assert shown.count("predecessor") == len(noted)
 
 
@@ -148,29 +151,43 @@ def alter_and_announce(tenant: Path) -> None:
     announce(tenant, sequence=10**6)
 
 
-MISSING = "Number {0} of the chain is missing: 20261124T120000Z-0000000{0}."
-NOT_COMPLETE = "Nothing proves that it is complete, because 1 of 3 is refused."
+def missing(number: int) -> str:
+    """Return that a bundle is missing, with the name that the journal announced."""
+    name = f"20261124T120000Z-0000000{number}"
+    return wording("journal-chain-broken.bundle-missing", number=number, name=name)
+
+
+DOES_NOT_FOLLOW = wording(
+    "journal-chain-broken.line-does-not-follow", line=3, file="{}/journal.jsonl"
+)
+NOT_COMPLETE = wording("journal-chain-broken.not-complete", refused=1, count=3)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         # A deleted run is detected, also the first and the last one, and all of them.
-        (partial(remove, 1), MISSING.format(1)),
-        (partial(remove, 2), MISSING.format(2)),
-        (partial(remove, 3), MISSING.format(3)),
-        (partial(remove, 1, 2, 3), MISSING.format(1)),
+        (partial(remove, 1), missing(1)),
+        (partial(remove, 2), missing(2)),
+        (partial(remove, 3), missing(3)),
+        (partial(remove, 1, 2, 3), missing(1)),
         # Without the journal, a deleted run is detected unless it is the last one.
-        (partial(remove, 0, 1), "Number 1 of the chain is missing."),
-        (partial(remove, 0, 2), "Number 2 of the chain is missing."),
+        (partial(remove, 0, 1), wording("journal-chain-broken.number-missing", number=1)),
+        (partial(remove, 0, 2), wording("journal-chain-broken.number-missing", number=2)),
         # A bundle that the journal does not announce, and an altered line are rejected.
-        (unannounce, "The tenant's journal did not announce Number 3 (00000003)."),
-        (alter_journal, "Line 3 of {}/journal.jsonl does not follow the line before it."),
+        (unannounce, wording("journal-chain-broken.not-announced", number="3 (00000003)")),
+        (alter_journal, DOES_NOT_FOLLOW),
         # A gap in the announced numbers is reported at once, despite a rejected bundle.
-        (alter_and_announce, "Number 4 of the chain is missing."),
+        (alter_and_announce, wording("journal-chain-broken.number-missing", number=4)),
         # The chain is proven up to the first rejected bundle.
-        (partial(alter_bundle, 1), f"0 in a chain from the first. {NOT_COMPLETE}"),
-        (partial(alter_bundle, 3), f"2 in a chain from the first. {NOT_COMPLETE}"),
+        (
+            partial(alter_bundle, 1),
+            wording("journal-chain-broken.proven-from-first", rest=NOT_COMPLETE, count=0),
+        ),
+        (
+            partial(alter_bundle, 3),
+            wording("journal-chain-broken.proven-from-first", rest=NOT_COMPLETE, count=2),
+        ),
     ],
 )
 def test_a_chain_that_is_not_whole_is_rejected(
@@ -191,7 +208,7 @@ def test_swapped_names_are_detected(tenant: Path, trust: TrustAnchors) -> None:
 
     errors = errors_of(tenant, trust)
     assert [type(error) for error in errors[:3]] == [ContentError, ContentError, type(None)]
-    assert "under another name" in str(errors[0])
+    assert wording("content-altered.under-another-name") in str(errors[0])
 
 
 def test_a_run_replaced_by_another_of_the_same_key_is_detected(
@@ -203,7 +220,7 @@ def test_a_run_replaced_by_another_of_the_same_key_is_detected(
     shutil.rmtree(bundles(tenant)[1])
     shutil.copytree(other, tenant / other.name)
 
-    assert "does not follow the statement before it" in reason(tenant, trust)
+    assert wording("journal-chain-broken.other-predecessor") in reason(tenant, trust)
 
 
 def test_a_first_run_with_a_predecessor_is_detected(
@@ -219,7 +236,7 @@ def test_a_first_run_with_a_predecessor_is_detected(
     }
     sign_again(first, key, statement)
 
-    assert "does not follow the statement before it" in reason(tmp_path, trust)
+    assert wording("journal-chain-broken.other-predecessor") in reason(tmp_path, trust)
 
 
 def test_a_second_run_with_the_same_number_is_detected(
@@ -230,7 +247,7 @@ def test_a_second_run_with_the_same_number_is_detected(
     other = seal_run(ended_run(tmp_path / "elsewhere", "0000000b"), key).folder
     shutil.copytree(other, tenant / other.name)
 
-    assert "Two bundles claim to be number 2" in reason(tenant, trust)
+    assert wording("journal-chain-broken.number-twice", number=2) in reason(tenant, trust)
 
 
 def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: TrustAnchors) -> None:
@@ -242,14 +259,14 @@ def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: Tr
             other.append(document["type"], document["data"], run_id=document["run_id"])
     shutil.copy(other.path, tenant / "journal.jsonl")
 
-    assert "is not the one that Number" in reason(tenant, trust)
+    assert wording("journal-chain-broken.other-copy") in reason(tenant, trust)
 
 
 @pytest.mark.parametrize(
     ("size", "line", "said"),
     [
-        (2**30, b"", "more than 256 MiB"),
-        (0, b"[" * 63 * 2**20 + b"\n", "is over 4 MiB long"),
+        (2**30, b"", wording("journal-chain-broken.journal-too-large", limit=256)),
+        (0, b"[" * 63 * 2**20 + b"\n", wording("journal-chain-broken.line-too-long", limit=4)),
     ],
     ids=["journal", "line"],
 )
@@ -293,14 +310,20 @@ def test_an_invalid_announcement_is_detected(data: Any, tenant: Path, trust: Tru
 
     said = reason(tenant, trust)
     assert f"Line {last.ref.seq + 1} of" in said
-    assert "is invalid: data" in said
+    assert wording("journal-chain-broken.line-invalid", field="data") in said
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("globex/p", "Number 1 (00000001) belongs to the tenant acme."),
-        ("acme/other", "Number 1 (00000001) belongs to the connector p."),
+        (
+            "globex/p",
+            wording("journal-chain-broken.other-tenant", number="1 (00000001)", tenant="acme"),
+        ),
+        (
+            "acme/other",
+            wording("journal-chain-broken.other-connector", number="1 (00000001)", connector="p"),
+        ),
     ],
 )
 def test_a_foreign_run_is_detected(name: str, said: str, tenant: Path, trust: TrustAnchors) -> None:
@@ -322,7 +345,9 @@ def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: TrustAnc
     assert verdicts[1].document()["file"] == "report.html"
     document = verdicts[3].document()
     assert (document["accepted"], document["refused"]) == (False, "chain")
-    assert document["reason"] == f"1 in a chain from the first. {NOT_COMPLETE}"
+    assert document["reason"] == wording(
+        "journal-chain-broken.proven-from-first", rest=NOT_COMPLETE, count=1
+    )
 
 
 def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: TrustAnchors) -> None:
@@ -335,7 +360,7 @@ def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: TrustAnchors
     document = chain_of(tenant, trust).document()
     assert (document["accepted"], document["chain"]) == (True, 2)
     (note,) = document["notes"]
-    assert "later runs were removed" in note
+    assert wording("verify.later-runs") in note
 
 
 def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: TrustAnchors) -> None:
@@ -345,9 +370,9 @@ def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: TrustAnchor
 
     last = chain_of(tenant.parents[1], trust)
     assert last.is_unsealed
-    assert last.document()["notes"] == ("Nothing is sealed yet.",)
+    assert last.document()["notes"] == (wording("verify.nothing-sealed"),)
 
-    with pytest.raises(SettingsError, match="There is no evidence"):
+    with refused(SettingsError, "no-evidence"):
         list(verify_tree(journal.path.parent, trust))
 
 
@@ -356,7 +381,7 @@ def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust
     (tenant.parents[1] / "journal.jsonl").touch()
     shutil.rmtree(bundles(tenant)[2])
 
-    assert "Number 3 of the chain is missing" in reason(tenant.parents[1], trust)
+    assert reason(tenant.parents[1], trust) == missing(3)
 
 
 @pytest.mark.parametrize("leads", ["acme", "nowhere", "."])
@@ -367,7 +392,7 @@ def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trus
 
     *others, last = verify_tree(tenant.parents[1], trust)
     assert (last.path.name, last.document()["refused"]) == ("globex", "content")
-    assert "It is a link" in str(last.error)
+    assert wording("content-altered.is-link") in str(last.error)
     assert [verdict.error for verdict in others] == [None] * 4
 
 
@@ -387,7 +412,7 @@ def test_an_odd_file_in_the_journals_place_is_refused(
 ) -> None:
     """A journal that is no file or unreadable is rejected by name; the bundles are verified."""
     path = tenant / "journal.jsonl"
-    said = "not a regular file"
+    said = wording("content-altered.not-a-file")
     path.rename(tmp_path / "elsewhere")
     if kind == "link":
         path.symlink_to(tmp_path / "elsewhere")
@@ -397,7 +422,7 @@ def test_an_odd_file_in_the_journals_place_is_refused(
         os.mkfifo(path)
     else:
         (tmp_path / "elsewhere").rename(path)
-        said = "journal.jsonl cannot be read: Permission denied"
+        said = "Permission denied"
         deny(journal, "open_plain", path, monkeypatch)
 
     *others, last = verify_tree(tenant, trust)
@@ -428,7 +453,7 @@ def test_an_unreadable_tenant_is_rejected(
 
     first, *others = verify_tree(tenant.parents[1], trust)
     assert (first.path.name, first.document()["file"]) == ("aaa", "aaa")
-    assert "cannot be read: Permission denied" in str(first.error)
+    assert "Permission denied" in str(first.error)
     assert [verdict.error for verdict in others] == [None] * 4
 
 
@@ -458,7 +483,7 @@ def test_a_bundle_that_was_announced_counts_before_it_has_its_name(
     assert [type(each) for each in errors[3:]] == [ContentError, ChainError]
 
     shutil.rmtree(left)
-    assert "Number 4 of the chain is missing" in reason(tenant, trust)
+    assert reason(tenant, trust) == missing(4)
 
 
 def test_another_bundle_in_an_announced_ones_place_is_detected(
@@ -470,7 +495,7 @@ def test_another_bundle_in_an_announced_ones_place_is_detected(
     shutil.copytree(tenant / "20261124T120000Z-00000001", left)
 
     errors = errors_of(tenant, trust)
-    assert "under another name" in str(errors[3])
+    assert wording("content-altered.under-another-name") in str(errors[3])
 
 
 def test_bundles_that_cannot_be_understood_together_are_refused(
@@ -482,7 +507,7 @@ def test_bundles_that_cannot_be_understood_together_are_refused(
     *others, last = errors_of(tenant, trust)
 
     assert others == [None] * 3
-    assert str(last) == "Its bundles together cannot be understood (IndexError)."
+    assert str(last) == wording("content-altered.bundles-not-understood", error="IndexError")
 
 
 def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: TrustAnchors) -> None:
@@ -525,8 +550,8 @@ def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: TrustAnch
     assert any(errors_of(tree, trust))
     assert errors_of(bundle, trust, "p") == [None]
     (error,) = errors_of(bundle, trust, "q")
-    assert str(error) == "It belongs to the connector p."
-    with pytest.raises(SettingsError, match="no evidence of elsewhere in"):
+    assert str(error) == wording("content-altered.of-another-connector", connector="p")
+    with refused(SettingsError, "no-evidence-of-connector", connector="elsewhere"):
         list(verify_tree(tree, trust, "elsewhere"))
 
 
@@ -544,7 +569,7 @@ def test_nothing_to_verify_is_an_error(name: str, tmp_path: Path, trust: TrustAn
     """A path without evidence raises `SettingsError`."""
     (tmp_path / "empty").mkdir()
 
-    with pytest.raises(SettingsError, match="There is no evidence"):
+    with refused(SettingsError, "no-evidence"):
         list(verify_tree(tmp_path / name, trust))
 
 
@@ -559,7 +584,9 @@ def test_an_unreadable_bundle_is_rejected(
     monkeypatch.setattr("runbook_lib.evidence.verify.verify_chain.verify_bundle", denied)
 
     verdict = next(iter(verify_tree(tenant, trust)))
-    assert "cannot be read: Permission denied" in str(verdict.error)
+    assert isinstance(verdict.error, ContentError)
+    assert verdict.error.file == "record.json"
+    assert "Permission denied" in str(verdict.error)
 
 
 @pytest.mark.parametrize(

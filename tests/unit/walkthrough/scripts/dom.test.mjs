@@ -141,7 +141,7 @@ describe("a jump to a step", () => {
   test("scrolls to its heading if no cell has run, and says what to do first", () => {
     const before = cell();
     const prose = cell({ class: "jp-Cell lm-mod-hidden" });
-    put("h4", {}, prose, "1 · Log in¶");
+    put("h3", {}, prose, "1 · Log in¶");
     assert.equal(dom.jump("fb-01", "Log in"), "Press Start at the top of the notebook first.");
     assert.equal(before.scrolled, 1);
   });

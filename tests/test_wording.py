@@ -1,0 +1,73 @@
+"""The table of sentences: each line is used, stands once, and each section is a known error."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.errors import SettingsError
+from tests.support.wording import refused, sentences
+from tools.outcomes import error_classes
+
+TESTS = Path(__file__).parent
+# Sections of sentences that are no error's: what commands print, what pages and notebooks show.
+SCREENS = {
+    "screens",
+    "report",
+    "index-page",
+    "notebook",
+    "verify",
+    "reasons",
+    "advice",
+    "tests",
+}
+KEYS = [f"{section}.{name}" for section, names in sentences().items() for name in names]
+
+
+def test_each_section_is_a_code_a_class_or_a_screen() -> None:
+    """A section is the code of an error, a class of Python's, or a screen's."""
+    codes = {error.code for error in error_classes()}
+
+    unknown = {
+        section
+        for section in sentences()
+        if section not in codes and section not in SCREENS and not hasattr(builtins, section)
+    }
+    assert unknown == set()
+
+
+def test_each_sentence_is_used() -> None:
+    """Each name of the table is written in a test; a name nobody uses is deleted."""
+    written = set()
+    for path in TESTS.rglob("*.py"):
+        written |= set(re.findall(r'"(?:[\w-]+\.)?([a-z][a-z0-9-]*)"', path.read_text("utf-8")))
+
+    unused = [key for key in KEYS if key.partition(".")[2] not in written]
+    assert unused == []
+
+
+def test_each_sentence_stands_once() -> None:
+    """No sentence has two keys, so a rewording is one line."""
+    counts = Counter(sentence for names in sentences().values() for sentence in names.values())
+
+    assert [sentence for sentence, count in counts.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        SettingsError("another sentence"),
+        SettingsError("shot.png is neither a picture nor a PDF", code="another-code"),
+    ],
+)
+def test_another_sentence_or_code_is_noticed(raised: SettingsError) -> None:
+    """`refused` fails if the sentence or the code is another one."""
+    with (
+        pytest.raises(AssertionError),
+        refused(SettingsError, "attachment-not-supported", name="shot.png"),
+    ):
+        raise raised
