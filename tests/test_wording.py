@@ -9,33 +9,38 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.cli.main import main
 from runbook_lib.errors import SettingsError
 from tests.support.wording import refused, sentences
 from tools.outcomes import error_classes
 
 TESTS = Path(__file__).parent
-# Sections of sentences that are no error's: what commands print, what pages and notebooks show.
-SCREENS = {
-    "screens",
-    "report",
-    "index-page",
-    "notebook",
-    "verify",
-    "reasons",
+# Sections that are no error's: commands, and the places where people read the sentences.
+PLACES = {
     "advice",
+    "findings",
+    "index-page",
+    "messages",
+    "notebook",
+    "reasons",
+    "report",
+    "sandbox",
+    "screens",
+    "terminal",
     "tests",
+    "walkthrough",
 }
 KEYS = [f"{section}.{name}" for section, names in sentences().items() for name in names]
 
 
-def test_each_section_is_a_code_a_class_or_a_screen() -> None:
-    """A section is the code of an error, a class of Python's, or a screen's."""
+def test_each_section_is_known() -> None:
+    """A section is an error's code, a class of Python's, a command, or where a text is read."""
     codes = {error.code for error in error_classes()}
 
     unknown = {
         section
         for section in sentences()
-        if section not in codes and section not in SCREENS and not hasattr(builtins, section)
+        if section not in codes | PLACES | set(main.commands) and not hasattr(builtins, section)
     }
     assert unknown == set()
 
@@ -44,7 +49,9 @@ def test_each_sentence_is_used() -> None:
     """Each name of the table is written in a test; a name nobody uses is deleted."""
     written = set()
     for path in TESTS.rglob("*.py"):
-        written |= set(re.findall(r'"(?:[\w-]+\.)?([a-z][a-z0-9-]*)"', path.read_text("utf-8")))
+        written |= set(
+            re.findall(r"""["'](?:[\w-]+\.)?([a-z][a-z0-9-]*)["']""", path.read_text("utf-8"))
+        )
 
     unused = [key for key in KEYS if key.partition(".")[2] not in written]
     assert unused == []

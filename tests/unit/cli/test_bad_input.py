@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from runbook_lib.cli.main import main
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from tests.support.wording import wording
 
 pytestmark = pytest.mark.matrix
 
@@ -237,7 +238,10 @@ def test_an_unknown_environment_variable_is_refused(command: str, folder: Path) 
     more = ("ev", "--to", "x") if command == "archive" else ()
     environ = {"RUNBOOK_SERVICE_DOMIAN": "acme-h.cyclr.com"}
     result = refused(command, *more, folder=folder, env=environ)
-    assert "Did you mean RUNBOOK_CYCLR_SERVICE_DOMAIN?" in result.stderr
+    assert (
+        wording("setting-invalid.did-you-mean", name="RUNBOOK_CYCLR_SERVICE_DOMAIN")
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize(

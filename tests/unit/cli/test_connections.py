@@ -16,6 +16,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
 from runbook_lib.text import csv_cell, pluralize
 from tests.support.commands import runbook
+from tests.support.wording import wording
 from tests.unit.connectors.payloads import TOKEN, detail, payload, refusal
 from tests.unit.fake_console import Console, console_run
 
@@ -62,12 +63,14 @@ def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:
     text = " ".join(result.stdout.split())
 
     assert result.exit_code == ExitCode.INCOMPLETE
-    assert "All 3 accounts 1 Cyclr says not signed in 1 Cyclr says signed in" in text
-    assert "✘ Name of b: Cyclr says not signed in, b, since" in text.replace("SANDBOX ", "")
-    assert "Not visible in any API: - Whether a connection works" in text
-    assert "Graph version that Cyclr's connector calls" in text
+    signed_in = wording("connections.signed-in")
+    not_signed_in = wording("connections.not-signed-in")
+    assert f" 3 accounts 1 {not_signed_in} 1 {signed_in}" in text
+    assert f"✘ Name of b: {not_signed_in}, b, since" in text.replace("SANDBOX ", "")
+    assert wording("connections.not-visible") in text
+    assert wording("connections.graph-version-not-visible") in text
     assert "works." not in text
-    assert "3 of 3 accounts asked" in result.stderr
+    assert wording("connections.accounts-asked", accounts=3) in result.stderr
     console.accounts = {"a": True}
     assert runbook("connections").exit_code == ExitCode.COMPLETE
 
@@ -158,8 +161,8 @@ def test_a_partial_list_says_so(console: Console) -> None:
     console.faults["b"] = lambda _: httpx.Response(429, headers={"retry-after": "9999"})
     result = runbook("connections")
 
-    assert "PARTIAL: 3 accounts" in result.stdout
-    assert "! 127.0.0.1 limits the number of calls (429): wait about 3 h." in result.stdout
+    assert wording("connections.partial", accounts=3) in result.stdout
+    assert wording("connections.limited", host="127.0.0.1") in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -192,8 +195,10 @@ def test_the_last_failure_is_shown(console: Console) -> None:
     result = runbook("connections", "--errors", "log", "--csv", "all.csv")
     text = " ".join(result.stdout.split())
 
-    assert "Last failure 24 Nov, 11:02: this customer's token, Error validating" in text
-    assert "Cycle Leads to CRM lacks Unauthenticated connector" in text
+    cause = wording("connections.cause-token")
+    assert f" 24 Nov, 11:02: {cause}, Error validating" in text
+    assert "Leads to CRM" in text
+    assert "Unauthenticated connector" in text
     content = Path("all.csv").read_text(encoding="utf-8")
     assert "Unauthenticated connector" in content
     assert TOKEN not in content
@@ -244,14 +249,15 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
         for account in failed["accounts"]
         if account["last_failure"]
     ]
-    assert sorted(causes) == ["this customer's token", "this customer's token", "this page"]
-    assert "answered List My Permissions" in works.stdout
-    assert "one call with the customer's token" in works.stdout
-    assert "List My Permissions was refused: " in ended.stdout
+    token = wording("connections.cause-token")
+    assert sorted(causes) == [token, token, "this page"]
+    assert wording("connections.call-answered", call="List My Permissions") in works.stdout
+    assert wording("connections.one-call") in works.stdout
+    assert wording("connections.call-refused", call="List My Permissions") in ended.stdout
     assert re.match(
         r"https://\S+/updateaccountconnectoroauth\?id=\S+targetOrigin=\S+\n", link.stdout
     )
-    assert "Cyclr created the user new@acme.example if it did not exist" in link.stdout
+    assert wording("connections.user-created", user="new@acme.example") in link.stdout
     assert users == {"new@acme.example"}
     assert b"token=" not in Path("evidence/watch.db").read_bytes()
 
@@ -274,14 +280,17 @@ def test_a_file_asks_each_console_once_and_an_account_has_a_name(
         several = runbook("connections", "tenants.toml", "--test", name)
 
     assert look["tenant"] == "acme"
-    assert "beta: the same console as acme, which was asked." in shown.stderr
+    assert wording("connections.same-console", tenant="beta", other="acme") in shown.stderr
     rows = csv.DictReader(Path("all.csv").read_text(encoding="utf-8").splitlines())
     assert {row["tenant"] for row in rows} == {"acme"}
     assert (tested.exit_code, "answered" in tested.stdout) == (ExitCode.COMPLETE, True)
     assert linked.stdout.startswith("https://")
-    assert (unknown.exit_code, "No account is called" in unknown.stderr) == (ExitCode.USAGE, True)
+    assert (unknown.exit_code, wording("connections.no-such-account") in unknown.stderr) == (
+        ExitCode.USAGE,
+        True,
+    )
     assert several.exit_code == ExitCode.USAGE
-    assert "name the customer's with --tenant" in several.stderr
+    assert wording("connections.name-the-customer") in several.stderr
 
 
 def test_calls_that_fail_are_a_state_until_the_next_success(
@@ -308,14 +317,14 @@ def test_calls_that_fail_are_a_state_until_the_next_success(
     assert logged["counts"] == {
         "not_signed_in": 1, "calls_fail": 2, "signed_in": 2, "not_installed": 1,
     }  # fmt: skip
-    assert "was refused" in refused.stdout
+    assert wording("connections.was-refused") in refused.stdout
     assert refused.exit_code == ExitCode.INCOMPLETE
     assert result.exit_code == ExitCode.INCOMPLETE
-    assert "3 signed in, but calls fail" in text
-    assert "The token has ended" in text
-    assert "Last proven use" in text
+    assert f"3 {wording('connections.state-calls-fail')}" in text
+    assert wording("connections.token-has-ended") in text
+    assert wording("connections.last-proven-use") in text
     for name in (works, *failing):
-        assert rows[name]["says"] == "signed in, but calls fail"
+        assert rows[name]["says"] == wording("connections.state-calls-fail")
         assert all(rows[name][f"calls_fail_{part}"] for part in ("since", "cause", "advice"))
     assert states[works]["standing"] == "signed_in"
     assert states[works]["failing"] is None
@@ -343,8 +352,9 @@ def test_failed_transactions_are_explained(source: str) -> None:
     shown = " ".join(result.stdout.split())
 
     assert result.exit_code == ExitCode.COMPLETE
-    assert shown.startswith("This customer's token: 3 accounts, 3 failures, last 2026-11-24T11")
-    assert "What to do:" in shown
+    assert shown.startswith(wording("explain.failures", accounts=3, failures=3))
+    assert "2026-11-24T11" in shown
+    assert wording("screens.what-to-do") in shown
     assert TOKEN not in result.output
 
 
@@ -372,10 +382,10 @@ def test_what_is_not_known_ends_with_3() -> None:
     result = runbook("explain", "--webhook", "-", typed="\n".join([*lines, other]))
 
     assert result.exit_code == ExitCode.INCOMPLETE
-    assert "Not known: 1 account, 1 failure" in result.stdout
-    assert "Code 4711, trace id AbCdEf1234x." in result.stdout
-    assert "1 entry of other connectors: not shown." in result.stdout
-    assert "2 entries could not be read." in result.stdout
+    assert wording("explain.cause-not-known") in result.stdout
+    assert wording("explain.code-and-trace", trace="AbCdEf1234x", code=4711) in result.stdout
+    assert wording("explain.other-connectors") in result.stdout
+    assert wording("explain.unread-entries", entries=2) in result.stdout
     document = json.loads(runbook("explain", "--json", "--webhook", "-", typed=lines[0]).stdout)
     assert [*document] == ["failures", "unread", "other_connectors", "cut", "causes"]
     assert document["causes"][0]["traces"] == ["AbCdEf1234x"]

@@ -18,6 +18,7 @@ from runbook_lib.engine.field_report import (
 )
 from runbook_lib.errors import ExitCode
 from tests.support.commands import runbook
+from tests.support.wording import wording
 
 
 def report(*calls: CallComparison, **more: Any) -> FieldReport:
@@ -76,7 +77,7 @@ def test_each_kind_of_difference_is_a_sentence(
         "  not JSON: number (matters)",
         "  no response to this call is known (matters)",
         "",
-        "Headers that are not known, and that no check reads: x-new",
+        wording("compare.unknown-headers", headers="x-new"),
     ]
 
 
@@ -105,4 +106,4 @@ def test_a_spoilt_bundle_is_refused(tmp_path: Path) -> None:
     result = runbook("compare", str(bundle))
 
     assert result.exit_code == ExitCode.REFUSED
-    assert "It is not the sealed one." in result.output
+    assert wording("content-altered.not-the-sealed-one") in result.output

@@ -16,6 +16,7 @@ from runbook_lib.engine.fleet import Fleet
 from runbook_lib.engine.pools import CompletedRequest, Groups, LocalPool
 from runbook_lib.errors import FleetFileError
 from runbook_lib.evidence.fleet_result import TenantResult, TenantRunStatus
+from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 
 HOSTILE = "a\x1b[2J\u202e\nb"
@@ -73,13 +74,14 @@ def test_each_result_is_a_line() -> None:
     begun, first, second, third, counts, now, path = result.stdout.splitlines()
     assert result.exit_code == 1
     (folder,) = Path("evidence/fleet").iterdir()
-    assert begun == f"Fleet run {folder.name[-8:]}: 3 tenants to run."
+    assert begun == wording("fleet.begun", run=folder.name[-8:], tenants=3)
     assert first.startswith("[1/3, ")
     assert first.endswith("✔ acme (facebook_marketing): complete")
     assert second.endswith("✘ bloom (facebook_marketing): failed: fb-08-redirect-uri")
-    assert third.endswith("clover (facebook_marketing): not sealed: a[U+001B][2J[U+202E][U+000A]b")
+    not_sealed = wording("fleet.not-sealed", tenant="clover", connector="facebook_marketing")
+    assert third.endswith(f"{not_sealed}a[U+001B][2J[U+202E][U+000A]b")
     assert counts == "1 complete · 1 failed · 1 unsealed"
-    assert now.startswith("3 tenants need you. Start with ")
+    assert now.startswith(wording("inbox.tenants-need-you", tenants=3, tenant=""))
     assert Path(path.removeprefix("Read ").partition(";")[0]).is_file()
 
 
@@ -133,7 +135,7 @@ def test_every_mistake_is_a_line_and_nothing_is_written() -> None:
         "runbook",
         "Next",
     ]
-    assert lines[3] == "runbook: The file of tenants tenants.toml has 3 mistakes."
+    assert lines[3] == wording("fleet.mistakes", file="tenants.toml", mistakes=3)
     assert APP_SECRET not in result.stderr
     assert "\x1b" not in result.stderr
     assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
@@ -156,8 +158,8 @@ def test_what_is_spent_needs_a_yes() -> None:
     result = fleet(text=text)
 
     assert result.exit_code == 2
-    assert "make_test_calls is set for 3 tenants. It makes one call for" in result.stderr
-    assert "Next: Give --yes to permit it. Nothing was done." in result.stderr
+    assert wording("fleet.makes-calls", setting="make_test_calls", tenants=3) in result.stderr
+    assert wording("fleet.give-yes") in result.stderr
     assert not Path("evidence").exists()
     assert fleet("--yes", text=text).exit_code == 1
 
@@ -173,11 +175,16 @@ def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
     )
     shown = fleet("--attestations", "attestations.toml", "--json").stderr.splitlines()
     assert shown[0] == (
-        "attestations.toml, step fb-08-redirect-uri: no tenant has service_domain 0.cyclr.com, "
-        "so this entry counts for none."
+        wording(
+            "fleet.about-no-tenant",
+            step="fb-08-redirect-uri",
+            file="attestations.toml",
+            name="service_domain",
+            value="0.cyclr.com",
+        )
     )
     assert len(shown) == 21
-    assert shown[-1] == "And 3 more entries about no tenant."
+    assert shown[-1] == wording("fleet.more-about-no-tenant", entries=3)
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

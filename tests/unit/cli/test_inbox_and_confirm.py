@@ -18,6 +18,7 @@ from runbook_lib.engine.tenant_run import Run, open_known, open_run
 from runbook_lib.errors import ExitCode
 from tests.support.attestations import assigned, attested, commented, submitted
 from tests.support.commands import runbook
+from tests.support.wording import wording
 
 STEP = "fb-12a-publish"
 PUBLISH = next(step for step in PROCEDURE.steps if step.id == STEP)
@@ -56,12 +57,15 @@ def test_the_calendar_has_what_falls_due(folder: Path) -> None:
     wrong = runbook("inbox", "--ics", "x.ics", "--tenant", "acm")
 
     assert once.count(b"BEGIN:VEVENT") == 2
-    assert both.stderr == "Written: all.ics, 2 entries.\n"
+    assert both.stderr == wording("inbox.calendar-written", file="all.ics", entries=2)
     assert once == Path("all.ics").read_bytes()
     assert [len(each["open"]) for each in json.loads(again.stdout)] == [2, 2]
     assert Path("acme.ics").read_bytes().count(b"BEGIN:VEVENT") == 1
     assert "umbrella" not in mine.stdout
-    assert (wrong.exit_code, "Did you mean acme?" in wrong.stderr) == (ExitCode.USAGE, True)
+    assert (
+        wrong.exit_code,
+        wording("setting-invalid.did-you-mean", name="acme") in wrong.stderr,
+    ) == (ExitCode.USAGE, True)
     assert not (folder / "x.ics").exists()
 
 
@@ -71,7 +75,7 @@ def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
     result = confirm("--note", "Seen.", "--yes")
 
     assert result.exit_code == 0
-    assert f"Recorded. Step 12a ({STEP}): ✍ attested. Ann on " in result.stdout
+    assert wording("confirm.recorded", step=STEP, number="12a", name="Ann") in result.stdout
     run = open_known(PROCEDURE, tenant="acme")
     ((attestation, _),) = run.history.attestations(STEP)
     assert (attestation.kind, attestation.by, attestation.note) == (
@@ -96,20 +100,21 @@ def test_the_sentence_is_shown_before_the_question(monkeypatch: pytest.MonkeyPat
     for typed in ("n\n", "\n", ""):
         refused = confirm(typed=typed)
         assert refused.exit_code == ExitCode.INCOMPLETE
-        assert "Not confirmed; nothing was written." in refused.stderr
+        assert wording("confirm.not-confirmed") in refused.stderr
     assert lines() == before
 
     agreed = confirm(typed="y\n")
 
     assert agreed.exit_code == 0
     assert f"acme · {PROCEDURE.title}" in agreed.stderr
-    assert f"Ann confirms: {PUBLISH.own_sentence}" in agreed.stderr
-    assert "For App ID 1234567891011121" in agreed.stderr
+    assert wording("confirm.sentence", sentence=PUBLISH.own_sentence, name="Ann") in agreed.stderr
+    assert wording("confirm.subject", value="1234567891011121", label="App ID") in agreed.stderr
     assert "○ to do" in agreed.stderr
     assert lines() == before + 1
 
 
 RENEWAL = "fb-11b-data-access-renewal"
+NOT_ASKED, ASKED = PROCEDURE.step(RENEWAL).answers
 
 
 def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,12 +130,13 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
     done = runbook(*answer, "--until", last, "--yes")
 
     shown = " ".join(automatic.stderr.split())
-    assert "Ann confirms: Required actions, alerts and mails ask for no Data Access" in shown
+    assert wording("confirm.sentence", confirms=NOT_ASKED.sentence, name="Ann") in shown
     assert f"Counts until {last}" in shown
-    assert "✍ attested. Not asked of this app (Ann on " in automatic.stdout
+    attested_by_ann = wording("confirm.outcome-answered", answer=NOT_ASKED.label, name="Ann")
+    assert attested_by_ann in automatic.stdout
     assert f"Due {due}" in asked.stderr
-    assert "◔ waiting. Asked for, not done yet (Ann on " in asked.stdout
-    assert f", counts until {last}" in " ".join(done.stdout.split())
+    assert wording("confirm.outcome-asked", answer=ASKED.label, name="Ann") in asked.stdout
+    assert wording("confirm.counts-until", last=last) in " ".join(done.stdout.split())
     words = [
         attestation
         for attestation, _ in open_known(PROCEDURE, tenant="acme").history.attestations(RENEWAL)
@@ -153,10 +159,10 @@ def test_a_day_that_has_passed_is_asked_about_first(monkeypatch: pytest.MonkeyPa
     yesterday = f"{utc_now().date() - timedelta(days=1)}"
     asked = ("--tenant", "acme", "--by", "Ann", "--answer", "asked", "--due", yesterday)
     before = lines()
-    warning = f"Warning: --due: {yesterday} has passed: today is"
+    warning = wording("confirm.due-has-passed", yesterday=yesterday)
     automatic = runbook("confirm", RENEWAL, *asked)
     assert (automatic.exit_code, lines()) == (ExitCode.USAGE, before)
-    assert "--yes to confirm without asking" in automatic.stderr
+    assert wording("confirm.needs-yes") in automatic.stderr
 
     at_a_terminal(monkeypatch)
     refused = runbook("confirm", RENEWAL, *asked, typed="n\n")
@@ -177,10 +183,10 @@ def test_a_second_person_confirms_what_the_first_did() -> None:
     both = runbook("confirm", RENEWAL, "--tenant", "acme", "--by", "Bob", "--yes")
 
     assert (late.exit_code, half.exit_code, both.exit_code) == (2, 0, 0)
-    assert "more than 90 days after" in " ".join(late.stderr.split())
+    assert wording("confirm.more-than-days-after", days=90) in " ".join(late.stderr.split())
     (one, _), (two, _) = open_known(PROCEDURE, tenant="acme").history.attestations(RENEWAL)
     assert (two.sentence, two.until) == (one.sentence, one.until)
-    assert "✍ attested. Not asked of this app (Bob on " in both.stdout
+    assert wording("confirm.outcome-answered", answer=NOT_ASKED.label, name="Bob") in both.stdout
 
 
 def test_a_script_must_say_yes() -> None:
@@ -190,7 +196,7 @@ def test_a_script_must_say_yes() -> None:
     result = confirm(typed="y\n")
 
     assert result.exit_code == ExitCode.USAGE
-    assert "--yes to confirm without asking" in result.stderr
+    assert wording("confirm.needs-yes") in result.stderr
     assert lines() == before
 
 
@@ -234,10 +240,13 @@ def test_four_eyes_need_two_people() -> None:
     again = runbook("confirm", "12a", "--tenant", "acme", "--by", " aNN ", "--yes")
     second = runbook("confirm", "12a", "--tenant", "acme", "--by", "Ben", "--yes")
 
-    assert "another person must confirm it" in first.stdout
+    assert wording("confirm.another-person-must") in first.stdout
     assert again.exit_code == ExitCode.USAGE
-    assert f"Ann already confirmed step 12a ({STEP}) on " in again.stderr
-    assert "A second person must confirm it." in again.stderr
+    assert (
+        wording("setting-invalid.already-confirmed", step=STEP, name="Ann", number="12a")
+        in again.stderr
+    )
+    assert wording("confirm.second-person-must") in again.stderr
     assert "✍ attested. Ben on " in second.stdout
     assert "confirming Ann" in second.stdout
     assert lines() == before + 1
@@ -254,8 +263,8 @@ def test_a_second_person_can_say_no() -> None:
     said = runbook("confirm", STEP, "--tenant", "acme", *no, "--yes", "--json")
 
     assert [each.exit_code for each in (alone, silent, mine, said)] == [2, 2, 2, 0]
-    assert "does not wait for a second person" in " ".join(alone.stderr.split())
-    assert "Give a reason" in silent.stderr
+    assert wording("confirm.waits-for-no-second-person") in " ".join(alone.stderr.split())
+    assert wording("setting-invalid.give-a-reason") in silent.stderr
     record = json.loads(said.stdout)["step"]
     assert record["outcome"] == "not_run"
     both = [
@@ -263,7 +272,7 @@ def test_a_second_person_can_say_no() -> None:
         for lapse in record["void_attestations"]
     ]
     assert both == [("attested", "Ann"), ("withdrawn", "Ben")]
-    assert "but Ben withdrew it on " in record["reason"]
+    assert wording("confirm.withdrawn", name="Ben") in record["reason"]
     assert "(It is not live)" in record["reason"]
 
 
@@ -276,12 +285,10 @@ def test_a_second_persons_sentence_is_recorded() -> None:
     (first, _), (second, _) = open_known(PROCEDURE, tenant="acme").history.attestations(
         "fb-01-log-in"
     )
-    account = "logged in with the Facebook account that owns the app."
-    assert (first.second_person_sentence, second.second_person_sentence) == (
-        "",
-        f"Ann is {account} I have seen it.",
-    )
-    assert first.sentence == second.sentence == f"I am {account}"
+    own = second.second_person_sentence
+    assert (first.second_person_sentence, own.split()[0]) == ("", "Ann")
+    assert own != first.sentence
+    assert first.sentence == second.sentence == PROCEDURE.step("fb-01-log-in").sentence
     assert first.binding == second.binding
 
 
@@ -327,21 +334,22 @@ def test_the_inbox_is_what_waits_in_every_tenant() -> None:
     shown = [line for line in result.stdout.splitlines() if line[:1] not in ("", " ")]
 
     practice = "SANDBOX practice (facebook_marketing)"
+    review = PROCEDURE.step("fb-12-submit-review").title
     assert result.exit_code == 0
     assert shown == [
-        f"2 tenants need you. Start with acme: 12a {PUBLISH.title}.",
+        wording("inbox.tenants-need-you", tenants=2, tenant=f"acme: 12a {PUBLISH.title}."),
         "DUE NOW",
         f"○ acme (facebook_marketing): 12a {PUBLISH.title}",
         "○ acme (facebook_marketing): 1 Log in to Facebook",
         "○ umbrella (facebook_messenger): 1 Log in to Facebook",
-        f"○ {practice}: 12 Submit for review, and wait: it takes longer than usual",
+        f"○ {practice}: 12 {wording('inbox.overdue', title=review)}",
         f"○ {practice}: 1 Log in to Facebook",
     ]
     said = " ".join(result.stdout.split())
-    assert "Ann, due 31 Jan, " in said
-    assert " days overdue Do it, then check it" in said
-    assert "you, since 1 Jan, " in said
-    assert "usually up to 22 days" in said
+    assert wording("inbox.person-and-due", name="Ann", day="31 Jan") in said
+    assert wording("inbox.days-overdue") in said
+    assert wording("inbox.you-since", day="1 Jan") in said
+    assert wording("inbox.usually", days=22) in said
     mine = json.loads(runbook("inbox", "--for", " ann ", "--json").stdout)
     assert [
         (each["tenant"], [(item["places"][0]["id"], item["due"]) for item in each["open"]])
@@ -354,16 +362,16 @@ def test_a_second_persons_attestation_is_in_the_inbox() -> None:
     begun(four_eyes=STEP).say([attested(STEP)])
 
     said = " ".join(runbook("inbox").stdout.split())
-    assert "a second person must confirm it, after Operator" in said
-    assert "a second person, since 24 Nov" in said
+    assert wording("inbox.second-person-after", name="Operator") in said
+    assert wording("inbox.second-person-since", day="24 Nov") in said
 
 
 def test_an_empty_inbox_says_so() -> None:
     """Without tenants, and for a person who has nothing, there is a sentence and an empty list."""
-    assert runbook("inbox").stdout.startswith("There is no tenant yet.")
+    assert runbook("inbox").stdout.startswith(wording("inbox.no-tenant"))
     begun()
     assert runbook("inbox", "--for", f"Ann{HOSTILE}").stdout.startswith(
-        "Nothing is waiting for Ann"
+        wording("inbox.nothing-for", name="Ann")
     )
     assert "\x1b" not in runbook("inbox", "--for", HOSTILE).stdout
     assert json.loads(runbook("inbox", "--for", "Ann", "--json").stdout) == []
@@ -384,11 +392,13 @@ def test_comments_are_shown_in_full() -> None:
     begun().say([commented("fb-01-log-in", note="Ask again.")])
 
     full = runbook("status", "--tenant", "acme", "--verbose").stdout
-    assert "Operator, 24 Nov, 09:30: Ask again.\n" in full
+    (line,) = [line for line in full.splitlines() if line.endswith("Ask again.")]
+    assert line.split() == ["Operator,", "24", "Nov,", "09:30:", "Ask", "again."]
 
 
 def test_status_shows_whose_step_it_is() -> None:
     """The assigned person and the due day stand before the step's reason."""
     begun().say([assigned("fb-01-log-in", "Ann", due="2026-12-01")])
 
-    assert "Ann, due 1 Dec: Only you can" in runbook("status", "--tenant", "acme").stdout
+    shown = runbook("status", "--tenant", "acme").stdout
+    assert wording("inbox.person-and-due", name="Ann", day="1 Dec") in shown

@@ -14,6 +14,7 @@ from runbook_lib.core.model import FORMAT_VERSION
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.journals import chained, lines_of
+from tests.support.wording import wording
 from tests.unit.evidence.conftest import key, sealed_evidence
 
 __all__ = ["key"]
@@ -47,8 +48,8 @@ def test_it_reports_restored_and_lost_lines(evidence: Path) -> None:
     result = journal(evidence, "--trusted-keys", str(evidence / "keys"))
 
     assert result.exit_code == ExitCode.COMPLETE
-    assert f"{lines} lines put back, {lines} in all" in result.stdout
-    assert "until 2026-11-24T12:00:00.000Z; later lines are lost" in result.stdout
+    assert wording("journal.lines-put-back", lines=lines) in result.stdout
+    assert wording("journal.later-lines-lost", until="2026-11-24T12:00:00.000Z") in result.stdout
     again = journal(evidence, "--trusted-keys", str(evidence / "keys"), "--json")
     assert json.loads(again.stdout) == {
         "path": str(path),
@@ -58,7 +59,10 @@ def test_it_reports_restored_and_lost_lines(evidence: Path) -> None:
         "unused": {},
         "trust_note": json.loads(again.stdout)["trust_note"],
     }
-    assert "none was added" in journal(evidence, "--trusted-keys", str(evidence / "keys")).stdout
+    assert (
+        wording("journal.none-added")
+        in journal(evidence, "--trusted-keys", str(evidence / "keys")).stdout
+    )
 
 
 def test_a_bundle_that_is_refused_is_named(evidence: Path) -> None:

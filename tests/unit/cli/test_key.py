@@ -9,6 +9,7 @@ import pytest
 
 from runbook_lib.errors import ExitCode
 from tests.support.commands import runbook
+from tests.support.wording import wording
 
 
 @pytest.fixture(autouse=True)
@@ -43,23 +44,24 @@ def test_a_rotation_names_both_keys(folder: Path) -> None:
 
     result = runbook("key", "--rotate", "--evidence", "evidence")
 
-    assert f"Give verifiers both keys; the old one is {before['key_id']}." in result.output
+    assert wording("key.give-both-keys", key_id=before["key_id"]) in result.output
     assert len(list((folder / "evidence" / "keys").glob("*.pub.pem"))) == 2
 
 
 def test_an_unused_passphrase_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A passphrase for an unencrypted key gives a warning until a rotation encrypts it."""
-    assert "not encrypted" not in runbook("key", "--evidence", "evidence").output
+    unused = wording("key.not-encrypted", variable="RUNBOOK_SIGNING_PASSPHRASE")
+    assert unused not in runbook("key", "--evidence", "evidence").output
     monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse battery staple")
 
     said = runbook("key", "--evidence", "evidence")
     document = runbook("key", "--evidence", "evidence", "--json")
 
     assert said.exit_code == ExitCode.COMPLETE
-    assert "is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in said.stderr
-    assert "is not encrypted" in document.stderr
+    assert unused in said.stderr
+    assert unused in document.stderr
     assert json.loads(document.stdout)["key_id"] in said.stdout
     for more in ("--rotate", "--json"):
         result = runbook("key", more, "--evidence", "evidence")
         assert result.exit_code == ExitCode.COMPLETE
-        assert "not encrypted" not in result.output
+        assert unused not in result.output

@@ -37,6 +37,7 @@ from tests.support.headless_stand_in import (
     WORDS,
     Headless,
 )
+from tests.support.wording import wording
 
 GIVEN = ("--set", f"service_domain={DOMAIN}")
 STAND_IN = "headless_stand_in.py"
@@ -86,7 +87,7 @@ def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
         "mode": "headless",
     }
     assert (run.tenant, run.mode) == ("acme", Mode.HEADLESS)
-    assert f"PRODUCTION · {PROCEDURE.title} · tenant acme · run" in result.stdout
+    assert wording("run.header", title=PROCEDURE.title, tenant="acme") in result.stdout
     assert f"20261124-{run.run_id}" in result.stdout
     for step in PROCEDURE.steps:
         assert f" {step.title[:40]}" in result.stdout
@@ -108,17 +109,20 @@ def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
         ),
     ],
 )
-@pytest.mark.usefixtures("practice_scenarios", "headless")
+@pytest.mark.usefixtures("practice_scenarios")
 def test_a_run_ends_with_the_commands_that_speak_of_it(
-    words: tuple[str, ...], options: str
+    headless: Headless, words: tuple[str, ...], options: str
 ) -> None:
     """`run` prints the `status` of the tenant that ran; that command shows this tenant."""
     result = runbook("run", *words)
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("Show this again: ")]
+    before = wording("run.show-again", command="")
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith(before)]
 
-    assert line == f"Show this again: runbook status{options}"
-    said = runbook(*shlex.split(line.removeprefix("Show this again: runbook "))).stdout
-    assert "Nothing was said" not in said
+    program, *command = shlex.split(line.removeprefix(before))
+    assert [program, *command] == ["runbook", "status", *shlex.split(options)]
+    again = runbook(*command)
+    assert again.exit_code == ExitCode.COMPLETE
+    assert headless.runs[0].tenant in again.stdout
 
 
 @pytest.mark.usefixtures("headless")
@@ -127,7 +131,8 @@ def test_a_tenant_of_the_settings_file_need_not_be_named_again(folder: Path) -> 
     text = f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_TENANT=acme\n"
     (folder / ".env").write_text(text, encoding="utf-8")
 
-    assert "\nShow this again: runbook status\n" in runbook("run").stdout
+    line = wording("run.show-again", command="runbook status")
+    assert line in runbook("run").stdout.splitlines()
     assert "\nacme · " in f"\n{runbook('status').stdout}"
 
 
@@ -141,7 +146,7 @@ def test_a_run_ends_with_what_is_open_and_the_next_step() -> None:
     assert "Open:" not in sealed
     assert end.index("\nOpen:\n") < end.index("\nNext: step ")
     assert "http" not in end
-    assert "(while the sandbox runs)" in end
+    assert wording("status.no-page-to-open") in end
     assert PROCEDURE.steps[-1].id not in end
     assert PROCEDURE.steps[-1].id in full.split("Sealed as number 1")[1]
 
@@ -175,9 +180,14 @@ def test_a_doubtful_value_is_a_line_on_stderr(headless: Headless, *, as_json: bo
 
     assert len(headless.runs) == 1
     lines = result.stderr.splitlines()
-    assert any(line.startswith("! App Display Name: It contains facebook") for line in lines)
     assert any(
-        line.startswith("! Permissions: ") and "Did you mean ads_read?" in line for line in lines
+        line.startswith(f"! App Display Name: {wording('findings.name-contains', word='facebook')}")
+        for line in lines
+    )
+    assert any(
+        line.startswith("! Permissions: ")
+        and wording("setting-invalid.did-you-mean", name="ads_read") in line
+        for line in lines
     )
 
 
@@ -186,7 +196,7 @@ def test_an_interrupted_notebook_is_reported(headless: Headless) -> None:
     headless.broken = "the kernel died"
     result = runbook("run", *GIVEN)
 
-    assert "The notebook stopped early: the kernel died." in result.stderr
+    assert wording("run.notebook-stopped-early", reason="the kernel died") in result.stderr
 
 
 def test_attestations_are_recorded_before_the_run(headless: Headless, folder: Path) -> None:
@@ -206,7 +216,7 @@ def test_practice_has_its_own_settings_tenant_and_attestations(
     text = shown("run", "--sandbox", "review-pending", code=ExitCode.INCOMPLETE)
 
     assert practice_scenarios == ["review-pending", "ended"]
-    assert "SANDBOX: practice, nothing is real" in text
+    assert wording("run.practice") in text
     (run,) = headless.runs
     assert run.tenant == "sandbox-review-pending"
     assert headless.requests[0].env_file.endswith("sandbox.env")
@@ -233,7 +243,7 @@ def test_the_default_scenario_is_approved(
         (PermissionError(13, "Permission denied", "/x"), 3, "Permission denied (/x)."),
         (OSError(28, "No space left on device"), 3, "No space left on device."),
         (OSError(), 3, "Cannot write to disk: OSError."),
-        (BrokenPipeError(32, "Broken pipe"), 3, "The output was closed before its end."),
+        (BrokenPipeError(32, "Broken pipe"), 3, wording("screens.output-closed")),
         # A defect is named by type and line; its text, which may hold a secret, is not shown.
         (ZeroDivisionError("canary"), 3, f"itself broke (ZeroDivisionError, {STAND_IN}, line "),
     ],
@@ -323,7 +333,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
     lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a tenant or a Service Domain, `lab` asks, and writes nothing before the answer."""
-    assert "No tenant is named" in refused("lab")
+    assert wording("run.no-tenant-named") in refused("lab")
     assert list(folder.rglob("*")) == []
 
     with_journal(folder, "beta")
@@ -332,7 +342,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
 
     def answer(question: str) -> str:
         asked.append(question)
-        return "yes" if "no record" in question else " acme "
+        return "yes" if wording("run.no-record") in question else " acme "
 
     monkeypatch.setattr(click, "prompt", answer)
     assert runbook("lab").exit_code == 7
@@ -366,7 +376,7 @@ def test_lab_refuses_options_before_anything_is_written(
     """Invalid options are refused before a sandbox starts or a key is written."""
     said = refused("lab", *scenario, *words)
 
-    assert "--port takes a number" in said
+    assert wording("lab.port-is-a-number") in said
     assert "Next: " in said
     assert (lab.command, practice_scenarios) == ([], [])
     assert list(folder.rglob("*")) == []
@@ -381,13 +391,17 @@ def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practice_scenarios: list
     assert lab.variables["RUNBOOK_TENANT"] == "sandbox-fresh"
     assert lab.variables["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
     said = result.stderr.splitlines()
-    assert said[0].startswith("SANDBOX fresh: the remote systems on this machine")
-    assert said[1].endswith("log in as operator / pass.")
-    assert said[2] == "The sandbox forgets changes on its own pages when it stops."
-    assert "press Start at the top of the notebook" in said[3]
-    assert said[4] == "Tenant sandbox-fresh. Facebook Marketing API connector."
-    assert said[5].startswith("If no browser opens")
-    assert said[6].startswith("Ctrl+C in this window stops it")
+    assert said[0].startswith(wording("lab.sandbox-imitates", scenario="fresh"))
+    assert said[1].endswith(wording("lab.sandbox-log-in", name="operator", password="pass"))
+    assert said[2] == wording("lab.sandbox-forgets")
+    assert wording("lab.press-start") in said[3]
+    assert said[4] == wording(
+        "lab.tenant-and-connector",
+        connector="Facebook Marketing API connector",
+        tenant="sandbox-fresh",
+    )
+    assert said[5].startswith(wording("lab.if-no-browser-opens"))
+    assert said[6].startswith(wording("lab.stop-with-ctrl-c"))
 
 
 def test_lab_for_practice_says_what_still_counts(
@@ -398,9 +412,10 @@ def test_lab_for_practice_says_what_still_counts(
     words = ("lab", "--sandbox", "fresh", "--app", "--evidence", "evidence")
 
     said = runbook(*words).stderr
-    assert "opens in your browser" in said
-    assert "press Start" not in said
-    assert "Your earlier work as sandbox-fresh still counts" in said
+    assert wording("lab.opens-in-browser") in said
+    assert wording("lab.press-start") in runbook("lab", *words[1:3]).stderr
+    assert wording("lab.press-start") not in said
+    assert wording("lab.earlier-work-counts", tenant="sandbox-fresh") in said
     assert "--tenant NAME" in said
     assert "still counts" not in runbook(*words, "--tenant", "new").stderr
 
@@ -420,7 +435,7 @@ def test_status_names_the_next_step_its_reason_and_where() -> None:
     assert result.exit_code == ExitCode.COMPLETE
     first = FIRST
     assert f"Next: step 1, {first.title} ({first.id}).\n" in result.stdout
-    assert "\n      Do it, then check it or confirm that it is done.\n" in result.stdout
+    assert wording("status.do-the-step") in result.stdout
     for link in first.links:
         assert f"{link.label}: https://" in result.stdout
     assert "SANDBOX" not in result.stdout
@@ -432,7 +447,7 @@ def test_status_marks_practice() -> None:
     text = runbook("status", "--tenant", DOMAIN).stdout
 
     assert f"SANDBOX {DOMAIN}" in text
-    assert "Facebook for Developers (while the sandbox runs)\n" in text
+    assert wording("status.no-page-to-open") in text
     assert "http" not in text
 
 
@@ -517,7 +532,7 @@ WELL = ExaminedItem("Python", "3.11")
         ),
     ],
 )
-def test_the_doctor_shows_each_symptom(
+def test_the_doctor_shows_each_item(
     monkeypatch: pytest.MonkeyPatch, items: tuple[ExaminedItem, ...], code: int
 ) -> None:
     """It shows each with its mark, as text and JSON; the worst one sets the exit code."""
@@ -551,7 +566,7 @@ def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = runbook("sandbox", "--json")
 
     assert asked == [("fresh", 9000), ("approved", 0)]
-    assert shown.stdout.startswith("SANDBOX: imitates the remote systems.")
+    assert shown.stdout.startswith(wording("sandbox.announced"))
     assert "graph_url                http://127.0.0.1:9" in shown.stdout
     assert json.loads(machine.stdout) == {"graph_url": "http://127.0.0.1:9"}
 
@@ -572,8 +587,13 @@ def test_an_error_text_is_explained() -> None:
     """It prints the meaning, who must act, what to do first, and the step, in 80 words."""
     text = shown("explain", "url", "blocked", "--connector", "facebook_marketing")
 
-    assert text.startswith("URL Blocked Facebook does not send users back")
-    parts = ("Who must act: you.", "First: Go to step 8 (Set the Valid OAuth", "Step 8: Set the")
+    assert text.startswith("URL Blocked ")
+    title = PROCEDURE.step("fb-08-redirect-uri").title
+    parts = (
+        wording("explain.who-must-act", who="you"),
+        wording("explain.first-go-to-step", number=8, title=title),
+        f"Step 8: {title}",
+    )
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
     assert len(text.split()) <= 80
@@ -584,23 +604,24 @@ def test_all_of_an_explanation_is_shown_on_request() -> None:
     """`--verbose` adds the causes with what to do about each, what tests them, and the source."""
     text = shown("explain", "--verbose", "URL Blocked", "--connector", "facebook_marketing")
 
-    assert "The runbook tests this: step 8 (fb-08-redirect-uri)." in text
-    assert "No API shows this. Check it yourself." in text
-    assert "What to do Go to step 8 (Set the Valid OAuth Redirect URI): copy the" in text
-    assert "Step 8: Set the Valid OAuth Redirect URI (fb-08-redirect-uri)" in text
+    assert wording("explain.tested-by-step", step="fb-08-redirect-uri", number=8) in text
+    assert wording("explain.check-it-yourself") in text
+    title = PROCEDURE.step("fb-08-redirect-uri").title
+    assert f" step 8 ({title}): " in text
+    assert f"Step 8: {title} (fb-08-redirect-uri)" in text
     assert "Source: https://" in text
     lacking = shown(
         "explain", "--verbose", "(#200) Requires ads_read permission to manage the object"
     )
-    assert "Ask the person to sign in again and grant every permission." in lacking
+    assert wording("explain.grant-every-permission") in lacking
 
 
 def test_a_customer_is_told_a_sentence() -> None:
     """If a customer must act, there is a sentence to send to them."""
     text = shown("explain", "Session has expired on Monday")
 
-    assert "Who must act: your customer." in text
-    assert "Tell your customer: “Please sign in with Facebook again" in text
+    assert wording("explain.who-must-act", who="your customer") in text
+    assert wording("explain.tell-your-customer") in text
 
 
 @pytest.mark.parametrize(
@@ -623,7 +644,7 @@ def test_a_reader_may_stop_early(
     result = runbook("explain", *words)
 
     assert (result.exit_code, result.stderr) == (code, "")
-    assert lines[0].startswith(("URL Blocked", "The runbook does not know this text"))
+    assert lines[0].startswith(("URL Blocked", wording("explain.text-unknown")))
 
 
 @pytest.mark.parametrize("form", ["argument", "stdin"])
@@ -640,12 +661,13 @@ def test_of_an_unknown_error_nothing_is_claimed() -> None:
     """A text with a typing error gives exit code 3 and the known one, as a possibility."""
     text = shown("explain", "URL Bloked", code=ExitCode.INCOMPLETE)
     number = PROCEDURE.numbers["fb-08-redirect-uri"]
-    assert "does not know this text: “URL Bloked”" in text
-    assert "No error text matches exactly. The closest are: URL Blocked Facebook does" in text
-    assert f"First: Go to step {number} (" in text
-    assert "Then test the address" not in text
+    assert f"{wording('explain.text-unknown')}: “URL Bloked”" in text
+    assert wording("explain.no-exact-match", text="URL Blocked") in text
+    title = PROCEDURE.step("fb-08-redirect-uri").title
+    assert wording("explain.first-go-to-step", number=number, title=title) in text
+    assert wording("explain.then-test-the-address") not in text
     assert f"Step {number}: " in text
-    assert "Who must act" not in text
+    assert wording("explain.who-must-act", who="you") not in text
 
     document = json.loads(shown("explain", "URL Bloked", "--json", code=ExitCode.INCOMPLETE))
     assert (document["known"], document["decided_by"]) == (False, "search")
@@ -657,7 +679,7 @@ def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
     words = ("explain", "Facebook Ads: Account fetch failed (Refreshing token failed)")
     text = shown(*words, code=ExitCode.INCOMPLETE)
     assert 2 <= text.count(" First: ") <= 3
-    assert "What to do" not in text
+    assert wording("screens.what-to-do") not in text
 
     document = json.loads(shown(*words, "--json", code=ExitCode.INCOMPLETE))
     assert not document["known"]
@@ -670,15 +692,15 @@ def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
         pytest.param(
             "Demasiadas llamadas. Código: 80004",
             ExitCode.COMPLETE,
-            ["The runbook knows code 80004, but not this text.", "Application request limit"],
+            [wording("explain.code-known", code=80004), "Application request limit"],
             id="without a known text the code is explained, and it says so",
         ),
         pytest.param(
             "El identificador de acceso no es válido. Código: 190",
             ExitCode.INCOMPLETE,
             [
-                "The runbook does not know this text",
-                "Code 190 has several meanings",
+                wording("explain.text-unknown"),
+                wording("explain.several-meanings", code=190),
                 "Error validating access token",
             ],
             id="of a code with several meanings it names the likeliest, and claims none",
@@ -686,37 +708,37 @@ def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
         pytest.param(
             "Code 190",
             ExitCode.INCOMPLETE,
-            ["Session has expired", "more share the code: add --verbose."],
+            ["Session has expired", wording("explain.more-share-the-code")],
             id="of a bare code it names three",
         ),
         pytest.param(
             "Algo pasó",
             ExitCode.INCOMPLETE,
-            ["Paste the whole response", "in every language"],
+            [wording("explain.paste-the-whole-response"), wording("explain.in-every-language")],
             id="an unknown text without a code leads to the whole response",
         ),
         pytest.param(
             "Algo pasó (#99999)",
             ExitCode.INCOMPLETE,
-            ["It does not know code 99999 either.", "fbtrace_id", "the support"],
+            [wording("explain.code-unknown", code=99999), "fbtrace_id", "the support"],
             id="an unknown code is named, and what helps",
         ),
         pytest.param(
             "Request failed with status code 400",
             ExitCode.INCOMPLETE,
-            ["HTTP 400 only says that the request failed", "its own code say why"],
+            [wording("explain.http-status", status=400), wording("explain.its-own-code")],
             id="a status of HTTP is no unknown code",
         ),
         pytest.param(
             "Error 400: Bad Request",
             ExitCode.INCOMPLETE,
-            ["HTTP 400 only says that the request failed"],
+            [wording("explain.http-status", status=400)],
             id="not even where it looks like a code",
         ),
         pytest.param(
             "Invalid parameter",
             ExitCode.COMPLETE,
-            ["(#100) Invalid parameter", "This text has many causes."],
+            ["(#100) Invalid parameter", wording("explain.many-causes")],
             id="a generic text is known, and leaves causes",
         ),
     ],
@@ -766,8 +788,8 @@ def test_what_step_8_cannot_test_is_left_to_facebooks_validator(connector: str, 
     left = [each["text"] for each in error["causes"] if not each["tested_by"]]
     assert not [text for text in tested if re.search("path|slash|case|scheme|character", text)]
     assert any("path" in text and "slash" in text for text in left)
-    assert "Redirect URI Validator" in error["advice"]
-    assert "reads the saved list" in error["advice"]
+    assert "Validator" in error["advice"]
+    assert wording("explain.reads-the-saved-list") in error["advice"]
 
 
 def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
@@ -775,8 +797,15 @@ def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
     text = shown("kit", *GIVEN, "--set", "permissions=email")
 
     assert text.startswith("Written: review-kit.md ")
-    assert "Not known yet: App Display Name. The kit has blanks for this." in text
-    assert "! We know of nothing in the Facebook Marketing API connector that uses email." in text
+    assert wording("kit.blanks-for-unknown", label="App Display Name") in text
+    assert (
+        wording(
+            "kit.permission-without-use",
+            connector="Facebook Marketing API connector",
+            permission="email",
+        )
+        in text
+    )
     assert "runbook kit --attach --by NAME" in text
     assert [path.name for path in folder.iterdir()] == ["review-kit.md"]
 
@@ -791,11 +820,11 @@ def test_a_kit_is_kept_as_what_was_submitted(folder: Path) -> None:
     words = ("kit", *GIVEN, "--output", "kit", "--evidence", "mine")
     attach = (*words, "--attach", "--by", "Operator")
     runbook(*words)
-    assert "places to fill in: ‹App Display Name› (line 1" in runbook(*attach).stderr
+    assert wording("kit.places-to-fill-in", label="App Display Name") in runbook(*attach).stderr
     assert runbook(*attach).exit_code == ExitCode.USAGE
 
     fill_in(folder / "kit" / "review-kit.md")
-    assert "Kept as the submitted text of step fb-12-submit-review." in shown(*attach)
+    assert wording("kit.kept-as-submitted", step="fb-12-submit-review") in shown(*attach)
     (home,) = (folder / "mine").glob("*/facebook_marketing")
     assert len(list((home / "attachments").iterdir())) == 1
     assert '"type":"step.submitted"' in (home / "journal.jsonl").read_text()
@@ -827,7 +856,7 @@ def test_a_changed_kit_is_named(folder: Path) -> None:
     assert (refused.exit_code, path.read_text()) == (ExitCode.USAGE, "mine")
     assert "--force" in refused.stderr
     attached = runbook(*words, "--attach", "--by", "Operator")
-    assert "Kept with your changes: review-kit.md" in attached.stdout
+    assert wording("kit.kept-with-changes", file="review-kit.md") in attached.stdout
     assert "to fill in" not in attached.stdout
     assert runbook(*words, "--force").exit_code == ExitCode.COMPLETE
     assert path.read_text() != "mine"
@@ -855,16 +884,17 @@ def test_status_lists_what_must_be_done_again() -> None:
     document = json.loads(runbook("status", "--tenant", DOMAIN, "--json").stdout)
 
     assert "To do again:" not in before.stdout
-    assert "To do again:\n- Choose the use case that has your permissions (fb-04a" in after.stdout
+    title = PROCEDURE.step("fb-04a-use-case").title
+    assert f"To do again:\n- {title} (fb-04a-use-case)" in after.stdout
     again = [each["step"] for each in document["again"]]
     assert again == ["fb-04a-use-case", "fb-06-facebook-login"]
     assert "Ann confirmed this" in document["again"][0]["why"]
-    assert "for App ID 111111111111111, not 222222222222222" in document["again"][0]["why"]
+    assert "111111111111111, not 222222222222222" in document["again"][0]["why"]
 
 
 def test_tenants_are_listed() -> None:
     """A table for people, JSON for programs, and a sentence for an empty list."""
-    assert "There is no tenant yet" in runbook("inbox").stdout
+    assert wording("inbox.no-tenant") in runbook("inbox").stdout
     begun()
     begun(service_domain="umbrella-h.cyclr.com")
 
@@ -873,7 +903,7 @@ def test_tenants_are_listed() -> None:
 
     assert (table.exit_code, len(shown)) == (0, 2)
     for tenant in shown:
-        assert f"of {tenant['steps']} done" in table.stdout
+        assert wording("status.steps-done", steps=tenant["steps"]) in table.stdout
         assert [item["title"] for item in tenant["open"]] == ["1 Log in to Facebook"]
         assert tenant["tenant"] in table.stdout
 
@@ -887,11 +917,11 @@ def test_an_unknown_tenant_is_one_line(command: str) -> None:
 
     assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
     (line,) = result.stderr.splitlines()
-    assert "There is no record yet of a tenant called nobody." in line
-    assert f"There are {known.tenant}: name one with --tenant." in line
-    assert line.endswith("To begin it, run: runbook lab --tenant nobody")
+    assert wording("tenant-unknown.no-record", tenant="nobody") in line
+    assert wording("tenant-unknown.other-tenants", tenant=known.tenant) in line
+    assert line.endswith(" runbook lab --tenant nobody")
     there = runbook("status", "--tenant", known.tenant, "--connector", "facebook_messenger")
-    assert "has only facebook_marketing: name it with --connector." in there.stderr
+    assert wording("tenant-unknown.other-connector", connector="facebook_marketing") in there.stderr
 
 
 def test_verify_without_a_key_prints_the_command_with_ones_own(
@@ -905,7 +935,8 @@ def test_verify_without_a_key_prints_the_command_with_ones_own(
     tenant = runbook("verify", "evidence/my acme")
 
     assert {each.exit_code for each in (before, after, tenant)} == {ExitCode.USAGE}
-    assert "To trust your own signing key" not in before.stderr
+    assert wording("verify.trust-your-own-key") not in before.stderr
+    assert wording("verify.trust-your-own-key") in after.stderr
     own = folder / "home" / "facebook-marketing-runbook" / "public-keys"
     assert f"runbook verify --trusted-keys {own} evidence\n" in after.stderr
     assert f"verify --trusted-keys {own} 'evidence/my acme'\n" in tenant.stderr
@@ -916,4 +947,4 @@ def test_verify_reads_the_projects_evidence_if_no_path_is_given(folder: Path) ->
     runbook("key")
     result = runbook("verify", "--trusted-keys", "evidence/keys")
 
-    assert f"There is no evidence in {folder / 'evidence'}" in result.stderr
+    assert wording("verify.no-evidence", folder=folder / "evidence") in result.stderr

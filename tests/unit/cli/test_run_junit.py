@@ -12,6 +12,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.errors import ChainError, JournalError, LeakError, SettingsError
 from tests.support.commands import runbook
 from tests.support.headless_stand_in import DOMAIN, Headless
+from tests.support.wording import wording
 
 OLD = "the result of another run"
 
@@ -104,7 +105,7 @@ def test_a_place_that_cannot_be_written_is_refused(
 
     assert result.exit_code == 2
     assert f"cannot be written: {said}" in result.stderr
-    assert "Next: Name another file with --junit." in result.stderr
+    assert wording("run.name-another-junit-file") in result.stderr
     assert not headless.runs
     assert not Path("evidence").exists()
 

@@ -32,6 +32,7 @@ from runbook_lib.errors import ChainError
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.text import escaped_json, one_line
 from tests.support.procedures import plain_step
+from tests.support.wording import wording
 
 Capture = pytest.CaptureFixture[str]
 STEP = "fb-09-permissions-and-features"
@@ -94,7 +95,7 @@ def test_only_open_steps_have_a_line(capsys: Capture, monkeypatch: pytest.Monkey
     text = capsys.readouterr().out
     lines = text.splitlines()
     assert lines[:2] == ["acme", "FAILED ✔ 1 verified · ◔ 1 waiting · ✘ 1 failed"]
-    assert lines[2] == "1 warning; --verbose shows every step. Times are UTC."
+    assert lines[2].startswith(wording("terminal.warnings", warnings=1))
     assert lines[-3] == "Open:"
     assert lines[-2].startswith("✘ 8a  Do a-title-that-is-long-a-title-that-is-lon…  Why it")
     assert lines[-1].startswith("◔ 8a  Do review  ")
@@ -113,7 +114,7 @@ def test_a_wait_says_since_when_however_narrow(
 
     show_open(run(waits), title="acme")
 
-    assert "  Since 5 Jan. Submitted" in capsys.readouterr().out
+    assert " 5 Jan. Submitted" in capsys.readouterr().out
 
     theirs = replace(waits, step=replace(waits.step, usual_days=22))
     show_open(run(theirs), title="acme")
@@ -138,7 +139,10 @@ def test_what_is_verified_in_part_is_open_with_what_to_confirm(capsys: Capture) 
 
     text = capsys.readouterr().out
     assert "INCOMPLETE ✔ 1 verified in part" in text
-    assert text.count("Verified in part; a person must confirm: It is so. Seen.") == 2
+    assert (
+        text.count(wording("terminal.person-must-confirm", sentence="It is so.", reason="Seen."))
+        == 2
+    )
     assert "✔ verified in part" in text
 
 
@@ -150,7 +154,7 @@ def test_nothing_open_is_no_list(capsys: Capture) -> None:
 
     assert capsys.readouterr().out.splitlines() == [
         "COMPLETE ✔ 1 verified",
-        "--verbose shows every step. Times are UTC.",
+        wording("terminal.verbose-shows-all"),
     ]
 
 
@@ -186,7 +190,7 @@ def test_the_next_step_has_its_reason_and_its_links(
     text = capsys.readouterr().out
     assert text.startswith("\nNext: step 8a, Do a (a).\n      It says, at length,")
     said = " ".join(text.split())
-    assert "that something is wrong. Fix the problem described above, then check again." in said
+    assert f"that something is wrong. {wording('terminal.fix-the-problem')}" in said
     assert "Settings: https://developers.facebook.com/at/a/length/settings/\n" in text
 
 

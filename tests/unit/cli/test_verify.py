@@ -11,6 +11,7 @@ import pytest
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import WHY_LESS, SigningKey
 from tests.support.commands import runbook
+from tests.support.wording import wording
 from tests.unit.evidence.conftest import ended_run, key, seal_run
 
 __all__ = ["key"]
@@ -55,7 +56,7 @@ def test_keys_inside_the_evidence_are_named_first(command: tuple[str, ...]) -> N
         result = runbook(*command, *options)
         first = result.stdout.splitlines()[0]
         assert first.startswith(f"! Inside the evidence: {options[-1]}. {WHY_LESS} ")
-        assert "Get the public key from its owner" in first
+        assert wording("verify.get-the-public-key") in first
         assert result.exit_code == ExitCode.COMPLETE
     for options in (ELSEWHERE, one_key("../trusted")):
         result = runbook(*command, *options)
@@ -83,8 +84,8 @@ def test_the_evidence_folder_is_found_around_a_path(path: str) -> None:
     """The evidence folder of a tenant or a bundle is the one around it; links are followed."""
     Path("../link").symlink_to(Path("evidence").absolute())
 
-    assert runbook("verify", path, *INSIDE).stdout.startswith("! Inside the evidence: ")
-    assert "Inside the evidence" not in runbook("verify", path, *ELSEWHERE).stdout
+    assert runbook("verify", path, *INSIDE).stdout.startswith(wording("verify.inside-the-evidence"))
+    assert wording("verify.inside-the-evidence") not in runbook("verify", path, *ELSEWHERE).stdout
 
 
 def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
@@ -97,7 +98,7 @@ def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
     assert result.exit_code == ExitCode.REFUSED
     first, second = result.stdout.splitlines()
     assert first.startswith(f"! Inside the evidence: {own}. {WHY_LESS}")
-    assert "KEY.pub.pem: It was added" in second
+    assert f"KEY.pub.pem: {wording('content-altered.added')}" in second
 
 
 def test_an_empty_certificate_option_is_an_error() -> None:
@@ -105,4 +106,4 @@ def test_an_empty_certificate_option_is_an_error() -> None:
     result = runbook("verify", "evidence", *ELSEWHERE, "--tsa-certificate", "")
 
     assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
-    assert "contains no readable certificate" in result.stderr
+    assert wording("verify.no-readable-certificate") in result.stderr

@@ -15,6 +15,7 @@ from runbook_lib.errors import ExitCode, SealingError
 from runbook_lib.evidence.reports.phrases import when
 from tests.support.commands import runbook
 from tests.support.post import Post, receiving
+from tests.support.wording import wording
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, Desk
 
 ONCE = ("watch", "--once", "--tenant", "acme", "--env-file", "watch.env")
@@ -24,7 +25,7 @@ FIELDS = {
     "acknowledged", "advice", "check", "code", "connector", "due", "id", "impact", "kind", "now",
     "on", "person", "place", "reason", "sandbox", "since", "step", "tenant", "title", "was",
 }  # fmt: skip
-REFUSED = "Facebook knows the App ID and refuses this App Secret"
+REFUSED = wording("findings.secret-refused")
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def test_what_changed_is_printed_once(desk: Desk) -> None:
     assert (first.exit_code, first.output) == (ExitCode.COMPLETE, "")
     assert failed.exit_code == again.exit_code == ExitCode.FAILED
     assert failed.stdout.startswith(f"✘ SANDBOX acme: {REFUSED} (new)")
-    assert "    Before: verified. Now: failed.\n" in failed.stdout
-    assert "What to do: Copy the App Secret again" in failed.stdout
+    assert wording("watch.before-and-now", before="verified", now="failed") in failed.stdout
+    assert f"{wording('screens.what-to-do')}: " in failed.stdout
     assert failed.stderr == ""
     assert again.stdout == ""
 
@@ -149,11 +150,17 @@ def test_a_known_problem_is_not_reminded_of_and_who_knows_is_shown(desk: Desk) -
     over = runbook(*ONCE).stdout
 
     assert len(ident) == 8
-    assert for_now.stdout.endswith(" Reminders stop until 2030-12-24.\n")
-    assert noted.stdout.startswith("Noted for acme: Ann knows about it. Reminders stop.")
-    assert (other.exit_code, "Ann has acknowledged it already" in other.stderr) == (2, True)
+    assert for_now.stdout.endswith(wording("watch.reminders-stop-until", day="2030-12-24"))
+    assert noted.stdout.startswith(wording("watch.noted", tenant="acme", name="Ann"))
+    assert (
+        other.exit_code,
+        wording("setting-invalid.already-acknowledged", name="Ann") in other.stderr,
+    ) == (
+        2,
+        True,
+    )
     assert quiet == []
-    assert "Ann has known since" in over
+    assert wording("watch.known-since", name="Ann") in over
     assert "on it" in over
 
 
@@ -201,7 +208,7 @@ def test_each_look_is_told_to_the_health_check(desk: Desk) -> None:
     assert pings == ["/ping/1"] * 2
     assert len(post.pings) > 2
     assert [look.output for look in looks] == ["", ""]
-    assert refused.stderr == "The health check answered 503 (127.0.0.1).\n"
+    assert refused.stderr == wording("watch.health-check-answered", host="127.0.0.1", status=503)
     assert refused.exit_code == ExitCode.COMPLETE
 
 
@@ -213,7 +220,7 @@ def test_what_cannot_be_looked_at_is_incomplete(
     held = runbook(*ONCE)
 
     assert (held.exit_code, held.stdout) == (ExitCode.INCOMPLETE, "")
-    assert held.stderr == "acme: Not checked: 99 % of the app's calls of this hour are used.\n"
+    assert held.stderr == f"acme: {wording('watch.calls-used', percent=99)}\n"
 
 
 def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +242,7 @@ def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
 
     assert waits == [300, 300, 300]
     assert ended.exit_code == ExitCode.INTERRUPTED
-    assert "not a mail address" in ended.stderr
+    assert wording("watch.not-a-mail-address") in ended.stderr
     assert mistaken.exit_code == ExitCode.USAGE
 
 
@@ -253,7 +260,7 @@ def test_it_is_seen_when_a_tenant_was_last_looked_at(desk: Desk) -> None:
     assert "last polled" not in before.stdout
     assert f"last polled {when(polled_on)}" in after.stdout
     assert polled_on in [tenant["polled_on"] for tenant in tenants]
-    assert "time of the last poll cannot be read" in broken.stdout
+    assert wording("watch.poll-time-unreadable") in broken.stdout
     assert "watch.db" in broken.stderr
 
 
@@ -270,12 +277,16 @@ def test_a_tenant_of_a_fleet_that_nobody_knows_stops_no_other(desk: Desk) -> Non
     failed = runbook(*FILE)
 
     assert (first.exit_code, first.stdout) == (ExitCode.INCOMPLETE, "")
-    assert first.stderr.startswith("nobody: There is no record yet of a tenant called nobody.")
-    assert "run `runbook run` once" in first.stderr
+    assert first.stderr.startswith("nobody: ")
+    assert wording("tenant-unknown.no-record", tenant="nobody") in first.stderr
+    assert wording("tenant-unknown.run-once") in first.stderr
     assert "runbook lab" not in first.stderr
     assert failed.exit_code == ExitCode.FAILED
     assert failed.stdout.startswith(f"✘ SANDBOX acme: {REFUSED} (new)")
     assert not Path("evidence/nobody").exists()
+
+
+NO_KEY = "There is no key."
 
 
 def test_a_run_that_cannot_be_sealed_is_tried_once_an_hour(
@@ -289,7 +300,7 @@ def test_a_run_that_cannot_be_sealed_is_tried_once_an_hour(
 
     def refuse(*_: object, **__: object) -> None:
         tries.append(desk.offset)
-        raise SealingError("There is no key.")
+        raise SealingError(NO_KEY)
 
     monkeypatch.setitem(poll_module.open_watched.__kwdefaults__ or {}, "clock", desk.now)
     monkeypatch.setattr(cycle_module, "utc_now", desk.now)
@@ -304,7 +315,7 @@ def test_a_run_that_cannot_be_sealed_is_tried_once_an_hour(
 
     assert tries == [DAY, DAY + HOUR]
     assert {result.exit_code for result in results} == {ExitCode.FAILED}
-    assert ["There is no key." in result.stderr for result in results].count(True) == 2
+    assert [NO_KEY in result.stderr for result in results].count(True) == 2
 
 
 def test_a_test_message_goes_the_way_of_a_real_one(desk: Desk, post: Post) -> None:
@@ -319,14 +330,20 @@ def test_a_test_message_goes_the_way_of_a_real_one(desk: Desk, post: Post) -> No
         post.refuses = True
         refused.append(runbook(*words, "--notify-test"))
 
-    assert (sent[0].exit_code, sent[0].stdout) == (ExitCode.COMPLETE, "Accepted: mail, webhook.\n")
-    assert "accepted: mail, webhook" in " ".join(sent[1].output.split())
+    accepted = wording("watch.accepted", channels="mail, webhook")
+    assert (sent[0].exit_code, sent[0].stdout) == (
+        ExitCode.COMPLETE,
+        f"{accepted}\n",
+    )
+    assert accepted.lower().removesuffix(".") in " ".join(sent[1].output.split())
     assert all(mail["Subject"].endswith(": test message") for mail in post.mails)
     assert len(post.mails) == 2
     assert post.hooks[0]["type"] == "watch.test"
     assert refused[0].exit_code == ExitCode.INCOMPLETE
     for result in refused:
-        assert "was not sent (mail): (451" in " ".join(result.output.split())
+        assert wording("watch.not-sent", channel="mail", code=451) in " ".join(
+            result.output.split()
+        )
     assert not desk.path.exists()
 
 
@@ -342,14 +359,20 @@ def test_each_receiver_of_a_file_gets_one_test_message(desk: Desk, post: Post) -
     watch = runbook("watch", *words)
     doctor = runbook("doctor", *words)
 
+    accepted = {
+        "acme": "mail, webhook",
+        "beta": "mail, as acme, webhook, as acme",
+        "coda": "mail, webhook, as acme",
+    }
     assert watch.stdout.splitlines() == [
-        "acme: Accepted: mail, webhook.",
-        "beta: Accepted: mail, as acme, webhook, as acme.",
-        "coda: Accepted: mail, webhook, as acme.",
+        f"{tenant}: {wording('watch.accepted', channels=channels)}"
+        for tenant, channels in accepted.items()
     ]
-    assert "nobody: There is no record yet" in watch.stderr
+    assert wording("tenant-unknown.no-record", tenant="nobody") in watch.stderr
     assert watch.exit_code == ExitCode.USAGE
-    assert "Accepted: mail, as acme" in " ".join(doctor.output.split())
+    assert wording("watch.accepted-as", channel="mail", tenant="acme") in " ".join(
+        doctor.output.split()
+    )
     assert [mail["To"] for mail in post.mails] == ["all@acme.example", "coda@acme.example"] * 2
     assert len(post.hooks) == 2
     assert runbook("doctor", "tenants.toml").exit_code == ExitCode.USAGE
@@ -360,11 +383,11 @@ def test_practice_has_its_own_settings(folder: Path, monkeypatch: pytest.MonkeyP
     Path(".env").write_text("RUNBOOK_MAIL_TO=nobody\n")
     first = runbook("watch", "--sandbox", "--once")
     examined = runbook("doctor", "--sandbox", "--json")
-    symptoms = {row["subject"]: row["message"] for row in json.loads(examined.stdout)}
+    items = {row["subject"]: row["message"] for row in json.loads(examined.stdout)}
 
     assert first.exit_code == ExitCode.USAGE
-    assert "run `runbook run` once" in first.stderr
+    assert wording("tenant-unknown.run-once") in first.stderr
     assert "runbook lab" not in first.stderr
     assert "sandbox-approved" in first.stderr
-    assert "sandbox.env: " in symptoms["Settings"]
-    assert [said for name, said in symptoms.items() if name.startswith("http://127.0.0.1")]
+    assert "sandbox.env: " in items["Settings"]
+    assert [said for name, said in items.items() if name.startswith("http://127.0.0.1")]

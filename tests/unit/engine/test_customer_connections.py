@@ -23,6 +23,7 @@ from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.errors import BusyError, CyclrAPIError, SettingsError
 from runbook_lib.remote.rate_limits import RateLimiter
 from tests.conftest import NOON
+from tests.support.wording import refused, wording
 from tests.unit.fake_console import SECRET, TOKEN, Console, console_run
 
 TakeSurvey = Callable[..., Survey]
@@ -112,9 +113,9 @@ def test_each_account_has_the_state_that_cyclr_reports(survey: TakeSurvey, tmp_p
     assert (seen.is_complete, console.asked) == (True, {"a": 1, "b": 1, "c": 1})
     labels = [row["says"] for row in shown(seen, tmp_path)["accounts"]]
     assert labels == [
-        "Cyclr says not signed in",
-        "Cyclr says signed in",
-        "connector not installed",
+        wording("connections.not-signed-in"),
+        wording("connections.signed-in"),
+        wording("connections.not-installed"),
     ]
 
 
@@ -230,7 +231,7 @@ def test_half_a_page_makes_a_partial_result(survey: TakeSurvey, tmp_path: Path) 
     seen = survey(console)
 
     assert len(seen.accounts) == 290
-    assert seen.notes == ["Page 2 of 4 of Cyclr's list has 40 rows instead of 100."]
+    assert seen.notes == [wording("connections.short-page", rows=40, page=2, pages=4)]
     assert not seen.is_complete
     assert shown(seen, tmp_path)["complete"] is False
 
@@ -316,8 +317,10 @@ def test_connectors_that_are_all_gone_at_once_are_a_finding(
     for _ in range(2):
         gone = survey(console)
         assert gone.counts == {AccountStatus.NOT_INSTALLED: 3}
-        assert shown(gone, tmp_path)["notes"][0].startswith("No account has Facebook Marketing API")
-        assert "saw it in 2 accounts" in shown(gone, tmp_path)["notes"][0]
+        assert shown(gone, tmp_path)["notes"][0].startswith(
+            wording("connections.no-account-has", connector="Facebook Marketing API")
+        )
+        assert wording("connections.seen-in", accounts=2) in shown(gone, tmp_path)["notes"][0]
         assert not gone.is_complete
     del console.faults["a"]
 
@@ -344,7 +347,7 @@ def test_a_page_that_cannot_be_read_loses_no_other(survey: TakeSurvey, killed_at
     else:
         seen = survey(console)
         assert (len(seen.accounts), seen.is_complete) == (250, False)
-        assert seen.notes[0].startswith("Page 3 of Cyclr's list could not be read")
+        assert seen.notes[0].startswith(wording("connections.page-unreadable", page=3))
     console.faults.clear()
     again = survey(console)
 
@@ -375,10 +378,10 @@ def test_a_long_wait_ends_the_look_for_now(
     assert seen.counts == {AccountStatus.SIGNED_IN: 3, AccountStatus.NOT_ASKED: 2}
     rows = shown(seen, tmp_path)["accounts"]
     assert [(row["says"], bool(row["connectors"])) for row in rows] == [
-        *[("Cyclr says signed in", True)] * 3,
-        *[("not asked yet", False)] * 2,
+        *[(wording("connections.signed-in"), True)] * 3,
+        *[(wording("connections.not-asked-yet"), False)] * 2,
     ]
-    assert "limits the number of calls" in seen.notes[0]
+    assert wording("rate-limited.limits-calls") in seen.notes[0]
     console.faults.clear()
     assert survey(console).is_complete
     assert console.asked["account-00000"] == 1
@@ -398,7 +401,7 @@ def test_a_console_that_is_gone_ends_the_survey(survey: TakeSurvey) -> None:
     seen = survey(console)
 
     assert seen.counts == {AccountStatus.SIGNED_IN: 10, AccountStatus.NOT_ASKED: 30}
-    assert seen.notes[0].startswith("Cyclr stopped answering")
+    assert seen.notes[0].startswith(wording("connections.stopped-answering"))
 
 
 def test_refused_credentials_write_nothing(survey: TakeSurvey, tmp_path: Path) -> None:
@@ -467,7 +470,7 @@ def test_two_looks_at_once_are_refused(survey: TakeSurvey, tmp_path: Path) -> No
 def test_missing_credentials_are_named(tmp_path: Path) -> None:
     """Without Cyclr's API credentials nothing is asked."""
     run = console_run(Console({}), tmp_path, RUNBOOK_CYCLR_CLIENT_ID="")
-    with pytest.raises(SettingsError, match="Cyclr API Client ID"):
+    with refused(SettingsError, "needs-credential", label="Cyclr API Client ID"):
         Customers(run)
 
 
@@ -553,7 +556,7 @@ def test_calls_fail_until_the_next_success(
     assert (row["failing"] is None) is (standing != "calls_fail")
     if row["failing"]:
         assert hour(row["failing"]["since"]) == since
-        assert row["failing"]["cause"].startswith("The token has ended, was withdrawn")
+        assert row["failing"]["cause"].startswith(wording("connections.token-has-ended"))
         assert row["failing"]["advice"].startswith("Sign in again.")
 
 
@@ -608,7 +611,7 @@ def test_odd_accounts_are_not_dropped_in_silence(survey: TakeSurvey) -> None:
     seen = survey(console)
 
     assert list(seen.accounts) == ["a"]
-    assert seen.notes == ["Cyclr lists an account whose id cannot be used."] * 3
+    assert seen.notes == [wording("connections.unusable-id")] * 3
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", '"=1', 'a"b,c'])

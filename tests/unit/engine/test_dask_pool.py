@@ -24,6 +24,7 @@ from runbook_lib.engine.scheduler_address import check_greeting
 from runbook_lib.errors import SettingsError
 from tests.support.hostile_server import hostile_server
 from tests.support.run_process import REQUEST
+from tests.support.wording import refused, wording
 
 pytestmark = pytest.mark.filterwarnings("default")
 _PATIENCE_SECONDS = 240
@@ -159,8 +160,8 @@ def test_a_worker_that_does_not_see_the_folder_says_so(
     (tmp_path / "unsealed.json").unlink()
     (done,) = pool.run([[request_of("a")]])
 
-    assert f"does not find {tmp_path}" in done.event["message"]
-    assert "same evidence folder" in done.event["next_step"]
+    assert wording("fleet.folder-not-found", path=tmp_path) in done.event["message"]
+    assert wording("fleet.same-evidence-folder") in done.event["next_step"]
     assert runs.seen == []
 
 
@@ -176,7 +177,7 @@ def test_runs_with_side_effects_are_not_repeated_automatically(
     done = {done_request.request.tenant: done_request.event for done_request in pool.run(groups)}
 
     assert runs.seen == ["once", "again", "again"]
-    assert "not run again" in done["once"]["message"]
+    assert wording("fleet.not-run-again") in done["once"]["message"]
     assert "--resume" in done["once"]["next_step"]
     assert done["again"]["event"] == "finished"
 
@@ -203,9 +204,9 @@ def test_another_version_on_the_cluster_is_refused(
     answers = iter([[("facebook_marketing", "1")], [("facebook_marketing", "2")]])
     monkeypatch.setattr(dask_pool, "_version", lambda: next(answers, None))
 
-    with pytest.raises(SettingsError, match="another version of the runbook") as caught:
+    with refused(SettingsError, "other-version") as caught:
         pool_of(address, tmp_path)
-    assert "Install this version" in caught.value.diagnostics()
+    assert wording("fleet.install-this-version") in caught.value.diagnostics()
 
 
 def test_a_cluster_without_workers_is_given_up(
@@ -223,9 +224,7 @@ def test_a_cluster_without_workers_is_given_up(
         ]
 
     assert sorted((name, event) for name, event, _ in done) == [(name, "refused") for name in "abc"]
-    assert {text for _, _, text in done} == {
-        "The connection to the Dask scheduler or to all of its workers was lost."
-    }
+    assert {text for _, _, text in done} == {wording("fleet.connection-lost")}
 
 
 def test_a_schedulers_greeting_is_known(address: str) -> None:
@@ -277,7 +276,7 @@ def test_another_server_than_a_scheduler_is_refused(
     monkeypatch.setattr(dask_pool, "_CONNECT_SECONDS", 0.5)
     with server() as url:
         address = f"{protocol}://{url.partition('://')[2]}"
-        with pytest.raises(SettingsError, match=f"No Dask scheduler answers at {address}"):
+        with refused(SettingsError, "no-scheduler-answers", address=address):
             pool_of(address, tmp_path)
     gc.collect()
     assert "Traceback" not in capfd.readouterr().err

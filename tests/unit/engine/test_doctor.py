@@ -18,6 +18,7 @@ from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import create_key, default_key_path
 from runbook_lib.remote.client import HTTPClient
 from tests.support.commands import runbook
+from tests.support.wording import wording
 from tests.unit.fake_remote import FakeRemote, fails_with, responds
 
 
@@ -88,7 +89,7 @@ def test_a_sqlite_without_full_text_search_is_a_warning(
     item = item_of("Search of error texts")
 
     assert (item.is_warning, item.is_well) == (not has_it, True)
-    assert ("texts and codes" in item.message) is not has_it
+    assert (wording("doctor.searches-texts-and-codes") in item.message) is not has_it
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
@@ -115,10 +116,14 @@ def test_a_doubtful_value_is_a_warning(env: Path) -> None:
 
     items = by_subject(examine())
 
-    assert items["Permissions"].message.endswith("Did you mean ads_read?")
+    assert items["Permissions"].message.endswith(
+        wording("setting-invalid.did-you-mean", name="ads_read")
+    )
     assert items["Permissions"].is_warning
     assert items["Permissions"].is_well
-    assert items["App Display Name"].message.startswith("It contains facebook")
+    assert items["App Display Name"].message.startswith(
+        wording("findings.name-contains", word="facebook")
+    )
 
 
 def test_a_notebook_that_was_run_and_saved_is_well(folder: Path) -> None:
@@ -127,12 +132,12 @@ def test_a_notebook_that_was_run_and_saved_is_well(folder: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     document["cells"][1] |= {"execution_count": 1, "outputs": [{"output_type": "stream"}]}
     path.write_text(json.dumps(document), encoding="utf-8")
-    assert item_of("Notebook").message == f"{path.name} matches the procedure"
+    assert item_of("Notebook").message == wording("doctor.notebook-matches", file=path.name)
 
     path.write_text("{}")
     item = item_of("Notebook")
     assert item.exit_code is ExitCode.INCOMPLETE
-    assert item.message == "facebook_marketing.ipynb is stale: run `runbook notebooks`"
+    assert item.message == wording("doctor.notebook-stale", file="facebook_marketing.ipynb")
 
 
 def test_without_settings_a_machine_is_still_well(folder: Path) -> None:
@@ -141,9 +146,9 @@ def test_without_settings_a_machine_is_still_well(folder: Path) -> None:
     items = by_subject(examination)
 
     assert examination.exit_code is ExitCode.COMPLETE
-    assert items["Settings"].message == "no .env; from the environment: none"
+    assert items["Settings"].message == wording("doctor.no-env-file")
     assert items["Notebook"].is_well
-    assert "one is built for each run" in items["Notebook"].message
+    assert wording("doctor.notebook-is-built") in items["Notebook"].message
     assert list(folder.iterdir()) == []
 
 
@@ -155,7 +160,7 @@ def test_an_unreachable_host_is_reported(network: Network) -> None:
     assert network.paths == ["/", "/"]
     assert examination.exit_code is ExitCode.INCOMPLETE
     message = by_subject(examination)["https://graph.facebook.com"].message
-    assert "graph.facebook.com could not be reached" in message
+    assert wording("host-unreachable.not-reached", host="graph.facebook.com") in message
 
 
 def test_invalid_settings_give_exit_code_2(env: Path, network: Network) -> None:
@@ -212,7 +217,7 @@ def test_an_unusable_signing_key_is_reported(folder: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     item = item_of("Signing key", evidence="evidence")
     assert item.is_well
-    assert "the first run" in item.message
+    assert wording("doctor.key-with-first-run") in item.message
     assert not default_key_path(is_sandbox=False).exists()
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "none.pem"))
@@ -221,7 +226,7 @@ def test_an_unusable_signing_key_is_reported(folder: Path, monkeypatch: pytest.M
     assert "none.pem" in item.message
 
     create_key(folder / "none.pem")
-    assert "can be used" in item_of("Signing key", evidence="evidence").message
+    assert wording("doctor.can-be-used") in item_of("Signing key", evidence="evidence").message
 
 
 def test_an_unencrypted_key_with_a_passphrase_is_reported(
@@ -235,7 +240,7 @@ def test_an_unencrypted_key_with_a_passphrase_is_reported(
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "bare.pem"))
     item = item_of("Signing key", evidence="evidence")
     assert item.exit_code is ExitCode.INCOMPLETE
-    assert "not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in item.message
+    assert wording("key.not-encrypted", variable="RUNBOOK_SIGNING_PASSPHRASE") in item.message
     assert "runbook key --rotate" in item.message
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "encrypted.pem"))
@@ -252,14 +257,16 @@ def test_the_doctor_shows_a_settings_file_that_cannot_be_read(folder: Path) -> N
     items = {item["subject"]: item for item in json.loads(result.stdout)}
     assert result.exit_code == ExitCode.USAGE
     assert "Line 1" in items["Settings"]["message"]
-    assert "file is a file" in items["Evidence folder"]["message"]
+    assert wording("doctor.is-a-file", file="file") in items["Evidence folder"]["message"]
 
 
 def test_the_doctor_looks_at_the_evidence_folder_that_the_settings_name(folder: Path) -> None:
     """The doctor examines the evidence folder that a run would use."""
     (folder / ".env").write_text("RUNBOOK_EVIDENCE=elsewhere\n")
 
-    assert "elsewhere can be written" in runbook("doctor", "--json").stdout
+    assert (
+        wording("doctor.can-be-written", folder="elsewhere") in runbook("doctor", "--json").stdout
+    )
 
 
 def test_secrets_that_a_timer_does_not_have_are_named(
@@ -275,7 +282,7 @@ def test_secrets_that_a_timer_does_not_have_are_named(
 
     assert item.is_warning
     assert item.is_well
-    assert "set RUNBOOK_FACEBOOK_APP_SECRET, RUNBOOK_MAIL_PASSWORD for cron" in item.message
+    assert wording("doctor.set-for-cron") in item.message
     assert "1f2e" not in item.message + item_of("Settings").message
 
 
@@ -313,7 +320,7 @@ def test_a_keyring_is_asked_without_the_session(
 
     item = item_of("Keyring without a session")
 
-    assert item.message.startswith("can be read") is can_be_read
+    assert item.message.startswith(wording("doctor.can-be-read")) is can_be_read
     assert item.is_warning is is_warning
 
 

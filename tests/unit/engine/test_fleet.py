@@ -36,10 +36,11 @@ from runbook_lib.evidence.fleet_result import (
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.recording import RecordedExchange
 from tests.support.fleets import ABC, Act, Processes, fleet, table
+from tests.support.wording import refused, wording
 from tests.unit.engine.sealed_fleets import fail, sealed
 
 
-def refused(code: int) -> dict[str, Any]:
+def refused_event(code: int) -> dict[str, Any]:
     """Return the last event of a run that was not sealed."""
     return {"event": "refused", "message": "No.", "next_step": "Do it.", "code": code}
 
@@ -125,7 +126,7 @@ def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
         is_met = others.wait(20)
         seen.append([*running])
         running.remove(request.tenant)
-        return sealed(request) if is_met else refused(3)
+        return sealed(request) if is_met else refused_event(3)
 
     def other(request: ProcessRequest) -> Mapping[str, Any]:
         others.set()
@@ -181,8 +182,8 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
         (lambda item: sealed(replace(item, fleet_run=None)), "does not belong to this run.", 4),
         (lambda item: sealed(item, key=other_key()), "is not a trusted key.", 4),
         (altered, "record.json: It was altered: its SHA-256 is not the signed one.", 4),
-        (lambda _: refused(ExitCode.USAGE), "No.", 3),
-        (lambda _: refused(LeakError.exit_code), "No.", 4),
+        (lambda _: refused_event(ExitCode.USAGE), "No.", 3),
+        (lambda _: refused_event(LeakError.exit_code), "No.", 4),
     ],
 )
 def test_the_others_go_on(
@@ -228,7 +229,7 @@ def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) ->
     results = run(table("a"), table("b"))
 
     assert [item.exit_code for item in results.values()] == [3, 1]
-    assert results["a"].reason == "Not archived: no."
+    assert results["a"].reason == kept["message"]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +308,7 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
     def wait(_: ProcessRequest) -> Mapping[str, Any]:
         begun.set()
         assert processes.stopped.wait(20)
-        return refused(3)
+        return refused_event(3)
 
     def interrupt(_: TenantResult) -> None:
         assert begun.wait(20)
@@ -386,19 +387,19 @@ def test_only_what_matches_runs(processes: Processes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("more", "name", "facts"),
     [
-        ({"only": ["acm"]}, "No tenant of the file matches acm. Did you mean acme"),
-        ({"resume": "0badcafe"}, "Nothing of a fleet's run 0badcafe is in"),
-        ({"resume": "*"}, "is not the id of a fleet's run"),
-        ({"is_failed": True}, "No tenant of tenants.toml has run in"),
+        ({"only": ["acm"]}, "no-tenant-matches", {"pattern": "acm", "near": "acme"}),
+        ({"resume": "0badcafe"}, "no-such-fleet-run", {"run": "0badcafe"}),
+        ({"resume": "*"}, "not-a-fleet-run", {}),
+        ({"is_failed": True}, "no-tenant-has-run", {"file": "tenants.toml"}),
     ],
 )
 def test_a_choice_of_nothing_is_refused(
-    processes: Processes, more: dict[str, Any], message: str
+    processes: Processes, more: dict[str, Any], name: str, facts: dict[str, str]
 ) -> None:
     """A pattern without a tenant, and a run that there was not, are refused; nothing is written."""
-    with pytest.raises(SettingsError, match=message):
+    with refused(SettingsError, name, **facts):
         fleet(table("acme"), **more)
 
     assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
@@ -410,7 +411,8 @@ def test_a_missing_value_is_named_with_its_line(processes: Processes) -> None:
         fleet(table("a"), '[[tenant]]\ntenant = "b"\n')
 
     assert caught.value.mistakes == [
-        "[[tenant]] 2 (b, line 6): the tenant b has no service_domain."
+        "[[tenant]] 2 (b, line 6): "
+        + wording("tenants-file-invalid.value-missing", name="service_domain", tenant="b")
     ]
 
 
@@ -488,7 +490,7 @@ def test_an_entry_for_whatever_tenant_is_refused(processes: Processes, kind: str
     """Entries of a fleet's attestations file name their subject."""
     say(kind, "fb-01-log-in")
 
-    with pytest.raises(SettingsError, match="step fb-01-log-in: in a fleet each entry needs a"):
+    with refused(SettingsError, "entry-without-subject", step="fb-01-log-in"):
         fleet(*ABC, attestations="attestations.toml")
 
 
@@ -502,7 +504,7 @@ def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
     say("attestation", step, 'subject = [{app_id = "10000098"}, {app_id = "99999999"}]')
     chosen = fleet(*ABC, attestations="attestations.toml", only=["a"])
     assert [item.partition(": ")[2] for item in chosen.unmatched] == [
-        "no tenant has app_id 99999999, so this entry counts for none."
+        wording("fleet.no-tenant-has", value="99999999", name="app_id")
     ]
     assert fleet(*ABC).unmatched == []
 
@@ -521,12 +523,12 @@ def test_notes_that_are_none_are_named(processes: Processes) -> None:
         text.replace(fleet_id, "0"),
     ):
         path.write_text(broken)
-        with pytest.raises(SettingsError, match=r"unsealed.json is not what a fleet writes") as it:
+        with refused(SettingsError, "not-a-fleets-notes", file="unsealed.json") as it:
             run(is_failed=True)
         assert "Delete it" in it.value.diagnostics()
     path.unlink()
     path.mkdir()
-    with pytest.raises(SettingsError, match="cannot be read: it is a folder"):
+    with refused(SettingsError, "notes-are-a-folder"):
         run(resume=fleet_id)
     path.rmdir()
     processes.requests.clear()

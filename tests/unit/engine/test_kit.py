@@ -21,6 +21,7 @@ from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.leaks import refuse_leaks
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.wording import refused
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 MARKETING = find_procedure("facebook_marketing")
@@ -96,7 +97,7 @@ def test_a_changed_file_is_not_overwritten(tmp_path: Path, change: bytes | None)
     mine = change or path.read_bytes().replace(b"Acme", b"ACME")
     path.write_bytes(mine)
 
-    with pytest.raises(SettingsError, match=f"{KIT_NAME} was changed since") as caught:
+    with refused(SettingsError, "kit-was-changed", kit_name=KIT_NAME) as caught:
         write(tmp_path, given={"app_display_name": "Other"})
 
     assert "--force" in caught.value.diagnostics()
@@ -117,7 +118,7 @@ def test_a_place_that_is_no_file_is_refused(tmp_path: Path, make: str) -> None:
         target.mkdir()
         (target / KIT_NAME).symlink_to(target)
 
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with refused(SettingsError, "kit-unreadable"):
         write(target)
 
 
@@ -131,21 +132,21 @@ WITHOUT_REVIEW = replace(
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("given", "name"),
     [
         # No step of this connector has a kit.
-        ({"procedure": WITHOUT_REVIEW}, "no step for a review"),
+        ({"procedure": WITHOUT_REVIEW}, "no-step-for-a-review"),
         # A kit that was never written was not submitted.
-        ({"by": "Operator"}, "places to fill in"),
+        ({"by": "Operator"}, "places-to-fill-in"),
         # A name is too long, or has invisible characters.
-        *(({"by": name}, "--by") for name in ("x" * 201, "a\u202eb", "a\nb")),
+        *(({"by": name}, "unusable-name") for name in ("x" * 201, "a\u202eb", "a\nb")),
     ],
 )
 def test_a_kit_that_cannot_be_written_leaves_nothing(
-    tmp_path: Path, given: dict[str, Any], reason: str
+    tmp_path: Path, given: dict[str, Any], name: str
 ) -> None:
     """The error says why, and nothing is written or recorded."""
-    with pytest.raises(SettingsError, match=reason):
+    with refused(SettingsError, name):
         write(tmp_path / "out", **given)
 
     assert list(tmp_path.iterdir()) == []
@@ -203,7 +204,7 @@ def test_a_credential_in_the_texts_is_refused(tmp_path: Path, secret: str) -> No
     with (tmp_path / KIT_NAME).open("a") as file:
         file.write(f"The secret is {secret} here.\n")
 
-    with pytest.raises(SettingsError, match="looks like a token") as caught:
+    with refused(SettingsError, "looks-like-a-token") as caught:
         write(tmp_path, by="Operator")
 
     assert secret not in str(caught.value)
@@ -249,7 +250,7 @@ def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
     adapt(tmp_path)
     write(tmp_path, by="Operator")
     before = (tmp_path / KIT_NAME).read_bytes()
-    with pytest.raises(SettingsError, match="would be practice"):
+    with refused(SettingsError, "would-be", kind="practice"):
         write(tmp_path, by="Operator", given=practice)
     assert (tmp_path / KIT_NAME).read_bytes() == before
 
@@ -275,7 +276,7 @@ def test_recorded_values_are_in_the_kit(tmp_path: Path) -> None:
     earlier = {**GIVEN, "permissions": "ads_read"}
     kit = recorded_kit(tmp_path, earlier=earlier).kit
 
-    assert (kit.app_name, kit.service_domain) == ("Acme Lead Sync", "acme-h.cyclr.com")
+    assert (kit.app_name, kit.service_domain) == (GIVEN["app_display_name"], "acme-h.cyclr.com")
     assert [part.name for part in kit.permissions] == ["public_profile", "ads_read"]
     assert kit.unknown == ()
 
@@ -292,7 +293,7 @@ def test_a_practice_tenants_kit_has_no_real_setting(
     earlier = {**GIVEN, "graph_url": "http://127.0.0.1:8000"}
     kit = recorded_kit(tmp_path, earlier=earlier).kit
 
-    assert kit.app_name == "Acme Lead Sync"
+    assert kit.app_name == GIVEN["app_display_name"]
     assert kit.is_sandbox
 
 

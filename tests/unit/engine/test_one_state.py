@@ -31,18 +31,19 @@ from runbook_lib.evidence.reports.index_page import INDEX_PAGE
 from runbook_lib.evidence.reports.tenant_status import TenantStatus, cause_rows
 from tests.support.attestations import assigned, attested, submitted
 from tests.support.commands import runbook
+from tests.support.wording import wording
 from tests.unit.engine import world as made_up
 from tests.unit.engine.world import DAY, EVIDENCE, HOUR, NOW, WorldTenant, finding
 
-APP_OFF = "Facebook has deactivated the app: it refuses all of its calls, and nobody can sign in"
-REFUSED = "Facebook knows the App ID and refuses this App Secret"
-TOKEN_ENDED = "Facebook refuses the token: it ended, or was taken back (code 190)"
-UNUSABLE = "Its settings cannot be used"
-CUT_OFF = "All customers are cut off."
-SECRET_STOPS = "If Cyclr has the same secret, no customer can sign in."
-NO_DATA = "No data reaches their cycles until they sign in again."
-NO_CHECK = "Nothing about this tenant is checked."
-NO_TEST = "The runbook cannot test the connection with this token."
+APP_OFF = wording("findings.app-deactivated")
+REFUSED = wording("findings.secret-refused")
+TOKEN_ENDED = wording("findings.token-refused", code=190)
+UNUSABLE = wording("status.settings-unusable")
+CUT_OFF = wording("findings.all-cut-off")
+SECRET_STOPS = wording("findings.secret-stops")
+NO_DATA = wording("findings.no-data-until-sign-in")
+NO_CHECK = wording("findings.nothing-is-checked")
+NO_TEST = wording("findings.cannot-test-connection")
 
 
 @dataclass(frozen=True)
@@ -67,37 +68,43 @@ class ExpectedTenant:
         return [*([self.title] if self.title else []), *self.others]
 
 
-FAILING = "needs you (failing)"
-DUE = "needs you (due)"
+FAILING = wording("status.needs-you-failing")
+DUE = wording("status.needs-you-due")
 # In the order in which everything shows them.
 TABLE = (
     ExpectedTenant("elm", DUE, UNUSABLE, NO_CHECK, "you"),
     ExpectedTenant("gingko", DUE, UNUSABLE, NO_CHECK, "you"),
-    ExpectedTenant("yew", DUE, "Its record cannot be read", "", "you"),
-    ExpectedTenant("fir", DUE, "Nobody has run it yet", "", "you"),
+    ExpectedTenant("yew", DUE, wording("status.record-unreadable"), "", "you"),
+    ExpectedTenant("fir", DUE, wording("status.never-run"), "", "you"),
     ExpectedTenant("alder", FAILING, APP_OFF, CUT_OFF, "you"),
     ExpectedTenant("cedar", FAILING, REFUSED, SECRET_STOPS, "you"),
     ExpectedTenant("birch", FAILING, APP_OFF, CUT_OFF, "you"),
     ExpectedTenant("dogwood", FAILING, REFUSED, SECRET_STOPS, "you"),
-    ExpectedTenant("maple", FAILING, "2 customers are signed out", NO_DATA, "you"),
+    ExpectedTenant(
+        "maple", FAILING, wording("status.customers-signed-out", customers=2), NO_DATA, "you"
+    ),
     ExpectedTenant("hazel", FAILING, TOKEN_ENDED, NO_TEST, "you"),
     ExpectedTenant(
         tenant="nutmeg",
         label=FAILING,
-        title="Twelfth Customer is signed out",
+        title=wording("status.customer-signed-out", customer="Twelfth Customer"),
         stops=NO_DATA,
         whom="you",
-        others=("Calls of Seventh Customer fail",),
+        others=(wording("status.calls-fail", customer="Seventh Customer"),),
     ),
     ExpectedTenant(
-        "juniper", DUE, "12 Submit for review, and wait: it takes longer than usual", "", "you"
+        "juniper", DUE, wording("inbox.overdue", title="12 Submit for review, and wait"), "", "you"
     ),
     ExpectedTenant("kite", DUE, "12a Publish the app", "", "you"),
     ExpectedTenant("larch", DUE, "12a Publish the app", "", "you"),
     ExpectedTenant("spruce", DUE, "Token ends", "", "you"),
-    ExpectedTenant("pine", "cannot be checked since 23 Nov"),
+    ExpectedTenant("pine", wording("status.cannot-be-checked-since", day="23 Nov")),
     ExpectedTenant(
-        "iris", "waiting for Facebook", "12 Submit for review, and wait", "", "Facebook"
+        "iris",
+        wording("status.waiting-for", whom="Facebook"),
+        "12 Submit for review, and wait",
+        "",
+        "Facebook",
     ),
     ExpectedTenant("oak", "in order"),
     ExpectedTenant("quince", "in order"),
@@ -105,21 +112,19 @@ TABLE = (
     ExpectedTenant("tamarack", "in order", "Token ends", "", "you"),
     ExpectedTenant("willow", FAILING, APP_OFF, CUT_OFF, "you"),
 )
-NOW_SENTENCE = (
-    f"15 tenants need you. Start with elm: {UNUSABLE}. 1 tenant cannot be checked. 1 tenant can "
-    "only wait."
-)
+NEED_YOU = wording("inbox.tenants-need-you", tenants=15, tenant=f"elm: {UNUSABLE}.")
+NOW_SENTENCE = f"{NEED_YOU} {wording('status.others-can-only-wait')}"
 # One row for each cause, as everything shows them: group, tenants, title.
 ROWS = (
     ("Due now", "elm, gingko", UNUSABLE),
-    ("Due now", "yew", "Its record cannot be read"),
-    ("Due now", "fir", "Nobody has run it yet"),
+    ("Due now", "yew", wording("status.record-unreadable")),
+    ("Due now", "fir", wording("status.never-run")),
     ("Due now", "alder, birch", APP_OFF),
     ("Due now", "cedar, dogwood", REFUSED),
-    ("Due now", "maple, nutmeg", "3 customers are signed out"),
+    ("Due now", "maple, nutmeg", wording("status.customers-signed-out", customers=3)),
     ("Due now", "hazel", TOKEN_ENDED),
-    ("Due now", "nutmeg", "Calls of Seventh Customer fail"),
-    ("Due now", "juniper", "12 Submit for review, and wait: it takes longer than usual"),
+    ("Due now", "nutmeg", wording("status.calls-fail", customer="Seventh Customer")),
+    ("Due now", "juniper", wording("inbox.overdue", title="12 Submit for review, and wait")),
     ("Due now", "kite, larch", "12a Publish the app"),
     ("Due now", "spruce", "Token ends"),
     ("Due now", "SANDBOX willow", APP_OFF),
@@ -211,7 +216,7 @@ def test_inbox_says_the_same(whole: TenantsOverview) -> None:
     assert text.splitlines()[0] == NOW_SENTENCE
     *rows, last = shown_rows(text)
     assert rows == [*ROWS]
-    assert last[1:] == ("pine", "cannot be checked since 23 Nov")
+    assert last[1:] == ("pine", wording("status.cannot-be-checked-since", day="23 Nov"))
     for expected_tenant in TABLE:
         assert expected_tenant.stops in " ".join(text.split())
 
@@ -271,7 +276,8 @@ def test_a_file_shows_its_own_tenants(whole: TenantsOverview, command: str) -> N
     Path("two.toml").write_text('[[tenant]]\ntenant = "kite"\n[[tenant]]\ntenant = "hazel"\n')
     two = output(command, "two.toml")
 
-    assert two.startswith(f"2 tenants need you. Start with hazel: {TOKEN_ENDED}.")
+    hazel = f"hazel: {TOKEN_ENDED}."
+    assert two.startswith(wording("inbox.tenants-need-you", tenants=2, tenant=hazel))
     assert "elm" not in two
 
 
@@ -404,7 +410,7 @@ def test_a_digest_names_the_same_causes(whole: TenantsOverview) -> None:
     assert told == {
         APP_OFF: ["birch"],
         REFUSED: ["dogwood"],
-        "3 customers are signed out": ["maple", "nutmeg"],
+        wording("status.customers-signed-out", customers=3): ["maple", "nutmeg"],
     }
     rows = {title: names for _, names, title in ROWS if "SANDBOX" not in names}
     assert all(set(names) <= {*rows[title].split(", ")} for title, names in told.items())
@@ -524,11 +530,11 @@ def test_the_state_is_that_of_the_day_it_is_asked_for(world: made_up.World) -> N
     world.begin(replace(ACME, said=(attestation,)))
 
     assert [item.title for item in state_of(now=NOW).items] == [
-        "1 Log in to Facebook: its confirmation ends"
+        wording("status.confirmation-ends", title="1 Log in to Facebook")
     ]
     assert state_of(now=NOW).items[0].due == "2026-11-25"
     later = state_of(now=NOW + 3 * DAY)
-    assert titles(later) == ["1 Log in to Facebook: confirm it again"]
+    assert titles(later) == [wording("status.confirm-again", title="1 Log in to Facebook")]
 
 
 # --- Outages
@@ -570,7 +576,7 @@ def test_a_newer_check_ends_an_outage(world: made_up.World) -> None:
     """A run got answers: the watch's silence counts from there, also after its next poll."""
     world.begin(ACME)
     world.poll(ACME, SILENT, 60 * HOUR, 31 * HOUR)
-    assert state_of().label.startswith("cannot be checked")
+    assert state_of().label.startswith(wording("status.cannot-be-checked"))
     world.run(replace(ACME, run_before=30 * HOUR))
     assert state_of(now=NOW - 29 * HOUR).label == IN_ORDER
     world.poll(ACME, SILENT, 28 * HOUR)
@@ -585,7 +591,7 @@ def test_a_run_without_answers_ends_no_outage(world: made_up.World) -> None:
     world.poll(ACME, SILENT, 2 * DAY, 3 * HOUR)
     world.run(replace(ACME, run_before=2 * HOUR, seen=SILENT))
 
-    assert state_of().label == "cannot be checked since 22 Nov"
+    assert state_of().label == wording("status.cannot-be-checked-since", day="22 Nov")
 
 
 # --- Grouping
@@ -601,7 +607,7 @@ def test_twelve_tenants_with_one_cause_are_one_row(world: made_up.World) -> None
 
     assert (row.title, row.tenants) == (REFUSED, names)
     lines = output("inbox").splitlines()
-    assert lines[0].startswith("12 tenants need you. Start with tenant-00:")
+    assert lines[0].startswith(wording("inbox.tenants-need-you", tenant="tenant-00:", tenants=12))
     assert lines[3] == f"✘ {', '.join(names)}: {REFUSED}"
 
 
@@ -695,7 +701,7 @@ def test_a_review_is_overdue_by_calendar_days(world: made_up.World, days: int) -
     ))  # fmt: skip
     status = state_of()
 
-    assert status.label == ("waiting for Facebook" if days <= 22 else DUE)
+    assert status.label == (wording("status.waiting-for", whom="Facebook") if days <= 22 else DUE)
     assert status.items[0].overdue_days == max(days - 22, 0)
 
 
@@ -703,7 +709,7 @@ def test_a_second_person_is_waited_for(world: made_up.World) -> None:
     """Somebody else must confirm it; the other steps are done."""
     world.begin(replace(ACME, given={"four_eyes": ("fb-01-log-in",)}))
 
-    assert state_of().label == "waiting for a second person"
+    assert state_of().label == wording("status.waiting-for", whom="a second person")
 
 
 def test_one_entry_for_each_app_thing_and_day(world: made_up.World) -> None:
@@ -720,14 +726,12 @@ def test_one_entry_for_each_app_thing_and_day(world: made_up.World) -> None:
     entries_of_it = [
         entry
         for entry in Calendar.from_ical(Path("due.ics").read_bytes()).walk("VEVENT")
-        if "data access ends" in entry["summary"]
+        if wording("status.data-access-ends") in entry["summary"]
     ]
 
     (entry,) = entries_of_it
-    assert entry["summary"] == (
-        "acme: data access ends (20 Inspect a user's token of this app, 21 Read marketing data "
-        "with that token, 19 Inspect a user's token of this app)"
-    )
+    assert entry["summary"].startswith(f"acme: {wording('status.data-access-ends')} (")
+    assert re.findall(r"[(,] ?(\d+) ", entry["summary"]) == ["20", "21", "19"]
     assert [titles(listed) for listed in read_tenants("evidence", NOW).statuses] == [
         ["Data access ends"], ["Data access ends"],
     ]  # fmt: skip
@@ -746,11 +750,11 @@ def test_for_a_person_and_for_anybody(world: made_up.World) -> None:
     )
     mine = output("inbox", "--for", "BEN ")
 
-    assert mine.startswith("1 item for BEN, 2 items for anybody.\n")
+    assert mine.startswith(wording("inbox.items-for", name="BEN", items=2))
     assert "12a Publish the app" in mine
     assert "beta" not in mine
     assert output("inbox", "--for", "Ann").startswith(
-        "Nothing is waiting for Ann; 2 items for anybody."
+        f"{wording('inbox.nothing-for', name='Ann')}; 2 "
     )
 
 
@@ -806,7 +810,7 @@ def test_a_customer_is_listed_until_back(world: made_up.World) -> None:
     world.survey(ACME, made_up.signed_out("Ann"), before=timedelta())
     doubt = timestamp(NOW)
     world.survey(ACME, made_up.customer("Ann", in_doubt_since=doubt), before=timedelta())
-    assert titles(state_of()) == ["Ann is signed out"]
+    assert titles(state_of()) == [wording("status.customer-signed-out", customer="Ann")]
     back = made_up.customer("Ann", in_doubt_since=doubt, polled_on=timestamp(NOW + HOUR))
     world.survey(ACME, back, before=-HOUR)
 
@@ -910,10 +914,10 @@ def test_a_file_that_cannot_be_read_keeps_its_tenants(
     assert [listed.tenant for listed in read.statuses] == ["acme", "beta"]
     (notice,) = read.notices
     assert "tenants.toml" in notice
-    assert notice.endswith("Its tenants are shown as it last named them.")
+    assert notice.endswith(wording("status.shown-as-last-named"))
     result = runbook("inbox")
     assert (result.exit_code, notice.split()[-1] in result.stderr) == (ExitCode.COMPLETE, True)
-    assert "as it last named them" in (EVIDENCE / INDEX_PAGE).read_text()
+    assert wording("status.shown-as-last-named") in (EVIDENCE / INDEX_PAGE).read_text()
 
 
 def damage_list(kind: str) -> None:
@@ -1069,11 +1073,11 @@ def test_a_record_that_cannot_be_read_stops_no_other(world: made_up.World, kind:
     read = read_tenants("evidence", NOW)
 
     assert [(listed.tenant, titles(listed)) for listed in read.statuses] == [
-        ("acme", ["Its record cannot be read"]), ("beta", [REFUSED]),
+        ("acme", [wording("status.record-unreadable")]), ("beta", [REFUSED]),
     ]  # fmt: skip
     assert read.statuses[0].items[0].advice
-    assert output("status").startswith("2 tenants need you. Start with acme: Its record cannot")
-    assert "acme: Its record cannot be read" in output("inbox")
+    assert output("status").startswith(wording("inbox.tenants-need-you", tenant="acme:", tenants=2))
+    assert f"acme: {wording('status.record-unreadable')}" in output("inbox")
     assert build_index("evidence", NOW)[1] == ""
 
 
@@ -1124,7 +1128,7 @@ def test_practice_is_last_and_marked(world: made_up.World) -> None:
     world.begin(WorldTenant(name="aaa", seen=BAD, given=made_up.HERE), ACME)
     text = output("inbox")
 
-    assert text.startswith("There is nothing to do now.")
+    assert text.startswith(wording("inbox.nothing-to-do"))
     assert f"✘ SANDBOX aaa: {REFUSED}" in text
     assert output("status").splitlines()[1].startswith("✔ acme")
     assert output("status").splitlines()[2].startswith("✘ SANDBOX aaa")

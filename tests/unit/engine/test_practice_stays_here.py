@@ -51,10 +51,14 @@ from tests.support.internet import ADDRESS, Internet, internet
 from tests.support.other_connectors import NAME, beside
 from tests.support.post import SECRET as HOOK_SECRET
 from tests.support.post import receiving
+from tests.support.wording import refused, wording
 
 DOMAIN = "acme-h.cyclr.com"
 PAIR = {"app_id": "partner-app-4711", "app_secret": "0ther-c0mpany-Secret-4711"}
 # Some of Cyclr is on this machine, so that the run is practice.
+NOT_CONTACTED = (
+    f"{wording('outside-practice.not-contacted')}: {wording('outside-practice.is-practice')}"
+)
 HERE = "http://127.0.0.1:9"
 MIXED = f"RUNBOOK_CYCLR_API_URL={HERE}\nRUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\n"
 OUTSIDE = {
@@ -134,7 +138,7 @@ def test_practice_of_it_reaches_nobody(
 
     assert world.is_silent
     assert finding.code == OutsidePracticeError.code
-    assert "was not contacted: this run is practice (SANDBOX)" in finding.reason
+    assert NOT_CONTACTED in finding.reason
 
 
 def entries(command: str) -> list[tuple[str, ...]]:
@@ -169,7 +173,7 @@ def test_each_entry_refuses_to_practise_it(
     assert result.exit_code == ExitCode.USAGE, output
     assert NAME in output
     assert "Plainpost" in output
-    assert "Nothing was done" in output
+    assert wording("setting-invalid.nothing-done") in output
     assert nothing_is_written()
     assert world.is_silent
 
@@ -183,10 +187,10 @@ def test_a_plain_notebook_refuses_to_practise_it(
     monkeypatch.setenv("RUNBOOK_CYCLR_API_URL", HERE)
     namespace = {"mode": str(mode), "tenant": "acme", "service_domain": DOMAIN}
 
-    with pytest.raises(SettingsError, match="plainpost cannot be practised") as refused:
+    with refused(SettingsError, "not-practised", connector="plainpost") as caught:
         open_from_notebook(namespace, NAME)
 
-    assert "Nothing was done" in refused.value.diagnostics()
+    assert wording("setting-invalid.nothing-done") in caught.value.diagnostics()
     assert nothing_is_written()
     assert world.is_silent
 
@@ -196,14 +200,19 @@ def test_the_engine_refuses_to_practise_it() -> None:
     """No sandbox is served for it, and the refusal names connectors that can be practised."""
     procedure = find_procedure(NAME)
     with (
-        pytest.raises(SettingsError, match="the sandbox does not imitate Plainpost") as refused,
+        refused(SettingsError, "not-imitated", vendor="Plainpost") as caught,
         practice("approved", procedure, FingerprintKey()),
     ):
         pass
-    with pytest.raises(SettingsError, match="connector plainpost cannot be practised"):
+    with refused(SettingsError, "not-practised", connector="plainpost"):
         practise_tenant("approved", RunRequest(procedure=procedure, tenant="acme"))
 
-    assert "Or practise facebook_marketing or facebook_messenger" in refused.value.diagnostics()
+    assert (
+        wording(
+            "setting-invalid.or-practise", connectors="facebook_marketing or facebook_messenger"
+        )
+        in caught.value.diagnostics()
+    )
 
 
 @pytest.mark.usefixtures("plainpost", "folder", "world")
@@ -256,7 +265,10 @@ def test_a_scenario_that_changes_nothing_is_refused(
 
     output = " ".join(result.stderr.split())
     assert result.exit_code == ExitCode.USAGE
-    assert f"does not imitate the scenario {scenario} for {connector}." in output
+    assert (
+        wording("setting-invalid.scenario-not-imitated", scenario=scenario, connector=connector)
+        in output
+    )
     names = output.partition("Its scenarios: ")[2].rstrip(".").split(", ")
     assert names == list(scenarios_of(find_procedure(connector)))
     assert scenario not in names
@@ -312,12 +324,12 @@ def test_no_request_of_practice_leaves_this_machine(
     world.names["led-astray.localhost"] = ADDRESS
     run = opened("facebook_marketing", **FACEBOOK_HERE, **environ)
 
-    with pytest.raises(RemoteError) as refused:
+    with pytest.raises(RemoteError) as caught:
         run.open_session().send(Request(method="GET", url=url))
     run.close()
 
-    assert isinstance(refused.value, OutsidePracticeError)
-    assert "--sandbox" in refused.value.diagnostics()
+    assert isinstance(caught.value, OutsidePracticeError)
+    assert "--sandbox" in caught.value.diagnostics()
     assert world.is_silent
 
 
@@ -377,7 +389,7 @@ def test_name_and_certificate_of_another_machine_are_not_asked_for(
     """The Service Domain's name server and TLS server are real hosts, too."""
     run = opened("facebook_marketing", **FACEBOOK_HERE, cyclr_service_domain_address=place)
 
-    with pytest.raises(OutsidePracticeError, match="was not contacted"):
+    with refused(OutsidePracticeError, "not-contacted", code="outside-practice"):
         ask(run.open_session(), DOMAIN)
     run.close()
 
@@ -449,7 +461,7 @@ def test_values_that_replace_the_sandboxs_addresses_are_refused(world: Internet)
     result = runbook("run", "--sandbox", *words)
 
     assert result.exit_code == ExitCode.USAGE
-    assert "This run would not be practice" in result.stderr
+    assert wording("setting-invalid.not-practice") in result.stderr
     assert nothing_is_written()
     assert world.is_silent
 
@@ -461,9 +473,7 @@ def test_a_person_is_not_sent_to_a_real_consent_page() -> None:
     run.set_secret(secret_of("facebook_marketing"), "0f1e2d3c4b5a69788796a5b4c3d2e1f0")
     consent = Consent(run, lambda *_: None, lambda _: None)
 
-    with pytest.raises(
-        SettingsError, match=r"practice \(SANDBOX\), and https://www\.facebook\.com"
-    ):
+    with refused(SettingsError, "real-consent-page", address="https://www.facebook.com"):
         consent.ask(run.procedure.steps[0])
     run.close()
 
@@ -482,7 +492,7 @@ def test_the_doctor_asks_nobody_about_practice(world: Internet) -> None:
         item["subject"]: item["message"] for item in json.loads(runbook("doctor", "--json").stdout)
     }
 
-    assert "this run is practice (SANDBOX)" in items["https://graph.facebook.com"]
+    assert wording("outside-practice.is-practice") in items["https://graph.facebook.com"]
     assert world.is_silent
 
 
@@ -508,7 +518,7 @@ def test_practice_uses_no_archive_time_stamp_or_key_elsewhere(
 
     assert result.exit_code == ExitCode.USAGE, result.stderr
     assert address.partition(":")[0] in result.stderr
-    assert "is not on this machine" in result.stderr
+    assert wording("setting-invalid.not-on-this-machine") in result.stderr
     assert f"RUNBOOK_{name.upper()}" in result.stderr
     assert nothing_is_written()
     assert world.is_silent
@@ -519,7 +529,7 @@ def test_practice_uses_no_archive_time_stamp_or_key_elsewhere(
 def test_no_bundle_of_practice_is_archived_elsewhere(address: str) -> None:
     """Also where a run turns out to be practice only after it is sealed, as on a cluster."""
     for is_trial in (True, False):
-        with pytest.raises(SettingsError, match="is not on this machine"):
+        with refused(SettingsError, "not-on-this-machine"):
             archive_sealed(
                 Path("evidence/a/p/b"),
                 {"archive": address},
@@ -534,7 +544,7 @@ def test_no_key_service_signs_practice() -> None:
     """Neither a run's evidence nor a fleet's record."""
     for scheme in ("awskms", "gcpkms", "azurekms", "hv", "sigstore", "unknown"):
         settings = Settings({"signing_key": f"{scheme}:key"})
-        with pytest.raises(SettingsError, match=f"key service {scheme}: is not on this machine"):
+        with refused(SettingsError, "key-service-not-here", scheme=scheme):
             key_from_settings(settings, is_sandbox=True)
 
 
@@ -594,5 +604,5 @@ def test_practice_does_not_say_elsewhere_that_a_real_watch_runs(world: Internet)
     (line,) = _ping(run)
     run.close()
 
-    assert "hc.example was not contacted: this run is practice (SANDBOX)" in line
+    assert f"hc.example {NOT_CONTACTED}" in line
     assert world.is_silent

@@ -37,6 +37,7 @@ from tests.support.run_process import (
     soon,
     telling,
 )
+from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 pytestmark = pytest.mark.usefixtures("fake_runs", "folder")
@@ -274,7 +275,7 @@ def test_a_run_that_takes_too_long_is_ended(
 
     event = perform(performing(*lines), seconds=seconds)
 
-    assert event["message"] == f"The run took longer than {seconds} seconds, and was stopped."
+    assert event["message"] == wording("sealing-failed.took-too-long", seconds=seconds)
     assert "--timeout" in event["next_step"]
     assert Path("interrupted").exists() is (lines is SLEEPING)
     pid = int(soon(Path("begun")).split()[0])
@@ -334,7 +335,7 @@ def test_each_reason_to_wait_is_passed_on_as_it_comes() -> None:
     )
     run_in_process(waiting, on_wait=hear)
 
-    assert heard == ["Waiting for another run: ü.", "Heard meanwhile: True."]
+    assert [each.rpartition(": ")[2] for each in heard] == ["ü.", "True."]
 
 
 WAIT = '{"event": "wait", "message": "Waiting."}\n'
@@ -354,11 +355,11 @@ def test_a_process_without_a_result_is_an_error(
     """A process that fails before it reads a large request, or halfway through its result."""
     starts.program = program
     message: list[str] = []
-    with pytest.raises(SealingError, match="ended without a result") as caught:
+    with refused(SealingError, "ended-without-result") as caught:
         run_in_process(replace(REQUEST, given={"a": ("x" * 10,) * 100_000}), on_wait=message.append)
 
     assert message == heard
-    assert "Run it again; the journal is intact" in caught.value.diagnostics()
+    assert wording("sealing-failed.journal-is-intact") in caught.value.diagnostics()
 
 
 def test_an_interrupted_caller_leaves_no_run_behind(starts: Starts) -> None:

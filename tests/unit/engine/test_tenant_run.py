@@ -53,6 +53,7 @@ from runbook_lib.errors import (
 from tests.conftest import NOON
 from tests.support.attestations import assigned, attested, commented, skipped, withdrawn
 from tests.support.procedures import CheckFunction, plain_procedure, step
+from tests.support.wording import refused, wording
 
 CANARY = "canary-secret-1"
 DOMAIN = Input(name="service_domain", label="Service Domain", help="Where.", required=True)
@@ -243,7 +244,7 @@ def test_an_unfinished_run_is_resumed(
 
 def test_an_unknown_step_is_refused(make_run: MakeRun, journal: Journal) -> None:
     """An unknown step id raises `UnknownStepError`, and nothing is written."""
-    with pytest.raises(UnknownStepError, match="no step called nonsense"):
+    with refused(UnknownStepError, "no-such-step", step="nonsense"):
         make_run(step("a")).perform("nonsense")
 
     assert journal.entries() == []
@@ -477,9 +478,9 @@ def test_practice_and_real_runs_have_separate_tenants(
     make_run(step("a"), run_id="ffffffff", mode=mode, said=[], **first)
     before = types(journal)
 
-    refused = f"would be {'real' if first else 'practice'}"
+    kind = "real" if first else "practice"
     for run_id in ("eeeeeeee", "ffffffff"):  # the latter in a kernel that joins the run
-        with pytest.raises(SettingsError, match=refused) as caught:
+        with refused(SettingsError, "would-be", kind=kind) as caught:
             make_run(step("a"), run_id=run_id, mode=mode, **second).start()
         assert "--tenant" in caught.value.diagnostics()
     assert types(journal) == before
@@ -598,7 +599,9 @@ def test_a_required_value_that_is_missing_is_named(make_run: MakeRun) -> None:
     with pytest.raises(SettingsError) as caught:
         make_run(step("a")).require_startable()
 
-    assert "service_domain (Service Domain) is missing" in str(caught.value)
+    assert wording(
+        "setting-invalid.value-missing", name="service_domain", label="Service Domain"
+    ) in str(caught.value)
     assert "RUNBOOK_SERVICE_DOMAIN" in str(caught.value)
     make_run(step("a"), service_domain="acme-h.cyclr.com").require_startable()
     make_run(step("a")).record_input("service_domain", "acme-h.cyclr.com")
@@ -652,13 +655,13 @@ def test_a_tenants_name_is_a_folders_name(name: str) -> None:
 )
 def test_an_invalid_tenant_name_is_refused(name: str) -> None:
     """A path or an unsafe folder name is refused as tenant name."""
-    with pytest.raises(SettingsError, match="is not a tenant name"):
+    with refused(SettingsError, "not-a-tenant-name"):
         tenant_name(name)
 
 
 def test_the_folder_of_the_keys_is_no_tenant() -> None:
     """`keys` is refused as tenant name, because the public keys have that folder."""
-    with pytest.raises(SettingsError, match="contains the public keys"):
+    with refused(SettingsError, "contains-the-public-keys"):
         tenant_name("keys")
 
 
@@ -785,8 +788,9 @@ def test_an_attestation_counts_for_its_app_only(make_run: MakeRun) -> None:
     state = other.finish()
     assert state.outcome is RunOutcome.INCOMPLETE
     reason = state.steps["a"].conclusion.reason
-    assert "Ann confirmed this on" in reason
-    assert "for App ID 111, not 222 and for Region eu, not us" in reason
+    assert wording("findings.confirmed-this", name="Ann") in reason
+    assert "App ID 111, not 222" in reason
+    assert "Region eu, not us" in reason
 
 
 def test_a_rotated_secret_voids_its_attestations(make_run: MakeRun, journal: Journal) -> None:
@@ -798,10 +802,13 @@ def test_a_rotated_secret_voids_its_attestations(make_run: MakeRun, journal: Jou
 
     assert run.state.outcome is look().outcome is RunOutcome.COMPLETE
     rotated = look("rotated-secret-1").steps["a"].conclusion.reason
-    assert "for another App Secret" in rotated
+    assert wording("findings.for-another-secret", label="App Secret") in rotated
 
     run.set_secret(APP_SECRET, "rotated-secret-1")
-    assert "for another App Secret" in run.state.steps["a"].conclusion.reason
+    assert (
+        wording("findings.for-another-secret", label="App Secret")
+        in run.state.steps["a"].conclusion.reason
+    )
     assert look().outcome is RunOutcome.INCOMPLETE
 
     run.set_secret(APP_SECRET, CANARY)
@@ -818,7 +825,7 @@ def test_without_its_key_a_secret_is_not_recognised(make_run: MakeRun, journal: 
     state = make_run(bound_step("a"), app_id="111", said=[]).state
 
     assert state.outcome is RunOutcome.INCOMPLETE
-    assert "that the new fingerprint.key cannot recognise" in state.steps["a"].conclusion.reason
+    assert wording("findings.key-cannot-recognise") in state.steps["a"].conclusion.reason
 
 
 def test_a_finding_counts_for_its_app_only(make_run: MakeRun) -> None:
@@ -829,7 +836,9 @@ def test_a_finding_counts_for_its_app_only(make_run: MakeRun) -> None:
     assert make_run(seen, app_id="111").whole_state.outcome is RunOutcome.COMPLETE
     state = make_run(seen, app_id="222").whole_state.steps["a"]
     assert state.conclusion.outcome is Outcome.NOT_RUN
-    assert state.conclusion.reason.endswith("for App ID 111, not 222: check it again.")
+    assert state.conclusion.reason.endswith(
+        f"App ID 111, not 222{wording('findings.check-it-again')}"
+    )
     assert (state.findings, state.checked_on) == ((), "")
 
 
@@ -849,7 +858,7 @@ def test_a_changed_text_is_shown_and_voids_nothing(make_run: MakeRun) -> None:
 
     state = make_run(replace(bound_step("a"), prose="Corrected.")).whole_state.steps["a"]
     assert state.conclusion.outcome is Outcome.ATTESTED
-    assert state.remarks == ("The text of this step has changed since Ann confirmed it.",)
+    assert state.remarks == (wording("findings.text-has-changed", name="Ann"),)
     assert make_run(bound_step("a")).whole_state.steps["a"].remarks == ()
 
 
@@ -913,7 +922,7 @@ def test_a_check_is_about_what_was_known_when_it_began(make_run: MakeRun) -> Non
     state = run.perform("a")
 
     assert state.conclusion.outcome is Outcome.NOT_RUN
-    assert "for App ID 111, not 222" in state.conclusion.reason
+    assert "App ID 111, not 222" in state.conclusion.reason
 
 
 def test_the_login_is_recorded_beside_the_name(

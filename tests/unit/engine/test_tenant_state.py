@@ -16,6 +16,7 @@ from runbook_lib.engine.tenant_state import KnownTenant
 from runbook_lib.evidence.reports.tenant_status import cause_rows, sorted_statuses, what_now
 from tests.support.attestations import AT, attested
 from tests.support.waiting_steps import known, status, step
+from tests.support.wording import wording
 
 TODAY = date(2026, 11, 24)
 
@@ -125,9 +126,9 @@ def test_the_worst_comes_first_and_practice_last() -> None:
     assert names == [
         "failed", "review", "overdue", "soon", "late", "no-day", "done", "practice",
     ]  # fmt: skip
-    assert what_now(ordered) == (
-        "3 tenants need you. Start with failed: 1 Do a: contradicted by a check. "
-        "3 tenants can only wait."
+    failed = wording("status.contradicted", title="failed: 1 Do a")
+    assert what_now(ordered).startswith(
+        f"{wording('inbox.tenants-need-you', tenants=3, tenant=failed)}. 3 "
     )
 
 
@@ -167,8 +168,8 @@ def test_a_step_verified_in_part_is_due() -> None:
     items = status(known("acme", step("a", "failed"), seen), TODAY).items
 
     assert [(item.title, item.is_failing) for item in items] == [
-        ("1 Do a: contradicted by a check", True),
-        ("1 Do b: confirm what no check can see", False),
+        (wording("status.contradicted", title="1 Do a"), True),
+        (wording("status.confirm-the-rest", title="1 Do b"), False),
     ]
 
 
@@ -190,7 +191,7 @@ def test_an_attestation_is_asked_for_again_30_days_before_it_ends(ends_on: str, 
     items = status(acme, TODAY).items
     assert [(item.group, item.due) for item in items] == ([(group, ends_on)] if group else [])
     assert [item.advice for item in items] == [
-        f"The confirmation ends on {ends_on}: look again, then confirm it." for _ in items
+        wording("status.confirmation-ends-on", ends_on=ends_on) for _ in items
     ]
     assert waits_by_step(acme.state, TODAY) == {}
 
@@ -207,8 +208,10 @@ def test_an_attestation_that_has_grown_old_is_asked_for() -> None:
     first, second = status(known("acme", step("a", "not_run"), old, other), TODAY).items
 
     assert (first.places[0].id, second.places[0].id) == ("a", "b")
-    assert second.title == "1 Do b: confirm it again"
-    assert second.advice.startswith("Ann confirmed this on 2025-10-20T09:00:00Z, 400 days ago")
+    assert second.title == wording("status.confirm-again", title="1 Do b")
+    assert second.advice.startswith(
+        wording("status.confirmed-days-ago", on="2025-10-20T09:00:00Z", name="Ann", days=400)
+    )
 
 
 def test_a_request_of_an_outside_party_is_due_here() -> None:
@@ -219,7 +222,7 @@ def test_a_request_of_an_outside_party_is_due_here() -> None:
 
     assert (item.group, item.whom, item.overdue_days) == ("due_now", "you", 2)
     assert item.due == "2026-11-20"
-    assert item.advice == "It was due on 2026-11-20: do it, then confirm that it is done."
+    assert item.advice == wording("status.was-due-on", due="2026-11-20")
 
 
 def test_problems_with_one_cause_are_one_item() -> None:
@@ -237,8 +240,8 @@ def test_problems_with_one_cause_are_one_item() -> None:
     ]
     (item,) = tenants[0].items
 
-    assert item.title.startswith("Facebook has deactivated the app")
-    assert item.stops == "All customers are cut off."
+    assert item.title.startswith(wording("findings.app-deactivated"))
+    assert item.stops == wording("findings.all-cut-off")
     assert [place.id for place in item.places] == ["a", "b"]
     assert item.reason == "a is refused. b is refused."
     (row,) = cause_rows(tenants)
@@ -270,7 +273,7 @@ def test_a_state_is_a_document() -> None:
                 "cause": "facebook_marketing a 1 Do a Ann 2026-11-21",
                 "title": "1 Do a",
                 "stops": None,
-                "advice": "Do it, then check it or confirm that it is done.",
+                "advice": wording("status.do-the-step"),
                 "command": None,
                 "link": None,
                 "waits_for": "Ann",

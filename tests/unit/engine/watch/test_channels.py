@@ -35,6 +35,7 @@ from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.channels.mail import mail_of
 from runbook_lib.engine.watch.watch_state import Digest
 from runbook_lib.errors import SettingsError
+from tests.support.wording import refused, wording
 from tests.unit.engine.watch.desk import ENV, HOOK_SECRET, NOON, PROCEDURE
 
 # Apprise imports it where there still is one.
@@ -295,7 +296,7 @@ def test_a_channel_with_a_missing_setting_is_named(opened: Opened, missing: str)
     with pytest.raises(SettingsError, match=missing):
         addresses(opened(**{**whole, missing: ""}))
     nothing = dict.fromkeys(("mail_server", "mail_from", "mail_to"), "")
-    with pytest.raises(SettingsError, match="No channel is set"):
+    with refused(SettingsError, "no-channel-is-set"):
         try_channels(opened(**nothing))
 
 
@@ -383,7 +384,9 @@ def test_an_error_in_a_library_ends_one_message(
     error = sent(opened(), "mail")
 
     assert traits(error) == "is_final"
-    assert str(error).endswith("was not sent (mail): the message could not be made (LookupError)")
+    assert str(error).endswith(
+        wording("watch.could-not-be-made", error="LookupError", channel="mail")
+    )
 
 
 # --- Apprise ----------------------------------------------------------------------------------
@@ -401,9 +404,9 @@ def test_other_services_get_it_by_apprise(
     document = json.loads(got[0][1])
 
     assert errors[0] is None
-    assert document["title"] == "SANDBOX acme: test message"
+    assert document["title"] == f"SANDBOX {wording('watch.test-message', tenant='acme')}"
     assert "Nothing changed" in document["message"]
-    assert "a service did not accept it" in str(errors[1])
+    assert wording("watch.service-did-not-accept") in str(errors[1])
     printed = capfd.readouterr()
     shown = (str(errors[1]), caplog.text, printed.out, printed.err)
     assert not [text for text in shown if "4711" in text or "t0ken" in text]
@@ -419,7 +422,7 @@ def test_without_the_extra_apprise_says_how_to_install_it(
     unknown = sent(run, "apprise")
     monkeypatch.setitem(sys.modules, "apprise", None)
 
-    assert "finds no address in" in str(unknown)
+    assert wording("watch.finds-no-address") in str(unknown)
     assert "t0ken" not in str(unknown)
     assert "pip install 'facebook-marketing-runbook[apprise]'" in str(sent(run, "apprise"))
 

@@ -25,6 +25,7 @@ from runbook_lib.engine.watch.watch_state import Digest, WatchState, open_state
 from runbook_lib.errors import BusyError, ExitCode
 from runbook_lib.remote.client import ConnectionPools
 from tests.support.post import receiving
+from tests.support.wording import wording
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, PROCEDURE, Desk, deactivated
 from tests.unit.fake_console import Console
 
@@ -66,7 +67,7 @@ def test_a_tenant_that_another_process_polls_is_named(desk: Desk) -> None:
         (line,) = desk.cycle(DAY, FOUR)
     desk.cycle(MINUTE, FOUR)
 
-    assert line.startswith("acme: Another watch is running in ")
+    assert line.startswith(wording("watch.another-is-running", tenant="acme"))
     assert desk.post.take_reports() == ["all new beta+coda+dodo", "all new acme"]
 
 
@@ -115,15 +116,15 @@ def test_the_page_says_how_each_tenant_is(desk: Desk) -> None:
     desk.cycle(2 * DAY, fleet)
 
     assert 'id="changes"' not in calm
-    assert "needs you (failing)" not in calm
+    assert wording("status.needs-you-failing") not in calm
     assert '<strong class="new">new</strong>' in new
-    assert "needs you (failing)" in later
+    assert wording("status.needs-you-failing") in later
     assert '<strong class="new">' not in later
     assert "<bdi>acme</bdi>, <bdi>beta</bdi>, <bdi>coda</bdi>" in later
-    assert "Acknowledged by Ann" in later
+    assert wording("status.acknowledged-by", name="Ann") in later
     assert "on &lt;it&gt;" in later
     assert "SANDBOX" in later
-    assert "needs you (failing)" not in over
+    assert wording("status.needs-you-failing") not in over
     assert 'id="changes"' in over
     assert 'id="changes"' not in desk.page()
 
@@ -133,8 +134,8 @@ def test_a_deactivated_app_is_not_in_order_on_the_page(desk: Desk) -> None:
     desk.answers["", "app-name-matches"] = deactivated()
     desk.cycle(0)
     page = desk.page()
-    assert "needs you (failing)" in page
-    assert "Facebook has deactivated the app" in page
+    assert wording("status.needs-you-failing") in page
+    assert wording("findings.app-deactivated") in page
 
 
 def test_the_page_names_whose_systems_do_not_answer(desk: Desk) -> None:
@@ -151,7 +152,7 @@ def test_the_page_names_whose_systems_do_not_answer(desk: Desk) -> None:
     assert [tenant_status.tenant for tenant_status in after if tenant_status.unchecked_since] == [
         "acme"
     ]
-    assert "needs you (failing)" not in desk.page()
+    assert wording("status.needs-you-failing") not in desk.page()
 
 
 @pytest.fixture
@@ -184,7 +185,8 @@ def test_customers_of_one_console_are_one_entry_of_all_tenants(
     desk.cycle(HOUR, FOUR)
 
     ((_, _, digest),) = desk.post.sent
-    assert digest.subject == "SANDBOX 4 tenants: Name of a is signed out"
+    signed_out = wording("status.customer-signed-out", customer="Name of a")
+    assert digest.subject == f"SANDBOX 4 tenants: {signed_out}"
     assert desk.post.take_reports() == ["all new acme+beta+coda+dodo"]
 
 

@@ -16,6 +16,7 @@ from runbook_lib.engine.watch.poll import harmless_checks, open_watched
 from runbook_lib.engine.watch.watch_state import Problem, ProblemKind
 from runbook_lib.errors import BusyError, ExitCode, SettingsError
 from tests.support.attestations import assigned, attested
+from tests.support.wording import refused, wording
 from tests.unit.engine.watch.desk import (
     DAY,
     HOUR,
@@ -69,9 +70,9 @@ def test_a_refused_secret_is_one_problem_at_once(desk: Desk) -> None:
 
     assert (failed.kind, failed.step) == (ProblemKind.FAILED, SECRET_STEP)
     assert (failed.was, failed.now, failed.reason) == ("verified", "failed", REFUSED)
-    assert failed.title == "Facebook knows the App ID and refuses this App Secret"
-    assert "No customer can sign in" in failed.impact
-    assert "Copy the App Secret again" in failed.advice
+    assert failed.title == wording("findings.secret-refused")
+    assert wording("findings.no-customer-can-sign-in") in failed.impact
+    assert wording("findings.copy-the-secret") in failed.advice
     assert (ended.id, bool(ended.ended_on), ended.is_open) == (failed.id, True, False)
 
 
@@ -87,7 +88,7 @@ def test_a_failure_before_the_first_poll_is_a_problem(desk: Desk, is_known: bool
     (problem,) = desk.problems()
 
     assert (problem.title, problem.is_open) == (
-        "Facebook knows the App ID and refuses this App Secret", True,
+        wording("findings.secret-refused"), True,
     )  # fmt: skip
     assert result.code is ExitCode.FAILED
     desk.answers.clear()
@@ -110,7 +111,7 @@ def test_a_deactivated_app_is_one_cause_and_never_in_order(desk: Desk) -> None:
     assert {(p.cause, p.title) for p in problems} == {
         (
             "code app-deactivated",
-            "Facebook has deactivated the app: it refuses all of its calls, and nobody can sign in",
+            wording("findings.app-deactivated"),
         )
     }
     assert code is ExitCode.FAILED
@@ -153,8 +154,10 @@ def test_a_different_result_counts_when_it_is_seen_again(desk: Desk) -> None:
     assert desk.changes(DAY) == desk.changes(4 * MINUTE) == []
     (renamed,) = desk.changes(2 * MINUTE)
 
-    assert renamed.was == "verified (App Display Name: Partner)"
-    assert renamed.now == "failed (App Display Name: Another)"
+    assert (renamed.was, renamed.now) == (
+        f"{Outcome.VERIFIED} (App Display Name: Partner)",
+        f"{Outcome.FAILED} (App Display Name: Another)",
+    )
     assert renamed.since < renamed.on
 
 
@@ -225,7 +228,7 @@ def test_an_undecided_check_is_no_change_and_an_outage_after_a_day(
 
     assert len(first) == (before is Outcome.FAILED)
     assert (late.kind, late.reason) == (ProblemKind.OUTAGE, "Nobody can tell.")
-    assert (over.id, over.end_reason) == (late.id, "Every check can tell again.")
+    assert (over.id, over.end_reason) == (late.id, wording("watch.can-tell-again"))
 
 
 def test_a_permission_that_goes_live_is_news_of_what_only_people_see(desk: Desk) -> None:
@@ -247,11 +250,11 @@ def test_a_permission_that_goes_live_is_news_of_what_only_people_see(desk: Desk)
     assert desk.changes(DAY, 6 * MINUTE) == []
 
     assert (news.kind, news.now) == (
-        ProblemKind.CHANGED, "could not be checked (leads_retrieval: live)",
+        ProblemKind.CHANGED, wording("watch.could-not-be-checked", value="leads_retrieval: live"),
     )  # fmt: skip
 
 
-APPROVED = "App Review approved all 8 permissions"
+APPROVED = wording("findings.review-approved", permissions=8)
 
 
 @pytest.mark.parametrize(
@@ -260,8 +263,8 @@ APPROVED = "App Review approved all 8 permissions"
         (0, 8, APPROVED),
         (None, 8, APPROVED),
         (7, 8, APPROVED),
-        (0, 5, "Facebook lists 5 of 8 permissions as live"),
-        (None, 1, "Facebook lists the permissions as live"),
+        (0, 5, wording("findings.some-permissions-live", live=5, permissions=8)),
+        (None, 1, wording("findings.permissions-live")),
         (5, 4, "12 Submit for review, and wait"),
         (8, 8, ""),
     ],
@@ -289,7 +292,7 @@ def test_good_news_names_what_and_how_many(
     assert {problem.kind for problem in news} <= {ProblemKind.CHANGED}
     assert [problem.title for problem in news] == ([title] if title else [])
     if title == APPROVED:
-        assert news[0].advice == "Next: 12a Publish the app."
+        assert news[0].advice == wording("watch.next-step", title="12a Publish the app.")
 
 
 def test_an_outage_is_one_problem_after_a_day(desk: Desk) -> None:
@@ -363,7 +366,7 @@ def test_a_used_up_hour_is_left_to_people(desk: Desk, monkeypatch: pytest.Monkey
     held = desk.poll()
 
     assert (held.polled, held.code) == (0, 3)
-    assert held.held == "Not checked: 51 % of the app's calls of this hour are used."
+    assert held.held == wording("watch.calls-used", percent=51)
     assert not desk.tenant_row().last_polled_on
 
 
@@ -416,7 +419,7 @@ def test_two_polls_of_a_tenant_do_not_meet(desk: Desk) -> None:
 
 def test_a_tenant_without_a_journal_is_not_watched(desk: Desk) -> None:
     """A watch begins nothing: it says how to begin, and nothing is written."""
-    with pytest.raises(SettingsError, match="run `runbook run` once"):
+    with refused(SettingsError, "run-once", code="tenant-unknown"):
         open_watched(PROCEDURE, {}, tenant="nobody", env_file="watch.env")
     assert not desk.path.exists()
 

@@ -19,6 +19,7 @@ from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.watch_state import Digest, StateError, WatchState
 from runbook_lib.errors import ExitCode, SettingsError
 from tests.support.attestations import assigned
+from tests.support.wording import refused, wording
 from tests.unit.engine.watch.desk import (
     DAY,
     HOOK_SECRET,
@@ -41,6 +42,7 @@ REAL = {"graph_url": "https://graph.facebook.com", "cyclr_api_url": "https://api
 OWN = "own@coda.example"
 HOOK = {"RUNBOOK_WEBHOOK": "https://hooks.acme.example/x", "RUNBOOK_WEBHOOK_SECRET": HOOK_SECRET}
 YEARS = 3_650 * DAY
+REFUSED = wording("findings.secret-refused")
 
 
 @pytest.fixture
@@ -68,8 +70,8 @@ def test_the_first_digest_says_what_is_watched_and_what_fails_already(desk: Desk
     desk.cycle(DAY, THREE)
 
     assert told == ["all watched acme+beta+coda", "all new beta"]
-    assert first.text.startswith("The watch checks 3 tenants: acme, beta, coda. These need people")
-    assert first.subject == ("SANDBOX beta: Facebook knows the App ID and refuses this App Secret")
+    assert first.text.startswith(wording("watch.first-digest", tenants=3, names="acme, beta, coda"))
+    assert first.subject == f"SANDBOX beta: {REFUSED}"
     assert desk.post.take_reports() == ["all still failing beta"]
 
 
@@ -78,7 +80,7 @@ def test_nothing_that_fails_is_said_once(desk: Desk) -> None:
     for _ in range(3):
         desk.cycle(DAY, THREE)
     ((_, _, first),) = desk.post.sent
-    assert first.subject == "SANDBOX Watching 3 tenants: nothing fails"
+    assert first.subject == wording("watch.nothing-fails", tenants=3)
     assert first.document["problems"] == []
 
 
@@ -98,12 +100,10 @@ def test_one_cause_is_one_entry_and_so_is_its_end(failing: Desk) -> None:
     for channel, digest in sent.items():
         assert over[channel].thread == [digest.id]
         assert len({problem["phase"] for problem in over[channel].document["problems"]}) == 1
-    assert sent["mail"].subject == (
-        "SANDBOX 3 tenants: Facebook knows the App ID and refuses this App Secret"
-    )
-    assert over["mail"].subject.startswith("SANDBOX 3 tenants: over: Facebook knows")
+    assert sent["mail"].subject == f"SANDBOX 3 tenants: {REFUSED}"
+    assert over["mail"].subject == f"SANDBOX 3 tenants: over: {REFUSED}"
     assert "Tenants: acme, beta, coda" in sent["mail"].text
-    assert "What to do: Copy the App Secret again" in sent["mail"].text
+    assert wording("screens.what-to-do") in sent["mail"].text
     assert failing.cycle(DAY, THREE) == []
     assert len(failing.post.sent) == 4
 
@@ -131,7 +131,7 @@ def test_a_deactivated_app_is_one_entry_of_one_digest(desk: Desk) -> None:
     desk.cycle(6 * MINUTE)
     ((_, _, digest),) = desk.post.sent
 
-    assert digest.subject.startswith("SANDBOX acme: Facebook has deactivated the app")
+    assert digest.subject == f"SANDBOX acme: {wording('findings.app-deactivated')}"
     assert desk.post.take_reports() == ["all new acme+acme+acme"]
     assert "Steps: 4 Create App" in digest.text
     assert ", 13 Complete Settings > Basic" in digest.text
@@ -151,9 +151,9 @@ def test_an_approval_says_whose_and_what_comes_next(desk: Desk) -> None:
     for wait in (DAY, 6 * MINUTE, DAY, DAY):
         desk.cycle(wait)
     ((_, _, digest),) = desk.post.sent
-    assert digest.subject == (
-        "SANDBOX acme: App Review approved all 8 permissions. Next: 12a Publish the app"
-    )
+    news = wording("findings.review-approved", permissions=8)
+    following = wording("watch.next-step", title="12a Publish the app")
+    assert digest.subject == f"SANDBOX acme: {news}. {following}"
 
 
 def test_simultaneous_problems_are_one_digest(failing: Desk) -> None:
@@ -478,20 +478,23 @@ def _is_killed_at(desk: Desk, patch: pytest.MonkeyPatch, number: int, *, is_save
     return False
 
 
+FULL = "watch.db: disk full."
+
+
 def test_a_digest_that_cannot_be_saved_is_not_sent(
     failing: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a full disk nothing is sent; afterwards it is sent once."""
 
     def full(*_: object) -> None:
-        raise StateError("watch.db cannot be saved or read: database or disk is full.")
+        raise StateError(FULL)
 
     with monkeypatch.context() as patch:
         patch.setattr(WatchState, "transaction", full)
         lines = failing.cycle(DAY, THREE)
     assert failing.post.sent == []
     assert failing.code is ExitCode.INCOMPLETE
-    assert "disk is full" in " ".join(lines)
+    assert FULL in " ".join(lines)
     failing.cycle(MINUTE, THREE)
     assert failing.post.take_reports() == ["all new acme+beta+coda"]
 
@@ -589,10 +592,10 @@ def test_a_receiver_that_refuses_is_named_until_it_accepts(failing: Desk) -> Non
     failing.post.act = take
     failing.cycle(HOUR, fleet)
 
-    assert "A message was not accepted" in page
+    assert wording("watch.message-not-accepted") in page
     assert "(451) later" in page
     assert failing.code is ExitCode.COMPLETE
-    assert "not accepted" not in failing.page()
+    assert wording("watch.message-not-accepted") not in failing.page()
 
 
 def test_the_code_does_not_depend_on_what_was_reported_or_acknowledged(failing: Desk) -> None:
@@ -637,7 +640,7 @@ def test_a_silent_server_is_waited_for_once_a_cycle(failing: Desk) -> None:
     failing.post.act = silent_at_25
     failing.post.tries.clear()
     (printed,) = failing.cycle(DAY, fleet)
-    assert "was not accepted within" in printed
+    assert wording("watch.not-accepted-within") in printed
     assert [to[:4] for to, _ in failing.post.tries] == ["acme", "dune"]
     assert [to[:4] for _, to, _ in failing.post.sent] == ["dune"]
 
@@ -663,7 +666,7 @@ def test_a_problem_is_reminded_of_daily_until_it_is_acknowledged(failing: Desk) 
     failing.cycle(HOUR, ("acme",))
     ((_, _, digest),) = failing.post.sent
     assert failing.post.take_reports() == ["all still failing acme"]
-    assert digest.subject.startswith("SANDBOX acme: still failing: Facebook knows")
+    assert digest.subject == f"SANDBOX acme: still failing: {REFUSED}"
     until = (failing.now() + timedelta(days=3)).date().isoformat()
     ident = digest.text.partition("--ack ")[2].split()[0]
     assert len(ident) == 8
@@ -691,13 +694,13 @@ def test_an_entry_of_several_tenants_is_acknowledged_at_once(failing: Desk) -> N
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"by": ""}, "needs --by"),
-        ({"until": "tomorrow"}, "cannot be used"),
-        ({"until": "2026-11-01"}, "is in the past"),
-        ({"note": "x\u202ey"}, "cannot be used"),
-        ({"ident": "0" * 32}, "No failing problem has the ID"),
-        ({"ident": "%" * 8}, "No failing problem has the ID"),
-        ({"evidence": "elsewhere"}, "no watch has run yet"),
+        ({"by": ""}, "no-acknowledger"),
+        ({"until": "tomorrow"}, "unusable-acknowledgement"),
+        ({"until": "2026-11-01"}, "until-has-passed"),
+        ({"note": "x\u202ey"}, "unusable-acknowledgement"),
+        ({"ident": "0" * 32}, "no-such-problem"),
+        ({"ident": "%" * 8}, "no-such-problem"),
+        ({"evidence": "elsewhere"}, "no-watch-has-run"),
     ],
 )
 def test_an_impossible_acknowledgement_is_refused(
@@ -708,11 +711,11 @@ def test_an_impossible_acknowledgement_is_refused(
     (before,) = failing.problems()
     whole: dict[str, Any] = {"ident": before.id, "by": "Ann", "until": "", "note": ""}
     whole |= {"evidence": "evidence", "now": failing.now()}
-    with pytest.raises(SettingsError, match=says):
+    with refused(SettingsError, says):
         acknowledge(**{**whole, **given})
     assert failing.problems() == [before]
     assert acknowledge(**whole) == acknowledge(**whole) == ["acme"]
-    with pytest.raises(SettingsError, match="Ann has acknowledged it already"):
+    with refused(SettingsError, "already-acknowledged", name="Ann"):
         acknowledge(**{**whole, "by": "Ben"})
 
 
@@ -748,7 +751,7 @@ def test_two_watches_do_not_send_at_once(failing: Desk, monkeypatch: pytest.Monk
 
     failing.post.act = meanwhile
     failing.cycle(DAY, THREE)
-    assert ["Another watch is sending." in line for line in printed] == [True]
+    assert [wording("watch.another-is-sending") in line for line in printed] == [True]
     assert len(failing.post.tries) == 2
     failing.cycle(HOUR, ("acme",), is_alone=True)
     assert failing.post.take_reports() == ["all new acme+beta+coda"]
