@@ -107,7 +107,7 @@ def test_the_sentence_is_shown_before_the_question(monkeypatch: pytest.MonkeyPat
 
     assert agreed.exit_code == 0
     assert f"acme · {PROCEDURE.title}" in agreed.stderr
-    assert wording("confirm.sentence", confirms=PUBLISH.own_sentence, name="Ann") in agreed.stderr
+    assert wording("confirm.sentence", sentence=PUBLISH.own_sentence, name="Ann") in agreed.stderr
     assert wording("confirm.subject", value="1234567891011121", label="App ID") in agreed.stderr
     assert "○ to do" in agreed.stderr
     assert lines() == before + 1
@@ -349,7 +349,7 @@ def test_the_inbox_is_what_waits_in_every_tenant() -> None:
     assert wording("inbox.person-and-due", name="Ann", day="31 Jan") in said
     assert wording("inbox.days-overdue") in said
     assert wording("inbox.you-since", day="1 Jan") in said
-    assert wording("index-page.usual-wait", days=22) in said
+    assert wording("inbox.usually", days=22) in said
     mine = json.loads(runbook("inbox", "--for", " ann ", "--json").stdout)
     assert [
         (each["tenant"], [(item["places"][0]["id"], item["due"]) for item in each["open"]])

@@ -532,7 +532,7 @@ WELL = ExaminedItem("Python", "3.11")
         ),
     ],
 )
-def test_the_doctor_shows_each_symptom(
+def test_the_doctor_shows_each_item(
     monkeypatch: pytest.MonkeyPatch, items: tuple[ExaminedItem, ...], code: int
 ) -> None:
     """It shows each with its mark, as text and JSON; the worst one sets the exit code."""

@@ -255,9 +255,9 @@ def test_other_commands_work_and_name_it(plainpost: Path, tenants: Path) -> None
     assert f"acme (plainpost): {UNREADABLE}" in runbook("status", "--tenant", "acme").stdout
     assert "beta" not in runbook("status", "--tenant", "acme").stdout
     doctor = runbook("doctor", "--json")
-    (symptom,) = [one for one in json.loads(doctor.stdout) if one["subject"] == f"Connector {NAME}"]
-    assert said in symptom["message"]
-    assert symptom["is_warning"]
+    (item,) = [one for one in json.loads(doctor.stdout) if one["subject"] == f"Connector {NAME}"]
+    assert said in item["message"]
+    assert item["is_warning"]
     assert runbook("init").exit_code == ExitCode.COMPLETE
     assert runbook("explain", "URL Blocked").exit_code == ExitCode.COMPLETE
 
