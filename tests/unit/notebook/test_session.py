@@ -370,7 +370,7 @@ def test_the_form_says_why_an_answer_opens_nothing(
     again = cell.show(open_run(EMPTY, connector=PROCEDURE.id).header())
     assert again.view["help"].endswith(": acme-h.cyclr.com.")
     assert (
-        wording("notebook.did-you-mean", name="acme-h.cyclr.com")
+        wording("setting-invalid.did-you-mean", name="acme-h.cyclr.com")
         in answer(again, "acm-h.cyclr.com")["text"]
     )
     assert answer(again, "acme-h.cyclr.com")["kind"] == "opened"
