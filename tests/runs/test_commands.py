@@ -154,7 +154,7 @@ def test_doctor_finds_what_is_missing(folder: Path) -> None:
         text=True,
         check=False,
     )
-    reported = {symptom["subject"]: symptom for symptom in json.loads(result.stdout)}
+    reported = {item["subject"]: item for item in json.loads(result.stdout)}
     assert "15 or 16 digits" in reported["Settings"]["message"]
     not_reached = wording("host-unreachable.not-reached", host="graph.facebook.com")
     assert not_reached in reported["https://graph.facebook.com"]["message"]

@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.config.attestations import check_subjects, read_attestations
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.model import Assignment, AttestationKind, Binding, Note
+from runbook_lib.core.model import Assignment, AttestationKind, Binding, Comment
 from runbook_lib.core.procedure import (
     AnswerOption,
     Input,
@@ -39,8 +39,8 @@ def step(name: str, kind: StepKind) -> Step:
         title=name,
         kind=kind,
         source=Source(1),
-        today="",
-        confirms="Done.",
+        instructions="",
+        own_sentence="Done.",
         subject=("app_id", "app_secret"),
     )
 
@@ -61,10 +61,10 @@ PROCEDURE = Procedure(
                 step("fb-01-log-in", StepKind.MANUAL),
                 replace(
                     step("fb-12-review", StepKind.WAIT),
-                    counts_days=365,
+                    valid_days=365,
                     answers=(
                         AnswerOption(
-                            name="not-asked", label="No", sentence="Not asked.", counts_days=90
+                            name="not-asked", label="No", sentence="Not asked.", valid_days=90
                         ),
                         AnswerOption(name="asked", label="Yes", sentence="Asked.", due_days=60),
                     ),
@@ -140,7 +140,7 @@ def test_notes_are_read(tmp_path: Path) -> None:
     )
     comment, *assignments = read(tmp_path, *texts)
 
-    assert type(comment) is Note
+    assert type(comment) is Comment
     assert (comment.kind, comment.note, comment.by) == ("commented", "Ask again.", "Operator")
     assert [type(each) for each in assignments] == [Assignment] * 3
     assert [(each.to, each.due) for each in assignments if isinstance(each, Assignment)] == [

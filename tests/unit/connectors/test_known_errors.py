@@ -26,6 +26,7 @@ from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import SettingsError
 from tests.support.attestations import declined
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]
@@ -82,7 +83,7 @@ def test_every_error_has_a_step(name: str) -> None:
     procedure = find_procedure(name)
     written = {name for folder in FOLDERS for name in read_known_errors(folder).errors}
     met = {error.id for step in procedure.steps for error in step.known_errors}
-    met |= {error.id for error in procedure.known_errors if error.at}
+    met |= {error.id for error in procedure.known_errors if error.more_steps}
 
     assert {error.id for error in procedure.known_errors} == written == met
     assert len(procedure.known_errors) == len(written)
@@ -96,7 +97,7 @@ def test_a_place_is_a_step_of_some_connector() -> None:
         place
         for folder in FOLDERS
         for _, error in read_known_errors(folder).errors.values()
-        for place in error.at
+        for place in error.more_steps
     }
 
     assert named <= short
@@ -248,7 +249,7 @@ def test_an_error_says_who_must_act_and_what_to_tell_a_customer(error: KnownErro
 @each_error
 def test_the_words_of_an_error_are_plain(error: KnownError) -> None:
     """People's words have no signs: no rule stands in them."""
-    assert not re.search(r"[/$!~;\\]", error.also)
+    assert not re.search(r"[/$!~;\\]", error.search_words)
 
 
 @each_error
@@ -369,8 +370,8 @@ def test_a_permission_granted_later_is_a_cause(title: str) -> None:
     (error,) = (error for error in ERRORS if error.title.startswith(title))
     (cause,) = (each.text for each in error.causes if "Business Integrations" in each.text)
 
-    assert "only after the person removes the app" in cause
-    assert cause.endswith("signs in again.")
+    assert wording("explain.after-removing-the-app") in cause
+    assert cause.endswith(wording("explain.signs-in-again"))
 
 
 def test_lead_access_is_given_in_an_order() -> None:
@@ -451,9 +452,9 @@ def test_the_submission_says_what_to_do_when_overdue_or_declined(name: str) -> N
     places = [advice.find(each) for each in told]
     assert places == sorted(places)
     assert places[0] == 0
-    assert "after 1 to 22 days" in step.today
+    assert "after 1 to 22 days" in step.instructions
     assert step.overdue.startswith("Read every result")
-    assert "**Declined**: choose that below" in step.prose
+    assert wording("explain.declined-is-chosen-below") in step.prose
 
 
 @each_error
@@ -510,7 +511,7 @@ def test_a_known_text_is_not_repeated() -> None:
 @pytest.mark.parametrize("pasted", ["", "  \n", "…", "“”", "?!"])
 def test_nothing_cannot_be_explained(pasted: str) -> None:
     """Without a word there is nothing to look for."""
-    with pytest.raises(SettingsError, match="no text to explain"):
+    with refused(SettingsError, "no-text-to-explain"):
         explained(pasted)
 
 

@@ -50,8 +50,8 @@ STEP = Step(
     title="Do a",
     kind=StepKind.WAIT,
     source=Source(1),
-    today="",
-    confirms="I did it.",
+    instructions="",
+    own_sentence="I did it.",
     subject=("app_id", "permissions", "app_secret"),
     checks=(Check("is-there", check, needs_confirmation="I saw it."),),
 )
@@ -85,9 +85,9 @@ def test_an_attestation_is_bound_to_all_that_its_step_is_about() -> None:
     """A statement is bound to connector, sentence, checks, text and every value of the subject."""
     assert bind(STEP, NOW) == Binding(
         connector="p",
-        confirms=hashlib.sha256(b"I did it. I saw it.").hexdigest(),
+        sentence_digest=hashlib.sha256(b"I did it. I saw it.").hexdigest(),
         checks=("is-there",),
-        text=STEP.text_digest,
+        text_digest=STEP.text_digest,
         subject=VALUES,
     )
 
@@ -146,7 +146,7 @@ def test_another_sentence_check_or_connector_is_a_misfit() -> None:
     bound = bind(STEP, NOW)
     other = Subject(replace(PROCEDURE, id="q"), VALUES)
 
-    reworded = replace(STEP, confirms="I did it all.")
+    reworded = replace(STEP, own_sentence="I did it all.")
     rechecked = replace(STEP, checks=(replace(STEP.checks[0], id="is-there-still"),))
     asked = replace(STEP, checks=(replace(STEP.checks[0], needs_confirmation="I see it."),))
     for step in (reworded, rechecked, asked):
@@ -157,7 +157,7 @@ def test_another_sentence_check_or_connector_is_a_misfit() -> None:
 
 def test_other_text_is_no_misfit() -> None:
     """A change of prose, title or hints is no misfit."""
-    corrected = replace(STEP, prose="Corrected.", title="Do it", today="Moved.")
+    corrected = replace(STEP, prose="Corrected.", title="Do it", instructions="Moved.")
 
     assert mismatch(bind(STEP, NOW), corrected, NOW) == ""
 
@@ -456,8 +456,8 @@ def test_another_kind_of_statement_starts_a_new_count() -> None:
 
 # --- attestations that end, and other answers --------------------------------------------------
 ASKED = AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
-NOT_ASKED = AnswerOption(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
-YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
+NOT_ASKED = AnswerOption(name="not", label="Not asked for", sentence="It is not.", valid_days=90)
+YEARLY = replace(STEP, checks=(), valid_days=365, answers=(NOT_ASKED, ASKED))
 # Days after `AT`, 2026-11-24.
 IN_90_DAYS = "2027-02-22"
 IN_A_YEAR = "2027-11-24"

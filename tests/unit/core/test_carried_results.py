@@ -11,15 +11,15 @@ from msgspec import structs, to_builtins
 
 from runbook_lib.core.attestation_rules import Subject, bind
 from runbook_lib.core.carried_results import EarlierResult, OutdatedResult, basis_of, find_earlier
-from runbook_lib.core.index import Index
-from runbook_lib.core.journal import JournalLine, Ref
+from runbook_lib.core.index import JournalIndex
+from runbook_lib.core.journal import JournalLine, LineRef
 from runbook_lib.core.model import (
     DATA,
     FORMAT_VERSION,
     CheckBasis,
-    Entry,
     EventType,
     Finding,
+    JournalEntry,
     Outcome,
     RunOutcome,
     Value,
@@ -55,8 +55,8 @@ def see(_context: object) -> Finding | None:
 
 def step(name: str, check: Check, **more: Any) -> Step:
     known = {
-        "title": name.upper(), "kind": StepKind.CALL, "source": Source(1), "today": "Do it.",
-        "confirms": f"I did {name}.", "subject": ("app",),
+        "title": name.upper(), "kind": StepKind.CALL, "source": Source(1), "instructions": "Do it.",
+        "own_sentence": f"I did {name}.", "subject": ("app",),
     }  # fmt: skip
     return Step(id=name, checks=(check,), **{**known, **more})
 
@@ -100,7 +100,7 @@ class Nights:
     """A journal, to which each run adds lines on its day, counted from the first one."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[JournalEntry] = []
 
     def add(self, event: str, day: int, step: str = "", *, run: str, **data: Any) -> int:
         """Add a line and return its number."""
@@ -152,8 +152,8 @@ class Nights:
 
     def history(self) -> History:
         """Return these lines as a history."""
-        lines = (JournalLine(each, Ref(each.seq, "f" * 64, 0, 0)) for each in self.entries)
-        return History(Index().fold(lines), lambda ref: self.entries[ref.seq - 1])
+        lines = (JournalLine(each, LineRef(each.seq, "f" * 64, 0, 0)) for each in self.entries)
+        return History(JournalIndex().fold(lines), lambda ref: self.entries[ref.seq - 1])
 
     def find(
         self, day: int, basis: CheckBasis | None = None

@@ -130,7 +130,7 @@ def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A folder in the key's place raises `JournalError`."""
     (tmp_path / KEY_NAME).mkdir()
 
-    with refused(JournalError, "key-not-readable"):
+    with refused(JournalError, "key-not-readable", path=tmp_path / KEY_NAME):
         read_key(tmp_path)
 
 

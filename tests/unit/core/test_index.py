@@ -14,7 +14,7 @@ from msgspec import structs, to_builtins
 from runbook_lib.config.settings import Settings
 from runbook_lib.core.attestation_rules import Subject, bind
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.index import Index, dump_index, load_index
+from runbook_lib.core.index import JournalIndex, dump_index, load_index
 from runbook_lib.core.journal import BEFORE_THE_FIRST, Journal, read_lines
 from runbook_lib.core.model import Attestation, AttestationKind, EventType, Mode, Outcome
 from runbook_lib.core.procedure import Input, Procedure, Section, Source, Step, StepKind
@@ -44,8 +44,8 @@ def step(name: str) -> Step:
         title=f"Do {name}",
         kind=StepKind.WAIT,
         source=Source(1),
-        today="",
-        confirms=f"I did {name}.",
+        instructions="",
+        own_sentence=f"I did {name}.",
         subject=("app_id",),
     )
 
@@ -92,7 +92,7 @@ def busy_path(path: Path) -> Path:
     second.finish()
     journal = Journal(path)
     for event, data in (
-        (EventType.CREDENTIAL_REMEMBERED, {"name": "x", "reference": "keyring:s/x"}),
+        (EventType.CREDENTIAL_SAVED, {"name": "x", "reference": "keyring:s/x"}),
         (EventType.CREDENTIAL_GIVEN, {"name": "x", "fingerprint": "12345678:ab"}),
     ):
         append(journal, event, data)
@@ -111,8 +111,8 @@ def busy_path(path: Path) -> Path:
     return path
 
 
-def index_of(path: Path) -> Index:
-    return Index().fold(read_lines(path))
+def index_of(path: Path) -> JournalIndex:
+    return JournalIndex().fold(read_lines(path))
 
 
 def state_of(path: Path, key: FingerprintKey | None = KEY, **values: Any) -> RunState:
@@ -135,17 +135,19 @@ def test_an_index_comes_back_as_it_was(busy_path: Path) -> None:
     index = index_of(busy_path)
 
     assert load_index(dump_index(index, KEY), KEY) == index
-    assert load_index(dump_index(Index(), KEY), KEY) == Index()
+    assert load_index(dump_index(JournalIndex(), KEY), KEY) == JournalIndex()
 
 
 def test_folding_goes_on_from_a_saved_index(busy_path: Path) -> None:
     """Folding the remaining lines into a saved index gives the same as folding all lines."""
     lines = list(read_lines(busy_path))
     for cut in range(len(lines) + 1):
-        first = Index().fold(lines[:cut])
-        loaded = load_index(dump_index(first, KEY), KEY) or Index()
+        first = JournalIndex().fold(lines[:cut])
+        loaded = load_index(dump_index(first, KEY), KEY) or JournalIndex()
         assert loaded.fold(lines[cut:]) == index_of(busy_path)
-        assert (loaded, first) == (Index().fold(lines[:cut]),) * 2, "a fold altered its index"
+        assert (loaded, first) == (JournalIndex().fold(lines[:cut]),) * 2, (
+            "a fold altered its index"
+        )
 
 
 def judged(path: Path, app_id: str, **named: list[str]) -> None:
@@ -305,13 +307,13 @@ ALTERED: dict[str, Alter] = {
     ),
     "with a part of a later version": of_other_parts(
         lambda document: (
-            document["parts"]["Index"].update(added="int"),
+            document["parts"]["JournalIndex"].update(added="int"),
             document["index"].update(added=1),
         )
     ),
     "with another type": of_other_parts(
         lambda document: (
-            document["parts"]["Index"].update(worked_on="int"),
+            document["parts"]["JournalIndex"].update(worked_on="int"),
             document["index"].update(worked_on=1),
         )
     ),

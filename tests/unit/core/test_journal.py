@@ -28,12 +28,12 @@ from runbook_lib.core.model import (
     FORMAT_VERSION,
     Binding,
     ChangeIntended,
-    Checked,
-    Entry,
     EventType,
     Exchange,
     Finding,
+    JournalEntry,
     Outcome,
+    StepChecked,
     StepStarted,
 )
 from runbook_lib.errors import ChainError, FormatError, JournalError
@@ -79,7 +79,7 @@ def test_a_line_is_read_as_it_was_appended(path: Path, text: str) -> None:
     Journal(path, clock=lambda: NOON).append(*change(text), run_id="0a1b2c3d", step="fb-01-log-in")
 
     assert Journal(path).entries() == [
-        Entry(
+        JournalEntry(
             seq=1,
             at="2026-11-24T12:00:00.000Z",
             type="change.intended",
@@ -166,11 +166,11 @@ EXCHANGE = Exchange(
 )
 CHECKED = (
     EventType.STEP_CHECKED,
-    Checked(
+    StepChecked(
         findings=(
             Finding(outcome=Outcome.FAILED, code="a-code", reason="No.", check="a", exchanges=(1,)),
         ),
-        binding=Binding(connector="p", confirms="0" * 64),
+        binding=Binding(connector="p", sentence_digest="0" * 64),
     ),
 )
 

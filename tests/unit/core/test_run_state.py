@@ -14,15 +14,15 @@ from msgspec import structs, to_builtins
 
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.attestation_rules import Subject, bind
-from runbook_lib.core.index import Index
-from runbook_lib.core.journal import JournalLine, Ref
+from runbook_lib.core.index import JournalIndex
+from runbook_lib.core.journal import JournalLine, LineRef
 from runbook_lib.core.model import (
     DATA,
     FORMAT_VERSION,
-    Entry,
     EventType,
     Finding,
     HostCalls,
+    JournalEntry,
     Outcome,
     RunOutcome,
 )
@@ -51,8 +51,8 @@ def step(name: str, *requires: str) -> Step:
         title=f"Do {name}",
         kind=StepKind.MANUAL,
         source=Source(1),
-        today="",
-        confirms=f"I did {name}.",
+        instructions="",
+        own_sentence=f"I did {name}.",
         subject=(),
         requires=requires,
     )
@@ -101,7 +101,7 @@ class Lines:
     """Numbered journal lines; the clock shows the number."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[JournalEntry] = []
 
     def add(self, event: str, step: str = "", *, run: str = "r1", **data: Any) -> Lines:
         """Add a line."""
@@ -119,8 +119,8 @@ class Lines:
 
     def history(self) -> History:
         """Return these lines as a history."""
-        lines = (JournalLine(line, Ref(line.seq, "", 0, 0)) for line in self.entries)
-        index = Index().fold(lines)
+        lines = (JournalLine(line, LineRef(line.seq, "", 0, 0)) for line in self.entries)
+        index = JournalIndex().fold(lines)
         return History(index, lambda ref: self.entries[ref.seq - 1])
 
     def checked(self, step: str, *outcomes: Outcome, run: str = "r1", unchecked: str = "") -> Lines:
@@ -372,7 +372,7 @@ def test_remembered_credentials_are_references_until_forgotten() -> None:
     """A stored credential is a reference until it is removed; the last line counts."""
     lines = Lines()
     for name, reference in (("a", "keyring:s/a"), ("b", "keyring:s/b"), ("b", "")):
-        lines.add(EventType.CREDENTIAL_REMEMBERED, name=name, reference=reference)
+        lines.add(EventType.CREDENTIAL_SAVED, name=name, reference=reference)
     lines.given("c", "x")
 
     assert lines.history().index.credentials == {"a": "keyring:s/a"}
@@ -452,7 +452,7 @@ def test_four_eyes_need_two_persons(demanded: str) -> None:
     assert (confirmed.outcome, confirmed.needs_another) == (Outcome.ATTESTED, False)
     assert confirmed.reason.startswith("Second on ")
     assert ", confirming FIRST" in confirmed.reason
-    assert [(each.by, each.at) for each in state.others] == [("FIRST", t(52))]
+    assert [(each.by, each.at) for each in state.confirmed_by] == [("FIRST", t(52))]
 
 
 def test_without_four_eyes_one_person_is_enough() -> None:
@@ -464,7 +464,7 @@ def test_without_four_eyes_one_person_is_enough() -> None:
     steps = lines.fold("r1").steps
     assert steps["a"].conclusion.outcome is Outcome.ATTESTED
     assert "confirming" not in steps["a"].conclusion.reason
-    assert steps["a"].others == ()
+    assert steps["a"].confirmed_by == ()
     assert steps["b"].conclusion.outcome is Outcome.WAITING
 
 
@@ -500,10 +500,10 @@ def test_a_wait_lasts_since_a_person_says_so() -> None:
 
 # --- attestations that end, and other answers --------------------------------------------------
 NOT_ASKED = AnswerOption(
-    name="not", label="Not asked", sentence="It is not asked for.", counts_days=90
+    name="not", label="Not asked", sentence="It is not asked for.", valid_days=90
 )
 ASKED = AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
-YEARLY = replace(step("a"), counts_days=365, answers=(NOT_ASKED, ASKED))
+YEARLY = replace(step("a"), valid_days=365, answers=(NOT_ASKED, ASKED))
 GATE = replace(
     PROCEDURE, sections=(replace(PROCEDURE.sections[0], steps=(YEARLY, step("b", "a"))),)
 )

@@ -453,7 +453,7 @@ def test_changes_have_the_newest_first() -> None:
     was_and_is = wording("index-page.was-and-is", was="waiting", now="verified")
     assert listed[0][0] == f"changed {approved['title']} new{was_and_is}"
     assert wording("index-page.breaks", impact=failed["impact"]) in listed[3][0]
-    assert wording("index-page.same-cause", steps=failed["also"][0]) in listed[3][0]
+    assert wording("index-page.same-cause", steps=failed["same_cause"][0]) in listed[3][0]
     assert listed[3][2] == "fjord, heath"
     assert listed[3][3].startswith(failed["advice"])
     section = found.section("changes")
