@@ -289,7 +289,7 @@ def test_installing_the_connector_needs_permission_and_is_recorded(
     assert outcomes(without.record)["test-01-install"] == "not_run"
     assert outcomes(given)["test-01-install"] == "verified"
     step = next(step for step in given["steps"] if step["id"] == "test-01-install")
-    installed = wording("findings.installed", connector="Facebook Marketing API")
+    installed = wording("findings.connector-installed", connector="Facebook Marketing API")
     assert step["checks"][0]["changes"][0].startswith(installed)
 
 

@@ -185,7 +185,7 @@ def test_the_redirect_check_says_that_only_the_domain_is_proven(practice_run: Pr
     record = practice_run("approved").record
     checks = step_of(record, "fb-08-redirect-uri")["checks"]
     limits = [limit for check in checks for limit in check["limits"]]
-    assert any(wording("findings.only-host-proven") in limit for limit in limits)
+    assert any(wording("findings.path-not-proven") in limit for limit in limits)
 
 
 @pytest.mark.parametrize("scenario", scenarios(MESSENGER))

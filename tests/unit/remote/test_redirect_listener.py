@@ -23,7 +23,7 @@ from runbook_lib.errors import ListenerError
 from runbook_lib.remote import redirect_listener
 from runbook_lib.remote.redirect_listener import RedirectListener
 from tests.support.run_process import eventually
-from tests.support.wording import refused, refused_naming, wording
+from tests.support.wording import refused_naming, wording
 
 CODE = "AQDcode-0aB1cD2eF3gH4"
 ANSWER = f"/consent?code={CODE}&state=state-1"
@@ -220,7 +220,9 @@ def test_an_address_of_localhost_without_the_listener_is_an_error(
     resolve_localhost_to(monkeypatch, "127.0.0.1", "127.0.0.2")
     taken = intruder("127.0.0.2", port_of(listener)) if is_there else None
 
-    with refused(ListenerError, "leads-to", address="127.0.0.2") as caught:
+    with refused_naming(
+        ListenerError, wording("walkthrough.localhost-leads-to", address="127.0.0.2")
+    ) as caught:
         listener.prove()
 
     assert str(port_of(listener)) in str(caught.value)
@@ -265,7 +267,7 @@ def test_the_redirect_is_passed_on(listener: RedirectListener, arrived: queue.Qu
     answer = get(listener)
 
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
-    assert wording("screens.answer-arrived") in answer.text
+    assert wording("walkthrough.answer-has-arrived") in answer.text
     assert answer.status_code == 200
     assert CODE not in answer.text
     assert answer.headers["referrer-policy"] == "no-referrer"
