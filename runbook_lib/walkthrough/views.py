@@ -44,7 +44,7 @@ from runbook_lib.core.step_record import (
     known_errors_of,
     step_record,
 )
-from runbook_lib.evidence.reports.phrases import day, parse_time, when, with_times
+from runbook_lib.evidence.reports.phrases import day, parse_time, prose_title, when, with_times
 from runbook_lib.evidence.reports.pictures import (
     SCHEMATIC,
     forecast_chips,
@@ -329,7 +329,7 @@ def _prose_view(step: Step) -> dict[str, Any] | None:
     if not (step.prose or off_page):
         return None
     return {
-        "title": step.source.title,
+        "title": prose_title(step.source),
         "paragraphs": step.prose.split("\n\n") if step.prose else [],
         "source": f"Source: {off_page}." if off_page else "",
     }
