@@ -45,7 +45,7 @@ class Consent:
 
     `on_answer` is called for the awaited redirect, with the step that asked and
     a function that returns the request and its code, or raises the refusal.
-    `on_end` is called with the step if none came in time.
+    `on_end` is called with the step if no redirect came in time.
     """
 
     def __init__(

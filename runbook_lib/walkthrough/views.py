@@ -135,7 +135,7 @@ class PanelContext:
     has_confirm_page: bool
     """Whether this server has the page on which a second person confirms a step."""
     following: NextStep | None
-    """The next step for a person; `None` if none is left."""
+    """The next step for a person; `None` if no step is left."""
     next_refresh: str
     """The time of the next automatic check of waiting steps, with why the last was held back."""
     user: str
@@ -590,7 +590,7 @@ def _assigned(state: StepState) -> str:
 
 
 def _overdue(state: StepState, today: date) -> str:
-    """Return by how much a colleague or an outside party is late; empty if not."""
+    """Return by how much a colleague or an outside party is late; empty if nobody is late."""
     days = state.overdue_days(today)
     if not days:
         return ""

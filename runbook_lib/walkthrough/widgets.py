@@ -225,7 +225,7 @@ class StepPanel(_WalkthroughPanel):
 
     @property
     def checked_on(self) -> str:
-        """Return when it was checked, in UTC, or nothing."""
+        """Return when it was checked, in UTC; empty before the first check."""
         return self._now.checked_on
 
     @property

@@ -130,7 +130,7 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
     done = runbook(*answer, "--until", last, "--yes")
 
     shown = " ".join(automatic.stderr.split())
-    assert wording("confirm.sentence", confirms=NOT_ASKED.sentence, name="Ann") in shown
+    assert wording("confirm.sentence", sentence=NOT_ASKED.sentence, name="Ann") in shown
     assert f"Counts until {last}" in shown
     attested_by_ann = wording("confirm.outcome-answered", answer=NOT_ASKED.label, name="Ann")
     assert attested_by_ann in automatic.stdout
