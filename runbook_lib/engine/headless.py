@@ -67,7 +67,7 @@ class RunRequest:
     """The settings file; empty for the default."""
 
     attestations: str = ""
-    """The file of attestations; empty for none."""
+    """The file of attestations; empty without one."""
 
     needs_subject: bool = False
     """Whether only attestations count that name this tenant's subject."""
@@ -123,7 +123,7 @@ class RunResult:
     """The reason why the notebook did not reach its end; empty if it did."""
 
     archived: str = ""
-    """The address of the archived bundle; empty if none was archived."""
+    """The address of the archived bundle; empty if no bundle was archived."""
 
     archive_address: str = ""
     """The address at which archiving failed; empty if it did not fail."""
