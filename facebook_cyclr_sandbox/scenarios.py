@@ -122,8 +122,8 @@ def list_scenarios(vendor: str, connector: str = "") -> tuple[str, ...]:
 
     first, *others = SCENARIOS
     usual = vendor_state(first)
-    also = VENDORS[vendor].further_scenarios
-    return (first, *(name for name in others if name in also or vendor_state(name) != usual))
+    further = VENDORS[vendor].further_scenarios
+    return (first, *(name for name in others if name in further or vendor_state(name) != usual))
 
 
 def build_state(

@@ -15,31 +15,32 @@ from tests.support.wording import refused, sentences
 from tools.outcomes import error_classes
 
 TESTS = Path(__file__).parent
-# Sections of sentences that are no error's: what commands print, what pages and notebooks show.
-SCREENS = {
-    "screens",
-    "report",
+# Sections that are no error's: commands, and the places where people read the sentences.
+PLACES = {
+    "advice",
+    "findings",
     "index-page",
+    "messages",
     "notebook",
     "reasons",
-    "advice",
-    "tests",
+    "report",
+    "sandbox",
+    "screens",
     "terminal",
-    "findings",
+    "tests",
     "walkthrough",
-    *main.commands,
 }
 KEYS = [f"{section}.{name}" for section, names in sentences().items() for name in names]
 
 
-def test_each_section_is_a_code_a_class_or_a_screen() -> None:
-    """A section is the code of an error, a class of Python's, a command, or a screen's."""
+def test_each_section_is_known() -> None:
+    """A section is an error's code, a class of Python's, a command, or where a text is read."""
     codes = {error.code for error in error_classes()}
 
     unknown = {
         section
         for section in sentences()
-        if section not in codes and section not in SCREENS and not hasattr(builtins, section)
+        if section not in codes | PLACES | set(main.commands) and not hasattr(builtins, section)
     }
     assert unknown == set()
 

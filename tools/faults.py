@@ -381,14 +381,14 @@ FAULTS = (
         "an answer from before a change counts after it",
     ),
     Fault(
-        "connectors/facebook/access.py",
+        "connectors/facebook/graph_clients.py",
         '    node.expect("id", app_id)\n    require_refusal_of_others(context)\n',
         '    node.expect("id", app_id)\n',
         "connectors/test_app.py",
         "one foreign answer verifies every step that rests on the app's node",
     ),
     Fault(
-        "connectors/facebook/access.py",
+        "connectors/facebook/graph_clients.py",
         "        if _is_unknown(error, made_up):\n",
         "        if HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR:\n",
         "connectors/test_controls.py",

@@ -30,8 +30,7 @@ from runbook_lib.text import one_line
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from runbook_lib.evidence.archive.archive import ArchivedBundle
-    from runbook_lib.evidence.archive.archive import Progress as FileProgress
+    from runbook_lib.evidence.archive.archive import ArchivedBundle, TransferProgress
 from runbook_lib.cli.evidence_options import ARCHIVE_SECONDS, transfer_limits
 
 
@@ -146,7 +145,7 @@ class _ArchiveOutcomes:
         click.echo(line if self.as_json else one_line(text))
 
 
-def _show_progress(bar: Progress, task: TaskID, place: str, progress: FileProgress) -> None:
+def _show_progress(bar: Progress, task: TaskID, place: str, progress: TransferProgress) -> None:
     """Show the file that is copied from the bundle at this place; on a terminal only."""
     name = progress.name.rpartition("/")[2]
     text = one_line(f"{place}/{name}, {progress.size:,} bytes")

@@ -24,7 +24,7 @@ from runbook_lib.errors import SettingsError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from runbook_lib.engine.doctor import Symptom
+    from runbook_lib.engine.doctor import ExaminedItem
 
 
 @click.command()
@@ -63,19 +63,19 @@ def doctor(
     with practice_settings(scenario, procedure, f"sandbox-{scenario}", options) as settings:
         examination = examine(procedure, is_notify_test=is_notify_test, tenants=tenants, **settings)
     if as_json:
-        click.echo(json.dumps([asdict(symptom) for symptom in examination.symptoms]))
+        click.echo(json.dumps([asdict(item) for item in examination.items]))
     else:
         rows = [
-            ((_mark(symptom), line_of(symptom.subject)), [line_of(symptom.message)])
-            for symptom in examination.symptoms
+            ((_mark(item), line_of(item.subject)), [line_of(item.message)])
+            for item in examination.items
         ]
         show_table("Is this machine ready?", ("", "What", "Found"), rows)
     sys.exit(examination.exit_code)
 
 
-def _mark(symptom: Symptom) -> Text:
+def _mark(item: ExaminedItem) -> Text:
     from rich.text import Text
 
-    if symptom.is_warning:
+    if item.is_warning:
         return Text("!", "yellow")
-    return Text("✔", "green") if symptom.is_well else Text("✘", "red")
+    return Text("✔", "green") if item.is_well else Text("✘", "red")

@@ -144,10 +144,10 @@ def _error_document(error: KnownError, procedure: Procedure) -> dict[str, Any]:
     steps = [
         step
         for step in procedure.steps
-        if step.id in error.at or any(other.id == error.id for other in step.known_errors)
+        if step.id in error.more_steps or any(other.id == error.id for other in step.known_errors)
     ]
     # Sorting keeps the order of the procedure otherwise.
-    steps.sort(key=lambda step: (not _tests(step, tested), step.id not in error.at))
+    steps.sort(key=lambda step: (not _tests(step, tested), step.id not in error.more_steps))
     return {
         "id": error.id,
         "title": error.title,

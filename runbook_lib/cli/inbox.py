@@ -46,7 +46,7 @@ def inbox(
     as_json: bool,
 ) -> None:
     """List what is open at all tenants, by cause, the worst first, and who must act."""
-    from runbook_lib.engine.tenants import unknown_tenant
+    from runbook_lib.engine.tenant_names import unknown_tenant
 
     name = person.strip()
     read = read_listed(evidence, file, tenant)

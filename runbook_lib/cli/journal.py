@@ -41,7 +41,7 @@ def journal(
         tenant_name,
     )
     from runbook_lib.evidence.rebuild import rebuild_journal
-    from runbook_lib.evidence.verify.verify import Trust
+    from runbook_lib.evidence.verify.verify import TrustAnchors
 
     folder = evidence_folder(evidence)
     path = journal_path(folder, tenant_name(tenant), connector_folder(connector)).absolute()
@@ -50,7 +50,7 @@ def journal(
     trusted, note = read_trusted(keys, trusted_keys, [folder, path.parent])
     if note and not as_json:
         say(f"! {note}")
-    rebuilt = rebuild_journal(path.parent, Trust(trusted))
+    rebuilt = rebuild_journal(path.parent, TrustAnchors(trusted))
     if as_json:
         noted = {"trust_note": note} if note else {}
         click.echo(json.dumps({"path": str(path), **asdict(rebuilt), **noted}))

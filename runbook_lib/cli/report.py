@@ -25,8 +25,8 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     """Build the report of BUNDLE again, or of the tenant's newest sealed run."""
     from runbook_lib.core.files import is_folder
     from runbook_lib.core.model import Mode
+    from runbook_lib.engine.tenant_names import unknown_tenant
     from runbook_lib.engine.tenant_run import open_run
-    from runbook_lib.engine.tenants import unknown_tenant
     from runbook_lib.evidence.chain import finish_interrupted
     from runbook_lib.evidence.journal_excerpt import report_entries
     from runbook_lib.evidence.reports.report import run_report

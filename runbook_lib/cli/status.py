@@ -58,8 +58,8 @@ def _one_tenant(
 
     `None` if there are several. Raises `SettingsError` for one that is not known.
     """
+    from runbook_lib.engine.tenant_names import unknown_tenant
     from runbook_lib.engine.tenant_run import open_known
-    from runbook_lib.engine.tenants import unknown_tenant
 
     options: dict[str, Any] = {"env_file": env_file, "evidence": evidence}
     only = read.statuses[0] if len(read.statuses) == 1 else None

@@ -67,7 +67,7 @@ def verify(
     from runbook_lib.evidence.signing.timestamps import read_certificates
     from runbook_lib.evidence.verify.fleet_count import FleetCount
     from runbook_lib.evidence.verify.tree import verify_tree
-    from runbook_lib.evidence.verify.verify import Trust
+    from runbook_lib.evidence.verify.verify import TrustAnchors
 
     if connector and (tenants_file or fleet_id):
         raise SettingsError(
@@ -79,7 +79,7 @@ def verify(
     authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate is not None else []
     local_paths = [Path(path) for path in paths if "://" not in path]
     trusted, note = read_trusted(keys, trusted_keys, local_paths)
-    trust = Trust(trusted, authorities)
+    trust = TrustAnchors(trusted, authorities)
     first = " ".join(filter(None, (_withheld_below(*local_paths), note)))
     if first and not as_json:
         say(f"! {first}")

@@ -42,7 +42,7 @@ from runbook_lib.core.model import (
     Attestation,
     AttestationKind,
     Binding,
-    Note,
+    Comment,
     NoteKind,
     Remark,
     Value,
@@ -186,12 +186,12 @@ class _AttestationReader:
             for subject in self._read_subjects(step, table.get("subject", {}), place)
         ]
 
-    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note | Assignment:
+    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Comment | Assignment:
         """Return the comment or assignment in `table`."""
         more = () if kind is NoteKind.COMMENTED else ("to", "due")
         _, place, fields = self._read_entry(kind, table, more)
         if kind is NoteKind.COMMENTED:
-            return Note(**fields, origin=self.path.name, entry=_digest_of([kind, fields]))
+            return Comment(**fields, origin=self.path.name, entry=_digest_of([kind, fields]))
         fields["to"] = _read_text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
         fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
         if fields["due"] and not fields["to"]:
@@ -291,17 +291,17 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
         known = f"known answers: {', '.join(answers)}" if answers else "this step has none"
         raise AttestationError(f"{place}: there is no answer called {name[:60]}; {known}.")
     answer = answers.get(name)
-    counts_days = answer.counts_days if answer else step.counts_days
+    valid_days = answer.valid_days if answer else step.valid_days
     due_days = answer.due_days if answer else 0
     if due_days and not due:
         raise AttestationError(
             f"{place}: due is missing: the day by which it must be done, such as 2026-12-01."
         )
-    latest = days_after(at, counts_days) if counts_days else ""
+    latest = days_after(at, valid_days) if valid_days else ""
     return {
         "sentence": answer.sentence if answer else "",
         "due": _day_within("due", due, place, at=at, days=due_days),
-        "until": _day_within("until", until, place, at=at, days=counts_days) or latest,
+        "until": _day_within("until", until, place, at=at, days=valid_days) or latest,
     }
 
 

@@ -52,7 +52,7 @@ COMMON_WORDS = 3
 LEAST_SCORES = (3.0, 9.0, 15.0)
 _CREATE = """
 create virtual table known using fts5(
-    number unindexed, shown, meaning, more, also,
+    number unindexed, shown, meaning, more, search_words,
     tokenize="porter unicode61 remove_diacritics 2 categories 'L* N* Co M*'");
 create virtual table texts using fts5(number unindexed, shown, tokenize=trigram)"""
 _ALIKE = "select number, shown from texts where texts match ? order by rank limit 5"
@@ -328,7 +328,12 @@ def _make_index(errors: Iterable[KnownError]) -> sqlite3.Connection | None:
         return None
     for number, error in enumerate(errors):
         causes = " ".join(cause.text for cause in error.causes)
-        texts = (" ".join(error.shown), error.meaning, f"{causes} {error.advice}", error.also)
+        texts = (
+            " ".join(error.shown),
+            error.meaning,
+            f"{causes} {error.advice}",
+            error.search_words,
+        )
         row = (number, *(_search_terms(plain(text)) for text in texts))
         index.execute("insert into known values (?, ?, ?, ?, ?)", row)
         for shown in error.shown:

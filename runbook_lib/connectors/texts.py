@@ -60,8 +60,7 @@ _KINDS = {"str": "a text", "int": "a whole number", "array": "a list", "object":
 _SAME = (
     "title",
     "kind",
-    "today",
-    "confirms",
+    "instructions",
     "prose",
     "group",
     "developer_tools",
@@ -70,7 +69,7 @@ _SAME = (
     "least_days",
     "usual_days",
     "overdue",
-    "counts_days",
+    "valid_days",
 )
 _LISTS = ("have_ready", "meanwhile", "afterwards")
 
@@ -212,7 +211,7 @@ class _KnownErrorTable(Struct):
     subcodes: tuple[int, ...] = ()
     """Subcodes of this error alone."""
 
-    also: str = ""
+    search_words: str = ""
     """People's own words for it, separated by spaces; they only rank guesses."""
 
     reports: Annotated[int, Meta(ge=0)] = 0
@@ -224,8 +223,8 @@ class _KnownErrorTable(Struct):
     is_generic: bool = False
     """Whether the text leaves several causes open."""
 
-    at: Names = ()
-    """Names of the steps where people see it."""
+    more_steps: Names = ()
+    """Names of the steps where people see it, beyond those that show its group."""
 
     fault_domain: FaultDomain | None = None
     """Place of the cause if a customer's call fails with it; `None` if unknown."""
@@ -277,11 +276,11 @@ def _known_error(
         codes=tuple(number for code in read.codes for number in _number_range(str(code))),
         shared_codes=read.shared_codes,
         subcodes=read.subcodes,
-        also=read.also,
+        search_words=read.search_words,
         reports=read.reports,
         is_after_set_up=read.is_after_set_up,
         is_generic=read.is_generic,
-        at=read.at,
+        more_steps=read.more_steps,
         fault_domain=read.fault_domain or "",
         who_acts=read.who_acts or WHO_ACTS[read.fault_domain or FaultDomain.UNKNOWN],
         for_customer=read.for_customer,
@@ -374,10 +373,10 @@ class _StepTable(Struct):
     title: Text
     """Title of the step."""
 
-    confirms: Text
+    sentence: Text
     """The sentence that a person confirms."""
 
-    today: Text
+    instructions: Text
     """The instructions; a blank line begins the next act."""
 
     subject: Names
@@ -389,7 +388,7 @@ class _StepTable(Struct):
     kind: StepKind = StepKind.MANUAL
     """The party that acts."""
 
-    reading: str = ""
+    source_off_page: str = ""
     """Source of a step that the documented page lacks; empty for the others."""
 
     prose: str = ""
@@ -446,7 +445,7 @@ class _StepTable(Struct):
     attest_label: str = ""
     """Label of the button that confirms the step; empty for the default."""
 
-    counts_days: Days = 0
+    valid_days: Days = 0
     """Days that an attestation counts; 0: it does not expire."""
 
     answers: tuple[Mapping[str, Any], ...] = ()
@@ -638,10 +637,11 @@ class _ProcedureReader:
         return match, place, table
 
     def _read_step(self, match: re.Match[str], place: TomlTable, table: Any, page: int) -> Step:
-        confirms = place.filled(str(table.get("confirms", "")), self._values, "confirms")
-        read = place.read(place.filled(table, {**self._values, "confirms": confirms}), _StepTable)
-        if match[2] and not read.reading:
-            raise place.error("reading", "say where you read it: this step is not on the page.")
+        sentence = place.filled(str(table.get("sentence", "")), self._values, "sentence")
+        read = place.read(place.filled(table, {**self._values, "sentence": sentence}), _StepTable)
+        if match[2] and not read.source_off_page:
+            problem = "say where you read it: this step is not on the page."
+            raise place.error("source_off_page", problem)
         subject = _expand_sets(read.subject, self._sets, place, "subject")
         place.known("subject", "input", self._inputs, subject)
         checks = place.known("checks", "check", self._checks, read.checks)
@@ -651,10 +651,15 @@ class _ProcedureReader:
         if read.recheck_days and not any(check.side_effect for check in checks):
             raise place.error("recheck_days", "none of its checks has a side effect.")
         place.blanks("pastes", read.pastes, self._labels)
-        is_on_page = page == 1 and not read.reading
+        is_on_page = page == 1 and not read.source_off_page
         return Step(
             id=match[0],
-            source=Source(page, int(match[1]) if is_on_page else None, read.reading),
+            source=Source(
+                section=page,
+                step=int(match[1]) if is_on_page else None,
+                off_page=read.source_off_page,
+            ),
+            own_sentence=read.sentence,
             subject=subject,
             links=tuple(
                 Link(
@@ -744,7 +749,7 @@ class _ProcedureReader:
         """
         Return `procedure` with number and title of the steps that its error texts name.
 
-        Each error keeps only the steps of this connector in `at`.
+        Each error keeps only the steps of this connector in `more_steps`.
         """
         titles = {step.id: step.title for step in procedure.steps}
         names = {
@@ -755,8 +760,8 @@ class _ProcedureReader:
         def named(error: KnownError) -> KnownError:
             for advice in (error.advice, *(cause.advice for cause in error.causes)):
                 self._places[error.id].blanks("advice", advice, names)
-            at = dict.fromkeys(self._names[name] for name in error.at if name in self._names)
-            return replace(error.naming(names), at=tuple(at))
+            steps = [self._names[name] for name in error.more_steps if name in self._names]
+            return replace(error.naming(names), more_steps=tuple(dict.fromkeys(steps)))
 
         known = {error.id: error for group in self._groups.values() for error in group}
         known |= {error.id: error for error in self.known_errors}

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from runbook_lib.core.model import Attestation, AttestationKind, Binding, Part, Value
+from runbook_lib.core.model import Attestation, AttestationKind, Binding, ModelStruct, Value
 from runbook_lib.core.procedure import Input, Procedure, Step, sentence_digest
 from runbook_lib.text import as_text, pluralize
 
@@ -84,7 +84,7 @@ class Subject:
         return ""
 
 
-class VoidAttestation(Part):
+class VoidAttestation(ModelStruct):
     """An attestation that is shown but void, with the reason (`for App ID 111, not 222`)."""
 
     attestation: Attestation
@@ -158,9 +158,9 @@ def bind(
     values: dict[str, Value | None] = {**subject.values, **given}
     return Binding(
         connector=subject.procedure.id,
-        confirms=sentence_digest(sentence or step.sentence),
+        sentence_digest=sentence_digest(sentence or step.sentence),
         checks=step.check_ids,
-        text=step.text_digest,
+        text_digest=step.text_digest,
         subject={name: values.get(name) or None for name in (*step.subject, *given)},
     )
 
@@ -169,7 +169,7 @@ def mismatch(binding: Binding, step: Step, subject: Subject) -> str:
     """Return the reason why `binding` does not match `step` and `subject`; empty if it does."""
     if binding.connector != subject.procedure.id:
         return f"for the connector {binding.connector or 'of another form'}"
-    if binding.confirms not in step.sentences or binding.checks != step.check_ids:
+    if binding.sentence_digest not in step.sentences or binding.checks != step.check_ids:
         return "before its sentence or its checks were changed"
     if any(name not in binding.subject for name in step.subject):
         return "before all values that it is about were recorded"
@@ -205,8 +205,8 @@ def last_day(attestation: Attestation, step: Step, most_days: int = 0) -> str:
 
     `most_days`, if not 0, can only shorten the time of an expiring attestation.
     """
-    answer = step.sentences.get(attestation.binding.confirms)
-    days = answer.counts_days if answer else step.counts_days
+    answer = step.sentences.get(attestation.binding.sentence_digest)
+    days = answer.valid_days if answer else step.valid_days
     if attestation.kind not in _SETTLING:
         return ""
     ends = days_after(attestation.at, min(days, most_days or days)) if days else ""
@@ -295,7 +295,8 @@ def select_current(
 
 
 def _says_the_same(attestation: Attestation, other: Attestation) -> bool:
-    return (attestation.kind, attestation.binding.confirms) == (other.kind, other.binding.confirms)
+    is_same_kind = attestation.kind == other.kind
+    return is_same_kind and attestation.binding.sentence_digest == other.binding.sentence_digest
 
 
 def _describe_difference(item: Input | None, earlier: Value | None, current: Value | None) -> str:

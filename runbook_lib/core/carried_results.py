@@ -15,16 +15,16 @@ from typing import Protocol
 
 from runbook_lib.core.attestation_rules import days_after
 from runbook_lib.core.faults import decides_nothing
-from runbook_lib.core.index import CheckIndex, Index
-from runbook_lib.core.journal import Ref
+from runbook_lib.core.index import CheckIndex, JournalIndex
+from runbook_lib.core.journal import LineRef
 from runbook_lib.core.model import (
     CarriedResult,
     CheckBasis,
-    Checked,
-    Entry,
     Exchange,
     Finding,
+    JournalEntry,
     Outcome,
+    StepChecked,
     Value,
 )
 from runbook_lib.core.procedure import Check, Procedure, Step
@@ -38,11 +38,11 @@ class JournalView(Protocol):
     """A journal at one moment."""
 
     @property
-    def index(self) -> Index:
+    def index(self) -> JournalIndex:
         """The index of the lines that matter."""
 
     @property
-    def read(self) -> Callable[[Ref], Entry]:
+    def read(self) -> Callable[[LineRef], JournalEntry]:
         """The function that returns the line at a place."""
 
 
@@ -59,7 +59,7 @@ class EarlierResult:
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
     """The exchanges that the finding rests on, by number."""
 
-    lines: tuple[Ref, ...] = ()
+    lines: tuple[LineRef, ...] = ()
     """The lines of the result and of its exchanges."""
 
     basis: CheckBasis | None = None
@@ -209,7 +209,7 @@ def contradiction(
 
     for check_index in index.based.get(step.id, ()):
         entry = history.read(check_index.ref) if is_later(check_index.ref.seq) else None
-        if entry and not isinstance(entry.data, Checked):
+        if entry and not isinstance(entry.data, StepChecked):
             return f"a result of {entry.at[:10]} is withheld"
         later_result = _result_in(entry, basis.check) if entry else None
         if (
@@ -248,7 +248,7 @@ def _comparable(value: Value | None) -> object:
 
 
 def _refused_later(
-    index: Index, basis: CheckBasis, is_later: Callable[[int], bool]
+    index: JournalIndex, basis: CheckBasis, is_later: Callable[[int], bool]
 ) -> Iterable[str]:
     """Yield the name of each value of `basis` that a remote system refused later."""
     for name, value in basis.values.items():
@@ -257,7 +257,7 @@ def _refused_later(
                 yield name
 
 
-def _has_same_values(entry: Entry, basis: CheckBasis) -> bool:
+def _has_same_values(entry: JournalEntry, basis: CheckBasis) -> bool:
     """Return whether the checks in `entry` were about the values of `basis`, as far as shared."""
     about = entry.data.binding.subject
     shared = {name: value for name, value in about.items() if value and basis.values.get(name)}
@@ -266,9 +266,9 @@ def _has_same_values(entry: Entry, basis: CheckBasis) -> bool:
     )
 
 
-def _result_in(entry: Entry, check: str) -> tuple[Finding, CheckBasis] | None:
+def _result_in(entry: JournalEntry, check: str) -> tuple[Finding, CheckBasis] | None:
     """Return a check's finding and basis in a line; `None` if the line has none or is withheld."""
-    if not isinstance(entry.data, Checked):
+    if not isinstance(entry.data, StepChecked):
         return None
     findings = {finding.check: finding for finding in entry.data.findings}
     bases = {basis.check: basis for basis in entry.data.bases}

@@ -12,14 +12,14 @@ from typing import Literal
 
 from runbook_lib.core.advice import waits_for
 from runbook_lib.core.attestation_rules import days_after
-from runbook_lib.core.model import Day, Outcome, Part
+from runbook_lib.core.model import Day, ModelStruct, Outcome
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.text import pluralize
 
 Stage = Literal["done", "waiting", "ahead"]
 
 
-class ExternalDecision(Part):
+class ExternalDecision(ModelStruct):
     """A decision of an outside party, such as a review, and its expected day."""
 
     step: str
@@ -42,7 +42,7 @@ class ExternalDecision(Part):
         return self.stage == "waiting" and "" < self.ends < today
 
 
-class Forecast(Part):
+class Forecast(ModelStruct):
     """Forecast external decisions (reviews, verifications) and their expected dates."""
 
     today: Day

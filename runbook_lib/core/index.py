@@ -17,29 +17,29 @@ from msgspec import Struct, convert, field, to_builtins
 from msgspec.structs import replace
 
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import BEFORE_THE_FIRST, JournalLine, Ref
+from runbook_lib.core.journal import BEFORE_THE_FIRST, JournalLine, LineRef
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
     FORMAT_VERSION,
     AttestationDetails,
     BundleSealed,
     ChangeIntended,
-    Checked,
-    CheckWithheld,
-    Commented,
     CredentialGiven,
-    CredentialRemembered,
-    Entry,
+    CredentialSaved,
     Exchange,
     ExchangeWithheld,
     InputGiven,
+    JournalEntry,
+    ModelStruct,
     NotebookFinished,
     Outcome,
-    Part,
     RunFinished,
     RunJoined,
     RunStarted,
+    StepChecked,
+    StepCommented,
     StepStarted,
+    StepWithheld,
     Value,
     host_in,
 )
@@ -54,10 +54,10 @@ _MOST_REFUSED = 32
 _MOST_BASED = 64
 _MOST_FAILURES = 16
 # Kinds of lines that the history of a step shows.
-_OF_STEP = (AttestationDetails, Commented, Checked, CheckWithheld, ChangeIntended)
+_OF_STEP = (AttestationDetails, StepCommented, StepChecked, StepWithheld, ChangeIntended)
 
 
-class AttestationIndex(Part):
+class AttestationIndex(ModelStruct):
     """
     The place of an attestation or a note, and the digest of its file entry.
 
@@ -65,12 +65,12 @@ class AttestationIndex(Part):
     becomes the first one that the remote system confirms. A note has none.
     """
 
-    ref: Ref
+    ref: LineRef
     entry: str
     subject: Mapping[str, Value | None] = field(default_factory=dict)
 
 
-class CheckIndex(Part):
+class CheckIndex(ModelStruct):
     """
     The place of the line of a step's checks, and the places of its exchanges.
 
@@ -78,23 +78,23 @@ class CheckIndex(Part):
     line again, and checked nothing of the step itself.
     """
 
-    ref: Ref
-    exchanges: tuple[Ref, ...] = ()
+    ref: LineRef
+    exchanges: tuple[LineRef, ...] = ()
     carried: tuple[CheckIndex, ...] = ()
     is_carried: bool = False
 
 
-class RefusalIndex(Part):
+class RefusalIndex(ModelStruct):
     """A value that a remote system refused, and the number of the last line with that refusal."""
 
     value: Value
     line: int
 
 
-class RunIndex(Part):
+class RunIndex(ModelStruct):
     """The lines of one run that matter."""
 
-    started: Ref | None = None
+    started: LineRef | None = None
     """The line that began it; `None` if the index has not seen it."""
 
     mode: str = ""
@@ -103,7 +103,7 @@ class RunIndex(Part):
     begun: frozenset[str] = frozenset()
     """Ids of the steps whose checks it began."""
 
-    exchanges: tuple[Ref, ...] = ()
+    exchanges: tuple[LineRef, ...] = ()
     """Its newest exchanges, which a check may still name; empty after its end."""
 
     calls: Mapping[str, int] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class RunIndex(Part):
     """Versions of the software at its end."""
 
 
-class BundleIndex(Part):
+class BundleIndex(ModelStruct):
     """A line that announces a bundle: its number, the run in the bundle, and its data."""
 
     seq: int
@@ -136,14 +136,14 @@ class BundleIndex(Part):
     sealed: BundleSealed
 
 
-class Index(Struct, kw_only=True, forbid_unknown_fields=True):
+class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
     """
     Everything that matters up to the line `last`.
 
     Treat it as frozen: only `fold` changes one, a copy that nobody else has.
     """
 
-    last: Ref = BEFORE_THE_FIRST
+    last: LineRef = BEFORE_THE_FIRST
     """The last line that was folded."""
 
     attestations: dict[str, tuple[AttestationIndex, ...]] = field(default_factory=dict)
@@ -188,13 +188,13 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     worked_on: frozenset[str] = frozenset()
     """Ids of the steps that somebody attested or had checked."""
 
-    recent: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
+    recent: dict[str, tuple[LineRef, ...]] = field(default_factory=dict)
     """The newest lines about each step, oldest first."""
 
     based: dict[str, tuple[CheckIndex, ...]] = field(default_factory=dict)
     """The newest checks of each step that include a check with a side effect."""
 
-    failures: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
+    failures: dict[str, tuple[LineRef, ...]] = field(default_factory=dict)
     """The newest lines of each step with a failed check."""
 
     refusals: dict[str, tuple[RefusalIndex, ...]] = field(default_factory=dict)
@@ -203,13 +203,13 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     sealed: tuple[BundleIndex, ...] = ()
     """The lines that announce bundles."""
 
-    withheld: tuple[Ref, ...] = ()
+    withheld: tuple[LineRef, ...] = ()
     """The lines that stand for others in a bundle."""
 
     practice: frozenset[bool] = frozenset()
     """Whether runs asked the sandbox: one value, or both."""
 
-    def fold(self, lines: Iterable[JournalLine]) -> Index:
+    def fold(self, lines: Iterable[JournalLine]) -> JournalIndex:
         """Return the index with more lines; this one without any."""
         index = self
         for line in lines:
@@ -218,7 +218,7 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
             index._fold_line(line)  # noqa: SLF001  (its own)
         return index
 
-    def _own_copy(self) -> Index:
+    def _own_copy(self) -> JournalIndex:
         index = copy(self)
         for name in self.__struct_fields__:
             if isinstance(value := getattr(self, name), dict):
@@ -262,14 +262,14 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                     calls[host_in(data.url)] += 1
                 exchanges = (*run.exchanges, ref)[-_MOST_EXCHANGES:]
                 self._set_run(entry, exchanges=exchanges, calls=dict(calls))
-            case Checked() | CheckWithheld():
+            case StepChecked() | StepWithheld():
                 named = {number for finding in data.findings for number in finding.exchanges}
                 exchanges = tuple(sent for sent in run.exchanges if sent.seq in named)
                 check = self._with_carried(CheckIndex(ref=ref, exchanges=exchanges), entry)
                 self._note_confirmed_and_refused(data)
                 self._note_results(check, entry)
                 self.checked[step] = self._newest_result(check, entry)
-                if not (isinstance(data, Checked) and data.automatic):
+                if not (isinstance(data, StepChecked) and data.automatic):
                     self.worked_on |= {step}
                 self._set_run(entry, checked={**run.checked, step: check})
             case AttestationDetails():
@@ -280,7 +280,7 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                 self.worked_on |= {step}
                 if data.link:
                     self.links.setdefault(data.link, step)
-            case Commented():
+            case StepCommented():
                 note = AttestationIndex(ref=ref, entry=data.entry)
                 self.notes[step] = (*self.notes.get(step, ()), note)
             case InputGiven():
@@ -288,7 +288,7 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                 self._record_values({data.name: data.value})
             case CredentialGiven():
                 self._record_values({data.name: data.fingerprint})
-            case CredentialRemembered():
+            case CredentialSaved():
                 self.remembered += 1
                 self.credentials[data.name] = data.reference
                 if not data.reference:
@@ -296,7 +296,7 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
             case BundleSealed():
                 self.sealed += (BundleIndex(seq=entry.seq, run_id=entry.run_id, sealed=data),)
 
-    def _set_run(self, entry: Entry, **changed: Any) -> None:
+    def _set_run(self, entry: JournalEntry, **changed: Any) -> None:
         """Change the index of a line's run; forget the oldest run if there are too many."""
         run = self.runs.get(entry.run_id, RunIndex())
         self.runs[entry.run_id] = replace(run, **changed)
@@ -313,14 +313,14 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
             if value:
                 self.recorded[name] = value
 
-    def _with_carried(self, check: CheckIndex, entry: Entry) -> CheckIndex:
+    def _with_carried(self, check: CheckIndex, entry: JournalEntry) -> CheckIndex:
         """Return `check` with the known earlier lines that it counts again."""
         earlier = {known.ref.seq: known for known in self.based.get(entry.step, ())}
-        carried = entry.data.carried if isinstance(entry.data, Checked) else ()
+        carried = entry.data.carried if isinstance(entry.data, StepChecked) else ()
         lines = dict.fromkeys(result.line for result in carried if result.line in earlier)
         return replace(check, carried=tuple(earlier[line] for line in lines)) if lines else check
 
-    def _newest_result(self, check: CheckIndex, entry: Entry) -> CheckIndex:
+    def _newest_result(self, check: CheckIndex, entry: JournalEntry) -> CheckIndex:
         """Return the index of the newest result of a step; a line that only carries it has none."""
         known = self.checked.get(entry.step)
         is_same = known is not None and [carried.ref for carried in check.carried] == [known.ref]
@@ -330,13 +330,13 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
             else check
         )
 
-    def _note_results(self, check: CheckIndex, entry: Entry) -> None:
+    def _note_results(self, check: CheckIndex, entry: JournalEntry) -> None:
         """Note results that later runs may carry, and refusals that void them."""
         data = entry.data
         step = entry.step
         # NOTE: a withheld line may be another result of such a check.
-        is_unknown = isinstance(data, CheckWithheld) and step in self.based
-        if is_unknown or (isinstance(data, Checked) and data.bases):
+        is_unknown = isinstance(data, StepWithheld) and step in self.based
+        if is_unknown or (isinstance(data, StepChecked) and data.bases):
             self.based[step] = (*self.based.get(step, ()), check)[-_MOST_BASED:]
         if any(finding.outcome is Outcome.FAILED for finding in data.findings):
             self.failures[step] = (*self.failures.get(step, ()), check.ref)[-_MOST_FAILURES:]
@@ -351,7 +351,7 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
                     ]
                     self.refusals[name] = (*others, refusal)[-_MOST_REFUSED:]
 
-    def _note_confirmed_and_refused(self, data: Checked | CheckWithheld) -> None:
+    def _note_confirmed_and_refused(self, data: StepChecked | StepWithheld) -> None:
         """
         Record the values that a check's findings confirm or refuse.
 
@@ -399,33 +399,33 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
 _PARTS = {
     part.__name__: {name: str(kind) for name, kind in part.__annotations__.items()}
     for part in (
-        Index,
+        JournalIndex,
         AttestationIndex,
         CheckIndex,
         RefusalIndex,
         RunIndex,
         BundleIndex,
         BundleSealed,
-        Ref,
+        LineRef,
     )
 }
 
 
-def dump_index(index: Index, key: FingerprintKey) -> bytes:
+def dump_index(index: JournalIndex, key: FingerprintKey) -> bytes:
     """Return `index` as saved: its authentication code, then JSON."""
     document = {"format_version": FORMAT_VERSION, "parts": _PARTS, "index": to_builtins(index)}
     saved = write_json(document).encode("utf-8", "backslashreplace")
     return f"{key.of_bytes(saved)}\n".encode() + saved
 
 
-def load_index(content: bytes, key: FingerprintKey) -> Index | None:
+def load_index(content: bytes, key: FingerprintKey) -> JournalIndex | None:
     """Return the index that `dump_index` saved with this key, or `None` for anything else."""
     code, _, saved = content.partition(b"\n")
     if code.decode("ascii", "replace") != key.of_bytes(saved):
         return None
     document = parse_own(saved)
     is_ours = (document["format_version"], document.get("parts")) == (FORMAT_VERSION, _PARTS)
-    return convert(document["index"], Index) if is_ours else None
+    return convert(document["index"], JournalIndex) if is_ours else None
 
 
 def _with_late_values(

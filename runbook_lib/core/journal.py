@@ -25,14 +25,14 @@ from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
     DATA,
     FORMAT_VERSION,
-    Checked,
-    CheckWithheld,
-    Entry,
     EventType,
     Exchange,
     ExchangeWithheld,
+    JournalEntry,
     JournalRepaired,
-    Part,
+    ModelStruct,
+    StepChecked,
+    StepWithheld,
     invalid,
 )
 from runbook_lib.errors import ChainError, FormatError, JournalError, reason_of, reported_as
@@ -54,7 +54,7 @@ _NOT_UNDERSTOOD = (
 )
 
 
-class Ref(NamedTuple):
+class LineRef(NamedTuple):
     """A line's number, its SHA-256, and the positions of its first byte and after its last."""
 
     seq: int
@@ -66,14 +66,14 @@ class Ref(NamedTuple):
 class JournalLine(NamedTuple):
     """A line whose link was checked: its content and its position."""
 
-    entry: Entry
-    ref: Ref
+    entry: JournalEntry
+    ref: LineRef
 
 
 # Kind, data, run and step of a line to write.
-_Draft = tuple[str, Part, str, str]
+_Draft = tuple[str, ModelStruct, str, str]
 
-BEFORE_THE_FIRST = Ref(0, GENESIS, 0, 0)
+BEFORE_THE_FIRST = LineRef(0, GENESIS, 0, 0)
 
 
 def utc_now() -> datetime:
@@ -101,15 +101,15 @@ class Journal:
         self._held: BinaryIO | None = None
         self._lock_path = path.with_suffix(".lock")
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """Return every complete line, oldest first; raises the errors of `read_lines`."""
         return [line.entry for line in read_lines(self.path)]
 
-    def read(self, ref: Ref) -> Entry:
+    def read(self, ref: LineRef) -> JournalEntry:
         """Read the line at `ref` again; raises the errors of `line`."""
         return _entry_or_chain_error(parse_own(self.line(ref)), ref.seq, self.path)
 
-    def line(self, ref: Ref) -> bytes:
+    def line(self, ref: LineRef) -> bytes:
         """
         Read the bytes of the line at `ref` again.
 
@@ -143,12 +143,12 @@ class Journal:
         with open_plain(self.path) as file:
             yield file
 
-    def append(self, event: str, data: Part, *, run_id: str = "", step: str = "") -> None:
+    def append(self, event: str, data: ModelStruct, *, run_id: str = "", step: str = "") -> None:
         """Append one line; as `append_lines`."""
         self.append_lines([(event, data)], run_id=run_id, step=step)
 
     def append_lines(
-        self, lines: Iterable[tuple[str, Part]], *, run_id: str = "", step: str = ""
+        self, lines: Iterable[tuple[str, ModelStruct]], *, run_id: str = "", step: str = ""
     ) -> int:
         """
         Append lines of these kinds with these data; return the first one's number once on disk.
@@ -175,7 +175,7 @@ class Journal:
                 first = number + len(drafts) + 1
                 drafts += [(event, data, run_id, step) for event, data in lines]
                 prev = line_digest(last) if last else GENESIS
-                content = b"".join(self._encode_drafts(drafts, Ref(number, prev, 0, 0)))
+                content = b"".join(self._encode_drafts(drafts, LineRef(number, prev, 0, 0)))
                 file.truncate(end)
                 _write_whole(file, content)
             if is_new:
@@ -204,13 +204,13 @@ class Journal:
                 f"The journal {self.path} cannot be written: {reason_of(error)}{place}."
             ) from error
 
-    def _encode_drafts(self, drafts: Iterable[_Draft], after: Ref) -> Iterator[bytes]:
+    def _encode_drafts(self, drafts: Iterable[_Draft], after: LineRef) -> Iterator[bytes]:
         """Yield the lines of `drafts`, which follow the line `after`; raises `JournalError`."""
         prev = after.digest
         for seq, (event, data, run_id, step) in enumerate(drafts, after.seq + 1):
             try:
                 line = _line_bytes(
-                    Entry(
+                    JournalEntry(
                         seq=seq,
                         at=timestamp(self._clock()),
                         type=event,
@@ -235,7 +235,7 @@ class Journal:
 
 
 def read_lines(
-    path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1
+    path: Path, *, after: LineRef = BEFORE_THE_FIRST, end: int = -1
 ) -> Iterator[JournalLine]:
     """
     Yield each complete line of the journal at `path`, up to the byte `end` if given.
@@ -268,7 +268,7 @@ def _reported_reading(path: Path) -> AbstractContextManager[None]:
     return reported_as(JournalError, f"The journal {path} cannot be read")
 
 
-def parse_line(text: bytes) -> Entry | None:
+def parse_line(text: bytes) -> JournalEntry | None:
     """Return a line without checking its link; `None` if it is not a journal line."""
     try:
         return entry_from(parse_own(text))
@@ -276,14 +276,14 @@ def parse_line(text: bytes) -> Entry | None:
         return None
 
 
-def entry_from(fields: Any) -> Entry:
+def entry_from(fields: Any) -> JournalEntry:
     """
     Return the line with these `fields`; the only place that validates them.
 
     Raises `ValueError` that names the invalid field, without quoting a value.
     """
     try:
-        entry = convert(fields, Entry)
+        entry = convert(fields, JournalEntry)
     except ValidationError as error:
         raise ValueError(invalid(error, "")) from None
     if entry.type not in DATA:
@@ -314,12 +314,12 @@ def withheld_line(text: bytes) -> bytes | None:
     entry = entry_from(parse_own(text))
     if isinstance(entry.data, Exchange):
         kind = EventType.EXCHANGE_WITHHELD
-        data: Part = ExchangeWithheld(sha256=line_digest(text))
-    elif isinstance(entry.data, Checked):
+        data: ModelStruct = ExchangeWithheld(sha256=line_digest(text))
+    elif isinstance(entry.data, StepChecked):
         kind = EventType.STEP_WITHHELD
         checks = tuple(finding.check for finding in entry.data.findings)
         bound = entry.data.binding
-        data = CheckWithheld(sha256=line_digest(text), checks=checks, binding=bound)
+        data = StepWithheld(sha256=line_digest(text), checks=checks, binding=bound)
     else:
         return None
     line = _line_bytes(structs.replace(entry, type=kind, data=data))
@@ -327,7 +327,7 @@ def withheld_line(text: bytes) -> bytes | None:
     return line[:-1].ljust(len(text) - 1) + b"\n" if len(line) <= len(text) else None
 
 
-def _line_bytes(entry: Entry) -> bytes:
+def _line_bytes(entry: JournalEntry) -> bytes:
     """Return a line as bytes; raises `ValueError` if the model has no such line."""
     fields = to_builtins(entry)
     entry_from(fields)
@@ -335,7 +335,7 @@ def _line_bytes(entry: Entry) -> bytes:
     return f"{write_json(fields)}\n".encode("utf-8", "backslashreplace")
 
 
-def _parse_next_line(text: bytes, previous: Ref, path: Path) -> JournalLine:
+def _parse_next_line(text: bytes, previous: LineRef, path: Path) -> JournalLine:
     """Return the line whose bytes are `text`; raise unless it follows the line `previous`."""
     number = previous.seq + 1
     try:
@@ -353,10 +353,10 @@ def _parse_next_line(text: bytes, previous: Ref, path: Path) -> JournalLine:
             )
     entry = _entry_or_chain_error(fields, number, path)
     digest = entry.withheld or hashlib.sha256(text).hexdigest()
-    return JournalLine(entry, Ref(number, digest, previous.end, previous.end + len(text)))
+    return JournalLine(entry, LineRef(number, digest, previous.end, previous.end + len(text)))
 
 
-def _entry_or_chain_error(fields: Any, number: int, path: Path) -> Entry:
+def _entry_or_chain_error(fields: Any, number: int, path: Path) -> JournalEntry:
     """Return the line with these `fields`; raises `ChainError`, with its number, if invalid."""
     try:
         return entry_from(fields)

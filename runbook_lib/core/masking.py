@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from msgspec import Meta, structs
 
-from runbook_lib.core.model import Part
+from runbook_lib.core.model import ModelStruct
 from runbook_lib.core.redaction import MASK, Redactor
 
-_P = TypeVar("_P", bound=Part)
+_P = TypeVar("_P", bound=ModelStruct)
 
 _FINGERPRINT = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
 
@@ -35,7 +35,7 @@ def masked(part: _P, masks: Redactor) -> _P:
 
 
 @cache
-def _field_types(kind: type[Part]) -> dict[str, Any]:
+def _field_types(kind: type[ModelStruct]) -> dict[str, Any]:
     """Return the type of each field of `kind`."""
     return {field.name: field.type for field in structs.fields(kind)}
 
@@ -73,7 +73,7 @@ def _masked_value(value: Any, kind: Any, masks: Redactor) -> Any:
             return tuple(_masked_value(item, inner[0], masks) for item in value)
         case _ if isinstance(origin, type) and issubclass(origin, Mapping):
             return {name: _masked_value(item, inner[1], masks) for name, item in value.items()}
-        case _ if issubclass(plain, Part):
+        case _ if issubclass(plain, ModelStruct):
             return masked(value, masks)
         case _ if origin is Literal or issubclass(plain, int | float | Enum):
             return value

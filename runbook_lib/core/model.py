@@ -2,8 +2,8 @@
 The model: findings, attestations, and every line of the journal, described once.
 
 A field's type limits its content and describes it to a reader. A mark tells the redactor how to
-treat the field (`masking`). A line is an `Entry` whose `data` has the type that `EventType` names
-for its kind.
+treat the field (`masking`). A line is a `JournalEntry` whose `data` has the type that
+`EventType` names for its kind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from msgspec.json import Decoder, schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this model; each run names it at its start, and readers refuse any other.
-FORMAT_VERSION = 12
+FORMAT_VERSION = 13
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -41,8 +41,8 @@ Day = Annotated[str, Meta(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"), _STRUCTURE
 Number = Annotated[int, Meta(ge=1)]
 # Free text that people typed.
 Text = Annotated[str, _TEXT]
-Given = Annotated[Value, _TEXT]
-By = Annotated[
+GivenValue = Annotated[Value, _TEXT]
+PersonName = Annotated[
     str,
     Meta(
         min_length=1, description="the name that this person gave; nothing proves that it is true"
@@ -55,9 +55,9 @@ Login = Annotated[
     _TEXT,
 ]
 # Text that was sent to a remote system.
-Sent = Annotated[str, _REMOTE]
+SentText = Annotated[str, _REMOTE]
 # Text of a remote system, or a check's text about it.
-Said = Annotated[str, _REMOTE]
+RemoteText = Annotated[str, _REMOTE]
 
 
 class Outcome(StrEnum):
@@ -152,7 +152,7 @@ class NoteKind(StrEnum):
     ASSIGNED = "assigned"
 
 
-class _Strict(StructMeta):
+class _StrictMeta(StructMeta):
     """Makes structs that are frozen, built by names, and read without unknown fields."""
 
     # NOTE: mypy knows StructMeta's own defaults only, so `kw_only` is named where it matters.
@@ -164,7 +164,7 @@ class _Strict(StructMeta):
         return super().__new__(cls, name, bases, namespace, **{**strict, **options})
 
 
-class Part(Struct, metaclass=_Strict):
+class ModelStruct(Struct, metaclass=_StrictMeta):
     """A part of the model."""
 
 
@@ -181,7 +181,7 @@ def _require_moment(text: str) -> None:
     datetime.fromisoformat(text)
 
 
-class ResponseShape(Part):
+class ResponseShape(ModelStruct):
     """The shape of a provider's response, for field reports: it holds no value."""
 
     body: Annotated[Name, Meta(description="JSON: keys with types and length classes; see shapes")]
@@ -191,13 +191,13 @@ class ResponseShape(Part):
     ] = ()
 
 
-class Exchange(Part):
+class Exchange(ModelStruct):
     """An HTTP exchange, already redacted."""
 
     method: Name
     """The HTTP method, or the kind of look-up: `DNS` or `TLS`."""
 
-    url: Sent
+    url: SentText
     """The requested address."""
 
     sent_on: Time
@@ -212,13 +212,13 @@ class Exchange(Part):
     request: Annotated[Any, _REMOTE] = None
     """Body of the request: a JSON document or text, cut when long."""
 
-    headers: Mapping[Name, Said] = field(default_factory=dict)
+    headers: Mapping[Name, RemoteText] = field(default_factory=dict)
     """Headers of the response that the provider lists (`Provider.headers`)."""
 
     response: Annotated[Any, _REMOTE] = None
     """Body of the response: a JSON document or text, cut when long."""
 
-    error: Said = ""
+    error: RemoteText = ""
     """Reason why no response came; empty after a response."""
 
     shape: ResponseShape | None = None
@@ -228,7 +228,7 @@ class Exchange(Part):
         _require_moment(self.sent_on)
 
 
-class Wait(Part):
+class Wait(ModelStruct):
     """The wait of an open step at the end of a run."""
 
     waits_for: WaitsFor
@@ -247,7 +247,7 @@ class Wait(Part):
     """Days after `due`, or after the usual time; 0 while there is time."""
 
 
-class HostCalls(Part):
+class HostCalls(ModelStruct):
     """
     The number of a host's responses, and the app's share of its rate limit.
 
@@ -262,15 +262,15 @@ class HostCalls(Part):
     ]
 
 
-class Table(Part):
+class Table(ModelStruct):
     """Rows that a check read, for display; each row has one text per heading in `columns`."""
 
     caption: Annotated[str, Meta(min_length=1), _REMOTE]
-    columns: Annotated[tuple[Said, ...], Meta(min_length=1)]
-    rows: tuple[tuple[Said, ...], ...]
+    columns: Annotated[tuple[RemoteText, ...], Meta(min_length=1)]
+    rows: tuple[tuple[RemoteText, ...], ...]
 
 
-class Finding(Part):
+class Finding(ModelStruct):
     """
     The result of one check.
 
@@ -303,18 +303,20 @@ class Finding(Part):
     """Names of the inputs whose values it refuses."""
 
     quotes: Annotated[
-        tuple[Said, ...], Meta(description="what the remote system says, in its own words")
+        tuple[RemoteText, ...], Meta(description="what the remote system says, in its own words")
     ] = ()
     """The remote system's own words."""
 
-    limits: Annotated[tuple[Said, ...], Meta(description="what this check does not prove")] = ()
+    limits: Annotated[
+        tuple[RemoteText, ...], Meta(description="what this check does not prove")
+    ] = ()
     """Clauses that the check leaves unproven; empty if it proves the whole step."""
 
-    warnings: tuple[Said, ...] = ()
+    warnings: tuple[RemoteText, ...] = ()
     """Sentences about future problems."""
 
     changes: Annotated[
-        tuple[Said, ...], Meta(description="what this check altered in the remote system")
+        tuple[RemoteText, ...], Meta(description="what this check altered in the remote system")
     ] = ()
     """Sentences about changes that the check made in the remote system."""
 
@@ -334,7 +336,7 @@ class Finding(Part):
             raise ValueError("a check cannot attest or skip")
 
 
-class Attachment(Part):
+class Attachment(ModelStruct):
     """A file that a person attached as evidence, named by its SHA-256; `size` in bytes."""
 
     name: Text
@@ -343,19 +345,21 @@ class Attachment(Part):
     media_type: Name
 
 
-class Binding(Part):
+class Binding(ModelStruct):
     """The values and texts that an attestation or a check is about; it counts for no others."""
 
     connector: Name = ""
     """The procedure's id."""
 
-    confirms: Annotated[Sha256, Meta(description="SHA-256 of the sentence, in UTF-8")] = ""
+    sentence_digest: Annotated[Sha256, Meta(description="SHA-256 of the sentence, in UTF-8")] = ""
     """SHA-256 of the step's sentence, in UTF-8."""
 
     checks: Annotated[tuple[Name, ...], Meta(description="ids of the step's checks, sorted")] = ()
     """Ids of the step's checks, sorted."""
 
-    text: Annotated[Name, Meta(description="SHA-256 of the step's whole text at that time")] = ""
+    text_digest: Annotated[
+        Name, Meta(description="SHA-256 of the step's whole text at that time")
+    ] = ""
     """SHA-256 of the step's whole text; readers see a change of it, and it voids nothing."""
 
     subject: Annotated[
@@ -368,7 +372,7 @@ class Binding(Part):
     """Value of each name in `Step.subject`: a secret's fingerprint, `None` if still unknown."""
 
 
-class CheckBasis(Part):
+class CheckBasis(ModelStruct):
     """The basis of a result of a check with a side effect: it counts later only for the same."""
 
     check: Name
@@ -387,7 +391,7 @@ class CheckBasis(Part):
     """The check's needed values and its step's subject, by name; a secret as its fingerprint."""
 
 
-class CarriedResult(Part):
+class CarriedResult(ModelStruct):
     """An earlier result of a check with a side effect, which a later run counts again."""
 
     check: Name
@@ -422,10 +426,10 @@ class CarriedResult(Part):
     """The last day on which it counts."""
 
 
-class AttestationDetails(Part):
+class AttestationDetails(ModelStruct):
     """A named person's attestation of a step, as its journal line has it."""
 
-    by: By
+    by: PersonName
     """The name that the person gave; nothing proves that it is true."""
 
     at: Time
@@ -514,10 +518,10 @@ class Attestation(AttestationDetails, kw_only=True):
     step: Name
 
 
-class Commented(Part):
+class StepCommented(ModelStruct):
     """A person's comment on a step; no outcome rests on it."""
 
-    by: By
+    by: PersonName
     """The name that the person gave."""
 
     at: Time
@@ -539,7 +543,7 @@ class Commented(Part):
         _require_moment(self.at)
 
 
-class Assigned(Commented, kw_only=True):
+class StepAssigned(StepCommented, kw_only=True):
     """
     The assignment of a step to the colleague `to`; empty for nobody in particular.
 
@@ -551,24 +555,24 @@ class Assigned(Commented, kw_only=True):
     note: Text = ""
 
 
-class Note(Commented, kw_only=True):
+class Comment(StepCommented, kw_only=True):
     """A comment, with its step."""
 
     kind: ClassVar[NoteKind] = NoteKind.COMMENTED
     step: Name
 
 
-class Assignment(Assigned, kw_only=True):
+class Assignment(StepAssigned, kw_only=True):
     """An assignment, with its step."""
 
     kind: ClassVar[NoteKind] = NoteKind.ASSIGNED
     step: Name
 
 
-Remark = Attestation | Note | Assignment
+Remark = Attestation | Comment | Assignment
 
 
-class ProcedureName(Part):
+class ProcedureName(ModelStruct):
     """The name, version and digest of a procedure."""
 
     id: Name
@@ -576,7 +580,7 @@ class ProcedureName(Part):
     digest: Annotated[Sha256, Meta(description="SHA-256 of the procedure's whole text and checks")]
 
 
-class FleetRun(Part):
+class FleetRun(ModelStruct):
     """The run of a fleet that asked for a tenant's run. A tenant here is one with a connector."""
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$"), _STRUCTURE]
@@ -589,14 +593,14 @@ class FleetRun(Part):
     ]
 
 
-class NotRun(Part):
+class NotRunReason(ModelStruct):
     """The reason why a run could not start, with advice."""
 
     reason: Text
     next_step: Text
 
 
-class RunStarted(Part):
+class RunStarted(ModelStruct):
     """A run began."""
 
     format_version: int
@@ -614,7 +618,7 @@ class RunStarted(Part):
     sandbox: bool
     """Whether the run asks the sandbox, not the real systems."""
 
-    parameters: Mapping[Name, Given]
+    parameters: Mapping[Name, GivenValue]
     """The run's values, by the names of their inputs."""
 
     credentials: tuple[Name, ...]
@@ -632,7 +636,7 @@ class RunStarted(Part):
     fleet_run: FleetRun | None = None
     """The fleet's run that requested this one; `None` outside of a fleet."""
 
-    not_run: NotRun | None = None
+    not_run: NotRunReason | None = None
     """Reason why it ended at once, without any check; `None` if it ran."""
 
     rechecks: tuple[Name, ...] = ()
@@ -642,35 +646,35 @@ class RunStarted(Part):
     """Whether settings may permit checks with side effects in this run."""
 
 
-class RunJoined(Part):
+class RunJoined(ModelStruct):
     """Another kernel joined the run, with these values that differ from the recorded ones."""
 
-    parameters: Mapping[Name, Given]
+    parameters: Mapping[Name, GivenValue]
     fingerprints: Mapping[Name, Name]
 
 
-class RunFinished(Part):
+class RunFinished(ModelStruct):
     """A run ended; `environment` names the software that it ran on."""
 
     outcome: RunOutcome
     environment: Mapping[Name, Text] = field(default_factory=dict)
 
 
-class RunInterrupted(Part):
+class RunInterrupted(ModelStruct):
     """A run was interrupted."""
 
     reason: Text
 
 
-class NotebookFinished(Part):
+class NotebookFinished(ModelStruct):
     """Every cell of a run's notebook ran."""
 
 
-class StepStarted(Part):
+class StepStarted(ModelStruct):
     """The checks of a step began."""
 
 
-class Checked(Part):
+class StepChecked(ModelStruct):
     """The checks of a step ended."""
 
     findings: tuple[Finding, ...]
@@ -695,7 +699,7 @@ class Checked(Part):
     """The day since when an earlier result no longer counts; empty if that is not the reason."""
 
 
-class CheckWithheld(Part):
+class StepWithheld(ModelStruct):
     """
     Checks that a bundle withholds; `sha256` is the digest of the line that this one replaces.
 
@@ -728,47 +732,47 @@ class CheckWithheld(Part):
 _WITHHELD = "The remote system's response is withheld, because it contains a secret. Check again."
 
 
-class ExchangeWithheld(Part):
+class ExchangeWithheld(ModelStruct):
     """An exchange that a bundle withholds, by the SHA-256 of its line."""
 
     sha256: Sha256
 
 
-class InputGiven(Part):
+class InputGiven(ModelStruct):
     """A person gave a value."""
 
     name: Name
-    value: Given
+    value: GivenValue
 
 
-class CredentialGiven(Part):
+class CredentialGiven(ModelStruct):
     """A person gave a credential; only its fingerprint is recorded."""
 
     name: Name
     fingerprint: Name
 
 
-class CredentialRemembered(Part):
+class CredentialSaved(ModelStruct):
     """A credential was saved at `reference`, or forgotten if that is empty."""
 
     name: Name
     reference: Name
 
 
-class ChangeIntended(Part):
+class ChangeIntended(ModelStruct):
     """A check is about to change something in a remote system."""
 
     change: Text
 
 
-class JournalRepaired(Part):
+class JournalRepaired(ModelStruct):
     """An incomplete end of the journal was removed: its size in bytes, and its beginning."""
 
     bytes: int
     text: Text
 
 
-class JournalEnd(Part):
+class JournalEnd(ModelStruct):
     """The last line that a bundle copied: its number, its SHA-256, and where it ends in bytes."""
 
     lines: Number
@@ -776,7 +780,7 @@ class JournalEnd(Part):
     end: Number
 
 
-class BundleSealed(Part):
+class BundleSealed(ModelStruct):
     """A bundle was sealed."""
 
     bundle: Name
@@ -798,9 +802,9 @@ class BundleSealed(Part):
 class EventType(StrEnum):
     """The kinds of journal lines, `type` in the file, each with the type of its `data`."""
 
-    data: type[Part]
+    data: type[ModelStruct]
 
-    def __new__(cls, name: str, data: type[Part]) -> Self:
+    def __new__(cls, name: str, data: type[ModelStruct]) -> Self:
         """Return the kind with this name."""
         kind = str.__new__(cls, name)
         kind._value_ = name
@@ -813,8 +817,8 @@ class EventType(StrEnum):
     RUN_INTERRUPTED = "run.interrupted", RunInterrupted
     NOTEBOOK_FINISHED = "notebook.finished", NotebookFinished
     STEP_STARTED = "step.started", StepStarted
-    STEP_CHECKED = "step.checked", Checked
-    STEP_WITHHELD = "step.withheld", CheckWithheld
+    STEP_CHECKED = "step.checked", StepChecked
+    STEP_WITHHELD = "step.withheld", StepWithheld
     EXCHANGE_RECORDED = "exchange.recorded", Exchange
     EXCHANGE_WITHHELD = "exchange.withheld", ExchangeWithheld
     STEP_ATTESTED = "step.attested", AttestationDetails
@@ -822,24 +826,24 @@ class EventType(StrEnum):
     STEP_DECLINED = "step.declined", AttestationDetails
     STEP_SKIPPED = "step.skipped", AttestationDetails
     STEP_WITHDRAWN = "step.withdrawn", AttestationDetails
-    STEP_COMMENTED = "step.commented", Commented
-    STEP_ASSIGNED = "step.assigned", Assigned
+    STEP_COMMENTED = "step.commented", StepCommented
+    STEP_ASSIGNED = "step.assigned", StepAssigned
     INPUT_GIVEN = "input.given", InputGiven
     CREDENTIAL_GIVEN = "credential.given", CredentialGiven
-    CREDENTIAL_REMEMBERED = "credential.remembered", CredentialRemembered
+    CREDENTIAL_SAVED = "credential.saved", CredentialSaved
     CHANGE_INTENDED = "change.intended", ChangeIntended
     JOURNAL_REPAIRED = "journal.repaired", JournalRepaired
     BUNDLE_SEALED = "bundle.sealed", BundleSealed
 
 
-DATA: Mapping[str, type[Part]] = {kind.value: kind.data for kind in EventType}
+DATA: Mapping[str, type[ModelStruct]] = {kind.value: kind.data for kind in EventType}
 # NOTE: msgspec (0.22.0) prepares a type at its first use. If two threads do so at once, the process
 # may end with a segmentation fault; so every type is prepared here.
 for _kind in DATA.values():
     Decoder(_kind)
 
 
-class Entry(Part):
+class JournalEntry(ModelStruct):
     """One line of the journal."""
 
     seq: Number
@@ -869,11 +873,11 @@ class Entry(Part):
     @property
     def withheld(self) -> str:
         """SHA-256 of the line that this one replaces in a bundle; empty for other lines."""
-        is_withheld = isinstance(self.data, CheckWithheld | ExchangeWithheld)
+        is_withheld = isinstance(self.data, StepWithheld | ExchangeWithheld)
         return self.data.sha256 if is_withheld else ""
 
 
-def json_schema(kind: type[Part], schema_id: str) -> dict[str, Any]:
+def json_schema(kind: type[ModelStruct], schema_id: str) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a document, with every field that the runbook writes."""
     _, parts = schema_components([kind], ref_template="#/$defs/{name}")
     for part in parts.values():

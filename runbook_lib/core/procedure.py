@@ -296,18 +296,18 @@ class Source:
     """
     The place in the documented procedure: section from 1, and step number, if it has one.
 
-    A step that is not on the page has `reading` instead: a public address, or another source with
-    the time of reading.
+    A step that is not on the page has `off_page` instead: a public address, or another source with
+    the time of reading it.
     """
 
     section: int
     step: int | None = None
-    reading: str = ""
+    off_page: str = ""
 
     @property
     def title(self) -> str:
         """The title of the fold with the documented text, or with the reason for a step of ours."""
-        if self.reading:
+        if self.off_page:
             return "Why Cyclr's guide doesn't list this step"
         return f"Documented step {self.step}" if self.step else "Documented text"
 
@@ -325,7 +325,7 @@ class AnswerOption:
     sentence: str
     """The sentence that the person confirms."""
 
-    counts_days: int = 0
+    valid_days: int = 0
     """Days that such an attestation counts; 0: it does not expire."""
 
     due_days: int = 0
@@ -380,8 +380,8 @@ class KnownError:
     subcodes: tuple[int, ...] = ()
     """Subcodes: one of them decides before any text."""
 
-    also: str = ""
-    """People's plain words for it, for the search."""
+    search_words: str = ""
+    """People's plain words for it, separated by spaces; the search ranks by them."""
 
     reports: int = 0
     """Number of collected public threads with this cause."""
@@ -392,8 +392,8 @@ class KnownError:
     is_generic: bool = False
     """Whether its text has many causes; it counts only if nothing else is known."""
 
-    at: tuple[str, ...] = ()
-    """Ids of further steps where people see it."""
+    more_steps: tuple[str, ...] = ()
+    """Ids of the steps where people see it, beyond those that show its group."""
 
     fault_domain: str = ""
     """The fault domain if a customer's call fails with it; empty if unknown."""
@@ -448,17 +448,17 @@ class Step:
     source: Source
     """Its place in the documented procedure."""
 
-    today: str
+    instructions: str
     """Instructions for a person, at most 60 words."""
 
-    confirms: str
-    """The sentence that a person confirms; `sentence` adds the demands of its checks."""
+    own_sentence: str
+    """The sentence in the step's texts; `sentence` adds those that its checks demand."""
 
     subject: tuple[str, ...]
     """Names of the inputs that the step is about: attestations and results are bound to them."""
 
     prose: str = ""
-    """The documented text and its background; empty if `today` says all."""
+    """The documented text and its background; empty if `instructions` says all."""
 
     group: str = ""
     """Heading that consecutive steps share if people do them in one go."""
@@ -514,7 +514,7 @@ class Step:
     attest_label: str = ""
     """Label of the button by which a person confirms it; empty for the default."""
 
-    counts_days: int = 0
+    valid_days: int = 0
     """Days that an attestation or a skip counts; 0: it does not expire."""
 
     answers: tuple[AnswerOption, ...] = ()
@@ -541,7 +541,7 @@ class Step:
     @property
     def heading(self) -> str:
         """The title, marked if the documented page has no such step."""
-        return f"{self.title}{_NOT_ON_THE_PAGE if self.source.reading else ''}"
+        return f"{self.title}{_NOT_ON_THE_PAGE if self.source.off_page else ''}"
 
     @cached_property
     def text_digest(self) -> str:
@@ -553,7 +553,7 @@ class Step:
         `checkable_after`.
         """
         text = replace(self, known_errors=(), attest_label="", group="", question="", screen=None)
-        text = replace(text, least_days=0, usual_days=0, counts_days=0, overdue="")
+        text = replace(text, least_days=0, usual_days=0, valid_days=0, overdue="")
         left_out = ("after", "checkable_after", "recheck_days")
         parts = {name: part for name, part in _json_document(text).items() if name not in left_out}
         return _digest_of(parts)
@@ -562,7 +562,7 @@ class Step:
     def sentence(self) -> str:
         """The sentence that a person confirms, with the sentences that its checks demand."""
         sentences = (check.needs_confirmation for check in self.checks)
-        return " ".join(dict.fromkeys(filter(None, (self.confirms, *sentences))))
+        return " ".join(dict.fromkeys(filter(None, (self.own_sentence, *sentences))))
 
     @property
     def usual_time(self) -> str:
@@ -723,7 +723,7 @@ class Procedure:
         numbers: dict[str, str] = {}
         last = letters = 0
         for step in self.steps:
-            is_added = bool(step.source.reading)
+            is_added = bool(step.source.off_page)
             last, letters = (last, letters + 1) if is_added else (last + 1, 0)
             numbers[step.id] = f"{last}{chr(ord('a') + letters - 1) if letters else ''}"
         return numbers

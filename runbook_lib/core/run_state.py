@@ -36,7 +36,7 @@ from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import (
     AttestationIndex,
     CheckIndex,
-    Index,
+    JournalIndex,
     RunIndex,
     dump_index,
     load_index,
@@ -45,26 +45,26 @@ from runbook_lib.core.journal import (
     JOURNAL_NAME,
     Journal,
     JournalLine,
-    Ref,
+    LineRef,
     parse_line,
     read_lines,
     withheld_line,
 )
 from runbook_lib.core.model import (
-    Assigned,
     Attestation,
     AttestationDetails,
     AttestationKind,
-    Checked,
-    CheckWithheld,
-    Commented,
-    Entry,
     Exchange,
     Finding,
     HostCalls,
+    JournalEntry,
     Outcome,
     RunOutcome,
     RunStarted,
+    StepAssigned,
+    StepChecked,
+    StepCommented,
+    StepWithheld,
     Value,
     host_in,
 )
@@ -110,8 +110,8 @@ class StepState:
     attestation: Attestation | None = None
     """The attestation that counts; `None` if none does."""
 
-    others: tuple[Attestation, ...] = ()
-    """The attestations that it confirms, if two people must attest."""
+    confirmed_by: tuple[Attestation, ...] = ()
+    """Other people's attestations of the same, the oldest first, if two people must attest."""
 
     void_attestations: tuple[VoidAttestation, ...] = ()
     """The attestations that no longer count."""
@@ -119,19 +119,19 @@ class StepState:
     outdated: str = ""
     """Reason why the newest check does not count; empty if it does."""
 
-    superseded: Entry | None = None
+    superseded: JournalEntry | None = None
     """The line of the newest check if it does not count."""
 
     checked_on: str = ""
     """Time of the newest check that counts, in UTC; empty if none does."""
 
-    lines: tuple[Ref, ...] = ()
+    lines: tuple[LineRef, ...] = ()
     """The journal lines of the attestations and the check that count, and of the notes."""
 
-    comments: tuple[Commented, ...] = ()
+    comments: tuple[StepCommented, ...] = ()
     """All comments, oldest first."""
 
-    assignment: Assigned | None = None
+    assignment: StepAssigned | None = None
     """The newest assignment; `None` without one, and for a settled step."""
 
     waiting_since: str = ""
@@ -278,7 +278,7 @@ class StepState:
         """Sentences about people's attestations that the reason lacks."""
         sentences = tuple(void.sentence for void in self.void_attestations)
         remarks = tuple(text for text in sentences if text not in self.conclusion.reason)
-        if self.attestation and self.attestation.binding.text != self.step.text_digest:
+        if self.attestation and self.attestation.binding.text_digest != self.step.text_digest:
             changed = f"The text of this step has changed since {self.attestation.by} confirmed it."
             return (*remarks, changed)
         return remarks
@@ -387,21 +387,21 @@ Polls = Mapping[str, Sequence[PolledFinding]]
 class History:
     """A tenant's journal at one moment; people's attestations count across runs."""
 
-    index: Index
-    read: Callable[[Ref], Entry]
+    index: JournalIndex
+    read: Callable[[LineRef], JournalEntry]
 
-    def attestations(self, step_id: str) -> list[tuple[Attestation, Ref]]:
+    def attestations(self, step_id: str) -> list[tuple[Attestation, LineRef]]:
         """Return all attestations about a step, oldest first, each with its line."""
         return [
             (_attestation_from(self.read(attestation.ref), attestation), attestation.ref)
             for attestation in self.index.attestations.get(step_id, ())
         ]
 
-    def notes(self, step_id: str) -> list[tuple[Commented, Ref]]:
+    def notes(self, step_id: str) -> list[tuple[StepCommented, LineRef]]:
         """Return all comments on a step and its assignments, oldest first."""
         return [(self.read(note.ref).data, note.ref) for note in self.index.notes.get(step_id, ())]
 
-    def recent(self, step_id: str) -> list[Entry]:
+    def recent(self, step_id: str) -> list[JournalEntry]:
         """Return the newest lines about a step, oldest first."""
         return [self.read(ref) for ref in self.index.recent.get(step_id, ())]
 
@@ -447,10 +447,10 @@ class HistoryReader:
     def __init__(self, journal: Journal, key: FingerprintKey | None = None) -> None:
         self.journal = journal
         self._lock = threading.Lock()
-        self._cached: dict[int, Entry] = {}
-        self._withheld: frozenset[Ref] = frozenset()
+        self._cached: dict[int, JournalEntry] = {}
+        self._withheld: frozenset[LineRef] = frozenset()
         self._key = key
-        self._index = _load_saved_index(journal, key) if key else Index()
+        self._index = _load_saved_index(journal, key) if key else JournalIndex()
 
     def read(self) -> History:
         """Return the current history; raises the errors of `read_lines`."""
@@ -470,22 +470,22 @@ class HistoryReader:
             write_whole(path, dump_index(self._index, key), is_durable=False)
 
     @property
-    def withheld(self) -> frozenset[Ref]:
+    def withheld(self) -> frozenset[LineRef]:
         """The lines that no bundle may contain; the reader returns them as inconclusive checks."""
         return self._withheld
 
-    def withhold(self, refs: Iterable[Ref]) -> None:
+    def withhold(self, refs: Iterable[LineRef]) -> None:
         """Read the lines at `refs` as withheld from now on."""
         with self._lock:
             self._withheld |= set(refs)
             self._cached.clear()
 
-    def line(self, ref: Ref) -> bytes:
+    def line(self, ref: LineRef) -> bytes:
         """Return the bytes of the line at `ref` for a bundle; raises as `Journal.line`."""
         text = self.journal.line(ref)
         return (ref in self._withheld and withheld_line(text)) or text
 
-    def _read_entry(self, ref: Ref) -> Entry:
+    def _read_entry(self, ref: LineRef) -> JournalEntry:
         entry = self._cached.get(ref.seq)
         if entry is None:
             # NOTE: a withheld line was parsed when it was made.
@@ -502,7 +502,7 @@ class HistoryReader:
                 self._cache_entry(ref, entry)
             yield JournalLine(entry, ref)
 
-    def _cache_entry(self, ref: Ref, entry: Entry) -> None:
+    def _cache_entry(self, ref: LineRef, entry: JournalEntry) -> None:
         self._cached[ref.seq] = entry
         while len(self._cached) > _MOST_KEPT:
             del self._cached[next(iter(self._cached))]
@@ -569,7 +569,7 @@ def fold(
     )
 
 
-def rests_on(state: RunState) -> tuple[Ref, ...]:
+def rests_on(state: RunState) -> tuple[LineRef, ...]:
     """Return the journal lines on which `state` rests, oldest first."""
     return tuple(sorted({ref for step in state.steps.values() for ref in step.lines}))
 
@@ -582,7 +582,7 @@ class _StepFold:
         history: History,
         subject: Subject,
         run_id: str | None,
-        started: Entry | None,
+        started: JournalEntry | None,
         polls: Polls,
         *,
         has_exchanges: bool,
@@ -661,8 +661,8 @@ class _StepFold:
             and not attestation.due
         )
         needs_two = is_done and self._demands_second_person(step)
-        others = selection.confirmed_by if needs_two else ()
-        counting = [counted for counted in (*others, attestation) if counted is not None]
+        confirmed_by = selection.confirmed_by if needs_two else ()
+        counting = [counted for counted in (*confirmed_by, attestation) if counted is not None]
         lines += [
             ref
             for candidate, ref in attestations
@@ -679,9 +679,9 @@ class _StepFold:
             counted_findings,
             attestation=attestation,
             obstacle=blocked,
-            others=tuple(other.by for other in others) if needs_two else None,
+            others=tuple(other.by for other in confirmed_by) if needs_two else None,
             unverifiable=step.unverifiable(counted_findings),
-            answer=step.sentences.get(attestation.binding.confirms) if attestation else None,
+            answer=step.sentences.get(attestation.binding.sentence_digest) if attestation else None,
             today=self._subject.today,
             until=ends_on,
             unchecked=" ".join(
@@ -696,8 +696,8 @@ class _StepFold:
         )
         is_by_person = conclusion.by_person or bool(step.unverifiable(counted_findings))
         notes = self._history.notes(step.id)
-        comments = {ref: note for note, ref in notes if not isinstance(note, Assigned)}
-        assigned = [(note, ref) for note, ref in notes if isinstance(note, Assigned)]
+        comments = {ref: note for note, ref in notes if not isinstance(note, StepAssigned)}
+        assigned = [(note, ref) for note, ref in notes if isinstance(note, StepAssigned)]
         # The assignment stays until the step is settled.
         newest = {ref: note for note, ref in assigned[-1:] if note.to and not conclusion.is_settled}
         return StepState(
@@ -707,7 +707,7 @@ class _StepFold:
             findings=findings,
             exchanges=exchanges,
             attestation=attestation,
-            others=others,
+            confirmed_by=confirmed_by,
             void_attestations=selection.void,
             outdated=unfit,
             superseded=entry if unfit else None,
@@ -732,13 +732,13 @@ class _StepFold:
         return any(check.side_effect for check in step.checks)
 
     def _read_carried_results(
-        self, step: Step, entry: Entry | None
+        self, step: Step, entry: JournalEntry | None
     ) -> tuple[tuple[EarlierResult, ...], OutdatedResult | None]:
         """Return the earlier results that the newest check carries, or the reason against one."""
         check_index = self._checked.get(step.id)
         if check_index is None or check_index.is_carried or entry is None:
             return (), None
-        if not isinstance(entry.data, Checked):
+        if not isinstance(entry.data, StepChecked):
             return (), None
         index_by_line = {check.ref.seq: check for check in check_index.carried}
         carried = []
@@ -767,7 +767,7 @@ class _StepFold:
         *,
         checked_on: str,
         carried: Sequence[EarlierResult],
-        entry: Entry | None,
+        entry: JournalEntry | None,
         due: OutdatedResult | None,
     ) -> Conclusion:
         """Return the conclusion, marked if it rests on an earlier run, or if that has expired."""
@@ -817,7 +817,7 @@ class _StepFold:
         waits = [poll.since for poll in polled if poll.finding.outcome is Outcome.WAITING]
         since = min(waits, default=checked_on)
         for entry in reversed(self._history.recent(step.id)):
-            is_check = isinstance(entry.data, Checked | CheckWithheld)
+            is_check = isinstance(entry.data, StepChecked | StepWithheld)
             seen = combine(entry.data.findings) if is_check else None
             if seen and seen.outcome is Outcome.WAITING:
                 since = entry.at
@@ -825,7 +825,7 @@ class _StepFold:
                 break
         return since
 
-    def _newest_check(self, step: Step) -> tuple[Entry | None, str]:
+    def _newest_check(self, step: Step) -> tuple[JournalEntry | None, str]:
         """Return the newest check of `step`, and a reason if it does not count for the subject."""
         check = self._checked.get(step.id)
         if check is None:
@@ -835,7 +835,7 @@ class _StepFold:
         is_outdated = difference and (entry.data.findings or getattr(entry.data, "carried", ()))
         return entry, f"Checked on {entry.at} {difference}: check it again." if is_outdated else ""
 
-    def _lines_of_check(self, step: Step, findings: Iterable[Finding]) -> Iterator[Ref]:
+    def _lines_of_check(self, step: Step, findings: Iterable[Finding]) -> Iterator[LineRef]:
         """
         Yield the line of the newest check, then the lines of its exchanges.
 
@@ -876,7 +876,7 @@ def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
     return ""
 
 
-def _load_saved_index(journal: Journal, key: FingerprintKey) -> Index:
+def _load_saved_index(journal: Journal, key: FingerprintKey) -> JournalIndex:
     """
     Return the saved index if it belongs to this journal, else an empty one.
 
@@ -888,21 +888,23 @@ def _load_saved_index(journal: Journal, key: FingerprintKey) -> Index:
         try:
             content = read_plain(path, _LARGEST_INDEX)
         except FileNotFoundError:
-            return Index()
+            return JournalIndex()
     try:
         index = load_index(content, key)
         if index is not None and index.last.seq:
             journal.read(index.last)
     except (JournalError, ChainError):
-        return Index()
-    return index or Index()
+        return JournalIndex()
+    return index or JournalIndex()
 
 
-def _due_since(entry: Entry | None) -> str:
-    return entry.data.due_on if entry and isinstance(entry.data, Checked) else ""
+def _due_since(entry: JournalEntry | None) -> str:
+    return entry.data.due_on if entry and isinstance(entry.data, StepChecked) else ""
 
 
-def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: str | None) -> str:
+def _why_unchecked(
+    entry: JournalEntry | None, step: Step, *, is_begun: bool, run_id: str | None
+) -> str:
     if entry is not None:
         return str(entry.data.unchecked)
     if is_begun:
@@ -912,7 +914,7 @@ def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: s
     return "Not checked yet." if step.checks else ""
 
 
-def _attestation_from(entry: Entry, index: AttestationIndex) -> Attestation:
+def _attestation_from(entry: JournalEntry, index: AttestationIndex) -> Attestation:
     statement: AttestationDetails = entry.data
     binding = structs.replace(statement.binding, subject=index.subject)
     kind = AttestationKind(entry.type.removeprefix("step."))

@@ -13,17 +13,17 @@ from msgspec import Meta, structs
 from runbook_lib.core.attestation_rules import VoidAttestation
 from runbook_lib.core.carried_results import EarlierResult
 from runbook_lib.core.model import (
-    Assigned,
     Attachment,
     Attestation,
     CarriedResult,
-    Commented,
     Day,
     Exchange,
     Finding,
+    ModelStruct,
     Number,
     Outcome,
-    Part,
+    StepAssigned,
+    StepCommented,
     Time,
     Value,
 )
@@ -98,7 +98,7 @@ class CarriedCheck(CarriedResult, kw_only=True):
     """The exchanges on which it rests, from that time."""
 
 
-class CauseRecord(Part):
+class CauseRecord(ModelStruct):
     """A cause of an error text."""
 
     text: str
@@ -107,7 +107,7 @@ class CauseRecord(Part):
     ]
 
 
-class KnownErrorRecord(Part):
+class KnownErrorRecord(ModelStruct):
     """A known error text, with its meaning and advice."""
 
     shown: Annotated[
@@ -133,7 +133,7 @@ class KnownErrorRecord(Part):
     """The place where this run saw it: the step's reason, an answer, or nowhere."""
 
 
-class StepRecord(Part):
+class StepRecord(ModelStruct):
     """Everything about a step at the end of a run."""
 
     id: Annotated[str, Meta(pattern="^[a-z]+-[0-9]{2}[a-z]?-[a-z0-9-]+$")]
@@ -203,11 +203,11 @@ class StepRecord(Part):
     ]
     """The attestation that counts; `None` if none does."""
 
-    confirms: Annotated[
+    confirmed_by: Annotated[
         tuple[Attestation, ...],
-        Meta(description="the attestations that this one confirms, if two people must attest"),
+        Meta(description="other people's attestations of the same, if two people must attest"),
     ]
-    """The attestations that this one confirms, if two people must attest."""
+    """Other people's attestations of the same, the oldest first, if two people must attest."""
 
     void_attestations: Annotated[
         tuple[VoidAttestation, ...],
@@ -225,12 +225,12 @@ class StepRecord(Part):
     """Further sentences about people's attestations."""
 
     comments: Annotated[
-        tuple[Commented, ...], Meta(description="oldest first; no outcome depends on them")
+        tuple[StepCommented, ...], Meta(description="oldest first; no outcome depends on them")
     ]
     """All comments, oldest first."""
 
     assigned: Annotated[
-        Assigned | None, Meta(description="who must do this step, and by which day")
+        StepAssigned | None, Meta(description="who must do this step, and by which day")
     ]
     """The current assignment, or `None`."""
 
@@ -278,7 +278,7 @@ class StepRecord(Part):
 
 def step_record(state: StepState) -> StepRecord:
     """Return everything about a step; `known_errors` only if it failed or could not be checked."""
-    attestations = (*state.others, *((state.attestation,) if state.attestation else ()))
+    attestations = (*state.confirmed_by, *((state.attestation,) if state.attestation else ()))
     attachments = [
         attachment for attestation in attestations for attachment in attestation.attachments
     ]
@@ -299,7 +299,7 @@ def step_record(state: StepState) -> StepRecord:
         checked_on=(state.checked_on if state.findings or not state.carried else "") or None,
         attested_by=state.attested_by,
         attestation=state.attestation,
-        confirms=state.others,
+        confirmed_by=state.confirmed_by,
         void_attestations=state.void_attestations,
         remarks=state.remarks,
         comments=state.comments,

@@ -15,8 +15,8 @@ from runbook_lib.core.model import Attestation, AttestationKind
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.run_state import StepState
 from runbook_lib.engine.run_view import RunView
+from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import Run, open_known
-from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.phrases import when, with_times
 from runbook_lib.text import as_text

@@ -33,8 +33,8 @@ from runbook_lib.engine.customer_rows import (
     InstalledConnector,
     KnownAccount,
 )
+from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import Run
-from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
     CustomerSurvey,

@@ -80,12 +80,8 @@ _PACKAGE_FOLDER = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
-class Symptom:
-    """
-    One thing that was examined, and the exit code that it calls for.
-
-    A warning calls for none.
-    """
+class ExaminedItem:
+    """An examined item, and the exit code that it calls for; a warning calls for none."""
 
     subject: str
     message: str
@@ -101,12 +97,12 @@ class Symptom:
 class Examination:
     """All that was examined."""
 
-    symptoms: tuple[Symptom, ...]
+    items: tuple[ExaminedItem, ...]
 
     @property
     def exit_code(self) -> ExitCode:
         """0 if all is well, 2 if settings are unusable, else 3."""
-        codes = [symptom.exit_code for symptom in self.symptoms if not symptom.is_well]
+        codes = [item.exit_code for item in self.items if not item.is_well]
         return min(codes, default=ExitCode.COMPLETE)
 
 
@@ -124,95 +120,95 @@ def examine(
 
     With `is_notify_test` a test message is sent, too; if there are `tenants`, to their receivers.
     """
-    python = Symptom("Python", platform.python_version())
-    symptoms = [python, _bytecode(), _full_text_search(), _kernel(), *_connectors()]
-    symptoms += [_notebook(procedure), _project_folder(), _evidence_folder(evidence)]
-    settings, symptom = _settings(procedure, env_file, environ)
-    symptoms.append(symptom)
+    python = ExaminedItem("Python", platform.python_version())
+    items = [python, _bytecode(), _full_text_search(), _kernel(), *_connectors()]
+    items += [_notebook(procedure), _project_folder(), _evidence_folder(evidence)]
+    settings, item = _settings(procedure, env_file, environ)
+    items.append(item)
     values = known_values(procedure, {}, settings)
     doubts = procedure.doubts(values).items()
-    symptoms += [Symptom(label, doubt, is_warning=True) for label, doubt in doubts]
-    symptoms += _secrets(procedure, env_file, environ)
-    symptoms += _practice(procedure, values)
-    symptoms.append(_signing_key(settings))
+    items += [ExaminedItem(label, doubt, is_warning=True) for label, doubt in doubts]
+    items += _secrets(procedure, env_file, environ)
+    items += _practice(procedure, values)
+    items.append(_signing_key(settings))
     addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
     reach = Reach.LOOPBACK if is_sandbox(values) else Reach.ANYWHERE
-    symptoms += [_reachable(url, Limits.of(values), reach) for url in addresses]
+    items += [_reachable(url, Limits.of(values), reach) for url in addresses]
     if tenants:
         trials = try_receivers(tenants, env_file=env_file, evidence=evidence, environ=environ)
-        symptoms += [
-            Symptom(f"Test message of {trial.tenant}", trial.message, trial.exit_code)
+        items += [
+            ExaminedItem(f"Test message of {trial.tenant}", trial.message, trial.exit_code)
             for trial in trials
         ]
     elif is_notify_test:
-        symptoms.append(_message(procedure, env_file, evidence))
-    return Examination(tuple(symptoms))
+        items.append(_message(procedure, env_file, evidence))
+    return Examination(tuple(items))
 
 
-def _bytecode() -> Symptom:
+def _bytecode() -> ExaminedItem:
     """Return whether a run's modules are compiled; else every command compiles them."""
     names = (__name__, "papermill.execute", "IPython.core.interactiveshell")
     sources = [str(spec.origin) for name in names if (spec := find_spec(name))]
     if all(Path(cache_from_source(source)).is_file() for source in sources):
-        return Symptom("Bytecode", "is kept")
+        return ExaminedItem("Bytecode", "is kept")
     advice = (
         "is not kept, so every command is slower: unset PYTHONDONTWRITEBYTECODE, and run "
         f"`{sys.executable} -m compileall -q {Path(sources[-1]).parents[2]} {_PACKAGE_FOLDER}`"
     )
-    return Symptom("Bytecode", advice, is_warning=True)
+    return ExaminedItem("Bytecode", advice, is_warning=True)
 
 
-def _full_text_search() -> Symptom:
+def _full_text_search() -> ExaminedItem:
     """Return whether `explain` can search by words: FTS5 is a compile option of SQLite."""
     if has_full_text_search():
-        return Symptom("Search of error texts", "SQLite has FTS5")
+        return ExaminedItem("Search of error texts", "SQLite has FTS5")
     advice = (
         "SQLite has no FTS5, so `runbook explain` knows texts and codes, but offers nothing by "
         "words: use a Python whose SQLite has it"
     )
-    return Symptom("Search of error texts", advice, is_warning=True)
+    return ExaminedItem("Search of error texts", advice, is_warning=True)
 
 
-def _kernel() -> Symptom:
+def _kernel() -> ExaminedItem:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # noqa: PLC0415
 
     try:
         spec: Any = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        return Symptom("Jupyter kernel", "python3 is not installed", ExitCode.INCOMPLETE)
-    return Symptom("Jupyter kernel", str(spec.display_name))
+        return ExaminedItem("Jupyter kernel", "python3 is not installed", ExitCode.INCOMPLETE)
+    return ExaminedItem("Jupyter kernel", str(spec.display_name))
 
 
-def _connectors() -> list[Symptom]:
+def _connectors() -> list[ExaminedItem]:
     """Return each broken connector; it stops no other one."""
     return [
-        Symptom(f"Connector {name}", f"{error} {error.diagnostics()}", is_warning=True)
+        ExaminedItem(f"Connector {name}", f"{error} {error.diagnostics()}", is_warning=True)
         for name, error in broken_connectors().items()
     ]
 
 
-def _notebook(procedure: Procedure) -> Symptom:
+def _notebook(procedure: Procedure) -> ExaminedItem:
     path = project_folder() / "notebooks" / notebook_name(procedure)
     if not path.parent.is_dir():
-        return Symptom("Notebook", "no notebooks/ here; one is built for each run")
+        return ExaminedItem("Notebook", "no notebooks/ here; one is built for each run")
     if is_stale(procedure, path):
         advice = f"{path.name} is stale: run `runbook notebooks`"
-        return Symptom("Notebook", advice, ExitCode.INCOMPLETE)
-    return Symptom("Notebook", f"{path.name} matches the procedure")
+        return ExaminedItem("Notebook", advice, ExitCode.INCOMPLETE)
+    return ExaminedItem("Notebook", f"{path.name} matches the procedure")
 
 
-def _project_folder() -> Symptom:
+def _project_folder() -> ExaminedItem:
     project = project_folder()
     is_here = project == Path.cwd()
     which = "the working directory" if is_here else "a parent of the working directory"
-    return Symptom("Project folder", f"{project}, {which}")
+    return ExaminedItem("Project folder", f"{project}, {which}")
 
 
-def _evidence_folder(evidence: str) -> Symptom:
+def _evidence_folder(evidence: str) -> ExaminedItem:
     try:
         folder = evidence_folder(evidence)
     except SettingsError as error:
-        return Symptom("Evidence folder", str(error), error.exit_code)
+        return ExaminedItem("Evidence folder", str(error), error.exit_code)
     if elsewhere(folder):
         folder = Path(os.path.abspath(folder))  # noqa: PTH100  (without `..`)
     try:
@@ -220,11 +216,13 @@ def _evidence_folder(evidence: str) -> Symptom:
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".runbook-doctor-"):
             pass
     except OSError as error:
-        return Symptom("Evidence folder", f"{folder}: {reason_of(error)}", ExitCode.INCOMPLETE)
+        return ExaminedItem("Evidence folder", f"{folder}: {reason_of(error)}", ExitCode.INCOMPLETE)
     if kind := _network_file_system(nearest):
         warning = f"{folder} is on a network file system ({kind}), which may not lock files"
-        return Symptom("Evidence folder", f"{warning}: keep it on a local disk", is_warning=True)
-    return Symptom("Evidence folder", f"{folder} can be written")
+        return ExaminedItem(
+            "Evidence folder", f"{warning}: keep it on a local disk", is_warning=True
+        )
+    return ExaminedItem("Evidence folder", f"{folder} can be written")
 
 
 def _network_file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
@@ -245,21 +243,21 @@ def _network_file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo
 
 def _settings(
     procedure: Procedure, env_file: str, environ: Mapping[str, str]
-) -> tuple[Settings, Symptom]:
+) -> tuple[Settings, ExaminedItem]:
     try:
         settings = load_settings(procedure, env_file=env_file, environ=environ)
     except RunbookError as error:
-        return Settings(), Symptom("Settings", str(error), error.exit_code)
+        return Settings(), ExaminedItem("Settings", str(error), error.exit_code)
     path = env_file or find_env_file()
     names = ", ".join([*settings.values, *settings.secrets]) or "none"
     source = f"{path}: " if path else "no .env; from the environment: "
     if path and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
         advice = f"{path} can be read by others: run `chmod 600 {path}`"
-        return settings, Symptom("Settings", advice, ExitCode.INCOMPLETE)
-    return settings, Symptom("Settings", source + names)
+        return settings, ExaminedItem("Settings", advice, ExitCode.INCOMPLETE)
+    return settings, ExaminedItem("Settings", source + names)
 
 
-def _secrets(procedure: Procedure, env_file: str, environ: Mapping[str, str]) -> list[Symptom]:
+def _secrets(procedure: Procedure, env_file: str, environ: Mapping[str, str]) -> list[ExaminedItem]:
     """Return for each store whether a run without a session, by cron or a timer, can read it."""
     try:
         file_values = settings_file(env_file)
@@ -283,9 +281,11 @@ def _secrets(procedure: Procedure, env_file: str, environ: Mapping[str, str]) ->
     keyring = "can be read" if can_read else "cannot be read: keep secrets in .env or in files"
     here = ", ".join(lacking)
     return [
-        Symptom("Keyring without a session", keyring, is_warning=bool(references and not can_read)),
-        Symptom("Files without a session", ".env, file: and dotenv: can be read"),
-        Symptom(
+        ExaminedItem(
+            "Keyring without a session", keyring, is_warning=bool(references and not can_read)
+        ),
+        ExaminedItem("Files without a session", ".env, file: and dotenv: can be read"),
+        ExaminedItem(
             "Environment without a session",
             f"set {here} for cron or the service, too: only this session has it"
             if here
@@ -308,47 +308,47 @@ def _reads_keyring_without_session(references: list[str]) -> bool:
     return asked.returncode == 0
 
 
-def _message(procedure: Procedure, env_file: str, evidence: str) -> Symptom:
+def _message(procedure: Procedure, env_file: str, evidence: str) -> ExaminedItem:
     """Send a test message in each channel that is set."""
     try:
         run = open_known(procedure, tenant="", evidence=evidence, env_file=env_file)
         try:
-            return Symptom("Test message", f"accepted: {', '.join(try_channels(run))}")
+            return ExaminedItem("Test message", f"accepted: {', '.join(try_channels(run))}")
         finally:
             run.close()
     except RunbookError as error:
-        return Symptom("Test message", f"{error} {error.diagnostics()}", ExitCode.INCOMPLETE)
+        return ExaminedItem("Test message", f"{error} {error.diagnostics()}", ExitCode.INCOMPLETE)
 
 
-def _signing_key(settings: Settings) -> Symptom:
+def _signing_key(settings: Settings) -> ExaminedItem:
     path = default_key_path(is_sandbox=False)
     if not settings.values.get("signing_key") and not path.exists():
-        return Symptom("Signing key", f"the first run makes it: {path}")
+        return ExaminedItem("Signing key", f"the first run makes it: {path}")
     try:
         key = key_from_settings(settings, is_sandbox=False)
     except RunbookError as error:
-        return Symptom("Signing key", str(error), error.exit_code)
+        return ExaminedItem("Signing key", str(error), error.exit_code)
     if is_unencrypted(settings):
         advice = f"{UNENCRYPTED}: `runbook key --rotate` makes an encrypted one"
-        return Symptom("Signing key", advice, ExitCode.INCOMPLETE)
-    return Symptom("Signing key", f"{key.key_id[:16]} can be used")
+        return ExaminedItem("Signing key", advice, ExitCode.INCOMPLETE)
+    return ExaminedItem("Signing key", f"{key.key_id[:16]} can be used")
 
 
-def _practice(procedure: Procedure, values: Mapping[str, Value]) -> list[Symptom]:
+def _practice(procedure: Procedure, values: Mapping[str, Value]) -> list[ExaminedItem]:
     """Return why a run with these values would be practice that is refused, if it would."""
     try:
         require_within_reach(procedure, values)
     except SettingsError as error:
-        return [Symptom("Practice", f"{error} {error.diagnostics()}", error.exit_code)]
+        return [ExaminedItem("Practice", f"{error} {error.diagnostics()}", error.exit_code)]
     return []
 
 
-def _reachable(url: str, limits: Limits, reach: Reach) -> Symptom:
+def _reachable(url: str, limits: Limits, reach: Reach) -> ExaminedItem:
     client = HTTPClient(Redactor(), ClientOptions(limits=limits, reach=reach))
     try:
         answer = Session(client).send(Request(method="GET", url=url), is_repeatable=False)
     except RunbookError as error:
-        return Symptom(url, str(error), ExitCode.INCOMPLETE)
+        return ExaminedItem(url, str(error), ExitCode.INCOMPLETE)
     finally:
         client.close()
-    return Symptom(url, f"answers ({answer.status})")
+    return ExaminedItem(url, f"answers ({answer.status})")

@@ -87,7 +87,7 @@ from runbook_lib.evidence.fleet_result import (
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.verify.fleet_count import is_done, newest_sealed, sealed_for
-from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle
+from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle
 
 if TYPE_CHECKING:
     from runbook_lib.engine.dask_pool import DaskPool
@@ -358,12 +358,12 @@ class Fleet:
     def _home(self, job: Job) -> Path:
         return journal_path(self._evidence, *job.name).parent
 
-    def _trust(self, job: Job) -> Trust:
+    def _trust(self, job: Job) -> TrustAnchors:
         """Return trust in the keys that this fleet signs the tenant's evidence with, alone."""
         # NOTE: the environment of a cluster's worker may make a run one of practice.
         modes = {is_sandbox(job.values), is_sandbox(job.values) or bool(self._request.scheduler)}
         keys = [self._key(is_sandbox=mode) for mode in modes]
-        return Trust({key.key_id: key.public for key in keys})
+        return TrustAnchors({key.key_id: key.public for key in keys})
 
     def _fleet_run(self, job: Job) -> FleetRun:
         """Return the record's entry about this run for a tenant."""

@@ -19,7 +19,7 @@ from runbook_lib.config.runner_settings import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.config.workspace import project_folder, require_evidence_here
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.model import Attestation, FleetRun, Mode, NotRun, Remark, Value
+from runbook_lib.core.model import Attestation, FleetRun, Mode, NotRunReason, Remark, Value
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.run_state import RunState
@@ -35,7 +35,7 @@ from runbook_lib.evidence.chain import remove_drafts
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.evidence.verify.fleet_count import is_done, sealed_for
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,14 +155,14 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     `FingerprintKeyChangedError`. An interruption is written into the journal and goes on.
     """
     listener = listener or RunListener()
-    not_run: NotRun | None = None
+    not_run: NotRunReason | None = None
     try:
         request = replace(request, environ=_with_secrets(request), references={})
         run, attestations = _opened(request)
     except SettingsError as error:
         run = _without_secrets(request, error)
         attestations = []
-        not_run = NotRun(reason=str(error), next_step=error.diagnostics())
+        not_run = NotRunReason(reason=str(error), next_step=error.diagnostics())
     key = key_from_settings(run.settings, is_sandbox=run.is_sandbox)
     home = run.journal.path.parent
     seconds = int(str(run.values["queue_seconds"]))
@@ -295,7 +295,7 @@ def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult 
     if request.fleet_run is None:
         return None
     home = run.journal.path.parent
-    trust = Trust({key.key_id: key.public})
+    trust = TrustAnchors({key.key_id: key.public})
     for verified, record in sealed_for(home, request.fleet_run.id, trust, run.history_reader):
         if is_done(record, request.fleet_run):
             folder = home / bundle_name(record.started_on, record.run_id)
@@ -310,7 +310,7 @@ def _sealed_before(run: Run, key: SigningKey, request: RunRequest) -> RunResult 
 
 
 def _begin(
-    run: Run, attestations: list[Remark], request: RunRequest, not_run: NotRun | None
+    run: Run, attestations: list[Remark], request: RunRequest, not_run: NotRunReason | None
 ) -> None:
     """Write the beginning of the run, and the attestations; raises `FingerprintKeyChangedError`."""
     home = run.journal.path.parent
@@ -328,7 +328,7 @@ def _perform(
     key: SigningKey,
     request: RunRequest,
     listener: RunListener,
-    not_run: NotRun | None,
+    not_run: NotRunReason | None,
 ) -> RunResult:
     """Execute the notebook unless it cannot start, seal the evidence, and return the result."""
     try:

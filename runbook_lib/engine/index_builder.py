@@ -108,7 +108,7 @@ def _changes(state: WatchState, read: TenantsOverview, now: datetime) -> list[di
                     "label": entry.label,
                     "is_new": document["on"] >= newest,
                     "tenants": entry.tenants,
-                    "also": [p.place for p in entry.problems if p.place != entry.first.place],
+                    "same_cause": [p.place for p in entry.problems if p.place != entry.first.place],
                 }
             )
     return changes

@@ -178,15 +178,15 @@ def _folded(summary: str, text: str) -> str:
 
 def _step_text(procedure: Procedure, step: Step, number: str) -> str:
     """Return a step's instructions; longer documented text is folded."""
-    acts = step.today.split("\n\n")
+    acts = step.instructions.split("\n\n")
     numbered = [f"{place}. {act}" for place, act in enumerate(acts, start=1)]
-    today = "\n".join(numbered) if len(acts) > 1 else step.today
-    parts = [f"### {number} · {step.title}", today]
+    instructions = "\n".join(numbered) if len(acts) > 1 else step.instructions
+    parts = [f"### {number} · {step.title}", instructions]
     if step.screen:
         parts.append(_picture(procedure, step.screen))
-    reading = step.source.reading
-    if step.prose or reading:
-        source = f"Source: {reading}." if reading else ""
+    off_page = step.source.off_page
+    if step.prose or off_page:
+        source = f"Source: {off_page}." if off_page else ""
         parts.append(_folded(step.source.title, "\n\n".join(filter(None, (step.prose, source)))))
     return "\n\n".join(parts)
 

@@ -12,9 +12,9 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.addresses import Reach
-from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.check_session import OnExchanges, Session
 from runbook_lib.remote.client import ClientOptions, ConnectionPools, HTTPClient
+from runbook_lib.remote.hourly_calls import BUDGET_NAME, HourlyCalls
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, SharedCoolDowns
 from runbook_lib.remote.response_cache import ResponseCache
@@ -45,7 +45,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._clients: dict[tuple[object, ...], HTTPClient] = {}
         self._cool_downs = SharedCoolDowns(evidence / COOL_DOWNS_NAME)
-        self._budget = Budget(evidence / BUDGET_NAME)
+        self._budget = HourlyCalls(evidence / BUDGET_NAME)
         self.pools: ConnectionPools | None = None
 
     def open_session(
@@ -109,7 +109,7 @@ class Sessions:
 
     def used(self, app: str, allowance: int) -> float:
         """
-        Return the share of the hour's calls that `app` has used, in percent; as `Budget.used`.
+        Return the share of the hour's calls that `app` has used, in percent; as `HourlyCalls.used`.
         """
         return self._budget.used_percent(app, allowance)
 

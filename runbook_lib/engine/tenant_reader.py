@@ -26,12 +26,13 @@ from runbook_lib.core.advice import next_step
 from runbook_lib.core.conclusion import combine
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import Journal, timestamp
-from runbook_lib.core.model import Checked, Finding, Mode, Outcome, RunOutcome, Value
+from runbook_lib.core.model import Finding, Mode, Outcome, RunOutcome, StepChecked, Value
 from runbook_lib.core.run_state import History, HistoryReader, PolledFinding, Polls, StepState
 from runbook_lib.engine.calendar import DueItem, due_items_at_steps
 from runbook_lib.engine.customer_rows import KnownAccount
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_list import read_list
+from runbook_lib.engine.tenant_names import tenants_of
 from runbook_lib.engine.tenant_run import new_run_id
 from runbook_lib.engine.tenant_state import (
     KnownTenant,
@@ -40,7 +41,6 @@ from runbook_lib.engine.tenant_state import (
     status_of,
     unusable_status,
 )
-from runbook_lib.engine.tenants import tenants_of
 from runbook_lib.engine.watch.watch_state import (
     DamagedStateError,
     Problem,
@@ -242,7 +242,7 @@ def _unanswered(history: History, rows: Iterable[WatchedStep]) -> Iterator[tuple
             answered = [
                 entry.at
                 for entry in history.recent(row.step)
-                if isinstance(entry.data, Checked)
+                if isinstance(entry.data, StepChecked)
                 for finding in entry.data.findings
                 if finding.check == row.check and finding.outcome is not Outcome.INCONCLUSIVE
             ]
@@ -257,7 +257,7 @@ def _failing_since(
     failing = [name for name, step in steps.items() if not step.is_settled]
     for step in failing:
         for entry in reversed(history.recent(step)):
-            if not isinstance(entry.data, Checked):
+            if not isinstance(entry.data, StepChecked):
                 continue
             seen = combine(entry.data.findings)
             if seen is None or seen.outcome in (Outcome.VERIFIED, Outcome.WAITING):

@@ -53,23 +53,23 @@ from runbook_lib.core.model import (
     CarriedResult,
     ChangeIntended,
     CheckBasis,
-    Checked,
     CredentialGiven,
-    CredentialRemembered,
+    CredentialSaved,
     EventType,
     FleetRun,
     InputGiven,
     Mode,
+    ModelStruct,
     NotebookFinished,
-    NotRun,
+    NotRunReason,
     Outcome,
-    Part,
     ProcedureName,
     Remark,
     RunFinished,
     RunInterrupted,
     RunJoined,
     RunStarted,
+    StepChecked,
     StepStarted,
     Value,
 )
@@ -301,7 +301,7 @@ class Run(RunView):
     def start(
         self,
         fleet_run: FleetRun | None = None,
-        not_run: NotRun | None = None,
+        not_run: NotRunReason | None = None,
         *,
         rechecks: Iterable[str] = (),
         may_spend: bool = True,
@@ -397,7 +397,7 @@ class Run(RunView):
         )
         performed_checks = {finding.check for finding in checked}
         due = prepared.due
-        end = Checked(
+        end = StepChecked(
             findings=checked,
             unchecked=f"{due.reason} {unchecked}".strip() if due and not findings else unchecked,
             automatic=not is_asked,
@@ -528,16 +528,16 @@ class Run(RunView):
     def save_secret(self, item: Input, store: CredentialStore) -> None:
         """Save the credential to `store`; the journal gets a reference, never the value."""
         reference = store.save(self._owner, item, self.settings.secrets[item.name])
-        remembered = CredentialRemembered(name=item.name, reference=reference)
-        self._write(EventType.CREDENTIAL_REMEMBERED, remembered)
+        saved = CredentialSaved(name=item.name, reference=reference)
+        self._write(EventType.CREDENTIAL_SAVED, saved)
 
     def forget_secret(self, item: Input, stores: Iterable[CredentialStore]) -> None:
         """Remove the credential from this run and from `stores`."""
         for store in stores:
             store.forget(self._owner, item)
         if item.name in self.history.index.credentials:
-            forgotten = CredentialRemembered(name=item.name, reference="")
-            self._write(EventType.CREDENTIAL_REMEMBERED, forgotten)
+            forgotten = CredentialSaved(name=item.name, reference="")
+            self._write(EventType.CREDENTIAL_SAVED, forgotten)
         self.redactor.release(item.credential)
         remaining = {
             name: value for name, value in self.settings.secrets.items() if name != item.name
@@ -695,7 +695,7 @@ class Run(RunView):
     def _confirmed_answers(self) -> frozenset[str]:
         """Return the names of the answers that count: each is about a step of this procedure."""
         chosen = (
-            state.step.sentences.get(state.attestation.binding.confirms)
+            state.step.sentences.get(state.attestation.binding.sentence_digest)
             for state in self.state.steps.values()
             if state.attestation is not None
         )
@@ -709,7 +709,7 @@ class Run(RunView):
         """Return a session to tell the operator something, which practice may do elsewhere too."""
         return self._connections.open_session(self.values, is_for_operator=True)
 
-    def _write(self, event: str, data: Part, *, step: str = "") -> None:
+    def _write(self, event: str, data: ModelStruct, *, step: str = "") -> None:
         self.journal.append(event, masked(data, self.redactor), run_id=self.run_id, step=step)
 
 

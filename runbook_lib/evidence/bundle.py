@@ -22,7 +22,7 @@ from msgspec import to_builtins
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.attachments import attachment_path, copy_attachment
 from runbook_lib.core.files import remove, sync_folder
-from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref, read_lines
+from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, LineRef, read_lines
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.model import BundleSealed, JournalEnd
 from runbook_lib.core.redaction import Redactor
@@ -115,7 +115,7 @@ def draft(beside: Path, run_id: str) -> Iterator[Path]:
 
 
 def write_record(
-    folder: Path, state: RunState, reader: HistoryReader, after: Ref = BEFORE_THE_FIRST
+    folder: Path, state: RunState, reader: HistoryReader, after: LineRef = BEFORE_THE_FIRST
 ) -> Record:
     """
     Write a run's evidence into `folder`, and return the record.

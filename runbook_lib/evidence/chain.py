@@ -23,7 +23,7 @@ from runbook_lib.core.files import (
     sync_folder,
 )
 from runbook_lib.core.index import BundleIndex
-from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref
+from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, LineRef
 from runbook_lib.core.model import BundleSealed, EventType
 from runbook_lib.core.run_state import HistoryReader, open_history
 from runbook_lib.core.scratch import DRAFT_PREFIX
@@ -47,7 +47,7 @@ SEALED_PREFIX = ".sealed-"
 
 
 @contextmanager
-def chain_end(reader: HistoryReader) -> Iterator[tuple[ChainLink, Ref]]:
+def chain_end(reader: HistoryReader) -> Iterator[tuple[ChainLink, LineRef]]:
     """
     Yield the link of the next bundle, and the last line that the previous one copied.
 
@@ -185,10 +185,10 @@ def statements_in(folder: Path) -> list[Path]:
     return [path for name in named if is_there(path := Path(name, STATEMENT_NAME))]
 
 
-def last_copied(sealed: BundleSealed) -> Ref:
+def last_copied(sealed: BundleSealed) -> LineRef:
     """Return the last journal line that a bundle copied; the next bundle starts after it."""
     end = sealed.journal
-    return Ref(end.lines, end.head, 0, end.end)
+    return LineRef(end.lines, end.head, 0, end.end)
 
 
 @contextmanager

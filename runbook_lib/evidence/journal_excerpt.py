@@ -22,7 +22,7 @@ from runbook_lib.core.journal import (
     JOURNAL_NAME,
     LONGEST_LINE,
     JournalLine,
-    Ref,
+    LineRef,
     line_digest,
     parse_line,
     read_lines,
@@ -33,13 +33,13 @@ from runbook_lib.core.model import (
     AttestationKind,
     CarriedResult,
     CheckBasis,
-    Checked,
-    Commented,
-    Entry,
     EventType,
     Exchange,
     Finding,
+    JournalEntry,
     Outcome,
+    StepChecked,
+    StepCommented,
 )
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.core.run_state import HistoryReader
@@ -71,7 +71,7 @@ def excerpt_lines(bundle: Path, excerpt: JournalExcerpt) -> Iterator[JournalLine
 
     Raises what `read_lines` does, and `ContentError` if they do not end as `excerpt` says.
     """
-    last = Ref(excerpt.first - 1, excerpt.previous, 0, 0)
+    last = LineRef(excerpt.first - 1, excerpt.previous, 0, 0)
     for line in read_lines(bundle / JOURNAL_NAME, after=last):
         last = line.ref
         yield line
@@ -95,7 +95,7 @@ def carried_lines(bundle: Path, carried: Sequence[CarriedRecord]) -> Iterator[Jo
                     f"Line {listed.seq} of the journal differs from the record's list.",
                     file=CARRIED_NAME,
                 )
-            yield JournalLine(entry, Ref(listed.seq, digest, start, start + len(text)))
+            yield JournalLine(entry, LineRef(listed.seq, digest, start, start + len(text)))
             start += len(text)
         if file.read(1):
             raise ContentError(
@@ -128,7 +128,7 @@ def copy_excerpt(
 
 
 def copy_carried(
-    reader: HistoryReader, refs: Iterable[Ref], folder: Path
+    reader: HistoryReader, refs: Iterable[LineRef], folder: Path
 ) -> tuple[CarriedRecord, ...]:
     """Write the lines at `refs`, byte for byte, into `folder`; no file without lines."""
     carried: list[CarriedRecord] = []
@@ -149,7 +149,7 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     may contain a value that was unknown when it was recorded: the first value that the remote
     system confirmed.
     """
-    attestations: dict[tuple[str, str, str], list[AttestationDetails | Commented]] = {}
+    attestations: dict[tuple[str, str, str], list[AttestationDetails | StepCommented]] = {}
     for event, step_id, attestation in _words(record):
         attestations.setdefault((event, step_id, attestation.by), []).append(attestation)
     carried = {(step.id, check.check): check for step in record.steps for check in step.carried}
@@ -173,7 +173,7 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
             recorded = NumberedExchange(**structs.asdict(data), number=entry.seq)
             if exchanges.pop(entry.seq, recorded) != recorded:
                 _refuse_other(entry.seq)
-        elif isinstance(data, Checked):
+        elif isinstance(data, StepChecked):
             # NOTE: a look may begin before a bundle is sealed and end after; a check that is not
             # the newest one may rest on an exchange in an earlier bundle then.
             first = record.journal.first
@@ -185,7 +185,7 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
                 if key in missing and carried[key].line == line.ref.seq:
                     _check_earlier(carried[key], line, basis)
                     missing.remove(key)
-        elif isinstance(data, AttestationDetails | Commented):
+        elif isinstance(data, AttestationDetails | StepCommented):
             if isinstance(data, AttestationDetails):
                 _check_sentence(entry.step, data)
             left = attestations.get((entry.type, entry.step, data.by), [])
@@ -282,14 +282,14 @@ def _check_sentence(step_id: str, attestation: AttestationDetails) -> None:
     subject = attestation.binding.subject
     named = {"app_id": attestation.app_id, "service_domain": attestation.service_domain}
     is_bound = all(not value or subject.get(name) in (None, value) for name, value in named.items())
-    if not is_bound or sentence_digest(attestation.sentence) != attestation.binding.confirms:
+    if not is_bound or sentence_digest(attestation.sentence) != attestation.binding.sentence_digest:
         raise ContentError(
             f"The statement of {attestation.by} about {step_id} on {attestation.at} is bound to "
             "other words than those that it is recorded with."
         )
 
 
-def report_entries(bundle: Path, record: Record) -> list[Entry]:
+def report_entries(bundle: Path, record: Record) -> list[JournalEntry]:
     """
     Return the entries in `bundle` for its report: the carried ones, then its part.
 
@@ -300,7 +300,7 @@ def report_entries(bundle: Path, record: Record) -> list[Entry]:
     return [line.entry for line in chain(older, own) if not isinstance(line.entry.data, Exchange)]
 
 
-def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | Commented]]:
+def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | StepCommented]]:
     """
     Yield each attestation that counts, comment and assignment in `record`, with event and step.
 
@@ -324,7 +324,7 @@ def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | Comm
                 f"It does not name the person whose attestation makes {step.id} {outcome}.",
                 file=RECORD_NAME,
             )
-        for counted in (*step.confirms, *([attestation] if attestation is not None else [])):
+        for counted in (*step.confirmed_by, *([attestation] if attestation is not None else [])):
             yield f"step.{counted.kind}", step.id, counted
         for comment in step.comments:
             yield EventType.STEP_COMMENTED, step.id, comment
@@ -332,7 +332,9 @@ def _words(record: Record) -> Iterator[tuple[str, str, AttestationDetails | Comm
             yield EventType.STEP_ASSIGNED, step.id, step.assigned
 
 
-def _agrees(said: AttestationDetails | Commented, recorded: AttestationDetails | Commented) -> bool:
+def _agrees(
+    said: AttestationDetails | StepCommented, recorded: AttestationDetails | StepCommented
+) -> bool:
     """Return whether a journal line agrees with an attestation or a note of the record."""
     if not isinstance(recorded, Attestation):
         return said == recorded

@@ -18,7 +18,7 @@ from msgspec import to_builtins
 from runbook_lib.core.journal import BEFORE_THE_FIRST, parse_line, read_lines, withheld_line
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.masking import masked
-from runbook_lib.core.model import Checked, Exchange
+from runbook_lib.core.model import Exchange, StepChecked
 from runbook_lib.core.redaction import Redactor, bare_hex_in
 from runbook_lib.core.run_state import HistoryReader
 from runbook_lib.core.secret_search import SecretSearch
@@ -58,7 +58,7 @@ class RemoteHexStrings(Container[str]):
         for path in self._files:
             for line in path.read_bytes().splitlines() if path.exists() else ():
                 entry = parse_line(line)
-                if entry is not None and isinstance(entry.data, Checked | Exchange):
+                if entry is not None and isinstance(entry.data, StepChecked | Exchange):
                     search.is_leak(write_json(to_builtins(entry.data)))
         return frozenset(words)
 
@@ -77,7 +77,7 @@ def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
     for line, ref in read_lines(reader.journal.path, after=after):
         if isinstance(line.data, Exchange):
             exchanges[ref.seq] = ref
-        elif isinstance(line.data, Checked):
+        elif isinstance(line.data, StepChecked):
             checks[ref] = {n for finding in line.data.findings for n in finding.exchanges}
     for ref in (*exchanges.values(), *checks):
         entry = parse_line(reader.journal.line(ref))

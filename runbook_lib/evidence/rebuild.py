@@ -19,7 +19,7 @@ from runbook_lib.core.journal import (
     JOURNAL_NAME,
     Journal,
     JournalLine,
-    Ref,
+    LineRef,
     read_lines,
 )
 from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
@@ -37,7 +37,7 @@ from runbook_lib.evidence.chain import SEALED_PREFIX, name_announced, sealing
 from runbook_lib.evidence.journal_excerpt import copy_lines, excerpt_lines
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
-from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle, verify_bundle
+from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle, verify_bundle
 
 _KEPT = (
     "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "
@@ -69,13 +69,13 @@ class _GrowingJournal:
     wanted: set[int]
     """The numbers of the lines that bundles name."""
 
-    last: Ref = BEFORE_THE_FIRST
+    last: LineRef = BEFORE_THE_FIRST
     """The last line."""
 
     until: str = ""
     """The time of the last line; empty without any."""
 
-    known: dict[int, Ref] = field(default_factory=lambda: {0: BEFORE_THE_FIRST})
+    known: dict[int, LineRef] = field(default_factory=lambda: {0: BEFORE_THE_FIRST})
     """Number of a line that bundles name → its position."""
 
     pieces: list[tuple[Path, int]] = field(default_factory=list)
@@ -84,7 +84,7 @@ class _GrowingJournal:
     def follow(self, line: JournalLine, shift: int) -> None:
         """Add the next line, `shift` bytes after its position in its own file."""
         seq, digest, start, end = line.ref
-        self.last = Ref(seq, digest, start + shift, end + shift)
+        self.last = LineRef(seq, digest, start + shift, end + shift)
         self.until = line.entry.at
         if seq in self.wanted:
             self.known[seq] = self.last
@@ -114,7 +114,7 @@ class _GrowingJournal:
             )
 
 
-def rebuild_journal(home: Path, trust: Trust) -> RebuiltJournal:
+def rebuild_journal(home: Path, trust: TrustAnchors) -> RebuiltJournal:
     """
     Rebuild or complete the journal in `home` from the bundles beside it.
 
@@ -147,7 +147,7 @@ def rebuild_journal(home: Path, trust: Trust) -> RebuiltJournal:
     return RebuiltJournal(rebuilt.last.seq, rebuilt.until, rebuilt.last.seq - before.seq, unused)
 
 
-def _verified(home: Path, trust: Trust) -> tuple[dict[Path, VerifiedBundle], dict[str, str]]:
+def _verified(home: Path, trust: TrustAnchors) -> tuple[dict[Path, VerifiedBundle], dict[str, str]]:
     """Return the bundles that verify, ordered by their first lines, and why others do not."""
     bundles: dict[Path, VerifiedBundle] = {}
     unused: dict[str, str] = {}
@@ -182,7 +182,7 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, VerifiedBundle], dic
     return dict(in_order), unused
 
 
-def _place(path: Path, before: Ref, rebuilt: _GrowingJournal) -> None:
+def _place(path: Path, before: LineRef, rebuilt: _GrowingJournal) -> None:
     """Replace the journal atomically by its own lines and the pieces that follow."""
     with draft_beside(path) as draft:
         draft.touch()

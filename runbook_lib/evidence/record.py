@@ -22,9 +22,9 @@ from runbook_lib.core.model import (
     FleetRun,
     HostCalls,
     Mode,
-    NotRun,
+    ModelStruct,
+    NotRunReason,
     Number,
-    Part,
     ProcedureName,
     RunOutcome,
     Sha256,
@@ -47,7 +47,7 @@ _SCHEMA = "facebook-marketing-runbook/record/v"
 SCHEMA: Final = "facebook-marketing-runbook/record/v10"
 
 
-class JournalExcerpt(Part):
+class JournalExcerpt(ModelStruct):
     """The journal lines in journal.jsonl: those since the previous bundle."""
 
     first: Annotated[Number, Meta(description="number of the first line")]
@@ -58,14 +58,14 @@ class JournalExcerpt(Part):
     head: Annotated[Sha256, Meta(description="SHA-256 of the last line")]
 
 
-class CarriedRecord(Part):
+class CarriedRecord(ModelStruct):
     """An older line in carried.jsonl."""
 
     seq: Number
     sha256: Sha256
 
 
-class Record(Part):
+class Record(ModelStruct):
     """Record of one run of the Facebook Marketing runbook."""
 
     schema: Literal["facebook-marketing-runbook/record/v10"]
@@ -147,7 +147,7 @@ class Record(Part):
     """The run of a fleet that started this run."""
 
     not_run: Annotated[
-        NotRun | None, Meta(description="why the run could not start; null if it did")
+        NotRunReason | None, Meta(description="why the run could not start; null if it did")
     ]
     """The reason why the run could not start."""
 

@@ -29,9 +29,9 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.kernel_environment import WITHHELD
+from runbook_lib.engine.tenant_names import TenantQuestion, configured_tenant
 from runbook_lib.engine.tenant_run import RESERVED, Run, load_settings
 from runbook_lib.engine.tenant_run import open_run as open_plain_run
-from runbook_lib.engine.tenants import TenantQuestion, configured_tenant
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering
 from runbook_lib.notebook.results import MimeBundle, ShownStep, StepTable, step_line, step_table

@@ -41,8 +41,8 @@ from runbook_lib.engine.practice import (
     require_scenario,
     sandbox_key,
 )
+from runbook_lib.engine.tenant_names import chosen_tenant
 from runbook_lib.engine.tenant_run import load_settings, open_run, require_within_reach
-from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import ExitCode, SettingsError, reason_of
 
 # JupyterLab's own settings stay the person's; these are only other defaults, an extension for the

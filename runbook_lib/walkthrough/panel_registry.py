@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from runbook_lib.config.workspace import LAB_COMMAND
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.advice import is_checkable, later, next_step
+from runbook_lib.engine.tenant_names import listed, tenant_names
 from runbook_lib.engine.tenant_run import Run, logged_in
-from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
 from runbook_lib.evidence.reports.phrases import when
 from runbook_lib.text import as_text

@@ -10,7 +10,7 @@ from runbook_lib.config.attestations import answered, doubtful_days, due_day
 from runbook_lib.config.settings import visible_text
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Assignment, Attestation, AttestationKind, Note, NoteKind
+from runbook_lib.core.model import Assignment, Attestation, AttestationKind, Comment, NoteKind
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.errors import SettingsError
@@ -75,7 +75,7 @@ class TypedRemarks:
         doubts = doubtful_days(given, today=self._run.clock().date())
         return {name: why for name, why in doubts.items() if name not in typed.get("sure", ())}
 
-    def note(self, step: Step, kind: NoteKind, typed: dict[str, Any]) -> Note | Assignment:
+    def note(self, step: Step, kind: NoteKind, typed: dict[str, Any]) -> Comment | Assignment:
         """Return a comment on the step, or its assignment."""
         fields = self._fields(step, typed)
         if kind is NoteKind.ASSIGNED:
@@ -85,7 +85,7 @@ class TypedRemarks:
             raise SettingsError(
                 "Write the comment.", next_step="It is kept with the step's history."
             )
-        return Note(**fields)
+        return Comment(**fields)
 
     def _fields(self, step: Step, typed: dict[str, Any]) -> dict[str, Any]:
         by = _text(typed, "by", longest=_LONGEST_NAME)

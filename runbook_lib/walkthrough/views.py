@@ -20,18 +20,18 @@ from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.forecast import make_forecast
 from runbook_lib.core.model import (
-    Assigned,
     AttestationDetails,
     AttestationKind,
     ChangeIntended,
-    Checked,
-    CheckWithheld,
-    Entry,
     EventType,
     Exchange,
+    JournalEntry,
     NoteKind,
     Outcome,
     RunOutcome,
+    StepAssigned,
+    StepChecked,
+    StepWithheld,
     Value,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
@@ -213,7 +213,7 @@ def step_view(
     state: StepState,
     context: PanelContext,
     *,
-    recent: Sequence[Entry],
+    recent: Sequence[JournalEntry],
     status: PanelStatus,
     lacks: Sequence[Input],
 ) -> StepView:
@@ -287,7 +287,7 @@ def step_view(
         "copied_secret": _copied_secret(step, credentials),
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "identity": f"{step.id} · {step.kind}",
-        "acts": step.today.split("\n\n"),
+        "acts": step.instructions.split("\n\n"),
         "prose": _prose_view(step),
         "history": [
             {"at": when(entry.at), "what": f"{_EVENT_VERBS[entry.type]}{_details(entry)}"}
@@ -325,13 +325,13 @@ def is_current(state: StepState, context: PanelContext) -> bool:
 
 def _prose_view(step: Step) -> dict[str, Any] | None:
     """Return the documented text of a step, or None if its card shows all of it."""
-    reading = step.source.reading
-    if not (step.prose or reading):
+    off_page = step.source.off_page
+    if not (step.prose or off_page):
         return None
     return {
         "title": step.source.title,
         "paragraphs": step.prose.split("\n\n") if step.prose else [],
-        "source": f"Source: {reading}." if reading else "",
+        "source": f"Source: {off_page}." if off_page else "",
     }
 
 
@@ -737,7 +737,7 @@ def _answers(step: Step, context: PanelContext) -> Iterator[dict[str, Any]]:
         )
     for answer in step.answers:
         due = [_DUE_FIELD] if answer.due_days else []
-        fields = (*due, *_until_field(answer.counts_days))
+        fields = (*due, *_until_field(answer.valid_days))
         option = _option("attest", answer.label, answer.sentence, *fields, answer=answer.name)
         yield {**option, "name": f"attest-{answer.name}"}
     done = _done(step, step.attest_label or "Approved")
@@ -749,7 +749,7 @@ def _answers(step: Step, context: PanelContext) -> Iterator[dict[str, Any]]:
 
 
 def _done(step: Step, label: str) -> dict[str, Any]:
-    return _option("attest", label, step.sentence, *_until_field(step.counts_days))
+    return _option("attest", label, step.sentence, *_until_field(step.valid_days))
 
 
 def _option(
@@ -928,15 +928,15 @@ def _exchange_view(exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def _details(entry: Entry) -> str:
+def _details(entry: JournalEntry) -> str:
     data = entry.data
-    if isinstance(data, Checked | CheckWithheld):
+    if isinstance(data, StepChecked | StepWithheld):
         outcomes = ", ".join(f"{finding.check}: {finding.outcome}" for finding in data.findings)
         return f" ({outcomes or data.unchecked or 'nothing to check'})"
     if isinstance(data, ChangeIntended):
         return f": {data.change}"
     to = ""
-    if isinstance(data, Assigned):
+    if isinstance(data, StepAssigned):
         to = f" to {data.to or 'nobody'}" + (f" until {data.due}" if data.due else "")
     is_word = isinstance(data, AttestationDetails)
     attachments = data.attachments if is_word else ()

@@ -19,7 +19,7 @@ import traitlets
 
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.run_state import StepState
-from runbook_lib.engine.tenants import TenantQuestion
+from runbook_lib.engine.tenant_names import TenantQuestion
 from runbook_lib.errors import SettingsError, describe_error
 from runbook_lib.evidence.reports.pictures import picture_style
 from runbook_lib.walkthrough.controller import Walkthrough

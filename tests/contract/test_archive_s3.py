@@ -25,7 +25,7 @@ from runbook_lib.evidence.archive.stores import _Objects, open_store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.bundles import bundles_below
 from tests.unit.evidence.conftest import ended_run, new_key, seal_run, sealed_evidence
 
@@ -137,9 +137,9 @@ def bundle(evidence: Path) -> Path:
 
 
 @pytest.fixture
-def trust(key: SigningKey) -> Trust:
+def trust(key: SigningKey) -> TrustAnchors:
     """Return the verifier's trust: the signing key."""
-    return Trust({key.key_id: key.public})
+    return TrustAnchors({key.key_id: key.public})
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -164,13 +164,13 @@ def archived_as(evidence: Path) -> dict[str, bytes]:
     }
 
 
-def verdicts(url: str, trust: Trust) -> list[Verdict]:
+def verdicts(url: str, trust: TrustAnchors) -> list[Verdict]:
     with fetched(url) as folder:
         return list(verify_tree(folder, trust))
 
 
 def test_a_tenant_is_archived_and_verified_from_there(
-    evidence: Path, s3: Any, trust: Trust
+    evidence: Path, s3: Any, trust: TrustAnchors
 ) -> None:
     """A tenant is archived byte for byte and verified by its s3:// address."""
     done = [archive_bundle(bundle, URL) for bundle in bundles_below(evidence)]
@@ -198,7 +198,7 @@ def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.Mo
 @pytest.mark.matrix(1)
 @pytest.mark.parametrize("number", [0, 1, 5, 10])
 def test_a_killed_copy_is_resumed(
-    number: int, bundle: Path, s3: Any, trust: Trust, server: str
+    number: int, bundle: Path, s3: Any, trust: TrustAnchors, server: str
 ) -> None:
     """
     A copy killed at any object has no statement yet; the next one writes only the missing objects.
@@ -214,7 +214,7 @@ def test_a_killed_copy_is_resumed(
     assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 2
 
 
-def test_half_a_copy_is_refused(bundle: Path, s3: Any, trust: Trust) -> None:
+def test_half_a_copy_is_refused(bundle: Path, s3: Any, trust: TrustAnchors) -> None:
     """An incomplete copy is rejected."""
     archive_bundle(bundle, URL)
     s3.delete_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/statement.dsse.json")
@@ -224,7 +224,7 @@ def test_half_a_copy_is_refused(bundle: Path, s3: Any, trust: Trust) -> None:
 
 
 def test_a_store_that_fails_midway_is_reported(
-    bundle: Path, tmp_path: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, tmp_path: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     A store that fails during the copy is reported; once it is back, the bundle can be archived.
@@ -282,7 +282,9 @@ def test_the_store_itself_refuses_a_second_object(
     assert objects() == {"acme/a": b"theirs"}
 
 
-def test_an_altered_object_is_refused(evidence: Path, bundle: Path, s3: Any, trust: Trust) -> None:
+def test_an_altered_object_is_refused(
+    evidence: Path, bundle: Path, s3: Any, trust: TrustAnchors
+) -> None:
     """An object altered in the store is rejected."""
     for folder in bundles_below(evidence):
         archive_bundle(folder, URL)
@@ -295,7 +297,7 @@ def test_an_altered_object_is_refused(evidence: Path, bundle: Path, s3: Any, tru
     assert "1 of 2 is refused" in str(chain.error)
 
 
-def test_folder_markers_are_ignored(bundle: Path, s3: Any, trust: Trust) -> None:
+def test_folder_markers_are_ignored(bundle: Path, s3: Any, trust: TrustAnchors) -> None:
     """An empty object whose name ends with a slash, as consoles create it, is ignored."""
     s3.put_object(Bucket="evidence", Key="partner/", Body=b"")
     s3.put_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/", Body=b"")
@@ -404,7 +406,7 @@ def attempts(bundle: Path, url: str) -> list[Callable[[], object]]:
 
 
 def test_another_chain_is_refused_before_anything_is_written(
-    evidence: Path, tmp_path: Path, s3: Any, key: SigningKey, trust: Trust
+    evidence: Path, tmp_path: Path, s3: Any, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """Bundles of another chain of the same tenant are refused, and the archive stays verifiable."""
     other = tmp_path / "other"

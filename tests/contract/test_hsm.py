@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import ExitCode, SigningError
 from runbook_lib.evidence.signing.keys import SigningKey, open_key
-from runbook_lib.evidence.verify.verify import Trust, verify_bundle
+from runbook_lib.evidence.verify.verify import TrustAnchors, verify_bundle
 from tests.support.programs import needs
 from tests.unit.evidence.conftest import ended_run, seal_run
 
@@ -63,7 +63,7 @@ def test_a_key_in_a_security_module_seals_a_bundle(public: Path, tmp_path: Path)
 
     folder = seal_run(ended_run(tmp_path / "evidence"), key).folder
 
-    verified = verify_bundle(folder, Trust({key.key_id: key.public}))
+    verified = verify_bundle(folder, TrustAnchors({key.key_id: key.public}))
     assert verified.key_id == key.key_id
 
 

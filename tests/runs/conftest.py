@@ -22,7 +22,7 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_attestations
 from runbook_lib.core.journal import Journal, utc_now
-from runbook_lib.core.model import Entry
+from runbook_lib.core.model import JournalEntry
 from tests.support.loaded import LoadedCommand
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ class Process:
     popen: subprocess.Popen[str]
     journal: Journal
 
-    def wait_for(self, event: str, step: str = "") -> Entry:
+    def wait_for(self, event: str, step: str = "") -> JournalEntry:
         """Return the first journal entry of this type, as soon as it is written."""
         end = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < end and self.popen.poll() is None:

@@ -152,7 +152,7 @@ def test_doctor_finds_what_is_missing(folder: Path) -> None:
         text=True,
         check=False,
     )
-    reported = {symptom["subject"]: symptom for symptom in json.loads(result.stdout)}
+    reported = {item["subject"]: item for item in json.loads(result.stdout)}
     assert "15 or 16 digits" in reported["Settings"]["message"]
     assert "could not be reached" in reported["https://graph.facebook.com"]["message"]
     assert result.returncode == 2

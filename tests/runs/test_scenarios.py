@@ -14,9 +14,9 @@ from runbook_lib.cli.main import main
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attestation_rules import Subject
-from runbook_lib.core.index import Index
-from runbook_lib.core.journal import JournalLine, Ref, utc_now
-from runbook_lib.core.model import AttestationDetails, Checked, Entry, EventType, Outcome
+from runbook_lib.core.index import JournalIndex
+from runbook_lib.core.journal import JournalLine, LineRef, utc_now
+from runbook_lib.core.model import AttestationDetails, EventType, JournalEntry, Outcome, StepChecked
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.run_state import History, RunState, fold
 from runbook_lib.core.step_record import step_record
@@ -52,7 +52,7 @@ def test_the_person_who_asked_for_a_check_changes_no_outcome(
     run = practice_run(scenario)
     automatic = [
         replace(entry, data=replace(entry.data, automatic=True))
-        if isinstance(entry.data, Checked)
+        if isinstance(entry.data, StepChecked)
         else entry
         for entry in run.entries
     ]
@@ -133,9 +133,11 @@ def test_steps_that_only_a_person_can_confirm_are_left_to_one(practice_run: Prac
     }
 
 
-def folded(entries: list[Entry]) -> RunState:
+def folded(entries: list[JournalEntry]) -> RunState:
     """Return the state that follows from these journal lines."""
-    index = Index().fold(JournalLine(entry, Ref(entry.seq, "", 0, 0)) for entry in entries)
+    index = JournalIndex().fold(
+        JournalLine(entry, LineRef(entry.seq, "", 0, 0)) for entry in entries
+    )
     lines = {entry.seq: entry for entry in entries}
     history = History(index, lambda ref: lines[ref.seq])
     return fold(history, Subject(PROCEDURE, index.recorded), history.last_run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.core.model import Assignment, Attestation, AttestationKind, Note
+from runbook_lib.core.model import Assignment, Attestation, AttestationKind, Comment
 
 AT = "2026-11-24T09:30:00Z"
 
@@ -39,9 +39,9 @@ def withdrawn(step: str, **more: Any) -> Attestation:
     return attestation(AttestationKind.WITHDRAWN, step, **{"note": "a mistake", **more})
 
 
-def commented(step: str, **more: Any) -> Note:
+def commented(step: str, **more: Any) -> Comment:
     """Return the operator's comment on `step`."""
-    return Note(**{"step": step, "by": "Operator", "at": AT, "note": "Ask again.", **more})
+    return Comment(**{"step": step, "by": "Operator", "at": AT, "note": "Ask again.", **more})
 
 
 def assigned(step: str, to: str, **more: Any) -> Assignment:

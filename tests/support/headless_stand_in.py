@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.model import NotRun
+from runbook_lib.core.model import NotRunReason
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.evidence.bundle import SealedBundle
@@ -39,7 +39,7 @@ class Headless:
         key: SigningKey,
         request: RunRequest,
         listener: RunListener,
-        not_run: NotRun | None,
+        not_run: NotRunReason | None,
     ) -> RunResult:
         """Run no notebook, and write a bundle."""
         assert not_run is None

@@ -35,7 +35,7 @@ def hostile(text: str) -> str:
         text, text, text, account=text, since=text, proven_on=text, reason=text, advice=text,
         command=text,
     )  # fmt: skip
-    changed = {name: [text] if name in ("tenants", "also") else text for name in change()}
+    changed = {name: [text] if name in ("tenants", "same_cause") else text for name in change()}
     return page(
         [status(text, bad, about, **own, **rest), status("acme", other, is_practice=True)],
         [strange],

@@ -15,9 +15,9 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import (
     DATA,
     BundleSealed,
-    Checked,
-    Entry,
+    JournalEntry,
     RunStarted,
+    StepChecked,
 )
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.run_state import open_history
@@ -50,13 +50,13 @@ def append(journal: Journal, event: str, data: dict[str, Any], **beside: str) ->
 
 
 def replay(
-    entries: Iterable[Entry], journal: Journal, *, run_id: str = "", tenant: str = ""
+    entries: Iterable[JournalEntry], journal: Journal, *, run_id: str = "", tenant: str = ""
 ) -> None:
     """Append lines of another journal, as another run or tenant if named."""
     numbers: dict[int, int] = {}
     for line in entries:
         data = line.data
-        if isinstance(data, Checked):
+        if isinstance(data, StepChecked):
             findings = [
                 structs.replace(seen, exchanges=tuple(numbers[n] for n in seen.exchanges))
                 for seen in data.findings
@@ -71,10 +71,12 @@ def replay(
 
 def entry(
     seq: int, event: str, data: dict[str, Any], *, at: str = AT, run_id: str = "", step: str = ""
-) -> Entry:
+) -> JournalEntry:
     """Return a line that was read; `data` may leave out fields that have a default."""
     typed = convert(data, DATA[event])
-    return Entry(seq=seq, at=at, type=event, run_id=run_id, step=step, data=typed, prev=GENESIS)
+    return JournalEntry(
+        seq=seq, at=at, type=event, run_id=run_id, step=step, data=typed, prev=GENESIS
+    )
 
 
 def redact(event: str, data: dict[str, Any], redactor: Redactor) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import Entry
+from runbook_lib.core.model import JournalEntry
 from tests.runs.conftest import ROOT, environment
 from tests.support.loaded import LoadedCommand
 
@@ -66,7 +66,7 @@ class PracticeRun:
         return record
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """The sealed entries of the journal."""
         return Journal(self.bundle / "journal.jsonl").entries()
 

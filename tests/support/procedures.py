@@ -23,8 +23,16 @@ CheckFunction = Callable[[CheckContext], Finding | None]
 
 def plain_step(name: str, **more: Any) -> Step:
     """Return a step without checks or subject, unless they are given."""
-    given = {"title": f"Do {name}", "kind": StepKind.CALL, "today": "", "subject": (), **more}
-    return Step(**{"id": name, "source": Source(1), "confirms": f"I did {name}.", **given})
+    usual = {
+        "id": name,
+        "title": f"Do {name}",
+        "kind": StepKind.CALL,
+        "source": Source(1),
+        "instructions": "",
+        "own_sentence": f"I did {name}.",
+        "subject": (),
+    }
+    return Step(**{**usual, **more})
 
 
 def step(name: str, *checks: Check | CheckFunction, requires: tuple[str, ...] = ()) -> Step:

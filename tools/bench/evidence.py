@@ -25,7 +25,7 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attestation_rules import Subject
 from runbook_lib.core.journal import Journal
-from runbook_lib.core.model import Entry, EventType, Mode
+from runbook_lib.core.model import EventType, JournalEntry, Mode
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.run_state import HistoryReader, fold
 from runbook_lib.engine.tenant_run import open_run
@@ -38,7 +38,7 @@ from runbook_lib.evidence.signing.keys import (
     read_public_keys,
 )
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.journals import replay
 
 RUNS = 5
@@ -108,7 +108,7 @@ def _measure_runs(evidence: Path) -> tuple[Table, Path]:
     return table, bundle
 
 
-def _moment(entry: Entry) -> datetime:
+def _moment(entry: JournalEntry) -> datetime:
     return datetime.fromisoformat(entry.at)
 
 
@@ -130,7 +130,7 @@ def _measure_verifying(bundle: Path, folder: Path) -> Table:
         "runbook verify": [sys.executable, "-m", "runbook_lib", "verify", "--key", str(public)],
         "openssl + sha256sum": ["sh", "-c", _BY_HAND, "sh", str(public)],
     }
-    trust = Trust(read_public_keys([public]))
+    trust = TrustAnchors(read_public_keys([public]))
     seconds = min(_once(lambda: list(verify_tree(single_tree, trust))) for _ in range(RUNS))
     table.add_row(
         "runbook verify, without its start",

@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
-from runbook_lib.connectors.facebook.access import (
+from runbook_lib.connectors.facebook.graph import (
+    GRAPH_CALENDAR,
+    MARKETING_CALENDAR,
+    version_ends,
+    version_warnings,
+)
+from runbook_lib.connectors.facebook.graph_clients import (
     APP,
     app_node,
     app_token,
@@ -20,12 +26,6 @@ from runbook_lib.connectors.facebook.access import (
     refused_inputs,
     request_app_token,
     wanted_permissions,
-)
-from runbook_lib.connectors.facebook.graph import (
-    GRAPH_CALENDAR,
-    MARKETING_CALENDAR,
-    version_ends,
-    version_warnings,
 )
 from runbook_lib.connectors.facebook.graph_errors import (
     PAIR_REFUSED,

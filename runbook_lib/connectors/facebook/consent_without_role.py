@@ -8,7 +8,8 @@ from msgspec import structs
 
 from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import (
+from runbook_lib.connectors.facebook.graph import next_cursor
+from runbook_lib.connectors.facebook.graph_clients import (
     ROLE_READS,
     USER,
     app_node,
@@ -16,7 +17,6 @@ from runbook_lib.connectors.facebook.access import (
     user_graph,
     wanted_permissions,
 )
-from runbook_lib.connectors.facebook.graph import next_cursor
 from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.connectors.facebook.page_listing import pages_of
 from runbook_lib.connectors.facebook.permissions import (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runbook_lib.config import formats as config_formats
 from runbook_lib.connectors.facebook import facebook_formats
-from runbook_lib.connectors.facebook.access import authorization_server
+from runbook_lib.connectors.facebook.graph_clients import authorization_server
 from runbook_lib.connectors.facebook.graph_errors import is_fault
 from runbook_lib.connectors.facebook.permissions import (
     KNOWN_PERMISSIONS,

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import user_graph
 from runbook_lib.connectors.facebook.facebook_formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph
+from runbook_lib.connectors.facebook.graph_clients import user_graph
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError, RemoteError

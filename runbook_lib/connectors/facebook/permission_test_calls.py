@@ -17,7 +17,7 @@ from msgspec import structs
 
 from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import USER, user_graph, wanted_permissions
+from runbook_lib.connectors.facebook.graph_clients import USER, user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.connectors.facebook.page_listing import pages_of
 from runbook_lib.connectors.facebook.permissions import with_dependencies

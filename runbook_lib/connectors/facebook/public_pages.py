@@ -16,7 +16,7 @@ from msgspec import structs
 from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
-from runbook_lib.connectors.facebook.access import APP, app_node
+from runbook_lib.connectors.facebook.graph_clients import APP, app_node
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.connectors.proof import LOOK_YOURSELF, is_gone, weigh_gone
 from runbook_lib.core.model import Finding, Outcome, Table

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import (
+from runbook_lib.connectors.facebook.graph_clients import (
     APP,
     app_graph,
     app_token,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import app_graph, app_token, wanted_permissions
+from runbook_lib.connectors.facebook.graph_clients import app_graph, app_token, wanted_permissions
 from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.connectors.facebook.refusal_table import (
     TOKEN_INVALID,

@@ -15,12 +15,12 @@ from msgspec import structs
 
 from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import USER, user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.graph import (
     MARKETING_CALENDAR,
     Graph,
     version_warnings,
 )
+from runbook_lib.connectors.facebook.graph_clients import USER, user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.page_listing import Pages, pages_of
 from runbook_lib.connectors.facebook.permissions import (
     ASK_AGAIN,

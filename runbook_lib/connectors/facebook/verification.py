@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import USER, app_node, user_graph
+from runbook_lib.connectors.facebook.graph_clients import USER, app_node, user_graph
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified, waiting
 from runbook_lib.connectors.proof import STATED
 from runbook_lib.core.model import Finding

@@ -11,8 +11,8 @@ from typing import Any
 from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.connector import ACCOUNT, installed_connector, not_installed
-from runbook_lib.connectors.facebook.access import wanted_permissions
 from runbook_lib.connectors.facebook.graph import next_cursor
+from runbook_lib.connectors.facebook.graph_clients import wanted_permissions
 from runbook_lib.connectors.facebook.permissions import (
     ASK_AGAIN,
     GRANTED,

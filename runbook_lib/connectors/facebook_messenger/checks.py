@@ -15,7 +15,7 @@ from runbook_lib.connectors.check_registry import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.cyclr.connector import ACCOUNT, sign_in_request
-from runbook_lib.connectors.facebook.access import USER, user_graph
+from runbook_lib.connectors.facebook.graph_clients import USER, user_graph
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook.page_listing import pages_of
 from runbook_lib.connectors.findings import compared, failed, inconclusive, not_done, verified

@@ -25,8 +25,8 @@ from runbook_lib.core.procedure import Check, Procedure, Step
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.engine.calendar import due_items_at_steps, merge_due_items
 from runbook_lib.engine.check_runner import CheckResult
+from runbook_lib.engine.tenant_names import unknown_tenant
 from runbook_lib.engine.tenant_run import Run, open_run, require_within_reach
-from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.engine.watch.channels import addresses
 from runbook_lib.engine.watch.problems import (
     OUTAGE_CHECK,

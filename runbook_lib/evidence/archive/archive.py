@@ -55,7 +55,7 @@ from runbook_lib.evidence.verify.discovery import (
     unfinished_in,
 )
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
-from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle, verify_bundle
+from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle, verify_bundle
 
 _COMPARE = (
     "Find out who wrote there, and verify both with `runbook verify`. The sealed bundle on this "
@@ -86,7 +86,7 @@ class ArchivedBundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TransferProgress:
     """The file in progress: its number of how many, its name in the archive, its size."""
 
     number: int
@@ -178,7 +178,7 @@ def archive_bundle(
     url: str,
     *,
     limits: TransferLimits | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[TransferProgress], None] = lambda _: None,
 ) -> ArchivedBundle:
     """
     Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
@@ -203,7 +203,10 @@ def archive_bundle(
 
 
 def _copy_all(
-    store: Store, files: Mapping[str, Path], place: str, on_progress: Callable[[Progress], None]
+    store: Store,
+    files: Mapping[str, Path],
+    place: str,
+    on_progress: Callable[[TransferProgress], None],
 ) -> ArchivedBundle:
     """Copy files by their names in the archive, where `place` has these and no others."""
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
@@ -216,7 +219,7 @@ def _copy_all(
     for number, (name, path) in enumerate(files.items(), 1):
         with reported_as(ContentError, "It cannot be archived", file=name):
             content = read_plain(path, LARGEST_OBJECT, follows_links=False)
-        on_progress(Progress(number, len(files), name, len(content)))
+        on_progress(TransferProgress(number, len(files), name, len(content)))
         is_new = name not in present and store.make(name, content)
         is_same = present.get(name, len(content)) == len(content)
         if not is_same or digest(store.read(name, len(content))) != digest(content):
@@ -299,7 +302,7 @@ def _check_sealed(bundle: Path, place: str) -> VerifiedBundle:
     if not is_bundle(bundle):
         raise SettingsError(f"{bundle} is not a sealed bundle.")
     try:
-        return verify_bundle(bundle, Trust(exported_keys(keys_beside(bundle.parent))))
+        return verify_bundle(bundle, TrustAnchors(exported_keys(keys_beside(bundle.parent))))
     except SignatureError:
         raise ContentError(
             f"No key in the folder {KEYS_FOLDER} beside its tenant has signed its content.",

@@ -13,7 +13,13 @@ from datetime import UTC, datetime
 
 from msgspec import structs, to_builtins
 
-from runbook_lib.core.model import Attestation, AttestationDetails, AttestationKind, Entry, Outcome
+from runbook_lib.core.model import (
+    Attestation,
+    AttestationDetails,
+    AttestationKind,
+    JournalEntry,
+    Outcome,
+)
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.phrases import parse_time, plain
 
@@ -57,7 +63,7 @@ class LoggedAttestation(Attestation, kw_only=True):
 
 
 def attestations_by_step(
-    entries: Sequence[Entry], run: Record
+    entries: Sequence[JournalEntry], run: Record
 ) -> dict[str, list[LoggedAttestation]]:
     """Return the attestations of each step of `run`, in the order of writing; the last counts."""
     log: dict[str, list[LoggedAttestation]] = {step.id: [] for step in run.steps}
@@ -78,13 +84,13 @@ def in_order_of_time(
     return sorted(pairs, key=lambda pair: parse_time(pair[1].at) or _LONG_AGO)
 
 
-def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
+def _without_repeats(entries: Iterable[JournalEntry]) -> list[JournalEntry]:
     """
     Return the lines with an attestation, without those that a person repeated in another file.
 
     A repeated one has its first text at its last place, since the last one counts.
     """
-    once: dict[object, Entry] = {}
+    once: dict[object, JournalEntry] = {}
     for entry in entries:
         if isinstance(entry.data, AttestationDetails):
             spoken = to_builtins(structs.replace(entry.data, origin=""))
@@ -93,7 +99,7 @@ def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
     return list(once.values())
 
 
-def _logged(entry: Entry) -> LoggedAttestation:
+def _logged(entry: JournalEntry) -> LoggedAttestation:
     kind = AttestationKind(entry.type.removeprefix("step."))
     details = structs.asdict(entry.data)
     return LoggedAttestation(**details, kind=kind, step=entry.step, written_on=entry.at)

@@ -19,8 +19,8 @@ from runbook_lib.core.files import read_plain
 from runbook_lib.core.model import (
     Attachment,
     AttestationKind,
-    Entry,
     Exchange,
+    JournalEntry,
     Outcome,
     RunOutcome,
     host_in,
@@ -48,7 +48,9 @@ _MOST_EXCHANGES = 40
 _MOST_HOSTS = 3
 
 
-def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | None = None) -> str:
+def run_report(
+    run: Record, entries: Sequence[JournalEntry], *, attachments: Path | None = None
+) -> str:
     """
     Return the `report.html` of one run.
 
@@ -79,7 +81,7 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             confirmations=[
                 (step, attestation)
                 for step in run.steps
-                for attestation in (*step.confirms, step.attestation)
+                for attestation in (*step.confirmed_by, step.attestation)
                 if attestation and attestation.kind is AttestationKind.ATTESTED
             ],
             pictures=_pictures(run, attachments),

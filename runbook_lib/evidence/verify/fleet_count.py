@@ -20,7 +20,7 @@ from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalE
 from runbook_lib.evidence.chain import finish_interrupted
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
-from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle, verify_record
+from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle, verify_record
 from runbook_lib.text import pluralize
 
 _MOST_NAMED = 20
@@ -29,7 +29,7 @@ Name = tuple[str, str]
 
 
 def sealed_for(
-    home: Path, fleet_id: str, trust: Trust, reader: HistoryReader | None = None
+    home: Path, fleet_id: str, trust: TrustAnchors, reader: HistoryReader | None = None
 ) -> Iterator[tuple[VerifiedBundle, Record]]:
     """
     Yield the verified bundles in `home` that belong to a fleet's run, the newest first.
@@ -45,7 +45,7 @@ def sealed_for(
 
 
 def newest_sealed(
-    home: Path, trust: Trust, bundle: str = ""
+    home: Path, trust: TrustAnchors, bundle: str = ""
 ) -> tuple[VerifiedBundle, Record] | None:
     """
     Verify the newest bundle in `home`, or the one called `bundle`; `None` without any.
@@ -59,7 +59,7 @@ def newest_sealed(
 
 
 def verified_for(
-    home: Path, sealed: BundleSealed, fleet_id: str, trust: Trust
+    home: Path, sealed: BundleSealed, fleet_id: str, trust: TrustAnchors
 ) -> tuple[VerifiedBundle, Record]:
     """
     Verify the bundle that a journal announces as `sealed`, for a fleet's run if named.

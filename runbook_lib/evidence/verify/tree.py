@@ -21,11 +21,11 @@ from runbook_lib.evidence.verify.discovery import (
     is_bundle,
 )
 from runbook_lib.evidence.verify.verdict import Verdict
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from runbook_lib.evidence.verify.verify_chain import verdict_alone, verify_home
 
 
-def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
+def verify_tree(path: Path, trust: TrustAnchors, connector: str = "") -> Iterator[Verdict]:
     """
     Yield a verdict for each bundle at or under `path`, and for each tenant's chain.
 
@@ -55,7 +55,7 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
         )
 
 
-def _below(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
+def _below(path: Path, trust: TrustAnchors, connector: str = "") -> Iterator[Verdict]:
     """Yield the verdicts on the tenants under `path`."""
     seen: set[Path] = set()
     for home in homes_below(path):

@@ -85,7 +85,7 @@ _BESIDE_RECORD = ("configuration", "runbook_chain")
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TrustAnchors:
     """The trust anchors of a verifier."""
 
     keys: Mapping[str, SSlibKey]
@@ -158,12 +158,12 @@ class VerifiedBundle(StatementClaims):
     """The lines of other bundles on which steps rest; only those bundles prove them."""
 
 
-def verify_bundle(folder: Path, trust: Trust) -> VerifiedBundle:
+def verify_bundle(folder: Path, trust: TrustAnchors) -> VerifiedBundle:
     """Verify the bundle in `folder`; raises like `verify_record`."""
     return verify_record(folder, trust)[0]
 
 
-def verify_record(folder: Path, trust: Trust) -> tuple[VerifiedBundle, Record]:
+def verify_record(folder: Path, trust: TrustAnchors) -> tuple[VerifiedBundle, Record]:
     """
     Verify the bundle in `folder`, and return it with its record.
 
@@ -213,7 +213,7 @@ def place_of(signed: SignedStatement, envelope: bytes) -> StatementClaims:
 
 def read_signed(
     folder: Path,
-    trust: Trust,
+    trust: TrustAnchors,
     kind: str,
     *,
     needed: Collection[str],
@@ -409,7 +409,7 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
 
 
 def _timestamp(
-    present: Mapping[str, Path], envelope: bytes, authority: str, trust: Trust
+    present: Mapping[str, Path], envelope: bytes, authority: str, trust: TrustAnchors
 ) -> tuple[str, str]:
     """
     Return the time-stamp of a named authority, and what could not be checked.

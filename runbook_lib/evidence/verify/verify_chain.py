@@ -18,7 +18,7 @@ from pathlib import Path
 
 from runbook_lib.core.files import is_there
 from runbook_lib.core.index import BundleIndex
-from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, Ref, read_lines
+from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, LineRef, read_lines
 from runbook_lib.core.model import BundleSealed
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError
 from runbook_lib.evidence.bundle import bundle_name
@@ -26,7 +26,12 @@ from runbook_lib.evidence.chain import last_copied
 from runbook_lib.evidence.journal_excerpt import excerpt_lines
 from runbook_lib.evidence.verify.discovery import bundles_in, has_bundle_name, unfinished_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, judged, refusal
-from runbook_lib.evidence.verify.verify import StatementClaims, Trust, VerifiedBundle, verify_bundle
+from runbook_lib.evidence.verify.verify import (
+    StatementClaims,
+    TrustAnchors,
+    VerifiedBundle,
+    verify_bundle,
+)
 
 _LARGEST_JOURNAL = 256 * 1024 * 1024
 _NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
@@ -44,11 +49,11 @@ class _TenantJournal:
     """
 
     announced: Mapping[int, BundleIndex]
-    lines: Mapping[int, Ref]
+    lines: Mapping[int, LineRef]
     withheld: frozenset[int]
 
 
-def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
+def verify_home(home: Path, trust: TrustAnchors) -> Iterator[Verdict]:
     """Yield a verdict for each bundle beside a journal, then one for their chain."""
     # NOTE: the journal's end is read before the folders, so a bundle that is sealed meanwhile does
     # not look missing.
@@ -81,7 +86,7 @@ def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
         yield Verdict(home, error=ContentError(problem))
 
 
-def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
+def verdict_on(folder: Path, trust: TrustAnchors, name: str) -> Verdict:
     """Return the verdict on the bundle in `folder`, whose final name is `name`."""
 
     def look() -> Verdict:
@@ -112,7 +117,7 @@ def _journal(
     verified = [bundle for bundle in bundles.values() if bundle]
     wanted = {bundle.excerpt.lines for bundle in verified} | _carried(verified).keys()
     announced = dict[int, BundleIndex]()
-    refs = dict[int, Ref]()
+    refs = dict[int, LineRef]()
     withheld = set[int]()
     for line in read_lines(path, end=end):
         if isinstance(line.entry.data, BundleSealed):
@@ -157,7 +162,7 @@ def _chain(
     return Verdict(home, length=len(bundles), notes=tuple(notes), anomalies=find_anomalies(chain))
 
 
-def verdict_alone(folder: Path, trust: Trust) -> Verdict:
+def verdict_alone(folder: Path, trust: TrustAnchors) -> Verdict:
     """
     Return the verdict on one bundle, with those beside it on whose lines its steps rest.
 
@@ -186,7 +191,7 @@ def verdict_alone(folder: Path, trust: Trust) -> Verdict:
     return judged(folder, look)
 
 
-def _verified_beside(folder: Path, trust: Trust) -> VerifiedBundle:
+def _verified_beside(folder: Path, trust: TrustAnchors) -> VerifiedBundle:
     """Verify a bundle on which another one rests; an error names it."""
     try:
         return verify_bundle(folder, trust)

@@ -88,7 +88,7 @@ def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
         PUBLISH.sentence,
         attestation.binding.subject["app_id"],
     )
-    assert attestation.binding.confirms == sentence_digest(PUBLISH.sentence)
+    assert attestation.binding.sentence_digest == sentence_digest(PUBLISH.sentence)
     assert attestation.binding.subject["app_id"] == "1234567891011121"
 
 
@@ -107,7 +107,7 @@ def test_the_sentence_is_shown_before_the_question(monkeypatch: pytest.MonkeyPat
 
     assert agreed.exit_code == 0
     assert f"acme · {PROCEDURE.title}" in agreed.stderr
-    assert wording("confirm.sentence", confirms=PUBLISH.confirms, name="Ann") in agreed.stderr
+    assert wording("confirm.sentence", sentence=PUBLISH.own_sentence, name="Ann") in agreed.stderr
     assert wording("confirm.subject", value="1234567891011121", label="App ID") in agreed.stderr
     assert "○ to do" in agreed.stderr
     assert lines() == before + 1
@@ -130,7 +130,7 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
     done = runbook(*answer, "--until", last, "--yes")
 
     shown = " ".join(automatic.stderr.split())
-    assert wording("confirm.sentence", confirms=NOT_ASKED.sentence, name="Ann") in shown
+    assert wording("confirm.sentence", sentence=NOT_ASKED.sentence, name="Ann") in shown
     assert f"Counts until {last}" in shown
     attested_by_ann = wording("confirm.outcome-answered", answer=NOT_ASKED.label, name="Ann")
     assert attested_by_ann in automatic.stdout
@@ -147,7 +147,7 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
         ("", last),
     ]
     assert all(
-        sentence_digest(attestation.sentence) == attestation.binding.confirms
+        sentence_digest(attestation.sentence) == attestation.binding.sentence_digest
         for attestation in words
     )
     assert len({attestation.sentence for attestation in words}) == 3
@@ -240,7 +240,7 @@ def test_four_eyes_need_two_people() -> None:
     again = runbook("confirm", "12a", "--tenant", "acme", "--by", " aNN ", "--yes")
     second = runbook("confirm", "12a", "--tenant", "acme", "--by", "Ben", "--yes")
 
-    assert wording("confirm.another-person-must") in first.stdout
+    assert wording("reasons.second-person") in first.stdout
     assert again.exit_code == ExitCode.USAGE
     assert (
         wording("setting-invalid.already-confirmed", step=STEP, name="Ann", number="12a")
@@ -349,7 +349,7 @@ def test_the_inbox_is_what_waits_in_every_tenant() -> None:
     assert wording("inbox.person-and-due", name="Ann", day="31 Jan") in said
     assert wording("inbox.days-overdue") in said
     assert wording("inbox.you-since", day="1 Jan") in said
-    assert wording("index-page.usual-wait", days=22) in said
+    assert wording("inbox.usually", days=22) in said
     mine = json.loads(runbook("inbox", "--for", " ann ", "--json").stdout)
     assert [
         (each["tenant"], [(item["places"][0]["id"], item["due"]) for item in each["open"]])

@@ -23,7 +23,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.doctor import Examination, Symptom
+from runbook_lib.engine.doctor import Examination, ExaminedItem
 from runbook_lib.engine.headless import _parameters
 from runbook_lib.engine.notebooks import build
 from runbook_lib.engine.tenant_run import Run, open_run
@@ -146,7 +146,7 @@ def test_a_run_ends_with_what_is_open_and_the_next_step() -> None:
     assert "Open:" not in sealed
     assert end.index("\nOpen:\n") < end.index("\nNext: step ")
     assert "http" not in end
-    assert wording("status.no-page-to-open") in end
+    assert wording("notebook.link-of-sandbox") in end
     assert PROCEDURE.steps[-1].id not in end
     assert PROCEDURE.steps[-1].id in full.split("Sealed as number 1")[1]
 
@@ -447,7 +447,7 @@ def test_status_marks_practice() -> None:
     text = runbook("status", "--tenant", DOMAIN).stdout
 
     assert f"SANDBOX {DOMAIN}" in text
-    assert wording("status.no-page-to-open") in text
+    assert wording("notebook.link-of-sandbox") in text
     assert "http" not in text
 
 
@@ -515,34 +515,40 @@ def test_only_the_stale_notebook_is_named(folder: Path) -> None:
     assert runbook("notebooks", "--check").stdout == f"stale: {path.name}\n"
 
 
-WELL = Symptom("Python", "3.11")
+WELL = ExaminedItem("Python", "3.11")
 
 
 @pytest.mark.parametrize(
-    ("symptoms", "code"),
+    ("items", "code"),
     [
         ((WELL,), 0),
-        ((WELL, Symptom("Network", "gone", ExitCode.INCOMPLETE)), 3),
-        ((Symptom("Settings", "odd", ExitCode.USAGE), Symptom("N", "x", ExitCode.INCOMPLETE)), 2),
+        ((WELL, ExaminedItem("Network", "gone", ExitCode.INCOMPLETE)), 3),
+        (
+            (
+                ExaminedItem("Settings", "odd", ExitCode.USAGE),
+                ExaminedItem("N", "x", ExitCode.INCOMPLETE),
+            ),
+            2,
+        ),
     ],
 )
-def test_the_doctor_shows_each_symptom(
-    monkeypatch: pytest.MonkeyPatch, symptoms: tuple[Symptom, ...], code: int
+def test_the_doctor_shows_each_item(
+    monkeypatch: pytest.MonkeyPatch, items: tuple[ExaminedItem, ...], code: int
 ) -> None:
     """It shows each with its mark, as text and JSON; the worst one sets the exit code."""
-    seen = Examination(symptoms)
+    seen = Examination(items)
     monkeypatch.setattr(runbook_lib.engine.doctor, "examine", lambda *_, **_options: seen)
 
     text = runbook("doctor")
     machine = runbook("doctor", "--json")
 
     assert (text.exit_code, machine.exit_code) == (code, code)
-    for symptom in symptoms:
-        (line,) = [line for line in text.stdout.splitlines() if symptom.subject in line.split()]
-        assert line.strip().startswith("✔" if symptom.is_well else "✘")
-        assert symptom.message in line
+    for item in items:
+        (line,) = [line for line in text.stdout.splitlines() if item.subject in line.split()]
+        assert line.strip().startswith("✔" if item.is_well else "✘")
+        assert item.message in line
     names = ("subject", "message", "exit_code", "is_warning")
-    expected = [{name: getattr(symptom, name) for name in names} for symptom in symptoms]
+    expected = [{name: getattr(item, name) for name in names} for item in items]
     assert json.loads(machine.stdout) == expected
 
 

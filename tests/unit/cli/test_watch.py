@@ -384,11 +384,11 @@ def test_practice_has_its_own_settings(folder: Path, monkeypatch: pytest.MonkeyP
     Path(".env").write_text("RUNBOOK_MAIL_TO=nobody\n")
     first = runbook("watch", "--sandbox", "--once")
     examined = runbook("doctor", "--sandbox", "--json")
-    symptoms = {row["subject"]: row["message"] for row in json.loads(examined.stdout)}
+    items = {row["subject"]: row["message"] for row in json.loads(examined.stdout)}
 
     assert first.exit_code == ExitCode.USAGE
     assert wording("tenant-unknown.run-once") in first.stderr
     assert "runbook lab" not in first.stderr
     assert "sandbox-approved" in first.stderr
-    assert "sandbox.env: " in symptoms["Settings"]
-    assert [said for name, said in symptoms.items() if name.startswith("http://127.0.0.1")]
+    assert "sandbox.env: " in items["Settings"]
+    assert [said for name, said in items.items() if name.startswith("http://127.0.0.1")]

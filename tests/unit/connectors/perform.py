@@ -23,7 +23,12 @@ from runbook_lib.remote.rate_limits import CoolDowns
 from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.connectors.conftest import SECRETS, VALUES, hosts, known_secrets
-from tests.unit.connectors.least import LEAST, Least, Script, made_up
+from tests.unit.connectors.minimal_responses import (
+    MINIMAL_EXCHANGES,
+    MinimalExchanges,
+    ScriptedRemote,
+    made_up,
+)
 
 # Loaded once, since it is most of a check's cost; a scripted remote system does not use it.
 _TLS = ssl.create_default_context()
@@ -38,11 +43,11 @@ CHECKS: tuple[Check, ...] = tuple(
 )
 
 
-# Each least answer of each check, for a test of its own.
+# Each minimal response of each check, for a test of its own.
 BY_NAME = [
-    pytest.param(check, least, id=f"{check.id}-{number}")
+    pytest.param(check, minimal, id=f"{check.id}-{number}")
     for check in CHECKS
-    for number, least in enumerate(LEAST[check.id])
+    for number, minimal in enumerate(MINIMAL_EXCHANGES[check.id])
 ]
 
 
@@ -58,24 +63,24 @@ def _random_hex() -> Callable[[int], str]:
 
 
 def perform(
-    check: Check, least: Least, transport: httpx.BaseTransport | None = None
+    check: Check, minimal: MinimalExchanges, transport: httpx.BaseTransport | None = None
 ) -> Finding | None:
     """Return the finding of the check with these answers, or with those of `transport`."""
-    result = perform_whole(check, least, transport)
+    result = perform_whole(check, minimal, transport)
     return result.finding if result else None
 
 
 def perform_whole(
-    check: Check, least: Least, transport: httpx.BaseTransport | None = None
+    check: Check, minimal: MinimalExchanges, transport: httpx.BaseTransport | None = None
 ) -> CheckResult | None:
     """Return the result of the check: its finding and exchanges."""
-    values = {**VALUES, **least.given}
+    values = {**VALUES, **minimal.given}
 
     def open_context() -> CheckContext:
         client = HTTPClient(
             known_secrets(),
             ClientOptions(hosts=hosts(values)),
-            transport=transport or Script(least.said),
+            transport=transport or ScriptedRemote(minimal.exchanges),
             sleep=lambda _: None,
             cool_downs=CoolDowns(),
         )

@@ -7,7 +7,7 @@ from collections import Counter
 import click
 
 from runbook_lib.core.model import Outcome
-from tests.unit.connectors.least import LEAST
+from tests.unit.connectors.minimal_responses import MINIMAL_EXCHANGES
 from tests.unit.connectors.perform import CHECKS, perform
 from tests.unit.connectors.responses import variants
 
@@ -20,10 +20,10 @@ def main() -> None:
     click.echo(f"{'check':36}" + "".join(f"{outcome:>14}" for outcome in _SHOWN))
     for check in sorted(CHECKS, key=lambda check: check.id):
         counts: Counter[str] = Counter()
-        for least in LEAST[check.id]:
-            for place, said in enumerate(least.said):
-                for _, other in variants(said):
-                    finding = perform(check, least.with_said(place, other))
+        for minimal in MINIMAL_EXCHANGES[check.id]:
+            for place, exchange in enumerate(minimal.exchanges):
+                for _, other in variants(exchange):
+                    finding = perform(check, minimal.with_exchange(place, other))
                     counts[finding.outcome if finding else Outcome.INCONCLUSIVE] += 1
         total += counts
         click.echo(f"{check.id:36}" + "".join(f"{counts[outcome]:14,}" for outcome in _SHOWN))

@@ -15,9 +15,9 @@ from typing import Any
 
 from tests.support.json_paths import Place, at, places
 from tests.unit.bodies import graph_error
-from tests.unit.connectors.least import Said
+from tests.unit.connectors.minimal_responses import ScriptedExchange
 
-Change = Callable[[Said], Said]
+Change = Callable[[ScriptedExchange], ScriptedExchange]
 
 # Statuses with the right body. 429 and 503 are asked again; the client then waits.
 STATUSES = (
@@ -109,65 +109,69 @@ WHOLE_BODIES: Mapping[str, Any] = {
 }
 
 
-def with_status(status: int, said: Said) -> Said:
-    return replace(said, status=status)
+def with_status(status: int, exchange: ScriptedExchange) -> ScriptedExchange:
+    return replace(exchange, status=status)
 
 
-def with_text(text: str, status: int | None, said: Said) -> Said:
-    return replace(said, body=text, status=status or said.status)
+def with_text(text: str, status: int | None, exchange: ScriptedExchange) -> ScriptedExchange:
+    return replace(exchange, body=text, status=status or exchange.status)
 
 
-def with_error(error: tuple[int, int | None, str], status: int, said: Said) -> Said:
+def with_error(
+    error: tuple[int, int | None, str], status: int, exchange: ScriptedExchange
+) -> ScriptedExchange:
     code, subcode, message = error
     more = {} if subcode is None else {"error_subcode": subcode}
-    return replace(said, body=graph_error(message, code, **more), status=status)
+    return replace(exchange, body=graph_error(message, code, **more), status=status)
 
 
-def with_inner_error(error: tuple[int, int | None, str], said: Said) -> Said:
+def with_inner_error(
+    error: tuple[int, int | None, str], exchange: ScriptedExchange
+) -> ScriptedExchange:
     """Put the error where `debug_token` has it; leave any other response as it is."""
-    if not (isinstance(said.body, dict) and isinstance(said.body.get("data"), dict)):
-        return said
-    if "is_valid" not in said.body["data"]:
-        return said
+    if not (isinstance(exchange.body, dict) and isinstance(exchange.body.get("data"), dict)):
+        return exchange
+    if "is_valid" not in exchange.body["data"]:
+        return exchange
     code, subcode, message = error
     inner: dict[str, Any] = {"code": code, "message": message}
     if subcode is not None:
         inner["subcode"] = subcode
-    data = {**said.body["data"], "error": inner, "is_valid": False}
-    return replace(said, body={**said.body, "data": data})
+    data = {**exchange.body["data"], "error": inner, "is_valid": False}
+    return replace(exchange, body={**exchange.body, "data": data})
 
 
-def with_body(body: Any, said: Said) -> Said:
-    return replace(said, body=json.dumps(body) if isinstance(body, str) else body)
+def with_body(body: Any, exchange: ScriptedExchange) -> ScriptedExchange:
+    return replace(exchange, body=json.dumps(body) if isinstance(body, str) else body)
 
 
-def truncated(share: float, said: Said) -> Said:
-    whole = said.body if isinstance(said.body, str) else json.dumps(said.body)
-    return replace(said, body=whole[: int(len(whole) * share)])
+def truncated(share: float, exchange: ScriptedExchange) -> ScriptedExchange:
+    whole = exchange.body if isinstance(exchange.body, str) else json.dumps(exchange.body)
+    return replace(exchange, body=whole[: int(len(whole) * share)])
 
 
-def elsewhere(said: Said) -> Said:
-    headers = {**said.headers, "location": "https://login.proxy.example/portal"}
-    return replace(said, status=302, body="", headers=headers)
+def elsewhere(exchange: ScriptedExchange) -> ScriptedExchange:
+    headers = {**exchange.headers, "location": "https://login.proxy.example/portal"}
+    return replace(exchange, status=302, body="", headers=headers)
 
 
-def cached(said: Said) -> Said:
-    return replace(said, headers={**said.headers, "age": "301"})
+def cached(exchange: ScriptedExchange) -> ScriptedExchange:
+    return replace(exchange, headers={**exchange.headers, "age": "301"})
 
 
-def first_page(said: Said) -> Said:
+def first_page(exchange: ScriptedExchange) -> ScriptedExchange:
     """Say that there is another page, which is the same one again."""
-    if not isinstance(said.body, dict):
-        return said
+    if not isinstance(exchange.body, dict):
+        return exchange
     paging = {"cursors": {"after": "QVFI"}, "next": "https://graph.facebook.com/next"}
-    return replace(said, body={**said.body, "paging": paging})
+    return replace(exchange, body={**exchange.body, "paging": paging})
 
 
-def first_page_without_rows(said: Said) -> Said:
+def first_page_without_rows(exchange: ScriptedExchange) -> ScriptedExchange:
     """Say that there is another page, and give none of the rows."""
-    shown = first_page(said)
-    if shown is said or not isinstance(shown.body.get("data"), list):
-        return said
+    shown = first_page(exchange)
+    if shown is exchange or not isinstance(shown.body.get("data"), list):
+        return exchange
     return replace(shown, body={**shown.body, "data": []})
 
 
@@ -200,24 +204,24 @@ RESPONSES: Mapping[str, Change] = {
 }
 
 
-def with_value(said: Said, place: Place, value: Any) -> Said:
-    body = json.loads(json.dumps(said.body))
+def with_value(exchange: ScriptedExchange, place: Place, value: Any) -> ScriptedExchange:
+    body = json.loads(json.dumps(exchange.body))
     at(body, place[:-1])[place[-1]] = value
-    return replace(said, body=body)
+    return replace(exchange, body=body)
 
 
-def without(said: Said, place: Place) -> Said:
-    body = json.loads(json.dumps(said.body))
+def without(exchange: ScriptedExchange, place: Place) -> ScriptedExchange:
+    body = json.loads(json.dumps(exchange.body))
     del at(body, place[:-1])[place[-1]]
-    return replace(said, body=body)
+    return replace(exchange, body=body)
 
 
-def fields_changed(said: Said) -> Iterator[tuple[str, Said]]:
+def fields_changed(exchange: ScriptedExchange) -> Iterator[tuple[str, ScriptedExchange]]:
     """Yield the response with each field left out, null, empty, or of another type."""
-    for place in places(said.body):
+    for place in places(exchange.body):
         name = ".".join(map(str, place))
-        yield f"left out {name}", without(said, place)
-        value = at(said.body, place)
+        yield f"left out {name}", without(exchange, place)
+        value = at(exchange.body, place)
         for kind, other in (
             ("null", None),
             ("empty", type(value)()),
@@ -227,13 +231,13 @@ def fields_changed(said: Said) -> Iterator[tuple[str, Said]]:
             ("object", {"x": 1}),
         ):
             if other != value and not (kind == "empty" and value is None):
-                yield f"{kind} {name}", with_value(said, place, other)
+                yield f"{kind} {name}", with_value(exchange, place, other)
 
 
-def variants(said: Said) -> Iterator[tuple[str, Said]]:
-    """Yield each of these responses in place of `said`, by name."""
+def variants(exchange: ScriptedExchange) -> Iterator[tuple[str, ScriptedExchange]]:
+    """Yield each of these responses in place of `exchange`, by name."""
     for name, change in RESPONSES.items():
-        other = change(said)
-        if other != said:
+        other = change(exchange)
+        if other != exchange:
             yield name, other
-    yield from fields_changed(said)
+    yield from fields_changed(exchange)

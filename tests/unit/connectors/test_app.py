@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import app_node, app_token
 from runbook_lib.connectors.facebook.app import (
     app_credentials_are_accepted,
     app_is_registered,
@@ -19,6 +18,7 @@ from runbook_lib.connectors.facebook.app import (
     missing_sections_are_filled,
     redirect_uri_is_accepted,
 )
+from runbook_lib.connectors.facebook.graph_clients import app_node, app_token
 from runbook_lib.connectors.facebook.graph_errors import (
     PAIR_REFUSED,
     GraphAPIError,

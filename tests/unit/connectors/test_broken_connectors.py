@@ -75,7 +75,8 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "a slip in its TOML": (edited("steps.toml", "[values]", "[values"), "plainpost/steps.toml"),
     "no TOML": (text("steps.toml", "{}"), "plainpost/steps.toml"),
     "no UTF-8": (lambda f: (f / "steps.toml").write_bytes(b"\xff"), "plainpost/steps.toml"),
-    "an unknown key": (edited("steps.toml", "today =", "todya ="), "steps.toml, [steps.pp-01"),
+    "an unknown key": (edited("steps.toml", "instructions =", "instructoins ="),
+                       "steps.toml, [steps.pp-01"),
     "an unknown check": (edited("steps.toml", "takes-pair", "gives"), "checks: unknown check"),
     "a number for a list": (edited("steps.toml", 'inputs = ["app_id", "app_secret"]',
                                    "inputs = 5"), "steps.toml, [steps.pp-01"),
@@ -83,7 +84,8 @@ BROKEN: dict[str, tuple[Break, str]] = {
                                   'values = "x"'), "plainpost/steps.toml"),
     "a list for a table": (edited("steps.toml", '[values]\ncredentials = "pp-01-credentials"',
                                   "values = [1]"), "plainpost/steps.toml"),
-    "a table for a text": (edited("steps.toml", 'today = "Register it."', "today = {a = 1}"),
+    "a table for a text": (edited("steps.toml", 'instructions = "Register it."',
+                                  "instructions = {a = 1}"),
                            "steps.toml, [steps.pp-01"),
     "sections that are none": (edited("steps.toml", "[[sections]]", "[sections]"),
                                "plainpost/steps.toml"),
@@ -253,9 +255,9 @@ def test_other_commands_work_and_name_it(plainpost: Path, tenants: Path) -> None
     assert f"acme (plainpost): {UNREADABLE}" in runbook("status", "--tenant", "acme").stdout
     assert "beta" not in runbook("status", "--tenant", "acme").stdout
     doctor = runbook("doctor", "--json")
-    (symptom,) = [one for one in json.loads(doctor.stdout) if one["subject"] == f"Connector {NAME}"]
-    assert said in symptom["message"]
-    assert symptom["is_warning"]
+    (item,) = [one for one in json.loads(doctor.stdout) if one["subject"] == f"Connector {NAME}"]
+    assert said in item["message"]
+    assert item["is_warning"]
     assert runbook("init").exit_code == ExitCode.COMPLETE
     assert runbook("explain", "URL Blocked").exit_code == ExitCode.COMPLETE
 

@@ -10,7 +10,11 @@ import pytest
 
 from runbook_lib.core.model import Finding, Outcome
 from tests.unit.bodies import APP_ID, statuses
-from tests.unit.connectors.least import LEAST, Least, Said
+from tests.unit.connectors.minimal_responses import (
+    MINIMAL_EXCHANGES,
+    MinimalExchanges,
+    ScriptedExchange,
+)
 from tests.unit.connectors.perform import CHECKS, perform
 
 Rows = tuple[tuple[str, str, str], ...]
@@ -110,9 +114,9 @@ OTHERWISE: list[tuple[str, str, str, Rows]] = [
 ]
 
 
-def performed(name: str, least: Least) -> Finding:
+def performed(name: str, minimal: MinimalExchanges) -> Finding:
     (check,) = (check for check in CHECKS if check.id == name)
-    finding = perform(check, least)
+    finding = perform(check, minimal)
     assert finding is not None
     return finding
 
@@ -124,7 +128,7 @@ def rows_of(finding: Finding) -> Rows:
     return table.rows  # type: ignore[return-value]
 
 
-def otherwise(answer: Said, old: str, new: str) -> Said:
+def otherwise(answer: ScriptedExchange, old: str, new: str) -> ScriptedExchange:
     """Return an answer, its body and its headers, with another text."""
     headers = {name: text.replace(old, new) for name, text in answer.headers.items()}
     return replace(
@@ -135,8 +139,8 @@ def otherwise(answer: Said, old: str, new: str) -> Said:
 @pytest.mark.parametrize("name", AS_EXPECTED)
 def test_verified_values_are_compared(name: str) -> None:
     """A check that compares values shows both beside each other where they are the same."""
-    for least, rows in zip(LEAST[name], AS_EXPECTED[name], strict=True):
-        finding = performed(name, least)
+    for minimal, rows in zip(MINIMAL_EXCHANGES[name], AS_EXPECTED[name], strict=True):
+        finding = performed(name, minimal)
 
         assert finding.outcome is Outcome.VERIFIED
         assert rows_of(finding) == rows
@@ -145,11 +149,11 @@ def test_verified_values_are_compared(name: str) -> None:
 @pytest.mark.parametrize(("name", "old", "new", "rows"), OTHERWISE)
 def test_different_values_are_compared(name: str, old: str, new: str, rows: Rows) -> None:
     """If they differ, the table has the actual value beside the expected one."""
-    least = LEAST[name][0]
-    said = tuple(otherwise(answer, old, new) for answer in least.said)
+    minimal = MINIMAL_EXCHANGES[name][0]
+    exchanges = tuple(otherwise(answer, old, new) for answer in minimal.exchanges)
     # Requests that a check sends only if something is missing.
-    second_source = Said("/v26.0/me/permissions", statuses(public_profile="granted"))
-    finding = performed(name, replace(least, said=(*said, second_source)))
+    second_source = ScriptedExchange("/v26.0/me/permissions", statuses(public_profile="granted"))
+    finding = performed(name, replace(minimal, exchanges=(*exchanges, second_source)))
 
     assert finding.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
     assert rows_of(finding) == rows
@@ -157,11 +161,11 @@ def test_different_values_are_compared(name: str, old: str, new: str, rows: Rows
 
 def test_a_control_that_is_not_refused_is_compared() -> None:
     """If Facebook takes any host, the table shows that the control was not refused."""
-    (least, _) = LEAST["redirect-uri-is-accepted"]
-    token, real, control, *others = least.said
+    (minimal, _) = MINIMAL_EXCHANGES["redirect-uri-is-accepted"]
+    token, real, control, *others = minimal.exchanges
     control = replace(control, body=real.body)
     finding = performed(
-        "redirect-uri-is-accepted", replace(least, said=(token, real, control, *others))
+        "redirect-uri-is-accepted", replace(minimal, exchanges=(token, real, control, *others))
     )
 
     assert rows_of(finding) == (HOST_OF, (*HOST[:2], "not refused"))
@@ -170,10 +174,10 @@ def test_a_control_that_is_not_refused_is_compared() -> None:
 @pytest.mark.parametrize("served", ["v26.0", "v27.0", ""])
 def test_the_version_that_answered_is_compared(served: str) -> None:
     """The pinned Graph version stands beside the one that Graph names, if it names one."""
-    (least,) = LEAST["missing-sections-are-filled"]
+    (minimal,) = MINIMAL_EXCHANGES["missing-sections-are-filled"]
     headers = {"facebook-api-version": served} if served else {}
-    said = tuple(replace(answer, headers=headers) for answer in least.said)
-    finding = performed("missing-sections-are-filled", replace(least, said=said))
+    exchanges = tuple(replace(answer, headers=headers) for answer in minimal.exchanges)
+    finding = performed("missing-sections-are-filled", replace(minimal, exchanges=exchanges))
 
     if served:
         assert rows_of(finding) == (("Graph API version", "v26.0", served),)

@@ -253,4 +253,4 @@ def test_a_customer_consents_in_a_window_of_their_own(name: str) -> None:
 
     assert OTHER_STEP in [other.title for other in steps]
     assert step.consent_gives is not None
-    assert "**Copy the link**. Open it in a private window" in step.today
+    assert "**Copy the link**. Open it in a private window" in step.instructions

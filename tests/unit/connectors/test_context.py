@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import app_graph, app_token, user_graph
 from runbook_lib.connectors.facebook.graph import Graph, appsecret_proof
+from runbook_lib.connectors.facebook.graph_clients import app_graph, app_token, user_graph
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError
 from tests.unit import bodies

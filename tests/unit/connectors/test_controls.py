@@ -19,7 +19,13 @@ import pytest
 from runbook_lib.core.model import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, graph_error
-from tests.unit.connectors.least import LEAST, Least, Said, Script, made_up
+from tests.unit.connectors.minimal_responses import (
+    MINIMAL_EXCHANGES,
+    MinimalExchanges,
+    ScriptedExchange,
+    ScriptedRemote,
+    made_up,
+)
 from tests.unit.connectors.perform import CHECKS, perform
 
 MADE_UP_APP = f"9{int(made_up(7), 16):017}"
@@ -73,7 +79,7 @@ _BY_STATUS = {
 
 @dataclass(frozen=True)
 class Control:
-    """The controls among a check's least answers, and the refusals that prove something."""
+    """The controls among a check's minimal responses, and the refusals that prove something."""
 
     check: str
     places: tuple[int, ...]
@@ -81,22 +87,24 @@ class Control:
     variant: int = 0
 
     @property
-    def least(self) -> Least:
-        """The least answers with which the check verifies."""
-        return LEAST[self.check][self.variant]
+    def minimal(self) -> MinimalExchanges:
+        """The minimal responses with which the check verifies."""
+        return MINIMAL_EXCHANGES[self.check][self.variant]
 
 
 def _controls() -> Iterator[Control]:
-    for check, variants in LEAST.items():
-        for number, least in enumerate(variants):
-            places = [n for n, said in enumerate(least.said) if MADE_UP_APP in said.path]
+    for check, variants in MINIMAL_EXCHANGES.items():
+        for number, minimal in enumerate(variants):
+            places = [
+                n for n, exchange in enumerate(minimal.exchanges) if MADE_UP_APP in exchange.path
+            ]
             if places:
                 yield Control(check, tuple(places), _NO_SUCH_APP, number)
     yield Control("app-credentials-are-accepted", (1,), {"1 secret"})
     for number in (0, 1):
         yield Control("redirect-uri-is-accepted", (2,), _NO_SUCH_HOST, number)
         yield Control("redirect-uri-is-accepted", (3,), _NO_SUCH_HOST, number)
-    # The callback's least answer is 400, so a made-up page must be answered otherwise.
+    # The callback's minimal response is 400, so a made-up page must be answered otherwise.
     other = {name for name in _BY_STATUS if REFUSALS[name][0] != 400}
     yield Control("service-domain-answers", (1,), other)
     yield Control("public-pages-open", (5, 6, 7), _BY_STATUS)
@@ -120,21 +128,23 @@ def controls(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.parametrize("control", CONTROLS, ids=names)(test)
 
 
-def refused(control: Control, name: str) -> Least:
-    """Return the least answers, with this refusal for the control."""
+def refused(control: Control, name: str) -> MinimalExchanges:
+    """Return the minimal responses, with this refusal for the control."""
     status, body = REFUSALS[name]
-    return changed(control.least, control.places, status=status, body=body)
+    return changed(control.minimal, control.places, status=status, body=body)
 
 
-def changed(least: Least, places: tuple[int, ...], **changes: Any) -> Least:
-    """Return the least answers, with these of them changed."""
+def changed(minimal: MinimalExchanges, places: tuple[int, ...], **changes: Any) -> MinimalExchanges:
+    """Return the minimal responses, with these of them changed."""
     for place in places:
-        least = least.with_said(place, replace(least.said[place], **changes))
-    return least
+        minimal = minimal.with_exchange(place, replace(minimal.exchanges[place], **changes))
+    return minimal
 
 
-def found(control: Control, least: Least, transport: httpx.BaseTransport | None = None) -> Finding:
-    finding = perform(CHECK[control.check], least, transport)
+def found(
+    control: Control, minimal: MinimalExchanges, transport: httpx.BaseTransport | None = None
+) -> Finding:
+    finding = perform(CHECK[control.check], minimal, transport)
     assert finding is not None
     assert finding.code != "check-broken", finding.reason
     return finding
@@ -150,18 +160,18 @@ def test_only_a_refusal_of_what_is_made_up_proves_something(control: Control, na
     assert finding.outcome is expected, finding.reason
 
 
-class Noting(Script):
+class Noting(ScriptedRemote):
     """Notes which answers went to requests that name something made up, and how often each did."""
 
-    def __init__(self, said: tuple[Said, ...]) -> None:
-        super().__init__(said)
+    def __init__(self, exchanges: tuple[ScriptedExchange, ...]) -> None:
+        super().__init__(exchanges)
         self.made_up: set[int] = set()
         self.asked: Counter[int] = Counter()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer in place of the network."""
         text = f"{request.url} {request.headers} {request.content.decode()}"
-        for place, answer in enumerate(self._said):
+        for place, answer in enumerate(self._exchanges):
             if request.url.path == answer.path and answer.asks(request):
                 self.asked[place] += 1
                 if _MADE_UP.search(text):
@@ -172,13 +182,17 @@ class Noting(Script):
 
 @pytest.mark.parametrize(
     ("check", "number"),
-    [(check, number) for check, variants in LEAST.items() for number in range(len(variants))],
+    [
+        (check, number)
+        for check, variants in MINIMAL_EXCHANGES.items()
+        for number in range(len(variants))
+    ],
 )
 def test_every_control_is_in_the_table(check: str, number: int) -> None:
     """A request that names something made up is a control of the table, or only sets a limit."""
-    least = LEAST[check][number]
-    transport = Noting(least.said)
-    perform(CHECK[check], least, transport)
+    minimal = MINIMAL_EXCHANGES[check][number]
+    transport = Noting(minimal.exchanges)
+    perform(CHECK[check], minimal, transport)
 
     listed = [each.places for each in CONTROLS if (each.check, each.variant) == (check, number)]
     assert transport.made_up - NO_CONTROLS.get(check, set()) == {
@@ -216,8 +230,10 @@ BY_TOKEN = {
 class Ending(Noting):
     """Answers about the true object as before at first, and as `after` says from then on."""
 
-    def __init__(self, said: tuple[Said, ...], true: int, after: Said) -> None:
-        super().__init__(said)
+    def __init__(
+        self, exchanges: tuple[ScriptedExchange, ...], true: int, after: ScriptedExchange
+    ) -> None:
+        super().__init__(exchanges)
         self._true = true
         self._after = after
 
@@ -225,7 +241,9 @@ class Ending(Noting):
         """Answer in place of the network."""
         answer = super().handle_request(request)
         if self.asked[self._true]:
-            self._said = Least(self._said).with_said(self._true, self._after).said
+            self._exchanges = (
+                MinimalExchanges(self._exchanges).with_exchange(self._true, self._after).exchanges
+            )
         return answer
 
 
@@ -237,11 +255,11 @@ def test_a_control_refused_with_a_token_that_has_ended_proves_nothing(
 ) -> None:
     """A control's 401 or 403 counts only if the true object is still answered afterwards."""
     variant, true, places = BY_TOKEN[check]
-    least = changed(LEAST[check][variant], places, status=status)
-    ended = replace(least.said[true], status=after, body={"Message": "Denied."})
+    minimal = changed(MINIMAL_EXCHANGES[check][variant], places, status=status)
+    ended = replace(minimal.exchanges[true], status=after, body={"Message": "Denied."})
 
-    transport = Ending(least.said, true, ended)
-    finding = perform(CHECK[check], least, transport)
+    transport = Ending(minimal.exchanges, true, ended)
+    finding = perform(CHECK[check], minimal, transport)
 
     assert finding is not None
     assert finding.outcome is Outcome.INCONCLUSIVE, finding.reason
@@ -254,10 +272,10 @@ def test_a_control_refused_with_a_token_that_has_ended_proves_nothing(
 def test_the_true_object_is_read_once_more(check: str, status: int) -> None:
     """After a 401 or 403 it is asked once more, however many controls got it; else it is not."""
     variant, true, places = BY_TOKEN[check]
-    least = changed(LEAST[check][variant], places, status=status)
+    minimal = changed(MINIMAL_EXCHANGES[check][variant], places, status=status)
 
-    transport = Noting(least.said)
-    finding = perform(CHECK[check], least, transport)
+    transport = Noting(minimal.exchanges)
+    finding = perform(CHECK[check], minimal, transport)
 
     assert finding is not None
     assert finding.outcome is Outcome.VERIFIED, finding.reason

@@ -32,7 +32,7 @@ def error(
     codes: tuple[int, ...] = (),
     shared: tuple[int, ...] = (),
     subcodes: tuple[int, ...] = (),
-    also: str = "",
+    search_words: str = "",
 ) -> KnownError:
     return KnownError(
         id=shown[0],
@@ -40,7 +40,7 @@ def error(
         codes=codes,
         shared_codes=shared,
         subcodes=subcodes,
-        also=also,
+        search_words=search_words,
         meaning="It means this.",
         causes=(Cause(text="It was done."),),
         advice="Undo it.",
@@ -233,8 +233,8 @@ def test_parts_of_a_text_stand_near_each_other() -> None:
 
 def test_a_shared_code_leaves_its_causes() -> None:
     """A code with several meanings offers those that have it, those with the words first."""
-    old = error("Token gone", shared=(177,), also="expired ended")
-    away = error("App away", shared=(177,), also="expired app removed")
+    old = error("Token gone", shared=(177,), search_words="expired ended")
+    away = error("App away", shared=(177,), search_words="expired app removed")
     known = KnownErrors((BLOCKED, old, away, *ROOMS))
 
     for pasted, first in (("(#177) The app was removed", away), ("(#177) It has ended", old)):
@@ -247,7 +247,7 @@ def test_a_shared_code_leaves_its_causes() -> None:
 
 def test_a_generic_text_is_known_and_leaves_causes() -> None:
     """It comes first, and what its code or the other words say follows."""
-    old = error("Token gone", shared=(177,), also="expired ended")
+    old = error("Token gone", shared=(177,), search_words="expired ended")
     found = KnownErrors((old, REFUSED)).explain('{"message": "Unknown error", "code": 177}')
 
     assert (found.decided_by, found.is_certain) == (DecidedBy.TEXT, False)
@@ -271,9 +271,11 @@ WORDS = SearchWords(
         ("暗い", "dark"),
     ),
 )
-DOOR = error("Door refused", also="door lock shut acme handle lost")
-LIGHT = replace(error("Lamp is dark", also="lamp dark acme bulb"), meaning="The bulb is broken.")
-WATER = error("No water", also="water pump acme")
+DOOR = error("Door refused", search_words="door lock shut acme handle lost")
+LIGHT = replace(
+    error("Lamp is dark", search_words="lamp dark acme bulb"), meaning="The bulb is broken."
+)
+WATER = error("No water", search_words="water pump acme")
 HOUSE = (DOOR, LIGHT, WATER, *ROOMS)
 
 
@@ -337,8 +339,8 @@ def test_other_software_takes_certainty_away(text: str, is_certain: bool) -> Non
 
 def test_causes_after_the_set_up_come_first() -> None:
     """If something worked before, causes of the months after the set-up come first."""
-    screen = error("Door is not painted", also="door acme missing leads")
-    later = replace(error("Door fell off", also="door acme leads"), is_after_set_up=True)
+    screen = error("Door is not painted", search_words="door acme missing leads")
+    later = replace(error("Door fell off", search_words="door acme leads"), is_after_set_up=True)
     known = KnownErrors((screen, later, *ROOMS), WORDS)
 
     assert known.explain("Acme: leads missing at the door").errors[0] == screen
@@ -347,7 +349,8 @@ def test_causes_after_the_set_up_come_first() -> None:
 
 def test_the_more_frequent_of_equal_causes_comes_first() -> None:
     """The number of reports decides between equal causes."""
-    rare, frequent = (replace(error(f"Door {name}", also="handle"), id=name) for name in "ab")
+    rare = replace(error("Door a", search_words="handle"), id="a")
+    frequent = replace(error("Door b", search_words="handle"), id="b")
     known = KnownErrors((rare, replace(frequent, reports=40), *ROOMS), WORDS)
 
     assert known.explain("Acme: the handle").errors[0].id == "b"

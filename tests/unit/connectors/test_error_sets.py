@@ -94,7 +94,7 @@ def test_a_blind_set_is_the_one_that_was_fixed_before(file: str) -> None:
 def test_no_blind_text_is_a_known_text() -> None:
     """None stands in a file of known errors word for word, and every cause is a known error."""
     known = {" ".join(parts_of(shown)) for error in KNOWN.errors for shown in error.shown}
-    known |= {error.also for error in KNOWN.errors}
+    known |= {error.search_words for error in KNOWN.errors}
     blind = [row for file in BLIND if file != "blind_foreign.txt" for row in rows(file)]
 
     assert not [text for _, text in blind if plain(text) in known]

@@ -83,7 +83,7 @@ def test_every_error_has_a_step(name: str) -> None:
     procedure = find_procedure(name)
     written = {name for folder in FOLDERS for name in read_known_errors(folder).errors}
     met = {error.id for step in procedure.steps for error in step.known_errors}
-    met |= {error.id for error in procedure.known_errors if error.at}
+    met |= {error.id for error in procedure.known_errors if error.more_steps}
 
     assert {error.id for error in procedure.known_errors} == written == met
     assert len(procedure.known_errors) == len(written)
@@ -97,7 +97,7 @@ def test_a_place_is_a_step_of_some_connector() -> None:
         place
         for folder in FOLDERS
         for _, error in read_known_errors(folder).errors.values()
-        for place in error.at
+        for place in error.more_steps
     }
 
     assert named <= short
@@ -249,7 +249,7 @@ def test_an_error_says_who_must_act_and_what_to_tell_a_customer(error: KnownErro
 @each_error
 def test_the_words_of_an_error_are_plain(error: KnownError) -> None:
     """People's words have no signs: no rule stands in them."""
-    assert not re.search(r"[/$!~;\\]", error.also)
+    assert not re.search(r"[/$!~;\\]", error.search_words)
 
 
 @each_error
@@ -452,7 +452,7 @@ def test_the_submission_says_what_to_do_when_overdue_or_declined(name: str) -> N
     places = [advice.find(each) for each in told]
     assert places == sorted(places)
     assert places[0] == 0
-    assert "after 1 to 22 days" in step.today
+    assert "after 1 to 22 days" in step.instructions
     assert step.overdue.startswith("Read every result")
     assert wording("explain.declined-is-chosen-below") in step.prose
 

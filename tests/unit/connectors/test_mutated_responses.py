@@ -10,7 +10,7 @@ import pytest
 
 from runbook_lib.core.model import Outcome
 from tests.support.expected_outcomes import expected
-from tests.unit.connectors.least import LEAST, Least
+from tests.unit.connectors.minimal_responses import MINIMAL_EXCHANGES, MinimalExchanges
 from tests.unit.connectors.perform import CHECKS, perform
 from tests.unit.connectors.responses import variants
 
@@ -26,20 +26,20 @@ CONTROLS: Mapping[str, tuple[int, ...]] = {
 }
 
 
-def mutated(check: str, seed: int) -> tuple[Least, list[tuple[str, Outcome]]]:
+def mutated(check: str, seed: int) -> tuple[MinimalExchanges, list[tuple[str, Outcome]]]:
     """Return exchanges of the check with up to three wrong responses, and what each may lead to."""
     dice = Random(f"{check} {seed}")
-    number = dice.randrange(len(LEAST[check]))
-    least = LEAST[check][number]
+    number = dice.randrange(len(MINIMAL_EXCHANGES[check]))
+    minimal = MINIMAL_EXCHANGES[check][number]
     named = []
-    places = range(len(least.said))
+    places = range(len(minimal.exchanges))
     for place in dice.sample(places, k=min(dice.randint(1, MOST_WRONG), len(places))):
-        name, other = dice.choice(list(variants(least.said[place])))
-        least = least.with_said(place, other)
+        name, other = dice.choice(list(variants(minimal.exchanges[place])))
+        minimal = minimal.with_exchange(place, other)
         named.append((f"{place}: {name}", expected(check, number, place, name)))
         if place in CONTROLS.get(check, ()):
             named[-1] = (f"{place}: {name}", Outcome.VERIFIED)
-    return least, named
+    return minimal, named
 
 
 def test_there_are_3000_runs() -> None:
@@ -57,8 +57,8 @@ def test_wrong_responses_together_decide_nothing(check: Any, part: int) -> None:
     It is verified only if none of them takes the verdict away.
     """
     for seed in range(part, RUNS, 4):
-        least, named = mutated(check.id, seed)
-        finding = perform(check, least)
+        minimal, named = mutated(check.id, seed)
+        finding = perform(check, minimal)
         assert finding is not None
         alone = {outcome for _, outcome in named}
         assert finding.code != "check-broken", (named, finding.reason)

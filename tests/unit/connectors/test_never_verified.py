@@ -1,8 +1,8 @@
 """
 The table: every check × an empty list, an empty body, another's answer, a cached one.
 
-Each check's least answers verify (`test_least_answers`, which also fails for a check that has
-none). Here one change is applied to each answer in turn, and to all at once: then nothing is
+Each check's minimal responses verify (`test_minimal_responses`, which also fails for a check
+without any). Here one change is applied to each answer in turn, and to all at once: then nothing is
 verified. `NO_MATTER` names the few answers that carry no finding, and why.
 """
 
@@ -20,7 +20,13 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.core.procedure import Check
 from tests.support.json_paths import at, places
 from tests.unit.bodies import APP_ID
-from tests.unit.connectors.least import LEAST, OTHER_APP_ID, Least, Said, with_value
+from tests.unit.connectors.minimal_responses import (
+    MINIMAL_EXCHANGES,
+    OTHER_APP_ID,
+    MinimalExchanges,
+    ScriptedExchange,
+    with_value,
+)
 from tests.unit.connectors.perform import CHECKS, perform
 
 # Names of an app, a person, a page, a form, a business, a host or a connector, each with another.
@@ -34,13 +40,13 @@ OTHERS = {
     "acme-h.cyclr.com": "other-h.cyclr.com",
     "Facebook Marketing API": "Slack",
 }
-# Fuller answers than the least: with a list that the finding can do without.
-FULLER: Mapping[str, tuple[Least, ...]] = {
+# Fuller responses than the minimal ones: with a list that the finding can do without.
+FULLER: Mapping[str, tuple[MinimalExchanges, ...]] = {
     "marketing-data-is-readable": (
-        Least(
+        MinimalExchanges(
             (
-                Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
-                Said("/v26.0/me/accounts", {"data": [{"id": "page-1"}]}),
+                ScriptedExchange("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
+                ScriptedExchange("/v26.0/me/accounts", {"data": [{"id": "page-1"}]}),
             )
         ),
     ),
@@ -88,29 +94,29 @@ def emptied(content: Any) -> Any:
     return [] if isinstance(content, list) else content
 
 
-def without_rows(said: Said) -> Said:
-    return replace(said, body=emptied(said.body))
+def without_rows(exchange: ScriptedExchange) -> ScriptedExchange:
+    return replace(exchange, body=emptied(exchange.body))
 
 
-def with_text(text: str, said: Said) -> Said:
-    same = not isinstance(said.body, str) and json.loads(text or "0") == said.body
-    return said if same else replace(said, body=text)
+def with_text(text: str, exchange: ScriptedExchange) -> ScriptedExchange:
+    same = not isinstance(exchange.body, str) and json.loads(text or "0") == exchange.body
+    return exchange if same else replace(exchange, body=text)
 
 
-def about(names: Iterable[str], said: Said) -> Said:
+def about(names: Iterable[str], exchange: ScriptedExchange) -> ScriptedExchange:
     """Return the same answer about another app, person, connector …"""
-    text = json.dumps([said.body, dict(said.headers)])
+    text = json.dumps([exchange.body, dict(exchange.headers)])
     for name in names:
         text = text.replace(name, OTHERS[name])
     body, headers = json.loads(text)
-    return replace(said, body=body, headers=headers)
+    return replace(exchange, body=body, headers=headers)
 
 
-def cached(said: Said) -> Said:
-    return replace(said, headers={**said.headers, "age": "301"})
+def cached(exchange: ScriptedExchange) -> ScriptedExchange:
+    return replace(exchange, headers={**exchange.headers, "age": "301"})
 
 
-Change = Callable[[Said], Said]
+Change = Callable[[ScriptedExchange], ScriptedExchange]
 EVERYWHERE: Mapping[str, Change] = {
     "lists": without_rows,
     **{f"body {text or 'nothing'}": partial(with_text, text) for text in ("", "{}", "null", "[]")},
@@ -123,38 +129,38 @@ IN_TURN: Mapping[str, Change] = {
 }
 
 
-def variants(least: Least) -> Iterator[tuple[str, Least]]:
+def variants(minimal: MinimalExchanges) -> Iterator[tuple[str, MinimalExchanges]]:
     """Return each change of each answer, by its name."""
     for name, change in EVERYWHERE.items():
-        yield f"all {name}", replace(least, said=tuple(map(change, least.said)))
-    for index, said in enumerate(least.said):
+        yield f"all {name}", replace(minimal, exchanges=tuple(map(change, minimal.exchanges)))
+    for index, exchange in enumerate(minimal.exchanges):
         for name, change in IN_TURN.items():
-            yield f"{index} {name}", least.with_said(index, change(said))
-        for place in places(said.body):
-            if isinstance(at(said.body, place), list):
+            yield f"{index} {name}", minimal.with_exchange(index, change(exchange))
+        for place in places(exchange.body):
+            if isinstance(at(exchange.body, place), list):
                 name = ".".join(map(str, place))
-                yield f"{index} list {name}", with_value(least, index, place, [])
-        if [one.path for one in least.said].count(said.path) > 1:
-            alike = replace(said, asks=lambda _: True)
-            yield f"{index} alike", replace(least, said=(alike, *least.said))
+                yield f"{index} list {name}", with_value(minimal, index, place, [])
+        if [one.path for one in minimal.exchanges].count(exchange.path) > 1:
+            alike = replace(exchange, asks=lambda _: True)
+            yield f"{index} alike", replace(minimal, exchanges=(alike, *minimal.exchanges))
 
 
-TABLE: Mapping[str, tuple[Check, Least]] = {
+TABLE: Mapping[str, tuple[Check, MinimalExchanges]] = {
     f"{check.id} {number}.{name}": (check, changed)
     for check in CHECKS
-    for number, least in enumerate((*LEAST[check.id], *FULLER.get(check.id, ())))
-    for name, changed in variants(least)
-    if changed != least
+    for number, minimal in enumerate((*MINIMAL_EXCHANGES[check.id], *FULLER.get(check.id, ())))
+    for name, changed in variants(minimal)
+    if changed != minimal
 }
 
 
 @pytest.mark.parametrize("case", TABLE)
 def test_no_such_answer_verifies(case: str) -> None:
     """Such an answer verifies nothing, unless it is known to carry no finding."""
-    check, least = TABLE[case]
+    check, minimal = TABLE[case]
     carries_nothing = case.startswith(tuple(NO_MATTER))
 
-    finding = perform(check, least)
+    finding = perform(check, minimal)
 
     assert finding is not None
     assert finding.code != "check-broken", finding.reason

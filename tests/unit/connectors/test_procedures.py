@@ -66,7 +66,7 @@ def test_steps_before_there_is_an_app_are_about_none(name: str) -> None:
 def test_ids_and_sentences_are_unique_and_ids_valid_as_cell_ids(procedure: Procedure) -> None:
     """A step's id is its notebook cell's id (nbformat 4.5: 1 to 64 of A-Z a-z 0-9 - _)."""
     ids = [step.id for step in procedure.steps]
-    sentences = [step.confirms for step in procedure.steps]
+    sentences = [step.own_sentence for step in procedure.steps]
     checks = [check.id for step in procedure.steps for check in step.checks]
 
     for unique in (ids, sentences, checks):
@@ -93,10 +93,10 @@ def test_documented_steps_are_in_the_documented_order(procedure: Procedure) -> N
 def test_a_step_says_what_to_do_and_what_is_confirmed(procedure: Procedure, step: Step) -> None:
     """Every step has a title, a text of today without placeholders, and a sentence to confirm."""
     assert step.title
-    assert step.today.endswith(".")
+    assert step.instructions.endswith(".")
     assert not step.prose or step.prose.endswith((".", ")"))
-    assert "{" not in step.prose + step.today + step.title
-    assert step.confirms.endswith(".")
+    assert "{" not in step.prose + step.instructions + step.title
+    assert step.own_sentence.endswith(".")
 
 
 def words(*texts: str) -> int:
@@ -116,8 +116,8 @@ def test_an_open_step_is_short(procedure: Procedure, step: Step) -> None:
     fields = [item.label if item in lists else f"{item.label} {item.help}" for item in step.inputs]
     pasted = [paste.label for paste in step.pastes]
 
-    assert 0 < words(step.today) <= 60
-    assert words(step.title, step.today, *fields, *pasted, step.sentence) <= 90
+    assert 0 < words(step.instructions) <= 60
+    assert words(step.title, step.instructions, *fields, *pasted, step.sentence) <= 90
 
 
 @procedures
@@ -254,7 +254,7 @@ def test_attestations_of_practice_that_end_or_wait_follow_the_day(
     path = tmp_path / "attestations.toml"
     now = datetime(2031, 5, 7, tzinfo=UTC)
     path.write_text(practice_attestations(procedure.id, "approved", now.date()), encoding="utf-8")
-    ending = {step.id for step in procedure.steps if step.counts_days}
+    ending = {step.id for step in procedure.steps if step.valid_days}
 
     said = [
         word
@@ -317,14 +317,14 @@ def test_an_attestation_about_a_gate_has_its_time(name: str) -> None:
     """Grants of others are confirmed again after a year, public pages after 90 days."""
     steps = {step.id: step for step in find_procedure(name).steps}
     timed = {
-        re.sub("^fb-[0-9a-z]+-", "", name): step.counts_days
+        re.sub("^fb-[0-9a-z]+-", "", name): step.valid_days
         for name, step in steps.items()
-        if step.counts_days and name.startswith("fb-")
+        if step.valid_days and name.startswith("fb-")
     }
     timed.pop("public-profile", None)
 
     assert {name for name, step in steps.items() if step.kind is StepKind.WAIT} <= {
-        name for name, step in steps.items() if step.counts_days
+        name for name, step in steps.items() if step.valid_days
     }
     assert {name.replace("submit-review", "app-review"): days for name, days in timed.items()} == {
         "business-verification": 365,

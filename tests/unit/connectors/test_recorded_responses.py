@@ -25,7 +25,7 @@ from runbook_lib.connectors.facebook import (
     tokens,
     user_token,
 )
-from runbook_lib.connectors.facebook.access import request_app_token, user_graph
+from runbook_lib.connectors.facebook.graph_clients import request_app_token, user_graph
 from runbook_lib.connectors.facebook.graph_errors import GraphAPIError, GraphTokenError
 from runbook_lib.connectors.facebook.usage import access_tier, usage_pause, usage_share
 from runbook_lib.connectors.facebook.verification import business_is_verified

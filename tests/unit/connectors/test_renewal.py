@@ -50,12 +50,12 @@ def test_it_is_attested_with_an_end(name: str) -> None:
     step = renewal(find_procedure(name))
 
     assert (step.kind, step.checks, step.usual_days) == (StepKind.WAIT, (), 21)
-    assert step.counts_days == 365
-    assert [(answer.name, answer.counts_days, answer.due_days) for answer in step.answers] == [
+    assert step.valid_days == 365
+    assert [(answer.name, answer.valid_days, answer.due_days) for answer in step.answers] == [
         ("not-asked", 90, 0),
         ("asked", 0, 60),
     ]
-    assert "resp-plat-initiatives/data-access-renewal" in step.source.reading
+    assert "resp-plat-initiatives/data-access-renewal" in step.source.off_page
 
 
 @connectors
@@ -80,8 +80,8 @@ def test_older_names_are_named_as_such(name: str) -> None:
     (submission,) = (step for step in procedure.steps if step.review_kit)
 
     for step in (renewal(procedure), submission):
-        text = f"{step.today} {step.prose}".replace("**", "")
+        text = f"{step.instructions} {step.prose}".replace("**", "")
         for older in ("Data Use Checkup", "Data Protection Assessment", "data handling questions"):
             assert older in text
-    assert "formerly **Data Use Checkup**" in renewal(procedure).today
+    assert "formerly **Data Use Checkup**" in renewal(procedure).instructions
     assert "formerly Data Use Checkup" in submission.prose

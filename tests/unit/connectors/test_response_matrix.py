@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from tests.support.expected_outcomes import CELLS, expected
-from tests.unit.connectors.least import LEAST, Least
+from tests.unit.connectors.minimal_responses import MINIMAL_EXCHANGES, MinimalExchanges
 from tests.unit.connectors.perform import CHECKS, perform
 from tests.unit.connectors.responses import variants
 
 ROWS = [
-    pytest.param(check, number, least, exchange, id=f"{check.id}-{number}-{exchange}")
+    pytest.param(check, number, minimal, exchange, id=f"{check.id}-{number}-{exchange}")
     for check in CHECKS
-    for number, least in enumerate(LEAST[check.id])
-    for exchange in range(len(least.said))
+    for number, minimal in enumerate(MINIMAL_EXCHANGES[check.id])
+    for exchange in range(len(minimal.exchanges))
 ]
 
 
@@ -31,12 +31,14 @@ def test_every_check_has_a_row() -> None:
 
 
 @pytest.mark.matrix(30)
-@pytest.mark.parametrize(("check", "number", "least", "exchange"), ROWS)
-def test_each_cell_has_its_outcome(check: Any, number: int, least: Least, exchange: int) -> None:
+@pytest.mark.parametrize(("check", "number", "minimal", "exchange"), ROWS)
+def test_each_cell_has_its_outcome(
+    check: Any, number: int, minimal: MinimalExchanges, exchange: int
+) -> None:
     """Only the cells in the table say failed, verified or not_run; none is a defect."""
     wrong = []
-    for response, other in variants(least.said[exchange]):
-        finding = perform(check, least.with_said(exchange, other))
+    for response, other in variants(minimal.exchanges[exchange]):
+        finding = perform(check, minimal.with_exchange(exchange, other))
         assert finding is not None
         assert finding.code != "check-broken", (response, finding.reason)
         outcome = expected(check.id, number, exchange, response)

@@ -423,4 +423,4 @@ def test_the_plan_has_the_gates_of_its_steps(connector: str) -> None:
         [titles[name] for name in step.after] for step in waiting
     ]
     assert "one organisation" in procedure.plan.source
-    assert "five days" not in " ".join(step.today + step.prose for step in waiting[2:])
+    assert "five days" not in " ".join(step.instructions + step.prose for step in waiting[2:])

@@ -31,7 +31,7 @@ def names_in(screen: Screen) -> list[str]:
 def text_of(procedure: Procedure, step: Step) -> str:
     """Return a step's texts for people, with the connector's name."""
     labels = [part.label for part in (*step.links, *step.pastes, *step.inputs)]
-    return "\n".join([procedure.title, step.title, step.today, step.prose, *labels])
+    return "\n".join([procedure.title, step.title, step.instructions, step.prose, *labels])
 
 
 @pytest.mark.parametrize(("procedure", "step", "screen"), PICTURES)

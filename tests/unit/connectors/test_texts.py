@@ -88,14 +88,14 @@ def test_every_file_of_every_connector_loads() -> None:
         (STEPS, 'title = "Log in', 'titel = "Log in', "[steps.log-in], titel: unknown key"),
         (STEPS, 'title = "Log in to Facebook"\n', "", "[steps.log-in], title: it is missing"),
         (STEPS, 'title = "Log in to Facebook"', 'title = ""', "[steps.log-in], title: Expected"),
-        (STEPS, "counts_days = 90", 'counts_days = "90"', "counts_days: Expected a whole number"),
-        (STEPS, "counts_days = 365", "counts_days = -1", "counts_days: Expected"),
-        (STEPS, "counts_days = 90", "recheck_days = 90", "recheck_days: none of its checks has"),
-        (STEPS, "counts_days = 365", "recheck_days = 0", "recheck_days: Expected"),
+        (STEPS, "valid_days = 90", 'valid_days = "90"', "valid_days: Expected a whole number"),
+        (STEPS, "valid_days = 365", "valid_days = -1", "valid_days: Expected"),
+        (STEPS, "valid_days = 90", "recheck_days = 90", "recheck_days: none of its checks has"),
+        (STEPS, "valid_days = 365", "recheck_days = 0", "recheck_days: Expected"),
         (STEPS, "due_days = 60", "due_day = 60", "[steps.data-access-renewal], due_day: unknown"),
         (STEPS, 'kind = "ask"', 'kind = "aks"', "[steps.create-app], kind: Invalid enum value"),
-        (STEPS, 'reading = "$USE_CASES"\n', "", "[steps.use-case], reading: say where"),
-        (STEPS, "$USE_CASES", "$USE_CASE", "[steps.use-case], reading: unknown value"),
+        (STEPS, 'source_off_page = "$USE_CASES"\n', "", "use-case], source_off_page: say where"),
+        (STEPS, "$USE_CASES", "$USE_CASE", "[steps.use-case], source_off_page: unknown value"),
         (STEPS, '["app_id"]', '["app_ids"]', "[steps.use-case], subject: unknown input"),
         (STEPS, '"@account"]', '"@acount"]', "[steps.user-token], subject: unknown set"),
         (STEPS, '["$credentials"]', '["fb-99"]', "[steps.user-token], requires: unknown step"),
@@ -121,9 +121,9 @@ def test_every_file_of_every_connector_loads() -> None:
         (STEPS, 'source = "$page"', 'source = "$pag"', "[steps.my-apps], screen.source: unknown"),
         (OWN, '"fb-01-log-in"', '"fb-01-login"', "partner-app], steps: unknown step 'login'"),
         (OWN, '"fb-01-log-in"', '"log-in"', "partner-app], steps: 'log-in' is not a step id"),
-        (OWN, '"fb-06-facebook-login"', '"fb-06a-log-in"', "[steps.log-in], reading: say where"),
+        (OWN, '"fb-06-facebook-login"', '"fb-06a-log-in"', "log-in], source_off_page: say where"),
         (OWN, "page = 1", "pages = 1", "[sections: partner-app], pages: unknown key"),
-        (OWN, "review_source =", "reviewsource =", "[steps.submit-review], reading: unknown value"),
+        (OWN, "review_source =", "reviewsource =", "source_off_page: unknown value"),
         (ERRORS, 'source = "$MANUAL_FLOW"\n', "", "[code-spent], source: it is missing"),
         (ERRORS, 'source = "$MANUAL_FLOW"', 'source = ""', "[code-spent], source: Expected"),
         (ERRORS, "[redirect-uri-is-accepted]", "[redirect-uri-accepted]", "causes: unknown check"),
@@ -221,9 +221,9 @@ def test_line_breaks_change_no_digest(edited: Folder) -> None:
 
 def test_a_day_is_changed_in_the_text_alone(edited: Folder) -> None:
     """The days that an attestation counts are a number in the file."""
-    changed = load(edited(STEPS, "counts_days = 90", "counts_days = 30"))
+    changed = load(edited(STEPS, "valid_days = 90", "valid_days = 30"))
 
-    assert 30 in [step.counts_days for step in changed.steps]
+    assert 30 in [step.valid_days for step in changed.steps]
 
 
 def test_a_step_says_for_how_long_a_costly_result_counts(edited: Folder) -> None:

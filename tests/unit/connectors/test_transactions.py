@@ -111,9 +111,9 @@ def test_the_step_asks_for_both_webhooks(name: str) -> None:
         "Transaction Error Webhook": "failed transactions",
         "Notification Webhook": "paused cycles",
     }.items():
-        assert f"**{webhook}**" in step.today
+        assert f"**{webhook}**" in step.instructions
         assert posted in step.title
-        assert posted in step.confirms
+        assert posted in step.own_sentence
     assert "Notification Webhook" in step.checks[0].needs_confirmation
     assert "explain --webhook" in step.prose
 

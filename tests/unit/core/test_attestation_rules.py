@@ -34,6 +34,7 @@ from runbook_lib.core.procedure import (
     StepKind,
 )
 from tests.support.attestations import AT, attested, declined, skipped, submitted, withdrawn
+from tests.support.wording import wording
 
 APP_ID = Input(name="app_id", label="App ID", help="")
 NAMES = Input(name="permissions", label="Permissions", help="")
@@ -49,8 +50,8 @@ STEP = Step(
     title="Do a",
     kind=StepKind.WAIT,
     source=Source(1),
-    today="",
-    confirms="I did it.",
+    instructions="",
+    own_sentence="I did it.",
     subject=("app_id", "permissions", "app_secret"),
     checks=(Check("is-there", check, needs_confirmation="I saw it."),),
 )
@@ -84,9 +85,9 @@ def test_an_attestation_is_bound_to_all_that_its_step_is_about() -> None:
     """A statement is bound to connector, sentence, checks, text and every value of the subject."""
     assert bind(STEP, NOW) == Binding(
         connector="p",
-        confirms=hashlib.sha256(b"I did it. I saw it.").hexdigest(),
+        sentence_digest=hashlib.sha256(b"I did it. I saw it.").hexdigest(),
         checks=("is-there",),
-        text=STEP.text_digest,
+        text_digest=STEP.text_digest,
         subject=VALUES,
     )
 
@@ -145,18 +146,18 @@ def test_another_sentence_check_or_connector_is_a_misfit() -> None:
     bound = bind(STEP, NOW)
     other = Subject(replace(PROCEDURE, id="q"), VALUES)
 
-    reworded = replace(STEP, confirms="I did it all.")
+    reworded = replace(STEP, own_sentence="I did it all.")
     rechecked = replace(STEP, checks=(replace(STEP.checks[0], id="is-there-still"),))
     asked = replace(STEP, checks=(replace(STEP.checks[0], needs_confirmation="I see it."),))
     for step in (reworded, rechecked, asked):
-        assert mismatch(bound, step, NOW) == "before its sentence or its checks were changed"
-    assert mismatch(bound, STEP, other) == "for the connector p"
-    assert mismatch(Binding(), STEP, NOW) == "for the connector of another form"
+        assert mismatch(bound, step, NOW) == wording("reasons.void-reworded")
+    assert mismatch(bound, STEP, other) == wording("reasons.void-of-connector", connector="p")
+    assert mismatch(Binding(), STEP, NOW) == wording("reasons.void-of-another-form")
 
 
 def test_other_text_is_no_misfit() -> None:
     """A change of prose, title or hints is no misfit."""
-    corrected = replace(STEP, prose="Corrected.", title="Do it", today="Moved.")
+    corrected = replace(STEP, prose="Corrected.", title="Do it", instructions="Moved.")
 
     assert mismatch(bind(STEP, NOW), corrected, NOW) == ""
 
@@ -165,7 +166,12 @@ def test_a_statement_without_a_later_subject_name_is_a_misfit() -> None:
     """A statement from before a name was added to the subject does not fit."""
     bound = structs.replace(bind(STEP, NOW), subject={"app_id": "111"})
 
-    assert mismatch(bound, STEP, NOW) == "before all values that it is about were recorded"
+    assert mismatch(bound, STEP, NOW) == wording("reasons.void-before-values")
+
+
+def no_longer_counts(advice: str) -> str:
+    """Return the end of a void attestation's sentence, with the advice of this key."""
+    return wording("reasons.no-longer-counts", again=wording(f"reasons.{advice}"))
 
 
 @pytest.mark.parametrize(
@@ -181,8 +187,9 @@ def test_every_kind_of_statement_lapses(kind: AttestationKind) -> None:
     assert (selection.current, selection.confirmed_by) == (None, ())
     assert void.attestation == attestation
     assert void.sentence.startswith("Operator ")
-    again = "confirm it again." if kind is AttestationKind.ATTESTED else "say it again."
-    assert void.sentence.endswith(f"for App ID 111, not 222, so it no longer counts: {again}")
+    again = "confirm-again" if kind is AttestationKind.ATTESTED else "say-again"
+    reason = wording("reasons.void-of-another-app", name="App ID", was=111, now=222)
+    assert void.sentence.endswith(f"{reason}{no_longer_counts(again)}")
 
 
 def test_the_newest_fitting_statement_counts() -> None:
@@ -235,11 +242,13 @@ def test_an_attestation_that_somebody_else_withdrew_is_shown() -> None:
     first = said(attested("a", by="Ann"))
     no = said(withdrawn("a", note="Not that account."))
     void = select_current([first, no], STEP, NOW).void
-    withdrawal = f"Operator withdrew it on {AT} (Not that account)"
+    note = "Not that account"
+    withdrawal = wording("reasons.withdrawn-by", by="Operator", at=AT, note=note)
+    confirmed = wording("reasons.confirmed-by", by="Ann", at=AT)
 
     assert [lapse.attestation for lapse in void] == [first, no]
     assert [lapse.sentence for lapse in void] == [
-        f"Ann confirmed this on {AT} but {withdrawal}, so it no longer counts: confirm it again.",
+        f"{confirmed} but {withdrawal}{no_longer_counts('confirm-again')}",
         "",
     ]
     own = said(withdrawn("a", by="ann"))
@@ -334,7 +343,7 @@ def test_a_link_counts_once() -> None:
     selection = select_current([linked], STEP, NOW, spent_links=["d" * 64])
     (void,) = selection.void
     assert (selection.current, selection.confirmed_by) == (None, ())
-    assert "by a link that had been used before" in void.sentence
+    assert wording("reasons.void-used-link") in void.sentence
 
 
 def test_a_link_stays_used_after_its_attestation_was_withdrawn() -> None:
@@ -447,8 +456,8 @@ def test_another_kind_of_statement_starts_a_new_count() -> None:
 
 # --- attestations that end, and other answers --------------------------------------------------
 ASKED = AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
-NOT_ASKED = AnswerOption(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
-YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
+NOT_ASKED = AnswerOption(name="not", label="Not asked for", sentence="It is not.", valid_days=90)
+YEARLY = replace(STEP, checks=(), valid_days=365, answers=(NOT_ASKED, ASKED))
 # Days after `AT`, 2026-11-24.
 IN_90_DAYS = "2027-02-22"
 IN_A_YEAR = "2027-11-24"
@@ -519,10 +528,9 @@ def test_an_attestation_that_has_ended_no_longer_counts() -> None:
     selection = select_current([attestation], YEARLY, on("2026-12-25"))
     (void,) = selection.void
     assert selection.current is None
-    assert void.sentence == (
-        f"Operator confirmed this on {AT}, 31 days ago, until 2026-12-24, so it no longer counts: "
-        "confirm it again."
-    )
+    confirmed = wording("reasons.confirmed-by", by="Operator", at=AT)
+    expired = wording("reasons.expired", days=31, until="2026-12-24")
+    assert void.sentence == f"{confirmed}{expired}{no_longer_counts('confirm-again')}"
     assert void.ended == "2026-12-24"
     elsewhere = replace(on("2026-12-24"), procedure=replace(PROCEDURE, id="q"))
     assert select_current([attestation], YEARLY, elsewhere).void[0].ended == ""
@@ -553,6 +561,6 @@ def test_another_sentence_than_the_steps_answers_is_a_misfit() -> None:
     reworded = replace(YEARLY, answers=(replace(NOT_ASKED, sentence="It is not wanted."), ASKED))
 
     assert mismatch(answered(NOT_ASKED).binding, YEARLY, NOW) == ""
-    why = "before its sentence or its checks were changed"
+    why = wording("reasons.void-reworded")
     assert mismatch(answered(NOT_ASKED).binding, reworded, NOW) == why
     assert mismatch(answered(ASKED).binding, reworded, NOW) == ""

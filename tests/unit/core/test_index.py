@@ -14,7 +14,7 @@ from msgspec import structs, to_builtins
 from runbook_lib.config.settings import Settings
 from runbook_lib.core.attestation_rules import Subject, bind
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.index import Index, dump_index, load_index
+from runbook_lib.core.index import JournalIndex, dump_index, load_index
 from runbook_lib.core.journal import BEFORE_THE_FIRST, Journal, read_lines
 from runbook_lib.core.model import Attestation, AttestationKind, EventType, Mode, Outcome
 from runbook_lib.core.procedure import Input, Procedure, Section, Source, Step, StepKind
@@ -33,6 +33,7 @@ from tests.support.attestations import (
     withdrawn,
 )
 from tests.support.journals import append
+from tests.support.wording import refused, wording
 
 APP_ID = Input(name="app_id", label="App ID", help="")
 
@@ -43,8 +44,8 @@ def step(name: str) -> Step:
         title=f"Do {name}",
         kind=StepKind.WAIT,
         source=Source(1),
-        today="",
-        confirms=f"I did {name}.",
+        instructions="",
+        own_sentence=f"I did {name}.",
         subject=("app_id",),
     )
 
@@ -91,7 +92,7 @@ def busy_path(path: Path) -> Path:
     second.finish()
     journal = Journal(path)
     for event, data in (
-        (EventType.CREDENTIAL_REMEMBERED, {"name": "x", "reference": "keyring:s/x"}),
+        (EventType.CREDENTIAL_SAVED, {"name": "x", "reference": "keyring:s/x"}),
         (EventType.CREDENTIAL_GIVEN, {"name": "x", "fingerprint": "12345678:ab"}),
     ):
         append(journal, event, data)
@@ -110,8 +111,8 @@ def busy_path(path: Path) -> Path:
     return path
 
 
-def index_of(path: Path) -> Index:
-    return Index().fold(read_lines(path))
+def index_of(path: Path) -> JournalIndex:
+    return JournalIndex().fold(read_lines(path))
 
 
 def state_of(path: Path, key: FingerprintKey | None = KEY, **values: Any) -> RunState:
@@ -134,17 +135,19 @@ def test_an_index_comes_back_as_it_was(busy_path: Path) -> None:
     index = index_of(busy_path)
 
     assert load_index(dump_index(index, KEY), KEY) == index
-    assert load_index(dump_index(Index(), KEY), KEY) == Index()
+    assert load_index(dump_index(JournalIndex(), KEY), KEY) == JournalIndex()
 
 
 def test_folding_goes_on_from_a_saved_index(busy_path: Path) -> None:
     """Folding the remaining lines into a saved index gives the same as folding all lines."""
     lines = list(read_lines(busy_path))
     for cut in range(len(lines) + 1):
-        first = Index().fold(lines[:cut])
-        loaded = load_index(dump_index(first, KEY), KEY) or Index()
+        first = JournalIndex().fold(lines[:cut])
+        loaded = load_index(dump_index(first, KEY), KEY) or JournalIndex()
         assert loaded.fold(lines[cut:]) == index_of(busy_path)
-        assert (loaded, first) == (Index().fold(lines[:cut]),) * 2, "a fold altered its index"
+        assert (loaded, first) == (JournalIndex().fold(lines[:cut]),) * 2, (
+            "a fold altered its index"
+        )
 
 
 def judged(path: Path, app_id: str, **named: list[str]) -> None:
@@ -179,7 +182,8 @@ def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path
     judged(path, "222", accepts=["app_id"])
     lapsed = state_of(path).steps["a"]
     assert lapsed.conclusion.outcome is Outcome.NOT_RUN
-    assert "for App ID 111, not 222" in lapsed.conclusion.reason
+    reason = wording("reasons.void-of-another-app", name="App ID", was=111, now=222)
+    assert reason in lapsed.conclusion.reason
 
 
 @pytest.mark.parametrize(
@@ -303,13 +307,13 @@ ALTERED: dict[str, Alter] = {
     ),
     "with a part of a later version": of_other_parts(
         lambda document: (
-            document["parts"]["Index"].update(added="int"),
+            document["parts"]["JournalIndex"].update(added="int"),
             document["index"].update(added=1),
         )
     ),
     "with another type": of_other_parts(
         lambda document: (
-            document["parts"]["Index"].update(worked_on="int"),
+            document["parts"]["JournalIndex"].update(worked_on="int"),
             document["index"].update(worked_on=1),
         )
     ),
@@ -362,7 +366,7 @@ def test_an_index_with_a_wrong_reference_is_detected(busy_path: Path) -> None:
         dump_index(structs.replace(index, attestations={**index.attestations, "c": (wrong,)}), KEY)
     )
 
-    with pytest.raises(ChainError, match="was changed"):
+    with refused(ChainError, "line-changed"):
         state_of(busy_path)
 
 

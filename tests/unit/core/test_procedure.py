@@ -23,6 +23,7 @@ from runbook_lib.core.procedure import (
     Step,
     StepKind,
 )
+from tests.support.wording import wording
 
 
 def test_a_link_says_what_it_waits_for_instead_of_opening_another_page() -> None:
@@ -30,7 +31,8 @@ def test_a_link_says_what_it_waits_for_instead_of_opening_another_page() -> None
     link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings", "App ID")
     known = {"dashboard_url": "https://d"}
 
-    assert link.shown(known) == {"label": "Settings (needs the App ID)", "url": ""}
+    waits = wording("notebook.link-needs-value", value="App ID")
+    assert link.shown(known) == {"label": f"Settings {waits}", "url": ""}
     assert link.shown({**known, "app_id": "7"}) == {
         "label": "Settings",
         "url": "https://d/apps/7/settings",
@@ -78,9 +80,9 @@ STEP = Step(
     kind=StepKind.MANUAL,
     source=Source(1, 1),
     prose="Prose.",
-    confirms="I did it.",
+    own_sentence="I did it.",
     subject=("a",),
-    today="Today.",
+    instructions="Today.",
     links=(Link("L", "https://l"),),
     pastes=(Paste("P", "p"),),
     inputs=(ASKED,),
@@ -111,9 +113,9 @@ CHANGES: dict[str, dict[str, object]] = {
     "kind": {"kind": StepKind.CALL},
     "source": {"source": Source(1, 2)},
     "prose": {"prose": "Prose!"},
-    "confirms": {"confirms": "I did it all."},
+    "own sentence": {"own_sentence": "I did it all."},
     "subject": {"subject": ()},
-    "today": {"today": ""},
+    "instructions": {"instructions": ""},
     "group": {"group": "Create the app"},
     "question": {"question": "What does it say?"},
     "link": {"links": (Link("L", "https://m"),)},
@@ -141,7 +143,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "usual days": {"usual_days": 5},
     "overdue": {"overdue": "Ask them."},
     "label": {"attest_label": "I compared it"},
-    "end of a word": {"counts_days": 90},
+    "end of a word": {"valid_days": 90},
     "recheck": {"recheck_days": 7},
     "answers": {"answers": (AnswerOption(name="b", label="B", sentence="It is not asked for."),)},
     "screen": {"screen": Screen(page="Settings", source="https://example.com")},
@@ -182,7 +184,7 @@ def test_an_attestation_is_bound_to_sentence_and_checks_only(name: str) -> None:
     """
     altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
 
-    is_bound = name in ("confirms", "check's id", "check's sentence")
+    is_bound = name in ("own sentence", "check's id", "check's sentence")
     bound = (altered.sentence, altered.check_ids)
     assert (bound != (STEP.sentence, STEP.check_ids)) is is_bound
     assert (altered.text_digest != STEP.text_digest) is (
@@ -221,7 +223,8 @@ def test_a_link_without_its_system_waits_for_the_sandbox() -> None:
     """A page of a system that has no address, a practice tenant's, is no link to the real one."""
     link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings/")
 
-    assert link.shown({"app_id": "7"}) == {"label": "Settings (while the sandbox runs)", "url": ""}
+    unlinked = wording("notebook.link-of-sandbox")
+    assert link.shown({"app_id": "7"}) == {"label": f"Settings {unlinked}", "url": ""}
 
 
 def test_unverifiable_sentences_need_a_finding_with_limits() -> None:
@@ -231,7 +234,7 @@ def test_unverifiable_sentences_need_a_finding_with_limits() -> None:
         Check("b", seen, needs_confirmation="B is so."),
         Check("c", seen),
     )
-    step = replace(STEP, confirms="Done.", checks=checks)
+    step = replace(STEP, own_sentence="Done.", checks=checks)
     limited = tuple(
         Finding(outcome=Outcome.VERIFIED, code="a-code", reason="", check=name, limits=limits)
         for name, limits in (("a", ()), ("b", ("That B is so.",)), ("c", ("That C is so.",)))
@@ -239,4 +242,4 @@ def test_unverifiable_sentences_need_a_finding_with_limits() -> None:
 
     assert step.unverifiable(limited) == ("B is so.",)
     assert step.sentence == "Done. A is so. B is so."
-    assert replace(step, confirms="A is so.").sentence == "A is so. B is so."
+    assert replace(step, own_sentence="A is so.").sentence == "A is so. B is so."

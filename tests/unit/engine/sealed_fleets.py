@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Finding, Mode, NotRun, Outcome
+from runbook_lib.core.model import Finding, Mode, NotRunReason, Outcome
 from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, StepsUnderWay
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
@@ -17,7 +17,7 @@ from runbook_lib.evidence.bundle import Seal, draft, seal
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings, read_public_keys
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.attestations import skipped
 
 EVIDENCE = Path("evidence")
@@ -41,7 +41,9 @@ def sealed(
     run = open_run(
         procedure, given, mode=Mode.HEADLESS, tenant=request.tenant, evidence=request.evidence
     )
-    run.start(request.fleet_run, NotRun(reason=not_run, next_step="Give it.") if not_run else None)
+    run.start(
+        request.fleet_run, NotRunReason(reason=not_run, next_step="Give it.") if not_run else None
+    )
     if is_complete and not not_run:
         # NOTE: some words grow old within 90 days.
         on = timestamp(run.clock())
@@ -77,7 +79,7 @@ def verdicts(path: Path = EVIDENCE) -> list[Verdict]:
     evidence = next(
         parent for parent in (path, *path.parents, EVIDENCE) if (parent / "keys").is_dir()
     )
-    return list(verify_tree(path, Trust(read_public_keys([evidence / "keys"]))))
+    return list(verify_tree(path, TrustAnchors(read_public_keys([evidence / "keys"]))))
 
 
 def refused_bundles(path: Path = EVIDENCE) -> list[str]:

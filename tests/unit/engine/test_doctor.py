@@ -12,7 +12,7 @@ from jupyter_client import kernelspec
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine import doctor
-from runbook_lib.engine.doctor import Examination, Symptom
+from runbook_lib.engine.doctor import Examination, ExaminedItem
 from runbook_lib.engine.notebooks import build
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import create_key, default_key_path
@@ -53,28 +53,28 @@ def examine(env_file: str = "", evidence: str = "") -> Examination:
     return doctor.examine(PROCEDURE, env_file, evidence)
 
 
-def by_subject(examination: Examination) -> dict[str, Symptom]:
-    return {symptom.subject: symptom for symptom in examination.symptoms}
+def by_subject(examination: Examination) -> dict[str, ExaminedItem]:
+    return {item.subject: item for item in examination.items}
 
 
-def symptom_of(subject: str, env_file: str = "", evidence: str = "") -> Symptom:
-    """Return the doctor's symptom of this subject."""
+def item_of(subject: str, env_file: str = "", evidence: str = "") -> ExaminedItem:
+    """Return the doctor's item of this subject."""
     return by_subject(examine(env_file, evidence))[subject]
 
 
 def test_a_machine_that_is_ready_is_well(env: Path, folder: Path) -> None:
-    """If everything is ready, every symptom is well and the exit code is 0; nothing is changed."""
+    """If everything is ready, every item is well and the exit code is 0; nothing is changed."""
     build(PROCEDURE, folder / "notebooks")
 
     examination = examine()
 
-    assert [symptom for symptom in examination.symptoms if not symptom.is_well] == []
+    assert [item for item in examination.items if not item.is_well] == []
     assert examination.exit_code is ExitCode.COMPLETE
-    symptoms = by_subject(examination)
-    assert symptoms["https://graph.facebook.com"].message == "answers (404)"
-    assert symptoms["https://api.cyclr.com"].is_well
-    assert "service_domain, app_secret" in symptoms["Settings"].message
-    assert str(env) in symptoms["Settings"].message
+    items = by_subject(examination)
+    assert items["https://graph.facebook.com"].message == "answers (404)"
+    assert items["https://api.cyclr.com"].is_well
+    assert "service_domain, app_secret" in items["Settings"].message
+    assert str(env) in items["Settings"].message
     assert "0a0a" not in repr(examination)
     assert {path.name for path in folder.iterdir()} == {".env", "notebooks"}
 
@@ -86,10 +86,10 @@ def test_a_sqlite_without_full_text_search_is_a_warning(
 ) -> None:
     """FTS5 is a compile option of SQLite: without it texts and codes are still explained."""
     monkeypatch.setattr(doctor, "has_full_text_search", lambda: has_it)
-    symptom = symptom_of("Search of error texts")
+    item = item_of("Search of error texts")
 
-    assert (symptom.is_warning, symptom.is_well) == (not has_it, True)
-    assert (wording("doctor.searches-texts-and-codes") in symptom.message) is not has_it
+    assert (item.is_warning, item.is_well) == (not has_it, True)
+    assert (wording("doctor.searches-texts-and-codes") in item.message) is not has_it
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
@@ -100,10 +100,10 @@ def test_missing_bytecode_is_a_warning(
     cached = env if is_kept else env.with_name("nowhere")
     monkeypatch.setattr(doctor, "cache_from_source", lambda _: str(cached))
 
-    symptom = symptom_of("Bytecode")
+    item = item_of("Bytecode")
 
-    assert (symptom.is_well, symptom.is_warning) == (True, not is_kept)
-    assert ("-m compileall" in symptom.message) is not is_kept
+    assert (item.is_well, item.is_warning) == (True, not is_kept)
+    assert ("-m compileall" in item.message) is not is_kept
     (line,) = [line for line in runbook("doctor").stdout.splitlines() if " Bytecode " in line]
     assert line.startswith("✔ " if is_kept else "! ")
 
@@ -114,14 +114,14 @@ def test_a_doubtful_value_is_a_warning(env: Path) -> None:
         file.write("\nRUNBOOK_FACEBOOK_PERMISSIONS=ads_raed\n")
         file.write("RUNBOOK_FACEBOOK_APP_DISPLAY_NAME=Acme for Facebook\n")
 
-    symptoms = by_subject(examine())
+    items = by_subject(examine())
 
-    assert symptoms["Permissions"].message.endswith(
+    assert items["Permissions"].message.endswith(
         wording("setting-invalid.did-you-mean", name="ads_read")
     )
-    assert symptoms["Permissions"].is_warning
-    assert symptoms["Permissions"].is_well
-    assert symptoms["App Display Name"].message.startswith(
+    assert items["Permissions"].is_warning
+    assert items["Permissions"].is_well
+    assert items["App Display Name"].message.startswith(
         wording("findings.name-contains", word="facebook")
     )
 
@@ -132,23 +132,23 @@ def test_a_notebook_that_was_run_and_saved_is_well(folder: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     document["cells"][1] |= {"execution_count": 1, "outputs": [{"output_type": "stream"}]}
     path.write_text(json.dumps(document), encoding="utf-8")
-    assert symptom_of("Notebook").message == wording("doctor.notebook-matches", file=path.name)
+    assert item_of("Notebook").message == wording("doctor.notebook-matches", file=path.name)
 
     path.write_text("{}")
-    symptom = symptom_of("Notebook")
-    assert symptom.exit_code is ExitCode.INCOMPLETE
-    assert symptom.message == wording("doctor.notebook-stale", file="facebook_marketing.ipynb")
+    item = item_of("Notebook")
+    assert item.exit_code is ExitCode.INCOMPLETE
+    assert item.message == wording("doctor.notebook-stale", file="facebook_marketing.ipynb")
 
 
 def test_without_settings_a_machine_is_still_well(folder: Path) -> None:
     """As after the installation: the exit code is 0, and a notebook is built for each run."""
     examination = examine()
-    symptoms = by_subject(examination)
+    items = by_subject(examination)
 
     assert examination.exit_code is ExitCode.COMPLETE
-    assert symptoms["Settings"].message == wording("doctor.no-env-file")
-    assert symptoms["Notebook"].is_well
-    assert wording("doctor.notebook-is-built") in symptoms["Notebook"].message
+    assert items["Settings"].message == wording("doctor.no-env-file")
+    assert items["Notebook"].is_well
+    assert wording("doctor.notebook-is-built") in items["Notebook"].message
     assert list(folder.iterdir()) == []
 
 
@@ -159,8 +159,8 @@ def test_an_unreachable_host_is_reported(network: Network) -> None:
 
     assert network.paths == ["/", "/"]
     assert examination.exit_code is ExitCode.INCOMPLETE
-    symptom_message = by_subject(examination)["https://graph.facebook.com"].message
-    assert wording("host-unreachable.not-reached", host="graph.facebook.com") in symptom_message
+    message = by_subject(examination)["https://graph.facebook.com"].message
+    assert wording("host-unreachable.not-reached", host="graph.facebook.com") in message
 
 
 def test_invalid_settings_give_exit_code_2(env: Path, network: Network) -> None:
@@ -179,17 +179,17 @@ def test_a_settings_file_that_others_can_read_is_reported(env: Path, mode: int) 
     """A settings file that others can read is reported with the chmod command to run."""
     env.chmod(mode)
 
-    symptom = symptom_of("Settings")
+    item = item_of("Settings")
 
-    assert not symptom.is_well
-    assert f"chmod 600 {env}" in symptom.message
+    assert not item.is_well
+    assert f"chmod 600 {env}" in item.message
 
 
 def test_the_addresses_of_the_settings_are_contacted(env: Path) -> None:
     """The addresses in the settings are contacted, such as those of another region."""
     env.write_text("RUNBOOK_CYCLR_API_URL=https://api.eu.cyclr.com\n")
 
-    assert symptom_of("https://api.eu.cyclr.com", str(env)).is_well
+    assert item_of("https://api.eu.cyclr.com", str(env)).is_well
 
 
 def test_an_unusable_folder_or_kernel_gives_exit_code_3(
@@ -206,27 +206,27 @@ def test_an_unusable_folder_or_kernel_gives_exit_code_3(
     monkeypatch.setattr(doctor.tempfile, "NamedTemporaryFile", refuse)
     monkeypatch.setattr(kernelspec.KernelSpecManager, "get_kernel_spec", fail)
 
-    symptoms = by_subject(examine(evidence=str(folder / "evidence")))
-    assert symptoms["Evidence folder"].exit_code is ExitCode.INCOMPLETE
-    assert symptoms["Evidence folder"].message == f"{folder / 'evidence'}: Permission denied"
-    assert symptoms["Jupyter kernel"].exit_code is ExitCode.INCOMPLETE
+    items = by_subject(examine(evidence=str(folder / "evidence")))
+    assert items["Evidence folder"].exit_code is ExitCode.INCOMPLETE
+    assert items["Evidence folder"].message == f"{folder / 'evidence'}: Permission denied"
+    assert items["Jupyter kernel"].exit_code is ExitCode.INCOMPLETE
 
 
 def test_an_unusable_signing_key_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unusable signing key gives exit code 2; the doctor does not create a key."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
-    symptom = symptom_of("Signing key", evidence="evidence")
-    assert symptom.is_well
-    assert wording("doctor.key-with-first-run") in symptom.message
+    item = item_of("Signing key", evidence="evidence")
+    assert item.is_well
+    assert wording("doctor.key-with-first-run") in item.message
     assert not default_key_path(is_sandbox=False).exists()
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "none.pem"))
-    symptom = symptom_of("Signing key", evidence="evidence")
-    assert symptom.exit_code is ExitCode.USAGE
-    assert "none.pem" in symptom.message
+    item = item_of("Signing key", evidence="evidence")
+    assert item.exit_code is ExitCode.USAGE
+    assert "none.pem" in item.message
 
     create_key(folder / "none.pem")
-    assert wording("doctor.can-be-used") in symptom_of("Signing key", evidence="evidence").message
+    assert wording("doctor.can-be-used") in item_of("Signing key", evidence="evidence").message
 
 
 def test_an_unencrypted_key_with_a_passphrase_is_reported(
@@ -238,26 +238,26 @@ def test_an_unencrypted_key_with_a_passphrase_is_reported(
     monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse battery staple")
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "bare.pem"))
-    symptom = symptom_of("Signing key", evidence="evidence")
-    assert symptom.exit_code is ExitCode.INCOMPLETE
-    assert wording("key.not-encrypted", variable="RUNBOOK_SIGNING_PASSPHRASE") in symptom.message
-    assert "runbook key --rotate" in symptom.message
+    item = item_of("Signing key", evidence="evidence")
+    assert item.exit_code is ExitCode.INCOMPLETE
+    assert wording("key.not-encrypted", variable="RUNBOOK_SIGNING_PASSPHRASE") in item.message
+    assert "runbook key --rotate" in item.message
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "encrypted.pem"))
-    assert symptom_of("Signing key", evidence="evidence").is_well
+    assert item_of("Signing key", evidence="evidence").is_well
 
 
 def test_the_doctor_shows_a_settings_file_that_cannot_be_read(folder: Path) -> None:
-    """Settings or evidence that cannot be read are symptoms; all others are reported too."""
+    """Settings or evidence that cannot be read are items; all others are reported too."""
     (folder / ".env").write_text("no setting\n")
     (folder / "file").write_text("")
 
     result = runbook("doctor", "--evidence", "file", "--json")
 
-    symptoms = {item["subject"]: item for item in json.loads(result.stdout)}
+    items = {item["subject"]: item for item in json.loads(result.stdout)}
     assert result.exit_code == ExitCode.USAGE
-    assert "Line 1" in symptoms["Settings"]["message"]
-    assert wording("doctor.is-a-file", file="file") in symptoms["Evidence folder"]["message"]
+    assert "Line 1" in items["Settings"]["message"]
+    assert wording("doctor.is-a-file", file="file") in items["Evidence folder"]["message"]
 
 
 def test_the_doctor_looks_at_the_evidence_folder_that_the_settings_name(folder: Path) -> None:
@@ -273,17 +273,17 @@ def test_secrets_that_a_timer_does_not_have_are_named(
     env: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A value or reference only in this session's environment is a warning; a file is not."""
-    assert not symptom_of("Environment without a session").is_warning
+    assert not item_of("Environment without a session").is_warning
     monkeypatch.setenv("RUNBOOK_MAIL_PASSWORD", "kD93-mail-Account")
     monkeypatch.setenv("ELSEWHERE", "1f2e3d4c" * 4)
     env.write_text("RUNBOOK_FACEBOOK_APP_SECRET=env:ELSEWHERE\n")
 
-    symptom = symptom_of("Environment without a session")
+    item = item_of("Environment without a session")
 
-    assert symptom.is_warning
-    assert symptom.is_well
-    assert wording("doctor.set-for-cron") in symptom.message
-    assert "1f2e" not in symptom.message + symptom_of("Settings").message
+    assert item.is_warning
+    assert item.is_well
+    assert wording("doctor.set-for-cron") in item.message
+    assert "1f2e" not in item.message + item_of("Settings").message
 
 
 _KEYRING = """
@@ -318,10 +318,10 @@ def test_a_keyring_is_asked_without_the_session(
     configured.write_text(f"[backend]\ndefault-keyring={backend}\nkeyring-path={folder}\n")
     env.write_text(f"RUNBOOK_FACEBOOK_APP_SECRET={reference and f'keyring:{reference}'}\n")
 
-    symptom = symptom_of("Keyring without a session")
+    item = item_of("Keyring without a session")
 
-    assert symptom.message.startswith(wording("doctor.can-be-read")) is can_be_read
-    assert symptom.is_warning is is_warning
+    assert item.message.startswith(wording("doctor.can-be-read")) is can_be_read
+    assert item.is_warning is is_warning
 
 
 @pytest.mark.parametrize(

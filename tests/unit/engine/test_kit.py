@@ -231,7 +231,7 @@ def test_it_joins_an_open_walkthrough_and_fetches_no_credential(tmp_path: Path) 
     run.start()
     (tmp_path / "hidden").write_text(APP_SECRET)
     document = {"name": "app_secret", "reference": f"file:{tmp_path / 'hidden'}"}
-    run.journal.append("credential.remembered", document, run_id=run.run_id)
+    run.journal.append("credential.saved", document, run_id=run.run_id)
     run.close()
     adapt(tmp_path)
 

@@ -181,10 +181,10 @@ def test_each_step_is_preceded_by_its_text() -> None:
         text = cells[f"{step.id}-text"]
         assert ids[ids.index(step.id) - 1] == text.id
         assert text.cell_type == "markdown"
-        acts = step.today.split("\n\n")
+        acts = step.instructions.split("\n\n")
         numbered = "\n".join(f"{place}. {act}" for place, act in enumerate(acts, start=1))
         heading = f"### {PROCEDURE.numbers[step.id]} · {step.title}\n\n"
-        heading += numbered if len(acts) > 1 else step.today
+        heading += numbered if len(acts) > 1 else step.instructions
         assert text.source.startswith(heading)
         assert step.id not in text.source
         assert "<sub>" not in text.source
@@ -197,10 +197,10 @@ def test_the_documented_text_is_folded_away() -> None:
         (text,) = (cell.source for cell in NOTEBOOK.cells if cell.id == f"{step.id}-text")
         before, _, folded = text.partition("\n\n<details><summary>")
         summaries[step.id], _, inside = folded.partition("</summary>\n\n")
-        assert bool(folded) == bool(step.prose or step.source.reading)
+        assert bool(folded) == bool(step.prose or step.source.off_page)
         assert inside == "" or inside.endswith("\n\n</details>")
         assert step.prose in inside
-        assert step.source.reading in inside
+        assert step.source.off_page in inside
         assert not step.prose or step.prose not in before
 
     assert summaries["fb-01-log-in"] == ""
@@ -216,7 +216,7 @@ def test_a_fold_is_html(template: str) -> None:
 
     assert page.count(
         "<details><summary>Why Cyclr's guide doesn't list this step</summary>"
-    ) == sum(bool(step.source.reading) for step in PROCEDURE.steps)
+    ) == sum(bool(step.source.off_page) for step in PROCEDURE.steps)
     assert "until you complete it, <strong>submit for review</strong> is grey" in " ".join(
         page.casefold().split()
     )

@@ -1128,7 +1128,7 @@ def test_practice_is_last_and_marked(world: made_up.World) -> None:
     world.begin(WorldTenant(name="aaa", seen=BAD, given=made_up.HERE), ACME)
     text = output("inbox")
 
-    assert text.startswith(wording("index-page.nothing-to-do"))
+    assert text.startswith(wording("inbox.nothing-to-do"))
     assert f"✘ SANDBOX aaa: {REFUSED}" in text
     assert output("status").splitlines()[1].startswith("✔ acme")
     assert output("status").splitlines()[2].startswith("✘ SANDBOX aaa")

@@ -235,10 +235,10 @@ class Account:
         self.name = name
 
 
-@pytest.mark.parametrize("also", [(), ("flaky",)])
+@pytest.mark.parametrize("further", [(), ("flaky",)])
 @pytest.mark.parametrize("kept", [Account, lambda name: {"of": Account(name)}])
 def test_a_scenario_counts_if_it_shows(
-    monkeypatch: pytest.MonkeyPatch, kept: Callable[[str], object], also: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, kept: Callable[[str], object], further: tuple[str, ...]
 ) -> None:
     """In the vendor's own state, whatever that is made of, or in `further_scenarios`."""
 
@@ -253,11 +253,11 @@ def test_a_scenario_counts_if_it_shows(
         token_endpoint=lambda _state, _params: {},
         settings=lambda _: {},
         add_state=build_account,
-        further_scenarios=also,
+        further_scenarios=further,
     )
     monkeypatch.setitem(vendors.VENDORS, NAME, vendor)
 
-    assert {*scenarios_of(PROCEDURE)} == {"approved", "token-expired", *also}
+    assert {*scenarios_of(PROCEDURE)} == {"approved", "token-expired", *further}
 
 
 @pytest.mark.usefixtures("sandbox_vendor")
@@ -278,11 +278,11 @@ def test_cyclrs_steps_speak_of_the_vendor() -> None:
     steps = {step.id: step for step in PROCEDURE.steps}
 
     assert steps["cy-02-client-id"].title == "Client ID: the Client ID"
-    assert "Plainmail" in steps["cy-02-client-id"].today
+    assert "Plainmail" in steps["cy-02-client-id"].instructions
     assert steps["test-02-authenticate"].subject[0] == "app_id"
     assert steps["cy-03-client-secret"].copies_secret is APP_SECRET
     assert "acebook" not in repr(
-        [(step.today, step.prose, step.confirms, step.title) for step in steps.values()]
+        [(step.instructions, step.prose, step.own_sentence, step.title) for step in steps.values()]
     )
     titles = {step.id: step.title for step in MARKETING.steps}
     assert titles["cy-02-client-id"] == "Client ID: the App ID"

@@ -488,12 +488,11 @@ def test_the_doctor_asks_nobody_about_practice(world: Internet) -> None:
     Path(".env").touch(mode=0o600)
     Path(".env").write_text(MIXED)
 
-    symptoms = {
-        symptom["subject"]: symptom["message"]
-        for symptom in json.loads(runbook("doctor", "--json").stdout)
+    items = {
+        item["subject"]: item["message"] for item in json.loads(runbook("doctor", "--json").stdout)
     }
 
-    assert wording("outside-practice.is-practice") in symptoms["https://graph.facebook.com"]
+    assert wording("outside-practice.is-practice") in items["https://graph.facebook.com"]
     assert world.is_silent
 
 

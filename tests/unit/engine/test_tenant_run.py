@@ -1035,7 +1035,7 @@ def test_a_refused_app_id_voids_nothing_but_its_own_steps(make_run: MakeRun) -> 
 def test_a_run_that_stays_open_is_judged_by_its_clock(make_run: MakeRun) -> None:
     """A word ends while a run is open, without a new line: the next look at the state sees it."""
     word = attested("a", until="2026-12-01")
-    run = make_run(replace(step("a"), counts_days=90), mode=Mode.INTERACTIVE, said=[word])
+    run = make_run(replace(step("a"), valid_days=90), mode=Mode.INTERACTIVE, said=[word])
 
     assert run.state.steps["a"].is_settled
     run.clock = lambda: datetime(2026, 12, 2, tzinfo=UTC)

@@ -26,7 +26,7 @@ from runbook_lib.evidence.bundle import Seal, SealedBundle, draft, seal
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.conftest import NOON
 from tests.support.attestations import attested, skipped
 
@@ -66,8 +66,8 @@ def _step(name: str, *checks: Callable[[CheckContext], Finding], requires: str =
         title=f"Do {name}",
         kind=StepKind.CALL if checks else StepKind.MANUAL,
         source=Source(1),
-        today="",
-        confirms=f"I did {name}.",
+        instructions="",
+        own_sentence=f"I did {name}.",
         subject=(),
         checks=tuple(Check(check.__name__, check) for check in checks),
         requires=(requires,) if requires else (),
@@ -105,9 +105,9 @@ def other_key(keys_home: Path) -> SigningKey:
 
 
 @pytest.fixture
-def trust(key: SigningKey) -> Trust:
+def trust(key: SigningKey) -> TrustAnchors:
     """Return the trust in `key` alone."""
-    return Trust({key.key_id: key.public})
+    return TrustAnchors({key.key_id: key.public})
 
 
 def seal_run(run: Run, key: SigningKey, **options: Any) -> SealedBundle:
@@ -232,12 +232,12 @@ def cut_off(run: Run, key: SigningKey) -> Path:
     return run.journal.path.with_name(f".sealed-{run.run_id}")
 
 
-def errors_of(place: Path, trust: Trust, *connector: str) -> list[Exception | None]:
+def errors_of(place: Path, trust: TrustAnchors, *connector: str) -> list[Exception | None]:
     """Return the error of each verdict on the evidence in `place`, `None` where it is accepted."""
     return [verdict.error for verdict in verify_tree(place, trust, *connector)]
 
 
-def is_in_order(place: Path, trust: Trust) -> bool:
+def is_in_order(place: Path, trust: TrustAnchors) -> bool:
     """Return whether all evidence in `place` is accepted."""
     return set(errors_of(place, trust)) == {None}
 

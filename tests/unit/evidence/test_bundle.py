@@ -340,7 +340,7 @@ def test_what_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
 
     step = write_record(tmp_path, run.state, run.history_reader).steps[7]
 
-    assert (step.attested_by, [word.by for word in step.confirms]) == ("Second", ["First"])
+    assert (step.attested_by, [word.by for word in step.confirmed_by]) == ("Second", ["First"])
     assert {attachment.name for attachment in step.attachments} == {"shot.png", "a.png"}
     digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in given)
     assert sorted(attachment.sha256 for attachment in step.attachments) == digests

@@ -25,7 +25,7 @@ from runbook_lib.evidence.chain import (
 from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import TEST_RESULT, Resource, sign_statement
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.journals import AT, announced, chained, copied
 from tests.support.resigned_statements import payload, sign_again
 from tests.support.wording import refused
@@ -40,7 +40,7 @@ def folders(tenant: Path) -> set[str]:
 
 @pytest.mark.parametrize("copies", [(), ("20261124T120000Z-00000001",)])
 def test_an_announced_bundle_is_renamed_by_the_next_sealing(
-    copies: tuple[str, ...], tmp_path: Path, key: SigningKey, trust: Trust
+    copies: tuple[str, ...], tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A bundle whose run was killed before the rename gets its name, also if a copy has it."""
     left = cut_off(ended_run(tmp_path, "00000001"), key)
@@ -54,7 +54,7 @@ def test_an_announced_bundle_is_renamed_by_the_next_sealing(
 
 
 def test_an_announced_bundle_is_renamed_without_a_sealing_too(
-    tmp_path: Path, key: SigningKey, trust: Trust
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """`finish_interrupted` renames an announced bundle; without one, it takes no lock."""
     run = ended_run(tmp_path, "00000001")
@@ -95,7 +95,9 @@ def test_the_only_complete_bundle_is_never_removed(tmp_path: Path, key: SigningK
     assert (final / "notes.txt").is_file()
 
 
-def test_an_unannounced_bundle_is_removed(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+def test_an_unannounced_bundle_is_removed(
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
+) -> None:
     """A bundle whose run was killed before its announcement is removed; the chain goes on."""
     with pytest.MonkeyPatch.context() as patched:
 
@@ -133,7 +135,7 @@ def test_a_journal_that_cannot_be_written_leaves_no_bundle(
 @pytest.mark.matrix(6)
 @pytest.mark.parametrize("number", range(1, 20))
 def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
-    number: int, tmp_path: Path, key: SigningKey, trust: Trust
+    number: int, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """Whichever flush fails, the bundle is complete or absent, and the next sealing works."""
     run = ended_run(tmp_path, "00000001")
@@ -174,7 +176,7 @@ def test_the_drafts_of_killed_runs_are_removed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("older", [0, 1, 2, None])
 def test_no_run_begins_with_an_older_journal(
-    older: int | None, tmp_path: Path, key: SigningKey, trust: Trust
+    older: int | None, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """With an older or a missing journal no run begins; the command in the error restores it."""
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
@@ -246,7 +248,9 @@ def test_a_bundle_of_another_key_is_ignored(
     assert seal_run(run, key).sequence == 1
 
 
-def test_parallel_sealings_form_one_chain(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+def test_parallel_sealings_form_one_chain(
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
+) -> None:
     """Runs that are sealed at the same time form one chain."""
     runs = [ended_run(tmp_path, f"0000000{number}") for number in range(6)]
     threads = [threading.Thread(target=seal_run, args=(run, key)) for run in runs]

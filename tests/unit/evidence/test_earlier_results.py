@@ -25,7 +25,7 @@ from runbook_lib.errors import ChainError, ContentError
 from runbook_lib.evidence.record import read_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.conftest import NOON
 from tests.support.resigned_statements import STATEMENT, payload, resign_everything
 from tests.support.wording import wording
@@ -109,8 +109,8 @@ class Desk:
                 title=name,
                 kind=StepKind.CALL,
                 source=Source(1),
-                today="",
-                confirms=f"I did {name}.",
+                instructions="",
+                own_sentence=f"I did {name}.",
                 subject=("app",),
                 checks=(check,),
                 requires=("fb-01-app",) if name == LINK else (),
@@ -373,7 +373,7 @@ def test_a_watch_that_cannot_be_read_lets_nothing_count(desk: Desk) -> None:
     assert wording("reasons.watch-not-readable", file="watch.db") in why(desk.night(1, SECOND))
 
 
-def test_the_record_names_run_bundle_and_line(carried: Desk, trust: Trust) -> None:
+def test_the_record_names_run_bundle_and_line(carried: Desk, trust: TrustAnchors) -> None:
     """The record has the earlier result apart; `verify` follows it to the line in that bundle."""
     record = read_record(carried.bundle(SECOND))
     step = next(step for step in record.steps if step.id == LINK)
@@ -430,7 +430,7 @@ def of_result(**fields: Any) -> Change:
     ],
 )
 def test_a_record_that_differs_from_the_line_is_refused(
-    carried: Desk, trust: Trust, change: Change, reason: str
+    carried: Desk, trust: TrustAnchors, change: Change, reason: str
 ) -> None:
     """Even signed again, a record cannot claim another run, line, day or result."""
 
@@ -446,7 +446,7 @@ def test_a_record_that_differs_from_the_line_is_refused(
     assert reason in str(error)
 
 
-def test_a_missing_bundle_is_named(carried: Desk, trust: Trust, tmp_path: Path) -> None:
+def test_a_missing_bundle_is_named(carried: Desk, trust: TrustAnchors, tmp_path: Path) -> None:
     """A bundle alone is accepted with a note; in its chain the missing one is refused."""
     alone = tmp_path / "elsewhere" / carried.bundle(SECOND).name
     shutil.copytree(carried.bundle(SECOND), alone)
@@ -461,7 +461,7 @@ def test_a_missing_bundle_is_named(carried: Desk, trust: Trust, tmp_path: Path) 
     assert isinstance(chain, ChainError)
 
 
-def test_a_swapped_bundle_is_refused(carried: Desk, trust: Trust) -> None:
+def test_a_swapped_bundle_is_refused(carried: Desk, trust: TrustAnchors) -> None:
     """The named bundle must be the earlier one, and show the line; another one there does not."""
     carried.resign(SECOND, of_result(bundle=carried.bundle(SECOND).name))
 
@@ -472,7 +472,7 @@ def test_a_swapped_bundle_is_refused(carried: Desk, trust: Trust) -> None:
     assert wording("content-altered.not-an-earlier-one") in str(chain)
 
 
-def test_an_earlier_bundle_without_the_line_is_refused(carried: Desk, trust: Trust) -> None:
+def test_an_earlier_bundle_without_the_line_is_refused(carried: Desk, trust: TrustAnchors) -> None:
     """A record that names another earlier bundle is refused: its journal has no such line."""
     carried.night(2, THIRD)
     carried.resign(THIRD, of_result(bundle=carried.bundle(SECOND).name))
@@ -483,7 +483,7 @@ def test_an_earlier_bundle_without_the_line_is_refused(carried: Desk, trust: Tru
 
 
 def test_a_bundle_with_an_unknown_key_is_refused(
-    carried: Desk, trust: Trust, other_key: SigningKey
+    carried: Desk, trust: TrustAnchors, other_key: SigningKey
 ) -> None:
     """If nobody trusts the key of the named bundle, the one that rests on it is refused."""
     resign_everything(carried.bundle(FIRST), other_key, payload(carried.bundle(FIRST) / STATEMENT))
@@ -493,7 +493,7 @@ def test_a_bundle_with_an_unknown_key_is_refused(
     assert wording("content-altered.rests-on-refused", bundle=first) in str(error)
 
 
-def test_a_third_run_rests_on_the_first(carried: Desk, trust: Trust) -> None:
+def test_a_third_run_rests_on_the_first(carried: Desk, trust: TrustAnchors) -> None:
     """A run names the check itself, never a run that only carried it."""
     carried.night(2, THIRD)
     record = read_record(carried.bundle(THIRD))
@@ -509,7 +509,9 @@ def test_a_third_run_rests_on_the_first(carried: Desk, trust: Trust) -> None:
     assert f"{missing.name}, which is refused" in str(chain)
 
 
-def test_an_unsealed_result_is_in_the_bundle_that_carries_it(desk: Desk, trust: Trust) -> None:
+def test_an_unsealed_result_is_in_the_bundle_that_carries_it(
+    desk: Desk, trust: TrustAnchors
+) -> None:
     """A check of a run that was never sealed is in the next bundle's own journal."""
     desk.night(0, FIRST, is_sealed=False)
     desk.night(1, SECOND)

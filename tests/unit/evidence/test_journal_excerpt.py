@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from msgspec import structs, to_builtins
 
-from runbook_lib.core.journal import Journal, JournalLine, Ref, read_lines
+from runbook_lib.core.journal import Journal, JournalLine, LineRef, read_lines
 from runbook_lib.core.model import (
     FORMAT_VERSION,
     AttestationDetails,
     Binding,
-    Checked,
     Exchange,
     Finding,
     Outcome,
+    StepChecked,
 )
 from runbook_lib.core.run_state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormatError
@@ -31,7 +31,7 @@ from runbook_lib.evidence.chain import last_copied
 from runbook_lib.evidence.journal_excerpt import check_lines, copy_lines, report_entries
 from runbook_lib.evidence.record import read_record
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify.verify import Trust, verify_bundle
+from runbook_lib.evidence.verify.verify import TrustAnchors, verify_bundle
 from tests.support.attestations import assigned, attested, commented, withdrawn
 from tests.support.journals import announced, chained, copied, entry, lines_of
 from tests.support.resigned_statements import STATEMENT, payload, resign_everything
@@ -77,7 +77,7 @@ def resign(folder: Path, key: SigningKey, change: Change = bool) -> None:
     resign_everything(folder, key, statement)
 
 
-def refusal(folder: Path, trust: Trust) -> str:
+def refusal(folder: Path, trust: TrustAnchors) -> str:
     with pytest.raises(EvidenceError) as caught:
         verify_bundle(folder, trust)
     assert str(caught.value).startswith(f"{caught.value.file}: ")
@@ -85,7 +85,7 @@ def refusal(folder: Path, trust: Trust) -> str:
 
 
 @pytest.fixture
-def refusal_after(tenant: Path, key: SigningKey, trust: Trust) -> Refused:
+def refusal_after(tenant: Path, key: SigningKey, trust: TrustAnchors) -> Refused:
     """Return a function: why is a bundle refused after this change of its signed record?"""
 
     def why(number: int, change: Change = bool) -> str:
@@ -111,7 +111,7 @@ def test_each_bundle_begins_where_the_one_before_ended(tenant: Path) -> None:
     assert last.end == len(whole)
 
 
-def test_earlier_statements_are_carried(tenant: Path, trust: Trust) -> None:
+def test_earlier_statements_are_carried(tenant: Path, trust: TrustAnchors) -> None:
     """
     Earlier statements are copied byte for byte with number and digest; a first bundle has none.
     """
@@ -128,7 +128,9 @@ def test_earlier_statements_are_carried(tenant: Path, trust: Trust) -> None:
         assert verify_bundle(bundle(tenant, number), trust).carried == listed
 
 
-def test_one_bundle_alone_can_be_verified(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+def test_one_bundle_alone_can_be_verified(
+    tenant: Path, tmp_path: Path, trust: TrustAnchors
+) -> None:
     """One bundle is verified and reported without the others and without the journal."""
     alone = shutil.copytree(bundle(tenant, 3), tmp_path / "alone")
     shutil.rmtree(tenant)
@@ -356,7 +358,7 @@ def attestations_of(record: Document) -> list[Document]:
         ("origin", "a file"),
         ("entry", SHA),
         ("attachments", [{"name": "x", "sha256": SHA, "size": 1, "media_type": "a/b"}]),
-        ("binding", {"connector": "q", "confirms": ZEROS, "text": "", "subject": {}}),
+        ("binding", {"connector": "q", "sentence_digest": ZEROS, "text_digest": "", "subject": {}}),
         ("sentence", "x"),
         ("app_name", "x"),
         ("app_id", "x"),
@@ -394,7 +396,9 @@ def test_a_skipped_step_needs_a_statement() -> None:
     [
         attestation_json(STEP, sentence="I did something else."),
         attestation_json(STEP, app_id="4712"),
-        attestation_json(STEP, binding={**attestation_json(STEP)["binding"], "confirms": ZEROS}),
+        attestation_json(
+            STEP, binding={**attestation_json(STEP)["binding"], "sentence_digest": ZEROS}
+        ),
     ],
     ids=["sentence", "app", "digest"],
 )
@@ -430,7 +434,7 @@ def _line(attestation: Document) -> JournalLine:
     read = entry(
         1, f"step.{attestation['kind']}", data, run_id="0a1b2c3d", step=attestation["step"]
     )
-    return JournalLine(read, Ref(1, "0" * 64, 0, 1))
+    return JournalLine(read, LineRef(1, "0" * 64, 0, 1))
 
 
 def test_a_line_rests_on_exchanges_that_are_there(tenant: Path, refusal_after: Refused) -> None:
@@ -449,7 +453,7 @@ def test_a_line_rests_on_exchanges_that_are_there(tenant: Path, refusal_after: R
 
 
 def test_a_look_may_begin_before_a_bundle_is_sealed(
-    tmp_path: Path, key: SigningKey, trust: Trust
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A check that counts no more may rest on an exchange in an earlier bundle."""
     run = ended_run(tmp_path, "00000001")
@@ -459,7 +463,9 @@ def test_a_look_may_begin_before_a_bundle_is_sealed(
     finding = Finding(
         outcome=Outcome.WAITING, code="a-code", reason="r", check="c", exchanges=(number,)
     )
-    late = Checked(findings=(finding,), binding=Binding(connector="p", confirms="0" * 64))
+    late = StepChecked(
+        findings=(finding,), binding=Binding(connector="p", sentence_digest="0" * 64)
+    )
     run.journal.append("step.checked", late, run_id="ffffffff", step="fb-08-not-run")
 
     seal_run(ended_run(tmp_path, "00000002", has_statements=False), key)
@@ -468,7 +474,7 @@ def test_a_look_may_begin_before_a_bundle_is_sealed(
 
 
 def test_notes_are_in_the_record_and_its_lines(
-    tmp_path: Path, key: SigningKey, trust: Trust
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A later bundle has the notes of an earlier run, with their lines; it verifies alone."""
     first = ended_run(tmp_path, "00000001")
@@ -496,7 +502,7 @@ def test_notes_are_in_the_record_and_its_lines(
     ],
 )
 def test_a_note_that_nobody_wrote_is_refused(
-    name: str, change: Callable[[Any], None], tmp_path: Path, key: SigningKey, trust: Trust
+    name: str, change: Callable[[Any], None], tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A comment or an assignment in the record that differs from its line is an error."""
     run = ended_run(tmp_path, "00000001")
@@ -509,7 +515,7 @@ def test_a_note_that_nobody_wrote_is_refused(
 
 
 def test_the_statements_of_both_persons_are_checked(
-    tmp_path: Path, key: SigningKey, trust: Trust
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """With four_eyes, the lines of both persons are carried and checked."""
     run = ended_run(tmp_path, "00000001", four_eyes=("all",))
@@ -521,12 +527,14 @@ def test_the_statements_of_both_persons_are_checked(
     assert len(read_record(folder).carried) == 4
     verify_bundle(folder, trust)
 
-    resign(folder, key, new("steps", 7, "confirms", 0, by="Nobody"))
+    resign(folder, key, new("steps", 7, "confirmed_by", 0, by="Nobody"))
 
     assert f"{NO_LINE_OF_ANYBODY} Nobody" in refusal(folder, trust)
 
 
-def test_a_value_filled_in_later_is_accepted(tenant: Path, key: SigningKey, trust: Trust) -> None:
+def test_a_value_filled_in_later_is_accepted(
+    tenant: Path, key: SigningKey, trust: TrustAnchors
+) -> None:
     """A record may have a value that was unknown when a statement was made, but no other change."""
     folder = bundle(tenant, 2)
     path = folder / "carried.jsonl"
@@ -548,7 +556,7 @@ def test_a_value_filled_in_later_is_accepted(tenant: Path, key: SigningKey, trus
         assert f"{NO_LINE} fb-02-attested" in refusal(folder, trust)
 
 
-def chain_error(tenant: Path, trust: Trust) -> str:
+def chain_error(tenant: Path, trust: TrustAnchors) -> str:
     *others, last = errors_of(tenant, trust)
     assert set(others) == {None}
     assert isinstance(last, ChainError)
@@ -570,7 +578,7 @@ def follow_another_line(folder: Path, key: SigningKey) -> None:
 
 @pytest.mark.parametrize(("number", "has_journal"), [(3, True), (3, False), (1, False)])
 def test_parts_that_do_not_join_are_refused(
-    number: int, has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
+    number: int, has_journal: bool, tenant: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A part that does not continue the previous one, or begin with line 1, is refused."""
     for later in range(number + 1, 4):
@@ -584,7 +592,7 @@ def test_parts_that_do_not_join_are_refused(
 
 @pytest.mark.parametrize("has_journal", [True, False])
 def test_a_carried_line_that_is_not_the_journals_is_refused(
-    has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
+    has_journal: bool, tenant: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A carried line must be the journal's, or that of an earlier part."""
     folder = bundle(tenant, 3)
@@ -622,7 +630,7 @@ def announce(path: Path, change: Change) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("lines", 3), ("head", SHA), ("end", 7)])
 def test_an_announcement_of_other_lines_is_refused(
-    name: str, value: Any, tenant: Path, trust: Trust
+    name: str, value: Any, tenant: Path, trust: TrustAnchors
 ) -> None:
     """An announcement with another last line than the bundle's is refused."""
     announce(tenant / "journal.jsonl", new("journal", **{name: value}))
@@ -632,7 +640,7 @@ def test_an_announcement_of_other_lines_is_refused(
     )
 
 
-def test_files_beside_the_journal_are_not_evidence(tenant: Path, trust: Trust) -> None:
+def test_files_beside_the_journal_are_not_evidence(tenant: Path, trust: TrustAnchors) -> None:
     """Index, key and locks are in no bundle and do not affect verification."""
     for name in ("state.json", "fingerprint.key", "fingerprint.lock", "sealing.lock"):
         (tenant / name).touch()
@@ -644,17 +652,19 @@ def test_files_beside_the_journal_are_not_evidence(tenant: Path, trust: Trust) -
 
 
 @pytest.mark.matrix(0)
-def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+def test_a_long_part_needs_little_memory(
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
+) -> None:
     """Sealing and verifying need memory for one line only, however long the part is."""
     run = ended_run(tmp_path, "00000001")
     asked = Exchange(method="GET", url="u", sent_on=AT, elapsed=0.0, response="x" * 2**20)
     seen = Finding(outcome=Outcome.WAITING, code="a-code", reason="r", check="c")
-    bound = Binding(connector="p", confirms="0" * 64)
+    bound = Binding(connector="p", sentence_digest="0" * 64)
 
     for _ in range(24):
         first = run.journal.append_lines([("exchange.recorded", asked)], run_id="ffffffff")
         finding = structs.replace(seen, exchanges=(first,))
-        checked = Checked(findings=(finding,), binding=bound)
+        checked = StepChecked(findings=(finding,), binding=bound)
         run.journal.append("step.checked", checked, run_id="ffffffff", step="fb-08-not-run")
     state = run.state
     folder = seal_run(run, key).folder
@@ -667,7 +677,7 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
 
 @pytest.mark.parametrize("version", [1, 2, 6, FORMAT_VERSION + 1, None, str(FORMAT_VERSION)])
 def test_a_journal_of_another_form_is_refused_by_name(
-    version: Any, tenant: Path, trust: Trust
+    version: Any, tenant: Path, trust: TrustAnchors
 ) -> None:
     """A journal of another form raises `FormatError`, in `verify` and in every reader."""
     path = tenant / "journal.jsonl"
@@ -702,7 +712,11 @@ def test_a_record_of_another_form_is_refused_by_name(tenant: Path, refusal_after
 
 
 def test_a_statement_of_another_form_is_refused_by_name(
-    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    tenant: Path,
+    tmp_path: Path,
+    key: SigningKey,
+    trust: TrustAnchors,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A statement or a provenance of another form raises `FormatError`, and stops the sealing."""
     folder = bundle(tenant, 2)

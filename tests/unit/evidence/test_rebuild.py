@@ -15,7 +15,7 @@ from runbook_lib.errors import ChainError, ContentError, SettingsError
 from runbook_lib.evidence import rebuild
 from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.journals import announced, copied
 from tests.support.wording import refused, wording
 from tests.unit.evidence.conftest import cut_off, ended_run, is_in_order, seal_run
@@ -35,7 +35,7 @@ def names(home: Path) -> set[str]:
     return {path.name for path in home.iterdir()}
 
 
-def not_rebuilt(home: Path, trust: Trust, said: str, **facts: object) -> ChainError:
+def not_rebuilt(home: Path, trust: TrustAnchors, said: str, **facts: object) -> ChainError:
     """Return why the journal is not rebuilt; fail if it has changed."""
     before = (home / "journal.jsonl").read_bytes()
     with refused(ChainError, said, **facts) as caught:
@@ -44,7 +44,7 @@ def not_rebuilt(home: Path, trust: Trust, said: str, **facts: object) -> ChainEr
     return caught.value
 
 
-def test_a_lost_journal_comes_back_byte_for_byte(home: Path, trust: Trust) -> None:
+def test_a_lost_journal_comes_back_byte_for_byte(home: Path, trust: TrustAnchors) -> None:
     """A lost journal is rebuilt byte for byte up to the last bundle, and verifies."""
     journal = home / "journal.jsonl"
     lost = journal.read_bytes()
@@ -64,7 +64,7 @@ def test_a_lost_journal_comes_back_byte_for_byte(home: Path, trust: Trust) -> No
 
 
 def test_the_next_run_goes_on_with_the_chain(
-    home: Path, tmp_path: Path, key: SigningKey, trust: Trust
+    home: Path, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """After the rebuild the chain continues, and earlier attestations count."""
     (home / "journal.jsonl").unlink()
@@ -76,7 +76,7 @@ def test_the_next_run_goes_on_with_the_chain(
     assert is_in_order(home, trust)
 
 
-def test_an_older_journal_is_completed(home: Path, trust: Trust) -> None:
+def test_an_older_journal_is_completed(home: Path, trust: TrustAnchors) -> None:
     """An older journal keeps its lines and gets the missing ones; an incomplete line is dropped."""
     journal = home / "journal.jsonl"
     backup = copied(*bundles(home)[:1])
@@ -90,7 +90,7 @@ def test_an_older_journal_is_completed(home: Path, trust: Trust) -> None:
         assert is_in_order(home, trust)
 
 
-def test_a_longer_journal_is_not_changed(home: Path, tmp_path: Path, trust: Trust) -> None:
+def test_a_longer_journal_is_not_changed(home: Path, tmp_path: Path, trust: TrustAnchors) -> None:
     """A journal with more lines than the bundles is not changed."""
     ended_run(tmp_path, "00000004")
     before = (home / "journal.jsonl").read_bytes()
@@ -101,7 +101,9 @@ def test_a_longer_journal_is_not_changed(home: Path, tmp_path: Path, trust: Trus
     assert (home / "journal.jsonl").read_bytes() == before
 
 
-def test_a_different_journal_is_never_overwritten(home: Path, tmp_path: Path, trust: Trust) -> None:
+def test_a_different_journal_is_never_overwritten(
+    home: Path, tmp_path: Path, trust: TrustAnchors
+) -> None:
     """A damaged journal, or one with other lines, is not changed; the error names the line."""
     journal = home / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
@@ -127,12 +129,14 @@ def test_a_different_journal_is_never_overwritten(home: Path, tmp_path: Path, tr
     assert is_in_order(home, trust)
 
 
-def test_only_trusted_bundles_are_used(home: Path, other_key: SigningKey, trust: Trust) -> None:
+def test_only_trusted_bundles_are_used(
+    home: Path, other_key: SigningKey, trust: TrustAnchors
+) -> None:
     """Bundles without a trusted signature, and those after a gap, are not used."""
     (bundles(home)[1] / "report.html").write_text("x")
     (home / "journal.jsonl").unlink()
     with refused(ContentError, "no-bundle-verifies"):
-        rebuild_journal(home, Trust({other_key.key_id: other_key.public}))
+        rebuild_journal(home, TrustAnchors({other_key.key_id: other_key.public}))
     assert not (home / "journal.jsonl").exists()
 
     rebuilt = rebuild_journal(home, trust)
@@ -144,7 +148,9 @@ def test_only_trusted_bundles_are_used(home: Path, other_key: SigningKey, trust:
     assert "are missing" in beyond
 
 
-def test_a_bundle_of_another_tenant_is_not_used(home: Path, tmp_path: Path, trust: Trust) -> None:
+def test_a_bundle_of_another_tenant_is_not_used(
+    home: Path, tmp_path: Path, trust: TrustAnchors
+) -> None:
     """A bundle of another tenant is not used."""
     other = shutil.copytree(home, tmp_path / "globex" / "p")
     (other / "journal.jsonl").unlink()
@@ -153,7 +159,7 @@ def test_a_bundle_of_another_tenant_is_not_used(home: Path, tmp_path: Path, trus
         rebuild_journal(other, trust)
 
 
-def test_a_gap_that_the_journal_covers_is_accepted(home: Path, trust: Trust) -> None:
+def test_a_gap_that_the_journal_covers_is_accepted(home: Path, trust: TrustAnchors) -> None:
     """A bundle may be missing if the existing journal has its lines."""
     whole = copied(*bundles(home))
     (home / "journal.jsonl").write_bytes(copied(*bundles(home)[:2]))
@@ -166,19 +172,19 @@ def test_a_gap_that_the_journal_covers_is_accepted(home: Path, trust: Trust) -> 
 
 
 def test_bundles_of_each_trusted_key_are_used(
-    home: Path, tmp_path: Path, other_key: SigningKey, trust: Trust
+    home: Path, tmp_path: Path, other_key: SigningKey, trust: TrustAnchors
 ) -> None:
     """After a rotation the journal is put together with both keys, as in `verify`."""
     seal_run(ended_run(tmp_path, "00000004"), other_key)
     (home / "journal.jsonl").unlink()
-    both = Trust({**trust.keys, other_key.key_id: other_key.public})
+    both = TrustAnchors({**trust.keys, other_key.key_id: other_key.public})
 
     assert rebuild_journal(home, both).unused == {}
     assert len(announced(home / "journal.jsonl")) == 4
 
 
 def test_an_unnamed_bundle_is_used_and_renamed(
-    home: Path, tmp_path: Path, key: SigningKey, trust: Trust
+    home: Path, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A bundle whose run was killed before the rename is used and gets its name."""
     cut_off(ended_run(tmp_path, "00000004"), key)
@@ -192,7 +198,7 @@ def test_an_unnamed_bundle_is_used_and_renamed(
 
 
 def test_an_index_of_the_lost_journal_is_ignored(
-    home: Path, tmp_path: Path, key: SigningKey, trust: Trust
+    home: Path, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A saved index that does not fit the rebuilt journal is not used."""
     run = ended_run(tmp_path, "00000004")
@@ -215,7 +221,7 @@ def test_an_index_of_the_lost_journal_is_ignored(
 
 
 def test_the_rebuilt_journal_is_checked_before_use(
-    home: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    home: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rebuilt journal is checked before it replaces the old one."""
     (home / "journal.jsonl").unlink()
@@ -233,7 +239,7 @@ def test_the_rebuilt_journal_is_checked_before_use(
     assert not {name for name in names(home) if name.startswith((".", "journal.jsonl"))}
 
 
-def test_without_bundles_it_is_an_error(tmp_path: Path, trust: Trust) -> None:
+def test_without_bundles_it_is_an_error(tmp_path: Path, trust: TrustAnchors) -> None:
     """Without a folder or a bundle, `SettingsError` is raised and nothing is written."""
     with refused(SettingsError, "no-folder") as caught:
         rebuild_journal(tmp_path / "acme" / "p", trust)

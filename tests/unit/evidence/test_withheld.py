@@ -35,7 +35,7 @@ from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify import verify_chain
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.attestations import withdrawn
 from tests.support.journals import chained, lines_of, redact
 from tests.support.wording import refused, wording
@@ -118,7 +118,13 @@ def written(
     return journal.path
 
 
-BINDING = {"connector": "p", "confirms": "0" * 64, "checks": [], "text": "", "subject": {}}
+BINDING = {
+    "connector": "p",
+    "sentence_digest": "0" * 64,
+    "checks": [],
+    "text_digest": "",
+    "subject": {},
+}
 CASES = [
     *({"exchange": place} for place in PLACES.values()),
     *({"check": place} for place in OF_FINDING.values()),
@@ -270,7 +276,7 @@ def ended_run_again(run: Run) -> Run:
 
 
 def test_a_line_with_a_secret_of_a_remotes_is_withheld(
-    run: Run, key: SigningKey, trust: Trust
+    run: Run, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """The bundle is sealed without that line, keeps its place, and its step is inconclusive."""
     step = run.state.steps["fb-01-verified"]
@@ -293,7 +299,7 @@ def test_a_line_with_a_secret_of_a_remotes_is_withheld(
 
 
 def test_each_check_that_rests_on_a_withheld_exchange_is_withheld(
-    key: SigningKey, trust: Trust, tmp_path: Path
+    key: SigningKey, trust: TrustAnchors, tmp_path: Path
 ) -> None:
     """An exchange on which two steps rest takes both of their checks with it."""
     run = ended_run(tmp_path / "evidence")
@@ -329,7 +335,7 @@ def test_a_reader_gives_no_line_that_is_withheld(run: Run, *, is_read_before: bo
 
 
 def test_an_exchange_on_which_nothing_rests_is_withheld_too(
-    key: SigningKey, trust: Trust, tmp_path: Path
+    key: SigningKey, trust: TrustAnchors, tmp_path: Path
 ) -> None:
     """The requests of a check that never ended are copied without a secret."""
     run = ended_run(tmp_path / "evidence")
@@ -356,7 +362,7 @@ def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: Signing
     assert len(json.loads(as_json.output.splitlines()[0])["withheld"]) == 2
 
 
-def test_the_next_run_verifies_too(run: Run, key: SigningKey, trust: Trust) -> None:
+def test_the_next_run_verifies_too(run: Run, key: SigningKey, trust: TrustAnchors) -> None:
     """A withheld line stops no later run, also after the journal was lost and rebuilt."""
     seal_run(run, key)
     seal_run(ended_run(run.evidence, "00000002", has_statements=False), key)
@@ -372,7 +378,7 @@ def test_the_next_run_verifies_too(run: Run, key: SigningKey, trust: Trust) -> N
 
 
 def test_a_journal_withholds_nothing_that_its_bundles_show(
-    tmp_path: Path, key: SigningKey, trust: Trust
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A line that somebody withheld in the journal alone is refused."""
     run = ended_run(tmp_path / "evidence")
@@ -395,7 +401,7 @@ def forged(line: dict[str, Any], digest: str) -> None:
 
 
 def test_a_line_that_only_says_that_it_is_withheld_is_not(
-    tmp_path: Path, key: SigningKey, trust: Trust
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A forged line does not get the digest of the one that it replaces."""
     run = ended_run(tmp_path / "evidence")
@@ -435,7 +441,7 @@ def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
 
 
 def test_a_carried_line_excuses_none_that_its_bundle_shows(
-    run: Run, key: SigningKey, trust: Trust
+    run: Run, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A bundle that withholds an older line does not let the journal hide it."""
     seal_run(run, key)

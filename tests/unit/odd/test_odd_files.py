@@ -17,7 +17,7 @@ import runbook_lib.engine.headless
 import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.engine.doctor import Symptom
+from runbook_lib.engine.doctor import ExaminedItem
 from runbook_lib.engine.notebooks import build
 from tests.support.odd_files import FILES, FOLDERS, Shelf, ends_well, put, remove, time_limit
 
@@ -120,7 +120,7 @@ def project(
         SimpleNamespace(Popen=Server, TimeoutExpired=subprocess.TimeoutExpired),
     )
     monkeypatch.setattr(
-        runbook_lib.engine.doctor, "_reachable", lambda url, *_: Symptom(url, "answers")
+        runbook_lib.engine.doctor, "_reachable", lambda url, *_: ExaminedItem(url, "answers")
     )
     yield folder
     shelf.take_back()

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from runbook_lib.connectors.facebook.access import authorization_server
+from runbook_lib.connectors.facebook.graph_clients import authorization_server
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
 from runbook_lib.remote.authorization_redirect import (
     PendingAuthorization,

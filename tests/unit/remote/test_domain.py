@@ -16,7 +16,7 @@ import httpx
 import pytest
 import trustme
 
-from runbook_lib.connectors.facebook.access import authorization_server
+from runbook_lib.connectors.facebook.graph_clients import authorization_server
 from runbook_lib.core.redaction import MASK, Redactor
 from runbook_lib.errors import (
     InvalidCertificateError,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from runbook_lib.connectors.facebook.access import authorization_server
+from runbook_lib.connectors.facebook.graph_clients import authorization_server
 from runbook_lib.connectors.facebook.graph_errors import GraphTokenError
 from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.errors import TokenRequestError, UnexpectedResponseError, UnreachableError

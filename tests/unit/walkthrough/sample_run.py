@@ -53,9 +53,9 @@ def make_step(name: str, *checks: Callable[..., Any], needs: Any = (), **more: A
     given = {
         "kind": StepKind.CALL,
         "source": Source(1),
-        "today": "",
+        "instructions": "",
         "title": f"Do {name}",
-        "confirms": f"I did {name}.",
+        "own_sentence": f"I did {name}.",
         "subject": (),
         **more,
     }

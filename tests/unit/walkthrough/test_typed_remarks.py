@@ -181,7 +181,7 @@ def test_a_note_that_cannot_be_kept_says_why(
 
 ANSWERS = (
     AnswerOption(
-        name="not-asked", label="Not asked", sentence="It is not asked for.", counts_days=90
+        name="not-asked", label="Not asked", sentence="It is not asked for.", valid_days=90
     ),
     AnswerOption(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),
 )
@@ -189,7 +189,7 @@ ANSWERS = (
 
 def test_another_answer_is_recorded_with_its_days(make_harness: MakeHarness) -> None:
     """Each answer has the days that it can have, and is recorded as its sentence."""
-    harness = make_harness(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
+    harness = make_harness(make_step("a", kind=StepKind.WAIT, valid_days=365, answers=ANSWERS))
     form = harness.panels["a"].view["forms"][0]
     options = {option["name"]: option for option in form["options"]}
     found = []
@@ -242,7 +242,7 @@ def test_days_that_cannot_be_are_refused(
     make_harness: MakeHarness, words: dict[str, str], said: str
 ) -> None:
     """A day that is missing, impossible or not this answer's is refused, with advice on it."""
-    harness = make_harness(make_step("a", counts_days=365, answers=ANSWERS))
+    harness = make_harness(make_step("a", valid_days=365, answers=ANSWERS))
     advice = "Correct it, then confirm again; nothing was recorded."
 
     assert said in refused(harness, say(harness, **words), advice)
@@ -250,7 +250,7 @@ def test_days_that_cannot_be_are_refused(
 
 def test_only_what_is_attested_has_days(make_harness: MakeHarness) -> None:
     """That something was submitted has no end, also where an attestation would have one."""
-    harness = make_harness(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
+    harness = make_harness(make_step("a", kind=StepKind.WAIT, valid_days=365, answers=ANSWERS))
     view = say(harness, AttestationKind.SUBMITTED, until="x")
 
     assert (view["outcome"], view["reason"]) == (

@@ -22,9 +22,9 @@ from runbook_lib.core.model import (
     Attachment,
     Attestation,
     AttestationKind,
-    Entry,
     Exchange,
     Finding,
+    JournalEntry,
     Outcome,
     Table,
 )
@@ -138,9 +138,9 @@ def finish(given: RunState, **more: Any) -> dict[str, Any]:
     return finish_view(given, context, **{**known, **more})
 
 
-def entry(event: str, step: str = "a", **data: Any) -> Entry:
+def entry(event: str, step: str = "a", **data: Any) -> JournalEntry:
     fields = {field.name for field in structs.fields(DATA[event])}
-    bound = {"connector": "p", "confirms": "0" * 64}
+    bound = {"connector": "p", "sentence_digest": "0" * 64}
     usual: dict[str, Any] = {"at": AT, "sentence": "I did.", "binding": bound}
     usual |= {"by": "Operator", "note": "", "findings": []}
     data = {**{name: value for name, value in usual.items() if name in fields}, **data}
@@ -312,7 +312,7 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
         row(state(make_step("b"), Outcome.FAILED), NEXT, is_current=False),
         # What a person does is a list of acts; the documented text is a part of the card.
         row(
-            state(make_step("a", today="Press it.\n\nCopy it.", group="Keys")),
+            state(make_step("a", instructions="Press it.\n\nCopy it.", group="Keys")),
             acts=["Press it.", "Copy it."],
             part="Keys",
             prose=None,
@@ -322,7 +322,7 @@ def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
             prose={"title": "Documented step 6", "paragraphs": ["One.", "Two."], "source": ""},
         ),
         row(
-            state(make_step("a", source=Source(1, reading="a page"))),
+            state(make_step("a", source=Source(1, off_page="a page"))),
             prose={
                 "title": "Why Cyclr's guide doesn't list this step",
                 "paragraphs": [],
@@ -917,7 +917,7 @@ def _read(shown: dict[str, Any], step: Step) -> list[str]:
     options = word["options"] if is_open else ()
     texts = [
         step.title,
-        step.today,
+        step.instructions,
         shown["side_effect"],
         word["label"],
         *(link["label"] for link in shown["links"]),

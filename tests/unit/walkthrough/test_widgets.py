@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.config.settings import Settings
-from runbook_lib.engine.tenants import TenantQuestion
+from runbook_lib.engine.tenant_names import TenantQuestion
 from runbook_lib.walkthrough import widgets as panels
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import ATTESTATION_ACTIONS, NOTE_ACTIONS

@@ -48,7 +48,7 @@ def test_cyclr_and_the_test_follow() -> None:
     _, cyclr, *tests = PROCEDURE.sections
     tested = [step for section in tests for step in section.steps]
 
-    documented = [step for step in cyclr.steps if not step.source.reading]
+    documented = [step for step in cyclr.steps if not step.source.off_page]
     assert [step.id for step in documented][1:] == ["cy-02-client-id", "cy-03-client-secret"]
     assert [int(step.id.split("-")[1]) for step in documented] == [1, 2, 3]
     assert cyclr.steps[-1].id == "cy-03a-error-webhook"
@@ -65,7 +65,7 @@ def test_cyclr_and_the_test_follow() -> None:
 
 def test_steps_that_are_not_on_the_page_stand_in_their_place() -> None:
     """Today's steps stand where they must be done, each with its source, and say what they are."""
-    added = [step for step in PROCEDURE.steps if step.source.reading]
+    added = [step for step in PROCEDURE.steps if step.source.off_page]
     order = [step.id for step in PROCEDURE.steps]
 
     assert [step.id for step in added] == [
@@ -84,7 +84,7 @@ def test_steps_that_are_not_on_the_page_stand_in_their_place() -> None:
         "test-10-ask-graph-version",
     ]
     assert order.index("fb-09a-test-calls") < order.index("fb-10-public-profile")
-    assert all("https://" in step.source.reading for step in added)
+    assert all("https://" in step.source.off_page for step in added)
     assert all(
         step.heading == wording("notebook.not-documented", title=step.title) for step in added
     )

@@ -10,7 +10,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.engine.check_runner import CheckResult
 from runbook_lib.engine.tenant_run import Run
 from tests.support.expected_outcomes import expected
-from tests.unit.connectors.least import LEAST
+from tests.unit.connectors.minimal_responses import MINIMAL_EXCHANGES
 from tests.unit.connectors.perform import perform_whole
 from tests.unit.connectors.responses import variants
 from tests.unit.engine.watch.desk import HOUR, MINUTE, Desk
@@ -28,18 +28,18 @@ def test_a_day_of_wrong_responses_sends_nothing(
 
     def find(check: object) -> CheckResult:
         name = check.id  # type: ignore[attr-defined]
-        least = LEAST[name][0]
-        place = dice.randrange(len(least.said))
+        minimal = MINIMAL_EXCHANGES[name][0]
+        place = dice.randrange(len(minimal.exchanges))
         # Those that state a refusal are no fault of the response.
         wrong = [
             other
-            for response, other in variants(least.said[place])
+            for response, other in variants(minimal.exchanges[place])
             if expected(name, 0, place, response) not in _DECIDING
             and "deactivated" not in repr(other)
         ]
         if not is_right:
-            least = least.with_said(place, dice.choice(wrong))
-        result = perform_whole(check, least)  # type: ignore[arg-type]
+            minimal = minimal.with_exchange(place, dice.choice(wrong))
+        result = perform_whole(check, minimal)  # type: ignore[arg-type]
         assert result is not None
         return result
 

@@ -26,7 +26,7 @@ from runbook_lib.evidence.archive.stores import FolderStore, open_store
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.discovery import UnreadablePath
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.bundles import bundles_below
 from tests.support.wording import refused, wording
 from tests.unit.evidence.conftest import ended_run, errors_of, failing, seal_run, sealed_evidence
@@ -129,7 +129,9 @@ def test_the_result_has_address_and_counts(bundle: Path, target: Path) -> None:
     assert astuple(again) == (f"{target}/acme/p/{bundle.name}", 0, count)
 
 
-def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, trust: Trust) -> None:
+def test_a_tenant_is_verified_from_its_archive(
+    evidence: Path, target: Path, trust: TrustAnchors
+) -> None:
     """Bundles and chain are verified from the archive, without a journal."""
     archive_all(evidence, str(target))
 
@@ -140,7 +142,7 @@ def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, tru
 
 
 def test_an_interrupted_copy_is_resumed(
-    bundle: Path, target: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, target: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interrupted copy has no statement yet; the next call copies only the missing files."""
     make = FolderStore.make
@@ -425,7 +427,7 @@ def test_a_place_without_a_bundle_is_an_error(tmp_path: Path, target: Path) -> N
 
 @pytest.mark.parametrize("place", ["", "/acme", "/acme/p", "/acme/p/{bundle}"])
 def test_an_object_store_is_verified_at_any_level(
-    place: str, evidence: Path, bundle: Path, trust: Trust
+    place: str, evidence: Path, bundle: Path, trust: TrustAnchors
 ) -> None:
     """An object store can be verified at the level of the tree, a tenant or a bundle."""
     archive_all(evidence, "memory://bucket/evidence")
@@ -450,7 +452,7 @@ def test_keys_are_not_looked_for_above_a_whole_tree(
 
 
 def test_keys_are_not_looked_for_above_the_bucket(
-    bundle: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bundle or a tenant at the root of a bucket has no keys beside it, and is verified."""
     opened: list[str] = []
@@ -476,7 +478,7 @@ def memory_file(path: str, content: bytes) -> None:
     MemoryFileSystem.store[path] = MemoryFile(MemoryFileSystem(), path, content)
 
 
-def test_an_altered_object_is_refused(evidence: Path, bundle: Path, trust: Trust) -> None:
+def test_an_altered_object_is_refused(evidence: Path, bundle: Path, trust: TrustAnchors) -> None:
     """An object altered in the archive is rejected."""
     archive_all(evidence, "memory://bucket")
     memory_file(f"/bucket/acme/p/{bundle.name}/report.html", b"<p>All is well.</p>")
@@ -561,7 +563,7 @@ def test_too_much_is_not_fetched(
     not_fetched(kind, said)
 
 
-def test_a_folder_is_verified_in_place(bundle: Path, target: Path, trust: Trust) -> None:
+def test_a_folder_is_verified_in_place(bundle: Path, target: Path, trust: TrustAnchors) -> None:
     """A folder is not copied for verification, since a copy would hide links."""
     archive_bundle(bundle, str(target))
     place = target / "acme" / "p" / bundle.name
@@ -589,7 +591,7 @@ def test_a_second_chain_is_refused_before_anything_is_written(
     evidence: Path,
     target: Path,
     key: SigningKey,
-    trust: Trust,
+    trust: TrustAnchors,
 ) -> None:
     """Bundles of another chain are refused in any order, and the archive stays unchanged."""
     other = target.with_name("other")
@@ -635,7 +637,9 @@ def test_a_forked_chain_is_refused(
         not_archived(bundle, target, ChainError, "other-number", number=3, name=name)
 
 
-def test_gaps_are_filled_later(evidence: Path, target: Path, key: SigningKey, trust: Trust) -> None:
+def test_gaps_are_filled_later(
+    evidence: Path, target: Path, key: SigningKey, trust: TrustAnchors
+) -> None:
     """Bundles can be archived in any order, also after older ones were removed."""
     for run_id in ("00000003", "00000004"):
         seal_run(ended_run(evidence, run_id), key)

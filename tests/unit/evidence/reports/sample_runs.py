@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import convert
 
-from runbook_lib.core.model import FORMAT_VERSION, Entry, Outcome
+from runbook_lib.core.model import FORMAT_VERSION, JournalEntry, Outcome
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.evidence.record import SCHEMA, Record
 from tests.support import journals
@@ -44,9 +44,9 @@ def attestation_json(step: str, by: str = "Operator", at: str = SAID, **more: An
         "service_domain": "acme-h.cyclr.com",
         "binding": {
             "connector": "p",
-            "confirms": sentence_digest(f"I did {step}."),
+            "sentence_digest": sentence_digest(f"I did {step}."),
             "checks": ["it-is-so"],
-            "text": SHA,
+            "text_digest": SHA,
             "subject": {},
         },
         **more,
@@ -120,7 +120,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "checked_on": CHECKED,
         "attested_by": "Operator" if outcome == "attested" else None,
         "attestation": attestation_json(identifier) if outcome == "attested" else None,
-        "confirms": [],
+        "confirmed_by": [],
         "void_attestations": [],
         "remarks": [],
         "comments": [],
@@ -174,7 +174,7 @@ def document(*steps: Document, **more: Any) -> Document:
 
 def entry(
     kind: str, data: Document | None = None, *, at: str = STARTED, step: str = "", run: str = ""
-) -> Entry:
+) -> JournalEntry:
     """Return a journal line; `run` names another run than that of `record`."""
     typical: dict[str, Document] = {
         "run.started": {
@@ -195,21 +195,21 @@ def entry(
     return journals.entry(1, kind, data, at=at, run_id=run or "0a1b2c3d", step=step)
 
 
-def attested(step: str, *, written_on: str = STARTED, run: str = "", **said: Any) -> Entry:
+def attested(step: str, *, written_on: str = STARTED, run: str = "", **said: Any) -> JournalEntry:
     """Return the line of an attestation."""
     data = attestation_json(step, **said)
     del data["step"]
     return entry(f"step.{data.pop('kind')}", data, at=written_on, step=step, run=run)
 
 
-def skipped(step: str, *, written_on: str = STARTED, **said: Any) -> Entry:
+def skipped(step: str, *, written_on: str = STARTED, **said: Any) -> JournalEntry:
     """Return the line of a skip."""
     said = skip(step, **said)
     del said["step"]
     return attested(step, written_on=written_on, **said)
 
 
-def checked(step: str, outcome: str, *, at: str = CHECKED, run: str = "") -> Entry:
+def checked(step: str, outcome: str, *, at: str = CHECKED, run: str = "") -> JournalEntry:
     """Return the line of a check's finding, without findings if `outcome` is empty."""
     findings = [check(outcome)] if outcome else []
     data = {"findings": findings, "binding": attestation_json(step)["binding"]}

@@ -271,7 +271,7 @@ def change(**more: Any) -> dict[str, Any]:
         "kind": "failed", "label": "new", "on": "2026-11-30T06:10:00.000Z",
         "title": "Facebook has deactivated the app", "was": "verified", "now": "failed",
         "since": "2026-11-30T06:10:00.000Z", "reason": _REFUSED,
-        "impact": "All customers are cut off.", "also": ["11 Ask for Advanced Access"],
+        "impact": "All customers are cut off.", "same_cause": ["11 Ask for Advanced Access"],
         "advice": "Open the app's dashboard, and do what Facebook asks for there.",
         "tenants": ["fjord", "heath"], "sandbox": False, "is_new": False,
     }  # fmt: skip
@@ -280,7 +280,7 @@ def change(**more: Any) -> dict[str, Any]:
 
 def changes() -> list[dict[str, Any]]:
     """Return the events of a day: something failed, something is over, something changed."""
-    quiet = {"impact": "", "also": [], "advice": "", "was": "", "now": ""}
+    quiet = {"impact": "", "same_cause": [], "advice": "", "was": "", "now": ""}
     return [
         change(),
         change(

@@ -172,7 +172,7 @@ def test_sections_without_anything_are_left_out() -> None:
         "#today",
         "#tenants",
     ]
-    assert wording("index-page.nothing-to-do") in found.section("today")
+    assert wording("inbox.nothing-to-do") in found.section("today")
     assert wording("index-page.no-tenant") in ReportPage(page()).section("today")
     assert [each.text for each in ReportPage(full_page()).all("h2")] == [
         "Today",
@@ -281,7 +281,7 @@ def test_a_fold_says_whose_each_answer_is() -> None:
     found = ReportPage(page([status("otter", in_review()), status("pine", late)]))
     (row,) = rows(found, "causes")
     (place,) = late.places
-    usual = wording("index-page.usual-wait", days=22)
+    usual = wording("inbox.usually", days=22)
     assert cells(found, row)[4] == f"3 Nov28 days; {usual}"
     whose = "pine (since 3 Nov, 6 days overdue), otter (since 22 Nov)"
     said = f"{place.name} (waiting){place.reason}"
@@ -453,7 +453,7 @@ def test_changes_have_the_newest_first() -> None:
     was_and_is = wording("index-page.was-and-is", was="waiting", now="verified")
     assert listed[0][0] == f"changed {approved['title']} new{was_and_is}"
     assert wording("index-page.breaks", impact=failed["impact"]) in listed[3][0]
-    assert wording("index-page.same-cause", steps=failed["also"][0]) in listed[3][0]
+    assert wording("index-page.same-cause", steps=failed["same_cause"][0]) in listed[3][0]
     assert listed[3][2] == "fjord, heath"
     assert listed[3][3].startswith(failed["advice"])
     section = found.section("changes")

@@ -72,15 +72,18 @@ def test_each_screen_is_drawn_from_its_step(step: Step) -> None:
 
 @pytest.mark.parametrize("name", connector_names())
 def test_a_notebook_carries_its_pictures(name: str) -> None:
-    """Each is there as JupyterLab draws it, with its own ground, in at most 100 KiB in all."""
+    """Each is there, with its own ground and no style sheet, in at most 30 KiB in all."""
     pattern = r"!\[Schematic\. [^\]]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)"
     found = re.findall(pattern, notebook_text(find_procedure(name)))
 
     assert len(found) == sum(key.startswith(name) for key in STEPS)
-    assert sum(map(len, found)) <= 100 * 1024
+    assert sum(map(len, found)) <= 30 * 1024
     for text in found:
         root = drawn(base64.b64decode(text).decode())
-        assert root.find(f"{SVG}style") is not None
+        frame = root.find(f"{SVG}rect")
+        assert root.find(f"{SVG}style") is None
+        assert frame is not None
+        assert frame.attrib["fill"] == "#fff"
         assert int(root.attrib["width"]) > 0 < int(root.attrib["height"])
 
 

@@ -29,7 +29,7 @@ from runbook_lib.evidence.signing.timestamps import (
     request_timestamp,
     stamped_at,
 )
-from runbook_lib.evidence.verify.verify import Trust, verify_bundle
+from runbook_lib.evidence.verify.verify import TrustAnchors, verify_bundle
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import HTTPClient
 from tests.support.programs import needs
@@ -190,12 +190,12 @@ def stamped(
 
 
 @pytest.fixture
-def trusting(trust: Trust, authority: Authority) -> Trust:
+def trusting(trust: TrustAnchors, authority: Authority) -> TrustAnchors:
     """Return the trust of a verifier who names the authority too."""
-    return Trust(trust.keys, read_certificates(authority.certificate))
+    return TrustAnchors(trust.keys, read_certificates(authority.certificate))
 
 
-def test_a_stamped_bundle_proves_its_time(stamped: SealedBundle, trusting: Trust) -> None:
+def test_a_stamped_bundle_proves_its_time(stamped: SealedBundle, trusting: TrustAnchors) -> None:
     """A bundle with a time-stamp has the authority's time, and no note."""
     verified = verify_bundle(stamped.folder, trusting)
 
@@ -203,7 +203,7 @@ def test_a_stamped_bundle_proves_its_time(stamped: SealedBundle, trusting: Trust
     assert (stamped.unstamped, verified.notes) == ("", ())
 
 
-def test_an_unchecked_stamp_is_noted(stamped: SealedBundle, trust: Trust) -> None:
+def test_an_unchecked_stamp_is_noted(stamped: SealedBundle, trust: TrustAnchors) -> None:
     """Without a trusted authority, no time is claimed and a note says so."""
     verified = verify_bundle(stamped.folder, trust)
 
@@ -211,7 +211,7 @@ def test_an_unchecked_stamp_is_noted(stamped: SealedBundle, trust: Trust) -> Non
     assert wording("verify.no-authority-trusted") in verified.notes[0]
 
 
-def test_a_missing_requested_stamp_is_noted(stamped: SealedBundle, trust: Trust) -> None:
+def test_a_missing_requested_stamp_is_noted(stamped: SealedBundle, trust: TrustAnchors) -> None:
     """If a requested time-stamp is missing, a note says so where no authority is trusted."""
     (stamped.folder / "statement.tsr").unlink()
 
@@ -255,7 +255,7 @@ LACKS: Mapping[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("case", LACKS)
 def test_a_bundle_that_lacks_its_stamp_is_refused(
-    case: str, stamped: SealedBundle, authority: Authority, trust: Trust, tmp_path: Path
+    case: str, stamped: SealedBundle, authority: Authority, trust: TrustAnchors, tmp_path: Path
 ) -> None:
     """If an authority is trusted, `verify` refuses a bundle without the stamp it names."""
     LACKS[case](stamped.folder / "statement.tsr")
@@ -269,7 +269,11 @@ def test_a_bundle_that_lacks_its_stamp_is_refused(
 
 
 def test_a_bundle_whose_authority_failed_is_refused_too(
-    tmp_path: Path, key: SigningKey, trust: Trust, trusting: Trust, authority: Authority
+    tmp_path: Path,
+    key: SigningKey,
+    trust: TrustAnchors,
+    trusting: TrustAnchors,
+    authority: Authority,
 ) -> None:
     """Nothing signed says that the authority failed, so such a bundle looks like a spoilt one."""
 
@@ -286,7 +290,7 @@ def test_a_bundle_whose_authority_failed_is_refused_too(
 
 
 def test_a_bundle_that_names_no_stamp_needs_none(
-    tmp_path: Path, key: SigningKey, trusting: Trust
+    tmp_path: Path, key: SigningKey, trusting: TrustAnchors
 ) -> None:
     """A bundle for which no time-stamp was requested is accepted where an authority is trusted."""
     sealed = seal_run(ended_run(tmp_path / "evidence"), key)
@@ -295,7 +299,11 @@ def test_a_bundle_that_names_no_stamp_needs_none(
 
 
 def test_a_stamp_of_another_bundle_is_refused(
-    stamped: SealedBundle, trusting: Trust, trust: Trust, authority: Authority, session: Session
+    stamped: SealedBundle,
+    trusting: TrustAnchors,
+    trust: TrustAnchors,
+    authority: Authority,
+    session: Session,
 ) -> None:
     """Another or an invalid time-stamp is refused, with and without a trusted authority."""
     path = stamped.folder / "statement.tsr"
@@ -309,7 +317,7 @@ def test_a_stamp_of_another_bundle_is_refused(
 
 
 def test_a_stamp_that_was_not_requested_is_refused(
-    stamped: SealedBundle, tmp_path: Path, key: SigningKey, trust: Trust
+    stamped: SealedBundle, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A time-stamp that was not requested is an additional file."""
     plain = seal_run(ended_run(tmp_path / "plain"), key)

@@ -21,7 +21,7 @@ from runbook_lib.evidence.fleet_result import FleetResult
 from runbook_lib.evidence.signing.keys import create_key, open_key, read_public_keys
 from runbook_lib.evidence.verify.fleet_count import FleetCount, FleetVerdict
 from runbook_lib.evidence.verify.tree import verify_tree
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.support.commands import runbook
 from tests.support.fleets import ENVIRON, Processes, table
 from tests.support.wording import wording
@@ -365,7 +365,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
 def pluralize(*bundles: Path, trusted: Path = Path("trusted")) -> list[FleetVerdict]:
     """Return the verdicts on the fleets' runs of which these are bundles."""
     count = FleetCount()
-    trust = Trust(read_public_keys([trusted]))
+    trust = TrustAnchors(read_public_keys([trusted]))
     for path in bundles:
         for verdict in verify_tree(path, trust):
             assert verdict.verified, verdict.error

@@ -28,7 +28,7 @@ from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import (
     ChainLink,
 )
-from runbook_lib.evidence.verify.verify import Trust, VerifiedBundle, verify_bundle
+from runbook_lib.evidence.verify.verify import TrustAnchors, VerifiedBundle, verify_bundle
 from tests.support.resigned_statements import (
     PROVENANCE_FILE,
     SIGSTORE,
@@ -69,7 +69,9 @@ SIGNED = (
 FILES = (*SIGNED, STATEMENT, SIGSTORE)
 
 
-def refused(bundle: Path, trust: Trust, kind: type[EvidenceError] = EvidenceError) -> EvidenceError:
+def refused(
+    bundle: Path, trust: TrustAnchors, kind: type[EvidenceError] = EvidenceError
+) -> EvidenceError:
     """Return the error of verifying the bundle; fail without one."""
     with pytest.raises(kind) as caught:
         verify_bundle(bundle, trust)
@@ -84,7 +86,7 @@ def write(path: Path, document: Any) -> None:
     path.write_text(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n")
 
 
-def test_a_bundle_in_order_is_accepted(bundle: Path, trust: Trust, key: SigningKey) -> None:
+def test_a_bundle_in_order_is_accepted(bundle: Path, trust: TrustAnchors, key: SigningKey) -> None:
     """A valid bundle gives its run, key, position in the chain and notes."""
     verified = verify_bundle(bundle, trust)
 
@@ -101,7 +103,7 @@ def places(content: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_altered_byte_is_detected(name: str, bundle: Path, trust: Trust) -> None:
+def test_an_altered_byte_is_detected(name: str, bundle: Path, trust: TrustAnchors) -> None:
     """A flipped bit anywhere in any file is detected, and the file is named."""
     content = (bundle / name).read_bytes()
     for place in places(content):
@@ -130,7 +132,7 @@ NESTED = b"[" * 200_000 + b"]" * 200_000
     ],
 )
 def test_a_file_of_another_length_is_detected(
-    name: str, alter: Callable[[bytes], bytes], bundle: Path, trust: Trust
+    name: str, alter: Callable[[bytes], bytes], bundle: Path, trust: TrustAnchors
 ) -> None:
     """Additional, missing or other bytes are detected, also blanks in JSON."""
     path = bundle / name
@@ -141,7 +143,7 @@ def test_a_file_of_another_length_is_detected(
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_away_is_named(
-    name: str, bundle: Path, tmp_path: Path, trust: Trust
+    name: str, bundle: Path, tmp_path: Path, trust: TrustAnchors
 ) -> None:
     """A removed file is named, and a link in its place, even with the same content."""
     (bundle / name).rename(tmp_path / "elsewhere")
@@ -163,7 +165,7 @@ def test_a_file_that_is_away_is_named(
         (f"attachments/{'x/' * 16}", "no bundle has such deep folders."),
     ],
 )
-def test_an_added_file_is_named(name: str, said: str, bundle: Path, trust: Trust) -> None:
+def test_an_added_file_is_named(name: str, said: str, bundle: Path, trust: TrustAnchors) -> None:
     """An added file is named, or its folder where that is deeper than any bundle has."""
     path = bundle / name / "file" if name.endswith("/") else bundle / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +175,7 @@ def test_an_added_file_is_named(name: str, said: str, bundle: Path, trust: Trust
     assert str(error) == f"{name.rstrip('/')}: It was added: {said}"
 
 
-def test_an_odd_file_is_refused(bundle: Path, tmp_path: Path, trust: Trust) -> None:
+def test_an_odd_file_is_refused(bundle: Path, tmp_path: Path, trust: TrustAnchors) -> None:
     """An empty folder, a link to a folder and a pipe, which is not opened, are named."""
     added = bundle / "attachments"
     added.mkdir()
@@ -219,7 +221,7 @@ def altered(document: Any, path: tuple[Any, ...]) -> Any:
 
 @pytest.mark.matrix(1)
 @pytest.mark.parametrize("name", ["record.json", "record.schema.json"])
-def test_each_field_of_a_document_counts(name: str, bundle: Path, trust: Trust) -> None:
+def test_each_field_of_a_document_counts(name: str, bundle: Path, trust: TrustAnchors) -> None:
     """A change of any value in record or schema is detected."""
     document = json.loads((bundle / name).read_bytes())
     paths = list(leaves(document))
@@ -229,7 +231,7 @@ def test_each_field_of_a_document_counts(name: str, bundle: Path, trust: Trust) 
         assert refused(bundle, trust, ContentError).file == name
 
 
-def test_each_field_of_the_journal_counts(bundle: Path, trust: Trust) -> None:
+def test_each_field_of_the_journal_counts(bundle: Path, trust: TrustAnchors) -> None:
     """A change of any value in any journal line is detected."""
     path = bundle / "journal.jsonl"
     lines = path.read_text().splitlines()
@@ -242,7 +244,7 @@ def test_each_field_of_the_journal_counts(bundle: Path, trust: Trust) -> None:
 
 
 @pytest.mark.parametrize("name", [STATEMENT, PROVENANCE_FILE])
-def test_each_field_of_a_statement_counts(name: str, bundle: Path, trust: Trust) -> None:
+def test_each_field_of_a_statement_counts(name: str, bundle: Path, trust: TrustAnchors) -> None:
     """A change of any claim in a statement is detected."""
     document = json.loads((bundle / name).read_bytes())
     statement = payload(bundle / name)
@@ -257,7 +259,7 @@ def test_each_field_of_a_statement_counts(name: str, bundle: Path, trust: Trust)
 
 
 @pytest.mark.parametrize("name", [STATEMENT, SIGSTORE])
-def test_each_field_of_an_envelope_counts(name: str, bundle: Path, trust: Trust) -> None:
+def test_each_field_of_an_envelope_counts(name: str, bundle: Path, trust: TrustAnchors) -> None:
     """A change of payload, type, key id or signature is detected."""
     document = json.loads((bundle / name).read_bytes())
     for way in leaves(document):
@@ -279,7 +281,7 @@ def test_each_field_of_an_envelope_counts(name: str, bundle: Path, trust: Trust)
     ],
 )
 def test_an_envelope_of_another_form_is_refused(
-    alter: Callable[[Any], Any], bundle: Path, trust: Trust
+    alter: Callable[[Any], Any], bundle: Path, trust: TrustAnchors
 ) -> None:
     """An envelope has exactly one valid form."""
     document = json.loads((bundle / STATEMENT).read_bytes())
@@ -289,7 +291,7 @@ def test_an_envelope_of_another_form_is_refused(
 
 
 def test_a_base64_that_decodes_to_the_same_is_refused(
-    bundle: Path, key: SigningKey, trust: Trust
+    bundle: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """Base64 with other spare bits (RFC 4648 §3.5) is rejected."""
     statement = payload(bundle / STATEMENT)
@@ -311,13 +313,13 @@ def test_a_base64_that_decodes_to_the_same_is_refused(
 
 def test_another_key_is_not_trusted(bundle: Path, other_key: SigningKey) -> None:
     """A key beside the evidence or in it is not trusted by itself."""
-    trust = Trust({other_key.key_id: other_key.public})
+    trust = TrustAnchors({other_key.key_id: other_key.public})
 
     assert "which is not a trusted key" in str(refused(bundle, trust, SignatureError))
 
 
 def test_a_signature_by_another_key_is_refused(
-    bundle: Path, other_key: SigningKey, trust: Trust
+    bundle: Path, other_key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A signature by another key is rejected, also under the trusted key's id."""
     sign_again(bundle, other_key, payload(bundle / STATEMENT))
@@ -330,7 +332,7 @@ def test_a_signature_by_another_key_is_refused(
 
 
 def test_a_signature_of_another_bundle_is_refused(
-    bundle: Path, tmp_path: Path, key: SigningKey, trust: Trust
+    bundle: Path, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A signature or a statement of another bundle is rejected."""
     other = seal_run(ended_run(tmp_path / "other", "ffffffff"), key).folder
@@ -344,7 +346,7 @@ def test_a_signature_of_another_bundle_is_refused(
 
 
 def test_claims_that_differ_from_the_bundle_are_refused(
-    bundle: Path, key: SigningKey, trust: Trust
+    bundle: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A signed claim that differs from the record, or about other files, is rejected."""
     statement = payload(bundle / STATEMENT)
@@ -388,7 +390,7 @@ def test_a_statement_that_is_wrong_is_refused(
     expected: tuple[type[EvidenceError], str],
     bundle: Path,
     key: SigningKey,
-    trust: Trust,
+    trust: TrustAnchors,
 ) -> None:
     """A signed statement is rejected if its files or its position in a chain cannot be."""
     (bundle.parent / "outside").write_text("x")
@@ -404,7 +406,7 @@ def test_a_statement_that_is_wrong_is_refused(
 
 
 def test_a_provenance_of_another_run_is_refused(
-    bundle: Path, key: SigningKey, trust: Trust
+    bundle: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A signed provenance of another run is rejected."""
     made = payload(bundle / PROVENANCE_FILE)
@@ -416,7 +418,7 @@ def test_a_provenance_of_another_run_is_refused(
 
 
 def test_a_statement_of_another_kind_is_refused(
-    bundle: Path, key: SigningKey, trust: Trust
+    bundle: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A provenance in place of the test result is rejected."""
     shutil.copy(bundle / PROVENANCE_FILE, bundle / STATEMENT)
@@ -426,7 +428,9 @@ def test_a_statement_of_another_kind_is_refused(
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("size", [2**30, 5 * 2**30])
-def test_a_huge_file_is_refused_unread(name: str, size: int, bundle: Path, trust: Trust) -> None:
+def test_a_huge_file_is_refused_unread(
+    name: str, size: int, bundle: Path, trust: TrustAnchors
+) -> None:
     """A file above its signed size, or an envelope above its limit, is rejected unread."""
     with (bundle / name).open("r+b") as file:
         file.truncate(size)
@@ -438,7 +442,7 @@ def test_a_huge_file_is_refused_unread(name: str, size: int, bundle: Path, trust
 @pytest.mark.parametrize("name", ["record.json", "journal.jsonl"])
 @pytest.mark.parametrize("content", [NESTED, b"null\n", b"\xff\xfe", b'{"seq": 1}\n'])
 def test_an_invalid_signed_file_is_refused(
-    name: str, content: bytes, bundle: Path, key: SigningKey, trust: Trust
+    name: str, content: bytes, bundle: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """An invalid record or journal is rejected, even if it is signed."""
     (bundle / name).write_bytes(content)
@@ -449,7 +453,7 @@ def test_an_invalid_signed_file_is_refused(
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 def test_a_signed_record_with_invalid_json_is_refused(
-    number: str, bundle: Path, key: SigningKey, trust: Trust
+    number: str, bundle: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A number that JSON lacks (RFC 8259 §6) is refused even if signed; nothing else is quoted."""
     (bundle / "record.json").write_text(f'{{"x": {number}}}')
@@ -467,7 +471,9 @@ def sign_as_they_are(bundle: Path, key: SigningKey) -> None:
     sign_again(bundle, key, {**statement, "subject": subjects})
 
 
-def test_large_attachments_need_little_memory(bundle: Path, key: SigningKey, trust: Trust) -> None:
+def test_large_attachments_need_little_memory(
+    bundle: Path, key: SigningKey, trust: TrustAnchors
+) -> None:
     """Attachments are digested in blocks, with bounded memory."""
     statement = payload(bundle / STATEMENT)
     made = payload(bundle / PROVENANCE_FILE)
@@ -486,7 +492,9 @@ def test_large_attachments_need_little_memory(bundle: Path, key: SigningKey, tru
     assert refused(bundle, trust, ContentError).file == "attachments/3.pdf"
 
 
-def test_a_wrong_list_of_digests_is_refused(bundle: Path, key: SigningKey, trust: Trust) -> None:
+def test_a_wrong_list_of_digests_is_refused(
+    bundle: Path, key: SigningKey, trust: TrustAnchors
+) -> None:
     """SHA256SUMS must list the same files and digests as the statement."""
     (bundle / "SHA256SUMS").write_text(f"{'0' * 64}  record.json\n")
     sign_as_they_are(bundle, key)
@@ -495,7 +503,7 @@ def test_a_wrong_list_of_digests_is_refused(bundle: Path, key: SigningKey, trust
 
 
 def test_a_provenance_of_other_files_is_refused(
-    bundle: Path, key: SigningKey, trust: Trust
+    bundle: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """The provenance must be about all files of the bundle."""
     made = payload(bundle / PROVENANCE_FILE)
@@ -512,12 +520,12 @@ def test_a_provenance_that_another_trusted_key_signed_is_refused(
 ) -> None:
     """Both statements must have the same signer, even if both keys are trusted."""
     resign_everything(bundle, key, payload(bundle / STATEMENT), other_key)
-    both = Trust({key.key_id: key.public, other_key.key_id: other_key.public})
+    both = TrustAnchors({key.key_id: key.public, other_key.key_id: other_key.public})
 
     assert refused(bundle, both, ContentError).file == PROVENANCE_FILE
 
 
-def test_a_re_signed_bundle_is_accepted(bundle: Path, key: SigningKey, trust: Trust) -> None:
+def test_a_re_signed_bundle_is_accepted(bundle: Path, key: SigningKey, trust: TrustAnchors) -> None:
     """A bundle that is signed again is accepted, so the tests above fail for their own reason."""
     resign_everything(bundle, key, payload(bundle / STATEMENT))
 
@@ -525,7 +533,7 @@ def test_a_re_signed_bundle_is_accepted(bundle: Path, key: SigningKey, trust: Tr
 
 
 def test_a_journal_that_ends_elsewhere_is_refused(
-    bundle: Path, key: SigningKey, trust: Trust
+    bundle: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """The bundle's journal must have the number of lines in the record."""
     lines = (bundle / "journal.jsonl").read_bytes().splitlines(keepends=True)
@@ -537,7 +545,7 @@ def test_a_journal_that_ends_elsewhere_is_refused(
 
 
 def test_a_statement_that_names_no_authority_needs_no_time_stamp(
-    bundle: Path, key: SigningKey, trust: Trust
+    bundle: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """If a statement does not say whether a time-stamp was requested, none is missed."""
     statement = payload(bundle / STATEMENT)
@@ -547,12 +555,12 @@ def test_a_statement_that_names_no_authority_needs_no_time_stamp(
     assert verify_bundle(bundle, trust).notes == ()
 
 
-def test_a_missing_folder_is_refused(tmp_path: Path, trust: Trust) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path, trust: TrustAnchors) -> None:
     """A missing folder raises `ContentError`."""
     refused(tmp_path / "none", trust, ContentError)
 
 
-def test_no_secret_is_quoted_by_a_refusal(bundle: Path, trust: Trust) -> None:
+def test_no_secret_is_quoted_by_a_refusal(bundle: Path, trust: TrustAnchors) -> None:
     """An error does not quote a file's content."""
     (bundle / "record.json").write_text(Secret("planted-canary").reveal())
 

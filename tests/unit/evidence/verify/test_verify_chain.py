@@ -21,7 +21,7 @@ from runbook_lib.errors import ChainError, ContentError, SettingsError, Signatur
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import TrustAnchors
 from tests.conftest import NOON
 from tests.support.journals import append
 from tests.support.resigned_statements import STATEMENT, payload, sign_again
@@ -49,19 +49,19 @@ def bundles(tenant: Path) -> list[Path]:
     return sorted(path for path in tenant.iterdir() if path.is_dir())
 
 
-def chain_of(path: Path, trust: Trust) -> Verdict:
+def chain_of(path: Path, trust: TrustAnchors) -> Verdict:
     """Return the verdict on the chain, which is the last one."""
     return list(verify_tree(path, trust))[-1]
 
 
-def reason(path: Path, trust: Trust) -> str:
+def reason(path: Path, trust: TrustAnchors) -> str:
     """Return why the chain is rejected."""
     error = chain_of(path, trust).error
     assert isinstance(error, ChainError)
     return str(error)
 
 
-def test_a_chain_in_order_is_accepted(tenant: Path, trust: Trust) -> None:
+def test_a_chain_in_order_is_accepted(tenant: Path, trust: TrustAnchors) -> None:
     """Each bundle has its verdict, and the chain has one."""
     verdicts = list(verify_tree(tenant, trust))
 
@@ -90,7 +90,7 @@ def test_a_bundle_that_was_sealed_before_its_predecessor_is_noted(
     has_journal: bool,
     tmp_path: Path,
     key: SigningKey,
-    trust: Trust,
+    trust: TrustAnchors,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Words count by these times: more than 5 minutes are noted, and nothing is refused."""
@@ -191,7 +191,7 @@ NOT_COMPLETE = wording("journal-chain-broken.not-complete", refused=1, count=3)
     ],
 )
 def test_a_chain_that_is_not_whole_is_rejected(
-    change: Callable[..., None], said: str, tenant: Path, trust: Trust
+    change: Callable[..., None], said: str, tenant: Path, trust: TrustAnchors
 ) -> None:
     """Bundles or lines that are missing, altered or not announced are named."""
     change(tenant=tenant)
@@ -199,7 +199,7 @@ def test_a_chain_that_is_not_whole_is_rejected(
     assert reason(tenant, trust) == said.format(tenant)
 
 
-def test_swapped_names_are_detected(tenant: Path, trust: Trust) -> None:
+def test_swapped_names_are_detected(tenant: Path, trust: TrustAnchors) -> None:
     """Bundles under each other's names are both rejected."""
     first, second, _ = bundles(tenant)
     first.rename(tenant / "spare")
@@ -212,7 +212,7 @@ def test_swapped_names_are_detected(tenant: Path, trust: Trust) -> None:
 
 
 def test_a_run_replaced_by_another_of_the_same_key_is_detected(
-    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
+    tenant: Path, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A bundle sealed elsewhere does not fit between its neighbours."""
     seal_run(ended_run(tmp_path / "elsewhere", IDS[0]), key)
@@ -224,7 +224,7 @@ def test_a_run_replaced_by_another_of_the_same_key_is_detected(
 
 
 def test_a_first_run_with_a_predecessor_is_detected(
-    tmp_path: Path, key: SigningKey, trust: Trust
+    tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A first bundle that names a predecessor is rejected."""
     first = seal_run(ended_run(tmp_path, IDS[0]), key).folder
@@ -240,7 +240,7 @@ def test_a_first_run_with_a_predecessor_is_detected(
 
 
 def test_a_second_run_with_the_same_number_is_detected(
-    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
+    tenant: Path, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """Two bundles with the same number are rejected."""
     seal_run(ended_run(tmp_path / "elsewhere", "0000000a"), key)
@@ -250,7 +250,7 @@ def test_a_second_run_with_the_same_number_is_detected(
     assert wording("journal-chain-broken.number-twice", number=2) in reason(tenant, trust)
 
 
-def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: TrustAnchors) -> None:
     """A valid journal that differs from the bundles' copies is rejected."""
     other = ended_run(tmp_path / "elsewhere", "0000000c").journal
     for line in (tenant / "journal.jsonl").read_text().splitlines():
@@ -271,7 +271,7 @@ def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: Tr
     ids=["journal", "line"],
 )
 def test_a_huge_journal_is_not_read(
-    size: int, line: bytes, said: str, tenant: Path, trust: Trust
+    size: int, line: bytes, said: str, tenant: Path, trust: TrustAnchors
 ) -> None:
     """A journal or a line above the size limit is rejected without reading or parsing it."""
     with (tenant / "journal.jsonl").open("ab") as file:
@@ -282,7 +282,7 @@ def test_a_huge_journal_is_not_read(
         assert said in reason(tenant, trust)
 
 
-def test_a_long_journal_needs_little_memory(tenant: Path, trust: Trust) -> None:
+def test_a_long_journal_needs_little_memory(tenant: Path, trust: TrustAnchors) -> None:
     """Verifying needs memory for one line only, however long the journal is."""
     journal = Journal(tenant / "journal.jsonl")
     for _ in range(40):
@@ -300,7 +300,7 @@ def test_a_long_journal_needs_little_memory(tenant: Path, trust: Trust) -> None:
         {"bundle": "x", "sequence": 4, "statement": "0" * 64, "journal": {**LAST, "end": 0}},
     ],
 )
-def test_an_invalid_announcement_is_detected(data: Any, tenant: Path, trust: Trust) -> None:
+def test_an_invalid_announcement_is_detected(data: Any, tenant: Path, trust: TrustAnchors) -> None:
     """An invalid announcement is rejected with its line number."""
     path = tenant / "journal.jsonl"
     *_, last = read_lines(path)
@@ -326,7 +326,7 @@ def test_an_invalid_announcement_is_detected(data: Any, tenant: Path, trust: Tru
         ),
     ],
 )
-def test_a_foreign_run_is_detected(name: str, said: str, tenant: Path, trust: Trust) -> None:
+def test_a_foreign_run_is_detected(name: str, said: str, tenant: Path, trust: TrustAnchors) -> None:
     """Bundles under another tenant's or connector's name are rejected."""
     place = tenant.parents[1] / name
     place.parent.mkdir(exist_ok=True)
@@ -335,7 +335,7 @@ def test_a_foreign_run_is_detected(name: str, said: str, tenant: Path, trust: Tr
     assert reason(place, trust) == said
 
 
-def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -> None:
+def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: TrustAnchors) -> None:
     """Each bundle has its verdict, and the chain's verdict says how far it is proven."""
     (bundles(tenant)[1] / "report.html").write_text("x")
 
@@ -350,7 +350,7 @@ def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -
     )
 
 
-def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: Trust) -> None:
+def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: TrustAnchors) -> None:
     """Without the journal, a note says that later runs may have been removed."""
     assert chain_of(tenant, trust).notes == ()
 
@@ -363,7 +363,7 @@ def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: Trust) -> No
     assert wording("verify.later-runs") in note
 
 
-def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: Trust) -> None:
+def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: TrustAnchors) -> None:
     """A tenant without a sealed run is noted beside others, and is an error alone."""
     journal = Journal(tenant.parents[1] / "globex" / "p" / "journal.jsonl")
     append(journal, "step.started", {})
@@ -376,7 +376,7 @@ def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: Trust) -> N
         list(verify_tree(journal.path.parent, trust))
 
 
-def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust) -> None:
+def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: TrustAnchors) -> None:
     """A journal above the tenants does not hide them."""
     (tenant.parents[1] / "journal.jsonl").touch()
     shutil.rmtree(bundles(tenant)[2])
@@ -385,7 +385,7 @@ def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust
 
 
 @pytest.mark.parametrize("leads", ["acme", "nowhere", "."])
-def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trust) -> None:
+def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: TrustAnchors) -> None:
     """A link in a tenant's place is rejected and not followed."""
     (tenant.parents[1] / "globex").symlink_to(leads)
     (tenant.parents[1] / "zero.txt").symlink_to(tenant / "journal.jsonl")  # not a folder
@@ -396,7 +396,9 @@ def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trus
     assert [verdict.error for verdict in others] == [None] * 4
 
 
-def test_the_folder_of_keys_may_be_a_link(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+def test_the_folder_of_keys_may_be_a_link(
+    tenant: Path, tmp_path: Path, trust: TrustAnchors
+) -> None:
     """The folder of keys may be a link, since nothing in it is trusted by itself."""
     (tenant.parents[1] / "keys").rename(tmp_path / "shared")
     (tenant.parents[1] / "keys").symlink_to(tmp_path / "shared")
@@ -406,7 +408,7 @@ def test_the_folder_of_keys_may_be_a_link(tenant: Path, tmp_path: Path, trust: T
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe", "unreadable"])
 def test_an_odd_file_in_the_journals_place_is_refused(
-    kind: str, tenant: Path, tmp_path: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    kind: str, tenant: Path, tmp_path: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A journal that is no file or unreadable is rejected by name; the bundles are verified."""
     path = tenant / "journal.jsonl"
@@ -443,7 +445,7 @@ def deny(module: Any, name: str, path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_unreadable_tenant_is_rejected(
-    tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    tenant: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unreadable tenant's folder is rejected by name; the others are still verified."""
     (tenant.parents[1] / "aaa").mkdir()
@@ -455,7 +457,7 @@ def test_an_unreadable_tenant_is_rejected(
     assert [verdict.error for verdict in others] == [None] * 4
 
 
-def test_a_run_that_is_being_sealed_is_no_bundle_yet(tenant: Path, trust: Trust) -> None:
+def test_a_run_that_is_being_sealed_is_no_bundle_yet(tenant: Path, trust: TrustAnchors) -> None:
     """Drafts and unannounced bundles are ignored."""
     shutil.copytree(bundles(tenant)[0], tenant / ".sealed-00000005")  # not announced
     shutil.copytree(bundles(tenant)[1], tenant / ".draft-00000004")
@@ -467,7 +469,7 @@ def test_a_run_that_is_being_sealed_is_no_bundle_yet(tenant: Path, trust: Trust)
 
 
 def test_a_bundle_that_was_announced_counts_before_it_has_its_name(
-    tenant: Path, key: SigningKey, trust: Trust
+    tenant: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """An announced bundle without its final name counts."""
     left = cut_off(ended_run(tenant.parents[1], "00000004"), key)
@@ -485,7 +487,7 @@ def test_a_bundle_that_was_announced_counts_before_it_has_its_name(
 
 
 def test_another_bundle_in_an_announced_ones_place_is_detected(
-    tenant: Path, key: SigningKey, trust: Trust
+    tenant: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A bundle in the place of an announced one must have its name."""
     left = cut_off(ended_run(tenant.parents[1], "00000004"), key)
@@ -497,7 +499,7 @@ def test_another_bundle_in_an_announced_ones_place_is_detected(
 
 
 def test_bundles_that_cannot_be_understood_together_are_refused(
-    tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    tenant: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever breaks while they are compared refuses the chain; each bundle has its verdict."""
     monkeypatch.setattr("runbook_lib.evidence.verify.verify_chain._journal", lambda *_: [].pop())
@@ -508,7 +510,7 @@ def test_bundles_that_cannot_be_understood_together_are_refused(
     assert str(last) == wording("content-altered.bundles-not-understood", error="IndexError")
 
 
-def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: Trust) -> None:
+def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: TrustAnchors) -> None:
     """An announcement cannot lead out of the tenant's folder."""
     bundles(tenant)[2].rename(tenant.parents[1] / "outside")
     (tenant / ".sealed-x").mkdir()
@@ -517,7 +519,7 @@ def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: Trust) -> 
     assert len(list(verify_tree(tenant, trust))) == 3
 
 
-def test_a_bundle_without_its_statement_is_rejected(tenant: Path, trust: Trust) -> None:
+def test_a_bundle_without_its_statement_is_rejected(tenant: Path, trust: TrustAnchors) -> None:
     """A folder with a bundle's name is a bundle, whatever it contains."""
     shutil.rmtree(bundles(tenant)[2])
     bundles(tenant)[1].joinpath("statement.dsse.json").unlink()
@@ -528,7 +530,7 @@ def test_a_bundle_without_its_statement_is_rejected(tenant: Path, trust: Trust) 
 
 
 def test_a_single_bundle_or_a_whole_tree_can_be_verified(
-    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
+    tenant: Path, tmp_path: Path, key: SigningKey, trust: TrustAnchors
 ) -> None:
     """A single bundle or a whole tree can be verified."""
     alone = list(verify_tree(bundles(tenant)[1], trust))
@@ -538,7 +540,7 @@ def test_a_single_bundle_or_a_whole_tree_can_be_verified(
     assert errors_of(tmp_path, trust) == [None] * 8
 
 
-def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) -> None:
+def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: TrustAnchors) -> None:
     """With a connector, only its chains are verified; a bundle of another one is rejected."""
     shutil.copytree(tenant, tenant.parent / "q")
     tree = tenant.parent.parent
@@ -553,7 +555,9 @@ def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) ->
         list(verify_tree(tree, trust, "elsewhere"))
 
 
-def test_a_single_bundle_may_have_any_name(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+def test_a_single_bundle_may_have_any_name(
+    tenant: Path, tmp_path: Path, trust: TrustAnchors
+) -> None:
     """A single bundle may have any folder name."""
     shutil.copytree(bundles(tenant)[0], tmp_path / "from-acme")
 
@@ -561,7 +565,7 @@ def test_a_single_bundle_may_have_any_name(tenant: Path, tmp_path: Path, trust: 
 
 
 @pytest.mark.parametrize("name", ["none", "empty"])
-def test_nothing_to_verify_is_an_error(name: str, tmp_path: Path, trust: Trust) -> None:
+def test_nothing_to_verify_is_an_error(name: str, tmp_path: Path, trust: TrustAnchors) -> None:
     """A path without evidence raises `SettingsError`."""
     (tmp_path / "empty").mkdir()
 
@@ -570,7 +574,7 @@ def test_nothing_to_verify_is_an_error(name: str, tmp_path: Path, trust: Trust) 
 
 
 def test_an_unreadable_bundle_is_rejected(
-    tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    tenant: Path, trust: TrustAnchors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unreadable bundle is rejected."""
 
@@ -599,7 +603,7 @@ def test_a_chain_that_returns_to_an_earlier_key_is_noted(
     keys = {"a": key, "b": other_key}
     for name, run_id in zip(signers, IDS, strict=True):
         seal_run(ended_run(tmp_path / "evidence", run_id), keys[name])
-    both = Trust({each.key_id: each.public for each in keys.values()})
+    both = TrustAnchors({each.key_id: each.public for each in keys.values()})
 
     verdict = chain_of(tmp_path / "evidence", both)
     assert verdict.error is None
@@ -607,5 +611,5 @@ def test_a_chain_that_returns_to_an_earlier_key_is_noted(
     assert list(verdict.anomalies) == [text.format(*ids) for text in note]
     assert verdict.document()["notes"] == verdict.anomalies
 
-    errors = errors_of(tmp_path / "evidence", Trust({key.key_id: key.public}))
+    errors = errors_of(tmp_path / "evidence", TrustAnchors({key.key_id: key.public}))
     assert any(isinstance(error, SignatureError) for error in errors)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.remote import budget as module
-from runbook_lib.remote.budget import Budget
+from runbook_lib.remote import hourly_calls as module
+from runbook_lib.remote.hourly_calls import HourlyCalls
 
 
 class Wall:
@@ -34,22 +34,26 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def budget(path: Path, wall: Wall) -> Budget:
-    return Budget(path, wall=wall)
+def budget(path: Path, wall: Wall) -> HourlyCalls:
+    return HourlyCalls(path, wall=wall)
 
 
-def test_calls_are_counted_before_a_share_is_named(budget: Budget, path: Path, wall: Wall) -> None:
+def test_calls_are_counted_before_a_share_is_named(
+    budget: HourlyCalls, path: Path, wall: Wall
+) -> None:
     """Each app has its own count, which every process sees; it is a share of its allowance."""
     for _ in range(30):
         budget.count_call("1", None)
     budget.count_call("2", None)
 
-    assert budget.used_percent("1", 200) == Budget(path, wall=wall).used_percent("1", 200) == 15
+    assert (
+        budget.used_percent("1", 200) == HourlyCalls(path, wall=wall).used_percent("1", 200) == 15
+    )
     assert budget.used_percent("2", 200) == 0.5
     assert budget.used_percent("3", 200) == budget.used_percent("1", 0) == 0
 
 
-def test_the_newest_share_counts(budget: Budget) -> None:
+def test_the_newest_share_counts(budget: HourlyCalls) -> None:
     """The usage in a response replaces our own count; that of another app does not."""
     for share in (None, 10.0, 63.5, None):
         budget.count_call("1", share)
@@ -58,7 +62,7 @@ def test_the_newest_share_counts(budget: Budget) -> None:
     assert budget.used_percent("1", 200) == 63.5
 
 
-def test_an_hour_later_nothing_is_used(budget: Budget, wall: Wall) -> None:
+def test_an_hour_later_nothing_is_used(budget: HourlyCalls, wall: Wall) -> None:
     """Calls of an hour ago count no more, and neither does what was said then."""
     budget.count_call("1", 80.0)
     wall.now += 3_599
@@ -71,13 +75,13 @@ def test_all_threads_and_processes_are_counted(path: Path, wall: Wall) -> None:
     """No call is lost, however many are counted at the same time."""
     with ThreadPoolExecutor(8) as pool:
         for _ in range(400):
-            pool.submit(Budget(path, wall=wall).count_call, "1", None)
+            pool.submit(HourlyCalls(path, wall=wall).count_call, "1", None)
 
-    assert Budget(path, wall=wall).used_percent("1", 400) == 100
+    assert HourlyCalls(path, wall=wall).used_percent("1", 400) == 100
 
 
 def test_the_file_does_not_grow_for_ever(
-    budget: Budget, path: Path, wall: Wall, monkeypatch: pytest.MonkeyPatch
+    budget: HourlyCalls, path: Path, wall: Wall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Above its largest size, lines of more than an hour ago go."""
     monkeypatch.setattr(module, "_MAX_FILE_BYTES", 4_000)
@@ -104,7 +108,7 @@ def test_the_file_does_not_grow_for_ever(
         b"[" * 10_000,
     ],
 )
-def test_a_damaged_line_counts_nothing(budget: Budget, path: Path, line: bytes) -> None:
+def test_a_damaged_line_counts_nothing(budget: HourlyCalls, path: Path, line: bytes) -> None:
     """A line that the runbook did not write is left out; the others count."""
     budget.count_call("1", None)
     path.write_bytes(path.read_bytes() + line + b"\n")
@@ -120,13 +124,13 @@ def test_a_file_that_cannot_be_used_counts_nothing(tmp_path: Path, wall: Wall) -
     other.write_text("mine")
     (tmp_path / "link").symlink_to(other)
     for name in ("folder", "link"):
-        budget = Budget(tmp_path / name, wall=wall)
+        budget = HourlyCalls(tmp_path / name, wall=wall)
         budget.count_call("1", None)
         assert budget.used_percent("1", 200) == 0
     assert other.read_text() == "mine"
 
 
-def test_each_call_is_a_line_of_json(budget: Budget, path: Path) -> None:
+def test_each_call_is_a_line_of_json(budget: HourlyCalls, path: Path) -> None:
     """The file has a time, an app and a share, and nothing else."""
     budget.count_call("1", 12.0)
 
@@ -135,7 +139,9 @@ def test_each_call_is_a_line_of_json(budget: Budget, path: Path) -> None:
     ]
 
 
-def test_other_apps_calls_are_not_read(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_apps_calls_are_not_read(
+    budget: HourlyCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Among thousands of calls of a fleet, only those of the app are parsed, newest first."""
     for app in range(50):
         for share in (None, 12.0, None):

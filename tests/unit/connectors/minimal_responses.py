@@ -1,8 +1,8 @@
 """
-The least answer with which each check verifies its step, as data.
+The minimal response with which each check verifies its step, as data.
 
-`LEAST` names every check of the procedures. No part of an answer can be left out:
-`test_least_answers` removes each field and asserts that the check no longer verifies.
+`MINIMAL_EXCHANGES` names every check of the procedures. No part of an answer can be left out:
+`test_minimal_responses` removes each field and asserts that the check no longer verifies.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ Asks = Callable[[httpx.Request], bool]
 
 
 @dataclass(frozen=True)
-class Said:
-    """One exchange: the request, and the least answer to it."""
+class ScriptedExchange:
+    """One exchange: the request, and the minimal response to it."""
 
     path: str
     """Path of the request."""
@@ -79,38 +79,40 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Least:
+class MinimalExchanges:
     """A check's exchanges, and the inputs that differ from the tests' usual ones."""
 
-    said: tuple[Said, ...]
+    exchanges: tuple[ScriptedExchange, ...]
     given: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_said(self, index: int, said: Said) -> Least:
+    def with_exchange(self, index: int, exchange: ScriptedExchange) -> MinimalExchanges:
         """Return the exchanges with another one at this place."""
-        return replace(self, said=(*self.said[:index], said, *self.said[index + 1 :]))
+        return replace(
+            self, exchanges=(*self.exchanges[:index], exchange, *self.exchanges[index + 1 :])
+        )
 
 
-def changed(least: Least, index: int, **changes: Any) -> Least:
+def changed(minimal: MinimalExchanges, index: int, **changes: Any) -> MinimalExchanges:
     """Return the exchanges with one of them changed."""
-    return least.with_said(index, replace(least.said[index], **changes))
+    return minimal.with_exchange(index, replace(minimal.exchanges[index], **changes))
 
 
-def with_value(least: Least, index: int, place: Place, value: Any) -> Least:
+def with_value(minimal: MinimalExchanges, index: int, place: Place, value: Any) -> MinimalExchanges:
     """Return the exchanges with another value at one path of one answer."""
-    body = copy.deepcopy(least.said[index].body)
+    body = copy.deepcopy(minimal.exchanges[index].body)
     at(body, place[:-1])[place[-1]] = value
-    return changed(least, index, body=body)
+    return changed(minimal, index, body=body)
 
 
-class Script(httpx.BaseTransport):
+class ScriptedRemote(httpx.BaseTransport):
     """A remote system that gives these answers, and 404 to every other request."""
 
-    def __init__(self, said: tuple[Said, ...]) -> None:
-        self._said = said
+    def __init__(self, exchanges: tuple[ScriptedExchange, ...]) -> None:
+        self._exchanges = exchanges
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer in place of the network."""
-        for one in self._said:
+        for one in self._exchanges:
             if request.url.path == one.path and one.asks(request):
                 text = one.body if isinstance(one.body, str) else json.dumps(one.body)
                 return httpx.Response(one.status, text=text, headers=dict(one.headers))
@@ -134,12 +136,12 @@ def _free(*paths: str) -> frozenset[str]:
     return frozenset(paths)
 
 
-_APP_TOKEN = Said(
+_APP_TOKEN = ScriptedExchange(
     _TOKEN,
     {"access_token": APP_TOKEN},
     asks=_asking(grant_type="client_credentials", client_secret=APP_SECRET),
 )
-_MADE_UP_SECRET = Said(
+_MADE_UP_SECRET = ScriptedExchange(
     _TOKEN,
     {"error": {"message": "Error validating client secret.", "code": 1}},
     400,
@@ -147,25 +149,25 @@ _MADE_UP_SECRET = Said(
 )
 
 
-def _no_such(edge: str = "") -> Said:
+def _no_such(edge: str = "") -> ScriptedExchange:
     path = f"/v26.0/9{int(made_up(7), 16):017}{edge}"
-    return Said(path, bodies.NO_SUCH_OBJECT, 400, decides=False)
+    return ScriptedExchange(path, bodies.NO_SUCH_OBJECT, 400, decides=False)
 
 
 _NO_APP = _no_such()
 
 
-def _node(*free: str, **more: Any) -> Said:
-    return Said(f"/v26.0/{APP_ID}", {"id": APP_ID, **more}, free=_free(*free))
+def _node(*free: str, **more: Any) -> ScriptedExchange:
+    return ScriptedExchange(f"/v26.0/{APP_ID}", {"id": APP_ID, **more}, free=_free(*free))
 
 
-def _redirect(uri: str, body: Any) -> Said:
-    return Said(_TOKEN, body, 400, asks=_asking(redirect_uri=uri))
+def _redirect(uri: str, body: Any) -> ScriptedExchange:
+    return ScriptedExchange(_TOKEN, body, 400, asks=_asking(redirect_uri=uri))
 
 
-def _live(*names: str) -> tuple[Said, ...]:
+def _live(*names: str) -> tuple[ScriptedExchange, ...]:
     rows = [{"permission": name, "status": "live"} for name in names]
-    listed = Said(f"/v26.0/{APP_ID}/permissions", {"data": rows})
+    listed = ScriptedExchange(f"/v26.0/{APP_ID}/permissions", {"data": rows})
     return (_APP_TOKEN, listed, _no_such("/permissions"))
 
 
@@ -179,9 +181,9 @@ _OTHER_PATH = replace(
     _redirect(f"https://acme-h.cyclr.com/{made_up(8, 2)}", _HOST_REFUSED), decides=False
 )
 
-_CYCLR_TOKEN = Said("/oauth/token", {"access_token": bodies.CYCLR_TOKEN}, is_free=True)
+_CYCLR_TOKEN = ScriptedExchange("/oauth/token", {"access_token": bodies.CYCLR_TOKEN}, is_free=True)
 _MADE_UP_ACCOUNTS = tuple(
-    Said(
+    ScriptedExchange(
         _INSTALLED,
         {"Message": "Authorization has been denied for this request."},
         401,
@@ -192,17 +194,17 @@ _MADE_UP_ACCOUNTS = tuple(
 )
 
 
-def _library(*free: str, **more: str) -> Said:
+def _library(*free: str, **more: str) -> ScriptedExchange:
     row = {"Id": 17208, "Name": _NAME, **more}
-    return Said("/v1.0/connectors", [row], free=_free(*free))
+    return ScriptedExchange("/v1.0/connectors", [row], free=_free(*free))
 
 
 def _installed(
     connector: Mapping[str, Any] | None = None, *, is_any: bool = True, **more: Any
-) -> Said:
+) -> ScriptedExchange:
     row = {"Id": 54321, "Connector": {"Name": _NAME, **(connector or {})}, **more}
     free = _free("0.Id", *(("0.Connector.Id",) if is_any else ()))
-    return Said(_INSTALLED, [row], asks=_in_account("acct-1"), free=free)
+    return ScriptedExchange(_INSTALLED, [row], asks=_in_account("acct-1"), free=free)
 
 
 _DIALOG = "https://www.facebook.com/v26.0/dialog/oauth?" + urlencode(
@@ -231,18 +233,18 @@ _ACCESS = {
     "app_has_leads_permission": True,
 }
 _PAGE = {"data": [{"id": "page-1", "access_token": PAGE_TOKEN}]}
-_PAGES = Said(_LIST_OF_PAGES, _PAGE, free=_free("data.0.id", "data.0.access_token"))
-_ME = Said("/v26.0/me", {"id": "873"})
-_MANAGER = Said("/v26.0/page-1", {"has_lead_access": _ACCESS})
+_PAGES = ScriptedExchange(_LIST_OF_PAGES, _PAGE, free=_free("data.0.id", "data.0.access_token"))
+_ME = ScriptedExchange("/v26.0/me", {"id": "873"})
+_MANAGER = ScriptedExchange("/v26.0/page-1", {"has_lead_access": _ACCESS})
 
 
 _POLICY = f"<title>Policy</title><p>{'We keep your data safe. ' * 20}</p>"
 
 
-def _inspected(token: str, free: Iterable[str] = (), **more: Any) -> Said:
+def _inspected(token: str, free: Iterable[str] = (), **more: Any) -> ScriptedExchange:
     data = {**_INSPECTED, **more}
     free = _free("data.expires_at", *free)
-    return Said(_INSPECTION, {"data": data}, asks=_asking(input_token=token), free=free)
+    return ScriptedExchange(_INSPECTION, {"data": data}, asks=_asking(input_token=token), free=free)
 
 
 # The only needed field of the testing person if permissions do not matter.
@@ -250,13 +252,15 @@ _TESTER = _inspected(USER_TOKEN)
 del _TESTER.body["data"]["scopes"]
 
 
-def _policy(path: str) -> Said:
-    return Said(path, _POLICY, is_page=True)
+def _policy(path: str) -> ScriptedExchange:
+    return ScriptedExchange(path, _POLICY, is_page=True)
 
 
-_FORM = Said("/v26.0/page-1/leadgen_forms", {"data": [{"id": "form-1"}]}, free=_free("data.0.id"))
+_FORM = ScriptedExchange(
+    "/v26.0/page-1/leadgen_forms", {"data": [{"id": "form-1"}]}, free=_free("data.0.id")
+)
 _LEADS = {"data": [{"id": "lead-1", "form_id": "form-1"}]}
-_LEAD = Said("/v26.0/form-1/leads", _LEADS, free=_free("data.0.id"))
+_LEAD = ScriptedExchange("/v26.0/form-1/leads", _LEADS, free=_free("data.0.id"))
 _SETTINGS = {
     "privacy_policy_url": "https://acme.example/privacy",
     "terms_of_service_url": "https://acme.example/terms",
@@ -264,28 +268,30 @@ _SETTINGS = {
     "icon_url": "https://acme.example/icon.png",
     "contact_email": "operator@acme.example",
 }
-_SIGN_IN = Said("/v1.0/accounts/acct-1/signintoken", {"Token": SIGN_IN_TOKEN}, is_free=True)
+_SIGN_IN = ScriptedExchange(
+    "/v1.0/accounts/acct-1/signintoken", {"Token": SIGN_IN_TOKEN}, is_free=True
+)
 
 
-def _leads_to(address: str) -> Said:
-    return Said(_LINK, "", 302, headers={"location": address}, is_page=True)
+def _leads_to(address: str) -> ScriptedExchange:
+    return ScriptedExchange(_LINK, "", 302, headers={"location": address}, is_page=True)
 
 
-def _answers_token(body: str, status: int = 200, **wanted: str) -> Said:
+def _answers_token(body: str, status: int = 200, **wanted: str) -> ScriptedExchange:
     asks = _asking(**{f"hub.{name}": value for name, value in wanted.items()})
-    return Said("/messenger", body, status, asks=asks, is_page=True)
+    return ScriptedExchange("/messenger", body, status, asks=asks, is_page=True)
 
 
-# The least answers of each check.
-_SAID: Mapping[str, tuple[Said, ...]] = {
+# The minimal responses of each check.
+_EXCHANGES: Mapping[str, tuple[ScriptedExchange, ...]] = {
     "app-credentials-are-accepted": (_APP_TOKEN, _MADE_UP_SECRET),
     "app-is-registered": (_APP_TOKEN, _node("name", name="Acme"), _NO_APP),
     "app-name-matches": (_APP_TOKEN, _node(name="Acme Lead Sync"), _NO_APP),
     "missing-sections-are-filled": (_APP_TOKEN, _node(*_SETTINGS, **_SETTINGS), _NO_APP),
     "redirect-uri-is-accepted": (_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING),
     "service-domain-answers": (
-        Said(_CALLBACK, "page", 400, is_page=True),
-        Said(f"{_CALLBACK}-{made_up(8)}", "page", 404, is_page=True),
+        ScriptedExchange(_CALLBACK, "page", 400, is_page=True),
+        ScriptedExchange(f"{_CALLBACK}-{made_up(8)}", "page", 404, is_page=True),
     ),
     "public-profile-is-live": _live("public_profile"),
     "permissions-are-requested": _live(*_WANTED[1:]),
@@ -296,7 +302,9 @@ _SAID: Mapping[str, tuple[Said, ...]] = {
     ),
     "error-webhook-is-set": (
         _CYCLR_TOKEN,
-        Said("/v1.0/accounts/acct-1", {"Id": "acct-1", "TransactionErrorWebhookEnabled": True}),
+        ScriptedExchange(
+            "/v1.0/accounts/acct-1", {"Id": "acct-1", "TransactionErrorWebhookEnabled": True}
+        ),
     ),
     "console-holds-app-id": (_CYCLR_TOKEN, _installed(), _SIGN_IN, _leads_to(_DIALOG)),
     "connector-is-installed": (
@@ -313,26 +321,28 @@ _SAID: Mapping[str, tuple[Said, ...]] = {
     "permissions-are-seen-through-cyclr": (
         _CYCLR_TOKEN,
         _installed({"Id": 17208}),
-        Said(
+        ScriptedExchange(
             "/v1.0/connectors/17208/methods",
             [{"Name": "List My Permissions", _METHOD_ID: METHOD[_METHOD_ID]}],
             free=_free(f"0.{_METHOD_ID}"),
         ),
-        Said(_RUN, {"data": _GRANTED}),
+        ScriptedExchange(_RUN, {"data": _GRANTED}),
     ),
     "user-token-is-valid": (
         _APP_TOKEN,
-        Said(_INSPECTION, {"data": _INSPECTED}, free=_free("data.expires_at", "data.user_id")),
-        Said("/v26.0/me/permissions", {"data": _GRANTED}),
+        ScriptedExchange(
+            _INSPECTION, {"data": _INSPECTED}, free=_free("data.expires_at", "data.user_id")
+        ),
+        ScriptedExchange("/v26.0/me/permissions", {"data": _GRANTED}),
     ),
     "marketing-data-is-readable": (
-        Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
-        Said(_LIST_OF_PAGES, {"data": []}, is_free=True),
+        ScriptedExchange("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
+        ScriptedExchange(_LIST_OF_PAGES, {"data": []}, is_free=True),
     ),
     "business-is-verified": (
         _APP_TOKEN,
         _node(owner_business={"id": "biz-1"}),
-        Said(
+        ScriptedExchange(
             "/v26.0/me/businesses",
             {"data": [{"id": "biz-1", "verification_status": "verified"}]},
         ),
@@ -342,9 +352,11 @@ _SAID: Mapping[str, tuple[Said, ...]] = {
         _APP_TOKEN,
         _inspected(USER_TOKEN, scopes=["public_profile", *_TESTED]),
         _ME,
-        Said("/v26.0/me/businesses", {"data": [{"id": "biz-1"}]}, free=_free("data.0.id")),
+        ScriptedExchange(
+            "/v26.0/me/businesses", {"data": [{"id": "biz-1"}]}, free=_free("data.0.id")
+        ),
         _PAGES,
-        Said("/v26.0/page-1", {"id": "page-1"}),
+        ScriptedExchange("/v26.0/page-1", {"id": "page-1"}),
     ),
     "public-pages-open": (
         _APP_TOKEN,
@@ -355,7 +367,10 @@ _SAID: Mapping[str, tuple[Said, ...]] = {
         _policy("/privacy"),
         _policy("/terms"),
         _policy("/data-deletion"),
-        *(Said(f"/{made_up(8, number)}", "none", 404, is_page=True) for number in range(3)),
+        *(
+            ScriptedExchange(f"/{made_up(8, number)}", "none", 404, is_page=True)
+            for number in range(3)
+        ),
         _NO_APP,
     ),
     "customer-consents-without-role": (
@@ -363,12 +378,12 @@ _SAID: Mapping[str, tuple[Said, ...]] = {
         _inspected(CUSTOMER_TOKEN, ("data.user_id",), user_id="555"),
         _TESTER,
         _node(roles={"data": [{"user": "873"}]}),
-        Said(_LIST_OF_PAGES, {"data": [{"id": "page-1"}]}, free=_free("data.0.id")),
+        ScriptedExchange(_LIST_OF_PAGES, {"data": [{"id": "page-1"}]}, free=_free("data.0.id")),
         _NO_APP,
     ),
     "page-is-subscribed": (
-        Said(_LIST_OF_PAGES, _PAGE, free=_free("data.0.access_token")),
-        Said(
+        ScriptedExchange(_LIST_OF_PAGES, _PAGE, free=_free("data.0.access_token")),
+        ScriptedExchange(
             "/v26.0/page-1/subscribed_apps",
             {"data": [{"id": APP_ID, "subscribed_fields": ["messages"]}]},
             free=_free("data.0.subscribed_fields.0"),
@@ -385,14 +400,16 @@ _GIVEN: Mapping[str, Mapping[str, Any]] = {
     "test-calls-are-made": {"make_test_calls": True, "permissions": _TESTED},
 }
 # A second way in which a check verifies.
-_OTHERWISE: Mapping[str, Least] = {
-    "redirect-uri-is-accepted": Least((_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING, _OTHER_PATH)),
-    "connector-is-installed": Least(
+_OTHERWISE: Mapping[str, MinimalExchanges] = {
+    "redirect-uri-is-accepted": MinimalExchanges(
+        (_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING, _OTHER_PATH)
+    ),
+    "connector-is-installed": MinimalExchanges(
         (
             _CYCLR_TOKEN,
-            Said(_INSTALLED, [], asks=_in_account("acct-1"), is_free=True),
+            ScriptedExchange(_INSTALLED, [], asks=_in_account("acct-1"), is_free=True),
             _library(),
-            Said(
+            ScriptedExchange(
                 "/v1.0/connectors/17208/install",
                 {"Id": 54321, "Connector": {"Id": 17208, "Name": _NAME}},
                 free=_free("Id"),
@@ -402,7 +419,10 @@ _OTHERWISE: Mapping[str, Least] = {
         {"install_connector": True},
     ),
 }
-LEAST: Mapping[str, tuple[Least, ...]] = {
-    name: (Least(said, _GIVEN.get(name, {})), *([_OTHERWISE[name]] if name in _OTHERWISE else ()))
-    for name, said in _SAID.items()
+MINIMAL_EXCHANGES: Mapping[str, tuple[MinimalExchanges, ...]] = {
+    name: (
+        MinimalExchanges(exchanges, _GIVEN.get(name, {})),
+        *([_OTHERWISE[name]] if name in _OTHERWISE else ()),
+    )
+    for name, exchanges in _EXCHANGES.items()
 }

@@ -10,14 +10,14 @@ from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.tenant_reader import read_tenants
-from runbook_lib.engine.tenant_run import open_run
-from runbook_lib.engine.tenants import (
+from runbook_lib.engine.tenant_names import (
     TenantQuestion,
     chosen_tenant,
     listed,
     tenants_of,
 )
+from runbook_lib.engine.tenant_reader import read_tenants
+from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import SettingsError
 from tests.conftest import NOON
 from tests.support.attestations import attested

@@ -16,7 +16,13 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.remote.http_messages import parse_body
 from tests.support.json_paths import at, places
 from tests.unit.bodies import APP_ID, graph_error
-from tests.unit.connectors.least import LEAST, OTHER_APP_ID, Least, changed, with_value
+from tests.unit.connectors.minimal_responses import (
+    MINIMAL_EXCHANGES,
+    OTHER_APP_ID,
+    MinimalExchanges,
+    changed,
+    with_value,
+)
 from tests.unit.connectors.perform import BY_NAME, CHECKS, perform
 
 pytestmark = pytest.mark.matrix
@@ -145,15 +151,15 @@ def verifies_nothing(finding: Finding | None) -> bool:
 
 def is_refused(
     check: Any,
-    least: Least,
+    minimal: MinimalExchanges,
     index: int,
     text: str,
     status: int | None = None,
     more: Mapping[str, str] | None = None,
 ) -> bool:
     """Return whether this answer in one exchange verifies nothing; its status is the right one."""
-    status = status or least.said[index].status
-    wrong = changed(least, index, body=text, status=status, headers=more or {})
+    status = status or minimal.exchanges[index].status
+    wrong = changed(minimal, index, body=text, status=status, headers=more or {})
     return verifies_nothing(perform(check, wrong))
 
 
@@ -161,13 +167,13 @@ every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.i
 
 # Each exchange of each check whose answer counts.
 EXCHANGES = [
-    pytest.param(check, least, index, id=f"{check.id}-{number}-{index}")
+    pytest.param(check, minimal, index, id=f"{check.id}-{number}-{index}")
     for check in CHECKS
-    for number, least in enumerate(LEAST[check.id])
-    for index, said in enumerate(least.said)
-    if said.decides and not said.is_page
+    for number, minimal in enumerate(MINIMAL_EXCHANGES[check.id])
+    for index, exchange in enumerate(minimal.exchanges)
+    if exchange.decides and not exchange.is_page
 ]
-every_exchange = pytest.mark.parametrize(("check", "least", "index"), EXCHANGES)
+every_exchange = pytest.mark.parametrize(("check", "minimal", "index"), EXCHANGES)
 
 
 @pytest.mark.matrix(12)
@@ -180,9 +186,9 @@ def test_one_answer_to_everything_verifies_nothing(
     check: Any, text: str, status: int, more: dict[str, str]
 ) -> None:
     """The same empty, foreign or false answer to everything verifies nothing; it is no defect."""
-    least = LEAST[check.id][0]
+    minimal = MINIMAL_EXCHANGES[check.id][0]
 
-    assert verifies_nothing(perform(check, least, Everywhere(answer_of(text, status, more))))
+    assert verifies_nothing(perform(check, minimal, Everywhere(answer_of(text, status, more))))
 
 
 @pytest.mark.matrix(12)
@@ -190,80 +196,84 @@ def test_one_answer_to_everything_verifies_nothing(
 @settings(max_examples=25)
 @given(text=texts, status=st.sampled_from(STATUSES), more=headers)
 def test_one_wrong_answer_among_right_ones_verifies_nothing(
-    check: Any, least: Least, index: int, text: str, status: int, more: dict[str, str]
+    check: Any, minimal: MinimalExchanges, index: int, text: str, status: int, more: dict[str, str]
 ) -> None:
     """One wrong answer verifies nothing, even if all others are right."""
-    said = least.said[index]
-    if said.is_free and status == said.status:
+    exchange = minimal.exchanges[index]
+    if exchange.is_free and status == exchange.status:
         status = 500  # any document of that form is valid there
-    if is_like(text, said.body) and status == said.status:
+    if is_like(text, exchange.body) and status == exchange.status:
         return
 
-    assert is_refused(check, least, index, text, status, more)
+    assert is_refused(check, minimal, index, text, status, more)
 
 
 @pytest.mark.matrix(24)
 @every_exchange
-def test_a_malformed_answer_verifies_nothing(check: Any, least: Least, index: int) -> None:
+def test_a_malformed_answer_verifies_nothing(
+    check: Any, minimal: MinimalExchanges, index: int
+) -> None:
     """An empty, malformed or foreign answer with a success status verifies nothing."""
-    said = least.said[index]
-    for body in EMPTY if said.is_free else (*EMPTY, *FOREIGN):
-        assert body == said.body or is_refused(check, least, index, json.dumps(body)), body
+    exchange = minimal.exchanges[index]
+    for body in EMPTY if exchange.is_free else (*EMPTY, *FOREIGN):
+        assert body == exchange.body or is_refused(check, minimal, index, json.dumps(body)), body
     for text in BAD_TEXT:
-        assert is_refused(check, least, index, text), text
+        assert is_refused(check, minimal, index, text), text
 
 
 @pytest.mark.matrix(24)
 @every_exchange
-def test_half_an_answer_verifies_nothing(check: Any, least: Least, index: int) -> None:
+def test_half_an_answer_verifies_nothing(check: Any, minimal: MinimalExchanges, index: int) -> None:
     """A truncated answer verifies nothing."""
-    whole = json.dumps(least.said[index].body)
+    whole = json.dumps(minimal.exchanges[index].body)
     for length in range(0, len(whole), max(1, len(whole) // 12)):
-        assert is_refused(check, least, index, whole[:length]), whole[:length]
+        assert is_refused(check, minimal, index, whole[:length]), whole[:length]
 
 
 @every_exchange
 def test_the_right_answer_with_a_wrong_status_verifies_nothing(
-    check: Any, least: Least, index: int
+    check: Any, minimal: MinimalExchanges, index: int
 ) -> None:
     """The right answer with an unexpected status verifies nothing."""
-    said = least.said[index]
-    wrong = (200, 302, 500) if said.status >= 400 else (201, 302, 400, 404, 500)
+    exchange = minimal.exchanges[index]
+    wrong = (200, 302, 500) if exchange.status >= 400 else (201, 302, 400, 404, 500)
     for status in wrong:
-        assert is_refused(check, least, index, json.dumps(said.body), status), status
+        assert is_refused(check, minimal, index, json.dumps(exchange.body), status), status
 
 
 @every_exchange
-def test_nan_anywhere_verifies_nothing(check: Any, least: Least, index: int) -> None:
+def test_nan_anywhere_verifies_nothing(check: Any, minimal: MinimalExchanges, index: int) -> None:
     """NaN and Infinity, which are not JSON (RFC 8259 §6), verify nothing at any path."""
-    body = least.said[index].body
+    body = minimal.exchanges[index].body
     for place in places(body):
         if isinstance(at(body, place), str | int):
             for number in (math.nan, math.inf):
-                assert verifies_nothing(perform(check, with_value(least, index, place, number)))
+                assert verifies_nothing(perform(check, with_value(minimal, index, place, number)))
     if isinstance(body, dict):
-        assert is_refused(check, least, index, json.dumps({**body, "more": math.nan}))
+        assert is_refused(check, minimal, index, json.dumps({**body, "more": math.nan}))
 
 
-@pytest.mark.parametrize(("check", "least"), BY_NAME)
-def test_one_page_for_every_address_verifies_nothing(check: Any, least: Least) -> None:
+@pytest.mark.parametrize(("check", "minimal"), BY_NAME)
+def test_one_page_for_every_address_verifies_nothing(check: Any, minimal: MinimalExchanges) -> None:
     """The same HTML page at every address, as from a parked domain or a proxy, verifies nothing."""
     for status in STATUSES:
         page = answer_of(
             f"<html>App {APP_ID} is fine.</html>", status, {"content-type": "text/html"}
         )
-        assert verifies_nothing(perform(check, least, Everywhere(page)))
+        assert verifies_nothing(perform(check, minimal, Everywhere(page)))
 
 
 @pytest.mark.parametrize("error", [httpx.ReadTimeout, httpx.RemoteProtocolError])
-@pytest.mark.parametrize(("check", "least"), BY_NAME)
-def test_no_answer_verifies_nothing(check: Any, least: Least, error: type[Exception]) -> None:
+@pytest.mark.parametrize(("check", "minimal"), BY_NAME)
+def test_no_answer_verifies_nothing(
+    check: Any, minimal: MinimalExchanges, error: type[Exception]
+) -> None:
     """A broken connection verifies nothing."""
 
     def fail() -> httpx.Response:
         raise error("broken")
 
-    assert verifies_nothing(perform(check, least, Everywhere(fail)))
+    assert verifies_nothing(perform(check, minimal, Everywhere(fail)))
 
 
 def is_like(text: str, body: Any) -> bool:

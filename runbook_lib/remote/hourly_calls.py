@@ -23,7 +23,7 @@ _HOUR_SECONDS = 3_600
 _MAX_FILE_BYTES = 1024 * 1024
 
 
-class Budget:
+class HourlyCalls:
     """
     The calls of each app in the last hour, in the file at `path`.
 
