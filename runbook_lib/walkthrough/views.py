@@ -318,7 +318,7 @@ def _to_do(state: StepState, lacks: Sequence[Input]) -> str:
         return "Only you can confirm the rest."
     if conclusion.outcome is Outcome.WAITING or conclusion.needs_person:
         return ""
-    advice = what_to_do(state).replace(" described above", "")
+    advice = what_to_do(state)
     return "" if advice in state.conclusion.reason else advice
 
 
@@ -618,7 +618,7 @@ def _next_view(context: PanelContext) -> NextStepView | None:
         "number": step.number,
         "title": step.step.title,
         # An untouched step needs no advice beside its own text.
-        "advice": "" if step.is_untouched else advice.replace("described above", "described there"),
+        "advice": "" if step.is_untouched else advice,
     }
 
 

@@ -293,7 +293,7 @@ def test_a_refused_token_checks_no_other_step(
     with asking(harness, remote, monkeypatch):
         view = answer(harness, address(dialog(harness)))
 
-    assert (view["message"], view["to_do"]) == ("", wording("walkthrough.fix-the-problem"))
+    assert (view["message"], view["to_do"]) == ("", wording("advice.fix-problem"))
     assert [entry.step for entry in harness.run.journal.entries() if entry.step] == ["consent"] * 2
 
 

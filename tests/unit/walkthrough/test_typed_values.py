@@ -23,7 +23,7 @@ from tests.unit.walkthrough.sample_run import PERMISSIONS, app_step, make_step, 
 
 NO_APP_ID = sentence(wording("setting-invalid.app-id-digits"))
 NO_APP_SECRET = sentence(wording("setting-invalid.app-secret-length", length=32))
-TRUE_OR_FALSE = wording("setting-invalid.true-or-false")
+TRUE_OR_FALSE = f"it {wording('setting-invalid.takes-true-or-false', value='perhaps')}"
 DID_YOU_MEAN = wording("setting-invalid.did-you-mean", name="ads_read")
 CONTAINS_FACEBOOK = wording("findings.name-contains", word="facebook")
 
