@@ -113,7 +113,7 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = {
         rank=4,
         decides=5,
         meaning="a check contradicts the step, even if a person confirmed it; or it is declined",
-        advice="Fix the problem described above, then check again.",
+        advice="Fix the problem, then check again.",
     ),
     Outcome.SKIPPED: OutcomeRow(
         icon="⤼",
@@ -192,7 +192,7 @@ class HasOutcome(Protocol):
 
     @property
     def verified_on(self) -> str:
-        """The day of the earlier check that it rests on; empty if none."""
+        """The day of the earlier check that it rests on; empty if it rests on this run's."""
 
     @property
     def due_on(self) -> str:

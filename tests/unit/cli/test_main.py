@@ -333,7 +333,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
     lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a tenant or a Service Domain, `lab` asks, and writes nothing before the answer."""
-    assert wording("run.no-tenant-named") in refused("lab")
+    assert wording("setting-invalid.no-tenant-named") in refused("lab")
     assert list(folder.rglob("*")) == []
 
     with_journal(folder, "beta")

@@ -202,7 +202,7 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     ),
     "a value of another type": (
         f"{ACME}app_id = {{a = 1}}",
-        ["1 (acme, line 1): app_id (App ID) takes"],
+        ["1 (acme, line 1): app_id (App ID): it takes"],
     ),
     "in the defaults": (
         f'[defaults]\n\napp_id = "x"\n{ACME}',

@@ -23,7 +23,7 @@ from tests.unit.walkthrough.sample_run import PERMISSIONS, app_step, make_step, 
 
 NO_APP_ID = sentence(wording("setting-invalid.app-id-digits"))
 NO_APP_SECRET = sentence(wording("setting-invalid.app-secret-length", length=32))
-TRUE_OR_FALSE = wording("setting-invalid.true-or-false")
+TRUE_OR_FALSE = f"it {wording('setting-invalid.takes-true-or-false', value='perhaps')}"
 DID_YOU_MEAN = wording("setting-invalid.did-you-mean", name="ads_read")
 CONTAINS_FACEBOOK = wording("findings.name-contains", word="facebook")
 
@@ -170,7 +170,8 @@ def test_a_doubtful_value_is_taken_only_from_somebody_who_is_sure(
 ) -> None:
     """Whatever sends it, the value is not used until the person says so; then it stays in use."""
     harness = make_harness(naming_step())
-    step, before = harness.step("app"), dict(harness.run.values)
+    step = harness.step("app")
+    before = dict(harness.run.values)
 
     def send(*sure: str) -> None:
         if action == "confirm":
