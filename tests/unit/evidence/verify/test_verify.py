@@ -370,7 +370,7 @@ def test_claims_that_differ_from_the_bundle_are_refused(
 
 
 PLACE = {"sequence": 2, "previous": None, "timestamp_authority": ""}
-OUTSIDE = (ContentError, "leads out of the bundle")
+OUTSIDE = (ContentError, wording("content-altered.leads-out"))
 NO_PLACE = (EnvelopeError, f"{STATEMENT}: ")
 
 
