@@ -322,7 +322,7 @@ class _TenantReader:
                 try:
                     text = typed(inputs[name], value)
                 except SettingsError as error:
-                    mistake = str(error).removesuffix(".")
+                    mistake = str(error)
                     # NOTE: a secret in the wrong column must not be shown.
                     is_word = bool(implausible(str(value)))
                     shown = mistake if is_word else mistake.replace(str(value), "…")

@@ -166,30 +166,35 @@ def find_env_file() -> str:
 
 
 def typed(item: Input, value: object) -> Value:
-    """Return `value` in the type of `item`; raises `SettingsError`."""
+    """Return `value` in the type of `item`; raises `SettingsError`, which names the input."""
+    with _errors_about(item):
+        return parse_value(item, value)
+
+
+def parse_value(item: Input, value: object) -> Value:
+    """Return `value` in the type of `item`; raises `ValueError` with the reason alone."""
     expected = type(item.default) if item.default is not None else str
     if expected is bool:
         word = str(value).strip().lower()
         if word not in (*_TRUE, *_FALSE):
-            raise SettingsError(f"{item.name} ({item.label}) takes true or false, not {value!r}.")
+            raise ValueError(f"it takes true or false, not {value!r}")
         return word in _TRUE
     if isinstance(value, list | tuple) and expected is tuple:
         value = ",".join(str(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         kinds = {tuple: "names separated by commas", int: "a whole number"}
         expectation = kinds.get(expected, "text")
-        raise SettingsError(
-            f"{item.name} ({item.label}) takes {expectation}, not {type(value).__name__}."
+        raise ValueError(  # noqa: TRY004  (the callers expect a `ValueError` for every bad value)
+            f"it takes {expectation}, not {type(value).__name__}"
         )
     if expected is not tuple:
-        visible_text(f"{item.name} ({item.label})", str(value))
+        visible(str(value))
     if holds_token(str(value)):
-        raise SettingsError(
-            f"{item.name} ({item.label}) contains what looks like an access token, but this "
-            "value is shown: put the token into .env, under its own name."
+        raise ValueError(
+            "it contains what looks like an access token, but this value is shown: put the token "
+            "into .env, under its own name"
         )
-    with _errors_about(item):
-        return item.parse(str(value).strip())
+    return item.parse(str(value).strip())
 
 
 def visible(text: str, *, longest: int = _LONGEST_TEXT, may_have_lines: bool = False) -> str:

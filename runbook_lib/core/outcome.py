@@ -113,7 +113,7 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = {
         rank=4,
         decides=5,
         meaning="a check contradicts the step, even if a person confirmed it; or it is declined",
-        advice="Fix the problem described above, then check again.",
+        advice="Fix the problem, then check again.",
     ),
     Outcome.SKIPPED: OutcomeRow(
         icon="⤼",

@@ -311,13 +311,6 @@ class Source:
     step: int | None = None
     off_page: str = ""
 
-    @property
-    def title(self) -> str:
-        """The title of the fold with the documented text, or with the reason for a step of ours."""
-        if self.off_page:
-            return "Why Cyclr's guide doesn't list this step"
-        return f"Documented step {self.step}" if self.step else "Documented text"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerOption:

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from runbook_lib.config.settings import secret_of, typed
-from runbook_lib.core.model import Value
+from runbook_lib.config.settings import parse_value, secret_of
 from runbook_lib.core.procedure import Input, Step
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_run import Run
@@ -78,7 +77,7 @@ def accept(
             elif item.secret:
                 run.set_secret(item, str(value))
             else:
-                accepted = _typed(item, value)
+                accepted = parse_value(item, value)
                 is_known = item.name in sure or run.values.get(item.name) == accepted
                 why = "" if is_known else item.doubt(accepted)
                 if why:
@@ -96,12 +95,3 @@ def credential(step: Step, name: str) -> Input:
         if item.name == name and item.secret:
             return item
     raise SettingsError(f"This step has no credential called {name}.")
-
-
-def _typed(item: Input, value: object) -> Value:
-    """Return `value` as the type that `item` has; raises `ValueError` without the item's name."""
-    try:
-        return typed(item, value)
-    except SettingsError as error:
-        _, _, reason = str(error).partition(f"{item.name} ({item.label})")
-        raise ValueError(reason.removeprefix(":").strip().removesuffix(".")) from None

@@ -44,7 +44,7 @@ from runbook_lib.core.step_record import (
     known_errors_of,
     step_record,
 )
-from runbook_lib.evidence.reports.phrases import day, parse_time, when, with_times
+from runbook_lib.evidence.reports.phrases import day, parse_time, prose_title, when, with_times
 from runbook_lib.evidence.reports.pictures import (
     SCHEMATIC,
     forecast_chips,
@@ -329,7 +329,7 @@ def _to_do(state: StepState, lacks: Sequence[Input]) -> str:
         return "Only you can confirm the rest."
     if conclusion.outcome is Outcome.WAITING or conclusion.needs_person:
         return ""
-    advice = what_to_do(state).replace(" described above", "")
+    advice = what_to_do(state)
     return "" if advice in state.conclusion.reason else advice
 
 
@@ -344,7 +344,7 @@ def _prose_view(step: Step) -> ProseView | None:
     if not (step.prose or off_page):
         return None
     return {
-        "title": step.source.title,
+        "title": prose_title(step.source),
         "paragraphs": step.prose.split("\n\n") if step.prose else [],
         "source": f"Source: {off_page}." if off_page else "",
     }
@@ -631,7 +631,7 @@ def _next_view(context: PanelContext) -> NextStepView | None:
         "number": step.number,
         "title": step.step.title,
         # An untouched step needs no advice beside its own text.
-        "advice": "" if step.is_untouched else advice.replace("described above", "described there"),
+        "advice": "" if step.is_untouched else advice,
     }
 
 

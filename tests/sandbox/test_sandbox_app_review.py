@@ -12,6 +12,7 @@ from facebook_cyclr_sandbox.state.facebook_state import (
     VerificationStatus,
 )
 from facebook_cyclr_sandbox.state.review import DECLINED_REASON, REVIEW_DAYS
+from tests.support.wording import wording
 
 from .conftest import Browse, Browser, Open, Start, app_of, dialog, list_live_permissions
 
@@ -40,7 +41,7 @@ def test_access_is_grey_until_the_permission_was_used(
     assert grey in browser.page.text
     page = browser.submit(f"{base}/app-review/access/ads_read/", confirmed="1")
     assert browser.page.status_code == 400
-    assert "made no successful call with ads_read" in page
+    assert wording("sandbox.no-successful-call", permission="ads_read") in page
     assert "ads_read" not in app_of(sandbox).permissions
     assert graph.get("me/adaccounts").status_code == 200
     assert grey not in browser.open(f"{base}/app-review/permissions/?q=ads_read")
@@ -54,7 +55,7 @@ def test_public_profile_needs_no_test_call(start: Start, browse: Browse) -> None
     base = enter(browser, "app-review/permissions/?q=public_profile")
     assert "Increase access to public_profile" in browser.page.text
     page = browser.submit(f"{base}/app-review/access/public_profile/", confirmed="1")
-    assert "Advanced Access to public_profile is granted." in page
+    assert wording("sandbox.access-granted", permission="public_profile") in page
 
 
 def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> None:
@@ -63,7 +64,7 @@ def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> Non
     browser.sandbox.state.offset += 27 * DAY_SECONDS
     base = enter(browser, "app-review/permissions/")
     page = browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
-    assert "made no successful call with ads_management" in page
+    assert wording("sandbox.no-successful-call", permission="ads_management") in page
     assert "leads_retrieval." in page
 
 
@@ -125,7 +126,7 @@ def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
     page = browser.submit(
         f"{base}/app-review/later/", outcome="approved", declined=["leads_retrieval"]
     )
-    assert "The review is <strong>partly declined</strong>" in page
+    assert wording("sandbox.review-is", outcome="partly declined") in page
     assert "Screencast Not Aligned with Use Case Details" in page
     assert abs(sandbox.state.now() - (review.decides_on or 0)) < 60
     app = app_of(sandbox)
@@ -196,7 +197,7 @@ def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse
     assert OPEN in page
     assert OPEN in browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
     assert app.review.state is ReviewState.DRAFT
-    assert "Complete the Data Access Renewal." in browser.submit(f"{base}/go_live/")
+    assert wording("sandbox.complete-the-renewal") in browser.submit(f"{base}/go_live/")
     assert not app.is_published
     assert app.renewal.due_on == app.renewal.requested_on + 60 * DAY_SECONDS
 
@@ -226,12 +227,12 @@ def test_an_overdue_renewal_deactivates_its_app(
     assert "App not active" in http.get(dialog(sandbox, scope="public_profile")).text
 
     base = enter(browser, "data-access-renewal/")
-    assert "This app is deactivated until the renewal is complete" in browser.page.text
+    assert wording("sandbox.deactivated-until-renewal") in browser.page.text
     page = browser.submit(f"{base}/data-access-renewal/", business_connection="1")
-    assert "saved; sections are missing" in page
+    assert wording("sandbox.saved-with-missing-sections") in page
     assert app.is_deactivated(sandbox.state.now())
     page = browser.submit(f"{base}/data-access-renewal/", **dict.fromkeys(RENEWAL_SECTIONS, "1"))
-    assert "The Data Access Renewal is complete." in page
+    assert wording("sandbox.renewal-complete") in page
     assert graph.get(app.id, "app").status_code == 200
 
 
@@ -239,7 +240,7 @@ def test_a_renewal_is_asked_of_a_new_app_only(start: Start, browse: Browse) -> N
     """An app without a renewal has a page that says so; a deactivated app's renewal is overdue."""
     browser = browse(start("approved"))
     enter(browser, "data-access-renewal/")
-    assert "It is not asked of this app." in browser.page.text
+    assert wording("sandbox.not-asked-of-this-app") in browser.page.text
     sandbox = start("renewal-due")
     app = app_of(sandbox)
     assert app.renewal is not None

@@ -7,6 +7,7 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_state import AppMode
+from tests.support.wording import wording
 
 from .conftest import CompleteDialog, Form, Graph, Start, app_of, dialog, login_of
 
@@ -95,7 +96,7 @@ def test_edit_settings_offers_what_was_declined(
     assert "Edit settings" not in http.post(url, data=login).text
     complete_dialog(sandbox, url, choices="1", grant=["ads_read"])
     page = http.post(url, data=login).text
-    assert "not asked again: email" in page
+    assert wording("sandbox.not-asked-again", permission="email") in page
     assert "Edit settings" in page
     edited = Form(http.post(url, data={**login, "edit": "1"}).text)
     assert "email" in edited.choices

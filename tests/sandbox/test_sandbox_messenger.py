@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
+from tests.support.wording import wording
 
 from .conftest import (
     Browse,
@@ -216,13 +217,13 @@ def test_pages_are_added_and_removed_in_the_dashboard(browser: Browser, http: ht
     app_id = create_app(browser)
     base = f"/apps/{app_id}"
     early = browser.open(f"{base}/messenger/settings/")
-    assert "set the product up first" in early
+    assert wording("sandbox.set-up-first") in early
     browser.submit(f"{base}/products/messenger/")
     page = browser.open(f"{base}/messenger/settings/")
     page_id = page.partition('name="page" value="')[2].partition('"')[0]
     token_form = f"{base}/messenger/tokens/{page_id}/"
     browser.submit(token_form)
-    assert "This page was not added." in browser.page.text
+    assert wording("sandbox.page-not-added") in browser.page.text
     browser.fill_in(f"{base}/messenger/settings/", page=page_id)
     assert "messages, messaging_postbacks" in browser.page.text
     browser.submit(token_form)

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.wording import wording
+
 from .conftest import Graph, error_of
 
 
@@ -22,9 +24,7 @@ def test_a_batch_is_refused(own: Graph) -> None:
     """No check and no client here sends batches: the refusal names the route."""
     form = {"access_token": str(own.given["user_access_token"]), "batch": "[]"}
     response = own.http.post(f"{own.base}/", data=form)
-    assert (
-        error_of(response)["message"] == "(#100) The sandbox does not answer POST / with a batch."
-    )
+    assert error_of(response)["message"] == wording("sandbox.does-not-answer")
 
 
 def test_test_leads(own: Graph) -> None:

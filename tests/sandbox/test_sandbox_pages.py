@@ -10,6 +10,7 @@ from facebook_cyclr_sandbox.cyclr.cyclr_console import console_router
 from facebook_cyclr_sandbox.facebook_web.dashboard import dashboard_router
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_state import RENEWAL_SECTIONS
+from tests.support.wording import wording
 
 from .conftest import Browse, Browser, Cyclr, Form, Open, OpenCyclr, Start
 
@@ -20,7 +21,7 @@ def create_app(browser: Browser, name: str = "My Partner App") -> str:
     browser.log_in()
     if "Complete Registration" in browser.page.text:
         browser.submit("/async/registration/")
-    assert "You have no app yet." in browser.page.text
+    assert wording("sandbox.no-app-yet") in browser.page.text
     browser.fill_in(
         "/apps/creation/",
         use_case="Other",
@@ -80,11 +81,11 @@ def complete_checklist(browser: Browser, app_id: str) -> None:
     browser.open(f"{base}/verification/")
     for kind in ("business", "access"):
         browser.submit(f"{base}/verification/{kind}/")
-        assert "is <strong>pending</strong>" in browser.page.text
+        assert wording("sandbox.verification-is", outcome="pending") in browser.page.text
         browser.submit(f"{base}/verification/later/")
-        assert "is <strong>verified</strong>" in browser.page.text
+        assert wording("sandbox.verification-is", outcome="verified") in browser.page.text
     browser.fill_in(f"{base}/data-access-renewal/", **dict.fromkeys(RENEWAL_SECTIONS, "1"))
-    assert "The Data Access Renewal is complete." in browser.page.text
+    assert wording("sandbox.renewal-complete") in browser.page.text
 
 
 def test_the_whole_procedure_from_fresh(
@@ -110,21 +111,21 @@ def test_the_whole_procedure_from_fresh(
     )
     assert "Changes saved." in browser.page.text
     browser.submit(f"{base}/fb-login/validator/", redirect_uri=browser.given["redirect_uri"])
-    assert "This is a valid redirect URI" in browser.page.text
+    assert wording("sandbox.valid-redirect-uri") in browser.page.text
     found = browser.open(f"{base}/app-review/permissions/")
     assert "Get Advanced Access to public_profile" in found
     browser.submit(f"{base}/app-review/access/public_profile/")
-    assert "Advanced Access to public_profile is granted." in browser.page.text
+    assert wording("sandbox.access-granted", permission="public_profile") in browser.page.text
     make_test_calls(browser, app_id)
     browser.fill_in(f"{base}/app-review/access/leads_retrieval/")
-    assert "is requested: go on with Edit App Review Request" in browser.page.text
+    assert wording("sandbox.go-on-with-the-request") in browser.page.text
     complete_checklist(browser, app_id)
     browser.fill_in(f"{base}/app-review/request/", usage="leads")
     assert "Not submitted" in browser.page.text
     browser.submit(f"{base}/app-review/request/", **REVIEW_SECTIONS)
-    assert "The review is <strong>pending</strong>" in browser.page.text
+    assert wording("sandbox.review-is", outcome="pending") in browser.page.text
     browser.submit(f"{base}/app-review/later/", outcome="approved")
-    assert "The review is <strong>approved</strong>" in browser.page.text
+    assert wording("sandbox.review-is", outcome="approved") in browser.page.text
     browser.open(f"{base}/settings/basic/")
     browser.submit(f"{base}/settings/basic/secret/", password="wrong")
     assert 'role="alert"' in browser.page.text
@@ -144,7 +145,7 @@ def test_the_whole_procedure_from_fresh(
 def set_up_and_authenticate(browser: Browser, cyclr: Cyclr, app_id: str, secret: str) -> None:
     console = browser.given["cyclr_console_url"]
     number = cyclr.connector_id()
-    assert "Open: Setup Required" in browser.open(f"{console}/connectors/library/")
+    assert "Setup Required" in browser.open(f"{console}/connectors/library/")
     browser.open(f"{console}/connectors/library/{number}/setup/")
     browser.submit(f"/connectors/library/{number}/setup/", client_id=app_id, client_secret=secret)
     assert "changes saved" in browser.page.text
@@ -156,10 +157,10 @@ def set_up_and_authenticate(browser: Browser, cyclr: Cyclr, app_id: str, secret:
     assert "Not authenticated" in browser.page.text
     installed = cyclr.installed()["Id"]
     browser.submit(f"{here}{installed}/authenticate/")
-    assert "asks for access" in browser.page.text
+    assert wording("sandbox.asks-for-access") in browser.page.text
     form = Form(browser.page.text)
     browser.submit(form.action, decision="continue", grant=form.choices)
-    assert "Your browser would now leave Facebook" in browser.page.text
+    assert wording("sandbox.would-leave-facebook") in browser.page.text
     loopback = re.search(r'class="button" href="([^"]+)"', browser.page.text)
     assert loopback is not None
     browser.open(loopback[1].replace("&amp;", "&"))
@@ -176,7 +177,7 @@ def test_a_declined_review_can_be_sent_again(start: Start, browse: Browse, graph
     browser.open(f"{base}/app-review/requests/")
     browser.log_in()
     browser.submit(f"{base}/app-review/later/", outcome="declined", reason="No screencast.")
-    assert "Reason: No screencast." in browser.page.text
+    assert wording("sandbox.declined-for", reason="No screencast") in browser.page.text
     graph = graph_of(browser.sandbox)
     rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
     assert rows == [{"permission": "public_profile", "status": "live"}]
@@ -218,7 +219,7 @@ def test_a_missing_page_leads_to_the_start(approved: Sandbox, browse: Browse) ->
     browser.enter()
     page = browser.open(f"/apps/{browser.given['app_id']}/nowhere/")
     assert browser.page.status_code == 404
-    assert 'href="/">Back to the start' in page
+    assert wording("sandbox.back-to-the-start") in page
 
 
 def test_an_approved_review_names_its_permissions(approved: Sandbox, browse: Browse) -> None:
@@ -228,7 +229,7 @@ def test_an_approved_review_names_its_permissions(approved: Sandbox, browse: Bro
     base = f"/apps/{browser.given['app_id']}/app-review"
     for path in ("requests", "submissions"):
         page = browser.open(f"{base}/{path}/")
-        assert "The review is <strong>approved</strong>" in page
+        assert wording("sandbox.review-is", outcome="approved") in page
         assert re.search(r"leads_retrieval</td><td>approved", page)
 
 
@@ -238,14 +239,15 @@ def test_creation_names_what_is_missing(start: Start, browse: Browse) -> None:
     browser.enter("/apps/creation/")
     answers: dict[str, str] = {}
     for name, value, problem in (
-        ("use_case", "Other", "Select a use case."),
-        ("name", "x", "Enter an App Display Name"),
-        ("contact_email", "a@b.test", "Enter an App Contact Email."),
-        ("type", "Consumer", "Select an app type."),
-        ("purpose", "Clients", "Select an App Purpose."),
-        ("password", browser.given["login_password"], "not the invented person&#39;s password"),
+        ("use_case", "Other", "select-use-case"),
+        ("name", "x", "enter-name"),
+        ("contact_email", "a@b.test", "enter-contact"),
+        ("type", "Consumer", "select-type"),
+        ("purpose", "Clients", "select-purpose"),
+        ("password", browser.given["login_password"], "not-the-password"),
     ):
-        assert problem in browser.submit("/apps/creation/", **answers)
+        page = browser.submit("/apps/creation/", **answers)
+        assert wording(f"sandbox.{problem}") in page
         assert browser.page.status_code == 400
         answers[name] = value
     assert 'value="a@b.test"' in browser.page.text
@@ -270,7 +272,7 @@ def test_settings_refuse_invalid_values(start: Start, browse: Browse) -> None:
     browser.log_in()
     for uri in ("http://insecure.test/x", "https://a.test/#x", "callback", "https://[x"):
         page = browser.submit(f"{base}/business-login/settings/", redirect_uris=uri)
-        assert "Not a secure URI" in page
+        assert wording("sandbox.not-a-secure-uri") in page
     for field, value in (("app_domains", "not a domain"), ("website_url", "javascript:x")):
         page = browser.submit(f"{base}/settings/basic/", name="x", **{field: value})
         assert "Not valid" in page
@@ -301,7 +303,8 @@ def test_console_accounts(start: Start, browse: Browse) -> None:
     installed = next(iter(browser.sandbox.state.cyclr.account_connectors))
     link = browser.submit(f"{here}{installed}/setup-token/")
     assert "https://connect.partner.test/connectorauth/updateaccountconnectoroauth?id=" in link
-    assert "is de-authenticated" in browser.submit(f"{here}{installed}/deauthenticate/")
+    page = browser.submit(f"{here}{installed}/deauthenticate/")
+    assert wording("sandbox.is-deauthenticated") in page
     assert browser.client.post(f"{console}{here}{installed}/explode/").status_code == 404
     assert "is removed" in browser.submit(f"{here}{installed}/remove/")
     assert "not those" not in browser.open(f"{console}/settings/oauth-client-credentials/")
@@ -314,7 +317,7 @@ def test_the_consoles_catalogue_is_refused_by_its_route(
     """The console serves pages only; the error names the route."""
     response = http.get(f"{approved.description['cyclr_console_url']}/api/connectors")
     assert response.status_code == 404
-    assert "The sandbox has no page /api/connectors." in response.text
+    assert wording("sandbox.no-page", path="/api/connectors") in response.text
 
 
 def test_logging_out_and_open_redirects(approved: Sandbox, browse: Browse) -> None:

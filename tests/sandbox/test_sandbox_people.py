@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
+from tests.support.wording import wording
 
 from .conftest import Form, Graph, Open, Start, app_of, dialog, error_of, login_of
 
@@ -93,7 +94,7 @@ def test_a_browser_is_redirected_to_the_log_in(approved: Sandbox) -> None:
         data = {**Form(page.text).fields, **login_of(approved)}
         page = browser.post(str(page.url.join("/login")), data=data)
     assert page.url.path == "/v26.0/dialog/oauth"
-    assert "asks for access" in page.text
+    assert wording("sandbox.asks-for-access") in page.text
     assert Form(page.text).fields["state"] == "x y"
 
 

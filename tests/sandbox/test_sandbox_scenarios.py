@@ -12,6 +12,7 @@ from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.fault_injection import read_fault
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
+from tests.support.wording import refused
 
 from .conftest import (
     CompleteDialog,
@@ -108,7 +109,7 @@ def test_description_has_every_key(start: Start, scenario: str) -> None:
 
 def test_an_unknown_scenario_is_refused(start: Start) -> None:
     """An unknown scenario raises an error that lists the known ones."""
-    with pytest.raises(ValueError, match="the known ones are: approved, fresh"):
+    with refused(ValueError, "known-scenarios", names="approved, fresh"):
         start("nonsense")
 
 

@@ -13,6 +13,7 @@ import pytest
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.fault_injection import Fault, FaultKind
 from tests.support.ports import free_ports
+from tests.support.wording import refused
 
 
 def test_it_stops_without_a_trace() -> None:
@@ -43,7 +44,7 @@ def test_a_port_in_use_is_an_error() -> None:
     first = free_ports(6)
     with (
         socket.create_server(("127.0.0.1", first + 2)),
-        pytest.raises(OSError, match=f"port {first + 2} is taken"),
+        refused(OSError, "port-taken", port=first + 2),
     ):
         Sandbox("fresh", port=first).__enter__()
 

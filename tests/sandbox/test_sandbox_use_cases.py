@@ -8,6 +8,7 @@ import pytest
 from facebook_cyclr_sandbox.facebook_web.dashboard import USE_CASE_CHOICES
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_state import App
+from tests.support.wording import wording
 
 from .conftest import Browse, Browser, Form, Start, dialog, login_of
 
@@ -100,7 +101,7 @@ def test_other_leads_to_everything(browser: Browser) -> None:
         "whatsapp_business_management",
     } < list_permissions(browser, base)
     browser.open(f"{base}/use_cases/")
-    assert "no use cases" in browser.page.text
+    assert wording("sandbox.no-use-cases") in browser.page.text
     browser.submit(f"{base}/use_cases/add/", use_case=LEADS)
     assert (browser.page.status_code, app.use_cases) == (404, [])
 
@@ -116,7 +117,7 @@ def test_a_use_case_is_added_later(start: Start, browse: Browse, http: httpx.Cli
     assert "Invalid Scopes: leads_retrieval" in http.post(url, data=login).text
     browser.open(f"{base}/use_cases/")
     page = browser.submit(f"{base}/use_cases/add/", use_case=LEADS)
-    assert "is added to your app." in page
+    assert wording("sandbox.use-case-added") in page
     assert "leads_retrieval" in list_permissions(browser, base)
     assert Form(http.post(url, data=login).text).choices == [
         "public_profile",
@@ -148,7 +149,7 @@ def test_a_use_case_brings_its_products(browser: Browser) -> None:
     """With the Messenger use case the app has Messenger's settings."""
     base = create(browser, LEADS)
     settings = f"{base}/messenger/settings/"
-    assert "set the product up first" in browser.open(settings)
+    assert wording("sandbox.set-up-first") in browser.open(settings)
     browser.submit(f"{base}/use_cases/add/", use_case=MESSENGER)
     assert "Access Tokens: Add or Remove Pages" in browser.open(settings)
 
@@ -179,9 +180,9 @@ def test_verifications_take_their_steps(start: Start, browse: Browse) -> None:
     browser.submit("/async/registration/")
     base = create(browser, LEADS)
     business = sandbox.state.facebook.business
-    assert "Complete Business Verification under Verification." in browser.page.text
+    assert wording("sandbox.complete-verification-under") in browser.page.text
     page = browser.submit(f"{base}/verification/access/")
-    assert "Complete Business Verification first." in page
+    assert wording("sandbox.complete-verification-first") in page
     assert business.access_verification == "not started"
     seen = []
     for path in ("business", "later", "access", "later"):
@@ -221,7 +222,7 @@ def test_an_app_with_nothing_approved_is_not_available_to_customers(
             "It looks like this app isn&#39;t available. "
             "This app needs at least one supported permission."
         ) in page.text
-        assert "asks for access" in http.post(url, data=login_of(sandbox)).text
+        assert wording("sandbox.asks-for-access") in http.post(url, data=login_of(sandbox)).text
     http.cookies.clear()
     page = http.post(dialog(sandbox, scope="ads_read"), data=customer)
     assert Form(page.text).choices == ["public_profile", "ads_read"]

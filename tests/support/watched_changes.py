@@ -26,6 +26,7 @@ from runbook_lib.engine.watch.cycle import watching
 from runbook_lib.remote.rate_limits import PROCESS_COOL_DOWNS
 from tests.support.attestations import attested
 from tests.support.post import Post
+from tests.support.wording import wording
 from tests.unit.engine.watch.desk import DAY, NOON, PROCEDURE
 
 Repair = Callable[[], object]
@@ -271,7 +272,7 @@ CASES = (
         now="failed (App Display Name: Another)",
         reason="The app is called 'Another', not 'Partner Integrations'",
         impact="Customers see a different name when they consent.",
-        advice="Fix the problem described above",
+        advice=wording("advice.fix-problem"),
     ),
     Case(
         name="secret refused",
@@ -359,7 +360,7 @@ CASES = (
         now="failed",
         reason="its TLS certificate is not trusted (certificate has expired)",
         impact="No customer can sign in: the sign-in ends at this address.",
-        advice="Fix the problem described above",
+        advice=wording("advice.fix-problem"),
     ),
     Case(
         name="certificate of another host",
@@ -369,7 +370,7 @@ CASES = (
         now="failed",
         reason="certificate is not valid for 'connect.partner.test'",
         impact="No customer can sign in: the sign-in ends at this address.",
-        advice="Fix the problem described above",
+        advice=wording("advice.fix-problem"),
     ),
     Case(
         name="test token ended",

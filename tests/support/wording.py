@@ -61,7 +61,8 @@ def refused_naming(
     """
     Expect `error` with its code, or with `code`, and with each of `facts` in its message.
 
-    A fact is a name, a number, a path, a command or a remote system's own words, never a sentence.
+    A fact is a name, a number, a path, a command or a remote system's own words. A sentence of
+    ours is taken from the table, `wording(…)`.
     """
     with pytest.raises(error) as caught:
         yield caught

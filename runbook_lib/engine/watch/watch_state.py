@@ -618,7 +618,8 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if "locked" in str(error):
+        # NOTE: the low byte is the primary code (https://sqlite.org/rescode.html).
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise BusyError(
                 f"Another process writes {path}.", next_step="Wait until it has ended."
             ) from None

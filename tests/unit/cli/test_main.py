@@ -146,7 +146,7 @@ def test_a_run_ends_with_what_is_open_and_the_next_step() -> None:
     assert "Open:" not in sealed
     assert end.index("\nOpen:\n") < end.index("\nNext: step ")
     assert "http" not in end
-    assert wording("status.no-page-to-open") in end
+    assert wording("notebook.link-of-sandbox") in end
     assert PROCEDURE.steps[-1].id not in end
     assert PROCEDURE.steps[-1].id in full.split("Sealed as number 1")[1]
 
@@ -333,7 +333,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
     lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a tenant or a Service Domain, `lab` asks, and writes nothing before the answer."""
-    assert wording("run.no-tenant-named") in refused("lab")
+    assert wording("setting-invalid.no-tenant-named") in refused("lab")
     assert list(folder.rglob("*")) == []
 
     with_journal(folder, "beta")
@@ -376,7 +376,7 @@ def test_lab_refuses_options_before_anything_is_written(
     """Invalid options are refused before a sandbox starts or a key is written."""
     said = refused("lab", *scenario, *words)
 
-    assert wording("lab.port-is-a-number") in said
+    assert wording("setting-invalid.no-port") in said
     assert "Next: " in said
     assert (lab.command, practice_scenarios) == ([], [])
     assert list(folder.rglob("*")) == []
@@ -447,7 +447,7 @@ def test_status_marks_practice() -> None:
     text = runbook("status", "--tenant", DOMAIN).stdout
 
     assert f"SANDBOX {DOMAIN}" in text
-    assert wording("status.no-page-to-open") in text
+    assert wording("notebook.link-of-sandbox") in text
     assert "http" not in text
 
 

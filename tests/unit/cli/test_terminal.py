@@ -190,7 +190,7 @@ def test_the_next_step_has_its_reason_and_its_links(
     text = capsys.readouterr().out
     assert text.startswith("\nNext: step 8a, Do a (a).\n      It says, at length,")
     said = " ".join(text.split())
-    assert f"that something is wrong. {wording('terminal.fix-the-problem')}" in said
+    assert f"that something is wrong. {wording('advice.fix-problem')}" in said
     assert "Settings: https://developers.facebook.com/at/a/length/settings/\n" in text
 
 

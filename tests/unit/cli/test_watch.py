@@ -26,6 +26,7 @@ FIELDS = {
     "on", "person", "place", "reason", "sandbox", "since", "step", "tenant", "title", "was",
 }  # fmt: skip
 REFUSED = wording("findings.secret-refused")
+NOT_CHECKED = wording("screens.not-checked")
 
 
 @pytest.fixture
@@ -220,7 +221,7 @@ def test_what_cannot_be_looked_at_is_incomplete(
     held = runbook(*ONCE)
 
     assert (held.exit_code, held.stdout) == (ExitCode.INCOMPLETE, "")
-    assert held.stderr == f"acme: {wording('watch.calls-used', percent=99)}\n"
+    assert held.stderr == f"acme: {NOT_CHECKED}: {wording('watch.calls-used', percent=99)}.\n"
 
 
 def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import SettingsError
 from tests.support.memory_keyring import MemoryKeyring, keyring_in_memory
+from tests.support.wording import refused, refused_naming, wording
 
 APP_SECRET = Input(name="app_secret", label="App Secret", help="", secret=True)
 OTHER = Input(name="other_secret", label="Other", help="", secret=True)
@@ -126,7 +127,7 @@ def test_an_env_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """The error names the file and does not quote the credential."""
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(SettingsError, match="cannot be written") as caught:
+    with refused(SettingsError, "env-not-writable") as caught:
         EnvFileStore(tmp_path / "file" / ".env").save("acme", APP_SECRET, SECRET)
 
     assert "canary" not in str(caught.value)
@@ -146,10 +147,10 @@ def test_a_permission_error_names_the_file_and_a_next_step(
     monkeypatch.setattr(dotenv, "set_key", refuse)
     monkeypatch.setattr(dotenv, "unset_key", refuse)
     given = (SECRET,) if does == "save" else ()
-    with pytest.raises(SettingsError, match=r"\.env cannot be written: Permission") as caught:
+    with refused_naming(SettingsError, str(tmp_path / ".env"), "Permission denied") as caught:
         getattr(store, does)("acme", APP_SECRET, *given)
 
-    assert caught.value.diagnostics().startswith("Make it writable, or ")
+    assert caught.value.diagnostics().startswith(wording("advice.make-writable"))
 
 
 def test_a_link_to_the_settings_file_stays_a_link(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.errors import SettingsError
+from tests.support.wording import refused
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]
 
@@ -99,7 +100,7 @@ def test_an_existing_path_is_not_changed(tmp_path: Path, put: str) -> None:
     else:
         path.mkdir()
 
-    with pytest.raises(SettingsError, match="already exists and was not changed") as caught:
+    with refused(SettingsError, "exists") as caught:
         write_env_file(path, PROCEDURES[0])
 
     assert "--output" in caught.value.diagnostics()
@@ -109,5 +110,5 @@ def test_an_existing_path_is_not_changed(tmp_path: Path, put: str) -> None:
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     """A missing folder raises `SettingsError`."""
-    with pytest.raises(SettingsError, match="cannot be written"):
+    with refused(SettingsError, "env-not-writable"):
         write_env_file(tmp_path / "nowhere" / ".env", PROCEDURES[0])

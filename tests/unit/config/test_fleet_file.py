@@ -12,6 +12,7 @@ from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
 from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
 from runbook_lib.core.procedure import Input
 from runbook_lib.errors import ExitCode, FleetFileError
+from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 PROCEDURES = {name: find_procedure(name) for name in connector_names()}
@@ -89,10 +90,13 @@ def test_csv_says_the_same(tmp_path: Path, ending: str) -> None:
     assert (bloom.given, bloom.references) == ({}, {"app_secret": "keyring:cyclr/bloom"})
 
 
+NOT_TWO_NUMBERS = "a Client ID is two numbers with a dot between them"
+
+
 def _two_numbers(text: str) -> str:
     """Return `text` if it is a Client ID of the third connector."""
     if "." not in text:
-        raise ValueError("a Client ID is two numbers with a dot between them")
+        raise ValueError(NOT_TWO_NUMBERS)
     return text
 
 
@@ -126,14 +130,13 @@ def test_defaults_are_read_with_each_tenants_own_connector(
         read_fleet_file(path, procedures, DEFAULT)
     assert len(caught.value.mistakes) == 1
     assert caught.value.mistakes[0].startswith("[defaults]: app_id (Client ID)")
-    assert "two numbers with a dot" in caught.value.mistakes[0]
+    assert NOT_TWO_NUMBERS in caught.value.mistakes[0]
 
     path.write_text(f'[defaults]\npage_id = "12345"\n{ACME}')
-    with pytest.raises(FleetFileError, match="has 1 mistake") as caught:
+    with refused(FleetFileError, "has-mistakes", count=1) as caught:
         read_fleet_file(path, {"third": THIRD, DEFAULT: PROCEDURES[DEFAULT]}, DEFAULT)
-    assert caught.value.mistakes == [
-        "[defaults], page_id: it is a secret: put a reference into secrets."
-    ]
+    secret = wording("tenants-file-invalid.is-secret")
+    assert caught.value.mistakes == [f"[defaults], page_id: {secret}"]
 
 
 def test_a_column_is_read_with_each_rows_own_connector(tmp_path: Path) -> None:
@@ -199,7 +202,7 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     ),
     "a value of another type": (
         f"{ACME}app_id = {{a = 1}}",
-        ["1 (acme, line 1): app_id (App ID) takes"],
+        ["1 (acme, line 1): app_id (App ID): it takes"],
     ),
     "in the defaults": (
         f'[defaults]\n\napp_id = "x"\n{ACME}',
@@ -331,9 +334,9 @@ def test_each_mistake_in_csv_is_named_too(tmp_path: Path, text: str, said: list[
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\xff\xfe", "is not UTF-8 text"),
-        (b"#" * (16 * 1024 * 1024 + 1), "it has more than 16,777,216 bytes"),
-        (None, "cannot be read: No such file"),
+        (b"\xff\xfe", "file-not-utf-8"),
+        (b"#" * (16 * 1024 * 1024 + 1), "file-too-large"),
+        (None, "file-missing"),
     ],
     ids=["bytes", "large", "missing"],
 )
@@ -345,5 +348,5 @@ def test_a_file_that_cannot_be_read_is_refused(
     if content is not None:
         path.write_bytes(content)
 
-    with pytest.raises(FleetFileError, match=said):
+    with refused(FleetFileError, said, path=path):
         read_fleet_file(path, PROCEDURES, DEFAULT)

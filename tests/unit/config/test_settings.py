@@ -221,9 +221,9 @@ def test_a_value_has_the_type_of_its_input(wanted: Input, value: Any, expected: 
 @pytest.mark.parametrize(
     ("wanted", "value", "said"),
     [
-        (FLAG, "maybe", "install (Install) takes true or false"),
+        (FLAG, "maybe", "install (Install): it takes true or false"),
         (FLAG, 2, "takes true or false"),
-        (DOMAIN, True, "service_domain (Domain) takes text, not bool"),
+        (DOMAIN, True, "service_domain (Domain): it takes text, not bool"),
         (DOMAIN, 1.5, "takes text, not float"),
         (DOMAIN, ["a.b"], "takes text, not list"),
         (DOMAIN, {"a": 1}, "takes text, not dict"),

@@ -19,6 +19,7 @@ from runbook_lib.config.workspace import (
 )
 from runbook_lib.errors import SettingsError
 from runbook_lib.text import first_unseen
+from tests.support.wording import refused
 
 
 @pytest.mark.parametrize("name", ["acme", "acme-h.cyclr.com", "a"])
@@ -30,7 +31,7 @@ def test_an_ordinary_tenant_name_is_accepted(name: str) -> None:
 @pytest.mark.parametrize("name", ["keys", "Keys", "fleet", "FLEET"])
 def test_a_folder_of_the_evidence_is_no_tenant(name: str) -> None:
     """No tenant has the name of the folder of keys or of fleets, in whatever case."""
-    with pytest.raises(SettingsError, match=f"A tenant cannot be called {name}: that folder"):
+    with refused(SettingsError, "reserved-name", name=name):
         tenant_name(name)
 
 
@@ -39,7 +40,7 @@ def test_two_tenants_do_not_differ_in_case_only(tmp_path: Path, name: str) -> No
     """A name that differs from a tenant's only in case is refused: Windows and macOS ignore it."""
     (tmp_path / "acme").mkdir()
 
-    with pytest.raises(SettingsError, match="There is a tenant called acme"):
+    with refused(SettingsError, "twin", name="acme"):
         refuse_twin(tmp_path, name)
     refuse_twin(tmp_path, "acme")
     refuse_twin(tmp_path, "bloom")

@@ -37,6 +37,7 @@ from runbook_lib.errors import (
     UnexpectedResponseError,
     UnreachableError,
 )
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, graph_error
 from tests.unit.connectors.conftest import (
@@ -113,7 +114,7 @@ def test_an_issued_token_verifies_the_credentials(
     answers_secrets(remote, ISSUED, BAD_SECRET)
     finding = app_credentials_are_accepted(context)
     assert finding.outcome is VERIFIED
-    assert f"an app token for App ID {APP_ID} and refused a made-up secret" in finding.reason
+    assert wording("findings.token-issued", app_id=APP_ID) in finding.reason
     assert len(remote.requests) == 2
     assert app_token(context).reveal() == bodies.APP_TOKEN
     assert len(remote.requests) == 2
@@ -260,7 +261,7 @@ def test_a_mistyped_app_id_is_to_be_corrected(remote: FakeRemote, context: Check
         assert found.quotes[0].endswith(
             "Cannot get application info due to a system error. (code 101)"
         )
-        assert advice.startswith("Compare the App ID with the one in Settings > Basic, correct")
+        assert advice.startswith(wording("findings.compare-app-id"))
         assert "confirm" not in advice
 
 
@@ -285,7 +286,7 @@ def test_an_app_that_can_be_read_is_registered(reads: RunCheck) -> None:
     finding = reads(app_is_registered, responds(bodies.APPLICATION), VERIFIED, "Acme Lead Sync")
     assert finding.accepts == ("app_id",)
     assert finding.facts == {"app_name": "Acme Lead Sync"}
-    assert "Facebook asked for the password" in finding.limits[0]
+    assert wording("findings.password-not-proven") in finding.limits[0]
 
 
 def test_the_right_name_is_verified(reads: RunCheck) -> None:
@@ -440,7 +441,7 @@ def test_an_upgraded_version_gives_a_warning(reads: RunCheck) -> None:
     node = responds(bodies.FULL_APPLICATION, headers=headers)
     warnings = reads(missing_sections_are_filled, node, VERIFIED).warnings
     assert warnings[0] == warning
-    assert "in v27.0 instead of v26.0" in warnings[1]
+    assert wording("findings.answered-in-version", served="v27.0", asked="v26.0") in warnings[1]
 
 
 @pytest.fixture
@@ -502,7 +503,7 @@ def test_a_version_that_ends_soon_gives_a_warning(
     """A version that has ended, or ends soon, in a calendar of its calls gives a warning."""
     now = datetime(2026, 11, 28, tzinfo=UTC)
     finding = of_version(version, permissions=(permission,), now=now)
-    assert finding.warnings == ((f"{ends}; set graph_version to a newer one.",) if ends else ())
+    assert finding.warnings == ((wording("findings.newer-version", ends=ends),) if ends else ())
 
 
 @pytest.fixture
@@ -532,7 +533,7 @@ def test_a_registered_address_is_verified_as_a_domain(
     """If the controls' hosts are refused, this host is verified, and the path is a limit."""
     finding = redeems(BAD_CODE, refusal, VERIFIED, f"accepts the host of {URI}")
     assert "Strict Mode" in finding.limits[0]
-    assert finding.limits[0].startswith("That this address, with its path, is in the list of")
+    assert finding.limits[0].startswith(wording("findings.address-in-the-list"))
     for request in remote.requests[1:]:
         assert fields(request)["client_id"] == APP_ID
         assert fields(request)["client_secret"] == APP_SECRET
@@ -555,7 +556,7 @@ def test_a_refused_path_proves_the_whole_address(redeems: RunCheck, refusal: Res
 def test_the_path_control_only_sets_the_limit(redeems: RunCheck, path: Responder) -> None:
     """Any other answer to the path control leaves the host verified and the path as a limit."""
     finding = redeems(BAD_CODE, REFUSED, VERIFIED, path=path)
-    assert "only its host is proven" in finding.limits[0]
+    assert wording("findings.only-host-proven") in finding.limits[0]
 
 
 @pytest.mark.parametrize(

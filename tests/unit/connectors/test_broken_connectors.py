@@ -29,6 +29,10 @@ from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import BrokenConnectorError, ExitCode, FleetFileError, SettingsError
 from tests.support.commands import runbook
 from tests.support.other_connectors import NAME, beside, forget
+from tests.support.wording import refused, wording
+
+IS_BROKEN = wording("connector-broken.is-broken", connector=NAME)
+UNREADABLE = wording("status.record-unreadable")
 
 Break = Callable[[Path], object]
 
@@ -194,9 +198,9 @@ def test_its_own_commands_name_the_file(plainpost: Path, words: tuple[str, ...],
 
     assert result.exit_code == ExitCode.USAGE, result.output
     shown = line_of(result.stderr)
-    assert "The connector plainpost is broken" in shown
+    assert IS_BROKEN in shown
     assert said in shown
-    assert "Next: Correct that file" in shown
+    assert f"Next: {wording('connector-broken.correct-that-file')}" in shown
     assert "Traceback" not in result.output
     assert SECRET not in result.output
     assert "\x1b" not in result.output
@@ -216,9 +220,9 @@ def test_status_and_inbox_of_others_name_it(plainpost: Path, tenants: Path, how:
     assert status.exit_code == ExitCode.COMPLETE
     assert (unreadable["tenant"], unreadable["connector"]) == ("acme", NAME)
     (item,) = unreadable["open"]
-    assert item["title"] == "Its record cannot be read"
+    assert item["title"] == UNREADABLE
     assert said in item["places"][0]["reason"]
-    assert "Correct that file" in item["advice"]
+    assert wording("connector-broken.correct-that-file") in item["advice"]
     assert said in line_of(status.stderr)
     inbox = runbook("inbox", "--json")
     rows = json.loads(inbox.stdout)
@@ -239,16 +243,16 @@ def test_other_commands_work_and_name_it(plainpost: Path, tenants: Path) -> None
         shown = runbook(*words)
         assert shown.exit_code == ExitCode.COMPLETE
         assert said in line_of(shown.stderr)
-        assert "Its record cannot be read" in shown.stdout
+        assert UNREADABLE in shown.stdout
     inbox = runbook("inbox").stdout
     status = runbook("status").stdout
     assert said in line_of(inbox)
-    assert "acme, beta (plainpost): Its record cannot be read" in inbox
-    assert "Correct that file" in inbox
+    assert f"acme, beta (plainpost): {UNREADABLE}" in inbox
+    assert wording("connector-broken.correct-that-file") in inbox
     assert "beta (plainpost): needs you" in status
     assert "acme (facebook_marketing)" in status
     assert "beta" in runbook("inbox", "--tenant", "beta").stdout
-    assert "acme (plainpost): Its record" in runbook("status", "--tenant", "acme").stdout
+    assert f"acme (plainpost): {UNREADABLE}" in runbook("status", "--tenant", "acme").stdout
     assert "beta" not in runbook("status", "--tenant", "acme").stdout
     doctor = runbook("doctor", "--json")
     (item,) = [one for one in json.loads(doctor.stdout) if one["subject"] == f"Connector {NAME}"]
@@ -299,7 +303,7 @@ def test_its_settings_stop_nobody_else(plainpost: Path, folder: Path, how: str) 
         "RUNBOOK_PLAINPOST_APP_ID=x\nRUNBOOK_FACEBOOK_OF_PLAINPOST=y\n"
         "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\n"
     )
-    with pytest.raises(SettingsError, match="RUNBOOK_FACEBOOK_OF_PLAINPOST, which is not a"):
+    with refused(SettingsError, "unknown-variable", name="RUNBOOK_FACEBOOK_OF_PLAINPOST"):
         open_run(find_procedure(DEFAULT), {}, mode=Mode.HEADLESS, tenant="acme")
     broken(plainpost, how)
 
@@ -307,7 +311,7 @@ def test_its_settings_stop_nobody_else(plainpost: Path, folder: Path, how: str) 
     run.close()
     assert run.values["service_domain"] == "acme-h.cyclr.com"
     assert not known_variables().is_complete
-    with pytest.raises(SettingsError, match="no parameter called app_idd"):
+    with refused(SettingsError, "no-such-parameter", name="app_idd"):
         open_run(find_procedure(DEFAULT), {"app_idd": "1"}, mode=Mode.HEADLESS, tenant="acme")
 
 
@@ -392,13 +396,16 @@ def test_a_file_of_tenants_may_name_it(
 
     assert [(one.tenant, one.procedure.id) for one in read.tenants] == [("acme", DEFAULT)]
     (said,) = read.unusable
-    assert "beta: The connector plainpost is broken (plainpost/inputs.py, line 1)" in said
+    assert f"beta: {IS_BROKEN} (plainpost/inputs.py, line 1)" in said
     path.write_text(content.replace("acme-h.cyclr.com,", "acme-h.cyclr.com,x").replace(
         '[[tenant]]\ntenant = "acme"', '[[tenant]]\ntenant = "acme"\nregion = "x"'
     ))  # fmt: skip
-    with pytest.raises(FleetFileError) as refused:
+    with pytest.raises(FleetFileError) as caught:
         read_fleet_file(path, working_procedures(), DEFAULT, broken_connectors())
-    assert ["region: this name is not known" in line for line in refused.value.mistakes] == [True]
+    assert [
+        wording("tenants-file-invalid.name-not-known", key="region") in line
+        for line in caught.value.mistakes
+    ] == [True]
 
 
 def test_a_fleet_with_its_tenants_is_refused_and_a_watch_goes_on(
@@ -413,10 +420,10 @@ def test_a_fleet_with_its_tenants_is_refused_and_a_watch_goes_on(
     watch = runbook("watch", "t.toml", "--once", "--connector", NAME)
 
     assert fleet.exit_code == ExitCode.USAGE
-    assert "beta: The connector plainpost is broken" in line_of(fleet.stderr)
-    assert "names a connector that is broken" in fleet.stderr
+    assert f"beta: {IS_BROKEN}" in line_of(fleet.stderr)
+    assert wording("connector-broken.fleet-names-it") in fleet.stderr
     assert watch.exit_code == ExitCode.INCOMPLETE, watch.output
-    assert "beta: The connector plainpost is broken" in line_of(watch.stderr)
+    assert f"beta: {IS_BROKEN}" in line_of(watch.stderr)
     page = (tenants / "index.html").read_text()
     assert "acme" in page
     path.write_text('[[tenant]]\ntenant = "acme"\nservice_domain = "acme-h.cyclr.com"\n')

@@ -24,6 +24,7 @@ from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.checks import permissions_are_seen_through_cyclr
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import CyclrAPIError, RemoteError, UnexpectedResponseError, UnreachableError
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import ACCOUNT_CONNECTOR, APP_ID, CONNECTOR, METHOD, SIGN_IN_TOKEN, statuses
 from tests.unit.connectors.conftest import MADE_UP_ACCOUNTS, RunCheck
@@ -115,7 +116,7 @@ def test_a_connector_of_that_name_is_verified(remote: FakeRemote, run_check: Run
     """A connector of that name verifies; the limits say that its Setup cannot be read."""
     library = {LIBRARY: responds([CONNECTOR])}
     finding = run_check(connector_is_in_library, VERIFIED, "id 17208, Approved", answers=library)
-    assert "no API shows it" in finding.limits[0]
+    assert wording("findings.no-api-shows-it") in finding.limits[0]
     assert fields(remote.requests[-1])["query"] == "Facebook Marketing API"
 
 
@@ -323,8 +324,14 @@ def test_with_permission_it_is_installed_and_reported(
 
     found = {INSTALLED: list_installed(), LIBRARY: responds(library), INSTALL: install}
     finding = installs(VERIFIED, answers=found)
-    assert announced == ["Install Facebook Marketing API in Cyclr account acct-1."]
-    assert finding.changes == ("Installed Facebook Marketing API in Cyclr account acct-1: 54321.",)
+    assert announced == [
+        wording("findings.install-announced", connector="Facebook Marketing API", account="acct-1")
+    ]
+    assert finding.changes == (
+        wording(
+            "findings.installed", connector="Facebook Marketing API", account="acct-1", id=54321
+        ),
+    )
 
 
 def test_a_broken_connection_does_not_install_twice(remote: FakeRemote, installs: RunCheck) -> None:
@@ -391,7 +398,7 @@ def test_changes_are_reported_if_the_check_fails_later(
 def test_an_authenticated_connector_is_verified_with_a_limit(run_check: RunCheck) -> None:
     """`Authenticated` verifies; the limit says that consent in a browser is not proven."""
     finding = run_check(connector_is_authenticated, VERIFIED, answers=IS_INSTALLED)
-    assert finding.limits[0].startswith("That a person consented in a browser")
+    assert finding.limits[0].startswith(wording("findings.person-consented"))
 
 
 @pytest.mark.parametrize(
@@ -549,9 +556,9 @@ def test_scopes_that_differ_give_a_warning(
     """The app must also have the permissions that Cyclr requests beyond the chosen ones."""
     finding = sends(VERIFIED, scope=scope)
     warnings = " ".join(finding.warnings)
-    assert ("also asks users for" in warnings) is bool(more)
+    assert (wording("findings.also-asks-for") in warnings) is bool(more)
     assert more in warnings
-    assert ("does not ask users for leads_retrieval" in warnings) is lacks
+    assert (wording("findings.does-not-ask-for", permission="leads_retrieval") in warnings) is lacks
     assert ("no scope" in finding.reason) is (not scope)
 
 
@@ -667,9 +674,9 @@ def test_an_accounts_own_setting_is_verified(remote: FakeRemote, context: CheckC
     remote.on(ACCOUNT, responds(POSTS))
     finding = error_webhook_is_set(context)
     assert finding.outcome is VERIFIED
-    assert finding.reason == "Account acct-1 is set to post its failed transactions."
+    assert finding.reason == wording("findings.posts-failed-transactions", account="acct-1")
     assert "hush" not in repr((finding, context.session.exchanges()))
-    assert finding.limits[0].startswith("That Cyclr posts the failed transactions of other")
+    assert finding.limits[0].startswith(wording("findings.posts-of-others-not-proven"))
 
 
 @pytest.mark.parametrize(

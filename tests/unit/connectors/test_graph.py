@@ -21,8 +21,14 @@ from runbook_lib.connectors.facebook.graph import (
 from runbook_lib.connectors.facebook.graph_errors import GraphAPIError
 from runbook_lib.connectors.facebook.inputs import GRAPH_VERSION
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import ThrottledError, UnexpectedResponseError, UnreachableError
+from runbook_lib.errors import (
+    MissingFieldError,
+    ThrottledError,
+    UnexpectedResponseError,
+    UnreachableError,
+)
 from runbook_lib.remote.check_session import Session
+from tests.support.wording import refused, wording
 from tests.unit.bodies import (
     APP_LIMIT,
     APP_SECRET,
@@ -231,14 +237,22 @@ def test_an_edges_rows_are_returned(remote: FakeRemote, graph: Graph) -> None:
     assert graph.rows("me", TOKEN) == []
 
 
-@pytest.mark.parametrize("body", [{}, {"data": None}, {"data": {}}, {"data": [1]}])
+@pytest.mark.parametrize(
+    ("body", "error", "name", "facts"),
+    [
+        ({}, MissingFieldError, "field-is-needed", {"field": "a list of objects"}),
+        ({"data": None}, UnexpectedResponseError, "no-list-of-objects", {}),
+        ({"data": {}}, UnexpectedResponseError, "no-list-of-objects", {}),
+        ({"data": [1]}, UnexpectedResponseError, "no-object", {"value": 1}),
+    ],
+)
 def test_an_edge_without_a_list_of_objects_is_an_error(
-    remote: FakeRemote, graph: Graph, body: Any
+    remote: FakeRemote, graph: Graph, body: Any, error: Any, name: str, facts: dict[str, object]
 ) -> None:
     """If `data` is not a list of objects, there is an error, and not an empty list."""
     remote.on(PATH, responds(body))
 
-    with pytest.raises(UnexpectedResponseError, match=r"list of objects|is 1, not an object"):
+    with refused(error, name, **facts):
         graph.rows("me", TOKEN)
 
 
@@ -281,7 +295,7 @@ def test_versions_end_when_facebook_says(
 ) -> None:
     """Each calendar has the end dates of its source; the default version has none."""
     assert calendar.ends[version] == end
-    assert "read in November 2026" in calendar.source
+    assert wording("findings.calendar-read") in calendar.source
     assert GRAPH_VERSION.default == "v26.0"
 
 
@@ -293,7 +307,7 @@ def test_facebooks_answer_overrides_the_calendar(remote: FakeRemote, graph: Grap
 
     (warning,) = version_warnings(graph, date(2026, 11, 28), MARKETING_CALENDAR)
 
-    assert "answered in v26.0 instead of v25.0" in warning
+    assert wording("findings.answered-in-version", served="v26.0", asked="v25.0") in warning
 
 
 @pytest.mark.parametrize(

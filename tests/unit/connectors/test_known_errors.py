@@ -12,8 +12,8 @@ import pytest
 
 from runbook_lib import connectors
 from runbook_lib.cli import explain as command
-from runbook_lib.cli.explain import explanation_document
 from runbook_lib.connectors.error_text import read_error
+from runbook_lib.connectors.explanation import explanation_document
 from runbook_lib.connectors.known_errors import KnownErrors
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.connectors.texts import read_known_errors
@@ -26,6 +26,7 @@ from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import SettingsError
 from tests.support.attestations import declined
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]
@@ -369,8 +370,8 @@ def test_a_permission_granted_later_is_a_cause(title: str) -> None:
     (error,) = (error for error in ERRORS if error.title.startswith(title))
     (cause,) = (each.text for each in error.causes if "Business Integrations" in each.text)
 
-    assert "only after the person removes the app" in cause
-    assert cause.endswith("signs in again.")
+    assert wording("explain.after-removing-the-app") in cause
+    assert cause.endswith(wording("explain.signs-in-again"))
 
 
 def test_lead_access_is_given_in_an_order() -> None:
@@ -453,7 +454,7 @@ def test_the_submission_says_what_to_do_when_overdue_or_declined(name: str) -> N
     assert places[0] == 0
     assert "after 1 to 22 days" in step.instructions
     assert step.overdue.startswith("Read every result")
-    assert "**Declined**: choose that below" in step.prose
+    assert wording("explain.declined-is-chosen-below") in step.prose
 
 
 @each_error
@@ -510,7 +511,7 @@ def test_a_known_text_is_not_repeated() -> None:
 @pytest.mark.parametrize("pasted", ["", "  \n", "…", "“”", "?!"])
 def test_nothing_cannot_be_explained(pasted: str) -> None:
     """Without a word there is nothing to look for."""
-    with pytest.raises(SettingsError, match="no text to explain"):
+    with refused(SettingsError, "no-text-to-explain"):
         explained(pasted)
 
 

@@ -22,6 +22,7 @@ from runbook_lib.connectors.facebook.user_token import (
 )
 from runbook_lib.connectors.facebook_messenger.checks import page_is_subscribed
 from runbook_lib.core.model import Finding, Outcome
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows
 from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, shows_no_secret
@@ -419,9 +420,9 @@ def test_each_check_reads_a_page_behind_a_portfolio(
         used = {row[0]: row[2] for row in finding.tables[0].rows}
         assert used["leads_retrieval"] == used["pages_manage_ads"] == "made"
     # Messenger requests a page with a known id by that id.
-    assert f"does not list page 77: found by {'its id' if name == 'Messenger' else way}" in (
-        finding.reason
-    )
+    assert wording(
+        "findings.page-found-by", by="its id" if name == "Messenger" else way, page=77
+    ) in (finding.reason)
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -431,12 +432,10 @@ def test_no_page_by_any_way_decides_nothing(ask: Ask, name: str) -> None:
 
     if name == "21 marketing":
         assert finding.outcome is READ
-        assert finding.limits == (
-            "That the token reads a page: Facebook lists no page of this person.",
-        )
+        assert finding.limits == (wording("findings.lists-no-page"),)
     else:
         assert finding.outcome is NOT_READ
-    assert "Other ways found no page (/77: (#10)" in finding.reason
+    assert wording("findings.no-other-way", page=77) in finding.reason
 
 
 @pytest.mark.parametrize(
@@ -485,10 +484,10 @@ def test_terms_that_nobody_accepted_are_a_warning(
 
     assert bool(finding.warnings) is warned
     if warned:
-        assert "Lead Generation Terms for page 77" in finding.warnings[0]
-        assert "lead ads cannot run" in finding.warnings[0]
+        assert wording("findings.lead-terms", page=77) in finding.warnings[0]
+        assert wording("findings.lead-ads-cannot-run") in finding.warnings[0]
 
 
 def test_lead_access_is_the_persons(ask: Ask) -> None:
     """The lead check has as limit that lead access belongs to the person behind the token."""
-    assert any("belongs to this token's person" in limit for limit in ask().limits)
+    assert any(wording("findings.token-persons") in limit for limit in ask().limits)

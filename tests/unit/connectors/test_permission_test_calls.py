@@ -15,6 +15,7 @@ from runbook_lib.connectors.facebook import permission_test_calls
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding, Outcome
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows
 from tests.unit.connectors.conftest import RunCheck
@@ -94,8 +95,12 @@ def test_each_permission_is_used_once(remote: FakeRemote, call: RunCheck) -> Non
 
 def test_a_call_that_another_permission_serves_shows_nothing(call: RunCheck) -> None:
     """ads_read and ads_management serve one call, so it shows neither where both are carried."""
-    finding = call(INCONCLUSIVE, "none shows that it used ads_management, ads_read")
-    assert results(finding)["ads_read"] == "made, but ads_management allows it too"
+    finding = call(
+        INCONCLUSIVE, wording("findings.none-shows-use", names="ads_management, ads_read")
+    )
+    assert results(finding)["ads_read"] == wording(
+        "findings.allowed-by-another", permission="ads_management"
+    )
     assert results(finding)["leads_retrieval"] == "made"
 
 
@@ -107,17 +112,17 @@ def test_the_same_call_shows_it_where_the_other_is_not_carried(call: RunCheck) -
 @pytest.mark.parametrize("edge", ["me/businesses", "me/accounts"])
 def test_an_empty_list_shows_no_use(call: RunCheck, edge: str) -> None:
     """A call that read nothing shows no use: without its permission the list may be empty too."""
-    said = "^3 calls made, but none shows that it used"
+    said = wording("findings.none-shows-use", names="")
     finding = call(INCONCLUSIVE, said, permissions=TWO, **{edge: responds(rows())})
     (empty,) = [said for said in results(finding).values() if said != "made"]
-    assert empty == "made, but the list is empty; a missing permission can cause that"
+    assert empty == wording("findings.list-is-empty")
 
 
 def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call: RunCheck) -> None:
     """No call is made for a permission that the token lacks."""
     scopes = ("public_profile",)
     finding = call(INCONCLUSIVE, permissions=("business_management",), scopes=scopes)
-    assert results(finding)["business_management"] == "the token does not include it"
+    assert results(finding)["business_management"] == wording("findings.token-lacks-it")
     assert "/v26.0/me/businesses" not in remote.paths
 
 
@@ -132,8 +137,8 @@ def test_a_refused_call_is_named_and_the_others_are_made(call: RunCheck) -> None
 def test_a_missing_page_is_named(call: RunCheck) -> None:
     """Without a page that the person may manage, its calls say what is missing."""
     found = results(call(INCONCLUSIVE, **{"me/accounts": responds(rows({"id": "77"}))}))
-    assert found["pages_manage_ads"] == "there is no page to read"
-    assert found["leads_retrieval"] == "there is no lead form to read"
+    assert found["pages_manage_ads"] == wording("findings.no-page-to-read")
+    assert found["leads_retrieval"] == wording("findings.no-form-to-read")
     assert found["pages_show_list"] == "made"
 
 
@@ -141,15 +146,15 @@ def test_a_permission_without_a_known_call_is_the_persons(call: RunCheck) -> Non
     """If no read call is known, the person must make one."""
     scopes = ("public_profile", "instagram_basic")
     finding = call(INCONCLUSIVE, permissions=("instagram_basic",), scopes=scopes)
-    assert "make one yourself" in results(finding)["instagram_basic"]
+    assert wording("findings.make-one-yourself") in results(finding)["instagram_basic"]
 
 
 def test_the_tier_comes_from_the_headers(call: RunCheck) -> None:
     """The tier and the number of calls are told as what they are: at least that many."""
     limits = " ".join(call(INCONCLUSIVE).limits)
-    assert "development_access, according to the usage headers" in limits
-    assert "the runbook made at least 1 here" in limits
-    assert "no API shows it" in limits
+    assert wording("findings.tier", tier="development_access") in limits
+    assert wording("findings.calls-made", calls=1) in limits
+    assert wording("findings.no-api-shows-it") in limits
 
 
 def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: RunCheck) -> None:

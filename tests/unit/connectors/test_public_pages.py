@@ -13,6 +13,7 @@ import pytest
 
 from runbook_lib.connectors.facebook.public_pages import public_pages_open
 from runbook_lib.core.model import Outcome
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID
 from tests.unit.connectors.conftest import MADE_UP, RunCheck
@@ -75,8 +76,8 @@ def look(run_check: RunCheck) -> RunCheck:
 def test_three_pages_with_text_verify(look: RunCheck) -> None:
     """Each page's title is in the reason; what they say is named as not proven."""
     finding = look(VERIFIED)
-    assert finding.reason.count("“Privacy” opens without JavaScript") == 3
-    assert "does not judge their text" in finding.limits[0]
+    assert finding.reason.count(wording("findings.opens-without-javascript", title="Privacy")) == 3
+    assert wording("findings.text-not-judged") in finding.limits[0]
     assert [row[2] for row in finding.tables[0].rows] == ["verified"] * 3
 
 

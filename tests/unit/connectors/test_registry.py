@@ -12,6 +12,7 @@ from runbook_lib.connectors.registry import (
     known_variables,
 )
 from runbook_lib.errors import SettingsError
+from tests.support.wording import refused
 
 
 def test_the_documented_connector_is_the_default() -> None:
@@ -28,7 +29,7 @@ def test_only_packages_with_a_procedure_are_connectors() -> None:
 @pytest.mark.parametrize("name", ["", "facebook", "../facebook_marketing", "facebook_marketing.x"])
 def test_an_unknown_connector_is_refused_by_name(name: str) -> None:
     """An unknown connector name is refused with a list of the known ones."""
-    with pytest.raises(SettingsError, match="There is no connector called") as caught:
+    with refused(SettingsError, "no-such-connector", name=repr(name)) as caught:
         find_procedure(name)
 
     assert "facebook_marketing" in caught.value.diagnostics()
@@ -36,7 +37,7 @@ def test_an_unknown_connector_is_refused_by_name(name: str) -> None:
 
 def test_a_misspelled_connector_gets_a_suggestion() -> None:
     """A misspelled connector name is refused with the nearest name as suggestion."""
-    with pytest.raises(SettingsError, match=r"Did you mean facebook_marketing\?"):
+    with refused(SettingsError, "did-you-mean", name="facebook_marketing"):
         find_procedure("facebook_marketting")
 
 

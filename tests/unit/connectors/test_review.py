@@ -17,6 +17,7 @@ from runbook_lib.connectors.facebook.review import (
 )
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import OAuthError, UnexpectedResponseError
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
 from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, RunCheck, session_to
@@ -62,7 +63,7 @@ def test_a_live_public_profile_is_verified(run_check: RunCheck) -> None:
     """A live public_profile verifies; its access level is a limit."""
     answers = {EDGE: responds(statuses(public_profile="live"))}
     finding = run_check(public_profile_is_live, VERIFIED, answers=answers)
-    assert "has Advanced Access, not only Standard Access" in finding.limits[0]
+    assert wording("findings.advanced-access") in finding.limits[0]
 
 
 def test_live_permissions_were_requested(run_check: RunCheck) -> None:
@@ -98,7 +99,7 @@ def test_an_unlisted_permission_leaves_the_review_open(run_check: RunCheck) -> N
     )
     answers = {EDGE: lists_all_but("leads_retrieval")}
     finding = run_check(review_is_approved, INCONCLUSIVE, *words, answers=answers)
-    assert "never requested, is waiting or was declined" in finding.limits[0]
+    assert wording("findings.review-unknown") in finding.limits[0]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.connectors.review_kit import find_blanks, kit_markdown, plan_markdown
 from runbook_lib.core.procedure import StepKind
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.wording import wording
 
 TIER = "Marketing API Access Tier"
 NAME = "Acme Lead Sync"
@@ -174,10 +175,11 @@ def test_a_kit_has_a_text_the_calls_and_the_reasons() -> None:
 
 def test_needed_permissions_that_were_not_chosen_are_named() -> None:
     """A warning names what the chosen permissions bring with them; chosen, it is not named."""
-    (warning,) = [each for each in made("leads_retrieval").warnings if "also need these" in each]
+    also = wording("kit.also-need-these")
+    (warning,) = [each for each in made("leads_retrieval").warnings if also in each]
     assert "ads_management" in warning
     assert TIER in warning
-    assert not [each for each in made("pages_show_list").warnings if "also need these" in each]
+    assert not [each for each in made("pages_show_list").warnings if also in each]
 
 
 def test_a_permission_that_nothing_uses_is_warned_of() -> None:
@@ -186,9 +188,12 @@ def test_a_permission_that_nothing_uses_is_warned_of() -> None:
         kit = made(name)
         unused = part(kit, name)
         assert unused.usage.startswith("‹Say what")
-        assert f"We know of nothing in the Facebook Marketing API connector that uses {name}" in (
-            unused.warning
+        unknown = wording(
+            "kit.permission-without-use",
+            connector="Facebook Marketing API connector",
+            permission=name,
         )
+        assert unknown in unused.warning
         assert unused.warning in kit.warnings
         assert unused.calls == ()
 
@@ -197,8 +202,11 @@ def test_a_permission_without_a_known_call_is_warned_of() -> None:
     """business_management is asked for by others, and no call of the connector needs it."""
     business = part(made("leads_retrieval"), "business_management")
 
-    assert "We know of no call of the Facebook Marketing API connector" in business.warning
-    assert "because leads_retrieval depends on it" in business.warning
+    assert (
+        wording("kit.no-known-call", connector="Facebook Marketing API connector")
+        in business.warning
+    )
+    assert wording("kit.depended-on-by", permission="leads_retrieval") in business.warning
     assert [call.is_test for call in business.calls] == [True]
     assert part(made("leads_retrieval"), "leads_retrieval").warning == ""
 
@@ -209,7 +217,7 @@ def test_public_profile_alone_needs_no_review(permissions: tuple[str, ...]) -> N
     kit = made(*permissions)
 
     assert [each.name for each in kit.permissions] == ["public_profile"]
-    assert any("needs no review" in each for each in kit.warnings)
+    assert any(wording("kit.needs-no-review") in each for each in kit.warnings)
 
 
 def test_the_scenes_meet_the_policy() -> None:
@@ -218,13 +226,13 @@ def test_the_scenes_meet_the_policy() -> None:
     shown = [scene.shows for scene in kit.scenes]
     names = [each.name for each in kit.permissions if not each.is_feature]
 
-    assert "whole Meta login" in shown[2]
+    assert wording("kit.whole-login") in shown[2]
     assert "grant screen" in shown[3]
     assert set(kit.scenes[3].permissions) == set(names)
     assert sorted(name for scene in kit.scenes[4:] for name in scene.permissions) == sorted(names)
-    assert "server to server" in kit.scenes[-2].caption
+    assert wording("kit.server-to-server") in kit.scenes[-2].caption
     assert any("English" in rule and "captions" in rule for rule in kit.rules)
-    assert "server to server" in kit.about[1]
+    assert wording("kit.server-to-server") in kit.about[1]
 
 
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
@@ -234,11 +242,11 @@ def test_the_recording_shows_the_first_consent(connector: str) -> None:
     rules = " ".join(kit.rules)
     grant = kit.scenes[3].shows
 
-    assert "Show the first consent" in rules
+    assert wording("kit.show-first-consent") in rules
     assert "Edit settings" in rules
     assert "Edit settings" in grant
-    assert "chooses the page" in grant
-    assert "captions or speech" in rules
+    assert wording("kit.chooses-the-page") in grant
+    assert wording("kit.captions-or-speech") in rules
     assert kit.scenes[-2].shows.startswith("The result")
 
 
@@ -246,7 +254,7 @@ def test_no_recording_is_asked_for_the_tier() -> None:
     """The kit says that the access tier needs no recording, and names the source."""
     tier = part(made("leads_retrieval"), TIER)
 
-    assert "asks for no recording" in tier.scene
+    assert wording("kit.asks-for-no-recording") in tier.scene
     assert "changelog" in tier.source
     assert all(TIER not in scene.permissions for scene in made("leads_retrieval").scenes)
 
@@ -364,7 +372,7 @@ def test_the_kit_prepares_for_the_five_sections_of_the_renewal() -> None:
     """Each section that Meta names for Data Access Renewal has a text, in the order of its page."""
     kit = made("leads_retrieval")
 
-    assert kit.prepare_for == "Data Access Renewal, if Facebook asks for it"
+    assert kit.prepare_for == wording("kit.renewal-if-asked")
     assert [part.name for part in kit.prepare] == [
         "Business connection",
         "Allowed usage",

@@ -17,6 +17,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.domain import Certificate
 from tests.conftest import NOON
+from tests.support.wording import wording
 from tests.unit.connectors.conftest import MADE_UP, RunCheck
 from tests.unit.fake_remote import FakeRemote, fails_with, responds
 
@@ -50,7 +51,7 @@ def test_a_callback_that_differs_from_a_made_up_page_is_verified(
     answer = f"the callback page answers {status}, a made-up page 404"
     finding = check(VERIFIED, "Let's Encrypt is valid for 60 days", answer, status=status)
     assert finding.warnings == ()
-    assert "belongs to your Cyclr console" in finding.limits[0]
+    assert wording("findings.domain-of-console") in finding.limits[0]
     # The day is a due item.
     assert finding.facts == {"certificate_ends_on": "2027-01-23"}
     assert [str(request.url) for request in remote.requests] == [
@@ -110,7 +111,7 @@ def test_a_certificate_that_expires_soon_gives_a_warning(
 def test_a_custom_domain_gives_a_warning(check: RunCheck) -> None:
     """A custom domain is verified with a warning, because the console then shows two domains."""
     warnings = check(VERIFIED, service_domain="connect.acme.example").warnings
-    assert "connect.acme.example is a custom domain" in warnings[0]
+    assert wording("findings.custom-domain", domain="connect.acme.example") in warnings[0]
 
 
 @pytest.mark.parametrize("broken", ["resolve_name", "read_certificate"])

@@ -15,6 +15,7 @@ from runbook_lib.connectors.fault_domain import ADVICE, FaultDomain
 from runbook_lib.connectors.known_errors import KnownErrors
 from runbook_lib.connectors.registry import find_procedure
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.support.wording import wording
 from tests.unit.connectors.payloads import REFUSALS, TOKEN, detail, payload, refusal
 
 MARKETING = find_procedure("facebook_marketing")
@@ -97,7 +98,7 @@ def test_a_paused_cycle_is_read() -> None:
 
     assert (failure.account, failure.cycle_name) == (PAUSED["accountId"], "Leads to CRM")
     assert failure.is_known
-    assert "start the cycle again" in failure.advice
+    assert wording("explain.start-the-cycle-again") in failure.advice
     assert (cause["failures"], cause["accounts"], cause["cause"]) == (2, 1, "not known")
 
 
@@ -156,7 +157,7 @@ def test_a_letter_names_a_cause_only_by_text_or_subcode(refused: str, quoted: st
     (failure,) = read(payload(Detail=detail(refused))).items
 
     assert failure.is_known is not bool(quoted)
-    assert failure.meaning.startswith(quoted or "The token has ended")
+    assert failure.meaning.startswith(quoted or wording("connections.token-has-ended"))
 
 
 def test_an_unknown_refusal_keeps_its_code_and_trace_id() -> None:
@@ -185,7 +186,7 @@ def test_failures_of_one_cause_are_one_entry() -> None:
     causes = list(failures.causes())
 
     assert [(cause["cause"], cause["accounts"], cause["failures"]) for cause in causes] == [
-        ("this customer's token", 2, 3),
+        (wording("connections.cause-token"), 2, 3),
         ("a limit", 1, 1),
     ]
     assert (causes[0]["first"], causes[0]["last"]) == (

@@ -19,6 +19,7 @@ from runbook_lib.connectors.facebook.user_token import (
 from runbook_lib.core.model import Outcome, Table
 from runbook_lib.errors import ThrottledError, UnexpectedResponseError
 from tests.conftest import NOON
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, PAGE_TOKEN, TOKEN_INSPECTED, USER_TOKEN, rows
 from tests.unit.connectors.conftest import MakeContext, RunCheck
@@ -249,7 +250,9 @@ def test_a_grant_for_some_targets_only_is_a_limit(inspect: RunCheck) -> None:
     """A permission for chosen pages only is a limit of the finding."""
     chosen = {"scope": "leads_retrieval", "target_ids": ["1", "2"]}
     finding = inspect(VERIFIED, granular_scopes=[chosen, {"scope": "public_profile"}])
-    assert finding.limits == ("That leads_retrieval applies to more than its 2 chosen targets.",)
+    assert finding.limits == (
+        wording("findings.chosen-targets-only", permission="leads_retrieval", targets=2),
+    )
 
 
 @pytest.mark.parametrize("pages", [0, 1, 2])
@@ -282,7 +285,8 @@ def test_another_version_of_the_answer_is_named(
     answers = listing_accounts(*[{"id": "act_1"}] * accounts, headers=headers)
     first, second = run_check(marketing_data_is_readable, end, answers=answers).warnings
     assert first == upgrade
-    assert "answered in v27.0 instead of v26.0: that version has ended" in second
+    other = wording("findings.answered-in-version", served="v27.0", asked="v26.0")
+    assert f"{other}: {wording('findings.version-has-ended')}" in second
 
 
 def test_read_rows_are_tables(remote: FakeRemote, run_check: RunCheck) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from runbook_lib.connectors.facebook.verification import business_is_verified
 from runbook_lib.core.model import Finding, Outcome
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, rows
 from tests.unit.connectors.conftest import MakeContext
@@ -75,4 +76,4 @@ def test_an_owner_that_the_token_does_not_show_proves_nothing(ask: Any) -> None:
     finding = ask(id="3003")
 
     assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "belongs to business 1001, which this person's token does not show" in finding.reason
+    assert wording("findings.owner-not-shown", business=1001) in finding.reason

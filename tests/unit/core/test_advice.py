@@ -14,6 +14,7 @@ from runbook_lib.core.run_state import RunState
 from runbook_lib.engine.tenant_state import KnownTenant, status_of
 from runbook_lib.evidence.reports.tenant_status import ItemGroup, TenantStatus, what_now
 from tests.support.run_states import MARKETING, SIGNS, state_of
+from tests.support.wording import wording
 
 TODAY = date(2026, 11, 24)
 procedures = pytest.mark.parametrize("name", connector_names())
@@ -231,7 +232,7 @@ def test_a_step_that_no_check_can_tell_is_only_confirmed() -> None:
     told = next_step(state_of("9a left, 11 to do, 12 to do"))
 
     assert told is not None
-    assert told.advice.startswith("No check can tell the rest. Confirm it once it is done: ")
+    assert told.advice.startswith(wording("advice.confirm-the-rest"))
 
 
 def test_a_check_waits_for_the_steps_without_which_it_cannot_tell() -> None:

@@ -19,7 +19,7 @@ from runbook_lib.core.attachments import (
 )
 from runbook_lib.core.model import Attachment
 from runbook_lib.errors import ContentError, SettingsError
-from tests.support.wording import refused
+from tests.support.wording import refused, refused_naming, wording
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -73,7 +73,7 @@ def test_other_files_are_refused(tmp_path: Path, media_type: str, content: bytes
     with refused(SettingsError, "attachment-not-supported", name="shot.png") as caught:
         store(tmp_path / "new", media_type=media_type, content=content)
 
-    advice = "Nothing was recorded. Attach another file, or confirm without one"
+    advice = wording("advice.attach-another")
     assert caught.value.diagnostics().startswith(advice)
     assert not (tmp_path / "new").exists()
 
@@ -128,7 +128,7 @@ def test_a_full_disk_keeps_the_stored_attachment(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OSError, match="No space"):
+    with refused_naming(OSError, "No space"):
         store(tmp_path)
 
     assert [(each, each.read_bytes()) for each in tmp_path.iterdir()] == [(path, before)]
@@ -143,6 +143,5 @@ def test_a_missing_or_changed_attachment_is_an_error(tmp_path: Path) -> None:
         spoil()
         with refused(ContentError, "attachment-changed", name="shot.png") as caught:
             copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
-        assert f"Restore it as {path} " in caught.value.diagnostics()
-        assert "again without it" in caught.value.diagnostics()
+        assert wording("advice.restore-attachment", path=path) in caught.value.diagnostics()
         assert not (tmp_path / "bundle").exists()

@@ -34,6 +34,7 @@ from runbook_lib.core.procedure import (
     StepKind,
 )
 from tests.support.attestations import AT, attested, declined, skipped, submitted, withdrawn
+from tests.support.wording import wording
 
 APP_ID = Input(name="app_id", label="App ID", help="")
 NAMES = Input(name="permissions", label="Permissions", help="")
@@ -149,9 +150,9 @@ def test_another_sentence_check_or_connector_is_a_misfit() -> None:
     rechecked = replace(STEP, checks=(replace(STEP.checks[0], id="is-there-still"),))
     asked = replace(STEP, checks=(replace(STEP.checks[0], needs_confirmation="I see it."),))
     for step in (reworded, rechecked, asked):
-        assert mismatch(bound, step, NOW) == "before its sentence or its checks were changed"
-    assert mismatch(bound, STEP, other) == "for the connector p"
-    assert mismatch(Binding(), STEP, NOW) == "for the connector of another form"
+        assert mismatch(bound, step, NOW) == wording("reasons.void-reworded")
+    assert mismatch(bound, STEP, other) == wording("reasons.void-of-connector", connector="p")
+    assert mismatch(Binding(), STEP, NOW) == wording("reasons.void-of-another-form")
 
 
 def test_other_text_is_no_misfit() -> None:
@@ -165,7 +166,12 @@ def test_a_statement_without_a_later_subject_name_is_a_misfit() -> None:
     """A statement from before a name was added to the subject does not fit."""
     bound = structs.replace(bind(STEP, NOW), subject={"app_id": "111"})
 
-    assert mismatch(bound, STEP, NOW) == "before all values that it is about were recorded"
+    assert mismatch(bound, STEP, NOW) == wording("reasons.void-before-values")
+
+
+def no_longer_counts(advice: str) -> str:
+    """Return the end of a void attestation's sentence, with the advice of this key."""
+    return wording("reasons.no-longer-counts", again=wording(f"reasons.{advice}"))
 
 
 @pytest.mark.parametrize(
@@ -181,8 +187,9 @@ def test_every_kind_of_statement_lapses(kind: AttestationKind) -> None:
     assert (selection.current, selection.confirmed_by) == (None, ())
     assert void.attestation == attestation
     assert void.sentence.startswith("Operator ")
-    again = "confirm it again." if kind is AttestationKind.ATTESTED else "say it again."
-    assert void.sentence.endswith(f"for App ID 111, not 222, so it no longer counts: {again}")
+    again = "confirm-again" if kind is AttestationKind.ATTESTED else "say-again"
+    reason = wording("reasons.void-of-another-app", name="App ID", was=111, now=222)
+    assert void.sentence.endswith(f"{reason}{no_longer_counts(again)}")
 
 
 def test_the_newest_fitting_statement_counts() -> None:
@@ -235,11 +242,13 @@ def test_an_attestation_that_somebody_else_withdrew_is_shown() -> None:
     first = said(attested("a", by="Ann"))
     no = said(withdrawn("a", note="Not that account."))
     void = select_current([first, no], STEP, NOW).void
-    withdrawal = f"Operator withdrew it on {AT} (Not that account)"
+    note = "Not that account"
+    withdrawal = wording("reasons.withdrawn-by", by="Operator", at=AT, note=note)
+    confirmed = wording("reasons.confirmed-by", by="Ann", at=AT)
 
     assert [lapse.attestation for lapse in void] == [first, no]
     assert [lapse.sentence for lapse in void] == [
-        f"Ann confirmed this on {AT} but {withdrawal}, so it no longer counts: confirm it again.",
+        f"{confirmed} but {withdrawal}{no_longer_counts('confirm-again')}",
         "",
     ]
     own = said(withdrawn("a", by="ann"))
@@ -334,7 +343,7 @@ def test_a_link_counts_once() -> None:
     selection = select_current([linked], STEP, NOW, spent_links=["d" * 64])
     (void,) = selection.void
     assert (selection.current, selection.confirmed_by) == (None, ())
-    assert "by a link that had been used before" in void.sentence
+    assert wording("reasons.void-used-link") in void.sentence
 
 
 def test_a_link_stays_used_after_its_attestation_was_withdrawn() -> None:
@@ -519,10 +528,9 @@ def test_an_attestation_that_has_ended_no_longer_counts() -> None:
     selection = select_current([attestation], YEARLY, on("2026-12-25"))
     (void,) = selection.void
     assert selection.current is None
-    assert void.sentence == (
-        f"Operator confirmed this on {AT}, 31 days ago, until 2026-12-24, so it no longer counts: "
-        "confirm it again."
-    )
+    confirmed = wording("reasons.confirmed-by", by="Operator", at=AT)
+    expired = wording("reasons.expired", days=31, until="2026-12-24")
+    assert void.sentence == f"{confirmed}{expired}{no_longer_counts('confirm-again')}"
     assert void.ended == "2026-12-24"
     elsewhere = replace(on("2026-12-24"), procedure=replace(PROCEDURE, id="q"))
     assert select_current([attestation], YEARLY, elsewhere).void[0].ended == ""
@@ -553,6 +561,6 @@ def test_another_sentence_than_the_steps_answers_is_a_misfit() -> None:
     reworded = replace(YEARLY, answers=(replace(NOT_ASKED, sentence="It is not wanted."), ASKED))
 
     assert mismatch(answered(NOT_ASKED).binding, YEARLY, NOW) == ""
-    why = "before its sentence or its checks were changed"
+    why = wording("reasons.void-reworded")
     assert mismatch(answered(NOT_ASKED).binding, reworded, NOW) == why
     assert mismatch(answered(ASKED).binding, reworded, NOW) == ""

@@ -39,6 +39,7 @@ from runbook_lib.core.run_state import History, RunState, fold, rests_on
 from runbook_lib.core.step_record import step_record
 from runbook_lib.core.waits import waits_in
 from tests.support.journals import entry
+from tests.support.wording import refused, wording
 
 CODE = "a" * 64
 OTHER_CODE = "b" * 64
@@ -176,6 +177,9 @@ class Nights:
         return fold(self.history(), Subject(PROCEDURE, VALUES, today=today), run)
 
 
+VERIFIED = wording("reasons.verified-on", day="2026-11-01")
+
+
 def why(found: EarlierResult | OutdatedResult | None) -> str:
     assert isinstance(found, OutdatedResult), found
     return found.reason
@@ -193,9 +197,11 @@ def test_a_verified_result_counts_for_the_days_of_its_step() -> None:
         "2026-12-01",
     )
     due = nights.find(31)
-    assert due == OutdatedResult(
-        "Verified on 2026-11-01, which counted for 30 days, until 2026-12-01.", "2026-12-01"
-    )
+    assert isinstance(due, OutdatedResult)
+    assert due.reason.startswith(VERIFIED)
+    assert wording("reasons.carried-until", days=30) in due.reason
+    assert due.reason.endswith(" 2026-12-01.")
+    assert due.since == "2026-12-01"
 
 
 def test_a_step_may_name_other_days() -> None:
@@ -238,7 +244,9 @@ def test_the_order_of_a_list_is_no_matter() -> None:
 
 def test_other_code_of_the_check_is_due() -> None:
     """A result of another version of the check does not count."""
-    assert "has changed since" in why(Nights().result().find(1, about(code=OTHER_CODE)))
+    assert wording("reasons.check-changed") in why(
+        Nights().result().find(1, about(code=OTHER_CODE))
+    )
 
 
 @pytest.mark.parametrize(("minutes", "counts"), [(4, True), (6, False), (60 * 24 * 400, False)])
@@ -257,9 +265,8 @@ def test_another_result_of_the_check_ends_it(outcome: Outcome) -> None:
     """A later result about the same values that is not verified ends it, in any run."""
     nights = Nights().result().result(2, outcome, run="r1")
 
-    assert why(nights.find(3)) == (
-        "Verified on 2026-11-01, but the check of 2026-11-03 found otherwise."
-    )
+    otherwise = wording("reasons.found-otherwise", day="2026-11-03")
+    assert why(nights.find(3)) == f"{VERIFIED}{otherwise}"
     again = nights.result(4, run="r2").find(5)
     assert isinstance(again, EarlierResult)
     assert again.result.run_id == "r2"
@@ -295,7 +302,8 @@ def test_a_refused_value_ends_it() -> None:
     nights.add(EventType.RUN_STARTED, 0, run="r0", **RUN)
     nights.result().other(2, Outcome.INCONCLUSIVE, refuses=["key"])
 
-    assert why(nights.find(3)) == "Verified on 2026-11-01, but Key was refused since."
+    refusal = wording("reasons.value-refused-since", name="Key")
+    assert why(nights.find(3)) == f"{VERIFIED}, but {refusal}."
     # The value of then, not the one in use now.
     nights = Nights()
     nights.add(EventType.RUN_STARTED, 0, run="r0", **{**RUN, "fingerprints": {"key": OTHER_SECRET}})
@@ -316,7 +324,7 @@ def test_a_failure_of_a_step_that_it_requires_ends_it() -> None:
     """Later it is due, even if that step is verified again."""
     nights = Nights().result().other(2, Outcome.FAILED).other(3, Outcome.VERIFIED)
 
-    assert why(nights.find(4)).endswith("but step 1, which it requires, has failed since.")
+    assert why(nights.find(4)).endswith(wording("reasons.required-failed", number=1))
 
 
 def test_a_withheld_result_does_not_count() -> None:
@@ -346,7 +354,7 @@ def test_a_later_result_that_is_withheld_ends_it() -> None:
     withheld = {"sha256": "0" * 64, "checks": [LINK.id], "binding": binding}
     nights.add(EventType.STEP_WITHHELD, 2, "fb-02-link", run="r1", **withheld)
 
-    assert why(nights.find(3)).endswith("but a result of 2026-11-03 is withheld.")
+    assert why(nights.find(3)).endswith(wording("reasons.result-withheld", day="2026-11-03"))
 
 
 def test_a_run_that_carries_is_marked_and_rests_on_the_lines() -> None:
@@ -356,10 +364,8 @@ def test_a_run_that_carries_is_marked_and_rests_on_the_lines() -> None:
 
     assert carried.conclusion.outcome is Outcome.VERIFIED
     assert label_of(carried.conclusion) == "verified on 2026-11-01"
-    assert carried.conclusion.reason == (
-        "Verified on 2026-11-01 in run r0, and not checked again in this run; it counts until "
-        "2026-12-01. It leads there."
-    )
+    earlier = wording("reasons.carried-in-run", run="r0", until="2026-12-01", day="2026-11-01")
+    assert carried.conclusion.reason == f"{earlier} It leads there."
     assert state.outcome is RunOutcome.COMPLETE
     assert {1, 2} <= {ref.seq for ref in rests_on(state)}
     written = step_record(carried)
@@ -372,14 +378,19 @@ def test_a_run_that_carries_is_marked_and_rests_on_the_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"verified_on": ""}, {"verified_on": "2026-11-02"}, {"carried": ()}]
+    ("change", "said"),
+    [
+        ({"verified_on": ""}, "earlier-day-missing"),
+        ({"verified_on": "2026-11-02"}, "earlier-day-missing"),
+        ({"carried": ()}, "earlier-day-missing"),
+    ],
 )
-def test_a_record_may_not_hide_or_invent_an_earlier_day(change: dict[str, Any]) -> None:
+def test_a_record_may_not_hide_or_invent_an_earlier_day(change: dict[str, Any], said: str) -> None:
     """A record that rests on an earlier run says so, and names the day."""
     state = Nights().result().night(2).fold(2)
     written = step_record(state.steps["fb-02-link"])
 
-    with pytest.raises(ValueError, match=r"earlier run|has a check"):
+    with refused(ValueError, said):
         structs.replace(written, **change).require_evidence()
 
 
@@ -411,7 +422,7 @@ def test_a_refusal_later_in_the_run_ends_it() -> None:
 
     assert (due.conclusion.outcome, due.conclusion.due_on) == (Outcome.NOT_RUN, "2026-11-03")
     assert label_of(due.conclusion) == "due"
-    assert "Key was refused since" in due.conclusion.reason
+    assert wording("reasons.value-refused-since", name="Key") in due.conclusion.reason
     assert due.carried == ()
 
 

@@ -8,10 +8,13 @@ from msgspec import structs
 from runbook_lib.core.conclusion import Conclusion, combine, conclude
 from runbook_lib.core.model import Attestation, Finding, Outcome
 from tests.support.attestations import AT, attested, declined, skipped, submitted
+from tests.support.wording import wording
 
 WORD = attested("fb-01-a")
 SUBMITTED = submitted("fb-01-a")
 DECLINED = declined("fb-01-a")
+NOT_INSTALLED = "It is not installed."
+BLOCKED = "Blocked: complete step 13 first."
 SKIP = skipped("fb-01-a", note="no lead forms here")
 CHECKED = (
     Outcome.FAILED,
@@ -54,7 +57,7 @@ def test_equal_findings_give_all_their_reasons() -> None:
 
 
 @pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED, DECLINED, SKIP])
-@pytest.mark.parametrize("obstacle", ["", "Blocked: complete step 13 first."])
+@pytest.mark.parametrize("obstacle", ["", BLOCKED])
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.VERIFIED])
 def test_failed_and_verified_override_people(
     outcome: Outcome, attestation: Attestation | None, obstacle: str
@@ -105,31 +108,30 @@ def test_a_verified_step_with_an_unverifiable_part_needs_a_person(
 @pytest.mark.parametrize("outcome", [each for each in CHECKED if each is not Outcome.VERIFIED])
 def test_only_a_verified_step_has_an_unverifiable_part(outcome: Outcome) -> None:
     """Other findings already say what is left to do."""
-    assert not conclude((finding(outcome),), unverifiable=("It is so.",)).needs_person
+    concluded = conclude((finding(outcome),), unverifiable=("It is so.",))
+    assert not concluded.needs_person
 
 
 @pytest.mark.parametrize("attestation", [WORD, SUBMITTED])
 def test_an_attestation_that_a_check_contradicts_fails(attestation: Attestation) -> None:
     """An attestation that a check contradicts is `failed`, with author and time in the reason."""
-    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), attestation=attestation)
+    said = conclude((finding(Outcome.NOT_RUN, NOT_INSTALLED),), attestation=attestation)
 
     assert said.outcome is Outcome.FAILED
     assert "Operator" in said.reason
     assert AT in said.reason
-    assert "It is not installed." in said.reason
+    assert NOT_INSTALLED in said.reason
     assert not said.by_person
 
 
 @pytest.mark.parametrize("attestation", [WORD, SUBMITTED])
 def test_not_done_with_limits_contradicts_nobody(attestation: Attestation) -> None:
     """A check that names what it does not prove says what to do; an attestation counts."""
-    not_done = structs.replace(
-        finding(Outcome.NOT_RUN, "It is not installed."), limits=("The rest.",)
-    )
+    not_done = structs.replace(finding(Outcome.NOT_RUN, NOT_INSTALLED), limits=("The rest.",))
     said = conclude((not_done,), attestation=attestation)
 
     assert said.outcome is (Outcome.ATTESTED if attestation is WORD else Outcome.WAITING)
-    assert "a check ran and could not tell: It is not installed." in said.reason
+    assert wording("reasons.check-could-not-tell", reason=NOT_INSTALLED) in said.reason
     assert conclude((not_done,)).outcome is Outcome.NOT_RUN
     assert (
         conclude((not_done, finding(Outcome.NOT_RUN)), attestation=attestation).outcome
@@ -139,20 +141,20 @@ def test_not_done_with_limits_contradicts_nobody(attestation: Attestation) -> No
 
 def test_not_run_without_an_attestation_is_no_failure() -> None:
     """Without an attestation, a step that is not done is `not_run`."""
-    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),))
+    said = conclude((finding(Outcome.NOT_RUN, NOT_INSTALLED),))
 
-    assert said == Conclusion(outcome=Outcome.NOT_RUN, code="a-code", reason="It is not installed.")
+    assert said == Conclusion(outcome=Outcome.NOT_RUN, code="a-code", reason=NOT_INSTALLED)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.WAITING, Outcome.INCONCLUSIVE])
-@pytest.mark.parametrize("obstacle", ["", "Blocked: complete step 13 first."])
+@pytest.mark.parametrize("obstacle", ["", BLOCKED])
 def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
     """A skip by a person has its reason, and takes precedence over an obstacle."""
     said = conclude((finding(outcome),), attestation=SKIP, obstacle=obstacle)
 
     assert said.outcome is Outcome.SKIPPED
     assert said.by_person
-    assert said.reason == "Operator: no lead forms here"
+    assert said.reason == f"Operator: {SKIP.note}"
 
 
 def test_a_skip_needs_no_check() -> None:
@@ -166,17 +168,17 @@ def test_a_declined_step_fails_with_a_next_step() -> None:
         said = conclude(findings, attestation=structs.replace(DECLINED, note="No screencast."))
 
         assert said.outcome is Outcome.FAILED
-        begin = f"Operator reported on {AT} that the reviewer declined this: No screencast. Correct"
+        begin = wording("reasons.declined", at=AT, note="No screencast")
         assert said.reason.startswith(begin)
-        assert "submit it again" in said.reason
+        assert wording("reasons.submit-again") in said.reason
 
 
 @pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])
 def test_an_obstacle_skips_the_step_without_a_person(attestation: Attestation | None) -> None:
     """A step that an earlier failure blocks is skipped, but not by a person."""
-    said = conclude((), attestation=attestation, obstacle="Blocked: complete step 13 first.")
+    said = conclude((), attestation=attestation, obstacle=BLOCKED)
 
-    assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Blocked: complete step 13 first.")
+    assert said == Conclusion(outcome=Outcome.SKIPPED, reason=BLOCKED)
 
 
 @pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])

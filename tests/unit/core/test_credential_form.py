@@ -48,6 +48,7 @@ from runbook_lib.walkthrough.views import STRUCTURE, step_view
 from tests.conftest import NOON
 from tests.support.attestations import attested
 from tests.support.journals import described
+from tests.support.wording import refused, refused_naming, wording
 from tests.unit import bodies
 from tests.unit.fake_remote import FakeRemote, open_session, owned, responds
 from tests.unit.walkthrough.sample_run import make_context
@@ -115,14 +116,14 @@ def test_a_credential_like_an_ordinary_word_is_refused(text: str) -> None:
     """A short, repetitive or common word is refused in any case, without being quoted."""
     for each in (text, text.upper(), text.title()):
         reason = implausible(each)
-        assert reason.startswith("this cannot be distinguished from an ordinary word: ")
+        assert reason.startswith(wording("setting-invalid.ordinary-word"))
         assert len(each) < 5 or each not in reason
 
 
 @pytest.mark.parametrize("text", ["marketin", "correct horse", "31415926535", "Facebook_Marketing"])
 def test_a_plain_credential_is_refused(text: str) -> None:
     """A word or two, or a number, is refused, and the reason says what to choose instead."""
-    assert "mix letters with digits or signs" in implausible(text)
+    assert wording("setting-invalid.mix-letters") in implausible(text)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,8 @@ def test_a_word_is_refused_wherever_it_comes_from(
         with pytest.raises(SettingsError) as caught:
             resolve(inputs_of(PROCEDURE), **{"environ": {}, **way})
         said = str(caught.value)
-        assert said.startswith(f"{item.name} ({item.label}): this cannot be distinguished from")
+        ordinary = wording("setting-invalid.ordinary-word")
+        assert said.startswith(f"{item.name} ({item.label}): {ordinary}")
         assert text not in said.removeprefix(f"{item.name} ({item.label})")
 
 
@@ -196,7 +198,7 @@ def test_a_credential_that_is_a_shown_value_is_refused() -> None:
         (CYCLR_CLIENT_ID.variable, CYCLR_CLIENT_SECRET.variable), "client-0815-xyz"
     )
 
-    with pytest.raises(SettingsError, match="cyclr_client_id contains it too"):
+    with refused(SettingsError, "value-of-another", name="cyclr_client_id"):
         resolve(inputs_of(PROCEDURE), environ=environ)
 
 
@@ -411,11 +413,12 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
 
     for text in ("verified", "short", "step.checked"):
         said = problem(USER_ACCESS_TOKEN, text)
-        assert said.startswith("This cannot be distinguished from an ordinary word")
-        with pytest.raises(ValueError, match="ordinary word") as caught:
+        assert said.startswith(wording("setting-invalid.ordinary-word-at-field"))
+        with refused(ValueError, "ordinary-word-refused") as caught:
             run.set_secret(USER_ACCESS_TOKEN, text)
         assert text not in str(caught.value)
-    with pytest.raises(ValueError, match="app_id contains it too"):
+    sentence = wording("setting-invalid.value-of-another", name="app_id")
+    with refused_naming(ValueError, sentence):
         run.set_secret(USER_ACCESS_TOKEN, bodies.APP_ID)
     assert run.settings is before
 
@@ -493,11 +496,11 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
     )
     cyclr = Cyclr(session, base_url=base, token=Secret(bodies.CYCLR_TOKEN), account="acct-1")
 
-    with pytest.raises(UnexpectedResponseError, match="/oauth/access_token"):
+    with refused_naming(UnexpectedResponseError, "/oauth/access_token"):
         request_token_by_client_credentials(session, server, **pair)
-    with pytest.raises(UnexpectedResponseError, match="/oauth/token"):
+    with refused_naming(UnexpectedResponseError, "/oauth/token"):
         request_api_token(session, base, **pair)
-    with pytest.raises(UnexpectedResponseError, match="/accounts/acct-1/signintoken"):
+    with refused_naming(UnexpectedResponseError, "/accounts/acct-1/signintoken"):
         cyclr.sign_in_token("acct-1", "me")
     text = f"{value} outcome verified"
     assert redactor.redact(text) == Redactor().redact(text)

@@ -10,6 +10,7 @@ import pytest
 
 from runbook_lib.core.files import draft_beside, locked, open_plain, read_plain, write_once
 from runbook_lib.errors import BusyError
+from tests.support.wording import refused, refused_naming
 
 
 def make_socket(path: Path) -> None:
@@ -33,7 +34,7 @@ def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path, monkeypa
     ODD[kind](path)
 
     for act in (lambda: read_plain(path, 100), lambda: locked(path).__enter__()):
-        with pytest.raises(OSError, match=f"it is {kind}, not a regular file"):
+        with refused(OSError, "not-a-regular-file", kind=kind):
             act()
 
 
@@ -45,7 +46,7 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path):
         for expected, given in ((BusyError, busy), (TimeoutError, None)):
             with pytest.raises(expected), locked(path, busy=given):
                 pytest.fail("two have the lock")
-    with pytest.raises(ValueError, match="mine"), locked(path, busy=busy):
+    with refused_naming(ValueError, "mine"), locked(path, busy=busy):
         raise ValueError("mine")
     with locked(path, busy=busy):
         pass
@@ -57,7 +58,7 @@ def test_a_link_is_followed_only_where_the_reader_says_so(tmp_path):
     (tmp_path / "link").symlink_to("file")
 
     assert read_plain(tmp_path / "link", 100) == b"content"
-    with pytest.raises(OSError, match="it is a link, not a regular file"):
+    with refused(OSError, "not-a-regular-file", kind="a link"):
         read_plain(tmp_path / "link", 100, follows_links=False)
 
 
@@ -66,7 +67,7 @@ def test_a_file_is_read_up_to_the_size_that_is_asked_for(tmp_path):
     (tmp_path / "file").write_bytes(b"12345")
 
     assert read_plain(tmp_path / "file", 5) == b"12345"
-    with pytest.raises(OSError, match="it has more than 4 bytes"):
+    with refused(OSError, "too-large", limit=4):
         read_plain(tmp_path / "file", 4)
 
 
@@ -85,7 +86,7 @@ def test_a_file_that_is_replaced_before_it_is_opened_is_refused(tmp_path, monkey
     os.mkfifo(path)
     monkeypatch.setattr(Path, "stat", lambda self: looked)
 
-    with pytest.raises(OSError, match="named pipe"):
+    with refused_naming(OSError, "named pipe"):
         open_plain(path)
 
 

@@ -11,6 +11,7 @@ import pytest
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, keep_key, read_key
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import JournalError
+from tests.support.wording import refused, wording
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -118,21 +119,18 @@ def test_a_damaged_key_is_named(tmp_path: Path, content: bytes) -> None:
     """A damaged key raises `JournalError` with the file and both ways to continue."""
     (tmp_path / KEY_NAME).write_bytes(content)
 
-    with pytest.raises(JournalError, match="is damaged") as caught:
+    with refused(JournalError, "key-damaged") as caught:
         read_key(tmp_path)
 
     assert str(tmp_path / KEY_NAME) in str(caught.value)
-    assert caught.value.diagnostics() == (
-        f"Restore {tmp_path / KEY_NAME} from a backup. Without one, move it away, then confirm "
-        "attestations about a secret again."
-    )
+    assert caught.value.diagnostics() == wording("advice.restore-key", path=tmp_path / KEY_NAME)
 
 
 def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A folder in the key's place raises `JournalError`."""
     (tmp_path / KEY_NAME).mkdir()
 
-    with pytest.raises(JournalError, match="cannot be read"):
+    with refused(JournalError, "key-not-readable", path=tmp_path / KEY_NAME):
         read_key(tmp_path)
 
 
@@ -140,7 +138,7 @@ def test_a_key_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A key that cannot be written raises `JournalError`."""
     (tmp_path / "acme").write_text("")
 
-    with pytest.raises(JournalError, match="cannot be written"):
+    with refused(JournalError, "key-not-writable"):
         keep_key(tmp_path / "acme", FingerprintKey())
 
 

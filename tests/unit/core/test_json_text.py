@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook_lib.core.json_text import RepeatedNameError, parse_json, parse_own, write_json
+from tests.support.wording import refused, refused_naming
 
 TEXTS = st.text(st.characters(codec=None))
 DOCUMENTS = st.recursive(
@@ -28,7 +29,7 @@ DOCUMENTS = st.recursive(
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_a_number_that_json_does_not_have_is_not_written(number: float) -> None:
     """Writing NaN or an infinity raises `ValueError` (RFC 8259 §6)."""
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with refused_naming(ValueError, "not JSON compliant"):
         write_json({"elapsed": [number]})
 
 
@@ -69,7 +70,7 @@ def test_the_fast_reader_reads_what_the_strict_one_reads(document: Any, indent: 
 def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
     """JSON that two readers may understand differently is refused in every spelling."""
     for parse in (parse_own, parse_json):
-        with pytest.raises(RepeatedNameError, match="it has two fields named 'a'"):
+        with refused_naming(RepeatedNameError, "'a'"):
             parse(text)
 
 
@@ -78,8 +79,9 @@ def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
 )
 def test_anything_but_strict_json_is_an_error(text: bytes) -> None:
     """Anything that is not strict JSON raises `ValueError`, and nothing else."""
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
         parse_own(text)
+    assert str(caught.value)
 
 
 @pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 201 + "1" + "}" * 201, "[" * 201 + '"]'])
@@ -95,7 +97,7 @@ def test_a_document_is_refused_before_the_stack_ends(
     deepest_frames = sys.getrecursionlimit()
     sys.setrecursionlimit(10**6)
     try:
-        with pytest.raises(ValueError, match="nested too deeply"):
+        with refused(ValueError, "too-deep"):
             parse(deep.encode())
     finally:
         sys.setrecursionlimit(deepest_frames)
@@ -118,7 +120,7 @@ def test_levels_are_counted_as_the_parser_counts_them(document: Any) -> None:
     levels = depth(document)
     for more, passes in ((200 - levels, True), (201 - levels, False)):
         text = "[" * more + write_json(document) + "]" * more
-        with nullcontext() if passes else pytest.raises(ValueError, match="too deeply"):
+        with nullcontext() if passes else refused(ValueError, "too-deep"):
             parse_json(text)
 
 

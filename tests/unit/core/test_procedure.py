@@ -23,6 +23,7 @@ from runbook_lib.core.procedure import (
     Step,
     StepKind,
 )
+from tests.support.wording import wording
 
 
 def test_a_link_says_what_it_waits_for_instead_of_opening_another_page() -> None:
@@ -30,7 +31,8 @@ def test_a_link_says_what_it_waits_for_instead_of_opening_another_page() -> None
     link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings", "App ID")
     known = {"dashboard_url": "https://d"}
 
-    assert link.shown(known) == {"label": "Settings (needs the App ID)", "url": ""}
+    waits = wording("notebook.link-needs-value", value="App ID")
+    assert link.shown(known) == {"label": f"Settings {waits}", "url": ""}
     assert link.shown({**known, "app_id": "7"}) == {
         "label": "Settings",
         "url": "https://d/apps/7/settings",
@@ -221,7 +223,8 @@ def test_a_link_without_its_system_waits_for_the_sandbox() -> None:
     """A page of a system that has no address, a practice tenant's, is no link to the real one."""
     link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings/")
 
-    assert link.shown({"app_id": "7"}) == {"label": "Settings (while the sandbox runs)", "url": ""}
+    unlinked = wording("notebook.link-of-sandbox")
+    assert link.shown({"app_id": "7"}) == {"label": f"Settings {unlinked}", "url": ""}
 
 
 def test_unverifiable_sentences_need_a_finding_with_limits() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.errors import BusyError, ExitCode, JournalError
+from tests.support.wording import refused, refused_naming, wording
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """
@@ -55,9 +56,8 @@ def test_the_time_limit_names_the_holder(tmp_path: Path) -> None:
     assert f"process {process_id}, since 20" in str(caught.value)
     assert caught.value.exit_code == ExitCode.INCOMPLETE
     assert "RUNBOOK_QUEUE_SECONDS" in caught.value.diagnostics()
-    assert said == [
-        f"Waiting for another headless run of this tenant: {str(caught.value).partition(': ')[2]}"
-    ]
+    holder = str(caught.value).partition(": ")[2]
+    assert said == [wording("screens.waiting-for-run", holder=holder)]
 
 
 def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_damaged_holder_file_is_not_shown(tmp_path: Path, content: str) -> Non
     with held(tmp_path):
         (tmp_path / "run.holder").write_text(content)
         with (
-            pytest.raises(BusyError, match="is running: another process"),
+            refused(BusyError, "run-in-progress"),
             run_lock(tmp_path, seconds=0.1, on_wait=pytest.fail),
         ):
             pass
@@ -119,7 +119,7 @@ def test_a_lock_that_cannot_be_taken_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.lock").mkdir()
 
     with (
-        pytest.raises(JournalError, match=r"run\.lock cannot be taken"),
+        refused_naming(JournalError, "run.lock cannot be taken"),
         run_lock(tmp_path, seconds=0, on_wait=pytest.fail),
     ):
         pass

@@ -40,6 +40,7 @@ from runbook_lib.core.procedure import (
 from runbook_lib.core.run_state import History, RunState, StepState, fold, obstacle
 from runbook_lib.errors import ChainError, ExitCode
 from tests.support.journals import entry
+from tests.support.wording import refused, wording
 
 AT = "2026-11-24T09:30:00Z"
 
@@ -166,6 +167,9 @@ class Lines:
         return fold(self.history(), SUBJECT, run)
 
 
+NO_LONGER_COUNTS = wording("reasons.no-longer-counts", again="")
+
+
 def outcomes(state: RunState) -> str:
     return " ".join(one.conclusion.outcome for one in state.steps.values())
 
@@ -235,9 +239,10 @@ def test_the_last_of_attestation_and_skip_counts() -> None:
 
 def test_the_reason_of_an_unchecked_step_is_kept() -> None:
     """The reason of an unchecked step says what was missing."""
-    state = Lines().checked("a", unchecked="Not checked: App ID not given.").fold()
+    reason = "Not checked: App ID not given."
+    state = Lines().checked("a", unchecked=reason).fold()
 
-    assert state.steps["a"].conclusion.reason == "Not checked: App ID not given."
+    assert state.steps["a"].conclusion.reason == reason
     assert state.steps["a"].checked_on == t(1)
 
 
@@ -247,8 +252,9 @@ def test_a_failure_blocks_all_dependent_steps() -> None:
 
     assert outcomes(state) == "failed skipped skipped verified"
     assert not state.steps["b"].is_skipped_by_person
-    assert state.steps["b"].conclusion.reason == "Blocked: complete step 1 (Do a) first."
-    assert state.steps["c"].conclusion.reason == "Blocked: complete step 2 (Do b) first."
+    for step, number, title in (("b", 1, "Do a"), ("c", 2, "Do b")):
+        blocked = wording("reasons.blocked", number=number, title=title)
+        assert state.steps[step].conclusion.reason == blocked
     assert state.outcome is RunOutcome.FAILED
 
 
@@ -323,7 +329,7 @@ def test_a_step_that_is_verified_in_part_does_not_complete_a_run() -> None:
     assert following is not None
     assert (following[0].step.id, following[1]) == (
         "b",
-        "Check it yourself, then confirm: It is so.",
+        wording("advice.check-then-confirm", sentence="It is so."),
     )
     assert after.outcome is RunOutcome.COMPLETE
     assert next_step(after) is None
@@ -426,7 +432,7 @@ def test_a_check_rests_on_exchanges_of_its_own_run(begin: Callable[[Lines], Line
     """A check that names another run's exchange, or a line that is none, is not believed."""
     lines = begin(Lines()).rests("a", 1)
 
-    with pytest.raises(ChainError, match="Line 2 of the journal refers to line 1"):
+    with refused(ChainError, "not-an-exchange", line=2, other=1):
         lines.fold()
 
 
@@ -442,7 +448,7 @@ def test_four_eyes_need_two_persons(demanded: str) -> None:
     confirmed = state.conclusion
 
     assert (alone.outcome, alone.needs_another) == (Outcome.WAITING, True)
-    assert "another person must confirm it" in alone.reason
+    assert wording("reasons.second-person") in alone.reason
     assert (confirmed.outcome, confirmed.needs_another) == (Outcome.ATTESTED, False)
     assert confirmed.reason.startswith("Second on ")
     assert ", confirming FIRST" in confirmed.reason
@@ -526,7 +532,9 @@ def test_an_answer_is_named_in_the_reason() -> None:
 
     conclusion = first(lines, "2027-02-22").conclusion
     assert conclusion.outcome is Outcome.ATTESTED
-    assert conclusion.reason == f"Not asked (Operator on {AT}), counts until 2027-02-22"
+    assert conclusion.reason == wording(
+        "reasons.answered", at=AT, answer="Not asked", until="2027-02-22", by="Operator"
+    )
 
 
 def test_an_attestation_that_has_ended_is_asked_for_again() -> None:
@@ -538,7 +546,8 @@ def test_an_attestation_that_has_ended_is_asked_for_again() -> None:
 
     assert before.steps["a"].is_settled
     assert (after.conclusion.outcome, after.attestation) == (Outcome.NOT_RUN, None)
-    assert "until 2027-11-24, so it no longer counts" in after.conclusion.reason
+    expired = wording("reasons.expired", days=366, until="2027-11-24")
+    assert f"{expired}{NO_LONGER_COUNTS}" in after.conclusion.reason
 
 
 def test_a_run_that_has_ended_is_judged_on_its_own_day() -> None:
@@ -577,9 +586,10 @@ def test_a_state_knows_when_the_attestations_end_that_settle_it() -> None:
 
 def test_a_state_has_what_nothing_shows() -> None:
     """It is the procedure's, for the record and the report."""
-    subject = Subject(replace(GATE, unverifiable=("When tokens end.",)), {})
+    facts = ("When tokens end.",)
+    subject = Subject(replace(GATE, unverifiable=facts), {})
 
-    assert fold(Lines().history(), subject, None).unverifiable == ("When tokens end.",)
+    assert fold(Lines().history(), subject, None).unverifiable == facts
 
 
 def test_a_skip_grows_old_too() -> None:
@@ -589,12 +599,14 @@ def test_a_skip_grows_old_too() -> None:
     before = first(lines, "2027-11-24")
     after = first(lines, "2027-11-25")
 
-    assert before.conclusion.reason == "Operator: ours only (counts until 2027-11-24)"
-    assert (before.is_settled, after.is_settled) == (True, False)
-    assert after.void_attestations[0].sentence == (
-        f"Operator skipped this on {AT}, 366 days ago, until 2027-11-24, so it no longer counts: "
-        "say it again."
+    assert before.conclusion.reason == wording(
+        "reasons.skip-counts", note="ours only", until="2027-11-24", by="Operator"
     )
+    assert (before.is_settled, after.is_settled) == (True, False)
+    skipped = wording("reasons.skipped-by", by="Operator", at=AT)
+    expired = wording("reasons.expired", days=366, until="2027-11-24")
+    end = wording("reasons.no-longer-counts", again=wording("reasons.say-again"))
+    assert after.void_attestations[0].sentence == f"{skipped}{expired}{end}"
 
 
 def test_a_requested_step_waits_until_its_due_day() -> None:
@@ -605,15 +617,17 @@ def test_a_requested_step_waits_until_its_due_day() -> None:
 
     asked = waits.steps["a"]
     assert asked.conclusion.outcome is Outcome.WAITING
-    assert asked.conclusion.reason == f"Asked for (Operator on {AT}), due 2026-12-24"
+    assert asked.conclusion.reason == wording(
+        "reasons.requested", at=AT, due="2026-12-24", answer="Asked for", by="Operator"
+    )
     assert (asked.due, asked.waiting_since, asked.is_settled) == ("2026-12-24", AT, False)
-    assert next_step(waits) == (asked, "Do it by 2026-12-24, then confirm that it is done.")
+    assert next_step(waits) == (asked, wording("advice.do-by", due="2026-12-24"))
     overdue = late.steps["a"]
     assert overdue.conclusion.outcome is Outcome.WAITING
     assert (late.outcome, late.outcome.exit_code) == (RunOutcome.INCOMPLETE, ExitCode.INCOMPLETE)
     assert overdue.conclusion.reason.endswith("due 2026-12-24 (overdue)")
     assert overdue.overdue_days(date(2026, 12, 26)) == 2
-    again = "It was due on 2026-12-24: do it, then confirm that it is done."
+    again = wording("advice.was-due", due="2026-12-24")
     assert next_step(late) == (overdue, again)
     assert late.steps["b"].conclusion.outcome is Outcome.NOT_RUN
 
@@ -626,7 +640,8 @@ def test_a_request_needs_no_second_person() -> None:
 
     assert (asked.conclusion.needs_another, asked.sentence) == (False, YEARLY.sentence)
     assert done.conclusion.needs_another
-    assert done.sentence == f"{NOT_ASKED.sentence} I have seen it."
+    seen = wording("reasons.have-seen-it")
+    assert done.sentence == f"{NOT_ASKED.sentence} {seen}"
 
 
 def test_the_earlier_due_day_counts() -> None:

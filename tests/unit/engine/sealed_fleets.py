@@ -82,6 +82,6 @@ def verdicts(path: Path = EVIDENCE) -> list[Verdict]:
     return list(verify_tree(path, TrustAnchors(read_public_keys([evidence / "keys"]))))
 
 
-def refused(path: Path = EVIDENCE) -> list[str]:
+def refused_bundles(path: Path = EVIDENCE) -> list[str]:
     """Return the reasons for which `verify` refuses, in its words."""
     return [str(verdict.error) for verdict in verdicts(path) if verdict.error is not None]

@@ -15,6 +15,7 @@ from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.engine.calendar import DueItem, due_items_at_steps, icalendar_file, merge_due_items
 from tests.support.attestations import AT
 from tests.support.waiting_steps import run_of, step
+from tests.support.wording import wording
 
 
 def tenant(name: str, *steps: StepState, sandbox: bool = False) -> tuple[str, str, RunState]:
@@ -106,7 +107,7 @@ def test_the_entries_last_all_day() -> None:
     assert (first["dtstart"].dt, second["dtstart"].dt) == (date(2026, 12, 1), date(2027, 2, 25))
     assert first["summary"] == "SANDBOX acme: due, Ben (1 Do a)"
     assert (first["transp"], "dtend" in first) == ("TRANSPARENT", False)
-    assert first["description"] == "Handed over to Ben by Operator."
+    assert first["description"] == wording("inbox.handed-over", by="Operator", to="Ben")
 
 
 def test_a_person_has_what_was_handed_over() -> None:

@@ -24,6 +24,7 @@ from runbook_lib.engine.cells import CellOutput, CellProcess
 from runbook_lib.engine.execution import execute_notebook
 from tests.support.notebooks import notebook
 from tests.support.run_process import PATIENCE_SECONDS, eventually, is_gone
+from tests.support.wording import wording
 
 # Cells inherit the filters, which are pytest's here.
 pytestmark = pytest.mark.filterwarnings("ignore:To exit")
@@ -251,7 +252,7 @@ def test_a_late_cell_says_where_it_was(
     shown = child.run(f"print('begun')\n{source}", lambda: ticks.append(1))
 
     assert (shown.error, kinds(shown)) == ("CellTimeoutError", where)
-    assert shown.outputs[-1]["evalue"] == "A cell took more than 0.5 s"
+    assert shown.outputs[-1]["evalue"] == wording("notebook.cell-took-more", seconds="0.5")
     assert len(ticks) > 2
 
 
@@ -331,7 +332,7 @@ def test_outputs_of_a_cell_are_bounded(child: CellProcess, source: str, most: in
     after = int(value(child.run("use()", nothing)))
 
     assert most / 2 * MEBIBYTE <= file_size(shown) <= (most + 1) * MEBIBYTE
-    assert "the rest is left out: a cell keeps 8 MiB of output" in str(shown.outputs[:2])
+    assert wording("notebook.rest-left-out") in str(shown.outputs[:2])
     assert shown.error == ""
     assert after - before < 400
 

@@ -16,6 +16,7 @@ from runbook_lib.errors import JournalError
 from runbook_lib.remote.http_messages import Request
 from runbook_lib.remote.limits import Limits
 from tests.conftest import NOON
+from tests.support.wording import wording
 from tests.unit.fake_remote import FakeRemote, open_session, responds
 
 URL = "https://api.example/x"
@@ -63,9 +64,9 @@ def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPat
         Outcome.INCONCLUSIVE,
         Outcome.VERIFIED,
     ]
-    assert "over 1 s (step_seconds)" in results[0].finding.reason
+    assert wording("findings.took-too-long", seconds=1) in results[0].finding.reason
     assert (results[0].finding.check, len(results[0].seen)) == ("stuck", 1)
-    assert "was not contacted" in str(errors[0])
+    assert wording("outside-practice.not-contacted") in str(errors[0])
     assert len(remote.requests) == 1
 
 

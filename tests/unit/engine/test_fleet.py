@@ -22,6 +22,7 @@ from runbook_lib.engine.fleet import grouped
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import (
+    AttestationError,
     ExitCode,
     FleetFileError,
     LeakError,
@@ -490,7 +491,7 @@ def test_an_entry_for_whatever_tenant_is_refused(processes: Processes, kind: str
     """Entries of a fleet's attestations file name their subject."""
     say(kind, "fb-01-log-in")
 
-    with refused(SettingsError, "entry-without-subject", step="fb-01-log-in"):
+    with refused(AttestationError, "entry-without-subject", step="fb-01-log-in"):
         fleet(*ABC, attestations="attestations.toml")
 
 

@@ -23,7 +23,8 @@ from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.attestations import attested
 from tests.support.commands import runbook
 from tests.support.fleets import ABC, Processes, fleet, table
-from tests.unit.engine.sealed_fleets import refused, sealed
+from tests.support.wording import refused, wording
+from tests.unit.engine.sealed_fleets import refused_bundles, sealed
 
 HOME = "facebook_marketing"
 KEYS = ("--trusted-keys", "evidence/keys")
@@ -230,10 +231,10 @@ def test_another_selection_is_refused(
     before = sorted(Path("evidence").rglob("*"))
     processes.requests.clear()
 
-    with pytest.raises(SettingsError, match=r"selected other tenants than tenants\.toml") as caught:
+    with refused(SettingsError, "selected-others", file="tenants.toml") as caught:
         fleet(*tables, resume=two.last.fleet_id, **more)
 
-    assert "leave --resume out" in caught.value.diagnostics()
+    assert wording("fleet.leave-resume-out") in caught.value.diagnostics()
     assert sorted(Path("evidence").rglob("*")) == before
     assert processes.requests == []
 
@@ -278,7 +279,7 @@ def test_a_killed_fleet_is_resumed(
     done = run(resume=fleet_id)
     assert processes.tenants == list(left)
     assert {item.status for item in results(done).values()} == {TenantRunStatus.SEALED}
-    assert refused() == []
+    assert refused_bundles() == []
     verified = runbook("verify", "evidence", *KEYS, "--tenants", "tenants.toml")
     assert verified.exit_code == 0
     assert f"fleet run {fleet_id}: 3 of 3 tenants" in verified.stdout
@@ -357,7 +358,7 @@ def test_nothing_left_is_said(two: TwoRuns, processes: Processes) -> None:
 
     assert result.exit_code == 3
     first, second, *_ = result.stdout.splitlines()
-    assert first == f"Fleet run {two.last.fleet_id}: no tenant is left to run."
+    assert first == wording("fleet.none-left", run=two.last.fleet_id)
     assert second == "2 complete · 1 incomplete"
 
 
@@ -375,7 +376,7 @@ def test_a_reused_bundle_is_archived_again(processes: Processes, tmp_path: Path)
 
     assert (b_result.outcome, b_result.exit_code) == ("complete", 3)
     assert b_result.reason.startswith("Not archived: ")
-    assert refused() == []
+    assert refused_bundles() == []
 
 
 def test_the_entry_says_all_that_is_asked(processes: Processes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -29,11 +30,12 @@ from runbook_lib.engine.headless import (
 )
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.tenant_run import Run, open_run
-from runbook_lib.errors import EvidenceError, SettingsError
+from runbook_lib.errors import AttestationError, EvidenceError, SettingsError
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from runbook_lib.evidence.signing.statement import claimed_statement
 from runbook_lib.remote.threads import run_in_thread
 from tests.support.attestations import skipped
+from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.engine.sealed_fleets import verdicts
 
@@ -272,23 +274,33 @@ def test_a_walkthrough_copy_is_not_executed(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "error", "name", "facts"),
     [
-        ({"given": {"service_domain": None}}, "service_domain .* is missing"),
-        ({"given": {"nonsense": 1}}, "no parameter called nonsense"),
-        ({"tenant": "../x"}, "is not a tenant name"),
-        ({"env_file": "none.env"}, "cannot be read"),
-        ({"attestations": "none.toml"}, "none.toml"),
-        ({"given": {"archive": "ftp://x/"}}, "archive"),
-        ({"given": {"archive": "evidence"}}, "overlaps the evidence itself"),
-        ({"given": {"archive": "evidence/copies"}}, "overlaps the evidence in"),
+        (
+            {"given": {"service_domain": None}},
+            SettingsError,
+            "value-missing",
+            {"name": "service_domain", "label": "Service Domain"},
+        ),
+        ({"given": {"nonsense": 1}}, SettingsError, "no-such-parameter", {"name": "nonsense"}),
+        ({"tenant": "../x"}, SettingsError, "not-a-tenant-name", {}),
+        ({"env_file": "none.env"}, SettingsError, "file-unreadable", {}),
+        (
+            {"attestations": "none.toml"},
+            AttestationError,
+            "no-attestations-file",
+            {"file": "none.toml"},
+        ),
+        ({"given": {"archive": "ftp://x/"}}, SettingsError, "bad-archive", {}),
+        ({"given": {"archive": "evidence"}}, SettingsError, "archive-overlaps", {}),
+        ({"given": {"archive": "evidence/copies"}}, SettingsError, "archive-overlaps-in", {}),
     ],
 )
 def test_an_invalid_request_is_refused_before_anything_is_written(
-    kernel: Kernel, change: dict[str, Any], message: str
+    kernel: Kernel, change: dict[str, Any], error: Any, name: str, facts: dict[str, Any]
 ) -> None:
     """An invalid request raises `SettingsError`; no listener is notified and nothing is written."""
-    with pytest.raises(SettingsError, match=message):
+    with refused(error, name, **facts):
         kernel.run(**change)
 
     assert kernel.heard == []
@@ -533,10 +545,13 @@ def test_a_tenant_whose_bundle_does_not_verify_runs_again(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"references": {"app_secret": "env:NOT_THERE"}}, "nothing is stored under env:NOT_THERE"),
+        (
+            {"references": {"app_secret": "env:NOT_THERE"}},
+            wording("setting-invalid.nothing-stored", place="env:NOT_THERE"),
+        ),
         ({"environ": {"RUNBOOK_FACEBOOK_APP_SECRET": "x"}}, "app_secret"),
         ({"given": {"archive": "evidence"}}, "overlaps"),
-        ({"attestations": "none.toml"}, "cannot be read"),
+        ({"attestations": "none.toml"}, wording("setting-invalid.file-unreadable")),
     ],
     ids=["no secret", "a refused secret", "a refused archive", "no attestations"],
 )
@@ -551,7 +566,10 @@ def test_a_tenant_that_cannot_start_leaves_a_signed_reason(
     assert (sealed_record["outcome"], sealed_record["fleet_run"]["id"]) == ("incomplete", FLEET.id)
     assert {step["outcome"] for step in sealed_record["steps"]} == {"not_run"}
     assert sealed_record["credentials"] == []
-    assert "Not run, because: " in (result.sealed.folder / "report.html").read_text()
+    assert (
+        html.escape(sealed_record["not_run"]["reason"])
+        in (result.sealed.folder / "report.html").read_text()
+    )
     assert kernel.text == ""
     assert [str(item.error) for item in verdicts() if item.error] == []
     assert not list(result.sealed.folder.glob("*.ipynb"))
@@ -582,7 +600,7 @@ def test_outside_of_a_fleet_refused_settings_write_nothing(kernel: Kernel) -> No
 def test_practice_is_never_mixed_by_a_reason(kernel: Kernel) -> None:
     """A tenant that was practised with gets no real bundle, not even one that says why."""
     kernel.run(given={"graph_url": "http://127.0.0.1:9"})
-    with pytest.raises(SettingsError, match="practice"):
+    with refused(SettingsError, "would-be", kind="real"):
         kernel.run(fleet_run=FLEET)
 
     assert types().count("run.started") == 1

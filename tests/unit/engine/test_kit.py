@@ -118,7 +118,7 @@ def test_a_place_that_is_no_file_is_refused(tmp_path: Path, make: str) -> None:
         target.mkdir()
         (target / KIT_NAME).symlink_to(target)
 
-    with refused(SettingsError, "kit-unreadable"):
+    with refused(SettingsError, "file-unreadable"):
         write(target)
 
 

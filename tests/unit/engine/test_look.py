@@ -36,6 +36,7 @@ from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import RecordedExchange
 from tests.support.attestations import declined
 from tests.support.procedures import plain_procedure, step
+from tests.support.wording import wording
 from tests.unit.fake_remote import FakeRemote, responds
 
 URL = "https://api.example/x"
@@ -195,13 +196,13 @@ def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: 
         form = {"client_id": "1"}
         request_for_token = Request(method="POST", url="https://api.example/token", form=form)
         if context.session.get(request_for_token).status != 200:
-            raise RemoteError("There is no token.")
+            raise RemoteError("No token.")
         return asks(context)
 
     run = make_run(*(step(name, Check(name, check)) for name in "abcdefghij"))
 
     assert set(looked(run).values()) == {Outcome.INCONCLUSIVE}
-    assert {state.conclusion.reason for state in run.state.steps.values()} == {"There is no token."}
+    assert {state.conclusion.reason for state in run.state.steps.values()} == {"No token."}
     assert remote.paths == ["/token"]
 
 
@@ -307,7 +308,7 @@ def test_a_check_is_about_what_was_known_when_the_look_began(
     state = run.perform("a", look)
 
     assert (state.conclusion.outcome is Outcome.VERIFIED) is not is_changed
-    assert ("check it again" in state.conclusion.reason) is is_changed
+    assert (wording("findings.check-it-again") in state.conclusion.reason) is is_changed
 
 
 def test_a_journal_that_cannot_be_written_ends_the_step(

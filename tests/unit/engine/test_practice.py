@@ -31,6 +31,7 @@ from runbook_lib.engine.practice import (
     serve_until_interrupted,
 )
 from runbook_lib.errors import SettingsError
+from tests.support.wording import refused
 
 REAL = {
     "RUNBOOK_FACEBOOK_APP_SECRET": "real-secret",
@@ -116,13 +117,11 @@ def test_nobody_has_said_anything_where_nothing_was_done() -> None:
 def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
     """An unknown scenario is refused with the list of known ones."""
     with (
-        pytest.raises(
-            SettingsError, match=r"no scenario called aproved\. Did you mean approved\?"
-        ) as refused,
+        refused(SettingsError, "no-scenario", near="approved", name="aproved") as caught,
         practice("aproved", PROCEDURE, FingerprintKey()),
     ):
         pass
-    assert refused.value.diagnostics().startswith("Known scenarios: approved, fresh, ")
+    assert caught.value.diagnostics().startswith("Known scenarios: approved, fresh, ")
 
 
 class Runs:

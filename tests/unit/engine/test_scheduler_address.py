@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from runbook_lib.cli.main import main
 from runbook_lib.engine import scheduler_address
 from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import InsecureSchedulerError
 from tests.support.fleets import table
 from tests.support.hostile_server import hostile_server
+from tests.support.wording import refused, wording
 
 
 def resolve(host: str, port: object = 0, *_: object, **__: object) -> list[tuple[object, ...]]:
@@ -80,7 +81,7 @@ def test_loopback_and_tls_are_accepted(address: str) -> None:
 )
 def test_another_address_without_tls_is_refused(address: str) -> None:
     """An address that is not loopback alone, or cannot be resolved, needs TLS or a word."""
-    with pytest.raises(SettingsError, match="run code on its workers") as caught:
+    with refused(InsecureSchedulerError, "run-code-on-workers") as caught:
         check_scheduler(address, is_insecure=False)
     assert "--insecure-scheduler" in caught.value.diagnostics()
     check_scheduler(address, is_insecure=True)
@@ -131,7 +132,10 @@ def test_another_server_than_a_scheduler_is_refused(
         result = CliRunner().invoke(main, ("fleet", "tenants.toml", "--scheduler", address))
 
     assert result.exit_code == 2, result.output
-    assert f"No Dask scheduler answers at {address} {why}." in result.stderr
+    assert (
+        f"{wording('setting-invalid.no-scheduler-answers', address=address)} {why}."
+        in result.stderr
+    )
     assert "tls://scheduler:8786" in result.stderr
     assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
 

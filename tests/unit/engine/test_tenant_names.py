@@ -21,6 +21,7 @@ from runbook_lib.engine.tenant_run import open_run
 from runbook_lib.errors import SettingsError
 from tests.conftest import NOON
 from tests.support.attestations import attested
+from tests.support.wording import refused, wording
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -120,7 +121,7 @@ def test_a_new_tenant_is_begun_only_after_a_yes() -> None:
     assert chosen_tenant(Settings(), "evidence", answer) == "acme-h.cyclr.com"
     assert asked[::2] == [asked[0]] * 3
     assert asked[1::2] == [asked[1]] * 3
-    assert asked[1].startswith("There is no record of acme-h.cyclr.com yet.")
+    assert asked[1].startswith(wording("tenant-unknown.no-record-yet", name="acme-h.cyclr.com"))
     assert "PRODUCTION" in asked[1]
 
     def leave(question: str) -> str:
@@ -128,7 +129,7 @@ def test_a_new_tenant_is_begun_only_after_a_yes() -> None:
             raise EOFError
         return "acme-h.cyclr.com"
 
-    with pytest.raises(SettingsError, match="No tenant is named"):
+    with refused(SettingsError, "no-tenant-named"):
         chosen_tenant(Settings(), "evidence", leave)
 
 
@@ -152,8 +153,8 @@ def test_the_walkthrough_asks_again_for_what_is_no_tenant() -> None:
         return answers[len(asked) - 1]
 
     assert chosen_tenant(Settings(), "evidence", answer) == "acme"
-    question = "Whose app is this? There are: acme. Service Domain, or a name (acme-h.cyclr.com)"
+    question = wording("lab.whose-app", example="acme-h.cyclr.com", tenants="acme")
     assert asked[0] == question
     assert all(again.endswith(f" {question}") for again in asked[1:])
-    assert asked[2].startswith("'Acme Corp' is not a tenant name")
-    assert asked[4].startswith("There is a tenant called acme: the name ACME differs only in case.")
+    assert asked[2].startswith(f"'Acme Corp' {wording('setting-invalid.not-a-tenant-name')}")
+    assert asked[4].startswith(wording("lab.differs-in-case", tenant="acme", name="ACME"))

@@ -23,6 +23,7 @@ from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.http_messages import Request
 from tests.support.procedures import plain_procedure, plain_step
+from tests.support.wording import refused, wording
 
 FACEBOOKS = "0123456789abcdef0123456789abcde5"
 CYCLRS = "of-cyclr-Secret-4711"
@@ -142,7 +143,7 @@ def test_its_own_secret_reaches_its_own_host(folder: Path, listener: Listener, n
 
 def test_a_name_without_its_provider_is_nobodys(folder: Path, listener: Listener) -> None:
     """It is refused before anything is written: it may be for any provider."""
-    with pytest.raises(SettingsError, match="RUNBOOK_APP_SECRET, which is not a setting"):
+    with refused(SettingsError, "unknown-variable", name="RUNBOOK_APP_SECRET"):
         performed(ITS_OWN, listener, RUNBOOK_APP_SECRET=FACEBOOKS)
 
     assert not Path("evidence").exists()
@@ -169,7 +170,7 @@ def test_a_check_cannot_send_it_another_companys_secret(
     run, state = performed(connector(*providers, inputs=(item, OTHER_URL)), listener)
 
     assert state.conclusion.outcome is Outcome.INCONCLUSIVE
-    assert f"{listener.url.removeprefix('http://')} was not contacted" in state.conclusion.reason
+    assert wording("outside-practice.not-contacted") in state.conclusion.reason
     assert label in state.conclusion.reason
     assert (listener.connections, listener.heard) == (0, b"")
     journal = run.journal.path.read_text()

@@ -21,6 +21,7 @@ from runbook_lib.notebook import lab_extension
 from runbook_lib.notebook.lab_extension import save_panels_as_text
 from runbook_lib.walkthrough.widgets import PANEL_MIME, WIDGET_MIME
 from tests.support.attestations import attested
+from tests.support.wording import wording
 
 
 def panel(part: str, tenant: str = "acme") -> dict[str, Any]:
@@ -45,9 +46,9 @@ def test_a_panel_is_saved_as_what_is_known_of_its_step(folder: Path) -> None:
     step, header, end = saved(panel("fb-01-log-in"), panel("header"), panel("finish"))
 
     assert step.keys() == {"text/html", "text/plain"}
-    assert "A &lt;colleague&gt; on" in step["text/html"]
-    assert step["text/plain"].startswith("✍ attested: A <colleague> on")
-    assert "Press Start at the top of the notebook to go on." in step["text/plain"]
+    assert "A &lt;colleague&gt;" in step["text/html"]
+    assert step["text/plain"].startswith("✍ attested: A <colleague>")
+    assert wording("notebook.press-start") in step["text/plain"]
     assert "Tenant acme" in header["text/html"]
     assert not re.search("[0-9]", end["text/plain"])
 
@@ -62,7 +63,7 @@ def test_without_a_journal_a_panel_is_saved_all_the_same(
     (shown,) = saved(panel(part, tenant))
 
     assert "Tenant" not in shown["text/html"]
-    assert "Press Start at the top of the notebook" in shown["text/plain"]
+    assert wording("notebook.press-start") in shown["text/plain"]
 
 
 def test_a_broken_journal_does_not_stop_saving(folder: Path) -> None:

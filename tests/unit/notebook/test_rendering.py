@@ -14,12 +14,13 @@ from msgspec import structs, to_builtins
 from runbook_lib.connectors.known_errors import rank_seen
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Exchange, Finding, Outcome, Table
-from runbook_lib.core.outcome import ICONS, LABELS
+from runbook_lib.core.outcome import ICONS, IN_PART, LABELS
 from runbook_lib.core.procedure import Cause, KnownError, Link, Paste, Source, Step, StepKind
 from runbook_lib.core.run_state import RunState, StepState
 from runbook_lib.core.step_record import step_record
 from runbook_lib.notebook import rendering
 from tests.support.attestations import attested
+from tests.support.wording import wording
 
 HOSTILE = "<script>alert('x')</script>\"><img src=https://evil.example/x onerror=1> & {braces}"
 
@@ -114,7 +115,7 @@ def test_a_step_has_three_renderings() -> None:
     assert set(shown) == {"text/html", "text/plain", rendering.STEP_MIME}
     assert rendering.STEP_MIME == "application/vnd.runbook.step+json"
     assert "verified" in Page(shown["text/html"]).text
-    assert shown["text/plain"].startswith("✔ verified in part: It is accepted.")
+    assert shown["text/plain"].startswith(f"✔ {IN_PART}: {FINDING.reason}")
     assert shown[rendering.STEP_MIME]["outcome"] == "verified"
 
 
@@ -125,15 +126,15 @@ def test_the_json_rendering_is_the_step_document() -> None:
     assert document == {
         "id": "fb-08-redirect-uri",
         "number": "8",
-        "title": "Set the redirect URI",
+        "title": STEP.title,
         "kind": "ask",
         "code": "",
         "outcome": "verified",
-        "reason": "It is accepted.",
+        "reason": FINDING.reason,
         "needs_person": True,
         "verified_on": "",
         "due_on": "",
-        "sentence": "It stands there.",
+        "sentence": STEP.sentence,
         "answers": [],
         "checked_on": "2026-11-24T12:00:00.000Z",
         "attested_by": None,
@@ -146,12 +147,12 @@ def test_the_json_rendering_is_the_step_document() -> None:
                 "check": "redirect_uri_is_accepted",
                 "code": "a-code",
                 "outcome": "verified",
-                "reason": "It is accepted.",
+                "reason": FINDING.reason,
                 "accepts": [],
                 "refuses": [],
                 "quotes": [],
-                "limits": ["The exact path."],
-                "warnings": ["It ends soon."],
+                "limits": list(FINDING.limits),
+                "warnings": list(FINDING.warnings),
                 "changes": ["Installed it."],
                 "facts": {},
                 "tables": [
@@ -195,7 +196,7 @@ def test_the_exchange_behind_a_finding_can_be_unfolded() -> None:
     """The HTML has the exchange of a finding in a `details` element, without a script."""
     page = Page(bundle()["text/html"])
 
-    assert "GET https://graph.example/v26.0/me → 200, 42 ms" in page.text
+    assert f"GET {EXCHANGE.url} → 200, 42 ms" in page.text
     assert "DPsOqE2Ubys" in page.text
     assert [tag for tag, _ in page.tags].count("details") == 1
 
@@ -203,7 +204,7 @@ def test_the_exchange_behind_a_finding_can_be_unfolded() -> None:
 @pytest.mark.parametrize(
     ("exchange", "said"),
     [
-        (structs.replace(EXCHANGE, status=None, error="no connection within 5 s"), "no connection"),
+        (structs.replace(EXCHANGE, status=None, error="no connection"), "no connection"),
         (structs.replace(EXCHANGE, status=None, method="DNS"), "→ done"),
     ],
 )
@@ -235,7 +236,8 @@ def test_links_open_in_a_new_tab_and_unknown_pastes_are_hidden() -> None:
     assert link["href"] == "https://d.example/apps/77/"
     assert (link["target"], link["rel"]) == ("_blank", "noopener")
     assert not [tag for tag, _ in unknown.tags if tag == "a"]
-    assert "Login settings (needs the App ID)" in unknown.text
+    waits = wording("notebook.link-needs-value", value="App ID")
+    assert f"Login settings {waits}" in unknown.text
     assert "Redirect URI: https://acme-h.cyclr.com/cb" in known.text
     assert "Redirect URI" not in unknown.text
     assert "Other" not in known.text
@@ -250,7 +252,8 @@ def test_practice_has_no_link_to_its_sandbox() -> None:
     real = Page(bundle(state, values)["text/html"])
 
     assert not [tag for tag, _ in practice.tags if tag == "a"]
-    assert "App dashboard (while the sandbox runs)" in practice.text
+    unlinked = wording("notebook.link-of-sandbox")
+    assert f"App dashboard {unlinked}" in practice.text
     assert [tag for tag, _ in real.tags if tag == "a"] == ["a"]
 
 
@@ -347,13 +350,17 @@ def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> Non
     page = Page(shown["text/html"])
 
     assert "URL <Blocked>" in page.text
-    assert "It is not listed. (tested by redirect_uri_is_accepted)" in page.text
-    assert "What to do: List it." in page.text
+    (cause,) = KNOWN_ERROR.causes
+    assert cause.text in page.text
+    assert all(check in page.text for check in cause.tested_by)
+    assert KNOWN_ERROR.advice in page.text
     assert shown["text/html"].count("<details") == 3
     is_seen = "Blocked" in reason
     assert shown["text/html"].count(" open>") == is_seen
-    assert f"Errors that people meet at this step: {1 if is_seen else 2}" in page.text
-    assert ("URL <Blocked>: It does not lead back." in shown["text/plain"]) is is_seen
+    collapsed = 1 if is_seen else 2
+    assert wording("notebook.other-errors", count=collapsed) in page.text
+    explained = f"{KNOWN_ERROR.shown[0]}: {KNOWN_ERROR.meaning}"
+    assert (explained in shown["text/plain"]) is is_seen
     verified = bundle(replace(STATE, step=step))
     assert "List it." not in verified["text/html"] + verified["text/plain"]
 
@@ -365,8 +372,8 @@ def test_the_step_of_the_submission_has_the_texts_for_app_review() -> None:
     shown = bundle(replace(STATE, step=step), values)["text/html"]
     page = Page(shown)
 
-    assert "Texts and screencast script for Facebook’s App Review" in page.text
-    assert "<b>Acme</b> reads the leads" in page.text
+    assert wording("notebook.review-kit") in page.text
+    assert "<b>Acme</b> reads" in page.text
     assert "GET /{form-id}/leads" in page.text
     assert "grant screen" in page.text
     assert shown.count("<details") == 1 + len(STATE.exchanges)
@@ -386,17 +393,18 @@ def test_a_summary_has_a_row_for_each_step() -> None:
     assert document["steps"] == [expected]
     for text in (Page(shown["text/html"]).text, shown["text/plain"]):
         assert STEP.id in text
-        assert "It is accepted." in text
+        assert FINDING.reason in text
 
 
 def test_a_header_says_whose_run_it_is() -> None:
     """The header shows tenant, run and who was there; a real run says PRODUCTION."""
     about = "Title\nPRODUCTION · tenant acme · run 0a1b2c3d"
 
-    assert header()["text/plain"] == f"{about} · unattended (headless) · times are UTC"
+    headless = wording("notebook.headless")
+    assert header()["text/plain"] == f"{about} · {headless}"
     sealed = header(mode="walkthrough")
     for text in (sealed["text/plain"], sealed["text/html"]):
-        assert "sealed by a person in the walkthrough, with its cells executed unattended" in text
+        assert wording("report.sealed-by-person") in text
         assert "headless" not in text
 
 
@@ -437,7 +445,7 @@ WHOLE = replace(STATE, conclusion=replace(STATE.conclusion, needs_person=False))
 @pytest.mark.parametrize(
     ("state", "label", "line"),
     [
-        (STATE, "✔ verified in part", "dashed"),
+        (STATE, f"✔ {IN_PART}", "dashed"),
         (replace(WHOLE, attestation=attested(STEP.id)), "✔ verified", "solid"),
     ],
 )
@@ -448,7 +456,7 @@ def test_verified_in_part_does_not_look_finished(state: StepState, label: str, l
     badge = next(given for tag, given in page.tags if tag == "span")
     assert str(page.tags[0][1]["style"]).startswith(f"border-left:4px {line}")
     assert ("dashed" in str(badge["style"])) == (line == "dashed")
-    assert page.text.startswith(f"{label} It is accepted.")
+    assert page.text.startswith(f"{label} {FINDING.reason}")
     assert shown[rendering.STEP_MIME]["outcome"] == "verified"
 
     saved = rendering.saved_bundle(RunState(RUN_ID, {STEP.id: state}), tenant="acme", part=STEP.id)
@@ -458,14 +466,15 @@ def test_verified_in_part_does_not_look_finished(state: StepState, label: str, l
     assert ("border:2px dashed" in saved_badge) == (line == "dashed")
     assert ("dashed" in saved["text/html"]) == (line == "dashed")
     for text in (shown["text/plain"], saved["text/plain"]):
-        assert text.startswith(f"{label}: It is accepted.")
+        assert text.startswith(f"{label}: {FINDING.reason}")
 
 
 def test_the_summary_names_what_is_not_proven() -> None:
     """The summary shows what is not proven beside a step that is verified in part."""
-    assert "Not proven: The exact path." in Page(summary()["text/html"]).text
-    assert "verified in part It is accepted." in " ".join(summary()["text/plain"].split())
-    assert "Not confirmed by anybody yet: It stands there." in Page(bundle()["text/html"]).text
+    assert f"Not proven: {FINDING.limits[0]}" in Page(summary()["text/html"]).text
+    assert f"{IN_PART} {FINDING.reason}" in " ".join(summary()["text/plain"].split())
+    unconfirmed = wording("notebook.not-confirmed", sentence=STEP.sentence)
+    assert unconfirmed in Page(bundle()["text/html"]).text
     assert "Not proven" not in Page(summary(WHOLE)["text/html"]).text
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import controller as module
+from tests.support.wording import wording
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.walkthrough.conftest import (
     MakeHarness,
@@ -45,15 +46,16 @@ def test_everything_is_checked_but_what_spends_or_lacks_a_value(make_harness: Ma
         spending(make_step("side_effect", verified)),
         make_step("c", verified, needs=("app_secret",)),
     )
+    not_checked = wording("screens.not-checked")
     harness.walkthrough.check_all()
     view = round_done(harness)
 
     assert view["message"].splitlines() == [
-        "Checked 2 steps.",
-        "Now verified: 1.",
-        "Now waiting: 3.",
-        "Not checked: 4. It uses up a link. Press Check there.",
-        "Not checked: 5; App Secret is not given.",
+        wording("walkthrough.checked-steps", steps=2),
+        wording("walkthrough.now", outcome="verified", numbers=1),
+        wording("walkthrough.now", outcome="waiting", numbers=3),
+        f"{not_checked}: 4. It uses up a link. {wording('walkthrough.press-check-there')}",
+        f"{not_checked}: 5; {wording('walkthrough.not-given', label='App Secret')}",
     ]
     assert [
         entry.step for entry in harness.run.journal.entries() if entry.type == "step.checked"
@@ -61,11 +63,14 @@ def test_everything_is_checked_but_what_spends_or_lacks_a_value(make_harness: Ma
         "a",
         "wait",
     ]
-    assert any("Checking 2 of 2: Do wait" in each["message"] for each in harness.header.views)
+    assert any(
+        wording("walkthrough.checking", number=2, steps=2, step="Do wait") in each["message"]
+        for each in harness.header.views
+    )
     assert harness.finish.view["bundle"] == ""
 
     harness.walkthrough.check_all()
-    eventually(lambda: "Nothing has changed." in harness.header.view["message"])
+    eventually(lambda: wording("walkthrough.nothing-has-changed") in harness.header.view["message"])
 
 
 def test_a_host_that_does_not_answer_is_one_message(make_harness: MakeHarness) -> None:
@@ -77,21 +82,26 @@ def test_a_host_that_does_not_answer_is_one_message(make_harness: MakeHarness) -
         make_step("d", verified),
         make_step("e", unreachable),
     )
-    said = "1, 2, 5: x.example could not be reached: no connection."
+    reason = f"{wording('host-unreachable.not-reached', host='x.example')}: no connection."
+    said = f"1, 2, 5: {reason}"
     harness.walkthrough.check_all()
     assert round_done(harness)["message"].splitlines() == [
-        "Checked 5 steps.",
-        "Now could not be checked: 1, 2, 3, 5.",
-        "Now verified: 4.",
+        wording("walkthrough.checked-steps", steps=5),
+        wording("walkthrough.now", outcome="could not be checked", numbers="1, 2, 3, 5"),
+        wording("walkthrough.now", outcome="verified", numbers=4),
         said,
         "2, 3: Hidden.",
     ]
-    assert harness.panels["a"].view["reason"] == "x.example could not be reached: no connection."
+    assert harness.panels["a"].view["reason"] == reason
     assert {screen.view["message"] for screen in harness.panels.values()} == {""}
 
     harness.walkthrough.check_all()
     view = eventually(
-        lambda: harness.header.view if "has changed" in harness.header.view["message"] else None
+        lambda: (
+            harness.header.view
+            if wording("walkthrough.nothing-has-changed") in harness.header.view["message"]
+            else None
+        )
     )
     assert view["message"].splitlines()[1] == said
 
@@ -101,14 +111,15 @@ def test_a_round_that_breaks_off_leaves_the_button_usable(
 ) -> None:
     """If the journal cannot be written, the header says so, and the button works again."""
     harness = make_harness(make_step("a", verified))
+    broken = "No journal."
 
     def refuse(*_: Any) -> None:
-        raise JournalError("The journal cannot be written.")
+        raise JournalError(broken)
 
     monkeypatch.setattr(module, "check_everything", refuse)
     harness.walkthrough.check_all()
     view = eventually(lambda: harness.header.view if harness.header.view["is_error"] else None)
-    assert "The journal cannot be written." in view["message"]
+    assert broken in view["message"]
     assert view["busy_since"] == 0
 
 
@@ -143,15 +154,16 @@ def test_a_reason_names_only_what_is_missing(make_harness: MakeHarness) -> None:
     for name in ("asks", "other", "side_effect"):
         view = harness.perform(name)
         assert view["result"] == "Not checked."
-        assert view["to_do"] == "Enter App ID, App Secret, then press Check."
+        assert view["to_do"] == wording("walkthrough.enter-then-check", labels="App ID, App Secret")
     typed = {"app_id": APP_ID, "app_secret": "half"}
     view = harness.perform("asks", typed, finished=2)
 
-    assert view["message"].startswith("App Secret: an App Secret has 32 characters")
+    too_short = wording("setting-invalid.app-secret-length", length=32)
+    assert view["message"].startswith(f"App Secret: {too_short}")
     assert [refused["input"] for refused in view["refused"]] == ["app_secret"]
     for name in ("asks", "other", "side_effect"):
         view = settled(harness.panels[name], 2)
-        assert view["reason"] == "Not checked: App Secret not given."
+        assert view["reason"] == wording("walkthrough.not-checked", label="App Secret")
         assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]
 
     assert harness.perform("asks", {"app_secret": APP_SECRET}, finished=3)["outcome"] == "verified"
@@ -166,8 +178,9 @@ def test_a_check_that_could_go_on_says_what_it_lacks(make_harness: MakeHarness) 
     harness = make_harness(replace(both, checks=checks))
     view = harness.perform("both")
     assert view["result"] == "Checked."
-    assert view["to_do"] == "Enter App ID, App Secret, then press Check."
+    assert view["to_do"] == wording("walkthrough.enter-then-check", labels="App ID, App Secret")
 
     view = harness.perform("both", {"app_id": APP_ID, "app_secret": "half"}, finished=2)
-    assert view["reason"] == "Hidden. Not checked further: App Secret not given."
+    further = wording("walkthrough.not-checked-further", label="App Secret")
+    assert view["reason"] == f"Hidden. {further}"
     assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]

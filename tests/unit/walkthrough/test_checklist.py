@@ -11,6 +11,7 @@ from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist, Checkli
 from runbook_lib.walkthrough.widgets import HeaderPanel
 from tests.support.fake_walkthrough import FakeWalkthrough, receive
 from tests.support.plans import make_plan
+from tests.support.wording import wording
 from tests.unit.walkthrough.conftest import MakeHarness
 from tests.unit.walkthrough.conftest import WalkthroughHarness as Play
 from tests.unit.walkthrough.sample_run import make_step
@@ -95,7 +96,9 @@ def test_a_tick_that_cannot_be_kept_says_so(
     harness.walkthrough.tick("a person", is_ticked=True)
     view = harness.header.view
     assert view["is_error"]
-    assert view["message"].startswith("Cannot write to disk: ")
+    assert view["message"].startswith(
+        wording("walkthrough.cannot-write", reason="No space left on device")
+    )
     assert view["begin"]["ready"][1] == {"text": "a person", "is_ticked": False}
 
 

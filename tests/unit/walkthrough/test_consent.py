@@ -18,6 +18,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import StateMismatchError
 from runbook_lib.walkthrough import consent as consenting
+from tests.support.wording import wording
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, fails_with, fields, open_session, responds
 from tests.unit.walkthrough.conftest import KNOWN, TOKEN_PATH, MakeHarness, WalkthroughHarness
@@ -112,7 +113,7 @@ def test_consent_needs_app_id_and_secret(make_harness: MakeHarness) -> None:
     harness = make_harness(consent_step(), **KNOWN)
     view = ask(harness)
 
-    assert view["message"] == "App ID and App Secret are not known yet."
+    assert view["message"] == wording("walkthrough.values-missing", labels="App ID and App Secret")
     assert view["is_error"]
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
 
@@ -146,7 +147,7 @@ def test_a_code_is_redeemed_once_and_its_token_used(
     assert view["outcome"] == "verified"
     assert (view["result"], view["message"]) == (
         "Checked.",
-        "Next, checked automatically: Do after.",
+        wording("walkthrough.next-checked", step="Do after"),
     )
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
     assert fields(remote.requests[0]) == {
@@ -182,7 +183,7 @@ def test_an_answer_to_another_request_is_refused(
     """A code with an unknown state is not redeemed (RFC 6749 §10.12)."""
     view = answer(consent, address({**dialog(consent), "state": "forged"}))
 
-    assert "its state differs" in view["message"]
+    assert wording("walkthrough.state-differs") in view["message"]
     assert view["advice"] == StateMismatchError.next_step
     assert remote.requests == []
     assert view["consent_url"]
@@ -196,9 +197,11 @@ def test_another_tabs_address_is_refused_with_the_right_beginning(
     there = dialog(consent, "consent_paste_url")
     view = answer(consent, consent.panels["consent"].view["consent_paste_url"])
 
-    assert view["message"] == "This is the address of another page."
+    assert view["message"] == wording("walkthrough.address-of-another-page")
     beginnings = f"{there['redirect_uri']}? or {here['redirect_uri']}?"
-    assert view["advice"].endswith(f"It begins with {beginnings}")
+    assert view["advice"].endswith(
+        wording("walkthrough.address-begins-with", beginnings=beginnings)
+    )
     assert answer(consent, address(there), 3)["outcome"] == "verified"
 
 
@@ -273,7 +276,7 @@ def test_a_step_that_lacks_a_value_is_not_said_to_be_checked(
 
     assert (view["result"], view["message"]) == (
         "Checked.",
-        "Next, checked automatically: Do after.",
+        wording("walkthrough.next-checked", step="Do after"),
     )
 
 
@@ -290,7 +293,7 @@ def test_a_refused_token_checks_no_other_step(
     with asking(harness, remote, monkeypatch):
         view = answer(harness, address(dialog(harness)))
 
-    assert (view["message"], view["to_do"]) == ("", "Fix the problem, then check again.")
+    assert (view["message"], view["to_do"]) == ("", wording("advice.fix-problem"))
     assert [entry.step for entry in harness.run.journal.entries() if entry.step] == ["consent"] * 2
 
 
@@ -303,7 +306,7 @@ def test_a_new_request_voids_the_earlier_one(
 
     assert dialog(consent)["redirect_uri"] == old["redirect_uri"]
     view = answer(consent, address(old), 3)
-    assert "its state differs" in view["message"]
+    assert wording("walkthrough.state-differs") in view["message"]
     assert remote.requests == []
 
 
@@ -316,14 +319,14 @@ def test_after_a_refusal_the_request_is_void(
     other = dialog(consent, name)
     come_back(consent, here, **CANCEL)
     view = settled(consent.panels["consent"], 2)
-    assert "pressed Cancel" in view["message"]
-    assert "Sign in again" in view["advice"]
+    assert wording("walkthrough.pressed-cancel") in view["message"]
+    assert wording("walkthrough.sign-in-again") in view["advice"]
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
 
-    assert "Nothing was done" in come_back(consent, here, **GRANT).text
+    assert wording("setting-invalid.nothing-done") in come_back(consent, here, **GRANT).text
     view = answer(consent, address(other), 3)
 
-    assert "its state differs" in view["message"]
+    assert wording("walkthrough.state-differs") in view["message"]
     assert remote.requests == []
     assert "user_access_token" not in consent.run.settings.secrets
 
@@ -344,7 +347,7 @@ def test_a_second_redirect_does_not_change_a_success(
 
     page = come_back(consent, asked, **second)
 
-    assert "Nothing was done" in page.text
+    assert wording("setting-invalid.nothing-done") in page.text
     after = settled(consent.panels["consent"], 2)
     assert (after["finished"], after["outcome"]) == (2, "verified")
     assert (after["message"], after["is_error"]) == (before["message"], False)
@@ -359,7 +362,7 @@ def test_of_many_redirects_at_once_one_is_accepted(
     with ThreadPoolExecutor(max_workers=8) as tabs:
         pages = list(tabs.map(lambda _: come_back(consent, asked, **GRANT).text, range(8)))
 
-    assert sum("The answer has arrived" in page for page in pages) == 1
+    assert sum(wording("walkthrough.answer-has-arrived") in page for page in pages) == 1
     view = settled(consent.panels["consent"], 2)
     assert (view["finished"], view["is_error"], view["outcome"]) == (2, False, "verified")
     assert len(remote.requests) == 1
@@ -371,10 +374,16 @@ def test_a_wrong_state_does_not_use_up_the_request(
     """A redirect with a wrong state does not void the request: the real answer still counts."""
     asked = dialog(consent)
     for guess in ("", "forged", asked["state"][:-1], asked["state"].swapcase()):
-        assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **GRANT).text
-        assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **CANCEL).text
+        assert (
+            wording("setting-invalid.nothing-done")
+            in come_back(consent, {**asked, "state": guess}, **GRANT).text
+        )
+        assert (
+            wording("setting-invalid.nothing-done")
+            in come_back(consent, {**asked, "state": guess}, **CANCEL).text
+        )
     bare = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"))
-    assert "Nothing was done" in bare.text
+    assert wording("setting-invalid.nothing-done") in bare.text
     assert consent.panels["consent"].view["finished"] == 1
     come_back(consent, asked, **GRANT)
 
@@ -392,12 +401,12 @@ def test_without_an_answer_the_panel_says_so(
     listener.keep_open(0.05)
     view = settled(consent.panels["consent"], 2)
 
-    assert view["message"].startswith("No answer came within 15 minutes")
-    assert "Sign in again" in view["advice"]
+    assert view["message"].startswith(wording("walkthrough.no-answer-came", minutes=15))
+    assert wording("walkthrough.sign-in-again") in view["advice"]
     assert (view["consent_url"], view["consent_paste_url"], view["is_error"]) == ("", "", True)
     with pytest.raises(httpx.ConnectError):
         come_back(consent, asked, **GRANT)
-    assert "its state differs" in answer(consent, address(pasted), 3)["message"]
+    assert wording("walkthrough.state-differs") in answer(consent, address(pasted), 3)["message"]
 
     assert ask(consent, 4)["consent_url"]
     assert come_back(consent, dialog(consent), **CANCEL).status_code == 200
@@ -443,8 +452,8 @@ def test_an_unsafe_localhost_offers_only_the_paste_link(make_harness: MakeHarnes
     harness = make_harness(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
     view = ask(harness)
 
-    assert "localhost leads to 192.0.2.1" in view["message"]
-    assert "Paste the address" in view["message"]
+    assert wording("walkthrough.localhost-leads-to", address="192.0.2.1") in view["message"]
+    assert wording("walkthrough.paste-the-address") in view["message"]
     assert view["consent_url"] == ""
     assert dialog(harness, "consent_paste_url")["redirect_uri"].startswith(
         "https://acme-h.cyclr.com"
@@ -459,7 +468,7 @@ def test_an_unsafe_localhost_without_a_service_domain_is_an_error(
     harness = make_harness(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
     view = ask(harness)
 
-    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert wording("walkthrough.localhost-leads-to", address="192.0.2.1") in view["message"]
     assert view["is_error"]
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
 
@@ -474,11 +483,11 @@ def test_a_link_that_is_no_longer_safe_is_removed(
     request.getfixturevalue("elsewhere")
     view = ask(harness, 2)
 
-    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert wording("walkthrough.localhost-leads-to", address="192.0.2.1") in view["message"]
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
     with pytest.raises(httpx.ConnectError):
         come_back(harness, asked, **GRANT)
-    assert "its state differs" in answer(harness, address(asked), 3)["message"]
+    assert wording("walkthrough.state-differs") in answer(harness, address(asked), 3)["message"]
 
 
 def test_a_double_click_opens_one_listener(make_harness: MakeHarness) -> None:

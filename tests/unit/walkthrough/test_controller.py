@@ -17,6 +17,7 @@ from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import typed_remarks
 from runbook_lib.walkthrough.panel_status import PanelStatus
+from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, MakeHarness, damage
 from tests.unit.walkthrough.sample_run import (
@@ -193,8 +194,8 @@ def test_a_full_disk_is_shown_as_such(
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(typed_remarks, "store_attachment", raising(full))
     view = harness.say("app", DONE, {"by": "Somebody"}, [{"name": "a.png"}])
-    assert view["message"] == "Cannot write to disk: No space left on device."
-    assert view["advice"].startswith("Free disk space")
+    assert view["message"] == wording("walkthrough.cannot-write", reason="No space left on device")
+    assert view["advice"].startswith(wording("advice.free-disk-space"))
     assert view["is_error"]
 
 
@@ -302,7 +303,7 @@ def test_a_new_panel_shows_a_damaged_journal(make_harness: MakeHarness) -> None:
     harness.walkthrough.panels.add_finish(fresh[2])
 
     for screen in fresh:
-        assert "is not a journal line" in screen.view["message"]
+        assert wording("walkthrough.not-a-journal-line") in screen.view["message"]
         assert "`runbook journal`" in screen.view["advice"]
         assert screen.view["is_error"]
     assert fresh[1].view["settled"] == 1
@@ -312,7 +313,7 @@ def test_a_new_panel_shows_a_damaged_journal(make_harness: MakeHarness) -> None:
     harness.walkthrough.panels.add_panel("app", late)
 
     assert "id" not in late.view
-    assert "is not a journal line" in late.view["message"]
+    assert wording("walkthrough.not-a-journal-line") in late.view["message"]
 
 
 def test_a_text_is_masked_once_it_is_known_to_be_secret(make_harness: MakeHarness) -> None:

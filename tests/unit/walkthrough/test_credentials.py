@@ -13,6 +13,7 @@ from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.errors import SettingsError
 from tests.support.memory_keyring import MemoryKeyring, keyring_in_memory
+from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_ID, APP_SECRET, USER_TOKEN
 from tests.unit.walkthrough.conftest import KNOWN, OTHER_SECRET, MakeHarness, WalkthroughHarness
 from tests.unit.walkthrough.sample_run import (
@@ -70,7 +71,9 @@ def test_a_credential_is_saved_to_env(make_harness: MakeHarness, memory: MemoryK
     harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET})
     view = move_credential(harness, ".env")
 
-    assert view["message"] == "App Secret saved to .env."
+    assert view["message"] == wording(
+        "walkthrough.credential-saved", label="App Secret", place=".env"
+    )
     assert saved_in(view) == ".env"
     path = harness.run.env_file
     assert path.stat().st_mode & 0o777 == 0o600
@@ -96,7 +99,9 @@ def test_the_newest_credential_is_saved(make_harness: MakeHarness, memory: Memor
     harness = make_harness(app_step(), secrets={"app_secret": OTHER_SECRET})
     view = move_credential(harness, "keyring", {"app_secret": APP_SECRET})
 
-    assert view["message"] == "App Secret saved to the keyring."
+    assert view["message"] == wording(
+        "walkthrough.credential-saved", place="the keyring", label="App Secret"
+    )
     assert list(memory.stored.values()) == [APP_SECRET]
     assert harness.run.settings.secrets["app_secret"].reveal() == APP_SECRET
 
@@ -108,7 +113,8 @@ def test_an_invalid_credential_is_not_saved(
     harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET})
     view = move_credential(harness, "keyring", {"app_secret": "half"})
 
-    assert view["message"].startswith("App Secret: an App Secret has 32 characters")
+    too_short = wording("setting-invalid.app-secret-length", length=32)
+    assert view["message"].startswith(f"App Secret: {too_short}")
     assert memory.stored == {}
 
 
@@ -121,7 +127,10 @@ def test_a_credential_saved_by_another_kernel_is_known(
     harness.open_cards("hand")
     harness.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
     harness.walkthrough.start()
-    assert "Not known yet. Enter it" in harness.panels["hand"].view["copied_secret"]["unknown"]
+    assert (
+        wording("walkthrough.secret-not-known")
+        in harness.panels["hand"].view["copied_secret"]["unknown"]
+    )
     other = WalkthroughHarness(make_run(tmp_path, app_step(), HAND_STEP))
     known = harness.run.settings
     with stopped(other.walkthrough):
@@ -180,7 +189,7 @@ def test_only_a_credential_of_the_step_is_saved(make_harness: MakeHarness, name:
     """A value or another step's credential is not saved as credential."""
     harness = make_harness(app_step(), secrets={"user_access_token": USER_TOKEN}, **KNOWN)
 
-    with pytest.raises(SettingsError, match="no credential called"):
+    with refused(SettingsError, "no-such-credential", name=name):
         harness.walkthrough.save_credential(harness.step("app"), name, ".env", {})
 
     assert not harness.run.env_file.exists()

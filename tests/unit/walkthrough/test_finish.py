@@ -26,6 +26,7 @@ from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
 from tests.support.attestations import attested, skipped
+from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import MakeHarness, WalkthroughHarness, unreachable
 from tests.unit.walkthrough.sample_run import (
@@ -36,6 +37,17 @@ from tests.unit.walkthrough.sample_run import (
     verified,
     waits,
 )
+
+
+def changed(step: str, sealed: str, before: str) -> str:
+    """Return the line about a step that the sealed run found otherwise."""
+    return wording("walkthrough.when-sealed", step=step, sealed=sealed, before=before)
+
+
+def sealed_with(outcome: str, numbers: str) -> str:
+    """Return the line about a sealed run with open steps."""
+    open_steps = wording("walkthrough.open-steps", numbers=numbers)
+    return f"{wording('walkthrough.sealed', outcome=outcome)} {open_steps}"
 
 
 def sealed_as(outcome: RunOutcome) -> Any:
@@ -146,15 +158,15 @@ def test_sealing_asks_once_where_a_step_is_not_done_any_more(
     view = shown(harness, "doubts")
     assert view["doubts"] == [
         "1 · Do app: now failed. Looked.",
-        "App Secret is missing. Enter it in step 3, or these are no longer verified: 3.",
+        wording("walkthrough.missing-at-sealing", label="App Secret", number=3),
     ]
     assert sealed == []
 
     harness.walkthrough.seal(is_confirmed=True)
     view = shown(harness, "bundle")
     first, second = view["message"].splitlines()
-    assert first == "The run is failed. Open steps: 1, 4."
-    assert second.startswith("2 · Do hand: attested when sealed, to do before.")
+    assert first == sealed_with("failed", "1, 4")
+    assert second.startswith(changed("2 · Do hand", "attested", "to do"))
     assert view["doubts"] == []
     assert harness.header.view["sealed"].endswith("failed.")
 
@@ -173,9 +185,9 @@ def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
 
     view = shown(harness, "bundle")
     assert view["message"].splitlines() == [
-        "The run is incomplete. Open steps: 2, 3.",
-        "1 · Do a: verified when sealed, to do before. It is there. So is that.",
-        "2 · Do b: waiting when sealed, to do before. Not live yet.",
+        sealed_with("incomplete", "2, 3"),
+        f"{changed('1 · Do a', 'verified', 'to do')} It is there. So is that.",
+        f"{changed('2 · Do b', 'waiting', 'to do')} Not live yet.",
     ]
 
 
@@ -193,17 +205,19 @@ def test_what_many_steps_share_is_said_once(
     for name in ("a", "b"):
         harness.perform(name)
     is_up = False
+    both = "1 · Do a, 2 · Do b"
+    undecided = "could not be checked"
     harness.walkthrough.seal()
     view = shown(harness, "doubts")
-    said = "x.example could not be reached: no connection."
-    assert view["doubts"] == [f"1 · Do a, 2 · Do b: now could not be checked. {said}"]
+    said = f"{wording('host-unreachable.not-reached', host='x.example')}: no connection."
+    assert view["doubts"] == [f"{both}: now {undecided}. {said}"]
 
     is_up = True
     harness.walkthrough.seal()
     view = shown(harness, "bundle")
     assert view["message"].splitlines() == [
-        "The run is complete.",
-        "1 · Do a, 2 · Do b: verified when sealed, could not be checked before. It is there.",
+        wording("walkthrough.sealed", outcome="complete"),
+        f"{changed(both, 'verified', undecided)} It is there.",
     ]
 
 
@@ -247,7 +261,7 @@ def test_sealing_shows_its_bundle(seal: Callable[[Any], WalkthroughHarness]) -> 
     released.set()
 
     view = idle(harness)
-    assert view["message"].startswith("The run is complete.")
+    assert view["message"].startswith(wording("walkthrough.sealed", outcome="complete"))
     assert not view["is_error"]
     eventually(lambda: "complete" in harness.header.view["sealed"])
     assert view["bundle"].startswith(str(harness.run.evidence))

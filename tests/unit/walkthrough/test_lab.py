@@ -30,6 +30,7 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.walkthrough import lab
 from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
 from tests.support.odd_files import FILES
+from tests.support.wording import refused, wording
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.sample_run import raising
 
@@ -130,9 +131,14 @@ def test_what_opens_how_to_begin_and_how_to_stop_is_said(server: Server) -> None
     opened(heard=heard)
 
     said = "\n".join(heard)
-    assert "press Start at the top of the notebook" in said
-    assert "Tenant acme. Facebook Marketing API connector." in said
-    assert "Ctrl+C in this window stops it; your work is kept." in said
+    assert wording("lab.press-start") in said
+    assert (
+        wording(
+            "lab.tenant-and-connector", connector="Facebook Marketing API connector", tenant="acme"
+        )
+        in said
+    )
+    assert wording("lab.stop-with-ctrl-c") in said
 
 
 def test_jupyterlab_opens_the_notebook(server: Server, folder: Path) -> None:
@@ -205,16 +211,16 @@ def test_the_copy_is_found_from_a_folder_inside_the_project(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"tenant": "../x"}, "is not a tenant name"),
-        ({"env_file": "none.env"}, "cannot be read"),
-        ({"environ": {"RUNBOOK_FACEBOOK_APP_ID": "x"}}, "app_id"),
+        ({"tenant": "../x"}, "not-a-tenant-name"),
+        ({"env_file": "none.env"}, "file-unreadable"),
+        ({"environ": {"RUNBOOK_FACEBOOK_APP_ID": "x"}}, "app-id-digits"),
     ],
 )
 def test_invalid_settings_are_refused_before_anything_is_written(
     server: Server, folder: Path, given: dict[str, Any], said: str
 ) -> None:
     """Invalid settings are refused here, before a server starts or a file is written."""
-    with pytest.raises(SettingsError, match=said):
+    with refused(SettingsError, said):
         opened(**given)
 
     assert server.command == []
@@ -247,8 +253,8 @@ def test_a_server_that_cannot_start_has_its_own_exit_code(
     assert opened() == code
 
 
-NO_PORT = "--port takes a number from 0 to 65535"
-NOT_HERE = "is not an address of this machine"
+NO_PORT = "no-port"
+NOT_HERE = "no-address-of-this-machine"
 
 
 @pytest.mark.parametrize(
@@ -274,7 +280,7 @@ def test_an_invalid_address_or_port_is_refused(
     server: Server, folder: Path, name: str, value: str, said: str
 ) -> None:
     """A port that is none, or another machine's address, is refused before a server starts."""
-    with pytest.raises(SettingsError, match=said):
+    with refused(SettingsError, said):
         opened(f"--{name}={value}", is_app=False)
 
     assert server.command == []
@@ -287,7 +293,7 @@ def test_an_invalid_port_is_refused_however_it_is_given(
     server: Server, folder: Path, form: str, *, is_app: bool
 ) -> None:
     """Jupyter takes a port in three ways."""
-    with pytest.raises(SettingsError, match=NO_PORT):
+    with refused(SettingsError, NO_PORT):
         opened(*form.format("99999").split(), is_app=is_app)
 
     assert server.command == []
@@ -307,11 +313,11 @@ def test_a_port_in_use_is_named(
 
         server.command = []
         for retries in (("--port-retries=0",), ("--port-retries", "0")):
-            with pytest.raises(SettingsError, match=f"Port {port} is in use") as caught:
+            with refused(SettingsError, "port-in-use", port=port) as caught:
                 opened(*given, *retries, is_app=is_app)
-            assert "Name another port with --port" in caught.value.diagnostics()
+            assert wording("lab.name-another-port") in caught.value.diagnostics()
         monkeypatch.setenv("JUPYTER_PORT_RETRIES", "0")
-        with pytest.raises(SettingsError, match=f"Port {port} is in use"):
+        with refused(SettingsError, "port-in-use", port=port):
             opened(*given, is_app=is_app)
     assert server.command == []
 
@@ -368,7 +374,7 @@ def test_a_notebook_that_cannot_be_written_is_an_error(
     denied = PermissionError(errno.EACCES, "Permission denied", str(copies))
     monkeypatch.setattr(place, fails, raising(denied))
 
-    with pytest.raises(SettingsError, match="cannot be written: Permission denied") as caught:
+    with refused(SettingsError, "notebook-not-written", reason="Permission denied") as caught:
         opened()
     assert str(copies) in caught.value.diagnostics()
     assert server.command == []
@@ -430,7 +436,7 @@ def test_without_a_browser_none_is_said_to_open(
     opened(option, heard=heard, is_app=is_app)
     said = "\n".join(heard)
     assert "opens" not in said
-    assert "is at the address below" in said
+    assert wording("lab.is-at-the-address") in said
     assert server.command[-1] == option
 
 
@@ -471,7 +477,7 @@ def test_an_outdated_notebook_is_renamed_and_built_again(
     assert kept.name.startswith(f"{path.stem}.")
     assert kept.read_text(encoding="utf-8") == text
     assert not is_stale(PROCEDURE, path)
-    assert heard[0].startswith(f"{path.name} was built from another procedure")
+    assert heard[0].startswith(wording("lab.notebook-of-another-procedure", file=path.name))
     assert kept.name in heard[0]
 
 
@@ -558,9 +564,12 @@ def test_practising_again_uses_the_same_app(
     first, again, other = sandboxes
     assert first == again != other
     said = ["\n".join(lines) for lines in heard]
-    is_known = ["Your earlier work as mine still counts" in text for text in said]
+    is_known = [wording("lab.earlier-work-counts", tenant="mine") in text for text in said]
     assert is_known == [False, True, False]
-    assert all("log in as operator@example.com / a password" in text for text in said)
+    assert all(
+        wording("lab.sandbox-log-in", name="operator@example.com", password="a password") in text
+        for text in said
+    )
 
 
 @pytest.fixture
@@ -588,7 +597,7 @@ def test_practice_begins_in_the_state_of_its_scenario(
     assert (before.tenant, before.evidence) == ("sandbox-review-pending", "evidence")
     assert before.env_file == server.env["RUNBOOK_ENV_FILE"]
     assert (before.attestations, before.key) == ("attestations.toml", sandboxes[0])
-    assert "1 of 3 steps are done, as practice of the sandbox's operator." in heard
+    assert wording("lab.steps-done", done=1, steps=3) in heard
     journal_path(Path("evidence"), "sandbox-review-pending", PROCEDURE.id).touch()
     practise(scenario="review-pending")
     assert headless == [before]

@@ -14,6 +14,7 @@ from runbook_lib.core.step_record import step_record
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.views import header_view
 from tests.support.run_states import MARKETING, state_of
+from tests.support.wording import wording
 from tests.unit.walkthrough.conftest import DONE, MakeHarness, saying, undecided
 from tests.unit.walkthrough.conftest import WalkthroughHarness as Play
 from tests.unit.walkthrough.sample_run import (
@@ -180,7 +181,7 @@ def test_a_check_that_leaves_the_rest_says_so(make_harness: MakeHarness) -> None
     step = make_step("a", left)
     harness = make_harness(replace(step, checks=(replace(step.checks[0], needs_human_only=True),)))
     by_button(harness)
-    assert settled(harness.panels["a"])["to_do"] == "Only you can confirm the rest."
+    assert settled(harness.panels["a"])["to_do"] == wording("walkthrough.only-you-can-confirm")
     assert harness.say("a", DONE, {"by": "Ann"}, finished=2)["outcome"] == "attested"
 
 

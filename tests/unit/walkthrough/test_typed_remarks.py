@@ -11,6 +11,7 @@ from msgspec import structs
 
 from runbook_lib.core.model import Attestation, AttestationKind, Binding, EventType, NoteKind
 from runbook_lib.core.procedure import AnswerOption, StepKind
+from tests.support.wording import wording
 from tests.unit.bodies import APP_ID
 from tests.unit.walkthrough.conftest import (
     DONE,
@@ -89,7 +90,9 @@ def test_an_invalid_screenshot_is_refused(make_harness: MakeHarness) -> None:
     harness = make_harness(make_step("a"))
     view = say(harness, DONE, {"name": "x.png", "media_type": "image/png", "content": b"<script>"})
 
-    assert "x.png is neither a picture" in refused(harness, view)
+    assert wording("setting-invalid.attachment-not-supported", name="x.png") in refused(
+        harness, view
+    )
 
 
 @pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x"}])
@@ -97,7 +100,9 @@ def test_an_invalid_screenshot_is_refused(make_harness: MakeHarness) -> None:
 def test_a_name_is_required(make_harness: MakeHarness, words: Any, said: AttestationKind) -> None:
     """Without a name nothing is recorded."""
     harness = make_harness(make_step("a"))
-    assert refused(harness, harness.say("a", said, words)).startswith("Enter your name")
+    assert refused(harness, harness.say("a", said, words)).startswith(
+        wording("walkthrough.enter-your-name")
+    )
 
 
 def test_skipping_a_step_needs_a_reason(make_harness: MakeHarness) -> None:
@@ -143,7 +148,9 @@ def test_a_comment_and_a_colleague_are_recorded(make_harness: MakeHarness) -> No
     view = settled(harness.panels["a"], 2)
 
     assert (view["message"], view["outcome"], view["written"]) == ("Recorded.", "not_run", 2)
-    assert view["assigned"] == "for A colleague by 2026-12-01"
+    assert view["assigned"] == wording(
+        "walkthrough.assigned-by", name="A colleague", day="2026-12-01"
+    )
     said = [each["event"] for each in view["history"]]
     assert any("A colleague" in each for each in said)
     assert any("Ask them." in each for each in said)
@@ -246,7 +253,10 @@ def test_only_what_is_attested_has_days(make_harness: MakeHarness) -> None:
     harness = make_harness(make_step("a", kind=StepKind.WAIT, valid_days=365, answers=ANSWERS))
     view = say(harness, AttestationKind.SUBMITTED, until="x")
 
-    assert (view["outcome"], view["reason"]) == ("waiting", "Submitted (A on 24 Nov, 12:00)")
+    assert (view["outcome"], view["reason"]) == (
+        "waiting",
+        "Submitted (A on 24 Nov, 12:00)",
+    )
 
 
 ANSWER = b'{"app_id": "999", "is_live": false}'
@@ -303,14 +313,27 @@ def test_the_day_of_what_happened_elsewhere_is_a_day(make_harness: MakeHarness) 
     harness = make_harness(waiting_step())
     view = say(harness, AttestationKind.DECLINED, on="last week")
 
-    assert "takes a day such as 2026-12-01" in refused(harness, view)
+    assert wording("setting-invalid.takes-a-day", example="2026-12-01") in refused(harness, view)
     assert harness.written == ""
 
 
+TODAY = wording("walkthrough.today-is", day="2026-11-24")
 DOUBTFUL_DAYS = [
-    (AttestationKind.SUBMITTED, {"on": "2026-11-25"}, "2026-11-25 is in the future"),
-    (AttestationKind.DECLINED, {"on": "2027-11-23"}, "2027-11-23 is in the future"),
-    (DONE, {"answer": "asked", "due": "2026-11-23"}, "2026-11-23 has passed"),
+    (
+        AttestationKind.SUBMITTED,
+        {"on": "2026-11-25"},
+        wording("walkthrough.in-the-future", day="2026-11-25"),
+    ),
+    (
+        AttestationKind.DECLINED,
+        {"on": "2027-11-23"},
+        wording("walkthrough.in-the-future", day="2027-11-23"),
+    ),
+    (
+        DONE,
+        {"answer": "asked", "due": "2026-11-23"},
+        wording("walkthrough.has-passed", day="2026-11-23"),
+    ),
 ]
 
 
@@ -322,10 +345,10 @@ def test_a_doubtful_day_is_recorded_only_if_a_person_is_sure(
     harness = make_harness(make_step("a", kind=StepKind.WAIT, answers=ANSWERS))
     (name,) = set(words) - {"answer"}
     view = say(harness, kind, {"name": "a.png", "media_type": "image/png", "content": PNG}, **words)
-    assert "Use it anyway" in view["advice"]
-    assert refused(harness, view).startswith("Not recorded yet")
+    assert wording("walkthrough.use-it-anyway") in view["advice"]
+    assert refused(harness, view).startswith(wording("walkthrough.not-recorded-yet"))
     assert view["refused"] == [
-        {"input": name, "doubt": f"{doubt}: today is 2026-11-24 (UTC)."},
+        {"input": name, "doubt": f"{doubt}: {TODAY}"},
     ]
     assert not (harness.run.journal.path.parent / "attachments").exists()
 
@@ -367,7 +390,7 @@ def test_names_that_cannot_be_kept_are_refused(make_harness: MakeHarness, words:
     harness = make_harness(waiting_step())
     view = say(harness, AttestationKind.SUBMITTED, **words)
 
-    assert len(refused(harness, view, "Correct it, then press the button again.")) < 300
+    assert len(refused(harness, view, wording("walkthrough.press-the-button-again"))) < 300
 
 
 def test_values_typed_beside_a_word_are_accepted_first(make_harness: MakeHarness) -> None:

@@ -14,10 +14,18 @@ from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.step_record import step_record
+from runbook_lib.walkthrough.input_fields import sentence
 from tests.support.attestations import attested
+from tests.support.wording import wording
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, OTHER_SECRET, MakeHarness
 from tests.unit.walkthrough.sample_run import PERMISSIONS, app_step, make_step, settled, verified
+
+NO_APP_ID = sentence(wording("setting-invalid.app-id-digits"))
+NO_APP_SECRET = sentence(wording("setting-invalid.app-secret-length", length=32))
+TRUE_OR_FALSE = f"it {wording('setting-invalid.takes-true-or-false', value='perhaps')}"
+DID_YOU_MEAN = wording("setting-invalid.did-you-mean", name="ads_read")
+CONTAINS_FACEBOOK = wording("findings.name-contains", word="facebook")
 
 
 def test_typed_values_are_recorded(make_harness: MakeHarness) -> None:
@@ -60,10 +68,14 @@ def test_a_malformed_secret_is_refused_unquoted(make_harness: MakeHarness) -> No
     harness = make_harness(app_step())
     view = harness.perform("app", {"app_secret": "halfasecret"})
 
-    assert view["message"].startswith("App Secret: an App Secret has 32 characters")
-    assert (view["advice"], view["is_error"]) == ("Correct it, then press the button again.", True)
+    problem = wording("setting-invalid.app-secret-length", length=32)
+    assert view["message"].startswith(f"App Secret: {problem}")
+    assert (view["advice"], view["is_error"]) == (
+        wording("walkthrough.press-the-button-again"),
+        True,
+    )
     (refused,) = view["refused"]
-    assert refused["problem"].startswith("An App Secret has 32 characters")
+    assert refused["problem"].startswith(NO_APP_SECRET)
     assert "halfasecret" not in json.dumps(harness.panels["app"].views)
     assert "app_secret" not in harness.run.settings.secrets
     assert harness.types == []
@@ -74,11 +86,12 @@ def test_valid_fields_are_kept_if_another_is_invalid(make_harness: MakeHarness) 
     harness = make_harness(app_step())
     view = harness.perform("app", {"app_id": "x", "app_secret": APP_SECRET})
 
-    assert view["message"].startswith("App ID: an App ID is a number of 15 or 16 digits")
+    problem = wording("setting-invalid.app-id-digits")
+    assert view["message"].startswith(f"App ID: {problem}")
     assert view["taken"] == 1
     (refused,) = view["refused"]
     assert refused["input"] == "app_id"
-    assert refused["problem"].startswith("An App ID is a number of 15 or 16 digits")
+    assert refused["problem"].startswith(NO_APP_ID)
     assert harness.run.settings.secrets["app_secret"].reveal() == APP_SECRET
     assert harness.types == []
 
@@ -90,7 +103,7 @@ def test_an_invalid_value_is_named_by_its_label(make_harness: MakeHarness) -> No
     """The message about an invalid value names the field by its label."""
     harness = make_harness(app_step())
     message = harness.perform("app", {"install_connector": "perhaps"})["message"]
-    assert message.startswith(f"{INSTALL_CONNECTOR.label}: takes true or false")
+    assert message.startswith(f"{INSTALL_CONNECTOR.label}: {TRUE_OR_FALSE}")
 
 
 def test_written_words_are_counted(make_harness: MakeHarness) -> None:
@@ -104,14 +117,14 @@ def test_written_words_are_counted(make_harness: MakeHarness) -> None:
     assert harness.say("a", DONE, {"by": "Operator"}, finished=3)["written"] == 2
 
 
-LEADS = "'Leads' is not a permission; one looks like leads_retrieval"
+LEADS = wording("setting-invalid.no-permission", name="'Leads'", example="leads_retrieval")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "problem", "doubt"),
     [
-        ("app_id", "x", "An App ID is a number of 15 or 16 digits", ""),
-        ("app_secret", "halfasecret", "An App Secret has 32 characters", ""),
+        ("app_id", "x", NO_APP_ID, ""),
+        ("app_secret", "halfasecret", NO_APP_SECRET, ""),
         ("permissions", "Leads", LEADS, ""),
         # A correct or an empty field has neither a problem nor a warning.
         ("app_id", APP_ID, "", ""),
@@ -119,8 +132,8 @@ LEADS = "'Leads' is not a permission; one looks like leads_retrieval"
         ("permissions", "ads_read", "", ""),
         ("app_display_name", "Acme", "", ""),
         # A doubtful value gives a warning; it is no problem of its form.
-        ("permissions", "ads_raed", "", "Did you mean ads_read?"),
-        ("app_display_name", "Acme for Facebook", "", "It contains facebook"),
+        ("permissions", "ads_raed", "", DID_YOU_MEAN),
+        ("app_display_name", "Acme for Facebook", "", CONTAINS_FACEBOOK),
     ],
 )
 def test_a_field_is_validated_while_it_is_typed(
@@ -140,8 +153,8 @@ def test_a_field_is_validated_while_it_is_typed(
 
 
 DOUBTFUL = [
-    ("permissions", "ads_raed", ("public_profile", "ads_raed"), "Did you mean ads_read?"),
-    ("app_display_name", "Facebook Leads for Acme", None, "It contains facebook"),
+    ("permissions", "ads_raed", ("public_profile", "ads_raed"), DID_YOU_MEAN),
+    ("app_display_name", "Facebook Leads for Acme", None, CONTAINS_FACEBOOK),
 ]
 
 
@@ -173,7 +186,7 @@ def test_a_doubtful_value_is_taken_only_from_somebody_who_is_sure(
     (refused,) = view["refused"]
     assert refused["input"] == name
     assert doubt in refused["doubt"]
-    assert "Use it anyway" in view["advice"]
+    assert wording("walkthrough.use-it-anyway") in view["advice"]
     assert (view["is_error"], view["written"]) == (True, 0)
     assert dict(harness.run.values) == before
 

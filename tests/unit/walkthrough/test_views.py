@@ -55,6 +55,7 @@ from runbook_lib.walkthrough.views import (
 from tests.support import journals
 from tests.support.attestations import attested
 from tests.support.plans import make_plan
+from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import MakeHarness, spending
 from tests.unit.walkthrough.sample_run import (
@@ -576,7 +577,8 @@ def test_a_list_says_what_the_connector_was_seen_to_ask_for() -> None:
     after = view(given, facts=facts)["inputs"][0]["help"]
 
     assert before == asked.help
-    assert after == f"{asked.help} Read on 24 Nov, it asks for: ads_read, email."
+    read = wording("walkthrough.read-and-asks-for", names="ads_read, email", day="24 Nov")
+    assert after == f"{asked.help} {read}"
 
 
 @pytest.mark.parametrize(
@@ -592,7 +594,9 @@ def test_a_second_person_says_yes_or_no(answers: Any) -> None:
     (said,) = yes["options"]
     assert (said["action"], said["sentence"]) == ("attest", "Ann is logged in. I have seen it.")
     assert (no["options"][0]["action"], no["needs_note"]) == ("withdraw", True)
-    assert "This withdraws the confirmation of Ann" in no["options"][0]["sentence"]
+    assert (
+        wording("walkthrough.withdraws-confirmation-of", name="Ann") in no["options"][0]["sentence"]
+    )
     assert "no" in shown["actions"]["menu"]
     assert "no" not in view(state(step))["actions"]["menu"]
 
@@ -602,7 +606,9 @@ def test_a_question_is_the_steps_own() -> None:
     own = replace(waiting_step(), question="What does App Review say?")
 
     assert view(state(own))["forms"][0]["label"] == "What does App Review say?"
-    assert view(state(waiting_step()))["forms"][0]["label"] == "What does Facebook say?"
+    assert view(state(waiting_step()))["forms"][0]["label"] == wording(
+        "walkthrough.what-does-it-say", whom="Facebook"
+    )
 
 
 def test_a_step_with_answers_asks_which_is_true() -> None:
@@ -630,7 +636,11 @@ def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
         "attest": [("on", "Decided")],
         "decline": [("on", "Decided"), names],
     }
-    assert [option["note_label"] for option in options] == ["", "", "The reason given"]
+    assert [option["note_label"] for option in options] == [
+        "",
+        "",
+        wording("walkthrough.reason-given"),
+    ]
     offered = options[0]["fields"][1]
     assert (offered["type"], offered["choices"]) == ("choices", ["public_profile", "ads_read"])
 
@@ -679,14 +689,14 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
     if shown:
         assert found is not None
         is_new = found[0].conclusion.outcome is Outcome.NOT_RUN
-        advice = "" if is_new else found[1].replace("described above", "described there")
+        advice = "" if is_new else found[1]
         assert (shown["advice"], shown["number"]) == (advice, f"number {following}")
 
 
 def test_a_step_that_needs_a_second_person_says_so() -> None:
     """A step that needs a second person is told apart from one that waits for an outside party."""
-    assert header(SECOND)["next"]["advice"] == "A second person must check and confirm it."
-    assert header(WAITING)["next"]["advice"] == "Nothing to do but wait."
+    assert header(SECOND)["next"]["advice"] == wording("walkthrough.second-person-must")
+    assert header(WAITING)["next"]["advice"] == wording("walkthrough.nothing-but-wait")
 
 
 def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
@@ -713,7 +723,7 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
     plan = make_plan(afterwards=("the certificate",))
 
     assert finish(done, **sealed, plan=plan)["end"] == {
-        "verdict": "Your customers can connect.",
+        "verdict": wording("walkthrough.customers-can-connect"),
         "warnings": [],
         "sealed": "Sealed today: complete.",
         "took": "",
@@ -1013,16 +1023,28 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
 
     theirs = replace(waits, assignment=said)
 
-    for day, overdue in ((23, ""), (24, "1 day overdue: usually at most 22 days")):
+    usually = wording("walkthrough.usually-at-most", days=22)
+    for day, overdue in (
+        (23, ""),
+        (24, f"{wording('walkthrough.days-overdue', days='1 day')}{usually}"),
+    ):
         today = date(2026, 11, day)
         assert view(waits, today=today)["overdue"] == overdue
         assert view(waits, today=today)["overdue_act"] == (act if overdue else "")
         (line,) = header(waits, today=today)["steps"]
-        assert line["who"].startswith("waits for Facebook since 1 Nov")
+        assert line["who"].startswith(
+            wording("walkthrough.waits-for-since", whom="Facebook", day="1 Nov")
+        )
         assert line["who"].endswith(overdue)
-    for today, late in ((date(2026, 12, 1), ""), (date(2026, 12, 3), "2 days overdue")):
+    for today, late in (
+        (date(2026, 12, 1), ""),
+        (date(2026, 12, 3), wording("walkthrough.days-overdue", days="2 days")),
+    ):
         shown = view(theirs, today=today)
-        assert (shown["assigned"], shown["overdue"]) == ("for A colleague by 2026-12-01", late)
+        assert (shown["assigned"], shown["overdue"]) == (
+            wording("walkthrough.assigned-by", name="A colleague", day="2026-12-01"),
+            late,
+        )
 
 
 def test_what_is_asked_for_says_by_when() -> None:

@@ -23,6 +23,7 @@ from runbook_lib.remote.client import HTTPClient
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from tests.conftest import NOON
 from tests.support.attestations import submitted
+from tests.support.wording import wording
 from tests.unit.bodies import (
     APP_ID,
     APP_SECRET,
@@ -254,7 +255,7 @@ def test_few_calls_left_are_a_persons(
 
     assert len(looked) == looks
     text = str(harness.header.view)
-    assert ("81 % of the app's calls of this hour are used" in text) is not looks
+    assert (wording("watch.calls-used", percent=81) in text) is not looks
 
 
 @pytest.mark.parametrize(("used", "looks"), [(50.0, 1), (50.4, 0), (100.0, 0)])
@@ -275,7 +276,7 @@ def test_watching_leaves_half_of_the_calls(
     assert len(looked) == looks
     shown = harness.panels["wait"].view["next_refresh"]
     assert shown.startswith("12:30")
-    assert (f"held back: {used:.0f} % of the app's calls" in shown) is not looks
+    assert (wording("walkthrough.held-back", used=used) in shown) is not looks
 
 
 def test_calls_count_until_the_next_hour(

@@ -22,6 +22,7 @@ from runbook_lib.walkthrough.widgets import (
     TenantPanel,
 )
 from tests.support.fake_walkthrough import ANSWERS, FakeWalkthrough, receive
+from tests.support.wording import wording
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.sample_run import HAND_STEP, app_step, eventually, make_run, stopped
 
@@ -335,5 +336,5 @@ def test_a_notebook_that_was_saved_says_how_to_see_its_panels(panel: Callable[[A
     """In a saved notebook that is not run, a panel's text says how to show it."""
     (bundle, _) = panel(FakeWalkthrough())._repr_mimebundle_()
 
-    assert bundle["text/plain"].startswith("Press Start at the top of the notebook to see this ")
+    assert bundle["text/plain"].startswith(f"Press {wording('lab.press-start')}")
     assert bundle[PANEL_MIME]["tenant"] == "acme"

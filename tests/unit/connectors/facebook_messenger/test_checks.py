@@ -19,6 +19,7 @@ from runbook_lib.connectors.facebook_messenger.checks import (
 from runbook_lib.connectors.facebook_messenger.procedure import PROCEDURE
 from runbook_lib.core.model import Outcome
 from runbook_lib.errors import RemoteError
+from tests.support.wording import wording
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, PAGE_TOKEN, SIGN_IN_TOKEN, rows
 from tests.unit.connectors.conftest import MADE_UP, VALUES, VERIFY_TOKEN, RunCheck
@@ -84,7 +85,7 @@ def test_a_page_that_lists_the_app_is_verified(
     row = {"id": APP_ID, "subscribed_fields": ["messages", "messaging_postbacks"]}
     words = ("Bakery (page-1) is subscribed to app", "(messages, messaging_postbacks)")
     finding = check_subscriptions([{"id": "1"}, row], VERIFIED, *words)
-    assert finding.limits[0].startswith("That the subscription has every field")
+    assert finding.limits[0].startswith(wording("findings.has-every-field"))
     assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
 
 
@@ -232,8 +233,8 @@ def test_the_token_that_cyclr_holds_is_verified(remote: FakeRemote, run_check: R
     assert [each["hub.mode"] for each in asked] == ["subscribe"] * 4
     tried = [each["hub.verify_token"] for each in asked]
     assert tried == [VERIFY_TOKEN, "c0" * 16, "c1" * 16, VERIFY_TOKEN]
-    assert "no reference says" in finding.limits[0]
-    assert "Facebook calls this webhook" in finding.limits[1]
+    assert wording("findings.no-reference-says") in finding.limits[0]
+    assert wording("findings.facebook-calls-webhook") in finding.limits[1]
 
 
 @pytest.mark.parametrize(("made_up_page", "contradicts"), [(404, True), (200, True), (403, False)])
@@ -264,7 +265,7 @@ def test_controls_without_one_refusal_prove_nothing(
     remote.on(HOOK, return_challenge, *[responds("", first)] * times, responds("", second))
     said = f"answers {first} and {second} for two made-up"
     finding = run_check(webhook_takes_verify_token, INCONCLUSIVE, said)
-    assert "no reference says" in finding.limits[0]
+    assert wording("findings.no-reference-says") in finding.limits[0]
 
 
 TAKES_A_MADE_UP_ONE = "made-up Verify Token too"

@@ -32,6 +32,7 @@ from tests.support.watched_changes import (
     set_to,
     take_permission,
 )
+from tests.support.wording import wording
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, SECRET_STEP
 
 # Two looks a day later, since a changed answer counts when it is seen again; then two more.
@@ -110,7 +111,7 @@ def test_a_permission_that_is_no_longer_listed_is_an_outage(desk: NotifiedDesk) 
     (over,) = one_digest(desk.pass_by(*EARLY_LOOKS))
 
     assert (told["kind"], over["kind"]) == ("outage", "outage_over")
-    assert told["reason"].startswith("Facebook does not list ads_read.")
+    assert told["reason"].startswith(wording("findings.does-not-list", permission="ads_read"))
     assert over["id"] == told["id"]
 
 
@@ -155,11 +156,11 @@ def test_a_decided_review_is_one_entry_of_one_digest(folder: Path, post: Post) -
     change = told[0]
     assert {problem["kind"] for problem in told} == {"changed"}
     assert {problem["place"].partition(" ")[0] for problem in told} == {"10", "11", "12"}
-    assert mail["Subject"] == (
-        "SANDBOX acme: App Review approved all 9 permissions. Next: 12a Publish the app"
-    )
+    news = wording("findings.review-approved", permissions=9)
+    following = wording("watch.next-step", title="12a Publish the app")
+    assert mail["Subject"] == f"SANDBOX acme: {news}. {following}"
     assert "leads_retrieval: live" in change["now"]
-    assert change["reason"] == "All 9 permissions are live."
+    assert change["reason"] == wording("findings.all-live", permissions=9)
 
 
 # --- what falls due --------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
 from runbook_lib.engine.watch.poll import PollResult, key_of
 from runbook_lib.engine.watch.watch_state import Problem, WatchedStep, open_state
 from runbook_lib.errors import ExitCode
+from tests.support.wording import wording
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON
 from tests.unit.fake_console import Console, console_run
 
@@ -112,9 +113,9 @@ def test_they_are_one_entry_with_their_names(office: Office) -> None:
     view = WatchedView(KEY, "acme", "facebook_marketing", "", is_sandbox=False)
     (entry,) = entries(Phase.NEW, office.problems.values(), {KEY: view})
 
-    assert entry.headline == "acme: 50 customers are signed out"
+    assert entry.headline == f"acme: {wording('status.customers-signed-out', customers=50)}"
     text = "\n".join(entry.lines())
-    assert "Customers: Name of m00 (m00), Name of m01 (m01)," in text.replace("\n", " ")
+    assert "Name of m00 (m00), Name of m01 (m01)," in text.replace("\n", " ")
     assert " and 10 more" in text
     assert "--sign-in-link" in text
 
@@ -235,7 +236,7 @@ def test_rights_that_were_lost_are_one_problem(office: Office) -> None:
     assert office.changes(6 * MINUTE) == ["+rights"]
     assert office.changes(HOUR, DAY) == []
     (problem,) = office.problems.values()
-    assert problem.title == "Cyclr shows the connector in no account any more"
+    assert problem.title == wording("watch.shown-in-no-account")
     office.console.accounts["b"] = True
     assert office.changes(DAY, 6 * MINUTE) == ["-rights"]
 

@@ -366,7 +366,9 @@ def test_a_used_up_hour_is_left_to_people(desk: Desk, monkeypatch: pytest.Monkey
     held = desk.poll()
 
     assert (held.polled, held.code) == (0, 3)
-    assert held.held == wording("watch.calls-used", percent=51)
+    assert (
+        held.held == f"{wording('screens.not-checked')}: {wording('watch.calls-used', percent=51)}."
+    )
     assert not desk.tenant_row().last_polled_on
 
 

@@ -30,6 +30,7 @@ from runbook_lib.engine.watch.watch_state import (
     read_state,
 )
 from runbook_lib.errors import BusyError, ExitCode
+from tests.support.wording import wording
 from tests.unit.engine.watch.desk import DAY, HOUR, NOON, Desk
 
 
@@ -142,7 +143,7 @@ def test_a_state_that_is_not_ours_is_moved_aside_and_said_first(
     (aside,) = Path("evidence").glob("watch.damaged-*.db")
 
     assert aside.name in digest.text.splitlines()[0]
-    assert "acknowledgements and what was reported are lost" in digest.text.splitlines()[0]
+    assert wording("watch.acknowledgements-lost") in digest.text.splitlines()[0]
     assert desk.post.take_reports() == ["all watched acme", "all new acme"]
     assert desk.code is ExitCode.FAILED
     desk.cycle(DAY)
