@@ -25,17 +25,17 @@ class StatusView(TypedDict):
     """The actions of one panel, as in `PanelStatus`."""
 
     busy: int
-    """How many actions are running."""
+    """The number of running actions."""
     busy_since: float
     """The time at which the first of them began, in epoch seconds; 0 if no action is running."""
     finished: int
-    """How many actions have ended."""
+    """The number of actions that have ended."""
     taken: int
-    """How often typed values were accepted."""
+    """The number of times that typed values were accepted."""
     refused: list[RefusedValue]
     """The typed values that were refused last."""
     written: int
-    """How many remarks of a person were recorded."""
+    """The number of recorded remarks of a person."""
     result: str
     """Set if the last action was a check."""
     message: str
@@ -155,7 +155,7 @@ class InputView(TypedDict):
     label: str
     """Its name on screen."""
     help: str
-    """Where the person finds the value."""
+    """The place where a person finds the value."""
     example: str
     """A value that has the right format."""
     kind: str
@@ -350,7 +350,7 @@ class StepView(LineView):
     attested_by: str | None
     """The person who confirmed it."""
     overdue: str
-    """By how much a colleague or an outside party is late."""
+    """The delay of a colleague or an outside party, in words; empty without one."""
     overdue_act: str
     """The advice if it is overdue."""
     assigned: str
@@ -525,9 +525,9 @@ class HeaderView(StatusView, HeaderFacts):
     provider: str
     """The name of the vendor."""
     total: int
-    """How many steps there are."""
+    """The number of all steps."""
     settled: int
-    """How many of them are done."""
+    """The number of steps that are done."""
     counts: list[OutcomeCount]
     """The number of steps for each outcome."""
     next: NextStepView | None
@@ -565,9 +565,9 @@ class FinishView(StatusView):
     end: EndView | None
     """The verdict, once all is done and sealed."""
     total: int
-    """How many steps there are."""
+    """The number of all steps."""
     done: int
-    """How many of them are done."""
+    """The number of steps that are done."""
     open: list[StepEntry]
     """The others."""
     next: NextStepView | None

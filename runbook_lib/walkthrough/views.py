@@ -160,7 +160,7 @@ class PanelContext:
     too_early: frozenset[str] = frozenset()
     """Ids of the steps whose checks cannot tell yet."""
     facts: Mapping[str, tuple[Value, str]] = field(default_factory=dict)
-    """What checks found by name, and when each was checked."""
+    """Name of a fact → the value that a check found, and the time of the check."""
     checklist: Checklist = NOTHING_TICKED
     """The things that a person has at hand before the first step."""
 
