@@ -41,7 +41,7 @@ class RecordSource:
     """The file in the repository, or the issue."""
 
     commit: str = ""
-    """The commit at which the file was read; empty if not known."""
+    """The commit at which the file was read; empty if it is unknown."""
 
     stored_text_id: str = ""
     """The number of a stored public text; empty for a repository."""

@@ -24,8 +24,8 @@ from tests.support.layers import LAYERS, PACKAGE, SANDBOX
 ROOT = Path(__file__).parents[1]
 
 LEVELS = {layer: level for level, layer in enumerate(LAYERS)}
-# The two entry points: `python -m runbook_lib`, and the package itself.
-ENTRY_POINTS = {"__main__": len(LAYERS), "": 0}
+# The two entry points: `python -m runbook_lib`, and the package itself, which offers names of all.
+ENTRY_POINTS = {"__main__": len(LAYERS), "": len(LAYERS)}
 # The module that may start the sandbox, and by which names.
 HOST = "engine.practice"
 PUBLIC = {f"{SANDBOX}.{name}" for name in ("SCENARIOS", "serve")}
@@ -35,8 +35,9 @@ MOST_ENTRIES = 16
 TRADE_NAMES = {
     "facebook": r"\bMeta\b|\bGraph\b|\bgraph_|Messenger|App Review|App Secret|\bfb_?trace|/dialog/",
 }
-# Places that may name a vendor: its own layers, its connectors, the registry with its default.
-VENDORS_ROOMS = re.compile(r"connectors/[a-z_]+/|connectors/registry\.py$")
+# Places that may name a vendor: its own layers, its connectors, the registry with its default, the
+# example of the package.
+VENDORS_ROOMS = re.compile(r"connectors/[a-z_]+/|connectors/registry\.py$|__init__\.py$")
 # Cyclr, where every connector ends, is named where its settings and answers are, but not here.
 WITHOUT_CYCLR = ("core", "notebook")
 TEXTS = (".py", ".html", ".css", ".js", ".json", ".md", ".toml", ".ipynb")

@@ -69,8 +69,8 @@ def texts_times_booleans(tree: ast.AST) -> Iterator[str]:
 
 
 def packed_assignments(tree: ast.AST) -> Iterator[str]:
-    """Yield each assignment of a module that gives several names a value of their own."""
-    for node in tree.body if isinstance(tree, ast.Module) else ():
+    """Yield each assignment that gives several names a value of their own."""
+    for node in ast.walk(tree):
         is_packed = isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
         if is_packed and any(isinstance(target, ast.Tuple) for target in node.targets):
             yield f"line {node.lineno}: {ast.unparse(node)}"

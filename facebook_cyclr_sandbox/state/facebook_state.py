@@ -102,7 +102,7 @@ class AppReview:
     """Its state."""
 
     reason: str = ""
-    """The reason why permissions were declined; empty if none was."""
+    """The reason why permissions were declined; empty if no permission was."""
 
     submitted_on: float | None = None
     """Seconds since the epoch; None before."""
@@ -394,7 +394,7 @@ class Page:
     """The limit of calls to its leads."""
 
     portfolio_id: str = ""
-    """The business that owns it, through which alone people reach it; empty if none does."""
+    """The business that owns it, through which alone people reach it; empty without an owner."""
 
     is_listed_without_token: bool = False
     """Whether lists of pages leave out its `access_token`, which its own node has."""

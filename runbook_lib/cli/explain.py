@@ -5,11 +5,9 @@ The command `explain`: the meaning of an error text, who must act, and what to d
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,39 +16,12 @@ from runbook_lib.cli.plain_output import say, show_json, show_paragraph
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
 
-if TYPE_CHECKING:
-    from runbook_lib.core.procedure import KnownError, Procedure, Step
-
 LONGEST_PASTE = 1024 * 1024
-MAX_ECHO_CHARACTERS = 60
-MAX_STEPS = 3
+# An explanation shows at most so many guesses.
+MAX_GUESSES = 3
 MAX_TITLE_WORDS = 14
 MAX_HINT_WORDS = 6
 UNTESTED = "No API shows this. Check it yourself."
-# Tokens, secrets, codes and named values; no word of a sentence has such a form, but for the name
-# of an error, in capitals, a code "(#131030)" and a share "30%". Languages without blanks have long
-# words of other letters.
-_LONG_WORD = re.compile(
-    r"(?<![!-~])(?![A-Z]{2,}(?:_+[A-Z]+)+(?!\S))"
-    r"(?!\(#[0-9]{1,7}\)(?!\S))(?![0-9]{1,3}(?:[.,][0-9]{1,2})?%[.,]?(?!\S))"
-    r"(?:[!-~]{20,}|[!-~]*[=&%][!-~]*|[!-~]*[0-9][!-~]{7,}|[!-~]{7,}[0-9][!-~]*)"
-)
-_HTTP_STATUS = re.compile(
-    r"\b(?:http|status|response)(?:[ _/.0-9]{0,5}(?:status|code|response|error))*"
-    r"\W{1,4}([45][0-9]{2})\b"
-    r"|\b([45][0-9]{2})\W{1,3}(?:bad request|unauthorized|forbidden|not found|internal server)",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class StepPlace:
-    """A step of a connector, with its number on screen."""
-
-    connector: str
-    step: str
-    number: str
-    title: str
 
 
 @click.command()
@@ -78,6 +49,7 @@ def explain(
     and paused cycles in Cyclr, by cause. Use - to read either from stdin.
     """
     from runbook_lib.cli.connections import read_webhook, show_failures
+    from runbook_lib.connectors.explanation import explanation_document
 
     if webhook and text:
         raise SettingsError("Give either --webhook or TEXT, not both.")
@@ -104,99 +76,6 @@ def explain(
     sys.exit(ExitCode.COMPLETE if document["known"] else ExitCode.INCOMPLETE)
 
 
-def explanation_document(pasted: str, procedure: Procedure) -> dict[str, Any]:
-    """
-    Look `pasted` up in the known errors of `procedure`, for programs and people.
-
-    Only a short part of `pasted` is repeated, without credentials, and nothing of a known text.
-
-    Raises `SettingsError` if it contains nothing to look for.
-    """
-    from runbook_lib.connectors.known_errors import KnownErrors
-    from runbook_lib.connectors.provider import vendor_of
-
-    if not re.search(r"\w", pasted):
-        raise SettingsError(
-            "There is no text to explain.",
-            next_step='Paste the error text: runbook explain "URL Blocked". Use - to read it from '
-            "stdin.",
-        )
-    vendor = vendor_of(procedure)
-    found = KnownErrors(procedure.known_errors, vendor.search_words).explain(pasted)
-    is_known = found.is_certain or found.names_cause
-    status = _HTTP_STATUS.search(pasted)
-    errors = [_error_document(error, procedure) for error in found.errors]
-    if found.title and is_known:
-        errors[0]["title"] = found.title
-    return {
-        "decided_by": found.decided_by.value,
-        "known": is_known,
-        "quoted": "" if is_known else _echo(pasted),
-        "codes": list(found.codes),
-        "http_status": int(status[1] or status[2]) if status else None,
-        "trace_field": vendor.trace_field,
-        "errors": errors,
-    }
-
-
-def _error_document(error: KnownError, procedure: Procedure) -> dict[str, Any]:
-    tested = {check for cause in error.causes for check in cause.tested_by}
-    steps = [
-        step
-        for step in procedure.steps
-        if step.id in error.more_steps or any(other.id == error.id for other in step.known_errors)
-    ]
-    # Sorting keeps the order of the procedure otherwise.
-    steps.sort(key=lambda step: (not _tests(step, tested), step.id not in error.more_steps))
-    return {
-        "id": error.id,
-        "title": error.title,
-        "shown": error.shown,
-        "meaning": error.meaning,
-        "who_acts": error.who_acts,
-        "first": re.split(r"(?<=[.!])\s", error.advice, maxsplit=1)[0],
-        "for_customer": error.for_customer,
-        "causes": [
-            {
-                **asdict(cause),
-                "steps": _places(
-                    procedure,
-                    [step for step in procedure.steps if _tests(step, {*cause.tested_by})],
-                ),
-            }
-            for cause in error.causes
-        ],
-        "advice": error.advice,
-        "source": error.source,
-        "steps": _places(procedure, steps),
-    }
-
-
-def _tests(step: Step, checks: set[str]) -> bool:
-    return any(check.id in checks for check in step.checks)
-
-
-def _places(procedure: Procedure, steps: list[Step]) -> list[dict[str, str]]:
-    return [
-        asdict(StepPlace(procedure.id, step.id, procedure.numbers[step.id], step.title))
-        for step in steps[:MAX_STEPS]
-    ]
-
-
-def _echo(pasted: str) -> str:
-    """Return the beginning of the first message, without what may be a credential."""
-    from runbook_lib.connectors.error_text import read_error
-    from runbook_lib.core.redaction import MASK, without_headers
-
-    words = " ".join(read_error(pasted).messages[0].split())[: 4 * MAX_ECHO_CHARACTERS]
-    if words.startswith(("{", "[")):
-        return ""
-    echo = _LONG_WORD.sub(MASK, without_headers(words))
-    if not re.search(r"\w", echo):
-        return ""
-    return f"{echo[:MAX_ECHO_CHARACTERS]}…" if len(echo) > MAX_ECHO_CHARACTERS else echo
-
-
 def _show(document: Mapping[str, Any], *, is_verbose: bool) -> None:
     errors = document["errors"]
     if document["known"]:
@@ -211,7 +90,7 @@ def _show(document: Mapping[str, Any], *, is_verbose: bool) -> None:
                 say(f"  {_shortened(error['title'], MAX_HINT_WORDS)}")
         return
     _show_unknown(document)
-    shown = errors if is_verbose else errors[:MAX_STEPS]
+    shown = errors if is_verbose else errors[:MAX_GUESSES]
     for error in shown:
         click.echo()
         _show_error(error, is_verbose=is_verbose, is_guess=True)

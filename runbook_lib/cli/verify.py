@@ -127,7 +127,7 @@ def _tenants_in(file: str) -> list[tuple[str, str]]:
 
 
 def _withheld_below(*paths: Path) -> str:
-    """Return the number of journal lines that the bundles withhold, as text; empty for none."""
+    """Return how many journal lines the bundles withhold, in words; empty if they withhold none."""
     from runbook_lib.evidence.verify.discovery import withheld_below
     from runbook_lib.text import pluralize
 

@@ -281,9 +281,9 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
     """
     Return the fields of an attestation with the confirmed sentence of `step`, and its days.
 
-    `given` has the `answer` by name, or none for the step's own sentence, and the days `due` and
-    `until` as text. Raises `AttestationError` for an unknown answer, and for a missing, superfluous
-    or wrong day.
+    `given` has the days `due` and `until` as text, and the `answer` by name; without `answer` the
+    step's own sentence is confirmed. Raises `AttestationError` for an unknown answer, and for a
+    missing, superfluous or wrong day.
     """
     answers = {answer.name: answer for answer in step.answers}
     name, due, until = (given.get(key, "").strip() for key in _ANSWERED)

@@ -31,7 +31,7 @@ class CodeMeaning(Struct, frozen=True):
     """Impact on customers, for every check with this code; empty if it depends on the check."""
 
     news: str = ""
-    """Headline for more compared values that match: `{number}` of `{total}`; empty for none."""
+    """Headline for more compared values that match: `{number}` of `{total}`; empty without one."""
 
     @property
     def is_cause(self) -> bool:

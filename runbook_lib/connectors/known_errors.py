@@ -320,7 +320,7 @@ def _names_one_error(explanation: Explanation) -> bool:
 
 
 def _make_index(errors: Iterable[KnownError]) -> sqlite3.Connection | None:
-    """Return an index of `errors` by number, or nothing without FTS5."""
+    """Return an index of `errors` by number; `None` without FTS5."""
     index = sqlite3.connect(":memory:", check_same_thread=False)
     try:
         index.executescript(_CREATE)

@@ -419,10 +419,10 @@ class _StepTable(Struct):
     """Names of the steps that must be done before it can be checked."""
 
     copies_secret: str = ""
-    """Name of the credential that the step copies to another system; empty for none."""
+    """Name of the credential that the step copies to another system; empty if it copies none."""
 
     consent_gives: str = ""
-    """Name of the token input that a sign-in here fills; empty for none."""
+    """Name of the token input that a sign-in here fills; empty without a sign-in."""
 
     review_kit: bool = False
     """Whether the step offers the review kit."""
@@ -431,7 +431,7 @@ class _StepTable(Struct):
     """Names of the groups of known errors that people see here."""
 
     developer_tools: str = ""
-    """The action in the vendor's developer tools; empty for none."""
+    """The action in the vendor's developer tools; empty without such an action."""
 
     least_days: Days = 0
     """Days that an outside party takes at least; 0 if unknown."""

@@ -66,7 +66,7 @@ class EarlierResult:
     """The values that it is about."""
 
     bundle: str = ""
-    """The bundle that copied the line; empty if none has yet."""
+    """The bundle that copied the line; empty if no bundle has copied it yet."""
 
     @property
     def sentence(self) -> str:
@@ -198,7 +198,8 @@ def contradiction(
     limit: int = 0,
 ) -> str:
     """
-    Return a clause about a later line that contradicts a result about `basis`; empty if none does.
+    Return a clause about a later line that contradicts a result about `basis`; empty without such
+    a line.
 
     Lines after the number `after` count, up to `limit` if that is not 0.
     """

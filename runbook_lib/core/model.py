@@ -439,7 +439,7 @@ class AttestationDetails(ModelStruct):
     """The person's note; for a skip or a withdrawal, its reason."""
 
     seen: Text = ""
-    """The variant of the screens that the person saw; empty if not named."""
+    """The variant of the screens that the person saw; empty if the person named no variant."""
 
     attachments: tuple[Attachment, ...] = ()
     """The files that the person attached."""
@@ -451,7 +451,7 @@ class AttestationDetails(ModelStruct):
     """SHA-256 of the file's entry, to recognise it later; empty for the walkthrough."""
 
     login: Login = ""
-    """The login that a server reported at the recording; empty if none did."""
+    """The login that a server reported at the recording; empty if no server reported one."""
 
     link: Annotated[
         Name,
@@ -537,7 +537,7 @@ class StepCommented(ModelStruct):
     """SHA-256 of the file's entry; empty for the walkthrough."""
 
     login: Login = ""
-    """The login that a server reported at the recording; empty if none did."""
+    """The login that a server reported at the recording; empty if no server reported one."""
 
     def __post_init__(self) -> None:
         _require_moment(self.at)

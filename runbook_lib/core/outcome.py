@@ -192,7 +192,7 @@ class HasOutcome(Protocol):
 
     @property
     def verified_on(self) -> str:
-        """The day of the earlier check that it rests on; empty if none."""
+        """The day of the earlier check that it rests on; empty if it rests on this run's."""
 
     @property
     def due_on(self) -> str:

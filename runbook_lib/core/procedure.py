@@ -65,7 +65,7 @@ class Check:
 
     needs_confirmation: str = ""
     """Sentence that a person must confirm, too, if the finding has limits: the unproven part can
-    break a customer's sign-in or data. Empty for none."""
+    break a customer's sign-in or data. Empty if nothing needs confirming."""
 
     needs_human_only: bool = False
     """An inconclusive finding with limits is expected: only a person can confirm the rest."""
@@ -220,7 +220,7 @@ class Link:
     needs: str = ""
 
     def url(self, values: Mapping[str, object]) -> str:
-        """Return the page's address, or nothing while a value is unknown."""
+        """Return the page's address; empty while a value is unknown."""
         return _fill_in(self.template, values)
 
     def shown(self, values: Mapping[str, object]) -> dict[str, str]:
@@ -244,7 +244,7 @@ class Paste:
     template: str
 
     def value(self, values: Mapping[str, object]) -> str:
-        """Return the text to paste, or nothing while a value is unknown."""
+        """Return the text to paste; empty while a value is unknown."""
         return _fill_in(self.template, values)
 
 
@@ -273,7 +273,7 @@ class Screen:
     """The fields to fill in or to read, from top to bottom."""
 
     highlight: str = ""
-    """The button to press, behind its area and ` | ` if there are several; empty for none."""
+    """The button to press, after its area and ` | ` if there are several; empty without one."""
 
     def filled(self, values: Mapping[str, object]) -> list[tuple[str, str]]:
         """Return label and text of each field; the text is empty while a value is unknown."""
@@ -303,13 +303,6 @@ class Source:
     section: int
     step: int | None = None
     off_page: str = ""
-
-    @property
-    def title(self) -> str:
-        """The title of the fold with the documented text, or with the reason for a step of ours."""
-        if self.off_page:
-            return "Why Cyclr's guide doesn't list this step"
-        return f"Documented step {self.step}" if self.step else "Documented text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -491,7 +484,7 @@ class Step:
     """The token that comes from a person's consent, or `None`."""
 
     review_kit: str = ""
-    """Id of the connector whose review kit belongs to the step; empty for none."""
+    """Id of the connector whose review kit belongs to the step; empty without a kit."""
 
     known_errors: tuple[KnownError, ...] = ()
     """The error texts that people see here."""
@@ -500,7 +493,7 @@ class Step:
     """Finds the known errors that were seen."""
 
     developer_tools: str = ""
-    """The call in the provider's developer tools that shows something about it; empty for none."""
+    """The call in the provider's developer tools that shows it; empty without such a call."""
 
     least_days: int = 0
     """Days that an outside party takes at least; 0 if unknown."""

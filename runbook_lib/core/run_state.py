@@ -108,7 +108,7 @@ class StepState:
     """The exchanges that the findings rest on, by number; empty if they were not requested."""
 
     attestation: Attestation | None = None
-    """The attestation that counts; `None` if none does."""
+    """The attestation that counts; `None` if no attestation counts."""
 
     confirmed_by: tuple[Attestation, ...] = ()
     """Other people's attestations of the same, the oldest first, if two people must attest."""
@@ -123,7 +123,7 @@ class StepState:
     """The line of the newest check if it does not count."""
 
     checked_on: str = ""
-    """Time of the newest check that counts, in UTC; empty if none does."""
+    """Time of the newest check that counts, in UTC; empty if no check counts."""
 
     lines: tuple[LineRef, ...] = ()
     """The journal lines of the attestations and the check that count, and of the notes."""
@@ -181,7 +181,7 @@ class StepState:
         )
 
     def second_attestation(self, by: str) -> dict[str, str]:
-        """Return the fields of `by`'s attestation as the second person; empty if none is needed."""
+        """Return the fields of `by`'s attestation as the second person; empty if one is enough."""
         first = self.attestation if self.conclusion.needs_another else None
         if first is None or person_key(first.by) == person_key(by):
             return {}
@@ -319,7 +319,7 @@ class RunState:
     """Ids of the steps at which outside parties decide."""
 
     today: str = ""
-    """The day in UTC for which the state holds; empty if none was named."""
+    """The day in UTC for which the state holds; empty if no day was named."""
 
     bases: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
     """The values that each step's state was computed from, by its id."""
@@ -868,7 +868,7 @@ def _with_polled(
 
 
 def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
-    """Return a sentence about the earlier failure that blocks `step`; empty if none does."""
+    """Return a sentence about the failure that blocks `step`; empty if nothing blocks it."""
     for required in step.requires:
         state = states.get(required)
         if state is not None and state.blocks_dependents:

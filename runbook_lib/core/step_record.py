@@ -155,9 +155,10 @@ class StepRecord(ModelStruct):
     """Its outcome."""
 
     code: Annotated[
-        str, Meta(description="code of the finding that decided the outcome; empty if none did")
+        str,
+        Meta(description="code of the finding that decided the outcome; empty if no finding did"),
     ]
-    """Code of the finding that decided; empty if none did."""
+    """Code of the finding that decided; empty if no finding did."""
 
     reason: Annotated[str, Meta(min_length=1)]
     """The reason for the outcome."""
@@ -196,12 +197,12 @@ class StepRecord(ModelStruct):
     """Time of its newest check in this run; `None` if there was none."""
 
     attested_by: str | None
-    """Name of the person whose attestation counts; `None` if none does."""
+    """Name of the person whose attestation counts; `None` if no attestation counts."""
 
     attestation: Annotated[
         Attestation | None, Meta(description="the attestation of this step that counts")
     ]
-    """The attestation that counts; `None` if none does."""
+    """The attestation that counts; `None` if no attestation counts."""
 
     confirmed_by: Annotated[
         tuple[Attestation, ...],

@@ -38,7 +38,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 class CellOutput(NamedTuple):
-    """A cell's number, its outputs, and the name of the error that ended it (empty for none)."""
+    """A cell's number, its outputs, and the name of the error that ended it; empty without one."""
 
     number: int | None
     outputs: list[dict[str, Any]]

@@ -68,7 +68,7 @@ class PreparedChecks(NamedTuple):
     """Earlier results that count instead of other checks."""
 
     due: OutdatedResult | None = None
-    """The reason why an earlier result does not count; `None` if none was refused."""
+    """The reason why an earlier result does not count; `None` if no result was refused."""
 
 
 class StepsUnderWay:

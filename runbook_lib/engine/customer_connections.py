@@ -383,7 +383,7 @@ class Customers:
         return {"account": account, "answered": is_answered, "lines": lines}
 
     def _note_refusal(self, account: str, refused: str, status: int) -> str:
-        """Save the vendor's refusal; return why it was not saved, or nothing."""
+        """Save the vendor's refusal; return why that failed, or empty."""
         at = timestamp(self._clock())
         failure = explain_refusal(refused, self._run.procedure, account=account, at=at)
         is_vendors = failure.is_known and failure.cause is not FaultDomain.CYCLR
@@ -392,7 +392,7 @@ class Customers:
         return "Cyclr itself may have refused it, so it does not show that calls fail."
 
     def _note_test(self, account: str, failure: Failure | None) -> str:
-        """Save a test call's result in the account's row; return why it was not, or nothing."""
+        """Save a test call's result in the account's row; return why that failed, or empty."""
         now = timestamp(self._clock())
 
         def save() -> str:

@@ -111,7 +111,7 @@ class FleetRequest:
     """The settings file that all tenants share; empty for the default."""
 
     attestations: str = ""
-    """The file of attestations; empty for none."""
+    """The file of attestations; empty without one."""
 
     workers: int | None = None
     """The number of tenants at a time; `None` for `default_workers`."""

@@ -30,8 +30,17 @@ from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
-from runbook_lib.evidence.bundle import Seal, SealedBundle, bundle_name, draft, resource, seal
+from runbook_lib.evidence.bundle import (
+    REPORT_NAME,
+    Seal,
+    SealedBundle,
+    bundle_name,
+    draft,
+    resource,
+    seal,
+)
 from runbook_lib.evidence.chain import remove_drafts
+from runbook_lib.evidence.reports.step_table import StepTable, step_table, table_html
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.evidence.verify.fleet_count import is_done, sealed_for
@@ -58,7 +67,7 @@ class RunRequest:
     """The settings file; empty for the default."""
 
     attestations: str = ""
-    """The file of attestations; empty for none."""
+    """The file of attestations; empty without one."""
 
     needs_subject: bool = False
     """Whether only attestations count that name this tenant's subject."""
@@ -114,13 +123,28 @@ class RunResult:
     """The reason why the notebook did not reach its end; empty if it did."""
 
     archived: str = ""
-    """The address of the archived bundle; empty if none was archived."""
+    """The address of the archived bundle; empty if no bundle was archived."""
 
     archive_address: str = ""
     """The address at which archiving failed; empty if it did not fail."""
 
     archive_error: EvidenceError | None = None
     """The error of the archive; `None` if there was none."""
+
+    @property
+    def steps(self) -> StepTable:
+        """A line for each step."""
+        return step_table(self.state)
+
+    @property
+    def report(self) -> Path:
+        """The file with the report."""
+        return self.sealed.folder / REPORT_NAME
+
+    def _repr_html_(self) -> str:
+        """Return the steps as a table with a link to the report, as Jupyter displays it."""
+        title = f"{self.tenant}: {self.state.outcome}"
+        return table_html(self.steps, title=title, report=self.report.resolve().as_uri())
 
 
 class RunListener:

@@ -14,11 +14,10 @@ from typing import Any
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Input, Plan, Procedure, Screen, Step
+from runbook_lib.evidence.reports.phrases import prose_title
 from runbook_lib.evidence.reports.pictures import SCHEMATIC, screen_picture
 from runbook_lib.text import as_text
 
-# The import of the cells.
-CELL_MODULE = "runbook_lib.notebook"
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # A notebook with pictures of every step has some MiB.
 _LARGEST = 64 * 1024 * 1024
@@ -98,8 +97,8 @@ def _sources(document: dict[str, Any] | None) -> list[object] | None:
 def notebook_text(procedure: Procedure) -> str:
     """Return the notebook of `procedure` as nbformat 4.5 JSON, in Jupyter's own layout."""
     opening = (
-        f"from {CELL_MODULE} import open_run\n\n"
-        f'run = open_run(globals(), connector="{procedure.id}")\n'
+        "from runbook_lib import open_run\n\n"
+        f'run = open_run("{procedure.id}", globals())\n'
         "run.header()"
     )
     cells = [
@@ -187,7 +186,9 @@ def _step_text(procedure: Procedure, step: Step, number: str) -> str:
     off_page = step.source.off_page
     if step.prose or off_page:
         source = f"Source: {off_page}." if off_page else ""
-        parts.append(_folded(step.source.title, "\n\n".join(filter(None, (step.prose, source)))))
+        parts.append(
+            _folded(prose_title(step.source), "\n\n".join(filter(None, (step.prose, source))))
+        )
     return "\n\n".join(parts)
 
 

@@ -86,7 +86,7 @@ def require_scenario(name: str, procedure: Procedure | None = None) -> None:
 
 
 def _others() -> str:
-    """Return a sentence with the connectors that can be practised; empty if none can."""
+    """Return a sentence with the connectors that can be practised; empty if no connector can."""
     names = []
     for name in connector_names():
         with suppress(SettingsError):

@@ -14,7 +14,6 @@ from importlib import import_module
 from runbook_lib.connectors.registry import load_texts, working_procedures
 from runbook_lib.core.redaction import without_headers
 from runbook_lib.core.templates import compile_all
-from runbook_lib.engine.notebooks import CELL_MODULE
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.registrable_domains import parent_domain
 
@@ -32,7 +31,7 @@ for _name in UNUSED_FORMATS:
     sys.modules.setdefault(_name, None)  # type: ignore[arg-type]
 
 NAMES = (
-    CELL_MODULE,
+    "runbook_lib.notebook.session",
     "IPython.core.application",
     "IPython.core.completerlib",
     "IPython.core.logger",

@@ -115,7 +115,7 @@ class Shell(InteractiveShell):
     """Outputs of the present cell, as JSON."""
 
     _error: str
-    """The name of the exception that ended the present cell; empty for none."""
+    """The name of the exception that ended the present cell; empty without an exception."""
 
     def perform(self, source: str) -> tuple[int | None, list[str], str]:
         """

@@ -98,7 +98,7 @@ class TenantQuestion:
         return name
 
     def doubt(self, name: str) -> str:
-        """Return that there is no record of the tenant, or nothing."""
+        """Return a sentence if there is no record of the tenant; empty if there is one."""
         names = tenant_names(self._evidence)
         if name in names:
             return ""
@@ -114,7 +114,7 @@ class TenantQuestion:
 
 
 def configured_tenant(settings: Settings) -> str:
-    """Return the tenant that the settings name by its Service Domain, or nothing."""
+    """Return the tenant that the settings name by its Service Domain; empty without one."""
     named = str(settings.values.get("service_domain", ""))
     return tenant_name(named) if named else ""
 

@@ -138,7 +138,7 @@ def read_tenants(
 
 def confirmed_polls(evidence: str, tenant: str, connector: str, now: datetime) -> Polls:
     """
-    Return a tenant's findings that polls of a watch have confirmed; empty if none can be read.
+    Return a tenant's findings that polls of a watch have confirmed; empty if no poll can be read.
     """
     with ExitStack() as stack:
         watch = _Watch(stack, evidence_folder(evidence))

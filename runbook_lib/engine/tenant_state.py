@@ -71,7 +71,7 @@ class KnownTenant:
     state: RunState
     """The journal's state, with the watch's confirmed results."""
     next_id: str = ""
-    """The id of the step that needs somebody next; empty if none does."""
+    """The id of the step that needs somebody next; empty if no step needs anybody."""
     due_items: Sequence[DueItem] = ()
     """The days on which something is due or ends, at each step."""
     failing_since: Mapping[str, str] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class KnownTenant:
     bundle: str = ""
     """The path of its newest bundle; empty without one."""
     file: str = ""
-    """The file of tenants that names it; empty if none does."""
+    """The file of tenants that names it; empty if no file names it."""
 
 
 def status_of(known: KnownTenant, now: datetime) -> TenantStatus:

@@ -23,7 +23,7 @@ from IPython.display import display, update_display
 
 from runbook_lib.config.runner_settings import inputs_of
 from runbook_lib.config.settings import own_setting
-from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.connectors.registry import DEFAULT, find_procedure
 from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
@@ -33,8 +33,9 @@ from runbook_lib.engine.tenant_names import TenantQuestion, configured_tenant
 from runbook_lib.engine.tenant_run import RESERVED, Run, load_settings
 from runbook_lib.engine.tenant_run import open_run as open_plain_run
 from runbook_lib.errors import SettingsError, StepFailedError
+from runbook_lib.evidence.reports.step_table import StepTable, step_line, step_table
 from runbook_lib.notebook import rendering
-from runbook_lib.notebook.results import MimeBundle, ShownStep, StepTable, step_line, step_table
+from runbook_lib.notebook.shown_step import MimeBundle, ShownStep
 
 if TYPE_CHECKING:
     from runbook_lib.walkthrough.controller import Walkthrough
@@ -72,7 +73,7 @@ class NotebookRun(ABC):
     """
     A run as a notebook's cells use it: interactive, pending until a tenant is named, or headless.
 
-    Each cell displays what its call returns; `steps` is for a notebook's own code (`results`).
+    Each cell displays what its call returns; `steps` is for a notebook's own code.
     """
 
     @property
@@ -288,13 +289,18 @@ class HeadlessRun(NotebookRun):
         return MimeBundle(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox, end=end))
 
 
-def open_run(namespace: Mapping[str, Any], connector: str) -> NotebookRun:
+def open_run(
+    connector: str = DEFAULT, parameters: Mapping[str, Any] | None = None, **values: Any
+) -> NotebookRun:
     """
-    Open the run that a notebook's parameters describe; the notebook calls it with `globals()`.
+    Open a run of the procedure of `connector`, to check its steps one by one.
 
-    An interactive run without a tenant is pending until a person names one. Raises
-    `SettingsError` for an unknown, missing or wrongly typed parameter.
+    `parameters` are settings by name, such as a notebook's `globals()`, and `values` are further
+    ones, such as `tenant="acme"`; other settings come from the environment and `.env`. In
+    JupyterLab each step shows a panel, and a run without a tenant is pending until a person names
+    one. Raises `SettingsError` for an unknown, missing or wrongly typed parameter.
     """
+    namespace = {**(parameters or {}), **values}
     procedure = find_procedure(connector)
     own = {name: _own(namespace, name) for name in RESERVED}
     for name in ("tenant", "evidence"):

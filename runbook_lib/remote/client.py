@@ -115,7 +115,7 @@ class ClientOptions:
     """`host:port` → the `host:port` to connect to instead, like curl's `--connect-to`."""
 
     ca_file: str = ""
-    """A PEM file with one more certificate authority to trust; empty for none."""
+    """A PEM file with one more certificate authority to trust; empty without such a file."""
 
     private_hosts: Collection[str] = ()
     """Host names that may have private addresses; all others need a public one."""

@@ -200,8 +200,8 @@ def follow_to_sign_in(
     Follow redirects from `url` to the sign-in page, without requesting that page.
 
     The sign-in page is the authorization endpoint of `server`, by its scheme, host, port and
-    path. Return its URL, empty if not found, and the last response. A redirect to another page
-    of its host ends the search too. Each host gets only its own cookies back. No request is
+    path. Return its URL (empty if it was not found) and the last response. A redirect to another
+    page of its host ends the search too. Each host gets only its own cookies back. No request is
     repeated, since `url` may contain a single-use token. Raises `UnexpectedResponseError` for a
     redirect that `destinations` do not allow.
     """

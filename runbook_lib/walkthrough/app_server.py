@@ -109,7 +109,8 @@ class _Guarded(JupyterHandler):
         _ = self.xsrf_token
         if self.token_authenticated:
             # The kernel of a page has the address in its environment; it needs no token.
-            self.request.uri, self.request.query = self.request.path, ""
+            self.request.uri = self.request.path
+            self.request.query = ""
 
 
 def _handlers(rules: list[Rule]) -> Iterator[Rule]:

@@ -110,7 +110,8 @@ def reasons_of(states: Iterable[StepState]) -> dict[tuple[str, str], list[StepSt
     """
     reasons: dict[tuple[str, str], list[StepState]] = {}
     for state in states:
-        conclusion, findings = state.conclusion, () if state.is_settled else state.findings
+        conclusion = state.conclusion
+        findings = () if state.is_settled else state.findings
         own = [part.reason for part in findings if part.outcome is conclusion.outcome]
         for reason in dict.fromkeys(own or [conclusion.reason]):
             reasons.setdefault((label_of(conclusion), reason), []).append(state)

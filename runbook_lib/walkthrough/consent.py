@@ -45,7 +45,7 @@ class Consent:
 
     `on_answer` is called for the awaited redirect, with the step that asked and
     a function that returns the request and its code, or raises the refusal.
-    `on_end` is called with the step if none came in time.
+    `on_end` is called with the step if no redirect came in time.
     """
 
     def __init__(
@@ -82,7 +82,9 @@ class Consent:
         `SettingsError` where the app is not known yet, or practice would open another machine's
         page, and `ListenerError` where neither is left.
         """
-        values, item, secret = self._run.values, self._vendor.client_id, self._vendor.client_secret
+        values = self._run.values
+        item = self._vendor.client_id
+        secret = self._vendor.client_secret
         if not values.get(item.name) or secret.name not in self._run.settings.secrets:
             raise SettingsError(
                 f"{item.label} and {secret.label} are not known yet.",
@@ -94,7 +96,9 @@ class Consent:
                 f"This run is practice (SANDBOX), and {page} is not on this machine.",
                 next_step="Correct that address in the settings.",
             )
-        domain, listening_uri, untrusted = str(values.get("service_domain") or ""), "", ""
+        domain = str(values.get("service_domain") or "")
+        listening_uri = ""
+        untrusted = ""
         try:
             with self._asking:
                 listening_uri = self._listening_at()
@@ -201,7 +205,8 @@ class Consent:
 
     def close(self) -> None:
         """Stop listening."""
-        listener, self._listener = self._listener, None
+        listener = self._listener
+        self._listener = None
         if listener is not None:
             listener.close()
 

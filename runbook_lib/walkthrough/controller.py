@@ -119,7 +119,8 @@ class Walkthrough:
 
     def _refresh_following(self, step: Step) -> None:
         """Check the unfinished steps after `step` again, now that it is done."""
-        states, following = self.run.state.steps, {step.id}
+        states = self.run.state.steps
+        following = {step.id}
         for other in self.run.procedure.steps:
             if following.intersection(other.after):
                 following.add(other.id)
@@ -293,7 +294,8 @@ class Walkthrough:
         statuses = self._statuses
         if statuses.sealing.busy_since:
             return
-        statuses.sealing, statuses.doubts = PanelStatus(busy_since=time.time()), ()
+        statuses.sealing = PanelStatus(busy_since=time.time())
+        statuses.doubts = ()
         self.panels.draw()
         self._workers.submit(self._seal, is_confirmed)
 
@@ -497,7 +499,9 @@ class Walkthrough:
 
     def _run_action(self, step: Step, action: Callable[[], str]) -> None:
         try:
-            message, advice, is_error = action(), "", False
+            message = action()
+            advice = ""
+            is_error = False
         except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
             message, advice = describe_error(error)
             is_error = True

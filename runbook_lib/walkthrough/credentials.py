@@ -65,9 +65,11 @@ class SavedCredentials:
             if signs == self._seen:
                 return False
             self._seen = signs
-            before, self._saved = self._saved, self._read(self._saved)
+            before = self._saved
+            self._saved = self._read(self._saved)
             for item in self._items:
-                earlier, current = before.get(item.name), self._saved.get(item.name)
+                earlier = before.get(item.name)
+                current = self._saved.get(item.name)
                 if current is not None and (
                     earlier is None or earlier.reveal() != current.reveal()
                 ):
@@ -108,7 +110,8 @@ class SavedCredentials:
 
     def _read(self, before: Mapping[str, Secret]) -> Mapping[str, Secret]:
         """Return the credentials in environment, `.env` and keyring; `before` if unusable."""
-        path, references = self._run.env_file, self._run.history.index.credentials
+        path = self._run.env_file
+        references = self._run.history.index.credentials
         try:
             variables = read_env_file(path) if _has_setting(path) else {}
             connector = self._run.procedure.id

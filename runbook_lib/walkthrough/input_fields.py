@@ -38,7 +38,7 @@ def doubt(item: Input, text: str) -> str:
 
 
 def effect(run: RunView, item: Input, text: str) -> str:
-    """Return which steps must be done again once this value is saved; empty for none."""
+    """Return which steps must be done again once this value is saved; empty if no step must."""
     if not text.strip():
         return ""
     try:

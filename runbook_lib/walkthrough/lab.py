@@ -186,9 +186,11 @@ def open_lab(
 def _what_opens(request: LabRequest) -> str:
     """Return the sentence that says what opens, and where."""
     if request.is_app:
-        shown, begin = "The walkthrough", ", without code."
+        shown = "The walkthrough"
+        begin = ", without code."
     else:
-        shown, begin = "JupyterLab", ": press Start at the top of the notebook."
+        shown = "JupyterLab"
+        begin = ": press Start at the top of the notebook."
     if _opens_browser(request):
         return f"{shown} opens in your browser{begin}"
     return f"{shown} is at the address below{begin}"

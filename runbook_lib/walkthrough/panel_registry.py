@@ -120,10 +120,13 @@ class PanelRegistry:
         # NOTE: before the state, or a view could say that a check or the sealing has ended,
         # without its result.
         statuses = {step_id: self._statuses.of(step_id) for step_id in self._panels}
-        checking, sealing = self._statuses.all_steps, self._statuses.sealing
+        checking = self._statuses.all_steps
+        sealing = self._statuses.sealing
         doubts = self._statuses.doubts
         run = self._run
-        state, history, sealed = run.state, run.history, run.last_sealed
+        state = run.state
+        history = run.history
+        sealed = run.last_sealed
         passed = self._statuses.passed
         following = next_step(state, passed)
         context = PanelContext(

@@ -44,7 +44,7 @@ class PanelStatus:
     is_error: bool = False
     """Whether the last action failed."""
     consent_url: str = ""
-    """The address of the provider's consent page; empty if none is waited for."""
+    """The address of the provider's consent page; empty if no redirect is awaited."""
     consent_paste_url: str = ""
     """The beginning of the address that a person pastes after the consent."""
 

@@ -79,7 +79,8 @@ class TypedRemarks:
         """Return a comment on the step, or its assignment."""
         fields = self._fields(step, typed)
         if kind is NoteKind.ASSIGNED:
-            to, due = _text(typed, "to", longest=_LONGEST_NAME), _text(typed, "due")
+            to = _text(typed, "to", longest=_LONGEST_NAME)
+            due = _text(typed, "due")
             return Assignment(to=to, due=due_day(due, "By", since=fields["at"]), **fields)
         if not fields["note"]:
             raise SettingsError(

@@ -25,7 +25,7 @@ class StatusView(TypedDict):
     busy: int
     """How many actions are running."""
     busy_since: float
-    """The time at which the first of them began, in epoch seconds; 0 if none is running."""
+    """The time at which the first of them began, in epoch seconds; 0 if no action is running."""
     finished: int
     """How many actions have ended."""
     taken: int

@@ -44,7 +44,7 @@ from runbook_lib.core.step_record import (
     known_errors_of,
     step_record,
 )
-from runbook_lib.evidence.reports.phrases import day, parse_time, when, with_times
+from runbook_lib.evidence.reports.phrases import day, parse_time, prose_title, when, with_times
 from runbook_lib.evidence.reports.pictures import (
     SCHEMATIC,
     forecast_chips,
@@ -135,7 +135,7 @@ class PanelContext:
     has_confirm_page: bool
     """Whether this server has the page on which a second person confirms a step."""
     following: NextStep | None
-    """The next step for a person; `None` if none is left."""
+    """The next step for a person; `None` if no step is left."""
     next_refresh: str
     """The time of the next automatic check of waiting steps, with why the last was held back."""
     user: str
@@ -168,7 +168,8 @@ def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
 
     `wanted` are the inputs that its checks lack.
     """
-    step, absent = state.step, {item.name for item in wanted}
+    step = state.step
+    absent = {item.name for item in wanted}
     can_refresh = any(absent.isdisjoint(check.needs) for check in step.checks)
     return state.conclusion.outcome is Outcome.WAITING and can_refresh and not step.side_effect
 
@@ -181,7 +182,8 @@ def line_view(
 
     `lacks` are the inputs that its checks need and were not given.
     """
-    step, record = state.step, step_record(state)
+    step = state.step
+    record = step_record(state)
     to_do, more_to_do = split_first_sentence(_to_do(state, lacks))
     return {
         "id": record.id,
@@ -223,12 +225,14 @@ def step_view(
     `recent` are the newest journal lines about the step, oldest first; `lacks` are the
     inputs that its checks need and were not given. A step that was tried asks for them too.
     """
-    values, credentials = context.values, context.credentials
+    values = context.values
+    credentials = context.credentials
     is_tried = state.checked_on or state.conclusion.outcome is Outcome.WAITING
     elsewhere = {
         name: other for name, other in context.chosen_in.items() if other is not state.step
     }
-    step, record = state.step, step_record(state)
+    step = state.step
+    record = step_record(state)
     return {
         **line_view(state, context, status=status, lacks=lacks),
         "has_card": True,
@@ -329,7 +333,7 @@ def _prose_view(step: Step) -> dict[str, Any] | None:
     if not (step.prose or off_page):
         return None
     return {
-        "title": step.source.title,
+        "title": prose_title(step.source),
         "paragraphs": step.prose.split("\n\n") if step.prose else [],
         "source": f"Source: {off_page}." if off_page else "",
     }
@@ -406,7 +410,9 @@ def _next_actions(
     state: StepState, context: PanelContext, lacks: Sequence[Input], *, person: str, page: str
 ) -> tuple[str, str]:
     """Return the first two actions; `page` is "open" if the step has a page that can be opened."""
-    step, conclusion, token = state.step, displayed_conclusion(state), state.step.consent_gives
+    step = state.step
+    conclusion = displayed_conclusion(state)
+    token = state.step.consent_gives
     check = "check" if step.checks else ""
     asks = bool(set(lacks).intersection(step.inputs))
     # A refused value is corrected here, not on a page.
@@ -571,7 +577,8 @@ def _outcome(state: StepState) -> OutcomeView:
 
 
 def _who(state: StepState, provider: str) -> str:
-    word, conclusion = state.attestation, state.conclusion
+    word = state.attestation
+    conclusion = state.conclusion
     if state.is_asked_for and word is not None:
         return f"due {word.due} ({word.by})"
     if conclusion.outcome is Outcome.WAITING:
@@ -590,7 +597,7 @@ def _assigned(state: StepState) -> str:
 
 
 def _overdue(state: StepState, today: date) -> str:
-    """Return by how much a colleague or an outside party is late; empty if not."""
+    """Return by how much a colleague or an outside party is late; empty if nobody is late."""
     days = state.overdue_days(today)
     if not days:
         return ""
@@ -665,7 +672,8 @@ def _days_taken(state: RunState, ended_on: str) -> str:
     steps = state.steps.values()
     times = [state.started_on, *(step.checked_on for step in steps)]
     times += [step.attestation.at for step in steps if step.attestation is not None]
-    first, last = min(filter(None, times), default=""), parse_time(ended_on)
+    first = min(filter(None, times), default="")
+    last = parse_time(ended_on)
     begun = parse_time(first)
     if begun is None or last is None or last < begun:
         return ""
@@ -687,7 +695,9 @@ def _forms(state: StepState, context: PanelContext) -> list[dict[str, Any]]:
     If a second person is needed, the first form has that person's own sentence. If checks
     verified the step in part, that option is preselected.
     """
-    step, vendor, files_help = state.step, context.vendor.title, ""
+    step = state.step
+    vendor = context.vendor.title
+    files_help = ""
     name = "answer" if _is_question(step) else "attest"
     if step.developer_tools:
         files_help = (
@@ -695,7 +705,8 @@ def _forms(state: StepState, context: PanelContext) -> list[dict[str, Any]]:
             f"{step.developer_tools} as JSON. The runbook keeps it, but does not read it."
         )
     said: dict[str, Any] = {"has_files": True, "files_help": files_help, "verb": "confirms"}
-    question, done = step.question or f"What does {vendor} say?", step.attest_label or _DONE
+    question = step.question or f"What does {vendor} say?"
+    done = step.attest_label or _DONE
     if state.conclusion.needs_another:
         option = _option("attest", _SEEN, state.sentence)
         word = _form(name, _SEEN, option, **said)
@@ -722,8 +733,10 @@ def _forms(state: StepState, context: PanelContext) -> list[dict[str, Any]]:
 
 def _answers(step: Step, context: PanelContext) -> Iterator[dict[str, Any]]:
     """Return the options that a person can confirm about a step."""
-    vendor, is_wait = context.vendor.title, step.kind is StepKind.WAIT
-    asked, named = [], []
+    vendor = context.vendor.title
+    is_wait = step.kind is StepKind.WAIT
+    asked = []
+    named = []
     for item in step.inputs:
         chosen = context.values.get(item.name, item.default)
         if isinstance(chosen, tuple):

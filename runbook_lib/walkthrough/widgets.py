@@ -225,7 +225,7 @@ class StepPanel(_WalkthroughPanel):
 
     @property
     def checked_on(self) -> str:
-        """Return when it was checked, in UTC, or nothing."""
+        """Return when it was checked, in UTC; empty before the first check."""
         return self._now.checked_on
 
     @property
@@ -241,11 +241,13 @@ class StepPanel(_WalkthroughPanel):
             action(self, message, buffers)
 
     def _check(self, message: dict[str, Any], _buffers: list[Any]) -> None:
-        inputs, sure = dict(message.get("inputs", {})), message.get("sure", ())
+        inputs = dict(message.get("inputs", {}))
+        sure = message.get("sure", ())
         self._walkthrough.perform(self._step, inputs, sure)
 
     def _save(self, message: dict[str, Any], _buffers: list[Any]) -> None:
-        inputs, sure = dict(message.get("inputs", {})), message.get("sure", ())
+        inputs = dict(message.get("inputs", {}))
+        sure = message.get("sure", ())
         self._walkthrough.save(self._step, inputs, sure)
 
     def _continue(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
@@ -273,7 +275,8 @@ class StepPanel(_WalkthroughPanel):
         self.send({"kind": "problem", "name": name, **problem})
 
     def _save_credential(self, message: dict[str, Any], _buffers: list[Any]) -> None:
-        name, store = str(message["name"]), str(message["store"])
+        name = str(message["name"])
+        store = str(message["store"])
         inputs = dict(message.get("inputs", {}))
         self._walkthrough.save_credential(self._step, name, store, inputs)
 

@@ -538,7 +538,8 @@ class Walk:
         self, step: str, action: str, note: str = "", files: Any = None, by: str = OPERATOR
     ) -> str:
         """Fill in a form of a step's panel, and return the outcome."""
-        panel, form = self.panel(step), self.form(step, action)
+        panel = self.panel(step)
+        form = self.form(step, action)
         confirm = form.locator('button[data-action^="confirm-"]')
         if not confirm.inner_text().startswith(f"{by} "):
             if form.locator('[data-action="not-you"]').is_visible():
@@ -622,7 +623,8 @@ class Walk:
         end = self.page.locator("#runbook-finish")
         end.scroll_into_view_if_needed()
         end.locator('[data-action="seal"]').click()
-        link, anyway = end.locator("a[data-bundle]"), end.locator('[data-action="seal-anyway"]')
+        link = end.locator("a[data-bundle]")
+        anyway = end.locator('[data-action="seal-anyway"]')
         # NOTE: the link may be that of an earlier bundle.
         sealed = end.get_by_text(re.compile("^The run is "))
         sealed.or_(anyway).filter(visible=True).wait_for(timeout=_PATIENCE * 2)

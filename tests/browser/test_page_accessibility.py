@@ -128,7 +128,8 @@ def test_forced_colours_hide_nothing(page: Page, axe: str) -> None:
 def test_the_page_is_walked_by_keyboard(page: Page) -> None:
     """Alt+↓ and Alt+↑ open the step below or above, and the focus is in its first field."""
     ids = [step.id for step in PROCEDURE.steps]
-    before, after = ids[ids.index(_CREATED) - 1], ids[ids.index(_CREATED) + 1]
+    before = ids[ids.index(_CREATED) - 1]
+    after = ids[ids.index(_CREATED) + 1]
     _open(page, before).locator(".rb-fold").focus()
     page.keyboard.press("Alt+ArrowDown")
     card = _card(page, _CREATED)

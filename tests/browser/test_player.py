@@ -109,7 +109,8 @@ def set_redirect_uri(game: Game, number: str) -> None:
 
 
 def choose_permissions(game: Game, number: str) -> None:
-    card, person = game.player.card(number), game.world.at_app()
+    card = game.player.card(number)
+    person = game.world.at_app()
     chosen = card.get_by_role("group", name="Permissions", exact=True)
     names = [
         label.strip().split(" ")[0]
@@ -221,7 +222,8 @@ def authenticate(game: Game, number: str) -> None:
 
 
 def consent(game: Game, number: str, *, customer: bool = False) -> None:
-    player, page = game.player, game.player.page
+    player = game.player
+    page = game.player.page
     sign_in = player.button(number, "Sign in with Facebook")
     if not sign_in.count():
         return  # its token is known from the test calls
@@ -338,7 +340,8 @@ def reload_with_a_note(game: Game, number: str) -> None:
 
 def two_tabs(game: Game, number: str) -> None:
     """What is confirmed in one tab is done in the other, too."""
-    player, first = game.player, game.player.page
+    player = game.player
+    first = game.player.page
     second = Walk(first.context.new_page(), game.lab)
     second.load()
     second.press_start()
@@ -486,7 +489,8 @@ def turn(game: Game) -> None:
     player = game.player
     following = player.next()
     assert following is not None
-    number, title = following.number, following.title
+    number = following.number
+    title = following.title
     assert player.is_next_in_sight(), player.pressed[-3:]
     offer = player.page.get_by_role("button", name=re.compile(r"^\.env: ")).filter(visible=True)
     if offer.count():

@@ -264,7 +264,8 @@ def test_print_shows_folded_content_but_the_annex(reader: Make) -> None:
     assert page.locator("details[open]").count() == 0
 
     pages = [text.replace("\n", "") for text in printed(page)]
-    first, text = "".join(pages[:3]), "".join(pages)
+    first = "".join(pages[:3])
+    text = "".join(pages)
     heads = ("settled:", "Statements", "What was not proven, and why")
     assert [first.index(head) for head in heads] == sorted(first.index(head) for head in heads)
     assert "exchanges with remote systems, each once. Prints leave them out" in text

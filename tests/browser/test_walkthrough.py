@@ -119,7 +119,8 @@ class TestFromNothingToACompleteRecord:
 
     def test_one_button_starts(self, story: Story, axe: str) -> None:
         """*Start* is all it takes: nothing asks for trust, and the page is where one begins."""
-        walk, page = story.walk, story.walk.page
+        walk = story.walk
+        page = story.walk.page
         walk.load()
         page.get_by_role("button", name="Start", exact=True).wait_for(timeout=_LOADED)
         keep_picture(page, "start")
@@ -207,7 +208,8 @@ class TestFromNothingToACompleteRecord:
 
     def test_both_verifications_wait_and_are_done_days_later(self, story: Story) -> None:
         """A verification that was begun is waiting; the other one is confirmed by a person."""
-        walk, person = story.walk, story.person
+        walk = story.walk
+        person = story.person
         person.verify_business()
         assert walk.say(BUSINESS_STEP, "submit", "the documents are uploaded") == "waiting"
         walk.keep_pictures(BUSINESS_STEP, "panel-business-verification")
@@ -217,7 +219,8 @@ class TestFromNothingToACompleteRecord:
 
     def test_the_redirect_uri_is_copied(self, story: Story) -> None:
         """The redirect URI is copied from the panel to Facebook through the clipboard."""
-        walk, person = story.walk, story.person
+        walk = story.walk
+        person = story.person
         service_domain = person.read_service_domain()
         walk.fill("fb-08-redirect-uri", service_domain=f"https://{service_domain}/")
         walk.check("fb-08-redirect-uri")
@@ -239,7 +242,8 @@ class TestFromNothingToACompleteRecord:
 
         Then the dashboard's button can be pressed, and the business is seen to be verified.
         """
-        walk, person = story.walk, story.person
+        walk = story.walk
+        person = story.person
         person.add_permission("pages_manage_metadata")
         person.cannot_request("leads_retrieval")
         walk.fill(CALLS_STEP, user_access_token=person.take_token())
@@ -301,7 +305,9 @@ class TestFromNothingToACompleteRecord:
         The saved page says what was last known, without an error. *Start* brings the panels back,
         and the page stands at the step that is next now.
         """
-        walk, person, lab = story.walk, story.person, story.lab
+        walk = story.walk
+        person = story.person
+        lab = story.lab
         walk.save()
         lab.stop()
         saved = lab.notebook.read_bytes()
@@ -356,7 +362,8 @@ class TestFromNothingToACompleteRecord:
 
     def test_client_id_and_secret_are_copied_to_cyclr(self, story: Story) -> None:
         """App ID and App Secret are copied through the clipboard to Cyclr."""
-        walk, person = story.walk, story.person
+        walk = story.walk
+        person = story.person
         assert walk.check("cy-01-connector-setup") == "verified"
         client_id = walk.panel("cy-02-client-id")
         copied_id = walk.copied(client_id.get_by_role("button", name="Copy Client ID"))
@@ -370,7 +377,8 @@ class TestFromNothingToACompleteRecord:
 
     def test_the_connection_is_verified(self, story: Story) -> None:
         """The connector is installed and authenticated, with the requested permissions."""
-        person, given = story.person, story.given
+        person = story.person
+        given = story.given
         assert person.connect(story.found["app_id"]) == given["account_api_id"]
         assert person.read_api_client() == (given["cyclr_client_id"], given["cyclr_client_secret"])
         for step in ("test-01-install", "test-02-authenticate", "test-03-permissions"):
@@ -398,7 +406,8 @@ class TestFromNothingToACompleteRecord:
 
         With that of a person without a role, every step is done.
         """
-        walk, given = story.walk, story.given
+        walk = story.walk
+        given = story.given
         walk.ask_consent(CUSTOMER_STEP)
         walk.keep_pictures(CUSTOMER_STEP, "panel-customer-before")
         own = walk.granted_address(walk.sign_in(given, step=CUSTOMER_STEP))
@@ -459,7 +468,8 @@ class TestFromNothingToACompleteRecord:
 
         A key that is pressed in the panel is no shortcut of JupyterLab.
         """
-        walk, lab = story.walk, story.lab
+        walk = story.walk
+        lab = story.lab
         (record,) = records(lab.evidence)
         end = walk.page.locator("#runbook-finish")
         end.focus()

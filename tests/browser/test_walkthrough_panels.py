@@ -80,7 +80,8 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
 
     The focus then is in the next step's panel, and a key is no shortcut of JupyterLab.
     """
-    page, panel = walk.page, walk.panel(FIRST_STEP)
+    page = walk.page
+    panel = walk.panel(FIRST_STEP)
     form = walk.form(FIRST_STEP, "attest")
     form.get_by_label("Your name").fill(OPERATOR)
     notes = walk.notes(FIRST_STEP, form)
@@ -151,14 +152,16 @@ def test_consent_comes_back_by_itself(walk: Walk, approved: Sandbox, axe: str) -
     The way that pastes the address comes first in the form, and says where the browser ends.
     The data that the token can read is then shown in accessible tables, without another action.
     """
-    page, given = walk.page, approved.description
+    page = walk.page
+    given = approved.description
     approved.state.facebook.apps[given["app_id"]].mode = AppMode.DEVELOPMENT
     step = walk.panel(TOKEN_STEP)
 
     form = walk.ask_consent()
     step.evaluate("panel => panel.scrollIntoView()")
     keep_picture(page, "walkthrough-consent")
-    paste, here = form.locator("a[data-consent-paste]"), form.locator("a[data-consent]")
+    paste = form.locator("a[data-consent-paste]")
+    here = form.locator("a[data-consent]")
     expect(form.get_by_role("link")).to_have_text(
         ["Open the consent page ↗", "Open the consent page this way ↗"]
     )

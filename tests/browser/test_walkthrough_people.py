@@ -107,7 +107,9 @@ def test_people_see_each_others_changes(pair: Pair) -> None:
 
 def test_a_second_person_confirms(pair: Pair) -> None:
     """If a step needs two people, the first one's confirmation waits for the second one's."""
-    first, second, step = *pair, FOUR_EYES_STEP
+    first = pair.first
+    second = pair.second
+    step = FOUR_EYES_STEP
     assert first.attest(step, by="First operator") == "waiting"
     first.reads(step, "another person must confirm it")
     assert first.attest(step, by="first Operator ") == "waiting"
@@ -132,7 +134,9 @@ def test_a_second_person_confirms(pair: Pair) -> None:
 
 def test_a_second_person_says_no(pair: Pair) -> None:
     """A No needs a reason, withdraws the first word, and the step says who said what."""
-    first, second, step = *pair, DENIED_STEP
+    first = pair.first
+    second = pair.second
+    step = DENIED_STEP
     assert first.attest(step, by="First operator") == "waiting"
     confirming = second.panel(step)
     expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=_PATIENCE)
@@ -155,7 +159,8 @@ def test_a_second_person_confirms_by_a_link(pair: Pair, browser: Browser, axe: s
 
     The first person cannot use it for themselves, and the walkthrough shows what came of it.
     """
-    first, step = pair.first, LINK_STEP
+    first = pair.first
+    step = LINK_STEP
     assert first.attest(step, by="First operator") == "waiting"
     panel = first.panel(step)
     panel.get_by_role("button", name="Ask a second person").click()
@@ -183,7 +188,8 @@ def test_a_second_person_confirms_by_a_link(pair: Pair, browser: Browser, axe: s
 @pytest.mark.costly("JupyterLab is loaded again, and ends with this file")
 def test_a_name_stays_in_its_tab_over_a_reload(pair: Pair) -> None:
     """Whoever loads the page again is not asked for their name."""
-    first, step = pair.first, "fb-01-log-in"
+    first = pair.first
+    step = "fb-01-log-in"
     first.skip(step, "There is one already.")
     button = first.form(step, "comment").locator('[data-action="confirm-comment"]')
     expect(button).to_have_text(f"{OPERATOR} comments")

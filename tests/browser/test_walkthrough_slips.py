@@ -62,7 +62,8 @@ def test_checking_everything_says_what_changed_and_seals_nothing(
 
     A step that lacked a value shows its field there, and is checked once the value is given.
     """
-    page, other = walk.page, "fb-08-redirect-uri"
+    page = walk.page
+    other = "fb-08-redirect-uri"
     page.get_by_role("button", name="Progress").click()
     page.get_by_role("button", name="Check everything now").click()
     header = page.locator(".rb-header")
@@ -184,7 +185,9 @@ def test_a_tab_that_is_closed_asks_before_typed_text_is_lost(walk: Walk) -> None
 
     Where nothing was typed, it asks nothing.
     """
-    page, step, asked = walk.page, "fb-02-developer-account", list[str]()
+    page = walk.page
+    step = "fb-02-developer-account"
+    asked = list[str]()
     reason = walk.form(step, "skip").get_by_label("Reason")
     reason.fill("There is one already.")
     page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))

@@ -65,8 +65,10 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
     which succeeds once the system is back. A failed step's panel says what is wrong and what to do
     next; `test_explanations` tests all scenarios without a browser.
     """
-    port, explained = free_ports(6), EXPLAINED["cyclr-mismatch"]
-    slow_step, lost_step = "fb-05-confirm-creation", "fb-13-app-id-and-secret"
+    port = free_ports(6)
+    explained = EXPLAINED["cyclr-mismatch"]
+    slow_step = "fb-05-confirm-creation"
+    lost_step = "fb-13-app-id-and-secret"
     steps = (slow_step, "fb-10-public-profile", "fb-11-permissions")
     with Sandbox("flaky", port=port, seed=7) as flaky:
         desk = desks(flaky, "fb-01-log-in", *steps, lost_step, *explained.steps)
@@ -190,7 +192,8 @@ def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
 
     The region has number and title. Text and picture are drawn once: the notebook's own give way.
     """
-    page, step = at_work.page, "fb-08-redirect-uri"
+    page = at_work.page
+    step = "fb-08-redirect-uri"
     panel = at_work.panel(step)
     expect(panel).to_have_role("region")
     expect(panel).to_have_accessible_name("8 · Set the Valid OAuth Redirect URI")
@@ -247,7 +250,9 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
 
     Before cells run, a link and a saved notebook say to press Start first.
     """
-    walk, page, desk = at_work, at_work.page, at_work.lab
+    walk = at_work
+    page = at_work.page
+    desk = at_work.lab
     assert isinstance(desk, Desk)
     page.set_viewport_size({"width": 1280, "height": 900})
     link = page.locator(".rb-header a[data-next]")

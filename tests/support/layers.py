@@ -18,5 +18,6 @@ LAYERS = (
     "engine",
     "walkthrough",
     "notebook",
+    "api",
     "cli",
 )

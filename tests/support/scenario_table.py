@@ -32,12 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def scenarios(connector: str) -> tuple[str, ...]:
     """Return the names of a connector's scenarios."""
-    return tuple(_read()[connector])
+    return tuple(_read_table()[connector])
 
 
 def expected(connector: str, scenario: str) -> tuple[int, dict[str, str]]:
     """Return the exit code of a scenario, and the outcome and codes of every step."""
-    rows = _read()[connector]
+    rows = _read_table()[connector]
     row = rows[scenario]
     return int(row["exit_code"]), {**rows[_BASE]["steps"], **row.get("steps", {})}
 
@@ -53,12 +53,12 @@ def seen(record: Mapping[str, Any]) -> dict[str, str]:
 
 def has_fixed_codes(connector: str, scenario: str) -> bool:
     """Return whether the codes do not depend on the order in which checks run."""
-    return not _read()[connector][scenario].get("codes_vary", False)
+    return not _read_table()[connector][scenario].get("codes_vary", False)
 
 
 def update(connector: str, scenario: str, exit_code: int, steps: Mapping[str, str]) -> None:
     """Write the row of a scenario."""
-    table = _read()
+    table = _read_table()
     rows = table[connector]
     base = {} if scenario == _BASE else rows[_BASE].get("steps", {})
     different = {name: text for name, text in steps.items() if base.get(name) != text}
@@ -83,5 +83,5 @@ def _section(name: str, row: Mapping[str, Any]) -> str:
     return "\n".join((*lines, ""))
 
 
-def _read() -> dict[str, Any]:
+def _read_table() -> dict[str, Any]:
     return tomllib.loads(_TABLE.read_text(encoding="utf-8"))

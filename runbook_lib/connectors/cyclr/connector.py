@@ -133,7 +133,7 @@ def connector_is_installed(context: CheckContext) -> Finding:
     """
     Look for the connector in the account; install it if `install_connector` permits it.
 
-    `create_test_account` makes an account first, if none is named.
+    `create_test_account` makes an account first, if no setting names one.
     """
     changes: list[str] = []
     if not context.text("account_api_id"):

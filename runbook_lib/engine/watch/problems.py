@@ -65,7 +65,7 @@ class ProblemText:
     reason: str
     """The reason of the finding."""
     impact: str = ""
-    """The effects for customers; empty if not known."""
+    """The effects for customers; empty if they are unknown."""
     advice: str = ""
     """The advice for a person."""
     news: str = ""

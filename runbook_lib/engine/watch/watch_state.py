@@ -184,7 +184,7 @@ class Problem(Struct):
     reason: str = ""
     """The reason of the finding."""
     impact: str = ""
-    """The effects for customers; empty if not known."""
+    """The effects for customers; empty if they are unknown."""
     advice: str = ""
     """The advice for a person, with its command or link."""
     place: str = ""

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runbook_lib.core.journal import utc_now
+from runbook_lib.core.procedure import Source
 from runbook_lib.text import pluralize
 
 # The longest text in a report; the record has all of it.
@@ -160,3 +161,10 @@ def is_web_link(text: object) -> bool:
         return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
     except ValueError:
         return False
+
+
+def prose_title(source: Source) -> str:
+    """Return the title of a step's documented text, or of the reason for a step of ours."""
+    if source.off_page:
+        return "Why Cyclr's guide doesn't list this step"
+    return f"Documented step {source.step}" if source.step else "Documented text"

@@ -126,7 +126,7 @@ def forecast_chips(forecast: Forecast, next_step: str) -> list[dict[str, str]]:
 
 
 def meanwhile(forecast: Forecast) -> str:
-    """Return the steps that you can do while others decide, in words; empty for none."""
+    """Return the steps that you can do while others decide, in words; empty without such steps."""
     word = "step" if len(forecast.can_start_now) == 1 else "steps"
     return (
         f"Meanwhile: {word} {', '.join(forecast.can_start_now)}." if forecast.can_start_now else ""

@@ -398,7 +398,7 @@ class CauseRow:
 
     @property
     def known_to(self) -> str:
-        """The person who acknowledged all of it; empty if nobody did, or only a part."""
+        """The person who acknowledged all of it; empty if a part is not acknowledged."""
         known = {item.known_to for _, item in self.items}
         return known.pop() if len(known) == 1 else ""
 

@@ -625,7 +625,7 @@ UNCLEAR = wording("findings.any-host-of-domain-accepted-or-not", host="cyclr.com
             INCONCLUSIVE,
             [
                 wording("findings.refusal-unknown-response"),
-                wording("findings.refusal-unknown-language"),
+                wording("findings.another-language"),
             ],
         ),
         # The code decides, whatever the language is.

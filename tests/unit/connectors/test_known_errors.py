@@ -12,8 +12,8 @@ import pytest
 
 from runbook_lib import connectors
 from runbook_lib.cli import explain as command
-from runbook_lib.cli.explain import explanation_document
 from runbook_lib.connectors.error_text import read_error
+from runbook_lib.connectors.explanation import explanation_document
 from runbook_lib.connectors.known_errors import KnownErrors
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.connectors.texts import read_known_errors

@@ -547,7 +547,7 @@ def test_a_tenant_whose_bundle_does_not_verify_runs_again(
     [
         (
             {"references": {"app_secret": "env:NOT_THERE"}},
-            wording("setting-invalid.nothing-stored", place="env:NOT_THERE"),
+            wording("setting-invalid.nothing-stored", reference="env:NOT_THERE"),
         ),
         ({"environ": {"RUNBOOK_FACEBOOK_APP_SECRET": "x"}}, "app_secret"),
         ({"given": {"archive": "evidence"}}, "overlaps"),

@@ -97,7 +97,7 @@ def test_a_notebook_does_not_hold_the_passphrase_of_the_settings_file(
         encoding="utf-8",
     )
 
-    opened = session.open_run({"mode": "headless"}, PROCEDURE.id)
+    opened = session.open_run(PROCEDURE.id, {"mode": "headless"})
 
     assert isinstance(opened, session.HeadlessRun)
     assert set(opened.run.settings.secrets) == {"cyclr_client_secret"}

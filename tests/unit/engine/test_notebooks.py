@@ -306,7 +306,7 @@ def test_the_notebook_is_thin() -> None:
 
     assert not [node for node in nodes if isinstance(node, FORBIDDEN)]
     imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert [ast.unparse(node) for node in imports] == ["from runbook_lib.notebook import open_run"]
+    assert [ast.unparse(node) for node in imports] == ["from runbook_lib import open_run"]
 
 
 def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
 
 def test_the_notebook_opens_its_connector_and_ends() -> None:
     """The first call opens the run with the notebook's parameters, the last one finishes it."""
-    assert f'open_run(globals(), connector="{PROCEDURE.id}")' in CODE_CELLS[1].source
+    assert f'open_run("{PROCEDURE.id}", globals())' in CODE_CELLS[1].source
     assert (CODE_CELLS[-1].id, CODE_CELLS[-1].source) == ("finish", "run.finish()")
 
 

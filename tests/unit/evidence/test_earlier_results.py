@@ -506,7 +506,7 @@ def test_a_third_run_rests_on_the_first(carried: Desk, trust: TrustAnchors) -> N
     (missing / "report.html").write_text("altered")
     *_, chain = errors_of(carried.evidence, trust)
     assert wording("verify.rests-on-line", step="Number 2 (0000000b)") in str(chain)
-    assert f"{missing.name}, which is refused" in str(chain)
+    assert wording("verify.which-is-refused", bundle=missing.name) in str(chain)
 
 
 def test_an_unsealed_result_is_in_the_bundle_that_carries_it(

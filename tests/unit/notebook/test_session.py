@@ -21,9 +21,8 @@ from runbook_lib.engine.practice import practice
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import ChainError, SettingsError, StepFailedError, UnknownStepError
 from runbook_lib.evidence import chain
-from runbook_lib.notebook import open_run
 from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
-from runbook_lib.notebook.session import HeadlessRun, InteractiveRun, detected_mode
+from runbook_lib.notebook.session import HeadlessRun, InteractiveRun, detected_mode, open_run
 from runbook_lib.walkthrough import controller as walkthrough_module
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.widgets import PANEL_MIME, FinishPanel, HeaderPanel, StepPanel
@@ -106,7 +105,7 @@ def types(folder: Path) -> list[str]:
 
 def opened(namespace: Namespace, **more: Any) -> Any:
     """Return the opened run; of a headless one nothing is under way any more."""
-    run = open_run({**namespace, **more}, connector=PROCEDURE.id)
+    run = open_run(PROCEDURE.id, {**namespace, **more})
     if isinstance(run, HeadlessRun):
         run.under_way.wait()
     return run
@@ -200,7 +199,7 @@ def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path)
         ("service_domain", "not a domain", "not-a-domain-name"),
         ("install_connector", "perhaps", "takes-true-or-false"),
         ("permissions", 1.5, "takes-names"),
-        ("tenant", "../elsewhere", "not-a-tenant-name"),
+        ("tenant", "../elsewhere", "invalid-tenant-name"),
         ("env_file", "none.env", "settings-file-not-readable"),
         ("mode", "auto", "takes-a-mode"),
         *(
@@ -265,7 +264,7 @@ def test_jupyters_own_variables_are_no_parameters(namespace: Namespace, folder: 
 def test_a_headless_run_needs_the_service_domain(folder: Path) -> None:
     """A headless run without the Service Domain is an error; nothing is written."""
     with refused_naming(SettingsError, "service_domain (Service Domain) is missing"):
-        open_run(EMPTY, connector=PROCEDURE.id)
+        open_run(PROCEDURE.id, EMPTY)
 
     assert not (folder / "evidence").exists()
 
@@ -289,7 +288,7 @@ def answer(question: Any, text: str, **more: Any) -> dict[str, Any]:
 
 def test_the_header_asks_for_the_tenant_that_nothing_names(cell: Cell, folder: Path) -> None:
     """In JupyterLab the header is a form, nothing is written before the answer, no cell waits."""
-    run = open_run(EMPTY, connector=PROCEDURE.id)
+    run = open_run(PROCEDURE.id, EMPTY)
     question = cell.show(run.header())
     for step in PROCEDURE.steps:
         cell.show(run.step(step.id))
@@ -307,7 +306,7 @@ def test_the_header_asks_for_the_tenant_that_nothing_names(cell: Cell, folder: P
 
 def test_the_answer_puts_each_panel_in_its_cell(cell: Cell, folder: Path) -> None:
     """Once a tenant is named, header, steps and end take their places, and say what they are."""
-    run = open_run(EMPTY, connector=PROCEDURE.id)
+    run = open_run(PROCEDURE.id, EMPTY)
     question = cell.show(run.header())
     cell.show(run.step("fb-01-log-in"))
     cell.show(run.finish())
@@ -330,7 +329,7 @@ def test_the_answer_puts_each_panel_in_its_cell(cell: Cell, folder: Path) -> Non
 
 def test_a_cell_that_runs_again_before_the_answer_gets_the_panel(cell: Cell, folder: Path) -> None:
     """If a cell was run twice, the output that is on the page becomes the panel."""
-    run = open_run(EMPTY, connector=PROCEDURE.id)
+    run = open_run(PROCEDURE.id, EMPTY)
     question = cell.show(run.header())
     cell.show(run.step("fb-01-log-in"))
     cell.show(run.step("fb-01-log-in"))
@@ -344,7 +343,7 @@ def test_the_form_says_why_an_answer_opens_nothing(
     cell: Cell, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No name, a new name, and a run that cannot be opened: the form stays and says so."""
-    run = open_run(EMPTY, connector=PROCEDURE.id)
+    run = open_run(PROCEDURE.id, EMPTY)
     question = cell.show(run.header())
 
     rejected = answer(question, "Acme Corp")
@@ -368,7 +367,7 @@ def test_the_form_says_why_an_answer_opens_nothing(
     assert "Acme" not in repr(question.get_state())
 
     assert answer(question, "acme-h.cyclr.com", is_sure=True)["kind"] == "opened"
-    again = cell.show(open_run(EMPTY, connector=PROCEDURE.id).header())
+    again = cell.show(open_run(PROCEDURE.id, EMPTY).header())
     assert again.view["help"].endswith(": acme-h.cyclr.com.")
     assert (
         wording("setting-invalid.did-you-mean", name="acme-h.cyclr.com")
@@ -379,7 +378,7 @@ def test_the_form_says_why_an_answer_opens_nothing(
 
 def test_a_configured_service_domain_is_the_tenant(cell: Cell, folder: Path) -> None:
     """With a Service Domain in the settings the walkthrough does not ask."""
-    run = open_run({**EMPTY, "service_domain": "acme-h.cyclr.com"}, connector=PROCEDURE.id)
+    run = open_run(PROCEDURE.id, {**EMPTY, "service_domain": "acme-h.cyclr.com"})
 
     assert isinstance(run, InteractiveRun)
     assert run.run.tenant == "acme-h.cyclr.com"
@@ -390,7 +389,7 @@ def test_where_nobody_can_answer_there_is_no_form(cell: Cell, folder: Path) -> N
     cell.allow_answers(is_allowed=False)
 
     with refused(SettingsError, "no-tenant-named"):
-        open_run(EMPTY, connector=PROCEDURE.id)
+        open_run(PROCEDURE.id, EMPTY)
 
     assert not (folder / "evidence").exists()
 
@@ -398,7 +397,7 @@ def test_where_nobody_can_answer_there_is_no_form(cell: Cell, folder: Path) -> N
 def test_without_a_kernel_there_is_no_form(folder: Path) -> None:
     """In plain Python, an interactive run without a tenant is an error."""
     with refused(SettingsError, "no-tenant-named"):
-        open_run({**EMPTY, "mode": "interactive"}, connector=PROCEDURE.id)
+        open_run(PROCEDURE.id, {**EMPTY, "mode": "interactive"})
 
     assert not (folder / "evidence").exists()
 
@@ -425,7 +424,7 @@ def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> No
 def test_an_unknown_connector_is_refused(namespace: Namespace, folder: Path) -> None:
     """An unknown connector raises `SettingsError` with the known ones."""
     with refused(SettingsError, "no-connector", name="facebook_marketting") as caught:
-        open_run(namespace, connector="facebook_marketting")
+        open_run("facebook_marketting", namespace)
 
     assert PROCEDURE.id in caught.value.diagnostics()
     assert not (folder / "evidence").exists()
@@ -614,9 +613,9 @@ def test_a_kernel_that_ends_early_releases_its_locks(tmp_path: Path) -> None:
     """A run that was not finished leaves no lock, and nothing on the error output."""
     script = (
         "import sys\n"
-        "from runbook_lib.notebook import open_run\n"
-        "open_run({'mode': 'headless', 'tenant': 'acme', 'service_domain': 'acme-h.cyclr.com'},"
-        " 'facebook_marketing')\n"
+        "from runbook_lib import open_run\n"
+        "open_run('facebook_marketing', mode='headless', tenant='acme',"
+        " service_domain='acme-h.cyclr.com')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False

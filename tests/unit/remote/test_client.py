@@ -15,6 +15,7 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ClientOptions, ConnectionPools, HTTPClient
 from runbook_lib.remote.http_messages import Request
+from tests.support.wording import wording
 from tests.unit.fake_remote import FakeRemote, fails_with, open_session, owned, responds
 
 URL = "https://graph.example/v26.0/me"
@@ -66,7 +67,8 @@ def test_without_a_response_the_error_has_the_host_and_reason(
     with pytest.raises(UnreachableError) as caught:
         session.send(POST)
 
-    assert str(caught.value) == f"graph.example could not be reached: {said}."
+    not_reached = wording("host-unreachable.not-reached", host="graph.example")
+    assert str(caught.value) == f"{not_reached}: {said}."
     assert session.exchanges()[0].error == str(caught.value)
     assert session.exchanges()[0].status is None
 

@@ -23,6 +23,7 @@ from runbook_lib.errors import ListenerError
 from runbook_lib.remote import redirect_listener
 from runbook_lib.remote.redirect_listener import RedirectListener
 from tests.support.run_process import eventually
+from tests.support.wording import refused_naming, wording
 
 CODE = "AQDcode-0aB1cD2eF3gH4"
 ANSWER = f"/consent?code={CODE}&state=state-1"
@@ -173,9 +174,9 @@ def test_without_a_free_port_there_is_an_error(
     """If no port is free, the error says so and advises to paste the address."""
     refuse_ipv6(monkeypatch, OSError(errno.EADDRINUSE, "Address already in use"))
 
-    with pytest.raises(ListenerError, match="already in use") as caught:
+    with refused_naming(ListenerError, "already in use") as caught:
         listen()
-    assert "paste the address" in caught.value.diagnostics()
+    assert wording("advice.paste-address") in caught.value.diagnostics()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "::"])
@@ -184,7 +185,7 @@ def test_no_other_program_can_share_the_address(
     listener: RedirectListener, address: str, options: tuple[int, ...]
 ) -> None:
     """No socket option lets another program listen on the address too."""
-    with pytest.raises(OSError, match="in use"):
+    with refused_naming(OSError, "in use"):
         intruder(address, port_of(listener), *options)
 
 
@@ -219,7 +220,9 @@ def test_an_address_of_localhost_without_the_listener_is_an_error(
     resolve_localhost_to(monkeypatch, "127.0.0.1", "127.0.0.2")
     taken = intruder("127.0.0.2", port_of(listener)) if is_there else None
 
-    with pytest.raises(ListenerError, match=r"localhost leads to 127\.0\.0\.2") as caught:
+    with refused_naming(
+        ListenerError, wording("walkthrough.localhost-leads-to", address="127.0.0.2")
+    ) as caught:
         listener.prove()
 
     assert str(port_of(listener)) in str(caught.value)
@@ -233,7 +236,7 @@ def test_an_address_of_another_machine_is_an_error(
     """If `localhost` resolves to another machine, `prove` raises an error."""
     resolve_localhost_to(monkeypatch, "192.0.2.1")
 
-    with pytest.raises(ListenerError, match=r"leads to 192\.0\.2\.1"):
+    with refused_naming(ListenerError, "leads to 192.0.2.1"):
         listener.prove()
 
 
@@ -248,7 +251,7 @@ def test_a_relay_is_detected(listener: RedirectListener, monkeypatch: pytest.Mon
             return connect(relay.getsockname(), timeout)
 
         monkeypatch.setattr(redirect_listener.socket, "create_connection", deceived)
-        with pytest.raises(ListenerError, match=r"leads to 127\.0\.0\.1"):
+        with refused_naming(ListenerError, "leads to 127.0.0.1"):
             listener.prove()
 
 
@@ -264,7 +267,7 @@ def test_the_redirect_is_passed_on(listener: RedirectListener, arrived: queue.Qu
     answer = get(listener)
 
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
-    assert "The answer has arrived" in answer.text
+    assert wording("walkthrough.answer-has-arrived") in answer.text
     assert answer.status_code == 200
     assert CODE not in answer.text
     assert answer.headers["referrer-policy"] == "no-referrer"
@@ -277,7 +280,7 @@ def test_an_unexpected_redirect_gets_another_page(listener: RedirectListener) ->
     answer = get(listener, "/consent?code=x&state=old")
 
     assert answer.status_code == 200
-    assert "Nothing was done" in answer.text
+    assert wording("setting-invalid.nothing-done") in answer.text
 
 
 NAVIGATION = {

@@ -44,7 +44,8 @@ class WalkthroughHarness:
     def __init__(self, run: Run, **options: Any) -> None:
         self.run = run
         self.walkthrough = Walkthrough(run, **options)
-        self.header, self.finish = FakePanel(), FakePanel()
+        self.header = FakePanel()
+        self.finish = FakePanel()
         self.panels = {step.id: FakePanel() for step in run.procedure.steps}
         for step_id, screen in self.panels.items():
             self.walkthrough.panels.add_panel(step_id, screen)

@@ -120,7 +120,8 @@ def test_consent_needs_app_id_and_secret(make_harness: MakeHarness) -> None:
 
 def test_two_ways_back_are_offered(consent: WalkthroughHarness) -> None:
     """One link returns to a local listener, one to the Service Domain; each has its own state."""
-    here, there = dialog(consent), dialog(consent, "consent_paste_url")
+    here = dialog(consent)
+    there = dialog(consent, "consent_paste_url")
 
     assert here["redirect_uri"].startswith("http://localhost:")
     assert there["redirect_uri"] == "https://acme-h.cyclr.com/connector/callback"
@@ -192,7 +193,8 @@ def test_another_tabs_address_is_refused_with_the_right_beginning(
     consent: WalkthroughHarness, remote: FakeRemote
 ) -> None:
     """If the consent page's own address is pasted, the panel says how the right one begins."""
-    here, there = dialog(consent), dialog(consent, "consent_paste_url")
+    here = dialog(consent)
+    there = dialog(consent, "consent_paste_url")
     view = answer(consent, consent.panels["consent"].view["consent_paste_url"])
 
     assert view["message"] == wording("walkthrough.address-of-another-page")
@@ -313,7 +315,8 @@ def test_after_a_refusal_the_request_is_void(
     consent: WalkthroughHarness, remote: FakeRemote, name: str
 ) -> None:
     """After Cancel, a code for the same request is not redeemed."""
-    here, other = dialog(consent), dialog(consent, name)
+    here = dialog(consent)
+    other = dialog(consent, name)
     come_back(consent, here, **CANCEL)
     view = settled(consent.panels["consent"], 2)
     assert wording("walkthrough.pressed-cancel") in view["message"]
@@ -391,7 +394,8 @@ def test_without_an_answer_the_panel_says_so(
     consent: WalkthroughHarness, remote: FakeRemote
 ) -> None:
     """After 15 minutes the listener closes, the links are removed, and a late answer is refused."""
-    asked, pasted = dialog(consent), dialog(consent, "consent_paste_url")
+    asked = dialog(consent)
+    pasted = dialog(consent, "consent_paste_url")
     listener = consent.walkthrough._consent._listener
     assert listener is not None
     listener.keep_open(0.05)

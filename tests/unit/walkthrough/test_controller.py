@@ -92,7 +92,8 @@ def test_a_closed_step_has_its_news(make_harness: MakeHarness) -> None:
 
 def test_a_step_is_checked_in_another_thread(make_harness: MakeHarness) -> None:
     """A check does not block the kernel: the panel is busy meanwhile, then shows the result."""
-    released, threads = threading.Event(), list[threading.Thread]()
+    released = threading.Event()
+    threads = list[threading.Thread]()
     harness = make_harness(app_step(held(released, threads)))
     screen = harness.panels["app"]
     harness.walkthrough.perform(harness.step("app"), {})
@@ -213,7 +214,8 @@ def test_an_error_is_gone_with_the_next_try(make_harness: MakeHarness) -> None:
 def test_a_cell_that_ran_again_replaces_its_panel(make_harness: MakeHarness) -> None:
     """A cell that runs again gets a new panel; the old one is not updated any more."""
     harness = make_harness(app_step())
-    again, before = FakePanel(), len(harness.panels["app"].views)
+    again = FakePanel()
+    before = len(harness.panels["app"].views)
     harness.walkthrough.panels.add_panel("app", again)
     assert again.view["id"] == "app"
 

@@ -43,7 +43,8 @@ def move_credential(
     finished: int = 1,
 ) -> dict[str, Any]:
     """Save the App Secret to `store`, or forget it, as its panel does; return the panel's view."""
-    walkthrough, step = harness.walkthrough, harness.step("app")
+    walkthrough = harness.walkthrough
+    step = harness.step("app")
     if store == "forget":
         walkthrough.forget_credential(step, "app_secret")
     else:

@@ -252,7 +252,8 @@ def test_who_comes_back_finds_the_sealed_bundle(make_harness: MakeHarness) -> No
 
 def test_sealing_shows_its_bundle(seal: Callable[[Any], WalkthroughHarness]) -> None:
     """During the headless run the panel says what that waits for, then outcome and bundle."""
-    released, wait = threading.Event(), "Waiting for process 7."
+    released = threading.Event()
+    wait = "Waiting for process 7."
     harness = seal(held(released, [], wait))
     assert harness.finish.view["busy_since"] > 0
     eventually(lambda: harness.finish.view["message"] == wait)
@@ -285,7 +286,8 @@ def test_a_run_that_was_not_sealed_says_why(
 
 def test_a_double_click_seals_once(seal: Callable[[Any], WalkthroughHarness]) -> None:
     """A second click during sealing has no effect; afterwards the button works again."""
-    released, begun = threading.Event(), list[str]()
+    released = threading.Event()
+    begun = list[str]()
     harness = seal(held(released, begun))
     for _ in range(2):
         harness.walkthrough.seal(is_confirmed=True)

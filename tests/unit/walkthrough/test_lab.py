@@ -53,7 +53,8 @@ class Server:
     def __call__(self, command: list[str], *, env: dict[str, str]) -> Self:
         """Start."""
         self.ends = self.ends or [0]
-        self.command, self.env = command, env
+        self.command = command
+        self.env = env
         named = (word.rpartition("=")[2] for word in command if word.startswith(WORKSPACES))
         self.folders = [folder for folder in map(Path, named) if folder.is_dir()]
         return self
@@ -348,7 +349,8 @@ def test_an_odd_file_is_renamed_and_the_notebook_built(
     server: Server, copies: Path, put: Callable[[Path], object]
 ) -> None:
     """What is no notebook in the notebook's place is renamed, and a new notebook is built."""
-    path, heard = copies / NAME, list[str]()
+    path = copies / NAME
+    heard = list[str]()
     copies.mkdir()
     put(path)
     assert is_outdated(PROCEDURE, path)
@@ -465,7 +467,8 @@ def test_an_outdated_notebook_is_renamed_and_built_again(
     server: Server, copies: Path, left: str | None
 ) -> None:
     """An outdated copy is renamed with its content, and a new one is built."""
-    path, heard = build(PROCEDURE, copies), list[str]()
+    path = build(PROCEDURE, copies)
+    heard = list[str]()
     text = left or path.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
     path.write_text(text, encoding="utf-8")
     opened(heard=heard)
@@ -480,7 +483,8 @@ def test_an_outdated_notebook_is_renamed_and_built_again(
 
 def test_a_saved_notebook_is_not_changed(server: Server, copies: Path) -> None:
     """A copy with a person's outputs, parameters and notes is not changed."""
-    path, heard = build(PROCEDURE, copies), list[str]()
+    path = build(PROCEDURE, copies)
+    heard = list[str]()
     document = json.loads(path.read_text(encoding="utf-8"))
     document["cells"][1]["source"] = 'service_domain = "acme-h.cyclr.com"'
     document["cells"].append({"cell_type": "markdown", "metadata": {}, "source": "My notes."})

@@ -164,7 +164,8 @@ def test_what_only_a_person_can_say_is_asked_for(
     # NOTE: a step that was not checked yet is grey as well.
     reason = check(None).reason  # type: ignore[arg-type]
     eventually(lambda: harness.panels["a"].view["reason"] == reason and shown(harness) == display)
-    state, view = harness.run.state.steps["a"], harness.panels["a"].view
+    state = harness.run.state.steps["a"]
+    view = harness.panels["a"].view
     assert state.conclusion.outcome == check(None).outcome  # type: ignore[arg-type]
     assert step_record(state).outcome == state.conclusion.outcome
     if display == GREY:
@@ -250,7 +251,8 @@ def test_who_follows_next_misses_nothing(look: str) -> None:
     the renewal is not asked for.
     """
     visits = {step.id: list(VISITS.get(step.id, ("attested",))) for step in MARKETING.steps}
-    numbers, signs = MARKETING.numbers, dict.fromkeys(MARKETING.numbers, look)
+    numbers = MARKETING.numbers
+    signs = dict.fromkeys(MARKETING.numbers, look)
     met: list[str] = []
     while True:
         told = ", ".join(f"{numbers[step_id]} {sign}" for step_id, sign in signs.items())

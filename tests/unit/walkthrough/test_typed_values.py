@@ -170,7 +170,8 @@ def test_a_doubtful_value_is_taken_only_from_somebody_who_is_sure(
 ) -> None:
     """Whatever sends it, the value is not used until the person says so; then it stays in use."""
     harness = make_harness(naming_step())
-    step, before = harness.step("app"), dict(harness.run.values)
+    step = harness.step("app")
+    before = dict(harness.run.values)
 
     def send(*sure: str) -> None:
         if action == "confirm":

@@ -503,7 +503,8 @@ def test_the_texts_for_app_review_are_at_their_step() -> None:
 
 def test_a_step_offers_the_forms_that_apply() -> None:
     """Each has its forms; where more than one thing may be true, that is one question."""
-    plain, waits = view(PLAIN), view(state(waiting_step()))
+    plain = view(PLAIN)
+    waits = view(state(waiting_step()))
 
     others = ["no", "skip", "withdraw", "comment", "assign"]
     assert [form["name"] for form in plain["forms"]] == ["attest", *others]
@@ -912,7 +913,8 @@ def test_a_step_to_do_is_read_in_eighty_words(name: str) -> None:
 
 def _read(shown: dict[str, Any], step: Step) -> list[str]:
     """Return the words of an open step, without fields to fill in and what is folded."""
-    word, actions = shown["forms"][0], shown["actions"]
+    word = shown["forms"][0]
+    actions = shown["actions"]
     is_open = word["name"] == actions["primary"] or actions["other"] == word["name"] == "attest"
     options = word["options"] if is_open else ()
     texts = [
@@ -995,7 +997,8 @@ def test_the_side_has_a_line_for_each_group() -> None:
 
 def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
     """Permissions are asked for once; other steps show them, and where they are chosen."""
-    step, other = app_step(), replace(app_step(), id="other")
+    step = app_step()
+    other = replace(app_step(), id="other")
     asked = {"permissions": step}
     values = {"permissions": ("ads_read", "leads_retrieval")}
 

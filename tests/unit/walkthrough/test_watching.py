@@ -201,7 +201,8 @@ def test_who_comes_back_sees_what_is_true_now(
     make_harness: MakeHarness, looked: CheckCalls
 ) -> None:
     """At the start what was checked before is looked at in one look; only changes are written."""
-    findings, there = [THERE], noting(looked, verified)
+    findings = [THERE]
+    there = noting(looked, verified)
     harness = make_harness(
         app_step(there),
         make_step("b", saying(findings, [])),
@@ -210,7 +211,8 @@ def test_who_comes_back_sees_what_is_true_now(
     )
     for name in ("app", "b", "side_effect"):
         harness.run.perform(name)
-    before, known = harness.types, len(looked)
+    before = harness.types
+    known = len(looked)
     findings.append(ABSENT)
 
     harness.walkthrough.start()
@@ -350,7 +352,9 @@ def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
 
 def test_a_busy_step_is_not_watched(make_harness: MakeHarness) -> None:
     """A step that is being checked is not checked a second time."""
-    begun, released, calls = threading.Event(), threading.Event(), []
+    begun = threading.Event()
+    released = threading.Event()
+    calls = []
 
     def review(context: CheckContext) -> Finding:
         calls.append(threading.current_thread().name)
@@ -374,7 +378,8 @@ def test_a_busy_step_is_not_watched(make_harness: MakeHarness) -> None:
 
 def test_an_outage_does_not_end_the_watching(make_harness: MakeHarness) -> None:
     """A failed look, as without a network, is not recorded and does not stop the watching."""
-    mode, looks = ["waits"], []
+    mode = ["waits"]
+    looks = []
 
     def review(context: CheckContext) -> Finding:
         looks.append(mode[0])

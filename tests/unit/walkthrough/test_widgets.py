@@ -216,7 +216,8 @@ def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
     run = make_run(tmp_path, *steps)
     mistyped = APP_SECRET[:-1]
     with stopped(Walkthrough(run)) as walkthrough:
-        panel, hand = StepPanel(walkthrough, STEP), StepPanel(walkthrough, HAND_STEP)
+        panel = StepPanel(walkthrough, STEP)
+        hand = StepPanel(walkthrough, HAND_STEP)
         receive(hand, {"action": "open"})
         for number, typed in enumerate((mistyped, APP_SECRET), 1):
             receive(panel, {"action": "validate", "name": "app_secret", "value": typed})
@@ -266,7 +267,8 @@ def test_only_its_own_actions_do_anything(panel: Any, actions: Any, asked: Any) 
 def test_a_header_that_is_asked_answers() -> None:
     """The page learns that its kernel answers, and nothing else happens."""
     walkthrough: Any = FakeWalkthrough()
-    header, sent = HeaderPanel(walkthrough), list[Any]()
+    header = HeaderPanel(walkthrough)
+    sent = list[Any]()
     header.send = sent.append
     receive(header, {"action": "ping"})
 

@@ -1,16 +1,15 @@
 """
-A step and all steps as a notebook's own code reads them. Read-only.
+All steps of a run as a table, which a notebook displays and a program reads. Read-only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import ICONS
 from runbook_lib.core.run_state import RunState, StepState
+from runbook_lib.evidence.reports.renderer import render
 
 
 class StepLine(NamedTuple):
@@ -48,41 +47,6 @@ def step_line(state: StepState) -> StepLine:
     )
 
 
-@dataclass(frozen=True)
-class MimeBundle:
-    """Something to display: its renderings by MIME type."""
-
-    bundle: Mapping[str, Any]
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return dict(self.bundle)
-
-
-@dataclass(frozen=True, repr=False)
-class ShownStep(MimeBundle):
-    """The result of `run.step`: the step as its cell shows it, and its line."""
-
-    line: StepLine
-
-    @property
-    def outcome(self) -> str:
-        """The outcome, as a record has it."""
-        return self.line.outcome
-
-    @property
-    def reason(self) -> str:
-        """The reason for the outcome."""
-        return self.line.reason
-
-    @property
-    def checked_on(self) -> str:
-        """The time of the check in UTC; empty without one."""
-        return self.line.checked_on
-
-    def __repr__(self) -> str:
-        return str(self.line)
-
-
 class StepTable(tuple[StepLine, ...]):
     """All steps in the order of the procedure; `pandas.DataFrame(run.steps)` reads it too."""
 
@@ -90,6 +54,15 @@ class StepTable(tuple[StepLine, ...]):
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        """Return the table in HTML, as Jupyter displays it."""
+        return table_html(self)
+
+
+def table_html(steps: StepTable, *, title: str = "", report: str = "") -> str:
+    """Return a table of steps in HTML, below `title` and above a link to the `report`, if given."""
+    return render("step_table.html", steps=steps, title=title, report=report)
 
 
 def step_table(state: RunState) -> StepTable:
