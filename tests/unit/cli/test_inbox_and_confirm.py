@@ -240,7 +240,7 @@ def test_four_eyes_need_two_people() -> None:
     again = runbook("confirm", "12a", "--tenant", "acme", "--by", " aNN ", "--yes")
     second = runbook("confirm", "12a", "--tenant", "acme", "--by", "Ben", "--yes")
 
-    assert wording("reasons.second-person") in first.stdout
+    assert wording("confirm.another-person-must") in first.stdout
     assert again.exit_code == ExitCode.USAGE
     assert (
         wording("setting-invalid.already-confirmed", step=STEP, name="Ann", number="12a")

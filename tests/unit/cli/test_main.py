@@ -146,7 +146,7 @@ def test_a_run_ends_with_what_is_open_and_the_next_step() -> None:
     assert "Open:" not in sealed
     assert end.index("\nOpen:\n") < end.index("\nNext: step ")
     assert "http" not in end
-    assert wording("notebook.link-of-sandbox") in end
+    assert wording("status.no-page-to-open") in end
     assert PROCEDURE.steps[-1].id not in end
     assert PROCEDURE.steps[-1].id in full.split("Sealed as number 1")[1]
 
@@ -447,7 +447,7 @@ def test_status_marks_practice() -> None:
     text = runbook("status", "--tenant", DOMAIN).stdout
 
     assert f"SANDBOX {DOMAIN}" in text
-    assert wording("notebook.link-of-sandbox") in text
+    assert wording("status.no-page-to-open") in text
     assert "http" not in text
 
 

@@ -222,7 +222,7 @@ def test_a_request_of_an_outside_party_is_due_here() -> None:
 
     assert (item.group, item.whom, item.overdue_days) == ("due_now", "you", 2)
     assert item.due == "2026-11-20"
-    assert item.advice == wording("advice.was-due", due="2026-11-20")
+    assert item.advice == wording("status.was-due-on", due="2026-11-20")
 
 
 def test_problems_with_one_cause_are_one_item() -> None:
