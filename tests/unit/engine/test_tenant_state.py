@@ -243,7 +243,7 @@ def test_problems_with_one_cause_are_one_item() -> None:
     assert item.title.startswith(wording("findings.app-deactivated"))
     assert item.stops == wording("findings.all-cut-off")
     assert [place.id for place in item.places] == ["a", "b"]
-    assert item.reason == "a is refused. b is refused."
+    assert item.reason == " ".join(f"{name} is refused." for name in "ab")
     (row,) = cause_rows(tenants)
     assert row.tenants == ["dune", "elm"]
 
