@@ -109,7 +109,7 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("import sys; sys.exit(0)", "it ended before its last cell"),
+        ("import sys; sys.exit(0)", wording("fleet.ended-before-last-cell")),
         ('raise ValueError("broken on purpose")', "ValueError"),
         ("import os; os._exit(0)", "kernel died"),
     ],
