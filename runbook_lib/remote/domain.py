@@ -22,7 +22,7 @@ from runbook_lib.errors import (
     reason_of,
 )
 from runbook_lib.remote.addresses import (
-    Reach,
+    NetworkScope,
     find_addresses,
     host_of,
     may_be_public,
@@ -98,7 +98,7 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     error = ""
     is_silent = False
     reach = session.client.options.reach
-    if override and reach is Reach.LOOPBACK:
+    if override and reach is NetworkScope.LOOPBACK:
         name, _, port = override.rpartition(":")
         find_addresses(name, int(port), session.deadline(), reach=reach)
     if not override:

@@ -364,8 +364,8 @@ def test_a_person_reads_what_differs(changed: Changed, tmp_path: Path) -> None:
 
     left_out = wording("compare.left-out", field="data[].account_status", type="number")
     more = wording("compare.more", field="brand_new", type="text")
-    assert left_out in result.stdout
-    assert more in result.stdout
+    assert f"{left_out} {wording('compare.matters')}" in result.stdout
+    assert f"{more} {wording('compare.matters-not')}" in result.stdout
     assert wording("compare.read-first", file=written) in result.stdout
     assert written.stat().st_size < 16_000
 

@@ -74,8 +74,8 @@ def _run_again(env_file: Path, evidence: Path) -> tuple[int, dict[str, Any]]:
 # Kills the kernel while a step waits for its checks, whatever was asked for it already.
 _DIES = """
 import os
-from runbook_lib.engine.check_runner import StepsUnderWay
-StepsUnderWay.take = lambda *_: os._exit(9)
+from runbook_lib.engine.check_runner import RunningChecks
+RunningChecks.take = lambda *_: os._exit(9)
 run.step("{}")
 """
 

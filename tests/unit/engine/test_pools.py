@@ -35,6 +35,7 @@ from tests.support.run_process import (
     soon,
     telling,
 )
+from tests.support.wording import wording
 
 pytestmark = pytest.mark.usefixtures("fake_runs", "folder")
 
@@ -234,14 +235,19 @@ def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
         (request_run(performing("os.kill(os.getpid(), signal.SIGKILL)")), "(signal 9)."),
         (
             request_run(replace(REQUEST, given={"a": object()})),
-            "The runbook itself broke (TypeError).",
+            wording("screens.runbook-broke", error="TypeError"),
         ),
         (request_run(performing("raise ZeroDivisionError")), "broke (ZeroDivisionError)."),
-        (answered(b"{"), "The runbook itself broke (JSONDecodeError)."),
-        (answered(b"[]"), "The runbook itself broke (TypeError)."),
-        (answered(b'"text"'), "The runbook itself broke (TypeError)."),
-        (answered(b"{}"), "The runbook itself broke (KeyError)."),
-        (without_room, "A process could not be started: Resource temporarily unavailable."),
+        (answered(b"{"), wording("screens.runbook-broke", error="JSONDecodeError")),
+        (answered(b"[]"), wording("screens.runbook-broke", error="TypeError")),
+        (answered(b'"text"'), wording("screens.runbook-broke", error="TypeError")),
+        (answered(b"{}"), wording("screens.runbook-broke", error="KeyError")),
+        (
+            without_room,
+            wording(
+                "sealing-failed.process-not-started", reason="Resource temporarily unavailable"
+            ),
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -379,7 +379,7 @@ def test_of_a_credential_only_its_place_is_shown() -> None:
     shown = view(TO_DO, **given)
 
     secret = next(each for each in shown["inputs"] if each["name"] == "app_secret")
-    assert (secret["value"], secret["rests"]) == ("", "keyring")
+    assert (secret["value"], secret["saved_in"]) == ("", "keyring")
     assert APP_SECRET not in json.dumps(shown)
 
 
@@ -419,34 +419,57 @@ CHECKED_TWO = [
 SHOT = {"name": "a.png", "sha256": "0" * 64, "size": 1, "media_type": "image/png"}
 
 
+CONFIRMED = wording("walkthrough.confirmed-by", name="Operator")
+
+
 @pytest.mark.parametrize(
     ("event", "data", "said"),
     [
         ("step.checked", {"findings": CHECKED_TWO}, "checked (one: verified, two: failed)"),
         ("step.checked", {"unchecked": "Not checked: X."}, "checked (Not checked: X.)"),
         ("step.checked", {"unchecked": ""}, "checked (nothing to check)"),
-        ("step.attested", {}, "confirmed by Operator"),
+        ("step.attested", {}, CONFIRMED),
         (
             "step.attested",
             {"note": "Seen", "attachments": [SHOT]},
-            "confirmed by Operator: Seen [a.png]",
+            f"{CONFIRMED}: Seen [a.png]",
         ),
-        ("step.submitted", {}, "submitted by Operator"),
-        ("step.declined", {"note": "Why"}, "declined by Operator: Why"),
-        ("step.withdrawn", {"note": "A mistake"}, "withdrawn by Operator: A mistake"),
-        ("step.skipped", {"note": "Not now"}, "skipped by Operator: Not now"),
-        ("step.commented", {"note": "Ask again."}, "commented by Operator: Ask again."),
+        ("step.submitted", {}, wording("walkthrough.submitted-by", name="Operator")),
+        (
+            "step.declined",
+            {"note": "Why"},
+            wording("walkthrough.declined-by", name="Operator", note="Why"),
+        ),
+        (
+            "step.withdrawn",
+            {"note": "A mistake"},
+            wording("walkthrough.withdrawn-by", note="A mistake", name="Operator"),
+        ),
+        (
+            "step.skipped",
+            {"note": "Not now"},
+            wording("walkthrough.skipped-by", name="Operator", note="Not now"),
+        ),
+        (
+            "step.commented",
+            {"note": "Ask again."},
+            wording("walkthrough.commented-by", note="Ask again.", name="Operator"),
+        ),
         (
             "step.assigned",
             {"to": "Ann", "due": "2026-12-01"},
-            "assigned to Ann until 2026-12-01 by Operator",
+            wording("walkthrough.assigned-until", day="2026-12-01", by="Operator", name="Ann"),
         ),
         (
             "step.assigned",
             {"to": "", "due": "", "note": "Ann is away."},
-            "assigned to nobody by Operator: Ann is away.",
+            wording("walkthrough.assigned-to-nobody", note="Ann is away.", by="Operator"),
         ),
-        ("change.intended", {"change": "Install it."}, "about to change: Install it."),
+        (
+            "change.intended",
+            {"change": "Install it."},
+            wording("walkthrough.about-to-change", change="Install it."),
+        ),
     ],
 )
 def test_history_is_in_plain_words(event: str, data: dict[str, Any], said: str) -> None:
@@ -455,8 +478,8 @@ def test_history_is_in_plain_words(event: str, data: dict[str, Any], said: str) 
     shown = view(PLAIN, recent=(first, entry(event, **data)))
 
     assert shown["history"] == [
-        {"at": "24 Nov, 12:00", "what": said},
-        {"at": "24 Nov, 12:00", "what": "confirmed by Operator: first"},
+        {"at": "24 Nov, 12:00", "event": said},
+        {"at": "24 Nov, 12:00", "event": f"{CONFIRMED}: first"},
     ]
 
 
@@ -539,7 +562,7 @@ def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
         for field in option["fields"]
         if field["type"] == "choices"
     }
-    chosen = ("public_profile", "leads_retrieval")
+    chosen = ["public_profile", "leads_retrieval"]
     assert ticks["submit"] == (True, chosen)
     assert ticks["decline"][0] is False
     assert ticks["decline"][1][:2] == chosen
@@ -642,7 +665,7 @@ def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
         wording("walkthrough.reason-given"),
     ]
     offered = options[0]["fields"][1]
-    assert (offered["type"], offered["choices"]) == ("choices", ("public_profile", "ads_read"))
+    assert (offered["type"], offered["choices"]) == ("choices", ["public_profile", "ads_read"])
 
 
 def test_the_header_counts() -> None:
@@ -737,8 +760,16 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
 @pytest.mark.parametrize(
     ("begun", "ended", "took"),
     [
-        ("2026-11-24T09:00:00Z", "2026-11-24T12:00:00Z", "It took 1 day."),
-        ("2026-11-13T23:00:00Z", "2026-11-24T01:00:00Z", "It took 12 days."),
+        (
+            "2026-11-24T09:00:00Z",
+            "2026-11-24T12:00:00Z",
+            wording("walkthrough.it-took", days="1 day"),
+        ),
+        (
+            "2026-11-13T23:00:00Z",
+            "2026-11-24T01:00:00Z",
+            wording("walkthrough.it-took", days="12 days"),
+        ),
         ("2026-11-24T09:00:00Z", "", ""),
         ("2026-11-25T09:00:00Z", "2026-11-24T12:00:00Z", ""),
     ],
@@ -754,8 +785,11 @@ def test_the_end_says_how_many_days_it_took(begun: str, ended: str, took: str) -
 @pytest.mark.parametrize(
     ("warnings", "verdict"),
     [
-        (("It ends soon.",), "Your customers can connect, with one warning:"),
-        (("It ends soon.", "Ask Cyclr."), "Your customers can connect, with 2 warnings:"),
+        (("It ends soon.",), wording("walkthrough.connect-with-warnings", warnings="one warning")),
+        (
+            ("It ends soon.", "Ask Cyclr."),
+            wording("walkthrough.connect-with-warnings", warnings="2 warnings"),
+        ),
     ],
 )
 def test_the_end_shows_every_warning_that_is_left(warnings: tuple[str, ...], verdict: str) -> None:
