@@ -118,8 +118,14 @@ def test_a_statement_fits_its_own_subject() -> None:
             wording("reasons.void-of-another-app", name="App ID", was=111, now=222),
         ),
         ({"app_id": ""}, wording("reasons.void-value-unknown", name="App ID", was=111)),
-        ({"permissions": ("a", "b", "c")}, "for Permissions a, b, not a, b, c"),
-        ({"permissions": ("a",)}, "for Permissions a, b, not a"),
+        (
+            {"permissions": ("a", "b", "c")},
+            wording("reasons.void-of-another-app", name="Permissions", was="a, b", now="a, b, c"),
+        ),
+        (
+            {"permissions": ("a",)},
+            wording("reasons.void-of-another-app", name="Permissions", was="a, b", now="a"),
+        ),
         (
             {"app_secret": "12345678:cd"},
             wording("reasons.void-of-another-secret", name="App Secret"),
