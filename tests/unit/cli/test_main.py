@@ -672,6 +672,7 @@ def test_of_an_unknown_error_nothing_is_claimed() -> None:
     document = json.loads(shown("explain", "URL Bloked", "--json", code=ExitCode.INCOMPLETE))
     assert (document["known"], document["decided_by"]) == (False, "search")
     assert document["errors"][0]["id"] == "url-blocked"
+    assert wording("explain.then-test-the-address") in document["errors"][0]["advice"]
 
 
 def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
