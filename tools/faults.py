@@ -454,7 +454,7 @@ FAULTS = (
         "evidence/journal_excerpt.py",
         "if exchange not in (shown, structs.replace(shown, shape=None)):",
         "if exchanges.setdefault(exchange.number, exchange) is None:",
-        "evidence/test_parts.py",
+        "evidence/test_journal_excerpt.py",
         "of two copies of an exchange in a record one says something else",
     ),
     Fault(
@@ -475,14 +475,14 @@ FAULTS = (
         "evidence/journal_excerpt.py",
         "if number >= first and number not in known:",
         "if number < 0:",
-        "evidence/test_parts.py",
+        "evidence/test_journal_excerpt.py",
         "a check is believed whose exchange is missing",
     ),
     Fault(
         "evidence/journal_excerpt.py",
         "if exchanges.pop(entry.seq, recorded) != recorded:",
         "if exchanges.pop(entry.seq, recorded) is None:",
-        "evidence/test_parts.py",
+        "evidence/test_journal_excerpt.py",
         "the record says something else of an answer than the journal",
     ),
     # --- secrets ---------------------------------------------------------------------------
@@ -660,14 +660,14 @@ FAULTS = (
         "evidence/journal_excerpt.py",
         "if (last.seq, last.digest) != (excerpt.lines, excerpt.head):",
         "if last.seq != part.lines:",
-        "evidence/test_parts.py",
+        "evidence/test_journal_excerpt.py",
         "the last journal line of a bundle is not the signed one",
     ),
     Fault(
         "evidence/journal_excerpt.py",
         "if entry is None or (entry.seq, digest) != (listed.seq, listed.sha256):",
         "if entry is None or entry.seq != listed.seq:",
-        "evidence/test_parts.py",
+        "evidence/test_journal_excerpt.py",
         "an older attestation that counts is replaced in a bundle",
     ),
     Fault(
@@ -788,7 +788,7 @@ FAULTS = (
         "walkthrough/check_all.py",
         "(with_side_effect if step.side_effect else steps).append(step)",
         "steps.append(step)",
-        "walkthrough/test_rounds.py",
+        "walkthrough/test_check_all.py",
         "Check everything now spends what nobody permitted",
     ),
     Fault(
@@ -866,7 +866,7 @@ FAULTS = (
         "evidence/journal_excerpt.py",
         "return said == recorded",
         "return True",
-        "evidence/test_parts.py",
+        "evidence/test_journal_excerpt.py",
         "a note in the record is not compared with its line",
     ),
     Fault(

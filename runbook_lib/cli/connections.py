@@ -68,7 +68,7 @@ def connections(
     console of its tenants once. Set its pace with RUNBOOK_CYCLR_REQUESTS_A_SECOND. If you interrupt
     it, run it again within a day to continue.
     """
-    from runbook_lib.engine.customer_connections import Customers
+    from runbook_lib.engine.customer_connections import ConsoleAccounts
 
     if bool(tested) + bool(linked) > 1 or bool(user) is not bool(linked):
         raise SettingsError(
@@ -88,7 +88,7 @@ def connections(
                     "FILE names several tenants: name the customer's with --tenant.",
                     next_step="No request was sent.",
                 )
-            asked = Customers(runs[0])
+            asked = ConsoleAccounts(runs[0])
             account = asked.account_of(tested or linked)
             call = asked.test_call(account) if tested else asked.sign_in_link(account, user)
             _show(call, as_json=as_json)
@@ -145,12 +145,12 @@ def _survey(
 ) -> bool:
     """Read each console once, show the results, and return whether all is in order there."""
     from runbook_lib.core.files import write_parts
-    from runbook_lib.engine.customer_connections import Customers, csv_text, document
+    from runbook_lib.engine.customer_connections import ConsoleAccounts, csv_text, document
 
     surveys: list[dict[str, Any]] = []
     consoles: dict[tuple[str, ...], str] = {}
     for run in runs:
-        asked = Customers(run, on_progress=_Progress())
+        asked = ConsoleAccounts(run, on_progress=_Progress())
         other = consoles.setdefault(asked.console, run.tenant)
         if other != run.tenant:
             say(f"{run.tenant}: the same console as {other}, which was asked.", is_error=True)

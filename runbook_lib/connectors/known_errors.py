@@ -69,7 +69,7 @@ _SENTENCE_END = re.compile(r"[.:!?]\s+")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 
 
-class DecidedBy(StrEnum):
+class ExplanationBasis(StrEnum):
     """The basis of an explanation; only the first two are safe to pass on to somebody else."""
 
     SUBCODE = "subcode"
@@ -110,7 +110,7 @@ NO_WORDS = SearchWords()
 class Explanation:
     """The known errors that a text may be, and the basis of that decision."""
 
-    decided_by: DecidedBy
+    decided_by: ExplanationBasis
     """The first of subcode, text, code and search that found something."""
 
     errors: tuple[KnownError, ...] = ()
@@ -128,7 +128,7 @@ class Explanation:
     @property
     def names_cause(self) -> bool:
         """Whether a subcode or a known text decided."""
-        return self.decided_by in (DecidedBy.SUBCODE, DecidedBy.TEXT)
+        return self.decided_by in (ExplanationBasis.SUBCODE, ExplanationBasis.TEXT)
 
 
 class KnownErrors:
@@ -149,7 +149,7 @@ class KnownErrors:
         )
         near = list({error.id: error for error in near}.values())
         if not decided.errors:
-            by = DecidedBy.SEARCH if near else DecidedBy.NOTHING
+            by = ExplanationBasis.SEARCH if near else ExplanationBasis.NOTHING
             return Explanation(by, tuple(near[:MAX_CLOSEST]), codes=decided.codes)
         # A generic text is known, and leaves causes open, as a code does.
         generic = decided.errors if decided.names_cause else ()
@@ -163,7 +163,7 @@ class KnownErrors:
         codes = error_text.codes
         known = (error for error in self.errors if not set(codes).isdisjoint(error.subcodes))
         if error := next(known, None):
-            return Explanation(DecidedBy.SUBCODE, (error,), "", codes, is_certain=True)
+            return Explanation(ExplanationBasis.SUBCODE, (error,), "", codes, is_certain=True)
         is_foreign = self._names_other(error_text.text)
         hits = (
             hit
@@ -173,15 +173,17 @@ class KnownErrors:
         _, error, shown = max(hits, key=lambda hit: hit[0], default=((), None, ""))
         if error:
             is_certain = not error.is_generic
-            return Explanation(DecidedBy.TEXT, (error,), shown, codes, is_certain=is_certain)
+            return Explanation(ExplanationBasis.TEXT, (error,), shown, codes, is_certain=is_certain)
         quoted = self._find_quoting(error_text)
         if len(quoted) == 1 and not is_foreign:
-            return Explanation(DecidedBy.TEXT, quoted, "", codes, is_certain=True)
+            return Explanation(ExplanationBasis.TEXT, quoted, "", codes, is_certain=True)
         own = [error for error in self.errors if not set(codes).isdisjoint(error.codes)]
         if len(own) == 1 and not is_foreign:
-            return Explanation(DecidedBy.CODE, tuple(own), "", codes, is_certain=True)
+            return Explanation(ExplanationBasis.CODE, tuple(own), "", codes, is_certain=True)
         coded = self._with_code(error_text)
-        return Explanation(DecidedBy.CODE if coded else DecidedBy.NOTHING, coded, codes=codes)
+        return Explanation(
+            ExplanationBasis.CODE if coded else ExplanationBasis.NOTHING, coded, codes=codes
+        )
 
     def _with_code(self, error_text: ErrorText) -> tuple[KnownError, ...]:
         """Return the errors that have a code of a text."""

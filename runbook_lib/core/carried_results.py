@@ -15,7 +15,7 @@ from typing import Protocol
 
 from runbook_lib.core.attestation_rules import days_after
 from runbook_lib.core.faults import decides_nothing
-from runbook_lib.core.index import CheckIndex, JournalIndex
+from runbook_lib.core.index import IndexedChecks, JournalIndex
 from runbook_lib.core.journal import LineRef
 from runbook_lib.core.model import (
     CarriedResult,
@@ -157,7 +157,7 @@ def read_carried(
     history: JournalView,
     procedure: Procedure,
     step: Step,
-    known: CheckIndex,
+    known: IndexedChecks,
     result: CarriedResult,
     *,
     today: str,
@@ -278,7 +278,7 @@ def _result_in(entry: JournalEntry, check: str) -> tuple[Finding, CheckBasis] | 
 
 def _make_earlier_result(
     history: JournalView,
-    known: CheckIndex,
+    known: IndexedChecks,
     result: CarriedResult,
     *,
     finding: Finding,

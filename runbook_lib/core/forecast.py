@@ -43,7 +43,7 @@ class ExternalDecision(ModelStruct):
 
 
 class Forecast(ModelStruct):
-    """Forecast external decisions (reviews, verifications) and their expected dates."""
+    """The external decisions (reviews, verifications) and their expected dates."""
 
     today: Day
     """The day for which the forecast holds."""

@@ -57,7 +57,7 @@ _MOST_FAILURES = 16
 _OF_STEP = (AttestationDetails, StepCommented, StepChecked, StepWithheld, ChangeIntended)
 
 
-class AttestationIndex(ModelStruct):
+class IndexedAttestation(ModelStruct):
     """
     The place of an attestation or a note, and the digest of its file entry.
 
@@ -70,7 +70,7 @@ class AttestationIndex(ModelStruct):
     subject: Mapping[str, Value | None] = field(default_factory=dict)
 
 
-class CheckIndex(ModelStruct):
+class IndexedChecks(ModelStruct):
     """
     The place of the line of a step's checks, and the places of its exchanges.
 
@@ -80,18 +80,18 @@ class CheckIndex(ModelStruct):
 
     ref: LineRef
     exchanges: tuple[LineRef, ...] = ()
-    carried: tuple[CheckIndex, ...] = ()
+    carried: tuple[IndexedChecks, ...] = ()
     is_carried: bool = False
 
 
-class RefusalIndex(ModelStruct):
+class IndexedRefusal(ModelStruct):
     """A value that a remote system refused, and the number of the last line with that refusal."""
 
     value: Value
     line: int
 
 
-class RunIndex(ModelStruct):
+class IndexedRun(ModelStruct):
     """The lines of one run that matter."""
 
     started: LineRef | None = None
@@ -109,7 +109,7 @@ class RunIndex(ModelStruct):
     calls: Mapping[str, int] = field(default_factory=dict)
     """Number of responses of each host."""
 
-    checked: Mapping[str, CheckIndex] = field(default_factory=dict)
+    checked: Mapping[str, IndexedChecks] = field(default_factory=dict)
     """Its newest check of each step, by the step's id."""
 
     finished_on: str = ""
@@ -128,7 +128,7 @@ class RunIndex(ModelStruct):
     """Versions of the software at its end."""
 
 
-class BundleIndex(ModelStruct):
+class IndexedBundle(ModelStruct):
     """A line that announces a bundle: its number, the run in the bundle, and its data."""
 
     seq: int
@@ -138,7 +138,7 @@ class BundleIndex(ModelStruct):
 
 class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
     """
-    Everything that matters up to the line `last`.
+    The journal lines that states are made from, up to the line `last`.
 
     Treat it as frozen: only `fold` changes one, a copy that nobody else has.
     """
@@ -146,10 +146,10 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
     last: LineRef = BEFORE_THE_FIRST
     """The last line that was folded."""
 
-    attestations: dict[str, tuple[AttestationIndex, ...]] = field(default_factory=dict)
+    attestations: dict[str, tuple[IndexedAttestation, ...]] = field(default_factory=dict)
     """The attestations of each step, oldest first."""
 
-    notes: dict[str, tuple[AttestationIndex, ...]] = field(default_factory=dict)
+    notes: dict[str, tuple[IndexedAttestation, ...]] = field(default_factory=dict)
     """The comments and assignments of each step, oldest first."""
 
     given: dict[str, Value] = field(default_factory=dict)
@@ -176,13 +176,13 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
     remembered: int = 0
     """Number of lines that save or forget a credential."""
 
-    runs: dict[str, RunIndex] = field(default_factory=dict)
+    runs: dict[str, IndexedRun] = field(default_factory=dict)
     """The newest runs by id, oldest first."""
 
     begun: frozenset[str] = frozenset()
     """Ids of the steps whose checks any run began."""
 
-    checked: dict[str, CheckIndex] = field(default_factory=dict)
+    checked: dict[str, IndexedChecks] = field(default_factory=dict)
     """The newest check of each step, of all runs."""
 
     worked_on: frozenset[str] = frozenset()
@@ -191,16 +191,16 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
     recent: dict[str, tuple[LineRef, ...]] = field(default_factory=dict)
     """The newest lines about each step, oldest first."""
 
-    based: dict[str, tuple[CheckIndex, ...]] = field(default_factory=dict)
+    based: dict[str, tuple[IndexedChecks, ...]] = field(default_factory=dict)
     """The newest checks of each step that include a check with a side effect."""
 
     failures: dict[str, tuple[LineRef, ...]] = field(default_factory=dict)
     """The newest lines of each step with a failed check."""
 
-    refusals: dict[str, tuple[RefusalIndex, ...]] = field(default_factory=dict)
+    refusals: dict[str, tuple[IndexedRefusal, ...]] = field(default_factory=dict)
     """The values that remote systems refused, by name, with the lines."""
 
-    sealed: tuple[BundleIndex, ...] = ()
+    sealed: tuple[IndexedBundle, ...] = ()
     """The lines that announce bundles."""
 
     withheld: tuple[LineRef, ...] = ()
@@ -234,7 +234,7 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
             self.withheld += (ref,)
         if step and isinstance(data, _OF_STEP):
             self.recent[step] = (*self.recent.get(step, ()), ref)[-_RECENT:]
-        run = self.runs.get(entry.run_id, RunIndex())
+        run = self.runs.get(entry.run_id, IndexedRun())
         match data:
             case RunStarted():
                 self._record_values({**data.parameters, **data.fingerprints})
@@ -265,7 +265,7 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
             case StepChecked() | StepWithheld():
                 named = {number for finding in data.findings for number in finding.exchanges}
                 exchanges = tuple(sent for sent in run.exchanges if sent.seq in named)
-                check = self._with_carried(CheckIndex(ref=ref, exchanges=exchanges), entry)
+                check = self._with_carried(IndexedChecks(ref=ref, exchanges=exchanges), entry)
                 self._note_confirmed_and_refused(data)
                 self._note_results(check, entry)
                 self.checked[step] = self._newest_result(check, entry)
@@ -273,7 +273,7 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
                     self.worked_on |= {step}
                 self._set_run(entry, checked={**run.checked, step: check})
             case AttestationDetails():
-                attestation = AttestationIndex(
+                attestation = IndexedAttestation(
                     ref=ref, entry=data.entry, subject=data.binding.subject
                 )
                 self.attestations[step] = (*self.attestations.get(step, ()), attestation)
@@ -281,7 +281,7 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
                 if data.link:
                     self.links.setdefault(data.link, step)
             case StepCommented():
-                note = AttestationIndex(ref=ref, entry=data.entry)
+                note = IndexedAttestation(ref=ref, entry=data.entry)
                 self.notes[step] = (*self.notes.get(step, ()), note)
             case InputGiven():
                 self.given[data.name] = data.value
@@ -294,11 +294,11 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
                 if not data.reference:
                     del self.credentials[data.name]
             case BundleSealed():
-                self.sealed += (BundleIndex(seq=entry.seq, run_id=entry.run_id, sealed=data),)
+                self.sealed += (IndexedBundle(seq=entry.seq, run_id=entry.run_id, sealed=data),)
 
     def _set_run(self, entry: JournalEntry, **changed: Any) -> None:
         """Change the index of a line's run; forget the oldest run if there are too many."""
-        run = self.runs.get(entry.run_id, RunIndex())
+        run = self.runs.get(entry.run_id, IndexedRun())
         self.runs[entry.run_id] = replace(run, **changed)
         if len(self.runs) > _MOST_RUNS:
             del self.runs[next(iter(self.runs))]
@@ -313,14 +313,14 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
             if value:
                 self.recorded[name] = value
 
-    def _with_carried(self, check: CheckIndex, entry: JournalEntry) -> CheckIndex:
+    def _with_carried(self, check: IndexedChecks, entry: JournalEntry) -> IndexedChecks:
         """Return `check` with the known earlier lines that it counts again."""
         earlier = {known.ref.seq: known for known in self.based.get(entry.step, ())}
         carried = entry.data.carried if isinstance(entry.data, StepChecked) else ()
         lines = dict.fromkeys(result.line for result in carried if result.line in earlier)
         return replace(check, carried=tuple(earlier[line] for line in lines)) if lines else check
 
-    def _newest_result(self, check: CheckIndex, entry: JournalEntry) -> CheckIndex:
+    def _newest_result(self, check: IndexedChecks, entry: JournalEntry) -> IndexedChecks:
         """Return the index of the newest result of a step; a line that only carries it has none."""
         known = self.checked.get(entry.step)
         is_same = known is not None and [carried.ref for carried in check.carried] == [known.ref]
@@ -330,7 +330,7 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
             else check
         )
 
-    def _note_results(self, check: CheckIndex, entry: JournalEntry) -> None:
+    def _note_results(self, check: IndexedChecks, entry: JournalEntry) -> None:
         """Note results that later runs may carry, and refusals that void them."""
         data = entry.data
         step = entry.step
@@ -345,7 +345,7 @@ class JournalIndex(Struct, kw_only=True, forbid_unknown_fields=True):
             known = {**self.recorded, **bases.get(finding.check, {}), **data.binding.subject}
             for name in finding.refuses:
                 if value := known.get(name):
-                    refusal = RefusalIndex(value=value, line=entry.seq)
+                    refusal = IndexedRefusal(value=value, line=entry.seq)
                     others = [
                         other for other in self.refusals.get(name, ()) if other.value != value
                     ]
@@ -400,11 +400,11 @@ _PARTS = {
     part.__name__: {name: str(kind) for name, kind in part.__annotations__.items()}
     for part in (
         JournalIndex,
-        AttestationIndex,
-        CheckIndex,
-        RefusalIndex,
-        RunIndex,
-        BundleIndex,
+        IndexedAttestation,
+        IndexedChecks,
+        IndexedRefusal,
+        IndexedRun,
+        IndexedBundle,
         BundleSealed,
         LineRef,
     )
@@ -429,8 +429,8 @@ def load_index(content: bytes, key: FingerprintKey) -> JournalIndex | None:
 
 
 def _with_late_values(
-    attestation: AttestationIndex, values: Mapping[str, Value]
-) -> AttestationIndex:
+    attestation: IndexedAttestation, values: Mapping[str, Value]
+) -> IndexedAttestation:
     """Return an attestation with `values` in place of those that were unknown at its time."""
     late = {
         name: value

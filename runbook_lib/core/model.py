@@ -165,7 +165,7 @@ class _StrictMeta(StructMeta):
 
 
 class ModelStruct(Struct, metaclass=_StrictMeta):
-    """A part of the model."""
+    """The base of all structs of the model."""
 
 
 def host_in(url: str) -> str:

@@ -34,10 +34,10 @@ from runbook_lib.core.faults import shows_fault
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import (
-    AttestationIndex,
-    CheckIndex,
+    IndexedAttestation,
+    IndexedChecks,
+    IndexedRun,
     JournalIndex,
-    RunIndex,
     dump_index,
     load_index,
 )
@@ -405,7 +405,7 @@ class History:
         """Return the newest lines about a step, oldest first."""
         return [self.read(ref) for ref in self.index.recent.get(step_id, ())]
 
-    def run(self, run_id: str) -> RunIndex | None:
+    def run(self, run_id: str) -> IndexedRun | None:
         """Return the index of the run's lines; `None` if it never started or is too old."""
         return self.index.runs.get(run_id)
 
@@ -596,7 +596,7 @@ class _StepFold:
         # Later lines do not change a run that has ended.
         self._limit = run.finished if run else 0
         self._begun = run.begun if run else frozenset[str]()
-        self._checked = run.checked if run else dict[str, CheckIndex]()
+        self._checked = run.checked if run else dict[str, IndexedChecks]()
         if run_id is None:
             self._begun = history.index.begun
             self._checked = history.index.checked
@@ -914,7 +914,7 @@ def _why_unchecked(
     return "Not checked yet." if step.checks else ""
 
 
-def _attestation_from(entry: JournalEntry, index: AttestationIndex) -> Attestation:
+def _attestation_from(entry: JournalEntry, index: IndexedAttestation) -> Attestation:
     statement: AttestationDetails = entry.data
     binding = structs.replace(statement.binding, subject=index.subject)
     kind = AttestationKind(entry.type.removeprefix("step."))

@@ -115,7 +115,7 @@ class KnownErrorRecord(ModelStruct):
     ]
     """The exact texts; `…` stands for any text."""
 
-    means: str
+    meaning: str
     """Its meaning in one or two sentences."""
 
     causes: tuple[CauseRecord, ...]
@@ -339,7 +339,7 @@ def known_errors_of(state: StepState) -> tuple[KnownErrorRecord, ...]:
     return tuple(
         KnownErrorRecord(
             shown=error.shown,
-            means=error.meaning,
+            meaning=error.meaning,
             causes=tuple(
                 CauseRecord(text=cause.text, tested_by=cause.tested_by) for cause in error.causes
             ),

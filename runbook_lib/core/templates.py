@@ -40,7 +40,7 @@ def _open_cache() -> BytecodeCache | None:
     from jinja2 import FileSystemBytecodeCache  # noqa: PLC0415  (slow)
     from platformdirs import user_cache_path  # noqa: PLC0415  (slow)
 
-    class Cache(FileSystemBytecodeCache):
+    class TemplateCache(FileSystemBytecodeCache):
         """A cache that ignores failed writes."""
 
         def dump_bytecode(self, bucket: Bucket) -> None:
@@ -56,7 +56,7 @@ def _open_cache() -> BytecodeCache | None:
         return None
     # NOTE: the folder holds code that is run.
     is_mine = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
-    return Cache(str(folder)) if is_mine and not status.st_mode & 0o077 else None
+    return TemplateCache(str(folder)) if is_mine and not status.st_mode & 0o077 else None
 
 
 def compile_all(environment: Environment) -> None:

@@ -71,9 +71,11 @@ class PreparedChecks(NamedTuple):
     """The reason why an earlier result does not count; `None` if no result was refused."""
 
 
-class StepsUnderWay:
+class RunningChecks:
     """
-    The checks of these steps, begun together; a step's results are taken at its turn.
+    The checks of several steps, which run at the same time.
+
+    The caller takes each step's results in the documented order.
 
     `prepare` returns a step's checks, and `attestations` are people's attestations by step.
 

@@ -152,9 +152,9 @@ class PollTimeoutError(Exception):
     """The time of a watch's cycle for customers is over; its `on_progress` raises it."""
 
 
-class Customers:
+class ConsoleAccounts:
     """
-    The accounts of the console that `run` names, asked at its pace.
+    The customers' accounts in the Cyclr console of `run`, read at the pace that its settings allow.
 
     `on_progress` gets how many accounts were asked, of how many; a watch passes its open `state`.
     Tests replace `clock`, `sleep` and `monotonic`. Raises `SettingsError` if Cyclr's credentials
@@ -214,7 +214,7 @@ class Customers:
         last success.
 
         Raises `BusyError` while another process asks, `RemoteError` if Cyclr refuses its
-        credentials, and `StateError` if what earlier surveys saw cannot be used.
+        credentials, and `WatchStateError` if what earlier surveys saw cannot be used.
         """
         by_account: dict[str, list[Failure]] = defaultdict(list)
         for failure in failures:

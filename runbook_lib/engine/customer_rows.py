@@ -86,7 +86,7 @@ class InstalledConnector(Struct, frozen=True):
 
 
 class FailingCalls(Struct, frozen=True):
-    """Calls with a customer's token fail, although Cyclr says signed in."""
+    """A failure of calls with a customer's token, although Cyclr says signed in."""
 
     since: str
     """The time of the first failed call after the last success (ISO 8601)."""

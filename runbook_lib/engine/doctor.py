@@ -45,7 +45,7 @@ from runbook_lib.evidence.signing.keys import (
     is_unencrypted,
     key_from_settings,
 )
-from runbook_lib.remote.addresses import Reach
+from runbook_lib.remote.addresses import NetworkScope
 from runbook_lib.remote.check_session import Session
 from runbook_lib.remote.client import ClientOptions, HTTPClient
 from runbook_lib.remote.http_messages import Request
@@ -132,7 +132,7 @@ def examine(
     items += _practice(procedure, values)
     items.append(_signing_key(settings))
     addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
-    reach = Reach.LOOPBACK if is_sandbox(values) else Reach.ANYWHERE
+    reach = NetworkScope.LOOPBACK if is_sandbox(values) else NetworkScope.ANYWHERE
     items += [_reachable(url, Limits.of(values), reach) for url in addresses]
     if tenants:
         trials = try_receivers(tenants, env_file=env_file, evidence=evidence, environ=environ)
@@ -343,7 +343,7 @@ def _practice(procedure: Procedure, values: Mapping[str, Value]) -> list[Examine
     return []
 
 
-def _reachable(url: str, limits: Limits, reach: Reach) -> ExaminedItem:
+def _reachable(url: str, limits: Limits, reach: NetworkScope) -> ExaminedItem:
     client = HTTPClient(Redactor(), ClientOptions(limits=limits, reach=reach))
     try:
         answer = Session(client).send(Request(method="GET", url=url), is_repeatable=False)

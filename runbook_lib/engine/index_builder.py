@@ -18,7 +18,7 @@ from runbook_lib.core.files import locked, write_parts
 from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.tenant_list import Name, list_tenants
 from runbook_lib.engine.tenant_reader import TenantsOverview, read_tenants
-from runbook_lib.engine.watch.digest import Phase, WatchedView, entries, problem_document
+from runbook_lib.engine.watch.digest import ProblemPhase, WatchedView, entries, problem_document
 from runbook_lib.engine.watch.watch_state import WatchState, read_state
 from runbook_lib.errors import BusyError, RunbookError, SettingsError, describe_error, reason_of
 from runbook_lib.evidence.fleet_result import FleetNotes, notes_in
@@ -98,7 +98,7 @@ def _changes(state: WatchState, read: TenantsOverview, now: datetime) -> list[di
     began = [problem for problem in recent if not problem.ended_on]
     ended = [problem for problem in recent if problem.ended_on and not problem.is_superseded]
     changes = []
-    for phase, problems in ((Phase.NEW, began), (Phase.ENDED, ended)):
+    for phase, problems in ((ProblemPhase.NEW, began), (ProblemPhase.ENDED, ended)):
         for entry in entries(phase, problems, views):
             document = problem_document(entry.first, views[entry.first.tenant])
             changes.append(

@@ -11,7 +11,7 @@ from pathlib import Path
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.remote.addresses import Reach
+from runbook_lib.remote.addresses import NetworkScope
 from runbook_lib.remote.check_session import OnExchanges, Session
 from runbook_lib.remote.client import ClientOptions, ConnectionPools, HTTPClient
 from runbook_lib.remote.hourly_calls import BUDGET_NAME, HourlyCalls
@@ -22,7 +22,7 @@ from runbook_lib.remote.response_cache import ResponseCache
 _NAMES = ("service_domain", "service_domain_address", "ca_file")
 
 
-class Sessions:
+class ProviderSessions:
     """
     HTTP clients for the systems of `providers`, made when they are first needed.
 
@@ -63,7 +63,7 @@ class Sessions:
         system.
         """
         is_bound = self._is_practice(values) and not is_for_operator
-        reach = Reach.LOOPBACK if is_bound else Reach.ANYWHERE
+        reach = NetworkScope.LOOPBACK if is_bound else NetworkScope.ANYWHERE
         hosts = {provider.name: provider.hosts(values) for provider in self._providers}
         places = (str(values.get(name, "")) for name in _NAMES)
         allowed = (values.get(name, ()) for name in ("redirect_hosts", "connect_to"))
@@ -75,7 +75,7 @@ class Sessions:
             return Session(self._clients[key], cache, on_exchanges=on_exchanges)
 
     def _client(
-        self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]], reach: Reach
+        self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]], reach: NetworkScope
     ) -> HTTPClient:
         host, address, ca_file = (str(values.get(name, "")) for name in _NAMES)
         private = values.get("redirect_hosts", ())

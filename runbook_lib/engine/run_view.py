@@ -12,7 +12,7 @@ from runbook_lib.config.settings import Settings, secret_of
 from runbook_lib.config.workspace import is_sandbox, on_this_machine
 from runbook_lib.core.attestation_rules import Subject
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.index import RunIndex
+from runbook_lib.core.index import IndexedRun
 from runbook_lib.core.journal import Journal, utc_now
 from runbook_lib.core.model import Mode, Value
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
@@ -35,7 +35,7 @@ def known_values(
 
 @dataclass
 class RunView:
-    """One run of a procedure for one tenant, which only reads."""
+    """A read-only view of one tenant's run of a procedure."""
 
     procedure: Procedure
     """The procedure that the run performs."""
@@ -114,13 +114,13 @@ class RunView:
         return folded[1]
 
     @property
-    def last_sealed(self) -> tuple[Path, RunIndex] | None:
+    def last_sealed(self) -> tuple[Path, IndexedRun] | None:
         """The folder of the newest bundle that is there, and its run, or `None`."""
         index = self.history.index
         folder = self.journal.path.parent
         for bundle in reversed(index.sealed):
             if (folder / bundle.sealed.bundle).is_dir():
-                return folder / bundle.sealed.bundle, index.runs.get(bundle.run_id, RunIndex())
+                return folder / bundle.sealed.bundle, index.runs.get(bundle.run_id, IndexedRun())
         return None
 
     def undone_by(self, item: Input, text: str) -> list[StepState]:

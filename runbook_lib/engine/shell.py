@@ -32,7 +32,7 @@ _LEFT_OUT = (
 class _OutputStream(StringIO):
     """Keeps what cells print, as far as there is room for it."""
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: CellShell) -> None:
         super().__init__()
         self._shell = shell
 
@@ -94,7 +94,7 @@ class _NoOutputs(dict[int, list[Any]]):
         return []
 
 
-class Shell(InteractiveShell):
+class CellShell(InteractiveShell):
     """A shell that keeps what its cells show."""
 
     displayhook_class = _Hook
@@ -178,11 +178,11 @@ def _as_far_as(text: str, most: int) -> str:
     return text[:shortest]
 
 
-def make_shell() -> Shell:
+def make_shell() -> CellShell:
     """Return the one shell of this process, which prints into it and writes no history."""
     config = Config()
     config.HistoryManager.enabled = False
-    shell: Shell = Shell.instance(config=config)
+    shell: CellShell = CellShell.instance(config=config)
     shell.room = 0
     shell.notebook_room = _MAX_NOTEBOOK_BYTES
     shell.history_manager.outputs = _NoOutputs()

@@ -57,7 +57,7 @@ class TenantList:
     left: frozenset[Name] = frozenset()
     """The tenants whose FILE no longer names them; nothing shows them."""
     notices: tuple[str, ...] = ()
-    """Why a FILE, or the list itself, cannot be read; then the names known before stay."""
+    """The reason why a FILE, or the list itself, cannot be read; then the earlier names stay."""
 
 
 def read_tenants_file(file: Path) -> FleetFile:

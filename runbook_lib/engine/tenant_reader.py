@@ -42,7 +42,7 @@ from runbook_lib.engine.tenant_state import (
     unusable_status,
 )
 from runbook_lib.engine.watch.watch_state import (
-    DamagedStateError,
+    DamagedWatchStateError,
     Problem,
     WatchedStep,
     WatchedTenant,
@@ -303,7 +303,7 @@ class _Watch:
         except RunbookError as error:
             self._note(error)
         except (msgspec.MsgspecError, ValueError) as error:
-            self._note(DamagedStateError(f"{state.path} is damaged ({error})."))
+            self._note(DamagedWatchStateError(f"{state.path} is damaged ({error})."))
         return WatchedRows(is_readable=False)
 
     def _note(self, error: RunbookError) -> None:

@@ -88,12 +88,12 @@ from runbook_lib.engine.check_runner import (
     CheckResult,
     Performed,
     PreparedChecks,
-    StepsUnderWay,
+    RunningChecks,
     perform_checks,
 )
 from runbook_lib.engine.earlier_results import EarlierResults
 from runbook_lib.engine.exchanges import ExchangeWriter
-from runbook_lib.engine.provider_sessions import Sessions
+from runbook_lib.engine.provider_sessions import ProviderSessions
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.check_session import OnExchanges, Session
@@ -251,7 +251,7 @@ class Run(RunView):
                 self.redactor.learn(self.settings.secrets[item.name], item.credential)
         self.redactor.allow(self.values.values())
         self._exchanges = ExchangeWriter(self.journal, self.redactor, self.run_id)
-        self._connections = Sessions(
+        self._connections = ProviderSessions(
             self.procedure.providers,
             self.redactor,
             self.evidence,
@@ -369,7 +369,7 @@ class Run(RunView):
             self._write(EventType.RUN_JOINED, joined)
 
     def perform(
-        self, step_id: str, under_way: StepsUnderWay | None = None, *, is_asked: bool = True
+        self, step_id: str, under_way: RunningChecks | None = None, *, is_asked: bool = True
     ) -> StepState:
         """
         Check the step, as part of `under_way` if given, record the findings, and return its state.
@@ -449,18 +449,18 @@ class Run(RunView):
         under_way = self._begin(steps, on_exchanges=lambda _: None, is_recorded=False)
         return {step.id: under_way.take(step)[0][0] for step in steps}
 
-    def start_snapshot(self, steps: Sequence[Step]) -> StepsUnderWay:
+    def start_snapshot(self, steps: Sequence[Step]) -> RunningChecks:
         """Begin the checks of the steps at once, as one snapshot; `perform` takes their results."""
         return self._begin(steps, self._exchanges.write)
 
     def _begin(
         self, steps: Sequence[Step], on_exchanges: OnExchanges, *, is_recorded: bool = True
-    ) -> StepsUnderWay:
+    ) -> RunningChecks:
         cache = ResponseCache()
         values = self._without_withheld(self.values)
         answers = self._confirmed_answers()
         earlier = self._earlier_results() if is_recorded else None
-        return StepsUnderWay(
+        return RunningChecks(
             steps,
             lambda step: self._prepared(step, cache, on_exchanges, answers, earlier),
             is_permitted=lambda check: any(values.get(name) for name in check.allowed_by),

@@ -22,7 +22,7 @@ from runbook_lib.core.files import (
     remove,
     sync_folder,
 )
-from runbook_lib.core.index import BundleIndex
+from runbook_lib.core.index import IndexedBundle
 from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, LineRef
 from runbook_lib.core.model import BundleSealed, EventType
 from runbook_lib.core.run_state import HistoryReader, open_history
@@ -206,7 +206,7 @@ def sealing(folder: Path) -> Iterator[None]:
         yield
 
 
-def name_announced(folder: Path, announced: Iterable[BundleIndex]) -> None:
+def name_announced(folder: Path, announced: Iterable[IndexedBundle]) -> None:
     """Give announced bundles their name; if one has it already, remove the copy beside it."""
     for line in announced:
         known = line.sealed

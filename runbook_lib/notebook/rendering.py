@@ -152,7 +152,7 @@ def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bo
     for table in gathered(step, "tables"):
         lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
     lines += [
-        f"  {error.shown[0]}: {error.means} What to do: {error.advice}"
+        f"  {error.shown[0]}: {error.meaning} What to do: {error.advice}"
         for error in step.known_errors
         if error.seen
     ]

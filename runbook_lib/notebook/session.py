@@ -27,7 +27,7 @@ from runbook_lib.connectors.registry import DEFAULT, find_procedure
 from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
-from runbook_lib.engine.check_runner import StepsUnderWay
+from runbook_lib.engine.check_runner import RunningChecks
 from runbook_lib.engine.kernel_environment import WITHHELD
 from runbook_lib.engine.tenant_names import TenantQuestion, configured_tenant
 from runbook_lib.engine.tenant_run import RESERVED, Run, load_settings
@@ -242,7 +242,7 @@ class HeadlessRun(NotebookRun):
     """
 
     run: Run = field()  # the property of `NotebookRun` is no default
-    under_way: StepsUnderWay
+    under_way: RunningChecks
     lock: ExitStack | None = None
 
     def header(self) -> MimeBundle:

@@ -56,7 +56,7 @@ Origin = tuple[str, str, int]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class Reach(Enum):
+class NetworkScope(Enum):
     """The addresses that a run may connect to."""
 
     ANYWHERE = "anywhere"
@@ -123,7 +123,7 @@ def find_addresses(
     deadline: Deadline,
     *,
     is_public_only: bool = False,
-    reach: Reach = Reach.ANYWHERE,
+    reach: NetworkScope = NetworkScope.ANYWHERE,
 ) -> list[str]:
     """
     Return the addresses of `host`.
@@ -133,12 +133,12 @@ def find_addresses(
     `UnexpectedResponseError` if only public ones are allowed and it has none, and `OSError`
     if the name does not resolve in time.
     """
-    if reach is Reach.LOOPBACK and not is_this_machine(host.strip("[]")):
+    if reach is NetworkScope.LOOPBACK and not is_this_machine(host.strip("[]")):
         raise _outside_practice(host)
     addresses = _resolve(host, port, min(CONNECT_TIMEOUT_SECONDS, deadline.seconds_left))
     if not addresses:
         raise OSError(socket.EAI_NONAME, "Name or service not known")
-    if reach is Reach.LOOPBACK:
+    if reach is NetworkScope.LOOPBACK:
         addresses = require_loopback(host, addresses)
     return require_public(host, addresses) if is_public_only else addresses
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from runbook_lib.core.redaction import RedactingFilter, Redactor
 from runbook_lib.errors import RemoteError, ResponseTimeoutError, UnreachableError
-from runbook_lib.remote.addresses import Reach, host_of
+from runbook_lib.remote.addresses import NetworkScope, host_of
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.http_messages import Request, Response, unexpected_response
 from runbook_lib.remote.limits import (
@@ -64,7 +64,7 @@ class ConnectionPools:
         self._lock = threading.Lock()
         self._tls_contexts: dict[str, ssl.SSLContext] = {}
         self._transports: dict[
-            tuple[str, Reach], tuple[httpx.BaseTransport, httpx.BaseTransport]
+            tuple[str, NetworkScope], tuple[httpx.BaseTransport, httpx.BaseTransport]
         ] = {}
         self.circuit_breaker = CircuitBreaker()
 
@@ -79,7 +79,7 @@ class ConnectionPools:
             return self._tls_contexts[ca_file]
 
     def transports(
-        self, ca_file: str, tls: ssl.SSLContext, reach: Reach = Reach.ANYWHERE
+        self, ca_file: str, tls: ssl.SSLContext, reach: NetworkScope = NetworkScope.ANYWHERE
     ) -> tuple[httpx.BaseTransport, httpx.BaseTransport]:
         """
         Return a transport to any address, and one to public addresses only.
@@ -120,7 +120,7 @@ class ClientOptions:
     private_hosts: Collection[str] = ()
     """Host names that may have private addresses; all others need a public one."""
 
-    reach: Reach = Reach.ANYWHERE
+    reach: NetworkScope = NetworkScope.ANYWHERE
     """The addresses it may connect to: in practice loopback, whatever the other options name."""
 
     recorded_headers: Collection[str] = ()

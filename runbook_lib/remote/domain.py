@@ -22,7 +22,7 @@ from runbook_lib.errors import (
     reason_of,
 )
 from runbook_lib.remote.addresses import (
-    Reach,
+    NetworkScope,
     find_addresses,
     host_of,
     may_be_public,
@@ -96,8 +96,9 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     override = session.client.options.connect_to.get(f"{host}:{_HTTPS}")
     addresses: tuple[str, ...] = (override or "",)
     error = ""
+    is_silent = False
     reach = session.client.options.reach
-    if override and reach is Reach.LOOPBACK:
+    if override and reach is NetworkScope.LOOPBACK:
         name, _, port = override.rpartition(":")
         find_addresses(name, int(port), session.deadline(), reach=reach)
     if not override:
@@ -120,7 +121,7 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
         )
     )
     if error:
-        why = "no name server knows it" if "does not" in error else "no name server answered"
+        why = "no name server answered" if is_silent else "no name server knows it"
         raise UnreachableError(
             f"{host} does not resolve: {why}.",
             next_step="Check the spelling of the Service Domain.",

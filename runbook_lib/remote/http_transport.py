@@ -20,7 +20,7 @@ import httpx
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.addresses import (
-    Reach,
+    NetworkScope,
     find_addresses,
     host_of,
     may_be_public,
@@ -103,7 +103,7 @@ class _NetworkBackend(httpcore.NetworkBackend):
     With `is_public_only` these are public addresses; if `reach` is loopback, loopback ones.
     """
 
-    def __init__(self, *, is_public_only: bool, reach: Reach) -> None:
+    def __init__(self, *, is_public_only: bool, reach: NetworkScope) -> None:
         self._is_public_only = is_public_only
         self._reach = reach
         self._inner = httpcore.SyncBackend()
@@ -154,7 +154,7 @@ class HTTPTransport(httpx.BaseTransport):
         tls: ssl.SSLContext,
         *,
         is_public_only: bool = False,
-        reach: Reach = Reach.ANYWHERE,
+        reach: NetworkScope = NetworkScope.ANYWHERE,
     ) -> None:
         self._tls = tls
         self._is_public_only = is_public_only
@@ -166,7 +166,7 @@ class HTTPTransport(httpx.BaseTransport):
         """Return the response; the caller reads its body."""
         url = request.url
         # NOTE: a proxy on this machine would lead out of it.
-        proxy = "" if self._reach is Reach.LOOPBACK else _proxy_for(url)
+        proxy = "" if self._reach is NetworkScope.LOOPBACK else _proxy_for(url)
         if proxy and self._is_public_only and not may_be_public(host_of(url)):
             require_public(host_of(url), [host_of(url)])
         with _httpx_errors():

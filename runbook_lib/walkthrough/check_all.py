@@ -14,7 +14,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Input, Step
 from runbook_lib.core.run_state import StepState
-from runbook_lib.engine.check_runner import StepsUnderWay
+from runbook_lib.engine.check_runner import RunningChecks
 from runbook_lib.engine.run_view import RunView
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.walkthrough.views import displayed_conclusion
@@ -54,7 +54,7 @@ def plan(run: RunView) -> CheckPlan:
 
 
 def check_everything(
-    run: Run, planned: CheckPlan, check: Callable[[int, Step, StepsUnderWay], object]
+    run: Run, planned: CheckPlan, check: Callable[[int, Step, RunningChecks], object]
 ) -> CheckPlan:
     """
     Check the planned steps in order by `check`, numbered from 1, with one response cache.

@@ -18,7 +18,7 @@ from typing import Any
 from runbook_lib.core.conclusion import combine
 from runbook_lib.core.model import AttestationKind, NoteKind, Outcome, Remark
 from runbook_lib.core.procedure import Step
-from runbook_lib.engine.check_runner import StepsUnderWay
+from runbook_lib.engine.check_runner import RunningChecks
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.index_builder import build_index
 from runbook_lib.engine.tenant_run import Run
@@ -271,7 +271,7 @@ class Walkthrough:
     def _check_all_steps(self) -> CheckPlan:
         planned = plan(self.run)
 
-        def check(number: int, step: Step, snapshot: StepsUnderWay) -> None:
+        def check(number: int, step: Step, snapshot: RunningChecks) -> None:
             def perform() -> str:
                 self.run.perform(step.id, snapshot)
                 return ""  # the header says once what all steps share

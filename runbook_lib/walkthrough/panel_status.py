@@ -24,17 +24,17 @@ class PanelStatus:
     """The actions of one panel."""
 
     busy: int = 0
-    """How many actions are running."""
+    """The number of running actions."""
     busy_since: float = 0.0
     """The time at which the first of them began, in epoch seconds."""
     finished: int = 0
-    """How many actions have ended, so that two equal messages differ."""
+    """The number of actions that have ended, so that two equal messages differ."""
     taken: int = 0
-    """How often typed values were accepted."""
+    """The number of times that typed values were accepted."""
     refused: Sequence[RefusedValue] = field(default_factory=list)
     """The typed values that were refused, each with its problem or doubt."""
     written: int = 0
-    """How many statements of a person were recorded."""
+    """The number of recorded remarks of a person."""
     result: str = ""
     """Set if the last action was a check; the step's own view says what it found."""
     message: str = ""

@@ -55,12 +55,27 @@ from runbook_lib.text import as_text, pluralize, split_first_sentence
 from runbook_lib.walkthrough.checklist import NOTHING_TICKED, Checklist
 from runbook_lib.walkthrough.panel_status import PanelStatus
 from runbook_lib.walkthrough.view_types import (
+    ActionNames,
+    BeginView,
+    CopiedSecretView,
+    ExchangeView,
+    FieldView,
     FinishView,
+    ForecastView,
+    FormView,
+    GateView,
+    GroupView,
     HeaderFacts,
     HeaderView,
+    InputView,
+    KitView,
+    KnownErrorView,
     LineView,
     NextStepView,
+    OptionView,
     OutcomeView,
+    ProseView,
+    ReadyItem,
     ScreenView,
     StepEntry,
     StepView,
@@ -145,7 +160,7 @@ class PanelContext:
     too_early: frozenset[str] = frozenset()
     """Ids of the steps whose checks cannot tell yet."""
     facts: Mapping[str, tuple[Value, str]] = field(default_factory=dict)
-    """What checks found by name, and when each was checked."""
+    """Name of a fact → the value that a check found, and the time of the check."""
     checklist: Checklist = NOTHING_TICKED
     """The things that a person has at hand before the first step."""
 
@@ -260,18 +275,14 @@ def step_view(
             if paste.value(values)
         ],
         "inputs": [
-            {
-                **_input_view(item, values, credentials),
-                "help": _help(item, context),
-                "is_needed": item in lacks,
-            }
+            _input_view(item, context, is_needed=item in lacks)
             for item in dict.fromkeys((*step.inputs, *(lacks if is_tried else ())))
             if item.name not in elsewhere
         ],
         "chosen": [
             {
                 "label": item.label,
-                "value": _input_view(item, values, credentials)["value"],
+                "value": _shown_value(item, values),
                 "id": elsewhere[item.name].id,
                 "title": elsewhere[item.name].title,
             }
@@ -294,7 +305,7 @@ def step_view(
         "acts": step.instructions.split("\n\n"),
         "prose": _prose_view(step),
         "history": [
-            {"at": when(entry.at), "what": f"{_EVENT_VERBS[entry.type]}{_details(entry)}"}
+            {"at": when(entry.at), "event": f"{_EVENT_VERBS[entry.type]}{_details(entry)}"}
             for entry in reversed(recent)
         ],
         "kit": _kit_view(step, context.kit_values),
@@ -327,7 +338,7 @@ def is_current(state: StepState, context: PanelContext) -> bool:
     return _is_next(state.step, context) and not state.is_settled
 
 
-def _prose_view(step: Step) -> dict[str, Any] | None:
+def _prose_view(step: Step) -> ProseView | None:
     """Return the documented text of a step, or None if its card shows all of it."""
     off_page = step.source.off_page
     if not (step.prose or off_page):
@@ -376,7 +387,7 @@ def _can_refresh(state: StepState, lacks: Sequence[Input]) -> bool:
     return is_open and can_ask and not state.step.side_effect
 
 
-def _actions(state: StepState, context: PanelContext, lacks: Sequence[Input]) -> dict[str, Any]:
+def _actions(state: StepState, context: PanelContext, lacks: Sequence[Input]) -> ActionNames:
     """
     Return the action that a person needs next in this step, one beside it, and the others.
 
@@ -499,17 +510,19 @@ def header_view(
     }
 
 
-def _begin_view(plan: Plan | None, checklist: Checklist) -> dict[str, Any] | None:
+def _begin_view(plan: Plan | None, checklist: Checklist) -> BeginView | None:
     """Return the items of *Before you begin*, with their ticks."""
     if plan is None:
         return None
-    ready = [{"text": text, "is_ticked": text in checklist.ticked} for text in plan.have_ready]
+    ready: list[ReadyItem] = [
+        {"text": text, "is_ticked": text in checklist.ticked} for text in plan.have_ready
+    ]
     return {"plan": plan.duration, "ready": ready, "has_begun": checklist.has_begun}
 
 
-def _groups(state: RunState) -> list[dict[str, Any]]:
+def _groups(state: RunState) -> list[GroupView]:
     """Return each group of steps with its most urgent outcome, and the step in it to go to."""
-    groups = []
+    groups: list[GroupView] = []
     by_group = groupby(state.steps.values(), key=lambda part: part.step.group or part.step.id)
     for title, group in by_group:
         steps = list(group)
@@ -537,7 +550,7 @@ def _groups(state: RunState) -> list[dict[str, Any]]:
     return groups
 
 
-def _gates(state: RunState, plan: Plan | None) -> list[dict[str, Any]]:
+def _gates(state: RunState, plan: Plan | None) -> list[GateView]:
     """Return each gate's outcome, start, usual time, and the steps before it."""
     return [
         {
@@ -550,7 +563,7 @@ def _gates(state: RunState, plan: Plan | None) -> list[dict[str, Any]]:
     ]
 
 
-def _forecast_view(state: RunState, context: PanelContext) -> dict[str, Any] | None:
+def _forecast_view(state: RunState, context: PanelContext) -> ForecastView | None:
     """Return the forecast in one line and as chips, if others decide anything."""
     forecast = make_forecast(state)
     if forecast is None:
@@ -688,7 +701,7 @@ def _verdict(warnings: Sequence[str]) -> str:
     return f"Your customers can connect, with {number}:"
 
 
-def _forms(state: StepState, context: PanelContext) -> list[dict[str, Any]]:
+def _forms(state: StepState, context: PanelContext) -> list[FormView]:
     """
     Return the forms by which a person can confirm a step, skip it, and so on.
 
@@ -731,18 +744,18 @@ def _forms(state: StepState, context: PanelContext) -> list[dict[str, Any]]:
     ]
 
 
-def _answers(step: Step, context: PanelContext) -> Iterator[dict[str, Any]]:
+def _answers(step: Step, context: PanelContext) -> Iterator[OptionView]:
     """Return the options that a person can confirm about a step."""
     vendor = context.vendor.title
     is_wait = step.kind is StepKind.WAIT
-    asked = []
-    named = []
+    asked: list[FieldView] = []
+    named: list[FieldView] = []
     for item in step.inputs:
         chosen = context.values.get(item.name, item.default)
         if isinstance(chosen, tuple):
-            part = {"name": item.name, "label": item.label, "help": "", "type": "choices"}
-            asked.append({**part, "choices": chosen, "ticked": True})
-            named.append({**part, "choices": item.with_needs(chosen), "ticked": False})
+            box = _field(item.name, item.label, "", kind="choices")
+            asked.append({**box, "choices": list(chosen), "ticked": True})
+            named.append({**box, "choices": list(item.with_needs(chosen)), "ticked": False})
     if is_wait:
         sentence = f"Everything that {vendor} asks for is submitted."
         yield _option(
@@ -756,18 +769,17 @@ def _answers(step: Step, context: PanelContext) -> Iterator[dict[str, Any]]:
     done = _done(step, step.attest_label or "Approved")
     yield {**done, "fields": [*([_field("on", "Decided")] if is_wait else []), *done["fields"]]}
     if is_wait:
-        reason = {"note_label": "The reason given"}
         decline = _option("decline", "Declined", f"{vendor} declined it.", _field("on", "Decided"))
-        yield {**decline, "fields": [*decline["fields"], *named], **reason}
+        yield {**decline, "fields": [*decline["fields"], *named], "note_label": "The reason given"}
 
 
-def _done(step: Step, label: str) -> dict[str, Any]:
+def _done(step: Step, label: str) -> OptionView:
     return _option("attest", label, step.sentence, *_until_field(step.valid_days))
 
 
 def _option(
-    action: str, label: str, sentence: str, *fields: Mapping[str, Any], answer: str = ""
-) -> dict[str, Any]:
+    action: str, label: str, sentence: str, *fields: FieldView, answer: str = ""
+) -> OptionView:
     """Return one thing that can be said in a form; `answer` names which of the step's answers."""
     return {
         "name": action,
@@ -785,10 +797,10 @@ def _act(
     label: str,
     sentence: str,
     verb: str,
-    *fields: Mapping[str, Any],
+    *fields: FieldView,
     action: str = "",
     **more: Any,
-) -> dict[str, Any]:
+) -> FormView:
     """Return the form of one option, which has the form's label."""
     option = _option(action or name, label, sentence, *fields)
     return _form(name, label, option, verb=verb, **more)
@@ -797,7 +809,7 @@ def _act(
 def _form(
     name: str,
     label: str,
-    *options: Mapping[str, Any],
+    *options: OptionView,
     verb: str,
     act: str = "",
     note_label: str = "Note",
@@ -805,7 +817,7 @@ def _form(
     has_files: bool = False,
     files_help: str = "",
     chosen: str = "",
-) -> dict[str, Any]:
+) -> FormView:
     """
     Return a form's texts: its button is `act` (else the label), or a person's name and `verb`.
 
@@ -827,12 +839,12 @@ def _form(
     }
 
 
-def _field(name: str, label: str, note: str = "Optional.", *, kind: str = "date") -> dict[str, Any]:
+def _field(name: str, label: str, note: str = "Optional.", *, kind: str = "date") -> FieldView:
     """Return a field of an option; `note` is its help."""
     return {"name": name, "label": label, "type": kind, "help": note, "choices": []}
 
 
-def _until_field(days: int) -> list[dict[str, Any]]:
+def _until_field(days: int) -> list[FieldView]:
     """Return the field for the last day of an attestation that counts for `days`, if it ends."""
     note = f"Optional: the last day on which this counts. Without it, {days} days."
     return [_field("until", "Until", note)] if days else []
@@ -852,24 +864,31 @@ _COMMENT = {
 _DUE_FIELD = _field("due", "Due", "The day by which it must be done, as announced to you.")
 
 
-def _input_view(
-    item: Input, values: Mapping[str, Value], credentials: Mapping[str, str]
-) -> dict[str, Any]:
-    value = values.get(item.name, "")
+def _input_view(item: Input, context: PanelContext, *, is_needed: bool) -> InputView:
+    """Return the field for an input; a check that lacks it needs it."""
     kind = "password" if item.secret else "checkbox" if isinstance(item.default, bool) else "text"
     return {
         "name": item.name,
         "label": item.label,
-        "help": item.help,
+        "help": _help(item, context),
         "example": item.example,
         "kind": kind,
-        "value": "" if item.secret else value if isinstance(value, bool) else as_text(value),
-        "rests": credentials.get(item.name, ""),
+        "value": _shown_value(item, context.values),
+        "saved_in": context.credentials.get(item.name, ""),
+        "is_needed": is_needed,
         "choices": [
             {"name": name, "needs": list(needs), "is_locked": name in item.locked}
             for name, needs in item.choices
         ],
     }
+
+
+def _shown_value(item: Input, values: Mapping[str, Value]) -> str | bool:
+    """Return the current value of an input; empty for a credential."""
+    value = values.get(item.name, "")
+    if item.secret:
+        return ""
+    return value if isinstance(value, bool) else as_text(value)
 
 
 def _help(item: Input, context: PanelContext) -> str:
@@ -880,7 +899,7 @@ def _help(item: Input, context: PanelContext) -> str:
     return f"{item.help} Read on {day(on)}, it asks for: {as_text(asked)}."
 
 
-def _copied_secret(step: Step, credentials: Mapping[str, str]) -> dict[str, str] | None:
+def _copied_secret(step: Step, credentials: Mapping[str, str]) -> CopiedSecretView | None:
     """Return the credential that this step hands over to another console, if any."""
     item = step.copies_secret
     if item is None:
@@ -889,7 +908,7 @@ def _copied_secret(step: Step, credentials: Mapping[str, str]) -> dict[str, str]
     return {"name": item.name, "label": item.label, "unknown": unknown}
 
 
-def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
+def _kit_view(step: Step, values: Mapping[str, Value]) -> KitView | None:
     """Return the texts for the provider's review, if they belong to this step."""
     if not step.review_kit:
         return None
@@ -915,7 +934,7 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
     }
 
 
-def _known_error_view(error: KnownErrorRecord) -> dict[str, Any]:
+def _known_error_view(error: KnownErrorRecord) -> KnownErrorView:
     causes = [
         f"{cause.text} (Tested by {', '.join(cause.tested_by)}.)" if cause.tested_by else cause.text
         for cause in error.causes
@@ -923,14 +942,14 @@ def _known_error_view(error: KnownErrorRecord) -> dict[str, Any]:
     return {
         "title": error.shown[0],
         "seen": bool(error.seen),
-        "means": error.means,
+        "meaning": error.meaning,
         "causes": causes,
         "advice": error.advice,
         "source": error.source,
     }
 
 
-def _exchange_view(exchange: Exchange) -> dict[str, Any]:
+def _exchange_view(exchange: Exchange) -> ExchangeView:
     return {
         "line": f"{exchange.method} {exchange.url}",
         "status": exchange.error or str(exchange.status or "done"),

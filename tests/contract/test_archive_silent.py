@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import pytest
 
 from runbook_lib.errors import ExitCode, StoreUnavailableError
 from runbook_lib.evidence.archive.archive import archive_bundle, fetched
-from runbook_lib.evidence.archive.stores import FolderStore, TransferLimits
+from runbook_lib.evidence.archive.stores import TransferLimits
 from tests.support.bundles import bundles_below
 from tests.support.silent_store import SilentStore, silent_store
 from tests.support.wording import refused, wording
@@ -231,7 +231,8 @@ def test_a_hanging_drive_is_abandoned(
 ) -> None:
     """A folder that does not respond, as on a network drive, is abandoned after the retries."""
     said: list[str] = []
-    monkeypatch.setattr(FolderStore, "_make", lambda *_: time.sleep(5))
+    ends = threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: ends.wait(60))
 
     with refused(StoreUnavailableError, "no-answer-within"):
         archive_bundle(
@@ -240,6 +241,7 @@ def test_a_hanging_drive_is_abandoned(
             limits=TransferLimits(0.2, retries=1, say=said.append),
         )
 
+    ends.set()
     assert len(said) == 1
     assert "Trying again" in said[0]
 

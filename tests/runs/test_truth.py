@@ -74,8 +74,8 @@ def _run_again(env_file: Path, evidence: Path) -> tuple[int, dict[str, Any]]:
 # Kills the kernel while a step waits for its checks, whatever was asked for it already.
 _DIES = """
 import os
-from runbook_lib.engine.check_runner import StepsUnderWay
-StepsUnderWay.take = lambda *_: os._exit(9)
+from runbook_lib.engine.check_runner import RunningChecks
+RunningChecks.take = lambda *_: os._exit(9)
 run.step("{}")
 """
 
@@ -109,7 +109,7 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("import sys; sys.exit(0)", "it ended before its last cell"),
+        ("import sys; sys.exit(0)", wording("fleet.ended-before-last-cell")),
         ('raise ValueError("broken on purpose")', "ValueError"),
         ("import os; os._exit(0)", "kernel died"),
     ],

@@ -41,7 +41,7 @@ _REQUESTED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
+class PageListing:
     """
     Pages from `source`, followed by the others of `/me/accounts`.
 
@@ -69,7 +69,7 @@ class Pages:
 
 def pages_of(
     context: CheckContext, credential: str = "user_access_token", *, page_id: str = ""
-) -> Pages:
+) -> PageListing:
     """
     Return the pages of the token named `credential`; with `page_id`, search only for that page.
 
@@ -84,24 +84,26 @@ def pages_of(
     listed = graph.rows(_LIST, token, fields=fields, limit=limit)
     listed_ids = {row.identifier("id") for row in listed}
     if page_id in listed_ids or any(needed in row and not page_id for row in listed):
-        return Pages(listed)
+        return PageListing(listed)
     chosen, problem = _pages_in_token(context, token)
     missing = [ident for ident in chosen if ident not in listed_ids]
     if page_id:
         missing = [page_id] if page_id in chosen or not chosen else []
     if problem or ((listed_ids or chosen) and not missing):
-        return Pages(listed, note=problem)
+        return PageListing(listed, note=problem)
     search = _PageSearch(graph, token, fields, needed)
     if missing and (page := search.read_node(missing[0])):
-        return Pages([page, *listed], missing[0], _describe_search([page], "its id", missing[0]))
+        return PageListing(
+            [page, *listed], missing[0], _describe_search([page], "its id", missing[0])
+        )
     wanted = {page_id} if page_id else {*chosen} - listed_ids
     in_portfolios = search.read_portfolios(wanted, listed_ids)
     refused = f" ({'; '.join(search.failed)})" if search.failed else ""
     if in_portfolios:
         note = _describe_search(in_portfolios, "a business portfolio", search.source)
         without = f" Not read: {'; '.join(search.failed)}." if search.failed else ""
-        return Pages([*in_portfolios, *listed], search.source, f"{note}{without}")
-    return Pages(listed, note=f"Other ways found no page{refused}.")
+        return PageListing([*in_portfolios, *listed], search.source, f"{note}{without}")
+    return PageListing(listed, note=f"Other ways found no page{refused}.")
 
 
 def _describe_search(pages: Sequence[JSONObject], way: str, source: str) -> str:

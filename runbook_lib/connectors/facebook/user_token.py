@@ -21,7 +21,7 @@ from runbook_lib.connectors.facebook.graph import (
     version_warnings,
 )
 from runbook_lib.connectors.facebook.graph_clients import USER, user_graph, wanted_permissions
-from runbook_lib.connectors.facebook.page_listing import Pages, pages_of
+from runbook_lib.connectors.facebook.page_listing import PageListing, pages_of
 from runbook_lib.connectors.facebook.permissions import (
     ASK_AGAIN,
     GRANTED,
@@ -175,7 +175,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
             raise unexpected_response(
                 "Facebook (/me/adaccounts)", "a row is not an ad account: its id lacks act_"
             )
-    pages = Pages(_read_rows(graph, "me/accounts", token, _PAGE))
+    pages = PageListing(_read_rows(graph, "me/accounts", token, _PAGE))
     if not pages.rows:
         pages = pages_of(context)
     if not accounts:

@@ -14,7 +14,12 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.customer_connections import CONSOLE, Customers, PollTimeoutError, Survey
+from runbook_lib.engine.customer_connections import (
+    CONSOLE,
+    ConsoleAccounts,
+    PollTimeoutError,
+    Survey,
+)
 from runbook_lib.engine.customer_rows import CONFIRMED_AFTER, AccountStatus, KnownAccount
 from runbook_lib.engine.customer_rows import LABELS as STATUS_LABELS
 from runbook_lib.engine.tenant_run import Run
@@ -63,7 +68,7 @@ def is_due(run: Run, state: WatchState) -> bool:
     interval = _EVERY_UNANSWERED if any(row.unanswered_since for row in survey) else _EVERY
     if has_passed(interval, state.tenant(key).customers_polled_on, now):
         return True
-    accounts = Customers(run, clock=run.clock, state=state).known().accounts.values()
+    accounts = ConsoleAccounts(run, clock=run.clock, state=state).known().accounts.values()
     return any(
         account.in_doubt_since and has_passed(CONFIRMED_AFTER, account.in_doubt_since, now)
         for account in accounts
@@ -74,7 +79,7 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
     """
     Poll the customers, the longest unpolled first, for at most `seconds`; save what changed.
 
-    The next cycle goes on with the others. Raises `StateError` if it cannot be saved.
+    The next cycle goes on with the others. Raises `WatchStateError` if it cannot be saved.
     """
     until = time.monotonic() + seconds
     key = key_of(run)
@@ -83,7 +88,7 @@ def poll_customers(run: Run, state: WatchState, seconds: float) -> PollResult:
         if time.monotonic() > until:
             raise PollTimeoutError
 
-    asked = Customers(run, clock=run.clock, on_progress=end_in_time, state=state)
+    asked = ConsoleAccounts(run, clock=run.clock, on_progress=end_in_time, state=state)
     tenant = state.tenant(key)
     began = timestamp(run.clock())
     row = next(

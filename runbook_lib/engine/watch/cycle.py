@@ -29,7 +29,7 @@ from runbook_lib.engine.tenant_run import Run
 from runbook_lib.engine.watch.customer_poll import is_due, poll_customers
 from runbook_lib.engine.watch.digest import (
     DigestEntry,
-    Phase,
+    ProblemPhase,
     due,
     entries,
     problem_document,
@@ -46,8 +46,8 @@ from runbook_lib.engine.watch.watch_state import (
     Delivery,
     Problem,
     ProblemKind,
-    StateError,
     WatchState,
+    WatchStateError,
     has_passed,
     open_state,
     polled_alone,
@@ -86,7 +86,7 @@ def watching(
 
     A cycle that `is_alone` does not come from a fleet's file. Other watches may then go on in the
     same folder, and no page is written. Raises `BusyError` while another process watches a fleet
-    there, and `StateError` if the watch's state cannot be used.
+    there, and `WatchStateError` if the watch's state cannot be used.
     """
     folder = evidence_folder(options.get("evidence", ""))
     clock: Callable[[], datetime] = options.get("clock", utc_now)
@@ -167,7 +167,7 @@ class WatchCycle:
         try:
             with self._run(key) as run:
                 return [*self._poll_tenant(run)]
-        except (UnknownTenantError, StateError):
+        except (UnknownTenantError, WatchStateError):
             raise
         except SettingsError as error:
             if self.state:
@@ -203,17 +203,17 @@ class WatchCycle:
         terminal, told = told_terminal(state, now)
         problems = self._problems()
         due_problems = due(terminal, problems, told, now)
-        due_problems.pop(Phase.FAILING, None)
+        due_problems.pop(ProblemPhase.FAILING, None)
         shown = [
             entry
-            for phase in (Phase.NEW, Phase.ENDED)
+            for phase in (ProblemPhase.NEW, ProblemPhase.ENDED)
             for entry in entries(phase, due_problems.get(phase, ()), self._book.views)
         ]
         yield from shown
         rows = [
             Delivery(
                 problem.id, "", timestamp(now), entry=entry.id,
-                is_end_reported=entry.phase is Phase.ENDED,
+                is_end_reported=entry.phase is ProblemPhase.ENDED,
             )
             for entry in shown
             for problem in entry.problems

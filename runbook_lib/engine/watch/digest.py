@@ -41,8 +41,8 @@ _ID_LETTERS = 8
 _MAX_DOCUMENTS = 100
 
 
-class Phase(StrEnum):
-    """Why a problem is in a digest, in the order of its entries."""
+class ProblemPhase(StrEnum):
+    """The reason why a problem is in a digest, in the order of its entries."""
 
     NEW = "new"
     """It was not reported before."""
@@ -78,7 +78,7 @@ class WatchedView:
 class DigestEntry:
     """Problems of one phase with one cause."""
 
-    phase: Phase
+    phase: ProblemPhase
     problems: Sequence[Problem]
     views: Mapping[str, WatchedView]
 
@@ -123,8 +123,8 @@ class DigestEntry:
     @property
     def label(self) -> str:
         """The development of the problem, in words."""
-        if self.phase is not Phase.NEW:
-            return "over" if self.phase is Phase.ENDED else "still failing"
+        if self.phase is not ProblemPhase.NEW:
+            return "over" if self.phase is ProblemPhase.ENDED else "still failing"
         if self.first.kind is ProblemKind.DUE:
             return f"due {day(self.first.due)}"
         return "changed" if self.first.kind is ProblemKind.CHANGED else "new"
@@ -132,7 +132,7 @@ class DigestEntry:
     @property
     def headline(self) -> str:
         """The tenant and the problem, for a subject."""
-        mark = "" if self.phase is Phase.NEW else f"{self.label}: "
+        mark = "" if self.phase is ProblemPhase.NEW else f"{self.label}: "
         after = f", {self.label}" if self.first.kind is ProblemKind.DUE else ""
         if self.first.kind is ProblemKind.CHANGED and self.advice:
             after = f". {self.advice.rstrip('.')}"
@@ -141,7 +141,7 @@ class DigestEntry:
     def lines(self) -> Iterator[str]:
         """Yield the lines below the title."""
         first = self.first
-        if self.phase is Phase.ENDED:
+        if self.phase is ProblemPhase.ENDED:
             yield f"Since {first.since} UTC, over since {first.ended_on} UTC: {first.end_reason}"
         else:
             for reason in list(dict.fromkeys(p.reason for p in self.problems))[:_MAX_REASONS]:
@@ -151,10 +151,10 @@ class DigestEntry:
             if first.impact:
                 yield f"This breaks: {first.impact}"
         yield from self._names()
-        if self.phase is not Phase.ENDED and self.advice:
+        if self.phase is not ProblemPhase.ENDED and self.advice:
             yield f"What to do: {self.advice}"
         yield from dict.fromkeys(filter(None, map(known_to, self.problems)))
-        if self.phase is not Phase.ENDED and first.kind is ProblemKind.FAILED:
+        if self.phase is not ProblemPhase.ENDED and first.kind is ProblemKind.FAILED:
             yield f"To stop reminders: runbook watch --ack {self.id[:_ID_LETTERS]} --by NAME"
 
     def _names(self) -> Iterator[str]:
@@ -179,7 +179,7 @@ def _join_names(names: Sequence[str]) -> str:
 
 
 def entries(
-    phase: Phase, problems: Iterable[Problem], views: Mapping[str, WatchedView]
+    phase: ProblemPhase, problems: Iterable[Problem], views: Mapping[str, WatchedView]
 ) -> list[DigestEntry]:
     """Return an entry for each cause, what lasts before the news."""
     causes: dict[tuple[bool, str], list[Problem]] = defaultdict(list)
@@ -226,9 +226,9 @@ def due(
     problems: Iterable[Problem],
     deliveries: Mapping[str, Delivery],
     now: datetime,
-) -> dict[Phase, list[Problem]]:
+) -> dict[ProblemPhase, list[Problem]]:
     """Return the problems to report to a receiver now; a lasting failure is repeated once a day."""
-    due_problems: dict[Phase, list[Problem]] = defaultdict(list)
+    due_problems: dict[ProblemPhase, list[Problem]] = defaultdict(list)
     is_day_over = False
     first_on = not_later(receiver.first_on, timestamp(now - _DAY))
     for problem in problems:
@@ -236,15 +236,15 @@ def due(
         if delivery is None:
             is_news = not problem.kind.lasts and problem.on >= first_on
             if problem.is_open or is_news:
-                due_problems[Phase.NEW].append(problem)
+                due_problems[ProblemPhase.NEW].append(problem)
         elif problem.ended_on:
             if not (delivery.is_end_reported or problem.is_superseded):
-                due_problems[Phase.ENDED].append(problem)
+                due_problems[ProblemPhase.ENDED].append(problem)
         elif problem.kind is ProblemKind.FAILED and not problem.is_acknowledged(now):
-            due_problems[Phase.FAILING].append(problem)
+            due_problems[ProblemPhase.FAILING].append(problem)
             is_day_over |= has_passed(_DAY, delivery.reported_on, now)
     if not is_day_over:
-        due_problems.pop(Phase.FAILING, None)
+        due_problems.pop(ProblemPhase.FAILING, None)
     return due_problems
 
 
@@ -267,15 +267,17 @@ def compose(
     is_first = not receiver.introduced_on
     if not (is_first or any(told.values())):
         return None
-    shown = [entry for phase in Phase for entry in entries(phase, told.get(phase, ()), views)]
+    shown = [
+        entry for phase in ProblemPhase for entry in entries(phase, told.get(phase, ()), views)
+    ]
     on = timestamp(now)
     reported = {
         problem.id: entry.id
         for entry in shown
-        if entry.phase is not Phase.ENDED
+        if entry.phase is not ProblemPhase.ENDED
         for problem in entry.problems
     }
-    ended = [problem.id for problem in told.get(Phase.ENDED, ())]
+    ended = [problem.id for problem in told.get(ProblemPhase.ENDED, ())]
     named = {problem.tenant for part in told.values() for problem in part}
     tenants = sorted(views) if is_first else sorted(named)
     is_sandbox = any(views[key].is_sandbox for key in tenants)

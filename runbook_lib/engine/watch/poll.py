@@ -74,7 +74,7 @@ class PollResult:
     polled: int
     code: ExitCode
     held: str = ""
-    """Why nothing was checked; empty if it was."""
+    """The reason why no step was checked; empty if the poll checked."""
 
 
 def key_of(run: Run) -> str:
@@ -126,7 +126,7 @@ def poll_tenant(run: Run, state: WatchState) -> PollResult:
     """
     Run the checks that are due at the tenant of `run`; save results and problems.
 
-    Raises `BusyError` while another process polls the tenant, `StateError` if it cannot be saved.
+    Raises `BusyError` while another process polls the tenant, `WatchStateError` if saving fails.
     """
     with polled_alone(run.journal.path.parent):
         return _Poll(run, state).run_due()

@@ -353,7 +353,7 @@ class StateTable(Generic[_Row]):
         try:
             return [self._row(row) for row in rows]
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
-            raise DamagedStateError(f"{self._path} is damaged ({error}).") from None
+            raise DamagedWatchStateError(f"{self._path} is damaged ({error}).") from None
 
     def write(self, rows: Iterable[_Row]) -> None:
         """Insert or replace these rows."""
@@ -423,7 +423,7 @@ class WatchState:
         """
         Save everything that is written within, or nothing of it; other processes wait.
 
-        Raises `StateError` if it cannot be saved.
+        Raises `WatchStateError` if it cannot be saved.
         """
         with _reported(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
@@ -450,7 +450,7 @@ class WatchState:
         self._connection.execute('DELETE FROM notice WHERE "on" < ?', (limit,))
 
 
-class StateError(SettingsError):
+class WatchStateError(SettingsError):
     """The watch's state cannot be read or saved; the message says why."""
 
     code = "watch-state-unusable"
@@ -458,7 +458,7 @@ class StateError(SettingsError):
     next_step = "Free the disk, or correct the file's place or rights. Nothing was sent."
 
 
-class DamagedStateError(StateError):
+class DamagedWatchStateError(WatchStateError):
     """The watch's state has another format than this version of the runbook writes."""
 
     code = "watch-state-damaged"
@@ -497,13 +497,13 @@ def open_state(folder: Path, now: datetime) -> Iterator[WatchState]:
     """
     Open the state in the evidence folder; a damaged, foreign or huge one is moved aside.
 
-    Then a `Notice` says so. Raises `StateError` if it cannot be used.
+    Then a `Notice` says so. Raises `WatchStateError` if it cannot be used.
     """
     path = folder / STATE_NAME
     notice = None
     try:
         connection = _connect(path)
-    except DamagedStateError:
+    except DamagedWatchStateError:
         # NOTE: if two processes see it, one moves it aside and the other finds the new one.
         with locked(folder / "watch-aside.lock", seconds=LOCK_TIMEOUT_SECONDS):
             connection, notice = _replace_damaged(path, now)
@@ -520,7 +520,7 @@ def read_state(folder: Path) -> Iterator[WatchState | None]:
     """
     Open the state for reading only; `None` if no watch has run.
 
-    Raises `StateError` if it cannot be read, and moves nothing.
+    Raises `WatchStateError` if it cannot be read, and moves nothing.
     """
     path = folder / STATE_NAME
     # NOTE: another process that has just created it has saved nothing yet.
@@ -544,7 +544,7 @@ def _replace_damaged(path: Path, now: datetime) -> tuple[sqlite3.Connection, Not
     """Move a damaged state aside and begin a new one; return the notice that says so."""
     try:
         return _connect(path), None
-    except DamagedStateError as error:
+    except DamagedWatchStateError as error:
         aside = path.with_name(f"watch.damaged-{now:%Y%m%dT%H%M%SZ}.db")
         with _reported(path):
             path.replace(aside)
@@ -581,13 +581,13 @@ def _check_file(path: Path, *, can_create: bool) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
-        raise StateError(f"{path} cannot be used: it is {kind_of(status.st_mode)}.")
+        raise WatchStateError(f"{path} cannot be used: it is {kind_of(status.st_mode)}.")
     if status.st_size > _MAX_BYTES:
-        raise DamagedStateError(f"{path} has more than {_MAX_BYTES:,} bytes.")
+        raise DamagedWatchStateError(f"{path} has more than {_MAX_BYTES:,} bytes.")
 
 
 def _check_format(connection: sqlite3.Connection, path: Path, *, is_read_only: bool) -> None:
-    """Create the tables of a new file; raise `DamagedStateError` for another format."""
+    """Create the tables of a new file; raise `DamagedWatchStateError` for another format."""
     connection.execute("PRAGMA journal_mode = DELETE")
     connection.execute("PRAGMA synchronous = FULL")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -595,14 +595,14 @@ def _check_format(connection: sqlite3.Connection, path: Path, *, is_read_only: b
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if (application, version) == (_APPLICATION_ID, FORMAT_VERSION):
         if not is_read_only and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise DamagedStateError(f"{path} is damaged.")
+            raise DamagedWatchStateError(f"{path} is damaged.")
         return
     if application or version or tables:
-        raise DamagedStateError(
+        raise DamagedWatchStateError(
             f"{path} has another format; this version of the runbook reads {FORMAT_VERSION}."
         )
     if is_read_only:
-        raise DamagedStateError(f"{path} is empty.")
+        raise DamagedWatchStateError(f"{path} is empty.")
     state = WatchState(connection, path)
     with state.transaction():
         for table in state.tables:
@@ -614,7 +614,7 @@ def _check_format(connection: sqlite3.Connection, path: Path, *, is_read_only: b
 
 @contextmanager
 def _reported(path: Path) -> Iterator[None]:
-    """Raise what SQLite and the system say of the file as `StateError`s."""
+    """Raise what SQLite and the system say of the file as `WatchStateError`s."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -623,8 +623,8 @@ def _reported(path: Path) -> Iterator[None]:
             raise BusyError(
                 f"Another process writes {path}.", next_step="Wait until it has ended."
             ) from None
-        raise StateError(f"{path} cannot be saved or read: {error}.") from None
+        raise WatchStateError(f"{path} cannot be saved or read: {error}.") from None
     except sqlite3.DatabaseError as error:
-        raise DamagedStateError(f"{path} is damaged ({error}).") from None
+        raise DamagedWatchStateError(f"{path} is damaged ({error}).") from None
     except OSError as error:
-        raise StateError(f"{path} cannot be used: {error.strerror or error}.") from None
+        raise WatchStateError(f"{path} cannot be used: {error.strerror or error}.") from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from runbook_lib.core.forecast import ExternalDecision, Forecast
 from runbook_lib.core.procedure import Screen
@@ -101,13 +101,21 @@ def forecast_lines(forecast: Forecast) -> list[tuple[str, str]]:
     ]
 
 
-def forecast_chips(forecast: Forecast, next_step: str) -> list[dict[str, str]]:
+class ForecastChip(TypedDict):
+    """A decision in the forecast, in one short text; `state` says how the chip looks."""
+
+    step: str
+    text: str
+    state: str
+
+
+def forecast_chips(forecast: Forecast, next_step: str) -> list[ForecastChip]:
     """
     Return the decisions that have begun or are next, each with its day in one short text.
 
-    `next_step` is the id of the step that is next; `state` says how a chip looks.
+    `next_step` is the id of the step that is next.
     """
-    chips = []
+    chips: list[ForecastChip] = []
     for decision in forecast.decisions:
         if decision.stage == "ahead" and decision.step != next_step:
             continue

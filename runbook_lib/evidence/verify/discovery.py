@@ -18,7 +18,7 @@ from pathlib import Path
 
 from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER
 from runbook_lib.core.files import is_there, kind_of, open_plain
-from runbook_lib.core.index import BundleIndex
+from runbook_lib.core.index import IndexedBundle
 from runbook_lib.core.journal import JOURNAL_NAME, LONGEST_LINE, withheld_digest
 from runbook_lib.errors import reason_of
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME
@@ -55,7 +55,7 @@ def newest_bundle(path: Path) -> Path | None:
     return max(_bundles_below(path), key=lambda bundle: bundle.name, default=None)
 
 
-def unfinished_in(home: Path, announced: Iterable[BundleIndex]) -> dict[Path, str]:
+def unfinished_in(home: Path, announced: Iterable[IndexedBundle]) -> dict[Path, str]:
     """
     Return the announced bundles that do not have their final name yet, each with that name.
 

@@ -122,7 +122,7 @@ class FleetVerdict:
     """Oddities, and tenants that were not selected."""
 
     error: EvidenceError | None = None
-    """Why the run is refused; `None` if it is not."""
+    """The reason why the run is refused; `None` if it is accepted."""
 
     def document(self) -> dict[str, Any]:
         """Return the JSON object that `runbook verify --json` prints."""

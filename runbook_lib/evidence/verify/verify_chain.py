@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from runbook_lib.core.files import is_there
-from runbook_lib.core.index import BundleIndex
+from runbook_lib.core.index import IndexedBundle
 from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, LineRef, read_lines
 from runbook_lib.core.model import BundleSealed
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError
@@ -48,7 +48,7 @@ class _TenantJournal:
     `withheld` are its lines that it does not show, as one does that was rebuilt from bundles.
     """
 
-    announced: Mapping[int, BundleIndex]
+    announced: Mapping[int, IndexedBundle]
     lines: Mapping[int, LineRef]
     withheld: frozenset[int]
 
@@ -116,14 +116,14 @@ def _journal(
         raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
     verified = [bundle for bundle in bundles.values() if bundle]
     wanted = {bundle.excerpt.lines for bundle in verified} | _carried(verified).keys()
-    announced = dict[int, BundleIndex]()
+    announced = dict[int, IndexedBundle]()
     refs = dict[int, LineRef]()
     withheld = set[int]()
     for line in read_lines(path, end=end):
         if isinstance(line.entry.data, BundleSealed):
             data = line.entry.data
             run_id = line.entry.run_id
-            sealed = BundleIndex(seq=line.ref.seq, run_id=run_id, sealed=data)
+            sealed = IndexedBundle(seq=line.ref.seq, run_id=run_id, sealed=data)
             announced[data.sequence] = sealed
         if line.entry.seq in wanted:
             refs[line.entry.seq] = line.ref
@@ -247,7 +247,7 @@ def _check_chain(
 
 
 def check_order(
-    chain: Sequence[StatementClaims], announced: Mapping[int, BundleIndex], refused: set[str]
+    chain: Sequence[StatementClaims], announced: Mapping[int, IndexedBundle], refused: set[str]
 ) -> None:
     """Raise `ChainError` if a number is missing or taken twice, or one does not follow another."""
     numbers = Counter(bundle.link.sequence for bundle in chain)

@@ -773,17 +773,17 @@ class Panel {
       const isFree = document.activeElement !== field && !field.dataset.touched;
       if (isFree && input.kind === "checkbox") field.checked = Boolean(input.value);
       else if (isFree && input.kind === "text" && field.value !== input.value) { field.value = input.value; field.tick?.(); }
-      setText(note, input.rests ? `Known (${input.rests}). Leave it empty to keep it.` : input.help);
+      setText(note, input.saved_in ? `Known (${input.saved_in}). Leave it empty to keep it.` : input.help);
       const keep = field.parentElement.querySelector(".rb-keep");
       if (!keep) continue;
-      keep.hidden = !input.rests;
+      keep.hidden = !input.saved_in;
       // Saving is offered once it is known to be right, until the person has decided.
       keep.querySelector("[data-offer]").hidden = !this.offersToSave(view, input);
     }
   }
 
-  offersToSave(view, { name, rests }) {
-    return rests === "this session" && view.outcome === "verified" && !this.unsaved.has(name);
+  offersToSave(view, { name, saved_in: place }) {
+    return place === "this session" && view.outcome === "verified" && !this.unsaved.has(name);
   }
 
   // Reference texts; an error that was seen here, and needed texts, stand before the menu.
@@ -801,7 +801,7 @@ class Panel {
         `asked-${number}`, `${exchange.line} → ${exchange.status}, ${exchange.milliseconds} ms`
           + `${exchange.trace ? `, trace ${exchange.trace}` : ""}, ${exchange.sent_on}`, [element("pre", { tabindex: 0 }, exchange.detail)]))) : "",
       this.buildFold("history", "History", [element("div", { class: "rb-field-note" }, view.identity), element("ul", { class: "rb-notes" },
-        ...view.history.map(({ at, what }) => element("li", { dir: "auto" }, `${at} ${what}`)))])]);
+        ...view.history.map(({ at, event }) => element("li", { dir: "auto" }, `${at} ${event}`)))])]);
   }
 
   // The texts for the provider's review; each is copied by its own button.
@@ -830,7 +830,7 @@ class Panel {
   drawKnownError(error) {
     const title = error.seen ? `${error.title} (seen here)` : error.title;
     return this.buildFold(`known-error-${error.title}`, title, [
-      element("div", {}, error.means),
+      element("div", {}, error.meaning),
       element("ul", { class: "rb-notes" }, ...error.causes.map((text) => element("li", {}, text))),
       element("div", {}, element("em", {}, "What to do: "), error.advice),
       element("div", { class: "rb-field-note" }, `Source: ${error.source}`)]);

@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.connectors import known_errors
 from runbook_lib.connectors.error_text import GAP, read_error
 from runbook_lib.connectors.known_errors import (
-    DecidedBy,
+    ExplanationBasis,
     KnownErrors,
     SearchWords,
     has_full_text_search,
@@ -239,7 +239,7 @@ def test_a_shared_code_leaves_its_causes() -> None:
 
     for pasted, first in (("(#177) The app was removed", away), ("(#177) It has ended", old)):
         found = known.explain(pasted)
-        assert (found.decided_by, found.is_certain) == (DecidedBy.CODE, False)
+        assert (found.decided_by, found.is_certain) == (ExplanationBasis.CODE, False)
         assert found.errors[0] == first
     assert known.explain("(#177)").errors == (old, away)
     assert known.explain("(#177) URL Blocked").errors == (BLOCKED,)
@@ -250,7 +250,7 @@ def test_a_generic_text_is_known_and_leaves_causes() -> None:
     old = error("Token gone", shared=(177,), search_words="expired ended")
     found = KnownErrors((old, REFUSED)).explain('{"message": "Unknown error", "code": 177}')
 
-    assert (found.decided_by, found.is_certain) == (DecidedBy.TEXT, False)
+    assert (found.decided_by, found.is_certain) == (ExplanationBasis.TEXT, False)
     assert found.errors == (REFUSED, old)
 
 
@@ -365,7 +365,7 @@ def test_without_full_text_search_texts_and_codes_answer(monkeypatch: pytest.Mon
     assert known.explain("URL Blocked").errors == (BLOCKED,)
     assert known.explain("Code 368").errors == (HELD,)
     assert known.explain("(#177)").errors == (REFUSED,)
-    assert known.explain("The door of my Acme is shut").decided_by is DecidedBy.NOTHING
+    assert known.explain("The door of my Acme is shut").decided_by is ExplanationBasis.NOTHING
 
 
 def test_this_sqlite_has_full_text_search() -> None:

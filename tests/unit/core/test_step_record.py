@@ -9,7 +9,7 @@ from tests.unit.evidence.reports.sample_runs import record, step
 
 KNOWN_ERROR = {
     "shown": ["No."],
-    "means": "No.",
+    "meaning": "No.",
     "causes": [],
     "advice": "Correct it.",
     "source": "read",

@@ -10,7 +10,7 @@ from typing import Any, cast
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Finding, Mode, NotRunReason, Outcome
-from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, StepsUnderWay
+from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, RunningChecks
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
 from runbook_lib.evidence.bundle import Seal, draft, seal
@@ -70,7 +70,7 @@ def fail(run: Run) -> None:
     finding = Finding(outcome=Outcome.FAILED, code="a-code", reason="No.", check=step.checks[0].id)
     seen: Performed = ((CheckResult(finding),), "")
     prepared = PreparedChecks(run.subject(run.history), lambda: seen)
-    look = cast("StepsUnderWay", SimpleNamespace(take=lambda _: (seen, prepared)))
+    look = cast("RunningChecks", SimpleNamespace(take=lambda _: (seen, prepared)))
     run.perform(step.id, look)
 
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine.customer_connections import Customers, Survey, csv_text, document
+from runbook_lib.engine.customer_connections import ConsoleAccounts, Survey, csv_text, document
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.errors import BusyError, CyclrAPIError, SettingsError
 from runbook_lib.remote.rate_limits import RateLimiter
@@ -68,7 +68,7 @@ def survey(tmp_path: Path, moment: Time) -> TakeSurvey:
 
     def once(console: Console, **more: object) -> Survey:
         run = console_run(console, tmp_path, moment.monotonic, **more)
-        return Customers(
+        return ConsoleAccounts(
             run, clock=moment.now, sleep=moment.sleep, monotonic=moment.monotonic
         ).survey()
 
@@ -471,7 +471,7 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
     """Without Cyclr's API credentials nothing is asked."""
     run = console_run(Console({}), tmp_path, RUNBOOK_CYCLR_CLIENT_ID="")
     with refused(SettingsError, "needs-credential", label="Cyclr API Client ID"):
-        Customers(run)
+        ConsoleAccounts(run)
 
 
 # Events an hour apart: a survey that sees the account `in`, `out` or `gone`; one with a log whose
@@ -533,7 +533,9 @@ def test_calls_fail_until_the_next_success(
     for number, event in enumerate(events.split()):
         moment.seconds = number * 3600.0
         run = console_run(console, tmp_path, moment.monotonic, RUNBOOK_CYCLR_REQUESTS_A_SECOND=50)
-        asked = Customers(run, clock=moment.now, sleep=lambda _: None, monotonic=moment.monotonic)
+        asked = ConsoleAccounts(
+            run, clock=moment.now, sleep=lambda _: None, monotonic=moment.monotonic
+        )
         if event in replies:
             asked.test_call("a")
             continue
@@ -581,7 +583,7 @@ def test_a_test_whose_result_is_not_kept_says_so(
     )
     lock = FileLock(tmp_path / "acme" / "facebook_marketing" / "connections.lock")
     with lock if state == "busy" else nullcontext():
-        result = Customers(console_run(console, tmp_path)).test_call("a")
+        result = ConsoleAccounts(console_run(console, tmp_path)).test_call("a")
 
     assert result["answered"] is True
     assert result["lines"][-1].endswith(message)
@@ -645,7 +647,7 @@ def test_the_last_failure_stands_beside_its_account(survey: TakeSurvey, tmp_path
     procedure = find_procedure("facebook_marketing")
     failures = read_failures(json.dumps(lines).encode(), procedure)
     seen = survey(console)
-    asked = Customers(console_run(console, tmp_path))
+    asked = ConsoleAccounts(console_run(console, tmp_path))
     cycles = asked.prerequisites([failures.last["b"]])
     rows = shown(seen, tmp_path, failures=failures.last, cycles=cycles)
 

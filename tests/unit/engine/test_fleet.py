@@ -17,7 +17,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fleet_selection import selection_digest
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.engine import pools
-from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, StepsUnderWay
+from runbook_lib.engine.check_runner import CheckResult, Performed, PreparedChecks, RunningChecks
 from runbook_lib.engine.fleet import grouped
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.tenant_run import Run, open_run
@@ -487,7 +487,7 @@ def verify_link(run: Run) -> None:
     seen: Performed = ((CheckResult(finding, (RecordedExchange(lambda: exchange),)),), "")
     prepared = PreparedChecks(run.subject(run.history), lambda: seen, bases=(basis,))
     look = SimpleNamespace(take=lambda _: (seen, prepared))
-    run.perform(step.id, cast("StepsUnderWay", look))
+    run.perform(step.id, cast("RunningChecks", look))
 
 
 def say(kind: str, step: str, subject: str = "") -> Path:

@@ -21,7 +21,7 @@ import pytest
 
 from runbook_lib.errors import ListenerError
 from runbook_lib.remote import redirect_listener
-from runbook_lib.remote.redirect_listener import RedirectListener
+from runbook_lib.remote.redirect_listener import Bind, RedirectListener, bind_exclusively
 from tests.support.run_process import eventually
 from tests.support.wording import refused_naming, wording
 
@@ -88,16 +88,15 @@ def resolve_localhost_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> No
     monkeypatch.setattr(redirect_listener.socket, "getaddrinfo", resolved)
 
 
-def refuse_ipv6(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
-    """Let no listener bind to an IPv6 address."""
-    bind = redirect_listener._bind
+def refusing_ipv6(error: OSError) -> Bind:
+    """Return a `bind` that raises `error` for each IPv6 address."""
 
     def bound(address: str, port: int) -> socket.socket:
         if ":" in address:
             raise error
-        return bind(address, port)
+        return bind_exclusively(address, port)
 
-    monkeypatch.setattr(redirect_listener, "_bind", bound)
+    return bound
 
 
 def intruder(address: str, port: int, *options: int) -> socket.socket:
@@ -138,16 +137,14 @@ def test_both_families_are_listened_on(
 @pytest.mark.parametrize("tries", [1, 3])
 def test_a_port_taken_in_the_other_family_is_not_used(
     listen: Callable[..., RedirectListener],
-    monkeypatch: pytest.MonkeyPatch,
     address: str,
     tries: int,
 ) -> None:
     """If another program has the same port on IPv6, another port is used."""
-    bind = redirect_listener._bind
     intruders = []
 
     def raced(wanted: str, port: int) -> socket.socket:
-        bound = bind(wanted, port)
+        bound = bind_exclusively(wanted, port)
         if wanted == "127.0.0.1" and len(intruders) < tries:
             only = bound.getsockname()[1]
             taken = socket.socket(socket.AF_INET6)
@@ -157,8 +154,7 @@ def test_a_port_taken_in_the_other_family_is_not_used(
             intruders.append(taken)
         return bound
 
-    monkeypatch.setattr(redirect_listener, "_bind", raced)
-    listener = listen()
+    listener = listen(bind=raced)
 
     assert len(intruders) == tries
     assert port_of(listener) not in [one.getsockname()[1] for one in intruders]
@@ -168,14 +164,12 @@ def test_a_port_taken_in_the_other_family_is_not_used(
         one.close()
 
 
-def test_without_a_free_port_there_is_an_error(
-    listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_free_port_there_is_an_error(listen: Callable[..., RedirectListener]) -> None:
     """If no port is free, the error says so and advises to paste the address."""
-    refuse_ipv6(monkeypatch, OSError(errno.EADDRINUSE, "Address already in use"))
+    taken = refusing_ipv6(OSError(errno.EADDRINUSE, "Address already in use"))
 
     with refused_naming(ListenerError, "already in use") as caught:
-        listen()
+        listen(bind=taken)
     assert wording("advice.paste-address") in caught.value.diagnostics()
 
 
@@ -193,9 +187,9 @@ def test_a_machine_without_ipv6_works(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without IPv6, the listener uses IPv4 only, even if `localhost` resolves to `::1` too."""
-    refuse_ipv6(monkeypatch, OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"))
+    absent = refusing_ipv6(OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"))
     resolve_localhost_to(monkeypatch, "::1", "127.0.0.1")
-    listener = listen()
+    listener = listen(bind=absent)
 
     assert listener.addresses == ("127.0.0.1",)
     listener.prove()
@@ -243,7 +237,7 @@ def test_an_address_of_another_machine_is_an_error(
 def test_a_relay_is_detected(listener: RedirectListener, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another program relays connections to the listener, `prove` raises an error."""
     connect = socket.create_connection
-    monkeypatch.setattr(redirect_listener, "_PROOF_TIMEOUT_SECONDS", 1.0)
+    listener.proof_seconds = 1.0
     with intruder("127.0.0.1", 0) as relay, contextlib.ExitStack() as passed_on:
 
         def deceived(address: Any, timeout: float) -> socket.socket:

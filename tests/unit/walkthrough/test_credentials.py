@@ -32,8 +32,8 @@ def memory() -> Iterator[MemoryKeyring]:
         yield backend
 
 
-def rests(view: dict[str, Any]) -> str:
-    return next(str(each["rests"]) for each in view["inputs"] if each["name"] == "app_secret")
+def saved_in(view: dict[str, Any]) -> str:
+    return next(str(each["saved_in"]) for each in view["inputs"] if each["name"] == "app_secret")
 
 
 def move_credential(
@@ -74,7 +74,7 @@ def test_a_credential_is_saved_to_env(make_harness: MakeHarness, memory: MemoryK
     assert view["message"] == wording(
         "walkthrough.credential-saved", label="App Secret", place=".env"
     )
-    assert rests(view) == ".env"
+    assert saved_in(view) == ".env"
     path = harness.run.env_file
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_env_file(path) == {"RUNBOOK_P_APP_SECRET": APP_SECRET}
@@ -87,7 +87,7 @@ def test_a_credential_is_saved_to_the_keyring(
 ) -> None:
     """The journal has a reference to the credential, and no file contains it."""
     harness = make_harness(app_step(), secrets={"app_secret": APP_SECRET})
-    assert rests(move_credential(harness, "keyring")) == "keyring"
+    assert saved_in(move_credential(harness, "keyring")) == "keyring"
     assert list(memory.stored.values()) == [APP_SECRET]
     assert not harness.run.env_file.exists()
     assert harness.run.history.index.credentials["app_secret"].startswith("keyring:")
@@ -177,7 +177,7 @@ def test_a_credential_is_removed_everywhere(
         view = move_credential(harness, where, finished=number)
 
     assert view["message"] == wording("walkthrough.credential-removed", label="App Secret")
-    assert rests(view) == ""
+    assert saved_in(view) == ""
     assert memory.stored == {}
     assert APP_SECRET not in harness.run.env_file.read_text(encoding="utf-8")
     assert harness.run.history.index.credentials == {}

@@ -82,7 +82,7 @@ def test_a_screenshot_is_stored_by_its_digest(make_harness: MakeHarness) -> None
     assert path.read_bytes() == PNG
     (attachment,) = kept(harness).attachments
     assert (attachment.name, attachment.sha256) == ("screen.png", digest)
-    assert "[screen.png]" in view["history"][0]["what"]
+    assert "[screen.png]" in view["history"][0]["event"]
 
 
 def test_an_invalid_screenshot_is_refused(make_harness: MakeHarness) -> None:
@@ -124,7 +124,7 @@ def test_an_attestation_is_withdrawn_with_a_reason(make_harness: MakeHarness) ->
 
     assert view["outcome"] == "not_run"
     assert "withdraw" not in view["actions"]["menu"]
-    history = [line["what"] for line in view["history"]]
+    history = [line["event"] for line in view["history"]]
     assert history == [
         wording("walkthrough.withdrawn-by", name="A", note="A mistake."),
         wording("walkthrough.confirmed-by", name="A"),
@@ -154,7 +154,7 @@ def test_a_comment_and_a_colleague_are_recorded(make_harness: MakeHarness) -> No
     assert view["assigned"] == wording(
         "walkthrough.assigned-by", name="A colleague", day="2026-12-01"
     )
-    said = [each["what"] for each in view["history"]]
+    said = [each["event"] for each in view["history"]]
     assert any("A colleague" in each for each in said)
     assert any("Ask them." in each for each in said)
 

@@ -56,7 +56,7 @@ def test_a_secret_that_was_typed_stays_in_memory(make_harness: MakeHarness, tmp_
     assert view["reason"].startswith("It refused *")
     assert harness.run.settings.secrets["app_secret"].reveal() == APP_SECRET
     secret = next(each for each in view["inputs"] if each["name"] == "app_secret")
-    assert (secret["value"], secret["rests"]) == ("", "this session")
+    assert (secret["value"], secret["saved_in"]) == ("", "this session")
     assert APP_SECRET not in json.dumps(harness.panels["app"].views)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files

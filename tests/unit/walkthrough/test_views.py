@@ -379,7 +379,7 @@ def test_of_a_credential_only_its_place_is_shown() -> None:
     shown = view(TO_DO, **given)
 
     secret = next(each for each in shown["inputs"] if each["name"] == "app_secret")
-    assert (secret["value"], secret["rests"]) == ("", "keyring")
+    assert (secret["value"], secret["saved_in"]) == ("", "keyring")
     assert APP_SECRET not in json.dumps(shown)
 
 
@@ -478,8 +478,8 @@ def test_history_is_in_plain_words(event: str, data: dict[str, Any], said: str) 
     shown = view(PLAIN, recent=(first, entry(event, **data)))
 
     assert shown["history"] == [
-        {"at": "24 Nov, 12:00", "what": said},
-        {"at": "24 Nov, 12:00", "what": f"{CONFIRMED}: first"},
+        {"at": "24 Nov, 12:00", "event": said},
+        {"at": "24 Nov, 12:00", "event": f"{CONFIRMED}: first"},
     ]
 
 
@@ -562,7 +562,7 @@ def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
         for field in option["fields"]
         if field["type"] == "choices"
     }
-    chosen = ("public_profile", "leads_retrieval")
+    chosen = ["public_profile", "leads_retrieval"]
     assert ticks["submit"] == (True, chosen)
     assert ticks["decline"][0] is False
     assert ticks["decline"][1][:2] == chosen
@@ -665,7 +665,7 @@ def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
         wording("walkthrough.reason-given"),
     ]
     offered = options[0]["fields"][1]
-    assert (offered["type"], offered["choices"]) == ("choices", ("public_profile", "ads_read"))
+    assert (offered["type"], offered["choices"]) == ("choices", ["public_profile", "ads_read"])
 
 
 def test_the_header_counts() -> None:

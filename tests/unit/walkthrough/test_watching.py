@@ -15,7 +15,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import AttestationKind, Finding, Outcome
 from runbook_lib.core.procedure import Input, Step, StepKind
 from runbook_lib.engine import provider_sessions
-from runbook_lib.engine.provider_sessions import Sessions
+from runbook_lib.engine.provider_sessions import ProviderSessions
 from runbook_lib.engine.tenant_run import Run
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.check_session import Session
@@ -174,7 +174,7 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
         remote.on(f"/v26.0/{MADE_UP_APP}{edge}", responds(NO_SUCH_OBJECT, 400))
     client = open_session(remote, harness.run.redactor, hosts=hosts(values)).client
     monkeypatch.setattr(
-        Sessions,
+        ProviderSessions,
         "open_session",
         lambda _self, _values, look=None, **keep: Session(client, look, **keep),
     )

@@ -13,10 +13,10 @@ from filelock import FileLock
 from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.customer_connections import Customers, Survey
+from runbook_lib.engine.customer_connections import ConsoleAccounts, Survey
 from runbook_lib.engine.customer_rows import AccountStatus, KnownAccount
 from runbook_lib.engine.watch.customer_poll import customer_changes, is_due, poll_customers
-from runbook_lib.engine.watch.digest import Phase, WatchedView, entries
+from runbook_lib.engine.watch.digest import ProblemPhase, WatchedView, entries
 from runbook_lib.engine.watch.poll import PollResult, key_of
 from runbook_lib.engine.watch.watch_state import Problem, WatchedStep, open_state
 from runbook_lib.errors import ExitCode
@@ -92,15 +92,15 @@ def test_calls_that_fail_are_no_problem_of_the_watch(office: Office) -> None:
     log = {"AccountId": "a", "Timestamp": timestamp(NOON), "Message": "Out of retries"}
     failures = read_failures(json.dumps(log).encode(), office.run.procedure)
     office.poll()
-    seen = Customers(office.run, clock=office.run.clock).survey(failures.items)
+    seen = ConsoleAccounts(office.run, clock=office.run.clock).survey(failures.items)
     assert seen.standing(seen.accounts["a"]) is AccountStatus.CALLS_FAIL
     assert office.changes(DAY, 6 * MINUTE, DAY) == []
-    assert "calls_fail" in Customers(office.run, clock=office.run.clock).known().counts
+    assert "calls_fail" in ConsoleAccounts(office.run, clock=office.run.clock).known().counts
     office.console.accounts["a"] = False
     assert office.changes(DAY, 6 * MINUTE) == ["+a"]
     office.console.accounts["a"] = True
     assert office.changes(DAY, 6 * MINUTE) == ["-a"]
-    assert "calls_fail" not in Customers(office.run, clock=office.run.clock).known().counts
+    assert "calls_fail" not in ConsoleAccounts(office.run, clock=office.run.clock).known().counts
 
 
 def test_they_are_one_entry_with_their_names(office: Office) -> None:
@@ -111,7 +111,7 @@ def test_they_are_one_entry_with_their_names(office: Office) -> None:
     office.poll(DAY)
     assert len(office.changes(6 * MINUTE)) == 50
     view = WatchedView(KEY, "acme", "facebook_marketing", "", is_sandbox=False)
-    (entry,) = entries(Phase.NEW, office.problems.values(), {KEY: view})
+    (entry,) = entries(ProblemPhase.NEW, office.problems.values(), {KEY: view})
 
     assert entry.headline == f"acme: {wording('status.customers-signed-out', customers=50)}"
     text = "\n".join(entry.lines())

@@ -16,7 +16,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.engine.watch import send as send_module
 from runbook_lib.engine.watch import watch_state as state_module
 from runbook_lib.engine.watch.cycle import acknowledge
-from runbook_lib.engine.watch.watch_state import Digest, StateError, WatchState
+from runbook_lib.engine.watch.watch_state import Digest, WatchState, WatchStateError
 from runbook_lib.errors import ExitCode, SettingsError
 from tests.support.attestations import assigned
 from tests.support.wording import refused, wording
@@ -487,7 +487,7 @@ def test_a_digest_that_cannot_be_saved_is_not_sent(
     """On a full disk nothing is sent; afterwards it is sent once."""
 
     def full(*_: object) -> None:
-        raise StateError(FULL)
+        raise WatchStateError(FULL)
 
     with monkeypatch.context() as patch:
         patch.setattr(WatchState, "transaction", full)

@@ -16,15 +16,15 @@ from runbook_lib.engine.watch import watch_state as state_module
 from runbook_lib.engine.watch.cycle import acknowledge
 from runbook_lib.engine.watch.watch_state import (
     STATE_NAME,
-    DamagedStateError,
+    DamagedWatchStateError,
     Digest,
     PolledCheck,
     Problem,
     ProblemKind,
-    StateError,
     WatchedCustomer,
     WatchedStep,
     WatchedTenant,
+    WatchStateError,
     last_polled_on,
     open_state,
     read_state,
@@ -162,9 +162,9 @@ def test_a_place_that_is_no_file_is_left_alone(desk: Desk, kind: str, says: str)
     else:
         desk.path.mkdir()
     for _ in range(2):
-        with pytest.raises(StateError, match=says):
+        with pytest.raises(WatchStateError, match=says):
             desk.cycle(DAY)
-        with pytest.raises(StateError):
+        with pytest.raises(WatchStateError):
             acknowledge("1" * 8, by="Ann", until="", note="", evidence="", now=desk.now())
     assert (desk.post.tries, elsewhere.read_text()) == ([], "mine")
 
@@ -228,6 +228,6 @@ def test_a_reader_creates_and_moves_nothing(tmp_path: Path) -> None:
         assert state is None
     assert last_polled_on(tmp_path, "c/t") == ""
     (tmp_path / STATE_NAME).write_bytes(b"x" * 5000)
-    with pytest.raises(DamagedStateError), read_state(tmp_path):
+    with pytest.raises(DamagedWatchStateError), read_state(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == [STATE_NAME]

@@ -295,7 +295,7 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
 
 KNOWN_ERROR: Document = {
     "shown": ["URL <Blocked>", "URL"],
-    "means": "It does not lead back.",
+    "meaning": "It does not lead back.",
     "causes": [
         {"text": "It is not listed.", "tested_by": ["redirect-uri-is-accepted"]},
         {"text": "The login is off.", "tested_by": []},

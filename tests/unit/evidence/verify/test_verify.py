@@ -370,7 +370,7 @@ def test_claims_that_differ_from_the_bundle_are_refused(
 
 
 PLACE = {"sequence": 2, "previous": None, "timestamp_authority": ""}
-OUTSIDE = (ContentError, "leads out of the bundle")
+OUTSIDE = (ContentError, wording("content-altered.leads-out"))
 NO_PLACE = (EnvelopeError, f"{STATEMENT}: ")
 
 
@@ -466,8 +466,9 @@ def test_a_signed_record_with_invalid_json_is_refused(
     (bundle / "record.json").write_text(f'{{"x": {number}}}')
     resign_everything(bundle, key, payload(bundle / STATEMENT))
 
-    said = f"record.json: It is not a JSON object: {number} is not JSON."
-    assert str(refused(bundle, trust)) == said
+    error = refused(bundle, trust, ContentError)
+    assert error.file == "record.json"
+    assert str(error).endswith(wording("content-altered.constant-in-json", constant=number))
 
 
 def sign_as_they_are(bundle: Path, key: SigningKey) -> None:

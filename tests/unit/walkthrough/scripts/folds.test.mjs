@@ -290,15 +290,15 @@ describe("a step that is settled", () => {
   });
 
   test("asks below its line whether to save its credential, until that is decided; the next one is open meanwhile", () => {
-    const rests = (where) => [{ ...stepView().inputs[1], rests: where }];
+    const savedIn = (where) => [{ ...stepView().inputs[1], saved_in: where }];
     const offers = (here) => here.root.querySelector(".rb-offer");
     for (const decide of [(here) => offers(here).querySelector('[data-keep="later"]').click(),
-      (here) => { offers(here).querySelector('[data-keep=".env"]').click(); here.model.show({ inputs: rests(".env"), finished: 2 }); }]) {
+      (here) => { offers(here).querySelector('[data-keep=".env"]').click(); here.model.show({ inputs: savedIn(".env"), finished: 2 }); }]) {
       page = newPage();
       const { here, next, areOpen } = two();
       assert.equal(offers(here).hidden, true);
       here.press("check");
-      here.model.show({ ...SETTLED, inputs: rests("this session"), finished: 1 });
+      here.model.show({ ...SETTLED, inputs: savedIn("this session"), finished: 1 });
       next.model.show({ is_current: true });
       assert.deepEqual([areOpen(), document.activeElement === next.root, offers(here).hidden], [[false, true], true, false]);
       assert.match(offers(here).textContent, /is verified\. Save it on this machine\?Keyring\.envNot now$/);
@@ -313,14 +313,14 @@ describe("a step that is settled", () => {
     here.root.querySelector('[data-name="app_secret"]').dispatch("keydown", { key: "Enter" });
     here.model.show({ finished: 1, busy: 0, busy_since: 0 }); // the kernel has not heard of the person's yet
     here.model.show({ busy: 1, busy_since: 2 });
-    const inputs = [{ ...stepView().inputs[1], rests: "this session" }];
+    const inputs = [{ ...stepView().inputs[1], saved_in: "this session" }];
     here.model.show({ ...SETTLED, inputs, taken: 1, finished: 2, busy: 0, busy_since: 0 });
     assert.equal(here.root.querySelector(".rb-offer").hidden, false);
   });
 
   test("asks nothing where it was verified before, or elsewhere", () => {
     const { here } = two();
-    here.model.show({ ...SETTLED, inputs: [{ ...stepView().inputs[1], rests: "this session" }] });
+    here.model.show({ ...SETTLED, inputs: [{ ...stepView().inputs[1], saved_in: "this session" }] });
     assert.equal(here.root.querySelector(".rb-offer").hidden, true);
   });
 

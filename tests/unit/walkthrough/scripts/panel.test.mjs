@@ -264,26 +264,26 @@ describe("a list that is chosen", () => {
 });
 
 describe("a credential", () => {
-  const rests = (where) => stepView().inputs.map((one) => (one.name === "app_secret" ? { ...one, rests: where } : one));
+  const savedIn = (where) => stepView().inputs.map((one) => (one.name === "app_secret" ? { ...one, saved_in: where } : one));
 
   test("is shown only as known, with its place", () => {
     const { model, find, note } = shown();
     assert.equal(note("app_secret"), "32 characters.");
     assert.equal(find(".rb-keep").hidden, true);
-    model.show({ inputs: rests("this session") });
+    model.show({ inputs: savedIn("this session") });
     assert.equal(note("app_secret"), "Known (this session). Leave it empty to keep it.");
     assert.equal(find(".rb-keep").hidden, false);
   });
 
   test("is offered to be saved once it is verified, until the person has decided", () => {
-    const { model, find } = shown({ inputs: rests("this session"), outcome: "failed" });
+    const { model, find } = shown({ inputs: savedIn("this session"), outcome: "failed" });
     const isOffered = () => !find("[data-offer]").hidden && !find(".rb-keep").hidden;
     assert.equal(isOffered(), false);
     model.show({ outcome: "verified" });
     assert.equal(isOffered(), true);
-    model.show({ inputs: rests(".env") });
+    model.show({ inputs: savedIn(".env") });
     assert.equal(isOffered(), false);
-    model.show({ inputs: rests("this session") });
+    model.show({ inputs: savedIn("this session") });
     find('button[data-keep="later"]').click();
     assert.equal(isOffered(), false);
     assert.deepEqual(model.sent, []);
@@ -291,7 +291,7 @@ describe("a credential", () => {
   });
 
   test("is saved as it was typed last", () => {
-    const { model, find, type } = shown({ inputs: rests("this session"), outcome: "verified" });
+    const { model, find, type } = shown({ inputs: savedIn("this session"), outcome: "verified" });
     type("app_secret", "the newest");
     const save = find('button[data-keep=".env"]');
     assert.equal(save.getAttribute("aria-label"), ".env: App Secret");
@@ -300,7 +300,7 @@ describe("a credential", () => {
   });
 
   test("is removed from its field too when it is forgotten", () => {
-    const { model, field, find, type } = shown({ inputs: rests(".env") });
+    const { model, field, find, type } = shown({ inputs: savedIn(".env") });
     type("app_secret", "half typed");
     find('button[data-keep="forget"]').click();
     assert.equal(field("app_secret").value, "");
@@ -400,7 +400,7 @@ describe("the display of a step", () => {
   test("has each request and answer in a fold, which stays open once it is opened", () => {
     const exchanges = [503, 503, 200].map((status) => ({ line: "GET https://x/y", status: `${status}`, milliseconds: 7,
       trace: status === 200 ? "T1" : "", sent_on: "noon", detail: "the detail" }));
-    const { model, root } = shown({ exchanges, history: [{ at: "noon", what: "checked (a: verified)" }] });
+    const { model, root } = shown({ exchanges, history: [{ at: "noon", event: "checked (a: verified)" }] });
     assert.deepEqual(folds(root), ["Requests and answers", "GET https://x/y → 503, 7 ms, noon",
       "GET https://x/y → 503, 7 ms, noon", "GET https://x/y → 200, 7 ms, trace T1, noon", "History"]);
     assert.match(root.textContent, /noon checked \(a: verified\)/);
@@ -409,12 +409,12 @@ describe("the display of a step", () => {
     fold.open = true;
     fold.dispatch("toggle");
     model.show({ history: [], exchanges: [] });
-    model.show({ history: [{ at: "one", what: "skipped" }] });
+    model.show({ history: [{ at: "one", event: "skipped" }] });
     assert.equal(root.querySelector('[data-fold="history"]').getAttribute("open"), "");
   });
 
   test("has what each error means in a fold, and says which was seen", () => {
-    const error = (title, seen) => ({ title, seen, means: `${title} means this.`, causes: ["One <b>cause</b>."],
+    const error = (title, seen) => ({ title, seen, meaning: `${title} means this.`, causes: ["One <b>cause</b>."],
       advice: "Do that.", source: "https://x/y" });
     const { root } = shown({ known_errors: [error("URL Blocked", true), error("App Not Setup", false)] });
     assert.deepEqual(folds(root), ["Errors at this step", "URL Blocked (seen here)", "App Not Setup", "History"]);
@@ -427,7 +427,7 @@ describe("the display of a step", () => {
   });
 
   test("has errors that were not seen here in the menu", () => {
-    const error = { title: "URL Blocked", seen: false, means: "So.", causes: [], advice: "Do that.", source: "https://x/y" };
+    const error = { title: "URL Blocked", seen: false, meaning: "So.", causes: [], advice: "Do that.", source: "https://x/y" };
     const { model, root } = shown({ known_errors: [error] });
     const isInMenu = () => Boolean(root.querySelector('[data-fold="known-errors"]').closest(".rb-menu"));
     assert.equal(isInMenu(), true);
@@ -697,7 +697,7 @@ describe("during an action and after it", () => {
     model.show({ outcome: "attested", label: "attested" });
     assert.equal(live.textContent, "Now attested.");
     const before = writes.length;
-    model.show({ history: [{ at: "noon", what: "confirmed" }] });
+    model.show({ history: [{ at: "noon", event: "confirmed" }] });
     assert.equal(live.textContent, "Now attested.");
     assert.equal(writes.slice(before).includes("Now attested."), false);
     model.show({ finished: 1, message: "Recorded." });
