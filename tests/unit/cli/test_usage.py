@@ -145,8 +145,8 @@ def test_an_unknown_option_is_named() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", wording("setting-invalid.contains-no-settings")),
-        (b"# only a comment\n", wording("setting-invalid.contains-no-settings")),
+        (b"", wording("setting-invalid.no-settings")),
+        (b"# only a comment\n", wording("setting-invalid.no-settings")),
         (b"\xff\xfe\x00\n", "is not UTF-8"),
         (b"RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\nthis is no setting\n", "Line 2"),
         (
