@@ -55,7 +55,7 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(job.pending, **results[job.tenant.tenant])
 
     monkeypatch.setattr(LocalPool, "run", run)
-    monkeypatch.setattr(Fleet, "_result", result)
+    monkeypatch.setattr(Fleet, "tenant_result", result)
 
 
 def fleet(*words: str, text: str = TENANTS) -> Result:

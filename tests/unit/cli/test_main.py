@@ -306,7 +306,7 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     fake = Lab()
-    monkeypatch.setattr(runbook_lib.walkthrough.lab, "_serve", fake)
+    monkeypatch.setattr(runbook_lib.walkthrough.lab, "serve_lab", fake)
     return fake
 
 
@@ -338,7 +338,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
 
     with_journal(folder, "beta")
     asked: list[str] = []
-    monkeypatch.setattr(runbook_lib.cli.lab, "_is_a_person_there", lambda: True)
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _self: True)
 
     def answer(question: str) -> str:
         asked.append(question)
@@ -672,6 +672,7 @@ def test_of_an_unknown_error_nothing_is_claimed() -> None:
     document = json.loads(shown("explain", "URL Bloked", "--json", code=ExitCode.INCOMPLETE))
     assert (document["known"], document["decided_by"]) == (False, "search")
     assert document["errors"][0]["id"] == "url-blocked"
+    assert wording("explain.then-test-the-address") in document["errors"][0]["advice"]
 
 
 def test_of_three_closest_texts_none_is_said_to_be_it() -> None:
